@@ -1,0 +1,56 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Settings of every Swift target: imports stay inside the module that names them, and a
+/// warning of our own code fails the build.
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+let argumentParser: Target.Dependency = .product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "memslots",
+    products: [
+        .library(name: "Memslots", targets: ["Memslots"]),
+        .library(name: "MemslotSimulator", targets: ["MemslotSimulator"]),
+        .library(name: "MemslotService", targets: ["MemslotService"]),
+        .executable(name: "memslotctl", targets: ["memslotctl"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    ],
+    targets: [
+        // The core: model, validation, diff, plan, transaction, reading. No I/O, no JSON.
+        .target(name: "Memslots", swiftSettings: strict),
+        // The kernel's twin, and fault injection.
+        .target(name: "MemslotSimulator", dependencies: ["Memslots"], swiftSettings: strict),
+        // The wire's messages, their coding, scenarios.
+        .target(name: "MemslotProtocol", dependencies: ["Memslots"], swiftSettings: strict),
+        // VMs by name, memory objects, the methods of the wire protocol.
+        .target(
+            name: "MemslotService",
+            dependencies: ["Memslots", "MemslotSimulator", "MemslotProtocol"],
+            swiftSettings: strict),
+        // A recorded VMM's system calls, read and audited.
+        .target(
+            name: "MemslotTrace", dependencies: ["Memslots", "MemslotProtocol"],
+            swiftSettings: strict),
+        // Memory maps and changes as text and SVG.
+        .target(name: "MemslotPicture", dependencies: ["Memslots"], swiftSettings: strict),
+        .executableTarget(
+            name: "memslotctl",
+            dependencies: [
+                "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService",
+                "MemslotTrace", "MemslotPicture", argumentParser,
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "MemslotsTests", dependencies: ["Memslots"], swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)

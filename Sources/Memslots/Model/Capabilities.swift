@@ -1,0 +1,49 @@
+/// What a backend allows: the limits against which an array is judged before any call is made.
+public struct Capabilities: Hashable, Sendable {
+    /// Slots an address space; ids are below it. Kernel: `KVM_CAP_NR_MEMSLOTS`.
+    public var maxSlots: UInt32
+    /// How many address spaces there are. Kernel: `KVM_CAP_MULTI_ADDRESS_SPACE`.
+    public var addressSpaces: UInt32
+    /// The largest guest page number (gfn). KVM refuses a slot past it only after the guest has
+    /// seen the slot vanish, so it is checked here first. Kernel: `kvm_mmu_max_gfn`.
+    public var maxGuestPage: UInt64
+    /// The first address past user space. Kernel: `access_ok`.
+    public var userspaceEnd: UserspaceAddress
+    /// The flags that the backend takes.
+    public var flags: MemslotFlags
+    /// The most pages a slot may have. Kernel: `KVM_MEM_MAX_NR_PAGES`.
+    public var maxPagesPerSlot: UInt64
+    /// Guest ranges that KVM keeps for itself; no slot may meet them.
+    public var reservedRanges: [Range<GuestPhysicalAddress>]
+    /// Whether a `.guestMemfd` slot may leave its file out and get one of its own.
+    public var providesGuestMemfd: Bool
+    /// Whether a slot that starts to log starts with every page dirty.
+    /// Kernel: `KVM_DIRTY_LOG_INITIALLY_SET`.
+    public var dirtyLogStartsFull: Bool
+
+    /// Capabilities of x86-64 KVM as the simulator gives them by default.
+    public init(
+        maxSlots: UInt32 = 32_764,
+        addressSpaces: UInt32 = 1,
+        maxGuestPage: UInt64 = (1 << 40) - 1,
+        userspaceEnd: UserspaceAddress = UserspaceAddress(0x7fff_ffff_f000),
+        flags: MemslotFlags = [.logDirtyPages, .readOnly],
+        maxPagesPerSlot: UInt64 = (1 << 31) - 1,
+        reservedRanges: [Range<GuestPhysicalAddress>] = [],
+        providesGuestMemfd: Bool = false,
+        dirtyLogStartsFull: Bool = false
+    ) {
+        self.maxSlots = maxSlots
+        self.addressSpaces = addressSpaces
+        self.maxGuestPage = maxGuestPage
+        self.userspaceEnd = userspaceEnd
+        self.flags = flags
+        self.maxPagesPerSlot = maxPagesPerSlot
+        self.reservedRanges = reservedRanges
+        self.providesGuestMemfd = providesGuestMemfd
+        self.dirtyLogStartsFull = dirtyLogStartsFull
+    }
+
+    /// The number of address bits of ``maxGuestPage``: 52 for page 2^40 − 1.
+    public var guestPhysicalBits: Int { UInt64.bitWidth - maxGuestPage.leadingZeroBitCount + 12 }
+}

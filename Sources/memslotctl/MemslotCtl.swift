@@ -1,0 +1,6 @@
+import ArgumentParser
+
+@main
+struct MemslotCtl: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "memslotctl")
+}
