@@ -8,13 +8,15 @@ public struct Errno: Error, RawRepresentable, Hashable, Sendable, CustomStringCo
 
     /// The number that `name`, such as `"ENOMEM"`, stands for; `nil` if Linux has no such name.
     public init?(name: String) {
-        guard let entry = linuxErrnoNames.first(where: { $0.name == name }) else { return nil }
-        self.rawValue = entry.number
+        guard !name.isEmpty, let number = linuxErrnoNames.firstIndex(of: name) else { return nil }
+        self.rawValue = Int32(number)
     }
 
     /// The symbolic name, such as `ENOMEM`; the number where Linux has no name for it.
     public var name: String {
-        linuxErrnoNames.first { $0.number == rawValue }?.name ?? String(rawValue)
+        guard linuxErrnoNames.indices.contains(Int(rawValue)) else { return String(rawValue) }
+        let name = linuxErrnoNames[Int(rawValue)]
+        return name.isEmpty ? String(rawValue) : name
     }
 
     /// The symbolic name.
