@@ -1,0 +1,74 @@
+/// Picks the ids that a submitted array leaves out.
+///
+/// Ids that are named are taken. An unnamed slot then takes over a present slot that KVM can turn
+/// into it in place: one at an equal address first, the rest so that the fewest calls result.
+/// What is left gets the lowest ids that are free in the new array, in request order.
+struct SlotIDAssignment {
+    /// The array with an id for each slot, in request order.
+    let slots: [Memslot]
+    /// Whether no other choice of ids is known to need fewer calls.
+    let isOptimal: Bool
+
+    /// How many slots may be looked at while choices are tried.
+    private static let effort = 400_000
+
+    /// With more slots to match than this, ascending addresses are taken without trying others.
+    private static let largestTried = 256
+
+    /// Picks ids for `slots`, whose named ids are unique and in range.
+    init(for slots: [Memslot], present: MemslotArray) {
+        guard slots.contains(where: { $0.id == .unassigned }) else {
+            (self.slots, isOptimal) = (slots, true)
+            return
+        }
+        var matching = SlotMatching(of: slots, to: present)
+        matching.matchEqualAddresses()
+        let groups = matching.openGroups()
+        let first = Self.completed(slots, matching.takingInOrder(groups))
+        let firstCost = Self.cost(first, present)
+        // Without circles among the moves every choice costs the same.
+        guard firstCost.circles > 0, groups.contains(where: \.hasChoice) else {
+            (self.slots, isOptimal) = (first, true)
+            return
+        }
+
+        guard groups.reduce(0, { $0 + $1.requested.count }) <= Self.largestTried else {
+            (self.slots, isOptimal) = (first, false)
+            return
+        }
+        var best = (slots: first, cost: firstCost)
+        var choices = MatchingChoices(groups)
+        var left = Self.effort
+        while left > 0, best.cost.circles > 0, let choice = choices.next() {
+            left -= slots.count + present.count
+            let candidate = Self.completed(slots, matching.taking(choice))
+            let cost = Self.cost(candidate, present)
+            if cost.operations < best.cost.operations { best = (candidate, cost) }
+        }
+        (self.slots, isOptimal) = (best.slots, best.cost.circles == 0 || left > 0)
+    }
+
+    private static func completed(_ slots: [Memslot], _ taken: [Int: SlotID]) -> [Memslot] {
+        var slots = slots
+        for (index, id) in taken { slots[index].id = id }
+        var used = Set(slots.lazy.filter { $0.id != .unassigned }.map(\.key))
+        var lowest: [AddressSpaceID: UInt32] = [:]
+        for index in slots.indices where slots[index].id == .unassigned {
+            let space = slots[index].addressSpace
+            var id = lowest[space] ?? 0
+            while used.contains(SlotKey(addressSpace: space, id: SlotID(id))) { id += 1 }
+            slots[index].id = SlotID(id)
+            used.insert(slots[index].key)
+            lowest[space] = id + 1
+        }
+        return slots
+    }
+
+    private static func cost(
+        _ slots: [Memslot], _ present: MemslotArray
+    ) -> (operations: Int, circles: Int) {
+        let plan = Plan(MemslotDiff(from: present.slots, to: slots.sorted { $0.key < $1.key }))
+        let circles = plan.operations.count { $0.reason == .cycle }
+        return (plan.operations.count, circles)
+    }
+}

@@ -1,0 +1,144 @@
+/// A directed graph that shrinks: vertices are removed, or contracted into their neighbours.
+///
+/// Vertices keep their numbers as it shrinks, so that a choice made deep in a search names a
+/// vertex of the graph it began with.
+struct DirectedGraph {
+    private(set) var successors: [Int: Set<Int>] = [:]
+    private(set) var predecessors: [Int: Set<Int>] = [:]
+
+    /// A graph over `adjacency`'s positions.
+    init(_ adjacency: [[Int]]) {
+        for vertex in adjacency.indices {
+            successors[vertex] = Set(adjacency[vertex])
+            predecessors[vertex, default: []] = predecessors[vertex] ?? []
+            for next in adjacency[vertex] { predecessors[next, default: []].insert(vertex) }
+        }
+    }
+
+    /// The part of `graph` that lies within `vertices`.
+    init(_ graph: DirectedGraph, within vertices: [Int]) {
+        let kept = Set(vertices)
+        for vertex in vertices {
+            successors[vertex] = graph.successors[vertex]?.intersection(kept) ?? []
+            predecessors[vertex] = graph.predecessors[vertex]?.intersection(kept) ?? []
+        }
+    }
+
+    var vertices: [Int] { successors.keys.sorted() }
+    var count: Int { successors.count }
+    var isEmpty: Bool { successors.isEmpty }
+
+    func inDegree(_ vertex: Int) -> Int { predecessors[vertex]?.count ?? 0 }
+    func outDegree(_ vertex: Int) -> Int { successors[vertex]?.count ?? 0 }
+
+    /// Takes `vertex` out, with its edges.
+    ///
+    /// - Returns: its neighbours, whose degrees have changed.
+    @discardableResult
+    mutating func remove(_ vertex: Int) -> Set<Int> {
+        let before = predecessors.removeValue(forKey: vertex) ?? []
+        let after = successors.removeValue(forKey: vertex) ?? []
+        for other in before { successors[other]?.remove(vertex) }
+        for other in after { predecessors[other]?.remove(vertex) }
+        return before.union(after).subtracting([vertex])
+    }
+
+    /// Takes `vertex` out and lets every path that went through it go past it.
+    ///
+    /// - Returns: its neighbours, whose degrees have changed.
+    @discardableResult
+    mutating func contract(_ vertex: Int) -> Set<Int> {
+        let before = predecessors[vertex] ?? []
+        let after = successors[vertex] ?? []
+        let touched = remove(vertex)
+        for from in before where from != vertex {
+            for to in after where to != vertex {
+                successors[from]?.insert(to)
+                predecessors[to]?.insert(from)
+            }
+        }
+        return touched
+    }
+
+    /// Shrinks the graph by what every smallest cut agrees on.
+    ///
+    /// A vertex without way in or out is on no circle. One that leads to itself must be cut. One
+    /// with a single way in, or out, can be contracted: its neighbour there is at least as good.
+    ///
+    /// - Returns: the vertices that must be cut.
+    mutating func reduce() -> [Int] {
+        var forced: [Int] = []
+        var pending = vertices
+        while let vertex = pending.popLast() {
+            guard let after = successors[vertex], let before = predecessors[vertex] else {
+                continue
+            }
+            if after.contains(vertex) {
+                forced.append(vertex)
+                pending += remove(vertex)
+            } else if after.isEmpty || before.isEmpty {
+                pending += remove(vertex)
+            } else if after.count == 1 || before.count == 1 {
+                pending += contract(vertex)
+            }
+        }
+        return forced
+    }
+
+    /// A number of circles that share no vertex: no cut can be smaller.
+    func disjointCircles() -> Int {
+        var rest = self
+        var found = 0
+        while let circle = rest.shortCircle() {
+            found += 1
+            for vertex in circle { rest.remove(vertex) }
+            _ = rest.trim()
+        }
+        return found
+    }
+
+    /// Removes vertices that are on no circle because nothing leads in, or out.
+    private mutating func trim() -> Int {
+        var pending = vertices
+        while let vertex = pending.popLast() {
+            guard successors[vertex] != nil else { continue }
+            if inDegree(vertex) == 0 || outDegree(vertex) == 0 { pending += remove(vertex) }
+        }
+        return count
+    }
+
+    /// A shortest circle through the vertex with the fewest ways out.
+    private func shortCircle() -> [Int]? {
+        let byDegree = vertices.sorted { (outDegree($0), $0) < (outDegree($1), $1) }
+        for start in byDegree {
+            if let circle = circle(through: start) { return circle }
+        }
+        return nil
+    }
+
+    private func circle(through start: Int) -> [Int]? {
+        var cameFrom: [Int: Int] = [:]
+        var queue = [start]
+        var head = 0
+        while head < queue.count {
+            let vertex = queue[head]
+            head += 1
+            for next in (successors[vertex] ?? []).sorted() {
+                if next == start {
+                    var circle = [vertex]
+                    var step = vertex
+                    while step != start, let before = cameFrom[step] {
+                        circle.append(before)
+                        step = before
+                    }
+                    return circle
+                }
+                if cameFrom[next] == nil {
+                    cameFrom[next] = vertex
+                    queue.append(next)
+                }
+            }
+        }
+        return nil
+    }
+}

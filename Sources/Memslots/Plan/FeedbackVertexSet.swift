@@ -1,0 +1,113 @@
+/// The fewest vertices without which a directed graph has no circle.
+///
+/// Each strongly connected component is solved by itself: first shrunk by rules that lose nothing,
+/// then by a greedy cut, which is proved smallest where as many disjoint circles are found, and
+/// else by branch and bound within ``effort``. The graphs of moving slots are sparse (two edges
+/// a vertex at most), so nearly all of them fall to the rules alone.
+struct FeedbackVertexSet {
+    /// The cut.
+    let vertices: [Int]
+    /// Whether it is proved that no smaller one exists.
+    let isMinimum: Bool
+
+    /// How many vertices the search may look at for one component: some tenths of a second.
+    private static let effort = 50_000
+
+    /// Components of more vertices than this, after shrinking, are cut greedily only.
+    private static let largestSearched = 1_000
+
+    /// Cuts the graph in which `adjacency[v]` are the vertices that `v` leads to.
+    init(of adjacency: [[Int]]) {
+        let graph = DirectedGraph(adjacency)
+        var vertices: [Int] = []
+        var isMinimum = true
+        for component in graph.strongComponents() {
+            var part = DirectedGraph(graph, within: component)
+            vertices += part.reduce()
+            guard !part.isEmpty else { continue }
+            let cut = Self.cut(part)
+            vertices += cut.vertices
+            isMinimum = isMinimum && cut.isMinimum
+        }
+        self.vertices = vertices
+        self.isMinimum = isMinimum
+    }
+
+    private static func cut(_ graph: DirectedGraph) -> (vertices: [Int], isMinimum: Bool) {
+        let greedy = greedyCut(graph)
+        guard graph.count <= largestSearched else { return (greedy, false) }
+        if graph.disjointCircles() == greedy.count { return (greedy, true) }
+        var search = CutSearch(effort: effort)
+        let better = search.smallestCut(of: graph, below: greedy.count)
+        return (better ?? greedy, !search.isExhausted)
+    }
+
+    /// Cuts the busiest vertex, again and again, then puts back what turned out to be needless.
+    private static func greedyCut(_ graph: DirectedGraph) -> [Int] {
+        var rest = graph
+        var cut = rest.reduce()
+        while let vertex = rest.busiest() {
+            cut.append(vertex)
+            rest.remove(vertex)
+            cut += rest.reduce()
+        }
+        var needed = Set(cut)
+        for vertex in cut where graph.count <= largestSearched {
+            needed.remove(vertex)
+            let kept = graph.vertices.filter { !needed.contains($0) }
+            if !DirectedGraph(graph, within: kept).strongComponents().isEmpty {
+                needed.insert(vertex)
+            }
+        }
+        return needed.sorted()
+    }
+}
+
+/// Branch and bound: a vertex is cut, or kept for good.
+private struct CutSearch {
+    private var effort: Int
+    var isExhausted: Bool { effort < 0 }
+
+    init(effort: Int) { self.effort = effort }
+
+    /// A smallest cut of fewer than `limit` vertices, or `nil` where there is none.
+    mutating func smallestCut(of graph: DirectedGraph, below limit: Int) -> [Int]? {
+        var rest = graph
+        var cut = rest.reduce()
+        for component in rest.strongComponents() {
+            guard cut.count < limit else { return nil }
+            let part = DirectedGraph(rest, within: component)
+            guard let more = branch(part, below: limit - cut.count) else { return nil }
+            cut += more
+        }
+        return cut.count < limit ? cut : nil
+    }
+
+    private mutating func branch(_ graph: DirectedGraph, below limit: Int) -> [Int]? {
+        effort -= graph.count
+        guard !isExhausted, limit > 0, let vertex = graph.busiest() else { return nil }
+        guard graph.disjointCircles() < limit else { return nil }
+
+        var best: [Int]?
+        var limit = limit
+        var without = graph
+        without.remove(vertex)
+        if let cut = smallestCut(of: without, below: limit - 1) {
+            best = cut + [vertex]
+            limit = cut.count + 1
+        }
+        var kept = graph
+        kept.contract(vertex)
+        return smallestCut(of: kept, below: limit) ?? best
+    }
+}
+
+extension DirectedGraph {
+    /// The vertex with the most ways through it, the first of equals.
+    fileprivate func busiest() -> Int? {
+        vertices.max {
+            let (left, right) = (inDegree($0) * outDegree($0), inDegree($1) * outDegree($1))
+            return left != right ? left < right : $0 > $1
+        }
+    }
+}

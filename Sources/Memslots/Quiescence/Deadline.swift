@@ -1,0 +1,23 @@
+internal import Dispatch
+
+/// A moment on the monotonic clock, or never.
+public struct Deadline: Hashable, Sendable {
+    /// Nanoseconds of `CLOCK_MONOTONIC`.
+    let nanoseconds: UInt64
+
+    /// A moment that never comes.
+    public static let never = Deadline(nanoseconds: .max)
+
+    private init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
+
+    /// The moment `milliseconds` from now; never, where that is beyond the clock.
+    public static func after(milliseconds: UInt64) -> Deadline {
+        let span = milliseconds.multipliedReportingOverflow(by: 1_000_000)
+        let moment = monotonicNow().addingReportingOverflow(span.partialValue)
+        return span.overflow || moment.overflow
+            ? .never : Deadline(nanoseconds: moment.partialValue)
+    }
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`.
+func monotonicNow() -> UInt64 { DispatchTime.now().uptimeNanoseconds }

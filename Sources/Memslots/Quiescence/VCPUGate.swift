@@ -1,0 +1,87 @@
+internal import Dispatch
+internal import Synchronization
+
+/// The gate through which vCPU threads enter the guest.
+///
+/// A vCPU holds a `sync` block of a concurrent queue while it is inside; the exclusive part of a
+/// transaction is a `sync` barrier of that queue. Both run on their callers' threads, so the
+/// number of vCPUs is not limited by Dispatch's pool.
+public final class VCPUGate: VCPUHold {
+    private let gate = EntryGate()
+    private let queue = DispatchQueue(label: "memslots.vcpus", attributes: .concurrent)
+    private let kicks = Mutex<[UInt64: @Sendable () -> Void]>([:])
+    private let nextNumber = Atomic<UInt64>(0)
+    /// Shared with the table that the gate belongs to, so that each knows the other's threads.
+    let domain = RoleDomain()
+
+    /// A gate without vCPUs.
+    public init() {}
+
+    /// Makes a vCPU known. Call from any thread, at any time.
+    ///
+    /// - Parameters:
+    ///   - name: told in errors if the vCPU doesn't leave the guest in time.
+    ///   - kick: makes the vCPU leave the guest soon, if it is inside. Called from a submitting
+    ///     thread while the gate is closed; must not wait.
+    /// - Returns: the vCPU's entry, to be kept by its thread.
+    public func register(name: String, kick: @escaping @Sendable () -> Void) -> VCPUEntry {
+        let number = nextNumber.add(1, ordering: .relaxed).newValue
+        kicks.withLock { $0[number] = kick }
+        return VCPUEntry(gate: self, number: number, name: name)
+    }
+
+    fileprivate func unregister(_ number: UInt64) {
+        kicks.withLock { $0[number] = nil }
+    }
+
+    fileprivate func run<R>(as name: String, _ body: () -> R) throws(ReentryError) -> R {
+        if let role = domain.innermostRole { throw ReentryError(role, tried: .enterGuest) }
+        let stay = gate.enter(as: name)
+        defer { gate.leave(stay) }
+        return queue.sync { domain.with(.vcpu, body) }
+    }
+
+    /// Closes the gate and kicks every vCPU.
+    public func begin() {
+        gate.close()
+        // Copied out, so that a kick may take as long as it likes to look at its own state.
+        for kick in kicks.withLock({ Array($0.values) }) { kick() }
+    }
+
+    /// Waits until no vCPU is inside.
+    public func waitUntilHeld(_ deadline: Deadline) -> [String] { gate.waitUntilEmpty(deadline) }
+
+    /// Runs `body` under the barrier, which is free once all vCPUs have left.
+    public func exclusively(_ body: () -> Void) { queue.sync(flags: .barrier, execute: body) }
+
+    /// Opens the gate.
+    public func end() { gate.open() }
+}
+
+/// A vCPU's right to enter the guest, kept by its thread.
+public final class VCPUEntry: Sendable {
+    private let gate: VCPUGate
+    private let number: UInt64
+    /// The name that errors tell.
+    public let name: String
+
+    fileprivate init(gate: VCPUGate, number: UInt64, name: String) {
+        self.gate = gate
+        self.number = number
+        self.name = name
+    }
+
+    deinit { gate.unregister(number) }
+
+    /// Runs `body` inside the gate; waits first while a transaction holds vCPUs out.
+    ///
+    /// Hold no lock that a hook or a submitting thread may want. From inside, the table can be
+    /// read; a transaction can't be submitted, nor the gate be entered again.
+    ///
+    /// - Parameter body: enters the guest once, and returns soon after a kick.
+    /// - Throws: ``ReentryError`` where this thread is inside the gate, in a reader's closure, or
+    ///   in a hook or observer of the same table; nothing has been run then.
+    public func run<R>(_ body: () -> R) throws(ReentryError) -> R {
+        try gate.run(as: name, body)
+    }
+}

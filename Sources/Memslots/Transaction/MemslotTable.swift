@@ -1,0 +1,137 @@
+internal import Dispatch
+internal import Synchronization
+
+/// The memory of one VM: the whole memslot array, changed in transactions.
+///
+/// A submit names the complete array. Afterwards the VM has exactly that array, or exactly the
+/// one before, and the answer says which. Call everything from any thread; submits of one table
+/// are carried out one after the other, on their callers' threads.
+///
+/// "Atomic" has three observers. A guest vCPU that enters through ``VCPUGate`` never runs while
+/// the table is half changed. A reader in this process sees the old or the new array. Whatever
+/// else maps guest memory is kept in step by hooks.
+public final class MemslotTable: Sendable {
+    /// What an array is judged by.
+    public let capabilities: Capabilities
+    /// How vCPUs are held out; the table's own gate unless one was given.
+    public let vcpus: any VCPUHold
+
+    let backend: any MemslotBackend
+    let pair: ArrayPair
+    let domain: RoleDomain
+    let limits: TableLimits
+    let submissions = SubmissionThread()
+    private let transactions = DispatchQueue(label: "memslots.transactions")
+    private let shared: Mutex<Shared>
+
+    // Only touched inside `transactions`.
+    nonisolated(unsafe) var overlay = DirtyOverlay()
+
+    /// What may be looked at while a transaction runs.
+    private struct Shared {
+        var failure: TableFailure?
+        var history: ReceiptHistory
+        var hooks: [any MemslotHook] = []
+        var observers: [UInt64: @Sendable (TableEvent) -> Void] = [:]
+        var nextObserver: UInt64 = 0
+    }
+
+    /// Opens a table on a VM that has no slots, or exactly those of `installed`.
+    ///
+    /// - Parameters:
+    ///   - backend: carries the calls out; used by this table alone.
+    ///   - installed: what the VM has, at generation 0. Judged like a submitted array.
+    ///   - vcpus: how vCPUs are held out; a ``VCPUGate`` by default.
+    ///   - limits: how much is kept and told.
+    /// - Throws: ``InvalidArray`` where `installed` can't be what the VM has.
+    public init(
+        backend: any MemslotBackend, installed: [Memslot] = [],
+        vcpus: any VCPUHold = VCPUGate(), limits: TableLimits = TableLimits()
+    ) throws(InvalidArray) {
+        capabilities = backend.capabilities
+        let validator = ArrayValidator(slots: installed, capabilities: capabilities, prior: [])
+        if let faults = validator.faults(limit: limits.violations) { throw faults }
+        self.backend = backend
+        self.vcpus = vcpus
+        self.limits = limits
+        domain = (vcpus as? VCPUGate)?.domain ?? RoleDomain()
+        pair = ArrayPair(MemslotArray(sortedByKey: installed.sorted { $0.key < $1.key }))
+        shared = Mutex(Shared(history: ReceiptHistory(limit: limits.receipts)))
+    }
+
+    /// The gate of the table's own, through which vCPU threads enter the guest; `nil` where the
+    /// VMM holds vCPUs out in its own way.
+    public var vcpuGate: VCPUGate? { vcpus as? VCPUGate }
+
+    /// What is wrong with the table, if undoing a transaction failed.
+    public var failure: TableFailure? { shared.withLock { $0.failure } }
+
+    /// The last `count` receipts, oldest first.
+    public func history(last count: Int = .max) -> [Receipt] {
+        shared.withLock { $0.history.last(max(0, count)) }
+    }
+
+    /// Adds a hook, for transactions that begin from now on. Hooks are called in the order added.
+    public func add(_ hook: any MemslotHook) {
+        shared.withLock { $0.hooks.append(hook) }
+    }
+
+    /// Removes a hook, for transactions that begin from now on.
+    public func remove(_ hook: any MemslotHook) {
+        shared.withLock { $0.hooks.removeAll { $0 === hook } }
+    }
+
+    /// Attaches an observer, which is told everything that comes after the snapshot it gets.
+    ///
+    /// - Parameter observer: called in order, on submitting threads, before their submit returns;
+    ///   must be short. It may read the table, not submit.
+    /// - Returns: what the table is now, and the observation, which ends when it is let go.
+    /// - Throws: ``ReentryError`` from inside a hook, an observer, a reader or the vCPU gate.
+    public func observe(
+        _ observer: @escaping @Sendable (TableEvent) -> Void
+    ) throws(ReentryError) -> (snapshot: TableSnapshot, observation: Observation) {
+        try serially {
+            let number = shared.withLock { shared in
+                shared.nextObserver += 1
+                shared.observers[shared.nextObserver] = observer
+                return shared.nextObserver
+            }
+            let observation = Observation { [weak self] in
+                self?.shared.withLock { $0.observers[number] = nil }
+            }
+            return (pair.current, observation)
+        }
+    }
+
+    /// Runs `body` as the only transaction of this table.
+    func serially<R>(_ body: () -> R) throws(ReentryError) -> R {
+        if let role = domain.innermostRole { throw ReentryError(role, tried: .transaction) }
+        return transactions.sync { domain.with(.transaction, body) }
+    }
+
+    /// The hooks that a transaction beginning now tells.
+    var hooks: [any MemslotHook] { shared.withLock { $0.hooks } }
+
+    func note(_ receipt: Receipt) { shared.withLock { $0.history.append(receipt) } }
+
+    func note(_ failure: TableFailure?) { shared.withLock { $0.failure = failure } }
+
+    func tell(_ event: TableEvent) {
+        let observers = shared.withLock { $0.observers.sorted { $0.key < $1.key } }
+        for observer in observers { observer.value(event) }
+    }
+}
+
+/// How much a table keeps and tells.
+public struct TableLimits: Hashable, Sendable {
+    /// Faults listed of one array; all are counted.
+    public var violations: Int
+    /// Receipts kept. Fewer are, where they hold over a million operations together.
+    public var receipts: Int
+
+    /// Limits; 1,024 of each by default.
+    public init(violations: Int = 1_024, receipts: Int = 1_024) {
+        self.violations = violations
+        self.receipts = receipts
+    }
+}

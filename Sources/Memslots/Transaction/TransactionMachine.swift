@@ -1,0 +1,210 @@
+/// The course of one transaction, as decisions alone: no lock, thread, clock or backend.
+///
+/// It is told what happened and answers what to do next. Whatever happens, it ends in exactly one
+/// ``Outcome``; each prepared step is either committed and finished, or aborted, once.
+struct TransactionMachine {
+    /// What the coordinator does next, to answer with an ``Event``.
+    enum Action: Equatable {
+        /// Asks a hook about a change. Steps count all changes times all hooks.
+        case prepare(step: Int)
+        /// Builds the inactive array.
+        case build
+        /// Closes the gates and waits for readers, and for vCPUs if the plan holds them out.
+        case drain
+        /// From here to ``release`` vCPUs are held out under their barrier.
+        case exclusive
+        /// Reads the dirty logs that are about to end.
+        case harvest
+        /// Carries an operation out.
+        case apply(operation: Int)
+        /// Holds vCPUs out after all, because something must be undone.
+        case hold
+        /// Takes an operation back.
+        case undo(operation: Int)
+        /// Puts harvested dirty bits back to the slots that they came from.
+        case restoreDirtyBits
+        /// Notes that the table is neither as before nor as wanted; vCPUs stay out.
+        case fail
+        /// Tells a hook that the table is switched.
+        case commit(step: Int)
+        /// Swaps the arrays.
+        case swap
+        /// Opens the gates.
+        case release
+        /// Lets a hook clean up.
+        case finish(step: Int)
+        /// Tells a hook that a prepared change is off.
+        case abort(step: Int)
+        /// Ends.
+        case complete(Outcome)
+    }
+
+    /// What came of an action.
+    enum Event: Equatable {
+        case done
+        /// A hook said no.
+        case vetoed(Veto)
+        /// Somebody was still inside at the deadline.
+        case timedOut(vcpus: [String], readers: [String])
+        /// The backend said no.
+        case refused(Errno)
+    }
+
+    /// A hook's no.
+    struct Veto: Equatable {
+        var reason: String
+    }
+
+    /// How a transaction ends.
+    enum Outcome: Equatable {
+        case committed
+        case rejected(Veto, step: Int)
+        case timedOut(vcpus: [String], readers: [String])
+        /// `operation` is `nil` where a dirty log could not be read, before any slot call.
+        case rolledBack(Errno, operation: Int?)
+        case failed(Errno, operation: Int?, undo: Errno)
+    }
+
+    private enum State: Equatable {
+        case start
+        case preparing(step: Int)
+        case building
+        case draining
+        case entering(next: Entered)
+        case harvesting
+        case applying(operation: Int)
+        case holding(Cause)
+        case undoing(operation: Int, Cause)
+        case restoring(Outcome)
+        case failing(Outcome)
+        case committing(step: Int)
+        case swapping
+        case releasing(Outcome)
+        case finishing(step: Int)
+        case aborting(step: Int, Outcome)
+        case ended
+    }
+
+    /// What an exclusive part begins with.
+    private enum Entered: Equatable {
+        case harvest
+        case undo(Cause)
+    }
+
+    private struct Cause: Equatable {
+        var errno: Errno
+        var operation: Int
+        var outcome: Outcome { .rolledBack(errno, operation: operation) }
+    }
+
+    private let steps: Int
+    private let operations: Int
+    private var holdsVCPUs: Bool
+    private var state = State.start
+
+    /// A transaction of `operations` calls, with `steps` hook calls a phase.
+    ///
+    /// - Parameter holdsVCPUs: whether vCPUs are held out from the drain on.
+    init(steps: Int, operations: Int, holdsVCPUs: Bool) {
+        self.steps = steps
+        self.operations = operations
+        self.holdsVCPUs = holdsVCPUs
+    }
+
+    /// Takes note of what came of the last action, and decides on the next.
+    ///
+    /// - Precondition: `event` is one that the last action can have.
+    mutating func event(_ event: Event) -> Action {
+        switch (state, event) {
+        case (.start, .done): return prepare(0)
+        case (.preparing(let step), .done): return prepare(step + 1)
+        case (.preparing(let step), .vetoed(let veto)):
+            return abort(from: step - 1, .rejected(veto, step: step))
+        case (.building, .done): return go(.draining, .drain)
+        case (.draining, .done):
+            return holdsVCPUs ? go(.entering(next: .harvest), .exclusive) : harvest()
+        case (.draining, .timedOut(let vcpus, let readers)):
+            // Gates were opened again by the drain that gave up.
+            return abort(from: steps - 1, .timedOut(vcpus: vcpus, readers: readers))
+        case (.entering(.harvest), .done): return harvest()
+        case (.entering(.undo(let cause)), .done): return undo(from: cause.operation - 1, cause)
+        case (.harvesting, .done): return apply(0)
+        case (.harvesting, .refused(let errno)):
+            return restore(.rolledBack(errno, operation: nil))
+        case (.applying(let operation), .done): return apply(operation + 1)
+        case (.applying(let operation), .refused(let errno)):
+            return takeBack(Cause(errno: errno, operation: operation))
+        case (.holding(let cause), .done):
+            holdsVCPUs = true
+            return go(.entering(next: .undo(cause)), .exclusive)
+        case (.holding(let cause), .timedOut):
+            // Only additions are taken back; a vCPU that can't be stopped sees them vanish.
+            return undo(from: cause.operation - 1, cause)
+        default: return laterEvent(event)
+        }
+    }
+
+    private mutating func laterEvent(_ event: Event) -> Action {
+        switch (state, event) {
+        case (.undoing(let operation, let cause), .done): return undo(from: operation - 1, cause)
+        case (.undoing(_, let cause), .refused(let errno)):
+            let outcome = Outcome.failed(cause.errno, operation: cause.operation, undo: errno)
+            return go(.failing(outcome), .fail)
+        case (.restoring(let outcome), .done): return go(.releasing(outcome), .release)
+        case (.failing(let outcome), .done): return go(.releasing(outcome), .release)
+        case (.committing(let step), .done): return commit(step + 1)
+        case (.swapping, .done): return go(.releasing(.committed), .release)
+        case (.releasing(.committed), .done): return finish(0)
+        case (.releasing(let outcome), .done): return abort(from: steps - 1, outcome)
+        case (.finishing(let step), .done): return finish(step + 1)
+        case (.aborting(let step, let outcome), .done): return abort(from: step - 1, outcome)
+        default: preconditionFailure("\(event) can't come of the action in \(state)")
+        }
+    }
+
+    private mutating func go(_ state: State, _ action: Action) -> Action {
+        self.state = state
+        return action
+    }
+
+    private mutating func prepare(_ step: Int) -> Action {
+        step < steps ? go(.preparing(step: step), .prepare(step: step)) : go(.building, .build)
+    }
+
+    private mutating func harvest() -> Action { go(.harvesting, .harvest) }
+
+    private mutating func apply(_ operation: Int) -> Action {
+        operation < operations
+            ? go(.applying(operation: operation), .apply(operation: operation)) : commit(0)
+    }
+
+    private mutating func takeBack(_ cause: Cause) -> Action {
+        if cause.operation == 0 { return restore(cause.outcome) }
+        return holdsVCPUs ? undo(from: cause.operation - 1, cause) : go(.holding(cause), .hold)
+    }
+
+    private mutating func undo(from operation: Int, _ cause: Cause) -> Action {
+        operation >= 0
+            ? go(.undoing(operation: operation, cause), .undo(operation: operation))
+            : restore(cause.outcome)
+    }
+
+    private mutating func restore(_ outcome: Outcome) -> Action {
+        go(.restoring(outcome), .restoreDirtyBits)
+    }
+
+    private mutating func commit(_ step: Int) -> Action {
+        step < steps ? go(.committing(step: step), .commit(step: step)) : go(.swapping, .swap)
+    }
+
+    private mutating func finish(_ step: Int) -> Action {
+        step < steps
+            ? go(.finishing(step: step), .finish(step: step)) : go(.ended, .complete(.committed))
+    }
+
+    private mutating func abort(from step: Int, _ outcome: Outcome) -> Action {
+        step >= 0
+            ? go(.aborting(step: step, outcome), .abort(step: step))
+            : go(.ended, .complete(outcome))
+    }
+}

@@ -1,0 +1,65 @@
+/// A submitted array that is valid: with ids picked, compared and planned.
+struct WantedArray {
+    /// Ascending by key.
+    let slots: [Memslot]
+    let diff: MemslotDiff
+    let plan: Plan
+    private let requested: [Memslot]?
+    private let idsAreOptimal: Bool
+
+    /// Compares `slots` with the present array.
+    init(_ slots: [Memslot], present: MemslotArray) {
+        let assignment = SlotIDAssignment(for: slots, present: present)
+        let picked = slots.contains { $0.id == .unassigned }
+        requested = picked ? assignment.slots : nil
+        idsAreOptimal = assignment.isOptimal
+        let inOrder = zip(assignment.slots, assignment.slots.dropFirst())
+            .allSatisfy { $0.key < $1.key }
+        self.slots =
+            inOrder ? assignment.slots : assignment.slots.sorted { $0.key < $1.key }
+        diff = MemslotDiff(from: present.slots, to: self.slots)
+        plan = Plan(diff)
+    }
+
+    /// A receipt without times, as far as it is known beforehand.
+    func receipt(generation: Generation) -> Receipt {
+        Receipt(
+            generation: generation,
+            outcome: diff.isEmpty ? .unchanged : .committed,
+            diff: diff,
+            operations: plan.operations,
+            isOptimal: plan.isOptimal && idsAreOptimal,
+            slots: requested,
+            unmappedDirtyPages: [],
+            quiesced: false,
+            retired: true,
+            readers: [],
+            warnings: diff.hugePageWarnings,
+            nanoseconds: Receipt.Nanoseconds())
+    }
+}
+
+extension MemslotDiff {
+    private static let hugePage: UInt64 = 2 << 20
+    private static let warningLimit = 16
+
+    /// Slots that could be mapped by huge pages but for their addresses.
+    ///
+    /// Kernel: api.rst 4.35 asks for equal low 21 bits of guest and userspace address.
+    fileprivate var hugePageWarnings: [String] {
+        let candidates = added + moved.map(\.after)
+        let misaligned = candidates.filter {
+            $0.size.rawValue >= Self.hugePage
+                && ($0.guestPhysicalAddress.rawValue ^ $0.userspaceAddress.rawValue)
+                    % Self.hugePage != 0
+        }
+        var warnings = misaligned.prefix(Self.warningLimit).map {
+            "slot \($0.key): the low 21 bits of guest physical address \($0.guestPhysicalAddress) "
+                + "and userspace address differ, so that no huge page can back it"
+        }
+        if misaligned.count > Self.warningLimit {
+            warnings.append("\(misaligned.count - Self.warningLimit) more slots like this")
+        }
+        return warnings
+    }
+}

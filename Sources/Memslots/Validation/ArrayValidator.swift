@@ -1,0 +1,148 @@
+/// Judges an array by itself, before anything is compared or called.
+///
+/// Every fault is found, not only the first: a person who mends a table wants the whole list.
+struct ArrayValidator {
+    let slots: [Memslot]
+    let capabilities: Capabilities
+    /// Faults that the layer above found while it resolved names, ascending by index.
+    let prior: [Violation]
+
+    /// The faults of the array, or `nil` if it has none.
+    ///
+    /// - Parameter limit: how many to list at most; all are counted.
+    func faults(limit: Int) -> InvalidArray? {
+        var faults = prior + duplicates() + overlaps() + boundTwice()
+        for (index, slot) in slots.enumerated() {
+            let broken = SlotRules.broken(by: slot, capabilities: capabilities)
+            if !broken.isEmpty || !isPlain(slot) { faults += own(slot, index, broken) }
+        }
+        let crowded = crowdedSpaces()
+        if faults.isEmpty && crowded.isEmpty { return nil }
+        // A stable order: by slot, and for one slot its own faults before those with another.
+        let order = faults.enumerated().sorted { left, right in
+            let (a, b) = (left.element, right.element)
+            if a.index != b.index { return (a.index ?? .max) < (b.index ?? .max) }
+            let ranks = (ViolationOrder.rank(of: a.kind), ViolationOrder.rank(of: b.kind))
+            return ranks.0 != ranks.1 ? ranks.0 < ranks.1 : left.offset < right.offset
+        }
+        faults = order.map(\.element) + crowded
+        return InvalidArray(violations: Array(faults.prefix(limit)), count: faults.count)
+    }
+
+    /// Whether none of the rules that need more than the slot's own words can be broken.
+    private func isPlain(_ slot: Memslot) -> Bool {
+        slot.size != .zero && slot.guestPhysicalAddress.advanced(by: slot.size) != nil
+            && !SlotRules.exceedsGuestPages(slot, capabilities: capabilities)
+            && reservedRange(under: slot) == nil && !lacksGuestMemfd(slot)
+            && slot.memory == nil
+    }
+
+    private func own(_ slot: Memslot, _ index: Int, _ broken: SlotRules) -> [Violation] {
+        var faults = SlotFaults(slot: slot, index: index, capabilities: capabilities)
+        // Without a backing there is no userspace address to judge.
+        let hasBackingFault = prior.contains { $0.index == index }
+        faults.append(hasBackingFault ? broken.subtracting(.badUserspaceAddress) : broken)
+        if !hasBackingFault { faults.appendMemoryFaults() }
+        if lacksGuestMemfd(slot), !hasBackingFault { faults.appendGuestMemfdMissing() }
+        if slot.size == .zero { faults.appendZeroSize() }
+        guard slot.size != .zero, !broken.contains(.addressOverflow) else { return faults.all }
+        if let range = reservedRange(under: slot) { faults.appendReserved(range) }
+        if SlotRules.exceedsGuestPages(slot, capabilities: capabilities) {
+            faults.appendTooLarge()
+        }
+        return faults.all
+    }
+
+    private func reservedRange(under slot: Memslot) -> Range<GuestPhysicalAddress>? {
+        capabilities.reservedRanges.first {
+            slot.guestPhysicalAddress < $0.upperBound && $0.lowerBound < slot.guestPhysicalEnd
+        }
+    }
+
+    private func lacksGuestMemfd(_ slot: Memslot) -> Bool {
+        slot.guestMemfd == .own && !capabilities.providesGuestMemfd
+            && capabilities.flags.contains(.guestMemfd)
+    }
+
+    private func duplicates() -> [Violation] {
+        let inOrder = zip(slots, slots.dropFirst()).allSatisfy {
+            $0.id != .unassigned && $0.key < $1.key
+        }
+        if inOrder { return [] }
+        var first: [SlotKey: Int] = [:]
+        var faults: [Violation] = []
+        for (index, slot) in slots.enumerated() where slot.id != .unassigned {
+            guard let other = first[slot.key] else {
+                first[slot.key] = index
+                continue
+            }
+            let detail = "the id stands already at slots[\(other)]"
+            faults.append(
+                Violation(.duplicateSlot, of: slot, at: index, member: "slot", detail: detail)
+                    .with(slots[other], at: other))
+        }
+        return faults
+    }
+
+    private func overlaps() -> [Violation] {
+        var intervals: [EarliestOverlap.Interval] = []
+        intervals.reserveCapacity(slots.count)
+        for (index, slot) in slots.enumerated() {
+            guard slot.size != .zero,
+                let end = slot.guestPhysicalAddress.advanced(by: slot.size)
+            else { continue }
+            intervals.append(
+                EarliestOverlap.Interval(
+                    group: UInt64(slot.addressSpace.rawValue),
+                    start: slot.guestPhysicalAddress.rawValue, end: end.rawValue, index: index))
+        }
+        return EarliestOverlap.find(in: intervals).map { index, earliest in
+            let (slot, other) = (slots[index], slots[earliest])
+            let detail = "\(slot.range) overlaps \(other.range) of slots[\(earliest)]"
+            return Violation(
+                .overlap, of: slot, at: index, member: "guestPhysicalAddress", detail: detail
+            ).with(other, at: earliest)
+        }
+    }
+
+    private func boundTwice() -> [Violation] {
+        var intervals: [EarliestOverlap.Interval] = []
+        for (index, slot) in slots.enumerated() {
+            guard let binding = slot.guestMemfd, binding != .own, slot.size != .zero else {
+                continue
+            }
+            let end = binding.offset.rawValue.addingReportingOverflow(slot.size.rawValue)
+            guard !end.overflow else { continue }
+            intervals.append(
+                EarliestOverlap.Interval(
+                    group: UInt64(UInt32(bitPattern: binding.descriptor)),
+                    start: binding.offset.rawValue, end: end.partialValue, index: index))
+        }
+        return EarliestOverlap.find(in: intervals).map { index, earliest in
+            let detail = "its part of the guest_memfd is bound to slots[\(earliest)] already"
+            return Violation(
+                .guestMemfdRangeBound, of: slots[index], at: index, member: "guestMemfdOffset",
+                detail: detail
+            ).with(slots[earliest], at: earliest)
+        }
+    }
+
+    private func crowdedSpaces() -> [Violation] {
+        guard slots.count > Int(capabilities.maxSlots) else { return [] }
+        var counts: [AddressSpaceID: Int] = [:]
+        for slot in slots { counts[slot.addressSpace, default: 0] += 1 }
+        return counts.filter { $0.value > Int(capabilities.maxSlots) }
+            .sorted { $0.key < $1.key }
+            .map { space, count in
+                Violation(
+                    .tooManySlots, in: space,
+                    detail: "\(count) slots in address space \(space), which has room for "
+                        + "\(capabilities.maxSlots)")
+            }
+    }
+}
+
+extension Memslot {
+    /// The guest range for a person, `0x1000–0x3000` with the end left out of it.
+    fileprivate var range: String { "\(guestPhysicalAddress)–\(guestPhysicalEnd)" }
+}
