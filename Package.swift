@@ -51,6 +51,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "MemslotsTests", dependencies: ["Memslots"], swiftSettings: strict),
+        .testTarget(
+            name: "MemslotSimulatorTests", dependencies: ["Memslots", "MemslotSimulator"],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

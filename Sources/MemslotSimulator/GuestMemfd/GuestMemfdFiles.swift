@@ -12,7 +12,7 @@ struct GuestMemfdFiles: Sendable {
     }
 
     private struct File: Sendable {
-        var size: UInt64
+        var size: Int64
         /// Pages of the file; one address space, and ids that nobody asks for.
         var bound = PageOrder()
     }
@@ -43,10 +43,9 @@ struct GuestMemfdFiles: Sendable {
     /// - Throws: `EINVAL` unless `size` is a multiple of 4096, not 0, and fits `loff_t`;
     ///   `EMFILE` with 2^31 descriptors.
     mutating func create(size: UInt64) throws(Errno) -> Int32 {
-        guard size > 0, ByteCount(size).isPageAligned, Int64(exactly: size) != nil else {
-            throw .invalidArgument
-        }
-        return try open(.file(File(size: size)))
+        guard let fileSize = Int64(exactly: size), fileSize > 0, ByteCount(size).isPageAligned
+        else { throw .invalidArgument }
+        return try open(.file(File(size: fileSize)))
     }
 
     /// Opens something that no slot of this VM can be bound to.
@@ -76,8 +75,10 @@ struct GuestMemfdFiles: Sendable {
         case nil: throw .badFileDescriptor
         case .foreign: throw .invalidArgument
         case .file(var file):
-            let (end, wraps) = binding.offset.rawValue.addingReportingOverflow(slot.size.rawValue)
-            guard !wraps, end <= file.size else { throw .invalidArgument }
+            // The kernel adds in `loff_t`: a sum past 2^63 is negative to it, and passes.
+            let offset = Int64(bitPattern: binding.offset.rawValue)
+            let end = offset &+ Int64(truncatingIfNeeded: slot.size.rawValue)
+            guard offset >= 0, end <= file.size else { throw .invalidArgument }
             let pages = binding.offset.pageCount..<binding.offset.pageCount + slot.pageCount
             guard !file.bound.isOccupied(pages, in: 0, except: nil) else {
                 throw .invalidArgument

@@ -4,8 +4,8 @@ public import Memslots
 ///
 /// Not for use by several threads at once.
 public final class SimulatedRawVM: RawSlotCalls {
-    /// The VM's state, for whoever wants to look at it or to read dirty logs.
-    public private(set) var kernel: SimulatedKernel
+    /// The VM's state, to look at, and to read and clear dirty logs.
+    public var kernel: SimulatedKernel
     private var descriptors: [RawGuestMemfd: Int32] = [:]
 
     /// The size of each guest_memfd that a raw call names: 8 MiB.

@@ -1,0 +1,79 @@
+import MemslotSimulator
+import Memslots
+import Testing
+
+@Suite("injected faults")
+struct FaultTests {
+    let backend = SimulatedBackend()
+
+    /// The answers to one transaction of `count` calls, each a creation or deletion of slot 0.
+    func transaction(_ count: Int) -> [String] {
+        backend.transactionBegins()
+        return (0..<count).map { _ in
+            let words = slot(0, page: 16)
+            let call: SlotCall =
+                backend.installedSlots.isEmpty ? .create(words) : .delete(words)
+            return errno { () throws(Errno) in try backend.carryOut(call) }?.name ?? "-"
+        }
+    }
+
+    @Test("a fault fires at its index, once, and the call has no effect")
+    func once() {
+        backend.inject(FaultInjection(operation: 2, errno: .outOfMemory))
+        #expect(transaction(4) == ["-", "-", "ENOMEM", "-"])
+        #expect(backend.installedSlots.count == 1)
+        #expect(backend.operationCounts.creates == 2)
+        #expect(transaction(4) == ["-", "-", "-", "-"])
+    }
+
+    @Test("a transaction that doesn't reach it leaves it armed")
+    func staysArmed() {
+        backend.inject(FaultInjection(operation: 3, errno: .ioError, times: 2))
+        #expect(transaction(3) == ["-", "-", "-"])
+        #expect(transaction(4) == ["-", "-", "-", "EIO"])
+        #expect(transaction(1) == ["-"])
+        #expect(backend.armedFaults == [FaultInjection(operation: 3, errno: .ioError)])
+        #expect(transaction(5) == ["-", "-", "-", "EIO", "-"])
+        #expect(transaction(5) == ["-", "-", "-", "-", "-"])
+        #expect(backend.armedFaults.isEmpty)
+    }
+
+    @Test("several fire in one transaction, so that an undo fails too")
+    func several() {
+        backend.inject(FaultInjection(operation: 2, errno: .outOfMemory))
+        backend.inject(FaultInjection(operation: 1, errno: .ioError))
+        #expect(transaction(4) == ["-", "EIO", "ENOMEM", "-"])
+    }
+
+    @Test("of two at one index the earlier armed fires, and only it is used up")
+    func sameIndex() {
+        backend.inject(FaultInjection(operation: 0, errno: .outOfMemory, times: 2))
+        backend.inject(FaultInjection(operation: 0, errno: .ioError))
+        #expect(transaction(1) == ["ENOMEM"])
+        #expect(transaction(1) == ["ENOMEM"])
+        #expect(transaction(1) == ["EIO"])
+        #expect(transaction(1) == ["-"])
+    }
+
+    @Test("dirty log calls are not counted")
+    func dirtyLogCalls() throws {
+        let logging = slot(1, page: 64, flags: .logDirtyPages)
+        try backend.carryOut(.create(logging))
+        backend.transactionBegins()
+        backend.inject(FaultInjection(operation: 1, errno: .ioError))
+        try backend.carryOut(.create(slot(2, page: 80)))
+        _ = try backend.readDirtyLog(of: logging, clear: true)
+        #expect(throws: Errno.ioError) { try backend.carryOut(.delete(logging)) }
+    }
+
+    @Test("clearing disarms all, and what can't fire is not armed")
+    func clearing() {
+        backend.inject(FaultInjection(operation: 0, errno: .ioError, times: 9))
+        backend.inject(FaultInjection(operation: 1, errno: .ioError))
+        backend.clearFaults()
+        backend.inject(FaultInjection(operation: -1, errno: .ioError))
+        backend.inject(FaultInjection(operation: 0, errno: .ioError, times: 0))
+        #expect(backend.armedFaults.isEmpty)
+        #expect(transaction(2) == ["-", "-"])
+    }
+}

@@ -1,0 +1,56 @@
+import Memslots
+import Testing
+
+@testable import MemslotSimulator
+
+@Suite("guest_memfd files")
+struct GuestMemfdFilesTests {
+    let key = SlotKey(id: SlotID(0))
+
+    func words(pages: UInt64) -> Memslot {
+        slot(0, page: 16, pages: pages, flags: .guestMemfd, guestMemfd: .own)
+    }
+
+    @Test("an own file is kept while the slot's id and size stay")
+    func ownFileStays() throws {
+        var kernel = SimulatedKernel(
+            capabilities: Capabilities(flags: .guestMemfd, providesGuestMemfd: true))
+        try kernel.setMemoryRegion(words(pages: 4))
+        let first = kernel.files.numberOfOwnFile(of: key)
+        #expect(first != nil)
+        // Moved: deleted and created within one transaction.
+        kernel.dropIdleGuestMemfds()
+        try kernel.setMemoryRegion(words(pages: 4).deletion)
+        try kernel.setMemoryRegion(words(pages: 4))
+        kernel.dropIdleGuestMemfds()
+        #expect(kernel.files.numberOfOwnFile(of: key) == first)
+
+        try kernel.setMemoryRegion(words(pages: 4).deletion)
+        try kernel.setMemoryRegion(words(pages: 5))
+        let second = kernel.files.numberOfOwnFile(of: key)
+        #expect(second != nil && second != first)
+
+        try kernel.setMemoryRegion(words(pages: 5).deletion)
+        kernel.dropIdleGuestMemfds()
+        #expect(kernel.files.numberOfOwnFile(of: key) == nil)
+    }
+
+    @Test("a range is within its file by the kernel's signed sum")
+    func fileEnd() throws {
+        var kernel = SimulatedKernel(capabilities: SimulatedRawVM.recordedKernel)
+        let file = try kernel.createGuestMemfd(size: .pages(8))
+        func answer(_ offset: UInt64) -> Errno? {
+            let binding = GuestMemfdBinding(descriptor: file, offset: ByteCount(offset))
+            let words = slot(0, page: 16, flags: .guestMemfd, guestMemfd: binding)
+            defer { _ = kernel.answer(words.deletion) }
+            return kernel.answer(words)
+        }
+        #expect(answer(4 * 4096) == nil)
+        #expect(answer(5 * 4096) == .invalidArgument)
+        #expect(answer(1 << 62) == .invalidArgument)
+        #expect(answer(1 << 63) == .invalidArgument)
+        #expect(answer(0 &- 4 * 4096) == .invalidArgument)
+        // Seen on 6.18: the sum wraps `loff_t`, and the kernel takes the range.
+        #expect(answer((1 << 63) - 4096) == nil)
+    }
+}
