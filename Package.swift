@@ -54,6 +54,9 @@ let package = Package(
         .testTarget(
             name: "MemslotSimulatorTests", dependencies: ["Memslots", "MemslotSimulator"],
             swiftSettings: strict),
+        .testTarget(
+            name: "MemslotProtocolTests", dependencies: ["Memslots", "MemslotProtocol"],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

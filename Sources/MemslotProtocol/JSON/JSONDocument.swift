@@ -1,0 +1,119 @@
+/// A JSON text that was read once, strictly, into a flat tape.
+///
+/// No string and no number is made while reading: a value is a place in the source. Immutable,
+/// so any number of threads may read it; ``JSONValue`` keeps it alive.
+///
+/// Cost: one pass, 8 bytes a value. Strict: RFC 8259, UTF-8 without overlong forms or
+/// surrogates, no byte order mark.
+public final class JSONDocument: @unchecked Sendable {
+    // Unchecked, because of `nodes`: nothing is written through it after `init`.
+
+    /// The source. The document is the part that was read, see ``init(parsing:in:depthLimit:)``.
+    let bytes: [UInt8]
+    let nodes: UnsafePointer<JSONNode>
+    private let tape: JSONTape
+
+    /// Reads one document.
+    ///
+    /// - Parameters:
+    ///   - bytes: the source; it is kept, not copied.
+    ///   - range: the part of `bytes` to read, all of it by default.
+    ///   - depthLimit: the most containers within one another.
+    /// - Throws: the first fault, with its line and column within `range`.
+    public init(
+        parsing bytes: [UInt8], in range: Range<Int>? = nil, depthLimit: Int = 64
+    ) throws(JSONError) {
+        let range = (range ?? 0..<bytes.count).clamped(to: 0..<bytes.count)
+        do {
+            tape = try JSONTape(scanning: bytes, in: range, depthLimit: depthLimit)
+        } catch {
+            let position = SourcePosition(of: error.offset, in: bytes, from: range.lowerBound)
+            throw JSONError(
+                problem: error.problem, offset: error.offset - range.lowerBound,
+                line: position.line, column: position.column)
+        }
+        self.bytes = bytes
+        self.nodes = UnsafePointer(tape.base)
+        self.start = range.lowerBound
+    }
+
+    /// Reads one document from bytes that are copied first.
+    ///
+    /// - Parameters:
+    ///   - bytes: the source.
+    ///   - depthLimit: the most containers within one another.
+    /// - Throws: the first fault, with its line and column.
+    public convenience init(
+        parsing bytes: UnsafeRawBufferPointer, depthLimit: Int = 64
+    ) throws(JSONError) {
+        try self.init(parsing: Array(bytes), depthLimit: depthLimit)
+    }
+
+    /// Reads one document from a string.
+    ///
+    /// - Parameters:
+    ///   - text: the source.
+    ///   - depthLimit: the most containers within one another.
+    /// - Throws: the first fault, with its line and column.
+    public convenience init(parsing text: String, depthLimit: Int = 64) throws(JSONError) {
+        try self.init(parsing: Array(text.utf8), depthLimit: depthLimit)
+    }
+
+    deinit { tape.deallocate() }
+
+    private let start: Int
+
+    /// The outermost value.
+    public var root: JSONValue { JSONValue(document: self, node: 0) }
+
+    /// Where byte `offset` of the source is. Cost: a walk from the beginning.
+    func position(of offset: Int) -> SourcePosition {
+        SourcePosition(of: offset, in: bytes, from: start)
+    }
+
+    /// The index of the node after the value at `node`.
+    @inline(__always)
+    func next(after node: Int) -> Int {
+        let entry = nodes[node]
+        return entry.isContainer ? entry.extent + 1 : node + 1
+    }
+
+    /// The bytes of the source that the value at `node` stands in, quotes included.
+    func sourceRange(of node: Int) -> Range<Int> {
+        let entry = nodes[node]
+        let offset = Int(entry.offset)
+        switch entry.kind {
+        case .object, .array: return offset..<Int(nodes[entry.extent].offset) + 1
+        case .string: return offset - 1..<offset + entry.extent + 1
+        default: return offset..<offset + entry.extent
+        }
+    }
+}
+
+/// A place in a text, as an editor counts.
+public struct SourcePosition: Hashable, Sendable {
+    /// The line, from 1.
+    public var line: Int
+    /// The column in characters (Unicode scalars), from 1.
+    public var column: Int
+
+    /// Holds both numbers.
+    public init(line: Int, column: Int) {
+        self.line = line
+        self.column = column
+    }
+
+    /// Counts from `start` up to `offset`; a byte that continues a UTF-8 sequence is no column.
+    init(of offset: Int, in bytes: [UInt8], from start: Int) {
+        line = 1
+        column = 1
+        for byte in bytes[start..<min(max(offset, start), bytes.count)] {
+            if byte == UInt8(ascii: "\n") {
+                line += 1
+                column = 1
+            } else if byte & 0xC0 != 0x80 {
+                column += 1
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+/// Why bytes are not a JSON document, and where.
+public struct JSONError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What is wrong.
+    public var problem: JSONProblem
+    /// Bytes before the fault.
+    public var offset: Int
+    /// The fault's line, from 1.
+    public var line: Int
+    /// The fault's column in characters (Unicode scalars), from 1.
+    public var column: Int
+
+    /// What should have stood there, or why it may not, as half a sentence.
+    public var expected: String { problem.expected }
+
+    /// `line 1, column 7: expected ":" after the member's name`.
+    public var description: String { "line \(line), column \(column): \(expected)" }
+}
+
+/// What can be wrong with a JSON document.
+public enum JSONProblem: Hashable, Sendable {
+    /// No value at all.
+    case empty
+    /// Something else where a value should begin.
+    case noValue
+    /// Something else where a member's name should begin.
+    case noName
+    /// No `:` after a member's name.
+    case noColon
+    /// Neither `,` nor `}` after a member.
+    case noCommaInObject
+    /// Neither `,` nor `]` after an element.
+    case noCommaInArray
+    /// Something after the document's end.
+    case trailing
+    /// The source ends within a string.
+    case unterminatedString
+    /// A byte below 0x20 in a string.
+    case controlCharacter
+    /// A backslash that begins no escape of JSON.
+    case badEscape
+    /// An escaped half of a surrogate pair without the other half.
+    case loneSurrogate
+    /// Bytes that are not UTF-8.
+    case invalidUTF8
+    /// A number that breaks JSON's grammar.
+    case badNumber
+    /// Containers within containers beyond the limit.
+    case tooDeep(limit: Int)
+    /// More bytes than a document may have.
+    case tooLarge(limit: Int)
+
+    /// What should have stood there, or why it may not, as half a sentence.
+    public var expected: String {
+        switch self {
+        case .empty: "expected a JSON value, found nothing"
+        case .noValue: "expected a JSON value"
+        case .noName: "expected a member's name in double quotes"
+        case .noColon: "expected \":\" after the member's name"
+        case .noCommaInObject: "expected \",\" or \"}\" after the member"
+        case .noCommaInArray: "expected \",\" or \"]\" after the element"
+        case .trailing: "expected nothing more after the JSON value"
+        case .unterminatedString: "expected the closing quote of the string"
+        case .controlCharacter: "expected a control character to be escaped"
+        case .badEscape: "expected an escape such as \\n, \\\" or \\u0041"
+        case .loneSurrogate: "expected both halves of a surrogate pair"
+        case .invalidUTF8: "expected UTF-8"
+        case .badNumber: "expected a number in JSON's form"
+        case .tooDeep(let limit): "expected at most \(limit) levels of nesting"
+        case .tooLarge(let limit): "expected at most \(limit) bytes"
+        }
+    }
+}
+
+/// A problem and where it is, before lines are counted: what the scanner throws.
+struct JSONFault: Error {
+    var problem: JSONProblem
+    var offset: Int
+}

@@ -1,0 +1,72 @@
+extension JSONWriter {
+    /// Appends the digits of `value`.
+    @inline(__always)
+    mutating func appendDecimal(_ value: UInt64) {
+        if value < 10 { return append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value)) }
+        // On the stack, because digits come last to first.
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
+            var rest = value
+            var start = 20
+            while rest > 0 {
+                start -= 1
+                digits[start] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+                rest /= 10
+            }
+            append(UnsafeBufferPointer(rebasing: digits[start...]))
+        }
+    }
+
+    /// Appends `"0x…"` with the quotes.
+    @inline(__always)
+    mutating func appendQuotedHexadecimal(_ value: UInt64) {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { text in
+            let digits = max(1, (UInt64.bitWidth - value.leadingZeroBitCount + 3) / 4)
+            text[0] = UInt8(ascii: "\"")
+            text[1] = UInt8(ascii: "0")
+            text[2] = UInt8(ascii: "x")
+            var rest = value
+            for index in stride(from: digits + 2, to: 2, by: -1) {
+                let digit = UInt8(truncatingIfNeeded: rest & 15)
+                text[index] =
+                    digit < 10 ? digit + UInt8(ascii: "0") : digit + UInt8(ascii: "a") - 10
+                rest >>= 4
+            }
+            text[digits + 3] = UInt8(ascii: "\"")
+            append(UnsafeBufferPointer(rebasing: text[..<(digits + 4)]))
+        }
+    }
+
+    /// Appends `text` with what a JSON string may not hold escaped.
+    mutating func appendEscaped(_ text: String) {
+        var text = text
+        text.withUTF8 { utf8 in
+            var plain = 0
+            for index in utf8.indices {
+                let byte = utf8[index]
+                guard byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
+                else { continue }
+                append(UnsafeBufferPointer(rebasing: utf8[plain..<index]))
+                appendEscape(byte)
+                plain = index + 1
+            }
+            append(UnsafeBufferPointer(rebasing: utf8[plain...]))
+        }
+    }
+
+    private mutating func appendEscape(_ byte: UInt8) {
+        append(UInt8(ascii: "\\"))
+        switch byte {
+        case UInt8(ascii: "\n"): append(UInt8(ascii: "n"))
+        case UInt8(ascii: "\r"): append(UInt8(ascii: "r"))
+        case UInt8(ascii: "\t"): append(UInt8(ascii: "t"))
+        case 0..<0x20:
+            append(UInt8(ascii: "u"))
+            append(UInt8(ascii: "0"))
+            append(UInt8(ascii: "0"))
+            append(UInt8(ascii: "0") + byte >> 4)
+            let digit = byte & 15
+            append(digit < 10 ? digit + UInt8(ascii: "0") : digit + UInt8(ascii: "a") - 10)
+        default: append(byte)
+        }
+    }
+}
