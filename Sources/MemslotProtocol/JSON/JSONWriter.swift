@@ -59,6 +59,15 @@ public struct JSONWriter: Sendable {
         bytes.append(UInt8(ascii: "\""))
     }
 
+    /// Writes a string that needs no escaping.
+    public mutating func staticString(_ text: StaticString) {
+        separate()
+        bytes.append(UInt8(ascii: "\""))
+        // The bytes of a static string live as long as the process.
+        append(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+        bytes.append(UInt8(ascii: "\""))
+    }
+
     /// Writes an integer.
     public mutating func integer(_ value: UInt64) {
         separate()
