@@ -1,0 +1,122 @@
+public import Memslots
+
+/// The change from one array of slots to another, as text or as SVG.
+public struct ChangePicture: Sendable {
+    /// What the embedder calls its memory objects; others are drawn as `memory 3`.
+    public var names: [MemoryObjectID: String]
+    let entries: [ChangeEntry]
+
+    /// Prepares the picture of a change.
+    ///
+    /// - Parameters:
+    ///   - before: the slots before, in any order.
+    ///   - after: the slots after, in any order.
+    ///   - marks: what each slot's change is called. Slots without a mark that stand in both
+    ///     arrays are unchanged if they are equal, else replaced; slots of one array only are
+    ///     always added or removed.
+    ///   - names: what the embedder calls its memory objects.
+    public init(
+        before: [Memslot], after: [Memslot], marks: [SlotKey: ChangeMark],
+        names: [MemoryObjectID: String] = [:]
+    ) {
+        self.names = names
+        self.entries = ChangeEntry.entries(before: before, after: after, marks: marks)
+    }
+
+    /// The change as lines of text without line ends.
+    ///
+    /// The map of the slots after, each row with its sign: `+` added, `-` removed, `>` moved,
+    /// with where from, `~` reflagged, with the flags switched, a space if unchanged. A replaced
+    /// slot is a `-` and a `+` under one id. Holes are those after the change. The last line
+    /// counts.
+    public func lines(_ options: TextOptions = TextOptions()) -> [String] {
+        let spaces = entries.split(by: \.addressSpace).map(Array.init)
+        guard !spaces.isEmpty else {
+            return [cut("no slots before, no slots after", to: options.width)]
+        }
+        let words = SlotWords(names: names)
+        let rows = spaces.map {
+            MapRow.rows(of: Self.items(of: $0), words: words, options: options)
+        }
+        let columns = MapColumns(rows: Array(rows.joined()), options: options)
+        var lines: [String] = []
+        for (space, rows) in zip(spaces, rows) {
+            let title = "address space \(space[0].addressSpace): \(Self.summary(of: space))"
+            lines.append(spaceHeading(title, options))
+            lines.append(columns.heading)
+            lines += rows.map(columns.line)
+            lines.append("")
+        }
+        lines.append(countLine(options))
+        return lines
+    }
+
+    /// How many slots each mark has, by the order of the marks; marks without slots are left out.
+    public var counts: [(mark: ChangeMark, count: Int)] {
+        ChangeMark.allCases.compactMap { mark in
+            let count = entries.count { $0.mark == mark }
+            return count == 0 ? nil : (mark, count)
+        }
+    }
+
+    private func countLine(_ options: TextOptions) -> String {
+        var line = StyledLine()
+        for (mark, count) in counts {
+            if line.width > 0 { line.append("  ") }
+            let sign = mark == .replaced ? "-+ " : mark == .unchanged ? "" : mark.look.sign + " "
+            line.append("\(sign)\(count) \(mark)", mark.look.ink)
+        }
+        return line.text(
+            limit: options.width, colour: options.usesColour, ellipsis: options.ellipsis)
+    }
+
+    /// `3 slots, 4 GiB → 4 slots, 4.5 GiB` in words that need no arrow.
+    static func summary(of entries: [ChangeEntry]) -> String {
+        func text(_ slots: [Memslot]) -> String {
+            let bytes = slots.reduce(UInt64(0)) { $0.addingSaturated($1.size.rawValue) }
+            return "\(counted(slots.count, "slot")), \(HumanSize(bytes: bytes))"
+        }
+        return "before \(text(entries.compactMap(\.before)));"
+            + " after \(text(entries.compactMap(\.after)))"
+    }
+
+    /// The rows of one address space, by address; at one address, what is gone comes first.
+    static func items(of entries: [ChangeEntry]) -> [MapItem] {
+        var items = entries.compactMap { entry in
+            entry.after.map {
+                MapItem(slot: $0, mark: entry.mark, counterpart: entry.before)
+            }
+        }
+        items.sort { ($0.slot.first, $0.slot.id) < ($1.slot.first, $1.slot.id) }
+        for (index, hole) in items.map(\.slot).holesBefore().enumerated() {
+            items[index] = items[index].following(hole: hole)
+        }
+        for entry in entries where entry.mark == .removed || entry.mark == .replaced {
+            guard let slot = entry.before else { continue }
+            items.append(
+                MapItem(slot: slot, mark: entry.mark, isGone: true, counterpart: entry.after))
+        }
+        func order(_ item: MapItem) -> (UInt64, Int, SlotID) {
+            (item.slot.first, item.isGone ? 0 : 1, item.slot.id)
+        }
+        items.sort { order($0) < order($1) }
+        raiseHoles(in: &items)
+        return items
+    }
+
+    /// Draws each hole before the slots that are gone from it, so that rows ascend.
+    private static func raiseHoles(in items: inout [MapItem]) {
+        for index in items.indices where items[index].hole > 0 {
+            var first = index
+            while first > 0, items[first - 1].isGone,
+                items[first - 1].slot.first >= items[index].holeStart
+            {
+                first -= 1
+            }
+            guard first < index else { continue }
+            (items[first].hole, items[first].holeStart) =
+                (items[index].hole, items[index].holeStart)
+            items[index].hole = 0
+        }
+    }
+}

@@ -1,0 +1,100 @@
+/// One thing in a row of things of which too many may be shown.
+struct FoldItem<Likeness: Equatable> {
+    /// Neighbours of equal likeness may stand for each other; `nil` is like nothing.
+    var likeness: Likeness?
+    /// How many rows it takes when it is shown.
+    var rows: Int
+    /// The greater, the sooner it is shown.
+    var weight: UInt64
+}
+
+/// A part of the row: shown as it is, or folded with its neighbours.
+enum FoldPiece: Equatable {
+    case item(Int)
+    case fold(Range<Int>)
+}
+
+/// Says what is shown of `items` so that it takes at most `limit` rows (but at least 8).
+///
+/// Everything, if it fits. Else runs of like neighbours are folded between their first and their
+/// last; and if that is not enough, only the weightiest pieces stay. Cost: n log n.
+func folded<Likeness>(_ items: [FoldItem<Likeness>], limit: Int?) -> [FoldPiece] {
+    let all = items.indices.map { FoldPiece.item($0) }
+    guard let limit = limit.map({ max($0, 8) }), items.reduce(0, { $0 + $1.rows }) > limit else {
+        return all
+    }
+    let runs = runsFolded(items)
+    guard rows(of: runs, items) > limit else { return runs }
+    return weightiest(of: runs, items, limit: limit)
+}
+
+private func rows<Likeness>(of pieces: [FoldPiece], _ items: [FoldItem<Likeness>]) -> Int {
+    pieces.reduce(0) { sum, piece in
+        guard case .item(let index) = piece else { return sum + 1 }
+        return sum + items[index].rows
+    }
+}
+
+private func runsFolded<Likeness>(_ items: [FoldItem<Likeness>]) -> [FoldPiece] {
+    var pieces: [FoldPiece] = []
+    var start = 0
+    while start < items.count {
+        var end = start + 1
+        if let likeness = items[start].likeness {
+            while end < items.count, items[end].likeness == likeness { end += 1 }
+        }
+        if end - start >= 4 {
+            pieces += [.item(start), .fold(start + 1..<end - 1), .item(end - 1)]
+        } else {
+            pieces += (start..<end).map { .item($0) }
+        }
+        start = end
+    }
+    return pieces
+}
+
+private func weightiest<Likeness>(
+    of pieces: [FoldPiece], _ items: [FoldItem<Likeness>], limit: Int
+) -> [FoldPiece] {
+    func weight(_ piece: FoldPiece) -> UInt64 {
+        switch piece {
+        case .item(let index): items[index].weight
+        case .fold(let range): items[range.lowerBound].weight
+        }
+    }
+    var isShown = [Bool](repeating: false, count: pieces.count)
+    var used = 1
+    let weights = pieces.map(weight)
+    for index in pieces.indices.sorted(by: { weights[$0] > weights[$1] }) {
+        // Each piece that is shown may leave a fold behind it.
+        let cost = rows(of: [pieces[index]], items) + 1
+        guard used + cost <= limit else { continue }
+        isShown[index] = true
+        used += cost
+        if used + 2 > limit { break }
+    }
+    var result: [FoldPiece] = []
+    var hidden: Range<Int>?
+    for (index, piece) in pieces.enumerated() {
+        if isShown[index] {
+            if let range = hidden { result.append(.fold(range)) }
+            hidden = nil
+            result.append(piece)
+        } else {
+            let range = piece.range
+            hidden = (hidden?.lowerBound ?? range.lowerBound)..<range.upperBound
+        }
+    }
+    if let range = hidden { result.append(.fold(range)) }
+    return result
+}
+
+extension FoldPiece {
+    /// The items that the piece stands for.
+    var range: Range<Int> {
+        switch self {
+        case .item(let index): index..<index + 1
+        case .fold(let range): range
+        }
+    }
+}

@@ -1,0 +1,100 @@
+import Memslots
+
+/// A slot in a picture: the hole before it, and what became of it where a change is drawn.
+struct MapItem {
+    var slot: Memslot
+    /// Unmapped bytes that are drawn before the slot; 0 if none.
+    var hole: UInt64 = 0
+    /// The first address of the hole.
+    var holeStart: UInt64 = 0
+    /// What became of it; `nil` in the map of one array.
+    var mark: ChangeMark?
+    /// Whether the slot is shown as it was before the change, and is gone from there.
+    var isGone = false
+    /// The slot of the other array, where the change drawn has one.
+    var counterpart: Memslot?
+}
+
+extension MapItem {
+    /// The item with `bytes` unmapped right before it.
+    func following(hole bytes: UInt64) -> MapItem {
+        var item = self
+        item.hole = bytes
+        item.holeStart = slot.first - bytes
+        return item
+    }
+}
+
+/// What makes two neighbours in a picture alike.
+struct MapLikeness: Equatable {
+    var mark: ChangeMark?
+    var isGone: Bool
+    var size: UInt64
+    var hole: UInt64
+    var flags: UInt32
+    var memory: UInt32
+    var shift: UInt64
+}
+
+extension MapItem {
+    /// The item as folding sees it.
+    var foldItem: FoldItem<MapLikeness> {
+        var likeness = MapLikeness(
+            mark: mark, isGone: isGone, size: 0, hole: 0, flags: 0, memory: 0, shift: 0)
+        if mark != .unchanged {
+            likeness.size = slot.size.rawValue
+            likeness.hole = hole
+            likeness.flags = slot.flags.rawValue
+            likeness.memory = slot.memory?.object.rawValue ?? 0
+            likeness.shift = slot.first &- (counterpart?.first ?? slot.first)
+        }
+        let isChange = mark != nil && mark != .unchanged
+        return FoldItem(
+            likeness: likeness, rows: hole > 0 ? 2 : 1,
+            weight: slot.size.rawValue >> 1 | (isChange ? 1 << 63 : 0))
+    }
+}
+
+/// One address space of a map: its slots in order of address, with the holes between them.
+struct MapSpace {
+    var id: AddressSpaceID
+    var items: [MapItem]
+
+    /// The address spaces that have slots, in order.
+    static func spaces(of slots: [Memslot]) -> [MapSpace] {
+        var spaces: [MapSpace] = []
+        for part in slots.sortedByAddress().split(by: \.addressSpace) {
+            let part = Array(part)
+            let items = zip(part, part.holesBefore()).map { MapItem(slot: $0).following(hole: $1) }
+            spaces.append(MapSpace(id: part[0].addressSpace, items: items))
+        }
+        return spaces
+    }
+
+    /// `10 slots, 4 GiB; 6 holes, 1.9 GiB`.
+    var summary: String {
+        let slots = items.reduce(UInt64(0)) { $0.addingSaturated($1.slot.size.rawValue) }
+        let holes = items.reduce(UInt64(0)) { $0.addingSaturated($1.hole) }
+        let count = items.count { $0.hole > 0 }
+        let mapped = "\(counted(items.count, "slot")), \(HumanSize(bytes: slots))"
+        return count == 0
+            ? mapped : mapped + "; \(counted(count, "hole")), \(HumanSize(bytes: holes))"
+    }
+}
+
+extension Array {
+    /// Runs of neighbours with an equal property.
+    func split(by property: (Element) -> some Equatable) -> [ArraySlice<Element>] {
+        var parts: [ArraySlice<Element>] = []
+        var start = 0
+        for index in indices
+        where index + 1 == count || property(self[index]) != property(self[index + 1]) {
+            parts.append(self[start...index])
+            start = index + 1
+        }
+        return parts
+    }
+}
+
+/// `1 slot`, `2 slots`.
+func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }

@@ -1,0 +1,100 @@
+/// Where the columns of a map stand, so that its rows fit the terminal.
+///
+/// As the room shrinks: the bar gets shorter, then ranges lose their ends, then the backing is
+/// cut and left out, then the bar goes.
+struct MapColumns {
+    private var addressDigits: Int
+    private var showsLast = true
+    private var sizeWidth: Int
+    private var barWidth = 24
+    private var idWidth: Int
+    private var flagWidth: Int
+    private var backingWidth: Int
+    private let largest: UInt64
+    private let options: TextOptions
+
+    init(rows: [MapRow], options: TextOptions) {
+        func widest(_ column: KeyPath<MapRow, String>, atLeast least: Int) -> Int {
+            rows.reduce(least) { max($0, displayWidth(of: $1[keyPath: column])) }
+        }
+        let top = rows.reduce(UInt64(0)) { max($0, $1.last) }
+        self.addressDigits = max(8, String(top, radix: 16).count)
+        self.sizeWidth = widest(\.size, atLeast: 4)
+        self.idWidth = widest(\.id, atLeast: 4)
+        self.flagWidth = rows.allSatisfy { $0.flags.isEmpty } ? 0 : widest(\.flags, atLeast: 5)
+        self.backingWidth = widest(\.backing, atLeast: 7)
+        self.largest = rows.reduce(0) { max($0, $1.bar?.bytes ?? 0) }
+        self.options = options
+        fit()
+    }
+
+    private var rangeWidth: Int { showsLast ? 2 * (addressDigits + 2) + 1 : addressDigits + 2 }
+
+    private var total: Int {
+        let optional = [barWidth, flagWidth, backingWidth].filter { $0 > 0 }
+        return optional.reduce(2 + rangeWidth + 2 + sizeWidth + 2 + idWidth) { $0 + 2 + $1 }
+    }
+
+    private mutating func fit() {
+        shrink(\.barWidth, to: 8)
+        shrink(\.backingWidth, to: 18)
+        guard total > options.width else { return }
+        showsLast = false
+        barWidth = 16
+        shrink(\.barWidth, to: 6)
+        shrink(\.backingWidth, to: 12)
+        if total > options.width { backingWidth = 0 }
+        if total > options.width { barWidth = 0 }
+    }
+
+    private mutating func shrink(_ column: WritableKeyPath<MapColumns, Int>, to least: Int) {
+        let excess = max(0, total - options.width)
+        self[keyPath: column] = max(
+            min(least, self[keyPath: column]), self[keyPath: column] - excess)
+    }
+
+    /// The line above the rows that names the columns.
+    var heading: String {
+        var line = StyledLine()
+        line.append("  " + padded("guest physical", to: rangeWidth), .dim)
+        line.append("  " + padded("size", to: sizeWidth, alignment: .trailing), .dim)
+        if barWidth > 0 { line.append("  " + padded("", to: barWidth)) }
+        line.append("  " + padded("slot", to: idWidth, alignment: .trailing), .dim)
+        if flagWidth > 0 { line.append("  " + padded("flags", to: flagWidth), .dim) }
+        if backingWidth > 0 { line.append("  backing", .dim) }
+        return text(line)
+    }
+
+    /// The row as a line.
+    func line(_ row: MapRow) -> String {
+        var line = StyledLine()
+        line.append(row.sign + " ", row.ink)
+        let first = row.first.hex(digits: addressDigits)
+        line.append(showsLast ? "\(first)-\(row.last.hex(digits: addressDigits))" : first, row.ink)
+        if let fold = row.fold {
+            line.append("  " + fold, row.ink)
+            return text(line)
+        }
+        line.append("  " + padded(row.size, to: sizeWidth, alignment: .trailing), row.ink)
+        if barWidth > 0 {
+            let bar = row.bar?.text(width: barWidth, largest: largest, ascii: options.usesASCII)
+            line.append("  ")
+            line.append(padded(bar ?? "", to: barWidth), row.barInk)
+        }
+        line.append("  " + padded(row.id, to: idWidth, alignment: .trailing), row.ink)
+        if flagWidth > 0 {
+            line.append("  ")
+            line.append(padded(row.flags, to: flagWidth), row.flagInk)
+        }
+        if backingWidth > 0 {
+            let backing = cut(row.backing, to: backingWidth, ellipsis: options.ellipsis)
+            line.append("  " + backing, row.ink)
+        }
+        return text(line)
+    }
+
+    private func text(_ line: StyledLine) -> String {
+        line.text(
+            limit: options.width, colour: options.usesColour, ellipsis: options.ellipsis)
+    }
+}

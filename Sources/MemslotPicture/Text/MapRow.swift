@@ -1,0 +1,88 @@
+import Memslots
+
+/// A row of a map in a terminal, before its columns are laid out.
+struct MapRow {
+    /// `+`, `-`, `>`, `~`, or a space.
+    var sign = " "
+    var first: UInt64
+    var last: UInt64
+    var size = ""
+    var bar: SizeBar?
+    var id = ""
+    var flags = ""
+    var backing = ""
+    /// The text of a row that folds others, which stands in place of all columns after the range.
+    var fold: String?
+    var ink = Ink.plain
+    var barInk = Ink.plain
+    var flagInk = Ink.plain
+}
+
+extension MapRow {
+    /// The rows of one address space, folded as `options` say.
+    static func rows(
+        of items: [MapItem], words: SlotWords, options: TextOptions
+    ) -> [MapRow] {
+        var rows: [MapRow] = []
+        for piece in folded(items.map(\.foldItem), limit: options.limit) {
+            switch piece {
+            case .item(let index):
+                if items[index].hole > 0 { rows.append(hole(before: items[index])) }
+                rows.append(slot(items[index], words, options))
+            case .fold(let range):
+                rows.append(fold(SlotGroup(items[range]), options))
+            }
+        }
+        return rows
+    }
+
+    private static func hole(before item: MapItem) -> MapRow {
+        MapRow(
+            first: item.holeStart, last: item.holeStart + (item.hole - 1),
+            size: HumanSize(bytes: item.hole).description,
+            bar: SizeBar(kind: .hole, bytes: item.hole), backing: "hole",
+            ink: .dim, barInk: .dim)
+    }
+
+    private static func fold(_ group: SlotGroup, _ options: TextOptions) -> MapRow {
+        let text = "\(options.ellipsis) \(group.text(dash: options.dash)) \(options.ellipsis)"
+        let ink = group.commonMark.map { $0.look.ink } ?? .dim
+        let sign = group.commonMark.map { $0.look.sign } ?? " "
+        return MapRow(sign: sign, first: group.first, last: group.last, fold: text, ink: ink)
+    }
+
+    private static func slot(
+        _ item: MapItem, _ words: SlotWords, _ options: TextOptions
+    ) -> MapRow {
+        let slot = item.slot
+        let isReadOnly = slot.flags.contains(.readOnly)
+        var row = MapRow(
+            first: slot.first, last: slot.last, size: HumanSize(slot.size).description,
+            bar: SizeBar(kind: isReadOnly ? .readOnly : .memory, bytes: slot.size.rawValue),
+            id: words.id(slot), flags: words.flags(slot.flags), backing: words.backing(slot),
+            barInk: isReadOnly ? .yellow : .cyan, flagInk: slot.isLogging ? .magenta : .yellow)
+        guard let mark = item.mark else { return row }
+        let look = item.isGone ? ChangeMark.removed.look : mark.look
+        row.sign = look.sign
+        (row.ink, row.barInk, row.flagInk) = (look.ink, look.ink, look.ink)
+        guard let old = item.counterpart, !item.isGone else { return row }
+        if mark == .moved { row.backing = "from \(old.guestPhysicalAddress)" }
+        if mark == .moved || mark == .reflagged, old.flags != slot.flags {
+            row.flags = words.flagChange(from: old.flags, to: slot.flags)
+        }
+        return row
+    }
+}
+
+extension ChangeMark {
+    /// The sign and the ink of a slot with this mark; a replaced slot has its removed self too.
+    var look: (sign: String, ink: Ink) {
+        switch self {
+        case .added, .replaced: ("+", .green)
+        case .removed: ("-", .red)
+        case .moved: (">", .blue)
+        case .reflagged: ("~", .magenta)
+        case .unchanged: (" ", .dim)
+        }
+    }
+}
