@@ -42,12 +42,12 @@ public struct ChangePicture: Sendable {
         var lines: [String] = []
         for (space, rows) in zip(spaces, rows) {
             let title = "address space \(space[0].addressSpace): \(Self.summary(of: space))"
-            lines.append(spaceHeading(title, options))
+            lines += spaceHeading(title, options)
             lines.append(columns.heading)
             lines += rows.map(columns.line)
             lines.append("")
         }
-        lines.append(countLine(options))
+        lines += countLines(options)
         return lines
     }
 
@@ -59,18 +59,26 @@ public struct ChangePicture: Sendable {
         }
     }
 
-    private func countLine(_ options: TextOptions) -> String {
-        var line = StyledLine()
+    private func countLines(_ options: TextOptions) -> [String] {
+        var lines = [StyledLine()]
         for (mark, count) in counts {
-            if line.width > 0 { line.append("  ") }
             let sign = mark == .replaced ? "-+ " : mark == .unchanged ? "" : mark.look.sign + " "
-            line.append("\(sign)\(count) \(mark)", mark.look.ink)
+            let text = "\(sign)\(count) \(mark)"
+            let used = lines[lines.count - 1].width
+            if used > 0, used + 2 + displayWidth(of: text) > options.width {
+                lines.append(StyledLine())
+            } else if used > 0 {
+                lines[lines.count - 1].append("  ")
+            }
+            lines[lines.count - 1].append(text, mark.look.ink)
         }
-        return line.text(
-            limit: options.width, colour: options.usesColour, ellipsis: options.ellipsis)
+        return lines.map {
+            $0.text(
+                limit: options.width, colour: options.usesColour, ellipsis: options.ellipsis)
+        }
     }
 
-    /// `3 slots, 4 GiB → 4 slots, 4.5 GiB` in words that need no arrow.
+    /// `before 3 slots, 4 GiB; after 4 slots, 4.5 GiB`.
     static func summary(of entries: [ChangeEntry]) -> String {
         func text(_ slots: [Memslot]) -> String {
             let bytes = slots.reduce(UInt64(0)) { $0.addingSaturated($1.size.rawValue) }

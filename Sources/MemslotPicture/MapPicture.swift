@@ -31,7 +31,7 @@ public struct MapPicture: Sendable {
         var lines: [String] = []
         for (space, rows) in zip(spaces, rows) {
             if !lines.isEmpty { lines.append("") }
-            lines.append(spaceHeading("address space \(space.id): \(space.summary)", options))
+            lines += spaceHeading("address space \(space.id): \(space.summary)", options)
             lines.append(columns.heading)
             lines += rows.map(columns.line)
         }
@@ -39,9 +39,7 @@ public struct MapPicture: Sendable {
     }
 }
 
-/// A bold line that fits.
-func spaceHeading(_ text: String, _ options: TextOptions) -> String {
-    var line = StyledLine()
-    line.append(text, .bold)
-    return line.text(limit: options.width, colour: options.usesColour, ellipsis: options.ellipsis)
+/// A bold heading, in as many lines as it takes.
+func spaceHeading(_ text: String, _ options: TextOptions) -> [String] {
+    wrapped(text, to: options.width).map { options.usesColour ? Ink.bold.painting($0) : $0 }
 }

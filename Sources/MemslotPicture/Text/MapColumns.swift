@@ -1,7 +1,7 @@
 /// Where the columns of a map stand, so that its rows fit the terminal.
 ///
 /// As the room shrinks: the bar gets shorter, then ranges lose their ends, then the backing is
-/// cut and left out, then the bar goes.
+/// cut, then the bar goes, then the backing does.
 struct MapColumns {
     private var addressDigits: Int
     private var showsLast = true
@@ -10,6 +10,9 @@ struct MapColumns {
     private var idWidth: Int
     private var flagWidth: Int
     private var backingWidth: Int
+    private let wholeBacking: Int
+    /// The least width of the backing that still tells where a moved slot came from.
+    private let noteWidth: Int
     private let largest: UInt64
     private let options: TextOptions
 
@@ -22,7 +25,10 @@ struct MapColumns {
         self.sizeWidth = widest(\.size, atLeast: 4)
         self.idWidth = widest(\.id, atLeast: 4)
         self.flagWidth = rows.allSatisfy { $0.flags.isEmpty } ? 0 : widest(\.flags, atLeast: 5)
-        self.backingWidth = widest(\.backing, atLeast: 7)
+        self.wholeBacking = widest(\.backing, atLeast: 7)
+        self.backingWidth = wholeBacking
+        let notes = rows.filter { $0.sign == ">" }.map { displayWidth(of: $0.backing) }
+        self.noteWidth = notes.reduce(12, max)
         self.largest = rows.reduce(0) { max($0, $1.bar?.bytes ?? 0) }
         self.options = options
         fit()
@@ -42,9 +48,12 @@ struct MapColumns {
         showsLast = false
         barWidth = 16
         shrink(\.barWidth, to: 6)
+        shrink(\.backingWidth, to: noteWidth)
+        guard total > options.width else { return }
+        barWidth = 0
+        backingWidth = wholeBacking
         shrink(\.backingWidth, to: 12)
         if total > options.width { backingWidth = 0 }
-        if total > options.width { barWidth = 0 }
     }
 
     private mutating func shrink(_ column: WritableKeyPath<MapColumns, Int>, to least: Int) {

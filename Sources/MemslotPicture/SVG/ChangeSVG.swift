@@ -1,0 +1,176 @@
+import Memslots
+
+extension ChangePicture {
+    /// The change as an SVG file: before at the left, after at the right, on one axis of
+    /// addresses. Bands join what both arrays have; those of moved slots cross.
+    ///
+    /// - Parameters:
+    ///   - title: the heading.
+    ///   - limit: the most slots and holes drawn in one address space before neighbours are
+    ///     folded, unchanged ones first; at least 8. `nil` draws every slot.
+    public func svg(title: String = "Change of the memory map", limit: Int? = 120) -> String {
+        ChangeSVG(picture: self, limit: limit).document(title: title)
+    }
+}
+
+/// The layout of a change's SVG.
+private struct ChangeSVG {
+    private static let margin = 36
+    private static let leftX = margin + 138
+    private static let blockWidth = 230
+    private static let gap = 150
+    private static let rightX = leftX + blockWidth + gap
+    private static let noteX = rightX + blockWidth + 14
+    private static let width = noteX + 190 + margin
+
+    private let picture: ChangePicture
+    private let words: SlotWords
+    private let limit: Int?
+
+    init(picture: ChangePicture, limit: Int?) {
+        self.picture = picture
+        self.words = SlotWords(names: picture.names)
+        self.limit = limit
+    }
+
+    func document(title: String) -> String {
+        var canvas = SVGCanvas()
+        let counts = picture.counts.map { (class: "\($0.mark)", text: "\($0.count) \($0.mark)") }
+        let summary = counts.map(\.text).joined(separator: ", ")
+        canvas.text(title, x: Self.margin, y: 50, class: "title")
+        canvas.text(
+            counts.isEmpty
+                ? "no slots before, no slots after"
+                : "addresses grow downwards, heights with the logarithm of the size",
+            x: Self.margin, y: 74, class: "muted")
+        canvas.legend(counts, x: Self.margin, y: 104)
+        var y = 136
+        for entries in picture.entries.split(by: \.addressSpace) {
+            y = draw(Array(entries), y: y, on: &canvas) + 40
+        }
+        return canvas.document(
+            width: Self.width, height: y, title: title,
+            description: summary.isEmpty ? "no slots" : summary)
+    }
+
+    /// Draws one address space; returns where it ends.
+    private func draw(_ entries: [ChangeEntry], y: Int, on canvas: inout SVGCanvas) -> Int {
+        let space = entries.first?.addressSpace ?? .main
+        canvas.text("Address space \(space)", x: Self.margin, y: y + 6, class: "heading")
+        canvas.text(
+            side("before", entries.compactMap(\.before)), x: Self.leftX, y: y + 6, class: "muted")
+        canvas.text(
+            side("after", entries.compactMap(\.after)), x: Self.rightX, y: y + 6, class: "muted")
+        let axis = ChangeAxis(entries, y: y + 30, limit: limit)
+        drawAxis(axis, entries, on: &canvas)
+        drawBands(axis, entries, on: &canvas)
+        for index in entries.indices {
+            drawBlock(index, entries, axis, isBefore: true, on: &canvas)
+            drawBlock(index, entries, axis, isBefore: false, on: &canvas)
+        }
+        return axis.bottom + 4
+    }
+
+    private func side(_ name: String, _ slots: [Memslot]) -> String {
+        let bytes = slots.reduce(UInt64(0)) { $0.addingSaturated($1.size.rawValue) }
+        return "\(name) · \(counted(slots.count, "slot")), \(HumanSize(bytes: bytes))"
+    }
+
+    private func drawAxis(
+        _ axis: ChangeAxis, _ entries: [ChangeEntry], on canvas: inout SVGCanvas
+    ) {
+        let x = Self.leftX - 12
+        for stretch in axis.stretches {
+            var frame = SVGFrame(
+                x: Self.leftX, y: stretch.y, width: Self.blockWidth, height: stretch.height)
+            canvas.tick(stretch.first, x: x, y: stretch.y)
+            switch stretch.kind {
+            case .slots: canvas.axis(x: x, beside: frame, isBroken: false)
+            case .hole:
+                canvas.axis(x: x, beside: frame, isBroken: true)
+                canvas.hole(stretch.end - stretch.first, in: frame)
+                frame.x = Self.rightX
+                canvas.hole(stretch.end - stretch.first, in: frame)
+            case .fold(let before, let after):
+                canvas.axis(x: x, beside: frame, isBroken: true)
+                let old = before.compactMap { index in
+                    entries[index].before.map { MapItem(slot: $0, mark: entries[index].mark) }
+                }
+                let new = after.compactMap { index in
+                    entries[index].after.map { MapItem(slot: $0, mark: entries[index].mark) }
+                }
+                drawFold(old, in: frame, on: &canvas)
+                frame.x = Self.rightX
+                drawFold(new, in: frame, on: &canvas)
+            }
+        }
+        if let last = axis.stretches.last { canvas.tick(last.end, x: x, y: axis.bottom) }
+    }
+
+    private func drawFold(_ items: [MapItem], in frame: SVGFrame, on canvas: inout SVGCanvas) {
+        guard !items.isEmpty else { return }
+        let group = SlotGroup(items)
+        canvas.group(tooltip: group.text(dash: "–")) { canvas in
+            let second = cut("\(group.sizeText), \(group.idText(dash: "–"))", to: 32)
+            let name = group.commonMark.map(\.rawValue) ?? "fold"
+            canvas.foldBlock((cut(group.countText, to: 28), second), in: frame, class: name)
+        }
+    }
+
+    /// The bands between the two sides: those of changed slots over those of unchanged ones.
+    private func drawBands(
+        _ axis: ChangeAxis, _ entries: [ChangeEntry], on canvas: inout SVGCanvas
+    ) {
+        let order: [ChangeMark] = [.unchanged, .replaced, .reflagged, .moved]
+        var drawn: Set<[Int]> = []
+        for mark in order {
+            for (index, entry) in entries.enumerated() where entry.mark == mark {
+                guard let old = axis.span(of: index, in: entries, isBefore: true),
+                    let new = axis.span(of: index, in: entries, isBefore: false)
+                else { continue }
+                // Folded slots share their blocks, and so their bands.
+                let ends = [old.lowerBound, old.upperBound, new.lowerBound, new.upperBound]
+                guard drawn.insert(ends).inserted else { continue }
+                canvas.path(band(from: old, to: new), class: "band \(mark)")
+            }
+        }
+    }
+
+    private func band(from old: Range<Int>, to new: Range<Int>) -> String {
+        let (left, right) = (Self.leftX + Self.blockWidth + 2, Self.rightX - 2)
+        let middle = (left + right) / 2
+        let (top, bottom) = (old.lowerBound + 3, old.upperBound - 4)
+        let (newTop, newBottom) = (new.lowerBound + 3, new.upperBound - 4)
+        return "M\(left) \(top)C\(middle) \(top) \(middle) \(newTop) \(right) \(newTop)"
+            + "V\(newBottom)C\(middle) \(newBottom) \(middle) \(bottom) \(left) \(bottom)Z"
+    }
+
+    private func drawBlock(
+        _ index: Int, _ entries: [ChangeEntry], _ axis: ChangeAxis, isBefore: Bool,
+        on canvas: inout SVGCanvas
+    ) {
+        let entry = entries[index]
+        guard let slot = isBefore ? entry.before : entry.after,
+            !axis.isFolded(index, isBefore: isBefore),
+            let span = axis.span(of: index, in: entries, isBefore: isBefore)
+        else { return }
+        let frame = SVGFrame(
+            x: isBefore ? Self.leftX : Self.rightX, y: span.lowerBound,
+            width: Self.blockWidth, height: span.count)
+        canvas.group(tooltip: "\(entry.mark)\n\(words.tooltip(slot))") { canvas in
+            canvas.slotBlock(slot, in: frame, class: entry.mark.rawValue, words: words)
+            guard !isBefore else { return }
+            let note = cut(note(of: entry, slot), to: 26)
+            canvas.text(note, x: Self.noteX, y: frame.middle + 4, class: "mono")
+        }
+    }
+
+    private func note(of entry: ChangeEntry, _ slot: Memslot) -> String {
+        guard let old = entry.before else { return words.backing(slot) }
+        switch entry.mark {
+        case .moved: return "from \(old.guestPhysicalAddress)"
+        case .reflagged: return words.flagChange(from: old.flags, to: slot.flags)
+        default: return words.backing(slot)
+        }
+    }
+}

@@ -1,0 +1,117 @@
+import Memslots
+
+extension SVGCanvas {
+    /// A slot's block: its id and size at the left, its flags as pills at the right.
+    mutating func slotBlock(
+        _ slot: Memslot, in frame: SVGFrame, class name: String, words: SlotWords
+    ) {
+        block(frame, class: name)
+        let y = frame.middle + 5
+        label(words.id(slot), HumanSize(slot.size).description, x: frame.x + 14, y: y)
+        pills(SlotWords.flagWords(slot.flags), right: frame.x + frame.width - 10, y: frame.middle)
+    }
+
+    /// A block of folded slots, in two lines, with the edges of two more sheets below it.
+    mutating func foldBlock(_ lines: (String, String), in frame: SVGFrame, class name: String) {
+        let sheets = SVGFrame(
+            x: frame.x, y: frame.y, width: frame.width, height: frame.height - 8)
+        for step in [2, 1] {
+            var sheet = sheets
+            sheet.x += step * 4
+            sheet.width -= step * 8
+            sheet.y += step * 4
+            block(sheet, class: name)
+        }
+        block(sheets, class: name)
+        text(lines.0, x: frame.x + 14, y: sheets.middle - 3, class: "heavy")
+        text(lines.1, x: frame.x + 14, y: sheets.middle + 14, class: "muted")
+    }
+
+    private mutating func block(_ frame: SVGFrame, class name: String) {
+        // A pixel and a half of air, so that slots that touch are still two blocks.
+        let inner = SVGFrame(
+            x: frame.x, y: frame.y + 1, width: frame.width, height: frame.height - 3)
+        rect(inner, class: "block \(name)", radius: 5)
+    }
+
+    private mutating func pills(_ words: [String], right: Int, y: Int) {
+        var right = right
+        for word in words.reversed() {
+            let width = word.count * 7 + 13
+            let kind = ["log", "ro", "gmem"].contains(word) ? word : "other"
+            let frame = SVGFrame(x: right - width, y: y - 8, width: width, height: 16)
+            rect(frame, class: "pill-\(kind)", radius: 8)
+            text(word, x: right - width / 2, y: y + 4, class: "badge-text")
+            right -= width + 5
+        }
+    }
+
+    /// A hole: dashed edges and its size.
+    mutating func hole(_ bytes: UInt64, in frame: SVGFrame) {
+        let bottom = frame.y + frame.height - 3
+        for x in [frame.x + 1, frame.x + frame.width - 1] {
+            path("M\(x) \(frame.y + 3)V\(bottom)", class: "gap")
+        }
+        let words = "\(HumanSize(bytes: bytes)) hole"
+        text(words, x: frame.x + frame.width / 2, y: frame.middle + 4, class: "centre")
+    }
+
+    /// A tick on the axis at `x` with its address.
+    mutating func tick(_ address: UInt64, x: Int, y: Int) {
+        path("M\(x - 5) \(y)H\(x)", class: "tick")
+        text(address.hex(), x: x - 10, y: y + 4, class: "address")
+    }
+
+    /// The axis beside `frame`; broken where addresses are left out.
+    mutating func axis(x: Int, beside frame: SVGFrame, isBroken: Bool) {
+        let (top, bottom) = (frame.y, frame.y + frame.height)
+        guard isBroken else { return path("M\(x) \(top)V\(bottom)", class: "axis") }
+        let start = frame.middle - 6
+        path(
+            "M\(x) \(top)V\(start)l-4 3l8 3l-8 3l4 3V\(bottom)", class: "axis")
+    }
+
+    /// Small squares with their meaning, in one line.
+    mutating func legend(_ entries: [(class: String, text: String)], x: Int, y: Int) {
+        var x = x
+        for entry in entries {
+            if entry.class == "gap" {
+                path("M\(x + 1) \(y - 11)v14m12 -14v14", class: "gap")
+            } else {
+                let swatch = SVGFrame(x: x, y: y - 11, width: 14, height: 14)
+                rect(swatch, class: "block \(entry.class)", radius: 3)
+            }
+            text(entry.text, x: x + 21, y: y, class: "muted")
+            x += 21 + textWidth(entry.text) + 24
+        }
+    }
+}
+
+/// About how many pixels a line of 13 pixel text takes; the font is the reader's.
+private func textWidth(_ text: String) -> Int {
+    text.reduce(0) { $0 + ("filrt.,: ".contains($1) ? 4 : "mwMW".contains($1) ? 11 : 7) }
+}
+
+extension SVGFrame {
+    /// The y of the middle line.
+    var middle: Int { y + height / 2 }
+}
+
+extension SlotWords {
+    /// All there is to say of a slot, a line each.
+    func tooltip(_ slot: Memslot) -> String {
+        let flags = slot.flags.isEmpty ? [] : ["flags \(flags(slot.flags))"]
+        let lines = [
+            "slot \(id(slot)) of address space \(slot.addressSpace)",
+            "\(slot.first.hex()) – \(slot.last.hex())",
+            "\(HumanSize(slot.size)) (\(slot.size.rawValue) bytes)",
+        ]
+        return (lines + flags + [backing(slot)]).joined(separator: "\n")
+    }
+
+    /// The class of a slot's block in a map.
+    func kind(_ slot: Memslot) -> String {
+        if slot.flags.contains(.guestMemfd) { return "gmem" }
+        return slot.flags.contains(.readOnly) ? "ro" : "ram"
+    }
+}
