@@ -57,6 +57,9 @@ let package = Package(
         .testTarget(
             name: "MemslotProtocolTests", dependencies: ["Memslots", "MemslotProtocol"],
             swiftSettings: strict),
+        .testTarget(
+            name: "MemslotPictureTests", dependencies: ["Memslots", "MemslotPicture"],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -11,7 +11,7 @@ struct MapColumns {
     private var flagWidth: Int
     private var backingWidth: Int
     private let wholeBacking: Int
-    /// The least width of the backing that still tells where a moved slot came from.
+    /// The least width of the backing that keeps all digits of its addresses.
     private let noteWidth: Int
     private let largest: UInt64
     private let options: TextOptions
@@ -27,7 +27,9 @@ struct MapColumns {
         self.flagWidth = rows.allSatisfy { $0.flags.isEmpty } ? 0 : widest(\.flags, atLeast: 5)
         self.wholeBacking = widest(\.backing, atLeast: 7)
         self.backingWidth = wholeBacking
-        let notes = rows.filter { $0.sign == ">" }.map { displayWidth(of: $0.backing) }
+        let notes = rows.filter { $0.sign == ">" || $0.backing.hasPrefix("hva 0x") }.map {
+            displayWidth(of: $0.backing)
+        }
         self.noteWidth = notes.reduce(12, max)
         self.largest = rows.reduce(0) { max($0, $1.bar?.bytes ?? 0) }
         self.options = options
