@@ -26,13 +26,13 @@ struct MapTextTests {
         #expect(
             lines == [
                 "address space 0: 4 slots, ~2 GiB; 2 holes, ~4 GiB",
-                "  guest physical       size  slot  flags  backing",
-                "  0x000000000    640 KiB     0         hva 0x7f0000000000",
-                "  0x0000a0000     ~4 GiB               hole",
-                "  0x0fd000000     16 MiB     2  log    hva 0x7ffe00000000",
-                "  0x0fe000000  ~31.8 MiB               hole",
-                "  0x0fffc0000    256 KiB     1  ro     hva 0x7fff00000000",
-                "  0x100000000      2 GiB     3         memory 1 +0x80000000",
+                "  guest physical       size         slot  flags  backing",
+                "  0x000000000    640 KiB  ##        0         0x7f0000000000",
+                "  0x0000a0000     ~4 GiB  .....               hole",
+                "  0x0fd000000     16 MiB  ###       2  log    0x7ffe00000000",
+                "  0x0fe000000  ~31.8 MiB  ...                 hole",
+                "  0x0fffc0000    256 KiB  ==        1  ro     0x7fff00000000",
+                "  0x100000000      2 GiB  #####     3         memory 1 +0...",
             ])
     }
 

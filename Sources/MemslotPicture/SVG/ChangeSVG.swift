@@ -37,7 +37,7 @@ private struct ChangeSVG {
         var canvas = SVGCanvas()
         let counts = picture.counts.map { (class: "\($0.mark)", text: "\($0.count) \($0.mark)") }
         let summary = counts.map(\.text).joined(separator: ", ")
-        canvas.text(title, x: Self.margin, y: 50, class: "title")
+        canvas.text(cut(title, to: 76), x: Self.margin, y: 50, class: "title")
         canvas.text(
             counts.isEmpty
                 ? "no slots before, no slots after"

@@ -48,7 +48,7 @@ private struct MapSVG {
         let columns = min(2, max(1, spaces.count))
         let count = spaces.reduce(0) { $0 + $1.items.count }
         let summary = count == 0 ? "no slots" : counted(count, "slot")
-        canvas.text(title, x: Self.margin, y: 50, class: "title")
+        canvas.text(cut(title, to: 48), x: Self.margin, y: 50, class: "title")
         canvas.text(
             "\(summary) · addresses grow downwards, heights with the logarithm of the size",
             x: Self.margin, y: 74, class: "muted")

@@ -1,7 +1,7 @@
 /// Where the columns of a map stand, so that its rows fit the terminal.
 ///
-/// As the room shrinks: the bar gets shorter, then ranges lose their ends, then the backing is
-/// cut, then the bar goes, then the backing does.
+/// As the room shrinks: the bar gets shorter; ranges lose their ends, and backing the word `hva`;
+/// names of memory are cut; the bar goes, and last the backing does.
 struct MapColumns {
     private var addressDigits: Int
     private var showsLast = true
@@ -10,9 +10,10 @@ struct MapColumns {
     private var idWidth: Int
     private var flagWidth: Int
     private var backingWidth: Int
-    private let wholeBacking: Int
-    /// The least width of the backing that keeps all digits of its addresses.
-    private let noteWidth: Int
+    private var showsBareBacking = false
+    private let bareBackingWidth: Int
+    /// The least width of a bare backing that keeps all digits of its addresses.
+    private let bareAddressWidth: Int
     private let largest: UInt64
     private let options: TextOptions
 
@@ -25,12 +26,12 @@ struct MapColumns {
         self.sizeWidth = widest(\.size, atLeast: 4)
         self.idWidth = widest(\.id, atLeast: 4)
         self.flagWidth = rows.allSatisfy { $0.flags.isEmpty } ? 0 : widest(\.flags, atLeast: 5)
-        self.wholeBacking = widest(\.backing, atLeast: 7)
-        self.backingWidth = wholeBacking
-        let notes = rows.filter { $0.sign == ">" || $0.backing.hasPrefix("hva 0x") }.map {
-            displayWidth(of: $0.backing)
+        self.backingWidth = widest(\.backing, atLeast: 7)
+        self.bareBackingWidth = widest(\.bareBacking, atLeast: 7)
+        let addresses = rows.filter { $0.sign == ">" || $0.bareBacking != $0.backing }
+        self.bareAddressWidth = addresses.reduce(12) {
+            max($0, displayWidth(of: $1.bareBacking))
         }
-        self.noteWidth = notes.reduce(12, max)
         self.largest = rows.reduce(0) { max($0, $1.bar?.bytes ?? 0) }
         self.options = options
         fit()
@@ -48,12 +49,13 @@ struct MapColumns {
         shrink(\.backingWidth, to: 18)
         guard total > options.width else { return }
         showsLast = false
-        barWidth = 16
-        shrink(\.barWidth, to: 6)
-        shrink(\.backingWidth, to: noteWidth)
+        showsBareBacking = true
+        (barWidth, backingWidth) = (16, bareBackingWidth)
+        shrink(\.barWidth, to: 8)
+        shrink(\.backingWidth, to: bareAddressWidth)
+        shrink(\.barWidth, to: 4)
         guard total > options.width else { return }
-        barWidth = 0
-        backingWidth = wholeBacking
+        (barWidth, backingWidth) = (0, bareBackingWidth)
         shrink(\.backingWidth, to: 12)
         if total > options.width { backingWidth = 0 }
     }
@@ -98,7 +100,8 @@ struct MapColumns {
             line.append(padded(row.flags, to: flagWidth), row.flagInk)
         }
         if backingWidth > 0 {
-            let backing = cut(row.backing, to: backingWidth, ellipsis: options.ellipsis)
+            let whole = showsBareBacking ? row.bareBacking : row.backing
+            let backing = cut(whole, to: backingWidth, ellipsis: options.ellipsis)
             line.append("  " + backing, row.ink)
         }
         return text(line)
@@ -107,5 +110,12 @@ struct MapColumns {
     private func text(_ line: StyledLine) -> String {
         line.text(
             limit: options.width, colour: options.usesColour, ellipsis: options.ellipsis)
+    }
+}
+
+extension MapRow {
+    /// The backing without the word that says what kind of address it is.
+    fileprivate var bareBacking: String {
+        backing.hasPrefix("hva 0x") ? String(backing.dropFirst(4)) : backing
     }
 }
