@@ -31,10 +31,12 @@ let package = Package(
         .target(name: "MemslotSimulator", dependencies: ["Memslots"], swiftSettings: strict),
         // The wire's messages, their coding, scenarios.
         .target(name: "MemslotProtocol", dependencies: ["Memslots"], swiftSettings: strict),
+        // System calls that Swift's Glibc module lacks, as static inline functions.
+        .target(name: "CLinux"),
         // VMs by name, memory objects, the methods of the wire protocol.
         .target(
             name: "MemslotService",
-            dependencies: ["Memslots", "MemslotSimulator", "MemslotProtocol"],
+            dependencies: ["Memslots", "MemslotSimulator", "MemslotProtocol", "CLinux"],
             swiftSettings: strict),
         // A recorded VMM's system calls, read and audited.
         .target(

@@ -42,9 +42,7 @@ extension JSONWriter {
         member("limit", data.limit)
         if let vcpus = data.vcpus {
             key("vcpus")
-            beginArray()
-            for vcpu in vcpus { integer(vcpu) }
-            endArray()
+            strings(vcpus)
         }
         if let readers = data.readers {
             key("readers")

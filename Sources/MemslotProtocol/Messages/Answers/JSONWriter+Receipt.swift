@@ -2,24 +2,25 @@ import Memslots
 
 extension JSONWriter {
     /// Writes a receipt.
-    public mutating func receipt(_ receipt: ReceiptMessage) {
+    public mutating func receipt(_ message: ReceiptMessage) {
+        let receipt = message.receipt
         beginObject()
         key("vm")
-        string(receipt.vm)
+        string(message.vm)
         key("generation")
         integer(receipt.generation.rawValue)
-        if let previous = receipt.previousGeneration {
+        if let previous = message.previousGeneration {
             key("previousGeneration")
             integer(previous.rawValue)
         }
         key("outcome")
         string(receipt.outcome.rawValue)
-        diff(of: receipt)
-        if let changed = receipt.changed {
+        diff(receipt.diff)
+        if let changed = message.changed {
             key("changed")
             slots(changed)
         }
-        if let slots = receipt.slots {
+        if let slots = message.slots {
             key("slots")
             self.slots(slots)
         }
@@ -31,12 +32,12 @@ extension JSONWriter {
         integer(receipt.operations.count)
         key("optimal")
         bool(receipt.isOptimal)
-        if !receipt.dirty.isEmpty { dirty(receipt.dirty) }
+        if !receipt.unmappedDirtyPages.isEmpty { dirty(receipt.unmappedDirtyPages) }
         key("quiesced")
-        bool(receipt.wasQuiesced)
+        bool(receipt.quiesced)
         key("retired")
-        bool(receipt.isRetired)
-        if !receipt.isRetired {
+        bool(receipt.retired)
+        if !receipt.retired {
             key("readers")
             strings(receipt.readers)
         }
@@ -55,29 +56,29 @@ extension JSONWriter {
         endArray()
     }
 
-    private mutating func diff(of receipt: ReceiptMessage) {
+    private mutating func diff(_ diff: MemslotDiff) {
         key("diff")
         beginObject()
         key("added")
-        slotKeys(receipt.added)
+        slotKeys(diff.added.map(\.key))
         key("removed")
-        slotKeys(receipt.removed)
+        slotKeys(diff.removed.map(\.key))
         key("moved")
-        slotKeys(receipt.moved)
+        slotKeys(diff.moved.map(\.after.key))
         key("reflagged")
-        slotKeys(receipt.reflagged)
+        slotKeys(diff.reflagged.map(\.after.key))
         endObject()
     }
 
-    private mutating func dirty(_ slots: [DirtyPagesMessage]) {
+    private mutating func dirty(_ slots: [DirtyPages]) {
         key("dirty")
         beginArray()
         for slot in slots {
             beginObject()
-            members(of: slot.slot)
+            members(of: slot.slot.key)
             key("ranges")
             beginArray()
-            for range in slot.ranges {
+            for range in slot.runs {
                 beginArray()
                 integer(range.lowerBound)
                 integer(range.upperBound - range.lowerBound)
@@ -89,7 +90,7 @@ extension JSONWriter {
         endArray()
     }
 
-    private mutating func times(_ times: ReceiptTimes) {
+    private mutating func times(_ times: Receipt.Nanoseconds) {
         key("nanoseconds")
         beginObject()
         key("prepare")

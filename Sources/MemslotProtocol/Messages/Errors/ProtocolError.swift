@@ -68,7 +68,7 @@ public struct ErrorData: Hashable, Sendable {
     /// Which limit.
     public var limit: String?
     /// The vCPUs that did not leave the guest.
-    public var vcpus: [UInt64]?
+    public var vcpus: [String]?
     /// The readers that did not leave the array.
     public var readers: [String]?
 
@@ -77,7 +77,7 @@ public struct ErrorData: Hashable, Sendable {
         _ kind: ErrorKind, slot: UInt64? = nil, otherSlot: UInt64? = nil,
         addressSpace: UInt64? = nil, path: String? = nil, errno: Errno? = nil,
         operation: Int? = nil, generation: Generation? = nil, reason: String? = nil,
-        limit: String? = nil, vcpus: [UInt64]? = nil, readers: [String]? = nil
+        limit: String? = nil, vcpus: [String]? = nil, readers: [String]? = nil
     ) {
         self.kind = kind
         self.slot = slot

@@ -9,7 +9,7 @@ public struct SubmitParameters: Sendable {
     /// The generation that the VM must have.
     public var expectedGeneration: Generation?
     /// When vCPUs are held out.
-    public var quiesce = QuiesceChoice.auto
+    public var quiesce = SubmitOptions.Quiesce.auto
     /// How long to wait for vCPUs and readers, in milliseconds; `nil` for the default.
     public var quiesceDeadlineMilliseconds: UInt64?
 
@@ -21,14 +21,6 @@ public struct SubmitParameters: Sendable {
     public init(_ params: JSONValue?) throws(ProtocolError) {
         self = try ParameterReader.read(params, as: Self.self)
     }
-}
-
-/// When a submit holds vCPUs out of the guest.
-public enum QuiesceChoice: String, CaseIterable, Sendable {
-    /// Where the plan needs it.
-    case auto
-    /// In any case.
-    case always
 }
 
 extension SubmitParameters: ParameterObject {

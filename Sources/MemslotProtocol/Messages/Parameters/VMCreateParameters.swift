@@ -33,7 +33,7 @@ public enum BackendChoice: String, CaseIterable, Sendable {
 
 /// What a simulated VM is to be.
 public struct SimulatedParameters: Sendable, Hashable {
-    /// Slots an address space, 1 … 65,536: KVM's ids have 16 bits.
+    /// Slots an address space, 1 … 2^20: a real KVM's ids have 16 bits.
     public var maxSlots: UInt32 = 32_764
     /// Address spaces, 1 … 65,536.
     public var addressSpaces: UInt32 = 1
@@ -72,7 +72,7 @@ extension SimulatedParameters: ParameterObject {
 
     mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
-        case .maxSlots: maxSlots = UInt32(reader.integer(at: node, in: 1...65_536))
+        case .maxSlots: maxSlots = UInt32(reader.integer(at: node, in: 1...1 << 20))
         case .addressSpaces: addressSpaces = UInt32(reader.integer(at: node, in: 1...65_536))
         case .guestPhysicalBits: guestPhysicalBits = UInt32(reader.integer(at: node, in: 13...64))
         case .userspaceEnd: userspaceEnd = UserspaceAddress(reader.quantity(at: node))

@@ -1,0 +1,65 @@
+internal import MemslotProtocol
+internal import Memslots
+
+extension MemslotService {
+    func getDirtyLog(
+        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
+    ) throws(ProtocolError) {
+        let (vm, parameters) = try read(
+            request, peer, refusingFailed: true, as: DirtyLogParameters.init)
+        let key = try SlotKey(parameters)
+        guard let slot = vm.table.snapshot().array[key] else {
+            throw ProtocolError(DirtyLogError.unknownSlot(key))
+        }
+        let pages = try Self.pages(parameters, of: slot)
+        do throws(DirtyLogError) {
+            let log = try vm.table.dirtyLog(of: key, pages: pages, clear: parameters.clears)
+            writer.beginObject()
+            writer.key("pages")
+            writer.integer(UInt64(log.pages.count))
+            writer.key("dirty")
+            writer.integer(log.bitmap.count)
+            writer.key("bitmap")
+            writer.base64(log.bitmap.bytes(of: log.pages))
+            writer.endObject()
+        } catch {
+            throw ProtocolError(error)
+        }
+    }
+
+    private static func pages(
+        _ parameters: DirtyLogParameters, of slot: Memslot
+    ) throws(ProtocolError) -> Range<UInt64> {
+        guard parameters.firstPage <= slot.pageCount else {
+            throw outOfRange("firstPage", parameters.firstPage, slot)
+        }
+        let rest = slot.pageCount - parameters.firstPage
+        let count = parameters.pageCount ?? rest
+        guard count <= rest else { throw outOfRange("pageCount", count, slot) }
+        return parameters.firstPage..<parameters.firstPage + count
+    }
+
+    private static func outOfRange(
+        _ member: String, _ value: UInt64, _ slot: Memslot
+    ) -> ProtocolError {
+        ProtocolError(
+            ErrorData(.invalidParams, path: member),
+            message: "\(member): \(value) reaches past the \(slot.pageCount) pages "
+                + "of slot \(slot.key)")
+    }
+}
+
+extension SlotKey {
+    /// The slot that a request names; numbers that the kernel can't hold name none.
+    fileprivate init(_ parameters: DirtyLogParameters) throws(ProtocolError) {
+        guard let id = UInt32(exactly: parameters.slot),
+            let space = UInt32(exactly: parameters.addressSpace)
+        else {
+            throw ProtocolError(
+                ErrorData(
+                    .unknownSlot, slot: parameters.slot, addressSpace: parameters.addressSpace),
+                message: "there is no slot \(parameters.slot)")
+        }
+        self.init(addressSpace: AddressSpaceID(space), id: SlotID(id))
+    }
+}

@@ -1,0 +1,67 @@
+internal import Glibc
+internal import MemslotProtocol
+internal import MemslotSimulator
+internal import Memslots
+
+extension MemslotService {
+    /// The version of this package, as `server.info` and `--version` tell it.
+    public static let version = "0.1.0"
+
+    func serverInfo(_ request: Request, into writer: inout JSONWriter) throws(ProtocolError) {
+        _ = try NoParameters(request.params)
+        writer.beginObject()
+        writer.key("name")
+        writer.string("memslots")
+        writer.key("version")
+        writer.string(Self.version)
+        writer.key("protocol")
+        writer.integer(1)
+        writer.key("pid")
+        writer.integer(Int(getpid()))
+        writer.key("backends")
+        backends(into: &writer)
+        writer.key("limits")
+        limits.write(into: &writer)
+        writer.endObject()
+    }
+
+    private func backends(into writer: inout JSONWriter) {
+        writer.beginObject()
+        writer.key("simulated")
+        writer.beginObject()
+        writer.key("available")
+        writer.bool(true)
+        writer.key("capabilities")
+        writer.capabilities(SimulatedBackend().capabilities)
+        writer.endObject()
+        writer.key("kvm")
+        writer.beginObject()
+        writer.key("available")
+        writer.bool(false)
+        writer.key("reason")
+        writer.string(Self.noKVM)
+        writer.endObject()
+        writer.endObject()
+    }
+
+    static let noKVM = "this build has no KVM backend"
+}
+
+extension ServiceLimits {
+    fileprivate func write(into writer: inout JSONWriter) {
+        let all: [(name: StaticString, value: UInt64)] = [
+            ("lineBytes", UInt64(lineBytes)), ("depth", UInt64(depth)),
+            ("batch", UInt64(batch)), ("vmsPerPeer", UInt64(vmsPerPeer)),
+            ("memoriesPerPeer", UInt64(memoriesPerPeer)),
+            ("memoryBytesPerPeer", memoryBytesPerPeer), ("receipts", UInt64(receipts)),
+            ("violations", UInt64(violations)), ("addresses", UInt64(addresses)),
+            ("armedFaults", UInt64(armedFaults)),
+        ]
+        writer.beginObject()
+        for limit in all {
+            writer.key(limit.name)
+            writer.integer(limit.value)
+        }
+        writer.endObject()
+    }
+}

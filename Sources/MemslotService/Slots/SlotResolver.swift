@@ -1,0 +1,172 @@
+internal import MemslotProtocol
+internal import Memslots
+
+/// Turns the slots of a request into the core's: names into addresses, any number into an id.
+///
+/// Faults of the backing are found here, because names mean nothing to the core; they are handed
+/// to it, so that one list tells everything, in array order.
+struct SlotResolver {
+    /// The slots, as the core takes them.
+    private(set) var slots: [Memslot] = []
+    /// Faults found on the way, ascending by index.
+    private(set) var faults: [Violation] = []
+
+    private let memories: MemoryObjects
+    private let takesRawAddresses: Bool
+    private var wideIDs = WideNumbers()
+    private var wideSpaces = WideNumbers()
+
+    /// Resolves `parameters` by the memory objects of a VM.
+    ///
+    /// - Parameter takesRawAddresses: whether a slot may name an address of this process.
+    /// - Throws: `invalid-params` for members that can't stand together in any VM.
+    init(
+        _ parameters: [SlotParameters], memories: MemoryObjects, takesRawAddresses: Bool
+    ) throws(ProtocolError) {
+        self.memories = memories
+        self.takesRawAddresses = takesRawAddresses
+        slots.reserveCapacity(parameters.count)
+        for (index, slot) in parameters.enumerated() {
+            try checkMembers(slot, index)
+            resolve(slot, index)
+        }
+    }
+
+    /// Members that say nothing without another.
+    private func checkMembers(_ slot: SlotParameters, _ index: Int) throws(ProtocolError) {
+        let member: String
+        let lacks: String
+        if slot.guestMemfd != nil && !slot.flags.contains(.guestMemfd) {
+            (member, lacks) = ("guestMemfd", "the flag \"guest-memfd\"")
+        } else if slot.guestMemfdOffset != nil && slot.guestMemfd == nil {
+            (member, lacks) = ("guestMemfdOffset", "\"guestMemfd\"")
+        } else if slot.memoryOffset != nil && slot.memory == nil && slot.userspaceAddress == nil {
+            (member, lacks) = ("memoryOffset", "\"memory\"")
+        } else if slot.opaque != nil {
+            (member, lacks) = ("opaque", "an answer that gave it for this VM")
+        } else {
+            return
+        }
+        let path = "slots[\(index)].\(member)"
+        throw ProtocolError(
+            ErrorData(.invalidParams, path: path),
+            message: "\(path): the member means nothing without \(lacks)")
+    }
+
+    private mutating func resolve(_ given: SlotParameters, _ index: Int) {
+        var slot = Memslot(
+            id: given.slot.map { SlotID(wideIDs.narrow($0)) },
+            addressSpace: AddressSpaceID(wideSpaces.narrow(given.addressSpace)),
+            guestPhysicalAddress: given.guestPhysicalAddress, size: given.size,
+            userspaceAddress: given.userspaceAddress ?? UserspaceAddress(0), flags: given.flags)
+        var memory: MemoryReference?
+        switch (given.userspaceAddress, given.memory) {
+        case (nil, nil):
+            fault(.backingMissing, slot, index, nil, "give userspaceAddress, or memory")
+        case (_?, nil):
+            if given.memoryOffset != nil {
+                let detail = "memoryOffset goes with memory, not with userspaceAddress"
+                fault(.backingAmbiguous, slot, index, "memoryOffset", detail)
+            } else if !takesRawAddresses {
+                let detail = "a KVM VM takes named memory only"
+                fault(.rawAddressRefused, slot, index, "userspaceAddress", detail)
+            }
+        case (_?, _?):
+            fault(
+                .backingAmbiguous, slot, index, "memory",
+                "userspaceAddress and memory are both given")
+        case (nil, let name?):
+            if let base = resolve(memory: name, of: given, slot, index) {
+                slot.userspaceAddress = base.address
+                memory = base.reference
+            }
+        }
+        let binding = given.guestMemfd.flatMap { resolve(guestMemfd: $0, of: given, slot, index) }
+        slots.append(
+            Memslot(
+                id: slot.id, addressSpace: slot.addressSpace,
+                guestPhysicalAddress: slot.guestPhysicalAddress, size: slot.size,
+                userspaceAddress: slot.userspaceAddress, flags: slot.flags, memory: memory,
+                guestMemfd: binding))
+    }
+
+    private mutating func resolve(
+        memory name: String, of given: SlotParameters, _ slot: Memslot, _ index: Int
+    ) -> (address: UserspaceAddress, reference: MemoryReference)? {
+        guard let object = memories[name] else {
+            fault(.unknownMemory, slot, index, "memory", "there is no memory object \"\(name)\"")
+            return nil
+        }
+        guard case .mapped(_, let base, _) = object.kind else {
+            let detail = "\"\(name)\" is a guest_memfd; name it as guestMemfd"
+            fault(.unknownMemory, slot, index, "memory", detail)
+            return nil
+        }
+        let offset = given.memoryOffset ?? .zero
+        let fits = isWithin(object, offset, slot, index, "memoryOffset")
+        guard fits, let address = base.advanced(by: offset) else { return nil }
+        return (address, MemoryReference(object: object.id, offset: offset))
+    }
+
+    private mutating func resolve(
+        guestMemfd name: String, of given: SlotParameters, _ slot: Memslot, _ index: Int
+    ) -> GuestMemfdBinding? {
+        guard let object = memories[name], case .guestMemfd(let handle) = object.kind else {
+            let detail = "there is no guest_memfd \"\(name)\""
+            fault(.unknownMemory, slot, index, "guestMemfd", detail)
+            return nil
+        }
+        let offset = given.guestMemfdOffset ?? .zero
+        guard isWithin(object, offset, slot, index, "guestMemfdOffset") else { return nil }
+        return GuestMemfdBinding(descriptor: handle, offset: offset)
+    }
+
+    /// Judges where in `object` a slot lies, and notes what is wrong with it.
+    private mutating func isWithin(
+        _ object: MemoryObject, _ offset: ByteCount, _ slot: Memslot, _ index: Int,
+        _ member: String
+    ) -> Bool {
+        let isGuestMemfd = member == "guestMemfdOffset"
+        let errno: Errno? = isGuestMemfd ? .invalidArgument : nil
+        let end = offset.rawValue.addingReportingOverflow(slot.size.rawValue)
+        var isWithin = true
+        if end.overflow || end.partialValue > object.size.rawValue {
+            let detail =
+                "\(offset) and size \(slot.size) reach past the \(object.size) bytes "
+                + "of \"\(object.name)\""
+            fault(.backingOutOfBounds, slot, index, member, detail, errno)
+            isWithin = false
+        }
+        if offset.rawValue % object.pageSize.rawValue != 0 {
+            let detail = "\(offset) is not a multiple of \(object.pageSize.rawValue)"
+            fault(.backingMisaligned, slot, index, member, detail, errno)
+            isWithin = false
+        }
+        return isWithin
+    }
+
+    private mutating func fault(
+        _ kind: ViolationKind, _ slot: Memslot, _ index: Int, _ member: String?,
+        _ detail: String, _ errno: Errno? = nil
+    ) {
+        faults.append(
+            Violation(kind, of: slot, at: index, member: member, detail: detail, errno: errno))
+    }
+}
+
+/// Numbers of 64 bits that the core's 32 can't hold, told apart by stand-ins.
+///
+/// Any of them is out of range in every VM, but two different ones must not look like one.
+private struct WideNumbers {
+    private var standIns: [UInt64: UInt32] = [:]
+
+    mutating func narrow(_ number: UInt64) -> UInt32 {
+        // Below the value that stands for "no id".
+        let lowest = UInt64(UInt32.max) / 2
+        if number < lowest { return UInt32(number) }
+        if let standIn = standIns[number] { return standIn }
+        let standIn = UInt32.max - 1 - UInt32(standIns.count)
+        standIns[number] = standIn
+        return standIn
+    }
+}
