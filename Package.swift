@@ -62,6 +62,9 @@ let package = Package(
         .testTarget(
             name: "MemslotPictureTests", dependencies: ["Memslots", "MemslotPicture"],
             swiftSettings: strict),
+        .testTarget(
+            name: "MemslotTraceTests", dependencies: ["MemslotTrace", "Memslots"],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,156 @@
+/// A cursor over the bytes of one line.
+///
+/// It never moves past the end and never traps, whatever the bytes are.
+struct ByteScanner {
+    let bytes: ArraySlice<UInt8>
+    private(set) var position: Int
+
+    init(_ bytes: ArraySlice<UInt8>) {
+        self.bytes = bytes
+        self.position = bytes.startIndex
+    }
+
+    /// How many bytes have been passed over.
+    var offset: Int { position - bytes.startIndex }
+
+    var isAtEnd: Bool { position >= bytes.endIndex }
+
+    /// What has not been read yet.
+    var rest: ArraySlice<UInt8> { bytes[position...] }
+
+    /// The byte under the cursor; 0 at the end.
+    var next: UInt8 { isAtEnd ? 0 : bytes[position] }
+
+    func byte(ahead: Int) -> UInt8 {
+        position + ahead < bytes.endIndex ? bytes[position + ahead] : 0
+    }
+
+    mutating func advance() {
+        if !isAtEnd { position += 1 }
+    }
+
+    mutating func moveToEnd() {
+        position = bytes.endIndex
+    }
+
+    mutating func skipSpaces() {
+        while next == UInt8(ascii: " ") || next == UInt8(ascii: "\t") { position += 1 }
+    }
+
+    /// Passes over `text` if it stands here.
+    mutating func skip(_ text: StaticString) -> Bool {
+        let count = text.utf8CodeUnitCount
+        guard bytes.endIndex - position >= count, stands(text, at: position) else { return false }
+        position += count
+        return true
+    }
+
+    /// Passes over everything up to and with the next `text`; stays where there is none.
+    mutating func skip(past text: StaticString) -> Bool {
+        guard let found = bytes[position...].firstPosition(of: text) else { return false }
+        position = found + text.utf8CodeUnitCount
+        return true
+    }
+
+    /// Reads letters, digits and underscores.
+    mutating func identifier() -> ArraySlice<UInt8> {
+        let start = position
+        while !isAtEnd, bytes[position].isIdentifier { position += 1 }
+        return bytes[start..<position]
+    }
+
+    /// Reads decimal digits; `nil` where there are none, or more than 64 bits hold.
+    mutating func decimal() -> UInt64? {
+        let start = position
+        var value: UInt64 = 0
+        while !isAtEnd, let digit = bytes[position].decimalDigit {
+            let (product, high) = value.multipliedReportingOverflow(by: 10)
+            let (sum, carry) = product.addingReportingOverflow(digit)
+            guard !high, !carry else { return nil }
+            value = sum
+            position += 1
+        }
+        return position == start ? nil : value
+    }
+
+    /// Reads `0x…`, decimal digits or `NULL`; `nil` where none of them stands here.
+    mutating func number() -> UInt64? {
+        if skip("NULL") { return 0 }
+        guard skip("0x") else { return decimal() }
+        let start = position
+        var value: UInt64 = 0
+        while !isAtEnd, let digit = bytes[position].hexDigit {
+            guard value >> 60 == 0 else { return nil }
+            value = value << 4 | digit
+            position += 1
+        }
+        return position == start ? nil : value
+    }
+
+    /// Passes over `/* … */` and the spaces before it, if it stands here.
+    mutating func skipComment() {
+        let start = position
+        skipSpaces()
+        if !skip("/*") || !skip(past: "*/") { position = start }
+    }
+
+    private func stands(_ text: StaticString, at index: Int) -> Bool {
+        bytes[index...].stands(text)
+    }
+}
+
+extension ArraySlice<UInt8> {
+    /// Whether the slice begins with `text`.
+    func stands(_ text: StaticString) -> Bool {
+        guard count >= text.utf8CodeUnitCount else { return false }
+        // A static string's bytes live as long as the program.
+        let wanted = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
+        var index = startIndex
+        for byte in wanted {
+            if self[index] != byte { return false }
+            index += 1
+        }
+        return true
+    }
+
+    /// Whether the slice is `text`, no more and no less.
+    func equals(_ text: StaticString) -> Bool {
+        count == text.utf8CodeUnitCount && stands(text)
+    }
+
+    /// Where `text` first stands.
+    func firstPosition(of text: StaticString) -> Int? {
+        guard text.utf8CodeUnitCount > 0, count >= text.utf8CodeUnitCount else { return nil }
+        let first = text.utf8Start.pointee  // the text is not empty
+        var index = startIndex
+        let last = endIndex - text.utf8CodeUnitCount
+        while index <= last {
+            if self[index] == first, self[index...].stands(text) { return index }
+            index += 1
+        }
+        return nil
+    }
+
+    /// The bytes as text, with what is not UTF-8 replaced.
+    var text: String { String(decoding: self, as: UTF8.self) }
+}
+
+extension UInt8 {
+    var decimalDigit: UInt64? {
+        self >= UInt8(ascii: "0") && self <= UInt8(ascii: "9")
+            ? UInt64(self - UInt8(ascii: "0")) : nil
+    }
+
+    var hexDigit: UInt64? {
+        if let decimalDigit { return decimalDigit }
+        let lower = self | 0x20
+        return lower >= UInt8(ascii: "a") && lower <= UInt8(ascii: "f")
+            ? UInt64(lower - UInt8(ascii: "a")) + 10 : nil
+    }
+
+    var isIdentifier: Bool {
+        let lower = self | 0x20
+        return decimalDigit != nil || self == UInt8(ascii: "_")
+            || (lower >= UInt8(ascii: "a") && lower <= UInt8(ascii: "z"))
+    }
+}

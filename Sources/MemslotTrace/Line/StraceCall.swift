@@ -1,0 +1,185 @@
+import Memslots
+
+/// What a traced call was, as far as slots are concerned.
+enum StraceCall {
+    /// `KVM_CREATE_VM` that answered a descriptor.
+    case createdVM(descriptor: Int32)
+    /// `KVM_CREATE_VCPU` that answered a descriptor.
+    case createdVCPU(vm: Int32, descriptor: Int32)
+    /// `KVM_RUN`.
+    case run(descriptor: Int32)
+    /// A slot call.
+    case slot(StraceSlotCall)
+    /// A new thread or, without `sharesProcess`, process.
+    case cloned(child: ThreadID, sharesProcess: Bool)
+    /// A descriptor has another name too.
+    case duplicated(descriptor: Int32, copy: Int32)
+    /// A descriptor is gone.
+    case closed(descriptor: Int32)
+    case other
+}
+
+/// One `KVM_SET_USER_MEMORY_REGION` or `…REGION2` in a log.
+struct StraceSlotCall {
+    enum Answer: Hashable {
+        case succeeded
+        /// With the errno's name, or what strace printed for it.
+        case failed(String)
+        /// strace printed `?`: the call never came back.
+        case none
+    }
+
+    var descriptor: Int32
+    /// The words; `nil` where strace printed a pointer.
+    var region: RawRegion?
+    var answer: Answer
+}
+
+/// Where in a call's text reading failed, and what should stand there.
+struct StraceSyntaxError: Error {
+    var offset: Int
+    var expected: String
+}
+
+extension StraceCall {
+    /// The calls that say something about VMs, their threads and their descriptors.
+    private enum Family {
+        case control
+        case close
+        case duplicate
+        case clone
+
+        init?(_ name: ArraySlice<UInt8>) {
+            if name.equals("ioctl") {
+                self = .control
+            } else if name.equals("close") {
+                self = .close
+            } else if name.stands("dup") || name.equals("fcntl") {
+                self = .duplicate
+            } else if name.stands("clone") || name.equals("fork") || name.equals("vfork") {
+                self = .clone
+            } else {
+                return nil
+            }
+        }
+    }
+
+    /// Whether a call that begins like this may matter.
+    static func matters(_ body: ArraySlice<UInt8>) -> Bool {
+        var scanner = ByteScanner(body)
+        return Family(scanner.identifier()) != nil
+    }
+
+    /// Reads a call from its name on.
+    ///
+    /// - Throws: only for a slot call; whatever else is not understood is `.other`.
+    init(_ body: ArraySlice<UInt8>) throws(StraceSyntaxError) {
+        var scanner = ByteScanner(body)
+        guard let family = Family(scanner.identifier()), scanner.skip("(") else {
+            self = .other
+            return
+        }
+        switch family {
+        case .control: self = try Self.control(&scanner)
+        case .close: self = Self.close(&scanner)
+        case .duplicate: self = Self.duplicate(&scanner)
+        case .clone: self = Self.clone(&scanner)
+        }
+    }
+
+    private static func control(
+        _ scanner: inout ByteScanner
+    ) throws(StraceSyntaxError) -> StraceCall {
+        guard let descriptor = Self.descriptor(&scanner), scanner.skip(", "),
+            let request = KVMRequest.read(&scanner)
+        else { return .other }
+        switch request {
+        case .run:
+            return .run(descriptor: descriptor)
+        case .setUserMemoryRegion, .setUserMemoryRegion2:
+            return .slot(
+                try slotCall(&scanner, on: descriptor, isNew: request == .setUserMemoryRegion2))
+        case .createVM:
+            return result(&scanner).map { .createdVM(descriptor: $0) } ?? .other
+        case .createVCPU:
+            return result(&scanner).map { .createdVCPU(vm: descriptor, descriptor: $0) } ?? .other
+        }
+    }
+
+    private static func slotCall(
+        _ scanner: inout ByteScanner, on descriptor: Int32, isNew: Bool
+    ) throws(StraceSyntaxError) -> StraceSlotCall {
+        func fail(_ expected: String) -> StraceSyntaxError {
+            StraceSyntaxError(offset: scanner.offset, expected: expected)
+        }
+        guard scanner.skip(", ") else { throw fail("a comma and the region") }
+        var region: RawRegion?
+        if scanner.next == UInt8(ascii: "{") {
+            region = try RegionText.read(&scanner, isNew: isNew)
+        } else if scanner.number() == nil {
+            throw fail("{slot=…} or a pointer")
+        }
+        scanner.skipSpaces()
+        guard scanner.skip(")") else { throw fail("a closing parenthesis") }
+        scanner.skipSpaces()
+        guard scanner.skip("= ") else { throw fail("= and the call's result") }
+        let answer: StraceSlotCall.Answer
+        if scanner.skip("?") {
+            answer = .none
+        } else if scanner.skip("-1 ") {
+            let name = scanner.identifier()
+            answer = .failed(name.isEmpty ? "-1" : name.text)
+        } else if scanner.number() == 0 {
+            answer = .succeeded
+        } else {
+            throw fail("0, -1 or ? as the call's result")
+        }
+        return StraceSlotCall(descriptor: descriptor, region: region, answer: answer)
+    }
+
+    private static func close(_ scanner: inout ByteScanner) -> StraceCall {
+        guard let descriptor = descriptor(&scanner), result(&scanner) == 0 else { return .other }
+        return .closed(descriptor: descriptor)
+    }
+
+    private static func duplicate(_ scanner: inout ByteScanner) -> StraceCall {
+        let isControl = scanner.bytes.stands("fcntl")
+        guard let descriptor = descriptor(&scanner) else { return .other }
+        if isControl, !scanner.skip(", F_DUPFD") { return .other }
+        return result(&scanner).map { .duplicated(descriptor: descriptor, copy: $0) } ?? .other
+    }
+
+    private static func clone(_ scanner: inout ByteScanner) -> StraceCall {
+        let sharesProcess = scanner.rest.firstPosition(of: "CLONE_THREAD") != nil
+        guard let child = result(&scanner), child > 0 else { return .other }
+        return .cloned(
+            child: ThreadID(rawValue: UInt32(child)), sharesProcess: sharesProcess)
+    }
+
+    /// Reads a descriptor and what `-y` prints behind it.
+    private static func descriptor(_ scanner: inout ByteScanner) -> Int32? {
+        guard let number = scanner.number(), let descriptor = Int32(exactly: number) else {
+            return nil
+        }
+        if scanner.next == UInt8(ascii: "<") {
+            // A socket's decoration has a > of its own.
+            repeat {
+                guard scanner.skip(past: ">") else { return nil }
+            } while scanner.next != UInt8(ascii: ",") && scanner.next != UInt8(ascii: ")")
+        }
+        return descriptor
+    }
+
+    /// The number that the call answered; `nil` if it failed or never came back.
+    private static func result(_ scanner: inout ByteScanner) -> Int32? {
+        var value: Int32?
+        // Arguments may hold the same text; the result is the last.
+        while scanner.skip(past: ")") {
+            var ahead = scanner
+            ahead.skipSpaces()
+            guard ahead.skip("= ") else { continue }
+            value = ahead.number().flatMap { Int32(exactly: $0) }
+        }
+        return value
+    }
+}

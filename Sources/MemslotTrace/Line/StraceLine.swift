@@ -1,0 +1,160 @@
+/// One line of an strace log, as far as it can be told without the lines before it.
+struct StraceLine {
+    enum Content {
+        /// A call from its name on; the scanner of the line stands there.
+        case call(body: ArraySlice<UInt8>)
+        /// A call that another thread's line interrupts, up to where it is cut.
+        case unfinished(body: ArraySlice<UInt8>)
+        /// The remainder of such a call.
+        case resumed(name: ArraySlice<UInt8>, rest: ArraySlice<UInt8>)
+        /// The thread is gone.
+        case exited
+        /// strace follows another thread from here on.
+        case attached(ThreadID)
+        /// Our condensed form of many `KVM_RUN` calls of one thread.
+        case condensedRuns(ThreadID)
+        /// The name that our condensed logs carry.
+        case scenario(String)
+        /// Anything else: signals, comments, other programs' output.
+        case other
+    }
+
+    /// The thread, where the line names one.
+    var thread: ThreadID?
+    var stamp: TraceStamp?
+    var isCoarse = false
+    var content: Content = .other
+
+    /// Reads `bytes`.
+    ///
+    /// - Throws: where a slot call stands in the line, but not where strace would put it.
+    init(_ bytes: ArraySlice<UInt8>, number: Int) throws(TraceError) {
+        var scanner = ByteScanner(bytes)
+        if scanner.skip("# ") {
+            try readComment(&scanner, number: number)
+            return
+        }
+        if scanner.skip("strace: Process ") || scanner.skip("Process ") {
+            if let thread = Self.thread(&scanner), scanner.skip(" attached") {
+                content = .attached(thread)
+            }
+            return
+        }
+        guard !read(&scanner) else { return }
+        // A guest's console may have written before strace did, on the same line.
+        if let start = bytes.firstPosition(of: "[pid "), start > bytes.startIndex {
+            scanner = ByteScanner(bytes[start...])
+            if read(&scanner) { return }
+        }
+        guard Self.holdsSlotCall(bytes) else { return }
+        throw .malformed(
+            line: number, column: 1, expected: "a thread's number or a time before the slot call")
+    }
+
+    private mutating func read(_ scanner: inout ByteScanner) -> Bool {
+        readThread(&scanner)
+        scanner.skipSpaces()
+        stamp = TraceStamp.read(&scanner, isCoarse: &isCoarse)
+        scanner.skipSpaces()
+        skipExtras(&scanner)
+        switch scanner.next {
+        case UInt8(ascii: "<"): return readResumed(&scanner)
+        case UInt8(ascii: "+"):
+            guard scanner.skip("+++ ") else { return false }
+            content = .exited
+            return true
+        case UInt8(ascii: "-"): return scanner.skip("--- ")
+        default: return readCall(scanner)
+        }
+    }
+
+    private mutating func readThread(_ scanner: inout ByteScanner) {
+        var ahead = scanner
+        let isBracketed = ahead.skip("[pid")
+        ahead.skipSpaces()
+        guard let thread = Self.thread(&ahead) else { return }
+        // With -Y, the program's name follows.
+        if ahead.next == UInt8(ascii: "<"), !ahead.skip(past: ">") { return }
+        if isBracketed {
+            guard ahead.skip("]") else { return }
+        } else {
+            // Seconds since 1970 are no thread.
+            guard ahead.next == UInt8(ascii: " "), thread.rawValue < 100_000_000 else { return }
+        }
+        self.thread = thread
+        scanner = ahead
+    }
+
+    /// Passes over `(+ 0.000123)` of `-r` beside a time, and what `-i` and `-n` put in brackets.
+    private func skipExtras(_ scanner: inout ByteScanner) {
+        while true {
+            switch scanner.next {
+            case UInt8(ascii: "(") where scanner.byte(ahead: 1) == UInt8(ascii: "+"):
+                guard scanner.skip(past: ")") else { return }
+            case UInt8(ascii: "["):
+                guard scanner.skip(past: "]") else { return }
+            default: return
+            }
+            scanner.skipSpaces()
+        }
+    }
+
+    private mutating func readResumed(_ scanner: inout ByteScanner) -> Bool {
+        guard scanner.skip("<... ") else { return false }
+        let name = scanner.identifier()
+        guard scanner.skip(" resumed") else { return false }
+        scanner.skipSpaces()
+        guard scanner.skip(">") else { return false }
+        content = .resumed(name: name, rest: scanner.rest)
+        return true
+    }
+
+    private mutating func readCall(_ scanner: ByteScanner) -> Bool {
+        var ahead = scanner
+        guard !ahead.identifier().isEmpty, ahead.next == UInt8(ascii: "(") else { return false }
+        let body = scanner.rest
+        if let cut = body.firstPosition(of: "<unfinished ...>"),
+            Self.isAtEnd(body[cut...].dropFirst(16))
+        {
+            content = .unfinished(body: body[..<cut])
+        } else {
+            content = .call(body: body)
+        }
+        return true
+    }
+
+    /// Whether only what strace prints of a call that never returned follows.
+    private static func isAtEnd(_ bytes: ArraySlice<UInt8>) -> Bool {
+        bytes.allSatisfy {
+            $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: ")") || $0 == UInt8(ascii: "=")
+                || $0 == UInt8(ascii: "?")
+        }
+    }
+
+    private mutating func readComment(
+        _ scanner: inout ByteScanner, number: Int
+    ) throws(TraceError) {
+        if scanner.skip("scenario ") {
+            content = .scenario(scanner.rest.text)
+        } else if scanner.skip("KVM_RUN ") {
+            guard scanner.skip("tid="), let thread = Self.thread(&scanner) else {
+                throw .malformed(
+                    line: number, column: scanner.offset + 1,
+                    expected: "tid= and a thread's number")
+            }
+            content = .condensedRuns(thread)
+        }
+    }
+
+    private static func thread(_ scanner: inout ByteScanner) -> ThreadID? {
+        scanner.decimal().flatMap { UInt32(exactly: $0) }.map { ThreadID(rawValue: $0) }
+    }
+
+    private static func holdsSlotCall(_ bytes: ArraySlice<UInt8>) -> Bool {
+        guard let start = bytes.firstPosition(of: "ioctl(") else { return false }
+        let rest = bytes[start...]
+        return rest.firstPosition(of: "KVM_SET_USER_MEMORY_REGION") != nil
+            || rest.firstPosition(of: "0x4020ae46") != nil
+            || rest.firstPosition(of: "0x40a0ae49") != nil
+    }
+}

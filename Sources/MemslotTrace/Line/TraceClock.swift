@@ -1,0 +1,74 @@
+/// What strace wrote before a call to say when it was.
+enum TraceStamp: Hashable {
+    /// `-ttt`: nanoseconds since 1970.
+    case unix(UInt64)
+    /// `-t`, `-tt`: nanoseconds since midnight.
+    case timeOfDay(UInt64)
+    /// `-r`: nanoseconds since the line before.
+    case sincePrevious(UInt64)
+
+    /// Reads a time if one stands at the cursor; leaves the cursor alone where none does.
+    ///
+    /// - Parameter isCoarse: set where the time has no fraction of a second.
+    static func read(_ scanner: inout ByteScanner, isCoarse: inout Bool) -> TraceStamp? {
+        var ahead = scanner
+        guard let first = ahead.decimal(), first < 1 << 33 else { return nil }
+        var seconds = first
+        var isTimeOfDay = false
+        if ahead.skip(":") {
+            guard let minutes = ahead.decimal(), minutes < 60, ahead.skip(":"),
+                let second = ahead.decimal(), second < 61, first < 24
+            else { return nil }
+            seconds = first * 3600 + minutes * 60 + second
+            isTimeOfDay = true
+        }
+        // No process id and no pause is as large as a date.
+        let isDate = !isTimeOfDay && seconds >= 100_000_000
+        let fraction = fraction(&ahead)
+        guard fraction != nil || isTimeOfDay || isDate, ahead.next == UInt8(ascii: " ") else {
+            return nil
+        }
+        scanner = ahead
+        if fraction == nil { isCoarse = true }
+        let nanoseconds = seconds * 1_000_000_000 + (fraction ?? 0)
+        if isTimeOfDay { return .timeOfDay(nanoseconds) }
+        return isDate ? .unix(nanoseconds) : .sincePrevious(nanoseconds)
+    }
+
+    private static func fraction(_ scanner: inout ByteScanner) -> UInt64? {
+        guard scanner.next == UInt8(ascii: "."), scanner.byte(ahead: 1).decimalDigit != nil else {
+            return nil
+        }
+        scanner.advance()
+        var nanoseconds: UInt64 = 0
+        var unit: UInt64 = 100_000_000
+        while let digit = scanner.next.decimalDigit {
+            nanoseconds += digit * unit
+            unit /= 10
+            scanner.advance()
+        }
+        return nanoseconds
+    }
+}
+
+/// Turns the stamps of a log, line by line, into one scale of nanoseconds.
+struct TraceClock {
+    private var day: UInt64 = 0
+    private var latest: UInt64 = 0
+
+    /// The moment that `stamp` means, in nanoseconds. Lines must be given in order, every one.
+    mutating func moment(of stamp: TraceStamp) -> UInt64 {
+        let dayLength: UInt64 = 86_400_000_000_000
+        switch stamp {
+        case .unix(let nanoseconds):
+            latest = nanoseconds
+        case .timeOfDay(let nanoseconds):
+            // More than half a day back: midnight has passed.
+            if day &+ nanoseconds &+ dayLength / 2 < latest { day &+= dayLength }
+            latest = day &+ nanoseconds
+        case .sincePrevious(let nanoseconds):
+            latest = latest &+ nanoseconds
+        }
+        return latest
+    }
+}

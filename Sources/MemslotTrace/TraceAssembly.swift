@@ -1,0 +1,91 @@
+import Memslots
+
+/// Puts a log's calls together: grouping, replay, names.
+struct TraceAssembly {
+    let log: SlotCallLog
+    let options: TraceImporter.Options
+
+    func assemble() throws(TraceError) -> TraceImport {
+        try checkThereIsSomething()
+        var builders: [Int: TransactionBuilder] = [:]
+        var order: [Int] = []
+        var transactions: [ImportedTransaction] = []
+        var surprises: [SurprisingCall] = []
+        var surpriseCount = 0
+        let runners = log.allRunners
+        for call in log.calls {
+            if builders[call.machine] == nil {
+                order.append(call.machine)
+                builders[call.machine] = TransactionBuilder(grouping: grouping)
+            }
+            guard
+                let (ended, surprise) = builders[call.machine]?.add(
+                    call, in: log, isRunner: runners.contains(call.thread))
+            else { continue }
+            if let ended { transactions.append(ended) }
+            guard let surprise else { continue }
+            surpriseCount += 1
+            if surprises.count < ImportReport.listedSurprises { surprises.append(surprise) }
+        }
+        for machine in order {
+            if let ended = builders[machine]?.finish() { transactions.append(ended) }
+        }
+        transactions.sort { $0.line < $1.line }
+
+        let places = Dictionary(
+            uniqueKeysWithValues: order.enumerated().map { ($0.element, $0.offset) })
+        for index in transactions.indices {
+            let machine = transactions[index].machine
+            transactions[index].machine = places[machine] ?? 0
+        }
+        let name = Self.name(log.scenario ?? options.name)
+        let scenario = ImportedScenario(
+            name: name, source: options.source,
+            machines: order.enumerated().map { place, machine in
+                ImportedScenario.Machine(
+                    name: place == 0 ? name : "\(name)-\(place + 1)",
+                    traced: log.machines[machine],
+                    needs: builders[machine]?.needs ?? BackendNeeds())
+            },
+            transactions: transactions, startTime: log.calls.first?.time)
+        return TraceImport(
+            scenario: scenario,
+            report: ImportReport(
+                counts: log.counts, scenario: scenario,
+                idleMachines: log.machines.count - order.count, surprises: surprises,
+                surpriseCount: surpriseCount, gapMilliseconds: options.gapMilliseconds,
+                hasTimes: log.calls.contains { $0.time != nil }, hasCoarseTimes: log.isCoarse))
+    }
+
+    private var grouping: TransactionGrouping {
+        let (gap, wrapped) = options.gapMilliseconds.multipliedReportingOverflow(by: 1_000_000)
+        return TransactionGrouping(
+            gapNanoseconds: wrapped ? .max : gap, isCoarse: log.isCoarse)
+    }
+
+    private func checkThereIsSomething() throws(TraceError) {
+        let counts = log.counts
+        guard log.calls.isEmpty else {
+            guard counts.undecodedCalls == log.calls.count, let first = log.calls.first else {
+                return
+            }
+            throw .undecoded(count: counts.undecodedCalls, line: first.line)
+        }
+        let failed = counts.failedCalls.values.reduce(0, +)
+        guard failed + counts.unfinishedCalls > 0 else { throw .noSlotCalls(lines: counts.lines) }
+        throw .noSuccessfulSlotCalls(failed: failed, unfinished: counts.unfinishedCalls)
+    }
+
+    /// A name that a VM may have: at most 128 bytes with the number behind it, no control
+    /// characters, no `/`.
+    static func name(_ wanted: String) -> String {
+        var name = ""
+        for scalar in wanted.unicodeScalars {
+            let isForbidden = scalar == "/" || scalar.properties.generalCategory == .control
+            let next: Unicode.Scalar = isForbidden ? "-" : scalar
+            guard name.utf8.count + next.utf8.count <= 112 else { break }
+            name.unicodeScalars.append(next)
+        }
+        return name.isEmpty ? "trace" : name
+    }
+}
