@@ -64,6 +64,11 @@ extension StraceCall {
         }
     }
 
+    var isRun: Bool {
+        if case .run = self { return true }
+        return false
+    }
+
     /// Whether a call that begins like this may matter.
     static func matters(_ body: ArraySlice<UInt8>) -> Bool {
         var scanner = ByteScanner(body)
@@ -112,6 +117,7 @@ extension StraceCall {
         func fail(_ expected: String) -> StraceSyntaxError {
             StraceSyntaxError(offset: scanner.offset, expected: expected)
         }
+        scanner.skipSpaces()
         guard scanner.skip(", ") else { throw fail("a comma and the region") }
         var region: RawRegion?
         if scanner.next == UInt8(ascii: "{") {

@@ -6,6 +6,7 @@
 struct FirstThread {
     private var hasUnnumberedLines = false
     private var attached: Set<ThreadID> = []
+    private var vcpus: Set<ThreadID> = []
 
     /// The number, once it is known.
     private(set) var number: ThreadID?
@@ -15,7 +16,10 @@ struct FirstThread {
     }
 
     /// The name under which the reader keeps the thread of a line.
-    mutating func canonical(_ thread: ThreadID?) -> ThreadID {
+    ///
+    /// - Parameter entersGuest: whether the line is a `KVM_RUN`. While strace doesn't say which
+    ///   threads it attached to (`-q`), a vCPU's thread is not taken for the first one.
+    mutating func canonical(_ thread: ThreadID?, entersGuest: Bool = false) -> ThreadID {
         guard let thread else {
             hasUnnumberedLines = true
             return .unnumbered
@@ -23,7 +27,11 @@ struct FirstThread {
         guard hasUnnumberedLines, thread != number else {
             return hasUnnumberedLines ? .unnumbered : thread
         }
-        guard !attached.contains(thread) else { return thread }
+        guard !attached.contains(thread), !vcpus.contains(thread) else { return thread }
+        if entersGuest, attached.isEmpty {
+            vcpus.insert(thread)
+            return thread
+        }
         guard let known = number else {
             number = thread
             return .unnumbered

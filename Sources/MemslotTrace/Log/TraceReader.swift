@@ -35,13 +35,14 @@ struct TraceReader {
             let call = try parse(body) { offset in (number, start + offset) }
             // What doesn't matter may not even be a call, but another program's words.
             if case .other = call { break }
-            let thread = firstThread.canonical(line.thread)
+            let thread = firstThread.canonical(line.thread, entersGuest: call.isRun)
             take(call, of: thread, at: place)
-            if case .run = call { left(thread) }
+            if call.isRun { left(thread) }
         case .unfinished(let body) where StraceCall.matters(body):
+            let isRun = (try? StraceCall(body))?.isRun ?? false
             begin(
-                body, of: firstThread.canonical(line.thread),
-                at: place, column: body.startIndex - bytes.startIndex + 1)
+                body, of: firstThread.canonical(line.thread, entersGuest: isRun), at: place,
+                column: body.startIndex - bytes.startIndex + 1)
         case .unfinished: break
         case .resumed(let name, let rest):
             try resume(
@@ -122,7 +123,7 @@ extension TraceReader {
                 ? (beginning.line, beginning.column + offset)
                 : (place.line, column + offset - length)
         }
-        if case .run = call {
+        if call.isRun {
             left(thread)
         } else {
             take(call, of: thread, at: place)

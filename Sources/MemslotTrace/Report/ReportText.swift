@@ -76,8 +76,8 @@ extension ImportReport {
         if counts.undecodedCalls > 0 {
             notes.append(
                 Units.count(counts.undecodedCalls, "slot call")
-                    + " that strace printed as a pointer: counted, but what they did is not known; "
-                    + "the arrays are wrong from there on")
+                    + " printed as a pointer by strace: counted, but not known in its effect; "
+                    + "the arrays may be wrong from there on")
         }
         notes += surprises.map(\.description)
         if surpriseCount > surprises.count {

@@ -1,0 +1,166 @@
+import MemslotTrace
+import Memslots
+import Testing
+
+@Suite("Damaged and odd logs")
+struct DamagedLogTests {
+    private func error(_ log: String) -> TraceError? {
+        do throws(TraceError) {
+            _ = try imported(log)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    @Test("a log without a slot call is refused, with what it needs")
+    func empty() {
+        #expect(error("") == .noSlotCalls(lines: 0))
+        #expect(error("1 1.000000 ioctl(13, KVM_RUN, 0) = 0\n") == .noSlotCalls(lines: 1))
+        #expect("\(TraceError.noSlotCalls(lines: 1))".contains("-e trace=ioctl"))
+    }
+
+    @Test("a log of failed slot calls alone is refused")
+    func failed() {
+        var log = LogWriter()
+        log.set(1, 0, at: 0, size: 4096, result: "-1 EINVAL (Invalid argument)")
+        #expect(error(log.text) == .noSuccessfulSlotCalls(failed: 1, unfinished: 0))
+    }
+
+    @Test("a pointer instead of the words is counted and told, by line")
+    func undecoded() throws {
+        var log = LogWriter()
+        log.createVM(1)
+        log.line(1, "ioctl(9, _IOC(_IOC_WRITE, 0xae, 0x49, 0xa0), 0x7ffea750ab38) = 0")
+        #expect(error(log.text) == .undecoded(count: 1, line: 2))
+        log.set(1, 1, at: 0, size: 4096)
+        let result = try imported(log.text)
+        #expect(result.callCounts == [2])
+        #expect(result.report.counts.undecodedCalls == 1)
+        #expect(result.report.surprises.map(\.surprise) == [.undecoded])
+        #expect(result.lines[2].contains("\"recordedOperations\":2,\"undecodedOperations\":1"))
+        #expect(result.report.text.contains("line 2: changes a slot in a way that strace"))
+    }
+
+    @Test(
+        "a slot call that isn't as strace writes it is refused, with line and column",
+        arguments: [
+            ("{slot=zz, flags=0}", 50, "a number of at most 32 bits"),
+            ("{slot=0, flags=KVM_MEM_X}", 59, "KVM_MEM_… or a number"),
+            ("{slot=0 flags=0}", 51, "a comma or }"),
+            ("{slot=99999999999}", 50, "a number of at most 32 bits"),
+            ("abc", 44, "{slot=…} or a pointer"),
+        ])
+    func malformed(region: String, column: Int, expected: String) {
+        let line = "1 2.000000 ioctl(9, KVM_SET_USER_MEMORY_REGION, \(region)) = 0\n"
+        let wanted = TraceError.malformed(line: 2, column: column + 5, expected: expected)
+        #expect(error("# a\n" + line) == wanted)
+    }
+
+    @Test("a split call's fault is told on the line where it stands")
+    func malformedSplit() {
+        let log = """
+            1 2.000000 ioctl(9, KVM_SET_USER_MEMORY_REGION, \(LogWriter.region(0, 0, 4096)) <unfinished ...>
+            1 2.000001 <... ioctl resumed>) = 7
+
+            """
+        #expect(error(log)?.description.hasPrefix("line 2, column 36: expected 0, -1 or ?") == true)
+    }
+
+    @Test("a log may end anywhere")
+    func cut() throws {
+        var log = LogWriter()
+        log.createVM(1)
+        log.set(1, 0, at: 0, size: 4096)
+        let whole = log.text
+        log.set(1, 1, at: 4096, size: 4096)
+        let bytes = Array(log.text.utf8)
+        var faults: [Int] = []
+        for end in whole.utf8.count..<bytes.count - 1 {
+            var importer = TraceImporter()
+            try importer.consume(bytes[..<end])
+            if try importer.finish().callCounts != [1] { faults.append(end) }
+        }
+        #expect(faults == [])
+        #expect(try imported(String(log.text.dropLast())).callCounts == [2])
+        let report = try imported(String(log.text.dropLast(8))).report
+        #expect(report.counts.endsMidCall)
+        #expect(report.text.contains("ends in the middle of a slot call"))
+    }
+
+    @Test("calls that contradict those before are taken at their word, and told")
+    func contradictions() throws {
+        var log = LogWriter()
+        log.createVM(1)
+        log.set(1, 0, at: 0, size: 0x4000)
+        log.set(1, 0, at: 0, size: 0x8000)
+        log.set(1, 1, at: 0x4000, size: 0x1000)
+        log.set(1, 2, at: 0x123, size: 0x1000)
+        log.set(1, 0xffff, at: 0x20000, size: 0x1000)
+        log.set(1, 3, at: 0xffff_ffff_ffff_f000, size: 0x1000, backing: 0x1000)
+        let result = try imported(log.text)
+        #expect(
+            result.report.surprises.map(\.surprise) == [
+                .replacesSlot, .overlapsSlot(SlotKey(id: SlotID(0))), .impossible, .impossible,
+                .impossible,
+            ])
+        #expect(result.callCounts == [6])
+        #expect(result.scenario.finalSlots.first?.map(\.id.rawValue) == [1])
+    }
+
+    @Test("changed bytes never trap, and never lose a call unsaid", arguments: 0..<4)
+    func mutated(seed: UInt64) throws {
+        var random = Random(state: seed)
+        let original = Array(try Recordings.trace("q35-reset").utf8)
+        var outcomes: [String: Int] = [:]
+        for _ in 0..<60 {
+            var bytes = original
+            for _ in 0..<1 + random.next(6) {
+                bytes[Int(random.next(UInt64(bytes.count)))] = UInt8(random.next(256))
+            }
+            do throws(TraceError) {
+                var importer = TraceImporter()
+                try importer.consume(bytes)
+                let result = try importer.finish()
+                let sum = result.callCounts.reduce(0, +)
+                outcomes[sum == result.report.counts.slotCalls ? "imported" : "lost", default: 0] +=
+                    1
+                _ = result.lines.count + result.report.text.count
+            } catch {
+                outcomes[error.kind, default: 0] += 1
+            }
+        }
+        #expect(outcomes["lost"] == nil)
+        #expect((outcomes["imported"] ?? 0) > 0)
+    }
+
+    @Test("bytes at random and lines without end never trap")
+    func binary() throws {
+        var random = Random(state: 9)
+        let bytes = (0..<400_000).map { _ in UInt8(random.next(256)) }
+        var importer = TraceImporter()
+        #expect(throws: TraceError.self) {
+            try importer.consume(bytes)
+            _ = try importer.finish()
+        }
+        var log = LogWriter()
+        log.createVM(1)
+        log.set(1, 0, at: 0, size: 4096)
+        log.text += String(repeating: "x", count: 200_000) + "\n"
+        log.set(1, 1, at: 4096, size: 4096)
+        let result = try imported(log.text)
+        #expect(result.callCounts == [2])
+        #expect(result.report.counts.overlongLines == 1)
+    }
+
+    @Test("a name that a VM may not have is mended")
+    func names() throws {
+        var log = LogWriter()
+        log.set(1, 0, at: 0, size: 4096)
+        #expect(try imported(log.text, name: "a/b\n\"c\"").scenario.name == "a-b-\"c\"")
+        #expect(try imported(log.text, name: "a\"b").lines[0].hasPrefix("{\"scenario\":\"a\\\"b\""))
+        let long = try imported(log.text, name: String(repeating: "é", count: 200)).scenario.name
+        #expect(long.utf8.count == 112)
+        #expect(try imported(log.text, name: "").scenario.name == "trace")
+    }
+}
