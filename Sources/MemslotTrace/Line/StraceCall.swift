@@ -1,5 +1,3 @@
-import Memslots
-
 /// What a traced call was, as far as slots are concerned.
 enum StraceCall {
     /// `KVM_CREATE_VM` that answered a descriptor.
@@ -17,28 +15,6 @@ enum StraceCall {
     /// A descriptor is gone.
     case closed(descriptor: Int32)
     case other
-}
-
-/// One `KVM_SET_USER_MEMORY_REGION` or `…REGION2` in a log.
-struct StraceSlotCall {
-    enum Answer: Hashable {
-        case succeeded
-        /// With the errno's name, or what strace printed for it.
-        case failed(String)
-        /// strace printed `?`: the call never came back.
-        case none
-    }
-
-    var descriptor: Int32
-    /// The words; `nil` where strace printed a pointer.
-    var region: RawRegion?
-    var answer: Answer
-}
-
-/// Where in a call's text reading failed, and what should stand there.
-struct StraceSyntaxError: Error {
-    var offset: Int
-    var expected: String
 }
 
 extension StraceCall {
@@ -103,44 +79,13 @@ extension StraceCall {
             return .run(descriptor: descriptor)
         case .setUserMemoryRegion, .setUserMemoryRegion2:
             return .slot(
-                try slotCall(&scanner, on: descriptor, isNew: request == .setUserMemoryRegion2))
+                try StraceSlotCall(
+                    &scanner, on: descriptor, isNew: request == .setUserMemoryRegion2))
         case .createVM:
             return result(&scanner).map { .createdVM(descriptor: $0) } ?? .other
         case .createVCPU:
             return result(&scanner).map { .createdVCPU(vm: descriptor, descriptor: $0) } ?? .other
         }
-    }
-
-    private static func slotCall(
-        _ scanner: inout ByteScanner, on descriptor: Int32, isNew: Bool
-    ) throws(StraceSyntaxError) -> StraceSlotCall {
-        func fail(_ expected: String) -> StraceSyntaxError {
-            StraceSyntaxError(offset: scanner.offset, expected: expected)
-        }
-        scanner.skipSpaces()
-        guard scanner.skip(", ") else { throw fail("a comma and the region") }
-        var region: RawRegion?
-        if scanner.next == UInt8(ascii: "{") {
-            region = try RegionText.read(&scanner, isNew: isNew)
-        } else if scanner.number() == nil {
-            throw fail("{slot=…} or a pointer")
-        }
-        scanner.skipSpaces()
-        guard scanner.skip(")") else { throw fail("a closing parenthesis") }
-        scanner.skipSpaces()
-        guard scanner.skip("= ") else { throw fail("= and the call's result") }
-        let answer: StraceSlotCall.Answer
-        if scanner.skip("?") {
-            answer = .none
-        } else if scanner.skip("-1 ") {
-            let name = scanner.identifier()
-            answer = .failed(name.isEmpty ? "-1" : name.text)
-        } else if scanner.number() == 0 {
-            answer = .succeeded
-        } else {
-            throw fail("0, -1 or ? as the call's result")
-        }
-        return StraceSlotCall(descriptor: descriptor, region: region, answer: answer)
     }
 
     private static func close(_ scanner: inout ByteScanner) -> StraceCall {
