@@ -1,0 +1,94 @@
+public import MemslotProtocol
+internal import Memslots
+
+/// Plays a scenario line by line, and holds each answer against what the line expects.
+public struct ScenarioPlayer {
+    /// What came of one request line.
+    public struct Played: Sendable {
+        /// The line's number in the file.
+        public let line: Int
+        /// The method.
+        public let method: String
+        /// The VM that the line names.
+        public let vm: String?
+        /// The response; `nil` where the line was skipped.
+        public let response: JSONValue?
+        /// How the answer differs from what was expected.
+        public let mismatches: [Expectation.Mismatch]
+        /// Why the line was skipped; `nil` where it was played.
+        public let skipped: String?
+        /// How many kernel calls the recorded VMM made for this line.
+        public let recordedOperations: UInt64?
+    }
+
+    private var target: any ScenarioTarget
+    private let backend: BackendChoice?
+    private var nextID = 1
+    private var pendingRecorded: UInt64?
+
+    /// Plays to `target`.
+    ///
+    /// - Parameter backend: replaces the backend of each `vm.create`; `nil` leaves it.
+    public init(_ target: any ScenarioTarget, backend: BackendChoice? = nil) {
+        self.target = target
+        self.backend = backend
+    }
+
+    /// Plays a step; `nil` for one that is no request.
+    ///
+    /// - Throws: where the target is gone, or answers with something that is no response.
+    public mutating func play(_ step: ScenarioStep) throws(TargetLost) -> Played? {
+        switch step.content {
+        case .header: return nil
+        case .comment(_, let recordedOperations):
+            pendingRecorded = recordedOperations ?? pendingRecorded
+            return nil
+        case .request(let request):
+            let response = try exchange(request)
+            defer { if request.isSubmit { pendingRecorded = nil } }
+            return Played(
+                line: step.line, method: request.method, vm: request.params?["vm"]?.string,
+                response: response,
+                mismatches: Expectation.mismatches(expected: request.expect, response: response),
+                skipped: nil, recordedOperations: request.isSubmit ? pendingRecorded : nil)
+        }
+    }
+
+    /// The slots that a VM has now, by its own word; `nil` where it has gone.
+    public mutating func slots(of vm: String) throws(TargetLost) -> JSONValue? {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.key("vm")
+        writer.string(vm)
+        writer.endObject()
+        var line = JSONWriter()
+        line.request(
+            method: Method.memslotsGet.rawValue, id: RequestID(takeID()), params: writer.bytes)
+        return try exchange(line)["result"]?["slots"]
+    }
+
+    private mutating func exchange(_ request: ScenarioRequest) throws(TargetLost) -> JSONValue {
+        var writer = JSONWriter()
+        request.write(id: takeID(), to: &writer, backend: backend)
+        return try exchange(writer)
+    }
+
+    private mutating func exchange(_ line: JSONWriter) throws(TargetLost) -> JSONValue {
+        let answer = try target.exchange(Array(line.bytes.dropLast()))
+        do throws(JSONError) {
+            return try JSONDocument(parsing: answer).root
+        } catch {
+            throw TargetLost("the answer is not JSON: \(error)")
+        }
+    }
+
+    private mutating func takeID() -> Int {
+        defer { nextID += 1 }
+        return nextID
+    }
+}
+
+extension ScenarioRequest {
+    /// Whether the line submits an array.
+    fileprivate var isSubmit: Bool { method == Method.memslotsSubmit.rawValue }
+}

@@ -1,0 +1,34 @@
+internal import MemslotProtocol
+
+/// What a scenario is played to.
+public protocol ScenarioTarget: Sendable {
+    /// Sends one request line and gives the response line, both without their ends.
+    ///
+    /// - Throws: where no response can be had.
+    mutating func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8]
+}
+
+/// The other side is gone.
+public struct TargetLost: Error, Hashable, Sendable {
+    /// A sentence that says what happened.
+    public var message: String
+
+    /// Says `message`.
+    public init(_ message: String) { self.message = message }
+}
+
+/// A service in this process.
+public struct InProcessTarget: ScenarioTarget {
+    private let service: MemslotService
+    private let peer = Peer()
+
+    /// Plays to `service`.
+    public init(_ service: MemslotService) { self.service = service }
+
+    /// Answers in process.
+    public mutating func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] {
+        var writer = JSONWriter()
+        service.answer(IncomingMessage(parsing: line), from: peer, into: &writer)
+        return writer.bytes
+    }
+}

@@ -1,0 +1,108 @@
+public import ArgumentParser
+internal import Glibc
+internal import MemslotPicture
+public import MemslotProtocol
+internal import MemslotService
+
+struct ReplayCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "replay",
+        abstract: "Play scenarios as transactions and check what they expect.",
+        discussion: """
+            A scenario is a file of JSON lines, each a request of the wire protocol with what is \
+            expected to come back. A table tells each transaction, one a line; then come totals \
+            and the memory map that the scenario ends with.
+
+            Exit status: 0 all expectations were met, 1 one was not (what was wanted and what \
+            came is printed), 2 a file can't be used (line and column are told).
+            """)
+
+    @Option(help: "Play on this backend instead of the scenario's own: simulated, kvm, auto.")
+    var backend: BackendChoice?
+
+    @Flag(help: "Print the receipts, one JSON object a line, and nothing else.")
+    var json = false
+
+    @Flag(help: "Print only what was not met.")
+    var quiet = false
+
+    @Flag(help: "Print the bare requests with ids, to send to a daemon, and play nothing.")
+    var requests = false
+
+    @Argument(
+        help: "Scenario files; - is standard input.", completion: .file(extensions: ["jsonl"]))
+    var files: [String]
+
+    func run() throws {
+        var failed = false
+        for file in files {
+            let input = try InputFile(file)
+            if requests {
+                try print(requestsOf: input)
+            } else if try !play(input) {
+                failed = true
+            }
+        }
+        if failed { throw ExitCode(1) }
+    }
+
+    private func print(requestsOf input: borrowing InputFile) throws {
+        var reader = ScenarioReader(LineReader(descriptor: input.descriptor))
+        var id = 1
+        while let step = try next(&reader, of: input) {
+            guard case .request(let request) = step.content else { continue }
+            var writer = JSONWriter()
+            request.write(id: id, to: &writer, backend: backend)
+            Terminal.write(writer.bytes)
+            id += 1
+        }
+    }
+
+    /// Plays a file.
+    ///
+    /// - Returns: whether all expectations were met.
+    private func play(_ input: borrowing InputFile) throws -> Bool {
+        let service = MemslotService(takesRawAddresses: true)
+        var player = ScenarioPlayer(InProcessTarget(service), backend: backend)
+        var reader = ScenarioReader(LineReader(descriptor: input.descriptor))
+        var report = ReplayReport(file: input.name)
+        var progress = ProgressBar(total: input.size)
+        do {
+            while let step = try next(&reader, of: input) {
+                progress.show(input.position)
+                report.note(step)
+                guard let played = try player.play(step) else { continue }
+                if json, let receipt = played.receipt {
+                    Terminal.write(receipt.rawBytes + [UInt8(ascii: "\n")])
+                }
+                report.note(played)
+            }
+            progress.end()
+            if !json {
+                report.printMismatches()
+                if !quiet { try report.print(player: &player) }
+            } else {
+                report.printMismatches()
+            }
+        } catch let lost as TargetLost {
+            Terminal.complain("\(input.name): \(lost.message)")
+            throw ExitCode(1)
+        }
+        return report.isMet
+    }
+
+    private func next(
+        _ reader: inout ScenarioReader, of input: borrowing InputFile
+    ) throws -> ScenarioStep? {
+        do throws(UnusableInput) { return try reader.next() } catch { throw input.unusable(error) }
+    }
+}
+
+extension BackendChoice: ExpressibleByArgument {}
+
+extension ScenarioPlayer.Played {
+    /// The receipt, where the line was a submit that gave one.
+    var receipt: JSONValue? {
+        method == Method.memslotsSubmit.rawValue ? response?["result"] : nil
+    }
+}

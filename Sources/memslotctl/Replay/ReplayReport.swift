@@ -1,0 +1,119 @@
+import MemslotPicture
+import MemslotProtocol
+import MemslotService
+
+/// Gathers what a replay did, and tells it to a person.
+struct ReplayReport {
+    private let file: String
+    private var title: String?
+    private var source: String?
+    private var rows: [ReplayRow] = []
+    private var unmet: [ScenarioPlayer.Played] = []
+    private var skipped: [ScenarioPlayer.Played] = []
+    private var requests = 0
+    private var vms: [String] = []
+
+    init(file: String) { self.file = file }
+
+    /// Whether every expectation was met.
+    var isMet: Bool { unmet.isEmpty }
+
+    mutating func note(_ step: ScenarioStep) {
+        if case .header(let scenario, let source) = step.content {
+            title = title ?? scenario
+            self.source = self.source ?? source
+        }
+    }
+
+    mutating func note(_ played: ScenarioPlayer.Played) {
+        requests += 1
+        if played.skipped != nil { skipped.append(played) }
+        if !played.mismatches.isEmpty { unmet.append(played) }
+        if let vm = played.vm, !vms.contains(vm) { vms.append(vm) }
+        if let row = ReplayRow(played) { rows.append(row) }
+    }
+
+    /// What was not met: where, what was wanted, what came.
+    func printMismatches() {
+        for played in unmet {
+            Terminal.complain("\(file):\(played.line): \(played.method) did not answer as expected")
+            for mismatch in played.mismatches {
+                Terminal.complain("  \(mismatch.path)")
+                Terminal.complain("    - wanted \(mismatch.wanted)")
+                Terminal.complain("    + got    \(mismatch.got ?? "nothing")")
+            }
+        }
+    }
+
+    /// The table of transactions, the totals, and the map at the end.
+    func print(player: inout ScenarioPlayer) throws {
+        Swift.print(heading)
+        Swift.print("")
+        if !rows.isEmpty {
+            Terminal.print(table.lines(width: Terminal.width, colour: Terminal.usesColour))
+            Swift.print("")
+        }
+        Terminal.print(totals)
+        for vm in vms {
+            guard let slots = try player.slots(of: vm), slots.elements.count > 0 else { continue }
+            Swift.print("\nMemory of \(vm) at the end:\n")
+            let array = PicturedArray(answer: slots)
+            Terminal.print(array.map.lines(Terminal.textOptions))
+        }
+    }
+
+    private var heading: String {
+        let name = title ?? file
+        return source.map { "\(name) — \($0)" } ?? name
+    }
+
+    private var table: TextTable {
+        let severalVMs = Set(rows.map(\.vm)).count > 1
+        let recorded = rows.contains { $0.recorded != nil }
+        var columns = [TextTable.Column("generation", .trailing)]
+        if severalVMs { columns.append(TextTable.Column("VM")) }
+        columns.append(TextTable.Column("kernel calls", .trailing))
+        if recorded { columns.append(TextTable.Column("recorded", .trailing)) }
+        columns.append(TextTable.Column("blackout", .trailing))
+        columns.append(TextTable.Column("change"))
+        var table = TextTable(columns: columns)
+        for row in rows {
+            var cells: [TextTable.Cell] = ["\(row.generation)"]
+            if severalVMs { cells.append("\(row.vm)") }
+            cells.append("\(row.operations)")
+            if recorded { cells.append("\(row.recorded.map(String.init) ?? "")") }
+            cells.append("\(row.blackoutText)")
+            cells.append(TextTable.Cell(row.change, ink: row.ink))
+            table.append(cells)
+        }
+        return table
+    }
+
+    private var totals: [String] {
+        var lines: [String] = []
+        let committed = rows.filter(\.isCommitted)
+        if !rows.isEmpty {
+            let calls = committed.reduce(0) { $0 + $1.operations }
+            let recorded = rows.compactMap(\.recorded).reduce(0, +)
+            var line = "\(committed.count) transactions, \(calls) kernel calls"
+            if recorded > 0 {
+                line += "; the recorded VMM made \(recorded), one by one, with the guest looking on"
+            }
+            lines.append(line)
+            let blackouts = committed.map(\.blackout)
+            let total = HumanDuration(nanoseconds: blackouts.reduce(0, +))
+            let longest = HumanDuration(nanoseconds: blackouts.max() ?? 0)
+            let held = committed.filter(\.isQuiesced).count
+            lines.append(
+                "vCPUs are held out for \(held) of them: \(total) in all, \(longest) at most")
+        }
+        for played in skipped {
+            lines.append("skipped line \(played.line), \(played.method): \(played.skipped ?? "")")
+        }
+        let met = requests - unmet.count - skipped.count
+        lines.append(
+            "\(requests) requests: \(met) as expected, \(unmet.count) not, \(skipped.count) skipped"
+        )
+        return lines
+    }
+}

@@ -1,0 +1,47 @@
+import Glibc
+import MemslotPicture
+
+/// What is known of where output goes.
+enum Terminal {
+    /// Whether `descriptor` is a terminal.
+    static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
+
+    /// Columns of standard output; 100 where it is no terminal.
+    static var width: Int {
+        var size = winsize()
+        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else {
+            return 100
+        }
+        return Int(size.ws_col)
+    }
+
+    /// Whether standard output may be coloured: a terminal, and `NO_COLOR` is not set.
+    static var usesColour: Bool { isTerminal(STDOUT_FILENO) && getenv("NO_COLOR") == nil }
+
+    /// How pictures are to look here.
+    static var textOptions: TextOptions { TextOptions(width: width, usesColour: usesColour) }
+
+    /// Writes lines to standard output.
+    static func print(_ lines: [String]) {
+        for line in lines { Swift.print(line) }
+    }
+
+    /// Writes bytes of text to standard output as they are.
+    static func write(_ bytes: [UInt8]) {
+        Swift.print(String(decoding: bytes, as: UTF8.self), terminator: "")
+    }
+
+    /// Writes a line to standard error, after what was printed before it.
+    static func complain(_ line: String) { writeError(line + "\n") }
+
+    /// Writes text to standard error as it is.
+    static func writeError(_ text: String) {
+        fflush(nil)
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+            if count < 0 && errno != EINTR { return }
+            rest = rest.dropFirst(max(0, count))
+        }
+    }
+}

@@ -1,0 +1,71 @@
+import ArgumentParser
+import Glibc
+import MemslotTrace
+import Memslots
+
+struct ImportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "import",
+        abstract: "Turn an strace log of a VMM into a scenario.",
+        discussion: """
+            Record with:
+              strace -f -ttt -X verbose -e trace=ioctl -o LOG VMM …
+
+            The scenario goes to standard output; the report, which tells the holes that the VMM \
+            left in its guest's memory while it worked, to standard error.
+
+            A transaction is a run of slot calls of one thread. It ends where another thread's \
+            slot call comes between, where the thread enters KVM_RUN, or, for threads that never \
+            do, at a pause.
+            """)
+
+    @Option(
+        name: .customLong("gap-ms"), help: "The pause that ends a transaction, in milliseconds.")
+    var gapMilliseconds: UInt64 = 10
+
+    @Argument(help: "The log; - is standard input.", completion: .file())
+    var trace: String
+
+    func run() throws {
+        let input = try InputFile(trace)
+        var options = TraceImporter.Options()
+        options.gapMilliseconds = gapMilliseconds
+        options.name = Self.baseName(of: trace)
+        var importer = TraceImporter(options: options)
+        do throws(TraceError) {
+            try consume(input, &importer)
+            let result = try importer.finish()
+            result.scenario.forEachLine { print($0) }
+            Terminal.writeError(result.report.text)
+        } catch {
+            Terminal.complain("\(input.name): \(error)")
+            throw ExitCode.unusable
+        }
+    }
+
+    private func consume(
+        _ input: borrowing InputFile, _ importer: inout TraceImporter
+    ) throws(TraceError) {
+        var chunk = [UInt8](repeating: 0, count: 1 << 20)
+        while true {
+            let count = read(input.descriptor, &chunk, chunk.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else {
+                if count < 0 {
+                    let reason = Errno(rawValue: errno).name
+                    throw .malformed(
+                        line: 1, column: 1, expected: "a file that can be read (\(reason))")
+                }
+                return
+            }
+            try importer.consume(chunk[..<count])
+        }
+    }
+
+    private static func baseName(of path: String) -> String {
+        if path == "-" { return "trace" }
+        let name = path.split(separator: "/").last.map(String.init) ?? path
+        guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return name }
+        return String(name[..<dot])
+    }
+}
