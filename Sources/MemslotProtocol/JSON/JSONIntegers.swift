@@ -25,13 +25,19 @@ extension JSONDocument {
         guard !range.isEmpty else { return .failure(.notANumber) }
         var value: UInt64 = 0
         var overflows = false
+        // Nineteen digits can't overflow.
+        let isShort = range.count < 20
         for index in range {
             let digit = bytes[index] &- UInt8(ascii: "0")
             guard digit < 10 else { return .failure(problem(at: index, in: range)) }
-            let (tens, overflow) = value.multipliedReportingOverflow(by: 10)
-            let (sum, carry) = tens.addingReportingOverflow(UInt64(digit))
-            overflows = overflows || overflow || carry
-            value = sum
+            if isShort {
+                value = value &* 10 &+ UInt64(digit)
+            } else {
+                let (tens, overflow) = value.multipliedReportingOverflow(by: 10)
+                let (sum, carry) = tens.addingReportingOverflow(UInt64(digit))
+                overflows = overflows || overflow || carry
+                value = sum
+            }
         }
         return overflows ? .failure(.tooLarge) : .success(value)
     }
@@ -40,13 +46,13 @@ extension JSONDocument {
     func hexadecimal(in range: Range<Int>) -> Result<UInt64, IntegerProblem> {
         guard !range.isEmpty else { return .failure(.notANumber) }
         var value: UInt64 = 0
-        var overflows = false
-        for index in range {
-            guard let digit = hexDigit(bytes[index]) else { return .failure(.notANumber) }
-            overflows = overflows || value >> 60 != 0
+        var lost: UInt64 = 0
+        for byte in bytes[range] {
+            guard let digit = hexDigit(byte) else { return .failure(.notANumber) }
+            lost |= value >> 60
             value = value << 4 | UInt64(digit)
         }
-        return overflows ? .failure(.tooLarge) : .success(value)
+        return lost != 0 ? .failure(.tooLarge) : .success(value)
     }
 
     /// What the byte at `index`, which is no digit, makes of a number.

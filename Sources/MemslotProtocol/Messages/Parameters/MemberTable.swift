@@ -1,3 +1,5 @@
+import Glibc
+
 /// The members that an object may have, and those that it must have.
 struct MemberTable<Member: RawRepresentable & CaseIterable & Sendable>: Sendable
 where Member.RawValue == String {
@@ -5,7 +7,10 @@ where Member.RawValue == String {
     let members: [Member]
     /// Their names.
     let names: [String]
-    private let utf8: [[UInt8]]
+    /// The names one after another, because an array of arrays is counted at every look.
+    private let text: [UInt8]
+    /// Where each name begins in ``text``, and where the last ends.
+    private let bounds: [Int]
     /// A bit for each member that must be there.
     let required: UInt32
 
@@ -13,7 +18,8 @@ where Member.RawValue == String {
     init(required: (Member) -> Bool) {
         members = Array(Member.allCases)
         names = members.map(\.rawValue)
-        utf8 = names.map { Array($0.utf8) }
+        text = names.flatMap { Array($0.utf8) }
+        bounds = names.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1.utf8.count) }
         var bits: UInt32 = 0
         for (index, member) in members.enumerated() where required(member) { bits |= 1 << index }
         self.required = bits
@@ -28,28 +34,38 @@ where Member.RawValue == String {
         if entry.hasEscapes {
             return names.firstIndex { document.text(of: node, equals: $0) }
         }
-        var index = guess < utf8.count ? guess : 0
-        for _ in 0..<utf8.count {
-            if utf8[index].count == entry.extent,
-                document.bytes.isEqual(at: Int(entry.offset), to: utf8[index])
+        let count = members.count
+        var index = guess < count ? guess : 0
+        for _ in 0..<count {
+            let start = bounds[index]
+            if bounds[index + 1] - start == entry.extent,
+                document.hasBytes(at: Int(entry.offset), text, from: start, count: entry.extent)
             {
                 return index
             }
-            index = index + 1 == utf8.count ? 0 : index + 1
+            index = index + 1 == count ? 0 : index + 1
         }
         return nil
     }
 }
 
-extension [UInt8] {
-    /// Whether the bytes from `start` are those of `other`.
+extension JSONDocument {
+    /// Whether `count` bytes of the source from `offset` are those of `text` from `start`.
     @inline(__always)
-    fileprivate func isEqual(at start: Int, to other: [UInt8]) -> Bool {
-        var index = start
-        for byte in other {
-            if self[index] != byte { return false }
-            index += 1
+    fileprivate func hasBytes(
+        at offset: Int, _ text: [UInt8], from start: Int, count: Int
+    ) -> Bool {
+        // Pointers, because bytes checked one by one are half the time that a decoder takes;
+        // making the slices checks both ranges.
+        bytes.withUnsafeBytes { bytes in
+            text.withUnsafeBytes { text in
+                let left = UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count])
+                let right = UnsafeRawBufferPointer(rebasing: text[start..<start + count])
+                guard let left = left.baseAddress, let right = right.baseAddress else {
+                    return true
+                }
+                return memcmp(left, right, count) == 0
+            }
         }
-        return true
     }
 }

@@ -9,7 +9,7 @@ public struct SlotParameters: Sendable, Hashable {
     /// Where the guest sees it.
     public var guestPhysicalAddress = GuestPhysicalAddress(0)
     /// Bytes.
-    public var size = ByteCount.zero
+    public var size = ByteCount(0)
     /// The backing in the service's own address space.
     public var userspaceAddress: UserspaceAddress?
     /// The name of the memory object that is the backing.

@@ -45,9 +45,9 @@ extension SubmitParameters: ParameterObject {
         var slots: [SlotParameters] = []
         slots.reserveCapacity(value.elements.count)
         reader.array(at: node) { element, reader in
-            var slot = SlotParameters()
-            reader.object(at: element, into: &slot)
-            slots.append(slot)
+            // Filled in place, because copying a slot counts its strings.
+            slots.append(SlotParameters())
+            reader.object(at: element, into: &slots[slots.count - 1])
         }
         self.slots = slots
     }
