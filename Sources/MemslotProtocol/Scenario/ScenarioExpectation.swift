@@ -1,5 +1,5 @@
 /// Holds what came back against what a scenario expects.
-public enum Expectation {
+public enum ScenarioExpectation {
     /// One place where the two differ.
     public struct Mismatch: Hashable, Sendable {
         /// Where, from the outermost value: `result.diff.added[0]`.
