@@ -19,21 +19,28 @@ extension JSONWriter {
     /// Appends `"0x…"` with the quotes.
     @inline(__always)
     mutating func appendQuotedHexadecimal(_ value: UInt64) {
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { text in
-            let digits = max(1, (UInt64.bitWidth - value.leadingZeroBitCount + 3) / 4)
+        let digits = max(1, (UInt64.bitWidth - value.leadingZeroBitCount + 3) / 4)
+        put(atMost: 20) { text in
             text[0] = UInt8(ascii: "\"")
             text[1] = UInt8(ascii: "0")
             text[2] = UInt8(ascii: "x")
             var rest = value
-            for index in stride(from: digits + 2, to: 2, by: -1) {
+            var index = digits + 2
+            while index > 2 {
                 let digit = UInt8(truncatingIfNeeded: rest & 15)
-                text[index] =
-                    digit < 10 ? digit + UInt8(ascii: "0") : digit + UInt8(ascii: "a") - 10
+                text[index] = digit &+ (digit < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10)
                 rest >>= 4
+                index -= 1
             }
             text[digits + 3] = UInt8(ascii: "\"")
-            append(UnsafeBufferPointer(rebasing: text[..<(digits + 4)]))
+            return digits + 4
         }
+    }
+
+    /// Appends text that needs no escaping.
+    mutating func appendASCII(_ text: String) {
+        var text = text
+        text.withUTF8 { append($0) }
     }
 
     /// Appends `text` with what a JSON string may not hold escaped.

@@ -3,19 +3,36 @@
 /// Commas come by themselves; that brackets close and that names and values alternate is the
 /// caller's to keep.
 public struct JSONWriter: Sendable {
-    /// The text so far.
-    public private(set) var bytes: [UInt8] = []
+    /// The text, and room after it: filling room is several times faster than appending to an
+    /// array, which is looked at anew for every piece.
+    private var room: [UInt8] = []
+    /// How many bytes the text has.
+    public private(set) var count = 0
     private var needsComma = false
 
     /// An empty text.
     public init() {}
 
     /// An empty text with room for `capacity` bytes.
-    public init(capacity: Int) { bytes.reserveCapacity(capacity) }
+    public init(capacity: Int) { room = Array(repeating: 0, count: max(capacity, 0)) }
+
+    /// The text so far. Cost: a copy; ``finish()`` has none.
+    public var bytes: [UInt8] { Array(room[..<count]) }
+
+    /// Calls `body` with the text so far, which it must not keep.
+    public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        room.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+    }
+
+    /// Hands the text out.
+    public consuming func finish() -> [UInt8] {
+        room.removeLast(room.count - count)
+        return room
+    }
 
     /// Drops what was written, but keeps the room.
     public mutating func removeAll() {
-        bytes.removeAll(keepingCapacity: true)
+        count = 0
         needsComma = false
     }
 
@@ -34,38 +51,42 @@ public struct JSONWriter: Sendable {
     /// Writes a member's name that needs no escaping, and the colon.
     @inline(__always)
     public mutating func key(_ name: StaticString) {
-        // The bytes of a static string live as long as the process.
-        let text = UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
-        if needsComma { bytes.append(UInt8(ascii: ",")) }
-        bytes.append(UInt8(ascii: "\""))
-        bytes.append(contentsOf: text)
-        bytes.append(UInt8(ascii: "\""))
-        bytes.append(UInt8(ascii: ":"))
+        let length = name.utf8CodeUnitCount
+        let hasComma = needsComma
+        put(atMost: length + 4) { text in
+            let at = hasComma ? 1 : 0
+            text[0] = UInt8(ascii: ",")
+            text[at] = UInt8(ascii: "\"")
+            (text + at + 1).update(from: name.utf8Start, count: length)
+            text[at + length + 1] = UInt8(ascii: "\"")
+            text[at + length + 2] = UInt8(ascii: ":")
+            return at + length + 3
+        }
         needsComma = false
     }
 
     /// Writes any member's name, and the colon.
     public mutating func key(named name: String) {
         string(name)
-        bytes.append(UInt8(ascii: ":"))
+        append(UInt8(ascii: ":"))
         needsComma = false
     }
 
     /// Writes a string.
     public mutating func string(_ text: String) {
         separate()
-        bytes.append(UInt8(ascii: "\""))
+        append(UInt8(ascii: "\""))
         appendEscaped(text)
-        bytes.append(UInt8(ascii: "\""))
+        append(UInt8(ascii: "\""))
     }
 
     /// Writes a string that needs no escaping.
     public mutating func staticString(_ text: StaticString) {
         separate()
-        bytes.append(UInt8(ascii: "\""))
+        append(UInt8(ascii: "\""))
         // The bytes of a static string live as long as the process.
         append(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
-        bytes.append(UInt8(ascii: "\""))
+        append(UInt8(ascii: "\""))
     }
 
     /// Writes an integer.
@@ -77,14 +98,14 @@ public struct JSONWriter: Sendable {
     /// Writes an integer.
     public mutating func integer(_ value: Int) {
         separate()
-        if value < 0 { bytes.append(UInt8(ascii: "-")) }
+        if value < 0 { append(UInt8(ascii: "-")) }
         appendDecimal(UInt64(value.magnitude))
     }
 
     /// Writes a float with up to 17 digits; `null` if it is not finite.
     public mutating func float(_ value: Double) {
         separate()
-        bytes.append(contentsOf: (value.isFinite ? value.description : "null").utf8)
+        appendASCII(value.isFinite ? value.description : "null")
     }
 
     /// Writes an address or a size as `"0x…"`, lower case, no leading zeros.
@@ -96,59 +117,89 @@ public struct JSONWriter: Sendable {
     /// Writes `true` or `false`.
     public mutating func bool(_ value: Bool) {
         separate()
-        bytes.append(contentsOf: (value ? "true" : "false").utf8)
+        appendASCII(value ? "true" : "false")
     }
 
     /// Writes `null`.
     public mutating func null() {
         separate()
-        bytes.append(contentsOf: "null".utf8)
+        appendASCII("null")
     }
 
     /// Writes a value that is JSON already.
     public mutating func raw(_ json: some Collection<UInt8>) {
         separate()
-        bytes.append(contentsOf: json)
+        if json.withContiguousStorageIfAvailable({ append($0) }) == nil {
+            for byte in json { append(byte) }
+        }
     }
 
     /// Writes bytes as a string in base64, padded (RFC 4648, section 4).
     public mutating func base64(_ data: [UInt8]) {
         separate()
-        bytes.append(UInt8(ascii: "\""))
-        appendBase64(data, to: &bytes)
-        bytes.append(UInt8(ascii: "\""))
+        append(UInt8(ascii: "\""))
+        appendBase64(data)
+        append(UInt8(ascii: "\""))
     }
 
     /// Ends a line, so that the next value stands by itself.
     public mutating func newLine() {
-        bytes.append(UInt8(ascii: "\n"))
+        append(UInt8(ascii: "\n"))
         needsComma = false
     }
 
     /// Writes the comma that a value here needs.
     @inline(__always)
     private mutating func separate() {
-        if needsComma { bytes.append(UInt8(ascii: ",")) }
+        if needsComma { append(UInt8(ascii: ",")) }
         needsComma = true
     }
 
     @inline(__always)
     private mutating func begin(_ bracket: UInt8) {
         separate()
-        bytes.append(bracket)
+        append(bracket)
         needsComma = false
     }
 
     @inline(__always)
     private mutating func end(_ bracket: UInt8) {
-        bytes.append(bracket)
+        append(bracket)
         needsComma = true
     }
 
     /// Appends bytes as they are: part of a value that has begun.
     @inline(__always)
-    mutating func append(_ text: UnsafeBufferPointer<UInt8>) { bytes.append(contentsOf: text) }
+    mutating func append(_ text: UnsafeBufferPointer<UInt8>) {
+        guard let source = text.baseAddress else { return }
+        put(atMost: text.count) {
+            $0.update(from: source, count: text.count)
+            return text.count
+        }
+    }
 
     @inline(__always)
-    mutating func append(_ byte: UInt8) { bytes.append(byte) }
+    mutating func append(_ byte: UInt8) {
+        put(atMost: 1) {
+            $0[0] = byte
+            return 1
+        }
+    }
+
+    /// Lets `fill` write up to `limit` bytes at the end of the text, and say how many.
+    @inline(__always)
+    mutating func put(atMost limit: Int, _ fill: (UnsafeMutablePointer<UInt8>) -> Int) {
+        if room.count - count < limit { grow(by: limit) }
+        let end = count
+        // A pointer, because `limit` bytes are there; checking each costs as much as writing it.
+        count += room.withUnsafeMutableBufferPointer { room in
+            room.baseAddress.map { fill($0 + end) } ?? 0
+        }
+    }
+
+    @inline(never)
+    private mutating func grow(by needed: Int) {
+        let size = max(count + needed, room.count * 2, 256)
+        room.append(contentsOf: [UInt8](repeating: 0, count: size - room.count))
+    }
 }

@@ -53,6 +53,8 @@ struct RequestEnvelope {
     }
 
     private mutating func failUnknown(_ member: JSONMember) {
+        // A line may have a million of them: only the first is worth its message.
+        guard error == nil else { return }
         let name = member.name
         let nearest = nearestName(to: name, among: Self.names)
         fail(

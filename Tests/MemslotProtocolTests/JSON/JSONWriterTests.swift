@@ -38,6 +38,22 @@ struct JSONWriterTests {
         )
     }
 
+    @Test("a text that outgrows its room is whole, and is handed out, lent and dropped")
+    func room() {
+        var writer = JSONWriter(capacity: 1)
+        writer.beginArray()
+        for value in 0..<10_000 { writer.integer(value) }
+        writer.endArray()
+        let wanted = "[" + (0..<10_000).map(String.init).joined(separator: ",") + "]"
+        #expect(writer.count == wanted.utf8.count)
+        #expect(writer.withBytes { $0.elementsEqual(wanted.utf8) })
+        var copy = writer
+        copy.removeAll()
+        copy.bool(false)
+        #expect(copy.bytes == Array("false".utf8))
+        #expect(writer.finish() == Array(wanted.utf8))
+    }
+
     @Test("addresses are lower-case hexadecimal without leading zeros")
     func addresses() {
         for value: UInt64 in [0, 1, 15, 16, 0xABCDEF, 1 << 63, .max] {

@@ -41,6 +41,37 @@ struct ParameterTests {
         #expect(submit.slots.last == bare)
     }
 
+    @Test("the largest table is read as it was written")
+    func largest() throws {
+        var slots: [SlotParameters] = []
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.key("slots")
+        writer.beginArray()
+        for id in 0..<UInt32(32_764) {
+            let slot = Memslot(
+                id: SlotID(id), guestPhysicalAddress: GuestPhysicalAddress(UInt64(id) << 40),
+                size: ByteCount(4096 << UInt64(id % 20)), userspaceAddress: UserspaceAddress(0),
+                flags: MemslotFlags(rawValue: id % 4))
+            writer.slot(slot, backing: .memory(name: "ram\(id % 7)", offset: ByteCount(UInt64(id))))
+            var wanted = SlotParameters()
+            wanted.slot = UInt64(id)
+            wanted.guestPhysicalAddress = slot.guestPhysicalAddress
+            wanted.size = slot.size
+            wanted.flags = slot.flags
+            wanted.memory = "ram\(id % 7)"
+            wanted.memoryOffset = ByteCount(UInt64(id))
+            slots.append(wanted)
+        }
+        writer.endArray()
+        writer.key("vm")
+        writer.string("web")
+        writer.endObject()
+        let read = try SubmitParameters(JSONDocument(parsing: writer.finish()).root)
+        #expect(read.slots.count == slots.count)
+        #expect(zip(read.slots, slots).allSatisfy { $0 == $1 })
+    }
+
     @Test("what is left out has its default")
     func defaults() throws {
         let submit = try SubmitParameters(params(#"{"vm":"a","slots":[]}"#))
