@@ -6,6 +6,14 @@ struct ArrayValidator {
     let capabilities: Capabilities
     /// Faults that the layer above found while it resolved names, ascending by index.
     let prior: [Violation]
+    private let indicesWithPrior: Set<Int>
+
+    init(slots: [Memslot], capabilities: Capabilities, prior: [Violation]) {
+        self.slots = slots
+        self.capabilities = capabilities
+        self.prior = prior
+        indicesWithPrior = Set(prior.lazy.compactMap(\.index))
+    }
 
     /// The faults of the array, or `nil` if it has none.
     ///
@@ -40,7 +48,7 @@ struct ArrayValidator {
     private func own(_ slot: Memslot, _ index: Int, _ broken: SlotRules) -> [Violation] {
         var faults = SlotFaults(slot: slot, index: index, capabilities: capabilities)
         // Without a backing there is no userspace address to judge.
-        let hasBackingFault = prior.contains { $0.index == index }
+        let hasBackingFault = indicesWithPrior.contains(index)
         faults.append(hasBackingFault ? broken.subtracting(.badUserspaceAddress) : broken)
         if !hasBackingFault { faults.appendMemoryFaults() }
         if lacksGuestMemfd(slot), !hasBackingFault { faults.appendGuestMemfdMissing() }
