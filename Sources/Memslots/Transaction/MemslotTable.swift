@@ -40,7 +40,8 @@ public final class MemslotTable: Sendable {
     ///
     /// - Parameters:
     ///   - backend: carries the calls out; used by this table alone.
-    ///   - installed: what the VM has, at generation 0. Judged like a submitted array.
+    ///   - installed: what the VM has, at generation 0. Judged like a submitted array, and each
+    ///     slot must have its id.
     ///   - vcpus: how vCPUs are held out; a ``VCPUGate`` by default.
     ///   - limits: how much is kept and told.
     /// - Throws: ``InvalidArray`` where `installed` can't be what the VM has.
@@ -49,7 +50,8 @@ public final class MemslotTable: Sendable {
         vcpus: any VCPUHold = VCPUGate(), limits: TableLimits = TableLimits()
     ) throws(InvalidArray) {
         capabilities = backend.capabilities
-        let validator = ArrayValidator(slots: installed, capabilities: capabilities, prior: [])
+        let validator = ArrayValidator(
+            slots: installed, capabilities: capabilities, prior: [], requiresIDs: true)
         if let faults = validator.faults(limit: limits.violations) { throw faults }
         self.backend = backend
         self.vcpus = vcpus

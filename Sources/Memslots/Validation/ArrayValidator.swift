@@ -6,12 +6,21 @@ struct ArrayValidator {
     let capabilities: Capabilities
     /// Faults that the layer above found while it resolved names, ascending by index.
     let prior: [Violation]
+    private let requiresIDs: Bool
     private let indicesWithPrior: Set<Int>
 
-    init(slots: [Memslot], capabilities: Capabilities, prior: [Violation]) {
+    /// Judges `slots`.
+    ///
+    /// - Parameter requiresIDs: whether a slot without an id is a fault: nobody can pick the id
+    ///   of a slot that a VM has already.
+    init(
+        slots: [Memslot], capabilities: Capabilities, prior: [Violation],
+        requiresIDs: Bool = false
+    ) {
         self.slots = slots
         self.capabilities = capabilities
         self.prior = prior
+        self.requiresIDs = requiresIDs
         indicesWithPrior = Set(prior.lazy.compactMap(\.index))
     }
 
@@ -21,7 +30,9 @@ struct ArrayValidator {
     func faults(limit: Int) -> InvalidArray? {
         var faults = prior + duplicates() + overlaps() + boundTwice()
         for (index, slot) in slots.enumerated() {
-            let broken = SlotRules.broken(by: slot, capabilities: capabilities)
+            var broken = SlotRules.broken(by: slot, capabilities: capabilities)
+            // The table will pick one that is in range.
+            if slot.id == .unassigned && !requiresIDs { broken.remove(.slotOutOfRange) }
             if !broken.isEmpty || !isPlain(slot) { faults += own(slot, index, broken) }
         }
         let crowded = crowdedSpaces()
