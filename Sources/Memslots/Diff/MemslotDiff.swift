@@ -52,7 +52,8 @@ public struct MemslotDiff: Hashable, Sendable {
             added.append(after)
         } else if before.guestPhysicalAddress != after.guestPhysicalAddress {
             moved.append(MemslotPair(before: before, after: after))
-        } else {
+        } else if before.flags != after.flags {
+            // Else they differ in words that mean nothing: a guest_memfd of a slot without one.
             reflagged.append(MemslotPair(before: before, after: after))
         }
     }

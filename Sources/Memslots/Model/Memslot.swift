@@ -52,7 +52,7 @@ public struct Memslot: Hashable, Sendable {
         self.userspaceAddress = userspaceAddress
         self.flags = flags
         self.memoryObject = memory?.object ?? MemoryObjectID(rawValue: 0)
-        self.memoryOffset = memory?.offset ?? ByteCount(rawValue: 0)
+        self.memoryOffset = self.memoryObject.rawValue == 0 ? .zero : memory?.offset ?? .zero
         self.guestMemfdDescriptor = guestMemfd?.descriptor ?? -1
         self.guestMemfdOffset = guestMemfd?.offset ?? ByteCount(rawValue: 0)
     }
