@@ -16,4 +16,7 @@ public struct GuestMemfdBinding: Hashable, Sendable {
 
     /// A guest_memfd of the slot's own, which a simulator keeps while id and size stay.
     public static let own = GuestMemfdBinding(descriptor: -1)
+
+    /// Whether no file is named, whatever the offset.
+    var isOwn: Bool { descriptor < 0 }
 }

@@ -79,7 +79,7 @@ struct ArrayValidator {
     }
 
     private func lacksGuestMemfd(_ slot: Memslot) -> Bool {
-        slot.guestMemfd == .own && !capabilities.providesGuestMemfd
+        slot.guestMemfd?.isOwn == true && !capabilities.providesGuestMemfd
             && capabilities.flags.contains(.guestMemfd)
     }
 
@@ -127,7 +127,7 @@ struct ArrayValidator {
     private func boundTwice() -> [Violation] {
         var intervals: [EarliestOverlap.Interval] = []
         for (index, slot) in slots.enumerated() {
-            guard let binding = slot.guestMemfd, binding != .own, slot.size != .zero else {
+            guard let binding = slot.guestMemfd, !binding.isOwn, slot.size != .zero else {
                 continue
             }
             let end = binding.offset.rawValue.addingReportingOverflow(slot.size.rawValue)
