@@ -75,11 +75,11 @@ struct DirectedGraph {
             }
             if after.contains(vertex) {
                 forced.append(vertex)
-                pending += remove(vertex)
+                pending += remove(vertex).sorted()
             } else if after.isEmpty || before.isEmpty {
-                pending += remove(vertex)
+                pending += remove(vertex).sorted()
             } else if after.count == 1 || before.count == 1 {
-                pending += contract(vertex)
+                pending += contract(vertex).sorted()
             }
         }
         return forced
@@ -102,7 +102,9 @@ struct DirectedGraph {
         var pending = vertices
         while let vertex = pending.popLast() {
             guard successors[vertex] != nil else { continue }
-            if inDegree(vertex) == 0 || outDegree(vertex) == 0 { pending += remove(vertex) }
+            if inDegree(vertex) == 0 || outDegree(vertex) == 0 {
+                pending += remove(vertex)
+            }
         }
         return count
     }

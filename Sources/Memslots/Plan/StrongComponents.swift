@@ -53,7 +53,7 @@ private struct TarjanSearch {
         lowest[vertex] = numbers[vertex]
         open.append(vertex)
         isOpen.insert(vertex)
-        return Frame(vertex: vertex, next: Array(graph.successors[vertex] ?? []))
+        return Frame(vertex: vertex, next: (graph.successors[vertex] ?? []).sorted())
     }
 
     private mutating func lower(_ vertex: Int, to number: Int) {
