@@ -65,6 +65,10 @@ let package = Package(
         .testTarget(
             name: "MemslotTraceTests", dependencies: ["MemslotTrace", "Memslots"],
             swiftSettings: strict),
+        .testTarget(
+            name: "MemslotServiceTests",
+            dependencies: ["Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService"],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -20,7 +20,9 @@ struct RequestEnvelope {
                 continue
             }
             if seen[index] {
-                fail("the member \"\(Self.names[index])\" is given twice", path: Self.names[index])
+                fail(
+                    "the member \"\(Self.names[index])\" is given twice", path: Self.names[index],
+                    .invalidParams)
                 // Which of two ids to answer with can't be told.
                 if index == 1 { id = .null }
                 continue
@@ -60,11 +62,14 @@ struct RequestEnvelope {
         fail(
             "a request has no member \"\(shortened(name))\""
                 + (nearest.map { "; did you mean \"\($0)\"?" } ?? ""),
-            path: pathComponent(name))
+            path: pathComponent(name), .invalidParams)
     }
 
-    private mutating func fail(_ message: String, path: String?) {
+    /// Unknown and repeated members are `invalid-params` here too, as everywhere in a request.
+    private mutating func fail(
+        _ message: String, path: String?, _ kind: ErrorKind = .invalidRequest
+    ) {
         guard error == nil else { return }
-        error = ProtocolError(ErrorData(.invalidRequest, path: path), message: message)
+        error = ProtocolError(ErrorData(kind, path: path), message: message)
     }
 }

@@ -14,7 +14,7 @@ public struct ScenarioPlayer {
         /// The response; `nil` where the line was skipped.
         public let response: JSONValue?
         /// How the answer differs from what was expected.
-        public let mismatches: [Expectation.Mismatch]
+        public let mismatches: [ScenarioExpectation.Mismatch]
         /// Why the line was skipped; `nil` where it was played.
         public let skipped: String?
         /// How many kernel calls the recorded VMM made for this line.
@@ -49,7 +49,7 @@ public struct ScenarioPlayer {
             return Played(
                 line: step.line, method: request.method, vm: request.params?["vm"]?.string,
                 response: response,
-                mismatches: Expectation.mismatches(expected: request.expect, response: response),
+                mismatches: ScenarioExpectation.mismatches(expected: request.expect, response: response),
                 skipped: nil, recordedOperations: request.isSubmit ? pendingRecorded : nil)
         }
     }

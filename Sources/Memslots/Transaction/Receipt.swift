@@ -33,6 +33,24 @@ public struct Receipt: Hashable, Sendable {
     /// Where the time went.
     public var nanoseconds: Nanoseconds
 
+    /// A receipt of `operations`, with everything else as it is when all goes well.
+    public init(
+        generation: Generation, outcome: Outcome, diff: MemslotDiff,
+        operations: [PlannedOperation], isOptimal: Bool = true
+    ) {
+        self.generation = generation
+        self.outcome = outcome
+        self.diff = diff
+        self.operations = operations
+        self.isOptimal = isOptimal
+        unmappedDirtyPages = []
+        quiesced = false
+        retired = true
+        readers = []
+        warnings = []
+        nanoseconds = Nanoseconds()
+    }
+
     /// Times of one transaction, in nanoseconds of the monotonic clock.
     public struct Nanoseconds: Hashable, Sendable {
         /// In `prepare` of all hooks.

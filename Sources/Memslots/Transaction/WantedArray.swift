@@ -23,19 +23,12 @@ struct WantedArray {
 
     /// A receipt without times, as far as it is known beforehand.
     func receipt(generation: Generation) -> Receipt {
-        Receipt(
-            generation: generation,
-            outcome: diff.isEmpty ? .unchanged : .committed,
-            diff: diff,
-            operations: plan.operations,
-            isOptimal: plan.isOptimal && idsAreOptimal,
-            slots: requested,
-            unmappedDirtyPages: [],
-            quiesced: false,
-            retired: true,
-            readers: [],
-            warnings: diff.hugePageWarnings,
-            nanoseconds: Receipt.Nanoseconds())
+        var receipt = Receipt(
+            generation: generation, outcome: diff.isEmpty ? .unchanged : .committed, diff: diff,
+            operations: plan.operations, isOptimal: plan.isOptimal && idsAreOptimal)
+        receipt.slots = requested
+        receipt.warnings = diff.hugePageWarnings
+        return receipt
     }
 }
 

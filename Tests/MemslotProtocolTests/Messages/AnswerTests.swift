@@ -64,42 +64,44 @@ struct AnswerTests {
         moved.guestPhysicalAddress = GuestPhysicalAddress(0x9000)
         moved.flags = []
         #expect(
-            written { $0.operation(OperationMessage(.create(slot))) }
+            written { $0.operation(PlannedOperation(.create(slot))) }
                 == #"{"op":"create","slot":3,"guestPhysicalAddress":"0x1000","#
                 + #""flags":["log-dirty-pages","readonly"]}"#)
         #expect(
-            written { $0.operation(OperationMessage(.delete(slot), because: .replaced)) }
+            written { $0.operation(PlannedOperation(.delete(slot), because: .replaced)) }
                 == #"{"op":"delete","slot":3,"guestPhysicalAddress":"0x1000","because":"replaced"}"#
         )
         #expect(
-            written { $0.operation(OperationMessage(.move(from: slot, to: moved))) }
+            written { $0.operation(PlannedOperation(.move(from: slot, to: moved))) }
                 == #"{"op":"move","slot":3,"guestPhysicalAddress":"0x9000","from":"0x1000","flags":[]}"#
         )
         #expect(
-            written { $0.operation(OperationMessage(.reflag(from: moved, to: slot))) }
+            written { $0.operation(PlannedOperation(.reflag(from: moved, to: slot))) }
                 .hasPrefix(#"{"op":"reflag","slot":3,"guestPhysicalAddress":"0x1000","flags""#))
     }
 
     @Test("a receipt has the members of the reference, those that apply")
     func receipt() {
-        var receipt = ReceiptMessage(vm: "web", generation: Generation(1), outcome: .committed)
-        receipt.added = [slot.key]
-        receipt.operations = [OperationMessage(.delete(slot))]
-        let plain = written { $0.receipt(receipt) }
+        let receipt = Receipt(
+            generation: Generation(1), outcome: .committed,
+            diff: MemslotDiff(from: .empty, to: .empty),
+            operations: [PlannedOperation(.delete(slot))])
+        var message = ReceiptMessage(vm: "web", receipt)
+        let plain = written { $0.receipt(message) }
         #expect(
             plain
-                == #"{"vm":"web","generation":1,"outcome":"committed","diff":{"added":[3],"removed":"#
+                == #"{"vm":"web","generation":1,"outcome":"committed","diff":{"added":[],"removed":"#
                 + #"[],"moved":[],"reflagged":[]},"operations":[{"op":"delete","slot":3,"#
                 + #""guestPhysicalAddress":"0x1000"}],"operationCount":1,"optimal":true,"#
                 + #""quiesced":false,"retired":true,"warnings":[],"nanoseconds":{"prepare":0,"#
                 + #""quiesce":0,"harvest":0,"apply":0,"blackout":0,"total":0}}"#)
-        receipt.dirty = [DirtyPagesMessage(slot.key, ranges: [1..<3, 9..<10])]
-        receipt.isRetired = false
-        receipt.readers = ["vhost"]
-        receipt.slots = [SlotMessage(slot, backing: .opaque("x"))]
-        receipt.previousGeneration = Generation(0)
-        receipt.changed = []
-        let full = written { $0.receipt(receipt) }
+        message.receipt.unmappedDirtyPages = [DirtyPages(slot: slot, runs: [1..<3, 9..<10])]
+        message.receipt.retired = false
+        message.receipt.readers = ["vhost"]
+        message.slots = [SlotMessage(slot, backing: .opaque("x"))]
+        message.previousGeneration = Generation(0)
+        message.changed = []
+        let full = written { $0.receipt(message) }
         for part in [
             #""dirty":[{"slot":3,"ranges":[[1,2],[9,1]]}]"#,
             #""retired":false,"readers":["vhost"]"#,

@@ -74,13 +74,13 @@ struct ErrorKindTests {
                 ErrorData(
                     .quiesceTimeout, slot: .max, otherSlot: 2, addressSpace: 3, path: "p",
                     errno: .outOfMemory, operation: 4, generation: Generation(5), reason: "r",
-                    limit: "l", vcpus: [0, 1], readers: ["a"]),
+                    limit: "l", vcpus: ["0", "1"], readers: ["a"]),
                 message: "m"))
         #expect(
             String(decoding: writer.bytes, as: UTF8.self)
                 == #"{"code":-32012,"message":"m","data":{"kind":"quiesce-timeout","#
                 + #""slot":18446744073709551615,"otherSlot":2,"addressSpace":3,"path":"p","#
                 + #""errno":"ENOMEM","operation":4,"generation":5,"reason":"r","limit":"l","#
-                + #""vcpus":[0,1],"readers":["a"]}}"#)
+                + #""vcpus":["0","1"],"readers":["a"]}}"#)
     }
 }

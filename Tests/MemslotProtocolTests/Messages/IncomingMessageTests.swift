@@ -48,24 +48,24 @@ struct IncomingMessageTests {
     @Test(
         "what is no request is refused with its path, and with the id where it can be told",
         arguments: [
-            (#"{"id":1}"#, "method", "1"),
-            (#"{"id":1,"method":2}"#, "method", "1"),
-            (#"{"method":2,"id":1}"#, "method", "1"),
-            (#"{"id":[],"method":"vm.list"}"#, "id", "null"),
-            (#"{"id":true,"method":"vm.list"}"#, "id", "null"),
-            (#"{"jsonrpc":"1.0","id":1,"method":"vm.list"}"#, "jsonrpc", "1"),
-            (#"{"jsonrpc":2.0,"id":1,"method":"vm.list"}"#, "jsonrpc", "1"),
-            (#"{"id":1,"method":"vm.list","parms":{}}"#, "parms", "1"),
-            (#"{"id":1,"method":"vm.list","method":"vm.list"}"#, "method", "1"),
-            (#"{"id":1,"method":"vm.list","id":2}"#, "id", "null"),
-            (#"{"id":1,"method":"vm.list","\u0069d":2}"#, "id", "null"),
-        ] as [(String, String, String)])
-    func invalid(text: String, path: String, answered: String) {
+            (#"{"id":1}"#, "method", "1", -32_600),
+            (#"{"id":1,"method":2}"#, "method", "1", -32_600),
+            (#"{"method":2,"id":1}"#, "method", "1", -32_600),
+            (#"{"id":[],"method":"vm.list"}"#, "id", "null", -32_600),
+            (#"{"id":true,"method":"vm.list"}"#, "id", "null", -32_600),
+            (#"{"jsonrpc":"1.0","id":1,"method":"vm.list"}"#, "jsonrpc", "1", -32_600),
+            (#"{"jsonrpc":2.0,"id":1,"method":"vm.list"}"#, "jsonrpc", "1", -32_600),
+            (#"{"id":1,"method":"vm.list","parms":{}}"#, "parms", "1", -32_602),
+            (#"{"id":1,"method":"vm.list","method":"vm.list"}"#, "method", "1", -32_602),
+            (#"{"id":1,"method":"vm.list","id":2}"#, "id", "null", -32_602),
+            (#"{"id":1,"method":"vm.list","\u0069d":2}"#, "id", "null", -32_602),
+        ] as [(String, String, String, Int)])
+    func invalid(text: String, path: String, answered: String, code: Int) {
         guard case .invalid(let error, let found) = single(text) else {
             Issue.record("taken: \(text)")
             return
         }
-        #expect(error.code == -32_600)
+        #expect(error.code == code)
         #expect(error.data.path == path)
         #expect(id(found) == answered)
     }

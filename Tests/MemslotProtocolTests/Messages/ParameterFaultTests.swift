@@ -46,7 +46,7 @@ struct ParameterFaultTests {
             (.vmCreate, #"{"vm":"a","ephemeral":1}"#, "ephemeral"),
             (.vmCreate, #"{"vm":"a","simulated":[]}"#, "simulated"),
             (.vmCreate, #"{"vm":"a","simulated":{"maxSlots":0}}"#, "simulated.maxSlots"),
-            (.vmCreate, #"{"vm":"a","simulated":{"maxSlots":65537}}"#, "simulated.maxSlots"),
+            (.vmCreate, #"{"vm":"a","simulated":{"maxSlots":1048577}}"#, "simulated.maxSlots"),
             (.vmCreate, #"{"vm":"a","simulated":{"maxSlots":"1"}}"#, "simulated.maxSlots"),
             (.vmCreate, #"{"vm":"a","simulated":{"flags":["x"]}}"#, "simulated.flags[0]"),
             (.vmCreate, #"{"vm":"a","simulated":{"slots":1}}"#, "simulated.slots"),

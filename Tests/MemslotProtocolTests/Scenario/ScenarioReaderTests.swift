@@ -13,7 +13,7 @@ struct ScenarioReaderTests {
         folders.flatMap { folder in
             let path = fixtures.appending(path: folder).path
             return ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [])
-                .filter { $0.hasSuffix(".jsonl") }.sorted()
+                .filter { $0.hasSuffix(".jsonl") && !$0.hasSuffix(".raw.jsonl") }.sorted()
                 .map { fixtures.appending(path: folder).appending(path: $0) }
         }
     }
