@@ -18,8 +18,10 @@ extension Method {
 extension MemslotService {
     /// Carries `method` out and writes its result.
     func carryOut(
-        _ method: Method, _ request: Request, from peer: Peer, into writer: inout JSONWriter
+        _ method: Method, _ request: Request, _ exchange: inout Exchange,
+        into writer: inout JSONWriter
     ) throws(ProtocolError) {
+        let peer = exchange.peer
         switch method {
         case .serverInfo: try serverInfo(request, into: &writer)
         case .vmCreate: try createVM(request, peer, into: &writer)

@@ -49,7 +49,8 @@ public struct ScenarioPlayer {
             return Played(
                 line: step.line, method: request.method, vm: request.params?["vm"]?.string,
                 response: response,
-                mismatches: ScenarioExpectation.mismatches(expected: request.expect, response: response),
+                mismatches: ScenarioExpectation.mismatches(
+                    expected: request.expect, response: response),
                 skipped: nil, recordedOperations: request.isSubmit ? pendingRecorded : nil)
         }
     }

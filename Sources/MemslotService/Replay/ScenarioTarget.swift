@@ -20,7 +20,7 @@ public struct TargetLost: Error, Hashable, Sendable {
 /// A service in this process.
 public struct InProcessTarget: ScenarioTarget {
     private let service: MemslotService
-    private let peer = Peer()
+    private let connection = ServiceConnection(peer: Peer())
 
     /// Plays to `service`.
     public init(_ service: MemslotService) { self.service = service }
@@ -28,7 +28,7 @@ public struct InProcessTarget: ScenarioTarget {
     /// Answers in process.
     public mutating func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] {
         var writer = JSONWriter()
-        service.answer(IncomingMessage(parsing: line), from: peer, into: &writer)
+        service.answer(IncomingMessage(parsing: line), on: connection, into: &writer)
         return writer.bytes
     }
 }

@@ -29,33 +29,47 @@ public final class MemslotService: Sendable {
     ///
     /// - Parameters:
     ///   - message: what a line was parsed into.
-    ///   - peer: who sent it.
+    ///   - connection: where it came from.
+    ///   - descriptors: what came with the line.
     ///   - writer: takes one line without its end.
+    /// - Returns: descriptors to send with the answer, which the caller closes once it has.
+    @discardableResult
     public func answer(
-        _ message: IncomingMessage, from peer: Peer, into writer: inout JSONWriter
-    ) {
+        _ message: IncomingMessage, on connection: ServiceConnection,
+        descriptors: PassedDescriptors = PassedDescriptors(), into writer: inout JSONWriter
+    ) -> [Int32] {
+        var exchange = Exchange(connection: connection, descriptors: descriptors)
         switch message {
-        case .single(let request): answer(request, from: peer, into: &writer)
+        case .single(let request): answer(request, &exchange, into: &writer)
         case .batch(let requests):
             // A batch of notifications alone is not answered, not even by an empty array.
             var answers = JSONWriter()
             answers.beginArray()
-            let opened = answers.bytes.count
-            for request in requests { answer(request, from: peer, into: &answers) }
-            guard answers.bytes.count > opened else { return }
-            answers.endArray()
-            writer.raw(answers.bytes)
+            let opened = answers.count
+            for request in requests { answer(request, &exchange, into: &answers) }
+            if answers.count > opened {
+                answers.endArray()
+                writer.raw(answers.bytes)
+            }
         }
+        return exchange.outgoing
+    }
+
+    /// Ends a connection: its ephemeral VMs go, and nothing is sent to it any more.
+    public func end(_ connection: ServiceConnection) {
+        let ended = registry.withLock { $0.removeAll(endingWith: connection.peer.connection) }
+        // The VMs go outside the lock: their memory is unmapped now.
+        _ = consume ended
     }
 
     private func answer(
-        _ incoming: IncomingRequest, from peer: Peer, into writer: inout JSONWriter
+        _ incoming: IncomingRequest, _ exchange: inout Exchange, into writer: inout JSONWriter
     ) {
         switch incoming {
         case .invalid(let error, let id): writer.errorResponse(error, id: id)
         case .request(let request):
             do throws(ProtocolError) {
-                let result = try carryOut(request, from: peer)
+                let result = try carryOut(request, &exchange)
                 guard let id = request.id else { return }
                 writer.beginResult(id: id)
                 writer.raw(result)
@@ -71,14 +85,31 @@ public final class MemslotService: Sendable {
     ///
     /// - Returns: the JSON text of `result`.
     /// - Throws: the error to answer with; nothing has taken effect then.
-    public func carryOut(_ request: Request, from peer: Peer) throws(ProtocolError) -> [UInt8] {
+    private func carryOut(
+        _ request: Request, _ exchange: inout Exchange
+    ) throws(ProtocolError) -> [UInt8] {
         guard let method = request.method else { throw request.methodNotFound }
-        if peer.role == .readOnly && !method.isReading {
+        if exchange.peer.role == .readOnly && !method.isReading {
             throw ProtocolError(
                 .notPermitted, "\(method.rawValue) changes something; this peer may only look")
         }
         var writer = JSONWriter()
-        try carryOut(method, request, from: peer, into: &writer)
-        return writer.bytes
+        try carryOut(method, request, &exchange, into: &writer)
+        return writer.finish()
     }
+}
+
+/// What belongs to the carrying out of one line: who sent it, and descriptors both ways.
+struct Exchange {
+    let connection: ServiceConnection
+    let descriptors: PassedDescriptors
+    /// To send with the answer.
+    var outgoing: [Int32] = []
+
+    init(connection: ServiceConnection, descriptors: PassedDescriptors) {
+        self.connection = connection
+        self.descriptors = descriptors
+    }
+
+    var peer: Peer { connection.peer }
 }

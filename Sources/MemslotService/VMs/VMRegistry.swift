@@ -26,4 +26,11 @@ struct VMRegistry: Sendable {
     mutating func remove(_ vm: VirtualMachine, of peer: Peer) {
         vms[Name(user: peer.user, name: vm.name)] = nil
     }
+
+    /// Takes out the VMs that end with `connection`.
+    mutating func removeAll(endingWith connection: UInt64) -> [VirtualMachine] {
+        let ended = vms.filter { $0.value.ephemeralConnection == connection }
+        for name in ended.keys { vms[name] = nil }
+        return Array(ended.values)
+    }
 }
