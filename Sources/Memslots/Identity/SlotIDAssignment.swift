@@ -9,8 +9,11 @@ struct SlotIDAssignment {
     /// Whether no other choice of ids is known to need fewer calls.
     let isOptimal: Bool
 
-    /// How many slots may be looked at while choices are tried.
+    /// How many slots may be looked at while choices are tried: some tenths of a second.
     private static let effort = 400_000
+
+    /// How many times as long the planner's search takes for a slot as a choice does.
+    private static let searchWeight = 8
 
     /// With more slots to match than this, ascending addresses are taken without trying others.
     private static let largestTried = 256
@@ -25,7 +28,8 @@ struct SlotIDAssignment {
         matching.matchEqualAddresses()
         let groups = matching.openGroups()
         let first = Self.completed(slots, matching.takingInOrder(groups))
-        let firstCost = Self.cost(first, present)
+        var left = Self.effort
+        let firstCost = Self.cost(first, present, &left)
         // Without circles among the moves every choice costs the same.
         guard firstCost.circles > 0, groups.contains(where: \.hasChoice) else {
             (self.slots, isOptimal) = (first, true)
@@ -37,15 +41,15 @@ struct SlotIDAssignment {
             return
         }
         var best = (slots: first, cost: firstCost)
+        var isProved = firstCost.isProved
         var choices = MatchingChoices(groups)
-        var left = Self.effort
         while left > 0, best.cost.circles > 0, let choice = choices.next() {
-            left -= slots.count + present.count
             let candidate = Self.completed(slots, matching.taking(choice))
-            let cost = Self.cost(candidate, present)
+            let cost = Self.cost(candidate, present, &left)
+            isProved = isProved && cost.isProved
             if cost.operations < best.cost.operations { best = (candidate, cost) }
         }
-        (self.slots, isOptimal) = (best.slots, best.cost.circles == 0 || left > 0)
+        (self.slots, isOptimal) = (best.slots, best.cost.circles == 0 || left > 0 && isProved)
     }
 
     private static func completed(_ slots: [Memslot], _ taken: [Int: SlotID]) -> [Memslot] {
@@ -64,11 +68,16 @@ struct SlotIDAssignment {
         return slots
     }
 
+    /// What `slots` costs; takes off `left` what it took to find that out.
     private static func cost(
-        _ slots: [Memslot], _ present: MemslotArray
-    ) -> (operations: Int, circles: Int) {
-        let plan = Plan(MemslotDiff(from: present.slots, to: slots.sorted { $0.key < $1.key }))
+        _ slots: [Memslot], _ present: MemslotArray, _ left: inout Int
+    ) -> (operations: Int, circles: Int, isProved: Bool) {
+        let allowed = min(FeedbackVertexSet.effort, left / searchWeight)
+        var effort = allowed
+        let diff = MemslotDiff(from: present.slots, to: slots.sorted { $0.key < $1.key })
+        let plan = Plan(diff, effort: &effort)
+        left -= slots.count + present.count + (allowed - effort) * searchWeight
         let circles = plan.operations.count { $0.reason == .cycle }
-        return (plan.operations.count, circles)
+        return (plan.operations.count, circles, plan.isOptimal)
     }
 }

@@ -27,6 +27,7 @@ struct DirectedGraph {
     var vertices: [Int] { successors.keys.sorted() }
     var count: Int { successors.count }
     var isEmpty: Bool { successors.isEmpty }
+    func contains(_ vertex: Int) -> Bool { successors[vertex] != nil }
 
     func inDegree(_ vertex: Int) -> Int { predecessors[vertex]?.count ?? 0 }
     func outDegree(_ vertex: Int) -> Int { successors[vertex]?.count ?? 0 }
@@ -65,24 +66,30 @@ struct DirectedGraph {
     /// A vertex without way in or out is on no circle. One that leads to itself must be cut. One
     /// with a single way in, or out, can be contracted: its neighbour there is at least as good.
     ///
-    /// - Returns: the vertices that must be cut.
-    mutating func reduce() -> [Int] {
+    /// - Parameter seeds: the vertices to look at first; others are where a neighbour changes.
+    /// - Returns: the vertices that must be cut, and those left of which something has changed.
+    mutating func reduce(from seeds: [Int]) -> (forced: [Int], touched: [Int]) {
         var forced: [Int] = []
-        var pending = vertices
+        var touched = Set(seeds)
+        var pending = seeds
         while let vertex = pending.popLast() {
             guard let after = successors[vertex], let before = predecessors[vertex] else {
                 continue
             }
+            var changed: Set<Int> = []
             if after.contains(vertex) {
                 forced.append(vertex)
-                pending += remove(vertex).sorted()
+                changed = remove(vertex)
             } else if after.isEmpty || before.isEmpty {
-                pending += remove(vertex).sorted()
+                changed = remove(vertex)
             } else if after.count == 1 || before.count == 1 {
-                pending += contract(vertex).sorted()
+                changed = contract(vertex)
             }
+            // In order, so that every run of the process comes to the same cut.
+            pending += changed.sorted()
+            touched.formUnion(changed)
         }
-        return forced
+        return (forced, touched.filter { successors[$0] != nil }.sorted())
     }
 
     /// A number of circles that share no vertex: no cut can be smaller.

@@ -10,22 +10,24 @@ struct FeedbackVertexSet {
     /// Whether it is proved that no smaller one exists.
     let isMinimum: Bool
 
-    /// How many vertices the search may look at for one component: some tenths of a second.
-    private static let effort = 50_000
+    /// How many vertices the search of one plan may look at: some tenths of a second.
+    static let effort = 50_000
 
     /// Components of more vertices than this, after shrinking, are cut greedily only.
     private static let largestSearched = 1_000
 
     /// Cuts the graph in which `adjacency[v]` are the vertices that `v` leads to.
-    init(of adjacency: [[Int]]) {
+    ///
+    /// - Parameter effort: how many vertices the search may look at; what it did is taken off.
+    init(of adjacency: [[Int]], effort: inout Int) {
         let graph = DirectedGraph(adjacency)
         var vertices: [Int] = []
         var isMinimum = true
         for component in graph.strongComponents() {
             var part = DirectedGraph(graph, within: component)
-            vertices += part.reduce()
+            vertices += part.reduce(from: part.vertices).forced
             guard !part.isEmpty else { continue }
-            let cut = Self.cut(part)
+            let cut = Self.cut(part, &effort)
             vertices += cut.vertices
             isMinimum = isMinimum && cut.isMinimum
         }
@@ -33,23 +35,33 @@ struct FeedbackVertexSet {
         self.isMinimum = isMinimum
     }
 
-    private static func cut(_ graph: DirectedGraph) -> (vertices: [Int], isMinimum: Bool) {
+    private static func cut(
+        _ graph: DirectedGraph, _ effort: inout Int
+    ) -> (vertices: [Int], isMinimum: Bool) {
         let greedy = greedyCut(graph)
-        guard graph.count <= largestSearched else { return (greedy, false) }
+        guard graph.count <= largestSearched, effort > 0 else { return (greedy, false) }
+        effort -= graph.count
         if graph.disjointCircles() == greedy.count { return (greedy, true) }
         var search = CutSearch(effort: effort)
         let better = search.smallestCut(of: graph, below: greedy.count)
+        effort = search.effort
         return (better ?? greedy, !search.isExhausted)
     }
 
     /// Cuts the busiest vertex, again and again, then puts back what turned out to be needless.
     private static func greedyCut(_ graph: DirectedGraph) -> [Int] {
         var rest = graph
-        var cut = rest.reduce()
-        while let vertex = rest.busiest() {
-            cut.append(vertex)
-            rest.remove(vertex)
-            cut += rest.reduce()
+        var (cut, _) = rest.reduce(from: rest.vertices)
+        var byWays = SmallestFirst<Busy>()
+        for vertex in rest.vertices { byWays.insert(Busy(vertex, in: rest)) }
+        while let next = byWays.removeSmallest() {
+            // Entries are not taken out when a vertex changes or goes; a new one is put in.
+            guard rest.contains(next.vertex), next == Busy(next.vertex, in: rest) else { continue }
+            cut.append(next.vertex)
+            let neighbours = rest.remove(next.vertex).sorted()
+            let (forced, touched) = rest.reduce(from: neighbours)
+            cut += forced
+            for vertex in touched { byWays.insert(Busy(vertex, in: rest)) }
         }
         var needed = Set(cut)
         for vertex in cut where graph.count <= largestSearched {
@@ -63,9 +75,24 @@ struct FeedbackVertexSet {
     }
 }
 
+/// A vertex by the number of ways through it, the most first.
+private struct Busy: Comparable {
+    let ways: Int
+    let vertex: Int
+
+    init(_ vertex: Int, in graph: DirectedGraph) {
+        ways = graph.inDegree(vertex) * graph.outDegree(vertex)
+        self.vertex = vertex
+    }
+
+    static func < (left: Busy, right: Busy) -> Bool {
+        left.ways != right.ways ? left.ways > right.ways : left.vertex < right.vertex
+    }
+}
+
 /// Branch and bound: a vertex is cut, or kept for good.
 private struct CutSearch {
-    private var effort: Int
+    private(set) var effort: Int
     var isExhausted: Bool { effort < 0 }
 
     init(effort: Int) { self.effort = effort }
@@ -73,7 +100,7 @@ private struct CutSearch {
     /// A smallest cut of fewer than `limit` vertices, or `nil` where there is none.
     mutating func smallestCut(of graph: DirectedGraph, below limit: Int) -> [Int]? {
         var rest = graph
-        var cut = rest.reduce()
+        var (cut, _) = rest.reduce(from: rest.vertices)
         for component in rest.strongComponents() {
             guard cut.count < limit else { return nil }
             let part = DirectedGraph(rest, within: component)
@@ -105,9 +132,6 @@ private struct CutSearch {
 extension DirectedGraph {
     /// The vertex with the most ways through it, the first of equals.
     fileprivate func busiest() -> Int? {
-        vertices.max {
-            let (left, right) = (inDegree($0) * outDegree($0), inDegree($1) * outDegree($1))
-            return left != right ? left < right : $0 > $1
-        }
+        vertices.lazy.map { Busy($0, in: self) }.min()?.vertex
     }
 }

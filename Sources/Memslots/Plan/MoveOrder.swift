@@ -9,13 +9,15 @@ struct MoveOrder {
     let isMinimum: Bool
 
     /// Orders `moves`, which are ascending by key.
-    init(_ moves: [MemslotPair]) {
+    ///
+    /// - Parameter effort: what the search for the fewest to break may cost; it is taken off.
+    init(_ moves: [MemslotPair], effort: inout Int) {
         let waits = Self.waits(of: moves)
         if let order = Self.order(moves.count, waits: waits, without: []) {
             (direct, broken, isMinimum) = (order, [], true)
             return
         }
-        let cut = FeedbackVertexSet(of: waits)
+        let cut = FeedbackVertexSet(of: waits, effort: &effort)
         broken = cut.vertices.sorted()
         isMinimum = cut.isMinimum
         // Without the cut there is no circle, so there is an order.
@@ -60,7 +62,7 @@ struct MoveOrder {
                 waiters[blocker].append(move)
             }
         }
-        var ready = SmallestFirst()
+        var ready = SmallestFirst<Int>()
         for move in 0..<count where missing[move] == 0 && !removed.contains(move) {
             ready.insert(move)
         }
@@ -74,34 +76,5 @@ struct MoveOrder {
             }
         }
         return order.count == count - removed.count ? order : nil
-    }
-}
-
-/// A binary heap of integers.
-private struct SmallestFirst {
-    private var items: [Int] = []
-
-    mutating func insert(_ item: Int) {
-        items.append(item)
-        var child = items.count - 1
-        while child > 0, items[child] < items[(child - 1) / 2] {
-            items.swapAt(child, (child - 1) / 2)
-            child = (child - 1) / 2
-        }
-    }
-
-    mutating func removeSmallest() -> Int? {
-        guard let smallest = items.first, let last = items.popLast() else { return nil }
-        if items.isEmpty { return smallest }
-        items[0] = last
-        var parent = 0
-        while true {
-            var child = 2 * parent + 1
-            guard child < items.count else { return smallest }
-            if child + 1 < items.count, items[child + 1] < items[child] { child += 1 }
-            guard items[child] < items[parent] else { return smallest }
-            items.swapAt(child, parent)
-            parent = child
-        }
     }
 }

@@ -19,7 +19,13 @@ public struct Plan: Hashable, Sendable {
     /// in a circle cost one call more for each slot at which circles are broken, and no plan can
     /// do with less, since in each circle one slot must get out of the way before it can arrive.
     public init(_ diff: MemslotDiff) {
-        let order = MoveOrder(diff.moved)
+        var effort = FeedbackVertexSet.effort
+        self.init(diff, effort: &effort)
+    }
+
+    /// Plans `diff`, and takes off `effort` what the search for the fewest calls has cost.
+    init(_ diff: MemslotDiff, effort: inout Int) {
+        let order = MoveOrder(diff.moved, effort: &effort)
         let broken = order.broken.map { diff.moved[$0] }
         let replaced = Self.keysInBoth(diff.removed, diff.added)
 
