@@ -203,7 +203,9 @@ extension TransactionRun {
         let call = plan.operations[index].call.inverse
         do throws(Errno) {
             // A plan that ran beside the guest may have logged writes that other slots must tell.
-            if call.endsLogging, let slot = call.before {
+            // With vCPUs held out from the beginning a new log can only hold what the kernel
+            // began it with.
+            if !quiesces, call.endsLogging, let slot = call.before {
                 let bits = try surroundings.backend.readDirtyLog(of: slot, clear: false)
                 _ = overlay.carry([Harvested(slot: slot, bits: bits)], to: before.slots)
             }
