@@ -82,7 +82,8 @@ extension MemslotTable {
             }
             harvest.append(Harvested(slot: slot, bits: overlay.bitmap(of: slot)))
         }
-        var scratch = overlay
+        // An empty one: what is kept now is of the present slots, not of those to come.
+        var scratch = DirtyOverlay()
         return scratch.carry(harvest, to: wanted.slots)
     }
 }
