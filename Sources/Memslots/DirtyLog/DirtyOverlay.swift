@@ -33,7 +33,7 @@ struct DirtyOverlay {
 
     /// Gives the harvested bits of old slots to every slot of `array` that logs and maps the page.
     ///
-    /// - Returns: the pages that no such slot maps, by their old slot.
+    /// - Returns: the pages that no such slot maps, by their old slot, ascending by key.
     mutating func carry(_ harvest: [Harvested], to array: [Memslot]) -> [DirtyPages] {
         guard harvest.contains(where: { !$0.bits.isEmpty }) else { return [] }
         let index = HostPageIndex(array)
@@ -52,7 +52,7 @@ struct DirtyOverlay {
             }
             if !left.isEmpty { unmapped.append(DirtyPages(slot: item.slot, runs: left.runs)) }
         }
-        return unmapped
+        return unmapped.sorted { $0.slot.key < $1.slot.key }
     }
 
     private static func pages(of bytes: Range<UInt64>, from base: Range<UInt64>) -> Range<UInt64> {
