@@ -1,0 +1,116 @@
+import Memslots
+import Synchronization
+
+/// A kernel of the tests' own: slots by its rules, a dirty bitmap for each slot that logs, kept and
+/// dropped as the kernel does, and a list of calls that are to fail.
+final class ModelBackend: MemslotBackend {
+    struct State {
+        var kernel: KernelModel
+        var logs: [SlotKey: Set<UInt64>] = [:]
+        var calls: [SlotCall] = []
+        var illegal: [String] = []
+        var callsThisTransaction = 0
+        var logReads = 0
+        /// Slot calls of a transaction that fail, counted from 0 and on through the undo.
+        var refusals: [Int: Errno] = [:]
+        var logRefusal: Errno?
+        /// Run before each slot call with the lock given up; for what the guest does meanwhile.
+        var beforeCall: (@Sendable (Int) -> Void)?
+    }
+
+    let capabilities: Capabilities
+    /// Whether a read that is not asked to clear leaves the bits, as manual protection does.
+    let keepsBitsWhenRead: Bool
+    let state: Mutex<State>
+
+    init(
+        _ installed: [Memslot] = [], capabilities: Capabilities = wideCapabilities,
+        keepsBitsWhenRead: Bool = false
+    ) {
+        self.capabilities = capabilities
+        self.keepsBitsWhenRead = keepsBitsWhenRead
+        var state = State(kernel: KernelModel(installed))
+        for slot in installed where slot.isLogging { state.logs[slot.key] = [] }
+        self.state = Mutex(state)
+    }
+
+    var slots: [Memslot] { state.withLock { $0.kernel.array } }
+    var calls: [SlotCall] { state.withLock { $0.calls } }
+    var illegal: [String] { state.withLock { $0.illegal } }
+
+    func refuse(at indices: Int..., with errno: Errno = .outOfMemory) {
+        state.withLock { state in
+            state.refusals = Dictionary(uniqueKeysWithValues: indices.map { ($0, errno) })
+        }
+    }
+
+    /// The guest writes `pages` of a slot.
+    func write(_ pages: [UInt64], to key: SlotKey) {
+        state.withLock { $0.logs[key]?.formUnion(pages) }
+    }
+
+    func transactionBegins() { state.withLock { $0.callsThisTransaction = 0 } }
+
+    func carryOut(_ call: SlotCall) throws(Errno) {
+        let (index, before) = state.withLock { state in
+            defer { state.callsThisTransaction += 1 }
+            return (state.callsThisTransaction, state.beforeCall)
+        }
+        before?(index)
+        let refusal = state.withLock { state -> Errno? in
+            if let errno = state.refusals[index] { return errno }
+            if let why = state.kernel.apply(call) {
+                state.illegal.append("\(call): \(why)")
+                return .invalidArgument
+            }
+            state.calls.append(call)
+            let wasLogging = call.before?.isLogging ?? false
+            guard let slot = call.after, slot.isLogging else {
+                state.logs[call.key] = nil
+                return nil
+            }
+            if !wasLogging {
+                state.logs[call.key] =
+                    capabilities.dirtyLogStartsFull ? Set(0..<slot.pageCount) : []
+            }
+            return nil
+        }
+        if let refusal { throw refusal }
+    }
+
+    func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
+        let result = state.withLock { state -> Result<Set<UInt64>, Errno> in
+            if let errno = state.logRefusal { return .failure(errno) }
+            guard state.kernel.slots[slot.key] == slot, let bits = state.logs[slot.key] else {
+                return .failure(.noEntry)
+            }
+            state.logReads += 1
+            if clear || !keepsBitsWhenRead { state.logs[slot.key] = [] }
+            return .success(bits)
+        }
+        var bitmap = DirtyBitmap(pageCount: slot.pageCount)
+        for page in try result.get() { bitmap.insert(page..<page + 1) }
+        return bitmap
+    }
+}
+
+extension MemslotTable {
+    /// Submits `slots`, and tells why that was refused; `nil` where it was not.
+    func refusal(of slots: [Memslot], options: SubmitOptions = SubmitOptions()) -> SubmitError? {
+        do throws(SubmitError) {
+            try submit(slots, options: options)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// Every slot that logs with its dirty pages, which stay as they are.
+    func dirtyPages() throws -> [SlotKey: [UInt64]] {
+        var pages: [SlotKey: [UInt64]] = [:]
+        for slot in snapshot().array.slots where slot.isLogging {
+            pages[slot.key] = try dirtyLog(of: slot.key).bitmap.runs.flatMap { Array($0) }
+        }
+        return pages
+    }
+}
