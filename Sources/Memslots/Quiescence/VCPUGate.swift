@@ -31,7 +31,8 @@ public final class VCPUGate: VCPUHold {
     }
 
     fileprivate func unregister(_ number: UInt64) {
-        kicks.withLock { $0[number] = nil }
+        // Let go outside of the lock: it may hold another entry of this gate.
+        _ = kicks.withLock { $0.removeValue(forKey: number) }
     }
 
     fileprivate func run<R>(as name: String, _ body: () -> R) throws(ReentryError) -> R {

@@ -80,7 +80,11 @@ public final class MemslotTable: Sendable {
 
     /// Removes a hook, for transactions that begin from now on.
     public func remove(_ hook: any MemslotHook) {
-        shared.withLock { $0.hooks.removeAll { $0 === hook } }
+        // What goes is let go outside of the lock: it may hold an observation of this table.
+        _ = shared.withLock { shared in
+            defer { shared.hooks.removeAll { $0 === hook } }
+            return shared.hooks
+        }
     }
 
     /// Attaches an observer, which is told everything that comes after the snapshot it gets.
@@ -99,7 +103,8 @@ public final class MemslotTable: Sendable {
                 return shared.nextObserver
             }
             let observation = Observation { [weak self] in
-                self?.shared.withLock { $0.observers[number] = nil }
+                // Let go outside of the lock: it may hold another observation of this table.
+                _ = self?.shared.withLock { $0.observers.removeValue(forKey: number) }
             }
             return (pair.current, observation)
         }
