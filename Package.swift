@@ -17,6 +17,7 @@ let package = Package(
     name: "memslots",
     products: [
         .library(name: "Memslots", targets: ["Memslots"]),
+        .library(name: "MemslotKVM", targets: ["MemslotKVM"]),
         .library(name: "MemslotSimulator", targets: ["MemslotSimulator"]),
         .library(name: "MemslotService", targets: ["MemslotService"]),
         .executable(name: "memslotctl", targets: ["memslotctl"]),
@@ -29,6 +30,14 @@ let package = Package(
         .target(name: "Memslots", swiftSettings: strict),
         // The kernel's twin, and fault injection.
         .target(name: "MemslotSimulator", dependencies: ["Memslots"], swiftSettings: strict),
+        // The system calls of KVM as C functions, one a request.
+        .target(name: "CKVM"),
+        // Slots of a real VM: limits, calls, take-over, dirty log, vCPU kick.
+        .target(name: "MemslotKVM", dependencies: ["Memslots", "CKVM"], swiftSettings: strict),
+        // Guest programs, and memory for them, for tests and torture.
+        .target(
+            name: "MemslotGuests", dependencies: ["Memslots", "MemslotKVM", "CKVM"],
+            swiftSettings: strict),
         // The wire's messages, their coding, scenarios.
         .target(name: "MemslotProtocol", dependencies: ["Memslots"], swiftSettings: strict),
         // System calls that Swift's Glibc module lacks, as static inline functions.
@@ -50,6 +59,10 @@ let package = Package(
                 "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService",
                 "MemslotTrace", "MemslotPicture", argumentParser,
             ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "MemslotKVMTests",
+            dependencies: ["Memslots", "MemslotKVM", "MemslotGuests", "CKVM"],
             swiftSettings: strict),
         .testTarget(
             name: "MemslotsTests", dependencies: ["Memslots"], swiftSettings: strict),

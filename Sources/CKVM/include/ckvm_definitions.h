@@ -1,0 +1,74 @@
+// What the 6.1 headers lack, by value. Source of all: include/uapi/linux/kvm.h of Linux 6.18.
+#ifndef CKVM_DEFINITIONS_H
+#define CKVM_DEFINITIONS_H
+
+#include <linux/kvm.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+
+// Since 6.8.
+#ifndef KVM_CAP_USER_MEMORY2
+#define KVM_CAP_USER_MEMORY2 231
+#endif
+#ifndef KVM_CAP_MEMORY_ATTRIBUTES
+#define KVM_CAP_MEMORY_ATTRIBUTES 233
+#endif
+#ifndef KVM_CAP_GUEST_MEMFD
+#define KVM_CAP_GUEST_MEMFD 234
+#endif
+#ifndef KVM_CAP_VM_TYPES
+#define KVM_CAP_VM_TYPES 235
+#endif
+#ifndef KVM_MEM_GUEST_MEMFD
+#define KVM_MEM_GUEST_MEMFD (1UL << 2)
+#endif
+// Since 6.18.
+#ifndef KVM_CAP_GUEST_MEMFD_FLAGS
+#define KVM_CAP_GUEST_MEMFD_FLAGS 244
+#endif
+
+// Since 6.12, arch/x86/include/uapi/asm/kvm.h: with the quirk, deleting or moving any slot
+// drops the mappings of all.
+#define CKVM_X86_QUIRK_SLOT_ZAP_ALL (1u << 7)
+
+// Arguments of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2.
+#define CKVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE 1u
+#define CKVM_DIRTY_LOG_INITIALLY_SET 2u
+
+// Where a vCPU's dirty ring begins in the mapping of its descriptor, in pages;
+// arch/*/include/uapi/asm/kvm.h. 0: the architecture has none.
+static inline int64_t ckvm_dirty_ring_page(void) {
+#ifdef KVM_DIRTY_LOG_PAGE_OFFSET
+    return KVM_DIRTY_LOG_PAGE_OFFSET;
+#else
+    return 0;
+#endif
+}
+
+// `struct kvm_userspace_memory_region2`, since 6.8.
+struct ckvm_region2 {
+    uint32_t slot;
+    uint32_t flags;
+    uint64_t guest_phys_addr;
+    uint64_t memory_size;
+    uint64_t userspace_addr;
+    uint64_t guest_memfd_offset;
+    uint32_t guest_memfd;
+    uint32_t pad1;
+    uint64_t pad2[14];
+};
+
+// `struct kvm_create_guest_memfd`, since 6.8.
+struct ckvm_guest_memfd {
+    uint64_t size;
+    uint64_t flags;
+    uint64_t reserved[6];
+};
+
+#define CKVM_SET_USER_MEMORY_REGION2 _IOW(KVMIO, 0x49, struct ckvm_region2)
+#define CKVM_CREATE_GUEST_MEMFD _IOWR(KVMIO, 0xd4, struct ckvm_guest_memfd)
+
+_Static_assert(sizeof(struct ckvm_region2) == 160, "the kernel's size");
+_Static_assert(sizeof(struct ckvm_guest_memfd) == 64, "the kernel's size");
+
+#endif

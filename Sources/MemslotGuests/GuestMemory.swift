@@ -1,0 +1,75 @@
+import CKVM
+public import Memslots
+
+/// Memory for a guest: a memfd, mapped as often as asked for.
+///
+/// `@unchecked Sendable`: the guest writes to it at any time anyway; numbers are read and written
+/// atomically.
+public final class GuestMemory: @unchecked Sendable {
+    /// Bytes.
+    public let size: ByteCount
+    /// The memfd.
+    public let descriptor: Int32
+    /// The first mapping.
+    public let base: UserspaceAddress
+
+    /// Makes memory of zeros.
+    ///
+    /// - Parameter size: bytes; a multiple of 4096, not 0.
+    public init(size: ByteCount) throws(Errno) {
+        self.size = size
+        self.descriptor = try Self.value(ckvm_memfd_create("memslots-guest"))
+        do throws(Errno) {
+            _ = try Self.value(ckvm_truncate(descriptor, Int64(size.rawValue)))
+            self.base = try Self.map(descriptor, size)
+        } catch {
+            _ = ckvm_close(descriptor)
+            throw error
+        }
+    }
+
+    /// Unmaps the first mapping alone: whoever made others still uses them, or ends with them.
+    deinit {
+        _ = ckvm_unmap(UnsafeMutableRawPointer(bitPattern: UInt(base.rawValue)), Int(size.rawValue))
+        _ = ckvm_close(descriptor)
+    }
+
+    /// Maps the whole of it once more, at another address, for good.
+    public func mapAgain() throws(Errno) -> UserspaceAddress { try Self.map(descriptor, size) }
+
+    /// The 32-bit number at `offset` bytes, a multiple of 4.
+    public func load(_ offset: UInt64) -> UInt32 { ckvm_load32(pointer(offset, 4)) }
+
+    /// Puts a 32-bit number at `offset` bytes, a multiple of 4.
+    public func store(_ value: UInt32, _ offset: UInt64) { ckvm_store32(pointer(offset, 4), value) }
+
+    /// Puts bytes at `offset`. Not while a guest uses them.
+    public func write(_ bytes: [UInt8], at offset: UInt64) {
+        // Unsafe: within the mapping, as `pointer` checks.
+        pointer(offset, UInt64(bytes.count))
+            .copyMemory(from: bytes, byteCount: bytes.count)
+    }
+
+    private func pointer(_ offset: UInt64, _ count: UInt64) -> UnsafeMutableRawPointer {
+        precondition(
+            offset <= size.rawValue && count <= size.rawValue - offset, "within the memory")
+        // Unsafe: the address of a mapping that lives as long as this object.
+        guard let start = UnsafeMutableRawPointer(bitPattern: UInt(base.rawValue + offset)) else {
+            preconditionFailure("no mapping is at address 0")
+        }
+        return start
+    }
+
+    private static func map(
+        _ descriptor: Int32, _ size: ByteCount
+    ) throws(Errno) -> UserspaceAddress {
+        var mapped: UnsafeMutableRawPointer?
+        _ = try value(ckvm_map(descriptor, Int(size.rawValue), 0, &mapped))
+        return UserspaceAddress(UInt64(UInt(bitPattern: mapped)))
+    }
+
+    private static func value(_ result: Int32) throws(Errno) -> Int32 {
+        guard result >= 0 else { throw Errno(rawValue: -result) }
+        return result
+    }
+}

@@ -1,0 +1,50 @@
+public import Memslots
+
+/// Where a guest program and its data are in the guest's memory.
+public struct GuestPlacement: Hashable, Sendable {
+    /// The first page of the region that the guest writes to.
+    public var region: GuestPhysicalAddress
+    /// How many pages the region has.
+    public var pageCount: UInt64
+    /// Where the code begins; at least ``GuestProgram/maxCodeBytes`` before the end of its page.
+    public var code: GuestPhysicalAddress
+    /// A page outside of the region, for the counters.
+    public var status: GuestPhysicalAddress
+    /// Pages outside of the region for the page tables of a ``GuestKind/long`` guest.
+    public var pageTables: GuestPhysicalAddress
+
+    /// Puts a guest's parts where they are told to be.
+    public init(
+        region: GuestPhysicalAddress, pageCount: UInt64 = 16, code: GuestPhysicalAddress,
+        status: GuestPhysicalAddress, pageTables: GuestPhysicalAddress
+    ) {
+        self.region = region
+        self.pageCount = pageCount
+        self.code = code
+        self.status = status
+        self.pageTables = pageTables
+    }
+
+    /// The usual one: code, counters and page tables in one slot of ``lowBytes`` at address 0,
+    /// the region where the caller has it.
+    ///
+    /// - Parameters:
+    ///   - region: the first page of the region.
+    ///   - pageCount: its pages.
+    ///   - codeInRegion: puts the code behind the words in the middle page of the region.
+    public init(
+        region: GuestPhysicalAddress, pageCount: UInt64 = 16, codeInRegion: Bool = false
+    ) {
+        let middle = region.rawValue + pageCount / 2 * pageSize.rawValue
+        self.init(
+            region: region, pageCount: pageCount,
+            code: GuestPhysicalAddress(codeInRegion ? middle + Self.codeOffset : 0x1000),
+            status: GuestPhysicalAddress(0x2000), pageTables: GuestPhysicalAddress(0x3000))
+    }
+
+    /// Where in a page of the region code can stand without meeting the words of 64 vCPUs.
+    public static let codeOffset: UInt64 = 0x800
+
+    /// Bytes of the slot at address 0 in the usual placement.
+    public static let lowBytes = ByteCount(rawValue: 0x10000)
+}

@@ -1,0 +1,115 @@
+public import MemslotKVM
+public import Memslots
+
+/// A guest that increments a number in each page of a region, round and round.
+///
+/// Each vCPU has numbers of its own, four bytes in each page and a count of its rounds outside of
+/// the region. Between two increments no number is more than one ahead of the count, nor behind
+/// it: so a lost increment is seen.
+public struct GuestProgram: Hashable, Sendable {
+    /// Real or long mode.
+    public let kind: GuestKind
+    /// Where everything is.
+    public let placement: GuestPlacement
+    /// Which vCPU it is for, 0 to 63.
+    public let vcpu: UInt64
+    /// Further guest pages that a long mode guest's page tables map, beside what it needs.
+    public let alsoMapped: [Range<GuestPhysicalAddress>]
+
+    /// No code of a guest is longer.
+    public static let maxCodeBytes: UInt64 = 64
+
+    /// The port that a guest writes a byte to when its count reaches its limit.
+    public static let port: UInt16 = 0x10
+
+    /// Describes a guest.
+    ///
+    /// - Precondition: `vcpu` is below 64.
+    public init(
+        kind: GuestKind, placement: GuestPlacement, vcpu: UInt64 = 0,
+        alsoMapped: [Range<GuestPhysicalAddress>] = []
+    ) {
+        precondition(vcpu < 64, "a line of the status page a vCPU")
+        self.kind = kind
+        self.placement = placement
+        self.vcpu = vcpu
+        self.alsoMapped = alsoMapped
+    }
+
+    /// Where the vCPU counts its rounds, 32 bits.
+    public var rounds: GuestPhysicalAddress {
+        GuestPhysicalAddress(placement.status.rawValue + 64 * vcpu)
+    }
+
+    /// Where the host puts the count at which the guest shall write to ``port``, 32 bits.
+    public var limit: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 4) }
+
+    /// Where the vCPU's number in `page` of the region is: 32 bits in long mode, 16 in real.
+    public func number(in page: UInt64) -> GuestPhysicalAddress {
+        GuestPhysicalAddress(placement.region.rawValue + page * pageSize.rawValue + 4 * vcpu)
+    }
+
+    /// Whether `number`, read with the guest stopped, lacks an increment, or has one too many.
+    ///
+    /// - Parameters:
+    ///   - number: what stands in a page.
+    ///   - rounds: what stands at ``rounds``.
+    public func isWrong(_ number: UInt32, after rounds: UInt32) -> Bool {
+        switch kind {
+        case .long: number &- rounds > 1
+        case .real: UInt16(truncatingIfNeeded: number) &- UInt16(truncatingIfNeeded: rounds) > 1
+        }
+    }
+
+    /// What must stand in guest memory before the guest runs; the rest must be 0.
+    public var image: [GuestImagePiece] {
+        let code = GuestImagePiece(
+            address: placement.code, bytes: kind == .real ? realModeCode : longModeCode)
+        guard kind == .long else { return [code] }
+        let page = pageSize.rawValue
+        func pages(_ address: GuestPhysicalAddress, _ count: UInt64) -> Range<GuestPhysicalAddress>
+        {
+            let start = address.rawValue / page * page
+            return GuestPhysicalAddress(start)..<GuestPhysicalAddress(start + count * page)
+        }
+        let tables = IdentityPageTables(
+            at: placement.pageTables,
+            mapping: [
+                pages(placement.region, placement.pageCount), pages(placement.code, 1),
+                pages(placement.status, 1),
+            ] + alsoMapped)
+        return [code, GuestImagePiece(address: placement.pageTables, bytes: tables.bytes)]
+    }
+
+    #if arch(x86_64)
+        /// Puts a vCPU at the program's beginning.
+        public func start(_ vcpu: VCPU) throws(Errno) {
+            var registers = VCPURegisters()
+            let bytes = placement.pageCount * pageSize.rawValue
+            switch kind {
+            case .real:
+                try vcpu.enter(
+                    .real(code: placement.code, data: placement.region, extra: rounds))
+                registers.rdx = 4 * self.vcpu
+                registers.rcx = bytes
+            case .long:
+                try vcpu.enter(.user(pageTables: placement.pageTables))
+                registers.rip = placement.code.rawValue
+                registers.rdi = number(in: 0).rawValue
+                registers.rcx = placement.pageCount
+                registers.rsi = rounds.rawValue
+                // Level 3 may use ports.
+                registers.rflags |= 0x3000
+            }
+            try vcpu.setRegisters(registers)
+        }
+    #endif
+}
+
+/// Bytes that must stand in guest memory.
+public struct GuestImagePiece: Hashable, Sendable {
+    /// Where.
+    public let address: GuestPhysicalAddress
+    /// What.
+    public let bytes: [UInt8]
+}

@@ -1,0 +1,60 @@
+import CKVM
+public import Memslots
+
+/// A fresh VM of the kernel's that takes raw slot calls.
+///
+/// It is what a simulator is held against. Not for more than one thread at a time.
+public final class KVMRawVM: RawSlotCalls {
+    /// The VM under test.
+    public let vm: VirtualMachine
+    private let other: VirtualMachine
+    private let memfd: Descriptor
+    private var otherFile: Descriptor?
+    private var files: [UInt32: Descriptor] = [:]
+
+    /// Bytes of each guest_memfd and of the ordinary memfd.
+    public static let fileSize = ByteCount(rawValue: 8 << 20)
+
+    /// Makes the VM, and another for what belongs to another.
+    public init(system: KVMSystem) throws(KVMError) {
+        self.vm = try system.makeVirtualMachine()
+        self.other = try system.makeVirtualMachine()
+        let memfd = try CallResult(ckvm_memfd_create("memslots-raw")).value(of: "memfd_create")
+        self.memfd = Descriptor(owning: memfd)
+        _ = try CallResult(ckvm_truncate(memfd, Int64(Self.fileSize.rawValue)))
+            .value(of: "ftruncate")
+    }
+
+    /// Carries `region` out; the old call where it has no guest_memfd word.
+    public func setUserMemoryRegion(_ region: RawRegion) -> Errno? {
+        var words = RegionWords(
+            slot: region.slot, flags: region.flags, address: region.guestPhysicalAddress,
+            size: region.memorySize, userspaceAddress: region.userspaceAddress)
+        guard let guestMemfd = region.guestMemfd else {
+            return words.set(on: vm.descriptor, byRegion2: false)
+        }
+        words.guestMemfdOffset = region.guestMemfdOffset
+        words.guestMemfd = descriptor(of: guestMemfd)
+        return words.set(on: vm.descriptor, byRegion2: true)
+    }
+
+    /// −1 where the kernel won't make a guest_memfd: its slot calls then fail anyway.
+    private func descriptor(of guestMemfd: RawGuestMemfd) -> Int32 {
+        switch guestMemfd {
+        case .file(let index):
+            if files[index] == nil { files[index] = makeFile(of: vm) }
+            return files[index]?.rawValue ?? -1
+        case .otherVM:
+            if otherFile == nil { otherFile = makeFile(of: other) }
+            return otherFile?.rawValue ?? -1
+        case .kvm: return vm.system.descriptor
+        case .vm: return vm.descriptor
+        case .memfd: return memfd.rawValue
+        case .none: return -1
+        }
+    }
+
+    private func makeFile(of vm: VirtualMachine) -> Descriptor? {
+        (try? vm.makeGuestMemfd(size: Self.fileSize)).map(Descriptor.init(owning:))
+    }
+}

@@ -1,0 +1,54 @@
+import CKVM
+import Memslots
+
+/// The bitmaps that the kernel keeps. Kernel: `KVM_GET_DIRTY_LOG`, `KVM_CLEAR_DIRTY_LOG`.
+struct KernelDirtyLog {
+    let vm: Int32
+    let mode: DirtyLogMode
+
+    /// Reads the log of `slot`, and clears exactly what was read if `clear`.
+    func read(_ slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
+        // Filled, so that the kernel finds every page of it present.
+        var words = [UInt64](repeating: 0, count: Int((slot.pageCount + 63) / 64))
+        let failure = words.withUnsafeMutableBytes { buffer in
+            // Unsafe: the kernel writes one bit a page of the slot, which the buffer has.
+            get(slot, into: buffer.baseAddress)
+        }
+        if let failure {
+            guard losesBits(failure) else { throw failure }
+            return .full(pageCount: slot.pageCount)
+        }
+        let bitmap = DirtyBitmap(pageCount: slot.pageCount, words: words)
+        if clear, mode != .clearedByReading, !bitmap.isEmpty { try self.clear(bitmap, of: slot) }
+        return bitmap
+    }
+
+    /// The plain call; `nil` where it succeeded.
+    func get(_ slot: Memslot, into buffer: UnsafeMutableRawPointer?) -> Errno? {
+        CallResult(ckvm_get_dirty_log(vm, slot.key.kernelWord, buffer)).errno
+    }
+
+    /// Whether the call may have cleared the log before it failed: where reading clears, the
+    /// kernel does so before it copies.
+    func losesBits(_ failure: Errno) -> Bool {
+        mode == .clearedByReading && failure == .badAddress
+    }
+
+    private func clear(_ bitmap: DirtyBitmap, of slot: Memslot) throws(Errno) {
+        guard let pages = UInt32(exactly: slot.pageCount) else { throw .invalidArgument }
+        var words = bitmap.words
+        let result = words.withUnsafeMutableBytes { buffer in
+            // Unsafe: the kernel reads one bit a page of the slot, which the buffer has.
+            ckvm_clear_dirty_log(vm, slot.key.kernelWord, 0, pages, buffer.baseAddress)
+        }
+        if let errno = CallResult(result).errno { throw errno }
+    }
+}
+
+extension DirtyBitmap {
+    /// Every page dirty.
+    static func full(pageCount: UInt64) -> DirtyBitmap {
+        let words = [UInt64](repeating: ~0, count: Int((pageCount + 63) / 64))
+        return DirtyBitmap(pageCount: pageCount, words: words)
+    }
+}
