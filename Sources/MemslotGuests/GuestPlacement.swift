@@ -12,17 +12,21 @@ public struct GuestPlacement: Hashable, Sendable {
     public var status: GuestPhysicalAddress
     /// Pages outside of the region for the page tables of a ``GuestKind/long`` guest.
     public var pageTables: GuestPhysicalAddress
+    /// A page where no slot is, for a ``GuestKind/long`` guest to ring at.
+    public var doorbell: GuestPhysicalAddress
 
     /// Puts a guest's parts where they are told to be.
     public init(
         region: GuestPhysicalAddress, pageCount: UInt64 = 16, code: GuestPhysicalAddress,
-        status: GuestPhysicalAddress, pageTables: GuestPhysicalAddress
+        status: GuestPhysicalAddress, pageTables: GuestPhysicalAddress,
+        doorbell: GuestPhysicalAddress = GuestPhysicalAddress(0xfed0_0000)
     ) {
         self.region = region
         self.pageCount = pageCount
         self.code = code
         self.status = status
         self.pageTables = pageTables
+        self.doorbell = doorbell
     }
 
     /// The usual one: code, counters and page tables in one slot of ``lowBytes`` at address 0,

@@ -19,7 +19,7 @@ public struct GuestProgram: Hashable, Sendable {
     /// No code of a guest is longer.
     public static let maxCodeBytes: UInt64 = 64
 
-    /// The port that a guest writes a byte to when its count reaches its limit.
+    /// The port that a real mode guest writes a byte to when its count reaches its limit.
     public static let port: UInt16 = 0x10
 
     /// Describes a guest.
@@ -41,7 +41,8 @@ public struct GuestProgram: Hashable, Sendable {
         GuestPhysicalAddress(placement.status.rawValue + 64 * vcpu)
     }
 
-    /// Where the host puts the count at which the guest shall write to ``port``, 32 bits.
+    /// Where the host puts the count at which the guest shall leave by itself, 32 bits; it then
+    /// goes on. See ``hasReachedLimit(_:)``.
     public var limit: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 4) }
 
     /// Where the vCPU's number in `page` of the region is: 32 bits in long mode, 16 in real.
@@ -76,9 +77,18 @@ public struct GuestProgram: Hashable, Sendable {
             at: placement.pageTables,
             mapping: [
                 pages(placement.region, placement.pageCount), pages(placement.code, 1),
-                pages(placement.status, 1),
+                pages(placement.status, 1), pages(placement.doorbell, 1),
             ] + alsoMapped)
         return [code, GuestImagePiece(address: placement.pageTables, bytes: tables.bytes)]
+    }
+
+    /// Whether the guest left because its count has reached its limit.
+    public func hasReachedLimit(_ exit: VCPUExit) -> Bool {
+        switch exit {
+        case .port(let access): kind == .real && access.port == Self.port
+        case .mmio(let access): kind == .long && access.address == placement.doorbell
+        default: false
+        }
     }
 
     #if arch(x86_64)
@@ -98,8 +108,7 @@ public struct GuestProgram: Hashable, Sendable {
                 registers.rdi = number(in: 0).rawValue
                 registers.rcx = placement.pageCount
                 registers.rsi = rounds.rawValue
-                // Level 3 may use ports.
-                registers.rflags |= 0x3000
+                registers.r8to15[0] = placement.doorbell.rawValue
             }
             try vcpu.setRegisters(registers)
         }

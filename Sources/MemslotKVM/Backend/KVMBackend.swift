@@ -34,9 +34,11 @@ public final class KVMBackend: MemslotBackend {
         var kernel = KVMCapabilities(of: vm)
         try kernel.switchOn(options.dirtyLog, of: vm)
         try kernel.keepOtherMappings(options.keepsOtherMappings, of: vm)
-        try self.init(
-            vm: vm, kernel: kernel, options: options,
-            reservedRanges: options.reservedRanges ?? ReservedRanges.ownVM, installed: [])
+        let capabilities = try Capabilities(
+            of: vm, kernel: kernel, options: options,
+            reservedRanges: options.reservedRanges ?? ReservedRanges.ownVM)
+        self.init(
+            vm: vm, kernel: kernel, capabilities: capabilities, options: options, installed: [])
     }
 
     /// Takes over a VM that the VMM made, with the slots that are installed on it.
@@ -62,25 +64,23 @@ public final class KVMBackend: MemslotBackend {
         }
         var kernel = KVMCapabilities(of: vm)
         kernel.dropsAllMappings = kernel.canKeepOtherMappings ? nil : kernel.dropsAllMappings
-        try self.init(
-            vm: vm, kernel: kernel, options: options,
-            reservedRanges: options.reservedRanges ?? defaults, installed: installed)
-    }
-
-    private init(
-        vm: VirtualMachine, kernel: KVMCapabilities, options: KVMOptions,
-        reservedRanges: [Range<GuestPhysicalAddress>], installed: [Memslot]
-    ) throws(KVMError) {
-        var kernel = kernel
         let capabilities = try Capabilities(
-            of: vm, kernel: kernel, options: options, reservedRanges: reservedRanges)
+            of: vm, kernel: kernel, options: options,
+            reservedRanges: options.reservedRanges ?? defaults)
         try InstalledSlotCheck(
             vm: vm, capabilities: capabilities, kernel: kernel, mode: options.dirtyLog
         ).check(installed)
-        // After the check: a VM that isn't ours to take stays as it is.
-        if kernel.dropsAllMappings == nil {
-            try kernel.keepOtherMappings(options.keepsOtherMappings, of: vm)
-        }
+        // After the check: a VM that isn't as told stays as it is.
+        try kernel.keepOtherMappings(options.keepsOtherMappings, of: vm)
+        self.init(
+            vm: vm, kernel: kernel, capabilities: capabilities, options: options,
+            installed: installed)
+    }
+
+    private init(
+        vm: VirtualMachine, kernel: KVMCapabilities, capabilities: Capabilities,
+        options: KVMOptions, installed: [Memslot]
+    ) {
         self.vm = vm
         self.kernel = kernel
         self.capabilities = capabilities

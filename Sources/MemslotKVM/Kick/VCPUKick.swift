@@ -38,9 +38,7 @@ public final class VCPUKick: @unchecked Sendable {
 
     /// Asks the vCPU to come out. From any thread, at any time; never waits.
     public func kick(_ request: KickRequests) {
-        post(request)
-        raise()
-        alert()
+        for step in Self.kicking { take(step, for: request) }
     }
 
     /// What was asked and not yet collected.
@@ -64,30 +62,51 @@ public final class VCPUKick: @unchecked Sendable {
     /// - Parameter interrupted: whether it returned `EINTR`, and the VMM will be told so.
     /// - Returns: who asked since the last time.
     public func leave(interrupted: Bool) -> KickRequests {
-        depart()
-        if interrupted { lower() }
-        return collect()
+        Self.leaving.reduce(into: []) { $0.formUnion(take($1, interrupted: interrupted)) }
     }
 
-    // The steps, apart, so that a test can put them in every order.
+    /// Said instead of ``leave(interrupted:)`` where `KVM_RUN` failed: requests stay pending.
+    public func depart() { inside.store(0, ordering: .sequentiallyConsistent) }
+}
 
-    func post(_ request: KickRequests) {
-        requests.bitwiseOr(request.rawValue, ordering: .sequentiallyConsistent)
+// The orders are the whole protocol: they stand here as lists, so that a test can put the steps
+// of several threads into every order that there is.
+extension VCPUKick {
+    /// What a kicker does.
+    enum KickStep {
+        case post
+        case raise
+        case alert
     }
 
-    func raise() { ckvm_set_immediate_exit(sharedPage, 1) }
-
-    func alert() {
-        atomicMemoryFence(ordering: .sequentiallyConsistent)
-        let thread = inside.load(ordering: .sequentiallyConsistent)
-        if thread != 0 { send(thread) }
+    /// What the vCPU's thread does when it is out.
+    enum LeaveStep {
+        case depart
+        case lower
+        case collect
     }
 
-    func depart() { inside.store(0, ordering: .sequentiallyConsistent) }
+    static let kicking: [KickStep] = [.post, .raise, .alert]
+    static let leaving: [LeaveStep] = [.depart, .lower, .collect]
 
-    func lower() { ckvm_set_immediate_exit(sharedPage, 0) }
+    func take(_ step: KickStep, for request: KickRequests) {
+        switch step {
+        case .post: requests.bitwiseOr(request.rawValue, ordering: .sequentiallyConsistent)
+        case .raise: ckvm_set_immediate_exit(sharedPage, 1)
+        case .alert:
+            atomicMemoryFence(ordering: .sequentiallyConsistent)
+            let thread = inside.load(ordering: .sequentiallyConsistent)
+            if thread != 0 { send(thread) }
+        }
+    }
 
-    func collect() -> KickRequests {
-        KickRequests(rawValue: requests.exchange(0, ordering: .sequentiallyConsistent))
+    func take(_ step: LeaveStep, interrupted: Bool) -> KickRequests {
+        switch step {
+        case .depart: depart()
+        case .lower: if interrupted { ckvm_set_immediate_exit(sharedPage, 0) }
+        case .collect:
+            return KickRequests(rawValue: requests.exchange(0, ordering: .sequentiallyConsistent))
+        }
+        return []
     }
 }

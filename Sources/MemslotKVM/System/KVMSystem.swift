@@ -66,7 +66,7 @@ public final class KVMSystem: Sendable {
         return limits
     }
 
-    private static func openError(_ errno: Errno, path: String) -> KVMError {
+    static func openError(_ errno: Errno, path: String) -> KVMError {
         switch errno.name {
         case "EACCES", "EPERM": .permissionDenied(path: path)
         case "ENOENT", "ENODEV", "ENXIO", "ENOTDIR": .deviceMissing(path: path)

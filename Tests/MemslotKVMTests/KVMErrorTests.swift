@@ -1,0 +1,47 @@
+import MemslotKVM
+import Memslots
+import Testing
+
+@testable import MemslotKVM
+
+@Suite("errors of KVM")
+struct KVMErrorTests {
+    private let errors: [KVMError] = [
+        .deviceMissing(path: "/dev/kvm"), .permissionDenied(path: "/dev/kvm"),
+        .unsupportedVersion(11), .kernelTooOld(missing: .immediateExit),
+        .unsupportedOption(missing: .dirtyLogRing), .vmOfAnotherProcess(creator: 7),
+        .installedSlotDiffers(SlotKey(id: SlotID(3)), .absent),
+        .installedSlotUnlisted(SlotKey(id: SlotID(3))),
+        .callFailed(call: "KVM_CREATE_VM", errno: .outOfMemory),
+    ]
+
+    @Test("each case has its own kind, and the list of kinds is the enum")
+    func kinds() {
+        #expect(errors.map(\.kind) == KVMError.kinds)
+        #expect(Set(KVMError.kinds).count == errors.count)
+    }
+
+    @Test("the description says what to do")
+    func advice() {
+        #expect(errors[0].description.contains("modprobe"))
+        #expect(errors[1].description.contains("group"))
+        #expect(errors[3].description.contains("4.11"))
+        #expect(errors[5].description.contains("process 7 made the VM"))
+    }
+
+    @Test("a failed open is told as what it means")
+    func open() {
+        #expect(KVMSystem.unavailability(path: "/nowhere/kvm")?.kind == "kvm-device-missing")
+        // Opens, but is no KVM.
+        #expect(KVMSystem.unavailability(path: "/dev/null")?.kind == "kvm-device-missing")
+        let denied = Errno(name: "EACCES").map { KVMSystem.openError($0, path: "/dev/kvm") }
+        #expect(denied == .permissionDenied(path: "/dev/kvm"))
+    }
+
+    @Test("capabilities have the kernel's names")
+    func capabilities() {
+        let names = KVMCapability.allCases.map(\.kernelName)
+        #expect(Set(names).count == names.count)
+        #expect(KVMCapability(rawValue: 10)?.kernelName == "KVM_CAP_NR_MEMSLOTS")
+    }
+}

@@ -1,0 +1,93 @@
+import Foundation
+import MemslotGuests
+import MemslotKVM
+import Memslots
+import Synchronization
+import Testing
+
+extension OnKVM {
+    @Suite("kick of a running vCPU")
+    struct KickTests {
+        /// What the vCPU's thread hands out.
+        private final class Outcome: Sendable {
+            let exits = Mutex<[(exit: VCPUExit, requests: KickRequests)]>([])
+            let failure = Mutex<Errno?>(nil)
+            let ended = DispatchSemaphore(value: 0)
+        }
+
+        @Test(
+            "a guest that never leaves is brought out, again and again",
+            arguments: GuestKind.allCases)
+        func kick(kind: GuestKind) throws {
+            let guest = try GuestVM(kind)
+            try guest.backend.carryOut(.create(guest.slot()))
+            let signal = try KickSignal()
+            let kick = guest.vcpu.makeKick(signal: signal)
+            let outcome = Outcome()
+            let turns = 50
+            let vcpu = guest.vcpu
+            let thread = Thread {
+                do throws(Errno) {
+                    try signal.acceptOnCurrentThread()
+                    var told = 0
+                    while told < turns {
+                        // An EINTR for nothing is legal: a signal may come late.
+                        let turn = try vcpu.run(with: kick)
+                        guard !turn.requests.isEmpty else { continue }
+                        told += 1
+                        outcome.exits.withLock { $0.append(turn) }
+                        outcome.ended.signal()
+                    }
+                } catch {
+                    outcome.failure.withLock { $0 = error }
+                    outcome.ended.signal()
+                }
+            }
+            thread.start()
+            var last: UInt32 = 0
+            for turn in 0..<turns {
+                // On odd turns the kick may come before, at, or after the entry.
+                if turn % 2 == 0 {
+                    while guest.load(guest.program.rounds) == last { sched_yield() }
+                }
+                kick.kick(turn % 3 == 0 ? .embedder : .gate)
+                outcome.ended.wait()
+                last = guest.load(guest.program.rounds)
+            }
+            #expect(outcome.failure.withLock { $0 } == nil)
+            let exits = outcome.exits.withLock { $0 }
+            #expect(exits.count == turns)
+            #expect(exits.allSatisfy { $0.exit == .interrupted })
+            let told = exits.enumerated().filter { turn, exit in
+                exit.requests == (turn % 3 == 0 ? .embedder : .gate)
+            }
+            #expect(told.count == turns)
+            #expect(guest.load(guest.program.rounds) > 0)
+            #expect(guest.wrongPages == [])
+        }
+
+        @Test("a kick completes what an MMIO read left open, then leaves")
+        func pendingCompletion() throws {
+            let guest = try GuestVM(.real)
+            let kick = guest.vcpu.makeKick(signal: try KickSignal())
+            // Nothing in the region: the first increment reads by MMIO.
+            let first = try guest.vcpu.run(with: kick)
+            guard case .mmio(let read) = first.exit else {
+                Issue.record("left by \(first)")
+                return
+            }
+            #expect(!read.isWrite)
+            guest.vcpu.answerMMIO(41)
+            kick.kick(.gate)
+            let second = try guest.vcpu.run(with: kick)
+            // The completion writes 42 at once: that is another exit, the kick comes after it.
+            guard case .mmio(let write) = second.exit else {
+                Issue.record("left by \(second)")
+                return
+            }
+            #expect(write.isWrite && write.value & 0xffff == 42)
+            #expect(second.requests == .gate)
+            #expect(try guest.vcpu.run(with: kick).exit == .interrupted)
+        }
+    }
+}

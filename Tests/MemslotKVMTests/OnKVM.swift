@@ -1,0 +1,89 @@
+import MemslotGuests
+import MemslotKVM
+import Memslots
+import Testing
+
+/// Everything that needs `/dev/kvm`, one test after another.
+@Suite(
+    "on /dev/kvm", .serialized,
+    .enabled(
+        if: KVMSystem.unavailability() == nil,
+        "\(KVMSystem.unavailability()?.description ?? "KVM opens")"))
+enum OnKVM {}
+
+/// A VM with a guest's low memory and region, and the guest's host pages.
+struct GuestVM {
+    let backend: KVMBackend
+    let memory: GuestMemory
+    let program: GuestProgram
+    let vcpu: VCPU
+
+    static let region = GuestPhysicalAddress(0x4000_0000)
+    let pages: UInt64
+
+    init(
+        _ kind: GuestKind, pages: UInt64 = 16, options: KVMOptions = KVMOptions(),
+        codeInRegion: Bool = false
+    ) throws {
+        self.pages = pages
+        let placement = GuestPlacement(
+            region: Self.region, pageCount: pages, codeInRegion: codeInRegion)
+        self.backend = try KVMBackend(system: KVMSystem(), options: options)
+        self.program = GuestProgram(kind: kind, placement: placement)
+        self.memory = try GuestMemory(
+            size: .pages(GuestPlacement.lowBytes.pageCount + pages))
+        try backend.carryOut(
+            .create(
+                Memslot(
+                    id: SlotID(0), guestPhysicalAddress: GuestPhysicalAddress(0),
+                    size: GuestPlacement.lowBytes, userspaceAddress: memory.base)))
+        self.vcpu = try backend.makeVCPU(id: 0)
+        for piece in program.image { memory.write(piece.bytes, at: offset(of: piece.address)) }
+        try program.start(vcpu)
+    }
+
+    /// A slot over `count` pages of the region.
+    func slot(
+        id: UInt32 = 1, first: UInt64 = 0, count: UInt64? = nil, flags: MemslotFlags = []
+    ) throws -> Memslot {
+        let start = ByteCount.pages(first)
+        let host = ByteCount.pages(GuestPlacement.lowBytes.pageCount + first)
+        return Memslot(
+            id: SlotID(id), guestPhysicalAddress: try #require(Self.region.advanced(by: start)),
+            size: .pages(count ?? pages),
+            userspaceAddress: try #require(memory.base.advanced(by: host)),
+            flags: flags)
+    }
+
+    /// Where a guest address is in the memory.
+    func offset(of address: GuestPhysicalAddress) -> UInt64 {
+        address < Self.region
+            ? address.rawValue
+            : address.rawValue - Self.region.rawValue + GuestPlacement.lowBytes.rawValue
+    }
+
+    func load(_ address: GuestPhysicalAddress) -> UInt32 { memory.load(offset(of: address)) }
+
+    /// Lets the guest go on until it has done `count` rounds in all.
+    func run(toRound count: UInt32) throws -> VCPUExit {
+        memory.store(count, offset(of: program.limit))
+        while true {
+            let exit = try vcpu.run()
+            guard exit == .dirtyRingFull else {
+                return exit
+            }
+            try backend.drainDirtyRings()
+        }
+    }
+
+    /// Pages whose number lacks an increment.
+    var wrongPages: [UInt64] {
+        let rounds = load(program.rounds)
+        return (0..<pages).filter {
+            program.isWrong(load(program.number(in: $0)), after: rounds)
+        }
+    }
+
+    /// Whether the exit is the guest's word that it has done its rounds.
+    func isDone(_ exit: VCPUExit) -> Bool { program.hasReachedLimit(exit) }
+}

@@ -1,0 +1,83 @@
+import MemslotKVM
+import Memslots
+import Testing
+
+extension OnKVM {
+    @Suite("probes")
+    struct ProbeTests {
+        @Test("the largest guest page and the end of user space are exact")
+        func limits() throws {
+            let system = try KVMSystem()
+            let limits = try system.limits()
+            let raw = try KVMRawVM(system: system)
+            func answer(_ page: UInt64, _ userspaceAddress: UInt64) -> Errno? {
+                raw.setUserMemoryRegion(
+                    RawRegion(
+                        slot: 0, flags: 0, guestPhysicalAddress: page * 4096, memorySize: 0x1000,
+                        userspaceAddress: userspaceAddress))
+            }
+            #expect(answer(limits.maxGuestPage + 1, 0) == .invalidArgument)
+            #expect(answer(limits.maxGuestPage, limits.userspaceEnd.rawValue) == .invalidArgument)
+            let last = limits.userspaceEnd.rawValue - 0x1000
+            #expect(answer(limits.maxGuestPage, last) == nil)
+            #expect(limits.maxGuestPage & (limits.maxGuestPage + 1) == 0)
+        }
+
+        @Test("the number of slots is the number of ids that work")
+        func slots() throws {
+            let system = try KVMSystem()
+            let backend = try KVMBackend(system: system)
+            let raw = try KVMRawVM(system: system)
+            func answer(_ id: UInt32) -> Errno? {
+                raw.setUserMemoryRegion(
+                    RawRegion(
+                        slot: id, flags: 0, guestPhysicalAddress: 0, memorySize: 0x1000,
+                        userspaceAddress: 0))
+            }
+            #expect(answer(backend.capabilities.maxSlots) == .invalidArgument)
+            #expect(answer(backend.capabilities.maxSlots - 1) == nil)
+            // The next address space is not there.
+            #expect(answer(backend.capabilities.addressSpaces << 16) == .invalidArgument)
+        }
+
+        @Test("each flag that is told is taken, each other is refused")
+        func flags() throws {
+            let system = try KVMSystem()
+            let backend = try KVMBackend(system: system)
+            let raw = try KVMRawVM(system: system)
+            for bit in 0..<32 as Range<UInt32> {
+                let flag = MemslotFlags(rawValue: 1 << bit)
+                let file: RawGuestMemfd? = flag == .guestMemfd ? .file(index: 0) : nil
+                let errno = raw.setUserMemoryRegion(
+                    RawRegion(
+                        slot: bit, flags: flag.rawValue,
+                        guestPhysicalAddress: UInt64(bit) << 20, memorySize: 0x1000,
+                        userspaceAddress: 0, guestMemfd: file))
+                let isTold = backend.capabilities.flags.contains(flag)
+                #expect((errno == nil) == isTold, "bit \(bit): \(errno?.name ?? "taken")")
+            }
+        }
+
+        @Test("options are switched on and told")
+        func options() throws {
+            let system = try KVMSystem()
+            let plain = try KVMBackend(system: system)
+            #expect(!plain.capabilities.dirtyLogStartsFull)
+            #expect(plain.capabilities.reservedRanges == ReservedRanges.ownVM)
+            let full = try KVMBackend(
+                system: system,
+                options: KVMOptions(dirtyLog: .manualInitiallySet, reservedRanges: []))
+            #expect(full.capabilities.dirtyLogStartsFull)
+            #expect(full.capabilities.reservedRanges == [])
+            if plain.kernel.canKeepOtherMappings {
+                #expect(plain.kernel.dropsAllMappings == true)
+                let kept = try KVMBackend(
+                    system: system, options: KVMOptions(keepsOtherMappings: true))
+                #expect(kept.kernel.dropsAllMappings == false)
+            }
+            #expect(throws: KVMError.self) {
+                try KVMBackend(system: system, options: KVMOptions(dirtyLog: .ring(bytes: 5000)))
+            }
+        }
+    }
+}

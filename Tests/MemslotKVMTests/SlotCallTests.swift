@@ -1,0 +1,108 @@
+import Glibc
+import MemslotKVM
+import Memslots
+import Testing
+
+extension OnKVM {
+    @Suite("slot calls")
+    struct SlotCallTests {
+        private let backend: KVMBackend
+
+        init() throws { self.backend = try KVMBackend(system: KVMSystem()) }
+
+        private func slot(
+            _ id: UInt32, at address: UInt64, pages: UInt64 = 4, flags: MemslotFlags = []
+        ) -> Memslot {
+            Memslot(
+                id: SlotID(id), guestPhysicalAddress: GuestPhysicalAddress(address),
+                size: .pages(pages), userspaceAddress: UserspaceAddress(0x7f00_0000_0000),
+                flags: flags)
+        }
+
+        /// The errno of a call, `nil` where it was carried out.
+        private func errno(_ call: SlotCall) -> Errno? {
+            do throws(Errno) {
+                try backend.carryOut(call)
+                return nil
+            } catch {
+                return error
+            }
+        }
+
+        /// Whether a slot occupies the page: another can't be made there.
+        private func isOccupied(_ address: UInt64) -> Bool {
+            let probe = slot(9, at: address, pages: 1)
+            guard errno(.create(probe)) == nil else { return true }
+            _ = errno(.delete(probe))
+            return false
+        }
+
+        @Test("a slot is made, moved, reflagged and deleted")
+        func calls() {
+            let made = slot(3, at: 0x10000)
+            let moved = slot(3, at: 0x40000, flags: .logDirtyPages)
+            let silent = slot(3, at: 0x40000)
+            #expect(errno(.create(made)) == nil)
+            #expect(isOccupied(0x13000) && !isOccupied(0x14000))
+            #expect(errno(.move(from: made, to: moved)) == nil)
+            #expect(isOccupied(0x40000) && !isOccupied(0x10000))
+            #expect((try? backend.readDirtyLog(of: moved, clear: false)) != nil)
+            #expect(errno(.reflag(from: moved, to: silent)) == nil)
+            #expect(throws: Errno.noEntry) {
+                try backend.readDirtyLog(of: silent, clear: false)
+            }
+            #expect(errno(.delete(silent)) == nil)
+            #expect(!isOccupied(0x40000))
+            #expect(errno(.delete(silent)) == .invalidArgument)
+        }
+
+        @Test("each call is taken back by its inverse")
+        func inverses() {
+            let made = slot(3, at: 0x10000, flags: .readOnly)
+            let moved = slot(3, at: 0x40000, flags: .readOnly)
+            for call in [.create(made), .move(from: made, to: moved)] as [SlotCall] {
+                #expect(errno(call) == nil)
+            }
+            #expect(errno(SlotCall.move(from: made, to: moved).inverse) == nil)
+            #expect(isOccupied(0x10000))
+            #expect(errno(SlotCall.create(made).inverse) == nil)
+            #expect(!isOccupied(0x10000))
+        }
+
+        @Test("a refused call leaves the slots as they were")
+        func refused() {
+            #expect(errno(.create(slot(3, at: 0x10000))) == nil)
+            #expect(errno(.create(slot(4, at: 0x13000))) == .fileExists)
+            #expect(errno(.create(slot(4, at: 0x20001))) == .invalidArgument)
+            #expect(errno(.delete(slot(4, at: 0x13000))) == .invalidArgument)
+            let past = slot(4, at: (backend.capabilities.maxGuestPage + 1) * 4096)
+            #expect(errno(.create(past)) == .invalidArgument)
+            #expect(isOccupied(0x10000) && !isOccupied(0x14000))
+        }
+
+        @Test("a guest-memfd slot can be deleted and made again after its descriptor was closed")
+        func guestMemfd() throws {
+            guard backend.kernel.hasGuestMemfd else { try Test.cancel("no guest_memfd here") }
+            let file = try backend.vm.makeGuestMemfd(size: .pages(4))
+            let slot = Memslot(
+                id: SlotID(3), guestPhysicalAddress: GuestPhysicalAddress(0x10000),
+                size: .pages(4), userspaceAddress: UserspaceAddress(0), flags: .guestMemfd,
+                guestMemfd: GuestMemfdBinding(descriptor: file))
+            #expect(errno(.create(slot)) == nil)
+            close(file)
+            backend.transactionBegins()
+            #expect(errno(.delete(slot)) == nil)
+            #expect(errno(.create(slot)) == nil)
+            #expect(errno(.delete(slot)) == nil)
+            // The transaction is over: nothing is kept.
+            backend.transactionBegins()
+            #expect(errno(.create(slot)) == .badFileDescriptor)
+        }
+
+        @Test("errnos are put into words")
+        func words() {
+            #expect(backend.explanation(of: .ioError).kind == "kvm-other-process")
+            #expect(backend.explanation(of: .outOfMemory).errno == .outOfMemory)
+        }
+    }
+}
