@@ -84,25 +84,30 @@ extension OnKVM {
             #expect(try pages(guest, logged, clear: false) == fresh)
         }
 
-        @Test("a ring that is full is drained, and no page is missing")
-        func fullRing() throws {
-            // A ring of one page has 256 entries; the region has more pages.
+        @Test(
+            "a ring that is full is drained, and no page is missing", arguments: GuestKind.allCases)
+        func fullRing(kind: GuestKind) throws {
+            // A ring of one page has 256 entries; the region has more pages. The emulator of a
+            // nested host overruns it.
             let guest = try GuestVM(
-                .real, pages: 600, options: KVMOptions(dirtyLog: .ring(bytes: 4096)))
+                kind, pages: 600, options: KVMOptions(dirtyLog: .ring(bytes: 4096)))
             let logged = try guest.slot(flags: .logDirtyPages)
             try guest.backend.carryOut(.create(logged))
-            guest.memory.store(2, guest.offset(of: guest.program.limit))
             var fullRings = 0
-            var exit = try guest.vcpu.run()
-            while exit == .dirtyRingFull {
-                fullRings += 1
-                try guest.backend.drainDirtyRings()
-                exit = try guest.vcpu.run()
+            for round in 1...40 as ClosedRange<UInt32> {
+                guest.memory.store(round, guest.offset(of: guest.program.limit))
+                var exit = try guest.vcpu.run()
+                while exit == .dirtyRingFull {
+                    fullRings += 1
+                    try guest.backend.drainDirtyRings(fullOfVCPU: guest.vcpu.descriptor)
+                    exit = try guest.vcpu.run()
+                }
+                #expect(guest.isDone(exit), "\(exit)")
+                guest.backend.dirtyLogsWillBeRead()
+                let runs = try pages(guest, logged, clear: true)
+                #expect(runs == [0..<600], "round \(round)")
             }
-            #expect(guest.isDone(exit), "\(exit)")
-            #expect(fullRings >= 4)
-            guest.backend.dirtyLogsWillBeRead()
-            #expect(try pages(guest, logged, clear: true) == [0..<600])
+            #expect(fullRings >= 40)
             #expect(guest.wrongPages == [])
         }
 

@@ -72,7 +72,7 @@ struct GuestVM {
             guard exit == .dirtyRingFull else {
                 return exit
             }
-            try backend.drainDirtyRings()
+            try backend.drainDirtyRings(fullOfVCPU: vcpu.descriptor)
         }
     }
 

@@ -95,6 +95,18 @@ static inline int ckvm_take_dirty_entry(
     return 1;
 }
 
+// Whether entry `index` waits to be taken.
+static inline int ckvm_is_dirty_entry(const void *ring, uint32_t index) {
+    const struct kvm_dirty_gfn *entry = (const struct kvm_dirty_gfn *)ring + index;
+    return __atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) == 1;
+}
+
+// Hands entry `index` back, whatever it holds.
+static inline void ckvm_release_dirty_entry(void *ring, uint32_t index) {
+    struct kvm_dirty_gfn *entry = (struct kvm_dirty_gfn *)ring + index;
+    __atomic_store_n(&entry->flags, 2, __ATOMIC_RELEASE);
+}
+
 static inline uint32_t ckvm_dirty_entry_size(void) {
     return sizeof(struct kvm_dirty_gfn);
 }

@@ -86,7 +86,8 @@ public final class KVMBackend: MemslotBackend {
         self.capabilities = capabilities
         self.dirtyLogMode = options.dirtyLog
         if case .ring(let bytes) = options.dirtyLog {
-            self.rings = DirtyRingLog(vm: vm, bytes: bytes, installed: installed)
+            self.rings = DirtyRingLog(
+                vm: vm, kernel: kernel, bytes: bytes, installed: installed)
         } else {
             self.rings = nil
         }
@@ -96,16 +97,17 @@ public final class KVMBackend: MemslotBackend {
     /// Carries one call out. Kernel: `KVM_SET_USER_MEMORY_REGION2`, or the old call where the
     /// kernel lacks it.
     public func carryOut(_ call: SlotCall) throws(Errno) {
-        // A ring's entries name the slot as it is now.
-        if let rings, call.needsQuiescence { try rings.drain() }
         var words =
             call.after.map { RegionWords(installing: $0) }
             ?? RegionWords(deleting: call.before ?? Memslot.none)
         if case .create(let slot) = call, slot.flags.contains(.guestMemfd) {
             words.guestMemfd = guestMemfds.withLock { $0.descriptor(for: slot) }
         }
-        if let errno = words.set(on: vm.descriptor, byRegion2: kernel.hasRegion2) { throw errno }
-        rings?.carriedOut(call)
+        if let rings {
+            try rings.carryOut(call) { words.set(on: vm.descriptor, byRegion2: kernel.hasRegion2) }
+        } else if let errno = words.set(on: vm.descriptor, byRegion2: kernel.hasRegion2) {
+            throw errno
+        }
         if call.hasGuestMemfd { guestMemfds.withLock { $0.carriedOut(call) } }
     }
 

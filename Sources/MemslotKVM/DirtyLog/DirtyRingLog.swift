@@ -8,75 +8,121 @@ import Synchronization
 /// meaning. Any thread may drain: a vCPU's whose ring is full, and the one of a transaction.
 final class DirtyRingLog: Sendable {
     private let vm: VirtualMachine
+    private let kernel: KVMCapabilities
     private let bytes: UInt32
     private let state: Mutex<State>
 
+    private struct Log {
+        let slot: Memslot
+        var bitmap: DirtyBitmap
+        /// Pages are written that the kernel no longer tells of: every reading must be full.
+        var mustRearm = false
+    }
+
     private struct State {
         var rings: [DirtyRing] = []
-        var bitmaps: [SlotKey: DirtyBitmap] = [:]
-        /// Entries were taken whose pages the kernel was not yet told to watch again.
+        var logs: [SlotKey: Log] = [:]
+        /// Entries were handed back whose pages the kernel was not yet told to watch again.
         var needsReset = false
     }
 
-    init(vm: VirtualMachine, bytes: UInt32, installed: [Memslot]) {
+    init(vm: VirtualMachine, kernel: KVMCapabilities, bytes: UInt32, installed: [Memslot]) {
         self.vm = vm
+        self.kernel = kernel
         self.bytes = bytes
         var state = State()
         for slot in installed where slot.isLogging {
-            state.bitmaps[slot.key] = DirtyBitmap(pageCount: slot.pageCount)
+            state.logs[slot.key] = Log(
+                slot: slot, bitmap: DirtyBitmap(pageCount: slot.pageCount))
         }
         self.state = Mutex(state)
     }
 
     /// Adds the ring of a vCPU, which stays mapped as long as this object lives: what a vCPU
     /// wrote before it was closed is not lost.
-    func add(vcpu descriptor: Int32) throws(KVMError) {
-        let ring = try DirtyRing(vcpu: descriptor, bytes: bytes)
+    func add(vcpu: Int32) throws(KVMError) {
+        let ring = try DirtyRing(vcpu: vcpu, bytes: bytes)
         state.withLock { $0.rings.append(ring) }
     }
 
     /// Empties all rings into the bitmaps of the slots that are installed now.
     ///
+    /// - Parameter full: the vCPU that left because its ring is full.
     /// - Throws: the errno of `KVM_RESET_DIRTY_RINGS`; the bits are kept, but pages taken are
     ///   not watched again until a later call succeeds.
-    func drain() throws(Errno) {
-        try state.withLock { (state) throws(Errno) in try drain(&state) }
+    func drain(full: Int32? = nil) throws(Errno) {
+        try state.withLock { (state) throws(Errno) in try drain(&state, full: full) }
     }
 
     /// The bits of `slot`, with what the rings still hold.
     func read(_ slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         try state.withLock { (state) throws(Errno) in
             try drain(&state)
-            guard let bitmap = state.bitmaps[slot.key], bitmap.pageCount == slot.pageCount else {
+            guard let log = state.logs[slot.key], log.slot.pageCount == slot.pageCount else {
                 throw .noEntry
             }
-            if clear { state.bitmaps[slot.key] = DirtyBitmap(pageCount: slot.pageCount) }
-            return bitmap
+            if log.mustRearm { return .full(pageCount: slot.pageCount) }
+            if clear { state.logs[slot.key]?.bitmap = DirtyBitmap(pageCount: slot.pageCount) }
+            return log.bitmap
         }
     }
 
-    /// Follows a call, as the kernel's own bitmaps do: kept by a move, begun anew with a slot's
-    /// logging.
-    func carriedOut(_ call: SlotCall) {
-        let logged = call.before?.isLogging ?? false
-        let logs = call.after?.isLogging ?? false
-        guard logged != logs else { return }
-        state.withLock {
-            $0.bitmaps[call.key] =
-                logs ? call.after.map { DirtyBitmap(pageCount: $0.pageCount) } : nil
+    /// Carries a call out by `body`, and follows it as the kernel's own bitmaps do: kept by a
+    /// move, begun anew with a slot's logging.
+    func carryOut(_ call: SlotCall, by body: () -> Errno?) throws(Errno) {
+        try state.withLock { (state) throws(Errno) in
+            // The entries name the slot as it is now.
+            if call.needsQuiescence { try drain(&state) }
+            if let errno = body() { throw errno }
+            let old = state.logs.removeValue(forKey: call.key)
+            guard let slot = call.after, slot.isLogging else { return }
+            let bitmap = old?.bitmap ?? DirtyBitmap(pageCount: slot.pageCount)
+            state.logs[slot.key] = Log(
+                slot: slot, bitmap: bitmap, mustRearm: old?.mustRearm ?? false)
         }
     }
 
-    private func drain(_ state: inout State) throws(Errno) {
+    private func drain(_ state: inout State, full: Int32? = nil) throws(Errno) {
+        var isOverrun = false
         for ring in state.rings {
-            while let entry = ring.take() {
+            let harvest = ring.drain { key, page in
+                state.logs[key]?.bitmap.insertIfInside(page)
+            }
+            isOverrun = isOverrun || harvest.isOverrun
+            if harvest.released > 0 { state.needsReset = true }
+            if harvest.released == 0, ring.vcpu == full, ring.releaseOverrunEntry() {
                 state.needsReset = true
-                state.bitmaps[entry.key]?.insertIfInside(entry.page)
             }
         }
+        if isOverrun { for key in state.logs.keys { state.logs[key]?.mustRearm = true } }
+        try reset(&state)
+        rearm(&state)
+    }
+
+    private func reset(_ state: inout State) throws(Errno) {
         guard state.needsReset else { return }
-        _ = try CallResult(ckvm_reset_dirty_rings(vm.descriptor)).value()
+        while let errno = CallResult(ckvm_reset_dirty_rings(vm.descriptor)).errno {
+            // A kernel since 6.16 gives way to a signal, which is handled by now.
+            guard errno.rawValue == EINTR else { throw errno }
+        }
         state.needsReset = false
+    }
+
+    /// After an overrun nobody knows which pages are no longer watched: logging off and on makes
+    /// the kernel watch them all, and what was written meanwhile is among "all pages".
+    private func rearm(_ state: inout State) {
+        for (key, log) in state.logs where log.mustRearm {
+            var words = RegionWords(installing: log.slot)
+            words.flags &= ~MemslotFlags.logDirtyPages.rawValue
+            guard words.set(on: vm.descriptor, byRegion2: kernel.hasRegion2) == nil else {
+                continue
+            }
+            words.flags = log.slot.flags.rawValue
+            guard words.set(on: vm.descriptor, byRegion2: kernel.hasRegion2) == nil else {
+                continue
+            }
+            state.logs[key] = Log(slot: log.slot, bitmap: .full(pageCount: log.slot.pageCount))
+        }
     }
 }
 

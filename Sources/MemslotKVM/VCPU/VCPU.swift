@@ -82,8 +82,18 @@ extension KVMBackend {
         try rings?.add(vcpu: descriptor)
     }
 
-    /// Empties all vCPUs' dirty rings, as ``VCPUExit/dirtyRingFull`` asks for. From any thread.
+    /// Empties all vCPUs' dirty rings. From any thread.
     ///
     /// - Throws: the errno of `KVM_RESET_DIRTY_RINGS`; no bit is lost.
     public func drainDirtyRings() throws(Errno) { try rings?.drain() }
+
+    /// What a vCPU's thread does about ``VCPUExit/dirtyRingFull``; then it runs the vCPU again.
+    ///
+    /// Rarely the kernel writes over entries before it stops: then every page of every slot that
+    /// logs is told as dirty.
+    /// - Parameter descriptor: the vCPU's, as it was when its ring was registered.
+    /// - Throws: the errno of `KVM_RESET_DIRTY_RINGS`; no bit is lost.
+    public func drainDirtyRings(fullOfVCPU descriptor: Int32) throws(Errno) {
+        try rings?.drain(full: descriptor)
+    }
 }
