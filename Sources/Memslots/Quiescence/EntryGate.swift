@@ -14,20 +14,15 @@ final class EntryGate: Sendable {
     // Guarded by `monitor`.
     nonisolated(unsafe) private var isClosed = false
     // Guarded by `monitor`.
-    nonisolated(unsafe) private var isExclusive = false
-    // Guarded by `monitor`.
     nonisolated(unsafe) private var nextNumber: UInt64 = 0
     private let monitor = Monitor()
 
     /// Enters, and waits while the gate is closed.
     ///
-    /// - Parameters:
-    ///   - name: who enters, to be told if it never leaves.
-    ///   - passingClosed: enters also while the gate is being emptied, though not in the
-    ///     exclusive part: for one whose own leaving the emptying waits for.
-    func enter(as name: String, passingClosed: Bool = false) -> Stay {
+    /// - Parameter name: who enters, to be told if it never leaves.
+    func enter(as name: String) -> Stay {
         monitor.withLock {
-            while isClosed && (isExclusive || !passingClosed) { monitor.wait() }
+            while isClosed { monitor.wait() }
             nextNumber += 1
             inside[nextNumber] = name
             return Stay(number: nextNumber)
@@ -47,7 +42,7 @@ final class EntryGate: Sendable {
         monitor.withLock { isClosed = true }
     }
 
-    /// Waits until nobody is inside the closed gate; then it is exclusive.
+    /// Waits until nobody is inside the closed gate.
     ///
     /// - Returns: who is still inside at the deadline, sorted; empty where all have left.
     func waitUntilEmpty(_ deadline: Deadline) -> [String] {
@@ -55,16 +50,22 @@ final class EntryGate: Sendable {
             while !inside.isEmpty {
                 guard monitor.wait(until: deadline) else { break }
             }
-            isExclusive = inside.isEmpty
             return inside.values.sorted()
         }
+    }
+
+    /// How many have entered so far.
+    var arrivals: UInt64 { monitor.withLock { nextNumber } }
+
+    /// Who is inside now and was so at the time of `arrivals`, sorted.
+    func staying(since arrivals: UInt64) -> [String] {
+        monitor.withLock { inside.filter { $0.key <= arrivals }.values.sorted() }
     }
 
     /// Lets everybody in again.
     func open() {
         monitor.withLock {
             isClosed = false
-            isExclusive = false
             monitor.wake()
         }
     }

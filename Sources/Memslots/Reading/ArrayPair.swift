@@ -22,10 +22,8 @@ final class ArrayPair: Sendable {
     var current: TableSnapshot { active }
 
     /// Runs `body` with the active array; waits first while a swap is under way.
-    func read<R>(
-        as name: String, passingClosed: Bool, _ body: (TableSnapshot) -> R
-    ) -> R {
-        let stay = gate.enter(as: name, passingClosed: passingClosed)
+    func read<R>(as name: String, _ body: (TableSnapshot) -> R) -> R {
+        let stay = gate.enter(as: name)
         defer { gate.leave(stay) }
         return queue.sync { body(active) }
     }

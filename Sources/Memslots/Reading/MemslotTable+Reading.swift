@@ -15,8 +15,7 @@ extension MemslotTable {
     ) throws(E) -> R {
         // These threads hold the array in place already; to wait here would be for themselves.
         if domain.isIn(.reader) || domain.isIn(.transaction) { return try body(pair.current) }
-        let result: Result<R, E> = pair.read(as: name, passingClosed: domain.isIn(.vcpu)) {
-            snapshot in
+        let result: Result<R, E> = pair.read(as: name) { snapshot in
             domain.with(.reader) {
                 do throws(E) { return .success(try body(snapshot)) } catch {
                     return .failure(error)
