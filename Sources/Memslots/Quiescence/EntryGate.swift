@@ -54,6 +54,9 @@ final class EntryGate: Sendable {
         }
     }
 
+    /// Whether nobody is let in now.
+    var isClosedNow: Bool { monitor.withLock { isClosed } }
+
     /// How many have entered so far.
     var arrivals: UInt64 { monitor.withLock { nextNumber } }
 

@@ -1,0 +1,126 @@
+import Testing
+
+@testable import Memslots
+
+private typealias Machine = TransactionMachine
+
+@Suite("the course of a transaction")
+struct TransactionMachineTests {
+    /// A course to its end: the actions, and what came of each.
+    private struct Course {
+        var actions: [Machine.Action] = []
+        var events: [Machine.Event] = []
+    }
+
+    private func possible(_ action: Machine.Action) -> [Machine.Event] {
+        switch action {
+        case .prepare: [.done, .vetoed(Machine.Veto(reason: "no"))]
+        case .drain: [.done, .timedOut(vcpus: ["v"], readers: [])]
+        case .hold: [.done, .timedOut(vcpus: ["w"], readers: [])]
+        case .harvest: [.done, .refused(.badAddress)]
+        case .apply: [.done, .refused(.outOfMemory)]
+        case .undo: [.done, .refused(.ioError)]
+        case .complete: []
+        default: [.done]
+        }
+    }
+
+    private func walk(_ machine: Machine, _ event: Machine.Event, _ course: Course) -> [Course] {
+        var (machine, course) = (machine, course)
+        let action = machine.event(event)
+        course.actions.append(action)
+        return possible(action).isEmpty
+            ? [course]
+            : possible(action).flatMap { event in
+                var next = course
+                next.events.append(event)
+                return walk(machine, event, next)
+            }
+    }
+
+    /// What is wrong with a course.
+    private func faults(
+        _ course: Course, steps: Int, operations: Int, holds: Bool
+    ) -> [String] {
+        var faults: [String] = []
+        func check(_ isRight: Bool, _ what: String) { if !isRight { faults.append(what) } }
+        let done = Array(zip(course.actions, course.events))
+        func indices(_ pick: (Machine.Action) -> Int?) -> [Int] {
+            done.compactMap { $0.1 == .done ? pick($0.0) : nil }
+        }
+        let prepared = indices { if case .prepare(let step) = $0 { step } else { nil } }
+        let committed = indices { if case .commit(let step) = $0 { step } else { nil } }
+        let finished = indices { if case .finish(let step) = $0 { step } else { nil } }
+        let aborted = indices { if case .abort(let step) = $0 { step } else { nil } }
+        let applied = indices { if case .apply(let index) = $0 { index } else { nil } }
+        let undone = indices { if case .undo(let index) = $0 { index } else { nil } }
+
+        guard case .complete(let outcome)? = course.actions.last else { return ["no outcome"] }
+        let isCommitted = outcome == .committed
+        check(prepared == Array(0..<prepared.count), "prepared in order")
+        check(committed == (isCommitted ? Array(0..<steps) : []), "committed")
+        check(finished == (isCommitted ? Array(0..<steps) : []), "finished")
+        check(aborted == (isCommitted ? [] : Array(prepared.reversed())), "aborted in reverse")
+        check(applied == Array(0..<applied.count), "applied in order")
+        check(isCommitted == (applied.count == operations && undone.isEmpty
+            && done.contains { $0.0 == .swap }), "swap")
+
+        func count(_ action: Machine.Action) -> Int { course.actions.count { $0 == action } }
+        func position(_ action: Machine.Action) -> Int { course.actions.firstIndex(of: action) ?? -1 }
+        let hasDrained = done.contains { $0.0 == .drain && $0.1 == .done }
+        check(count(.release) == (hasDrained ? 1 : 0), "released once")
+        check(count(.swap) == (isCommitted ? 1 : 0), "swapped once")
+        switch outcome {
+        case .committed: check(position(.swap) < position(.release), "swap, then release")
+        case .rejected:
+            check(count(.drain) == 0 && applied.isEmpty, "rejected before anything")
+        case .timedOut: check(applied.isEmpty && count(.harvest) == 0, "timed out before anything")
+        case .rolledBack(_, let operation):
+            check(undone == Array(applied.reversed()), "undone in reverse")
+            check(operation.map { $0 == applied.count } ?? applied.isEmpty, "the failed call")
+            check(count(.restoreDirtyBits) == 1, "bits put back")
+            check(position(.restoreDirtyBits) < position(.release), "before the guest runs")
+        case .failed:
+            check(undone == Array(applied.reversed().prefix(undone.count)), "undone in reverse")
+            check(undone.count < applied.count && count(.fail) == 1, "failed")
+        }
+
+        // Exclusive from the start, or from the hold before the first undo.
+        let heldLater = done.contains { $0.0 == .hold && $0.1 == .done }
+        check(count(.exclusive) == (hasDrained && holds || heldLater ? 1 : 0), "exclusive once")
+        check(count(.hold) == (!holds && !applied.isEmpty && !isCommitted ? 1 : 0), "held before undo")
+        for (index, action) in course.actions.enumerated() {
+            let isUndo = if case .undo = action { true } else { false }
+            let isApply = if case .apply = action { true } else { false }
+            if isUndo, heldLater || holds { check(position(.exclusive) < index, "undo is exclusive") }
+            if isUndo || isApply { check(index < position(.release), "before the release") }
+            if isApply, holds { check(position(.exclusive) < index, "apply is exclusive") }
+            if isApply { check(position(.harvest) < index, "after the harvest") }
+        }
+        return faults
+    }
+
+    @Test("ends in one outcome, whatever happens, with everything paired and in order")
+    func everyCourse() {
+        var wrong: [String] = []
+        var outcomes: Set<String> = []
+        for steps in 0...3 {
+            for operations in 0...3 {
+                for holds in [false, true] {
+                    let machine = Machine(
+                        steps: steps, operations: operations, holdsVCPUs: holds)
+                    for course in walk(machine, .done, Course()) {
+                        wrong += faults(
+                            course, steps: steps, operations: operations, holds: holds
+                        ).map { "\($0): \(course.actions)" }
+                        if case .complete(let outcome)? = course.actions.last {
+                            outcomes.insert("\(outcome)".prefix { $0 != "(" }.description)
+                        }
+                    }
+                }
+            }
+        }
+        #expect(wrong.isEmpty)
+        #expect(outcomes.count == 5)
+    }
+}
