@@ -39,7 +39,9 @@ enum Terminal {
         fflush(nil)
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+            let count = rest.withUnsafeBytes {
+                Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count)
+            }
             if count < 0 && errno != EINTR { return }
             rest = rest.dropFirst(max(0, count))
         }

@@ -53,7 +53,9 @@ struct PlanCommand: ParsableCommand {
                 TextTable.Cell(reasons.reason(for: operation)),
             ])
         }
-        Terminal.print(table.lines(width: Terminal.width, colour: Terminal.usesColour))
+        Terminal.print(
+            table.lines(
+                width: Terminal.width, overflow: .wrap, colour: Terminal.usesColour))
         let count = receipt.operations.count
         print(
             "\n\(count) kernel \(count == 1 ? "call" : "calls"), "

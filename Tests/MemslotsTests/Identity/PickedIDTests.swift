@@ -42,7 +42,9 @@ struct PickedIDTests {
         let present = [slot(3, at: 0, host: 1), slot(1, at: 2, host: 1), slot(2, at: 4, host: 1)]
         #expect(picked([slot(nil, at: 4, host: 1)], over: present) == [2])
         #expect(picked([slot(nil, at: 9, host: 1)], over: present) == [3])
-        let slots = [slot(nil, at: 20, host: 1), slot(nil, at: 10, host: 1), slot(nil, at: 2, host: 1)]
+        let slots = [
+            slot(nil, at: 20, host: 1), slot(nil, at: 10, host: 1), slot(nil, at: 2, host: 1),
+        ]
         #expect(picked(slots, over: present) == [2, 3, 1])
     }
 
@@ -138,7 +140,9 @@ struct PickedIDTests {
         backend.refuse()
         let receipt = try table.submit([slot(nil, at: 0), slot(nil, at: 1, host: 5)])
         #expect(receipt.slots?.map(\.id.rawValue) == [0, 1])
-        #expect(try table.submit([slot(0, at: 0, host: 0x10_0000), slot(1, at: 1, host: 5)]).slots == nil)
+        #expect(
+            try table.submit([slot(0, at: 0, host: 0x10_0000), slot(1, at: 1, host: 5)]).slots
+                == nil)
     }
 
     @Test("an array of its own slots without ids is unchanged")
@@ -169,7 +173,9 @@ struct PickedIDTests {
         let count: UInt64 = 30_000
         let places = (0..<count).shuffled(using: &random)
         let present = (0..<count).map { slot(UInt32($0), at: $0 * 2, pages: 2, host: $0 & 1) }
-        let slots = (0..<count).map { slot(nil, at: places[Int($0)] * 2 + 1, pages: 2, host: $0 & 1) }
+        let slots = (0..<count).map {
+            slot(nil, at: places[Int($0)] * 2 + 1, pages: 2, host: $0 & 1)
+        }
         #expect(Set(picked(slots, over: present)).count == Int(count))
     }
 }

@@ -83,7 +83,9 @@ struct FeedbackVertexSetTests {
     @Test("of a chain of 200,000 moves is none, and the chain needs no stack")
     func chain() {
         let old = (0..<200_000).map { slot(UInt32($0), at: UInt64($0)) }
-        let moves = old.map { MemslotPair(before: $0, after: $0.at($0.guestPhysicalAddress.pageNumber + 1)) }
+        let moves = old.map {
+            MemslotPair(before: $0, after: $0.at($0.guestPhysicalAddress.pageNumber + 1))
+        }
         var effort = 0
         let order = MoveOrder(moves, effort: &effort)
         #expect(order.direct == Array((0..<200_000).reversed()))

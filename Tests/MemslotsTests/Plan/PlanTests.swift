@@ -105,7 +105,8 @@ struct PlanTests {
                 let expected: PlannedOperation.Reason?
                 switch operation.call {
                 case .create, .delete:
-                    expected = replaced.contains(key) ? .replaced : moved.contains(key) ? .cycle : nil
+                    expected =
+                        replaced.contains(key) ? .replaced : moved.contains(key) ? .cycle : nil
                 case .move, .reflag: expected = nil
                 }
                 if operation.reason != expected { wrong += 1 }

@@ -62,11 +62,16 @@ struct TransactionMachineTests {
         check(finished == (isCommitted ? Array(0..<steps) : []), "finished")
         check(aborted == (isCommitted ? [] : Array(prepared.reversed())), "aborted in reverse")
         check(applied == Array(0..<applied.count), "applied in order")
-        check(isCommitted == (applied.count == operations && undone.isEmpty
-            && done.contains { $0.0 == .swap }), "swap")
+        check(
+            isCommitted
+                == (applied.count == operations && undone.isEmpty
+                    && done.contains { $0.0 == .swap }),
+            "swap")
 
         func count(_ action: Machine.Action) -> Int { course.actions.count { $0 == action } }
-        func position(_ action: Machine.Action) -> Int { course.actions.firstIndex(of: action) ?? -1 }
+        func position(_ action: Machine.Action) -> Int {
+            course.actions.firstIndex(of: action) ?? -1
+        }
         let hasDrained = done.contains { $0.0 == .drain && $0.1 == .done }
         check(count(.release) == (hasDrained ? 1 : 0), "released once")
         check(count(.swap) == (isCommitted ? 1 : 0), "swapped once")
@@ -88,11 +93,15 @@ struct TransactionMachineTests {
         // Exclusive from the start, or from the hold before the first undo.
         let heldLater = done.contains { $0.0 == .hold && $0.1 == .done }
         check(count(.exclusive) == (hasDrained && holds || heldLater ? 1 : 0), "exclusive once")
-        check(count(.hold) == (!holds && !applied.isEmpty && !isCommitted ? 1 : 0), "held before undo")
+        check(
+            count(.hold) == (!holds && !applied.isEmpty && !isCommitted ? 1 : 0), "held before undo"
+        )
         for (index, action) in course.actions.enumerated() {
             let isUndo = if case .undo = action { true } else { false }
             let isApply = if case .apply = action { true } else { false }
-            if isUndo, heldLater || holds { check(position(.exclusive) < index, "undo is exclusive") }
+            if isUndo, heldLater || holds {
+                check(position(.exclusive) < index, "undo is exclusive")
+            }
             if isUndo || isApply { check(index < position(.release), "before the release") }
             if isApply, holds { check(position(.exclusive) < index, "apply is exclusive") }
             if isApply { check(position(.harvest) < index, "after the harvest") }
