@@ -34,8 +34,14 @@ public struct ArrayFile: Sendable {
         }
         var slots: [SlotParameters] = []
         var lines: [Int] = []
+        // Counted on from one slot to the next: from the beginning each time would be quadratic.
+        var line = firstLine
+        var counted = 0
         for element in list.elements {
-            let line = element.position.line + firstLine - 1
+            let start = element.sourceRange.lowerBound
+            let bytes = element.document.bytes[counted..<start]
+            line += bytes.count { $0 == UInt8(ascii: "\n") }
+            counted = start
             slots.append(
                 try ParameterReader.read(element, line: line, as: SlotParameters.self))
             lines.append(line)
