@@ -49,7 +49,8 @@ let package = Package(
             swiftSettings: strict),
         // A recorded VMM's system calls, read and audited.
         .target(
-            name: "MemslotTrace", dependencies: ["Memslots", "MemslotProtocol"],
+            name: "MemslotTrace",
+            dependencies: ["Memslots", "MemslotProtocol", "MemslotPicture"],
             swiftSettings: strict),
         // Memory maps and changes as text and SVG.
         .target(name: "MemslotPicture", dependencies: ["Memslots"], swiftSettings: strict),

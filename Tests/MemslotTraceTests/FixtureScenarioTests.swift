@@ -46,6 +46,30 @@ struct FixtureScenarioTests {
         }
     }
 
+    @Test("lines are a scenario's byte for byte", arguments: Recordings.withScenario)
+    func matchesBytes(name: String) throws {
+        let lines = try imported(Recordings.trace(name)).lines
+        // The headers name different sources; a scenario expects more of an answer than an
+        // import knows, behind what both expect.
+        for (line, wanted) in zip(lines, try Recordings.scenario(name)).dropFirst() {
+            let isRequest = line.hasPrefix("{\"method\":\"memslots.submit\"")
+            if isRequest {
+                #expect(line.hasSuffix("}}}"))
+                #expect(wanted.hasPrefix(line.dropLast(3) + ","))
+            } else {
+                #expect(line == wanted)
+            }
+        }
+    }
+
+    @Test("a line is handed out at a time, each with its end")
+    func wholeLines() throws {
+        var lines: [[UInt8]] = []
+        try imported(Recordings.trace("q35-reset")).scenario.forEachLine { lines.append($0) }
+        #expect(try lines.count == Recordings.scenario("q35-reset").count)
+        #expect(lines.allSatisfy { $0.firstIndex(of: UInt8(ascii: "\n")) == $0.count - 1 })
+    }
+
     private func object(_ line: String) throws -> [String: Any] {
         let object = try JSONSerialization.jsonObject(with: Data(line.utf8))
         return try #require(object as? [String: Any])
@@ -118,5 +142,15 @@ struct FixtureScenarioTests {
         let text = report.text
         #expect(text.hasPrefix("q35-seabios-boot: 37 slot calls by 2 threads in 10 transactions"))
         #expect(text.split(separator: "\n").count >= 12)
+    }
+
+    @Test("the report's table has a row a transaction, with sizes and times for a person")
+    func reportRows() throws {
+        let rows = try imported(Recordings.trace("q35-reset")).report.text
+            .split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
+        #expect(rows.count == 2 + 1 + 19)
+        #expect(rows[2] == "# at thread calls what missing longest in sum guest")
+        #expect(rows[3] == "1 0.000000 s 11716 4 +3 -1 - - - -")
+        #expect(rows[13] == "11 6.263468 s 11719 4 +2 -2 140 KiB 2.4 ms 2.5 ms out")
     }
 }

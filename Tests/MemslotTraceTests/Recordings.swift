@@ -37,10 +37,12 @@ func imported(
 }
 
 extension TraceImport {
+    /// The scenario's lines without their ends; one that lacks its end runs into the next.
     var lines: [String] {
-        var lines: [String] = []
-        scenario.forEachLine { lines.append($0) }
-        return lines
+        var text: [UInt8] = []
+        scenario.forEachLine { text += $0 }
+        return String(decoding: text, as: UTF8.self)
+            .split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(String.init)
     }
 
     /// The numbers of calls of the transactions.

@@ -143,6 +143,20 @@ struct StraceFormTests {
         #expect(none.lines.contains { $0.contains("\"at line 1\"") })
     }
 
+    @Test("without times a hole is told with a ? for how long")
+    func unknownTimes() throws {
+        let log = [(7, 0x2000), (8, 0), (8, 0x1000)].map { thread, size in
+            "\(thread) ioctl(9, KVM_SET_USER_MEMORY_REGION, "
+                + "\(LogWriter.region(0, 0, UInt64(size)))) = 0\n"
+        }.joined()
+        let text = try imported(log).report.text
+        #expect(text.contains("in 1 transaction: 4 KiB in all, for at most ?, ? in sum"))
+        let rows = text.split(separator: "\n")
+            .map { $0.split(separator: " ").joined(separator: " ") }
+        #expect(rows.contains("# line thread calls what missing longest in sum guest"))
+        #expect(rows.contains("2 2 8 2 +1 -1 4 KiB ? ? ?"))
+    }
+
     @Test("a thread keeps its place when strace begins to number it")
     func numbering() throws {
         let region = LogWriter.region

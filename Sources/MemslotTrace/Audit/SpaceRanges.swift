@@ -99,7 +99,7 @@ struct SpaceRanges<Value> {
 
     /// The first element that ends after `range` starts.
     private func firstIndex(endingAfter range: SpaceRange) -> Int {
-        elements.partitionIndex(where: {
+        elements.partitioningIndex(where: {
             ($0.range.space, $0.range.end) > (range.space, range.start)
         })
     }

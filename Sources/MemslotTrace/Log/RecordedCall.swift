@@ -15,6 +15,14 @@ public struct TraceTime: RawRepresentable, Hashable, Comparable, Sendable {
         rawValue > earlier.rawValue ? rawValue - earlier.rawValue : 0
     }
 
+    /// The seconds from `earlier` to this moment, as a scenario's comments say it: `0.037408 s`.
+    func seconds(since earlier: TraceTime) -> String {
+        let microseconds = nanoseconds(since: earlier) / 1000
+        let digits = String(microseconds % 1_000_000)
+        let zeros = String(repeating: "0", count: 6 - digits.count)
+        return "\(microseconds / 1_000_000).\(zeros)\(digits) s"
+    }
+
     /// Orders by time.
     public static func < (left: TraceTime, right: TraceTime) -> Bool {
         left.rawValue < right.rawValue

@@ -4,6 +4,10 @@ import Memslots
 ///
 /// Kernel: `kvm_set_memory_region` in virt/kvm/kvm_main.c. A call that succeeded proves that
 /// nothing stood in its way; where the table thinks otherwise, the table is what is corrected.
+///
+/// That is why no `SimulatedKernel` stands here: it judges a call by the slots that it knows, and
+/// refuses what contradicts them. Nor does a `SlotJournal` do, which must be told what each call
+/// changed: here that is what is to be found out.
 struct SlotTable {
     /// The slots, ascending by address space and id.
     private(set) var slots: [Memslot] = []
@@ -97,11 +101,11 @@ struct SlotTable {
     }
 
     private func position(of key: SlotKey) -> Int {
-        slots.partitionIndex(where: { $0.key >= key })
+        slots.partitioningIndex(where: { $0.key >= key })
     }
 
     private func orderPosition(_ space: AddressSpaceID, _ start: UInt64) -> Int {
-        order.partitionIndex(where: { ($0.space, $0.start) >= (space, start) })
+        order.partitioningIndex(where: { ($0.space, $0.start) >= (space, start) })
     }
 }
 

@@ -1,3 +1,4 @@
+import MemslotPicture
 import Memslots
 
 extension ImportReport {
@@ -15,26 +16,26 @@ extension ImportReport {
     private var summary: String {
         let transactions = scenario.transactions
         var text = "\(scenario.name): "
-        text += Units.count(counts.slotCalls, "slot call") + " by "
-        text += Units.count(threads.count, "thread") + " in "
-        text += Units.count(transactions.count, "transaction") + " on "
-        text += Units.count(scenario.machines.count, "VM")
+        text += count(counts.slotCalls, "slot call") + " by "
+        text += count(threads.count, "thread") + " in "
+        text += count(transactions.count, "transaction") + " on "
+        text += count(scenario.machines.count, "VM")
         text += unchangedTransactions == 0 ? "\n" : ", \(unchangedTransactions) without effect\n"
         let failed = counts.failedCalls.values.reduce(0, +)
         if failed > 0 {
             let kinds = counts.failedCalls.sorted { $0.key < $1.key }
                 .map { "\($0.value) \($0.key)" }
-            text += "left out: " + Units.count(failed, "failed call")
+            text += "left out: " + count(failed, "failed call")
             text += " (\(kinds.joined(separator: ", ")))\n"
         }
         guard transactionsWithHoles > 0 else {
             return text + "no memory was missing within a transaction\n"
         }
         text += "memory that was mapped before and after was missing in between in "
-        text += Units.count(transactionsWithHoles, "transaction")
-        text += ": \(Units.bytes(missing)) in all, for at most "
-        text += "\(Units.duration(longestNanoseconds)), "
-        text += "\(Units.duration(totalNanoseconds)) in sum"
+        text += count(transactionsWithHoles, "transaction")
+        text += ": \(HumanSize(missing)) in all, for at most "
+        text += "\(duration(longestNanoseconds)), "
+        text += "\(duration(totalNanoseconds)) in sum"
         let inGuest = transactionsWithHolesInGuest
         if inGuest > 0 {
             text += "; in \(inGuest) of them another thread was in the guest meanwhile"
@@ -43,39 +44,53 @@ extension ImportReport {
     }
 
     private var table: String {
-        var table = TextTable(columns: [
-            .init("#", .right), .init("VM"),
-            .init(scenario.startTime == nil ? "line" : "at", .right),
-            .init("thread", .right), .init("calls", .right), .init("what"),
-            .init("missing", .right), .init("longest", .right), .init("in sum", .right),
-            .init("guest"),
-        ])
-        if scenario.machines.count == 1 { table.hide("VM") }
+        let severalVMs = scenario.machines.count > 1
+        var columns = [TextTable.Column("#", .trailing)]
+        if severalVMs { columns.append(TextTable.Column("VM")) }
+        columns += [
+            TextTable.Column(scenario.startTime == nil ? "line" : "at", .trailing),
+            TextTable.Column("thread", .trailing), TextTable.Column("calls", .trailing),
+            TextTable.Column("what"), TextTable.Column("missing", .trailing),
+            TextTable.Column("longest", .trailing), TextTable.Column("in sum", .trailing),
+            TextTable.Column("guest"),
+        ]
+        var table = TextTable(columns: columns)
         for (index, transaction) in scenario.transactions.enumerated() {
-            let audit = transaction.audit
-            let start = scenario.startTime
-            let at = start.flatMap { start in
-                transaction.time.map { "\(Units.seconds($0.nanoseconds(since: start))) s" }
+            var cells: [TextTable.Cell] = ["\(index + 1)"]
+            if severalVMs {
+                cells.append(TextTable.Cell(scenario.machines[transaction.machine].name))
             }
-            let times = [audit.longestNanoseconds, audit.totalNanoseconds]
-            table.add(
-                [
-                    "\(index + 1)", scenario.machines[transaction.machine].name,
-                    at ?? "\(transaction.line)", "\(transaction.thread)",
-                    "\(transaction.calls.count)", transaction.summary,
-                    audit.isSeamless ? "-" : Units.bytes(audit.missing),
-                ] + times.map { audit.isSeamless ? "-" : Units.duration($0) } + [
-                    audit.isSeamless ? "-" : audit.guest.word
-                ])
+            cells += [
+                "\(place(of: transaction))", "\(transaction.thread)",
+                "\(transaction.calls.count)", "\(transaction.summary)",
+            ]
+            let audit = transaction.audit
+            if audit.isSeamless {
+                cells += ["-", "-", "-", "-"]
+            } else {
+                cells += [
+                    "\(HumanSize(audit.missing))", "\(duration(audit.longestNanoseconds))",
+                    "\(duration(audit.totalNanoseconds))", "\(audit.guest.word)",
+                ]
+            }
+            table.append(cells)
         }
-        return table.text
+        return table.lines().map { $0 + "\n" }.joined()
+    }
+
+    /// When a transaction began, since the first call; its line in a log without times.
+    private func place(of transaction: ImportedTransaction) -> String {
+        guard let start = scenario.startTime, let time = transaction.time else {
+            return "\(transaction.line)"
+        }
+        return time.seconds(since: start)
     }
 
     private var notes: [String] {
         var notes: [String] = []
         if counts.undecodedCalls > 0 {
             notes.append(
-                Units.count(counts.undecodedCalls, "slot call")
+                count(counts.undecodedCalls, "slot call")
                     + " printed as a pointer by strace: counted, but not known in its effect; "
                     + "the arrays may be wrong from there on")
         }
@@ -85,11 +100,11 @@ extension ImportReport {
         }
         if counts.unfinishedCalls > 0 {
             notes.append(
-                Units.count(counts.unfinishedCalls, "slot call") + " never returned; left out")
+                count(counts.unfinishedCalls, "slot call") + " never returned; left out")
         }
         if counts.endsMidCall { notes.append("the log ends in the middle of a slot call") }
         if idleMachines > 0 {
-            notes.append(Units.count(idleMachines, "VM") + " without memory; left out")
+            notes.append(count(idleMachines, "VM") + " without memory; left out")
         }
         for machine in scenario.machines where machine.traced.createdOnLine == nil {
             notes.append(
@@ -102,7 +117,7 @@ extension ImportReport {
             notes.append("times of whole seconds: only pauses over a second can be told")
         }
         if counts.overlongLines > 0 {
-            notes.append(Units.count(counts.overlongLines, "line") + " over 64 KiB cut short")
+            notes.append(count(counts.overlongLines, "line") + " over 64 KiB cut short")
         }
         return notes
     }
@@ -120,6 +135,16 @@ extension ImportedTransaction {
         if outcome == .unchanged { parts.append("= unchanged") }
         return parts.joined(separator: " ")
     }
+}
+
+/// `1 call`, `2 calls`.
+private func count(_ number: Int, _ noun: String) -> String {
+    number == 1 ? "1 \(noun)" : "\(number) \(noun)s"
+}
+
+/// `?` for a time that isn't known.
+private func duration(_ nanoseconds: UInt64?) -> String {
+    nanoseconds.map { HumanDuration(nanoseconds: $0).description } ?? "?"
 }
 
 extension GuestActivity {

@@ -1,3 +1,4 @@
+import MemslotProtocol
 public import Memslots
 
 /// A log's transactions as whole arrays: what the VMM could have submitted in one go.
@@ -23,28 +24,39 @@ public struct ImportedScenario: Sendable {
     /// When the first call was, from which the comments' times count.
     public var startTime: TraceTime?
 
-    /// Hands out the scenario's lines, without their ends.
+    /// Hands out the scenario's lines, as JSON in UTF-8, each with the newline at its end.
     ///
-    /// One array is kept a VM, however many transactions there are. Cost: the slots of every
-    /// array, summed over all transactions.
+    /// One array is kept a VM, and one line, however many transactions there are. Cost: the slots
+    /// of every array, summed over all transactions.
     ///
-    /// - Parameter body: is given each line.
+    /// - Parameter body: is given the bytes of each line.
     /// - Throws: what `body` throws.
     public func forEachLine<Failure: Error>(
-        _ body: (String) throws(Failure) -> Void
+        _ body: ([UInt8]) throws(Failure) -> Void
     ) throws(Failure) {
-        try body(ScenarioText.header(of: self))
-        for machine in machines { try body(ScenarioText.creation(of: machine)) }
+        // One for all lines, so that its room is made once.
+        var writer = JSONWriter()
+        func handOut() throws(Failure) {
+            try body(writer.bytes)
+            writer.removeAll()
+        }
+        writer.header(of: self)
+        try handOut()
+        for machine in machines {
+            writer.creation(of: machine)
+            try handOut()
+        }
         var tables = machines.map { _ in SlotTable() }
         for transaction in transactions {
             for case let region? in transaction.calls.map(\.region) {
                 _ = tables[transaction.machine].apply(region)
             }
-            try body(ScenarioText.comment(of: transaction, since: startTime))
-            try body(
-                ScenarioText.submit(
-                    tables[transaction.machine].slots, to: machines[transaction.machine].name,
-                    of: transaction))
+            writer.comment(of: transaction, since: startTime)
+            try handOut()
+            writer.submission(
+                of: tables[transaction.machine].slots, to: machines[transaction.machine].name,
+                by: transaction)
+            try handOut()
         }
     }
 

@@ -49,7 +49,7 @@ struct AddressOrder: Sendable {
 extension RandomAccessCollection {
     /// The first index whose element is `past`, in a collection where all after it are too.
     @inlinable
-    func partitioningIndex(where past: (Element) -> Bool) -> Index {
+    package func partitioningIndex(where past: (Element) -> Bool) -> Index {
         var low = startIndex
         var count = self.count
         while count > 0 {

@@ -35,7 +35,7 @@ struct ImportCommand: ParsableCommand {
         do throws(TraceError) {
             try consume(input, &importer)
             let result = try importer.finish()
-            result.scenario.forEachLine { print($0) }
+            result.scenario.forEachLine { Terminal.write($0) }
             Terminal.writeError(result.report.text)
         } catch {
             Terminal.complain("\(input.name): \(error)")
