@@ -54,7 +54,8 @@ struct ReaderTests {
         isInside.wait()
         let submit = TestThread { _ = table.refusal(of: array(1), options: patient) }
         // The gate is closed once the drain has begun.
-        while !table.pair.gate.isClosedNow { continue }
+        let isPending = yieldThread { table.pair.gate.isClosedNow }
+        #expect(isPending)
         let seen = Shared<Generation?>(nil)
         let second = TestThread {
             let generation = table.read { $0.generation }
@@ -113,7 +114,8 @@ struct ReaderTests {
         }
         isInside.wait()
         let submit = TestThread { #expect(table.refusal(of: array(1), options: patient) == nil) }
-        while !table.pair.gate.isClosedNow { continue }
+        let isPending = yieldThread { table.pair.gate.isClosedNow }
+        #expect(isPending)
         goOn.send()
         #expect(reader.join() && submit.join())
     }

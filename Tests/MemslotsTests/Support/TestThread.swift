@@ -2,6 +2,19 @@ import Dispatch
 import Foundation
 import Synchronization
 
+/// How long a test waits for what must come, in seconds: long, so that only a deadlock is told.
+private let patience = 30.0
+
+/// Lets other threads run until `condition` holds; half a minute at most.
+func yieldThread(until condition: () -> Bool) -> Bool {
+    let end = DispatchTime.now() + patience
+    while !condition() {
+        if DispatchTime.now() > end { return false }
+        sched_yield()
+    }
+    return true
+}
+
 /// A real thread, to be waited for. It is no part of any pool.
 final class TestThread: Sendable {
     private let ended = DispatchSemaphore(value: 0)
@@ -15,8 +28,8 @@ final class TestThread: Sendable {
         thread.start()
     }
 
-    /// Waits for the thread's end; a minute at most, so that a deadlock is told and not waited for.
-    func join() -> Bool { ended.wait(timeout: .now() + 60) == .success }
+    /// Waits for the thread's end; half a minute at most, so that a deadlock is told and not waited for.
+    func join() -> Bool { ended.wait(timeout: .now() + patience) == .success }
 }
 
 /// Something that happens once, which threads wait for.
@@ -25,10 +38,10 @@ final class Signal: Sendable {
 
     func send() { semaphore.signal() }
 
-    /// Waits; a minute at most.
+    /// Waits; half a minute at most.
     @discardableResult
     func wait() -> Bool {
-        let hasCome = semaphore.wait(timeout: .now() + 60) == .success
+        let hasCome = semaphore.wait(timeout: .now() + patience) == .success
         if hasCome { semaphore.signal() }
         return hasCome
     }

@@ -131,7 +131,8 @@ struct TableTests {
                 if array.slots != table.snapshot().array.slots { gaps.update { $0 += 1 } }
                 seen.update { $0.append(receipt.generation) }
             }
-            while seen.value.count < 3 { continue }
+            let hasSeen = yieldThread { seen.value.count >= 3 }
+            #expect(hasSeen)
             withExtendedLifetime(observation) {}
             let generations = seen.value
             let expected = generations.indices.map {
