@@ -65,7 +65,9 @@ struct ExhaustedPoolTests {
             try await group.waitForAll()
         }
         #expect(table.snapshot().generation == Generation(20))
-        await #expect(throws: SubmitError.self) { try await table.submit([slot(0, at: 0, pages: 0)]) }
+        await #expect(throws: SubmitError.self) {
+            try await table.submit([slot(0, at: 0, pages: 0)])
+        }
     }
 
     @Test("a table that is let go while a task waits for it still answers")

@@ -97,7 +97,8 @@ struct HookTests {
             backend.state.withLock { state in
                 for index in refused { state.refusals[index] = .ioError }
             }
-            #expect(table.refusal(of: new)?.kind == (refused.count == 1 ? "rolled-back" : "vm-failed"))
+            #expect(
+                table.refusal(of: new)?.kind == (refused.count == 1 ? "rolled-back" : "vm-failed"))
             let prepared = all("prepare", inPlanOrder)
             #expect(
                 log.value == prepared
