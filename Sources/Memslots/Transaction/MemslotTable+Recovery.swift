@@ -21,7 +21,7 @@ extension MemslotTable {
     ///
     /// The table stays failed. For an embedder that knows that its guest can live with it.
     public func releaseVCPUs() {
-        if failure != nil { vcpus.end() }
+        if failureHoldsVCPUs(false) { vcpus.end() }
     }
 
     private func takeBackTheRest() throws(SubmitError) {
@@ -30,10 +30,14 @@ extension MemslotTable {
         let plan = Plan(MemslotDiff(from: failure.installed, to: wanted.array.slots))
         var journal = SlotJournal(failure.installed)
         // Held still, unless the embedder let them go.
+        let wereHeld = failureHoldsVCPUs(true)
         vcpus.begin()
         let staying = vcpus.waitUntilHeld(
             .after(milliseconds: SubmitOptions.defaultDeadlineMilliseconds))
-        guard staying.isEmpty else { throw .quiesceTimeout(vcpus: staying, readers: []) }
+        guard staying.isEmpty else {
+            if !wereHeld { releaseVCPUs() }
+            throw .quiesceTimeout(vcpus: staying, readers: [])
+        }
 
         backend.transactionBegins()
         var refusal: Errno?
@@ -47,8 +51,8 @@ extension MemslotTable {
             note(still)
             throw .failed(still)
         }
-        note(nil)
-        vcpus.end()
+        noteRecovery()
+        releaseVCPUs()
         tell(.recovered(generation: wanted.generation))
     }
 

@@ -30,6 +30,8 @@ public final class MemslotTable: Sendable {
     /// What may be looked at while a transaction runs.
     private struct Shared {
         var failure: TableFailure?
+        /// Whether a failure keeps vCPUs out; an embedder may let them go.
+        var failureHoldsVCPUs = false
         var history: ReceiptHistory
         var hooks: [any MemslotHook] = []
         var observers: [UInt64: @Sendable (TableEvent) -> Void] = [:]
@@ -121,7 +123,26 @@ public final class MemslotTable: Sendable {
 
     func note(_ receipt: Receipt) { shared.withLock { $0.history.append(receipt) } }
 
-    func note(_ failure: TableFailure?) { shared.withLock { $0.failure = failure } }
+    /// Notes a failure, with vCPUs held out.
+    func note(_ failure: TableFailure) {
+        shared.withLock { shared in
+            shared.failure = failure
+            shared.failureHoldsVCPUs = true
+        }
+    }
+
+    /// Notes that there is no failure any more.
+    func noteRecovery() { shared.withLock { $0.failure = nil } }
+
+    /// Notes whether a failure keeps vCPUs out.
+    ///
+    /// - Returns: whether it did until now.
+    func failureHoldsVCPUs(_ holds: Bool) -> Bool {
+        shared.withLock { shared in
+            defer { shared.failureHoldsVCPUs = holds }
+            return shared.failureHoldsVCPUs
+        }
+    }
 
     func tell(_ event: TableEvent) {
         let observers = shared.withLock { $0.observers.sorted { $0.key < $1.key } }

@@ -249,4 +249,24 @@ struct VCPUTests {
             #expect((table.failure == nil) == recovers)
         }
     }
+
+    @Test("let go of a failed VM are let go once, and held again to recover it")
+    func letGo() throws {
+        let hold = OwnHold()
+        hold.hasLeft.send()
+        let backend = ModelBackend(array(0))
+        let table = try MemslotTable(backend: backend, installed: array(0), vcpus: hold)
+        table.releaseVCPUs()
+        backend.refuse(at: 1, 2, with: .ioError)
+        #expect(table.refusal(of: [])?.kind == "vm-failed")
+        #expect(hold.log.value == ["begin", "exclusively"])
+        table.releaseVCPUs()
+        table.releaseVCPUs()
+        #expect(hold.log.value == ["begin", "exclusively", "end"])
+        backend.refuse()
+        try table.recover()
+        table.releaseVCPUs()
+        #expect(
+            hold.log.value == ["begin", "exclusively", "end", "begin", "exclusively", "end"])
+    }
 }
