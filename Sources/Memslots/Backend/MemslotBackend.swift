@@ -24,8 +24,8 @@ public protocol MemslotBackend: AnyObject, Sendable {
     /// Said before the first call of each transaction, and of each recovery.
     func transactionBegins()
 
-    /// Said with vCPUs held out, before the dirty logs of a transaction are read: a backend with
-    /// a dirty ring empties it now, while slot ids still mean what they meant.
+    /// Said before dirty logs are read, in a transaction with vCPUs held out: a backend with a
+    /// dirty ring empties it now, while slot ids still mean what they meant.
     func dirtyLogsWillBeRead()
 }
 

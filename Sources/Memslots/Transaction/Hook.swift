@@ -16,7 +16,8 @@ public protocol MemslotHook: AnyObject, Sendable {
     /// - Throws: ``HookVeto`` to refuse the whole transaction.
     func prepare(_ change: MemslotChange) throws(HookVeto)
 
-    /// The slots are switched, and nobody looks: vCPUs and readers are held out.
+    /// The slots are switched, and nobody looks: readers are held out, and so are vCPUs wherever
+    /// the plan, the caller or a hook needs it (a plan of additions alone runs beside the guest).
     ///
     /// Can't fail; must be short, and take no lock that a vCPU thread may hold.
     func commit(_ change: MemslotChange)
