@@ -36,7 +36,7 @@ struct KernelDirtyLog {
 
     private func clear(_ bitmap: DirtyBitmap, of slot: Memslot) throws(Errno) {
         guard let pages = UInt32(exactly: slot.pageCount) else { throw .invalidArgument }
-        var words = bitmap.words
+        var words = bitmap.words(of: 0..<bitmap.pageCount)
         let result = words.withUnsafeMutableBytes { buffer in
             // Unsafe: the kernel reads one bit a page of the slot, which the buffer has.
             ckvm_clear_dirty_log(vm, slot.key.kernelWord, 0, pages, buffer.baseAddress)

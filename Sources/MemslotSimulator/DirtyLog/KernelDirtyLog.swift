@@ -17,9 +17,9 @@ extension SimulatedKernel {
     ) throws(Errno) -> DirtyBitmap {
         guard hasRoom(for: key) else { throw .invalidArgument }
         guard let log = installed[key]?.log else { throw .noEntry }
-        if dirtyLogProtection == .automatic { installed[key]?.log?.removeAll() }
+        if dirtyLogProtection == .automatic { removeDirtyPages(of: key) }
         guard destinationIsWritable else { throw .badAddress }
-        return log.bitmap
+        return log
     }
 
     /// Marks pages of the slot `key` clean.
@@ -66,7 +66,10 @@ extension SimulatedKernel {
     }
 
     /// Marks every page of the slot `key` clean, as clearing all that a reading answered does.
-    mutating func removeDirtyPages(of key: SlotKey) { installed[key]?.log?.removeAll() }
+    mutating func removeDirtyPages(of key: SlotKey) {
+        guard let pageCount = installed[key]?.log?.pageCount else { return }
+        installed[key]?.log = DirtyBitmap(pageCount: pageCount)
+    }
 
     private func hasRoom(for key: SlotKey) -> Bool {
         key.id.rawValue < capabilities.maxSlots

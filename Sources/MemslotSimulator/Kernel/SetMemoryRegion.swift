@@ -105,9 +105,9 @@ extension SimulatedKernel {
         update(&installed[request.key])
     }
 
-    private func newLog(_ slot: Memslot) -> DirtyPages? {
+    private func newLog(_ slot: Memslot) -> DirtyBitmap? {
         guard slot.isLogging else { return nil }
-        return DirtyPages(pageCount: slot.pageCount, startsFull: dirtyLogProtection.startsFull)
+        return DirtyBitmap(pageCount: slot.pageCount, isFull: dirtyLogProtection.startsFull)
     }
 
     /// KVM's own slots stand in every address space, and in the way like any other.

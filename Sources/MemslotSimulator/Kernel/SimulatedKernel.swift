@@ -75,7 +75,7 @@ struct InstalledSlot: Sendable {
     /// The slot as it was last given.
     var slot: Memslot
     /// There exactly while the slot logs.
-    var log: DirtyPages?
+    var log: DirtyBitmap?
     /// There exactly for a `guest-memfd` slot.
     var bound: GuestMemfdFiles.Bound?
 }

@@ -1,0 +1,130 @@
+/// The bits of 32,768 pages, or of fewer at a slot's end; without words where all are alike.
+///
+/// Kept in one form: pages that are all alike never have words, so that equal bits are equal chunks.
+enum BitmapChunk: Equatable, Sendable {
+    case clean
+    case dirty
+    case mixed([UInt64])
+
+    static let wordCount = 512
+    static let pageCount = UInt64(wordCount) * 64
+
+    /// Takes `words` over; bits past `pageCount` are passed over.
+    init(_ words: [UInt64], pageCount: UInt64) {
+        self = .mixed(words)
+        normalize(pageCount)
+    }
+
+    var isClean: Bool { self == .clean }
+
+    func word(_ index: Int) -> UInt64 {
+        switch self {
+        case .clean: 0
+        case .dirty: ~0
+        case .mixed(let words): words[index]
+        }
+    }
+
+    func contains(_ page: UInt64) -> Bool { word(Int(page / 64)) >> (page % 64) & 1 == 1 }
+
+    func count(of pageCount: UInt64) -> UInt64 {
+        switch self {
+        case .clean: 0
+        case .dirty: pageCount
+        case .mixed(let words): words.reduce(0) { $0 + UInt64($1.nonzeroBitCount) }
+        }
+    }
+
+    /// Makes `pages` all clean or all dirty.
+    mutating func set(_ pages: Range<UInt64>, to value: BitmapChunk, pageCount: UInt64) {
+        if self == value { return }
+        let isDirty = !value.isClean
+        mutateWords(pageCount) { words in
+            for index in Int(pages.lowerBound / 64)...Int((pages.upperBound - 1) / 64) {
+                let start = UInt64(index) * 64
+                let first = max(pages.lowerBound, start) - start
+                let bits = mask(of: pages.upperBound - start) & ~mask(of: first)
+                words[index] = isDirty ? words[index] | bits : words[index] & ~bits
+            }
+        }
+    }
+
+    mutating func remove(_ bits: UInt64, at index: Int, pageCount: UInt64) {
+        if isClean { return }
+        mutateWords(pageCount) { $0[index] &= ~bits }
+    }
+
+    mutating func formUnion(_ other: BitmapChunk, pageCount: UInt64) {
+        switch (self, other) {
+        case (.dirty, _), (_, .clean): return
+        case (.clean, _), (_, .dirty): self = other
+        case (.mixed, .mixed(let more)):
+            mutateWords(pageCount) { words in
+                for index in words.indices { words[index] |= more[index] }
+            }
+        }
+    }
+
+    /// Calls `body` for each run of dirty pages, ascending.
+    func forEachRun(of pageCount: UInt64, _ body: (Range<UInt64>) -> Void) {
+        switch self {
+        case .clean: return
+        case .dirty: body(0..<pageCount)
+        case .mixed(let words):
+            var start: UInt64?
+            for (index, word) in words.enumerated() {
+                let base = UInt64(index) * 64
+                if word == 0 || word == ~0 {
+                    // Whole words are passed over at once: most of a log is empty.
+                    if word == 0, let from = start {
+                        body(from..<base)
+                        start = nil
+                    } else if word != 0 {
+                        start = start ?? base
+                    }
+                    continue
+                }
+                for bit in 0..<64 as Range<UInt64> {
+                    if word >> bit & 1 == 1 {
+                        start = start ?? base + bit
+                    } else if let from = start {
+                        body(from..<base + bit)
+                        start = nil
+                    }
+                }
+            }
+            if let from = start { body(from..<pageCount) }
+        }
+    }
+
+    private mutating func mutateWords(_ pageCount: UInt64, _ body: (inout [UInt64]) -> Void) {
+        let count = Int((pageCount + 63) / 64)
+        var words: [UInt64]
+        switch self {
+        case .clean: words = Array(repeating: 0, count: count)
+        case .dirty:
+            words = Array(repeating: ~0, count: count)
+            words[count - 1] = mask(of: pageCount - UInt64(count - 1) * 64)
+        case .mixed(let own): words = own
+        }
+        // Let go of the chunk's own reference, so that the words are changed in place.
+        self = .clean
+        body(&words)
+        self = .mixed(words)
+        normalize(pageCount)
+    }
+
+    private mutating func normalize(_ pageCount: UInt64) {
+        guard case .mixed(var words) = self, let last = words.indices.last else { return }
+        let tail = mask(of: pageCount - UInt64(last) * 64)
+        if words[last] & ~tail != 0 {
+            words[last] &= tail
+            self = .mixed(words)
+        }
+        if words.allSatisfy({ $0 == 0 }) {
+            self = .clean
+        } else if words[last] == tail, words.dropLast().allSatisfy({ $0 == ~0 }) {
+            self = .dirty
+        }
+    }
+}
