@@ -23,7 +23,8 @@ let package = Package(
         .executable(name: "memslotctl", targets: ["memslotctl"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
         // The core: model, validation, diff, plan, transaction, reading. No I/O, no JSON.
@@ -45,7 +46,10 @@ let package = Package(
         // VMs by name, memory objects, the methods of the wire protocol.
         .target(
             name: "MemslotService",
-            dependencies: ["Memslots", "MemslotSimulator", "MemslotProtocol", "CLinux"],
+            dependencies: [
+                "Memslots", "MemslotSimulator", "MemslotProtocol", "CLinux",
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
             swiftSettings: strict),
         // A recorded VMM's system calls, read and audited.
         .target(

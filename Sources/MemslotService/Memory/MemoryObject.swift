@@ -3,7 +3,10 @@ internal import Glibc
 internal import MemslotProtocol
 internal import Memslots
 
-/// Memory that slots name instead of an address: made once, mapped once, for one VM.
+/// Memory that slots name instead of an address: mapped once, for one VM, until nobody uses it.
+///
+/// Whoever answers from an array that names the object keeps it too, so that it is unmapped only
+/// after the last of them.
 final class MemoryObject: Sendable {
     /// What it is to the core.
     let id: MemoryObjectID
@@ -11,66 +14,63 @@ final class MemoryObject: Sendable {
     let size: ByteCount
     let pageSize: ByteCount
     let kind: Kind
+    private let reservation: MemoryReservation
 
     enum Kind: Sendable {
         /// A file that is mapped here.
-        case mapped(descriptor: Int32, at: UserspaceAddress, backing: MemoryBacking)
+        case mapped(MappedFile)
         /// A simulator's guest_memfd.
         case guestMemfd(handle: Int32)
     }
 
-    init(id: MemoryObjectID, name: String, size: ByteCount, pageSize: ByteCount, kind: Kind) {
+    init(
+        id: MemoryObjectID, name: String, size: ByteCount, pageSize: ByteCount, kind: Kind,
+        reservation: MemoryReservation
+    ) {
         self.id = id
         self.name = name
         self.size = size
         self.pageSize = pageSize
         self.kind = kind
+        self.reservation = reservation
     }
+}
 
-    /// Makes a file of `size` bytes that can't change its size, and maps it.
+/// A memory file, mapped; unmapped and closed with this.
+final class MappedFile: Sendable {
+    let address: UserspaceAddress
+    /// Bytes of a page of the file.
+    let pageSize: ByteCount
+    private let size: Int
+    private let descriptor: Int32
+
+    /// Maps the first `size` bytes of `descriptor`, which it takes over if it succeeds.
     ///
-    /// - Throws: the errno of the call that failed; nothing is left behind.
-    static func make(
-        _ backing: MemoryBacking, id: MemoryObjectID, name: String, size: ByteCount
-    ) throws(Errno) -> MemoryObject {
-        let isHuge = backing == .hugetlb
-        let descriptor = clinux_memfd("memslots", isHuge ? 1 : 0)
-        guard descriptor >= 0 else { throw Errno(rawValue: -descriptor) }
-        do throws(Errno) {
-            guard let length = Int(exactly: size.rawValue), ftruncate(descriptor, length) == 0
-            else { throw Errno(rawValue: errno) }
-            let status = clinux_seal_size(descriptor)
-            guard status == 0 else { throw Errno(rawValue: -status) }
-            let address = try map(descriptor, length)
-            return MemoryObject(
-                id: id, name: name, size: size,
-                pageSize: pageSize(of: descriptor),
-                kind: .mapped(descriptor: descriptor, at: address, backing: backing))
-        } catch {
-            close(descriptor)
-            throw error
-        }
-    }
-
-    deinit {
-        guard case .mapped(let descriptor, let address, _) = kind else { return }
-        // The mapping was made here and no slot names it any more.
-        munmap(UnsafeMutableRawPointer(bitPattern: UInt(address.rawValue)), Int(size.rawValue))
-        close(descriptor)
-    }
-
-    private static func map(_ descriptor: Int32, _ length: Int) throws(Errno) -> UserspaceAddress {
+    /// - Throws: the errno of `mmap`.
+    init(descriptor: Int32, size: ByteCount, pageSize: ByteCount) throws(Errno) {
+        guard let length = Int(exactly: size.rawValue) else { throw .outOfMemory }
         // Reserves nothing: guest memory is taken page by page as it is touched.
         let pointer = mmap(
             nil, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, descriptor, 0)
         guard let pointer, pointer != MAP_FAILED else { throw Errno(rawValue: errno) }
-        return UserspaceAddress(UInt64(UInt(bitPattern: pointer)))
+        address = UserspaceAddress(UInt64(UInt(bitPattern: pointer)))
+        self.size = length
+        self.pageSize = pageSize
+        self.descriptor = descriptor
     }
 
-    /// The block size of a memfd is the size of its pages, huge ones too.
-    private static func pageSize(of descriptor: Int32) -> ByteCount {
-        var status = stat()
-        guard fstat(descriptor, &status) == 0 else { return Memslots.pageSize }
-        return ByteCount(UInt64(max(status.st_blksize, 4_096)))
+    deinit {
+        // The mapping was made here and no slot names it any more.
+        munmap(UnsafeMutableRawPointer(bitPattern: UInt(address.rawValue)), size)
+        close(descriptor)
+    }
+
+    /// A descriptor of the file that the caller closes.
+    ///
+    /// - Throws: the errno of the call.
+    func exported() throws(Errno) -> Int32 {
+        let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
+        guard copy >= 0 else { throw Errno(rawValue: errno) }
+        return copy
     }
 }

@@ -5,29 +5,30 @@ internal import Memslots
 struct MemoryObjects: Sendable {
     private var byName: [String: MemoryObject] = [:]
     private var byID: [MemoryObjectID: MemoryObject] = [:]
-    private var lastID: UInt32 = 0
+    private var byHandle: [Int32: MemoryObject] = [:]
+    /// Of objects that are gone, for receipts of history that name them.
+    private var formerNames: [MemoryObjectID: String] = [:]
+    private var lastID: UInt32
+
+    private static let formerNameLimit = 4_096
+
+    /// No objects yet; the numbers of those to come are above `first`.
+    init(idsFrom first: UInt32 = 0) { lastID = first }
 
     /// All, by name.
     var all: [MemoryObject] { byName.values.sorted { $0.name < $1.name } }
 
-    var count: Int { byName.count }
-
-    /// How many bytes all have together.
-    var totalBytes: UInt64 { byName.values.reduce(0) { $0 + $1.size.rawValue } }
-
     subscript(name: String) -> MemoryObject? { byName[name] }
 
-    subscript(id: MemoryObjectID) -> MemoryObject? { byID[id] }
+    /// The name of the object that has, or had, this number.
+    func name(of id: MemoryObjectID) -> String? { byID[id]?.name ?? formerNames[id] }
 
     /// The guest_memfd object that has `handle`.
-    func guestMemfd(handle: Int32) -> MemoryObject? {
-        byName.values.first {
-            if case .guestMemfd(handle) = $0.kind { true } else { false }
-        }
-    }
+    func guestMemfd(handle: Int32) -> MemoryObject? { byHandle[handle] }
 
-    /// A number that no object of this VM ever had.
-    mutating func nextID() -> MemoryObjectID {
+    /// A number that no object of this VM ever had; `nil` once all were used.
+    mutating func nextID() -> MemoryObjectID? {
+        guard lastID < .max else { return nil }
         lastID += 1
         return MemoryObjectID(lastID)
     }
@@ -35,10 +36,15 @@ struct MemoryObjects: Sendable {
     mutating func add(_ object: MemoryObject) {
         byName[object.name] = object
         byID[object.id] = object
+        if case .guestMemfd(let handle) = object.kind { byHandle[handle] = object }
     }
 
     mutating func remove(_ object: MemoryObject) {
         byName[object.name] = nil
         byID[object.id] = nil
+        if case .guestMemfd(let handle) = object.kind { byHandle[handle] = nil }
+        formerNames[object.id] = object.name
+        // Emptied now and then, because which is the oldest is not worth knowing.
+        if formerNames.count > Self.formerNameLimit { formerNames = [object.id: object.name] }
     }
 }

@@ -7,11 +7,21 @@ extension MemslotService {
     ) throws(ProtocolError) {
         let (vm, parameters) = try read(
             request, peer, refusingFailed: true, as: DirtyLogParameters.init)
+        guard peer.role == .full || !parameters.clears else {
+            throw ProtocolError(.notPermitted, "this peer may only look: leave clear out")
+        }
         let key = try SlotKey(parameters)
-        guard let slot = vm.table.snapshot().array[key] else {
+        guard let slot = vm.feed.published.table.array[key] else {
             throw ProtocolError(DirtyLogError.unknownSlot(key))
         }
+        guard slot.isLogging else { throw ProtocolError(DirtyLogError.notLogging(key)) }
         let pages = try Self.pages(parameters, of: slot)
+        guard UInt64(pages.count) <= limits.dirtyLogPages else {
+            throw .limit(
+                "dirtyLogPages", path: "pageCount",
+                "\(pages.count) pages at once; at most \(limits.dirtyLogPages) are told, "
+                    + "read the slot in parts")
+        }
         do throws(DirtyLogError) {
             let log = try vm.table.dirtyLog(of: key, pages: pages, clear: parameters.clears)
             writer.beginObject()

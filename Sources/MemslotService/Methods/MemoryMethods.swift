@@ -1,3 +1,4 @@
+internal import Glibc
 internal import MemslotProtocol
 internal import MemslotSimulator
 internal import Memslots
@@ -5,78 +6,103 @@ internal import Synchronization
 
 extension MemslotService {
     func createMemory(
-        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
+        _ request: Request, _ exchange: inout Exchange, into writer: inout JSONWriter
     ) throws(ProtocolError) {
-        let (vm, parameters) = try read(request, peer, as: MemoryCreateParameters.init)
-        guard case .made(let backing) = parameters.source, let size = parameters.size else {
-            throw ProtocolError(
-                ErrorData(.invalidParams, path: "fd"),
-                message: "fd: no descriptor came with this request")
+        let (vm, parameters) = try read(request, exchange.peer, as: MemoryCreateParameters.init)
+        let name = parameters.memory
+        // Looked at before the memory is made, and again when it is put in.
+        try vm.memory.objects.withLock { objects throws(ProtocolError) in
+            try checkFree(name, in: vm, objects)
         }
-        guard size != .zero, size.isPageAligned else {
-            throw ProtocolError(
-                ErrorData(.invalidParams, path: "size"),
-                message: "size: \(size) is not a multiple of 4096 above 0")
+        let made: (size: ByteCount, pageSize: ByteCount, kind: MemoryObject.Kind)
+        switch parameters.source {
+        case .made(let backing): made = try make(backing, vm, size: parameters.size ?? .zero)
+        case .passed(let index):
+            made = try adopt(index, size: parameters.size, exchange)
         }
-        try checkLimits(adding: size, peer)
-        let object = try vm.memories.withLock { memories throws(ProtocolError) in
-            guard memories[parameters.memory] == nil else {
-                throw ProtocolError(
-                    .memoryExists, "there is a memory object \"\(parameters.memory)\" already")
+        let reservation: MemoryReservation
+        do throws(ProtocolError) {
+            reservation = try vm.account.reserve(bytes: made.size.rawValue, limits)
+        } catch {
+            vm.discard(made.kind)
+            throw error
+        }
+        do throws(ProtocolError) {
+            let object = try vm.memory.objects.withLock { objects throws(ProtocolError) in
+                try checkFree(name, in: vm, objects)
+                guard let id = objects.nextID() else {
+                    throw .limit("memoriesPerPeer", "the VM has no number left for an object")
+                }
+                let object = MemoryObject(
+                    id: id, name: name, size: made.size, pageSize: made.pageSize,
+                    kind: made.kind, reservation: reservation)
+                objects.add(object)
+                return object
             }
-            let object = try make(
-                backing, vm, id: memories.nextID(), name: parameters.memory, size: size)
-            memories.add(object)
-            return object
+            writer.memory(name, object.size, object.pageSize)
+        } catch {
+            vm.discard(made.kind)
+            throw error
         }
-        writer.memory(object)
     }
 
-    private func checkLimits(adding size: ByteCount, _ peer: Peer) throws(ProtocolError) {
-        let vms = registry.withLock { $0.all(of: peer) }
-        let held = vms.reduce((count: 0, bytes: UInt64(0))) { sum, vm in
-            vm.memories.withLock { (sum.count + $0.count, sum.bytes + $0.totalBytes) }
-        }
-        if held.count >= limits.memoriesPerPeer {
-            throw ProtocolError(
-                ErrorData(.limitExceeded, limit: "memoriesPerPeer"),
-                message: "a peer has at most \(limits.memoriesPerPeer) memory objects")
-        }
-        let sum = held.bytes.addingReportingOverflow(size.rawValue)
-        if sum.overflow || sum.partialValue > limits.memoryBytesPerPeer {
-            throw ProtocolError(
-                ErrorData(.limitExceeded, limit: "memoryBytesPerPeer"),
-                message: "a peer's memory objects have at most \(limits.memoryBytesPerPeer) bytes")
+    private func checkFree(
+        _ name: String, in vm: VirtualMachine, _ objects: MemoryObjects
+    ) throws(ProtocolError) {
+        guard objects[name] == nil, vm.memory.mappings[name] == nil else {
+            throw ProtocolError(.memoryExists, "there is a memory object \"\(name)\" already")
         }
     }
 
     private func make(
-        _ backing: MemoryBacking, _ vm: VirtualMachine, id: MemoryObjectID, name: String,
-        size: ByteCount
-    ) throws(ProtocolError) -> MemoryObject {
-        do throws(Errno) {
-            guard backing == .guestMemfd else {
-                return try MemoryObject.make(backing, id: id, name: name, size: size)
-            }
-            guard let simulator = vm.simulator else { throw Errno.invalidArgument }
-            return MemoryObject(
-                id: id, name: name, size: size, pageSize: pageSize,
-                kind: .guestMemfd(handle: try simulator.createGuestMemfd(size: size)))
-        } catch {
-            throw ProtocolError(
-                ErrorData(.backendUnavailable, errno: error),
-                message: "no \(backing.rawValue) of \(size) bytes can be had here: \(error)")
+        _ backing: MemoryBacking, _ vm: VirtualMachine, size: ByteCount
+    ) throws(ProtocolError) -> (size: ByteCount, pageSize: ByteCount, kind: MemoryObject.Kind) {
+        guard size != .zero, size.isPageAligned else {
+            throw .refusedSize("\(size) is not a multiple of 4096 above 0")
         }
+        // Before anything is made: else a size could be had that the host can't even number.
+        guard size.rawValue <= limits.memoryBytesPerPeer else {
+            throw .limit(
+                "memoryBytesPerPeer",
+                "a peer's memory objects have at most \(limits.memoryBytesPerPeer) bytes")
+        }
+        guard backing == .guestMemfd else {
+            let file = try MemoryFile.make(backing, size: size)
+            return (size, file.mapped.pageSize, .mapped(file.mapped))
+        }
+        do throws(Errno) {
+            guard let simulator = vm.simulator else { throw Errno.invalidArgument }
+            let handle = try simulator.createGuestMemfd(size: size)
+            return (size, pageSize, .guestMemfd(handle: handle))
+        } catch {
+            throw .unavailable(backing, size, error)
+        }
+    }
+
+    private func adopt(
+        _ index: Int, size: ByteCount?, _ exchange: Exchange
+    ) throws(ProtocolError) -> (size: ByteCount, pageSize: ByteCount, kind: MemoryObject.Kind) {
+        guard let descriptor = exchange.descriptors.claim(index) else {
+            throw ProtocolError(
+                ErrorData(.invalidParams, path: "fd"),
+                message: "fd: no descriptor \(index) came with this line, or it is taken")
+        }
+        let file = try MemoryFile.adopt(descriptor, size: size, user: exchange.peer.user)
+        return (file.size, file.mapped.pageSize, .mapped(file.mapped))
     }
 
     func listMemory(
         _ request: Request, _ peer: Peer, into writer: inout JSONWriter
     ) throws(ProtocolError) {
         let (vm, _) = try read(request, peer, as: VMParameters.init)
+        var all = vm.memory.objects.withLock { $0.all }.map { ($0.name, $0.size, $0.pageSize) }
+        all += vm.memory.mappings.all.map { ($0.name, $0.mapping.size, $0.mapping.pageSize) }
         writer.beginObject()
         writer.key("memories")
         writer.beginArray()
-        for object in vm.memories.withLock({ $0.all }) { writer.memory(object) }
+        for memory in all.sorted(by: { $0.0 < $1.0 }) {
+            writer.memory(memory.0, memory.1, memory.2)
+        }
         writer.endArray()
         writer.endObject()
     }
@@ -85,39 +111,87 @@ extension MemslotService {
         _ request: Request, _ peer: Peer, into writer: inout JSONWriter
     ) throws(ProtocolError) {
         let (vm, parameters) = try read(request, peer, as: MemoryParameters.init)
-        try vm.changes.withLock { _ throws(ProtocolError) in
-            guard let object = vm.memories.withLock({ $0[parameters.memory] }) else {
-                throw ProtocolError(
-                    .unknownMemory, "there is no memory object \"\(parameters.memory)\"")
-            }
+        // Kept until after the locks: the memory is unmapped when it is let go.
+        let object = try vm.changes.withLock { _ throws(ProtocolError) in
+            let object = try self.object(parameters.memory, of: vm)
             guard !vm.uses(object) else {
                 throw ProtocolError(
                     .memoryInUse,
                     "slots of \"\(vm.name)\" are backed by \"\(object.name)\"; "
                         + "submit an array without them first")
             }
-            vm.memories.withLock { $0.remove(object) }
-            if case .guestMemfd(let handle) = object.kind {
-                // A handle that is gone already is as good as closed.
-                try? vm.simulator?.closeGuestMemfd(handle)
-            }
+            vm.memory.objects.withLock { $0.remove(object) }
+            return object
+        }
+        vm.discard(object.kind)
+        writer.beginObject()
+        writer.endObject()
+    }
+
+    func exportMemory(
+        _ request: Request, _ exchange: inout Exchange, into writer: inout JSONWriter
+    ) throws(ProtocolError) {
+        let (vm, parameters) = try read(request, exchange.peer, as: MemoryParameters.init)
+        let object = try object(parameters.memory, of: vm)
+        guard case .mapped(let file) = object.kind else {
+            throw ProtocolError(
+                ErrorData(.invalidParams, path: "memory"),
+                message: "memory: \"\(object.name)\" is a guest_memfd, which nobody can map")
+        }
+        guard exchange.outgoing.count < limits.descriptors else {
+            throw .limit(
+                "descriptors", "at most \(limits.descriptors) descriptors go with one answer")
+        }
+        do throws(Errno) {
+            exchange.outgoing.append(try file.exported())
+        } catch {
+            throw ProtocolError(
+                ErrorData(.limitExceeded, errno: error, limit: "descriptors"),
+                message: "the server has no descriptor left: \(error)")
         }
         writer.beginObject()
         writer.key("memory")
-        writer.string(parameters.memory)
+        writer.string(object.name)
+        writer.key("size")
+        writer.address(object.size.rawValue)
+        writer.key("fd")
+        writer.integer(exchange.outgoing.count - 1)
         writer.endObject()
+    }
+
+    /// The object of this name that was made over the wire.
+    private func object(
+        _ name: String, of vm: VirtualMachine
+    ) throws(ProtocolError) -> MemoryObject {
+        if let object = vm.memory.objects.withLock({ $0[name] }) { return object }
+        guard vm.memory.mappings[name] == nil else {
+            throw ProtocolError(
+                ErrorData(.invalidParams, path: "memory"),
+                message: "memory: \"\(name)\" is a mapping of the process that serves the VM; "
+                    + "it is neither passed on nor destroyed here")
+        }
+        throw ProtocolError(.unknownMemory, "there is no memory object \"\(name)\"")
+    }
+}
+
+extension VirtualMachine {
+    /// Lets memory go that no slot names.
+    fileprivate func discard(_ kind: MemoryObject.Kind) {
+        guard case .guestMemfd(let handle) = kind else { return }
+        // A handle that is gone already is as good as closed.
+        try? simulator?.closeGuestMemfd(handle)
     }
 }
 
 extension JSONWriter {
-    fileprivate mutating func memory(_ object: MemoryObject) {
+    fileprivate mutating func memory(_ name: String, _ size: ByteCount, _ pageSize: ByteCount) {
         beginObject()
         key("memory")
-        string(object.name)
+        string(name)
         key("size")
-        address(object.size.rawValue)
+        address(size.rawValue)
         key("pageSize")
-        address(object.pageSize.rawValue)
+        address(pageSize.rawValue)
         endObject()
     }
 }

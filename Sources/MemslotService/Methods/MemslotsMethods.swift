@@ -6,40 +6,48 @@ extension MemslotService {
     func submit(
         _ request: Request, _ peer: Peer, into writer: inout JSONWriter
     ) throws(ProtocolError) {
-        try withWanted(request, peer, into: &writer) {
-            table, slots, options, faults throws(SubmitError) in
-            try table.submit(slots, options: options, prior: faults)
+        let (vm, parameters) = try read(
+            request, peer, refusingFailed: true, as: SubmitParameters.init)
+        try check(parameters, vm)
+        // Held until the array is in place, so that no memory object goes while a slot is to use it.
+        let (receipt, names) = try vm.changes.withLock { _ throws(ProtocolError) in
+            guard vm.feed.isOpen else { throw .gone(vm.name) }
+            do throws(ProtocolError) {
+                return try vm.submit(parameters)
+            } catch {
+                vm.count(error)
+                throw error
+            }
         }
+        if receipt.outcome == .unchanged { vm.count(.unchanged) }
+        writer.receipt(names.message(of: receipt))
     }
 
     func plan(
         _ request: Request, _ peer: Peer, into writer: inout JSONWriter
     ) throws(ProtocolError) {
-        try withWanted(request, peer, into: &writer) {
-            table, slots, options, faults throws(SubmitError) in
-            try table.plan(slots, options: options, prior: faults)
-        }
-    }
-
-    private func withWanted(
-        _ request: Request, _ peer: Peer, into writer: inout JSONWriter,
-        _ body: (MemslotTable, [Memslot], SubmitOptions, [Violation]) throws(SubmitError) -> Receipt
-    ) throws(ProtocolError) {
         let (vm, parameters) = try read(
             request, peer, refusingFailed: true, as: SubmitParameters.init)
-        // Held until the array is in place, so that no memory object goes while a slot is to use it.
-        try vm.changes.withLock { _ throws(ProtocolError) in
-            let memories = vm.memories.withLock { $0 }
-            let resolved = try SlotResolver(
-                parameters.slots, memories: memories,
-                takesRawAddresses: takesRawAddresses || vm.simulator != nil)
-            do throws(SubmitError) {
-                let receipt = try body(
-                    vm.table, resolved.slots, SubmitOptions(parameters), resolved.faults)
-                writer.receipt(vm.message(of: receipt, memories))
-            } catch {
-                throw ProtocolError(error, slots: parameters.slots)
-            }
+        try check(parameters, vm)
+        let (receipt, names) = try vm.plan(parameters)
+        writer.receipt(names.message(of: receipt))
+    }
+
+    /// Holds an array against the limits of the service.
+    private func check(
+        _ parameters: SubmitParameters, _ vm: VirtualMachine
+    ) throws(ProtocolError) {
+        let deadline = parameters.quiesceDeadlineMilliseconds ?? 0
+        guard deadline <= limits.quiesceDeadlineMs else {
+            throw .limit(
+                "quiesceDeadlineMs", path: "quiesceDeadlineMs",
+                "quiesceDeadlineMs: \(deadline) is more than \(limits.quiesceDeadlineMs)")
+        }
+        let more = parameters.slots.count - vm.feed.published.table.array.count
+        guard more <= 0 || vm.account.holdings.slots + more <= limits.slotsPerPeer else {
+            throw .limit(
+                "slotsPerPeer", path: "slots",
+                "the VMs of a peer have at most \(limits.slotsPerPeer) slots together")
         }
     }
 
@@ -47,21 +55,8 @@ extension MemslotService {
         _ request: Request, _ peer: Peer, into writer: inout JSONWriter
     ) throws(ProtocolError) {
         let (vm, _) = try read(request, peer, as: VMParameters.init)
-        let snapshot = vm.table.snapshot()
-        let installed = vm.table.failure?.installed
-        writer.beginObject()
-        writer.key("vm")
-        writer.string(vm.name)
-        writer.key("generation")
-        writer.integer(snapshot.generation.rawValue)
-        if installed != nil {
-            writer.key("installed")
-            writer.bool(true)
-        }
-        writer.key("slots")
-        let memories = vm.memories.withLock { $0 }
-        writer.slots(vm.messages(of: installed ?? snapshot.array.slots, memories))
-        writer.endObject()
+        let (table, names) = vm.feed.published
+        writer.snapshot(table, names)
     }
 
     func translate(
@@ -69,20 +64,19 @@ extension MemslotService {
     ) throws(ProtocolError) {
         let (vm, parameters) = try read(request, peer, as: TranslateParameters.init)
         guard parameters.addresses.count <= limits.addresses else {
-            throw ProtocolError(
-                ErrorData(.limitExceeded, path: "addresses", limit: "addresses"),
-                message: "at most \(limits.addresses) addresses are translated at once")
+            throw .limit(
+                "addresses", path: "addresses",
+                "at most \(limits.addresses) addresses are translated at once")
         }
         let space = AddressSpaceID(UInt32(clamping: parameters.addressSpace))
-        let memories = vm.memories.withLock { $0 }
-        let snapshot = vm.table.snapshot()
+        let (table, names) = vm.feed.published
         writer.beginObject()
         writer.key("generation")
-        writer.integer(snapshot.generation.rawValue)
+        writer.integer(table.generation.rawValue)
         writer.key("translations")
         writer.beginArray()
         for address in parameters.addresses {
-            guard let slot = snapshot.array.slot(at: address, in: space) else {
+            guard let slot = table.array.slot(at: address, in: space) else {
                 writer.null()
                 continue
             }
@@ -91,7 +85,7 @@ extension MemslotService {
             writer.members(of: slot.key)
             writer.key("offset")
             writer.address(offset.rawValue)
-            writer.members(of: vm.backing(of: slot, at: offset, memories))
+            writer.members(of: names.backing(of: slot, at: offset))
             writer.key("flags")
             writer.flags(slot.flags)
             writer.endObject()
@@ -104,24 +98,32 @@ extension MemslotService {
         _ request: Request, _ peer: Peer, into writer: inout JSONWriter
     ) throws(ProtocolError) {
         let (vm, parameters) = try read(request, peer, as: HistoryParameters.init)
-        let memories = vm.memories.withLock { $0 }
+        let count = parameters.last.map { Int(clamping: $0) } ?? .max
+        let receipts = vm.table.history(last: count)
+        let names = vm.memory.names
         writer.beginObject()
         writer.key("receipts")
         writer.beginArray()
-        let count = parameters.last.map { Int(clamping: $0) } ?? .max
-        for receipt in vm.table.history(last: count) {
-            writer.receipt(vm.message(of: receipt, memories))
-        }
+        for receipt in receipts { writer.receipt(names.message(of: receipt)) }
         writer.endArray()
         writer.endObject()
     }
 }
 
-extension SubmitOptions {
-    fileprivate init(_ parameters: SubmitParameters) {
-        self.init(
-            expectedGeneration: parameters.expectedGeneration, quiesce: parameters.quiesce,
-            quiesceDeadlineMilliseconds: parameters.quiesceDeadlineMilliseconds
-                ?? SubmitOptions.defaultDeadlineMilliseconds)
+extension VirtualMachine {
+    /// Counts for the VM and for its user.
+    fileprivate func count(_ counter: Counter) {
+        metrics.add(counter)
+        account.metrics.add(counter)
+    }
+
+    /// Counts a submit that did not take effect. Those that an observer is told of are counted there.
+    fileprivate func count(_ error: ProtocolError) {
+        switch error.kind {
+        case .generationConflict: count(.conflicts)
+        case .prepareRejected: count(.rejected)
+        case .quiesceTimeout: count(.timeouts)
+        default: if error.code == ErrorKind.overlap.code { count(.invalid) }
+        }
     }
 }

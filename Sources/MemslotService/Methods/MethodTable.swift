@@ -8,7 +8,8 @@ extension Method {
         switch self {
         case .serverInfo, .vmList, .memoryList, .memslotsPlan, .memslotsGet,
             .memslotsTranslate, .memslotsHistory, .eventsSubscribe, .eventsUnsubscribe,
-            .metricsGet:
+            .metricsGet, .dirtylogGet:
+            // A look at a dirty log that clears it is refused where that is read.
             true
         default: false
         }
@@ -28,7 +29,7 @@ extension MemslotService {
         case .vmList: try listVMs(request, peer, into: &writer)
         case .vmDestroy: try destroyVM(request, peer, into: &writer)
         case .vmRecover: try recoverVM(request, peer, into: &writer)
-        case .memoryCreate: try createMemory(request, peer, into: &writer)
+        case .memoryCreate: try createMemory(request, &exchange, into: &writer)
         case .memoryList: try listMemory(request, peer, into: &writer)
         case .memoryDestroy: try destroyMemory(request, peer, into: &writer)
         case .memslotsSubmit: try submit(request, peer, into: &writer)
@@ -39,9 +40,10 @@ extension MemslotService {
         case .dirtylogGet: try getDirtyLog(request, peer, into: &writer)
         case .faultInject: try injectFault(request, peer, into: &writer)
         case .guestTouch: try touch(request, peer, into: &writer)
-        case .memoryExport, .eventsSubscribe, .eventsUnsubscribe, .metricsGet:
-            throw ProtocolError(
-                .methodNotFound, "\(method.rawValue) is for a daemon's socket, which this is not")
+        case .memoryExport: try exportMemory(request, &exchange, into: &writer)
+        case .eventsSubscribe: try subscribe(request, &exchange, into: &writer)
+        case .eventsUnsubscribe: try unsubscribe(request, peer, into: &writer)
+        case .metricsGet: try getMetrics(request, peer, into: &writer)
         }
     }
 
@@ -60,8 +62,7 @@ extension MemslotService {
                 ErrorData(.invalidParams, path: "vm"), message: "vm: expected a string")
         }
         guard let vm = registry.withLock({ $0.vm(name, of: peer) }) else {
-            throw ProtocolError(
-                .unknownVM, "there is no VM \"\(name)\"; vm.list tells those there are")
+            throw .gone(name)
         }
         if refusingFailed, let failure = vm.table.failure { throw ProtocolError(failure) }
         return (vm, try parse(request.params))

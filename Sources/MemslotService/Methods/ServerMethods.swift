@@ -49,14 +49,6 @@ extension MemslotService {
 
 extension ServiceLimits {
     fileprivate func write(into writer: inout JSONWriter) {
-        let all: [(name: StaticString, value: UInt64)] = [
-            ("lineBytes", UInt64(lineBytes)), ("depth", UInt64(depth)),
-            ("batch", UInt64(batch)), ("vmsPerPeer", UInt64(vmsPerPeer)),
-            ("memoriesPerPeer", UInt64(memoriesPerPeer)),
-            ("memoryBytesPerPeer", memoryBytesPerPeer), ("receipts", UInt64(receipts)),
-            ("violations", UInt64(violations)), ("addresses", UInt64(addresses)),
-            ("armedFaults", UInt64(armedFaults)),
-        ]
         writer.beginObject()
         for limit in all {
             writer.key(limit.name)

@@ -12,9 +12,9 @@ extension MemslotService {
         case .clear: simulator.clearFaults()
         case .arm(let operation, let errno, let times):
             guard simulator.armedFaults.count < limits.armedFaults else {
-                throw ProtocolError(
-                    ErrorData(.limitExceeded, limit: "armedFaults"),
-                    message: "a VM has at most \(limits.armedFaults) faults armed; clear them")
+                throw .limit(
+                    "armedFaults",
+                    "a VM has at most \(limits.armedFaults) faults armed; clear them")
             }
             simulator.inject(
                 FaultInjection(

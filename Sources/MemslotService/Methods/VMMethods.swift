@@ -21,9 +21,17 @@ extension MemslotService {
         } catch {
             throw ProtocolError(.invalidRequest, error.message)
         }
-        let vm = VirtualMachine(
-            name: parameters.vm, table: table, simulator: backend,
-            ephemeralConnection: parameters.isEphemeral ? peer.connection : nil)
+        let memory = VMMemory(vm: parameters.vm, hasRawAddresses: true)
+        let connection = parameters.isEphemeral ? peer.connection : nil
+        let vm: VirtualMachine
+        do throws(ReentryError) {
+            vm = try VirtualMachine(
+                table, simulator: backend, memory: memory,
+                account: registry.withLock { $0.account(of: peer.user) },
+                ephemeralConnection: connection)
+        } catch {
+            throw ProtocolError(.invalidRequest, error.message)
+        }
         try register(vm, peer)
         writer.beginObject()
         writer.key("vm")
@@ -37,17 +45,18 @@ extension MemslotService {
         writer.endObject()
     }
 
-    private func register(_ vm: VirtualMachine, _ peer: Peer) throws(ProtocolError) {
+    /// Puts a VM in under its name.
+    func register(_ vm: VirtualMachine, _ peer: Peer) throws(ProtocolError) {
         try registry.withLock { registry throws(ProtocolError) in
             guard registry.vm(vm.name, of: peer) == nil else {
                 throw ProtocolError(.vmExists, "there is a VM \"\(vm.name)\" already")
             }
-            guard registry.all(of: peer).count < limits.vmsPerPeer else {
-                throw ProtocolError(
-                    ErrorData(.limitExceeded, limit: "vmsPerPeer"),
-                    message: "a peer has at most \(limits.vmsPerPeer) VMs; destroy one first")
+            guard registry.count(of: peer) < limits.vmsPerPeer else {
+                throw .limit(
+                    "vmsPerPeer",
+                    "a peer has at most \(limits.vmsPerPeer) VMs; destroy one first")
             }
-            registry.add(vm, of: peer)
+            registry.add(vm)
         }
     }
 
@@ -78,19 +87,19 @@ extension MemslotService {
         writer.key("vms")
         writer.beginArray()
         for vm in registry.withLock({ $0.all(of: peer) }) {
-            let snapshot = vm.table.snapshot()
-            let failure = vm.table.failure
+            // As last told, so that one VM's transaction doesn't keep the list waiting.
+            let table = vm.feed.published.table
             writer.beginObject()
             writer.key("vm")
             writer.string(vm.name)
             writer.key("backend")
             writer.string(vm.backendName)
             writer.key("generation")
-            writer.integer(snapshot.generation.rawValue)
+            writer.integer(table.generation.rawValue)
             writer.key("slots")
-            writer.integer(failure?.installed.count ?? snapshot.array.count)
+            writer.integer(table.slots.count)
             writer.key("state")
-            writer.string(failure == nil ? "ready" : "failed")
+            writer.string(table.failure == nil ? "ready" : "failed")
             writer.endObject()
         }
         writer.endArray()
@@ -101,7 +110,14 @@ extension MemslotService {
         _ request: Request, _ peer: Peer, into writer: inout JSONWriter
     ) throws(ProtocolError) {
         let (vm, _) = try read(request, peer, as: VMParameters.init)
-        registry.withLock { $0.remove(vm, of: peer) }
+        guard !vm.memory.isEmbedded else {
+            throw ProtocolError(
+                .notPermitted,
+                "\"\(vm.name)\" is the VM of the process that serves it; "
+                    + "it ends with that process")
+        }
+        // A transaction that runs ends and is answered; those that wait find no VM any more.
+        guard registry.withLock({ $0.remove(vm) }) else { throw .gone(vm.name) }
         writer.beginObject()
         writer.key("vm")
         writer.string(vm.name)
@@ -121,7 +137,7 @@ extension MemslotService {
         writer.key("vm")
         writer.string(vm.name)
         writer.key("generation")
-        writer.integer(vm.table.snapshot().generation.rawValue)
+        writer.integer(vm.feed.published.table.generation.rawValue)
         writer.key("state")
         writer.string("ready")
         writer.endObject()

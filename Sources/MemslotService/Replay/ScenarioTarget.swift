@@ -1,3 +1,4 @@
+internal import Glibc
 internal import MemslotProtocol
 
 /// What a scenario is played to.
@@ -28,7 +29,10 @@ public struct InProcessTarget: ScenarioTarget {
     /// Answers in process.
     public mutating func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] {
         var writer = JSONWriter()
-        service.answer(IncomingMessage(parsing: line), on: connection, into: &writer)
+        let passed = service.answer(
+            IncomingMessage(parsing: line), on: connection, into: &writer)
+        // There is nobody to pass them to.
+        for descriptor in passed { close(descriptor) }
         return writer.bytes
     }
 }

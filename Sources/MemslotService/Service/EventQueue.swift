@@ -5,9 +5,21 @@ internal import Synchronization
 /// A subscriber that does not read loses the oldest and is told how many, so that it never holds
 /// up a commit. Filled by submitting threads, emptied by the connection's own.
 public final class EventQueue: Sendable {
+    private struct Entry {
+        /// Which feed the line is of; 0 for none in particular.
+        let feed: UInt64
+        let line: [UInt8]
+    }
+
     private struct State {
-        var lines: [[UInt8]] = []
+        /// Entries before `first` are gone.
+        var entries: [Entry] = []
+        var first = 0
         var dropped: UInt64 = 0
+        /// How many answers must be sent before the lines may follow.
+        var holds = 0
+
+        var isEmpty: Bool { first == entries.count && dropped == 0 }
     }
 
     private let state = Mutex(State())
@@ -20,29 +32,62 @@ public final class EventQueue: Sendable {
     ///   - limit: how many lines wait at most.
     ///   - wake: called after a line was put in; must not wait.
     public init(limit: Int, wake: @escaping @Sendable () -> Void) {
-        self.limit = limit
+        self.limit = max(limit, 1)
         self.wake = wake
     }
 
     /// Puts a notification in, without its line's end; the oldest goes if there is no room.
-    public func put(_ line: [UInt8]) {
+    public func put(_ line: [UInt8]) { put(line, of: 0) }
+
+    /// Takes everything out.
+    ///
+    /// - Returns: how many lines were lost before the first, and the lines in order; nothing
+    ///   while an answer is to go first, see ``release()``.
+    public func takeAll() -> (dropped: UInt64, lines: [[UInt8]]) {
         state.withLock { state in
-            if state.lines.count >= limit {
-                state.lines.removeFirst()
+            guard state.holds == 0 else { return (0, []) }
+            defer { state = State() }
+            return (state.dropped, state.entries[state.first...].map(\.line))
+        }
+    }
+
+    /// Lets the lines out again, once an answer that starts events has been sent.
+    ///
+    /// To be called once for each ``MemslotService/Answer`` that says so: its snapshot must
+    /// stand before the first change to it.
+    public func release() {
+        let mayGo = state.withLock { state in
+            state.holds = max(state.holds - 1, 0)
+            return state.holds == 0 && !state.isEmpty
+        }
+        if mayGo { wake() }
+    }
+
+    /// Keeps the lines back until ``release()``.
+    func hold() { state.withLock { $0.holds += 1 } }
+
+    /// Puts in a line that `feed` can take back.
+    func put(_ line: [UInt8], of feed: UInt64) {
+        state.withLock { state in
+            if state.entries.count - state.first >= limit {
+                state.first += 1
                 state.dropped += 1
+                // Moved down only now and then, so that each line costs the same.
+                if state.first >= limit {
+                    state.entries.removeFirst(state.first)
+                    state.first = 0
+                }
             }
-            state.lines.append(line)
+            state.entries.append(Entry(feed: feed, line: line))
         }
         wake()
     }
 
-    /// Takes everything out.
-    ///
-    /// - Returns: how many lines were lost before the first, and the lines in order.
-    public func takeAll() -> (dropped: UInt64, lines: [[UInt8]]) {
+    /// Takes back what waits of `feed`: a snapshot that is to come holds it already.
+    func discard(of feed: UInt64) {
         state.withLock { state in
-            defer { state = State() }
-            return (state.dropped, state.lines)
+            state.entries = state.entries[state.first...].filter { $0.feed != feed }
+            state.first = 0
         }
     }
 }

@@ -1,3 +1,4 @@
+internal import Glibc
 public import MemslotProtocol
 internal import Memslots
 internal import Synchronization
@@ -25,7 +26,18 @@ public final class MemslotService: Sendable {
         self.takesRawAddresses = takesRawAddresses
     }
 
+    /// What goes with a response beside its line.
+    public struct Answer: Sendable {
+        /// Descriptors to send with the line, which the caller closes once it has.
+        public var descriptors: [Int32] = []
+        /// Whether the connection's ``EventQueue/release()`` is to be called once the line is sent.
+        public var holdsEvents = false
+    }
+
     /// Carries a request out, and writes its response; nothing for a notification.
+    ///
+    /// Events may be sent before the response then; ``respond(to:on:descriptors:into:)`` keeps
+    /// them back.
     ///
     /// - Parameters:
     ///   - message: what a line was parsed into.
@@ -38,6 +50,20 @@ public final class MemslotService: Sendable {
         _ message: IncomingMessage, on connection: ServiceConnection,
         descriptors: PassedDescriptors = PassedDescriptors(), into writer: inout JSONWriter
     ) -> [Int32] {
+        let answer = respond(
+            to: message, on: connection, descriptors: descriptors, into: &writer)
+        if answer.holdsEvents { connection.events?.release() }
+        return answer.descriptors
+    }
+
+    /// Carries a request out, and writes its response; nothing for a notification.
+    ///
+    /// - Returns: what goes with the response: the snapshot of a subscription stands before the
+    ///   first event, so that the connection's events wait until the response has been sent.
+    public func respond(
+        to message: IncomingMessage, on connection: ServiceConnection,
+        descriptors: PassedDescriptors = PassedDescriptors(), into writer: inout JSONWriter
+    ) -> Answer {
         var exchange = Exchange(connection: connection, descriptors: descriptors)
         switch message {
         case .single(let request): answer(request, &exchange, into: &writer)
@@ -52,12 +78,15 @@ public final class MemslotService: Sendable {
                 writer.raw(answers.bytes)
             }
         }
-        return exchange.outgoing
+        // One release is asked for, however many subscriptions a batch had.
+        for queue in exchange.heldQueues.dropFirst() { queue.release() }
+        return Answer(
+            descriptors: exchange.outgoing, holdsEvents: !exchange.heldQueues.isEmpty)
     }
 
     /// Ends a connection: its ephemeral VMs go, and nothing is sent to it any more.
     public func end(_ connection: ServiceConnection) {
-        let ended = registry.withLock { $0.removeAll(endingWith: connection.peer.connection) }
+        let ended = registry.withLock { $0.end(connection.peer) }
         // The VMs go outside the lock: their memory is unmapped now.
         _ = consume ended
     }
@@ -65,16 +94,26 @@ public final class MemslotService: Sendable {
     private func answer(
         _ incoming: IncomingRequest, _ exchange: inout Exchange, into writer: inout JSONWriter
     ) {
+        let metrics = registry.withLock { $0.account(of: exchange.peer.user) }.metrics
+        metrics.add(.requests)
         switch incoming {
-        case .invalid(let error, let id): writer.errorResponse(error, id: id)
+        case .invalid(let error, let id):
+            metrics.add(.errors)
+            writer.errorResponse(error, id: id)
         case .request(let request):
+            let attached = exchange.outgoing.count
             do throws(ProtocolError) {
                 let result = try carryOut(request, &exchange)
-                guard let id = request.id else { return }
+                guard let id = request.id else {
+                    // There is no answer that descriptors could go with.
+                    exchange.closeOutgoing(from: attached)
+                    return
+                }
                 writer.beginResult(id: id)
                 writer.raw(result)
                 writer.endResult()
             } catch {
+                metrics.add(.errors)
                 guard let id = request.id else { return }
                 writer.errorResponse(error, id: id)
             }
@@ -105,6 +144,8 @@ struct Exchange {
     let descriptors: PassedDescriptors
     /// To send with the answer.
     var outgoing: [Int32] = []
+    /// Queues that are held until the answer has been sent.
+    var heldQueues: [EventQueue] = []
 
     init(connection: ServiceConnection, descriptors: PassedDescriptors) {
         self.connection = connection
@@ -112,4 +153,10 @@ struct Exchange {
     }
 
     var peer: Peer { connection.peer }
+
+    /// Closes what was to go with an answer that is not given.
+    mutating func closeOutgoing(from first: Int) {
+        for descriptor in outgoing[first...] { close(descriptor) }
+        outgoing.removeSubrange(first...)
+    }
 }

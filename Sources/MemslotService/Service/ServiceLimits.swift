@@ -1,26 +1,51 @@
 /// How much a service takes and keeps. Told by `server.info`.
 public struct ServiceLimits: Hashable, Sendable {
+    /// Bytes of a line.
+    public var lineBytes = 16 << 20
+    /// Containers within one another in a request.
+    public var depth = 64
+    /// Requests of a batch.
+    public var batch = 65_536
+    /// Descriptors that go with one line, either way.
+    public var descriptors = 16
     /// VMs of one user.
     public var vmsPerPeer = 1_024
+    /// Slots of all VMs of one user together.
+    public var slotsPerPeer = 1 << 21
     /// Memory objects of one user, in all its VMs.
     public var memoriesPerPeer = 4_096
     /// Bytes of all memory objects of one user together.
     public var memoryBytesPerPeer: UInt64 = 1 << 44
+    /// Subscriptions of one user, on all its connections: one for each VM named, one for "all".
+    public var subscriptionsPerPeer = 4_096
     /// Receipts of history a VM.
     public var receipts = 1_024
     /// Faults listed of one array; all are counted.
     public var violations = 1_024
-    /// Containers within one another in a request.
-    public var depth = 64
-    /// Bytes of a line.
-    public var lineBytes = 16 << 20
-    /// Requests of a batch.
-    public var batch = 65_536
     /// Addresses of one `memslots.translate`.
-    public var addresses = 1 << 20
+    public var addresses = 1 << 16
+    /// Pages of one `dirtylog.get`: a larger slot is read in parts.
+    public var dirtyLogPages: UInt64 = 1 << 26
+    /// The longest `quiesceDeadlineMs`, in milliseconds.
+    public var quiesceDeadlineMs: UInt64 = 600_000
     /// Faults armed at once in a simulated VM.
     public var armedFaults = 1_024
 
     /// The defaults.
     public init() {}
+
+    /// All by the names that `server.info` gives them, in its order.
+    var all: [(name: StaticString, value: UInt64)] {
+        [
+            ("lineBytes", UInt64(lineBytes)), ("depth", UInt64(depth)),
+            ("batch", UInt64(batch)), ("descriptors", UInt64(descriptors)),
+            ("vmsPerPeer", UInt64(vmsPerPeer)), ("slotsPerPeer", UInt64(slotsPerPeer)),
+            ("memoriesPerPeer", UInt64(memoriesPerPeer)),
+            ("memoryBytesPerPeer", memoryBytesPerPeer),
+            ("subscriptionsPerPeer", UInt64(subscriptionsPerPeer)),
+            ("receipts", UInt64(receipts)), ("violations", UInt64(violations)),
+            ("addresses", UInt64(addresses)), ("dirtyLogPages", dirtyLogPages),
+            ("quiesceDeadlineMs", quiesceDeadlineMs), ("armedFaults", UInt64(armedFaults)),
+        ]
+    }
 }

@@ -11,25 +11,62 @@ struct SlotResolver {
     /// Faults found on the way, ascending by index.
     private(set) var faults: [Violation] = []
 
-    private let memories: MemoryObjects
-    private let takesRawAddresses: Bool
+    private let names: SlotNames
+    private let present: PresentSlots?
     private var wideIDs = WideNumbers()
     private var wideSpaces = WideNumbers()
 
-    /// Resolves `parameters` by the memory objects of a VM.
+    /// Resolves `parameters` by the names of a VM.
     ///
-    /// - Parameter takesRawAddresses: whether a slot may name an address of this process.
+    /// - Parameter present: what the VM has; needed where it is embedded.
     /// - Throws: `invalid-params` for members that can't stand together in any VM.
     init(
-        _ parameters: [SlotParameters], memories: MemoryObjects, takesRawAddresses: Bool
+        _ parameters: [SlotParameters], _ names: SlotNames, present: [Memslot]
     ) throws(ProtocolError) {
-        self.memories = memories
-        self.takesRawAddresses = takesRawAddresses
+        self.names = names
+        // Only an embedding process has slots that can't be told whole.
+        self.present = names.hasRawAddresses ? nil : PresentSlots(present, names)
         slots.reserveCapacity(parameters.count)
         for (index, slot) in parameters.enumerated() {
+            if let token = slot.opaque {
+                slots.append(try resolve(opaque: token, of: slot, index))
+                continue
+            }
             try checkMembers(slot, index)
             resolve(slot, index)
         }
+    }
+
+    /// A slot whose memory has no name can stay what it is, and nothing else.
+    private func resolve(
+        opaque token: String, of given: SlotParameters, _ index: Int
+    ) throws(ProtocolError) -> Memslot {
+        guard let slot = present?.opaque(token) else {
+            throw Self.fault(
+                index, "opaque", "no slot of the present array has this token; read it again")
+        }
+        let isUnchanged =
+            given.slot == UInt64(slot.id.rawValue)
+            && given.addressSpace == UInt64(slot.addressSpace.rawValue)
+            && given.guestPhysicalAddress == slot.guestPhysicalAddress
+            && given.size == slot.size && given.flags == slot.flags
+            && given.userspaceAddress == nil && given.memory == nil
+            && given.memoryOffset == nil && given.guestMemfd == nil
+            && given.guestMemfdOffset == nil
+        guard isUnchanged else {
+            throw Self.fault(
+                index, "opaque", "the slot \(slot.key) that this stands for is taken unchanged only"
+            )
+        }
+        return slot
+    }
+
+    private static func fault(
+        _ index: Int, _ member: String, _ reason: String
+    ) -> ProtocolError {
+        let path = "slots[\(index)].\(member)"
+        return ProtocolError(
+            ErrorData(.invalidParams, path: path), message: "\(path): \(reason)")
     }
 
     /// Members that say nothing without another.
@@ -42,15 +79,10 @@ struct SlotResolver {
             (member, lacks) = ("guestMemfdOffset", "\"guestMemfd\"")
         } else if slot.memoryOffset != nil && slot.memory == nil && slot.userspaceAddress == nil {
             (member, lacks) = ("memoryOffset", "\"memory\"")
-        } else if slot.opaque != nil {
-            (member, lacks) = ("opaque", "an answer that gave it for this VM")
         } else {
             return
         }
-        let path = "slots[\(index)].\(member)"
-        throw ProtocolError(
-            ErrorData(.invalidParams, path: path),
-            message: "\(path): the member means nothing without \(lacks)")
+        throw Self.fault(index, member, "the member means nothing without \(lacks)")
     }
 
     private mutating func resolve(_ given: SlotParameters, _ index: Int) {
@@ -67,8 +99,8 @@ struct SlotResolver {
             if given.memoryOffset != nil {
                 let detail = "memoryOffset goes with memory, not with userspaceAddress"
                 fault(.backingAmbiguous, slot, index, "memoryOffset", detail)
-            } else if !takesRawAddresses {
-                let detail = "a KVM VM takes named memory only"
+            } else if !names.hasRawAddresses {
+                let detail = "this VM takes named memory only; memory.list tells the names"
                 fault(.rawAddressRefused, slot, index, "userspaceAddress", detail)
             }
         case (_?, _?):
@@ -92,38 +124,59 @@ struct SlotResolver {
 
     private mutating func resolve(
         memory name: String, of given: SlotParameters, _ slot: Memslot, _ index: Int
-    ) -> (address: UserspaceAddress, reference: MemoryReference)? {
-        guard let object = memories[name] else {
+    ) -> (address: UserspaceAddress, reference: MemoryReference?)? {
+        if let mapping = names.mappings[name] {
+            return resolve(mapping, named: name, of: given, slot, index)
+        }
+        guard let object = names.objects[name] else {
             fault(.unknownMemory, slot, index, "memory", "there is no memory object \"\(name)\"")
             return nil
         }
-        guard case .mapped(_, let base, _) = object.kind else {
+        guard case .mapped(let file) = object.kind else {
             let detail = "\"\(name)\" is a guest_memfd; name it as guestMemfd"
             fault(.unknownMemory, slot, index, "memory", detail)
             return nil
         }
         let offset = given.memoryOffset ?? .zero
-        let fits = isWithin(object, offset, slot, index, "memoryOffset")
-        guard fits, let address = base.advanced(by: offset) else { return nil }
+        let fits = isWithin(Extent(object), offset, slot, index, "memoryOffset")
+        guard fits, let address = file.address.advanced(by: offset) else { return nil }
         return (address, MemoryReference(object: object.id, offset: offset))
+    }
+
+    private mutating func resolve(
+        _ mapping: NamedMapping, named name: String, of given: SlotParameters, _ slot: Memslot,
+        _ index: Int
+    ) -> (address: UserspaceAddress, reference: MemoryReference?)? {
+        let offset = given.memoryOffset ?? .zero
+        let extent = Extent(name: name, size: mapping.size, pageSize: mapping.pageSize)
+        guard isWithin(extent, offset, slot, index, "memoryOffset"),
+            let address = mapping.address.advanced(by: offset)
+        else { return nil }
+        // As the embedder's own slots have it, so that an array can be submitted as it was read.
+        if let known = present?.memory(at: address) { return (address, known) }
+        let start = mapping.memory.map {
+            MemoryReference(
+                object: $0.object, offset: ByteCount($0.offset.rawValue &+ offset.rawValue))
+        }
+        return (address, start)
     }
 
     private mutating func resolve(
         guestMemfd name: String, of given: SlotParameters, _ slot: Memslot, _ index: Int
     ) -> GuestMemfdBinding? {
-        guard let object = memories[name], case .guestMemfd(let handle) = object.kind else {
+        guard let object = names.objects[name], case .guestMemfd(let handle) = object.kind else {
             let detail = "there is no guest_memfd \"\(name)\""
             fault(.unknownMemory, slot, index, "guestMemfd", detail)
             return nil
         }
         let offset = given.guestMemfdOffset ?? .zero
-        guard isWithin(object, offset, slot, index, "guestMemfdOffset") else { return nil }
+        guard isWithin(Extent(object), offset, slot, index, "guestMemfdOffset") else { return nil }
         return GuestMemfdBinding(descriptor: handle, offset: offset)
     }
 
     /// Judges where in `object` a slot lies, and notes what is wrong with it.
     private mutating func isWithin(
-        _ object: MemoryObject, _ offset: ByteCount, _ slot: Memslot, _ index: Int,
+        _ object: Extent, _ offset: ByteCount, _ slot: Memslot, _ index: Int,
         _ member: String
     ) -> Bool {
         let isGuestMemfd = member == "guestMemfdOffset"
@@ -151,6 +204,23 @@ struct SlotResolver {
     ) {
         faults.append(
             Violation(kind, of: slot, at: index, member: member, detail: detail, errno: errno))
+    }
+}
+
+/// How much memory a name stands for.
+private struct Extent {
+    let name: String
+    let size: ByteCount
+    let pageSize: ByteCount
+
+    init(name: String, size: ByteCount, pageSize: ByteCount) {
+        self.name = name
+        self.size = size
+        self.pageSize = pageSize
+    }
+
+    init(_ object: MemoryObject) {
+        self.init(name: object.name, size: object.size, pageSize: object.pageSize)
     }
 }
 

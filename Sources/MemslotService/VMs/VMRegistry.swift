@@ -1,36 +1,126 @@
 internal import MemslotProtocol
 
-/// The VMs of all users, by user and name.
+/// The VMs of all users, by user and name, and who follows all of a user's.
 struct VMRegistry: Sendable {
-    private struct Name: Hashable {
-        let user: UInt32
-        let name: String
+    private struct User: Sendable {
+        let account: UserAccount
+        var vms: [String: VirtualMachine] = [:]
+        /// Connections that follow every VM, those to come too.
+        var followers: [UInt64: EventQueue?] = [:]
+        /// VMs that a connection follows by name.
+        var named: [UInt64: Set<ObjectIdentifier>] = [:]
     }
 
-    private var vms: [Name: VirtualMachine] = [:]
+    private var users: [UInt32: User] = [:]
 
     /// The VM of `peer`'s user that has this name.
-    func vm(_ name: String, of peer: Peer) -> VirtualMachine? {
-        vms[Name(user: peer.user, name: name)]
-    }
+    func vm(_ name: String, of peer: Peer) -> VirtualMachine? { users[peer.user]?.vms[name] }
 
     /// All VMs of `peer`'s user, by name.
     func all(of peer: Peer) -> [VirtualMachine] {
-        vms.filter { $0.key.user == peer.user }.map(\.value).sorted { $0.name < $1.name }
+        (users[peer.user]?.vms.values).map { $0.sorted { $0.name < $1.name } } ?? []
     }
 
-    mutating func add(_ vm: VirtualMachine, of peer: Peer) {
-        vms[Name(user: peer.user, name: vm.name)] = vm
+    /// All VMs, by user and name.
+    var all: [(account: UserAccount, vms: [VirtualMachine])] {
+        users.values.sorted { $0.account.user < $1.account.user }
+            .map { ($0.account, $0.vms.values.sorted { $0.name < $1.name }) }
     }
 
-    mutating func remove(_ vm: VirtualMachine, of peer: Peer) {
-        vms[Name(user: peer.user, name: vm.name)] = nil
+    /// How many VMs `peer`'s user has.
+    func count(of peer: Peer) -> Int { users[peer.user]?.vms.count ?? 0 }
+
+    /// What `user` has; it begins with nothing.
+    mutating func account(of user: UInt32) -> UserAccount {
+        if let account = users[user]?.account { return account }
+        let account = UserAccount(user: user)
+        users[user] = User(account: account)
+        return account
     }
 
-    /// Takes out the VMs that end with `connection`.
-    mutating func removeAll(endingWith connection: UInt64) -> [VirtualMachine] {
-        let ended = vms.filter { $0.value.ephemeralConnection == connection }
-        for name in ended.keys { vms[name] = nil }
-        return Array(ended.values)
+    /// Puts `vm` in, and tells those who follow all.
+    mutating func add(_ vm: VirtualMachine) {
+        let user = vm.account.user
+        _ = account(of: user)
+        users[user]?.vms[vm.name] = vm
+        let queues = (users[user]?.followers ?? [:]).compactMapValues { $0 }
+        guard !queues.isEmpty else { return }
+        var line: [UInt8]?
+        for (connection, queue) in queues {
+            guard let (table, names) = vm.feed.follow(connection, queue) else { continue }
+            let text = line ?? EventLine.created(backend: vm.backendName, table, names)
+            line = text
+            queue.put(text, of: vm.feed.number)
+        }
+    }
+
+    /// Takes `vm` out if it is in, and tells its followers.
+    ///
+    /// - Returns: whether it was in.
+    mutating func remove(_ vm: VirtualMachine) -> Bool {
+        let user = vm.account.user
+        guard users[user]?.vms[vm.name] === vm else { return false }
+        users[user]?.vms[vm.name] = nil
+        vm.feed.close()
+        for connection in users[user]?.named.keys ?? [:].keys {
+            forget(vm, of: connection, user)
+        }
+        return true
+    }
+
+    /// Takes out what ends with the connection of `peer`.
+    ///
+    /// - Returns: the VMs, to be let go outside of every lock: their memory is unmapped then.
+    mutating func end(_ peer: Peer) -> [VirtualMachine] {
+        let ended = all(of: peer).filter { $0.ephemeralConnection == peer.connection }
+        unfollowAll(peer)
+        for vm in ended { _ = remove(vm) }
+        return ended
+    }
+}
+
+// MARK: - Followers
+
+extension VMRegistry {
+    /// Lets `peer` follow `vm`.
+    ///
+    /// - Returns: whether it did not by name before.
+    mutating func follow(_ vm: VirtualMachine, _ peer: Peer) -> Bool {
+        let id = ObjectIdentifier(vm)
+        return users[peer.user]?.named[peer.connection, default: []].insert(id).inserted ?? false
+    }
+
+    /// Lets `peer` follow every VM of its user.
+    ///
+    /// - Returns: whether it did not before.
+    mutating func followAll(_ peer: Peer, _ queue: EventQueue?) -> Bool {
+        _ = account(of: peer.user)
+        return users[peer.user]?.followers.updateValue(queue, forKey: peer.connection) == nil
+    }
+
+    /// Ends the subscription of `peer` to `vm` by name.
+    mutating func unfollow(_ vm: VirtualMachine, _ peer: Peer) {
+        forget(vm, of: peer.connection, peer.user)
+        if users[peer.user]?.followers[peer.connection] == nil {
+            vm.feed.unfollow(peer.connection)
+        }
+    }
+
+    /// Ends every subscription of `peer`.
+    mutating func unfollowAll(_ peer: Peer) {
+        guard let user = users[peer.user] else { return }
+        let isFollower = users[peer.user]?.followers.removeValue(forKey: peer.connection) != nil
+        let named = users[peer.user]?.named.removeValue(forKey: peer.connection) ?? []
+        guard isFollower || !named.isEmpty else { return }
+        user.account.unsubscribe(named.count + (isFollower ? 1 : 0))
+        for vm in user.vms.values { vm.feed.unfollow(peer.connection) }
+    }
+
+    private mutating func forget(_ vm: VirtualMachine, of connection: UInt64, _ user: UInt32) {
+        guard users[user]?.named[connection]?.remove(ObjectIdentifier(vm)) != nil else { return }
+        users[user]?.account.unsubscribe(1)
+        if users[user]?.named[connection]?.isEmpty == true {
+            users[user]?.named[connection] = nil
+        }
     }
 }

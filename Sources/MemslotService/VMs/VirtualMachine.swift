@@ -3,26 +3,42 @@ internal import MemslotSimulator
 internal import Memslots
 internal import Synchronization
 
-/// A VM by name: its table, what carries it, and its memory objects.
+/// A VM by name: its table, what carries it, its memory, and who follows it.
 final class VirtualMachine: Sendable {
     let name: String
+    /// Whose it is.
+    let account: UserAccount
     /// The connection that the VM ends with; `nil` for one that stays.
     let ephemeralConnection: UInt64?
     let table: MemslotTable
     /// The simulator, for what only it can do; `nil` for a KVM VM.
     let simulator: SimulatedBackend?
-    let memories = Mutex(MemoryObjects())
+    let memory: VMMemory
+    let feed: EventFeed
+    let metrics: Metrics
     /// Held by whoever changes which memory the slots use: a submit, or the end of an object.
     let changes = Mutex<Void>(())
+    private let observation: Observation
 
+    /// A VM that this process serves.
+    ///
+    /// - Throws: where the table can't be observed from here.
     init(
-        name: String, table: MemslotTable, simulator: SimulatedBackend?,
-        ephemeralConnection: UInt64?
-    ) {
-        self.name = name
+        _ table: MemslotTable, simulator: SimulatedBackend?, memory: VMMemory,
+        account: UserAccount, ephemeralConnection: UInt64? = nil
+    ) throws(ReentryError) {
+        name = memory.vm
+        self.account = account
         self.table = table
         self.simulator = simulator
+        self.memory = memory
         self.ephemeralConnection = ephemeralConnection
+        metrics = Metrics()
+        let feed = EventFeed(memory: memory, account: account, metrics: metrics)
+        let (snapshot, observation) = try table.observe { feed.tell($0) }
+        feed.begin(with: snapshot, failure: table.failure)
+        self.feed = feed
+        self.observation = observation
     }
 
     /// What carries it, by its name on the wire.

@@ -1,0 +1,124 @@
+internal import MemslotProtocol
+internal import Memslots
+
+/// The notifications, as lines without their ends.
+enum EventLine {
+    /// What the table says.
+    ///
+    /// - Parameter failure: what was wrong with the table before the event.
+    static func of(_ event: TableEvent, failure: TableFailure?, _ names: SlotNames) -> [UInt8] {
+        switch event {
+        case .committed(let receipt, let previous, _):
+            return line("memslots.committed") { writer in
+                var message = names.message(of: receipt)
+                message.previousGeneration = previous
+                message.changed = names.messages(of: receipt.diff.changed)
+                writer.receipt(message)
+            }
+        case .rolledBack(let rollback, let generation):
+            return rolledBack(
+                names.vm, generation, errno: rollback.errno, operation: rollback.operation)
+        case .failed(let failure, let generation):
+            return line("memslots.failed") { writer in
+                writer.beginObject()
+                writer.members(names.vm, generation)
+                writer.members(errno: failure.errno, operation: failure.operation)
+                writer.key("undoErrno")
+                writer.string(failure.undoErrno.name)
+                writer.key("installed")
+                writer.bool(true)
+                writer.key("slots")
+                writer.slots(names.messages(of: failure.installed))
+                writer.endObject()
+            }
+        case .recovered(let generation):
+            // The undo that had failed is done now: the VM is as before what began it.
+            return rolledBack(
+                names.vm, generation, errno: failure?.errno ?? .ioError,
+                operation: failure?.operation)
+        }
+    }
+
+    /// There is a VM more, and this is what it has.
+    static func created(
+        backend: String, _ table: EventFeed.Published, _ names: SlotNames
+    ) -> [UInt8] {
+        line("vm.created") { writer in
+            writer.beginObject()
+            writer.key("vm")
+            writer.string(names.vm)
+            writer.key("backend")
+            writer.string(backend)
+            writer.key("generation")
+            writer.integer(table.generation.rawValue)
+            writer.key("slots")
+            writer.slots(names.messages(of: table.slots))
+            writer.endObject()
+        }
+    }
+
+    /// The VM is gone.
+    static func destroyed(_ vm: String) -> [UInt8] {
+        line("vm.destroyed") { writer in
+            writer.beginObject()
+            writer.key("vm")
+            writer.string(vm)
+            writer.endObject()
+        }
+    }
+
+    /// Everybody has left the arrays before `generation`, so that their memory may go.
+    static func retired(_ vm: String, _ generation: Generation) -> [UInt8] {
+        line("memslots.retired") { writer in
+            writer.beginObject()
+            writer.members(vm, generation)
+            writer.endObject()
+        }
+    }
+
+    private static func rolledBack(
+        _ vm: String, _ generation: Generation, errno: Errno, operation: Int?
+    ) -> [UInt8] {
+        line("memslots.rolledBack") { writer in
+            writer.beginObject()
+            writer.members(vm, generation)
+            writer.members(errno: errno, operation: operation)
+            writer.endObject()
+        }
+    }
+
+    private static func line(
+        _ method: StaticString, _ params: (inout JSONWriter) -> Void
+    ) -> [UInt8] {
+        var writer = JSONWriter()
+        writer.beginNotification(method)
+        params(&writer)
+        writer.endNotification()
+        return writer.finish()
+    }
+}
+
+extension JSONWriter {
+    fileprivate mutating func members(_ vm: String, _ generation: Generation) {
+        key("vm")
+        string(vm)
+        key("generation")
+        integer(generation.rawValue)
+    }
+
+    fileprivate mutating func members(errno: Errno, operation: Int?) {
+        key("errno")
+        string(errno.name)
+        if let operation {
+            key("operation")
+            integer(operation)
+        }
+    }
+}
+
+extension MemslotDiff {
+    /// Added, moved and reflagged slots as they are now, ascending by address space and id.
+    fileprivate var changed: [Memslot] {
+        (added + moved.map(\.after) + reflagged.map(\.after)).sorted { $0.key < $1.key }
+    }
+}

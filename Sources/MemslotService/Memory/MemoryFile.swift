@@ -1,0 +1,126 @@
+internal import CLinux
+internal import Glibc
+internal import MemslotProtocol
+internal import Memslots
+
+/// A memory file that is fit to back a guest, made here or passed by a client.
+struct MemoryFile {
+    let mapped: MappedFile
+    let size: ByteCount
+
+    /// Makes a file of `size` bytes that can't change its size, and maps it.
+    ///
+    /// - Throws: `invalid-params` for a size that is none of the file's, `backend-unavailable`
+    ///   where the host refuses; nothing is left behind.
+    static func make(
+        _ backing: MemoryBacking, size: ByteCount
+    ) throws(ProtocolError) -> MemoryFile {
+        let descriptor = clinux_memfd("memslots", backing == .hugetlb ? 1 : 0)
+        guard descriptor >= 0 else {
+            throw .unavailable(backing, size, Errno(rawValue: -descriptor))
+        }
+        do throws(ProtocolError) {
+            let pageSize = status(of: descriptor)?.pageSize ?? Memslots.pageSize
+            try check(size, pageSize)
+            guard let length = Int(exactly: size.rawValue), ftruncate(descriptor, length) == 0
+            else { throw .unavailable(backing, size, Errno(rawValue: errno)) }
+            let sealed = clinux_seal_size(descriptor)
+            guard sealed == 0 else { throw .unavailable(backing, size, Errno(rawValue: -sealed)) }
+            do throws(Errno) {
+                let mapped = try MappedFile(
+                    descriptor: descriptor, size: size, pageSize: pageSize)
+                return MemoryFile(mapped: mapped, size: size)
+            } catch {
+                throw .unavailable(backing, size, error)
+            }
+        } catch {
+            close(descriptor)
+            throw error
+        }
+    }
+
+    /// Takes a client's file over, if the client can't make it fall away under the guest.
+    ///
+    /// - Parameters:
+    ///   - descriptor: closed if the file is refused.
+    ///   - size: how much of it to use; all of it if left out.
+    ///   - user: whose it must be; root may pass anybody's.
+    /// - Throws: `invalid-params` with the reason.
+    static func adopt(
+        _ descriptor: Int32, size: ByteCount?, user: UInt32
+    ) throws(ProtocolError) -> MemoryFile {
+        do throws(ProtocolError) {
+            // Seals first: a file that has none may belong to a file system that never answers.
+            let seals = clinux_seals(descriptor)
+            guard seals >= 0, let status = status(of: descriptor), status.isRegular else {
+                throw .refusedDescriptor("it is no memfd")
+            }
+            guard seals & clinux_seal_shrink() != 0 else {
+                throw .refusedDescriptor(
+                    "the memfd is not sealed against shrinking (fcntl F_ADD_SEALS, F_SEAL_SHRINK)")
+            }
+            guard status.owner == user || user == 0 else {
+                throw .refusedDescriptor("the memfd is another user's")
+            }
+            if let size, size > status.size {
+                throw .refusedSize("the memfd has \(status.size) bytes, \(size) are asked for")
+            }
+            let size = size ?? status.size
+            try check(size, status.pageSize)
+            do throws(Errno) {
+                let mapped = try MappedFile(
+                    descriptor: descriptor, size: size, pageSize: status.pageSize)
+                return MemoryFile(mapped: mapped, size: size)
+            } catch {
+                throw .refusedDescriptor("it can't be mapped to read and write (\(error))")
+            }
+        } catch {
+            close(descriptor)
+            throw error
+        }
+    }
+
+    private static func check(_ size: ByteCount, _ pageSize: ByteCount) throws(ProtocolError) {
+        guard size != .zero, size.rawValue % pageSize.rawValue == 0 else {
+            throw .refusedSize("\(size) is not a multiple of \(pageSize.rawValue) above 0")
+        }
+    }
+
+    private struct Status {
+        let isRegular: Bool
+        let owner: UInt32
+        let size: ByteCount
+        /// The block size of a memfd is the size of its pages, huge ones too.
+        let pageSize: ByteCount
+    }
+
+    private static func status(of descriptor: Int32) -> Status? {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { return nil }
+        return Status(
+            isRegular: status.st_mode & S_IFMT == S_IFREG, owner: status.st_uid,
+            size: ByteCount(UInt64(max(status.st_size, 0))),
+            pageSize: ByteCount(UInt64(max(status.st_blksize, 4_096))))
+    }
+}
+
+extension ProtocolError {
+    fileprivate static func refusedDescriptor(_ reason: String) -> ProtocolError {
+        ProtocolError(
+            ErrorData(.invalidParams, path: "fd", reason: reason), message: "fd: \(reason)")
+    }
+
+    /// The error of a size that a memory object can't have.
+    static func refusedSize(_ reason: String) -> ProtocolError {
+        ProtocolError(ErrorData(.invalidParams, path: "size"), message: "size: \(reason)")
+    }
+
+    /// The error of a host that has no such memory.
+    static func unavailable(
+        _ backing: MemoryBacking, _ size: ByteCount, _ errno: Errno
+    ) -> ProtocolError {
+        ProtocolError(
+            ErrorData(.backendUnavailable, errno: errno),
+            message: "no \(backing.rawValue) of \(size) bytes can be had here: \(errno)")
+    }
+}

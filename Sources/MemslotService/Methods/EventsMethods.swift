@@ -1,0 +1,78 @@
+internal import MemslotProtocol
+internal import Memslots
+internal import Synchronization
+
+extension MemslotService {
+    func subscribe(
+        _ request: Request, _ exchange: inout Exchange, into writer: inout JSONWriter
+    ) throws(ProtocolError) {
+        let (peer, queue) = (exchange.peer, exchange.connection.events)
+        let named: VirtualMachine?
+        if request.vmName != nil {
+            named = try read(request, peer, as: EventsParameters.init).vm
+        } else {
+            _ = try EventsParameters(request.params)
+            named = nil
+        }
+        // Nothing of it may be sent before the answer, which has the snapshot.
+        if let queue {
+            queue.hold()
+            exchange.heldQueues.append(queue)
+        }
+        let snapshots = try registry.withLock { registry throws(ProtocolError) in
+            let account = registry.account(of: peer.user)
+            try account.subscribe(1, limits)
+            let isNew =
+                named.map { registry.follow($0, peer) } ?? registry.followAll(peer, queue)
+            if !isNew { account.unsubscribe(1) }
+            let vms = named.map { [$0] } ?? registry.all(of: peer)
+            return vms.compactMap { $0.feed.follow(peer.connection, queue) }
+        }
+        if let named, snapshots.isEmpty { throw .gone(named.name) }
+        writer.beginObject()
+        writer.key("vms")
+        writer.beginArray()
+        for (table, names) in snapshots { writer.snapshot(table, names) }
+        writer.endArray()
+        writer.endObject()
+    }
+
+    func unsubscribe(
+        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
+    ) throws(ProtocolError) {
+        if request.vmName != nil {
+            let (vm, _) = try read(request, peer, as: EventsParameters.init)
+            registry.withLock { $0.unfollow(vm, peer) }
+        } else {
+            _ = try EventsParameters(request.params)
+            registry.withLock { $0.unfollowAll(peer) }
+        }
+        writer.beginObject()
+        writer.endObject()
+    }
+}
+
+extension JSONWriter {
+    /// Writes `vm`, `generation`, perhaps `installed`, and `slots`, as `memslots.get` does.
+    mutating func snapshot(_ table: EventFeed.Published, _ names: SlotNames) {
+        beginObject()
+        key("vm")
+        string(names.vm)
+        key("generation")
+        integer(table.generation.rawValue)
+        if table.failure != nil {
+            key("installed")
+            bool(true)
+        }
+        key("slots")
+        slots(names.messages(of: table.slots))
+        endObject()
+    }
+}
+
+extension ProtocolError {
+    /// The error of a VM that is not there.
+    static func gone(_ vm: String) -> ProtocolError {
+        ProtocolError(.unknownVM, "there is no VM \"\(vm)\"; vm.list tells those there are")
+    }
+}
