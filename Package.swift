@@ -85,7 +85,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "MemslotServiceTests",
-            dependencies: ["Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService"],
+            dependencies: [
+                "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService", "CLinux",
+            ],
             swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

@@ -1,0 +1,91 @@
+import Foundation
+import MemslotProtocol
+import MemslotService
+import Testing
+
+/// Each in a process of its own, because what that holds is counted.
+@Suite("descriptors and mappings are given back")
+struct LeakTests {
+    @Test("whatever is passed, refused, exported or destroyed")
+    func everything() async {
+        await #expect(processExitsWith: .success) {
+            let client = WireClient(MemslotService())
+            try client.createVM("a")
+            let before = ProcessState.now
+            for _ in 0..<20 { try client.passAndTakeBack() }
+            let after = ProcessState.now
+            guard after == before else { exit(1) }
+        }
+    }
+
+    @Test("when a VM ends, and not before")
+    func endOfVM() async {
+        await #expect(processExitsWith: .success) {
+            let client = WireClient(MemslotService())
+            let before = ProcessState.now
+            try client.createVM("b")
+            try client.call(
+                "memory.create",
+                "{\"vm\":\"b\",\"memory\":\"ram\",\"backing\":\"memfd\",\"size\":4096}")
+            let slot = "{\"slot\":0,\"guestPhysicalAddress\":0,\"size\":4096,\"memory\":\"ram\"}"
+            guard try client.submit("b", slot).error == nil else { exit(1) }
+            var wanted = before
+            wanted.memoryFiles += 1
+            wanted.memoryMappings += 1
+            guard ProcessState.now == wanted else { exit(2) }
+            try client.call("vm.destroy", "{\"vm\":\"b\"}")
+            guard ProcessState.now == before else { exit(3) }
+        }
+    }
+
+    @Test("when a connection with ephemeral VMs ends")
+    func endOfConnection() async {
+        await #expect(processExitsWith: .success) {
+            let client = WireClient(MemslotService())
+            let before = ProcessState.now
+            try client.createVM("b", ",\"ephemeral\":true")
+            try client.call(
+                "memory.create", "{\"vm\":\"b\",\"memory\":\"ram\",\"fd\":0}",
+                passing: [try memfd(4096)])
+            guard ProcessState.now != before else { exit(1) }
+            client.service.end(client.connection)
+            guard ProcessState.now == before else { exit(2) }
+        }
+    }
+}
+
+extension WireClient {
+    /// Passes descriptors in every way in which they are taken or not, and undoes what was.
+    fileprivate func passAndTakeBack() throws {
+        let create = "{\"vm\":\"a\",\"memory\":\"ram\",\"fd\":0}"
+        guard try call("memory.create", create, passing: [try memfd(4096)]).error == nil
+        else { exit(2) }
+        // The name is taken, a seal is missing, a size is wrong, nobody claims it.
+        for descriptor in [try memfd(4096), try memfd(4096, sealed: false), try memfd(4097)] {
+            guard try call("memory.create", create, passing: [descriptor]).error != nil
+            else { exit(3) }
+            let other = create.replacingOccurrences(of: "ram", with: "other")
+            let odd = other.replacingOccurrences(of: "}", with: ",\"size\":3}")
+            guard
+                try call("memory.create", odd, passing: [try memfd(4096)]).path == "size",
+                try call("memory.create", other, passing: [try memfd(4096, sealed: false)])
+                    .path == "fd"
+            else { exit(4) }
+        }
+        _ = try call("server.info", passing: [try memfd(4096), try memfd(4096)])
+        _ = try send("not json", passing: [try memfd(4096)])
+        let memory = "{\"vm\":\"a\",\"memory\":\"ram\"}"
+        let export = try call("memory.export", memory)
+        guard export.descriptors.count == 1 else { exit(5) }
+        for descriptor in export.descriptors { close(descriptor) }
+        // A notification has no answer for a descriptor to go with.
+        let silent = try send("{\"method\":\"memory.export\",\"params\":\(memory)}")
+        guard silent == nil else { exit(6) }
+        let own = "{\"vm\":\"a\",\"memory\":\"own\",\"backing\":\"memfd\",\"size\":4096}"
+        guard try call("memory.create", own).error == nil else { exit(7) }
+        for name in ["ram", "own"] {
+            let gone = try call("memory.destroy", "{\"vm\":\"a\",\"memory\":\"\(name)\"}")
+            guard gone.error == nil else { exit(8) }
+        }
+    }
+}
