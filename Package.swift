@@ -13,6 +13,8 @@ let strict: [SwiftSetting] = [
 let argumentParser: Target.Dependency = .product(
     name: "ArgumentParser", package: "swift-argument-parser")
 
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
 let package = Package(
     name: "memslots",
     products: [
@@ -21,10 +23,12 @@ let package = Package(
         .library(name: "MemslotSimulator", targets: ["MemslotSimulator"]),
         .library(name: "MemslotService", targets: ["MemslotService"]),
         .executable(name: "memslotctl", targets: ["memslotctl"]),
+        .executable(name: "memslotd", targets: ["memslotd"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     ],
     targets: [
         // The core: model, validation, diff, plan, transaction, reading. No I/O, no JSON.
@@ -65,6 +69,13 @@ let package = Package(
                 "MemslotTrace", "MemslotPicture", argumentParser,
             ],
             swiftSettings: strict),
+        // The service behind a Unix socket.
+        .executableTarget(
+            name: "memslotd",
+            dependencies: [
+                "Memslots", "MemslotProtocol", "MemslotService", "CLinux", argumentParser, logging,
+            ],
+            swiftSettings: strict),
         .testTarget(
             name: "MemslotKVMTests",
             dependencies: ["Memslots", "MemslotKVM", "MemslotGuests", "CKVM"],
@@ -88,6 +99,10 @@ let package = Package(
             dependencies: [
                 "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService", "CLinux",
             ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "MemslotServerTests",
+            dependencies: ["Memslots", "MemslotProtocol", "MemslotService", "CLinux"],
             swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

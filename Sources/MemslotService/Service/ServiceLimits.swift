@@ -30,6 +30,22 @@ public struct ServiceLimits: Hashable, Sendable {
     public var quiesceDeadlineMs: UInt64 = 600_000
     /// Faults armed at once in a simulated VM.
     public var armedFaults = 1_024
+    /// Connections at once.
+    public var connections = 256
+    /// Requests of a connection that wait or are carried out; beyond it nothing is read.
+    public var inFlightRequests = 1_024
+    /// Bytes of a connection's requests that wait for others; beyond it nothing is read.
+    public var waitingRequestBytes = 32 << 20
+    /// Bytes of answers that a connection has not read; beyond it no request is begun.
+    public var waitingAnswerBytes = 1 << 20
+    /// Threads that a connection's requests take at most, one of them to read.
+    public var threadsPerConnection = 64
+    /// Threads of all connections.
+    public var threads = 1_024
+    /// Descriptors with one line.
+    public var descriptors = 16
+    /// Notifications that wait for a subscriber.
+    public var queuedEvents = 1_024
 
     /// The defaults.
     public init() {}

@@ -1,0 +1,17 @@
+/// A daemon behind a socket, to play scenarios to.
+// A class, because a connection can't be copied as a target can.
+public final class SocketTarget: ScenarioTarget {
+    // Unchecked use: a target is played to by one thread at a time, as its `mutating` says.
+    nonisolated(unsafe) private var connection: ClientConnection
+
+    /// Connects to the socket at `path`.
+    ///
+    /// - Throws: why not, as a sentence.
+    public init(_ path: SocketPath) throws(TargetLost) { connection = try ClientConnection(path) }
+
+    /// Sends a line, and waits for its response; notifications are passed over.
+    public func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] {
+        try connection.send(line + [UInt8(ascii: "\n")])
+        return try connection.response().line
+    }
+}

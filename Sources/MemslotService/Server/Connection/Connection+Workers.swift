@@ -1,0 +1,78 @@
+internal import MemslotProtocol
+
+extension Connection {
+    /// Finishes a request that the reading thread carried out itself.
+    ///
+    /// - Returns: whether this thread still reads. If not, it has finished what waited for the
+    ///   request, and has nothing more to do here.
+    func finishOwn(_ number: RequestLanes.Number, _ turn: Turn) -> Bool {
+        let ready = state.change { state -> [RequestLanes.Number]? in
+            let ready = state.lanes.finish(number)
+            guard state.turn == turn else { return ready }
+            // Nobody read meanwhile, so nothing can have waited for it.
+            state.ownRequest = nil
+            return nil
+        }
+        guard let ready else { return true }
+        sender.flush()
+        work(ready)
+        return false
+    }
+
+    /// Reads on where the reading thread is held up by its request. Called by the watch.
+    ///
+    /// - Returns: false if there was no thread for it.
+    func handOver(_ number: RequestLanes.Number) -> Bool {
+        let limit = surroundings.service.limits.threadsPerConnection
+        guard state.withLock({ $0.threadCount < limit }) else { return false }
+        return surroundings.threads.run {
+            let turn = self.state.withLock { state -> Turn? in
+                guard state.ownRequest == number else { return nil }
+                state.ownRequest = nil
+                state.turn += 1
+                state.threadCount += 1
+                return state.turn
+            }
+            if let turn { self.read(turn: turn) }
+        }
+    }
+
+    /// Carries out requests that waited, and those that waited for them; then leaves.
+    private func work(_ ready: [RequestLanes.Number]) {
+        var ready = ready
+        while !ready.isEmpty {
+            let number = ready.removeFirst()
+            ready = ready.filter { !startThread(for: $0) }
+            if let request = take(number) {
+                sender.waitForRoom()
+                answer(
+                    parse(request.line), request.descriptors,
+                    hasBadDescriptors: request.hasBadDescriptors)
+                sender.flush()
+            }
+            ready += state.change { $0.lanes.finish(number) }
+        }
+        state.change { $0.threadCount -= 1 }
+    }
+
+    private func take(_ number: RequestLanes.Number) -> WaitingRequest? {
+        state.change { state in
+            guard let request = state.waiting.removeValue(forKey: number) else { return nil }
+            state.waitingBytes -= request.line.count
+            return request
+        }
+    }
+
+    private func startThread(for number: RequestLanes.Number) -> Bool {
+        let limit = surroundings.service.limits.threadsPerConnection
+        let mayStart = state.withLock { state in
+            guard state.threadCount < limit else { return false }
+            state.threadCount += 1
+            return true
+        }
+        guard mayStart else { return false }
+        if surroundings.threads.run({ self.work([number]) }) { return true }
+        state.change { $0.threadCount -= 1 }
+        return false
+    }
+}

@@ -1,0 +1,65 @@
+internal import CLinux
+internal import Glibc
+
+/// Reading and writing a stream, with descriptors where it is a socket.
+enum DescriptorIO {
+    /// Waits for bytes and puts them into `buffer`.
+    ///
+    /// - Returns: how many; 0 at the stream's end; a negative errno.
+    static func receive(
+        from descriptor: Int32, isSocket: Bool, into buffer: inout LineBuffer
+    ) -> Int {
+        guard isSocket else {
+            return buffer.fill { room in
+                while true {
+                    let count = read(descriptor, room.baseAddress, room.count)
+                    if count >= 0 { return count }
+                    if errno != EINTR { return -Int(errno) }
+                }
+            }
+        }
+        var passed: [Int32] = []
+        var isTruncated = false
+        let count = buffer.fill { room in
+            withUnsafeTemporaryAllocation(of: Int32.self, capacity: Int(CLINUX_DESCRIPTORS)) {
+                slots in
+                var number: Int32 = 0
+                var truncated: Int32 = 0
+                let count = clinux_receive(
+                    descriptor, room.baseAddress, room.count, slots.baseAddress, &number,
+                    &truncated)
+                isTruncated = truncated != 0
+                if number > 0 { passed = Array(slots[..<Int(number)]) }
+                return count
+            }
+        }
+        if !passed.isEmpty || isTruncated { buffer.attach(passed, isTruncated: isTruncated) }
+        return count
+    }
+
+    /// Writes all of `bytes`; `descriptors` go with the first of them.
+    ///
+    /// - Returns: whether all could be written.
+    static func send(
+        _ bytes: [UInt8], descriptors: [Int32] = [], to descriptor: Int32, isSocket: Bool,
+        flags: Int32 = 0
+    ) -> Bool {
+        bytes.withUnsafeBytes { bytes in
+            var sent = 0
+            while sent < bytes.count {
+                let rest = UnsafeRawBufferPointer(rebasing: bytes[sent...])
+                let passed = sent == 0 && isSocket ? descriptors : []
+                let count =
+                    isSocket
+                    ? clinux_send(
+                        descriptor, rest.baseAddress, rest.count, passed, Int32(passed.count),
+                        flags)
+                    : write(descriptor, rest.baseAddress, rest.count)
+                if count < 0 && !isSocket && errno == EINTR { continue }
+                if count <= 0 { return false }
+                sent += count
+            }
+            return true
+        }
+    }
+}

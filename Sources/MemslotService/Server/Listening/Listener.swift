@@ -1,0 +1,139 @@
+internal import CLinux
+internal import Glibc
+internal import Memslots
+
+/// A socket that listens: made at a path, or handed over by systemd.
+public final class Listener: Sendable {
+    /// Where it is; `nil` for one that was handed over.
+    public let path: SocketPath?
+    let descriptor: Int32
+    /// Held locked while we listen; -1 for none.
+    private let lock: Int32
+    /// The socket's own inode, so that another's is never removed.
+    private let inode: UInt64
+
+    /// How many wait to be accepted.
+    private static let backlog: Int32 = 512
+
+    /// Makes a socket at `path` that only those of `access` can connect to.
+    ///
+    /// A missing directory is made, 0700. A socket that nobody listens to any more is replaced.
+    /// Its mode is set before anyone can connect.
+    ///
+    /// - Throws: why not, for instance another server at that path.
+    public init(at path: SocketPath, access: PeerAccess = PeerAccess()) throws(ListeningError) {
+        try SocketDirectory(path: path.directory, access: access).prepare()
+        lock = try Self.lock(path)
+        do throws(ListeningError) {
+            try Self.removeStale(path)
+            descriptor = try Self.bind(path, access)
+        } catch {
+            close(lock)
+            throw error
+        }
+        self.path = path
+        var status = stat()
+        inode = lstat(path.path, &status) == 0 ? UInt64(status.st_ino) : 0
+    }
+
+    /// Takes over a socket that listens already, such as systemd's.
+    ///
+    /// - Throws: where it is no listening Unix stream socket.
+    public init(takingOver descriptor: Int32) throws(ListeningError) {
+        guard clinux_is_listening(descriptor) == 1 else {
+            throw ListeningError("descriptor \(descriptor) is no listening Unix stream socket")
+        }
+        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+        self.descriptor = descriptor
+        path = nil
+        lock = -1
+        inode = 0
+    }
+
+    deinit {
+        close(descriptor)
+        // Last: whoever gets the lock finds no socket of ours.
+        if lock >= 0 { close(lock) }
+    }
+
+    /// Removes the socket, if it is still ours.
+    func remove() {
+        var status = stat()
+        guard let path, lstat(path.path, &status) == 0, UInt64(status.st_ino) == inode else {
+            return
+        }
+        unlink(path.path)
+    }
+
+    // MARK: Making it
+
+    private static func lock(_ path: SocketPath) throws(ListeningError) -> Int32 {
+        let name = path.lockPath
+        let descriptor = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0o600)
+        guard descriptor >= 0 else {
+            throw ListeningError("\(name): can't be opened: \(Errno(rawValue: errno))")
+        }
+        var status = stat()
+        let isOurs =
+            fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+            && (status.st_uid == geteuid() || status.st_uid == 0)
+        guard isOurs else {
+            close(descriptor)
+            throw ListeningError("\(name): is not a file of ours")
+        }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
+            throw ListeningError("\(path.path): another server listens here; it holds \(name)")
+        }
+        return descriptor
+    }
+
+    /// Takes away what a server left that was killed. Called with the lock held.
+    private static func removeStale(_ path: SocketPath) throws(ListeningError) {
+        var status = stat()
+        guard lstat(path.path, &status) == 0 else { return }
+        guard status.st_mode & S_IFMT == S_IFSOCK else {
+            throw ListeningError("\(path.path): is there already, and is not a socket")
+        }
+        let probe = clinux_stream_socket()
+        guard probe >= 0 else {
+            throw ListeningError("no socket can be made: \(Errno(rawValue: -probe))")
+        }
+        let answer = clinux_connect(probe, path.path)
+        close(probe)
+        guard answer == -ECONNREFUSED else {
+            throw ListeningError("\(path.path): something listens here that does not hold the lock")
+        }
+        unlink(path.path)
+    }
+
+    private static func bind(
+        _ path: SocketPath, _ access: PeerAccess
+    ) throws(ListeningError) -> Int32 {
+        let descriptor = clinux_stream_socket()
+        guard descriptor >= 0 else {
+            throw ListeningError("no socket can be made: \(Errno(rawValue: -descriptor))")
+        }
+        do throws(ListeningError) {
+            // Linux gives the file the mode that the socket has: there is no moment in between.
+            guard fchmod(descriptor, 0o600) == 0 else { throw failure(path, errno) }
+            let status = clinux_bind(descriptor, path.path)
+            guard status == 0 else { throw failure(path, -status) }
+            if let group = access.group ?? access.readOnlyGroup {
+                guard chown(path.path, uid_t.max, group) == 0, chmod(path.path, 0o660) == 0
+                else { throw failure(path, errno) }
+                try access.addReadOnlyGroup(to: path.path, ownerBits: 6, bits: 6)
+            }
+            // Only now can anyone connect.
+            guard listen(descriptor, backlog) == 0 else { throw failure(path, errno) }
+            return descriptor
+        } catch {
+            close(descriptor)
+            throw error
+        }
+    }
+
+    private static func failure(_ path: SocketPath, _ number: Int32) -> ListeningError {
+        ListeningError("\(path.path): can't listen there: \(Errno(rawValue: number))")
+    }
+}

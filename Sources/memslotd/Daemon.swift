@@ -1,0 +1,71 @@
+import Glibc
+import Logging
+import MemslotService
+
+/// The service, its server, and what surrounds them in a process of their own.
+struct Daemon {
+    private let service: MemslotService
+    private let server: SocketServer
+    private let access: PeerAccess
+    private let log: Logger
+    private let notification = ServiceNotification()
+
+    init(limits: ServiceLimits, access: PeerAccess, level: Logger.Level) {
+        log = Logger(label: "memslotd") { _ in LineLogHandler(level: level) }
+        let observer = LoggingObserver(log: log)
+        service = MemslotService(limits: limits)
+        server = SocketServer(service, access: access, observer: observer)
+        self.access = access
+    }
+
+    /// Serves the socket at `path`, the one that systemd hands over, or the standard one.
+    ///
+    /// - Returns: whether it came to a clean end.
+    func serve(_ path: String?) -> Bool {
+        Signals.block()
+        let listener: Listener
+        do throws(ListeningError) {
+            listener = try self.listener(path)
+        } catch {
+            log.critical("can't listen", metadata: ["reason": "\(error.message)"])
+            LogQueue.standardError.flush()
+            return false
+        }
+        begin()
+        let isClean = server.run(listener)
+        LogQueue.standardError.flush()
+        return isClean
+    }
+
+    /// Serves whoever is at standard input and output.
+    ///
+    /// - Returns: whether it came to a clean end.
+    func serveStandardIO() -> Bool {
+        Signals.block()
+        begin()
+        let isClean = server.run(input: STDIN_FILENO, output: STDOUT_FILENO)
+        LogQueue.standardError.flush()
+        return isClean
+    }
+
+    private func listener(_ path: String?) throws(ListeningError) -> Listener {
+        if let path { return try Listener(at: SocketPath(path), access: access) }
+        if let handedOver = try SocketActivation.listener() { return handedOver }
+        return try Listener(at: SocketPath.standard(), access: access)
+    }
+
+    /// From here on it can be ended, and tells that it works.
+    private func begin() {
+        let (server, notification) = (server, notification)
+        Signals.onEnd {
+            notification.stopping()
+            server.stop()
+        }
+        if let microseconds = notification.watchdogMicroseconds {
+            Watchdog(
+                service: service, notification: notification, microseconds: microseconds
+            ).start()
+        }
+        notification.ready()
+    }
+}

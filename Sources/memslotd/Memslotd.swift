@@ -1,0 +1,46 @@
+import ArgumentParser
+import Glibc
+import MemslotService
+
+@main
+struct Memslotd: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "memslotd",
+        abstract: "Serve atomic changes of KVM guest memory over a Unix socket.",
+        discussion: """
+            One JSON-RPC 2.0 message a line. Without --socket the socket is \
+            $XDG_RUNTIME_DIR/memslots/memslotd.sock; without that variable \
+            /run/memslots/memslotd.sock for root and /tmp/memslots-UID/memslotd.sock for others. \
+            A missing directory is made, 0700; one that others may write to is refused. Under \
+            systemd socket activation the socket that it hands over is used.
+
+            The daemon's own user and root may connect. Nothing is written to standard output; \
+            the log goes to standard error.
+
+            SIGTERM and SIGINT end it gracefully, a second one at once. Exit status: 0 ended, \
+            1 it could not listen, or had to cut connections off, 64 wrong usage.
+            """,
+        version: MemslotService.version)
+
+    @OptionGroup(title: "Socket")
+    var socket: SocketOptions
+
+    @OptionGroup(title: "Operation")
+    var operation: OperationOptions
+
+    @OptionGroup(title: "Limits")
+    var limits: LimitOptions
+
+    func validate() throws {
+        if operation.stdio && socket.isGiven {
+            throw ValidationError("--stdio serves no socket: leave the socket's options out")
+        }
+    }
+
+    func run() throws {
+        let daemon = Daemon(
+            limits: limits.limits, access: socket.access, level: operation.level)
+        let isClean = operation.stdio ? daemon.serveStandardIO() : daemon.serve(socket.socket)
+        if !isClean { throw ExitCode(1) }
+    }
+}
