@@ -1,5 +1,4 @@
-/// A daemon behind a socket, to play scenarios to.
-// A class, because a connection can't be copied as a target can.
+/// A daemon behind a socket, to play scenarios to. A class, for a connection can't be copied.
 public final class SocketTarget: ScenarioTarget {
     // Unchecked use: a target is played to by one thread at a time, as its `mutating` says.
     nonisolated(unsafe) private var connection: ClientConnection

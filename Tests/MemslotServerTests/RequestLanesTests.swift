@@ -1,0 +1,70 @@
+import Testing
+
+@testable import MemslotService
+
+extension ServerTests {
+    @Suite("the order of requests")
+    struct RequestLanesTests {
+        @Test("requests of one VM follow each other, others don't wait")
+        func twoVMs() {
+            var lanes = RequestLanes()
+            let hasBegun = [
+                lanes.admit(1, names: ["a"]), lanes.admit(2, names: ["a"]),
+                lanes.admit(3, names: ["b"]), lanes.admit(4, names: []),
+            ]
+            #expect(hasBegun == [true, false, true, true])
+            let began = [lanes.finish(3), lanes.finish(1), lanes.finish(4), lanes.finish(2)]
+            #expect(began == [[], [2], [], []])
+            #expect(lanes.count == 0)
+        }
+
+        @Test("a batch waits for all VMs that it names, and holds all up")
+        func batch() {
+            var lanes = RequestLanes()
+            let hasBegun = [
+                lanes.admit(1, names: ["a"]), lanes.admit(2, names: ["b"]),
+                lanes.admit(3, names: ["a", "b"]), lanes.admit(4, names: ["b"]),
+            ]
+            #expect(hasBegun == [true, true, false, false])
+            let began = [lanes.finish(1), lanes.finish(2), lanes.finish(3)]
+            #expect(began == [[], [3], [4]])
+        }
+
+        @Test(
+            "whatever comes and goes, exactly those run that no earlier one of their VMs precedes")
+        func random() {
+            var random = SystemRandomNumberGenerator()
+            var faults: [String] = []
+            for _ in 0..<200 {
+                var lanes = RequestLanes()
+                var present: [(number: UInt64, names: Set<String>)] = []
+                var running: Set<UInt64> = []
+                var last: UInt64 = 0
+                for _ in 0..<100 {
+                    if Bool.random(using: &random) || running.isEmpty {
+                        last += 1
+                        let names = Set(
+                            ["a", "b", "c", "d"].filter { _ in
+                                Int.random(in: 0..<3, using: &random) == 0
+                            })
+                        present.append((last, names))
+                        if lanes.admit(last, names: Array(names)) { running.insert(last) }
+                    } else if let number = running.randomElement(using: &random) {
+                        running.remove(number)
+                        present.removeAll { $0.number == number }
+                        running.formUnion(lanes.finish(number))
+                    }
+                    let expected = present.indices.filter { index in
+                        present[..<index].allSatisfy {
+                            $0.names.isDisjoint(with: present[index].names)
+                        }
+                    }
+                    if Set(expected.map { present[$0].number }) != running {
+                        faults.append("\(present) runs \(running)")
+                    }
+                }
+            }
+            #expect(faults.isEmpty)
+        }
+    }
+}

@@ -1,0 +1,163 @@
+import Glibc
+import MemslotProtocol
+import MemslotService
+import Testing
+
+extension ServerTests {
+    @Suite("transport")
+    struct TransportTests {
+        @Test("a request is answered with its id, a notification not at all")
+        func answers() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            try client.send(
+                #"{"method":"vm.create","params":{"vm":"n","backend":"simulated"}}"# + "\n")
+            let answer = try client.ask(#"{"id":"x","method":"vm.list"}"#)
+            #expect(answer["id"]?.string == "x")
+            #expect(answer["jsonrpc"]?.string == "2.0")
+            #expect(answer["result"]?["vms"]?.elements.count == 1)
+        }
+
+        @Test("what is not JSON gets an error with a null id, and the next line is answered")
+        func parseErrors() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            for bytes in [Array("{".utf8), [0x22, 0xFF, 0x22], Array("nonsense".utf8), [0x00]] {
+                try client.send(bytes + [0x0A])
+                let answer = try client.next()
+                #expect(answer.errorCode == -32_700)
+                #expect(answer["id"]?.isNull == true)
+            }
+            #expect(try client.ask(#"{"id":1,"method":"vm.list"}"#).id == 1)
+        }
+
+        @Test("a batch is answered in one line, in order; one of notifications alone is not")
+        func batch() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            try client.send(#"[{"method":"vm.list"}]"# + "\n")
+            let answer = try client.ask(
+                #"[{"id":1,"method":"vm.list"},{"method":"vm.list"},7,{"id":2,"method":"none"}]"#)
+            #expect(answer.elements.map(\.id) == [1, nil, 2])
+            #expect(Array(answer.elements)[1].errorCode == -32_600)
+            #expect(try client.ask("[]").errorCode == -32_600)
+        }
+
+        @Test("requests that come byte by byte, blank lines and both line ends are taken")
+        func bytes() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            for byte in "\n\r\n \n{\"id\":1,\"method\":\"vm.list\"}\r\n".utf8 {
+                try client.send([byte])
+            }
+            #expect(try client.next().id == 1)
+        }
+
+        @Test("a hundred requests in one write are answered in order")
+        func joined() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            try client.makeVM("a")
+            try client.send(
+                (1...100).map { Line.submit("a", id: $0, pages: $0) + "\n" }.joined())
+            let answers = try client.next(100)
+            #expect(answers.map(\.id) == Array(1...100))
+            #expect(answers.map { $0["result"]?["generation"]?.int } == Array(1...100))
+        }
+
+        @Test("a line of four million bytes is answered")
+        func longLine() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            let padding = String(repeating: " ", count: 4 << 20)
+            #expect(try client.ask(#"{"id":1,"method":"vm.list"\#(padding)}"#).id == 1)
+            #expect(try client.ask(#"{"id":2,"method":"vm.list"}"#).id == 2)
+        }
+
+        @Test("a line past the limit is told, and ends the connection", arguments: [true, false])
+        func tooLong(hasEnd: Bool) throws {
+            var limits = ServiceLimits()
+            limits.lineBytes = 1_000
+            let server = try RunningServer(limits: limits)
+            var client = try server.connect()
+            let room = 1_000 - #"{"id":1,"method":"vm.list"}"#.utf8.count
+            let padding = String(repeating: " ", count: room)
+            #expect(try client.ask(#"{"id":1,"method":"vm.list"\#(padding)}"#).id == 1)
+            try client.send(String(repeating: "x", count: 1_002) + (hasEnd ? "\n" : ""))
+            let answer = try client.next()
+            #expect(answer.errorCode == -32_009)
+            #expect(answer.limit == "lineBytes")
+            #expect(answer["id"]?.isNull == true)
+            #expect(try client.isAtEnd())
+        }
+
+        @Test("a peer that ends sending gets all its answers, then the end")
+        func halfClosed() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            try client.makeVM("a")
+            try client.send((1...50).map { Line.submit("a", id: $0, pages: $0) + "\n" }.joined())
+            client.endSending()
+            #expect(try client.next(50).map(\.id) == Array(1...50))
+            #expect(try client.isAtEnd())
+        }
+
+        @Test("a line without its end is not carried out, and said to be so")
+        func noEnd() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            try client.send(#"{"id":1,"method":"vm.create","params":{"vm":"a"}}"#)
+            client.endSending()
+            #expect(try client.next().errorCode == -32_700)
+            #expect(try client.isAtEnd())
+            var other = try server.connect()
+            #expect(
+                try other.ask(#"{"id":1,"method":"vm.list"}"#)["result"]?["vms"]?.elements.count
+                    == 0)
+        }
+
+        @Test("a peer that goes in the middle of a line or a request leaves nothing behind")
+        func disconnects() throws {
+            let server = try RunningServer()
+            let before = OpenDescriptors.count("socket:")
+            for round in 0..<20 {
+                do {
+                    let client = try server.connect()
+                    try client.send(
+                        round % 2 == 0 ? #"{"id":1,"met"# : Line.get("none", id: 1) + "\n")
+                }
+                server.events.wait(forDisconnected: round + 1)
+            }
+            #expect(OpenDescriptors.count("socket:") == before)
+        }
+
+        @Test("an ephemeral VM ends with its connection")
+        func ephemeral() throws {
+            let server = try RunningServer()
+            do {
+                var client = try server.connect()
+                let line =
+                    #"{"id":1,"method":"vm.create","params":{"vm":"e","backend":"simulated","ephemeral":true}}"#
+                #expect(try client.ask(line)["result"] != nil)
+            }
+            server.events.wait(forDisconnected: 1)
+            var other = try server.connect()
+            #expect(try other.ask(Line.get("e", id: 1)).errorKind == "unknown-vm")
+        }
+
+        @Test("a scenario is played to a socket as in process")
+        func target() throws {
+            let server = try RunningServer()
+            let target = try SocketTarget(server.path)
+            var player = ScenarioPlayer(target)
+            let text =
+                #"{"method":"vm.create","params":{"vm":"a","backend":"simulated"},"expect":{"result":{"generation":0}}}"#
+            var reader = ScenarioReader(LineReader(bytes: Array(text.utf8)))
+            let step = try #require(try reader.next())
+            let played = try player.play(step)
+            #expect(played?.mismatches.isEmpty == true)
+            server.stop()
+            #expect(throws: TargetLost.self) { try target.exchange(Array("{}".utf8)) }
+        }
+    }
+}
