@@ -42,8 +42,6 @@ public struct ServiceLimits: Hashable, Sendable {
     public var threadsPerConnection = 64
     /// Threads of all connections.
     public var threads = 1_024
-    /// Descriptors with one line.
-    public var descriptors = 16
     /// Notifications that wait for a subscriber.
     public var queuedEvents = 1_024
 
@@ -62,6 +60,12 @@ public struct ServiceLimits: Hashable, Sendable {
             ("receipts", UInt64(receipts)), ("violations", UInt64(violations)),
             ("addresses", UInt64(addresses)), ("dirtyLogPages", dirtyLogPages),
             ("quiesceDeadlineMs", quiesceDeadlineMs), ("armedFaults", UInt64(armedFaults)),
+            ("connections", UInt64(connections)),
+            ("inFlightRequests", UInt64(inFlightRequests)),
+            ("waitingRequestBytes", UInt64(waitingRequestBytes)),
+            ("waitingAnswerBytes", UInt64(waitingAnswerBytes)),
+            ("threadsPerConnection", UInt64(threadsPerConnection)),
+            ("threads", UInt64(threads)), ("queuedEvents", UInt64(queuedEvents)),
         ]
     }
 }
