@@ -53,6 +53,11 @@ static inline int ckvm_create_vcpu(int vm, unsigned long id) {
     return CKVM_RESULT(ioctl(vm, KVM_CREATE_VCPU, id));
 }
 
+// [4.24]
+static inline int ckvm_create_irqchip(int vm) {
+    return CKVM_RESULT(ioctl(vm, KVM_CREATE_IRQCHIP, 0));
+}
+
 #if defined(__x86_64__)
 // [4.55]
 static inline int ckvm_set_tss_addr(int vm, unsigned long address) {

@@ -8,8 +8,10 @@ public import Memslots
 public final class VCPU: @unchecked Sendable {
     /// Its number in the VM.
     public let id: UInt32
-    /// The kernel's shared page, `struct kvm_run`, mapped as long as this object lives.
+    /// The kernel's shared page, `struct kvm_run`; mapped as long as this object lives, where this
+    /// object mapped it.
     public let sharedPage: UnsafeMutableRawPointer
+    /// 0 where the mapping is another's.
     private let mappedBytes: Int
     private let file: Descriptor
 
@@ -33,7 +35,22 @@ public final class VCPU: @unchecked Sendable {
         #endif
     }
 
-    deinit { _ = ckvm_unmap(sharedPage, mappedBytes) }
+    /// Takes a vCPU that the VMM made and mapped, and goes on to own.
+    ///
+    /// - Parameters:
+    ///   - descriptor: the vCPU's descriptor; never closed here.
+    ///   - sharedPage: its mapped `struct kvm_run`; never unmapped here.
+    ///   - id: its number in the VM.
+    public init(
+        adopting descriptor: Int32, sharedPage: UnsafeMutableRawPointer, id: UInt32
+    ) {
+        self.id = id
+        self.file = Descriptor(borrowing: descriptor)
+        self.mappedBytes = 0
+        self.sharedPage = sharedPage
+    }
+
+    deinit { if mappedBytes > 0 { _ = ckvm_unmap(sharedPage, mappedBytes) } }
 
     /// Runs the guest until it leaves, completing first what the last exit left open.
     ///
