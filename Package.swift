@@ -55,6 +55,13 @@ let package = Package(
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             swiftSettings: strict),
+        // The simulator held against a kernel, call by call.
+        .target(
+            name: "MemslotConform",
+            dependencies: [
+                "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "CKVM",
+            ],
+            swiftSettings: strict),
         // A recorded VMM's system calls, read and audited.
         .target(
             name: "MemslotTrace",
@@ -66,7 +73,7 @@ let package = Package(
             name: "memslotctl",
             dependencies: [
                 "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService",
-                "MemslotTrace", "MemslotPicture", argumentParser,
+                "MemslotTrace", "MemslotPicture", "MemslotConform", "MemslotKVM", argumentParser,
             ],
             swiftSettings: strict),
         // The service behind a Unix socket.
@@ -93,6 +100,10 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "MemslotTraceTests", dependencies: ["MemslotTrace", "Memslots"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "MemslotConformTests",
+            dependencies: ["Memslots", "MemslotKVM", "MemslotProtocol", "MemslotConform"],
             swiftSettings: strict),
         .testTarget(
             name: "MemslotServiceTests",

@@ -20,7 +20,11 @@ public struct RawOperation: Sendable, Hashable {
     ///   - number: its number, for the error.
     /// - Throws: what is wrong with it, with line and column.
     public init(line: [UInt8], number: Int) throws(UnusableInput) {
-        let value = try JSONValue(line: line, number: number)
+        try self.init(value: try JSONValue(line: line, number: number), number: number)
+    }
+
+    /// Reads one line that is parsed already.
+    init(value: JSONValue, number: Int) throws(UnusableInput) {
         let read = try ParameterReader.read(value, line: number, as: RawOperationLine.self)
         self = read.operation
     }

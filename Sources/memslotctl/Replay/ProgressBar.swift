@@ -9,9 +9,13 @@ struct ProgressBar {
     /// Files below this many bytes are done before a bar could be read.
     private static let shortest = 1 << 20
 
-    init(total: Int?) {
-        self.total = total ?? 0
-        isShown = self.total >= Self.shortest && Terminal.isTerminal(STDERR_FILENO)
+    /// - Parameters:
+    ///   - total: what is 100 %; `nil` where that is not known, and no bar is shown.
+    ///   - isLong: whether it takes long, whatever the total; by default where that is large.
+    init(total: Int?, isLong: Bool? = nil) {
+        self.total = max(1, total ?? 1)
+        let isLong = isLong ?? (self.total >= Self.shortest)
+        isShown = isLong && Terminal.isTerminal(STDERR_FILENO)
     }
 
     mutating func show(_ position: Int) {

@@ -1,0 +1,107 @@
+import Memslots
+
+/// Draws the words of slot calls: mostly such as work, often at an edge, sometimes nonsense.
+struct RandomWords {
+    var random: RandomNumbers
+    private let maxSlots: UInt64
+    private let guestEnd: UInt64
+    private let userspaceEnd: UInt64
+
+    /// No slot that is carried out is larger: what KVM allocates by size is not to run out.
+    static let largestSlot: UInt64 = 8 << 20 | 4096
+
+    init(seed: UInt64, _ capabilities: Capabilities) {
+        random = RandomNumbers(seed: seed)
+        maxSlots = UInt64(capabilities.maxSlots)
+        let pages = capabilities.maxGuestPage &+ 1
+        guestEnd = pages.multipliedReportingOverflow(by: pageSize.rawValue).partialValue
+        userspaceEnd = capabilities.userspaceEnd.rawValue
+    }
+
+    mutating func pages(below count: UInt64) -> UInt64 { random.below(count) * pageSize.rawValue }
+
+    mutating func slot() -> UInt32 {
+        let id: UInt64
+        switch random.below(24) {
+        case 0: id = maxSlots &- 1
+        case 1: id = maxSlots
+        case 2: id = random.below(1 << 16)
+        case 3: id = maxSlots &+ random.below(6)
+        default: id = random.below(12)
+        }
+        let space = random.oneIn(15) ? random.below(3) : 0
+        return UInt32(truncatingIfNeeded: space << 16 | id & 0xffff)
+    }
+
+    mutating func guestAddress() -> UInt64 {
+        let near = pages(below: 64)
+        switch random.below(24) {
+        case 0: return guestEnd &- pages(below: 12)
+        case 1: return 0 &- pages(below: 12)
+        case 2: return near + 1 + random.below(4095)
+        case 3: return random.next() & ~4095
+        case 4: return guestEnd &+ near
+        default: return near + (random.oneIn(3) ? 0x10_0000 : 0)
+        }
+    }
+
+    mutating func size() -> UInt64 {
+        switch random.below(30) {
+        case 0: return 1 + random.below(8191)
+        case 1: return 1 << 43
+        case 2: return ((1 << 31) - 1 + random.below(3)) * 4096
+        case 3: return random.next() | 1 << 50
+        case 4: return 0 &- 4096 * (1 + random.below(8))
+        case 5: return 8 << 20 + pages(below: 2)
+        case 6: return 4 << 20
+        default: return pages(below: 9)
+        }
+    }
+
+    mutating func userspaceAddress() -> UInt64 {
+        let near = UserWindow.start.rawValue + random.below(6) << 20
+        switch random.below(20) {
+        case 0: return userspaceEnd &- pages(below: 10)
+        case 1: return near + 1 + random.below(4095)
+        case 2: return random.next()
+        case 3: return 0
+        case 4: return userspaceEnd
+        case 5: return userspaceEnd &+ pages(below: 3)
+        case 6: return 0 &- pages(below: 10)
+        default: return near
+        }
+    }
+
+    mutating func flags(guestMemfd: Bool) -> UInt32 {
+        switch random.below(14) {
+        case 0: return 1 << UInt32(random.below(32))
+        case 1: return UInt32(truncatingIfNeeded: random.next())
+        case 2: return UInt32(random.below(8))
+        case 3, 4: return guestMemfd ? 4 : 0
+        case 5: return 2
+        case 6: return 3
+        case 7...10: return 1
+        default: return 0
+        }
+    }
+
+    /// What a REGION2 call names, and where in it.
+    mutating func guestMemfd() -> (file: RawGuestMemfd, offset: UInt64) {
+        let file: RawGuestMemfd
+        switch random.below(12) {
+        case 0: file = .kvm
+        case 1: file = .vm
+        case 2: file = .memfd
+        case 3: file = .otherVM
+        case 4: file = .none
+        default: file = .file(index: UInt32(random.below(4)))
+        }
+        switch random.below(30) {
+        case 0: return (file, random.next() | 1 << 63)
+        case 1: return (file, random.next() >> 2)
+        case 2: return (file, random.below(8192))
+        case 3...6: return (file, pages(below: 10))
+        default: return (file, pages(below: 2100))
+        }
+    }
+}

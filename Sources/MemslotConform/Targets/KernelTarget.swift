@@ -1,0 +1,114 @@
+internal import CKVM
+public import MemslotKVM
+public import MemslotProtocol
+public import Memslots
+
+/// A VM of the kernel's as a target of raw calls.
+public final class KernelTarget: RawCallTarget {
+    private let raw: KVMRawVM
+    private var guest: GuestWriter?
+    /// Pages of the installed slots, for the size of their bitmaps.
+    private var pageCounts: [UInt32: UInt64] = [:]
+
+    /// Makes the VM.
+    public init(system: KVMSystem) throws(KVMError) { raw = try KVMRawVM(system: system) }
+
+    /// What the host allows such a VM, for its twin.
+    public static func capabilities(of system: KVMSystem) throws(KVMError) -> Capabilities {
+        // KVM's own pages are not there: nothing of the VM asks for them.
+        try KVMBackend(
+            takingOver: system.makeVirtualMachine(), installed: [],
+            options: KVMOptions(reservedRanges: [])
+        ).capabilities
+    }
+
+    /// Carries `call` out.
+    public func carryOut(_ call: RawCall) -> RawReply {
+        switch call {
+        case .setRegion(let region): return RawReply(set(region))
+        case .getDirtyLog(let slot, let isWritable): return read(slot, isWritable)
+        case .clearDirtyLog(let slot, let firstPage, let pageCount, let words):
+            return clear(slot, firstPage, pageCount, words)
+        case .setManualDirtyLogProtect(let argument):
+            let capability = UInt32(KVMCapability.manualDirtyLogProtect2.rawValue)
+            return reply(ckvm_enable_cap(raw.vm.descriptor, capability, argument))
+        case .guestWrite(let address): return write(address)
+        }
+    }
+
+    /// Asks KVM for each slot, and for slots that are not to be there, without changing any.
+    public func difference(from slots: [Memslot], protection: UInt64) -> String? {
+        let mode: DirtyLogMode =
+            switch protection {
+            case 1: .manual
+            case 3: .manualInitiallySet
+            default: .clearedByReading
+            }
+        do throws(KVMError) {
+            _ = try KVMBackend(
+                takingOver: raw.vm, installed: slots,
+                options: KVMOptions(dirtyLog: mode, reservedRanges: []))
+            return nil
+        } catch {
+            return error.description
+        }
+    }
+
+    private func set(_ region: RawRegion) -> Errno? {
+        let errno = raw.setUserMemoryRegion(region)
+        if errno == nil {
+            pageCounts[region.slot] =
+                region.memorySize == 0 ? nil : region.memorySize / pageSize.rawValue
+        }
+        return errno
+    }
+
+    private func read(_ slot: UInt32, _ isWritable: Bool) -> RawReply {
+        let pageCount = pageCounts[slot] ?? 0
+        var words = [UInt64](repeating: 0, count: Int((pageCount + 63) / 64) + 1)
+        let result = words.withUnsafeMutableBytes { buffer in
+            // Unsafe: the kernel writes a bit a page of the slot, which the buffer has.
+            ckvm_get_dirty_log(
+                raw.vm.descriptor, slot, isWritable ? buffer.baseAddress : Self.badAddress)
+        }
+        guard result == 0 else { return reply(result) }
+        words.removeLast()
+        return RawReply(
+            .success, dirtyPages: DirtyBitmap(pageCount: pageCount, words: words).runs)
+    }
+
+    private func clear(
+        _ slot: UInt32, _ firstPage: UInt64, _ pageCount: UInt32, _ words: [UInt64]?
+    ) -> RawReply {
+        var words = words ?? []
+        let isEnough = UInt64(words.count) >= (UInt64(pageCount) + 63) / 64
+        let result = words.withUnsafeMutableBytes { buffer in
+            // Unsafe: the kernel reads a bit a page asked for, which the buffer has.
+            ckvm_clear_dirty_log(
+                raw.vm.descriptor, slot, firstPage, pageCount,
+                isEnough ? buffer.baseAddress : Self.badAddress)
+        }
+        return reply(result)
+    }
+
+    private func write(_ address: UInt64) -> RawReply {
+        guard address < WritingGuest.addressEnd else { return RawReply(.invalidArgument) }
+        if guest == nil { guest = GuestWriter(of: raw.vm) }
+        guard let guest else { return RawReply(.success, exit: "no vCPU can be had") }
+        if let errno = raw.setUserMemoryRegion(WritingGuest.slot(isInstalled: true)) {
+            return RawReply(errno)
+        }
+        defer { _ = raw.setUserMemoryRegion(WritingGuest.slot(isInstalled: false)) }
+        return RawReply(.success, exit: guest.write(to: GuestPhysicalAddress(address)))
+    }
+
+    private func reply(_ result: Int32) -> RawReply {
+        RawReply(result < 0 ? Errno(rawValue: -result) : nil)
+    }
+
+    /// The first page is mapped in no process.
+    // Unsafe: a constant that nobody follows but the kernel, which answers EFAULT.
+    private static var badAddress: UnsafeMutableRawPointer? {
+        UnsafeMutableRawPointer(bitPattern: 8)
+    }
+}
