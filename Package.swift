@@ -51,7 +51,7 @@ let package = Package(
         .target(
             name: "MemslotService",
             dependencies: [
-                "Memslots", "MemslotSimulator", "MemslotProtocol", "CLinux",
+                "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "CLinux",
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             swiftSettings: strict),
@@ -108,7 +108,8 @@ let package = Package(
         .testTarget(
             name: "MemslotServiceTests",
             dependencies: [
-                "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService", "CLinux",
+                "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
+                "CLinux",
             ],
             swiftSettings: strict),
         .testTarget(

@@ -1,6 +1,5 @@
 internal import Glibc
 internal import MemslotProtocol
-internal import MemslotSimulator
 internal import Memslots
 internal import Synchronization
 
@@ -71,9 +70,7 @@ extension MemslotService {
             return (size, file.mapped.pageSize, .mapped(file.mapped))
         }
         do throws(Errno) {
-            guard let simulator = vm.simulator else { throw Errno.invalidArgument }
-            let handle = try simulator.createGuestMemfd(size: size)
-            return (size, pageSize, .guestMemfd(handle: handle))
+            return (size, pageSize, .guestMemfd(handle: try vm.createGuestMemfd(size: size)))
         } catch {
             throw .unavailable(backing, size, error)
         }
@@ -178,8 +175,7 @@ extension VirtualMachine {
     /// Lets memory go that no slot names.
     fileprivate func discard(_ kind: MemoryObject.Kind) {
         guard case .guestMemfd(let handle) = kind else { return }
-        // A handle that is gone already is as good as closed.
-        try? simulator?.closeGuestMemfd(handle)
+        closeGuestMemfd(handle)
     }
 }
 

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import MemslotKVM
 internal import MemslotProtocol
 internal import MemslotSimulator
 internal import Memslots
@@ -36,15 +37,21 @@ extension MemslotService {
         writer.endObject()
         writer.key("kvm")
         writer.beginObject()
-        writer.key("available")
-        writer.bool(false)
-        writer.key("reason")
-        writer.string(Self.noKVM)
+        do throws(KVMError) {
+            let host = try self.backends.host()
+            writer.key("available")
+            writer.bool(true)
+            writer.key("capabilities")
+            writer.capabilities(host.capabilities)
+        } catch {
+            writer.key("available")
+            writer.bool(false)
+            writer.key("reason")
+            writer.string(error.description)
+        }
         writer.endObject()
         writer.endObject()
     }
-
-    static let noKVM = "this build has no KVM backend"
 }
 
 extension ServiceLimits {

@@ -1,5 +1,4 @@
 internal import MemslotProtocol
-internal import MemslotSimulator
 internal import Memslots
 internal import Synchronization
 
@@ -8,25 +7,23 @@ extension MemslotService {
         _ request: Request, _ peer: Peer, into writer: inout JSONWriter
     ) throws(ProtocolError) {
         let parameters = try VMCreateParameters(request.params)
-        guard parameters.backend != .kvm else {
-            throw ProtocolError(
-                ErrorData(.backendUnavailable, reason: Self.noKVM), message: Self.noKVM)
-        }
-        let backend = try simulator(parameters.simulated)
+        let made = try backends.make(parameters.backend, simulated: parameters.simulated)
         let table: MemslotTable
         do throws(InvalidArray) {
             table = try MemslotTable(
-                backend: backend,
+                backend: made.backend,
                 limits: TableLimits(violations: limits.violations, receipts: limits.receipts))
         } catch {
             throw ProtocolError(.invalidRequest, error.message)
         }
-        let memory = VMMemory(vm: parameters.vm, hasRawAddresses: true)
+        let memory = VMMemory(
+            vm: parameters.vm,
+            hasRawAddresses: made.simulator != nil || takesRawAddresses)
         let connection = parameters.isEphemeral ? peer.connection : nil
         let vm: VirtualMachine
         do throws(ReentryError) {
             vm = try VirtualMachine(
-                table, simulator: backend, memory: memory,
+                table, simulator: made.simulator, guestMemfds: made.guestMemfds, memory: memory,
                 account: registry.withLock { $0.account(of: peer.user) },
                 ephemeralConnection: connection)
         } catch {
@@ -57,25 +54,6 @@ extension MemslotService {
                     "a peer has at most \(limits.vmsPerPeer) VMs; destroy one first")
             }
             registry.add(vm)
-        }
-    }
-
-    private func simulator(
-        _ parameters: SimulatedParameters
-    ) throws(ProtocolError) -> SimulatedBackend {
-        var configuration = SimulatorConfiguration()
-        configuration.maxSlots = parameters.maxSlots
-        configuration.addressSpaces = parameters.addressSpaces
-        configuration.guestPhysicalBits = parameters.guestPhysicalBits
-        configuration.userspaceEnd = parameters.userspaceEnd
-        configuration.flags = parameters.flags
-        do throws(SimulatorConfigurationError) {
-            return try SimulatedBackend(configuration: configuration)
-        } catch {
-            let path = "simulated.\(error)"
-            throw ProtocolError(
-                ErrorData(.invalidParams, path: path),
-                message: "\(path): not a value that a simulated VM can have")
         }
     }
 

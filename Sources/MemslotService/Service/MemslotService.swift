@@ -13,6 +13,7 @@ public final class MemslotService: Sendable {
     public let limits: ServiceLimits
     let takesRawAddresses: Bool
     let registry = Mutex(VMRegistry())
+    let backends: BackendFactory
 
     /// A service without VMs.
     ///
@@ -21,7 +22,12 @@ public final class MemslotService: Sendable {
     ///   - takesRawAddresses: whether slots of KVM VMs may name addresses of this process. Only
     ///     where every peer is this process: else a peer could map the service's own memory into
     ///     its guest.
-    public init(limits: ServiceLimits = ServiceLimits(), takesRawAddresses: Bool = false) {
+    ///   - kvmDevice: the path of KVM's device. Opened when it is first needed.
+    public init(
+        limits: ServiceLimits = ServiceLimits(), takesRawAddresses: Bool = false,
+        kvmDevice: String = "/dev/kvm"
+    ) {
+        self.backends = BackendFactory(device: kvmDevice)
         self.limits = limits
         self.takesRawAddresses = takesRawAddresses
     }

@@ -13,6 +13,8 @@ final class VirtualMachine: Sendable {
     let table: MemslotTable
     /// The simulator, for what only it can do; `nil` for a KVM VM.
     let simulator: SimulatedBackend?
+    /// Where a KVM VM's guest_memfds come from; `nil` for another VM.
+    let guestMemfds: KVMGuestMemfds?
     let memory: VMMemory
     let feed: EventFeed
     let metrics: Metrics
@@ -24,13 +26,14 @@ final class VirtualMachine: Sendable {
     ///
     /// - Throws: where the table can't be observed from here.
     init(
-        _ table: MemslotTable, simulator: SimulatedBackend?, memory: VMMemory,
-        account: UserAccount, ephemeralConnection: UInt64? = nil
+        _ table: MemslotTable, simulator: SimulatedBackend?, guestMemfds: KVMGuestMemfds? = nil,
+        memory: VMMemory, account: UserAccount, ephemeralConnection: UInt64? = nil
     ) throws(ReentryError) {
         name = memory.vm
         self.account = account
         self.table = table
         self.simulator = simulator
+        self.guestMemfds = guestMemfds
         self.memory = memory
         self.ephemeralConnection = ephemeralConnection
         metrics = Metrics()
