@@ -23,10 +23,15 @@ public struct ScenarioPlayer {
 
     private var target: any ScenarioTarget
     private let backend: BackendChoice?
+    private var replay: KVMReplay?
+    private var hasAskedHost = false
     private var nextID = 1
     private var pendingRecorded: UInt64?
 
     /// Plays to `target`.
+    ///
+    /// On KVM, by ``BackendChoice/kvm`` or ``BackendChoice/auto``, lines that only a simulator can
+    /// play are skipped, with what follows from them.
     ///
     /// - Parameter backend: replaces the backend of each `vm.create`; `nil` leaves it.
     public init(_ target: any ScenarioTarget, backend: BackendChoice? = nil) {
@@ -44,15 +49,50 @@ public struct ScenarioPlayer {
             pendingRecorded = recordedOperations ?? pendingRecorded
             return nil
         case .request(let request):
-            let response = try exchange(request)
             defer { if request.isSubmit { pendingRecorded = nil } }
-            return Played(
-                line: step.line, method: request.method, vm: request.params?["vm"]?.string,
-                response: response,
-                mismatches: ScenarioExpectation.mismatches(
-                    expected: request.expect, response: response),
-                skipped: nil, recordedOperations: request.isSubmit ? pendingRecorded : nil)
+            _ = try kvmUnavailability()
+            let verdict = replay?.verdict(on: request, line: step.line) ?? .play
+            if case .skip(let reason) = verdict {
+                return played(step.line, request, skipped: reason)
+            }
+            let response = try exchange(
+                request, backend: verdict == .playUnchanged ? nil : backend)
+            let mismatches = ScenarioExpectation.mismatches(
+                expected: request.expect, response: response)
+            let judged =
+                replay?.judge(mismatches, of: request, response: response, line: step.line)
+                ?? (mismatches: mismatches, skipped: nil)
+            return played(
+                step.line, request, response: response, mismatches: judged.mismatches,
+                skipped: judged.skipped)
         }
+    }
+
+    /// Why KVM can't be used where the scenario is to be played on it.
+    ///
+    /// - Returns: the reason and what to do; `nil` where KVM opens, or where a simulator will do.
+    public mutating func kvmUnavailability() throws(TargetLost) -> String? {
+        guard let backend, backend != .simulated else { return nil }
+        if replay != nil { return nil }
+        if hasAskedHost, backend == .auto { return nil }
+        hasAskedHost = true
+        var line = JSONWriter()
+        line.request(
+            method: Method.serverInfo.rawValue, id: RequestID(takeID()), params: [UInt8]?.none)
+        let kvm = try exchange(line)["result"]?["backends"]?["kvm"]
+        replay = HostLimits(kvm?["capabilities"]).map { KVMReplay(on: $0) }
+        guard replay == nil, backend == .kvm else { return nil }
+        return kvm?["reason"]?.string ?? "the service has no KVM backend"
+    }
+
+    private func played(
+        _ line: Int, _ request: ScenarioRequest, response: JSONValue? = nil,
+        mismatches: [ScenarioExpectation.Mismatch] = [], skipped: String?
+    ) -> Played {
+        Played(
+            line: line, method: request.method, vm: request.params?["vm"]?.string,
+            response: skipped == nil ? response : nil, mismatches: mismatches, skipped: skipped,
+            recordedOperations: request.isSubmit ? pendingRecorded : nil)
     }
 
     /// The slots that a VM has now, by its own word; `nil` where it has gone.
@@ -68,7 +108,9 @@ public struct ScenarioPlayer {
         return try exchange(line)["result"]?["slots"]
     }
 
-    private mutating func exchange(_ request: ScenarioRequest) throws(TargetLost) -> JSONValue {
+    private mutating func exchange(
+        _ request: ScenarioRequest, backend: BackendChoice?
+    ) throws(TargetLost) -> JSONValue {
         var writer = JSONWriter()
         request.write(id: takeID(), to: &writer, backend: backend)
         return try exchange(writer)

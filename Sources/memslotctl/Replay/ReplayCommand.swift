@@ -15,6 +15,10 @@ struct ReplayCommand: ParsableCommand {
 
             Exit status: 0 all expectations were met, 1 one was not (what was wanted and what \
             came is printed), 2 a file can't be used (line and column are told).
+
+            With --backend kvm, or auto where KVM opens, lines for the simulator alone and what \
+            the host lacks are skipped by name and counted, with what follows from them. Where KVM \
+            doesn't open, --backend kvm says why and exits with 1.
             """)
 
     @Option(help: "Play on this backend instead of the scenario's own: simulated, kvm, auto.")
@@ -68,6 +72,10 @@ struct ReplayCommand: ParsableCommand {
         var report = ReplayReport(file: input.name)
         var progress = ProgressBar(total: input.size)
         do {
+            if let reason = try player.kvmUnavailability() {
+                Terminal.complain("\(input.name): KVM can't be used here: \(reason)")
+                throw ExitCode(1)
+            }
             while let step = try next(&reader, of: input) {
                 progress.show(input.position)
                 report.note(step)
