@@ -1,0 +1,94 @@
+"""A client of memslotd: JSON-RPC 2.0, one message a line, over a Unix socket. Python 3.9, no dependency."""
+import collections, json, os, socket
+
+
+class MemslotError(Exception):
+    """The server's answer to a request that it did not carry out."""
+
+    def __init__(self, error):
+        super().__init__(error["message"])
+        self.code, self.data, self.kind = error["code"], error["data"], error["data"]["kind"]
+
+
+class Memslots:
+    """One connection. Not for several threads at once."""
+
+    def __init__(self, path=None, sock=None):
+        if sock is None:
+            runtime = os.environ.get("XDG_RUNTIME_DIR", "/run")
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.connect(path or os.path.join(runtime, "memslots", "memslotd.sock"))
+        self._socket, self._last_id = sock, 0
+        self._rest, self._rest_fds = b"", []  # of a line that has not ended yet
+        self._lines, self._events = collections.deque(), collections.deque()
+
+    def call(self, method, params=None, fds=()):
+        """Calls a method and gives its result; descriptors that came with it are in "fds"."""
+        request = self._request(method, params)
+        self._send(request, fds)
+        answer, received = self._read(lambda message: message.get("id") == request["id"])
+        if "error" in answer:
+            raise MemslotError(answer["error"])
+        return dict(answer["result"], fds=received) if received else answer["result"]
+
+    def batch(self, calls):
+        """Sends (method, params) pairs on one line; gives a result or a MemslotError for each."""
+        requests = [self._request(method, params) for method, params in calls]
+        self._send(requests)
+        answers, received = self._read(lambda message: isinstance(message, list))
+        for descriptor in received:
+            os.close(descriptor)
+        if isinstance(answers, dict):  # the batch as a whole was refused
+            raise MemslotError(answers["error"])
+        by_id = {answer["id"]: answer for answer in answers}
+        answers = [by_id[request["id"]] for request in requests]
+        return [MemslotError(a["error"]) if "error" in a else a["result"] for a in answers]
+
+    def notify(self, method, params=None):
+        """Sends a request that is not answered."""
+        self._send({"jsonrpc": "2.0", "method": method, "params": params or {}})
+
+    def events(self):
+        """Gives (method, params) of each notification as it comes, until the server hangs up."""
+        while True:
+            try:
+                while not self._events:
+                    self._read(lambda message: False, once=True)
+            except ConnectionError:
+                return
+            event = self._events.popleft()
+            yield event["method"], event["params"]
+
+    def _request(self, method, params):
+        self._last_id += 1
+        return {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params or {}}
+
+    def _send(self, message, fds=()):
+        line = json.dumps(message).encode() + b"\n"
+        sent = socket.send_fds(self._socket, [line], list(fds)) if fds else 0
+        self._socket.sendall(line[sent:])
+
+    def _read(self, is_wanted, once=False):
+        """Reads on to the message that is wanted; notifications before it are kept."""
+        while True:
+            while not self._lines:
+                self._receive()
+            line, received = self._lines.popleft()
+            message = json.loads(line)
+            if isinstance(message, dict) and "method" in message:
+                self._events.append(message)
+            elif is_wanted(message) or isinstance(message, dict) and message.get("id") is None:
+                return message, received
+            if once:
+                return None, received
+
+    def _receive(self):
+        data, fds, _, _ = socket.recv_fds(self._socket, 1 << 16, 16, socket.MSG_CMSG_CLOEXEC)
+        if not data:
+            raise ConnectionError("the server hung up")
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._lines.append((line, self._rest_fds))
+            self._rest_fds = []
+        # Descriptors belong to the line that holds the last byte that came with them.
+        (self._rest_fds if self._rest or not lines else self._lines[-1][1]).extend(fds)
