@@ -42,7 +42,7 @@ extension MemslotService {
         do throws(ReentryError) {
             vm = try VirtualMachine(
                 table, simulator: simulator, memory: VMMemory(embedding: name, mappings),
-                account: registry.withLock { $0.account(of: peer.user) })
+                account: registry.withLock { $0.account(of: peer.user) }, audience: audience)
         } catch {
             throw ProtocolError(.invalidRequest, error.message)
         }

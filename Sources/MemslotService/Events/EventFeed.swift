@@ -29,15 +29,19 @@ final class EventFeed: Sendable {
     private let memory: VMMemory
     private let account: UserAccount
     private let metrics: Metrics
+    private let audience: TableAudience
     private let state: Mutex<State>
 
     private static let lastNumber = Atomic<UInt64>(0)
 
-    init(memory: VMMemory, account: UserAccount, metrics: Metrics) {
+    init(
+        memory: VMMemory, account: UserAccount, metrics: Metrics, audience: TableAudience
+    ) {
         number = Self.lastNumber.add(1, ordering: .relaxed).newValue
         self.memory = memory
         self.account = account
         self.metrics = metrics
+        self.audience = audience
         state = Mutex(State())
     }
 
@@ -80,6 +84,7 @@ final class EventFeed: Sendable {
             return state.followers.count
         }
         account.metrics.add(.events, told)
+        audience.tell(event, vm: memory.vm, user: account.user)
     }
 
     /// Tells `queue` all that comes after the answered snapshot.

@@ -4,7 +4,7 @@ internal import Synchronization
 
 extension MemslotService {
     func subscribe(
-        _ request: Request, _ exchange: inout Exchange, into writer: inout JSONWriter
+        _ request: Request, _ exchange: Exchange, into writer: inout JSONWriter
     ) throws(ProtocolError) {
         let (peer, queue) = (exchange.peer, exchange.connection.events)
         let named: VirtualMachine?
@@ -14,17 +14,11 @@ extension MemslotService {
             _ = try EventsParameters(request.params)
             named = nil
         }
-        // Nothing of it may be sent before the answer, which has the snapshot.
-        if let queue {
-            queue.hold()
-            exchange.heldQueues.append(queue)
-        }
         let snapshots = try registry.withLock { registry throws(ProtocolError) in
-            let account = registry.account(of: peer.user)
-            try account.subscribe(1, limits)
-            let isNew =
-                named.map { registry.follow($0, peer) } ?? registry.followAll(peer, queue)
-            if !isNew { account.unsubscribe(1) }
+            if !registry.follows(named, peer) {
+                try registry.account(of: peer.user).subscribe(1, limits)
+                registry.follow(named, peer, queue)
+            }
             let vms = named.map { [$0] } ?? registry.all(of: peer)
             return vms.compactMap { $0.feed.follow(peer.connection, queue) }
         }

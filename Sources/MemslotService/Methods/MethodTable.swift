@@ -41,7 +41,7 @@ extension MemslotService {
         case .faultInject: try injectFault(request, peer, into: &writer)
         case .guestTouch: try touch(request, peer, into: &writer)
         case .memoryExport: try exportMemory(request, &exchange, into: &writer)
-        case .eventsSubscribe: try subscribe(request, &exchange, into: &writer)
+        case .eventsSubscribe: try subscribe(request, exchange, into: &writer)
         case .eventsUnsubscribe: try unsubscribe(request, peer, into: &writer)
         case .metricsGet: try getMetrics(request, peer, into: &writer)
         }

@@ -24,7 +24,7 @@ extension MemslotService {
         do throws(ReentryError) {
             vm = try VirtualMachine(
                 table, simulator: made.simulator, guestMemfds: made.guestMemfds, memory: memory,
-                account: registry.withLock { $0.account(of: peer.user) },
+                account: registry.withLock { $0.account(of: peer.user) }, audience: audience,
                 ephemeralConnection: connection)
         } catch {
             throw ProtocolError(.invalidRequest, error.message)

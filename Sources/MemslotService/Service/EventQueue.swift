@@ -16,10 +16,6 @@ public final class EventQueue: Sendable {
         var entries: [Entry] = []
         var first = 0
         var dropped: UInt64 = 0
-        /// How many answers must be sent before the lines may follow.
-        var holds = 0
-
-        var isEmpty: Bool { first == entries.count && dropped == 0 }
     }
 
     private let state = Mutex(State())
@@ -30,7 +26,8 @@ public final class EventQueue: Sendable {
     ///
     /// - Parameters:
     ///   - limit: how many lines wait at most.
-    ///   - wake: called after a line was put in; must not wait.
+    ///   - wake: called after a line was put in, inside a transaction; must neither wait nor call
+    ///     the service.
     public init(limit: Int, wake: @escaping @Sendable () -> Void) {
         self.limit = max(limit, 1)
         self.wake = wake
@@ -41,30 +38,13 @@ public final class EventQueue: Sendable {
 
     /// Takes everything out.
     ///
-    /// - Returns: how many lines were lost before the first, and the lines in order; nothing
-    ///   while an answer is to go first, see ``release()``.
+    /// - Returns: how many lines were lost before the first, and the lines in order.
     public func takeAll() -> (dropped: UInt64, lines: [[UInt8]]) {
         state.withLock { state in
-            guard state.holds == 0 else { return (0, []) }
             defer { state = State() }
             return (state.dropped, state.entries[state.first...].map(\.line))
         }
     }
-
-    /// Lets the lines out again, once an answer that starts events has been sent.
-    ///
-    /// To be called once for each ``MemslotService/Answer`` that says so: its snapshot must
-    /// stand before the first change to it.
-    public func release() {
-        let mayGo = state.withLock { state in
-            state.holds = max(state.holds - 1, 0)
-            return state.holds == 0 && !state.isEmpty
-        }
-        if mayGo { wake() }
-    }
-
-    /// Keeps the lines back until ``release()``.
-    func hold() { state.withLock { $0.holds += 1 } }
 
     /// Puts in a line that `feed` can take back.
     func put(_ line: [UInt8], of feed: UInt64) {

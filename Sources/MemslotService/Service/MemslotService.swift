@@ -1,6 +1,6 @@
 internal import Glibc
 public import MemslotProtocol
-internal import Memslots
+public import Memslots
 internal import Synchronization
 
 /// VMs by name, and the methods of the wire protocol on them.
@@ -14,6 +14,7 @@ public final class MemslotService: Sendable {
     let takesRawAddresses: Bool
     let registry = Mutex(VMRegistry())
     let backends: BackendFactory
+    let audience = TableAudience()
 
     /// A service without VMs.
     ///
@@ -32,18 +33,10 @@ public final class MemslotService: Sendable {
         self.takesRawAddresses = takesRawAddresses
     }
 
-    /// What goes with a response beside its line.
-    public struct Answer: Sendable {
-        /// Descriptors to send with the line, which the caller closes once it has.
-        public var descriptors: [Int32] = []
-        /// Whether the connection's ``EventQueue/release()`` is to be called once the line is sent.
-        public var holdsEvents = false
-    }
-
     /// Carries a request out, and writes its response; nothing for a notification.
     ///
-    /// Events may be sent before the response then; ``respond(to:on:descriptors:into:)`` keeps
-    /// them back.
+    /// The answer of `events.subscribe` has the snapshot; events that come after it may be in the
+    /// connection's queue before this returns, and are to be sent after the answer.
     ///
     /// - Parameters:
     ///   - message: what a line was parsed into.
@@ -56,20 +49,6 @@ public final class MemslotService: Sendable {
         _ message: IncomingMessage, on connection: ServiceConnection,
         descriptors: PassedDescriptors = PassedDescriptors(), into writer: inout JSONWriter
     ) -> [Int32] {
-        let answer = respond(
-            to: message, on: connection, descriptors: descriptors, into: &writer)
-        if answer.holdsEvents { connection.events?.release() }
-        return answer.descriptors
-    }
-
-    /// Carries a request out, and writes its response; nothing for a notification.
-    ///
-    /// - Returns: what goes with the response: the snapshot of a subscription stands before the
-    ///   first event, so that the connection's events wait until the response has been sent.
-    public func respond(
-        to message: IncomingMessage, on connection: ServiceConnection,
-        descriptors: PassedDescriptors = PassedDescriptors(), into writer: inout JSONWriter
-    ) -> Answer {
         var exchange = Exchange(connection: connection, descriptors: descriptors)
         switch message {
         case .single(let request): answer(request, &exchange, into: &writer)
@@ -84,10 +63,19 @@ public final class MemslotService: Sendable {
                 writer.raw(answers.bytes)
             }
         }
-        // One release is asked for, however many subscriptions a batch had.
-        for queue in exchange.heldQueues.dropFirst() { queue.release() }
-        return Answer(
-            descriptors: exchange.outgoing, holdsEvents: !exchange.heldQueues.isEmpty)
+        return exchange.outgoing
+    }
+
+    /// Tells `observer` what the table of every VM says, for a log.
+    ///
+    /// There is one observer; another takes its place.
+    ///
+    /// - Parameter observer: called with the event, the VM's name and its user, in order for each
+    ///   VM, inside its transactions: must be short, and neither wait nor call the service.
+    public func observeTables(
+        _ observer: @escaping @Sendable (_ event: TableEvent, _ vm: String, _ user: UInt32) -> Void
+    ) {
+        audience.set(observer)
     }
 
     /// Ends a connection: its ephemeral VMs go, and nothing is sent to it any more.
@@ -150,8 +138,6 @@ struct Exchange {
     let descriptors: PassedDescriptors
     /// To send with the answer.
     var outgoing: [Int32] = []
-    /// Queues that are held until the answer has been sent.
-    var heldQueues: [EventQueue] = []
 
     init(connection: ServiceConnection, descriptors: PassedDescriptors) {
         self.connection = connection

@@ -6,7 +6,7 @@ public struct ServiceLimits: Hashable, Sendable {
     public var depth = 64
     /// Requests of a batch.
     public var batch = 65_536
-    /// Descriptors that go with one line, either way.
+    /// Descriptors with one line, either way.
     public var descriptors = 16
     /// VMs of one user.
     public var vmsPerPeer = 1_024

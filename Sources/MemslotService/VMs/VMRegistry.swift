@@ -82,20 +82,21 @@ struct VMRegistry: Sendable {
 // MARK: - Followers
 
 extension VMRegistry {
-    /// Lets `peer` follow `vm`.
-    ///
-    /// - Returns: whether it did not by name before.
-    mutating func follow(_ vm: VirtualMachine, _ peer: Peer) -> Bool {
-        let id = ObjectIdentifier(vm)
-        return users[peer.user]?.named[peer.connection, default: []].insert(id).inserted ?? false
+    /// Whether `peer` follows `vm` by name; without one, every VM of its user.
+    func follows(_ vm: VirtualMachine?, _ peer: Peer) -> Bool {
+        guard let user = users[peer.user] else { return false }
+        guard let vm else { return user.followers[peer.connection] != nil }
+        return user.named[peer.connection]?.contains(ObjectIdentifier(vm)) == true
     }
 
-    /// Lets `peer` follow every VM of its user.
-    ///
-    /// - Returns: whether it did not before.
-    mutating func followAll(_ peer: Peer, _ queue: EventQueue?) -> Bool {
+    /// Lets `peer` follow `vm` by name; without one, every VM of its user.
+    mutating func follow(_ vm: VirtualMachine?, _ peer: Peer, _ queue: EventQueue?) {
         _ = account(of: peer.user)
-        return users[peer.user]?.followers.updateValue(queue, forKey: peer.connection) == nil
+        if let vm {
+            users[peer.user]?.named[peer.connection, default: []].insert(ObjectIdentifier(vm))
+        } else {
+            users[peer.user]?.followers.updateValue(queue, forKey: peer.connection)
+        }
     }
 
     /// Ends the subscription of `peer` to `vm` by name.

@@ -27,7 +27,8 @@ final class VirtualMachine: Sendable {
     /// - Throws: where the table can't be observed from here.
     init(
         _ table: MemslotTable, simulator: SimulatedBackend?, guestMemfds: KVMGuestMemfds? = nil,
-        memory: VMMemory, account: UserAccount, ephemeralConnection: UInt64? = nil
+        memory: VMMemory, account: UserAccount, audience: TableAudience,
+        ephemeralConnection: UInt64? = nil
     ) throws(ReentryError) {
         name = memory.vm
         self.account = account
@@ -37,7 +38,8 @@ final class VirtualMachine: Sendable {
         self.memory = memory
         self.ephemeralConnection = ephemeralConnection
         metrics = Metrics()
-        let feed = EventFeed(memory: memory, account: account, metrics: metrics)
+        let feed = EventFeed(
+            memory: memory, account: account, metrics: metrics, audience: audience)
         let (snapshot, observation) = try table.observe { feed.tell($0) }
         feed.begin(with: snapshot, failure: table.failure)
         self.feed = feed

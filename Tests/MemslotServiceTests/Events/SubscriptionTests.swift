@@ -1,5 +1,7 @@
 import MemslotProtocol
 import MemslotService
+import Memslots
+import Synchronization
 import Testing
 
 @Suite("subscriptions")
@@ -134,21 +136,6 @@ struct SubscriptionTests {
         #expect(try client.events().events.isEmpty)
     }
 
-    @Test("events wait until the answer with the snapshot has been sent")
-    func heldBack() throws {
-        let client = WireClient(service, queue: 64)
-        try client.createVM("a")
-        var writer = JSONWriter()
-        let line = "{\"id\":1,\"method\":\"events.subscribe\",\"params\":{\"vm\":\"a\"}}"
-        let answer = service.respond(
-            to: IncomingMessage(parsing: Array(line.utf8)), on: client.connection, into: &writer)
-        #expect(answer.holdsEvents)
-        try client.submit("a", page(0, at: "0x0"))
-        #expect(try client.events().events.isEmpty)
-        client.connection.events?.release()
-        #expect(try client.events().events.count == 1)
-    }
-
     @Test("a connection without a queue gets the snapshot, and its events go nowhere")
     func withoutQueue() throws {
         let client = WireClient(service)
@@ -183,6 +170,8 @@ struct SubscriptionTests {
         let refused = try second.call("events.subscribe", "{\"vm\":\"c\"}")
         #expect(refused.kind == "limit-exceeded")
         #expect(refused.error?["data"]?["limit"]?.string == "subscriptionsPerPeer")
+        // One that is there begins anew, also at the limit.
+        #expect(try second.call("events.subscribe", "{\"vm\":\"b\"}").error == nil)
         try client.submit("c", page(0, at: "0x0"))
         #expect(try second.events().events.isEmpty)
 
@@ -209,4 +198,28 @@ struct SubscriptionTests {
         let left = try watcher.call("vm.list").result?["vms"]?.list
         #expect(left?.map { $0["vm"]?.string } == ["staying"])
     }
+
+    @Test("a log is told of every VM, whoever follows it")
+    func log() throws {
+        let heard = Heard()
+        service.observeTables { event, vm, user in
+            if case .committed(let receipt, _, _) = event {
+                heard.add("\(vm) \(user) \(receipt.generation)")
+            }
+        }
+        for user: UInt32 in [1_000, 1_001] {
+            let client = WireClient(service, user: user)
+            try client.createVM("a")
+            try client.submit("a", page(0, at: "0x0"))
+        }
+        #expect(heard.all == ["a 1000 1", "a 1001 1"])
+    }
+}
+
+private final class Heard: Sendable {
+    private let lines = Mutex<[String]>([])
+
+    var all: [String] { lines.withLock { $0 } }
+
+    func add(_ line: String) { lines.withLock { $0.append(line) } }
 }
