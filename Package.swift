@@ -43,6 +43,14 @@ let package = Package(
         .target(
             name: "MemslotGuests", dependencies: ["Memslots", "MemslotKVM", "CKVM"],
             swiftSettings: strict),
+        // Slots changed under running vCPUs, and what they see of it.
+        .target(
+            name: "MemslotTorture",
+            dependencies: [
+                "Memslots", "MemslotKVM", "MemslotGuests", "MemslotSimulator", "CKVM",
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            swiftSettings: strict),
         // The wire's messages, their coding, scenarios.
         .target(name: "MemslotProtocol", dependencies: ["Memslots"], swiftSettings: strict),
         // System calls that Swift's Glibc module lacks, as static inline functions.
@@ -81,11 +89,17 @@ let package = Package(
             name: "memslotd",
             dependencies: [
                 "Memslots", "MemslotProtocol", "MemslotService", "CLinux", argumentParser, logging,
+                "MemslotTrace", "MemslotPicture", "MemslotKVM", "MemslotGuests",
+                "MemslotTorture", argumentParser,
             ],
             swiftSettings: strict),
         .testTarget(
             name: "MemslotKVMTests",
             dependencies: ["Memslots", "MemslotKVM", "MemslotGuests", "CKVM"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "MemslotTortureTests",
+            dependencies: ["Memslots", "MemslotKVM", "MemslotGuests", "MemslotTorture"],
             swiftSettings: strict),
         .testTarget(
             name: "MemslotsTests", dependencies: ["Memslots"], swiftSettings: strict),

@@ -1,7 +1,7 @@
 public import MemslotKVM
 public import Memslots
 
-/// A guest that increments a number in each page of a region, round and round.
+/// A guest that increments a number in each page of a region, or reads it, round and round.
 ///
 /// Each vCPU has numbers of its own, four bytes in each page and a count of its rounds outside of
 /// the region. Between two increments no number is more than one ahead of the count, nor behind
@@ -9,6 +9,8 @@ public import Memslots
 public struct GuestProgram: Hashable, Sendable {
     /// Real or long mode.
     public let kind: GuestKind
+    /// What it does with the numbers.
+    public let access: GuestAccess
     /// Where everything is.
     public let placement: GuestPlacement
     /// Which vCPU it is for, 0 to 63.
@@ -26,11 +28,12 @@ public struct GuestProgram: Hashable, Sendable {
     ///
     /// - Precondition: `vcpu` is below 64.
     public init(
-        kind: GuestKind, placement: GuestPlacement, vcpu: UInt64 = 0,
-        alsoMapped: [Range<GuestPhysicalAddress>] = []
+        kind: GuestKind, access: GuestAccess = .increments, placement: GuestPlacement,
+        vcpu: UInt64 = 0, alsoMapped: [Range<GuestPhysicalAddress>] = []
     ) {
         precondition(vcpu < 64, "a line of the status page a vCPU")
         self.kind = kind
+        self.access = access
         self.placement = placement
         self.vcpu = vcpu
         self.alsoMapped = alsoMapped
@@ -44,6 +47,9 @@ public struct GuestProgram: Hashable, Sendable {
     /// Where the host puts the count at which the guest shall leave by itself, 32 bits; it then
     /// goes on. See ``hasReachedLimit(_:)``.
     public var limit: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 4) }
+
+    /// Where a guest that reads keeps the sum of all that it has read, 32 bits.
+    public var sum: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 8) }
 
     /// Where the vCPU's number in `page` of the region is: 32 bits in long mode, 16 in real.
     public func number(in page: UInt64) -> GuestPhysicalAddress {
@@ -64,8 +70,7 @@ public struct GuestProgram: Hashable, Sendable {
 
     /// What must stand in guest memory before the guest runs; the rest must be 0.
     public var image: [GuestImagePiece] {
-        let code = GuestImagePiece(
-            address: placement.code, bytes: kind == .real ? realModeCode : longModeCode)
+        let code = GuestImagePiece(address: placement.code, bytes: codeBytes)
         guard kind == .long else { return [code] }
         let page = pageSize.rawValue
         func pages(_ address: GuestPhysicalAddress, _ count: UInt64) -> Range<GuestPhysicalAddress>
@@ -80,6 +85,15 @@ public struct GuestProgram: Hashable, Sendable {
                 pages(placement.status, 1), pages(placement.doorbell, 1),
             ] + alsoMapped)
         return [code, GuestImagePiece(address: placement.pageTables, bytes: tables.bytes)]
+    }
+
+    private var codeBytes: [UInt8] {
+        switch (kind, access) {
+        case (.real, .increments): realModeCode
+        case (.real, .reads): readingRealModeCode
+        case (.long, .increments): longModeCode
+        case (.long, .reads): readingLongModeCode
+        }
     }
 
     /// Whether the guest left because its count has reached its limit.

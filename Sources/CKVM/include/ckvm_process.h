@@ -81,6 +81,16 @@ static inline int ckvm_first_realtime_signal(void) {
     return SIGRTMIN;
 }
 
+// Which processors the calling thread may use, a bit each from the lowest of the first word on.
+// The number of bytes that are set; the rest is not touched.
+static inline int ckvm_get_affinity(uint64_t *mask, size_t size) {
+    return CKVM_RESULT((int)syscall(SYS_sched_getaffinity, 0, size, mask));
+}
+
+static inline int ckvm_set_affinity(const uint64_t *mask, size_t size) {
+    return CKVM_RESULT((int)syscall(SYS_sched_setaffinity, 0, size, mask));
+}
+
 static inline uint32_t ckvm_load32(const void *address) {
     return __atomic_load_n((const uint32_t *)address, __ATOMIC_SEQ_CST);
 }

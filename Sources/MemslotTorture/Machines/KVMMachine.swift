@@ -1,0 +1,189 @@
+#if arch(x86_64)
+    import MemslotGuests
+    import MemslotKVM
+    import Memslots
+    import Synchronization
+
+    /// A real VM with a guest.
+    final class KVMMachine: TortureMachine {
+        private struct Unit {
+            let program: GuestProgram
+            let guarded: GuardedVCPU
+        }
+
+        let kvm: KVMBackend
+        let region: TortureRegion
+        let counters = TortureCounters()
+        /// Code, counters and page tables.
+        private let low: GuestMemory
+        /// What the region shows.
+        private let memory: GuestMemory
+        private let signal: KickSignal
+        private let units: [Unit]
+        private let isEnding = Atomic<Bool>(false)
+
+        var backend: any MemslotBackend { kvm }
+
+        /// Makes the VM, with the vCPUs at the beginning of their program.
+        init(_ options: TortureOptions, gate: VCPUGate) throws(TortureError) {
+            let access: GuestAccess = options.change == .romd ? .reads : .increments
+            let placement = GuestPlacement(
+                region: TortureRegion.start, pageCount: TortureRegion.pageCount,
+                codeInRegion: options.codeInRegion)
+            do throws(Errno) {
+                low = try GuestMemory(size: GuestPlacement.lowBytes)
+                memory = try GuestMemory(size: .pages(TortureRegion.pageCount))
+                region = TortureRegion(mappings: (memory.base, try memory.mapAgain()))
+                signal = try KickSignal()
+            } catch { throw .system(error) }
+            do throws(KVMError) {
+                kvm = try KVMBackend(
+                    system: KVMSystem(), options: KVMOptions(dirtyLog: options.dirtyLog))
+                var units: [Unit] = []
+                for number in 0..<options.vcpus {
+                    let vcpu = try kvm.makeVCPU(id: UInt32(number))
+                    let program = GuestProgram(
+                        kind: options.guest, access: access, placement: placement,
+                        vcpu: UInt64(number))
+                    units.append(
+                        Unit(
+                            program: program,
+                            guarded: GuardedVCPU(vcpu, gate: gate, signal: signal)))
+                }
+                self.units = units
+            } catch { throw .kvm(error) }
+            try load()
+        }
+
+        var fixedSlots: [Memslot] {
+            [
+                Memslot(
+                    id: SlotID(0), guestPhysicalAddress: GuestPhysicalAddress(0),
+                    size: GuestPlacement.lowBytes, userspaceAddress: low.base)
+            ]
+        }
+
+        private func load() throws(TortureError) {
+            for unit in units {
+                for piece in unit.program.image {
+                    let (memory, offset) = place(of: piece.address)
+                    memory.write(piece.bytes, at: offset)
+                }
+                if unit.program.access == .reads {
+                    for page in 0..<TortureRegion.pageCount {
+                        store(1, unit.program.number(in: page))
+                    }
+                }
+                do throws(Errno) { try unit.program.start(unit.guarded.vcpu) } catch {
+                    throw .system(error)
+                }
+            }
+        }
+
+        func begin(_ vcpu: Int) { try? signal.acceptOnCurrentThread() }
+
+        func turn(_ vcpu: Int) -> Bool {
+            do throws(VCPURunError) {
+                return goesOn(after: try units[vcpu].guarded.run().exit, units[vcpu])
+            } catch {
+                // No errno comes of a whole table: all of the guest's memory is mapped.
+                counters.countEmulationFailure()
+                return true
+            }
+        }
+
+        private func goesOn(after exit: VCPUExit, _ unit: Unit) -> Bool {
+            if unit.program.hasReachedLimit(exit) {
+                return !isEnding.load(ordering: .sequentiallyConsistent)
+            }
+            switch exit {
+            case .interrupted, .notReady: break
+            case .dirtyRingFull:
+                // A failure loses nothing, and comes again with the next full ring.
+                try? kvm.drainDirtyRings(fullOfVCPU: unit.guarded.vcpu.descriptor)
+            case .mmio(let access):
+                counters.countSpuriousExit()
+                if !access.isWrite { unit.guarded.vcpu.answerMMIO(answer(to: access, unit)) }
+            case .internalError:
+                // The instruction is tried again.
+                counters.countEmulationFailure()
+            default:
+                counters.countEmulationFailure()
+                restart(unit)
+            }
+            return true
+        }
+
+        /// So that each exit of one increment costs that increment and no more: the number as it
+        /// is, whose increment is then dropped. A guest that adds up gets nothing.
+        private func answer(to access: MMIOAccess, _ unit: Unit) -> UInt64 {
+            let pages =
+                TortureRegion.start..<TortureRegion.address(of: TortureRegion.pageCount)
+            guard unit.program.access == .increments, pages.contains(access.address),
+                access.address.rawValue % 4 == 0
+            else { return 0 }
+            return UInt64(load(access.address))
+        }
+
+        /// After a shutdown the vCPU's state is lost; its round begins anew.
+        private func restart(_ unit: Unit) {
+            try? unit.program.start(unit.guarded.vcpu)
+        }
+
+        func kick(_ vcpu: Int) { units[vcpu].guarded.kick() }
+
+        func writes() -> [UInt64] {
+            (0..<TortureRegion.pageCount).map { page in
+                units.reduce(0) { $0 + UInt64(load($1.program.number(in: page))) }
+            }
+        }
+
+        func rounds(of vcpu: Int) -> UInt32 { load(units[vcpu].program.rounds) }
+
+        func endWithThisRound() {
+            isEnding.store(true, ordering: .sequentiallyConsistent)
+            // A round may just have been counted, and not yet been compared.
+            for unit in units { store(load(unit.program.rounds) &+ 2, unit.program.limit) }
+        }
+
+        func lostIncrements() -> UInt64 {
+            units.reduce(0) { $0 + lost(of: $1) }
+        }
+
+        private func lost(of unit: Unit) -> UInt64 {
+            let rounds = load(unit.program.rounds)
+            switch unit.program.access {
+            case .reads:
+                let pages = UInt32(TortureRegion.pageCount)
+                return UInt64(rounds &* pages &- load(unit.program.sum))
+            case .increments:
+                return (0..<TortureRegion.pageCount).reduce(0) { sum, page in
+                    let missing = rounds &- load(unit.program.number(in: page))
+                    // A round begun anew may have added one too many: that is wrong alike.
+                    switch unit.program.kind {
+                    case .long:
+                        return sum + UInt64(Int32(truncatingIfNeeded: missing).magnitude)
+                    case .real:
+                        return sum + UInt64(Int16(truncatingIfNeeded: missing).magnitude)
+                    }
+                }
+            }
+        }
+
+        private func place(of address: GuestPhysicalAddress) -> (GuestMemory, UInt64) {
+            address < TortureRegion.start
+                ? (low, address.rawValue)
+                : (memory, address.rawValue - TortureRegion.start.rawValue)
+        }
+
+        private func load(_ address: GuestPhysicalAddress) -> UInt32 {
+            let (memory, offset) = place(of: address)
+            return memory.load(offset)
+        }
+
+        private func store(_ value: UInt32, _ address: GuestPhysicalAddress) {
+            let (memory, offset) = place(of: address)
+            memory.store(value, offset)
+        }
+    }
+#endif

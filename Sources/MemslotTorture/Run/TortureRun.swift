@@ -1,0 +1,182 @@
+import Dispatch
+import Glibc
+import Memslots
+
+/// One torture under way.
+struct TortureRun {
+    private let options: TortureOptions
+    private let machine: any TortureMachine
+    private let table: MemslotTable
+    private let pause: VCPUPause
+    private let hook: PauseAtCommit
+    private var random: SeededRandom
+    private var layouts: LayoutSequence
+    private var slots: [Memslot]
+    private var ledger: DirtyLedger
+    private var blackouts = BlackoutHistogram()
+    private var report = TortureReport()
+    private var threads: [VCPUThread] = []
+    private let processors = Processors()
+
+    /// The logs are read after one transaction in so many, so that bits are carried through
+    /// several.
+    private static let checkedEvery = 2
+    /// Seconds that a vCPU may take to be seen or stopped.
+    private static let patience = 10
+
+    init(
+        _ options: TortureOptions, _ machine: any TortureMachine, vcpus: any VCPUHold
+    ) throws(TortureError) {
+        self.options = options
+        self.machine = machine
+        random = SeededRandom(seed: options.seed)
+        layouts = LayoutSequence(
+            machine.region, change: options.change, seed: options.seed &+ 1)
+        slots = machine.fixedSlots + layouts.next()
+        do throws(InvalidArray) {
+            table = try MemslotTable(backend: machine.backend, vcpus: vcpus)
+        } catch { throw .submit(.invalid(error)) }
+        pause = VCPUPause(vcpus: options.vcpus) { machine.kick($0) }
+        hook = PauseAtCommit(pause)
+        do throws(SubmitError) { try table.submit(slots) } catch { throw .submit(error) }
+        ledger = DirtyLedger(slots, writes: machine.writes())
+        table.add(hook)
+        machine.allow([slots], of: table)
+    }
+
+    /// Makes all transactions, and counts.
+    mutating func carryThrough(
+        _ progress: (Int) -> Void
+    ) throws(TortureError) -> TortureReport {
+        processors.takeFirst()
+        defer { processors.giveBack() }
+        do throws(TortureError) {
+            try startVCPUs()
+            for turn in 1...max(1, options.transactions) where turn <= options.transactions {
+                try awaitGuest()
+                try transact()
+                report.transactions = turn
+                progress(turn)
+            }
+            try awaitRounds()
+        } catch {
+            // What runs can't be left alone; where it can't be stopped either, the first counts.
+            try? endVCPUs()
+            throw error
+        }
+        try endVCPUs()
+        report.spuriousExits = machine.counters.spuriousExits
+        report.emulationFailures = machine.counters.emulationFailures
+        report.lostIncrements = machine.lostIncrements()
+        report.lostDirtyPages = ledger.lost
+        report.dirtyPages = ledger.owedInAll
+        report.blackout = blackouts.times
+        for vcpu in 0..<options.vcpus { report.rounds += UInt64(machine.rounds(of: vcpu)) }
+        return report
+    }
+
+    private mutating func transact() throws(TortureError) {
+        let isChecked = Int.random(in: 0..<Self.checkedEvery, using: &random) == 0
+        let next = machine.fixedSlots + layouts.next()
+        let seen = machine.counters.spuriousExits + machine.counters.emulationFailures
+        hook.arm(isChecked)
+        machine.allow([slots, next], of: table)
+        ledger.see(machine.writes())
+        let receipt: Receipt
+        do throws(SubmitError) {
+            receipt = try table.submit(
+                next, options: SubmitOptions(quiesceDeadlineMilliseconds: 10_000))
+        } catch { throw .submit(error) }
+        slots = next
+        ledger.settle(receipt, now: slots, writes: machine.writes())
+        machine.allow([slots], of: table)
+        report.slotCalls += UInt64(receipt.operations.count)
+        if options.mode == .atomic { blackouts.note(receipt) }
+        if isChecked { try check() }
+        if machine.counters.spuriousExits + machine.counters.emulationFailures != seen {
+            report.transactionsHit += 1
+        }
+    }
+
+    /// Holds the dirty logs to what was written.
+    private mutating func check() throws(TortureError) {
+        guard pause.awaitStop(seconds: Self.patience) else { throw .stuck(vcpu: 0) }
+        defer { pause.resume() }
+        var logs: [DirtyPages] = []
+        for slot in slots where slot.isLogging {
+            do throws(DirtyLogError) {
+                let bitmap = try table.dirtyLog(of: slot.key, clear: true).bitmap
+                logs.append(DirtyPages(slot: slot, runs: bitmap.runs))
+            } catch { throw .dirtyLog(error) }
+        }
+        ledger.settle(logs, writes: machine.writes())
+    }
+
+    private mutating func startVCPUs() throws(TortureError) {
+        for vcpu in 0..<options.vcpus {
+            do throws(Errno) {
+                let thread = try VCPUThread { [machine, pause, processors] in
+                    processors.takeAnother(vcpu)
+                    machine.begin(vcpu)
+                    repeat {
+                        sched_yield()
+                        pause.stopIfAsked(vcpu)
+                    } while machine.turn(vcpu)
+                }
+                threads.append(thread)
+            } catch { throw .system(error) }
+        }
+    }
+
+    /// Lets the guest get somewhere: every vCPU a round; or one of them to its first write, when
+    /// most pages are clean, and a bit that gets lost is not covered by an older one; or nowhere, so
+    /// that a vCPU that was stopped enters while the transaction begins.
+    private mutating func awaitGuest() throws(TortureError) {
+        switch Int.random(in: 0..<3, using: &random) {
+        case 0: return
+        case 1 where options.change != .romd:
+            let writes = machine.writes()
+            try waitUntil { machine.writes() == writes ? 0 : nil }
+        default: try awaitRounds()
+        }
+    }
+
+    /// Waits until every vCPU has made a round.
+    private func awaitRounds() throws(TortureError) {
+        let rounds = (0..<options.vcpus).map { machine.rounds(of: $0) }
+        var waiting = Set(rounds.indices)
+        try waitUntil {
+            for vcpu in waiting where machine.rounds(of: vcpu) != rounds[vcpu] {
+                waiting.remove(vcpu)
+                // Gives its processor up to one that may have none.
+                machine.kick(vcpu)
+            }
+            return waiting.first
+        }
+    }
+
+    /// - Parameter lacking: a vCPU that is waited for; `nil` at the end.
+    private func waitUntil(_ lacking: () -> Int?) throws(TortureError) {
+        let start = DispatchTime.now().uptimeNanoseconds
+        while let vcpu = lacking() {
+            let waited = DispatchTime.now().uptimeNanoseconds - start
+            guard waited < UInt64(Self.patience) * 1_000_000_000 else {
+                throw .stuck(vcpu: vcpu)
+            }
+            // A guest can't tell that it has written. Where there is one processor for all, it
+            // needs it.
+            sched_yield()
+        }
+    }
+
+    /// Lets each vCPU finish its round.
+    private mutating func endVCPUs() throws(TortureError) {
+        guard threads.count == options.vcpus, pause.awaitStop(seconds: Self.patience) else {
+            throw .stuck(vcpu: 0)
+        }
+        machine.endWithThisRound()
+        pause.resume()
+        for thread in threads { thread.join() }
+        threads = []
+    }
+}
