@@ -17,6 +17,6 @@ struct MemslotCtl: ParsableCommand {
         version: MemslotService.version,
         subcommands: [
             ReplayCommand.self, PlanCommand.self, MapCommand.self, ImportCommand.self,
-            ConformCommand.self,
+            ConformCommand.self, TortureCommand.self,
         ])
 }

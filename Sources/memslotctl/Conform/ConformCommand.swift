@@ -82,7 +82,7 @@ struct ConformCommand: ParsableCommand {
 
     private func compare() throws {
         let report = try withKVM { system throws(KVMError) in
-            var progress = ProgressBar(total: count, isLong: true)
+            var progress = ProgressBar(total: count, shortest: 1)
             defer { progress.end() }
             return try Comparison(with: system).run(seed: seed, count: count) { done in
                 progress.show(done)

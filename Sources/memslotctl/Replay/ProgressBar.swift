@@ -1,6 +1,7 @@
 import Glibc
 
-/// How far a long file has been read, on standard error where that is a terminal.
+/// How far a long file has been read, or another long job is done, on standard error where that
+/// is a terminal.
 struct ProgressBar {
     private let total: Int
     private let isShown: Bool
@@ -11,11 +12,10 @@ struct ProgressBar {
 
     /// - Parameters:
     ///   - total: what is 100 %; `nil` where that is not known, and no bar is shown.
-    ///   - isLong: whether it takes long, whatever the total; by default where that is large.
-    init(total: Int?, isLong: Bool? = nil) {
+    ///   - shortest: below this total no bar is shown either; by default bytes of a file.
+    init(total: Int?, shortest: Int = Self.shortest) {
         self.total = max(1, total ?? 1)
-        let isLong = isLong ?? (self.total >= Self.shortest)
-        isShown = isLong && Terminal.isTerminal(STDERR_FILENO)
+        isShown = self.total >= shortest && Terminal.isTerminal(STDERR_FILENO)
     }
 
     mutating func show(_ position: Int) {
