@@ -94,6 +94,15 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
+        // A VMM in small, which Docs/VMM-Authors.md walks through.
+        .executableTarget(
+            name: "ExampleVMM",
+            dependencies: ["Memslots", "MemslotKVM", "MemslotSimulator", "MemslotGuests"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ExampleVMMTests", dependencies: ["ExampleVMM", "MemslotKVM"],
+            swiftSettings: strict),
+        .testTarget(
             name: "MemslotKVMTests",
             dependencies: ["Memslots", "MemslotKVM", "MemslotGuests", "CKVM"],
             swiftSettings: strict),
