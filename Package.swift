@@ -81,7 +81,8 @@ let package = Package(
             name: "memslotctl",
             dependencies: [
                 "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService",
-                "MemslotTrace", "MemslotPicture", "MemslotConform", "MemslotKVM", argumentParser,
+                "MemslotTrace", "MemslotPicture", "MemslotConform", "MemslotKVM", "MemslotGuests",
+                "MemslotTorture", argumentParser,
             ],
             swiftSettings: strict),
         // The service behind a Unix socket.
@@ -89,11 +90,8 @@ let package = Package(
             name: "memslotd",
             dependencies: [
                 "Memslots", "MemslotProtocol", "MemslotService", "CLinux", argumentParser, logging,
-                "MemslotTrace", "MemslotPicture", "MemslotKVM", "MemslotGuests",
-                "MemslotTorture", argumentParser,
             ],
             swiftSettings: strict),
-        .testTarget(
         // A VMM in small, which Docs/VMM-Authors.md walks through.
         .executableTarget(
             name: "ExampleVMM",
