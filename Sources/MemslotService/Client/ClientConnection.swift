@@ -14,7 +14,7 @@ public struct ClientConnection: ~Copyable {
         public let descriptors: PassedDescriptors
     }
 
-    private let socket: Int32
+    let socket: Int32
     private var buffer: LineBuffer
     private var lastID = 0
     private var notifications: [Received] = []

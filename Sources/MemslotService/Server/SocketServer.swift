@@ -188,8 +188,8 @@ extension SocketServer {
         Connection.Surroundings(
             service: service, threads: threads, watch: watch, isStopping: stopFlag,
             ended: { [state, observer] connection in
-                observer?.note(.disconnected(connection.peer.peer))
                 state.change { $0.connections[connection.number] = nil }
+                observer?.note(.disconnected(connection.peer.peer))
             })
     }
 

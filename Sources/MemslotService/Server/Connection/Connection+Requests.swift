@@ -36,7 +36,7 @@ extension Connection {
         of message: IncomingMessage, hasBadDescriptors: Bool
     ) -> ProtocolError? {
         if surroundings.isStopping.isSet {
-            return ProtocolError(.shuttingDown, "the server is shutting down")
+            return .shuttingDown
         }
         let limit = surroundings.service.limits.descriptors
         if hasBadDescriptors {
@@ -55,7 +55,7 @@ extension Connection {
     }
 
     /// Answers each request of a line with `error`.
-    private func refuse(_ message: IncomingMessage, _ error: ProtocolError) {
+    func refuse(_ message: IncomingMessage, _ error: ProtocolError) {
         var writer = JSONWriter()
         switch message {
         case .single(let request):
@@ -78,6 +78,12 @@ extension Connection {
         writer.errorResponse(error, id: .null)
         sender.put(writer, descriptors: [])
     }
+}
+
+extension ProtocolError {
+    /// The answer to what comes after the server was told to end.
+    static let shuttingDown = ProtocolError(
+        .shuttingDown, "the server is shutting down and takes no more requests")
 }
 
 extension JSONWriter {

@@ -6,14 +6,13 @@ extension Connection {
     /// - Returns: whether this thread still reads. If not, it has finished what waited for the
     ///   request, and has nothing more to do here.
     func finishOwn(_ number: RequestLanes.Number, _ turn: Turn) -> Bool {
-        let ready = state.change { state -> [RequestLanes.Number]? in
-            let ready = state.lanes.finish(number)
-            guard state.turn == turn else { return ready }
+        let (ready, stillReads) = state.change { state in
+            let stillReads = state.turn == turn
             // Nobody read meanwhile, so nothing can have waited for it.
-            state.ownRequest = nil
-            return nil
+            if stillReads { state.ownRequest = nil }
+            return (finish(number, &state), stillReads)
         }
-        guard let ready else { return true }
+        if stillReads { return true }
         sender.flush()
         work(ready)
         return false
@@ -50,9 +49,20 @@ extension Connection {
                     hasBadDescriptors: request.hasBadDescriptors)
                 sender.flush()
             }
-            ready += state.change { $0.lanes.finish(number) }
+            ready += state.change { finish(number, &$0) }
         }
         state.change { $0.threadCount -= 1 }
+    }
+
+    /// Takes a request out that is done. Called under the lock of `state`.
+    ///
+    /// - Returns: those that may begin now.
+    private func finish(_ number: RequestLanes.Number, _ state: inout State) -> [RequestLanes
+        .Number]
+    {
+        let ready = state.lanes.finish(number)
+        if state.lanes.count == 0 && surroundings.isStopping.isSet { endReading() }
+        return ready
     }
 
     private func take(_ number: RequestLanes.Number) -> WaitingRequest? {

@@ -88,8 +88,15 @@ final class Connection: Sendable {
                 lineLimit: limits.lineBytes, descriptorLimit: limits.descriptors))
     }
 
-    /// Lets the reading thread find the end after what has been sent so far.
+    /// Ends reading once nothing is under way any more. Called after the server's flag is set.
+    ///
+    /// Until then the peer is told that its requests come too late.
     func stopReading() {
+        if state.withLock({ $0.lanes.count == 0 }) { endReading() }
+    }
+
+    /// Lets the reading thread find the end after what has been sent so far.
+    func endReading() {
         if channel.isSocket { shutdown(channel.input, Int32(SHUT_RD)) }
     }
 
@@ -132,6 +139,10 @@ final class Connection: Sendable {
 
     private func carryOut(_ line: LineBuffer.Line, _ turn: Turn) -> Bool {
         let message = parse(reading.buffer.bytes, in: line.range)
+        if surroundings.isStopping.isSet {
+            refuse(message, .shuttingDown)
+            return true
+        }
         guard let number = admit(message, line) else {
             // Others are at work; this thread may read ahead only so far.
             sender.flush()

@@ -1,0 +1,75 @@
+import Glibc
+import MemslotProtocol
+import Testing
+
+@testable import MemslotService
+
+extension ServerTests {
+    @Suite("limits of the server")
+    struct LimitTests {
+        @Test("one connection more than the limit is told so and closed; room comes back")
+        func connections() throws {
+            var limits = ServiceLimits()
+            limits.connections = 3
+            let server = try RunningServer(limits: limits)
+            var first = try server.connect()
+            var second = try server.connect()
+            #expect(try first.ask(#"{"id":1,"method":"vm.list"}"#).id == 1)
+            #expect(try second.ask(#"{"id":1,"method":"vm.list"}"#).id == 1)
+            do {
+                var third = try server.connect()
+                #expect(try third.ask(#"{"id":1,"method":"vm.list"}"#).id == 1)
+                var fourth = try server.connect()
+                let refusal = try fourth.next()
+                #expect(refusal.errorCode == -32_009)
+                #expect(refusal.limit == "connections")
+                #expect(refusal["id"]?.isNull == true)
+                #expect(try fourth.isAtEnd())
+            }
+            server.events.wait(forDisconnected: 1)
+            var next = try server.connect()
+            #expect(try next.ask(#"{"id":2,"method":"vm.list"}"#).id == 2)
+        }
+
+        @Test("sixteen descriptors are taken with a line, seventeen are an error; all are closed")
+        func seventeen() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            let pipe = Pipe()
+            let line = #"{"id":1,"method":"vm.list"}"#
+            let sixteen = [Int32](repeating: pipe.readEnd, count: 16)
+            #expect(try client.ask(line, descriptors: sixteen)["result"] != nil)
+            #expect(pipe.others == 0)
+            // The kernel lets a message carry more than a line may.
+            #expect(RawSocket.send(line + "\n", pipe.readEnd, times: 17, to: client.socket))
+            let refusal = try client.next()
+            #expect(refusal.errorCode == -32_009)
+            #expect(refusal.limit == "descriptors")
+            #expect(refusal.id == 1)
+            #expect(pipe.others == 0)
+            // Those of several messages are counted together.
+            try client.send(#"{"id":"#, descriptors: Array(sixteen.prefix(9)))
+            try client.send(#"2,"method":"vm.list"}"# + "\n", descriptors: Array(sixteen.prefix(8)))
+            #expect(try client.next().limit == "descriptors")
+            #expect(pipe.others == 0)
+            #expect(try client.ask(line)["result"] != nil)
+        }
+
+        @Test("descriptors that nobody claims are closed, those of half a line too")
+        func unclaimed() throws {
+            let server = try RunningServer()
+            let pipe = Pipe()
+            do {
+                var client = try server.connect()
+                for line in ["", "nonsense", #"[{"id":1,"method":"vm.list"}]"#] {
+                    try client.send(line + "\n", descriptors: [pipe.readEnd, pipe.writeEnd])
+                }
+                #expect(try client.next(2).count == 2)
+                #expect(pipe.others == 0)
+                try client.send(#"{"id":"#, descriptors: [pipe.readEnd])
+            }
+            server.events.wait(forDisconnected: 1)
+            #expect(pipe.others == 0)
+        }
+    }
+}

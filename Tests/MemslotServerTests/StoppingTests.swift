@@ -1,0 +1,118 @@
+import Foundation
+import Glibc
+import MemslotProtocol
+import Testing
+
+@testable import MemslotService
+
+extension ServerTests {
+    @Suite("the end of the server")
+    struct StoppingTests {
+        @Test("peers that are idle are let go, and the socket is removed")
+        func idle() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            _ = try client.ask(#"{"id":1,"method":"vm.list"}"#)
+            server.stop()
+            #expect(try client.isAtEnd())
+            #expect(access(server.path.path, F_OK) != 0)
+            #expect(server.events.all.last == .stopped(isClean: true))
+        }
+
+        @Test("a transaction that runs is finished and answered, what comes after is refused")
+        func running() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            try client.makeVM("slow")
+            _ = try client.ask(Line.submit("slow", id: 1, pages: 1))
+            let letGo = try server.holdReader(of: "slow")
+            try client.send(Line.submit("slow", id: 2, pages: 2, deadline: 60_000) + "\n")
+            try client.send(Line.submit("slow", id: 3, pages: 3) + "\n")
+            // Answered while the first two are under way, so that they have been read.
+            #expect(try client.ask(#"{"id":4,"method":"server.info"}"#).id == 4)
+            server.server.stop()
+            // While one is under way, what comes is read and refused at once.
+            let refused = try client.ask(Line.submit("slow", id: 5, pages: 3))
+            #expect(refused.id == 5)
+            #expect(refused.errorKind == "shutting-down")
+            #expect(refused.errorCode == -32_013)
+            letGo()
+            let answers = try client.next(2)
+            #expect(answers.map(\.id) == [2, 3])
+            #expect(answers[0]["result"]?["generation"]?.int == 2)
+            #expect(answers[1].errorKind == "shutting-down")
+            #expect(try client.isAtEnd())
+        }
+
+        @Test("a peer that reads nothing is cut off when the time is up")
+        func stuckPeer() throws {
+            let server = try RunningServer(graceMilliseconds: 50)
+            var client = try server.connect()
+            try client.makeVM("a")
+            let slots = (0..<2_000).map {
+                #"{"slot":\#($0),"guestPhysicalAddress":\#($0 * 8_192),"size":4096,"userspaceAddress":4096}"#
+            }.joined(separator: ",")
+            _ = try client.ask(
+                #"{"id":0,"method":"memslots.submit","params":{"vm":"a","slots":[\#(slots)]}}"#)
+            try client.send((1...100).map { Line.get("a", id: $0) + "\n" }.joined())
+            // The first of many that are written at once: the rest is stuck.
+            _ = try client.next()
+            server.stop()
+            #expect(server.events.all.last == .stopped(isClean: false))
+        }
+
+        @Test("it can be stopped before it has begun, and twice")
+        func early() throws {
+            let directory = try TemporaryDirectory.make()
+            defer { try? FileManager.default.removeItem(atPath: directory) }
+            let listener = try Listener(at: SocketPath(directory + "/s"))
+            let server = SocketServer(MemslotService())
+            server.stop()
+            server.stop()
+            #expect(server.run(listener))
+        }
+
+        @Test("a server that has ended has left no descriptor and no thread")
+        func leaks() throws {
+            let before = OpenDescriptors.count("socket:")
+            for _ in 0..<5 {
+                let server = try RunningServer()
+                var clients: [SocketTarget] = []
+                for _ in 0..<10 { clients.append(try SocketTarget(server.path)) }
+                for client in clients {
+                    _ = try client.exchange(Array(#"{"id":1,"method":"vm.list"}"#.utf8))
+                }
+                clients = []
+                server.stop()
+            }
+            #expect(OpenDescriptors.count("socket:") == before)
+        }
+
+        @Test("the protocol is spoken over pipes too, until the input ends")
+        func pipes() throws {
+            let toServer = Pipe()
+            let fromServer = Pipe()
+            let server = SocketServer(MemslotService())
+            let lines =
+                #"{"id":1,"method":"vm.list"}"# + "\n" + #"{"id":2,"method":"vm.list"}"# + "\n"
+            let bytes = Array(lines.utf8)
+            #expect(write(toServer.writeEnd, bytes, bytes.count) == bytes.count)
+            // The server closes what it is given.
+            let (input, output) = (dup(toServer.readEnd), dup(fromServer.writeEnd))
+            let done = DispatchSemaphore(value: 0)
+            Thread.detachNewThread {
+                server.run(input: input, output: output)
+                done.signal()
+            }
+            var reader = LineReader(descriptor: fromServer.readEnd)
+            for id in 1...2 {
+                let line = try #require(try reader.next())
+                #expect(try JSONDocument(parsing: line).root.id == id)
+            }
+            server.stop()
+            done.wait()
+            #expect(toServer.others == 0)
+            #expect(fromServer.others == 0)
+        }
+    }
+}
