@@ -61,11 +61,11 @@ struct Daemon {
             notification.stopping()
             server.stop()
         }
+        notification.ready()
         if let microseconds = notification.watchdogMicroseconds {
             Watchdog(
                 service: service, notification: notification, microseconds: microseconds
             ).start()
         }
-        notification.ready()
     }
 }

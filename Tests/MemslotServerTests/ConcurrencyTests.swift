@@ -81,8 +81,10 @@ extension ServerTests {
             var other = try server.connect()
             #expect(try other.ask(Line.get("fast", id: 7)).id == 7)
             letGo()
-            // The look at the other VM stood behind the limit.
-            #expect(try client.next(5).map(\.id) == [2, 3, 4, 5, 6].sorted())
+            // The look at the other VM stood behind the limit, until one was answered.
+            let order = try client.next(5).map(\.id)
+            #expect(order.first == 2)
+            #expect(order.filter { $0 != 6 } == [2, 3, 4, 5])
         }
 
         @Test("a connection with more VMs that wait than it has threads is answered in the end")

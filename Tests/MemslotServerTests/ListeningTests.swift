@@ -29,7 +29,7 @@ extension ServerTests {
             #expect(mode(of: parent + "/new") == 0o700)
             #expect(mode(of: parent + "/new/s") == 0o600)
             #expect(mode(of: parent + "/new/s.lock") == 0o600)
-            listener.remove()
+            listener.end()
             #expect(access(parent + "/new/s", F_OK) != 0)
         }
 
@@ -41,7 +41,7 @@ extension ServerTests {
             let listener = try Listener(at: SocketPath(parent + "/new/s"), access: access)
             #expect(mode(of: parent + "/new") == 0o750)
             #expect(mode(of: parent + "/new/s") == 0o660)
-            listener.remove()
+            listener.end()
         }
 
         @Test("two servers don't share a path, and the first is not disturbed")
@@ -59,7 +59,7 @@ extension ServerTests {
             #expect(access(path.path, F_OK) == 0)
             let second = try Listener(at: path)
             #expect(throws: Never.self) { _ = try ClientConnection(path) }
-            second.remove()
+            second.end()
         }
 
         @Test("what is no socket, or somebody else's, is never replaced")
@@ -82,7 +82,7 @@ extension ServerTests {
                 #expect(message { _ = try Listener(at: path) }.contains("others may write"))
             }
             chmod(directory, 0o755)
-            try Listener(at: path).remove()
+            try Listener(at: path).end()
         }
 
         @Test(
@@ -111,7 +111,7 @@ extension ServerTests {
             defer { try? FileManager.default.removeItem(atPath: directory) }
             let longest =
                 directory + "/" + String(repeating: "x", count: 106 - directory.utf8.count)
-            try Listener(at: SocketPath(longest)).remove()
+            try Listener(at: SocketPath(longest)).end()
             #expect(message { _ = try SocketPath(longest + "x") }.contains("at most 107"))
             #expect(message { _ = try SocketPath("") }.contains("no path"))
         }
@@ -124,7 +124,7 @@ extension ServerTests {
             let listener = try Listener(at: path)
             unlink(path.path)
             _ = FileManager.default.createFile(atPath: path.path, contents: nil)
-            listener.remove()
+            listener.end()
             #expect(access(path.path, F_OK) == 0)
         }
     }

@@ -91,7 +91,23 @@ public struct ClientConnection: ~Copyable {
         lastID += 1
         var writer = JSONWriter()
         writer.request(method: method, id: RequestID(lastID), params: params)
-        try send(writer.finish(), descriptors: descriptors)
+        return try ask(writer.finish(), descriptors: descriptors)
+    }
+
+    /// Sends a line that is a request, its end included, and waits for the response.
+    ///
+    /// A server that has closed the connection has said why before: that is the response then.
+    public mutating func ask(
+        _ line: [UInt8], descriptors: [Int32] = []
+    ) throws(TargetLost) -> Received {
+        do throws(TargetLost) {
+            try send(line, descriptors: descriptors)
+        } catch {
+            while let received = try receive() {
+                if !received.isNotification { return received }
+            }
+            throw error
+        }
         return try response()
     }
 

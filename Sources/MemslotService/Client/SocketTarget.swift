@@ -10,7 +10,6 @@ public final class SocketTarget: ScenarioTarget {
 
     /// Sends a line, and waits for its response; notifications are passed over.
     public func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] {
-        try connection.send(line + [UInt8(ascii: "\n")])
-        return try connection.response().line
+        try connection.ask(line + [UInt8(ascii: "\n")]).line
     }
 }

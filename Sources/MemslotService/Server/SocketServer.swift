@@ -12,6 +12,8 @@ public final class SocketServer: Sendable {
     private struct State {
         var connections: [UInt64: Connection] = [:]
         var last: UInt64 = 0
+        /// Refused peers that are waited for to read why.
+        var lingering = 0
     }
 
     private let service: MemslotService
@@ -66,7 +68,7 @@ public final class SocketServer: Sendable {
         _ = watch.start(on: threads)
         observer?.note(.listening(path: listener.path?.path))
         accept(from: listener)
-        listener.remove()
+        listener.end()
         return end(graceMilliseconds)
     }
 
@@ -196,6 +198,28 @@ extension SocketServer {
     private func refuse(_ socket: Int32, user: UInt32?, _ refusal: Refusal) {
         observer?.note(.refused(user: user, reason: refusal.error.message))
         refusal.send(to: socket)
-        close(socket)
+        guard refusal.lingers, mayLinger() else {
+            close(socket)
+            return
+        }
+        let state = state
+        let hasThread = threads.run {
+            Lingering.drain(socket)
+            close(socket)
+            state.withLock { $0.lingering -= 1 }
+        }
+        if !hasThread {
+            close(socket)
+            state.withLock { $0.lingering -= 1 }
+        }
+    }
+
+    /// Few at a time, so that those who are refused can't use up what others need.
+    private func mayLinger() -> Bool {
+        state.withLock { state in
+            guard state.lingering < 16 else { return false }
+            state.lingering += 1
+            return true
+        }
     }
 }

@@ -1,5 +1,7 @@
+import Glibc
 import MemslotProtocol
-import MemslotService
+
+@testable import MemslotService
 
 extension ClientConnection {
     func send(_ text: String, descriptors: [Int32] = []) throws {
@@ -25,6 +27,12 @@ extension ClientConnection {
         var values: [JSONValue] = []
         for _ in 0..<count { values.append(try next()) }
         return values
+    }
+
+    /// Waits until something can be read, and reads nothing.
+    func waitForBytes() {
+        var descriptor = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+        while poll(&descriptor, 1, -1) < 0 {}
     }
 
     /// Whether the server has closed, and sent nothing before.

@@ -30,6 +30,15 @@ enum Refusal {
         }
     }
 
+    /// Whether the peer may be waited for: it may be about to send its first request, and would
+    /// find the connection closed before it reads why.
+    var lingers: Bool {
+        switch self {
+        case .notPermitted, .unknownPeer, .tooManyConnections: true
+        case .tooManyDescriptors, .noThread: false
+        }
+    }
+
     /// Tells the peer, without waiting for it.
     func send(to socket: Int32) {
         var writer = JSONWriter()

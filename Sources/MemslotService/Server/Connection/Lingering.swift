@@ -11,15 +11,19 @@ enum Lingering {
         var limit = timeval(tv_sec: 0, tv_usec: 100_000)
         setsockopt(
             socket, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        var moment = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &moment)
-        let deadline = moment.tv_sec + 1
+        let deadline = now + 1_000
         withUnsafeTemporaryAllocation(byteCount: 1 << 16, alignment: 1) { room in
-            while moment.tv_sec <= deadline {
+            while now < deadline {
                 let count = recv(socket, room.baseAddress, room.count, 0)
                 if count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR) { return }
-                clock_gettime(CLOCK_MONOTONIC, &moment)
             }
         }
+    }
+
+    /// Milliseconds of the monotonic clock.
+    private static var now: Int {
+        var moment = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &moment)
+        return moment.tv_sec * 1_000 + moment.tv_nsec / 1_000_000
     }
 }

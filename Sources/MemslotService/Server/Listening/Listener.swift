@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import Memslots
+internal import Synchronization
 
 /// A socket that listens: made at a path, or handed over by systemd.
 public final class Listener: Sendable {
@@ -11,6 +12,7 @@ public final class Listener: Sendable {
     private let lock: Int32
     /// The socket's own inode, so that another's is never removed.
     private let inode: UInt64
+    private let isOpen = Atomic<Bool>(true)
 
     /// How many wait to be accepted.
     private static let backlog: Int32 = 512
@@ -50,19 +52,22 @@ public final class Listener: Sendable {
         inode = 0
     }
 
-    deinit {
+    deinit { shut() }
+
+    /// Ends listening, and removes the socket if it is still ours.
+    func end() {
+        var status = stat()
+        if let path, lstat(path.path, &status) == 0, UInt64(status.st_ino) == inode {
+            unlink(path.path)
+        }
+        shut()
+    }
+
+    private func shut() {
+        guard isOpen.exchange(false, ordering: .acquiringAndReleasing) else { return }
         close(descriptor)
         // Last: whoever gets the lock finds no socket of ours.
         if lock >= 0 { close(lock) }
-    }
-
-    /// Removes the socket, if it is still ours.
-    func remove() {
-        var status = stat()
-        guard let path, lstat(path.path, &status) == 0, UInt64(status.st_ino) == inode else {
-            return
-        }
-        unlink(path.path)
     }
 
     // MARK: Making it
