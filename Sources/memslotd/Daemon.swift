@@ -8,12 +8,17 @@ struct Daemon {
     private let server: SocketServer
     private let access: PeerAccess
     private let log: Logger
+    private let metricsFile: String?
     private let notification = ServiceNotification()
 
-    init(limits: ServiceLimits, access: PeerAccess, level: Logger.Level) {
+    init(
+        limits: ServiceLimits, access: PeerAccess, level: Logger.Level, metricsFile: String?
+    ) {
+        self.metricsFile = metricsFile
         log = Logger(label: "memslotd") { _ in LineLogHandler(level: level) }
         let observer = LoggingObserver(log: log)
         service = MemslotService(limits: limits)
+        service.observeTables { observer.note($0, vm: $1, user: $2) }
         server = SocketServer(service, access: access, observer: observer)
         self.access = access
     }

@@ -39,7 +39,8 @@ struct Memslotd: ParsableCommand {
 
     func run() throws {
         let daemon = Daemon(
-            limits: limits.limits, access: socket.access, level: operation.level)
+            limits: limits.limits, access: socket.access, level: operation.level,
+            metricsFile: operation.metricsFile)
         let isClean = operation.stdio ? daemon.serveStandardIO() : daemon.serve(socket.socket)
         if !isClean { throw ExitCode(1) }
     }

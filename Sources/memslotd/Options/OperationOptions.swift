@@ -12,6 +12,14 @@ struct OperationOptions: ParsableArguments {
             "The least that is logged: trace, debug, info, notice, warning, error, critical.",
             discussion: "Commits are logged at info, connections at debug.", valueName: "level"))
     var level: Logger.Level = .info
+
+    @Option(
+        name: .customLong("metrics-file"),
+        help: ArgumentHelp(
+            "Write all figures to this file every 15 seconds, as OpenMetrics text.",
+            discussion: "For node_exporter's textfile collector.", valueName: "path"),
+        completion: .file())
+    var metricsFile: String?
 }
 
 extension Logger.Level: @retroactive ExpressibleByArgument {}
