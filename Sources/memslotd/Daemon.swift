@@ -66,6 +66,9 @@ struct Daemon {
             notification.stopping()
             server.stop()
         }
+        if let metricsFile {
+            MetricsFile(path: metricsFile, log: log) { [service] in service.openMetrics() }.start()
+        }
         notification.ready()
         if let microseconds = notification.watchdogMicroseconds {
             Watchdog(
