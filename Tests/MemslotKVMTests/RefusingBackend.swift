@@ -1,0 +1,51 @@
+import Memslots
+import Synchronization
+
+/// A backend that refuses chosen calls of a transaction, and hands the others on.
+///
+/// Slot calls and dirty-log reads are counted apart, from 0 on through the undo.
+final class RefusingBackend: MemslotBackend {
+    struct Plan {
+        var calls: Set<Int> = []
+        var reads: Set<Int> = []
+        var errno = Errno.outOfMemory
+        fileprivate var call = 0
+        fileprivate var read = 0
+    }
+
+    private let backend: any MemslotBackend
+    private let plan = Mutex(Plan())
+
+    init(_ backend: any MemslotBackend) { self.backend = backend }
+
+    var capabilities: Capabilities { backend.capabilities }
+
+    func refuse(calls: Set<Int> = [], reads: Set<Int> = [], with errno: Errno = .outOfMemory) {
+        plan.withLock { $0 = Plan(calls: calls, reads: reads, errno: errno) }
+    }
+
+    func carryOut(_ call: SlotCall) throws(Errno) {
+        let refusal = plan.withLock { plan -> Errno? in
+            defer { plan.call += 1 }
+            return plan.calls.contains(plan.call) ? plan.errno : nil
+        }
+        if let refusal { throw refusal }
+        try backend.carryOut(call)
+    }
+
+    func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
+        let refusal = plan.withLock { plan -> Errno? in
+            defer { plan.read += 1 }
+            return plan.reads.contains(plan.read) ? plan.errno : nil
+        }
+        if let refusal { throw refusal }
+        return try backend.readDirtyLog(of: slot, clear: clear)
+    }
+
+    func transactionBegins() {
+        plan.withLock { ($0.call, $0.read) = (0, 0) }
+        backend.transactionBegins()
+    }
+
+    func dirtyLogsWillBeRead() { backend.dirtyLogsWillBeRead() }
+}
