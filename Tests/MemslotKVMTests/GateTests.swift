@@ -84,10 +84,12 @@ extension OnKVM {
             guest.awaitRounds(of: guest.program)
             #expect(try gate.guarded(as: "visitor") { true })
             // It leaves by itself; an addition needs nobody out.
-            guest.memory.store(
-                guest.load(guest.program.rounds) &+ 1_000,
-                guest.offset(of: guest.program.limit))
-            #expect(deaf.join().count == 1)
+            let exits = deaf.join {
+                guest.memory.store(
+                    guest.load(guest.program.rounds) &+ 10_000,
+                    guest.offset(of: guest.program.limit))
+            }
+            #expect(exits.count == 1)
             try table.submit(submitted)
             #expect(guest.wrongPages == [])
         }

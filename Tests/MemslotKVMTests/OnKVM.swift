@@ -22,14 +22,14 @@ struct GuestVM {
     let pages: UInt64
 
     init(
-        _ kind: GuestKind, pages: UInt64 = 16, options: KVMOptions = KVMOptions(),
-        codeInRegion: Bool = false
+        _ kind: GuestKind, access: GuestAccess = .increments, pages: UInt64 = 16,
+        options: KVMOptions = KVMOptions(), codeInRegion: Bool = false
     ) throws {
         self.pages = pages
         let placement = GuestPlacement(
             region: Self.region, pageCount: pages, codeInRegion: codeInRegion)
         self.backend = try KVMBackend(system: KVMSystem(), options: options)
-        self.program = GuestProgram(kind: kind, placement: placement)
+        self.program = GuestProgram(kind: kind, access: access, placement: placement)
         self.memory = try GuestMemory(
             size: .pages(GuestPlacement.lowBytes.pageCount + pages))
         try backend.carryOut(
