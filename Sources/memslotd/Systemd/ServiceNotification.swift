@@ -33,6 +33,6 @@ struct ServiceNotification: Sendable {
         defer { close(socket) }
         guard clinux_connect(socket, path) == 0 else { return }
         let bytes = Array(text.utf8)
-        _ = clinux_send(socket, bytes, bytes.count, nil, 0, Int32(MSG_DONTWAIT))
+        _ = clinux_send(socket, bytes, bytes.count, nil, 0, 0)
     }
 }

@@ -1,4 +1,3 @@
-internal import Glibc
 internal import MemslotProtocol
 
 /// Why a connection is closed before its first request, told in one line.
@@ -45,6 +44,6 @@ enum Refusal {
         writer.errorResponse(error, id: .null)
         writer.newLine()
         _ = DescriptorIO.send(
-            writer.finish(), to: socket, isSocket: true, flags: Int32(MSG_DONTWAIT))
+            writer.finish(), to: socket, isSocket: true, waits: false)
     }
 }

@@ -1,4 +1,3 @@
-internal import CLinux
 internal import Glibc
 
 /// The end of a connection whose peer may still be sending.

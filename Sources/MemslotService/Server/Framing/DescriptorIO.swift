@@ -42,7 +42,7 @@ enum DescriptorIO {
     /// - Returns: whether all could be written.
     static func send(
         _ bytes: [UInt8], descriptors: [Int32] = [], to descriptor: Int32, isSocket: Bool,
-        flags: Int32 = 0
+        waits: Bool = true
     ) -> Bool {
         bytes.withUnsafeBytes { bytes in
             var sent = 0
@@ -53,7 +53,7 @@ enum DescriptorIO {
                     isSocket
                     ? clinux_send(
                         descriptor, rest.baseAddress, rest.count, passed, Int32(passed.count),
-                        flags)
+                        waits ? 1 : 0)
                     : write(descriptor, rest.baseAddress, rest.count)
                 if count < 0 && !isSocket && errno == EINTR { continue }
                 if count <= 0 { return false }

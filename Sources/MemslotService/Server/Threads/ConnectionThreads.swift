@@ -1,4 +1,3 @@
-internal import CLinux
 internal import Glibc
 
 /// The threads of a server's connections: real ones, capped, and kept for a while.

@@ -1,4 +1,3 @@
-internal import CLinux
 internal import Glibc
 
 /// A state behind a lock, with a condition to wait for its changes.
