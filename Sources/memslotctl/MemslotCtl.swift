@@ -1,5 +1,7 @@
 import ArgumentParser
+import Glibc
 import MemslotService
+import Memslots
 
 @main
 struct MemslotCtl: ParsableCommand {
@@ -19,4 +21,20 @@ struct MemslotCtl: ParsableCommand {
             ReplayCommand.self, PlanCommand.self, MapCommand.self, ImportCommand.self,
             ConformCommand.self, TortureCommand.self,
         ])
+
+    /// Runs the command; output that can't be written is a failure, not a success in silence.
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch {
+            fflush(nil)
+            exit(withError: error)
+        }
+        if fflush(nil) != 0 {
+            let reason = Errno(rawValue: errno).name
+            Terminal.complain("standard output can't be written: \(reason)")
+            exit(withError: ExitCode.failure)
+        }
+    }
 }

@@ -46,4 +46,14 @@ enum Terminal {
             rest = rest.dropFirst(max(0, count))
         }
     }
+
+    /// Text of a file or a peer, so that it can't steer the terminal.
+    static func safe(_ text: String) -> String {
+        var result = ""
+        for scalar in text.unicodeScalars {
+            let isControl = scalar.properties.generalCategory == .control
+            result.unicodeScalars.append(isControl ? "?" : scalar)
+        }
+        return result
+    }
 }

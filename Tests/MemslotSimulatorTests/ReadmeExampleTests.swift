@@ -8,7 +8,7 @@ struct ReadmeExampleTests {
     @Test("it does what the README says of it")
     func runs() throws {
         // example
-        let backend = SimulatedBackend()  // or KVMBackend, or your own: three functions
+        let backend = SimulatedBackend()  // or KVMBackend, or your own: two functions
         let table = try MemslotTable(backend: backend)
 
         let ram = Memslot(

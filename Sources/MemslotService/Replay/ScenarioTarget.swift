@@ -30,7 +30,9 @@ public struct InProcessTarget: ScenarioTarget {
     public mutating func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] {
         var writer = JSONWriter()
         let passed = service.answer(
-            IncomingMessage(parsing: line), on: connection, into: &writer)
+            IncomingMessage(
+                parsing: line, depthLimit: service.limits.depth, batchLimit: service.limits.batch),
+            on: connection, into: &writer)
         // There is nobody to pass them to.
         for descriptor in passed { close(descriptor) }
         return writer.bytes

@@ -50,10 +50,12 @@ extension StraceSlotCall {
         } else if scanner.skip("-1 ") {
             let name = scanner.identifier()
             answer = .failed(name.isEmpty ? "-1" : name.text)
-        } else if scanner.number() == 0 {
-            answer = .succeeded
         } else {
-            throw fail("0, -1 or ? as the call's result")
+            guard let result = scanner.number() else {
+                throw fail("0, -1 or ? as the call's result")
+            }
+            // Of a call that the process's end cut off strace may tell what is left in a register.
+            answer = result == 0 ? .succeeded : .none
         }
         self.descriptor = descriptor
         self.region = region

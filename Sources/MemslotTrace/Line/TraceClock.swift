@@ -4,8 +4,8 @@ enum TraceStamp: Hashable {
     case unix(UInt64)
     /// `-t`, `-tt`: nanoseconds since midnight.
     case timeOfDay(UInt64)
-    /// `-r`: nanoseconds since the line before.
-    case sincePrevious(UInt64)
+    /// `-r`: nanoseconds since the line before; or `-ttt` counted from another beginning.
+    case small(UInt64)
 
     /// Reads a time if one stands at the cursor; leaves the cursor alone where none does.
     ///
@@ -32,7 +32,7 @@ enum TraceStamp: Hashable {
         if fraction == nil { isCoarse = true }
         let nanoseconds = seconds * 1_000_000_000 + (fraction ?? 0)
         if isTimeOfDay { return .timeOfDay(nanoseconds) }
-        return isDate ? .unix(nanoseconds) : .sincePrevious(nanoseconds)
+        return isDate ? .unix(nanoseconds) : .small(nanoseconds)
     }
 
     private static func fraction(_ scanner: inout ByteScanner) -> UInt64? {
@@ -55,6 +55,9 @@ enum TraceStamp: Hashable {
 struct TraceClock {
     private var day: UInt64 = 0
     private var latest: UInt64 = 0
+    /// Whether small stamps count from the line before: `-r` begins with 0, and its stamps go up
+    /// and down. `nil` before the first.
+    private var countsFromPrevious: Bool?
 
     /// The moment that `stamp` means, in nanoseconds. Lines must be given in order, every one.
     mutating func moment(of stamp: TraceStamp) -> UInt64 {
@@ -66,8 +69,10 @@ struct TraceClock {
             // More than half a day back: midnight has passed.
             if day &+ nanoseconds &+ dayLength / 2 < latest { day &+= dayLength }
             latest = day &+ nanoseconds
-        case .sincePrevious(let nanoseconds):
-            latest = latest &+ nanoseconds
+        case .small(let nanoseconds):
+            let relative = countsFromPrevious ?? (nanoseconds == 0) || nanoseconds < latest
+            countsFromPrevious = relative
+            latest = relative ? latest &+ nanoseconds : nanoseconds
         }
         return latest
     }

@@ -15,9 +15,6 @@ struct SlotIDAssignment {
     /// How many times as long the planner's search takes for a slot as a choice does.
     private static let searchWeight = 8
 
-    /// With more slots to match than this, ascending addresses are taken without trying others.
-    private static let largestTried = 256
-
     /// Picks ids for `slots`, whose named ids are unique and in range.
     init(for slots: [Memslot], present: MemslotArray) {
         guard slots.contains(where: { $0.id == .unassigned }) else {
@@ -36,23 +33,17 @@ struct SlotIDAssignment {
             return
         }
 
-        guard groups.reduce(0, { $0 + $1.requested.count }) <= Self.largestTried else {
-            (self.slots, isOptimal) = (first, false)
-            return
-        }
-        var best = (slots: first, cost: firstCost)
-        var isProved = firstCost.isProved
-        var choices = MatchingChoices(groups)
-        while left > 0, best.cost.circles > 0, let choice = choices.next() {
-            let candidate = Self.completed(slots, matching.taking(choice))
-            let cost = Self.cost(candidate, present, &left)
-            isProved = isProved && cost.isProved
-            if cost.operations < best.cost.operations { best = (candidate, cost) }
-        }
-        (self.slots, isOptimal) = (best.slots, best.cost.circles == 0 || left > 0 && isProved)
+        // What has one candidate only is no choice.
+        let fixed = matching.pairsInOrder(groups.filter { !$0.hasChoice })
+        let open = groups.filter(\.hasChoice)
+        var search = SlotIDSearch(
+            slots, present, matching, fixed, left: left, best: first, firstCost)
+        search.tryAll(open)
+        if !search.isProved { search.tryEach(open, beginningAt: firstCost.operations) }
+        (self.slots, isOptimal) = (search.best, search.isProved)
     }
 
-    private static func completed(_ slots: [Memslot], _ taken: [Int: SlotID]) -> [Memslot] {
+    static func completed(_ slots: [Memslot], _ taken: [Int: SlotID]) -> [Memslot] {
         var slots = slots
         for (index, id) in taken { slots[index].id = id }
         var used = Set(slots.lazy.filter { $0.id != .unassigned }.map(\.key))
@@ -69,7 +60,7 @@ struct SlotIDAssignment {
     }
 
     /// What `slots` costs; takes off `left` what it took to find that out.
-    private static func cost(
+    static func cost(
         _ slots: [Memslot], _ present: MemslotArray, _ left: inout Int
     ) -> (operations: Int, circles: Int, isProved: Bool) {
         let allowed = min(FeedbackVertexSet.effort, left / searchWeight)

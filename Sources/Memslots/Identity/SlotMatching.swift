@@ -1,5 +1,8 @@
 /// Which unnamed slots of a request may take over which present slots.
 struct SlotMatching {
+    /// Positions of a requested and of a present slot.
+    typealias Pair = (requested: Int, present: Int)
+
     private let slots: [Memslot]
     private let present: [Memslot]
     /// Positions of unnamed requested slots, and of present slots that no request names.
@@ -65,11 +68,16 @@ struct SlotMatching {
 
     /// The ids taken when each group is matched by ascending address.
     func takingInOrder(_ groups: [MatchingGroup]) -> [Int: SlotID] {
-        taking(groups.flatMap { Array(zip($0.requested, $0.present)) })
+        taking(pairsInOrder(groups))
+    }
+
+    /// The pairs when each group is matched by ascending address.
+    func pairsInOrder(_ groups: [MatchingGroup]) -> [Pair] {
+        groups.flatMap { Array(zip($0.requested, $0.present)) }
     }
 
     /// The ids taken when the pairs of requested and present positions are matched.
-    func taking(_ pairs: [(requested: Int, present: Int)]) -> [Int: SlotID] {
+    func taking(_ pairs: [Pair]) -> [Int: SlotID] {
         var all = taken
         for pair in pairs { all[pair.requested] = present[pair.present].id }
         return all

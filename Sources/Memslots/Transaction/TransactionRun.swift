@@ -8,25 +8,25 @@ struct TransactionRun {
         let hooks: [any MemslotHook]
     }
 
-    private let surroundings: Surroundings
-    private let before: MemslotArray
-    private let target: [Memslot]
-    private let plan: Plan
-    private let deadlineMilliseconds: UInt64
+    let surroundings: Surroundings
+    let before: MemslotArray
+    let target: [Memslot]
+    let plan: Plan
+    let deadlineMilliseconds: UInt64
     /// Whether vCPUs are held out from the drain on.
     let quiesces: Bool
 
-    private var machine: TransactionMachine
-    private var journal: SlotJournal
-    private var harvest: [Harvested] = []
-    private var built: MemslotArray?
-    private var isHolding = false
-    private var blackoutStart: UInt64 = 0
-    private(set) var times = Receipt.Nanoseconds()
+    var machine: TransactionMachine
+    var journal: SlotJournal
+    var harvest: [Harvested] = []
+    var built: MemslotArray?
+    var isHolding = false
+    var blackoutStart: UInt64 = 0
+    var times = Receipt.Nanoseconds()
     /// The dirty bits that the table keeps.
-    private(set) var overlay: DirtyOverlay
+    var overlay: DirtyOverlay
     /// After a failed undo: what is really installed.
-    private(set) var installed: [Memslot]?
+    var installed: [Memslot]?
 
     init(
         _ plan: Plan, from before: MemslotArray, to target: [Memslot], options: SubmitOptions,
@@ -114,137 +114,5 @@ struct TransactionRun {
         let event = body(&self)
         times[keyPath: time] += monotonicNow() - start
         return event
-    }
-}
-
-// MARK: - Hooks
-
-extension TransactionRun {
-    /// The hook of `step`: each change is told to every hook before the next change.
-    func hook(_ step: Int) -> any MemslotHook {
-        surroundings.hooks[step % surroundings.hooks.count]
-    }
-
-    /// The change of `step`.
-    func change(_ step: Int) -> MemslotChange {
-        plan.changes[step / surroundings.hooks.count]
-    }
-
-    private func prepare(_ step: Int) -> TransactionMachine.Event {
-        do throws(HookVeto) {
-            try hook(step).prepare(change(step))
-            return .done
-        } catch {
-            return .vetoed(TransactionMachine.Veto(reason: error.reason))
-        }
-    }
-}
-
-// MARK: - Gates
-
-extension TransactionRun {
-    /// Closes the gates and waits for both under one deadline.
-    ///
-    /// vCPUs first: one that is inside may still read, and whatever a VMM pauses in its own way
-    /// may too. Only then readers, for whom no vCPU can wait any more.
-    private mutating func drain() -> TransactionMachine.Event {
-        let deadline = Deadline.after(milliseconds: deadlineMilliseconds)
-        let (vcpus, readers) = (surroundings.vcpus, surroundings.pair.gate)
-        let arrivals = readers.arrivals
-        var staying = (vcpus: [String](), readers: [String]())
-        if quiesces {
-            isHolding = true
-            blackoutStart = monotonicNow()
-            vcpus.begin()
-            staying.vcpus = vcpus.waitUntilHeld(deadline)
-        }
-        if staying.vcpus.isEmpty {
-            readers.close()
-            staying.readers = readers.waitUntilEmpty(deadline)
-        } else {
-            staying.readers = readers.staying(since: arrivals)
-        }
-        if staying.vcpus.isEmpty && staying.readers.isEmpty { return .done }
-        release()
-        return .timedOut(vcpus: staying.vcpus, readers: staying.readers)
-    }
-
-    /// Holds vCPUs out before the first undo of a plan that ran beside them.
-    ///
-    /// The array stays as it is, so that readers may go on; a vCPU that waited to read can leave.
-    private mutating func hold() -> TransactionMachine.Event {
-        surroundings.pair.gate.open()
-        isHolding = true
-        blackoutStart = monotonicNow()
-        surroundings.vcpus.begin()
-        let staying = surroundings.vcpus.waitUntilHeld(
-            .after(milliseconds: deadlineMilliseconds))
-        return staying.isEmpty ? .done : .timedOut(vcpus: staying, readers: [])
-    }
-
-    /// Opens the gates; that of the vCPUs stays closed where undoing failed.
-    private mutating func release() {
-        surroundings.pair.gate.open()
-        guard isHolding, installed == nil else { return }
-        surroundings.vcpus.end()
-        isHolding = false
-        times.blackout += monotonicNow() - blackoutStart
-    }
-}
-
-// MARK: - Slots and their dirty logs
-
-extension TransactionRun {
-    private mutating func apply(_ index: Int) -> TransactionMachine.Event {
-        let call = plan.operations[index].call
-        do throws(Errno) {
-            try surroundings.backend.carryOut(call)
-        } catch {
-            return .refused(error)
-        }
-        journal.note(call)
-        return .done
-    }
-
-    private mutating func undo(_ index: Int) -> TransactionMachine.Event {
-        let call = plan.operations[index].call.inverse
-        do throws(Errno) {
-            // A plan that ran beside the guest may have logged writes that other slots must tell.
-            // With vCPUs held out from the beginning a new log can only hold what the kernel
-            // began it with.
-            if !quiesces, call.endsLogging, let slot = call.before {
-                let bits = try surroundings.backend.readDirtyLog(of: slot, clear: false)
-                _ = overlay.carry([Harvested(slot: slot, bits: bits)], to: before.slots)
-            }
-            try surroundings.backend.carryOut(call)
-        } catch {
-            return .refused(error)
-        }
-        journal.note(call)
-        surroundings.backend.emptyNewLog(of: call)
-        return .done
-    }
-
-    private mutating func readEndingLogs() -> TransactionMachine.Event {
-        let ending = plan.operations.lazy.map(\.call).filter(\.endsLogging)
-        guard !ending.isEmpty else { return .done }
-        surroundings.backend.dirtyLogsWillBeRead()
-        for call in ending {
-            guard let slot = call.before else { continue }
-            do throws(Errno) {
-                let bits = try surroundings.backend.readDirtyLog(of: slot, clear: false)
-                var kept = overlay.take(slot)
-                kept.formUnion(bits)
-                harvest.append(Harvested(slot: slot, bits: kept))
-            } catch {
-                return .refused(error)
-            }
-        }
-        return .done
-    }
-
-    private mutating func restoreDirtyBits() {
-        for item in harvest { overlay.add(item.bits, to: item.slot) }
-        harvest = []
     }
 }

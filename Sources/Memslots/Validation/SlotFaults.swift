@@ -106,7 +106,7 @@ struct SlotFaults {
         Rule(
             rule: .badAddressSpace, kind: .badAddressSpace, member: "addressSpace"
         ) { slot, limits in
-            "there is no address space \(slot.addressSpace); the VM has \(limits.addressSpaces)"
+            "there is no such address space; the VM has \(limits.addressSpaces)"
         },
         Rule(
             rule: .addressOverflow, kind: .addressOverflow, member: "guestPhysicalAddress"

@@ -41,7 +41,13 @@ struct MapCommand: ParsableCommand {
             let title = files.joined(separator: " → ")
             try show(picture.lines(options), picture.svg(title: title, limit: options.limit))
         } else {
-            let map = try PicturedArray(ArrayFile.read(files[0]).slots).map
+            let file = try ArrayFile.read(files[0])
+            let array = PicturedArray(file.slots)
+            for fault in array.faults {
+                let line = fault.index.map { ":\(file.lines[$0])" } ?? ""
+                Terminal.complain("\(files[0])\(line): \(fault.message)")
+            }
+            let map = array.map
             try show(map.lines(options), map.svg(title: files[0], limit: options.limit))
         }
     }

@@ -1,12 +1,11 @@
 import ArgumentParser
 import MemslotPicture
 import MemslotProtocol
-import MemslotSimulator
 import Memslots
 
 /// The way from one array to another, planned without a VM.
 struct OfflineChange {
-    let before: PicturedArray
+    let before: [Memslot]
     let after: [Memslot]
     let names: [MemoryObjectID: String]
     let receipt: Receipt
@@ -15,32 +14,35 @@ struct OfflineChange {
     ///
     /// - Throws: the exit status for unusable input, once every fault was told with its line.
     init(before beforeName: String, after afterName: String) throws {
-        let beforeFile = try ArrayFile.read(beforeName)
-        let afterFile = try ArrayFile.read(afterName)
-        before = PicturedArray(beforeFile.slots)
-        let wanted = PicturedArray(afterFile.slots, naming: before)
-        names = wanted.names
+        let (beforeFile, afterFile) = (
+            try ArrayFile.read(beforeName), try ArrayFile.read(afterName)
+        )
+        let present = PicturedArray(beforeFile.slots)
+        let wanted = PicturedArray(afterFile.slots, naming: present)
+        let backend = OfflineBackend()
         let table: MemslotTable
-        do throws(InvalidArray) {
-            table = try MemslotTable(backend: Self.anyVM(), installed: before.slots)
+        do throws(InvalidArray) { table = try MemslotTable(backend: backend) } catch {
+            throw error.told(beforeName, beforeFile)
+        }
+        // Only now are they installed: ids that are left out are picked, logs are there.
+        do throws(SubmitError) {
+            _ = try table.submit(present.slots, options: SubmitOptions(), prior: present.faults)
         } catch {
             throw error.told(beforeName, beforeFile)
         }
         do throws(SubmitError) {
-            receipt = try table.plan(wanted.slots)
+            receipt = try table.plan(wanted.slots, options: SubmitOptions(), prior: wanted.faults)
         } catch {
-            guard case .invalid(let array) = error else {
-                Terminal.complain("\(afterName): \(error.message)")
-                throw ExitCode.unusable
-            }
-            throw array.told(afterName, afterFile)
+            throw error.told(afterName, afterFile)
         }
+        before = table.snapshot().array.slots
         after = receipt.slots ?? wanted.slots
+        names = wanted.names
     }
 
     /// The change as a picture.
     var picture: ChangePicture {
-        ChangePicture(before: before.slots, after: after, marks: marks, names: names)
+        ChangePicture(before: before, after: after, marks: marks, names: names)
     }
 
     private var marks: [SlotKey: ChangeMark] {
@@ -52,13 +54,27 @@ struct OfflineChange {
         for pair in diff.reflagged { marks[pair.after.key] = .reflagged }
         return marks
     }
+}
 
-    /// A VM with all that any host has.
-    private static func anyVM() -> SimulatedBackend {
-        SimulatedBackend(
-            capabilities: Capabilities(
-                addressSpaces: 2, userspaceEnd: UserspaceAddress(0xff_ffff_ffff_f000),
-                flags: [.logDirtyPages, .readOnly, .guestMemfd], providesGuestMemfd: true))
+/// A VM with all that any host has, and nothing behind it: calls succeed, nothing is dirty.
+private final class OfflineBackend: MemslotBackend {
+    let capabilities = Capabilities(
+        addressSpaces: 2, userspaceEnd: UserspaceAddress(0xff_ffff_ffff_f000),
+        flags: [.logDirtyPages, .readOnly, .guestMemfd], providesGuestMemfd: true)
+
+    func carryOut(_ call: SlotCall) throws(Errno) {}
+
+    func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
+        DirtyBitmap(pageCount: slot.pageCount)
+    }
+}
+
+extension SubmitError {
+    /// Tells what is wrong with a file's array.
+    fileprivate func told(_ name: String, _ file: ArrayFile) -> ExitCode {
+        if case .invalid(let array) = self { return array.told(name, file) }
+        Terminal.complain("\(name): \(message)")
+        return .unusable
     }
 }
 

@@ -6,6 +6,8 @@ import Memslots
 struct PicturedArray {
     private(set) var slots: [Memslot] = []
     private(set) var names: [MemoryObjectID: String] = [:]
+    /// What is wrong with the slots' backing, ascending by index.
+    private(set) var faults: [Violation] = []
     private var numbers: [String: MemoryObjectID] = [:]
 
     /// Memory objects are thought to lie this far apart.
@@ -30,18 +32,32 @@ struct PicturedArray {
     var map: MapPicture { MapPicture(slots: slots, names: names) }
 
     private mutating func append(_ parameters: [SlotParameters]) {
-        for slot in parameters {
+        for (index, slot) in parameters.enumerated() {
             let offset = slot.memoryOffset ?? .zero
             let memory = slot.memory.map {
                 MemoryReference(object: number(of: $0), offset: offset)
             }
-            slots.append(
-                Memslot(
-                    id: slot.slot.map { SlotID(UInt32(clamping: $0)) },
-                    addressSpace: AddressSpaceID(UInt32(clamping: slot.addressSpace)),
-                    guestPhysicalAddress: slot.guestPhysicalAddress, size: slot.size,
-                    userspaceAddress: slot.userspaceAddress ?? standIn(for: memory),
-                    flags: slot.flags, memory: memory))
+            let pictured = Memslot(
+                // The last number stands for "left out"; any as large is out of range.
+                id: slot.slot.map { SlotID(UInt32(min($0, UInt64(UInt32.max) - 1))) },
+                addressSpace: AddressSpaceID(UInt32(clamping: slot.addressSpace)),
+                guestPhysicalAddress: slot.guestPhysicalAddress, size: slot.size,
+                userspaceAddress: slot.userspaceAddress ?? standIn(for: memory),
+                flags: slot.flags, memory: memory,
+                guestMemfd: slot.guestMemfd.map {
+                    GuestMemfdBinding(
+                        descriptor: Int32(number(of: $0).rawValue),
+                        offset: slot.guestMemfdOffset ?? .zero)
+                })
+            if let kind = slot.backingFault {
+                faults.append(
+                    Violation(
+                        kind, of: pictured, at: index, member: nil,
+                        detail: kind == .backingMissing
+                            ? "give userspaceAddress, or memory"
+                            : "userspaceAddress and memory are both given"))
+            }
+            slots.append(pictured)
         }
     }
 
@@ -57,5 +73,16 @@ struct PicturedArray {
         guard let memory else { return UserspaceAddress(Self.firstBase) }
         let base = Self.firstBase &+ UInt64(memory.object.rawValue) &* Self.spacing
         return UserspaceAddress(base &+ memory.offset.rawValue)
+    }
+}
+
+extension SlotParameters {
+    /// What is wrong with how the slot names its memory; `nil` if nothing is.
+    fileprivate var backingFault: ViolationKind? {
+        switch (userspaceAddress, memory) {
+        case (nil, nil): .backingMissing
+        case (_?, _?): .backingAmbiguous
+        default: nil
+        }
     }
 }

@@ -69,7 +69,7 @@ struct ReplayCommand: ParsableCommand {
         let service = MemslotService(takesRawAddresses: true)
         var player = ScenarioPlayer(InProcessTarget(service), backend: backend)
         var reader = ScenarioReader(LineReader(descriptor: input.descriptor))
-        var report = ReplayReport(file: input.name)
+        var report = ReplayReport(file: input.name, isQuiet: quiet || json)
         var progress = ProgressBar(total: input.size)
         do {
             if let reason = try player.kvmUnavailability() {

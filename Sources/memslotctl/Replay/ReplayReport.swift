@@ -13,10 +13,16 @@ struct ReplayReport {
     private var requests = 0
     private var vms: [String] = []
 
-    init(file: String) { self.file = file }
+    /// Whether what is not told is not kept either.
+    private let isQuiet: Bool
+
+    init(file: String, isQuiet: Bool) {
+        self.file = file
+        self.isQuiet = isQuiet
+    }
 
     /// Whether every expectation was met.
-    var isMet: Bool { unmet.isEmpty }
+    private(set) var isMet = true
 
     mutating func note(_ step: ScenarioStep) {
         if case .header(let scenario, let source) = step.content {
@@ -27,20 +33,23 @@ struct ReplayReport {
 
     mutating func note(_ played: ScenarioPlayer.Played) {
         requests += 1
+        isMet = isMet && played.mismatches.isEmpty
         if played.skipped != nil { skipped.append(played) }
         if !played.mismatches.isEmpty { unmet.append(played) }
         if let vm = played.vm, !vms.contains(vm) { vms.append(vm) }
-        if let row = ReplayRow(played) { rows.append(row) }
+        if !isQuiet, let row = ReplayRow(played) { rows.append(row) }
     }
 
     /// What was not met: where, what was wanted, what came.
     func printMismatches() {
         for played in unmet {
-            Terminal.complain("\(file):\(played.line): \(played.method) did not answer as expected")
+            Terminal.complain(
+                "\(file):\(played.line): \(Terminal.safe(played.method)) did not answer as expected"
+            )
             for mismatch in played.mismatches {
-                Terminal.complain("  \(mismatch.path)")
-                Terminal.complain("    - wanted \(mismatch.wanted)")
-                Terminal.complain("    + got    \(mismatch.got ?? "nothing")")
+                Terminal.complain("  \(Terminal.safe(mismatch.path))")
+                Terminal.complain("    - wanted \(Terminal.safe(mismatch.wanted))")
+                Terminal.complain("    + got    \(Terminal.safe(mismatch.got ?? "nothing"))")
             }
         }
     }
@@ -56,7 +65,7 @@ struct ReplayReport {
         Terminal.print(totals)
         for vm in vms {
             guard let slots = try player.slots(of: vm), slots.elements.count > 0 else { continue }
-            Swift.print("\nMemory of \(vm) at the end:\n")
+            Swift.print("\nMemory of \(Terminal.safe(vm)) at the end:\n")
             let array = PicturedArray(answer: slots)
             Terminal.print(array.map.lines(Terminal.textOptions))
         }
@@ -64,7 +73,7 @@ struct ReplayReport {
 
     private var heading: String {
         let name = title ?? file
-        return source.map { "\(name) — \($0)" } ?? name
+        return Terminal.safe(source.map { "\(name) — \($0)" } ?? name)
     }
 
     private var table: TextTable {
@@ -95,9 +104,10 @@ struct ReplayReport {
         if !rows.isEmpty {
             let calls = committed.reduce(0) { $0 + $1.operations }
             let recorded = rows.compactMap(\.recorded).reduce(0, +)
-            var line = "\(committed.count) transactions, \(calls) kernel calls"
+            var line =
+                "\(Self.count(committed.count, "transaction")), \(Self.count(calls, "kernel call"))"
             if recorded > 0 {
-                line += "; the recorded VMM made \(recorded), one by one, with the guest looking on"
+                line += "; the recorded VMM made \(recorded), one by one"
             }
             lines.append(line)
             let blackouts = committed.map(\.blackout)
@@ -112,8 +122,12 @@ struct ReplayReport {
         }
         let met = requests - unmet.count - skipped.count
         lines.append(
-            "\(requests) requests: \(met) as expected, \(unmet.count) not, \(skipped.count) skipped"
+            "\(Self.count(requests, "request")): \(met) as expected, \(unmet.count) not, \(skipped.count) skipped"
         )
         return lines
+    }
+
+    private static func count(_ number: Int, _ noun: String) -> String {
+        number == 1 ? "1 \(noun)" : "\(number) \(noun)s"
     }
 }

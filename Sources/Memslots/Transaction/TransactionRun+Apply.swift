@@ -1,0 +1,54 @@
+extension TransactionRun {
+    mutating func apply(_ index: Int) -> TransactionMachine.Event {
+        let call = plan.operations[index].call
+        do throws(Errno) {
+            try surroundings.backend.carryOut(call)
+        } catch {
+            return .refused(error)
+        }
+        journal.note(call)
+        return .done
+    }
+
+    mutating func undo(_ index: Int) -> TransactionMachine.Event {
+        let call = plan.operations[index].call.inverse
+        do throws(Errno) {
+            // A plan that ran beside the guest may have logged writes that other slots must tell.
+            // With vCPUs held out from the beginning a new log can only hold what the kernel
+            // began it with.
+            if !quiesces, call.endsLogging, let slot = call.before {
+                let bits = try surroundings.backend.readDirtyLog(of: slot, clear: false)
+                _ = overlay.carry([Harvested(slot: slot, bits: bits)], to: before.slots)
+            }
+            try surroundings.backend.carryOut(call)
+        } catch {
+            return .refused(error)
+        }
+        journal.note(call)
+        surroundings.backend.emptyNewLog(of: call)
+        return .done
+    }
+
+    mutating func readEndingLogs() -> TransactionMachine.Event {
+        let ending = plan.operations.lazy.map(\.call).filter(\.endsLogging)
+        guard !ending.isEmpty else { return .done }
+        surroundings.backend.dirtyLogsWillBeRead()
+        for call in ending {
+            guard let slot = call.before else { continue }
+            do throws(Errno) {
+                let bits = try surroundings.backend.readDirtyLog(of: slot, clear: false)
+                var kept = overlay.take(slot)
+                kept.formUnion(bits)
+                harvest.append(Harvested(slot: slot, bits: kept))
+            } catch {
+                return .refused(error)
+            }
+        }
+        return .done
+    }
+
+    mutating func restoreDirtyBits() {
+        for item in harvest { overlay.add(item.bits, to: item.slot) }
+        harvest = []
+    }
+}

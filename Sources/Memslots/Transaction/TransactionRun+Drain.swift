@@ -1,0 +1,49 @@
+extension TransactionRun {
+    /// Closes the gates and waits for both under one deadline.
+    ///
+    /// vCPUs first: one that is inside may still read, and whatever a VMM pauses in its own way
+    /// may too. Only then readers, for whom no vCPU can wait any more.
+    mutating func drain() -> TransactionMachine.Event {
+        let deadline = Deadline.after(milliseconds: deadlineMilliseconds)
+        let (vcpus, readers) = (surroundings.vcpus, surroundings.pair.gate)
+        let arrivals = readers.arrivals
+        var staying = (vcpus: [String](), readers: [String]())
+        if quiesces {
+            isHolding = true
+            blackoutStart = monotonicNow()
+            vcpus.begin()
+            staying.vcpus = vcpus.waitUntilHeld(deadline)
+        }
+        if staying.vcpus.isEmpty {
+            readers.close()
+            staying.readers = readers.waitUntilEmpty(deadline)
+        } else {
+            staying.readers = readers.staying(since: arrivals)
+        }
+        if staying.vcpus.isEmpty && staying.readers.isEmpty { return .done }
+        release()
+        return .timedOut(vcpus: staying.vcpus, readers: staying.readers)
+    }
+
+    /// Holds vCPUs out before the first undo of a plan that ran beside them.
+    ///
+    /// The array stays as it is, so that readers may go on; a vCPU that waited to read can leave.
+    mutating func hold() -> TransactionMachine.Event {
+        surroundings.pair.gate.open()
+        isHolding = true
+        blackoutStart = monotonicNow()
+        surroundings.vcpus.begin()
+        let staying = surroundings.vcpus.waitUntilHeld(
+            .after(milliseconds: deadlineMilliseconds))
+        return staying.isEmpty ? .done : .timedOut(vcpus: staying, readers: [])
+    }
+
+    /// Opens the gates; that of the vCPUs stays closed where undoing failed.
+    mutating func release() {
+        surroundings.pair.gate.open()
+        guard isHolding, installed == nil else { return }
+        surroundings.vcpus.end()
+        isHolding = false
+        times.blackout += monotonicNow() - blackoutStart
+    }
+}

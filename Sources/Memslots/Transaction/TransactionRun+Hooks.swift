@@ -1,0 +1,20 @@
+extension TransactionRun {
+    /// The hook of `step`: each change is told to every hook before the next change.
+    func hook(_ step: Int) -> any MemslotHook {
+        surroundings.hooks[step % surroundings.hooks.count]
+    }
+
+    /// The change of `step`.
+    func change(_ step: Int) -> MemslotChange {
+        plan.changes[step / surroundings.hooks.count]
+    }
+
+    func prepare(_ step: Int) -> TransactionMachine.Event {
+        do throws(HookVeto) {
+            try hook(step).prepare(change(step))
+            return .done
+        } catch {
+            return .vetoed(TransactionMachine.Veto(reason: error.reason))
+        }
+    }
+}
