@@ -2,13 +2,15 @@ internal import Glibc
 
 /// A lock with a condition, for threads that wait for each other under a deadline.
 ///
-/// Dispatch has neither: a barrier can't be given up, and a semaphore can't be counted.
+/// Dispatch has neither: a barrier can't be given up, and a semaphore can't be counted. As a plain
+/// lock it stands where ThreadSanitizer is to look on: that doesn't see what orders the threads
+/// that wait for a `Mutex`, whose waiting is in a library without instruments.
 // Sendable: the two pthread objects are made for sharing, and never move.
-final class Monitor: @unchecked Sendable {
+package final class Monitor: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
-    init() {
+    package init() {
         pthread_mutex_init(mutex, nil)
         var attributes = pthread_condattr_t()
         pthread_condattr_init(&attributes)
@@ -25,7 +27,7 @@ final class Monitor: @unchecked Sendable {
     }
 
     /// Runs `body` with the lock held.
-    func withLock<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+    package func withLock<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         return try body()

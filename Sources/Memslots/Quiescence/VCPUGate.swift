@@ -9,7 +9,9 @@ internal import Synchronization
 public final class VCPUGate: VCPUHold {
     private let gate = EntryGate()
     private let queue = DispatchQueue(label: "memslots.vcpus", attributes: .concurrent)
-    private let kicks = Mutex<[UInt64: @Sendable () -> Void]>([:])
+    private let registry = Monitor()
+    // Guarded by `registry`.
+    nonisolated(unsafe) private var kicks: [UInt64: @Sendable () -> Void] = [:]
     private let nextNumber = Atomic<UInt64>(0)
     /// Shared with the table that the gate belongs to, so that each knows the other's threads.
     let domain = RoleDomain()
@@ -26,13 +28,13 @@ public final class VCPUGate: VCPUHold {
     /// - Returns: the vCPU's entry, to be kept by its thread.
     public func register(name: String, kick: @escaping @Sendable () -> Void) -> VCPUEntry {
         let number = nextNumber.add(1, ordering: .relaxed).newValue
-        kicks.withLock { $0[number] = kick }
+        registry.withLock { kicks[number] = kick }
         return VCPUEntry(gate: self, number: number, name: name)
     }
 
     fileprivate func unregister(_ number: UInt64) {
         // Let go outside of the lock: it may hold another entry of this gate.
-        _ = kicks.withLock { $0.removeValue(forKey: number) }
+        _ = registry.withLock { kicks.removeValue(forKey: number) }
     }
 
     fileprivate func run<R>(as name: String, _ body: () -> R) throws(ReentryError) -> R {
@@ -46,7 +48,7 @@ public final class VCPUGate: VCPUHold {
     public func begin() {
         gate.close()
         // Copied out, so that a kick may take as long as it likes to look at its own state.
-        for kick in kicks.withLock({ Array($0.values) }) { kick() }
+        for kick in registry.withLock({ Array(kicks.values) }) { kick() }
     }
 
     /// Waits until no vCPU is inside.
