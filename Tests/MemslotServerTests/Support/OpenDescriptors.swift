@@ -20,6 +20,19 @@ enum OpenDescriptors {
         return count
     }
 
+    /// How many mappings this process has of what `name` names.
+    static func mappings(_ name: String) -> Int {
+        guard let file = fopen("/proc/self/maps", "re") else { return -1 }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 4_096)
+        var count = 0
+        while fgets(&line, Int32(line.count), file) != nil {
+            let text = line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+            if String(decoding: text, as: UTF8.self).contains(name) { count += 1 }
+        }
+        return count
+    }
+
     /// What a descriptor is open to.
     static func link(of descriptor: Int32) -> String {
         var target = [CChar](repeating: 0, count: 512)

@@ -1,0 +1,151 @@
+import Foundation
+import MemslotProtocol
+import MemslotService
+import Testing
+
+extension ServerTests {
+    @Suite("events on the wire")
+    struct EventTests {
+        private static let subscribe = #"{"id":1,"method":"events.subscribe","params":{"vm":"a"}}"#
+
+        @Test("the snapshot is followed by every change after it, while others commit")
+        func noGap() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            try client.makeVM("a")
+            let committer = Committer(server, vm: "a")
+            var faults: [String] = []
+            for _ in 0..<20 {
+                var follower = try server.connect()
+                let answer = try follower.ask(Self.subscribe)
+                let snapshot = answer["result"]?["vms"]?.elements.first { _ in true }
+                guard var generation = snapshot?["generation"]?.int else {
+                    faults.append("the first line is \(answer.rawText)")
+                    continue
+                }
+                for _ in 0..<20 {
+                    let event = try follower.next()
+                    let params = event["params"]
+                    if event["method"]?.string != "memslots.committed"
+                        || params?["previousGeneration"]?.int != generation
+                    {
+                        faults.append("after \(generation): \(event.rawText)")
+                    }
+                    generation = params?["generation"]?.int ?? 0
+                }
+            }
+            committer.stop()
+            #expect(faults.isEmpty)
+        }
+
+        @Test("a subscriber that does not read loses the oldest, is told how many, slows no commit")
+        func slowSubscriber() throws {
+            var limits = ServiceLimits()
+            limits.queuedEvents = 8
+            let server = try RunningServer(limits: limits)
+            var client = try server.connect()
+            try client.makeVM("a")
+            var slow = try server.connect()
+            #expect(try slow.ask(Self.subscribe)["result"] != nil)
+            let commits = 2_000
+            for id in 1...commits {
+                let answer = try client.ask(Line.submit("a", id: id, pages: id))
+                guard answer["result"] != nil else { throw TargetLost(answer.rawText) }
+            }
+            var told = 0
+            var dropped = 0
+            var last = 0
+            var faults: [String] = []
+            while last < commits {
+                let event = try slow.next()
+                if event["method"]?.string == "events.dropped" {
+                    let count = event["params"]?["count"]?.int ?? 0
+                    dropped += count
+                    last += count
+                } else {
+                    told += 1
+                    last += 1
+                    if event["params"]?["generation"]?.int != last {
+                        faults.append("\(last): \(event.rawText)")
+                    }
+                }
+            }
+            #expect(faults.isEmpty)
+            #expect(dropped > 0)
+            #expect(told + dropped == commits)
+        }
+
+        @Test("a subscriber that goes while others commit leaves nothing behind")
+        func gone() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            try client.makeVM("a")
+            let before = OpenDescriptors.count("socket:")
+            let committer = Committer(server, vm: "a")
+            for _ in 0..<20 {
+                var follower = try server.connect()
+                _ = try follower.ask(Self.subscribe)
+                _ = try follower.next()
+            }
+            committer.stop()
+            server.events.wait(forDisconnected: 21)
+            #expect(OpenDescriptors.count("socket:") == before)
+        }
+
+        @Test("nothing comes after the answer that ends a subscription")
+        func unsubscribe() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            try client.makeVM("a")
+            let committer = Committer(server, vm: "a")
+            _ = try client.ask(Self.subscribe)
+            try client.send(#"{"id":2,"method":"events.unsubscribe","params":{"vm":"a"}}"# + "\n")
+            while try client.next().id != 2 {}
+            committer.stop()
+            #expect(try client.ask(#"{"id":3,"method":"server.info"}"#).id == 3)
+        }
+
+        @Test("subscribers get what waits for them when the server ends")
+        func ending() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            try client.makeVM("a")
+            var follower = try server.connect()
+            _ = try follower.ask(Self.subscribe)
+            for id in 1...50 { _ = try client.ask(Line.submit("a", id: id, pages: id)) }
+            server.server.stop()
+            let events = try follower.next(50)
+            #expect(events.map { $0["params"]?["generation"]?.int } == Array(1...50))
+            #expect(try follower.isAtEnd())
+        }
+    }
+}
+
+/// A client that commits until it is stopped.
+private final class Committer: @unchecked Sendable {
+    // Unchecked: guarded by the lock.
+    private let lock = NSLock()
+    private var isStopping = false
+    private let hasEnded = DispatchSemaphore(value: 0)
+
+    init(_ server: RunningServer, vm: String) {
+        Thread.detachNewThread { [self] in
+            run(server, vm)
+            hasEnded.signal()
+        }
+    }
+
+    func stop() {
+        lock.withLock { isStopping = true }
+        hasEnded.wait()
+    }
+
+    private func run(_ server: RunningServer, _ vm: String) {
+        guard var client = try? server.connect() else { return }
+        var pages = 1
+        while !lock.withLock({ isStopping }) {
+            pages = pages % 1_000 + 1
+            guard (try? client.ask(Line.submit(vm, id: pages, pages: pages))) != nil else { return }
+        }
+    }
+}
