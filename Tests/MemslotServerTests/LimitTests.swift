@@ -55,6 +55,26 @@ extension ServerTests {
             #expect(try client.ask(line)["result"] != nil)
         }
 
+        @Test("a batch whose answers grow too long is carried out only so far, and says so")
+        func batchAnswers() throws {
+            var limits = ServiceLimits()
+            limits.batchAnswerBytes = 10_000
+            let server = try RunningServer(limits: limits)
+            var client = try server.connect()
+            try client.makeVM("a")
+            _ = try client.ask(Line.submit("a", id: 0, pages: 1))
+            let gets = (1...100).map { Line.get("a", id: $0) }
+            let batch = (gets + [Line.submit("a", id: 101, pages: 2), "7"]).joined(separator: ",")
+            let answers = Array(try client.ask("[\(batch)]").elements)
+            #expect(answers.dropLast().map(\.id) == Array(1...101))
+            let carriedOut = answers.prefix { $0["result"] != nil }.count
+            #expect((20..<100).contains(carriedOut))
+            #expect(answers[carriedOut..<101].allSatisfy { $0.limit == "batchAnswerBytes" })
+            #expect(answers.last?.errorCode == -32_600)
+            let present = try client.ask(Line.get("a", id: 1))["result"]
+            #expect(present?["generation"]?.int == 1)
+        }
+
         @Test("descriptors that nobody claims are closed, those of half a line too")
         func unclaimed() throws {
             let server = try RunningServer()

@@ -57,7 +57,13 @@ public final class MemslotService: Sendable {
             var answers = JSONWriter()
             answers.beginArray()
             let opened = answers.count
-            for request in requests { answer(request, &exchange, into: &answers) }
+            for request in requests {
+                if answers.count > limits.batchAnswerBytes {
+                    refuseRest(request, into: &answers)
+                } else {
+                    answer(request, &exchange, into: &answers)
+                }
+            }
             if answers.count > opened {
                 answers.endArray()
                 writer.raw(answers.bytes)
@@ -83,6 +89,20 @@ public final class MemslotService: Sendable {
         let ended = registry.withLock { $0.end(connection.peer) }
         // The VMs go outside the lock: their memory is unmapped now.
         _ = consume ended
+    }
+
+    /// Answers what comes after a batch's answer has grown too long: a short batch can ask for
+    /// more than there is memory.
+    private func refuseRest(_ incoming: IncomingRequest, into writer: inout JSONWriter) {
+        let limit = ProtocolError.limit(
+            "batchAnswerBytes",
+            "the answers of this batch have over \(limits.batchAnswerBytes) bytes already; "
+                + "send the rest by itself")
+        switch incoming {
+        case .invalid(let error, let id): writer.errorResponse(error, id: id)
+        case .request(let request):
+            if let id = request.id { writer.errorResponse(limit, id: id) }
+        }
     }
 
     private func answer(

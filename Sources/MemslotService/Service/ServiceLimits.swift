@@ -6,6 +6,8 @@ public struct ServiceLimits: Hashable, Sendable {
     public var depth = 64
     /// Requests of a batch.
     public var batch = 65_536
+    /// Bytes of a batch's answer; beyond it the rest of the batch is refused.
+    public var batchAnswerBytes = 64 << 20
     /// Descriptors with one line, either way.
     public var descriptors = 16
     /// VMs of one user.
@@ -52,7 +54,8 @@ public struct ServiceLimits: Hashable, Sendable {
     var all: [(name: StaticString, value: UInt64)] {
         [
             ("lineBytes", UInt64(lineBytes)), ("depth", UInt64(depth)),
-            ("batch", UInt64(batch)), ("descriptors", UInt64(descriptors)),
+            ("batch", UInt64(batch)), ("batchAnswerBytes", UInt64(batchAnswerBytes)),
+            ("descriptors", UInt64(descriptors)),
             ("vmsPerPeer", UInt64(vmsPerPeer)), ("slotsPerPeer", UInt64(slotsPerPeer)),
             ("memoriesPerPeer", UInt64(memoriesPerPeer)),
             ("memoryBytesPerPeer", memoryBytesPerPeer),

@@ -7,6 +7,8 @@ struct LoggingObserver: ServiceObserver {
     let log: Logger
 
     func note(_ event: TableEvent, vm: String, user: UInt32) {
+        // The watchdog's own commits say something only where they stop.
+        guard user != Watchdog.nobody else { return }
         let whose: Logger.Metadata = ["vm": "\(vm)", "user": "\(user)"]
         switch event {
         case .committed(let receipt, _, _):

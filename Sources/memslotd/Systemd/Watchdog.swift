@@ -12,7 +12,7 @@ struct Watchdog: Sendable {
     let microseconds: UInt64
 
     /// No user has this number: it stands for "no change" in chown(2).
-    private static let nobody = UInt32.max
+    static let nobody = UInt32.max
 
     /// Begins on a thread of its own, which ends with the process.
     func start() {
