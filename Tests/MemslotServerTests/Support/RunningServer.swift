@@ -12,15 +12,21 @@ final class RunningServer: Sendable {
     let path: SocketPath
     let server: SocketServer
     private let hasEnded = DispatchSemaphore(value: 0)
-    private let directory: String
+    let directory: String
 
     init(
         limits: ServiceLimits = ServiceLimits(), access: PeerAccess = PeerAccess(),
-        graceMilliseconds: UInt64 = 10_000
+        graceMilliseconds: UInt64 = 10_000, makesDirectory: Bool = false
     ) throws {
         signal(SIGPIPE, SIG_IGN)
         directory = try TemporaryDirectory.make()
-        path = try SocketPath(directory + "/s")
+        if makesDirectory {
+            // The server makes its own directory then, for its groups.
+            chmod(directory, 0o755)
+            path = try SocketPath(directory + "/groups/s")
+        } else {
+            path = try SocketPath(directory + "/s")
+        }
         let listener = try Listener(at: path, access: access)
         service = MemslotService(limits: limits)
         events = EventLog()
