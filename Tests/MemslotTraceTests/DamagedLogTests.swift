@@ -85,7 +85,7 @@ struct DamagedLogTests {
         func log(_ stamps: [String]) -> String {
             zip(0..., stamps).map { index, stamp in
                 "1 \(stamp) ioctl(9, KVM_SET_USER_MEMORY_REGION, "
-                    + LogWriter.region(index, index * 4096, 4096) + ") = 0\n"
+                    + LogWriter.region(index, UInt64(index) * 4096, 4096) + ") = 0\n"
             }.joined()
         }
         #expect(try imported(log(["1.000000", "1.000100", "1.000200"])).callCounts == [3])

@@ -8,28 +8,44 @@ public final class EventQueue: Sendable {
     private struct Entry {
         /// Which feed the line is of; 0 for none in particular.
         let feed: UInt64
-        let line: [UInt8]
+        var line: [UInt8]
     }
 
     private struct State {
         /// Entries before `first` are gone.
         var entries: [Entry] = []
         var first = 0
+        /// Of all lines that wait.
+        var bytes = 0
         var dropped: UInt64 = 0
+
+        var count: Int { entries.count - first }
+
+        mutating func dropOldest() {
+            bytes -= entries[first].line.count
+            entries[first].line = []
+            first += 1
+            dropped += 1
+        }
     }
 
     private let state = Mutex(State())
     private let limit: Int
+    private let byteLimit: Int
     private let wake: @Sendable () -> Void
 
     /// An empty queue.
     ///
     /// - Parameters:
     ///   - limit: how many lines wait at most.
+    ///   - byteLimit: how many bytes they have together at most, unless one line alone has more.
     ///   - wake: called after a line was put in, inside a transaction; must neither wait nor call
     ///     the service.
-    public init(limit: Int, wake: @escaping @Sendable () -> Void) {
+    public init(
+        limit: Int, byteLimit: Int = 64 << 20, wake: @escaping @Sendable () -> Void
+    ) {
         self.limit = max(limit, 1)
+        self.byteLimit = byteLimit
         self.wake = wake
     }
 
@@ -49,15 +65,16 @@ public final class EventQueue: Sendable {
     /// Puts in a line that `feed` can take back.
     func put(_ line: [UInt8], of feed: UInt64) {
         state.withLock { state in
-            if state.entries.count - state.first >= limit {
-                state.first += 1
-                state.dropped += 1
-                // Moved down only now and then, so that each line costs the same.
-                if state.first >= limit {
-                    state.entries.removeFirst(state.first)
-                    state.first = 0
-                }
+            // A line larger than the limit still goes in: nothing after it tells what it tells.
+            while state.count >= limit || state.count > 0 && state.bytes + line.count > byteLimit {
+                state.dropOldest()
             }
+            // Moved down only now and then, so that each line costs the same.
+            if state.first >= limit {
+                state.entries.removeFirst(state.first)
+                state.first = 0
+            }
+            state.bytes += line.count
             state.entries.append(Entry(feed: feed, line: line))
         }
         wake()
@@ -68,6 +85,7 @@ public final class EventQueue: Sendable {
         state.withLock { state in
             state.entries = state.entries[state.first...].filter { $0.feed != feed }
             state.first = 0
+            state.bytes = state.entries.reduce(0) { $0 + $1.line.count }
         }
     }
 }
