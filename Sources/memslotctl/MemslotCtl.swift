@@ -11,7 +11,8 @@ struct MemslotCtl: ParsableCommand {
         discussion: """
             A VM's memory is its memslot array. These commands take whole arrays: they draw one, \
             plan the way from one to another in the fewest kernel calls, and replay a recorded \
-            VMM as atomic transactions.
+            VMM as atomic transactions. The daemon's commands do that to the VMs of a running \
+            memslotd.
 
             Begin with:
               memslotctl replay Fixtures/qemu/q35-seabios-boot.jsonl
@@ -20,6 +21,16 @@ struct MemslotCtl: ParsableCommand {
         subcommands: [
             ReplayCommand.self, PlanCommand.self, MapCommand.self, ImportCommand.self,
             ConformCommand.self, TortureCommand.self,
+        ],
+        groupedSubcommands: [
+            CommandGroup(
+                name: "Daemon",
+                subcommands: [
+                    InfoCommand.self, ListCommand.self, CreateCommand.self, SubmitCommand.self,
+                    GetCommand.self, TranslateCommand.self, DirtyCommand.self,
+                    HistoryCommand.self, WatchCommand.self, MemoryCommand.self,
+                    MetricsCommand.self, DestroyCommand.self, RecoverCommand.self,
+                ])
         ])
 
     /// Runs the command; output that can't be written is a failure, not a success in silence.

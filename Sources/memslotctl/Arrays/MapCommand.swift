@@ -10,8 +10,15 @@ struct MapCommand: ParsableCommand {
         abstract: "Draw a memory map, or the change between two.",
         discussion: """
             FILE holds a memslot array as JSON: a list of slots, an object with "slots" (what \
-            memslots.get answers), or a scenario, of which the last submitted array is drawn.
+            memslots.get answers), or a scenario, of which the last submitted array is drawn. With \
+            --vm the array of a VM of a running daemon is drawn.
             """)
+
+    @OptionGroup(title: "Daemon")
+    var daemon: DaemonOptions
+
+    @Option(help: "Draw what this VM of a daemon has.")
+    var vm: String?
 
     @Flag(help: "Draw the change between two files.")
     var diff = false
@@ -23,19 +30,38 @@ struct MapCommand: ParsableCommand {
     var all = false
 
     @Argument(help: "FILE, or with --diff: BEFORE AFTER.", completion: .file())
-    var files: [String]
+    var files: [String] = []
 
     func validate() throws {
-        guard files.count == (diff ? 2 : 1) else {
+        guard vm == nil || (files.isEmpty && !diff) else {
+            throw ValidationError("--vm takes no file")
+        }
+        guard vm != nil || daemon.socket == nil else {
+            throw ValidationError("with --socket name the VM: --vm VM")
+        }
+        guard vm != nil || files.count == (diff ? 2 : 1) else {
             throw ValidationError(
-                diff ? "--diff takes two files: BEFORE AFTER" : "name one file, or use --diff")
+                diff
+                    ? "--diff takes two files: BEFORE AFTER"
+                    : "name one file, or use --diff or --vm")
         }
     }
 
     func run() throws {
         var options = Terminal.textOptions
         if all { options.limit = nil }
-        if diff {
+        if let vm {
+            var connection = try daemon.connect()
+            let array = try connection.ask(.memslotsGet, vm: vm).result
+            if array["installed"]?.bool == true {
+                Terminal.complain("\(vm) has failed; this is what is really installed")
+            }
+            guard let slots = array["slots"], slots.elements.count > 0 else {
+                return print("\(vm) has no slots")
+            }
+            let map = PicturedArray(answer: slots).map
+            try show(map.lines(options), map.svg(title: vm, limit: options.limit))
+        } else if diff {
             let change = try OfflineChange(before: files[0], after: files[1])
             let picture = change.picture
             let title = files.joined(separator: " → ")

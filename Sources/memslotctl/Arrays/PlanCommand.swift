@@ -7,23 +7,46 @@ struct PlanCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "plan",
         abstract: "Plan the way from one array to another in the fewest kernel calls.",
+        usage: """
+            memslotctl plan [--json] <before> <after>
+            memslotctl plan [--json] [--socket <path>] --vm <vm> <after>
+            """,
         discussion: """
             BEFORE and AFTER hold memslot arrays as JSON: lists of slots, objects with "slots", or \
             scenarios, of which the last submitted array counts. Slots of AFTER may leave their id \
             out: then one is picked so that the fewest calls result.
+
+            With --vm a running daemon is asked instead: \
+            memslotctl plan --vm VM AFTER
             """)
+
+    @OptionGroup(title: "Daemon")
+    var daemon: DaemonOptions
+
+    @Option(help: "Plan the way from what this VM of a daemon has.")
+    var vm: String?
 
     @Flag(help: "Print the receipt that a submit would give, as JSON.")
     var json = false
 
-    @Argument(help: "The array that the VM has.", completion: .file())
-    var before: String
+    @Argument(
+        help: "BEFORE AFTER: the array that the VM has, and that it is to have.",
+        completion: .file())
+    var files: [String]
 
-    @Argument(help: "The array that it is to have.", completion: .file())
-    var after: String
+    func validate() throws {
+        guard files.count == (vm == nil ? 2 : 1) else {
+            throw ValidationError(
+                vm == nil ? "name two files: BEFORE AFTER" : "with --vm name one file: AFTER")
+        }
+        guard vm != nil || daemon.socket == nil else {
+            throw ValidationError("with --socket name the VM: --vm VM AFTER")
+        }
+    }
 
     func run() throws {
-        let change = try OfflineChange(before: before, after: after)
+        if let vm { return try DaemonPlan.print(files[0], vm: vm, of: daemon, json: json) }
+        let change = try OfflineChange(before: files[0], after: files[1])
         if json {
             var writer = JSONWriter()
             writer.receipt(ReceiptMessage(vm: "plan", change.receipt))

@@ -24,6 +24,13 @@ struct ReplayCommand: ParsableCommand {
     @Option(help: "Play on this backend instead of the scenario's own: simulated, kvm, auto.")
     var backend: BackendChoice?
 
+    @Option(
+        help: ArgumentHelp(
+            "Play to the daemon that listens there; VMs that the scenario makes are destroyed "
+                + "at its end.", valueName: "path"),
+        completion: .file())
+    var socket: String?
+
     @Flag(help: "Print the receipts, one JSON object a line, and nothing else.")
     var json = false
 
@@ -66,8 +73,11 @@ struct ReplayCommand: ParsableCommand {
     ///
     /// - Returns: whether all expectations were met.
     private func play(_ input: borrowing InputFile) throws -> Bool {
-        let service = MemslotService(takesRawAddresses: true)
-        var player = ScenarioPlayer(InProcessTarget(service), backend: backend)
+        let target = try socket.map { try ReplayedDaemon(socket: $0) }
+        // VMs of a daemon would stay, and the next replay would find their names taken.
+        defer { target?.destroyMadeVMs() }
+        var player = ScenarioPlayer(
+            target ?? InProcessTarget(MemslotService(takesRawAddresses: true)), backend: backend)
         var reader = ScenarioReader(LineReader(descriptor: input.descriptor))
         var report = ReplayReport(file: input.name, isQuiet: quiet || json)
         var progress = ProgressBar(total: input.size)
@@ -80,6 +90,7 @@ struct ReplayCommand: ParsableCommand {
                 progress.show(input.position)
                 report.note(step)
                 guard let played = try player.play(step) else { continue }
+                target?.note(played)
                 if json, let receipt = played.receipt {
                     Terminal.write(receipt.rawBytes + [UInt8(ascii: "\n")])
                 }

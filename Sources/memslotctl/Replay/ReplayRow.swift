@@ -47,7 +47,7 @@ struct ReplayRow {
     }
 
     /// What was changed; a slot in both lists was replaced.
-    private static func words(for diff: JSONValue?) -> String {
+    static func words(for diff: JSONValue?) -> String {
         func names(_ member: String) -> [String] {
             (diff?[member]?.elements).map { $0.map(Self.name) } ?? []
         }
@@ -64,7 +64,8 @@ struct ReplayRow {
             .map { "\($0.sign) \(shortened($0.names))" }.joined(separator: ", ")
     }
 
-    private static func name(_ slot: JSONValue) -> String {
+    /// `3`, or `1:3` in address space 1, of an id in a diff.
+    static func name(_ slot: JSONValue) -> String {
         guard let space = slot["addressSpace"]?.uint64 else { return slot.rawText }
         return "\(space):\(slot["slot"]?.uint64 ?? 0)"
     }

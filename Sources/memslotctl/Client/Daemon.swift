@@ -1,0 +1,77 @@
+import ArgumentParser
+import MemslotProtocol
+import MemslotService
+
+/// A daemon that is connected to: asked by method, its refusals told to a person.
+struct Daemon: ~Copyable {
+    /// What a request brought.
+    struct Answer {
+        let result: JSONValue
+        let descriptors: PassedDescriptors
+    }
+
+    private var connection: ClientConnection
+
+    init(_ connection: consuming ClientConnection) { self.connection = connection }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// - Parameters:
+    ///   - file: the array that is sent, to tell where in it a fault is.
+    ///   - descriptors: sent with the request.
+    ///   - members: writes the members of `params`; without it there are none.
+    /// - Throws: the exit status, once the refusal was told.
+    mutating func ask(
+        _ method: Method, about file: SubmittedFile? = nil, descriptors: [Int32] = [],
+        _ members: ((inout JSONWriter) -> Void)? = nil
+    ) throws(ExitCode) -> Answer {
+        var params: [UInt8]?
+        if let members {
+            var writer = JSONWriter()
+            writer.beginObject()
+            members(&writer)
+            writer.endObject()
+            params = writer.finish()
+        }
+        let received: ClientConnection.Received
+        do throws(TargetLost) {
+            received = try connection.call(
+                method.rawValue, params: params, descriptors: descriptors)
+        } catch {
+            throw Self.told(error)
+        }
+        let value = received.value
+        if let result = value?["result"] {
+            return Answer(result: result, descriptors: received.descriptors)
+        }
+        guard let error = value?["error"] else {
+            throw Self.told(TargetLost("the server answered with something that is no response"))
+        }
+        Refusal(error).lines(about: file).forEach(Terminal.complain)
+        throw .failure
+    }
+
+    /// Asks with the VM's name alone, or with more members after it.
+    mutating func ask(
+        _ method: Method, vm: String, about file: SubmittedFile? = nil,
+        descriptors: [Int32] = [], _ more: @escaping (inout JSONWriter) -> Void = { _ in }
+    ) throws(ExitCode) -> Answer {
+        try ask(method, about: file, descriptors: descriptors) { writer in
+            writer.key("vm")
+            writer.string(vm)
+            more(&writer)
+        }
+    }
+
+    /// Waits for what the daemon sends unasked; `nil` once it has closed.
+    mutating func nextNotification() throws(ExitCode) -> JSONValue? {
+        do throws(TargetLost) { return try connection.nextNotification()?.value } catch {
+            throw Self.told(error)
+        }
+    }
+
+    private static func told(_ lost: TargetLost) -> ExitCode {
+        Terminal.complain(lost.message)
+        return .failure
+    }
+}

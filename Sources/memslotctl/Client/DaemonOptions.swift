@@ -1,0 +1,61 @@
+import ArgumentParser
+import MemslotProtocol
+import MemslotService
+
+/// Which daemon is asked.
+struct DaemonOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The daemon's socket.",
+            discussion: "Without it the one where memslotd listens without --socket: "
+                + "$XDG_RUNTIME_DIR/memslots/memslotd.sock; without that variable "
+                + "/run/memslots/memslotd.sock for root and /tmp/memslots-UID/memslotd.sock.",
+            valueName: "path"),
+        completion: .file(extensions: ["sock"]))
+    var socket: String?
+
+    /// Connects.
+    ///
+    /// - Throws: the exit status, once it was told that no daemon is there, and how to start one.
+    func connect() throws(ExitCode) -> Daemon {
+        let path = try self.path()
+        do throws(TargetLost) {
+            return Daemon(try ClientConnection(path))
+        } catch {
+            throw Self.told(error, socket: socket)
+        }
+    }
+
+    /// Where the daemon is to be.
+    func path() throws(ExitCode) -> SocketPath {
+        do throws(ListeningError) {
+            guard let socket else { return try SocketPath.standard() }
+            return try SocketPath(socket)
+        } catch {
+            Terminal.complain(error.message)
+            throw .failure
+        }
+    }
+
+    /// Tells that nobody listens, and what to do.
+    static func told(_ lost: TargetLost, socket: String?) -> ExitCode {
+        Terminal.complain(lost.message)
+        let option = socket.map { " --socket \($0)" } ?? ""
+        Terminal.complain("Start a daemon with: memslotd\(option)")
+        return .failure
+    }
+}
+
+/// How an answer is shown.
+struct AnswerOptions: ParsableArguments {
+    @Flag(help: "Print the bare result as JSON, on one line.")
+    var json = false
+
+    /// Prints the result as it came where that was asked for.
+    ///
+    /// - Returns: whether it was.
+    func print(_ answer: Daemon.Answer) -> Bool {
+        if json { Terminal.write(answer.result.rawBytes + [UInt8(ascii: "\n")]) }
+        return json
+    }
+}

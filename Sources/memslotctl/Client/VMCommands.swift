@@ -1,0 +1,134 @@
+import ArgumentParser
+import MemslotPicture
+import MemslotProtocol
+import MemslotService
+
+struct CreateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "create", abstract: "Make a VM without slots in a daemon.")
+
+    @OptionGroup(title: "Daemon")
+    var daemon: DaemonOptions
+
+    @OptionGroup
+    var answer: AnswerOptions
+
+    @Option(help: "simulated, kvm, or auto: KVM where it opens.")
+    var backend: BackendChoice = .auto
+
+    @Option(help: ArgumentHelp("Slots of a simulated VM.", valueName: "n"))
+    var maxSlots: UInt64?
+
+    @Option(help: ArgumentHelp("Address spaces of a simulated VM.", valueName: "n"))
+    var addressSpaces: UInt64?
+
+    @Argument(help: "The VM's name.")
+    var vm: String
+
+    func run() throws {
+        var connection = try daemon.connect()
+        let made = try connection.ask(.vmCreate, vm: vm) { writer in
+            writer.key("backend")
+            writer.string(backend.rawValue)
+            guard maxSlots != nil || addressSpaces != nil else { return }
+            writer.key("simulated")
+            writer.beginObject()
+            writer.optional("maxSlots", maxSlots)
+            writer.optional("addressSpaces", addressSpaces)
+            writer.endObject()
+        }
+        if answer.print(made) { return }
+        let most = made.result["capabilities"]?["maxSlots"]?.rawText ?? "?"
+        print("\(vm) is made, \(made.result["backend"]?.string ?? ""), at most \(most) slots")
+    }
+}
+
+struct ListCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List your VMs in a daemon.")
+
+    @OptionGroup(title: "Daemon")
+    var daemon: DaemonOptions
+
+    @OptionGroup
+    var answer: AnswerOptions
+
+    func run() throws {
+        var connection = try daemon.connect()
+        let list = try connection.ask(.vmList)
+        if !answer.print(list) { Terminal.print(Self.lines(list.result)) }
+    }
+
+    static func lines(_ result: JSONValue) -> [String] {
+        let vms = result["vms"].map { Array($0.elements) } ?? []
+        if vms.isEmpty { return ["No VMs. Make one with: memslotctl create NAME"] }
+        var table = TextTable(columns: [
+            TextTable.Column("VM"), TextTable.Column("backend"),
+            TextTable.Column("generation", .trailing), TextTable.Column("slots", .trailing),
+            TextTable.Column("state"),
+        ])
+        for vm in vms {
+            let state = vm["state"]?.string ?? ""
+            table.append([
+                TextTable.Cell(vm["vm"]?.string ?? ""), "\(vm["backend"]?.string ?? "")",
+                "\(vm["generation"]?.uint64 ?? 0)", "\(vm["slots"]?.uint64 ?? 0)",
+                TextTable.Cell(state, ink: state == "failed" ? .red : .plain),
+            ])
+        }
+        return table.lines(width: Terminal.width, colour: Terminal.usesColour)
+    }
+}
+
+struct DestroyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "destroy", abstract: "End a VM of a daemon.")
+
+    @OptionGroup(title: "Daemon")
+    var daemon: DaemonOptions
+
+    @OptionGroup
+    var answer: AnswerOptions
+
+    @Argument(help: "The VM's name.")
+    var vm: String
+
+    func run() throws {
+        var connection = try daemon.connect()
+        let gone = try connection.ask(.vmDestroy, vm: vm)
+        if !answer.print(gone) { print("\(vm) is gone") }
+    }
+}
+
+struct RecoverCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "recover", abstract: "Try the undo of a failed VM again.",
+        discussion: """
+            A VM is failed where a transaction failed midway and its undo failed too. Its vCPUs \
+            are held out of the guest until the undo succeeds.
+            """)
+
+    @OptionGroup(title: "Daemon")
+    var daemon: DaemonOptions
+
+    @OptionGroup
+    var answer: AnswerOptions
+
+    @Argument(help: "The VM's name.")
+    var vm: String
+
+    func run() throws {
+        var connection = try daemon.connect()
+        let ready = try connection.ask(.vmRecover, vm: vm)
+        if answer.print(ready) { return }
+        print("\(vm) is ready, at generation \(ready.result["generation"]?.uint64 ?? 0)")
+    }
+}
+
+extension JSONWriter {
+    /// Writes a member where there is a value for it.
+    mutating func optional(_ name: StaticString, _ value: UInt64?) {
+        guard let value else { return }
+        key(name)
+        integer(value)
+    }
+}

@@ -1,0 +1,73 @@
+import ArgumentParser
+import Glibc
+import MemslotPicture
+import MemslotProtocol
+
+struct WatchCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "watch",
+        abstract: "Draw the memory map anew at every commit.",
+        discussion: """
+            Without VM all of your VMs are followed, also those that are made later. Ends with \
+            the daemon, or at Ctrl-C. With --json the snapshot and then each event is a line.
+            """)
+
+    @OptionGroup(title: "Daemon")
+    var daemon: DaemonOptions
+
+    @OptionGroup
+    var answer: AnswerOptions
+
+    @Option(help: ArgumentHelp("End after so many events.", valueName: "n"))
+    var events: Int?
+
+    @Argument(help: "The VM's name.")
+    var vm: String?
+
+    func run() throws {
+        var connection = try daemon.connect()
+        var watched = WatchedVMs()
+        try subscribe(&connection, &watched)
+        var left = events ?? .max
+        while left > 0, let event = try connection.nextNotification() {
+            left -= 1
+            if answer.json { Terminal.write(event.rawBytes + [UInt8(ascii: "\n")]) }
+            if event["method"]?.isString("events.dropped") ?? false {
+                // What was lost can't be made up for: a new snapshot can.
+                try subscribe(&connection, &watched)
+                continue
+            }
+            guard let changed = watched.apply(event) else { continue }
+            if !answer.json { draw(watched, changed: changed) }
+            flush()
+        }
+        if left > 0 {
+            Terminal.complain("the daemon has ended")
+            throw ExitCode.failure
+        }
+    }
+
+    private func subscribe(_ connection: inout Daemon, _ watched: inout WatchedVMs) throws {
+        let snapshot = try connection.ask(.eventsSubscribe) { writer in
+            guard let vm else { return }
+            writer.key("vm")
+            writer.string(vm)
+        }
+        watched = WatchedVMs(snapshot: snapshot.result)
+        if !answer.print(snapshot) { draw(watched, changed: nil) }
+        flush()
+    }
+
+    /// A terminal shows all VMs, and the last change; a file gets only what changed.
+    private func draw(_ watched: WatchedVMs, changed: WatchedVMs.Change?) {
+        let isLive = Terminal.isTerminal(STDOUT_FILENO)
+        // To the top left, and all below is erased: no flicker, the scroll-back stays.
+        if isLive { print("\u{1B}[H\u{1B}[2J", terminator: "") }
+        let shown = isLive || changed == nil ? watched.names : changed.map { [$0.vm] } ?? []
+        if watched.names.isEmpty && changed == nil { print("no VMs yet") }
+        for name in shown { Terminal.print(watched.lines(of: name)) }
+        if let changed { print(changed.sentence + "\n") }
+    }
+
+    private func flush() { fflush(nil) }
+}
