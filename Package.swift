@@ -137,6 +137,13 @@ let package = Package(
             name: "MemslotServerTests",
             dependencies: ["Memslots", "MemslotProtocol", "MemslotService", "CLinux"],
             swiftSettings: strict),
+        // The built memslotctl against the built memslotd.
+        .testTarget(
+            name: "MemslotCtlTests",
+            dependencies: [
+                "MemslotProtocol", "MemslotService", "CLinux", "memslotctl", "memslotd",
+            ],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,139 @@
+import Foundation
+import MemslotProtocol
+import Testing
+
+@Suite(
+    "memslotctl as a client", .serialized,
+    .enabled(if: Executable.areBuilt, "memslotctl and memslotd are not built"))
+struct ClientTests {
+    private static let array = """
+        {"slots": [
+          {"slot": 0, "guestPhysicalAddress": 0, "size": "0x200000", "memory": "ram",
+           "flags": ["log-dirty-pages"]},
+          {"guestPhysicalAddress": "0x40000000", "size": 65536,
+           "userspaceAddress": "0x7f0000000000"}
+        ]}
+        """
+
+    /// A daemon with the VM `web`, its memory `ram`, and the array.
+    private func daemonWithVM() throws -> RunningDaemon {
+        let daemon = try RunningDaemon()
+        #expect(try daemon.run("create", "web", "--backend", "simulated").status == 0)
+        #expect(try daemon.run("memory", "create", "web", "ram", "--size", "2M").status == 0)
+        let file = try daemon.file("array.json", Self.array)
+        let submitted = try daemon.run("submit", "web", file)
+        #expect(submitted.status == 0, "\(submitted.errors)")
+        #expect(submitted.output.contains("web is at generation 1: 2 kernel calls"))
+        return daemon
+    }
+
+    @Test("info and list tell the daemon and its VMs")
+    func info() throws {
+        let daemon = try daemonWithVM()
+        let info = try daemon.run("info")
+        #expect(info.status == 0)
+        #expect(info.output.contains("memslots ") && info.output.contains(daemon.socket))
+        #expect(info.output.contains("web") && info.output.contains("lineBytes"))
+        #expect(try daemon.run("list").output.contains("simulated"))
+        let json = try JSONDocument(parsing: daemon.run("info", "--json").output).root
+        #expect(json["name"]?.string == "memslots")
+    }
+
+    @Test("what get prints can be submitted again, and changes nothing")
+    func getAndSubmit() throws {
+        let daemon = try daemonWithVM()
+        let printed = try daemon.run("get", "web").output
+        let again = try daemon.run("submit", "web", daemon.file("again.json", printed))
+        #expect(again.status == 0)
+        #expect(again.output.contains("unchanged at generation 1"))
+        let empty = try daemon.file("empty.json", "[]")
+        let stale = try daemon.run("submit", "web", empty, "--expected-generation", "7")
+        #expect(stale.status == 1)
+        #expect(stale.errors.contains("generation 7 was expected"))
+        let receipt = try JSONDocument(
+            parsing: daemon.run("submit", "web", empty, "--json").output
+        ).root
+        #expect(receipt["generation"]?.int == 2)
+    }
+
+    @Test("plan --vm tells what a submit would do, and does nothing")
+    func plan() throws {
+        let daemon = try daemonWithVM()
+        let plan = try daemon.run("plan", "--vm", "web", daemon.file("empty.json", "[]"))
+        #expect(plan.status == 0)
+        #expect(plan.output.contains("web would be at generation 2: 2 kernel calls"))
+        #expect(try daemon.run("get", "web", "--json").output.contains(#""generation":1"#))
+    }
+
+    @Test("map, translate, dirty and history look at a VM")
+    func looking() throws {
+        let daemon = try daemonWithVM()
+        let map = try daemon.run("map", "--vm", "web")
+        #expect(map.status == 0 && map.output.contains("ram +0x0"))
+        let places = try daemon.run("translate", "web", "4K", "1G", "0x1000", "3g")
+        #expect(places.output.contains("ram +0x1000"))
+        #expect(places.output.contains("hva 0x7f0000000000"))
+        #expect(places.output.contains("no slot"))
+        #expect(try daemon.run("translate", "web", "4X").status == 64)
+        let dirty = try daemon.run("dirty", "web", "0")
+        #expect(dirty.output.contains("0 of 512 pages are dirty"))
+        let notLogging = try daemon.run("dirty", "web", "1")
+        #expect(notLogging.status == 1 && notLogging.errors.contains("does not log dirty pages"))
+        #expect(try daemon.run("history", "web").output.contains("added 0 1"))
+        #expect(try daemon.run("metrics").output.contains("commits"))
+        #expect(try daemon.run("metrics", "--open-metrics").output.hasSuffix("# EOF\n"))
+    }
+
+    @Test("dirty tells the touched ranges, and --clear cleans them")
+    func dirty() throws {
+        let daemon = try daemonWithVM()
+        try daemon.touch("web", at: "0x3000", size: 8_192)
+        try daemon.touch("web", at: "0x1ff000", size: 1)
+        let dirty = try daemon.run("dirty", "web", "0", "--clear")
+        #expect(dirty.output.contains("3 of 512 pages are dirty, 12 KiB; they are clean now"))
+        let rows = dirty.output.split(separator: "\n").map {
+            $0.split(separator: " ").joined(separator: " ")
+        }
+        #expect(rows.suffix(2) == ["0x3000 8 KiB", "0x1ff000 4 KiB"])
+        #expect(try daemon.run("dirty", "web", "0").output.contains("0 of 512"))
+    }
+
+    @Test("memory is listed, copied to a file, and shared with a command")
+    func memory() throws {
+        let daemon = try daemonWithVM()
+        #expect(try daemon.run("memory", "list", "web").output.contains("2 MiB"))
+        let written = try daemon.run(
+            "memory", "export", "web", "ram", "--", "/bin/sh", "-c", "printf hello >&3")
+        #expect(written.status == 0, "\(written.errors)")
+        let copy = daemon.directory + "/copy"
+        #expect(try daemon.run("memory", "export", "web", "ram", "--output", copy).status == 0)
+        let bytes = FileManager.default.contents(atPath: copy) ?? Data()
+        #expect(bytes.count == 2 << 20)
+        #expect(bytes.prefix(6) == Data("hello\0".utf8))
+        let used = try daemon.run("memory", "destroy", "web", "ram")
+        #expect(used.status == 1 && used.errors.contains("submit an array without them first"))
+    }
+
+    @Test("watch draws the map anew at a commit, and ends after the events asked for")
+    func watch() throws {
+        let daemon = try daemonWithVM()
+        let watch = try daemon.start("watch", "web", "--events", "1")
+        #expect(watch.read(until: "hva").contains("web, generation 1"))
+        try daemon.run("submit", "web", daemon.file("empty.json", "[]"))
+        let end = try watch.outcome()
+        #expect(end.status == 0)
+        #expect(end.output.contains("web, generation 2\nno slots"))
+        #expect(end.output.contains("web: removed 0 1; kernel calls: 2"))
+    }
+
+    @Test("a VM is destroyed, and one that is ready can be recovered")
+    func destroy() throws {
+        let daemon = try daemonWithVM()
+        #expect(try daemon.run("recover", "web").output.contains("web is ready"))
+        #expect(try daemon.run("destroy", "web").output == "web is gone\n")
+        let gone = try daemon.run("destroy", "web")
+        #expect(gone.status == 1)
+        #expect(gone.errors.contains("there is no VM \"web\""))
+        #expect(gone.errors.contains("memslotctl list"))
+    }
+}
