@@ -64,7 +64,7 @@ struct DamagedLogTests {
             1 2.000001 <... ioctl resumed>) = x
 
             """
-        #expect(error(log)?.description.hasPrefix("line 2, column 36: expected 0, -1 or ?") == true)
+        #expect(error(log)?.description.hasPrefix("line 2, column 35: expected 0, -1 or ?") == true)
     }
 
     @Test("a call that the end of the process cut off may come back with any number")
