@@ -95,10 +95,13 @@ let package = Package(
         // A VMM in small, which Docs/VMM-Authors.md walks through.
         .executableTarget(
             name: "ExampleVMM",
-            dependencies: ["Memslots", "MemslotKVM", "MemslotSimulator", "MemslotGuests"],
+            dependencies: [
+                "Memslots", "MemslotKVM", "MemslotSimulator", "MemslotGuests", "MemslotService",
+            ],
             swiftSettings: strict),
         .testTarget(
-            name: "ExampleVMMTests", dependencies: ["ExampleVMM", "MemslotKVM"],
+            name: "ExampleVMMTests",
+            dependencies: ["ExampleVMM", "MemslotKVM", "MemslotProtocol", "MemslotService"],
             swiftSettings: strict),
         .testTarget(
             name: "MemslotKVMTests",

@@ -56,10 +56,12 @@ struct ExampleVMMTests {
         #expect(lines.last == "The guest missed nothing: no spurious exit, no lost increment.")
     }
 
-    @Test("the guide shows the example's own lines", arguments: ["core", "submit", "migrate"])
+    @Test(
+        "the guide shows the example's own lines",
+        arguments: ["core", "submit", "migrate", "socket"])
     func snippets(name: String) throws {
         let sources = root.appending(path: "Sources/ExampleVMM")
-        let text = try ["ExampleVMM.swift", "KVMMachine.swift"]
+        let text = try ["ExampleVMM.swift", "KVMMachine.swift", "ControlSocket.swift"]
             .map { try String(contentsOf: sources.appending(path: $0), encoding: .utf8) }
             .joined()
         let begin = try #require(text.range(of: "// [\(name)]\n"))
@@ -72,5 +74,10 @@ struct ExampleVMMTests {
         let guide = try String(
             contentsOf: root.appending(path: "Docs/VMM-Authors.md"), encoding: .utf8)
         #expect(guide.contains("```swift\n\(snippet)\n```"), "\(snippet)")
+        if name == "core" {
+            let readme = try String(
+                contentsOf: root.appending(path: "README.md"), encoding: .utf8)
+            #expect(readme.contains("```swift\n\(snippet)\n```"))
+        }
     }
 }
