@@ -180,6 +180,7 @@ extension OnKVM {
             let turns = DispatchSemaphore(value: 0)
             let goOn = DispatchSemaphore(value: 0)
             let isEnding = Atomic<Bool>(false)
+            let isFailing = Atomic<Bool>(false)
             let program = guest.program
             // Before it runs, for the guest must not be past it.
             guest.memory.store(500, guest.offset(of: program.limit))
@@ -196,14 +197,21 @@ extension OnKVM {
                 while !isEnding.load(ordering: .relaxed) {
                     turn += 1
                     let cuts = turn % 2 == 0 ? [] : [1 + turn % 15]
-                    _ = (try? guest.pieces(cuts)).map { try? table.submit($0) }
+                    guard let slots = try? guest.pieces(cuts), table.refusal(of: slots) == nil
+                    else {
+                        isFailing.store(true, ordering: .relaxed)
+                        break
+                    }
                 }
                 turns.signal()
             }
             var wrong: [String] = []
             changer.start()
             for turn in 1...20 as ClosedRange<UInt32> {
-                turns.wait()
+                guard turns.wait(timeout: .now() + 30) == .success else {
+                    wrong.append("turn \(turn) has no end")
+                    break
+                }
                 // The guest has stopped; all it wrote is there, and what is written now it goes
                 // on from.
                 let rounds = guest.load(program.rounds)
@@ -215,14 +223,21 @@ extension OnKVM {
                 }
                 guest.memory.store(rounds &+ 500, guest.offset(of: program.limit))
                 // Changes are under way, and go on while the guest does.
-                while table.snapshot().generation < Generation(UInt64(turn)) { sched_yield() }
-                if turn == 20 { isEnding.store(true, ordering: .relaxed) }
+                while table.snapshot().generation < Generation(UInt64(turn)),
+                    !isFailing.load(ordering: .relaxed)
+                {
+                    sched_yield()
+                }
                 goOn.signal()
             }
+            isEnding.store(true, ordering: .relaxed)
+            goOn.signal()
             turns.wait()
-            let exits = vcpu.join().filter { !program.hasReachedLimit($0) }
+            let exits = vcpu.end().filter { !program.hasReachedLimit($0) }
             #expect(exits == [])
             #expect(wrong == [])
+            let hasFailed = isFailing.load(ordering: .relaxed)
+            #expect(!hasFailed)
         }
     }
 }
