@@ -1,0 +1,30 @@
+import Glibc
+import MemslotService
+import Memslots
+import Synchronization
+import Testing
+
+@Suite("the observer of all tables")
+struct ObserverDepthTests {
+    @Test("is reached over as short a stack after a thousand commits as after the first")
+    func depth() throws {
+        let service = MemslotService()
+        let client = WireClient(service, queue: 64)
+        let depths = Mutex<[Int]>([])
+        service.observeTables { _, _, _ in
+            var here = 0
+            let address = withUnsafeMutablePointer(to: &here) { Int(bitPattern: $0) }
+            depths.withLock { $0.append(address) }
+        }
+        try client.createVM("a")
+        for commit in 0..<1_000 {
+            try client.submit("a", page(0, at: "0x\(String((commit % 7 + 1) * 4_096, radix: 16))"))
+        }
+        let seen = depths.withLock { $0 }
+        #expect(seen.count == 1_000)
+        let first = try #require(seen.first)
+        let deepest = try #require(seen.min())
+        // Both calls come over the same frames of one thread.
+        #expect(abs(first - deepest) < 16_384)
+    }
+}
