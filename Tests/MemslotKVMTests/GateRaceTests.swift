@@ -20,7 +20,7 @@ extension OnKVM {
             let table = try guest.table([guest.slot()], vcpus: gate)
             let (other, _) = try guest.anotherVCPU(1)
             let isEnding = Atomic<Bool>(false)
-            let unexpected = Mutex<[String]>([])
+            let unexpected = Locked<[String]>([])
             let done = DispatchSemaphore(value: 0)
             for vcpu in [guest.vcpu, other] {
                 Thread { [signal] in
@@ -117,7 +117,7 @@ extension OnKVM {
             let table = try guest.table([guest.slot()], vcpus: pause)
             #expect(table.vcpuGate == nil)
             let vcpu = guest.vcpu
-            let unexpected = Mutex<[VCPUExit]>([])
+            let unexpected = Locked<[VCPUExit]>([])
             let done = DispatchSemaphore(value: 0)
             Thread { [signal] in
                 try? signal.acceptOnCurrentThread()

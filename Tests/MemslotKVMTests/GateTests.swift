@@ -2,7 +2,6 @@ import Foundation
 import MemslotGuests
 import MemslotKVM
 import Memslots
-import Synchronization
 import Testing
 
 extension OnKVM {
@@ -40,7 +39,7 @@ extension OnKVM {
             let (other, otherProgram) = try guest.anotherVCPU(1)
             // Each meets the hole, and fills it itself, in pieces of its own.
             let arrays = [try guest.pieces([8]), try guest.pieces([3, 8])]
-            let refusals = Mutex<[SubmitError]>([])
+            let refusals = Locked<[SubmitError]>([])
             let vcpus = [guest.vcpu, other].enumerated().map { index, vcpu in
                 RunningVCPU(GuardedVCPU(vcpu, gate: gate, signal: signal), signal: signal) {
                     exit, _ in

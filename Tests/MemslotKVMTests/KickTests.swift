@@ -2,7 +2,6 @@ import Foundation
 import MemslotGuests
 import MemslotKVM
 import Memslots
-import Synchronization
 import Testing
 
 extension OnKVM {
@@ -10,8 +9,8 @@ extension OnKVM {
     struct KickTests {
         /// What the vCPU's thread hands out.
         private final class Outcome: Sendable {
-            let exits = Mutex<[(exit: VCPUExit, requests: KickRequests)]>([])
-            let failure = Mutex<Errno?>(nil)
+            let exits = Locked<[(exit: VCPUExit, requests: KickRequests)]>([])
+            let failure = Locked<Errno?>(nil)
             let ended = DispatchSemaphore(value: 0)
         }
 

@@ -1,5 +1,4 @@
 import Memslots
-import Synchronization
 
 /// A backend that refuses chosen calls of a transaction, and hands the others on.
 ///
@@ -14,7 +13,7 @@ final class RefusingBackend: MemslotBackend {
     }
 
     private let backend: any MemslotBackend
-    private let plan = Mutex(Plan())
+    private let plan = Locked(Plan())
 
     init(_ backend: any MemslotBackend) { self.backend = backend }
 

@@ -8,8 +8,8 @@ import Synchronization
 final class RunningVCPU: Sendable {
     let guarded: GuardedVCPU
     /// What the vCPU left for, beside `EINTR`; at most a thousand.
-    private let seen = Mutex<[VCPUExit]>([])
-    private let failure = Mutex<VCPURunError?>(nil)
+    private let seen = Locked<[VCPUExit]>([])
+    private let failure = Locked<VCPURunError?>(nil)
     private let isEnding = Atomic<Bool>(false)
     private let ended = DispatchSemaphore(value: 0)
 

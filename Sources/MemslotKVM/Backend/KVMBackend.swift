@@ -1,5 +1,4 @@
 public import Memslots
-import Synchronization
 
 /// Carries slot calls out on a VM of the kernel's.
 ///
@@ -16,7 +15,7 @@ public final class KVMBackend: MemslotBackend {
     public let dirtyLogMode: DirtyLogMode
 
     let rings: DirtyRingLog?
-    private let guestMemfds = Mutex(BoundGuestMemfds())
+    private let guestMemfds = Locked(BoundGuestMemfds())
 
     /// Makes a VM without slots.
     ///

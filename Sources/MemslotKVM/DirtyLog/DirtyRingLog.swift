@@ -1,6 +1,5 @@
 import CKVM
 import Memslots
-import Synchronization
 
 /// The dirty log of a VM with dirty rings: bitmaps kept here, filled from the vCPUs' rings.
 ///
@@ -10,7 +9,7 @@ final class DirtyRingLog: Sendable {
     private let vm: VirtualMachine
     private let kernel: KVMCapabilities
     private let bytes: UInt32
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     private struct Log {
         let slot: Memslot
@@ -35,7 +34,7 @@ final class DirtyRingLog: Sendable {
             state.logs[slot.key] = Log(
                 slot: slot, bitmap: DirtyBitmap(pageCount: slot.pageCount))
         }
-        self.state = Mutex(state)
+        self.state = Locked(state)
     }
 
     /// Adds the ring of a vCPU, which stays mapped as long as this object lives: what a vCPU

@@ -1,11 +1,10 @@
 import CKVM
 import Memslots
-import Synchronization
 
 /// The host's KVM: the open device, what it can do, and where VMs are made.
 public final class KVMSystem: Sendable {
     private let device: Descriptor
-    private let measured = Mutex<KVMLimits?>(nil)
+    private let measured = Locked<KVMLimits?>(nil)
 
     /// The descriptor of the device.
     public var descriptor: Int32 { device.rawValue }

@@ -2,7 +2,6 @@ internal import Glibc
 public import MemslotProtocol
 public import MemslotSimulator
 public import Memslots
-internal import Synchronization
 
 extension MemslotService {
     /// Serves a VM that this process made, under a name.
@@ -64,7 +63,7 @@ extension MemslotService {
         guard let vm = registry.withLock({ $0.vm(name, of: peer) }), vm.memory.isEmbedded else {
             return false
         }
-        return try vm.changes.withLock { _ throws(ProtocolError) in
+        return try vm.changes.withLock { () throws(ProtocolError) in
             for object in vm.memory.objects.withLock({ $0.all }) where vm.uses(object) {
                 throw ProtocolError(
                     .memoryInUse, "slots of \"\(name)\" are backed by \"\(object.name)\"")

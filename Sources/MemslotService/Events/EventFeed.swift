@@ -30,7 +30,7 @@ final class EventFeed: Sendable {
     private let account: UserAccount
     private let metrics: Metrics
     private let audience: TableAudience
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     private static let lastNumber = Atomic<UInt64>(0)
 
@@ -42,7 +42,7 @@ final class EventFeed: Sendable {
         self.account = account
         self.metrics = metrics
         self.audience = audience
-        state = Mutex(State())
+        state = Locked(State())
     }
 
     /// Takes what the table was when this began to observe it, unless it has told more since.

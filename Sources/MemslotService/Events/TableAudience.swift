@@ -1,5 +1,4 @@
 internal import Memslots
-internal import Synchronization
 
 /// Who is told what every table says, besides the subscribers.
 final class TableAudience: Sendable {
@@ -11,7 +10,7 @@ final class TableAudience: Sendable {
         let tell: Observer
     }
 
-    private let observer = Mutex<Place?>(nil)
+    private let observer = Locked<Place?>(nil)
 
     /// Lets `observer` be told from now on.
     func set(_ observer: @escaping Observer) {

@@ -1,13 +1,12 @@
 internal import MemslotProtocol
 internal import Memslots
-internal import Synchronization
 
 /// The memory that slots of one VM may name, and by what right they may.
 final class VMMemory: Sendable {
     /// The VM's name.
     let vm: String
     /// The objects made over the wire.
-    let objects: Mutex<MemoryObjects>
+    let objects: Locked<MemoryObjects>
     /// The mappings of an embedding process.
     let mappings: NamedMappings
     /// Whether addresses of this process are taken from peers, and told to them.
@@ -21,7 +20,7 @@ final class VMMemory: Sendable {
         self.hasRawAddresses = hasRawAddresses
         isEmbedded = false
         mappings = NamedMappings()
-        objects = Mutex(MemoryObjects())
+        objects = Locked(MemoryObjects())
     }
 
     /// Of a VM that the embedding process made.
@@ -31,7 +30,7 @@ final class VMMemory: Sendable {
         isEmbedded = true
         self.mappings = mappings
         // Numbers that the embedder's own objects don't have.
-        objects = Mutex(MemoryObjects(idsFrom: 1 << 31))
+        objects = Locked(MemoryObjects(idsFrom: 1 << 31))
     }
 
     /// The names as they are now.

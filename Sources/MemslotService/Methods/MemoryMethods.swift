@@ -1,7 +1,6 @@
 internal import Glibc
 internal import MemslotProtocol
 internal import Memslots
-internal import Synchronization
 
 extension MemslotService {
     func createMemory(
@@ -109,7 +108,7 @@ extension MemslotService {
     ) throws(ProtocolError) {
         let (vm, parameters) = try read(request, peer, as: MemoryParameters.init)
         // Kept until after the locks: the memory is unmapped when it is let go.
-        let object = try vm.changes.withLock { _ throws(ProtocolError) in
+        let object = try vm.changes.withLock { () throws(ProtocolError) in
             let object = try self.object(parameters.memory, of: vm)
             guard !vm.uses(object) else {
                 throw ProtocolError(

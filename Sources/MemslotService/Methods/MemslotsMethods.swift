@@ -1,6 +1,5 @@
 internal import MemslotProtocol
 internal import Memslots
-internal import Synchronization
 
 extension MemslotService {
     func submit(
@@ -10,7 +9,7 @@ extension MemslotService {
             request, peer, refusingFailed: true, as: SubmitParameters.init)
         try check(parameters, vm)
         // Held until the array is in place, so that no memory object goes while a slot is to use it.
-        let (receipt, names) = try vm.changes.withLock { _ throws(ProtocolError) in
+        let (receipt, names) = try vm.changes.withLock { () throws(ProtocolError) in
             guard vm.feed.isOpen else { throw .gone(vm.name) }
             do throws(ProtocolError) {
                 return try vm.submit(parameters)

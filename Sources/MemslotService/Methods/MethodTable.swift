@@ -1,6 +1,5 @@
 internal import MemslotProtocol
 internal import Memslots
-internal import Synchronization
 
 extension Method {
     /// Whether the method only looks.

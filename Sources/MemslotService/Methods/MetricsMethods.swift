@@ -1,5 +1,5 @@
 internal import MemslotProtocol
-internal import Synchronization
+internal import Memslots
 
 extension MemslotService {
     func getMetrics(

@@ -1,5 +1,5 @@
 internal import MemslotProtocol
-internal import Synchronization
+internal import Memslots
 
 extension MemslotService {
     /// All users' figures as text of OpenMetrics 1.0, for a textfile collector.

@@ -1,6 +1,5 @@
 internal import Histogram
 internal import Memslots
-internal import Synchronization
 
 /// What is counted.
 enum Counter: String, CaseIterable, Sendable {
@@ -74,7 +73,7 @@ final class Metrics: Sendable {
         var times: [TimeHistogram]?
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     /// The counters in the order of their cases.
     var counts: [(counter: Counter, value: UInt64)] {

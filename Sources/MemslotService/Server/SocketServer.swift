@@ -2,7 +2,6 @@ internal import CLinux
 internal import Glibc
 internal import MemslotProtocol
 internal import Memslots
-internal import Synchronization
 
 /// Serves a service's methods to the peers of a Unix socket.
 ///
@@ -22,7 +21,7 @@ public final class SocketServer: Sendable {
     private let threads: ConnectionThreads
     private let watch = StallWatch()
     private let stopFlag = StopFlag()
-    private let state = Monitor(State())
+    private let state = Locked(State())
 
     /// How long the end may take by default, in milliseconds.
     public static let defaultGraceMilliseconds: UInt64 = 10_000

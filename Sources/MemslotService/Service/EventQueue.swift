@@ -1,4 +1,4 @@
-internal import Synchronization
+internal import Memslots
 
 /// The notifications that wait for one subscriber, bounded.
 ///
@@ -29,7 +29,7 @@ public final class EventQueue: Sendable {
         }
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let limit: Int
     private let byteLimit: Int
     private let wake: @Sendable () -> Void

@@ -1,7 +1,6 @@
 internal import Glibc
 public import MemslotProtocol
 public import Memslots
-internal import Synchronization
 
 /// VMs by name, and the methods of the wire protocol on them.
 ///
@@ -12,7 +11,7 @@ public final class MemslotService: Sendable {
     /// How much is taken and kept.
     public let limits: ServiceLimits
     let takesRawAddresses: Bool
-    let registry = Mutex(VMRegistry())
+    let registry = Locked(VMRegistry())
     let backends: BackendFactory
     let audience = TableAudience()
 

@@ -1,15 +1,18 @@
 internal import Glibc
-internal import Synchronization
+internal import Memslots
 
 /// The file descriptors that came with one line.
 ///
 /// A request claims the one that it names; those that nobody claims are closed with this.
 public final class PassedDescriptors: Sendable {
-    private let descriptors: Mutex<[Int32?]>
+    private let descriptors: Locked<[Int32?]>
+
+    /// Those of a line that none came with.
+    static let none = PassedDescriptors()
 
     /// Takes over `descriptors`, in the order in which they came.
     public init(_ descriptors: [Int32] = []) {
-        self.descriptors = Mutex(descriptors.map { $0 })
+        self.descriptors = Locked(descriptors.map { $0 })
     }
 
     deinit {

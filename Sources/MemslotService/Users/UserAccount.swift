@@ -1,5 +1,5 @@
 internal import MemslotProtocol
-internal import Synchronization
+internal import Memslots
 
 /// What one user has in the service, as far as it is limited, and what it did.
 final class UserAccount: Sendable {
@@ -14,7 +14,7 @@ final class UserAccount: Sendable {
     let user: UInt32
     /// Of all its VMs, those that are gone too.
     let metrics = Metrics()
-    private let state = Mutex(Holdings())
+    private let state = Locked(Holdings())
 
     init(user: UInt32) { self.user = user }
 

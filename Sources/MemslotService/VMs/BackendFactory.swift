@@ -2,7 +2,6 @@ internal import MemslotKVM
 internal import MemslotProtocol
 internal import MemslotSimulator
 internal import Memslots
-internal import Synchronization
 
 /// Makes what carries a VM: the simulator, or the host's KVM where it opens.
 ///
@@ -24,7 +23,7 @@ final class BackendFactory: Sendable {
     }
 
     private let device: String
-    private let known = Mutex<Host?>(nil)
+    private let known = Locked<Host?>(nil)
 
     /// - Parameter device: the path of `/dev/kvm`.
     init(device: String) { self.device = device }

@@ -2,12 +2,11 @@ internal import Glibc
 internal import MemslotKVM
 internal import MemslotSimulator
 internal import Memslots
-internal import Synchronization
 
 /// The guest_memfds of one KVM VM that peers made. Those left are closed with the VM.
 final class KVMGuestMemfds: Sendable {
     private let vm: MemslotKVM.VirtualMachine
-    private let open = Mutex<Set<Int32>>([])
+    private let open = Locked<Set<Int32>>([])
 
     init(of vm: MemslotKVM.VirtualMachine) { self.vm = vm }
 

@@ -1,7 +1,6 @@
 internal import MemslotProtocol
 internal import MemslotSimulator
 internal import Memslots
-internal import Synchronization
 
 /// A VM by name: its table, what carries it, its memory, and who follows it.
 final class VirtualMachine: Sendable {
@@ -19,7 +18,7 @@ final class VirtualMachine: Sendable {
     let feed: EventFeed
     let metrics: Metrics
     /// Held by whoever changes which memory the slots use: a submit, or the end of an object.
-    let changes = Mutex<Void>(())
+    let changes = Monitor()
     private let observation: Observation
 
     /// A VM that this process serves.

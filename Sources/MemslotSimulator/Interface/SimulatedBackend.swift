@@ -1,5 +1,4 @@
 public import Memslots
-import Synchronization
 
 /// A simulated VM for a slot table: the kernel's rules without a kernel.
 ///
@@ -12,7 +11,7 @@ public final class SimulatedBackend: MemslotBackend {
 
     /// What the VM allows.
     public let capabilities: Capabilities
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     /// A VM without slots, with limits of the embedder's choice.
     ///
@@ -27,7 +26,7 @@ public final class SimulatedBackend: MemslotBackend {
         var capabilities = capabilities
         capabilities.dirtyLogStartsFull = dirtyLogProtection.startsFull
         self.capabilities = capabilities
-        self.state = Mutex(
+        self.state = Locked(
             State(
                 kernel: SimulatedKernel(
                     capabilities: capabilities, dirtyLogProtection: dirtyLogProtection)))

@@ -10,7 +10,7 @@ final class SimulatedMachine: TortureMachine {
     private final class Unit: Sendable {
         let entry: VCPUEntry
         let isKicked: KickFlag
-        let state = Mutex(Numbers())
+        let state = Locked(Numbers())
 
         init(_ entry: VCPUEntry, _ isKicked: KickFlag) {
             self.entry = entry
@@ -52,7 +52,7 @@ final class SimulatedMachine: TortureMachine {
     private let units: [Unit]
     private let isWriting: Bool
     private let isEnding = Atomic<Bool>(false)
-    private let legal = Mutex(Legal())
+    private let legal = Locked(Legal())
 
     let backend: any MemslotBackend
 

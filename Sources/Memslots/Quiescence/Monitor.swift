@@ -34,12 +34,12 @@ package final class Monitor: @unchecked Sendable {
     }
 
     /// Waits for a ``wake()``; with the lock held, which is given up meanwhile.
-    func wait() { pthread_cond_wait(condition, mutex) }
+    package func wait() { pthread_cond_wait(condition, mutex) }
 
     /// As ``wait()``, but not past `deadline`.
     ///
     /// - Returns: whether there was time left.
-    func wait(until deadline: Deadline) -> Bool {
+    package func wait(until deadline: Deadline) -> Bool {
         if deadline == .never {
             wait()
             return true
@@ -51,5 +51,5 @@ package final class Monitor: @unchecked Sendable {
     }
 
     /// Lets every waiter look again.
-    func wake() { pthread_cond_broadcast(condition) }
+    package func wake() { pthread_cond_broadcast(condition) }
 }

@@ -1,5 +1,4 @@
 internal import Dispatch
-internal import Synchronization
 
 /// The memory of one VM: the whole memslot array, changed in transactions.
 ///
@@ -22,7 +21,7 @@ public final class MemslotTable: Sendable {
     let limits: TableLimits
     let submissions = SubmissionThread()
     private let transactions = DispatchQueue(label: "memslots.transactions")
-    private let shared: Mutex<Shared>
+    private let shared: Locked<Shared>
 
     // Only touched inside `transactions`.
     nonisolated(unsafe) var overlay = DirtyOverlay()
@@ -60,7 +59,7 @@ public final class MemslotTable: Sendable {
         self.limits = limits
         domain = (vcpus as? VCPUGate)?.domain ?? RoleDomain()
         pair = ArrayPair(MemslotArray(sortedByKey: installed.sorted { $0.key < $1.key }))
-        shared = Mutex(Shared(history: ReceiptHistory(limit: limits.receipts)))
+        shared = Locked(Shared(history: ReceiptHistory(limit: limits.receipts)))
     }
 
     /// The gate of the table's own, through which vCPU threads enter the guest; `nil` where the

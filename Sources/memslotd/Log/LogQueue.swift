@@ -1,5 +1,5 @@
 import Glibc
-import Synchronization
+import Memslots
 
 /// Lines on their way to standard error.
 ///
@@ -13,7 +13,7 @@ final class LogQueue: Sendable {
         var isWriting = false
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private static let byteLimit = 1 << 20
 
     /// The queue of this process.

@@ -1,7 +1,6 @@
 import Foundation
 import Glibc
 import Memslots
-import Synchronization
 
 @testable import MemslotService
 

@@ -1,7 +1,6 @@
 import Glibc
 import MemslotService
 import Memslots
-import Synchronization
 import Testing
 
 @Suite("the observer of all tables")
@@ -10,7 +9,7 @@ struct ObserverDepthTests {
     func depth() throws {
         let service = MemslotService()
         let client = WireClient(service, queue: 64)
-        let depths = Mutex<[Int]>([])
+        let depths = Locked<[Int]>([])
         service.observeTables { _, _, _ in
             var here = 0
             let address = withUnsafeMutablePointer(to: &here) { Int(bitPattern: $0) }

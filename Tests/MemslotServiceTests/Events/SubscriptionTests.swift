@@ -1,7 +1,6 @@
 import MemslotProtocol
 import MemslotService
 import Memslots
-import Synchronization
 import Testing
 
 @Suite("subscriptions")
@@ -217,7 +216,7 @@ struct SubscriptionTests {
 }
 
 private final class Heard: Sendable {
-    private let lines = Mutex<[String]>([])
+    private let lines = Locked<[String]>([])
 
     var all: [String] { lines.withLock { $0 } }
 

@@ -3,7 +3,6 @@ import MemslotProtocol
 import MemslotService
 import MemslotSimulator
 import Memslots
-import Synchronization
 import Testing
 
 @Suite("a VM that is destroyed during others' requests")
@@ -13,7 +12,7 @@ struct DestroyTests {
         let service = MemslotService()
         let setup = WireClient(service)
         let done = DispatchGroup()
-        let odd = Mutex<[String]>([])
+        let odd = Locked<[String]>([])
         for _ in 0..<3 {
             done.enter()
             Thread.detachNewThread {

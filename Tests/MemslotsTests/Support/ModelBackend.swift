@@ -1,5 +1,4 @@
 import Memslots
-import Synchronization
 
 /// A kernel of the tests' own: slots by its rules, a dirty bitmap for each slot that logs, kept and
 /// dropped as the kernel does, and a list of calls that are to fail.
@@ -21,7 +20,7 @@ final class ModelBackend: MemslotBackend {
     let capabilities: Capabilities
     /// Whether a read that is not asked to clear leaves the bits, as manual protection does.
     let keepsBitsWhenRead: Bool
-    let state: Mutex<State>
+    let state: Locked<State>
 
     init(
         _ installed: [Memslot] = [], capabilities: Capabilities = wideCapabilities,
@@ -31,7 +30,7 @@ final class ModelBackend: MemslotBackend {
         self.keepsBitsWhenRead = keepsBitsWhenRead
         var state = State(kernel: KernelModel(installed))
         for slot in installed where slot.isLogging { state.logs[slot.key] = [] }
-        self.state = Mutex(state)
+        self.state = Locked(state)
     }
 
     var slots: [Memslot] { state.withLock { $0.kernel.array } }

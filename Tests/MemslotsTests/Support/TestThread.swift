@@ -1,6 +1,6 @@
 import Dispatch
 import Foundation
-import Synchronization
+import Memslots
 
 /// How long a test waits for what must come, in seconds: long, so that only a deadlock is told.
 private let patience = 30.0
@@ -49,9 +49,9 @@ final class Signal: Sendable {
 
 /// A value that threads share.
 final class Shared<Value: Sendable>: Sendable {
-    private let state: Mutex<Value>
+    private let state: Locked<Value>
 
-    init(_ value: Value) { state = Mutex(value) }
+    init(_ value: Value) { state = Locked(value) }
 
     var value: Value { state.withLock { $0 } }
 

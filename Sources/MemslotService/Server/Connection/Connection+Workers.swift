@@ -1,4 +1,5 @@
 internal import MemslotProtocol
+internal import Memslots
 
 extension Connection {
     /// Finishes a request that the reading thread carried out itself.

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import MemslotProtocol
+internal import Memslots
 internal import Synchronization
 
 /// One connection: reads requests, has them carried out in the order of their VMs, answers.
@@ -60,7 +61,7 @@ final class Connection: Sendable {
     let number: UInt64
     let peer: ServiceConnection
     let sender: Sender
-    let state = Monitor(State())
+    let state = Locked(State())
     /// The request that the reading thread carries out itself, for the watch; 0 for none.
     let ownRequest = Atomic<RequestLanes.Number>(0)
     let surroundings: Surroundings

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import MemslotProtocol
+internal import Memslots
 
 /// The sending half of a connection.
 ///
@@ -21,7 +22,7 @@ final class Sender: Sendable {
         var hasEventThread = false
     }
 
-    private let state = Monitor(State())
+    private let state = Locked(State())
     private let output: Int32
     private let isSocket: Bool
     private let threads: ConnectionThreads

@@ -111,7 +111,7 @@ struct LineBuffer {
     private mutating func line(in range: Range<Int>, endingAt newline: Int) -> Line {
         guard let first = attachments.first, first.position <= newline else {
             return Line(
-                range: range, descriptors: PassedDescriptors(), hasBadDescriptors: false)
+                range: range, descriptors: .none, hasBadDescriptors: false)
         }
         let own = attachments.prefix { $0.position <= newline }
         attachments.removeFirst(own.count)
@@ -119,7 +119,7 @@ struct LineBuffer {
         let isBad = count > descriptorLimit || own.contains(where: \.isTruncated)
         // All are closed when the line can't have them.
         if isBad {
-            return Line(range: range, descriptors: PassedDescriptors(), hasBadDescriptors: true)
+            return Line(range: range, descriptors: .none, hasBadDescriptors: true)
         }
         guard own.count > 1 else {
             return Line(range: range, descriptors: first.descriptors, hasBadDescriptors: false)

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Memslots
 
 /// The threads of a server's connections: real ones, capped, and kept for a while.
 final class ConnectionThreads: Sendable {
@@ -9,7 +10,7 @@ final class ConnectionThreads: Sendable {
         var isClosed = false
     }
 
-    private let state = Monitor(State())
+    private let state = Locked(State())
     private let limit: Int
     /// Threads that wait for a next connection; more of them end.
     private static let kept = 8

@@ -1,3 +1,4 @@
+internal import Memslots
 internal import Synchronization
 
 /// Sees to it that a request that takes long does not keep its connection from being read.
@@ -18,7 +19,7 @@ final class StallWatch: Sendable {
         var handedOver: RequestLanes.Number = 0
     }
 
-    private let state = Monitor(State())
+    private let state = Locked(State())
     /// As the state's, to be looked at for every request.
     private let isAwake = Atomic<Bool>(false)
     /// Looks without news before it sleeps.
