@@ -16,57 +16,47 @@ public struct JSONMember: Sendable {
 
 /// The members of an object in the order written, repeated ones too.
 public struct JSONMembers: Sequence, IteratorProtocol, Sendable {
-    private let document: JSONDocument
-    private var node: Int
-    private let end: Int
+    private var children: JSONChildren
 
-    init(of value: JSONValue) {
-        document = value.document
-        let isObject = value.kind == .object
-        node = isObject ? value.node + 1 : 0
-        end = isObject ? document.nodes[value.node].extent : 0
-    }
+    init(of value: JSONValue) { children = JSONChildren(of: value, if: .object) }
 
     /// The next member.
     public mutating func next() -> JSONMember? {
-        guard node < end else { return nil }
-        let member = JSONMember(
-            key: JSONValue(document: document, node: node),
-            value: JSONValue(document: document, node: node + 1))
-        node = document.next(after: node + 1)
-        return member
+        guard let key = children.next(), let value = children.next() else { return nil }
+        return JSONMember(key: key, value: value)
     }
 }
 
 /// The elements of an array.
 public struct JSONElements: Sequence, IteratorProtocol, Sendable {
+    private var children: JSONChildren
+
+    init(of value: JSONValue) { children = JSONChildren(of: value, if: .array) }
+
+    /// The next element.
+    public mutating func next() -> JSONValue? { children.next() }
+
+    /// How many elements are left. Cost: a walk over them.
+    public var count: Int { reduce(0) { count, _ in count + 1 } }
+}
+
+/// The values right below an array, or names and values by turns right below an object.
+private struct JSONChildren: Sendable {
     private let document: JSONDocument
     private var node: Int
     private let end: Int
 
-    init(of value: JSONValue) {
+    /// None where `value` is of another kind.
+    init(of value: JSONValue, if kind: JSONKind) {
         document = value.document
-        let isArray = value.kind == .array
-        node = isArray ? value.node + 1 : 0
-        end = isArray ? document.nodes[value.node].extent : 0
+        let isKind = value.kind == kind
+        node = isKind ? value.node + 1 : 0
+        end = isKind ? document.nodes[value.node].extent : 0
     }
 
-    /// The next element.
-    public mutating func next() -> JSONValue? {
+    mutating func next() -> JSONValue? {
         guard node < end else { return nil }
-        let element = JSONValue(document: document, node: node)
-        node = document.next(after: node)
-        return element
-    }
-
-    /// How many elements are left. Cost: a walk over them.
-    public var count: Int {
-        var count = 0
-        var node = node
-        while node < end {
-            count += 1
-            node = document.next(after: node)
-        }
-        return count
+        defer { node = document.next(after: node) }
+        return JSONValue(document: document, node: node)
     }
 }
