@@ -64,8 +64,8 @@ private final class OfflineBackend: MemslotBackend {
 
     func carryOut(_ call: SlotCall) throws(Errno) {}
 
-    func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> Memslots.DirtyBitmap {
-        Memslots.DirtyBitmap(pageCount: slot.pageCount)
+    func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
+        DirtyBitmap(pageCount: slot.pageCount)
     }
 }
 

@@ -20,14 +20,11 @@ struct PlanCommand: ParsableCommand {
             memslotctl plan --vm VM AFTER
             """)
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
+    @OptionGroup
+    var client: ClientOptions
 
     @Option(help: "Plan the way from what this VM of a daemon has.")
     var vm: String?
-
-    @Flag(help: "Print the receipt that a submit would give, as JSON.")
-    var json = false
 
     @Argument(
         help: "BEFORE AFTER: the array that the VM has, and that it is to have.",
@@ -39,15 +36,15 @@ struct PlanCommand: ParsableCommand {
             throw ValidationError(
                 vm == nil ? "name two files: BEFORE AFTER" : "with --vm name one file: AFTER")
         }
-        guard vm != nil || daemon.socket == nil else {
+        guard vm != nil || client.daemon.socket == nil else {
             throw ValidationError("with --socket name the VM: --vm VM AFTER")
         }
     }
 
     func run() throws {
-        if let vm { return try DaemonPlan.print(files[0], vm: vm, of: daemon, json: json) }
+        if let vm { return try ask(vm) }
         let change = try OfflineChange(before: files[0], after: files[1])
-        if json {
+        if client.json {
             var writer = JSONWriter()
             writer.receipt(ReceiptMessage(vm: "plan", change.receipt))
             writer.newLine()
@@ -56,6 +53,16 @@ struct PlanCommand: ParsableCommand {
         Terminal.print(change.picture.lines(Terminal.textOptions))
         print("")
         tell(change.receipt)
+    }
+
+    /// What a submit to a VM would do, by the daemon's word.
+    private func ask(_ vm: String) throws {
+        let array = try SubmittedFile(files[0])
+        try client.ask(.memslotsPlan, vm: vm, about: array) {
+            array.write(to: &$0)
+        } tell: {
+            Terminal.print(ReceiptText($0).lines(isPlan: true))
+        }
     }
 
     private func tell(_ receipt: Receipt) {

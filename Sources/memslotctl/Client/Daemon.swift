@@ -19,24 +19,24 @@ struct Daemon: ~Copyable {
     /// - Parameters:
     ///   - file: the array that is sent, to tell where in it a fault is.
     ///   - descriptors: sent with the request.
-    ///   - members: writes the members of `params`; without it there are none.
+    ///   - members: writes the members of `params` after the VM's name.
     /// - Throws: the exit status, once the refusal was told.
     mutating func ask(
-        _ method: Method, about file: SubmittedFile? = nil, descriptors: [Int32] = [],
-        _ members: ((inout JSONWriter) -> Void)? = nil
+        _ method: Method, vm: String? = nil, about file: SubmittedFile? = nil,
+        descriptors: [Int32] = [], _ members: (inout JSONWriter) -> Void = { _ in }
     ) throws(ExitCode) -> Answer {
-        var params: [UInt8]?
-        if let members {
-            var writer = JSONWriter()
-            writer.beginObject()
-            members(&writer)
-            writer.endObject()
-            params = writer.finish()
+        var writer = JSONWriter()
+        writer.beginObject()
+        if let vm {
+            writer.key("vm")
+            writer.string(vm)
         }
+        members(&writer)
+        writer.endObject()
         let received: ClientConnection.Received
         do throws(TargetLost) {
             received = try connection.call(
-                method.rawValue, params: params, descriptors: descriptors)
+                method.rawValue, params: writer.finish(), descriptors: descriptors)
         } catch {
             throw Self.told(error)
         }
@@ -49,18 +49,6 @@ struct Daemon: ~Copyable {
         }
         Refusal(error).lines(about: file).forEach(Terminal.complain)
         throw .failure
-    }
-
-    /// Asks with the VM's name alone, or with more members after it.
-    mutating func ask(
-        _ method: Method, vm: String, about file: SubmittedFile? = nil,
-        descriptors: [Int32] = [], _ more: @escaping (inout JSONWriter) -> Void = { _ in }
-    ) throws(ExitCode) -> Answer {
-        try ask(method, about: file, descriptors: descriptors) { writer in
-            writer.key("vm")
-            writer.string(vm)
-            more(&writer)
-        }
     }
 
     /// Waits for what the daemon sends unasked; `nil` once it has closed.

@@ -45,17 +45,3 @@ struct DaemonOptions: ParsableArguments {
         return .failure
     }
 }
-
-/// How an answer is shown.
-struct AnswerOptions: ParsableArguments {
-    @Flag(help: "Print the bare result as JSON, on one line.")
-    var json = false
-
-    /// Prints the result as it came where that was asked for.
-    ///
-    /// - Returns: whether it was.
-    func print(_ answer: Daemon.Answer) -> Bool {
-        if json { Terminal.write(answer.result.rawBytes + [UInt8(ascii: "\n")]) }
-        return json
-    }
-}

@@ -1,6 +1,7 @@
 import ArgumentParser
 import MemslotPicture
 import MemslotProtocol
+import Memslots
 
 struct DirtyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -11,11 +12,8 @@ struct DirtyCommand: ParsableCommand {
             the bitmap comes as base64, bit 0 of byte 0 is the first page.
             """)
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
-
     @OptionGroup
-    var answer: AnswerOptions
+    var client: ClientOptions
 
     @Flag(help: "Clear the bits that are told.")
     var clear = false
@@ -39,8 +37,7 @@ struct DirtyCommand: ParsableCommand {
     private static let mostRanges = 200
 
     func run() throws {
-        var connection = try daemon.connect()
-        let log = try connection.ask(.dirtylogGet, vm: vm) { writer in
+        try client.ask(.dirtylogGet, vm: vm) { writer in
             writer.key("slot")
             writer.integer(slot)
             writer.key("addressSpace")
@@ -50,20 +47,27 @@ struct DirtyCommand: ParsableCommand {
             writer.key("firstPage")
             writer.integer(firstPage)
             writer.optional("pageCount", pageCount)
+        } tell: {
+            tell($0)
         }
-        if answer.print(log) { return }
-        let dirty = log.result["dirty"]?.uint64 ?? 0
-        let pages = log.result["pages"]?.uint64 ?? 0
+    }
+
+    private func tell(_ log: JSONValue) {
+        let dirty = log["dirty"]?.uint64 ?? 0
+        let pages = log["pages"]?.uint64 ?? 0
         print(
             "\(dirty) of \(pages) pages are dirty, \(HumanSize(bytes: dirty &* 4_096))"
                 + (clear && dirty > 0 ? "; they are clean now" : ""))
-        let ranges = DirtyBitmap(base64: log.result["bitmap"]?.string ?? "").ranges
+        let bitmap = log["bitmap"]?.string ?? ""
+        // No more pages than bits came, whatever the daemon says.
+        let told = min(pages, UInt64(bitmap.utf8.count) * 6)
+        let ranges = DirtyBitmap(pageCount: told, base64: bitmap).runs
         if ranges.isEmpty { return }
         var table = TextTable(columns: [
             TextTable.Column("offset in the slot", .trailing), TextTable.Column("size", .trailing),
         ])
         for range in ranges.prefix(Self.mostRanges) {
-            let offset = (firstPage &+ UInt64(range.lowerBound)) &* 4_096
+            let offset = (firstPage &+ range.lowerBound) &* 4_096
             table.append([
                 "0x\(String(offset, radix: 16))",
                 "\(HumanSize(bytes: UInt64(range.count) &* 4_096))",

@@ -7,22 +7,19 @@ struct InfoCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "info", abstract: "Tell what a daemon is, takes and holds.")
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
-
     @OptionGroup
-    var answer: AnswerOptions
+    var client: ClientOptions
 
     func run() throws {
-        var connection = try daemon.connect()
+        var connection = try client.daemon.connect()
         let info = try connection.ask(.serverInfo)
-        if answer.print(info) { return }
+        if client.print(info) { return }
         let list = try connection.ask(.vmList)
         let result = info.result
         print(
             "\(result["name"]?.string ?? "") \(result["version"]?.string ?? ""), "
                 + "protocol \(result["protocol"]?.rawText ?? "?"), "
-                + "process \(result["pid"]?.rawText ?? "?"), at \(try daemon.path().path)\n")
+                + "process \(result["pid"]?.rawText ?? "?"), at \(try client.daemon.path().path)\n")
         for backend in result["backends"].map({ Array($0.members) }) ?? [] {
             print("\(backend.name): \(Self.words(backend.value))")
         }

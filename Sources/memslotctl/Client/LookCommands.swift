@@ -8,24 +8,22 @@ struct GetCommand: ParsableCommand {
         abstract: "Print a VM's array as JSON, a slot a line.",
         discussion: "What it prints can be changed and submitted again.")
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
-
     @OptionGroup
-    var answer: AnswerOptions
+    var client: ClientOptions
 
     @Argument(help: "The VM's name.")
     var vm: String
 
     func run() throws {
-        var connection = try daemon.connect()
-        let array = try connection.ask(.memslotsGet, vm: vm)
-        if answer.print(array) { return }
+        try client.ask(.memslotsGet, vm: vm, tell: tell)
+    }
+
+    private func tell(_ array: JSONValue) {
         var lines: [String] = []
-        for member in array.result.members where !member.key.isString("slots") {
+        for member in array.members where !member.key.isString("slots") {
             lines.append("  \(member.key.rawText): \(member.value.rawText)")
         }
-        let slots = array.result["slots"].map { Array($0.elements) } ?? []
+        let slots = array["slots"].map { Array($0.elements) } ?? []
         let list = slots.map { "\n    \($0.rawText)" }.joined(separator: ",")
         lines.append("  \"slots\": [\(list)\(slots.isEmpty ? "" : "\n  ")]")
         print("{\n\(lines.joined(separator: ",\n"))\n}")
@@ -36,11 +34,8 @@ struct TranslateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "translate", abstract: "Tell what is behind guest physical addresses.")
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
-
     @OptionGroup
-    var answer: AnswerOptions
+    var client: ClientOptions
 
     @Option(help: ArgumentHelp("The address space.", valueName: "n"))
     var addressSpace: UInt64 = 0
@@ -52,22 +47,25 @@ struct TranslateCommand: ParsableCommand {
     var addresses: [Quantity]
 
     func run() throws {
-        var connection = try daemon.connect()
-        let translated = try connection.ask(.memslotsTranslate, vm: vm) { writer in
+        try client.ask(.memslotsTranslate, vm: vm) { writer in
             writer.key("addresses")
             writer.beginArray()
             for address in addresses { writer.address(address.value) }
             writer.endArray()
             writer.key("addressSpace")
             writer.integer(addressSpace)
+        } tell: {
+            tell($0)
         }
-        if answer.print(translated) { return }
+    }
+
+    private func tell(_ translated: JSONValue) {
         var table = TextTable(columns: [
             TextTable.Column("guest address", .trailing), TextTable.Column("slot", .trailing),
             TextTable.Column("offset", .trailing), TextTable.Column("backing"),
             TextTable.Column("flags"),
         ])
-        let translations = translated.result["translations"].map { Array($0.elements) } ?? []
+        let translations = translated["translations"].map { Array($0.elements) } ?? []
         for (address, translation) in zip(addresses, translations) {
             let text = "0x" + String(address.value, radix: 16)
             guard !translation.isNull else {
@@ -90,11 +88,8 @@ struct HistoryCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "history", abstract: "List the last transactions of a VM, oldest first.")
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
-
     @OptionGroup
-    var answer: AnswerOptions
+    var client: ClientOptions
 
     @Option(help: ArgumentHelp("How many; all that are kept without it.", valueName: "n"))
     var last: UInt64?
@@ -103,17 +98,20 @@ struct HistoryCommand: ParsableCommand {
     var vm: String
 
     func run() throws {
-        var connection = try daemon.connect()
-        let history = try connection.ask(.memslotsHistory, vm: vm) {
+        try client.ask(.memslotsHistory, vm: vm) {
             $0.optional("last", last)
+        } tell: {
+            tell($0)
         }
-        if answer.print(history) { return }
+    }
+
+    private func tell(_ history: JSONValue) {
         var table = TextTable(columns: [
             TextTable.Column("generation", .trailing), TextTable.Column("kernel calls", .trailing),
             TextTable.Column("blackout", .trailing), TextTable.Column("total", .trailing),
             TextTable.Column("change"),
         ])
-        let receipts = history.result["receipts"].map { Array($0.elements) } ?? []
+        let receipts = history["receipts"].map { Array($0.elements) } ?? []
         if receipts.isEmpty { return print("\(vm) has no transactions yet") }
         for receipt in receipts {
             let times = receipt["nanoseconds"]

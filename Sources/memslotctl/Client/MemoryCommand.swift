@@ -19,11 +19,8 @@ struct MemoryCreateCommand: ParsableCommand {
             one; --size is then how many of its bytes are used.
             """)
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
-
     @OptionGroup
-    var answer: AnswerOptions
+    var client: ClientOptions
 
     @Option(help: "Bytes: 0x…, decimal, or with K, M, G, T.")
     var size: Quantity?
@@ -45,10 +42,7 @@ struct MemoryCreateCommand: ParsableCommand {
     }
 
     func run() throws {
-        var connection = try daemon.connect()
-        let made = try connection.ask(
-            .memoryCreate, vm: vm, descriptors: fd.map { [$0] } ?? []
-        ) { writer in
+        try client.ask(.memoryCreate, vm: vm, descriptors: fd.map { [$0] } ?? []) { writer in
             writer.key("memory")
             writer.string(memory)
             if let size {
@@ -62,9 +56,9 @@ struct MemoryCreateCommand: ParsableCommand {
                 writer.key("fd")
                 writer.integer(0)
             }
+        } tell: {
+            print("\(memory) is made: \(MemoryListCommand.size(of: $0))")
         }
-        if answer.print(made) { return }
-        print("\(memory) is made: \(MemoryListCommand.size(of: made.result))")
     }
 }
 
@@ -72,24 +66,22 @@ struct MemoryListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List the memory that a VM's slots can name.")
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
-
     @OptionGroup
-    var answer: AnswerOptions
+    var client: ClientOptions
 
     @Argument(help: "The VM's name.")
     var vm: String
 
     func run() throws {
-        var connection = try daemon.connect()
-        let list = try connection.ask(.memoryList, vm: vm)
-        if answer.print(list) { return }
+        try client.ask(.memoryList, vm: vm, tell: tell)
+    }
+
+    private func tell(_ list: JSONValue) {
         var table = TextTable(columns: [
             TextTable.Column("memory"), TextTable.Column("size", .trailing),
             TextTable.Column("page", .trailing),
         ])
-        for memory in list.result["memories"].map({ Array($0.elements) }) ?? [] {
+        for memory in list["memories"].map({ Array($0.elements) }) ?? [] {
             table.append([
                 TextTable.Cell(memory["memory"]?.string ?? ""),
                 TextTable.Cell(Self.size(of: memory)),
@@ -110,11 +102,8 @@ struct MemoryDestroyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "destroy", abstract: "Give memory back that no slot names.")
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
-
     @OptionGroup
-    var answer: AnswerOptions
+    var client: ClientOptions
 
     @Argument(help: "The VM's name.")
     var vm: String
@@ -123,12 +112,12 @@ struct MemoryDestroyCommand: ParsableCommand {
     var memory: String
 
     func run() throws {
-        var connection = try daemon.connect()
-        let gone = try connection.ask(.memoryDestroy, vm: vm) { writer in
+        try client.ask(.memoryDestroy, vm: vm) { writer in
             writer.key("memory")
             writer.string(memory)
+        } tell: { _ in
+            print("\(memory) is gone")
         }
-        if !answer.print(gone) { print("\(memory) is gone") }
     }
 }
 

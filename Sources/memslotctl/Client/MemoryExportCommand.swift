@@ -15,11 +15,8 @@ struct MemoryExportCommand: ParsableCommand {
             With --output its bytes, as they are now, go to a file; stretches of zeros become holes.
             """)
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
-
     @OptionGroup
-    var answer: AnswerOptions
+    var client: ClientOptions
 
     @Option(help: "Copy to this file.", completion: .file())
     var output: String?
@@ -40,18 +37,18 @@ struct MemoryExportCommand: ParsableCommand {
     private static let passed: Int32 = 3
 
     func validate() throws {
-        guard (output != nil) != !command.isEmpty || answer.json else {
+        guard (output != nil) != !command.isEmpty || client.json else {
             throw ValidationError("give either --output FILE, or a command after --")
         }
     }
 
     func run() throws {
-        var connection = try daemon.connect()
+        var connection = try client.daemon.connect()
         let exported = try connection.ask(.memoryExport, vm: vm) { writer in
             writer.key("memory")
             writer.string(memory)
         }
-        if answer.print(exported) && output == nil && command.isEmpty { return }
+        if client.print(exported) && output == nil && command.isEmpty { return }
         guard let descriptor = exported.descriptors.claim(0),
             case .success(let size)? = exported.result["size"]?.quantity
         else {
@@ -103,7 +100,7 @@ struct MemoryExportCommand: ParsableCommand {
             }
             offset += off_t(count)
         }
-        if !answer.json { print("\(memory) is in \(name), \(size) bytes") }
+        if !client.json { print("\(memory) is in \(name), \(size) bytes") }
     }
 
     private func failed(_ name: String, _ what: String) -> ExitCode {

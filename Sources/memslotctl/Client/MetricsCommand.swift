@@ -6,33 +6,33 @@ struct MetricsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "metrics", abstract: "Tell what a daemon counted and measured for you.")
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
-
     @OptionGroup
-    var answer: AnswerOptions
+    var client: ClientOptions
 
     @Flag(help: "Print all figures as OpenMetrics text.")
     var openMetrics = false
 
     func run() throws {
-        var connection = try daemon.connect()
-        let metrics = try connection.ask(.metricsGet)
+        var client = client
+        if openMetrics { client.json = false }
+        try client.ask(.metricsGet, tell: tell)
+    }
+
+    private func tell(_ metrics: JSONValue) {
         if openMetrics {
-            return Terminal.write(Array((metrics.result["openMetrics"]?.string ?? "").utf8))
+            return Terminal.write(Array((metrics["openMetrics"]?.string ?? "").utf8))
         }
-        if answer.print(metrics) { return }
         var counters = TextTable(columns: [
             TextTable.Column("counter"), TextTable.Column("", .trailing),
         ])
         for group in ["counters", "gauges"] {
-            for member in metrics.result[group].map({ Array($0.members) }) ?? [] {
+            for member in metrics[group].map({ Array($0.members) }) ?? [] {
                 counters.append(["\(member.name)", TextTable.Cell(Self.value(member))])
             }
         }
         Terminal.print(counters.lines(width: Terminal.width, colour: Terminal.usesColour))
         print("")
-        Terminal.print(times(metrics.result["histograms"]))
+        Terminal.print(times(metrics["histograms"]))
     }
 
     private static func value(_ member: JSONMember) -> String {

@@ -14,11 +14,8 @@ struct SubmitCommand: ParsableCommand {
             can't be used.
             """)
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
-
     @OptionGroup
-    var answer: AnswerOptions
+    var client: ClientOptions
 
     @Option(
         help: ArgumentHelp("Commit only if the VM is at this generation.", valueName: "n"))
@@ -40,8 +37,7 @@ struct SubmitCommand: ParsableCommand {
 
     func run() throws {
         let array = try SubmittedFile(file)
-        var connection = try daemon.connect()
-        let receipt = try connection.ask(.memslotsSubmit, vm: vm, about: array) { writer in
+        try client.ask(.memslotsSubmit, vm: vm, about: array) { writer in
             array.write(to: &writer)
             writer.optional("expectedGeneration", expectedGeneration)
             if quiesce {
@@ -49,24 +45,8 @@ struct SubmitCommand: ParsableCommand {
                 writer.string("always")
             }
             writer.optional("quiesceDeadlineMs", deadline)
+        } tell: {
+            Terminal.print(ReceiptText($0).lines(isPlan: false))
         }
-        if answer.print(receipt) { return }
-        Terminal.print(ReceiptText(receipt.result).lines(isPlan: false))
-    }
-}
-
-/// What a submit to a VM would do, by the daemon's word.
-struct DaemonPlan {
-    /// Asks, and prints the answer.
-    static func print(
-        _ fileName: String, vm: String, of daemon: DaemonOptions, json: Bool
-    ) throws {
-        let array = try SubmittedFile(fileName)
-        var connection = try daemon.connect()
-        let receipt = try connection.ask(.memslotsPlan, vm: vm, about: array) {
-            array.write(to: &$0)
-        }
-        if json { return Terminal.write(receipt.result.rawBytes + [UInt8(ascii: "\n")]) }
-        Terminal.print(ReceiptText(receipt.result).lines(isPlan: true))
     }
 }

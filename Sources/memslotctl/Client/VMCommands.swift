@@ -7,11 +7,8 @@ struct CreateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create", abstract: "Make a VM without slots in a daemon.")
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
-
     @OptionGroup
-    var answer: AnswerOptions
+    var client: ClientOptions
 
     @Option(help: "simulated, kvm, or auto: KVM where it opens.")
     var backend: BackendChoice = .auto
@@ -26,8 +23,7 @@ struct CreateCommand: ParsableCommand {
     var vm: String
 
     func run() throws {
-        var connection = try daemon.connect()
-        let made = try connection.ask(.vmCreate, vm: vm) { writer in
+        try client.ask(.vmCreate, vm: vm) { writer in
             writer.key("backend")
             writer.string(backend.rawValue)
             guard maxSlots != nil || addressSpaces != nil else { return }
@@ -36,10 +32,10 @@ struct CreateCommand: ParsableCommand {
             writer.optional("maxSlots", maxSlots)
             writer.optional("addressSpaces", addressSpaces)
             writer.endObject()
+        } tell: { made in
+            let most = made["capabilities"]?["maxSlots"]?.rawText ?? "?"
+            print("\(vm) is made, \(made["backend"]?.string ?? ""), at most \(most) slots")
         }
-        if answer.print(made) { return }
-        let most = made.result["capabilities"]?["maxSlots"]?.rawText ?? "?"
-        print("\(vm) is made, \(made.result["backend"]?.string ?? ""), at most \(most) slots")
     }
 }
 
@@ -47,16 +43,11 @@ struct ListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List your VMs in a daemon.")
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
-
     @OptionGroup
-    var answer: AnswerOptions
+    var client: ClientOptions
 
     func run() throws {
-        var connection = try daemon.connect()
-        let list = try connection.ask(.vmList)
-        if !answer.print(list) { Terminal.print(Self.lines(list.result)) }
+        try client.ask(.vmList) { Terminal.print(Self.lines($0)) }
     }
 
     static func lines(_ result: JSONValue) -> [String] {
@@ -83,19 +74,14 @@ struct DestroyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "destroy", abstract: "End a VM of a daemon.")
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
-
     @OptionGroup
-    var answer: AnswerOptions
+    var client: ClientOptions
 
     @Argument(help: "The VM's name.")
     var vm: String
 
     func run() throws {
-        var connection = try daemon.connect()
-        let gone = try connection.ask(.vmDestroy, vm: vm)
-        if !answer.print(gone) { print("\(vm) is gone") }
+        try client.ask(.vmDestroy, vm: vm) { _ in print("\(vm) is gone") }
     }
 }
 
@@ -107,20 +93,16 @@ struct RecoverCommand: ParsableCommand {
             are held out of the guest until the undo succeeds.
             """)
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
-
     @OptionGroup
-    var answer: AnswerOptions
+    var client: ClientOptions
 
     @Argument(help: "The VM's name.")
     var vm: String
 
     func run() throws {
-        var connection = try daemon.connect()
-        let ready = try connection.ask(.vmRecover, vm: vm)
-        if answer.print(ready) { return }
-        print("\(vm) is ready, at generation \(ready.result["generation"]?.uint64 ?? 0)")
+        try client.ask(.vmRecover, vm: vm) {
+            print("\(vm) is ready, at generation \($0["generation"]?.uint64 ?? 0)")
+        }
     }
 }
 

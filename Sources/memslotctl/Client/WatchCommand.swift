@@ -12,11 +12,8 @@ struct WatchCommand: ParsableCommand {
             the daemon, or at Ctrl-C. With --json the snapshot and then each event is a line.
             """)
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
-
     @OptionGroup
-    var answer: AnswerOptions
+    var client: ClientOptions
 
     @Option(help: ArgumentHelp("End after so many events.", valueName: "n"))
     var events: Int?
@@ -25,20 +22,20 @@ struct WatchCommand: ParsableCommand {
     var vm: String?
 
     func run() throws {
-        var connection = try daemon.connect()
+        var connection = try client.daemon.connect()
         var watched = WatchedVMs()
         try subscribe(&connection, &watched)
         var left = events ?? .max
         while left > 0, let event = try connection.nextNotification() {
             left -= 1
-            if answer.json { Terminal.write(event.rawBytes + [UInt8(ascii: "\n")]) }
+            if client.json { Terminal.write(event.rawBytes + [UInt8(ascii: "\n")]) }
             if event["method"]?.isString("events.dropped") ?? false {
                 // What was lost can't be made up for: a new snapshot can.
                 try subscribe(&connection, &watched)
                 continue
             }
             guard let changed = watched.apply(event) else { continue }
-            if !answer.json { draw(watched, changed: changed) }
+            if !client.json { draw(watched, changed: changed) }
             flush()
         }
         if left > 0 {
@@ -54,7 +51,7 @@ struct WatchCommand: ParsableCommand {
             writer.string(vm)
         }
         watched = WatchedVMs(snapshot: snapshot.result)
-        if !answer.print(snapshot) { draw(watched, changed: nil) }
+        if !client.print(snapshot) { draw(watched, changed: nil) }
         flush()
     }
 
