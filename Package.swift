@@ -92,6 +92,14 @@ let package = Package(
                 "Memslots", "MemslotProtocol", "MemslotService", "CLinux", argumentParser, logging,
             ],
             swiftSettings: strict),
+        // What random bytes are fed to, by libFuzzer (.ci/fuzz) or from files.
+        .executableTarget(
+            name: "MemslotFuzz",
+            dependencies: [
+                "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService",
+                "MemslotTrace",
+            ],
+            swiftSettings: strict),
         // A VMM in small, which Docs/VMM-Authors.md walks through.
         .executableTarget(
             name: "ExampleVMM",
@@ -103,6 +111,8 @@ let package = Package(
             name: "ExampleVMMTests",
             dependencies: ["ExampleVMM", "MemslotKVM", "MemslotProtocol", "MemslotService"],
             swiftSettings: strict),
+        .testTarget(
+            name: "MemslotFuzzTests", dependencies: ["MemslotFuzz"], swiftSettings: strict),
         .testTarget(
             name: "MemslotKVMTests",
             dependencies: ["Memslots", "MemslotKVM", "MemslotGuests", "CKVM"],

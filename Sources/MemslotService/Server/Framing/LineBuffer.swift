@@ -4,22 +4,22 @@ internal import Glibc
 ///
 /// Knows no socket: bytes are put into ``room(_:)`` and then told by ``received``. Descriptors
 /// belong to the line that holds the last byte they came with.
-struct LineBuffer {
+package struct LineBuffer {
     /// A line that is complete.
-    struct Line {
+    package struct Line {
         /// Where it is in ``LineBuffer/bytes``, without its end.
-        let range: Range<Int>
+        package let range: Range<Int>
         /// What came with it.
-        let descriptors: PassedDescriptors
+        package let descriptors: PassedDescriptors
         /// More descriptors came than a line may bring, or some were lost on the way.
-        let hasBadDescriptors: Bool
+        package let hasBadDescriptors: Bool
     }
 
     /// A line without its end is longer than the limit. Nothing more can be read.
-    struct LineTooLong: Error {}
+    package struct LineTooLong: Error {}
 
     /// The buffer; the lines that ``next()`` gives are ranges of it, until more is received.
-    private(set) var bytes: [UInt8]
+    package private(set) var bytes: [UInt8]
     private let lineLimit: Int
     private let descriptorLimit: Int
     private var start = 0
@@ -44,7 +44,7 @@ struct LineBuffer {
     /// - Parameters:
     ///   - lineLimit: the most bytes of a line without its end.
     ///   - descriptorLimit: the most descriptors of a line.
-    init(lineLimit: Int, descriptorLimit: Int) {
+    package init(lineLimit: Int, descriptorLimit: Int) {
         self.lineLimit = lineLimit
         self.descriptorLimit = descriptorLimit
         bytes = Array(repeating: 0, count: Self.usualSize)
@@ -54,7 +54,7 @@ struct LineBuffer {
     var hasRest: Bool { bytes[start..<end].contains { !Self.isBlank($0) } }
 
     /// Lets `fill` write at the buffer's end; it says how many bytes it wrote, or a negative errno.
-    mutating func fill(_ fill: (UnsafeMutableRawBufferPointer) -> Int) -> Int {
+    package mutating func fill(_ fill: (UnsafeMutableRawBufferPointer) -> Int) -> Int {
         makeRoom()
         let end = end
         let count = bytes.withUnsafeMutableBytes {
@@ -65,7 +65,7 @@ struct LineBuffer {
     }
 
     /// Takes descriptors over that came with the bytes filled in last.
-    mutating func attach(_ descriptors: [Int32], isTruncated: Bool) {
+    package mutating func attach(_ descriptors: [Int32], isTruncated: Bool) {
         attachments.append(
             Attachment(
                 position: max(end - 1, start), descriptors: PassedDescriptors(descriptors),
@@ -75,7 +75,7 @@ struct LineBuffer {
     /// Takes the next complete line out; blank lines are passed over.
     ///
     /// - Returns: `nil` where the next line's end has not come yet.
-    mutating func next() throws(LineTooLong) -> Line? {
+    package mutating func next() throws(LineTooLong) -> Line? {
         while let newline = indexOfNewline() {
             var last = newline
             if last > start, bytes[last - 1] == UInt8(ascii: "\r") { last -= 1 }

@@ -1,0 +1,103 @@
+import MemslotService
+
+/// A stream in pieces, cut into lines, against a cutter that sees the whole stream at once.
+///
+/// The first byte is the line limit, the second the descriptor limit. Then come pieces: a byte
+/// with the piece's length, a byte with how many descriptors come along, and the bytes.
+enum LineFuzz {
+    private struct Line: Equatable {
+        let bytes: [UInt8]
+        let descriptors: Int
+        let hasBadDescriptors: Bool
+    }
+
+    private struct Piece {
+        let bytes: ArraySlice<UInt8>
+        let descriptors: Int
+    }
+
+    static func run(_ bytes: [UInt8]) -> String? {
+        var choices = FuzzBytes(bytes)
+        let lineLimit = Int(choices.number(below: 64))
+        let descriptorLimit = Int(choices.number(below: 4))
+        var pieces: [Piece] = []
+        while !choices.isAtEnd {
+            let length = Int(choices.byte())
+            let descriptors = Int(choices.number(below: 16)) - 12
+            let piece = choices.take(length)
+            if !piece.isEmpty {
+                pieces.append(Piece(bytes: piece, descriptors: max(0, descriptors)))
+            }
+        }
+        let expected = whole(pieces, lineLimit: lineLimit, descriptorLimit: descriptorLimit)
+        let got = inPieces(pieces, lineLimit: lineLimit, descriptorLimit: descriptorLimit)
+        if expected.lines != got.lines { return "other lines: \(got.lines) for \(expected.lines)" }
+        if expected.isTooLong != got.isTooLong { return "the limit is seen by one cutter alone" }
+        return nil
+    }
+
+    private static func inPieces(
+        _ pieces: [Piece], lineLimit: Int, descriptorLimit: Int
+    ) -> (lines: [Line], isTooLong: Bool) {
+        var buffer = LineBuffer(lineLimit: lineLimit, descriptorLimit: descriptorLimit)
+        var lines: [Line] = []
+        for piece in pieces {
+            let count = buffer.fill { room in
+                room.copyBytes(from: piece.bytes)
+                return piece.bytes.count
+            }
+            precondition(count == piece.bytes.count, "a piece fits into the buffer")
+            if piece.descriptors > 0 {
+                // No descriptor is open under this number, so that closing it does nothing.
+                buffer.attach(
+                    Array(repeating: -1, count: piece.descriptors), isTruncated: false)
+            }
+            do throws(LineBuffer.LineTooLong) {
+                while let line = try buffer.next() {
+                    var claimed = 0
+                    while line.descriptors.claim(claimed) != nil { claimed += 1 }
+                    lines.append(
+                        Line(
+                            bytes: Array(buffer.bytes[line.range]), descriptors: claimed,
+                            hasBadDescriptors: line.hasBadDescriptors))
+                }
+            } catch {
+                return (lines, true)
+            }
+        }
+        return (lines, false)
+    }
+
+    private static func whole(
+        _ pieces: [Piece], lineLimit: Int, descriptorLimit: Int
+    ) -> (lines: [Line], isTooLong: Bool) {
+        var lines: [Line] = []
+        var line: [UInt8] = []
+        var descriptors = 0
+        for piece in pieces {
+            for (offset, byte) in piece.bytes.enumerated() {
+                // Descriptors belong to the line with the last byte that they came with.
+                if offset == piece.bytes.count - 1 { descriptors += piece.descriptors }
+                guard byte == UInt8(ascii: "\n") else {
+                    line.append(byte)
+                    continue
+                }
+                if line.last == UInt8(ascii: "\r") { line.removeLast() }
+                if line.count > lineLimit { return (lines, true) }
+                let isBad = descriptors > descriptorLimit
+                let isBlank = line.allSatisfy { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }
+                if !isBlank || isBad {
+                    lines.append(
+                        Line(
+                            bytes: line, descriptors: isBad ? 0 : descriptors,
+                            hasBadDescriptors: isBad))
+                }
+                line = []
+                descriptors = 0
+            }
+            // One byte more than the limit may be the `\r` of the line's end.
+            if line.count > lineLimit + 1 { return (lines, true) }
+        }
+        return (lines, false)
+    }
+}

@@ -1,0 +1,63 @@
+import MemslotProtocol
+import MemslotService
+
+/// Lines of a client, decoded and carried out.
+///
+/// Every request with an id is answered, by one line that is JSON; a notification is not.
+enum MessageFuzz {
+    static func run(_ bytes: [UInt8]) -> String? {
+        var limits = ServiceLimits()
+        limits.vmsPerPeer = 8
+        limits.slotsPerPeer = 4_096
+        limits.memoriesPerPeer = 8
+        // Memory objects are files; none of them is to be large.
+        limits.memoryBytesPerPeer = 1 << 26
+        limits.dirtyLogPages = 1 << 16
+        let service = MemslotService(limits: limits, kvmDevice: "/nonexistent")
+        let events = EventQueue(limit: 64) {}
+        let connection = ServiceConnection(peer: Peer(), events: events)
+        defer { service.end(connection) }
+        for line in bytes.split(separator: UInt8(ascii: "\n"), maxSplits: 64) {
+            let message = IncomingMessage(parsing: Array(line), batchLimit: 64)
+            var writer = JSONWriter()
+            let descriptors = service.answer(message, on: connection, into: &writer)
+            PassedDescriptors.close(descriptors)
+            if let broken = fault(in: writer.bytes, to: message) { return broken }
+            for event in events.takeAll().lines where !isJSON(event) {
+                return "an event is no JSON: \(String(decoding: event, as: UTF8.self))"
+            }
+        }
+        return nil
+    }
+
+    private static func fault(in answer: [UInt8], to message: IncomingMessage) -> String? {
+        let expected: Int
+        switch message {
+        case .single(let request): expected = isAnswered(request) ? 1 : 0
+        case .batch(let requests): expected = requests.count(where: isAnswered)
+        }
+        if expected == 0 { return answer.isEmpty ? nil : "a notification was answered" }
+        guard let root = try? JSONDocument(parsing: answer).root else {
+            return "the answer is no JSON: \(String(decoding: answer, as: UTF8.self))"
+        }
+        if answer.contains(UInt8(ascii: "\n")) { return "the answer has more than one line" }
+        let count = root.kind == .array ? root.elements.count : 1
+        return count == expected ? nil : "\(expected) requests got \(count) answers"
+    }
+
+    private static func isAnswered(_ request: IncomingRequest) -> Bool {
+        switch request {
+        case .invalid: true
+        case .request(let request): request.id != nil
+        }
+    }
+
+    private static func isJSON(_ line: [UInt8]) -> Bool {
+        (try? JSONDocument(parsing: line)) != nil
+    }
+}
+
+extension PassedDescriptors {
+    /// Closes what would have gone with an answer.
+    fileprivate static func close(_ descriptors: [Int32]) { _ = PassedDescriptors(descriptors) }
+}
