@@ -75,6 +75,14 @@ let package = Package(
             name: "MemslotTrace",
             dependencies: ["Memslots", "MemslotProtocol", "MemslotPicture"],
             swiftSettings: strict),
+        // Clients by the dozen, and what a daemon makes of them.
+        .target(
+            name: "MemslotLoad",
+            dependencies: [
+                "Memslots", "MemslotProtocol", "MemslotService",
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            swiftSettings: strict),
         // Memory maps and changes as text and SVG.
         .target(name: "MemslotPicture", dependencies: ["Memslots"], swiftSettings: strict),
         .executableTarget(
@@ -82,7 +90,7 @@ let package = Package(
             dependencies: [
                 "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService",
                 "MemslotTrace", "MemslotPicture", "MemslotConform", "MemslotKVM", "MemslotGuests",
-                "MemslotTorture", argumentParser,
+                "MemslotTorture", "MemslotLoad", argumentParser,
             ],
             swiftSettings: strict),
         // The service behind a Unix socket.

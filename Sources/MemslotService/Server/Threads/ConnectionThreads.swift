@@ -1,8 +1,8 @@
 internal import Glibc
 internal import Memslots
 
-/// The threads of a server's connections: real ones, capped, and kept for a while.
-final class ConnectionThreads: Sendable {
+/// The threads of a server's connections, or of a load's: real ones, capped, and kept for a while.
+package final class ConnectionThreads: Sendable {
     private struct State {
         var jobs: [@Sendable () -> Void] = []
         var idle = 0
@@ -19,12 +19,12 @@ final class ConnectionThreads: Sendable {
     /// No threads yet.
     ///
     /// - Parameter limit: how many there are at most at once.
-    init(limit: Int) { self.limit = limit }
+    package init(limit: Int) { self.limit = limit }
 
     /// Runs `job` on a thread of its own.
     ///
     /// - Returns: false if there is no thread to be had; nothing was begun then.
-    func run(_ job: @escaping @Sendable () -> Void) -> Bool {
+    package func run(_ job: @escaping @Sendable () -> Void) -> Bool {
         enum Plan { case wakesOne, needsOne, none }
         let plan = state.change { state -> Plan in
             if state.idle > state.jobs.count {
@@ -48,7 +48,7 @@ final class ConnectionThreads: Sendable {
     /// Lets idle threads end, and waits for all of them.
     ///
     /// - Returns: whether all ended in time.
-    func close(milliseconds: UInt64) -> Bool {
+    package func close(milliseconds: UInt64) -> Bool {
         state.change { $0.isClosed = true }
         return state.wait(while: { $0.count > 0 }, milliseconds: milliseconds)
     }

@@ -1,0 +1,168 @@
+internal import Glibc
+internal import MemslotProtocol
+public import MemslotService
+internal import Memslots
+
+/// A load on a daemon: clients that submit, subscribers that follow, and a count of what is lost.
+public struct Load {
+    private let path: SocketPath
+    private let options: LoadOptions
+    private let vms: [String]
+
+    /// A load on the daemon at `path`.
+    public init(_ path: SocketPath, _ options: LoadOptions) {
+        self.path = path
+        self.options = options
+        vms = (0..<options.vms).map { "load-\(getpid())-\($0)" }
+    }
+
+    /// Makes the VMs, submits for the time asked, and destroys the VMs again.
+    ///
+    /// - Throws: where it could not begin.
+    public func run() throws(TargetLost) -> LoadReport {
+        var report = LoadReport()
+        var owner = try ClientConnection(path)
+        let daemon = try pid(&owner)
+        report.before = ProcessUsage(of: daemon)
+        for vm in vms {
+            let limits = "\"simulated\":{\"maxSlots\":\(max(options.slots, 32))}"
+            _ = try ask(
+                &owner, "vm.create", "{\"vm\":\"\(vm)\",\"backend\":\"simulated\",\(limits)}")
+        }
+        let threads = ConnectionThreads(limit: options.clients + options.subscribers)
+        let total = Locked(Total(running: options.clients + options.subscribers))
+        for _ in 0..<options.subscribers {
+            try start(LoadSubscriber(try ClientConnection(path), vms: vms), threads, total)
+        }
+        let begin = loadClock()
+        let span = UInt64(options.seconds) * 1_000_000_000
+        for number in 0..<options.clients {
+            let client = LoadClient(
+                try ClientConnection(path), number: number, vms: vms, options)
+            try start(client, until: begin + span, threads, total)
+        }
+        let subscribers = options.subscribers
+        total.wait(while: { $0.running > subscribers }, milliseconds: span / 10_000_000)
+        report.early = ProcessUsage(of: daemon)
+        // While the clients are still there.
+        total.wait(
+            while: { $0.running > subscribers }, milliseconds: span / 10_000_000 * 8)
+        report.late = ProcessUsage(of: daemon)
+        total.withLock(waitingWhile: { $0.running > subscribers }) { _ in }
+        report.nanoseconds = loadClock() - begin
+
+        let generations = try finalGenerations(&owner)
+        for vm in vms { _ = try ask(&owner, "vm.destroy", "{\"vm\":\"\(vm)\"}") }
+        total.withLock(waitingWhile: { $0.running > 0 }) { $0.complete(&report, generations) }
+        _ = threads.close(milliseconds: 10_000)
+        report.after = settledUsage(of: daemon, before: report.before)
+        return report
+    }
+
+    private struct Total {
+        var running: Int
+        var tally = LoadTally()
+        /// What each subscriber saw last of each VM.
+        var seen: [[String: UInt64]] = []
+
+        func complete(_ report: inout LoadReport, _ generations: [String: UInt64]) {
+            report.commits = tally.commits.values.reduce(0, +)
+            report.unchanged = tally.unchanged
+            report.conflicts = tally.conflicts
+            report.errors = tally.errors
+            report.firstError = tally.firstError
+            report.lostConnections = tally.lostConnections
+            report.events = tally.events
+            report.droppedEvents = tally.droppedEvents
+            report.lostEvents = tally.lostEvents
+            report.latency = tally.latency
+            for (vm, generation) in generations {
+                if tally.commits[vm, default: 0] != generation { report.lostUpdates.append(vm) }
+                // A subscriber that saw the VM go must have seen all that came before.
+                for last in seen.compactMap({ $0[vm] }) where last != generation {
+                    report.lostEvents += 1
+                }
+            }
+            report.lostUpdates.sort()
+        }
+    }
+
+    private func start(
+        _ client: consuming LoadClient, until end: UInt64, _ threads: ConnectionThreads,
+        _ total: Locked<Total>
+    ) throws(TargetLost) {
+        let box = Handed(client)
+        let isStarted = threads.run {
+            guard var client = box.take() else { return }
+            client.run(until: end)
+            let tally = client.tally
+            total.change {
+                $0.tally.add(tally)
+                $0.running -= 1
+            }
+        }
+        if !isStarted { throw TargetLost("there is no thread for another client") }
+    }
+
+    private func start(
+        _ subscriber: consuming LoadSubscriber, _ threads: ConnectionThreads, _ total: Locked<Total>
+    ) throws(TargetLost) {
+        let box = Handed(subscriber)
+        let isStarted = threads.run {
+            guard var subscriber = box.take() else { return }
+            subscriber.run()
+            let (tally, seen) = (subscriber.tally, subscriber.finalGenerations)
+            total.change {
+                $0.tally.add(tally)
+                $0.seen.append(seen)
+                $0.running -= 1
+            }
+        }
+        if !isStarted { throw TargetLost("there is no thread for another subscriber") }
+    }
+
+    private func ask(
+        _ connection: inout ClientConnection, _ method: String, _ params: String
+    ) throws(TargetLost) -> JSONValue {
+        let answer = try connection.call(method, params: Array(params.utf8)).value
+        if let result = answer?["result"] { return result }
+        throw TargetLost("\(method): \(answer?["error"]?["message"]?.string ?? "no response")")
+    }
+
+    private func pid(_ connection: inout ClientConnection) throws(TargetLost) -> Int32 {
+        Int32(truncatingIfNeeded: try ask(&connection, "server.info", "{}")["pid"]?.int ?? 0)
+    }
+
+    private func finalGenerations(
+        _ connection: inout ClientConnection
+    ) throws(TargetLost) -> [String: UInt64] {
+        var generations: [String: UInt64] = [:]
+        for vm in try ask(&connection, "vm.list", "{}")["vms"].map({ Array($0.elements) }) ?? [] {
+            guard let name = vm["vm"]?.string, vms.contains(name) else { continue }
+            generations[name] = vm["generation"]?.uint64 ?? 0
+        }
+        return generations
+    }
+
+    /// The daemon notices that connections have closed a moment after they have.
+    private func settledUsage(of daemon: Int32, before: ProcessUsage?) -> ProcessUsage? {
+        var usage = ProcessUsage(of: daemon)
+        var tries = 0
+        while let before, let now = usage, now.descriptors > before.descriptors, tries < 200 {
+            usleep(10_000)
+            usage = ProcessUsage(of: daemon)
+            tries += 1
+        }
+        return usage
+    }
+}
+
+/// A value that one thread hands to another, once.
+private final class Handed<Value: ~Copyable>: @unchecked Sendable {
+    // Unchecked: written before the other thread begins, and taken by it alone.
+    private var value: Value?
+
+    init(_ value: consuming Value) { self.value = consume value }
+
+    func take() -> Value? { value.take() }
+}

@@ -1,0 +1,114 @@
+internal import Glibc
+internal import MemslotProtocol
+internal import MemslotService
+
+/// A client that submits to its VMs by turns, until the time is over.
+struct LoadClient: ~Copyable {
+    private var connection: ClientConnection
+    private var vms: [Target]
+    private let comparesAndSwaps: Bool
+    /// Between two submits, in nanoseconds; 0 for no pause.
+    private let interval: UInt64
+    private(set) var tally = LoadTally()
+
+    private struct Target {
+        let name: String
+        var array: LoadArray
+        var generation: UInt64 = 0
+    }
+
+    init(
+        _ connection: consuming ClientConnection, number: Int, vms: [String], _ options: LoadOptions
+    ) {
+        self.connection = connection
+        let own =
+            options.clients >= vms.count
+            ? [vms[number % vms.count]]
+            : stride(from: number, to: vms.count, by: options.clients).map { vms[$0] }
+        self.vms = own.map {
+            Target(
+                name: $0, array: LoadArray(vm: $0, client: number, slots: options.slots))
+        }
+        comparesAndSwaps = options.comparesAndSwaps
+        interval =
+            options.rate == 0
+            ? 0 : UInt64(options.clients) * 1_000_000_000 / UInt64(options.rate)
+    }
+
+    /// Submits until `end`, by ``loadClock()``.
+    mutating func run(until end: UInt64) {
+        var due = loadClock()
+        var index = 0
+        while due < end {
+            if interval > 0 { sleep(until: due) }
+            guard submit(to: index) else {
+                tally.lostConnections += 1
+                return
+            }
+            let now = loadClock()
+            // Measured from when it was due: what waits behind a slow answer is slow as well.
+            tally.record(latency: now - min(due, now))
+            due = interval > 0 ? due + interval : now
+            if interval > 0 && now >= end { return }
+            index = (index + 1) % vms.count
+        }
+    }
+
+    private mutating func submit(to index: Int) -> Bool {
+        let line = vms[index].array.next(
+            expecting: comparesAndSwaps ? vms[index].generation : nil)
+        let answer: JSONValue
+        do throws(TargetLost) {
+            guard let value = try connection.ask(line).value else { return false }
+            answer = value
+        } catch {
+            tally.firstError = tally.firstError ?? error.message
+            return false
+        }
+        note(answer, from: index)
+        return true
+    }
+
+    private mutating func note(_ answer: JSONValue, from index: Int) {
+        let (name, before) = (vms[index].name, vms[index].generation)
+        if let receipt = answer["result"], let generation = receipt["generation"]?.uint64 {
+            if receipt["outcome"]?.isString("committed") ?? false {
+                tally.commits[name, default: 0] += 1
+                if comparesAndSwaps && generation != before + 1 {
+                    fail("\(name): generation \(generation) came of \(before)")
+                }
+            } else {
+                tally.unchanged += 1
+            }
+            vms[index].generation = generation
+            return
+        }
+        let data = answer["error"]?["data"]
+        if comparesAndSwaps, data?["kind"]?.isString("generation-conflict") ?? false,
+            let present = data?["generation"]?.uint64
+        {
+            tally.conflicts += 1
+            vms[index].generation = present
+        } else {
+            fail(answer["error"]?["message"]?.string ?? "an answer that is no response")
+        }
+    }
+
+    private mutating func fail(_ reason: String) {
+        tally.errors += 1
+        tally.firstError = tally.firstError ?? reason
+    }
+
+    private func sleep(until moment: UInt64) {
+        var time = timespec(
+            tv_sec: Int(moment / 1_000_000_000), tv_nsec: Int(moment % 1_000_000_000))
+        while clock_nanosleep(CLOCK_MONOTONIC, Int32(TIMER_ABSTIME), &time, nil) == EINTR {}
+    }
+}
+
+/// Nanoseconds of the monotonic clock.
+func loadClock() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+}
