@@ -125,7 +125,7 @@ extension EventFeed.Published {
         switch event {
         case .committed(let receipt, _, let array):
             (generation, self.array) = (receipt.generation, array)
-        case .rolledBack: break
+        case .rolledBack, .retired: break
         case .failed(let failure, _): self.failure = failure
         case .recovered: failure = nil
         }

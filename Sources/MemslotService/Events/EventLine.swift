@@ -15,6 +15,7 @@ enum EventLine {
                 message.changed = names.messages(of: receipt.diff.changed)
                 writer.receipt(message)
             }
+        case .retired(let generation): return retired(names.vm, generation)
         case .rolledBack(let rollback, let generation):
             return rolledBack(
                 names.vm, generation, errno: rollback.errno, operation: rollback.operation)

@@ -99,6 +99,7 @@ final class Metrics: Sendable {
     func count(_ event: TableEvent) {
         switch event {
         case .committed(let receipt, _, _): count(receipt)
+        case .retired: break
         case .rolledBack: add(.rollbacks)
         case .failed: add(.failures)
         case .recovered: add(.recoveries)

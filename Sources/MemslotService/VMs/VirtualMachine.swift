@@ -48,10 +48,13 @@ final class VirtualMachine: Sendable {
     /// What carries it, by its name on the wire.
     var backendName: String { simulator == nil ? "kvm" : "simulated" }
 
-    /// Whether a slot of the VM is backed by `object`.
+    /// Whether a slot of the VM is backed by `object`, or one of an array that a reader is still in.
     func uses(_ object: MemoryObject) -> Bool {
-        let slots = table.read { $0.array.slots } + (table.failure?.installed ?? [])
-        return slots.contains { slot in
+        // The present one first: where that is replaced meanwhile, it is found among the older.
+        let present = table.read { $0.array.slots }
+        let arrays =
+            [present, table.failure?.installed ?? []] + table.unretiredArrays.map(\.slots)
+        return arrays.joined().contains { slot in
             if slot.memory?.object == object.id { return true }
             guard case .guestMemfd(let handle) = object.kind else { return false }
             return slot.guestMemfd?.descriptor == handle

@@ -5,8 +5,8 @@
 public struct MemslotArray: Sendable, Equatable {
     /// The slots, ascending by address space and id.
     public let slots: [Memslot]
-    /// Positions in ``slots``, ascending by address space and guest physical address.
-    let addressOrder: AddressOrder
+    /// Finds slots by address.
+    let index: AddressIndex
 
     /// The array without slots, with which every table begins.
     public static let empty = MemslotArray(sortedByKey: [])
@@ -15,8 +15,13 @@ public struct MemslotArray: Sendable, Equatable {
     ///
     /// - Precondition: ascending by key, no id twice, no overlap.
     init(sortedByKey slots: [Memslot]) {
+        self.init(sortedByKey: slots, AddressIndex(slots))
+    }
+
+    /// As ``init(sortedByKey:)``, with the index of `slots` built already.
+    init(sortedByKey slots: [Memslot], _ index: AddressIndex) {
         self.slots = slots
-        self.addressOrder = AddressOrder(slots)
+        self.index = index
     }
 
     /// How many slots there are.
@@ -32,7 +37,8 @@ public struct MemslotArray: Sendable, Equatable {
         return slots[index]
     }
 
-    /// The slot that holds `address`, if there is one. Cost: a binary search.
+    /// The slot that holds `address`, if there is one. Cost: two or three loads that wait for each
+    /// other, whatever the number of slots.
     ///
     /// - Parameters:
     ///   - address: any guest physical address.
@@ -40,15 +46,11 @@ public struct MemslotArray: Sendable, Equatable {
     public func slot(
         at address: GuestPhysicalAddress, in addressSpace: AddressSpaceID = .main
     ) -> Memslot? {
-        guard let index = addressOrder.lastStart(atOrBelow: address, in: addressSpace) else {
-            return nil
-        }
-        let slot = slots[index]
-        return address < slot.guestPhysicalEnd ? slot : nil
+        index.position(holding: address.rawValue, in: addressSpace.rawValue).map { slots[$0] }
     }
 
     /// The slots in the order in which the guest sees them: by address space and address.
-    public var slotsByAddress: [Memslot] { addressOrder.positions.map { slots[Int($0)] } }
+    public var slotsByAddress: [Memslot] { index.positions.map { slots[$0] } }
 
     /// Whether both arrays hold the same slots.
     public static func == (left: MemslotArray, right: MemslotArray) -> Bool {

@@ -8,6 +8,14 @@ public struct Deadline: Hashable, Sendable {
     /// A moment that never comes.
     public static let never = Deadline(nanoseconds: .max)
 
+    /// Whether it has come.
+    var hasPassed: Bool { monotonicNow() >= nanoseconds }
+
+    /// The earlier of the two.
+    func orSooner(_ other: Deadline) -> Deadline {
+        nanoseconds < other.nanoseconds ? self : other
+    }
+
     private init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
     /// The moment `milliseconds` from now; never, where that is beyond the clock.

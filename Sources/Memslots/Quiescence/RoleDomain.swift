@@ -4,7 +4,7 @@ internal import Glibc
 public enum ThreadRole: String, Hashable, Sendable {
     /// Inside a transaction of the table: a hook or an observer runs.
     case transaction = "a hook or an observer"
-    /// Inside a reader's closure.
+    /// Inside a reader's closure, be it ``MemslotTable/read(as:_:)`` or ``TableReader``.
     case reader = "a reader's closure"
     /// Inside the vCPU gate.
     case vcpu = "the vCPU gate"

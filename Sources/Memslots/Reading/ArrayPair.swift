@@ -4,37 +4,78 @@ internal import Dispatch
 ///
 /// Readers are `sync` blocks of a concurrent queue; the swap is a `sync` barrier, so that a reader
 /// sees the old array or the new one. The gate before the queue lets the swap be given up.
+/// Registered readers go by the same swap, which they don't wait for: ``ReaderRegistry`` tells when
+/// they have left the old array, and ``UnretiredArrays`` keeps it until then.
 final class ArrayPair: Sendable {
     /// Emptied before the barrier is taken.
     let gate = EntryGate()
+    /// Those who don't go through the gate.
+    let readers: ReaderRegistry
+    /// What they still look at.
+    let unretired = UnretiredArrays()
     private let queue = DispatchQueue(label: "memslots.arrays", attributes: .concurrent)
     // Read inside `queue`, or by the one transaction; written by it under the barrier.
-    nonisolated(unsafe) private var active: TableSnapshot
+    nonisolated(unsafe) private var active: ArrayVersion
     // Only touched by the one transaction.
-    nonisolated(unsafe) private var inactive: TableSnapshot
+    nonisolated(unsafe) private var inactive: ArrayVersion?
+    // Only touched by the one transaction.
+    nonisolated(unsafe) private var spareIndex: AddressIndex?
 
     init(_ array: MemslotArray) {
-        active = TableSnapshot(generation: Generation(0), array: array)
-        inactive = active
+        active = ArrayVersion(TableSnapshot(generation: Generation(0), array: array))
+        readers = ReaderRegistry(active)
     }
 
     /// The active array, for the transaction's own thread and those inside the queue.
-    var current: TableSnapshot { active }
+    var current: TableSnapshot { active.snapshot }
 
     /// Runs `body` with the active array; waits first while a swap is under way.
     func read<R>(as name: String, _ body: (TableSnapshot) -> R) -> R {
         let stay = gate.enter(as: name)
         defer { gate.leave(stay) }
-        return queue.sync { body(active) }
+        return queue.sync { body(active.snapshot) }
     }
 
-    /// Puts `array` in the inactive place, as the generation after the active one.
-    func build(_ array: MemslotArray) {
-        inactive = TableSnapshot(generation: active.generation.next, array: array)
+    /// Builds the array of `slots`, ascending by key, in the inactive place, as the generation after
+    /// the active one.
+    func build(_ slots: [Memslot]) {
+        let array: MemslotArray
+        if isKnownUniquelyReferenced(&spareIndex), let index = spareIndex {
+            index.rebuild(slots)
+            array = MemslotArray(sortedByKey: slots, index)
+        } else {
+            array = MemslotArray(sortedByKey: slots)
+        }
+        spareIndex = nil
+        inactive = ArrayVersion(
+            TableSnapshot(generation: active.snapshot.generation.next, array: array))
     }
 
     /// Swaps the two under the barrier, which is free once the gate is empty.
     func swap() {
-        queue.sync(flags: .barrier) { Swift.swap(&active, &inactive) }
+        guard let next = inactive else { preconditionFailure("nothing was built") }
+        inactive = nil
+        unretired.add(active)
+        queue.sync(flags: .barrier) { active = next }
+        readers.publish(next)
+    }
+
+    /// Waits until the registered readers have left all arrays but the active one.
+    ///
+    /// - Returns: who has not at the deadline, sorted by name.
+    func retire(_ deadline: Deadline) -> [String] {
+        let staying = readers.wait(for: readers.staying(), deadline)
+        spareIndex = unretired.keep(for: staying) ?? spareIndex
+        return staying.map(\.reader.name).sorted()
+    }
+
+    /// Lets arrays go that the last reader has left.
+    ///
+    /// - Returns: the generation whose older arrays all are retired now, where a receipt has said
+    ///   that they are not.
+    func settle() -> Generation? {
+        let retired = unretired.settle(active: current.generation)
+        if retired == current.generation { readers.noteAnnounced() }
+        return retired
     }
 }

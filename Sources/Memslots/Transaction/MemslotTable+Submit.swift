@@ -127,10 +127,13 @@ extension MemslotTable {
         if let error = error(for: outcome, of: run, wanted.plan) { throw error }
 
         receipt.quiesced = run.quiesces
+        receipt.retired = run.readers.isEmpty
+        receipt.readers = run.readers
         receipt.nanoseconds = run.times
         receipt.nanoseconds.total = monotonicNow() - start
         note(receipt)
         tell(.committed(receipt, previous: previous.generation, array: pair.current.array))
+        tellRetired()
         return receipt
     }
 

@@ -60,6 +60,7 @@ public final class MemslotTable: Sendable {
         domain = (vcpus as? VCPUGate)?.domain ?? RoleDomain()
         pair = ArrayPair(MemslotArray(sortedByKey: installed.sorted { $0.key < $1.key }))
         shared = Locked(Shared(history: ReceiptHistory(limit: limits.receipts)))
+        pair.readers.announce { [weak self] in self?.settle() }
     }
 
     /// The gate of the table's own, through which vCPU threads enter the guest; `nil` where the
@@ -114,6 +115,7 @@ public final class MemslotTable: Sendable {
     /// Runs `body` as the only transaction of this table.
     func serially<R>(_ body: () -> R) throws(ReentryError) -> R {
         if let role = domain.innermostRole { throw ReentryError(role, tried: .transaction) }
+        if pair.readers.isInside { throw ReentryError(.reader, tried: .transaction) }
         return transactions.sync { domain.with(.transaction, body) }
     }
 

@@ -2,6 +2,9 @@
 public enum TableEvent: Sendable {
     /// A transaction was committed; `array` is what the VM has now.
     case committed(Receipt, previous: Generation, array: MemslotArray)
+    /// The last reader has left all arrays older than `generation`, after a receipt said that
+    /// readers stay. Told from a thread of the table's own, or before a submit returns.
+    case retired(generation: Generation)
     /// A transaction failed midway and was undone.
     case rolledBack(SubmitError.Rollback, generation: Generation)
     /// Undoing failed.

@@ -33,6 +33,8 @@ struct TransactionMachine {
         case release
         /// Lets a hook clean up.
         case finish(step: Int)
+        /// Waits for registered readers of the old array.
+        case retire
         /// Tells a hook that a prepared change is off.
         case abort(step: Int)
         /// Ends.
@@ -81,6 +83,7 @@ struct TransactionMachine {
         case swapping
         case releasing(Outcome)
         case finishing(step: Int)
+        case retiring
         case aborting(step: Int, Outcome)
         case ended
     }
@@ -157,6 +160,7 @@ struct TransactionMachine {
         case (.releasing(.committed), .done): return finish(0)
         case (.releasing(let outcome), .done): return abort(from: steps - 1, outcome)
         case (.finishing(let step), .done): return finish(step + 1)
+        case (.retiring, .done): return go(.ended, .complete(.committed))
         case (.aborting(let step, let outcome), .done): return abort(from: step - 1, outcome)
         default: preconditionFailure("\(event) can't come of the action in \(state)")
         }
@@ -199,7 +203,7 @@ struct TransactionMachine {
 
     private mutating func finish(_ step: Int) -> Action {
         step < steps
-            ? go(.finishing(step: step), .finish(step: step)) : go(.ended, .complete(.committed))
+            ? go(.finishing(step: step), .finish(step: step)) : go(.retiring, .retire)
     }
 
     private mutating func abort(from step: Int, _ outcome: Outcome) -> Action {

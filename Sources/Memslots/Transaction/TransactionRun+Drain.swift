@@ -38,6 +38,14 @@ extension TransactionRun {
         return staying.isEmpty ? .done : .timedOut(vcpus: staying, readers: [])
     }
 
+    /// Waits for registered readers of the old array, for as long as the drain has left of the
+    /// deadline: what the calls took is not theirs.
+    mutating func retire() {
+        let waited = times.quiesce / 1_000_000
+        let left = deadlineMilliseconds > waited ? deadlineMilliseconds - waited : 0
+        readers = surroundings.pair.retire(.after(milliseconds: left))
+    }
+
     /// Opens the gates; that of the vCPUs stays closed where undoing failed.
     mutating func release() {
         surroundings.pair.gate.open()

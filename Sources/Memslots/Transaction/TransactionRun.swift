@@ -25,6 +25,8 @@ struct TransactionRun {
     var times = Receipt.Nanoseconds()
     /// The dirty bits that the table keeps.
     var overlay: DirtyOverlay
+    /// After a commit: registered readers that have not left an old array.
+    var readers: [String] = []
     /// After a failed undo: what is really installed.
     var installed: [Memslot]?
 
@@ -83,9 +85,7 @@ struct TransactionRun {
     ) -> TransactionMachine.Event {
         switch action {
         case .prepare(let step): return timed(\.prepare) { $0.prepare(step) }
-        case .build:
-            let array = MemslotArray(sortedByKey: target)
-            surroundings.pair.build(array)
+        case .build: surroundings.pair.build(target)
         case .drain: return timed(\.quiesce) { $0.drain() }
         case .harvest: return timed(\.harvest) { $0.readEndingLogs() }
         case .apply(let index):
@@ -100,6 +100,7 @@ struct TransactionRun {
         case .swap: surroundings.pair.swap()
         case .release: release()
         case .finish(let step): hook(step).finish(change(step))
+        case .retire: retire()
         case .abort(let step): hook(step).abort(change(step))
         case .exclusive, .complete: preconditionFailure("handled by the loops")
         }

@@ -14,6 +14,9 @@ struct LoggingObserver: ServiceObserver {
         case .committed(let receipt, _, _):
             log.info(
                 "committed", metadata: whose.merging(Self.figures(of: receipt)) { _, new in new })
+        case .retired(let generation):
+            log.info(
+                "retired", metadata: whose.merging(["generation": "\(generation)"]) { _, new in new })
         case .rolledBack(let rollback, let generation):
             log.warning(
                 "rolled back",

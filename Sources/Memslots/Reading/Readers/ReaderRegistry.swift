@@ -1,0 +1,159 @@
+internal import CReading
+public import Synchronization
+
+/// The registered readers of a table, and the wait for them.
+///
+/// A reader announces itself by a plain store and loads the active pointer; a transaction stores
+/// the pointer, orders every thread of the process with itself, and only then looks who is inside.
+/// Whoever was not seen inside then finds the new array. So no reader ever waits, or writes to
+/// memory that another reader reads.
+// Sendable: the list and what is owed are guarded by the monitor, the pointer is atomic.
+@usableFromInline
+final class ReaderRegistry: @unchecked Sendable {
+    /// What readers see, in a cache line that only a swap writes to.
+    @usableFromInline let active: UnsafeMutablePointer<Atomic<UnsafePointer<VersionLines>>>
+    private let memory: UnsafeMutableRawPointer
+    private let monitor = Monitor()
+    private let announcer = SubmissionThread()
+    // Guarded by `monitor`.
+    private var records: [ReaderRecord] = []
+    // Guarded by `monitor`. In a structure, for a bare closure is wrapped anew at every access.
+    private var announcement: Announcement?
+    // Guarded by `monitor`.
+    private var owesAnnouncement = false
+
+    private struct Announcement: Sendable {
+        let run: @Sendable () -> Void
+    }
+
+    /// How long a wait begins without sleep, in nanoseconds: a stay is much shorter, as a rule.
+    private static let spin: UInt64 = 20_000
+
+    init(_ version: ArrayVersion) {
+        memory = .allocate(byteCount: 128, alignment: 128)
+        active = memory.bindMemory(
+            to: Atomic<UnsafePointer<VersionLines>>.self, capacity: 1)
+        active.initialize(to: Atomic(UnsafePointer(version.lines)))
+    }
+
+    deinit {
+        active.deinitialize(count: 1)
+        memory.deallocate()
+    }
+
+    /// Lets `announcement` be run on a thread of its own whenever a reader leaves that a
+    /// transaction didn't wait for to the end.
+    func announce(_ announcement: @escaping @Sendable () -> Void) {
+        monitor.withLock { self.announcement = Announcement(run: announcement) }
+    }
+
+    /// Makes a reader known.
+    func add(_ name: String) -> ReaderRecord {
+        monitor.withLock {
+            let record = ReaderRecord(
+                name: name, version: active.pointee.load(ordering: .acquiring))
+            records.append(record)
+            return record
+        }
+    }
+
+    /// Forgets a reader, which is outside and will not enter again.
+    @usableFromInline
+    func remove(_ record: ReaderRecord) {
+        monitor.withLock { records.removeAll { $0 === record } }
+    }
+
+    /// Waits no more for the readers named `name` that are inside.
+    ///
+    /// - Returns: how many there are.
+    func abandon(_ name: String) -> Int {
+        let gone = monitor.withLock {
+            let gone = records.filter {
+                $0.name == name && $0.lines.pointee.ticket.load(ordering: .acquiring) & 1 == 1
+            }
+            records.removeAll { record in gone.contains { $0 === record } }
+            for record in gone {
+                // If it leaves after all it comes to `hasLeft`, and is known again.
+                record.lines.pointee.isAwaited.store(true, ordering: .relaxed)
+                record.isGivenUp.store(true, ordering: .releasing)
+            }
+            return gone
+        }
+        if !gone.isEmpty { wake() }
+        return gone.count
+    }
+
+    /// Whether the running thread is inside.
+    var isInside: Bool {
+        let thread = creading_fence_thread()
+        return monitor.withLock { records.contains { $0.isInside(on: thread) } }
+    }
+
+    /// Lets readers that enter from now on find `version`.
+    func publish(_ version: ArrayVersion) {
+        active.pointee.store(
+            UnsafePointer(version.lines), ordering: .sequentiallyConsistent)
+    }
+
+    /// Who may still look at what was published before the present version.
+    func staying() -> [ReaderStay] {
+        // After this nobody unknown to `records` can find an older version.
+        let records = monitor.withLock { self.records }
+        guard !records.isEmpty else { return [] }
+        let isOrdered = ProcessFence.order()
+        return records.compactMap { record in
+            let ticket = record.lines.pointee.ticket.load(ordering: .acquiring)
+            if isOrdered { return ticket & 1 == 1 ? ReaderStay(record, until: ticket + 1) : nil }
+            // Not known what is on its way from a reader's core: let it come and go once more.
+            return ReaderStay(record, until: ticket + 4)
+        }
+    }
+
+    /// Waits for the end of `stays`; where that doesn't come in time, an announcement is owed.
+    ///
+    /// - Returns: those that have not ended.
+    func wait(for stays: [ReaderStay], _ deadline: Deadline) -> [ReaderStay] {
+        var left = stays.filter { !$0.hasEnded }
+        let end = left.isEmpty ? 0 : monotonicNow() + Self.spin
+        while !left.isEmpty, monotonicNow() < end { left.removeAll(where: \.hasEnded) }
+        guard !left.isEmpty else { return [] }
+        return monitor.withLock {
+            for stay in left {
+                stay.reader.lines.pointee.isAwaited.store(true, ordering: .relaxed)
+            }
+            // Whoever leaves without seeing that it is awaited has left for the loop below.
+            let isOrdered = ProcessFence.order()
+            left.removeAll(where: \.hasEnded)
+            while !left.isEmpty, !deadline.hasPassed {
+                let turn = isOrdered ? deadline : deadline.orSooner(.after(milliseconds: 1))
+                _ = monitor.wait(until: turn)
+                left.removeAll(where: \.hasEnded)
+            }
+            owesAnnouncement = owesAnnouncement || !left.isEmpty
+            // Started now, so that no reader has to.
+            if !left.isEmpty { announcer.run {} }
+            return left
+        }
+    }
+
+    /// Notes that nothing is owed any more.
+    func noteAnnounced() { monitor.withLock { owesAnnouncement = false } }
+
+    /// A reader that somebody waits for has left.
+    @usableFromInline
+    func hasLeft(_ record: ReaderRecord) {
+        monitor.withLock {
+            record.lines.pointee.isAwaited.store(false, ordering: .relaxed)
+            if record.isGivenUp.exchange(false, ordering: .relaxed) { records.append(record) }
+        }
+        wake()
+    }
+
+    private func wake() {
+        let announcement = monitor.withLock {
+            monitor.wake()
+            return owesAnnouncement ? self.announcement : nil
+        }
+        if let announcement { announcer.run(announcement.run) }
+    }
+}

@@ -1,0 +1,100 @@
+/// What is behind a guest physical address. Good as long as the read that it comes from.
+public struct Translation: Hashable, Sendable {
+    /// The userspace address of the byte.
+    public let userspaceAddress: UserspaceAddress
+    /// The bytes from there to the slot's end, 1 at least.
+    public let contiguousSize: ByteCount
+    /// The slot's id in its address space.
+    public let slot: SlotID
+    @usableFromInline let positionAndFlags: UInt32
+
+    @inlinable
+    @inline(__always)
+    init(_ record: UnsafePointer<SlotRecord>, offset: UInt64) {
+        userspaceAddress = UserspaceAddress(
+            rawValue: record.pointee.userspaceAddress &+ offset)
+        contiguousSize = ByteCount(rawValue: record.pointee.size &- offset)
+        slot = SlotID(rawValue: record.pointee.id)
+        positionAndFlags = record.pointee.positionAndFlags
+    }
+
+    /// The slot's flags.
+    @inlinable public var flags: MemslotFlags { MemslotFlags(rawValue: positionAndFlags & 7) }
+
+    /// Whether the guest may write here; where not, a write of the guest exits.
+    @inlinable public var isWritable: Bool { !flags.contains(.readOnly) }
+}
+
+/// What somebody is going to do with guest memory.
+public enum MemoryAccess: Hashable, Sendable {
+    /// Look at it.
+    case read
+    /// Change it; not in slots that are read-only for the guest.
+    case write
+}
+
+/// A range of guest physical addresses, whatever is there.
+public struct GuestRange: Hashable, Sendable {
+    /// The first address.
+    public var address: GuestPhysicalAddress
+    /// Bytes; may be 0.
+    public var size: ByteCount
+
+    /// A range of `size` bytes; it need not be possible.
+    @inlinable
+    public init(address: GuestPhysicalAddress, size: ByteCount) {
+        (self.address, self.size) = (address, size)
+    }
+}
+
+/// A piece of a guest range that is one piece in user memory too.
+public struct HostSegment: Hashable, Sendable {
+    /// The userspace address of its first byte.
+    public var userspaceAddress: UserspaceAddress
+    /// Bytes; not 0.
+    public var size: ByteCount
+
+    /// A piece of user memory.
+    @inlinable
+    public init(userspaceAddress: UserspaceAddress, size: ByteCount) {
+        (self.userspaceAddress, self.size) = (userspaceAddress, size)
+    }
+
+    /// No memory, to fill a buffer with.
+    @inlinable public static var none: HostSegment {
+        HostSegment(
+            userspaceAddress: UserspaceAddress(rawValue: 0), size: ByteCount(rawValue: 0))
+    }
+
+    /// The memory itself; `nil` for none, or where it is not this process's.
+    @inlinable public var memory: UnsafeMutableRawBufferPointer? {
+        guard
+            let start = UnsafeMutableRawPointer(
+                bitPattern: UInt(truncatingIfNeeded: userspaceAddress.rawValue)),
+            let count = Int(exactly: size.rawValue)
+        else { return nil }
+        return UnsafeMutableRawBufferPointer(start: start, count: count)
+    }
+}
+
+/// Why a range can't be translated; of several ranges, the first that can't.
+public enum TranslationError: Error, Hashable, Sendable {
+    /// No slot holds this address, the first of the range that none holds.
+    case unmapped(GuestPhysicalAddress, range: Int)
+    /// The slot that holds this address is read-only for the guest.
+    case readOnly(GuestPhysicalAddress, range: Int)
+    /// The range wraps 2^64.
+    case overflow(range: Int)
+    /// There are more pieces than the buffer has room for; those before this range fit.
+    case bufferFull(range: Int)
+
+    /// A sentence that says what and where.
+    public var message: String {
+        switch self {
+        case .unmapped(let address, let range): "range \(range): no slot holds \(address)"
+        case .readOnly(let address, let range): "range \(range): \(address) is read-only"
+        case .overflow(let range): "range \(range) wraps 2^64"
+        case .bufferFull(let range): "range \(range): the buffer has no room for all its pieces"
+        }
+    }
+}
