@@ -21,23 +21,16 @@ public struct MemslotDiff: Hashable, Sendable {
 
     /// Compares slots that are ascending by key.
     init(from old: [Memslot], to new: [Memslot]) {
-        var (i, j) = (0, 0)
-        while i < old.count && j < new.count {
-            let (before, after) = (old[i].key.ordinal, new[j].key.ordinal)
-            if before == after {
-                append(old[i], new[j])
-                i += 1
-                j += 1
-            } else if before < after {
-                removed.append(old[i])
-                i += 1
-            } else {
-                added.append(new[j])
-                j += 1
-            }
+        let places = ChangedPlaces(from: old, to: new).places
+        guard !places.isEmpty else { return }
+        let kinds = places.map { $0.kind(old, new) }
+        reserve(kinds)
+        for (place, kind) in zip(places, kinds) {
+            if kind == .removed || kind == .replaced { removed.append(old[Int(place.old)]) }
+            if kind == .added || kind == .replaced { added.append(new[Int(place.new)]) }
+            if kind == .moved { moved.append(place.pair(old, new)) }
+            if kind == .reflagged { reflagged.append(place.pair(old, new)) }
         }
-        removed += old[i...]
-        added += new[j...]
     }
 
     /// Whether both arrays are the same.
@@ -45,17 +38,25 @@ public struct MemslotDiff: Hashable, Sendable {
         added.isEmpty && removed.isEmpty && moved.isEmpty && reflagged.isEmpty
     }
 
-    private mutating func append(_ before: Memslot, _ after: Memslot) {
-        if before == after { return }
-        if !before.canBecome(after) {
-            removed.append(before)
-            added.append(after)
-        } else if before.guestPhysicalAddress != after.guestPhysicalAddress {
-            moved.append(MemslotPair(before: before, after: after))
-        } else if before.flags != after.flags {
-            // Else they differ in words that mean nothing: a guest_memfd of a slot without one.
-            reflagged.append(MemslotPair(before: before, after: after))
+    /// With all changed, growing lists of 64 and 128 bytes an entry would be most of the work.
+    private mutating func reserve(_ kinds: [ChangedPlaces.Kind]) {
+        var counts = (added: 0, removed: 0, moved: 0, reflagged: 0)
+        for kind in kinds {
+            switch kind {
+            case .added: counts.added += 1
+            case .removed: counts.removed += 1
+            case .replaced:
+                counts.added += 1
+                counts.removed += 1
+            case .moved: counts.moved += 1
+            case .reflagged: counts.reflagged += 1
+            case .same: break
+            }
         }
+        added.reserveCapacity(counts.added)
+        removed.reserveCapacity(counts.removed)
+        moved.reserveCapacity(counts.moved)
+        reflagged.reserveCapacity(counts.reflagged)
     }
 }
 

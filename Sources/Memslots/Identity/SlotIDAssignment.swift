@@ -6,6 +6,8 @@
 struct SlotIDAssignment {
     /// The array with an id for each slot, in request order.
     let slots: [Memslot]
+    /// Whether any id was picked.
+    let hasPicked: Bool
     /// Whether no other choice of ids is known to need fewer calls.
     let isOptimal: Bool
 
@@ -18,17 +20,21 @@ struct SlotIDAssignment {
     /// Picks ids for `slots`, whose named ids are unique and in range.
     init(for slots: [Memslot], present: MemslotArray) {
         guard slots.contains(where: { $0.id == .unassigned }) else {
-            (self.slots, isOptimal) = (slots, true)
+            (self.slots, hasPicked, isOptimal) = (slots, false, true)
             return
         }
-        var matching = SlotMatching(of: slots, to: present)
-        matching.matchEqualAddresses()
-        let groups = matching.openGroups()
+        hasPicked = true
+        let matching = SlotMatching(of: slots, to: present)
+        let groups = matching.openGroups
         let first = Self.completed(slots, matching.takingInOrder(groups))
+        guard groups.contains(where: \.hasChoice) else {
+            (self.slots, isOptimal) = (first, true)
+            return
+        }
         var left = Self.effort
         let firstCost = Self.cost(first, present, &left)
         // Without circles among the moves every choice costs the same.
-        guard firstCost.circles > 0, groups.contains(where: \.hasChoice) else {
+        guard firstCost.circles > 0 else {
             (self.slots, isOptimal) = (first, true)
             return
         }
@@ -43,18 +49,18 @@ struct SlotIDAssignment {
         (self.slots, isOptimal) = (search.best, search.isProved)
     }
 
-    static func completed(_ slots: [Memslot], _ taken: [Int: SlotID]) -> [Memslot] {
+    /// `slots` with the ids that are `taken`, and the lowest free ones where there is none.
+    static func completed(_ slots: [Memslot], _ taken: [SlotID]) -> [Memslot] {
         var slots = slots
-        for (index, id) in taken { slots[index].id = id }
-        var used = Set(slots.lazy.filter { $0.id != .unassigned }.map(\.key))
-        var lowest: [AddressSpaceID: UInt32] = [:]
+        var isComplete = true
         for index in slots.indices where slots[index].id == .unassigned {
-            let space = slots[index].addressSpace
-            var id = lowest[space] ?? 0
-            while used.contains(SlotKey(addressSpace: space, id: SlotID(id))) { id += 1 }
-            slots[index].id = SlotID(id)
-            used.insert(slots[index].key)
-            lowest[space] = id + 1
+            slots[index].id = taken[index]
+            isComplete = isComplete && taken[index] != .unassigned
+        }
+        if isComplete { return slots }
+        var free = FreeSlotIDs(slots)
+        for index in slots.indices where slots[index].id == .unassigned {
+            slots[index].id = free.next(in: slots[index].addressSpace)
         }
         return slots
     }
@@ -65,7 +71,7 @@ struct SlotIDAssignment {
     ) -> (operations: Int, circles: Int, isProved: Bool) {
         let allowed = min(FeedbackVertexSet.effort, left / searchWeight)
         var effort = allowed
-        let diff = MemslotDiff(from: present.slots, to: slots.sorted { $0.key < $1.key })
+        let diff = MemslotDiff(from: present.slots, to: slots.sortedByKey())
         let plan = Plan(diff, effort: &effort)
         left -= slots.count + present.count + (allowed - effort) * searchWeight
         let circles = plan.operations.count { $0.reason == .cycle }

@@ -96,6 +96,27 @@ public struct Memslot: Hashable, Sendable {
             && other.guestPhysicalAddress < guestPhysicalEnd
     }
 
+    /// Whether all words are equal.
+    ///
+    /// Without a branch a word, as the synthesized operator has them: arrays are compared by this,
+    /// at the speed of memory.
+    @inlinable
+    public static func == (left: Memslot, right: Memslot) -> Bool {
+        let long =
+            (left.guestPhysicalAddress.rawValue ^ right.guestPhysicalAddress.rawValue)
+            | (left.size.rawValue ^ right.size.rawValue)
+            | (left.userspaceAddress.rawValue ^ right.userspaceAddress.rawValue)
+            | (left.memoryOffset.rawValue ^ right.memoryOffset.rawValue)
+            | (left.guestMemfdOffset.rawValue ^ right.guestMemfdOffset.rawValue)
+        let short =
+            (left.id.rawValue ^ right.id.rawValue)
+            | (left.addressSpace.rawValue ^ right.addressSpace.rawValue)
+            | (left.flags.rawValue ^ right.flags.rawValue)
+            | (left.memoryObject.rawValue ^ right.memoryObject.rawValue)
+            | UInt32(bitPattern: left.guestMemfdDescriptor ^ right.guestMemfdDescriptor)
+        return long | UInt64(short) == 0
+    }
+
     /// Whether KVM records the guest's writes to this slot.
     @inlinable
     public var isLogging: Bool { flags.contains(.logDirtyPages) }

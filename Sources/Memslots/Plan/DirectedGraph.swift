@@ -15,6 +15,15 @@ struct DirectedGraph {
         }
     }
 
+    /// A graph over `vertices`, each of which leads to `next`, among them too.
+    init(_ vertices: [Int], next: (Int) -> [Int]) {
+        for vertex in vertices {
+            successors[vertex] = Set(next(vertex))
+            predecessors[vertex, default: []] = predecessors[vertex] ?? []
+            for other in next(vertex) { predecessors[other, default: []].insert(vertex) }
+        }
+    }
+
     /// The part of `graph` that lies within `vertices`.
     init(_ graph: DirectedGraph, within vertices: [Int]) {
         let kept = Set(vertices)

@@ -20,7 +20,13 @@ struct FeedbackVertexSet {
     ///
     /// - Parameter effort: how many vertices the search may look at; what it did is taken off.
     init(of adjacency: [[Int]], effort: inout Int) {
-        let graph = DirectedGraph(adjacency)
+        self.init(of: DirectedGraph(adjacency), effort: &effort)
+    }
+
+    /// Cuts `graph`.
+    ///
+    /// - Parameter effort: as above.
+    init(of graph: DirectedGraph, effort: inout Int) {
         var vertices: [Int] = []
         var isMinimum = true
         for component in graph.strongComponents() {

@@ -12,69 +12,51 @@ struct MoveOrder {
     ///
     /// - Parameter effort: what the search for the fewest to break may cost; it is taken off.
     init(_ moves: [MemslotPair], effort: inout Int) {
-        let waits = Self.waits(of: moves)
-        if let order = Self.order(moves.count, waits: waits, without: []) {
+        let waits = MoveWaits(moves)
+        if waits.isEmpty {
+            (direct, broken, isMinimum) = (Array(moves.indices), [], true)
+            return
+        }
+        let waiters = waits.reversed
+        var removed = [Bool](repeating: false, count: moves.count)
+        let order = Self.order(waits, waiters, without: removed)
+        if order.count == moves.count {
             (direct, broken, isMinimum) = (order, [], true)
             return
         }
-        let cut = FeedbackVertexSet(of: waits, effort: &effort)
-        broken = cut.vertices.sorted()
+        // The moves that could be ordered are on no circle.
+        var circles = MoveCircles(waits, waiters, without: order)
+        let rings = circles.takeRings()
+        let cut = FeedbackVertexSet(of: circles.rest, effort: &effort)
+        broken = (rings + cut.vertices).sorted()
         isMinimum = cut.isMinimum
-        // Without the cut there is no circle, so there is an order.
-        direct = Self.order(moves.count, waits: waits, without: Set(broken)) ?? []
+        for move in broken { removed[move] = true }
+        // Without the cut there is no circle, so this orders all that is left.
+        direct = Self.order(waits, waiters, without: removed)
     }
 
-    /// For each move, the moves that must have left before its target is free.
-    ///
-    /// The slots of one array don't overlap, so ascending starts are ascending ends, and there
-    /// are at most two edges a move in all.
-    private static func waits(of moves: [MemslotPair]) -> [[Int]] {
-        let byStart = moves.indices.sorted {
-            let (left, right) = (moves[$0].before, moves[$1].before)
-            return (left.addressSpace, left.guestPhysicalAddress)
-                < (right.addressSpace, right.guestPhysicalAddress)
-        }
-        return moves.indices.map { move in
-            let target = moves[move].after
-            var position = byStart.partitioningIndex {
-                let slot = moves[$0].before
-                return (slot.addressSpace, slot.guestPhysicalEnd)
-                    > (target.addressSpace, target.guestPhysicalAddress)
-            }
-            var blockers: [Int] = []
-            while position < byStart.count, moves[byStart[position]].before.overlaps(target) {
-                if byStart[position] != move { blockers.append(byStart[position]) }
-                position += 1
-            }
-            return blockers
-        }
-    }
-
-    /// The moves but for `removed`, each after those that it waits for; `nil` if they form circles.
+    /// The moves but for those `removed`, each after those that it waits for; without those that
+    /// wait for a circle.
     private static func order(
-        _ count: Int, waits: [[Int]], without removed: Set<Int>
-    ) -> [Int]? {
-        var missing = Array(repeating: 0, count: count)
-        var waiters = Array(repeating: [Int](), count: count)
-        for move in 0..<count where !removed.contains(move) {
-            for blocker in waits[move] where !removed.contains(blocker) {
-                missing[move] += 1
-                waiters[blocker].append(move)
-            }
-        }
+        _ waits: MoveWaits, _ waiters: MoveWaits, without removed: [Bool]
+    ) -> [Int] {
+        var missing = [UInt32](repeating: 0, count: waits.count)
         var ready = SmallestFirst<Int>()
-        for move in 0..<count where missing[move] == 0 && !removed.contains(move) {
-            ready.insert(move)
+        for move in 0..<waits.count where !removed[move] {
+            for blocker in waits.blockers(of: move) where !removed[Int(blocker)] {
+                missing[move] += 1
+            }
+            if missing[move] == 0 { ready.insert(move) }
         }
         var order: [Int] = []
-        order.reserveCapacity(count)
+        order.reserveCapacity(waits.count)
         while let move = ready.removeSmallest() {
             order.append(move)
-            for waiter in waiters[move] {
-                missing[waiter] -= 1
-                if missing[waiter] == 0 { ready.insert(waiter) }
+            for waiter in waiters.blockers(of: move) where !removed[Int(waiter)] {
+                missing[Int(waiter)] -= 1
+                if missing[Int(waiter)] == 0 { ready.insert(Int(waiter)) }
             }
         }
-        return order.count == count - removed.count ? order : nil
+        return order
     }
 }

@@ -5,13 +5,8 @@ public struct Plan: Hashable, Sendable {
     public let operations: [PlannedOperation]
     /// Whether no plan with fewer calls exists, as far as that was proved.
     public let isOptimal: Bool
-
     /// Whether vCPUs must be held out of the guest for these calls.
-    public var needsQuiescence: Bool { operations.contains { $0.call.needsQuiescence } }
-
-    /// The changes in the order in which their first call stands in the plan: the order in which
-    /// hooks are told. A replaced slot is told as removed, then as added.
-    public let changes: [MemslotChange]
+    public let needsQuiescence: Bool
 
     /// Plans `diff`.
     ///
@@ -27,23 +22,21 @@ public struct Plan: Hashable, Sendable {
     init(_ diff: MemslotDiff, effort: inout Int) {
         let order = MoveOrder(diff.moved, effort: &effort)
         let broken = order.broken.map { diff.moved[$0] }
-        let replaced = Self.keysInBoth(diff.removed, diff.added)
-
         var operations: [PlannedOperation] = []
         operations.reserveCapacity(
             diff.removed.count + diff.added.count + diff.moved.count + broken.count
                 + diff.reflagged.count)
-        let deletes = Self.merge(
-            diff.removed.map { Step($0, replaced.contains($0.key) ? .replaced : nil) },
-            broken.map { Step($0.before, .cycle) })
-        operations += deletes.map { PlannedOperation(.delete($0.slot), because: $0.reason) }
-        operations += order.direct.map {
-            PlannedOperation(.move(from: diff.moved[$0].before, to: diff.moved[$0].after))
+
+        Self.merge(diff.removed, replacing: diff.added, broken.lazy.map(\.before)) {
+            operations.append(PlannedOperation(.delete($0), because: $1))
         }
-        let creates = Self.merge(
-            diff.added.map { Step($0, replaced.contains($0.key) ? .replaced : nil) },
-            broken.map { Step($0.after, .cycle) })
-        operations += creates.map { PlannedOperation(.create($0.slot), because: $0.reason) }
+        for move in order.direct {
+            let pair = diff.moved[move]
+            operations.append(PlannedOperation(.move(from: pair.before, to: pair.after)))
+        }
+        Self.merge(diff.added, replacing: diff.removed, broken.lazy.map(\.after)) {
+            operations.append(PlannedOperation(.create($0), because: $1))
+        }
         for on in [true, false] {
             for pair in diff.reflagged where pair.after.isLogging == on {
                 operations.append(PlannedOperation(.reflag(from: pair.before, to: pair.after)))
@@ -51,45 +44,61 @@ public struct Plan: Hashable, Sendable {
         }
 
         self.operations = operations
-        self.isOptimal = order.isMinimum
-        self.changes = Self.changes(of: operations, broken: broken)
+        isOptimal = order.isMinimum
+        needsQuiescence =
+            !diff.removed.isEmpty || !diff.moved.isEmpty
+            || diff.reflagged.contains { !$0.after.isLogging }
     }
 
-    private struct Step {
-        let slot: Memslot
-        let reason: PlannedOperation.Reason?
-
-        init(_ slot: Memslot, _ reason: PlannedOperation.Reason?) {
-            self.slot = slot
-            self.reason = reason
+    /// The changes in the order in which their first call stands in the plan: the order in which
+    /// hooks are told. A replaced slot is told as removed, then as added. Made anew each time.
+    public var changes: [MemslotChange] {
+        var targets: [SlotKey: Memslot] = [:]
+        for operation in operations where operation.reason == .cycle {
+            if case .create(let slot) = operation.call { targets[slot.key] = slot }
         }
-    }
-
-    private static func merge(_ left: [Step], _ right: [Step]) -> [Step] {
-        right.isEmpty ? left : (left + right).sorted { $0.slot.key < $1.slot.key }
-    }
-
-    private static func keysInBoth(_ removed: [Memslot], _ added: [Memslot]) -> Set<SlotKey> {
-        guard !removed.isEmpty, !added.isEmpty else { return [] }
-        return Set(removed.map(\.key)).intersection(added.map(\.key))
-    }
-
-    private static func changes(
-        of operations: [PlannedOperation], broken: [MemslotPair]
-    ) -> [MemslotChange] {
-        let target = Dictionary(uniqueKeysWithValues: broken.map { ($0.before.key, $0.after) })
-        return operations.compactMap { operation in
+        var changes: [MemslotChange] = []
+        changes.reserveCapacity(operations.count - targets.count)
+        for operation in operations {
             switch operation.call {
-            case .create(let slot): operation.reason == .cycle ? nil : .added(slot)
+            case .create(let slot):
+                if operation.reason != .cycle { changes.append(.added(slot)) }
             case .delete(let slot):
-                if operation.reason == .cycle, let after = target[slot.key] {
-                    .moved(from: slot, to: after)
+                if operation.reason == .cycle, let target = targets[slot.key] {
+                    changes.append(.moved(from: slot, to: target))
                 } else {
-                    .removed(slot)
+                    changes.append(.removed(slot))
                 }
-            case .move(let from, let to): .moved(from: from, to: to)
-            case .reflag(let from, let to): .reflagged(from: from, to: to)
+            case .move(let from, let to): changes.append(.moved(from: from, to: to))
+            case .reflag(let from, let to): changes.append(.reflagged(from: from, to: to))
             }
+        }
+        return changes
+    }
+
+    /// Gives `body` the slots of `changed` and of `broken` by ascending key, each with the reason
+    /// why it is deleted or created. All three are ascending by key.
+    private static func merge(
+        _ changed: [Memslot], replacing others: [Memslot],
+        _ broken: some Collection<Memslot>,
+        _ body: (Memslot, PlannedOperation.Reason?) -> Void
+    ) {
+        var other = 0
+        var broken = broken.makeIterator()
+        var circle = broken.next()
+        for slot in changed {
+            let key = slot.key.ordinal
+            while let next = circle, next.key.ordinal < key {
+                body(next, .cycle)
+                circle = broken.next()
+            }
+            while other < others.count, others[other].key.ordinal < key { other += 1 }
+            let isReplaced = other < others.count && others[other].key.ordinal == key
+            body(slot, isReplaced ? .replaced : nil)
+        }
+        while let next = circle {
+            body(next, .cycle)
+            circle = broken.next()
         }
     }
 }

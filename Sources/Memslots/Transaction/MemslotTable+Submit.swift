@@ -95,13 +95,20 @@ extension MemslotTable {
         _ slots: [Memslot], options: SubmitOptions, prior: [Violation]
     ) throws(SubmitError) -> WantedArray {
         if let failure { throw .failed(failure) }
-        let validator = ArrayValidator(slots: slots, capabilities: capabilities, prior: prior)
-        if let faults = validator.faults(limit: limits.violations) { throw .invalid(faults) }
         let present = pair.current
+        // What the table has already was judged when it was submitted.
+        let isPresent = prior.isEmpty && slots == present.array.slots
+        if !isPresent {
+            let validator = ArrayValidator(
+                slots: slots, capabilities: capabilities, prior: prior,
+                present: present.array.slots)
+            if let faults = validator.faults(limit: limits.violations) { throw .invalid(faults) }
+        }
         if let expected = options.expectedGeneration, expected != present.generation {
             throw .conflict(present: present.generation, expected: expected)
         }
-        return WantedArray(slots, present: present.array)
+        return isPresent
+            ? WantedArray(unchanged: present.array) : WantedArray(slots, present: present.array)
     }
 
     private func unchanged(_ wanted: WantedArray, since start: UInt64) -> Receipt {

@@ -6,8 +6,25 @@ extension TransactionRun {
         } catch {
             return .refused(error)
         }
-        journal.note(call)
+        applied = index + 1
         return .done
+    }
+
+    /// As ``apply(_:)``; the clock is read before the first operation and after the last.
+    mutating func timedApply(_ index: Int) -> TransactionMachine.Event {
+        if index == 0 { applyStart = monotonicNow() }
+        let event = apply(index)
+        if index + 1 == plan.operations.count || event != .done {
+            times.apply = monotonicNow() - applyStart
+        }
+        return event
+    }
+
+    /// What is really installed now.
+    var installedSlots: [Memslot] {
+        var journal = SlotJournal(before.slots)
+        for operation in plan.operations.prefix(applied) { journal.note(operation.call) }
+        return journal.slots
     }
 
     mutating func undo(_ index: Int) -> TransactionMachine.Event {
@@ -24,7 +41,7 @@ extension TransactionRun {
         } catch {
             return .refused(error)
         }
-        journal.note(call)
+        applied = index
         surroundings.backend.emptyNewLog(of: call)
         return .done
     }

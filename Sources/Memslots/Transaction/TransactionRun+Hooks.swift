@@ -6,7 +6,7 @@ extension TransactionRun {
 
     /// The change of `step`.
     func change(_ step: Int) -> MemslotChange {
-        plan.changes[step / surroundings.hooks.count]
+        changes[step / surroundings.hooks.count]
     }
 
     func prepare(_ step: Int) -> TransactionMachine.Event {

@@ -12,16 +12,20 @@ struct TransactionRun {
     let before: MemslotArray
     let target: [Memslot]
     let plan: Plan
+    /// What hooks are told of; empty where there is none.
+    let changes: [MemslotChange]
     let deadlineMilliseconds: UInt64
     /// Whether vCPUs are held out from the drain on.
     let quiesces: Bool
 
     var machine: TransactionMachine
-    var journal: SlotJournal
+    /// How many operations, from the first on, are carried out and not taken back.
+    var applied = 0
     var harvest: [Harvested] = []
     var built: MemslotArray?
     var isHolding = false
     var blackoutStart: UInt64 = 0
+    var applyStart: UInt64 = 0
     var times = Receipt.Nanoseconds()
     /// The dirty bits that the table keeps.
     var overlay: DirtyOverlay
@@ -40,12 +44,12 @@ struct TransactionRun {
         self.surroundings = surroundings
         self.overlay = overlay
         deadlineMilliseconds = options.quiesceDeadlineMilliseconds
-        journal = SlotJournal(before.slots)
+        changes = surroundings.hooks.isEmpty ? [] : plan.changes
         quiesces =
             plan.needsQuiescence || options.quiesce == .always
             || surroundings.hooks.contains(where: \.needsQuiescence)
         machine = TransactionMachine(
-            steps: plan.changes.count * surroundings.hooks.count,
+            steps: changes.count * surroundings.hooks.count,
             operations: plan.operations.count, holdsVCPUs: quiesces)
     }
 
@@ -88,14 +92,13 @@ struct TransactionRun {
         case .build: surroundings.pair.build(target)
         case .drain: return timed(\.quiesce) { $0.drain() }
         case .harvest: return timed(\.harvest) { $0.readEndingLogs() }
-        case .apply(let index):
-            return timed(\.apply) { $0.apply(index) }
+        case .apply(let index): return timedApply(index)
         case .hold: return hold()
         case .undo(let index): return undo(index)
         case .restoreDirtyBits: restoreDirtyBits()
         case .fail:
             restoreDirtyBits()
-            installed = journal.slots
+            installed = installedSlots
         case .commit(let step): hook(step).commit(change(step))
         case .swap: surroundings.pair.swap()
         case .release: release()

@@ -7,16 +7,21 @@ struct WantedArray {
     private let requested: [Memslot]?
     private let idsAreOptimal: Bool
 
+    /// The present array once more.
+    init(unchanged present: MemslotArray) {
+        slots = present.slots
+        diff = MemslotDiff(from: [], to: [])
+        plan = Plan(diff)
+        requested = nil
+        idsAreOptimal = true
+    }
+
     /// Compares `slots` with the present array.
     init(_ slots: [Memslot], present: MemslotArray) {
         let assignment = SlotIDAssignment(for: slots, present: present)
-        let picked = slots.contains { $0.id == .unassigned }
-        requested = picked ? assignment.slots : nil
+        requested = assignment.hasPicked ? assignment.slots : nil
         idsAreOptimal = assignment.isOptimal
-        let inOrder = zip(assignment.slots, assignment.slots.dropFirst())
-            .allSatisfy { $0.key < $1.key }
-        self.slots =
-            inOrder ? assignment.slots : assignment.slots.sorted { $0.key < $1.key }
+        self.slots = assignment.slots.sortedByKey()
         diff = MemslotDiff(from: present.slots, to: self.slots)
         plan = Plan(diff)
     }
@@ -33,19 +38,14 @@ struct WantedArray {
 }
 
 extension MemslotDiff {
-    private static let hugePage: UInt64 = 2 << 20
     private static let warningLimit = 16
 
     /// Slots that could be mapped by huge pages but for their addresses.
     ///
     /// Kernel: api.rst 4.35 asks for equal low 21 bits of guest and userspace address.
     fileprivate var hugePageWarnings: [String] {
-        let candidates = added + moved.map(\.after)
-        let misaligned = candidates.filter {
-            $0.size.rawValue >= Self.hugePage
-                && ($0.guestPhysicalAddress.rawValue ^ $0.userspaceAddress.rawValue)
-                    % Self.hugePage != 0
-        }
+        let misaligned =
+            added.filter(\.cannotBeHuge) + moved.lazy.map(\.after).filter(\.cannotBeHuge)
         var warnings = misaligned.prefix(Self.warningLimit).map {
             "slot \($0.key): the low 21 bits of guest physical address \($0.guestPhysicalAddress) "
                 + "and userspace address differ, so that no huge page can back it"
@@ -54,5 +54,15 @@ extension MemslotDiff {
             warnings.append("\(misaligned.count - Self.warningLimit) more slots like this")
         }
         return warnings
+    }
+}
+
+extension Memslot {
+    private static let hugePage: UInt64 = 2 << 20
+
+    /// Whether the slot has room for a huge page, but at other addresses than the host's.
+    fileprivate var cannotBeHuge: Bool {
+        size.rawValue >= Self.hugePage
+            && (guestPhysicalAddress.rawValue ^ userspaceAddress.rawValue) % Self.hugePage != 0
     }
 }

@@ -6,20 +6,24 @@ struct ArrayValidator {
     let capabilities: Capabilities
     /// Faults that the layer above found while it resolved names, ascending by index.
     let prior: [Violation]
+    private let present: [Memslot]
     private let requiresIDs: Bool
     private let indicesWithPrior: Set<Int>
 
     /// Judges `slots`.
     ///
-    /// - Parameter requiresIDs: whether a slot without an id is a fault: nobody can pick the id
-    ///   of a slot that a VM has already.
+    /// - Parameters:
+    ///   - present: slots that were judged by the same limits and found valid, ascending by key.
+    ///   - requiresIDs: whether a slot without an id is a fault: nobody can pick the id of a slot
+    ///     that a VM has already.
     init(
         slots: [Memslot], capabilities: Capabilities, prior: [Violation],
-        requiresIDs: Bool = false
+        present: [Memslot] = [], requiresIDs: Bool = false
     ) {
         self.slots = slots
         self.capabilities = capabilities
         self.prior = prior
+        self.present = present
         self.requiresIDs = requiresIDs
         indicesWithPrior = Set(prior.lazy.compactMap(\.index))
     }
@@ -28,12 +32,10 @@ struct ArrayValidator {
     ///
     /// - Parameter limit: how many to list at most; all are counted.
     func faults(limit: Int) -> InvalidArray? {
+        if isSound { return nil }
         var faults = prior + duplicates() + overlaps() + boundTwice()
-        for (index, slot) in slots.enumerated() {
-            var broken = SlotRules.broken(by: slot, capabilities: capabilities)
-            // The table will pick one that is in range.
-            if slot.id == .unassigned && !requiresIDs { broken.remove(.slotOutOfRange) }
-            if !broken.isEmpty || !isPlain(slot) { faults += own(slot, index, broken) }
+        for (index, slot) in slots.enumerated() where !isPlain(slot) {
+            faults += own(slot, index, rulesBroken(by: slot))
         }
         let crowded = crowdedSpaces()
         if faults.isEmpty && crowded.isEmpty { return nil }
@@ -48,12 +50,53 @@ struct ArrayValidator {
         return InvalidArray(violations: Array(faults.prefix(limit)), count: faults.count)
     }
 
-    /// Whether none of the rules that need more than the slot's own words can be broken.
+    /// Whether the array has no fault, found without putting any into words.
+    private var isSound: Bool {
+        guard prior.isEmpty else { return false }
+        let scan = ArrayScan(slots, present: present) { !isPlain($0) }
+        return !scan.hasFault && crowdedSpaces().isEmpty
+            && (scan.keysAscend || !hasDuplicates())
+            && (scan.rangesAscend || !hasOverlaps())
+            && (!scan.hasGuestMemfd || boundTwice().isEmpty)
+    }
+
+    private func hasDuplicates() -> Bool {
+        let order = AscendingOrder.byKey(slots)
+        return zip(order, order.dropFirst()).contains { left, right in
+            let slot = slots[Int(right)]
+            return slot.id != .unassigned && slot.key == slots[Int(left)].key
+        }
+    }
+
+    /// Whether slots, none of which is empty or wraps, share a guest page.
+    private func hasOverlaps() -> Bool {
+        let order = AscendingOrder.byAddress(slots)
+        return zip(order, order.dropFirst()).contains { left, right in
+            slots[Int(left)].overlaps(slots[Int(right)])
+        }
+    }
+
+    /// The kernel's rules that `slot` breaks.
+    private func rulesBroken(by slot: Memslot) -> SlotRules {
+        var broken = SlotRules.broken(by: slot, capabilities: capabilities)
+        // The table will pick one that is in range.
+        if slot.id == .unassigned && !requiresIDs { broken.remove(.slotOutOfRange) }
+        return broken
+    }
+
+    /// Whether no rule can be broken by the slot's own words.
     private func isPlain(_ slot: Memslot) -> Bool {
-        slot.size != .zero && slot.guestPhysicalAddress.advanced(by: slot.size) != nil
+        rulesBroken(by: slot).isEmpty && slot.size != .zero
             && !SlotRules.exceedsGuestPages(slot, capabilities: capabilities)
             && reservedRange(under: slot) == nil && !lacksGuestMemfd(slot)
-            && slot.memory == nil
+            && !mayLackMemory(slot)
+    }
+
+    /// Whether the part of the memory object may not be whole pages, or wrap.
+    private func mayLackMemory(_ slot: Memslot) -> Bool {
+        guard let offset = slot.memory?.offset else { return false }
+        return !offset.isPageAligned
+            || offset.rawValue.addingReportingOverflow(slot.size.rawValue).overflow
     }
 
     private func own(_ slot: Memslot, _ index: Int, _ broken: SlotRules) -> [Violation] {
@@ -84,10 +127,6 @@ struct ArrayValidator {
     }
 
     private func duplicates() -> [Violation] {
-        let inOrder = zip(slots, slots.dropFirst()).allSatisfy {
-            $0.id != .unassigned && $0.key < $1.key
-        }
-        if inOrder { return [] }
         var first: [SlotKey: Int] = [:]
         var faults: [Violation] = []
         for (index, slot) in slots.enumerated() where slot.id != .unassigned {
