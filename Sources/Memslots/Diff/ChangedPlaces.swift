@@ -23,25 +23,45 @@ struct ChangedPlaces {
     /// Ascending by key.
     private(set) var places: [Place] = []
 
+    /// None.
+    init() {}
+
     /// Compares slots that are ascending by key.
     init(from old: [Memslot], to new: [Memslot]) {
-        var (i, j) = (0, 0)
-        while i < old.count && j < new.count {
-            if old[i] == new[j] {
-                i += 1
-                j += 1
-                continue
+        var next = 0
+        for index in new.indices {
+            if next < old.count, new[index] == old[next] {
+                next += 1
+            } else {
+                note(new[index], at: index, &next, old)
             }
-            let (before, after) = (old[i].key.ordinal, new[j].key.ordinal)
-            places.append(
-                Place(
-                    old: before <= after ? UInt32(i) : Place.none,
-                    new: after <= before ? UInt32(j) : Place.none))
-            if before <= after { i += 1 }
-            if after <= before { j += 1 }
         }
-        for rest in i..<old.count { places.append(Place(old: UInt32(rest), new: Place.none)) }
-        for rest in j..<new.count { places.append(Place(old: Place.none, new: UInt32(rest))) }
+        noteRemoved(old[next...])
+    }
+
+    /// Notes a slot that isn't the one at `next` of the old array, and goes past its key there.
+    @inline(never)
+    mutating func note(_ slot: Memslot, at index: Int, _ next: inout Int, _ old: [Memslot]) {
+        let key = slot.key.ordinal
+        while next < old.count, old[next].key.ordinal < key {
+            places.append(Place(old: UInt32(next), new: Place.none))
+            next += 1
+        }
+        if next < old.count, old[next].key.ordinal == key {
+            if old[next] != slot {
+                places.append(Place(old: UInt32(next), new: UInt32(index)))
+            }
+            next += 1
+        } else {
+            places.append(Place(old: Place.none, new: UInt32(index)))
+        }
+    }
+
+    /// Notes that the rest of the old array has no slot in the new one.
+    mutating func noteRemoved(_ rest: ArraySlice<Memslot>) {
+        for index in rest.indices {
+            places.append(Place(old: UInt32(index), new: Place.none))
+        }
     }
 }
 

@@ -21,7 +21,12 @@ public struct MemslotDiff: Hashable, Sendable {
 
     /// Compares slots that are ascending by key.
     init(from old: [Memslot], to new: [Memslot]) {
-        let places = ChangedPlaces(from: old, to: new).places
+        self.init(from: old, to: new, ChangedPlaces(from: old, to: new))
+    }
+
+    /// Sorts out what has become of the slots at `changed`, which are those that differ.
+    init(from old: [Memslot], to new: [Memslot], _ changed: ChangedPlaces) {
+        let places = changed.places
         guard !places.isEmpty else { return }
         let kinds = places.map { $0.kind(old, new) }
         reserve(kinds)

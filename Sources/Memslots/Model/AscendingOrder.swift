@@ -42,7 +42,7 @@ enum AscendingOrder {
         items.reserveCapacity(given.count)
         for position in given { items.append(Item(key: key(position), position: position)) }
         sort(&items)
-        return items.map(\.position)
+        return items.map { $0.position }
     }
 
     /// Sorts by key; stable.
@@ -63,7 +63,7 @@ enum AscendingOrder {
         var scratch = items
         var shift = varying.trailingZeroBitCount
         while shift < UInt64.bitWidth - varying.leadingZeroBitCount {
-            if varying >> shift & (1 << digitBits - 1) != 0 {
+            if varying &>> shift & (1 << digitBits - 1) != 0 {
                 pass(from: items, to: &scratch, shift)
                 swap(&items, &scratch)
             }
@@ -84,10 +84,11 @@ enum AscendingOrder {
     }
 
     /// Deals the items out by one digit, equal ones in the order in which they come.
-    private static func pass(from items: [Item], to sorted: inout [Item], _ shift: Int) {
+    private static func pass(from items: [Item], to sorted: inout [Item], _ given: Int) {
         let mask: UInt64 = 1 << digitBits - 1
+        let shift = UInt64(given)
         var places = [Int](repeating: 0, count: 1 << digitBits)
-        for item in items { places[Int(item.key >> shift & mask)] += 1 }
+        for item in items { places[Int(item.key &>> shift & mask)] &+= 1 }
         var next = 0
         for digit in places.indices {
             let count = places[digit]
@@ -95,9 +96,9 @@ enum AscendingOrder {
             next += count
         }
         for item in items {
-            let digit = Int(item.key >> shift & mask)
+            let digit = Int(item.key &>> shift & mask)
             sorted[places[digit]] = item
-            places[digit] += 1
+            places[digit] &+= 1
         }
     }
 }

@@ -98,17 +98,22 @@ extension MemslotTable {
         let present = pair.current
         // What the table has already was judged when it was submitted.
         let isPresent = prior.isEmpty && slots == present.array.slots
+        var scan: ArrayScan?
         if !isPresent {
             let validator = ArrayValidator(
                 slots: slots, capabilities: capabilities, prior: prior,
                 present: present.array.slots)
-            if let faults = validator.faults(limit: limits.violations) { throw .invalid(faults) }
+            let look = validator.scan
+            if let faults = validator.faults(limit: limits.violations, look) {
+                throw .invalid(faults)
+            }
+            scan = look
         }
         if let expected = options.expectedGeneration, expected != present.generation {
             throw .conflict(present: present.generation, expected: expected)
         }
-        return isPresent
-            ? WantedArray(unchanged: present.array) : WantedArray(slots, present: present.array)
+        guard let scan else { return WantedArray(unchanged: present.array) }
+        return WantedArray(slots, scan, present: present.array)
     }
 
     private func unchanged(_ wanted: WantedArray, since start: UInt64) -> Receipt {

@@ -16,13 +16,19 @@ struct WantedArray {
         idsAreOptimal = true
     }
 
-    /// Compares `slots` with the present array.
-    init(_ slots: [Memslot], present: MemslotArray) {
-        let assignment = SlotIDAssignment(for: slots, present: present)
-        requested = assignment.hasPicked ? assignment.slots : nil
-        idsAreOptimal = assignment.isOptimal
-        self.slots = assignment.slots.sortedByKey()
-        diff = MemslotDiff(from: present.slots, to: self.slots)
+    /// Compares `slots`, in which `scan` has found no fault, with the present array.
+    init(_ slots: [Memslot], _ scan: ArrayScan, present: MemslotArray) {
+        if scan.keysAscend {
+            self.slots = slots
+            diff = MemslotDiff(from: present.slots, to: slots, scan.changes)
+            (requested, idsAreOptimal) = (nil, true)
+        } else {
+            let assignment = SlotIDAssignment(for: slots, present: present)
+            self.slots = assignment.slots.sortedByKey()
+            diff = MemslotDiff(from: present.slots, to: self.slots)
+            requested = assignment.hasPicked ? assignment.slots : nil
+            idsAreOptimal = assignment.isOptimal
+        }
         plan = Plan(diff)
     }
 

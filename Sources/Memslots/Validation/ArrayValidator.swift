@@ -31,8 +31,11 @@ struct ArrayValidator {
     /// The faults of the array, or `nil` if it has none.
     ///
     /// - Parameter limit: how many to list at most; all are counted.
-    func faults(limit: Int) -> InvalidArray? {
-        if isSound { return nil }
+    func faults(limit: Int) -> InvalidArray? { faults(limit: limit, scan) }
+
+    /// As ``faults(limit:)``, with the array looked at already.
+    func faults(limit: Int, _ scan: ArrayScan) -> InvalidArray? {
+        if isSound(scan) { return nil }
         var faults = prior + duplicates() + overlaps() + boundTwice()
         for (index, slot) in slots.enumerated() where !isPlain(slot) {
             faults += own(slot, index, rulesBroken(by: slot))
@@ -50,10 +53,12 @@ struct ArrayValidator {
         return InvalidArray(violations: Array(faults.prefix(limit)), count: faults.count)
     }
 
+    /// What one pass tells.
+    var scan: ArrayScan { ArrayScan(slots, present: present) { !isPlain($0) } }
+
     /// Whether the array has no fault, found without putting any into words.
-    private var isSound: Bool {
+    private func isSound(_ scan: ArrayScan) -> Bool {
         guard prior.isEmpty else { return false }
-        let scan = ArrayScan(slots, present: present) { !isPlain($0) }
         return !scan.hasFault && crowdedSpaces().isEmpty
             && (scan.keysAscend || !hasDuplicates())
             && (scan.rangesAscend || !hasOverlaps())
