@@ -9,15 +9,37 @@ struct Daemon {
     private let access: PeerAccess
     private let log: Logger
     private let metricsFile: String?
-    private let notification = ServiceNotification()
+    private let notification: ServiceNotification
+    private let handedOver: HandedOverDescriptors
 
-    init(
-        limits: ServiceLimits, access: PeerAccess, level: Logger.Level, metricsFile: String?
+    /// Takes over what systemd hands over, and brings back what is in the state.
+    ///
+    /// Fails, with the reason in the log, where the state can't be had.
+    init?(
+        limits: ServiceLimits, access: PeerAccess, operation: OperationOptions,
+        state options: StateOptions
     ) {
-        self.metricsFile = metricsFile
-        log = Logger(label: "memslotd") { _ in LineLogHandler(level: level) }
+        Signals.block()
+        metricsFile = operation.metricsFile
+        let log = Logger(label: "memslotd") { _ in LineLogHandler(level: operation.level) }
+        self.log = log
+        notification = ServiceNotification()
+        handedOver = HandedOverDescriptors.take()
         let observer = LoggingObserver(log: log)
-        service = MemslotService(limits: limits)
+        do throws(StateError) {
+            let descriptors = ServiceDescriptorStore(notification, handedOver)
+            let state = try options.directory.map { path throws(StateError) in
+                try StateStore(
+                    at: path, isSynced: options.isSynced, descriptors: descriptors,
+                    observer: StateLog(log: log).note)
+            }
+            service = MemslotService(limits: limits, state: state)
+            try service.restore()
+        } catch {
+            log.critical("can't have the state", metadata: ["reason": "\(error.message)"])
+            LogQueue.standardError.flush()
+            return nil
+        }
         service.observeTables { observer.note($0, vm: $1, user: $2) }
         server = SocketServer(service, access: access, observer: observer)
         self.access = access
@@ -27,7 +49,6 @@ struct Daemon {
     ///
     /// - Returns: whether it came to a clean end.
     func serve(_ path: String?) -> Bool {
-        Signals.block()
         let listener: Listener
         do throws(ListeningError) {
             listener = try self.listener(path)
@@ -46,7 +67,6 @@ struct Daemon {
     ///
     /// - Returns: whether it came to a clean end.
     func serveStandardIO() -> Bool {
-        Signals.block()
         begin()
         let isClean = server.run(input: STDIN_FILENO, output: STDOUT_FILENO)
         LogQueue.standardError.flush()
@@ -55,7 +75,7 @@ struct Daemon {
 
     private func listener(_ path: String?) throws(ListeningError) -> Listener {
         if let path { return try Listener(at: SocketPath(path), access: access) }
-        if let handedOver = try SocketActivation.listener() { return handedOver }
+        if let handedOver = try SocketActivation.listener(handedOver) { return handedOver }
         return try Listener(at: SocketPath.standard(), access: access)
     }
 

@@ -18,7 +18,7 @@ struct Memslotd: ParsableCommand {
             the log goes to standard error.
 
             SIGTERM and SIGINT end it gracefully, a second one at once. Exit status: 0 ended, \
-            1 it could not listen, or had to cut connections off, 64 wrong usage.
+            1 it could not listen, could not have its state directory, or had to cut connections off, 64 wrong usage.
             """,
         version: MemslotService.version)
 
@@ -27,6 +27,9 @@ struct Memslotd: ParsableCommand {
 
     @OptionGroup(title: "Operation")
     var operation: OperationOptions
+
+    @OptionGroup(title: "State")
+    var state: StateOptions
 
     @OptionGroup(title: "Limits")
     var limits: LimitOptions
@@ -38,9 +41,10 @@ struct Memslotd: ParsableCommand {
     }
 
     func run() throws {
-        let daemon = Daemon(
-            limits: limits.limits, access: socket.access, level: operation.level,
-            metricsFile: operation.metricsFile)
+        guard
+            let daemon = Daemon(
+                limits: limits.limits, access: socket.access, operation: operation, state: state)
+        else { throw ExitCode(1) }
         let isClean = operation.stdio ? daemon.serveStandardIO() : daemon.serve(socket.socket)
         if !isClean { throw ExitCode(1) }
     }

@@ -5,6 +5,8 @@ enum Signals {
     /// Keeps them from every thread that is started from now on. Call it first.
     static func block() {
         signal(SIGPIPE, SIG_IGN)
+        // A file that may not grow is an error to refuse with, not an end.
+        signal(SIGXFSZ, SIG_IGN)
         var set = ending
         pthread_sigmask(SIG_BLOCK, &set, nil)
     }

@@ -80,6 +80,13 @@ struct MemoryFile {
         }
     }
 
+    /// The size of a memory file that can't shrink; `nil` for anything else.
+    static func sealedSize(of descriptor: Int32) -> Int? {
+        let seals = clinux_seals(descriptor)
+        guard seals >= 0, seals & clinux_seal_shrink() != 0 else { return nil }
+        return status(of: descriptor).flatMap { Int(exactly: $0.size.rawValue) }
+    }
+
     private static func check(_ size: ByteCount, _ pageSize: ByteCount) throws(ProtocolError) {
         guard size != .zero, size.rawValue % pageSize.rawValue == 0 else {
             throw .refusedSize("\(size) is not a multiple of \(pageSize.rawValue) above 0")

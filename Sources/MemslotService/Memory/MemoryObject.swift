@@ -14,6 +14,8 @@ final class MemoryObject: Sendable {
     let size: ByteCount
     let pageSize: ByteCount
     let kind: Kind
+    /// What becomes of it when this process ends; `nil` for one that goes too.
+    let place: MemoryPlace?
     private let reservation: MemoryReservation
 
     enum Kind: Sendable {
@@ -25,8 +27,9 @@ final class MemoryObject: Sendable {
 
     init(
         id: MemoryObjectID, name: String, size: ByteCount, pageSize: ByteCount, kind: Kind,
-        reservation: MemoryReservation
+        reservation: MemoryReservation, place: MemoryPlace? = nil
     ) {
+        self.place = place
         self.id = id
         self.name = name
         self.size = size

@@ -8,7 +8,8 @@ struct MemoryObjects: Sendable {
     private var byHandle: [Int32: MemoryObject] = [:]
     /// Of objects that are gone, for receipts of history that name them.
     private var formerNames: [MemoryObjectID: String] = [:]
-    private var lastID: UInt32
+    /// The last number that was given.
+    private(set) var lastID: UInt32
 
     private static let formerNameLimit = 4_096
 
@@ -32,6 +33,9 @@ struct MemoryObjects: Sendable {
         lastID += 1
         return MemoryObjectID(lastID)
     }
+
+    /// Gives out no number up to `last`.
+    mutating func skip(_ last: UInt32) { lastID = max(lastID, last) }
 
     mutating func add(_ object: MemoryObject) {
         byName[object.name] = object

@@ -13,8 +13,16 @@ extension MemslotService {
             try checkFree(name, in: vm, objects)
         }
         let made: (size: ByteCount, pageSize: ByteCount, kind: MemoryObject.Kind)
+        let place = try vm.kept?.place(for: parameters.source)
+        let id = try vm.memory.objects.withLock { objects throws(ProtocolError) in
+            guard let id = objects.nextID() else {
+                throw .limit("memoriesPerPeer", "the VM has no number left for an object")
+            }
+            return id
+        }
         switch parameters.source {
-        case .made(let backing): made = try make(backing, vm, size: parameters.size ?? .zero)
+        case .made(let backing):
+            made = try make(backing, vm, id, place, size: parameters.size ?? .zero)
         case .passed(let index):
             made = try adopt(index, size: parameters.size, exchange)
         }
@@ -23,19 +31,20 @@ extension MemslotService {
             reservation = try vm.account.reserve(bytes: made.size.rawValue, limits)
         } catch {
             vm.discard(made.kind)
+            if place == .file { vm.kept?.drop(id, place) }
             throw error
         }
+        let object = MemoryObject(
+            id: id, name: name, size: made.size, pageSize: made.pageSize, kind: made.kind,
+            reservation: reservation, place: place)
         do throws(ProtocolError) {
-            let object = try vm.memory.objects.withLock { objects throws(ProtocolError) in
-                try checkFree(name, in: vm, objects)
-                guard let id = objects.nextID() else {
-                    throw .limit("memoriesPerPeer", "the VM has no number left for an object")
+            if let kept = vm.kept {
+                try admit(object, to: vm, kept)
+            } else {
+                try vm.memory.objects.withLock { objects throws(ProtocolError) in
+                    try checkFree(name, in: vm, objects)
+                    objects.add(object)
                 }
-                let object = MemoryObject(
-                    id: id, name: name, size: made.size, pageSize: made.pageSize,
-                    kind: made.kind, reservation: reservation)
-                objects.add(object)
-                return object
             }
             writer.memory(name, object.size, object.pageSize)
         } catch {
@@ -44,7 +53,7 @@ extension MemslotService {
         }
     }
 
-    private func checkFree(
+    func checkFree(
         _ name: String, in vm: VirtualMachine, _ objects: MemoryObjects
     ) throws(ProtocolError) {
         guard objects[name] == nil, vm.memory.mappings[name] == nil else {
@@ -53,7 +62,8 @@ extension MemslotService {
     }
 
     private func make(
-        _ backing: MemoryBacking, _ vm: VirtualMachine, size: ByteCount
+        _ backing: MemoryBacking, _ vm: VirtualMachine, _ id: MemoryObjectID,
+        _ place: MemoryPlace?, size: ByteCount
     ) throws(ProtocolError) -> (size: ByteCount, pageSize: ByteCount, kind: MemoryObject.Kind) {
         guard size != .zero, size.isPageAligned else {
             throw .refusedSize("\(size) is not a multiple of 4096 above 0")
@@ -65,8 +75,16 @@ extension MemslotService {
                 "a peer's memory objects have at most \(limits.memoryBytesPerPeer) bytes")
         }
         guard backing == .guestMemfd else {
-            let file = try MemoryFile.make(backing, size: size)
-            return (size, file.mapped.pageSize, .mapped(file.mapped))
+            guard place == .file, let kept = vm.kept else {
+                let file = try MemoryFile.make(backing, size: size)
+                return (size, file.mapped.pageSize, .mapped(file.mapped))
+            }
+            do throws(Errno) {
+                let file = try kept.makeFile(id, size: size)
+                return (size, file.pageSize, .mapped(file))
+            } catch {
+                throw .unavailable(backing, size, error)
+            }
         }
         do throws(Errno) {
             return (size, pageSize, .guestMemfd(handle: try vm.createGuestMemfd(size: size)))
@@ -116,7 +134,7 @@ extension MemslotService {
                     "slots of \"\(vm.name)\" are backed by \"\(object.name)\"; "
                         + "submit an array without them first")
             }
-            vm.memory.objects.withLock { $0.remove(object) }
+            try forget(object, of: vm)
             return object
         }
         vm.discard(object.kind)
@@ -133,6 +151,13 @@ extension MemslotService {
             throw ProtocolError(
                 ErrorData(.invalidParams, path: "memory"),
                 message: "memory: \"\(object.name)\" is a guest_memfd, which nobody can map")
+        }
+        guard object.place != .file else {
+            let reason = "it is kept in a file, which can't be sealed against shrinking"
+            throw ProtocolError(
+                ErrorData(.invalidParams, path: "memory", reason: reason),
+                message: "memory: \"\(object.name)\" is not exported: \(reason); "
+                    + "a descriptor store, or an ephemeral VM, has memory that is")
         }
         guard exchange.outgoing.count < limits.descriptors else {
             throw .limit(

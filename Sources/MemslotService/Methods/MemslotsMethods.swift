@@ -12,7 +12,8 @@ extension MemslotService {
         let (receipt, names) = try vm.changes.withLock { () throws(ProtocolError) in
             guard vm.feed.isOpen else { throw .gone(vm.name) }
             do throws(ProtocolError) {
-                return try vm.submit(parameters)
+                guard let kept = vm.kept else { return try vm.submit(parameters) }
+                return try vm.submit(parameters, keeping: kept)
             } catch {
                 vm.count(error)
                 throw error

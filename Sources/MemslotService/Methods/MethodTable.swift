@@ -23,7 +23,7 @@ extension MemslotService {
     ) throws(ProtocolError) {
         let peer = exchange.peer
         switch method {
-        case .serverInfo: try serverInfo(request, into: &writer)
+        case .serverInfo: try serverInfo(request, peer, into: &writer)
         case .vmCreate: try createVM(request, peer, into: &writer)
         case .vmList: try listVMs(request, peer, into: &writer)
         case .vmDestroy: try destroyVM(request, peer, into: &writer)
@@ -61,7 +61,7 @@ extension MemslotService {
                 ErrorData(.invalidParams, path: "vm"), message: "vm: expected a string")
         }
         guard let vm = registry.withLock({ $0.vm(name, of: peer) }) else {
-            throw .gone(name)
+            throw missing(name, peer)
         }
         if refusingFailed, let failure = vm.table.failure { throw ProtocolError(failure) }
         return (vm, try parse(request.params))

@@ -8,7 +8,9 @@ extension MemslotService {
     /// The version of this package, as `server.info` and `--version` tell it.
     public static let version = "0.1.0"
 
-    func serverInfo(_ request: Request, into writer: inout JSONWriter) throws(ProtocolError) {
+    func serverInfo(
+        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
+    ) throws(ProtocolError) {
         _ = try NoParameters(request.params)
         writer.beginObject()
         writer.key("name")
@@ -23,6 +25,10 @@ extension MemslotService {
         backends(into: &writer)
         writer.key("limits")
         limits.write(into: &writer)
+        if let state {
+            writer.key("state")
+            writer.state(state, for: peer)
+        }
         writer.endObject()
     }
 

@@ -19,16 +19,20 @@ extension MemslotService {
             vm: parameters.vm,
             hasRawAddresses: made.simulator != nil || takesRawAddresses)
         let connection = parameters.isEphemeral ? peer.connection : nil
+        let kept =
+            parameters.isEphemeral
+            ? nil
+            : state.map { KeptVM($0, number: $0.nextNumber(), simulated: parameters.simulated) }
         let vm: VirtualMachine
         do throws(ReentryError) {
             vm = try VirtualMachine(
                 table, simulator: made.simulator, guestMemfds: made.guestMemfds, memory: memory,
                 account: registry.withLock { $0.account(of: peer.user) }, audience: audience,
-                ephemeralConnection: connection)
+                ephemeralConnection: connection, kept: kept)
         } catch {
             throw ProtocolError(.invalidRequest, error.message)
         }
-        try register(vm, peer)
+        try admit(vm, peer)
         writer.beginObject()
         writer.key("vm")
         writer.string(vm.name)
@@ -44,15 +48,27 @@ extension MemslotService {
     /// Puts a VM in under its name.
     func register(_ vm: VirtualMachine, _ peer: Peer) throws(ProtocolError) {
         try registry.withLock { registry throws(ProtocolError) in
-            guard registry.vm(vm.name, of: peer) == nil else {
-                throw ProtocolError(.vmExists, "there is a VM \"\(vm.name)\" already")
-            }
-            guard registry.count(of: peer) < limits.vmsPerPeer else {
-                throw .limit(
-                    "vmsPerPeer",
-                    "a peer has at most \(limits.vmsPerPeer) VMs; destroy one first")
-            }
+            try check(vm.name, peer, registry)
             registry.add(vm)
+        }
+    }
+
+    /// Looks whether a VM could be put in under `name`.
+    func checkRoom(for name: String, _ peer: Peer) throws(ProtocolError) {
+        try registry.withLock { registry throws(ProtocolError) in
+            try check(name, peer, registry)
+        }
+    }
+
+    private func check(
+        _ name: String, _ peer: Peer, _ registry: VMRegistry
+    ) throws(ProtocolError) {
+        guard registry.vm(name, of: peer) == nil else {
+            throw ProtocolError(.vmExists, "there is a VM \"\(name)\" already")
+        }
+        guard registry.count(of: peer) < limits.vmsPerPeer else {
+            throw .limit(
+                "vmsPerPeer", "a peer has at most \(limits.vmsPerPeer) VMs; destroy one first")
         }
     }
 
@@ -86,6 +102,9 @@ extension MemslotService {
     func destroyVM(
         _ request: Request, _ peer: Peer, into writer: inout JSONWriter
     ) throws(ProtocolError) {
+        if let name = request.vmName, try destroyUnrestored(name, peer) {
+            return writer.destroyed(name)
+        }
         let (vm, _) = try read(request, peer, as: VMParameters.init)
         guard !vm.memory.isEmbedded else {
             throw ProtocolError(
@@ -94,11 +113,12 @@ extension MemslotService {
                     + "it ends with that process")
         }
         // A transaction that runs ends and is answered; those that wait find no VM any more.
-        guard registry.withLock({ $0.remove(vm) }) else { throw .gone(vm.name) }
-        writer.beginObject()
-        writer.key("vm")
-        writer.string(vm.name)
-        writer.endObject()
+        let wasIn =
+            if let kept = vm.kept { try forget(vm, kept) } else {
+                registry.withLock { $0.remove(vm) }
+            }
+        guard wasIn else { throw .gone(vm.name) }
+        writer.destroyed(vm.name)
     }
 
     func recoverVM(
@@ -118,5 +138,14 @@ extension MemslotService {
         writer.key("state")
         writer.string("ready")
         writer.endObject()
+    }
+}
+
+extension JSONWriter {
+    fileprivate mutating func destroyed(_ vm: String) {
+        beginObject()
+        key("vm")
+        string(vm)
+        endObject()
     }
 }

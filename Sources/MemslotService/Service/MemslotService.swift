@@ -14,6 +14,8 @@ public final class MemslotService: Sendable {
     let registry = Locked(VMRegistry())
     let backends: BackendFactory
     let audience = TableAudience()
+    /// Where VMs are kept; `nil` to keep none.
+    let state: StateStore?
 
     /// A service without VMs.
     ///
@@ -23,10 +25,13 @@ public final class MemslotService: Sendable {
     ///     where every peer is this process: else a peer could map the service's own memory into
     ///     its guest.
     ///   - kvmDevice: the path of KVM's device. Opened when it is first needed.
+    ///   - state: where VMs are kept beyond the end of this process; call ``restore()`` first then.
+    ///     `nil` to keep none.
     public init(
         limits: ServiceLimits = ServiceLimits(), takesRawAddresses: Bool = false,
-        kvmDevice: String = "/dev/kvm"
+        kvmDevice: String = "/dev/kvm", state: StateStore? = nil
     ) {
+        self.state = state
         self.backends = BackendFactory(device: kvmDevice)
         self.limits = limits
         self.takesRawAddresses = takesRawAddresses

@@ -44,6 +44,15 @@ final class UserAccount: Sendable {
         return MemoryReservation(account: self, bytes: bytes)
     }
 
+    /// Counts memory that was had before, whatever the limits are now.
+    func reserve(held bytes: UInt64) -> MemoryReservation {
+        state.withLock { state in
+            state.memories += 1
+            state.memoryBytes &+= bytes
+        }
+        return MemoryReservation(account: self, bytes: bytes)
+    }
+
     /// Counts a change of how many slots the user's VMs have.
     func addSlots(_ difference: Int) { state.withLock { $0.slots += difference } }
 
@@ -68,7 +77,7 @@ final class UserAccount: Sendable {
     fileprivate func giveBack(bytes: UInt64) {
         state.withLock { state in
             state.memories -= 1
-            state.memoryBytes -= bytes
+            state.memoryBytes &-= bytes
         }
     }
 }

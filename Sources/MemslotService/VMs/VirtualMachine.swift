@@ -16,6 +16,8 @@ final class VirtualMachine: Sendable {
     let guestMemfds: KVMGuestMemfds?
     let memory: VMMemory
     let feed: EventFeed
+    /// Its place in the state; `nil` for a VM that ends with this process.
+    let kept: KeptVM?
     let metrics: Metrics
     /// Held by whoever changes which memory the slots use: a submit, or the end of an object.
     let changes = Monitor()
@@ -27,8 +29,9 @@ final class VirtualMachine: Sendable {
     init(
         _ table: MemslotTable, simulator: SimulatedBackend?, guestMemfds: KVMGuestMemfds? = nil,
         memory: VMMemory, account: UserAccount, audience: TableAudience,
-        ephemeralConnection: UInt64? = nil
+        ephemeralConnection: UInt64? = nil, kept: KeptVM? = nil
     ) throws(ReentryError) {
+        self.kept = kept
         name = memory.vm
         self.account = account
         self.table = table

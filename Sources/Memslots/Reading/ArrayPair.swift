@@ -21,8 +21,8 @@ final class ArrayPair: Sendable {
     // Only touched by the one transaction.
     nonisolated(unsafe) private var spareIndex: AddressIndex?
 
-    init(_ array: MemslotArray) {
-        active = ArrayVersion(TableSnapshot(generation: Generation(0), array: array))
+    init(_ array: MemslotArray, generation: Generation) {
+        active = ArrayVersion(TableSnapshot(generation: generation, array: array))
         readers = ReaderRegistry(active)
     }
 

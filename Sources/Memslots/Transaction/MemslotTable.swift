@@ -41,14 +41,16 @@ public final class MemslotTable: Sendable {
     ///
     /// - Parameters:
     ///   - backend: carries the calls out; used by this table alone.
-    ///   - installed: what the VM has, at generation 0. Judged like a submitted array, and each
+    ///   - installed: what the VM has, at `generation`. Judged like a submitted array, and each
     ///     slot must have its id.
     ///   - vcpus: how vCPUs are held out; a ``VCPUGate`` by default.
     ///   - limits: how much is kept and told.
+    ///   - generation: where the count goes on, for a VM that had a table before.
     /// - Throws: ``InvalidArray`` where `installed` can't be what the VM has.
     public init(
         backend: any MemslotBackend, installed: [Memslot] = [],
-        vcpus: any VCPUHold = VCPUGate(), limits: TableLimits = TableLimits()
+        vcpus: any VCPUHold = VCPUGate(), limits: TableLimits = TableLimits(),
+        generation: Generation = Generation(0)
     ) throws(InvalidArray) {
         capabilities = backend.capabilities
         let validator = ArrayValidator(
@@ -58,7 +60,9 @@ public final class MemslotTable: Sendable {
         self.vcpus = vcpus
         self.limits = limits
         domain = (vcpus as? VCPUGate)?.domain ?? RoleDomain()
-        pair = ArrayPair(MemslotArray(sortedByKey: installed.sorted { $0.key < $1.key }))
+        pair = ArrayPair(
+            MemslotArray(sortedByKey: installed.sorted { $0.key < $1.key }),
+            generation: generation)
         shared = Locked(Shared(history: ReceiptHistory(limit: limits.receipts)))
         pair.readers.announce { [weak self] in self?.settle() }
     }

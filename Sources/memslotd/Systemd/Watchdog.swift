@@ -51,7 +51,8 @@ struct Watchdog: Sendable {
     /// Makes a VM, gives it a slot, and ends it.
     private func commits(_ connection: ServiceConnection) -> Bool {
         let lines = [
-            #"{"id":1,"method":"vm.create","params":{"vm":"watchdog","backend":"simulated"}}"#,
+            #"{"id":1,"method":"vm.create","params":{"vm":"watchdog","ephemeral":true,"#
+                + #""backend":"simulated"}}"#,
             #"{"id":2,"method":"memslots.submit","params":{"vm":"watchdog","slots":[{"slot":0,"#
                 + #""guestPhysicalAddress":0,"size":4096,"userspaceAddress":4096}]}}"#,
             #"{"id":3,"method":"vm.destroy","params":{"vm":"watchdog"}}"#,

@@ -1,0 +1,12 @@
+// See the header.
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "clinux_files.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+int clinux_exchange(int directory, const char *one, const char *other) {
+    return renameat2(directory, one, directory, other, RENAME_EXCHANGE) < 0 ? -errno : 0;
+}

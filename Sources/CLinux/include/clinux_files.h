@@ -1,0 +1,9 @@
+// Files that take each other's places.
+#ifndef CLINUX_FILES_H
+#define CLINUX_FILES_H
+
+// renameat2(2), RENAME_EXCHANGE: two files of one directory take each other's names at once.
+// Returns 0 or -errno; -EINVAL where the file system can't.
+int clinux_exchange(int directory, const char *one, const char *other);
+
+#endif

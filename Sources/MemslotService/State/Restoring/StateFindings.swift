@@ -1,0 +1,99 @@
+internal import MemslotProtocol
+internal import Memslots
+internal import Synchronization
+
+/// What is in a state directory when a server starts, and what becomes of it.
+struct StateFindings {
+    /// The numbers of the VMs that have a record.
+    private(set) var records: Set<UInt64> = []
+    private var damaged: Set<UInt64> = []
+    private var leftovers: [String] = []
+    private var memories: [(vm: UInt64, name: String)] = []
+    private var names: Set<String> = []
+    /// Memory that a record names.
+    private var claimed: Set<String> = []
+
+    /// Looks through the directory.
+    init(in state: StateStore) throws(StateError) {
+        let all: [String]
+        do throws(Errno) { all = try state.directory.names() } catch {
+            throw StateError("\(state.path): can't be read: \(error)")
+        }
+        names = Set(all)
+        for name in all.sorted() {
+            guard let (vm, kind) = StateNames.parse(name) else { continue }
+            state.skip(vm)
+            switch kind {
+            case .record: records.insert(vm)
+            case .leftover: leftovers.append(name)
+            case .memory: memories.append((vm, name))
+            case .damaged:
+                damaged.insert(vm)
+                state.troubles.withLock {
+                    $0.damaged.append((name, "set aside when a server started before"))
+                }
+            }
+        }
+    }
+
+    /// Reads the record of the VM `number`.
+    func read(_ number: UInt64, in state: StateStore) throws(DamagedRecord) -> VMRecord {
+        let bytes: [UInt8]
+        do throws(Errno) {
+            bytes = try state.file(StateNames.record(number)).read(
+                limit: VMRecord.byteLimit + SealedText.sealLength)
+        } catch {
+            throw DamagedRecord("it can't be read: \(error)")
+        }
+        let record = try VMRecord(bytes)
+        guard record.number == number else {
+            throw DamagedRecord("it is the record of VM \(record.number)")
+        }
+        return record
+    }
+
+    /// Notes what `record` names, whether its VM could be restored or not.
+    mutating func claim(_ record: VMRecord) {
+        for memory in record.memories {
+            claimed.insert(StateNames.memory(memory.id.rawValue, of: record.number))
+        }
+    }
+
+    /// Gives a damaged record another name, so that it is neither lost nor taken for good.
+    mutating func setAside(
+        _ name: String, of number: UInt64, _ reason: String, in state: StateStore
+    ) {
+        damaged.insert(number)
+        var index = 1
+        while names.contains(StateNames.damaged(number, index)) { index += 1 }
+        let other = StateNames.damaged(number, index)
+        var setAside: String? = other
+        do throws(Errno) { try state.directory.rename(name, to: other) } catch { setAside = nil }
+        state.troubles.withLock { $0.damaged.append((setAside ?? name, reason)) }
+        state.note(.damaged(file: name, setAside: setAside, reason: reason))
+    }
+
+    /// Removes what was under way when the server before this one ended.
+    func removeTheRest(of state: StateStore) {
+        for name in leftovers { discard(name, state) }
+        // The memory of a VM whose record is damaged may be all that is left of it.
+        for (vm, name) in memories where !claimed.contains(name) && !damaged.contains(vm) {
+            discard(name, state)
+        }
+        guard let descriptors = state.descriptors else { return }
+        for name in descriptors.left {
+            guard let (vm, _) = StateNames.parse(name), !claimed.contains(name),
+                !damaged.contains(vm)
+            else { continue }
+            descriptors.drop(name)
+            state.note(.unfinished(file: name))
+        }
+    }
+
+    private func discard(_ name: String, _ state: StateStore) {
+        do throws(Errno) { try state.directory.remove(name) } catch {
+            return state.note(.unremoved(file: name, errno: error))
+        }
+        state.note(.unfinished(file: name))
+    }
+}
