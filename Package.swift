@@ -160,6 +160,13 @@ let package = Package(
             name: "MemslotServerTests",
             dependencies: ["Memslots", "MemslotProtocol", "MemslotService", "CLinux"],
             swiftSettings: strict),
+        // What a daemon keeps when it is killed, and what it does when it can't write.
+        .testTarget(
+            name: "MemslotStateTests",
+            dependencies: [
+                "Memslots", "MemslotProtocol", "MemslotService", "CLinux", "memslotctl", "memslotd",
+            ],
+            exclude: ["Shim"], swiftSettings: strict),
         // The built memslotctl against the built memslotd.
         .testTarget(
             name: "MemslotCtlTests",

@@ -1,0 +1,223 @@
+import Foundation
+import Glibc
+import MemslotProtocol
+import MemslotService
+import Testing
+
+@Suite("a state that is damaged")
+struct DamagedStateTests {
+    /// A directory with one VM, and what it was.
+    private func model() throws -> (scratch: Scratch, before: String) {
+        let scratch = try Scratch()
+        let service = try KeptService(scratch)
+        try service.ask("vm.create", #"{"vm":"a","backend":"simulated"}"#)
+        try service.ask(
+            "memslots.submit",
+            #"{"vm":"a","slots":[{"guestPhysicalAddress":0,"size":4096,"userspaceAddress":4096}]}"#)
+        return (scratch, try service.all())
+    }
+
+    @Test("every bit that is turned, and every cut, is found, and told")
+    func everyByte() throws {
+        let (scratch, before) = try model()
+        let whole = try scratch.bytes("vm-1.state")
+        var texts = (0..<whole.count).map { Array(whole[..<$0]) }
+        for index in whole.indices {
+            for bit in 0..<8 {
+                var text = whole
+                text[index] ^= 1 << UInt8(bit)
+                texts.append(text)
+            }
+        }
+        texts.append(whole + [10])
+        texts.append(whole + whole)
+        var faults: [String] = []
+        for (index, text) in texts.enumerated() {
+            let other = try Scratch()
+            try other.write(text, "vm-1.state")
+            let service = try KeptService(other)
+            let isTold = service.notes.contains {
+                if case .damaged("vm-1.state", "vm-1.state.damaged-1", _) = $0 {
+                    true
+                } else {
+                    false
+                }
+            }
+            let info = try service.call("server.info", "{}")
+            let list = try service.ask("vm.list", "{}")
+            let isKept = try other.bytes("vm-1.state.damaged-1") == text
+            if !isTold || !isKept || !info.contains(#""damaged":[{"file":"vm-1.state.damaged-1""#)
+                || !list.hasSuffix("[]}")
+            {
+                faults.append("variant \(index): \(service.notes)")
+            }
+        }
+        #expect(faults.isEmpty, "\(faults.prefix(3))")
+        #expect(texts.count > whole.count * 9)
+        print("\(texts.count) damaged records visited")
+        #expect(try KeptService(scratch).all() == before)
+    }
+
+    @Test("a record that was written whole but says nonsense is set aside, never a trap")
+    func nonsense() throws {
+        let (scratch, _) = try model()
+        let whole = String(decoding: try scratch.bytes("vm-1.state").dropLast(24), as: UTF8.self)
+        let changes: [(String, String)] = [
+            (#""version":1"#, #""version":2"#), ("memslotd-state", "something"),
+            (#""number":1"#, #""number":2"#), (#""number":1"#, #""number":18446744073709551616"#),
+            (#""user":0"#, #""user":4294967296"#), (#""user":0"#, #""user":-1"#),
+            (#""generation":1"#, #""generation":18446744073709551615"#),
+            (#""generation":1"#, #""generation":"1""#),
+            (#""backend":"simulated""#, #""backend":"auto""#),
+            (#""backend":"simulated""#, #""backend":"simulated","ephemeral":true"#),
+            (#""vm":"a""#, #""vm":"b/c""#), (#""vm":"a""#, #""vm":7"#),
+            (#""maxSlots":32764"#, #""maxSlots":0"#),
+            (#""memories":[]"#, #""memories":7"#), (#""memories":[]"#, #""memories":[7]"#),
+            (
+                #""memories":[]"#,
+                #""memories":[{"id":1,"memory":"m","size":4096,"pageSize":4096,"kept":"file"}]"#
+            ),
+            (
+                #""lastMemory":0"#,
+                #""lastMemory":4294967296"#
+            ),
+            (#""slots":["#, #""slots":[7,"#), ("\"slots\":[{", "\"slots\":[{\"x\":1,"),
+            (whole, ""), (whole, "[]"), (whole, "{}"),
+            (whole, String(repeating: "[", count: 100_000)),
+        ]
+        for (old, new) in changes {
+            let text = whole.replacingOccurrences(of: old, with: new)
+            try #require(text != whole, "\(old) is not in \(whole)")
+            let other = try Scratch()
+            try other.write(Self.seal(text + "\n"), "vm-1.state")
+            let service = try KeptService(other)
+            #expect(try service.ask("vm.list", "{}") == #"{"vms":[]}"#, "\(new)")
+            #expect(other.stateFiles == ["vm-1.state.damaged-1"], "\(new)")
+            #expect(service.notes.count == 1)
+        }
+    }
+
+    @Test("an array that no VM can have stays in its record, and is told")
+    func impossible() throws {
+        let (scratch, _) = try model()
+        let whole = String(decoding: try scratch.bytes("vm-1.state").dropLast(24), as: UTF8.self)
+        for (old, new) in [
+            (#""size":"0x1000""#, #""size":"0x1001""#),
+            (#""userspaceAddress":"0x1000""#, #""memory":"none""#),
+            (#""generation":1"#, #""generation":0"#),
+        ] {
+            let other = try Scratch()
+            let text = whole.replacingOccurrences(of: old, with: new)
+            try #require(text != whole)
+            try other.write(Self.seal(text + "\n"), "vm-1.state")
+            let service = try KeptService(other)
+            #expect(try service.ask("vm.list", "{}") == #"{"vms":[]}"#)
+            #expect(try service.ask("server.info", "{}").contains(#""unrestored":[{"vm":"a""#))
+            #expect(other.stateFiles == ["vm-1.state"])
+        }
+    }
+
+    @Test("a second record of one VM is set aside")
+    func twice() throws {
+        let (scratch, before) = try model()
+        let whole = String(decoding: try scratch.bytes("vm-1.state").dropLast(24), as: UTF8.self)
+        let text = whole.replacingOccurrences(of: #""number":1"#, with: #""number":2"#)
+        try scratch.write(Self.seal(text + "\n"), "vm-2.state")
+        let service = try KeptService(scratch)
+        #expect(try service.all() == before)
+        #expect(scratch.stateFiles == ["vm-1.state", "vm-2.state.damaged-1"])
+    }
+
+    @Test("memory of a damaged record stays; memory that nobody names goes")
+    func memory() throws {
+        let scratch = try Scratch()
+        try scratch.write([1], "vm-1.state")
+        try scratch.write([1], "vm-1.memory-1")
+        try scratch.write([1], "vm-2.memory-1")
+        try scratch.write([1], "vm-3.state.new")
+        try scratch.write([1], "something else")
+        let service = try KeptService(scratch)
+        #expect(
+            scratch.stateFiles == ["something else", "vm-1.memory-1", "vm-1.state.damaged-1"])
+        // No number is given twice, not even that of a damaged record.
+        try service.ask("vm.create", #"{"vm":"a","backend":"simulated"}"#)
+        #expect(scratch.stateFiles.contains("vm-4.state"))
+    }
+
+    @Test("links, pipes and directories in place of a record are not followed, nor waited for")
+    func notAFile() throws {
+        let scratch = try Scratch()
+        try scratch.write([], "x")
+        let target = scratch.path + "/target"
+        _ = FileManager.default.createFile(atPath: target, contents: Data("secret".utf8))
+        symlink(target, scratch.state + "/vm-1.state")
+        mkfifo(scratch.state + "/vm-2.state", 0o600)
+        mkdir(scratch.state + "/vm-3.state", 0o700)
+        let service = try KeptService(scratch)
+        #expect(service.notes.count == 3)
+        #expect(try service.ask("vm.list", "{}") == #"{"vms":[]}"#)
+        #expect(FileManager.default.contents(atPath: target) == Data("secret".utf8))
+    }
+
+    /// The seal, bit by bit, as the definition of CRC-64/XZ has it.
+    static func seal(_ text: String) -> [UInt8] {
+        var register = UInt64.max
+        for byte in text.utf8 {
+            register ^= UInt64(byte)
+            for _ in 0..<8 {
+                register = register & 1 == 1 ? register >> 1 ^ 0xC96C_5795_D787_0F42 : register >> 1
+            }
+        }
+        let digits = String(~register, radix: 16)
+        let zeros = String(repeating: "0", count: 16 - digits.count)
+        return Array((text + "crc64=\(zeros)\(digits)\n").utf8)
+    }
+}
+
+@Suite("a state directory")
+struct StateDirectoryTests {
+    @Test("it is made private, and its files are")
+    func modes() throws {
+        let scratch = try Scratch()
+        let service = try KeptService(scratch)
+        try service.ask("vm.create", #"{"vm":"a","backend":"simulated"}"#)
+        try service.ask(
+            "memory.create", #"{"vm":"a","memory":"ram","size":4096,"backing":"memfd"}"#)
+        for (name, mode) in [
+            ("", 0o40700), ("/lock", 0o100600), ("/vm-1.state", 0o100600),
+            ("/vm-1.memory-1", 0o100600),
+        ] {
+            var status = stat()
+            #expect(stat(scratch.state + name, &status) == 0)
+            #expect(Int(status.st_mode) == mode, "\(name)")
+        }
+    }
+
+    @Test("one that others may look into is refused, and so is one that another server has")
+    func refused() throws {
+        let scratch = try Scratch()
+        mkdir(scratch.state, 0o755)
+        chmod(scratch.state, 0o755)
+        #expect(throws: StateError.self) { try StateStore(at: scratch.state) }
+        chmod(scratch.state, 0o700)
+        let store = try StateStore(at: scratch.state)
+        #expect {
+            try StateStore(at: scratch.state)
+        } throws: {
+            "\($0)".contains("another server keeps its state here")
+        }
+        _ = consume store
+        _ = try StateStore(at: scratch.state)
+        #expect(throws: StateError.self) { try StateStore(at: scratch.path + "/no/such") }
+    }
+
+    @Test(
+        "another user's is refused",
+        .enabled(if: getuid() == 0, "only root can give a directory away"))
+    func otherUser() throws {
+        let scratch = try Scratch()
+        mkdir(scratch.state, 0o700)
+        chown(scratch.state, 1_234, 1_234)
+        #expect(throws: StateError.self) { try StateStore(at: scratch.state) }
+    }
+}

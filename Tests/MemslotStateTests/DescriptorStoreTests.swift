@@ -1,0 +1,144 @@
+import CLinux
+import Foundation
+import Glibc
+import MemslotProtocol
+import MemslotService
+import Testing
+
+@Suite(
+    "memory in systemd's descriptor store", .serialized,
+    .enabled(if: StateDaemon.executable != nil))
+struct DescriptorStoreTests {
+    private let store = ["FDSTORE": "3"]
+
+    @Test("a memory object is kept, sealed, before it is answered, and returns with its bytes")
+    func roundTrip() throws {
+        let scratch = try Scratch()
+        let first = try StateDaemon(scratch, environment: store)
+        var client = try first.connect()
+        try ask(&client, "vm.create", #"{"vm":"a","backend":"simulated"}"#)
+        let kept = try create(first, #"{"vm":"a","memory":"ram","size":8192,"backing":"memfd"}"#)
+        #expect(kept.name == "vm-1.memory-1")
+        #expect(clinux_seals(kept.descriptor) & clinux_seal_shrink() != 0)
+        try ask(
+            &client, "memslots.submit",
+            #"{"vm":"a","slots":[{"slot":0,"guestPhysicalAddress":0,"size":8192,"memory":"ram"}]}"#)
+        let exported = try export(&client)
+        #expect(pwrite(exported, "guest", 5, 4_096) == 5)
+        close(exported)
+        let slots = try ask(&client, "memslots.get", #"{"vm":"a"}"#)
+        first.end(by: SIGKILL)
+
+        let second = try StateDaemon(scratch, environment: store, kept: [kept])
+        try #require(second.isReady, "\(second.log)")
+        var other = try second.connect()
+        #expect(try ask(&other, "memslots.get", #"{"vm":"a"}"#) == slots)
+        let again = try export(&other)
+        defer { close(again) }
+        var bytes = [UInt8](repeating: 0, count: 5)
+        #expect(pread(again, &bytes, 5, 4_096) == 5)
+        #expect(bytes == Array("guest".utf8))
+    }
+
+    @Test("a passed memfd is kept as well; memory that is destroyed is let go of")
+    func passedAndDestroyed() throws {
+        let scratch = try Scratch()
+        let daemon = try StateDaemon(scratch, environment: store)
+        var client = try daemon.connect()
+        try ask(&client, "vm.create", #"{"vm":"a","backend":"simulated"}"#)
+        let memory = clinux_memfd("passed", 0)
+        defer { close(memory) }
+        try #require(ftruncate(memory, 4_096) == 0 && clinux_seal_size(memory) == 0)
+        let kept = try create(daemon, #"{"vm":"a","memory":"own","fd":0}"#, passing: [memory])
+        var (one, other) = (stat(), stat())
+        #expect(fstat(kept.descriptor, &one) == 0 && fstat(memory, &other) == 0)
+        #expect(one.st_ino == other.st_ino)
+        try ask(&client, "memory.destroy", #"{"vm":"a","memory":"own"}"#)
+        while daemon.messages.count < 2, daemon.hear() {}
+        #expect(daemon.messages.last?.text == "FDSTOREREMOVE=1\nFDNAME=vm-1.memory-1\n")
+    }
+
+    @Test("a full store refuses memory, and nothing of it stays")
+    func full() throws {
+        let scratch = try Scratch()
+        let daemon = try StateDaemon(scratch, environment: ["FDSTORE": "1"])
+        var client = try daemon.connect()
+        try ask(&client, "vm.create", #"{"vm":"a","backend":"simulated"}"#)
+        _ = try create(daemon, #"{"vm":"a","memory":"ram","size":4096,"backing":"memfd"}"#)
+        let refused = try client.call(
+            "memory.create",
+            params: Array(#"{"vm":"a","memory":"more","size":4096,"backing":"memfd"}"#.utf8))
+        #expect(refused.value?["error"]?["data"]?["errno"]?.string == "ENOSPC")
+        #expect(try ask(&client, "memory.list", #"{"vm":"a"}"#).contains("more") == false)
+    }
+
+    @Test("a VM whose memory is gone is named, can't be taken for another, and can be ended")
+    func lost() throws {
+        let scratch = try Scratch()
+        let first = try StateDaemon(scratch, environment: store)
+        var client = try first.connect()
+        try ask(&client, "vm.create", #"{"vm":"a","backend":"simulated"}"#)
+        _ = try create(first, #"{"vm":"a","memory":"ram","size":4096,"backing":"memfd"}"#)
+        first.end(by: SIGKILL)
+        let second = try StateDaemon(scratch, environment: store)
+        var other = try second.connect()
+        let info = try ask(&other, "server.info", "{}")
+        #expect(info.contains(#""unrestored":[{"vm":"a","file":"vm-1.state""#), "\(info)")
+        let taken = try other.call(
+            "vm.create", params: Array(#"{"vm":"a","backend":"simulated"}"#.utf8))
+        #expect(taken.value?["error"]?["data"]?["kind"]?.string == "vm-exists")
+        let asked = try other.call("memslots.get", params: Array(#"{"vm":"a"}"#.utf8))
+        #expect(asked.value?["error"]?["data"]?["kind"]?.string == "backend-unavailable")
+        try ask(&other, "vm.destroy", #"{"vm":"a"}"#)
+        #expect(scratch.stateFiles.isEmpty)
+        try ask(&other, "vm.create", #"{"vm":"a","backend":"simulated"}"#)
+    }
+
+    @Test("a descriptor that no record names is let go of")
+    func orphan() throws {
+        let scratch = try Scratch()
+        let memory = clinux_memfd("orphan", 0)
+        defer { close(memory) }
+        let daemon = try StateDaemon(
+            scratch, environment: store, kept: [("vm-7.memory-1", memory)])
+        #expect(daemon.isReady)
+        #expect(daemon.messages.map(\.text) == ["FDSTOREREMOVE=1\nFDNAME=vm-7.memory-1\n"])
+    }
+
+    /// Creates memory while this stands for systemd, which must be heard before the answer.
+    private func create(
+        _ daemon: StateDaemon, _ params: String, passing: [Int32] = []
+    ) throws -> (name: String, descriptor: Int32) {
+        // Asked over a connection of its own, because both sides are waited for.
+        let heard = daemon.messages.count
+        var client = try daemon.connect()
+        try client.send(
+            Array(#"{"id":9,"method":"memory.create","params":\#(params)}"#.utf8) + [10],
+            descriptors: passing)
+        // The descriptor, and then the barrier.
+        _ = daemon.hear()
+        _ = daemon.hear()
+        let answer = try client.response()
+        try #require(
+            answer.value?["result"] != nil, "\(String(decoding: answer.line, as: UTF8.self))")
+        let message = try #require(daemon.messages.dropFirst(heard).first)
+        try #require(message.text.hasPrefix("FDSTORE=1\nFDNAME="))
+        let name = message.text.split(separator: "\n")[1].dropFirst("FDNAME=".count)
+        return (String(name), try #require(message.descriptors.first))
+    }
+
+    private func export(_ client: inout ClientConnection) throws -> Int32 {
+        let answer = try client.call(
+            "memory.export", params: Array(#"{"vm":"a","memory":"ram"}"#.utf8))
+        return try #require(answer.descriptors.claim(0))
+    }
+
+    @discardableResult
+    private func ask(
+        _ client: inout ClientConnection, _ method: String, _ params: String
+    ) throws -> String {
+        let answer = try client.call(method, params: Array(params.utf8))
+        return try #require(
+            answer.value?["result"]?.rawText, "\(String(decoding: answer.line, as: UTF8.self))")
+    }
+}

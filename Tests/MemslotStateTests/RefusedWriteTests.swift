@@ -1,0 +1,143 @@
+import Foundation
+import Glibc
+import MemslotProtocol
+import MemslotService
+import Testing
+
+@Suite(
+    "a state directory that can't be written", .serialized,
+    .enabled(if: StateDaemon.executable != nil))
+struct RefusedWriteTests {
+    init() throws { try #require(Interruption.library != nil, "the shim can't be compiled") }
+
+    @Test(
+        "each call on a file fails, once or for good: refused, and nothing half done",
+        arguments: [(ENOSPC, 1), (ENOSPC, 1_000_000), (EIO, 1), (EIO, 1_000_000), (EMFILE, 1)])
+    func everyCall(errno: Int32, times: Int) throws {
+        let course = Course.whole
+        let snapshots = try course.snapshots()
+        let granted = try course.granted()
+        var faults: [String] = []
+        var (point, refused, ahead, unopened, harmless) = (1, 0, 0, 0, 0)
+        while true {
+            let scratch = try Scratch()
+            let daemon = try StateDaemon(
+                scratch, arguments: ["--state-sync"],
+                environment: Interruption.environment([
+                    "FAIL": String(point), "ERRNO": String(errno), "TIMES": String(times),
+                ]))
+            let place = "errno \(errno), call \(point)"
+            guard daemon.isReady else {
+                // It may refuse to start, and says why.
+                unopened += 1
+                if daemon.wait() != 1 << 8 || !daemon.log.contains("can't have the state") {
+                    faults.append("\(place): \(daemon.log)")
+                }
+                point += 1
+                continue
+            }
+            var client = try daemon.connect()
+            let progress = try course.run(on: &client)
+            // Some calls may fail and harm nothing; after many of those there is no call left.
+            harmless =
+                progress.answered == course.requests.count && progress.refusal == nil
+                ? harmless + 1 : 0
+            if harmless == 12 { break }
+            let told = progress.answered - (progress.refusal == nil ? 0 : 1)
+            if progress.refusal != nil { refused += 1 }
+            var expected = snapshots[told]
+            let now = try Course.snapshot(&client)
+            if now != expected { faults.append("\(place), told \(told): \(now)") }
+            daemon.end(by: SIGKILL)
+            if progress.isAhead {
+                ahead += 1
+                expected = told == course.rolledBack ? granted : snapshots[told + 1]
+            }
+            let next = try StateDaemon(scratch)
+            var other = try next.connect()
+            let found = try Course.snapshot(&other)
+            if found != expected {
+                faults.append("\(place), \(progress), then \(found)")
+            }
+            point += 1
+        }
+        #expect(faults.isEmpty, "\(faults.prefix(3))")
+        #expect(refused > 20 && unopened > 0)
+        print(
+            "errno \(errno) \(times == 1 ? "once" : "for good"): \(point - 12) points, "
+                + "\(refused) refused, \(ahead) could not be taken back, \(unopened) did not start")
+    }
+
+    @Test("a file system that can't exchange two files serves as well")
+    func noExchange() throws {
+        let course = Course.whole
+        let snapshots = try course.snapshots()
+        let scratch = try Scratch()
+        let daemon = try StateDaemon(
+            scratch,
+            environment: Interruption.environment([
+                "ONLY": "renameat2", "FAIL": "1", "TIMES": "1000000", "ERRNO": String(EINVAL),
+            ]))
+        var client = try daemon.connect()
+        let progress = try course.run(on: &client, limit: 12)
+        #expect(progress.refusal == nil && progress.answered == 12)
+        daemon.end(by: SIGKILL)
+        let next = try StateDaemon(scratch)
+        var other = try next.connect()
+        #expect(try Course.snapshot(&other) == snapshots[12])
+        #expect(
+            scratch.stateFiles == ["vm-1.memory-1", "vm-1.state", "vm-2.memory-1", "vm-2.state"])
+    }
+
+    @Test("a file that may not grow is refused with EFBIG, and the daemon lives")
+    func fileSizeLimit() throws {
+        let scratch = try Scratch()
+        // The log would be limited too.
+        let daemon = try StateDaemon(
+            scratch, arguments: ["--log-level", "critical"], shell: "ulimit -f 1;")
+        var client = try daemon.connect()
+        let made = try client.call(
+            "vm.create", params: Array(#"{"vm":"a","backend":"simulated"}"#.utf8))
+        try #require(made.value?["result"] != nil, "\(String(decoding: made.line, as: UTF8.self))")
+        let answer = try submitMany(&client)
+        #expect(answer.value?["error"]?["data"]?["kind"]?.string == "prepare-rejected")
+        #expect(answer.value?["error"]?["data"]?["errno"]?.string == "EFBIG")
+        let list = try client.call("vm.list").value?["result"]?["vms"]?.rawText
+        #expect(list?.contains(#""generation":0,"slots":0"#) == true)
+    }
+
+    @Test(
+        "a full file system refuses a submit, and takes it once there is room",
+        .enabled(if: getuid() == 0, "only root can mount a file system"))
+    func fullFileSystem() throws {
+        let scratch = try Scratch()
+        try FileManager.default.createDirectory(
+            atPath: scratch.state, withIntermediateDirectories: false)
+        try #require(
+            mount("tmpfs", scratch.state, "tmpfs", 0, "size=64k,mode=0700") == 0,
+            "\(String(cString: strerror(errno)))")
+        defer { umount2(scratch.state, Int32(MNT_DETACH)) }
+        let daemon = try StateDaemon(scratch)
+        var client = try daemon.connect()
+        _ = try client.call("vm.create", params: Array(#"{"vm":"a","backend":"simulated"}"#.utf8))
+        let filler = scratch.state + "/filler"
+        _ = FileManager.default.createFile(
+            atPath: filler, contents: Data(repeating: 1, count: 60 << 10))
+        let refused = try submitMany(&client)
+        #expect(refused.value?["error"]?["data"]?["errno"]?.string == "ENOSPC")
+        let list = try client.call("vm.list").value?["result"]?["vms"]?.rawText
+        #expect(list?.contains(#""generation":0,"slots":0"#) == true)
+        unlink(filler)
+        #expect(try submitMany(&client).value?["result"]?["generation"]?.int == 1)
+    }
+
+    private func submitMany(
+        _ client: inout ClientConnection
+    ) throws -> ClientConnection.Received {
+        let slots = (0..<40).map {
+            #"{"slot":\#($0),"guestPhysicalAddress":\#($0 << 12),"size":4096,"userspaceAddress":4096}"#
+        }.joined(separator: ",")
+        return try client.call(
+            "memslots.submit", params: Array(#"{"vm":"a","slots":[\#(slots)]}"#.utf8))
+    }
+}

@@ -1,0 +1,124 @@
+import Foundation
+import MemslotProtocol
+import MemslotService
+
+/// A fixed course of requests, and what is there before and after each.
+struct Course {
+    let requests: [(method: String, params: String)]
+
+    /// Everything that the state has to do with: both kinds of backing, every kind of change, a
+    /// transaction that is rolled back, VMs and memory that come and go.
+    static let whole = Course(requests: [
+        (
+            "vm.create",
+            #"{"vm":"a","backend":"simulated","simulated":{"maxSlots":64,"addressSpaces":2}}"#
+        ),
+        ("memory.create", #"{"vm":"a","memory":"ram","size":"0x10000","backing":"memfd"}"#),
+        ("memslots.submit", submit("a", ram(0, 0), raw(1, 0x100000))),
+        ("memslots.submit", submit("a", ram(0, 0x20000), raw(1, 0x100000, #""log-dirty-pages""#))),
+        ("fault.inject", #"{"vm":"a","operation":1,"errno":"ENOMEM"}"#),
+        ("memslots.submit", submit("a", ram(3, 0), raw(4, 0x300000), raw(5, 0x400000))),
+        ("vm.create", #"{"vm":"b","backend":"simulated"}"#),
+        ("memslots.submit", submit("b", raw(7, 0))),
+        ("vm.create", #"{"vm":"passing","backend":"simulated","ephemeral":true}"#),
+        ("memslots.submit", submit("passing", raw(0, 0))),
+        ("memory.create", #"{"vm":"b","memory":"more","size":"0x2000","backing":"memfd"}"#),
+        ("memslots.submit", submit("a", raw(1, 0x100000, #""log-dirty-pages""#))),
+        ("memory.destroy", #"{"vm":"a","memory":"ram"}"#),
+        ("vm.destroy", #"{"vm":"b"}"#),
+        ("memslots.submit", submit("a")),
+        ("vm.destroy", #"{"vm":"a"}"#),
+    ])
+
+    private static func submit(_ vm: String, _ slots: String...) -> String {
+        #"{"vm":"\#(vm)","slots":[\#(slots.joined(separator: ","))]}"#
+    }
+
+    private static func ram(_ slot: Int, _ address: Int) -> String {
+        #"{"slot":\#(slot),"guestPhysicalAddress":\#(address),"size":8192,"memory":"ram","#
+            + #""memoryOffset":4096}"#
+    }
+
+    private static func raw(_ slot: Int, _ address: Int, _ flags: String = "") -> String {
+        #"{"slot":\#(slot),"guestPhysicalAddress":\#(address),"size":4096,"#
+            + #""userspaceAddress":"0x7f0000000000","flags":[\#(flags)]}"#
+    }
+
+    /// How far a client came.
+    struct Progress {
+        /// How many requests were answered.
+        var answered = 0
+        /// Whether the last of them was refused, though it isn't in a whole run.
+        var refusal: String?
+        /// What the daemon said when it could not take a refused request back.
+        var isAhead = false
+    }
+
+    /// Sends the requests until the daemon is gone, or refuses what it should not.
+    ///
+    /// - Parameter limit: how many are sent at most.
+    func run(
+        on client: inout ClientConnection, limit: Int = .max,
+        noting note: (inout ClientConnection) throws -> Void = { _ in }
+    ) throws -> Progress {
+        var progress = Progress()
+        for (index, request) in requests.prefix(limit).enumerated() {
+            let answer: ClientConnection.Received
+            do {
+                answer = try client.call(request.method, params: Array(request.params.utf8))
+            } catch {
+                return progress
+            }
+            progress.answered = index + 1
+            if let error = answer.value?["error"],
+                error["data"]?["kind"]?.string != "rolled-back"
+                    || error["data"]?["errno"]?.string != "ENOMEM"
+                    || error["data"]?["reason"] != nil
+            {
+                progress.refusal = error.rawText
+                progress.isAhead = error.rawText.contains("could not be taken back")
+                return progress
+            }
+            try note(&client)
+        }
+        return progress
+    }
+
+    /// All that a client can be told of the VMs that stay.
+    static func snapshot(_ client: inout ClientConnection) throws -> String {
+        let list = try client.call("vm.list").value?["result"]?["vms"]?.rawText ?? "none"
+        var text = ""
+        for vm in try JSONDocument(parsing: list).root.elements {
+            let name = vm["vm"]?.string ?? ""
+            guard name != "passing" else { continue }
+            text += vm.rawText + "\n"
+            for method in ["memslots.get", "memory.list"] {
+                let answer = try client.call(method, params: Array(#"{"vm":"\#(name)"}"#.utf8))
+                text += (answer.value?["result"]?.rawText ?? "none") + "\n"
+            }
+        }
+        return text
+    }
+
+    /// What is there where the submit that is to be rolled back was granted: a daemon that is
+    /// killed before it answers may have got as far.
+    func granted() throws -> String {
+        let fault = requests.firstIndex { $0.method == "fault.inject" } ?? 0
+        var others = Array(requests[...(fault + 1)])
+        others.remove(at: fault)
+        return try Course(requests: others).snapshots().last ?? ""
+    }
+
+    /// The index of the submit that is to be rolled back.
+    var rolledBack: Int { (requests.firstIndex { $0.method == "fault.inject" } ?? 0) + 1 }
+
+    /// What is there before the first request, and after each.
+    func snapshots() throws -> [String] {
+        let scratch = try Scratch()
+        let daemon = try StateDaemon(scratch)
+        var client = try daemon.connect()
+        var all = [try Self.snapshot(&client)]
+        _ = try run(on: &client) { all.append(try Self.snapshot(&$0)) }
+        return all
+    }
+}
