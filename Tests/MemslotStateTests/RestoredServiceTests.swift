@@ -16,7 +16,7 @@ struct RestoredServiceTests {
             try service.ask(
                 "vm.create",
                 #"{"vm":"ü b","backend":"simulated","simulated":{"maxSlots":9,"#
-                    + #""flags":["readonly","guest-memfd"],"userspaceEnd":"0x40000000"}}"#,
+                    + #""flags":["readonly","guest-memfd"],"guestPhysicalBits":40}}"#,
                 user: 7)
             try service.ask(
                 "memory.create",

@@ -36,7 +36,9 @@ struct StateFile: Sendable {
             } else {
                 try file.directory.remove(file.name)
             }
-            if file.isSynced { try file.directory.synchronize() }
+            // It is back for every process. If the disk can't be told, only a host that loses
+            // power now could find the other text.
+            if file.isSynced { try? file.directory.synchronize() }
         }
     }
 
