@@ -72,6 +72,11 @@ let package = Package(
                 "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "CKVM",
             ],
             swiftSettings: strict),
+        // The real table and service under a scheduler that a seed drives.
+        .target(
+            name: "MemslotSimulation",
+            dependencies: ["Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService"],
+            swiftSettings: strict),
         // A recorded VMM's system calls, read and audited.
         .target(
             name: "MemslotTrace",
@@ -92,7 +97,7 @@ let package = Package(
             dependencies: [
                 "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService",
                 "MemslotTrace", "MemslotPicture", "MemslotConform", "MemslotKVM", "MemslotGuests",
-                "MemslotTorture", "MemslotLoad", argumentParser,
+                "MemslotTorture", "MemslotLoad", "MemslotSimulation", argumentParser,
             ],
             swiftSettings: strict),
         // The service behind a Unix socket.
@@ -154,6 +159,12 @@ let package = Package(
             dependencies: [
                 "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
                 "CLinux",
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "MemslotSimulationTests",
+            dependencies: [
+                "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotSimulation",
             ],
             swiftSettings: strict),
         .testTarget(

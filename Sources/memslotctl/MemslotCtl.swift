@@ -20,7 +20,7 @@ struct MemslotCtl: ParsableCommand {
         version: MemslotService.version,
         subcommands: [
             ReplayCommand.self, PlanCommand.self, MapCommand.self, ImportCommand.self,
-            ConformCommand.self, TortureCommand.self, CrashCommand.self,
+            ConformCommand.self, TortureCommand.self, CrashCommand.self, SimulateCommand.self,
         ],
         groupedSubcommands: [
             CommandGroup(

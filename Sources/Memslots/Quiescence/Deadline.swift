@@ -3,7 +3,7 @@ internal import Dispatch
 /// A moment on the monotonic clock, or never.
 public struct Deadline: Hashable, Sendable {
     /// Nanoseconds of `CLOCK_MONOTONIC`.
-    let nanoseconds: UInt64
+    package let nanoseconds: UInt64
 
     /// A moment that never comes.
     public static let never = Deadline(nanoseconds: .max)
@@ -16,7 +16,7 @@ public struct Deadline: Hashable, Sendable {
         nanoseconds < other.nanoseconds ? self : other
     }
 
-    private init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
+    package init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
     /// The moment `milliseconds` from now; never, where that is beyond the clock.
     public static func after(milliseconds: UInt64) -> Deadline {
@@ -27,5 +27,7 @@ public struct Deadline: Hashable, Sendable {
     }
 }
 
-/// Nanoseconds of `CLOCK_MONOTONIC`.
-func monotonicNow() -> UInt64 { DispatchTime.now().uptimeNanoseconds }
+/// Nanoseconds of `CLOCK_MONOTONIC`; of a simulation's own clock within one.
+func monotonicNow() -> UInt64 {
+    Scheduling.current?.now() ?? DispatchTime.now().uptimeNanoseconds
+}

@@ -28,20 +28,26 @@ package final class Monitor: @unchecked Sendable {
 
     /// Runs `body` with the lock held.
     package func withLock<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+        Scheduling.current?.yield()
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         return try body()
     }
 
     /// Waits for a ``wake()``; with the lock held, which is given up meanwhile.
-    package func wait() { pthread_cond_wait(condition, mutex) }
+    package func wait() { _ = wait(until: .never) }
 
     /// As ``wait()``, but not past `deadline`.
     ///
     /// - Returns: whether there was time left.
     package func wait(until deadline: Deadline) -> Bool {
+        if let scheduler = Scheduling.current {
+            pthread_mutex_unlock(mutex)
+            defer { pthread_mutex_lock(mutex) }
+            return scheduler.wait(for: ObjectIdentifier(self), until: deadline)
+        }
         if deadline == .never {
-            wait()
+            pthread_cond_wait(condition, mutex)
             return true
         }
         var moment = timespec(
@@ -51,5 +57,8 @@ package final class Monitor: @unchecked Sendable {
     }
 
     /// Lets every waiter look again.
-    package func wake() { pthread_cond_broadcast(condition) }
+    package func wake() {
+        if let scheduler = Scheduling.current { scheduler.wake(ObjectIdentifier(self)) }
+        pthread_cond_broadcast(condition)
+    }
 }

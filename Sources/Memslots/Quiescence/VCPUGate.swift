@@ -41,7 +41,9 @@ public final class VCPUGate: VCPUHold {
         if let role = domain.innermostRole { throw ReentryError(role, tried: .enterGuest) }
         let stay = gate.enter(as: name)
         defer { gate.leave(stay) }
-        return queue.sync { domain.with(.vcpu, body) }
+        return Scheduling.section(.shared, of: queue) {
+            queue.sync { domain.with(.vcpu, body) }
+        }
     }
 
     /// Closes the gate and kicks every vCPU.
@@ -55,7 +57,9 @@ public final class VCPUGate: VCPUHold {
     public func waitUntilHeld(_ deadline: Deadline) -> [String] { gate.waitUntilEmpty(deadline) }
 
     /// Runs `body` under the barrier, which is free once all vCPUs have left.
-    public func exclusively(_ body: () -> Void) { queue.sync(flags: .barrier, execute: body) }
+    public func exclusively(_ body: () -> Void) {
+        Scheduling.section(.barrier, of: queue) { queue.sync(flags: .barrier, execute: body) }
+    }
 
     /// Opens the gate.
     public func end() { gate.open() }

@@ -33,7 +33,7 @@ final class ArrayPair: Sendable {
     func read<R>(as name: String, _ body: (TableSnapshot) -> R) -> R {
         let stay = gate.enter(as: name)
         defer { gate.leave(stay) }
-        return queue.sync { body(active.snapshot) }
+        return Scheduling.section(.shared, of: queue) { queue.sync { body(active.snapshot) } }
     }
 
     /// Builds the array of `slots`, ascending by key, in the inactive place, as the generation after
@@ -56,7 +56,9 @@ final class ArrayPair: Sendable {
         guard let next = inactive else { preconditionFailure("nothing was built") }
         inactive = nil
         unretired.add(active)
-        queue.sync(flags: .barrier) { active = next }
+        Scheduling.section(.barrier, of: queue) {
+            queue.sync(flags: .barrier) { active = next }
+        }
         readers.publish(next)
     }
 

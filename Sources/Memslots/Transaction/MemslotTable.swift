@@ -120,7 +120,9 @@ public final class MemslotTable: Sendable {
     func serially<R>(_ body: () -> R) throws(ReentryError) -> R {
         if let role = domain.innermostRole { throw ReentryError(role, tried: .transaction) }
         if pair.readers.isInside { throw ReentryError(.reader, tried: .transaction) }
-        return transactions.sync { domain.with(.transaction, body) }
+        return Scheduling.section(.serial, of: transactions) {
+            transactions.sync { domain.with(.transaction, body) }
+        }
     }
 
     /// The hooks that a transaction beginning now tells.

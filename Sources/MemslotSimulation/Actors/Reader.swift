@@ -1,0 +1,61 @@
+import Memslots
+
+/// Reads the table, and looks again and again at what it was given.
+final class Reader: SimulatedActor {
+    let name: String
+    private let world: World
+    private var random: SeededRandom
+
+    init(_ name: String, _ world: World) {
+        (self.name, self.world) = (name, world)
+        random = world.random(name)
+    }
+
+    func run() {
+        while !world.isOver {
+            world.wiring.reader.read(world.table, as: name) { look(at: $0) }
+            if random.once(in: 3) { world.sleep(milliseconds: random.draw(1...4)) }
+            world.scheduler.yield()
+        }
+    }
+
+    private func look(at snapshot: TableSnapshot) {
+        world.checkRead(snapshot)
+        if world.has(.reentry), random.once(in: 30) {
+            world.expectReentryRefused { () throws(SubmitError) in try world.table.submit([]) }
+        }
+        for _ in 0..<random.draw(0...4) {
+            world.scheduler.yield()
+            world.checkRead(snapshot)
+        }
+        if world.has(.overstay), random.once(in: 12) {
+            world.sleep(milliseconds: random.draw(1...60))
+            world.checkRead(snapshot)
+        }
+    }
+}
+
+extension World {
+    /// Holds what a reader is given against what was committed, and against the machine.
+    func checkRead(_ snapshot: TableSnapshot) {
+        counts.reads += 1
+        let slots = snapshot.array.slots
+        // A reader may see a commit before observers are told of it.
+        let committed = arrays[snapshot.generation]
+        let isNext = snapshot.generation == generation.next && transaction.isSwitched
+        check(
+            committed.map { $0 == slots } ?? (isNext && installed == slots), .readerSeesWhole,
+            "a reader sees \(slots) as generation \(snapshot.generation)")
+        for slot in slots {
+            check(
+                snapshot.array[slot.key] == slot
+                    && snapshot.array.slot(at: slot.guestPhysicalAddress, in: slot.addressSpace)
+                        == slot, .readerSeesWhole,
+                "slot \(slot.key) is not found at its address")
+        }
+        guard table.failure == nil, !transaction.isUndoing else { return }
+        check(
+            installed == slots, .readerSeesWhole,
+            "a reader is inside with generation \(snapshot.generation), installed are \(installed)")
+    }
+}

@@ -1,0 +1,130 @@
+import Memslots
+
+/// How a submit ended, however it was made.
+enum SubmitOutcome: Hashable {
+    case committed(Generation)
+    case unchanged
+    case invalid
+    case conflict(present: UInt64)
+    case rejected
+    case timedOut(vcpus: [String], readers: [String])
+    case rolledBack(errno: String)
+    case failed
+    case other(String)
+
+    init(_ error: SubmitError) {
+        switch error {
+        case .invalid: self = .invalid
+        case .conflict(let present, _): self = .conflict(present: present.rawValue)
+        case .rejected: self = .rejected
+        case .quiesceTimeout(let vcpus, let readers):
+            self = .timedOut(vcpus: vcpus, readers: readers)
+        case .rolledBack(let rollback): self = .rolledBack(errno: rollback.errno.name)
+        case .failed: self = .failed
+        case .reentrant: self = .other(error.message)
+        }
+    }
+}
+
+/// What was submitted.
+struct Submission {
+    var slots: [Memslot]
+    var isBroken = false
+    var expected: Generation?
+    var quiesce = SubmitOptions.Quiesce.auto
+    var deadline: Int
+
+    /// Draws a change of `array`.
+    init(
+        near array: [Memslot], at generation: Generation, in world: World,
+        _ random: inout SeededRandom
+    ) {
+        let arrays = RandomArrays(spaces: world.shape.spaces)
+        slots = arrays.near(array, &random)
+        if world.has(.invalid), random.once(in: 25) {
+            slots = arrays.broken(array, &random)
+            isBroken = true
+        }
+        if random.once(in: 2) { expected = generation }
+        if random.once(in: 3) { quiesce = .always }
+        deadline = random.draw(1...40)
+    }
+
+    var options: SubmitOptions {
+        SubmitOptions(
+            expectedGeneration: expected, quiesce: quiesce,
+            quiesceDeadlineMilliseconds: UInt64(deadline))
+    }
+}
+
+extension World {
+    /// Holds the answer to a submit against what was seen of it. Call right after the answer came,
+    /// while no other transaction can have begun.
+    func judge(_ outcome: SubmitOutcome, of submission: Submission) {
+        counts.submits += 1
+        note("\(outcome)")
+        check(
+            (outcome == .invalid) == submission.isBroken || outcome == .failed, .oneAnswer,
+            "\(outcome), though the array is \(submission.isBroken ? "broken" : "valid")")
+        switch outcome {
+        case .committed(let generation):
+            counts.commits += 1
+            answer(.committed, generation)
+            check(
+                transaction.faults.isEmpty && transaction.vetoes == 0, .oneAnswer,
+                "committed, though \(transaction.faults.count) calls failed")
+        case .unchanged: counts.unchanged += 1
+        case .invalid: counts.invalid += 1
+        case .conflict(let present):
+            counts.conflicts += 1
+            check(
+                submission.expected.map { $0.rawValue < present } ?? false, .oneAnswer,
+                "\(outcome) of \(String(describing: submission.expected))")
+        default: judgeGivenUp(outcome)
+        }
+    }
+
+    private func judgeGivenUp(_ outcome: SubmitOutcome) {
+        switch outcome {
+        case .rejected:
+            counts.vetoes += 1
+            check(transaction.vetoes == 1, .oneAnswer, "rejected, but no hook refused")
+            abortedHooks()
+        case .timedOut(let vcpus, let readers):
+            counts.timeouts += 1
+            let names = vcpus + readers
+            check(
+                !names.isEmpty && names.allSatisfy(shape.actors.contains), .oneAnswer,
+                "timed out, for \(names)")
+            check(
+                transaction.calls.isEmpty && scheduler.timeouts > transaction.timeoutsBefore,
+                .oneAnswer, "timed out, after \(transaction.calls.count) calls")
+            abortedHooks()
+        case .rolledBack(let errno):
+            counts.rollbacks += 1
+            answer(.rolledBack, generation)
+            check(
+                transaction.faults.first?.name == errno, .oneAnswer,
+                "undone for \(errno), but \(transaction.faults) were the faults")
+            abortedHooks()
+        case .failed:
+            guard events.hasNewFailure else { return }
+            counts.failures += 1
+            answer(.failed, generation)
+            check(transaction.faults.count > 1, .oneAnswer, "failed, but the undo didn't")
+            abortedHooks()
+        default: report(.oneAnswer, "\(outcome)")
+        }
+    }
+
+    /// Takes the event for the answer that says the same.
+    func answer(_ kind: EventLedger.Entry.Kind, _ generation: Generation) {
+        check(
+            events.answer(kind, generation), .eventsInOrder,
+            "the answer is \(kind) \(generation), the events \(events.entries.suffix(3))")
+    }
+
+    private func abortedHooks() {
+        for hook in hooks { hook.checkAborted() }
+    }
+}

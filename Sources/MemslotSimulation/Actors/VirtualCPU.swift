@@ -1,0 +1,79 @@
+import MemslotSimulator
+import Memslots
+
+/// Enters the guest, writes to memory, and leaves when it is kicked, or not so soon.
+// Sendable: touched by the thread with the baton alone.
+final class VirtualCPU: SimulatedActor, @unchecked Sendable {
+    let name: String
+    private let world: World
+    private var random: SeededRandom
+    private var isKicked = false
+
+    init(_ name: String, _ world: World) {
+        (self.name, self.world) = (name, world)
+        random = world.random(name)
+    }
+
+    func run() {
+        let entry = world.gate.register(name: name) { [unowned self] in
+            isKicked = true
+            world.scheduler.wake(ObjectIdentifier(self))
+        }
+        while !world.isOver {
+            isKicked = false
+            do throws(ReentryError) {
+                try entry.run { runGuest() }
+            } catch {
+                world.report(.reentryRefused, "\(name) can't enter: \(error.message)")
+            }
+            if random.once(in: 3) { world.sleep(milliseconds: random.draw(1...4)) }
+            world.scheduler.yield()
+        }
+    }
+
+    private func runGuest() {
+        world.guests += 1
+        world.counts.entries += 1
+        defer { world.guests -= 1 }
+        let isStubborn = world.has(.stubborn) && random.once(in: 6)
+        for _ in 0..<random.draw(1...8) {
+            if isKicked && !isStubborn { return }
+            if random.once(in: 6) { lookFromInside() } else { write() }
+            world.scheduler.yield()
+        }
+        if isStubborn {
+            world.sleep(milliseconds: random.draw(1...60))
+        } else if random.once(in: 3), !isKicked {
+            // Halted, until it is kicked.
+            world.sleep(milliseconds: random.draw(1...20), for: ObjectIdentifier(self))
+        }
+    }
+
+    private func write() {
+        let page = UInt64(random.draw(0...MachineShape.universe + 2))
+        let space = AddressSpaceID(UInt32(random.draw(0...world.shape.spaces - 1)))
+        let address = GuestPhysicalAddress(page * 4096)
+        do throws {
+            try world.simulator.touch(address, size: .pages(1), in: space)
+        } catch {
+            return
+        }
+        world.counts.writes += 1
+        let slot = world.installed.first {
+            $0.addressSpace == space && $0.guestPhysicalAddress <= address
+                && address < $0.guestPhysicalEnd
+        }
+        guard let slot, slot.isLogging else { return }
+        world.dirty.write(
+            slot, page: (address.rawValue - slot.guestPhysicalAddress.rawValue) / 4096)
+    }
+
+    private func lookFromInside() {
+        if world.has(.reentry), random.once(in: 4) {
+            return world.expectReentryRefused { () throws(SubmitError) in
+                try world.table.submit([])
+            }
+        }
+        world.table.read(as: name) { world.checkRead($0) }
+    }
+}

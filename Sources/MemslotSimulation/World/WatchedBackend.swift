@@ -1,0 +1,67 @@
+import MemslotSimulator
+import Memslots
+
+/// Stands between the table and its machine: other threads may go on here, calls may be made to
+/// fail, and what is carried out is noted.
+// Sendable: touched by the thread with the baton alone.
+final class WatchedBackend: MemslotBackend, @unchecked Sendable {
+    let capabilities: Capabilities
+    private let simulator: SimulatedBackend
+    private let inner: any MemslotBackend
+    // Set before the first call; the world holds the table, and that this.
+    weak var world: World?
+
+    init(_ simulator: SimulatedBackend, _ inner: any MemslotBackend) {
+        capabilities = simulator.capabilities
+        self.simulator = simulator
+        self.inner = inner
+    }
+
+    func carryOut(_ call: SlotCall) throws(Errno) {
+        guard let world else { return try inner.carryOut(call) }
+        world.scheduler.yield()
+        world.checkGuests(at: call)
+        if let errno = world.faults.nextCall() {
+            world.note("\(call.name) \(call.key) fails with \(errno)")
+            world.transaction.faults.append(errno)
+            world.transaction.isUndoing = true
+            throw errno
+        }
+        do throws(Errno) {
+            try inner.carryOut(call)
+        } catch {
+            world.report(.planIsLegal, "\(call) was refused with \(error)")
+            throw error
+        }
+        world.note("\(call.name) \(call.key)")
+        world.installed = simulator.installedSlots
+        world.transaction.calls.append(call)
+        if call.endsLogging, let slot = call.before {
+            world.dirty.logEnds(
+                of: slot, isUndone: world.transaction.isUndoing,
+                isExact: world.scheduler.timeouts == world.transaction.timeoutsBefore)
+        }
+    }
+
+    func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
+        guard let world else { return try inner.readDirtyLog(of: slot, clear: clear) }
+        world.scheduler.yield()
+        if let errno = world.faults.nextLogRead() {
+            world.note("log \(slot.key) fails with \(errno)")
+            // The undo goes on without the log of a slot that it takes away.
+            world.transaction.faults.append(errno)
+            throw errno
+        }
+        return try inner.readDirtyLog(of: slot, clear: clear)
+    }
+
+    func transactionBegins() {
+        inner.transactionBegins()
+        guard let world else { return }
+        world.faults.transactionBegins()
+        for hook in world.hooks { hook.checkIdle() }
+        world.transaction = TransactionRecord(timeoutsBefore: world.scheduler.timeouts)
+    }
+
+    func dirtyLogsWillBeRead() { inner.dirtyLogsWillBeRead() }
+}

@@ -1,0 +1,157 @@
+import Glibc
+import MemslotProtocol
+import MemslotService
+import MemslotSimulator
+import Memslots
+
+/// Everything that a simulation is made of: the real table and service, and what is known of them.
+// Sendable: touched by the thread with the baton alone, which the handing of it orders.
+final class World: @unchecked Sendable {
+    let options: SimulationOptions
+    let shape: MachineShape
+    let wiring: Wiring
+    let scheduler: BatonScheduler
+    let simulator: SimulatedBackend
+    let gate = VCPUGate()
+    let service = MemslotService()
+    private(set) var table: MemslotTable
+    private(set) var hooks: [WatchedHook] = []
+    var observations: [Observation] = []
+
+    /// The name of the VM that the service has.
+    static let vm = "vm"
+
+    // What is known.
+
+    /// What is really installed.
+    var installed: [Memslot] = []
+    /// What was last told to be committed.
+    var active: [Memslot] = []
+    var generation = Generation(0)
+    var arrays: [Generation: [Memslot]] = [Generation(0): []]
+    var transaction = TransactionRecord()
+    var faults = FaultPlan()
+    var events = EventLedger()
+    var dirty: DirtyLedger
+    /// How many vCPUs are in the guest.
+    var guests = 0
+    /// Whether the operator has let vCPUs run on a failed table.
+    var isReleased = false
+    /// Actors that may still submit.
+    var submitters = 0
+
+    var counts = SimulationReport.Counts()
+    var trace: [String] = []
+    private(set) var violation: Violation?
+
+    init(_ options: SimulationOptions, _ wiring: Wiring) throws(SimulationError) {
+        self.options = options
+        self.wiring = wiring
+        shape = MachineShape(seed: options.seed)
+        scheduler = BatonScheduler(ChoiceSource(options.choices, seed: options.seed))
+        simulator = SimulatedBackend(
+            capabilities: Capabilities(addressSpaces: UInt32(shape.spaces)),
+            dirtyLogProtection: shape.dirtyLogProtection)
+        dirty = DirtyLedger(startsFull: shape.dirtyLogProtection.startsFull)
+        let backend = WatchedBackend(simulator, wiring.backend(simulator))
+        do throws(InvalidArray) {
+            table = try MemslotTable(backend: backend, vcpus: wiring.hold(gate))
+        } catch {
+            throw .unusable(error.message)
+        }
+        backend.world = self
+        try wire()
+    }
+
+    private func wire() throws(SimulationError) {
+        hooks = (0...shape.hooks).map { WatchedHook(number: $0, self) }
+        for hook in hooks { table.add(wiring.hook(hook)) }
+        do throws(ReentryError) {
+            // First, so that it is known of before anybody else is told.
+            let observation = try table.observe { [unowned self] in note($0) }.observation
+            observations = [observation]
+        } catch {
+            throw .unusable(error.message)
+        }
+        do throws(ProtocolError) {
+            try service.register(
+                table: table, as: Self.vm, memories: ["ram": Self.mapping], simulator: simulator)
+        } catch {
+            throw .unusable(error.message)
+        }
+        do throws(ReentryError) {
+            let stalling = StallingObserver(self)
+            observations.append(try table.observe { stalling.tell($0) }.observation)
+        } catch {
+            throw .unusable(error.message)
+        }
+    }
+
+    private static let mapping = NamedMapping(
+        address: MachineShape.memory, size: .pages(UInt64(MachineShape.hostPages)))
+
+    /// Lets go of what holds the world in turn.
+    func dispose() {
+        observations = []
+        for hook in hooks { table.remove(hook) }
+        hooks = []
+        scheduler.watch = BatonScheduler.Watch()
+        do throws(ProtocolError) { try service.unregister(Self.vm) } catch {
+            // It goes with the service.
+            return
+        }
+    }
+
+    /// Whether actors begin nothing new.
+    var isOver: Bool { violation != nil || scheduler.steps >= options.steps }
+
+    /// Whether `disturbance` may happen.
+    func has(_ disturbance: Disturbance) -> Bool { !options.without.contains(disturbance) }
+
+    /// A stream of random numbers for `name`.
+    func random(_ name: String) -> SeededRandom { SeededRandom(seed: options.seed, name) }
+
+    /// Lets `milliseconds` pass for the running actor, or less, when `key` is woken.
+    func sleep(milliseconds: Int, for key: ObjectIdentifier? = nil) {
+        scheduler.sleep(until: scheduler.time + UInt64(milliseconds) * 1_000_000, for: key)
+    }
+
+    /// Adds to the trace, and to its hash.
+    func note(_ text: String) {
+        scheduler.hash.fold(text)
+        guard options.keepsTrace else { return }
+        trace.append("\(scheduler.steps) \(scheduler.running): \(text)")
+    }
+
+    /// Says that something does not hold. The first is told; the run winds down.
+    func report(_ invariant: Violation.Invariant, _ message: @autoclosure () -> String) {
+        guard violation == nil else { return }
+        violation = Violation(
+            invariant: invariant, message: message(), actor: scheduler.running,
+            step: scheduler.steps)
+        note("violation: \(invariant.rawValue)")
+    }
+
+    /// Says that `invariant` does not hold unless `condition` does.
+    func check(
+        _ condition: Bool, _ invariant: Violation.Invariant, _ message: @autoclosure () -> String
+    ) {
+        if !condition { report(invariant, message()) }
+    }
+}
+
+/// Why there could be no simulation.
+public enum SimulationError: Error, Hashable, Sendable {
+    /// The table or the service would not take its parts.
+    case unusable(String)
+    /// The seed has no such actor.
+    case unknownActor(String)
+
+    /// A sentence that says why.
+    public var message: String {
+        switch self {
+        case .unusable(let reason): "the machine can't be put together: \(reason)"
+        case .unknownActor(let name): "this seed has no actor \"\(name)\""
+        }
+    }
+}

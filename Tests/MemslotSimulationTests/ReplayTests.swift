@@ -1,0 +1,6 @@
+import MemslotSimulation
+import Testing
+
+@Suite("a seed replays")
+struct ReplayTests {
+}
