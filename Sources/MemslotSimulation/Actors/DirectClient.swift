@@ -20,7 +20,7 @@ final class DirectClient: SimulatedActor {
                 near: seen.array.slots, at: seen.generation, in: world, &random)
             if random.once(in: 8) { plan(submission) }
             submit(submission)
-            world.scheduler.yield()
+            world.waitAfterFailure(&random)
         }
         world.submitters -= 1
     }

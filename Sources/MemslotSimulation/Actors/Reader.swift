@@ -28,7 +28,7 @@ final class Reader: SimulatedActor {
             world.scheduler.yield()
             world.checkRead(snapshot)
         }
-        if world.has(.overstay), random.once(in: 12) {
+        if world.has(.overstay), random.once(in: 20) {
             world.sleep(milliseconds: random.draw(1...60))
             world.checkRead(snapshot)
         }

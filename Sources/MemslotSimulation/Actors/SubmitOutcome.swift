@@ -47,7 +47,7 @@ struct Submission {
         }
         if random.once(in: 2) { expected = generation }
         if random.once(in: 3) { quiesce = .always }
-        deadline = random.draw(1...40)
+        deadline = random.once(in: 3) ? random.draw(1...20) : random.draw(50...200)
     }
 
     var options: SubmitOptions {
@@ -58,6 +58,12 @@ struct Submission {
 }
 
 extension World {
+    /// Waits a little where the table is failed, as nearly all submits are refused then.
+    func waitAfterFailure(_ random: inout SeededRandom) {
+        scheduler.yield()
+        if table.failure != nil, !random.once(in: 4) { sleep(milliseconds: random.draw(1...10)) }
+    }
+
     /// Holds the answer to a submit against what was seen of it. Call right after the answer came,
     /// while no other transaction can have begun.
     func judge(_ outcome: SubmitOutcome, of submission: Submission) {

@@ -19,7 +19,7 @@ final class Subscriber: SimulatedActor, @unchecked Sendable {
     }
 
     func run() {
-        let queue = EventQueue(limit: random.draw(1...6)) { [unowned self] in
+        let queue = EventQueue(limit: random.draw(1...6)) { [self] in
             world.scheduler.wake(ObjectIdentifier(self))
         }
         let line = WireLine(world, name, events: queue)

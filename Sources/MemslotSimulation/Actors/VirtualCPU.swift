@@ -15,7 +15,7 @@ final class VirtualCPU: SimulatedActor, @unchecked Sendable {
     }
 
     func run() {
-        let entry = world.gate.register(name: name) { [unowned self] in
+        let entry = world.gate.register(name: name) { [self] in
             isKicked = true
             world.scheduler.wake(ObjectIdentifier(self))
         }
@@ -35,8 +35,8 @@ final class VirtualCPU: SimulatedActor, @unchecked Sendable {
         world.guests += 1
         world.counts.entries += 1
         defer { world.guests -= 1 }
-        let isStubborn = world.has(.stubborn) && random.once(in: 6)
-        for _ in 0..<random.draw(1...8) {
+        let isStubborn = world.has(.stubborn) && random.once(in: 10)
+        for _ in 0..<random.draw(1...12) {
             if isKicked && !isStubborn { return }
             if random.once(in: 6) { lookFromInside() } else { write() }
             world.scheduler.yield()

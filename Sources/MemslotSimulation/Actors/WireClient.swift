@@ -23,7 +23,7 @@ final class WireClient: SimulatedActor {
                 near: array.slots, at: array.generation, in: world, &random)
             submit(submission)
             if random.once(in: 3) { world.sleep(milliseconds: random.draw(1...5)) }
-            world.scheduler.yield()
+            world.waitAfterFailure(&random)
         }
         world.submitters -= 1
     }

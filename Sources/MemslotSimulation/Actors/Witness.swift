@@ -6,7 +6,12 @@ final class Witness: SimulatedActor, @unchecked Sendable {
     let name: String
     private let world: World
     private var random: SeededRandom
-    private var told: [EventLedger.Entry] = []
+
+    /// What one observation was told. It may be told once more while it is let go.
+    // Sendable: touched by the thread with the baton alone.
+    private final class Told: @unchecked Sendable {
+        var entries: [EventLedger.Entry] = []
+    }
 
     init(_ name: String, _ world: World) {
         (self.name, self.world) = (name, world)
@@ -21,22 +26,22 @@ final class Witness: SimulatedActor, @unchecked Sendable {
     }
 
     private func observe() {
-        told = []
-        var first = 0
+        let told = Told()
         do throws(ReentryError) {
-            let (snapshot, observation) = try world.table.observe { [unowned self] event in
-                told.append(EventLedger.Entry(event))
+            let (snapshot, observation) = try world.table.observe { event in
+                told.entries.append(EventLedger.Entry(event))
             }
-            first = world.events.count
+            let first = world.events.count
             world.checkRead(snapshot)
             world.sleep(milliseconds: random.draw(1...40))
             // One that is being told to others has not come here yet.
             let expected = world.events.entries[first...]
             let missing = world.scheduler.transactions > 0 ? 1 : 0
             world.check(
-                expected.starts(with: told) && told.count + missing >= expected.count,
-                .eventsInOrder, "\(name): was told \(told), not \(Array(expected))")
-            world.counts.events += told.count
+                expected.starts(with: told.entries)
+                    && told.entries.count + missing >= expected.count,
+                .eventsInOrder, "\(name): was told \(told.entries), not \(Array(expected))")
+            world.counts.events += told.entries.count
             _ = consume observation
         } catch {
             world.report(.reentryRefused, error.message)

@@ -55,6 +55,14 @@ public struct SimulationReport: Hashable, Sendable {
     public var trace: [String] = []
 
     init(_ options: SimulationOptions) { self.options = options }
+
+    /// One hash for several runs; that of the only one is its own.
+    public static func hash(ofAll hashes: [String]) -> String {
+        guard hashes.count != 1 else { return hashes[0] }
+        var hash = TraceHash()
+        for text in hashes { hash.fold(text) }
+        return hash.text
+    }
 }
 
 extension SimulationReport.Counts {

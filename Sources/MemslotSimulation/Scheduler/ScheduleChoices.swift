@@ -51,7 +51,7 @@ struct ChoiceSource {
     /// How often the running thread is let go on: so that some get deep into what they do.
     private static let staying = 3
     /// How seldom a deadline passes while others could run.
-    private static let timePasses = 40
+    private static let timePasses = 60
 
     init(_ given: ScheduleChoices?, seed: UInt64) {
         self.given = given?.list

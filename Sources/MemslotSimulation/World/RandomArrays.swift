@@ -11,16 +11,16 @@ struct RandomArrays {
             var slot = old
             switch random.draw(0...11) {
             case 0: continue
-            case 1...4: slot.guestPhysicalAddress = address(&random)
+            case 1...2: slot.guestPhysicalAddress = address(&random)
             case 5: slot.flags.formSymmetricDifference(.readOnly)
             case 6: slot = draw(old.key, &random)
-            case 7: swap(&slot, with: &slots, &random)
+            case 7...8: swap(&slot, with: &slots, &random)
             default: break
             }
             if random.once(in: 5) { slot.flags.formSymmetricDifference(.logDirtyPages) }
             add(slot, to: &slots)
         }
-        for _ in 0..<random.draw(0...2) {
+        for _ in 0..<random.draw(0...(slots.count < 4 ? 4 : 2)) {
             let key = SlotKey(
                 addressSpace: AddressSpaceID(UInt32(random.draw(0...spaces - 1))),
                 id: SlotID(UInt32(random.draw(0...MachineShape.ids - 1))))
@@ -60,7 +60,10 @@ struct RandomArrays {
                 slots[$0].size == size && slots[$0].addressSpace == space
             }).randomElement(using: &random)
         else { return }
-        Swift.swap(&slot.guestPhysicalAddress, &slots[other].guestPhysicalAddress)
+        var moved = slots[other]
+        Swift.swap(&slot.guestPhysicalAddress, &moved.guestPhysicalAddress)
+        slots.remove(at: other)
+        add(moved, to: &slots)
     }
 
     private func address(_ random: inout SeededRandom) -> GuestPhysicalAddress {

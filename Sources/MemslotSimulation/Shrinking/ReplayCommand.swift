@@ -1,0 +1,12 @@
+extension SimulationOptions {
+    /// The command that runs this again.
+    public var command: String {
+        var words = ["memslotctl simulate --seed \(seed) --steps \(steps)"]
+        if let actors { words.append("--actors \(actors.joined(separator: ","))") }
+        if !without.isEmpty {
+            words.append("--without \(without.map(\.rawValue).sorted().joined(separator: ","))")
+        }
+        if let choices { words.append("--choices \(choices.text)") }
+        return words.joined(separator: " ")
+    }
+}

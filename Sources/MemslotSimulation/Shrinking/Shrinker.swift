@@ -1,0 +1,107 @@
+/// Makes a run that fails smaller, as long as the same thing fails.
+///
+/// First actors and kinds of trouble go, then the schedule is made plain: as few steps as do in
+/// which the running thread does not simply go on.
+public struct Shrinker {
+    private let run: (SimulationOptions) -> SimulationReport?
+    private var best: SimulationReport
+    private var budget: Int
+
+    /// How many runs were made.
+    public private(set) var runs = 0
+
+    /// A shrinker of `failing`, whose run `run` repeats.
+    ///
+    /// - Parameter run: `nil` where there could be no run.
+    public init(
+        _ failing: SimulationReport, run: @escaping (SimulationOptions) -> SimulationReport?
+    ) {
+        self.run = run
+        best = failing
+        // Threads that are stuck stay so, each time.
+        budget = failing.violation?.invariant == .progress ? 40 : 600
+    }
+
+    /// Shrinks as far as the runs allow.
+    ///
+    /// - Returns: the smallest run that fails. It has the choices to repeat it by.
+    public mutating func shrink() -> SimulationReport {
+        guard best.violation != nil else { return best }
+        var last: SimulationReport
+        repeat {
+            last = best
+            dropActors()
+            dropDisturbances()
+        } while last != best && budget > 0
+        fixSchedule()
+        flattenSchedule()
+        dropActors()
+        return best
+    }
+
+    /// Keeps what `change` makes of the smallest run, if it still fails.
+    @discardableResult
+    private mutating func keep(_ change: (inout SimulationOptions) -> Void) -> Bool {
+        guard budget > 0 else { return false }
+        var options = best.options
+        change(&options)
+        budget -= 1
+        runs += 1
+        guard let report = run(options), let violation = report.violation,
+            violation.invariant == best.violation?.invariant
+        else { return false }
+        best = report
+        return true
+    }
+
+    private mutating func dropActors() {
+        let names = best.options.actors ?? Simulation.actors(of: best.options.seed)
+        for name in names where name != "operator-0" {
+            keep { options in
+                let present = options.actors ?? Simulation.actors(of: options.seed)
+                options.actors = present.filter { $0 != name }
+            }
+        }
+    }
+
+    private mutating func dropDisturbances() {
+        for kind in Disturbance.allCases where !best.options.without.contains(kind) {
+            keep { $0.without.insert(kind) }
+        }
+        cutSteps()
+    }
+
+    private mutating func cutSteps() {
+        guard let step = best.violation?.step, step < best.options.steps else { return }
+        keep { $0.steps = step }
+    }
+
+    /// From here on the schedule is a list.
+    private mutating func fixSchedule() {
+        let (choices, step) = (best.choices.list, best.violation?.step ?? 0)
+        keep { $0.choices = ScheduleChoices(Array(choices.prefix(step))) }
+    }
+
+    /// Lets the running thread go on in stretches as long as possible.
+    private mutating func flattenSchedule() {
+        guard let list = best.options.choices?.list else { return }
+        var length = list.count
+        while length > 0 && budget > 0 {
+            var start = 0
+            while start < best.options.choices?.list.count ?? 0 && budget > 0 {
+                flatten(start, length)
+                start += length
+            }
+            length /= 2
+        }
+        cutSteps()
+    }
+
+    private mutating func flatten(_ start: Int, _ length: Int) {
+        guard var list = best.options.choices?.list else { return }
+        let end = min(start + length, list.count)
+        guard start < end, list[start..<end].contains(where: { $0 != 0 }) else { return }
+        list.replaceSubrange(start..<end, with: repeatElement(0, count: end - start))
+        keep { $0.choices = ScheduleChoices(list) }
+    }
+}
