@@ -38,8 +38,8 @@ final class Operator: SimulatedActor {
             world.note("recovery: \(error.kind)")
             switch error {
             case .failed:
-                world.isReleased = false
-                world.dirty.recovered(to: world.active)
+                world.counts.failures += 1
+                world.answer(.failed, world.generation)
             case .quiesceTimeout: return
             default: world.report(.oneAnswer, "a recovery ends with \(error.kind)")
             }

@@ -114,7 +114,7 @@ extension World {
                 "undone for \(errno), but \(transaction.faults) were the faults")
             abortedHooks()
         case .failed:
-            guard events.hasNewFailure else { return }
+            guard events.hasNewFailure(of: scheduler.running) else { return }
             counts.failures += 1
             answer(.failed, generation)
             check(transaction.faults.count > 1, .oneAnswer, "failed, but the undo didn't")
@@ -126,7 +126,7 @@ extension World {
     /// Takes the event for the answer that says the same.
     func answer(_ kind: EventLedger.Entry.Kind, _ generation: Generation) {
         check(
-            events.answer(kind, generation), .eventsInOrder,
+            events.answer(kind, generation, to: scheduler.running), .eventsInOrder,
             "the answer is \(kind) \(generation), the events \(events.entries.suffix(3))")
     }
 

@@ -19,26 +19,33 @@ struct EventLedger {
     }
 
     private(set) var entries: [Entry] = []
-    /// How many of them have come back as an answer to somebody.
+    /// On whose thread each was told.
+    private var owners: [String] = []
+    /// How many of them have come back as an answer to their owner.
     private var answered = 0
 
     var count: Int { entries.count }
 
-    mutating func append(_ kind: Entry.Kind, _ generation: Generation) {
+    mutating func append(_ kind: Entry.Kind, _ generation: Generation, by owner: String) {
         entries.append(Entry(kind: kind, generation: generation))
+        owners.append(owner)
     }
 
     /// Takes the last entry for the answer that says the same.
     ///
     /// - Returns: whether it is there, alone, and nobody's yet.
-    mutating func answer(_ kind: Entry.Kind, _ generation: Generation) -> Bool {
+    mutating func answer(
+        _ kind: Entry.Kind, _ generation: Generation, to owner: String
+    ) -> Bool {
         defer { answered = entries.count }
-        return entries.count == answered + 1
+        return entries.count == answered + 1 && owners.last == owner
             && entries.last == Entry(kind: kind, generation: generation)
     }
 
-    /// Whether a failure is the last entry, and nobody's yet.
-    var hasNewFailure: Bool { entries.count > answered && entries.last?.kind == .failed }
+    /// Whether a failure is the last entry, and has not come back to `owner` yet.
+    func hasNewFailure(of owner: String) -> Bool {
+        entries.count > answered && entries.last?.kind == .failed && owners.last == owner
+    }
 
     var areAllAnswered: Bool { answered == entries.count }
 }
@@ -56,7 +63,7 @@ extension World {
             generation = receipt.generation
             active = array.slots
             arrays[generation] = active
-            events.append(.committed, generation)
+            events.append(.committed, generation, by: scheduler.running)
             if let fault = dirty.committed(receipt, active) { report(.dirtyBitsKept, fault) }
             checkInstalled()
             check(
@@ -65,7 +72,7 @@ extension World {
         case .rolledBack(_, let at):
             note("rolled back at \(at)")
             check(at == generation, .generationsDense, "undone at \(at), after \(generation)")
-            events.append(.rolledBack, at)
+            events.append(.rolledBack, at, by: scheduler.running)
             dirty.rolledBack(to: active)
             checkInstalled()
         case .failed(let failure, let at):
@@ -75,12 +82,16 @@ extension World {
                 failure.installed == installed, .installedIsActive,
                 "the failure tells \(failure.installed), installed are \(installed)")
             isReleased = false
-            events.append(.failed, at)
-            dirty.failed(with: active)
+            events.append(.failed, at, by: scheduler.running)
+            if transaction.isRecovery {
+                dirty.recovered(to: active)
+            } else {
+                dirty.failed(with: active)
+            }
         case .recovered(let at):
             note("recovered at \(at)")
             check(at == generation, .generationsDense, "recovered at \(at), after \(generation)")
-            events.append(.recovered, at)
+            events.append(.recovered, at, by: scheduler.running)
             dirty.recovered(to: active)
             checkInstalled()
         }

@@ -8,6 +8,8 @@ public struct SimulationOptions: Hashable, Sendable {
     public var actors: [String]?
     /// What doesn't happen.
     public var without: Set<Disturbance>
+    /// Which of the seed's schedules is run: the same actors in another order.
+    public var schedule: UInt64
     /// Who goes on at each step; `nil` lets the seed draw it.
     public var choices: ScheduleChoices?
     /// Whether all that happens is kept as text.
@@ -16,12 +18,14 @@ public struct SimulationOptions: Hashable, Sendable {
     /// A run of `steps` steps of `seed`.
     public init(
         seed: UInt64, steps: Int = 2_000, actors: [String]? = nil,
-        without: Set<Disturbance> = [], choices: ScheduleChoices? = nil, keepsTrace: Bool = false
+        without: Set<Disturbance> = [], schedule: UInt64 = 0, choices: ScheduleChoices? = nil,
+        keepsTrace: Bool = false
     ) {
         self.seed = seed
         self.steps = steps
         self.actors = actors
         self.without = without
+        self.schedule = schedule
         self.choices = choices
         self.keepsTrace = keepsTrace
     }

@@ -53,9 +53,9 @@ struct ChoiceSource {
     /// How seldom a deadline passes while others could run.
     private static let timePasses = 60
 
-    init(_ given: ScheduleChoices?, seed: UInt64) {
+    init(_ given: ScheduleChoices?, seed: UInt64, schedule: UInt64) {
         self.given = given?.list
-        random = SeededRandom(seed: seed, "schedule")
+        random = SeededRandom(seed: seed, "schedule-\(schedule)")
     }
 
     /// Chooses among `count` threads that can run, the running one first if it can.

@@ -6,6 +6,7 @@ extension SimulationOptions {
         if !without.isEmpty {
             words.append("--without \(without.map(\.rawValue).sorted().joined(separator: ","))")
         }
+        if schedule != 0 && choices == nil { words.append("--schedule \(schedule)") }
         if let choices { words.append("--choices \(choices.text)") }
         return words.joined(separator: " ")
     }

@@ -1,7 +1,7 @@
 /// Makes a run that fails smaller, as long as the same thing fails.
 ///
-/// First actors and kinds of trouble go, then the schedule is made plain: as few steps as do in
-/// which the running thread does not simply go on.
+/// First actors and kinds of trouble go, where some schedule still fails without them. Then the
+/// schedule is made plain: as few steps as do in which the running thread does not simply go on.
 public struct Shrinker {
     private let run: (SimulationOptions) -> SimulationReport?
     private var best: SimulationReport
@@ -19,7 +19,7 @@ public struct Shrinker {
         self.run = run
         best = failing
         // Threads that are stuck stay so, each time.
-        budget = failing.violation?.invariant == .progress ? 40 : 600
+        budget = failing.violation?.invariant == .progress ? 60 : 3_000
     }
 
     /// Shrinks as far as the runs allow.
@@ -28,14 +28,16 @@ public struct Shrinker {
     public mutating func shrink() -> SimulationReport {
         guard best.violation != nil else { return best }
         var last: SimulationReport
+        var rounds = 0
         repeat {
             last = best
             dropActors()
             dropDisturbances()
-        } while last != best && budget > 0
+            shorten()
+            rounds += 1
+        } while last != best && rounds < 3
         fixSchedule()
         flattenSchedule()
-        dropActors()
         return best
     }
 
@@ -54,10 +56,37 @@ public struct Shrinker {
         return true
     }
 
+    /// As ``keep(_:)``, with this schedule or another of the seed's.
+    private mutating func keepOnSomeSchedule(_ change: (inout SimulationOptions) -> Void) {
+        let present = best.options.schedule
+        for offset in 0..<Self.schedules {
+            let kept = keep { options in
+                change(&options)
+                options.schedule = present &+ offset
+            }
+            if kept { return }
+        }
+    }
+
+    private static let schedules: UInt64 = 30
+
+    /// Looks for a schedule that fails earlier.
+    private mutating func shorten() {
+        cutSteps()
+        for _ in 0..<Self.schedules {
+            guard let step = best.violation?.step else { return }
+            keep { options in
+                options.schedule &+= 1
+                options.steps = min(options.steps, step)
+            }
+        }
+        cutSteps()
+    }
+
     private mutating func dropActors() {
         let names = best.options.actors ?? Simulation.actors(of: best.options.seed)
         for name in names where name != "operator-0" {
-            keep { options in
+            keepOnSomeSchedule { options in
                 let present = options.actors ?? Simulation.actors(of: options.seed)
                 options.actors = present.filter { $0 != name }
             }
@@ -68,7 +97,6 @@ public struct Shrinker {
         for kind in Disturbance.allCases where !best.options.without.contains(kind) {
             keep { $0.without.insert(kind) }
         }
-        cutSteps()
     }
 
     private mutating func cutSteps() {

@@ -4,6 +4,8 @@ import Memslots
 struct TransactionRecord {
     /// How many waits had timed out when it began.
     var timeoutsBefore = 0
+    /// Whether it is the recovery of a failed table.
+    var isRecovery = false
     /// The calls that were carried out.
     var calls: [SlotCall] = []
     /// What backend calls were made to fail with, in order.

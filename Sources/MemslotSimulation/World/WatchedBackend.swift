@@ -60,7 +60,8 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
         guard let world else { return }
         world.faults.transactionBegins()
         for hook in world.hooks { hook.checkIdle() }
-        world.transaction = TransactionRecord(timeoutsBefore: world.scheduler.timeouts)
+        world.transaction = TransactionRecord(
+            timeoutsBefore: world.scheduler.timeouts, isRecovery: world.table.failure != nil)
     }
 
     func dirtyLogsWillBeRead() { inner.dirtyLogsWillBeRead() }

@@ -48,7 +48,8 @@ final class World: @unchecked Sendable {
         self.options = options
         self.wiring = wiring
         shape = MachineShape(seed: options.seed)
-        scheduler = BatonScheduler(ChoiceSource(options.choices, seed: options.seed))
+        scheduler = BatonScheduler(
+            ChoiceSource(options.choices, seed: options.seed, schedule: options.schedule))
         simulator = SimulatedBackend(
             capabilities: Capabilities(addressSpaces: UInt32(shape.spaces)),
             dirtyLogProtection: shape.dirtyLogProtection)

@@ -49,6 +49,8 @@ extension MemslotTable {
                 errno: failure.errno, operation: failure.operation, undoErrno: refusal,
                 installed: journal.slots)
             note(still)
+            // Told again: other slots may be installed now.
+            tell(.failed(still, generation: wanted.generation))
             throw .failed(still)
         }
         noteRecovery()

@@ -38,6 +38,9 @@ struct SimulateCommand: ParsableCommand {
             valueName: "kinds"), transform: Self.disturbances)
     var without: [Disturbance] = []
 
+    @Option(help: ArgumentHelp("Which order of the seed's, as a shrunk run tells it.", valueName: "n"))
+    var schedule: UInt64 = 0
+
     @Option(
         help: ArgumentHelp("Who goes on at each step, as a shrunk run tells it.", valueName: "list"),
         transform: Self.schedule)
@@ -88,8 +91,8 @@ struct SimulateCommand: ParsableCommand {
 
     private func options(_ seed: UInt64) -> SimulationOptions {
         SimulationOptions(
-            seed: seed, steps: steps, actors: actors, without: Set(without), choices: choices,
-            keepsTrace: trace)
+            seed: seed, steps: steps, actors: actors, without: Set(without),
+            schedule: schedule, choices: choices, keepsTrace: trace)
     }
 
     private func repeated(_ options: SimulationOptions) throws -> SimulationReport {
