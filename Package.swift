@@ -90,6 +90,13 @@ let package = Package(
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             swiftSettings: strict),
+        // Every fault, and every small world, visited.
+        .target(
+            name: "MemslotProof",
+            dependencies: [
+                "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
+            ],
+            swiftSettings: strict),
         // Memory maps and changes as text and SVG.
         .target(name: "MemslotPicture", dependencies: ["Memslots"], swiftSettings: strict),
         .executableTarget(
@@ -97,7 +104,8 @@ let package = Package(
             dependencies: [
                 "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService",
                 "MemslotTrace", "MemslotPicture", "MemslotConform", "MemslotKVM", "MemslotGuests",
-                "MemslotTorture", "MemslotLoad", "MemslotSimulation", argumentParser,
+                "MemslotTorture", "MemslotLoad", "MemslotSimulation", "MemslotProof",
+                argumentParser,
             ],
             swiftSettings: strict),
         // The service behind a Unix socket.
@@ -153,6 +161,12 @@ let package = Package(
         .testTarget(
             name: "MemslotConformTests",
             dependencies: ["Memslots", "MemslotKVM", "MemslotProtocol", "MemslotConform"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "MemslotProofTests",
+            dependencies: [
+                "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotProof",
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "MemslotServiceTests",

@@ -20,7 +20,8 @@ struct MemslotCtl: ParsableCommand {
         version: MemslotService.version,
         subcommands: [
             ReplayCommand.self, PlanCommand.self, MapCommand.self, ImportCommand.self,
-            ConformCommand.self, TortureCommand.self, CrashCommand.self, SimulateCommand.self,
+            ConformCommand.self, TortureCommand.self, SweepCommand.self, CrashCommand.self,
+            SimulateCommand.self,
         ],
         groupedSubcommands: [
             CommandGroup(

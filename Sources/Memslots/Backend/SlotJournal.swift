@@ -15,6 +15,15 @@ struct SlotJournal {
         for call in calls { slots[call.key] = call.after }
         return slots.values.sorted { $0.key < $1.key }
     }
+
+    /// The calls by which a log began of a slot that is installed now as it was then.
+    var callsThatBeganLogs: [SlotCall] {
+        let installed = Set(slots)
+        return calls.filter { call in
+            guard let slot = call.after, slot.isLogging else { return false }
+            return call.before?.isLogging != true && installed.contains(slot)
+        }
+    }
 }
 
 extension MemslotBackend {

@@ -20,7 +20,7 @@ public struct MemslotDiff: Hashable, Sendable {
     }
 
     /// Compares slots that are ascending by key.
-    init(from old: [Memslot], to new: [Memslot]) {
+    package init(from old: [Memslot], to new: [Memslot]) {
         self.init(from: old, to: new, ChangedPlaces(from: old, to: new))
     }
 

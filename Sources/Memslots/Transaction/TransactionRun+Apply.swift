@@ -21,10 +21,10 @@ extension TransactionRun {
     }
 
     /// What is really installed now.
-    var installedSlots: [Memslot] {
+    var installation: SlotJournal {
         var journal = SlotJournal(before.slots)
         for operation in plan.operations.prefix(applied) { journal.note(operation.call) }
-        return journal.slots
+        return journal
     }
 
     mutating func undo(_ index: Int) -> TransactionMachine.Event {
@@ -62,6 +62,13 @@ extension TransactionRun {
             }
         }
         return .done
+    }
+
+    /// Empties the logs that the kernel began full and that no guest could write to, before vCPUs
+    /// may be let into what a failed undo has left.
+    func emptyLogsOfFailure() {
+        guard quiesces else { return }
+        for call in installation.callsThatBeganLogs { surroundings.backend.emptyNewLog(of: call) }
     }
 
     mutating func restoreDirtyBits() {

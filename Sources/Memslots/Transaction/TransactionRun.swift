@@ -98,7 +98,8 @@ struct TransactionRun {
         case .restoreDirtyBits: restoreDirtyBits()
         case .fail:
             restoreDirtyBits()
-            installed = installedSlots
+            emptyLogsOfFailure()
+            installed = installation.slots
         case .commit(let step): hook(step).commit(change(step))
         case .swap: surroundings.pair.swap()
         case .release: release()

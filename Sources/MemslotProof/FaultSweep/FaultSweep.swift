@@ -1,0 +1,91 @@
+import Memslots
+
+/// Tries every fault in a submit, and looks each time whether the VM is exactly as before, exactly
+/// as wanted, or named failed and brought back.
+package struct FaultSweep {
+    private let ground: any SweepGround
+    private let longest: Int
+    /// Each point in a VM of its own, instead of one VM that goes through them all.
+    private let separately: Bool
+    /// One point in so many is visited.
+    private let every: Int
+
+    /// A sweep.
+    ///
+    /// - Parameters:
+    ///   - ground: what the VMs are.
+    ///   - longest: in a plan of more calls than this, some points are sampled.
+    ///   - separately: whether each point gets a VM of its own.
+    ///   - every: 1 visits every point, n one in n.
+    package init(
+        on ground: any SweepGround, longest: Int = 40, separately: Bool = false, every: Int = 1
+    ) {
+        self.ground = ground
+        self.longest = longest
+        self.separately = separately
+        self.every = max(1, every)
+    }
+
+    /// Sweeps one submit.
+    package func sweep(_ scene: SweepScene) -> SweepReport {
+        var scene = scene
+        var report = SweepReport()
+        if let lack = ground.lack(for: scene) {
+            report.passedOver[lack] = 1
+            return report
+        }
+        do throws(SweepWorld.Impossible) {
+            guard let run = try cleanRun(scene) else {
+                report.withoutCalls = 1
+                return report
+            }
+            report.submits = 1
+            if scene.wanted.count(where: { $0.id == .unassigned }) > longest {
+                // To pick so many ids at each point would take longer than all the rest.
+                scene.wanted = run.receipt.slots ?? scene.wanted
+            }
+            try sweep(scene, run, &report)
+        } catch {
+            report.findings.append("\(scene.origin): \(error.reason)")
+        }
+        return report
+    }
+
+    /// The submit without a fault; `nil` where it makes no call.
+    private func cleanRun(_ scene: SweepScene) throws(SweepWorld.Impossible) -> CleanRun? {
+        let world = try SweepWorld(scene, on: ground)
+        world.begin()
+        guard case .success(let receipt) = world.submit(), !receipt.operations.isEmpty else {
+            return nil
+        }
+        return CleanRun(
+            calls: receipt.operations.map(\.call), reads: world.backend.counts.reads,
+            notes: world.book.notes, quiesced: receipt.quiesced, receipt: receipt)
+    }
+
+    private func sweep(
+        _ scene: SweepScene, _ run: CleanRun, _ report: inout SweepReport
+    ) throws(SweepWorld.Impossible) {
+        let list = PointList(run, longest: longest)
+        report.leftOut += list.leftOut
+        var world: SweepWorld?
+        for (index, point) in list.points.enumerated() {
+            guard index % every == 0 || point == .nothing else { continue }
+            if separately { world = nil }
+            let present: SweepWorld
+            if let world { present = world } else { present = try SweepWorld(scene, on: ground) }
+            world = present
+            var visit = PointVisit(point, in: present, run)
+            visit.visit()
+            report.visited[point.kind, default: 0] += 1
+            if visit.recoveries > 0 {
+                report.visited[.recovery, default: 0] += visit.recoveries
+            }
+            if !visit.findings.isEmpty {
+                report.findings += visit.findings.map { "\(scene.origin): \(point): \($0)" }
+                // What comes of a world that is wrong says nothing.
+                world = nil
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+import Memslots
+
+/// Lets one thing go wrong, and looks at everything afterwards.
+struct PointVisit {
+    let point: FaultPoint
+    let world: SweepWorld
+    let run: CleanRun
+    /// What did not hold.
+    var findings: [String] = []
+    /// Recoveries that were made to fail.
+    var recoveries = 0
+
+    init(_ point: FaultPoint, in world: SweepWorld, _ run: CleanRun) {
+        self.point = point
+        self.world = world
+        self.run = run
+    }
+
+    mutating func visit() {
+        do throws(DirtyLogError) {
+            try world.makeDirty()
+        } catch {
+            findings.append("the dirty logs before: \(error)")
+            return
+        }
+        carryOut()
+        for call in world.backend.trespasses.prefix(1) {
+            findings.append("\(call.name) of slot \(call.key) beside the guest")
+        }
+        for fault in world.hold.faults.prefix(1) { findings.append(fault) }
+        if world.hold.isHeld { findings.append("vCPUs are still held out") }
+    }
+
+    private mutating func carryOut() {
+        switch point {
+        case .nothing: commit()
+        case .conflict:
+            world.begin()
+            let present = world.table.snapshot().generation
+            expect(
+                world.submit(expecting: present.next),
+                .conflict(present: present, expected: present.next))
+            lookBefore(hooks: .silent)
+        case .veto(let step):
+            world.begin(veto: step)
+            let note = run.notes(.prepare)[step]
+            expect(
+                world.submit(),
+                .rejected(hook: note.hook, change: note.change, reason: RecordingHook.reason))
+            lookBefore(hooks: .vetoed(step))
+        case .readerStays:
+            world.begin()
+            let world = world
+            let answer = StayingReader.stay(in: world.table) { world.submit(deadline: 0) }
+            expect(answer, .quiesceTimeout(vcpus: [], readers: [StayingReader.name]))
+            lookBefore(hooks: .aborted)
+        case .vcpuStays:
+            world.begin()
+            world.hold.keepInside(true)
+            let answer = world.submit()
+            world.hold.keepInside(false)
+            expect(answer, .quiesceTimeout(vcpus: [ScriptedHold.vcpu], readers: []))
+            lookBefore(hooks: .aborted)
+        case .reading(let read, let errno, let persistently):
+            var script = FaultScript()
+            if persistently { script.readsFrom = (read, errno) } else { script.reads[read] = errno }
+            world.begin(script)
+            expectRollback(errno, nil)
+        default: failACall()
+        }
+    }
+
+    private mutating func failACall() {
+        switch point {
+        case .call(let index, let errno, persistently: false):
+            world.begin(FaultScript(call: index, errno))
+            expectRollback(errno, index)
+        case .call(let index, let errno, persistently: true):
+            var script = FaultScript()
+            script.callsFrom = (index, errno)
+            world.begin(script)
+            if index == 0 { return expectRollback(errno, index) }
+            expectFailure(errno, index, undone: 0, errno, stillBroken: true)
+        case .callUnheld(let index, let errno):
+            world.begin(FaultScript(call: index, errno))
+            world.hold.keepInside(true)
+            expectRollback(errno, index)
+            world.hold.keepInside(false)
+        case .callThenReading(let index, let errno):
+            var script = FaultScript(call: index, errno)
+            script.readsFrom = (run.reads, .badAddress)
+            world.begin(script)
+            // The undo reads only what began to log beside the guest.
+            let undone = run.calls[..<index].reversed()
+            if !run.quiesced, let read = undone.firstIndex(where: { $0.inverse.endsLogging }) {
+                let done = undone.distance(from: undone.startIndex, to: read)
+                return expectFailure(errno, index, undone: done, .badAddress, stillBroken: false)
+            }
+            expectRollback(errno, index, dirt: .atLeast)
+        case .undo(let index, let errno, let undo, let second):
+            var script = FaultScript(call: index, errno)
+            script.calls[index + 1 + undo] = second
+            world.begin(script)
+            expectFailure(errno, index, undone: undo, second, stillBroken: false)
+        default: preconditionFailure("carried out elsewhere")
+        }
+    }
+
+    mutating func expect(_ answer: Result<Receipt, SubmitError>, _ wanted: SubmitError) {
+        if answer == .failure(wanted) { return }
+        switch answer {
+        case .success(let receipt): findings.append("\(receipt.outcome), not \(wanted.kind)")
+        case .failure(let error): findings.append("\(error), not \(wanted)")
+        }
+    }
+
+    private mutating func expectRollback(
+        _ errno: Errno, _ index: Int?, dirt: DirtMeasure = .exactly
+    ) {
+        let answer = world.submit()
+        if case .failure(.rolledBack(let told)) = answer {
+            if told.errno != errno || told.operation != index
+                || told.call != index.map({ run.calls[$0] })
+            {
+                findings.append("rolled back, but told as \(told)")
+            }
+        } else {
+            findings.append("\(answer), not rolled back")
+        }
+        world.backend.play(FaultScript())
+        lookBefore(hooks: .aborted, dirt: dirt, told: "rolled back at")
+    }
+}
