@@ -24,6 +24,7 @@ let package = Package(
         .library(name: "MemslotService", targets: ["MemslotService"]),
         .executable(name: "memslotctl", targets: ["memslotctl"]),
         .executable(name: "memslotd", targets: ["memslotd"]),
+        .executable(name: "memslot-bench", targets: ["memslot-bench"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -123,6 +124,24 @@ let package = Package(
                 "MemslotTrace",
             ],
             swiftSettings: strict),
+        // What C functions of our own take for the same work.
+        .target(name: "CYardsticks"),
+        // The project measured beside its yardsticks.
+        .target(
+            name: "MemslotBench",
+            dependencies: [
+                "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotGuests", "MemslotProtocol",
+                "MemslotService", "CYardsticks",
+            ],
+            swiftSettings: strict),
+        // Runs the benchmarks; memslotd and memslotctl are built for it, and run by it.
+        .executableTarget(
+            name: "memslot-bench",
+            dependencies: ["MemslotBench", "memslotd", "memslotctl", argumentParser],
+            swiftSettings: strict),
+        .testTarget(
+            name: "MemslotBenchTests",
+            dependencies: ["MemslotBench", "CYardsticks", "Memslots"], swiftSettings: strict),
         // A VMM in small, which Docs/VMM-Authors.md walks through.
         .executableTarget(
             name: "ExampleVMM",

@@ -1,0 +1,29 @@
+// A vCPU kicked out of a running guest and let in again, in C alone.
+#ifndef YS_BLACKOUT_H
+#define YS_BLACKOUT_H
+
+#include "ys_slots.h"
+#include <stdint.h>
+
+// A VM with one vCPU on a thread of its own, whose guest runs in a loop for ever.
+struct ys_machine;
+
+// Makes one; NULL where KVM or the architecture doesn't do it, with minus errno in `status`.
+struct ys_machine *ys_machine_make(int *status);
+void ys_machine_end(struct ys_machine *machine);
+int ys_machine_vm(const struct ys_machine *machine);
+
+// How long one blackout took, and the calls within it, in nanoseconds.
+struct ys_blackout {
+    uint64_t total;
+    uint64_t calls;
+    // 0, or minus the errno of a call.
+    int status;
+};
+
+// Holds the vCPU out, carries the calls out, lets it in again. `spins`: the vCPU's thread and the
+// caller's spin for each other; else they wait by futex.
+struct ys_blackout ys_black_out(
+    struct ys_machine *machine, const struct ys_region *regions, size_t count, int spins);
+
+#endif

@@ -1,0 +1,34 @@
+// A server that answers lines with themselves, and the client that both servers are asked by.
+#ifndef YS_SOCKET_H
+#define YS_SOCKET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Starts the echo server as a process of its own: blocking reads and writes on one end of a socket
+// pair. Returns its process id and the other end in `descriptor`, or minus errno.
+int ys_echo_start(int *descriptor);
+
+// Connects to a Unix socket. Returns the descriptor, or minus errno.
+int ys_connect(const char *path);
+
+// Sends a line and reads its answer, `count` times, one in flight. `spans` gets the nanoseconds of
+// each. Returns 0, or minus errno.
+int ys_round_trips(
+    int descriptor, const uint8_t *line, size_t length, size_t count, uint64_t *spans);
+
+// Sends `count` lines with at most `depth` in flight, and reads their answers. Returns the
+// nanoseconds of all, or minus errno.
+int64_t ys_pipelined(
+    int descriptor, const uint8_t *line, size_t length, size_t count, size_t depth);
+
+// Sends bytes and reads one line. Returns its length without the end, in `answer` as far as there
+// is room, or minus errno.
+int64_t ys_exchange(
+    int descriptor, const uint8_t *bytes, size_t length, uint8_t *answer, size_t room);
+
+// As ys_exchange, but reads while it writes, for a server that answers before it has read all.
+int64_t ys_exchange_large(
+    int descriptor, const uint8_t *bytes, size_t length, uint8_t *answer, size_t room);
+
+#endif

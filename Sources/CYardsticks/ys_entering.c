@@ -1,0 +1,93 @@
+// See the header.
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "ys_entering.h"
+
+#include "ys_clock.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { most_threads = 64 };
+
+// A cache line each, so that only what is meant to be shared is.
+struct line {
+    _Alignas(128) _Atomic uint64_t value;
+};
+
+struct job {
+    enum ys_entering how;
+    size_t count;
+    int threads;
+    _Atomic int ready;
+    struct line shared;
+    struct line table;
+    pthread_rwlock_t lock;
+    struct line epochs[most_threads];
+    uint64_t spans[most_threads];
+    _Atomic int next;
+};
+
+static uint64_t work(struct job *job, struct line *epoch) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < job->count; i++) {
+        switch (job->how) {
+        case YS_SHARED_COUNT:
+            atomic_fetch_add_explicit(&job->shared.value, 1, memory_order_acquire);
+            sum += atomic_load_explicit(&job->table.value, memory_order_acquire);
+            atomic_fetch_sub_explicit(&job->shared.value, 1, memory_order_release);
+            break;
+        case YS_READ_WRITE_LOCK:
+            pthread_rwlock_rdlock(&job->lock);
+            sum += atomic_load_explicit(&job->table.value, memory_order_acquire);
+            pthread_rwlock_unlock(&job->lock);
+            break;
+        case YS_EPOCH_FENCED:
+            atomic_store_explicit(&epoch->value, i + 1, memory_order_seq_cst);
+            sum += atomic_load_explicit(&job->table.value, memory_order_acquire);
+            atomic_store_explicit(&epoch->value, 0, memory_order_release);
+            break;
+        case YS_EPOCH_PLAIN:
+            atomic_store_explicit(&epoch->value, i + 1, memory_order_relaxed);
+            atomic_signal_fence(memory_order_seq_cst);
+            sum += atomic_load_explicit(&job->table.value, memory_order_acquire);
+            atomic_store_explicit(&epoch->value, 0, memory_order_release);
+            break;
+        }
+    }
+    return sum;
+}
+
+static void *run(void *argument) {
+    struct job *job = argument;
+    int own = atomic_fetch_add(&job->next, 1);
+    atomic_fetch_add(&job->ready, 1);
+    while (atomic_load(&job->ready) < job->threads) {}
+    uint64_t start = ys_now();
+    uint64_t sum = work(job, &job->epochs[own]);
+    job->spans[own] = ys_now() - start + (sum == UINT64_MAX);
+    return NULL;
+}
+
+double ys_enter_and_leave(enum ys_entering how, int threads, size_t count) {
+    if (threads < 1 || threads > most_threads || count == 0) return 0;
+    static struct job job;
+    job.how = how;
+    job.count = count;
+    job.threads = threads;
+    atomic_store(&job.ready, 0);
+    atomic_store(&job.next, 0);
+    pthread_rwlock_init(&job.lock, NULL);
+    pthread_t others[most_threads];
+    int made = 0;
+    while (made < threads && pthread_create(&others[made], NULL, run, &job) == 0) made += 1;
+    // The rest would wait for ever: let them go.
+    if (made < threads) atomic_store(&job.ready, threads);
+    for (int i = 0; i < made; i++) pthread_join(others[i], NULL);
+    pthread_rwlock_destroy(&job.lock);
+    if (made < threads) return 0;
+    uint64_t longest = 0;
+    for (int i = 0; i < threads; i++)
+        if (job.spans[i] > longest) longest = job.spans[i];
+    return (double)longest / (double)count;
+}

@@ -1,0 +1,68 @@
+import Memslots
+
+/// A change that a VMM makes, and the array that it is made to.
+struct SlotChange {
+    let name: String
+    let before: [Memslot]
+    let after: [Memslot]
+
+    /// 512 slots of four pages behind one of a page, all in 64 KiB steps.
+    ///
+    /// - Parameter base: user memory of ``bytes`` bytes.
+    static func slots(base: UInt64) -> [Memslot] {
+        (0..<UInt64(count)).map { index in
+            Memslot(
+                id: SlotID(UInt32(index)),
+                guestPhysicalAddress: GuestPhysicalAddress(0x100_0000 + index * 0x1_0000),
+                size: .pages(4), userspaceAddress: UserspaceAddress(base + index * 0x4000))
+        }
+    }
+
+    static let count = 513
+    /// What ``slots(base:)`` maps.
+    static let bytes = ByteCount(UInt64(count) * 0x4000)
+
+    /// The changes that are measured.
+    static func all(base: UInt64) -> [SlotChange] {
+        let slots = slots(base: base)
+        return [
+            logging(slots), split(slots), moved(slots), swapped(slots),
+        ]
+    }
+
+    private static func logging(_ slots: [Memslot]) -> SlotChange {
+        var after = slots
+        for index in 1..<after.count { after[index].flags = .logDirtyPages }
+        return SlotChange(name: "512 slots begin to log", before: slots, after: after)
+    }
+
+    private static func split(_ slots: [Memslot]) -> SlotChange {
+        var after = slots
+        let whole = after[256]
+        func piece(_ id: UInt32, _ first: UInt64, _ pages: UInt64) -> Memslot {
+            Memslot(
+                id: SlotID(id),
+                guestPhysicalAddress: GuestPhysicalAddress(
+                    whole.guestPhysicalAddress.rawValue + first * 4_096),
+                size: .pages(pages),
+                userspaceAddress: UserspaceAddress(
+                    whole.userspaceAddress.rawValue + first * 4_096))
+        }
+        after[256] = piece(256, 0, 1)
+        after += [piece(UInt32(count), 1, 2), piece(UInt32(count + 1), 3, 1)]
+        return SlotChange(name: "one slot split in three", before: slots, after: after)
+    }
+
+    private static func moved(_ slots: [Memslot]) -> SlotChange {
+        var after = slots
+        after[256].guestPhysicalAddress = GuestPhysicalAddress(0x8000_0000)
+        return SlotChange(name: "a BAR moved", before: slots, after: after)
+    }
+
+    private static func swapped(_ slots: [Memslot]) -> SlotChange {
+        var after = slots
+        after[100].guestPhysicalAddress = slots[200].guestPhysicalAddress
+        after[200].guestPhysicalAddress = slots[100].guestPhysicalAddress
+        return SlotChange(name: "two slots swapped", before: slots, after: after)
+    }
+}

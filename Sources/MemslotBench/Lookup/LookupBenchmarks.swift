@@ -1,0 +1,155 @@
+import CYardsticks
+import MemslotSimulator
+import Memslots
+
+/// Translating guest addresses.
+enum LookupBenchmarks {
+    static let steps = AddressPattern.allCases.map(step) + [entering, indexing]
+
+    private static func step(_ pattern: AddressPattern) -> BenchmarkStep {
+        BenchmarkStep("\(pattern.rawValue) addresses") { effort throws(BenchmarkError) in
+            var rows: [BenchmarkRow] = []
+            let sizes = effort(BenchmarkArray.sizes, quick: [64, 4_096])
+            for size in sizes { rows += try measure(pattern, size, effort) }
+            return rows
+        }
+    }
+
+    private static func measure(
+        _ pattern: AddressPattern, _ size: Int, _ effort: Effort
+    ) throws(BenchmarkError) -> [BenchmarkRow] {
+        let slots = BenchmarkArray.slots(size)
+        let addresses = pattern.addresses(effort(1 << 15, quick: 1 << 12), in: slots)
+        let table = try opened(slots)
+        let yardsticks = try YardstickTable(slots)
+        var contestants: [Contestant] = []
+        for (name, search) in YardstickTable.searches {
+            contestants.append(
+                Contestant(name, operations: addresses.count) { () throws(BenchmarkError) in
+                    try compare(yardsticks.sum(search, addresses), addresses, yardsticks, name)
+                })
+        }
+        for lookup in ProjectLookup.all {
+            let part = addresses.prefix(lookup.most)
+            let some = Array(part)
+            contestants.append(
+                Contestant(lookup.name, operations: part.count) { () throws(BenchmarkError) in
+                    try compare(lookup.sum(table, part, 0), some, yardsticks, lookup.name)
+                })
+        }
+        let contest = try Contest(rounds: effort(31, quick: 3), contestants)
+        return rows(of: contest, pattern, size)
+    }
+
+    private static func rows(
+        of contest: Contest, _ pattern: AddressPattern, _ size: Int
+    ) -> [BenchmarkRow] {
+        func title(_ name: String) -> String { "\(name), \(pattern.rawValue)" }
+        var rows = ProjectLookup.all.dropLast().map {
+            contest.row($0.name, as: title($0.name), slots: size, against: YardstickTable.vmMemory)
+        }
+        if let best = ProjectLookup.all.last {
+            let faster = pattern == .random ? 3.0 : 8.0
+            rows += [
+                contest.row(
+                    best.name, as: title(best.name), slots: size,
+                    against: YardstickTable.vmMemory,
+                    target: 64...4_096 ~= size ? .ratioAtMost(1 / faster) : nil),
+                contest.row(
+                    best.name, as: title(best.name), slots: size,
+                    against: YardstickTable.lastHit, target: .ratioAtMost(1.5)),
+            ]
+        }
+        return rows
+            + YardstickTable.searches.map {
+                contest.row($0.name, as: title($0.name), slots: size)
+            }
+    }
+
+    /// Timed with the rest, but nothing beside it: what is expected is known after the first time.
+    private static func compare(
+        _ sum: UInt64, _ addresses: [UInt64], _ yardsticks: YardstickTable, _ name: String
+    ) throws(BenchmarkError) {
+        guard sum == yardsticks.expected(addresses) else {
+            throw .broken("\(name) translates otherwise than the yardsticks")
+        }
+    }
+
+    static func opened(_ slots: [Memslot]) throws(BenchmarkError) -> MemslotTable {
+        var capabilities = Capabilities()
+        capabilities.maxSlots = max(capabilities.maxSlots, UInt32(slots.count))
+        do throws(InvalidArray) {
+            return try MemslotTable(
+                backend: SimulatedBackend(capabilities: capabilities), installed: slots)
+        } catch {
+            throw .broken("the benchmark's own array is refused: \(error.violations.prefix(1))")
+        }
+    }
+
+    // MARK: Entering
+
+    private static let entering = BenchmarkStep("entering a section of reading") {
+        effort throws(BenchmarkError) in
+        let slots = BenchmarkArray.slots(64)
+        let table = try opened(slots)
+        var rows: [BenchmarkRow] = []
+        for threads in [1, 2] {
+            rows += try enter(table, threads, effort)
+        }
+        return rows
+    }
+
+    private static func enter(
+        _ table: MemslotTable, _ threads: Int, _ effort: Effort
+    ) throws(BenchmarkError) -> [BenchmarkRow] {
+        let ways: [(String, ys_entering)] = [
+            ("C: a shared count", YS_SHARED_COUNT), ("C: a read-write lock", YS_READ_WRITE_LOCK),
+            ("C: an epoch with a fence", YS_EPOCH_FENCED),
+            ("C: an epoch, plain", YS_EPOCH_PLAIN),
+        ]
+        var contestants: [Contestant] = []
+        for (name, way) in ways {
+            let count = effort(200_000, quick: 20_000)
+            contestants.append(
+                Contestant(name) { () throws(BenchmarkError) in
+                    let span = ys_enter_and_leave(way, Int32(threads), count)
+                    guard span > 0 else { throw .broken("no thread can be made") }
+                    return span
+                })
+        }
+        for entering in ProjectEntering.all {
+            contestants.append(
+                Contestant(entering.name) { () throws(BenchmarkError) in
+                    try entering.measure(table, threads: threads, effort)
+                })
+        }
+        let contest = try Contest(rounds: effort(21, quick: 3), contestants)
+        let suffix = threads == 1 ? "one thread" : "\(threads) threads"
+        var rows = ProjectEntering.all.map {
+            contest.row(
+                $0.name, as: "entering: \($0.name), \(suffix)", against: "C: an epoch with a fence",
+                target: $0.name == ProjectEntering.all.last?.name ? .atMost(8) : nil)
+        }
+        rows += ways.map { contest.row($0.0, as: "entering, \($0.0), \(suffix)") }
+        return rows
+    }
+
+    // MARK: Building what is searched
+
+    private static let indexing = BenchmarkStep("building the index") {
+        effort throws(BenchmarkError) in
+        var rows: [BenchmarkRow] = []
+        for size in effort(BenchmarkArray.sizes, quick: [4_096]) {
+            let slots = BenchmarkArray.slots(size)
+            let contest = try Contest(
+                rounds: effort(15, quick: 3),
+                [
+                    Contestant("a table opened on its slots", operations: 1) {
+                        () throws(BenchmarkError) in _ = try opened(slots)
+                    }
+                ])
+            rows.append(contest.row("a table opened on its slots", slots: size))
+        }
+        return rows
+    }
+}

@@ -1,0 +1,43 @@
+/// One line of a report: something measured, beside its yardstick and its target.
+public struct BenchmarkRow: Hashable, Sendable {
+    /// What was measured.
+    public var name: String
+    /// Slots in the array; `nil` where their number says nothing.
+    public var slots: Int?
+    /// What the figures count.
+    public var unit: BenchmarkUnit
+    /// What it took.
+    public var measured: Spread
+    /// What it was held against, in the same rounds; `nil` for nothing.
+    public var yardstick: String?
+    /// What the yardstick took.
+    public var yardstickMeasured: Spread?
+    /// How many times the yardstick it took.
+    public var ratio: Double?
+    /// What is to be reached; `nil` where the figure is there for scale.
+    public var target: BenchmarkTarget?
+
+    /// A row without a yardstick and without a target.
+    public init(name: String, slots: Int? = nil, unit: BenchmarkUnit, measured: Spread) {
+        self.name = name
+        self.slots = slots
+        self.unit = unit
+        self.measured = measured
+    }
+
+    /// Whether the target is reached; `nil` without one.
+    public var isMet: Bool? { target.map { $0.isMet(by: self) } }
+
+    /// The name, and the number of slots where that says something.
+    var title: String { slots.map { "\(name), \(grouped($0)) slots" } ?? name }
+}
+
+/// A number with its thousands set apart.
+func grouped(_ number: Int) -> String {
+    var text = ""
+    for (index, digit) in String(number).reversed().enumerated() {
+        if index > 0 && index % 3 == 0 && digit != "-" { text.append(",") }
+        text.append(digit)
+    }
+    return String(text.reversed())
+}

@@ -1,0 +1,66 @@
+import CYardsticks
+
+/// How soon the programs are there.
+enum StartBenchmarks {
+    static let steps = [
+        BenchmarkStep("starting", starting), BenchmarkStep("memory", memory),
+    ]
+
+    private static func starting(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
+        let control = try BuiltProgram.path("memslotctl")
+        let daemon = "memslotd, exec to listening"
+        let help = "memslotctl --help, exec to end"
+        let nothing = "/bin/true, exec to end"
+        let contest = try Contest(
+            rounds: effort(31, quick: 3),
+            [
+                Contestant(daemon) { () throws(BenchmarkError) in try RunningDaemon().startTime },
+                Contestant(help) { () throws(BenchmarkError) in try run(control, ["--help"]) },
+                Contestant(nothing) { () throws(BenchmarkError) in try run("/bin/true", []) },
+            ])
+        return [
+            contest.row(daemon, against: nothing, target: .atMost(50e6)),
+            contest.row(help, against: nothing, target: .atMost(50e6)),
+        ]
+    }
+
+    /// The nanoseconds until a program has ended.
+    private static func run(_ path: String, _ words: [String]) throws(BenchmarkError) -> Double {
+        let start = ys_now()
+        let process = BuiltProgram.withArguments([path] + words) { ys_start(path, $0) }
+        guard process > 0, ys_wait(process) == 0 else { throw .broken("\(path) fails") }
+        return Double(ys_now() - start)
+    }
+
+    private static func memory(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
+        let slots = BenchmarkArray.slots(32_764)
+        let lines = [
+            RequestLine.submit(slots, to: "large"),
+            RequestLine.submit(BenchmarkArray.changed(slots, 1), to: "large"),
+            RequestLine.make("memslots.get", vm: "large"),
+        ]
+        var figures: [[Double]] = [[], [], []]
+        for _ in 0..<effort(5, quick: 1) {
+            let daemon = try RunningDaemon()
+            figures[0].append(try daemon.memory("VmRSS"))
+            let connection = try daemon.connect()
+            try connection.ask(RequestLine.create(vm: "large"))
+            try connection.ask(lines[0])
+            // Used as a VMM would: changed and looked at some times.
+            for turn in 0..<10 { try connection.ask(lines[(turn + 1) % 2]) }
+            _ = try connection.exchange(lines[2])
+            figures[1].append(try daemon.memory("VmRSS"))
+            figures[2].append(try daemon.memory("VmHWM"))
+        }
+        func row(_ name: String, _ index: Int, _ target: BenchmarkTarget?) -> BenchmarkRow {
+            var row = BenchmarkRow(name: name, unit: .bytes, measured: Spread(figures[index]))
+            row.target = target
+            return row
+        }
+        return [
+            row("memslotd without a VM, resident", 0, nil),
+            row("memslotd with 32,764 slots, resident", 1, .atMost(64 * 1_048_576)),
+            row("memslotd with 32,764 slots, at its highest", 2, .atMost(64 * 1_048_576)),
+        ]
+    }
+}

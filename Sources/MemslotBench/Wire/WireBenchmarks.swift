@@ -1,0 +1,174 @@
+import CYardsticks
+import Foundation
+import MemslotProtocol
+import Memslots
+
+/// From a request's bytes to its answer.
+enum WireBenchmarks {
+    static let steps = [
+        BenchmarkStep("small requests", small), BenchmarkStep("large arrays", large),
+        BenchmarkStep("parse and encode alone", halves),
+    ]
+
+    private static let slotCount = 32_764
+
+    // MARK: Small requests
+
+    private static let roundTrip = "memslotd, one request in flight"
+    private static let echo = "C echo server"
+    private static let pipelined = "memslotd, 256 requests in flight"
+    private static let echoPipelined = "C echo server, 256 in flight"
+
+    private static func small(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
+        let daemon = try RunningDaemon()
+        let connection = try daemon.connect()
+        try connection.ask(RequestLine.create(vm: "small"))
+        try connection.ask(RequestLine.submit(BenchmarkArray.slots(64), to: "small"))
+        let line = RequestLine.make("memslots.translate") { writer in
+            writer.key("vm")
+            writer.string("small")
+            writer.key("addresses")
+            writer.beginArray()
+            writer.address(0x10_0000)
+            writer.endArray()
+        }
+        try connection.ask(line)
+        let server = try EchoServer()
+        // What is echoed is as long as what the daemon answers: both send and receive alike.
+        let count = effort(500, quick: 100)
+        let many = effort(40_000, quick: 4_000)
+        let contest = try Contest(
+            rounds: effort(31, quick: 3),
+            [
+                Contestant(roundTrip) { () throws(BenchmarkError) in
+                    try roundTrips(connection.socket, line, count)
+                },
+                Contestant(echo) { () throws(BenchmarkError) in
+                    try roundTrips(server.socket, line, count)
+                },
+                Contestant(pipelined) { () throws(BenchmarkError) in
+                    try rate(connection.socket, line, many)
+                },
+                Contestant(echoPipelined) { () throws(BenchmarkError) in
+                    try rate(server.socket, line, many)
+                },
+            ])
+        return [
+            contest.row(roundTrip, against: echo, target: .ratioAtMost(3)),
+            contest.row(
+                pipelined, against: echoPipelined, in: .perSecond, target: .atLeast(150_000)),
+        ]
+    }
+
+    /// The median of `count` round trips, in nanoseconds.
+    private static func roundTrips(
+        _ socket: Int32, _ line: [UInt8], _ count: Int
+    ) throws(BenchmarkError) -> Double {
+        var spans = [UInt64](repeating: 0, count: count)
+        let status = ys_round_trips(socket, line, line.count, count, &spans)
+        guard status == 0 else { throw .broken("a round trip failed: errno \(-status)") }
+        return Spread(spans.map(Double.init)).median
+    }
+
+    /// Answers in a second.
+    private static func rate(
+        _ socket: Int32, _ line: [UInt8], _ count: Int
+    ) throws(BenchmarkError) -> Double {
+        let span = ys_pipelined(socket, line, line.count, count, 256)
+        guard span > 0 else { throw .broken("pipelined requests failed: errno \(-span)") }
+        return Double(count) * 1e9 / Double(span)
+    }
+
+    // MARK: Large arrays
+
+    private static func large(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
+        let daemon = try RunningDaemon()
+        let connection = try daemon.connect()
+        let slots = BenchmarkArray.slots(slotCount)
+        let lines = [slots, BenchmarkArray.changed(slots, 1)].map {
+            RequestLine.submit($0, to: "large")
+        }
+        try connection.ask(RequestLine.create(vm: "large"))
+        try connection.ask(lines[0])
+        let get = RequestLine.make("memslots.get", vm: "large")
+        let echo = try EchoServer()
+        var turn = 0
+        var buffer = [UInt8](repeating: 0, count: 8 << 20)
+        let submit = "submit with one change, bytes to answer"
+        let whole = "memslots.get, request to answer"
+        let copy = "C echo of as many bytes"
+        let contest = try Contest(
+            rounds: effort(31, quick: 3),
+            [
+                Contestant(submit, operations: 1) { () throws(BenchmarkError) in
+                    turn += 1
+                    try connection.ask(lines[turn % 2])
+                },
+                Contestant(whole, operations: 1) { () throws(BenchmarkError) in
+                    _ = try connection.exchange(get)
+                },
+                Contestant(copy, operations: 1) { () throws(BenchmarkError) in
+                    let line = lines[0]
+                    let count = ys_exchange_large(
+                        echo.socket, line, line.count, &buffer, buffer.count)
+                    guard count == line.count else { throw .broken("the echo is not whole") }
+                },
+            ])
+        return [
+            contest.row(submit, slots: slotCount, against: copy, target: .atMost(10_000_000)),
+            contest.row(whole, slots: slotCount, against: copy),
+        ]
+    }
+
+    // MARK: Parse and encode alone
+
+    private static func halves(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
+        let slots = BenchmarkArray.slots(slotCount)
+        let line = RequestLine.submit(slots, to: "large")
+        let data = Data(line)
+        let service = InProcessService()
+        service.answer(RequestLine.create(vm: "large"))
+        service.answer(line)
+        let get = RequestLine.make("memslots.get", vm: "large")
+        let length = service.answer(get)
+        guard length > line.count / 2 else { throw .broken("memslots.get tells too little") }
+        var numbers = [UInt64](repeating: 0, count: 8 * slotCount)
+        var room = [UInt8](repeating: 0, count: line.count)
+        let tape = "parse: text to tape"
+        let parse = "parse: text to slots"
+        let encode = "encode: memslots.get"
+        let carried = "the same submit again, without a socket"
+        let shape = "C: numbers of this one shape, unchecked"
+        let scan = "C: scan"
+        let memcpy = "C: memcpy"
+        let obvious = "Foundation's JSONDecoder"
+        let contest = try Contest(
+            rounds: effort(31, quick: 3),
+            [
+                Contestant(tape, operations: 1) { _ = InProcessService.parse(line) },
+                Contestant(parse, operations: 1) { () throws(BenchmarkError) in
+                    guard try InProcessService.parseSlots(line) == slotCount else {
+                        throw .broken("slots are lost")
+                    }
+                },
+                Contestant(encode, operations: 1) { service.answer(get) },
+                Contestant(carried, operations: 1) { service.answer(line) },
+                Contestant(shape, operations: 1) {
+                    _ = ys_read_numbers(line, line.count, &numbers, numbers.count)
+                },
+                Contestant(scan, operations: 1) { numbers[0] = ys_scan(line, line.count) },
+                Contestant(memcpy, operations: 1) { ys_copy(&room, line, line.count) },
+            ])
+        let foundation = try Contest(
+            rounds: effort(3, quick: 1),
+            [
+                Contestant(obvious, operations: 1) { () throws(BenchmarkError) in
+                    _ = try FoundationSubmit.slotCount(data)
+                }
+            ])
+        return [tape, parse, encode, carried].map {
+            contest.row($0, slots: slotCount, against: $0 == encode ? memcpy : shape)
+        } + [shape, scan, memcpy].map { contest.row($0, slots: slotCount) }
+            + [foundation.row(obvious, slots: slotCount)]
+    }
+}
