@@ -114,23 +114,26 @@ struct ys_changes ys_flat_walk(
     return changes;
 }
 
-// Sorts pairs of guest page and index, packed in a word of 40 and 24 bits.
+// Sorts pairs of guest page and index, packed in a word of 40 and 24 bits. Small arrays by small
+// digits: else clearing the sums would be most of the work.
 static uint64_t *sorted_by_guest(
     const struct ys_slot *slots, size_t count, uint64_t *words, uint64_t *other, uint64_t *sums) {
     for (size_t i = 0; i < count; i++) words[i] = slots[i].guest >> 12 << 24 | i;
-    for (int shift = 24; shift < 64; shift += 16) {
-        memset(sums, 0, 65536 * sizeof *sums);
-        for (size_t i = 0; i < count; i++) sums[words[i] >> shift & 0xffff] += 1;
+    int bits = count < 4096 ? 7 : 11;
+    uint64_t mask = (1u << bits) - 1;
+    for (int shift = 24; shift < 64; shift += bits) {
+        memset(sums, 0, (mask + 1) * sizeof *sums);
+        for (size_t i = 0; i < count; i++) sums[words[i] >> shift & mask] += 1;
         // A digit that all share needs no pass.
-        if (sums[words[0] >> shift & 0xffff] == count) continue;
+        if (sums[words[0] >> shift & mask] == count) continue;
         uint64_t sum = 0;
-        for (size_t digit = 0; digit < 65536; digit++) {
+        for (size_t digit = 0; digit <= mask; digit++) {
             uint64_t own = sums[digit];
             sums[digit] = sum;
             sum += own;
         }
         for (size_t i = 0; i < count; i++)
-            other[sums[words[i] >> shift & 0xffff]++] = words[i];
+            other[sums[words[i] >> shift & mask]++] = words[i];
         uint64_t *swap = words;
         words = other;
         other = swap;

@@ -32,6 +32,9 @@ struct ys_machine {
     // 1 while vCPUs must stay out; 1 once the vCPU's thread waits outside.
     _Atomic int held;
     _Atomic int outside;
+    // 1 while the guest rests, its thread asleep.
+    _Atomic int rests;
+    _Atomic int is_resting;
 };
 
 static int kick_signal(void) { return SIGRTMIN + 7; }
@@ -55,6 +58,13 @@ static void *run_guest(void *argument) {
     struct ys_machine *machine = argument;
     atomic_store(&machine->id, (int)syscall(SYS_gettid));
     while (!atomic_load(&machine->stops)) {
+        if (atomic_load(&machine->rests)) {
+            atomic_store(&machine->is_resting, 1);
+            wait_while(&machine->rests, 1, 0);
+            atomic_store(&machine->is_resting, 0);
+            machine->run->immediate_exit = 0;
+            continue;
+        }
         if (atomic_load(&machine->held)) {
             int spins = atomic_load(&machine->spins);
             atomic_store(&machine->outside, 1);
@@ -79,8 +89,8 @@ static int begin_in_real_mode(struct ys_machine *machine) {
     if (ioctl(machine->vcpu, KVM_SET_SREGS, &special) < 0) return -errno;
     struct kvm_regs registers = {.rip = 0x1000, .rflags = 2};
     if (ioctl(machine->vcpu, KVM_SET_REGS, &registers) < 0) return -errno;
-    // jmp $
-    memcpy((char *)machine->memory + 0x1000, "\xeb\xfe", 2);
+    // again: incl 0x2000; jmp again
+    memcpy((char *)machine->memory + 0x1000, "\x66\xff\x06\x00\x20\xeb\xf9", 7);
     return 0;
 }
 #else
@@ -113,6 +123,7 @@ static int begin(struct ys_machine *machine) {
     int status = ys_set_regions(machine->vm, &region, 1);
     if (status == 0) status = begin_in_real_mode(machine);
     if (status < 0) return status;
+    atomic_store(&machine->rests, 1);
     status = -pthread_create(&machine->thread, NULL, run_guest, machine);
     while (status == 0 && atomic_load(&machine->id) == 0) usleep(100);
     return status;
@@ -136,10 +147,23 @@ static void kick(struct ys_machine *machine) {
     syscall(SYS_tgkill, getpid(), atomic_load(&machine->id), kick_signal());
 }
 
+void ys_machine_rest(struct ys_machine *machine) {
+    atomic_store(&machine->rests, 1);
+    kick(machine);
+    while (!atomic_load(&machine->is_resting)) usleep(10);
+}
+
+void ys_machine_go_on(struct ys_machine *machine) {
+    atomic_store(&machine->rests, 0);
+    futex_wake(&machine->rests);
+    while (atomic_load(&machine->is_resting)) usleep(10);
+}
+
 void ys_machine_end(struct ys_machine *machine) {
     if (machine == NULL) return;
     if (atomic_load(&machine->id) != 0) {
         atomic_store(&machine->stops, 1);
+        ys_machine_go_on(machine);
         kick(machine);
         pthread_join(machine->thread, NULL);
     }
@@ -151,10 +175,22 @@ void ys_machine_end(struct ys_machine *machine) {
 
 int ys_machine_vm(const struct ys_machine *machine) { return machine->vm; }
 
+// Waits until the guest counts on: a vCPU that is on its way in would be held out for nothing.
+static int wait_until_inside(struct ys_machine *machine) {
+    volatile uint32_t *counter = (uint32_t *)((char *)machine->memory + 0x2000);
+    while (atomic_load(&machine->outside)) {}
+    uint32_t before = *counter;
+    uint64_t start = ys_now();
+    while (*counter == before)
+        if (ys_now() - start > 5000000000u) return 0;
+    return 1;
+}
+
 struct ys_blackout ys_black_out(
     struct ys_machine *machine, const struct ys_region *regions, size_t count, int spins) {
     struct ys_blackout result = {0};
     atomic_store(&machine->spins, spins);
+    if (!wait_until_inside(machine)) return (struct ys_blackout){.status = -ETIMEDOUT};
     uint64_t start = ys_now();
     atomic_store(&machine->held, 1);
     kick(machine);
@@ -165,7 +201,5 @@ struct ys_blackout ys_black_out(
     atomic_store(&machine->held, 0);
     if (!spins) futex_wake(&machine->held);
     result.total = ys_now() - start;
-    // Not before it has gone in, for the next one.
-    while (atomic_load(&machine->outside)) {}
     return result;
 }

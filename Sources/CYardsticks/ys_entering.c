@@ -61,6 +61,7 @@ static uint64_t work(struct job *job, struct line *epoch) {
 static void *run(void *argument) {
     struct job *job = argument;
     int own = atomic_fetch_add(&job->next, 1);
+    ys_pin(own);
     atomic_fetch_add(&job->ready, 1);
     while (atomic_load(&job->ready) < job->threads) {}
     uint64_t start = ys_now();

@@ -41,7 +41,7 @@ struct ys_changes ys_flat_walk(
     uint64_t *operations);
 
 // Alignment, overflow, each id once, no overlap. Sorts by guest address (radix) where the array
-// isn't. `scratch` has room for 2 * count + (1 << 20) / 64 + 65536 words. Returns the faults.
+// isn't. `scratch` has room for 2 * count + (1 << 20) / 64 + 2048 words. Returns the faults.
 uint64_t ys_validate(const struct ys_slot *slots, size_t count, uint64_t *scratch);
 
 // Sorts by id (radix) into `sorted`; `scratch` has room for `count` slots.

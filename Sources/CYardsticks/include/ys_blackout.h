@@ -11,6 +11,10 @@ struct ys_machine;
 // Makes one; NULL where KVM or the architecture doesn't do it, with minus errno in `status`.
 struct ys_machine *ys_machine_make(int *status);
 void ys_machine_end(struct ys_machine *machine);
+// Keeps the guest out, its thread asleep, while something else is measured; and lets it go on.
+// It begins at rest.
+void ys_machine_rest(struct ys_machine *machine);
+void ys_machine_go_on(struct ys_machine *machine);
 int ys_machine_vm(const struct ys_machine *machine);
 
 // How long one blackout took, and the calls within it, in nanoseconds.

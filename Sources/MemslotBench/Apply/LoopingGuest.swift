@@ -1,10 +1,11 @@
 #if arch(x86_64)
+    import CYardsticks
     import Glibc
     import MemslotGuests
     import MemslotKVM
     import Memslots
 
-    /// A VM of the kernel's with one vCPU, whose guest jumps to itself for ever.
+    /// A VM of the kernel's with one vCPU, whose guest counts for ever.
     final class LoopingGuest {
         let backend: KVMBackend
         let gate = VCPUGate()
@@ -21,7 +22,8 @@
             codeSlot = Memslot(
                 id: SlotID(600), guestPhysicalAddress: GuestPhysicalAddress(0),
                 size: memory.size, userspaceAddress: memory.base)
-            memory.write([0xeb, 0xfe], at: 0x1000)
+            // again: incl 0x2000; jmp again
+            memory.write([0x66, 0xff, 0x06, 0x00, 0x20, 0xeb, 0xf9], at: 0x1000)
             do throws(KVMError) {
                 vcpu = GuardedVCPU(
                     try backend.makeVCPU(id: 0), gate: gate, signal: try Self.signal())
@@ -54,6 +56,18 @@
                 try? Self.signal().acceptOnCurrentThread()
                 while let turn = try? vcpu.run() {
                     if turn.requests.contains(.embedder) { return }
+                }
+            }
+        }
+
+        /// Waits until the guest counts on: a vCPU that is on its way in would be held out for
+        /// nothing.
+        func waitUntilInside() throws(BenchmarkError) {
+            let before = memory.load(0x2000)
+            let start = ys_now()
+            while memory.load(0x2000) == before {
+                guard ys_now() - start < 5_000_000_000 else {
+                    throw .broken("the guest stands still")
                 }
             }
         }

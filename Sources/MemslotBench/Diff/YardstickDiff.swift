@@ -17,7 +17,7 @@ final class YardstickDiff {
         self.isSorted = isSorted
         sorted = self.new
         moving = self.new
-        scratch = Array(repeating: 0, count: 2 * new.count + (1 << 20) / 64 + 65_536)
+        scratch = Array(repeating: 0, count: 2 * new.count + (1 << 20) / 64 + 2_048)
         operations = Array(repeating: 0, count: old.count + new.count)
     }
 

@@ -53,6 +53,7 @@ struct Contest {
         against yardstick: String? = nil, in unit: BenchmarkUnit = .nanoseconds,
         target: BenchmarkTarget? = nil
     ) -> BenchmarkRow {
+        precondition(samples[name] != nil, "\(name) was measured")
         var row = BenchmarkRow(
             name: title ?? name, slots: slots, unit: unit, measured: spread(name))
         if let yardstick {

@@ -1,3 +1,4 @@
+import CYardsticks
 import Glibc
 import Synchronization
 
@@ -9,11 +10,14 @@ enum Workers {
     }
 
     /// Runs `body` on `count` threads of their own, with the number of each, and waits for all.
+    ///
+    /// Each is bound to a processor.
     static func run(
         _ count: Int, _ body: @escaping @Sendable (Int) -> Void
     ) throws(BenchmarkError) {
         let waiting = Atomic<Int>(0)
         try withAll(count) { number in
+            ys_pin(Int32(number))
             // All begin at once.
             waiting.add(1, ordering: .sequentiallyConsistent)
             while waiting.load(ordering: .sequentiallyConsistent) < count { sched_yield() }

@@ -27,7 +27,7 @@ public struct ReportText {
         let missed = judged.filter { $0.isMet == false }
         let text = "\(judged.count - missed.count) of \(judged.count) targets met"
         return missed.isEmpty
-            ? text : text + "; missed: " + missed.map(\.title).joined(separator: "; ")
+            ? text : text + "; missed: " + missed.map(\.claim).joined(separator: "; ")
     }
 
     private static let heading = [

@@ -38,17 +38,10 @@ struct TargetPlot {
         guard let target = row.target else { return }
         let share = target.share(of: row)
         let end = place(share)
-        canvas.text(shortened(title(row)), Self.left - 10, y + 13, "end")
+        canvas.text(shortened(row.claim), Self.left - 10, y + 13, "end")
         canvas.rect(
             Self.left, y + 3, end - Self.left, Self.step - 6, row.isMet == true ? "met" : "missed")
         canvas.text(figure(row, target), Self.right + 8, y + 13, "muted")
-    }
-
-    private func title(_ row: BenchmarkRow) -> String {
-        guard let yardstick = row.yardstick, case .ratioAtMost = row.target else {
-            return row.title
-        }
-        return row.title + " ÷ " + yardstick
     }
 
     private func shortened(_ text: String) -> String {

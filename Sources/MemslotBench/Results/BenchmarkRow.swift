@@ -28,6 +28,12 @@ public struct BenchmarkRow: Hashable, Sendable {
     /// Whether the target is reached; `nil` without one.
     public var isMet: Bool? { target.map { $0.isMet(by: self) } }
 
+    /// What the target is about: the title, and the yardstick where the target is a ratio.
+    var claim: String {
+        guard case .ratioAtMost = target, let yardstick else { return title }
+        return "\(title) ÷ \(yardstick)"
+    }
+
     /// The name, and the number of slots where that says something.
     var title: String { slots.map { "\(name), \(grouped($0)) slots" } ?? name }
 }

@@ -67,7 +67,7 @@ enum WireBenchmarks {
         var spans = [UInt64](repeating: 0, count: count)
         let status = ys_round_trips(socket, line, line.count, count, &spans)
         guard status == 0 else { throw .broken("a round trip failed: errno \(-status)") }
-        return Spread(spans.map(Double.init)).median
+        return Spread(spans.map { Double($0) }).median
     }
 
     /// Answers in a second.
