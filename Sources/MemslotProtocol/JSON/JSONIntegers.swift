@@ -44,15 +44,7 @@ extension JSONDocument {
 
     /// The integer that the bytes in `range` are in hexadecimal, without a prefix.
     func hexadecimal(in range: Range<Int>) -> Result<UInt64, IntegerProblem> {
-        guard !range.isEmpty else { return .failure(.notANumber) }
-        var value: UInt64 = 0
-        var lost: UInt64 = 0
-        for byte in bytes[range] {
-            guard let digit = hexDigit(byte) else { return .failure(.notANumber) }
-            lost |= value >> 60
-            value = value << 4 | UInt64(digit)
-        }
-        return lost != 0 ? .failure(.tooLarge) : .success(value)
+        bytes.withUnsafeBytes { hexadecimalInteger(UnsafeRawBufferPointer(rebasing: $0[range])) }
     }
 
     /// What the byte at `index`, which is no digit, makes of a number.

@@ -14,7 +14,12 @@ public struct JSONWriter: Sendable {
     public init() {}
 
     /// An empty text with room for `capacity` bytes.
-    public init(capacity: Int) { room = Array(repeating: 0, count: max(capacity, 0)) }
+    public init(capacity: Int) { reserve(capacity) }
+
+    /// Makes room for `more` bytes, so that a text whose length is about known is never moved.
+    public mutating func reserve(_ more: Int) {
+        if room.count - count < more { enlarge(to: count + more) }
+    }
 
     /// The text so far. Cost: a copy; ``finish()`` has none.
     public var bytes: [UInt8] { Array(room[..<count]) }
@@ -199,7 +204,16 @@ public struct JSONWriter: Sendable {
 
     @inline(never)
     private mutating func grow(by needed: Int) {
-        let size = max(count + needed, room.count * 2, 256)
-        room.append(contentsOf: [UInt8](repeating: 0, count: size - room.count))
+        enlarge(to: max(count + needed, room.count * 2, 256))
+    }
+
+    private mutating func enlarge(to size: Int) {
+        let text = room[..<count]
+        // Not filled with zeros: nothing beyond `count` is ever read, and a large answer would be
+        // touched twice.
+        room = [UInt8](unsafeUninitializedCapacity: size) { bytes, initialized in
+            _ = bytes.update(fromContentsOf: text)
+            initialized = size
+        }
     }
 }

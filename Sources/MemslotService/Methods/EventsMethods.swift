@@ -46,6 +46,9 @@ extension MemslotService {
 }
 
 extension JSONWriter {
+    /// Bytes of a slot's text, as they mostly are.
+    private static var usualSlotBytes: Int { 128 }
+
     /// Writes `vm`, `generation`, perhaps `installed`, and `slots`, as `memslots.get` does.
     mutating func snapshot(_ table: EventFeed.Published, _ names: SlotNames) {
         beginObject()
@@ -58,7 +61,14 @@ extension JSONWriter {
             bool(true)
         }
         key("slots")
-        slots(names.messages(of: table.slots))
+        // One by one: as messages they would take more memory than the text.
+        reserve(table.slots.count * Self.usualSlotBytes)
+        beginArray()
+        for slot in table.slots {
+            let message = names.message(of: slot)
+            self.slot(message.slot, backing: message.backing, guestMemfd: message.guestMemfd)
+        }
+        endArray()
         endObject()
     }
 }

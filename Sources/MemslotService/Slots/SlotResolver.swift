@@ -27,13 +27,14 @@ struct SlotResolver {
         // Only an embedding process has slots that can't be told whole.
         self.present = names.hasRawAddresses ? nil : PresentSlots(present, names)
         slots.reserveCapacity(parameters.count)
-        for (index, slot) in parameters.enumerated() {
-            if let token = slot.opaque {
-                slots.append(try resolve(opaque: token, of: slot, index))
+        // By index: a copy of each slot would count its strings.
+        for index in parameters.indices {
+            if let token = parameters[index].opaque {
+                slots.append(try resolve(opaque: token, of: parameters[index], index))
                 continue
             }
-            try checkMembers(slot, index)
-            resolve(slot, index)
+            try checkMembers(parameters[index], index)
+            resolve(parameters[index], index)
         }
     }
 

@@ -9,6 +9,8 @@ struct Outbox {
         var bytes: [UInt8]
         /// Closed by who sends it.
         var descriptors: [Int32]
+        /// Nothing is to be added: it would be moved for that.
+        var isWhole = false
     }
 
     private var parcels: [Parcel] = []
@@ -23,13 +25,21 @@ struct Outbox {
     mutating func put(_ line: UnsafeRawBufferPointer, descriptors: [Int32] = []) {
         byteCount += line.count + 1
         if !descriptors.isEmpty || parcels.isEmpty
-            || !(parcels[parcels.count - 1].descriptors.isEmpty)
+            || parcels[parcels.count - 1].isWhole
+            || !parcels[parcels.count - 1].descriptors.isEmpty
         {
             parcels.append(Parcel(bytes: takeSpare(), descriptors: descriptors))
         }
         let last = parcels.count - 1
         parcels[last].bytes.append(contentsOf: line)
         parcels[last].bytes.append(UInt8(ascii: "\n"))
+    }
+
+    /// Puts a large line in that ends already: as it is, because copying megabytes takes longer
+    /// than a write of its own.
+    mutating func put(whole line: [UInt8], descriptors: [Int32] = []) {
+        byteCount += line.count
+        parcels.append(Parcel(bytes: line, descriptors: descriptors, isWhole: true))
     }
 
     /// Takes the next parcel out.

@@ -41,13 +41,26 @@ final class Sender: Sendable {
     /// Sends the events of `queue` too, from now on.
     func attach(_ queue: EventQueue) { state.withLock { $0.events = queue } }
 
+    /// From this many bytes on a line is sent from where it was written.
+    private static let largeLine = 1 << 16
+
     /// Puts an answer in; ``flush()`` sends it.
-    func put(_ line: borrowing JSONWriter, descriptors: [Int32]) {
-        let isBroken = state.withLock { state in
-            if !state.isBroken {
-                line.withBytes { state.outbox.put($0, descriptors: descriptors) }
+    func put(_ line: consuming JSONWriter, descriptors: [Int32]) {
+        let isBroken: Bool
+        if line.count < Self.largeLine {
+            isBroken = state.withLock { state in
+                if !state.isBroken {
+                    line.withBytes { state.outbox.put($0, descriptors: descriptors) }
+                }
+                return state.isBroken
             }
-            return state.isBroken
+        } else {
+            line.newLine()
+            let bytes = line.finish()
+            isBroken = state.withLock { state in
+                if !state.isBroken { state.outbox.put(whole: bytes, descriptors: descriptors) }
+                return state.isBroken
+            }
         }
         if isBroken { for descriptor in descriptors { Glibc.close(descriptor) } }
     }

@@ -47,7 +47,7 @@ package struct LineBuffer {
     package init(lineLimit: Int, descriptorLimit: Int) {
         self.lineLimit = lineLimit
         self.descriptorLimit = descriptorLimit
-        bytes = Array(repeating: 0, count: Self.usualSize)
+        bytes = Self.room(Self.usualSize)
     }
 
     /// Whether something is left that is not blank and not yet a line.
@@ -136,14 +136,28 @@ package struct LineBuffer {
         if start == end {
             move(by: start)
             // What one long line took is given back.
-            if bytes.count > 1 << 20 { bytes = Array(repeating: 0, count: Self.usualSize) }
+            if bytes.count > 1 << 20 { bytes = Self.room(Self.usualSize) }
         }
         guard bytes.count - end < Self.leastRoom else { return }
         if start >= bytes.count / 2 {
             move(by: start)
         } else {
-            bytes.append(contentsOf: repeatElement(0, count: bytes.count))
+            // Four times: a line of megabytes is moved a few times only on its way in.
+            let most = max(lineLimit + Self.usualSize, bytes.count * 2)
+            let larger = Self.room(min(bytes.count * 4, most))
+            let rest = bytes[start..<end]
+            bytes = larger
+            bytes.withUnsafeMutableBytes { all in
+                rest.withUnsafeBytes { all.copyMemory(from: $0) }
+            }
+            rebase(by: start)
         }
+    }
+
+    /// Room that is filled in by what is received, and not by zeros before: touching megabytes
+    /// once more costs as much as reading what is in them.
+    private static func room(_ size: Int) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: size) { $1 = size }
     }
 
     private mutating func move(by distance: Int) {
@@ -155,6 +169,11 @@ package struct LineBuffer {
                 memmove(base, base + rest.lowerBound, rest.count)
             }
         }
+        rebase(by: distance)
+    }
+
+    /// Notes that everything is `distance` bytes further ahead now.
+    private mutating func rebase(by distance: Int) {
         start -= distance
         end -= distance
         searched -= distance
