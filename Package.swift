@@ -22,6 +22,8 @@ let package = Package(
         .library(name: "MemslotKVM", targets: ["MemslotKVM"]),
         .library(name: "MemslotSimulator", targets: ["MemslotSimulator"]),
         .library(name: "MemslotService", targets: ["MemslotService"]),
+        // What `memslotctl run` puts between a VMM and /dev/kvm; looked for beside memslotctl.
+        .library(name: "memslots-preload", type: .dynamic, targets: ["MemslotPreload"]),
         .executable(name: "memslotctl", targets: ["memslotctl"]),
         .executable(name: "memslotd", targets: ["memslotd"]),
         .executable(name: "memslot-bench", targets: ["memslot-bench"]),
@@ -78,10 +80,21 @@ let package = Package(
             name: "MemslotSimulation",
             dependencies: ["Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService"],
             swiftSettings: strict),
+        // What a preloaded VMM leaves for memslotctl: the layout of shared memory.
+        .target(name: "CRunRecord"),
+        // Stands in front of ioctl and its like in somebody else's VMM.
+        .target(
+            name: "CPreload", dependencies: ["CRunRecord"],
+            cSettings: [.define("_GNU_SOURCE")]),
+        // Answers a preloaded VMM's slot calls, and commits them as transactions.
+        .target(
+            name: "MemslotPreload",
+            dependencies: ["Memslots", "MemslotSimulator", "MemslotKVM", "CPreload"],
+            swiftSettings: strict),
         // A recorded VMM's system calls, read and audited.
         .target(
             name: "MemslotTrace",
-            dependencies: ["Memslots", "MemslotProtocol", "MemslotPicture"],
+            dependencies: ["Memslots", "MemslotProtocol", "MemslotPicture", "CRunRecord"],
             swiftSettings: strict),
         // Clients by the dozen, and what a daemon makes of them.
         .target(
@@ -106,7 +119,7 @@ let package = Package(
                 "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService",
                 "MemslotTrace", "MemslotPicture", "MemslotConform", "MemslotKVM", "MemslotGuests",
                 "MemslotTorture", "MemslotLoad", "MemslotSimulation", "MemslotProof",
-                argumentParser,
+                "CLinux", "CRunRecord", argumentParser,
             ],
             swiftSettings: strict),
         // The service behind a Unix socket.
@@ -177,6 +190,13 @@ let package = Package(
         .testTarget(
             name: "MemslotTraceTests", dependencies: ["MemslotTrace", "Memslots"],
             swiftSettings: strict),
+        // A VMM in C, and QEMU where it is installed, under the built memslotctl.
+        .testTarget(
+            name: "MemslotRunTests",
+            dependencies: [
+                "MemslotTrace", "Memslots", "CRunRecord", "MemslotPreload", "memslotctl",
+            ],
+            exclude: ["VMM"], swiftSettings: strict),
         .testTarget(
             name: "MemslotConformTests",
             dependencies: ["Memslots", "MemslotKVM", "MemslotProtocol", "MemslotConform"],

@@ -21,7 +21,7 @@ struct MemslotCtl: ParsableCommand {
         subcommands: [
             ReplayCommand.self, PlanCommand.self, MapCommand.self, ImportCommand.self,
             ConformCommand.self, TortureCommand.self, SweepCommand.self, CrashCommand.self,
-            SimulateCommand.self,
+            SimulateCommand.self, RunCommand.self,
         ],
         groupedSubcommands: [
             CommandGroup(

@@ -1,0 +1,154 @@
+// Which descriptor is a VM, a vCPU, a device or a guest_memfd of one.
+//
+// A word a descriptor: the kind in the upper byte, below it the index of the vCPU or the VM. Most
+// of the table is never touched, so it costs no memory.
+#include "preload.h"
+#include <string.h>
+
+uint32_t preload_descriptors[PRELOAD_DESCRIPTORS];
+static uint32_t highest;
+
+static void set_entry(int descriptor, enum preload_kind kind, uint32_t index) {
+    if ((uint32_t)descriptor >= PRELOAD_DESCRIPTORS) return;
+    if ((uint32_t)descriptor > highest) highest = (uint32_t)descriptor;
+    __atomic_store_n(
+        &preload_descriptors[descriptor], (uint32_t)kind << 24 | index, __ATOMIC_RELEASE);
+}
+
+struct preload_vm *preload_vm_of(uint32_t entry) {
+    uint32_t index = preload_index(entry);
+    return preload_kind(entry) == PRELOAD_VCPU ? preload_vcpus[index].vm : &preload_vms[index];
+}
+
+static void untracked(void) {
+    if (preload_header) __atomic_add_fetch(&preload_header->untracked, 1, __ATOMIC_RELAXED);
+}
+
+// Whether the descriptor is a VM: another driver may have the same request.
+static int is_vm(int descriptor) {
+    char path[32], name[32] = {0};
+    const char digits[] = "/proc/self/fd/";
+    size_t length = sizeof digits - 1;
+    memcpy(path, digits, length);
+    char reversed[12];
+    int count = 0;
+    for (int rest = descriptor; count == 0 || rest > 0; rest /= 10)
+        reversed[count++] = (char)('0' + rest % 10);
+    while (count > 0) path[length++] = reversed[--count];
+    path[length] = 0;
+    ssize_t size = readlink(path, name, sizeof name - 1);
+    // Without /proc it is believed.
+    return size < 0 || strstr(name, "kvm-vm") != 0;
+}
+
+void preload_note_vm(int descriptor) {
+    if (!is_vm(descriptor)) return;
+    sigset_t saved;
+    preload_lock(&saved);
+    uint32_t index = 0;
+    while (index < PRELOAD_VMS && preload_vms[index].is_used) index++;
+    if (index == PRELOAD_VMS || (uint32_t)descriptor >= PRELOAD_DESCRIPTORS) {
+        untracked();
+        preload_unlock(&saved);
+        return;
+    }
+    struct preload_vm *vm = &preload_vms[index];
+    memset(vm, 0, sizeof *vm);
+    vm->is_used = 1;
+    vm->references = 1;
+    vm->descriptor = descriptor;
+    vm->number = __atomic_fetch_add(&preload_header->machines, 1, __ATOMIC_RELAXED);
+    preload_end_record(preload_begin_record(vm), CRUN_VM);
+    if (preload_is_atomic) {
+        cpreload_pass_through(1);
+        vm->is_atomic = memslots_preload_opened(vm->number, descriptor) == 0;
+        cpreload_pass_through(0);
+        preload_start_watch();
+    }
+    set_entry(descriptor, PRELOAD_VM, index);
+    preload_unlock(&saved);
+}
+
+void preload_note_vcpu(struct preload_vm *vm, int descriptor) {
+    sigset_t saved;
+    preload_lock(&saved);
+    uint32_t index = 0;
+    while (index < PRELOAD_VCPUS && preload_vcpus[index].is_used) index++;
+    if (index < PRELOAD_VCPUS && (uint32_t)descriptor < PRELOAD_DESCRIPTORS) {
+        struct preload_vcpu *vcpu = &preload_vcpus[index];
+        memset(vcpu, 0, sizeof *vcpu);
+        vcpu->vm = vm;
+        vcpu->references = 1;
+        vm->references++;
+        __atomic_store_n(&vcpu->is_used, 1, __ATOMIC_RELEASE);
+        if (index >= preload_vcpu_end) preload_vcpu_end = index + 1;
+        set_entry(descriptor, PRELOAD_VCPU, index);
+    } else {
+        untracked();
+        // A vCPU that can't be held out would see every hole.
+        if (vm->is_atomic) cpreload_stop("more vCPUs than --atomic can hold out of the guest");
+    }
+    preload_unlock(&saved);
+}
+
+void preload_note_other(struct preload_vm *vm, enum preload_kind kind, int descriptor) {
+    sigset_t saved;
+    preload_lock(&saved);
+    vm->references++;
+    set_entry(descriptor, kind, (uint32_t)(vm - preload_vms));
+    preload_unlock(&saved);
+}
+
+void preload_note_copy(int descriptor, int copy) {
+    uint32_t entry = preload_entry(descriptor);
+    if (!entry || copy == descriptor || (uint32_t)copy >= PRELOAD_DESCRIPTORS) return;
+    sigset_t saved;
+    preload_lock(&saved);
+    if (preload_kind(entry) == PRELOAD_VCPU) preload_vcpus[preload_index(entry)].references++;
+    else preload_vm_of(entry)->references++;
+    // A copy of a guest_memfd is not known to be the same file; a slot on it is asked at once.
+    if (preload_kind(entry) != PRELOAD_FILE)
+        set_entry(copy, preload_kind(entry), preload_index(entry));
+    preload_unlock(&saved);
+}
+
+static void let_go(struct preload_vm *vm) {
+    if (--vm->references > 0) return;
+    if (vm->is_atomic) memslots_preload_closed(vm->number);
+    vm->is_used = 0;
+}
+
+// Before the descriptor is closed: afterwards its number may be somebody else's.
+void preload_note_closing(int descriptor) {
+    uint32_t entry = preload_entry(descriptor);
+    if (!entry) return;
+    struct preload_vm *vm = preload_vm_of(entry);
+    if (vm->is_atomic && preload_kind(entry) != PRELOAD_DEVICE)
+        preload_settle(vm, CRUN_BY_CLOSE);
+    sigset_t saved;
+    preload_lock(&saved);
+    __atomic_store_n(&preload_descriptors[descriptor], 0, __ATOMIC_RELEASE);
+    if (preload_kind(entry) == PRELOAD_FILE && vm->is_atomic)
+        memslots_preload_file_closed(vm->number, descriptor);
+    if (preload_kind(entry) == PRELOAD_VCPU) {
+        struct preload_vcpu *vcpu = &preload_vcpus[preload_index(entry)];
+        if (--vcpu->references == 0) {
+            vcpu->is_used = 0;
+            let_go(vm);
+        }
+    } else {
+        let_go(vm);
+    }
+    preload_unlock(&saved);
+}
+
+void preload_note_closing_range(unsigned first, unsigned last) {
+    if (last > highest) last = highest;
+    for (unsigned descriptor = first; descriptor <= last; descriptor++)
+        preload_note_closing((int)descriptor);
+}
+
+void preload_forget_descriptors(void) {
+    for (uint32_t descriptor = 0; descriptor <= highest; descriptor++)
+        if (preload_descriptors[descriptor]) preload_descriptors[descriptor] = 0;
+}

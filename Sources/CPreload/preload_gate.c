@@ -1,0 +1,175 @@
+// The gate: how vCPUs are brought out of the guest, and kept out.
+//
+// A signal brings a vCPU out; `immediate_exit`, which is the VMM's, is not touched. What makes
+// that free of a race is where the signal finds the thread: between the look at the gate and the
+// system call the handler turns it back (as a restartable sequence), inside the system call it
+// ends it with EINTR. The handler also sees whether it is the only one: if another handler's frame
+// lay below its own it would have interrupted that one's first instruction, and what is still to
+// come is pending. So an interruption is known to be ours, or it is shown to the VMM.
+#include "preload.h"
+#include <limits.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <ucontext.h>
+
+PRELOAD_THREAD struct preload_vcpu *current;
+PRELOAD_THREAD int accepts;
+
+// Not the first, which VMMs take, nor the last.
+int preload_signal(void) {
+    return SIGRTMAX - 5;
+}
+
+struct preload_vcpu *preload_current(struct preload_vcpu *vcpu) {
+    struct preload_vcpu *outer = current;
+    current = vcpu;
+    return outer;
+}
+
+#if defined(__x86_64__)
+__asm__(
+    ".pushsection .text\n"
+    ".hidden preload_enter\n"
+    ".globl preload_enter\n"
+    ".type preload_enter, @function\n"
+    "preload_enter:\n"
+    "    mov %rdx, %r8\n"
+    "    mov %rsi, %rdx\n"
+    "    mov $0xae80, %esi\n"
+    ".hidden preload_enter_begin\n"
+    ".globl preload_enter_begin\n"
+    "preload_enter_begin:\n"
+    "    cmpl $0, (%r8)\n"
+    "    jne preload_enter_refused\n"
+    "    mov $16, %eax\n"
+    "    syscall\n"
+    ".hidden preload_enter_end\n"
+    ".globl preload_enter_end\n"
+    "preload_enter_end:\n"
+    "    ret\n"
+    ".hidden preload_enter_refused\n"
+    ".globl preload_enter_refused\n"
+    "preload_enter_refused:\n"
+    "    mov $-100000, %rax\n"
+    "    ret\n"
+    ".size preload_enter, . - preload_enter\n"
+    ".popsection\n");
+extern const char preload_enter_begin[], preload_enter_end[], preload_enter_refused[];
+
+// Whether the thread was inside the guest alone with this signal; turns it back at the door.
+static int look(ucontext_t *context) {
+    greg_t *rip = &context->uc_mcontext.gregs[REG_RIP];
+    greg_t begin = (greg_t)preload_enter_begin, end = (greg_t)preload_enter_end;
+    if (*rip >= begin && *rip < end) *rip = (greg_t)preload_enter_refused;
+    if (*rip != end || context->uc_mcontext.gregs[REG_RAX] != -EINTR) return 0;
+    uint64_t pending = 0, blocked = 0;
+    memcpy(&blocked, &context->uc_sigmask, sizeof blocked);
+    syscall(SYS_rt_sigpending, &pending, sizeof pending);
+    return (pending & ~blocked) == 0;
+}
+#else
+#error "the gate needs to know where a signal finds a thread; write preload_enter for this machine"
+#endif
+
+static void handle(int signal, siginfo_t *info, void *context) {
+    (void)signal;
+    (void)info;
+    int error = errno;
+    struct preload_vcpu *vcpu = current;
+    int is_ours = look((ucontext_t *)context);
+    if (vcpu) {
+        vcpu->is_ours = (uint32_t)is_ours;
+        __atomic_store_n(&vcpu->delivered, 1, __ATOMIC_RELEASE);
+    }
+    errno = error;
+}
+
+void preload_prepare_signal(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = handle;
+    // Restarting, for a thread that it finds elsewhere; every other signal waits until it is done.
+    action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+    sigfillset(&action.sa_mask);
+    sigaction(preload_signal(), &action, 0);
+}
+
+// Threads are often begun with every signal blocked.
+void preload_accept_signal(void) {
+    if (accepts) return;
+    uint64_t mask = 1ull << (preload_signal() - 1);
+    syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &mask, 0, sizeof mask);
+    accepts = 1;
+}
+
+// Waits until the gate is open. -EINTR where a signal of the VMM's came first.
+int preload_wait_open(struct preload_vm *vm) {
+    uint32_t closed;
+    while ((closed = __atomic_load_n(&vm->closed, __ATOMIC_SEQ_CST)) != 0) {
+        // With a time limit, so that a handled signal isn't hidden by a restart.
+        struct timespec limit = {1, 0};
+        long result =
+            syscall(SYS_futex, &vm->closed, FUTEX_WAIT_PRIVATE, closed, &limit, 0, 0);
+        if (result < 0 && errno == EINTR) return -EINTR;
+    }
+    return 0;
+}
+
+static void kick(struct preload_vcpu *vcpu) {
+    uint32_t state = __atomic_load_n(&vcpu->state, __ATOMIC_SEQ_CST);
+    if (state == 0 || (state & PRELOAD_KICKED)) return;
+    // Marked first: then the thread waits for the signal before it goes anywhere else.
+    if (!__atomic_compare_exchange_n(
+            &vcpu->state, &state, state | PRELOAD_KICKED, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        return;
+    __atomic_add_fetch(&preload_header->kicks, 1, __ATOMIC_RELAXED);
+    syscall(SYS_tgkill, getpid(), state, preload_signal());
+}
+
+// Closes the gate and waits until nobody is inside. With the lock held, which nobody takes inside.
+void preload_hold(struct preload_vm *vm) {
+    if (vm->closed) return;
+    vm->held_since = preload_now();
+    __atomic_store_n(&vm->closed, 1, __ATOMIC_SEQ_CST);
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < preload_vcpu_end; i++) {
+            struct preload_vcpu *vcpu = &preload_vcpus[i];
+            if (!vcpu->is_used || vcpu->vm != vm) continue;
+            if (pass == 0) {
+                kick(vcpu);
+                continue;
+            }
+            uint32_t state;
+            while ((state = __atomic_load_n(&vcpu->state, __ATOMIC_SEQ_CST)) != 0) {
+                // It may have gone and come back to the closed gate since.
+                kick(vcpu);
+                struct timespec limit = {0, 1000000};
+                syscall(SYS_futex, &vcpu->state, FUTEX_WAIT_PRIVATE, state, &limit, 0, 0);
+                if (preload_now() - vm->held_since > 30000000000ull)
+                    cpreload_stop("a vCPU did not leave the guest within 30 s");
+            }
+        }
+    }
+    // These are short and are not interrupted.
+    while (__atomic_load_n(&vm->users, __ATOMIC_SEQ_CST) != 0) syscall(SYS_sched_yield);
+}
+
+void preload_release(struct preload_vm *vm) {
+    __atomic_store_n(&vm->closed, 0, __ATOMIC_SEQ_CST);
+    syscall(SYS_futex, &vm->closed, FUTEX_WAKE_PRIVATE, INT_MAX, 0, 0, 0);
+    pthread_cond_broadcast(&preload_committed);
+}
+
+// Around a call that looks at guest memory and isn't KVM_RUN.
+void preload_begin_use(struct preload_vm *vm) {
+    for (;;) {
+        __atomic_add_fetch(&vm->users, 1, __ATOMIC_SEQ_CST);
+        if (!__atomic_load_n(&vm->closed, __ATOMIC_SEQ_CST)) return;
+        __atomic_sub_fetch(&vm->users, 1, __ATOMIC_SEQ_CST);
+        preload_settle(vm, CRUN_BY_CALL);
+    }
+}
+
+void preload_end_use(struct preload_vm *vm) {
+    __atomic_sub_fetch(&vm->users, 1, __ATOMIC_SEQ_CST);
+}

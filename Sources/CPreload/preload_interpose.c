@@ -1,0 +1,151 @@
+// The functions that stand in front of the C library's. For a descriptor that isn't KVM's they
+// are one look into a table.
+#include "preload.h"
+#include <linux/fcntl.h>
+#include <stdarg.h>
+
+
+static int begin_resolving(void) {
+    preload_resolve();
+    return 0;
+}
+#define REAL(name)                                                                                 \
+    ((void)(PRELOAD_RARELY(!preload_real_ioctl) ? begin_resolving() : 0), preload_real_##name)
+
+// VFIO and iommufd share a letter; vhost has its own.
+static int is_device_memory(unsigned long request) {
+    return _IOC_TYPE(request) == 0x3b || _IOC_TYPE(request) == 0xaf;
+}
+
+static int on_unknown(int descriptor, unsigned long request, void *argument) {
+    if (PRELOAD_RARELY(preload_pending) && is_device_memory(request) && !preload_passes_through()) {
+        for (int i = 0; i < PRELOAD_VMS; i++)
+            if (preload_vms[i].is_pending) preload_settle(&preload_vms[i], CRUN_BY_DEVICE);
+    }
+    int result = REAL(ioctl)(descriptor, request, argument);
+    if (PRELOAD_RARELY((uint32_t)request == (uint32_t)KVM_CREATE_VM) && result >= 0
+        && preload_header && !preload_passes_through())
+        preload_note_vm(result);
+    return result;
+}
+
+static int on_vm(
+    struct preload_vm *vm, int descriptor, unsigned long request, void *argument) {
+    switch ((uint32_t)request) {
+    case (uint32_t)KVM_SET_USER_MEMORY_REGION:
+    case (uint32_t)KVM_SET_USER_MEMORY_REGION2:
+        return vm->is_atomic ? preload_ask(vm, descriptor, request, argument)
+                             : preload_slot_call(vm, descriptor, request, argument);
+    default: break;
+    }
+    int result = vm->is_atomic ? preload_atomic_call(vm, descriptor, request, argument)
+                               : preload_real_ioctl(descriptor, request, argument);
+    if (result < 0) return result;
+    if ((uint32_t)request == (uint32_t)KVM_CREATE_VCPU) preload_note_vcpu(vm, result);
+    if ((uint32_t)request == (uint32_t)KVM_CREATE_DEVICE && vm->is_atomic) {
+        struct kvm_create_device *device = (struct kvm_create_device *)argument;
+        if (!(device->flags & KVM_CREATE_DEVICE_TEST))
+            preload_note_other(vm, PRELOAD_DEVICE, (int)device->fd);
+    }
+    return result;
+}
+
+PRELOAD_EXPORT int ioctl(int descriptor, unsigned long request, ...) {
+    va_list list;
+    va_start(list, request);
+    void *argument = va_arg(list, void *);
+    va_end(list);
+    uint32_t entry = preload_entry(descriptor);
+    if (__builtin_expect(entry == 0, 1)) return on_unknown(descriptor, request, argument);
+    if (PRELOAD_RARELY(preload_passes_through()))
+        return REAL(ioctl)(descriptor, request, argument);
+    if (preload_kind(entry) == PRELOAD_VCPU && (uint32_t)request == (uint32_t)KVM_RUN) {
+        struct preload_vcpu *vcpu = &preload_vcpus[preload_index(entry)];
+        return vcpu->vm->is_atomic ? preload_run_gated(vcpu, descriptor, argument)
+                                   : preload_run(vcpu, descriptor, argument);
+    }
+    struct preload_vm *vm = preload_vm_of(entry);
+    if (preload_kind(entry) == PRELOAD_VM) return on_vm(vm, descriptor, request, argument);
+    return vm->is_atomic ? preload_atomic_call(vm, descriptor, request, argument)
+                         : preload_real_ioctl(descriptor, request, argument);
+}
+
+PRELOAD_EXPORT int close(int descriptor) {
+    if (PRELOAD_RARELY(preload_entry(descriptor))) preload_note_closing(descriptor);
+    return REAL(close)(descriptor);
+}
+
+PRELOAD_EXPORT int close_range(unsigned first, unsigned last, int flags) {
+    // With CLOEXEC set nothing is closed yet.
+    if (preload_header && !(flags & 4)) preload_note_closing_range(first, last);
+    return (int)syscall(SYS_close_range, first, last, flags);
+}
+
+static int copied(int descriptor, int copy) {
+    if (PRELOAD_RARELY(copy >= 0 && preload_entry(descriptor))) preload_note_copy(descriptor, copy);
+    return copy;
+}
+
+PRELOAD_EXPORT int dup(int descriptor) {
+    return copied(descriptor, (int)syscall(SYS_dup, descriptor));
+}
+
+PRELOAD_EXPORT int dup2(int descriptor, int copy) {
+    if (PRELOAD_RARELY(descriptor != copy && preload_entry(copy))) preload_note_closing(copy);
+#ifdef SYS_dup2
+    return copied(descriptor, (int)syscall(SYS_dup2, descriptor, copy));
+#else
+    if (descriptor == copy) return REAL(fcntl)(descriptor, F_GETFD) < 0 ? -1 : copy;
+    return copied(descriptor, (int)syscall(SYS_dup3, descriptor, copy, 0));
+#endif
+}
+
+PRELOAD_EXPORT int dup3(int descriptor, int copy, int flags) {
+    if (PRELOAD_RARELY(descriptor != copy && preload_entry(copy))) preload_note_closing(copy);
+    return copied(descriptor, (int)syscall(SYS_dup3, descriptor, copy, flags));
+}
+
+
+
+static int duplicating(int descriptor, int command, void *argument) {
+    int result = REAL(fcntl)(descriptor, command, argument);
+    if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) return copied(descriptor, result);
+    return result;
+}
+
+PRELOAD_EXPORT int fcntl(int descriptor, int command, ...) {
+    va_list list;
+    va_start(list, command);
+    void *argument = va_arg(list, void *);
+    va_end(list);
+    return duplicating(descriptor, command, argument);
+}
+
+PRELOAD_EXPORT int fcntl64(int descriptor, int command, ...) {
+    va_list list;
+    va_start(list, command);
+    void *argument = va_arg(list, void *);
+    va_end(list);
+    return duplicating(descriptor, command, argument);
+}
+
+// Threads often block every signal; ours must come through.
+static const sigset_t *without_ours(int how, const sigset_t *set, sigset_t *copy) {
+    if (!preload_is_atomic || !set || how == SIG_UNBLOCK) return set;
+    *copy = *set;
+    sigdelset(copy, preload_signal());
+    return copy;
+}
+
+PRELOAD_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old) {
+    sigset_t copy;
+    set = without_ours(how, set, &copy);
+    long result = syscall(SYS_rt_sigprocmask, how, set, old, 8);
+    return result < 0 ? errno : 0;
+}
+
+PRELOAD_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old) {
+    sigset_t copy;
+    set = without_ours(how, set, &copy);
+    return (int)syscall(SYS_rt_sigprocmask, how, set, old, 8);
+}

@@ -1,0 +1,121 @@
+// The record of slot calls. In the order in which the kernel carries them out, because one lock
+// is held around each: the kernel would take them one by one anyway.
+#include "preload.h"
+#include <string.h>
+
+struct crun_record *preload_begin_record(struct preload_vm *vm) {
+    static struct crun_record nowhere;
+    uint64_t index = __atomic_fetch_add(&preload_header->next, 1, __ATOMIC_RELAXED);
+    struct crun_record *records = (struct crun_record *)(preload_header + 1);
+    struct crun_record *record = index < CRUN_RECORD_LIMIT ? &records[index] : &nowhere;
+    record->vm = vm->number;
+    record->process = (int32_t)getpid();
+    record->thread = preload_thread();
+    record->runs = preload_runs();
+    uint64_t entries = 0;
+    uint32_t inside = 0;
+    for (uint32_t i = 0; i < preload_vcpu_end; i++) {
+        if (!preload_vcpus[i].is_used || preload_vcpus[i].vm != vm) continue;
+        entries += __atomic_load_n(&preload_vcpus[i].entries, __ATOMIC_RELAXED);
+        inside += __atomic_load_n(&preload_vcpus[i].state, __ATOMIC_RELAXED) != 0;
+    }
+    record->entries = entries;
+    // Held out by us: one that is turned back at the gate is not inside.
+    record->inside = vm->closed ? 0 : inside;
+    record->start = preload_now();
+    return record;
+}
+
+void preload_end_record(struct crun_record *record, uint32_t kind) {
+    record->duration = preload_now() - record->start;
+    __atomic_store_n(&record->kind, kind, __ATOMIC_RELEASE);
+}
+
+void preload_set_words(struct crun_record *record, const struct cpreload_region *region) {
+    record->form = region->form;
+    record->slot = region->slot;
+    record->flags = region->flags;
+    record->guest_phys_addr = region->guest_phys_addr;
+    record->memory_size = region->memory_size;
+    record->userspace_addr = region->userspace_addr;
+    record->guest_memfd = region->guest_memfd;
+    record->guest_memfd_offset = region->guest_memfd_offset;
+}
+
+// The words of a slot call, wherever they point. 0 or minus errno.
+int preload_words(struct cpreload_region *region, unsigned long request, const void *argument) {
+    struct preload_region2 words;
+    int is_second = (uint32_t)request == (uint32_t)KVM_SET_USER_MEMORY_REGION2;
+    memset(&words, 0, sizeof words);
+    size_t size = is_second ? sizeof words : sizeof(struct kvm_userspace_memory_region);
+    int result = cpreload_read(&words, argument, size);
+    if (result < 0) return result;
+    region->slot = words.slot;
+    region->flags = words.flags;
+    region->guest_phys_addr = words.guest_phys_addr;
+    region->memory_size = words.memory_size;
+    region->userspace_addr = words.userspace_addr;
+    region->guest_memfd = is_second ? (int32_t)words.guest_memfd : -1;
+    region->guest_memfd_offset = words.guest_memfd_offset;
+    region->form = is_second ? 2 : 1;
+    return 0;
+}
+
+// Passes a slot call on, and records it.
+int preload_slot_call(
+    struct preload_vm *vm, int descriptor, unsigned long request, void *argument) {
+    struct cpreload_region region;
+    if (preload_words(&region, request, argument) < 0)
+        return preload_real_ioctl(descriptor, request, argument);
+    sigset_t saved;
+    preload_lock(&saved);
+    struct crun_record *record = preload_begin_record(vm);
+    preload_set_words(record, &region);
+    record->start = preload_now();
+    int result = preload_real_ioctl(descriptor, request, argument);
+    int error = errno;
+    record->result = result < 0 ? -error : 0;
+    preload_end_record(record, CRUN_ASKED);
+    preload_unlock(&saved);
+    errno = error;
+    return result;
+}
+
+// One of the calls that a transaction is made of; with the lock held already.
+int cpreload_set_region(
+    uint32_t number, int descriptor, const struct cpreload_region *region) {
+    struct preload_vm *vm = preload_vms;
+    while (vm < preload_vms + PRELOAD_VMS && !(vm->is_used && vm->number == number)) vm++;
+    if (vm == preload_vms + PRELOAD_VMS) return -EBADF;
+    struct preload_region2 words;
+    memset(&words, 0, sizeof words);
+    words.slot = region->slot;
+    words.flags = region->flags;
+    words.guest_phys_addr = region->guest_phys_addr;
+    words.memory_size = region->memory_size;
+    words.userspace_addr = region->userspace_addr;
+    words.guest_memfd = (uint32_t)region->guest_memfd;
+    words.guest_memfd_offset = region->guest_memfd_offset;
+    struct crun_record *record = preload_begin_record(vm);
+    preload_set_words(record, region);
+    uint32_t call = __atomic_add_fetch(&preload_header->made, 1, __ATOMIC_RELAXED);
+    int result;
+    if (PRELOAD_RARELY(call == preload_header->fault_call))
+        result = -preload_header->fault_errno;
+    else
+        result = cpreload_call(
+            descriptor,
+            region->form == 2 ? KVM_SET_USER_MEMORY_REGION2 : KVM_SET_USER_MEMORY_REGION, &words);
+    record->result = result;
+    preload_end_record(record, CRUN_MADE);
+    return result;
+}
+
+int cpreload_call(int descriptor, unsigned long request, void *argument) {
+    int result = preload_real_ioctl(descriptor, request, argument);
+    return result < 0 ? -errno : result;
+}
+
+int cpreload_check_extension(int descriptor, long capability) {
+    return cpreload_call(descriptor, KVM_CHECK_EXTENSION, (void *)capability);
+}

@@ -1,0 +1,63 @@
+import CPreload
+import Memslots
+
+/// Dirty bits that a transaction carried over, until the VMM reads or clears them.
+///
+/// What the VMM is told is the kernel's bits and these together.
+struct KeptDirtyBits {
+    private var bitmaps: [SlotKey: DirtyBitmap] = [:]
+
+    /// Keeps `bits` beside those that are kept already.
+    mutating func add(_ bits: DirtyBitmap, to key: SlotKey) {
+        guard !bits.isEmpty else { return }
+        bitmaps[key, default: DirtyBitmap(pageCount: bits.pageCount)].formUnion(bits)
+    }
+
+    /// Takes the bits of a slot out.
+    mutating func take(_ key: SlotKey) -> DirtyBitmap? { bitmaps.removeValue(forKey: key) }
+
+    /// Follows a dirty-log call of the VMM's that has succeeded.
+    ///
+    /// - Parameters:
+    ///   - request: `KVM_GET_DIRTY_LOG` or `KVM_CLEAR_DIRTY_LOG`.
+    ///   - argument: its words, in the VMM's memory.
+    ///   - clearsByReading: whether what is read is clear afterwards.
+    mutating func follow(
+        _ request: UInt64, _ argument: UnsafeRawPointer, clearsByReading: Bool
+    ) {
+        guard !bitmaps.isEmpty else { return }
+        var words = cpreload_dirty_log()
+        guard cpreload_dirty_log_words(&words, UInt(request), argument) == 0 else { return }
+        let key = SlotKey(
+            addressSpace: AddressSpaceID(rawValue: words.slot >> 16),
+            id: SlotID(rawValue: words.slot & 0xffff))
+        guard let bitmap = bitmaps[key] else { return }
+        if words.clears != 0 {
+            clear(words, bitmap, of: key)
+        } else {
+            let bits = bitmap.words(of: 0..<bitmap.pageCount)
+            let result = bits.withUnsafeBytes { buffer in
+                // Unsafe: as many words as the kernel has just written there.
+                cpreload_merge(words.bitmap, buffer.baseAddress, buffer.count)
+            }
+            if result == 0, clearsByReading { bitmaps[key] = nil }
+        }
+    }
+
+    private mutating func clear(
+        _ words: cpreload_dirty_log, _ bitmap: DirtyBitmap, of key: SlotKey
+    ) {
+        var bits = [UInt64](repeating: 0, count: Int((words.page_count + 63) / 64))
+        let result = bits.withUnsafeMutableBytes { buffer in
+            // Unsafe: as many words as the kernel has just read there.
+            cpreload_read(buffer.baseAddress, words.bitmap, buffer.count)
+        }
+        guard result == 0 else { return }
+        if words.page_count % 64 != 0, let last = bits.indices.last {
+            bits[last] &= (1 << (words.page_count % 64)) - 1
+        }
+        var rest = bitmap
+        rest.remove(bits, from: words.first_page)
+        bitmaps[key] = rest.isEmpty ? nil : rest
+    }
+}

@@ -1,0 +1,81 @@
+import CPreload
+import Memslots
+
+/// Makes the calls of a transaction on the VMM's own VM.
+///
+/// `@unchecked Sendable`: touched with the C part's lock held only.
+final class PreloadBackend: MemslotBackend, @unchecked Sendable {
+    let number: UInt32
+    let descriptor: Int32
+    let capabilities: Capabilities
+    /// Dirty bits that the kernel has dropped and the VMM not yet read.
+    var kept = KeptDirtyBits()
+    /// The VMM reads its rings itself; the kernel has no bitmaps.
+    var hasRing = false
+    /// While set, the kernel's logs are left alone.
+    var isSilent = false
+    /// While set, a call has been made already.
+    var isDone = false
+    private var hasHarvested = false
+    /// Own descriptors of guest_memfds, by their handles: an undo may need one.
+    private var files: [Int32: Int32] = [:]
+
+    init(number: UInt32, descriptor: Int32, capabilities: Capabilities) {
+        self.number = number
+        self.descriptor = descriptor
+        self.capabilities = capabilities
+    }
+
+    deinit { for file in files.values { cpreload_close(file) } }
+
+    func carryOut(_ call: SlotCall) throws(Errno) {
+        guard !isDone, let slot = call.after ?? call.before else { return }
+        var region = cpreload_region()
+        region.slot = slot.addressSpace.rawValue << 16 | slot.id.rawValue
+        region.guest_phys_addr = slot.guestPhysicalAddress.rawValue
+        region.userspace_addr = slot.userspaceAddress.rawValue
+        region.guest_memfd = -1
+        region.form = 1
+        if call.after != nil {
+            region.flags = slot.flags.rawValue
+            region.memory_size = slot.size.rawValue
+        }
+        if call.after != nil, let binding = slot.guestMemfd {
+            region.form = 2
+            region.guest_memfd = files[binding.descriptor] ?? -1
+            region.guest_memfd_offset = binding.offset.rawValue
+        }
+        let result = cpreload_set_region(number, descriptor, &region)
+        if result < 0 { throw Errno(rawValue: -result) }
+    }
+
+    func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
+        if isSilent || hasRing { return DirtyBitmap(pageCount: slot.pageCount) }
+        let word = slot.addressSpace.rawValue << 16 | slot.id.rawValue
+        var words = [UInt64](repeating: 0, count: Int((slot.pageCount + 63) / 64))
+        let result = words.withUnsafeMutableBytes { buffer in
+            // Unsafe: the kernel writes one bit a page of the slot, which the buffer has.
+            cpreload_get_dirty_log(descriptor, word, buffer.baseAddress)
+        }
+        if result < 0 { throw Errno(rawValue: -result) }
+        var bitmap = DirtyBitmap(pageCount: slot.pageCount, words: words)
+        if let earlier = kept.take(slot.key) { bitmap.formUnion(earlier) }
+        if !bitmap.isEmpty { hasHarvested = true }
+        return bitmap
+    }
+
+    /// Whether dirty bits were read since this was last asked.
+    func takeHarvested() -> Bool {
+        defer { hasHarvested = false }
+        return hasHarvested
+    }
+
+    func open(_ handle: Int32, copying descriptor: Int32) {
+        let copy = cpreload_duplicate(descriptor)
+        if copy >= 0 { files[handle] = copy }
+    }
+
+    func close(_ handle: Int32) {
+        if let file = files.removeValue(forKey: handle) { cpreload_close(file) }
+    }
+}

@@ -1,0 +1,121 @@
+import MemslotProtocol
+import Memslots
+
+extension RunRecording {
+    /// Hands out the scenario's lines: as ``ImportedScenario/forEachLine(_:)``, and in the remark
+    /// before each request the recorded calls, with thread, time, length and `KVM_RUN` boundaries.
+    ///
+    /// - Parameters:
+    ///   - scenario: of ``imported(options:)``.
+    ///   - body: is given the bytes of each line, with the newline at its end.
+    /// - Throws: what `body` throws.
+    public func forEachLine<Failure: Error>(
+        of scenario: ImportedScenario, _ body: ([UInt8]) throws(Failure) -> Void
+    ) throws(Failure) {
+        let calls = Dictionary(uniqueKeysWithValues: asked.map { ($0.number, $0) })
+        var refused = asked.filter { $0.errno != nil }[...]
+        var number = 0
+        // The header, a line for each VM, then two for each transaction.
+        let first = 1 + scenario.machines.count
+        try scenario.forEachLine { (line) throws(Failure) in
+            defer { number += 1 }
+            guard number >= first, (number - first) % 2 == 0 else { return try body(line) }
+            let transaction = scenario.transactions[(number - first) / 2]
+            while let call = refused.first, call.number < transaction.line {
+                refused = refused.dropFirst()
+                try body(Self.remark(of: call, since: scenario.startTime))
+            }
+            try body(remark(of: transaction, calls: calls, since: scenario.startTime))
+        }
+        for call in refused { try body(Self.remark(of: call, since: scenario.startTime)) }
+    }
+
+    /// The raw calls as `memslotctl conform` reads them, with the answers that they got.
+    ///
+    /// - Parameter machine: which VM's; conform has one VM a run.
+    public func rawLines(of machine: Int) -> [UInt8] {
+        var writer = JSONWriter()
+        for call in asked where call.machine == machine {
+            var region = call.region
+            if call.guestMemfd >= 0 { region.guestMemfd = .file(index: UInt32(call.guestMemfd)) }
+            writer.rawCall(
+                RawCallLine(.setRegion(region), expected: RawReply(call.errno)))
+        }
+        return writer.bytes
+    }
+
+    private func remark(
+        of transaction: ImportedTransaction, calls: [Int: RunCall], since start: TraceTime?
+    ) -> [UInt8] {
+        let own = transaction.calls.compactMap { calls[$0.line] }
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.key("comment")
+        writer.string("at \(own.first?.time.seconds(since: start ?? .zero) ?? "0 s")")
+        writer.key("recordedOperations")
+        writer.integer(transaction.calls.count)
+        writer.key("thread")
+        writer.integer(UInt64(transaction.thread.rawValue))
+        writer.key("runsBefore")
+        writer.integer(own.first?.runsBefore ?? 0)
+        writer.key("calls")
+        writer.beginArray()
+        for call in own { writer.recorded(call, since: start) }
+        writer.endArray()
+        writer.endObject()
+        writer.newLine()
+        return writer.bytes
+    }
+
+    private static func remark(of call: RunCall, since start: TraceTime?) -> [UInt8] {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.key("comment")
+        writer.string("refused: \(call.errno?.name ?? "")")
+        writer.key("thread")
+        writer.integer(UInt64(call.thread.rawValue))
+        writer.key("calls")
+        writer.beginArray()
+        writer.recorded(call, since: start)
+        writer.endArray()
+        writer.endObject()
+        writer.newLine()
+        return writer.bytes
+    }
+}
+
+extension TraceTime {
+    fileprivate static let zero = TraceTime(rawValue: 0)
+}
+
+extension JSONWriter {
+    /// A call by the kernel's names, and how it went. Times are in nanoseconds.
+    fileprivate mutating func recorded(_ call: RunCall, since start: TraceTime?) {
+        beginObject()
+        key("at")
+        integer(call.time.nanoseconds(since: start ?? .zero))
+        key("nanoseconds")
+        integer(call.nanoseconds)
+        key("slot")
+        integer(UInt64(call.region.slot))
+        key("flags")
+        integer(UInt64(call.region.flags))
+        key("guest_phys_addr")
+        address(call.region.guestPhysicalAddress)
+        key("memory_size")
+        address(call.region.memorySize)
+        key("userspace_addr")
+        address(call.region.userspaceAddress)
+        if call.guestMemfd >= 0 {
+            key("guest_memfd")
+            integer(UInt64(call.guestMemfd))
+            key("guest_memfd_offset")
+            address(call.region.guestMemfdOffset)
+        }
+        key("errno")
+        if let errno = call.errno { string(errno.name) } else { null() }
+        key("inside")
+        integer(UInt64(call.inside))
+        endObject()
+    }
+}

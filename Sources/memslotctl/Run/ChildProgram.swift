@@ -1,0 +1,91 @@
+import CRunRecord
+import Glibc
+import Memslots
+
+/// A program that runs with the library preloaded, until it and all that it left behind end.
+struct ChildProgram {
+    let path: String
+    let arguments: [String]
+    let library: String
+    let memory: String
+
+    /// Runs it.
+    ///
+    /// A VMM that goes into the background is waited for too. The terminal's signals reach it by
+    /// themselves, as they reach this process; SIGTERM and SIGHUP are passed on.
+    ///
+    /// - Returns: its exit status; 128 and the signal's number where one ended it.
+    func runToEnd() throws(RunFailure) -> Int32 {
+        // What a daemon leaves behind becomes this process's child.
+        crun_adopt_orphans()
+        for number in [SIGINT, SIGQUIT] { signal(number, SIG_IGN) }
+        let child = try start()
+        ForwardedSignals.begin(to: child)
+        var status: Int32 = 0
+        var result: Int32 = 0
+        while true {
+            let ended = waitpid(-1, &status, 0)
+            if ended < 0 && errno == EINTR { continue }
+            if ended < 0 { break }
+            if ended == child { result = Self.exitStatus(status) }
+        }
+        return result
+    }
+
+    private func start() throws(RunFailure) -> pid_t {
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        // Those that are ignored here are the child's as they were.
+        var defaults = sigset_t()
+        sigemptyset(&defaults)
+        sigaddset(&defaults, SIGINT)
+        sigaddset(&defaults, SIGQUIT)
+        posix_spawnattr_setsigdefault(&attributes, &defaults)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
+        var words = arguments.map { strdup($0) } + [nil]
+        var variables = environment.map { strdup($0) } + [nil]
+        defer { (words + variables).forEach { free($0) } }
+        var child: pid_t = 0
+        let errno = posix_spawn(&child, path, nil, &attributes, &words, &variables)
+        guard errno == 0 else {
+            throw RunFailure("\(path) can't be run: \(Errno(rawValue: errno))")
+        }
+        return child
+    }
+
+    /// This process's, with the library in front of what is preloaded already.
+    private var environment: [String] {
+        var variables: [String] = []
+        var preloaded = library
+        var next = environ
+        while let variable = next.pointee {
+            let text = String(cString: variable)
+            if text.hasPrefix("LD_PRELOAD=") {
+                preloaded += ":" + text.dropFirst("LD_PRELOAD=".count)
+            } else if !text.hasPrefix(CRUN_VARIABLE + "=") {
+                variables.append(text)
+            }
+            next += 1
+        }
+        return variables + ["LD_PRELOAD=" + preloaded, "\(CRUN_VARIABLE)=\(memory)"]
+    }
+
+    private static func exitStatus(_ status: Int32) -> Int32 {
+        let signal = status & 0x7f
+        return signal == 0 ? status >> 8 & 0xff : 128 + signal
+    }
+}
+
+/// Signals that this process is sent and its child is meant.
+private enum ForwardedSignals {
+    // Unsafe: set once, before the handlers that read it.
+    nonisolated(unsafe) private static var child: pid_t = 0
+
+    static func begin(to process: pid_t) {
+        child = process
+        for number in [SIGTERM, SIGHUP] {
+            signal(number) { kill(ForwardedSignals.child, $0) }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+import Glibc
+import Memslots
+
+/// A program on disk, and whether a library can be preloaded into it.
+struct ProgramFile {
+    /// Where it is.
+    let path: String
+
+    /// Finds `name` as a shell does.
+    init(finding name: String) throws(RunFailure) {
+        if name.contains("/") {
+            guard access(name, X_OK) == 0 else {
+                throw RunFailure("\(name) can't be run: \(Errno(rawValue: errno))")
+            }
+            path = name
+            return
+        }
+        let folders = getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin"
+        for folder in folders.split(separator: ":") {
+            let candidate = "\(folder)/\(name)"
+            var status = stat()
+            if stat(candidate, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+                access(candidate, X_OK) == 0
+            {
+                path = candidate
+                return
+            }
+        }
+        throw RunFailure("\(name): no such program in PATH")
+    }
+
+    /// Says what the dynamic linker would pass over in silence.
+    ///
+    /// - Throws: where the library would not be loaded.
+    func checkPreloadable() throws(RunFailure) {
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & (S_ISUID | S_ISGID) != 0, getuid() != 0 {
+            throw RunFailure(
+                "\(path) is set-user-ID: the dynamic linker preloads nothing into it. "
+                    + "Run it as its owner, or a copy without the bit")
+        }
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return }
+        defer { close(file) }
+        let header = bytes(of: file, at: 0, count: 64)
+        // A script: its interpreter is what is preloaded, and hands it on.
+        guard header.starts(with: [0x7f, 0x45, 0x4c, 0x46]), header.count == 64 else { return }
+        guard header[4] == 2 else {
+            throw RunFailure("\(path) is a 32-bit program; the preload library is a 64-bit one")
+        }
+        guard hasInterpreter(file, header) else {
+            throw RunFailure(
+                "\(path) is statically linked: nothing can be preloaded into it. "
+                    + "Link it dynamically, or record it with strace (memslotctl import)")
+        }
+    }
+
+    /// Whether the program asks for a dynamic linker (`PT_INTERP`).
+    private func hasInterpreter(_ file: Int32, _ header: [UInt8]) -> Bool {
+        let table = word(header, at: 32, count: 8)
+        let entrySize = Int(word(header, at: 54, count: 2))
+        let count = Int(word(header, at: 56, count: 2))
+        guard entrySize >= 4, let begin = Int(exactly: table) else { return false }
+        for index in 0..<count {
+            let (offset, wraps) = begin.addingReportingOverflow(index * entrySize)
+            guard !wraps else { return false }
+            let entry = bytes(of: file, at: offset, count: 4)
+            if entry.count == 4, word(entry, at: 0, count: 4) == 3 { return true }
+        }
+        return false
+    }
+
+    private func bytes(of file: Int32, at offset: Int, count: Int) -> [UInt8] {
+        var buffer = [UInt8](repeating: 0, count: count)
+        let read = pread(file, &buffer, count, offset)
+        return Array(buffer.prefix(max(0, read)))
+    }
+
+    private func word(_ bytes: [UInt8], at offset: Int, count: Int) -> UInt64 {
+        bytes[offset..<offset + count].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
+}
+
+/// The library that is preloaded.
+enum PreloadLibrary {
+    /// Beside this program, or where `MEMSLOTS_PRELOAD` says.
+    static func path() throws(RunFailure) -> String {
+        if let named = getenv("MEMSLOTS_PRELOAD") { return String(cString: named) }
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let count = readlink("/proc/self/exe", &buffer, buffer.count)
+        let own = String(
+            decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let folder = own.lastIndex(of: "/").map { own[..<$0] } ?? ""
+        let places = ["\(folder)/", "\(folder)/../lib/", "\(folder)/../lib/memslots/"]
+        for place in places where access(place + name, R_OK) == 0 { return place + name }
+        throw RunFailure(
+            "\(name) is not beside \(own): build it with "
+                + "'swift build --product memslots-preload', or name it in MEMSLOTS_PRELOAD")
+    }
+
+    private static let name = "libmemslots-preload.so"
+}

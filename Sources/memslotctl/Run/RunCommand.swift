@@ -1,0 +1,106 @@
+import ArgumentParser
+import Glibc
+import MemslotTrace
+import Memslots
+
+struct RunCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Start a VMM, and record, judge or make atomic what it does to its memory.",
+        discussion: """
+            A library is preloaded between COMMAND and /dev/kvm; the VMM itself is not changed. \
+            --record and --report look on. --atomic answers the VMM's slot calls by the kernel's \
+            rules, and commits them together: no vCPU runs while memory is half changed.
+
+              memslotctl run --record boot.jsonl --report -- qemu-system-x86_64 -accel kvm …
+
+            Without --atomic nothing but the record is added to a call. The exit status is \
+            COMMAND's; 2 where it can't be preloaded, 70 where --atomic had to stop it. \
+            Docs/Run.md tells the limits.
+            """)
+
+    @Option(help: "Write the VMM's slot calls to this file, as a scenario.", completion: .file())
+    var record: String?
+
+    @Option(
+        help: "Write the first VM's calls to this file as raw operations, for conform.",
+        completion: .file())
+    var raw: String?
+
+    @Flag(help: "Commit the VMM's calls as transactions.")
+    var atomic = false
+
+    @Flag(help: "Judge at the end what the VMM did, on standard error.")
+    var report = false
+
+    @Option(
+        name: .customLong("report-file"), help: "Write the report to this file instead.",
+        completion: .file())
+    var reportFile: String?
+
+    @Option(help: "Draw the calls and holes over time, as SVG.", completion: .file())
+    var svg: String?
+
+    @Option(
+        help: "What QEMU's 'info mtree -f' printed, to hold the slots against.",
+        completion: .file())
+    var mtree: String?
+
+    @Option(
+        name: .customLong("quiet-us"),
+        help: "With --atomic: commit for a thread that made no slot call for so many microseconds.")
+    var quietMicroseconds: UInt64 = 500
+
+    @Option(name: .customLong("fail-call"), help: .hidden)
+    var failCall: UInt32 = 0
+
+    @Argument(parsing: .postTerminator, help: "The VMM and its arguments, after --.")
+    var command: [String]
+
+    func validate() throws {
+        guard !command.isEmpty else { throw ValidationError("give the VMM's command after --") }
+        guard (1...10_000_000).contains(quietMicroseconds) else {
+            throw ValidationError("--quiet-us: 1 to 10000000")
+        }
+    }
+
+    func run() throws {
+        let program = try orComplain { () throws(RunFailure) in
+            let program = try ProgramFile(finding: command[0])
+            try program.checkPreloadable()
+            return program
+        }
+        let memory = try orComplain { () throws(RunFailure) in
+            try RunMemory(
+                isAtomic: atomic, quietMicroseconds: quietMicroseconds, failingCall: failCall)
+        }
+        let status = try orComplain { () throws(RunFailure) in
+            try ChildProgram(
+                path: program.path, arguments: command, library: PreloadLibrary.path(),
+                memory: memory.path
+            ).runToEnd()
+        }
+        let recording = memory.withBytes { RunRecording($0) }
+        let outcome = RunOutcome(command: command, recording: recording, isAtomic: atomic)
+        try outcome.write(self)
+        throw ExitCode(status)
+    }
+
+    /// What can't be done ends the command with the status of unusable input.
+    private func orComplain<R: ~Copyable>(
+        _ body: () throws(RunFailure) -> R
+    ) throws -> R {
+        do throws(RunFailure) { return try body() } catch {
+            Terminal.complain("memslotctl run: \(error.message)")
+            throw ExitCode.unusable
+        }
+    }
+}
+
+/// Why a VMM can't be run.
+struct RunFailure: Error {
+    /// A sentence that says what, and what to do.
+    let message: String
+
+    init(_ message: String) { self.message = message }
+}

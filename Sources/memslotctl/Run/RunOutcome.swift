@@ -1,0 +1,85 @@
+import ArgumentParser
+import Glibc
+import MemslotPicture
+import MemslotTrace
+import Memslots
+
+/// What a run left, and the files and words that are made of it.
+struct RunOutcome {
+    let command: [String]
+    let recording: RunRecording
+    let isAtomic: Bool
+
+    /// Writes what was asked for.
+    func write(_ options: RunCommand) throws {
+        if recording.wasStopped {
+            Terminal.complain("memslotctl run: the VMM was stopped, see above")
+        }
+        guard recording.attached > 0 else {
+            Terminal.complain(
+                "memslotctl run: the library was not loaded into \(command[0]), so nothing is "
+                    + "known of it: statically linked, or in a container of its own")
+            throw ExitCode.unusable
+        }
+        var settings = TraceImporter.Options()
+        settings.name = Self.name(of: command[0])
+        settings.source =
+            "recorded by memslotctl run" + (isAtomic ? " --atomic" : "") + ": "
+            + Terminal.safe(command.joined(separator: " "))
+        if let path = options.raw { try save(recording.rawLines(of: 0), to: path) }
+        let imported: TraceImport
+        do throws(TraceError) {
+            imported = try recording.imported(options: settings)
+        } catch {
+            Terminal.complain("memslotctl run: no slot call was recorded")
+            return
+        }
+        if let path = options.record {
+            var bytes: [UInt8] = []
+            recording.forEachLine(of: imported.scenario) { bytes += $0 }
+            try save(bytes, to: path)
+        }
+        try judge(imported, settings, options)
+    }
+
+    private func judge(
+        _ imported: TraceImport, _ settings: TraceImporter.Options, _ options: RunCommand
+    ) throws {
+        var audit = RunAudit(recording: recording, imported: imported, isAtomic: isAtomic)
+        if let path = options.mtree {
+            let text = try InputFile(path).bytes()
+            audit.flatView = FlatViewText(String(decoding: text, as: UTF8.self))
+        }
+        if isAtomic { audit.committed = try? recording.importedCommits(options: settings) }
+        if let path = options.reportFile {
+            try save(Array(audit.text.utf8), to: path)
+        } else if options.report {
+            Terminal.writeError(audit.text)
+        } else if isAtomic {
+            Terminal.complain(audit.summary)
+        }
+        if let path = options.svg {
+            try save(Array(audit.timeline.svg(title: settings.name).utf8), to: path)
+        }
+    }
+
+    private func save(_ bytes: [UInt8], to path: String) throws {
+        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        var rest = bytes[...]
+        while file >= 0, !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) }
+            if count < 0 && errno == EINTR { continue }
+            if count <= 0 { break }
+            rest = rest.dropFirst(count)
+        }
+        guard file >= 0, rest.isEmpty, close(file) == 0 else {
+            Terminal.complain(
+                "memslotctl run: \(path) can't be written: \(Errno(rawValue: errno))")
+            throw ExitCode.failure
+        }
+    }
+
+    private static func name(of path: String) -> String {
+        path.split(separator: "/").last.map(String.init) ?? path
+    }
+}
