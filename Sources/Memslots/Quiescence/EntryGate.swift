@@ -1,3 +1,5 @@
+internal import Synchronization
+
 /// Counts who is inside a section, by name, and can be closed and emptied under a deadline.
 ///
 /// It stands before a Dispatch queue on which the section is a `sync` block and the exclusive part
@@ -11,8 +13,11 @@ final class EntryGate: Sendable {
 
     // Guarded by `monitor`.
     nonisolated(unsafe) private var inside: [UInt64: String] = [:]
-    // Guarded by `monitor`.
-    nonisolated(unsafe) private var isClosed = false
+    // Written under `monitor`; looked at beside it by those that spin.
+    private let isClosed = Atomic<Bool>(false)
+    // Written under `monitor`; looked at beside it by those that spin.
+    private let occupants = Atomic<Int>(0)
+    private let (arriving, draining) = (BriefSpin(), BriefSpin())
     // Guarded by `monitor`.
     nonisolated(unsafe) private var nextNumber: UInt64 = 0
     private let monitor = Monitor()
@@ -21,10 +26,12 @@ final class EntryGate: Sendable {
     ///
     /// - Parameter name: who enters, to be told if it never leaves.
     func enter(as name: String) -> Stay {
-        monitor.withLock {
-            while isClosed { monitor.wait() }
+        arriving.until { !isClosed.load(ordering: .acquiring) }
+        return monitor.withLock {
+            while isClosedNow { monitor.wait() }
             nextNumber += 1
             inside[nextNumber] = name
+            occupants.store(inside.count, ordering: .relaxed)
             return Stay(number: nextNumber)
         }
     }
@@ -33,20 +40,22 @@ final class EntryGate: Sendable {
     func leave(_ stay: Stay) {
         monitor.withLock {
             inside[stay.number] = nil
-            if isClosed && inside.isEmpty { monitor.wake() }
+            occupants.store(inside.count, ordering: .releasing)
+            if isClosedNow && inside.isEmpty { monitor.wake() }
         }
     }
 
     /// Lets nobody in any more.
     func close() {
-        monitor.withLock { isClosed = true }
+        monitor.withLock { isClosed.store(true, ordering: .relaxed) }
     }
 
     /// Waits until nobody is inside the closed gate.
     ///
     /// - Returns: who is still inside at the deadline, sorted; empty where all have left.
     func waitUntilEmpty(_ deadline: Deadline) -> [String] {
-        monitor.withLock {
+        draining.until { occupants.load(ordering: .acquiring) == 0 }
+        return monitor.withLock {
             while !inside.isEmpty {
                 guard monitor.wait(until: deadline) else { break }
             }
@@ -55,7 +64,7 @@ final class EntryGate: Sendable {
     }
 
     /// Whether nobody is let in now.
-    var isClosedNow: Bool { monitor.withLock { isClosed } }
+    var isClosedNow: Bool { isClosed.load(ordering: .acquiring) }
 
     /// How many have entered so far.
     var arrivals: UInt64 { monitor.withLock { nextNumber } }
@@ -68,7 +77,7 @@ final class EntryGate: Sendable {
     /// Lets everybody in again.
     func open() {
         monitor.withLock {
-            isClosed = false
+            isClosed.store(false, ordering: .releasing)
             monitor.wake()
         }
     }

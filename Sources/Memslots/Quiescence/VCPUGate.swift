@@ -24,7 +24,8 @@ public final class VCPUGate: VCPUHold {
     /// - Parameters:
     ///   - name: told in errors if the vCPU doesn't leave the guest in time.
     ///   - kick: makes the vCPU leave the guest soon, if it is inside. Called from a submitting
-    ///     thread while the gate is closed; must not wait.
+    ///     thread while the gate is closed, once a transaction; must not wait. A vCPU that is in
+    ///     the gate and not yet in the guest must be caught too: a bare signal would be lost.
     /// - Returns: the vCPU's entry, to be kept by its thread.
     public func register(name: String, kick: @escaping @Sendable () -> Void) -> VCPUEntry {
         let number = nextNumber.add(1, ordering: .relaxed).newValue
