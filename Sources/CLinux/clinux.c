@@ -6,6 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <sys/mman.h>
 
 int clinux_memfd(const char *name, int hugetlb) {
@@ -25,3 +28,9 @@ int clinux_seals(int descriptor) {
 }
 
 int clinux_seal_shrink(void) { return F_SEAL_SHRINK; }
+
+void clinux_give_memory_back(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}

@@ -18,4 +18,8 @@ int clinux_seals(int descriptor);
 // The seal that a passed memory object must bear: without it a client could kill us by SIGBUS.
 int clinux_seal_shrink(void);
 
+// Gives memory that is free, but kept for later, back to the system. Takes milliseconds where
+// there is much of it, during which other threads may wait for memory.
+void clinux_give_memory_back(void);
+
 #endif

@@ -1,4 +1,5 @@
 import CYardsticks
+import Glibc
 
 /// How soon the programs are there.
 enum StartBenchmarks {
@@ -39,7 +40,7 @@ enum StartBenchmarks {
             RequestLine.submit(BenchmarkArray.changed(slots, 1), to: "large"),
             RequestLine.make("memslots.get", vm: "large"),
         ]
-        var figures: [[Double]] = [[], [], []]
+        var figures: [[Double]] = [[], [], [], []]
         for _ in 0..<effort(5, quick: 1) {
             let daemon = try RunningDaemon()
             figures[0].append(try daemon.memory("VmRSS"))
@@ -51,6 +52,9 @@ enum StartBenchmarks {
             _ = try connection.exchange(lines[2])
             figures[1].append(try daemon.memory("VmRSS"))
             figures[2].append(try daemon.memory("VmHWM"))
+            // Once nothing is asked any more, what large requests took is given back.
+            usleep(300_000)
+            figures[3].append(try daemon.memory("VmRSS"))
         }
         func row(_ name: String, _ index: Int, _ target: BenchmarkTarget?) -> BenchmarkRow {
             var row = BenchmarkRow(name: name, unit: .bytes, measured: Spread(figures[index]))
@@ -59,7 +63,8 @@ enum StartBenchmarks {
         }
         return [
             row("memslotd without a VM, resident", 0, nil),
-            row("memslotd with 32,764 slots, resident", 1, .atMost(64e6)),
+            row("memslotd with 32,764 slots, right after requests", 1, .atMost(64e6)),
+            row("memslotd with 32,764 slots, a moment later", 3, .atMost(64e6)),
             row("memslotd with 32,764 slots, at its highest", 2, .atMost(64e6)),
         ]
     }

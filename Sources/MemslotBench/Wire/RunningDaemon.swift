@@ -37,6 +37,7 @@ final class RunningDaemon {
     deinit {
         _ = ys_end(process)
         unlink(path)
+        unlink(path + ".lock")
         rmdir(directory)
     }
 

@@ -102,9 +102,12 @@ struct TableTests {
     func bigHistory() throws {
         var history = ReceiptHistory(limit: 1_024)
         let slots = (0..<30_000).map { slot(UInt32($0), at: UInt64($0)) }
-        let wanted = WantedArray(slots, present: .empty)
+        let diff = MemslotDiff(from: [], to: slots)
         for number in 0..<100 {
-            history.append(wanted.receipt(generation: Generation(UInt64(number))))
+            history.append(
+                Receipt(
+                    generation: Generation(UInt64(number)), outcome: .committed, diff: diff,
+                    operations: Plan(diff).operations))
         }
         #expect(history.last(.max).count == 33)
         #expect(history.last(1).first?.generation == Generation(99))

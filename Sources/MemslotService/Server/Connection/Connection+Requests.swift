@@ -2,9 +2,13 @@ internal import Glibc
 internal import MemslotProtocol
 
 extension Connection {
+    /// Bytes of a line, either way, whose memory is given back once nothing is under way.
+    private static let muchMemory = 1 << 20
+
     /// Reads a line.
     func parse(_ bytes: [UInt8], in range: Range<Int>? = nil) -> IncomingMessage {
         let limits = surroundings.service.limits
+        if (range ?? bytes.indices).count >= Self.muchMemory { surroundings.watch.noteMuchMemory() }
         return IncomingMessage(
             parsing: bytes, in: range, depthLimit: limits.depth, batchLimit: limits.batch)
     }
@@ -22,6 +26,7 @@ extension Connection {
         var writer = JSONWriter()
         let outgoing = surroundings.service.answer(
             message, on: peer, descriptors: descriptors, into: &writer)
+        if writer.count >= Self.muchMemory { surroundings.watch.noteMuchMemory() }
         if message.contains(.eventsUnsubscribe) { sender.putEvents() }
         if writer.count > 0 {
             sender.put(writer, descriptors: outgoing)

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Memslots
 internal import Synchronization
 
@@ -22,6 +23,8 @@ final class StallWatch: Sendable {
     private let state = Locked(State())
     /// As the state's, to be looked at for every request.
     private let isAwake = Atomic<Bool>(false)
+    /// Whether a request or an answer of megabytes has come by since memory was given back.
+    private let hasHeldMuch = Atomic<Bool>(false)
     /// Looks without news before it sleeps.
     private static let quietLooks = 64
 
@@ -57,6 +60,9 @@ final class StallWatch: Sendable {
         if !isAwake.load(ordering: .sequentiallyConsistent) { wake() }
     }
 
+    /// Notes that a request or an answer took megabytes.
+    func noteMuchMemory() { hasHeldMuch.store(true, ordering: .relaxed) }
+
     @inline(never)
     private func wake() {
         guard !isAwake.exchange(true, ordering: .sequentiallyConsistent) else { return }
@@ -76,6 +82,8 @@ final class StallWatch: Sendable {
         if isQuiet {
             state.withLock { $0.isAwake = false }
             isAwake.store(false, ordering: .sequentiallyConsistent)
+            // Not before there is nothing to do: the next large request would have to take it again.
+            if hasHeldMuch.exchange(false, ordering: .relaxed) { clinux_give_memory_back() }
             if !isAnyoneBusy {
                 state.withLock(waitingWhile: { !$0.isAwake && !$0.isStopped }) { _ in }
             }
