@@ -90,6 +90,23 @@ struct InterruptedDaemonTests {
         print("restoring: \(point - 1) points visited")
     }
 
+    @Test("at random moments, under load", arguments: ["simulated", "auto"])
+    func underLoad(backend: String) throws {
+        let output = Pipe()
+        let process = Process()
+        let path = try #require(StateDaemon.built("memslotctl"))
+        process.executableURL = URL(fileURLWithPath: path)
+        process.arguments = ["crash", "--rounds", "12", "--backend", backend]
+        process.standardOutput = output
+        process.standardError = output
+        try process.run()
+        let text = String(
+            decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0, "\(text)")
+        #expect(text.contains("12 kills under load, 3 while starting") && text.contains("0 faults"))
+    }
+
     /// What a daemon finds that nobody interrupts.
     private func restarted(_ scratch: Scratch, _ arguments: [String]) throws -> String {
         let daemon = try StateDaemon(scratch, arguments: arguments)
