@@ -47,7 +47,10 @@ final class RunningDaemon {
         _ = clinux_bind(notifications, directory + "/notify")
         process.executableURL = URL(fileURLWithPath: Executable.memslotd ?? "")
         process.arguments = ["--socket", socket]
-        process.environment = ["NOTIFY_SOCKET": directory + "/notify"]
+        // Where coverage is measured, the daemon is to say what it ran, too.
+        process.environment = ProcessInfo.processInfo.environment
+            .filter { $0.key == "LLVM_PROFILE_FILE" }
+            .merging(["NOTIFY_SOCKET": directory + "/notify"]) { $1 }
         process.standardError = FileHandle.nullDevice
         process.standardInput = FileHandle.nullDevice
         try process.run()

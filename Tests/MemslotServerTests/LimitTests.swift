@@ -90,7 +90,7 @@ extension ServerTests {
             server.events.wait(forDisconnected: 1)
             #expect(pipe.others == 0)
             do {
-                var client = try server.connect()
+                let client = try server.connect()
                 try client.send(#"{"id":"#, descriptors: [pipe.readEnd])
             }
             server.events.wait(forDisconnected: 2)
