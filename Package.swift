@@ -177,7 +177,7 @@ let package = Package(
             dependencies: ["Memslots", "MemslotKVM", "MemslotGuests", "MemslotTorture"],
             swiftSettings: strict),
         .testTarget(
-            name: "MemslotsTests", dependencies: ["Memslots"], swiftSettings: strict),
+            name: "MemslotsTests", dependencies: ["Memslots", "CReading"], swiftSettings: strict),
         .testTarget(
             name: "MemslotSimulatorTests", dependencies: ["Memslots", "MemslotSimulator"],
             swiftSettings: strict),

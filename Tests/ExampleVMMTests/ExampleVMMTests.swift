@@ -58,17 +58,21 @@ struct ExampleVMMTests {
 
     @Test(
         "the guide shows the example's own lines",
-        arguments: ["core", "submit", "migrate", "socket"])
+        arguments: ["device", "core", "submit", "migrate", "socket"])
     func snippets(name: String) throws {
         let sources = root.appending(path: "Sources/ExampleVMM")
-        let text = try ["ExampleVMM.swift", "KVMMachine.swift", "ControlSocket.swift"]
-            .map { try String(contentsOf: sources.appending(path: $0), encoding: .utf8) }
-            .joined()
+        let text = try [
+            "ExampleVMM.swift", "KVMMachine.swift", "ControlSocket.swift", "Device.swift",
+        ]
+        .map { try String(contentsOf: sources.appending(path: $0), encoding: .utf8) }
+        .joined()
         let begin = try #require(text.range(of: "// [\(name)]\n"))
         let end = try #require(text.range(of: "// [/\(name)]"))
-        let snippet = text[begin.upperBound..<end.lowerBound]
+        let lines = text[begin.upperBound..<end.lowerBound]
             .split(separator: "\n", omittingEmptySubsequences: false)
-            .map { $0.hasPrefix("        ") ? $0.dropFirst(8) : $0 }
+        // Lines of a function's body stand by themselves in the guide.
+        let indent = lines.first?.hasPrefix("        ") == true ? 8 : 0
+        let snippet = lines.map { $0.hasPrefix("        ") ? $0.dropFirst(indent) : $0 }
             .joined(separator: "\n").trimmingCharacters(in: .whitespacesAndNewlines)
         #expect(snippet.count > 200)
         let guide = try String(

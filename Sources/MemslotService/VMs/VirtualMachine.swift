@@ -45,6 +45,8 @@ final class VirtualMachine: Sendable {
         let (snapshot, observation) = try table.observe { feed.tell($0) }
         feed.begin(with: snapshot, failure: table.failure)
         self.feed = feed
+        // Readers may outlive a VM that is destroyed; the memory of an embedder's is its own matter.
+        if !memory.isEmbedded { table.keep(memory) }
         self.observation = observation
     }
 

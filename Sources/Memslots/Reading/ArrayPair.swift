@@ -1,4 +1,5 @@
 internal import Dispatch
+internal import Synchronization
 
 /// The active and the inactive array, as KVM itself keeps two sets of slots.
 ///
@@ -21,6 +22,10 @@ final class ArrayPair: Sendable {
     // Only touched by the one transaction.
     nonisolated(unsafe) private var spareIndex: AddressIndex?
 
+    // Set by a test before the first submit: what becomes of the memory that nobody looks at.
+    nonisolated(unsafe) var spoil: (@Sendable (AddressIndex) -> Void)?
+    private let kept = Locked<[any AnyObject & Sendable]>([])
+
     init(_ array: MemslotArray, generation: Generation) {
         active = ArrayVersion(TableSnapshot(generation: generation, array: array))
         readers = ReaderRegistry(active)
@@ -35,6 +40,9 @@ final class ArrayPair: Sendable {
         defer { gate.leave(stay) }
         return Scheduling.section(.shared, of: queue) { queue.sync { body(active.snapshot) } }
     }
+
+    /// Keeps `object` as long as the table or a reader of it is there.
+    func keep(_ object: any AnyObject & Sendable) { kept.withLock { $0.append(object) } }
 
     /// Builds the array of `slots`, ascending by key, in the inactive place, as the generation after
     /// the active one.
@@ -77,6 +85,7 @@ final class ArrayPair: Sendable {
     ///   that they are not.
     func settle() -> Generation? {
         let retired = unretired.settle(active: current.generation)
+        if let spoil, isKnownUniquelyReferenced(&spareIndex) { spareIndex.map(spoil) }
         if retired == current.generation { readers.noteAnnounced() }
         return retired
     }

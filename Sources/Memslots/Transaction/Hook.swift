@@ -18,11 +18,13 @@ public protocol MemslotHook: AnyObject, Sendable {
 
     /// The slots are switched, and nobody looks: readers are held out, and so are vCPUs wherever
     /// the plan, the caller or a hook needs it (a plan of additions alone runs beside the guest).
+    /// Only a ``TableReader`` may be in the old array still.
     ///
     /// Can't fail; must be short, and take no lock that a vCPU thread may hold.
     func commit(_ change: MemslotChange)
 
-    /// The guest runs on the new table: clean up what is gone.
+    /// The guest runs on the new table: clean up what is gone. A ``TableReader`` may use memory of
+    /// the old array still: unmap that by the receipt.
     func finish(_ change: MemslotChange)
 
     /// The prepared change does not come: undo what ``prepare(_:)`` did.

@@ -4,6 +4,9 @@ extension MemslotTable {
     /// Memory that they name must stay. Empty after a submit whose receipt says `retired`.
     public var unretiredArrays: [MemslotArray] { pair.unretired.arrays }
 
+    /// Keeps `object`, the memory behind slots, as long as the table or a reader of it is there.
+    package func keep(_ object: any AnyObject & Sendable) { pair.keep(object) }
+
     /// Lets arrays go that readers left after their submit had returned. Runs on a thread of the
     /// table's own: the reader that left may be anywhere, and observers are told in transactions.
     func settle() {

@@ -83,6 +83,9 @@ final class ReaderRegistry: @unchecked Sendable {
         return gone.count
     }
 
+    /// How many readers are known.
+    var count: Int { monitor.withLock { records.count } }
+
     /// Whether the running thread is inside.
     var isInside: Bool {
         let thread = creading_fence_thread()

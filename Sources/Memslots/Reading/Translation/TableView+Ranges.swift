@@ -39,6 +39,18 @@ extension TableView {
         return used
     }
 
+    /// As ``translate(_:for:in:into:)`` with spans, for arrays.
+    ///
+    /// - Parameter segments: its elements are replaced from the first on; none is added, so that
+    ///   nothing is allocated.
+    public borrowing func translate(
+        _ ranges: [GuestRange], for access: MemoryAccess,
+        in addressSpace: AddressSpaceID = .main, into segments: inout [HostSegment]
+    ) throws(TranslationError) -> Int {
+        var span = segments.mutableSpan
+        return try translate(ranges.span, for: access, in: addressSpace, into: &span)
+    }
+
     private borrowing func translate(
         _ range: GuestRange, number: Int, _ access: MemoryAccess, _ addressSpace: AddressSpaceID,
         _ segments: inout MutableSpan<HostSegment>, _ used: inout Int

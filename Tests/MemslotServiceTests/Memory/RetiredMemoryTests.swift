@@ -1,0 +1,87 @@
+import Foundation
+import MemslotProtocol
+import Memslots
+import Synchronization
+import Testing
+
+@testable import MemslotService
+
+/// A registered reader of this process that stays in an array while peers change it.
+@Suite("memory of an array that is still read")
+struct RetiredMemoryTests {
+    private let client: WireClient
+    private let table: MemslotTable
+    private let slot =
+        "{\"slot\":0,\"guestPhysicalAddress\":0,\"size\":\"0x1000\",\"memory\":\"ram\"}"
+
+    init() throws {
+        let service = MemslotService()
+        client = WireClient(service, queue: 64)
+        try client.createVM("a")
+        let created = try client.call(
+            "memory.create",
+            "{\"vm\":\"a\",\"memory\":\"ram\",\"size\":\"0x1000\",\"backing\":\"memfd\"}")
+        try #require(created.error == nil)
+        try client.submit("a", slot)
+        let vm = service.registry.withLock { $0.vm("a", of: Peer(user: getuid())) }
+        table = try #require(vm).table
+    }
+
+    /// Writes to the guest's first page, and reads it again, as a device would.
+    private func useMemory(_ view: borrowing TableView) -> UInt8? {
+        guard let found = view.translate(GuestPhysicalAddress(0)),
+            let place = UnsafeMutableRawPointer(
+                bitPattern: UInt(found.userspaceAddress.rawValue))
+        else { return nil }
+        place.storeBytes(of: 7, as: UInt8.self)
+        return place.load(as: UInt8.self)
+    }
+
+    private func destroyMemory() throws -> String? {
+        try client.call("memory.destroy", "{\"vm\":\"a\",\"memory\":\"ram\"}").kind
+    }
+
+    @Test("stays mapped and can't be destroyed until the reader leaves, which is then told")
+    func stays() throws {
+        try client.call("events.subscribe", "{\"vm\":\"a\"}")
+        let reader = table.makeReader(as: "virtio-blk")
+        try reader.read { view throws in
+            let (client, done) = (client, DispatchSemaphore(value: 0))
+            Thread.detachNewThread {
+                defer { done.signal() }
+                let receipt = try? client.submit("a", "", ",\"quiesceDeadlineMs\":5").result
+                #expect(receipt?["outcome"]?.string == "committed")
+                #expect(receipt?["retired"]?.bool == false)
+                #expect(receipt?["readers"]?.list.map(\.string) == ["virtio-blk"])
+            }
+            done.wait()
+            #expect(table.unretiredArrays.count == 1)
+            #expect(table.snapshot().array.isEmpty)
+            #expect(try destroyMemory() == "memory-in-use")
+            #expect(useMemory(view) == 7)
+        }
+        var told: [String] = []
+        let end = Date().addingTimeInterval(30)
+        while !told.contains("memslots.retired"), Date() < end {
+            for event in try client.events().events {
+                told.append(event["method"]?.string ?? "")
+                if told.last == "memslots.retired" {
+                    #expect(event["params"]?["vm"]?.string == "a")
+                    #expect(event["params"]?["generation"]?.int == 2)
+                }
+            }
+            sched_yield()
+        }
+        #expect(told == ["memslots.committed", "memslots.retired"])
+        #expect(try destroyMemory() == nil)
+    }
+
+    @Test("stays mapped though its VM is destroyed")
+    func destroyedVM() throws {
+        let reader = table.makeReader(as: "virtio-blk")
+        try reader.read { view throws in
+            #expect(try client.call("vm.destroy", "{\"vm\":\"a\"}").error == nil)
+            #expect(useMemory(view) == 7)
+        }
+    }
+}
