@@ -16,7 +16,8 @@ struct LoggingObserver: ServiceObserver {
                 "committed", metadata: whose.merging(Self.figures(of: receipt)) { _, new in new })
         case .retired(let generation):
             log.info(
-                "retired", metadata: whose.merging(["generation": "\(generation)"]) { _, new in new })
+                "retired",
+                metadata: whose.merging(["generation": "\(generation)"]) { _, new in new })
         case .rolledBack(let rollback, let generation):
             log.warning(
                 "rolled back",
