@@ -28,7 +28,7 @@ extension MemslotService {
     /// - Returns: whether it was in.
     func forget(_ vm: VirtualMachine, _ kept: KeptVM) throws(ProtocolError) -> Bool {
         // A submit that runs is waited for, or it would write the record anew.
-        try vm.changes.withLock { _ throws(ProtocolError) in
+        try vm.changes.withLock { () throws(ProtocolError) in
             guard vm.feed.isOpen else { return false }
             do throws(Errno) { try kept.store.directory.remove(kept.fileName) } catch {
                 throw kept.refuse(vm.contents(kept), error)

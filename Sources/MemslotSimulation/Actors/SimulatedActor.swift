@@ -18,6 +18,7 @@ extension World {
         case "wire": return WireClient(name, self)
         case "vcpu": return VirtualCPU(name, self)
         case "reader": return Reader(name, self)
+        case "fast": return FastReader(name, self)
         case "dirty": return DirtyLogReader(name, self)
         case "faults": return Saboteur(name, self)
         case "subscriber": return Subscriber(name, self)

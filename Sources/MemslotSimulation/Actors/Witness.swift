@@ -57,6 +57,7 @@ extension EventLedger.Entry {
             self.init(kind: .committed, generation: receipt.generation)
         case .rolledBack(_, let generation):
             self.init(kind: .rolledBack, generation: generation)
+        case .retired(let generation): self.init(kind: .retired, generation: generation)
         case .failed(_, let generation): self.init(kind: .failed, generation: generation)
         case .recovered(let generation): self.init(kind: .recovered, generation: generation)
         }

@@ -3,7 +3,7 @@ import Memslots
 /// What happened to the table, as it was told first; all others are held against it.
 struct EventLedger {
     struct Entry: Equatable {
-        enum Kind: Equatable { case committed, rolledBack, failed, recovered }
+        enum Kind: Equatable { case committed, rolledBack, failed, recovered, retired }
 
         let kind: Kind
         let generation: Generation
@@ -14,6 +14,7 @@ struct EventLedger {
             case .committed: "memslots.committed"
             case .rolledBack, .recovered: "memslots.rolledBack"
             case .failed: "memslots.failed"
+            case .retired: "memslots.retired"
             }
         }
     }
@@ -21,14 +22,17 @@ struct EventLedger {
     private(set) var entries: [Entry] = []
     /// On whose thread each was told.
     private var owners: [String] = []
-    /// How many of them have come back as an answer to their owner.
-    private var answered = 0
+    /// The one that is to come back as an answer to its owner.
+    private var open: Int?
 
     var count: Int { entries.count }
 
     mutating func append(_ kind: Entry.Kind, _ generation: Generation, by owner: String) {
         entries.append(Entry(kind: kind, generation: generation))
         owners.append(owner)
+        guard kind != .retired else { return }
+        if open != nil { areAllAnswered = false }
+        open = entries.count - 1
     }
 
     /// Takes the last entry for the answer that says the same.
@@ -37,20 +41,32 @@ struct EventLedger {
     mutating func answer(
         _ kind: Entry.Kind, _ generation: Generation, to owner: String
     ) -> Bool {
-        defer { answered = entries.count }
-        return entries.count == answered + 1 && owners.last == owner
-            && entries.last == Entry(kind: kind, generation: generation)
+        defer { open = nil }
+        guard let open else { return false }
+        return owners[open] == owner && entries[open] == Entry(kind: kind, generation: generation)
     }
 
     /// Whether a failure is the last entry, and has not come back to `owner` yet.
     func hasNewFailure(of owner: String) -> Bool {
-        entries.count > answered && entries.last?.kind == .failed && owners.last == owner
+        open.map { entries[$0].kind == .failed && owners[$0] == owner } ?? false
     }
 
-    var areAllAnswered: Bool { answered == entries.count }
+    /// Whether each came back before the next was told.
+    private(set) var areAllAnswered = true
+
+    /// Whether nothing is to come back any more.
+    var isSettled: Bool { areAllAnswered && open == nil }
 }
 
 extension World {
+    /// What is told as retired up to `generation`, nobody looks at.
+    private func checkRetired(before generation: Generation, but readers: [String] = []) {
+        for (name, stay) in stays where stay < generation && !readers.contains(name) {
+            report(
+                .retiredIsLeft, "\(name) looks at \(stay), which is retired before \(generation)")
+        }
+    }
+
     /// Notes what the table tells, before anybody else is told.
     func note(_ event: TableEvent) {
         switch event {
@@ -66,6 +82,12 @@ extension World {
             events.append(.committed, generation, by: scheduler.running)
             if let fault = dirty.committed(receipt, active) { report(.dirtyBitsKept, fault) }
             checkInstalled()
+            checkRetired(before: generation, but: receipt.readers)
+            check(
+                receipt.retired == receipt.readers.isEmpty
+                    && receipt.readers.allSatisfy { stays[$0] ?? generation < generation },
+                .retiredIsLeft,
+                "retired is \(receipt.retired), staying \(receipt.readers), inside \(stays)")
             check(
                 !receipt.quiesced || !transaction.ranBesideGuest, .vcpusHeld,
                 "the receipt of \(generation) says quiesced, but a vCPU ran beside its calls")
@@ -88,6 +110,12 @@ extension World {
             } else {
                 dirty.failed(with: active)
             }
+        case .retired(let at):
+            note("retired before \(at)")
+            counts.retirements += 1
+            check(at <= generation, .generationsDense, "retired at \(at), after \(generation)")
+            events.append(.retired, at, by: scheduler.running)
+            checkRetired(before: at)
         case .recovered(let at):
             note("recovered at \(at)")
             check(at == generation, .generationsDense, "recovered at \(at), after \(generation)")

@@ -4,7 +4,7 @@ import Memslots
 extension World {
     /// After each step of any thread.
     func checkStep() {
-        guard violation == nil else { return }
+        guard breach == nil else { return }
         let failure = table.failure
         if scheduler.transactions == 0 {
             check(

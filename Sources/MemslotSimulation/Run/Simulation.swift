@@ -35,18 +35,18 @@ public struct Simulation {
         watch(world)
         if !world.scheduler.run(patience: Self.patience) {
             world.report(.progress, "a thread waits for what the scheduler doesn't know")
-        } else if world.violation == nil {
+        } else if world.breach == nil {
             checkEnd(world)
         }
         var report = SimulationReport(options)
         report.counts = world.counts
         report.counts.steps = world.scheduler.steps
         report.hash = world.scheduler.hash.text
-        report.violation = world.violation
+        report.breach = world.breach
         report.choices = ScheduleChoices(world.scheduler.choices.made)
         report.trace = world.trace
         // What is stuck may still look at the world.
-        if world.violation?.invariant != .progress { world.dispose() }
+        if world.breach?.invariant != .progress { world.dispose() }
         return report
     }
 
@@ -83,7 +83,7 @@ public struct Simulation {
     private func checkEnd(_ world: World) {
         world.checkInstalled()
         world.check(
-            world.events.areAllAnswered, .eventsInOrder,
+            world.events.isSettled, .eventsInOrder,
             "\(world.events.entries.suffix(3)) are nobody's answer")
         world.check(
             world.generation.rawValue == UInt64(world.counts.commits), .generationsDense,

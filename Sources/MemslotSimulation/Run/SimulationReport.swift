@@ -30,6 +30,8 @@ public struct SimulationReport: Hashable, Sendable {
         public var writes = 0
         /// Reads of the table, each held against what was committed.
         public var reads = 0
+        /// Old arrays that were retired after their submit had returned.
+        public var retirements = 0
         /// Dirty logs read, each held against what was written.
         public var dirtyReads = 0
         /// Events delivered to subscribers and observers, each held against what happened.
@@ -48,7 +50,7 @@ public struct SimulationReport: Hashable, Sendable {
     /// Of all that happened: the same for the same options, in every process.
     public var hash = ""
     /// What did not hold; `nil` if all did.
-    public var violation: Violation?
+    public var breach: Breach?
     /// What the scheduler chose.
     public var choices = ScheduleChoices([])
     /// All that happened, if it was to be kept.
@@ -81,7 +83,8 @@ extension SimulationReport.Counts {
         ("unchanged", \.unchanged), ("roll-backs", \.rollbacks), ("failures", \.failures),
         ("recoveries", \.recoveries), ("vetoes", \.vetoes), ("timeouts", \.timeouts),
         ("conflicts", \.conflicts), ("invalid", \.invalid), ("guest entries", \.entries),
-        ("guest writes", \.writes), ("reads", \.reads), ("dirty-log reads", \.dirtyReads),
+        ("guest writes", \.writes), ("reads", \.reads),
+        ("retirements", \.retirements), ("dirty-log reads", \.dirtyReads),
         ("events", \.events), ("events dropped", \.droppedEvents),
     ]
 }

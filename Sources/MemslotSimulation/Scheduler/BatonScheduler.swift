@@ -43,7 +43,9 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
     /// The name of the thread that runs.
     var running: String { fibers.isEmpty ? "" : fibers[current].name }
 
-    /// Adds a thread. Call before ``run()``.
+    func spawn(_ body: @escaping @Sendable () -> Void) { add("table", body) }
+
+    /// Adds a thread.
     func add(_ name: String, _ body: @escaping () -> Void) {
         let fiber = Fiber(name)
         fibers.append(fiber)

@@ -18,7 +18,7 @@ public struct ScheduleChoices: Hashable, Sendable {
     public init?(_ text: String) {
         list = []
         for item in text.split(separator: ",") {
-            let parts = item.split(separator: "*")
+            let parts = item.split(separator: "*", omittingEmptySubsequences: false)
             guard parts.count <= 2, let first = parts.first,
                 let choice = first == "t" ? Self.time : UInt8(first),
                 let count = parts.count == 2 ? Int(parts[1]) : 1, 1...10_000_000 ~= count

@@ -19,14 +19,14 @@ public struct Shrinker {
         self.run = run
         best = failing
         // Threads that are stuck stay so, each time.
-        budget = failing.violation?.invariant == .progress ? 60 : 3_000
+        budget = failing.breach?.invariant == .progress ? 60 : 3_000
     }
 
     /// Shrinks as far as the runs allow.
     ///
     /// - Returns: the smallest run that fails. It has the choices to repeat it by.
     public mutating func shrink() -> SimulationReport {
-        guard best.violation != nil else { return best }
+        guard best.breach != nil else { return best }
         var last: SimulationReport
         var rounds = 0
         repeat {
@@ -49,8 +49,8 @@ public struct Shrinker {
         change(&options)
         budget -= 1
         runs += 1
-        guard let report = run(options), let violation = report.violation,
-            violation.invariant == best.violation?.invariant
+        guard let report = run(options), let breach = report.breach,
+            breach.invariant == best.breach?.invariant
         else { return false }
         best = report
         return true
@@ -74,7 +74,7 @@ public struct Shrinker {
     private mutating func shorten() {
         cutSteps()
         for _ in 0..<Self.schedules {
-            guard let step = best.violation?.step else { return }
+            guard let step = best.breach?.step else { return }
             keep { options in
                 options.schedule &+= 1
                 options.steps = min(options.steps, step)
@@ -100,13 +100,13 @@ public struct Shrinker {
     }
 
     private mutating func cutSteps() {
-        guard let step = best.violation?.step, step < best.options.steps else { return }
+        guard let step = best.breach?.step, step < best.options.steps else { return }
         keep { $0.steps = step }
     }
 
     /// From here on the schedule is a list.
     private mutating func fixSchedule() {
-        let (choices, step) = (best.choices.list, best.violation?.step ?? 0)
+        let (choices, step) = (best.choices.list, best.breach?.step ?? 0)
         keep { $0.choices = ScheduleChoices(Array(choices.prefix(step))) }
     }
 

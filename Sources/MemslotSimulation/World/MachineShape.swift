@@ -28,6 +28,7 @@ struct MachineShape {
         let counts = [
             ("client", random.draw(1...3)), ("wire", random.draw(1...2)),
             ("vcpu", random.draw(1...3)), ("reader", random.draw(1...2)),
+            ("fast", random.draw(1...2)),
             ("dirty", 1), ("faults", 1), ("subscriber", random.draw(1...2)), ("witness", 1),
             ("operator", 1),
         ]

@@ -12,7 +12,7 @@ package struct Wiring {
     /// What stands between the table and a hook.
     package var hook: (any MemslotHook) -> any MemslotHook = { $0 }
     /// How readers read.
-    package var reader: any TableReader = GatedReader()
+    package var reader: any ReadingWay = GatedReader()
     /// What a subscriber finds in its queue.
     package var delivery: ([[UInt8]]) -> [[UInt8]] = { $0 }
     /// What the table tells of a transaction, for those who are told by the world.
@@ -23,13 +23,13 @@ package struct Wiring {
 }
 
 /// A way to read the table.
-package protocol TableReader: Sendable {
+package protocol ReadingWay: Sendable {
     /// Runs `body` with what the table is.
     func read(_ table: MemslotTable, as name: String, _ body: (TableSnapshot) -> Void)
 }
 
 /// Reads through the array's gate and queue.
-package struct GatedReader: TableReader {
+package struct GatedReader: ReadingWay {
     package init() {}
 
     package func read(

@@ -35,6 +35,8 @@ final class World: @unchecked Sendable {
     var dirty: DirtyLedger
     /// How many vCPUs are in the guest.
     var guests = 0
+    /// The generation that each registered reader looks at.
+    var stays: [String: Generation] = [:]
     /// Whether the operator has let vCPUs run on a failed table.
     var isReleased = false
     /// Actors that may still submit.
@@ -42,7 +44,7 @@ final class World: @unchecked Sendable {
 
     var counts = SimulationReport.Counts()
     var trace: [String] = []
-    private(set) var violation: Violation?
+    private(set) var breach: Breach?
 
     init(_ options: SimulationOptions, _ wiring: Wiring) throws(SimulationError) {
         self.options = options
@@ -104,7 +106,7 @@ final class World: @unchecked Sendable {
     }
 
     /// Whether actors begin nothing new.
-    var isOver: Bool { violation != nil || scheduler.steps >= options.steps }
+    var isOver: Bool { breach != nil || scheduler.steps >= options.steps }
 
     /// Whether `disturbance` may happen.
     func has(_ disturbance: Disturbance) -> Bool { !options.without.contains(disturbance) }
@@ -125,17 +127,17 @@ final class World: @unchecked Sendable {
     }
 
     /// Says that something does not hold. The first is told; the run winds down.
-    func report(_ invariant: Violation.Invariant, _ message: @autoclosure () -> String) {
-        guard violation == nil else { return }
-        violation = Violation(
+    func report(_ invariant: Breach.Invariant, _ message: @autoclosure () -> String) {
+        guard breach == nil else { return }
+        breach = Breach(
             invariant: invariant, message: message(), actor: scheduler.running,
             step: scheduler.steps)
-        note("violation: \(invariant.rawValue)")
+        note("breach: \(invariant.rawValue)")
     }
 
     /// Says that `invariant` does not hold unless `condition` does.
     func check(
-        _ condition: Bool, _ invariant: Violation.Invariant, _ message: @autoclosure () -> String
+        _ condition: Bool, _ invariant: Breach.Invariant, _ message: @autoclosure () -> String
     ) {
         if !condition { report(invariant, message()) }
     }

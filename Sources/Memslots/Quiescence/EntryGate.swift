@@ -26,6 +26,7 @@ final class EntryGate: Sendable {
     ///
     /// - Parameter name: who enters, to be told if it never leaves.
     func enter(as name: String) -> Stay {
+        Scheduling.point()
         arriving.until { !isClosed.load(ordering: .acquiring) }
         return monitor.withLock {
             while isClosedNow { monitor.wait() }
@@ -38,6 +39,7 @@ final class EntryGate: Sendable {
 
     /// Ends a stay.
     func leave(_ stay: Stay) {
+        Scheduling.point()
         monitor.withLock {
             inside[stay.number] = nil
             occupants.store(inside.count, ordering: .releasing)
@@ -47,6 +49,7 @@ final class EntryGate: Sendable {
 
     /// Lets nobody in any more.
     func close() {
+        Scheduling.point()
         monitor.withLock { isClosed.store(true, ordering: .relaxed) }
     }
 
@@ -76,6 +79,7 @@ final class EntryGate: Sendable {
 
     /// Lets everybody in again.
     func open() {
+        Scheduling.point()
         monitor.withLock {
             isClosed.store(false, ordering: .releasing)
             monitor.wake()

@@ -28,7 +28,6 @@ package final class Monitor: @unchecked Sendable {
 
     /// Runs `body` with the lock held.
     package func withLock<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
-        Scheduling.current?.yield()
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         return try body()

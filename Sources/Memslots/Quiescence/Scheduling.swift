@@ -26,6 +26,9 @@ package protocol ThreadScheduler: AnyObject, Sendable {
 
     /// Leaves the section `key`.
     func leave(_ key: ObjectIdentifier, _ kind: SectionKind)
+
+    /// Runs `body` on a thread more of the simulation.
+    func spawn(_ body: @escaping @Sendable () -> Void)
 }
 
 /// How a section of a queue excludes others.
@@ -78,6 +81,10 @@ package enum Scheduling {
         pthread_setspecific(key, nil)
         simulatedThreads.subtract(1, ordering: .relaxed)
     }
+
+    /// A point at which another thread may go on, in a simulation. No lock may be held here.
+    @inline(__always)
+    static func point() { current?.yield() }
 
     /// Runs `body`, which is a `sync` on `queue`; in a simulation, where that can't block.
     @inline(__always)

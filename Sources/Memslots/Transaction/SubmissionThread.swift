@@ -19,7 +19,14 @@ final class SubmissionThread: Sendable {
 
         func next() -> (@Sendable () -> Void)? {
             monitor.withLock {
-                while jobs.isEmpty && !isClosed { monitor.wait() }
+                while jobs.isEmpty && !isClosed {
+                    if Scheduling.current != nil {
+                        // Another is started for the next job, so that a simulation can end.
+                        hasThread = false
+                        return nil
+                    }
+                    monitor.wait()
+                }
                 return jobs.isEmpty ? nil : jobs.removeFirst()
             }
         }
@@ -42,6 +49,9 @@ final class SubmissionThread: Sendable {
             return !mailbox.hasThread
         }
         guard needsThread else { return }
+        if let scheduler = Scheduling.current {
+            return scheduler.spawn { while let job = mailbox.next() { job() } }
+        }
         var thread = pthread_t()
         // Handed to the thread, which takes over this reference.
         let argument = Unmanaged.passRetained(mailbox).toOpaque()

@@ -38,11 +38,13 @@ struct SimulateCommand: ParsableCommand {
             valueName: "kinds"), transform: Self.disturbances)
     var without: [Disturbance] = []
 
-    @Option(help: ArgumentHelp("Which order of the seed's, as a shrunk run tells it.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp("Which order of the seed's, as a shrunk run tells it.", valueName: "n"))
     var schedule: UInt64 = 0
 
     @Option(
-        help: ArgumentHelp("Who goes on at each step, as a shrunk run tells it.", valueName: "list"),
+        help: ArgumentHelp(
+            "Who goes on at each step, as a shrunk run tells it.", valueName: "list"),
         transform: Self.schedule)
     var choices: ScheduleChoices?
 
@@ -77,7 +79,7 @@ struct SimulateCommand: ParsableCommand {
             sum.add(report)
             bar.show(sum.runs)
             if trace { Terminal.print(report.trace) }
-            if report.violation != nil {
+            if report.breach != nil {
                 failed = report
                 break
             }

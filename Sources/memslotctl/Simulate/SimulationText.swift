@@ -47,9 +47,9 @@ enum SimulationText {
     }
 
     private static func sentence(_ report: SimulationReport) -> String {
-        guard let violation = report.violation else { return "all held" }
-        let actor = violation.actor.isEmpty ? "the end" : violation.actor
-        return "\(violation.invariant.rawValue) at step \(violation.step), in \(actor): "
-            + violation.message
+        guard let breach = report.breach else { return "all held" }
+        let actor = breach.actor.isEmpty ? "the end" : breach.actor
+        return "\(breach.invariant.rawValue) at step \(breach.step), in \(actor): "
+            + breach.message
     }
 }

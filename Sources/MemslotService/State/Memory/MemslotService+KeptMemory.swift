@@ -13,7 +13,7 @@ extension MemslotService {
             if object.place == .descriptor, case .mapped(let file) = object.kind {
                 try keepDescriptor(of: file, object, kept)
             }
-            try vm.changes.withLock { _ throws(ProtocolError) in
+            try vm.changes.withLock { () throws(ProtocolError) in
                 guard vm.feed.isOpen else { throw .gone(vm.name) }
                 try vm.memory.objects.withLock { objects throws(ProtocolError) in
                     try checkFree(object.name, in: vm, objects)

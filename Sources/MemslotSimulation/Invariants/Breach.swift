@@ -1,9 +1,11 @@
 /// Something that must hold and did not.
-public struct Violation: Hashable, Sendable {
+public struct Breach: Hashable, Sendable {
     /// What must hold.
     public enum Invariant: String, CaseIterable, Hashable, Sendable {
         /// A reader sees the old array or the new one, entirely.
         case readerSeesWhole = "reader-sees-whole"
+        /// What is told as retired, no registered reader looks at.
+        case retiredIsLeft = "retired-is-left"
         /// While a vCPU is in the guest, every slot of the active array is installed.
         case guestSeesWhole = "guest-sees-whole"
         /// No vCPU is in the guest while calls that need quiescence are made, nor while a failed
