@@ -20,8 +20,8 @@ struct MemslotCtl: ParsableCommand {
         version: MemslotService.version,
         subcommands: [
             ReplayCommand.self, PlanCommand.self, MapCommand.self, ImportCommand.self,
-            ConformCommand.self, TortureCommand.self, SweepCommand.self, CrashCommand.self,
-            SimulateCommand.self, RunCommand.self,
+            ConformCommand.self, TortureCommand.self, SweepCommand.self, ExhaustCommand.self,
+            CrashCommand.self, SimulateCommand.self, RunCommand.self,
         ],
         groupedSubcommands: [
             CommandGroup(

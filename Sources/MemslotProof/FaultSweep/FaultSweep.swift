@@ -1,8 +1,12 @@
+import Dispatch
 import Memslots
 
 /// Tries every fault in a submit, and looks each time whether the VM is exactly as before, exactly
 /// as wanted, or named failed and brought back.
-package struct FaultSweep {
+package struct FaultSweep: Sendable {
+    /// With more slots without an id than this, the points are visited with the ids picked.
+    private static let mostPicked = 16
+
     private let ground: any SweepGround
     private let longest: Int
     /// Each point in a VM of its own, instead of one VM that goes through them all.
@@ -40,8 +44,8 @@ package struct FaultSweep {
                 return report
             }
             report.submits = 1
-            if scene.wanted.count(where: { $0.id == .unassigned }) > longest {
-                // To pick so many ids at each point would take longer than all the rest.
+            if scene.wanted.count(where: { $0.id == .unassigned }) > Self.mostPicked {
+                // To search for so many ids at each point would take longer than all the rest.
                 scene.wanted = run.receipt.slots ?? scene.wanted
             }
             try sweep(scene, run, &report)
@@ -49,6 +53,18 @@ package struct FaultSweep {
             report.findings.append("\(scene.origin): \(error.reason)")
         }
         return report
+    }
+
+    /// Sweeps many submits, several at a time.
+    package static func sweep(_ scenes: [SweepScene], by sweeps: [FaultSweep]) -> SweepReport {
+        let parts = Locked([SweepReport](repeating: SweepReport(), count: scenes.count))
+        DispatchQueue.concurrentPerform(iterations: scenes.count) { index in
+            var part = SweepReport()
+            for sweep in sweeps { part.add(sweep.sweep(scenes[index])) }
+            let done = part
+            parts.withLock { $0[index] = done }
+        }
+        return parts.withLock { $0 }.reduce(into: SweepReport()) { $0.add($1) }
     }
 
     /// The submit without a fault; `nil` where it makes no call.

@@ -56,7 +56,7 @@ extension PointVisit {
     private mutating func failRecoveryAtEachCall(from failure: TableFailure) {
         var failure = failure
         // In a very long way back the first calls will do.
-        for call in 0..<32 {
+        for call in 0..<(run.calls.count > 100 ? 2 : 32) {
             let next = Self.plan(from: failure.installed, to: world.scene.before)
             guard call < next.count else { return }
             let errnos = KernelErrnos.of(next[call])

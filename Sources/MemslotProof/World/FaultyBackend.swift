@@ -1,5 +1,4 @@
 package import Memslots
-import Synchronization
 
 /// A backend that fails where a script says so, and hands all else on to another.
 ///
@@ -16,7 +15,7 @@ package final class FaultyBackend: MemslotBackend {
 
     private let backend: any MemslotBackend
     private let hold: ScriptedHold
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     /// Wraps `backend`; `hold` tells whether vCPUs are out.
     package init(_ backend: any MemslotBackend, hold: ScriptedHold) {

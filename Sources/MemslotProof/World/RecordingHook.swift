@@ -1,5 +1,4 @@
 package import Memslots
-import Synchronization
 
 /// A hook that writes down what it is told, what a reader sees at that moment, and can say no.
 package final class RecordingHook: MemslotHook {
@@ -30,7 +29,7 @@ package final class RecordingHook: MemslotHook {
             var table: MemslotTable?
         }
 
-        private let state = Mutex(State())
+        private let state = Locked(State())
 
         /// An empty book.
         package init() {}

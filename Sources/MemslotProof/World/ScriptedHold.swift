@@ -1,5 +1,4 @@
 package import Memslots
-import Synchronization
 
 /// A hold on vCPUs that are not there: it writes down what is asked of it, and can play a vCPU
 /// that does not leave.
@@ -12,7 +11,7 @@ package final class ScriptedHold: VCPUHold {
         var faults: [String] = []
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     /// Nobody is in the guest.
     package init() {}

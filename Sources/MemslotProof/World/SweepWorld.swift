@@ -1,5 +1,4 @@
 import Memslots
-import Synchronization
 
 /// A VM as it is before a scene's submit, with everything around it that a fault could harm.
 final class SweepWorld {
@@ -93,7 +92,7 @@ final class SweepWorld {
 
 /// What an observer is told.
 final class EventBook: Sendable {
-    private let state = Mutex<[String]>([])
+    private let state = Locked<[String]>([])
 
     func begin() { state.withLock { $0 = [] } }
 
@@ -105,6 +104,7 @@ final class EventBook: Sendable {
             case .rolledBack(_, let generation): "rolled back at \(generation)"
             case .failed(_, let generation): "failed at \(generation)"
             case .recovered(let generation): "recovered at \(generation)"
+            case .retired(let generation): "retired before \(generation)"
             }
         state.withLock { $0.append(text) }
     }

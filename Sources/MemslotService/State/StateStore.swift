@@ -14,8 +14,8 @@ public final class StateStore: Sendable {
     let directory: StateDirectory
     let descriptors: (any DescriptorStore)?
     /// Held by whoever makes a VM, or ends one, so that no name is had twice.
-    let names = Mutex<Void>(())
-    let troubles = Mutex(StateTroubles())
+    let names = Locked<Void>(())
+    let troubles = Locked(StateTroubles())
     private let isSynced: Bool
     private let tell: @Sendable (StateNote) -> Void
     private let lastNumber = Atomic<UInt64>(0)

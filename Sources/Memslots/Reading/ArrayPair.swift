@@ -1,5 +1,4 @@
 internal import Dispatch
-internal import Synchronization
 
 /// The active and the inactive array, as KVM itself keeps two sets of slots.
 ///

@@ -47,7 +47,7 @@ struct SweepCommand: ParsableCommand {
             FaultSweep(
                 on: ground, longest: longest, separately: backend == .kvm, every: sample)
         }
-        var report = SweepReport()
+        var swept: [SweepScene] = []
         var submits = 0
         var withoutScene = 0
         for file in files {
@@ -57,7 +57,7 @@ struct SweepCommand: ParsableCommand {
             do throws(UnusableInput) {
                 while let step = try lines.next() {
                     guard let scene = try next(&scenes, step) else { continue }
-                    for sweep in sweeps { report.add(sweep.sweep(scene)) }
+                    swept.append(scene)
                 }
             } catch {
                 throw input.unusable(error)
@@ -65,6 +65,7 @@ struct SweepCommand: ParsableCommand {
             submits += scenes.submits
             withoutScene += scenes.withoutScene
         }
+        let report = FaultSweep.sweep(swept, by: sweeps)
         for finding in report.findings.prefix(100) { Terminal.complain(finding) }
         print("\(files.count) scenarios with \(submits) submits, \(sweeps.count) kinds of VM")
         for line in report.lines { print(line) }

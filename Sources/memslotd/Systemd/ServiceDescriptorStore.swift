@@ -2,7 +2,6 @@ import CLinux
 import Glibc
 import MemslotService
 import Memslots
-import Synchronization
 
 /// systemd's descriptor store: what it is given, it hands to the next process of this service.
 ///
@@ -19,7 +18,7 @@ final class ServiceDescriptorStore: DescriptorStore {
     private let notification: ServiceNotification
     /// How many it takes. Beyond it systemd would drop one and tell nobody but its log.
     private let limit: Int
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     /// What the names of all of ours begin with.
     static let prefix = "vm-"
@@ -31,7 +30,7 @@ final class ServiceDescriptorStore: DescriptorStore {
         else { return nil }
         self.notification = notification
         self.limit = limit
-        state = Mutex(State(left: handedOver.kept, names: Set(handedOver.kept.keys)))
+        state = Locked(State(left: handedOver.kept, names: Set(handedOver.kept.keys)))
     }
 
     func take(_ name: String) -> Int32? {

@@ -1,0 +1,88 @@
+import Memslots
+
+/// Looks for a way from one array to another in at most so many calls, over everything that the
+/// kernel allows: deletes, creations, moves to any page or out of the way, reflags, in any order.
+///
+/// Depth first, deepening; a branch ends where even without any slot in the way the calls that are
+/// left don't suffice, which can't cut a way that is short enough. A slot that is neither as it was
+/// nor as it is to be is not created: it could only be in the way.
+struct FewestCalls {
+    private let target: [Memslot?]
+    private let origin: [Memslot?]
+    private let pages: UInt64
+
+    init(from old: SmallKernel, to new: SmallKernel, pages: UInt64) {
+        origin = old.slots
+        target = new.slots
+        self.pages = pages
+    }
+
+    /// The calls that are needed if no slot stands in another's way: no way is shorter.
+    var leastCalls: Int { zip(origin, target).reduce(0) { $0 + Self.cost($1.0, $1.1) } }
+
+    /// Whether there is a way of at most `limit` calls.
+    func exists(within limit: Int) -> Bool { search(origin, limit) }
+
+    private static func cost(_ from: Memslot?, _ to: Memslot?) -> Int {
+        guard let from, let to else { return from == nil && to == nil ? 0 : 1 }
+        if from == to { return 0 }
+        let isKept =
+            from.size == to.size && from.userspaceAddress == to.userspaceAddress
+            && from.flags.subtracting(.logDirtyPages) == to.flags.subtracting(.logDirtyPages)
+        return isKept ? 1 : 2
+    }
+
+    private func search(_ state: [Memslot?], _ left: Int) -> Bool {
+        var needed = 0
+        for id in state.indices { needed += Self.cost(state[id], target[id]) }
+        if needed == 0 { return true }
+        guard needed <= left else { return false }
+        for id in state.indices {
+            for next in successors(of: state[id], id) {
+                let cost = needed - Self.cost(state[id], target[id]) + Self.cost(next, target[id])
+                guard cost <= left - 1, next.map({ fits($0, id, state) }) ?? true else { continue }
+                var state = state
+                state[id] = next
+                if search(state, left - 1) { return true }
+            }
+        }
+        return false
+    }
+
+    /// What one call can make of a slot.
+    private func successors(of slot: Memslot?, _ id: Int) -> [Memslot?] {
+        guard let slot else {
+            var created: [Memslot?] = []
+            for like in [origin[id], target[id]] {
+                if let like { created += places(of: like).map { $0 } }
+            }
+            return created
+        }
+        return [nil] + places(of: slot).filter { $0 != slot }.map { $0 }
+    }
+
+    /// The slot at every page, logging or not, and once far from everything.
+    private func places(of slot: Memslot) -> [Memslot] {
+        let count = slot.size.rawValue >> 12
+        guard count <= pages else { return [] }
+        let parking = 1_000 + UInt64(slot.id.rawValue) * 100
+        return (Array(0...pages - count) + [parking]).flatMap { page in
+            [MemslotFlags(), .logDirtyPages].map { log in
+                var moved = slot
+                moved.guestPhysicalAddress = GuestPhysicalAddress(page << 12)
+                moved.flags = slot.flags.subtracting(.logDirtyPages).union(log)
+                return moved
+            }
+        }
+    }
+
+    private func fits(_ slot: Memslot, _ id: Int, _ state: [Memslot?]) -> Bool {
+        for (other, present) in state.enumerated() where other != id {
+            guard let present else { continue }
+            if SmallKernel.pages(of: present).overlaps(SmallKernel.pages(of: slot)) {
+                return false
+            }
+        }
+        return true
+    }
+}

@@ -1,0 +1,63 @@
+import Memslots
+
+/// The kernel's slots of one address space, few and small, by the rules of KVM.md alone: written
+/// apart from the planner and from the simulator, to judge both.
+struct SmallKernel: Hashable {
+    /// By id.
+    private(set) var slots: [Memslot?]
+
+    init(_ array: [Memslot], ids: Int) {
+        slots = Array(repeating: nil, count: ids)
+        for slot in array { slots[Int(slot.id.rawValue)] = slot }
+    }
+
+    var array: [Memslot] { slots.compactMap { $0 } }
+
+    /// Carries a call out.
+    ///
+    /// - Returns: why the kernel would refuse it, or take it for something else; `nil` if neither.
+    mutating func carryOut(_ call: SlotCall) -> String? {
+        let id = Int(call.key.id.rawValue)
+        let old = slots[id]
+        guard old == call.before else { return "slot \(id) is not what the call takes it for" }
+        guard let new = call.after else {
+            // D1: there is something to delete.
+            slots[id] = nil
+            return nil
+        }
+        // R16: no other id may have one of the pages, now, whatever comes later.
+        for (other, slot) in slots.enumerated() where other != id {
+            guard let slot else { continue }
+            if Self.pages(of: slot).overlaps(Self.pages(of: new)) { return "EEXIST with \(other)" }
+        }
+        if let fault = Self.fault(of: call, old, new) { return fault }
+        slots[id] = new
+        return nil
+    }
+
+    /// Section 2: what the call is, by what is there.
+    private static func fault(of call: SlotCall, _ old: Memslot?, _ new: Memslot) -> String? {
+        guard let old else {
+            if case .create = call { return nil }
+            return "there is no slot to change"
+        }
+        let isKept =
+            old.size == new.size && old.userspaceAddress == new.userspaceAddress
+            && old.flags.contains(.readOnly) == new.flags.contains(.readOnly)
+            && !old.flags.union(new.flags).contains(.guestMemfd)
+        guard isKept else { return "EINVAL: must be deleted and created" }
+        let isMove = old.guestPhysicalAddress != new.guestPhysicalAddress
+        switch call {
+        case .move: return isMove ? nil : "a move to where it is"
+        case .reflag:
+            if isMove { return "a reflag that moves" }
+            return old.flags != new.flags ? nil : "a call that changes nothing"
+        default: return "the id is in use"
+        }
+    }
+
+    static func pages(of slot: Memslot) -> Range<UInt64> {
+        let first = slot.guestPhysicalAddress.rawValue >> 12
+        return first..<first + slot.size.rawValue >> 12
+    }
+}
