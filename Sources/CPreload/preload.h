@@ -64,6 +64,8 @@ struct preload_vm {
     uint32_t asked;
     uint32_t asker_count;
     uint64_t held_since;
+    // When it is next asked whether a commit now would leave no hole.
+    uint64_t next_check;
     struct preload_asker askers[PRELOAD_ASKERS];
 } __attribute__((aligned(64)));
 
@@ -118,6 +120,7 @@ static inline enum preload_kind preload_kind(uint32_t entry) {
 static inline uint32_t preload_index(uint32_t entry) {
     return entry & 0xffffff;
 }
+struct preload_vm *preload_vm_numbered(uint32_t number);
 void preload_note_vm(int descriptor);
 void preload_note_vcpu(struct preload_vm *vm, int descriptor);
 void preload_note_other(struct preload_vm *vm, enum preload_kind kind, int descriptor);

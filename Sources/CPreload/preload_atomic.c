@@ -27,6 +27,7 @@ void preload_commit(struct preload_vm *vm, uint32_t why) {
     record->held_since = vm->held_since;
     if (vm->is_pending) __atomic_sub_fetch(&preload_pending, 1, __ATOMIC_SEQ_CST);
     vm->is_pending = 0;
+    vm->next_check = 0;
     vm->asked = 0;
     vm->asker_count = 0;
     preload_release(vm);
@@ -87,6 +88,18 @@ void preload_settle_mine(uint32_t why) {
     preload_unlock(&saved);
 }
 
+// Of a thread that asks on and on: commits where that leaves no hole, so that the guest isn't kept
+// out for ever; after a thousand times as long wherever it stands.
+static void limit_hold(struct preload_vm *vm) {
+    uint64_t time = preload_now(), held = time - vm->held_since, span = 4 * preload_header->quiet;
+    if (held < span || time < vm->next_check) return;
+    int is_whole = held > 1000 * span || memslots_preload_covers(vm->number);
+    uint64_t end = preload_now();
+    // With many slots the question takes time itself.
+    vm->next_check = end + span + 8 * (end - time);
+    if (is_whole) preload_commit(vm, CRUN_BY_TIME);
+}
+
 int preload_ask(struct preload_vm *vm, int descriptor, unsigned long request, void *argument) {
     struct cpreload_region region;
     if (preload_words(&region, request, argument) < 0)
@@ -114,6 +127,7 @@ int preload_ask(struct preload_vm *vm, int descriptor, unsigned long request, vo
     cpreload_pass_through(0);
     record->result = answer;
     preload_end_record(record, CRUN_ASKED);
+    if (vm->is_pending) limit_hold(vm);
     int is_pending = vm->is_pending;
     preload_unlock(&saved);
     if (is_pending) preload_wake_watch();
@@ -190,7 +204,8 @@ int preload_atomic_call(
     int result = preload_real_ioctl(descriptor, request, argument);
     int error = errno;
     preload_end_use(vm);
-    if (result >= 0 && (uint32_t)request == (uint32_t)KVM_ENABLE_CAP && descriptor == vm->descriptor)
+    if (result >= 0 && (uint32_t)request == (uint32_t)KVM_ENABLE_CAP
+        && preload_kind(preload_entry(descriptor)) == PRELOAD_VM)
         enabled(vm, argument);
     errno = error;
     return result;

@@ -20,6 +20,12 @@ struct preload_vm *preload_vm_of(uint32_t entry) {
     return preload_kind(entry) == PRELOAD_VCPU ? preload_vcpus[index].vm : &preload_vms[index];
 }
 
+struct preload_vm *preload_vm_numbered(uint32_t number) {
+    for (struct preload_vm *vm = preload_vms; vm < preload_vms + PRELOAD_VMS; vm++)
+        if (vm->is_used && vm->number == number) return vm;
+    return 0;
+}
+
 static void untracked(void) {
     if (preload_header) __atomic_add_fetch(&preload_header->untracked, 1, __ATOMIC_RELAXED);
 }
@@ -112,6 +118,14 @@ void preload_note_copy(int descriptor, int copy) {
     preload_unlock(&saved);
 }
 
+// The VM's calls are made by another descriptor of it, where there is one.
+static void change_descriptor(struct preload_vm *vm) {
+    uint32_t entry = (uint32_t)PRELOAD_VM << 24 | (uint32_t)(vm - preload_vms);
+    vm->descriptor = -1;
+    for (uint32_t descriptor = 0; descriptor <= highest; descriptor++)
+        if (preload_descriptors[descriptor] == entry) vm->descriptor = (int)descriptor;
+}
+
 static void let_go(struct preload_vm *vm) {
     if (--vm->references > 0) return;
     if (vm->is_atomic) memslots_preload_closed(vm->number);
@@ -128,6 +142,7 @@ void preload_note_closing(int descriptor) {
     sigset_t saved;
     preload_lock(&saved);
     __atomic_store_n(&preload_descriptors[descriptor], 0, __ATOMIC_RELEASE);
+    if (descriptor == vm->descriptor) change_descriptor(vm);
     if (preload_kind(entry) == PRELOAD_FILE && vm->is_atomic)
         memslots_preload_file_closed(vm->number, descriptor);
     if (preload_kind(entry) == PRELOAD_VCPU) {

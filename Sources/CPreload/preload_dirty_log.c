@@ -23,10 +23,12 @@ int cpreload_dirty_log_words(
     return 0;
 }
 
-int cpreload_get_dirty_log(int descriptor, uint32_t slot, void *bitmap) {
+int cpreload_get_dirty_log(uint32_t number, uint32_t slot, void *bitmap) {
+    struct preload_vm *vm = preload_vm_numbered(number);
+    if (!vm) return -EBADF;
     struct kvm_dirty_log log = {.slot = slot};
     log.dirty_bitmap = bitmap;
-    return cpreload_call(descriptor, KVM_GET_DIRTY_LOG, &log);
+    return cpreload_call(vm->descriptor, KVM_GET_DIRTY_LOG, &log);
 }
 
 int cpreload_merge(void *to, const void *bits, size_t size) {

@@ -82,11 +82,9 @@ int preload_slot_call(
 }
 
 // One of the calls that a transaction is made of; with the lock held already.
-int cpreload_set_region(
-    uint32_t number, int descriptor, const struct cpreload_region *region) {
-    struct preload_vm *vm = preload_vms;
-    while (vm < preload_vms + PRELOAD_VMS && !(vm->is_used && vm->number == number)) vm++;
-    if (vm == preload_vms + PRELOAD_VMS) return -EBADF;
+int cpreload_set_region(uint32_t number, const struct cpreload_region *region) {
+    struct preload_vm *vm = preload_vm_numbered(number);
+    if (!vm) return -EBADF;
     struct preload_region2 words;
     memset(&words, 0, sizeof words);
     words.slot = region->slot;
@@ -104,7 +102,7 @@ int cpreload_set_region(
         result = -preload_header->fault_errno;
     else
         result = cpreload_call(
-            descriptor,
+            vm->descriptor,
             region->form == 2 ? KVM_SET_USER_MEMORY_REGION2 : KVM_SET_USER_MEMORY_REGION, &words);
     record->result = result;
     preload_end_record(record, CRUN_MADE);

@@ -66,6 +66,12 @@ func madeFile(_ number: UInt32, _ descriptor: Int32, _ size: UInt64) {
 @_cdecl("memslots_preload_file_closed")
 func closedFile(_ number: UInt32, _ descriptor: Int32) { machines[number]?.close(descriptor) }
 
+/// Whether a commit now would take no memory away.
+@_cdecl("memslots_preload_covers")
+func covers(_ number: UInt32) -> Int32 {
+    machines[number]?.coversInstalled == true ? 1 : 0
+}
+
 /// Whether a slot stands on user memory of this range, now or in what was asked.
 @_cdecl("memslots_preload_backs")
 func backs(_ number: UInt32, _ address: UInt64, _ size: UInt64) -> Int32 {

@@ -6,7 +6,6 @@ import Memslots
 /// `@unchecked Sendable`: touched with the C part's lock held only.
 final class PreloadBackend: MemslotBackend, @unchecked Sendable {
     let number: UInt32
-    let descriptor: Int32
     let capabilities: Capabilities
     /// Dirty bits that the kernel has dropped and the VMM not yet read.
     var kept = KeptDirtyBits()
@@ -20,9 +19,8 @@ final class PreloadBackend: MemslotBackend, @unchecked Sendable {
     /// Own descriptors of guest_memfds, by their handles: an undo may need one.
     private var files: [Int32: Int32] = [:]
 
-    init(number: UInt32, descriptor: Int32, capabilities: Capabilities) {
+    init(number: UInt32, capabilities: Capabilities) {
         self.number = number
-        self.descriptor = descriptor
         self.capabilities = capabilities
     }
 
@@ -45,7 +43,7 @@ final class PreloadBackend: MemslotBackend, @unchecked Sendable {
             region.guest_memfd = files[binding.descriptor] ?? -1
             region.guest_memfd_offset = binding.offset.rawValue
         }
-        let result = cpreload_set_region(number, descriptor, &region)
+        let result = cpreload_set_region(number, &region)
         if result < 0 { throw Errno(rawValue: -result) }
     }
 
@@ -55,7 +53,7 @@ final class PreloadBackend: MemslotBackend, @unchecked Sendable {
         var words = [UInt64](repeating: 0, count: Int((slot.pageCount + 63) / 64))
         let result = words.withUnsafeMutableBytes { buffer in
             // Unsafe: the kernel writes one bit a page of the slot, which the buffer has.
-            cpreload_get_dirty_log(descriptor, word, buffer.baseAddress)
+            cpreload_get_dirty_log(number, word, buffer.baseAddress)
         }
         if result < 0 { throw Errno(rawValue: -result) }
         var bitmap = DirtyBitmap(pageCount: slot.pageCount, words: words)

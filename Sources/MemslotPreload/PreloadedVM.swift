@@ -16,8 +16,7 @@ final class PreloadedVM {
     /// Takes a VM over that was just made.
     init?(number: UInt32, descriptor: Int32) {
         guard let capabilities = Capabilities(probing: descriptor) else { return nil }
-        backend = PreloadBackend(
-            number: number, descriptor: descriptor, capabilities: capabilities)
+        backend = PreloadBackend(number: number, capabilities: capabilities)
         wanted = SimulatedKernel(capabilities: capabilities)
         guard let table = try? MemslotTable(backend: backend, vcpus: HeldByGate()) else {
             return nil
@@ -71,7 +70,7 @@ final class PreloadedVM {
     func carryOutNow(_ region: cpreload_region) -> Int32 {
         var region = region
         let (size, wraps) = region.guest_memfd_offset.addingReportingOverflow(region.memory_size)
-        let result = cpreload_set_region(backend.number, backend.descriptor, &region)
+        let result = cpreload_set_region(backend.number, &region)
         guard result == 0, !wraps else { return result }
         guard let handle = open(region.guest_memfd, size: ByteCount(rawValue: size)) else {
             return result
@@ -116,6 +115,29 @@ final class PreloadedVM {
         }
     }
 
+    /// Whether all guest memory that the kernel maps is mapped in what was asked, too.
+    var coversInstalled: Bool {
+        let wanted = wanted.slots.sorted(by: Memslot.standsBefore)
+        var next = wanted[...]
+        for old in table.snapshot().array.slots.sorted(by: Memslot.standsBefore) {
+            var address = old.guestPhysicalAddress
+            while address < old.guestPhysicalEnd {
+                while let slot = next.first,
+                    slot.addressSpace < old.addressSpace
+                        || slot.addressSpace == old.addressSpace
+                            && slot.guestPhysicalEnd <= address
+                {
+                    next = next.dropFirst()
+                }
+                guard let slot = next.first, slot.addressSpace == old.addressSpace,
+                    slot.guestPhysicalAddress <= address
+                else { return false }
+                address = slot.guestPhysicalEnd
+            }
+        }
+        return true
+    }
+
     /// Whether a slot stands on a range of user memory, in the kernel or in what was asked.
     func isBacked(by address: UInt64, _ size: UInt64) -> Bool {
         let (end, wraps) = address.addingReportingOverflow(size)
@@ -141,6 +163,13 @@ final class PreloadedVM {
                 ? GuestMemfdBinding(
                     descriptor: handles[region.guest_memfd] ?? -1,
                     offset: ByteCount(rawValue: region.guest_memfd_offset)) : nil)
+    }
+}
+
+extension Memslot {
+    fileprivate static func standsBefore(_ left: Memslot, _ right: Memslot) -> Bool {
+        (left.addressSpace, left.guestPhysicalAddress)
+            < (right.addressSpace, right.guestPhysicalAddress)
     }
 }
 

@@ -23,7 +23,7 @@ struct cpreload_region {
 };
 
 // Makes a slot call on the kernel, and records it. 0 or minus errno.
-int cpreload_set_region(uint32_t vm, int descriptor, const struct cpreload_region *region);
+int cpreload_set_region(uint32_t vm, const struct cpreload_region *region);
 // Any other call on the kernel, past our own functions. Its value or minus errno.
 int cpreload_call(int descriptor, unsigned long request, void *argument);
 // KVM_CHECK_EXTENSION.
@@ -44,7 +44,7 @@ struct cpreload_dirty_log {
 int cpreload_dirty_log_words(
     struct cpreload_dirty_log *words, unsigned long request, const void *argument);
 // KVM_GET_DIRTY_LOG into memory of our own.
-int cpreload_get_dirty_log(int descriptor, uint32_t slot, void *bitmap);
+int cpreload_get_dirty_log(uint32_t vm, uint32_t slot, void *bitmap);
 // Sets bits in memory of the VMM's.
 int cpreload_merge(void *to, const void *bits, size_t size);
 // A descriptor of our own for a file of the VMM's, out of the way of its numbers.
@@ -73,6 +73,8 @@ void memslots_preload_enabled(
     uint32_t vm, uint32_t capability, uint64_t argument) CPRELOAD_SWIFT;
 void memslots_preload_file(uint32_t vm, int32_t descriptor, uint64_t size) CPRELOAD_SWIFT;
 void memslots_preload_file_closed(uint32_t vm, int32_t descriptor) CPRELOAD_SWIFT;
+// Whether all memory that the kernel maps is mapped in what was asked, too.
+int32_t memslots_preload_covers(uint32_t vm) CPRELOAD_SWIFT;
 int32_t memslots_preload_backs(uint32_t vm, uint64_t address, uint64_t size) CPRELOAD_SWIFT;
 
 #endif

@@ -33,6 +33,8 @@
 #define CRUN_BY_DEVICE 4u
 #define CRUN_BY_QUIET 5u
 #define CRUN_BY_CLOSE 6u
+// The thread never stopped asking, and no memory was missing just then.
+#define CRUN_BY_TIME 7u
 
 struct crun_record {
     uint32_t kind;

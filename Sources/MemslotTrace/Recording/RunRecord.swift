@@ -43,6 +43,8 @@ public struct RunCommit: Hashable, Sendable {
         case quiet = 5
         /// A descriptor was about to be closed.
         case close = 6
+        /// The thread went on asking for too long, and nothing was missing just then.
+        case time = 7
 
         /// A word for a person.
         public var word: String {
@@ -53,6 +55,7 @@ public struct RunCommit: Hashable, Sendable {
             case .device: "a device"
             case .quiet: "quiet"
             case .close: "close"
+            case .time: "time"
             }
         }
     }

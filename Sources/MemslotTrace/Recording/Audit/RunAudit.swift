@@ -28,7 +28,7 @@ public struct RunAudit: Sendable {
             return "\(scenario.name): \(recording.asked.count) calls in "
                 + "\(scenario.transactions.count) transactions"
         }
-        let changes = recording.commits.reduce(0) { $0 + $1.asked }
+        let changes = recording.asked.count { $0.errno == nil }
         let made = recording.commits.reduce(0) { $0 + $1.made }
         var text = "\(imported.scenario.name): \(changes) calls asked, \(made) made in "
         text += "\(recording.commits.count) transactions"

@@ -1,0 +1,178 @@
+#include "vmm.h"
+
+static int number(int argc, char **argv, int otherwise) {
+    return argc > 0 ? atoi(argv[0]) : otherwise;
+}
+
+static void tell(struct vm *vm) {
+    unsigned long mmio = 0, errors = 0, interruptions = 0;
+    for (int i = 0; i < vm->vcpu_count; i++) {
+        mmio += vm->vcpus[i].mmio;
+        errors += vm->vcpus[i].errors;
+        interruptions += vm->vcpus[i].interruptions;
+    }
+    printf("mmio %lu errors %lu interruptions %lu lost %lu\n", mmio, errors, interruptions,
+        lost(vm));
+}
+
+// A thread without a vCPU splits and merges the region under two vCPUs.
+static int test_split(int argc, char **argv) {
+    struct vm vm;
+    make_vm(&vm, 2, 0);
+    start(&vm);
+    for (int i = 0; i < number(argc, argv, 100); i++) {
+        split(&vm, 0);
+        merge(&vm, 0);
+    }
+    stop(&vm);
+    tell(&vm);
+    return 0;
+}
+
+// The vCPU's own thread does, at a port exit, while another vCPU runs.
+static int test_exit(int argc, char **argv) {
+    struct vm vm;
+    make_vm(&vm, 2, 0);
+    struct vcpu *own = &vm.vcpus[1];
+    vm.vcpu_count = 1;
+    start(&vm);
+    int count = number(argc, argv, 50), spurious = 0;
+    for (int i = 0; i < count; i++) {
+        rounds(own)[1] = rounds(own)[0] + 1;
+        while (ioctl(own->descriptor, KVM_RUN, 0) == 0 && own->run->exit_reason == KVM_EXIT_MMIO)
+            spurious++;
+        must(own->run->exit_reason == KVM_EXIT_IO, "a port exit");
+        if (i % 2) merge(&vm, 0);
+        else split(&vm, 0);
+    }
+    stop(&vm);
+    printf("own mmio %d; ", spurious);
+    tell(&vm);
+    return 0;
+}
+
+// Errors as the kernel tells them.
+static int test_errors(int argc, char **argv) {
+    (void)argc;
+    (void)argv;
+    struct vm vm;
+    make_vm(&vm, 1, 0);
+    printf("overlap %d\n", set_slot(&vm, 5, 0, REGION, PAGE, vm.region));
+    printf("absent %d\n", set_slot(&vm, 6, 0, 0, 0, 0));
+    printf("misaligned %d\n", set_slot(&vm, 6, 0, 1, PAGE, vm.region));
+    printf("flags %d\n", set_slot(&vm, 6, 1 << 7, 0x800000, PAGE, vm.region));
+    printf("size %d\n", set_slot(&vm, 1, 0, REGION, PAGE, vm.region));
+    printf("id %d\n", set_slot(&vm, 40000, 0, 0x800000, PAGE, vm.region));
+    printf("far %d\n", set_slot(&vm, 6, 0, 1ull << 60, PAGE, vm.region));
+    printf("pointer %d\n", ioctl(vm.descriptor, KVM_SET_USER_MEMORY_REGION, (void *)8) < 0 ? errno : 0);
+    printf("same %d\n", set_slot(&vm, 1, 0, REGION, REGION_SIZE, vm.region));
+    printf("move %d\n", set_slot(&vm, 1, 0, REGION + PAGE, REGION_SIZE, vm.region));
+    printf("back %d\n", set_slot(&vm, 1, 0, REGION, REGION_SIZE, vm.region));
+    printf("delete %d\n", set_slot(&vm, 1, 0, REGION, 0, vm.region));
+    printf("again %d\n", set_slot(&vm, 1, 0, REGION, 0, vm.region));
+    printf("create %d\n", set_slot(&vm, 1, 0, REGION, PAGE, vm.region));
+    struct kvm_dirty_log log = {.slot = 1};
+    printf("log %d\n", ioctl(vm.descriptor, KVM_GET_DIRTY_LOG, &log) < 0 ? errno : 0);
+    close_vm(&vm);
+    return 0;
+}
+
+static int dirty_pages(struct vm *vm, uint32_t slot) {
+    uint64_t words[64] = {0};
+    struct kvm_dirty_log log = {.slot = slot};
+    log.dirty_bitmap = words;
+    must(ioctl(vm->descriptor, KVM_GET_DIRTY_LOG, &log) == 0, "KVM_GET_DIRTY_LOG");
+    int count = 0;
+    for (int i = 0; i < 64; i++) count += __builtin_popcountll(words[i]);
+    return count;
+}
+
+// One round dirties every page; then the slots change, and the pages are still told, once.
+static int test_dirty(int argc, char **argv) {
+    struct vm vm;
+    make_vm(&vm, 1, KVM_MEM_LOG_DIRTY_PAGES);
+    int manual = number(argc, argv, 0);
+    if (manual) {
+        struct kvm_enable_cap cap = {.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, .args = {1}};
+        must(ioctl(vm.descriptor, KVM_ENABLE_CAP, &cap) == 0, "KVM_ENABLE_CAP");
+    }
+    rounds(&vm.vcpus[0])[1] = 1;
+    must(ioctl(vm.vcpus[0].descriptor, KVM_RUN, 0) == 0, "KVM_RUN");
+    split(&vm, KVM_MEM_LOG_DIRTY_PAGES);
+    printf("after split %d %d\n", dirty_pages(&vm, 1), dirty_pages(&vm, 2));
+    printf("read again %d %d\n", dirty_pages(&vm, 1), dirty_pages(&vm, 2));
+    if (manual) {
+        uint64_t words[1] = {0x0f};
+        struct kvm_clear_dirty_log clear = {.slot = 2, .num_pages = 8};
+        clear.dirty_bitmap = words;
+        must(ioctl(vm.descriptor, KVM_CLEAR_DIRTY_LOG, &clear) == 0, "KVM_CLEAR_DIRTY_LOG");
+        printf("cleared half %d %d\n", dirty_pages(&vm, 1), dirty_pages(&vm, 2));
+    }
+    merge(&vm, KVM_MEM_LOG_DIRTY_PAGES);
+    printf("after merge %d\n", dirty_pages(&vm, 1));
+    return 0;
+}
+
+// The VMM's own kicks come through, each of them, beside changes.
+static int test_kicks(int argc, char **argv) {
+    struct vm vm;
+    make_vm(&vm, 1, 0);
+    start(&vm);
+    struct vcpu *vcpu = &vm.vcpus[0];
+    int count = number(argc, argv, 100);
+    for (int i = 0; i < count; i++) {
+        unsigned long before = __atomic_load_n(&vcpu->interruptions, __ATOMIC_RELAXED);
+        if (i % 2) split(&vm, 0);
+        __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+        pthread_kill(vcpu->thread, SIGUSR1);
+        uint64_t begin = now();
+        while (__atomic_load_n(&vcpu->interruptions, __ATOMIC_RELAXED) == before)
+            if (now() - begin > 5000000000ull) {
+                printf("kick %d was lost\n", i);
+                return 1;
+            }
+        if (i % 2) merge(&vm, 0);
+    }
+    stop(&vm);
+    printf("all kicks seen; ");
+    tell(&vm);
+    return 0;
+}
+
+// Slots go, and at once what they stood on.
+static int test_unmap(int argc, char **argv) {
+    struct vm vm;
+    make_vm(&vm, 1, 0);
+    start(&vm);
+    uint64_t where = 0x800000;
+    for (int i = 0; i < number(argc, argv, 20); i++) {
+        void *more = mmap(0, REGION_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        must(set_slot(&vm, 7, 0, where, REGION_SIZE, more) == 0, "another slot");
+        must(set_slot(&vm, 7, 0, where, 0, more) == 0, "its deletion");
+        must(munmap(more, REGION_SIZE) == 0, "munmap");
+    }
+    stop(&vm);
+    tell(&vm);
+    return 0;
+}
+
+static int test_kill(int argc, char **argv) {
+    (void)argc;
+    (void)argv;
+    struct vm vm;
+    make_vm(&vm, 1, 0);
+    split(&vm, 0);
+    fflush(0);
+    kill(getpid(), SIGKILL);
+    return 0;
+}
+
+extern int test_visible(int, char **), test_fork(int, char **), test_reuse(int, char **),
+    test_memfd(int, char **), test_ring(int, char **), test_bench(int, char **),
+    test_threads(int, char **);
+
+const struct test tests[] = {
+    {"split", test_split}, {"exit", test_exit}, {"errors", test_errors}, {"dirty", test_dirty},
+    {"kicks", test_kicks}, {"unmap", test_unmap}, {"kill", test_kill}, {"visible", test_visible},
+    {"fork", test_fork}, {"reuse", test_reuse}, {"memfd", test_memfd}, {"ring", test_ring},
+    {"bench", test_bench}, {"threads", test_threads}, {0, 0}};
