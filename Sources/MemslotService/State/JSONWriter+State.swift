@@ -1,3 +1,4 @@
+internal import Memslots
 internal import MemslotProtocol
 internal import Synchronization
 
