@@ -60,10 +60,10 @@ struct ys_changes ys_merge(
         count_change(&changes, kind);
         operations[count++] = operation(kind, kind == removed ? i - 1 : j - 1);
     }
-    for (; i < old_count; i++) operations[count++] = operation(removed, i);
-    for (; j < new_count; j++) operations[count++] = operation(added, j);
     changes.removed += old_count - i;
     changes.added += new_count - j;
+    for (; i < old_count; i++) operations[count++] = operation(removed, i);
+    for (; j < new_count; j++) operations[count++] = operation(added, j);
     return changes;
 }
 

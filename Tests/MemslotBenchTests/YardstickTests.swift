@@ -79,10 +79,15 @@ struct YardstickTests {
             var scratch = [UInt64](repeating: 0, count: 2 * form.count + (1 << 20) / 64 + 2_048)
             return ys_validate(form, form.count, &scratch)
         }
-        #expect(faults { _ in } == 0)
-        #expect(faults { $0.reverse() } == 0)
-        #expect(faults { $0[7].id = $0[6].id } == 1)
-        #expect(faults { $0[7].guestPhysicalAddress = $0[6].guestPhysicalAddress } == 1)
-        #expect(faults { $0[7].userspaceAddress = UserspaceAddress(1) } == 1)
+        let none = faults { _ in }
+        let reversed = faults { $0.reverse() }
+        let twice = faults { $0[7].id = $0[6].id }
+        let overlap = faults { $0[7].guestPhysicalAddress = $0[6].guestPhysicalAddress }
+        let unaligned = faults { $0[7].userspaceAddress = UserspaceAddress(1) }
+        #expect(none == 0)
+        #expect(reversed == 0)
+        #expect(twice == 1)
+        #expect(overlap == 1)
+        #expect(unaligned == 1)
     }
 }
