@@ -6,8 +6,8 @@ struct ArrayValidator {
     let capabilities: Capabilities
     /// Faults that the layer above found while it resolved names, ascending by index.
     let prior: [Violation]
-    private let present: [Memslot]
-    private let requiresIDs: Bool
+    let present: [Memslot]
+    let requiresIDs: Bool
     private let indicesWithPrior: Set<Int>
 
     /// Judges `slots`.
@@ -53,57 +53,6 @@ struct ArrayValidator {
         return InvalidArray(violations: Array(faults.prefix(limit)), count: faults.count)
     }
 
-    /// What one pass tells.
-    var scan: ArrayScan { ArrayScan(slots, present: present) { !isPlain($0) } }
-
-    /// Whether the array has no fault, found without putting any into words.
-    private func isSound(_ scan: ArrayScan) -> Bool {
-        guard prior.isEmpty else { return false }
-        return !scan.hasFault && crowdedSpaces().isEmpty
-            && (scan.keysAscend || !hasDuplicates())
-            && (scan.rangesAscend || !hasOverlaps())
-            && (!scan.hasGuestMemfd || boundTwice().isEmpty)
-    }
-
-    private func hasDuplicates() -> Bool {
-        let order = AscendingOrder.byKey(slots)
-        return zip(order, order.dropFirst()).contains { left, right in
-            let slot = slots[Int(right)]
-            return slot.id != .unassigned && slot.key == slots[Int(left)].key
-        }
-    }
-
-    /// Whether slots, none of which is empty or wraps, share a guest page.
-    private func hasOverlaps() -> Bool {
-        let order = AscendingOrder.byAddress(slots)
-        return zip(order, order.dropFirst()).contains { left, right in
-            slots[Int(left)].overlaps(slots[Int(right)])
-        }
-    }
-
-    /// The kernel's rules that `slot` breaks.
-    private func rulesBroken(by slot: Memslot) -> SlotRules {
-        var broken = SlotRules.broken(by: slot, capabilities: capabilities)
-        // The table will pick one that is in range.
-        if slot.id == .unassigned && !requiresIDs { broken.remove(.slotOutOfRange) }
-        return broken
-    }
-
-    /// Whether no rule can be broken by the slot's own words.
-    private func isPlain(_ slot: Memslot) -> Bool {
-        rulesBroken(by: slot).isEmpty && slot.size != .zero
-            && !SlotRules.exceedsGuestPages(slot, capabilities: capabilities)
-            && reservedRange(under: slot) == nil && !lacksGuestMemfd(slot)
-            && !mayLackMemory(slot)
-    }
-
-    /// Whether the part of the memory object may not be whole pages, or wrap.
-    private func mayLackMemory(_ slot: Memslot) -> Bool {
-        guard let offset = slot.memory?.offset else { return false }
-        return !offset.isPageAligned
-            || offset.rawValue.addingReportingOverflow(slot.size.rawValue).overflow
-    }
-
     private func own(_ slot: Memslot, _ index: Int, _ broken: SlotRules) -> [Violation] {
         var faults = SlotFaults(slot: slot, index: index, capabilities: capabilities)
         // Without a backing there is no userspace address to judge.
@@ -120,13 +69,13 @@ struct ArrayValidator {
         return faults.all
     }
 
-    private func reservedRange(under slot: Memslot) -> Range<GuestPhysicalAddress>? {
+    func reservedRange(under slot: Memslot) -> Range<GuestPhysicalAddress>? {
         capabilities.reservedRanges.first {
             slot.guestPhysicalAddress < $0.upperBound && $0.lowerBound < slot.guestPhysicalEnd
         }
     }
 
-    private func lacksGuestMemfd(_ slot: Memslot) -> Bool {
+    func lacksGuestMemfd(_ slot: Memslot) -> Bool {
         slot.guestMemfd?.isOwn == true && !capabilities.providesGuestMemfd
             && capabilities.flags.contains(.guestMemfd)
     }
@@ -168,7 +117,7 @@ struct ArrayValidator {
         }
     }
 
-    private func boundTwice() -> [Violation] {
+    func boundTwice() -> [Violation] {
         var intervals: [EarliestOverlap.Interval] = []
         for (index, slot) in slots.enumerated() {
             guard let binding = slot.guestMemfd, !binding.isOwn, slot.size != .zero else {
@@ -190,7 +139,7 @@ struct ArrayValidator {
         }
     }
 
-    private func crowdedSpaces() -> [Violation] {
+    func crowdedSpaces() -> [Violation] {
         guard slots.count > Int(capabilities.maxSlots) else { return [] }
         var counts: [AddressSpaceID: Int] = [:]
         for slot in slots { counts[slot.addressSpace, default: 0] += 1 }
