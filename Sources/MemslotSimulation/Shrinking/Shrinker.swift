@@ -19,7 +19,7 @@ public struct Shrinker {
         self.run = run
         best = failing
         // Threads that are stuck stay so, each time.
-        budget = failing.breach?.invariant == .progress ? 60 : 3_000
+        budget = failing.breach?.invariant == .progress ? 60 : 1_500
     }
 
     /// Shrinks as far as the runs allow.
