@@ -96,18 +96,18 @@ struct FaultSweepTests {
         for (index, scene) in scenes.enumerated() {
             // By turns, so that each way of clearing a log sees scenes of each kind.
             let protection = DirtyLogProtection.allCases[index % 3]
-            report.add(FaultSweep(on: SimulatedGround(protection), every: 3).sweep(scene))
+            report.add(FaultSweep(on: SimulatedGround(protection), every: 5).sweep(scene))
         }
         #expect(report.findings.prefix(3) == [])
         #expect(report.points > 5_000)
-        for kind in FaultPoint.Kind.allCases { #expect(report.visited[kind] ?? 0 > 10, "\(kind)") }
+        for kind in FaultPoint.Kind.allCases { #expect(report.visited[kind] ?? 0 > 0, "\(kind)") }
     }
 
     @Test("after faults in scenarios of every other kind too")
     func otherFixtures() throws {
         let scenes = try Fixtures.scenes(in: "plans", "kernel", "qemu", "layouts")
         var report = SweepReport()
-        let sweep = FaultSweep(on: SimulatedGround(), longest: 12, every: 17)
+        let sweep = FaultSweep(on: SimulatedGround(), longest: 12, every: 47)
         for scene in scenes where scene.wanted.count < 100 { report.add(sweep.sweep(scene)) }
         #expect(report.findings.prefix(3) == [])
         #expect(report.submits > 150)
@@ -116,8 +116,9 @@ struct FaultSweepTests {
     @Test("a VM with a defect is found out", arguments: DefectiveGround.Defect.allCases)
     private func defects(defect: DefectiveGround.Defect) throws {
         var report = SweepReport()
+        let sweep = FaultSweep(on: DefectiveGround(defect: defect), every: 7)
         for scene in try Fixtures.scenes(in: "faults") {
-            report.add(FaultSweep(on: DefectiveGround(defect: defect)).sweep(scene))
+            report.add(sweep.sweep(scene))
         }
         #expect(report.findings.count > 5)
     }
@@ -129,10 +130,10 @@ struct FaultSweepTests {
         let ground = try KVMGround()
         var report = SweepReport()
         for (index, scene) in try Fixtures.scenes(in: "faults").enumerated()
-        where index % 8 == 0 {
-            report.add(FaultSweep(on: ground, separately: true, every: 67).sweep(scene))
+        where index % 16 == 0 {
+            report.add(FaultSweep(on: ground, separately: true, every: 97).sweep(scene))
         }
         #expect(report.findings.prefix(3) == [])
-        #expect(report.points > 20)
+        #expect(report.points > 5)
     }
 }

@@ -86,7 +86,9 @@ package struct FaultSweep: Sendable {
         report.leftOut += list.leftOut
         var world: SweepWorld?
         for (index, point) in list.points.enumerated() {
-            guard index % every == 0 || point == .nothing else { continue }
+            // Not the same points of every submit.
+            let turn = index + list.points.count + scene.before.count
+            guard turn % every == 0 || point == .nothing else { continue }
             if separately { world = nil }
             let present: SweepWorld
             if let world { present = world } else { present = try SweepWorld(scene, on: ground) }
