@@ -34,3 +34,11 @@ void clinux_give_memory_back(void) {
     malloc_trim(0);
 #endif
 }
+
+void clinux_limit_arenas(int count) {
+#ifdef M_ARENA_MAX
+    mallopt(M_ARENA_MAX, count);
+#else
+    (void)count;
+#endif
+}

@@ -22,6 +22,8 @@ struct LoadSubscriber: ~Copyable {
         guard let answer = try connection.call("events.subscribe", params: Array("{}".utf8)).value,
             let vms = answer["result"]?["vms"]
         else { throw TargetLost("events.subscribe was refused") }
+        // Older than the snapshot.
+        connection.forgetNotifications()
         generations = [:]
         for vm in vms.elements {
             guard let name = vm["vm"]?.string, names.contains(name) else { continue }

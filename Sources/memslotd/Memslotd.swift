@@ -1,4 +1,5 @@
 import ArgumentParser
+import CLinux
 import Glibc
 import MemslotService
 
@@ -41,6 +42,9 @@ struct Memslotd: ParsableCommand {
     }
 
     func run() throws {
+        // Measured with millions of commits: of eight heaps a core each grows to what the busiest
+        // thread ever held, and none is given back. With two memory is flat, and no submit slower.
+        clinux_limit_arenas(2)
         guard
             let daemon = Daemon(
                 limits: limits.limits, access: socket.access, operation: operation, state: state)

@@ -118,6 +118,27 @@ extension ServerTests {
             #expect(events.map { $0["params"]?["generation"]?.int } == Array(1...50))
             #expect(try follower.isAtEnd())
         }
+
+        @Test("what a client got before it subscribed anew is older than the snapshot")
+        func subscribesAnew() throws {
+            let server = try RunningServer()
+            var writer = try server.connect()
+            try writer.makeVM("a")
+            var client = try server.connect()
+            _ = try client.call("events.subscribe")
+            _ = try writer.ask(Line.submit("a", id: 1, pages: 1))
+            let first = try #require(try client.nextNotification())
+            #expect(first.value?["params"]?["generation"]?.int == 1)
+            // The second may come before the next answer: then it is kept.
+            _ = try writer.ask(Line.submit("a", id: 2, pages: 2))
+            _ = try client.call("server.info")
+            let vms = try client.call("events.subscribe").value?["result"]?["vms"]
+            #expect(vms?.elements.first { _ in true }?["generation"]?.int == 2)
+            client.forgetNotifications()
+            _ = try writer.ask(Line.submit("a", id: 3, pages: 3))
+            let next = try #require(try client.nextNotification()).value
+            #expect(next?["params"]?["previousGeneration"]?.int == 2)
+        }
     }
 }
 

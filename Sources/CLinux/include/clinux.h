@@ -22,4 +22,7 @@ int clinux_seal_shrink(void);
 // there is much of it, during which other threads may wait for memory.
 void clinux_give_memory_back(void);
 
+// mallopt(M_ARENA_MAX): how many heaps malloc keeps for threads to share. Before the first of them.
+void clinux_limit_arenas(int count);
+
 #endif

@@ -120,6 +120,11 @@ public struct ClientConnection: ~Copyable {
         throw TargetLost("the server closed the connection without an answer")
     }
 
+    /// Lets go of the notifications that came before the last response.
+    ///
+    /// A snapshot that was asked for anew holds what they tell: they are older than it.
+    public mutating func forgetNotifications() { notifications = [] }
+
     /// The next notification, waited for if none has come yet; `nil` once the server has closed.
     public mutating func nextNotification() throws(TargetLost) -> Received? {
         if !notifications.isEmpty { return notifications.removeFirst() }

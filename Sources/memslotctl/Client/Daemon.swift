@@ -51,6 +51,9 @@ struct Daemon: ~Copyable {
         throw .failure
     }
 
+    /// Lets go of what the daemon sent unasked before its last answer.
+    mutating func forgetNotifications() { connection.forgetNotifications() }
+
     /// Waits for what the daemon sends unasked; `nil` once it has closed.
     mutating func nextNotification() throws(ExitCode) -> JSONValue? {
         do throws(TargetLost) { return try connection.nextNotification()?.value } catch {

@@ -50,6 +50,8 @@ struct WatchCommand: ParsableCommand {
             writer.key("vm")
             writer.string(vm)
         }
+        // What came before the snapshot is in it; drawn after it, it would undo what came since.
+        connection.forgetNotifications()
         watched = WatchedVMs(snapshot: snapshot.result)
         if !client.print(snapshot) { draw(watched, changed: nil) }
         flush()
