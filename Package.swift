@@ -193,9 +193,7 @@ let package = Package(
         // A VMM in C, and QEMU where it is installed, under the built memslotctl.
         .testTarget(
             name: "MemslotRunTests",
-            dependencies: [
-                "MemslotTrace", "Memslots", "CRunRecord", "MemslotPreload", "memslotctl",
-            ],
+            dependencies: ["MemslotTrace", "Memslots", "CRunRecord", "CLinux", "memslotctl"],
             exclude: ["VMM"], swiftSettings: strict),
         .testTarget(
             name: "MemslotConformTests",

@@ -84,8 +84,13 @@ private enum ForwardedSignals {
 
     static func begin(to process: pid_t) {
         child = process
+        var numbers = sigset_t()
+        sigemptyset(&numbers)
         for number in [SIGTERM, SIGHUP] {
             signal(number) { kill(ForwardedSignals.child, $0) }
+            sigaddset(&numbers, number)
         }
+        // Whoever started this process may have blocked them; the child has its mask as it was.
+        sigprocmask(SIG_UNBLOCK, &numbers, nil)
     }
 }

@@ -180,6 +180,10 @@ void merge(struct vm *vm, uint32_t flags) {
 }
 
 int main(int argc, char **argv) {
+    // Whoever starts it may have blocked signals.
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, 0);
     for (const struct test *test = tests; argc > 1 && test->name; test++)
         if (strcmp(test->name, argv[1]) == 0) return test->run(argc - 2, argv + 2);
     fprintf(stderr, "vmm: name a test\n");

@@ -1,0 +1,103 @@
+import Foundation
+import Testing
+
+@Suite(
+    "run --atomic", .serialized,
+    .enabled(if: Workbench.canRunVMM, "needs /dev/kvm, a C compiler and the preload library"))
+struct AtomicTests {
+    @Test("no vCPU sees a hole, loses an increment, or is shown our kick")
+    func split() throws {
+        let run = Finished(vmm: ["split", "3000"], under: ["--atomic"])
+        #expect(run.output == "mmio 0 errors 0 interruptions 2 lost 0\n", "\(run.errors)")
+        #expect(run.errors.contains("calls asked"))
+    }
+
+    @Test("the same VMM bare loses increments, so the test above can fail")
+    func bare() throws {
+        let run = Finished(vmm: ["split", "100"])
+        #expect(!run.output.contains("mmio 0 "), "\(run.output)")
+    }
+
+    @Test("a vCPU's own thread changes slots at an exit")
+    func exit() throws {
+        let run = Finished(vmm: ["exit", "200"], under: ["--atomic"])
+        #expect(run.output == "own mmio 0; mmio 0 errors 0 interruptions 1 lost 0\n")
+    }
+
+    @Test("what the guest is told by memory alone comes after the calls before it")
+    func visible() throws {
+        let run = Finished(vmm: ["visible", "100"], under: ["--atomic"])
+        #expect(run.output == "out of order 0 errors 0\n", "\(run.errors)")
+    }
+
+    @Test("every kick of the VMM's own is shown to it, once")
+    func kicks() throws {
+        let run = Finished(vmm: ["kicks", "300"], under: ["--atomic"])
+        #expect(
+            run.output == "all kicks seen; mmio 0 errors 0 interruptions 301 lost 0\n",
+            "\(run.errors)")
+    }
+
+    @Test("calls are answered as the kernel answers them", arguments: ["errors", "memfd"])
+    func answers(test: String) throws {
+        let bare = Finished(vmm: [test])
+        let run = Finished(vmm: [test], under: ["--atomic"])
+        #expect(run.output == bare.output, "\(run.errors)")
+    }
+
+    @Test("dirty bits survive, and are told until they are cleared")
+    func dirty() throws {
+        let reading = Finished(vmm: ["dirty"], under: ["--atomic"])
+        #expect(reading.output == "after split 8 8\nread again 0 0\nafter merge 0\n")
+        let manual = Finished(vmm: ["dirty", "1"], under: ["--atomic"])
+        #expect(
+            manual.output
+                == "after split 8 8\nread again 8 8\ncleared half 8 4\nafter merge 12\n")
+    }
+
+    @Test("a dirty ring goes on as it is")
+    func ring() throws {
+        let run = Finished(vmm: ["ring"], under: ["--atomic"])
+        guard run.status != 77 else { return }
+        #expect(
+            run.output == "bitmap 6\nupper half in the ring 0xff lost 0 mmio 0\n", "\(run.errors)")
+    }
+
+    @Test("memory is taken away after the slot that stands on it")
+    func unmap() throws {
+        let run = Finished(vmm: ["unmap", "100"], under: ["--atomic", "--report"])
+        #expect(run.output == "mmio 0 errors 0 interruptions 1 lost 0\n", "\(run.errors)")
+        #expect(run.errors.contains("unmapping"))
+    }
+
+    @Test("threads that ask at once, a child's VM, and closed descriptors", .timeLimit(.minutes(2)))
+    func processes() throws {
+        let threads = Finished(vmm: ["threads"], under: ["--atomic"])
+        #expect(threads.output == "lost 0 mmio 0\n", "\(threads.errors)")
+        let fork = Finished(vmm: ["fork"], under: ["--atomic"])
+        #expect(
+            fork.output
+                == "parent's in child 5\nown in child: lost 0 mmio 0\nchild 0 parent 0\n",
+            "\(fork.errors)")
+        let reuse = Finished(vmm: ["reuse", "50"], under: ["--atomic"])
+        #expect(reuse.output == "reused\n", "\(reuse.errors)")
+    }
+
+    @Test("a VMM is stopped if the kernel refuses what was promised")
+    func refused() throws {
+        let run = Finished(vmm: ["split", "5"], under: ["--atomic", "--fail-call", "2"])
+        #expect(run.status == 70)
+        #expect(run.errors.contains("ENOMEM"))
+        #expect(run.errors.contains("The VMM is stopped, because it believes otherwise"))
+        #expect(run.errors.contains("memslotctl run: the VMM was stopped"))
+    }
+
+    @Test("what was asked is recorded too, and replays")
+    func record() throws {
+        let file = Workbench.file("atomic.jsonl")
+        let run = Finished(vmm: ["exit", "20"], under: ["--atomic", "--record", file])
+        #expect(run.status == 0, "\(run.errors)")
+        let replay = Finished(running: Workbench.memslotctl ?? "", ["replay", file])
+        #expect(replay.status == 0, "\(replay.output) \(replay.errors)")
+    }
+}

@@ -1,0 +1,84 @@
+import MemslotTrace
+import Memslots
+import Testing
+
+@Suite("What QEMU means and what is installed")
+struct FlatViewTests {
+    private let text = """
+        FlatView #0\r
+         AS "I/O", root: io\r
+          0000000000000000-0000000000000fff (prio 0, ram): not this one\r
+        \r
+        FlatView #1\r
+         AS "memory", root: system\r
+         AS "cpu-memory-0", root: system\r
+         Root memory region: system\r
+          0000000000000000-00000000000bffff (prio 0, ram): pc.ram KVM\r
+          00000000000c0000-00000000000dffff (prio 1, rom): pc.rom KVM\r
+          00000000fec00000-00000000fec00fff (prio 0, i/o): kvm-ioapic\r
+          00000000fffc0000-00000000ffffffff (prio 0, romd): pc.bios @0000000000020000 KVM\r
+        """
+
+    private func slot(
+        _ id: UInt32, _ address: UInt64, _ size: UInt64, _ flags: MemslotFlags = [],
+        at user: UInt64 = 0x7f00_0000_0000
+    ) -> Memslot {
+        Memslot(
+            id: SlotID(rawValue: id), guestPhysicalAddress: GuestPhysicalAddress(rawValue: address),
+            size: ByteCount(rawValue: size), userspaceAddress: UserspaceAddress(rawValue: user),
+            flags: flags)
+    }
+
+    @Test("the memory of the system's view is read, and nothing else")
+    func rows() {
+        let view = FlatViewText(text)
+        #expect(view.rows.map(\.kind) == ["ram", "rom", "romd"])
+        #expect(view.rows.map(\.name) == ["pc.ram", "pc.rom", "pc.bios"])
+        #expect(view.rows.last?.range == 0xfffc_0000..<0x1_0000_0000)
+    }
+
+    @Test("slots that are as meant differ in nothing")
+    func same() {
+        let slots = [
+            slot(0, 0, 0xa0000), slot(3, 0xa0000, 0x20000), slot(1, 0xc0000, 0x20000, .readOnly),
+            slot(2, 0xfffc_0000, 0x40000, .readOnly),
+        ]
+        #expect(FlatViewText(text).differences(from: slots).isEmpty)
+    }
+
+    @Test("a writable ROM, a gap and a slot too many are told")
+    func differences() {
+        let slots = [
+            slot(0, 0, 0xa0000), slot(1, 0xc0000, 0x20000),
+            slot(2, 0xfffc_0000, 0x40000, .readOnly), slot(7, 0x1_0000_0000, 0x1000),
+        ]
+        #expect(
+            FlatViewText(text).differences(from: slots) == [
+                "0x0-0xbffff (ram pc.ram): no slot at 0xa0000-0xbffff",
+                "0xc0000-0xdffff (rom pc.rom): slot 1 is writable",
+                "slot 7 at 0x100000000-0x100000fff: the view has no memory there",
+            ])
+    }
+
+    @Test("only slots that go on in both address spaces with equal flags could be one")
+    func splits() {
+        let base: UInt64 = 0x7f00_0000_0000
+        let slots = [
+            slot(0, 0, 0x1000, at: base), slot(1, 0x1000, 0x1000, at: base + 0x1000),
+            slot(2, 0x2000, 0x1000, .readOnly, at: base + 0x2000),
+            slot(3, 0x3000, 0x1000, .readOnly, at: base + 0x4000),
+        ]
+        let findings = SlotFindings(slots)
+        #expect(findings.splits.map(\.lower.id.rawValue) == [0])
+        #expect(findings.misaligned.isEmpty)
+    }
+
+    @Test("a large slot whose addresses differ in their low 21 bits can't have huge pages")
+    func hugePages() {
+        let slots = [
+            slot(0, 0, 0x40_0000, at: 0x7f00_0000_1000), slot(1, 0x40_0000, 0x40_0000),
+            slot(2, 0x80_0000, 0x1000, at: 0x7f00_0000_1000),
+        ]
+        #expect(SlotFindings(slots).misaligned.map(\.id.rawValue) == [0])
+    }
+}

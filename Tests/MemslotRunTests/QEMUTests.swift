@@ -1,0 +1,71 @@
+import Foundation
+import Testing
+
+/// What a guest and an operator can see of a session.
+private struct Session {
+    var firmware = ""
+    var views: [String] = []
+    var isMoved = false
+    var status: Int32 = -1
+    var errors = ""
+
+    /// Boots, plugs two DIMMs, starts and cancels a migration, moves a BAR.
+    init?(_ kind: String, under options: [String]?) {
+        guard let machine = QEMUMachine(kind, under: options) else { return nil }
+        firmware = machine.firmwareLog()
+        for number in 1...2 {
+            let memory = "\"id\":\"m\(number)\",\"size\":134217728"
+            _ = machine.ask("object-add", "{\"qom-type\":\"memory-backend-ram\",\(memory)}")
+            let dimm = "\"id\":\"d\(number)\",\"memdev\":\"m\(number)\""
+            _ = machine.ask("device_add", "{\"driver\":\"pc-dimm\",\(dimm)}")
+        }
+        _ = machine.ask("migrate-set-parameters", "{\"max-bandwidth\":4096}")
+        _ = machine.ask("migrate", "{\"uri\":\"exec:cat>/dev/null\"}")
+        machine.waitForMigration("active")
+        _ = machine.ask("migrate_cancel")
+        machine.waitForMigration("cancelled")
+        isMoved = machine.moveBAR(to: 0xe000_0000)
+        views = machine.flatViews()
+        (status, errors) = machine.quit()
+    }
+}
+
+@Suite(
+    "QEMU under run", .serialized,
+    .enabled(if: Workbench.canRunQEMU, "needs /dev/kvm, qemu-system-x86_64 and the library"))
+struct QEMUTests {
+    @Test(
+        "boots, DIMMs, a cancelled migration and a moved BAR are as without us, without a hole",
+        .timeLimit(.minutes(10)), arguments: ["q35", "pc"])
+    func atomic(machine: String) throws {
+        let record = Workbench.file("\(machine).jsonl")
+        let report = Workbench.file("\(machine).txt")
+        let bare = try #require(Session(machine, under: nil))
+        let run = try #require(
+            Session(
+                machine, under: ["--atomic", "--record", record, "--report-file", report]))
+        #expect(bare.firmware.contains("No bootable device"))
+        #expect(run.firmware == bare.firmware)
+        #expect(run.views == bare.views)
+        #expect(bare.isMoved && run.isMoved)
+        #expect(run.status == 0, "\(run.errors)")
+        // What the kernel saw: no transaction with a vCPU in the guest.
+        let lines = text(report).components(separatedBy: "\nwhat the VMM asked for")
+        #expect(lines[0].contains("what the kernel saw"))
+        #expect(!lines[0].contains("running"), "\(lines[0])")
+        let replay = Finished(running: Workbench.memslotctl ?? "", ["replay", record])
+        #expect(replay.status == 0, "\(replay.output)")
+    }
+
+    @Test(
+        "a recorded boot replays on the simulator, and is the same boot",
+        .timeLimit(.minutes(10)))
+    func record() throws {
+        let record = Workbench.file("q35.jsonl")
+        let run = try #require(Session("q35", under: ["--record", record]))
+        #expect(run.status == 0, "\(run.errors)")
+        #expect(run.firmware.contains("No bootable device"))
+        let replay = Finished(running: Workbench.memslotctl ?? "", ["replay", record])
+        #expect(replay.status == 0, "\(replay.output)")
+    }
+}

@@ -1,0 +1,83 @@
+import Foundation
+import Testing
+
+@Suite(
+    "run --record",
+    .enabled(if: Workbench.canRunVMM, "needs /dev/kvm, a C compiler and the preload library"))
+struct RecordTests {
+    @Test("a VMM's calls are a scenario that replays")
+    func replays() throws {
+        let file = Workbench.file("split.jsonl")
+        let run = Finished(vmm: ["split", "20"], under: ["--record", file])
+        #expect(run.status == 0, "\(run.errors)")
+        // 2 to begin with, 3 a split, 3 a merge.
+        let calls = text(file).components(separatedBy: "\"memory_size\"").count - 1
+        #expect(calls == 2 + 20 * 6)
+        #expect(text(file).contains("\"thread\""))
+        let replay = Finished(running: Workbench.memslotctl ?? "", ["replay", file])
+        #expect(replay.status == 0, "\(replay.output) \(replay.errors)")
+    }
+
+    @Test("a transaction ends where the vCPU's thread enters the guest")
+    func boundaries() throws {
+        let file = Workbench.file("exit.jsonl")
+        let run = Finished(vmm: ["exit", "10"], under: ["--record", file])
+        #expect(run.status == 0, "\(run.errors)")
+        // The two slots of the beginning, then a split or a merge at each exit.
+        #expect(text(file).components(separatedBy: "memslots.submit").count - 1 == 11)
+        #expect(text(file).contains("\"recordedOperations\":3,"))
+    }
+
+    @Test("failed calls are told, and raw calls conform to the kernel")
+    func failures() throws {
+        let file = Workbench.file("errors.jsonl")
+        let raw = Workbench.file("errors.raw.jsonl")
+        let run = Finished(vmm: ["errors"], under: ["--record", file, "--raw", raw])
+        #expect(run.output == Finished(vmm: ["errors"]).output)
+        #expect(text(file).contains("refused: EEXIST"))
+        for backend in ["simulated", "kvm"] {
+            let conform = Finished(
+                running: Workbench.memslotctl ?? "", ["conform", "--backend", backend, raw])
+            #expect(conform.status == 0, "\(backend): \(conform.errors)")
+        }
+    }
+
+    @Test("the record outlives a VMM that is killed")
+    func killed() throws {
+        let file = Workbench.file("kill.jsonl")
+        let run = Finished(vmm: ["kill"], under: ["--record", file])
+        #expect(run.status == 137)
+        #expect(text(file).components(separatedBy: "\"memory_size\"").count - 1 == 5)
+    }
+
+    @Test("the report tells holes, and who was in the guest")
+    func report() throws {
+        let picture = Workbench.file("split.svg")
+        let run = Finished(vmm: ["split", "20"], under: ["--report", "--svg", picture])
+        #expect(run.errors.contains("memory that was mapped before and after was missing"))
+        #expect(run.errors.contains("another thread was in the guest meanwhile"))
+        #expect(run.errors.contains("a call took"))
+        #expect(text(picture).contains("<svg"))
+    }
+
+    @Test("slots that could be one, and what no huge page can back, are findings")
+    func findings() throws {
+        let run = Finished(vmm: ["kill"], under: ["--report"])
+        #expect(run.errors.contains("slots 1 and 2 are adjacent and alike, and could be one"))
+    }
+
+    @Test("a child's VM is recorded beside its parent's")
+    func child() throws {
+        let file = Workbench.file("fork.jsonl")
+        let run = Finished(vmm: ["fork"], under: ["--record", file])
+        #expect(run.status == 0, "\(run.errors)")
+        #expect(text(file).components(separatedBy: "vm.create").count - 1 == 2)
+        #expect(!text(file).contains("\"errno\":\"EIO\""))
+    }
+
+    @Test("closed descriptors are forgotten")
+    func reuse() throws {
+        let run = Finished(vmm: ["reuse", "50"], under: ["--report"])
+        #expect(run.output == "reused\n", "\(run.errors)")
+    }
+}

@@ -1,0 +1,104 @@
+import CRunRecord
+import MemslotTrace
+import Memslots
+import Testing
+
+@Suite("What a run leaves in shared memory")
+struct RunRecordingTests {
+    private func memory(_ header: crun_header, _ records: [crun_record]) -> [UInt8] {
+        withUnsafeBytes(of: header) { Array($0) }
+            + records.flatMap { record in withUnsafeBytes(of: record) { Array($0) } }
+    }
+
+    private func header(next: UInt64) -> crun_header {
+        var header = crun_header()
+        header.magic = crun_magic()
+        header.attached = 1
+        header.next = next
+        return header
+    }
+
+    private func call(
+        _ slot: UInt32, size: UInt64, at time: UInt64, thread: Int32 = 7, runs: UInt64 = 0,
+        entries: UInt64 = 0, inside: UInt32 = 0, result: Int32 = 0
+    ) -> crun_record {
+        var record = crun_record()
+        record.kind = CRUN_ASKED
+        record.thread = thread
+        record.start = time
+        record.duration = 10
+        record.result = result
+        record.form = 1
+        record.slot = slot
+        record.guest_phys_addr = UInt64(slot) << 20
+        record.memory_size = size
+        record.userspace_addr = 0x7f00_0000_0000
+        record.runs = runs
+        record.entries = entries
+        record.inside = inside
+        return record
+    }
+
+    private var machine: crun_record {
+        var record = crun_record()
+        record.kind = CRUN_VM
+        record.thread = 7
+        return record
+    }
+
+    private func recording(_ bytes: [UInt8]) -> RunRecording {
+        bytes.withUnsafeBytes { RunRecording($0) }
+    }
+
+    @Test("memory of something else is an empty recording", arguments: [0, 8, 256, 300, 4096])
+    func garbage(size: Int) {
+        let recording = recording([UInt8](repeating: 0xa5, count: size))
+        #expect(recording.attached == 0)
+        #expect(recording.asked.isEmpty)
+    }
+
+    @Test("a record that was never finished is counted, more than there is room for is lost")
+    func unfinished() {
+        var open = call(1, size: 0x1000, at: 100)
+        open.kind = CRUN_NOTHING
+        let recording = recording(
+            memory(header(next: 9), [machine, call(0, size: 0x1000, at: 50), open]))
+        #expect(recording.unfinished == 1)
+        #expect(recording.asked.count == 1)
+        #expect(recording.lost == 6)
+    }
+
+    @Test("a vCPU inside during a hole is the guest running; a thread's own runs are boundaries")
+    func holes() throws {
+        let records = [
+            machine,
+            call(0, size: 0x2000, at: 0),
+            call(0, size: 0, at: 1000, runs: 1, entries: 5, inside: 1),
+            call(0, size: 0x2000, at: 2000, runs: 1, entries: 5, inside: 1),
+            call(0, size: 0, at: 5000, runs: 2, entries: 6, inside: 0),
+            call(0, size: 0x2000, at: 5500, runs: 2, entries: 6, inside: 0),
+        ]
+        let recording = recording(memory(header(next: 6), records))
+        let imported = try recording.imported(options: TraceImporter.Options())
+        let transactions = imported.scenario.transactions
+        #expect(transactions.map(\.calls.count) == [1, 2, 2])
+        #expect(transactions[1].audit.longestNanoseconds == 1000)
+        #expect(transactions[1].audit.guest == .running)
+        #expect(transactions[2].audit.longestNanoseconds == 500)
+        #expect(transactions[2].audit.guest == .notRunning)
+    }
+
+    @Test("a call of no VM, and words of any kind, don't trap")
+    func nonsense() {
+        var odd = call(.max, size: .max, at: .max, runs: .max, entries: .max, inside: .max)
+        odd.vm = .max
+        odd.duration = .max
+        var negative = call(3, size: 0x1000, at: 5, result: .min)
+        negative.form = .max
+        let recording = recording(memory(header(next: 3), [machine, odd, negative]))
+        #expect(throws: TraceError.self) {
+            try recording.imported(options: TraceImporter.Options())
+        }
+        #expect(!recording.rawLines(of: 0).isEmpty)
+    }
+}
