@@ -24,6 +24,8 @@ let package = Package(
         .library(name: "MemslotService", targets: ["MemslotService"]),
         // What `memslotctl run` puts between a VMM and /dev/kvm; looked for beside memslotctl.
         .library(name: "memslots-preload", type: .dynamic, targets: ["MemslotPreload"]),
+        // libmemslots.so: the library for programs that are not written in Swift.
+        .library(name: "memslots", type: .dynamic, targets: ["LibMemslots"]),
         .executable(name: "memslotctl", targets: ["memslotctl"]),
         .executable(name: "memslotd", targets: ["memslotd"]),
         .executable(name: "memslot-bench", targets: ["memslot-bench"]),
@@ -44,6 +46,14 @@ let package = Package(
         .target(name: "CKVM"),
         // Slots of a real VM: limits, calls, take-over, dirty log, vCPU kick.
         .target(name: "MemslotKVM", dependencies: ["Memslots", "CKVM"], swiftSettings: strict),
+        // memslots.h, the C interface.
+        .target(name: "CMemslots"),
+        // What memslots.h declares.
+        .target(
+            name: "LibMemslots",
+            dependencies: ["Memslots", "MemslotSimulator", "MemslotKVM", "CMemslots"],
+            exclude: ["exports.map", "memslots.pc.in"],
+            swiftSettings: strict),
         // Guest programs, and memory for them, for tests and torture.
         .target(
             name: "MemslotGuests", dependencies: ["Memslots", "MemslotKVM", "CKVM"],
@@ -171,6 +181,12 @@ let package = Package(
         .testTarget(
             name: "MemslotKVMTests",
             dependencies: ["Memslots", "MemslotKVM", "MemslotGuests", "CKVM"],
+            swiftSettings: strict),
+        // The C interface from Swift, and programs in C and Rust against the built library.
+        .testTarget(
+            name: "LibMemslotsTests",
+            dependencies: ["LibMemslots", "CMemslots", "MemslotKVM"],
+            exclude: ["Programs"],
             swiftSettings: strict),
         .testTarget(
             name: "MemslotTortureTests",

@@ -1,0 +1,114 @@
+import CMemslots
+import MemslotKVM
+import MemslotSimulator
+import Memslots
+
+/// Why a call gave an error.
+enum Problem: Error {
+    case submit(SubmitError)
+    case reentrant(ReentryError)
+    case dirtyLog(DirtyLogError)
+    case kvm(KVMError)
+    case system(call: StaticString, Errno)
+    case touch(TouchError)
+    case badHandle(HandleKind)
+    case badArgument(StaticString)
+    case notMapped(GuestPhysicalAddress)
+    case tooSmall(capacity: Int, count: Int)
+    case notSupported(StaticString)
+    case notInside
+    case tooManyHandles
+
+    /// The code that the caller gets.
+    var code: Int32 {
+        switch self {
+        case .submit(let error): error.code
+        case .reentrant: Int32(MEMSLOTS_REENTRANT)
+        case .dirtyLog(let error): error.code
+        case .kvm, .system: Int32(MEMSLOTS_SYSTEM)
+        case .touch(.unmapped), .notMapped: Int32(MEMSLOTS_NOT_MAPPED)
+        case .touch(.readOnly): Int32(MEMSLOTS_READ_ONLY)
+        case .badHandle: Int32(MEMSLOTS_BAD_HANDLE)
+        case .badArgument: Int32(MEMSLOTS_BAD_ARGUMENT)
+        case .tooSmall: Int32(MEMSLOTS_TOO_SMALL)
+        case .notSupported: Int32(MEMSLOTS_NOT_SUPPORTED)
+        case .notInside: Int32(MEMSLOTS_NOT_INSIDE)
+        case .tooManyHandles: Int32(MEMSLOTS_TOO_MANY_HANDLES)
+        }
+    }
+
+    /// The kernel's errno behind it.
+    var errno: Errno? {
+        switch self {
+        case .submit(.rolledBack(let rollback)): rollback.errno
+        case .submit(.failed(let failure)): failure.errno
+        case .submit(.invalid(let array)): array.violations.first?.errno
+        case .dirtyLog(.backend(let errno)): errno
+        case .dirtyLog(.failed(let failure)): failure.errno
+        case .kvm(let error): error.errno
+        case .system(_, let errno): errno
+        default: nil
+        }
+    }
+
+    /// A sentence that says what, where and what to do.
+    var message: String {
+        switch self {
+        case .submit(let error): error.message
+        case .reentrant(let error): error.message
+        case .dirtyLog(let error): error.message
+        case .kvm(let error): error.description
+        case .system(let call, let errno): "\(call) failed with \(errno)"
+        case .touch(.unmapped(let address)), .notMapped(let address):
+            "no slot maps guest physical address \(address)"
+        case .touch(.readOnly(let address, let slot)):
+            "guest physical address \(address) is in slot \(slot), which is read-only"
+        case .badHandle(let kind):
+            "the handle names no \(kind) of this process: it is closed, zero, or of another kind"
+        case .badArgument(let what): "\(what)"
+        case .tooSmall(let capacity, let count):
+            "there are \(count) entries, and room for \(capacity); ask again with more room"
+        case .notSupported(let what): "\(what)"
+        case .notInside:
+            "the view is not entered: enter the reader first, once, and leave it once"
+        case .tooManyHandles: "1,048,575 handles are open; close some"
+        }
+    }
+}
+
+extension SubmitError {
+    fileprivate var code: Int32 {
+        switch self {
+        case .invalid: Int32(MEMSLOTS_INVALID_ARRAY)
+        case .conflict: Int32(MEMSLOTS_CONFLICT)
+        case .rejected: Int32(MEMSLOTS_REJECTED)
+        case .quiesceTimeout: Int32(MEMSLOTS_QUIESCE_TIMEOUT)
+        case .rolledBack: Int32(MEMSLOTS_ROLLED_BACK)
+        case .failed: Int32(MEMSLOTS_FAILED)
+        case .reentrant: Int32(MEMSLOTS_REENTRANT)
+        }
+    }
+}
+
+extension DirtyLogError {
+    fileprivate var code: Int32 {
+        switch self {
+        case .unknownSlot, .notLogging: Int32(MEMSLOTS_NO_SUCH_SLOT)
+        case .pagesOutOfRange: Int32(MEMSLOTS_BAD_ARGUMENT)
+        case .backend: Int32(MEMSLOTS_SYSTEM)
+        case .failed: Int32(MEMSLOTS_FAILED)
+        case .reentrant: Int32(MEMSLOTS_REENTRANT)
+        }
+    }
+
+    fileprivate var message: String {
+        switch self {
+        case .unknownSlot(let key): "there is no slot \(key)"
+        case .notLogging(let key): "slot \(key) does not log; submit it with log-dirty-pages"
+        case .pagesOutOfRange(let count): "the slot has \(count) pages; ask for pages within it"
+        case .backend(let errno): "the dirty log could not be read: \(errno)"
+        case .failed(let failure): failure.message
+        case .reentrant(let error): error.message
+        }
+    }
+}

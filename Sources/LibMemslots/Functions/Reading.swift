@@ -1,0 +1,167 @@
+// The names are those of memslots.h, and so is the documentation.
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation, AlwaysUseLowerCamelCase
+
+public import CMemslots
+import Memslots
+
+/// A reader that C has registered.
+///
+/// `@unchecked Sendable`: the header asks for one thread at a time; the handle may be closed from
+/// any, which takes effect when the reader has left.
+final class OpenReader: @unchecked Sendable {
+    let reader: TableReader
+    // The arrays are this table's.
+    let table: OpenTable
+
+    init(_ table: OpenTable, name: String) {
+        self.table = table
+        reader = table.table.makeReader(as: name)
+    }
+}
+
+@c @implementation
+public func memslots_translate(
+    _ table: memslots_table, _ addressSpace: UInt32, _ address: UInt64,
+    _ span: UnsafeMutablePointer<memslots_span>?
+) -> Int32 {
+    answer { () throws(Problem) in
+        guard let span else { throw .badArgument("span is NULL") }
+        return try with(table) { open throws(Problem) in
+            let address = GuestPhysicalAddress(address)
+            let found = open.table.read { now in
+                now.array.slot(at: address, in: AddressSpaceID(addressSpace))
+            }
+            guard let found else { throw .notMapped(address) }
+            let offset = address.rawValue - found.guestPhysicalAddress.rawValue
+            span.pointee = memslots_span(
+                guest_physical_address: address.rawValue, size: found.size.rawValue - offset,
+                address: UnsafeMutableRawPointer(
+                    bitPattern: UInt(found.userspaceAddress.rawValue + offset)),
+                slot: found.id.rawValue, flags: found.flags.rawValue)
+            return ok
+        }
+    }
+}
+
+@c @implementation
+public func memslots_reader_open(
+    _ table: memslots_table, _ name: UnsafePointer<CChar>?,
+    _ reader: UnsafeMutablePointer<memslots_reader>?
+) -> Int32 {
+    answer { () throws(Problem) in
+        guard let reader else { throw .badArgument("reader is NULL") }
+        return try with(table) { open throws(Problem) in
+            let made = OpenReader(open, name: string(name) ?? "reader")
+            reader.pointee.value = try LibMemslots.open(made, as: .reader)
+            return ok
+        }
+    }
+}
+
+@c @implementation
+public func memslots_reader_close(_ reader: memslots_reader) -> Int32 {
+    answer { () throws(Problem) in try close(reader.value, .reader) }
+}
+
+@c @implementation
+public func memslots_reader_enter(
+    _ reader: memslots_reader, _ view: UnsafeMutablePointer<memslots_view>?
+) -> Int32 {
+    answer { () throws(Problem) in
+        guard let view else { throw .badArgument("view is NULL") }
+        // Held until the view is left: who closes the reader meanwhile doesn't take it away.
+        let open = HandleTable.shared.hold(reader.value, .reader, as: OpenReader.self)
+        guard let open else { throw .badHandle(.reader) }
+        guard let stay = open.reader.enterUnscoped() else {
+            HandleTable.shared.drop(reader.value)
+            throw .notInside
+        }
+        view.pointee = memslots_view(
+            reader: reader.value, ticket: stay.ticket, generation: stay.generation.rawValue,
+            array: UnsafeRawPointer(Unmanaged.passUnretained(open).toOpaque()))
+        return ok
+    }
+}
+
+@c @implementation
+public func memslots_reader_leave(_ view: UnsafeMutablePointer<memslots_view>?) -> Int32 {
+    answer { () throws(Problem) in
+        guard let view else { throw .badArgument("view is NULL") }
+        let handle = view.pointee.reader
+        try inside(view) { reader throws(Problem) in
+            guard reader.reader.leaveUnscoped(view.pointee.ticket) else { throw .notInside }
+        }
+        view.pointee = memslots_view()
+        HandleTable.shared.drop(handle)
+        return ok
+    }
+}
+
+/// Runs `body` with the reader that a view was entered with, without counting a reference.
+private func inside<R>(
+    _ view: UnsafePointer<memslots_view>?, _ body: (OpenReader) throws(Problem) -> R
+) throws(Problem) -> R {
+    guard let view else { throw .badArgument("view is NULL") }
+    guard let array = view.pointee.array else { throw .notInside }
+    let reader = Unmanaged<OpenReader>.fromOpaque(array)
+    let result: Result<R, Problem> = reader._withUnsafeGuaranteedRef { reader in
+        do throws(Problem) { return .success(try body(reader)) } catch { return .failure(error) }
+    }
+    return try result.get()
+}
+
+@c @implementation
+public func memslots_view_translate(
+    _ view: UnsafePointer<memslots_view>?, _ addressSpace: UInt32, _ address: UInt64,
+    _ size: UInt64, _ list: UnsafeMutablePointer<memslots_span>?, _ capacity: Int,
+    _ count: UnsafeMutablePointer<Int>?
+) -> Int32 {
+    translate(view, list, capacity, count) { spans throws(Problem) in
+        try spans.append(
+            memslots_range(guest_physical_address: address, size: size), in: addressSpace)
+    }
+}
+
+@c @implementation
+public func memslots_view_translate_bulk(
+    _ view: UnsafePointer<memslots_view>?, _ addressSpace: UInt32,
+    _ ranges: UnsafePointer<memslots_range>?, _ rangeCount: Int,
+    _ list: UnsafeMutablePointer<memslots_span>?, _ capacity: Int,
+    _ count: UnsafeMutablePointer<Int>?
+) -> Int32 {
+    translate(view, list, capacity, count) { spans throws(Problem) in
+        guard let ranges, rangeCount >= 0 else {
+            if rangeCount == 0 { return }
+            throw .badArgument("ranges is NULL")
+        }
+        for index in 0..<rangeCount {
+            do throws(Problem) { try spans.append(ranges[index], in: addressSpace) } catch {
+                count?.pointee = index
+                throw error
+            }
+        }
+    }
+}
+
+private func translate(
+    _ view: UnsafePointer<memslots_view>?, _ list: UnsafeMutablePointer<memslots_span>?,
+    _ capacity: Int, _ count: UnsafeMutablePointer<Int>?,
+    _ body: (inout SpanList) throws(Problem) -> Void
+) -> Int32 {
+    answer { () throws(Problem) in
+        try inside(view) { open throws(Problem) in
+            guard let view, let count, list != nil || capacity == 0, capacity >= 0 else {
+                throw .badArgument("count or the list is NULL")
+            }
+            guard open.reader.isInside(view.pointee.ticket) else { throw .notInside }
+            var spans = SpanList(reader: open, list: list, capacity: capacity)
+            count.pointee = 0
+            try body(&spans)
+            count.pointee = spans.count
+            guard spans.count <= capacity else {
+                throw .tooSmall(capacity: capacity, count: spans.count)
+            }
+            return ok
+        }
+    }
+}

@@ -1,0 +1,139 @@
+// The names are those of memslots.h, and so is the documentation.
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation, AlwaysUseLowerCamelCase
+
+public import CMemslots
+import Glibc
+import Memslots
+
+/// What a receipt can be asked for besides its numbers.
+///
+/// `@unchecked Sendable`: filled before its handle reaches the caller, and not changed after.
+final class ReceiptDetails: @unchecked Sendable {
+    private(set) var slots: [Memslot]
+    private(set) var receipt: Receipt?
+    private(set) var warnings: [UnsafeMutablePointer<CChar>?] = []
+    private(set) var readers: [UnsafeMutablePointer<CChar>?] = []
+
+    init(submitted slots: [Memslot]) { self.slots = slots }
+
+    deinit { for text in warnings + readers { free(text) } }
+
+    func fill(_ receipt: Receipt) {
+        self.receipt = receipt
+        slots = receipt.slots ?? slots
+        warnings = receipt.warnings.map { strdup($0) }
+        readers = receipt.readers.map { strdup($0) }
+    }
+}
+
+extension memslots_receipt {
+    mutating func fill(_ receipt: Receipt, details: UInt64) {
+        generation = receipt.generation.rawValue
+        outcome = UInt32(
+            receipt.outcome == .committed ? MEMSLOTS_COMMITTED : MEMSLOTS_UNCHANGED)
+        added = UInt32(clamping: receipt.diff.added.count)
+        removed = UInt32(clamping: receipt.diff.removed.count)
+        moved = UInt32(clamping: receipt.diff.moved.count)
+        reflagged = UInt32(clamping: receipt.diff.reflagged.count)
+        operations = UInt32(clamping: receipt.operations.count)
+        unmapped_dirty_runs = UInt32(
+            clamping: receipt.unmappedDirtyPages.reduce(0) { $0 + $1.runs.count })
+        warnings = UInt32(clamping: receipt.warnings.count)
+        readers = UInt32(clamping: receipt.readers.count)
+        quiesced = receipt.quiesced
+        retired = receipt.retired
+        is_optimal = receipt.isOptimal
+        blackout_nanoseconds = receipt.nanoseconds.blackout
+        total_nanoseconds = receipt.nanoseconds.total
+        self.details = details
+    }
+}
+
+/// Runs `body` with what a filled receipt holds.
+private func details<R>(
+    of receipt: UnsafePointer<memslots_receipt>?,
+    _ body: (ReceiptDetails) throws(Problem) -> R
+) throws(Problem) -> R {
+    guard let receipt else { throw .badArgument("receipt is NULL") }
+    return try with(receipt.pointee.details, .receipt, as: ReceiptDetails.self, body)
+}
+
+@c @implementation
+public func memslots_receipt_operations(
+    _ receipt: UnsafePointer<memslots_receipt>?,
+    _ list: UnsafeMutablePointer<memslots_operation>?, _ capacity: Int,
+    _ count: UnsafeMutablePointer<Int>?
+) -> Int32 {
+    answer { () throws(Problem) in
+        try details(of: receipt) { details throws(Problem) in
+            try fill(
+                list, capacity, count, from: details.receipt?.operations ?? [],
+                memslots_operation.init)
+        }
+    }
+}
+
+@c @implementation
+public func memslots_receipt_slots(
+    _ receipt: UnsafePointer<memslots_receipt>?, _ list: UnsafeMutablePointer<memslots_slot>?,
+    _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
+) -> Int32 {
+    answer { () throws(Problem) in
+        try details(of: receipt) { details throws(Problem) in
+            try fill(list, capacity, count, from: details.slots, memslots_slot.init)
+        }
+    }
+}
+
+@c @implementation
+public func memslots_receipt_dirty_runs(
+    _ receipt: UnsafePointer<memslots_receipt>?,
+    _ list: UnsafeMutablePointer<memslots_dirty_run>?, _ capacity: Int,
+    _ count: UnsafeMutablePointer<Int>?
+) -> Int32 {
+    answer { () throws(Problem) in
+        try details(of: receipt) { details throws(Problem) in
+            let runs = (details.receipt?.unmappedDirtyPages ?? []).flatMap { pages in
+                pages.runs.map { (slot: pages.slot, run: $0) }
+            }
+            return try fill(list, capacity, count, from: runs) { item in
+                memslots_dirty_run(
+                    slot: memslots_slot(item.slot), first_page: item.run.lowerBound,
+                    page_count: UInt64(item.run.count))
+            }
+        }
+    }
+}
+
+@c @implementation
+public func memslots_receipt_warning(
+    _ receipt: UnsafePointer<memslots_receipt>?, _ index: Int
+) -> UnsafePointer<CChar>? {
+    text(of: receipt, at: index, in: \.warnings)
+}
+
+@c @implementation
+public func memslots_receipt_reader(
+    _ receipt: UnsafePointer<memslots_receipt>?, _ index: Int
+) -> UnsafePointer<CChar>? {
+    text(of: receipt, at: index, in: \.readers)
+}
+
+private func text(
+    of receipt: UnsafePointer<memslots_receipt>?, at index: Int,
+    in list: KeyPath<ReceiptDetails, [UnsafeMutablePointer<CChar>?]>
+) -> UnsafePointer<CChar>? {
+    // It stays valid past this call: the receipt's handle holds it.
+    let text = try? details(of: receipt) { details throws(Problem) in
+        let texts = details[keyPath: list]
+        return texts.indices.contains(index) ? texts[index] : nil
+    }
+    return text.flatMap { UnsafePointer($0) }
+}
+
+@c @implementation
+public func memslots_receipt_release(_ receipt: UnsafeMutablePointer<memslots_receipt>?) {
+    guard let receipt, receipt.pointee.details != 0 else { return }
+    _ = HandleTable.shared.close(receipt.pointee.details, .receipt)
+    receipt.pointee.details = 0
+}

@@ -1,0 +1,133 @@
+// The names are those of memslots.h, and so is the documentation.
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation, AlwaysUseLowerCamelCase
+
+public import CMemslots
+import MemslotKVM
+import Memslots
+
+/// A vCPU that C has registered, with the VM that drains its dirty ring.
+final class OpenVCPU: Sendable {
+    let guarded: GuardedVCPU
+    let backend: KVMBackend
+    // Its gate is the table's.
+    let table: OpenTable
+
+    init(_ guarded: GuardedVCPU, of backend: KVMBackend, in table: OpenTable) {
+        self.guarded = guarded
+        self.backend = backend
+        self.table = table
+    }
+
+    deinit { guarded.retire() }
+}
+
+@c @implementation
+public func memslots_vcpu_open(
+    _ table: memslots_table, _ options: UnsafePointer<memslots_vcpu_options>?,
+    _ vcpu: UnsafeMutablePointer<memslots_vcpu>?
+) -> Int32 {
+    answer { () throws(Problem) in
+        guard let options = try SizedStructure.read(options), let page = options.kvm_run,
+            let vcpu
+        else { throw .badArgument("options, kvm_run or vcpu is NULL") }
+        return try with(table) { open throws(Problem) in
+            guard case .kvm(let backend) = open.vm, let gate = open.table.vcpuGate else {
+                throw .notSupported(
+                    "only a table on KVM has vCPUs; memslots_guarded() runs anything in the gate")
+            }
+            let signal = try kickSignal(options.kick_signal)
+            do throws(KVMError) {
+                try backend.watchDirtyRing(ofVCPU: options.descriptor)
+            } catch {
+                throw .kvm(error)
+            }
+            let guarded = GuardedVCPU(
+                VCPU(adopting: options.descriptor, sharedPage: page, id: options.id),
+                gate: gate, signal: signal, name: string(options.name))
+            vcpu.pointee.value = try LibMemslots.open(
+                OpenVCPU(guarded, of: backend, in: open), as: .vcpu)
+            return ok
+        }
+    }
+}
+
+@c @implementation
+public func memslots_vcpu_close(_ vcpu: memslots_vcpu) -> Int32 {
+    answer { () throws(Problem) in try close(vcpu.value, .vcpu) }
+}
+
+@c @implementation
+public func memslots_accept_kicks(_ signal: Int32) -> Int32 {
+    answer { () throws(Problem) in
+        let signal = try kickSignal(signal)
+        do throws(Errno) { try signal.acceptOnCurrentThread() } catch {
+            throw .system(call: "pthread_sigmask of the kick signal", error)
+        }
+        return ok
+    }
+}
+
+private func kickSignal(_ number: Int32) throws(Problem) -> KickSignal {
+    do throws(Errno) {
+        return try KickSignal(number: number == 0 ? KickSignal.firstRealtime : number)
+    } catch {
+        throw .system(call: "sigaction of the kick signal", error)
+    }
+}
+
+@c @implementation
+public func memslots_vcpu_run(
+    _ vcpu: memslots_vcpu, _ requests: UnsafeMutablePointer<UInt32>?
+) -> Int32 {
+    answer { () throws(Problem) in
+        try with(vcpu.value, .vcpu, as: OpenVCPU.self) { open throws(Problem) in
+            do throws(VCPURunError) {
+                let turn = try open.guarded.run()
+                requests?.pointee = turn.requests.bits
+                switch turn.exit {
+                case .interrupted: return Int32(MEMSLOTS_INTERRUPTED)
+                case .notReady: return Int32(MEMSLOTS_NOT_READY)
+                default: return ok
+                }
+            } catch {
+                switch error {
+                case .reentrant(let error): throw .reentrant(error)
+                case .failed(let errno): throw .system(call: "KVM_RUN", errno)
+                }
+            }
+        }
+    }
+}
+
+extension KickRequests {
+    fileprivate var bits: UInt32 {
+        var bits: UInt32 = 0
+        if contains(.gate) { bits |= UInt32(MEMSLOTS_KICK_TRANSACTION) }
+        if contains(.embedder) { bits |= UInt32(MEMSLOTS_KICK_EMBEDDER) }
+        return bits
+    }
+}
+
+@c @implementation
+public func memslots_vcpu_kick(_ vcpu: memslots_vcpu) -> Int32 {
+    answer { () throws(Problem) in
+        try with(vcpu.value, .vcpu, as: OpenVCPU.self) { open in
+            open.guarded.kick()
+            return ok
+        }
+    }
+}
+
+@c @implementation
+public func memslots_vcpu_drain_dirty_ring(_ vcpu: memslots_vcpu) -> Int32 {
+    answer { () throws(Problem) in
+        try with(vcpu.value, .vcpu, as: OpenVCPU.self) { open throws(Problem) in
+            do throws(Errno) {
+                try open.backend.drainDirtyRings(fullOfVCPU: open.guarded.vcpu.descriptor)
+            } catch {
+                throw .system(call: "KVM_RESET_DIRTY_RINGS", error)
+            }
+            return ok
+        }
+    }
+}

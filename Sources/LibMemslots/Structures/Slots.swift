@@ -1,0 +1,92 @@
+import CMemslots
+import Memslots
+
+extension Memslot {
+    /// Takes a slot from C. Whether it makes sense is judged with its array.
+    init(_ slot: memslots_slot) {
+        let flags = MemslotFlags(rawValue: slot.flags)
+        self.init(
+            id: SlotID(slot.slot),
+            addressSpace: AddressSpaceID(slot.address_space),
+            guestPhysicalAddress: GuestPhysicalAddress(slot.guest_physical_address),
+            size: ByteCount(slot.size),
+            userspaceAddress: UserspaceAddress(slot.userspace_address),
+            flags: flags,
+            memory: MemoryReference(
+                object: MemoryObjectID(slot.memory_object), offset: ByteCount(slot.memory_offset)),
+            guestMemfd: flags.contains(.guestMemfd)
+                ? GuestMemfdBinding(
+                    descriptor: slot.guest_memfd, offset: ByteCount(slot.guest_memfd_offset))
+                : nil)
+    }
+}
+
+extension memslots_slot {
+    /// The slot as C has it.
+    init(_ slot: Memslot) {
+        self.init()
+        self.slot = slot.id.rawValue
+        address_space = slot.addressSpace.rawValue
+        guest_physical_address = slot.guestPhysicalAddress.rawValue
+        size = slot.size.rawValue
+        userspace_address = slot.userspaceAddress.rawValue
+        flags = slot.flags.rawValue
+        memory_object = slot.memory?.object.rawValue ?? 0
+        memory_offset = slot.memory?.offset.rawValue ?? 0
+        guest_memfd = slot.guestMemfd?.descriptor ?? -1
+        guest_memfd_offset = slot.guestMemfd?.offset.rawValue ?? 0
+    }
+
+    /// `slot`, or a slot of size 0 where there is none.
+    init(_ slot: Memslot?) {
+        guard let slot else {
+            self.init()
+            return
+        }
+        self.init(slot)
+    }
+}
+
+/// The slots of a list from C.
+func slots(_ list: UnsafePointer<memslots_slot>?, _ count: Int) throws(Problem) -> [Memslot] {
+    if count == 0 { return [] }
+    guard let list else { throw .badArgument("slots is NULL, with a count that is not 0") }
+    guard count > 0, count <= 1 << 24 else {
+        throw .badArgument("the count of slots is more than any VM can have")
+    }
+    return UnsafeBufferPointer(start: list, count: count).map(Memslot.init)
+}
+
+extension memslots_operation {
+    init(_ operation: PlannedOperation) {
+        self.init()
+        switch operation.call {
+        case .create: call = UInt32(MEMSLOTS_CREATE)
+        case .delete: call = UInt32(MEMSLOTS_DELETE)
+        case .move: call = UInt32(MEMSLOTS_MOVE)
+        case .reflag: call = UInt32(MEMSLOTS_REFLAG)
+        }
+        before = memslots_slot(operation.call.before)
+        after = memslots_slot(operation.call.after)
+    }
+}
+
+extension memslots_change {
+    init(_ change: MemslotChange) {
+        self.init()
+        switch change {
+        case .added(let slot):
+            kind = UInt32(MEMSLOTS_ADDED)
+            after = memslots_slot(slot)
+        case .removed(let slot):
+            kind = UInt32(MEMSLOTS_REMOVED)
+            before = memslots_slot(slot)
+        case .moved(let from, let to):
+            kind = UInt32(MEMSLOTS_MOVED)
+            (before, after) = (memslots_slot(from), memslots_slot(to))
+        case .reflagged(let from, let to):
+            kind = UInt32(MEMSLOTS_REFLAGGED)
+            (before, after) = (memslots_slot(from), memslots_slot(to))
+        }
+    }
+}

@@ -1,0 +1,226 @@
+import CMemslots
+import LibMemslots
+import Testing
+
+@Suite("transactions over the C interface")
+struct TransactionTests {
+    @Test("a submit gives the whole array, and a receipt that can be asked")
+    func submit() throws {
+        let table = try SimulatedTable()
+        var made = receipt()
+        let array = [slot(.max, at: 8), slot(7, at: 0, pages: 4)]
+        #expect(memslots_submit(table.handle, array, 2, nil, &made) == MEMSLOTS_OK)
+        defer { memslots_receipt_release(&made) }
+        #expect(made.generation == 1)
+        #expect(made.outcome == UInt32(MEMSLOTS_COMMITTED))
+        #expect(made.added == 2)
+        #expect(made.operations == 2)
+        #expect(made.retired)
+
+        var operations = [memslots_operation](repeating: memslots_operation(), count: 4)
+        var count = 0
+        #expect(memslots_receipt_operations(&made, &operations, 4, &count) == MEMSLOTS_OK)
+        #expect(count == 2)
+        #expect(operations[0].call == UInt32(MEMSLOTS_CREATE))
+        #expect(operations[0].before.size == 0)
+        var slots = [memslots_slot](repeating: memslots_slot(), count: 2)
+        #expect(memslots_receipt_slots(&made, &slots, 2, &count) == MEMSLOTS_OK)
+        #expect(slots.map(\.slot) == [0, 7])
+        #expect(try table.now().ids == [0, 7])
+    }
+
+    @Test("a list with too little room is filled as far as it goes, and counted")
+    func tooSmall() throws {
+        let table = try SimulatedTable()
+        #expect(table.submit(slot(0, at: 0), slot(1, at: 1), slot(2, at: 2)) == MEMSLOTS_OK)
+        var list = [memslots_slot](repeating: memslots_slot(), count: 2)
+        var count = 0
+        #expect(memslots_get(table.handle, &list, 2, &count, nil) == MEMSLOTS_TOO_SMALL)
+        #expect(count == 3)
+        #expect(list.map(\.slot) == [0, 1])
+        #expect(memslots_get(table.handle, nil, 0, &count, nil) == MEMSLOTS_TOO_SMALL)
+        #expect(memslots_get(table.handle, nil, 1, &count, nil) == MEMSLOTS_BAD_ARGUMENT)
+        #expect(memslots_get(table.handle, &list, 2, nil, nil) == MEMSLOTS_BAD_ARGUMENT)
+        #expect(memslots_get(table.handle, &list, -1, &count, nil) == MEMSLOTS_BAD_ARGUMENT)
+    }
+
+    @Test("an array that breaks rules is refused with every fault in words")
+    func violations() throws {
+        let table = try SimulatedTable()
+        #expect(table.submit(slot(0, at: 0, pages: 2), slot(1, at: 1)) == MEMSLOTS_INVALID_ARRAY)
+        #expect(memslots_error_errno() == 17)
+        var list = [memslots_violation](repeating: memslots_violation(), count: 8)
+        var count = 0
+        #expect(memslots_error_violations(&list, 0, &count) == MEMSLOTS_TOO_SMALL)
+        #expect(memslots_error_violations(&list, 8, &count) == MEMSLOTS_OK)
+        #expect(count == 1)
+        let kind = withUnsafeBytes(of: list[0].kind) {
+            String(decoding: $0.prefix(7), as: UTF8.self)
+        }
+        #expect(kind == "overlap")
+        #expect(list[0].kernel_errno == 17)
+        #expect(list[0].other_index >= 0)
+        let message = withUnsafeBytes(of: list[0].message) {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        #expect(message == lastMessage())
+        #expect(try table.now().generation == 0)
+    }
+
+    @Test("compare and swap: the wrong generation is a conflict")
+    func conflict() throws {
+        let table = try SimulatedTable()
+        var options = sized(memslots_submit_options.init, \.struct_size)
+        options.has_expected_generation = true
+        options.expected_generation = 4
+        let array = [slot(0, at: 0)]
+        #expect(memslots_submit(table.handle, array, 1, &options, nil) == MEMSLOTS_CONFLICT)
+        options.expected_generation = 0
+        #expect(memslots_submit(table.handle, array, 1, &options, nil) == MEMSLOTS_OK)
+    }
+
+    @Test("a call that fails midway is undone, and a failing undo is told and recovered")
+    func faults() throws {
+        let table = try SimulatedTable()
+        #expect(table.submit(slot(0, at: 0), slot(1, at: 1)) == MEMSLOTS_OK)
+        #expect(memslots_simulator_fail(table.handle, 1, 12, 1) == MEMSLOTS_OK)
+        #expect(table.submit(slot(0, at: 4), slot(1, at: 5)) == MEMSLOTS_ROLLED_BACK)
+        #expect(memslots_error_errno() == 12)
+        #expect(try table.now().generation == 1)
+
+        #expect(memslots_simulator_fail(table.handle, 1, 12, 1) == MEMSLOTS_OK)
+        #expect(memslots_simulator_fail(table.handle, 2, 12, 1) == MEMSLOTS_OK)
+        #expect(table.submit(slot(0, at: 4), slot(1, at: 5)) == MEMSLOTS_FAILED)
+        var (list, count) = ([memslots_slot](repeating: memslots_slot(), count: 4), 0)
+        #expect(memslots_failure(table.handle, &list, 4, &count) == MEMSLOTS_OK)
+        var (real, realCount) = (list, 0)
+        #expect(memslots_simulator_installed(table.handle, &real, 4, &realCount) == MEMSLOTS_OK)
+        #expect(count == realCount)
+        #expect(
+            list.prefix(count).map(\.guest_physical_address)
+                == real.prefix(count).map(\.guest_physical_address))
+        #expect(memslots_recover(table.handle) == MEMSLOTS_OK)
+        #expect(memslots_failure(table.handle, &list, 4, &count) == MEMSLOTS_NOT_SUPPORTED)
+        #expect(memslots_release_vcpus(table.handle) == MEMSLOTS_OK)
+    }
+
+    @Test("a plan tells and does nothing")
+    func plan() throws {
+        let table = try SimulatedTable()
+        #expect(table.submit(slot(0, at: 0, pages: 2)) == MEMSLOTS_OK)
+        var made = receipt()
+        let halves = [slot(0, at: 0), slot(1, at: 1)]
+        #expect(memslots_plan(table.handle, halves, 2, nil, &made) == MEMSLOTS_OK)
+        #expect(made.operations == 3)
+        #expect(made.quiesced)
+        memslots_receipt_release(&made)
+        memslots_receipt_release(&made)
+        var count = 0
+        #expect(memslots_receipt_slots(&made, nil, 0, &count) == MEMSLOTS_BAD_HANDLE)
+        #expect(try table.now().ids == [0])
+    }
+
+    @Test("dirty bits are told, survive a split, and come in the receipt at the end")
+    func dirtyLog() throws {
+        let table = try SimulatedTable()
+        let log = MEMSLOTS_LOG_DIRTY_PAGES
+        #expect(table.submit(slot(0, at: 0, pages: 100, flags: log)) == MEMSLOTS_OK)
+        #expect(memslots_simulator_touch(table.handle, 0, 70 * 4_096, 2 * 4_096) == MEMSLOTS_OK)
+        var (words, dirty) = ([UInt64](repeating: .max, count: 2), UInt64(0))
+        #expect(
+            memslots_dirty_log(table.handle, 0, 0, 0, 0, false, &words, 2, &dirty) == MEMSLOTS_OK)
+        #expect(words == [0, 0b11 << 6])
+        #expect(dirty == 2)
+        #expect(
+            memslots_dirty_log(table.handle, 0, 0, 64, 36, true, &words, 1, nil) == MEMSLOTS_OK)
+        #expect(words[0] == 0b11 << 6)
+
+        #expect(memslots_simulator_touch(table.handle, 0, 99 * 4_096, 4_096) == MEMSLOTS_OK)
+        let halves = [
+            slot(0, at: 0, pages: 50, flags: log), slot(1, at: 50, pages: 50, flags: log),
+        ]
+        #expect(memslots_submit(table.handle, halves, 2, nil, nil) == MEMSLOTS_OK)
+        #expect(
+            memslots_dirty_log(table.handle, 0, 1, 0, 0, false, &words, 2, &dirty) == MEMSLOTS_OK)
+        #expect(words[0] == 1 << 49)
+
+        var last = receipt()
+        let plain = [slot(0, at: 0, pages: 100)]
+        #expect(memslots_submit(table.handle, plain, 1, nil, &last) == MEMSLOTS_OK)
+        var (runs, count) = ([memslots_dirty_run](repeating: memslots_dirty_run(), count: 2), 0)
+        #expect(memslots_receipt_dirty_runs(&last, &runs, 2, &count) == MEMSLOTS_OK)
+        #expect(count == 1 && last.unmapped_dirty_runs == 1)
+        #expect(runs[0].slot.slot == 1)
+        #expect(runs[0].first_page == 49 && runs[0].page_count == 1)
+        memslots_receipt_release(&last)
+    }
+
+    @Test("a dirty log is refused for what is not there")
+    func badDirtyLog() throws {
+        let table = try SimulatedTable()
+        #expect(table.submit(slot(0, at: 0, pages: 100)) == MEMSLOTS_OK)
+        var word: UInt64 = 0
+        func ask(_ slot: UInt32, _ first: UInt64, _ count: UInt64, _ room: Int) -> Int {
+            Int(memslots_dirty_log(table.handle, 0, slot, first, count, false, &word, room, nil))
+        }
+        #expect(ask(3, 0, 0, 1) == MEMSLOTS_NO_SUCH_SLOT)
+        #expect(ask(0, 0, 1, 1) == MEMSLOTS_NO_SUCH_SLOT)
+        #expect(ask(0, 3, 1, 1) == MEMSLOTS_BAD_ARGUMENT)
+        #expect(ask(0, 64, .max, 1) == MEMSLOTS_BAD_ARGUMENT)
+        #expect(ask(0, 128, 0, 1) == MEMSLOTS_BAD_ARGUMENT)
+        #expect(ask(0, 0, 0, 1) == MEMSLOTS_TOO_SMALL)
+        #expect(memslots_simulator_touch(table.handle, 0, 1 << 40, 1) == MEMSLOTS_NOT_MAPPED)
+    }
+
+    @Test("structures of a wrong size are refused, longer ones with nothing new in them taken")
+    func sizes() throws {
+        let table = try SimulatedTable()
+        var options = memslots_submit_options()
+        #expect(memslots_submit(table.handle, nil, 0, &options, nil) == MEMSLOTS_BAD_ARGUMENT)
+        options.struct_size = .max
+        #expect(memslots_submit(table.handle, nil, 0, &options, nil) == MEMSLOTS_BAD_ARGUMENT)
+
+        var longer = [UInt64](repeating: 0, count: 8)
+        longer[0] = 64
+        func submit() -> Int {
+            longer.withUnsafeBytes {
+                Int(
+                    memslots_submit(
+                        table.handle, nil, 0,
+                        $0.baseAddress?.assumingMemoryBound(to: memslots_submit_options.self),
+                        nil))
+            }
+        }
+        #expect(submit() == MEMSLOTS_OK)
+        longer[7] = 1
+        #expect(submit() == MEMSLOTS_BAD_ARGUMENT)
+        var simulator = sized(memslots_simulator_options.init, \.struct_size)
+        simulator.guest_physical_bits = 70
+        var handle = memslots_table()
+        #expect(memslots_open_simulator(&simulator, &handle) == MEMSLOTS_BAD_ARGUMENT)
+        #expect(lastMessage().contains("guest_physical_bits"))
+        #expect(memslots_open_simulator(nil, nil) == MEMSLOTS_BAD_ARGUMENT)
+        #expect(memslots_submit(table.handle, nil, 3, nil, nil) == MEMSLOTS_BAD_ARGUMENT)
+    }
+
+    @Test("what the VM allows can be asked")
+    func capabilities() throws {
+        let table = try SimulatedTable()
+        var allowed = sized(memslots_capabilities.init, \.struct_size)
+        #expect(memslots_get_capabilities(table.handle, &allowed) == MEMSLOTS_OK)
+        #expect(allowed.max_slots == 32_764)
+        #expect(allowed.flags == 3)
+        var vcpu = memslots_vcpu()
+        var options = sized(memslots_vcpu_options.init, \.struct_size)
+        var page = 0
+        let opened = withUnsafeMutablePointer(to: &page) { pointer in
+            options.kvm_run = UnsafeMutableRawPointer(pointer)
+            return memslots_vcpu_open(table.handle, &options, &vcpu)
+        }
+        #expect(opened == MEMSLOTS_NOT_SUPPORTED)
+        #expect(memslots_open_kvm(-1, nil, nil) == MEMSLOTS_BAD_ARGUMENT)
+        var handle = memslots_table()
+        #expect(memslots_open_kvm(-1, nil, &handle) == MEMSLOTS_SYSTEM)
+        #expect(!lastMessage().isEmpty)
+    }
+}
