@@ -11,13 +11,22 @@ struct ProjectEntering: Sendable {
     let enter: @Sendable (_ table: MemslotTable, _ count: Int) -> UInt64
 
     /// All there are, the fastest last: that one is held against the target.
-    static let all = [closure]
+    static let all = [closure, reader]
 
     private static let closure = ProjectEntering(
         name: "MemslotTable.read", count: { $0(20_000, quick: 2_000) }
     ) { table, count in
         var sum: UInt64 = 0
         for _ in 0..<count { sum &+= table.read { $0.generation.rawValue } }
+        return sum
+    }
+
+    private static let reader = ProjectEntering(
+        name: "TableReader.read", count: { $0(400_000, quick: 20_000) }
+    ) { table, count in
+        let reader = table.makeReader(as: "benchmark")
+        var sum: UInt64 = 0
+        for _ in 0..<count { sum &+= reader.read { $0.generation.rawValue } }
         return sum
     }
 

@@ -13,7 +13,7 @@ struct ProjectLookup: Sendable {
         @Sendable (_ table: MemslotTable, _ addresses: ArraySlice<UInt64>, _ zero: UInt64) -> UInt64
 
     /// All there are, the fastest last: that one is held against the targets.
-    static let all = [closure, array]
+    static let all = [closure, array, eachTime, reader]
 
     /// ``MemslotTable/read(as:_:)`` for each address: a `sync` block on a Dispatch queue.
     private static let closure = ProjectLookup(
@@ -35,6 +35,33 @@ struct ProjectLookup: Sendable {
             for address in addresses {
                 let wanted = GuestPhysicalAddress(address &+ (sum & zero))
                 sum &+= snapshot.array.translated(wanted)
+            }
+            return sum
+        }
+    }
+}
+
+extension ProjectLookup {
+    /// A reader's view, entered for each address.
+    private static let eachTime = ProjectLookup(name: "TableReader.read for each address") {
+        table, addresses, zero in
+        let reader = table.makeReader(as: "benchmark")
+        var sum: UInt64 = 0
+        for address in addresses {
+            let wanted = GuestPhysicalAddress(address &+ (sum & zero))
+            sum &+= reader.read { $0.translate(wanted)?.userspaceAddress.rawValue ?? 0 }
+        }
+        return sum
+    }
+
+    /// A reader's view, entered once for all.
+    private static let reader = ProjectLookup(name: "TableReader") { table, addresses, zero in
+        let reader = table.makeReader(as: "benchmark")
+        return reader.read { view in
+            var sum: UInt64 = 0
+            for address in addresses {
+                let wanted = GuestPhysicalAddress(address &+ (sum & zero))
+                sum &+= view.translate(wanted)?.userspaceAddress.rawValue ?? 0
             }
             return sum
         }
