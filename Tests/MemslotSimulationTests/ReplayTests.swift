@@ -8,7 +8,7 @@ struct ReplayTests {
         let options = SimulationOptions(seed: seed, keepsTrace: true)
         let (first, second) = (try simulate(options), try simulate(options))
         #expect(first == second)
-        #expect(first.trace.count > 100)
+        #expect(first.trace.count > 20)
     }
 
     @Test("another seed, and another schedule of the seed, give another hash")
