@@ -146,7 +146,8 @@ final class QEMUMachine {
     /// The flat views, by content: QEMU prints them in the order of a hash table.
     func flatViews() -> [String] {
         let answer = ask("human-monitor-command", "{\"command-line\":\"info mtree -f\"}")
-        return answer.replacingOccurrences(of: "\\r\\n", with: "\n")
+        return answer.replacingOccurrences(of: "\"}", with: "")
+            .replacingOccurrences(of: "\\r\\n", with: "\n")
             .split(separator: "FlatView #").map { $0.drop(while: \.isNumber) }
             .map { $0.trimmingCharacters(in: .whitespacesAndNewlines) }.sorted()
     }

@@ -51,6 +51,11 @@ struct RunCommand: ParsableCommand {
         help: "With --atomic: commit for a thread that made no slot call for so many microseconds.")
     var quietMicroseconds: UInt64 = 500
 
+    @Option(
+        name: .customLong("gap-ms"),
+        help: "In the record: the pause that ends a thread's transaction, in milliseconds.")
+    var gapMilliseconds: UInt64 = 10
+
     @Option(name: .customLong("fail-call"), help: .hidden)
     var failCall: UInt32 = 0
 

@@ -23,6 +23,7 @@ struct RunOutcome {
         }
         var settings = TraceImporter.Options()
         settings.name = Self.name(of: command[0])
+        settings.gapMilliseconds = options.gapMilliseconds
         settings.source =
             "recorded by memslotctl run" + (isAtomic ? " --atomic" : "") + ": "
             + Terminal.safe(command.joined(separator: " "))
