@@ -67,7 +67,7 @@ struct AtomicTests {
     func unmap() throws {
         let run = Finished(vmm: ["unmap", "100"], under: ["--atomic", "--report"])
         #expect(run.output == "mmio 0 errors 0 interruptions 1 lost 0\n", "\(run.errors)")
-        #expect(run.errors.contains("unmapping"))
+        #expect(run.errors.contains("unmapping 100"), "\(run.errors)")
     }
 
     @Test("threads that ask at once, a child's VM, and closed descriptors", .timeLimit(.minutes(2)))
