@@ -1,5 +1,5 @@
-internal import Memslots
 internal import MemslotProtocol
+internal import Memslots
 internal import Synchronization
 
 extension JSONWriter {
