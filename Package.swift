@@ -193,7 +193,10 @@ let package = Package(
             dependencies: ["Memslots", "MemslotKVM", "MemslotGuests", "MemslotTorture"],
             swiftSettings: strict),
         .testTarget(
-            name: "MemslotsTests", dependencies: ["Memslots", "CReading"], swiftSettings: strict),
+            name: "MemslotsTests", dependencies: ["Memslots", "CReading", "CFenceLitmus"],
+            swiftSettings: strict),
+        // Two threads' accesses in the order that readers stand on, for its test.
+        .target(name: "CFenceLitmus", dependencies: ["CReading"], path: "Tests/CFenceLitmus"),
         .testTarget(
             name: "MemslotSimulatorTests", dependencies: ["Memslots", "MemslotSimulator"],
             swiftSettings: strict),

@@ -7,7 +7,7 @@ import Testing
 /// Readers on many threads against submits that spoil what they have been told is retired.
 ///
 /// With the look at who is inside taken out of `ReaderRegistry.staying`, this crashes or fails. That
-/// the fence is missing it shows hardly ever: a submit's locks are slower than a store buffer.
+/// the fence is missing `ProcessFenceTests` shows: a submit's locks are slower than a store buffer.
 @Suite("what is retired is not in use", .serialized)
 struct ReaderStressTests {
     private static let slotCount = 24
