@@ -1,0 +1,66 @@
+import MemslotSimulator
+import Memslots
+import Testing
+
+/// What no other test noticed when the sources were broken there.
+@Suite("what mutations have shown untested")
+struct MissedMutationTests {
+    private func slot(
+        _ id: UInt32, page: UInt64, pages: UInt64 = 4, host: UInt64, flags: MemslotFlags = []
+    ) -> Memslot {
+        Memslot(
+            id: SlotID(id), guestPhysicalAddress: GuestPhysicalAddress(page << 12),
+            size: ByteCount(pages << 12), userspaceAddress: UserspaceAddress(host << 12),
+            flags: flags)
+    }
+
+    @Test("a receipt tells a blackout where vCPUs were held out, and none where they weren't")
+    func blackout() throws {
+        let table = try MemslotTable(backend: SimulatedBackend())
+        let beside = try table.submit([slot(0, page: 0, host: 0x100)])
+        #expect(!beside.quiesced)
+        #expect(beside.nanoseconds.blackout == 0)
+        let held = try table.submit([])
+        #expect(held.quiesced)
+        #expect(held.nanoseconds.blackout > 0)
+        #expect(held.nanoseconds.blackout <= held.nanoseconds.total)
+        #expect(held.nanoseconds.apply <= held.nanoseconds.blackout)
+    }
+
+    @Test("what a guest that was let into a failed VM wrote is told after the recovery")
+    func writesBeforeRecovery() throws {
+        let backend = SimulatedBackend()
+        let table = try MemslotTable(backend: backend)
+        let before = [slot(0, page: 0, host: 0x100, flags: .logDirtyPages)]
+        try table.submit(before)
+        // An alias of page 2 and 3, which can't be deleted again.
+        let alias = slot(1, page: 16, pages: 2, host: 0x102, flags: .logDirtyPages)
+        backend.inject(FaultInjection(operation: 1, errno: .outOfMemory))
+        backend.inject(FaultInjection(operation: 2, errno: .outOfMemory))
+        #expect(throws: SubmitError.self) {
+            try table.submit(before + [alias, slot(2, page: 32, host: 0x200)])
+        }
+        #expect(table.failure?.installed == before + [alias])
+        table.releaseVCPUs()
+        try backend.touch(GuestPhysicalAddress(17 << 12), size: ByteCount(1))
+        try table.recover()
+        #expect(try table.dirtyLog(of: before[0].key).bitmap.runs == [3..<4])
+        #expect(backend.installedSlots == before)
+    }
+
+    @Test("whole words past a slot's end are not cleared in its log")
+    func clearPastTheEnd() throws {
+        var kernel = SimulatedKernel()
+        let logging = slot(0, page: 0, pages: 100, host: 0x100, flags: .logDirtyPages)
+        try kernel.setMemoryRegion(logging)
+        try kernel.touch(GuestPhysicalAddress(0), size: ByteCount(1))
+        for (first, count, words) in [(0, 128, 2), (64, 64, 1)] as [(UInt64, UInt32, Int)] {
+            #expect(throws: Errno.invalidArgument) {
+                try kernel.clearDirtyLog(
+                    of: logging.key, firstPage: first, pageCount: count,
+                    words: Array(repeating: ~0, count: words))
+            }
+        }
+        #expect(try kernel.getDirtyLog(of: logging.key).runs == [0..<1])
+    }
+}
