@@ -77,6 +77,9 @@ extension World {
             counts.commits += 1
             answer(.committed, generation)
             check(
+                submission.expected.map { $0.next == generation } ?? true, .oneAnswer,
+                "\(outcome), though \(String(describing: submission.expected)) was expected")
+            check(
                 transaction.faults.isEmpty && transaction.vetoes == 0, .oneAnswer,
                 "committed, though \(transaction.faults.count) calls failed")
         case .unchanged: counts.unchanged += 1

@@ -45,8 +45,8 @@ public struct Simulation {
         report.breach = world.breach
         report.choices = ScheduleChoices(world.scheduler.choices.made)
         report.trace = world.trace
-        // What is stuck may still look at the world.
-        if world.breach?.invariant != .progress { world.dispose() }
+        // What is stuck holds locks, and may still look at the world.
+        if world.scheduler.haveAllEnded { world.dispose() }
         return report
     }
 

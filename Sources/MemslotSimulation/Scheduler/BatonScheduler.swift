@@ -73,6 +73,11 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
         return true
     }
 
+    /// Whether every thread came to its end.
+    var haveAllEnded: Bool {
+        fibers.allSatisfy { if case .ended = $0.state { true } else { false } }
+    }
+
     /// Lets nobody go on; the threads stay where they are.
     func abandon() { isAbandoned = true }
 
