@@ -22,7 +22,7 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
     /// As ``steps``, for the thread that looks whether anything moves.
     private let progress = Atomic<Int>(0)
     private(set) var time: UInt64 = 1_000_000_000
-    /// How many waits have ended by their deadline.
+    /// How many waits of the product have ended by their deadline.
     private(set) var timeouts = 0
     /// How many threads are in a `serial` section.
     private(set) var transactions = 0
@@ -93,7 +93,9 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
     }
 
     func wait(for key: ObjectIdentifier, until deadline: Deadline) -> Bool {
-        wait(Fiber.State.waiting(key: key, until: deadline))
+        let isInTime = wait(Fiber.State.waiting(key: key, until: deadline))
+        if !isInTime { timeouts += 1 }
+        return isInTime
     }
 
     /// Waits for `key`, if one is given, but not past `time`.
@@ -212,7 +214,6 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
             guard let deadline = fiber.deadline, deadline.nanoseconds <= time else { continue }
             fiber.state = .ready
             fiber.hasTimedOut = true
-            timeouts += 1
         }
     }
 }
