@@ -73,9 +73,9 @@ struct RollbackTests {
         let alias = slot(1, at: 8, pages: 2, host: 0x902, flags: .logDirtyPages)
         backend.state.withLock { state in
             state.refusals = [1: .outOfMemory]
-            state.beforeCall = { index in
+            state.beforeCall = { [weak backend] index in
                 // Written through the alias, which goes away again.
-                if index == 1 { backend.write([1], to: alias.key) }
+                if index == 1 { backend?.write([1], to: alias.key) }
             }
         }
         #expect(throws: SubmitError.self) { try table.submit([old, alias, slot(2, at: 20)]) }
