@@ -23,15 +23,19 @@ final class SimulatedMachine: TortureMachine {
         var rounds: UInt32 = 0
         var touched = [UInt32](repeating: 0, count: Int(TortureRegion.pageCount))
 
-        /// Goes on to the next page.
+        /// Counts a touch of the page that is next.
         ///
-        /// - Returns: whether that began another round.
-        mutating func note(_ page: UInt64, _ isThere: Bool) -> Bool {
-            if isThere { touched[Int(page)] &+= 1 }
-            self.page = (page + 1) % TortureRegion.pageCount
-            if self.page == 0 { rounds &+= 1 }
-            return self.page == 0
+        /// - Returns: the page, and whether another round begins after it.
+        mutating func begin() -> (page: UInt64, endsRound: Bool) {
+            defer { page = (page + 1) % TortureRegion.pageCount }
+            touched[Int(page)] &+= 1
+            let endsRound = page + 1 == TortureRegion.pageCount
+            if endsRound { rounds &+= 1 }
+            return (page, endsRound)
         }
+
+        /// The page was not there.
+        mutating func takeBack(_ page: UInt64) { touched[Int(page)] &-= 1 }
     }
 
     private final class KickFlag: Sendable {
@@ -92,10 +96,13 @@ final class SimulatedMachine: TortureMachine {
     /// Goes round until it is kicked, or a round has ended that is to be the last.
     private func run(_ unit: Unit) -> Bool {
         while !unit.isKicked.flag.exchange(false, ordering: .relaxed) {
-            let page = unit.state.withLock { $0.page }
-            let isThere = touch(page)
-            if !isThere { counters.countSpuriousExit() }
-            let endsRound = unit.state.withLock { $0.note(page, isThere) }
+            // Counted before it is done: a log that is switched on beside this thread begins between
+            // the two, and a write that is counted after it must be in it.
+            let (page, endsRound) = unit.state.withLock { $0.begin() }
+            if !touch(page) {
+                unit.state.withLock { $0.takeBack(page) }
+                counters.countSpuriousExit()
+            }
             guard endsRound else { continue }
             if !isTableLegal() { counters.countEmulationFailure() }
             if isEnding.load(ordering: .relaxed) { return false }
