@@ -74,9 +74,11 @@ package struct FaultSweep: Sendable {
         guard case .success(let receipt) = world.submit(), !receipt.operations.isEmpty else {
             return nil
         }
-        return CleanRun(
+        let names = Dictionary(uniqueKeysWithValues: world.descriptors.map { ($1, $0) })
+        let run = CleanRun(
             calls: receipt.operations.map(\.call), reads: world.backend.counts.reads,
             notes: world.book.notes, quiesced: receipt.quiesced, receipt: receipt)
+        return run.renaming(names)
     }
 
     private func sweep(
@@ -93,7 +95,7 @@ package struct FaultSweep: Sendable {
             let present: SweepWorld
             if let world { present = world } else { present = try SweepWorld(scene, on: ground) }
             world = present
-            var visit = PointVisit(point, in: present, run)
+            var visit = PointVisit(point, in: present, run.renaming(present.descriptors))
             visit.visit()
             report.visited[point.kind, default: 0] += 1
             if visit.recoveries > 0 {

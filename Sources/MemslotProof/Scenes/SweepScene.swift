@@ -39,19 +39,9 @@ package struct SweepScene: Sendable {
     /// The scene with other descriptors for its guest_memfds.
     func renaming(_ descriptors: [Int32: Int32]) -> SweepScene {
         guard !descriptors.isEmpty else { return self }
-        func renamed(_ slot: Memslot) -> Memslot {
-            guard let binding = slot.guestMemfd, let to = descriptors[binding.descriptor] else {
-                return slot
-            }
-            return Memslot(
-                id: slot.id == .unassigned ? nil : slot.id, addressSpace: slot.addressSpace,
-                guestPhysicalAddress: slot.guestPhysicalAddress, size: slot.size,
-                userspaceAddress: slot.userspaceAddress, flags: slot.flags, memory: slot.memory,
-                guestMemfd: GuestMemfdBinding(descriptor: to, offset: binding.offset))
-        }
         var scene = self
-        scene.before = before.map(renamed)
-        scene.wanted = wanted.map(renamed)
+        scene.before = before.map { $0.renaming(descriptors) }
+        scene.wanted = wanted.map { $0.renaming(descriptors) }
         return scene
     }
 }

@@ -9,6 +9,8 @@ final class SweepWorld {
     let table: MemslotTable
     let book: RecordingHook.Book
     let events: EventBook
+    /// The descriptors of this VM's guest_memfds, by those that the scene names.
+    let descriptors: [Int32: Int32]
     private let observation: Observation
     private var soil: Soil
 
@@ -24,6 +26,7 @@ final class SweepWorld {
             for (name, size) in original.guestMemfds.sorted(by: { $0.key < $1.key }) {
                 descriptors[name] = try vm.makeGuestMemfd(size)
             }
+            self.descriptors = descriptors
             scene = original.renaming(descriptors)
             for slot in scene.before { try vm.backend.carryOut(.create(slot)) }
         } catch {
