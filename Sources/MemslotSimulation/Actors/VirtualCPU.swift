@@ -38,7 +38,7 @@ final class VirtualCPU: SimulatedActor, @unchecked Sendable {
         let isStubborn = world.has(.stubborn) && random.once(in: 10)
         for _ in 0..<random.draw(1...12) {
             if isKicked && !isStubborn { return }
-            if random.once(in: 6) { lookFromInside() } else { write() }
+            if random.once(in: 6) { lookFromInside() } else { for _ in 0..<4 { write() } }
             world.scheduler.yield()
         }
         if isStubborn {

@@ -13,7 +13,7 @@ struct MachineShape {
     /// Slot ids of an address space.
     static let ids = 5
     /// Pages of the one mapping behind all slots; few, so that slots alias.
-    static let hostPages = 12
+    static let hostPages = 8
     /// Pages of the largest slot.
     static let largest = 4
     /// Where the mapping lies. Nothing is there: a simulator doesn't look.

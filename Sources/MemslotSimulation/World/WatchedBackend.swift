@@ -41,6 +41,8 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
                 of: slot, isUndone: world.transaction.isUndoing,
                 isExact: world.scheduler.timeouts == world.transaction.timeoutsBefore)
         }
+        // A guest that runs beside the plan sees each call by itself.
+        if !world.transaction.isUndoing { world.scheduler.yield() }
     }
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
