@@ -56,7 +56,8 @@ struct BrokenPartTests {
     func reader() throws {
         var wiring = Wiring()
         wiring.reader = StaleReader()
-        try expect([.readerSeesWhole], wiring)
+        // Outside of the table, it may submit.
+        try expect([.readerSeesWhole], without: [.reentry], wiring)
     }
 
     @Test("the delivery of events: one is lost, one comes twice, two cross")
