@@ -221,6 +221,8 @@ final class Connection: Sendable {
         surroundings.service.end(peer)
         surroundings.watch.remove(self)
         if reading.isTooLong && channel.isSocket { Lingering.drain(channel.input) }
+        // This may be held for a moment yet by who looks on; half a line's descriptors aren't.
+        reading.buffer.closeRest()
         close(channel.input)
         if channel.output != channel.input { close(channel.output) }
         surroundings.ended(self)

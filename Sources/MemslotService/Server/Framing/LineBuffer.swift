@@ -72,6 +72,9 @@ package struct LineBuffer {
                 count: descriptors.count, isTruncated: isTruncated))
     }
 
+    /// Closes the descriptors of what is not yet a line.
+    mutating func closeRest() { attachments = [] }
+
     /// Takes the next complete line out; blank lines are passed over.
     ///
     /// - Returns: `nil` where the next line's end has not come yet.
