@@ -102,7 +102,12 @@ final class QEMUMachine {
     }
 
     /// The firmware's log, once it has found nothing to boot.
-    func firmwareLog() -> String { firmware.receive(until: "No bootable device") }
+    func firmwareLog() -> String {
+        let last = "No bootable device"
+        let log = firmware.receive(until: last)
+        // The rest of the line may or may not have come with it.
+        return log.range(of: last).map { String(log[..<$0.upperBound]) } ?? log
+    }
 
     /// Executes a QMP command; the answer is its line.
     func ask(_ command: String, _ arguments: String = "{}") -> String {

@@ -145,6 +145,10 @@ final class StateDaemon {
         for (index, descriptor) in high.enumerated() {
             posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(3 + index))
         }
+        // Tests beside this one have files open that are nothing to a daemon that counts its own.
+        for descriptor in Int32(3 + high.count)..<1_024 {
+            posix_spawn_file_actions_addclose(&actions, descriptor)
+        }
         var words = arguments.map { strdup($0) } + [nil]
         var names = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
         defer { for text in words + names { free(text) } }
