@@ -5,25 +5,20 @@ public import CMemslots
 import Memslots
 
 /// A kick of C's, which is not called any more once the call that lent it has returned.
-///
-/// `@unchecked Sendable`: the context is the caller's to share between its threads.
-private final class LentKick: @unchecked Sendable {
-    private let lock = Monitor()
-    // Guarded by `lock`.
-    private var kick: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?
-    private let context: UnsafeMutableRawPointer?
+private final class LentKick: Sendable {
+    typealias Function = @convention(c) (UnsafeMutableRawPointer?) -> Void
 
-    init(
-        _ kick: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?,
-        _ context: UnsafeMutableRawPointer?
-    ) {
-        self.kick = kick
-        self.context = context
+    private let kick: Locked<Function?>
+    private let context: CallersOwn<UnsafeMutableRawPointer?>
+
+    init(_ kick: Function?, _ context: UnsafeMutableRawPointer?) {
+        self.kick = Locked(kick)
+        self.context = CallersOwn(context)
     }
 
-    func send() { lock.withLock { kick?(context) } }
+    func send() { kick.withLock { $0?(context.value) } }
 
-    func giveBack() { lock.withLock { kick = nil } }
+    func giveBack() { kick.withLock { $0 = nil } }
 }
 
 @c @implementation

@@ -5,19 +5,18 @@ public import CMemslots
 import Memslots
 
 /// A hook whose functions are C's.
-///
-/// `@unchecked Sendable`: the functions are called by one transaction at a time, and the context
-/// is the caller's to share between its threads.
-private final class HookOfC: MemslotHook, @unchecked Sendable {
+private final class HookOfC: MemslotHook {
     private static let reasonCapacity = 512
     let name: String
-    private let functions: memslots_hook_functions
+    private let lent: CallersOwn<memslots_hook_functions>
+
+    private var functions: memslots_hook_functions { lent.value }
 
     var needsQuiescence: Bool { functions.needs_quiescence }
 
     init(_ functions: memslots_hook_functions) {
         name = string(functions.name) ?? "hook"
-        self.functions = functions
+        lent = CallersOwn(functions)
     }
 
     deinit { functions.release?(functions.context) }

@@ -5,32 +5,30 @@ public import CMemslots
 import Memslots
 
 /// An observer of C's, with the context that it is lent.
-///
-/// `@unchecked Sendable`: the context is the caller's to share between its threads.
-private final class ObserverOfC: @unchecked Sendable {
+private final class ObserverOfC: Sendable {
     typealias Function =
         @convention(c) (
             UnsafeMutableRawPointer?, UnsafePointer<memslots_event>?
         ) -> Void
+    typealias Release = @convention(c) (UnsafeMutableRawPointer?) -> Void
 
-    private let function: Function
-    private let letGo: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?
-    private let context: UnsafeMutableRawPointer?
-
-    init(
-        _ function: Function, _ letGo: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?,
-        _ context: UnsafeMutableRawPointer?
-    ) {
-        self.function = function
-        self.letGo = letGo
-        self.context = context
+    private struct Lent {
+        let function: Function
+        let release: Release?
+        let context: UnsafeMutableRawPointer?
     }
 
-    deinit { letGo?(context) }
+    private let lent: CallersOwn<Lent>
+
+    init(_ function: Function, _ release: Release?, _ context: UnsafeMutableRawPointer?) {
+        lent = CallersOwn(Lent(function: function, release: release, context: context))
+    }
+
+    deinit { lent.value.release?(lent.value.context) }
 
     func tell(_ event: TableEvent) {
         var event = memslots_event(event)
-        function(context, &event)
+        lent.value.function(lent.value.context, &event)
     }
 }
 
@@ -88,17 +86,13 @@ public func memslots_observe(
         }
         return try with(table) { open throws(Problem) in
             let told = ObserverOfC(observer, release, context)
-            do throws(ReentryError) {
-                let begun = try open.table.observe { told.tell($0) }
-                generation?.pointee = begun.snapshot.generation.rawValue
-                let held = OpenObservation(begun.observation, of: open)
-                guard let handle = HandleTable.shared.open(held, as: .observation) else {
-                    return Problem.tooManyHandles.code
-                }
-                observation.pointee.value = handle
-            } catch {
+            let begun: (snapshot: TableSnapshot, observation: Observation)
+            do throws(ReentryError) { begun = try open.table.observe { told.tell($0) } } catch {
                 throw .reentrant(error)
             }
+            let held = OpenObservation(begun.observation, of: open)
+            observation.pointee.value = try LibMemslots.open(held, as: .observation)
+            generation?.pointee = begun.snapshot.generation.rawValue
             return ok
         }
     }
