@@ -40,6 +40,8 @@ let package = Package(
         .target(name: "Memslots", dependencies: ["CReading"], swiftSettings: strict),
         // Of reading, what Swift can't say: membarrier(2), and a search by wide registers.
         .target(name: "CReading"),
+        // Random numbers that a seed repeats, for what is drawn and must be drawn again.
+        .target(name: "MemslotRandom", swiftSettings: strict),
         // The kernel's twin, and fault injection.
         .target(name: "MemslotSimulator", dependencies: ["Memslots"], swiftSettings: strict),
         // The system calls of KVM as C functions, one a request.
@@ -62,6 +64,7 @@ let package = Package(
         .target(
             name: "MemslotTorture",
             dependencies: [
+                "MemslotRandom",
                 "Memslots", "MemslotKVM", "MemslotGuests", "MemslotSimulator", "CKVM",
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
@@ -88,7 +91,10 @@ let package = Package(
         // The real table and service under a scheduler that a seed drives.
         .target(
             name: "MemslotSimulation",
-            dependencies: ["Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService"],
+            dependencies: [
+                "MemslotRandom", "Memslots", "MemslotSimulator", "MemslotProtocol",
+                "MemslotService",
+            ],
             swiftSettings: strict),
         // What a preloaded VMM leaves for memslotctl: the layout of shared memory.
         .target(name: "CRunRecord"),
@@ -118,6 +124,7 @@ let package = Package(
         .target(
             name: "MemslotProof",
             dependencies: [
+                "MemslotRandom",
                 "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
             ],
             swiftSettings: strict),
@@ -153,6 +160,7 @@ let package = Package(
         .target(
             name: "MemslotBench",
             dependencies: [
+                "MemslotRandom",
                 "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotGuests", "MemslotProtocol",
                 "MemslotService", "CYardsticks",
             ],
@@ -193,7 +201,8 @@ let package = Package(
             dependencies: ["Memslots", "MemslotKVM", "MemslotGuests", "MemslotTorture"],
             swiftSettings: strict),
         .testTarget(
-            name: "MemslotsTests", dependencies: ["Memslots", "CReading", "CFenceLitmus"],
+            name: "MemslotsTests",
+            dependencies: ["MemslotRandom", "Memslots", "CReading", "CFenceLitmus"],
             swiftSettings: strict),
         // Two threads' accesses in the order that readers stand on, for its test.
         .target(name: "CFenceLitmus", dependencies: ["CReading"], path: "Tests/CFenceLitmus"),
@@ -201,7 +210,8 @@ let package = Package(
             name: "MemslotSimulatorTests", dependencies: ["Memslots", "MemslotSimulator"],
             swiftSettings: strict),
         .testTarget(
-            name: "MemslotProtocolTests", dependencies: ["Memslots", "MemslotProtocol"],
+            name: "MemslotProtocolTests",
+            dependencies: ["MemslotRandom", "Memslots", "MemslotProtocol"],
             swiftSettings: strict),
         .testTarget(
             name: "MemslotPictureTests", dependencies: ["Memslots", "MemslotPicture"],

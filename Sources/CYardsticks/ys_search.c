@@ -117,6 +117,9 @@ uint64_t ys_pointer_search(
     return sum;
 }
 
+// Nodes are filled up with the largest number, which must not be found; no slot holds that address.
+static inline uint64_t findable(uint64_t address) { return address - (address == UINT64_MAX); }
+
 #if defined(__x86_64__)
 #define YS_AVX512 __attribute__((target("avx512f,popcnt")))
 
@@ -128,6 +131,7 @@ YS_AVX512 static inline size_t rank_avx512(const uint64_t *keys, uint64_t addres
 }
 
 YS_AVX512 static inline size_t find_avx512(const struct ys_table *table, uint64_t address) {
+    address = findable(address);
     size_t node = 0;
     for (int level = table->levels - 1; level >= 0; level--) {
         size_t rank = rank_avx512(table->keys[level] + node * node_keys, address);
@@ -165,6 +169,7 @@ int ys_has_avx512(void) { return 0; }
 #endif
 
 static inline size_t find_portable(const struct ys_table *table, uint64_t address) {
+    address = findable(address);
     size_t node = 0;
     for (int level = table->levels - 1; level >= 0; level--) {
         const uint64_t *keys = table->keys[level] + node * node_keys;

@@ -1,4 +1,5 @@
 import CYardsticks
+import MemslotRandom
 import Memslots
 
 /// Slot arrays to measure with.
@@ -12,7 +13,7 @@ enum BenchmarkArray {
     static func slots(_ count: Int, base: UInt64 = 0x1000_0000_0000) -> [Memslot] {
         var slots: [Memslot] = []
         slots.reserveCapacity(count)
-        var random = FixedRandom(seed: 1)
+        var random = SeededRandom(seed: 1)
         var guest: UInt64 = 0x10_0000
         var user = base
         for id in 0..<UInt32(count) {
@@ -60,20 +61,5 @@ enum BenchmarkArray {
                 guest: $0.guestPhysicalAddress.rawValue, size: $0.size.rawValue,
                 host: $0.userspaceAddress.rawValue, memory: 0)
         }
-    }
-}
-
-/// Random numbers that are the same in every run (SplitMix64).
-struct FixedRandom: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -1,3 +1,4 @@
+import MemslotRandom
 import Memslots
 
 /// How the submitted array differs from the present one.
@@ -17,7 +18,7 @@ enum DiffScenario: String, CaseIterable {
         case .percent: return BenchmarkArray.changed(slots, max(slots.count / 100, 1))
         case .all: return BenchmarkArray.changed(slots, slots.count)
         case .unsorted:
-            var random = FixedRandom(seed: 3)
+            var random = SeededRandom(seed: 3)
             return DiffScenario.percent.array(slots).shuffled(using: &random)
         }
     }

@@ -1,3 +1,4 @@
+import MemslotRandom
 import Memslots
 
 /// In which order addresses are asked for.
@@ -11,7 +12,7 @@ enum AddressPattern: String, CaseIterable {
 
     /// `count` addresses that `slots` have.
     func addresses(_ count: Int, in slots: [Memslot]) -> [UInt64] {
-        var random = FixedRandom(seed: 7)
+        var random = SeededRandom(seed: 7)
         var slot = slots[slots.count / 2]
         return (0..<count).map { index in
             let isNext = self == .random || (self == .inRow && index % 64 == 0)

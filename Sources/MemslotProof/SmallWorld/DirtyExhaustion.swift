@@ -1,4 +1,5 @@
 import Dispatch
+import MemslotRandom
 import Memslots
 
 /// Carries pairs of small arrays out as transactions, with dirty pages in the kernel and in the
@@ -30,7 +31,7 @@ package struct DirtyExhaustion: Sendable {
         let arrays = SmallLayout.all(ids: ids, pages: pages).flatMap { Self.arrays($0) }
         let report = Locked(Report())
         DispatchQueue.concurrentPerform(iterations: arrays.count) { index in
-            var random = SmallRandom(seed &+ UInt64(index) &* 0x1_0000_0001)
+            var random = SeededRandom(seed: seed &+ UInt64(index) &* 0x1_0000_0001)
             var part = Report()
             for new in arrays { visit(arrays[index], new, &random, &part) }
             let done = part
@@ -42,7 +43,7 @@ package struct DirtyExhaustion: Sendable {
     /// Visits `count` pairs drawn from `seed`, with both flags and both backings.
     package func visitSample(_ count: Int, seed: UInt64) -> Report {
         let layouts = SmallLayout.all(ids: ids, pages: pages)
-        var random = SmallRandom(seed)
+        var random = SeededRandom(seed: seed)
         var report = Report()
         for _ in 0..<count {
             let (old, new) = (random.array(of: layouts), random.array(of: layouts))
@@ -62,7 +63,7 @@ package struct DirtyExhaustion: Sendable {
     }
 
     private func visit(
-        _ old: [Memslot], _ new: [Memslot], _ random: inout SmallRandom, _ report: inout Report
+        _ old: [Memslot], _ new: [Memslot], _ random: inout SeededRandom, _ report: inout Report
     ) {
         report.pairs += 1
         let backend = SmallBackend(old, ids: ids)

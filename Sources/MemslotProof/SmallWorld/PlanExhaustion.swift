@@ -1,4 +1,5 @@
 import Dispatch
+import MemslotRandom
 import Memslots
 
 /// Plans every pair of arrays of a small world, and judges each plan.
@@ -48,7 +49,7 @@ package struct PlanExhaustion: Sendable {
     /// shows that the pairs of ``visitAll(every:)`` stand for the others.
     package func visitSample(_ count: Int, seed: UInt64) -> Report {
         let layouts = SmallLayout.all(ids: ids, pages: pages)
-        var random = SmallRandom(seed)
+        var random = SeededRandom(seed: seed)
         var report = Report()
         report.arrays = Self.arrayCount(layouts)
         for _ in 0..<count {

@@ -1,3 +1,4 @@
+import MemslotRandom
 import Memslots
 
 /// Reads dirty logs, and holds them against what the guest wrote.

@@ -1,3 +1,4 @@
+import MemslotRandom
 import Memslots
 
 /// Reads the table, and looks again and again at what it was given.

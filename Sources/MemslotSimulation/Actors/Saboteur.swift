@@ -1,3 +1,4 @@
+import MemslotRandom
 import Memslots
 
 /// Lets backend calls fail.

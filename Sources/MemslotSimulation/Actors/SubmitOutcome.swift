@@ -1,3 +1,4 @@
+import MemslotRandom
 import Memslots
 
 /// How a submit ended, however it was made.

@@ -1,4 +1,5 @@
 import MemslotProtocol
+import MemslotRandom
 import MemslotService
 import Memslots
 

@@ -1,3 +1,4 @@
+import MemslotRandom
 import MemslotSimulator
 import Memslots
 

@@ -1,5 +1,6 @@
 import Glibc
 import MemslotProtocol
+import MemslotRandom
 import MemslotService
 import Memslots
 

@@ -1,3 +1,4 @@
+import MemslotRandom
 import Memslots
 
 /// Observes the table for a while, again and again, and is told everything in that time.

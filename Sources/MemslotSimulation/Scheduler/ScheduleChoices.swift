@@ -1,3 +1,5 @@
+import MemslotRandom
+
 /// What the scheduler does at each step, as a list of small numbers.
 ///
 /// 0 lets the thread that runs go on, or the next one where it can't; `n` passes over `n` of those

@@ -1,5 +1,6 @@
 import Dispatch
 import Glibc
+import MemslotRandom
 import Memslots
 
 /// One torture under way.

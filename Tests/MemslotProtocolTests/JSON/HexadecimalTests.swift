@@ -1,11 +1,12 @@
 import MemslotProtocol
+import MemslotRandom
 import Testing
 
 @Suite("Hexadecimal addresses")
 struct HexadecimalTests {
     @Test("random digits of every length are read as the standard library reads them")
     func randomDigits() {
-        var random = SeededGenerator(seed: 5)
+        var random = SeededRandom(seed: 5)
         let digits = Array("0123456789abcdefABCDEF")
         var failures: [String] = []
         for _ in 0..<20_000 {

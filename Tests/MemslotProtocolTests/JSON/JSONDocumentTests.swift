@@ -1,4 +1,5 @@
 import MemslotProtocol
+import MemslotRandom
 import Testing
 
 @Suite("The JSON reader")
@@ -95,7 +96,7 @@ struct JSONDocumentTests {
             #"{"a":[1,-2.5e+3,"x\u00e9\ud834\udd1e€",{"b":null,"c":[true,false,{}]}]}"#.utf8)
         #expect(fault(text) == nil)
         #expect(text.indices.allSatisfy { fault(Array(text[..<$0])) != nil })
-        var random = SeededGenerator(seed: 3)
+        var random = SeededRandom(seed: 3)
         let accepted = (0..<2_000).filter { _ in
             let length = Int.random(in: 2...200, using: &random)
             let bytes = (0..<length).map { _ in UInt8.random(in: 0x20...0xFF, using: &random) }

@@ -1,5 +1,6 @@
 import Foundation
 import MemslotProtocol
+import MemslotRandom
 import Testing
 
 @Suite("The JSON writer")
@@ -82,7 +83,7 @@ struct JSONWriterTests {
 
     @Test("base64 is Foundation's")
     func base64() {
-        var random = SeededGenerator(seed: 4)
+        var random = SeededRandom(seed: 4)
         for count in 0..<50 {
             let data = (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
             #expect(written { $0.base64(data) } == "\"\(Data(data).base64EncodedString())\"")

@@ -1,8 +1,10 @@
+import MemslotRandom
+
 /// Random JSON texts, and texts that nearly are.
 struct RandomDocument {
-    var random: SeededGenerator
+    var random: SeededRandom
 
-    init(seed: UInt64) { random = SeededGenerator(seed: seed) }
+    init(seed: UInt64) { random = SeededRandom(seed: seed) }
 
     /// A valid text.
     mutating func valid() -> [UInt8] {

@@ -1,3 +1,4 @@
+import MemslotRandom
 import Testing
 
 @testable import Memslots
@@ -169,7 +170,7 @@ struct PickedIDTests {
 
     @Test("30,000 slots of one kind that all move find their ids, also in knots")
     func huge() {
-        var random = SeededRandom(12)
+        var random = SeededRandom(seed: 12)
         let count: UInt64 = 30_000
         let places = (0..<count).shuffled(using: &random)
         let present = (0..<count).map { slot(UInt32($0), at: $0 * 2, pages: 2, host: $0 & 1) }

@@ -1,3 +1,4 @@
+import MemslotRandom
 import Testing
 
 @testable import Memslots
@@ -6,7 +7,7 @@ import Testing
 struct AscendingOrderTests {
     @Test("is the library's, equal ones as they came, for few slots and many")
     func likeTheLibrary() {
-        var random = SeededRandom(3)
+        var random = SeededRandom(seed: 3)
         var wrong = 0
         for count in [0, 1, 2, 50, 95, 96, 97, 500, 5_000] {
             for spread in [1, 40, 3_000, UInt64.max >> 12] {

@@ -1,3 +1,4 @@
+import MemslotRandom
 import Testing
 
 @testable import Memslots
@@ -21,7 +22,7 @@ struct FeedbackVertexSetTests {
 
     @Test("is a cut, the smallest one, and says so, on random graphs of up to nine vertices")
     func random() {
-        var random = SeededRandom(7)
+        var random = SeededRandom(seed: 7)
         var wrong: [String] = []
         for _ in 0..<700 {
             let count = Int.random(in: 1...9, using: &random)
@@ -42,7 +43,7 @@ struct FeedbackVertexSetTests {
 
     /// Slots of two pages that each move onto halves of two others: what is hardest to order.
     private func halves(_ count: Int, seed: UInt64) -> (old: [Memslot], new: [Memslot]) {
-        var random = SeededRandom(seed)
+        var random = SeededRandom(seed: seed)
         let places = (0..<count).shuffled(using: &random)
         let old = (0..<count).map { slot(UInt32($0), at: UInt64($0) * 2, pages: 2) }
         return (old, old.indices.map { old[$0].at(UInt64(places[$0]) * 2 + 1) })

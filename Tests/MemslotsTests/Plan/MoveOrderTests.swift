@@ -1,3 +1,4 @@
+import MemslotRandom
 import Testing
 
 @testable import Memslots
@@ -29,7 +30,7 @@ struct MoveOrderTests {
 
     @Test("is legal, and breaks as few slots as the general cut of the whole graph")
     func likeTheGeneralWay() {
-        var random = SeededRandom(21)
+        var random = SeededRandom(seed: 21)
         var wrong: [String] = []
         var circles = 0
         for _ in 0..<1_500 {
@@ -58,7 +59,7 @@ struct MoveOrderTests {
 
     @Test("breaks a ring at the slot at which the general cut breaks it")
     func rings() {
-        var random = SeededRandom(22)
+        var random = SeededRandom(seed: 22)
         var wrong = 0
         for count in 2...40 {
             let places = (0..<count).shuffled(using: &random)

@@ -1,4 +1,5 @@
 import CReading
+import MemslotRandom
 import Testing
 
 @testable import Memslots
@@ -51,7 +52,7 @@ struct AddressIndexTests {
 
     @Test("finds what looking at every slot finds, by every search", arguments: counts)
     func finds(count: Int) {
-        var random = SeededRandom(UInt64(count))
+        var random = SeededRandom(seed: UInt64(count))
         let slots = slots(count, &random)
         var searches = 0
         for name in ["avx512", "avx2", "plain"] {
@@ -70,7 +71,7 @@ struct AddressIndexTests {
 
     @Test("built again for other slots, it has nothing of those before")
     func rebuilt() {
-        var random = SeededRandom(5)
+        var random = SeededRandom(seed: 5)
         let index = AddressIndex(slots(300, &random))
         for count in [299, 3, 0, 17, 4_625, 16] {
             let slots = slots(count, &random)

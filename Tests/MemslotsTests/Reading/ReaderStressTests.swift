@@ -1,4 +1,5 @@
 import Foundation
+import MemslotRandom
 import Synchronization
 import Testing
 
@@ -75,7 +76,7 @@ struct ReaderStressTests {
         let (stop, faults, reads) = (Shared(false), Shared(0), Shared(0))
         let readers = (0..<4).map { number in
             TestThread {
-                var random = SeededRandom(UInt64(number))
+                var random = SeededRandom(seed: UInt64(number))
                 while !stop.value {
                     // Readers come and go.
                     let reader = table.makeReader(as: "reader \(number)")

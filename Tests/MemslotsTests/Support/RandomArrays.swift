@@ -1,3 +1,4 @@
+import MemslotRandom
 import Memslots
 
 /// Draws valid arrays on a small universe, so that slots meet, move and alias often.
@@ -10,7 +11,7 @@ struct RandomArrays {
     var backings: UInt64 = 2
     var largest: UInt64 = 3
 
-    init(seed: UInt64) { random = SeededRandom(seed) }
+    init(seed: UInt64) { random = SeededRandom(seed: seed) }
 
     /// A valid array, in random order.
     mutating func next() -> [Memslot] {

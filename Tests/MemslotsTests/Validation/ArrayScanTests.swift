@@ -1,3 +1,4 @@
+import MemslotRandom
 import Testing
 
 @testable import Memslots
@@ -45,7 +46,7 @@ struct ArrayScanTests {
     func faults() throws {
         var arrays = RandomArrays(seed: 11)
         arrays.universe = 12
-        var random = SeededRandom(12)
+        var random = SeededRandom(seed: 12)
         var wrong: [String] = []
         var invalid = 0
         for round in 0..<4_000 {

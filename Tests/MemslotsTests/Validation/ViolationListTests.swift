@@ -1,3 +1,4 @@
+import MemslotRandom
 import Testing
 
 @testable import Memslots
@@ -76,7 +77,7 @@ struct ViolationListTests {
 
     @Test("overlap names the earliest slot met, as a search of all pairs does")
     func earliestOverlap() {
-        var random = SeededRandom(1)
+        var random = SeededRandom(seed: 1)
         var wrong: [String] = []
         for round in 0..<2_000 {
             let count = Int.random(in: 0...12, using: &random)
