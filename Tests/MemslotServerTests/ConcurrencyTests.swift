@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import MemslotProtocol
 import MemslotService
 import Memslots
@@ -125,25 +126,29 @@ extension ServerTests {
         }
 
         @Test("a peer that goes while its requests wait leaves nothing behind")
-        func disconnect() throws {
-            let server = try RunningServer()
-            let before = OpenDescriptors.count("socket:")
-            var letGo: () -> Void = {}
-            do {
-                var client = try server.connect()
-                try client.makeVM("slow")
-                _ = try client.ask(Line.submit("slow", id: 1, pages: 1))
-                letGo = try server.holdReader(of: "slow")
-                for id in 2..<10 {
-                    try client.send(
-                        Line.submit("slow", id: id, pages: id, deadline: 60_000) + "\n")
+        // In a process of its own: what that has open is counted.
+        func disconnect() async {
+            await #expect(processExitsWith: .success) {
+                let server = try RunningServer()
+                let before = OpenDescriptors.count("socket:")
+                var letGo: () -> Void = {}
+                do {
+                    var client = try server.connect()
+                    try client.makeVM("slow")
+                    _ = try client.ask(Line.submit("slow", id: 1, pages: 1))
+                    letGo = try server.holdReader(of: "slow")
+                    for id in 2..<10 {
+                        try client.send(
+                            Line.submit("slow", id: id, pages: id, deadline: 60_000) + "\n")
+                    }
                 }
+                letGo()
+                server.events.wait(forDisconnected: 1)
+                guard OpenDescriptors.count("socket:") == before else { exit(1) }
+                // What was sent is carried out all the same.
+                let generation = try server.table(of: "slow").snapshot().generation
+                guard generation.rawValue == 9 else { exit(2) }
             }
-            letGo()
-            server.events.wait(forDisconnected: 1)
-            #expect(OpenDescriptors.count("socket:") == before)
-            // What was sent is carried out all the same.
-            #expect(try server.table(of: "slow").snapshot().generation.rawValue == 9)
         }
 
         @Test("a peer that reads no answers holds up nobody, and loses none when it reads")
