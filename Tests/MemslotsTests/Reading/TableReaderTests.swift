@@ -231,6 +231,8 @@ struct TableReaderTests {
         }
         let hook = Looking(table, seen)
         table.add(hook)
+        // Each would keep the other.
+        defer { table.remove(hook) }
         let observation = try table.observe { _ in hook.look("observer") }.observation
         var array = Self.array(0)
         array[0] = array[0].at(5)
