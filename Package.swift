@@ -170,6 +170,8 @@ let package = Package(
             name: "memslot-bench",
             dependencies: ["MemslotBench", "memslotd", "memslotctl", argumentParser],
             swiftSettings: strict),
+        // Finds what was built, for tests that run it from outside.
+        .target(name: "BuiltProducts", path: "Tests/BuiltProducts", swiftSettings: strict),
         .testTarget(
             name: "MemslotBenchTests",
             dependencies: ["MemslotBench", "CYardsticks", "Memslots"], swiftSettings: strict),
@@ -193,7 +195,7 @@ let package = Package(
         // The C interface from Swift, and programs in C and Rust against the built library.
         .testTarget(
             name: "LibMemslotsTests",
-            dependencies: ["LibMemslots", "CMemslots", "MemslotKVM"],
+            dependencies: ["BuiltProducts", "LibMemslots", "CMemslots", "MemslotKVM"],
             exclude: ["Programs"],
             swiftSettings: strict),
         .testTarget(
@@ -222,7 +224,9 @@ let package = Package(
         // A VMM in C, and QEMU where it is installed, under the built memslotctl.
         .testTarget(
             name: "MemslotRunTests",
-            dependencies: ["MemslotTrace", "Memslots", "CRunRecord", "CLinux", "memslotctl"],
+            dependencies: [
+                "BuiltProducts", "MemslotTrace", "Memslots", "CRunRecord", "CLinux", "memslotctl",
+            ],
             exclude: ["VMM"], swiftSettings: strict),
         .testTarget(
             name: "MemslotConformTests",
@@ -249,12 +253,15 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "MemslotServerTests",
-            dependencies: ["Memslots", "MemslotProtocol", "MemslotService", "CLinux"],
+            dependencies: [
+                "BuiltProducts", "Memslots", "MemslotProtocol", "MemslotService", "CLinux",
+            ],
             swiftSettings: strict),
         // What a daemon keeps when it is killed, and what it does when it can't write.
         .testTarget(
             name: "MemslotStateTests",
             dependencies: [
+                "BuiltProducts",
                 "Memslots", "MemslotProtocol", "MemslotService", "CLinux", "memslotctl", "memslotd",
             ],
             exclude: ["Shim"], swiftSettings: strict),
@@ -262,6 +269,7 @@ let package = Package(
         .testTarget(
             name: "MemslotCtlTests",
             dependencies: [
+                "BuiltProducts",
                 "MemslotProtocol", "MemslotService", "CLinux", "memslotctl", "memslotd",
             ],
             swiftSettings: strict),

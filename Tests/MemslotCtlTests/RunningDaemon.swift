@@ -1,3 +1,4 @@
+import BuiltProducts
 import CLinux
 import Foundation
 import Glibc
@@ -5,20 +6,9 @@ import MemslotService
 
 /// The built executables beside the test bundle.
 enum Executable {
-    static let memslotctl = path(of: "memslotctl")
-    static let memslotd = path(of: "memslotd")
+    static let memslotctl = BuiltProducts.path(of: "memslotctl")
+    static let memslotd = BuiltProducts.path(of: "memslotd")
     static var areBuilt: Bool { memslotctl != nil && memslotd != nil }
-
-    private static func path(of name: String) -> String? {
-        var candidates = CommandLine.arguments.filter { $0.contains(".xctest") }
-        if let own = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe") {
-            candidates.append(own)
-        }
-        return candidates.lazy.compactMap { argument -> String? in
-            guard let end = argument.range(of: "/", options: .backwards) else { return nil }
-            return argument[..<end.upperBound] + name
-        }.first { access($0, X_OK) == 0 }
-    }
 }
 
 /// What a command did.

@@ -1,15 +1,18 @@
+import BuiltProducts
 import Foundation
 import Glibc
 import Testing
 
 /// What the tests need: the built programs, a VMM in C, a folder of their own.
 enum Workbench {
-    static let memslotctl = path(of: "memslotctl")
+    static let memslotctl = BuiltProducts.path(of: "memslotctl")
     /// Without it there is nothing to preload.
-    static var isBuilt: Bool { memslotctl != nil && path(of: "libmemslots-preload.so") != nil }
+    static var isBuilt: Bool {
+        memslotctl != nil && BuiltProducts.path(of: "libmemslots-preload.so") != nil
+    }
     static let hasKVM = access("/dev/kvm", R_OK | W_OK) == 0
-    static let compiler = find("cc") ?? find("clang")
-    static let qemu = find("qemu-system-x86_64")
+    static let compiler = BuiltProducts.tool("cc", "clang")
+    static let qemu = BuiltProducts.tool("qemu-system-x86_64")
     /// The VMM, compiled once; `nil` where the compiler failed.
     static let vmm = compile(static: false)
 
@@ -36,23 +39,6 @@ enum Workbench {
         let outcome = Finished(
             running: compiler, options + (isStatic ? ["-static"] : []) + names)
         return outcome.status == 0 ? output : nil
-    }
-
-    static func find(_ name: String) -> String? {
-        let folders = (getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin")
-        return folders.split(separator: ":").map { "\($0)/\(name)" }
-            .first { access($0, X_OK) == 0 }
-    }
-
-    private static func path(of name: String) -> String? {
-        var candidates = CommandLine.arguments.filter { $0.contains(".xctest") }
-        if let own = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe") {
-            candidates.append(own)
-        }
-        return candidates.lazy.compactMap { argument -> String? in
-            guard let end = argument.range(of: "/", options: .backwards) else { return nil }
-            return argument[..<end.upperBound] + name
-        }.first { access($0, R_OK) == 0 }
     }
 }
 

@@ -1,3 +1,4 @@
+import BuiltProducts
 import Foundation
 import Glibc
 import MemslotProtocol
@@ -94,7 +95,7 @@ struct InterruptedDaemonTests {
     func underLoad(backend: String) throws {
         let output = Pipe()
         let process = Process()
-        let path = try #require(StateDaemon.built("memslotctl"))
+        let path = try #require(BuiltProducts.path(of: "memslotctl"))
         process.executableURL = URL(fileURLWithPath: path)
         process.arguments = ["crash", "--rounds", "12", "--backend", backend]
         process.standardOutput = output

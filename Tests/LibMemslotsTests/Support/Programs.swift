@@ -1,3 +1,4 @@
+import BuiltProducts
 import Foundation
 import Testing
 
@@ -6,26 +7,12 @@ enum Programs {
     static let root = URL(filePath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
-    /// Where the package's products are: beside the test's own.
-    static let products = Bundle.main.executableURL?.resolvingSymlinksInPath()
-        .deletingLastPathComponent()
+    static let library = BuiltProducts.path(of: "libmemslots.so").map { URL(fileURLWithPath: $0) }
+    static let products = library?.deletingLastPathComponent()
+    static var libraryIsBuilt: Bool { library != nil }
 
-    static let library = products?.appending(path: "libmemslots.so")
-
-    static var libraryIsBuilt: Bool {
-        library.map { FileManager.default.fileExists(atPath: $0.path) } ?? false
-    }
-
-    /// The first of `names` on the path.
     static func tool(_ names: String...) -> URL? {
-        let folders = ProcessInfo.processInfo.environment["PATH"]?.split(separator: ":") ?? []
-        for name in names {
-            for folder in folders {
-                let file = URL(filePath: String(folder)).appending(path: name)
-                if FileManager.default.isExecutableFile(atPath: file.path) { return file }
-            }
-        }
-        return nil
+        names.lazy.compactMap { BuiltProducts.tool($0) }.first.map { URL(fileURLWithPath: $0) }
     }
 
     /// The system's C compiler, else the toolchain's.

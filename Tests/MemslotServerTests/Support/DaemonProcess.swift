@@ -1,3 +1,4 @@
+import BuiltProducts
 import CLinux
 import Foundation
 import Glibc
@@ -11,16 +12,7 @@ final class DaemonProcess {
     private let notifications: Int32
 
     /// The executable that was built with these tests.
-    static var executable: String? {
-        var candidates = CommandLine.arguments.filter { $0.contains(".xctest") }
-        if let own = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe") {
-            candidates.append(own)
-        }
-        return candidates.lazy.compactMap { argument -> String? in
-            guard let end = argument.range(of: "/", options: .backwards) else { return nil }
-            return argument[..<end.upperBound] + "memslotd"
-        }.first { access($0, X_OK) == 0 }
-    }
+    static var executable: String? { BuiltProducts.path(of: "memslotd") }
 
     /// Starts it, and waits until it says that it is ready.
     ///

@@ -1,3 +1,4 @@
+import BuiltProducts
 import CLinux
 import Foundation
 import Glibc
@@ -15,18 +16,7 @@ final class StateDaemon {
     private(set) var messages: [(text: String, descriptors: [Int32])] = []
     private var status: Int32?
 
-    static var executable: String? { built("memslotd") }
-
-    static func built(_ name: String) -> String? {
-        var candidates = CommandLine.arguments.filter { $0.contains(".xctest") }
-        if let own = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe") {
-            candidates.append(own)
-        }
-        return candidates.lazy.compactMap { argument -> String? in
-            guard let end = argument.range(of: "/", options: .backwards) else { return nil }
-            return argument[..<end.upperBound] + name
-        }.first { access($0, X_OK) == 0 }
-    }
+    static var executable: String? { BuiltProducts.path(of: "memslotd") }
 
     /// Starts it, and waits until it serves or has ended.
     ///
