@@ -1,6 +1,7 @@
 import Glibc
 import Logging
 import MemslotService
+import Memslots
 
 /// The service, its server, and what surrounds them in a process of their own.
 struct Daemon {
@@ -91,9 +92,12 @@ struct Daemon {
         }
         notification.ready()
         if let microseconds = notification.watchdogMicroseconds {
-            Watchdog(
-                service: service, notification: notification, microseconds: microseconds
-            ).start()
+            let watchdog = Watchdog(
+                service: service, notification: notification, microseconds: microseconds)
+            do throws(Errno) { try watchdog.start() } catch {
+                // systemd will end the service for its silence: this says why.
+                log.error("the watchdog has no thread", metadata: ["reason": "\(error)"])
+            }
         }
     }
 }

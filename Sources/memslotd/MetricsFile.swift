@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import Memslots
 
 /// Writes figures to a file from time to time, for node_exporter's textfile collector.
 struct MetricsFile: Sendable {
@@ -12,26 +13,16 @@ struct MetricsFile: Sendable {
 
     /// Begins on a thread of its own, which ends with the process.
     func start() {
-        var thread = pthread_t()
-        let argument = Unmanaged.passRetained(Box(self))
-        let status = pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument else { return nil }
-                let file = Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().file
+        do throws(Errno) {
+            try OwnThread {
                 while true {
-                    file.write()
-                    sleep(MetricsFile.seconds)
+                    write()
+                    sleep(Self.seconds)
                 }
-            }, argument.toOpaque())
-        guard status == 0 else { return argument.release() }
-        pthread_detach(thread)
-    }
-
-    private final class Box: Sendable {
-        let file: MetricsFile
-
-        init(_ file: MetricsFile) { self.file = file }
+            }.detach()
+        } catch {
+            log.error("metrics aren't written: no thread", metadata: ["reason": "\(error)"])
+        }
     }
 
     /// Writes a new file and puts it in the old one's place: the collector never sees half of it.

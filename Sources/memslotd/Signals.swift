@@ -1,4 +1,5 @@
 import Glibc
+import Memslots
 
 /// The signals that end the daemon.
 enum Signals {
@@ -14,27 +15,16 @@ enum Signals {
     /// Calls `end` at the first `SIGTERM` or `SIGINT`, on a thread of its own; the second ends
     /// the process at once.
     static func onEnd(_ end: @escaping @Sendable () -> Void) {
-        // Handed to the thread, which takes over this reference.
-        let argument = Unmanaged.passRetained(Ending(end))
-        var thread = pthread_t()
-        let status = pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument else { return nil }
-                let ending = Unmanaged<Ending>.fromOpaque(argument).takeRetainedValue()
+        do throws(Errno) {
+            try OwnThread {
                 _ = Signals.wait()
-                ending.end()
+                end()
                 // Nothing more is waited for, the log's last lines neither.
                 _exit(128 + Signals.wait())
-            }, argument.toOpaque())
-        precondition(status == 0, "the process can't have a thread for its signals")
-        pthread_detach(thread)
-    }
-
-    private final class Ending: Sendable {
-        let end: @Sendable () -> Void
-
-        init(_ end: @escaping @Sendable () -> Void) { self.end = end }
+            }.detach()
+        } catch {
+            preconditionFailure("the process can't have a thread for its signals: \(error)")
+        }
     }
 
     private static var ending: sigset_t {

@@ -13,7 +13,7 @@
         let codeSlot: Memslot
         private let memory: GuestMemory
         private let vcpu: GuardedVCPU
-        private var thread: pthread_t?
+        private var thread: OwnThread?
 
         /// The guest, not yet running: its slots come first.
         init() throws(BenchmarkError) {
@@ -76,7 +76,7 @@
         func stop() {
             guard let thread else { return }
             vcpu.kick()
-            pthread_join(thread, nil)
+            thread.join()
             self.thread = nil
         }
 

@@ -16,7 +16,7 @@ struct TortureRun {
     private var ledger: DirtyLedger
     private var blackouts = BlackoutHistogram()
     private var report = TortureReport()
-    private var threads: [VCPUThread] = []
+    private var threads: [OwnThread] = []
     private let processors = Processors()
 
     /// The logs are read after one transaction in so many, so that bits are carried through
@@ -116,7 +116,7 @@ struct TortureRun {
     private mutating func startVCPUs() throws(TortureError) {
         for vcpu in 0..<options.vcpus {
             do throws(Errno) {
-                let thread = try VCPUThread { [machine, pause, processors] in
+                let thread = try OwnThread { [machine, pause, processors] in
                     processors.takeAnother(vcpu)
                     machine.begin(vcpu)
                     repeat {

@@ -1,5 +1,3 @@
-internal import Glibc
-
 /// A thread of its own for jobs that wait, in the order given.
 ///
 /// Dispatch's pool and Swift's are not for waiting: with their threads blocked, nothing else runs.
@@ -52,19 +50,10 @@ final class SubmissionThread: Sendable {
         if let scheduler = Scheduling.current {
             return scheduler.spawn { while let job = mailbox.next() { job() } }
         }
-        var thread = pthread_t()
-        // Handed to the thread, which takes over this reference.
-        let argument = Unmanaged.passRetained(mailbox).toOpaque()
-        let status = pthread_create(&thread, nil, Self.work, argument)
-        precondition(status == 0, "the process can't have another thread")
-        pthread_detach(thread)
-    }
-
-    private static let work: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? =
-        { argument in
-            guard let argument else { return nil }
-            let mailbox = Unmanaged<Mailbox>.fromOpaque(argument).takeRetainedValue()
-            while let job = mailbox.next() { job() }
-            return nil
+        do throws(Errno) {
+            try OwnThread { while let job = mailbox.next() { job() } }.detach()
+        } catch {
+            preconditionFailure("the process can't have another thread: \(error)")
         }
+    }
 }

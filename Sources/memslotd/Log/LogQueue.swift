@@ -78,21 +78,11 @@ final class LogQueue: Sendable {
     }
 
     private func startThread() -> Bool {
-        var thread = pthread_t()
-        // Handed to the thread, which takes over this reference.
-        let argument = Unmanaged.passRetained(self)
-        let status = pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument else { return nil }
-                Unmanaged<LogQueue>.fromOpaque(argument).takeRetainedValue().writeAll()
-                return nil
-            }, argument.toOpaque())
-        guard status == 0 else {
-            argument.release()
+        do throws(Errno) {
+            try OwnThread { self.writeAll() }.detach()
+            return true
+        } catch {
             return false
         }
-        pthread_detach(thread)
-        return true
     }
 }

@@ -1,6 +1,7 @@
 import Glibc
 import MemslotProtocol
 import MemslotService
+import Memslots
 
 /// Tells systemd that the service works, each time that it has seen a commit work.
 ///
@@ -15,25 +16,9 @@ struct Watchdog: Sendable {
     static let nobody = UInt32.max
 
     /// Begins on a thread of its own, which ends with the process.
-    func start() {
-        var thread = pthread_t()
-        let argument = Unmanaged.passRetained(Box(self))
-        let status = pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument else { return nil }
-                Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().watchdog.run()
-                return nil
-            }, argument.toOpaque())
-        guard status == 0 else { return argument.release() }
-        pthread_detach(thread)
-    }
-
-    private final class Box: Sendable {
-        let watchdog: Watchdog
-
-        init(_ watchdog: Watchdog) { self.watchdog = watchdog }
-    }
+    ///
+    /// - Throws: `EAGAIN`; systemd then takes the service for one that stands still.
+    func start() throws(Errno) { try OwnThread { run() }.detach() }
 
     private func run() {
         let connection = ServiceConnection(peer: Peer(user: Self.nobody))

@@ -1,8 +1,8 @@
-import Glibc
-import Memslots
+internal import Glibc
 
-/// A thread for a vCPU: it is inside the guest most of the time, which no pool's thread may be.
-struct VCPUThread {
+/// A real thread for one purpose, where a pool's would be kept from others: it waits for long, or
+/// is in the guest.
+package struct OwnThread: Sendable {
     private final class Job: Sendable {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }
@@ -10,10 +10,10 @@ struct VCPUThread {
 
     private let thread: pthread_t
 
-    /// Starts the thread. It must be joined.
+    /// Starts the thread; ``join()`` or ``detach()`` it, once.
     ///
     /// - Throws: `EAGAIN` where the process can't have another.
-    init(_ body: @escaping @Sendable () -> Void) throws(Errno) {
+    package init(_ body: @escaping @Sendable () -> Void) throws(Errno) {
         var thread = pthread_t()
         // Handed to the thread, which takes over this reference.
         let job = Unmanaged.passRetained(Job(body))
@@ -32,5 +32,8 @@ struct VCPUThread {
     }
 
     /// Waits until it has ended.
-    func join() { pthread_join(thread, nil) }
+    package func join() { pthread_join(thread, nil) }
+
+    /// Lets it end by itself.
+    package func detach() { pthread_detach(thread) }
 }
