@@ -77,6 +77,7 @@ public struct TableReader: ~Copyable {
         if version.pointee.generation != lines.pointee.generation {
             lines.pointee.generation = version.pointee.generation
             lines.pointee.version = version
+            lines.pointee.main = version.pointee.main
             lines.pointee.lastHit = version.pointee.noRecord
         }
         return version

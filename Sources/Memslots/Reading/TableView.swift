@@ -28,7 +28,8 @@ public struct TableView: ~Copyable {
     public borrowing func translate(_ address: GuestPhysicalAddress) -> Translation? {
         let last = lines.pointee.lastHit
         let offset = address.rawValue &- last.pointee.start
-        if offset < last.pointee.size { return Translation(last, offset: offset) }
+        // Said to be likely, so that what a search needs kept is saved beside it, not in every loop.
+        if _fastPath(offset < last.pointee.size) { return Translation(last, offset: offset) }
         return search(address)
     }
 
@@ -56,7 +57,7 @@ public struct TableView: ~Copyable {
     @inlinable
     @inline(__always)
     borrowing func search(_ address: GuestPhysicalAddress) -> Translation? {
-        guard let tree = version.pointee.main else { return nil }
+        guard let tree = lines.pointee.main else { return nil }
         let record = tree.lastStart(atOrBelow: address.rawValue)
         let translation = hit(record, address)
         if translation != nil { lines.pointee.lastHit = UnsafePointer(record) }

@@ -7,17 +7,24 @@ import Testing
 @Suite("the lookup index")
 struct AddressIndexTests {
     /// Around every number of slots at which the tree grows a node or a level.
-    static let counts = [0, 1, 2, 15, 16, 17, 31, 32, 33, 271, 272, 273, 288, 289, 4_624, 4_625]
+    static let counts = [
+        0, 1, 2, 16, 17, 18, 32, 33, 34, 64, 65, 66, 128, 130, 576, 578, 2_112, 2_114, 2_176, 2_178,
+        8_320, 8_322,
+    ]
+    /// All starts below 8 TiB, where keys are narrow, and some beyond.
+    static let leaps: [UInt64] = [1 << 12, 1 << 30]
 
     /// Slots with and without gaps, some of them far away, in no order of their ids.
-    private func slots(_ count: Int, _ random: inout SeededRandom) -> [Memslot] {
+    private func slots(
+        _ count: Int, _ random: inout SeededRandom, leap: UInt64 = 1 << 20
+    ) -> [Memslot] {
         var page: UInt64 = UInt64.random(in: 0...3, using: &random)
         var slots: [Memslot] = []
         for number in 0..<count {
             let pages = UInt64.random(in: 1...4, using: &random)
             slots.append(slot(UInt32(number), at: page, pages: pages, space: UInt32(number % 2)))
             page += pages + UInt64.random(in: 0...2, using: &random)
-            if number % 97 == 96 { page += 1 << UInt64.random(in: 10...30, using: &random) }
+            if number % 29 == 28 { page += UInt64.random(in: 1 << 10...leap, using: &random) }
         }
         let ids = slots.map(\.id).shuffled(using: &random)
         for index in slots.indices { slots[index].id = ids[index] }
@@ -50,15 +57,19 @@ struct AddressIndexTests {
         return faults
     }
 
-    @Test("finds what looking at every slot finds, by every search", arguments: counts)
-    func finds(count: Int) {
+    @Test(
+        "finds what looking at every slot finds, by every search", arguments: counts, leaps)
+    func finds(count: Int, leap: UInt64) {
         var random = SeededRandom(seed: UInt64(count))
-        let slots = slots(count, &random)
+        let slots = slots(count, &random, leap: leap)
         var searches = 0
-        for name in ["avx512", "avx2", "plain"] {
-            guard let search = creading_named_search(name) else { continue }
+        for name in ["avx512", "avx2", "plain"] where isThere(name) {
             searches += 1
-            #expect(faults(AddressIndex(slots, search: search), slots).isEmpty, "\(name)")
+            let index = AddressIndex(slots) { shape in
+                creading_named_search(
+                    name, shape.width, UInt64(shape.levels.count), UInt64(shape.topKeys))
+            }
+            #expect(faults(index, slots).isEmpty, "\(name)")
         }
         #expect(searches > 0)
         #expect(faults(AddressIndex(slots), slots).isEmpty)
@@ -69,11 +80,46 @@ struct AddressIndexTests {
         #expect(array.slotsByAddress == byAddress)
     }
 
+    private func isThere(_ search: String) -> Bool {
+        creading_named_search(search, CREADING_NARROW, 1, 1) != nil
+    }
+
+    @Test("keys are narrow up to the page below 8 TiB, and wide from there")
+    func widths() {
+        let last: UInt64 = (1 << 43) - (1 << 12)
+        #expect(TreeShape(keys: 1, last: last - (1 << 12)).width == CREADING_NARROW)
+        #expect(TreeShape(keys: 1, last: last).width == CREADING_WIDE)
+        let page: UInt64 = 1 << 12
+        for start in [last - page, last, last + page, (1 << 52) - page] {
+            let slots = [
+                slot(0, at: 0, pages: 1), slot(1, at: start >> 12, pages: 1),
+            ]
+            #expect(faults(AddressIndex(slots), slots).isEmpty, "\(start)")
+        }
+    }
+
+    @Test("one line of the top node is looked at where it has all keys")
+    func topKeys() {
+        for (keys, top) in [(0, 0), (64, 64), (65, 1), (1_088, 16), (1_089, 17), (4_161, 1)] {
+            #expect(TreeShape(keys: keys, last: 0).topKeys == top, "\(keys)")
+        }
+    }
+
+    @Test("levels are as few as nodes of 64 and of 32 keys allow")
+    func levels() {
+        for (keys, levels) in [(0, 1), (64, 1), (65, 2), (4_160, 2), (4_161, 3), (270_400, 3)] {
+            #expect(TreeShape(keys: keys, last: 0).levels.count == levels, "\(keys)")
+        }
+        for (keys, levels) in [(32, 1), (33, 2), (1_056, 2), (1_057, 3), (34_848, 3)] {
+            #expect(TreeShape(keys: keys, last: .max).levels.count == levels, "\(keys)")
+        }
+    }
+
     @Test("built again for other slots, it has nothing of those before")
     func rebuilt() {
         var random = SeededRandom(seed: 5)
         let index = AddressIndex(slots(300, &random))
-        for count in [299, 3, 0, 17, 4_625, 16] {
+        for count in [299, 3, 0, 65, 4_161, 64] {
             let slots = slots(count, &random)
             index.rebuild(slots)
             #expect(faults(index, slots).isEmpty)

@@ -3,8 +3,8 @@ internal import CReading
 /// The lookup index of an array: its slots in the order of their guest physical addresses.
 ///
 /// Records of half a cache line, ascending by address space and address, and for each address space
-/// a tree over their starts with 17 ways a node, which `CReading` searches. Built in linear time
-/// where the slots stand in order; immutable afterwards.
+/// a tree over their starts, which `CReading` searches. Built in linear time where the slots stand in
+/// order; immutable afterwards.
 // Sendable: written only while it is built, by the one that builds it.
 final class AddressIndex: @unchecked Sendable {
     /// An address space: its id, and its records without the one that stands before them.
@@ -18,33 +18,39 @@ final class AddressIndex: @unchecked Sendable {
     /// One an address space.
     private(set) var trees: UnsafeMutablePointer<SlotTree>
     private var records: UnsafeMutablePointer<SlotRecord>
-    private var keys: UnsafeMutablePointer<UInt64>
+    private var nodes: UnsafeMutablePointer<TreeNode>
     private var treeCapacity = 0
     private var recordCapacity = 0
-    private var keyCapacity = 0
-
-    /// How this processor searches best.
-    private static let search: SlotTree.Search = creading_fastest_search()
+    private var nodeCapacity = 0
 
     /// Indexes `slots`, which don't overlap.
     ///
     /// - Parameter search: how to search; as this processor does best if left out.
-    init(_ slots: [Memslot], search: SlotTree.Search? = nil) {
+    init(
+        _ slots: [Memslot],
+        search: (TreeShape) -> SlotTree.Search = AddressIndex.fastestSearch
+    ) {
         trees = Self.allocate(0)
         records = Self.allocate(0)
-        keys = Self.allocate(0)
-        build(slots, search ?? Self.search)
+        nodes = Self.allocate(0)
+        build(slots, search)
     }
 
     deinit {
         // Plain values, allocated here; whoever may read them keeps this.
         trees.deallocate()
         records.deallocate()
-        keys.deallocate()
+        nodes.deallocate()
     }
 
     /// Indexes other slots, in the memory of those that nobody looks at any more.
-    func rebuild(_ slots: [Memslot]) { build(slots, Self.search) }
+    func rebuild(_ slots: [Memslot]) { build(slots, Self.fastestSearch) }
+
+    /// How this processor searches such a tree best.
+    static func fastestSearch(_ shape: TreeShape) -> SlotTree.Search {
+        creading_fastest_search(
+            shape.width, UInt64(shape.levels.count), UInt64(shape.topKeys))
+    }
 
     /// The tree of `space`, where that has slots.
     func tree(of space: UInt32) -> UnsafeMutablePointer<SlotTree>? {
@@ -59,6 +65,23 @@ final class AddressIndex: @unchecked Sendable {
         return Int(record.pointee.position)
     }
 
+    /// Whether a slot of `space` has an address of `range`, and its position in the array is as
+    /// wanted.
+    func contains(
+        meeting range: Range<UInt64>, in space: UInt32, where isWanted: (UInt32) -> Bool
+    ) -> Bool {
+        guard let number = spaces.firstIndex(where: { $0.id == space }) else { return false }
+        var record = (trees + number).lastStart(atOrBelow: range.lowerBound)
+        let end = records + spaces[number].records.upperBound
+        while record < end, record.pointee.start < range.upperBound {
+            // The first may end before the range; that before all slots has no address.
+            let meets = range.lowerBound < record.pointee.start + record.pointee.size
+            if meets, isWanted(record.pointee.position) { return true }
+            record += 1
+        }
+        return false
+    }
+
     /// Positions in the array, ascending by address space and address.
     var positions: [Int] {
         spaces.flatMap { $0.records.map { Int(records[$0].position) } }
@@ -69,7 +92,7 @@ final class AddressIndex: @unchecked Sendable {
         UnsafeMutableBufferPointer(start: records, count: recordCapacity)
     }
 
-    private func build(_ slots: [Memslot], _ search: SlotTree.Search) {
+    private func build(_ slots: [Memslot], _ search: (TreeShape) -> SlotTree.Search) {
         let order = AddressOrder(slots)
         spaces.removeAll(keepingCapacity: true)
         // A record before those of each address space.
@@ -83,16 +106,18 @@ final class AddressIndex: @unchecked Sendable {
             spaces.append(Space(id: space.id, records: first..<next))
         }
         Self.make(&trees, &treeCapacity, room: spaces.count)
-        let room = spaces.reduce(0) { $0 + TreeShape(keys: $1.records.count).room }
-        Self.make(&keys, &keyCapacity, room: room)
-        var level = keys
-        for (number, space) in spaces.enumerated() {
-            let shape = TreeShape(keys: space.records.count)
+        let shapes = spaces.map { space in
+            TreeShape(
+                keys: space.records.count, last: records[space.records.upperBound - 1].start)
+        }
+        Self.make(&nodes, &nodeCapacity, room: shapes.reduce(0) { $0 + $1.nodes })
+        var node = nodes
+        for (number, (space, shape)) in zip(spaces, shapes).enumerated() {
             let first = records + space.records.lowerBound
-            let tree = shape.build(over: first, count: space.records.count, at: level)
+            let tree = shape.build(over: first, count: space.records.count, at: node)
             (trees + number).initialize(
-                to: SlotTree(tree: tree, search: search, records: first - 1))
-            level += shape.room
+                to: SlotTree(tree: tree, search: search(shape), records: first - 1))
+            node += shape.nodes
         }
     }
 

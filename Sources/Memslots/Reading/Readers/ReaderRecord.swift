@@ -15,6 +15,8 @@ struct ReaderLines: ~Copyable {
     @usableFromInline var version: UnsafePointer<VersionLines>
     /// Its generation: the memory of a version may be that of another later. The reader's own.
     @usableFromInline var generation: UInt64
+    /// Its index of address space 0, where that has slots. The reader's own.
+    @usableFromInline var main: UnsafeMutablePointer<SlotTree>?
     /// The record that was hit last, or one that no address is in. The reader's own.
     @usableFromInline var lastHit: UnsafePointer<SlotRecord>
 
