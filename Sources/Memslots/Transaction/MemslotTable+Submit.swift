@@ -102,7 +102,7 @@ extension MemslotTable {
         if !isPresent {
             let validator = ArrayValidator(
                 slots: slots, capabilities: capabilities, prior: prior,
-                present: present.array.slots)
+                present: present.array)
             let look = validator.scan
             if let faults = validator.faults(limit: limits.violations, look) {
                 throw .invalid(faults)

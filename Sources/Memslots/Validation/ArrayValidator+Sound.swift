@@ -1,14 +1,17 @@
 /// The quick way: whether an array has a fault at all, with nothing put into words.
 extension ArrayValidator {
+    /// Where fewer than one slot of so many changes, looking those up beats sorting all.
+    private static let few = 4
+
     /// What one pass tells.
-    var scan: ArrayScan { ArrayScan(slots, present: present) { !isPlain($0) } }
+    var scan: ArrayScan { ArrayScan(slots, present: present.slots) { !isPlain($0) } }
 
     /// Whether the array has no fault, found without putting any into words.
     func isSound(_ scan: ArrayScan) -> Bool {
         guard prior.isEmpty else { return false }
         return !scan.hasFault && crowdedSpaces().isEmpty
             && (scan.keysAscend || !hasDuplicates())
-            && (scan.rangesAscend || !hasOverlaps())
+            && (scan.rangesAscend || !hasOverlaps(scan))
             && (!scan.hasGuestMemfd || boundTwice().isEmpty)
     }
 
@@ -21,7 +24,10 @@ extension ArrayValidator {
     }
 
     /// Whether slots, none of which is empty or wraps, share a guest page.
-    private func hasOverlaps() -> Bool {
+    private func hasOverlaps(_ scan: ArrayScan) -> Bool {
+        if scan.keysAscend, scan.changes.places.count < slots.count / Self.few {
+            return ChangedOverlaps(in: slots, scan.changes, present: present).exist
+        }
         let order = AscendingOrder.byAddress(slots)
         return zip(order, order.dropFirst()).contains { left, right in
             slots[Int(left)].overlaps(slots[Int(right)])

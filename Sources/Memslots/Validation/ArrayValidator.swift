@@ -6,19 +6,19 @@ struct ArrayValidator {
     let capabilities: Capabilities
     /// Faults that the layer above found while it resolved names, ascending by index.
     let prior: [Violation]
-    let present: [Memslot]
+    let present: MemslotArray
     let requiresIDs: Bool
     private let indicesWithPrior: Set<Int>
 
     /// Judges `slots`.
     ///
     /// - Parameters:
-    ///   - present: slots that were judged by the same limits and found valid, ascending by key.
+    ///   - present: an array that was judged by the same limits and found valid.
     ///   - requiresIDs: whether a slot without an id is a fault: nobody can pick the id of a slot
     ///     that a VM has already.
     init(
         slots: [Memslot], capabilities: Capabilities, prior: [Violation],
-        present: [Memslot] = [], requiresIDs: Bool = false
+        present: MemslotArray = .empty, requiresIDs: Bool = false
     ) {
         self.slots = slots
         self.capabilities = capabilities

@@ -55,7 +55,8 @@ struct ArrayScanTests {
             let near = arrays.near(round % 2 == 0 ? present : drawn)
             let slots = damaged(round % 3 == 0 ? near.sorted { $0.key < $1.key } : near, &random)
             let answer = ArrayValidator(
-                slots: slots, capabilities: capabilities, prior: [], present: present
+                slots: slots, capabilities: capabilities, prior: [],
+                present: MemslotArray(sortedByKey: present)
             ).faults(limit: .max)
             let expected = slowly(slots)
             if answer?.violations != expected?.violations { wrong.append("\(slots)") }
