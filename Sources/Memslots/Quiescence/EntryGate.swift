@@ -17,7 +17,10 @@ final class EntryGate: Sendable {
     private let isClosed = Atomic<Bool>(false)
     // Written under `monitor`; looked at beside it by those that spin.
     private let occupants = Atomic<Int>(0)
-    private let (arriving, draining) = (BriefSpin(), BriefSpin())
+    // As long as a transaction of a few slot calls: who sleeps must be woken within the blackout.
+    private let arriving = BriefSpin(microseconds: 200)
+    // As long as a vCPU takes to come out of the guest.
+    private let draining = BriefSpin(microseconds: 60)
     // Guarded by `monitor`.
     nonisolated(unsafe) private var nextNumber: UInt64 = 0
     private let monitor = Monitor()

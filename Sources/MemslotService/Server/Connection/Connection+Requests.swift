@@ -29,7 +29,8 @@ extension Connection {
         if writer.count >= Self.muchMemory { surroundings.watch.noteMuchMemory() }
         if message.contains(.eventsUnsubscribe) { sender.putEvents() }
         if writer.count > 0 {
-            sender.put(writer, descriptors: outgoing)
+            // Given away: where two hold an answer of megabytes, its last byte copies it.
+            sender.put(consume writer, descriptors: outgoing)
         } else {
             for descriptor in outgoing { close(descriptor) }
         }
@@ -74,14 +75,14 @@ extension Connection {
             answers.endArray()
             writer = answers
         }
-        if writer.count > 0 { sender.put(writer, descriptors: []) }
+        if writer.count > 0 { sender.put(consume writer, descriptors: []) }
     }
 
     /// Answers what is no request.
     func refuse(_ error: ProtocolError) {
         var writer = JSONWriter()
         writer.errorResponse(error, id: .null)
-        sender.put(writer, descriptors: [])
+        sender.put(consume writer, descriptors: [])
     }
 }
 
