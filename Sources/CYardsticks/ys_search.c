@@ -15,12 +15,22 @@ struct range {
     uint64_t host;
 };
 
+// As vm-memory has them: a mapping on its own, behind a region on its own.
+struct mapping {
+    uint64_t host;
+    uint64_t size;
+};
+
+struct region {
+    struct mapping *mapping;
+    uint64_t start;
+};
+
 struct ys_table {
     size_t count;
     uint64_t *starts;
     struct range *ranges;
-    // As vm-memory has them: each on its own.
-    struct range **regions;
+    struct region **regions;
     // The first keys of the nodes of the level below, 16 a node; the lowest level is the starts.
     int levels;
     uint64_t *keys[most_levels];
@@ -65,10 +75,12 @@ struct ys_table *ys_table_make(
     memcpy(table->starts, starts, count * sizeof *starts);
     for (size_t i = 0; i < count; i++) {
         table->ranges[i] = (struct range){starts[i], sizes[i], hosts[i]};
-        // A GuestRegionMmap in an Arc has 88 bytes.
-        struct range *region = malloc(88);
-        if (region == NULL) return NULL;
-        *region = table->ranges[i];
+        // Each with the counts of an Arc and what else it has: 32 and 72 bytes.
+        struct region *region = malloc(32);
+        struct mapping *mapping = malloc(72);
+        if (region == NULL || mapping == NULL) return NULL;
+        *mapping = (struct mapping){hosts[i], sizes[i]};
+        *region = (struct region){mapping, starts[i]};
         table->regions[i] = region;
     }
     return build_levels(table) ? table : NULL;
@@ -76,7 +88,10 @@ struct ys_table *ys_table_make(
 
 void ys_table_free(struct ys_table *table) {
     if (table == NULL) return;
-    for (size_t i = 0; i < table->count; i++) free(table->regions[i]);
+    for (size_t i = 0; i < table->count; i++) {
+        free(table->regions[i]->mapping);
+        free(table->regions[i]);
+    }
     for (int level = 0; level < table->levels; level++) free(table->keys[level]);
     free(table->regions);
     free(table->ranges);
@@ -84,41 +99,104 @@ void ys_table_free(struct ys_table *table) {
     free(table);
 }
 
-uint64_t ys_binary_search(
-    const struct ys_table *table, const uint64_t *addresses, size_t count, uint64_t zero) {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t address = addresses[i] + (sum & zero);
-        const uint64_t *base = table->starts;
-        for (size_t length = table->count; length > 1;) {
-            size_t half = length / 2;
-            // Without the hint, clang makes a branch of it, which is faster only where it is guessed.
-            base = __builtin_unpredictable(base[half] <= address) ? base + half : base;
-            length -= half;
-        }
-        sum += translated(&table->ranges[base - table->starts], address);
+// Compiled once with a mask of 0, and once with one that the compiler doesn't know.
+#define SUM_UP(attribute, name, step)                                                              \
+    attribute static inline __attribute__((always_inline)) uint64_t name##_masked(                 \
+        const struct ys_table *table, const uint64_t *addresses, size_t count, uint64_t mask) {    \
+        uint64_t sum = 0;                                                                          \
+        const struct range *last = table->ranges;                                                  \
+        (void)last;                                                                                \
+        for (size_t i = 0; i < count; i++) {                                                       \
+            uint64_t address = addresses[i] + (sum & mask);                                        \
+            sum += step;                                                                           \
+        }                                                                                          \
+        return sum;                                                                                \
+    }                                                                                              \
+    attribute static uint64_t name(                                                                \
+        const struct ys_table *table, const uint64_t *addresses, size_t count,                     \
+        enum ys_order order) {                                                                     \
+        volatile uint64_t nothing = 0;                                                             \
+        return order == YS_KNOWN ? name##_masked(table, addresses, count, 0)                       \
+                                 : name##_masked(table, addresses, count, nothing);                \
     }
-    return sum;
+
+static inline const struct range *find_binary(const struct ys_table *table, uint64_t address) {
+    const uint64_t *base = table->starts;
+    for (size_t length = table->count; length > 1;) {
+        size_t half = length / 2;
+        // Without the hint, clang makes a branch of it, which is faster only where it is guessed.
+        base = __builtin_unpredictable(base[half] <= address) ? base + half : base;
+        length -= half;
+    }
+    return &table->ranges[base - table->starts];
 }
 
-uint64_t ys_pointer_search(
-    const struct ys_table *table, const uint64_t *addresses, size_t count, uint64_t zero) {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t address = addresses[i] + (sum & zero);
-        struct range *const *base = table->regions;
-        for (size_t length = table->count; length > 1;) {
-            size_t half = length / 2;
-            base = __builtin_unpredictable(base[half]->start <= address) ? base + half : base;
-            length -= half;
-        }
-        sum += translated(*base, address);
+// The steps of GuestMemory::get_host_address: the region that the address may be in, whether it is,
+// the offset in the region, and the region's own check of that.
+static inline uint64_t translate_by_regions(const struct ys_table *table, uint64_t address) {
+    struct region *const *base = table->regions;
+    for (size_t length = table->count; length > 1;) {
+        size_t half = length / 2;
+        base = __builtin_unpredictable(base[half]->start <= address) ? base + half : base;
+        length -= half;
     }
-    return sum;
+    const struct region *region = *base;
+    if (region->start > address) return 0;
+    if (region->start != address && address > region->start + (region->mapping->size - 1)) return 0;
+    uint64_t offset = address - region->start;
+    return offset < region->mapping->size ? region->mapping->host + offset : 0;
 }
 
 // Nodes are filled up with the largest number, which must not be found; no slot holds that address.
 static inline uint64_t findable(uint64_t address) { return address - (address == UINT64_MAX); }
+
+static inline const struct range *find_portable(const struct ys_table *table, uint64_t address) {
+    address = findable(address);
+    size_t node = 0;
+    for (int level = table->levels - 1; level >= 0; level--) {
+        const uint64_t *keys = table->keys[level] + node * node_keys;
+        size_t rank = 0;
+        for (int i = 0; i < node_keys; i++) rank += keys[i] <= address;
+        node = node * node_keys + rank - (rank > 0);
+    }
+    return &table->ranges[node];
+}
+
+// The range of the translation before where it holds the address, else what `find` finds.
+#define UNLESS_LAST(find)                                                                          \
+    translated(                                                                                    \
+        __builtin_expect(address - last->start < last->size, 1) ? last                             \
+                                                                : (last = find(table, address)),   \
+        address)
+
+// Piece after piece, by the range of the piece before where that holds the next.
+#define SCATTER(attribute, name, find)                                                             \
+    attribute static size_t name(                                                                  \
+        const struct ys_table *table, const uint64_t *ranges, size_t count,                        \
+        struct ys_segment *segments, size_t most) {                                                \
+        const struct range *last = table->ranges;                                                  \
+        size_t used = 0;                                                                           \
+        for (size_t i = 0; i < count; i++) {                                                       \
+            uint64_t address = ranges[2 * i], left = ranges[2 * i + 1];                            \
+            if (left > 0 && address + (left - 1) < address) return 0;                              \
+            while (left > 0) {                                                                     \
+                if (address - last->start >= last->size) last = find(table, address);              \
+                uint64_t offset = address - last->start;                                           \
+                if (offset >= last->size || used == most) return 0;                                \
+                uint64_t size = last->size - offset < left ? last->size - offset : left;           \
+                segments[used++] = (struct ys_segment){last->host + offset, size};                 \
+                address += size;                                                                   \
+                left -= size;                                                                      \
+            }                                                                                      \
+        }                                                                                          \
+        return used;                                                                               \
+    }
+
+SCATTER(, scatter_portable, find_portable)
+SUM_UP(, sum_binary, translated(find_binary(table, address), address))
+SUM_UP(, sum_pointer, translate_by_regions(table, address))
+SUM_UP(, sum_portable, translated(find_portable(table, address), address))
+SUM_UP(, sum_last_portable, UNLESS_LAST(find_portable))
 
 #if defined(__x86_64__)
 #define YS_AVX512 __attribute__((target("avx512f,popcnt")))
@@ -130,81 +208,45 @@ YS_AVX512 static inline size_t rank_avx512(const uint64_t *keys, uint64_t addres
     return (size_t)__builtin_popcount((unsigned)low | (unsigned)high << 8);
 }
 
-YS_AVX512 static inline size_t find_avx512(const struct ys_table *table, uint64_t address) {
+YS_AVX512 static inline const struct range *find_avx512(
+    const struct ys_table *table, uint64_t address) {
     address = findable(address);
     size_t node = 0;
     for (int level = table->levels - 1; level >= 0; level--) {
         size_t rank = rank_avx512(table->keys[level] + node * node_keys, address);
         node = node * node_keys + rank - (rank > 0);
     }
-    return node;
+    return &table->ranges[node];
 }
 
-YS_AVX512 static uint64_t node_avx512(
-    const struct ys_table *table, const uint64_t *addresses, size_t count, uint64_t zero) {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t address = addresses[i] + (sum & zero);
-        sum += translated(&table->ranges[find_avx512(table, address)], address);
-    }
-    return sum;
-}
+SUM_UP(YS_AVX512, sum_avx512, translated(find_avx512(table, address), address))
+SUM_UP(YS_AVX512, sum_last_avx512, UNLESS_LAST(find_avx512))
 
-YS_AVX512 static uint64_t last_hit_avx512(
-    const struct ys_table *table, const uint64_t *addresses, size_t count, uint64_t zero) {
-    uint64_t sum = 0;
-    const struct range *last = table->ranges;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t address = addresses[i] + (sum & zero);
-        if (__builtin_expect(address - last->start >= last->size, 0))
-            last = &table->ranges[find_avx512(table, address)];
-        sum += translated(last, address);
-    }
-    return sum;
-}
+SCATTER(YS_AVX512, scatter_avx512, find_avx512)
 
 int ys_has_avx512(void) { return __builtin_cpu_supports("avx512f") != 0; }
+#define IF_AVX512(wide, portable) (ys_has_avx512() ? (wide) : (portable))
 #else
 int ys_has_avx512(void) { return 0; }
+#define IF_AVX512(wide, portable) (portable)
 #endif
 
-static inline size_t find_portable(const struct ys_table *table, uint64_t address) {
-    address = findable(address);
-    size_t node = 0;
-    for (int level = table->levels - 1; level >= 0; level--) {
-        const uint64_t *keys = table->keys[level] + node * node_keys;
-        size_t rank = 0;
-        for (int i = 0; i < node_keys; i++) rank += keys[i] <= address;
-        node = node * node_keys + rank - (rank > 0);
+uint64_t ys_translate(
+    enum ys_search search, const struct ys_table *table, const uint64_t *addresses, size_t count,
+    enum ys_order order) {
+    switch (search) {
+    case YS_BINARY: return sum_binary(table, addresses, count, order);
+    case YS_POINTER: return sum_pointer(table, addresses, count, order);
+    case YS_NODES:
+        return IF_AVX512(sum_avx512, sum_portable)(table, addresses, count, order);
+    case YS_LAST_HIT:
+        return IF_AVX512(sum_last_avx512, sum_last_portable)(table, addresses, count, order);
     }
-    return node;
+    return 0;
 }
 
-uint64_t ys_node_search(
-    const struct ys_table *table, const uint64_t *addresses, size_t count, uint64_t zero) {
-#if defined(__x86_64__)
-    if (ys_has_avx512()) return node_avx512(table, addresses, count, zero);
-#endif
-    uint64_t sum = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t address = addresses[i] + (sum & zero);
-        sum += translated(&table->ranges[find_portable(table, address)], address);
-    }
-    return sum;
-}
-
-uint64_t ys_last_hit_search(
-    const struct ys_table *table, const uint64_t *addresses, size_t count, uint64_t zero) {
-#if defined(__x86_64__)
-    if (ys_has_avx512()) return last_hit_avx512(table, addresses, count, zero);
-#endif
-    uint64_t sum = 0;
-    const struct range *last = table->ranges;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t address = addresses[i] + (sum & zero);
-        if (address - last->start >= last->size)
-            last = &table->ranges[find_portable(table, address)];
-        sum += translated(last, address);
-    }
-    return sum;
+size_t ys_scatter(
+    const struct ys_table *table, const uint64_t *ranges, size_t count, struct ys_segment *segments,
+    size_t most) {
+    return IF_AVX512(scatter_avx512, scatter_portable)(table, ranges, count, segments, most);
 }

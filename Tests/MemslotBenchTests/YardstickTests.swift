@@ -19,7 +19,10 @@ struct YardstickTests {
                 return sum &+ (slot?.userspaceAddress.rawValue ?? 0) &+ (address - start)
             }
             for (name, search) in YardstickTable.searches {
-                #expect(table.sum(search, addresses) == expected, "\(name), \(pattern)")
+                for order in AddressOrdering.allCases {
+                    let sum = table.sum(search, addresses, order)
+                    #expect(sum == expected, "\(name), \(pattern), \(order)")
+                }
             }
         }
     }
@@ -30,7 +33,7 @@ struct YardstickTests {
         let table = try YardstickTable(slots)
         let holes = slots.map(\.guestPhysicalEnd.rawValue) + [0, .max]
         for (name, search) in YardstickTable.searches {
-            #expect(table.sum(search, holes) == 0, "\(name)")
+            #expect(table.sum(search, holes, .known) == 0, "\(name)")
         }
     }
 
@@ -41,8 +44,10 @@ struct YardstickTests {
         let table = try LookupBenchmarks.opened(slots)
         let addresses = AddressPattern.random.addresses(500, in: slots)
         for lookup in ProjectLookup.all {
-            let sum = lookup.sum(table, addresses[...], 0)
-            #expect(sum == yardsticks.expected(addresses), "\(lookup.name)")
+            for order in AddressOrdering.allCases {
+                let sum = addresses.withUnsafeBufferPointer { lookup.sum(table, $0, order) }
+                #expect(sum == yardsticks.expected(addresses), "\(lookup.name), \(order)")
+            }
         }
     }
 

@@ -63,11 +63,16 @@ enum TransactionBenchmarks {
                     try back.carryOut(on: vm.descriptor)
                     return span
                 },
+            ])
+        // By itself: what the kernel puts off after a thousand calls would hit who comes next.
+        let rebuilding = try Contest(
+            rounds: effort(15, quick: 2),
+            [
                 Contestant("C: rebuilding the table") { () throws(BenchmarkError) in
                     let deleted = try RawCalls(deleting: change.before).carryOut(on: vm.descriptor)
                     return deleted
                         + (try RawCalls(creating: change.before).carryOut(on: vm.descriptor))
-                },
+                }
             ])
         try RawCalls(deleting: change.before).carryOut(on: vm.descriptor)
 
@@ -76,10 +81,10 @@ enum TransactionBenchmarks {
         var total = BenchmarkRow(
             name: "\(change.name): the whole submit", slots: SlotChange.count, unit: .nanoseconds,
             measured: Spread(Array(whole.dropFirst())))
-        let rebuilding = contest.spread("C: rebuilding the table")
+        let rebuilt = rebuilding.spread("C: rebuilding the table")
         total.yardstick = "C: rebuilding the table"
-        total.yardstickMeasured = rebuilding
-        total.ratio = total.measured.median / rebuilding.median
+        total.yardstickMeasured = rebuilt
+        total.ratio = total.measured.median / rebuilt.median
         return [
             contest.row(
                 "calls", as: calls, slots: SlotChange.count, against: "C loop of the same calls",

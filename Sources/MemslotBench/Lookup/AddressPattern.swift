@@ -21,3 +21,13 @@ enum AddressPattern: String, CaseIterable {
         }
     }
 }
+
+/// When an address is known.
+enum AddressOrdering: String, CaseIterable {
+    /// All are known beforehand, as those of a descriptor chain that was read: a processor works on
+    /// several translations at a time. So are the figures of others measured.
+    case known = "known"
+    /// Each depends on the translation before it, by a mask that keeps nothing: what one takes from
+    /// its beginning to its end.
+    case chained = "chained"
+}

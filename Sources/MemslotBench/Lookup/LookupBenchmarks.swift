@@ -4,19 +4,25 @@ import Memslots
 
 /// Translating guest addresses.
 enum LookupBenchmarks {
-    static let steps = AddressPattern.allCases.map(step) + [entering, indexing]
+    static let steps =
+        AddressPattern.allCases.flatMap { pattern in
+            AddressOrdering.allCases.map { step(pattern, $0) }
+        } + [ScatterBenchmarks.step, entering, indexing]
 
-    private static func step(_ pattern: AddressPattern) -> BenchmarkStep {
-        BenchmarkStep("\(pattern.rawValue) addresses") { effort throws(BenchmarkError) in
+    private static func step(
+        _ pattern: AddressPattern, _ order: AddressOrdering
+    ) -> BenchmarkStep {
+        BenchmarkStep("\(pattern.rawValue) addresses, \(order.rawValue)") {
+            effort throws(BenchmarkError) in
             var rows: [BenchmarkRow] = []
             let sizes = effort(BenchmarkArray.sizes, quick: [64, 4_096])
-            for size in sizes { rows += try measure(pattern, size, effort) }
+            for size in sizes { rows += try measure(pattern, order, size, effort) }
             return rows
         }
     }
 
     private static func measure(
-        _ pattern: AddressPattern, _ size: Int, _ effort: Effort
+        _ pattern: AddressPattern, _ order: AddressOrdering, _ size: Int, _ effort: Effort
     ) throws(BenchmarkError) -> [BenchmarkRow] {
         let slots = BenchmarkArray.slots(size)
         let addresses = pattern.addresses(effort(1 << 15, quick: 1 << 12), in: slots)
@@ -26,7 +32,8 @@ enum LookupBenchmarks {
         for (name, search) in YardstickTable.searches {
             contestants.append(
                 Contestant(name, operations: addresses.count) { () throws(BenchmarkError) in
-                    try compare(yardsticks.sum(search, addresses), addresses, yardsticks, name)
+                    let sum = yardsticks.sum(search, addresses, order)
+                    try compare(sum, addresses, yardsticks, name)
                 })
         }
         for lookup in ProjectLookup.all {
@@ -34,17 +41,21 @@ enum LookupBenchmarks {
             let some = Array(part)
             contestants.append(
                 Contestant(lookup.name, operations: part.count) { () throws(BenchmarkError) in
-                    try compare(lookup.sum(table, part, 0), some, yardsticks, lookup.name)
+                    // As C has them, without a check of bounds.
+                    let sum = part.withUnsafeBufferPointer { lookup.sum(table, $0, order) }
+                    try compare(sum, some, yardsticks, lookup.name)
                 })
         }
         let contest = try Contest(rounds: effort(31, quick: 3), contestants)
-        return rows(of: contest, pattern, size)
+        return rows(of: contest, pattern, order, size)
     }
 
     private static func rows(
-        of contest: Contest, _ pattern: AddressPattern, _ size: Int
+        of contest: Contest, _ pattern: AddressPattern, _ order: AddressOrdering, _ size: Int
     ) -> [BenchmarkRow] {
-        func title(_ name: String) -> String { "\(name), \(pattern.rawValue)" }
+        func title(_ name: String) -> String {
+            "\(name), \(pattern.rawValue), \(order.rawValue)"
+        }
         var rows = ProjectLookup.all.dropLast().map {
             contest.row($0.name, as: title($0.name), slots: size, against: YardstickTable.vmMemory)
         }

@@ -1,16 +1,16 @@
 import Memslots
 
 /// A way of the project's to translate addresses.
-///
-/// As in the yardsticks, an address depends on the one before, by what `zero` keeps of the sum:
-/// nothing, but the compiler and the processor can't know.
 struct ProjectLookup: Sendable {
     let name: String
     /// At most this many addresses are translated a round; a slow way would take too long.
     var most = Int.max
     /// The sum of what the addresses are translated to.
     let sum:
-        @Sendable (_ table: MemslotTable, _ addresses: ArraySlice<UInt64>, _ zero: UInt64) -> UInt64
+        @Sendable (
+            _ table: MemslotTable, _ addresses: UnsafeBufferPointer<UInt64>,
+            _ order: AddressOrdering
+        ) -> UInt64
 
     /// All there are, the fastest last: that one is held against the targets.
     static let all = [closure, array, eachTime, reader]
@@ -18,54 +18,75 @@ struct ProjectLookup: Sendable {
     /// ``MemslotTable/read(as:_:)`` for each address: a `sync` block on a Dispatch queue.
     private static let closure = ProjectLookup(
         name: "MemslotTable.read for each address", most: 1_024
-    ) { table, addresses, zero in
-        var sum: UInt64 = 0
-        for address in addresses {
-            let wanted = GuestPhysicalAddress(address &+ (sum & zero))
-            sum &+= table.read { $0.array.translated(wanted) }
-        }
-        return sum
+    ) { table, addresses, order in
+        summed(addresses, order) { wanted in table.read { $0.array.translated(wanted) } }
     }
 
     /// One ``MemslotTable/read(as:_:)`` for all.
     private static let array = ProjectLookup(name: "MemslotArray.slot(at:)") {
-        table, addresses, zero in
+        table, addresses, order in
         table.read { snapshot in
-            var sum: UInt64 = 0
-            for address in addresses {
-                let wanted = GuestPhysicalAddress(address &+ (sum & zero))
-                sum &+= snapshot.array.translated(wanted)
-            }
-            return sum
+            summed(addresses, order) { snapshot.array.translated($0) }
         }
     }
-}
 
-extension ProjectLookup {
     /// A reader's view, entered for each address.
     private static let eachTime = ProjectLookup(name: "TableReader.read for each address") {
-        table, addresses, zero in
+        table, addresses, order in
         let reader = table.makeReader(as: "benchmark")
-        var sum: UInt64 = 0
-        for address in addresses {
-            let wanted = GuestPhysicalAddress(address &+ (sum & zero))
-            sum &+= reader.read { $0.translate(wanted)?.userspaceAddress.rawValue ?? 0 }
+        return summed(addresses, order) { wanted in
+            reader.read { $0.translate(wanted)?.userspaceAddress.rawValue ?? 0 }
         }
-        return sum
     }
 
     /// A reader's view, entered once for all.
-    private static let reader = ProjectLookup(name: "TableReader") { table, addresses, zero in
+    private static let reader = ProjectLookup(name: "TableReader") { table, addresses, order in
         let reader = table.makeReader(as: "benchmark")
         return reader.read { view in
+            // Written out, since a closure can't capture what is lent.
             var sum: UInt64 = 0
-            for address in addresses {
-                let wanted = GuestPhysicalAddress(address &+ (sum & zero))
-                sum &+= view.translate(wanted)?.userspaceAddress.rawValue ?? 0
+            switch order {
+            case .known:
+                for address in addresses {
+                    sum &+=
+                        view.translate(GuestPhysicalAddress(address))?
+                        .userspaceAddress.rawValue ?? 0
+                }
+            case .chained:
+                let nothing = Nothing.mask
+                for address in addresses {
+                    let wanted = GuestPhysicalAddress(address &+ (sum & nothing))
+                    sum &+= view.translate(wanted)?.userspaceAddress.rawValue ?? 0
+                }
             }
             return sum
         }
     }
+
+    @inline(__always)
+    private static func summed(
+        _ addresses: UnsafeBufferPointer<UInt64>, _ order: AddressOrdering,
+        _ translate: (GuestPhysicalAddress) -> UInt64
+    ) -> UInt64 {
+        var sum: UInt64 = 0
+        switch order {
+        case .known:
+            for address in addresses { sum &+= translate(GuestPhysicalAddress(address)) }
+        case .chained:
+            let nothing = Nothing.mask
+            for address in addresses {
+                sum &+= translate(GuestPhysicalAddress(address &+ (sum & nothing)))
+            }
+        }
+        return sum
+    }
+}
+
+/// A mask that keeps nothing, which the compiler can't know.
+private enum Nothing {
+    @inline(never)
+    static func make() -> UInt64 { CommandLine.argc < 0 ? .max : 0 }
+    static let mask = make()
 }
 
 extension MemslotArray {

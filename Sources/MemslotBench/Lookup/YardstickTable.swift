@@ -20,9 +20,9 @@ final class YardstickTable {
     deinit { ys_table_free(table) }
 
     /// How the yardsticks search, and what they are called.
-    static let searches: [(name: String, search: Search)] = [
-        (vmMemory, ys_pointer_search), ("C, branchless binary search", ys_binary_search),
-        ("C, 16-way nodes by SIMD", ys_node_search), (lastHit, ys_last_hit_search),
+    static let searches: [(name: String, search: ys_search)] = [
+        (vmMemory, YS_POINTER), ("C, branchless binary search", YS_BINARY),
+        ("C, 16-way nodes by SIMD", YS_NODES), (lastHit, YS_LAST_HIT),
     ]
 
     /// The stand-in for vm-memory, which isn't built here.
@@ -30,18 +30,22 @@ final class YardstickTable {
     /// What is best in C.
     static let lastHit = "C, last hit, then SIMD nodes"
 
-    typealias Search = @Sendable (OpaquePointer?, UnsafePointer<UInt64>?, Int, UInt64) -> UInt64
-
     /// The sum of what the addresses are translated to.
-    func sum(_ search: Search, _ addresses: [UInt64]) -> UInt64 {
-        search(table, addresses, addresses.count, 0)
+    func sum(_ search: ys_search, _ addresses: [UInt64], _ order: AddressOrdering) -> UInt64 {
+        ys_translate(
+            search, table, addresses, addresses.count, order == .known ? YS_KNOWN : YS_CHAINED)
     }
 
     /// What the first `addresses.count` of a round's addresses must give.
     func expected(_ addresses: [UInt64]) -> UInt64 {
         if let sum = sums[addresses.count] { return sum }
-        let sum = sum(ys_binary_search, addresses)
+        let sum = sum(YS_BINARY, addresses, .known)
         sums[addresses.count] = sum
         return sum
+    }
+
+    /// Translates ranges, given as start and size by turns; how many pieces that makes, or 0.
+    func scatter(_ ranges: [UInt64], into segments: inout [ys_segment]) -> Int {
+        ys_scatter(table, ranges, ranges.count / 2, &segments, segments.count)
     }
 }

@@ -32,9 +32,11 @@ public struct ReportPlot {
             ]
         let patterns = [AddressPattern.random, .inRow].map { pattern in
             CurvePlot(
-                title: "One translation, \(pattern.rawValue) addresses",
+                title: "One translation, \(pattern.rawValue) addresses, known beforehand",
                 curves: names.compactMap { name in
-                    curve(name, lookup, named: "\(name), \(pattern.rawValue)")
+                    curve(
+                        name, lookup,
+                        named: "\(name), \(pattern.rawValue), \(AddressOrdering.known.rawValue)")
                 })
         }
         let diff = report.rows(of: .diff)
