@@ -86,6 +86,7 @@ struct preload_vcpu {
 // preload_state.c
 extern struct crun_header *preload_header;
 extern uint32_t preload_is_atomic;
+extern uint32_t preload_is_live;
 extern uint32_t preload_pending;
 extern struct preload_vm preload_vms[PRELOAD_VMS];
 extern struct preload_vcpu preload_vcpus[PRELOAD_VCPUS];
@@ -134,6 +135,7 @@ struct preload_vm *preload_vm_of(uint32_t entry);
 struct crun_record *preload_begin_record(struct preload_vm *vm);
 void preload_end_record(struct crun_record *record, uint32_t kind);
 void preload_set_words(struct crun_record *record, const struct cpreload_region *region);
+void preload_note(struct preload_vm *vm, uint32_t kind);
 int preload_slot_call(struct preload_vm *vm, int descriptor, unsigned long request, void *argument);
 int preload_words(struct cpreload_region *region, unsigned long request, const void *argument);
 
@@ -142,6 +144,8 @@ int preload_run(struct preload_vcpu *vcpu, int descriptor, void *argument);
 int preload_run_gated(struct preload_vcpu *vcpu, int descriptor, void *argument);
 uint64_t preload_runs(void);
 void preload_count_run(void);
+// The calling thread has made a slot call: its next entry is told.
+void preload_tell_entry(void);
 
 // preload_gate.c
 void preload_prepare_signal(void);

@@ -9,14 +9,8 @@
 
 uint32_t preload_arriving;
 
-// With the lock held.
-void preload_commit(struct preload_vm *vm, uint32_t why) {
-    uint64_t start = preload_now();
-    uint32_t made = preload_header->made;
-    int passed = preload_passes_through();
-    cpreload_pass_through(1);
-    memslots_preload_commit(vm->number);
-    cpreload_pass_through(passed);
+// The calls since `start` were a transaction: the gate is opened, and it is told.
+static void end_transaction(struct preload_vm *vm, uint32_t why, uint64_t start, uint32_t made) {
     uint64_t end = preload_now();
     struct crun_record *record = preload_begin_record(vm);
     record->form = why;
@@ -33,6 +27,35 @@ void preload_commit(struct preload_vm *vm, uint32_t why) {
     preload_release(vm);
     record->duration = preload_now() - vm->held_since;
     __atomic_store_n(&record->kind, CRUN_COMMIT, __ATOMIC_RELEASE);
+}
+
+// With the lock held.
+void preload_commit(struct preload_vm *vm, uint32_t why) {
+    uint64_t start = preload_now();
+    uint32_t made = preload_header->made;
+    int passed = preload_passes_through();
+    cpreload_pass_through(1);
+    memslots_preload_commit(vm->number);
+    cpreload_pass_through(passed);
+    end_transaction(vm, why, start, made);
+}
+
+// A call that only the kernel can answer: a transaction of its own, after what was asked before.
+static int32_t make_now(struct preload_vm *vm, const struct cpreload_region *region) {
+    preload_hold(vm);
+    if (vm->is_pending) preload_commit(vm, CRUN_BY_CALL);
+    preload_hold(vm);
+    uint64_t start = preload_now();
+    uint32_t made = preload_header->made;
+    int32_t answer = memslots_preload_now(vm->number, region);
+    vm->asked = 1;
+    if (answer == 0) {
+        end_transaction(vm, CRUN_BY_CALL, start, made);
+    } else {
+        vm->asked = 0;
+        preload_release(vm);
+    }
+    return answer;
 }
 
 static void remember(struct preload_vm *vm) {
@@ -113,11 +136,7 @@ int preload_ask(struct preload_vm *vm, int descriptor, unsigned long request, vo
     cpreload_pass_through(1);
     int32_t answer = memslots_preload_ask(vm->number, &region);
     if (answer == CPRELOAD_NOW) {
-        preload_hold(vm);
-        if (vm->is_pending) preload_commit(vm, CRUN_BY_CALL);
-        preload_hold(vm);
-        answer = memslots_preload_now(vm->number, &region);
-        preload_release(vm);
+        answer = make_now(vm, &region);
     } else if (answer == CPRELOAD_CHANGED) {
         vm->asked++;
         preload_hold(vm);

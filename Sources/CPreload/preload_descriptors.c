@@ -64,7 +64,7 @@ void preload_note_vm(int descriptor) {
     vm->references = 1;
     vm->descriptor = descriptor;
     vm->number = __atomic_fetch_add(&preload_header->machines, 1, __ATOMIC_RELAXED);
-    preload_end_record(preload_begin_record(vm), CRUN_VM);
+    preload_note(vm, CRUN_VM);
     if (preload_is_atomic) {
         cpreload_pass_through(1);
         vm->is_atomic = memslots_preload_opened(vm->number, descriptor) == 0;
@@ -129,6 +129,7 @@ static void change_descriptor(struct preload_vm *vm) {
 static void let_go(struct preload_vm *vm) {
     if (--vm->references > 0) return;
     if (vm->is_atomic) memslots_preload_closed(vm->number);
+    if (preload_is_live) preload_note(vm, CRUN_GONE);
     vm->is_used = 0;
 }
 

@@ -31,6 +31,11 @@ void preload_end_record(struct crun_record *record, uint32_t kind) {
     __atomic_store_n(&record->kind, kind, __ATOMIC_RELEASE);
 }
 
+// A record of nothing but its kind.
+void preload_note(struct preload_vm *vm, uint32_t kind) {
+    preload_end_record(preload_begin_record(vm), kind);
+}
+
 void preload_set_words(struct crun_record *record, const struct cpreload_region *region) {
     record->form = region->form;
     record->slot = region->slot;
@@ -77,6 +82,7 @@ int preload_slot_call(
     record->result = result < 0 ? -error : 0;
     preload_end_record(record, CRUN_ASKED);
     preload_unlock(&saved);
+    if (preload_is_live) preload_tell_entry();
     errno = error;
     return result;
 }

@@ -2,6 +2,7 @@
 #include "preload.h"
 
 PRELOAD_THREAD uint64_t runs;
+PRELOAD_THREAD int tells_entry;
 
 uint64_t preload_runs(void) {
     return runs;
@@ -11,6 +12,10 @@ void preload_count_run(void) {
     runs++;
 }
 
+void preload_tell_entry(void) {
+    tells_entry = 1;
+}
+
 static inline void count(struct preload_vcpu *vcpu) {
     runs++;
     // One thread at a time runs a vCPU; the others only look.
@@ -18,6 +23,10 @@ static inline void count(struct preload_vcpu *vcpu) {
 }
 
 int preload_run(struct preload_vcpu *vcpu, int descriptor, void *argument) {
+    if (PRELOAD_RARELY(tells_entry)) {
+        tells_entry = 0;
+        preload_note(vcpu->vm, CRUN_ENTERED);
+    }
     count(vcpu);
     __atomic_store_n(&vcpu->state, (uint32_t)preload_thread(), __ATOMIC_RELAXED);
     int result = preload_real_ioctl(descriptor, KVM_RUN, argument);

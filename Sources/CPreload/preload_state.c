@@ -10,6 +10,7 @@
 
 struct crun_header *preload_header;
 uint32_t preload_is_atomic;
+uint32_t preload_is_live;
 uint32_t preload_pending;
 struct preload_vm preload_vms[PRELOAD_VMS];
 struct preload_vcpu preload_vcpus[PRELOAD_VCPUS];
@@ -159,6 +160,7 @@ __attribute__((constructor)) static void begin(void) {
         return;
     }
     preload_is_atomic = (header->mode & CRUN_ATOMIC) != 0 && memslots_preload_opened;
+    preload_is_live = (header->mode & CRUN_LIVE) != 0;
     if (preload_is_atomic) preload_prepare_signal();
     pthread_atfork(prepare_fork, after_fork, in_child);
     __atomic_add_fetch(&header->attached, 1, __ATOMIC_RELAXED);

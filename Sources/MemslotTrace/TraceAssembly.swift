@@ -20,7 +20,7 @@ struct TraceAssembly {
             }
             guard
                 let (ended, surprise) = builders[call.machine]?.add(
-                    call, in: log, isRunner: runners.contains(call.thread))
+                    call, in: log, isRunner: log.isRunner(call, among: runners))
             else { continue }
             if let ended { transactions.append(ended) }
             guard let surprise else { continue }
@@ -43,7 +43,8 @@ struct TraceAssembly {
             name: name, source: options.source,
             machines: order.enumerated().map { place, machine in
                 ImportedScenario.Machine(
-                    name: place == 0 ? name : "\(name)-\(place + 1)",
+                    // A run's VMs have their names before it is known which are used.
+                    name: Self.name(name, of: log.isRecorded ? machine : place),
                     traced: log.machines[machine],
                     needs: builders[machine]?.needs ?? BackendNeeds())
             },
@@ -58,9 +59,7 @@ struct TraceAssembly {
     }
 
     private var grouping: TransactionGrouping {
-        let (gap, wrapped) = options.gapMilliseconds.multipliedReportingOverflow(by: 1_000_000)
-        return TransactionGrouping(
-            gapNanoseconds: wrapped ? .max : gap, isCoarse: log.isCoarse)
+        TransactionGrouping(gapNanoseconds: options.gapNanoseconds, isCoarse: log.isCoarse)
     }
 
     private func checkThereIsSomething() throws(TraceError) {
@@ -74,6 +73,11 @@ struct TraceAssembly {
         let failed = counts.failedCalls.values.reduce(0, +)
         guard failed + counts.unfinishedCalls > 0 else { throw .noSlotCalls(lines: counts.lines) }
         throw .noSuccessfulSlotCalls(failed: failed, unfinished: counts.unfinishedCalls)
+    }
+
+    /// The name of the VM with this number, from 0.
+    static func name(_ name: String, of machine: Int) -> String {
+        machine == 0 ? name : "\(name)-\(machine + 1)"
     }
 
     /// A name that a VM may have: at most 128 bytes with the number behind it, no control

@@ -24,6 +24,11 @@ public struct TraceImporter {
 
         /// The defaults.
         public init() {}
+
+        var gapNanoseconds: UInt64 {
+            let (gap, wraps) = gapMilliseconds.multipliedReportingOverflow(by: 1_000_000)
+            return wraps ? .max : gap
+        }
     }
 
     private let options: Options

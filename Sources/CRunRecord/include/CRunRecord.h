@@ -14,6 +14,8 @@
 
 // Bits of the header's mode.
 #define CRUN_ATOMIC 1u
+// Somebody reads while the run lasts: what ends a transaction is recorded too.
+#define CRUN_LIVE 2u
 
 // Kinds of record.
 #define CRUN_NOTHING 0u
@@ -25,6 +27,10 @@
 #define CRUN_MADE 3u
 // The end of a transaction that the calls before it make up.
 #define CRUN_COMMIT 4u
+// A thread that had made slot calls entered KVM_RUN.
+#define CRUN_ENTERED 5u
+// The last descriptor of a VM was closed.
+#define CRUN_GONE 6u
 
 // Why a transaction was committed.
 #define CRUN_BY_RUN 1u
@@ -98,6 +104,16 @@ struct crun_header {
 
 _Static_assert(sizeof(struct crun_record) == 128, "two cache lines");
 _Static_assert(sizeof(struct crun_header) == 256, "records are aligned");
+
+// Of memory that is being written: how many records were begun, and the kind of one, or
+// CRUN_NOTHING. The rest of a record may be read once its kind is there.
+static inline uint64_t crun_next(const struct crun_header *header) {
+    return __atomic_load_n(&header->next, __ATOMIC_ACQUIRE);
+}
+
+static inline uint32_t crun_kind(const struct crun_record *record) {
+    return __atomic_load_n(&record->kind, __ATOMIC_ACQUIRE);
+}
 
 // What the calling process's descendants leave behind when they end becomes its child.
 void crun_adopt_orphans(void);

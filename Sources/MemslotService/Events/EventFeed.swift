@@ -103,6 +103,19 @@ final class EventFeed: Sendable {
         }
     }
 
+    /// Tells every follower what is no event of the table.
+    func announce(_ line: [UInt8]) {
+        let told = state.withLock { state in
+            // Of no feed: a new snapshot doesn't hold it, so it is never taken back.
+            for queue in state.followers.values { queue.put(line) }
+            return state.followers.count
+        }
+        account.metrics.add(.events, told)
+    }
+
+    /// Who follows, by connection.
+    var followers: [UInt64: EventQueue] { state.withLock { $0.followers } }
+
     /// Tells `connection` nothing more.
     func unfollow(_ connection: UInt64) {
         state.withLock { _ = $0.followers.removeValue(forKey: connection) }

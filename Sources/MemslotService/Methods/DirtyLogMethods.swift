@@ -10,6 +10,11 @@ extension MemslotService {
         guard peer.role == .full || !parameters.clears else {
             throw ProtocolError(.notPermitted, "this peer may only look: leave clear out")
         }
+        guard vm.observed == nil else {
+            throw ProtocolError(
+                .wrongBackend,
+                "\"\(vm.name)\" is another process's VM, which reads its dirty log itself")
+        }
         let key = try SlotKey(parameters)
         guard let slot = vm.feed.published.table.array[key] else {
             throw ProtocolError(DirtyLogError.unknownSlot(key))

@@ -99,7 +99,7 @@ extension MemslotService {
     ) throws(ProtocolError) {
         let (vm, parameters) = try read(request, peer, as: HistoryParameters.init)
         let count = parameters.last.map { Int(clamping: $0) } ?? .max
-        let receipts = vm.table.history(last: count)
+        let receipts = vm.history(last: count)
         let names = vm.memory.names
         writer.beginObject()
         writer.key("receipts")

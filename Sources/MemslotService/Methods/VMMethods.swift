@@ -93,6 +93,7 @@ extension MemslotService {
             writer.integer(table.slots.count)
             writer.key("state")
             writer.string(table.failure == nil ? "ready" : "failed")
+            writer.observed(vm)
             writer.endObject()
         }
         writer.endArray()
@@ -142,6 +143,13 @@ extension MemslotService {
 }
 
 extension JSONWriter {
+    /// Says of another process's VM that it is one.
+    fileprivate mutating func observed(_ vm: VirtualMachine) {
+        guard vm.observed != nil else { return }
+        key("observed")
+        bool(true)
+    }
+
     fileprivate mutating func destroyed(_ vm: String) {
         beginObject()
         key("vm")

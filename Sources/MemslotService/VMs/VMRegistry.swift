@@ -117,6 +117,14 @@ extension VMRegistry {
         for vm in user.vms.values { vm.feed.unfollow(peer.connection) }
     }
 
+    /// The queues of all connections that follow anything of `peer`'s user, each once.
+    func audience(of peer: Peer) -> [EventQueue] {
+        guard let user = users[peer.user] else { return [] }
+        var queues = user.followers.compactMapValues { $0 }
+        for vm in user.vms.values { queues.merge(vm.feed.followers) { own, _ in own } }
+        return queues.sorted { $0.key < $1.key }.map(\.value)
+    }
+
     private mutating func forget(_ vm: VirtualMachine, of connection: UInt64, _ user: UInt32) {
         guard users[user]?.named[connection]?.remove(ObjectIdentifier(vm)) != nil else { return }
         users[user]?.account.unsubscribe(1)

@@ -18,6 +18,8 @@ final class VirtualMachine: Sendable {
     let feed: EventFeed
     /// Its place in the state; `nil` for a VM that ends with this process.
     let kept: KeptVM?
+    /// What is told of a VM that another process has; `nil` for another VM.
+    let observed: ObservedVM?
     let metrics: Metrics
     /// Held by whoever changes which memory the slots use: a submit, or the end of an object.
     let changes = Monitor()
@@ -29,8 +31,9 @@ final class VirtualMachine: Sendable {
     init(
         _ table: MemslotTable, simulator: SimulatedBackend?, guestMemfds: KVMGuestMemfds? = nil,
         memory: VMMemory, account: UserAccount, audience: TableAudience,
-        ephemeralConnection: UInt64? = nil, kept: KeptVM? = nil
+        ephemeralConnection: UInt64? = nil, kept: KeptVM? = nil, observed: ObservedVM? = nil
     ) throws(ReentryError) {
+        self.observed = observed
         self.kept = kept
         name = memory.vm
         self.account = account
@@ -42,12 +45,21 @@ final class VirtualMachine: Sendable {
         metrics = Metrics()
         let feed = EventFeed(
             memory: memory, account: account, metrics: metrics, audience: audience)
-        let (snapshot, observation) = try table.observe { feed.tell($0) }
+        let (snapshot, observation) = try table.observe { event in
+            feed.tell(observed?.truth(of: event) ?? event)
+        }
         feed.begin(with: snapshot, failure: table.failure)
         self.feed = feed
         // Readers may outlive a VM that is destroyed; the memory of an embedder's is its own matter.
         if !memory.isEmbedded { table.keep(memory) }
         self.observation = observation
+    }
+
+    /// The last `count` receipts, oldest first.
+    func history(last count: Int) -> [Receipt] {
+        let receipts = table.history(last: count)
+        guard let observed else { return receipts }
+        return receipts.map { observed.truth(of: $0) }
     }
 
     /// What carries it, by its name on the wire.

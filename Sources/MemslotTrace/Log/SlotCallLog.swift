@@ -7,6 +7,9 @@ struct SlotCallLog {
     var runnersAnywhere: Set<ThreadID> = []
     /// Whether `KVM_RUN` calls are folded into our condensed lines.
     var isCondensed = false
+    /// Whether every entry of every thread is known at each call, as under `memslotctl run`: then
+    /// nothing that comes later decides anything.
+    var isRecorded = false
     /// Whether the log's times are whole seconds.
     var isCoarse = false
     /// The name that the log gives itself.
@@ -17,6 +20,11 @@ struct SlotCallLog {
     func hasRunner(otherThan thread: ThreadID, of machine: Int) -> Bool {
         (runners[machine] ?? []).contains { $0 != thread }
             || runnersAnywhere.contains { $0 != thread }
+    }
+
+    /// Whether a call's thread enters `KVM_RUN`: anywhere in the log, or in a recording so far.
+    func isRunner(_ call: RecordedCall, among runners: Set<ThreadID>) -> Bool {
+        runners.contains(call.thread) || isRecorded && call.runsBefore > 0
     }
 
     var hasRunners: Bool { !runners.isEmpty || !runnersAnywhere.isEmpty }

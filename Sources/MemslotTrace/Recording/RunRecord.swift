@@ -82,20 +82,28 @@ public struct RunCommit: Hashable, Sendable {
 
 /// A record, by its kind.
 enum RunRecord {
-    case machine(number: Int, thread: ThreadID)
+    case machine(number: Int, thread: ThreadID, process: Int32)
     case asked(RunCall)
     case made(RunCall)
     case commit(RunCommit)
+    /// A thread that had made slot calls entered `KVM_RUN`.
+    case entered(thread: ThreadID)
+    /// The VM's last descriptor was closed.
+    case gone(machine: Int)
 
     /// `nil` for a record that was never finished.
     init?(_ words: crun_record, number: Int) {
         switch words.kind {
         case CRUN_VM:
             self = .machine(
-                number: Int(words.vm), thread: ThreadID(rawValue: UInt32(bitPattern: words.thread)))
+                number: Int(words.vm), thread: ThreadID(rawValue: UInt32(bitPattern: words.thread)),
+                process: words.process)
         case CRUN_ASKED: self = .asked(RunCall(words, number: number))
         case CRUN_MADE: self = .made(RunCall(words, number: number))
         case CRUN_COMMIT: self = .commit(RunCommit(words, number: number))
+        case CRUN_ENTERED:
+            self = .entered(thread: ThreadID(rawValue: UInt32(bitPattern: words.thread)))
+        case CRUN_GONE: self = .gone(machine: Int(words.vm))
         default: return nil
         }
     }

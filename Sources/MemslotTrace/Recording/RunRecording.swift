@@ -50,10 +50,11 @@ public struct RunRecording: Sendable {
 
     private mutating func take(_ record: RunRecord?) {
         switch record {
-        case .machine(_, let thread): creators.append(thread)
+        case .machine(_, let thread, _): creators.append(thread)
         case .asked(let call): asked.append(call)
         case .made(let call): made.append(call)
         case .commit(let commit): commits.append(commit)
+        case .entered, .gone: break
         case nil: unfinished += 1
         }
     }
@@ -70,13 +71,16 @@ public struct RunRecording: Sendable {
     /// - Throws: where no call was made.
     public func importedCommits(options: TraceImporter.Options) throws(TraceError) -> TraceImport {
         var log = log(of: made)
-        var commit = commits[...]
+        var marks: [Int: ArraySlice<Int>] = [:]
+        for commit in commits { marks[commit.machine, default: []].append(commit.number) }
+        var counts: [Int: Int] = [:]
         for index in log.calls.indices {
-            while let next = commit.first, next.number < log.calls[index].line {
-                commit = commit.dropFirst()
+            let (machine, line) = (log.calls[index].machine, log.calls[index].line)
+            while let next = marks[machine]?.first, next < line {
+                marks[machine]?.removeFirst()
+                counts[machine, default: 0] += 1
             }
-            // As the number of a run it ends the transaction before, and no pause does.
-            log.calls[index].runsBefore = commits.count - commit.count
+            log.calls[index].isMarked(byCommits: counts[machine] ?? 0)
             log.runnersAnywhere.insert(log.calls[index].thread)
         }
         return try TraceAssembly(log: log, options: options).assemble()
@@ -88,35 +92,40 @@ public struct RunRecording: Sendable {
             TracedMachine(descriptor: -1, creator: $0, createdOnLine: 1)
         }
         log.counts.unfinishedCalls = unfinished
-        var previous: [Int: RunCall] = [:]
-        var runs: [Int: [ThreadID: UInt64]] = [:]
+        log.isRecorded = true
+        var reader = RunCallReader()
         for call in calls where call.machine < log.machines.count {
             if let errno = call.errno {
                 log.counts.failedCalls[errno.name, default: 0] += 1
                 continue
             }
             log.counts.slotCalls += 1
-            let before = previous.updateValue(call, forKey: call.machine)
-            let ran =
-                call.inside > 0
-                || before.map { $0.inside > 0 || call.entries > $0.entries } ?? false
-            log.calls.append(
-                RecordedCall(
-                    line: call.number, thread: call.thread, time: call.end, machine: call.machine,
-                    region: call.region, runsBefore: Int(clamping: call.runsBefore),
-                    guestWasRunning: ran))
-            if call.runsBefore > 0 {
-                log.runners[call.machine, default: []].insert(call.thread)
-                runs[call.machine, default: [:]][call.thread] = call.runsBefore
-            }
-        }
-        for (machine, last) in previous {
-            // Threads that made no slot call are known by what they entered only.
-            let known = (runs[machine] ?? [:]).values.reduce(0, &+)
-            guard last.entries > known || last.inside > 0 else { continue }
-            log.runners[machine, default: []].insert(ThreadID(rawValue: .max))
+            log.calls.append(reader.read(call))
         }
         log.counts.lines = calls.count
         return log
     }
+}
+
+/// Turns the calls of a run, in order, into those that transactions are made of.
+struct RunCallReader {
+    private var previous: [Int: RunCall] = [:]
+
+    /// Takes the next call that succeeded.
+    mutating func read(_ call: RunCall) -> RecordedCall {
+        let before = previous.updateValue(call, forKey: call.machine)
+        let ran =
+            call.inside > 0
+            || before.map { $0.inside > 0 || call.entries > $0.entries } ?? false
+        return RecordedCall(
+            line: call.number, thread: call.thread, time: call.end, machine: call.machine,
+            region: call.region, runsBefore: Int(clamping: call.runsBefore),
+            guestWasRunning: ran)
+    }
+}
+
+extension RecordedCall {
+    /// As the number of a run the number of commits before it ends the transaction before, and no
+    /// pause does.
+    mutating func isMarked(byCommits count: Int) { runsBefore = count }
 }

@@ -29,12 +29,13 @@ struct TransactionBuilder {
     ) -> (ended: ImportedTransaction?, surprise: SurprisingCall?) {
         var ended: ImportedTransaction?
         if grouping.begins(with: call, isRunner: isRunner) { ended = finish() }
-        let unseen = log.hasRunner(otherThan: call.thread, of: call.machine)
+        let unseen =
+            log.isRecorded || log.hasRunner(otherThan: call.thread, of: call.machine)
         var open =
             open
             ?? Open(
                 holes: HoleTracker(
-                    quietMeans: !log.hasRunners || (unseen && log.isCondensed)
+                    quietMeans: !log.isRecorded && !log.hasRunners || (unseen && log.isCondensed)
                         ? .unknown : .notRunning))
         // Not shared with `self` while it grows.
         self.open = nil
@@ -63,6 +64,9 @@ struct TransactionBuilder {
         open.holes.take(change, at: call, othersRun: othersRun)
         return change.surprise.map { SurprisingCall(line: call.line, key: key, surprise: $0) }
     }
+
+    /// The last call of the transaction that is open.
+    var lastCall: RecordedCall? { open?.calls.last }
 
     /// Ends the transaction that is open, if there is one.
     mutating func finish() -> ImportedTransaction? {

@@ -9,7 +9,7 @@ struct WatchCommand: ParsableCommand {
         abstract: "Draw the memory map anew at every commit.",
         discussion: """
             Without VM all of your VMs are followed, also those that are made later. Ends with \
-            the daemon, or at Ctrl-C. With --json the snapshot and then each event is a line.
+            the daemon or the run, or at Ctrl-C. With --json the snapshot and then each event is a line.
             """)
 
     @OptionGroup
@@ -34,9 +34,12 @@ struct WatchCommand: ParsableCommand {
                 try subscribe(&connection, &watched)
                 continue
             }
+            let isEnd = event["method"]?.isString("run.ended") ?? false
             guard let changed = watched.apply(event) else { continue }
             if !client.json { draw(watched, changed: changed) }
             flush()
+            // A run's socket ends with the run.
+            if isEnd { return }
         }
         if left > 0 {
             Terminal.complain("the daemon has ended")
@@ -62,8 +65,9 @@ struct WatchCommand: ParsableCommand {
         let isLive = Terminal.isTerminal(STDOUT_FILENO)
         // To the top left, and all below is erased: no flicker, the scroll-back stays.
         if isLive { print("\u{1B}[H\u{1B}[2J", terminator: "") }
-        let shown = isLive || changed == nil ? watched.names : changed.map { [$0.vm] } ?? []
+        let shown = isLive || changed == nil ? watched.names : changed?.vm.map { [$0] } ?? []
         if watched.names.isEmpty && changed == nil { print("no VMs yet") }
+        // What changed no map is said below the last one.
         for name in shown { Terminal.print(watched.lines(of: name)) }
         if let changed { print(changed.sentence + "\n") }
     }

@@ -5,7 +5,8 @@ import MemslotProtocol
 struct WatchedVMs {
     /// What an event did.
     struct Change {
-        let vm: String
+        /// Whose map is another now; `nil` where none is.
+        let vm: String?
         let sentence: String
     }
 
@@ -55,9 +56,13 @@ struct WatchedVMs {
 
     /// Follows an event.
     ///
-    /// - Returns: what changed; `nil` for an event that changes no map.
+    /// - Returns: what changed; `nil` for an event that there is nothing to say of.
     mutating func apply(_ event: JSONValue) -> Change? {
-        guard let params = event["params"], let vm = params["vm"]?.string else { return nil }
+        guard let params = event["params"] else { return nil }
+        if event["method"]?.isString("run.ended") ?? false {
+            return Change(vm: nil, sentence: RunEventText.end(params))
+        }
+        guard let vm = params["vm"]?.string else { return nil }
         let errno = params["errno"]?.string ?? "an error"
         switch event["method"]?.string {
         case "memslots.committed":
@@ -84,6 +89,8 @@ struct WatchedVMs {
         case "vm.destroyed":
             vms[vm] = nil
             return Change(vm: vm, sentence: "\(vm) is gone")
+        case "run.transaction":
+            return Change(vm: nil, sentence: "\(vm): \(RunEventText.transaction(params))")
         default: return nil
         }
     }

@@ -14,6 +14,9 @@ struct RunCommand: ParsableCommand {
 
               memslotctl run --record boot.jsonl --report -- qemu-system-x86_64 -accel kvm …
 
+            --socket tells it live: each VM is served there, to look at only, and each transaction \
+            is an event. Try 'memslotctl watch --socket PATH' beside it.
+
             Without --atomic nothing but the record is added to a call. The exit status is \
             COMMAND's; 2 where it can't be preloaded, 70 where --atomic had to stop it. \
             Docs/Run.md tells the limits.
@@ -37,6 +40,12 @@ struct RunCommand: ParsableCommand {
         name: .customLong("report-file"), help: "Write the report to this file instead.",
         completion: .file())
     var reportFile: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Serve the VMs on this socket while they run, and tell each transaction as it ends.",
+            valueName: "path"), completion: .file())
+    var socket: String?
 
     @Option(help: "Draw the calls and holes over time, as SVG.", completion: .file())
     var svg: String?
@@ -77,18 +86,42 @@ struct RunCommand: ParsableCommand {
         }
         let memory = try orComplain { () throws(RunFailure) in
             try RunMemory(
-                isAtomic: atomic, quietMicroseconds: quietMicroseconds, failingCall: failCall)
+                isAtomic: atomic, isLive: socket != nil, quietMicroseconds: quietMicroseconds,
+                failingCall: failCall)
+        }
+        let settings = settings
+        let live = try orComplain { () throws(RunFailure) in
+            guard let socket else { return LiveRun?.none }
+            return try LiveRun(memory, isAtomic: atomic, settings, at: socket)
         }
         let status = try orComplain { () throws(RunFailure) in
-            try ChildProgram(
-                path: program.path, arguments: command, library: PreloadLibrary.path(),
-                memory: memory.path
-            ).runToEnd()
+            do throws(RunFailure) {
+                return try ChildProgram(
+                    path: program.path, arguments: command, library: PreloadLibrary.path(),
+                    memory: memory.path
+                ).runToEnd()
+            } catch {
+                live?.end(nil, status: 0)
+                throw error
+            }
         }
         let recording = memory.withBytes { RunRecording($0) }
-        let outcome = RunOutcome(command: command, recording: recording, isAtomic: atomic)
+        live?.end(recording, status: status)
+        let outcome = RunOutcome(
+            command: command, recording: recording, isAtomic: atomic, settings: settings)
         try outcome.write(self)
         throw ExitCode(status)
+    }
+
+    /// What the run is called, and how its calls are grouped.
+    private var settings: TraceImporter.Options {
+        var settings = TraceImporter.Options()
+        settings.name = command[0].split(separator: "/").last.map(String.init) ?? command[0]
+        settings.gapMilliseconds = gapMilliseconds
+        settings.source =
+            "recorded by memslotctl run" + (atomic ? " --atomic" : "") + ": "
+            + Terminal.safe(command.joined(separator: " "))
+        return settings
     }
 
     /// What can't be done ends the command with the status of unusable input.

@@ -6,13 +6,18 @@ import Memslots
 /// The memory that a run shares with the programs that it preloads.
 ///
 /// They write records into it as they go, so that nothing is lost when one is killed.
-struct RunMemory: ~Copyable {
+///
+/// `@unchecked Sendable`: what the pointer leads to is only read here, by the rules of
+/// CRunRecord.h.
+final class RunMemory: @unchecked Sendable {
     private let file: Int32
     private let base: UnsafeMutableRawPointer
     private let size = Int(crun_file_size())
 
     /// Makes it, empty and sparse.
-    init(isAtomic: Bool, quietMicroseconds: UInt64, failingCall: UInt32) throws(RunFailure) {
+    init(
+        isAtomic: Bool, isLive: Bool, quietMicroseconds: UInt64, failingCall: UInt32
+    ) throws(RunFailure) {
         file = clinux_memfd("memslots-run", 0)
         guard file >= 0, ftruncate(file, size) == 0,
             let mapped = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0),
@@ -21,7 +26,7 @@ struct RunMemory: ~Copyable {
         base = mapped
         var header = crun_header()
         header.magic = crun_magic()
-        header.mode = isAtomic ? CRUN_ATOMIC : 0
+        header.mode = (isAtomic ? CRUN_ATOMIC : 0) | (isLive ? CRUN_LIVE : 0)
         header.quiet = quietMicroseconds * 1000
         header.fault_call = failingCall
         header.fault_errno = ENOMEM
@@ -36,7 +41,7 @@ struct RunMemory: ~Copyable {
     /// Under which name a child finds it; as long as this process lives.
     var path: String { "/proc/\(getpid())/fd/\(file)" }
 
-    /// Looks at it, once nobody writes any more.
+    /// Looks at it.
     func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
         body(UnsafeRawBufferPointer(start: base, count: size))
     }

@@ -9,6 +9,7 @@ struct RunOutcome {
     let command: [String]
     let recording: RunRecording
     let isAtomic: Bool
+    let settings: TraceImporter.Options
 
     /// Writes what was asked for.
     func write(_ options: RunCommand) throws {
@@ -21,12 +22,6 @@ struct RunOutcome {
                     + "known of it: statically linked, or in a container of its own")
             throw ExitCode.unusable
         }
-        var settings = TraceImporter.Options()
-        settings.name = Self.name(of: command[0])
-        settings.gapMilliseconds = options.gapMilliseconds
-        settings.source =
-            "recorded by memslotctl run" + (isAtomic ? " --atomic" : "") + ": "
-            + Terminal.safe(command.joined(separator: " "))
         if let path = options.raw { try save(recording.rawLines(of: 0), to: path) }
         let imported: TraceImport
         do throws(TraceError) {
@@ -40,12 +35,10 @@ struct RunOutcome {
             recording.forEachLine(of: imported.scenario) { bytes += $0 }
             try save(bytes, to: path)
         }
-        try judge(imported, settings, options)
+        try judge(imported, options)
     }
 
-    private func judge(
-        _ imported: TraceImport, _ settings: TraceImporter.Options, _ options: RunCommand
-    ) throws {
+    private func judge(_ imported: TraceImport, _ options: RunCommand) throws {
         var audit = RunAudit(recording: recording, imported: imported, isAtomic: isAtomic)
         if let path = options.mtree {
             let text = try InputFile(path).bytes()
@@ -78,9 +71,5 @@ struct RunOutcome {
                 "memslotctl run: \(path) can't be written: \(Errno(rawValue: errno))")
             throw ExitCode.failure
         }
-    }
-
-    private static func name(of path: String) -> String {
-        path.split(separator: "/").last.map(String.init) ?? path
     }
 }

@@ -8,6 +8,8 @@ public struct PeerAccess: Hashable, Sendable {
     public var group: UInt32?
     /// A group whose members may only look.
     public var readOnlyGroup: UInt32?
+    /// Whether everybody who may connect may only look.
+    public var isReadOnly = false
 
     /// Access for `users`, and the members of two groups.
     ///
@@ -30,8 +32,9 @@ public struct PeerAccess: Hashable, Sendable {
     ///   - peer: the peer's user.
     ///   - groups: all groups of the peer.
     public func role(of peer: UInt32, groups: Set<UInt32>, own: UInt32) -> Peer.Role? {
-        if peer == own || peer == 0 || users.contains(peer) { return .full }
-        if let group, groups.contains(group) { return .full }
+        let most: Peer.Role = isReadOnly ? .readOnly : .full
+        if peer == own || peer == 0 || users.contains(peer) { return most }
+        if let group, groups.contains(group) { return most }
         if let readOnlyGroup, groups.contains(readOnlyGroup) { return .readOnly }
         return nil
     }

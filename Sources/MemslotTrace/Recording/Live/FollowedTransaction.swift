@@ -1,0 +1,29 @@
+public import Memslots
+
+/// A transaction of a run, told as soon as it had ended.
+public struct FollowedTransaction: Sendable {
+    /// What it was, with its VM's number in the run.
+    public var transaction: ImportedTransaction
+    /// The calls that changed something, in order.
+    public var operations: [SlotCall]
+    /// The slots after it, ascending by address space and id.
+    public var slots: [Memslot]
+    /// How long the calls took together, in nanoseconds.
+    public var callNanoseconds: UInt64
+    /// From the beginning of the first call to the end of the last, in nanoseconds.
+    public var nanoseconds: UInt64
+    /// When it began: nanoseconds since the end of the run's first call.
+    public var at: UInt64
+    /// Its commit, under `--atomic`.
+    public var commit: RunCommit?
+}
+
+/// What a run does while it lasts.
+public enum RunNews: Sendable {
+    /// A VM was made.
+    case machine(Int)
+    /// A transaction ended.
+    case transaction(FollowedTransaction)
+    /// A VM is gone.
+    case gone(Int)
+}

@@ -1,0 +1,78 @@
+import CRunRecord
+import Glibc
+import Memslots
+
+/// Reads records out of memory that programs are writing to, each once and in order.
+///
+/// A record's place is taken before its call is made. So when all that were begun are read, each
+/// call to come ends after that moment: no clock of another process has to be trusted.
+public struct RunRecordReader {
+    private var follower: RunFollower
+    private var next = 0
+    private var waitingSince: TraceTime?
+
+    /// How long a record whose process can't be told is waited for, in nanoseconds.
+    private static let patience: UInt64 = 2_000_000_000
+
+    /// Feeds `follower`.
+    public init(_ follower: RunFollower) { self.follower = follower }
+
+    /// Reads what is new.
+    ///
+    /// - Parameters:
+    ///   - bytes: the shared memory.
+    ///   - isOver: whether all processes have ended: then what is open ends too.
+    public mutating func read(
+        _ bytes: UnsafeRawBufferPointer, isOver: Bool = false
+    ) -> [RunNews] {
+        guard let base = bytes.baseAddress, bytes.count >= MemoryLayout<crun_header>.size else {
+            return []
+        }
+        // The time first: see above.
+        let now = TraceTime.monotonic
+        let header = base.assumingMemoryBound(to: crun_header.self)
+        let records = (base + MemoryLayout<crun_header>.size)
+            .assumingMemoryBound(to: crun_record.self)
+        let room =
+            (bytes.count - MemoryLayout<crun_header>.size) / MemoryLayout<crun_record>.stride
+        let end = Int(min(crun_next(header), UInt64(min(room, Int(CRUN_RECORD_LIMIT)))))
+        var news: [RunNews] = []
+        while next < end {
+            if crun_kind(records + next) == CRUN_NOTHING {
+                if !isOver && mayStillCome(records[next].process, now) { return news }
+            } else if let record = RunRecord(records[next], number: next + 1) {
+                news += follower.take(record)
+            }
+            waitingSince = nil
+            next += 1
+        }
+        news += follower.look(at: now)
+        for process in follower.livingProcesses where isOver || !Self.lives(process) {
+            // What it wrote last may have come since.
+            guard Int(crun_next(header)) <= next || isOver else { break }
+            news += follower.processEnded(process)
+        }
+        return isOver ? news + follower.finish() : news
+    }
+
+    /// Whether a record that was begun can still be ended by who began it.
+    private mutating func mayStillCome(_ process: Int32, _ now: TraceTime) -> Bool {
+        let since = waitingSince ?? now
+        waitingSince = since
+        if process > 0 { return Self.lives(process) }
+        return now.nanoseconds(since: since) < Self.patience
+    }
+
+    private static func lives(_ process: Int32) -> Bool {
+        kill(process, 0) == 0 || errno != ESRCH
+    }
+}
+
+extension TraceTime {
+    /// Now, on the clock of a run's records.
+    static var monotonic: TraceTime {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return TraceTime(rawValue: UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec))
+    }
+}
