@@ -61,7 +61,12 @@ struct preload_vm {
     // Whether the Swift part has it: its calls are deferred.
     uint32_t is_atomic;
     uint32_t is_pending;
+    // Calls that were asked and made since the last commit, and how long the making took.
     uint32_t asked;
+    uint32_t made;
+    uint64_t applied;
+    // Whether some of it had to be made before the commit.
+    uint32_t is_begun;
     uint32_t asker_count;
     uint64_t held_since;
     // When it is next asked whether a commit now would leave no hole.

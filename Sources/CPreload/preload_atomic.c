@@ -9,53 +9,36 @@
 
 uint32_t preload_arriving;
 
-// The calls since `start` were a transaction: the gate is opened, and it is told.
-static void end_transaction(struct preload_vm *vm, uint32_t why, uint64_t start, uint32_t made) {
-    uint64_t end = preload_now();
+// With the lock held: makes what was asked, and leaves vCPUs out.
+static void carry_out(struct preload_vm *vm) {
+    uint64_t start = preload_now();
+    int passed = preload_passes_through();
+    cpreload_pass_through(1);
+    memslots_preload_commit(vm->number);
+    cpreload_pass_through(passed);
+    vm->applied += preload_now() - start;
+}
+
+// With the lock held.
+void preload_commit(struct preload_vm *vm, uint32_t why) {
+    carry_out(vm);
     struct crun_record *record = preload_begin_record(vm);
     record->form = why;
     record->asked = vm->asked;
-    record->made = preload_header->made - made;
-    record->applied = end - start;
-    record->start = start;
+    record->made = vm->made;
+    record->applied = vm->applied;
     record->held_since = vm->held_since;
     if (vm->is_pending) __atomic_sub_fetch(&preload_pending, 1, __ATOMIC_SEQ_CST);
     vm->is_pending = 0;
     vm->next_check = 0;
     vm->asked = 0;
+    vm->made = 0;
+    vm->applied = 0;
+    vm->is_begun = 0;
     vm->asker_count = 0;
     preload_release(vm);
     record->duration = preload_now() - vm->held_since;
     __atomic_store_n(&record->kind, CRUN_COMMIT, __ATOMIC_RELEASE);
-}
-
-// With the lock held.
-void preload_commit(struct preload_vm *vm, uint32_t why) {
-    uint64_t start = preload_now();
-    uint32_t made = preload_header->made;
-    int passed = preload_passes_through();
-    cpreload_pass_through(1);
-    memslots_preload_commit(vm->number);
-    cpreload_pass_through(passed);
-    end_transaction(vm, why, start, made);
-}
-
-// A call that only the kernel can answer: a transaction of its own, after what was asked before.
-static int32_t make_now(struct preload_vm *vm, const struct cpreload_region *region) {
-    preload_hold(vm);
-    if (vm->is_pending) preload_commit(vm, CRUN_BY_CALL);
-    preload_hold(vm);
-    uint64_t start = preload_now();
-    uint32_t made = preload_header->made;
-    int32_t answer = memslots_preload_now(vm->number, region);
-    vm->asked = 1;
-    if (answer == 0) {
-        end_transaction(vm, CRUN_BY_CALL, start, made);
-    } else {
-        vm->asked = 0;
-        preload_release(vm);
-    }
-    return answer;
 }
 
 static void remember(struct preload_vm *vm) {
@@ -72,6 +55,23 @@ static void remember(struct preload_vm *vm) {
     asker->processor_time = preload_processor_time(0);
     if (!vm->is_pending) __atomic_add_fetch(&preload_pending, 1, __ATOMIC_SEQ_CST);
     vm->is_pending = 1;
+}
+
+// A call that only the kernel can answer, made after all that was asked before it. Whoever asked
+// may go on: for the guest it is one transaction, of which it sees nothing until it ends.
+static int32_t make_now(struct preload_vm *vm, const struct cpreload_region *region) {
+    preload_hold(vm);
+    if (vm->is_pending) carry_out(vm);
+    int32_t answer = memslots_preload_now(vm->number, region);
+    if (answer == 0) vm->asked++;
+    if (answer == 0 || vm->is_pending) {
+        vm->is_begun = 1;
+        remember(vm);
+    } else {
+        preload_release(vm);
+        vm->made = 0;
+    }
+    return answer;
 }
 
 // Whether nobody is left who may go on asking, once the calling thread has done.
@@ -116,7 +116,8 @@ void preload_settle_mine(uint32_t why) {
 static void limit_hold(struct preload_vm *vm) {
     uint64_t time = preload_now(), held = time - vm->held_since, span = 4 * preload_header->quiet;
     if (held < span || time < vm->next_check) return;
-    int is_whole = held > 1000 * span || memslots_preload_covers(vm->number);
+    // What the kernel has is no measure once a part of it was made.
+    int is_whole = held > 1000 * span || (!vm->is_begun && memslots_preload_covers(vm->number));
     uint64_t end = preload_now();
     // With many slots the question takes time itself.
     vm->next_check = end + span + 8 * (end - time);
@@ -178,6 +179,19 @@ static void enabled(struct preload_vm *vm, const void *argument) {
     preload_unlock(&saved);
 }
 
+// KVM may take these pages for slots of its own: in VMX for a guest in real mode.
+static void reserved(struct preload_vm *vm, unsigned long request, const void *argument) {
+    uint64_t start = (uint64_t)argument, size = 3 * 4096;
+    if ((uint32_t)request == (uint32_t)KVM_SET_IDENTITY_MAP_ADDR) {
+        size = 4096;
+        if (cpreload_read(&start, argument, sizeof start) < 0 || start == 0) return;
+    }
+    sigset_t saved;
+    preload_lock(&saved);
+    memslots_preload_reserved(vm->number, start, size);
+    preload_unlock(&saved);
+}
+
 static void made_file(struct preload_vm *vm, int descriptor, const void *argument) {
     struct preload_guest_memfd words;
     if (cpreload_read(&words, argument, sizeof words) < 0) return;
@@ -226,6 +240,10 @@ int preload_atomic_call(
     if (result >= 0 && (uint32_t)request == (uint32_t)KVM_ENABLE_CAP
         && preload_kind(preload_entry(descriptor)) == PRELOAD_VM)
         enabled(vm, argument);
+    if (result >= 0
+        && ((uint32_t)request == (uint32_t)KVM_SET_TSS_ADDR
+            || (uint32_t)request == (uint32_t)KVM_SET_IDENTITY_MAP_ADDR))
+        reserved(vm, request, argument);
     errno = error;
     return result;
 }

@@ -102,6 +102,7 @@ int cpreload_set_region(uint32_t number, const struct cpreload_region *region) {
     words.guest_memfd_offset = region->guest_memfd_offset;
     struct crun_record *record = preload_begin_record(vm);
     preload_set_words(record, region);
+    vm->made++;
     uint32_t call = __atomic_add_fetch(&preload_header->made, 1, __ATOMIC_RELAXED);
     int result;
     if (PRELOAD_RARELY(call == preload_header->fault_call))

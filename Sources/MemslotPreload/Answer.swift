@@ -9,7 +9,8 @@ enum Answer {
     case unchanged
     /// As the kernel would refuse it.
     case refused(Errno)
-    /// Only the kernel can tell: it names a file that isn't known here.
+    /// Only the kernel can tell: it names a file that isn't known here, or guest pages that KVM may
+    /// keep for itself.
     case now
 
     /// The word for the C part.

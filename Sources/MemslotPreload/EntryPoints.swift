@@ -28,7 +28,7 @@ func ask(_ number: UInt32, _ region: UnsafePointer<cpreload_region>) -> Int32 {
     machines[number]?.ask(region.pointee).rawValue ?? Answer.refused(.ioError).rawValue
 }
 
-/// Carries a slot call out at once; nothing is pending.
+/// Carries a slot call out at once; all that was asked before is carried out.
 @_cdecl("memslots_preload_now")
 func carryOutNow(_ number: UInt32, _ region: UnsafePointer<cpreload_region>) -> Int32 {
     machines[number]?.carryOutNow(region.pointee) ?? Answer.refused(.ioError).rawValue
@@ -65,6 +65,12 @@ func madeFile(_ number: UInt32, _ descriptor: Int32, _ size: UInt64) {
 /// The VMM is about to close it.
 @_cdecl("memslots_preload_file_closed")
 func closedFile(_ number: UInt32, _ descriptor: Int32) { machines[number]?.close(descriptor) }
+
+/// KVM may keep a guest range for slots of its own.
+@_cdecl("memslots_preload_reserved")
+func reserved(_ number: UInt32, _ start: UInt64, _ size: UInt64) {
+    machines[number]?.doubtful.add(start, size)
+}
 
 /// Whether a commit now would take no memory away.
 @_cdecl("memslots_preload_covers")

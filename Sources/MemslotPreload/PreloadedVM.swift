@@ -12,6 +12,8 @@ final class PreloadedVM {
     /// By the VMM's descriptors: the handles under which `wanted` knows its guest_memfds.
     private var handles: [Int32: Int32] = [:]
     private var hasRing = false
+    /// Guest pages that KVM may have a slot of its own on.
+    var doubtful = DoubtfulPages()
 
     /// Takes a VM over that was just made.
     init?(number: UInt32, descriptor: Int32) {
@@ -33,6 +35,7 @@ final class PreloadedVM {
         if slot.flags == .guestMemfd, slot.size != .zero, handles[region.guest_memfd] == nil {
             return .now
         }
+        if doubtful.meet(slot), !wanted.hasThere(slot) { return .now }
         do throws(Errno) {
             let change = try wanted.setMemoryRegion(
                 slot, form: region.form == 2 ? .region2 : .region)
@@ -66,26 +69,31 @@ final class PreloadedVM {
         }
     }
 
-    /// Makes a call that names an unknown file, and notes it where it succeeds.
+    /// Makes a call that only the kernel can answer, and notes it where it succeeds.
     func carryOutNow(_ region: cpreload_region) -> Int32 {
         var region = region
-        let (size, wraps) = region.guest_memfd_offset.addingReportingOverflow(region.memory_size)
+        var slot = slot(region)
         let result = cpreload_set_region(backend.number, &region)
-        guard result == 0, !wraps else { return result }
-        guard let handle = open(region.guest_memfd, size: ByteCount(rawValue: size)) else {
-            return result
+        guard result == 0 else { return result }
+        if let binding = slot.guestMemfd, binding.descriptor < 0 {
+            let (size, wraps) = region.guest_memfd_offset.addingReportingOverflow(
+                region.memory_size)
+            guard !wraps, open(region.guest_memfd, size: ByteCount(rawValue: size)) != nil else {
+                return result
+            }
+            slot = self.slot(region)
+            // Known by its slot alone: the descriptor may be closed unseen.
+            handles[region.guest_memfd] = nil
         }
-        let slot = slot(region)
-        // Known by its slot alone: the descriptor may be closed unseen.
-        handles[region.guest_memfd] = nil
         do throws(Errno) {
-            try wanted.setMemoryRegion(slot, form: .region2)
+            try wanted.setMemoryRegion(slot, form: region.form == 2 ? .region2 : .region)
         } catch {
-            Report.stop("the kernel took a slot on file \(handle) that its rules refuse: \(error)")
+            Report.stop("the kernel took slot \(slot.key), which its rules refuse: \(error)")
         }
-        backend.isDone = true
+        // Of the table only: the kernel has it, and its dirty log with it.
+        (backend.isDone, backend.isSilent) = (true, true)
         commit()
-        backend.isDone = false
+        (backend.isDone, backend.isSilent) = (false, false)
         return 0
     }
 

@@ -45,6 +45,20 @@ struct AtomicTests {
         #expect(run.output == bare.output, "\(run.errors)")
     }
 
+    @Test("where KVM may have a slot of its own the kernel is asked, and nothing is promised")
+    func reserved() throws {
+        let bare = Finished(vmm: ["own"])
+        let run = Finished(vmm: ["own"], under: ["--atomic"])
+        let told = bare.output.split(separator: "\n").dropLast()
+        #expect(told.count == 6)
+        #expect(run.output.split(separator: "\n").dropLast() == told, "\(run.errors)")
+        #expect(run.output.hasSuffix("lost 0 mmio 0\n"), "\(run.output) \(run.errors)")
+        // The third call is the first on such a page: what the kernel says is what the VMM hears.
+        let refused = Finished(vmm: ["own"], under: ["--atomic", "--fail-call", "3"])
+        #expect(refused.status == 0, "\(refused.errors)")
+        #expect(refused.output.hasPrefix("0xfeffc000 12 0 0\n0xfeffd000 0 0 0\n"))
+    }
+
     @Test("dirty bits survive, and are told until they are cleared")
     func dirty() throws {
         let reading = Finished(vmm: ["dirty"], under: ["--atomic"])

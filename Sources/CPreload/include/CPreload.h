@@ -73,6 +73,8 @@ void memslots_preload_enabled(
     uint32_t vm, uint32_t capability, uint64_t argument) CPRELOAD_SWIFT;
 void memslots_preload_file(uint32_t vm, int32_t descriptor, uint64_t size) CPRELOAD_SWIFT;
 void memslots_preload_file_closed(uint32_t vm, int32_t descriptor) CPRELOAD_SWIFT;
+// KVM may keep these guest pages for itself: a slot there is asked of the kernel at once.
+void memslots_preload_reserved(uint32_t vm, uint64_t start, uint64_t size) CPRELOAD_SWIFT;
 // Whether all memory that the kernel maps is mapped in what was asked, too.
 int32_t memslots_preload_covers(uint32_t vm) CPRELOAD_SWIFT;
 int32_t memslots_preload_backs(uint32_t vm, uint64_t address, uint64_t size) CPRELOAD_SWIFT;

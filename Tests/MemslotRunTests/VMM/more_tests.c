@@ -206,6 +206,48 @@ int test_threads(int argc, char **argv) {
     return 0;
 }
 
+// Slots on pages that KVM may keep for itself: the host says whether it does. The TSS and the
+// identity map page are where QEMU has them.
+int test_own(int argc, char **argv) {
+    (void)argc;
+    (void)argv;
+    struct vm vm;
+    make_vm(&vm, 0, 0);
+    uint64_t identity = 0xfeffc000;
+    must(ioctl(vm.descriptor, KVM_SET_TSS_ADDR, 0xfeffd000) == 0, "KVM_SET_TSS_ADDR");
+    must(ioctl(vm.descriptor, KVM_SET_IDENTITY_MAP_ADDR, &identity) == 0, "the identity map");
+    must(ioctl(vm.descriptor, KVM_CREATE_IRQCHIP, 0) == 0, "KVM_CREATE_IRQCHIP");
+    extern void add_vcpu(struct vm * vm);
+    add_vcpu(&vm);
+    start(&vm);
+    const uint64_t pages[] = {
+        0xfeffc000, 0xfeffd000, 0xfefff000, 0xfee00000, 0xfee01000, 0xfffbc000};
+    for (unsigned i = 0; i < sizeof pages / sizeof *pages; i++) {
+        int made = set_slot(&vm, 5, 0, pages[i], PAGE, vm.region);
+        int moved = made ? 0 : set_slot(&vm, 5, 0, 0x8000000, PAGE, vm.region);
+        int deleted = made ? 0 : set_slot(&vm, 5, 0, 0x8000000, 0, vm.region);
+        printf("%#lx %d %d %d\n", (unsigned long)pages[i], made, moved, deleted);
+    }
+    // In the middle of a change: what comes after it is still the same transaction.
+    for (int i = 0; i < 20; i++) {
+        must(set_slot(&vm, 1, 0, REGION, 0, vm.region) == 0, "deletion");
+        int made = set_slot(&vm, 5, 0, 0xfee00000, PAGE, vm.region);
+        must(set_slot(&vm, 1, 0, REGION, REGION_SIZE, vm.region) == 0, "whole again");
+        if (!made) set_slot(&vm, 5, 0, 0xfee00000, 0, vm.region);
+    }
+    stop(&vm);
+    printf("lost %lu mmio %lu\n", lost(&vm), vm.vcpus[0].mmio);
+    return 0;
+}
+
+// Waits for a file, with a VM to look at.
+int test_waiting(int argc, char **argv) {
+    struct vm vm;
+    make_vm(&vm, 1, KVM_MEM_LOG_DIRTY_PAGES);
+    while (argc > 0 && access(argv[0], F_OK) != 0) usleep(5000);
+    return 0;
+}
+
 static double each(uint64_t begin, int count) {
     return (double)(now() - begin) / count;
 }

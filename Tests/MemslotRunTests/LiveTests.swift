@@ -1,0 +1,100 @@
+import Foundation
+import Glibc
+import Testing
+
+@Suite(
+    "run --socket", .serialized,
+    .enabled(if: Workbench.canRunVMM, "needs /dev/kvm, a C compiler and the preload library"))
+struct LiveTests {
+    /// Runs a test of the VMM in C, watched from before its first call.
+    private func watched(_ test: [String], _ options: [String]) -> (Finished, Told) {
+        let watch = LiveWatch()
+        let run = Finished(
+            running: Workbench.memslotctl ?? "",
+            ["run", "--socket", watch.socket] + options + ["--"]
+                + watch.command([Workbench.vmm ?? ""] + test))
+        return (run, watch.finish())
+    }
+
+    @Test(
+        "what is told live is what the report says at the end",
+        arguments: [["split", "20"], ["exit", "10"], ["threads"], ["fork"], ["reuse", "5"]],
+        [[], ["--atomic"], ["--record", "/dev/null", "--gap-ms", "1"]])
+    func agrees(test: [String], options: [String]) throws {
+        let (run, told) = watched(test, options + ["--report"])
+        #expect(run.status == 0, "\(run.errors)")
+        #expect(told.status == 0)
+        let ended = try #require(told.ended)
+        #expect(told.live == ended)
+        #expect(ended.transactions > 0)
+        #expect(run.errors.contains(" in \(ended.transactions) transaction"), "\(run.errors)")
+    }
+
+    @Test("a vCPU in the guest during a hole is told; under --atomic none is")
+    func guest() throws {
+        let bare = watched(["split", "20"], []).1
+        #expect(bare.live.withHolesInGuest > 0)
+        #expect(bare.transactions.allSatisfy { $0["commit"] == nil })
+        let atomic = watched(["split", "20"], ["--atomic"]).1
+        #expect(atomic.live.withHoles > 0)
+        #expect(atomic.live.withHolesInGuest == 0)
+        #expect(atomic.transactions.allSatisfy { $0["commit"] != nil })
+        #expect(atomic.events("memslots.committed").allSatisfy { $0["quiesced"] as? Bool == true })
+    }
+
+    @Test("each VM is made, follows its slots by ordinary events, and goes")
+    func mirror() throws {
+        let told = watched(["fork"], []).1
+        let names = told.events("vm.created").compactMap { $0["vm"] as? String }
+        #expect(Set(names) == ["sh", "sh-2"])
+        #expect(Set(told.events("vm.destroyed").compactMap { $0["vm"] as? String }) == Set(names))
+        for name in names {
+            var generation = 0
+            for commit in told.events("memslots.committed") where commit["vm"] as? String == name {
+                #expect(commit["previousGeneration"] as? Int == generation)
+                generation = commit["generation"] as? Int ?? -1
+            }
+            let last = told.transactions.last { $0["vm"] as? String == name }
+            #expect(last?["generation"] as? Int == generation)
+        }
+    }
+
+    @Test("peers may look, and change nothing", .timeLimit(.minutes(1)))
+    func looking() throws {
+        let socket = Workbench.file("socket")
+        let go = Workbench.file("go")
+        let program = Workbench.memslotctl ?? ""
+        let ask = """
+            while [ ! -S \(socket) ]; do sleep 0.01; done
+            ctl() { \(program) "$@" --socket \(socket) 2>&1; echo "status $?"; }
+            until ctl list | grep -q 'sh '; do sleep 0.01; done
+            ctl list; ctl get sh; ctl history sh; ctl destroy sh; ctl create new; ctl dirty sh 0
+            touch \(go)
+            """
+        let run = Finished(
+            running: "/bin/sh",
+            [
+                "-c",
+                "\(program) run --socket \(socket) -- sh -c '\(Workbench.vmm ?? "") waiting \(go)' & "
+                    + ask + "\nwait",
+            ])
+        #expect(run.output.contains("may only look"), "\(run.output) \(run.errors)")
+        #expect(!run.output.contains("unknown"), "\(run.output)")
+    }
+
+    @Test("where a server listens already nothing is run")
+    func taken() throws {
+        let watch = LiveWatch()
+        let mark = Workbench.file("mark")
+        let program = Workbench.memslotctl ?? ""
+        let second = "\(program) run --socket \(watch.socket) -- touch \(mark)"
+        let run = Finished(
+            running: program,
+            ["run", "--socket", watch.socket, "--"]
+                + watch.command(["/bin/sh", "-c", "\(second); echo status $?"]))
+        _ = watch.finish()
+        #expect(run.output.contains("status 2"), "\(run.output)")
+        #expect(run.errors.contains("another server listens here"), "\(run.errors)")
+        #expect(access(mark, F_OK) != 0)
+    }
+}

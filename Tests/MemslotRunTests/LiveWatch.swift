@@ -1,0 +1,115 @@
+import Foundation
+import Glibc
+
+/// A `memslotctl watch` on a run's socket, begun before the VMM is.
+///
+/// The VMM's command waits for a file, which is made once the subscription is there.
+final class LiveWatch: @unchecked Sendable {
+    // Unchecked: the process is started by one thread, and waited for after that.
+    let socket = Workbench.file("socket")
+    private let go = Workbench.file("go")
+    private let output = Workbench.file("watched")
+    private let process = Process()
+    private let isStarted = DispatchSemaphore(value: 0)
+
+    init() {
+        Thread.detachNewThread { [self] in
+            start()
+            isStarted.signal()
+        }
+    }
+
+    /// The VMM's command, behind the wait.
+    func command(_ words: [String]) -> [String] {
+        let wait = "while [ ! -e \(go) ]; do sleep 0.01; done; exec \"$0\" \"$@\""
+        return ["/bin/sh", "-c", wait] + words
+    }
+
+    private func start() {
+        while access(socket, F_OK) != 0 { usleep(5_000) }
+        _ = FileManager.default.createFile(atPath: output, contents: nil)
+        process.executableURL = URL(fileURLWithPath: Workbench.memslotctl ?? "")
+        process.arguments = ["watch", "--socket", socket, "--json"]
+        process.standardOutput = FileHandle(forWritingAtPath: output)
+        process.standardError = FileHandle.nullDevice
+        if (try? process.run()) != nil {
+            // The snapshot is the first line.
+            while process.isRunning, !text(output).contains("\n") { usleep(5_000) }
+        }
+        _ = FileManager.default.createFile(atPath: go, contents: nil)
+    }
+
+    /// What it was told, once the run has ended.
+    func finish() -> Told {
+        isStarted.wait()
+        process.waitUntilExit()
+        return Told(text(output), status: process.terminationStatus)
+    }
+}
+
+/// The events of a run.
+struct Told {
+    let status: Int32
+    let lines: [[String: Any]]
+
+    init(_ text: String, status: Int32) {
+        self.status = status
+        lines = text.split(separator: "\n").compactMap {
+            try? JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any]
+        }
+    }
+
+    /// The `params` of each notification of a method.
+    func events(_ method: String) -> [[String: Any]] {
+        lines.filter { $0["method"] as? String == method }
+            .compactMap { $0["params"] as? [String: Any] }
+    }
+
+    var transactions: [[String: Any]] { events("run.transaction") }
+
+    /// The figures of `run.ended`, which come of the whole record.
+    var ended: Figures? { events("run.ended").first.map { Figures(ended: $0) } }
+
+    /// The same, summed over what was told live.
+    var live: Figures { Figures(transactions: transactions) }
+}
+
+/// What a report and the events before it must agree on, to the nanosecond.
+struct Figures: Equatable {
+    var transactions = 0
+    var calls = 0
+    var withHoles = 0
+    var withHolesInGuest = 0
+    var missing: UInt64 = 0
+    var longest: UInt64 = 0
+    var total: UInt64 = 0
+
+    init(ended: [String: Any]) {
+        transactions = ended["transactions"] as? Int ?? -1
+        calls = ended["calls"] as? Int ?? -1
+        withHoles = ended["transactionsWithHoles"] as? Int ?? -1
+        withHolesInGuest = ended["transactionsWithHolesInGuest"] as? Int ?? -1
+        missing = Self.size(ended["missingBytes"])
+        longest = Self.number(ended["longestNanoseconds"])
+        total = Self.number(ended["totalNanoseconds"])
+    }
+
+    init(transactions list: [[String: Any]]) {
+        transactions = list.count
+        for one in list {
+            calls += one["calls"] as? Int ?? -1
+            let holes = one["holes"] as? [[String: Any]] ?? []
+            if !holes.isEmpty { withHoles += 1 }
+            if one["guestInside"] as? Bool == true { withHolesInGuest += 1 }
+            missing += Self.size(one["missingBytes"])
+            longest = max(longest, Self.number(one["longestNanoseconds"]))
+            total += Self.number(one["totalNanoseconds"])
+        }
+    }
+
+    private static func number(_ value: Any?) -> UInt64 { (value as? NSNumber)?.uint64Value ?? 0 }
+
+    private static func size(_ value: Any?) -> UInt64 {
+        UInt64((value as? String)?.dropFirst(2) ?? "", radix: 16) ?? 0
+    }
+}
