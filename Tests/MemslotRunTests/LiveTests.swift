@@ -35,10 +35,10 @@ struct LiveTests {
         let bare = watched(["split", "20"], []).1
         #expect(bare.live.withHolesInGuest > 0)
         #expect(bare.transactions.allSatisfy { $0["commit"] == nil })
-        let atomic = watched(["split", "20"], ["--atomic"]).1
+        let atomic = watched(["exit", "20"], ["--atomic"]).1
         #expect(atomic.live.withHoles > 0)
         #expect(atomic.live.withHolesInGuest == 0)
-        #expect(atomic.transactions.allSatisfy { $0["commit"] != nil })
+        #expect(atomic.transactions.dropLast().allSatisfy { $0["commit"] != nil })
         #expect(atomic.events("memslots.committed").allSatisfy { $0["quiesced"] as? Bool == true })
     }
 
@@ -68,7 +68,7 @@ struct LiveTests {
             while [ ! -S \(socket) ]; do sleep 0.01; done
             ctl() { \(program) "$@" --socket \(socket) 2>&1; echo "status $?"; }
             until ctl list | grep -q 'sh '; do sleep 0.01; done
-            ctl list; ctl get sh; ctl history sh; ctl destroy sh; ctl create new; ctl dirty sh 0
+            ctl list; ctl get sh; ctl history sh; ctl destroy sh; ctl create new; ctl dirty sh 1
             touch \(go)
             """
         let run = Finished(
@@ -78,8 +78,11 @@ struct LiveTests {
                 "\(program) run --socket \(socket) -- sh -c '\(Workbench.vmm ?? "") waiting \(go)' & "
                     + ask + "\nwait",
             ])
-        #expect(run.output.contains("may only look"), "\(run.output) \(run.errors)")
-        #expect(!run.output.contains("unknown"), "\(run.output)")
+        let asked = run.output.components(separatedBy: "status ").dropLast()
+        let statuses = run.output.components(separatedBy: "status ").dropFirst().map(\.first)
+        #expect(statuses == ["0", "0", "0", "1", "1", "1"], "\(run.output) \(run.errors)")
+        #expect(asked.count { $0.contains("may only look") } == 2, "\(run.output)")
+        #expect(run.output.contains("reads its dirty log itself"), "\(run.output)")
     }
 
     @Test("where a server listens already nothing is run")

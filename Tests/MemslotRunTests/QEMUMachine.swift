@@ -75,7 +75,9 @@ final class QEMUMachine {
     private let errors = Workbench.file("qemu-errors")
 
     /// Starts it; `nil` where it doesn't come up.
-    init?(_ kind: String, under options: [String]?) {
+    ///
+    /// - Parameter watch: watches its socket from before its first call.
+    init?(_ kind: String, under options: [String]?, watch: LiveWatch? = nil) {
         let words = [
             "-accel", "kvm", "-machine", kind, "-m", "256,slots=4,maxmem=2G", "-smp", "2",
             "-nodefaults", "-display", "none", "-serial", "none", "-device", "VGA",
@@ -87,7 +89,9 @@ final class QEMUMachine {
         let qemu = Workbench.qemu ?? ""
         let program = options == nil ? qemu : Workbench.memslotctl ?? ""
         process.executableURL = URL(fileURLWithPath: program)
-        process.arguments = (options.map { ["run"] + $0 + ["--", qemu] } ?? []) + words
+        let command = watch?.command([qemu] + words) ?? [qemu] + words
+        process.arguments =
+            options.map { ["run"] + $0 + ["--"] + command } ?? words
         _ = FileManager.default.createFile(atPath: errors, contents: nil)
         process.standardError = FileHandle(forWritingAtPath: errors)
         process.standardOutput = FileHandle.nullDevice

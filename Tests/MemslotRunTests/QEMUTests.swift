@@ -10,8 +10,8 @@ private struct Session {
     var errors = ""
 
     /// Boots, plugs two DIMMs, starts and cancels a migration, moves a BAR.
-    init?(_ kind: String, under options: [String]?) {
-        guard let machine = QEMUMachine(kind, under: options) else { return nil }
+    init?(_ kind: String, under options: [String]?, watch: LiveWatch? = nil) {
+        guard let machine = QEMUMachine(kind, under: options, watch: watch) else { return nil }
         firmware = machine.firmwareLog()
         for number in 1...2 {
             let memory = "\"id\":\"m\(number)\",\"size\":134217728"
@@ -67,5 +67,25 @@ struct QEMUTests {
         #expect(run.firmware.contains("No bootable device"))
         let replay = Finished(running: Workbench.memslotctl ?? "", ["replay", record])
         #expect(replay.status == 0, "\(replay.output)")
+    }
+
+    @Test(
+        "what is told live is what the report says at the end, and the maps follow",
+        .timeLimit(.minutes(10)), arguments: [[], ["--atomic"]])
+    func live(options: [String]) throws {
+        let watch = LiveWatch()
+        let run = try #require(
+            Session("q35", under: ["--socket", watch.socket] + options, watch: watch))
+        #expect(run.status == 0, "\(run.errors)")
+        let told = watch.finish()
+        #expect(told.live == told.ended)
+        #expect(told.live.withHoles > 0)
+        #expect(options.isEmpty || told.live.withHolesInGuest == 0)
+        // The migration's dirty logging, and the BAR that was moved.
+        let changed = told.events("memslots.committed")
+            .flatMap { $0["changed"] as? [[String: Any]] ?? [] }
+        #expect(changed.contains { $0["guestPhysicalAddress"] as? String == "0xe0000000" })
+        #expect(
+            changed.contains { ($0["flags"] as? [String])?.contains("log-dirty-pages") == true })
     }
 }

@@ -1,0 +1,128 @@
+import CRunRecord
+import Glibc
+import MemslotTrace
+import Memslots
+import Testing
+
+@Suite("A run that is followed while it lasts")
+struct RunFollowerTests {
+    /// Records of two VMs and three threads, drawn by `seed`.
+    private func records(seed: UInt64) -> [crun_record] {
+        var state = seed &* 0x9e37_79b9_7f4a_7c15 | 1
+        func draw(_ count: UInt64) -> UInt64 {
+            state ^= state << 13
+            state ^= state >> 7
+            state ^= state << 17
+            return state % count
+        }
+        var records: [crun_record] = []
+        for vm: UInt32 in 0..<2 {
+            var record = crun_record()
+            (record.kind, record.vm, record.thread) = (CRUN_VM, vm, 100)
+            records.append(record)
+        }
+        // Far ahead, so that no pause up to now ends anything.
+        var time = UInt64.max / 4
+        var runs: [Int32: UInt64] = [:]
+        var entries: UInt64 = 0
+        for _ in 0..<120 {
+            time += draw(4) == 0 ? 20_000_000 : draw(1_000_000)
+            var record = crun_record()
+            record.vm = UInt32(draw(2))
+            record.thread = 100 + Int32(draw(3))
+            record.start = time
+            record.duration = draw(50_000)
+            if draw(5) == 0, record.thread != 100 {
+                runs[record.thread, default: 0] += 1
+                entries += 1
+                record.kind = CRUN_ENTERED
+                records.append(record)
+                continue
+            }
+            record.kind = CRUN_ASKED
+            record.form = 1
+            record.slot = UInt32(draw(4))
+            record.guest_phys_addr = UInt64(record.slot) << 20
+            record.memory_size = draw(2) == 0 ? 0 : 0x10000
+            record.userspace_addr = 0x7f00_0000_0000
+            record.result = draw(10) == 0 ? -17 : 0
+            (record.runs, record.entries) = (runs[record.thread] ?? 0, entries)
+            record.inside = UInt32(draw(2))
+            time += record.duration
+            records.append(record)
+        }
+        return records
+    }
+
+    private func memory(_ records: [crun_record], _ count: Int) -> [UInt8] {
+        var header = crun_header()
+        (header.magic, header.attached, header.next) = (crun_magic(), 1, UInt64(count))
+        return withUnsafeBytes(of: header) { Array($0) }
+            + records.flatMap { record in withUnsafeBytes(of: record) { Array($0) } }
+    }
+
+    /// What two ways of reading a transaction must agree on.
+    private struct Summary: Hashable, Comparable {
+        let machine: Int
+        let line: Int
+        let calls: Int
+        let generation: Generation
+        let audit: HoleAudit
+
+        init(_ transaction: ImportedTransaction, machine: Int) {
+            self.machine = machine
+            line = transaction.line
+            calls = transaction.calls.count
+            generation = transaction.generation
+            audit = transaction.audit
+        }
+
+        static func < (left: Self, right: Self) -> Bool { left.line < right.line }
+    }
+
+    @Test("record by record it makes the transactions that all records make", arguments: 1...40)
+    func agrees(seed: UInt64) throws {
+        let records = records(seed: seed)
+        let options = TraceImporter.Options()
+        var reader = RunRecordReader(RunFollower(isAtomic: false, options: options))
+        var live: [Summary] = []
+        for count in 0...records.count {
+            let news = memory(records, count).withUnsafeBytes {
+                reader.read($0, isOver: count == records.count)
+            }
+            for case .transaction(let followed) in news {
+                let transaction = followed.transaction
+                live.append(Summary(transaction, machine: transaction.machine))
+            }
+        }
+        let imported = try memory(records, records.count).withUnsafeBytes {
+            try RunRecording($0).imported(options: options)
+        }
+        let scenario = imported.scenario
+        let names = scenario.machines.map(\.name)
+        let batch = scenario.transactions.map { transaction in
+            let name = scenario.machines[transaction.machine].name
+            return Summary(transaction, machine: name == "trace" ? 0 : 1)
+        }
+        #expect(Set(names).isSubset(of: ["trace", "trace-2"]))
+        #expect(live.sorted() == batch.sorted())
+        #expect(live.count > 10)
+    }
+
+    @Test("a record that is being written is waited for, and those behind it too")
+    func waits() {
+        let records = records(seed: 7)
+        var held = records
+        held[2].kind = CRUN_NOTHING
+        // This process: it may still write.
+        held[2].process = getpid()
+        var reader = RunRecordReader(
+            RunFollower(isAtomic: false, options: TraceImporter.Options()))
+        let first = memory(held, held.count).withUnsafeBytes { reader.read($0) }
+        #expect(first.count == 2)
+        let rest = memory(records, records.count).withUnsafeBytes {
+            reader.read($0, isOver: true)
+        }
+        #expect(rest.count > 10)
+    }
+}
