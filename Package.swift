@@ -242,7 +242,7 @@ let package = Package(
             name: "MemslotServiceTests",
             dependencies: [
                 "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
-                "CLinux",
+                "CLinux", "MemslotTrace", "CRunRecord",
             ],
             swiftSettings: strict),
         .testTarget(
