@@ -6,7 +6,12 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/xattr.h>
 
 int clinux_exchange(int directory, const char *one, const char *other) {
     return renameat2(directory, one, directory, other, RENAME_EXCHANGE) < 0 ? -errno : 0;
+}
+
+int clinux_has_capabilities(const char *path) {
+    return getxattr(path, "security.capability", 0, 0) > 0;
 }

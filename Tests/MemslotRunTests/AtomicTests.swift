@@ -84,6 +84,17 @@ struct AtomicTests {
         #expect(run.errors.contains("unmapping 100"), "\(run.errors)")
     }
 
+    @Test("a call of VFIO, iommufd or vhost comes after the slots before it, another doesn't wait")
+    func devices() throws {
+        let run = Finished(
+            vmm: ["device"], under: ["--atomic", "--quiet-us", "5000000", "--report"])
+        let names = ["vhost", "vsock", "vfio map", "vfio unmap", "iommufd"]
+        let told = names.map { "\($0): before 2 after 0\n" }.joined()
+        #expect(
+            run.output == told + "other: before 2 after 2\nlost 0 mmio 0\n", "\(run.errors)")
+        #expect(run.errors.contains("a device 5"), "\(run.errors)")
+    }
+
     @Test("threads that ask at once, a child's VM, and closed descriptors", .timeLimit(.minutes(2)))
     func processes() throws {
         let threads = Finished(vmm: ["threads"], under: ["--atomic"])

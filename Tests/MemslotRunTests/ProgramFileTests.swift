@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 @Suite("run: what can't be preloaded", .enabled(if: Workbench.isBuilt, "needs the built library"))
@@ -16,6 +17,35 @@ struct ProgramFileTests {
         #expect(outcome.status == 2)
         #expect(outcome.errors.contains("is statically linked"))
         #expect(outcome.output.isEmpty)
+    }
+
+    /// A copy of `true` that belongs to another user or has more rights; `nil` where the tests may
+    /// not make one.
+    private func privileged(_ owner: uid_t, mode: mode_t) -> String? {
+        let copy = Workbench.file("privileged")
+        guard (try? FileManager.default.copyItem(atPath: "/bin/true", toPath: copy)) != nil,
+            chown(copy, owner, gid_t.max) == 0, chmod(copy, mode) == 0
+        else { return nil }
+        return copy
+    }
+
+    @Test(
+        "a set-user-ID program of another user is refused before it runs",
+        .enabled(if: geteuid() == 0, "only root can make one"))
+    func setUserID() throws {
+        let program = try #require(privileged(65_534, mode: 0o4755))
+        let outcome = run([program])
+        #expect(outcome.status == 2)
+        #expect(outcome.errors.contains("is set-user-ID: the dynamic linker preloads nothing"))
+        #expect(outcome.errors.contains("a copy without the bit"))
+    }
+
+    @Test("a set-user-ID program of one's own is preloaded as any other")
+    func ownSetUserID() throws {
+        let program = try #require(privileged(geteuid(), mode: 0o4755))
+        let outcome = run([program])
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.errors.contains("no slot call was recorded"))
     }
 
     @Test("a program that isn't there is told")

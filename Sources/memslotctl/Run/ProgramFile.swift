@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Memslots
 
@@ -33,10 +34,9 @@ struct ProgramFile {
     ///
     /// - Throws: where the library would not be loaded.
     func checkPreloadable() throws(RunFailure) {
-        var status = stat()
-        if stat(path, &status) == 0, status.st_mode & (S_ISUID | S_ISGID) != 0, getuid() != 0 {
+        if let privilege {
             throw RunFailure(
-                "\(path) is set-user-ID: the dynamic linker preloads nothing into it. "
+                "\(path) \(privilege): the dynamic linker preloads nothing into it. "
                     + "Run it as its owner, or a copy without the bit")
         }
         let file = open(path, O_RDONLY | O_CLOEXEC)
@@ -53,6 +53,23 @@ struct ProgramFile {
                 "\(path) is statically linked: nothing can be preloaded into it. "
                     + "Link it dynamically, or record it with strace (memslotctl import)")
         }
+    }
+
+    /// What gives the program more rights than who runs it; `nil` for nothing.
+    ///
+    /// Kernel: `bprm->secureexec`, which programs see as `AT_SECURE`.
+    private var privilege: String? {
+        var (status, system) = (stat(), statvfs())
+        guard stat(path, &status) == 0 else { return nil }
+        // A file system that takes no notice of the bits.
+        if statvfs(path, &system) == 0, system.f_flag & UInt(ST_NOSUID) != 0 { return nil }
+        if status.st_mode & S_ISUID != 0, status.st_uid != getuid() { return "is set-user-ID" }
+        let group = S_ISGID | S_IXGRP
+        if status.st_mode & group == group, status.st_gid != getgid() { return "is set-group-ID" }
+        if getuid() != 0, clinux_has_capabilities(path) != 0 {
+            return "has capabilities of its own"
+        }
+        return nil
     }
 
     /// Whether the program asks for a dynamic linker (`PT_INTERP`).

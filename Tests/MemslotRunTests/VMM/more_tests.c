@@ -240,6 +240,51 @@ int test_own(int argc, char **argv) {
     return 0;
 }
 
+// What the kernel says of slot 9's dirty log, past every library: ENOENT where there is no slot.
+static int raw_slot(struct vm *vm) {
+    uint64_t words[64];
+    struct kvm_dirty_log log = {.slot = 9, .dirty_bitmap = words};
+    return syscall(SYS_ioctl, vm->descriptor, KVM_GET_DIRTY_LOG, &log) < 0 ? errno : 0;
+}
+
+// Calls of VFIO, iommufd and vhost, on the devices that are there and else on one that knows
+// nothing of them: the kernel has the slot before each, and not before any other call.
+int test_device(int argc, char **argv) {
+    (void)argc;
+    (void)argv;
+    static const struct {
+        const char *name, *path;
+        unsigned long request;
+    } calls[] = {
+        {"vhost", "/dev/vhost-net", _IOW(0xaf, 0x03, uint64_t)},
+        {"vsock", "/dev/vhost-vsock", _IOW(0xaf, 0x03, uint64_t)},
+        {"vfio map", "/dev/vfio/vfio", _IO(';', 100 + 13)},
+        {"vfio unmap", "/dev/vfio/vfio", _IO(';', 100 + 14)},
+        {"iommufd", "/dev/iommu", _IO(';', 0x85)},
+        {"other", "/dev/null", FIONREAD},
+    };
+    struct vm vm;
+    make_vm(&vm, 1, 0);
+    start(&vm);
+    for (unsigned i = 0; i < sizeof calls / sizeof *calls; i++) {
+        int device = open(calls[i].path, O_RDWR | O_CLOEXEC);
+        fprintf(stderr, "%s: %s\n", calls[i].name, device < 0 ? "played" : calls[i].path);
+        if (device < 0) device = open("/dev/null", O_RDWR | O_CLOEXEC);
+        must(set_slot(&vm, 9, KVM_MEM_LOG_DIRTY_PAGES, 0x9000000, PAGE, vm.region) == 0, "slot 9");
+        int before = raw_slot(&vm);
+        ioctl(device, calls[i].request, 0);
+        printf("%s: before %d after %d\n", calls[i].name, before, raw_slot(&vm));
+        must(set_slot(&vm, 9, 0, 0x9000000, 0, vm.region) == 0, "its end");
+        // Looks at memory: what is asked is committed here.
+        struct kvm_dirty_log log = {.slot = 1};
+        ioctl(vm.descriptor, KVM_GET_DIRTY_LOG, &log);
+        close(device);
+    }
+    stop(&vm);
+    printf("lost %lu mmio %lu\n", lost(&vm), vm.vcpus[0].mmio);
+    return 0;
+}
+
 // Waits for a file, with a VM to look at.
 int test_waiting(int argc, char **argv) {
     struct vm vm;
