@@ -5,6 +5,10 @@
  * VM is to have, finds what differs, and carries it out with vCPUs held out of the guest. When it
  * returns the VM has exactly that array, or exactly the one before; the answer says which.
  *
+ * In short: memslots_open_kvm(), memslots_vcpu_open() for each vCPU, memslots_submit() for every
+ * change, memslots_vcpu_run() in place of ioctl(KVM_RUN), a reader for each thread that translates.
+ * Examples/c/vmm.c is a whole VMM. Linked by `pkg-config --cflags --libs memslots`.
+ *
  * RULES FOR ALL FUNCTIONS
  *
  * Units. Addresses and sizes are bytes; those of slots are multiples of 4096. Pages have 4096
@@ -29,7 +33,7 @@
  *
  * Lists. A function that fills a list takes its capacity, fills as much as fits, and stores how
  * many there are in all in *count. If not all fit it gives MEMSLOTS_TOO_SMALL. A capacity of 0
- * with a NULL list asks for the count alone.
+ * with a NULL list asks for the count alone; where there is something it gives MEMSLOTS_TOO_SMALL.
  *
  * Strings are UTF-8 and end in a zero byte.
  *
@@ -146,7 +150,8 @@ const char *memslots_error_message(void);
 /* The kernel's errno behind that error; 0 if there is none. */
 int32_t memslots_error_errno(void);
 
-/* The faults of the last MEMSLOTS_INVALID_ARRAY, in array order; at most 1,024 are kept. */
+/* The faults of this thread's last error if that was MEMSLOTS_INVALID_ARRAY, in array order; at most
+ * 1,024 are kept. */
 int32_t memslots_error_violations(memslots_violation *list, size_t capacity, size_t *count);
 
 /* ---- Slots ------------------------------------------------------------------------------- */
@@ -232,7 +237,8 @@ int32_t memslots_open_simulator(const memslots_simulator_options *options, memsl
 /*
  * Opens a table on a VM of this process (KVM_CREATE_VM). `options` may be NULL. The descriptor
  * stays the caller's, and must stay open until the table is closed. From now on nobody else calls
- * KVM_SET_USER_MEMORY_REGION on it.
+ * KVM_SET_USER_MEMORY_REGION on it, and every vCPU runs by memslots_vcpu_run() or inside
+ * memslots_guarded(): one that runs by a KVM_RUN of its own is not held out.
  */
 int32_t memslots_open_kvm(
     int vm_descriptor, const memslots_kvm_options *options, memslots_table *table);
@@ -272,8 +278,8 @@ typedef struct memslots_submit_options {
 enum { MEMSLOTS_COMMITTED = 0, MEMSLOTS_UNCHANGED = 1 };
 
 /*
- * What a transaction did. Once filled it holds memory: memslots_receipt_release() it. From the
- * lists of the functions below it can be asked for more.
+ * What a transaction did. Once filled it holds memory: memslots_receipt_release() it, also before
+ * it is given to another submit. An error leaves it as it was. The functions below tell more of it.
  */
 typedef struct memslots_receipt {
     size_t struct_size;
@@ -306,7 +312,11 @@ typedef struct memslots_receipt {
  * Makes the `count` slots of `slots` the VM's memory, all at once, or leaves it as it is.
  *
  * Blocks until the transaction has ended. `slots` is the complete array, in any order; what is not
- * in it is not in the guest. `options` and `receipt` may be NULL.
+ * in it is not in the guest. `options` and `receipt` may be NULL. Submits of several threads are
+ * carried out one after another.
+ *
+ * MEMSLOTS_OK: the VM has the array (receipt->outcome says whether it had it before). With every
+ * error it is as before, but with MEMSLOTS_FAILED, of which the table has to be recovered.
  */
 int32_t memslots_submit(
     memslots_table table, const memslots_slot *slots, size_t count,
@@ -369,7 +379,8 @@ int32_t memslots_failure(
 /* Tries the undo of a failed table again. Does nothing on a table that has not failed. */
 int32_t memslots_recover(memslots_table table);
 
-/* Lets vCPUs into the guest of a failed table, whatever is installed. */
+/* Lets vCPUs into the guest of a failed table, whatever is installed; until then, or until
+ * memslots_recover() succeeds, memslots_vcpu_run() and memslots_guarded() wait. */
 int32_t memslots_release_vcpus(memslots_table table);
 
 /* ---- Dirty log --------------------------------------------------------------------------- */
@@ -379,7 +390,9 @@ int32_t memslots_release_vcpus(memslots_table table);
  * slots before it. `first_page` is a multiple of 64; a `page_count` of 0 means up to the slot's
  * end. `bitmap` gets a bit a page, the first in the lowest bit of the first word, and has room for
  * `words` >= (page_count + 63) / 64. With `clear` exactly the bits that were told are clear
- * afterwards. `dirty_pages` may be NULL.
+ * afterwards. `dirty_pages`, which may be NULL, gets how many pages are dirty.
+ * MEMSLOTS_NO_SUCH_SLOT also where the slot does not log; MEMSLOTS_TOO_SMALL where `words` is, and
+ * nothing is cleared.
  */
 int32_t memslots_dirty_log(
     memslots_table table, uint32_t address_space, uint32_t slot, uint64_t first_page,
@@ -406,7 +419,8 @@ typedef struct memslots_range {
 /*
  * Where a guest physical address is now. The simple way: `span` reaches from the address to the
  * end of its slot, and is true when the function looks; a submit may come right after it. Whoever
- * goes on to use the memory enters a reader.
+ * goes on to use the memory enters a reader. MEMSLOTS_NOT_MAPPED where no slot has the address, or
+ * there is no such address space.
  */
 int32_t memslots_translate(
     memslots_table table, uint32_t address_space, uint64_t guest_physical_address,
@@ -451,7 +465,9 @@ int32_t memslots_view_translate(
 
 /*
  * Translates many ranges at once, such as a descriptor chain of virtio: all their spans one after
- * another in `list`. MEMSLOTS_NOT_MAPPED as above, *count being the index of the range at fault.
+ * another in `list`, those of a range adding up to its size; a range of size 0 has none.
+ * MEMSLOTS_NOT_MAPPED as above, *count being the index of the first range at fault, and the list
+ * otherwise of no meaning.
  */
 int32_t memslots_view_translate_bulk(
     const memslots_view *view, uint32_t address_space, const memslots_range *ranges,
@@ -487,14 +503,17 @@ int32_t memslots_vcpu_open(
 /* Ends its registration. */
 int32_t memslots_vcpu_close(memslots_vcpu vcpu);
 
-/* Lets the calling thread take the kick signal. Once, on each thread that runs vCPUs. */
+/* Lets the calling thread take the kick signal; the number is that of kick_signal, 0 the same
+ * default. Once, on each thread that runs vCPUs, before its first memslots_vcpu_run(). */
 int32_t memslots_accept_kicks(int32_t kick_signal);
 
 /*
  * Runs the guest (KVM_RUN) until it leaves; waits first while a transaction holds vCPUs out. Hold
  * no lock that a hook or a submitting thread may want. MEMSLOTS_OK: the exit is in kvm_run.
  * MEMSLOTS_INTERRUPTED and MEMSLOTS_NOT_READY: look at what you wait for, and run again. Don't clear
- * immediate_exit, nor set it: memslots_vcpu_kick(). `requests` may be NULL.
+ * immediate_exit, nor set it: memslots_vcpu_kick(). `requests`, which may be NULL, gets the
+ * MEMSLOTS_KICK_* bits of who asked it to come out, if anybody did. Another errno of KVM_RUN is
+ * MEMSLOTS_SYSTEM.
  */
 int32_t memslots_vcpu_run(memslots_vcpu vcpu, uint32_t *requests);
 
