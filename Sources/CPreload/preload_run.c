@@ -59,6 +59,8 @@ int preload_run_gated(struct preload_vcpu *vcpu, int descriptor, void *argument)
         // inside: one of the two sees the other.
         __atomic_exchange_n(&vcpu->state, (uint32_t)preload_thread(), __ATOMIC_SEQ_CST);
         result = preload_enter(descriptor, argument, &vm->closed);
+        // Before it is out: counted later, it would seem to have run while it was held out.
+        if (!PRELOAD_RARELY(result == PRELOAD_REFUSED)) count(vcpu);
         uint32_t state = __atomic_exchange_n(&vcpu->state, 0, __ATOMIC_SEQ_CST);
         if (PRELOAD_RARELY(state & PRELOAD_KICKED)) absorb(vcpu);
         if (PRELOAD_RARELY(result == PRELOAD_REFUSED)) {
@@ -66,7 +68,6 @@ int preload_run_gated(struct preload_vcpu *vcpu, int descriptor, void *argument)
             result = -EINTR;
             break;
         }
-        count(vcpu);
         if (PRELOAD_RARELY(result == -EINTR && (state & PRELOAD_KICKED))) {
             if (vcpu->is_ours) {
                 tally(&preload_header->hidden);
