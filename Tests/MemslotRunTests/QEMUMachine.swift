@@ -52,9 +52,12 @@ final class Line {
         }
     }
 
-    /// All that comes until `text` stands in it.
-    func receive(until text: String) -> String {
-        while !String(decoding: buffer, as: UTF8.self).contains(text), receiveMore() {}
+    /// All that has come when `text` stands in it so many times.
+    func receive(until text: String, times: Int) -> String {
+        func count() -> Int {
+            String(decoding: buffer, as: UTF8.self).components(separatedBy: text).count - 1
+        }
+        while count() < times, receiveMore() {}
         return String(decoding: buffer, as: UTF8.self)
     }
 
@@ -76,16 +79,25 @@ final class QEMUMachine {
 
     /// Starts it; `nil` where it doesn't come up.
     ///
-    /// - Parameter watch: watches its socket from before its first call.
-    init?(_ kind: String, under options: [String]?, watch: LiveWatch? = nil) {
-        let words = [
-            "-accel", "kvm", "-machine", kind, "-m", "256,slots=4,maxmem=2G", "-smp", "2",
-            "-nodefaults", "-display", "none", "-serial", "none", "-device", "VGA",
-            "-chardev", "socket,id=firmware,path=\(firmware.path)",
-            "-device", "isa-debugcon,iobase=0x402,chardev=firmware",
-            "-qtest", "unix:\(qtest.path)", "-qtest-log", "/dev/null",
-            "-qmp", "unix:\(qmp.path)",
-        ]
+    /// - Parameters:
+    ///   - kind: the machine, with its properties.
+    ///   - accelerator: KVM, with its properties.
+    ///   - more: more words of the command line.
+    ///   - options: of `memslotctl run`; `nil` for no run.
+    ///   - watch: watches its socket from before its first call.
+    init?(
+        _ kind: String, accelerator: String = "kvm", more: [String] = [],
+        under options: [String]?, watch: LiveWatch? = nil
+    ) {
+        let words =
+            [
+                "-accel", accelerator, "-machine", kind, "-m", "256,slots=4,maxmem=2G", "-smp", "2",
+                "-nodefaults", "-display", "none", "-serial", "none", "-device", "VGA",
+                "-chardev", "socket,id=firmware,path=\(firmware.path)",
+                "-device", "isa-debugcon,iobase=0x402,chardev=firmware",
+                "-qtest", "unix:\(qtest.path)", "-qtest-log", "/dev/null",
+                "-qmp", "unix:\(qmp.path)",
+            ] + more
         let qemu = Workbench.qemu ?? ""
         let program = options == nil ? qemu : Workbench.memslotctl ?? ""
         process.executableURL = URL(fileURLWithPath: program)
@@ -105,12 +117,12 @@ final class QEMUMachine {
         _ = ask("qmp_capabilities")
     }
 
-    /// The firmware's log, once it has found nothing to boot.
-    func firmwareLog() -> String {
-        let last = "No bootable device"
-        let log = firmware.receive(until: last)
+    /// The firmware's log, once it has found nothing to boot, for so many times.
+    func firmwareLog(boots: Int = 1) -> String {
+        let last = "No bootable device."
+        let log = firmware.receive(until: last, times: boots)
         // The rest of the line may or may not have come with it.
-        return log.range(of: last).map { String(log[..<$0.upperBound]) } ?? log
+        return log.range(of: last, options: .backwards).map { String(log[..<$0.upperBound]) } ?? log
     }
 
     /// Executes a QMP command; the answer is its line.

@@ -69,6 +69,60 @@ struct QEMUTests {
         #expect(replay.status == 0, "\(replay.output)")
     }
 
+    /// A machine that differs in how it uses KVM's memory.
+    struct Variant: Sendable, CustomTestStringConvertible {
+        var machine = "q35"
+        var accelerator = "kvm"
+        var more: [String] = []
+
+        var testDescription: String { ([machine, accelerator] + more).joined(separator: " ") }
+
+        static let all = [
+            Variant(machine: "q35,kernel-irqchip=split", more: ["-device", "intel-iommu"]),
+            Variant(accelerator: "kvm,dirty-ring-size=4096"),
+            Variant(
+                machine: "q35,memory-backend=ram",
+                more: ["-object", "memory-backend-memfd,id=ram,size=256M,share=on"]),
+            Variant(machine: "pc", more: ["-device", "virtio-balloon-pci"]),
+        ]
+    }
+
+    /// Boots twice and migrates away.
+    private func reset(
+        _ variant: Variant, under options: [String]?
+    ) -> (firmware: String, views: [String], status: Int32)? {
+        guard
+            let machine = QEMUMachine(
+                variant.machine, accelerator: variant.accelerator, more: variant.more,
+                under: options)
+        else { return nil }
+        _ = machine.firmwareLog()
+        _ = machine.ask("system_reset")
+        // The reset may come before the end of the first log's last line, or after it.
+        let firmware = machine.firmwareLog(boots: 2).replacingOccurrences(of: "\n", with: "")
+        _ = machine.ask("migrate", "{\"uri\":\"exec:cat>/dev/null\"}")
+        machine.waitForMigration("completed")
+        let views = machine.flatViews()
+        return (firmware, views, machine.quit().status)
+    }
+
+    @Test(
+        "reset and migrated away, other machines are as without us, without a hole",
+        .timeLimit(.minutes(10)), arguments: Variant.all)
+    func variants(variant: Variant) throws {
+        let report = Workbench.file("variant.txt")
+        let bare = try #require(reset(variant, under: nil))
+        let run = try #require(
+            reset(variant, under: ["--atomic", "--report-file", report]))
+        #expect(bare.firmware.components(separatedBy: "No bootable device.").count == 3)
+        #expect(run.firmware == bare.firmware)
+        #expect(run.views == bare.views)
+        #expect(run.status == bare.status)
+        let seen = text(report).components(separatedBy: "\nwhat the VMM asked for")[0]
+        #expect(seen.contains("what the kernel saw"))
+        #expect(!seen.contains("running"), "\(seen)")
+    }
+
     @Test(
         "what is told live is what the report says at the end, and the maps follow",
         .timeLimit(.minutes(10)), arguments: [[], ["--atomic"]])
