@@ -22,22 +22,20 @@ final class KeptVM: Sendable {
     func write<Result>(
         _ contents: VMRecord.Contents, then body: () throws(ProtocolError) -> Result
     ) throws(ProtocolError) -> Result {
-        let replaced = try write(contents)
+        let written = try write(contents)
         do throws(ProtocolError) {
             let result = try body()
-            replaced.keep()
+            written.keep()
             return result
         } catch {
-            do throws(Errno) { try replaced.takeBack() } catch let errno {
-                throw error.adding(ahead(contents, errno))
-            }
-            throw error
+            throw written.takenBack(because: error)
         }
     }
 
-    private func write(
-        _ contents: VMRecord.Contents
-    ) throws(ProtocolError) -> StateFile.Replaced {
+    /// Writes `contents`, which are to be carried out now.
+    ///
+    /// - Throws: the refusal of a state that can't be written.
+    func write(_ contents: VMRecord.Contents) throws(ProtocolError) -> Written {
         let bytes = contents.bytes
         guard bytes.count <= VMRecord.byteLimit else {
             throw .limit(
@@ -47,7 +45,7 @@ final class KeptVM: Sendable {
             let replaced = try store.file(fileName).replace(bytes)
             // Whatever was ahead is not any more.
             store.troubles.withLock { _ = $0.ahead.removeValue(forKey: fileName) }
-            return replaced
+            return Written(kept: self, contents: contents, replaced: replaced)
         } catch {
             let refusal = refuse(contents, error.errno)
             throw error.isReplaced
@@ -61,11 +59,33 @@ final class KeptVM: Sendable {
         return .unwritten(errno)
     }
 
-    private func ahead(_ contents: VMRecord.Contents, _ errno: Errno) -> String {
+    fileprivate func ahead(_ contents: VMRecord.Contents, _ errno: Errno) -> String {
         store.troubles.withLock { $0.ahead[fileName] = (contents.user, contents.vm) }
         store.note(
             .ahead(vm: contents.vm, user: contents.user, file: fileName, errno: errno))
         return "the state has it all the same, and it could not be taken back (\(errno))"
+    }
+}
+
+extension KeptVM {
+    /// A record that says what is to come.
+    struct Written {
+        fileprivate let kept: KeptVM
+        fileprivate let contents: VMRecord.Contents
+        fileprivate let replaced: StateFile.Replaced
+
+        /// Lets the record before go: what this one says has come.
+        func keep() { replaced.keep() }
+
+        /// Brings the record before back, as what this one says failed.
+        ///
+        /// - Returns: `error`, with a word more where that can't be done.
+        func takenBack(because error: ProtocolError) -> ProtocolError {
+            do throws(Errno) { try replaced.takeBack() } catch let errno {
+                return error.adding(kept.ahead(contents, errno))
+            }
+            return error
+        }
     }
 }
 

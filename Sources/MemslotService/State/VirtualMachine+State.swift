@@ -5,17 +5,28 @@ internal import Synchronization
 extension VirtualMachine {
     /// Submits an array that is written down before it is made, and taken back if it isn't.
     ///
-    /// Called with ``changes`` held, so that nothing comes between the plan and the submit.
+    /// Called with ``changes`` held, so that nobody else writes the record meanwhile.
     func submit(
         _ parameters: SubmitParameters, keeping kept: KeptVM
     ) throws(ProtocolError) -> (receipt: Receipt, names: SlotNames) {
-        // Everything that can be wrong with the array is found here, before anything is written.
-        let (planned, names) = try plan(parameters)
-        guard planned.outcome == .committed else { return try submit(parameters) }
-        let slots = table.snapshot().array.slots.applying(planned.diff)
-        let contents = contents(
-            kept, generation: planned.generation, slots: names.messages(of: slots))
-        return try kept.write(contents) { () throws(ProtocolError) in try submit(parameters) }
+        var written: KeptVM.Written?
+        var refusal: ProtocolError?
+        do throws(ProtocolError) {
+            // Everything that can be wrong with the array is found before anything is written.
+            let answer = try submit(parameters) { generation, slots in
+                let contents = contents(
+                    kept, generation: generation, slots: memory.names.messages(of: slots))
+                do throws(ProtocolError) { written = try kept.write(contents) } catch {
+                    refusal = error
+                }
+                return refusal == nil
+            }
+            written?.keep()
+            return answer
+        } catch {
+            if let refusal { throw refusal }
+            throw written?.takenBack(because: error) ?? error
+        }
     }
 
     /// What the record is to say, with the table and the memory as they are.
@@ -41,18 +52,5 @@ extension MemoryObject {
     /// The object as a record names it; `nil` for one that is not kept.
     var kept: KeptMemory? {
         place.map { KeptMemory(id: id, name: name, size: size, pageSize: pageSize, place: $0) }
-    }
-}
-
-extension [Memslot] {
-    /// These slots, ascending by key, changed as `diff` says.
-    fileprivate func applying(_ diff: MemslotDiff) -> [Memslot] {
-        let removed = Set(diff.removed.map(\.key))
-        var changed: [SlotKey: Memslot] = [:]
-        for pair in diff.moved + diff.reflagged { changed[pair.after.key] = pair.after }
-        let stayed = compactMap { slot in
-            removed.contains(slot.key) ? nil : changed[slot.key] ?? slot
-        }
-        return (stayed + diff.added).sorted { $0.key < $1.key }
     }
 }

@@ -3,11 +3,15 @@ internal import Memslots
 
 extension VirtualMachine {
     /// Submits the array of a request, its names resolved.
+    ///
+    /// - Parameter isAdmitted: as of the table's.
     func submit(
-        _ parameters: SubmitParameters
+        _ parameters: SubmitParameters,
+        if isAdmitted: (Generation, [Memslot]) -> Bool = { _, _ in true }
     ) throws(ProtocolError) -> (receipt: Receipt, names: SlotNames) {
         try withResolved(parameters) { resolved, options throws(SubmitError) in
-            try table.submit(resolved.slots, options: options, prior: resolved.faults)
+            try table.submit(
+                resolved.slots, options: options, prior: resolved.faults, if: isAdmitted)
         }
     }
 
