@@ -70,6 +70,18 @@ struct HoleAuditTests {
         #expect(audit.longestNanoseconds == 53_000)
     }
 
+    @Test("holes that overlap in part count once in bytes")
+    func overlapping() throws {
+        let audit = try audit { log in
+            log.set(5, 0, at: 0, size: 0)
+            log.set(5, 0, at: 0, size: 0x3000)
+            log.set(5, 0, at: 0, size: 0)
+            for size in [0x4000, 0, 0x4000] as [UInt64] { log.set(5, 0, at: 0x1000, size: size) }
+            log.set(5, 2, at: 0, size: 0x1000)
+        }
+        #expect(audit.missing.rawValue == 0x5000)
+    }
+
     @Test("a move uncovers what another slot covers later")
     func move() throws {
         let audit = try audit { log in

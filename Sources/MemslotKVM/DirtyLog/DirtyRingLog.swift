@@ -126,7 +126,7 @@ final class DirtyRingLog: Sendable {
 }
 
 extension DirtyBitmap {
-    fileprivate mutating func insertIfInside(_ page: UInt64) {
+    mutating func insertIfInside(_ page: UInt64) {
         if page < pageCount { insert(page..<page + 1) }
     }
 }

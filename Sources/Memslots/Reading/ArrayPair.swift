@@ -13,7 +13,8 @@ final class ArrayPair: Sendable {
     let readers: ReaderRegistry
     /// What they still look at.
     let unretired = UnretiredArrays()
-    private let queue = DispatchQueue(label: "memslots.arrays", attributes: .concurrent)
+    // Seen by a test that holds it.
+    let queue = DispatchQueue(label: "memslots.arrays", attributes: .concurrent)
     // Read inside `queue`, or by the one transaction; written by it under the barrier.
     nonisolated(unsafe) private var active: ArrayVersion
     // Only touched by the one transaction.

@@ -15,6 +15,8 @@ final class ReaderRegistry: @unchecked Sendable {
     private let memory: UnsafeMutableRawPointer
     private let monitor = Monitor()
     private let announcer = SubmissionThread()
+    /// ``ProcessFence/order()``, but in a test of what depends on it.
+    private let order: @Sendable () -> Bool
     // Guarded by `monitor`.
     private var records: [ReaderRecord] = []
     // Guarded by `monitor`. In a structure, for a bare closure is wrapped anew at every access.
@@ -29,7 +31,10 @@ final class ReaderRegistry: @unchecked Sendable {
     /// How long a wait begins without sleep, in nanoseconds: a stay is much shorter, as a rule.
     private static let spin: UInt64 = 20_000
 
-    init(_ version: ArrayVersion) {
+    init(
+        _ version: ArrayVersion, order: @escaping @Sendable () -> Bool = { ProcessFence.order() }
+    ) {
+        self.order = order
         memory = .allocate(byteCount: 128, alignment: 128)
         active = memory.bindMemory(
             to: Atomic<UnsafePointer<VersionLines>>.self, capacity: 1)
@@ -103,7 +108,7 @@ final class ReaderRegistry: @unchecked Sendable {
         // After this nobody unknown to `records` can find an older version.
         let records = monitor.withLock { self.records }
         guard !records.isEmpty else { return [] }
-        let isOrdered = ProcessFence.order()
+        let isOrdered = order()
         return records.compactMap { record in
             let ticket = record.lines.pointee.ticket.load(ordering: .acquiring)
             if isOrdered { return ticket & 1 == 1 ? ReaderStay(record, until: ticket + 1) : nil }
@@ -125,7 +130,7 @@ final class ReaderRegistry: @unchecked Sendable {
                 stay.reader.lines.pointee.isAwaited.store(true, ordering: .relaxed)
             }
             // Whoever leaves without seeing that it is awaited has left for the loop below.
-            let isOrdered = ProcessFence.order()
+            let isOrdered = order()
             left.removeAll(where: \.hasEnded)
             while !left.isEmpty, !deadline.hasPassed {
                 let turn = isOrdered ? deadline : deadline.orSooner(.after(milliseconds: 1))

@@ -1,0 +1,84 @@
+import Memslots
+import Testing
+
+@testable import MemslotKVM
+
+@Suite("the words of a slot call")
+struct KernelWordTests {
+    @Test("the address space is in the upper half of the slot's number")
+    func slotNumber() {
+        let key = SlotKey(addressSpace: AddressSpaceID(3), id: SlotID(0x1234))
+        #expect(key.kernelWord == 0x3_1234)
+        #expect(SlotKey(kernelWord: 0x3_1234) == key)
+    }
+
+    @Test("a guest_memfd comes with its offset")
+    func guestMemfd() {
+        let slot = Memslot(
+            id: SlotID(1), guestPhysicalAddress: GuestPhysicalAddress(0x1000),
+            size: ByteCount(0x2000), userspaceAddress: UserspaceAddress(0x7000),
+            flags: .guestMemfd,
+            guestMemfd: GuestMemfdBinding(descriptor: 9, offset: ByteCount(0x5000)))
+        let words = RegionWords(installing: slot)
+        #expect(words.guestMemfd == 9)
+        #expect(words.guestMemfdOffset == 0x5000)
+        #expect(RegionWords(deleting: slot).size == 0)
+    }
+
+    @Test("a page past a slot's end is passed over")
+    func pagePastTheEnd() {
+        var bitmap = DirtyBitmap(pageCount: 65)
+        for page in [64, 65, 66, .max] as [UInt64] { bitmap.insertIfInside(page) }
+        #expect(bitmap.runs == [64..<65])
+    }
+}
+
+extension OnKVM {
+    @Suite("the kernel's own pages")
+    struct ReservedPageTests {
+        private func errno(_ backend: KVMBackend, _ address: UInt64) -> Errno? {
+            let slot = Memslot(
+                id: SlotID(7), guestPhysicalAddress: GuestPhysicalAddress(address),
+                size: ByteCount(0x1000), userspaceAddress: UserspaceAddress(0x7f00_0000_0000))
+            do throws(Errno) {
+                try backend.carryOut(.create(slot))
+                try backend.carryOut(.delete(slot))
+                return nil
+            } catch {
+                return error
+            }
+        }
+
+        @Test("are where they are said to be, to the page, once a vCPU is there")
+        func edges() throws {
+            let backend = try KVMBackend(system: KVMSystem())
+            let vcpu = try backend.makeVCPU(id: 0)
+            let told = backend.capabilities.reservedRanges
+            #expect(told == ReservedRanges.ownVM)
+            #expect(
+                told == [
+                    GuestPhysicalAddress(0xfee0_0000)..<GuestPhysicalAddress(0xfee0_1000),
+                    GuestPhysicalAddress(0xfeff_c000)..<GuestPhysicalAddress(0xff00_0000),
+                ])
+            for range in told {
+                let (start, end) = (range.lowerBound.rawValue, range.upperBound.rawValue)
+                #expect(errno(backend, start - 0x1000) == nil)
+                #expect(errno(backend, end) == nil)
+            }
+            withExtendedLifetime(vcpu) {}
+        }
+
+        @Test("a log that ends within a word is read to its last page")
+        func oddLog() throws {
+            let backend = try KVMBackend(
+                system: KVMSystem(), options: KVMOptions(dirtyLog: .manualInitiallySet))
+            let slot = Memslot(
+                id: SlotID(0), guestPhysicalAddress: GuestPhysicalAddress(0),
+                size: .pages(65), userspaceAddress: UserspaceAddress(0x7f00_0000_0000),
+                flags: .logDirtyPages)
+            try backend.carryOut(.create(slot))
+            #expect(try backend.readDirtyLog(of: slot, clear: true).runs == [0..<65])
+            #expect(try backend.readDirtyLog(of: slot, clear: true).isEmpty)
+        }
+    }
+}
