@@ -15,6 +15,7 @@ final class DirectClient: SimulatedActor {
     func run() {
         while !world.isOver {
             let seen = world.table.snapshot()
+            world.lastStay = world.scheduler.time
             // Others may commit meanwhile.
             if random.once(in: 4) { world.sleep(milliseconds: random.draw(1...5)) }
             let submission = Submission(
@@ -27,8 +28,15 @@ final class DirectClient: SimulatedActor {
     }
 
     private func submit(_ submission: Submission) {
+        let end = world.scheduler.time + UInt64(submission.deadline) * 1_000_000
         do throws(SubmitError) {
             let receipt = try world.table.submit(submission.slots, options: submission.options)
+            // Who leaves at the deadline or later may let a submit through then; who left before
+            // has to have woken it.
+            world.check(
+                receipt.nanoseconds.quiesce < UInt64(submission.deadline) * 1_000_000
+                    || world.lastStay >= end,
+                .progress, "a submit waited for its whole deadline, though all had left")
             if receipt.outcome == .unchanged {
                 return world.judge(.unchanged, of: submission)
             }

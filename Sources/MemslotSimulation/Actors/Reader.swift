@@ -49,6 +49,7 @@ extension World {
     /// Holds what any reader is given against what was committed.
     func checkContent(of snapshot: TableSnapshot) {
         counts.reads += 1
+        lastStay = scheduler.time
         let slots = snapshot.array.slots
         // A reader may see a commit before observers are told of it.
         let committed = arrays[snapshot.generation]

@@ -35,7 +35,10 @@ final class VirtualCPU: SimulatedActor, @unchecked Sendable {
     private func runGuest() {
         world.guests += 1
         world.counts.entries += 1
-        defer { world.guests -= 1 }
+        defer {
+            world.guests -= 1
+            world.lastStay = world.scheduler.time
+        }
         let isStubborn = world.has(.stubborn) && random.once(in: 10)
         for _ in 0..<random.draw(1...12) {
             if isKicked && !isStubborn { return }

@@ -42,6 +42,8 @@ final class World: @unchecked Sendable {
     var isReleased = false
     /// Actors that may still submit.
     var submitters = 0
+    /// When somebody who has to be waited for was last seen inside, in virtual nanoseconds.
+    var lastStay: UInt64 = 0
 
     var counts = SimulationReport.Counts()
     var trace: [String] = []
