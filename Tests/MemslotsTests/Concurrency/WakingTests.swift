@@ -72,7 +72,8 @@ struct WakingTests {
 
     @Test("arrays are swapped when nobody is in their queue")
     func swap() throws {
-        let table = try MemslotTable(backend: ModelBackend())
+        let backend = ModelBackend()
+        let table = try MemslotTable(backend: backend)
         let (isInside, mayLeave) = (Signal(), Signal())
         table.pair.queue.async {
             isInside.send()
@@ -80,7 +81,8 @@ struct WakingTests {
         }
         isInside.wait()
         let submit = TestThread { #expect(table.refusal(of: [slot(0, at: 0)]) == nil) }
-        passTime()
+        #expect(yieldThread { !backend.calls.isEmpty })
+        for _ in 0..<10 { passTime() }
         #expect(table.history().isEmpty)
         #expect(table.pair.current.generation == Generation(0))
         mayLeave.send()

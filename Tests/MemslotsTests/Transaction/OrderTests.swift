@@ -1,3 +1,4 @@
+import MemslotRandom
 import Testing
 
 @testable import Memslots
@@ -82,6 +83,42 @@ struct OrderTests {
         #expect(deleted.count == 2)
         #expect(deleted == deleted.sorted())
         #expect(created == deleted)
+    }
+
+    @Test("for one circle already other ids are looked for, and found")
+    func oneCircle() throws {
+        // Two slots of one memory, of which either may become either.
+        func alias(_ id: UInt32?, at page: UInt64) -> Memslot { slot(id, at: page, host: 0x500) }
+        let present = [alias(0, at: 0), slot(1, at: 1, host: 0x600), alias(2, at: 2)]
+        let table = try MemslotTable(backend: ModelBackend(present), installed: present)
+        let wanted = [alias(nil, at: 1), slot(nil, at: 0, host: 0x600), alias(nil, at: 3)]
+        let receipt = try table.submit(wanted)
+        #expect(receipt.operations.count == 3)
+        #expect(receipt.isOptimal)
+    }
+
+    @Test("an order that was not searched to its end is not called the shortest")
+    func cutOff() {
+        var random = SeededRandom(seed: 7)
+        var unproved = 0
+        for _ in 0..<300 {
+            let sizes = (0..<12).map { _ in UInt64.random(in: 1...3, using: &random) }
+            func packed(_ order: [Int]) -> [Memslot] {
+                var page: UInt64 = 0
+                var slots: [Memslot] = []
+                for id in order {
+                    slots.append(slot(UInt32(id), at: page, pages: sizes[id]))
+                    page += sizes[id]
+                }
+                return slots.byKey
+            }
+            let order = Array(0..<12)
+            let diff = MemslotDiff(
+                from: packed(order), to: packed(order.shuffled(using: &random)))
+            var effort = 0
+            if !MoveOrder(diff.moved, effort: &effort).isMinimum { unproved += 1 }
+        }
+        #expect(unproved > 0)
     }
 
     @Test("a slot that is said to be installed has an id")
