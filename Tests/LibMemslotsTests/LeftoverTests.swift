@@ -41,6 +41,8 @@ struct LeftoverTests {
         defer { _ = memslots_reader_close(reader) }
         var view = memslots_view()
         try #require(memslots_reader_enter(reader, &view) == MEMSLOTS_OK)
+        var again = memslots_view()
+        #expect(memslots_reader_enter(reader, &again) == MEMSLOTS_NOT_INSIDE)
         var copy = view
         var span = memslots_span()
         var count = 0

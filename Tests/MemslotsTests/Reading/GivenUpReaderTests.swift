@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 
 @testable import Memslots
@@ -15,11 +16,18 @@ struct GivenUpReaderTests {
     private struct Inside {
         let thread: TestThread
         let mayLeave = Signal()
+        private let record = Shared<ReaderRecord?>(nil)
+
+        /// Whether a submit waits for it.
+        var isAwaited: Bool {
+            record.value?.lines.pointee.isAwaited.load(ordering: .acquiring) ?? false
+        }
 
         init(_ table: MemslotTable, as name: String) {
-            let (isInside, mayLeave) = (Signal(), mayLeave)
+            let (isInside, mayLeave, record) = (Signal(), mayLeave, record)
             thread = TestThread {
                 let reader = table.makeReader(as: name)
+                record.update { [own = reader.record] in $0 = own }
                 reader.read { _ in
                     isInside.send()
                     mayLeave.wait()
@@ -56,10 +64,8 @@ struct GivenUpReaderTests {
             let options = SubmitOptions(quiesceDeadlineMilliseconds: 3_600_000)
             #expect(table.refusal(of: [], options: options) == nil)
         }
-        // Given up as soon as the new array is there: the submit waits for nothing else.
-        #expect(yieldThread { table.snapshot().generation == Generation(1) })
-        let end = monotonicNow() + 5_000_000
-        while monotonicNow() < end {}
+        // It leaves word under the lock that it waits with, so that it waits once we have that.
+        #expect(yieldThread { stay.isAwaited })
         #expect(table.abandonReaders(named: "stuck") == 1)
         #expect(submit.join())
         stay.end()
