@@ -90,6 +90,69 @@ struct WakingTests {
         #expect(table.snapshot().generation == Generation(1))
     }
 
+    /// A hold that does something while it is waited for, and then says who stays.
+    private final class BusyHold: VCPUHold {
+        let work = Shared<@Sendable () -> Void>({})
+        let staying: [String]
+        let isExclusive = Shared(false)
+        init(staying: [String] = []) { self.staying = staying }
+        func begin() {}
+        func end() {}
+        func exclusively(_ body: () -> Void) {
+            isExclusive.update { $0 = true }
+            body()
+            isExclusive.update { $0 = false }
+        }
+        func waitUntilHeld(_ deadline: Deadline) -> [String] {
+            work.value()
+            return staying
+        }
+    }
+
+    @Test("a timeout does not name readers that came while vCPUs were waited for")
+    func latecomers() throws {
+        let hold = BusyHold(staying: ["cpu"])
+        let table = try MemslotTable(backend: ModelBackend(), vcpus: hold)
+        let (isInside, mayLeave) = (Signal(), Signal())
+        let reader = Shared<TestThread?>(nil)
+        hold.work.update {
+            $0 = {
+                let thread = TestThread {
+                    table.read(as: "late") { _ in
+                        isInside.send()
+                        mayLeave.wait()
+                    }
+                }
+                reader.update { $0 = thread }
+                isInside.wait()
+            }
+        }
+        let refusal = table.refusal(
+            of: [slot(0, at: 0)], options: SubmitOptions(quiesce: .always))
+        #expect(refusal == .quiesceTimeout(vcpus: ["cpu"], readers: []))
+        mayLeave.send()
+        #expect(reader.value?.join() == true)
+        hold.work.update { $0 = {} }
+    }
+
+    @Test("an undo of additions that were made beside the guest is made while vCPUs are out")
+    func undoIsHeld() throws {
+        let hold = BusyHold()
+        let backend = ModelBackend()
+        let table = try MemslotTable(backend: backend, vcpus: hold)
+        let held = Shared<[Bool]>([])
+        backend.state.withLock {
+            $0.beforeCall = { _ in
+                let isExclusive = hold.isExclusive.value
+                held.update { $0.append(isExclusive) }
+            }
+        }
+        backend.refuse(at: 1)
+        #expect(table.refusal(of: [slot(0, at: 0), slot(1, at: 1)]) != nil)
+        #expect(held.value == [false, false, true])
+        #expect(backend.slots.isEmpty)
+    }
+
     @Test("readers come in while an undo waits for vCPUs")
     func readersDuringHold() throws {
         final class Reading: VCPUHold {
