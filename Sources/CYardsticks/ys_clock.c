@@ -13,8 +13,11 @@ uint64_t ys_now(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+// What the calling thread might use before it was bound.
+static __thread cpu_set_t allowed;
+
 void ys_pin(int number) {
-    cpu_set_t allowed, own;
+    cpu_set_t own;
     if (sched_getaffinity(0, sizeof allowed, &allowed) < 0) return;
     int count = CPU_COUNT(&allowed);
     if (count == 0) return;
@@ -27,4 +30,8 @@ void ys_pin(int number) {
         sched_setaffinity(0, sizeof own, &own);
         return;
     }
+}
+
+void ys_unpin(void) {
+    if (CPU_COUNT(&allowed) > 0) sched_setaffinity(0, sizeof allowed, &allowed);
 }
