@@ -33,7 +33,7 @@ enum BenchmarkArray {
     static func changed(_ slots: [Memslot], _ changes: Int) -> [Memslot] {
         guard changes > 0 else { return slots }
         var result = slots
-        var gone: [Int] = []
+        var isGone = [Bool](repeating: false, count: slots.count)
         let step = max(slots.count / changes, 1)
         var free = (slots.last?.guestPhysicalEnd.rawValue ?? 0) + (1 << 30)
         for (turn, index) in stride(from: step / 2, to: slots.count, by: step).enumerated() {
@@ -46,11 +46,10 @@ enum BenchmarkArray {
             case 3:
                 result[index].userspaceAddress = UserspaceAddress(
                     slots[index].userspaceAddress.rawValue + (1 << 40))
-            default: gone.append(index)
+            default: isGone[index] = true
             }
         }
-        for index in gone.reversed() { result.remove(at: index) }
-        return result
+        return zip(result, isGone).filter { !$0.1 }.map(\.0)
     }
 
     /// The slots as the yardsticks take them.
