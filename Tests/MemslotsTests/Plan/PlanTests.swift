@@ -153,4 +153,29 @@ struct PlanTests {
             #expect(plan.operations.first?.call == .delete(old[0]))
         }
     }
+
+    @Test("a plan holds vCPUs out just where one of its calls is noticed by a running guest")
+    func noticedCalls() {
+        let (before, after) = (slot(0, at: 0), slot(0, at: 8))
+        let logged = before.with(.logDirtyPages)
+        let calls: [(SlotCall, Bool)] = [
+            (.create(before), false), (.delete(before), true),
+            (.move(from: before, to: after), true),
+            (.reflag(from: before, to: logged), false), (.reflag(from: logged, to: before), true),
+        ]
+        for (call, isNoticed) in calls { #expect(call.needsQuiescence == isNoticed, "\(call)") }
+
+        var arrays = RandomArrays(seed: 14)
+        var (wrong, quiet) = (0, 0)
+        for _ in 0..<2_000 {
+            let old = arrays.next()
+            let plan = Plan(MemslotDiff(from: old.byKey, to: arrays.near(old).byKey))
+            if plan.needsQuiescence != plan.operations.contains(where: \.call.needsQuiescence) {
+                wrong += 1
+            }
+            if !plan.needsQuiescence { quiet += 1 }
+        }
+        #expect(wrong == 0)
+        #expect(quiet > 50)
+    }
 }
