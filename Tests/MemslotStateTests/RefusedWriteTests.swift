@@ -71,6 +71,32 @@ struct RefusedWriteTests {
                 + "\(refused) refused, \(ahead) could not be taken back, \(unopened) did not start")
     }
 
+    @Test(
+        "what is to be on the disk waits for the record and its name, and is refused where a wait fails",
+        arguments: [true, false])
+    func onTheDisk(isSynced: Bool) throws {
+        var refused: [String] = []
+        for point in 1...8 {
+            let scratch = try Scratch()
+            let daemon = try StateDaemon(
+                scratch, arguments: isSynced ? ["--state-sync"] : [],
+                environment: Interruption.environment([
+                    "ONLY": "fsync", "FAIL": String(point), "ERRNO": String(EIO),
+                ]))
+            try #require(daemon.isReady)
+            var client = try daemon.connect()
+            let made = try client.call(
+                "vm.create", params: Array(#"{"vm":"a","backend":"simulated"}"#.utf8))
+            if made.value?["result"] == nil {
+                refused.append("create")
+                continue
+            }
+            if try submitMany(&client).value?["result"] == nil { refused.append("submit") }
+        }
+        // Each by two waits: for the file, and for the folder that names it.
+        #expect(refused == (isSynced ? ["create", "create", "submit", "submit"] : []))
+    }
+
     @Test("a file system that can't exchange two files serves as well")
     func noExchange() throws {
         let course = Course.whole
