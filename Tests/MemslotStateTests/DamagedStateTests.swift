@@ -163,6 +163,17 @@ struct DamagedStateTests {
         #expect(FileManager.default.contents(atPath: target) == Data("secret".utf8))
     }
 
+    @Test("a link to a sound record elsewhere is not followed")
+    func linkToRecord() throws {
+        let (other, _) = try model()
+        let scratch = try Scratch()
+        try scratch.write([], "x")
+        symlink(other.state + "/vm-1.state", scratch.state + "/vm-1.state")
+        let service = try KeptService(scratch)
+        #expect(service.notes.count == 1)
+        #expect(try service.ask("vm.list", "{}") == #"{"vms":[]}"#)
+    }
+
     /// The seal, bit by bit, as the definition of CRC-64/XZ has it.
     static func seal(_ text: String) -> [UInt8] {
         var register = UInt64.max
@@ -201,8 +212,10 @@ struct StateDirectoryTests {
     func refused() throws {
         let scratch = try Scratch()
         mkdir(scratch.state, 0o755)
-        chmod(scratch.state, 0o755)
-        #expect(throws: StateError.self) { try StateStore(at: scratch.state) }
+        for right in 0..<6 as Range<mode_t> {
+            chmod(scratch.state, 0o700 | 1 << right)
+            #expect(throws: StateError.self, "\(right)") { try StateStore(at: scratch.state) }
+        }
         chmod(scratch.state, 0o700)
         let store = try StateStore(at: scratch.state)
         #expect {
