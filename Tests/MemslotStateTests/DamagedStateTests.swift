@@ -208,6 +208,21 @@ struct StateDirectoryTests {
         }
     }
 
+    @Test("nothing is left beside the record of what was committed")
+    func oneRecord() throws {
+        let scratch = try Scratch()
+        let service = try KeptService(scratch)
+        try service.ask("vm.create", #"{"vm":"a","backend":"simulated"}"#)
+        for page in 1...2 {
+            let submitted = try service.ask(
+                "memslots.submit",
+                #"{"vm":"a","slots":[{"guestPhysicalAddress":0,"size":4096,"userspaceAddress":\#(page * 4_096)}]}"#
+            )
+            #expect(submitted.contains("committed"))
+            #expect(scratch.stateFiles == ["vm-1.state"])
+        }
+    }
+
     @Test("one that others may look into is refused, and so is one that another server has")
     func refused() throws {
         let scratch = try Scratch()
