@@ -9,21 +9,32 @@ import Testing
 struct FenceUseTests {
     private let calls = Shared(0)
     private let isOrdered = Shared(true)
+    /// What happens while the process is being ordered.
+    private let meanwhile = Shared(Meanwhile {})
     private let version = ArrayVersion(TableSnapshot(generation: Generation(0), array: .empty))
 
+    /// In a structure, for a bare closure is wrapped anew at every access.
+    private struct Meanwhile: Sendable {
+        let run: @Sendable () -> Void
+        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+    }
+
     private var registry: ReaderRegistry {
-        let (calls, isOrdered) = (calls, isOrdered)
+        let (calls, isOrdered, meanwhile) = (calls, isOrdered, meanwhile)
         return ReaderRegistry(version) {
             calls.update { $0 += 1 }
+            meanwhile.value.run()
             return isOrdered.value
         }
     }
 
     /// Comes in, or leaves, as the record tells it.
-    private func step(_ record: ReaderRecord) {
+    private static func step(_ record: ReaderRecord) {
         let ticket = record.lines.pointee.ticket.load(ordering: .relaxed)
         record.lines.pointee.ticket.store(ticket + 1, ordering: .releasing)
     }
+
+    private func step(_ record: ReaderRecord) { Self.step(record) }
 
     @Test("between publishing and looking at readers, where there are any")
     func looking() {
@@ -33,19 +44,44 @@ struct FenceUseTests {
         let record = registry.add("reader")
         #expect(registry.staying().isEmpty)
         #expect(calls.value == 1)
-        step(record)
+        // What the fence brings to light is looked at after it.
+        meanwhile.update { $0 = Meanwhile { Self.step(record) } }
         #expect(registry.staying().count == 1)
-        #expect(calls.value == 2)
+        #expect(registry.staying().isEmpty)
     }
 
     @Test("between leaving word and waiting")
     func waiting() {
         let registry = registry
-        step(registry.add("reader"))
+        let record = registry.add("reader")
+        step(record)
         let stays = registry.staying()
-        calls.update { $0 = 0 }
+        let wasAwaited = Shared(false)
+        meanwhile.update {
+            $0 = Meanwhile {
+                let isAwaited = record.lines.pointee.isAwaited.load(ordering: .relaxed)
+                wasAwaited.update { $0 = isAwaited }
+            }
+        }
         #expect(registry.wait(for: stays, .after(milliseconds: 0)).count == 1)
-        #expect(calls.value == 1)
+        #expect(wasAwaited.value)
+        // Who leaves meanwhile, without a word, is not waited for.
+        meanwhile.update { $0 = Meanwhile { Self.step(record) } }
+        #expect(registry.wait(for: stays, .after(milliseconds: 0)).isEmpty)
+    }
+
+    @Test("who leaves while it is being given up is known when it comes again")
+    func givenUp() {
+        let registry = registry
+        let record = registry.add("reader")
+        step(record)
+        meanwhile.update { $0 = Meanwhile { Self.step(record) } }
+        #expect(registry.abandon("reader") == 0)
+        meanwhile.update { $0 = Meanwhile {} }
+        step(record)
+        #expect(registry.staying().count == 1)
+        #expect(registry.abandon("reader") == 1)
+        #expect(registry.staying().isEmpty)
     }
 
     @Test("where it fails a reader is waited for until it has come and gone")

@@ -72,20 +72,25 @@ final class ReaderRegistry: @unchecked Sendable {
     ///
     /// - Returns: how many there are.
     func abandon(_ name: String) -> Int {
-        let gone = monitor.withLock {
-            let gone = records.filter {
-                $0.name == name && $0.lines.pointee.ticket.load(ordering: .acquiring) & 1 == 1
+        let count = monitor.withLock {
+            let inside = records.compactMap { record -> ReaderStay? in
+                let ticket = record.lines.pointee.ticket.load(ordering: .acquiring)
+                let isMeant = record.name == name && ticket & 1 == 1
+                return isMeant ? ReaderStay(record, until: ticket + 1) : nil
             }
-            records.removeAll { record in gone.contains { $0 === record } }
-            for record in gone {
+            for stay in inside {
                 // If it leaves after all it comes to `hasLeft`, and is known again.
-                record.lines.pointee.isAwaited.store(true, ordering: .relaxed)
-                record.isGivenUp.store(true, ordering: .releasing)
+                stay.reader.lines.pointee.isAwaited.store(true, ordering: .relaxed)
             }
-            return gone
+            // Whoever left without seeing that is seen to have left: its next stay counts.
+            _ = order()
+            let gone = inside.filter { !$0.hasEnded }
+            for stay in gone { stay.reader.isGivenUp.store(true, ordering: .releasing) }
+            records.removeAll { record in gone.contains { $0.reader === record } }
+            return gone.count
         }
-        if !gone.isEmpty { wake() }
-        return gone.count
+        if count > 0 { wake() }
+        return count
     }
 
     /// How many readers are known.
