@@ -121,6 +121,39 @@ struct DamagedStateTests {
         }
     }
 
+    @Test("two memory objects of one number, or of one name, are nonsense; two others are not")
+    func sharedNumber() throws {
+        let (scratch, _) = try model()
+        let whole = String(decoding: try scratch.bytes("vm-1.state").dropLast(24), as: UTF8.self)
+        for (second, isSound) in [((1, "n"), false), ((2, "m"), false), ((2, "n"), true)] {
+            let memories = [(1, "m"), second].map { id, name in
+                #"{"id":\#(id),"memory":"\#(name)","size":4096,"pageSize":4096,"kept":"file"}"#
+            }
+            let text =
+                whole
+                .replacingOccurrences(
+                    of: #""memories":[]"#,
+                    with: #""memories":[\#(memories.joined(separator: ","))]"#
+                ).replacingOccurrences(of: #""lastMemory":0"#, with: #""lastMemory":2"#)
+            let other = try Scratch()
+            try other.write(Self.seal(text + "\n"), "vm-1.state")
+            _ = try KeptService(other)
+            #expect(
+                other.stateFiles == [isSound ? "vm-1.state" : "vm-1.state.damaged-1"], "\(second)")
+        }
+    }
+
+    @Test("a damaged record is not set aside over an older one")
+    func olderOne() throws {
+        let scratch = try Scratch()
+        try scratch.write([1], "vm-1.state.damaged-1")
+        try scratch.write([2], "vm-1.state")
+        _ = try KeptService(scratch)
+        #expect(scratch.stateFiles == ["vm-1.state.damaged-1", "vm-1.state.damaged-2"])
+        #expect(try scratch.bytes("vm-1.state.damaged-1") == [1])
+        #expect(try scratch.bytes("vm-1.state.damaged-2") == [2])
+    }
+
     @Test("a second record of one VM is set aside")
     func twice() throws {
         let (scratch, before) = try model()
@@ -139,10 +172,16 @@ struct DamagedStateTests {
         try scratch.write([1], "vm-1.memory-1")
         try scratch.write([1], "vm-2.memory-1")
         try scratch.write([1], "vm-3.state.new")
-        try scratch.write([1], "something else")
+        // None of ours, though they look like it.
+        for name in ["something else", "vm-02.memory-1", "vm-2.memory-01", "vm-+2.memory-1"] {
+            try scratch.write([1], name)
+        }
         let service = try KeptService(scratch)
         #expect(
-            scratch.stateFiles == ["something else", "vm-1.memory-1", "vm-1.state.damaged-1"])
+            scratch.stateFiles == [
+                "something else", "vm-+2.memory-1", "vm-02.memory-1", "vm-1.memory-1",
+                "vm-1.state.damaged-1", "vm-2.memory-01",
+            ])
         // No number is given twice, not even that of a damaged record.
         try service.ask("vm.create", #"{"vm":"a","backend":"simulated"}"#)
         #expect(scratch.stateFiles.contains("vm-4.state"))

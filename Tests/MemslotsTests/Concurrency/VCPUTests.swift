@@ -94,6 +94,23 @@ struct VCPUTests {
         #expect(table.refusal(of: array(1)) == nil)
     }
 
+    @Test("one whose entry is gone is kicked no more, and what its kick holds is let go")
+    func gone() throws {
+        let table = try MemslotTable(backend: ModelBackend(array(0)), installed: array(0))
+        let gate = try #require(table.vcpuGate)
+        let (first, second) = (Shared(0), Shared(0))
+        let staying = gate.register(name: "stays", kick: { first.update { $0 += 1 } })
+        do {
+            let leaving = gate.register(name: "goes", kick: { second.update { $0 += 1 } })
+            #expect(table.refusal(of: array(1)) == nil)
+            _ = consume leaving
+        }
+        #expect(table.refusal(of: array(2)) == nil)
+        #expect(staying.name == "stays")
+        #expect(first.value == 2)
+        #expect(second.value == 1)
+    }
+
     @Test("a vCPU and a reader that both stay are both named")
     func bothStay() throws {
         let table = try MemslotTable(backend: ModelBackend(array(0)), installed: array(0))
