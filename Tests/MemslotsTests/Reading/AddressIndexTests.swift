@@ -11,14 +11,15 @@ struct AddressIndexTests {
         0, 1, 2, 16, 17, 18, 32, 33, 34, 64, 65, 66, 128, 130, 576, 578, 2_112, 2_114, 2_176, 2_178,
         8_320, 8_322,
     ]
-    /// All starts below 8 TiB, where keys are narrow, and some beyond.
+    /// All starts below 8 TiB, where keys are narrow, and all beyond.
     static let leaps: [UInt64] = [1 << 12, 1 << 30]
 
     /// Slots with and without gaps, some of them far away, in no order of their ids.
     private func slots(
         _ count: Int, _ random: inout SeededRandom, leap: UInt64 = 1 << 20
     ) -> [Memslot] {
-        var page: UInt64 = UInt64.random(in: 0...3, using: &random)
+        // Far away, all keys are wide, also those of a tree of one node.
+        var page = (leap > 1 << 20 ? 1 << 31 : 0) + UInt64.random(in: 0...3, using: &random)
         var slots: [Memslot] = []
         for number in 0..<count {
             let pages = UInt64.random(in: 1...4, using: &random)
