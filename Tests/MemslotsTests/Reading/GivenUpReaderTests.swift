@@ -23,6 +23,12 @@ struct GivenUpReaderTests {
             record.value?.lines.pointee.isAwaited.load(ordering: .acquiring) ?? false
         }
 
+        /// Whether it has not left yet.
+        var isInside: Bool {
+            record.value.map { $0.lines.pointee.ticket.load(ordering: .acquiring) & 1 == 1 }
+                ?? false
+        }
+
         init(_ table: MemslotTable, as name: String) {
             let (isInside, mayLeave, record) = (Signal(), mayLeave, record)
             thread = TestThread {
@@ -59,15 +65,17 @@ struct GivenUpReaderTests {
     @Test("a submit that waits for one goes on at once")
     func goesOn() {
         let stay = Inside(table, as: "stuck")
-        let table = table
-        let submit = TestThread {
-            let options = SubmitOptions(quiesceDeadlineMilliseconds: 3_600_000)
-            #expect(table.refusal(of: [], options: options) == nil)
-        }
+        let readers = table.pair.readers
+        let stays = readers.staying()
+        #expect(stays.count == 1)
+        // As a submit waits, but without the end that a submit's deadline has.
+        let submit = TestThread { #expect(readers.wait(for: stays, .never).isEmpty) }
         // It leaves word under the lock that it waits with, so that it waits once we have that.
         #expect(yieldThread { stay.isAwaited })
         #expect(table.abandonReaders(named: "stuck") == 1)
         #expect(submit.join())
+        // It was not the reader's leaving, in the end, that woke the submit.
+        #expect(stay.isInside)
         stay.end()
     }
 
