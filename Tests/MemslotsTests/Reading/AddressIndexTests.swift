@@ -54,6 +54,11 @@ struct AddressIndexTests {
                 for address in [start, start + 1, end - 1] { check(address, space, place) }
             }
             for address in [end, UInt64.max - 1, .max] { check(address, space, nil) }
+            // Not what fills the last node up, which is behind all records.
+            let last = index.tree(of: space)?.lastStart(atOrBelow: .max).pointee.start
+            if last != places.last.map({ slots[$0].guestPhysicalAddress.rawValue }) {
+                faults.append("\(space): the last of all is \(last ?? 0)")
+            }
         }
         return faults
     }
