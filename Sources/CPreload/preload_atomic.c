@@ -62,7 +62,9 @@ static void remember(struct preload_vm *vm) {
 static int32_t make_now(struct preload_vm *vm, const struct cpreload_region *region) {
     preload_hold(vm);
     if (vm->is_pending) carry_out(vm);
+    uint64_t start = preload_now();
     int32_t answer = memslots_preload_now(vm->number, region);
+    vm->applied += preload_now() - start;
     if (answer == 0) vm->asked++;
     if (answer == 0 || vm->is_pending) {
         vm->is_begun = 1;
@@ -70,6 +72,7 @@ static int32_t make_now(struct preload_vm *vm, const struct cpreload_region *reg
     } else {
         preload_release(vm);
         vm->made = 0;
+        vm->applied = 0;
     }
     return answer;
 }
