@@ -37,7 +37,19 @@ struct ProgramFileTests {
         let outcome = run([program])
         #expect(outcome.status == 2)
         #expect(outcome.errors.contains("is set-user-ID: the dynamic linker preloads nothing"))
-        #expect(outcome.errors.contains("a copy without the bit"))
+        #expect(outcome.errors.contains("Run it as its owner, or a copy without the bit"))
+    }
+
+    @Test(
+        "a set-group-ID program is refused, and not told to be run as its owner",
+        .enabled(if: geteuid() == 0, "only root can make one"))
+    func setGroupID() throws {
+        let program = try #require(privileged(65_534, mode: 0o755))
+        try #require(chown(program, 65_534, 65_534) == 0 && chmod(program, 0o2755) == 0)
+        let outcome = run([program])
+        #expect(outcome.status == 2)
+        #expect(outcome.errors.contains("is set-group-ID: the dynamic linker preloads nothing"))
+        #expect(!outcome.errors.contains("owner"))
     }
 
     @Test("a set-user-ID program of one's own is preloaded as any other")

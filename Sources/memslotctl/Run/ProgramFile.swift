@@ -36,8 +36,8 @@ struct ProgramFile {
     func checkPreloadable() throws(RunFailure) {
         if let privilege {
             throw RunFailure(
-                "\(path) \(privilege): the dynamic linker preloads nothing into it. "
-                    + "Run it as its owner, or a copy without the bit")
+                "\(path) \(privilege.what): the dynamic linker preloads nothing into it. "
+                    + privilege.wayOut)
         }
         let file = open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return }
@@ -55,19 +55,23 @@ struct ProgramFile {
         }
     }
 
-    /// What gives the program more rights than who runs it; `nil` for nothing.
+    /// What gives the program more rights than who runs it, and what to do; `nil` for nothing.
     ///
     /// Kernel: `bprm->secureexec`, which programs see as `AT_SECURE`.
-    private var privilege: String? {
+    private var privilege: (what: String, wayOut: String)? {
         var (status, system) = (stat(), statvfs())
         guard stat(path, &status) == 0 else { return nil }
         // A file system that takes no notice of the bits.
         if statvfs(path, &system) == 0, system.f_flag & UInt(ST_NOSUID) != 0 { return nil }
-        if status.st_mode & S_ISUID != 0, status.st_uid != getuid() { return "is set-user-ID" }
+        if status.st_mode & S_ISUID != 0, status.st_uid != getuid() {
+            return ("is set-user-ID", "Run it as its owner, or a copy without the bit")
+        }
         let group = S_ISGID | S_IXGRP
-        if status.st_mode & group == group, status.st_gid != getgid() { return "is set-group-ID" }
+        if status.st_mode & group == group, status.st_gid != getgid() {
+            return ("is set-group-ID", "Run a copy without the bit")
+        }
         if getuid() != 0, clinux_has_capabilities(path) != 0 {
-            return "has capabilities of its own"
+            return ("has capabilities of its own", "Run a copy, which has none")
         }
         return nil
     }
