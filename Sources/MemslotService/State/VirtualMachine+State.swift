@@ -19,7 +19,7 @@ extension VirtualMachine {
                 do throws(ProtocolError) { written = try kept.write(contents) } catch {
                     refusal = error
                 }
-                return refusal == nil
+                return refusal?.message
             }
             written?.keep()
             return answer

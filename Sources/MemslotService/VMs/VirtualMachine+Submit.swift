@@ -4,14 +4,14 @@ internal import Memslots
 extension VirtualMachine {
     /// Submits the array of a request, its names resolved.
     ///
-    /// - Parameter isAdmitted: as of the table's.
+    /// - Parameter objection: as of the table's.
     func submit(
         _ parameters: SubmitParameters,
-        if isAdmitted: (Generation, [Memslot]) -> Bool = { _, _ in true }
+        unless objection: (Generation, [Memslot]) -> String? = { _, _ in nil }
     ) throws(ProtocolError) -> (receipt: Receipt, names: SlotNames) {
         try withResolved(parameters) { resolved, options throws(SubmitError) in
             try table.submit(
-                resolved.slots, options: options, prior: resolved.faults, if: isAdmitted)
+                resolved.slots, options: options, prior: resolved.faults, unless: objection)
         }
     }
 

@@ -46,20 +46,21 @@ extension MemslotTable {
 
     /// Submits an array in which the layer above has found faults already.
     ///
-    /// - Parameter isAdmitted: asked before anything is touched, and where anything is to be, with
-    ///   the generation and the array to come, sorted by key. Where it says no, the submit is
-    ///   ``SubmitError/rejected(hook:change:reason:)``. It runs inside the transaction.
+    /// - Parameter objection: asked before anything is touched, and where anything is to be, with
+    ///   the generation and the array to come, sorted by key. What it answers is the reason of
+    ///   ``SubmitError/rejected(hook:change:reason:)``; `nil` to go on. It runs inside the
+    ///   transaction.
     package func submit(
         _ slots: [Memslot], options: SubmitOptions, prior: [Violation],
-        if isAdmitted: (Generation, [Memslot]) -> Bool = { _, _ in true }
+        unless objection: (Generation, [Memslot]) -> String? = { _, _ in nil }
     ) throws(SubmitError) -> Receipt {
         let start = monotonicNow()
         return try asTransaction { () throws(SubmitError) -> Receipt in
             let wanted = try judge(slots, options: options, prior: prior)
             guard !wanted.diff.isEmpty else { return unchanged(wanted, since: start) }
-            guard isAdmitted(pair.current.generation.next, wanted.slots) else {
+            if let reason = objection(pair.current.generation.next, wanted.slots) {
                 throw .rejected(
-                    hook: "admission", change: wanted.plan.changes[0], reason: "not admitted")
+                    hook: "admission", change: wanted.plan.changes[0], reason: reason)
             }
             return try carryOut(wanted, options: options, since: start)
         }
