@@ -34,7 +34,9 @@ enum Workbench {
         let sources = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
             .appendingPathComponent("VMM").path
         let output = file(isStatic ? "static-vmm" : "vmm")
-        let names = ["vmm.c", "tests.c", "more_tests.c"].map { "\(sources)/\($0)" }
+        let names = ["vmm.c", "tests.c", "more_tests.c", "kernel_tests.c", "bench.c"].map {
+            "\(sources)/\($0)"
+        }
         let options = ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", output]
         let outcome = Finished(
             running: compiler, options + (isStatic ? ["-static"] : []) + names)

@@ -1,0 +1,128 @@
+// What only the kernel knows, and who else looks at memory: guest_memfd, KVM's own pages, devices.
+#include "vmm.h"
+
+struct region2 {
+    uint32_t slot, flags;
+    uint64_t guest_phys_addr, memory_size, userspace_addr, guest_memfd_offset;
+    uint32_t guest_memfd, pad1;
+    uint64_t pad2[14];
+};
+
+static int set_slot2(struct vm *vm, uint32_t slot, uint64_t address, uint64_t size, int file,
+    uint64_t offset) {
+    struct region2 words = {.slot = slot, .flags = 4, .guest_phys_addr = address,
+        .memory_size = size, .userspace_addr = (uint64_t)vm->region, .guest_memfd_offset = offset,
+        .guest_memfd = (uint32_t)file};
+    return ioctl(vm->descriptor, _IOW(KVMIO, 0x49, struct region2), &words) < 0 ? errno : 0;
+}
+
+// Slots on a guest_memfd are made, split and moved.
+int test_memfd(int argc, char **argv) {
+    (void)argc;
+    (void)argv;
+    struct vm vm;
+    make_vm(&vm, 1, 0);
+    struct {
+        uint64_t size, flags, reserved[6];
+    } words = {.size = REGION_SIZE};
+    int file = ioctl(vm.descriptor, _IOWR(KVMIO, 0xd4, words), &words);
+    if (file < 0) {
+        printf("no guest_memfd here\n");
+        return 77;
+    }
+    int copy = dup(file);
+    start(&vm);
+    printf("create %d\n", set_slot2(&vm, 3, 0x400000, REGION_SIZE, file, 0));
+    printf("same %d\n", set_slot2(&vm, 3, 0x400000, REGION_SIZE, file, 0));
+    printf("bound %d\n", set_slot2(&vm, 4, 0x600000, PAGE, file, 0));
+    printf("delete %d\n", set_slot2(&vm, 3, 0x400000, 0, -1, 0));
+    printf("lower %d\n", set_slot2(&vm, 3, 0x400000, PAGE, file, 0));
+    printf("upper %d\n", set_slot2(&vm, 4, 0x400000 + PAGE, PAGE, file, PAGE));
+    printf("past the end %d\n", set_slot2(&vm, 5, 0x600000, PAGE, file, REGION_SIZE));
+    printf("wrong file %d\n", set_slot2(&vm, 5, 0x600000, PAGE, vm.kvm, 0));
+    printf("by a copy %d\n", set_slot2(&vm, 5, 0x600000, PAGE, copy, 2 * PAGE));
+    printf("closed file %d\n", set_slot2(&vm, 6, 0x700000, PAGE, 999, 2 * PAGE));
+    close(file);
+    printf("delete the lower %d\n", set_slot2(&vm, 3, 0x400000, 0, -1, 0));
+    stop(&vm);
+    return 0;
+}
+
+// Slots on pages that KVM may keep for itself: the host says whether it does. The TSS and the
+// identity map page are where QEMU has them.
+int test_own(int argc, char **argv) {
+    (void)argc;
+    (void)argv;
+    struct vm vm;
+    make_vm(&vm, 0, 0);
+    uint64_t identity = 0xfeffc000;
+    must(ioctl(vm.descriptor, KVM_SET_TSS_ADDR, 0xfeffd000) == 0, "KVM_SET_TSS_ADDR");
+    must(ioctl(vm.descriptor, KVM_SET_IDENTITY_MAP_ADDR, &identity) == 0, "the identity map");
+    must(ioctl(vm.descriptor, KVM_CREATE_IRQCHIP, 0) == 0, "KVM_CREATE_IRQCHIP");
+    extern void add_vcpu(struct vm * vm);
+    add_vcpu(&vm);
+    start(&vm);
+    const uint64_t pages[] = {
+        0xfeffc000, 0xfeffd000, 0xfefff000, 0xfee00000, 0xfee01000, 0xfffbc000};
+    for (unsigned i = 0; i < sizeof pages / sizeof *pages; i++) {
+        int made = set_slot(&vm, 5, 0, pages[i], PAGE, vm.region);
+        int moved = made ? 0 : set_slot(&vm, 5, 0, 0x8000000, PAGE, vm.region);
+        int deleted = made ? 0 : set_slot(&vm, 5, 0, 0x8000000, 0, vm.region);
+        printf("%#lx %d %d %d\n", (unsigned long)pages[i], made, moved, deleted);
+    }
+    // In the middle of a change: what comes after it is still the same transaction.
+    for (int i = 0; i < 20; i++) {
+        must(set_slot(&vm, 1, 0, REGION, 0, vm.region) == 0, "deletion");
+        int made = set_slot(&vm, 5, 0, 0xfee00000, PAGE, vm.region);
+        must(set_slot(&vm, 1, 0, REGION, REGION_SIZE, vm.region) == 0, "whole again");
+        if (!made) set_slot(&vm, 5, 0, 0xfee00000, 0, vm.region);
+    }
+    stop(&vm);
+    printf("lost %lu mmio %lu\n", lost(&vm), vm.vcpus[0].mmio);
+    return 0;
+}
+
+// What the kernel says of slot 9's dirty log, past every library: ENOENT where there is no slot.
+static int raw_slot(struct vm *vm) {
+    uint64_t words[64];
+    struct kvm_dirty_log log = {.slot = 9, .dirty_bitmap = words};
+    return syscall(SYS_ioctl, vm->descriptor, KVM_GET_DIRTY_LOG, &log) < 0 ? errno : 0;
+}
+
+// Calls of VFIO, iommufd and vhost, on the devices that are there and else on one that knows
+// nothing of them: the kernel has the slot before each, and not before any other call.
+int test_device(int argc, char **argv) {
+    (void)argc;
+    (void)argv;
+    static const struct {
+        const char *name, *path;
+        unsigned long request;
+    } calls[] = {
+        {"vhost", "/dev/vhost-net", _IOW(0xaf, 0x03, uint64_t)},
+        {"vsock", "/dev/vhost-vsock", _IOW(0xaf, 0x03, uint64_t)},
+        {"vfio map", "/dev/vfio/vfio", _IO(';', 100 + 13)},
+        {"vfio unmap", "/dev/vfio/vfio", _IO(';', 100 + 14)},
+        {"iommufd", "/dev/iommu", _IO(';', 0x85)},
+        {"other", "/dev/null", FIONREAD},
+    };
+    struct vm vm;
+    make_vm(&vm, 1, 0);
+    start(&vm);
+    for (unsigned i = 0; i < sizeof calls / sizeof *calls; i++) {
+        int device = open(calls[i].path, O_RDWR | O_CLOEXEC);
+        fprintf(stderr, "%s: %s\n", calls[i].name, device < 0 ? "played" : calls[i].path);
+        if (device < 0) device = open("/dev/null", O_RDWR | O_CLOEXEC);
+        must(set_slot(&vm, 9, KVM_MEM_LOG_DIRTY_PAGES, 0x9000000, PAGE, vm.region) == 0, "slot 9");
+        int before = raw_slot(&vm);
+        ioctl(device, calls[i].request, 0);
+        printf("%s: before %d after %d\n", calls[i].name, before, raw_slot(&vm));
+        must(set_slot(&vm, 9, 0, 0x9000000, 0, vm.region) == 0, "its end");
+        // Looks at memory: what is asked is committed here.
+        struct kvm_dirty_log log = {.slot = 1};
+        ioctl(vm.descriptor, KVM_GET_DIRTY_LOG, &log);
+        close(device);
+    }
+    stop(&vm);
+    printf("lost %lu mmio %lu\n", lost(&vm), vm.vcpus[0].mmio);
+    return 0;
+}
