@@ -1,3 +1,5 @@
+import Glibc
+import MemslotProtocol
 import MemslotService
 import Testing
 
@@ -21,6 +23,19 @@ extension ServerTests {
             #expect(access.role(of: 5, groups: [60, 50], own: 1) == .full)
             #expect(access.role(of: 1, groups: [60], own: 1) == .full)
             #expect(access.role(of: 5, groups: [7], own: 1) == nil)
+        }
+
+        @Test("a server of one user's VMs serves them to everybody who may connect")
+        func servedUser() throws {
+            var access = PeerAccess()
+            access.servedUser = getuid() &+ 1
+            let server = try RunningServer(access: access)
+            _ = try server.service.observe(vm: "theirs", of: getuid() &+ 1)
+            _ = try server.service.observe(vm: "own")
+            var client = try server.connect()
+            let answer = try client.ask("{\"id\":1,\"method\":\"vm.list\"}")
+            let names = answer["result"]?["vms"]?.elements.map { $0["vm"]?.string }
+            #expect(names == ["theirs"])
         }
     }
 }

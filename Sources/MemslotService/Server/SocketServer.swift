@@ -171,7 +171,9 @@ extension SocketServer {
         let connection = state.change { state in
             state.last += 1
             let connection = Connection(
-                channel, peer: Peer(user: user, role: role, connection: state.last),
+                channel,
+                peer: Peer(
+                    user: access.servedUser ?? user, role: role, connection: state.last),
                 in: surroundings)
             state.connections[state.last] = connection
             return connection

@@ -10,6 +10,10 @@ public struct PeerAccess: Hashable, Sendable {
     public var readOnlyGroup: UInt32?
     /// Whether everybody who may connect may only look.
     public var isReadOnly = false
+    /// Whose VMs everybody who may connect is served; `nil` for each user's own.
+    ///
+    /// For a server of one user's VMs, which root may look at too.
+    public var servedUser: UInt32?
 
     /// Access for `users`, and the members of two groups.
     ///
