@@ -125,4 +125,72 @@ struct RunFollowerTests {
         }
         #expect(rest.count > 10)
     }
+
+    /// The records of one VM that `process` made.
+    private func machine(of process: Int32) -> crun_record {
+        var record = crun_record()
+        (record.kind, record.process, record.thread) = (CRUN_VM, process, 100)
+        return record
+    }
+
+    private func isGone(_ news: [RunNews]) -> Bool {
+        news.contains { if case .gone = $0 { true } else { false } }
+    }
+
+    @Test("a VM goes with a process that was seen alive, though nobody has waited for it yet")
+    func zombie() throws {
+        var pipes: [Int32] = [0, 0]
+        try #require(pipe(&pipes) == 0)
+        for end in pipes { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        posix_spawn_file_actions_adddup2(&actions, pipes[0], 0)
+        var process: pid_t = 0
+        var words: [UnsafeMutablePointer<CChar>?] = [strdup("cat"), nil]
+        try #require(posix_spawnp(&process, "cat", &actions, nil, &words, environ) == 0)
+        posix_spawn_file_actions_destroy(&actions)
+        free(words[0])
+        close(pipes[0])
+        defer { waitpid(process, nil, 0) }
+
+        let bytes = memory([machine(of: process)], 1)
+        var reader = RunRecordReader(
+            RunFollower(isAtomic: false, options: TraceImporter.Options()))
+        #expect(!isGone(bytes.withUnsafeBytes { reader.read($0) }))
+        #expect(!isGone(bytes.withUnsafeBytes { reader.read($0) }))
+        // Its input ends, and so does it; it stays a zombie.
+        close(pipes[1])
+        var information = siginfo_t()
+        try #require(waitid(P_PID, id_t(process), &information, WEXITED | WNOWAIT) == 0)
+        #expect(isGone(bytes.withUnsafeBytes { reader.read($0) }))
+    }
+
+    @Test("of a process that is not to be seen from here the VM stays until the end of the run")
+    func unseen() {
+        // No process has a number like this: as one in a namespace of its own.
+        let bytes = memory([machine(of: .max)], 1)
+        var reader = RunRecordReader(
+            RunFollower(isAtomic: false, options: TraceImporter.Options()))
+        for _ in 0..<3 { #expect(!isGone(bytes.withUnsafeBytes { reader.read($0) })) }
+        #expect(isGone(bytes.withUnsafeBytes { reader.read($0, isOver: true) }))
+    }
+
+    @Test(
+        "where records were lost that is told once, and the VMs go",
+        arguments: [3, 1 << 20, UInt64.max / 2 + 1, .max])
+    func full(next: UInt64) {
+        var bytes = memory([machine(of: getpid()), machine(of: getpid())], 2)
+        var header = crun_header()
+        (header.magic, header.attached, header.next) = (crun_magic(), 1, next)
+        withUnsafeBytes(of: header) { bytes.replaceSubrange(0..<$0.count, with: $0) }
+        var reader = RunRecordReader(
+            RunFollower(isAtomic: false, options: TraceImporter.Options()))
+        let news = bytes.withUnsafeBytes { reader.read($0) }
+        #expect(news.count { if case .full(2) = $0 { true } else { false } } == 1)
+        #expect(isGone(news))
+        #expect(bytes.withUnsafeBytes { reader.read($0) }.isEmpty)
+        #expect(bytes.withUnsafeBytes { reader.read($0, isOver: true) }.isEmpty)
+        let lost = bytes.withUnsafeBytes { RunRecording($0).lost }
+        #expect(UInt64(lost) == min(next - 2, UInt64(Int.max)))
+    }
 }

@@ -39,7 +39,11 @@ public struct RunRecording: Sendable {
             UInt64(CRUN_RECORD_LIMIT),
             UInt64(bytes.count - MemoryLayout<crun_header>.size)
                 / UInt64(MemoryLayout<crun_record>.stride))
-        lost = Int(header.untracked) + Int(header.next > room ? header.next - room : 0)
+        // A program may have written any number there.
+        let unkept = Int(clamping: header.next > room ? header.next - room : 0)
+        lost =
+            unkept.addingReportingOverflow(Int(header.untracked)).overflow
+            ? .max : unkept + Int(header.untracked)
         for index in 0..<Int(min(room, header.next)) {
             let offset =
                 MemoryLayout<crun_header>.size + index * MemoryLayout<crun_record>.stride

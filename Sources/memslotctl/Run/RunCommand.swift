@@ -105,10 +105,10 @@ struct RunCommand: ParsableCommand {
                 throw error
             }
         }
-        let recording = memory.withBytes { RunRecording($0) }
-        live?.end(recording, status: status)
         let outcome = RunOutcome(
-            command: command, recording: recording, isAtomic: atomic, settings: settings)
+            command: command, recording: memory.withBytes { RunRecording($0) },
+            isAtomic: atomic, settings: settings)
+        live?.end(outcome, status: status)
         try outcome.write(self)
         throw ExitCode(status)
     }

@@ -10,6 +10,25 @@ struct RunOutcome {
     let recording: RunRecording
     let isAtomic: Bool
     let settings: TraceImporter.Options
+    /// The VMM's calls as transactions; `nil` where none succeeded.
+    let asked: TraceImport?
+    /// The commits as transactions, under `--atomic`.
+    let committed: TraceImport?
+
+    init(
+        command: [String], recording: RunRecording, isAtomic: Bool,
+        settings: TraceImporter.Options
+    ) {
+        self.command = command
+        self.recording = recording
+        self.isAtomic = isAtomic
+        self.settings = settings
+        asked = try? recording.imported(options: settings)
+        committed = isAtomic ? try? recording.importedCommits(options: settings) : nil
+    }
+
+    /// What the kernel saw.
+    var seen: TraceImport? { isAtomic ? committed : asked }
 
     /// Writes what was asked for.
     func write(_ options: RunCommand) throws {
@@ -23,10 +42,7 @@ struct RunOutcome {
             throw ExitCode.unusable
         }
         if let path = options.raw { try save(recording.rawLines(of: 0), to: path) }
-        let imported: TraceImport
-        do throws(TraceError) {
-            imported = try recording.imported(options: settings)
-        } catch {
+        guard let imported = asked else {
             Terminal.complain("memslotctl run: no slot call was recorded")
             return
         }
@@ -44,7 +60,7 @@ struct RunOutcome {
             let text = try InputFile(path).bytes()
             audit.flatView = FlatViewText(String(decoding: text, as: UTF8.self))
         }
-        if isAtomic { audit.committed = try? recording.importedCommits(options: settings) }
+        audit.committed = committed
         if let path = options.reportFile {
             try save(Array(audit.text.utf8), to: path)
         } else if options.report {

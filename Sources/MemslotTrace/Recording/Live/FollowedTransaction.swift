@@ -26,4 +26,6 @@ public enum RunNews: Sendable {
     case transaction(FollowedTransaction)
     /// A VM is gone.
     case gone(Int)
+    /// There is no room for more than so many records: nothing more comes, and each VM goes.
+    case full(Int)
 }

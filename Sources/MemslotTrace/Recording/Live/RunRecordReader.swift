@@ -10,6 +10,8 @@ public struct RunRecordReader {
     private var follower: RunFollower
     private var next = 0
     private var waitingSince: TraceTime?
+    private var processes = ProcessSight()
+    private var isFull = false
 
     /// How long a record whose process can't be told is waited for, in nanoseconds.
     private static let patience: UInt64 = 2_000_000_000
@@ -35,10 +37,15 @@ public struct RunRecordReader {
             .assumingMemoryBound(to: crun_record.self)
         let room =
             (bytes.count - MemoryLayout<crun_header>.size) / MemoryLayout<crun_record>.stride
-        let end = Int(min(crun_next(header), UInt64(min(room, Int(CRUN_RECORD_LIMIT)))))
+        let limit = min(room, Int(CRUN_RECORD_LIMIT))
+        // A program may have written any number there.
+        let begun = crun_next(header)
+        let end = Int(min(begun, UInt64(limit)))
         var news: [RunNews] = []
         while next < end {
-            if crun_kind(records + next) == CRUN_NOTHING {
+            let isOpen = crun_kind(records + next) == CRUN_NOTHING
+            processes.note(records[next].process)
+            if isOpen {
                 if !isOver && mayStillCome(records[next].process, now) { return news }
             } else if let record = RunRecord(records[next], number: next + 1) {
                 news += follower.take(record)
@@ -46,25 +53,32 @@ public struct RunRecordReader {
             waitingSince = nil
             next += 1
         }
+        if begun > UInt64(limit) && !isFull {
+            // What comes now is lost: better no VMs than ones that aren't so any more.
+            isFull = true
+            news.append(.full(limit))
+            return news + dropAll()
+        }
         news += follower.look(at: now)
-        for process in follower.livingProcesses where isOver || !Self.lives(process) {
+        if isOver { return news + dropAll() + follower.finish() }
+        for process in follower.livingProcesses where processes.hasEnded(process) {
             // What it wrote last may have come since.
-            guard Int(crun_next(header)) <= next || isOver else { break }
+            guard crun_next(header) <= UInt64(next) else { break }
             news += follower.processEnded(process)
         }
-        return isOver ? news + follower.finish() : news
+        return news
+    }
+
+    private mutating func dropAll() -> [RunNews] {
+        follower.livingProcesses.sorted().flatMap { follower.processEnded($0) }
     }
 
     /// Whether a record that was begun can still be ended by who began it.
     private mutating func mayStillCome(_ process: Int32, _ now: TraceTime) -> Bool {
         let since = waitingSince ?? now
         waitingSince = since
-        if process > 0 { return Self.lives(process) }
+        if processes.knows(process) { return !processes.hasEnded(process) }
         return now.nanoseconds(since: since) < Self.patience
-    }
-
-    private static func lives(_ process: Int32) -> Bool {
-        kill(process, 0) == 0 || errno != ESRCH
     }
 }
 

@@ -1,10 +1,12 @@
+import Glibc
 import MemslotService
 import MemslotTrace
 import Memslots
 
 /// A run that is told on a socket while it lasts: its VMs, and each transaction as it ends.
 ///
-/// Nothing of it is in the VMM: a thread of this process reads what the VMM writes down anyway.
+/// A thread of this process reads what the VMM writes down anyway. For it the VMM writes a little
+/// more: when a thread that made slot calls enters `KVM_RUN`, and when a VM is closed.
 final class LiveRun: Sendable {
     private let service: MemslotService
     private let server: SocketServer
@@ -21,6 +23,7 @@ final class LiveRun: Sendable {
         // The VMM alone changes its slots.
         var access = PeerAccess()
         access.isReadOnly = true
+        access.servedUser = getuid()
         let service = MemslotService()
         let server = SocketServer(service, access: access)
         let mirror = RunMirror(memory, service, isAtomic: isAtomic, settings)
@@ -41,11 +44,15 @@ final class LiveRun: Sendable {
 
     /// Ends it: tells what is left and the end, lets the subscribers read it, closes the socket.
     ///
-    /// - Parameter recording: the run; `nil` where the VMM could not be started.
-    func end(_ recording: RunRecording?, status: Int32) {
+    /// - Parameter outcome: the run; `nil` where the VMM could not be started.
+    func end(_ outcome: RunOutcome?, status: Int32) {
         mirror.end()
         following.join()
-        if let recording { service.announce(mirror.farewell(recording, status: status), of: nil) }
+        if let outcome {
+            let line = RunNotification.ended(
+                outcome.seen?.report, outcome.recording, status: status)
+            service.announce(line, of: nil)
+        }
         server.stop()
         serving.join()
     }

@@ -43,15 +43,6 @@ final class RunMirror: Sendable {
         }
     }
 
-    /// The notification that ends the run.
-    func farewell(_ recording: RunRecording, status: Int32) -> [UInt8] {
-        let imported =
-            isAtomic
-            ? try? recording.importedCommits(options: settings)
-            : try? recording.imported(options: settings)
-        return RunNotification.ended(imported?.report, recording, status: status)
-    }
-
     private func tell(_ news: RunNews, _ vms: inout [Int: ObservedVM]) {
         switch news {
         case .machine(let number):
@@ -67,6 +58,10 @@ final class RunMirror: Sendable {
         case .gone(let number):
             guard let vm = vms.removeValue(forKey: number) else { return }
             _ = try? service.unregister(vm.name)
+        case .full(let limit):
+            Terminal.complain(
+                "memslotctl run: the socket tells nothing more before the end of the run: there "
+                    + "is room for \(limit) records")
         }
     }
 
