@@ -7,6 +7,7 @@ extension MemslotService {
         _ request: Request, _ exchange: inout Exchange, into writer: inout JSONWriter
     ) throws(ProtocolError) {
         let (vm, parameters) = try read(request, exchange.peer, as: MemoryCreateParameters.init)
+        try vm.refuseIfObserved()
         let name = parameters.memory
         // Looked at before the memory is made, and again when it is put in.
         try vm.memory.objects.withLock { objects throws(ProtocolError) in

@@ -7,6 +7,7 @@ extension MemslotService {
     ) throws(ProtocolError) {
         let (vm, parameters) = try read(
             request, peer, refusingFailed: true, as: SubmitParameters.init)
+        try vm.refuseIfObserved()
         try check(parameters, vm)
         // Held until the array is in place, so that no memory object goes while a slot is to use it.
         let (receipt, names) = try vm.changes.withLock { () throws(ProtocolError) in

@@ -126,6 +126,7 @@ extension MemslotService {
         _ request: Request, _ peer: Peer, into writer: inout JSONWriter
     ) throws(ProtocolError) {
         let (vm, _) = try read(request, peer, as: VMParameters.init)
+        try vm.refuseIfObserved()
         do throws(SubmitError) {
             try vm.table.recover()
         } catch {

@@ -5,7 +5,7 @@ internal import Memslots
 extension MemslotService {
     /// Tells of a VM that another process has, under a name.
     ///
-    /// Let only peers of the read-only role connect: there is nothing that a submit could change.
+    /// Nothing that a peer asks changes it: what would is `wrong-backend`.
     /// ``unregister(_:of:)`` ends it.
     ///
     /// - Parameters:
@@ -48,7 +48,8 @@ extension MemslotService {
     /// - Parameters:
     ///   - line: the notification, without its line's end; its method must be none of the
     ///     service's.
-    ///   - name: to those who follow this VM; `nil` for everyone who follows anything of the user.
+    ///   - name: to those who follow this VM; `nil` for everyone who follows anything of the user,
+    ///     or followed a VM of ``observe(vm:of:)`` until it ended.
     ///   - user: whose VMs; this process's own user by default.
     public func announce(_ line: [UInt8], of name: String?, user: UInt32? = nil) {
         let peer = Peer(user: user ?? getuid())
@@ -57,5 +58,15 @@ extension MemslotService {
             return
         }
         registry.withLock { $0.vm(name, of: peer) }?.feed.announce(line)
+    }
+}
+
+extension VirtualMachine {
+    /// Refuses a change of a VM that another process has: nothing here could carry it out.
+    func refuseIfObserved() throws(ProtocolError) {
+        guard observed == nil else {
+            throw ProtocolError(
+                .wrongBackend, "\"\(name)\" is another process's VM, which alone changes it")
+        }
     }
 }

@@ -9,6 +9,8 @@ struct VMRegistry: Sendable {
         var followers: [UInt64: EventQueue?] = [:]
         /// VMs that a connection follows by name.
         var named: [UInt64: Set<ObjectIdentifier>] = [:]
+        /// Connections that followed another process's VM to its end: they are told how it went on.
+        var left: [UInt64: EventQueue] = [:]
     }
 
     private var users: [UInt32: User] = [:]
@@ -61,6 +63,7 @@ struct VMRegistry: Sendable {
         let user = vm.account.user
         guard users[user]?.vms[vm.name] === vm else { return false }
         users[user]?.vms[vm.name] = nil
+        if vm.observed != nil { users[user]?.left.merge(vm.feed.followers) { own, _ in own } }
         vm.feed.close()
         for connection in users[user]?.named.keys ?? [:].keys {
             forget(vm, of: connection, user)
@@ -110,6 +113,7 @@ extension VMRegistry {
     /// Ends every subscription of `peer`.
     mutating func unfollowAll(_ peer: Peer) {
         guard let user = users[peer.user] else { return }
+        users[peer.user]?.left[peer.connection] = nil
         let isFollower = users[peer.user]?.followers.removeValue(forKey: peer.connection) != nil
         let named = users[peer.user]?.named.removeValue(forKey: peer.connection) ?? []
         guard isFollower || !named.isEmpty else { return }
@@ -117,10 +121,12 @@ extension VMRegistry {
         for vm in user.vms.values { vm.feed.unfollow(peer.connection) }
     }
 
-    /// The queues of all connections that follow anything of `peer`'s user, each once.
+    /// The queues of all connections that follow anything of `peer`'s user, or another process's
+    /// VM until it went; each once.
     func audience(of peer: Peer) -> [EventQueue] {
         guard let user = users[peer.user] else { return [] }
-        var queues = user.followers.compactMapValues { $0 }
+        var queues = user.left
+        queues.merge(user.followers.compactMapValues { $0 }) { own, _ in own }
         for vm in user.vms.values { queues.merge(vm.feed.followers) { own, _ in own } }
         return queues.sorted { $0.key < $1.key }.map(\.value)
     }

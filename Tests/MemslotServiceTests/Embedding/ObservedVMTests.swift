@@ -1,0 +1,66 @@
+import MemslotProtocol
+import MemslotService
+import Memslots
+import Testing
+
+@Suite("VMs of another process")
+struct ObservedVMTests {
+    let service = MemslotService()
+
+    private func methods(_ client: WireClient) throws -> [String?] {
+        try client.events().events.map { $0["method"]?.string }
+    }
+
+    @Test("the farewell reaches who followed one VM by name, also one that is gone")
+    func farewell() throws {
+        for name in ["a", "b"] { _ = try service.observe(vm: name) }
+        let byName = WireClient(service, queue: 8)
+        let both = WireClient(service, queue: 8)
+        let ended = WireClient(service, queue: 8)
+        let all = WireClient(service, queue: 8)
+        let none = WireClient(service, queue: 8)
+        try byName.call("events.subscribe", "{\"vm\":\"a\"}")
+        for name in ["a", "b"] {
+            try both.call("events.subscribe", "{\"vm\":\"\(name)\"}")
+            try ended.call("events.subscribe", "{\"vm\":\"\(name)\"}")
+        }
+        try all.call("events.subscribe")
+        for name in ["a", "b"] { #expect(try service.unregister(name)) }
+        try ended.call("events.unsubscribe")
+        service.announce(Array("{\"method\":\"run.ended\"}".utf8), of: nil)
+        #expect(try methods(byName) == ["vm.destroyed", "run.ended"])
+        #expect(try methods(both) == ["vm.destroyed", "vm.destroyed", "run.ended"])
+        #expect(try methods(all) == ["vm.destroyed", "vm.destroyed", "run.ended"])
+        #expect(try methods(ended) == ["vm.destroyed", "vm.destroyed"])
+        #expect(try methods(none).isEmpty)
+    }
+
+    @Test("a peer with every right is told that nothing here changes them")
+    func refuses() throws {
+        let observed = try service.observe(vm: "a")
+        let client = WireClient(service)
+        let changes = [
+            ("memslots.submit", "{\"vm\":\"a\",\"slots\":[\(page(0, at: "0x0"))]}"),
+            ("memslots.submit", "{\"vm\":\"a\",\"slots\":[]}"),
+            (
+                "memory.create",
+                "{\"vm\":\"a\",\"memory\":\"m\",\"backing\":\"memfd\",\"size\":4096}"
+            ),
+            ("vm.recover", "{\"vm\":\"a\"}"),
+        ]
+        for (method, params) in changes {
+            #expect(try client.call(method, params).kind == "wrong-backend", "\(method)")
+        }
+        #expect(try client.call("vm.destroy", "{\"vm\":\"a\"}").kind == "not-permitted")
+        #expect(
+            try client.call("memory.list", "{\"vm\":\"a\"}").result?["memories"]?.list.isEmpty
+                == true)
+        // What the other process did is told as ever, and the next generation is its own.
+        let transaction = ObservedVM.Transaction(
+            operations: [], quiesced: false, nanoseconds: Receipt.Nanoseconds())
+        let slot = Memslot(
+            id: SlotID(0), guestPhysicalAddress: GuestPhysicalAddress(0), size: ByteCount(4096),
+            userspaceAddress: UserspaceAddress(0x7f00_0000_0000))
+        #expect(try observed.note([slot], done: transaction) == Generation(1))
+    }
+}
