@@ -17,7 +17,7 @@ struct LiveTests {
     }
 
     @Test(
-        "what is told live is what the report says at the end",
+        "what is told live is what the report says at the end", .timeLimit(.minutes(5)),
         arguments: [["split", "20"], ["exit", "10"], ["threads"], ["fork"], ["reuse", "5"]],
         [[], ["--atomic"], ["--record", "/dev/null", "--gap-ms", "1"]])
     func agrees(test: [String], options: [String]) throws {
@@ -30,7 +30,9 @@ struct LiveTests {
         #expect(run.errors.contains(" in \(ended.transactions) transaction"), "\(run.errors)")
     }
 
-    @Test("a vCPU in the guest during a hole is told; under --atomic none is")
+    @Test(
+        "a vCPU in the guest during a hole is told; under --atomic none is",
+        .timeLimit(.minutes(5)))
     func guest() throws {
         let bare = watched(["split", "20"], []).1
         #expect(bare.live.withHolesInGuest > 0)
@@ -42,7 +44,9 @@ struct LiveTests {
         #expect(atomic.events("memslots.committed").allSatisfy { $0["quiesced"] as? Bool == true })
     }
 
-    @Test("each VM is made, follows its slots by ordinary events, and goes")
+    @Test(
+        "each VM is made, follows its slots by ordinary events, and goes",
+        .timeLimit(.minutes(5)))
     func mirror() throws {
         let told = watched(["fork"], []).1
         let names = told.events("vm.created").compactMap { $0["vm"] as? String }
@@ -85,7 +89,31 @@ struct LiveTests {
         #expect(run.output.contains("reads its dirty log itself"), "\(run.output)")
     }
 
-    @Test("where a server listens already nothing is run")
+    @Test("who watches one VM by name sees the run end", .timeLimit(.minutes(1)))
+    func byName() throws {
+        let socket = Workbench.file("socket")
+        let (go, watched) = (Workbench.file("go"), Workbench.file("watched"))
+        let program = Workbench.memslotctl ?? ""
+        let run = Finished(
+            running: "/bin/sh",
+            [
+                "-c",
+                """
+                \(program) run --socket \(socket) -- sh -c '\(Workbench.vmm ?? "") waiting \(go)' &
+                while [ ! -S \(socket) ]; do sleep 0.01; done
+                until \(program) list --socket \(socket) | grep -q 'sh '; do sleep 0.01; done
+                \(program) watch --json --socket \(socket) sh >\(watched) &
+                watch=$!
+                until grep -q vms \(watched); do sleep 0.01; done
+                touch \(go)
+                wait $watch; echo "status $?"; wait
+                """,
+            ])
+        #expect(run.output.contains("status 0"), "\(run.output) \(run.errors)")
+        #expect(text(watched).contains("run.ended"), "\(text(watched))")
+    }
+
+    @Test("where a server listens already nothing is run", .timeLimit(.minutes(5)))
     func taken() throws {
         let watch = LiveWatch()
         let mark = Workbench.file("mark")
