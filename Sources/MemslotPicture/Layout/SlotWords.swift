@@ -22,9 +22,11 @@ struct SlotWords {
         return (on + off).joined(separator: " ")
     }
 
-    /// `hva 0x7f8dcfe00000`, or `ram +0x1000` where the memory has a name.
+    /// `hva 0x7f8dcfe00000`, or `ram +0x1000` where the memory has a name; `not told` where that is
+    /// empty.
     func backing(_ slot: Memslot) -> String {
         guard let memory = slot.memory else { return "hva \(slot.userspaceAddress)" }
+        if names[memory.object]?.isEmpty == true { return "not told" }
         let name = names[memory.object].map(printable) ?? "memory \(memory.object)"
         return "\(name) +\(memory.offset)"
     }

@@ -34,9 +34,9 @@ struct PicturedArray {
     private mutating func append(_ parameters: [SlotParameters]) {
         for (index, slot) in parameters.enumerated() {
             let offset = slot.memoryOffset ?? .zero
-            let memory = slot.memory.map {
-                MemoryReference(object: number(of: $0), offset: offset)
-            }
+            let object =
+                slot.memory.map { number(of: $0) } ?? slot.opaque.map { number(hidden: $0) }
+            let memory = object.map { MemoryReference(object: $0, offset: offset) }
             let pictured = Memslot(
                 // The last number stands for "left out"; any as large is out of range.
                 id: slot.slot.map { SlotID(UInt32(min($0, UInt64(UInt32.max) - 1))) },
@@ -66,6 +66,14 @@ struct PicturedArray {
         let number = MemoryObjectID(UInt32(numbers.count + 1))
         numbers[name] = number
         names[number] = name
+        return number
+    }
+
+    /// Memory that a service tells apart, but not where it is.
+    private mutating func number(hidden token: String) -> MemoryObjectID {
+        // No name of memory begins so.
+        let number = number(of: "\0" + token)
+        names[number] = ""
         return number
     }
 
