@@ -5,9 +5,8 @@ public import CMemslots
 import Memslots
 
 /// A reader that C has registered.
-///
-/// `@unchecked Sendable`: the header asks for one thread at a time; the handle may be closed from
-/// any, which takes effect when the reader has left.
+// Sendable: the header asks for one thread at a time; the handle may be closed from any, which takes
+// effect when the reader has left.
 final class OpenReader: @unchecked Sendable {
     let reader: TableReader
     // The arrays are this table's.

@@ -6,8 +6,7 @@ import Glibc
 import Memslots
 
 /// What a receipt can be asked for besides its numbers.
-///
-/// `@unchecked Sendable`: filled before its handle reaches the caller, and not changed after.
+// Sendable: filled before its handle reaches the caller, and not changed after.
 final class ReceiptDetails: @unchecked Sendable {
     private(set) var slots: [Memslot]
     private(set) var receipt: Receipt?

