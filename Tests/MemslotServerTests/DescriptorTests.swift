@@ -38,6 +38,23 @@ extension ServerTests {
             close(second)
         }
 
+        @Test("what a notification exports goes to nobody, and is closed")
+        func notification() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            try client.makeVM("a")
+            let own = memory("memslots-unsent")
+            _ = try client.ask(create("m", fd: 0), descriptors: [own])
+            #expect(OpenDescriptors.count("/memfd:memslots-unsent") == 2)
+            try client.send(
+                #"{"jsonrpc":"2.0","method":"memory.export","params":{"vm":"a","memory":"m"}}"#
+                    + "\n")
+            // Behind it on the line, and so answered after it.
+            _ = try client.ask(Line.get("a", id: 2))
+            #expect(OpenDescriptors.count("/memfd:memslots-unsent") == 2)
+            close(own)
+        }
+
         @Test("the descriptor of another line is not, and is closed")
         func otherLine() throws {
             let server = try RunningServer()

@@ -11,6 +11,9 @@ struct EventQueueTests {
         #expect(taken.dropped == 7)
         #expect(taken.lines == [[7], [8], [9]])
         #expect(queue.takeAll().lines.isEmpty)
+        // Told once: the next that comes has lost nothing.
+        queue.put([10])
+        #expect(queue.takeAll().dropped == 0)
     }
 
     @Test("the oldest lines go where there are too many bytes, but the newest stays")

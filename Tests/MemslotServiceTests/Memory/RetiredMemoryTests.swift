@@ -76,6 +76,23 @@ struct RetiredMemoryTests {
         #expect(try destroyMemory() == nil)
     }
 
+    @Test("stays while a VM that failed has it installed, though its array has not")
+    func failedVM() throws {
+        try client.submit("a", "")
+        for operation in 1...2 {
+            try client.call(
+                "fault.inject", "{\"vm\":\"a\",\"operation\":\(operation),\"errno\":\"ENOMEM\"}")
+        }
+        let second =
+            "{\"slot\":1,\"guestPhysicalAddress\":\"0x100000\",\"size\":\"0x1000\",\"memory\":\"ram\"}"
+        #expect(try client.submit("a", slot + "," + second).error != nil)
+        #expect(table.failure?.installed.count == 1)
+        #expect(table.snapshot().array.isEmpty)
+        #expect(try destroyMemory() == "memory-in-use")
+        #expect(try client.call("vm.recover", "{\"vm\":\"a\"}").error == nil)
+        #expect(try destroyMemory() == nil)
+    }
+
     @Test("stays mapped though its VM is destroyed")
     func destroyedVM() throws {
         let reader = table.makeReader(as: "virtio-blk")

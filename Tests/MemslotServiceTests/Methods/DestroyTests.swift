@@ -1,9 +1,10 @@
 import Foundation
 import MemslotProtocol
-import MemslotService
 import MemslotSimulator
 import Memslots
 import Testing
+
+@testable import MemslotService
 
 @Suite("a VM that is destroyed during others' requests")
 struct DestroyTests {
@@ -51,6 +52,30 @@ struct DestroyTests {
         #expect(gauges?["subscriptions"]?.int == 0)
         #expect(gauges?["slots"]?.int == 0)
         #expect(gauges?["memories"]?.int == 0)
+    }
+
+    @Test("a submit that waited while its VM was destroyed commits nothing")
+    func waited() throws {
+        let service = MemslotService()
+        let client = WireClient(service)
+        try client.createVM("a")
+        let vm = try #require(
+            service.registry.withLock { $0.vm("a", of: Peer(user: getuid())) })
+        let (kind, done) = (Locked<String?>(nil), DispatchSemaphore(value: 0))
+        let destroyed = vm.changes.withLock {
+            Thread.detachNewThread {
+                let answer = try? client.submit("a", page(0, at: "0x0"))
+                kind.withLock { $0 = answer?.kind ?? "none" }
+                done.signal()
+            }
+            // Long enough to have found its VM. With too little of it this could not fail.
+            usleep(20_000)
+            return try? client.call("vm.destroy", "{\"vm\":\"a\"}")
+        }
+        done.wait()
+        #expect(destroyed?.result != nil)
+        #expect(kind.withLock { $0 } == "unknown-vm")
+        #expect(vm.table.snapshot().array.isEmpty)
     }
 
     @Test("listing and reading wait for no transaction")

@@ -1,0 +1,68 @@
+import Foundation
+import Glibc
+import MemslotProtocol
+import Testing
+
+@testable import MemslotService
+
+extension ServerTests {
+    @Suite("the sending half of a connection")
+    struct SenderTests {
+        private let threads = ConnectionThreads(limit: 2)
+        private let (own, peer): (Int32, Int32)
+
+        init() throws {
+            signal(SIGPIPE, SIG_IGN)
+            var ends: [Int32] = [0, 0]
+            try #require(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0)
+            (own, peer) = (ends[0], ends[1])
+        }
+
+        private func line(_ text: String) -> JSONWriter {
+            var writer = JSONWriter()
+            writer.string(text)
+            return writer
+        }
+
+        @Test("events wait for an answer that holds them, whoever flushes meanwhile")
+        func heldEvents() {
+            let sender = Sender(to: own, isSocket: true, threads: threads, byteLimit: 1 << 20)
+            let queue = EventQueue(limit: 8) { sender.noteEvent() }
+            sender.attach(queue)
+            sender.holdEvents()
+            queue.put(Array("\"event\"".utf8))
+            sender.flush()
+            sender.put(line("answer"), descriptors: [])
+            sender.flush()
+            sender.releaseEvents()
+            sender.finish()
+            sender.close()
+            close(own)
+            var bytes = [UInt8](repeating: 0, count: 100)
+            var text = ""
+            while case let count = read(peer, &bytes, bytes.count), count > 0 {
+                text += String(decoding: bytes[..<count], as: UTF8.self)
+            }
+            close(peer)
+            #expect(text == "\"answer\"\n\"event\"\n")
+        }
+
+        @Test("a descriptor for a peer that is gone is closed")
+        func brokenConnection() {
+            let sender = Sender(to: own, isSocket: true, threads: threads, byteLimit: 1 << 20)
+            close(peer)
+            sender.put(line("nobody reads this"), descriptors: [])
+            sender.flush()
+            var ends: [Int32] = [0, 0]
+            #expect(pipe(&ends) == 0)
+            _ = fcntl(ends[0], F_SETFL, O_NONBLOCK)
+            sender.put(line("nor this"), descriptors: [ends[1]])
+            // The end of the pipe: nobody has the other side of it any more.
+            var byte: UInt8 = 0
+            #expect(read(ends[0], &byte, 1) == 0)
+            close(ends[0])
+            sender.close()
+            close(own)
+        }
+    }
+}
