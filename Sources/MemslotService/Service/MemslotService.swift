@@ -47,7 +47,8 @@ public final class MemslotService: Sendable {
     ///   - connection: where it came from.
     ///   - descriptors: what came with the line.
     ///   - writer: takes one line without its end.
-    /// - Returns: descriptors to send with the answer, which the caller closes once it has.
+    /// - Returns: descriptors to send with the answer, which the caller closes once it has; none
+    ///   where nothing is answered.
     @discardableResult
     public func answer(
         _ message: IncomingMessage, on connection: ServiceConnection,

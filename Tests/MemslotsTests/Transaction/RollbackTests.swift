@@ -118,7 +118,10 @@ struct RollbackTests {
             }
             #expect(table.refusal(of: old) == table.failure.map { .failed($0) })
             #expect(throws: SubmitError.self) { try table.plan([slot(0, at: 0, pages: 0)]) }
-            #expect(throws: DirtyLogError.self) { try table.dirtyLog(of: old[0].key) }
+            let failure = try #require(table.failure)
+            #expect(throws: DirtyLogError.failed(failure)) {
+                try table.dirtyLog(of: old[0].key)
+            }
             // Still broken, then mended.
             backend.refuse(at: 0, with: .outOfMemory)
             #expect(throws: SubmitError.self) { try table.recover() }

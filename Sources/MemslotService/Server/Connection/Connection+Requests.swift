@@ -31,8 +31,6 @@ extension Connection {
         if writer.count > 0 {
             // Given away: where two hold an answer of megabytes, its last byte copies it.
             sender.put(consume writer, descriptors: outgoing)
-        } else {
-            for descriptor in outgoing { close(descriptor) }
         }
         if subscribes { sender.releaseEvents() }
     }
