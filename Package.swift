@@ -37,29 +37,36 @@ let package = Package(
     ],
     targets: [
         // The core: model, validation, diff, plan, transaction, reading. No I/O, no JSON.
-        .target(name: "Memslots", dependencies: ["CReading"], swiftSettings: strict),
+        .target(
+            name: "Memslots", dependencies: ["CReading"], path: "Sources/Core/Memslots",
+            swiftSettings: strict),
         // Of reading, what Swift can't say: membarrier(2), and a search by wide registers.
-        .target(name: "CReading"),
+        .target(name: "CReading", path: "Sources/Core/CReading"),
         // Random numbers that a seed repeats, for what is drawn and must be drawn again.
-        .target(name: "MemslotRandom", swiftSettings: strict),
+        .target(
+            name: "MemslotRandom", path: "Sources/Lab/MemslotTestKit/Random", swiftSettings: strict),
         // The kernel's twin, and fault injection.
-        .target(name: "MemslotSimulator", dependencies: ["Memslots"], swiftSettings: strict),
+        .target(
+            name: "MemslotSimulator", dependencies: ["Memslots"],
+            path: "Sources/Backends/MemslotSimulator", swiftSettings: strict),
         // The system calls of KVM as C functions, one a request.
-        .target(name: "CKVM"),
+        .target(name: "CKVM", path: "Sources/Backends/CKVM"),
         // Slots of a real VM: limits, calls, take-over, dirty log, vCPU kick.
-        .target(name: "MemslotKVM", dependencies: ["Memslots", "CKVM"], swiftSettings: strict),
+        .target(
+            name: "MemslotKVM", dependencies: ["Memslots", "CKVM"],
+            path: "Sources/Backends/MemslotKVM", swiftSettings: strict),
         // memslots.h, the C interface.
-        .target(name: "CMemslots"),
+        .target(name: "CMemslots", path: "Sources/Bindings/CMemslots"),
         // What memslots.h declares.
         .target(
             name: "LibMemslots",
             dependencies: ["Memslots", "MemslotSimulator", "MemslotKVM", "CMemslots"],
-            exclude: ["exports.map", "memslots.pc.in"],
+            path: "Sources/Bindings/LibMemslots", exclude: ["exports.map", "memslots.pc.in"],
             swiftSettings: strict),
         // Guest programs, and memory for them, for tests and torture.
         .target(
             name: "MemslotGuests", dependencies: ["Memslots", "MemslotKVM", "CKVM"],
-            swiftSettings: strict),
+            path: "Sources/Lab/MemslotTestKit/Guests", swiftSettings: strict),
         // Slots changed under running vCPUs, and what they see of it.
         .target(
             name: "MemslotTorture",
@@ -68,11 +75,13 @@ let package = Package(
                 "Memslots", "MemslotKVM", "MemslotGuests", "MemslotSimulator", "CKVM",
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
-            swiftSettings: strict),
+            path: "Sources/Lab/MemslotLab/Torture", swiftSettings: strict),
         // The wire's messages, their coding, scenarios.
-        .target(name: "MemslotProtocol", dependencies: ["Memslots"], swiftSettings: strict),
+        .target(
+            name: "MemslotProtocol", dependencies: ["Memslots"],
+            path: "Sources/Service/MemslotProtocol", swiftSettings: strict),
         // System calls that Swift's Glibc module lacks, as static inline functions.
-        .target(name: "CLinux"),
+        .target(name: "CLinux", path: "Sources/Core/CLinux"),
         // VMs by name, memory objects, the methods of the wire protocol.
         .target(
             name: "MemslotService",
@@ -80,14 +89,14 @@ let package = Package(
                 "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "CLinux",
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
-            swiftSettings: strict),
+            path: "Sources/Service/MemslotService", swiftSettings: strict),
         // The simulator held against a kernel, call by call.
         .target(
             name: "MemslotConform",
             dependencies: [
                 "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "CKVM",
             ],
-            swiftSettings: strict),
+            path: "Sources/Lab/MemslotLab/Conform", swiftSettings: strict),
         // The real table and service under a scheduler that a seed drives.
         .target(
             name: "MemslotSimulation",
@@ -95,23 +104,23 @@ let package = Package(
                 "MemslotRandom", "Memslots", "MemslotSimulator", "MemslotProtocol",
                 "MemslotService",
             ],
-            swiftSettings: strict),
+            path: "Sources/Lab/MemslotLab/Simulation", swiftSettings: strict),
         // What a preloaded VMM leaves for memslotctl: the layout of shared memory.
-        .target(name: "CRunRecord"),
+        .target(name: "CRunRecord", path: "Sources/Interposer/CRunRecord"),
         // Stands in front of ioctl and its like in somebody else's VMM.
         .target(
             name: "CPreload", dependencies: ["CRunRecord"],
-            cSettings: [.define("_GNU_SOURCE")]),
+            path: "Sources/Interposer/CPreload", cSettings: [.define("_GNU_SOURCE")]),
         // Answers a preloaded VMM's slot calls, and commits them as transactions.
         .target(
             name: "MemslotPreload",
             dependencies: ["Memslots", "MemslotSimulator", "MemslotKVM", "CPreload"],
-            swiftSettings: strict),
+            path: "Sources/Interposer/MemslotPreload", swiftSettings: strict),
         // A recorded VMM's system calls, read and audited.
         .target(
             name: "MemslotTrace",
             dependencies: ["Memslots", "MemslotProtocol", "MemslotPicture", "CRunRecord"],
-            swiftSettings: strict),
+            path: "Sources/Tools/MemslotTrace", swiftSettings: strict),
         // Clients by the dozen, and what a daemon makes of them.
         .target(
             name: "MemslotLoad",
@@ -119,7 +128,7 @@ let package = Package(
                 "Memslots", "MemslotProtocol", "MemslotService",
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
-            swiftSettings: strict),
+            path: "Sources/Lab/MemslotLab/Load", swiftSettings: strict),
         // Every fault, and every small world, visited.
         .target(
             name: "MemslotProof",
@@ -127,9 +136,11 @@ let package = Package(
                 "MemslotRandom",
                 "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
             ],
-            swiftSettings: strict),
+            path: "Sources/Lab/MemslotLab/Proof", swiftSettings: strict),
         // Memory maps and changes as text and SVG.
-        .target(name: "MemslotPicture", dependencies: ["Memslots"], swiftSettings: strict),
+        .target(
+            name: "MemslotPicture", dependencies: ["Memslots"],
+            path: "Sources/Tools/MemslotPicture", swiftSettings: strict),
         .executableTarget(
             name: "memslotctl",
             dependencies: [
@@ -138,14 +149,14 @@ let package = Package(
                 "MemslotTorture", "MemslotLoad", "MemslotSimulation", "MemslotProof",
                 "CLinux", "CRunRecord", argumentParser,
             ],
-            swiftSettings: strict),
+            path: "Sources/Tools/memslotctl", swiftSettings: strict),
         // The service behind a Unix socket.
         .executableTarget(
             name: "memslotd",
             dependencies: [
                 "Memslots", "MemslotProtocol", "MemslotService", "CLinux", argumentParser, logging,
             ],
-            swiftSettings: strict),
+            path: "Sources/Service/memslotd", swiftSettings: strict),
         // What random bytes are fed to, by libFuzzer (.ci/fuzz) or from files.
         .executableTarget(
             name: "MemslotFuzz",
@@ -153,9 +164,9 @@ let package = Package(
                 "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService",
                 "MemslotTrace",
             ],
-            swiftSettings: strict),
+            path: "Sources/Lab/MemslotFuzz", swiftSettings: strict),
         // What C functions of our own take for the same work.
-        .target(name: "CYardsticks"),
+        .target(name: "CYardsticks", path: "Sources/Benchmarks/CYardsticks"),
         // The project measured beside its yardsticks.
         .target(
             name: "MemslotBench",
@@ -164,115 +175,128 @@ let package = Package(
                 "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotGuests", "MemslotProtocol",
                 "MemslotService", "CYardsticks",
             ],
-            swiftSettings: strict),
+            path: "Sources/Benchmarks/MemslotBench", swiftSettings: strict),
         // Runs the benchmarks; memslotd and memslotctl are built for it, and run by it.
         .executableTarget(
             name: "memslot-bench",
             dependencies: ["MemslotBench", "memslotd", "memslotctl", argumentParser],
-            swiftSettings: strict),
+            path: "Sources/Benchmarks/memslot-bench", swiftSettings: strict),
         // Finds what was built, for tests that run it from outside.
-        .target(name: "BuiltProducts", path: "Tests/BuiltProducts", swiftSettings: strict),
+        .target(name: "TestSupport", path: "Tests/Support/TestSupport", swiftSettings: strict),
         .testTarget(
             name: "MemslotBenchTests",
-            dependencies: ["MemslotBench", "CYardsticks", "Memslots"], swiftSettings: strict),
+            dependencies: ["TestSupport", "MemslotBench", "CYardsticks", "Memslots"],
+            path: "Tests/Benchmarks/MemslotBenchTests", swiftSettings: strict),
         // A VMM in small, which Docs/VMM-Authors.md walks through.
         .executableTarget(
             name: "ExampleVMM",
             dependencies: [
                 "Memslots", "MemslotKVM", "MemslotSimulator", "MemslotGuests", "MemslotService",
             ],
-            swiftSettings: strict),
+            path: "Sources/Examples/swift/ExampleVMM", swiftSettings: strict),
         .testTarget(
             name: "ExampleVMMTests",
-            dependencies: ["ExampleVMM", "MemslotKVM", "MemslotProtocol", "MemslotService"],
-            swiftSettings: strict),
+            dependencies: [
+                "TestSupport", "ExampleVMM", "MemslotKVM", "MemslotProtocol", "MemslotService",
+            ],
+            path: "Tests/Examples/ExampleVMMTests", swiftSettings: strict),
         .testTarget(
-            name: "MemslotFuzzTests", dependencies: ["MemslotFuzz"], swiftSettings: strict),
+            name: "MemslotFuzzTests", dependencies: ["TestSupport", "MemslotFuzz"],
+            path: "Tests/Lab/MemslotFuzzTests", swiftSettings: strict),
         .testTarget(
             name: "MemslotKVMTests",
-            dependencies: ["Memslots", "MemslotKVM", "MemslotGuests", "CKVM"],
-            swiftSettings: strict),
+            dependencies: ["TestSupport", "Memslots", "MemslotKVM", "MemslotGuests", "CKVM"],
+            path: "Tests/Backends/MemslotKVMTests", swiftSettings: strict),
         // The C interface from Swift, and programs in C and Rust against the built library.
         .testTarget(
             name: "LibMemslotsTests",
-            dependencies: ["BuiltProducts", "LibMemslots", "CMemslots", "MemslotKVM"],
-            exclude: ["Programs"],
+            dependencies: ["TestSupport", "LibMemslots", "CMemslots", "MemslotKVM"],
+            path: "Tests/Bindings/LibMemslotsTests", exclude: ["Programs"],
             swiftSettings: strict),
         .testTarget(
             name: "MemslotTortureTests",
-            dependencies: ["Memslots", "MemslotKVM", "MemslotGuests", "MemslotTorture"],
-            swiftSettings: strict),
+            dependencies: [
+                "TestSupport", "Memslots", "MemslotKVM", "MemslotGuests", "MemslotTorture",
+            ],
+            path: "Tests/Lab/MemslotTortureTests", swiftSettings: strict),
         .testTarget(
             name: "MemslotsTests",
-            dependencies: ["MemslotRandom", "Memslots", "CReading", "CFenceLitmus"],
-            swiftSettings: strict),
+            dependencies: ["TestSupport", "MemslotRandom", "Memslots", "CReading", "CFenceLitmus"],
+            path: "Tests/Core/MemslotsTests", swiftSettings: strict),
         // Two threads' accesses in the order that readers stand on, for its test.
-        .target(name: "CFenceLitmus", dependencies: ["CReading"], path: "Tests/CFenceLitmus"),
+        .target(name: "CFenceLitmus", dependencies: ["CReading"], path: "Tests/Core/CFenceLitmus"),
         .testTarget(
-            name: "MemslotSimulatorTests", dependencies: ["Memslots", "MemslotSimulator"],
-            swiftSettings: strict),
+            name: "MemslotSimulatorTests",
+            dependencies: ["TestSupport", "Memslots", "MemslotSimulator"],
+            path: "Tests/Backends/MemslotSimulatorTests", swiftSettings: strict),
         .testTarget(
             name: "MemslotProtocolTests",
-            dependencies: ["MemslotRandom", "Memslots", "MemslotProtocol"],
-            swiftSettings: strict),
+            dependencies: ["TestSupport", "MemslotRandom", "Memslots", "MemslotProtocol"],
+            path: "Tests/Service/MemslotProtocolTests", swiftSettings: strict),
         .testTarget(
-            name: "MemslotPictureTests", dependencies: ["Memslots", "MemslotPicture"],
-            swiftSettings: strict),
+            name: "MemslotPictureTests",
+            dependencies: ["TestSupport", "Memslots", "MemslotPicture"],
+            path: "Tests/Tools/MemslotPictureTests", swiftSettings: strict),
         .testTarget(
-            name: "MemslotTraceTests", dependencies: ["MemslotTrace", "Memslots"],
-            swiftSettings: strict),
+            name: "MemslotTraceTests", dependencies: ["TestSupport", "MemslotTrace", "Memslots"],
+            path: "Tests/Tools/MemslotTraceTests", swiftSettings: strict),
         // A VMM in C, and QEMU where it is installed, under the built memslotctl.
         .testTarget(
             name: "MemslotRunTests",
             dependencies: [
-                "BuiltProducts", "MemslotTrace", "Memslots", "CRunRecord", "CLinux", "memslotctl",
+                "TestSupport", "MemslotTrace", "Memslots", "CRunRecord", "CLinux", "memslotctl",
             ],
-            exclude: ["VMM"], swiftSettings: strict),
+            path: "Tests/Tools/MemslotRunTests", exclude: ["VMM"], swiftSettings: strict),
         .testTarget(
             name: "MemslotConformTests",
-            dependencies: ["Memslots", "MemslotKVM", "MemslotProtocol", "MemslotConform"],
-            swiftSettings: strict),
+            dependencies: [
+                "TestSupport", "Memslots", "MemslotKVM", "MemslotProtocol", "MemslotConform",
+            ],
+            path: "Tests/Lab/MemslotConformTests", swiftSettings: strict),
         .testTarget(
             name: "MemslotProofTests",
             dependencies: [
+                "TestSupport",
                 "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotProof",
             ],
-            swiftSettings: strict),
+            path: "Tests/Lab/MemslotProofTests", swiftSettings: strict),
         .testTarget(
             name: "MemslotServiceTests",
             dependencies: [
+                "TestSupport",
                 "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
                 "CLinux", "MemslotTrace", "CRunRecord",
             ],
-            swiftSettings: strict),
+            path: "Tests/Service/MemslotServiceTests", swiftSettings: strict),
         .testTarget(
             name: "MemslotSimulationTests",
             dependencies: [
+                "TestSupport",
                 "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotSimulation",
             ],
-            swiftSettings: strict),
+            path: "Tests/Lab/MemslotSimulationTests", swiftSettings: strict),
         .testTarget(
             name: "MemslotServerTests",
             dependencies: [
-                "BuiltProducts", "Memslots", "MemslotProtocol", "MemslotService", "CLinux",
+                "TestSupport", "Memslots", "MemslotProtocol", "MemslotService", "CLinux",
             ],
-            swiftSettings: strict),
+            path: "Tests/Service/MemslotServerTests", swiftSettings: strict),
         // What a daemon keeps when it is killed, and what it does when it can't write.
         .testTarget(
             name: "MemslotStateTests",
             dependencies: [
-                "BuiltProducts",
+                "TestSupport",
                 "Memslots", "MemslotProtocol", "MemslotService", "CLinux", "memslotctl", "memslotd",
             ],
-            exclude: ["Shim"], swiftSettings: strict),
+            path: "Tests/Service/MemslotStateTests", exclude: ["Shim"], swiftSettings: strict),
         // The built memslotctl against the built memslotd.
         .testTarget(
             name: "MemslotCtlTests",
             dependencies: [
-                "BuiltProducts",
+                "TestSupport",
                 "MemslotProtocol", "MemslotService", "CLinux", "memslotctl", "memslotd",
             ],
-            swiftSettings: strict),
+            path: "Tests/Tools/MemslotCtlTests", swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

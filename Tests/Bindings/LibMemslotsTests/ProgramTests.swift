@@ -1,0 +1,92 @@
+import Foundation
+import MemslotKVM
+import Testing
+
+private let compilerIsThere = Programs.compiler != nil
+private let rustIsThere = Programs.tool("rustc") != nil
+private let hasKVM = KVMSystem.unavailability() == nil
+
+@Suite(
+    "programs in other languages", .enabled(if: Programs.libraryIsBuilt, "libmemslots.so is built"))
+struct ProgramTests {
+    @Test("the example in C, on the simulator", .enabled(if: compilerIsThere, "no C compiler"))
+    func exampleSimulated() throws {
+        let program = try Programs.compile("Sources/Examples/c/vmm.c")
+        let (status, output) = try Programs.run(program, ["simulated"])
+        #expect(status == 0, "\(output)")
+        #expect(output.contains("split the RAM: delete 1, create 1, create 4; guest held for"))
+        #expect(output.contains("next pass, slot 4: send 8 of 8 pages"))
+        #expect(output.hasSuffix("no spurious exit, no lost increment.\n"))
+    }
+
+    @Test(
+        "the example in C, on KVM", .enabled(if: compilerIsThere, "no C compiler"),
+        .enabled(if: hasKVM, "KVM does not open here"))
+    func exampleOnKVM() throws {
+        let program = try Programs.compile("Sources/Examples/c/vmm.c")
+        let (status, output) = try Programs.run(program)
+        #expect(status == 0, "\(output)")
+        #expect(output.hasPrefix("A guest counts in 16 pages"))
+        #expect(output.contains("plug a DIMM: create 3; guest not held"))
+        #expect(output.contains("a device sees 4096 bytes of the RAM in 1 piece of slot 1"))
+        #expect(output.hasSuffix("no spurious exit, no lost increment.\n"))
+    }
+
+    @Test(
+        "the example in C under the address and undefined-behaviour sanitizers",
+        .enabled(if: compilerIsThere, "no C compiler"))
+    func sanitized() throws {
+        let program = try Programs.compile(
+            "Sources/Examples/c/vmm.c", ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])
+        let (status, output) = try Programs.run(program, ["simulated"])
+        #expect(status == 0, "\(output)")
+        #expect(!output.contains("Sanitizer"))
+    }
+
+    @Test(
+        "null, garbage and closed handles, from eight threads at once",
+        .enabled(if: compilerIsThere, "no C compiler"))
+    func hostile() throws {
+        let program = try Programs.compile("Tests/Bindings/LibMemslotsTests/Programs/hostile.c")
+        let (status, output) = try Programs.run(program)
+        #expect(status == 0, "\(output)")
+        #expect(output == "survived\n")
+    }
+
+    @Test("the example in Rust", .enabled(if: rustIsThere, "no rustc"))
+    func rust() throws {
+        let rustc = try #require(Programs.tool("rustc"))
+        let products = try #require(Programs.products)
+        let program = FileManager.default.temporaryDirectory
+            .appending(path: "memslots-\(UUID().uuidString)")
+        let made = try Programs.run(
+            rustc,
+            [
+                "-D", "warnings", "-L", products.path, "-o", program.path,
+                Programs.root.appending(path: "Sources/Examples/rust/split.rs").path,
+            ])
+        try #require(made.status == 0, "\(made.output)")
+        let (status, output) = try Programs.run(
+            program, environment: ["LD_LIBRARY_PATH": products.path])
+        #expect(status == 0, "\(output)")
+        #expect(output.contains("interface 1\n0x2005 is 8197 bytes into the memory\nrefused: "))
+    }
+
+    @Test("the library exports what the header declares, and the header declares what it exports")
+    func exports() throws {
+        let header = try String(
+            contentsOf: Programs.root.appending(path: "Sources/Bindings/CMemslots/include/memslots.h"),
+            encoding: .utf8)
+        let code = header.replacing(/\/\*[\s\S]*?\*\//, with: "")
+        let declared = Set(code.matches(of: /(memslots_[a-z0-9_]+)\(/).map { String($0.1) })
+        let library = try #require(Programs.library)
+        let nm = try #require(Programs.tool("nm", "llvm-nm"))
+        let symbols = try Programs.run(nm, ["-D", "--defined-only", library.path]).output
+        let exported = Set(
+            symbols.split(separator: "\n").compactMap { line in
+                line.split(separator: " ").last.map(String.init)
+            }.filter { $0.hasPrefix("memslots_") })
+        #expect(declared.count > 40)
+        #expect(declared == exported)
+    }
+}

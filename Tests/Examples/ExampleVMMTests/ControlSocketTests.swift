@@ -1,0 +1,84 @@
+import Foundation
+import MemslotProtocol
+import MemslotService
+import TestSupport
+import Testing
+
+@testable import ExampleVMM
+
+private let python3 = ["/usr/bin/python3", "/usr/local/bin/python3"].first {
+    FileManager.default.isExecutableFile(atPath: $0)
+}
+
+@Suite("the example VMM's control socket")
+struct ControlSocketTests {
+    /// A directory that nobody else may write to.
+    private func withSocket(_ body: (String) throws -> Void) throws {
+        signal(SIGPIPE, SIG_IGN)
+        let directory = FileManager.default.temporaryDirectory
+            .appending(path: "memslots-\(UUID().uuidString.prefix(8))")
+        try FileManager.default.createDirectory(
+            at: directory, withIntermediateDirectories: false,
+            attributes: [.posixPermissions: 0o700])
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let layout = try Layout()
+        let machine = try SimulatedMachine(layout)
+        let path = directory.appending(path: "s").path
+        let socket = try ControlSocket(machine.table, layout, at: path)
+        defer { socket.stop() }
+        try body(path)
+    }
+
+    @Test("a client sees the slots by the name of their memory, and changes them")
+    func client() throws {
+        try withSocket { path in
+            let target = try SocketTarget(SocketPath(path))
+            func ask(_ text: String) throws -> JSONValue {
+                try JSONDocument(parsing: target.exchange(Array(text.utf8))).root
+            }
+            let answer = try ask(#"{"id":1,"method":"memslots.get","params":{"vm":"guest"}}"#)
+            let slots = try #require(answer["result"]?["slots"])
+            #expect(slots.elements.count == 3)
+            #expect(slots.elements.allSatisfy { $0["memory"]?.string == "ram" })
+            #expect(slots.elements.allSatisfy { $0["userspaceAddress"] == nil })
+            let again = try ask(
+                #"{"id":2,"method":"memslots.submit","params":{"vm":"guest","slots":\#(slots.rawText)}}"#
+            )
+            #expect(again["result"]?["outcome"]?.string == "unchanged")
+            let none = try ask(
+                #"{"id":3,"method":"memslots.submit","params":{"vm":"guest","slots":[]}}"#)
+            #expect(none["result"]?["operationCount"]?.int == 3)
+        }
+    }
+
+    @Test("the Python client speaks to it", .enabled(if: python3 != nil, "no python3 here"))
+    func python() throws {
+        let clients = Repository.path("Docs/clients")
+        try withSocket { path in
+            let script = """
+                import sys; sys.path.insert(0, sys.argv[1])
+                from memslots import Memslots, MemslotError
+                client = Memslots(sys.argv[2])
+                table = client.call("memslots.get", {"vm": "guest"})
+                client.call("events.subscribe", {"vm": "guest"})
+                receipt = client.call("memslots.submit", {"vm": "guest", "slots": table["slots"][:1],
+                    "expectedGeneration": table["generation"]})
+                event, params = next(client.events())
+                refusal, listing = client.batch([("memslots.get", {"vm": "no"}), ("vm.list", {})])
+                print(receipt["diff"]["removed"], event, params["generation"] == receipt["generation"],
+                    refusal.kind, listing["vms"][0]["vm"])
+                """
+            let process = Process()
+            process.executableURL = URL(filePath: try #require(python3))
+            process.arguments = ["-c", script, clients, path]
+            let output = Pipe()
+            process.standardOutput = output
+            try process.run()
+            let bytes = try output.fileHandleForReading.readToEnd() ?? Data()
+            process.waitUntilExit()
+            #expect(
+                String(decoding: bytes, as: UTF8.self)
+                    == "[1, 2] memslots.committed True unknown-vm guest\n")
+        }
+    }
+}

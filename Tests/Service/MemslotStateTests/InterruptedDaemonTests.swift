@@ -1,0 +1,120 @@
+import TestSupport
+import Foundation
+import Glibc
+import MemslotProtocol
+import MemslotService
+import Testing
+
+@Suite("a daemon that is killed", .serialized, .enabled(if: StateDaemon.executable != nil))
+struct InterruptedDaemonTests {
+    init() throws { try #require(Interruption.library != nil, "the shim can't be compiled") }
+
+    @Test(
+        "at every call that writes: an answered request is there, another wholly or not at all",
+        arguments: ["KILL", "TEAR"], [[], ["--state-sync"]])
+    func everyWrite(how: String, arguments: [String]) throws {
+        let course = Course.whole
+        let snapshots = try course.snapshots()
+        let granted = try course.granted()
+        try #require(snapshots.count == course.requests.count + 1)
+        var faults: [String] = []
+        var point = 1
+        while true {
+            let scratch = try Scratch()
+            let daemon = try StateDaemon(
+                scratch, arguments: arguments,
+                environment: Interruption.environment([how: String(point)]))
+            let answered = daemon.isReady ? try progress(course, daemon) : 0
+            if answered == course.requests.count { break }
+            guard daemon.wait() & 0x7F == SIGKILL else {
+                faults.append("\(how) \(point): ended by itself: \(daemon.log)")
+                break
+            }
+            let found = try restarted(scratch, arguments)
+            let isWhole =
+                found == snapshots[answered] || found == snapshots[answered + 1]
+                || answered == course.rolledBack && found == granted
+            if !isWhole {
+                faults.append("\(how) \(point), \(answered) answered: \(found)")
+            }
+            let left = scratch.stateFiles.filter { $0.hasSuffix(".new") || $0.hasSuffix(".old") }
+            if !left.isEmpty { faults.append("\(how) \(point): \(left) stayed") }
+            point += 1
+        }
+        #expect(faults.isEmpty, "\(faults.prefix(5))")
+        #expect(point > (how == "KILL" ? 60 : 10), "only \(point) points were reached")
+        print("\(how) \(arguments): \(point - 1) points visited")
+    }
+
+    private func progress(_ course: Course, _ daemon: StateDaemon) throws -> Int {
+        guard var client = try? daemon.connect() else { return 0 }
+        return try course.run(on: &client).answered
+    }
+
+    @Test("at every call that writes while it restores: the next one restores all the same")
+    func everyWriteOfRestoring() throws {
+        let course = Course.whole
+        let expected = try course.snapshots()[11]
+        let model = try Scratch()
+        do {
+            let daemon = try StateDaemon(model)
+            var client = try daemon.connect()
+            _ = try course.run(on: &client, limit: 11)
+            daemon.end(by: SIGKILL)
+        }
+        // All that can be found: half a record, memory that nobody names, a damaged record.
+        try model.write([1, 2, 3], "vm-1.state.new")
+        try model.write([1, 2, 3], "vm-2.state.old")
+        try model.write([0], "vm-1.memory-9")
+        try model.write(Array("nonsense".utf8), "vm-9.state")
+        var faults: [String] = []
+        var point = 1
+        while true {
+            let scratch = try Scratch()
+            try FileManager.default.copyItem(atPath: model.state, toPath: scratch.state)
+            let daemon = try StateDaemon(
+                scratch, environment: Interruption.environment(["KILL": String(point)]))
+            if daemon.isReady { break }
+            _ = daemon.wait()
+            let found = try restarted(scratch, [])
+            if found != expected { faults.append("\(point): \(found)") }
+            let files = scratch.stateFiles
+            if files.contains(where: { $0.hasSuffix(".new") || $0.hasSuffix("memory-9") })
+                || !files.contains("vm-9.state.damaged-1")
+            {
+                faults.append("\(point): \(files)")
+            }
+            point += 1
+        }
+        #expect(faults.isEmpty, "\(faults.prefix(5))")
+        #expect(point > 8)
+        print("restoring: \(point - 1) points visited")
+    }
+
+    @Test("at random moments, under load", arguments: ["simulated", "auto"])
+    func underLoad(backend: String) throws {
+        let output = Pipe()
+        let process = Process()
+        let path = try #require(BuiltProducts.path(of: "memslotctl"))
+        process.executableURL = URL(fileURLWithPath: path)
+        process.arguments = ["crash", "--rounds", "12", "--backend", backend]
+        process.standardOutput = output
+        process.standardError = output
+        try process.run()
+        let text = String(
+            decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0, "\(text)")
+        #expect(text.contains("12 kills under load, 3 while starting") && text.contains("0 faults"))
+    }
+
+    /// What a daemon finds that nobody interrupts.
+    private func restarted(_ scratch: Scratch, _ arguments: [String]) throws -> String {
+        let daemon = try StateDaemon(scratch, arguments: arguments)
+        guard daemon.isReady else { return "does not come up: \(daemon.log)" }
+        var client = try daemon.connect()
+        let found = try Course.snapshot(&client)
+        daemon.end(by: SIGKILL)
+        return found
+    }
+}

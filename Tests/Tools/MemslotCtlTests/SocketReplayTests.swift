@@ -1,0 +1,51 @@
+import Foundation
+import MemslotProtocol
+import MemslotService
+import TestSupport
+import Testing
+
+enum FixtureScenario {
+    static let path = Repository.path("Fixtures/layouts/microvm-boot.jsonl")
+}
+
+@Suite(
+    "replay --socket", .serialized,
+    .enabled(if: Executable.areBuilt, "memslotctl and memslotd are not built"))
+struct SocketReplayTests {
+    @Test("a fixture is played to a daemon as often as wanted, and leaves no VM behind")
+    func fixture() throws {
+        let daemon = try RunningDaemon()
+        for _ in 0..<2 {
+            let played = try daemon.run("replay", FixtureScenario.path)
+            #expect(played.status == 0, "\(played.errors)")
+            #expect(played.output.contains("0 not, 0 skipped"))
+            #expect(played.output.contains("at the end:"))
+        }
+        #expect(try daemon.run("list", "--json").output == "{\"vms\":[]}\n")
+        // It was the daemon that did it.
+        let metrics = try JSONDocument(parsing: daemon.run("metrics", "--json").output).root
+        #expect(metrics["counters"]?["commits"]?.int ?? 0 > 0)
+    }
+
+    @Test("an expectation that is not met is status 1, and the VMs go all the same")
+    func unmet() throws {
+        let daemon = try RunningDaemon()
+        let file = try daemon.file(
+            "s.jsonl",
+            #"{"method":"vm.create","params":{"vm":"a"},"expect":{"result":{"generation":5}}}"#)
+        let played = try daemon.run("replay", file, "--quiet")
+        #expect(played.status == 1)
+        #expect(played.errors.contains("wanted 5"))
+        #expect(try daemon.run("list", "--json").output == "{\"vms\":[]}\n")
+    }
+}
+
+extension RunningDaemon {
+    /// Writes as a guest of a simulated VM.
+    func touch(_ vm: String, at address: String, size: Int) throws {
+        var connection = try ClientConnection(SocketPath(socket))
+        let params = #"{"vm":"\#(vm)","guestPhysicalAddress":"\#(address)","size":\#(size)}"#
+        let answer = try connection.call("guest.touch", params: Array(params.utf8))
+        guard answer.value?["result"] != nil else { throw TargetLost("guest.touch was refused") }
+    }
+}
