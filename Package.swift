@@ -10,10 +10,224 @@ let strict: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+/// A module of a ring. `Sources/README.md` lists the rings; `.ci/arrows` checks their imports.
+func module(
+    _ ring: String, _ name: String, _ dependencies: [Target.Dependency] = [],
+    exclude: [String] = []
+) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: "Sources/\(ring)/\(name)",
+        exclude: exclude, swiftSettings: strict)
+}
+
+/// A program of a ring.
+func program(_ ring: String, _ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies, path: "Sources/\(ring)/\(name)",
+        swiftSettings: strict)
+}
+
+/// The tests of one module, which may import inner rings and what supports tests.
+func tests(
+    _ ring: String, _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []
+) -> Target {
+    .testTarget(
+        name: name, dependencies: ["TestSupport"] + dependencies, path: "Tests/\(ring)/\(name)",
+        exclude: exclude, swiftSettings: strict)
+}
+
 let argumentParser: Target.Dependency = .product(
     name: "ArgumentParser", package: "swift-argument-parser")
-
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
+
+/// The transaction engine, and the system calls that Swift's Glibc module lacks.
+let core: [Target] = [
+    // Model, validation, diff, plan, transaction, reading. No I/O, no JSON.
+    module("Core", "Memslots", ["CReading"]),
+    // What reading needs from C: membarrier(2), and a search by wide registers.
+    module("Core", "CReading"),
+    module("Core", "CLinux"),
+]
+
+/// What applies a plan.
+let backends: [Target] = [
+    // The kernel's twin, with fault injection.
+    module("Backends", "MemslotSimulator", ["Memslots"]),
+    // Slots of a real VM: limits, calls, adoption, dirty log, vCPU kick.
+    module("Backends", "MemslotKVM", ["Memslots", "CKVM"]),
+    // The system calls of KVM, one C function for each request.
+    module("Backends", "CKVM"),
+]
+
+/// The wire and the daemon.
+let service: [Target] = [
+    // The wire's messages and their coding.
+    module("Service", "MemslotProtocol", ["Memslots"]),
+    // VMs by name, memory objects, the methods of the wire protocol, the socket server.
+    module(
+        "Service", "MemslotService",
+        ["Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "CLinux", histogram]),
+    program(
+        "Service", "memslotd",
+        [
+            "Memslots", "MemslotProtocol", "MemslotService", "CLinux", argumentParser, logging,
+        ]),
+]
+
+/// `memslotctl run`: a library that is loaded into somebody else's VMM.
+let interposer: [Target] = [
+    // Answers a VMM's slot calls, and commits them as transactions.
+    module(
+        "Interposer", "MemslotPreload", ["Memslots", "MemslotSimulator", "MemslotKVM", "CPreload"]),
+    // The functions that stand in front of ioctl and its like.
+    .target(
+        name: "CPreload", dependencies: ["CRunRecord"], path: "Sources/Interposer/CPreload",
+        cSettings: [.define("_GNU_SOURCE")]),
+    // The layout of the memory that the VMM and memslotctl share.
+    module("Interposer", "CRunRecord"),
+]
+
+/// What a user runs.
+let tools: [Target] = [
+    program(
+        "Tools", "memslotctl",
+        [
+            "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
+            "MemslotScenario", "MemslotTrace", "MemslotPicture", "CLinux", "CRunRecord",
+            argumentParser,
+        ]),
+    // Scenarios, raw operations and array files, and how they are replayed.
+    module(
+        "Tools", "MemslotScenario",
+        ["Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService"]),
+    // A recorded VMM's system calls, read and audited.
+    module(
+        "Tools", "MemslotTrace",
+        ["Memslots", "MemslotProtocol", "MemslotScenario", "MemslotPicture", "CRunRecord"]),
+    // Memory maps and changes as text and SVG.
+    module("Tools", "MemslotPicture", ["Memslots"]),
+]
+
+/// The library for programs that are not written in Swift.
+let bindings: [Target] = [
+    // What memslots.h declares.
+    module(
+        "Bindings", "LibMemslots", ["Memslots", "MemslotSimulator", "MemslotKVM", "CMemslots"],
+        exclude: ["exports.map", "memslots.pc.in"]),
+    // memslots.h, the C interface.
+    module("Bindings", "CMemslots"),
+]
+
+/// The proof.
+let lab: [Target] = [
+    program(
+        "Lab", "memslot-lab",
+        [
+            "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
+            "MemslotScenario", "MemslotPicture", "MemslotLab", "MemslotTestKit", argumentParser,
+        ]),
+    // Conformance, proofs by exhaustion, simulation by seed, torture, load.
+    module(
+        "Lab", "MemslotLab",
+        [
+            "Memslots", "MemslotSimulator", "MemslotKVM", "CKVM", "MemslotProtocol",
+            "MemslotService", "MemslotScenario", "MemslotTestKit", histogram,
+        ]),
+    // Guest programs with memory for them, and random numbers that a seed repeats.
+    module("Lab", "MemslotTestKit", ["Memslots", "MemslotKVM", "CKVM"]),
+    // Targets for libFuzzer (.ci/fuzz), which also run from files.
+    program(
+        "Lab", "MemslotFuzz",
+        [
+            "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService", "MemslotScenario",
+            "MemslotTrace",
+        ]),
+]
+
+/// The project measured beside yardsticks, in the same run.
+let benchmarks: [Target] = [
+    // It runs memslotd and memslotctl, which are therefore built with it.
+    program(
+        "Benchmarks", "memslot-bench",
+        [
+            "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
+            "MemslotScenario", "MemslotTestKit", "CYardsticks", "memslotd", "memslotctl",
+            argumentParser,
+        ]),
+    // C functions of our own that do the same work.
+    module("Benchmarks", "CYardsticks"),
+]
+
+let examples: [Target] = [
+    // A small VMM, which Docs/VMM-Authors.md explains step by step.
+    .executableTarget(
+        name: "ExampleVMM",
+        dependencies: [
+            "Memslots", "MemslotKVM", "MemslotSimulator", "MemslotTestKit", "MemslotService",
+        ],
+        path: "Sources/Examples/swift/ExampleVMM", swiftSettings: strict)
+]
+
+let testTargets: [Target] = [
+    // Finds the checkout and the built programs.
+    .target(name: "TestSupport", path: "Tests/Support/TestSupport", swiftSettings: strict),
+    // Two threads' accesses in the order that readers depend on.
+    .target(name: "CFenceLitmus", dependencies: ["CReading"], path: "Tests/Core/CFenceLitmus"),
+    tests("Core", "MemslotsTests", ["MemslotTestKit", "Memslots", "CReading", "CFenceLitmus"]),
+    tests("Backends", "MemslotSimulatorTests", ["Memslots", "MemslotSimulator"]),
+    tests("Backends", "MemslotKVMTests", ["Memslots", "MemslotKVM", "MemslotTestKit", "CKVM"]),
+    tests("Service", "MemslotProtocolTests", ["MemslotTestKit", "Memslots", "MemslotProtocol"]),
+    tests(
+        "Service", "MemslotServiceTests",
+        [
+            "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
+            "MemslotScenario", "CLinux", "MemslotTrace", "CRunRecord",
+        ]),
+    tests(
+        "Service", "MemslotServerTests",
+        ["Memslots", "MemslotProtocol", "MemslotService", "CLinux"]),
+    // What a daemon keeps when it is killed, and what it does when it can't write.
+    tests(
+        "Service", "MemslotStateTests",
+        ["Memslots", "MemslotProtocol", "MemslotService", "CLinux", "memslotctl", "memslotd"],
+        exclude: ["Shim"]),
+    tests(
+        "Tools", "MemslotScenarioTests",
+        ["Memslots", "MemslotProtocol", "MemslotScenario", "MemslotService"]),
+    tests("Tools", "MemslotTraceTests", ["MemslotTrace", "MemslotScenario", "Memslots"]),
+    tests("Tools", "MemslotPictureTests", ["Memslots", "MemslotPicture"]),
+    // The built memslotctl against the built memslotd.
+    tests(
+        "Tools", "MemslotCtlTests",
+        [
+            "MemslotProtocol", "MemslotService", "MemslotScenario", "CLinux", "memslotctl",
+            "memslotd",
+        ]),
+    // A VMM in C, and QEMU where it is installed, under the built memslotctl.
+    tests(
+        "Tools", "MemslotRunTests",
+        [
+            "MemslotTrace", "MemslotScenario", "Memslots", "CRunRecord", "CLinux", "memslotctl",
+        ],
+        exclude: ["VMM"]),
+    // The C interface from Swift, and programs in C and Rust against the built library.
+    tests(
+        "Bindings", "LibMemslotsTests", ["LibMemslots", "CMemslots", "MemslotKVM"],
+        exclude: ["Programs"]),
+    tests(
+        "Lab", "MemslotLabTests",
+        [
+            "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
+            "MemslotScenario", "MemslotLab", "MemslotTestKit", "memslot-lab",
+        ]),
+    tests("Lab", "MemslotFuzzTests", ["MemslotFuzz"]),
+    tests(
+        "Benchmarks", "memslot-benchTests", ["memslot-bench", "CYardsticks", "Memslots"]),
+    tests(
+        "Examples", "ExampleVMMTests",
+        ["ExampleVMM", "MemslotKVM", "MemslotProtocol", "MemslotService"]),
+]
 
 let package = Package(
     name: "memslots",
@@ -21,282 +235,23 @@ let package = Package(
         .library(name: "Memslots", targets: ["Memslots"]),
         .library(name: "MemslotKVM", targets: ["MemslotKVM"]),
         .library(name: "MemslotSimulator", targets: ["MemslotSimulator"]),
+        .library(name: "MemslotProtocol", targets: ["MemslotProtocol"]),
         .library(name: "MemslotService", targets: ["MemslotService"]),
-        // What `memslotctl run` puts between a VMM and /dev/kvm; looked for beside memslotctl.
+        // What `memslotctl run` puts between a VMM and /dev/kvm; searched beside memslotctl.
         .library(name: "memslots-preload", type: .dynamic, targets: ["MemslotPreload"]),
         // libmemslots.so: the library for programs that are not written in Swift.
         .library(name: "memslots", type: .dynamic, targets: ["LibMemslots"]),
         .executable(name: "memslotctl", targets: ["memslotctl"]),
         .executable(name: "memslotd", targets: ["memslotd"]),
+        .executable(name: "memslot-lab", targets: ["memslot-lab"]),
         .executable(name: "memslot-bench", targets: ["memslot-bench"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", exact: "0.2.0"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
     ],
-    targets: [
-        // The core: model, validation, diff, plan, transaction, reading. No I/O, no JSON.
-        .target(
-            name: "Memslots", dependencies: ["CReading"], path: "Sources/Core/Memslots",
-            swiftSettings: strict),
-        // Of reading, what Swift can't say: membarrier(2), and a search by wide registers.
-        .target(name: "CReading", path: "Sources/Core/CReading"),
-        // Random numbers that a seed repeats, for what is drawn and must be drawn again.
-        .target(
-            name: "MemslotRandom", path: "Sources/Lab/MemslotTestKit/Random", swiftSettings: strict),
-        // The kernel's twin, and fault injection.
-        .target(
-            name: "MemslotSimulator", dependencies: ["Memslots"],
-            path: "Sources/Backends/MemslotSimulator", swiftSettings: strict),
-        // The system calls of KVM as C functions, one a request.
-        .target(name: "CKVM", path: "Sources/Backends/CKVM"),
-        // Slots of a real VM: limits, calls, take-over, dirty log, vCPU kick.
-        .target(
-            name: "MemslotKVM", dependencies: ["Memslots", "CKVM"],
-            path: "Sources/Backends/MemslotKVM", swiftSettings: strict),
-        // memslots.h, the C interface.
-        .target(name: "CMemslots", path: "Sources/Bindings/CMemslots"),
-        // What memslots.h declares.
-        .target(
-            name: "LibMemslots",
-            dependencies: ["Memslots", "MemslotSimulator", "MemslotKVM", "CMemslots"],
-            path: "Sources/Bindings/LibMemslots", exclude: ["exports.map", "memslots.pc.in"],
-            swiftSettings: strict),
-        // Guest programs, and memory for them, for tests and torture.
-        .target(
-            name: "MemslotGuests", dependencies: ["Memslots", "MemslotKVM", "CKVM"],
-            path: "Sources/Lab/MemslotTestKit/Guests", swiftSettings: strict),
-        // Slots changed under running vCPUs, and what they see of it.
-        .target(
-            name: "MemslotTorture",
-            dependencies: [
-                "MemslotRandom",
-                "Memslots", "MemslotKVM", "MemslotGuests", "MemslotSimulator", "CKVM",
-                .product(name: "Histogram", package: "hdrhistogram-swift"),
-            ],
-            path: "Sources/Lab/MemslotLab/Torture", swiftSettings: strict),
-        // The wire's messages, their coding, scenarios.
-        .target(
-            name: "MemslotProtocol", dependencies: ["Memslots"],
-            path: "Sources/Service/MemslotProtocol", swiftSettings: strict),
-        // System calls that Swift's Glibc module lacks, as static inline functions.
-        .target(name: "CLinux", path: "Sources/Core/CLinux"),
-        // VMs by name, memory objects, the methods of the wire protocol.
-        .target(
-            name: "MemslotService",
-            dependencies: [
-                "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "CLinux",
-                .product(name: "Histogram", package: "hdrhistogram-swift"),
-            ],
-            path: "Sources/Service/MemslotService", swiftSettings: strict),
-        // The simulator held against a kernel, call by call.
-        .target(
-            name: "MemslotConform",
-            dependencies: [
-                "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "CKVM",
-            ],
-            path: "Sources/Lab/MemslotLab/Conform", swiftSettings: strict),
-        // The real table and service under a scheduler that a seed drives.
-        .target(
-            name: "MemslotSimulation",
-            dependencies: [
-                "MemslotRandom", "Memslots", "MemslotSimulator", "MemslotProtocol",
-                "MemslotService",
-            ],
-            path: "Sources/Lab/MemslotLab/Simulation", swiftSettings: strict),
-        // What a preloaded VMM leaves for memslotctl: the layout of shared memory.
-        .target(name: "CRunRecord", path: "Sources/Interposer/CRunRecord"),
-        // Stands in front of ioctl and its like in somebody else's VMM.
-        .target(
-            name: "CPreload", dependencies: ["CRunRecord"],
-            path: "Sources/Interposer/CPreload", cSettings: [.define("_GNU_SOURCE")]),
-        // Answers a preloaded VMM's slot calls, and commits them as transactions.
-        .target(
-            name: "MemslotPreload",
-            dependencies: ["Memslots", "MemslotSimulator", "MemslotKVM", "CPreload"],
-            path: "Sources/Interposer/MemslotPreload", swiftSettings: strict),
-        // A recorded VMM's system calls, read and audited.
-        .target(
-            name: "MemslotTrace",
-            dependencies: ["Memslots", "MemslotProtocol", "MemslotPicture", "CRunRecord"],
-            path: "Sources/Tools/MemslotTrace", swiftSettings: strict),
-        // Clients by the dozen, and what a daemon makes of them.
-        .target(
-            name: "MemslotLoad",
-            dependencies: [
-                "Memslots", "MemslotProtocol", "MemslotService",
-                .product(name: "Histogram", package: "hdrhistogram-swift"),
-            ],
-            path: "Sources/Lab/MemslotLab/Load", swiftSettings: strict),
-        // Every fault, and every small world, visited.
-        .target(
-            name: "MemslotProof",
-            dependencies: [
-                "MemslotRandom",
-                "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
-            ],
-            path: "Sources/Lab/MemslotLab/Proof", swiftSettings: strict),
-        // Memory maps and changes as text and SVG.
-        .target(
-            name: "MemslotPicture", dependencies: ["Memslots"],
-            path: "Sources/Tools/MemslotPicture", swiftSettings: strict),
-        .executableTarget(
-            name: "memslotctl",
-            dependencies: [
-                "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService",
-                "MemslotTrace", "MemslotPicture", "MemslotConform", "MemslotKVM", "MemslotGuests",
-                "MemslotTorture", "MemslotLoad", "MemslotSimulation", "MemslotProof",
-                "CLinux", "CRunRecord", argumentParser,
-            ],
-            path: "Sources/Tools/memslotctl", swiftSettings: strict),
-        // The service behind a Unix socket.
-        .executableTarget(
-            name: "memslotd",
-            dependencies: [
-                "Memslots", "MemslotProtocol", "MemslotService", "CLinux", argumentParser, logging,
-            ],
-            path: "Sources/Service/memslotd", swiftSettings: strict),
-        // What random bytes are fed to, by libFuzzer (.ci/fuzz) or from files.
-        .executableTarget(
-            name: "MemslotFuzz",
-            dependencies: [
-                "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService",
-                "MemslotTrace",
-            ],
-            path: "Sources/Lab/MemslotFuzz", swiftSettings: strict),
-        // What C functions of our own take for the same work.
-        .target(name: "CYardsticks", path: "Sources/Benchmarks/CYardsticks"),
-        // The project measured beside its yardsticks.
-        .target(
-            name: "MemslotBench",
-            dependencies: [
-                "MemslotRandom",
-                "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotGuests", "MemslotProtocol",
-                "MemslotService", "CYardsticks",
-            ],
-            path: "Sources/Benchmarks/MemslotBench", swiftSettings: strict),
-        // Runs the benchmarks; memslotd and memslotctl are built for it, and run by it.
-        .executableTarget(
-            name: "memslot-bench",
-            dependencies: ["MemslotBench", "memslotd", "memslotctl", argumentParser],
-            path: "Sources/Benchmarks/memslot-bench", swiftSettings: strict),
-        // Finds what was built, for tests that run it from outside.
-        .target(name: "TestSupport", path: "Tests/Support/TestSupport", swiftSettings: strict),
-        .testTarget(
-            name: "MemslotBenchTests",
-            dependencies: ["TestSupport", "MemslotBench", "CYardsticks", "Memslots"],
-            path: "Tests/Benchmarks/MemslotBenchTests", swiftSettings: strict),
-        // A VMM in small, which Docs/VMM-Authors.md walks through.
-        .executableTarget(
-            name: "ExampleVMM",
-            dependencies: [
-                "Memslots", "MemslotKVM", "MemslotSimulator", "MemslotGuests", "MemslotService",
-            ],
-            path: "Sources/Examples/swift/ExampleVMM", swiftSettings: strict),
-        .testTarget(
-            name: "ExampleVMMTests",
-            dependencies: [
-                "TestSupport", "ExampleVMM", "MemslotKVM", "MemslotProtocol", "MemslotService",
-            ],
-            path: "Tests/Examples/ExampleVMMTests", swiftSettings: strict),
-        .testTarget(
-            name: "MemslotFuzzTests", dependencies: ["TestSupport", "MemslotFuzz"],
-            path: "Tests/Lab/MemslotFuzzTests", swiftSettings: strict),
-        .testTarget(
-            name: "MemslotKVMTests",
-            dependencies: ["TestSupport", "Memslots", "MemslotKVM", "MemslotGuests", "CKVM"],
-            path: "Tests/Backends/MemslotKVMTests", swiftSettings: strict),
-        // The C interface from Swift, and programs in C and Rust against the built library.
-        .testTarget(
-            name: "LibMemslotsTests",
-            dependencies: ["TestSupport", "LibMemslots", "CMemslots", "MemslotKVM"],
-            path: "Tests/Bindings/LibMemslotsTests", exclude: ["Programs"],
-            swiftSettings: strict),
-        .testTarget(
-            name: "MemslotTortureTests",
-            dependencies: [
-                "TestSupport", "Memslots", "MemslotKVM", "MemslotGuests", "MemslotTorture",
-            ],
-            path: "Tests/Lab/MemslotTortureTests", swiftSettings: strict),
-        .testTarget(
-            name: "MemslotsTests",
-            dependencies: ["TestSupport", "MemslotRandom", "Memslots", "CReading", "CFenceLitmus"],
-            path: "Tests/Core/MemslotsTests", swiftSettings: strict),
-        // Two threads' accesses in the order that readers stand on, for its test.
-        .target(name: "CFenceLitmus", dependencies: ["CReading"], path: "Tests/Core/CFenceLitmus"),
-        .testTarget(
-            name: "MemslotSimulatorTests",
-            dependencies: ["TestSupport", "Memslots", "MemslotSimulator"],
-            path: "Tests/Backends/MemslotSimulatorTests", swiftSettings: strict),
-        .testTarget(
-            name: "MemslotProtocolTests",
-            dependencies: ["TestSupport", "MemslotRandom", "Memslots", "MemslotProtocol"],
-            path: "Tests/Service/MemslotProtocolTests", swiftSettings: strict),
-        .testTarget(
-            name: "MemslotPictureTests",
-            dependencies: ["TestSupport", "Memslots", "MemslotPicture"],
-            path: "Tests/Tools/MemslotPictureTests", swiftSettings: strict),
-        .testTarget(
-            name: "MemslotTraceTests", dependencies: ["TestSupport", "MemslotTrace", "Memslots"],
-            path: "Tests/Tools/MemslotTraceTests", swiftSettings: strict),
-        // A VMM in C, and QEMU where it is installed, under the built memslotctl.
-        .testTarget(
-            name: "MemslotRunTests",
-            dependencies: [
-                "TestSupport", "MemslotTrace", "Memslots", "CRunRecord", "CLinux", "memslotctl",
-            ],
-            path: "Tests/Tools/MemslotRunTests", exclude: ["VMM"], swiftSettings: strict),
-        .testTarget(
-            name: "MemslotConformTests",
-            dependencies: [
-                "TestSupport", "Memslots", "MemslotKVM", "MemslotProtocol", "MemslotConform",
-            ],
-            path: "Tests/Lab/MemslotConformTests", swiftSettings: strict),
-        .testTarget(
-            name: "MemslotProofTests",
-            dependencies: [
-                "TestSupport",
-                "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotProof",
-            ],
-            path: "Tests/Lab/MemslotProofTests", swiftSettings: strict),
-        .testTarget(
-            name: "MemslotServiceTests",
-            dependencies: [
-                "TestSupport",
-                "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
-                "CLinux", "MemslotTrace", "CRunRecord",
-            ],
-            path: "Tests/Service/MemslotServiceTests", swiftSettings: strict),
-        .testTarget(
-            name: "MemslotSimulationTests",
-            dependencies: [
-                "TestSupport",
-                "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotSimulation",
-            ],
-            path: "Tests/Lab/MemslotSimulationTests", swiftSettings: strict),
-        .testTarget(
-            name: "MemslotServerTests",
-            dependencies: [
-                "TestSupport", "Memslots", "MemslotProtocol", "MemslotService", "CLinux",
-            ],
-            path: "Tests/Service/MemslotServerTests", swiftSettings: strict),
-        // What a daemon keeps when it is killed, and what it does when it can't write.
-        .testTarget(
-            name: "MemslotStateTests",
-            dependencies: [
-                "TestSupport",
-                "Memslots", "MemslotProtocol", "MemslotService", "CLinux", "memslotctl", "memslotd",
-            ],
-            path: "Tests/Service/MemslotStateTests", exclude: ["Shim"], swiftSettings: strict),
-        // The built memslotctl against the built memslotd.
-        .testTarget(
-            name: "MemslotCtlTests",
-            dependencies: [
-                "TestSupport",
-                "MemslotProtocol", "MemslotService", "CLinux", "memslotctl", "memslotd",
-            ],
-            path: "Tests/Tools/MemslotCtlTests", swiftSettings: strict),
-    ],
+    targets: core + backends + service + interposer + tools + bindings + lab + benchmarks
+        + examples + testTargets,
     swiftLanguageModes: [.v6]
 )

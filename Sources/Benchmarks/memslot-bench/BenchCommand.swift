@@ -1,6 +1,5 @@
 import ArgumentParser
 import Glibc
-import MemslotBench
 
 /// Measures the project beside its yardsticks.
 @main

@@ -1,4 +1,5 @@
 import MemslotProtocol
+import MemslotScenario
 
 /// The first inputs of each target, made of the fixtures.
 enum Corpus {

@@ -11,7 +11,7 @@ import Glibc
 
     /// Called by libFuzzer with each input.
     @_cdecl("LLVMFuzzerTestOneInput")
-    public func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> Int32 {
+    package func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> Int32 {
         let bytes = Array(UnsafeBufferPointer(start: start, count: count))
         if let broken = target.run(bytes) { fatalError(broken) }
         return 0

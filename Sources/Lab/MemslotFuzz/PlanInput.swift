@@ -1,4 +1,5 @@
 import MemslotProtocol
+import MemslotScenario
 import Memslots
 
 /// The arrays of a scenario as steps of ``PlanFuzz``, their addresses pressed into its universe.

@@ -1,9 +1,9 @@
-public import Memslots
+package import Memslots
 
 /// The change from one array of slots to another, as text or as SVG.
-public struct ChangePicture: Sendable {
+package struct ChangePicture: Sendable {
     /// What the embedder calls its memory objects; others are drawn as `memory 3`.
-    public var names: [MemoryObjectID: String]
+    package var names: [MemoryObjectID: String]
     let entries: [ChangeEntry]
 
     /// Prepares the picture of a change.
@@ -15,7 +15,7 @@ public struct ChangePicture: Sendable {
     ///     arrays are unchanged if they are equal, else replaced; slots of one array only are
     ///     always added or removed.
     ///   - names: what the embedder calls its memory objects.
-    public init(
+    package init(
         before: [Memslot], after: [Memslot], marks: [SlotKey: ChangeMark],
         names: [MemoryObjectID: String] = [:]
     ) {
@@ -29,7 +29,7 @@ public struct ChangePicture: Sendable {
     /// with where from, `~` reflagged, with the flags switched, a space if unchanged. A replaced
     /// slot is a `-` and a `+` under one id. Holes are those after the change. The last line
     /// counts.
-    public func lines(_ options: TextOptions = TextOptions()) -> [String] {
+    package func lines(_ options: TextOptions = TextOptions()) -> [String] {
         let spaces = entries.split(by: \.addressSpace).map(Array.init)
         guard !spaces.isEmpty else {
             return [cut("no slots before, no slots after", to: options.width)]
@@ -52,7 +52,7 @@ public struct ChangePicture: Sendable {
     }
 
     /// How many slots each mark has, by the order of the marks; marks without slots are left out.
-    public var counts: [(mark: ChangeMark, count: Int)] {
+    package var counts: [(mark: ChangeMark, count: Int)] {
         ChangeMark.allCases.compactMap { mark in
             let count = entries.count { $0.mark == mark }
             return count == 0 ? nil : (mark, count)

@@ -1,17 +1,17 @@
-public import Memslots
+package import Memslots
 
 /// The memory map of one array of slots, as text or as SVG.
 ///
 /// Any slots can be drawn, also those that no kernel would take: ids may be missing, ranges may
 /// overlap or run over the end of the address space.
-public struct MapPicture: Sendable {
+package struct MapPicture: Sendable {
     /// The slots, in any order.
-    public var slots: [Memslot]
+    package var slots: [Memslot]
     /// What the embedder calls its memory objects; others are drawn as `memory 3`.
-    public var names: [MemoryObjectID: String]
+    package var names: [MemoryObjectID: String]
 
     /// Prepares the picture of `slots`.
-    public init(slots: [Memslot], names: [MemoryObjectID: String] = [:]) {
+    package init(slots: [Memslot], names: [MemoryObjectID: String] = [:]) {
         self.slots = slots
         self.names = names
     }
@@ -22,7 +22,7 @@ public struct MapPicture: Sendable {
     /// ascending by guest physical address: the range (its last byte included), the size, a bar
     /// whose length says the size on a log scale, slot id, flags, and what is behind the slot.
     /// Holes end with the last slot: what is above it is not drawn.
-    public func lines(_ options: TextOptions = TextOptions()) -> [String] {
+    package func lines(_ options: TextOptions = TextOptions()) -> [String] {
         let spaces = MapSpace.spaces(of: slots)
         guard !spaces.isEmpty else { return [cut("no slots", to: options.width)] }
         let words = SlotWords(names: names)

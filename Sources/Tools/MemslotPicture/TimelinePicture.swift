@@ -1,9 +1,9 @@
 /// What happened when, in lanes: a strip of time as SVG.
 ///
 /// For the phases of a transaction beside the vCPUs that it holds out, or for a recorded run.
-public struct TimelinePicture: Sendable {
+package struct TimelinePicture: Sendable {
     /// What a span is, which is its colour.
-    public enum Kind: String, Hashable, Sendable, CaseIterable {
+    package enum Kind: String, Hashable, Sendable, CaseIterable {
         /// Work that nobody waits for.
         case work
         /// A wait.
@@ -15,18 +15,18 @@ public struct TimelinePicture: Sendable {
     }
 
     /// Something that took time.
-    public struct Span: Hashable, Sendable {
+    package struct Span: Hashable, Sendable {
         /// The index of its lane; spans of lanes that aren't there are not drawn.
-        public var lane: Int
+        package var lane: Int
         /// When it began and ended, in nanoseconds of any clock.
-        public var time: Range<UInt64>
+        package var time: Range<UInt64>
         /// What it was; drawn where it fits, and always in the tooltip.
-        public var label: String
+        package var label: String
         /// Its colour.
-        public var kind: Kind
+        package var kind: Kind
 
         /// Makes a span.
-        public init(lane: Int, time: Range<UInt64>, label: String, kind: Kind = .work) {
+        package init(lane: Int, time: Range<UInt64>, label: String, kind: Kind = .work) {
             self.lane = lane
             self.time = time
             self.label = label
@@ -35,13 +35,13 @@ public struct TimelinePicture: Sendable {
     }
 
     /// The names of the lanes, from the top.
-    public var lanes: [String]
+    package var lanes: [String]
     /// The spans, in any order. Those of one lane may lie within each other; the later begun is
     /// drawn over the earlier.
-    public var spans: [Span]
+    package var spans: [Span]
 
     /// Prepares the picture of `spans`.
-    public init(lanes: [String], spans: [Span]) {
+    package init(lanes: [String], spans: [Span]) {
         self.lanes = lanes
         self.spans = spans
     }
@@ -51,7 +51,7 @@ public struct TimelinePicture: Sendable {
     /// Time is linear from the first span's begin to the last one's end. Spans that would share a
     /// pixel with the one before of their lane and kind are one block, so that any number is a
     /// picture of bounded size.
-    public func svg(title: String = "Timeline") -> String {
+    package func svg(title: String = "Timeline") -> String {
         TimelineSVG(self).document(title: title)
     }
 }

@@ -1,29 +1,29 @@
 /// What importing a log gives.
-public struct TraceImport: Sendable {
+package struct TraceImport: Sendable {
     /// The transactions as whole arrays.
-    public var scenario: ImportedScenario
+    package var scenario: ImportedScenario
     /// What the log did.
-    public var report: ImportReport
+    package var report: ImportReport
 }
 
 /// Turns an strace log of a VMM into a scenario and a report.
 ///
 /// Hand it the log's bytes in chunks of any size, then call ``finish()``. It keeps the slot calls
 /// and nothing else, so memory grows with those and not with the log.
-public struct TraceImporter {
+package struct TraceImporter {
     /// How a log is read.
-    public struct Options: Hashable, Sendable {
+    package struct Options: Hashable, Sendable {
         /// The longest pause within a transaction of a thread that never enters `KVM_RUN`, in
         /// milliseconds.
-        public var gapMilliseconds: UInt64 = 10
+        package var gapMilliseconds: UInt64 = 10
         /// The name for the scenario and its VM if the log has none of its own, such as the
         /// file's name. What a VM's name may not hold is replaced by `-`.
-        public var name: String = "trace"
+        package var name: String = "trace"
         /// What the scenario says it was made of.
-        public var source: String = "imported from an strace log"
+        package var source: String = "imported from an strace log"
 
         /// The defaults.
-        public init() {}
+        package init() {}
 
         var gapNanoseconds: UInt64 {
             let (gap, wraps) = gapMilliseconds.multipliedReportingOverflow(by: 1_000_000)
@@ -36,7 +36,7 @@ public struct TraceImporter {
     private var reader = TraceReader()
 
     /// Makes an importer for one log.
-    public init(options: Options = Options()) {
+    package init(options: Options = Options()) {
         self.options = options
     }
 
@@ -44,7 +44,7 @@ public struct TraceImporter {
     ///
     /// - Parameter bytes: any number of them; lines may go on from one chunk to the next.
     /// - Throws: `TraceError.malformed` for a slot call that doesn't read as strace writes it.
-    public mutating func consume(_ bytes: ArraySlice<UInt8>) throws(TraceError) {
+    package mutating func consume(_ bytes: ArraySlice<UInt8>) throws(TraceError) {
         try splitter.split(bytes) { line throws(TraceError) in
             try reader.consume(line: line)
         }
@@ -54,7 +54,7 @@ public struct TraceImporter {
     ///
     /// - Parameter bytes: any number of them; lines may go on from one chunk to the next.
     /// - Throws: `TraceError.malformed` for a slot call that doesn't read as strace writes it.
-    public mutating func consume(_ bytes: [UInt8]) throws(TraceError) {
+    package mutating func consume(_ bytes: [UInt8]) throws(TraceError) {
         try consume(bytes[...])
     }
 
@@ -62,7 +62,7 @@ public struct TraceImporter {
     ///
     /// - Returns: the scenario and the report.
     /// - Throws: where the log holds nothing to import.
-    public mutating func finish() throws(TraceError) -> TraceImport {
+    package mutating func finish() throws(TraceError) -> TraceImport {
         if let last = splitter.remainder() {
             do throws(TraceError) {
                 try reader.consume(line: last)

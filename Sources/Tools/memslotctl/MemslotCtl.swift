@@ -1,5 +1,7 @@
 import ArgumentParser
 import Glibc
+import MemslotPicture
+import MemslotScenario
 import MemslotService
 import Memslots
 
@@ -20,9 +22,8 @@ struct MemslotCtl: ParsableCommand {
         version: MemslotService.version,
         subcommands: [
             ReplayCommand.self, PlanCommand.self, MapCommand.self, ImportCommand.self,
-            ConformCommand.self, TortureCommand.self, SweepCommand.self, ExhaustCommand.self,
-            CrashCommand.self, SimulateCommand.self, RunCommand.self,
-        ],
+            RunCommand.self,
+        ] + LabAliases.all,
         groupedSubcommands: [
             CommandGroup(
                 name: "Daemon",
@@ -31,7 +32,6 @@ struct MemslotCtl: ParsableCommand {
                     GetCommand.self, TranslateCommand.self, DirtyCommand.self,
                     HistoryCommand.self, WatchCommand.self, MemoryCommand.self,
                     MetricsCommand.self, DestroyCommand.self, RecoverCommand.self,
-                    LoadCommand.self,
                 ])
         ])
 
@@ -40,6 +40,9 @@ struct MemslotCtl: ParsableCommand {
         do {
             var command = try parseAsRoot()
             try command.run()
+        } catch let error as UnusableFile {
+            Terminal.complain(error.message)
+            exit(withError: ExitCode.unusable)
         } catch {
             fflush(nil)
             exit(withError: error)
@@ -50,4 +53,9 @@ struct MemslotCtl: ParsableCommand {
             exit(withError: ExitCode.failure)
         }
     }
+}
+
+extension ExitCode {
+    /// The input can't be used.
+    static let unusable = ExitCode(2)
 }

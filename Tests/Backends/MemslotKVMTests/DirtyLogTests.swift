@@ -1,5 +1,5 @@
 import Glibc
-import MemslotGuests
+import MemslotTestKit
 import Memslots
 import Testing
 

@@ -1,7 +1,7 @@
 import CKVM
 import Foundation
-import MemslotGuests
 import MemslotKVM
+import MemslotTestKit
 import Memslots
 import Synchronization
 import Testing

@@ -1,6 +1,6 @@
 import Foundation
-import MemslotGuests
 import MemslotKVM
+import MemslotTestKit
 import Memslots
 import Testing
 

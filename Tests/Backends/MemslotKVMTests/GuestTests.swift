@@ -1,5 +1,5 @@
-import MemslotGuests
 import MemslotKVM
+import MemslotTestKit
 import Memslots
 import Testing
 

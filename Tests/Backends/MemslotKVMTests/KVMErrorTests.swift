@@ -1,4 +1,3 @@
-import MemslotKVM
 import Memslots
 import Testing
 

@@ -37,7 +37,8 @@ struct ProgramTests {
         .enabled(if: compilerIsThere, "no C compiler"))
     func sanitized() throws {
         let program = try Programs.compile(
-            "Sources/Examples/c/vmm.c", ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])
+            "Sources/Examples/c/vmm.c",
+            ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])
         let (status, output) = try Programs.run(program, ["simulated"])
         #expect(status == 0, "\(output)")
         #expect(!output.contains("Sanitizer"))
@@ -75,7 +76,8 @@ struct ProgramTests {
     @Test("the library exports what the header declares, and the header declares what it exports")
     func exports() throws {
         let header = try String(
-            contentsOf: Programs.root.appending(path: "Sources/Bindings/CMemslots/include/memslots.h"),
+            contentsOf: Programs.root.appending(
+                path: "Sources/Bindings/CMemslots/include/memslots.h"),
             encoding: .utf8)
         let code = header.replacing(/\/\*[\s\S]*?\*\//, with: "")
         let declared = Set(code.matches(of: /(memslots_[a-z0-9_]+)\(/).map { String($0.1) })

@@ -1,5 +1,6 @@
 import Foundation
 import MemslotProtocol
+import MemslotScenario
 import MemslotService
 import TestSupport
 import Testing

@@ -2,6 +2,7 @@ import CLinux
 import Foundation
 import Glibc
 import MemslotProtocol
+import MemslotScenario
 import MemslotService
 import Testing
 

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import MemslotProtocol
+import MemslotScenario
 import Testing
 
 @testable import MemslotService

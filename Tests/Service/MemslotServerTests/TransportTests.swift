@@ -1,5 +1,6 @@
 import Glibc
 import MemslotProtocol
+import MemslotScenario
 import MemslotService
 import Testing
 

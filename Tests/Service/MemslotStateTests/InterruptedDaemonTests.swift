@@ -1,8 +1,8 @@
-import TestSupport
 import Foundation
 import Glibc
 import MemslotProtocol
 import MemslotService
+import TestSupport
 import Testing
 
 @Suite("a daemon that is killed", .serialized, .enabled(if: StateDaemon.executable != nil))

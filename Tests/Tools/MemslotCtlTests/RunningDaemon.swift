@@ -1,8 +1,8 @@
-import TestSupport
 import CLinux
 import Foundation
 import Glibc
 import MemslotService
+import TestSupport
 
 /// The built executables beside the test bundle.
 enum Executable {

@@ -1,6 +1,6 @@
 import Foundation
-import MemslotGuests
 import MemslotService
+import MemslotTestKit
 import Memslots
 
 /// The VMM's own control socket: its VM under a name, its mapping as named memory.

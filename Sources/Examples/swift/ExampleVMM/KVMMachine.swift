@@ -1,7 +1,7 @@
 import Dispatch
 import Foundation
-import MemslotGuests
 import MemslotKVM
+import MemslotTestKit
 import Memslots
 import Synchronization
 

@@ -1,4 +1,4 @@
-import MemslotGuests
+import MemslotTestKit
 import Memslots
 
 /// The guest's memory: one memfd, and the slots that show parts of it.

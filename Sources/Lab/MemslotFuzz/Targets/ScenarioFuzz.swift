@@ -1,4 +1,5 @@
 import MemslotProtocol
+import MemslotScenario
 
 /// Scenario files, and array files.
 ///

@@ -1,4 +1,5 @@
 import MemslotProtocol
+import MemslotScenario
 import MemslotTrace
 
 /// strace logs, whole and in pieces.

@@ -1,16 +1,16 @@
 internal import Glibc
 internal import MemslotProtocol
-public import MemslotService
+package import MemslotService
 internal import Memslots
 
 /// A load on a daemon: clients that submit, subscribers that follow, and a count of what is lost.
-public struct Load {
+package struct Load {
     private let path: SocketPath
     private let options: LoadOptions
     private let vms: [String]
 
     /// A load on the daemon at `path`.
-    public init(_ path: SocketPath, _ options: LoadOptions) {
+    package init(_ path: SocketPath, _ options: LoadOptions) {
         self.path = path
         self.options = options
         vms = (0..<options.vms).map { "load-\(getpid())-\($0)" }
@@ -19,7 +19,7 @@ public struct Load {
     /// Makes the VMs, submits for the time asked, and destroys the VMs again.
     ///
     /// - Throws: where it could not begin.
-    public func run() throws(TargetLost) -> LoadReport {
+    package func run() throws(TargetLost) -> LoadReport {
         var report = LoadReport()
         var owner = try ClientConnection(path)
         let daemon = try pid(&owner)

@@ -1,16 +1,16 @@
 internal import Glibc
 
 /// What a process holds, as /proc tells it.
-public struct ProcessUsage: Hashable, Sendable {
+package struct ProcessUsage: Hashable, Sendable {
     /// Resident memory, in bytes.
-    public var memory: UInt64
+    package var memory: UInt64
     /// Open descriptors.
-    public var descriptors: Int
+    package var descriptors: Int
     /// Threads.
-    public var threads: Int
+    package var threads: Int
 
     /// Looks at `process`; `nil` where that is not permitted, or the process not on this machine.
-    public init?(of process: Int32) {
+    package init?(of process: Int32) {
         guard let status = Self.status(of: process),
             let descriptors = Self.descriptors(of: process)
         else { return nil }

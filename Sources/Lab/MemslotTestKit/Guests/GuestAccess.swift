@@ -1,5 +1,5 @@
 /// What a guest does with the numbers in its region.
-public enum GuestAccess: String, Hashable, Sendable, CaseIterable {
+package enum GuestAccess: String, Hashable, Sendable, CaseIterable {
     /// Increments them.
     case increments
     /// Adds them to a sum outside of the region, and writes nothing in it: for memory that is

@@ -1,5 +1,5 @@
 /// Which of the two guests runs.
-public enum GuestKind: String, Hashable, Sendable, CaseIterable {
+package enum GuestKind: String, Hashable, Sendable, CaseIterable {
     /// 16-bit real mode. On a nested host without hardware paging KVM's emulator runs it, so
     /// that every access goes through KVM's own lookups.
     case real

@@ -1,22 +1,22 @@
 import CKVM
-public import Memslots
+package import Memslots
 
 /// Memory for a guest: a memfd, mapped as often as asked for.
 ///
 /// `@unchecked Sendable`: the guest writes to it at any time anyway; numbers are read and written
 /// atomically.
-public final class GuestMemory: @unchecked Sendable {
+package final class GuestMemory: @unchecked Sendable {
     /// Bytes.
-    public let size: ByteCount
+    package let size: ByteCount
     /// The memfd.
-    public let descriptor: Int32
+    package let descriptor: Int32
     /// The first mapping.
-    public let base: UserspaceAddress
+    package let base: UserspaceAddress
 
     /// Makes memory of zeros.
     ///
     /// - Parameter size: bytes; a multiple of 4096, not 0.
-    public init(size: ByteCount) throws(Errno) {
+    package init(size: ByteCount) throws(Errno) {
         self.size = size
         self.descriptor = try Self.value(ckvm_memfd_create("memslots-guest"))
         do throws(Errno) {
@@ -35,16 +35,18 @@ public final class GuestMemory: @unchecked Sendable {
     }
 
     /// Maps the whole of it once more, at another address, for good.
-    public func mapAgain() throws(Errno) -> UserspaceAddress { try Self.map(descriptor, size) }
+    package func mapAgain() throws(Errno) -> UserspaceAddress { try Self.map(descriptor, size) }
 
     /// The 32-bit number at `offset` bytes, a multiple of 4.
-    public func load(_ offset: UInt64) -> UInt32 { ckvm_load32(pointer(offset, 4)) }
+    package func load(_ offset: UInt64) -> UInt32 { ckvm_load32(pointer(offset, 4)) }
 
     /// Puts a 32-bit number at `offset` bytes, a multiple of 4.
-    public func store(_ value: UInt32, _ offset: UInt64) { ckvm_store32(pointer(offset, 4), value) }
+    package func store(_ value: UInt32, _ offset: UInt64) {
+        ckvm_store32(pointer(offset, 4), value)
+    }
 
     /// Puts bytes at `offset`. Not while a guest uses them.
-    public func write(_ bytes: [UInt8], at offset: UInt64) {
+    package func write(_ bytes: [UInt8], at offset: UInt64) {
         // Unsafe: within the mapping, as `pointer` checks.
         pointer(offset, UInt64(bytes.count))
             .copyMemory(from: bytes, byteCount: bytes.count)

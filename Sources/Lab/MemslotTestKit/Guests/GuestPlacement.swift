@@ -1,22 +1,22 @@
-public import Memslots
+package import Memslots
 
 /// Where a guest program and its data are in the guest's memory.
-public struct GuestPlacement: Hashable, Sendable {
+package struct GuestPlacement: Hashable, Sendable {
     /// The first page of the region that the guest writes to.
-    public var region: GuestPhysicalAddress
+    package var region: GuestPhysicalAddress
     /// How many pages the region has.
-    public var pageCount: UInt64
+    package var pageCount: UInt64
     /// Where the code begins; at least ``GuestProgram/maxCodeBytes`` before the end of its page.
-    public var code: GuestPhysicalAddress
+    package var code: GuestPhysicalAddress
     /// A page outside of the region, for the counters.
-    public var status: GuestPhysicalAddress
+    package var status: GuestPhysicalAddress
     /// Pages outside of the region for the page tables of a ``GuestKind/long`` guest.
-    public var pageTables: GuestPhysicalAddress
+    package var pageTables: GuestPhysicalAddress
     /// A page where no slot is, for a ``GuestKind/long`` guest to ring at.
-    public var doorbell: GuestPhysicalAddress
+    package var doorbell: GuestPhysicalAddress
 
     /// Puts a guest's parts where they are told to be.
-    public init(
+    package init(
         region: GuestPhysicalAddress, pageCount: UInt64 = 16, code: GuestPhysicalAddress,
         status: GuestPhysicalAddress, pageTables: GuestPhysicalAddress,
         doorbell: GuestPhysicalAddress = GuestPhysicalAddress(0xfed0_0000)
@@ -36,7 +36,7 @@ public struct GuestPlacement: Hashable, Sendable {
     ///   - region: the first page of the region.
     ///   - pageCount: its pages.
     ///   - codeInRegion: puts the code behind the words in the middle page of the region.
-    public init(
+    package init(
         region: GuestPhysicalAddress, pageCount: UInt64 = 16, codeInRegion: Bool = false
     ) {
         let middle = region.rawValue + pageCount / 2 * pageSize.rawValue
@@ -47,8 +47,8 @@ public struct GuestPlacement: Hashable, Sendable {
     }
 
     /// Where in a page of the region code can stand without meeting the words of 64 vCPUs.
-    public static let codeOffset: UInt64 = 0x800
+    package static let codeOffset: UInt64 = 0x800
 
     /// Bytes of the slot at address 0 in the usual placement.
-    public static let lowBytes = ByteCount(rawValue: 0x10000)
+    package static let lowBytes = ByteCount(rawValue: 0x10000)
 }

@@ -1,33 +1,33 @@
-public import MemslotKVM
-public import Memslots
+package import MemslotKVM
+package import Memslots
 
 /// A guest that increments a number in each page of a region, or reads it, round and round.
 ///
 /// Each vCPU has numbers of its own, four bytes in each page and a count of its rounds outside of
 /// the region. Between two increments no number is more than one ahead of the count, nor behind
 /// it: so a lost increment is seen.
-public struct GuestProgram: Hashable, Sendable {
+package struct GuestProgram: Hashable, Sendable {
     /// Real or long mode.
-    public let kind: GuestKind
+    package let kind: GuestKind
     /// What it does with the numbers.
-    public let access: GuestAccess
+    package let access: GuestAccess
     /// Where everything is.
-    public let placement: GuestPlacement
+    package let placement: GuestPlacement
     /// Which vCPU it is for, 0 to 63.
-    public let vcpu: UInt64
+    package let vcpu: UInt64
     /// Further guest pages that a long mode guest's page tables map, beside what it needs.
-    public let alsoMapped: [Range<GuestPhysicalAddress>]
+    package let alsoMapped: [Range<GuestPhysicalAddress>]
 
     /// No code of a guest is longer.
-    public static let maxCodeBytes: UInt64 = 64
+    package static let maxCodeBytes: UInt64 = 64
 
     /// The port that a real mode guest writes a byte to when its count reaches its limit.
-    public static let port: UInt16 = 0x10
+    package static let port: UInt16 = 0x10
 
     /// Describes a guest.
     ///
     /// - Precondition: `vcpu` is below 64.
-    public init(
+    package init(
         kind: GuestKind, access: GuestAccess = .increments, placement: GuestPlacement,
         vcpu: UInt64 = 0, alsoMapped: [Range<GuestPhysicalAddress>] = []
     ) {
@@ -40,19 +40,19 @@ public struct GuestProgram: Hashable, Sendable {
     }
 
     /// Where the vCPU counts its rounds, 32 bits.
-    public var rounds: GuestPhysicalAddress {
+    package var rounds: GuestPhysicalAddress {
         GuestPhysicalAddress(placement.status.rawValue + 64 * vcpu)
     }
 
     /// Where the host puts the count at which the guest shall leave by itself, 32 bits; it then
     /// goes on. See ``hasReachedLimit(_:)``.
-    public var limit: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 4) }
+    package var limit: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 4) }
 
     /// Where a guest that reads keeps the sum of all that it has read, 32 bits.
-    public var sum: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 8) }
+    package var sum: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 8) }
 
     /// Where the vCPU's number in `page` of the region is: 32 bits in long mode, 16 in real.
-    public func number(in page: UInt64) -> GuestPhysicalAddress {
+    package func number(in page: UInt64) -> GuestPhysicalAddress {
         GuestPhysicalAddress(placement.region.rawValue + page * pageSize.rawValue + 4 * vcpu)
     }
 
@@ -61,7 +61,7 @@ public struct GuestProgram: Hashable, Sendable {
     /// - Parameters:
     ///   - number: what stands in a page.
     ///   - rounds: what stands at ``rounds``.
-    public func isWrong(_ number: UInt32, after rounds: UInt32) -> Bool {
+    package func isWrong(_ number: UInt32, after rounds: UInt32) -> Bool {
         switch kind {
         case .long: number &- rounds > 1
         case .real: UInt16(truncatingIfNeeded: number) &- UInt16(truncatingIfNeeded: rounds) > 1
@@ -69,7 +69,7 @@ public struct GuestProgram: Hashable, Sendable {
     }
 
     /// What must stand in guest memory before the guest runs; the rest must be 0.
-    public var image: [GuestImagePiece] {
+    package var image: [GuestImagePiece] {
         let code = GuestImagePiece(address: placement.code, bytes: codeBytes)
         guard kind == .long else { return [code] }
         let page = pageSize.rawValue
@@ -97,7 +97,7 @@ public struct GuestProgram: Hashable, Sendable {
     }
 
     /// Whether the guest left because its count has reached its limit.
-    public func hasReachedLimit(_ exit: VCPUExit) -> Bool {
+    package func hasReachedLimit(_ exit: VCPUExit) -> Bool {
         switch exit {
         case .port(let access): kind == .real && access.port == Self.port
         case .mmio(let access): kind == .long && access.address == placement.doorbell
@@ -107,7 +107,7 @@ public struct GuestProgram: Hashable, Sendable {
 
     #if arch(x86_64)
         /// Puts a vCPU at the program's beginning.
-        public func start(_ vcpu: VCPU) throws(Errno) {
+        package func start(_ vcpu: VCPU) throws(Errno) {
             var registers = VCPURegisters()
             let bytes = placement.pageCount * pageSize.rawValue
             switch kind {
@@ -130,9 +130,9 @@ public struct GuestProgram: Hashable, Sendable {
 }
 
 /// Bytes that must stand in guest memory.
-public struct GuestImagePiece: Hashable, Sendable {
+package struct GuestImagePiece: Hashable, Sendable {
     /// Where.
-    public let address: GuestPhysicalAddress
+    package let address: GuestPhysicalAddress
     /// What.
-    public let bytes: [UInt8]
+    package let bytes: [UInt8]
 }

@@ -1,12 +1,12 @@
-public import Memslots
+package import Memslots
 
 /// Four levels of x86-64 page tables that map guest addresses to themselves, in pages of 4 KiB.
 ///
 /// Every entry may be written and used at privilege level 3, and has its accessed and dirty bits
 /// set, so that the processor never writes to the tables.
-public struct IdentityPageTables {
+package struct IdentityPageTables {
     /// The tables, the root first.
-    public private(set) var bytes: [UInt8]
+    package private(set) var bytes: [UInt8]
     private let base: UInt64
     private static let flags: UInt64 = 0x67  // present, writable, user, accessed, dirty
 
@@ -15,7 +15,7 @@ public struct IdentityPageTables {
     /// - Parameters:
     ///   - base: a multiple of 4096.
     ///   - ranges: what to map, below 2^47; whole pages.
-    public init(at base: GuestPhysicalAddress, mapping ranges: [Range<GuestPhysicalAddress>]) {
+    package init(at base: GuestPhysicalAddress, mapping ranges: [Range<GuestPhysicalAddress>]) {
         self.base = base.rawValue
         self.bytes = Array(repeating: 0, count: Int(pageSize.rawValue))
         for range in ranges {

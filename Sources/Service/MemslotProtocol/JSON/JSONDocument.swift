@@ -9,7 +9,7 @@ public final class JSONDocument: @unchecked Sendable {
     // Unchecked, because of `nodes`: nothing is written through it after `init`.
 
     /// The source. The document is the part that was read, see ``init(parsing:in:depthLimit:)``.
-    let bytes: [UInt8]
+    package let bytes: [UInt8]
     let nodes: UnsafePointer<JSONNode>
     private let tape: JSONTape
 

@@ -4,10 +4,10 @@
 public struct JSONValue: Sendable {
     /// The document that the value is a part of.
     public let document: JSONDocument
-    let node: Int
+    package let node: Int
 
     @inline(__always)
-    init(document: JSONDocument, node: Int) {
+    package init(document: JSONDocument, node: Int) {
         self.document = document
         self.node = node
     }

@@ -1,5 +1,5 @@
 /// The name of `names` that `name` was most likely meant to be; `nil` if none is near.
-func nearestName(to name: String, among names: [String]) -> String? {
+package func nearestName(to name: String, among names: [String]) -> String? {
     let given = Array(name.utf8.prefix(65))
     guard given.count <= 64 else { return nil }
     var best: (name: String, distance: Int)?
@@ -30,7 +30,7 @@ private func editDistance(_ left: [UInt8], _ right: [UInt8]) -> Int {
 }
 
 /// `text`, cut where it is too long for a message.
-func shortened(_ text: String) -> String {
+package func shortened(_ text: String) -> String {
     text.unicodeScalars.count <= 64
         ? text : String(String.UnicodeScalarView(text.unicodeScalars.prefix(64))) + "…"
 }

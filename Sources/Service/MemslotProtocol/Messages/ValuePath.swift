@@ -33,7 +33,7 @@ extension JSONDocument {
 }
 
 /// A member's name as a path has it: in quotes if it holds anything but letters, digits, `_`, `-`.
-func pathComponent(_ name: String) -> String {
+package func pathComponent(_ name: String) -> String {
     let isPlain =
         !name.isEmpty
         && name.utf8.allSatisfy {

@@ -155,3 +155,12 @@ extension ClientConnection.Received {
     /// Whether the server sent it unasked.
     public var isNotification: Bool { value?["method"] != nil }
 }
+
+/// The other side is gone.
+public struct TargetLost: Error, Hashable, Sendable {
+    /// A sentence that says what happened.
+    public var message: String
+
+    /// Says `message`.
+    public init(_ message: String) { self.message = message }
+}

@@ -1,5 +1,5 @@
 /// What a change does to a slot, as a picture shows it.
-public enum ChangeMark: String, Hashable, Sendable, CaseIterable, CustomStringConvertible {
+package enum ChangeMark: String, Hashable, Sendable, CaseIterable, CustomStringConvertible {
     /// Only in the array after. Drawn `+`.
     case added
     /// Only in the array before. Drawn `-`.
@@ -14,5 +14,5 @@ public enum ChangeMark: String, Hashable, Sendable, CaseIterable, CustomStringCo
     case unchanged
 
     /// The case's name.
-    public var description: String { rawValue }
+    package var description: String { rawValue }
 }

@@ -8,7 +8,7 @@ extension ChangePicture {
     ///   - title: the heading.
     ///   - limit: the most slots and holes drawn in one address space before neighbours are
     ///     folded, unchanged ones first; at least 8. `nil` draws every slot.
-    public func svg(title: String = "Change of the memory map", limit: Int? = 120) -> String {
+    package func svg(title: String = "Change of the memory map", limit: Int? = 120) -> String {
         ChangeSVG(picture: self, limit: limit).document(title: title)
     }
 }

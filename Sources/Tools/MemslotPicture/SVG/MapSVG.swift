@@ -10,7 +10,7 @@ extension MapPicture {
     ///   - title: the heading.
     ///   - limit: the most slots and holes drawn in one address space before neighbours are
     ///     folded; at least 8. `nil` draws every slot.
-    public func svg(title: String = "Memory map", limit: Int? = 120) -> String {
+    package func svg(title: String = "Memory map", limit: Int? = 120) -> String {
         MapSVG(picture: self, limit: limit).document(title: title)
     }
 }

@@ -1,5 +1,5 @@
 /// The colour of a piece of text in a terminal.
-public enum Ink: Hashable, Sendable {
+package enum Ink: Hashable, Sendable {
     /// As the terminal has it.
     case plain
     /// Fainter.
@@ -20,7 +20,7 @@ public enum Ink: Hashable, Sendable {
     case cyan
 
     /// `text` within the ANSI sequences (SGR) that give it this ink; as it is if `.plain`.
-    public func painting(_ text: String) -> String {
+    package func painting(_ text: String) -> String {
         let code =
             switch self {
             case .plain: ""

@@ -1,17 +1,17 @@
 /// How a picture is drawn in a terminal.
-public struct TextOptions: Hashable, Sendable {
+package struct TextOptions: Hashable, Sendable {
     /// Terminal columns; no line is wider. Below 60 columns parts are left out.
-    public var width: Int
+    package var width: Int
     /// Whether ANSI colours are used.
-    public var usesColour: Bool
+    package var usesColour: Bool
     /// Whether to keep to ASCII, for terminals and logs without Unicode.
-    public var usesASCII: Bool
+    package var usesASCII: Bool
     /// The most rows for slots and holes of one address space, past which neighbours are
     /// folded; at least 8. `nil` shows every slot.
-    public var limit: Int?
+    package var limit: Int?
 
     /// Draws 100 columns wide, in Unicode, without colour, folding past 120 rows.
-    public init(
+    package init(
         width: Int = 100, usesColour: Bool = false, usesASCII: Bool = false, limit: Int? = 120
     ) {
         self.width = width

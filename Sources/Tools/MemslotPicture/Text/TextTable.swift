@@ -2,9 +2,9 @@
 ///
 /// Columns stand two spaces apart and are as wide as their widest cell; only the last one gives
 /// way when the table is wider than its limit.
-public struct TextTable: Sendable {
+package struct TextTable: Sendable {
     /// On which side of its column a text stands.
-    public enum Alignment: Hashable, Sendable {
+    package enum Alignment: Hashable, Sendable {
         /// At the left, for words.
         case leading
         /// At the right, for numbers.
@@ -12,7 +12,7 @@ public struct TextTable: Sendable {
     }
 
     /// What happens to a last column that is too wide.
-    public enum Overflow: Hashable, Sendable {
+    package enum Overflow: Hashable, Sendable {
         /// It is cut, and ends in `…`.
         case cut
         /// It goes on in the next line, broken at spaces where it can be.
@@ -20,46 +20,46 @@ public struct TextTable: Sendable {
     }
 
     /// A column.
-    public struct Column: Hashable, Sendable {
+    package struct Column: Hashable, Sendable {
         /// The heading, which may be empty.
-        public var title: String
+        package var title: String
         /// On which side its cells stand.
-        public var alignment: Alignment
+        package var alignment: Alignment
 
         /// Makes a column; words by default.
-        public init(_ title: String, _ alignment: Alignment = .leading) {
+        package init(_ title: String, _ alignment: Alignment = .leading) {
             self.title = title
             self.alignment = alignment
         }
     }
 
     /// A cell: its text, and the ink for terminals with colour.
-    public struct Cell: Hashable, Sendable, ExpressibleByStringInterpolation {
+    package struct Cell: Hashable, Sendable, ExpressibleByStringInterpolation {
         /// The text, without line breaks.
-        public var text: String
+        package var text: String
         /// The ink.
-        public var ink: Ink
+        package var ink: Ink
 
         /// Makes a cell. Control characters in `text` become `?`.
-        public init(_ text: String, ink: Ink = .plain) {
+        package init(_ text: String, ink: Ink = .plain) {
             self.text = printable(text)
             self.ink = ink
         }
 
         /// Makes a plain cell.
-        public init(stringLiteral value: String) { self.init(value) }
+        package init(stringLiteral value: String) { self.init(value) }
     }
 
     /// The columns.
-    public let columns: [Column]
+    package let columns: [Column]
     /// The rows, each with at most one cell a column.
-    public private(set) var rows: [[Cell]] = []
+    package private(set) var rows: [[Cell]] = []
 
     /// Makes a table without rows.
-    public init(columns: [Column]) { self.columns = columns }
+    package init(columns: [Column]) { self.columns = columns }
 
     /// Adds a row; missing cells are empty, cells past the last column are dropped.
-    public mutating func append(_ cells: [Cell]) {
+    package mutating func append(_ cells: [Cell]) {
         rows.append(Array(cells.prefix(columns.count)))
     }
 
@@ -69,7 +69,7 @@ public struct TextTable: Sendable {
     ///   - width: terminal columns, of which no line takes more; `nil` for no limit.
     ///   - overflow: what happens to a last column that is too wide.
     ///   - colour: whether ANSI colours are used.
-    public func lines(
+    package func lines(
         width: Int? = nil, overflow: Overflow = .cut, colour: Bool = false
     ) -> [String] {
         let widths = columnWidths()

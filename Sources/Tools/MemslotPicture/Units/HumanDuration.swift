@@ -1,13 +1,13 @@
 /// A span of time as a person reads it: `850 ns`, `12.3 µs`, `1.2 ms`, `3.0 s`, `2 min 5 s`.
-public struct HumanDuration: Hashable, Sendable, CustomStringConvertible {
+package struct HumanDuration: Hashable, Sendable, CustomStringConvertible {
     /// The span in nanoseconds, any number.
-    public var nanoseconds: UInt64
+    package var nanoseconds: UInt64
 
     /// Wraps a number of nanoseconds.
-    public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
+    package init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
     /// The text, rounded to a tenth of its unit; from a minute on, to a second.
-    public var description: String {
+    package var description: String {
         if nanoseconds < 1000 { return "\(nanoseconds) ns" }
         for (name, unit) in Self.units {
             let tenths = Self.rounded(nanoseconds, by: unit / 10)

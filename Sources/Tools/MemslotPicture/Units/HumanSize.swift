@@ -1,23 +1,23 @@
-public import Memslots
+package import Memslots
 
 /// A size in bytes as a person reads it: `4 KiB`, `1.5 GiB`, `2047 MiB`.
 ///
 /// Exact where that takes at most four digits and a half; else rounded to one decimal, and a `~`
 /// in front says so.
-public struct HumanSize: Hashable, Sendable, CustomStringConvertible {
+package struct HumanSize: Hashable, Sendable, CustomStringConvertible {
     /// The size in bytes, any number.
-    public var bytes: UInt64
+    package var bytes: UInt64
 
     /// Wraps a number of bytes.
-    public init(bytes: UInt64) { self.bytes = bytes }
+    package init(bytes: UInt64) { self.bytes = bytes }
 
     /// Wraps a size.
-    public init(_ size: ByteCount) { self.bytes = size.rawValue }
+    package init(_ size: ByteCount) { self.bytes = size.rawValue }
 
     private static let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
 
     /// The text, in binary units.
-    public var description: String {
+    package var description: String {
         guard bytes > 0 else { return "0 B" }
         let top = (UInt64.bitWidth - 1 - bytes.leadingZeroBitCount) / 10
         for unit in (0...top).reversed() {

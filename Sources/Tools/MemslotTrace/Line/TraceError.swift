@@ -1,5 +1,5 @@
 /// Why a log can't be imported.
-public enum TraceError: Error, Hashable, Sendable, CustomStringConvertible {
+package enum TraceError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A line that has to do with memory slots doesn't read as strace writes it.
     /// `line` and `column` count from 1, columns in bytes; `expected` says what should stand there.
     case malformed(line: Int, column: Int, expected: String)
@@ -13,7 +13,7 @@ public enum TraceError: Error, Hashable, Sendable, CustomStringConvertible {
     case undecoded(count: Int, line: Int)
 
     /// The lower-case name of the case.
-    public var kind: String {
+    package var kind: String {
         switch self {
         case .malformed: "malformed"
         case .noSlotCalls: "no-slot-calls"
@@ -23,7 +23,7 @@ public enum TraceError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     /// A sentence that says what and where, to follow the file's name and a colon.
-    public var description: String {
+    package var description: String {
         switch self {
         case .malformed(let line, let column, let expected):
             "line \(line), column \(column): expected \(expected)"

@@ -1,17 +1,17 @@
-public import Memslots
+package import Memslots
 
 /// A moment of a log, in nanoseconds on the log's own scale: since 1970 with `-ttt`, since
 /// midnight with `-tt`, since the first line with `-r`.
-public struct TraceTime: RawRepresentable, Hashable, Comparable, Sendable {
+package struct TraceTime: RawRepresentable, Hashable, Comparable, Sendable {
     /// The nanoseconds.
-    public var rawValue: UInt64
+    package var rawValue: UInt64
 
     /// Wraps `rawValue` nanoseconds.
-    public init(rawValue: UInt64) { self.rawValue = rawValue }
+    package init(rawValue: UInt64) { self.rawValue = rawValue }
 
     /// The nanoseconds from `earlier` to this moment; 0 where `earlier` is the later one, which
     /// a clock that was set back can bring about.
-    public func nanoseconds(since earlier: TraceTime) -> UInt64 {
+    package func nanoseconds(since earlier: TraceTime) -> UInt64 {
         rawValue > earlier.rawValue ? rawValue - earlier.rawValue : 0
     }
 
@@ -24,13 +24,13 @@ public struct TraceTime: RawRepresentable, Hashable, Comparable, Sendable {
     }
 
     /// Orders by time.
-    public static func < (left: TraceTime, right: TraceTime) -> Bool {
+    package static func < (left: TraceTime, right: TraceTime) -> Bool {
         left.rawValue < right.rawValue
     }
 }
 
 /// Whether another thread of the VM was inside `KVM_RUN` over a stretch of the log.
-public enum GuestActivity: Hashable, Sendable {
+package enum GuestActivity: Hashable, Sendable {
     /// Another thread was.
     case running
     /// No other thread was.
@@ -41,20 +41,20 @@ public enum GuestActivity: Hashable, Sendable {
 }
 
 /// One successful slot call of a log, in the order in which they took effect.
-public struct RecordedCall: Hashable, Sendable {
+package struct RecordedCall: Hashable, Sendable {
     /// The line that it counts on, from 1; of a call that strace split, the one where it resumes.
-    public var line: Int
+    package var line: Int
     /// Who made it.
-    public var thread: ThreadID
+    package var thread: ThreadID
     /// When: the time of that line; `nil` in a log without times.
-    public var time: TraceTime?
+    package var time: TraceTime?
     /// Which VM it was for, an index into the log's VMs.
-    public var machine: Int
+    package var machine: Int
     /// The words; `nil` where strace printed a pointer instead.
-    public var region: RawRegion?
+    package var region: RawRegion?
     /// How often the thread had entered `KVM_RUN` before.
-    public var runsBefore: Int
+    package var runsBefore: Int
     /// Whether a thread was in the guest since the VM's call before this one; the calling thread
     /// counts too, so it says something within one transaction only.
-    public var guestWasRunning: Bool
+    package var guestWasRunning: Bool
 }

@@ -36,24 +36,24 @@ struct SlotCallLog {
 }
 
 /// How many lines and calls a log has, and what of them could not be used.
-public struct TraceCounts: Hashable, Sendable {
+package struct TraceCounts: Hashable, Sendable {
     /// Lines.
-    public var lines = 0
+    package var lines = 0
     /// `KVM_RUN` calls, and condensed lines of them.
-    public var runs = 0
+    package var runs = 0
     /// Slot calls that succeeded, those of ``undecodedCalls`` too.
-    public var slotCalls = 0
+    package var slotCalls = 0
     /// Slot calls that failed, by the errno's name. They are no part of the scenario.
-    public var failedCalls: [String: Int] = [:]
+    package var failedCalls: [String: Int] = [:]
     /// Slot calls that had not returned when the log or their thread ended.
-    public var unfinishedCalls = 0
+    package var unfinishedCalls = 0
     /// Successful slot calls whose argument strace printed as a pointer.
-    public var undecodedCalls = 0
+    package var undecodedCalls = 0
     /// Lines of 64 KiB and more, of which only the beginning was read.
-    public var overlongLines = 0
+    package var overlongLines = 0
     /// Whether the last line was a slot call that was cut off.
-    public var endsMidCall = false
+    package var endsMidCall = false
 
     /// Zero of everything.
-    public init() {}
+    package init() {}
 }

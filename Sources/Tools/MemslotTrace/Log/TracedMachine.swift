@@ -1,12 +1,12 @@
 /// A VM of a log: one descriptor from the `KVM_CREATE_VM` that returned it until it is closed or
 /// returned again.
-public struct TracedMachine: Hashable, Sendable {
+package struct TracedMachine: Hashable, Sendable {
     /// The descriptor that `KVM_CREATE_VM` returned, or that a slot call named first.
-    public var descriptor: Int32
+    package var descriptor: Int32
     /// Who made the VM, or the first slot call.
-    public var creator: ThreadID
+    package var creator: ThreadID
     /// The line of `KVM_CREATE_VM`; `nil` where the log began after it.
-    public var createdOnLine: Int?
+    package var createdOnLine: Int?
 }
 
 /// Tells which VM of a log a descriptor means.

@@ -1,4 +1,5 @@
 import MemslotProtocol
+import MemslotScenario
 import Memslots
 
 extension RunRecording {
@@ -9,7 +10,7 @@ extension RunRecording {
     ///   - scenario: of ``imported(options:)``.
     ///   - body: is given the bytes of each line, with the newline at its end.
     /// - Throws: what `body` throws.
-    public func forEachLine<Failure: Error>(
+    package func forEachLine<Failure: Error>(
         of scenario: ImportedScenario, _ body: ([UInt8]) throws(Failure) -> Void
     ) throws(Failure) {
         let calls = Dictionary(uniqueKeysWithValues: asked.map { ($0.number, $0) })
@@ -33,7 +34,7 @@ extension RunRecording {
     /// The raw calls as `memslotctl conform` reads them, with the answers that they got.
     ///
     /// - Parameter machine: which VM's; conform has one VM a run.
-    public func rawLines(of machine: Int) -> [UInt8] {
+    package func rawLines(of machine: Int) -> [UInt8] {
         var writer = JSONWriter()
         for call in asked where call.machine == machine {
             var region = call.region

@@ -1,36 +1,36 @@
 import CRunRecord
-public import Memslots
+package import Memslots
 
 /// A slot call of a VMM that ran under `memslotctl run`.
-public struct RunCall: Hashable, Sendable {
+package struct RunCall: Hashable, Sendable {
     /// Its place among all records, from 1.
-    public var number: Int
+    package var number: Int
     /// The VM, numbered from 0 over all processes of the run.
-    public var machine: Int
+    package var machine: Int
     /// Who made it.
-    public var thread: ThreadID
+    package var thread: ThreadID
     /// When it began, on the monotonic clock.
-    public var time: TraceTime
+    package var time: TraceTime
     /// How long it took, in nanoseconds.
-    public var nanoseconds: UInt64
+    package var nanoseconds: UInt64
     /// The words.
-    public var region: RawRegion
+    package var region: RawRegion
     /// The descriptor of a REGION2 call; −1 of the older one.
-    public var guestMemfd: Int32
+    package var guestMemfd: Int32
     /// Why it failed; `nil` where it succeeded.
-    public var errno: Errno?
+    package var errno: Errno?
     /// How often the thread had entered `KVM_RUN`.
-    public var runsBefore: UInt64
+    package var runsBefore: UInt64
     /// How often all threads of the VM had, together.
-    public var entries: UInt64
+    package var entries: UInt64
     /// How many of the VM's vCPUs were inside when the call began.
-    public var inside: UInt32
+    package var inside: UInt32
 }
 
 /// The commit of a transaction, in a run with `--atomic`.
-public struct RunCommit: Hashable, Sendable {
+package struct RunCommit: Hashable, Sendable {
     /// Why the calls before it were committed.
-    public enum Reason: UInt32, Hashable, Sendable, CaseIterable {
+    package enum Reason: UInt32, Hashable, Sendable, CaseIterable {
         /// The thread went to run a vCPU.
         case run = 1
         /// A call that looks at guest memory.
@@ -47,7 +47,7 @@ public struct RunCommit: Hashable, Sendable {
         case time = 7
 
         /// A word for a person.
-        public var word: String {
+        package var word: String {
             switch self {
             case .run: "KVM_RUN"
             case .call: "another call"
@@ -61,23 +61,23 @@ public struct RunCommit: Hashable, Sendable {
     }
 
     /// Its place among all records, from 1.
-    public var number: Int
+    package var number: Int
     /// The VM.
-    public var machine: Int
+    package var machine: Int
     /// Who committed.
-    public var thread: ThreadID
+    package var thread: ThreadID
     /// Why; `nil` for a word of another version.
-    public var reason: Reason?
+    package var reason: Reason?
     /// When vCPUs were first held out for it, on the monotonic clock.
-    public var heldSince: TraceTime
+    package var heldSince: TraceTime
     /// How long they were, in nanoseconds.
-    public var heldNanoseconds: UInt64
+    package var heldNanoseconds: UInt64
     /// How long the kernel calls took, planning included, in nanoseconds.
-    public var appliedNanoseconds: UInt64
+    package var appliedNanoseconds: UInt64
     /// How many calls the VMM had made that changed something.
-    public var asked: Int
+    package var asked: Int
     /// How many were made on the kernel.
-    public var made: Int
+    package var made: Int
 }
 
 /// A record, by its kind.
@@ -128,7 +128,7 @@ extension RunCall {
     }
 
     /// When it ended.
-    public var end: TraceTime { TraceTime(rawValue: time.rawValue &+ nanoseconds) }
+    package var end: TraceTime { TraceTime(rawValue: time.rawValue &+ nanoseconds) }
 }
 
 extension RunCommit {

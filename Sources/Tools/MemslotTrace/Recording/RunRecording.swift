@@ -2,32 +2,32 @@ import CRunRecord
 import Memslots
 
 /// What a VMM did to its slots under `memslotctl run`, with true times.
-public struct RunRecording: Sendable {
+package struct RunRecording: Sendable {
     /// The VMM's slot calls as they were answered, failed ones too, in the order of their effect.
-    public private(set) var asked: [RunCall] = []
+    package private(set) var asked: [RunCall] = []
     /// The calls that were made on the kernel for it; empty without `--atomic`.
-    public private(set) var made: [RunCall] = []
+    package private(set) var made: [RunCall] = []
     /// The transactions; empty without `--atomic`.
-    public private(set) var commits: [RunCommit] = []
+    package private(set) var commits: [RunCommit] = []
     /// Who made each VM, in the order of their making.
-    public private(set) var creators: [ThreadID] = []
+    package private(set) var creators: [ThreadID] = []
     /// Programs that the preload library was loaded into.
-    public private(set) var attached = 0
+    package private(set) var attached = 0
     /// VMs, vCPUs and calls that there was no room for.
-    public private(set) var lost = 0
+    package private(set) var lost = 0
     /// Calls that had not returned when their process ended.
-    public private(set) var unfinished = 0
+    package private(set) var unfinished = 0
     /// Whether a VMM was stopped, because the kernel refused what it had been promised.
-    public private(set) var wasStopped = false
+    package private(set) var wasStopped = false
     /// Signals that brought vCPUs out of the guest.
-    public private(set) var kicks: UInt64 = 0
+    package private(set) var kicks: UInt64 = 0
     /// Interruptions that the VMM was shown, because they might have been its own.
-    public private(set) var shownKicks: UInt64 = 0
+    package private(set) var shownKicks: UInt64 = 0
 
     /// Reads the shared memory of a run whose processes have ended.
     ///
     /// - Parameter bytes: the memory; what is no record of this version gives an empty recording.
-    public init(_ bytes: UnsafeRawBufferPointer) {
+    package init(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count >= MemoryLayout<crun_header>.size else { return }
         let header = bytes.loadUnaligned(as: crun_header.self)
         guard header.magic == crun_magic() else { return }
@@ -66,14 +66,14 @@ public struct RunRecording: Sendable {
     /// The VMM's calls as transactions: the scenario, and the holes that they leave one by one.
     ///
     /// - Throws: where there is no call that succeeded.
-    public func imported(options: TraceImporter.Options) throws(TraceError) -> TraceImport {
+    package func imported(options: TraceImporter.Options) throws(TraceError) -> TraceImport {
         try TraceAssembly(log: log(of: asked), options: options).assemble()
     }
 
     /// What the kernel saw under `--atomic`: each commit is one transaction.
     ///
     /// - Throws: where no call was made.
-    public func importedCommits(options: TraceImporter.Options) throws(TraceError) -> TraceImport {
+    package func importedCommits(options: TraceImporter.Options) throws(TraceError) -> TraceImport {
         var log = log(of: made)
         var marks: [Int: ArraySlice<Int>] = [:]
         for commit in commits { marks[commit.machine, default: []].append(commit.number) }

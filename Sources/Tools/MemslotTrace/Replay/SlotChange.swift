@@ -1,4 +1,4 @@
-public import Memslots
+package import Memslots
 
 /// What one call did to the slots.
 struct SlotChange {
@@ -22,7 +22,7 @@ struct SlotChange {
 /// A successful call that doesn't go with the calls before it.
 ///
 /// The log began late, lost lines, or holds calls that strace could not decode.
-public enum Surprise: Hashable, Sendable {
+package enum Surprise: Hashable, Sendable {
     /// Its words break a rule that every kernel keeps. It is counted, and changes nothing.
     case impossible
     /// It deletes a slot that no call of the log made. It changes nothing.
@@ -37,16 +37,16 @@ public enum Surprise: Hashable, Sendable {
 }
 
 /// A ``Surprise`` and where it is.
-public struct SurprisingCall: Hashable, Sendable, CustomStringConvertible {
+package struct SurprisingCall: Hashable, Sendable, CustomStringConvertible {
     /// The line, from 1.
-    public var line: Int
+    package var line: Int
     /// What the call says; `nil` where it was not decoded.
-    public var key: SlotKey?
+    package var key: SlotKey?
     /// What is odd about it.
-    public var surprise: Surprise
+    package var surprise: Surprise
 
     /// A sentence that says what and where.
-    public var description: String {
+    package var description: String {
         let name = key.map { "slot \($0)" } ?? "a slot"
         let what =
             switch surprise {

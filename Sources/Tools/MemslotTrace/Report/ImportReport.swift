@@ -1,44 +1,44 @@
-public import Memslots
+package import Memslots
 
 /// What a log did, as numbers; ``text`` is the same for a person.
-public struct ImportReport: Sendable {
+package struct ImportReport: Sendable {
     /// What was counted while reading.
-    public var counts: TraceCounts
+    package var counts: TraceCounts
     /// The scenario, whose transactions carry their audits.
-    public var scenario: ImportedScenario
+    package var scenario: ImportedScenario
     /// VMs that the log made but gave no memory.
-    public var idleMachines: Int
+    package var idleMachines: Int
     /// Successful calls that don't go with those before them, at most
     /// ``listedSurprises`` of ``surpriseCount``.
-    public var surprises: [SurprisingCall]
+    package var surprises: [SurprisingCall]
     /// How many there are.
-    public var surpriseCount: Int
+    package var surpriseCount: Int
     /// The longest pause within a transaction of a thread that never enters `KVM_RUN`, in
     /// milliseconds.
-    public var gapMilliseconds: UInt64
+    package var gapMilliseconds: UInt64
     /// Whether the log has times; without them no pause can be told.
-    public var hasTimes: Bool
+    package var hasTimes: Bool
     /// Whether the times are whole seconds.
-    public var hasCoarseTimes: Bool
+    package var hasCoarseTimes: Bool
 
     /// The most surprises that a report keeps.
-    public static let listedSurprises = 100
+    package static let listedSurprises = 100
 
     /// The threads that made slot calls.
-    public var threads: Set<ThreadID> { Set(scenario.transactions.map(\.thread)) }
+    package var threads: Set<ThreadID> { Set(scenario.transactions.map(\.thread)) }
 
     /// The transactions in which memory was missing.
-    public var transactionsWithHoles: Int {
+    package var transactionsWithHoles: Int {
         scenario.transactions.count { !$0.audit.isSeamless }
     }
 
     /// The transactions that changed nothing.
-    public var unchangedTransactions: Int {
+    package var unchangedTransactions: Int {
         scenario.transactions.count { $0.outcome == .unchanged }
     }
 
     /// The missing bytes, summed over the transactions.
-    public var missing: ByteCount {
+    package var missing: ByteCount {
         ByteCount(
             rawValue: scenario.transactions.reduce(0) { sum, transaction in
                 let (sum, wrapped) = sum.addingReportingOverflow(
@@ -48,18 +48,18 @@ public struct ImportReport: Sendable {
     }
 
     /// The longest that any memory was missing; `nil` where nothing was, or there are no times.
-    public var longestNanoseconds: UInt64? {
+    package var longestNanoseconds: UInt64? {
         scenario.transactions.compactMap(\.audit.longestNanoseconds).max()
     }
 
     /// How long memory was missing, summed over the transactions.
-    public var totalNanoseconds: UInt64? {
+    package var totalNanoseconds: UInt64? {
         let times = scenario.transactions.compactMap(\.audit.totalNanoseconds)
         return times.isEmpty ? nil : times.reduce(0, &+)
     }
 
     /// The transactions in which memory was missing while another thread was in the guest.
-    public var transactionsWithHolesInGuest: Int {
+    package var transactionsWithHolesInGuest: Int {
         scenario.transactions.count { !$0.audit.isSeamless && $0.audit.guest == .running }
     }
 }

@@ -5,7 +5,7 @@ extension ImportReport {
     /// The report for a person: a summary, a table of the transactions, and what was odd.
     ///
     /// Lines end with a newline. Times are strace's, which stretches them.
-    public var text: String {
+    package var text: String {
         var text = summary
         text += "\n" + table
         let notes = notes

@@ -1,20 +1,20 @@
-public import Memslots
+package import Memslots
 
 /// What a simulated backend must offer for a VM's slots, beyond its defaults.
-public struct BackendNeeds: Hashable, Sendable {
+package struct BackendNeeds: Hashable, Sendable {
     /// How many address spaces the slots are in; 1 by default.
-    public var addressSpaces: UInt32 = 1
+    package var addressSpaces: UInt32 = 1
     /// One past the highest slot id; 32764 by default, which is enough on x86.
-    public var maxSlots: UInt32 = Capabilities().maxSlots
+    package var maxSlots: UInt32 = Capabilities().maxSlots
     /// How many bits a guest physical address has; 52 by default.
-    public var guestPhysicalBits: Int = Capabilities().guestPhysicalBits
+    package var guestPhysicalBits: Int = Capabilities().guestPhysicalBits
     /// Where user space ends; by default as on x86-64 with four page-table levels.
-    public var userspaceEnd: UserspaceAddress = Capabilities().userspaceEnd
+    package var userspaceEnd: UserspaceAddress = Capabilities().userspaceEnd
     /// The flags; `log-dirty-pages` and `readonly` by default.
-    public var flags: MemslotFlags = Capabilities().flags
+    package var flags: MemslotFlags = Capabilities().flags
 
     /// The defaults.
-    public init() {}
+    package init() {}
 
     /// Makes room for `slot`.
     mutating func include(_ slot: Memslot) {

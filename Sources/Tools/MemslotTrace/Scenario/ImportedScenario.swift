@@ -1,28 +1,28 @@
 import MemslotProtocol
-public import Memslots
+package import Memslots
 
 /// A log's transactions as whole arrays: what the VMM could have submitted in one go.
-public struct ImportedScenario: Sendable {
+package struct ImportedScenario: Sendable {
     /// A VM of the scenario.
-    public struct Machine: Hashable, Sendable {
+    package struct Machine: Hashable, Sendable {
         /// The name that the scenario gives it.
-        public var name: String
+        package var name: String
         /// Where it stands in the log.
-        public var traced: TracedMachine
+        package var traced: TracedMachine
         /// What its backend must offer.
-        public var needs: BackendNeeds
+        package var needs: BackendNeeds
     }
 
     /// The scenario's name.
-    public var name: String
+    package var name: String
     /// What it was made of.
-    public var source: String
+    package var source: String
     /// The VMs that had a successful slot call, in the order of their first.
-    public var machines: [Machine]
+    package var machines: [Machine]
     /// The transactions, in the order of their first calls.
-    public var transactions: [ImportedTransaction]
+    package var transactions: [ImportedTransaction]
     /// When the first call was, from which the comments' times count.
-    public var startTime: TraceTime?
+    package var startTime: TraceTime?
 
     /// Hands out the scenario's lines, as JSON in UTF-8, each with the newline at its end.
     ///
@@ -31,7 +31,7 @@ public struct ImportedScenario: Sendable {
     ///
     /// - Parameter body: is given the bytes of each line.
     /// - Throws: what `body` throws.
-    public func forEachLine<Failure: Error>(
+    package func forEachLine<Failure: Error>(
         _ body: ([UInt8]) throws(Failure) -> Void
     ) throws(Failure) {
         // One for all lines, so that its room is made once.
@@ -61,7 +61,7 @@ public struct ImportedScenario: Sendable {
     }
 
     /// The arrays that the VMs have in the end, each ascending by address space and id.
-    public var finalSlots: [[Memslot]] {
+    package var finalSlots: [[Memslot]] {
         var tables = machines.map { _ in SlotTable() }
         for transaction in transactions {
             for case let region? in transaction.calls.map(\.region) {

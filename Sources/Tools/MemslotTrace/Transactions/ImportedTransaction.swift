@@ -1,9 +1,9 @@
-public import Memslots
+package import Memslots
 
 /// A run of slot calls that belong together.
-public struct ImportedTransaction: Sendable {
+package struct ImportedTransaction: Sendable {
     /// How the VM's slots differ after it.
-    public enum Outcome: Hashable, Sendable {
+    package enum Outcome: Hashable, Sendable {
         /// They differ.
         case committed
         /// They are as before.
@@ -11,43 +11,43 @@ public struct ImportedTransaction: Sendable {
     }
 
     /// The VM, an index into ``ImportedScenario/machines``.
-    public var machine: Int
+    package var machine: Int
     /// The thread that made the calls.
-    public var thread: ThreadID
+    package var thread: ThreadID
     /// When the first call was; `nil` in a log without times.
-    public var time: TraceTime?
+    package var time: TraceTime?
     /// When the last call was.
-    public var endTime: TraceTime?
+    package var endTime: TraceTime?
     /// The calls in order; never empty.
-    public var calls: [RecordedCall]
+    package var calls: [RecordedCall]
     /// Whether anything changed.
-    public var outcome: Outcome
+    package var outcome: Outcome
     /// How many transactions of the VM up to and with this one changed something.
-    public var generation: Generation
+    package var generation: Generation
     /// How many of the calls created, deleted, moved and reflagged a slot.
-    public var changes: ChangeCounts
+    package var changes: ChangeCounts
     /// What of the guest's memory was missing meanwhile.
-    public var audit: HoleAudit
+    package var audit: HoleAudit
 
     /// The line of the first call.
-    public var line: Int { calls.first?.line ?? 0 }
+    package var line: Int { calls.first?.line ?? 0 }
 }
 
 /// How many calls did what.
-public struct ChangeCounts: Hashable, Sendable {
+package struct ChangeCounts: Hashable, Sendable {
     /// Slots created.
-    public var created = 0
+    package var created = 0
     /// Slots deleted.
-    public var deleted = 0
+    package var deleted = 0
     /// Slots moved.
-    public var moved = 0
+    package var moved = 0
     /// Slots whose `log-dirty-pages` changed.
-    public var reflagged = 0
+    package var reflagged = 0
     /// Calls that changed nothing, or whose effect isn't known.
-    public var without = 0
+    package var without = 0
 
     /// Zero of everything.
-    public init() {}
+    package init() {}
 
     mutating func count(_ kind: SlotChange.Kind) {
         switch kind {

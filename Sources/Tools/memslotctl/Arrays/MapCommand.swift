@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import MemslotPicture
 import MemslotProtocol
+import MemslotScenario
 import Memslots
 
 struct MapCommand: ParsableCommand {

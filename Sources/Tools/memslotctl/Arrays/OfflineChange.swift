@@ -1,6 +1,7 @@
 import ArgumentParser
 import MemslotPicture
 import MemslotProtocol
+import MemslotScenario
 import Memslots
 
 /// The way from one array to another, planned without a VM.

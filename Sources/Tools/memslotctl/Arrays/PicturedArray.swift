@@ -1,5 +1,6 @@
 import MemslotPicture
 import MemslotProtocol
+import MemslotScenario
 import Memslots
 
 /// An array without a VM behind it: names of memory get stand-in numbers and addresses.

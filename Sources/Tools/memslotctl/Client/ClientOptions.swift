@@ -1,4 +1,5 @@
 import ArgumentParser
+import MemslotPicture
 import MemslotProtocol
 
 /// Which daemon is asked, and how its answer is shown.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import MemslotPicture
 import MemslotProtocol
 import MemslotService
 

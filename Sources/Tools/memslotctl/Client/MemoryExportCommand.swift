@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import MemslotPicture
 import MemslotProtocol
 import MemslotService
 import Memslots

@@ -1,5 +1,6 @@
 import MemslotPicture
 import MemslotProtocol
+import MemslotScenario
 import Memslots
 
 /// An array in a file that is sent to a daemon, and where in it each slot stands.

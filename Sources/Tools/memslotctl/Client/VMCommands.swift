@@ -1,6 +1,7 @@
 import ArgumentParser
 import MemslotPicture
 import MemslotProtocol
+import MemslotScenario
 import MemslotService
 
 struct CreateCommand: ParsableCommand {

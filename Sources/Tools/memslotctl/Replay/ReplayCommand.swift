@@ -2,6 +2,7 @@ public import ArgumentParser
 internal import Glibc
 internal import MemslotPicture
 public import MemslotProtocol
+import MemslotScenario
 internal import MemslotService
 
 struct ReplayCommand: ParsableCommand {

@@ -1,5 +1,6 @@
 import MemslotPicture
 import MemslotProtocol
+import MemslotScenario
 import MemslotService
 
 /// Gathers what a replay did, and tells it to a person.

@@ -1,5 +1,6 @@
 import MemslotPicture
 import MemslotProtocol
+import MemslotScenario
 import MemslotService
 
 /// One submit of a replay, as one line of its table.

@@ -1,5 +1,6 @@
 import ArgumentParser
 internal import MemslotProtocol
+import MemslotScenario
 internal import MemslotService
 
 /// A daemon that a scenario is played to, and the VMs that the scenario made there.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import MemslotPicture
 import MemslotTrace
 import Memslots
 

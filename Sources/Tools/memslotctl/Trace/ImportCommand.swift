@@ -1,5 +1,7 @@
 import ArgumentParser
 import Glibc
+import MemslotPicture
+import MemslotScenario
 import MemslotTrace
 import Memslots
 

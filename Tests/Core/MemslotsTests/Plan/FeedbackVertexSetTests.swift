@@ -1,4 +1,4 @@
-import MemslotRandom
+import MemslotTestKit
 import Testing
 
 @testable import Memslots

@@ -1,5 +1,5 @@
 import CReading
-import MemslotRandom
+import MemslotTestKit
 import Testing
 
 @testable import Memslots

@@ -1,5 +1,5 @@
 import Foundation
-import MemslotRandom
+import MemslotTestKit
 import Synchronization
 import Testing
 

@@ -1,4 +1,4 @@
-import MemslotRandom
+import MemslotTestKit
 import Memslots
 
 /// Draws valid arrays on a small universe, so that slots meet, move and alias often.

@@ -1,5 +1,5 @@
 import MemslotProtocol
-import MemslotRandom
+import MemslotTestKit
 import Testing
 
 @Suite("The JSON reader")

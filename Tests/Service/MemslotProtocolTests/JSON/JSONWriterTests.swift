@@ -1,6 +1,6 @@
 import Foundation
 import MemslotProtocol
-import MemslotRandom
+import MemslotTestKit
 import Testing
 
 @Suite("The JSON writer")

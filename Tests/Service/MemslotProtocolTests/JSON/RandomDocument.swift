@@ -1,4 +1,4 @@
-import MemslotRandom
+import MemslotTestKit
 
 /// Random JSON texts, and texts that nearly are.
 struct RandomDocument {

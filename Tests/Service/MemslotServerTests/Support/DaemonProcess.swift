@@ -1,8 +1,8 @@
-import TestSupport
 import CLinux
 import Foundation
 import Glibc
 import MemslotService
+import TestSupport
 
 /// The built `memslotd`, as a process of its own.
 final class DaemonProcess {

@@ -1,4 +1,5 @@
 import MemslotProtocol
+import MemslotScenario
 import MemslotService
 import Testing
 

@@ -1,5 +1,6 @@
 import MemslotKVM
 import MemslotProtocol
+import MemslotScenario
 import MemslotService
 import Memslots
 import Testing

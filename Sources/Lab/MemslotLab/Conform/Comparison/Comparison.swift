@@ -1,11 +1,12 @@
-public import MemslotKVM
-public import MemslotProtocol
-public import Memslots
+package import MemslotKVM
+internal import MemslotProtocol
+package import MemslotScenario
+package import Memslots
 
 /// Holds a VM against the simulator, call by call.
-public struct Comparison {
+package struct Comparison {
     /// Makes a fresh VM of the kind that is held against the simulator.
-    public typealias MakeTarget = () throws(KVMError) -> any RawCallTarget
+    package typealias MakeTarget = () throws(KVMError) -> any RawCallTarget
 
     private let capabilities: Capabilities
     private let makeTarget: MakeTarget
@@ -13,16 +14,16 @@ public struct Comparison {
 
     /// How many calls a VM gets before another takes its place. What is printed when something
     /// differs is for one VM.
-    public var callsPerVM = 5_000
+    package var callsPerVM = 5_000
     /// How often a shorter sequence is tried at most.
-    public var shrinkingTries = 3_000
+    package var shrinkingTries = 3_000
 
     /// Compares what `makeTarget` makes.
     ///
     /// - Parameters:
     ///   - capabilities: what the VMs allow; the simulator's are the same.
     ///   - hasRegion2: whether they take `KVM_SET_USER_MEMORY_REGION2`.
-    public init(
+    package init(
         capabilities: Capabilities, hasRegion2: Bool = true, makeTarget: @escaping MakeTarget
     ) {
         self.capabilities = capabilities
@@ -31,7 +32,7 @@ public struct Comparison {
     }
 
     /// Compares the host's KVM.
-    public init(with system: KVMSystem) throws(KVMError) {
+    package init(with system: KVMSystem) throws(KVMError) {
         let vm = try system.makeVirtualMachine()
         self.init(
             capabilities: try KernelTarget.capabilities(of: system),
@@ -45,7 +46,7 @@ public struct Comparison {
     ///   - seed: the same seed draws the same calls on hosts with the same limits.
     ///   - progress: told how many calls have been compared, now and then.
     /// - Throws: where no VM can be had.
-    public func run(
+    package func run(
         seed: UInt64, count: Int, progress: (Int) -> Void = { _ in }
     ) throws(KVMError) -> ComparisonReport {
         var generator = CallGenerator(
@@ -95,13 +96,13 @@ public struct Comparison {
 }
 
 /// What a comparison found.
-public struct ComparisonReport: Sendable {
+package struct ComparisonReport: Sendable {
     /// How many calls were compared.
-    public private(set) var calls = 0
+    package private(set) var calls = 0
     /// How often each answer came: an errno, `success`, or how a guest came out.
-    public private(set) var answers: [String: Int] = [:]
+    package private(set) var answers: [String: Int] = [:]
     /// The first difference, shrunk; `nil` where there was none.
-    public internal(set) var difference: Difference?
+    package internal(set) var difference: Difference?
 
     mutating func note(_ reply: RawReply) {
         calls += 1
@@ -110,17 +111,17 @@ public struct ComparisonReport: Sendable {
 }
 
 /// A sequence of calls whose last answer differs.
-public struct Difference: Sendable, Hashable {
+package struct Difference: Sendable, Hashable {
     /// The calls, each with what the VM answered.
-    public internal(set) var lines: [RawCallLine]
+    package internal(set) var lines: [RawCallLine]
     /// What the simulator answered to the last; `nil` where the answers are alike, but not what
     /// is installed afterwards.
-    public internal(set) var simulated: RawReply?
+    package internal(set) var simulated: RawReply?
     /// What is installed otherwise than the simulator says; `nil` where an answer differs.
-    public internal(set) var installed: String?
+    package internal(set) var installed: String?
 
     /// A sentence that says what differs.
-    public var description: String {
+    package var description: String {
         if let installed { return "after these calls: \(installed)" }
         let kernel = lines.last?.expected?.description ?? "nothing"
         let twin = simulated?.description ?? "nothing"

@@ -1,5 +1,6 @@
 import MemslotKVM
 import MemslotProtocol
+import MemslotScenario
 
 /// Looks for the shortest sequence of calls that still differs, by leaving calls out.
 ///

@@ -1,5 +1,6 @@
 import MemslotKVM
 import MemslotProtocol
+import MemslotScenario
 import Memslots
 
 /// A VM and its twin that are given the same calls.

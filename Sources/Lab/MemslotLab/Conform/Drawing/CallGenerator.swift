@@ -1,4 +1,5 @@
 import MemslotProtocol
+import MemslotScenario
 import Memslots
 
 /// Draws calls with an eye on what is installed, so that most of them meet something.

@@ -1,5 +1,6 @@
 internal import MemslotKVM
 internal import MemslotProtocol
+import MemslotScenario
 internal import Memslots
 
 /// A vCPU that writes a byte where it is told to. Its code's slot must be installed.

@@ -1,20 +1,21 @@
 internal import CKVM
-public import MemslotKVM
-public import MemslotProtocol
-public import Memslots
+package import MemslotKVM
+internal import MemslotProtocol
+package import MemslotScenario
+package import Memslots
 
 /// A VM of the kernel's as a target of raw calls.
-public final class KernelTarget: RawCallTarget {
+package final class KernelTarget: RawCallTarget {
     private let raw: KVMRawVM
     private var guest: GuestWriter?
     /// Pages of the installed slots, for the size of their bitmaps.
     private var pageCounts: [UInt32: UInt64] = [:]
 
     /// Makes the VM.
-    public init(system: KVMSystem) throws(KVMError) { raw = try KVMRawVM(system: system) }
+    package init(system: KVMSystem) throws(KVMError) { raw = try KVMRawVM(system: system) }
 
     /// What the host allows such a VM, for its twin.
-    public static func capabilities(of system: KVMSystem) throws(KVMError) -> Capabilities {
+    package static func capabilities(of system: KVMSystem) throws(KVMError) -> Capabilities {
         // KVM's own pages are not there: nothing of the VM asks for them.
         try KVMBackend(
             takingOver: system.makeVirtualMachine(), installed: [],
@@ -23,7 +24,7 @@ public final class KernelTarget: RawCallTarget {
     }
 
     /// Carries `call` out.
-    public func carryOut(_ call: RawCall) -> RawReply {
+    package func carryOut(_ call: RawCall) -> RawReply {
         switch call {
         case .setRegion(let region): return RawReply(set(region))
         case .getDirtyLog(let slot, let isWritable): return read(slot, isWritable)
@@ -37,7 +38,7 @@ public final class KernelTarget: RawCallTarget {
     }
 
     /// Asks KVM for each slot, and for slots that are not to be there, without changing any.
-    public func difference(from slots: [Memslot], protection: UInt64) -> String? {
+    package func difference(from slots: [Memslot], protection: UInt64) -> String? {
         let mode: DirtyLogMode =
             switch protection {
             case 1: .manual

@@ -1,10 +1,11 @@
-public import MemslotProtocol
-public import Memslots
+internal import MemslotProtocol
+package import MemslotScenario
+package import Memslots
 
 /// A fresh VM that answers raw calls: the kernel's, or its twin.
 ///
 /// Not for use by several threads at once.
-public protocol RawCallTarget: AnyObject {
+package protocol RawCallTarget: AnyObject {
     /// Carries `call` out.
     func carryOut(_ call: RawCall) -> RawReply
 

@@ -1,23 +1,24 @@
-public import MemslotProtocol
+internal import MemslotProtocol
+package import MemslotScenario
 internal import MemslotSimulator
-public import Memslots
+package import Memslots
 
 /// The kernel's twin as a target of raw calls.
-public final class SimulatedTarget: RawCallTarget {
+package final class SimulatedTarget: RawCallTarget {
     private let vm: SimulatedRawVM
 
     /// A VM without slots.
     ///
     /// - Parameter capabilities: what it allows; by default what Linux 6.18 does.
-    public init(capabilities: Capabilities = SimulatedTarget.recordedKernel) {
+    package init(capabilities: Capabilities = SimulatedTarget.recordedKernel) {
         vm = SimulatedRawVM(capabilities: capabilities)
     }
 
     /// Linux 6.18 with the default type of VM.
-    public static var recordedKernel: Capabilities { SimulatedRawVM.recordedKernel }
+    package static var recordedKernel: Capabilities { SimulatedRawVM.recordedKernel }
 
     /// Carries `call` out by the kernel's rules.
-    public func carryOut(_ call: RawCall) -> RawReply {
+    package func carryOut(_ call: RawCall) -> RawReply {
         do throws(Errno) {
             switch call {
             case .setRegion(let region): return RawReply(vm.setUserMemoryRegion(region))
@@ -54,7 +55,7 @@ public final class SimulatedTarget: RawCallTarget {
     }
 
     /// Compares with what is installed.
-    public func difference(from slots: [Memslot], protection: UInt64) -> String? {
+    package func difference(from slots: [Memslot], protection: UInt64) -> String? {
         let installed = Dictionary(uniqueKeysWithValues: self.slots.map { ($0.key, $0) })
         for slot in slots where installed[slot.key] != slot {
             return "slot \(slot.key) is not as it is to be"

@@ -1,14 +1,14 @@
 import Glibc
-public import Memslots
+package import Memslots
 
 /// User memory at an address that is the same in every run, so that printed calls can be repeated.
 ///
 /// A guest can only write where user memory is mapped. Slot calls themselves never look.
-public enum UserWindow {
+package enum UserWindow {
     /// The first address.
-    public static let start = UserspaceAddress(0x6f00_0000_0000)
+    package static let start = UserspaceAddress(0x6f00_0000_0000)
     /// Bytes for slots; a page of code comes behind them.
-    public static let size = ByteCount(16 << 20)
+    package static let size = ByteCount(16 << 20)
     /// The page of a guest's code.
     static let code = UserspaceAddress(start.rawValue + size.rawValue)
 

@@ -1,7 +1,8 @@
-package import MemslotProtocol
+internal import MemslotProtocol
+package import MemslotScenario
 package import MemslotService
-import MemslotSimulator
-import Memslots
+internal import MemslotSimulator
+internal import Memslots
 
 /// Plays a scenario on simulated VMs, and gives every submit in it as a scene.
 package struct FixtureScenes {

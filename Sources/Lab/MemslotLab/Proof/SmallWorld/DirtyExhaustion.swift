@@ -1,5 +1,5 @@
 import Dispatch
-import MemslotRandom
+import MemslotTestKit
 import Memslots
 
 /// Carries pairs of small arrays out as transactions, with dirty pages in the kernel and in the

@@ -1,5 +1,5 @@
 import Dispatch
-import MemslotRandom
+import MemslotTestKit
 import Memslots
 
 /// Plans every pair of arrays of a small world, and judges each plan.

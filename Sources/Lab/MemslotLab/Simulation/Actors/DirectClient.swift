@@ -1,4 +1,4 @@
-import MemslotRandom
+import MemslotTestKit
 import Memslots
 
 /// Submits arrays to the table, some as a compare-and-swap, some on a stale generation.

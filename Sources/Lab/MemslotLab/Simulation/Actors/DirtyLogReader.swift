@@ -1,4 +1,4 @@
-import MemslotRandom
+import MemslotTestKit
 import Memslots
 
 /// Reads dirty logs, and holds them against what the guest wrote.

@@ -1,4 +1,4 @@
-import MemslotRandom
+import MemslotTestKit
 import Memslots
 
 /// Reads through a registered reader, which no submit holds up, and which stays in an old array.

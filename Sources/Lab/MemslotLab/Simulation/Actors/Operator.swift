@@ -1,4 +1,4 @@
-import MemslotRandom
+import MemslotTestKit
 import Memslots
 
 /// Recovers a failed table, and lets vCPUs go before that now and then. The last to end.

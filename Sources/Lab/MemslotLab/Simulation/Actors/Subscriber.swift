@@ -1,6 +1,6 @@
 import MemslotProtocol
-import MemslotRandom
 import MemslotService
+import MemslotTestKit
 import Memslots
 
 /// Follows the VM's events through a short queue, which overflows when it stalls.

@@ -1,5 +1,5 @@
-import MemslotRandom
 import MemslotSimulator
+import MemslotTestKit
 import Memslots
 
 /// Enters the guest, writes to memory, and leaves when it is kicked, or not so soon.

@@ -1,7 +1,7 @@
 import Glibc
 import MemslotProtocol
-import MemslotRandom
 import MemslotService
+import MemslotTestKit
 import Memslots
 
 /// Submits arrays through the service, as a peer of an embedding VMM does.

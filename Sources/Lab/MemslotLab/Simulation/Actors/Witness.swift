@@ -1,4 +1,4 @@
-import MemslotRandom
+import MemslotTestKit
 import Memslots
 
 /// Observes the table for a while, again and again, and is told everything in that time.

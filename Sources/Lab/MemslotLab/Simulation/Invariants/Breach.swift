@@ -1,7 +1,7 @@
 /// Something that must hold and did not.
-public struct Breach: Hashable, Sendable {
+package struct Breach: Hashable, Sendable {
     /// What must hold.
-    public enum Invariant: String, CaseIterable, Hashable, Sendable {
+    package enum Invariant: String, CaseIterable, Hashable, Sendable {
         /// A reader sees the old array or the new one, entirely.
         case readerSeesWhole = "reader-sees-whole"
         /// What is told as retired, no registered reader looks at.
@@ -34,11 +34,11 @@ public struct Breach: Hashable, Sendable {
     }
 
     /// What did not hold.
-    public var invariant: Invariant
+    package var invariant: Invariant
     /// What was seen instead.
-    public var message: String
+    package var message: String
     /// The actor that saw it.
-    public var actor: String
+    package var actor: String
     /// The step in which it was seen.
-    public var step: Int
+    package var step: Int
 }

@@ -6,7 +6,7 @@ import Memslots
 /// Clients submit, hooks refuse, calls fail, vCPUs and readers come, go and stay, observers and
 /// subscribers stall, deadlines pass. One thread runs at a time, and the seed draws which; so that
 /// a run can be repeated exactly. What must hold is looked at in each step.
-public struct Simulation {
+package struct Simulation {
     private let options: SimulationOptions
     private let wiring: Wiring
 
@@ -16,7 +16,7 @@ public struct Simulation {
     private static let patience = 20
 
     /// A simulation of the product as it is.
-    public init(_ options: SimulationOptions) { self.init(options, Wiring()) }
+    package init(_ options: SimulationOptions) { self.init(options, Wiring()) }
 
     package init(_ options: SimulationOptions, _ wiring: Wiring) {
         self.options = options
@@ -24,12 +24,12 @@ public struct Simulation {
     }
 
     /// The actors of `seed` by name. The last of them, who recovers failed tables, is always there.
-    public static func actors(of seed: UInt64) -> [String] { MachineShape(seed: seed).actors }
+    package static func actors(of seed: UInt64) -> [String] { MachineShape(seed: seed).actors }
 
     /// Runs to the end, or to the first thing that doesn't hold.
     ///
     /// - Throws: ``SimulationError`` where there could be no run.
-    public func run() throws(SimulationError) -> SimulationReport {
+    package func run() throws(SimulationError) -> SimulationReport {
         let world = try World(options, wiring)
         try addActors(to: world)
         watch(world)

@@ -1,22 +1,22 @@
 /// What is simulated.
-public struct SimulationOptions: Hashable, Sendable {
+package struct SimulationOptions: Hashable, Sendable {
     /// Draws everything: the machine, what each actor does, and who goes on at each step.
-    public var seed: UInt64
+    package var seed: UInt64
     /// After how many steps actors begin nothing new.
-    public var steps: Int
+    package var steps: Int
     /// The actors by name; `nil` for all that the seed has. See ``Simulation/actors(of:)``.
-    public var actors: [String]?
+    package var actors: [String]?
     /// What doesn't happen.
-    public var without: Set<Disturbance>
+    package var without: Set<Disturbance>
     /// Which of the seed's schedules is run: the same actors in another order.
-    public var schedule: UInt64
+    package var schedule: UInt64
     /// Who goes on at each step; `nil` lets the seed draw it.
-    public var choices: ScheduleChoices?
+    package var choices: ScheduleChoices?
     /// Whether all that happens is kept as text.
-    public var keepsTrace: Bool
+    package var keepsTrace: Bool
 
     /// A run of `steps` steps of `seed`.
-    public init(
+    package init(
         seed: UInt64, steps: Int = 2_000, actors: [String]? = nil,
         without: Set<Disturbance> = [], schedule: UInt64 = 0, choices: ScheduleChoices? = nil,
         keepsTrace: Bool = false
@@ -32,7 +32,7 @@ public struct SimulationOptions: Hashable, Sendable {
 }
 
 /// A kind of trouble that is made.
-public enum Disturbance: String, CaseIterable, Hashable, Sendable {
+package enum Disturbance: String, CaseIterable, Hashable, Sendable {
     /// Hooks refuse changes.
     case veto
     /// A slot call fails, once.

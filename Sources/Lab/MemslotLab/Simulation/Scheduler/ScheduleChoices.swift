@@ -1,23 +1,23 @@
-import MemslotRandom
+import MemslotTestKit
 
 /// What the scheduler does at each step, as a list of small numbers.
 ///
 /// 0 lets the thread that runs go on, or the next one where it can't; `n` passes over `n` of those
 /// that could run; ``time`` lets the earliest deadline pass. Past the list's end it is 0.
-public struct ScheduleChoices: Hashable, Sendable {
+package struct ScheduleChoices: Hashable, Sendable {
     /// Lets the earliest deadline pass.
-    public static let time: UInt8 = .max
+    package static let time: UInt8 = .max
 
     /// One number a step.
-    public var list: [UInt8]
+    package var list: [UInt8]
 
     /// Wraps a list.
-    public init(_ list: [UInt8]) { self.list = list }
+    package init(_ list: [UInt8]) { self.list = list }
 
     /// Reads `text`: numbers and `t`, by commas; `0*12` stands for twelve of them.
     ///
     /// - Returns: `nil` where it is none.
-    public init?(_ text: String) {
+    package init?(_ text: String) {
         list = []
         for item in text.split(separator: ",") {
             let parts = item.split(separator: "*", omittingEmptySubsequences: false)
@@ -30,7 +30,7 @@ public struct ScheduleChoices: Hashable, Sendable {
     }
 
     /// The shortest text for it; zeros at the end are left out.
-    public var text: String {
+    package var text: String {
         var items: [String] = []
         var rest = list[...]
         while rest.last == 0 { rest.removeLast() }

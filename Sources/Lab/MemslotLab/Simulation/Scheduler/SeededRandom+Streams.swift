@@ -1,4 +1,4 @@
-import MemslotRandom
+import MemslotTestKit
 
 extension SeededRandom {
     /// The stream named `name` of `seed`: what one draws changes nothing for another.

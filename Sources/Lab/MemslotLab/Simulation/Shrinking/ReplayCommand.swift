@@ -1,6 +1,6 @@
 extension SimulationOptions {
     /// The command that runs this again.
-    public var command: String {
+    package var command: String {
         var words = ["memslotctl simulate --seed \(seed) --steps \(steps)"]
         if let actors { words.append("--actors \(actors.joined(separator: ","))") }
         if !without.isEmpty {

@@ -2,18 +2,18 @@
 ///
 /// First actors and kinds of trouble go, where some schedule still fails without them. Then the
 /// schedule is made plain: as few steps as do in which the running thread does not simply go on.
-public struct Shrinker {
+package struct Shrinker {
     private let run: (SimulationOptions) -> SimulationReport?
     private var best: SimulationReport
     private var budget: Int
 
     /// How many runs were made.
-    public private(set) var runs = 0
+    package private(set) var runs = 0
 
     /// A shrinker of `failing`, whose run `run` repeats.
     ///
     /// - Parameter run: `nil` where there could be no run.
-    public init(
+    package init(
         _ failing: SimulationReport, run: @escaping (SimulationOptions) -> SimulationReport?
     ) {
         self.run = run
@@ -25,7 +25,7 @@ public struct Shrinker {
     /// Shrinks as far as the runs allow.
     ///
     /// - Returns: the smallest run that fails. It has the choices to repeat it by.
-    public mutating func shrink() -> SimulationReport {
+    package mutating func shrink() -> SimulationReport {
         guard best.breach != nil else { return best }
         var last: SimulationReport
         var rounds = 0

@@ -1,5 +1,5 @@
-import MemslotRandom
 import MemslotSimulator
+import MemslotTestKit
 import Memslots
 
 /// The machine that a seed draws, before anything happens.

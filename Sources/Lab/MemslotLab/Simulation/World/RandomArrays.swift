@@ -1,4 +1,4 @@
-import MemslotRandom
+import MemslotTestKit
 import Memslots
 
 /// Draws arrays on few pages, so that slots meet, move and alias often.

@@ -1,4 +1,4 @@
-import MemslotRandom
+import MemslotTestKit
 import Memslots
 
 /// An observer that takes its time, inside the transaction that it is told of.

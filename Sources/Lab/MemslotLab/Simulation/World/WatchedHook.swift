@@ -1,4 +1,4 @@
-import MemslotRandom
+import MemslotTestKit
 import Memslots
 
 /// A hook that refuses now and then, and sees to it that it is told everything once and in order.

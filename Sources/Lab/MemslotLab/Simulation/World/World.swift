@@ -1,8 +1,8 @@
 import Glibc
 import MemslotProtocol
-import MemslotRandom
 import MemslotService
 import MemslotSimulator
+import MemslotTestKit
 import Memslots
 
 /// Everything that a simulation is made of: the real table and service, and what is known of them.
@@ -147,14 +147,14 @@ final class World: @unchecked Sendable {
 }
 
 /// Why there could be no simulation.
-public enum SimulationError: Error, Hashable, Sendable {
+package enum SimulationError: Error, Hashable, Sendable {
     /// The table or the service would not take its parts.
     case unusable(String)
     /// The seed has no such actor.
     case unknownActor(String)
 
     /// A sentence that says why.
-    public var message: String {
+    package var message: String {
         switch self {
         case .unusable(let reason): "the machine can't be put together: \(reason)"
         case .unknownActor(let name): "this seed has no actor \"\(name)\""

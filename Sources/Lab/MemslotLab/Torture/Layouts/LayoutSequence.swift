@@ -1,4 +1,4 @@
-import MemslotRandom
+import MemslotTestKit
 import Memslots
 
 /// The arrays of the region, one after the other; no two neighbours are the same.

@@ -1,5 +1,5 @@
 #if arch(x86_64)
-    import MemslotGuests
+    import MemslotTestKit
     import MemslotKVM
     import Memslots
     import Synchronization

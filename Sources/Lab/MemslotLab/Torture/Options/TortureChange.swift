@@ -1,5 +1,5 @@
 /// What the transactions change. The guest's addresses show the same host pages in every array.
-public enum TortureChange: String, Hashable, Sendable, CaseIterable {
+package enum TortureChange: String, Hashable, Sendable, CaseIterable {
     /// The region as one slot, and as two to four.
     case split
     /// The region as four slots, and with neighbours made one.

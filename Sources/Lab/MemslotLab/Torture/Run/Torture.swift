@@ -8,11 +8,11 @@ import Memslots
 /// Each vCPU goes round a region, again and again. Each transaction makes other slots of the same
 /// host pages, once every vCPU has made a round since the last. Now and then all are stopped at
 /// the end of one, and the dirty logs are compared with what was certainly written.
-public struct Torture: Sendable {
+package struct Torture: Sendable {
     private let options: TortureOptions
 
     /// - Throws: the option that is out of its range.
-    public init(_ options: TortureOptions) throws(TortureError) {
+    package init(_ options: TortureOptions) throws(TortureError) {
         guard TortureOptions.vcpusRange.contains(options.vcpus) else {
             throw .invalidOption("vcpus must be 1 to \(TortureOptions.vcpusRange.upperBound)")
         }
@@ -29,7 +29,7 @@ public struct Torture: Sendable {
     ///
     /// - Parameter progress: told how many transactions are done, now and then.
     /// - Throws: what kept it from its end. What was found is not an error.
-    public func run(
+    package func run(
         progress: (_ transactions: Int) -> Void = { _ in }
     ) throws(TortureError) -> TortureReport {
         // The vCPUs enter by this gate always; where the table holds nobody out, it never closes.

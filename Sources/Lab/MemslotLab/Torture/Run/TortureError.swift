@@ -1,8 +1,8 @@
-public import MemslotKVM
-public import Memslots
+package import MemslotKVM
+package import Memslots
 
 /// Why a torture could not be carried through.
-public enum TortureError: Error, Hashable, Sendable {
+package enum TortureError: Error, Hashable, Sendable {
     /// An option is out of its range.
     case invalidOption(String)
     /// KVM can't be used, or lacks something.
@@ -19,7 +19,7 @@ public enum TortureError: Error, Hashable, Sendable {
     case stuck(vcpu: Int)
 
     /// A sentence that says what is wrong.
-    public var message: String {
+    package var message: String {
         switch self {
         case .invalidOption(let what): what
         case .kvm(let error): error.description

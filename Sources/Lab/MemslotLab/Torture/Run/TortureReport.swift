@@ -1,50 +1,50 @@
 /// What a torture found.
-public struct TortureReport: Hashable, Sendable {
+package struct TortureReport: Hashable, Sendable {
     /// How many transactions were made.
-    public var transactions = 0
+    package var transactions = 0
     /// How many of them the guest saw something of.
-    public var transactionsHit = 0
+    package var transactionsHit = 0
     /// How many slot calls they took.
-    public var slotCalls: UInt64 = 0
+    package var slotCalls: UInt64 = 0
     /// How many rounds the vCPUs made, all together.
-    public var rounds: UInt64 = 0
+    package var rounds: UInt64 = 0
     /// Exits for an address that every array has memory at. On a simulated VM: touches of one.
-    public var spuriousExits: UInt64 = 0
+    package var spuriousExits: UInt64 = 0
     /// Runs that ended because KVM could not go on. On a simulated VM: looks at the table that
     /// saw neither the old array nor the new.
-    public var emulationFailures: UInt64 = 0
+    package var emulationFailures: UInt64 = 0
     /// Increments of the guest that are not in its memory; for a guest that reads, what is missing
     /// in its sum.
-    public var lostIncrements: UInt64 = 0
+    package var lostIncrements: UInt64 = 0
     /// Pages that the guest had certainly written, and that neither a log nor a receipt told.
-    public var lostDirtyPages: UInt64 = 0
+    package var lostDirtyPages: UInt64 = 0
     /// Pages that had to be told.
-    public var dirtyPages: UInt64 = 0
+    package var dirtyPages: UInt64 = 0
     /// How long vCPUs were held out.
-    public var blackout = BlackoutTimes()
+    package var blackout = BlackoutTimes()
     /// The whole torture, in nanoseconds.
-    public var nanoseconds: UInt64 = 0
+    package var nanoseconds: UInt64 = 0
 
     /// Whether nothing was lost and nothing seen.
-    public var isClean: Bool {
+    package var isClean: Bool {
         spuriousExits == 0 && emulationFailures == 0 && lostIncrements == 0 && lostDirtyPages == 0
     }
 }
 
 /// The blackouts of a torture's transactions, in nanoseconds; all 0 where there was none.
-public struct BlackoutTimes: Hashable, Sendable {
+package struct BlackoutTimes: Hashable, Sendable {
     /// How many transactions held vCPUs out.
-    public var count: UInt64 = 0
+    package var count: UInt64 = 0
     /// The mean.
-    public var mean: UInt64 = 0
+    package var mean: UInt64 = 0
     /// Half of them were no longer.
-    public var p50: UInt64 = 0
+    package var p50: UInt64 = 0
     /// Nine of ten were no longer.
-    public var p90: UInt64 = 0
+    package var p90: UInt64 = 0
     /// 99 of 100 were no longer.
-    public var p99: UInt64 = 0
+    package var p99: UInt64 = 0
     /// 999 of 1,000 were no longer.
-    public var p999: UInt64 = 0
+    package var p999: UInt64 = 0
     /// The longest.
-    public var max: UInt64 = 0
+    package var max: UInt64 = 0
 }

@@ -1,6 +1,6 @@
 import Dispatch
 import Glibc
-import MemslotRandom
+import MemslotTestKit
 import Memslots
 
 /// One torture under way.
@@ -13,7 +13,7 @@ struct TortureRun {
     private var random: SeededRandom
     private var layouts: LayoutSequence
     private var slots: [Memslot]
-    private var ledger: DirtyLedger
+    private var ledger: GuestWriteLedger
     private var blackouts = BlackoutHistogram()
     private var report = TortureReport()
     private var threads: [OwnThread] = []
@@ -40,7 +40,7 @@ struct TortureRun {
         pause = VCPUPause(vcpus: options.vcpus) { machine.kick($0) }
         hook = PauseAtCommit(pause)
         do throws(SubmitError) { try table.submit(slots) } catch { throw .submit(error) }
-        ledger = DirtyLedger(slots, writes: machine.writes())
+        ledger = GuestWriteLedger(slots, writes: machine.writes())
         table.add(hook)
         machine.allow([slots], of: table)
     }

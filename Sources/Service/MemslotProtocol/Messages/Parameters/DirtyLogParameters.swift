@@ -13,7 +13,7 @@ public struct DirtyLogParameters: Sendable {
     /// How many pages to answer; `nil` for all from the first.
     public var pageCount: UInt64?
 
-    init() {}
+    package init() {}
 
     /// Reads the parameters of a request.
     ///
@@ -24,13 +24,13 @@ public struct DirtyLogParameters: Sendable {
 }
 
 extension DirtyLogParameters: ParameterObject {
-    enum Member: String, CaseIterable, Sendable {
+    package enum Member: String, CaseIterable, Sendable {
         case vm, slot, addressSpace, clear, firstPage, pageCount
     }
 
-    static let table = MemberTable<Member> { $0 == .vm || $0 == .slot }
+    package static let table = MemberTable<Member> { $0 == .vm || $0 == .slot }
 
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
         case .vm: vm = reader.string(at: node)
         case .slot: slot = reader.integer(at: node)

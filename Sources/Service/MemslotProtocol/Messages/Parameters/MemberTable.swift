@@ -1,21 +1,21 @@
 import Glibc
 
 /// The members that an object may have, and those that it must have.
-struct MemberTable<Member: RawRepresentable & CaseIterable & Sendable>: Sendable
+package struct MemberTable<Member: RawRepresentable & CaseIterable & Sendable>: Sendable
 where Member.RawValue == String {
     /// The members, as declared.
-    let members: [Member]
+    package let members: [Member]
     /// Their names.
-    let names: [String]
+    package let names: [String]
     /// The names one after another, because an array of arrays is counted at every look.
     private let text: [UInt8]
     /// Where each name begins in ``text``, and where the last ends.
     private let bounds: [Int]
     /// A bit for each member that must be there.
-    let required: UInt32
+    package let required: UInt32
 
     /// A table of all of `Member`, at most 32.
-    init(required: (Member) -> Bool) {
+    package init(required: (Member) -> Bool) {
         members = Array(Member.allCases)
         names = members.map(\.rawValue)
         text = names.flatMap { Array($0.utf8) }
@@ -29,7 +29,7 @@ where Member.RawValue == String {
     ///
     /// - Parameter guess: the index to try first: members mostly come in the table's order.
     @inline(__always)
-    func index(of node: Int, in document: JSONDocument, guess: Int) -> Int? {
+    package func index(of node: Int, in document: JSONDocument, guess: Int) -> Int? {
         let entry = document.nodes[node]
         if entry.hasEscapes {
             return names.firstIndex { document.text(of: node, equals: $0) }

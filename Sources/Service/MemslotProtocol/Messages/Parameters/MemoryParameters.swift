@@ -14,7 +14,7 @@ public struct MemoryCreateParameters: Sendable {
     private var backing: MemoryBacking?
     private var descriptor: UInt64?
 
-    init() {}
+    package init() {}
 
     /// Reads the parameters of a request.
     ///
@@ -43,11 +43,11 @@ public enum MemoryBacking: String, CaseIterable, Sendable {
 }
 
 extension MemoryCreateParameters: ParameterObject {
-    enum Member: String, CaseIterable, Sendable { case vm, memory, size, backing, fd }
+    package enum Member: String, CaseIterable, Sendable { case vm, memory, size, backing, fd }
 
-    static let table = MemberTable<Member> { $0 == .vm || $0 == .memory }
+    package static let table = MemberTable<Member> { $0 == .vm || $0 == .memory }
 
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
         case .vm: vm = reader.string(at: node)
         case .memory: memory = reader.newName(at: node)
@@ -57,7 +57,7 @@ extension MemoryCreateParameters: ParameterObject {
         }
     }
 
-    mutating func finish(at node: Int, reader: inout ParameterReader) {
+    package mutating func finish(at node: Int, reader: inout ParameterReader) {
         switch (backing, descriptor) {
         case (let backing?, nil):
             source = .made(backing)
@@ -77,7 +77,7 @@ public struct MemoryParameters: Sendable {
     /// The object's name.
     public var memory = ""
 
-    init() {}
+    package init() {}
 
     /// Reads the parameters of a request.
     ///
@@ -88,11 +88,11 @@ public struct MemoryParameters: Sendable {
 }
 
 extension MemoryParameters: ParameterObject {
-    enum Member: String, CaseIterable, Sendable { case vm, memory }
+    package enum Member: String, CaseIterable, Sendable { case vm, memory }
 
-    static let table = MemberTable<Member> { _ in true }
+    package static let table = MemberTable<Member> { _ in true }
 
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
         case .vm: vm = reader.string(at: node)
         case .memory: memory = reader.string(at: node)

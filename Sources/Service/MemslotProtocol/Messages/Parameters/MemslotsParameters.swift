@@ -9,7 +9,7 @@ public struct TranslateParameters: Sendable {
     /// The address space, 0 if left out. Any number.
     public var addressSpace: UInt64 = 0
 
-    init() {}
+    package init() {}
 
     /// Reads the parameters of a request.
     ///
@@ -20,11 +20,11 @@ public struct TranslateParameters: Sendable {
 }
 
 extension TranslateParameters: ParameterObject {
-    enum Member: String, CaseIterable, Sendable { case vm, addresses, addressSpace }
+    package enum Member: String, CaseIterable, Sendable { case vm, addresses, addressSpace }
 
-    static let table = MemberTable<Member> { $0 != .addressSpace }
+    package static let table = MemberTable<Member> { $0 != .addressSpace }
 
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
         case .vm: vm = reader.string(at: node)
         case .addresses:
@@ -45,7 +45,7 @@ public struct HistoryParameters: Sendable {
     /// How many receipts; `nil` for all that are kept.
     public var last: UInt64?
 
-    init() {}
+    package init() {}
 
     /// Reads the parameters of a request.
     ///
@@ -56,11 +56,11 @@ public struct HistoryParameters: Sendable {
 }
 
 extension HistoryParameters: ParameterObject {
-    enum Member: String, CaseIterable, Sendable { case vm, last }
+    package enum Member: String, CaseIterable, Sendable { case vm, last }
 
-    static let table = MemberTable<Member> { $0 == .vm }
+    package static let table = MemberTable<Member> { $0 == .vm }
 
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
         case .vm: vm = reader.string(at: node)
         case .last: last = reader.integer(at: node)

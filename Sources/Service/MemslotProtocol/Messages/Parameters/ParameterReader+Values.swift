@@ -1,9 +1,9 @@
-import Memslots
+package import Memslots
 
 extension ParameterReader {
     /// An address or a size: a JSON integer, or a string `"0x…"` or decimal; 0 … 2^64 − 1.
     @inline(__always)
-    mutating func quantity(at node: Int) -> UInt64 {
+    package mutating func quantity(at node: Int) -> UInt64 {
         switch document.quantity(at: node) {
         case .success(let value): return value
         case .failure(let problem):
@@ -14,7 +14,7 @@ extension ParameterReader {
 
     /// A count, an id or a generation: a JSON integer.
     @inline(__always)
-    mutating func integer(at node: Int) -> UInt64 {
+    package mutating func integer(at node: Int) -> UInt64 {
         switch document.unsignedInteger(at: node) {
         case .success(let value): return value
         case .failure(let problem):
@@ -24,7 +24,7 @@ extension ParameterReader {
     }
 
     /// A count that must lie in `range`.
-    mutating func integer(at node: Int, in range: ClosedRange<UInt64>) -> UInt64 {
+    package mutating func integer(at node: Int, in range: ClosedRange<UInt64>) -> UInt64 {
         let value = integer(at: node)
         guard fault == nil else { return range.lowerBound }
         guard range.contains(value) else {
@@ -35,10 +35,10 @@ extension ParameterReader {
     }
 
     /// Whether `null` stands at `node`, which no parameter may be.
-    func isNull(at node: Int) -> Bool { document.nodes[node].kind == .null }
+    package func isNull(at node: Int) -> Bool { document.nodes[node].kind == .null }
 
     /// `true` or `false`.
-    mutating func bool(at node: Int) -> Bool {
+    package mutating func bool(at node: Int) -> Bool {
         switch document.nodes[node].kind {
         case .true: return true
         case .false: return false
@@ -49,7 +49,7 @@ extension ParameterReader {
     }
 
     /// Any text.
-    mutating func string(at node: Int) -> String {
+    package mutating func string(at node: Int) -> String {
         guard document.nodes[node].isString else {
             failKind(at: node, "a string")
             return ""
@@ -58,14 +58,14 @@ extension ParameterReader {
     }
 
     /// A name that is given to something new.
-    mutating func newName(at node: Int) -> String {
+    package mutating func newName(at node: Int) -> String {
         let name = string(at: node)
         if fault == nil, let reason = nameFault(name) { fail(at: node, reason) }
         return name
     }
 
     /// One of the words of `Choice`.
-    mutating func choice<Choice: RawRepresentable<String> & CaseIterable>(
+    package mutating func choice<Choice: RawRepresentable<String> & CaseIterable>(
         at node: Int, default first: Choice
     ) -> Choice {
         let text = string(at: node)
@@ -77,7 +77,7 @@ extension ParameterReader {
     }
 
     /// A list of flags, none of them twice.
-    mutating func flags(at node: Int) -> MemslotFlags {
+    package mutating func flags(at node: Int) -> MemslotFlags {
         var flags: MemslotFlags = []
         array(at: node) { element, reader in
             guard let flag = reader.flag(at: element) else { return }
@@ -107,7 +107,7 @@ extension ParameterReader {
     }
 
     /// An errno by its symbolic name.
-    mutating func errno(at node: Int) -> Errno? {
+    package mutating func errno(at node: Int) -> Errno? {
         let name = string(at: node)
         guard fault == nil else { return nil }
         if let errno = Errno(name: name) { return errno }
@@ -116,7 +116,7 @@ extension ParameterReader {
     }
 
     @inline(never)
-    mutating func failInteger(at node: Int, _ problem: IntegerProblem, _ expected: String) {
+    package mutating func failInteger(at node: Int, _ problem: IntegerProblem, _ expected: String) {
         switch problem {
         case .negative: fail(at: node, "expected \(expected), found a negative number")
         case .float:

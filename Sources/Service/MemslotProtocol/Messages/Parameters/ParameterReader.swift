@@ -1,20 +1,20 @@
 /// Reads parameters strictly, and keeps the first fault instead of throwing it.
 ///
 /// After a fault every read gives a default, so that decoders need no error path of their own.
-struct ParameterReader {
-    let document: JSONDocument
+package struct ParameterReader {
+    package let document: JSONDocument
     /// The node of `params`.
     private let root: Int
     /// The first fault.
-    private(set) var fault: ParameterFault?
+    package private(set) var fault: ParameterFault?
 
-    private init(_ params: JSONValue) {
+    package init(_ params: JSONValue) {
         document = params.document
         root = params.node
     }
 
     /// Reads the parameters of a method.
-    static func read<Parameters: ParameterObject>(
+    package static func read<Parameters: ParameterObject>(
         _ params: JSONValue?, as type: Parameters.Type
     ) throws(ProtocolError) -> Parameters {
         var parameters = Parameters()
@@ -39,25 +39,9 @@ struct ParameterReader {
         return parameters
     }
 
-    /// Reads an object that is a line of a file by itself.
-    static func read<Object: ParameterObject>(
-        _ value: JSONValue, line: Int, as type: Object.Type
-    ) throws(UnusableInput) -> Object {
-        var object = Object()
-        var reader = ParameterReader(value)
-        reader.object(at: value.node, into: &object)
-        if let fault = reader.fault {
-            let position = JSONValue(document: value.document, node: fault.node).position
-            throw UnusableInput(
-                line: line, column: position.column,
-                message: (fault.path.isEmpty ? "" : fault.path + ": ") + fault.message)
-        }
-        return object
-    }
-
     /// Reads the object at `node`: each member once, none that the table doesn't have.
     @inline(__always)
-    mutating func object<Object: ParameterObject>(at node: Int, into object: inout Object) {
+    package mutating func object<Object: ParameterObject>(at node: Int, into object: inout Object) {
         guard document.nodes[node].kind == .object else { return failKind(at: node, "an object") }
         let table = Object.table
         let end = document.nodes[node].extent
@@ -87,7 +71,7 @@ struct ParameterReader {
 
     /// Reads the array at `node`, element by element.
     @inline(__always)
-    mutating func array(
+    package mutating func array(
         at node: Int,
         _ element: (Int, inout ParameterReader) -> Void
     ) {
@@ -108,7 +92,7 @@ struct ParameterReader {
     ///   - place: the node to point at, if it is another.
     ///   - message: half a sentence, which follows the path.
     @inline(never)
-    mutating func fail(
+    package mutating func fail(
         at node: Int, member: String? = nil, pointingAt place: Int? = nil, _ message: String
     ) {
         guard fault == nil else { return }
@@ -119,7 +103,7 @@ struct ParameterReader {
 
     /// Keeps the fault of a value of the wrong kind.
     @inline(never)
-    mutating func failKind(at node: Int, _ expected: String) {
+    package mutating func failKind(at node: Int, _ expected: String) {
         fail(at: node, "expected \(expected), found \(document.nodes[node].kind)")
     }
 
@@ -135,17 +119,17 @@ struct ParameterReader {
 }
 
 /// The first thing that is wrong with an object of parameters.
-struct ParameterFault {
+package struct ParameterFault {
     /// Where, from the outermost object.
-    var path: String
+    package var path: String
     /// What, as half a sentence.
-    var message: String
+    package var message: String
     /// The node to point at.
-    var node: Int
+    package var node: Int
 }
 
 /// An object of parameters: what its members are, and how each is read.
-protocol ParameterObject: Sendable {
+package protocol ParameterObject: Sendable {
     associatedtype Member: RawRepresentable<String> & CaseIterable & Sendable
 
     /// The members. Stored, because it is asked for at every object.
@@ -162,10 +146,12 @@ protocol ParameterObject: Sendable {
 }
 
 extension ParameterObject {
-    mutating func finish(at node: Int, reader: inout ParameterReader) {}
+    package mutating func finish(at node: Int, reader: inout ParameterReader) {}
 }
 
 extension MemberTable {
     /// The name of the first member that must be there.
-    var firstRequired: String? { required == 0 ? nil : names[required.trailingZeroBitCount] }
+    package var firstRequired: String? {
+        required == 0 ? nil : names[required.trailingZeroBitCount]
+    }
 }

@@ -12,7 +12,7 @@ public struct FaultParameters: Sendable {
     private var times: UInt64?
     private var clears = false
 
-    init() {}
+    package init() {}
 
     /// Reads the parameters of a request.
     ///
@@ -32,11 +32,11 @@ public enum FaultRequest: Hashable, Sendable {
 }
 
 extension FaultParameters: ParameterObject {
-    enum Member: String, CaseIterable, Sendable { case vm, operation, errno, times, clear }
+    package enum Member: String, CaseIterable, Sendable { case vm, operation, errno, times, clear }
 
-    static let table = MemberTable<Member> { $0 == .vm }
+    package static let table = MemberTable<Member> { $0 == .vm }
 
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
         case .vm: vm = reader.string(at: node)
         case .operation: operation = reader.integer(at: node)
@@ -46,7 +46,7 @@ extension FaultParameters: ParameterObject {
         }
     }
 
-    mutating func finish(at node: Int, reader: inout ParameterReader) {
+    package mutating func finish(at node: Int, reader: inout ParameterReader) {
         if clears {
             if operation != nil || errno != nil || times != nil {
                 reader.fail(at: node, member: "clear", "nothing can be armed and cleared at once")
@@ -70,7 +70,7 @@ public struct TouchParameters: Sendable {
     /// The address space, 0 if left out. Any number.
     public var addressSpace: UInt64 = 0
 
-    init() {}
+    package init() {}
 
     /// Reads the parameters of a request.
     ///
@@ -81,13 +81,13 @@ public struct TouchParameters: Sendable {
 }
 
 extension TouchParameters: ParameterObject {
-    enum Member: String, CaseIterable, Sendable {
+    package enum Member: String, CaseIterable, Sendable {
         case vm, guestPhysicalAddress, size, addressSpace
     }
 
-    static let table = MemberTable<Member> { $0 != .addressSpace }
+    package static let table = MemberTable<Member> { $0 != .addressSpace }
 
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
         case .vm: vm = reader.string(at: node)
         case .guestPhysicalAddress:

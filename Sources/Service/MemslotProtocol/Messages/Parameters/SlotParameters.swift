@@ -30,15 +30,15 @@ public struct SlotParameters: Sendable, Hashable {
 }
 
 extension SlotParameters: ParameterObject {
-    enum Member: String, CaseIterable, Sendable {
+    package enum Member: String, CaseIterable, Sendable {
         case slot, addressSpace, guestPhysicalAddress, size, userspaceAddress, memory
         case memoryOffset, opaque, flags, guestMemfd, guestMemfdOffset
     }
 
-    static let table = MemberTable<Member> { $0 == .guestPhysicalAddress || $0 == .size }
+    package static let table = MemberTable<Member> { $0 == .guestPhysicalAddress || $0 == .size }
 
     @inline(__always)
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
         case .slot: slot = reader.integer(at: node)
         case .addressSpace: addressSpace = reader.integer(at: node)

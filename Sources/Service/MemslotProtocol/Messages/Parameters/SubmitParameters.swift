@@ -13,7 +13,7 @@ public struct SubmitParameters: Sendable {
     /// How long to wait for vCPUs and readers, in milliseconds; `nil` for the default.
     public var quiesceDeadlineMilliseconds: UInt64?
 
-    init() {}
+    package init() {}
 
     /// Reads the parameters of a request.
     ///
@@ -24,13 +24,13 @@ public struct SubmitParameters: Sendable {
 }
 
 extension SubmitParameters: ParameterObject {
-    enum Member: String, CaseIterable, Sendable {
+    package enum Member: String, CaseIterable, Sendable {
         case vm, slots, expectedGeneration, quiesce, quiesceDeadlineMs
     }
 
-    static let table = MemberTable<Member> { $0 == .vm || $0 == .slots }
+    package static let table = MemberTable<Member> { $0 == .vm || $0 == .slots }
 
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
         case .vm: vm = reader.string(at: node)
         case .slots: readSlots(at: node, from: &reader)

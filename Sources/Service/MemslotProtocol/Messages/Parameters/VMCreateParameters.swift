@@ -11,7 +11,7 @@ public struct VMCreateParameters: Sendable {
     /// Whether the VM ends with the connection.
     public var isEphemeral = false
 
-    init() {}
+    package init() {}
 
     /// Reads the parameters of a request.
     ///
@@ -49,11 +49,11 @@ public struct SimulatedParameters: Sendable, Hashable {
 }
 
 extension VMCreateParameters: ParameterObject {
-    enum Member: String, CaseIterable, Sendable { case vm, backend, simulated, ephemeral }
+    package enum Member: String, CaseIterable, Sendable { case vm, backend, simulated, ephemeral }
 
-    static let table = MemberTable<Member> { $0 == .vm }
+    package static let table = MemberTable<Member> { $0 == .vm }
 
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
         case .vm: vm = reader.newName(at: node)
         case .backend: backend = reader.choice(at: node, default: .auto)
@@ -64,13 +64,13 @@ extension VMCreateParameters: ParameterObject {
 }
 
 extension SimulatedParameters: ParameterObject {
-    enum Member: String, CaseIterable, Sendable {
+    package enum Member: String, CaseIterable, Sendable {
         case maxSlots, addressSpaces, guestPhysicalBits, userspaceEnd, flags
     }
 
-    static let table = MemberTable<Member> { _ in false }
+    package static let table = MemberTable<Member> { _ in false }
 
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
         case .maxSlots: maxSlots = UInt32(reader.integer(at: node, in: 1...1 << 20))
         case .addressSpaces: addressSpaces = UInt32(reader.integer(at: node, in: 1...65_536))

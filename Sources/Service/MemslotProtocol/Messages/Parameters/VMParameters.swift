@@ -1,6 +1,6 @@
 /// The parameters of a method that has none: `server.info`, `vm.list`, `metrics.get`.
 public struct NoParameters: Sendable {
-    init() {}
+    package init() {}
 
     /// Reads the parameters of a request.
     ///
@@ -11,16 +11,17 @@ public struct NoParameters: Sendable {
 }
 
 extension NoParameters: ParameterObject {
-    enum Member: String, CaseIterable, Sendable {
+    package enum Member: String, CaseIterable, Sendable {
         // An enum of no cases can't have raw values.
         case none = ""
 
-        static let allCases: [Member] = []
+        package static let allCases: [Member] = []
     }
 
-    static let table = MemberTable<Member> { _ in false }
+    package static let table = MemberTable<Member> { _ in false }
 
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {}
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    }
 }
 
 /// The parameters of a method that takes the VM alone: `vm.destroy`, `vm.recover`, `memory.list`,
@@ -29,7 +30,7 @@ public struct VMParameters: Sendable {
     /// The VM's name.
     public var vm = ""
 
-    init() {}
+    package init() {}
 
     /// Reads the parameters of a request.
     ///
@@ -40,11 +41,11 @@ public struct VMParameters: Sendable {
 }
 
 extension VMParameters: ParameterObject {
-    enum Member: String, CaseIterable, Sendable { case vm }
+    package enum Member: String, CaseIterable, Sendable { case vm }
 
-    static let table = MemberTable<Member> { _ in true }
+    package static let table = MemberTable<Member> { _ in true }
 
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         vm = reader.string(at: node)
     }
 }
@@ -54,7 +55,7 @@ public struct EventsParameters: Sendable {
     /// The VM's name; `nil` for all VMs.
     public var vm: String?
 
-    init() {}
+    package init() {}
 
     /// Reads the parameters of a request.
     ///
@@ -65,11 +66,11 @@ public struct EventsParameters: Sendable {
 }
 
 extension EventsParameters: ParameterObject {
-    enum Member: String, CaseIterable, Sendable { case vm }
+    package enum Member: String, CaseIterable, Sendable { case vm }
 
-    static let table = MemberTable<Member> { _ in false }
+    package static let table = MemberTable<Member> { _ in false }
 
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         vm = reader.string(at: node)
     }
 }

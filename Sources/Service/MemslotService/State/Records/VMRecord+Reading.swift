@@ -88,7 +88,7 @@ extension VMRecord {
     private static func quantity(
         _ member: String, in value: JSONValue
     ) throws(DamagedRecord) -> UInt64 {
-        guard let number = value[member]?.quantity else {
+        guard let number = try? value[member]?.quantity.get() else {
             throw DamagedRecord("memories: \(member): missing, or no such number")
         }
         return number

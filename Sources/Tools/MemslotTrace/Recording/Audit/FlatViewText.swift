@@ -1,24 +1,24 @@
-public import Memslots
+package import Memslots
 
 /// What QEMU's `info mtree -f` says that its slots are meant to be.
-public struct FlatViewText: Hashable, Sendable {
+package struct FlatViewText: Hashable, Sendable {
     /// A range of memory of the guest's system address space.
-    public struct Row: Hashable, Sendable {
+    package struct Row: Hashable, Sendable {
         /// The first byte and the one past the last, whole pages.
-        public var range: Range<UInt64>
+        package var range: Range<UInt64>
         /// `ram`, `rom`, `romd`, `nv-ram`.
-        public var kind: String
+        package var kind: String
         /// The region's name.
-        public var name: String
+        package var name: String
         /// Whether the guest's writes are to leave the memory alone.
-        public var isReadOnly: Bool { kind.hasPrefix("rom") }
+        package var isReadOnly: Bool { kind.hasPrefix("rom") }
     }
 
     /// The memory, ascending. What is no memory is left out.
-    public private(set) var rows: [Row] = []
+    package private(set) var rows: [Row] = []
 
     /// Reads the text; lines that aren't of the view are passed over.
-    public init(_ text: String) {
+    package init(_ text: String) {
         var isMemory = false
         for line in text.split(whereSeparator: \.isNewline) {
             if line.hasPrefix("FlatView") { isMemory = false }
@@ -47,7 +47,7 @@ public struct FlatViewText: Hashable, Sendable {
     }
 
     /// Where the slots of address space 0 aren't what the view means, a sentence each.
-    public func differences(from slots: [Memslot]) -> [String] {
+    package func differences(from slots: [Memslot]) -> [String] {
         var sentences: [String] = []
         let slots = slots.filter { $0.addressSpace == .main }
             .sorted { $0.guestPhysicalAddress < $1.guestPhysicalAddress }

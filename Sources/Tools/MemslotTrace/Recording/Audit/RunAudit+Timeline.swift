@@ -1,4 +1,4 @@
-public import MemslotPicture
+package import MemslotPicture
 import Memslots
 
 extension RunAudit {
@@ -6,7 +6,7 @@ extension RunAudit {
     ///
     /// A lane for each thread that changed slots, one for the holes and, under `--atomic`, one for
     /// the time in which vCPUs were held out.
-    public var timeline: TimelinePicture {
+    package var timeline: TimelinePicture {
         let threads = Set(recording.asked.map(\.thread)).sorted()
         let laneOfThread = Dictionary(
             uniqueKeysWithValues: threads.enumerated().map { ($0.element, $0.offset) })

@@ -2,27 +2,27 @@ import MemslotPicture
 import Memslots
 
 /// The judgement of a run: what the VMM did to its guest's memory, and what could be better.
-public struct RunAudit: Sendable {
+package struct RunAudit: Sendable {
     /// What was recorded.
-    public var recording: RunRecording
+    package var recording: RunRecording
     /// Its calls as transactions.
-    public var imported: TraceImport
+    package var imported: TraceImport
     /// What the kernel saw instead, under `--atomic`.
-    public var committed: TraceImport?
+    package var committed: TraceImport?
     /// What the slots are meant to be, where that is known.
-    public var flatView: FlatViewText?
+    package var flatView: FlatViewText?
     /// Whether the calls were committed as transactions.
-    public var isAtomic: Bool
+    package var isAtomic: Bool
 
     /// Prepares the judgement.
-    public init(recording: RunRecording, imported: TraceImport, isAtomic: Bool) {
+    package init(recording: RunRecording, imported: TraceImport, isAtomic: Bool) {
         self.recording = recording
         self.imported = imported
         self.isAtomic = isAtomic
     }
 
     /// One line that says the most.
-    public var summary: String {
+    package var summary: String {
         guard isAtomic else {
             let scenario = imported.scenario
             return "\(scenario.name): \(recording.asked.count) calls in "
@@ -41,7 +41,7 @@ public struct RunAudit: Sendable {
     }
 
     /// All of it, for a person. Lines end with a newline.
-    public var text: String {
+    package var text: String {
         var text = ""
         if isAtomic {
             text += summary + "\n" + reasons
@@ -59,7 +59,7 @@ public struct RunAudit: Sendable {
     }
 
     /// Sentences about the slots that the VMs had in the end.
-    public var findings: [String] {
+    package var findings: [String] {
         var sentences: [String] = []
         for (machine, slots) in zip(imported.scenario.machines, imported.scenario.finalSlots) {
             let isOnly = imported.scenario.machines.count == 1

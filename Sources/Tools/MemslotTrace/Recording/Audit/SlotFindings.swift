@@ -1,26 +1,26 @@
-public import Memslots
+package import Memslots
 
 /// What could be better about an array of slots, though it works.
-public struct SlotFindings: Hashable, Sendable {
+package struct SlotFindings: Hashable, Sendable {
     /// Two slots that could be one: adjacent for the guest and in user memory, with equal flags.
-    public struct Split: Hashable, Sendable {
+    package struct Split: Hashable, Sendable {
         /// The one at the lower address.
-        public var lower: Memslot
+        package var lower: Memslot
         /// The one that goes on where it ends.
-        public var upper: Memslot
+        package var upper: Memslot
     }
 
     /// The pairs that could be one slot, ascending.
-    public private(set) var splits: [Split] = []
+    package private(set) var splits: [Split] = []
     /// Slots of a huge page and more which no huge page can back: the low 21 bits of the guest's
     /// address and of the user's differ.
-    public private(set) var misaligned: [Memslot] = []
+    package private(set) var misaligned: [Memslot] = []
 
     /// 2 MiB.
     private static let hugePage: UInt64 = 1 << 21
 
     /// Looks at an array.
-    public init(_ slots: [Memslot]) {
+    package init(_ slots: [Memslot]) {
         let slots = slots.sorted {
             ($0.addressSpace, $0.guestPhysicalAddress) < ($1.addressSpace, $1.guestPhysicalAddress)
         }
@@ -34,7 +34,7 @@ public struct SlotFindings: Hashable, Sendable {
     }
 
     /// A sentence for each.
-    public var sentences: [String] {
+    package var sentences: [String] {
         splits.map {
             "slots \($0.lower.key) and \($0.upper.key) are adjacent and alike, and could be one: "
                 + hex($0.lower.range.start..<$0.upper.range.end)

@@ -1,25 +1,25 @@
-public import Memslots
+package import Memslots
 
 /// A transaction of a run, told as soon as it had ended.
-public struct FollowedTransaction: Sendable {
+package struct FollowedTransaction: Sendable {
     /// What it was, with its VM's number in the run.
-    public var transaction: ImportedTransaction
+    package var transaction: ImportedTransaction
     /// The calls that changed something, in order.
-    public var operations: [SlotCall]
+    package var operations: [SlotCall]
     /// The slots after it, ascending by address space and id.
-    public var slots: [Memslot]
+    package var slots: [Memslot]
     /// How long the calls took together, in nanoseconds.
-    public var callNanoseconds: UInt64
+    package var callNanoseconds: UInt64
     /// From the beginning of the first call to the end of the last, in nanoseconds.
-    public var nanoseconds: UInt64
+    package var nanoseconds: UInt64
     /// When it began: nanoseconds since the end of the run's first call.
-    public var at: UInt64
+    package var at: UInt64
     /// Its commit, under `--atomic`.
-    public var commit: RunCommit?
+    package var commit: RunCommit?
 }
 
 /// What a run does while it lasts.
-public enum RunNews: Sendable {
+package enum RunNews: Sendable {
     /// A VM was made.
     case machine(Int)
     /// A transaction ended.

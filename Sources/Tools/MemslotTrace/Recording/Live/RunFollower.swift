@@ -7,7 +7,7 @@ import Memslots
 /// A plain state machine; ``RunRecordReader`` feeds it. Without `--atomic` a transaction ends where
 /// its thread enters `KVM_RUN`, at another thread's call, and for a thread that has never run a
 /// vCPU at a pause. With it each commit is one.
-public struct RunFollower {
+package struct RunFollower {
     private let isAtomic: Bool
     private let gapNanoseconds: UInt64
     private var machines: [Int: Machine] = [:]
@@ -28,7 +28,7 @@ public struct RunFollower {
     /// - Parameters:
     ///   - isAtomic: whether it is one with `--atomic`.
     ///   - options: how calls are grouped, and what the VMs are called.
-    public init(isAtomic: Bool, options: TraceImporter.Options) {
+    package init(isAtomic: Bool, options: TraceImporter.Options) {
         self.isAtomic = isAtomic
         gapNanoseconds = options.gapNanoseconds
         var log = SlotCallLog()
@@ -37,7 +37,7 @@ public struct RunFollower {
     }
 
     /// The name of a VM, as the scenario and the report have it.
-    public static func name(of machine: Int, _ options: TraceImporter.Options) -> String {
+    package static func name(of machine: Int, _ options: TraceImporter.Options) -> String {
         TraceAssembly.name(TraceAssembly.name(options.name), of: machine)
     }
 

@@ -1,15 +1,15 @@
 import MemslotProtocol
-public import Memslots
+package import Memslots
 
 /// The notifications of a run, as lines without their ends (Docs/Protocol.md).
-public enum RunNotification {
+package enum RunNotification {
     /// `run.transaction`: a transaction has ended.
     ///
     /// - Parameters:
     ///   - followed: the transaction.
     ///   - vm: its VM's name.
     ///   - generation: the VM's, after it.
-    public static func transaction(
+    package static func transaction(
         _ followed: FollowedTransaction, of vm: String, generation: Generation
     ) -> [UInt8] {
         let transaction = followed.transaction
@@ -41,7 +41,7 @@ public enum RunNotification {
     ///   - report: the report of what the kernel saw; `nil` where no slot call succeeded.
     ///   - recording: the run.
     ///   - status: the VMM's exit status.
-    public static func ended(
+    package static func ended(
         _ report: ImportReport?, _ recording: RunRecording, status: Int32
     ) -> [UInt8] {
         line("run.ended") { writer in
@@ -133,7 +133,7 @@ extension JSONWriter {
 
 extension RunNotification {
     /// The most holes that one notification lists; `holeCount` says how many there were.
-    public static let listedHoles = 256
+    package static let listedHoles = 256
 }
 
 extension RunCommit.Reason {

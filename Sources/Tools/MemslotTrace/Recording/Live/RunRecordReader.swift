@@ -6,7 +6,7 @@ import Memslots
 ///
 /// A record's place is taken before its call is made. So when all that were begun are read, each
 /// call to come ends after that moment: no clock of another process has to be trusted.
-public struct RunRecordReader {
+package struct RunRecordReader {
     private var follower: RunFollower
     private var next = 0
     private var waitingSince: TraceTime?
@@ -17,14 +17,14 @@ public struct RunRecordReader {
     private static let patience: UInt64 = 2_000_000_000
 
     /// Feeds `follower`.
-    public init(_ follower: RunFollower) { self.follower = follower }
+    package init(_ follower: RunFollower) { self.follower = follower }
 
     /// Reads what is new.
     ///
     /// - Parameters:
     ///   - bytes: the shared memory.
     ///   - isOver: whether all processes have ended: then what is open ends too.
-    public mutating func read(
+    package mutating func read(
         _ bytes: UnsafeRawBufferPointer, isOver: Bool = false
     ) -> [RunNews] {
         guard let base = bytes.baseAddress, bytes.count >= MemoryLayout<crun_header>.size else {

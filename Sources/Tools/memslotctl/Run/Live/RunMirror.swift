@@ -1,4 +1,5 @@
 import Glibc
+import MemslotPicture
 import MemslotProtocol
 import MemslotService
 import MemslotTrace

@@ -1,0 +1,97 @@
+#if arch(x86_64)
+    import CYardsticks
+    import MemslotTestKit
+    import MemslotKVM
+    import Memslots
+
+    /// How long a running guest is held out.
+    ///
+    /// One guest runs at a time: on a machine with few processors the others would be in its way.
+    enum BlackoutBenchmarks {
+        static let steps = [
+            BenchmarkStep("blackout of a running vCPU") { effort throws(BenchmarkError) in
+                let empty = try EmptyBlackout()
+                let c = try YardstickMachine()
+                let memory = try TransactionBenchmarks.guestMemory(SlotChange.bytes)
+                var rows = try measureEmpty(empty, c, effort)
+                for change in SlotChange.all(base: memory.base.rawValue) {
+                    rows += try measure(change, empty, c, effort)
+                }
+                return rows
+            }
+        ]
+
+        private static let project = "empty blackout"
+        private static let spinning = "C, spinning"
+        private static let waiting = "C, waiting by futex"
+
+        private static func measureEmpty(
+            _ empty: EmptyBlackout, _ c: YardstickMachine, _ effort: Effort
+        ) throws(BenchmarkError) -> [BenchmarkRow] {
+            let count = effort(25, quick: 3)
+            let contest = try Contest(
+                rounds: effort(41, quick: 5),
+                [
+                    Contestant(project) { () throws(BenchmarkError) in try empty.median(of: count)
+                    },
+                    Contestant(spinning) { () throws(BenchmarkError) in
+                        try c.median(of: count) { () throws(BenchmarkError) in
+                            try c.blackOut([], spins: true).total
+                        }
+                    },
+                    Contestant(waiting) { () throws(BenchmarkError) in
+                        try c.median(of: count) { () throws(BenchmarkError) in
+                            try c.blackOut([], spins: false).total
+                        }
+                    },
+                ])
+            return [
+                contest.row(project, against: spinning, target: .ratioAtMost(1.5)),
+                contest.row(project, against: waiting),
+            ]
+        }
+
+        /// A transaction's blackout, held against an empty one and the same calls under C's.
+        private static func measure(
+            _ change: SlotChange, _ empty: EmptyBlackout, _ c: YardstickMachine, _ effort: Effort
+        ) throws(BenchmarkError) -> [BenchmarkRow] {
+            let guest = try LoopingGuest()
+            let table = try TransactionBenchmarks.table(guest.backend, vcpus: guest.gate)
+            let before = change.before + [guest.codeSlot]
+            let after = change.after + [guest.codeSlot]
+            _ = try table.measured(before)
+            let there = RawCalls(try table.measured(after, quiesce: .always).operations)
+            let back = RawCalls(try table.measured(before, quiesce: .always).operations)
+            try RawCalls(creating: change.before).carryOut(on: c.vm)
+
+            let name = "blackout: \(change.name)"
+            let yardstick = "empty blackout + C's calls"
+            let count = effort(5, quick: 1)
+            let contest = try Contest(
+                rounds: effort(31, quick: 3),
+                [
+                    Contestant(name) { () throws(BenchmarkError) in
+                        try guest.median(of: count) { () throws(BenchmarkError) in
+                            let receipt = try table.measured(after, quiesce: .always)
+                            try guest.waitUntilInside()
+                            _ = try table.measured(before, quiesce: .always)
+                            return Double(receipt.nanoseconds.blackout)
+                        }
+                    },
+                    Contestant(yardstick) { () throws(BenchmarkError) in
+                        let calls = try c.median(of: count) { () throws(BenchmarkError) in
+                            let calls = try c.blackOut(there.regions, spins: true).calls
+                            _ = try c.blackOut(back.regions, spins: true)
+                            return calls
+                        }
+                        return calls + (try empty.median(of: count))
+                    },
+                ])
+            try RawCalls(deleting: change.before).carryOut(on: c.vm)
+            return [
+                contest.row(
+                    name, slots: SlotChange.count, against: yardstick, target: .ratioAtMost(1.05))
+            ]
+        }
+    }
+#endif

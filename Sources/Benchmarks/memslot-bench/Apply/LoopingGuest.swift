@@ -1,0 +1,85 @@
+#if arch(x86_64)
+    import CYardsticks
+    import Glibc
+    import MemslotTestKit
+    import MemslotKVM
+    import Memslots
+
+    /// A VM of the kernel's with one vCPU, whose guest counts for ever.
+    final class LoopingGuest {
+        let backend: KVMBackend
+        let gate = VCPUGate()
+        /// The slot that the guest's code is in; it must stay.
+        let codeSlot: Memslot
+        private let memory: GuestMemory
+        private let vcpu: GuardedVCPU
+        private var thread: OwnThread?
+
+        /// The guest, not yet running: its slots come first.
+        init() throws(BenchmarkError) {
+            memory = try TransactionBenchmarks.guestMemory(.pages(16))
+            backend = try TransactionBenchmarks.backend()
+            codeSlot = Memslot(
+                id: SlotID(600), guestPhysicalAddress: GuestPhysicalAddress(0),
+                size: memory.size, userspaceAddress: memory.base)
+            // again: incl 0x2000; jmp again
+            memory.write([0x66, 0xff, 0x06, 0x00, 0x20, 0xeb, 0xf9], at: 0x1000)
+            do throws(KVMError) {
+                vcpu = GuardedVCPU(
+                    try backend.makeVCPU(id: 0), gate: gate, signal: try Self.signal())
+            } catch {
+                throw .unavailable("no vCPU: \(error)")
+            }
+            do throws(Errno) {
+                try vcpu.vcpu.enter(
+                    .real(
+                        code: GuestPhysicalAddress(0x1000), data: GuestPhysicalAddress(0),
+                        extra: GuestPhysicalAddress(0)))
+                var registers = VCPURegisters()
+                registers.rip = 0
+                try vcpu.vcpu.setRegisters(registers)
+            } catch {
+                throw .broken("the guest can't be set up: \(error)")
+            }
+        }
+
+        private static func signal() throws(KVMError) -> KickSignal {
+            do throws(Errno) { return try KickSignal() } catch {
+                preconditionFailure("a real-time signal can be handled: \(error)")
+            }
+        }
+
+        /// Lets the guest run on a thread of its own.
+        func start() throws(BenchmarkError) {
+            let vcpu = vcpu
+            thread = try Workers.start {
+                try? Self.signal().acceptOnCurrentThread()
+                while let turn = try? vcpu.run() {
+                    if turn.requests.contains(.embedder) { return }
+                }
+            }
+        }
+
+        /// Waits until the guest counts on: a vCPU that is on its way in would be held out for
+        /// nothing.
+        func waitUntilInside() throws(BenchmarkError) {
+            let before = memory.load(0x2000)
+            let start = ys_now()
+            while memory.load(0x2000) == before {
+                guard ys_now() - start < 5_000_000_000 else {
+                    throw .broken("the guest stands still")
+                }
+            }
+        }
+
+        /// Ends the guest, and waits for its thread.
+        func stop() {
+            guard let thread else { return }
+            vcpu.kick()
+            thread.join()
+            self.thread = nil
+        }
+
+        deinit { stop() }
+    }
+#endif

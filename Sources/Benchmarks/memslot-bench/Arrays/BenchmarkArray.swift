@@ -1,0 +1,64 @@
+import CYardsticks
+import MemslotTestKit
+import Memslots
+
+/// Slot arrays to measure with.
+enum BenchmarkArray {
+    /// The numbers of slots that are shown.
+    static let sizes = [8, 64, 512, 4_096, 32_764]
+
+    /// `count` slots of 1 to 16 pages in the order of their ids, a gap of a page behind each.
+    ///
+    /// - Parameter base: where the user memory begins.
+    static func slots(_ count: Int, base: UInt64 = 0x1000_0000_0000) -> [Memslot] {
+        var slots: [Memslot] = []
+        slots.reserveCapacity(count)
+        var random = SeededRandom(seed: 1)
+        var guest: UInt64 = 0x10_0000
+        var user = base
+        for id in 0..<UInt32(count) {
+            let size = (1 + random.next() % 16) * pageSize.rawValue
+            slots.append(
+                Memslot(
+                    id: SlotID(id), guestPhysicalAddress: GuestPhysicalAddress(guest),
+                    size: ByteCount(size), userspaceAddress: UserspaceAddress(user)))
+            guest += size + pageSize.rawValue
+            user += size
+        }
+        return slots
+    }
+
+    /// `slots` with about `changes` of them changed: reflagged, moved, resized, backed elsewhere,
+    /// or gone, in turns.
+    static func changed(_ slots: [Memslot], _ changes: Int) -> [Memslot] {
+        guard changes > 0 else { return slots }
+        var result = slots
+        var isGone = [Bool](repeating: false, count: slots.count)
+        let step = max(slots.count / changes, 1)
+        var free = (slots.last?.guestPhysicalEnd.rawValue ?? 0) + (1 << 30)
+        for (turn, index) in stride(from: step / 2, to: slots.count, by: step).enumerated() {
+            switch turn % 5 {
+            case 0: result[index].flags = .logDirtyPages
+            case 1:
+                result[index].guestPhysicalAddress = GuestPhysicalAddress(free)
+                free += slots[index].size.rawValue
+            case 2: result[index].size = slots[index].size.rawValue > 4_096 ? .pages(1) : .pages(2)
+            case 3:
+                result[index].userspaceAddress = UserspaceAddress(
+                    slots[index].userspaceAddress.rawValue + (1 << 40))
+            default: isGone[index] = true
+            }
+        }
+        return zip(result, isGone).filter { !$0.1 }.map(\.0)
+    }
+
+    /// The slots as the yardsticks take them.
+    static func yardstickForm(_ slots: [Memslot]) -> [ys_slot] {
+        slots.map {
+            ys_slot(
+                id: $0.id.rawValue, flags: $0.flags.rawValue,
+                guest: $0.guestPhysicalAddress.rawValue, size: $0.size.rawValue,
+                host: $0.userspaceAddress.rawValue, memory: 0)
+        }
+    }
+}

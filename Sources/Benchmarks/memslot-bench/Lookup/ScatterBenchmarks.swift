@@ -1,0 +1,77 @@
+import CYardsticks
+import MemslotTestKit
+import Memslots
+
+/// Translating many ranges at a time, as a virtio device does with a chain of descriptors.
+enum ScatterBenchmarks {
+    /// Ranges of a list; each is one piece.
+    private static let count = 256
+    private static let project = "TableView.translate of a scatter list"
+    private static let yardstick = "C: the same, last hit, then SIMD nodes"
+
+    static let step = BenchmarkStep("scatter lists") { effort throws(BenchmarkError) in
+        var rows: [BenchmarkRow] = []
+        for size in effort(BenchmarkArray.sizes, quick: [512]) {
+            rows += try measure(size, effort)
+        }
+        return rows
+    }
+
+    private static func measure(
+        _ size: Int, _ effort: Effort
+    ) throws(BenchmarkError) -> [BenchmarkRow] {
+        let slots = BenchmarkArray.slots(size)
+        let ranges = ranges(in: slots)
+        let words = ranges.flatMap { [$0.address.rawValue, $0.size.rawValue] }
+        let table = try LookupBenchmarks.opened(slots)
+        let yardsticks = try YardstickTable(slots)
+        let repeats = effort(64, quick: 4)
+        var segments = [HostSegment](repeating: .none, count: 2 * count)
+        var pieces = [ys_segment](repeating: ys_segment(), count: 2 * count)
+        let contest = try Contest(
+            rounds: effort(31, quick: 3),
+            [
+                Contestant(project, operations: repeats * count) { () throws(BenchmarkError) in
+                    try translate(ranges, by: table, into: &segments, repeats)
+                },
+                Contestant(yardstick, operations: repeats * count) { () throws(BenchmarkError) in
+                    for _ in 0..<repeats where yardsticks.scatter(words, into: &pieces) < count {
+                        throw .broken("C can't translate the benchmark's own ranges")
+                    }
+                },
+            ])
+        let isSame = zip(segments, pieces).allSatisfy {
+            $0.userspaceAddress.rawValue == $1.host && $0.size.rawValue == $1.size
+        }
+        guard isSame else { throw .broken("the project and C find different pieces") }
+        let title = "\(project), a range"
+        return [contest.row(project, as: title, slots: size, against: yardstick)]
+    }
+
+    private static func translate(
+        _ ranges: [GuestRange], by table: MemslotTable, into segments: inout [HostSegment],
+        _ repeats: Int
+    ) throws(BenchmarkError) {
+        let reader = table.makeReader(as: "benchmark")
+        for _ in 0..<repeats {
+            let isWhole = reader.read { view in
+                let used = try? view.translate(ranges, for: .read, into: &segments)
+                return (used ?? 0) >= ranges.count
+            }
+            guard isWhole else { throw .broken("the benchmark's own ranges have no memory") }
+        }
+    }
+
+    /// Ranges of 1 to 2,048 bytes at random places.
+    private static func ranges(in slots: [Memslot]) -> [GuestRange] {
+        var random = SeededRandom(seed: 5)
+        return (0..<count).map { _ in
+            let slot = slots[Int.random(in: slots.indices, using: &random)]
+            let size = UInt64.random(in: 1...2_048, using: &random)
+            let place = random.next() % (slot.size.rawValue - size)
+            return GuestRange(
+                address: GuestPhysicalAddress(slot.guestPhysicalAddress.rawValue + place),
+                size: ByteCount(size))
+        }
+    }
+}

@@ -1,0 +1,139 @@
+import ArgumentParser
+import MemslotLab
+import MemslotPicture
+
+struct SimulateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "simulate",
+        abstract: "Run clients, vCPUs, readers and faults in every order, and look at each step.",
+        discussion: """
+            The real table and service, under a scheduler that lets one thread run at a time. The \
+            seed draws the machine, what each actor does, and who goes on at each step; so that a \
+            run is repeated exactly, and its hash is always the same. A run that fails is shrunk, \
+            and printed as the command that repeats it.
+
+              memslotctl simulate --seed 1 --steps 2000
+              memslotctl simulate --seeds 200
+
+            Exit status: 0 everything held; 1 something did not; 2 it could not be run.
+            """)
+
+    @Option(help: ArgumentHelp("Draws everything.", valueName: "s"))
+    var seed: UInt64 = 1
+
+    @Option(help: ArgumentHelp("After how many nothing new is begun.", valueName: "n"))
+    var steps: Int = 2_000
+
+    @Option(help: ArgumentHelp("How many seeds are run, from --seed on.", valueName: "n"))
+    var seeds: Int = 1
+
+    @Option(
+        help: ArgumentHelp("Only these, by commas: client-0,vcpu-1,…", valueName: "names"),
+        transform: Self.names)
+    var actors: [String]?
+
+    @Option(
+        help: ArgumentHelp(
+            "Trouble that is not made: "
+                + Disturbance.allCases.map(\.rawValue).joined(separator: ", ") + ".",
+            valueName: "kinds"), transform: Self.disturbances)
+    var without: [Disturbance] = []
+
+    @Option(
+        help: ArgumentHelp("Which order of the seed's, as a shrunk run tells it.", valueName: "n"))
+    var schedule: UInt64 = 0
+
+    @Option(
+        help: ArgumentHelp(
+            "Who goes on at each step, as a shrunk run tells it.", valueName: "list"),
+        transform: Self.schedule)
+    var choices: ScheduleChoices?
+
+    @Flag(help: "Print all that happens.")
+    var trace = false
+
+    @Flag(inversion: .prefixedNo, help: "Make a run that fails smaller.")
+    var shrink = true
+
+    /// Fewer seeds are run before a bar could be read.
+    private static let shortestWithBar = 20
+
+    func validate() throws {
+        guard steps > 0, seeds > 0 else {
+            throw ValidationError("--steps and --seeds must be at least 1")
+        }
+        guard steps <= 100_000_000 else {
+            throw ValidationError("--steps can be at most 100000000")
+        }
+        guard !seed.addingReportingOverflow(UInt64(seeds)).overflow else {
+            throw ValidationError("there are not so many seeds")
+        }
+    }
+
+    func run() throws {
+        var sum = SimulationSum()
+        var bar = ProgressBar(
+            total: trace ? nil : seeds, shortest: Self.shortestWithBar)
+        var failed: SimulationReport?
+        for seed in seed..<seed + UInt64(seeds) {
+            let report = try repeated(options(seed))
+            sum.add(report)
+            bar.show(sum.runs)
+            if trace { Terminal.print(report.trace) }
+            if report.breach != nil {
+                failed = report
+                break
+            }
+        }
+        bar.end()
+        Terminal.print(sum.lines)
+        guard let failed else { return }
+        Terminal.print(SimulationText.failure(failed, shrink ? shrunk(failed) : nil))
+        throw ExitCode(1)
+    }
+
+    private func options(_ seed: UInt64) -> SimulationOptions {
+        SimulationOptions(
+            seed: seed, steps: steps, actors: actors, without: Set(without),
+            schedule: schedule, choices: choices, keepsTrace: trace)
+    }
+
+    private func repeated(_ options: SimulationOptions) throws -> SimulationReport {
+        do throws(SimulationError) {
+            return try Simulation(options).run()
+        } catch {
+            Terminal.complain(error.message)
+            throw ExitCode(2)
+        }
+    }
+
+    private func shrunk(_ failed: SimulationReport) -> (report: SimulationReport, runs: Int) {
+        var shrinker = Shrinker(failed) { options in
+            do throws(SimulationError) { return try Simulation(options).run() } catch {
+                return nil
+            }
+        }
+        let smallest = shrinker.shrink()
+        return (report: smallest, runs: shrinker.runs)
+    }
+
+    private static func names(_ text: String) -> [String] {
+        text.split(separator: ",").map(String.init)
+    }
+
+    private static func disturbances(_ text: String) throws -> [Disturbance] {
+        try names(text).map { name in
+            guard let kind = Disturbance(rawValue: name) else {
+                throw ValidationError("there is no such trouble as \"\(name)\"")
+            }
+            return kind
+        }
+    }
+
+    private static func schedule(_ text: String) throws -> ScheduleChoices {
+        guard let choices = ScheduleChoices(text) else {
+            throw ValidationError("\"\(text)\" is no list of choices")
+        }
+        return choices
+    }
+}

@@ -1,0 +1,73 @@
+package import MemslotProtocol
+
+/// A memslot array in a file, as a person keeps one or as an answer was saved.
+///
+/// Taken are an array of slots; an object with the member `slots`, such as the result of
+/// `memslots.get` or the parameters of a submit; a whole response around that; and a scenario, of
+/// which the last submitted array counts.
+package struct ArrayFile: Sendable {
+    /// The slots, as the file has them.
+    package let slots: [SlotParameters]
+    /// For each slot, the line of the file in which it begins, from 1.
+    package let lines: [Int]
+
+    /// Reads `bytes`.
+    ///
+    /// - Throws: where the file is no array, line and column.
+    package init(_ bytes: [UInt8]) throws(UnusableInput) {
+        let root: JSONValue
+        var firstLine = 1
+        do throws(JSONError) {
+            root = try JSONDocument(parsing: bytes).root
+        } catch {
+            guard let submitted = try Self.lastSubmit(bytes, orThrow: error) else {
+                throw UnusableInput(
+                    line: 1, column: 1, message: "expected a memslots.submit in the scenario")
+            }
+            root = submitted.params
+            firstLine = submitted.line
+        }
+        let list = root["result"]?["slots"] ?? root["params"]?["slots"] ?? root["slots"] ?? root
+        guard list.kind == .array else {
+            throw UnusableInput(
+                line: firstLine, column: 1,
+                message: "expected an array of slots, or an object with \"slots\"; "
+                    + "found \(list.kind)")
+        }
+        var slots: [SlotParameters] = []
+        var lines: [Int] = []
+        // Counted on from one slot to the next: from the beginning each time would be quadratic.
+        var line = firstLine
+        var counted = 0
+        for element in list.elements {
+            let start = element.sourceRange.lowerBound
+            let bytes = element.document.bytes[counted..<start]
+            line += bytes.count { $0 == UInt8(ascii: "\n") }
+            counted = start
+            slots.append(
+                try ParameterReader.read(element, line: line, as: SlotParameters.self))
+            lines.append(line)
+        }
+        self.slots = slots
+        self.lines = lines
+    }
+
+    /// The last submit of a scenario; what is wrong with the first line is wrong with the file.
+    private static func lastSubmit(
+        _ bytes: [UInt8], orThrow error: JSONError
+    ) throws(UnusableInput) -> (params: JSONValue, line: Int)? {
+        guard error.problem == .trailing else {
+            throw UnusableInput(line: error.line, column: error.column, message: error.expected)
+        }
+        var reader = ScenarioReader(LineReader(bytes: bytes))
+        var last: (params: JSONValue, line: Int)?
+        while let step = try reader.next() {
+            if case .request(let request) = step.content, let params = request.params,
+                request.method == Method.memslotsSubmit.rawValue
+            {
+                last = (params, step.line)
+            }
+        }
+        return last
+    }
+}

@@ -1,0 +1,146 @@
+internal import MemslotProtocol
+package import Memslots
+
+/// One line of raw operations: the words of a slot call, and perhaps the kernel's answer.
+package struct RawOperation: Sendable, Hashable {
+    /// The words.
+    package var region: RawRegion
+    /// The answer that the line expects; `nil` if it says nothing about it.
+    package var expected: RawAnswer?
+
+    /// Holds both.
+    package init(_ region: RawRegion, expected: RawAnswer? = nil) {
+        self.region = region
+        self.expected = expected
+    }
+
+    /// Reads one line.
+    ///
+    /// - Parameters:
+    ///   - line: the line without its end.
+    ///   - number: its number, for the error.
+    /// - Throws: what is wrong with it, with line and column.
+    package init(line: [UInt8], number: Int) throws(UnusableInput) {
+        try self.init(value: try JSONValue(line: line, number: number), number: number)
+    }
+
+    /// Reads one line that is parsed already.
+    init(value: JSONValue, number: Int) throws(UnusableInput) {
+        let read = try ParameterReader.read(value, line: number, as: RawOperationLine.self)
+        self = read.operation
+    }
+}
+
+/// What a raw slot call answers.
+package enum RawAnswer: Sendable, Hashable {
+    /// The call did what it was asked.
+    case success
+    /// The call failed.
+    case failure(Errno)
+
+    /// The answer of a call that gave `errno`, or none.
+    package init(_ errno: Errno?) { self = errno.map(RawAnswer.failure) ?? .success }
+
+    /// The errno; `nil` for success.
+    package var errno: Errno? {
+        guard case .failure(let errno) = self else { return nil }
+        return errno
+    }
+}
+
+/// The members of a line of raw operations.
+private struct RawOperationLine: ParameterObject {
+    var operation = RawOperation(
+        RawRegion(
+            slot: 0, flags: 0, guestPhysicalAddress: 0, memorySize: 0, userspaceAddress: 0))
+    private var hasOffset = false
+
+    enum Member: String, CaseIterable, Sendable {
+        case slot, flags
+        case guestPhysicalAddress = "guest_phys_addr"
+        case memorySize = "memory_size"
+        case userspaceAddress = "userspace_addr"
+        case guestMemfd = "guest_memfd"
+        case guestMemfdOffset = "guest_memfd_offset"
+        case errno
+    }
+
+    static let table = MemberTable<Member> {
+        $0 != .guestMemfd && $0 != .guestMemfdOffset && $0 != .errno
+    }
+
+    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+        switch member {
+        case .slot: operation.region.slot = word(at: node, from: &reader)
+        case .flags: operation.region.flags = word(at: node, from: &reader)
+        case .guestPhysicalAddress:
+            operation.region.guestPhysicalAddress = reader.quantity(at: node)
+        case .memorySize: operation.region.memorySize = reader.quantity(at: node)
+        case .userspaceAddress: operation.region.userspaceAddress = reader.quantity(at: node)
+        case .guestMemfd: operation.region.guestMemfd = file(at: node, from: &reader)
+        case .guestMemfdOffset:
+            hasOffset = true
+            operation.region.guestMemfdOffset = reader.quantity(at: node)
+        case .errno:
+            operation.expected =
+                reader.isNull(at: node) ? .success : RawAnswer(reader.errno(at: node))
+        }
+    }
+
+    mutating func finish(at node: Int, reader: inout ParameterReader) {
+        if hasOffset, operation.region.guestMemfd == nil {
+            reader.fail(at: node, member: "guest_memfd", "missing, but its offset is given")
+        }
+    }
+
+    /// A word of 32 bits.
+    private func word(at node: Int, from reader: inout ParameterReader) -> UInt32 {
+        let value = reader.quantity(at: node)
+        guard let word = UInt32(exactly: value) else {
+            reader.fail(at: node, "expected an integer below 2^32")
+            return 0
+        }
+        return word
+    }
+
+    private func file(at node: Int, from reader: inout ParameterReader) -> RawGuestMemfd? {
+        let text = reader.string(at: node)
+        if let file = RawGuestMemfd(wireName: text) { return file }
+        reader.fail(
+            at: node,
+            "expected \"gmem:N\", \"kvm\", \"vm\", \"memfd\", \"other-vm\" or \"none\", found "
+                + "\"\(shortened(text))\"")
+        return nil
+    }
+}
+
+extension RawGuestMemfd {
+    /// The kind that a line names; `nil` if it is none.
+    package init?(wireName: String) {
+        switch wireName {
+        case "kvm": self = .kvm
+        case "vm": self = .vm
+        case "memfd": self = .memfd
+        case "other-vm": self = .otherVM
+        case "none": self = .none
+        default:
+            let digits = wireName.dropFirst(5)
+            guard wireName.hasPrefix("gmem:"), digits.utf8.allSatisfy({ $0 &- 0x30 < 10 }),
+                let index = UInt32(digits)
+            else { return nil }
+            self = .file(index: index)
+        }
+    }
+
+    /// The name that a line gives this kind.
+    package var wireName: String {
+        switch self {
+        case .file(let index): "gmem:\(index)"
+        case .kvm: "kvm"
+        case .vm: "vm"
+        case .memfd: "memfd"
+        case .otherVM: "other-vm"
+        case .none: "none"
+        }
+    }
+}

@@ -1,0 +1,149 @@
+internal import MemslotProtocol
+internal import Memslots
+
+/// Decides which lines of a scenario a KVM VM can't play: those for the simulator alone, those
+/// that need what the host lacks, and what follows from either.
+///
+/// A line that is passed over though it would have changed the VM takes the VM's later lines with
+/// it. One that would have been refused, or undone, changes nothing: the rest is played.
+struct KVMReplay {
+    private let host: HostLimits
+    private var vms: [String: ReplayedVM] = [:]
+
+    /// KVM allocates some 8 bytes a page; no host has memory for arrays that are any size.
+    private static let mostBytes: UInt64 = 1 << 39
+
+    init(on host: HostLimits) { self.host = host }
+
+    /// What the player does with a line before it is sent.
+    enum Verdict: Equatable {
+        case play
+        /// Sent as it stands: its error is about the backend that it names.
+        case playUnchanged
+        case skip(String)
+    }
+
+    /// Judges a line before it is sent.
+    mutating func verdict(on request: ScenarioRequest, line: Int) -> Verdict {
+        if request.method == Method.vmCreate.rawValue { return create(request, line) }
+        if request.method == Method.vmList.rawValue {
+            guard let vm = vms.values.first(where: { $0.isOutOfStep }) else { return .play }
+            return .skip("a VM is not as the list would have it: \(vm.reason)")
+        }
+        guard let name = request.vm, var vm = vms[name] else { return .play }
+        let verdict = judge(request, &vm, line)
+        vms[name] = request.method == Method.vmDestroy.rawValue ? nil : vm
+        return verdict
+    }
+
+    /// Judges an answer.
+    ///
+    /// - Returns: what still differs, and why the line counts as skipped, if it does.
+    mutating func judge(
+        _ mismatches: [ScenarioExpectation.Mismatch], of request: ScenarioRequest,
+        response: JSONValue, line: Int
+    ) -> (mismatches: [ScenarioExpectation.Mismatch], skipped: String?) {
+        let vm = request.vm.flatMap { vms[$0] }
+        let left = mismatches.filter { mismatch in
+            !Self.namesBackend(mismatch.path) && !(vm?.excuses(mismatch.path) ?? false)
+        }
+        guard !left.isEmpty, let name = request.vm, let vm else { return (left, nil) }
+        let reason: String
+        if let answer = response.errorKind, answer == ErrorKind.rolledBack.name,
+            response["error"]?["data"]?["errno"]?.isString("ENOMEM") ?? false
+        {
+            reason = "the kernel has no memory for slots of this size"
+        } else if response.errorKind == ErrorKind.backendUnavailable.name {
+            reason = "the host has no such memory"
+        } else {
+            let kinds = host.kindsThatDiffer(from: vm.asked)
+            let told = (request.expect?.kinds ?? []).union(response.kinds)
+            guard let kind = kinds.intersection(told).sorted().first else { return (left, nil) }
+            reason = "\(kind) is another matter on this host"
+        }
+        if request.expectsError != (response["error"] != nil) {
+            vms[name]?.fallOutOfStep("line \(line) was skipped: \(reason)")
+        }
+        return ([], reason)
+    }
+
+    private mutating func create(_ request: ScenarioRequest, _ line: Int) -> Verdict {
+        let parameters: VMCreateParameters
+        do throws(ProtocolError) {
+            parameters = try VMCreateParameters(request.params)
+        } catch {
+            // Refused here as there.
+            return .playUnchanged
+        }
+        if let path = request.expect?["error"]?["data"]?["path"]?.string,
+            path.hasPrefix("simulated")
+        {
+            return .skip("its error is the simulator's alone")
+        }
+        let present = vms[parameters.vm]
+        guard !request.expectsError else {
+            return present.map { $0.isOutOfStep ? .skip($0.reason) : .play } ?? .play
+        }
+        let lack = host.lack(for: parameters.simulated)
+        vms[parameters.vm] = ReplayedVM(
+            asked: parameters.simulated,
+            lack: lack.map { _ in "its VM was not created at line \(line)" })
+        return lack.map { .skip($0) } ?? .play
+    }
+
+    private func judge(_ request: ScenarioRequest, _ vm: inout ReplayedVM, _ line: Int) -> Verdict {
+        switch Method(rawValue: request.method) {
+        case .guestTouch, .faultInject:
+            // A VM's members are judged before its backend.
+            if request.expectedKind == ErrorKind.invalidParams.name { return .play }
+            if !request.expectsError { vm.note(request, line) }
+            return .skip("for the simulator alone")
+        case .vmDestroy: return vm.isCreated ? .play : .skip(vm.reason)
+        case .vmRecover where vm.hasNotFailed:
+            defer { vm.recover() }
+            return .skip(vm.reason)
+        case .memslotsSubmit, .memslotsPlan:
+            if let reason = vm.reasonNotToSubmit(request, line) { return .skip(reason) }
+            return judgeArray(request, &vm, line)
+        case .dirtylogGet where !request.expectsError:
+            if let reason = vm.reasonNotToReadLog { return .skip(reason) }
+        default: break
+        }
+        return vm.isOutOfStep ? .skip(vm.reason) : .play
+    }
+
+    private func judgeArray(
+        _ request: ScenarioRequest, _ vm: inout ReplayedVM, _ line: Int
+    ) -> Verdict {
+        var bytes: UInt64 = 0
+        var flags: [String] = []
+        for slot in request.params?["slots"]?.elements.map({ $0 }) ?? [] {
+            bytes = bytes.addingClamped((try? slot["size"]?.quantity.get()) ?? 0)
+            flags += slot["flags"]?.elements.compactMap(\.string) ?? []
+        }
+        if let flag = host.flag(among: flags, beyond: vm.asked.flags) {
+            return .skip("the host has \(flag) slots, the VM that is asked for has not")
+        }
+        if bytes > Self.mostBytes, !request.expectsError {
+            let reason = "KVM would allocate too much for \(bytes >> 30) GiB of slots"
+            if request.method == Method.memslotsSubmit.rawValue {
+                vm.fallOutOfStep("line \(line) was skipped: \(reason)")
+            }
+            return .skip(reason)
+        }
+        return .play
+    }
+
+    /// Whether a difference there is the backend itself.
+    private static func namesBackend(_ path: String) -> Bool {
+        path == "result.backend" || path.hasPrefix("result.capabilities")
+            || path.hasPrefix("result.vms[") && path.hasSuffix("].backend")
+    }
+}
+
+extension UInt64 {
+    fileprivate func addingClamped(_ other: UInt64) -> UInt64 {
+        let sum = addingReportingOverflow(other)
+        return sum.overflow ? .max : sum.partialValue
+    }
+}

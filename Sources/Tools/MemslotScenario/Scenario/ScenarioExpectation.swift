@@ -1,0 +1,90 @@
+package import MemslotProtocol
+
+/// Holds what came back against what a scenario expects.
+package enum ScenarioExpectation {
+    /// One place where the two differ.
+    package struct Mismatch: Hashable, Sendable {
+        /// Where, from the outermost value: `result.diff.added[0]`.
+        package var path: String
+        /// The JSON that was wanted; long text is cut.
+        package var wanted: String
+        /// The JSON that came; `nil` where nothing stands there.
+        package var got: String?
+    }
+
+    /// The most mismatches that are told.
+    package static let limit = 100
+
+    /// Holds a response against an expectation.
+    ///
+    /// - Parameters:
+    ///   - expected: `{"result":…}` or `{"error":…}`; `nil` if any result will do.
+    ///   - response: the whole response.
+    /// - Returns: the mismatches, none if the expectation is met.
+    package static func mismatches(expected: JSONValue?, response: JSONValue) -> [Mismatch] {
+        let name = expected?.members.first { _ in true }?.name ?? "result"
+        if response[name] == nil {
+            let other = response["error"] ?? response["result"] ?? response
+            return [
+                Mismatch(
+                    path: name, wanted: expected?[name].map(shown) ?? "any result",
+                    got: "\(response["error"] == nil ? "a result" : "an error"): \(shown(other))")
+            ]
+        }
+        guard let expected else { return [] }
+        return match(expected: expected, actual: response)
+    }
+
+    /// Holds a value against a subset of it.
+    ///
+    /// An object matches when each member given matches, a list when it has as many elements and
+    /// each matches, a number when it has exactly the same value, anything else when it is equal.
+    package static func match(expected: JSONValue, actual: JSONValue) -> [Mismatch] {
+        var mismatches: [Mismatch] = []
+        compare(expected, actual, at: "", into: &mismatches)
+        return mismatches
+    }
+
+    // Recursion goes no deeper than the documents' depth limit.
+    private static func compare(
+        _ expected: JSONValue, _ actual: JSONValue, at path: String,
+        into mismatches: inout [Mismatch]
+    ) {
+        guard mismatches.count < limit else { return }
+        let isEqual: Bool
+        switch (expected.kind, actual.kind) {
+        case (.object, .object):
+            for member in expected.members {
+                let inner = (path.isEmpty ? "" : path + ".") + pathComponent(member.name)
+                if let found = actual[member.name] {
+                    compare(member.value, found, at: inner, into: &mismatches)
+                } else if mismatches.count < limit {
+                    mismatches.append(
+                        Mismatch(path: inner, wanted: shown(member.value), got: nil))
+                }
+            }
+            return
+        case (.array, .array) where expected.elements.count == actual.elements.count:
+            for (index, pair) in zip(expected.elements, actual.elements).enumerated() {
+                compare(pair.0, pair.1, at: "\(path)[\(index)]", into: &mismatches)
+            }
+            return
+        case (.number, .number):
+            isEqual = ExactNumber(expected.rawBytes) == ExactNumber(actual.rawBytes)
+        case (.string, .string):
+            isEqual = expected.string.map { Array($0.utf8) } == actual.string.map { Array($0.utf8) }
+        case (let wanted, let got):
+            isEqual = wanted == got && wanted != .array
+        }
+        if !isEqual {
+            mismatches.append(
+                Mismatch(path: path, wanted: shown(expected), got: shown(actual)))
+        }
+    }
+
+    private static func shown(_ value: JSONValue) -> String {
+        let text = value.rawBytes
+        return text.count <= 400
+            ? value.rawText : String(decoding: text.prefix(400), as: UTF8.self) + "…"
+    }
+}

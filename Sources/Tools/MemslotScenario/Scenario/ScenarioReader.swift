@@ -1,0 +1,125 @@
+internal import MemslotProtocol
+import Memslots
+
+/// Reads a scenario line by line: a fixture, or a recorded trace of any length.
+///
+/// It judges the lines' own members. What stands in `params` is judged by the service, so that a
+/// scenario can expect its error.
+package struct ScenarioReader {
+    private var lines: LineReader
+    private var isEmpty = true
+
+    /// Reads from `lines`.
+    package init(_ lines: LineReader) { self.lines = lines }
+
+    /// The next line that is not blank; `nil` after the last.
+    ///
+    /// - Throws: what is wrong with the file, with line and column. A file without any such line
+    ///   is an error too.
+    package mutating func next() throws(UnusableInput) -> ScenarioStep? {
+        while let bytes = try lines.next() {
+            if bytes.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) { continue }
+            isEmpty = false
+            let number = lines.lineNumber
+            return ScenarioStep(line: number, content: try Self.content(of: bytes, number))
+        }
+        guard !isEmpty else {
+            throw UnusableInput(
+                line: 1, column: 1, message: "expected a scenario, found an empty file")
+        }
+        return nil
+    }
+
+    private static func content(
+        of bytes: [UInt8], _ line: Int
+    ) throws(UnusableInput) -> ScenarioStep.Content {
+        let value = try JSONValue(line: bytes, number: line)
+        if value.kind == .object, value["method"] == nil {
+            if let comment = value["comment"] { return try remark(comment, in: value, line) }
+            if let scenario = value["scenario"] {
+                let source = try value["source"].map { source throws(UnusableInput) in
+                    try string(source, "source", line)
+                }
+                return .header(scenario: try string(scenario, "scenario", line), source: source)
+            }
+        }
+        let request = try ParameterReader.read(value, line: line, as: RequestLine.self)
+        return .request(
+            ScenarioRequest(method: request.method, params: request.params, expect: request.expect))
+    }
+
+    private static func remark(
+        _ comment: JSONValue, in value: JSONValue, _ line: Int
+    ) throws(UnusableInput) -> ScenarioStep.Content {
+        let text = try string(comment, "comment", line)
+        guard let recorded = value["recordedOperations"] else {
+            return .comment(text, recordedOperations: nil)
+        }
+        guard let count = recorded.uint64 else {
+            throw UnusableInput(
+                line: line, column: recorded.position.column,
+                message: "recordedOperations: expected a count, found \(recorded.kind)")
+        }
+        return .comment(text, recordedOperations: count)
+    }
+
+    private static func string(
+        _ value: JSONValue, _ name: String, _ line: Int
+    ) throws(UnusableInput) -> String {
+        if let text = value.string { return text }
+        throw UnusableInput(
+            line: line, column: value.position.column,
+            message: "\(name): expected a string, found \(value.kind)")
+    }
+}
+
+extension JSONValue {
+    /// Reads line `number` of a file.
+    init(line: [UInt8], number: Int) throws(UnusableInput) {
+        do throws(JSONError) {
+            self = try JSONDocument(parsing: line).root
+        } catch {
+            throw UnusableInput(line: number, column: error.column, message: error.expected)
+        }
+    }
+}
+
+/// The members of a line that is a request.
+private struct RequestLine: ParameterObject {
+    var method = ""
+    var params: JSONValue?
+    var expect: JSONValue?
+
+    enum Member: String, CaseIterable, Sendable { case method, params, expect }
+
+    static let table = MemberTable<Member> { $0 == .method }
+
+    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+        let value = JSONValue(document: reader.document, node: node)
+        switch member {
+        case .method: method = reader.string(at: node)
+        case .params: params = value
+        case .expect:
+            var outcome = ExpectedOutcome()
+            reader.object(at: node, into: &outcome)
+            expect = value
+        }
+    }
+}
+
+/// The members of `expect`: one of the two.
+private struct ExpectedOutcome: ParameterObject {
+    private var count = 0
+
+    enum Member: String, CaseIterable, Sendable { case result, error }
+
+    static let table = MemberTable<Member> { _ in false }
+
+    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+        count += 1
+    }
+
+    mutating func finish(at node: Int, reader: inout ParameterReader) {
+        if count != 1 { reader.fail(at: node, "expected either \"result\" or \"error\"") }
+    }
+}

@@ -1,0 +1,119 @@
+import Foundation
+import Testing
+
+@testable import memslot_bench
+
+@Suite("Reports")
+struct ReportTests {
+    private var report: BenchmarkReport {
+        var report = BenchmarkReport(
+            on: MachineDescription(
+                processor: "A <processor>", cores: 2, kernel: "6.1", hasKVM: false,
+                hasAVX512: true))
+        var met = BenchmarkRow(
+            name: "a | b", slots: 4_096, unit: .nanoseconds, measured: Spread([10]))
+        met.yardstick = "C & co"
+        met.yardstickMeasured = Spread([20])
+        met.ratio = 0.5
+        met.target = .ratioAtMost(1)
+        var missed = BenchmarkRow(name: "slow", unit: .bytes, measured: Spread([2_048]))
+        missed.target = .atMost(1_024)
+        var section = BenchmarkReport.Section(.wire)
+        section.rows = [met, missed]
+        section.skipped = ["blackout: no KVM here"]
+        report.sections = [section]
+        return report
+    }
+
+    @Test("the text tells ratios, targets, what was missed and what was skipped")
+    func text() {
+        let text = ReportText(report).lines.joined(separator: "\n")
+        #expect(text.contains("a | b, 4,096 slots"))
+        #expect(text.contains("0.500×"))
+        #expect(text.contains("skipped: blackout: no KVM here"))
+        #expect(text.hasSuffix("1 of 2 targets met; missed: slow"))
+    }
+
+    @Test("the JSON is JSON, with plain figures")
+    func json() throws {
+        let value = try JSONSerialization.jsonObject(with: Data(ReportJSON(report).text.utf8))
+        let object = try #require(value as? [String: Any])
+        let parts = try #require(object["parts"] as? [[String: Any]])
+        let rows = try #require(parts.first?["rows"] as? [[String: Any]])
+        #expect(rows.count == 2)
+        #expect(rows[0]["ratio"] as? Double == 0.5)
+        #expect(rows[0]["met"] as? Bool == true)
+        #expect(rows[1]["met"] as? Bool == false)
+    }
+
+    @Test("a document keeps all but what stands between its marks")
+    func markedDocument() {
+        let before = "# Title\n\n<!-- bench:wire -->\nold\n<!-- /bench -->\n\nmine\n"
+        var document = MarkedDocument(before)
+        let isReplaced = document.replace("wire", by: "| new |")
+        #expect(isReplaced)
+        #expect(
+            document.text
+                == "# Title\n\n<!-- bench:wire -->\n\n| new |\n\n<!-- /bench -->\n\nmine\n")
+        // Again, it stays as it is.
+        let once = document.text
+        document.replace("wire", by: "| new |")
+        #expect(document.text == once)
+        let isUnknown = document.replace("diff", by: "x")
+        #expect(!isUnknown)
+        #expect(document.text == once)
+    }
+
+    @Test("a section without an end is left alone")
+    func unendedSection() {
+        let text = "<!-- bench:a -->\n<!-- bench:b -->\n<!-- /bench -->\n"
+        var document = MarkedDocument(text)
+        let isReplaced = document.replace("a", by: "x")
+        #expect(!isReplaced)
+        #expect(document.text == text)
+    }
+
+    @Test("the tables escape what would end a cell")
+    func markdown() {
+        let sections = ReportMarkdown(report).sections
+        #expect(sections.map(\.name) == ["machine", "summary", "wire"])
+        #expect(sections[2].text.contains("| a \\| b, 4,096 slots |"))
+        #expect(sections[2].text.contains("Skipped: blackout: no KVM here."))
+        #expect(sections[1].text.contains("- slow: 2.00 KiB, to reach ≤ 1.00 KiB"))
+    }
+
+    @Test("the plot is XML, and draws a bar for each target")
+    func plot() {
+        let svg = ReportPlot(report).svg
+        let parser = XMLCounter()
+        #expect(parser.read(svg))
+        #expect(parser.classes["met"] == 1)
+        #expect(parser.classes["missed"] == 1)
+        #expect(svg.contains("A &lt;processor&gt;"))
+        #expect(svg.contains("prefers-color-scheme: dark"))
+    }
+}
+
+/// Counts the elements of each class, without a parser of XML: it is a module of its own.
+private final class XMLCounter {
+    var classes: [String: Int] = [:]
+
+    /// - Returns: whether every element is ended in its order.
+    func read(_ text: String) -> Bool {
+        var open: [Substring] = []
+        for piece in text.split(separator: "<").dropFirst(0) {
+            guard let end = piece.firstIndex(of: ">") else { return false }
+            let tag = piece[..<end]
+            if let start = tag.range(of: "class=\"") {
+                let name = tag[start.upperBound...].prefix { $0 != "\"" }
+                classes[String(name), default: 0] += 1
+            }
+            if tag.hasPrefix("/") {
+                guard open.popLast() == tag.dropFirst() else { return false }
+            } else if !tag.hasSuffix("/") {
+                open.append(tag.prefix { $0 != " " })
+            }
+        }
+        return open.isEmpty
+    }
+}

@@ -1,0 +1,96 @@
+import MemslotLab
+import MemslotSimulator
+import Memslots
+import Testing
+
+/// Each part of the machine is broken in turn: a simulation that can't find that proves nothing.
+@Suite("the simulation finds what is broken")
+struct BrokenPartTests {
+    private func expect(
+        _ invariants: Set<Breach.Invariant>, without: Set<Disturbance> = [],
+        _ wiring: Wiring, _ location: SourceLocation = #_sourceLocation
+    ) throws {
+        let report = try firstFailure(of: 1...60, without: without, wiring)
+        let found = try #require(report?.breach?.invariant, sourceLocation: location)
+        #expect(invariants.contains(found), sourceLocation: location)
+    }
+
+    @Test(
+        "a backend",
+        arguments: [
+            (.losesDirtyBits, [.dirtyBitsKept]), (.inventsDirtyBits, [.dirtyBitsKept]),
+            (.skipsDeletions, [.installedIsActive, .planIsLegal, .readerSeesWhole]),
+            (.skipsReflags, [.installedIsActive, .planIsLegal, .readerSeesWhole]),
+            (.misplacesMoves, [.installedIsActive, .planIsLegal, .readerSeesWhole]),
+        ] as [(BrokenBackend.Fault, Set<Breach.Invariant>)])
+    func backend(fault: BrokenBackend.Fault, invariants: Set<Breach.Invariant>) throws {
+        var wiring = Wiring()
+        wiring.backend = { BrokenBackend($0, fault) }
+        try expect(invariants, wiring)
+    }
+
+    // Such a hold doesn't know the threads that are inside its gate.
+    @Test(
+        "a hold",
+        arguments: [
+            (.doesNotWait, [.barrierFree]), (.doesNotHold, [.vcpusHeld]),
+            (.opensEarly, [.vcpusHeld, .guestSeesWhole]), (.staysClosed, [.progress]),
+            (.namesNobody, [.oneAnswer]),
+        ] as [(BrokenHold.Fault, Set<Breach.Invariant>)])
+    func hold(fault: BrokenHold.Fault, invariants: Set<Breach.Invariant>) throws {
+        var wiring = Wiring()
+        wiring.hold = { BrokenHold($0, fault) }
+        try expect(invariants, without: [.reentry], wiring)
+    }
+
+    @Test(
+        "the calls of a hook",
+        arguments: [.noFinish, .noAbort, .commitTwice, .finishForAbort] as [BrokenHook.Fault])
+    func hook(fault: BrokenHook.Fault) throws {
+        var wiring = Wiring()
+        wiring.hook = { BrokenHook($0, fault) }
+        try expect([.hooksPaired], wiring)
+    }
+
+    @Test("a reader that looks after it has left")
+    func reader() throws {
+        var wiring = Wiring()
+        wiring.reader = StaleReader()
+        // Outside of the table, it may submit.
+        try expect([.readerSeesWhole], without: [.reentry], wiring)
+    }
+
+    @Test("the delivery of events: one is lost, one comes twice, two cross")
+    func delivery() throws {
+        var wiring = Wiring()
+        wiring.delivery = { Array($0.dropLast()) }
+        try expect([.eventsInOrder], wiring)
+        wiring.delivery = { $0 + $0.suffix(1) }
+        try expect([.eventsInOrder], wiring)
+        wiring.delivery = { $0.reversed() }
+        try expect([.eventsInOrder], wiring)
+    }
+
+    @Test("a receipt: dirty pages are kept back, a generation is left out, quiescence is claimed")
+    func receipt() throws {
+        var wiring = Wiring()
+        wiring.receipt = { receipt in
+            var receipt = receipt
+            receipt.unmappedDirtyPages = []
+            return receipt
+        }
+        try expect([.dirtyBitsKept], wiring)
+        wiring.receipt = { receipt in
+            var receipt = receipt
+            receipt.generation = receipt.generation.next
+            return receipt
+        }
+        try expect([.generationsDense], wiring)
+        wiring.receipt = { receipt in
+            var receipt = receipt
+            receipt.quiesced = true
+            return receipt
+        }
+        try expect([.vcpusHeld], wiring)
+    }
+}

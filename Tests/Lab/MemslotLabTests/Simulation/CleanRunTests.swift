@@ -1,0 +1,37 @@
+import MemslotLab
+import Testing
+
+@Suite("the product under simulation")
+struct CleanRunTests {
+    @Test("holds in every step of sixty seeds, in which everything happens")
+    func clean() throws {
+        var counts = SimulationReport.Counts()
+        for seed in 1_000...1_059 as ClosedRange<UInt64> {
+            let report = try simulate(SimulationOptions(seed: seed))
+            #expect(report.breach == nil, "\(report.options.command)")
+            counts += report.counts
+        }
+        for (name, count) in counts.named { #expect(count > 0, "\(name)") }
+    }
+
+    @Test("makes only the trouble that it is let")
+    func without() throws {
+        let quiet = Set(Disturbance.allCases)
+        for seed in 1...10 as ClosedRange<UInt64> {
+            let counts = try simulate(SimulationOptions(seed: seed, without: quiet)).counts
+            #expect(counts.rollbacks + counts.failures + counts.vetoes + counts.invalid == 0)
+            #expect(counts.commits > 0)
+        }
+    }
+
+    @Test("runs with a single actor, and with none but the operator")
+    func fewActors() throws {
+        let alone = try simulate(SimulationOptions(seed: 5, actors: ["client-0"]))
+        #expect(alone.breach == nil)
+        #expect(alone.counts.commits > 0)
+        #expect(alone.counts.entries == 0)
+        let nobody = try simulate(SimulationOptions(seed: 5, actors: []))
+        #expect(nobody.breach == nil)
+        #expect(nobody.counts.submits == 0)
+    }
+}

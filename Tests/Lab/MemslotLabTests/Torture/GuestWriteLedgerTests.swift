@@ -1,0 +1,79 @@
+import Memslots
+import Testing
+
+@testable import MemslotLab
+
+@Suite("what dirty logs must tell")
+struct GuestWriteLedgerTests {
+    private let region = TortureRegion(
+        mappings: (UserspaceAddress(0x1000_0000), UserspaceAddress(0x2000_0000)))
+    private let none = [UInt64](repeating: 0, count: 16)
+
+    private func written(_ pages: Int...) -> [UInt64] {
+        var writes = none
+        for page in pages { writes[page] = 1 }
+        return writes
+    }
+
+    private func receipt(_ dirty: [DirtyPages] = []) -> Receipt {
+        var receipt = Receipt(
+            generation: Generation(2), outcome: .committed,
+            diff: MemslotDiff(from: .empty, to: .empty), operations: [])
+        receipt.unmappedDirtyPages = dirty
+        return receipt
+    }
+
+    @Test("a page that was written and isn't told is lost")
+    func lost() {
+        let slots = [region.slot(1)]
+        var ledger = GuestWriteLedger(slots, writes: none)
+        ledger.settle([DirtyPages(slot: slots[0], runs: [3..<4])], writes: written(3, 5))
+        #expect(ledger.lost == 1)
+        #expect(ledger.owedInAll == 2)
+        // Told or lost, it is no longer owed.
+        ledger.settle([], writes: written(3, 5))
+        #expect(ledger.lost == 1)
+    }
+
+    @Test("a page is told by whatever slot has its host page")
+    func alias() {
+        let slots = [region.slot(1, at: TortureRegion.aside), region.slot(2, second: true)]
+        var ledger = GuestWriteLedger(slots, writes: none)
+        ledger.settle([DirtyPages(slot: slots[0], runs: [3..<4])], writes: written(3))
+        #expect(ledger.lost == 0)
+        let half = region.slot(4, 8..<16)
+        ledger.settle([DirtyPages(slot: half, runs: [1..<2])], writes: written(3, 9))
+        #expect(ledger.lost == 0)
+    }
+
+    @Test("a page that stops being logged is the receipt's to tell")
+    func unlogged() {
+        let logging = [region.slot(1)]
+        var silent = logging
+        silent[0].flags = []
+        for told in [false, true] {
+            var ledger = GuestWriteLedger(logging, writes: none)
+            ledger.see(written(7))
+            let pages = told ? [DirtyPages(slot: logging[0], runs: [7..<8])] : []
+            ledger.settle(receipt(pages), now: silent, writes: written(7, 8))
+            #expect(ledger.lost == (told ? 0 : 1))
+            // What is written meanwhile is nobody's to tell, not even when it logs again.
+            ledger.see(written(7, 8, 9))
+            ledger.settle(receipt(), now: logging, writes: written(7, 8, 9))
+            ledger.settle([], writes: written(7, 8, 9))
+            #expect(ledger.lost == (told ? 0 : 1))
+        }
+    }
+
+    @Test("a page that goes on being logged elsewhere stays owed")
+    func carried() {
+        let before = [region.slot(1)]
+        let after = [region.slot(1, 0..<8), region.slot(2, 8..<16)]
+        var ledger = GuestWriteLedger(before, writes: none)
+        ledger.see(written(9))
+        ledger.settle(receipt(), now: after, writes: written(9))
+        #expect(ledger.lost == 0)
+        ledger.settle([DirtyPages(slot: after[0], runs: [0..<8])], writes: written(9))
+        #expect(ledger.lost == 1)
+    }
+}

@@ -1,0 +1,56 @@
+import Memslots
+import Testing
+
+@testable import MemslotLab
+
+@Suite("arrays of a torture")
+struct LayoutSequenceTests {
+    private let region = TortureRegion(
+        mappings: (UserspaceAddress(0x1000_0000), UserspaceAddress(0x2000_0000)))
+
+    @Test(
+        "each shows the guest all host pages in their places, and differs from the last",
+        arguments: TortureChange.allCases)
+    func whole(change: TortureChange) {
+        var layouts = LayoutSequence(region, change: change, seed: 7)
+        var last: [Memslot] = []
+        var faults: [String] = []
+        var unlogged = 0
+        for turn in 0..<500 {
+            let slots = layouts.next()
+            var pages: [UInt64] = []
+            for slot in slots {
+                let used = TortureRegion.usedPages(of: slot)
+                for page in used {
+                    pages.append(page)
+                    let offset =
+                        TortureRegion.address(of: page).rawValue
+                        - slot.guestPhysicalAddress.rawValue
+                    let host = slot.userspaceAddress.rawValue + offset
+                    if host & 0xfff_ffff != page * 4096 { faults.append("\(turn) page \(page)") }
+                }
+            }
+            if pages.sorted() != Array(0..<TortureRegion.pageCount) {
+                faults.append("\(turn): \(pages)")
+            }
+            if slots == last { faults.append("\(turn): as before") }
+            if slots.map(\.id.rawValue) != slots.map(\.id.rawValue).sorted() {
+                faults.append("\(turn): ids out of order")
+            }
+            if !slots.allSatisfy(\.isLogging) { unlogged += 1 }
+            last = slots
+        }
+        #expect(faults.isEmpty, "\(faults.prefix(3))")
+        #expect(unlogged > 50 && unlogged < 250)
+    }
+
+    @Test("a seed repeats the arrays")
+    func seeds() {
+        func arrays(_ seed: UInt64) -> [[Memslot]] {
+            var layouts = LayoutSequence(region, change: .mix, seed: seed)
+            return (0..<50).map { _ in layouts.next() }
+        }
+        #expect(arrays(3) == arrays(3))
+        #expect(arrays(3) != arrays(4))
+    }
+}

@@ -1,0 +1,147 @@
+import MemslotKVM
+import MemslotLab
+import MemslotTestKit
+import Testing
+
+/// Runs a short torture.
+private func torture(_ change: (inout TortureOptions) -> Void) throws -> TortureReport {
+    var options = TortureOptions()
+    options.transactions = 200
+    change(&options)
+    return try Torture(options).run()
+}
+
+/// Of a control run: whether the guest saw something in one of a few tries. A busy machine may
+/// leave it no processor while slots change.
+private func isSeen(_ change: (inout TortureOptions) -> Void) throws -> Bool {
+    for seed in 1...10 as ClosedRange<UInt64> {
+        let report: TortureReport
+        do {
+            report = try torture { options in
+                options.mode = .naive
+                options.seed = seed
+                change(&options)
+            }
+        } catch TortureError.stuck {
+            // A guest that no longer gets anywhere has seen it too.
+            return true
+        }
+        if !report.isClean { return true }
+    }
+    return false
+}
+
+@Suite(
+    "torture of a real VM", .serialized,
+    .enabled(
+        if: KVMSystem.unavailability() == nil,
+        "\(KVMSystem.unavailability()?.description ?? "KVM opens")"))
+struct KVMTortureTests {
+    @Test(
+        "a guest sees nothing of a transaction, and nothing is lost",
+        arguments: TortureChange.allCases, GuestKind.allCases)
+    func atomic(change: TortureChange, guest: GuestKind) throws {
+        let report = try torture { options in
+            options.change = change
+            options.guest = guest
+        }
+        #expect(report.isClean, "\(report)")
+        #expect(report.transactions == 200)
+        #expect(report.slotCalls >= 200)
+        #expect(report.rounds >= 2)
+        #expect(report.blackout.count > 0 && report.blackout.max >= report.blackout.p50)
+        #expect(report.dirtyPages > 0 || change == .romd)
+    }
+
+    @Test("nor with its code in the region", arguments: GuestKind.allCases)
+    func codeInRegion(guest: GuestKind) throws {
+        let report = try torture { options in
+            options.guest = guest
+            options.codeInRegion = true
+        }
+        #expect(report.isClean, "\(report)")
+    }
+
+    @Test(
+        "nor however the dirty log is kept",
+        arguments: [
+            DirtyLogMode.clearedByReading, .manual, .manualInitiallySet, .ring(bytes: 65_536),
+        ], GuestKind.allCases)
+    func dirtyLog(mode: DirtyLogMode, guest: GuestKind) throws {
+        let report = try torture { options in
+            options.dirtyLog = mode
+            options.guest = guest
+        }
+        #expect(report.isClean, "\(report)")
+        #expect(report.dirtyPages > 0)
+    }
+
+    @Test("nor as one of many vCPUs")
+    func manyVCPUs() throws {
+        let report = try torture { options in
+            options.vcpus = 6
+            options.transactions = 50
+        }
+        #expect(report.isClean, "\(report)")
+    }
+
+    @Test(
+        "with the gate taken out it does", arguments: TortureChange.allCases, GuestKind.allCases)
+    func naive(change: TortureChange, guest: GuestKind) throws {
+        #expect(
+            try isSeen { options in
+                options.change = change
+                options.guest = guest
+                options.vcpus = 1
+            })
+    }
+}
+
+@Suite("torture of a simulated VM", .serialized)
+struct SimulatedTortureTests {
+    @Test("no touch and no look meets anything between", arguments: TortureChange.allCases)
+    func atomic(change: TortureChange) throws {
+        for mode in [DirtyLogMode.clearedByReading, .manual, .manualInitiallySet] {
+            let report = try torture { options in
+                options.backend = .simulated
+                options.change = change
+                options.dirtyLog = mode
+                options.transactions = 100
+            }
+            #expect(report.isClean, "\(report)")
+            #expect(report.transactions == 100)
+            #expect(report.dirtyPages > 0 || change == .romd)
+        }
+    }
+
+    @Test("with the gate taken out they do", arguments: TortureChange.allCases)
+    func naive(change: TortureChange) throws {
+        #expect(
+            try isSeen { options in
+                options.backend = .simulated
+                options.change = change
+            })
+    }
+
+    @Test("options out of their range are refused")
+    func options() {
+        func refused(_ change: (inout TortureOptions) -> Void) -> Bool {
+            do {
+                _ = try torture { options in
+                    options.backend = .simulated
+                    options.transactions = 0
+                    change(&options)
+                }
+                return false
+            } catch {
+                return error is TortureError
+            }
+        }
+        #expect(!refused { $0.vcpus = 1 })
+        #expect(refused { $0.vcpus = 0 })
+        #expect(refused { $0.vcpus = 65 })
+        #expect(refused { $0.transactions = -1 })
+        #expect(refused { $0.codeInRegion = true })
+        #expect(refused { $0.dirtyLog = .ring(bytes: 65_536) })
+    }
+}

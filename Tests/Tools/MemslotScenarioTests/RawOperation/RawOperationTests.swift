@@ -1,0 +1,103 @@
+import Foundation
+import MemslotProtocol
+import MemslotScenario
+import Memslots
+import Testing
+
+@Suite("A raw operation")
+struct RawOperationTests {
+    private func read(_ text: String) throws -> RawOperation {
+        try RawOperation(line: Array(text.utf8), number: 7)
+    }
+
+    private func line(_ more: String) -> String {
+        #"{"slot":1,"flags":0,"guest_phys_addr":0,"memory_size":0,"userspace_addr":0\#(more)}"#
+    }
+
+    @Test("every vector is read, and written as it was but for its numbers' form")
+    func vectors() throws {
+        let files = ScenarioReaderTests.files(in: ["vectors"])
+        #expect(!files.isEmpty)
+        for file in files {
+            let descriptor = open(file.path, O_RDONLY)
+            defer { close(descriptor) }
+            var lines = LineReader(descriptor: descriptor)
+            var answers: Set<RawAnswer> = []
+            while let bytes = try lines.next() {
+                let operation = try RawOperation(line: bytes, number: lines.lineNumber)
+                answers.insert(try #require(operation.expected))
+                var writer = JSONWriter()
+                writer.rawOperation(operation)
+                #expect(try RawOperation(line: writer.bytes, number: 1) == operation)
+            }
+            #expect(lines.lineNumber > 700)
+            #expect(answers.contains(.success) && answers.contains(.failure(.invalidArgument)))
+        }
+    }
+
+    @Test("the words have the kernel's widths, as numbers or strings")
+    func widths() throws {
+        let operation = try read(
+            #"{"slot":"0xffffffff","flags":4294967295,"guest_phys_addr":18446744073709551615,"memory_size":"18446744073709551615","userspace_addr":"0xFFFFFFFFFFFFFFFF"}"#
+        )
+        #expect(
+            operation.region
+                == RawRegion(
+                    slot: .max, flags: .max, guestPhysicalAddress: .max, memorySize: .max,
+                    userspaceAddress: .max))
+        #expect(operation.expected == nil)
+    }
+
+    @Test(
+        "a guest_memfd makes it the newer call",
+        arguments: [
+            ("gmem:0", RawGuestMemfd.file(index: 0)), ("gmem:4294967295", .file(index: .max)),
+            ("kvm", .kvm), ("vm", .vm), ("memfd", .memfd), ("other-vm", .otherVM), ("none", .none),
+        ])
+    func guestMemfd(name: String, file: RawGuestMemfd) throws {
+        let operation = try read(
+            line(",\"guest_memfd\":\"\(name)\",\"guest_memfd_offset\":\"0x1000\""))
+        #expect(operation.region.guestMemfd == file)
+        #expect(operation.region.guestMemfdOffset == 0x1000)
+        #expect(file.wireName == name)
+        #expect(try read(line(",\"guest_memfd\":\"\(name)\"")).region.guestMemfdOffset == 0)
+    }
+
+    @Test("the expected answer is an errno or null")
+    func expected() throws {
+        #expect(try read(line(",\"errno\":null")).expected == .success)
+        #expect(try read(line(",\"errno\":\"EEXIST\"")).expected == .failure(.fileExists))
+    }
+
+    @Test(
+        "what is no raw operation is told with line and column",
+        arguments: [
+            ("", 1), ("{}", 1), ("7", 1), (#"{"slot":4294967296}"#, 9), (#"{"slot":-1}"#, 9),
+            (#"{"slot":1,"flags":"0x100000000"}"#, 19), (#"{"slot":1.0}"#, 9),
+            (#"{"slot":1,"flgas":0}"#, 11), (#"{"slot":1,"slot":1}"#, 11),
+            (#"{"guest_phys_addr":18446744073709551616}"#, 20), (#"{"guest_memfd":"gmem:"}"#, 16),
+            (#"{"guest_memfd":"gmem:-1"}"#, 16), (#"{"guest_memfd":"gmem:+1"}"#, 16),
+            (#"{"guest_memfd":"gmem:4294967296"}"#, 16), (#"{"guest_memfd":null}"#, 16),
+            (#"{"errno":"EWHAT"}"#, 10), (#"{"errno":17}"#, 10),
+        ])
+    func unusable(text: String, column: Int) {
+        let error = #expect(throws: UnusableInput.self) { try read(text) }
+        #expect(error?.line == 7)
+        #expect(error?.column == column, "\(error?.message ?? "")")
+    }
+
+    @Test("an offset without its file is unusable")
+    func offset() {
+        #expect(throws: UnusableInput.self) { try read(line(",\"guest_memfd_offset\":0")) }
+    }
+
+    @Test("an answer is one line")
+    func answers() {
+        var writer = JSONWriter()
+        writer.answer(.success)
+        writer.answer(RawAnswer(.fileExists))
+        #expect(
+            String(decoding: writer.bytes, as: UTF8.self)
+                == "{\"errno\":null}\n{\"errno\":\"EEXIST\"}\n")
+    }
+}
