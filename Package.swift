@@ -195,22 +195,16 @@ let testTargets: [Target] = [
     tests(
         "Tools", "MemslotScenarioTests",
         ["Memslots", "MemslotProtocol", "MemslotScenario", "MemslotService"]),
-    tests("Tools", "MemslotTraceTests", ["MemslotTrace", "MemslotScenario", "Memslots"]),
+    tests(
+        "Tools", "MemslotTraceTests",
+        ["MemslotTrace", "MemslotScenario", "Memslots", "CRunRecord"]),
     tests("Tools", "MemslotPictureTests", ["Memslots", "MemslotPicture"]),
-    // The built memslotctl against the built memslotd.
+    // The built memslotctl against the built memslotd; a VMM in C, and QEMU where it is installed,
+    // under it.
     tests(
-        "Tools", "MemslotCtlTests",
-        [
-            "MemslotProtocol", "MemslotService", "MemslotScenario", "CLinux", "memslotctl",
-            "memslotd",
-        ]),
-    // A VMM in C, and QEMU where it is installed, under the built memslotctl.
-    tests(
-        "Tools", "MemslotRunTests",
-        [
-            "MemslotTrace", "MemslotScenario", "Memslots", "CRunRecord", "CLinux", "memslotctl",
-        ],
-        exclude: ["VMM"]),
+        "Tools", "memslotctlTests",
+        ["MemslotProtocol", "MemslotService", "CLinux", "memslotctl", "memslotd"],
+        exclude: ["Run/VMM"]),
     // The C interface from Swift, and programs in C and Rust against the built library.
     tests(
         "Bindings", "LibMemslotsTests", ["LibMemslots", "CMemslots", "MemslotKVM"],

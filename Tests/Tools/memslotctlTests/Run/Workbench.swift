@@ -31,7 +31,7 @@ enum Workbench {
 
     static func compile(static isStatic: Bool) -> String? {
         guard let compiler else { return nil }
-        let sources = Repository.path("Tests/Tools/MemslotRunTests/VMM")
+        let sources = Repository.path("Tests/Tools/memslotctlTests/Run/VMM")
         let output = file(isStatic ? "static-vmm" : "vmm")
         let names = ["vmm.c", "tests.c", "more_tests.c", "kernel_tests.c", "bench.c"].map {
             "\(sources)/\($0)"
