@@ -170,8 +170,10 @@ let examples: [Target] = [
 ]
 
 let testTargets: [Target] = [
-    // Finds the checkout and the built programs.
-    .target(name: "TestSupport", path: "Tests/Support/TestSupport", swiftSettings: strict),
+    // Finds the checkout and the built programs, and runs them.
+    .target(
+        name: "TestSupport", dependencies: ["CLinux"], path: "Tests/Support/TestSupport",
+        swiftSettings: strict),
     // Two threads' accesses in the order that readers depend on.
     .target(name: "CFenceLitmus", dependencies: ["CReading"], path: "Tests/Core/CFenceLitmus"),
     tests("Core", "MemslotsTests", ["MemslotTestKit", "Memslots", "CReading", "CFenceLitmus"]),
@@ -215,6 +217,8 @@ let testTargets: [Target] = [
             "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
             "MemslotScenario", "MemslotLab", "MemslotTestKit", "memslot-lab",
         ]),
+    // The built memslot-lab against the built memslotd.
+    tests("Lab", "memslot-labTests", ["MemslotProtocol", "memslot-lab", "memslotctl", "memslotd"]),
     tests("Lab", "MemslotFuzzTests", ["MemslotFuzz"]),
     tests(
         "Benchmarks", "memslot-benchTests", ["memslot-bench", "CYardsticks", "Memslots"]),

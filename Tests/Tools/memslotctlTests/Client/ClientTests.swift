@@ -1,5 +1,6 @@
 import Foundation
 import MemslotProtocol
+import TestSupport
 import Testing
 
 @Suite(

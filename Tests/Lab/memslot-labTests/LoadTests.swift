@@ -1,7 +1,12 @@
+import Foundation
 import MemslotProtocol
+import TestSupport
 import Testing
 
-@Suite("memslotctl load", .enabled(if: Executable.areBuilt, "the executables are not built"))
+@Suite(
+    "memslot-lab load",
+    .enabled(
+        if: Executable.areBuilt && Executable.memslotLab != nil, "the executables are not built"))
 struct LoadTests {
     @Test(
         "nothing is lost where clients share VMs, and VMs share clients",
@@ -10,32 +15,34 @@ struct LoadTests {
         let daemon = try RunningDaemon()
         let outcome = try daemon.run(
             "load", "--seconds", "1", "--clients", "\(clients)", "--vms", "\(vms)",
-            "--subscribers", "2", "--compare-and-swap", "--json")
+            "--subscribers", "2", "--compare-and-swap", "--json", program: Executable.memslotLab)
         #expect(outcome.status == 0, "\(outcome.output)\(outcome.errors)")
         let report = try JSONDocument(parsing: outcome.output).root
         #expect(report["clean"]?.bool == true)
         #expect(report["commits"]?.uint64 ?? 0 > 0)
         #expect(report["lostUpdates"]?.uint64 == 0)
-        let told = (report["events"]?.uint64 ?? 0) + (report["droppedEvents"]?.uint64 ?? 0)
-        #expect(told > 0)
-        // All that were made are gone.
+        let events = (report["events"]?.uint64 ?? 0) + (report["droppedEvents"]?.uint64 ?? 0)
+        #expect(events > 0)
+        // All VMs that it created are destroyed.
         #expect(try daemon.run("list").output.contains("No VMs"))
     }
 
-    @Test("a daemon that is not there is told, with status 2")
-    func nobodyListens() throws {
+    @Test("a daemon that is not there is reported, with status 2")
+    func noDaemon() throws {
         let daemon = try RunningDaemon()
         daemon.stop()
-        #expect(try daemon.run("load", "--seconds", "1").status == 2)
+        let outcome = try daemon.run("load", "--seconds", "1", program: Executable.memslotLab)
+        #expect(outcome.status == 2)
     }
 
     @Test("without a socket it starts a daemon of its own, and stops it")
     func ownDaemon() throws {
-        let other = try RunningDaemon()
+        let folder = try temporaryFolder("load")
+        defer { try? FileManager.default.removeItem(atPath: folder) }
         let command = [
             "load", "--seconds", "1", "--rate", "200", "--subscribers", "0", "--slots", "1",
         ]
-        let outcome = try CommandRun(command, in: other.directory).outcome()
+        let outcome = try CommandRun(command, program: Executable.memslotLab, in: folder).outcome()
         #expect(outcome.status == 0, "\(outcome.output)\(outcome.errors)")
         #expect(outcome.output.contains("Nothing is lost."))
     }

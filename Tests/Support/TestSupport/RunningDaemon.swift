@@ -1,43 +1,46 @@
 import CLinux
 import Foundation
 import Glibc
-import MemslotService
-import TestSupport
 
-/// The built executables beside the test bundle.
-enum Executable {
-    static let memslotctl = BuiltProducts.path(of: "memslotctl")
-    static let memslotd = BuiltProducts.path(of: "memslotd")
-    static var areBuilt: Bool { memslotctl != nil && memslotd != nil }
+/// The built programs beside the test bundle.
+package enum Executable {
+    package static let memslotctl = BuiltProducts.path(of: "memslotctl")
+    package static let memslotd = BuiltProducts.path(of: "memslotd")
+    package static let memslotLab = BuiltProducts.path(of: "memslot-lab")
+    package static var areBuilt: Bool { memslotctl != nil && memslotd != nil }
 }
 
-/// What a command did.
-struct Outcome {
-    let status: Int32
-    let output: String
-    let errors: String
+/// A test could not set up what it needs.
+package struct SetUpError: Error, CustomStringConvertible {
+    package let description: String
+
+    package init(_ description: String) { self.description = description }
 }
 
-/// The built `memslotd` on a socket of its own, and `memslotctl` against it.
-final class RunningDaemon {
-    let socket: String
-    let directory: String
+/// A folder of a test's own in the temporary one; the caller removes it.
+package func temporaryFolder(_ name: String) throws -> String {
+    var template = Array("/tmp/memslots-\(name)-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw SetUpError("no temporary directory") }
+    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}
+
+/// The built `memslotd` on a socket of its own, and programs that use it.
+package final class RunningDaemon {
+    package let socket: String
+    package let directory: String
     private let process = Process()
 
-    /// Starts it, and waits until it says that it is ready.
-    init() throws {
+    /// Starts it, and waits until it is ready.
+    package init() throws {
         signal(SIGPIPE, SIG_IGN)
-        var template = Array("/tmp/memslots-ctl-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw TargetLost("no temporary directory") }
-        directory = String(
-            decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        directory = try temporaryFolder("ctl")
         socket = directory + "/s"
         let notifications = clinux_datagram_socket()
         defer { close(notifications) }
         _ = clinux_bind(notifications, directory + "/notify")
         process.executableURL = URL(fileURLWithPath: Executable.memslotd ?? "")
         process.arguments = ["--socket", socket]
-        // Where coverage is measured, the daemon is to say what it ran, too.
+        // Where coverage is measured, the daemon records what it ran, too.
         process.environment = ProcessInfo.processInfo.environment
             .filter { $0.key == "LLVM_PROFILE_FILE" }
             .merging(["NOTIFY_SOCKET": directory + "/notify"]) { $1 }
@@ -47,7 +50,7 @@ final class RunningDaemon {
         var room = [UInt8](repeating: 0, count: 4_096)
         let count = recv(notifications, &room, room.count, 0)
         guard String(decoding: room.prefix(max(count, 0)), as: UTF8.self).contains("READY=1") else {
-            throw TargetLost("the daemon did not become ready")
+            throw SetUpError("the daemon did not become ready")
         }
     }
 
@@ -57,43 +60,52 @@ final class RunningDaemon {
     }
 
     /// Ends it, and waits for the end.
-    func stop() {
+    package func stop() {
         guard process.isRunning else { return }
         kill(process.processIdentifier, SIGTERM)
         process.waitUntilExit()
     }
 
-    /// Writes a file, and tells its path.
-    func file(_ name: String, _ text: String) throws -> String {
+    /// Writes a file into the daemon's folder, and returns its path.
+    package func file(_ name: String, _ text: String) throws -> String {
         let path = directory + "/" + name
         try Data(text.utf8).write(to: URL(fileURLWithPath: path))
         return path
     }
 
-    /// Runs `memslotctl` against it to its end. Options go before `--`.
+    /// Runs a program against it to its end; `memslotctl` if none is named.
     @discardableResult
-    func run(_ arguments: String...) throws -> Outcome {
+    package func run(_ arguments: String..., program: String? = nil) throws -> CommandRun.Outcome {
+        // Options go before `--`.
         var all = arguments
         all.insert(contentsOf: ["--socket", socket], at: all.firstIndex(of: "--") ?? all.endIndex)
-        return try CommandRun(all, in: directory).outcome()
+        return try CommandRun(all, program: program, in: directory).outcome()
     }
 
     /// Starts `memslotctl` against it.
-    func start(_ arguments: String...) throws -> CommandRun {
+    package func start(_ arguments: String...) throws -> CommandRun {
         try CommandRun(arguments + ["--socket", socket], in: directory)
     }
 }
 
-/// A `memslotctl` that runs.
-final class CommandRun {
+/// A program that runs, `memslotctl` if none is named.
+package final class CommandRun {
+    /// What a program has left when it ended.
+    package struct Outcome {
+        package let status: Int32
+        package let output: String
+        package let errors: String
+    }
+
     private let process = Process()
     private let output = Pipe()
     private let errorFile: String
 
-    init(_ arguments: [String], in directory: String) throws {
+    /// Starts it; `directory` receives its errors.
+    package init(_ arguments: [String], program: String? = nil, in directory: String) throws {
         errorFile = directory + "/" + UUID().uuidString
         _ = FileManager.default.createFile(atPath: errorFile, contents: nil)
-        process.executableURL = URL(fileURLWithPath: Executable.memslotctl ?? "")
+        process.executableURL = URL(fileURLWithPath: program ?? Executable.memslotctl ?? "")
         process.arguments = arguments
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = output
@@ -101,8 +113,8 @@ final class CommandRun {
         try process.run()
     }
 
-    /// Reads what is printed until `text` has come, or the end.
-    func read(until text: String) -> String {
+    /// Reads the output until it contains `text` or ends.
+    package func read(until text: String) -> String {
         var all = ""
         while !all.contains(text) {
             let data = output.fileHandleForReading.availableData
@@ -113,7 +125,7 @@ final class CommandRun {
     }
 
     /// Waits for the end.
-    func outcome() throws -> Outcome {
+    package func outcome() throws -> Outcome {
         let bytes = output.fileHandleForReading.readDataToEndOfFile()
         process.waitUntilExit()
         let errors = FileManager.default.contents(atPath: errorFile) ?? Data()
