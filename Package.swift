@@ -237,8 +237,8 @@ let package = Package(
         .library(name: "MemslotService", targets: ["MemslotService"]),
         // What `memslotctl run` puts between a VMM and /dev/kvm; searched beside memslotctl.
         .library(name: "memslots-preload", type: .dynamic, targets: ["MemslotPreload"]),
-        // libmemslots.so: the library for programs that are not written in Swift.
-        .library(name: "memslots", type: .dynamic, targets: ["LibMemslots"]),
+        // The library for programs that are not written in Swift; installed as libmemslots.so.
+        .library(name: "memslots-c", type: .dynamic, targets: ["LibMemslots"]),
         .executable(name: "memslotctl", targets: ["memslotctl"]),
         .executable(name: "memslotd", targets: ["memslotd"]),
         .executable(name: "memslot-lab", targets: ["memslot-lab"]),

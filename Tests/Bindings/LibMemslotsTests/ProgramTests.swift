@@ -7,7 +7,8 @@ private let rustIsThere = Programs.tool("rustc") != nil
 private let hasKVM = KVMSystem.unavailability() == nil
 
 @Suite(
-    "programs in other languages", .enabled(if: Programs.libraryIsBuilt, "libmemslots.so is built"))
+    "programs in other languages",
+    .enabled(if: Programs.libraryIsBuilt, "libmemslots-c.so is built"))
 struct ProgramTests {
     @Test("the example in C, on the simulator", .enabled(if: compilerIsThere, "no C compiler"))
     func exampleSimulated() throws {
@@ -57,18 +58,18 @@ struct ProgramTests {
     @Test("the example in Rust", .enabled(if: rustIsThere, "no rustc"))
     func rust() throws {
         let rustc = try #require(Programs.tool("rustc"))
-        let products = try #require(Programs.products)
+        let libraries = try Programs.installed.get()
         let program = FileManager.default.temporaryDirectory
             .appending(path: "memslots-\(UUID().uuidString)")
         let made = try Programs.run(
             rustc,
             [
-                "-D", "warnings", "-L", products.path, "-o", program.path,
+                "-D", "warnings", "-L", libraries.path, "-o", program.path,
                 Programs.root.appending(path: "Sources/Examples/rust/split.rs").path,
             ])
         try #require(made.status == 0, "\(made.output)")
         let (status, output) = try Programs.run(
-            program, environment: ["LD_LIBRARY_PATH": products.path])
+            program, environment: ["LD_LIBRARY_PATH": libraries.path])
         #expect(status == 0, "\(output)")
         #expect(output.contains("interface 1\n0x2005 is 8197 bytes into the memory\nrefused: "))
     }

@@ -6,9 +6,19 @@ import Testing
 enum Programs {
     static let root = Repository.root()
 
-    static let library = BuiltProducts.path(of: "libmemslots.so").map { URL(fileURLWithPath: $0) }
-    static let products = library?.deletingLastPathComponent()
+    static let library = BuiltProducts.path(of: "libmemslots-c.so").map { URL(fileURLWithPath: $0) }
     static var libraryIsBuilt: Bool { library != nil }
+
+    /// A folder in which the built library has its installed name.
+    static let installed: Result<URL, any Error> = Result {
+        let folder = FileManager.default.temporaryDirectory
+            .appending(path: "memslots-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try FileManager.default.createSymbolicLink(
+            at: folder.appending(path: "libmemslots.so"),
+            withDestinationURL: #require(library))
+        return folder
+    }
 
     static func tool(_ names: String...) -> URL? {
         names.lazy.compactMap { BuiltProducts.tool($0) }.first.map { URL(fileURLWithPath: $0) }
@@ -19,7 +29,7 @@ enum Programs {
 
     /// Compiles a C program; gives where it is.
     static func compile(_ source: String, _ options: [String] = []) throws -> URL {
-        let products = try #require(products)
+        let libraries = try installed.get()
         let compiler = try #require(compiler)
         let program = FileManager.default.temporaryDirectory
             .appending(path: "memslots-\(UUID().uuidString)")
@@ -27,8 +37,8 @@ enum Programs {
             compiler,
             ["-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", "-g"] + options + [
                 "-I", root.appending(path: "Sources/Bindings/CMemslots/include").path,
-                root.appending(path: source).path, "-L", products.path, "-lmemslots",
-                "-Wl,-rpath,\(products.path)", "-lpthread", "-o", program.path,
+                root.appending(path: source).path, "-L", libraries.path, "-lmemslots",
+                "-Wl,-rpath,\(libraries.path)", "-lpthread", "-o", program.path,
             ])
         try #require(made.status == 0, "\(made.output)")
         return program
