@@ -160,13 +160,13 @@ let benchmarks: [Target] = [
 ]
 
 let examples: [Target] = [
-    // A small VMM, which Docs/VMM-Authors.md explains step by step.
+    // A small VMM, which Docs/VMM-Authors.md explains. It sees of the package what a stranger sees.
     .executableTarget(
         name: "ExampleVMM",
         dependencies: [
-            "Memslots", "MemslotKVM", "MemslotSimulator", "MemslotTestKit", "MemslotService",
+            "Memslots", "MemslotKVM", "MemslotSimulator", "MemslotProtocol", "MemslotService",
         ],
-        path: "Sources/Examples/swift/ExampleVMM", swiftSettings: strict)
+        path: "Sources/Examples/swift/ExampleVMM", packageAccess: false, swiftSettings: strict)
 ]
 
 let testTargets: [Target] = [

@@ -13,7 +13,7 @@ private let python3 = ["/usr/bin/python3", "/usr/local/bin/python3"].first {
 
 @Suite("the example VMM's control socket")
 struct ControlSocketTests {
-    /// A directory that nobody else may write to.
+    /// Runs `body` with the path of the socket, in a directory that only this user may write to.
     private func withSocket(_ body: (String) throws -> Void) throws {
         signal(SIGPIPE, SIG_IGN)
         let directory = FileManager.default.temporaryDirectory
@@ -25,7 +25,7 @@ struct ControlSocketTests {
         let layout = try Layout()
         let machine = try SimulatedMachine(layout)
         let path = directory.appending(path: "s").path
-        let socket = try ControlSocket(machine.table, layout, at: path)
+        let socket = try ControlSocket(machine.table, layout.memory, at: path)
         defer { socket.stop() }
         try body(path)
     }

@@ -1,18 +1,14 @@
 import Foundation
 import MemslotService
-import MemslotTestKit
 import Memslots
 
-/// The VMM's own control socket: its VM under a name, its mapping as named memory.
+/// The VMM's own control socket. It serves the VM as "guest", and its mapping as named memory "ram".
 ///
-/// KVM takes memory changes only from the process that made the VM, so that no daemon could do it.
+/// KVM accepts memory changes only from the process that made the VM, so a daemon cannot make them.
 struct ControlSocket {
     private let server: SocketServer
 
-    init(_ table: MemslotTable, _ layout: Layout, at path: String) throws {
-        let memory = layout.memory
-
-        // [socket]
+    init(_ table: MemslotTable, _ memory: GuestMemory, at path: String) throws {
         let service = MemslotService()
         try service.register(
             table: table, as: "guest",
@@ -20,10 +16,9 @@ struct ControlSocket {
         let server = SocketServer(service, access: PeerAccess())
         let listener = try Listener(at: SocketPath(path), access: PeerAccess())
         Thread.detachNewThread { _ = server.run(listener) }
-        // [/socket]
         self.server = server
     }
 
-    /// Ends it, once the requests that run are done.
+    /// Stops serving once the running requests have ended.
     func stop() { server.stop() }
 }

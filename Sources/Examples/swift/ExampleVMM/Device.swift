@@ -1,14 +1,13 @@
 import Memslots
 
-// [device]
-/// A device that finds its buffers through a reader of its own, for use by one thread at a time.
+/// A device that finds its buffers through its own reader. One thread at a time may use it.
 final class Device {
     private let reader: TableReader
     private var segments = Array(repeating: HostSegment.none, count: 64)
 
     init(of table: MemslotTable) { reader = table.makeReader(as: "device") }
 
-    /// Adds the bytes of a chain of guest buffers up.
+    /// The sum of all bytes of a chain of guest buffers.
     func checksum(of chain: [GuestRange]) throws(TranslationError) -> UInt64 {
         // The memory stays mapped until the closure returns; a buffer may lie in several slots.
         try reader.read { view throws(TranslationError) in
@@ -19,4 +18,3 @@ final class Device {
         }
     }
 }
-// [/device]

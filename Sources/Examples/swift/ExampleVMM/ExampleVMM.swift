@@ -1,35 +1,20 @@
 import MemslotKVM
 import Memslots
 
-/// A VMM in small: it boots a guest, and changes its memory while the guest runs.
+/// A small VMM: it boots a guest, and changes the guest's memory while the guest runs.
 ///
-/// `Docs/VMM-Authors.md` walks through it.
+/// `Docs/VMM-Authors.md` explains it.
 @main
 struct ExampleVMM {
     static func main() throws {
         let layout = try Layout()
         guard let reason = KVMSystem.unavailability() else {
             print("A guest counts in 16 pages of memory; its memory changes under it.\n")
-            return try Tour(layout).take(with: KVMMachine(layout)) { print($0) }
+            return try Tour(layout).run(on: KVMMachine(layout)) { print($0) }
         }
-        print(
-            "No KVM: \(reason).\nSo this is the simulator; writes of its own stand for a guest.\n")
-        try Tour(layout).take(with: SimulatedMachine(layout)) { print($0) }
+        print("No KVM: \(reason).\nThis is the simulator; its own writes stand for a guest.\n")
+        try Tour(layout).run(on: SimulatedMachine(layout)) { print($0) }
     }
-}
-
-/// A VM whose guest is at work.
-protocol Machine {
-    /// Its memory.
-    var table: MemslotTable { get }
-
-    /// Lets the guest write to every page of ``Layout/ram`` some hundred times.
-    func work() throws
-
-    /// Stops the guest.
-    ///
-    /// - Returns: what it met that it should not have; `nil` if nothing.
-    func stop() -> String?
 }
 
 /// What the VMM does to the guest's memory, one array after another.
@@ -38,28 +23,26 @@ struct Tour {
 
     init(_ layout: Layout) { self.layout = layout }
 
-    /// Something went wrong with the guest.
-    struct Disturbed: Error { let what: String }
+    /// A guest that stopped, or that missed a part of its memory.
+    struct GuestFault: Error, CustomStringConvertible { let description: String }
 
-    func take(with machine: some Machine, tell: (String) -> Void) throws {
+    /// Changes the memory of `machine` step by step, and reports each step as a line.
+    func run(on machine: some Machine, report: (String) -> Void) throws {
         let table = machine.table
-        // [submit]
         // Each submit names the whole array: the VM has all of it afterwards, or what it had.
         func change(_ step: String, to array: [Memslot]) throws {
             let receipt = try table.submit(array)
-            tell("\(step): \(receipt.summary)")
+            report("\(step): \(receipt.summary)")
             try machine.work()
         }
         try change("plug a DIMM", to: [layout.low, layout.ram, layout.bar, layout.dimm])
         try change("move a BAR", to: [layout.low, layout.ram, layout.movedBAR, layout.dimm])
         try change("split the RAM", to: layout.split(layout.ram) + layout.devices)
         try change("merge it again", to: [layout.ram] + layout.devices)
-        // [/submit]
 
-        // [migrate]
         try change("log dirty pages", to: [layout.logged(layout.ram)] + layout.devices)
         let first = try table.dirtyLog(of: layout.ram.key, clear: true)
-        tell("first pass: send \(first.bitmap.count) of \(layout.ram.pageCount) pages")
+        report("first pass: send \(first.bitmap.count) of \(layout.ram.pageCount) pages")
 
         // A slot that is split takes its dirty bits with it, page by page.
         try machine.work()
@@ -67,16 +50,16 @@ struct Tour {
         try change("split it while it logs", to: halves + layout.devices)
         for half in halves {
             let next = try table.dirtyLog(of: half.key, clear: true)
-            tell("next pass, slot \(half.id): send \(next.bitmap.count) of \(half.pageCount) pages")
+            report(
+                "next pass, slot \(half.id): send \(next.bitmap.count) of \(half.pageCount) pages")
         }
         let last = try table.submit([layout.ram] + layout.devices)
-        tell("log no more: \(last.summary)")
+        report("log no more: \(last.summary)")
         let unsent = last.unmappedDirtyPages.flatMap(\.runs).reduce(0) { $0 + $1.count }
-        tell("dirty since, from the receipt: \(unsent) pages")
-        // [/migrate]
+        report("dirty since, from the receipt: \(unsent) pages")
 
-        if let what = machine.stop() { throw Disturbed(what: what) }
-        tell("The guest missed nothing: no spurious exit, no lost increment.")
+        if let fault = machine.stop() { throw GuestFault(description: fault) }
+        report("The guest missed nothing: no spurious exit, no lost increment.")
     }
 }
 

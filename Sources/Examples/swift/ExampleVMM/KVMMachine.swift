@@ -1,26 +1,22 @@
 import Dispatch
 import Foundation
 import MemslotKVM
-import MemslotTestKit
 import Memslots
 import Synchronization
 
-/// A VM of the kernel's with one vCPU, on a thread of its own.
+/// A VM of the kernel with one vCPU, which runs on a thread of its own.
 struct KVMMachine: Machine {
     let table: MemslotTable
+    private let memory: GuestMemory
+    private let guest: CountingGuest
     private let vcpu: GuardedVCPU
-    private let devices: Devices
-    private let program: GuestProgram
-    private let layout: Layout
+    private let exits: ExitHandler
 
     init(_ layout: Layout) throws {
-        self.layout = layout
-        let program = GuestProgram(
-            kind: .real, placement: GuestPlacement(region: layout.ram.guestPhysicalAddress))
-        for piece in program.image { layout.memory.write(piece.bytes, at: piece.address.rawValue) }
-        let devices = Devices(program)
+        let guest = CountingGuest(ram: layout.ram)
+        let exits = ExitHandler(guest)
+        layout.memory.write(CountingGuest.program, at: CountingGuest.code)
 
-        // [core]
         let backend = try KVMBackend(system: KVMSystem())
         let gate = VCPUGate()
         let table = try MemslotTable(backend: backend, vcpus: gate)
@@ -28,64 +24,65 @@ struct KVMMachine: Machine {
 
         let signal = try KickSignal()
         let vcpu = GuardedVCPU(try backend.makeVCPU(id: 0), gate: gate, signal: signal)
-        try program.start(vcpu.vcpu)
+        try guest.start(vcpu.vcpu)
         Thread.detachNewThread {
-            try? signal.acceptOnCurrentThread()
-            // Waits while a transaction holds vCPUs out; comes out when one begins.
-            while let (exit, requests) = try? vcpu.run() {
-                guard devices.handle(exit, requests) else { break }
+            do {
+                try signal.acceptOnCurrentThread()
+                // Waits while a transaction holds vCPUs; returns `.interrupted` when one begins.
+                while true {
+                    let (exit, requests) = try vcpu.run()
+                    guard exits.handle(exit, requests) else { break }
+                }
+            } catch {
+                exits.fail("the vCPU failed: \(error)")
             }
-            devices.stopped.signal()
+            exits.stopped.signal()
         }
-        // [/core]
-        (self.table, self.vcpu, self.devices, self.program) = (table, vcpu, devices, program)
+        (self.table, memory, self.guest) = (table, layout.memory, guest)
+        (self.vcpu, self.exits) = (vcpu, exits)
     }
 
     func work() throws {
-        // Again, should the guest have passed the limit before it was told.
+        // Repeated, because the guest may have passed the limit before it was set.
         for _ in 0..<10 {
-            let rounds = layout.memory.load(program.rounds.rawValue)
-            layout.memory.store(rounds &+ 500, program.limit.rawValue)
-            if devices.reached.wait(timeout: .now() + 1) == .success { return }
+            memory[CountingGuest.limit] = memory[CountingGuest.rounds] &+ 500
+            if exits.reached.wait(timeout: .now() + 1) == .success { return }
         }
-        throw Tour.Disturbed(what: "the guest stands still")
+        throw Tour.GuestFault(description: "the guest makes no progress")
     }
 
     func stop() -> String? {
         vcpu.kick()
-        guard devices.stopped.wait(timeout: .now() + 10) == .success else {
-            return "the vCPU doesn't stop"
+        guard exits.stopped.wait(timeout: .now() + 10) == .success else {
+            return "the vCPU does not stop"
         }
-        if let surprise = devices.surprise { return surprise }
-        let rounds = layout.memory.load(program.rounds.rawValue)
-        let ramOffset = GuestPlacement.lowBytes.rawValue
-        let wrong = (0..<layout.ram.pageCount).filter { page in
-            let number = layout.memory.load(ramOffset + page * pageSize.rawValue)
-            return program.isWrong(number, after: rounds)
-        }
+        if let fault = exits.fault { return fault }
+        let wrong = guest.wrongPages(in: memory)
         return wrong.isEmpty ? nil : "increments were lost in pages \(wrong)"
     }
 }
 
-/// What stands for devices: they hear the guest say that it has worked, and are else in the way.
-private final class Devices: Sendable {
+/// Handles the exits of the vCPU, as the devices of a real VMM would.
+private final class ExitHandler: Sendable {
     let reached = DispatchSemaphore(value: 0)
     let stopped = DispatchSemaphore(value: 0)
-    private let program: GuestProgram
-    private let first = Mutex<String?>(nil)
+    private let guest: CountingGuest
+    private let firstFault = Mutex<String?>(nil)
 
-    init(_ program: GuestProgram) { self.program = program }
+    init(_ guest: CountingGuest) { self.guest = guest }
 
     /// The first exit that a guest with all of its memory would not have had.
-    var surprise: String? { first.withLock { $0 } }
+    var fault: String? { firstFault.withLock { $0 } }
 
-    /// - Returns: whether the guest shall go on.
+    func fail(_ fault: String) { firstFault.withLock { $0 = $0 ?? fault } }
+
+    /// - Returns: whether the vCPU runs again.
     func handle(_ exit: VCPUExit, _ requests: KickRequests) -> Bool {
         if requests.contains(.embedder) { return false }
-        if program.hasReachedLimit(exit) {
+        if guest.hasReachedLimit(exit) {
             reached.signal()
         } else if exit != .interrupted && exit != .notReady {
-            first.withLock { $0 = $0 ?? "the guest came out with \(exit)" }
+            fail("the guest left with \(exit)")
             return false
         }
         return true

@@ -1,7 +1,8 @@
-import MemslotTestKit
+import Glibc
 import Memslots
+import Synchronization
 
-/// The guest's memory: one memfd, and the slots that show parts of it.
+/// The guest's memory: one mapping, and the slots that show parts of it.
 struct Layout {
     let memory: GuestMemory
     /// Code and counters.
@@ -13,9 +14,10 @@ struct Layout {
     /// Memory that is plugged in later.
     let dimm: Memslot
 
-    private static let part = GuestPlacement.lowBytes
+    /// The size of each slot.
+    static let part = ByteCount(16 * pageSize.rawValue)
 
-    init() throws {
+    init() throws(Errno) {
         memory = try GuestMemory(size: ByteCount(4 * Self.part.rawValue))
         let base = memory.base.rawValue
         func slot(_ id: UInt32, at address: UInt64) -> Memslot {
@@ -30,7 +32,7 @@ struct Layout {
         dimm = slot(3, at: 0x1_0000_0000)
     }
 
-    /// Before the guest runs.
+    /// The array before the guest runs.
     var atBoot: [Memslot] { [low, ram, bar] }
 
     /// The BAR where the guest's firmware would put it later.
@@ -40,7 +42,7 @@ struct Layout {
         return slot
     }
 
-    /// All but the RAM, after the BAR has moved.
+    /// All slots but the RAM, after the BAR has moved.
     var devices: [Memslot] { [low, movedBAR, dimm] }
 
     func logged(_ slot: Memslot) -> Memslot {
@@ -49,7 +51,7 @@ struct Layout {
         return slot
     }
 
-    /// The same pages by two slots, the second under another id.
+    /// The same pages as two slots, the second under another id.
     func split(_ slot: Memslot) -> [Memslot] {
         var (first, second) = (slot, slot)
         first.size = ByteCount(slot.size.rawValue / 2)
@@ -59,5 +61,44 @@ struct Layout {
         second.userspaceAddress = UserspaceAddress(
             first.userspaceAddress.rawValue + first.size.rawValue)
         return [first, second]
+    }
+}
+
+/// Zeroed memory of this process that a guest uses.
+// Sendable: the guest writes to it at any time anyway; numbers are read and written atomically.
+final class GuestMemory: @unchecked Sendable {
+    let size: ByteCount
+    private let start: UnsafeMutableRawPointer
+
+    /// The address in this process.
+    var base: UserspaceAddress { UserspaceAddress(UInt64(UInt(bitPattern: start))) }
+
+    init(size: ByteCount) throws(Errno) {
+        let mapped = mmap(
+            nil, Int(size.rawValue), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        guard let mapped, mapped != MAP_FAILED else { throw Errno(rawValue: errno) }
+        self.size = size
+        start = mapped
+    }
+
+    deinit { munmap(start, Int(size.rawValue)) }
+
+    /// The number at `offset` bytes, a multiple of 4.
+    subscript(offset: UInt64) -> UInt32 {
+        get { number(at: offset).pointee.load(ordering: .sequentiallyConsistent) }
+        set { number(at: offset).pointee.store(newValue, ordering: .sequentiallyConsistent) }
+    }
+
+    /// Copies `bytes` to `offset`. Not while the guest uses that memory.
+    func write(_ bytes: [UInt8], at offset: UInt64) {
+        precondition(offset + UInt64(bytes.count) <= size.rawValue, "past the end of the memory")
+        // Unsafe: within the mapping, as checked above.
+        (start + Int(offset)).copyMemory(from: bytes, byteCount: bytes.count)
+    }
+
+    private func number(at offset: UInt64) -> UnsafeMutablePointer<Atomic<UInt32>> {
+        precondition(offset % 4 == 0 && offset < size.rawValue, "past the end of the memory")
+        // Unsafe: an aligned number within the mapping, which lives as long as this object.
+        return (start + Int(offset)).assumingMemoryBound(to: Atomic<UInt32>.self)
     }
 }
