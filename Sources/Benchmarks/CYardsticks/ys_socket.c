@@ -4,8 +4,9 @@
 #endif
 #include "ys_socket.h"
 
-#include "ys_clock.h"
+#include "ys_threads.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -13,7 +14,41 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+int ys_start(const char *path, char *const arguments[]) {
+    // vfork, as posix_spawn does it: copying the page tables of a large process would count as
+    // the other program's start.
+    int process = vfork();
+    if (process < 0) return -errno;
+    if (process == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        int null = open("/dev/null", O_RDWR);
+        dup2(null, 0);
+        dup2(null, 1);
+        dup2(null, 2);
+        execv(path, arguments);
+        _exit(127);
+    }
+    return process;
+}
+
+static int status_of(int process) {
+    int status;
+    while (waitpid(process, &status, 0) < 0)
+        if (errno != EINTR) return -errno;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+int ys_end(int process) {
+    kill(process, SIGTERM);
+    return status_of(process);
+}
+
+int ys_wait(int process) { return status_of(process); }
+
+int ys_is_running(int process) { return waitpid(process, NULL, WNOHANG) == 0; }
 
 static int write_all(int descriptor, const uint8_t *bytes, size_t count) {
     while (count > 0) {

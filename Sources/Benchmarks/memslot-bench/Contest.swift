@@ -1,4 +1,7 @@
 import CYardsticks
+import Glibc
+import Memslots
+import Synchronization
 
 /// One of those that are measured in turns.
 struct Contestant {
@@ -63,5 +66,86 @@ struct Contest {
         }
         row.target = target
         return row
+    }
+}
+
+/// What many rounds of one measurement gave.
+package struct Spread: Hashable, Sendable {
+    /// Half of the rounds were below.
+    package let median: Double
+    /// A tenth of the rounds were below.
+    package let low: Double
+    /// A tenth of the rounds were above.
+    package let high: Double
+    /// How many rounds there were.
+    package let rounds: Int
+
+    /// Sums `samples` up; all 0 without any.
+    package init(_ samples: [Double]) {
+        let sorted = samples.sorted()
+        func quantile(_ part: Double) -> Double {
+            guard let last = sorted.indices.last else { return 0 }
+            // Between two samples, a straight line.
+            let place = part * Double(last)
+            let below = Int(place)
+            let above = min(below + 1, last)
+            return sorted[below] + (sorted[above] - sorted[below]) * (place - Double(below))
+        }
+        median = quantile(0.5)
+        low = quantile(0.1)
+        high = quantile(0.9)
+        rounds = samples.count
+    }
+}
+
+/// How much is measured.
+package enum Effort: Sendable {
+    /// Enough for figures that can be told.
+    case full
+    /// Just enough to see that each benchmark works.
+    case quick
+
+    /// `full` or `quick`, whichever this is.
+    func callAsFunction<Value>(_ full: Value, quick: Value) -> Value {
+        switch self {
+        case .full: full
+        case .quick: quick
+        }
+    }
+}
+
+/// Several threads that do the same at once.
+enum Workers {
+    /// Runs `body` on `count` threads of their own, with the number of each, and waits for all.
+    ///
+    /// Each is bound to a processor.
+    static func run(
+        _ count: Int, _ body: @escaping @Sendable (Int) -> Void
+    ) throws(BenchmarkError) {
+        let waiting = Atomic<Int>(0)
+        try withAll(count) { number in
+            ys_pin(Int32(number))
+            // All begin at once.
+            waiting.add(1, ordering: .sequentiallyConsistent)
+            while waiting.load(ordering: .sequentiallyConsistent) < count { sched_yield() }
+            body(number)
+        }
+    }
+
+    private static func withAll(
+        _ count: Int, _ body: @escaping @Sendable (Int) -> Void
+    ) throws(BenchmarkError) {
+        var threads: [OwnThread] = []
+        defer { for thread in threads { thread.join() } }
+        for number in 0..<count { threads.append(try start { body(number) }) }
+    }
+
+    /// Starts a thread; the caller joins it.
+    static func start(
+        _ body: @escaping @Sendable () -> Void
+    ) throws(BenchmarkError) -> OwnThread {
+        do throws(Errno) { return try OwnThread(body) } catch {
+            throw .broken("no thread can be made: \(error)")
+        }
     }
 }

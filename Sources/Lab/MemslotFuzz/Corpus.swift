@@ -1,5 +1,7 @@
+import Glibc
 import MemslotProtocol
 import MemslotScenario
+import Memslots
 
 /// The first inputs of each target, made of the fixtures.
 enum Corpus {
@@ -71,5 +73,103 @@ enum Corpus {
             size = size * 3 % 101 + 1
         }
         return input
+    }
+}
+
+/// The arrays of a scenario as steps of ``PlanFuzz``, their addresses pressed into its universe.
+enum PlanInput {
+    /// The steps; none where the scenario submits nothing.
+    static func bytes(ofScenario scenario: [UInt8]) -> [UInt8] {
+        var reader = ScenarioReader(LineReader(bytes: scenario))
+        var arrays: [[SlotParameters]] = []
+        while arrays.count < 6, let step = try? reader.next() {
+            guard case .request(let request) = step.content,
+                request.method == Method.memslotsSubmit.rawValue,
+                let list = request.params?["slots"]
+            else { continue }
+            var writer = JSONWriter()
+            writer.raw(list.rawBytes)
+            if let file = try? ArrayFile(writer.bytes) {
+                arrays.append(Array(file.slots.prefix(40)))
+            }
+        }
+        if arrays.isEmpty { return [] }
+        let borders = arrays.joined().flatMap {
+            [
+                $0.guestPhysicalAddress.rawValue,
+                $0.guestPhysicalAddress.rawValue &+ $0.size.rawValue,
+            ]
+        }
+        let order = Array(Set(borders)).sorted()
+        func page(_ address: UInt64) -> UInt8 {
+            UInt8(truncatingIfNeeded: (order.firstIndex(of: address) ?? 0) % 64)
+        }
+        // 32 slots, two address spaces, guest_memfd; one more of the automatic dirty logs.
+        var input: [UInt8] = [31 | 32 | 64, 0]
+        var known = 0
+        for array in arrays {
+            // The draft becomes the array: all that was there goes first.
+            for _ in 0..<known { input += [5, 0] }
+            for slot in array {
+                let start = slot.guestPhysicalAddress.rawValue
+                let first = page(start)
+                let end = page(start &+ slot.size.rawValue)
+                let host = slot.userspaceAddress?.rawValue ?? slot.memoryOffset?.rawValue ?? 0
+                input += [
+                    0,
+                    UInt8(truncatingIfNeeded: (slot.slot ?? 31) % 32 | slot.addressSpace % 2 << 5),
+                    first, end > first ? end - first - 1 : 0,
+                    UInt8(truncatingIfNeeded: host >> 12 % 32),
+                    UInt8(truncatingIfNeeded: slot.flags.rawValue & 7)
+                        | (slot.memory == nil ? 0 : 8),
+                ]
+            }
+            known = array.count
+            input.append(13)
+        }
+        return input
+    }
+}
+
+/// Whole files, without Foundation.
+enum Files {
+    static func read(_ path: String) -> [UInt8]? {
+        guard let file = fopen(path, "rb") else { return nil }
+        defer { fclose(file) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = fread(&chunk, 1, chunk.count, file)
+            guard count > 0 else { break }
+            bytes += chunk[..<count]
+        }
+        return ferror(file) == 0 ? bytes : nil
+    }
+
+    static func write(_ bytes: [UInt8], to path: String) -> Bool {
+        guard let file = fopen(path, "wb") else { return false }
+        let count = fwrite(bytes, 1, bytes.count, file)
+        return fclose(file) == 0 && count == bytes.count
+    }
+
+    /// The files in and below `folder`, sorted.
+    static func all(below folder: String) -> [String] {
+        guard let directory = opendir(folder) else { return [] }
+        defer { closedir(directory) }
+        var paths: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                // The name is a C string within the entry.
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name.hasPrefix(".") { continue }
+            let path = "\(folder)/\(name)"
+            if entry.pointee.d_type == UInt8(DT_DIR) {
+                paths += all(below: path)
+            } else {
+                paths.append(path)
+            }
+        }
+        return paths.sorted()
     }
 }

@@ -1,9 +1,24 @@
-// A server that answers lines with themselves, and the client that both servers are asked by.
+// Starting other programs, as little as a benchmark needs.
 #ifndef YS_SOCKET_H
 #define YS_SOCKET_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+// Starts a program with its output thrown away; it ends with this process. Returns its id, or
+// minus errno.
+int ys_start(const char *path, char *const arguments[]);
+
+// Ends a process by SIGTERM, and waits for it. Returns its exit status, or minus the signal.
+int ys_end(int process);
+
+// Waits for the end of a process. Returns its exit status, or minus the signal.
+int ys_wait(int process);
+
+// Whether a process that was started here still runs. Takes its end note.
+int ys_is_running(int process);
+
+// MARK: A server that answers lines with themselves, and the client that both servers are asked by
 
 // Starts the echo server as a process of its own: blocking reads and writes on one end of a socket
 // pair. Returns its process id and the other end in `descriptor`, or minus errno.

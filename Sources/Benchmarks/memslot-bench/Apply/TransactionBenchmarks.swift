@@ -1,5 +1,6 @@
 import CYardsticks
 import MemslotKVM
+import MemslotSimulator
 import MemslotTestKit
 import Memslots
 
@@ -91,5 +92,94 @@ enum TransactionBenchmarks {
                 target: .ratioAtMost(1.05)),
             total,
         ]
+    }
+}
+
+/// What a transaction costs around its backend.
+enum OverheadBenchmarks {
+    static let steps = [
+        BenchmarkStep("around the backend") { effort throws(BenchmarkError) in
+            var rows: [BenchmarkRow] = []
+            for change in SlotChange.all(base: 0x1000_0000_0000) {
+                // Of 512 changes the calls are the main thing.
+                if change.name.hasPrefix("512") { continue }
+                rows.append(try measure(change, SimulatedBackend(), "simulator", effort))
+            }
+            rows.append(try unchanged(effort))
+            return rows
+        }
+    ]
+
+    private static func measure(
+        _ change: SlotChange, _ backend: any MemslotBackend, _ name: String, _ effort: Effort
+    ) throws(BenchmarkError) -> BenchmarkRow {
+        let table = try TransactionBenchmarks.table(backend)
+        _ = try table.measured(change.before)
+        let around = "around"
+        let contest = try Contest(
+            rounds: effort(301, quick: 11),
+            [
+                Contestant(around) { () throws(BenchmarkError) in
+                    let there = try table.measured(change.after).nanoseconds
+                    let back = try table.measured(change.before).nanoseconds
+                    return Double(there.total - there.apply + back.total - back.apply) / 2
+                }
+            ])
+        return contest.row(
+            around, as: "around the calls (\(name)): \(change.name)", slots: SlotChange.count,
+            target: .atMost(20_000))
+    }
+
+    private static func unchanged(_ effort: Effort) throws(BenchmarkError) -> BenchmarkRow {
+        let slots = SlotChange.slots(base: 0x1000_0000_0000)
+        let table = try TransactionBenchmarks.table(SimulatedBackend())
+        _ = try table.measured(slots)
+        let contest = try Contest(
+            rounds: effort(301, quick: 11),
+            [
+                Contestant("unchanged") { () throws(BenchmarkError) in
+                    Double(try table.measured(slots).nanoseconds.total)
+                }
+            ])
+        return contest.row(
+            "unchanged", as: "the same array again", slots: SlotChange.count)
+    }
+}
+
+/// Carrying transactions out.
+enum ApplyBenchmarks {
+    static let steps = OverheadBenchmarks.steps + TransactionBenchmarks.steps + blackout
+
+    #if arch(x86_64)
+        private static let blackout = BlackoutBenchmarks.steps
+    #else
+        private static let blackout: [BenchmarkStep] = []
+    #endif
+}
+
+extension MemslotTable {
+    /// Submits one of the benchmark's own arrays.
+    func measured(
+        _ slots: [Memslot], quiesce: SubmitOptions.Quiesce = .auto
+    ) throws(BenchmarkError) -> Receipt {
+        do throws(SubmitError) {
+            // On a busy machine a vCPU's thread may not run for seconds: that is no failure.
+            return try submit(
+                slots,
+                options: SubmitOptions(quiesce: quiesce, quiesceDeadlineMilliseconds: 60_000))
+        } catch {
+            throw .broken("the benchmark's own array is refused: \(error)")
+        }
+    }
+}
+
+/// A backend that does nothing, so that what remains is the transaction itself.
+final class NoCalls: MemslotBackend {
+    let capabilities = Capabilities()
+
+    func carryOut(_ call: SlotCall) throws(Errno) {}
+
+    func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
+        DirtyBitmap(pageCount: slot.pageCount)
     }
 }

@@ -58,3 +58,101 @@ package struct ReportPlot {
         return sorted.isEmpty ? nil : (title, sorted.map { ($0.key, $0.value) })
     }
 }
+
+/// SVG as it is written, element by element, with a style for light and dark pages.
+struct PlotCanvas {
+    private var body = ""
+
+    /// A rectangle.
+    mutating func rect(_ x: Double, _ y: Double, _ width: Double, _ height: Double, _ name: String)
+    {
+        body += "<rect class=\"\(name)\" x=\"\(place(x))\" y=\"\(place(y))\" "
+        body += "width=\"\(place(max(width, 0)))\" height=\"\(place(height))\" rx=\"2\"/>\n"
+    }
+
+    /// A straight line.
+    mutating func line(_ x1: Double, _ y1: Double, _ x2: Double, _ y2: Double, _ name: String) {
+        body += "<line class=\"\(name)\" x1=\"\(place(x1))\" y1=\"\(place(y1))\" "
+        body += "x2=\"\(place(x2))\" y2=\"\(place(y2))\"/>\n"
+    }
+
+    /// A line through points, with a dot at each.
+    mutating func curve(_ points: [(x: Double, y: Double)], _ name: String) {
+        let data = points.map { "\(place($0.x)),\(place($0.y))" }.joined(separator: " ")
+        body += "<polyline class=\"curve \(name)\" points=\"\(data)\"/>\n"
+        for point in points {
+            body += "<circle class=\"dot \(name)\" cx=\"\(place(point.x))\" "
+            body += "cy=\"\(place(point.y))\" r=\"3\"/>\n"
+        }
+    }
+
+    /// A line of text; `name` says its colour and where it is anchored.
+    mutating func text(_ content: String, _ x: Double, _ y: Double, _ name: String) {
+        body += "<text class=\"\(name)\" x=\"\(place(x))\" y=\"\(place(y))\">"
+        body += Self.escaped(content) + "</text>\n"
+    }
+
+    /// The whole file.
+    func document(width: Int, height: Int, title: String) -> String {
+        """
+        <svg xmlns="http://www.w3.org/2000/svg" role="img" width="\(width)" height="\(height)" \
+        viewBox="0 0 \(width) \(height)">
+        <title>\(Self.escaped(title))</title>
+        <style>
+        \(Self.style)
+        </style>
+        <rect class="page" width="\(width)" height="\(height)"/>
+        \(body)</svg>
+
+        """
+    }
+
+    /// One digit behind the point, for small files.
+    private func place(_ value: Double) -> String {
+        let tenths = Int((value * 10).rounded())
+        return tenths % 10 == 0 ? "\(tenths / 10)" : "\(Double(tenths) / 10)"
+    }
+
+    static func escaped(_ text: String) -> String {
+        var result = ""
+        for character in text {
+            switch character {
+            case "&": result += "&amp;"
+            case "<": result += "&lt;"
+            case ">": result += "&gt;"
+            case "\"": result += "&quot;"
+            default: result.append(character)
+            }
+        }
+        return result
+    }
+
+    private static let style = """
+        text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", \
+        sans-serif; font-size: 12px; fill: #1c2330; }
+        .page { fill: #ffffff; }
+        .title { font-size: 16px; font-weight: 650; }
+        .muted, .end-muted, .centre { fill: #5b6577; }
+        .end, .end-muted { text-anchor: end; }
+        .centre { text-anchor: middle; }
+        .grid { stroke: #e1e5ec; }
+        .limit { stroke: #1c2330; stroke-width: 1.5; stroke-dasharray: 5 3; }
+        .met { fill: #35a354; }
+        .missed { fill: #d6455c; }
+        .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
+        .a { stroke: #2f6fd6; } .b { stroke: #d98324; } .c { stroke: #7d8799; }
+        .d { stroke: #35a354; } .e { stroke: #9a5bd0; }
+        .dot.a, .key.a { fill: #2f6fd6; } .dot.b, .key.b { fill: #d98324; }
+        .dot.c, .key.c { fill: #7d8799; } .dot.d, .key.d { fill: #35a354; }
+        .dot.e, .key.e { fill: #9a5bd0; }
+        @media (prefers-color-scheme: dark) {
+        text { fill: #e6eaf0; }
+        .page { fill: #12161d; }
+        .muted, .end-muted, .centre { fill: #98a3b3; }
+        .grid { stroke: #2b3340; }
+        .limit { stroke: #e6eaf0; }
+        .a { stroke: #6b9bf0; }
+        .dot.a, .key.a { fill: #6b9bf0; }
+        }
+        """
+}

@@ -1,5 +1,7 @@
 import CYardsticks
 import Glibc
+import MemslotProtocol
+import Memslots
 
 /// `memslotd` as a process of its own, with a socket in a folder of its own.
 final class RunningDaemon {
@@ -86,4 +88,75 @@ final class DaemonConnection {
     }
 
     private static let begin = Array("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":".utf8)
+}
+
+/// The yardstick's server, as a process of its own.
+final class EchoServer {
+    let socket: Int32
+    private let process: Int32
+
+    init() throws(BenchmarkError) {
+        var socket: Int32 = -1
+        process = ys_echo_start(&socket)
+        guard process > 0 else { throw .broken("no echo server: errno \(-process)") }
+        self.socket = socket
+    }
+
+    deinit {
+        close(socket)
+        _ = ys_wait(process)
+    }
+}
+
+/// An executable that was built beside this one.
+enum BuiltProgram {
+    /// The path of `memslotd` or `memslotctl`.
+    static func path(_ name: String) throws(BenchmarkError) -> String {
+        var room = [UInt8](repeating: 0, count: 4_096)
+        let count = readlink("/proc/self/exe", &room, room.count)
+        let own = String(decoding: room.prefix(max(count, 0)), as: UTF8.self)
+        let path = own.prefix(through: own.lastIndex(of: "/") ?? own.startIndex) + name
+        guard access(String(path), X_OK) == 0 else {
+            throw .unavailable("\(name) isn't built: run swift build -c release first")
+        }
+        return String(path)
+    }
+
+    /// Calls `body` with the words of a command line as C takes them.
+    static func withArguments<Result>(
+        _ words: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
+    ) -> Result {
+        var copies: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
+        defer { for copy in copies { free(copy) } }
+        return copies.withUnsafeMutableBufferPointer { words in
+            guard let base = words.baseAddress else { preconditionFailure("never empty") }
+            return body(base)
+        }
+    }
+}
+
+/// A daemon that is asked for one translation at a time, and an echo server beside it.
+final class SmallRequests {
+    let connection: DaemonConnection
+    let server: EchoServer
+    /// What is asked. What is echoed is about as long as what the daemon answers.
+    let line: [UInt8]
+    private let daemon: RunningDaemon
+
+    init() throws(BenchmarkError) {
+        daemon = try RunningDaemon()
+        connection = try daemon.connect()
+        try connection.ask(RequestLine.create(vm: "small"))
+        try connection.ask(RequestLine.submit(BenchmarkArray.slots(64), to: "small"))
+        line = RequestLine.make("memslots.translate") { writer in
+            writer.key("vm")
+            writer.string("small")
+            writer.key("addresses")
+            writer.beginArray()
+            writer.address(0x10_0000)
+            writer.endArray()
+        }
+        try connection.ask(line)
+        server = try EchoServer()
+    }
 }

@@ -1,7 +1,8 @@
-internal import MemslotKVM
-internal import MemslotProtocol
+import Glibc
+import MemslotKVM
+import MemslotProtocol
 import MemslotScenario
-internal import Memslots
+package import Memslots
 
 /// A vCPU that writes a byte where it is told to. Its code's slot must be installed.
 struct GuestWriter {
@@ -48,4 +49,44 @@ struct GuestWriter {
         _ = try vcpu.run()
         vcpu.leavesAtOnce = false
     }
+}
+
+/// User memory at an address that is the same in every run, so that printed calls can be repeated.
+///
+/// A guest can only write where user memory is mapped. Slot calls themselves never look.
+package enum UserWindow {
+    /// The first address.
+    package static let start = UserspaceAddress(0x6f00_0000_0000)
+    /// Bytes for slots; a page of code comes behind them.
+    package static let size = ByteCount(16 << 20)
+    /// The page of a guest's code.
+    static let code = UserspaceAddress(start.rawValue + size.rawValue)
+
+    /// Whether the page at `address` is in the window.
+    static func contains(_ address: UInt64) -> Bool {
+        address >= start.rawValue && address < code.rawValue
+    }
+
+    /// Maps the window once in the process, for good.
+    ///
+    /// - Throws: `EEXIST` where something else is there, and the errno of `mmap`.
+    static func map() throws(Errno) { try mapped.get() }
+
+    private static let mapped: Result<Void, Errno> = {
+        let length = Int(size.rawValue + pageSize.rawValue)
+        // Unsafe: only a hint, so that nothing that is mapped already is lost.
+        let hint = UnsafeMutableRawPointer(bitPattern: UInt(start.rawValue))
+        let memory = mmap(
+            hint, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+            -1, 0)
+        guard let memory, memory != MAP_FAILED else { return .failure(Errno(rawValue: errno)) }
+        guard memory == hint else {
+            munmap(memory, length)
+            return .failure(.fileExists)
+        }
+        // Unsafe: the last page of the mapping just made.
+        (memory + Int(size.rawValue)).copyMemory(
+            from: WritingGuest.code, byteCount: WritingGuest.code.count)
+        return .success(())
+    }()
 }

@@ -1,7 +1,8 @@
 import Dispatch
 import Glibc
-import MemslotKVM
-import Memslots
+package import MemslotKVM
+package import MemslotTestKit
+package import Memslots
 
 /// Changes the slots under running vCPUs, and counts what they see of it.
 ///
@@ -52,6 +53,101 @@ package struct Torture: Sendable {
             #else
                 throw .invalidOption("there is no guest for this processor; use simulated")
             #endif
+        }
+    }
+}
+
+/// What is tortured, and how.
+package struct TortureOptions: Hashable, Sendable {
+    /// Whose slots change.
+    package var backend: TortureBackend = .kvm
+    /// What runs on a real VM.
+    package var guest: GuestKind = .real
+    /// How many vCPUs use the memory. Range: ``vcpusRange``.
+    package var vcpus: Int = 2
+    /// How many transactions are made.
+    package var transactions: Int = 3_000
+    /// Whether vCPUs are held out.
+    package var mode: TortureMode = .atomic
+    /// What the transactions change.
+    package var change: TortureChange = .mix
+    /// Whether the guest's code stands in the region too. On a real VM.
+    package var codeInRegion = false
+    /// How the dirty log is kept. A simulated VM has no rings.
+    package var dirtyLog: DirtyLogMode = .clearedByReading
+    /// What the random choices begin with.
+    package var seed: UInt64 = 1
+
+    /// 1 … 64: as many as the guests have numbers for.
+    package static let vcpusRange: ClosedRange<Int> = 1...64
+
+    /// The defaults.
+    package init() {}
+}
+
+/// Whose slots change.
+package enum TortureBackend: String, Hashable, Sendable, CaseIterable {
+    /// A real VM's, with vCPUs that run a guest.
+    case kvm
+    /// A simulated VM's, with threads for vCPUs.
+    case simulated
+}
+
+/// Whether vCPUs are held out while slots change.
+package enum TortureMode: String, Hashable, Sendable, CaseIterable {
+    /// They are, by the gate.
+    case atomic
+    /// They are not: the same calls with nobody held out. The control.
+    case naive
+}
+
+/// What the transactions change. The guest's addresses show the same host pages in every array.
+package enum TortureChange: String, Hashable, Sendable, CaseIterable {
+    /// The region as one slot, and as two to four.
+    case split
+    /// The region as four slots, and with neighbours made one.
+    case merge
+    /// Two slots whose boundary is somewhere else each time.
+    case resize
+    /// The slot goes elsewhere, and another of the same host pages takes its place.
+    case move
+    /// Two slots of the same host pages change places.
+    case swap
+    /// The same slots by another mapping of the same memory.
+    case remap
+    /// Slots become read-only and writable again, under a guest that reads.
+    case romd
+    /// Any of them but ``romd``, one after the other.
+    case mix
+}
+
+/// Why a torture could not be carried through.
+package enum TortureError: Error, Hashable, Sendable {
+    /// An option is out of its range.
+    case invalidOption(String)
+    /// KVM can't be used, or lacks something.
+    case kvm(KVMError)
+    /// Memory, a signal or a thread could not be had.
+    case system(Errno)
+    /// A simulated VM has no dirty rings.
+    case noSimulatedRing
+    /// The table would not take an array that is valid.
+    case submit(SubmitError)
+    /// A dirty log could not be read.
+    case dirtyLog(DirtyLogError)
+    /// A vCPU made no round in ten seconds, or didn't stop.
+    case stuck(vcpu: Int)
+
+    /// A sentence that says what is wrong.
+    package var message: String {
+        switch self {
+        case .invalidOption(let what): what
+        case .kvm(let error): error.description
+        case .system(let errno): "memory, a signal or a thread could not be had: \(errno)"
+        case .noSimulatedRing: "a simulated VM has no dirty rings"
+        case .submit(let error): "a transaction failed: \(error.message)"
+        case .dirtyLog(let error): "a dirty log could not be read: \(error)"
+        case .stuck(let vcpu): "vCPU \(vcpu) makes no progress"
         }
     }
 }

@@ -1,3 +1,4 @@
+import MemslotTestKit
 import Memslots
 
 /// The guest addresses that are tortured, and the host pages that they always show.
@@ -46,5 +47,100 @@ struct TortureRegion: Sendable {
         guard let memory = slot.memory else { return 0..<0 }
         let first = memory.offset.pageCount
         return first..<first + slot.pageCount
+    }
+}
+
+/// The arrays of the region, one after the other; no two neighbours are the same.
+struct LayoutSequence {
+    private let region: TortureRegion
+    private let change: TortureChange
+    private var random: SeededRandom
+    private var turn = 0
+    private var last: [Memslot] = []
+    /// The boundaries of the last four pieces of ``TortureChange/merge``.
+    private var fourPieces: [UInt64] = []
+
+    /// One array in so many has a slot that doesn't log.
+    private static let unloggedEvery = 4
+
+    init(_ region: TortureRegion, change: TortureChange, seed: UInt64) {
+        self.region = region
+        self.change = change
+        self.random = SeededRandom(seed: seed)
+    }
+
+    /// The next array, ascending by id; ids from 1.
+    mutating func next() -> [Memslot] {
+        var slots: [Memslot]
+        repeat {
+            slots = layout(of: change == .mix ? anyChange() : change)
+            turn += 1
+            if Int.random(in: 0..<Self.unloggedEvery, using: &random) == 0 {
+                slots[Int.random(in: slots.indices, using: &random)].flags
+                    .remove(.logDirtyPages)
+            }
+        } while slots == last
+        last = slots
+        return slots
+    }
+
+    private mutating func anyChange() -> TortureChange {
+        let changes: [TortureChange] = [.split, .merge, .resize, .move, .swap, .remap]
+        return changes[Int.random(in: changes.indices, using: &random)]
+    }
+
+    private mutating func layout(of change: TortureChange) -> [Memslot] {
+        let isEven = turn % 2 == 0
+        switch change {
+        case .split: return pieces(cuts(isEven ? 0 : .random(in: 1...3, using: &random)))
+        case .merge:
+            if isEven { fourPieces = cuts(3) }
+            return isEven ? pieces(fourPieces) : merged()
+        case .resize: return pieces(cuts(1))
+        case .move:
+            guard isEven else {
+                return [region.slot(1, at: TortureRegion.aside), region.slot(2, second: true)]
+            }
+            return [region.slot(1)]
+        case .swap:
+            let (first, second) =
+                isEven
+                ? (TortureRegion.start, TortureRegion.aside)
+                : (TortureRegion.aside, TortureRegion.start)
+            return [region.slot(1, at: first), region.slot(2, at: second, second: true)]
+        case .remap, .mix:
+            let middle = TortureRegion.pageCount / 2
+            return [
+                region.slot(1, 0..<middle, second: isEven),
+                region.slot(2, middle..<TortureRegion.pageCount, second: .random(using: &random)),
+            ]
+        case .romd:
+            var slots = pieces([TortureRegion.pageCount / 2])
+            for index in slots.indices where Bool.random(using: &random) {
+                slots[index].flags.insert(.readOnly)
+            }
+            return slots
+        }
+    }
+
+    /// `count` different boundaries inside the region, ascending.
+    private mutating func cuts(_ count: Int) -> [UInt64] {
+        Array((1..<TortureRegion.pageCount).shuffled(using: &random).prefix(count)).sorted()
+    }
+
+    /// The region with boundaries at `cuts`.
+    private func pieces(_ cuts: [UInt64], firstID: UInt32 = 1) -> [Memslot] {
+        let ends = cuts + [TortureRegion.pageCount]
+        return zip([0] + cuts, ends).enumerated().map { index, pages in
+            region.slot(firstID + UInt32(index), pages.0..<pages.1)
+        }
+    }
+
+    /// The last four pieces with neighbours made one, by the ids that the last of the four have:
+    /// other slots keep theirs than in ``pieces(_:firstID:)``.
+    private mutating func merged() -> [Memslot] {
+        let left = Int.random(in: 0...2, using: &random)
+        let cuts = fourPieces.shuffled(using: &random).prefix(left).sorted()
+        return pieces(cuts, firstID: UInt32(4 - cuts.count))
     }
 }

@@ -62,3 +62,11 @@ final class PauseAtCommit: MemslotHook {
         if isArmed.load(ordering: .sequentiallyConsistent) { pause.ask() }
     }
 }
+
+/// Holds nobody out: what a VMM does that changes slots beside its running guest.
+final class NoHold: VCPUHold {
+    func begin() {}
+    func waitUntilHeld(_ deadline: Deadline) -> [String] { [] }
+    func exclusively(_ body: () -> Void) { body() }
+    func end() {}
+}

@@ -53,3 +53,67 @@ struct PageLedger {
         (slot.memory?.offset.rawValue ?? slot.userspaceAddress.rawValue) / pageSize.rawValue
     }
 }
+
+/// Dirty pages put where a transaction could lose them: some known to the kernel alone, some to
+/// the table alone, some to both.
+struct Soil {
+    /// What each logging slot must tell.
+    private(set) var expected: [SlotKey: DirtyBitmap]
+    private let slots: [Memslot]
+    private let startsFull: Bool
+    private var isFresh = true
+
+    init(_ slots: [Memslot], capabilities: Capabilities) {
+        self.slots = slots.filter(\.isLogging)
+        startsFull = capabilities.dirtyLogStartsFull
+        expected = [:]
+        for slot in self.slots {
+            expected[slot.key] = DirtyBitmap(pageCount: slot.pageCount, isFull: startsFull)
+        }
+    }
+
+    mutating func spread(on vm: any SweptVM, _ table: MemslotTable) throws(DirtyLogError) {
+        defer { isFresh = false }
+        guard vm.takesWrites else { return try thinOut(table) }
+        for (index, slot) in slots.enumerated() {
+            _ = try table.dirtyLog(of: slot.key, clear: true)
+            var bits = DirtyBitmap(pageCount: slot.pageCount)
+            defer { expected[slot.key] = bits }
+            // The guest can't write there.
+            if slot.flags.contains(.readOnly) { continue }
+            let kept = Self.pages(of: slot, index, in: [2, 3])
+            vm.write(kept, of: slot)
+            _ = try table.dirtyLog(of: slot.key)
+            do throws(Errno) {
+                // Where reading leaves the log alone, the kernel would still know them too.
+                _ = try vm.backend.readDirtyLog(of: slot, clear: true)
+            } catch {
+                throw .backend(error)
+            }
+            let written = Self.pages(of: slot, index, in: [1, 3])
+            vm.write(written, of: slot)
+            for page in kept + written { bits.insert(page..<page + 1) }
+        }
+    }
+
+    /// Without a guest: logs began full; half of them are thinned out, so that the rest is the
+    /// table's to keep.
+    private mutating func thinOut(_ table: MemslotTable) throws(DirtyLogError) {
+        guard isFresh, startsFull else { return }
+        for (index, slot) in slots.enumerated() where index % 2 == 1 {
+            let pages = slot.pageCount / 3..<slot.pageCount / 3 + 1
+            _ = try table.dirtyLog(of: slot.key, pages: pages, clear: true)
+            expected[slot.key]?.remove(pages)
+        }
+    }
+
+    /// Pages at the slot's edges and in its middle, dealt out to four kinds by turns.
+    private static func pages(of slot: Memslot, _ index: Int, in kinds: [Int]) -> [UInt64] {
+        let count = slot.pageCount
+        var places: [UInt64] = [0, 1, 2, 3, 5, 63, 64, count / 2]
+        if count > 1 { places += [count - 2, count - 1] }
+        let unique = Set(places.filter { $0 < count }).sorted()
+        return unique.enumerated().filter { kinds.contains(($0.offset + index) % 4) }
+            .map(\.element)
+    }
+}

@@ -1,3 +1,4 @@
+import Dispatch
 package import Memslots
 
 /// A hold on vCPUs that are not there: it writes down what is asked of it, and can play a vCPU
@@ -61,5 +62,29 @@ package final class ScriptedHold: VCPUHold {
             if state.isExclusive { state.faults.append("vCPUs let in too early") }
             state.isHeld = false
         }
+    }
+}
+
+/// A reader on a thread of its own that stays while something else is done.
+enum StayingReader {
+    static let name = "reader that stays"
+
+    static func stay<R>(in table: MemslotTable, while body: () -> R) -> R {
+        let isInside = DispatchSemaphore(value: 0)
+        let mayLeave = DispatchSemaphore(value: 0)
+        let group = DispatchGroup()
+        // A thread of the pool waits, but nothing else that is waited for needs the pool.
+        DispatchQueue(label: "memslots.proof.reader").async(group: group) {
+            table.read(as: name) { _ in
+                isInside.signal()
+                mayLeave.wait()
+            }
+        }
+        isInside.wait()
+        defer {
+            mayLeave.signal()
+            group.wait()
+        }
+        return body()
     }
 }

@@ -1,3 +1,7 @@
+import MemslotProtocol
+package import MemslotScenario
+package import MemslotService
+import MemslotSimulator
 package import Memslots
 
 /// One submit of a scenario, with the VM as it is before it: where faults are tried.
@@ -43,5 +47,110 @@ package struct SweepScene: Sendable {
         scene.before = before.map { $0.renaming(descriptors) }
         scene.wanted = wanted.map { $0.renaming(descriptors) }
         return scene
+    }
+}
+
+/// Plays a scenario on simulated VMs, and gives every submit in it as a scene.
+package struct FixtureScenes {
+    /// How many submits the scenario has.
+    package private(set) var submits = 0
+    /// How many of them can't be a scene: their VM is failed or missing, or their request is
+    /// refused before it becomes an array.
+    package private(set) var withoutScene = 0
+
+    private let service = MemslotService()
+    private let name: String
+    private var player: ScenarioPlayer
+
+    /// A scenario called `name`.
+    package init(_ name: String) {
+        self.name = name
+        player = ScenarioPlayer(InProcessTarget(service))
+    }
+
+    /// Takes the next step of the scenario.
+    ///
+    /// - Returns: the scene, where the step is a submit that can be one.
+    /// - Throws: what the service answers that is no response.
+    package mutating func play(_ step: ScenarioStep) throws(TargetLost) -> SweepScene? {
+        let scene = scene(of: step)
+        _ = try player.play(step)
+        return scene
+    }
+
+    private mutating func scene(of step: ScenarioStep) -> SweepScene? {
+        guard case .request(let request) = step.content,
+            request.method == Method.memslotsSubmit.rawValue
+        else { return nil }
+        submits += 1
+        guard let submit = service.resolve(submit: request.params, of: Peer()),
+            submit.table.failure == nil
+        else {
+            withoutScene += 1
+            return nil
+        }
+        return SweepScene(
+            origin: "\(name):\(step.line)", before: submit.table.snapshot().array.slots,
+            wanted: submit.slots, quiesce: submit.quiesce,
+            capabilities: submit.simulator.capabilities)
+    }
+}
+
+// Each VM has guest_memfds of its own, whose descriptors are other numbers than another's.
+
+extension Memslot {
+    /// The slot with another descriptor, where it has one of these.
+    func renaming(_ descriptors: [Int32: Int32]) -> Memslot {
+        guard let binding = guestMemfd, let to = descriptors[binding.descriptor] else {
+            return self
+        }
+        return Memslot(
+            id: id == .unassigned ? nil : id, addressSpace: addressSpace,
+            guestPhysicalAddress: guestPhysicalAddress, size: size,
+            userspaceAddress: userspaceAddress, flags: flags, memory: memory,
+            guestMemfd: GuestMemfdBinding(descriptor: to, offset: binding.offset))
+    }
+}
+
+extension SlotCall {
+    /// The call with other descriptors.
+    func renaming(_ descriptors: [Int32: Int32]) -> SlotCall {
+        switch self {
+        case .create(let slot): .create(slot.renaming(descriptors))
+        case .delete(let slot): .delete(slot.renaming(descriptors))
+        // Slots with a guest_memfd are neither moved nor reflagged.
+        case .move, .reflag: self
+        }
+    }
+}
+
+extension MemslotChange {
+    /// The change with other descriptors.
+    func renaming(_ descriptors: [Int32: Int32]) -> MemslotChange {
+        switch self {
+        case .added(let slot): .added(slot.renaming(descriptors))
+        case .removed(let slot): .removed(slot.renaming(descriptors))
+        case .moved, .reflagged: self
+        }
+    }
+}
+
+extension CleanRun {
+    /// The run as it goes in a world with these descriptors.
+    func renaming(_ descriptors: [Int32: Int32]) -> CleanRun {
+        if descriptors.isEmpty { return self }
+        var receipt = receipt
+        receipt.operations = receipt.operations.map {
+            PlannedOperation($0.call.renaming(descriptors), because: $0.reason)
+        }
+        receipt.slots = receipt.slots?.map { $0.renaming(descriptors) }
+        let notes = notes.map {
+            RecordingHook.Note(
+                hook: $0.hook, phase: $0.phase, change: $0.change.renaming(descriptors),
+                generation: $0.generation)
+        }
+        return CleanRun(
+            calls: calls.map { $0.renaming(descriptors) }, reads: reads, notes: notes,
+            quiesced: quiesced, receipt: receipt)
     }
 }

@@ -1,3 +1,4 @@
+import MemslotTestKit
 import Memslots
 
 /// Where slots can stand in a small world: for each id a run of pages, or none.
@@ -79,5 +80,15 @@ struct KindPair {
         }
         if old.count != new.count { return [KindPair(old: plain, new: plain, weight: 64)] }
         return sameSize
+    }
+}
+
+extension SeededRandom {
+    /// An array with one of the layouts, ascending by id.
+    mutating func array(of layouts: [SmallLayout]) -> [Memslot] {
+        let layout = layouts[Int(next() % UInt64(layouts.count))]
+        return layout.runs.enumerated().compactMap { id, run in
+            run.map { SmallKind.all[Int(next() >> 32) % SmallKind.count].slot(id, $0) }
+        }
     }
 }

@@ -36,3 +36,101 @@ struct MachineShape {
         actors = counts.flatMap { name, count in (0..<count).map { "\(name)-\($0)" } }
     }
 }
+
+/// Draws arrays on few pages, so that slots meet, move and alias often.
+struct RandomArrays {
+    let spaces: Int
+
+    /// An array that shares most of its slots with `array`: moved, reflagged, replaced, gone.
+    func near(_ array: [Memslot], _ random: inout SeededRandom) -> [Memslot] {
+        var slots: [Memslot] = []
+        // A plan of additions and log-ons alone runs beside the guest.
+        let onlyAdds = random.once(in: 3)
+        if onlyAdds { slots = array.map { random.once(in: 5) ? $0.logging : $0 } }
+        for old in onlyAdds ? [] : array.shuffled(using: &random) {
+            var slot = old
+            switch random.draw(0...11) {
+            case 0: continue
+            case 1...2: slot.guestPhysicalAddress = address(&random)
+            case 5: slot.flags.formSymmetricDifference(.readOnly)
+            case 6: slot = draw(old.key, &random)
+            case 7...8: swap(&slot, with: &slots, &random)
+            default: break
+            }
+            if random.once(in: 5) { slot.flags.formSymmetricDifference(.logDirtyPages) }
+            add(slot, to: &slots)
+        }
+        for _ in 0..<random.draw(0...(slots.count < 4 ? 4 : 2)) {
+            let key = SlotKey(
+                addressSpace: AddressSpaceID(UInt32(random.draw(0...spaces - 1))),
+                id: SlotID(UInt32(random.draw(0...MachineShape.ids - 1))))
+            let slot = draw(key, &random)
+            if !slots.contains(where: { $0.key == slot.key }) { add(slot, to: &slots) }
+        }
+        if random.once(in: 6), !slots.isEmpty {
+            slots[random.draw(0...slots.count - 1)].id = .unassigned
+        }
+        return slots
+    }
+
+    /// `array`, with a slot more that overlaps one of it, or with a fault of another kind.
+    func broken(_ array: [Memslot], _ random: inout SeededRandom) -> [Memslot] {
+        var slot = draw(SlotKey(id: SlotID(UInt32(MachineShape.ids))), &random)
+        if let other = array.randomElement(using: &random), random.once(in: 2) {
+            slot.addressSpace = other.addressSpace
+            slot.guestPhysicalAddress = other.guestPhysicalAddress
+        } else {
+            slot.guestPhysicalAddress = GuestPhysicalAddress(
+                slot.guestPhysicalAddress.rawValue + 1)
+        }
+        return array + [slot]
+    }
+
+    private func add(_ slot: Memslot, to slots: inout [Memslot]) {
+        if !slots.contains(where: { $0.overlaps(slot) }) { slots.append(slot) }
+    }
+
+    /// Lets the slot change places with one of its size: the plan has to break a circle.
+    private func swap(
+        _ slot: inout Memslot, with slots: inout [Memslot], _ random: inout SeededRandom
+    ) {
+        let (size, space) = (slot.size, slot.addressSpace)
+        guard
+            let other = slots.indices.filter({
+                slots[$0].size == size && slots[$0].addressSpace == space
+            }).randomElement(using: &random)
+        else { return }
+        var moved = slots[other]
+        Swift.swap(&slot.guestPhysicalAddress, &moved.guestPhysicalAddress)
+        slots.remove(at: other)
+        add(moved, to: &slots)
+    }
+
+    private func address(_ random: inout SeededRandom) -> GuestPhysicalAddress {
+        GuestPhysicalAddress(UInt64(random.draw(0...MachineShape.universe - 1)) * 4096)
+    }
+
+    private func draw(_ key: SlotKey, _ random: inout SeededRandom) -> Memslot {
+        let pages = random.draw(1...MachineShape.largest)
+        let host = random.draw(0...MachineShape.hostPages - pages)
+        let flags: [MemslotFlags] = [
+            [], .logDirtyPages, .logDirtyPages, .logDirtyPages, .readOnly,
+            [.logDirtyPages, .readOnly],
+        ]
+        return Memslot(
+            id: key.id, addressSpace: key.addressSpace, guestPhysicalAddress: address(&random),
+            size: ByteCount(UInt64(pages) * 4096),
+            userspaceAddress: UserspaceAddress(
+                MachineShape.memory.rawValue + UInt64(host) * 4096),
+            flags: flags.randomElement(using: &random) ?? [])
+    }
+}
+
+extension Memslot {
+    /// The same slot, which logs.
+    fileprivate var logging: Memslot {
+        var slot = self
+        slot.flags.insert(.logDirtyPages)
+        return slot
+    }
+}

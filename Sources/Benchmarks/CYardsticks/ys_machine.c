@@ -2,9 +2,9 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "ys_blackout.h"
+#include "ys_machine.h"
 
-#include "ys_clock.h"
+#include "ys_threads.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -18,6 +18,32 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+int ys_vm_make(void) {
+    int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    if (kvm < 0) return -errno;
+    int vm = ioctl(kvm, KVM_CREATE_VM, 0);
+    int status = vm < 0 ? -errno : vm;
+    close(kvm);
+    return status;
+}
+
+void ys_close(int descriptor) {
+    if (descriptor >= 0) close(descriptor);
+}
+
+int ys_set_regions(int vm, const struct ys_region *regions, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        struct kvm_userspace_memory_region region = {
+            .slot = regions[i].slot,
+            .flags = regions[i].flags,
+            .guest_phys_addr = regions[i].guest,
+            .memory_size = regions[i].size,
+            .userspace_addr = regions[i].host};
+        if (ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) < 0) return -errno;
+    }
+    return 0;
+}
 
 struct ys_machine {
     int vm;

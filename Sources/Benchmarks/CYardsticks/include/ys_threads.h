@@ -1,9 +1,20 @@
-// Entering and leaving a section in which the table can't be taken away.
-#ifndef YS_ENTERING_H
-#define YS_ENTERING_H
+#ifndef YS_THREADS_H
+#define YS_THREADS_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+// Nanoseconds of CLOCK_MONOTONIC.
+uint64_t ys_now(void);
+
+// Binds the calling thread to one of the processors that it may use, by number round and round.
+// Processes that it starts are bound too.
+void ys_pin(int number);
+
+// Lets the calling thread use again what it might use before the last ys_pin.
+void ys_unpin(void);
+
+// MARK: Entering and leaving a section in which the table can't be taken away
 
 // How a section is entered.
 enum ys_entering {
