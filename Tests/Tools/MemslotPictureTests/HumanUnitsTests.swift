@@ -29,4 +29,16 @@ struct HumanUnitsTests {
     func durations(nanoseconds: UInt64, text: String) {
         #expect(HumanDuration(nanoseconds: nanoseconds).description == text)
     }
+
+    @Test(
+        "a figure has three significant digits",
+        arguments: [
+            (0.5, .nanoseconds, "0.500 ns"), (999.4, .nanoseconds, "999 ns"),
+            (999.6, .nanoseconds, "1.00 µs"), (12_345, .nanoseconds, "12.3 µs"),
+            (65_536, .bytes, "64.0 KiB"), (2_500_000, .perSecond, "2.50 M/s"),
+            (12.34, .factor, "12.3×"),
+        ] as [(Double, HumanFigure.Unit, String)])
+    func figures(value: Double, unit: HumanFigure.Unit, text: String) {
+        #expect(HumanFigure(value, unit).description == text)
+    }
 }

@@ -92,11 +92,6 @@ private func textWidth(_ text: String) -> Int {
     text.reduce(0) { $0 + ("filrt.,: ".contains($1) ? 4 : "mwMW".contains($1) ? 11 : 7) }
 }
 
-extension SVGFrame {
-    /// The y of the middle line.
-    var middle: Int { y + height / 2 }
-}
-
 extension SlotWords {
     /// All there is to say of a slot, a line each.
     func tooltip(_ slot: Memslot) -> String {

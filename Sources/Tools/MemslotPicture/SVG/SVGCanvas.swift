@@ -1,31 +1,69 @@
-/// SVG as it is written, element by element. All coordinates are whole pixels.
-struct SVGCanvas {
+/// An SVG file under construction, element by element.
+package struct SVGCanvas {
     private var body = ""
+    private let style: String
 
-    /// A rectangle with its corners rounded by `radius`.
-    mutating func rect(_ frame: SVGFrame, class name: String, radius: Int = 0) {
-        body += "<rect class=\"\(name)\" x=\"\(frame.x)\" y=\"\(frame.y)\""
-        body += " width=\"\(max(0, frame.width))\" height=\"\(max(0, frame.height))\""
+    /// Creates an empty canvas.
+    ///
+    /// - Parameter style: the file's style sheet; by default that of memory maps.
+    package init(style: String = svgStyle) { self.style = style }
+
+    /// Adds a rectangle with its corners rounded by `radius`.
+    package mutating func rect<Number: SVGNumber>(
+        x: Number, y: Number, width: Number, height: Number, class name: String, radius: Int = 0
+    ) {
+        body += "<rect class=\"\(name)\" x=\"\(x.svg)\" y=\"\(y.svg)\""
+        body += " width=\"\(max(0, width).svg)\" height=\"\(max(0, height).svg)\""
         body += radius > 0 ? " rx=\"\(radius)\"/>\n" : "/>\n"
     }
 
-    /// A line of text; `class` says its font, its colour and where it is anchored.
-    mutating func text(_ content: String, x: Int, y: Int, class name: String) {
-        body += "<text class=\"\(name)\" x=\"\(x)\" y=\"\(y)\">\(escaped(content))</text>\n"
+    /// Adds a rectangle with its corners rounded by `radius`.
+    mutating func rect(_ frame: SVGFrame, class name: String, radius: Int = 0) {
+        rect(
+            x: frame.x, y: frame.y, width: frame.width, height: frame.height, class: name,
+            radius: radius)
     }
 
-    /// A line of text whose first words are heavier.
+    /// Adds a straight line.
+    package mutating func line<Number: SVGNumber>(
+        from start: (x: Number, y: Number), to end: (x: Number, y: Number), class name: String
+    ) {
+        body += "<line class=\"\(name)\" x1=\"\(start.x.svg)\" y1=\"\(start.y.svg)\" "
+        body += "x2=\"\(end.x.svg)\" y2=\"\(end.y.svg)\"/>\n"
+    }
+
+    /// Adds a line through points, of class `curve`, with a dot at each, of class `dot`.
+    package mutating func curve<Number: SVGNumber>(
+        _ points: [(x: Number, y: Number)], class name: String
+    ) {
+        let data = points.map { "\($0.x.svg),\($0.y.svg)" }.joined(separator: " ")
+        body += "<polyline class=\"curve \(name)\" points=\"\(data)\"/>\n"
+        for point in points {
+            body += "<circle class=\"dot \(name)\" cx=\"\(point.x.svg)\" "
+            body += "cy=\"\(point.y.svg)\" r=\"3\"/>\n"
+        }
+    }
+
+    /// Adds a line of text; its class sets font, colour and anchor.
+    package mutating func text<Number: SVGNumber>(
+        _ content: String, x: Number, y: Number, class name: String
+    ) {
+        body += "<text class=\"\(name)\" x=\"\(x.svg)\" y=\"\(y.svg)\">"
+        body += "\(escaped(content))</text>\n"
+    }
+
+    /// Adds a line of text whose first words are heavier.
     mutating func label(_ heavy: String, _ light: String, x: Int, y: Int) {
         body += "<text class=\"label\" x=\"\(x)\" y=\"\(y)\"><tspan class=\"heavy\">"
         body += "\(escaped(heavy))</tspan><tspan dx=\"9\">\(escaped(light))</tspan></text>\n"
     }
 
-    /// A path; `data` is SVG's path language.
+    /// Adds a path; `data` is SVG's path language.
     mutating func path(_ data: String, class name: String) {
         body += "<path class=\"\(name)\" d=\"\(data)\"/>\n"
     }
 
-    /// What `draw` draws, with a tooltip.
+    /// Adds what `draw` draws as one group with a tooltip.
     mutating func group(tooltip: String, draw: (inout SVGCanvas) -> Void) {
         body += "<g><title>\(escaped(tooltip))</title>\n"
         draw(&self)
@@ -33,19 +71,37 @@ struct SVGCanvas {
     }
 
     /// The whole file.
-    func document(width: Int, height: Int, title: String, description: String) -> String {
+    package func document(
+        width: Int, height: Int, title: String, description: String? = nil
+    ) -> String {
         """
         <svg xmlns="http://www.w3.org/2000/svg" role="img" width="\(width)" height="\(height)" \
         viewBox="0 0 \(width) \(height)">
         <title>\(escaped(title))</title>
-        <desc>\(escaped(description))</desc>
-        <style>
-        \(svgStyle)
+        \(description.map { "<desc>\(escaped($0))</desc>\n" } ?? "")<style>
+        \(style)
         </style>
         <rect class="page" width="\(width)" height="\(height)"/>
         \(body)</svg>
 
         """
+    }
+}
+
+/// A coordinate in pixels.
+package protocol SVGNumber: Comparable, ExpressibleByIntegerLiteral {
+    /// The number with at most one digit after the point.
+    var svg: String { get }
+}
+
+extension Int: SVGNumber {
+    package var svg: String { String(self) }
+}
+
+extension Double: SVGNumber {
+    package var svg: String {
+        let tenths = Int((self * 10).rounded())
+        return tenths % 10 == 0 ? "\(tenths / 10)" : "\(Double(tenths) / 10)"
     }
 }
 
@@ -55,9 +111,12 @@ struct SVGFrame: Equatable {
     var y: Int
     var width: Int
     var height: Int
+
+    /// The y of the middle line.
+    var middle: Int { y + height / 2 }
 }
 
-/// `text` as XML: the five special characters as entities, those that XML 1.0 forbids as U+FFFD.
+/// `text` for XML: entities for the five special characters, U+FFFD for those XML 1.0 forbids.
 func escaped(_ text: String) -> String {
     var result = String.UnicodeScalarView()
     for scalar in text.unicodeScalars {
@@ -74,3 +133,60 @@ func escaped(_ text: String) -> String {
     }
     return String(result)
 }
+
+/// The style sheet of maps and timelines: system fonts, and colours for a light and a dark page.
+package let svgStyle = """
+    text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", \
+    sans-serif; font-size: 13px; fill: #1c2330; }
+    .page { fill: #ffffff; }
+    .title { font-size: 22px; font-weight: 650; }
+    .heading { font-size: 15px; font-weight: 650; }
+    .muted { font-size: 13px; fill: #667085; }
+    .note { font-size: 12px; fill: #667085; }
+    .centre { text-anchor: middle; font-size: 12px; fill: #667085; }
+    .heavy { font-weight: 650; }
+    .mono, .address { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, \
+    "DejaVu Sans Mono", monospace; font-size: 11px; fill: #667085; }
+    .address { text-anchor: end; }
+    .badge-text { font-size: 10px; font-weight: 650; text-anchor: middle; fill: #ffffff; }
+    .axis, .tick, .gap { fill: none; stroke: #c3cad6; }
+    .axis { stroke-width: 1.5; stroke-linejoin: round; }
+    .gap { stroke-dasharray: 2 4; }
+    .block, .band { stroke-width: 1.25; }
+    .ram { fill: #dcebfb; stroke: #5b9bd9; }
+    .ro { fill: #fdeecb; stroke: #d9a036; }
+    .gmem { fill: #d7f2e3; stroke: #3fa673; }
+    .fold { fill: #eff2f6; stroke: #98a2b3; }
+    .added { fill: #d5f3dc; stroke: #35a354; }
+    .removed { fill: #fbdede; stroke: #d65454; }
+    .moved { fill: #dbe6ff; stroke: #4d78e0; }
+    .reflagged { fill: #eddffb; stroke: #9a5bd0; }
+    .replaced { fill: #ffe8d1; stroke: #dd8430; }
+    .unchanged { fill: #eff2f6; stroke: #b4bcc9; }
+    .band { fill-opacity: 0.55; stroke-opacity: 0.55; }
+    .band.unchanged { fill-opacity: 0.5; stroke: none; }
+    .pill-log { fill: #9a5bd0; }
+    .pill-ro { fill: #c58a1c; }
+    .pill-gmem { fill: #2f9462; }
+    .pill-other { fill: #667085; }
+    @media (prefers-color-scheme: dark) {
+    text { fill: #e6eaf0; }
+    .page { fill: #12161d; }
+    .muted, .note, .centre, .mono, .address { fill: #98a3b3; }
+    .badge-text { fill: #12161d; }
+    .axis, .tick, .gap { stroke: #465063; }
+    .ram { fill: #17324d; stroke: #4a8fd0; }
+    .ro { fill: #43340f; stroke: #c8952f; }
+    .gmem { fill: #143a29; stroke: #3fa673; }
+    .fold, .unchanged { fill: #1d232d; stroke: #566174; }
+    .added { fill: #143a20; stroke: #3fae5e; }
+    .removed { fill: #451d1f; stroke: #d65c5c; }
+    .moved { fill: #1c2f5c; stroke: #6b90ee; }
+    .reflagged { fill: #35214a; stroke: #ab74dc; }
+    .replaced { fill: #472c12; stroke: #dd8f45; }
+    .pill-log { fill: #b98ae4; }
+    .pill-ro { fill: #dcae55; }
+    .pill-gmem { fill: #5cc08f; }
+    .pill-other { fill: #98a3b3; }
+    }
+    """
