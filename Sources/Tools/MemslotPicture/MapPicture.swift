@@ -43,3 +43,130 @@ package struct MapPicture: Sendable {
 func spaceHeading(_ text: String, _ options: TextOptions) -> [String] {
     wrapped(text, to: options.width).map { options.usesColour ? Ink.bold.painting($0) : $0 }
 }
+
+extension MapPicture {
+    /// The map as an SVG file: self-contained, for light and dark pages, with a tooltip a slot.
+    ///
+    /// Address spaces stand side by side, two in a line. Heights grow with the logarithm of the
+    /// sizes and have a minimum, so that a page and a terabyte can both be read.
+    ///
+    /// - Parameters:
+    ///   - title: the heading.
+    ///   - limit: the most slots and holes drawn in one address space before neighbours are
+    ///     folded; at least 8. `nil` draws every slot.
+    package func svg(title: String = "Memory map", limit: Int? = 120) -> String {
+        MapSVG(picture: self, limit: limit).document(title: title)
+    }
+}
+
+/// The layout of a map's SVG.
+private struct MapSVG {
+    private static let margin = 36
+    private static let axisWidth = 138
+    private static let blockWidth = 250
+    private static let noteWidth = 200
+    private static let columnWidth = axisWidth + blockWidth + noteWidth
+    private static let top = 136
+
+    private let spaces: [MapSpace]
+    private let words: SlotWords
+    private let limit: Int?
+
+    init(picture: MapPicture, limit: Int?) {
+        self.spaces = MapSpace.spaces(of: picture.slots)
+        self.words = SlotWords(names: picture.names)
+        self.limit = limit
+    }
+
+    func document(title: String) -> String {
+        var canvas = SVGCanvas()
+        var y = Self.top
+        for start in stride(from: 0, to: spaces.count, by: 2) {
+            var bottom = y
+            for (column, space) in spaces[start..<min(start + 2, spaces.count)].enumerated() {
+                let x = Self.margin + column * Self.columnWidth
+                bottom = max(bottom, draw(space, x: x, y: y, on: &canvas))
+            }
+            y = bottom + 40
+        }
+        let columns = min(2, max(1, spaces.count))
+        let count = spaces.reduce(0) { $0 + $1.items.count }
+        let summary = count == 0 ? "no slots" : counted(count, "slot")
+        canvas.text(cut(title, to: 48), x: Self.margin, y: 50, class: "title")
+        canvas.text(
+            "\(summary) · addresses grow downwards, heights with the logarithm of the size",
+            x: Self.margin, y: 74, class: "muted")
+        canvas.legend(legend, x: Self.margin, y: 104)
+        return canvas.document(
+            width: 2 * Self.margin + columns * Self.columnWidth, height: max(y, Self.top + 20),
+            title: title, description: summary)
+    }
+
+    /// What the picture has, and no more.
+    private var legend: [(class: String, text: String)] {
+        let items = spaces.flatMap(\.items)
+        let kinds = Set(items.map { words.kind($0.slot) })
+        let all = [
+            ("ram", "memory", kinds.contains("ram")), ("ro", "read-only", kinds.contains("ro")),
+            ("gmem", "guest_memfd", kinds.contains("gmem")),
+            ("gap", "hole", items.contains { $0.hole > 0 }),
+        ]
+        return all.filter(\.2).map { ($0.0, $0.1) }
+    }
+
+    /// Draws one address space; returns where it ends.
+    private func draw(_ space: MapSpace, x: Int, y: Int, on canvas: inout SVGCanvas) -> Int {
+        canvas.text("Address space \(space.id)", x: x, y: y + 6, class: "heading")
+        canvas.text(space.summary, x: x + Self.axisWidth, y: y + 6, class: "muted")
+        var frame = SVGFrame(
+            x: x + Self.axisWidth, y: y + 30, width: Self.blockWidth, height: 0)
+        var end: UInt64 = 0
+        func row(_ first: UInt64, height: Int, isBroken: Bool) {
+            frame.height = height
+            canvas.axis(x: frame.x - 12, beside: frame, isBroken: isBroken)
+            canvas.tick(first, x: frame.x - 12, y: frame.y)
+        }
+        for piece in folded(space.items.map(\.foldItem), limit: limit) {
+            switch piece {
+            case .item(let index):
+                let item = space.items[index]
+                if item.hole > 0 {
+                    let height = 30 + LogScale.abovePage(item.hole) / 128
+                    row(item.holeStart, height: height, isBroken: true)
+                    canvas.hole(item.hole, in: frame)
+                    frame.y += height
+                }
+                let height = 30 + LogScale.abovePage(item.slot.size.rawValue) / 16
+                row(item.slot.first, height: height, isBroken: false)
+                draw(item.slot, in: frame, on: &canvas)
+                end = max(end, item.slot.end)
+            case .fold(let range):
+                let group = SlotGroup(space.items[range])
+                row(group.first, height: 62, isBroken: true)
+                draw(group, in: frame, on: &canvas)
+                end = max(end, group.last == .max ? .max : group.last + 1)
+            }
+            frame.y += frame.height
+        }
+        canvas.tick(end, x: frame.x - 12, y: frame.y)
+        return frame.y + 4
+    }
+
+    private func draw(_ slot: Memslot, in frame: SVGFrame, on canvas: inout SVGCanvas) {
+        canvas.group(tooltip: words.tooltip(slot)) { canvas in
+            canvas.slotBlock(slot, in: frame, class: words.kind(slot), words: words)
+            let note = cut(words.backing(slot), to: 26)
+            let x = frame.x + frame.width + 14
+            canvas.text(note, x: x, y: frame.middle + 4, class: "mono")
+        }
+    }
+
+    private func draw(_ group: SlotGroup, in frame: SVGFrame, on canvas: inout SVGCanvas) {
+        canvas.group(tooltip: group.text(dash: "–")) { canvas in
+            canvas.foldBlock((group.countText, group.sizeText), in: frame, class: "fold")
+            let x = frame.x + frame.width + 14
+            canvas.text(group.idText(dash: "–"), x: x, y: frame.middle - 7, class: "note")
+            canvas.text(group.holeText ?? "", x: x, y: frame.middle + 9, class: "note")
+        }
+    }
+}

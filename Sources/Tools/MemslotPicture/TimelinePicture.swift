@@ -55,3 +55,118 @@ package struct TimelinePicture: Sendable {
         TimelineSVG(self).document(title: title)
     }
 }
+
+/// The layout of a timeline's SVG.
+struct TimelineSVG {
+    private static let margin = 36
+    private static let left = 180
+    private static let width = 820
+    private static let laneHeight = 34
+    private static let top = 150
+
+    private let lanes: [String]
+    private let spans: [TimelinePicture.Span]
+    private let start: UInt64
+    private let length: UInt64
+
+    init(_ picture: TimelinePicture) {
+        let spans = picture.spans.filter { picture.lanes.indices.contains($0.lane) }
+        self.lanes = picture.lanes
+        self.spans = spans.sorted {
+            ($0.time.lowerBound, $1.time.upperBound) < ($1.time.lowerBound, $0.time.upperBound)
+        }
+        self.start = spans.map(\.time.lowerBound).min() ?? 0
+        self.length = max(1, (spans.map(\.time.upperBound).max() ?? 0) - start)
+    }
+
+    func document(title: String) -> String {
+        var canvas = SVGCanvas()
+        let bottom = Self.top + max(1, lanes.count) * Self.laneHeight
+        canvas.text(cut(title, to: 76), x: Self.margin, y: 50, class: "title")
+        let took = spans.isEmpty ? "nothing happened" : "\(HumanDuration(nanoseconds: length))"
+        canvas.text(took, x: Self.margin, y: 74, class: "muted")
+        canvas.legend(legend, x: Self.margin, y: 104)
+        if !spans.isEmpty { drawTicks(to: bottom, on: &canvas) }
+        for (index, lane) in lanes.enumerated() {
+            let y = Self.top + index * Self.laneHeight
+            canvas.text(cut(printable(lane), to: 19), x: Self.margin, y: y + 22, class: "muted")
+            canvas.path("M\(Self.left) \(y + Self.laneHeight)h\(Self.width)", class: "tick")
+        }
+        drawSpans(on: &canvas)
+        return canvas.document(
+            width: Self.left + Self.width + Self.margin + 20, height: bottom + 40, title: title,
+            description: took)
+    }
+
+    private var legend: [(class: String, text: String)] {
+        let kinds = Set(spans.map(\.kind))
+        return TimelinePicture.Kind.allCases.filter(kinds.contains).map {
+            (Self.style($0), $0.rawValue)
+        }
+    }
+
+    private static func style(_ kind: TimelinePicture.Kind) -> String {
+        switch kind {
+        case .work: "ram"
+        case .wait: "fold"
+        case .held: "replaced"
+        case .failed: "removed"
+        }
+    }
+
+    private func x(of time: UInt64) -> Int {
+        // Through the full width, as nanoseconds times pixels may pass 2^64.
+        let (high, low) = (time - start).multipliedFullWidth(by: UInt64(Self.width))
+        return Self.left + Int(length.dividingFullWidth((high, low)).quotient)
+    }
+
+    /// Ticks at round times, four to ten of them.
+    private func drawTicks(to bottom: Int, on canvas: inout SVGCanvas) {
+        let step = roundStep
+        var time: UInt64 = 0
+        while time <= length {
+            let x = x(of: start + time)
+            canvas.path("M\(x) \(Self.top - 6)V\(bottom)", class: "gap")
+            let text = time == 0 ? "0" : HumanDuration(nanoseconds: time).description
+            canvas.text(text, x: x, y: Self.top - 12, class: "centre")
+            let (next, wrapped) = time.addingReportingOverflow(step)
+            if wrapped { break }
+            time = next
+        }
+    }
+
+    /// The smallest of 1, 2, 5, 10, … nanoseconds of which fewer than ten fill the line.
+    private var roundStep: UInt64 {
+        var decade: UInt64 = 1
+        while true {
+            for factor in [1, 2, 5] as [UInt64] where length / factor / decade < 10 {
+                return decade * factor
+            }
+            // At most 10^18, as fewer than ten of twice that are in 2^64.
+            decade *= 10
+        }
+    }
+
+    private func drawSpans(on canvas: inout SVGCanvas) {
+        var reached: [Int: Int] = [:]
+        for span in spans {
+            let (from, to) = (x(of: span.time.lowerBound), x(of: span.time.upperBound))
+            let kind = TimelinePicture.Kind.allCases.firstIndex(of: span.kind) ?? 0
+            let key = span.lane * TimelinePicture.Kind.allCases.count + kind
+            // A speck on the pixel of its neighbour would not be seen.
+            if to - from < 2, let end = reached[key], from < end { continue }
+            let frame = SVGFrame(
+                x: from, y: Self.top + span.lane * Self.laneHeight + 5, width: max(2, to - from),
+                height: Self.laneHeight - 10)
+            reached[key] = max(reached[key] ?? 0, frame.x + frame.width)
+            let duration = HumanDuration(
+                nanoseconds: span.time.upperBound - span.time.lowerBound)
+            canvas.group(tooltip: "\(span.label)\n\(duration)") { canvas in
+                canvas.rect(frame, class: "block \(Self.style(span.kind))", radius: 3)
+                guard frame.width > span.label.count * 8 + 12 else { return }
+                let x = frame.x + frame.width / 2
+                canvas.text(span.label, x: x, y: frame.middle + 4, class: "centre")
+            }
+        }
+    }
+}

@@ -48,3 +48,57 @@ extension [Memslot] {
         }
     }
 }
+
+/// Sizes on a scale where each doubling adds the same.
+///
+/// In 64ths of an octave, straight between powers of two: close enough for the eye, monotone,
+/// and exact integers everywhere.
+enum LogScale {
+    /// 64 times the binary logarithm of `bytes`; 0 for 0.
+    static func level(_ bytes: UInt64) -> Int {
+        guard bytes > 0 else { return 0 }
+        let zeros = bytes.leadingZeroBitCount
+        let fraction = Int((bytes << UInt64(zeros)) >> 57) & 63
+        return (63 - zeros) * 64 + fraction
+    }
+
+    /// How far `bytes` is above one page, in 64ths of an octave, never negative.
+    static func abovePage(_ bytes: UInt64) -> Int { max(0, level(bytes) - 12 * 64) }
+
+    /// The part of `length` that `bytes` takes where `largest` takes all of it; at least 1.
+    static func part(_ bytes: UInt64, of largest: UInt64, length: Int) -> Int {
+        // One octave below a page is the zero of the scale, so that a page still has a length.
+        let whole = abovePage(largest) + 64
+        return min(length, max(1, (abovePage(bytes) + 64) * length / whole))
+    }
+}
+
+/// The bar of a row, whose length says the size on a log scale.
+struct SizeBar {
+    /// What the bar stands for, which is its pattern.
+    enum Kind {
+        case memory
+        case readOnly
+        case hole
+    }
+
+    var kind: Kind
+    var bytes: UInt64
+
+    /// The bar, at most `width` columns.
+    func text(width: Int, largest: UInt64, ascii: Bool) -> String {
+        guard width > 0 else { return "" }
+        let eighths = LogScale.part(bytes, of: largest, length: width * 8)
+        let cells = (eighths + 4) / 8
+        switch (kind, ascii) {
+        case (.memory, false):
+            let partial = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8]
+            return String(repeating: "█", count: eighths / 8) + partial
+        case (.memory, true): return String(repeating: "#", count: max(1, cells))
+        case (.readOnly, false): return String(repeating: "▒", count: max(1, cells))
+        case (.readOnly, true): return String(repeating: "=", count: max(1, cells))
+        case (.hole, false): return String(repeating: "┄", count: max(1, cells))
+        case (.hole, true): return String(repeating: ".", count: max(1, cells))
+        }
+    }
+}

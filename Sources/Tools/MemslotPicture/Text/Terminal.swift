@@ -1,4 +1,4 @@
-internal import Glibc
+import Glibc
 
 /// What is known of where output goes.
 package enum Terminal {
@@ -56,5 +56,62 @@ package enum Terminal {
             result.unicodeScalars.append(isControl ? "?" : scalar)
         }
         return result
+    }
+}
+
+/// How a picture is drawn in a terminal.
+package struct TextOptions: Hashable, Sendable {
+    /// Terminal columns; no line is wider. Below 60 columns parts are left out.
+    package var width: Int
+    /// Whether ANSI colours are used.
+    package var usesColour: Bool
+    /// Whether to keep to ASCII, for terminals and logs without Unicode.
+    package var usesASCII: Bool
+    /// The most rows for slots and holes of one address space, past which neighbours are
+    /// folded; at least 8. `nil` shows every slot.
+    package var limit: Int?
+
+    /// Draws 100 columns wide, in Unicode, without colour, folding past 120 rows.
+    package init(
+        width: Int = 100, usesColour: Bool = false, usesASCII: Bool = false, limit: Int? = 120
+    ) {
+        self.width = width
+        self.usesColour = usesColour
+        self.usesASCII = usesASCII
+        self.limit = limit
+    }
+
+    var ellipsis: String { usesASCII ? "..." : "…" }
+    var dash: String { usesASCII ? "-" : "–" }
+}
+
+/// How far a long file has been read, or another long job is done, on standard error where that
+/// is a terminal.
+package struct ProgressBar {
+    private let total: Int
+    private let isShown: Bool
+    private var lastPercent = -1
+
+    /// - Parameters:
+    ///   - total: what is 100 %; `nil` where that is not known, and no bar is shown.
+    ///   - shortest: below this total no bar is shown either; by default bytes of a file.
+    package init(total: Int?, shortest: Int = 1 << 20) {
+        self.total = max(1, total ?? 1)
+        isShown = self.total >= shortest && Terminal.isTerminal(STDERR_FILENO)
+    }
+
+    package mutating func show(_ position: Int) {
+        guard isShown else { return }
+        let percent = min(100, position * 100 / total)
+        guard percent != lastPercent else { return }
+        lastPercent = percent
+        let done = String(repeating: "█", count: percent * 30 / 100)
+        let left = String(repeating: "░", count: 30 - percent * 30 / 100)
+        Terminal.writeError("\r\(done)\(left) \(percent) %")
+    }
+
+    /// Takes the bar away.
+    package func end() {
+        if isShown && lastPercent >= 0 { Terminal.writeError("\r\u{1B}[K") }
     }
 }

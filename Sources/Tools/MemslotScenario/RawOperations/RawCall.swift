@@ -1,3 +1,4 @@
+import MemslotProtocol
 package import Memslots
 
 /// A call that a kernel and its twin both answer: of a slot, or of a slot's dirty log.
@@ -49,5 +50,142 @@ extension RawReply: CustomStringConvertible {
         }
         if let exit { text += ", guest: \(exit)" }
         return text
+    }
+}
+
+/// One line of `memslotctl conform`: a call, and perhaps its answer.
+///
+/// A line without `call` is a ``RawOperation``. The others are what a comparison of dirty logs
+/// needs beside: `KVM_GET_DIRTY_LOG` and `KVM_CLEAR_DIRTY_LOG` (`bitmap`: a list of words; null
+/// for memory that can't be used), `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2`, and `guest-write`.
+package struct RawCallLine: Sendable, Hashable {
+    /// The call.
+    package var call: RawCall
+    /// The answer that the line expects; `nil` if it says nothing about it.
+    package var expected: RawReply?
+
+    /// Holds both.
+    package init(_ call: RawCall, expected: RawReply? = nil) {
+        self.call = call
+        self.expected = expected
+    }
+
+    /// Reads one line.
+    ///
+    /// - Parameters:
+    ///   - line: the line without its end.
+    ///   - number: its number, for the error.
+    /// - Throws: what is wrong with it, with line and column.
+    package init(line: [UInt8], number: Int) throws(UnusableInput) {
+        let value = try JSONValue(line: line, number: number)
+        if value["call"] == nil {
+            let operation = try RawOperation(value: value, number: number)
+            self.init(.setRegion(operation.region), expected: operation.expected.map { .init($0) })
+        } else {
+            self = try ParameterReader.read(value, line: number, as: NamedCallLine.self).line
+        }
+    }
+
+    /// Whether `reply` is what the line expects, as far as it says.
+    package func isMet(by reply: RawReply) -> Bool {
+        guard let expected else { return true }
+        return expected.answer == reply.answer
+            && (expected.dirtyPages == nil || expected.dirtyPages == reply.dirtyPages)
+            && (expected.exit == nil || expected.exit == reply.exit)
+    }
+}
+
+/// The calls that a line names.
+enum RawCallName: String, CaseIterable, Sendable {
+    case getDirtyLog = "KVM_GET_DIRTY_LOG"
+    case clearDirtyLog = "KVM_CLEAR_DIRTY_LOG"
+    case manualProtect = "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2"
+    case guestWrite = "guest-write"
+}
+
+/// The members of a line that names its call.
+private struct NamedCallLine: ParameterObject {
+    private var name = RawCallName.getDirtyLog
+    private var slot: UInt64 = 0
+    private var firstPage: UInt64 = 0
+    private var pageCount: UInt64 = 0
+    private var words: [UInt64]? = []
+    private var argument: UInt64 = 0
+    private var address: UInt64 = 0
+    private var answer: RawAnswer?
+    private var dirtyPages: [Range<UInt64>]?
+    private var exit: String?
+
+    enum Member: String, CaseIterable, Sendable {
+        case call, slot
+        case firstPage = "first_page"
+        case pageCount = "num_pages"
+        case bitmap, argument
+        case address = "guest_phys_addr"
+        case errno, dirty, exit
+    }
+
+    static let table = MemberTable<Member> { $0 == .call }
+
+    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+        switch member {
+        case .call: name = reader.choice(at: node, default: .getDirtyLog)
+        case .slot: slot = word(at: node, from: &reader)
+        case .firstPage: firstPage = reader.quantity(at: node)
+        case .pageCount: pageCount = word(at: node, from: &reader)
+        case .bitmap:
+            words = reader.isNull(at: node) ? nil : reader.quantities(at: node)
+        case .argument: argument = reader.quantity(at: node)
+        case .address: address = reader.quantity(at: node)
+        case .errno:
+            answer = reader.isNull(at: node) ? .success : RawAnswer(reader.errno(at: node))
+        case .dirty: dirtyPages = runs(at: node, from: &reader)
+        case .exit: exit = reader.string(at: node)
+        }
+    }
+
+    var line: RawCallLine {
+        let slot = UInt32(truncatingIfNeeded: self.slot)
+        let call: RawCall =
+            switch name {
+            case .getDirtyLog: .getDirtyLog(slot: slot, isWritable: words != nil)
+            case .clearDirtyLog:
+                .clearDirtyLog(
+                    slot: slot, firstPage: firstPage,
+                    pageCount: UInt32(truncatingIfNeeded: pageCount), words: words)
+            case .manualProtect: .setManualDirtyLogProtect(argument)
+            case .guestWrite: .guestWrite(address)
+            }
+        return RawCallLine(
+            call, expected: answer.map { RawReply($0, dirtyPages: dirtyPages, exit: exit) })
+    }
+
+    /// A word of 32 bits.
+    private func word(at node: Int, from reader: inout ParameterReader) -> UInt64 {
+        let value = reader.quantity(at: node)
+        if value > UInt64(UInt32.max) { reader.fail(at: node, "expected an integer below 2^32") }
+        return value
+    }
+
+    /// `[[firstPage,count],…]`.
+    private func runs(at node: Int, from reader: inout ParameterReader) -> [Range<UInt64>] {
+        var runs: [Range<UInt64>] = []
+        reader.array(at: node) { pair, reader in
+            let numbers = reader.quantities(at: pair)
+            guard numbers.count == 2, numbers[1] <= UInt64.max - numbers[0] else {
+                return reader.fail(at: pair, "expected a first page and a count")
+            }
+            runs.append(numbers[0]..<numbers[0] + numbers[1])
+        }
+        return runs
+    }
+}
+
+extension ParameterReader {
+    /// A list of quantities.
+    fileprivate mutating func quantities(at node: Int) -> [UInt64] {
+        var numbers: [UInt64] = []
+        array(at: node) { element, reader in numbers.append(reader.quantity(at: element)) }
+        return numbers
     }
 }

@@ -1,6 +1,7 @@
+import Glibc
 package import MemslotProtocol
 package import MemslotService
-internal import Memslots
+import Memslots
 
 /// Plays a scenario line by line, and holds each answer against what the line expects.
 package struct ScenarioPlayer {
@@ -135,4 +136,49 @@ package struct ScenarioPlayer {
 extension ScenarioRequest {
     /// Whether the line submits an array.
     fileprivate var isSubmit: Bool { method == Method.memslotsSubmit.rawValue }
+}
+
+/// What a scenario is played to.
+package protocol ScenarioTarget: Sendable {
+    /// Sends one request line and gives the response line, both without their ends.
+    ///
+    /// - Throws: where no response can be had.
+    mutating func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8]
+}
+
+/// A service in this process.
+package struct InProcessTarget: ScenarioTarget {
+    private let service: MemslotService
+    private let connection = ServiceConnection(peer: Peer())
+
+    /// Plays to `service`.
+    package init(_ service: MemslotService) { self.service = service }
+
+    /// Answers in process.
+    package mutating func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] {
+        var writer = JSONWriter()
+        let passed = service.answer(
+            IncomingMessage(
+                parsing: line, depthLimit: service.limits.depth, batchLimit: service.limits.batch),
+            on: connection, into: &writer)
+        // There is nobody to pass them to.
+        for descriptor in passed { close(descriptor) }
+        return writer.bytes
+    }
+}
+
+/// A daemon behind a socket, to play scenarios to. A class, for a connection can't be copied.
+package final class SocketTarget: ScenarioTarget {
+    // Unchecked use: a target is played to by one thread at a time, as its `mutating` says.
+    nonisolated(unsafe) private var connection: ClientConnection
+
+    /// Connects to the socket at `path`.
+    ///
+    /// - Throws: why not, as a sentence.
+    package init(_ path: SocketPath) throws(TargetLost) { connection = try ClientConnection(path) }
+
+    /// Sends a line, and waits for its response; notifications are passed over.
+    package func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] {
+        try connection.ask(line + [UInt8(ascii: "\n")]).line
+    }
 }

@@ -1,4 +1,4 @@
-import Memslots
+package import Memslots
 
 /// Replays a VM's calls, and closes a transaction after each run of them.
 struct TransactionBuilder {
@@ -79,5 +79,108 @@ struct TransactionBuilder {
             endTime: open.calls.last?.time, calls: open.calls,
             outcome: isUnchanged ? .unchanged : .committed, generation: generation,
             changes: open.changes, audit: open.holes.finish())
+    }
+}
+
+/// Decides which of a VM's calls belong together, as the VMM must have meant them.
+///
+/// A plain state machine, one a VM: it is given the calls in order, and says of each whether it
+/// begins a transaction. A transaction is a run of calls of one thread; another thread's call
+/// ends it, and so does the thread's entering `KVM_RUN`. A thread that never does has no such
+/// mark, and is cut at a pause.
+struct TransactionGrouping {
+    /// The longest pause within a transaction of a thread that never enters `KVM_RUN`.
+    let gapNanoseconds: UInt64
+    /// Whether times are whole seconds, so that a difference of one may be next to nothing.
+    let isCoarse: Bool
+
+    private var previous: Previous?
+
+    private struct Previous {
+        var thread: ThreadID
+        var time: TraceTime?
+        var runsBefore: Int
+    }
+
+    init(gapNanoseconds: UInt64, isCoarse: Bool = false) {
+        self.gapNanoseconds = gapNanoseconds
+        self.isCoarse = isCoarse
+    }
+
+    /// Takes the next call.
+    ///
+    /// - Parameter isRunner: whether its thread enters `KVM_RUN` anywhere in the log.
+    /// - Returns: whether a transaction begins with it.
+    mutating func begins(with call: RecordedCall, isRunner: Bool) -> Bool {
+        defer {
+            previous = Previous(
+                thread: call.thread, time: call.time, runsBefore: call.runsBefore)
+        }
+        guard let previous, previous.thread == call.thread else { return true }
+        if isRunner { return previous.runsBefore != call.runsBefore }
+        guard let earlier = previous.time, let time = call.time else { return false }
+        var pause = time.nanoseconds(since: earlier)
+        if isCoarse { pause = pause > 1_000_000_000 ? pause - 1_000_000_000 : 0 }
+        return pause > gapNanoseconds
+    }
+}
+
+/// A run of slot calls that belong together.
+package struct ImportedTransaction: Sendable {
+    /// How the VM's slots differ after it.
+    package enum Outcome: Hashable, Sendable {
+        /// They differ.
+        case committed
+        /// They are as before.
+        case unchanged
+    }
+
+    /// The VM, an index into ``ImportedScenario/machines``.
+    package var machine: Int
+    /// The thread that made the calls.
+    package var thread: ThreadID
+    /// When the first call was; `nil` in a log without times.
+    package var time: TraceTime?
+    /// When the last call was.
+    package var endTime: TraceTime?
+    /// The calls in order; never empty.
+    package var calls: [RecordedCall]
+    /// Whether anything changed.
+    package var outcome: Outcome
+    /// How many transactions of the VM up to and with this one changed something.
+    package var generation: Generation
+    /// How many of the calls created, deleted, moved and reflagged a slot.
+    package var changes: ChangeCounts
+    /// What of the guest's memory was missing meanwhile.
+    package var audit: HoleAudit
+
+    /// The line of the first call.
+    package var line: Int { calls.first?.line ?? 0 }
+}
+
+/// How many calls did what.
+package struct ChangeCounts: Hashable, Sendable {
+    /// Slots created.
+    package var created = 0
+    /// Slots deleted.
+    package var deleted = 0
+    /// Slots moved.
+    package var moved = 0
+    /// Slots whose `log-dirty-pages` changed.
+    package var reflagged = 0
+    /// Calls that changed nothing, or whose effect isn't known.
+    package var without = 0
+
+    /// Zero of everything.
+    package init() {}
+
+    mutating func count(_ kind: SlotChange.Kind) {
+        switch kind {
+        case .create: created += 1
+        case .delete: deleted += 1
+        case .move: moved += 1
+        case .reflag: reflagged += 1
+        case .nothing: without += 1
+        }
     }
 }

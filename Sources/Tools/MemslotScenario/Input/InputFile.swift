@@ -1,0 +1,102 @@
+import Glibc
+import MemslotProtocol
+import Memslots
+
+/// A file named on the command line, open for reading.
+package struct InputFile: ~Copyable {
+    /// How messages name it.
+    package let name: String
+    /// Bytes, where the file is an ordinary one.
+    package let size: Int?
+    /// Open for reading; closed with this value.
+    package let descriptor: Int32
+
+    /// Opens `name`; `-` is standard input.
+    package init(_ name: String) throws(UnusableFile) {
+        self.name = name == "-" ? "standard input" : name
+        descriptor = name == "-" ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC)
+        var status = stat()
+        guard descriptor >= 0, fstat(descriptor, &status) == 0 else {
+            throw UnusableFile("\(name): can't be opened: \(Errno(rawValue: errno).name)")
+        }
+        if status.st_mode & S_IFMT == S_IFDIR {
+            throw UnusableFile("\(name): is a directory; name the files in it")
+        }
+        size = status.st_mode & S_IFMT == S_IFREG ? Int(status.st_size) : nil
+    }
+
+    deinit { if descriptor > STDERR_FILENO { close(descriptor) } }
+
+    /// How far the file has been read, in bytes.
+    package var position: Int { max(0, Int(lseek(descriptor, 0, SEEK_CUR))) }
+
+    /// All of the file, at most `limit` bytes.
+    package func bytes(limit: Int = 1 << 30) throws(UnusableFile) -> [UInt8] {
+        var all: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = read(descriptor, &chunk, chunk.count)
+            if count == 0 { return all }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0, all.count + count <= limit else {
+                let reason = count < 0 ? Errno(rawValue: errno).name : "over \(limit) bytes"
+                throw UnusableFile("\(name): can't be read: \(reason)")
+            }
+            all += chunk[..<count]
+        }
+    }
+
+    /// What is wrong with the file, as the error of the command.
+    package func unusable(_ input: UnusableInput) -> UnusableFile {
+        UnusableFile(input.described(in: name))
+    }
+}
+
+/// A file can't be used. A command that throws this prints the message and ends with status 2.
+package struct UnusableFile: Error {
+    /// Which file, where, and why.
+    package let message: String
+
+    package init(_ message: String) { self.message = message }
+}
+
+/// Why a file can't be used, and where.
+package struct UnusableInput: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The line, from 1.
+    package var line: Int
+    /// The column in characters, from 1.
+    package var column: Int
+    /// What was expected, and what was found.
+    package var message: String
+
+    /// Holds the place and the reason.
+    package init(line: Int, column: Int, message: String) {
+        self.line = line
+        self.column = column
+        self.message = message
+    }
+
+    /// `line 3, column 5: expected …`.
+    package var description: String { "line \(line), column \(column): \(message)" }
+
+    /// `FILE:3:5: expected …`, as compilers say it.
+    package func described(in file: String) -> String { "\(file):\(line):\(column): \(message)" }
+}
+
+extension ParameterReader {
+    /// Reads an object that is a line of a file by itself.
+    static func read<Object: ParameterObject>(
+        _ value: JSONValue, line: Int, as type: Object.Type
+    ) throws(UnusableInput) -> Object {
+        var object = Object()
+        var reader = ParameterReader(value)
+        reader.object(at: value.node, into: &object)
+        if let fault = reader.fault {
+            let position = JSONValue(document: value.document, node: fault.node).position
+            throw UnusableInput(
+                line: line, column: position.column,
+                message: (fault.path.isEmpty ? "" : fault.path + ": ") + fault.message)
+        }
+        return object
+    }
+}

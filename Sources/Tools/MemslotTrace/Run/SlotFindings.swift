@@ -1,0 +1,150 @@
+package import Memslots
+
+/// What could be better about an array of slots, though it works.
+package struct SlotFindings: Hashable, Sendable {
+    /// Two slots that could be one: adjacent for the guest and in user memory, with equal flags.
+    package struct Split: Hashable, Sendable {
+        /// The one at the lower address.
+        package var lower: Memslot
+        /// The one that goes on where it ends.
+        package var upper: Memslot
+    }
+
+    /// The pairs that could be one slot, ascending.
+    package private(set) var splits: [Split] = []
+    /// Slots of a huge page and more which no huge page can back: the low 21 bits of the guest's
+    /// address and of the user's differ.
+    package private(set) var misaligned: [Memslot] = []
+
+    /// 2 MiB.
+    private static let hugePage: UInt64 = 1 << 21
+
+    /// Looks at an array.
+    package init(_ slots: [Memslot]) {
+        let slots = slots.sorted {
+            ($0.addressSpace, $0.guestPhysicalAddress) < ($1.addressSpace, $1.guestPhysicalAddress)
+        }
+        for (lower, upper) in zip(slots, slots.dropFirst()) where lower.continues(upper) {
+            splits.append(Split(lower: lower, upper: upper))
+        }
+        misaligned = slots.filter {
+            let difference = $0.guestPhysicalAddress.rawValue ^ $0.userspaceAddress.rawValue
+            return $0.size.rawValue >= Self.hugePage && difference % Self.hugePage != 0
+        }
+    }
+
+    /// A sentence for each.
+    package var sentences: [String] {
+        splits.map {
+            "slots \($0.lower.key) and \($0.upper.key) are adjacent and alike, and could be one: "
+                + hex($0.lower.range.start..<$0.upper.range.end)
+        }
+            + misaligned.map {
+                "slot \($0.key) at \(hex($0.range.start..<$0.range.end)) can't be backed by huge "
+                    + "pages: the low 21 bits of its user address, "
+                    + "0x\(String($0.userspaceAddress.rawValue, radix: 16)), differ"
+            }
+    }
+}
+
+extension Memslot {
+    fileprivate func continues(_ upper: Memslot) -> Bool {
+        addressSpace == upper.addressSpace && flags == upper.flags
+            && !flags.contains(.guestMemfd) && range.end == upper.range.start
+            && userspaceAddress.advanced(by: size) == upper.userspaceAddress
+            && pageCount + upper.pageCount < 1 << 31
+    }
+}
+
+/// What QEMU's `info mtree -f` says that its slots are meant to be.
+package struct FlatViewText: Hashable, Sendable {
+    /// A range of memory of the guest's system address space.
+    package struct Row: Hashable, Sendable {
+        /// The first byte and the one past the last, whole pages.
+        package var range: Range<UInt64>
+        /// `ram`, `rom`, `romd`, `nv-ram`.
+        package var kind: String
+        /// The region's name.
+        package var name: String
+        /// Whether the guest's writes are to leave the memory alone.
+        package var isReadOnly: Bool { kind.hasPrefix("rom") }
+    }
+
+    /// The memory, ascending. What is no memory is left out.
+    package private(set) var rows: [Row] = []
+
+    /// Reads the text; lines that aren't of the view are passed over.
+    package init(_ text: String) {
+        var isMemory = false
+        for line in text.split(whereSeparator: \.isNewline) {
+            if line.hasPrefix("FlatView") { isMemory = false }
+            if line.contains("AS \"memory\"") { isMemory = true }
+            if isMemory, let row = Self.row(line) { rows.append(row) }
+        }
+    }
+
+    /// `  0000000000000000-00000000000bffff (prio 0, ram): pc.ram @0000000000100000 KVM`
+    private static func row(_ line: Substring) -> Row? {
+        let line = line.drop(while: { $0 == " " })
+        let parts = line.split(separator: " ", maxSplits: 4)
+        guard parts.count == 5, parts[1] == "(prio", parts[3].hasSuffix("):") else { return nil }
+        let ends = parts[0].split(separator: "-")
+        let kind = String(parts[3].dropLast(2))
+        guard ends.count == 2, ["ram", "rom", "romd", "nv-ram"].contains(kind),
+            let first = UInt64(ends[0], radix: 16), let last = UInt64(ends[1], radix: 16),
+            first <= last, last < .max
+        else { return nil }
+        let page = pageSize.rawValue
+        let begin = (first &+ page &- 1) / page * page
+        let end = (last + 1) / page * page
+        guard begin < end else { return nil }
+        let name = parts[4].split(separator: " ").filter { $0 != "KVM" && !$0.hasPrefix("@") }
+        return Row(range: begin..<end, kind: kind, name: name.joined(separator: " "))
+    }
+
+    /// Where the slots of address space 0 aren't what the view means, a sentence each.
+    package func differences(from slots: [Memslot]) -> [String] {
+        var sentences: [String] = []
+        let slots = slots.filter { $0.addressSpace == .main }
+            .sorted { $0.guestPhysicalAddress < $1.guestPhysicalAddress }
+        for row in rows {
+            var address = row.range.lowerBound
+            let place = "\(hex(row.range)) (\(row.kind) \(row.name))"
+            for slot in slots where slot.range.start < row.range.upperBound {
+                guard slot.range.end > address else { continue }
+                if slot.range.start > address {
+                    sentences.append("\(place): no slot at \(hex(address..<slot.range.start))")
+                }
+                if slot.flags.contains(.readOnly) != row.isReadOnly {
+                    sentences.append(
+                        "\(place): slot \(slot.key) is "
+                            + (row.isReadOnly ? "writable" : "read-only"))
+                }
+                address = slot.range.end
+            }
+            if address < row.range.upperBound {
+                sentences.append("\(place): no slot at \(hex(address..<row.range.upperBound))")
+            }
+        }
+        for slot in slots where !isCovered(slot.range.start..<slot.range.end) {
+            sentences.append(
+                "slot \(slot.key) at \(hex(slot.range.start..<slot.range.end)): "
+                    + "the view has no memory there")
+        }
+        return sentences
+    }
+
+    private func isCovered(_ range: Range<UInt64>) -> Bool {
+        var address = range.lowerBound
+        for row in rows where row.range.contains(address) {
+            address = row.range.upperBound
+            if address >= range.upperBound { return true }
+        }
+        return false
+    }
+}
+
+/// `0xc0000-0xdffff`.
+func hex(_ range: Range<UInt64>) -> String {
+    "0x\(String(range.lowerBound, radix: 16))-0x\(String(range.upperBound - 1, radix: 16))"
+}

@@ -1,0 +1,160 @@
+package import Memslots
+
+/// Guest memory that was mapped before and after a transaction, and missing for a while between.
+package struct Hole: Hashable, Sendable {
+    /// The address space.
+    package var addressSpace: AddressSpaceID
+    /// The first byte.
+    package var start: GuestPhysicalAddress
+    /// Bytes, never 0.
+    package var size: ByteCount
+    /// The line of the call that took the memory away.
+    package var takenOnLine: Int
+    /// The line of the call that brought it back.
+    package var returnedOnLine: Int
+    /// How long it was missing: from the one line's time to the other's. `nil` in a log without
+    /// times. strace stretches what it records, so this is an upper bound of what a VMM does
+    /// when it is not traced.
+    package var nanoseconds: UInt64?
+    /// Whether another thread was in the guest meanwhile.
+    package var guest: GuestActivity
+}
+
+/// The holes of one transaction.
+///
+/// Memory of one address space is compared with that of the same one only. What the kernel itself
+/// hides within one `DELETE` or `MOVE` call is not in an strace log, and not in here.
+package struct HoleAudit: Hashable, Sendable {
+    /// The holes, in the order in which they were closed. Where memory was missing twice, it
+    /// stands twice.
+    package var holes: [Hole] = []
+    /// How much memory was missing at some moment; each byte once.
+    package var missing: ByteCount = .zero
+    /// How long the memory that was missing the longest in one stretch was missing.
+    package var longestNanoseconds: UInt64?
+    /// How long some of it was missing: the length of the union of all stretches.
+    package var totalNanoseconds: UInt64?
+    /// Whether another thread was in the guest during any of them.
+    package var guest: GuestActivity = .notRunning
+
+    /// Whether nothing was missing.
+    package var isSeamless: Bool { holes.isEmpty }
+}
+
+/// Follows one transaction call by call, and keeps what is missing meanwhile.
+struct HoleTracker {
+    private struct Moment {
+        var line: Int
+        var time: TraceTime?
+        /// How many of the calls up to here came with another thread in the guest.
+        var running: Int
+    }
+
+    /// Memory from before the transaction that is missing now, and since when.
+    private var missing = SpaceRanges<Moment>()
+    /// All memory from before the transaction that was ever taken away.
+    private var taken = SpaceRanges<Void>()
+    /// The slots that the transaction itself made.
+    private var created: Set<SpaceRange> = []
+    /// What was missing and came back.
+    private var closed: [(range: SpaceRange, from: Moment, to: Moment)] = []
+    private var running = 0
+    private let quietMeans: GuestActivity
+
+    /// - Parameter quietMeans: what it says that no `KVM_RUN` is seen between two calls.
+    init(quietMeans: GuestActivity) {
+        self.quietMeans = quietMeans
+    }
+
+    /// Takes the next call.
+    ///
+    /// - Parameter othersRun: whether any thread but the caller runs vCPUs of the VM.
+    mutating func take(_ change: SlotChange, at call: RecordedCall, othersRun: Bool) {
+        if call.guestWasRunning, othersRun { running += 1 }
+        let moment = Moment(line: call.line, time: call.time, running: running)
+        for slot in change.removed { remove(slot.range, at: moment) }
+        if let slot = change.added { add(slot.range, at: moment) }
+    }
+
+    private mutating func remove(_ range: SpaceRange, at moment: Moment) {
+        if created.remove(range) != nil {
+            // Of a slot that the transaction made, only what lay over taken memory was there
+            // before.
+            for (piece, _) in taken.pieces(in: range) { missing.insert(piece, moment) }
+        } else {
+            missing.insert(range, moment)
+            taken.insert(range, ())
+        }
+    }
+
+    private mutating func add(_ range: SpaceRange, at moment: Moment) {
+        for (piece, from) in missing.remove(range) { closed.append((piece, from, moment)) }
+        created.insert(range)
+    }
+
+    /// What was missing, now that the transaction is over.
+    func finish() -> HoleAudit {
+        var audit = HoleAudit()
+        for (range, from, to) in closed {
+            let nanoseconds = from.time.flatMap { from in to.time?.nanoseconds(since: from) }
+            // What is missing again at the end was not there after the transaction.
+            for piece in missing.gaps(in: range) {
+                audit.holes.append(
+                    Hole(
+                        addressSpace: piece.space,
+                        start: GuestPhysicalAddress(rawValue: piece.start),
+                        size: ByteCount(rawValue: piece.count), takenOnLine: from.line,
+                        returnedOnLine: to.line, nanoseconds: nanoseconds,
+                        guest: to.running > from.running ? .running : quietMeans))
+            }
+        }
+        guard !audit.isSeamless else { return audit }
+        audit.missing = ByteCount(rawValue: missingBytes(audit.holes))
+        audit.longestNanoseconds = audit.holes.compactMap(\.nanoseconds).max()
+        audit.totalNanoseconds = totalNanoseconds()
+        audit.guest = GuestActivity(over: audit.holes.map(\.guest))
+        return audit
+    }
+
+    private func missingBytes(_ holes: [Hole]) -> UInt64 {
+        let ranges = holes.map {
+            (space: $0.addressSpace, start: $0.start.rawValue, size: $0.size.rawValue)
+        }.sorted { ($0.space, $0.start) < ($1.space, $1.start) }
+        var sum: UInt64 = 0
+        var space: AddressSpaceID?
+        var end: UInt64 = 0
+        for range in ranges {
+            if range.space != space { end = 0 }
+            space = range.space
+            let last = range.start &+ range.size
+            if last > end { sum &+= last - max(end, range.start) }
+            end = max(end, last)
+        }
+        return sum
+    }
+
+    private func totalNanoseconds() -> UInt64? {
+        var stretches: [(from: TraceTime, to: TraceTime)] = []
+        for (range, from, to) in closed where !missing.gaps(in: range).isEmpty {
+            guard let from = from.time, let to = to.time else { return nil }
+            stretches.append((from, to))
+        }
+        stretches.sort { $0.from < $1.from }
+        var sum: UInt64 = 0
+        var end = TraceTime(rawValue: 0)
+        for (from, to) in stretches where to > end {
+            sum &+= to.nanoseconds(since: max(from, end))
+            end = to
+        }
+        return sum
+    }
+}
+
+extension GuestActivity {
+    /// What holds for all stretches together.
+    init(over parts: [GuestActivity]) {
+        self =
+            parts.contains(.running)
+            ? .running : parts.contains(.unknown) ? .unknown : .notRunning
+    }
+}

@@ -1,0 +1,200 @@
+package import Memslots
+
+/// The slots that a VM of the log has at one moment, as its successful calls made them.
+///
+/// Kernel: `kvm_set_memory_region` in virt/kvm/kvm_main.c. A call that succeeded proves that
+/// nothing stood in its way; where the table thinks otherwise, the table is what is corrected.
+///
+/// That is why no `SimulatedKernel` stands here: it judges a call by the slots that it knows, and
+/// refuses what contradicts them. Nor does a `SlotJournal` do, which must be told what each call
+/// changed: here that is what is to be found out.
+struct SlotTable {
+    /// The slots, ascending by address space and id.
+    private(set) var slots: [Memslot] = []
+    /// Keys, ascending by address space and address.
+    private var order: [Start] = []
+
+    private struct Start {
+        var space: AddressSpaceID
+        var start: UInt64
+        var end: UInt64
+        var key: SlotKey
+    }
+
+    subscript(key: SlotKey) -> Memslot? {
+        let index = position(of: key)
+        return index < slots.count && slots[index].key == key ? slots[index] : nil
+    }
+
+    /// Carries out a call that succeeded.
+    mutating func apply(_ region: RawRegion) -> SlotChange {
+        let slot = Memslot(region)
+        guard SlotRules.broken(by: slot, capabilities: .widest).isEmpty else {
+            return SlotChange(surprise: .impossible)
+        }
+        if slot.size == .zero {
+            guard let old = remove(slot.key) else {
+                return SlotChange(surprise: .deletesUnknownSlot)
+            }
+            return SlotChange(kind: .delete, removed: [old])
+        }
+        var change = SlotChange(kind: .create)
+        if let old = self[slot.key] {
+            guard slot.flags != .guestMemfd, old.isSame(slot) else {
+                remove(old.key)
+                change.removed.append(old)
+                change.surprise = .replacesSlot
+                return insert(slot, change)
+            }
+            if old == slot { return SlotChange(kind: .nothing) }
+            if old.guestPhysicalAddress == slot.guestPhysicalAddress {
+                slots[position(of: old.key)] = slot
+                return SlotChange(kind: .reflag, reflagged: (old, slot))
+            }
+            remove(old.key)
+            change = SlotChange(kind: .move, removed: [old])
+        }
+        return insert(slot, change)
+    }
+
+    private mutating func insert(_ slot: Memslot, _ change: SlotChange) -> SlotChange {
+        var change = change
+        for key in keys(meeting: slot) {
+            guard let old = remove(key) else { continue }
+            change.removed.append(old)
+            change.surprise = .overlapsSlot(key)
+        }
+        change.added = slot
+        slots.insert(slot, at: position(of: slot.key))
+        let start = Start(
+            space: slot.addressSpace, start: slot.guestPhysicalAddress.rawValue,
+            end: slot.guestPhysicalEnd.rawValue, key: slot.key)
+        order.insert(start, at: orderPosition(slot.addressSpace, start.start))
+        return change
+    }
+
+    @discardableResult
+    private mutating func remove(_ key: SlotKey) -> Memslot? {
+        let index = position(of: key)
+        guard index < slots.count, slots[index].key == key else { return nil }
+        let old = slots.remove(at: index)
+        let place = orderPosition(old.addressSpace, old.guestPhysicalAddress.rawValue)
+        if place < order.count, order[place].key == key { order.remove(at: place) }
+        return old
+    }
+
+    private func keys(meeting slot: Memslot) -> [SlotKey] {
+        let start = slot.guestPhysicalAddress.rawValue
+        let end = slot.guestPhysicalEnd.rawValue
+        var index = orderPosition(slot.addressSpace, start)
+        if index > 0, order[index - 1].space == slot.addressSpace, order[index - 1].end > start {
+            index -= 1
+        }
+        var keys: [SlotKey] = []
+        while index < order.count, order[index].space == slot.addressSpace,
+            order[index].start < end
+        {
+            keys.append(order[index].key)
+            index += 1
+        }
+        return keys
+    }
+
+    private func position(of key: SlotKey) -> Int {
+        slots.partitioningIndex(where: { $0.key >= key })
+    }
+
+    private func orderPosition(_ space: AddressSpaceID, _ start: UInt64) -> Int {
+        order.partitioningIndex(where: { ($0.space, $0.start) >= (space, start) })
+    }
+}
+
+extension Memslot {
+    init(_ region: RawRegion) {
+        self.init(
+            id: SlotID(rawValue: region.slot & 0xffff),
+            addressSpace: AddressSpaceID(rawValue: region.slot >> 16),
+            guestPhysicalAddress: GuestPhysicalAddress(rawValue: region.guestPhysicalAddress),
+            size: ByteCount(rawValue: region.memorySize),
+            userspaceAddress: UserspaceAddress(rawValue: region.userspaceAddress),
+            flags: MemslotFlags(rawValue: region.flags))
+    }
+
+    /// Whether KVM can turn this slot into `other` with one call.
+    fileprivate func isSame(_ other: Memslot) -> Bool {
+        let fixed: MemslotFlags = [.readOnly, .guestMemfd]
+        return size == other.size && userspaceAddress == other.userspaceAddress
+            && flags.intersection(fixed) == other.flags.intersection(fixed)
+    }
+}
+
+extension Capabilities {
+    /// What no host goes beyond: a call that breaks these limits can't have succeeded.
+    fileprivate static let widest = Capabilities(
+        maxSlots: 32_767, addressSpaces: 65_536, maxGuestPage: .max,
+        userspaceEnd: UserspaceAddress(rawValue: 1 << 57),
+        flags: [.logDirtyPages, .readOnly, .guestMemfd])
+}
+
+/// What one call did to the slots.
+struct SlotChange {
+    enum Kind: Hashable {
+        case create
+        case delete
+        case move
+        case reflag
+        /// The slot was like that already, or the call can't be understood.
+        case nothing
+    }
+
+    var kind: Kind = .nothing
+    /// The slots that were taken away; more than one only after a surprise.
+    var removed: [Memslot] = []
+    var added: Memslot?
+    var reflagged: (from: Memslot, to: Memslot)?
+    var surprise: Surprise?
+}
+
+/// A successful call that doesn't go with the calls before it.
+///
+/// The log began late, lost lines, or holds calls that strace could not decode.
+package enum Surprise: Hashable, Sendable {
+    /// Its words break a rule that every kernel keeps. It is counted, and changes nothing.
+    case impossible
+    /// It deletes a slot that no call of the log made. It changes nothing.
+    case deletesUnknownSlot
+    /// It gives a slot another size, backing or `readonly`, which KVM only takes after a
+    /// deletion. The slot is taken to have been deleted.
+    case replacesSlot
+    /// It stands where another slot was. That slot is taken to have been deleted.
+    case overlapsSlot(SlotKey)
+    /// strace printed its argument as a pointer. It is counted, and changes nothing.
+    case undecoded
+}
+
+/// A ``Surprise`` and where it is.
+package struct SurprisingCall: Hashable, Sendable, CustomStringConvertible {
+    /// The line, from 1.
+    package var line: Int
+    /// What the call says; `nil` where it was not decoded.
+    package var key: SlotKey?
+    /// What is odd about it.
+    package var surprise: Surprise
+
+    /// A sentence that says what and where.
+    package var description: String {
+        let name = key.map { "slot \($0)" } ?? "a slot"
+        let what =
+            switch surprise {
+            case .impossible: "sets \(name) to words that no kernel takes; left out"
+            case .deletesUnknownSlot: "deletes \(name), which no call before it made; left out"
+            case .replacesSlot:
+                "changes what \(name) can't change in place; taken as deleted before"
+            case .overlapsSlot(let other):
+                "puts \(name) where slot \(other) was; that one taken as deleted before"
+            case .undecoded:
+                "changes a slot in a way that strace printed as a pointer; counted, but not known"
+            }
+        return "line \(line): \(what)"
+    }
+}

@@ -1,0 +1,153 @@
+import Glibc
+import MemslotPicture
+import MemslotProtocol
+import MemslotService
+import MemslotTrace
+import Memslots
+import Synchronization
+
+/// A run that is told on a socket while it lasts: its VMs, and each transaction as it ends.
+///
+/// A thread of this process reads what the VMM writes down anyway. For it the VMM writes a little
+/// more: when a thread that made slot calls enters `KVM_RUN`, and when a VM is closed.
+final class LiveRun: Sendable {
+    private let service: MemslotService
+    private let server: SocketServer
+    private let mirror: RunMirror
+    private let serving: OwnThread
+    private let following: OwnThread
+
+    /// Listens at `path`, to tell of what comes into `memory`.
+    ///
+    /// - Throws: where it can't listen there, for instance because a daemon does.
+    init(
+        _ memory: RunMemory, isAtomic: Bool, _ settings: TraceImporter.Options, at path: String
+    ) throws(RunFailure) {
+        // The VMM alone changes its slots.
+        var access = PeerAccess()
+        access.isReadOnly = true
+        access.servedUser = getuid()
+        let service = MemslotService()
+        let server = SocketServer(service, access: access)
+        let mirror = RunMirror(memory, service, isAtomic: isAtomic, settings)
+        let listener: Listener
+        do throws(ListeningError) {
+            listener = try Listener(at: SocketPath(path), access: access)
+        } catch {
+            throw RunFailure(error.message)
+        }
+        do throws(Errno) {
+            serving = try OwnThread { server.run(listener, graceMilliseconds: 2_000) }
+            following = try OwnThread { mirror.follow() }
+        } catch {
+            throw RunFailure("no thread for the socket: \(error)")
+        }
+        (self.service, self.server, self.mirror) = (service, server, mirror)
+    }
+
+    /// Ends it: tells what is left and the end, lets the subscribers read it, closes the socket.
+    ///
+    /// - Parameter outcome: the run; `nil` where the VMM could not be started.
+    func end(_ outcome: RunOutcome?, status: Int32) {
+        mirror.end()
+        following.join()
+        if let outcome {
+            let line = RunNotification.ended(
+                outcome.seen?.report, outcome.recording, status: status)
+            service.announce(line, of: nil)
+        }
+        server.stop()
+        serving.join()
+    }
+}
+
+/// The VMs of a run as a service's VMs, kept as the VMM changes its own.
+final class RunMirror: Sendable {
+    private let memory: RunMemory
+    private let service: MemslotService
+    private let isAtomic: Bool
+    private let settings: TraceImporter.Options
+    private let isOver = Atomic<Bool>(false)
+
+    /// How often it is looked for news, in microseconds.
+    private static let pause: UInt32 = 4_000
+
+    init(
+        _ memory: RunMemory, _ service: MemslotService, isAtomic: Bool,
+        _ settings: TraceImporter.Options
+    ) {
+        self.memory = memory
+        self.service = service
+        self.isAtomic = isAtomic
+        self.settings = settings
+    }
+
+    /// Says that nothing more comes into the memory.
+    func end() { isOver.store(true, ordering: .releasing) }
+
+    /// Tells what comes, until ``end()`` and all that came before it.
+    func follow() {
+        var reader = RunRecordReader(RunFollower(isAtomic: isAtomic, options: settings))
+        var vms: [Int: ObservedVM] = [:]
+        while true {
+            let isOver = isOver.load(ordering: .acquiring)
+            for news in memory.withBytes({ reader.read($0, isOver: isOver) }) {
+                tell(news, &vms)
+            }
+            if isOver { return }
+            usleep(Self.pause)
+        }
+    }
+
+    private func tell(_ news: RunNews, _ vms: inout [Int: ObservedVM]) {
+        switch news {
+        case .machine(let number):
+            let name = RunFollower.name(of: number, settings)
+            do throws(ProtocolError) {
+                vms[number] = try service.observe(vm: name)
+            } catch {
+                complain(name, error.message)
+            }
+        case .transaction(let followed):
+            guard let vm = vms[followed.transaction.machine] else { return }
+            tell(followed, vm)
+        case .gone(let number):
+            guard let vm = vms.removeValue(forKey: number) else { return }
+            _ = try? service.unregister(vm.name)
+        case .full(let limit):
+            Terminal.complain(
+                "memslotctl run: the socket tells nothing more before the end of the run: there "
+                    + "is room for \(limit) records")
+        }
+    }
+
+    private func tell(_ followed: FollowedTransaction, _ vm: ObservedVM) {
+        do throws(SubmitError) {
+            let generation = try vm.note(
+                followed.slots,
+                done: ObservedVM.Transaction(
+                    operations: followed.operations, quiesced: followed.commit != nil,
+                    nanoseconds: followed.times))
+            service.announce(
+                RunNotification.transaction(followed, of: vm.name, generation: generation),
+                of: vm.name)
+        } catch {
+            complain(vm.name, error.message)
+        }
+    }
+
+    private func complain(_ name: String, _ reason: String) {
+        Terminal.complain("memslotctl run: VM \"\(name)\" can't be told on the socket: \(reason)")
+    }
+}
+
+extension FollowedTransaction {
+    /// Its times, as a receipt has them.
+    fileprivate var times: Receipt.Nanoseconds {
+        var times = Receipt.Nanoseconds()
+        times.apply = commit?.appliedNanoseconds ?? callNanoseconds
+        times.blackout = commit?.heldNanoseconds ?? 0
+        times.total = commit?.heldNanoseconds ?? nanoseconds
+        return times
+    }
+}
