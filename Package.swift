@@ -174,6 +174,11 @@ let testTargets: [Target] = [
     .target(
         name: "TestSupport", dependencies: ["CLinux"], path: "Tests/Support/TestSupport",
         swiftSettings: strict),
+    // Clients of the wire, the built memslotd as a process, the schema of the wire's messages.
+    .target(
+        name: "WireTestSupport",
+        dependencies: ["TestSupport", "MemslotProtocol", "MemslotService", "CLinux"],
+        path: "Tests/Support/WireTestSupport", swiftSettings: strict),
     // Two threads' accesses in the order that readers depend on.
     .target(name: "CFenceLitmus", dependencies: ["CReading"], path: "Tests/Core/CFenceLitmus"),
     tests("Core", "MemslotsTests", ["MemslotTestKit", "Memslots", "CReading", "CFenceLitmus"]),
@@ -184,19 +189,25 @@ let testTargets: [Target] = [
         "Service", "MemslotServiceTests",
         [
             "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
-            "MemslotScenario", "CLinux", "MemslotTrace", "CRunRecord",
+            "MemslotScenario", "CLinux", "MemslotTrace", "CRunRecord", "WireTestSupport",
         ]),
     tests(
         "Service", "MemslotServerTests",
-        ["Memslots", "MemslotProtocol", "MemslotService", "CLinux"]),
+        ["Memslots", "MemslotProtocol", "MemslotService", "CLinux", "WireTestSupport"]),
     // What a daemon keeps when it is killed, and what it does when it can't write.
     tests(
         "Service", "MemslotStateTests",
-        ["Memslots", "MemslotProtocol", "MemslotService", "CLinux", "memslotctl", "memslotd"],
+        [
+            "Memslots", "MemslotProtocol", "MemslotService", "CLinux", "memslotd",
+            "WireTestSupport",
+        ],
         exclude: ["Shim"]),
     tests(
         "Tools", "MemslotScenarioTests",
-        ["Memslots", "MemslotProtocol", "MemslotScenario", "MemslotService"]),
+        [
+            "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotScenario",
+            "MemslotService", "WireTestSupport",
+        ]),
     tests(
         "Tools", "MemslotTraceTests",
         ["MemslotTrace", "MemslotScenario", "Memslots", "CRunRecord"]),

@@ -3,7 +3,9 @@ import Glibc
 import MemslotProtocol
 import MemslotService
 import Memslots
+import TestSupport
 import Testing
+import WireTestSupport
 
 extension ServerTests {
     @Suite("requests under way at once")

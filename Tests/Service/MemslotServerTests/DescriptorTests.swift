@@ -2,7 +2,9 @@ import CLinux
 import Glibc
 import MemslotProtocol
 import MemslotService
+import TestSupport
 import Testing
+import WireTestSupport
 
 extension ServerTests {
     @Suite("memory over the socket")

@@ -2,7 +2,9 @@ import Foundation
 import Glibc
 import MemslotProtocol
 import MemslotService
+import TestSupport
 import Testing
+import WireTestSupport
 
 extension ServerTests {
     @Suite("events on the wire")

@@ -1,6 +1,8 @@
 import Glibc
 import MemslotProtocol
+import TestSupport
 import Testing
+import WireTestSupport
 
 @testable import MemslotService
 
@@ -35,7 +37,7 @@ extension ServerTests {
         func seventeen() throws {
             let server = try RunningServer()
             var client = try server.connect()
-            let pipe = Pipe()
+            let pipe = PipeEnds()
             let line = #"{"id":1,"method":"vm.list"}"#
             let sixteen = [Int32](repeating: pipe.readEnd, count: 16)
             #expect(try client.ask(line, descriptors: sixteen)["result"] != nil)
@@ -78,7 +80,7 @@ extension ServerTests {
         @Test("descriptors that nobody claims are closed, those of half a line too")
         func unclaimed() throws {
             let server = try RunningServer()
-            let pipe = Pipe()
+            let pipe = PipeEnds()
             do {
                 var client = try server.connect()
                 for line in ["", "nonsense", #"[{"id":1,"method":"vm.list"}]"#] {

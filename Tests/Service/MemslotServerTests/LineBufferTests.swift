@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import MemslotService
@@ -56,7 +57,7 @@ extension ServerTests {
 
         @Test("descriptors belong to the line that holds the last byte they came with")
         func descriptors() throws {
-            let pipe = Pipe()
+            let pipe = PipeEnds()
             var buffer = LineBuffer(lineLimit: 100, descriptorLimit: 16)
             _ = buffer.put(Array("one\ntwo\nth".utf8)[...])
             buffer.attach([dup(pipe.readEnd)], isTruncated: false)
@@ -78,7 +79,7 @@ extension ServerTests {
         @Test("descriptors of several parts of a line are one list, up to the limit")
         func parts() throws {
             for (total, isBad) in [(16, false), (17, true)] {
-                let pipe = Pipe()
+                let pipe = PipeEnds()
                 var buffer = LineBuffer(lineLimit: 100, descriptorLimit: 16)
                 for _ in 0..<total {
                     _ = buffer.put([0x78])
@@ -98,7 +99,7 @@ extension ServerTests {
 
         @Test("lost descriptors make the line bad, and what came is closed")
         func truncated() throws {
-            let pipe = Pipe()
+            let pipe = PipeEnds()
             var buffer = LineBuffer(lineLimit: 100, descriptorLimit: 16)
             _ = buffer.put(Array("x\n".utf8)[...])
             buffer.attach([dup(pipe.readEnd)], isTruncated: true)

@@ -1,6 +1,8 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
+import WireTestSupport
 
 @testable import MemslotService
 
@@ -23,32 +25,29 @@ extension ServerTests {
 
         @Test("a missing directory is made private, and so is the socket, whatever the umask")
         func modes() throws {
-            let parent = try TemporaryDirectory.make()
-            defer { try? FileManager.default.removeItem(atPath: parent) }
-            let listener = try Listener(at: SocketPath(parent + "/new/s"))
-            #expect(mode(of: parent + "/new") == 0o700)
-            #expect(mode(of: parent + "/new/s") == 0o600)
-            #expect(mode(of: parent + "/new/s.lock") == 0o600)
+            let parent = try ScratchDirectory()
+            let listener = try Listener(at: SocketPath(parent.path("new/s")))
+            #expect(mode(of: parent.path("new")) == 0o700)
+            #expect(mode(of: parent.path("new/s")) == 0o600)
+            #expect(mode(of: parent.path("new/s.lock")) == 0o600)
             listener.end()
-            #expect(access(parent + "/new/s", F_OK) != 0)
+            #expect(access(parent.path("new/s"), F_OK) != 0)
         }
 
         @Test("a group that may connect gets the socket and the directory that was made")
         func groupModes() throws {
-            let parent = try TemporaryDirectory.make()
-            defer { try? FileManager.default.removeItem(atPath: parent) }
+            let parent = try ScratchDirectory()
             let access = PeerAccess(group: getegid())
-            let listener = try Listener(at: SocketPath(parent + "/new/s"), access: access)
-            #expect(mode(of: parent + "/new") == 0o750)
-            #expect(mode(of: parent + "/new/s") == 0o660)
+            let listener = try Listener(at: SocketPath(parent.path("new/s")), access: access)
+            #expect(mode(of: parent.path("new")) == 0o750)
+            #expect(mode(of: parent.path("new/s")) == 0o660)
             listener.end()
         }
 
         @Test("two servers don't share a path, and the first is not disturbed")
         func lock() throws {
-            let directory = try TemporaryDirectory.make()
-            defer { try? FileManager.default.removeItem(atPath: directory) }
-            let path = try SocketPath(directory + "/s")
+            let directory = try ScratchDirectory()
+            let path = try SocketPath(directory.path("s"))
             do {
                 let first = try Listener(at: path)
                 #expect(message { _ = try Listener(at: path) }.contains("another server"))
@@ -64,9 +63,8 @@ extension ServerTests {
 
         @Test("what is no socket, or somebody else's, is never replaced")
         func foreign() throws {
-            let directory = try TemporaryDirectory.make()
-            defer { try? FileManager.default.removeItem(atPath: directory) }
-            let path = try SocketPath(directory + "/s")
+            let directory = try ScratchDirectory()
+            let path = try SocketPath(directory.path("s"))
             _ = FileManager.default.createFile(atPath: path.path, contents: Data("precious".utf8))
             #expect(message { _ = try Listener(at: path) }.contains("is not a socket"))
             #expect(FileManager.default.contents(atPath: path.path) == Data("precious".utf8))
@@ -74,43 +72,39 @@ extension ServerTests {
 
         @Test("a directory that others may write to is refused, with the reason")
         func openDirectory() throws {
-            let directory = try TemporaryDirectory.make()
-            defer { try? FileManager.default.removeItem(atPath: directory) }
-            let path = try SocketPath(directory + "/s")
+            let directory = try ScratchDirectory()
+            let path = try SocketPath(directory.path("s"))
             for mode in [mode_t(0o777), 0o770, 0o702] {
-                chmod(directory, mode)
+                chmod(directory.path, mode)
                 #expect(message { _ = try Listener(at: path) }.contains("others may write"))
             }
-            chmod(directory, 0o755)
+            chmod(directory.path, 0o755)
             try Listener(at: path).end()
         }
 
         @Test(
             "a directory of somebody else is refused", .enabled(if: geteuid() == 0, "needs root"))
         func foreignDirectory() throws {
-            let directory = try TemporaryDirectory.make()
-            defer { try? FileManager.default.removeItem(atPath: directory) }
-            chown(directory, 12_345, gid_t.max)
-            let path = try SocketPath(directory + "/s")
+            let directory = try ScratchDirectory()
+            chown(directory.path, 12_345, gid_t.max)
+            let path = try SocketPath(directory.path("s"))
             #expect(message { _ = try Listener(at: path) }.contains("belongs to user 12345"))
         }
 
         @Test("a lock that is a link is not followed")
         func linkedLock() throws {
-            let directory = try TemporaryDirectory.make()
-            defer { try? FileManager.default.removeItem(atPath: directory) }
-            let path = try SocketPath(directory + "/s")
-            symlink(directory + "/elsewhere", path.lockPath)
+            let directory = try ScratchDirectory()
+            let path = try SocketPath(directory.path("s"))
+            symlink(directory.path("elsewhere"), path.lockPath)
             #expect(message { _ = try Listener(at: path) }.contains("can't be opened"))
-            #expect(access(directory + "/elsewhere", F_OK) != 0)
+            #expect(access(directory.path("elsewhere"), F_OK) != 0)
         }
 
         @Test("a path of 107 bytes can be used, one of 108 is told")
         func lengths() throws {
-            let directory = try TemporaryDirectory.make()
-            defer { try? FileManager.default.removeItem(atPath: directory) }
+            let directory = try ScratchDirectory()
             let longest =
-                directory + "/" + String(repeating: "x", count: 106 - directory.utf8.count)
+                directory.path(String(repeating: "x", count: 106 - directory.path.utf8.count))
             try Listener(at: SocketPath(longest)).end()
             #expect(message { _ = try SocketPath(longest + "x") }.contains("at most 107"))
             #expect(message { _ = try SocketPath("") }.contains("no path"))
@@ -118,9 +112,8 @@ extension ServerTests {
 
         @Test("a server that ends removes its own socket, and no other's")
         func removal() throws {
-            let directory = try TemporaryDirectory.make()
-            defer { try? FileManager.default.removeItem(atPath: directory) }
-            let path = try SocketPath(directory + "/s")
+            let directory = try ScratchDirectory()
+            let path = try SocketPath(directory.path("s"))
             let listener = try Listener(at: path)
             unlink(path.path)
             _ = FileManager.default.createFile(atPath: path.path, contents: nil)

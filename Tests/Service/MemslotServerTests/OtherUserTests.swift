@@ -2,7 +2,9 @@ import Foundation
 import Glibc
 import MemslotProtocol
 import MemslotService
+import TestSupport
 import Testing
+import WireTestSupport
 
 extension ServerTests {
     @Suite(
@@ -30,7 +32,7 @@ extension ServerTests {
             // Others can't even connect, as the file system has it.
             #expect(try OtherUser(groups: [4_444]).ask(server.path, [Self.list]).isEmpty)
             chmod(server.path.path, 0o666)
-            chmod(server.directory + "/groups", 0o755)
+            chmod(server.directory.path("groups"), 0o755)
             let refused = try OtherUser(groups: [4_444]).ask(server.path, [Self.list])
             #expect(refused.map(\.errorKind) == ["not-permitted"])
             #expect(refused.first?["id"]?.isNull == true)
@@ -40,7 +42,7 @@ extension ServerTests {
         func allowed() throws {
             let server = try RunningServer(access: PeerAccess(users: [OtherUser.number]))
             chmod(server.path.path, 0o666)
-            chmod(server.directory, 0o755)
+            chmod(server.directory.path, 0o755)
             let answers = try OtherUser(groups: []).ask(server.path, [Self.create, Self.list])
             #expect(answers.map(\.errorCode) == [nil, nil])
         }

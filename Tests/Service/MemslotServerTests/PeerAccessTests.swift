@@ -2,6 +2,7 @@ import Glibc
 import MemslotProtocol
 import MemslotService
 import Testing
+import WireTestSupport
 
 extension ServerTests {
     @Suite("who may connect")

@@ -1,8 +1,9 @@
 import Foundation
 import Glibc
 import MemslotProtocol
-import MemslotScenario
+import TestSupport
 import Testing
+import WireTestSupport
 
 @testable import MemslotService
 
@@ -49,25 +50,16 @@ extension ServerTests {
         func stuckPeer() throws {
             let server = try RunningServer(graceMilliseconds: 50)
             var client = try server.connect()
-            try client.makeVM("a")
-            let slots = (0..<2_000).map {
-                #"{"slot":\#($0),"guestPhysicalAddress":\#($0 * 8_192),"size":4096,"userspaceAddress":4096}"#
-            }.joined(separator: ",")
-            _ = try client.ask(
-                #"{"id":0,"method":"memslots.submit","params":{"vm":"a","slots":[\#(slots)]}}"#)
-            try client.send(
-                "[" + (1...20).map { Line.get("a", id: $0) }.joined(separator: ",") + "]\n")
-            // More than the sockets hold: once the first bytes are there, the rest is stuck.
-            client.waitForBytes()
+            try client.makeLargeVM("a")
+            try client.requestMoreThanFits("a")
             server.stop()
             #expect(server.events.all.last == .stopped(isClean: false))
         }
 
         @Test("it can be stopped before it has begun, and twice")
         func early() throws {
-            let directory = try TemporaryDirectory.make()
-            defer { try? FileManager.default.removeItem(atPath: directory) }
-            let listener = try Listener(at: SocketPath(directory + "/s"))
+            let directory = try ScratchDirectory()
+            let listener = try Listener(at: SocketPath(directory.path("s")))
             let server = SocketServer(MemslotService())
             server.stop()
             server.stop()
@@ -81,12 +73,7 @@ extension ServerTests {
                 let before = OpenDescriptors.count("socket:")
                 for _ in 0..<5 {
                     let server = try RunningServer()
-                    var clients: [SocketTarget] = []
-                    for _ in 0..<10 { clients.append(try SocketTarget(server.path)) }
-                    for client in clients {
-                        _ = try client.exchange(Array(#"{"id":1,"method":"vm.list"}"#.utf8))
-                    }
-                    clients = []
+                    try server.withClients(10) { client in try client.result("vm.list") }
                     server.stop()
                 }
                 guard OpenDescriptors.count("socket:") == before else { exit(1) }
@@ -95,8 +82,8 @@ extension ServerTests {
 
         @Test("the protocol is spoken over pipes too, until the input ends")
         func pipes() throws {
-            let toServer = Pipe()
-            let fromServer = Pipe()
+            let toServer = PipeEnds()
+            let fromServer = PipeEnds()
             let server = SocketServer(MemslotService())
             let lines =
                 #"{"id":1,"method":"vm.list"}"# + "\n" + #"{"id":2,"method":"vm.list"}"# + "\n"
@@ -109,11 +96,10 @@ extension ServerTests {
                 server.run(input: input, output: output)
                 done.signal()
             }
-            var reader = LineReader(descriptor: fromServer.readEnd)
-            for id in 1...2 {
-                let line = try #require(try reader.next())
-                #expect(try JSONDocument(parsing: line).root.id == id)
-            }
+            let answers = (1...2).map {
+                #"{"jsonrpc":"2.0","id":\#($0),"result":{"vms":[]}}"# + "\n"
+            }.joined()
+            #expect(fromServer.read(answers.utf8.count) == answers)
             server.stop()
             done.wait()
             #expect(toServer.others == 0)

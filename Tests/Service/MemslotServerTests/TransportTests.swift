@@ -1,8 +1,9 @@
 import Glibc
 import MemslotProtocol
-import MemslotScenario
 import MemslotService
+import TestSupport
 import Testing
+import WireTestSupport
 
 extension ServerTests {
     @Suite("transport")
@@ -147,21 +148,6 @@ extension ServerTests {
             server.events.wait(forDisconnected: 1)
             var other = try server.connect()
             #expect(try other.ask(Line.get("e", id: 1)).errorKind == "unknown-vm")
-        }
-
-        @Test("a scenario is played to a socket as in process")
-        func target() throws {
-            let server = try RunningServer()
-            let target = try SocketTarget(server.path)
-            var player = ScenarioPlayer(target)
-            let text =
-                #"{"method":"vm.create","params":{"vm":"a","backend":"simulated"},"expect":{"result":{"generation":0}}}"#
-            var reader = ScenarioReader(LineReader(bytes: Array(text.utf8)))
-            let step = try #require(try reader.next())
-            let played = try player.play(step)
-            #expect(played?.mismatches.isEmpty == true)
-            server.stop()
-            #expect(throws: TargetLost.self) { try target.exchange(Array("{}".utf8)) }
         }
     }
 }

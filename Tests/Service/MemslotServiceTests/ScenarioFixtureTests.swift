@@ -3,6 +3,7 @@ import MemslotScenario
 import MemslotService
 import MemslotSimulator
 import Memslots
+import TestSupport
 import Testing
 
 @Suite("fixtures")

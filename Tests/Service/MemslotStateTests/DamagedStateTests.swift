@@ -2,13 +2,15 @@ import Foundation
 import Glibc
 import MemslotProtocol
 import MemslotService
+import TestSupport
 import Testing
+import WireTestSupport
 
 @Suite("a state that is damaged")
 struct DamagedStateTests {
     /// A directory with one VM, and what it was.
-    private func model() throws -> (scratch: Scratch, before: String) {
-        let scratch = try Scratch()
+    private func model() throws -> (scratch: ScratchDirectory, before: String) {
+        let scratch = try ScratchDirectory()
         let service = try KeptService(scratch)
         try service.ask("vm.create", #"{"vm":"a","backend":"simulated"}"#)
         try service.ask(
@@ -20,7 +22,7 @@ struct DamagedStateTests {
     @Test("every bit that is turned, and every cut, is found, and told")
     func everyByte() throws {
         let (scratch, before) = try model()
-        let whole = try scratch.bytes("vm-1.state")
+        let whole = try scratch.stateBytes("vm-1.state")
         var texts = (0..<whole.count).map { Array(whole[..<$0]) }
         for index in whole.indices {
             for bit in 0..<8 {
@@ -33,8 +35,8 @@ struct DamagedStateTests {
         texts.append(whole + whole)
         var faults: [String] = []
         for (index, text) in texts.enumerated() {
-            let other = try Scratch()
-            try other.write(text, "vm-1.state")
+            let other = try ScratchDirectory()
+            try other.writeState(text, "vm-1.state")
             let service = try KeptService(other)
             let isTold = service.notes.contains {
                 if case .damaged("vm-1.state", "vm-1.state.damaged-1", _) = $0 {
@@ -49,7 +51,7 @@ struct DamagedStateTests {
                 ? #""damaged":[{"file":"vm-1.state.damaged-1""#
                 : try service.call("server.info", "{}")
             let list = try service.ask("vm.list", "{}")
-            let isKept = try other.bytes("vm-1.state.damaged-1") == text
+            let isKept = try other.stateBytes("vm-1.state.damaged-1") == text
             if !isTold || !isKept || !info.contains(#""damaged":[{"file":"vm-1.state.damaged-1""#)
                 || !list.hasSuffix("[]}")
             {
@@ -65,7 +67,8 @@ struct DamagedStateTests {
     @Test("a record that was written whole but says nonsense is set aside, never a trap")
     func nonsense() throws {
         let (scratch, _) = try model()
-        let whole = String(decoding: try scratch.bytes("vm-1.state").dropLast(24), as: UTF8.self)
+        let whole = String(
+            decoding: try scratch.stateBytes("vm-1.state").dropLast(24), as: UTF8.self)
         let changes: [(String, String)] = [
             (#""version":1"#, #""version":2"#), ("memslotd-state", "something"),
             (#""number":1"#, #""number":2"#), (#""number":1"#, #""number":18446744073709551616"#),
@@ -92,8 +95,8 @@ struct DamagedStateTests {
         for (old, new) in changes {
             let text = whole.replacingOccurrences(of: old, with: new)
             try #require(text != whole, "\(old) is not in \(whole)")
-            let other = try Scratch()
-            try other.write(Self.seal(text + "\n"), "vm-1.state")
+            let other = try ScratchDirectory()
+            try other.writeState(Self.seal(text + "\n"), "vm-1.state")
             let service = try KeptService(other)
             #expect(try service.ask("vm.list", "{}") == #"{"vms":[]}"#, "\(new)")
             #expect(other.stateFiles == ["vm-1.state.damaged-1"], "\(new)")
@@ -104,16 +107,17 @@ struct DamagedStateTests {
     @Test("an array that no VM can have stays in its record, and is told")
     func impossible() throws {
         let (scratch, _) = try model()
-        let whole = String(decoding: try scratch.bytes("vm-1.state").dropLast(24), as: UTF8.self)
+        let whole = String(
+            decoding: try scratch.stateBytes("vm-1.state").dropLast(24), as: UTF8.self)
         for (old, new) in [
             (#""size":"0x1000""#, #""size":"0x1001""#),
             (#""userspaceAddress":"0x1000""#, #""memory":"none""#),
             (#""generation":1"#, #""generation":0"#),
         ] {
-            let other = try Scratch()
+            let other = try ScratchDirectory()
             let text = whole.replacingOccurrences(of: old, with: new)
             try #require(text != whole)
-            try other.write(Self.seal(text + "\n"), "vm-1.state")
+            try other.writeState(Self.seal(text + "\n"), "vm-1.state")
             let service = try KeptService(other)
             #expect(try service.ask("vm.list", "{}") == #"{"vms":[]}"#)
             #expect(try service.ask("server.info", "{}").contains(#""unrestored":[{"vm":"a""#))
@@ -124,7 +128,8 @@ struct DamagedStateTests {
     @Test("two memory objects of one number, or of one name, are nonsense; two others are not")
     func sharedNumber() throws {
         let (scratch, _) = try model()
-        let whole = String(decoding: try scratch.bytes("vm-1.state").dropLast(24), as: UTF8.self)
+        let whole = String(
+            decoding: try scratch.stateBytes("vm-1.state").dropLast(24), as: UTF8.self)
         for (second, isSound) in [((1, "n"), false), ((2, "m"), false), ((2, "n"), true)] {
             let memories = [(1, "m"), second].map { id, name in
                 #"{"id":\#(id),"memory":"\#(name)","size":4096,"pageSize":4096,"kept":"file"}"#
@@ -135,8 +140,8 @@ struct DamagedStateTests {
                     of: #""memories":[]"#,
                     with: #""memories":[\#(memories.joined(separator: ","))]"#
                 ).replacingOccurrences(of: #""lastMemory":0"#, with: #""lastMemory":2"#)
-            let other = try Scratch()
-            try other.write(Self.seal(text + "\n"), "vm-1.state")
+            let other = try ScratchDirectory()
+            try other.writeState(Self.seal(text + "\n"), "vm-1.state")
             _ = try KeptService(other)
             #expect(
                 other.stateFiles == [isSound ? "vm-1.state" : "vm-1.state.damaged-1"], "\(second)")
@@ -145,21 +150,22 @@ struct DamagedStateTests {
 
     @Test("a damaged record is not set aside over an older one")
     func olderOne() throws {
-        let scratch = try Scratch()
-        try scratch.write([1], "vm-1.state.damaged-1")
-        try scratch.write([2], "vm-1.state")
+        let scratch = try ScratchDirectory()
+        try scratch.writeState([1], "vm-1.state.damaged-1")
+        try scratch.writeState([2], "vm-1.state")
         _ = try KeptService(scratch)
         #expect(scratch.stateFiles == ["vm-1.state.damaged-1", "vm-1.state.damaged-2"])
-        #expect(try scratch.bytes("vm-1.state.damaged-1") == [1])
-        #expect(try scratch.bytes("vm-1.state.damaged-2") == [2])
+        #expect(try scratch.stateBytes("vm-1.state.damaged-1") == [1])
+        #expect(try scratch.stateBytes("vm-1.state.damaged-2") == [2])
     }
 
     @Test("a second record of one VM is set aside")
     func twice() throws {
         let (scratch, before) = try model()
-        let whole = String(decoding: try scratch.bytes("vm-1.state").dropLast(24), as: UTF8.self)
+        let whole = String(
+            decoding: try scratch.stateBytes("vm-1.state").dropLast(24), as: UTF8.self)
         let text = whole.replacingOccurrences(of: #""number":1"#, with: #""number":2"#)
-        try scratch.write(Self.seal(text + "\n"), "vm-2.state")
+        try scratch.writeState(Self.seal(text + "\n"), "vm-2.state")
         let service = try KeptService(scratch)
         #expect(try service.all() == before)
         #expect(scratch.stateFiles == ["vm-1.state", "vm-2.state.damaged-1"])
@@ -167,14 +173,14 @@ struct DamagedStateTests {
 
     @Test("memory of a damaged record stays; memory that nobody names goes")
     func memory() throws {
-        let scratch = try Scratch()
-        try scratch.write([1], "vm-1.state")
-        try scratch.write([1], "vm-1.memory-1")
-        try scratch.write([1], "vm-2.memory-1")
-        try scratch.write([1], "vm-3.state.new")
+        let scratch = try ScratchDirectory()
+        try scratch.writeState([1], "vm-1.state")
+        try scratch.writeState([1], "vm-1.memory-1")
+        try scratch.writeState([1], "vm-2.memory-1")
+        try scratch.writeState([1], "vm-3.state.new")
         // None of ours, though they look like it.
         for name in ["something else", "vm-02.memory-1", "vm-2.memory-01", "vm-+2.memory-1"] {
-            try scratch.write([1], name)
+            try scratch.writeState([1], name)
         }
         let service = try KeptService(scratch)
         #expect(
@@ -189,8 +195,8 @@ struct DamagedStateTests {
 
     @Test("links, pipes and directories in place of a record are not followed, nor waited for")
     func notAFile() throws {
-        let scratch = try Scratch()
-        try scratch.write([], "x")
+        let scratch = try ScratchDirectory()
+        try scratch.writeState([], "x")
         let target = scratch.path + "/target"
         _ = FileManager.default.createFile(atPath: target, contents: Data("secret".utf8))
         symlink(target, scratch.state + "/vm-1.state")
@@ -205,8 +211,8 @@ struct DamagedStateTests {
     @Test("a link to a sound record elsewhere is not followed")
     func linkToRecord() throws {
         let (other, _) = try model()
-        let scratch = try Scratch()
-        try scratch.write([], "x")
+        let scratch = try ScratchDirectory()
+        try scratch.writeState([], "x")
         symlink(other.state + "/vm-1.state", scratch.state + "/vm-1.state")
         let service = try KeptService(scratch)
         #expect(service.notes.count == 1)
@@ -232,7 +238,7 @@ struct DamagedStateTests {
 struct StateDirectoryTests {
     @Test("it is made private, and its files are")
     func modes() throws {
-        let scratch = try Scratch()
+        let scratch = try ScratchDirectory()
         let service = try KeptService(scratch)
         try service.ask("vm.create", #"{"vm":"a","backend":"simulated"}"#)
         try service.ask(
@@ -249,7 +255,7 @@ struct StateDirectoryTests {
 
     @Test("nothing is left beside the record of what was committed")
     func oneRecord() throws {
-        let scratch = try Scratch()
+        let scratch = try ScratchDirectory()
         let service = try KeptService(scratch)
         try service.ask("vm.create", #"{"vm":"a","backend":"simulated"}"#)
         for page in 1...2 {
@@ -264,7 +270,7 @@ struct StateDirectoryTests {
 
     @Test("one that others may look into is refused, and so is one that another server has")
     func refused() throws {
-        let scratch = try Scratch()
+        let scratch = try ScratchDirectory()
         mkdir(scratch.state, 0o755)
         for right in 0..<6 as Range<mode_t> {
             chmod(scratch.state, 0o700 | 1 << right)
@@ -286,7 +292,7 @@ struct StateDirectoryTests {
         "another user's is refused",
         .enabled(if: getuid() == 0, "only root can give a directory away"))
     func otherUser() throws {
-        let scratch = try Scratch()
+        let scratch = try ScratchDirectory()
         mkdir(scratch.state, 0o700)
         chown(scratch.state, 1_234, 1_234)
         #expect(throws: StateError.self) { try StateStore(at: scratch.state) }

@@ -3,18 +3,20 @@ import Foundation
 import Glibc
 import MemslotProtocol
 import MemslotService
+import TestSupport
 import Testing
+import WireTestSupport
 
 @Suite(
     "memory in systemd's descriptor store", .serialized,
-    .enabled(if: StateDaemon.executable != nil))
+    .enabled(if: DaemonProcess.executable != nil))
 struct DescriptorStoreTests {
     private let store = ["FDSTORE": "3"]
 
     @Test("a memory object is kept, sealed, before it is answered, and returns with its bytes")
     func roundTrip() throws {
-        let scratch = try Scratch()
-        let first = try StateDaemon(scratch, environment: store)
+        let scratch = try ScratchDirectory()
+        let first = try DaemonProcess(stateIn: scratch, environment: store)
         var client = try first.connect()
         try ask(&client, "vm.create", #"{"vm":"a","backend":"simulated"}"#)
         let kept = try create(first, #"{"vm":"a","memory":"ram","size":8192,"backing":"memfd"}"#)
@@ -29,7 +31,7 @@ struct DescriptorStoreTests {
         let slots = try ask(&client, "memslots.get", #"{"vm":"a"}"#)
         first.end(by: SIGKILL)
 
-        let second = try StateDaemon(scratch, environment: store, kept: [kept])
+        let second = try DaemonProcess(stateIn: scratch, environment: store, stored: [kept])
         try #require(second.isReady, "\(second.log)")
         var other = try second.connect()
         #expect(try ask(&other, "memslots.get", #"{"vm":"a"}"#) == slots)
@@ -42,8 +44,8 @@ struct DescriptorStoreTests {
 
     @Test("a passed memfd is kept as well; memory that is destroyed is let go of")
     func passedAndDestroyed() throws {
-        let scratch = try Scratch()
-        let daemon = try StateDaemon(scratch, environment: store)
+        let scratch = try ScratchDirectory()
+        let daemon = try DaemonProcess(stateIn: scratch, environment: store)
         var client = try daemon.connect()
         try ask(&client, "vm.create", #"{"vm":"a","backend":"simulated"}"#)
         let memory = clinux_memfd("passed", 0)
@@ -54,40 +56,40 @@ struct DescriptorStoreTests {
         #expect(fstat(kept.descriptor, &one) == 0 && fstat(memory, &other) == 0)
         #expect(one.st_ino == other.st_ino)
         try ask(&client, "memory.destroy", #"{"vm":"a","memory":"own"}"#)
-        while daemon.messages.count < 2, daemon.hear() {}
+        while daemon.messages.count < 2, daemon.receiveMessage() {}
         #expect(daemon.messages.last?.text == "FDSTOREREMOVE=1\nFDNAME=vm-1.memory-1\n")
     }
 
     @Test("a full store refuses memory, and nothing of it stays")
     func full() throws {
-        let scratch = try Scratch()
-        let daemon = try StateDaemon(scratch, environment: ["FDSTORE": "1"])
+        let scratch = try ScratchDirectory()
+        let daemon = try DaemonProcess(stateIn: scratch, environment: ["FDSTORE": "1"])
         var client = try daemon.connect()
         try ask(&client, "vm.create", #"{"vm":"a","backend":"simulated"}"#)
         _ = try create(daemon, #"{"vm":"a","memory":"ram","size":4096,"backing":"memfd"}"#)
         let refused = try client.call(
             "memory.create",
-            params: Array(#"{"vm":"a","memory":"more","size":4096,"backing":"memfd"}"#.utf8))
+            #"{"vm":"a","memory":"more","size":4096,"backing":"memfd"}"#)
         #expect(refused.value?["error"]?["data"]?["errno"]?.string == "ENOSPC")
         #expect(try ask(&client, "memory.list", #"{"vm":"a"}"#).contains("more") == false)
     }
 
     @Test("a VM whose memory is gone is named, can't be taken for another, and can be ended")
     func lost() throws {
-        let scratch = try Scratch()
-        let first = try StateDaemon(scratch, environment: store)
+        let scratch = try ScratchDirectory()
+        let first = try DaemonProcess(stateIn: scratch, environment: store)
         var client = try first.connect()
         try ask(&client, "vm.create", #"{"vm":"a","backend":"simulated"}"#)
         _ = try create(first, #"{"vm":"a","memory":"ram","size":4096,"backing":"memfd"}"#)
         first.end(by: SIGKILL)
-        let second = try StateDaemon(scratch, environment: store)
+        let second = try DaemonProcess(stateIn: scratch, environment: store)
         var other = try second.connect()
         let info = try ask(&other, "server.info", "{}")
         #expect(info.contains(#""unrestored":[{"vm":"a","file":"vm-1.state""#), "\(info)")
         let taken = try other.call(
-            "vm.create", params: Array(#"{"vm":"a","backend":"simulated"}"#.utf8))
+            "vm.create", #"{"vm":"a","backend":"simulated"}"#)
         #expect(taken.value?["error"]?["data"]?["kind"]?.string == "vm-exists")
-        let asked = try other.call("memslots.get", params: Array(#"{"vm":"a"}"#.utf8))
+        let asked = try other.call("memslots.get", #"{"vm":"a"}"#)
         #expect(asked.value?["error"]?["data"]?["kind"]?.string == "backend-unavailable")
         try ask(&other, "vm.destroy", #"{"vm":"a"}"#)
         #expect(scratch.stateFiles.isEmpty)
@@ -96,28 +98,28 @@ struct DescriptorStoreTests {
 
     @Test("a descriptor that no record names is let go of")
     func orphan() throws {
-        let scratch = try Scratch()
+        let scratch = try ScratchDirectory()
         let memory = clinux_memfd("orphan", 0)
         defer { close(memory) }
-        let daemon = try StateDaemon(
-            scratch, environment: store, kept: [("vm-7.memory-1", memory)])
+        let daemon = try DaemonProcess(
+            stateIn: scratch, environment: store, stored: [("vm-7.memory-1", memory)])
         #expect(daemon.isReady)
         #expect(daemon.messages.map(\.text) == ["FDSTOREREMOVE=1\nFDNAME=vm-7.memory-1\n"])
     }
 
-    /// Creates memory while this stands for systemd, which must be heard before the answer.
+    /// Creates memory. This test plays systemd, which must receive the descriptor before the answer.
     private func create(
-        _ daemon: StateDaemon, _ params: String, passing: [Int32] = []
+        _ daemon: DaemonProcess, _ params: String, passing: [Int32] = []
     ) throws -> (name: String, descriptor: Int32) {
-        // Asked over a connection of its own, because both sides are waited for.
+        // A connection of its own, because the answer comes after the messages to systemd.
         let heard = daemon.messages.count
         var client = try daemon.connect()
         try client.send(
             Array(#"{"id":9,"method":"memory.create","params":\#(params)}"#.utf8) + [10],
             descriptors: passing)
         // The descriptor, and then the barrier.
-        _ = daemon.hear()
-        _ = daemon.hear()
+        _ = daemon.receiveMessage()
+        _ = daemon.receiveMessage()
         let answer = try client.response()
         try #require(
             answer.value?["result"] != nil, "\(String(decoding: answer.line, as: UTF8.self))")
@@ -129,7 +131,7 @@ struct DescriptorStoreTests {
 
     private func export(_ client: inout ClientConnection) throws -> Int32 {
         let answer = try client.call(
-            "memory.export", params: Array(#"{"vm":"a","memory":"ram"}"#.utf8))
+            "memory.export", #"{"vm":"a","memory":"ram"}"#)
         return try #require(answer.descriptors.claim(0))
     }
 
@@ -137,8 +139,6 @@ struct DescriptorStoreTests {
     private func ask(
         _ client: inout ClientConnection, _ method: String, _ params: String
     ) throws -> String {
-        let answer = try client.call(method, params: Array(params.utf8))
-        return try #require(
-            answer.value?["result"]?.rawText, "\(String(decoding: answer.line, as: UTF8.self))")
+        try client.result(method, params).rawText
     }
 }

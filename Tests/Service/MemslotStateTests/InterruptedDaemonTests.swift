@@ -4,8 +4,9 @@ import MemslotProtocol
 import MemslotService
 import TestSupport
 import Testing
+import WireTestSupport
 
-@Suite("a daemon that is killed", .serialized, .enabled(if: StateDaemon.executable != nil))
+@Suite("a daemon that is killed", .serialized, .enabled(if: DaemonProcess.executable != nil))
 struct InterruptedDaemonTests {
     init() throws { try #require(Interruption.library != nil, "the shim can't be compiled") }
 
@@ -20,13 +21,13 @@ struct InterruptedDaemonTests {
         var faults: [String] = []
         var point = 1
         while true {
-            let scratch = try Scratch()
-            let daemon = try StateDaemon(
-                scratch, arguments: arguments,
+            let scratch = try ScratchDirectory()
+            let daemon = try DaemonProcess(
+                stateIn: scratch, arguments: arguments,
                 environment: Interruption.environment([how: String(point)]))
             let answered = daemon.isReady ? try progress(course, daemon) : 0
             if answered == course.requests.count { break }
-            guard daemon.wait() & 0x7F == SIGKILL else {
+            guard daemon.waitForEnd() == -SIGKILL else {
                 faults.append("\(how) \(point): ended by itself: \(daemon.log)")
                 break
             }
@@ -46,7 +47,7 @@ struct InterruptedDaemonTests {
         print("\(how) \(arguments): \(point - 1) points visited")
     }
 
-    private func progress(_ course: Course, _ daemon: StateDaemon) throws -> Int {
+    private func progress(_ course: Course, _ daemon: DaemonProcess) throws -> Int {
         guard var client = try? daemon.connect() else { return 0 }
         return try course.run(on: &client).answered
     }
@@ -55,27 +56,27 @@ struct InterruptedDaemonTests {
     func everyWriteOfRestoring() throws {
         let course = Course.whole
         let expected = try course.snapshots()[11]
-        let model = try Scratch()
+        let model = try ScratchDirectory()
         do {
-            let daemon = try StateDaemon(model)
+            let daemon = try DaemonProcess(stateIn: model)
             var client = try daemon.connect()
             _ = try course.run(on: &client, limit: 11)
             daemon.end(by: SIGKILL)
         }
         // All that can be found: half a record, memory that nobody names, a damaged record.
-        try model.write([1, 2, 3], "vm-1.state.new")
-        try model.write([1, 2, 3], "vm-2.state.old")
-        try model.write([0], "vm-1.memory-9")
-        try model.write(Array("nonsense".utf8), "vm-9.state")
+        try model.writeState([1, 2, 3], "vm-1.state.new")
+        try model.writeState([1, 2, 3], "vm-2.state.old")
+        try model.writeState([0], "vm-1.memory-9")
+        try model.writeState(Array("nonsense".utf8), "vm-9.state")
         var faults: [String] = []
         var point = 1
         while true {
-            let scratch = try Scratch()
+            let scratch = try ScratchDirectory()
             try FileManager.default.copyItem(atPath: model.state, toPath: scratch.state)
-            let daemon = try StateDaemon(
-                scratch, environment: Interruption.environment(["KILL": String(point)]))
+            let daemon = try DaemonProcess(
+                stateIn: scratch, environment: Interruption.environment(["KILL": String(point)]))
             if daemon.isReady { break }
-            _ = daemon.wait()
+            _ = daemon.waitForEnd()
             let found = try restarted(scratch, [])
             if found != expected { faults.append("\(point): \(found)") }
             let files = scratch.stateFiles
@@ -91,26 +92,9 @@ struct InterruptedDaemonTests {
         print("restoring: \(point - 1) points visited")
     }
 
-    @Test("at random moments, under load", arguments: ["simulated", "auto"])
-    func underLoad(backend: String) throws {
-        let output = Pipe()
-        let process = Process()
-        let path = try #require(BuiltProducts.path(of: "memslotctl"))
-        process.executableURL = URL(fileURLWithPath: path)
-        process.arguments = ["crash", "--rounds", "12", "--backend", backend]
-        process.standardOutput = output
-        process.standardError = output
-        try process.run()
-        let text = String(
-            decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        #expect(process.terminationStatus == 0, "\(text)")
-        #expect(text.contains("12 kills under load, 3 while starting") && text.contains("0 faults"))
-    }
-
     /// What a daemon finds that nobody interrupts.
-    private func restarted(_ scratch: Scratch, _ arguments: [String]) throws -> String {
-        let daemon = try StateDaemon(scratch, arguments: arguments)
+    private func restarted(_ scratch: ScratchDirectory, _ arguments: [String]) throws -> String {
+        let daemon = try DaemonProcess(stateIn: scratch, arguments: arguments)
         guard daemon.isReady else { return "does not come up: \(daemon.log)" }
         var client = try daemon.connect()
         let found = try Course.snapshot(&client)

@@ -3,11 +3,13 @@ import Foundation
 import Glibc
 import MemslotProtocol
 import MemslotService
+import TestSupport
 import Testing
+import WireTestSupport
 
 @Suite(
     "a state directory that can't be written", .serialized,
-    .enabled(if: StateDaemon.executable != nil))
+    .enabled(if: DaemonProcess.executable != nil))
 struct RefusedWriteTests {
     init() throws { try #require(Interruption.library != nil, "the shim can't be compiled") }
 
@@ -21,9 +23,9 @@ struct RefusedWriteTests {
         var faults: [String] = []
         var (point, refused, ahead, unopened, harmless) = (1, 0, 0, 0, 0)
         while true {
-            let scratch = try Scratch()
-            let daemon = try StateDaemon(
-                scratch, arguments: ["--state-sync"],
+            let scratch = try ScratchDirectory()
+            let daemon = try DaemonProcess(
+                stateIn: scratch, arguments: ["--state-sync"],
                 environment: Interruption.environment([
                     "FAIL": String(point), "ERRNO": String(errno), "TIMES": String(times),
                 ]))
@@ -31,9 +33,9 @@ struct RefusedWriteTests {
             guard daemon.isReady else {
                 // It may refuse to start, and says why.
                 unopened += 1
-                let (status, log) = (daemon.wait(), daemon.log)
+                let (status, log) = (daemon.waitForEnd(), daemon.log)
                 // A log that can't be written in time is lost, and no reason to stay.
-                if status != 1 << 8 || !(log.isEmpty || log.contains(" critical can't ")) {
+                if status != 1 || !(log.isEmpty || log.contains(" critical can't ")) {
                     faults.append("\(place): \(daemon.log)")
                 }
                 point += 1
@@ -56,7 +58,7 @@ struct RefusedWriteTests {
                 ahead += 1
                 expected = told == course.rolledBack ? granted : snapshots[told + 1]
             }
-            let next = try StateDaemon(scratch)
+            let next = try DaemonProcess(stateIn: scratch)
             var other = try next.connect()
             let found = try Course.snapshot(&other)
             if found != expected {
@@ -77,16 +79,16 @@ struct RefusedWriteTests {
     func onTheDisk(isSynced: Bool) throws {
         var refused: [String] = []
         for point in 1...8 {
-            let scratch = try Scratch()
-            let daemon = try StateDaemon(
-                scratch, arguments: isSynced ? ["--state-sync"] : [],
+            let scratch = try ScratchDirectory()
+            let daemon = try DaemonProcess(
+                stateIn: scratch, arguments: isSynced ? ["--state-sync"] : [],
                 environment: Interruption.environment([
                     "ONLY": "fsync", "FAIL": String(point), "ERRNO": String(EIO),
                 ]))
             try #require(daemon.isReady)
             var client = try daemon.connect()
             let made = try client.call(
-                "vm.create", params: Array(#"{"vm":"a","backend":"simulated"}"#.utf8))
+                "vm.create", #"{"vm":"a","backend":"simulated"}"#)
             if made.value?["result"] == nil {
                 refused.append("create")
                 continue
@@ -101,9 +103,9 @@ struct RefusedWriteTests {
     func noExchange() throws {
         let course = Course.whole
         let snapshots = try course.snapshots()
-        let scratch = try Scratch()
-        let daemon = try StateDaemon(
-            scratch,
+        let scratch = try ScratchDirectory()
+        let daemon = try DaemonProcess(
+            stateIn: scratch,
             environment: Interruption.environment([
                 "ONLY": "renameat2", "FAIL": "1", "TIMES": "1000000", "ERRNO": String(EINVAL),
             ]))
@@ -111,7 +113,7 @@ struct RefusedWriteTests {
         let progress = try course.run(on: &client, limit: 12)
         #expect(progress.refusal == nil && progress.answered == 12)
         daemon.end(by: SIGKILL)
-        let next = try StateDaemon(scratch)
+        let next = try DaemonProcess(stateIn: scratch)
         var other = try next.connect()
         #expect(try Course.snapshot(&other) == snapshots[12])
         #expect(
@@ -120,10 +122,10 @@ struct RefusedWriteTests {
 
     @Test("without a descriptor left a submit is refused with EMFILE, and the daemon lives")
     func noDescriptors() throws {
-        let scratch = try Scratch()
-        let daemon = try StateDaemon(scratch, shell: "ulimit -n 24;")
+        let scratch = try ScratchDirectory()
+        let daemon = try DaemonProcess(stateIn: scratch, shell: "ulimit -n 24;")
         var client = try daemon.connect()
-        _ = try client.call("vm.create", params: Array(#"{"vm":"a","backend":"simulated"}"#.utf8))
+        _ = try client.call("vm.create", #"{"vm":"a","backend":"simulated"}"#)
         var others: [Int32] = []
         defer { for socket in others { close(socket) } }
         var kind: String?
@@ -151,13 +153,13 @@ struct RefusedWriteTests {
 
     @Test("a file that may not grow is refused with EFBIG, and the daemon lives")
     func fileSizeLimit() throws {
-        let scratch = try Scratch()
+        let scratch = try ScratchDirectory()
         // The log would be limited too.
-        let daemon = try StateDaemon(
-            scratch, arguments: ["--log-level", "critical"], shell: "ulimit -f 1;")
+        let daemon = try DaemonProcess(
+            stateIn: scratch, arguments: ["--log-level", "critical"], shell: "ulimit -f 1;")
         var client = try daemon.connect()
         let made = try client.call(
-            "vm.create", params: Array(#"{"vm":"a","backend":"simulated"}"#.utf8))
+            "vm.create", #"{"vm":"a","backend":"simulated"}"#)
         try #require(made.value?["result"] != nil, "\(String(decoding: made.line, as: UTF8.self))")
         let answer = try submitMany(&client)
         #expect(answer.value?["error"]?["data"]?["kind"]?.string == "prepare-rejected")
@@ -170,16 +172,16 @@ struct RefusedWriteTests {
         "a full file system refuses a submit, and takes it once there is room",
         .enabled(if: getuid() == 0, "only root can mount a file system"))
     func fullFileSystem() throws {
-        let scratch = try Scratch()
+        let scratch = try ScratchDirectory()
         try FileManager.default.createDirectory(
             atPath: scratch.state, withIntermediateDirectories: false)
         try #require(
             mount("tmpfs", scratch.state, "tmpfs", 0, "size=64k,mode=0700") == 0,
             "\(String(cString: strerror(errno)))")
         defer { umount2(scratch.state, Int32(MNT_DETACH)) }
-        let daemon = try StateDaemon(scratch)
+        let daemon = try DaemonProcess(stateIn: scratch)
         var client = try daemon.connect()
-        _ = try client.call("vm.create", params: Array(#"{"vm":"a","backend":"simulated"}"#.utf8))
+        _ = try client.call("vm.create", #"{"vm":"a","backend":"simulated"}"#)
         let filler = scratch.state + "/filler"
         _ = FileManager.default.createFile(
             atPath: filler, contents: Data(repeating: 1, count: 60 << 10))
@@ -198,6 +200,6 @@ struct RefusedWriteTests {
             #"{"slot":\#($0),"guestPhysicalAddress":\#((base << 10 | $0) << 12),"size":4096,"userspaceAddress":4096}"#
         }.joined(separator: ",")
         return try client.call(
-            "memslots.submit", params: Array(#"{"vm":"a","slots":[\#(slots)]}"#.utf8))
+            "memslots.submit", #"{"vm":"a","slots":[\#(slots)]}"#)
     }
 }

@@ -3,13 +3,15 @@ import Glibc
 import MemslotProtocol
 import MemslotService
 import Synchronization
+import TestSupport
 import Testing
+import WireTestSupport
 
 @Suite("a service that returns")
 struct RestoredServiceTests {
     @Test("VMs return with their users, generations, ids, limits and memory")
     func everything() throws {
-        let scratch = try Scratch()
+        let scratch = try ScratchDirectory()
         var before = ""
         do {
             let service = try KeptService(scratch)
@@ -56,7 +58,7 @@ struct RestoredServiceTests {
 
     @Test("memory counts for its user again, even beyond a limit that is lower now")
     func accounts() throws {
-        let scratch = try Scratch()
+        let scratch = try ScratchDirectory()
         do {
             let service = try KeptService(scratch)
             try service.ask("vm.create", #"{"vm":"a","backend":"simulated"}"#)
@@ -77,7 +79,7 @@ struct RestoredServiceTests {
 
     @Test("what can't be kept is refused with the reason; an ephemeral VM has it")
     func unkeepable() throws {
-        let scratch = try Scratch()
+        let scratch = try ScratchDirectory()
         let service = try KeptService(scratch)
         try service.ask("vm.create", #"{"vm":"a","backend":"simulated"}"#)
         try service.ask("vm.create", #"{"vm":"e","backend":"simulated","ephemeral":true}"#)
@@ -99,7 +101,7 @@ struct RestoredServiceTests {
 
     @Test("what is destroyed leaves nothing behind")
     func destroyed() throws {
-        let scratch = try Scratch()
+        let scratch = try ScratchDirectory()
         let service = try KeptService(scratch)
         try service.ask("vm.create", #"{"vm":"a","backend":"simulated"}"#)
         for name in ["one", "two"] {
@@ -115,7 +117,7 @@ struct RestoredServiceTests {
 
     @Test("memory that was cut short is told, and its VM is not made without it")
     func shortMemory() throws {
-        let scratch = try Scratch()
+        let scratch = try ScratchDirectory()
         do {
             let service = try KeptService(scratch)
             try service.ask("vm.create", #"{"vm":"a","backend":"simulated"}"#)

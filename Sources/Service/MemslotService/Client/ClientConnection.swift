@@ -14,7 +14,7 @@ public struct ClientConnection: ~Copyable {
         public let descriptors: PassedDescriptors
     }
 
-    let socket: Int32
+    package let socket: Int32
     private var buffer: LineBuffer
     private var lastID = 0
     private var notifications: [Received] = []

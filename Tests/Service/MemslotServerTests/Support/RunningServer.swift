@@ -1,30 +1,33 @@
 import Foundation
 import Glibc
+import MemslotProtocol
 import Memslots
+import TestSupport
+import WireTestSupport
 
 @testable import MemslotService
 
-/// A server on a socket of its own in a directory of its own, on threads of this process.
+/// A server in this process, on a socket in a directory of its own.
 final class RunningServer: Sendable {
     let service: MemslotService
     let events: EventLog
     let path: SocketPath
     let server: SocketServer
     private let hasEnded = DispatchSemaphore(value: 0)
-    let directory: String
+    let directory: ScratchDirectory
 
     init(
         limits: ServiceLimits = ServiceLimits(), access: PeerAccess = PeerAccess(),
         graceMilliseconds: UInt64 = 10_000, makesDirectory: Bool = false
     ) throws {
         signal(SIGPIPE, SIG_IGN)
-        directory = try TemporaryDirectory.make()
+        directory = try ScratchDirectory()
         if makesDirectory {
-            // The server makes its own directory then, for its groups.
-            chmod(directory, 0o755)
-            path = try SocketPath(directory + "/groups/s")
+            // The server creates the socket's directory, for its groups.
+            chmod(directory.path, 0o755)
+            path = try SocketPath(directory.path("groups/s"))
         } else {
-            path = try SocketPath(directory + "/s")
+            path = try SocketPath(directory.path("s"))
         }
         let listener = try Listener(at: path, access: access)
         service = MemslotService(limits: limits)
@@ -37,12 +40,9 @@ final class RunningServer: Sendable {
         }
     }
 
-    deinit {
-        stop()
-        try? FileManager.default.removeItem(atPath: directory)
-    }
+    deinit { stop() }
 
-    /// Ends it, and waits for the end.
+    /// Stops the server, and waits for its end.
     func stop() {
         server.stop()
         waitForEnd()
@@ -56,6 +56,16 @@ final class RunningServer: Sendable {
 
     func connect() throws -> ClientConnection { try ClientConnection(path) }
 
+    /// Calls `body` with each of `count` clients that are connected at the same time.
+    func withClients(
+        _ count: Int, _ body: (inout ClientConnection) throws -> Void
+    ) throws {
+        guard count > 0 else { return }
+        var client = try connect()
+        try withClients(count - 1, body)
+        try body(&client)
+    }
+
     /// The table of a VM of this process's user.
     func table(of vm: String) throws -> MemslotTable {
         let peer = Peer(user: geteuid())
@@ -65,7 +75,9 @@ final class RunningServer: Sendable {
         return vm.table
     }
 
-    /// Holds a reader of a VM's table open until the answer is called: submits wait for it.
+    /// Keeps a reader in a VM's table: submits wait for it.
+    ///
+    /// - Returns: a function that ends the reader, and waits for its end.
     func holdReader(of vm: String) throws -> () -> Void {
         let table = try table(of: vm)
         let (isInside, mayLeave, hasLeft) = (
@@ -83,13 +95,5 @@ final class RunningServer: Sendable {
             mayLeave.signal()
             hasLeft.wait()
         }
-    }
-}
-
-enum TemporaryDirectory {
-    static func make() throws -> String {
-        var template = Array("/tmp/memslots-test-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw TargetLost("no temporary directory") }
-        return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import MemslotProtocol
+import WireTestSupport
 
 /// The exchanges of `Docs/Protocol.md`, and where they stand in it.
 struct ProtocolDocument {
@@ -58,12 +59,6 @@ struct ProtocolDocument {
             index += 1
         }
         blocks.append(block)
-    }
-
-    /// The contents of the first fenced block of `kind`.
-    func fenced(_ kind: String) -> [String] {
-        guard let start = lines.firstIndex(of: "```\(kind)") else { return [] }
-        return Array(lines[(start + 1)...].prefix { $0 != "```" })
     }
 
     /// The rows of the table whose head begins with `head`, cell by cell.

@@ -1,10 +1,11 @@
 import Foundation
 import MemslotProtocol
-import MemslotScenario
 import MemslotService
 import MemslotSimulator
 import Memslots
+import TestSupport
 import Testing
+import WireTestSupport
 
 @Suite("the protocol's document")
 struct ProtocolDocumentTests {
@@ -13,9 +14,8 @@ struct ProtocolDocumentTests {
 
     init() throws {
         document = ProtocolDocument(
-            String(decoding: try DocumentFiles.bytes("Protocol.md"), as: UTF8.self))
-        schema = try JSONSchema(
-            JSONDocument(parsing: try DocumentFiles.bytes("protocol.schema.json")).root)
+            try String(contentsOf: Repository.url("Docs/Protocol.md"), encoding: .utf8))
+        schema = try JSONSchema()
     }
 
     @Test("every exchange is what a client sees")
@@ -32,7 +32,7 @@ struct ProtocolDocumentTests {
         // To write the document anew after a change that is meant.
         if ProcessInfo.processInfo.environment["MEMSLOTS_REWRITE_DOCUMENT"] != nil {
             try document.rewritten(received).write(
-                toFile: DocumentFiles.path("Protocol.md"), atomically: true, encoding: .utf8)
+                toFile: Repository.path("Docs/Protocol.md"), atomically: true, encoding: .utf8)
             return
         }
         for (block, answers) in zip(document.blocks, received) {
@@ -111,31 +111,6 @@ struct ProtocolDocumentTests {
         for name in Mirror(reflecting: ServiceLimits()).children.compactMap(\.label) {
             #expect(explained.contains("`\(name)`"), "\(name)")
         }
-    }
-
-    @Test("the scenario and the raw operations do what they say")
-    func otherFormats() throws {
-        var player = ScenarioPlayer(InProcessTarget(MemslotService()))
-        let scenario = document.fenced("jsonl")
-        var reader = ScenarioReader(
-            LineReader(bytes: Array(scenario.joined(separator: "\n").utf8)))
-        var played = 0
-        while let step = try reader.next() {
-            guard let line = try player.play(step) else { continue }
-            played += 1
-            #expect(line.mismatches.map(\.path) == [])
-        }
-        #expect(played == 3)
-
-        let vm = SimulatedRawVM()
-        let raw = document.fenced("raw")
-        for (number, line) in raw.enumerated() {
-            let operation = try RawOperation(line: Array(line.utf8), number: number + 1)
-            #expect(
-                RawAnswer(vm.setUserMemoryRegion(operation.region)) == operation.expected,
-                "\(line)")
-        }
-        #expect(raw.count == 3)
     }
 }
 

@@ -1,18 +1,16 @@
 import Foundation
+import TestSupport
 import Testing
+import WireTestSupport
 
 @Suite("the Python client")
 struct PythonClientTests {
-    private static let python =
-        ["/usr/bin/python3", "/usr/local/bin/python3"]
-        .first { FileManager.default.isExecutableFile(atPath: $0) }
-        ?? (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
-        .map { "\($0)/python3" }
-        .first { FileManager.default.isExecutableFile(atPath: $0) }
+    private static let python = BuiltProducts.tool("python3")
 
     @Test("it is shorter than a hundred lines and needs nothing but Python's own")
     func short() throws {
-        let text = String(decoding: try DocumentFiles.bytes("clients/memslots.py"), as: UTF8.self)
+        let text = try String(
+            contentsOf: Repository.url("Docs/clients/memslots.py"), encoding: .utf8)
         #expect(text.split(separator: "\n", omittingEmptySubsequences: false).count <= 100)
         let imports = text.split(separator: "\n").filter { $0.hasPrefix("import ") }
         #expect(imports == ["import collections, json, os, socket"])
@@ -26,7 +24,7 @@ struct PythonClientTests {
         process.executableURL = URL(filePath: try #require(Self.python))
         process.arguments = ["-c", Self.script]
         process.environment = ProcessInfo.processInfo.environment.merging([
-            "PYTHONPATH": DocumentFiles.path("clients"), "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": Repository.path("Docs/clients"), "PYTHONDONTWRITEBYTECODE": "1",
         ]) { $1 }
         let output = Pipe()
         process.standardError = output

@@ -3,14 +3,14 @@ import MemslotProtocol
 import MemslotTrace
 import Memslots
 import Testing
+import WireTestSupport
 
 @Suite("the notifications of a run")
 struct RunNotificationTests {
     private let schema: JSONSchema
 
     init() throws {
-        schema = try JSONSchema(
-            JSONDocument(parsing: try DocumentFiles.bytes("protocol.schema.json")).root)
+        schema = try JSONSchema()
     }
 
     /// A slot that is split by a thread, its making, and with `isAtomic` the commit of both.

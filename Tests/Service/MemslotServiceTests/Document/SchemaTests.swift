@@ -1,9 +1,6 @@
-import Foundation
 import MemslotProtocol
-import MemslotScenario
-import MemslotService
-import TestSupport
 import Testing
+import WireTestSupport
 
 @Suite("the schema of the protocol")
 struct SchemaTests {
@@ -11,7 +8,7 @@ struct SchemaTests {
     private let root: JSONValue
 
     init() throws {
-        root = try JSONDocument(parsing: try DocumentFiles.bytes("protocol.schema.json")).root
+        root = try JSONSchema.protocolDocument()
         schema = try JSONSchema(root)
     }
 
@@ -64,56 +61,4 @@ struct SchemaTests {
             + "{\"code\":-32001,\"message\":\"\",\"data\":{\"kind\":\"vm-exists\"}}}",
         "[]",
     ]
-
-    @Test("every message of a fixture keeps to it", arguments: FixtureFiles.scenarios)
-    func fixture(path: String) throws {
-        let client = WireClient(MemslotService(), queue: 100_000)
-        _ = try client.call("events.subscribe")
-        var reader = ScenarioReader(LineReader(bytes: try FixtureFiles.bytes(path)))
-        while let step = try reader.next() {
-            guard case .request(let request) = step.content else { continue }
-            var writer = JSONWriter()
-            request.write(id: step.line, to: &writer, backend: nil)
-            let line = String(decoding: writer.bytes.dropLast(), as: UTF8.self)
-            let response = try #require(try client.send(line))
-            let place = "\(path):\(step.line)"
-            try check(line, response, place)
-            for event in try client.events().events {
-                #expect(try schema.fault(of: event, at: "#/$defs/notification") == nil, "\(place)")
-            }
-        }
-    }
-
-    /// Holds a request and its response against the schema.
-    private func check(
-        _ request: String, _ response: WireClient.Response, _ place: String
-    ) throws {
-        let asked = try parsed(request)
-        let method = asked["method"]?.string ?? ""
-        if let result = response.result {
-            let fault = try schema.fault(of: result, at: "#/$defs/results/$defs/\(method)")
-            #expect(fault == nil, "\(place): \(method): \(fault ?? "")")
-        } else {
-            let fault = try schema.fault(of: response.root, at: "#/$defs/response")
-            #expect(fault == nil, "\(place): \(method): \(fault ?? "")")
-        }
-        // What is refused before its members are judged may have any.
-        let code = response.error?["code"]?.int ?? 0
-        let isJudged = ![-32700, -32600, -32601, -32602, -32001, -32007].contains(code)
-        if isJudged {
-            let fault = try schema.fault(of: asked, at: "#/$defs/request")
-            #expect(fault == nil, "\(place): \(fault ?? "")")
-        }
-    }
-}
-
-/// The files of `Docs/`, found from this one.
-enum DocumentFiles {
-    private static let root = Repository.url("Docs")
-
-    static func bytes(_ path: String) throws -> [UInt8] {
-        Array(try Data(contentsOf: root.appending(path: path)))
-    }
-
-    static func path(_ path: String) -> String { root.appending(path: path).path }
 }

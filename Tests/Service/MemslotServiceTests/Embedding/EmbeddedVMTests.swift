@@ -4,6 +4,7 @@ import MemslotService
 import MemslotSimulator
 import Memslots
 import Testing
+import WireTestSupport
 
 @Suite("a VM of the process that serves it")
 struct EmbeddedVMTests {

@@ -2,6 +2,7 @@ import Foundation
 import MemslotProtocol
 import MemslotService
 import Testing
+import WireTestSupport
 
 @Suite("following a table")
 struct FollowingTests {

@@ -2,6 +2,7 @@ import Glibc
 import MemslotService
 import Memslots
 import Testing
+import WireTestSupport
 
 @Suite("the observer of all tables")
 struct ObserverDepthTests {

@@ -2,6 +2,7 @@ import MemslotProtocol
 import MemslotService
 import Memslots
 import Testing
+import WireTestSupport
 
 @Suite("subscriptions")
 struct SubscriptionTests {

@@ -1,7 +1,9 @@
 import Foundation
 import MemslotProtocol
 import MemslotService
+import TestSupport
 import Testing
+import WireTestSupport
 
 /// Each in a process of its own, because what that holds is counted.
 @Suite("descriptors and mappings are given back")
@@ -11,9 +13,9 @@ struct LeakTests {
         await #expect(processExitsWith: .success) {
             let client = WireClient(MemslotService())
             try client.createVM("a")
-            let before = ProcessState.now
+            let before = MemoryFileCount.now
             for _ in 0..<20 { try client.passAndTakeBack() }
-            let after = ProcessState.now
+            let after = MemoryFileCount.now
             guard after == before else { exit(1) }
         }
     }
@@ -22,7 +24,7 @@ struct LeakTests {
     func endOfVM() async {
         await #expect(processExitsWith: .success) {
             let client = WireClient(MemslotService())
-            let before = ProcessState.now
+            let before = MemoryFileCount.now
             try client.createVM("b")
             try client.call(
                 "memory.create",
@@ -30,11 +32,11 @@ struct LeakTests {
             let slot = "{\"slot\":0,\"guestPhysicalAddress\":0,\"size\":4096,\"memory\":\"ram\"}"
             guard try client.submit("b", slot).error == nil else { exit(1) }
             var wanted = before
-            wanted.memoryFiles += 1
-            wanted.memoryMappings += 1
-            guard ProcessState.now == wanted else { exit(2) }
+            wanted.descriptors += 1
+            wanted.mappings += 1
+            guard MemoryFileCount.now == wanted else { exit(2) }
             try client.call("vm.destroy", "{\"vm\":\"b\"}")
-            guard ProcessState.now == before else { exit(3) }
+            guard MemoryFileCount.now == before else { exit(3) }
         }
     }
 
@@ -42,14 +44,14 @@ struct LeakTests {
     func endOfConnection() async {
         await #expect(processExitsWith: .success) {
             let client = WireClient(MemslotService())
-            let before = ProcessState.now
+            let before = MemoryFileCount.now
             try client.createVM("b", ",\"ephemeral\":true")
             try client.call(
                 "memory.create", "{\"vm\":\"b\",\"memory\":\"ram\",\"fd\":0}",
                 passing: [try memfd(4096)])
-            guard ProcessState.now != before else { exit(1) }
+            guard MemoryFileCount.now != before else { exit(1) }
             client.service.end(client.connection)
-            guard ProcessState.now == before else { exit(2) }
+            guard MemoryFileCount.now == before else { exit(2) }
         }
     }
 }

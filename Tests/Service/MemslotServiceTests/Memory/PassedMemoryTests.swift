@@ -3,6 +3,7 @@ import Foundation
 import MemslotProtocol
 import MemslotService
 import Testing
+import WireTestSupport
 
 @Suite("memory that a client passes")
 struct PassedMemoryTests {

@@ -3,6 +3,7 @@ import MemslotProtocol
 import Memslots
 import Synchronization
 import Testing
+import WireTestSupport
 
 @testable import MemslotService
 

@@ -3,6 +3,7 @@ import MemslotProtocol
 import MemslotSimulator
 import Memslots
 import Testing
+import WireTestSupport
 
 @testable import MemslotService
 

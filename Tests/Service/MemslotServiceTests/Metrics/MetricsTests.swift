@@ -1,6 +1,7 @@
 import MemslotProtocol
 import MemslotService
 import Testing
+import WireTestSupport
 
 @Suite("metrics")
 struct MetricsTests {

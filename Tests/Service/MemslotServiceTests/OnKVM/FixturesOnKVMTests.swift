@@ -3,6 +3,7 @@ import MemslotProtocol
 import MemslotScenario
 import MemslotService
 import Memslots
+import TestSupport
 import Testing
 
 /// Everything of the service that needs `/dev/kvm`, one test after another.

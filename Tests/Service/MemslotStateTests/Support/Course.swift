@@ -1,6 +1,8 @@
 import Foundation
 import MemslotProtocol
 import MemslotService
+import TestSupport
+import WireTestSupport
 
 /// A fixed course of requests, and what is there before and after each.
 struct Course {
@@ -65,7 +67,7 @@ struct Course {
         for (index, request) in requests.prefix(limit).enumerated() {
             let answer: ClientConnection.Received
             do {
-                answer = try client.call(request.method, params: Array(request.params.utf8))
+                answer = try client.call(request.method, request.params)
             } catch {
                 return progress
             }
@@ -93,7 +95,7 @@ struct Course {
             guard name != "passing" else { continue }
             text += vm.rawText + "\n"
             for method in ["memslots.get", "memory.list"] {
-                let answer = try client.call(method, params: Array(#"{"vm":"\#(name)"}"#.utf8))
+                let answer = try client.call(method, #"{"vm":"\#(name)"}"#)
                 text += (answer.value?["result"]?.rawText ?? "none") + "\n"
             }
         }
@@ -114,8 +116,8 @@ struct Course {
 
     /// What is there before the first request, and after each.
     func snapshots() throws -> [String] {
-        let scratch = try Scratch()
-        let daemon = try StateDaemon(scratch)
+        let scratch = try ScratchDirectory()
+        let daemon = try DaemonProcess(stateIn: scratch)
         var client = try daemon.connect()
         var all = [try Self.snapshot(&client)]
         _ = try run(on: &client) { all.append(try Self.snapshot(&$0)) }

@@ -1,11 +1,11 @@
-import Foundation
 import Glibc
 import MemslotProtocol
 import MemslotService
 import Synchronization
-import Testing
+import TestSupport
+import WireTestSupport
 
-/// A service in this process with a state directory, which another can have once this is gone.
+/// A service in this process with a state directory, which another service can use after its end.
 final class KeptService {
     private final class Notes: Sendable {
         let all = Mutex<[StateNote]>([])
@@ -14,7 +14,7 @@ final class KeptService {
     private var service: MemslotService?
     private let seen = Notes()
 
-    init(_ scratch: Scratch, limits: ServiceLimits = ServiceLimits()) throws {
+    init(_ scratch: ScratchDirectory, limits: ServiceLimits = ServiceLimits()) throws {
         let seen = seen
         let state = try StateStore(at: scratch.state) { note in
             seen.all.withLock { $0.append(note) }
@@ -24,31 +24,32 @@ final class KeptService {
         self.service = service
     }
 
-    /// What was found.
+    /// What the service reported about the directory.
     var notes: [StateNote] { seen.all.withLock { $0 } }
 
-    /// Lets everything go.
+    /// Ends the service.
     func end() { service = nil }
 
-    /// The response as text.
+    /// Calls a method.
+    ///
+    /// - Returns: the response as text.
     func call(_ method: String, _ params: String, user: UInt32 = 0) throws -> String {
-        let connection = ServiceConnection(peer: Peer(user: user, connection: 1))
-        var writer = JSONWriter()
-        let line = #"{"id":1,"method":"\#(method)","params":\#(params)}"#
-        let passed = try #require(service).answer(
-            IncomingMessage(parsing: Array(line.utf8)), on: connection, into: &writer)
-        for descriptor in passed { close(descriptor) }
-        return String(decoding: writer.bytes, as: UTF8.self)
+        guard let service else { throw TargetLost("the service has ended") }
+        let response = try WireClient(service, user: user).call(method, params)
+        for descriptor in response.descriptors { close(descriptor) }
+        return response.line
     }
 
-    /// The result as text; a failure is recorded.
+    /// Calls a method that must succeed.
+    ///
+    /// - Returns: the result as text.
     @discardableResult
     func ask(_ method: String, _ params: String, user: UInt32 = 0) throws -> String {
-        let line = try call(method, params, user: user)
-        return try #require(try JSONDocument(parsing: line).root["result"]?.rawText, "\(line)")
+        guard let service else { throw TargetLost("the service has ended") }
+        return try WireClient(service, user: user).result(method, params).rawText
     }
 
-    /// Everything that can be told of the VMs of two users.
+    /// Returns everything that the wire shows of the VMs of two users.
     func all() throws -> String {
         var text = ""
         for user: UInt32 in [0, 7] {

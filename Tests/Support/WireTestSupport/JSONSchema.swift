@@ -1,34 +1,44 @@
 import Foundation
-import MemslotProtocol
+package import MemslotProtocol
+import TestSupport
 
-/// A JSON Schema of 2020-12, as far as the protocol's uses it: an unknown keyword is an error.
+/// The part of JSON Schema 2020-12 that the protocol's schema uses. An unknown keyword is an error.
 ///
-/// Values stay in the text that they were read from, so that 2^64 − 1 is not rounded.
-final class JSONSchema {
+/// Numbers are compared as text, so that 2^64 − 1 is not rounded.
+package final class JSONSchema {
     /// Why a schema can't be used.
-    struct Unusable: Error, CustomStringConvertible {
-        let description: String
+    package struct Unusable: Error, CustomStringConvertible {
+        package let description: String
     }
 
     private let document: JSONValue
     private var compiled: [String: Node] = [:]
 
-    init(_ document: JSONValue) throws {
+    /// The root of `Docs/protocol.schema.json`.
+    package static func protocolDocument() throws -> JSONValue {
+        let file = Repository.url("Docs/protocol.schema.json")
+        return try JSONDocument(parsing: Array(Data(contentsOf: file))).root
+    }
+
+    /// The schema of the wire protocol.
+    package convenience init() throws { try self.init(Self.protocolDocument()) }
+
+    package init(_ document: JSONValue) throws {
         self.document = document
-        // All of it, so that what no message reaches is checked too.
+        // Compile the whole schema, so that parts that no message reaches are checked too.
         _ = try node(at: "#")
         try compileDefinitions(of: document, at: "#")
     }
 
-    /// What is wrong with `value` by the schema at `pointer`; `nil` if nothing is.
-    func fault(of value: JSONValue, at pointer: String = "#") throws -> String? {
+    /// Returns the first fault of `value` by the schema at `pointer`; `nil` if there is none.
+    package func fault(of value: JSONValue, at pointer: String = "#") throws -> String? {
         try node(at: pointer).fault(of: value, in: self, path: "$")
     }
 
     fileprivate func node(at pointer: String) throws -> Node {
         if let node = compiled[pointer] { return node }
         let node = Node()
-        // Before it is filled, because schemas may name themselves.
+        // Stored before it is compiled: a schema may name itself.
         compiled[pointer] = node
         try node.compile(try value(at: pointer), pointer)
         return node

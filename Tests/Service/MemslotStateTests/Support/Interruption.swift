@@ -1,0 +1,43 @@
+import Foundation
+import MemslotService
+import TestSupport
+import WireTestSupport
+
+extension DaemonProcess {
+    /// Starts the daemon with a state directory in `directory`.
+    convenience init(
+        stateIn directory: ScratchDirectory, arguments: [String] = [],
+        environment: [String: String] = [:], shell: String = "",
+        stored: [(name: String, descriptor: Int32)] = []
+    ) throws {
+        try self.init(
+            in: directory, arguments: ["--state-dir", directory.state] + arguments,
+            environment: environment, shell: shell, stored: stored)
+    }
+}
+
+/// The library that interrupts a daemon, compiled once.
+enum Interruption {
+    static let library: String? = {
+        let source = Repository.path("Tests/Service/MemslotStateTests/Shim/interrupt.c")
+        let library = "/tmp/memslots-interrupt-\(getpid()).so"
+        for compiler in ["clang", "cc"] {
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            process.arguments = [
+                compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl",
+            ]
+            guard (try? process.run()) != nil else { continue }
+            process.waitUntilExit()
+            if process.terminationStatus == 0 { return library }
+        }
+        return nil
+    }()
+
+    /// The environment that interrupts a daemon.
+    static func environment(_ variables: [String: String]) -> [String: String] {
+        var all = ["LD_PRELOAD": library ?? "/nonexistent"]
+        for (name, value) in variables { all["INTERRUPT_\(name)"] = value }
+        return all
+    }
+}
