@@ -189,28 +189,25 @@ let testTargets: [Target] = [
         "Service", "MemslotServiceTests",
         [
             "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
-            "MemslotScenario", "CLinux", "MemslotTrace", "CRunRecord", "WireTestSupport",
+            "CLinux", "WireTestSupport",
         ]),
+    // The built memslotd: signals, systemd, and what it keeps when it is killed.
     tests(
-        "Service", "MemslotServerTests",
-        ["Memslots", "MemslotProtocol", "MemslotService", "CLinux", "WireTestSupport"]),
-    // What a daemon keeps when it is killed, and what it does when it can't write.
-    tests(
-        "Service", "MemslotStateTests",
-        [
-            "Memslots", "MemslotProtocol", "MemslotService", "CLinux", "memslotd",
-            "WireTestSupport",
-        ],
+        "Service", "memslotdTests",
+        ["MemslotProtocol", "MemslotService", "CLinux", "memslotd", "WireTestSupport"],
         exclude: ["Shim"]),
     tests(
         "Tools", "MemslotScenarioTests",
         [
-            "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotScenario",
+            "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotScenario",
             "MemslotService", "WireTestSupport",
         ]),
     tests(
         "Tools", "MemslotTraceTests",
-        ["MemslotTrace", "MemslotScenario", "Memslots", "CRunRecord"]),
+        [
+            "MemslotTrace", "MemslotScenario", "MemslotProtocol", "Memslots", "CRunRecord",
+            "WireTestSupport",
+        ]),
     tests("Tools", "MemslotPictureTests", ["Memslots", "MemslotPicture"]),
     // The built memslotctl against the built memslotd; a VMM in C, and QEMU where it is installed,
     // under it.

@@ -19,7 +19,7 @@ extension DaemonProcess {
 /// The library that interrupts a daemon, compiled once.
 enum Interruption {
     static let library: String? = {
-        let source = Repository.path("Tests/Service/MemslotStateTests/Shim/interrupt.c")
+        let source = Repository.path("Tests/Service/memslotdTests/Shim/interrupt.c")
         let library = "/tmp/memslots-interrupt-\(getpid()).so"
         for compiler in ["clang", "cc"] {
             let process = Process()
