@@ -152,7 +152,8 @@ let benchmarks: [Target] = [
         "Benchmarks", "memslot-bench",
         [
             "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
-            "MemslotScenario", "MemslotTestKit", "CYardsticks", "memslotd", "memslotctl",
+            "MemslotScenario", "MemslotPicture", "MemslotTestKit", "CYardsticks", "memslotd",
+            "memslotctl",
             argumentParser,
         ]),
     // C functions of our own that do the same work.

@@ -8,8 +8,12 @@ struct BenchCommand: ParsableCommand {
         commandName: "memslot-bench",
         abstract: "Measure the project and its yardsticks in one run, and print the ratios.",
         discussion: """
-            Build with -c release. Medians of many rounds in which all take turns; a missed \
-            target is told, and is no failure. What this machine can't do is skipped by name.
+            Build with -c release. Figures are medians of many rounds in which all contestants take \
+            turns. A missed target is reported and is not a failure. A benchmark that this machine \
+            cannot run is skipped and named.
+
+            Exit status: 0 everything was measured; 1 a benchmark gave a wrong result, or a file \
+            could not be written.
             """)
 
     @Argument(help: "lookup, diff, apply, wire, start, growth or all.")
@@ -18,7 +22,7 @@ struct BenchCommand: ParsableCommand {
     @Flag(help: "Print one JSON object and nothing else.")
     var json = false
 
-    @Flag(help: "A few rounds only: shows that everything works, and says little more.")
+    @Flag(help: "Run a few rounds only: checks that every benchmark works.")
     var quick = false
 
     @Option(help: ArgumentHelp("Draw the figures into a file.", valueName: "file"))
@@ -26,7 +30,7 @@ struct BenchCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Write the tables into a file: between its marks, where it has any.",
+            "Write the full tables into a file. Parts that were not measured keep their tables.",
             valueName: "file"))
     var markdown: String?
 
@@ -42,17 +46,17 @@ struct BenchCommand: ParsableCommand {
             }
             if !chosen.contains(part) { chosen.append(part) }
         }
-        return chosen
+        return BenchmarkPart.allCases.filter(chosen.contains)
     }
 
     func run() throws {
         let report: BenchmarkReport
+        let parts = try chosen()
         do throws(BenchmarkError) {
             report = try BenchmarkReport.measure(
-                BenchmarkPart.allCases.filter(Set((try? chosen()) ?? []).contains),
-                effort: quick ? .quick : .full, progress: Self.say)
+                parts, effort: quick ? .quick : .full, progress: Self.log)
         } catch {
-            Self.say("the run is no good: \(error)")
+            Self.log("no figures: \(error)")
             throw ExitCode(1)
         }
         if json {
@@ -61,48 +65,44 @@ struct BenchCommand: ParsableCommand {
             for line in ReportText(report).lines { print(line) }
         }
         if let svg { try write(ReportPlot(report).svg, to: svg) }
-        if let markdown { try write(document(report, markdown), to: markdown) }
-    }
-
-    /// The file with the marked sections that were measured, or a new one.
-    private func document(_ report: BenchmarkReport, _ path: String) -> String {
-        let markdown = ReportMarkdown(report)
-        guard let present = File.read(path) else { return markdown.text }
-        var document = MarkedDocument(present)
-        for (name, text) in markdown.sections where !document.replace(name, by: text) {
-            Self.say("\(path) has no section for \(name)")
+        if let markdown {
+            let present = TextFile.read(markdown) ?? ReportMarkdown.emptyDocument
+            try write(ReportMarkdown(report).update(present), to: markdown)
         }
-        return document.text
     }
 
     private func write(_ text: String, to path: String) throws {
-        guard File.write(text, to: path) else {
-            Self.say("\(path) can't be written")
+        guard TextFile.write(text, to: path) else {
+            Self.log("\(path) can't be written")
             throw ExitCode(1)
         }
     }
 
-    /// Tells what goes on, beside the figures.
-    private static func say(_ text: String) {
+    /// Prints progress to standard error.
+    private static func log(_ text: String) {
         let bytes = Array((text + "\n").utf8)
-        // What can't be told is no reason to stop measuring.
+        // A closed standard error is no reason to stop measuring.
         _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
     }
 }
 
-/// Whole files of text.
-private enum File {
+/// Whole files of text, those of `/proc` included.
+enum TextFile {
+    /// The file's text; `nil` if it cannot be read.
     static func read(_ path: String) -> String? {
         guard let file = fopen(path, "re") else { return nil }
         defer { fclose(file) }
         var bytes: [UInt8] = []
-        var room = [UInt8](repeating: 0, count: 1 << 16)
-        while case let count = fread(&room, 1, room.count, file), count > 0 {
-            bytes += room[..<count]
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        while case let count = fread(&buffer, 1, buffer.count, file), count > 0 {
+            bytes += buffer[..<count]
         }
         return String(decoding: bytes, as: UTF8.self)
     }
 
+    /// Replaces the file.
+    ///
+    /// - Returns: whether everything was written.
     static func write(_ text: String, to path: String) -> Bool {
         guard let file = fopen(path, "we") else { return false }
         let bytes = Array(text.utf8)

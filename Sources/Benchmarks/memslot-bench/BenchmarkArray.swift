@@ -2,14 +2,14 @@ import CYardsticks
 import MemslotTestKit
 import Memslots
 
-/// Slot arrays to measure with.
+/// The slot arrays that are measured.
 enum BenchmarkArray {
-    /// The numbers of slots that are shown.
+    /// The numbers of slots.
     static let sizes = [8, 64, 512, 4_096, 32_764]
 
-    /// `count` slots of 1 to 16 pages in the order of their ids, a gap of a page behind each.
+    /// `count` slots of 1 to 16 pages, ascending by id, each followed by a gap of one page.
     ///
-    /// - Parameter base: where the user memory begins.
+    /// - Parameter base: the first user address.
     static func slots(_ count: Int, base: UInt64 = 0x1000_0000_0000) -> [Memslot] {
         var slots: [Memslot] = []
         slots.reserveCapacity(count)
@@ -28,12 +28,12 @@ enum BenchmarkArray {
         return slots
     }
 
-    /// `slots` with about `changes` of them changed: reflagged, moved, resized, backed elsewhere,
-    /// or gone, in turns.
+    /// `slots` with about `changes` changes, in turns: reflagged, moved, resized, mapped to other
+    /// user memory, removed.
     static func changed(_ slots: [Memslot], _ changes: Int) -> [Memslot] {
         guard changes > 0 else { return slots }
         var result = slots
-        var isGone = [Bool](repeating: false, count: slots.count)
+        var isRemoved = [Bool](repeating: false, count: slots.count)
         let step = max(slots.count / changes, 1)
         var free = (slots.last?.guestPhysicalEnd.rawValue ?? 0) + (1 << 30)
         for (turn, index) in stride(from: step / 2, to: slots.count, by: step).enumerated() {
@@ -46,13 +46,22 @@ enum BenchmarkArray {
             case 3:
                 result[index].userspaceAddress = UserspaceAddress(
                     slots[index].userspaceAddress.rawValue + (1 << 40))
-            default: isGone[index] = true
+            default: isRemoved[index] = true
             }
         }
-        return zip(result, isGone).filter { !$0.1 }.map(\.0)
+        return zip(result, isRemoved).filter { !$0.1 }.map(\.0)
     }
 
-    /// The slots as the yardsticks take them.
+    /// Two arrays that differ in the address of one slot, to be committed in turns.
+    static func alternating(_ count: Int) -> [[Memslot]] {
+        let slots = slots(count)
+        var other = slots
+        let free = (slots.last?.guestPhysicalEnd.rawValue ?? 0) + (1 << 30)
+        other[count / 2].guestPhysicalAddress = GuestPhysicalAddress(free)
+        return [slots, other]
+    }
+
+    /// The slots in the form of the yardsticks.
     static func yardstickForm(_ slots: [Memslot]) -> [ys_slot] {
         slots.map {
             ys_slot(

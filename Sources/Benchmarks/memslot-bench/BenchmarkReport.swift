@@ -1,23 +1,23 @@
 import CYardsticks
 import Glibc
 
-/// What a run measured.
+/// The figures of one run.
 package struct BenchmarkReport: Hashable, Sendable {
-    /// What one part measured, or why it didn't.
+    /// The figures of one part, and the reasons why steps of it were skipped.
     package struct Section: Hashable, Sendable {
         /// The part.
         package let part: BenchmarkPart
         /// Its figures.
         package var rows: [BenchmarkRow] = []
-        /// What was passed over, and why.
+        /// The steps that were skipped, with the reason.
         package var skipped: [String] = []
 
         init(_ part: BenchmarkPart) { self.part = part }
     }
 
-    /// Where it was measured.
+    /// The machine that was measured.
     package let machine: MachineDescription
-    /// The parts that were asked for, in order.
+    /// The measured parts, in order.
     package var sections: [Section] = []
 
     /// A report without figures.
@@ -31,13 +31,13 @@ package struct BenchmarkReport: Hashable, Sendable {
         sections.filter { $0.part == part }.flatMap(\.rows)
     }
 
-    /// Measures the parts, one after the other.
+    /// Measures the parts one after the other.
     ///
     /// - Parameters:
     ///   - parts: what to measure.
-    ///   - effort: how much.
-    ///   - progress: called with what is about to be measured.
-    /// - Throws: ``BenchmarkError/broken(_:)`` where something measured gave a wrong result.
+    ///   - effort: how many rounds.
+    ///   - progress: called with the name of each step before it is measured.
+    /// - Throws: ``BenchmarkError/broken(_:)`` if a benchmark gave a wrong result.
     package static func measure(
         _ parts: [BenchmarkPart], effort: Effort, progress: (String) -> Void
     ) throws(BenchmarkError) -> BenchmarkReport {
@@ -59,19 +59,27 @@ package struct BenchmarkReport: Hashable, Sendable {
     }
 }
 
+/// Why a benchmark gave no figures.
+package enum BenchmarkError: Error, Hashable, Sendable {
+    /// The machine lacks something, such as `/dev/kvm`: the step is skipped and named.
+    case unavailable(String)
+    /// Something failed or gave a wrong result: the run ends.
+    case broken(String)
+}
+
 /// The parts of the benchmark, by the names of the command line.
 package enum BenchmarkPart: String, CaseIterable, Hashable, Sendable {
     /// Translating a guest address, and entering the section in which that is safe.
     case lookup
     /// From a submitted array to its plan.
     case diff
-    /// Carrying a transaction out.
+    /// Applying a transaction.
     case apply
-    /// From a request's bytes to its answer, through `memslotd`.
+    /// From the bytes of a request to its reply, through `memslotd`.
     case wire
-    /// How soon the programs are there, and how much memory they take.
+    /// How soon the programs are ready, and how much memory they use.
     case start
-    /// What more slots, more VMs and more threads cost.
+    /// The cost of more slots, more VMs and more threads.
     case growth
 
     /// The part as a heading.
@@ -79,27 +87,35 @@ package enum BenchmarkPart: String, CaseIterable, Hashable, Sendable {
         switch self {
         case .lookup: "Translating a guest address"
         case .diff: "From the array to the plan"
-        case .apply: "Carrying a transaction out"
-        case .wire: "From bytes to the answer"
+        case .apply: "Applying a transaction"
+        case .wire: "From bytes to the reply"
         case .start: "Start and memory"
         case .growth: "Growth"
         }
     }
 
-    /// What it measures, each by itself.
+    /// The measurements of the part.
     var steps: [BenchmarkStep] {
         switch self {
         case .lookup: LookupBenchmarks.steps
         case .diff: DiffBenchmarks.steps
-        case .apply: ApplyBenchmarks.steps
+        case .apply: OverheadBenchmarks.steps + TransactionBenchmarks.steps + Self.blackoutSteps
         case .wire: WireBenchmarks.steps
         case .start: StartBenchmarks.steps
         case .growth: GrowthBenchmarks.steps
         }
     }
+
+    private static var blackoutSteps: [BenchmarkStep] {
+        #if arch(x86_64)
+            BlackoutBenchmarks.steps
+        #else
+            []
+        #endif
+    }
 }
 
-/// A measurement that can be passed over by itself.
+/// A measurement that can be skipped by itself.
 struct BenchmarkStep: Sendable {
     let name: String
     let measure: @Sendable (Effort) throws(BenchmarkError) -> [BenchmarkRow]
@@ -113,14 +129,6 @@ struct BenchmarkStep: Sendable {
     }
 }
 
-/// Why a benchmark gave no figures.
-package enum BenchmarkError: Error, Hashable, Sendable {
-    /// What it needs isn't here, such as `/dev/kvm`: passed over, and told.
-    case unavailable(String)
-    /// Something gave a wrong result or failed: the run is no good.
-    case broken(String)
-}
-
 /// The machine that figures come from.
 package struct MachineDescription: Hashable, Sendable {
     /// The processor as the kernel names it.
@@ -129,7 +137,7 @@ package struct MachineDescription: Hashable, Sendable {
     package var cores: Int
     /// The kernel's release.
     package var kernel: String
-    /// Whether a VM of the kernel's can be made.
+    /// Whether `/dev/kvm` makes VMs.
     package var hasKVM: Bool
     /// Whether the yardsticks compare nodes by AVX-512.
     package var hasAVX512: Bool
@@ -149,7 +157,7 @@ package struct MachineDescription: Hashable, Sendable {
     }
 
     private static func processorName() -> String {
-        let lines = SmallFile.read("/proc/cpuinfo")?.split(separator: "\n") ?? []
+        let lines = TextFile.read("/proc/cpuinfo")?.split(separator: "\n") ?? []
         for line in lines where line.hasPrefix("model name") {
             guard let colon = line.firstIndex(of: ":") else { continue }
             return String(line[line.index(after: colon)...].drop { $0 == " " })
@@ -157,21 +165,9 @@ package struct MachineDescription: Hashable, Sendable {
         return "unknown processor"
     }
 
-    /// In one line.
+    /// The description in one line.
     var text: String {
         "\(processor), \(cores) processors, Linux \(kernel), "
             + (hasKVM ? "KVM" : "no KVM") + (hasAVX512 ? ", AVX-512" : "")
-    }
-}
-
-/// Files of a few kilobytes, such as those of `/proc`.
-enum SmallFile {
-    /// The file's text; `nil` if it can't be read.
-    static func read(_ path: String) -> String? {
-        guard let file = fopen(path, "re") else { return nil }
-        defer { fclose(file) }
-        var bytes = [UInt8](repeating: 0, count: 1 << 18)
-        let count = fread(&bytes, 1, bytes.count, file)
-        return String(decoding: bytes[..<count], as: UTF8.self)
     }
 }

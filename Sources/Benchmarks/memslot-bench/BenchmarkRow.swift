@@ -1,20 +1,22 @@
-/// One line of a report: something measured, beside its yardstick and its target.
+import MemslotPicture
+
+/// One line of a report: a measured figure, beside its yardstick and its target.
 package struct BenchmarkRow: Hashable, Sendable {
     /// What was measured.
     package var name: String
-    /// Slots in the array; `nil` where their number says nothing.
+    /// Slots in the array; `nil` where their number does not matter.
     package var slots: Int?
     /// What the figures count.
     package var unit: BenchmarkUnit
-    /// What it took.
+    /// The figure.
     package var measured: Spread
-    /// What it was held against, in the same rounds; `nil` for nothing.
+    /// What it is compared with, in the same rounds; `nil` for nothing.
     package var yardstick: String?
-    /// What the yardstick took.
+    /// The yardstick's figure.
     package var yardstickMeasured: Spread?
-    /// How many times the yardstick it took.
+    /// The figure divided by the yardstick's.
     package var ratio: Double?
-    /// What is to be reached; `nil` where the figure is there for scale.
+    /// The target; `nil` where the figure is there for comparison.
     package var target: BenchmarkTarget?
 
     /// A row without a yardstick and without a target.
@@ -25,7 +27,7 @@ package struct BenchmarkRow: Hashable, Sendable {
         self.measured = measured
     }
 
-    /// Whether the target is reached; `nil` without one.
+    /// Whether the target is met; `nil` without one.
     package var isMet: Bool? { target.map { $0.isMet(by: self) } }
 
     /// What the target is about: the title, and the yardstick where the target is a ratio.
@@ -34,11 +36,11 @@ package struct BenchmarkRow: Hashable, Sendable {
         return "\(title) ÷ \(yardstick)"
     }
 
-    /// The name, and the number of slots where that says something.
+    /// The name, and the number of slots where there is one.
     var title: String { slots.map { "\(name), \(grouped($0)) slots" } ?? name }
 }
 
-/// A number with its thousands set apart.
+/// A number with commas between its thousands.
 func grouped(_ number: Int) -> String {
     var text = ""
     for (index, digit) in String(number).reversed().enumerated() {
@@ -48,16 +50,16 @@ func grouped(_ number: Int) -> String {
     return String(text.reversed())
 }
 
-/// What is to be reached.
+/// The limit that a figure should keep.
 package enum BenchmarkTarget: Hashable, Sendable {
-    /// At most this many times what the yardstick took.
+    /// At most this many times the yardstick's figure.
     case ratioAtMost(Double)
     /// At most this much, in the row's unit.
     case atMost(Double)
     /// At least this much, in the row's unit.
     case atLeast(Double)
 
-    /// Whether a row reaches it.
+    /// Whether a row meets it.
     func isMet(by row: BenchmarkRow) -> Bool {
         switch self {
         case .ratioAtMost(let limit): row.ratio.map { $0 <= limit } ?? false
@@ -66,7 +68,7 @@ package enum BenchmarkTarget: Hashable, Sendable {
         }
     }
 
-    /// How far a row is from it: below 1 it is reached, at 2 it takes twice what it may.
+    /// How much of the target a row uses: at most 1 if it is met, 2 if it takes twice as much.
     func share(of row: BenchmarkRow) -> Double {
         switch self {
         case .ratioAtMost(let limit): (row.ratio ?? 0) / limit
@@ -75,7 +77,7 @@ package enum BenchmarkTarget: Hashable, Sendable {
         }
     }
 
-    /// As it stands in a table.
+    /// The cell of a table.
     func text(in unit: BenchmarkUnit) -> String {
         switch self {
         case .ratioAtMost(let limit): "≤ " + ratioText(limit)
@@ -87,46 +89,22 @@ package enum BenchmarkTarget: Hashable, Sendable {
 
 /// What a figure counts.
 package enum BenchmarkUnit: String, Hashable, Sendable {
-    /// Time for one operation.
+    /// Time of one operation.
     case nanoseconds
     /// Memory.
     case bytes
-    /// Operations in a second.
+    /// Operations a second.
     case perSecond
 
-    /// A figure with three digits that count, and its unit.
+    /// A figure with three significant digits, and its unit.
     func text(_ value: Double) -> String {
         switch self {
-        case .nanoseconds: scaled(value, 1_000, ["ns", "µs", "ms", "s"])
-        case .bytes: scaled(value, 1_024, ["B", "KiB", "MiB", "GiB"])
-        case .perSecond: scaled(value, 1_000, ["/s", "k/s", "M/s", "G/s"])
+        case .nanoseconds: HumanFigure(value, .nanoseconds).description
+        case .bytes: HumanFigure(value, .bytes).description
+        case .perSecond: HumanFigure(value, .perSecond).description
         }
-    }
-
-    private func scaled(_ value: Double, _ step: Double, _ names: [String]) -> String {
-        var value = value
-        var index = 0
-        // As it would be rounded: 999.6 ns is 1.00 µs.
-        while value >= step - 0.5, index + 1 < names.count {
-            value /= step
-            index += 1
-        }
-        return digits(value) + " " + names[index]
     }
 }
 
-/// A ratio as it stands in a table.
-func ratioText(_ ratio: Double) -> String { digits(ratio) + "×" }
-
-/// Three digits that count: 0.123, 1.23, 12.3, 123.
-func digits(_ value: Double) -> String {
-    let places = value >= 99.95 ? 0 : value >= 9.995 ? 1 : value >= 0.9995 ? 2 : 3
-    let factor = [1.0, 10, 100, 1_000][places]
-    let rounded = (value * factor).rounded()
-    guard rounded.magnitude < 1e15 else { return "\(value)" }
-    let whole = Int(rounded)
-    guard places > 0 else { return String(whole) }
-    let fraction = String(whole % Int(factor))
-    return "\(whole / Int(factor))." + String(repeating: "0", count: places - fraction.count)
-        + fraction
-}
+/// A ratio as a cell of a table.
+func ratioText(_ ratio: Double) -> String { HumanFigure(ratio, .factor).description }

@@ -3,10 +3,10 @@ import Glibc
 import Memslots
 import Synchronization
 
-/// One of those that are measured in turns.
+/// One of the measurements that take turns.
 struct Contestant {
     let name: String
-    /// Does its work once, and says what it took: nanoseconds for one operation, as a rule.
+    /// Does its work once and returns its cost: mostly nanoseconds for one operation.
     let round: () throws(BenchmarkError) -> Double
 
     init(_ name: String, _ round: @escaping () throws(BenchmarkError) -> Double) {
@@ -24,13 +24,13 @@ struct Contestant {
     }
 }
 
-/// Several measurements taken in turns, so that what else the machine does hits them alike.
+/// Several measurements that take turns, so that other load on the machine affects all alike.
 struct Contest {
     private var samples: [String: [Double]] = [:]
 
-    /// Lets each contestant have its turn in each of `rounds`; a round before is not counted.
+    /// Measures each contestant once in each of `rounds`, after a round that does not count.
     ///
-    /// Who begins changes from round to round: the first finds colder caches.
+    /// Each round begins with another contestant, because the first one finds colder caches.
     init(rounds: Int, _ contestants: [Contestant]) throws(BenchmarkError) {
         for contestant in contestants { _ = try contestant.round() }
         for round in 0..<rounds {
@@ -41,16 +41,16 @@ struct Contest {
         }
     }
 
-    /// What a contestant took.
+    /// The figures of a contestant.
     func spread(_ name: String) -> Spread { Spread(samples[name] ?? []) }
 
-    /// The median of the ratios of each round: what slows a round down slows both in it.
+    /// The median of the ratios of the rounds. Whatever slows a round down slows both in it.
     func ratio(_ name: String, to other: String) -> Double {
         let pairs = zip(samples[name] ?? [], samples[other] ?? [])
         return Spread(pairs.filter { $0.1 > 0 }.map { $0.0 / $0.1 }).median
     }
 
-    /// A row for `name`, beside `yardstick` where one is named.
+    /// A row for `name`, compared with `yardstick` if there is one.
     func row(
         _ name: String, as title: String? = nil, slots: Int? = nil,
         against yardstick: String? = nil, in unit: BenchmarkUnit = .nanoseconds,
@@ -69,23 +69,23 @@ struct Contest {
     }
 }
 
-/// What many rounds of one measurement gave.
+/// The figures of one measurement over many rounds.
 package struct Spread: Hashable, Sendable {
-    /// Half of the rounds were below.
+    /// Half of the rounds are below.
     package let median: Double
-    /// A tenth of the rounds were below.
+    /// A tenth of the rounds are below.
     package let low: Double
-    /// A tenth of the rounds were above.
+    /// A tenth of the rounds are above.
     package let high: Double
-    /// How many rounds there were.
+    /// The number of rounds.
     package let rounds: Int
 
-    /// Sums `samples` up; all 0 without any.
+    /// Summarizes `samples`; all 0 without any.
     package init(_ samples: [Double]) {
         let sorted = samples.sorted()
         func quantile(_ part: Double) -> Double {
             guard let last = sorted.indices.last else { return 0 }
-            // Between two samples, a straight line.
+            // Interpolated between two samples.
             let place = part * Double(last)
             let below = Int(place)
             let above = min(below + 1, last)
@@ -100,12 +100,12 @@ package struct Spread: Hashable, Sendable {
 
 /// How much is measured.
 package enum Effort: Sendable {
-    /// Enough for figures that can be told.
+    /// Enough rounds for reliable figures.
     case full
-    /// Just enough to see that each benchmark works.
+    /// Enough rounds to see that each benchmark works.
     case quick
 
-    /// `full` or `quick`, whichever this is.
+    /// Returns `full` or `quick`.
     func callAsFunction<Value>(_ full: Value, quick: Value) -> Value {
         switch self {
         case .full: full
@@ -114,18 +114,18 @@ package enum Effort: Sendable {
     }
 }
 
-/// Several threads that do the same at once.
+/// Several threads that do the same work at once.
 enum Workers {
-    /// Runs `body` on `count` threads of their own, with the number of each, and waits for all.
+    /// Runs `body` on `count` threads with their number, and waits for all of them.
     ///
-    /// Each is bound to a processor.
+    /// Each thread is bound to a processor.
     static func run(
         _ count: Int, _ body: @escaping @Sendable (Int) -> Void
     ) throws(BenchmarkError) {
         let waiting = Atomic<Int>(0)
         try withAll(count) { number in
             ys_pin(Int32(number))
-            // All begin at once.
+            // All threads begin at once.
             waiting.add(1, ordering: .sequentiallyConsistent)
             while waiting.load(ordering: .sequentiallyConsistent) < count { sched_yield() }
             body(number)

@@ -26,7 +26,7 @@ enum DiffBenchmarks {
         let wanted = scenario.array(slots)
         let table = try LookupBenchmarks.opened(slots)
         let c = YardstickDiff(from: slots, to: wanted, isSorted: scenario != .unsorted)
-        // A round of the smallest takes long enough for the clock.
+        // Makes a round of the smallest array long enough for the clock.
         let repeats = max(1, effort(8_192, quick: 512) / max(size, 1))
         func times(_ name: String, _ body: @escaping () throws(BenchmarkError) -> Void)
             -> Contestant
@@ -66,7 +66,7 @@ enum DiffBenchmarks {
         }
     }
 
-    /// Plans, and compares what was found with what the yardstick found.
+    /// Plans, and compares the changes with those that the yardstick found.
     private static func plan(
         _ slots: [Memslot], on table: MemslotTable, _ expected: ys_changes
     ) throws(BenchmarkError) {
@@ -82,16 +82,16 @@ enum DiffBenchmarks {
     }
 }
 
-/// How the submitted array differs from the present one.
+/// How the submitted array differs from the active one.
 enum DiffScenario: String, CaseIterable {
     case identical
     case one = "1 changed"
     case percent = "1 % changed"
     case all = "all changed"
-    /// As ``percent``, in no order at all.
+    /// As ``percent``, in random order.
     case unsorted = "1 % changed, unsorted"
 
-    /// The array to submit over `slots`.
+    /// The array to submit when `slots` are active.
     func array(_ slots: [Memslot]) -> [Memslot] {
         switch self {
         case .identical: return slots
@@ -125,30 +125,30 @@ final class YardstickDiff {
         operations = Array(repeating: 0, count: old.count + new.count)
     }
 
-    /// What the comparison must find: a replaced slot is removed and added.
+    /// The changes that the merge found; the project counts a replaced slot as removed and added.
     private(set) var changes = ys_changes()
 
-    /// Validation, sorting where needed, and the merge by id.
+    /// Validates, sorts if needed, and merges by id.
     func validateAndMerge() throws(BenchmarkError) {
         try validate()
         if !isSorted { ys_sort_by_id(new, new.count, &sorted, &moving) }
         changes = ys_merge(old, old.count, sorted, sorted.count, &operations)
     }
 
-    /// Validation alone.
+    /// Validates alone.
     func validate() throws(BenchmarkError) {
         guard ys_validate(new, new.count, &scratch) == 0 else {
             throw .broken("the yardstick finds faults in the benchmark's own array")
         }
     }
 
-    /// The merge by id alone, of sorted arrays.
+    /// Merges sorted arrays by id alone.
     func merge() { changes = ys_merge(old, old.count, new, new.count, &operations) }
 
-    /// The shape of QEMU's comparison.
+    /// Compares in the way of QEMU.
     func flatWalk() { _ = ys_flat_walk(old, old.count, new, new.count, &operations) }
 
-    /// Reads both once.
+    /// Reads both arrays once.
     func readBoth() { floor ^= ys_read_both(old, old.count, new, new.count) }
 
     private var floor: UInt64 = 0

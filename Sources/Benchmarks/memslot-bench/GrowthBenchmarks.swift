@@ -3,7 +3,7 @@ import MemslotSimulator
 import Memslots
 import Synchronization
 
-/// What more VMs and more threads cost.
+/// The cost of more VMs, more threads and more slots.
 enum GrowthBenchmarks {
     static let steps = [
         BenchmarkStep("VMs in one process", tables), BenchmarkStep("VMs in one daemon", daemon),
@@ -21,41 +21,44 @@ enum GrowthBenchmarks {
             var tables: [MemslotTable] = []
             for _ in 0..<count { tables.append(try LookupBenchmarks.opened(arrays[0])) }
             let all = tables
-            let commits = effort(8_000, quick: 800)
-            func contestant(_ threads: Int) -> Contestant {
-                Contestant("\(threads)") { () throws(BenchmarkError) in
-                    try rate(threads, commits) { number, turn throws(BenchmarkError) in
-                        // Each thread has VMs of its own, but where there is only one.
-                        let table = all[(number + turn * threads) % all.count]
-                        _ = try table.measured(arrays[turn / all.count % 2 == 0 ? 1 : 0])
-                    }
-                }
-            }
-            let contest = try Contest(
-                rounds: effort(11, quick: 3), [contestant(1), contestant(2)])
-            rows += Self.rows(of: contest, "commits in one process", count)
+            rows.append(
+                try row("commits in one process", vms: count, effort(8_000, quick: 800), effort) {
+                    vm, _, isOdd throws(BenchmarkError) in
+                    _ = try all[vm].measured(arrays[isOdd ? 0 : 1])
+                })
         }
         return rows
     }
 
-    private static func rows(
-        of contest: Contest, _ name: String, _ count: Int
-    ) -> [BenchmarkRow] {
-        let vms = count == 1 ? "1 VM" : "\(grouped(count)) VMs"
-        var row = contest.row(
-            "2", as: "\(name), \(vms), 2 threads", against: "1", in: .perSecond)
+    /// Compares the rate of commits by two threads with that of one.
+    ///
+    /// - Parameter commit: submits one of two arrays to VM number `vm`, alternately.
+    private static func row(
+        _ name: String, vms: Int, _ commits: Int, _ effort: Effort,
+        _ commit: @escaping (_ vm: Int, _ thread: Int, _ isOdd: Bool) throws(BenchmarkError) -> Void
+    ) throws(BenchmarkError) -> BenchmarkRow {
+        func contestant(_ threads: Int) -> Contestant {
+            Contestant("\(threads)") { () throws(BenchmarkError) in
+                try rate(threads, commits) { number, turn throws(BenchmarkError) in
+                    // Each thread has its own VMs, unless there is only one.
+                    try commit((number + turn * threads) % vms, number, turn / vms % 2 == 1)
+                }
+            }
+        }
+        let contest = try Contest(rounds: effort(11, quick: 3), [contestant(1), contestant(2)])
+        let title = "\(name), " + (vms == 1 ? "1 VM" : "\(grouped(vms)) VMs") + ", 2 threads"
+        var row = contest.row("2", as: title, against: "1", in: .perSecond)
         row.yardstick = "1 thread"
-        return [row]
+        return row
     }
 
-    /// Commits in a second by `threads` threads.
+    /// Commits a second by `threads` threads.
     private static func rate(
         _ threads: Int, _ commits: Int,
         _ commit: @escaping (_ thread: Int, _ turn: Int) throws(BenchmarkError) -> Void
     ) throws(BenchmarkError) -> Double {
         let failures = Atomic<Int>(0)
-        // Unsafe, since what it captures is not all Sendable: each thread uses connections and tables
-        // of its own, and what is shared is made for sharing.
+        // Unsafe: it captures connections, which are not Sendable; each thread uses its own.
         nonisolated(unsafe) let commit = commit
         let start = ys_now()
         try Workers.run(threads) { number in
@@ -81,30 +84,23 @@ enum GrowthBenchmarks {
             var lines: [[[UInt8]]] = []
             for number in 0..<count {
                 let vm = "vm\(number)"
-                try connections[0].ask(RequestLine.create(vm: vm))
+                try connections[0].request(RequestLine.create(vm: vm))
                 lines.append(arrays.map { RequestLine.submit($0, to: vm) })
-                try connections[0].ask(lines[number][0])
+                try connections[0].request(lines[number][0])
             }
             let all = lines
-            let commits = effort(4_000, quick: 400)
-            func contestant(_ threads: Int) -> Contestant {
-                Contestant("\(threads)") { () throws(BenchmarkError) in
-                    try rate(threads, commits) { number, turn throws(BenchmarkError) in
-                        let line = all[(number + turn * threads) % all.count]
-                        try connections[number].ask(line[turn / all.count % 2 == 0 ? 1 : 0])
-                    }
-                }
-            }
-            let contest = try Contest(
-                rounds: effort(11, quick: 3), [contestant(1), contestant(2)])
-            rows += Self.rows(of: contest, "commits in one daemon", count)
+            rows.append(
+                try row("commits in one daemon", vms: count, effort(4_000, quick: 400), effort) {
+                    vm, thread, isOdd throws(BenchmarkError) in
+                    try connections[thread].request(all[vm][isOdd ? 0 : 1])
+                })
         }
         return rows
     }
 
     // MARK: Slots
 
-    /// Committing one change in a large array, for each slot.
+    /// The time of a commit of one change, by the number of slots.
     private static func slots(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
         var rows: [BenchmarkRow] = []
         let sizes = effort(BenchmarkArray.sizes + [1_000_000], quick: [512, 32_764])
@@ -127,16 +123,5 @@ enum GrowthBenchmarks {
             rows.append(contest.row("commit", as: "commit of one change", slots: size))
         }
         return rows
-    }
-}
-
-extension BenchmarkArray {
-    /// Two arrays to commit in turns: they differ in where one slot is.
-    static func alternating(_ count: Int) -> [[Memslot]] {
-        let slots = slots(count)
-        var other = slots
-        let free = (slots.last?.guestPhysicalEnd.rawValue ?? 0) + (1 << 30)
-        other[count / 2].guestPhysicalAddress = GuestPhysicalAddress(free)
-        return [slots, other]
     }
 }

@@ -16,7 +16,7 @@ struct FigureTests {
     }
 
     @Test(
-        "figures have three digits that count, and the unit that fits",
+        "figures have three significant digits and a suitable unit",
         arguments: [
             (0.1234, "0.123 ns"), (1.0, "1.00 ns"), (9.996, "10.0 ns"), (99.96, "100 ns"),
             (999.4, "999 ns"), (999.7, "1.00 µs"), (12_345, "12.3 µs"), (4.2e6, "4.20 ms"),
@@ -26,7 +26,7 @@ struct FigureTests {
         #expect(BenchmarkUnit.nanoseconds.text(value) == text)
     }
 
-    @Test("bytes go by 1,024, rates by 1,000")
+    @Test("bytes are scaled by 1,024, rates by 1,000")
     func otherUnits() {
         #expect(BenchmarkUnit.bytes.text(64 * 1_048_576) == "64.0 MiB")
         #expect(BenchmarkUnit.perSecond.text(150_000) == "150 k/s")
@@ -45,14 +45,14 @@ struct FigureTests {
         row.target = .atLeast(101)
         #expect(row.isMet == false)
         row.target = .ratioAtMost(2)
-        // Without a yardstick, no ratio is reached.
+        // Without a yardstick, no ratio is met.
         #expect(row.isMet == false)
         row.ratio = 2
         #expect(row.isMet == true)
         #expect(BenchmarkTarget.atLeast(200).share(of: row) == 2)
     }
 
-    @Test("contestants take turns, and the ratio is that of each round")
+    @Test("contestants take turns, and the ratio is the median of the rounds")
     func contest() throws {
         var log: [String] = []
         let slow = Contestant("slow") {

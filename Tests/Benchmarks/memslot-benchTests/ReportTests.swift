@@ -25,7 +25,7 @@ struct ReportTests {
         return report
     }
 
-    @Test("the text tells ratios, targets, what was missed and what was skipped")
+    @Test("the text shows ratios, targets, missed targets and skipped steps")
     func text() {
         let text = ReportText(report).lines.joined(separator: "\n")
         #expect(text.contains("a | b, 4,096 slots"))
@@ -46,7 +46,7 @@ struct ReportTests {
         #expect(rows[1]["met"] as? Bool == false)
     }
 
-    @Test("a document keeps all but what stands between its marks")
+    @Test("a document keeps everything outside of its marks")
     func markedDocument() {
         let before = "# Title\n\n<!-- bench:wire -->\nold\n<!-- /bench -->\n\nmine\n"
         var document = MarkedDocument(before)
@@ -64,7 +64,7 @@ struct ReportTests {
         #expect(document.text == once)
     }
 
-    @Test("a section without an end is left alone")
+    @Test("a section without an end stays")
     func unendedSection() {
         let text = "<!-- bench:a -->\n<!-- bench:b -->\n<!-- /bench -->\n"
         var document = MarkedDocument(text)
@@ -73,13 +73,28 @@ struct ReportTests {
         #expect(document.text == text)
     }
 
-    @Test("the tables escape what would end a cell")
+    @Test("the tables escape the character that ends a cell")
     func markdown() {
         let sections = ReportMarkdown(report).sections
         #expect(sections.map(\.name) == ["machine", "summary", "wire"])
         #expect(sections[2].text.contains("| a \\| b, 4,096 slots |"))
         #expect(sections[2].text.contains("Skipped: blackout: no KVM here."))
-        #expect(sections[1].text.contains("- slow: 2.00 KiB, to reach ≤ 1.00 KiB"))
+        #expect(sections[1].text.contains("- slow: 2.00 KiB, target ≤ 1.00 KiB"))
+    }
+
+    @Test("the generated document has a section for each part, and keeps those not measured")
+    func generatedDocument() {
+        let once = ReportMarkdown(report).update(ReportMarkdown.emptyDocument)
+        #expect(once.contains("| a \\| b, 4,096 slots |"))
+        #expect(once.contains("A <processor>"))
+        for part in BenchmarkPart.allCases {
+            #expect(once.contains("\n<!-- bench:\(part.rawValue) -->\n"))
+        }
+        var other = BenchmarkReport(on: report.machine)
+        other.sections = [BenchmarkReport.Section(.diff)]
+        let twice = ReportMarkdown(other).update(once)
+        #expect(twice.contains("| a \\| b, 4,096 slots |"))
+        #expect(twice.contains("0 of 0 targets are met."))
     }
 
     @Test("the plot is XML, and draws a bar for each target")
@@ -94,11 +109,11 @@ struct ReportTests {
     }
 }
 
-/// Counts the elements of each class, without a parser of XML: it is a module of its own.
+/// Counts the elements of each class, without an XML parser, which is a separate module.
 private final class XMLCounter {
     var classes: [String: Int] = [:]
 
-    /// - Returns: whether every element is ended in its order.
+    /// - Returns: whether every element is closed in order.
     func read(_ text: String) -> Bool {
         var open: [Substring] = []
         for piece in text.split(separator: "<").dropFirst(0) {

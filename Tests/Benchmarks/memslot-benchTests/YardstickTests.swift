@@ -37,7 +37,7 @@ struct YardstickTests {
         }
     }
 
-    @Test("the project's ways translate as the yardsticks do")
+    @Test("the project's lookups translate as the yardsticks do")
     func projectLookups() throws {
         let slots = BenchmarkArray.slots(500)
         let yardsticks = try YardstickTable(slots)
@@ -75,7 +75,7 @@ struct YardstickTests {
         #expect(found[.all] == 1_000)
     }
 
-    @Test("the yardstick's validation finds an overlap, an id twice and a bad address")
+    @Test("the yardstick's validation finds an overlap, a duplicate id and a bad address")
     func validation() {
         func faults(_ change: (inout [Memslot]) -> Void) -> UInt64 {
             var slots = BenchmarkArray.slots(5_000)

@@ -4,9 +4,9 @@
     import MemslotTestKit
     import Memslots
 
-    /// How long a running guest is held out.
+    /// How long a running guest is held.
     ///
-    /// One guest runs at a time: on a machine with few processors the others would be in its way.
+    /// One guest runs at a time, because on few processors others would slow it down.
     enum BlackoutBenchmarks {
         static let steps = [
             BenchmarkStep("blackout of a running vCPU") { effort throws(BenchmarkError) in
@@ -51,7 +51,7 @@
             ]
         }
 
-        /// A transaction's blackout, held against an empty one and the same calls under C's.
+        /// Compares the blackout of a transaction with an empty one plus the same operations in C.
         private static func measure(
             _ change: SlotChange, _ empty: EmptyBlackout, _ c: YardstickMachine, _ effort: Effort
         ) throws(BenchmarkError) -> [BenchmarkRow] {
@@ -62,7 +62,7 @@
             _ = try table.measured(before)
             let there = RawCalls(try table.measured(after, quiesce: .always).operations)
             let back = RawCalls(try table.measured(before, quiesce: .always).operations)
-            try RawCalls(creating: change.before).carryOut(on: c.vm)
+            try RawCalls(creating: change.before).apply(to: c.vm)
 
             let name = "blackout: \(change.name)"
             let yardstick = "empty blackout + C's calls"
@@ -87,7 +87,7 @@
                         return calls + (try empty.median(of: count))
                     },
                 ])
-            try RawCalls(deleting: change.before).carryOut(on: c.vm)
+            try RawCalls(deleting: change.before).apply(to: c.vm)
             return [
                 contest.row(
                     name, slots: SlotChange.count, against: yardstick, target: .ratioAtMost(1.05))
@@ -113,10 +113,10 @@
             _ = try table.measured(arrays[0])
         }
 
-        /// The nanoseconds for which the vCPU was held out.
+        /// The nanoseconds for which the vCPU was held.
         func median(of count: Int) throws(BenchmarkError) -> Double {
             try guest.median(of: count) { () throws(BenchmarkError) in
-                // What ends logging would have its log read: that is no empty blackout.
+                // Only the way there is measured: the way back ends logging and harvests the log.
                 let receipt = try table.measured(arrays[1], quiesce: .always)
                 try guest.waitUntilInside()
                 _ = try table.measured(arrays[0], quiesce: .always)
@@ -126,7 +126,7 @@
     }
 
     extension LoopingGuest {
-        /// Lets the guest run, and measures it `count` times.
+        /// Runs the guest and measures it `count` times.
         func median(
             of count: Int, _ round: () throws(BenchmarkError) -> Double
         ) throws(BenchmarkError) -> Double {

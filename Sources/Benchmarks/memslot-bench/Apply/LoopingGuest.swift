@@ -5,17 +5,17 @@
     import MemslotTestKit
     import Memslots
 
-    /// A VM of the kernel's with one vCPU, whose guest counts for ever.
+    /// A KVM VM with one vCPU whose guest counts forever.
     final class LoopingGuest {
         let backend: KVMBackend
         let gate = VCPUGate()
-        /// The slot that the guest's code is in; it must stay.
+        /// The slot of the guest's code; every array must contain it.
         let codeSlot: Memslot
         private let memory: GuestMemory
         private let vcpu: GuardedVCPU
         private var thread: OwnThread?
 
-        /// The guest, not yet running: its slots come first.
+        /// Creates the guest. It runs after ``start()``, once its slots are installed.
         init() throws(BenchmarkError) {
             memory = try TransactionBenchmarks.guestMemory(.pages(16))
             backend = try TransactionBenchmarks.backend()
@@ -49,7 +49,7 @@
             }
         }
 
-        /// Lets the guest run on a thread of its own.
+        /// Runs the guest on a thread of its own.
         func start() throws(BenchmarkError) {
             let vcpu = vcpu
             thread = try Workers.start {
@@ -60,19 +60,18 @@
             }
         }
 
-        /// Waits until the guest counts on: a vCPU that is on its way in would be held out for
-        /// nothing.
+        /// Waits until the guest counts, because holding a vCPU that is outside takes no time.
         func waitUntilInside() throws(BenchmarkError) {
             let before = memory.load(0x2000)
             let start = ys_now()
             while memory.load(0x2000) == before {
                 guard ys_now() - start < 5_000_000_000 else {
-                    throw .broken("the guest stands still")
+                    throw .broken("the guest does not run")
                 }
             }
         }
 
-        /// Ends the guest, and waits for its thread.
+        /// Ends the guest and waits for its thread.
         func stop() {
             guard let thread else { return }
             vcpu.kick()
@@ -83,7 +82,7 @@
         deinit { stop() }
     }
 
-    /// The vCPU that C holds out.
+    /// The vCPU that C holds.
     final class YardstickMachine {
         private let machine: OpaquePointer
         /// The VM's descriptor.
@@ -99,7 +98,7 @@
 
         deinit { ys_machine_end(machine) }
 
-        /// Holds the vCPU out while the calls are made; in nanoseconds.
+        /// Holds the vCPU while the operations are applied; in nanoseconds.
         func blackOut(
             _ calls: [ys_region], spins: Bool
         ) throws(BenchmarkError) -> (total: Double, calls: Double) {
@@ -110,7 +109,7 @@
             return (Double(result.total), Double(result.calls))
         }
 
-        /// Lets the guest run, and measures it `count` times.
+        /// Runs the guest and measures it `count` times.
         func median(
             of count: Int, _ round: () throws(BenchmarkError) -> Double
         ) throws(BenchmarkError) -> Double {

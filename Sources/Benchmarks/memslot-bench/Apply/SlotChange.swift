@@ -1,13 +1,13 @@
 import CYardsticks
 import Memslots
 
-/// A change that a VMM makes, and the array that it is made to.
+/// A change that a VMM makes to an array.
 struct SlotChange {
     let name: String
     let before: [Memslot]
     let after: [Memslot]
 
-    /// 512 slots of four pages behind one of a page, all in 64 KiB steps.
+    /// 513 slots of four pages, one every 64 KiB.
     ///
     /// - Parameter base: user memory of ``bytes`` bytes.
     static func slots(base: UInt64) -> [Memslot] {
@@ -20,10 +20,10 @@ struct SlotChange {
     }
 
     static let count = 513
-    /// What ``slots(base:)`` maps.
+    /// The user memory of ``slots(base:)``.
     static let bytes = ByteCount(UInt64(count) * 0x4000)
 
-    /// The changes that are measured.
+    /// The measured changes.
     static func all(base: UInt64) -> [SlotChange] {
         let slots = slots(base: base)
         return [
@@ -68,7 +68,7 @@ struct SlotChange {
     }
 }
 
-/// Slot calls as C carries them out.
+/// The operations of a plan as the regions that C applies.
 struct RawCalls {
     let regions: [ys_region]
 
@@ -82,10 +82,10 @@ struct RawCalls {
         }
     }
 
-    /// The calls that create all of `slots`.
+    /// The operations that create all of `slots`.
     init(creating slots: [Memslot]) { regions = slots.map(Self.region) }
 
-    /// The calls that delete all of `slots`.
+    /// The operations that delete all of `slots`.
     init(deleting slots: [Memslot]) {
         regions = slots.map {
             ys_region(slot: $0.id.rawValue, flags: 0, guest: 0, size: 0, host: 0)
@@ -99,20 +99,20 @@ struct RawCalls {
             host: slot.userspaceAddress.rawValue)
     }
 
-    /// Carries them out on a VM.
+    /// Applies them to a VM.
     ///
     /// - Returns: the nanoseconds.
     @discardableResult
-    func carryOut(on vm: Int32) throws(BenchmarkError) -> Double {
+    func apply(to vm: Int32) throws(BenchmarkError) -> Double {
         let start = ys_now()
         let status = ys_set_regions(vm, regions, regions.count)
         let span = ys_now() - start
-        guard status == 0 else { throw .broken("a raw slot call failed: errno \(-status)") }
+        guard status == 0 else { throw .broken("a slot operation of C failed: errno \(-status)") }
         return Double(span)
     }
 }
 
-/// A VM that nothing but C touches.
+/// A VM that only C uses.
 final class RawVM {
     let descriptor: Int32
 

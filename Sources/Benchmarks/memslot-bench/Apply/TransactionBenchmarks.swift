@@ -4,7 +4,7 @@ import MemslotSimulator
 import MemslotTestKit
 import Memslots
 
-/// Transactions on a VM of the kernel's, held against C that makes the same calls.
+/// Transactions on a KVM VM, compared with the same operations in C.
 enum TransactionBenchmarks {
     static let steps = [
         BenchmarkStep("slot calls on KVM") { effort throws(BenchmarkError) in
@@ -45,7 +45,7 @@ enum TransactionBenchmarks {
     ) throws(BenchmarkError) -> [BenchmarkRow] {
         let table = try table(try backend())
         _ = try table.measured(change.before)
-        try RawCalls(creating: change.before).carryOut(on: vm.descriptor)
+        try RawCalls(creating: change.before).apply(to: vm.descriptor)
         let there = RawCalls(try table.measured(change.after).operations)
         let back = RawCalls(try table.measured(change.before).operations)
 
@@ -60,22 +60,23 @@ enum TransactionBenchmarks {
                     return Double(receipt.nanoseconds.apply)
                 },
                 Contestant("C loop of the same calls") { () throws(BenchmarkError) in
-                    let span = try there.carryOut(on: vm.descriptor)
-                    try back.carryOut(on: vm.descriptor)
+                    let span = try there.apply(to: vm.descriptor)
+                    try back.apply(to: vm.descriptor)
                     return span
                 },
             ])
-        // By itself: what the kernel puts off after a thousand calls would hit who comes next.
+        // Not in the contest: work that the kernel defers after a thousand calls would slow down
+        // the next contestant.
         let rebuilding = try Contest(
             rounds: effort(15, quick: 2),
             [
                 Contestant("C: rebuilding the table") { () throws(BenchmarkError) in
-                    let deleted = try RawCalls(deleting: change.before).carryOut(on: vm.descriptor)
+                    let deleted = try RawCalls(deleting: change.before).apply(to: vm.descriptor)
                     return deleted
-                        + (try RawCalls(creating: change.before).carryOut(on: vm.descriptor))
+                        + (try RawCalls(creating: change.before).apply(to: vm.descriptor))
                 }
             ])
-        try RawCalls(deleting: change.before).carryOut(on: vm.descriptor)
+        try RawCalls(deleting: change.before).apply(to: vm.descriptor)
 
         let count = there.regions.count
         let calls = "\(change.name), \(count) call" + (count == 1 ? "" : "s")
@@ -95,13 +96,13 @@ enum TransactionBenchmarks {
     }
 }
 
-/// What a transaction costs around its backend.
+/// The cost of a transaction around its backend.
 enum OverheadBenchmarks {
     static let steps = [
         BenchmarkStep("around the backend") { effort throws(BenchmarkError) in
             var rows: [BenchmarkRow] = []
             for change in SlotChange.all(base: 0x1000_0000_0000) {
-                // Of 512 changes the calls are the main thing.
+                // With 512 changes, the operations dominate.
                 if change.name.hasPrefix("512") { continue }
                 rows.append(try measure(change, SimulatedBackend(), "simulator", effort))
             }
@@ -146,24 +147,13 @@ enum OverheadBenchmarks {
     }
 }
 
-/// Carrying transactions out.
-enum ApplyBenchmarks {
-    static let steps = OverheadBenchmarks.steps + TransactionBenchmarks.steps + blackout
-
-    #if arch(x86_64)
-        private static let blackout = BlackoutBenchmarks.steps
-    #else
-        private static let blackout: [BenchmarkStep] = []
-    #endif
-}
-
 extension MemslotTable {
     /// Submits one of the benchmark's own arrays.
     func measured(
         _ slots: [Memslot], quiesce: SubmitOptions.Quiesce = .auto
     ) throws(BenchmarkError) -> Receipt {
         do throws(SubmitError) {
-            // On a busy machine a vCPU's thread may not run for seconds: that is no failure.
+            // On a busy machine, the thread of a vCPU may not run for seconds. That is no failure.
             return try submit(
                 slots,
                 options: SubmitOptions(quiesce: quiesce, quiesceDeadlineMilliseconds: 60_000))
@@ -173,7 +163,7 @@ extension MemslotTable {
     }
 }
 
-/// A backend that does nothing, so that what remains is the transaction itself.
+/// A backend that does nothing: what remains is the transaction itself.
 final class NoCalls: MemslotBackend {
     let capabilities = Capabilities()
 

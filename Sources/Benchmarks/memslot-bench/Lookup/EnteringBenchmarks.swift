@@ -2,15 +2,64 @@ import CYardsticks
 import Memslots
 import Synchronization
 
-/// A way of the project's into a section in which the array stays.
+/// Entering and leaving a section in which the array stays mapped.
+enum EnteringBenchmarks {
+    static let step = BenchmarkStep("entering a read section") {
+        effort throws(BenchmarkError) in
+        let slots = BenchmarkArray.slots(64)
+        let table = try LookupBenchmarks.opened(slots)
+        var rows: [BenchmarkRow] = []
+        for threads in [1, 2] {
+            rows += try enter(table, threads, effort)
+        }
+        return rows
+    }
+
+    private static func enter(
+        _ table: MemslotTable, _ threads: Int, _ effort: Effort
+    ) throws(BenchmarkError) -> [BenchmarkRow] {
+        let ways: [(String, ys_entering)] = [
+            ("C: a shared count", YS_SHARED_COUNT), ("C: a read-write lock", YS_READ_WRITE_LOCK),
+            ("C: an epoch with a fence", YS_EPOCH_FENCED),
+            ("C: an epoch, plain", YS_EPOCH_PLAIN),
+        ]
+        var contestants: [Contestant] = []
+        for (name, way) in ways {
+            let count = effort(200_000, quick: 20_000)
+            contestants.append(
+                Contestant(name) { () throws(BenchmarkError) in
+                    let span = ys_enter_and_leave(way, Int32(threads), count)
+                    guard span > 0 else { throw .broken("no thread can be made") }
+                    return span
+                })
+        }
+        for entering in ProjectEntering.all {
+            contestants.append(
+                Contestant(entering.name) { () throws(BenchmarkError) in
+                    try entering.measure(table, threads: threads, effort)
+                })
+        }
+        let contest = try Contest(rounds: effort(21, quick: 3), contestants)
+        let suffix = threads == 1 ? "one thread" : "\(threads) threads"
+        var rows = ProjectEntering.all.map {
+            contest.row(
+                $0.name, as: "entering: \($0.name), \(suffix)", against: "C: an epoch with a fence",
+                target: $0.name == ProjectEntering.all.last?.name ? .atMost(8) : nil)
+        }
+        rows += ways.map { contest.row($0.0, as: "entering, \($0.0), \(suffix)") }
+        return rows
+    }
+}
+
+/// One of the project's ways to enter a section in which the array stays mapped.
 struct ProjectEntering: Sendable {
     let name: String
-    /// How often a thread enters in a round.
+    /// How many times a thread enters in a round.
     let count: @Sendable (Effort) -> Int
-    /// Enters and leaves `count` times, and returns something that depends on the array.
+    /// Enters and leaves `count` times, and returns a sum that depends on the array.
     let enter: @Sendable (_ table: MemslotTable, _ count: Int) -> UInt64
 
-    /// All there are, the fastest last: that one is held against the target.
+    /// All ways; the last is the fastest and is compared with the target.
     static let all = [closure, reader]
 
     private static let closure = ProjectEntering(
@@ -30,7 +79,7 @@ struct ProjectEntering: Sendable {
         return sum
     }
 
-    /// Nanoseconds for entering and leaving once, as the slowest of `threads` threads sees it.
+    /// Nanoseconds to enter and leave once, by the slowest of `threads` threads.
     func measure(
         _ table: MemslotTable, threads: Int, _ effort: Effort
     ) throws(BenchmarkError) -> Double {

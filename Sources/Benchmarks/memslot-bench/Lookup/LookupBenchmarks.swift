@@ -7,7 +7,7 @@ enum LookupBenchmarks {
     static let steps =
         AddressPattern.allCases.flatMap { pattern in
             AddressOrdering.allCases.map { step(pattern, $0) }
-        } + [ScatterBenchmarks.step, entering, indexing]
+        } + [ScatterBenchmarks.step, EnteringBenchmarks.step, indexing]
 
     private static func step(
         _ pattern: AddressPattern, _ order: AddressOrdering
@@ -41,7 +41,7 @@ enum LookupBenchmarks {
             let some = Array(part)
             contestants.append(
                 Contestant(lookup.name, operations: part.count) { () throws(BenchmarkError) in
-                    // As C has them, without a check of bounds.
+                    // Without bounds checks, as in C.
                     let sum = part.withUnsafeBufferPointer { lookup.sum(table, $0, order) }
                     try compare(sum, some, yardsticks, lookup.name)
                 })
@@ -61,7 +61,7 @@ enum LookupBenchmarks {
         }
         if let best = ProjectLookup.all.last {
             let faster = pattern == .random ? 3.0 : 8.0
-            // What it was set for: addresses that are known beforehand.
+            // The target was set for addresses that are known beforehand.
             let isJudged = order == .known && 64...4_096 ~= size
             let target: BenchmarkTarget? = isJudged ? .ratioAtMost(1 / faster) : nil
             let standIn = contest.row(
@@ -84,7 +84,7 @@ enum LookupBenchmarks {
             }
     }
 
-    /// Timed with the rest, but nothing beside it: what is expected is known after the first time.
+    /// Compares a sum with the yardsticks' one, which is computed once: the time is negligible.
     private static func compare(
         _ sum: UInt64, _ addresses: [UInt64], _ yardsticks: YardstickTable, _ name: String
     ) throws(BenchmarkError) {
@@ -104,56 +104,6 @@ enum LookupBenchmarks {
         }
     }
 
-    // MARK: Entering
-
-    private static let entering = BenchmarkStep("entering a section of reading") {
-        effort throws(BenchmarkError) in
-        let slots = BenchmarkArray.slots(64)
-        let table = try opened(slots)
-        var rows: [BenchmarkRow] = []
-        for threads in [1, 2] {
-            rows += try enter(table, threads, effort)
-        }
-        return rows
-    }
-
-    private static func enter(
-        _ table: MemslotTable, _ threads: Int, _ effort: Effort
-    ) throws(BenchmarkError) -> [BenchmarkRow] {
-        let ways: [(String, ys_entering)] = [
-            ("C: a shared count", YS_SHARED_COUNT), ("C: a read-write lock", YS_READ_WRITE_LOCK),
-            ("C: an epoch with a fence", YS_EPOCH_FENCED),
-            ("C: an epoch, plain", YS_EPOCH_PLAIN),
-        ]
-        var contestants: [Contestant] = []
-        for (name, way) in ways {
-            let count = effort(200_000, quick: 20_000)
-            contestants.append(
-                Contestant(name) { () throws(BenchmarkError) in
-                    let span = ys_enter_and_leave(way, Int32(threads), count)
-                    guard span > 0 else { throw .broken("no thread can be made") }
-                    return span
-                })
-        }
-        for entering in ProjectEntering.all {
-            contestants.append(
-                Contestant(entering.name) { () throws(BenchmarkError) in
-                    try entering.measure(table, threads: threads, effort)
-                })
-        }
-        let contest = try Contest(rounds: effort(21, quick: 3), contestants)
-        let suffix = threads == 1 ? "one thread" : "\(threads) threads"
-        var rows = ProjectEntering.all.map {
-            contest.row(
-                $0.name, as: "entering: \($0.name), \(suffix)", against: "C: an epoch with a fence",
-                target: $0.name == ProjectEntering.all.last?.name ? .atMost(8) : nil)
-        }
-        rows += ways.map { contest.row($0.0, as: "entering, \($0.0), \(suffix)") }
-        return rows
-    }
-
-    // MARK: Building what is searched
-
     private static let indexing = BenchmarkStep("building the index") {
         effort throws(BenchmarkError) in
         var rows: [BenchmarkRow] = []
@@ -172,11 +122,11 @@ enum LookupBenchmarks {
     }
 }
 
-/// What others measured of software that is not built here, on a machine of the same kind.
+/// Figures that others measured, on a machine of the same kind, of software that is not built here.
 enum QuotedFigures {
     static let vmMemory = "vm-memory 0.18, quoted"
 
-    /// Nanoseconds of one `get_host_address` of vm-memory 0.18, without taking the table.
+    /// Nanoseconds of one `get_host_address` of vm-memory 0.18, without the load of the table.
     static func vmMemory(_ pattern: AddressPattern, slots: Int) -> Double? {
         switch pattern {
         case .random: [8: 8, 64: 14, 512: 34, 4_096: 64, 32_764: 625][slots]
@@ -187,7 +137,7 @@ enum QuotedFigures {
 }
 
 extension BenchmarkRow {
-    /// The row held against a figure that was not measured in this run.
+    /// The row compared with a figure that was not measured in this run.
     func quoted(_ figure: Double, of other: String, target: BenchmarkTarget?) -> BenchmarkRow {
         var row = self
         row.yardstick = other

@@ -1,19 +1,19 @@
 import MemslotTestKit
 import Memslots
 
-/// A way of the project's to translate addresses.
+/// One of the project's ways to translate addresses.
 struct ProjectLookup: Sendable {
     let name: String
-    /// At most this many addresses are translated a round; a slow way would take too long.
+    /// The most addresses of a round; limits slow ways.
     var most = Int.max
-    /// The sum of what the addresses are translated to.
+    /// Returns the sum of the translated addresses.
     let sum:
         @Sendable (
             _ table: MemslotTable, _ addresses: UnsafeBufferPointer<UInt64>,
             _ order: AddressOrdering
         ) -> UInt64
 
-    /// All there are, the fastest last: that one is held against the targets.
+    /// All ways; the last is the fastest and is compared with the targets.
     static let all = [closure, array, eachTime, reader]
 
     /// ``MemslotTable/read(as:_:)`` for each address: a `sync` block on a Dispatch queue.
@@ -44,7 +44,7 @@ struct ProjectLookup: Sendable {
     private static let reader = ProjectLookup(name: "TableReader") { table, addresses, order in
         let reader = table.makeReader(as: "benchmark")
         return reader.read { view in
-            // Written out, since a closure can't capture what is lent.
+            // Not by `summed`, because a closure can't capture a borrowed view.
             var sum: UInt64 = 0
             switch order {
             case .known:
@@ -83,7 +83,7 @@ struct ProjectLookup: Sendable {
     }
 }
 
-/// A mask that keeps nothing, which the compiler can't know.
+/// A mask of 0 that the compiler does not know.
 private enum Nothing {
     @inline(never)
     static func make() -> UInt64 { CommandLine.argc < 0 ? .max : 0 }
@@ -91,7 +91,7 @@ private enum Nothing {
 }
 
 extension MemslotArray {
-    /// The host address; 0 where there is no slot.
+    /// The user address; 0 without a slot.
     fileprivate func translated(_ address: GuestPhysicalAddress) -> UInt64 {
         guard let slot = slot(at: address) else { return 0 }
         return slot.userspaceAddress.rawValue
@@ -99,16 +99,16 @@ extension MemslotArray {
     }
 }
 
-/// In which order addresses are asked for.
+/// The order in which addresses are translated.
 enum AddressPattern: String, CaseIterable {
     /// Any slot, any offset.
     case random = "random"
-    /// 64 offsets of one slot, then of another.
+    /// 64 offsets of one slot, then 64 of another.
     case inRow = "64 in a row"
-    /// One slot all the time.
+    /// Always the same slot.
     case repeated = "repeated"
 
-    /// `count` addresses that `slots` have.
+    /// Returns `count` addresses within `slots`.
     func addresses(_ count: Int, in slots: [Memslot]) -> [UInt64] {
         var random = SeededRandom(seed: 7)
         var slot = slots[slots.count / 2]
@@ -120,12 +120,12 @@ enum AddressPattern: String, CaseIterable {
     }
 }
 
-/// When an address is known.
+/// Whether an address is known before the translation ahead of it ends.
 enum AddressOrdering: String, CaseIterable {
-    /// All are known beforehand, as those of a descriptor chain that was read: a processor works on
-    /// several translations at a time. So are the figures of others measured.
+    /// All addresses are known beforehand, like those of a descriptor chain: the processor works on
+    /// several translations at a time. Quoted figures are measured in this way too.
     case known = "known"
-    /// Each depends on the translation before it, by a mask that keeps nothing: what one takes from
-    /// its beginning to its end.
+    /// Each address depends on the translation before it, by a mask of 0: measures the latency of
+    /// one translation.
     case chained = "chained"
 }

@@ -2,9 +2,9 @@ import CYardsticks
 import MemslotTestKit
 import Memslots
 
-/// Translating many ranges at a time, as a virtio device does with a chain of descriptors.
+/// Translates many ranges at a time, as a virtio device does with a chain of descriptors.
 enum ScatterBenchmarks {
-    /// Ranges of a list; each is one piece.
+    /// Ranges of a list; each is translated to one segment.
     private static let count = 256
     private static let project = "TableView.translate of a scatter list"
     private static let yardstick = "C: the same, last hit, then SIMD nodes"
@@ -43,7 +43,7 @@ enum ScatterBenchmarks {
         let isSame = zip(segments, pieces).allSatisfy {
             $0.userspaceAddress.rawValue == $1.host && $0.size.rawValue == $1.size
         }
-        guard isSame else { throw .broken("the project and C find different pieces") }
+        guard isSame else { throw .broken("the project and C find different segments") }
         let title = "\(project), a range"
         return [contest.row(project, as: title, slots: size, against: yardstick)]
     }
@@ -58,7 +58,7 @@ enum ScatterBenchmarks {
                 let used = try? view.translate(ranges, for: .read, into: &segments)
                 return (used ?? 0) >= ranges.count
             }
-            guard isWhole else { throw .broken("the benchmark's own ranges have no memory") }
+            guard isWhole else { throw .broken("a range of the benchmark has no memory") }
         }
     }
 
@@ -76,10 +76,10 @@ enum ScatterBenchmarks {
     }
 }
 
-/// The same ranges in C, with each index built.
+/// The slots in C, with the indexes of all searches.
 final class YardstickTable {
     private let table: OpaquePointer
-    /// What was summed up already, by the number of addresses: checking must cost nothing.
+    /// Expected sums by the number of addresses, so that checking costs nothing.
     private var sums: [Int: UInt64] = [:]
 
     init(_ slots: [Memslot]) throws(BenchmarkError) {
@@ -94,24 +94,24 @@ final class YardstickTable {
 
     deinit { ys_table_free(table) }
 
-    /// How the yardsticks search, and what they are called.
+    /// The yardsticks' searches by name.
     static let searches: [(name: String, search: ys_search)] = [
         (vmMemory, YS_POINTER), ("C, branchless binary search", YS_BINARY),
         ("C, 16-way nodes by SIMD", YS_NODES), (lastHit, YS_LAST_HIT),
     ]
 
-    /// The stand-in for vm-memory, which isn't built here.
+    /// The stand-in for vm-memory, which is not built here.
     static let vmMemory = "C in vm-memory's shape (stand-in)"
-    /// What is best in C.
+    /// The fastest search in C.
     static let lastHit = "C, last hit, then SIMD nodes"
 
-    /// The sum of what the addresses are translated to.
+    /// Returns the sum of the translated addresses.
     func sum(_ search: ys_search, _ addresses: [UInt64], _ order: AddressOrdering) -> UInt64 {
         ys_translate(
             search, table, addresses, addresses.count, order == .known ? YS_KNOWN : YS_CHAINED)
     }
 
-    /// What the first `addresses.count` of a round's addresses must give.
+    /// The sum that the first `addresses.count` addresses of a round must give.
     func expected(_ addresses: [UInt64]) -> UInt64 {
         if let sum = sums[addresses.count] { return sum }
         let sum = sum(YS_BINARY, addresses, .known)
@@ -119,7 +119,7 @@ final class YardstickTable {
         return sum
     }
 
-    /// Translates ranges, given as start and size by turns; how many pieces that makes, or 0.
+    /// Translates ranges, given as start, size, start, size…; returns the number of segments, or 0.
     func scatter(_ ranges: [UInt64], into segments: inout [ys_segment]) -> Int {
         ys_scatter(table, ranges, ranges.count / 2, &segments, segments.count)
     }

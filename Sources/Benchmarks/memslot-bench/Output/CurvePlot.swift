@@ -1,6 +1,7 @@
 import Glibc
+import MemslotPicture
 
-/// Times over the number of slots, both on scales of factors.
+/// Times over the number of slots, both on logarithmic scales.
 struct CurvePlot {
     let title: String
     /// At most five; each with its points in ascending order of slots.
@@ -14,7 +15,7 @@ struct CurvePlot {
     private static let classes = ["a", "b", "c", "d", "e"]
 
     /// Draws from `top` down.
-    func draw(at top: Double, on canvas: inout PlotCanvas) {
+    func draw(at top: Double, on canvas: inout SVGCanvas) {
         let points = curves.flatMap(\.points)
         guard let fewest = points.map(\.slots).min(), let most = points.map(\.slots).max(),
             let low = points.map(\.nanoseconds).min(), let high = points.map(\.nanoseconds).max(),
@@ -26,31 +27,34 @@ struct CurvePlot {
         let rows = Axis(
             low: pow(10, log10(low).rounded(.down)), high: pow(10, log10(high).rounded(.up)),
             from: top + Self.bottom, to: top + Self.top)
-        canvas.text(title, 24, top + 24, "title")
+        canvas.text(title, x: 24, y: top + 24, class: "title")
         for decade in rows.decades {
             let y = rows.place(decade)
-            canvas.line(Self.left, y, Self.right, y, "grid")
-            canvas.text(BenchmarkUnit.nanoseconds.text(decade), Self.left - 8, y + 4, "end-muted")
+            canvas.line(from: (Self.left, y), to: (Self.right, y), class: "grid")
+            canvas.text(
+                BenchmarkUnit.nanoseconds.text(decade), x: Self.left - 8, y: y + 4,
+                class: "end-muted")
         }
         for slots in Set(points.map(\.slots)).sorted() {
             let x = columns.place(Double(slots))
-            canvas.line(x, top + Self.top, x, top + Self.bottom, "grid")
-            canvas.text(grouped(slots), x, top + Self.bottom + 18, "centre")
+            canvas.line(from: (x, top + Self.top), to: (x, top + Self.bottom), class: "grid")
+            canvas.text(grouped(slots), x: x, y: top + Self.bottom + 18, class: "centre")
         }
-        canvas.text("slots", Self.right, top + Self.bottom + 36, "end-muted")
+        canvas.text("slots", x: Self.right, y: top + Self.bottom + 36, class: "end-muted")
         for (index, curve) in curves.prefix(Self.classes.count).enumerated() {
             let name = Self.classes[index]
             canvas.curve(
                 curve.points.map {
                     (columns.place(Double($0.slots)), rows.place($0.nanoseconds))
-                }, name)
+                }, class: name)
             let y = top + Self.top + 20 + 22 * Double(index)
-            canvas.rect(Self.right + 24, y - 9, 18, 9, "key " + name)
-            canvas.text(curve.name, Self.right + 50, y, "label")
+            canvas.rect(
+                x: Self.right + 24, y: y - 9, width: 18, height: 9, class: "key " + name, radius: 2)
+            canvas.text(curve.name, x: Self.right + 50, y: y, class: "label")
         }
     }
 
-    /// A scale of factors.
+    /// A logarithmic scale.
     private struct Axis {
         let low: Double
         let high: Double
@@ -74,7 +78,7 @@ struct CurvePlot {
     }
 }
 
-/// How far each target is from being reached, as bars on a scale of factors.
+/// How much of its target each figure uses, as bars on a logarithmic scale.
 struct TargetPlot {
     let rows: [BenchmarkRow]
 
@@ -83,24 +87,29 @@ struct TargetPlot {
     private static let right = 860.0
     private static let step = 19.0
     private static let head = 62.0
-    /// Factors at the ends of the scale.
+    /// The factors at the ends of the scale.
     private static let scale = (low: 1.0 / 32, high: 8.0)
 
     var height: Double { Self.head + Self.step * Double(rows.count) + 34 }
 
     /// Draws from `top` down.
-    func draw(at top: Double, on canvas: inout PlotCanvas) {
-        canvas.text("How much of its target each figure takes", 24, top + 24, "title")
+    func draw(at top: Double, on canvas: inout SVGCanvas) {
         canvas.text(
-            "left of the dashed line: reached; a step of the grid is a factor of 2", 24, top + 44,
-            "muted")
+            "How much of its target each figure uses", x: 24, y: top + 24, class: "title")
+        canvas.text(
+            "left of the dashed line: met; a step of the grid is a factor of 2", x: 24, y: top + 44,
+            class: "muted")
         let bottom = top + Self.head + Self.step * Double(rows.count)
         var factor = Self.scale.low
         while factor <= Self.scale.high {
             let x = place(factor)
-            canvas.line(x, top + Self.head - 6, x, bottom, factor == 1 ? "limit" : "grid")
+            canvas.line(
+                from: (x, top + Self.head - 6), to: (x, bottom),
+                class: factor == 1 ? "limit" : "grid")
             let isNamed = factor == 1 || log2(factor).truncatingRemainder(dividingBy: 2) == 1
-            if isNamed || factor > 1 { canvas.text(name(factor), x, bottom + 18, "centre") }
+            if isNamed || factor > 1 {
+                canvas.text(name(factor), x: x, y: bottom + 18, class: "centre")
+            }
             factor *= 2
         }
         for (index, row) in rows.enumerated() {
@@ -108,14 +117,15 @@ struct TargetPlot {
         }
     }
 
-    private func draw(_ row: BenchmarkRow, at y: Double, on canvas: inout PlotCanvas) {
+    private func draw(_ row: BenchmarkRow, at y: Double, on canvas: inout SVGCanvas) {
         guard let target = row.target else { return }
         let share = target.share(of: row)
         let end = place(share)
-        canvas.text(shortened(row.claim), Self.left - 10, y + 13, "end")
+        canvas.text(shortened(row.claim), x: Self.left - 10, y: y + 13, class: "end")
         canvas.rect(
-            Self.left, y + 3, end - Self.left, Self.step - 6, row.isMet == true ? "met" : "missed")
-        canvas.text(figure(row, target), Self.right + 8, y + 13, "muted")
+            x: Self.left, y: y + 3, width: end - Self.left, height: Self.step - 6,
+            class: row.isMet == true ? "met" : "missed", radius: 2)
+        canvas.text(figure(row, target), x: Self.right + 8, y: y + 13, class: "muted")
     }
 
     private func shortened(_ text: String) -> String {

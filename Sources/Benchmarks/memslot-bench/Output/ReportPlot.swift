@@ -1,4 +1,6 @@
-/// A report as one picture: the targets as bars, and what grows as curves.
+import MemslotPicture
+
+/// A report as one picture: the targets as bars, and growth as curves.
 package struct ReportPlot {
     private let report: BenchmarkReport
 
@@ -7,7 +9,7 @@ package struct ReportPlot {
 
     /// The SVG file.
     package var svg: String {
-        var canvas = PlotCanvas()
+        var canvas = SVGCanvas(style: Self.style)
         let targets = TargetPlot(rows: report.judged)
         var height = 12.0
         if !targets.rows.isEmpty {
@@ -18,7 +20,7 @@ package struct ReportPlot {
             plot.draw(at: height, on: &canvas)
             height += CurvePlot.height
         }
-        canvas.text(report.machine.text, 24, height + 8, "muted")
+        canvas.text(report.machine.text, x: 24, y: height + 8, class: "muted")
         return canvas.document(
             width: Int(TargetPlot.width), height: Int(height) + 24,
             title: "memslots: measured beside yardsticks")
@@ -56,75 +58,6 @@ package struct ReportPlot {
         }
         let sorted = points.sorted { $0.key < $1.key }
         return sorted.isEmpty ? nil : (title, sorted.map { ($0.key, $0.value) })
-    }
-}
-
-/// SVG as it is written, element by element, with a style for light and dark pages.
-struct PlotCanvas {
-    private var body = ""
-
-    /// A rectangle.
-    mutating func rect(_ x: Double, _ y: Double, _ width: Double, _ height: Double, _ name: String)
-    {
-        body += "<rect class=\"\(name)\" x=\"\(place(x))\" y=\"\(place(y))\" "
-        body += "width=\"\(place(max(width, 0)))\" height=\"\(place(height))\" rx=\"2\"/>\n"
-    }
-
-    /// A straight line.
-    mutating func line(_ x1: Double, _ y1: Double, _ x2: Double, _ y2: Double, _ name: String) {
-        body += "<line class=\"\(name)\" x1=\"\(place(x1))\" y1=\"\(place(y1))\" "
-        body += "x2=\"\(place(x2))\" y2=\"\(place(y2))\"/>\n"
-    }
-
-    /// A line through points, with a dot at each.
-    mutating func curve(_ points: [(x: Double, y: Double)], _ name: String) {
-        let data = points.map { "\(place($0.x)),\(place($0.y))" }.joined(separator: " ")
-        body += "<polyline class=\"curve \(name)\" points=\"\(data)\"/>\n"
-        for point in points {
-            body += "<circle class=\"dot \(name)\" cx=\"\(place(point.x))\" "
-            body += "cy=\"\(place(point.y))\" r=\"3\"/>\n"
-        }
-    }
-
-    /// A line of text; `name` says its colour and where it is anchored.
-    mutating func text(_ content: String, _ x: Double, _ y: Double, _ name: String) {
-        body += "<text class=\"\(name)\" x=\"\(place(x))\" y=\"\(place(y))\">"
-        body += Self.escaped(content) + "</text>\n"
-    }
-
-    /// The whole file.
-    func document(width: Int, height: Int, title: String) -> String {
-        """
-        <svg xmlns="http://www.w3.org/2000/svg" role="img" width="\(width)" height="\(height)" \
-        viewBox="0 0 \(width) \(height)">
-        <title>\(Self.escaped(title))</title>
-        <style>
-        \(Self.style)
-        </style>
-        <rect class="page" width="\(width)" height="\(height)"/>
-        \(body)</svg>
-
-        """
-    }
-
-    /// One digit behind the point, for small files.
-    private func place(_ value: Double) -> String {
-        let tenths = Int((value * 10).rounded())
-        return tenths % 10 == 0 ? "\(tenths / 10)" : "\(Double(tenths) / 10)"
-    }
-
-    static func escaped(_ text: String) -> String {
-        var result = ""
-        for character in text {
-            switch character {
-            case "&": result += "&amp;"
-            case "<": result += "&lt;"
-            case ">": result += "&gt;"
-            case "\"": result += "&quot;"
-            default: result.append(character)
-            }
-        }
-        return result
     }
 
     private static let style = """

@@ -3,9 +3,9 @@ import MemslotProtocol
 import MemslotService
 import Memslots
 
-/// Lines that a client sends.
+/// The lines that a client sends.
 enum RequestLine {
-    /// A request of one VM.
+    /// A request whose only parameter is the VM.
     static func make(_ method: String, vm: String) -> [UInt8] {
         make(method) { writer in
             writer.key("vm")
@@ -13,7 +13,7 @@ enum RequestLine {
         }
     }
 
-    /// `server.info` has no parameters to read; `vm.create` makes a simulated VM.
+    /// Creates a simulated VM.
     static func create(vm: String) -> [UInt8] {
         make("vm.create") { writer in
             writer.key("vm")
@@ -23,7 +23,7 @@ enum RequestLine {
         }
     }
 
-    /// The submit of an array, with the members that clients write.
+    /// Submits an array.
     static func submit(_ slots: [Memslot], to vm: String) -> [UInt8] {
         make("memslots.submit") { writer in
             writer.key("vm")
@@ -49,32 +49,32 @@ enum RequestLine {
     }
 }
 
-/// The service without a socket around it, to time its halves.
+/// The service without a socket, to measure decoding and encoding separately.
 final class InProcessService {
     private let service = MemslotService()
     private let connection = ServiceConnection(
         peer: Peer(user: 0, role: .full, connection: 1))
 
-    /// Carries a line out.
+    /// Executes the request of a line.
     ///
-    /// - Returns: the bytes of the answer.
+    /// - Returns: the bytes of the reply.
     @discardableResult
-    func answer(_ line: [UInt8]) -> Int {
+    func execute(_ line: [UInt8]) -> Int {
         var writer = JSONWriter()
-        service.answer(Self.parse(line), on: connection, into: &writer)
+        service.answer(Self.decode(line), on: connection, into: &writer)
         return writer.count
     }
 
-    /// Reads a line, as a connection does it.
-    static func parse(_ line: [UInt8]) -> IncomingMessage {
-        // Without the line's end, which the connection cuts off.
+    /// Decodes a line in the way of a connection.
+    static func decode(_ line: [UInt8]) -> IncomingMessage {
+        // Without the newline, which the connection cuts off.
         IncomingMessage(parsing: line, in: 0..<line.count - 1)
     }
 
-    /// Reads a line, and the slots in its parameters.
-    static func parseSlots(_ line: [UInt8]) throws(BenchmarkError) -> Int {
-        guard case .single(.request(let request)) = parse(line) else {
-            throw .broken("the benchmark's own request is none")
+    /// Decodes a line and the slots in its parameters; returns their number.
+    static func decodeSlots(_ line: [UInt8]) throws(BenchmarkError) -> Int {
+        guard case .single(.request(let request)) = decode(line) else {
+            throw .broken("the benchmark's own line is no request")
         }
         do throws(ProtocolError) { return try SubmitParameters(request.params).slots.count } catch {
             throw .broken("the benchmark's own request is refused: \(error.message)")
@@ -82,7 +82,7 @@ final class InProcessService {
     }
 }
 
-/// The submit's shape for Foundation's decoder: what the obvious way would take.
+/// A submit for Foundation's decoder: the cost of the obvious way.
 struct FoundationSubmit: Decodable {
     struct Slot: Decodable {
         let slot: UInt32
@@ -101,12 +101,12 @@ struct FoundationSubmit: Decodable {
     let method: String
     let params: Parameters
 
-    /// How many slots `line` has.
+    /// Returns the number of slots in `line`.
     static func slotCount(_ line: Data) throws(BenchmarkError) -> Int {
         do {
             return try JSONDecoder().decode(FoundationSubmit.self, from: line).params.slots.count
         } catch {
-            throw .broken("Foundation reads the benchmark's own request otherwise: \(error)")
+            throw .broken("Foundation can't decode the benchmark's own request: \(error)")
         }
     }
 }

@@ -3,11 +3,11 @@ import Glibc
 import MemslotProtocol
 import Memslots
 
-/// `memslotd` as a process of its own, with a socket in a folder of its own.
+/// `memslotd` as a child process, with its socket in a temporary folder.
 final class RunningDaemon {
     let process: Int32
     let path: String
-    /// From its start until a connection was taken, in nanoseconds.
+    /// Nanoseconds from its start until it accepted a connection.
     let startTime: Double
     private let directory: String
 
@@ -15,9 +15,9 @@ final class RunningDaemon {
 
     init() throws(BenchmarkError) {
         let program = try BuiltProgram.path("memslotd")
-        // A socket's path has room for 107 bytes, which that of another temporary folder may take up.
+        // The path of a socket is limited to 107 bytes, so that TMPDIR may be too long.
         var template = Array("/tmp/memslot-bench.XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw .broken("no folder for a socket") }
+        guard mkdtemp(&template) != nil else { throw .broken("no temporary folder") }
         directory = String(
             decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         path = directory + "/s"
@@ -31,8 +31,10 @@ final class RunningDaemon {
                 close(socket)
                 return
             }
-            guard ys_is_running(process) != 0 else { throw .broken("memslotd has ended at once") }
-            guard ys_now() - start < Self.patience else { throw .broken("memslotd never listens") }
+            guard ys_is_running(process) != 0 else { throw .broken("memslotd ended at once") }
+            guard ys_now() - start < Self.patience else {
+                throw .broken("memslotd does not listen")
+            }
             usleep(50)
         }
     }
@@ -46,13 +48,13 @@ final class RunningDaemon {
 
     func connect() throws(BenchmarkError) -> DaemonConnection {
         let socket = ys_connect(path)
-        guard socket >= 0 else { throw .broken("memslotd takes no connection") }
+        guard socket >= 0 else { throw .broken("memslotd accepts no connection") }
         return DaemonConnection(socket)
     }
 
-    /// A line of `/proc/PID/status`, such as `VmRSS`, in bytes.
+    /// A field of `/proc/PID/status`, such as `VmRSS`, in bytes.
     func memory(_ name: String) throws(BenchmarkError) -> Double {
-        let lines = SmallFile.read("/proc/\(process)/status")?.split(separator: "\n") ?? []
+        let lines = TextFile.read("/proc/\(process)/status")?.split(separator: "\n") ?? []
         guard let line = lines.first(where: { $0.hasPrefix(name + ":") }),
             let kilobytes = line.split(whereSeparator: { " \t".contains($0) }).dropFirst().first,
             let count = Double(kilobytes)
@@ -61,36 +63,36 @@ final class RunningDaemon {
     }
 }
 
-/// A connection to the daemon, driven by the same C that drives the echo server.
+/// A connection to the daemon, through the same C functions as the echo server's.
 final class DaemonConnection {
     let socket: Int32
-    private var answer = [UInt8](repeating: 0, count: 8 << 20)
+    private var reply = [UInt8](repeating: 0, count: 8 << 20)
 
     init(_ socket: Int32) { self.socket = socket }
 
     deinit { close(socket) }
 
-    /// Sends a line, and reads the answer.
+    /// Sends a line and reads the reply.
     @discardableResult
     func exchange(_ line: [UInt8]) throws(BenchmarkError) -> ArraySlice<UInt8> {
-        let count = ys_exchange(socket, line, line.count, &answer, answer.count)
-        guard count >= 0 else { throw .broken("memslotd doesn't answer: errno \(-count)") }
-        return answer[..<Int(count)]
+        let count = ys_exchange(socket, line, line.count, &reply, reply.count)
+        guard count >= 0 else { throw .broken("memslotd does not reply: errno \(-count)") }
+        return reply[..<Int(count)]
     }
 
-    /// As ``exchange(_:)``; what isn't a result is no good.
-    func ask(_ line: [UInt8]) throws(BenchmarkError) {
-        let answer = try exchange(line)
-        // Looked at in one place, so that it costs nothing beside a commit.
-        guard answer.prefix(Self.begin.count).elementsEqual(Self.begin) else {
-            throw .broken("memslotd says " + String(decoding: answer.prefix(300), as: UTF8.self))
+    /// Sends a line; throws if the reply is not a result.
+    func request(_ line: [UInt8]) throws(BenchmarkError) {
+        let reply = try exchange(line)
+        // Only the beginning is compared, which costs nothing beside a commit.
+        guard reply.prefix(Self.begin.count).elementsEqual(Self.begin) else {
+            throw .broken("memslotd replies " + String(decoding: reply.prefix(300), as: UTF8.self))
         }
     }
 
     private static let begin = Array("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":".utf8)
 }
 
-/// The yardstick's server, as a process of its own.
+/// The yardstick's server as a child process.
 final class EchoServer {
     let socket: Int32
     private let process: Int32
@@ -108,9 +110,9 @@ final class EchoServer {
     }
 }
 
-/// An executable that was built beside this one.
+/// An executable built beside this one.
 enum BuiltProgram {
-    /// The path of `memslotd` or `memslotctl`.
+    /// Returns the path of `memslotd` or `memslotctl`.
     static func path(_ name: String) throws(BenchmarkError) -> String {
         var room = [UInt8](repeating: 0, count: 4_096)
         let count = readlink("/proc/self/exe", &room, room.count)
@@ -122,7 +124,7 @@ enum BuiltProgram {
         return String(path)
     }
 
-    /// Calls `body` with the words of a command line as C takes them.
+    /// Calls `body` with the words of a command line as an argument vector of C.
     static func withArguments<Result>(
         _ words: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
     ) -> Result {
@@ -135,19 +137,19 @@ enum BuiltProgram {
     }
 }
 
-/// A daemon that is asked for one translation at a time, and an echo server beside it.
+/// A daemon that translates one address a request, and an echo server beside it.
 final class SmallRequests {
     let connection: DaemonConnection
     let server: EchoServer
-    /// What is asked. What is echoed is about as long as what the daemon answers.
+    /// What is asked. What is echoed is about as long as what the daemon replys.
     let line: [UInt8]
     private let daemon: RunningDaemon
 
     init() throws(BenchmarkError) {
         daemon = try RunningDaemon()
         connection = try daemon.connect()
-        try connection.ask(RequestLine.create(vm: "small"))
-        try connection.ask(RequestLine.submit(BenchmarkArray.slots(64), to: "small"))
+        try connection.request(RequestLine.create(vm: "small"))
+        try connection.request(RequestLine.submit(BenchmarkArray.slots(64), to: "small"))
         line = RequestLine.make("memslots.translate") { writer in
             writer.key("vm")
             writer.string("small")
@@ -156,7 +158,7 @@ final class SmallRequests {
             writer.address(0x10_0000)
             writer.endArray()
         }
-        try connection.ask(line)
+        try connection.request(line)
         server = try EchoServer()
     }
 }

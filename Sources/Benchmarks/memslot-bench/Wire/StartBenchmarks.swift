@@ -1,7 +1,7 @@
 import CYardsticks
 import Glibc
 
-/// How soon the programs are there.
+/// How soon the programs are ready, and how much memory the daemon uses.
 enum StartBenchmarks {
     static let steps = [
         BenchmarkStep("starting", starting), BenchmarkStep("memory", memory),
@@ -25,7 +25,7 @@ enum StartBenchmarks {
         ]
     }
 
-    /// The nanoseconds until a program has ended.
+    /// Runs a program to its end; returns the nanoseconds.
     private static func run(_ path: String, _ words: [String]) throws(BenchmarkError) -> Double {
         let start = ys_now()
         let process = BuiltProgram.withArguments([path] + words) { ys_start(path, $0) }
@@ -45,14 +45,14 @@ enum StartBenchmarks {
             let daemon = try RunningDaemon()
             figures[0].append(try daemon.memory("VmRSS"))
             let connection = try daemon.connect()
-            try connection.ask(RequestLine.create(vm: "large"))
-            try connection.ask(lines[0])
-            // Used as a VMM would: changed and looked at some times.
-            for turn in 0..<10 { try connection.ask(lines[(turn + 1) % 2]) }
+            try connection.request(RequestLine.create(vm: "large"))
+            try connection.request(lines[0])
+            // As a VMM does: changed several times, then read.
+            for turn in 0..<10 { try connection.request(lines[(turn + 1) % 2]) }
             _ = try connection.exchange(lines[2])
             figures[1].append(try daemon.memory("VmRSS"))
             figures[2].append(try daemon.memory("VmHWM"))
-            // Once nothing is asked any more, what large requests took is given back.
+            // An idle daemon returns the memory of large requests.
             usleep(300_000)
             figures[3].append(try daemon.memory("VmRSS"))
         }

@@ -3,7 +3,7 @@ import Foundation
 import MemslotProtocol
 import Memslots
 
-/// From a request's bytes to its answer.
+/// From the bytes of a request to its reply.
 enum WireBenchmarks {
     static let steps = [
         BenchmarkStep("small requests", oneByOne), BenchmarkStep("pipelined requests", manyAtATime),
@@ -20,44 +20,47 @@ enum WireBenchmarks {
     private static let pipelined = "memslotd, 256 requests in flight"
     private static let echoPipelined = "C echo server, 256 in flight"
 
-    /// One at a time, all on one processor: on several, the scheduler decides how far a waking goes,
-    /// and C's own round trips take 9 µs or 45.
+    /// One request at a time, with all processes on one processor. On several, C's own round trips
+    /// take 9 µs or 45 µs, depending on where the kernel wakes the other side.
     private static func oneByOne(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
-        // Before the processes are started, which inherit it.
+        // The processes started below inherit it.
         ys_pin(0)
         defer { ys_unpin() }
-        let small = try SmallRequests()
         let count = effort(500, quick: 100)
-        let contest = try Contest(
-            rounds: effort(31, quick: 3),
-            [
-                Contestant(roundTrip) { () throws(BenchmarkError) in
-                    try roundTrips(small.connection.socket, small.line, count)
-                },
-                Contestant(echo) { () throws(BenchmarkError) in
-                    try roundTrips(small.server.socket, small.line, count)
-                },
-            ])
+        let contest = try contest(roundTrip, echo, effort) { socket, line throws(BenchmarkError) in
+            try roundTrips(socket, line, count)
+        }
         return [contest.row(roundTrip, against: echo, target: .ratioAtMost(3))]
     }
 
     private static func manyAtATime(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
-        let small = try SmallRequests()
         let many = effort(40_000, quick: 4_000)
-        let contest = try Contest(
-            rounds: effort(31, quick: 3),
-            [
-                Contestant(pipelined) { () throws(BenchmarkError) in
-                    try rate(small.connection.socket, small.line, many)
-                },
-                Contestant(echoPipelined) { () throws(BenchmarkError) in
-                    try rate(small.server.socket, small.line, many)
-                },
-            ])
+        let contest = try contest(pipelined, echoPipelined, effort) {
+            socket, line throws(BenchmarkError) in
+            try rate(socket, line, many)
+        }
         return [
             contest.row(
                 pipelined, against: echoPipelined, in: .perSecond, target: .atLeast(150_000))
         ]
+    }
+
+    /// Measures `round` with the daemon and with the echo server.
+    private static func contest(
+        _ project: String, _ yardstick: String, _ effort: Effort,
+        _ round: @escaping (_ socket: Int32, _ line: [UInt8]) throws(BenchmarkError) -> Double
+    ) throws(BenchmarkError) -> Contest {
+        let small = try SmallRequests()
+        return try Contest(
+            rounds: effort(31, quick: 3),
+            [
+                Contestant(project) { () throws(BenchmarkError) in
+                    try round(small.connection.socket, small.line)
+                },
+                Contestant(yardstick) { () throws(BenchmarkError) in
+                    try round(small.server.socket, small.line)
+                },
+            ])
     }
 
     /// The median of `count` round trips, in nanoseconds.
@@ -70,7 +73,7 @@ enum WireBenchmarks {
         return Spread(spans.map { Double($0) }).median
     }
 
-    /// Answers in a second.
+    /// Replies a second.
     private static func rate(
         _ socket: Int32, _ line: [UInt8], _ count: Int
     ) throws(BenchmarkError) -> Double {
@@ -88,8 +91,8 @@ enum WireBenchmarks {
         let lines = [slots, BenchmarkArray.changed(slots, 1)].map {
             RequestLine.submit($0, to: "large")
         }
-        try connection.ask(RequestLine.create(vm: "large"))
-        try connection.ask(lines[0])
+        try connection.request(RequestLine.create(vm: "large"))
+        try connection.request(lines[0])
         let get = RequestLine.make("memslots.get", vm: "large")
         let echo = try EchoServer()
         var turn = 0
@@ -102,7 +105,7 @@ enum WireBenchmarks {
             [
                 Contestant(submit, operations: 1) { () throws(BenchmarkError) in
                     turn += 1
-                    try connection.ask(lines[turn % 2])
+                    try connection.request(lines[turn % 2])
                 },
                 Contestant(whole, operations: 1) { () throws(BenchmarkError) in
                     _ = try connection.exchange(get)
@@ -120,24 +123,24 @@ enum WireBenchmarks {
         ]
     }
 
-    // MARK: Parse and encode alone
+    // MARK: Decode and encode alone
 
     private static func halves(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
         let slots = BenchmarkArray.slots(slotCount)
         let line = RequestLine.submit(slots, to: "large")
         let data = Data(line)
         let service = InProcessService()
-        service.answer(RequestLine.create(vm: "large"))
-        service.answer(line)
+        service.execute(RequestLine.create(vm: "large"))
+        service.execute(line)
         let get = RequestLine.make("memslots.get", vm: "large")
-        let length = service.answer(get)
-        guard length > line.count / 2 else { throw .broken("memslots.get tells too little") }
+        let length = service.execute(get)
+        guard length > line.count / 2 else { throw .broken("memslots.get returns too few bytes") }
         var numbers = [UInt64](repeating: 0, count: 8 * slotCount)
         var room = [UInt8](repeating: 0, count: line.count)
         let tape = "parse: text to tape"
         let parse = "parse: text to slots"
         let encode = "encode: memslots.get"
-        let carried = "the same submit again, without a socket"
+        let submit = "the same submit again, without a socket"
         let shape = "C: numbers of this one shape, unchecked"
         let scan = "C: scan"
         let memcpy = "C: memcpy"
@@ -145,14 +148,14 @@ enum WireBenchmarks {
         let contest = try Contest(
             rounds: effort(31, quick: 3),
             [
-                Contestant(tape, operations: 1) { _ = InProcessService.parse(line) },
+                Contestant(tape, operations: 1) { _ = InProcessService.decode(line) },
                 Contestant(parse, operations: 1) { () throws(BenchmarkError) in
-                    guard try InProcessService.parseSlots(line) == slotCount else {
+                    guard try InProcessService.decodeSlots(line) == slotCount else {
                         throw .broken("slots are lost")
                     }
                 },
-                Contestant(encode, operations: 1) { service.answer(get) },
-                Contestant(carried, operations: 1) { service.answer(line) },
+                Contestant(encode, operations: 1) { service.execute(get) },
+                Contestant(submit, operations: 1) { service.execute(line) },
                 Contestant(shape, operations: 1) {
                     _ = ys_read_numbers(line, line.count, &numbers, numbers.count)
                 },
@@ -166,7 +169,7 @@ enum WireBenchmarks {
                     _ = try FoundationSubmit.slotCount(data)
                 }
             ])
-        return [tape, parse, encode, carried].map {
+        return [tape, parse, encode, submit].map {
             contest.row($0, slots: slotCount, against: $0 == encode ? memcpy : shape)
         } + [shape, scan, memcpy].map { contest.row($0, slots: slotCount) }
             + [foundation.row(obvious, slots: slotCount)]
