@@ -114,8 +114,8 @@ struct ys_changes ys_flat_walk(
     return changes;
 }
 
-// Sorts pairs of guest page and index, packed in a word of 40 and 24 bits. Small arrays by small
-// digits: else clearing the sums would be most of the work.
+// Sorts pairs of guest page and index, packed in a word as 40 and 24 bits. Small arrays use small
+// digits, because clearing the sums would dominate otherwise.
 static uint64_t *sorted_by_guest(
     const struct ys_slot *slots, size_t count, uint64_t *words, uint64_t *other, uint64_t *sums) {
     for (size_t i = 0; i < count; i++) words[i] = slots[i].guest >> 12 << 24 | i;
@@ -124,7 +124,7 @@ static uint64_t *sorted_by_guest(
     for (int shift = 24; shift < 64; shift += bits) {
         memset(sums, 0, (mask + 1) * sizeof *sums);
         for (size_t i = 0; i < count; i++) sums[words[i] >> shift & mask] += 1;
-        // A digit that all share needs no pass.
+        // If all have the same digit, the pass would change nothing.
         if (sums[words[0] >> shift & mask] == count) continue;
         uint64_t sum = 0;
         for (size_t digit = 0; digit <= mask; digit++) {
@@ -225,7 +225,7 @@ size_t ys_read_numbers(const uint8_t *text, size_t count, uint64_t *numbers, siz
         i += 1;
         uint64_t base = 10, value = 0;
         if (text[i] == '"') {
-            // A name is no number: on to the next member.
+            // A name is no number.
             if (i + 2 >= count || text[i + 1] != '0' || text[i + 2] != 'x') continue;
             base = 16;
             i += 3;

@@ -55,10 +55,10 @@ struct ys_machine {
     _Atomic int id;
     _Atomic int stops;
     _Atomic int spins;
-    // 1 while vCPUs must stay out; 1 once the vCPU's thread waits outside.
+    // `held`: 1 while the vCPU must stay out. `outside`: 1 once its thread waits outside.
     _Atomic int held;
     _Atomic int outside;
-    // 1 while the guest rests, its thread asleep.
+    // 1 while the guest must rest; 1 once its thread sleeps.
     _Atomic int rests;
     _Atomic int is_resting;
 };
@@ -98,7 +98,7 @@ static void *run_guest(void *argument) {
             wait_while(&machine->held, 1, spins);
             atomic_store(&machine->outside, 0);
             machine->run->immediate_exit = 0;
-            // Held again meanwhile: the kick may have been wiped out.
+            // It may be held again already, and the kick was cleared above.
             continue;
         }
         ioctl(machine->vcpu, KVM_RUN, 0);
@@ -144,7 +144,7 @@ static int begin(struct ys_machine *machine) {
     void *memory = mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return -errno;
     machine->memory = memory;
-    // An id that no array of the benchmark has.
+    // An id that no array of the benchmark uses.
     struct ys_region region = {.slot = 600, .size = bytes, .host = (uint64_t)(uintptr_t)memory};
     int status = ys_set_regions(machine->vm, &region, 1);
     if (status == 0) status = begin_in_real_mode(machine);
@@ -201,7 +201,7 @@ void ys_machine_end(struct ys_machine *machine) {
 
 int ys_machine_vm(const struct ys_machine *machine) { return machine->vm; }
 
-// Waits until the guest counts on: a vCPU that is on its way in would be held out for nothing.
+// Waits until the guest counts, because holding a vCPU that is outside takes no time.
 static int wait_until_inside(struct ys_machine *machine) {
     volatile uint32_t *counter = (uint32_t *)((char *)machine->memory + 0x2000);
     while (atomic_load(&machine->outside)) {}

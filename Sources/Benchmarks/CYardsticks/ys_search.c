@@ -15,7 +15,7 @@ struct range {
     uint64_t host;
 };
 
-// As vm-memory has them: a mapping on its own, behind a region on its own.
+// As in vm-memory: a separate mapping behind a separate region.
 struct mapping {
     uint64_t host;
     uint64_t size;
@@ -75,7 +75,7 @@ struct ys_table *ys_table_make(
     memcpy(table->starts, starts, count * sizeof *starts);
     for (size_t i = 0; i < count; i++) {
         table->ranges[i] = (struct range){starts[i], sizes[i], hosts[i]};
-        // Each with the counts of an Arc and what else it has: 32 and 72 bytes.
+        // With the counts of an Arc and the other members: 32 and 72 bytes.
         struct region *region = malloc(32);
         struct mapping *mapping = malloc(72);
         if (region == NULL || mapping == NULL) return NULL;
@@ -99,7 +99,7 @@ void ys_table_free(struct ys_table *table) {
     free(table);
 }
 
-// Compiled once with a mask of 0, and once with one that the compiler doesn't know.
+// Compiled once with a mask of 0, and once with a mask that the compiler does not know.
 #define SUM_UP(attribute, name, step)                                                              \
     attribute static inline __attribute__((always_inline)) uint64_t name##_masked(                 \
         const struct ys_table *table, const uint64_t *addresses, size_t count, uint64_t mask) {    \
@@ -124,15 +124,15 @@ static inline const struct range *find_binary(const struct ys_table *table, uint
     const uint64_t *base = table->starts;
     for (size_t length = table->count; length > 1;) {
         size_t half = length / 2;
-        // Without the hint, clang makes a branch of it, which is faster only where it is guessed.
+        // Without the hint, clang emits a branch, which is faster only if it is predicted.
         base = __builtin_unpredictable(base[half] <= address) ? base + half : base;
         length -= half;
     }
     return &table->ranges[base - table->starts];
 }
 
-// The steps of GuestMemory::get_host_address: the region that the address may be in, whether it is,
-// the offset in the region, and the region's own check of that.
+// The steps of GuestMemory::get_host_address: find the candidate region, check that it contains the
+// address, compute the offset, and check the offset in the region.
 static inline uint64_t translate_by_regions(const struct ys_table *table, uint64_t address) {
     struct region *const *base = table->regions;
     for (size_t length = table->count; length > 1;) {
@@ -147,7 +147,7 @@ static inline uint64_t translate_by_regions(const struct ys_table *table, uint64
     return offset < region->mapping->size ? region->mapping->host + offset : 0;
 }
 
-// Nodes are filled up with the largest number, which must not be found; no slot holds that address.
+// Nodes are padded with the largest number, which must not be found; no slot contains that address.
 static inline uint64_t findable(uint64_t address) { return address - (address == UINT64_MAX); }
 
 static inline const struct range *find_portable(const struct ys_table *table, uint64_t address) {
@@ -162,14 +162,14 @@ static inline const struct range *find_portable(const struct ys_table *table, ui
     return &table->ranges[node];
 }
 
-// The range of the translation before where it holds the address, else what `find` finds.
+// The range of the previous translation if it contains the address, otherwise the result of `find`.
 #define UNLESS_LAST(find)                                                                          \
     translated(                                                                                    \
         __builtin_expect(address - last->start < last->size, 1) ? last                             \
                                                                 : (last = find(table, address)),   \
         address)
 
-// Piece after piece, by the range of the piece before where that holds the next.
+// Segment after segment, by the range of the previous segment if it contains the next.
 #define SCATTER(attribute, name, find)                                                             \
     attribute static size_t name(                                                                  \
         const struct ys_table *table, const uint64_t *ranges, size_t count,                        \

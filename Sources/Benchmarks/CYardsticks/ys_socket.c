@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 int ys_start(const char *path, char *const arguments[]) {
-    // vfork, as posix_spawn does it: copying the page tables of a large process would count as
-    // the other program's start.
+    // vfork, as in posix_spawn: copying the page tables of a large process would be counted as
+    // part of the other program's start.
     int process = vfork();
     if (process < 0) return -errno;
     if (process == 0) {
@@ -78,7 +78,7 @@ int ys_echo_start(int *descriptor) {
     if (process == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         signal(SIGTERM, SIG_DFL);
-        // Nobody else's connection is to be kept open by this process.
+        // The child must not keep inherited connections open.
         for (int other = 3; other < 1024; other++)
             if (other != ends[1]) close(other);
         echo(ends[1]);
@@ -155,13 +155,13 @@ int64_t ys_pipelined(
 }
 
 int64_t ys_exchange(
-    int descriptor, const uint8_t *bytes, size_t length, uint8_t *answer, size_t room) {
+    int descriptor, const uint8_t *bytes, size_t length, uint8_t *reply, size_t room) {
     int status = write_all(descriptor, bytes, length);
-    return status < 0 ? status : read_line(descriptor, answer, room);
+    return status < 0 ? status : read_line(descriptor, reply, room);
 }
 
 int64_t ys_exchange_large(
-    int descriptor, const uint8_t *bytes, size_t length, uint8_t *answer, size_t room) {
+    int descriptor, const uint8_t *bytes, size_t length, uint8_t *reply, size_t room) {
     size_t sent = 0, got = 0;
     if (length > room) return -EMSGSIZE;
     while (got < length) {
@@ -169,7 +169,7 @@ int64_t ys_exchange_large(
             .fd = descriptor, .events = (short)(POLLIN | (sent < length ? POLLOUT : 0))};
         if (poll(&ready, 1, -1) < 0 && errno != EINTR) return -errno;
         if (ready.revents & POLLIN) {
-            ssize_t count = recv(descriptor, answer + got, room - got, MSG_DONTWAIT);
+            ssize_t count = recv(descriptor, reply + got, room - got, MSG_DONTWAIT);
             if (count == 0) return -ECONNRESET;
             if (count < 0 && errno != EAGAIN && errno != EINTR) return -errno;
             if (count > 0) got += (size_t)count;

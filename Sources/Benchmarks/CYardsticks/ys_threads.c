@@ -15,7 +15,7 @@ uint64_t ys_now(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-// What the calling thread might use before it was bound.
+// The processors of the calling thread before it was bound.
 static __thread cpu_set_t allowed;
 
 void ys_pin(int number) {
@@ -28,7 +28,7 @@ void ys_pin(int number) {
         if (!CPU_ISSET(cpu, &allowed) || skipped-- > 0) continue;
         CPU_ZERO(&own);
         CPU_SET(cpu, &own);
-        // Refused, the figures are only less steady.
+        // A failure only makes the figures less steady.
         sched_setaffinity(0, sizeof own, &own);
         return;
     }
@@ -40,7 +40,7 @@ void ys_unpin(void) {
 
 enum { most_threads = 64 };
 
-// A cache line each, so that only what is meant to be shared is.
+// A separate cache line, so that threads share only what they are meant to share.
 struct line {
     _Alignas(128) _Atomic uint64_t value;
 };
@@ -112,7 +112,7 @@ double ys_enter_and_leave(enum ys_entering how, int threads, size_t count) {
     pthread_t others[most_threads];
     int made = 0;
     while (made < threads && pthread_create(&others[made], NULL, run, &job) == 0) made += 1;
-    // The rest would wait for ever: let them go.
+    // Without all threads, the others would wait forever.
     if (made < threads) atomic_store(&job.ready, threads);
     for (int i = 0; i < made; i++) pthread_join(others[i], NULL);
     pthread_rwlock_destroy(&job.lock);

@@ -73,7 +73,7 @@ package enum BenchmarkPart: String, CaseIterable, Hashable, Sendable {
     case lookup
     /// From a submitted array to its plan.
     case diff
-    /// Applying a transaction.
+    /// Committing a transaction.
     case apply
     /// From the bytes of a request to its reply, through `memslotd`.
     case wire
@@ -87,7 +87,7 @@ package enum BenchmarkPart: String, CaseIterable, Hashable, Sendable {
         switch self {
         case .lookup: "Translating a guest address"
         case .diff: "From the array to the plan"
-        case .apply: "Applying a transaction"
+        case .apply: "Committing a transaction"
         case .wire: "From bytes to the reply"
         case .start: "Start and memory"
         case .growth: "Growth"

@@ -1,4 +1,7 @@
-// Passes over whole slot arrays: what comparing and checking them takes at least.
+// Yardsticks: small C functions of our own for the same work, so that a benchmark can give a ratio
+// from one run. The project itself uses none of them.
+//
+// These pass over whole slot arrays: the least that comparing and validating them can cost.
 #ifndef YS_ARRAYS_H
 #define YS_ARRAYS_H
 
@@ -15,7 +18,7 @@ struct ys_slot {
     uint64_t memory;
 };
 
-// How many slots of each kind a comparison found.
+// The number of changes of each kind.
 struct ys_changes {
     uint64_t added;
     uint64_t removed;
@@ -24,41 +27,42 @@ struct ys_changes {
     uint64_t replaced;
 };
 
-// Reads every byte of both arrays once: the floor.
+// Reads every byte of both arrays once: the lower bound.
 uint64_t ys_read_both(
     const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count);
 
-// Compares two arrays that are sorted by id, slot by slot, in one pass; `operations` takes a word
-// for each change and has room for both arrays.
+// Compares two arrays that are sorted by id in one pass. Writes one word for each change to
+// `operations`, which has room for both arrays.
 struct ys_changes ys_merge(
     const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count,
     uint64_t *operations);
 
-// The shape of QEMU's address_space_update_topology: one pass over both lists that deletes, a
-// second one that adds; by guest address.
+// Compares in the way of QEMU's address_space_update_topology: one pass over both lists, by guest
+// address, that deletes, and a second one that adds.
 struct ys_changes ys_flat_walk(
     const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count,
     uint64_t *operations);
 
-// Alignment, overflow, each id once, no overlap. Sorts by guest address (radix) where the array
-// isn't. `scratch` has room for 2 * count + (1 << 20) / 64 + 2048 words. Returns the faults.
+// Validates alignment, overflow, unique ids and overlap. Sorts an unsorted array by guest address
+// (radix sort). `scratch` has room for 2 * count + (1 << 20) / 64 + 2048 words. Returns the number
+// of faults.
 uint64_t ys_validate(const struct ys_slot *slots, size_t count, uint64_t *scratch);
 
-// Sorts by id (radix) into `sorted`; `scratch` has room for `count` slots.
+// Sorts by id (radix sort) into `sorted`; `scratch` has room for `count` slots.
 void ys_sort_by_id(
     const struct ys_slot *slots, size_t count, struct ys_slot *sorted, struct ys_slot *scratch);
 
-// MARK: Passes over bytes: what reading or writing a message takes at least
+// Passes over bytes: the least that decoding or encoding a message can cost.
 
 // Copies all bytes.
 void ys_copy(void *to, const void *from, size_t count);
 
-// Looks at every byte of a JSON text and counts brackets, commas and colons outside of strings,
-// and the digits within: the plain loop of a scanner that keeps nothing.
+// Counts the brackets, commas and colons of a JSON text outside of strings: a scanner that stores
+// nothing.
 uint64_t ys_scan(const uint8_t *text, size_t count);
 
-// Reads the numbers of a text like `{"a":1,"b":"0x2"}` into words, as they come: a scanner for
-// this one shape, without any check. Returns how many.
+// Stores the numbers of a text like `{"a":1,"b":"0x2"}` in order: a scanner for this one shape,
+// without checks. Returns their number.
 size_t ys_read_numbers(const uint8_t *text, size_t count, uint64_t *numbers, size_t room);
 
 #endif

@@ -1,11 +1,11 @@
-// Slot calls on a VM of our own, without anything around them.
+// Slot operations on a VM that only C uses.
 #ifndef YS_MACHINE_H
 #define YS_MACHINE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-// What KVM_SET_USER_MEMORY_REGION takes; a size of 0 deletes.
+// The argument of KVM_SET_USER_MEMORY_REGION; a size of 0 deletes.
 struct ys_region {
     uint32_t slot;
     uint32_t flags;
@@ -14,38 +14,36 @@ struct ys_region {
     uint64_t host;
 };
 
-// Opens /dev/kvm and makes a VM. Returns its descriptor, or minus errno.
+// Opens /dev/kvm and creates a VM. Returns its descriptor, or minus errno.
 int ys_vm_make(void);
 
 void ys_close(int descriptor);
 
-// Carries the calls out, one after the other. Returns 0, or minus the first errno.
+// Applies the regions one after the other. Returns 0, or minus the first errno.
 int ys_set_regions(int vm, const struct ys_region *regions, size_t count);
 
-// MARK: A vCPU kicked out of a running guest and let in again, in C alone
-
-// A VM with one vCPU on a thread of its own, whose guest runs in a loop for ever.
+// A VM with one vCPU on a thread of its own. Its guest runs an endless loop.
 struct ys_machine;
 
-// Makes one; NULL where KVM or the architecture doesn't do it, with minus errno in `status`.
+// Creates one; returns NULL, with minus errno in `status`, if KVM or the architecture can't.
 struct ys_machine *ys_machine_make(int *status);
 void ys_machine_end(struct ys_machine *machine);
-// Keeps the guest out, its thread asleep, while something else is measured; and lets it go on.
-// It begins at rest.
+// Holds the guest with its thread asleep while something else is measured, and resumes it. The
+// guest begins at rest.
 void ys_machine_rest(struct ys_machine *machine);
 void ys_machine_go_on(struct ys_machine *machine);
 int ys_machine_vm(const struct ys_machine *machine);
 
-// How long one blackout took, and the calls within it, in nanoseconds.
+// The nanoseconds of one blackout and of the operations within it.
 struct ys_blackout {
     uint64_t total;
     uint64_t calls;
-    // 0, or minus the errno of a call.
+    // 0, or minus the errno of an operation.
     int status;
 };
 
-// Holds the vCPU out, carries the calls out, lets it in again. `spins`: the vCPU's thread and the
-// caller's spin for each other; else they wait by futex.
+// Holds the vCPU, applies the regions and resumes the vCPU. If `spins` is not 0, the thread of the
+// vCPU and the caller wait for each other in a loop, otherwise by futex.
 struct ys_blackout ys_black_out(
     struct ys_machine *machine, const struct ys_region *regions, size_t count, int spins);
 

@@ -1,11 +1,11 @@
-// From a guest address to a host address, in the ways that are known to be fast.
+// Fast known ways from a guest address to a host address.
 #ifndef YS_SEARCH_H
 #define YS_SEARCH_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-// Ranges of guest memory, sorted and apart, with the indexes that the searches use.
+// Sorted, disjoint ranges of guest memory with the indexes of all searches.
 struct ys_table;
 
 // Copies `count` ranges, sorted by start. NULL without memory.
@@ -13,28 +13,28 @@ struct ys_table *ys_table_make(
     const uint64_t *starts, const uint64_t *sizes, const uint64_t *hosts, size_t count);
 void ys_table_free(struct ys_table *table);
 
-// Whether nodes are compared by AVX-512 here; else by what the compiler makes of a loop.
+// Whether nodes are compared by AVX-512 on this machine, instead of a loop.
 int ys_has_avx512(void);
 
 enum ys_search {
-    // Over a plain array, without branches.
+    // A branchless binary search of a plain array.
     YS_BINARY,
-    // The shape of vm-memory's GuestRegionCollection: a sorted vector of pointers to regions, each
-    // an allocation of its own, searched by a binary search that follows the pointer at each step.
+    // In the way of vm-memory's GuestRegionCollection: a sorted vector of pointers to separately
+    // allocated regions; a binary search follows the pointer at each step.
     YS_POINTER,
     YS_NODES,
-    // The range of the translation before is looked at first, then nodes.
+    // The range of the previous translation first, then nodes.
     YS_LAST_HIT,
 };
 
 enum ys_order {
-    // All addresses are known beforehand: a processor works on several translations at a time.
+    // All addresses are known beforehand: the processor works on several translations at a time.
     YS_KNOWN,
-    // An address depends on the translation before it, by a mask that keeps nothing.
+    // Each address depends on the previous translation, by a mask of 0.
     YS_CHAINED,
 };
 
-// Translates `count` addresses and adds the host addresses up.
+// Translates `count` addresses and returns the sum of the host addresses.
 uint64_t ys_translate(
     enum ys_search search, const struct ys_table *table, const uint64_t *addresses, size_t count,
     enum ys_order order);
@@ -44,9 +44,9 @@ struct ys_segment {
     uint64_t size;
 };
 
-// Translates `count` ranges, given as start and size by turns, to pieces of user memory, by
-// YS_LAST_HIT. Returns how many pieces there are; 0 where a range has a part that is nowhere, or
-// where there are more than `most`.
+// Translates `count` ranges, given as start, size, start, size…, to segments of user memory by
+// YS_LAST_HIT. Returns the number of segments; 0 if a part of a range has no memory or there are
+// more segments than `most`.
 size_t ys_scatter(
     const struct ys_table *table, const uint64_t *ranges, size_t count, struct ys_segment *segments,
     size_t most);

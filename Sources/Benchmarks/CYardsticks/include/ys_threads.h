@@ -1,3 +1,4 @@
+// The clock, processors, and ways to enter and leave a read section.
 #ifndef YS_THREADS_H
 #define YS_THREADS_H
 
@@ -7,29 +8,27 @@
 // Nanoseconds of CLOCK_MONOTONIC.
 uint64_t ys_now(void);
 
-// Binds the calling thread to one of the processors that it may use, by number round and round.
-// Processes that it starts are bound too.
+// Binds the calling thread, and processes that it starts, to processor `number` modulo the number
+// of those it may use.
 void ys_pin(int number);
 
-// Lets the calling thread use again what it might use before the last ys_pin.
+// Undoes the last ys_pin of the calling thread.
 void ys_unpin(void);
 
-// MARK: Entering and leaving a section in which the table can't be taken away
-
-// How a section is entered.
+// How a read section is entered.
 enum ys_entering {
-    // A reference count that all readers share is raised and lowered.
+    // A reference count that all readers share.
     YS_SHARED_COUNT,
     // A reader-writer lock of the C library.
     YS_READ_WRITE_LOCK,
-    // The reader's own epoch, stored sequentially consistent.
+    // The reader's own epoch, a sequentially consistent store.
     YS_EPOCH_FENCED,
     // The reader's own epoch, a plain store: a writer would use membarrier(2).
     YS_EPOCH_PLAIN,
 };
 
 // Enters and leaves `count` times on each of `threads` threads at once (at most 64).
-// Returns nanoseconds for one, as the slowest thread saw it; 0 if a thread could not be made.
+// Returns the nanoseconds of one by the slowest thread; 0 if a thread could not be created.
 double ys_enter_and_leave(enum ys_entering how, int threads, size_t count);
 
 #endif
