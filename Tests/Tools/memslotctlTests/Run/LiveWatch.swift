@@ -44,6 +44,18 @@ final class LiveWatch: @unchecked Sendable {
         _ = FileManager.default.createFile(atPath: go, contents: nil)
     }
 
+    /// Waits until an event with `words` has come; `false` after two minutes or at the run's end.
+    func wait(for words: String) -> Bool {
+        isStarted.wait()
+        isStarted.signal()
+        let limit = Date(timeIntervalSinceNow: 120)
+        while !text(output).contains(words) {
+            guard process.isRunning, Date() < limit else { return false }
+            usleep(5_000)
+        }
+        return true
+    }
+
     /// What it was told, once the run has ended.
     func finish() -> Told {
         isStarted.wait()
