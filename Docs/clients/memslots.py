@@ -3,7 +3,7 @@ import collections, json, os, socket
 
 
 class MemslotError(Exception):
-    """The server's answer to a request that it did not carry out."""
+    """The server's error for a request."""
 
     def __init__(self, error):
         super().__init__(error["message"])
@@ -11,7 +11,7 @@ class MemslotError(Exception):
 
 
 class Memslots:
-    """One connection. Not for several threads at once."""
+    """One connection, for one thread at a time."""
 
     def __init__(self, path=None, sock=None):
         if sock is None:
@@ -19,37 +19,37 @@ class Memslots:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             sock.connect(path or os.path.join(runtime, "memslots", "memslotd.sock"))
         self._socket, self._last_id = sock, 0
-        self._rest, self._rest_fds = b"", []  # of a line that has not ended yet
+        self._rest, self._rest_fds = b"", []  # of the unfinished line
         self._lines, self._events = collections.deque(), collections.deque()
 
     def call(self, method, params=None, fds=()):
-        """Calls a method and gives its result; descriptors that came with it are in "fds"."""
+        """Calls a method and returns its result; descriptors that came with it are in "fds"."""
         request = self._request(method, params)
         self._send(request, fds)
-        answer, received = self._read(lambda message: message.get("id") == request["id"])
-        if "error" in answer:
-            raise MemslotError(answer["error"])
-        return dict(answer["result"], fds=received) if received else answer["result"]
+        reply, received = self._read(lambda message: message.get("id") == request["id"])
+        if "error" in reply:
+            raise MemslotError(reply["error"])
+        return dict(reply["result"], fds=received) if received else reply["result"]
 
     def batch(self, calls):
-        """Sends (method, params) pairs on one line; gives a result or a MemslotError for each."""
+        """Sends (method, params) pairs on one line; returns a result or a MemslotError for each."""
         requests = [self._request(method, params) for method, params in calls]
         self._send(requests)
-        answers, received = self._read(lambda message: isinstance(message, list))
+        replies, received = self._read(lambda message: isinstance(message, list))
         for descriptor in received:
             os.close(descriptor)
-        if isinstance(answers, dict):  # the batch as a whole was refused
-            raise MemslotError(answers["error"])
-        by_id = {answer["id"]: answer for answer in answers}
-        answers = [by_id[request["id"]] for request in requests]
-        return [MemslotError(a["error"]) if "error" in a else a["result"] for a in answers]
+        if isinstance(replies, dict):  # the batch as a whole was refused
+            raise MemslotError(replies["error"])
+        by_id = {reply["id"]: reply for reply in replies}
+        replies = [by_id[request["id"]] for request in requests]
+        return [MemslotError(a["error"]) if "error" in a else a["result"] for a in replies]
 
     def notify(self, method, params=None):
-        """Sends a request that is not answered."""
+        """Sends a notification: a request that gets no reply."""
         self._send({"jsonrpc": "2.0", "method": method, "params": params or {}})
 
     def events(self):
-        """Gives (method, params) of each notification as it comes, until the server hangs up."""
+        """Yields (method, params) of each notification, until the server closes the connection."""
         while True:
             try:
                 while not self._events:
@@ -69,7 +69,7 @@ class Memslots:
         self._socket.sendall(line[sent:])
 
     def _read(self, is_wanted, once=False):
-        """Reads on to the message that is wanted; notifications before it are kept."""
+        """Reads up to the wanted message; queues the notifications before it."""
         while True:
             while not self._lines:
                 self._receive()
@@ -85,10 +85,10 @@ class Memslots:
     def _receive(self):
         data, fds, _, _ = socket.recv_fds(self._socket, 1 << 16, 16, socket.MSG_CMSG_CLOEXEC)
         if not data:
-            raise ConnectionError("the server hung up")
+            raise ConnectionError("the server closed the connection")
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._lines.append((line, self._rest_fds))
             self._rest_fds = []
-        # Descriptors belong to the line that holds the last byte that came with them.
+        # Descriptors belong to the line with the last byte that came with them.
         (self._rest_fds if self._rest or not lines else self._lines[-1][1]).extend(fds)
