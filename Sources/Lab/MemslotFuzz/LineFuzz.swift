@@ -1,3 +1,4 @@
+import MemslotProtocol
 import MemslotService
 
 /// A stream in pieces, cut into lines, against a cutter that sees the whole stream at once.

@@ -18,24 +18,18 @@ enum MessageFuzz {
         let connection = ServiceConnection(peer: Peer(), events: events)
         defer { service.end(connection) }
         for line in bytes.split(separator: UInt8(ascii: "\n"), maxSplits: 64) {
-            let message = IncomingMessage(parsing: Array(line), batchLimit: 64)
-            var writer = JSONWriter()
-            let descriptors = service.answer(message, on: connection, into: &writer)
-            PassedDescriptors.close(descriptors)
-            if let broken = fault(in: writer.bytes, to: message) { return broken }
-            for event in events.takeAll().lines where !isJSON(event) {
+            let decoded = RequestDecoder(batchLimit: 64).decode(Array(line))
+            let replies = service.execute(decoded, on: connection)
+            if let broken = fault(in: replies.finish(), to: decoded) { return broken }
+            for event in events.removeAll().lines where !isJSON(event) {
                 return "an event is no JSON: \(String(decoding: event, as: UTF8.self))"
             }
         }
         return nil
     }
 
-    private static func fault(in answer: [UInt8], to message: IncomingMessage) -> String? {
-        let expected: Int
-        switch message {
-        case .single(let request): expected = isAnswered(request) ? 1 : 0
-        case .batch(let requests): expected = requests.count(where: isAnswered)
-        }
+    private static func fault(in answer: [UInt8], to line: DecodedLine) -> String? {
+        let expected = line.requests.count { $0.id != nil }
         if expected == 0 { return answer.isEmpty ? nil : "a notification was answered" }
         guard let root = try? JSONDocument(parsing: answer).root else {
             return "the answer is no JSON: \(String(decoding: answer, as: UTF8.self))"
@@ -45,19 +39,7 @@ enum MessageFuzz {
         return count == expected ? nil : "\(expected) requests got \(count) answers"
     }
 
-    private static func isAnswered(_ request: IncomingRequest) -> Bool {
-        switch request {
-        case .invalid: true
-        case .request(let request): request.id != nil
-        }
-    }
-
     private static func isJSON(_ line: [UInt8]) -> Bool {
         (try? JSONDocument(parsing: line)) != nil
     }
-}
-
-extension PassedDescriptors {
-    /// Closes what would have gone with an answer.
-    fileprivate static func close(_ descriptors: [Int32]) { _ = PassedDescriptors(descriptors) }
 }

@@ -28,11 +28,13 @@ enum ScenarioFuzz {
         request.write(id: step.line, to: &writer)
         var line = writer.bytes
         if line.last == UInt8(ascii: "\n") { line.removeLast() }
-        guard case .single(.request(let read)) = IncomingMessage(parsing: line) else {
+        guard case .single(let read) = RequestDecoder().decode(line),
+            let method = read.methodName
+        else {
             return "line \(step.line) can't be sent: \(String(decoding: line, as: UTF8.self))"
         }
-        if read.methodName != request.method {
-            return "\(request.method) was sent as \(read.methodName)"
+        if method != request.method {
+            return "\(request.method) was sent as \(method)"
         }
         if let expected = request.expect {
             // Whatever was expected, looking for it in an answer ends.

@@ -37,12 +37,12 @@ package struct WireClient {
     ///
     /// - Returns: the response; `nil` for a line that gets none.
     package func send(_ line: String, passing descriptors: [Int32] = []) throws -> Response? {
-        var writer = JSONWriter()
-        let passed = service.answer(
-            IncomingMessage(parsing: Array(line.utf8)), on: connection,
-            descriptors: PassedDescriptors(descriptors), into: &writer)
-        guard writer.count > 0 else { return nil }
-        let text = String(decoding: writer.bytes, as: UTF8.self)
+        let replies = service.execute(
+            RequestDecoder().decode(Array(line.utf8)), on: connection,
+            descriptors: PassedDescriptors(descriptors))
+        guard replies.count > 0 else { return nil }
+        let passed = replies.descriptors.claimAll()
+        let text = String(decoding: replies.finish(), as: UTF8.self)
         return Response(
             line: text, root: try JSONDocument(parsing: text).root, descriptors: passed)
     }
@@ -86,7 +86,7 @@ package struct WireClient {
     /// - Returns: the notifications, and how many were dropped before them.
     package func events() throws -> (dropped: UInt64, events: [JSONValue]) {
         guard let queue = connection.events else { throw TargetLost("no queue") }
-        let taken = queue.takeAll()
+        let taken = queue.removeAll()
         return (taken.dropped, try taken.lines.map { try JSONDocument(parsing: $0).root })
     }
 

@@ -31,7 +31,8 @@ enum RequestLine {
             writer.key("slots")
             writer.beginArray()
             for slot in slots {
-                writer.slot(slot, backing: .userspaceAddress(slot.userspaceAddress))
+                writer.slot(
+                    SlotMessage(slot, backing: .userspaceAddress(slot.userspaceAddress)))
             }
             writer.endArray()
         }
@@ -60,25 +61,21 @@ final class InProcessService {
     /// - Returns: the bytes of the reply.
     @discardableResult
     func execute(_ line: [UInt8]) -> Int {
-        var writer = JSONWriter()
-        service.answer(Self.decode(line), on: connection, into: &writer)
-        return writer.count
+        service.execute(Self.decode(line), on: connection).count
     }
 
     /// Decodes a line in the way of a connection.
-    static func decode(_ line: [UInt8]) -> IncomingMessage {
+    static func decode(_ line: [UInt8]) -> DecodedLine {
         // Without the newline, which the connection cuts off.
-        IncomingMessage(parsing: line, in: 0..<line.count - 1)
+        RequestDecoder().decode(line, in: 0..<line.count - 1)
     }
 
     /// Decodes a line and the slots in its parameters; returns their number.
     static func decodeSlots(_ line: [UInt8]) throws(BenchmarkError) -> Int {
-        guard case .single(.request(let request)) = decode(line) else {
-            throw .broken("the benchmark's own line is no request")
-        }
-        do throws(ProtocolError) { return try SubmitParameters(request.params).slots.count } catch {
-            throw .broken("the benchmark's own request is refused: \(error.message)")
-        }
+        guard case .single(let request) = decode(line),
+            case .success(.submit(let parameters)) = request.command
+        else { throw .broken("the benchmark's own line is no submit") }
+        return parameters.slots.count
     }
 }
 

@@ -5,7 +5,7 @@
 ///
 /// Cost: one pass, 8 bytes a value. Strict: RFC 8259, UTF-8 without overlong forms or
 /// surrogates, no byte order mark.
-public final class JSONDocument: @unchecked Sendable {
+package final class JSONDocument: @unchecked Sendable {
     // Unchecked, because of `nodes`: nothing is written through it after `init`.
 
     /// The source. The document is the part that was read, see ``init(parsing:in:depthLimit:)``.
@@ -20,7 +20,7 @@ public final class JSONDocument: @unchecked Sendable {
     ///   - range: the part of `bytes` to read, all of it by default.
     ///   - depthLimit: the most containers within one another.
     /// - Throws: the first fault, with its line and column within `range`.
-    public init(
+    package init(
         parsing bytes: [UInt8], in range: Range<Int>? = nil, depthLimit: Int = 64
     ) throws(JSONError) {
         let range = (range ?? 0..<bytes.count).clamped(to: 0..<bytes.count)
@@ -43,7 +43,7 @@ public final class JSONDocument: @unchecked Sendable {
     ///   - bytes: the source.
     ///   - depthLimit: the most containers within one another.
     /// - Throws: the first fault, with its line and column.
-    public convenience init(
+    package convenience init(
         parsing bytes: UnsafeRawBufferPointer, depthLimit: Int = 64
     ) throws(JSONError) {
         try self.init(parsing: Array(bytes), depthLimit: depthLimit)
@@ -55,7 +55,7 @@ public final class JSONDocument: @unchecked Sendable {
     ///   - text: the source.
     ///   - depthLimit: the most containers within one another.
     /// - Throws: the first fault, with its line and column.
-    public convenience init(parsing text: String, depthLimit: Int = 64) throws(JSONError) {
+    package convenience init(parsing text: String, depthLimit: Int = 64) throws(JSONError) {
         try self.init(parsing: Array(text.utf8), depthLimit: depthLimit)
     }
 
@@ -64,7 +64,7 @@ public final class JSONDocument: @unchecked Sendable {
     private let start: Int
 
     /// The outermost value.
-    public var root: JSONValue { JSONValue(document: self, node: 0) }
+    package var root: JSONValue { JSONValue(document: self, node: 0) }
 
     /// Where byte `offset` of the source is. Cost: a walk from the beginning.
     func position(of offset: Int) -> SourcePosition {
@@ -91,14 +91,14 @@ public final class JSONDocument: @unchecked Sendable {
 }
 
 /// A place in a text, as an editor counts.
-public struct SourcePosition: Hashable, Sendable {
+package struct SourcePosition: Hashable, Sendable {
     /// The line, from 1.
-    public var line: Int
+    package var line: Int
     /// The column in characters (Unicode scalars), from 1.
-    public var column: Int
+    package var column: Int
 
     /// Holds both numbers.
-    public init(line: Int, column: Int) {
+    package init(line: Int, column: Int) {
         self.line = line
         self.column = column
     }

@@ -1,23 +1,23 @@
 /// Why bytes are not a JSON document, and where.
-public struct JSONError: Error, Hashable, Sendable, CustomStringConvertible {
+package struct JSONError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What is wrong.
-    public var problem: JSONProblem
+    package var problem: JSONProblem
     /// Bytes before the fault.
-    public var offset: Int
+    package var offset: Int
     /// The fault's line, from 1.
-    public var line: Int
+    package var line: Int
     /// The fault's column in characters (Unicode scalars), from 1.
-    public var column: Int
+    package var column: Int
 
     /// What should have stood there, or why it may not, as half a sentence.
-    public var expected: String { problem.expected }
+    package var expected: String { problem.expected }
 
     /// `line 1, column 7: expected ":" after the member's name`.
-    public var description: String { "line \(line), column \(column): \(expected)" }
+    package var description: String { "line \(line), column \(column): \(expected)" }
 }
 
 /// What can be wrong with a JSON document.
-public enum JSONProblem: Hashable, Sendable {
+package enum JSONProblem: Hashable, Sendable {
     /// No value at all.
     case empty
     /// Something else where a value should begin.
@@ -50,7 +50,7 @@ public enum JSONProblem: Hashable, Sendable {
     case tooLarge(limit: Int)
 
     /// What should have stood there, or why it may not, as half a sentence.
-    public var expected: String {
+    package var expected: String {
         switch self {
         case .empty: "expected a JSON value, found nothing"
         case .noValue: "expected a JSON value"

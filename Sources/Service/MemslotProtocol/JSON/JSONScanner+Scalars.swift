@@ -134,12 +134,3 @@ extension JSONScanner {
         guard at > start else { throw JSONFault(problem: .badNumber, offset: at) }
     }
 }
-
-/// The value of a hexadecimal digit of either case, `nil` for any other byte.
-@inline(__always)
-func hexDigit(_ byte: UInt8) -> UInt8? {
-    let decimal = byte &- UInt8(ascii: "0")
-    if decimal < 10 { return decimal }
-    let letter = (byte | 0x20) &- UInt8(ascii: "a")
-    return letter < 6 ? letter + 10 : nil
-}

@@ -1,9 +1,9 @@
 /// A value of a JSON document: the document and a place on its tape.
 ///
 /// Cheap to copy; it keeps its document alive.
-public struct JSONValue: Sendable {
+package struct JSONValue: Sendable {
     /// The document that the value is a part of.
-    public let document: JSONDocument
+    package let document: JSONDocument
     package let node: Int
 
     @inline(__always)
@@ -13,13 +13,13 @@ public struct JSONValue: Sendable {
     }
 
     /// What the value is.
-    public var kind: JSONKind { document.nodes[node].kind }
+    package var kind: JSONKind { document.nodes[node].kind }
 
     /// Whether the value is `null`.
-    public var isNull: Bool { kind == .null }
+    package var isNull: Bool { kind == .null }
 
     /// The value of `true` or `false`; `nil` for anything else.
-    public var bool: Bool? {
+    package var bool: Bool? {
         switch kind {
         case .true: true
         case .false: false
@@ -28,62 +28,158 @@ public struct JSONValue: Sendable {
     }
 
     /// The text of a string, its escapes resolved; `nil` for anything else.
-    public var string: String? {
+    package var string: String? {
         kind == .string ? document.text(of: node) : nil
     }
 
     /// Whether the value is a string of exactly this text. Makes no `String`.
-    public func isString(_ text: String) -> Bool {
+    package func isString(_ text: String) -> Bool {
         kind == .string && document.text(of: node, equals: text)
     }
 
     /// The number, where it is written as an integer of 0 … 2^64 − 1; `nil` for anything else.
-    public var uint64: UInt64? {
+    package var uint64: UInt64? {
         guard case .success(let number) = unsignedInteger else { return nil }
         return number
     }
 
     /// The number, where it is written as an integer that an `Int` holds; `nil` for anything else.
-    public var int: Int? {
+    package var int: Int? {
         guard kind == .number else { return nil }
         return Int(rawText)
     }
 
     /// The number, or why it is not an integer of 0 … 2^64 − 1.
-    public var unsignedInteger: Result<UInt64, IntegerProblem> {
+    package var unsignedInteger: Result<UInt64, IntegerProblem> {
         document.unsignedInteger(at: node)
     }
 
     /// The members of an object, in the order written; none for anything else.
-    public var members: JSONMembers { JSONMembers(of: self) }
+    package var members: JSONChildren<JSONMember> { JSONChildren(of: self) }
 
     /// The elements of an array; none for anything else.
-    public var elements: JSONElements { JSONElements(of: self) }
+    package var elements: JSONChildren<JSONValue> { JSONChildren(of: self) }
 
     /// The first member named `name`; `nil` if there is none, or this is no object.
     ///
     /// Cost: a walk over the members.
-    public subscript(name: String) -> JSONValue? {
+    package subscript(name: String) -> JSONValue? {
         for member in members where member.isNamed(name) { return member.value }
         return nil
     }
 
     /// The first member whose name another before it has; `nil` if all names differ.
-    public var repeatedMember: JSONMember? {
+    package var repeatedMember: JSONMember? {
         var names: Set<String> = []
         for member in members where !names.insert(member.name).inserted { return member }
         return nil
     }
 
     /// Where the value stands in the bytes that the document was read from, quotes included.
-    public var sourceRange: Range<Int> { document.sourceRange(of: node) }
+    package var sourceRange: Range<Int> { document.sourceRange(of: node) }
 
     /// The bytes of the value exactly as written.
-    public var rawBytes: ArraySlice<UInt8> { document.bytes[sourceRange] }
+    package var rawBytes: ArraySlice<UInt8> { document.bytes[sourceRange] }
 
     /// The text of the value exactly as written.
-    public var rawText: String { String(decoding: rawBytes, as: UTF8.self) }
+    package var rawText: String { String(decoding: rawBytes, as: UTF8.self) }
 
     /// The line and column of the value. Cost: a walk from the document's beginning.
-    public var position: SourcePosition { document.position(of: sourceRange.lowerBound) }
+    package var position: SourcePosition { document.position(of: sourceRange.lowerBound) }
+}
+
+/// What a JSON value is.
+package enum JSONKind: UInt8, Sendable, CustomStringConvertible {
+    /// `{…}`.
+    case object
+    /// `[…]`.
+    case array
+    /// `"…"`.
+    case string
+    /// A number, of any form.
+    case number
+    /// `true`.
+    case `true`
+    /// `false`.
+    case `false`
+    /// `null`.
+    case null
+
+    /// The kind with its article, as a message names it: `an object`.
+    package var description: String {
+        switch self {
+        case .object: "an object"
+        case .array: "an array"
+        case .string: "a string"
+        case .number: "a number"
+        case .true, .false: "a boolean"
+        case .null: "null"
+        }
+    }
+}
+
+/// What a container contains: the elements of an array, or the members of an object.
+package protocol JSONChild: Sendable {
+    /// The kind of the container.
+    static var container: JSONKind { get }
+
+    /// The child whose first node is `node`.
+    init(document: JSONDocument, node: Int)
+
+    /// The element, or the member's value.
+    var value: JSONValue { get }
+}
+
+/// The children of a container in the order written.
+package struct JSONChildren<Child: JSONChild>: Sequence, IteratorProtocol, Sendable {
+    private let document: JSONDocument
+    private var node: Int
+    private let end: Int
+
+    /// None where `value` is of another kind.
+    init(of value: JSONValue) {
+        document = value.document
+        let isContainer = value.kind == Child.container
+        node = isContainer ? value.node + 1 : 0
+        end = isContainer ? document.nodes[value.node].extent : 0
+    }
+
+    /// The next child.
+    package mutating func next() -> Child? {
+        guard node < end else { return nil }
+        let child = Child(document: document, node: node)
+        node = document.next(after: child.value.node)
+        return child
+    }
+
+    /// How many children are left. Cost: a walk over them.
+    package var count: Int { reduce(0) { count, _ in count + 1 } }
+}
+
+extension JSONValue: JSONChild {
+    package static var container: JSONKind { .array }
+    package var value: JSONValue { self }
+}
+
+/// A member of an object: its name and its value. A name may be repeated.
+package struct JSONMember: JSONChild {
+    package static var container: JSONKind { .object }
+
+    /// The name, a string.
+    package let key: JSONValue
+    /// The value.
+    package let value: JSONValue
+
+    package init(document: JSONDocument, node: Int) {
+        key = JSONValue(document: document, node: node)
+        value = JSONValue(document: document, node: node + 1)
+    }
+
+    /// The name, its escapes resolved.
+    package var name: String { key.document.text(of: key.node) }
+
+    /// Whether this is the member's name. Makes no `String`.
+    package func isNamed(_ name: String) -> Bool {
+        key.document.text(of: key.node, equals: name)
+    }
 }

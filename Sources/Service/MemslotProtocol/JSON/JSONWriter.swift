@@ -2,60 +2,60 @@
 ///
 /// Commas come by themselves; that brackets close and that names and values alternate is the
 /// caller's to keep.
-public struct JSONWriter: Sendable {
+package struct JSONWriter: Sendable {
     /// The text, and room after it: filling room is several times faster than appending to an
     /// array, which is looked at anew for every piece.
     private var room: [UInt8] = []
     /// How many bytes the text has.
-    public private(set) var count = 0
+    package private(set) var count = 0
     private var needsComma = false
 
     /// An empty text.
-    public init() {}
+    package init() {}
 
     /// An empty text with room for `capacity` bytes.
-    public init(capacity: Int) { reserve(capacity) }
+    package init(capacity: Int) { reserve(capacity) }
 
     /// Makes room for `more` bytes, so that a text whose length is about known is never moved.
-    public mutating func reserve(_ more: Int) {
+    package mutating func reserve(_ more: Int) {
         if room.count - count < more { enlarge(to: count + more) }
     }
 
     /// The text so far. Cost: a copy; ``finish()`` has none.
-    public var bytes: [UInt8] { Array(room[..<count]) }
+    package var bytes: [UInt8] { Array(room[..<count]) }
 
     /// Calls `body` with the text so far, which it must not keep.
-    public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    package func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
         room.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
     }
 
     /// Hands the text out.
-    public consuming func finish() -> [UInt8] {
+    package consuming func finish() -> [UInt8] {
         room.removeLast(room.count - count)
         return room
     }
 
     /// Drops what was written, but keeps the room.
-    public mutating func removeAll() {
+    package mutating func removeAll() {
         count = 0
         needsComma = false
     }
 
     /// Writes `{`.
-    public mutating func beginObject() { begin(UInt8(ascii: "{")) }
+    package mutating func beginObject() { begin(UInt8(ascii: "{")) }
 
     /// Writes `}`.
-    public mutating func endObject() { end(UInt8(ascii: "}")) }
+    package mutating func endObject() { end(UInt8(ascii: "}")) }
 
     /// Writes `[`.
-    public mutating func beginArray() { begin(UInt8(ascii: "[")) }
+    package mutating func beginArray() { begin(UInt8(ascii: "[")) }
 
     /// Writes `]`.
-    public mutating func endArray() { end(UInt8(ascii: "]")) }
+    package mutating func endArray() { end(UInt8(ascii: "]")) }
 
     /// Writes a member's name that needs no escaping, and the colon.
     @inline(__always)
-    public mutating func key(_ name: StaticString) {
+    package mutating func key(_ name: StaticString) {
         let length = name.utf8CodeUnitCount
         let hasComma = needsComma
         put(atMost: length + 4) { text in
@@ -71,14 +71,14 @@ public struct JSONWriter: Sendable {
     }
 
     /// Writes any member's name, and the colon.
-    public mutating func key(named name: String) {
+    package mutating func key(named name: String) {
         string(name)
         append(UInt8(ascii: ":"))
         needsComma = false
     }
 
     /// Writes a string.
-    public mutating func string(_ text: String) {
+    package mutating func string(_ text: String) {
         separate()
         append(UInt8(ascii: "\""))
         appendEscaped(text)
@@ -86,7 +86,7 @@ public struct JSONWriter: Sendable {
     }
 
     /// Writes a string that needs no escaping.
-    public mutating func staticString(_ text: StaticString) {
+    package mutating func staticString(_ text: StaticString) {
         separate()
         append(UInt8(ascii: "\""))
         // The bytes of a static string live as long as the process.
@@ -95,44 +95,44 @@ public struct JSONWriter: Sendable {
     }
 
     /// Writes an integer.
-    public mutating func integer(_ value: UInt64) {
+    package mutating func integer(_ value: UInt64) {
         separate()
         appendDecimal(value)
     }
 
     /// Writes an integer.
-    public mutating func integer(_ value: Int) {
+    package mutating func integer(_ value: Int) {
         separate()
         if value < 0 { append(UInt8(ascii: "-")) }
         appendDecimal(UInt64(value.magnitude))
     }
 
     /// Writes a float with up to 17 digits; `null` if it is not finite.
-    public mutating func float(_ value: Double) {
+    package mutating func float(_ value: Double) {
         separate()
         appendASCII(value.isFinite ? value.description : "null")
     }
 
     /// Writes an address or a size as `"0x…"`, lower case, no leading zeros.
-    public mutating func address(_ value: UInt64) {
+    package mutating func address(_ value: UInt64) {
         separate()
         appendQuotedHexadecimal(value)
     }
 
     /// Writes `true` or `false`.
-    public mutating func bool(_ value: Bool) {
+    package mutating func bool(_ value: Bool) {
         separate()
         appendASCII(value ? "true" : "false")
     }
 
     /// Writes `null`.
-    public mutating func null() {
+    package mutating func null() {
         separate()
         appendASCII("null")
     }
 
     /// Writes a value that is JSON already.
-    public mutating func raw(_ json: some Collection<UInt8>) {
+    package mutating func raw(_ json: some Collection<UInt8>) {
         separate()
         if json.withContiguousStorageIfAvailable({ append($0) }) == nil {
             for byte in json { append(byte) }
@@ -140,7 +140,7 @@ public struct JSONWriter: Sendable {
     }
 
     /// Writes bytes as a string in base64, padded (RFC 4648, section 4).
-    public mutating func base64(_ data: [UInt8]) {
+    package mutating func base64(_ data: [UInt8]) {
         separate()
         append(UInt8(ascii: "\""))
         appendBase64(data)
@@ -148,7 +148,7 @@ public struct JSONWriter: Sendable {
     }
 
     /// Ends a line, so that the next value stands by itself.
-    public mutating func newLine() {
+    package mutating func newLine() {
         append(UInt8(ascii: "\n"))
         needsComma = false
     }
@@ -215,5 +215,64 @@ public struct JSONWriter: Sendable {
             _ = bytes.update(fromContentsOf: text)
             initialized = size
         }
+    }
+}
+
+// MARK: - Members and containers
+extension JSONWriter {
+    /// Writes an object whose members `body` writes.
+    @inline(__always)
+    package mutating func object(_ body: (inout JSONWriter) -> Void) {
+        beginObject()
+        body(&self)
+        endObject()
+    }
+
+    /// Writes a member that is an array, whose elements `body` writes.
+    @inline(__always)
+    package mutating func list<Element>(
+        _ name: StaticString, _ elements: some Sequence<Element>,
+        _ body: (inout JSONWriter, Element) -> Void
+    ) {
+        key(name)
+        beginArray()
+        for element in elements { body(&self, element) }
+        endArray()
+    }
+
+    /// Writes a member that is a string; nothing where it is `nil`.
+    @inline(__always)
+    package mutating func member(_ name: StaticString, _ value: String?) {
+        guard let value else { return }
+        key(name)
+        string(value)
+    }
+
+    /// Writes a member that is an integer; nothing where it is `nil`.
+    @inline(__always)
+    package mutating func member(_ name: StaticString, _ value: UInt64?) {
+        guard let value else { return }
+        key(name)
+        integer(value)
+    }
+
+    /// Writes a member that is an integer.
+    @inline(__always)
+    package mutating func member(_ name: StaticString, _ value: Int) {
+        key(name)
+        integer(value)
+    }
+
+    /// Writes a member that is `true` or `false`.
+    package mutating func member(_ name: StaticString, _ value: Bool) {
+        key(name)
+        bool(value)
+    }
+
+    /// Writes a member that is an address or a size.
+    @inline(__always)
+    package mutating func member(_ name: StaticString, address value: UInt64) {
+        key(name)
+        address(value)
     }
 }

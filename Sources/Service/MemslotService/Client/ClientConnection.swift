@@ -148,7 +148,7 @@ public struct ClientConnection: ~Copyable {
 
 extension ClientConnection.Received {
     /// The line as JSON; `nil` if it is none.
-    public var value: JSONValue? {
+    package var value: JSONValue? {
         do throws(JSONError) { return try JSONDocument(parsing: line).root } catch { return nil }
     }
 

@@ -92,9 +92,7 @@ enum EventLine {
         _ method: StaticString, _ params: (inout JSONWriter) -> Void
     ) -> [UInt8] {
         var writer = JSONWriter()
-        writer.beginNotification(method)
-        params(&writer)
-        writer.endNotification()
+        writer.notification(method, params: params)
         return writer.finish()
     }
 }

@@ -3,12 +3,11 @@ internal import Memslots
 
 extension MemslotService {
     func getDirtyLog(
-        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
-    ) throws(ProtocolError) {
-        let (vm, parameters) = try read(
-            request, peer, refusingFailed: true, as: DirtyLogParameters.init)
+        _ parameters: DirtyLogParameters, _ peer: Peer
+    ) throws(ProtocolError) -> Reply {
+        let vm = try vm(parameters.vm, of: peer, refusingFailed: true)
         guard peer.role == .full || !parameters.clears else {
-            throw ProtocolError(.notPermitted, "this peer may only look: leave clear out")
+            throw ProtocolError(.notPermitted, "this peer may only read: omit clear")
         }
         guard vm.observed == nil else {
             throw ProtocolError(
@@ -24,19 +23,15 @@ extension MemslotService {
         guard UInt64(pages.count) <= limits.dirtyLogPages else {
             throw .limit(
                 "dirtyLogPages", path: "pageCount",
-                "\(pages.count) pages at once; at most \(limits.dirtyLogPages) are told, "
+                "\(pages.count) pages at once; the limit is \(limits.dirtyLogPages), "
                     + "read the slot in parts")
         }
         do throws(DirtyLogError) {
             let log = try vm.table.dirtyLog(of: key, pages: pages, clear: parameters.clears)
-            writer.beginObject()
-            writer.key("pages")
-            writer.integer(UInt64(log.pages.count))
-            writer.key("dirty")
-            writer.integer(log.bitmap.count)
-            writer.key("bitmap")
-            writer.base64(log.bitmap.bytes(of: log.pages))
-            writer.endObject()
+            return .dirtyLog(
+                DirtyLogMessage(
+                    pageCount: UInt64(log.pages.count), dirtyCount: log.bitmap.count,
+                    bitmap: log.bitmap.bytes(of: log.pages)))
         } catch {
             throw ProtocolError(error)
         }

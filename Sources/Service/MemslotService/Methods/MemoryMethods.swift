@@ -4,12 +4,13 @@ internal import Memslots
 
 extension MemslotService {
     func createMemory(
-        _ request: Request, _ exchange: inout Exchange, into writer: inout JSONWriter
-    ) throws(ProtocolError) {
-        let (vm, parameters) = try read(request, exchange.peer, as: MemoryCreateParameters.init)
+        _ parameters: MemoryCreateParameters, _ peer: Peer, _ descriptors: PassedDescriptors
+    ) throws(ProtocolError) -> Reply {
+        let vm = try vm(parameters.vm, of: peer)
         try vm.refuseIfObserved()
         let name = parameters.memory
-        // Looked at before the memory is made, and again when it is put in.
+        try Self.validate(name: name, path: "memory")
+        // Checked before the memory is made, and again when it is added.
         try vm.memory.objects.withLock { objects throws(ProtocolError) in
             try checkFree(name, in: vm, objects)
         }
@@ -25,7 +26,7 @@ extension MemslotService {
         case .made(let backing):
             made = try make(backing, vm, id, place, size: parameters.size ?? .zero)
         case .passed(let index):
-            made = try adopt(index, size: parameters.size, exchange)
+            made = try adopt(index, of: descriptors, size: parameters.size, peer)
         }
         let reservation: MemoryReservation
         do throws(ProtocolError) {
@@ -47,7 +48,8 @@ extension MemslotService {
                     objects.add(object)
                 }
             }
-            writer.memory(name, object.size, object.pageSize)
+            return .memory(
+                ListedMemory(memory: name, size: object.size, pageSize: object.pageSize))
         } catch {
             vm.discard(made.kind)
             throw error
@@ -95,40 +97,36 @@ extension MemslotService {
     }
 
     private func adopt(
-        _ index: Int, size: ByteCount?, _ exchange: Exchange
+        _ index: Int, of descriptors: PassedDescriptors, size: ByteCount?, _ peer: Peer
     ) throws(ProtocolError) -> (size: ByteCount, pageSize: ByteCount, kind: MemoryObject.Kind) {
-        guard let descriptor = exchange.descriptors.claim(index) else {
+        guard let descriptor = descriptors.claim(index) else {
             throw ProtocolError(
                 ErrorData(.invalidParams, path: "fd"),
                 message: "fd: no descriptor \(index) came with this line, or it is taken")
         }
-        let file = try MemoryFile.adopt(descriptor, size: size, user: exchange.peer.user)
+        let file = try MemoryFile.adopt(descriptor, size: size, user: peer.user)
         return (file.size, file.mapped.pageSize, .mapped(file.mapped))
     }
 
-    func listMemory(
-        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
-    ) throws(ProtocolError) {
-        let (vm, _) = try read(request, peer, as: VMParameters.init)
-        var all = vm.memory.objects.withLock { $0.all }.map { ($0.name, $0.size, $0.pageSize) }
-        all += vm.memory.mappings.all.map { ($0.name, $0.mapping.size, $0.mapping.pageSize) }
-        writer.beginObject()
-        writer.key("memories")
-        writer.beginArray()
-        for memory in all.sorted(by: { $0.0 < $1.0 }) {
-            writer.memory(memory.0, memory.1, memory.2)
-        }
-        writer.endArray()
-        writer.endObject()
+    func listMemory(of name: String, _ peer: Peer) throws(ProtocolError) -> Reply {
+        let vm = try vm(name, of: peer)
+        let objects = vm.memory.objects.withLock { $0.all }
+        let all =
+            objects.map { ListedMemory(memory: $0.name, size: $0.size, pageSize: $0.pageSize) }
+            + vm.memory.mappings.all.map {
+                ListedMemory(
+                    memory: $0.name, size: $0.mapping.size, pageSize: $0.mapping.pageSize)
+            }
+        return .memories(all.sorted { $0.memory < $1.memory })
     }
 
     func destroyMemory(
-        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
-    ) throws(ProtocolError) {
-        let (vm, parameters) = try read(request, peer, as: MemoryParameters.init)
-        // Kept until after the locks: the memory is unmapped when it is let go.
+        _ memory: String, of name: String, _ peer: Peer
+    ) throws(ProtocolError) -> Reply {
+        let vm = try vm(name, of: peer)
+        // Kept until after the locks: the memory is unmapped when it is released.
         let object = try vm.changes.withLock { () throws(ProtocolError) in
-            let object = try self.object(parameters.memory, of: vm)
+            let object = try self.object(memory, of: vm)
             guard !vm.uses(object) else {
                 throw ProtocolError(
                     .memoryInUse,
@@ -139,15 +137,13 @@ extension MemslotService {
             return object
         }
         vm.discard(object.kind)
-        writer.beginObject()
-        writer.endObject()
+        return .done
     }
 
     func exportMemory(
-        _ request: Request, _ exchange: inout Exchange, into writer: inout JSONWriter
-    ) throws(ProtocolError) {
-        let (vm, parameters) = try read(request, exchange.peer, as: MemoryParameters.init)
-        let object = try object(parameters.memory, of: vm)
+        _ memory: String, of name: String, _ peer: Peer
+    ) throws(ProtocolError) -> Reply {
+        let object = try object(memory, of: vm(name, of: peer))
         guard case .mapped(let file) = object.kind else {
             throw ProtocolError(
                 ErrorData(.invalidParams, path: "memory"),
@@ -160,25 +156,16 @@ extension MemslotService {
                 message: "memory: \"\(object.name)\" is not exported: \(reason); "
                     + "a descriptor store, or an ephemeral VM, has memory that is")
         }
-        guard exchange.outgoing.count < limits.descriptors else {
-            throw .limit(
-                "descriptors", "at most \(limits.descriptors) descriptors go with one answer")
-        }
         do throws(Errno) {
-            exchange.outgoing.append(try file.exported())
+            return .exported(
+                ExportedMemory(
+                    memory: object.name, size: object.size,
+                    descriptor: PassedDescriptors([try file.exported()])))
         } catch {
             throw ProtocolError(
                 ErrorData(.limitExceeded, errno: error, limit: "descriptors"),
                 message: "the server has no descriptor left: \(error)")
         }
-        writer.beginObject()
-        writer.key("memory")
-        writer.string(object.name)
-        writer.key("size")
-        writer.address(object.size.rawValue)
-        writer.key("fd")
-        writer.integer(exchange.outgoing.count - 1)
-        writer.endObject()
     }
 
     /// The object of this name that was made over the wire.
@@ -197,22 +184,9 @@ extension MemslotService {
 }
 
 extension VirtualMachine {
-    /// Lets memory go that no slot names.
+    /// Closes the guest_memfd of memory that no slot names.
     fileprivate func discard(_ kind: MemoryObject.Kind) {
         guard case .guestMemfd(let handle) = kind else { return }
         closeGuestMemfd(handle)
-    }
-}
-
-extension JSONWriter {
-    fileprivate mutating func memory(_ name: String, _ size: ByteCount, _ pageSize: ByteCount) {
-        beginObject()
-        key("memory")
-        string(name)
-        key("size")
-        address(size.rawValue)
-        key("pageSize")
-        address(pageSize.rawValue)
-        endObject()
     }
 }

@@ -2,14 +2,11 @@ internal import MemslotProtocol
 internal import Memslots
 
 extension MemslotService {
-    func submit(
-        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
-    ) throws(ProtocolError) {
-        let (vm, parameters) = try read(
-            request, peer, refusingFailed: true, as: SubmitParameters.init)
+    func submit(_ parameters: SubmitParameters, _ peer: Peer) throws(ProtocolError) -> Reply {
+        let vm = try vm(parameters.vm, of: peer, refusingFailed: true)
         try vm.refuseIfObserved()
         try check(parameters, vm)
-        // Held until the array is in place, so that no memory object goes while a slot is to use it.
+        // Held until the array is installed, so that no memory object goes that a new slot uses.
         let (receipt, names) = try vm.changes.withLock { () throws(ProtocolError) in
             guard vm.feed.isOpen else { throw .gone(vm.name) }
             do throws(ProtocolError) {
@@ -21,20 +18,17 @@ extension MemslotService {
             }
         }
         if receipt.outcome == .unchanged { vm.count(.unchanged) }
-        writer.receipt(names.message(of: receipt))
+        return .receipt(names.message(of: receipt))
     }
 
-    func plan(
-        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
-    ) throws(ProtocolError) {
-        let (vm, parameters) = try read(
-            request, peer, refusingFailed: true, as: SubmitParameters.init)
+    func plan(_ parameters: SubmitParameters, _ peer: Peer) throws(ProtocolError) -> Reply {
+        let vm = try vm(parameters.vm, of: peer, refusingFailed: true)
         try check(parameters, vm)
         let (receipt, names) = try vm.plan(parameters)
-        writer.receipt(names.message(of: receipt))
+        return .receipt(names.message(of: receipt))
     }
 
-    /// Holds an array against the limits of the service.
+    /// Checks a submit against the limits of the service.
     private func check(
         _ parameters: SubmitParameters, _ vm: VirtualMachine
     ) throws(ProtocolError) {
@@ -52,18 +46,15 @@ extension MemslotService {
         }
     }
 
-    func getSlots(
-        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
-    ) throws(ProtocolError) {
-        let (vm, _) = try read(request, peer, as: VMParameters.init)
-        let (table, names) = vm.feed.published
-        writer.snapshot(table, names)
+    func getSlots(of name: String, _ peer: Peer) throws(ProtocolError) -> Reply {
+        let (table, names) = try vm(name, of: peer).feed.published
+        return .array(ArrayMessage(table, names))
     }
 
     func translate(
-        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
-    ) throws(ProtocolError) {
-        let (vm, parameters) = try read(request, peer, as: TranslateParameters.init)
+        _ parameters: TranslateParameters, _ peer: Peer
+    ) throws(ProtocolError) -> Reply {
+        let vm = try vm(parameters.vm, of: peer)
         guard parameters.addresses.count <= limits.addresses else {
             throw .limit(
                 "addresses", path: "addresses",
@@ -71,43 +62,32 @@ extension MemslotService {
         }
         let space = AddressSpaceID(UInt32(clamping: parameters.addressSpace))
         let (table, names) = vm.feed.published
-        writer.beginObject()
-        writer.key("generation")
-        writer.integer(table.generation.rawValue)
-        writer.key("translations")
-        writer.beginArray()
-        for address in parameters.addresses {
-            guard let slot = table.array.slot(at: address, in: space) else {
-                writer.null()
-                continue
-            }
+        let places = parameters.addresses.map { address -> Translations.Place? in
+            guard let slot = table.array.slot(at: address, in: space) else { return nil }
             let offset = ByteCount(address.rawValue - slot.guestPhysicalAddress.rawValue)
-            writer.beginObject()
-            writer.members(of: slot.key)
-            writer.key("offset")
-            writer.address(offset.rawValue)
-            writer.members(of: names.backing(of: slot, at: offset))
-            writer.key("flags")
-            writer.flags(slot.flags)
-            writer.endObject()
+            return Translations.Place(
+                slot: slot.key, offset: offset, backing: names.backing(of: slot, at: offset),
+                flags: slot.flags)
         }
-        writer.endArray()
-        writer.endObject()
+        return .translations(Translations(generation: table.generation, places: places))
     }
 
-    func history(
-        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
-    ) throws(ProtocolError) {
-        let (vm, parameters) = try read(request, peer, as: HistoryParameters.init)
-        let count = parameters.last.map { Int(clamping: $0) } ?? .max
-        let receipts = vm.history(last: count)
+    func getHistory(
+        _ parameters: HistoryParameters, _ peer: Peer
+    ) throws(ProtocolError) -> Reply {
+        let vm = try vm(parameters.vm, of: peer)
+        let receipts = vm.history(last: parameters.last.map { Int(clamping: $0) } ?? .max)
         let names = vm.memory.names
-        writer.beginObject()
-        writer.key("receipts")
-        writer.beginArray()
-        for receipt in receipts { writer.receipt(names.message(of: receipt)) }
-        writer.endArray()
-        writer.endObject()
+        return .history(receipts.map { names.message(of: $0) })
+    }
+}
+
+extension ArrayMessage {
+    /// The published array of a VM.
+    init(_ table: EventFeed.Published, _ names: SlotNames) {
+        self.init(
+            vm: names.vm, generation: table.generation, isInstalled: table.failure != nil,
+            slots: names.messages(of: table.slots))
     }
 }
 
@@ -118,7 +98,7 @@ extension VirtualMachine {
         account.metrics.add(counter)
     }
 
-    /// Counts a submit that did not take effect. Those that an observer is told of are counted there.
+    /// Counts a submit that did not take effect. The table's observer counts the other outcomes.
     fileprivate func count(_ error: ProtocolError) {
         switch error.kind {
         case .generationConflict: count(.conflicts)

@@ -5,68 +5,53 @@ internal import MemslotSimulator
 internal import Memslots
 
 extension MemslotService {
-    /// The version of this package, as `server.info` and `--version` tell it.
+    /// The version of this package, as `server.info` and `--version` show it.
     public static let version = "0.1.0"
 
-    func serverInfo(
-        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
-    ) throws(ProtocolError) {
-        _ = try NoParameters(request.params)
-        writer.beginObject()
-        writer.key("name")
-        writer.string("memslots")
-        writer.key("version")
-        writer.string(Self.version)
-        writer.key("protocol")
-        writer.integer(1)
-        writer.key("pid")
-        writer.integer(Int(getpid()))
-        writer.key("backends")
-        backends(into: &writer)
-        writer.key("limits")
-        limits.write(into: &writer)
-        if let state {
-            writer.key("state")
-            writer.state(state, for: peer)
+    func serverInfo(_ peer: Peer) -> Reply {
+        let kvm: ServerInfo.Backend
+        do throws(KVMError) {
+            kvm = .available(try backends.host().capabilities)
+        } catch {
+            kvm = .unavailable(error.description)
         }
-        writer.endObject()
+        return .serverInfo(
+            ServerInfo(
+                version: Self.version, pid: getpid(),
+                simulated: .available(SimulatedBackend().capabilities), kvm: kvm,
+                limits: limits.all, state: state?.report(for: peer)))
     }
 
-    private func backends(into writer: inout JSONWriter) {
-        writer.beginObject()
-        writer.key("simulated")
-        writer.beginObject()
-        writer.key("available")
-        writer.bool(true)
-        writer.key("capabilities")
-        writer.capabilities(SimulatedBackend().capabilities)
-        writer.endObject()
-        writer.key("kvm")
-        writer.beginObject()
-        do throws(KVMError) {
-            let host = try self.backends.host()
-            writer.key("available")
-            writer.bool(true)
-            writer.key("capabilities")
-            writer.capabilities(host.capabilities)
-        } catch {
-            writer.key("available")
-            writer.bool(false)
-            writer.key("reason")
-            writer.string(error.description)
-        }
-        writer.endObject()
-        writer.endObject()
+    func getMetrics(_ peer: Peer) -> Reply {
+        let (account, vms) = registry.withLock { ($0.account(of: peer.user), $0.all(of: peer)) }
+        let holdings = account.holdings
+        return .metrics(
+            MetricsMessage(
+                user: account.metrics.figures(Counter.allCases),
+                gauges: MetricsMessage.Gauges(
+                    vms: vms.count, slots: holdings.slots, memories: holdings.memories,
+                    memoryBytes: holdings.memoryBytes, subscriptions: holdings.subscriptions),
+                vms: vms.map {
+                    $0.metrics.figures(Counter.allCases.filter(\.isOfVM), vm: $0.name)
+                },
+                openMetrics: openMetrics(of: peer)))
     }
 }
 
-extension ServiceLimits {
-    fileprivate func write(into writer: inout JSONWriter) {
-        writer.beginObject()
-        for limit in all {
-            writer.key(limit.name)
-            writer.integer(limit.value)
-        }
-        writer.endObject()
+extension Metrics {
+    fileprivate func figures(
+        _ counters: [Counter], vm: String? = nil
+    ) -> MetricsMessage.Figures {
+        MetricsMessage.Figures(
+            vm: vm,
+            counters: counts.filter { counters.contains($0.counter) }
+                .map { NamedValue($0.counter.rawValue, $0.value) },
+            histograms: summaries.map { time, summary in
+                MetricsMessage.Histogram(
+                    name: time.rawValue, count: summary.count, sum: summary.sum,
+                    min: summary.min, max: summary.max,
+                    percentiles: zip(TimeSummary.ranks, summary.percentiles)
+                        .map { NamedValue($0.name.description, $1) })
+            })
     }
 }

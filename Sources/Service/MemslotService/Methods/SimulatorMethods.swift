@@ -3,10 +3,8 @@ internal import MemslotSimulator
 internal import Memslots
 
 extension MemslotService {
-    func injectFault(
-        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
-    ) throws(ProtocolError) {
-        let (vm, parameters) = try read(request, peer, as: FaultParameters.init)
+    func injectFault(_ parameters: FaultParameters, _ peer: Peer) throws(ProtocolError) -> Reply {
+        let vm = try vm(parameters.vm, of: peer)
         let simulator = try simulator(of: vm, for: .faultInject)
         switch parameters.fault {
         case .clear: simulator.clearFaults()
@@ -21,14 +19,11 @@ extension MemslotService {
                     operation: Int(clamping: operation), errno: errno,
                     times: Int(clamping: times)))
         }
-        writer.named(vm)
+        return .vm(vm.name)
     }
 
-    func touch(
-        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
-    ) throws(ProtocolError) {
-        let (vm, parameters) = try read(
-            request, peer, refusingFailed: true, as: TouchParameters.init)
+    func touch(_ parameters: TouchParameters, _ peer: Peer) throws(ProtocolError) -> Reply {
+        let vm = try vm(parameters.vm, of: peer, refusingFailed: true)
         let simulator = try simulator(of: vm, for: .guestTouch)
         let space = AddressSpaceID(UInt32(clamping: parameters.addressSpace))
         do throws(TouchError) {
@@ -37,7 +32,7 @@ extension MemslotService {
         } catch {
             throw ProtocolError(error, in: parameters.addressSpace)
         }
-        writer.named(vm)
+        return .vm(vm.name)
     }
 
     private func simulator(
@@ -63,14 +58,5 @@ extension ProtocolError {
                 ErrorData(.readOnly, slot: UInt64(key.id.rawValue), addressSpace: space),
                 message: "slot \(key) at \(address) is read-only; nothing was marked")
         }
-    }
-}
-
-extension JSONWriter {
-    fileprivate mutating func named(_ vm: VirtualMachine) {
-        beginObject()
-        key("vm")
-        string(vm.name)
-        endObject()
     }
 }

@@ -2,10 +2,8 @@ internal import MemslotProtocol
 internal import Memslots
 
 extension MemslotService {
-    func createVM(
-        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
-    ) throws(ProtocolError) {
-        let parameters = try VMCreateParameters(request.params)
+    func createVM(_ parameters: VMCreateParameters, _ peer: Peer) throws(ProtocolError) -> Reply {
+        try Self.validate(name: parameters.vm, path: "vm")
         let made = try backends.make(parameters.backend, simulated: parameters.simulated)
         let table: MemslotTable
         do throws(InvalidArray) {
@@ -33,35 +31,34 @@ extension MemslotService {
             throw ProtocolError(.invalidRequest, error.message)
         }
         try admit(vm, peer)
-        writer.beginObject()
-        writer.key("vm")
-        writer.string(vm.name)
-        writer.key("backend")
-        writer.string(vm.backendName)
-        writer.key("generation")
-        writer.integer(0)
-        writer.key("capabilities")
-        writer.capabilities(table.capabilities)
-        writer.endObject()
+        return .created(
+            CreatedVM(vm: vm.name, backend: vm.backendName, capabilities: table.capabilities))
     }
 
-    /// Puts a VM in under its name.
+    /// Checks a name that a client gives to something new.
+    static func validate(name: String, path: String) throws(ProtocolError) {
+        guard let fault = nameFault(name) else { return }
+        throw ProtocolError(
+            ErrorData(.invalidParams, path: path), message: "\"\(name)\": \(fault)")
+    }
+
+    /// Registers a VM under its name.
     func register(_ vm: VirtualMachine, _ peer: Peer) throws(ProtocolError) {
         try registry.withLock { registry throws(ProtocolError) in
-            try check(vm.name, peer, registry)
+            try checkRoom(for: vm.name, peer, in: registry)
             registry.add(vm)
         }
     }
 
-    /// Looks whether a VM could be put in under `name`.
+    /// Checks that a VM could be registered under `name`.
     func checkRoom(for name: String, _ peer: Peer) throws(ProtocolError) {
         try registry.withLock { registry throws(ProtocolError) in
-            try check(name, peer, registry)
+            try checkRoom(for: name, peer, in: registry)
         }
     }
 
-    private func check(
-        _ name: String, _ peer: Peer, _ registry: VMRegistry
+    private func checkRoom(
+        for name: String, _ peer: Peer, in registry: VMRegistry
     ) throws(ProtocolError) {
         guard registry.vm(name, of: peer) == nil else {
             throw ProtocolError(.vmExists, "there is a VM \"\(name)\" already")
@@ -72,89 +69,44 @@ extension MemslotService {
         }
     }
 
-    func listVMs(
-        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
-    ) throws(ProtocolError) {
-        _ = try NoParameters(request.params)
-        writer.beginObject()
-        writer.key("vms")
-        writer.beginArray()
-        for vm in registry.withLock({ $0.all(of: peer) }) {
-            // As last told, so that one VM's transaction doesn't keep the list waiting.
+    func listVMs(_ peer: Peer) -> Reply {
+        let vms = registry.withLock { $0.all(of: peer) }.map { vm in
+            // As last published, so that one VM's transaction does not delay the list.
             let table = vm.feed.published.table
-            writer.beginObject()
-            writer.key("vm")
-            writer.string(vm.name)
-            writer.key("backend")
-            writer.string(vm.backendName)
-            writer.key("generation")
-            writer.integer(table.generation.rawValue)
-            writer.key("slots")
-            writer.integer(table.slots.count)
-            writer.key("state")
-            writer.string(table.failure == nil ? "ready" : "failed")
-            writer.observed(vm)
-            writer.endObject()
+            return ListedVM(
+                vm: vm.name, backend: vm.backendName, generation: table.generation,
+                slotCount: table.slots.count, isFailed: table.failure != nil,
+                isObserved: vm.observed != nil)
         }
-        writer.endArray()
-        writer.endObject()
+        return .vms(vms)
     }
 
-    func destroyVM(
-        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
-    ) throws(ProtocolError) {
-        if let name = request.vmName, try destroyUnrestored(name, peer) {
-            return writer.destroyed(name)
-        }
-        let (vm, _) = try read(request, peer, as: VMParameters.init)
+    func destroyVM(_ name: String, _ peer: Peer) throws(ProtocolError) -> Reply {
+        if try destroyUnrestored(name, peer) { return .vm(name) }
+        let vm = try vm(name, of: peer)
         guard !vm.memory.isEmbedded else {
             throw ProtocolError(
                 .notPermitted,
                 "\"\(vm.name)\" is the VM of the process that serves it; "
                     + "it ends with that process")
         }
-        // A transaction that runs ends and is answered; those that wait find no VM any more.
-        let wasIn =
+        // A transaction that runs is completed; those that wait find no VM any more.
+        let wasRegistered =
             if let kept = vm.kept { try forget(vm, kept) } else {
                 registry.withLock { $0.remove(vm) }
             }
-        guard wasIn else { throw .gone(vm.name) }
-        writer.destroyed(vm.name)
+        guard wasRegistered else { throw .gone(vm.name) }
+        return .vm(vm.name)
     }
 
-    func recoverVM(
-        _ request: Request, _ peer: Peer, into writer: inout JSONWriter
-    ) throws(ProtocolError) {
-        let (vm, _) = try read(request, peer, as: VMParameters.init)
+    func recoverVM(_ name: String, _ peer: Peer) throws(ProtocolError) -> Reply {
+        let vm = try vm(name, of: peer)
         try vm.refuseIfObserved()
         do throws(SubmitError) {
             try vm.table.recover()
         } catch {
             throw ProtocolError(error, slots: [])
         }
-        writer.beginObject()
-        writer.key("vm")
-        writer.string(vm.name)
-        writer.key("generation")
-        writer.integer(vm.feed.published.table.generation.rawValue)
-        writer.key("state")
-        writer.string("ready")
-        writer.endObject()
-    }
-}
-
-extension JSONWriter {
-    /// Says of another process's VM that it is one.
-    fileprivate mutating func observed(_ vm: VirtualMachine) {
-        guard vm.observed != nil else { return }
-        key("observed")
-        bool(true)
-    }
-
-    fileprivate mutating func destroyed(_ vm: String) {
-        beginObject()
-        key("vm")
-        string(vm)
-        endObject()
+        return .recovered(vm: vm.name, generation: vm.feed.published.table.generation)
     }
 }

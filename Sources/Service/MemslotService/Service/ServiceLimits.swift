@@ -1,3 +1,5 @@
+internal import MemslotProtocol
+
 /// How much a service takes and keeps. Told by `server.info`.
 public struct ServiceLimits: Hashable, Sendable {
     /// Bytes of a line.
@@ -51,24 +53,28 @@ public struct ServiceLimits: Hashable, Sendable {
     public init() {}
 
     /// All by the names that `server.info` gives them, in its order.
-    var all: [(name: StaticString, value: UInt64)] {
+    var all: [NamedValue] {
         [
-            ("lineBytes", UInt64(lineBytes)), ("depth", UInt64(depth)),
-            ("batch", UInt64(batch)), ("batchAnswerBytes", UInt64(batchAnswerBytes)),
-            ("descriptors", UInt64(descriptors)),
-            ("vmsPerPeer", UInt64(vmsPerPeer)), ("slotsPerPeer", UInt64(slotsPerPeer)),
-            ("memoriesPerPeer", UInt64(memoriesPerPeer)),
-            ("memoryBytesPerPeer", memoryBytesPerPeer),
-            ("subscriptionsPerPeer", UInt64(subscriptionsPerPeer)),
-            ("receipts", UInt64(receipts)), ("violations", UInt64(violations)),
-            ("addresses", UInt64(addresses)), ("dirtyLogPages", dirtyLogPages),
-            ("quiesceDeadlineMs", quiesceDeadlineMs), ("armedFaults", UInt64(armedFaults)),
-            ("connections", UInt64(connections)),
-            ("inFlightRequests", UInt64(inFlightRequests)),
-            ("waitingRequestBytes", UInt64(waitingRequestBytes)),
-            ("waitingAnswerBytes", UInt64(waitingAnswerBytes)),
-            ("threadsPerConnection", UInt64(threadsPerConnection)),
-            ("threads", UInt64(threads)), ("queuedEvents", UInt64(queuedEvents)),
+            NamedValue("lineBytes", UInt64(lineBytes)), NamedValue("depth", UInt64(depth)),
+            NamedValue("batch", UInt64(batch)),
+            NamedValue("batchAnswerBytes", UInt64(batchAnswerBytes)),
+            NamedValue("descriptors", UInt64(descriptors)),
+            NamedValue("vmsPerPeer", UInt64(vmsPerPeer)),
+            NamedValue("slotsPerPeer", UInt64(slotsPerPeer)),
+            NamedValue("memoriesPerPeer", UInt64(memoriesPerPeer)),
+            NamedValue("memoryBytesPerPeer", memoryBytesPerPeer),
+            NamedValue("subscriptionsPerPeer", UInt64(subscriptionsPerPeer)),
+            NamedValue("receipts", UInt64(receipts)), NamedValue("violations", UInt64(violations)),
+            NamedValue("addresses", UInt64(addresses)), NamedValue("dirtyLogPages", dirtyLogPages),
+            NamedValue("quiesceDeadlineMs", quiesceDeadlineMs),
+            NamedValue("armedFaults", UInt64(armedFaults)),
+            NamedValue("connections", UInt64(connections)),
+            NamedValue("inFlightRequests", UInt64(inFlightRequests)),
+            NamedValue("waitingRequestBytes", UInt64(waitingRequestBytes)),
+            NamedValue("waitingAnswerBytes", UInt64(waitingAnswerBytes)),
+            NamedValue("threadsPerConnection", UInt64(threadsPerConnection)),
+            NamedValue("threads", UInt64(threads)),
+            NamedValue("queuedEvents", UInt64(queuedEvents)),
         ]
     }
 }

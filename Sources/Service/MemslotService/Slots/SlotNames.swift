@@ -19,8 +19,10 @@ struct SlotNames: Sendable {
             slot, backing: backing(of: slot), guestMemfd: guestMemfdName(of: slot))
     }
 
-    /// All of `slots` as an answer tells them.
-    func messages(of slots: [Memslot]) -> [SlotMessage] { slots.map { message(of: $0) } }
+    /// `slots` with their names.
+    func messages(of slots: [Memslot]) -> NamedSlots {
+        NamedSlots(count: slots.count) { message(of: slots[$0]) }
+    }
 
     /// A receipt as an answer tells it.
     func message(of receipt: Receipt) -> ReceiptMessage {

@@ -38,7 +38,7 @@ extension VirtualMachine {
     }
 
     private func contents(
-        _ kept: KeptVM, generation: Generation, slots: [SlotMessage]
+        _ kept: KeptVM, generation: Generation, slots: NamedSlots
     ) -> VMRecord.Contents {
         let (memories, last) = memory.objects.withLock { ($0.all.compactMap(\.kept), $0.lastID) }
         return VMRecord.Contents(

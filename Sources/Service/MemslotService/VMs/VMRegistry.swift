@@ -139,3 +139,10 @@ extension VMRegistry {
         }
     }
 }
+
+extension ProtocolError {
+    /// The error of a VM that does not exist.
+    static func gone(_ vm: String) -> ProtocolError {
+        ProtocolError(.unknownVM, "there is no VM \"\(vm)\"; vm.list lists the VMs")
+    }
+}

@@ -12,6 +12,6 @@ enum SocketActivation {
             throw ListeningError(
                 "systemd handed over \(handedOver.sockets.count) sockets; one is served")
         }
-        return try Listener(takingOver: socket)
+        return try Listener(adopting: socket)
     }
 }

@@ -33,24 +33,23 @@ struct Watchdog: Sendable {
         }
     }
 
-    /// Makes a VM, gives it a slot, and ends it.
+    /// Creates a VM, submits a slot, and destroys the VM.
     private func commits(_ connection: ServiceConnection) -> Bool {
-        let lines = [
-            #"{"id":1,"method":"vm.create","params":{"vm":"watchdog","ephemeral":true,"#
-                + #""backend":"simulated"}}"#,
-            #"{"id":2,"method":"memslots.submit","params":{"vm":"watchdog","slots":[{"slot":0,"#
-                + #""guestPhysicalAddress":0,"size":4096,"userspaceAddress":4096}]}}"#,
-            #"{"id":3,"method":"vm.destroy","params":{"vm":"watchdog"}}"#,
-        ]
-        return lines.allSatisfy { line in
-            var writer = JSONWriter()
-            service.answer(
-                IncomingMessage(parsing: Array(line.utf8)), on: connection, into: &writer)
-            do throws(JSONError) {
-                return try JSONDocument(parsing: writer.bytes).root["result"] != nil
-            } catch {
-                return false
-            }
+        let vm = "watchdog"
+        var create = VMCreateParameters(vm: vm, backend: .simulated)
+        create.isEphemeral = true
+        var slot = SlotParameters()
+        slot.slot = 0
+        slot.size = ByteCount(4_096)
+        slot.userspaceAddress = UserspaceAddress(4_096)
+        do throws(ProtocolError) {
+            _ = try service.execute(.createVM(create), on: connection)
+            _ = try service.execute(
+                .submit(SubmitParameters(vm: vm, slots: [slot])), on: connection)
+            _ = try service.execute(.destroyVM(vm: vm), on: connection)
+            return true
+        } catch {
+            return false
         }
     }
 }

@@ -156,14 +156,9 @@ package struct InProcessTarget: ScenarioTarget {
 
     /// Answers in process.
     package mutating func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] {
-        var writer = JSONWriter()
-        let passed = service.answer(
-            IncomingMessage(
-                parsing: line, depthLimit: service.limits.depth, batchLimit: service.limits.batch),
-            on: connection, into: &writer)
-        // There is nobody to pass them to.
-        for descriptor in passed { close(descriptor) }
-        return writer.bytes
+        let decoder = RequestDecoder(
+            depthLimit: service.limits.depth, batchLimit: service.limits.batch)
+        return service.execute(decoder.decode(line), on: connection).finish()
     }
 }
 

@@ -72,11 +72,7 @@ package enum RunNotification {
         _ method: StaticString, _ params: (inout JSONWriter) -> Void
     ) -> [UInt8] {
         var writer = JSONWriter()
-        writer.beginNotification(method)
-        writer.beginObject()
-        params(&writer)
-        writer.endObject()
-        writer.endNotification()
+        writer.notification(method) { $0.object(params) }
         return writer.finish()
     }
 }

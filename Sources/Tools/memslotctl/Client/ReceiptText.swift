@@ -68,7 +68,7 @@ struct ReceiptText {
         }
     }
 
-    private var none: JSONElements { receipt.elements }
+    private var none: JSONChildren<JSONValue> { receipt.elements }
 
     private static func reason(for operation: JSONValue) -> String {
         switch operation["because"]?.string {

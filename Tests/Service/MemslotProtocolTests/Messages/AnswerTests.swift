@@ -10,6 +10,10 @@ struct AnswerTests {
         return String(decoding: writer.bytes, as: UTF8.self)
     }
 
+    private func written(_ slot: Memslot, _ backing: SlotBacking) -> String {
+        written { $0.slot(SlotMessage(slot, backing: backing)) }
+    }
+
     private let slot = Memslot(
         id: SlotID(3), guestPhysicalAddress: GuestPhysicalAddress(0x1000),
         size: ByteCount(0x2000), userspaceAddress: UserspaceAddress(0x7F00_0000_0000),
@@ -18,7 +22,7 @@ struct AnswerTests {
     @Test("a slot has exactly the members of the reference")
     func slots() throws {
         #expect(
-            written { $0.slot(slot, backing: .userspaceAddress(slot.userspaceAddress)) }
+            written(slot, .userspaceAddress(slot.userspaceAddress))
                 == #"{"slot":3,"guestPhysicalAddress":"0x1000","size":"0x2000","#
                 + #""userspaceAddress":"0x7f0000000000","flags":["log-dirty-pages","readonly"]}"#)
         let other = Memslot(
@@ -29,18 +33,20 @@ struct AnswerTests {
         #expect(
             written {
                 $0.slot(
-                    other, backing: .memory(name: "ram", offset: .zero), guestMemfd: "private")
+                    SlotMessage(
+                        other, backing: .memory(name: "ram", offset: .zero),
+                        guestMemfd: "private"))
             }
                 == #"{"slot":0,"addressSpace":1,"guestPhysicalAddress":"0x0","size":"0x1000","#
                 + #""memory":"ram","memoryOffset":"0x0","flags":["guest-memfd"],"#
                 + #""guestMemfd":"private","guestMemfdOffset":"0x1000"}"#)
         #expect(
-            written { $0.slot(slot, backing: .opaque("a\"")) }.contains(#""opaque":"a\"","flags""#))
+            written(slot, .opaque("a\"")).contains(#""opaque":"a\"","flags""#))
     }
 
     @Test("a slot that is answered can be submitted again")
     func again() throws {
-        let json = written { $0.slot(slot, backing: .userspaceAddress(slot.userspaceAddress)) }
+        let json = written(slot, .userspaceAddress(slot.userspaceAddress))
         let params = try JSONDocument(parsing: "{\"vm\":\"a\",\"slots\":[\(json)]}").root
         let read = try SubmitParameters(params).slots[0]
         #expect(read.slot == 3)
@@ -113,18 +119,11 @@ struct AnswerTests {
 
     @Test("responses, notifications and requests have their envelopes")
     func envelopes() {
-        let response = written {
-            $0.beginResult(id: RequestID(1))
-            $0.beginObject()
-            $0.endObject()
-            $0.endResult()
-        }
+        var encoder = ReplyEncoder()
+        encoder.encode(.done, id: RequestID(1))
+        let response = String(decoding: encoder.finish(), as: UTF8.self)
         #expect(response == #"{"jsonrpc":"2.0","id":1,"result":{}}"#)
-        let notification = written {
-            $0.beginNotification("vm.created")
-            $0.null()
-            $0.endNotification()
-        }
+        let notification = written { $0.notification("vm.created") { $0.null() } }
         #expect(notification == #"{"jsonrpc":"2.0","method":"vm.created","params":null}"#)
         let request = written {
             $0.request(method: "a", id: RequestID(2), params: [UInt8]("{ }".utf8))

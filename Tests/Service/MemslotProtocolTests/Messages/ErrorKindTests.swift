@@ -53,10 +53,10 @@ struct ErrorKindTests {
             ErrorData(.duplicateSlot, slot: 0, addressSpace: 0, path: "slots[1].slot"),
         ]
         let error = try #require(ProtocolError(violations: faults, count: 3, message: "no \"x\""))
-        var writer = JSONWriter()
-        writer.errorResponse(error, id: RequestID(3))
+        var encoder = ReplyEncoder()
+        encoder.encode(error, id: RequestID(3))
         #expect(
-            String(decoding: writer.bytes, as: UTF8.self)
+            String(decoding: encoder.finish(), as: UTF8.self)
                 == #"{"jsonrpc":"2.0","id":3,"error":{"code":-32003,"message":"no \"x\"","data":"#
                 + #"{"kind":"misaligned-address","slot":0,"path":"slots[0].guestPhysicalAddress","#
                 + #""errno":"EINVAL","violationCount":3,"violations":[{"kind":"misaligned-address","#

@@ -6,20 +6,7 @@ struct ParameterFaultTests {
     private func fault(_ method: Method, _ json: String?) throws -> ProtocolError? {
         let params = try json.map { try JSONDocument(parsing: $0).root }
         do throws(ProtocolError) {
-            switch method {
-            case .serverInfo, .vmList, .metricsGet: _ = try NoParameters(params)
-            case .vmCreate: _ = try VMCreateParameters(params)
-            case .vmDestroy, .vmRecover, .memoryList, .memslotsGet: _ = try VMParameters(params)
-            case .memoryCreate: _ = try MemoryCreateParameters(params)
-            case .memoryDestroy, .memoryExport: _ = try MemoryParameters(params)
-            case .memslotsSubmit, .memslotsPlan: _ = try SubmitParameters(params)
-            case .memslotsTranslate: _ = try TranslateParameters(params)
-            case .memslotsHistory: _ = try HistoryParameters(params)
-            case .dirtylogGet: _ = try DirtyLogParameters(params)
-            case .eventsSubscribe, .eventsUnsubscribe: _ = try EventsParameters(params)
-            case .faultInject: _ = try FaultParameters(params)
-            case .guestTouch: _ = try TouchParameters(params)
-            }
+            _ = try Command(method, params)
             return nil
         } catch { return error }
     }

@@ -53,7 +53,9 @@ struct ParameterTests {
                 id: SlotID(id), guestPhysicalAddress: GuestPhysicalAddress(UInt64(id) << 40),
                 size: ByteCount(4096 << UInt64(id % 20)), userspaceAddress: UserspaceAddress(0),
                 flags: MemslotFlags(rawValue: id % 4))
-            writer.slot(slot, backing: .memory(name: "ram\(id % 7)", offset: ByteCount(UInt64(id))))
+            writer.slot(
+                SlotMessage(
+                    slot, backing: .memory(name: "ram\(id % 7)", offset: ByteCount(UInt64(id)))))
             var wanted = SlotParameters()
             wanted.slot = UInt64(id)
             wanted.guestPhysicalAddress = slot.guestPhysicalAddress

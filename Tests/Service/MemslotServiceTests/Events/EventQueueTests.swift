@@ -7,23 +7,23 @@ struct EventQueueTests {
     func lines() {
         let queue = EventQueue(limit: 3) {}
         for byte in 0..<10 as Range<UInt8> { queue.put([byte]) }
-        let taken = queue.takeAll()
+        let taken = queue.removeAll()
         #expect(taken.dropped == 7)
         #expect(taken.lines == [[7], [8], [9]])
-        #expect(queue.takeAll().lines.isEmpty)
+        #expect(queue.removeAll().lines.isEmpty)
         // Told once: the next that comes has lost nothing.
         queue.put([10])
-        #expect(queue.takeAll().dropped == 0)
+        #expect(queue.removeAll().dropped == 0)
     }
 
     @Test("the oldest lines go where there are too many bytes, but the newest stays")
     func bytes() {
         let queue = EventQueue(limit: 100, byteLimit: 10) {}
         for length in [4, 4, 4, 25] { queue.put(Array(repeating: 0, count: length)) }
-        let taken = queue.takeAll()
+        let taken = queue.removeAll()
         #expect(taken.dropped == 3)
         #expect(taken.lines.map(\.count) == [25])
         for _ in 0..<5 { queue.put([1, 2, 3]) }
-        #expect(queue.takeAll().lines.count == 3)
+        #expect(queue.removeAll().lines.count == 3)
     }
 }

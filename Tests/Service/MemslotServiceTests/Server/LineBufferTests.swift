@@ -1,4 +1,5 @@
 import Glibc
+import MemslotProtocol
 import TestSupport
 import Testing
 

@@ -18,21 +18,21 @@ extension ServerTests {
             (own, peer) = (ends[0], ends[1])
         }
 
-        private func line(_ text: String) -> JSONWriter {
+        private func line(_ text: String, _ descriptors: [Int32] = []) -> ReplyEncoder {
             var writer = JSONWriter()
             writer.string(text)
-            return writer
+            return ReplyEncoder(writer, descriptors: PassedDescriptors(descriptors))
         }
 
         @Test("events wait for an answer that holds them, whoever flushes meanwhile")
         func heldEvents() {
             let sender = Sender(to: own, isSocket: true, threads: threads, byteLimit: 1 << 20)
-            let queue = EventQueue(limit: 8) { sender.noteEvent() }
+            let queue = EventQueue(limit: 8) { sender.recordEvent() }
             sender.attach(queue)
             sender.holdEvents()
             queue.put(Array("\"event\"".utf8))
             sender.flush()
-            sender.put(line("answer"), descriptors: [])
+            sender.put(line("answer"))
             sender.flush()
             sender.releaseEvents()
             sender.finish()
@@ -51,12 +51,12 @@ extension ServerTests {
         func brokenConnection() {
             let sender = Sender(to: own, isSocket: true, threads: threads, byteLimit: 1 << 20)
             close(peer)
-            sender.put(line("nobody reads this"), descriptors: [])
+            sender.put(line("nobody reads this"))
             sender.flush()
             var ends: [Int32] = [0, 0]
             #expect(pipe(&ends) == 0)
             _ = fcntl(ends[0], F_SETFL, O_NONBLOCK)
-            sender.put(line("nor this"), descriptors: [ends[1]])
+            sender.put(line("nor this", [ends[1]]))
             // The end of the pipe: nobody has the other side of it any more.
             var byte: UInt8 = 0
             #expect(read(ends[0], &byte, 1) == 0)

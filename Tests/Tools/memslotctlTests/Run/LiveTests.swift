@@ -85,7 +85,7 @@ struct LiveTests {
         let asked = run.output.components(separatedBy: "status ").dropLast()
         let statuses = run.output.components(separatedBy: "status ").dropFirst().map(\.first)
         #expect(statuses == ["0", "0", "0", "0", "1", "1", "1"], "\(run.output) \(run.errors)")
-        #expect(asked.count { $0.contains("may only look") } == 2, "\(run.output)")
+        #expect(asked.count { $0.contains("may only read") } == 2, "\(run.output)")
         // Where memory is in another process is told to nobody, and so not made up.
         #expect(asked[3].contains("not told") && !asked[3].contains("hva"), "\(run.output)")
         #expect(run.output.contains("reads its dirty log itself"), "\(run.output)")

@@ -57,7 +57,7 @@ final class Subscriber: SimulatedActor, @unchecked Sendable {
 
     /// Takes what waits, and holds it against what happened.
     private func take(_ queue: EventQueue) {
-        let taken = queue.takeAll()
+        let taken = queue.removeAll()
         let (dropped, lines) = (taken.dropped, world.wiring.delivery(taken.lines))
         world.counts.events += lines.count
         world.counts.droppedEvents += Int(dropped)

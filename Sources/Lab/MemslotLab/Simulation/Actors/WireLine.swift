@@ -20,10 +20,9 @@ struct WireLine {
     /// - Returns: the answer; `nil` where there is none, or none to this request.
     func call(_ method: String, _ parameters: String) -> JSONValue? {
         let line = "{\"id\":7,\"method\":\"\(method)\",\"params\":\(parameters)}"
-        var writer = JSONWriter()
-        world.service.answer(
-            IncomingMessage(parsing: Array(line.utf8)), on: connection, into: &writer)
-        guard let answer = Self.parse(writer.finish()), answer["id"]?.int == 7 else { return nil }
+        let replies = world.service.execute(
+            RequestDecoder().decode(Array(line.utf8)), on: connection)
+        guard let answer = Self.parse(replies.finish()), answer["id"]?.int == 7 else { return nil }
         return answer
     }
 

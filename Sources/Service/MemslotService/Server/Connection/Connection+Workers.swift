@@ -2,10 +2,10 @@ internal import MemslotProtocol
 internal import Memslots
 
 extension Connection {
-    /// Finishes a request that the reading thread carried out itself.
+    /// Finishes a request that the reading thread executed itself.
     ///
-    /// - Returns: whether this thread still reads. If not, it has finished what waited for the
-    ///   request, and has nothing more to do here.
+    /// - Returns: whether this thread still reads. If not, it has also executed the requests that
+    ///   waited for this one, and must return.
     func finishOwn(_ number: RequestLanes.Number, _ turn: Turn) -> Bool {
         let (ready, stillReads) = state.change { state in
             let stillReads = state.turn == turn
@@ -19,34 +19,35 @@ extension Connection {
         return false
     }
 
-    /// Reads on where the reading thread is held up by its request. Called by the watch.
+    /// Starts another reading thread where the present one is stalled by its request. Called by
+    /// the watch.
     ///
     /// - Returns: false if there was no thread for it.
-    func handOver(_ number: RequestLanes.Number) -> Bool {
+    func replaceReader(of request: RequestLanes.Number) -> Bool {
         let limit = surroundings.service.limits.threadsPerConnection
         guard state.withLock({ $0.threadCount < limit }) else { return false }
         return surroundings.threads.run {
-            let turn = self.state.withLock { state -> Turn? in
-                guard state.ownRequest == number else { return nil }
+            let next = self.state.withLock { state -> (Turn, StallWatch.Reader)? in
+                guard state.ownRequest == request, let reader = state.reader else { return nil }
                 state.ownRequest = nil
                 state.turn += 1
                 state.threadCount += 1
-                return state.turn
+                return (state.turn, reader)
             }
-            if let turn { self.read(turn: turn) }
+            if let (turn, reader) = next { self.read(turn: turn, reader) }
         }
     }
 
-    /// Carries out requests that waited, and those that waited for them; then leaves.
+    /// Executes requests that waited, and those that waited for them.
     private func work(_ ready: [RequestLanes.Number]) {
         var ready = ready
         while !ready.isEmpty {
             let number = ready.removeFirst()
             ready = ready.filter { !startThread(for: $0) }
-            if let request = take(number) {
+            if let request = removeWaiting(number) {
                 sender.waitForRoom()
-                answer(
-                    parse(request.line), request.descriptors,
+                execute(
+                    decode(request.line), request.descriptors,
                     hasBadDescriptors: request.hasBadDescriptors)
                 sender.flush()
             }
@@ -55,18 +56,18 @@ extension Connection {
         state.change { $0.threadCount -= 1 }
     }
 
-    /// Takes a request out that is done. Called under the lock of `state`.
+    /// Removes a request that is done. Called under the lock of `state`.
     ///
     /// - Returns: those that may begin now.
-    private func finish(_ number: RequestLanes.Number, _ state: inout State) -> [RequestLanes
-        .Number]
-    {
+    private func finish(
+        _ number: RequestLanes.Number, _ state: inout State
+    ) -> [RequestLanes.Number] {
         let ready = state.lanes.finish(number)
         if state.lanes.count == 0 && surroundings.isStopping.isSet { endReading() }
         return ready
     }
 
-    private func take(_ number: RequestLanes.Number) -> WaitingRequest? {
+    private func removeWaiting(_ number: RequestLanes.Number) -> WaitingRequest? {
         state.change { state in
             guard let request = state.waiting.removeValue(forKey: number) else { return nil }
             state.waitingBytes -= request.line.count

@@ -4,32 +4,32 @@ internal import MemslotProtocol
 internal import Memslots
 internal import Synchronization
 
-/// One connection: reads requests, has them carried out in the order of their VMs, answers.
+/// One connection: reads requests, executes them in the order of their VMs, sends the responses.
 ///
-/// One thread at a time reads, and carries out itself what it has read, so that a peer that asks
-/// one thing after the other costs no change of threads. Where a request takes long, the
-/// ``StallWatch`` lets another thread read on; the first one then only finishes its request and
-/// those that waited for it.
+/// One thread at a time reads, and executes itself what it has read, so that a peer that sends one
+/// request after the other costs no change of threads. Where a request takes long, the
+/// ``StallWatch`` starts another thread that goes on reading. The first thread then only finishes
+/// its request and those that waited for it.
 final class Connection: Sendable {
-    /// What a connection is given by its server.
+    /// What a connection gets from its server.
     struct Surroundings: Sendable {
         let service: MemslotService
         let threads: ConnectionThreads
         let watch: StallWatch
-        /// Set once the server takes no more requests.
+        /// Set once the server accepts no more requests.
         let isStopping: StopFlag
         /// Called when the connection has ended.
         let ended: @Sendable (Connection) -> Void
     }
 
-    /// Where bytes come from and go to; closed by the connection.
+    /// The descriptors of a connection, which closes them.
     struct Channel: Sendable {
         let input: Int32
         let output: Int32
         let isSocket: Bool
     }
 
-    /// Which stint of reading a thread has; another thread reads once the number is a later one.
+    /// Numbers the threads that read, one after the other. The one with the last number reads.
     typealias Turn = UInt64
 
     struct State {
@@ -37,14 +37,19 @@ final class Connection: Sendable {
         var last: RequestLanes.Number = 0
         var waiting: [RequestLanes.Number: WaitingRequest] = [:]
         var waitingBytes = 0
-        /// The request that the reading thread carries out itself.
+        /// The request that the reading thread executes itself.
         var ownRequest: RequestLanes.Number?
         var turn: Turn = 0
-        /// How many threads work for this connection; the reading one counts.
+        /// How many threads work for this connection, including the one that reads.
         var threadCount = 1
+        /// How the watch sees the thread that reads; `nil` before it reads.
+        var reader: StallWatch.Reader?
     }
 
     /// A request that waits for another that names its VM.
+    ///
+    /// It keeps its line, and is decoded again when it begins: a line is smaller than what it
+    /// decodes to, and a limit bounds the bytes of the lines.
     struct WaitingRequest {
         let line: [UInt8]
         let descriptors: PassedDescriptors
@@ -62,21 +67,20 @@ final class Connection: Sendable {
     let peer: ServiceConnection
     let sender: Sender
     let state = Locked(State())
-    /// The request that the reading thread carries out itself, for the watch; 0 for none.
-    let ownRequest = Atomic<RequestLanes.Number>(0)
     let surroundings: Surroundings
+    let decoder: RequestDecoder
     private let channel: Channel
-    // Only the reading thread touches it; the turn to read is handed over under `state`'s lock.
+    // Only the reading thread touches it; the turn to read passes on under `state`'s lock.
     nonisolated(unsafe) private var reading: Reading
 
-    /// A connection that is not served yet; closes the channel when it has ended.
+    /// A connection that is not served yet. It closes the channel when it has ended.
     init(_ channel: Channel, peer: Peer, in surroundings: Surroundings) {
         let limits = surroundings.service.limits
         let sender = Sender(
             to: channel.output, isSocket: channel.isSocket, threads: surroundings.threads,
             byteLimit: limits.waitingAnswerBytes)
         let events = EventQueue(limit: limits.queuedEvents) { [weak sender] in
-            sender?.noteEvent()
+            sender?.recordEvent()
         }
         sender.attach(events)
         self.number = peer.connection
@@ -84,19 +88,20 @@ final class Connection: Sendable {
         self.sender = sender
         self.channel = channel
         self.surroundings = surroundings
+        decoder = RequestDecoder(depthLimit: limits.depth, batchLimit: limits.batch)
         reading = Reading(
             buffer: LineBuffer(
                 lineLimit: limits.lineBytes, descriptorLimit: limits.descriptors))
     }
 
-    /// Ends reading once nothing is under way any more. Called after the server's flag is set.
+    /// Ends reading once no request runs. Called after the server's flag is set.
     ///
-    /// Until then the peer is told that its requests come too late.
+    /// Until then the peer's requests get `shutting-down`.
     func stopReading() {
         if state.withLock({ $0.lanes.count == 0 }) { endReading() }
     }
 
-    /// Lets the reading thread find the end after what has been sent so far.
+    /// Lets the reading thread find the end after what the peer has sent so far.
     func endReading() {
         if channel.isSocket { shutdown(channel.input, Int32(SHUT_RD)) }
     }
@@ -106,27 +111,35 @@ final class Connection: Sendable {
         if channel.isSocket { shutdown(channel.input, Int32(SHUT_RDWR)) }
     }
 
-    /// Serves the peer until it has gone and everything is answered, or another thread does.
-    func read(turn: Turn = 0) {
-        if turn == 0 { surroundings.watch.add(self) }
-        // What a thread answered before it was held up.
+    /// Serves the peer until it has gone and everything is sent.
+    func serve() {
+        let reader = surroundings.watch.add { [weak self] request in
+            self?.replaceReader(of: request) ?? true
+        }
+        state.withLock { $0.reader = reader }
+        read(turn: 0, reader)
+    }
+
+    /// Reads until the peer has gone, or another thread has the turn.
+    func read(turn: Turn, _ reader: StallWatch.Reader) {
+        // The responses of the thread that read before.
         sender.flush()
         repeat {
-            guard carryOutLines(turn) else { return }
+            guard executeLines(turn, reader) else { return }
             sender.flush()
             waitForRoom()
         } while receive()
-        end()
+        end(reader)
     }
 
-    /// Carries out the complete lines that are there.
+    /// Executes the complete lines in the buffer.
     ///
     /// - Returns: whether this thread still reads.
-    private func carryOutLines(_ turn: Turn) -> Bool {
+    private func executeLines(_ turn: Turn, _ reader: StallWatch.Reader) -> Bool {
         while !reading.isTooLong {
             do throws(LineBuffer.LineTooLong) {
                 guard let line = try reading.buffer.next() else { return true }
-                guard carryOut(line, turn) else { return false }
+                guard execute(line, turn, reader) else { return false }
             } catch {
                 refuseLongLine()
             }
@@ -138,33 +151,31 @@ final class Connection: Sendable {
         return true
     }
 
-    private func carryOut(_ line: LineBuffer.Line, _ turn: Turn) -> Bool {
-        let message = parse(reading.buffer.bytes, in: line.range)
+    private func execute(
+        _ line: LineBuffer.Line, _ turn: Turn, _ reader: StallWatch.Reader
+    ) -> Bool {
+        let decoded = decode(reading.buffer.bytes, in: line.range)
         if surroundings.isStopping.isSet {
-            refuse(message, .shuttingDown)
+            refuse(decoded, .shuttingDown)
             return true
         }
-        guard let number = admit(message, line) else {
-            // Others are at work; this thread may read ahead only so far.
+        guard let number = admit(decoded, line) else {
+            // Other threads work; this one may read ahead only so far.
             sender.flush()
             waitForRoom()
             return true
         }
-        ownRequest.store(number, ordering: .sequentiallyConsistent)
-        surroundings.watch.noteRequest()
-        answer(message, line.descriptors, hasBadDescriptors: line.hasBadDescriptors)
-        // Not where another thread reads by now: it is that one's then.
-        _ = ownRequest.compareExchange(expected: number, desired: 0, ordering: .relaxed)
+        reader.begin(number)
+        execute(decoded, line.descriptors, hasBadDescriptors: line.hasBadDescriptors)
+        reader.end(number)
         return finishOwn(number, turn)
     }
 
-    /// Lets a request into its lanes, and keeps the line if its turn has not come.
+    /// Admits a request to its lanes, and keeps the line if it must wait.
     ///
     /// - Returns: its number if it may begin now, on this thread.
-    private func admit(
-        _ message: IncomingMessage, _ line: LineBuffer.Line
-    ) -> RequestLanes.Number? {
-        let names = message.laneNames
+    private func admit(_ decoded: DecodedLine, _ line: LineBuffer.Line) -> RequestLanes.Number? {
+        let names = decoded.laneNames
         return state.withLock { state in
             state.last += 1
             guard !state.lanes.admit(state.last, names: names) else {
@@ -179,8 +190,8 @@ final class Connection: Sendable {
         }
     }
 
-    /// Waits while more requests or answers are under way than may be: backpressure, so that a
-    /// peer that asks faster than it is answered, or doesn't read, costs bounded memory.
+    /// Waits while too many requests or responses are under way: a peer that sends requests faster
+    /// than it reads the responses costs bounded memory.
     private func waitForRoom() {
         sender.waitForRoom()
         let limits = surroundings.service.limits
@@ -200,7 +211,7 @@ final class Connection: Sendable {
             from: channel.input, isSocket: channel.isSocket, into: &reading.buffer) > 0
     }
 
-    // MARK: The end
+    // MARK: - The end
 
     private func refuseLongLine() {
         reading.isTooLong = true
@@ -211,17 +222,18 @@ final class Connection: Sendable {
                 message: "a line has at most \(limit) bytes; the connection is closed"))
     }
 
-    private func end() {
+    private func end(_ reader: StallWatch.Reader) {
         if reading.buffer.hasRest && !reading.isTooLong && !surroundings.isStopping.isSet {
-            refuse(ProtocolError(.parseError, "the last line has no end, and is not carried out"))
+            refuse(ProtocolError(.parseError, "the last line has no end, and is not executed"))
         }
         state.withLock(waitingWhile: { $0.threadCount > 1 || $0.lanes.count > 0 }) { _ in }
         sender.finish()
         sender.close()
         surroundings.service.end(peer)
-        surroundings.watch.remove(self)
-        if reading.isTooLong && channel.isSocket { Lingering.drain(channel.input) }
-        // This may be held for a moment yet by who looks on; half a line's descriptors aren't.
+        surroundings.watch.remove(reader)
+        if reading.isTooLong && channel.isSocket { DescriptorIO.drain(channel.input) }
+        // The server may hold this object for a moment longer; half a line's descriptors must go
+        // now.
         reading.buffer.closeRest()
         close(channel.input)
         if channel.output != channel.input { close(channel.output) }

@@ -1,68 +1,62 @@
+internal import MemslotProtocol
+
 /// What a connection has to send, in order.
 ///
-/// Lines without descriptors are joined, so that many answers go out in one write. A line with
+/// Lines without descriptors are joined, so that many responses are sent in one write. A line with
 /// descriptors is a write of its own: they belong to the line that holds the last byte they came
 /// with. A plain value that knows no socket.
 struct Outbox {
-    /// What goes out in one write.
+    /// What is sent in one write.
     struct Parcel {
         var bytes: [UInt8]
-        /// Closed by who sends it.
-        var descriptors: [Int32]
-        /// Nothing is to be added: it would be moved for that.
-        var isWhole = false
+        /// Closed with the parcel.
+        var descriptors = PassedDescriptors.none
+        /// Nothing may be appended.
+        var isComplete = false
     }
 
     private var parcels: [Parcel] = []
     private var spare: [UInt8] = []
-    /// Bytes that were put in and not yet ``noteSent(_:)``.
+    /// The bytes that are not yet ``recordSent(_:)``.
     private(set) var byteCount = 0
 
-    /// Whether there is nothing to take.
+    /// Whether there is nothing to remove.
     var isEmpty: Bool { parcels.isEmpty }
 
-    /// Puts a line in, and ends it.
-    mutating func put(_ line: UnsafeRawBufferPointer, descriptors: [Int32] = []) {
+    /// Appends a line, and its end.
+    mutating func put(_ line: UnsafeRawBufferPointer) {
         byteCount += line.count + 1
-        if !descriptors.isEmpty || parcels.isEmpty
-            || parcels[parcels.count - 1].isWhole
-            || !parcels[parcels.count - 1].descriptors.isEmpty
-        {
-            parcels.append(Parcel(bytes: takeSpare(), descriptors: descriptors))
-        }
+        if parcels.last?.isComplete ?? true { parcels.append(Parcel(bytes: removeSpare())) }
         let last = parcels.count - 1
         parcels[last].bytes.append(contentsOf: line)
         parcels[last].bytes.append(UInt8(ascii: "\n"))
     }
 
-    /// Puts a large line in that ends already: as it is, because copying megabytes takes longer
-    /// than a write of its own.
-    mutating func put(whole line: [UInt8], descriptors: [Int32] = []) {
+    /// Appends a line, with its end, that is sent by itself: it has descriptors, or copying it
+    /// takes longer than a write of its own.
+    mutating func put(complete line: [UInt8], descriptors: PassedDescriptors = .none) {
         byteCount += line.count
-        parcels.append(Parcel(bytes: line, descriptors: descriptors, isWhole: true))
+        parcels.append(Parcel(bytes: line, descriptors: descriptors, isComplete: true))
     }
 
-    /// Takes the next parcel out.
-    mutating func take() -> Parcel? { parcels.isEmpty ? nil : parcels.removeFirst() }
+    /// Removes the next parcel.
+    mutating func removeFirst() -> Parcel? { parcels.isEmpty ? nil : parcels.removeFirst() }
 
-    /// Notes that a parcel is on its way, and keeps its room for the next.
-    mutating func noteSent(_ parcel: consuming Parcel) {
+    /// Records that a parcel was sent, and keeps its room for the next.
+    mutating func recordSent(_ parcel: consuming Parcel) {
         byteCount -= parcel.bytes.count
         guard parcel.bytes.capacity <= 1 << 18 else { return }
         spare = parcel.bytes
         spare.removeAll(keepingCapacity: true)
     }
 
-    /// Takes everything out.
-    mutating func takeAll() -> [Parcel] {
-        defer {
-            parcels = []
-            byteCount = 0
-        }
-        return parcels
+    /// Drops everything.
+    mutating func removeAll() {
+        parcels = []
+        byteCount = 0
     }
 
-    private mutating func takeSpare() -> [UInt8] {
+    private mutating func removeSpare() -> [UInt8] {
         defer { spare = [] }
         return spare
     }

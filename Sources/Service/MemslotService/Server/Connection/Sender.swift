@@ -1,23 +1,21 @@
-internal import CLinux
-internal import Glibc
 internal import MemslotProtocol
 internal import Memslots
 
 /// The sending half of a connection.
 ///
-/// Any thread of the connection puts answers in; one at a time writes, and writes what the others
-/// put in meanwhile. A peer that doesn't read blocks that one thread, and the connection's others
-/// where they would answer beyond the limit; never a thread of another connection.
+/// Any thread of the connection puts responses in. One thread at a time writes, and writes what the
+/// others put in meanwhile. A peer that doesn't read blocks that thread, and those that would
+/// exceed the limit, but never a thread of another connection.
 final class Sender: Sendable {
     fileprivate struct State {
         var outbox = Outbox()
         var isWriting = false
-        /// The peer is gone: what is put in goes nowhere.
+        /// The peer is gone: what is put in is dropped.
         var isBroken = false
         var isClosed = false
         var events: EventQueue?
         var hasEvents = false
-        /// Answers under way that must go out before any event.
+        /// How many responses are still to be put in before any event.
         var eventHolds = 0
         var hasEventThread = false
     }
@@ -30,7 +28,7 @@ final class Sender: Sendable {
 
     /// Sends to `output`, which stays the caller's.
     ///
-    /// - Parameter byteLimit: beyond this many bytes, who answers waits.
+    /// - Parameter byteLimit: threads wait while more bytes than this are unsent.
     init(to output: Int32, isSocket: Bool, threads: ConnectionThreads, byteLimit: Int) {
         self.output = output
         self.isSocket = isSocket
@@ -41,34 +39,30 @@ final class Sender: Sendable {
     /// Sends the events of `queue` too, from now on.
     func attach(_ queue: EventQueue) { state.withLock { $0.events = queue } }
 
-    /// From this many bytes on a line is sent from where it was written.
+    /// A line of this many bytes is sent from the buffer that it was encoded in.
     private static let largeLine = 1 << 16
 
-    /// Puts an answer in; ``flush()`` sends it.
-    func put(_ line: consuming JSONWriter, descriptors: [Int32]) {
-        let isBroken: Bool
-        if line.count < Self.largeLine {
-            isBroken = state.withLock { state in
-                if !state.isBroken {
-                    line.withBytes { state.outbox.put($0, descriptors: descriptors) }
-                }
-                return state.isBroken
+    /// Puts the responses to a line in; ``flush()`` sends them.
+    func put(_ line: consuming ReplyEncoder) {
+        let descriptors = line.descriptors
+        if line.count < Self.largeLine && descriptors === PassedDescriptors.none {
+            state.withLock { state in
+                if !state.isBroken { line.withBytes { state.outbox.put($0) } }
             }
         } else {
-            line.newLine()
-            let bytes = line.finish()
-            isBroken = state.withLock { state in
-                if !state.isBroken { state.outbox.put(whole: bytes, descriptors: descriptors) }
-                return state.isBroken
+            let bytes = line.finishLine()
+            state.withLock { state in
+                if !state.isBroken {
+                    state.outbox.put(complete: bytes, descriptors: descriptors)
+                }
             }
         }
-        if isBroken { for descriptor in descriptors { Glibc.close(descriptor) } }
     }
 
-    /// Whether so much waits that it should be sent before more is answered.
+    /// Whether so many bytes are unsent that they should be sent before more requests are executed.
     var isFull: Bool { state.withLock { $0.outbox.byteCount > byteLimit } }
 
-    /// Waits until there is room for another answer.
+    /// Waits until there is room for another response.
     func waitForRoom() {
         let limit = byteLimit
         state.withLock(waitingWhile: { $0.isWriting && $0.outbox.byteCount > limit }) { _ in }
@@ -87,7 +81,7 @@ final class Sender: Sendable {
     /// Sends all there is, and the events up to now, and waits until it is sent.
     func finish() {
         state.withLock { state in
-            state.takeEvents()
+            state.putEvents()
             state.events = nil
         }
         flush()
@@ -102,45 +96,41 @@ final class Sender: Sendable {
             state.events = nil
         }
         state.withLock(waitingWhile: { $0.isWriting || $0.hasEventThread }) { _ in }
-        drop()
+        state.change { $0.outbox.removeAll() }
     }
 
     private func write() {
         while let parcel = nextParcel() {
             let isSent = DescriptorIO.send(
-                parcel.bytes, descriptors: parcel.descriptors, to: output, isSocket: isSocket)
-            for descriptor in parcel.descriptors { Glibc.close(descriptor) }
+                parcel.bytes, descriptors: parcel.descriptors.open, to: output,
+                isSocket: isSocket)
             state.change { state in
-                state.outbox.noteSent(parcel)
-                if !isSent { state.isBroken = true }
+                state.outbox.recordSent(parcel)
+                guard !isSent else { return }
+                state.isBroken = true
+                state.outbox.removeAll()
             }
-            if !isSent { drop() }
         }
     }
 
-    /// The next to send; `nil` if there is nothing, and somebody else may write then.
+    /// The next parcel; `nil` if there is nothing, and another thread may write then.
     private func nextParcel() -> Outbox.Parcel? {
         state.change { state in
             if state.outbox.isEmpty && state.hasEvents && state.eventHolds == 0 {
-                state.takeEvents()
+                state.putEvents()
             }
-            let parcel = state.isBroken ? nil : state.outbox.take()
+            let parcel = state.isBroken ? nil : state.outbox.removeFirst()
             if parcel == nil { state.isWriting = false }
             return parcel
         }
-    }
-
-    private func drop() {
-        let parcels = state.change { $0.outbox.takeAll() }
-        for parcel in parcels { for descriptor in parcel.descriptors { Glibc.close(descriptor) } }
     }
 }
 
 // MARK: Events
 extension Sender {
-    /// Notes that an event waits. Called by committing threads of any connection; never waits for
+    /// Records that an event waits. Called by committing threads of any connection; never waits for
     /// the peer.
-    func noteEvent() {
+    func recordEvent() {
         let needsThread = state.change { state in
             state.hasEvents = true
             guard !state.isClosed, !state.hasEventThread else { return false }
@@ -148,25 +138,25 @@ extension Sender {
             return true
         }
         guard needsThread else { return }
-        // Without a thread, events go out with the next answer.
+        // Without a thread, events are sent with the next response.
         if !threads.run({ self.sendEvents() }) { state.change { $0.hasEventThread = false } }
     }
 
-    /// Holds events back, so that an answer can go out before those that come after it.
+    /// Holds events back, so that a response is sent before the events that come after it.
     func holdEvents() { state.withLock { $0.eventHolds += 1 } }
 
-    /// Lets events go again.
+    /// Ends what ``holdEvents()`` began.
     func releaseEvents() { state.change { $0.eventHolds -= 1 } }
 
-    /// Puts the events that wait before the answer that comes next.
-    func putEvents() { state.withLock { $0.takeEvents() } }
+    /// Puts the events that wait before the next response.
+    func putEvents() { state.withLock { $0.putEvents() } }
 
     private func sendEvents() {
         while waitForEvent() { flush() }
         state.change { $0.hasEventThread = false }
     }
 
-    /// - Returns: false if there will be none any more.
+    /// - Returns: false once the connection is closed.
     private func waitForEvent() -> Bool {
         state.withLock(waitingWhile: {
             !$0.isClosed && ($0.isWriting || !$0.hasEvents || $0.eventHolds > 0)
@@ -176,19 +166,16 @@ extension Sender {
 
 extension Sender.State {
     /// Moves the events that wait into the outbox.
-    mutating func takeEvents() {
+    mutating func putEvents() {
         hasEvents = false
-        guard let taken = events?.takeAll() else { return }
-        if taken.dropped > 0 {
+        guard let (dropped, lines) = events?.removeAll() else { return }
+        if dropped > 0 {
             var writer = JSONWriter()
-            writer.beginNotification("events.dropped")
-            writer.beginObject()
-            writer.key("count")
-            writer.integer(taken.dropped)
-            writer.endObject()
-            writer.endNotification()
+            writer.notification("events.dropped") { params in
+                params.object { $0.member("count", dropped) }
+            }
             writer.withBytes { outbox.put($0) }
         }
-        for line in taken.lines { line.withUnsafeBytes { outbox.put($0) } }
+        for line in lines { line.withUnsafeBytes { outbox.put($0) } }
     }
 }

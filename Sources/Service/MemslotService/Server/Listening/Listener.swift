@@ -3,26 +3,26 @@ internal import Glibc
 internal import Memslots
 internal import Synchronization
 
-/// A socket that listens: made at a path, or handed over by systemd.
+/// A socket that listens: created at a path, or passed by systemd.
 public final class Listener: Sendable {
-    /// Where it is; `nil` for one that was handed over.
+    /// Its path; `nil` for a socket that was passed.
     public let path: SocketPath?
     let descriptor: Int32
-    /// Held locked while we listen; -1 for none.
+    /// The lock file, locked while we listen; -1 for none.
     private let lock: Int32
-    /// The socket's own inode, so that another's is never removed.
+    /// The socket's inode, so that another server's socket is never removed.
     private let inode: UInt64
     private let isOpen = Atomic<Bool>(true)
 
-    /// How many wait to be accepted.
+    /// How many connections may wait to be accepted.
     private static let backlog: Int32 = 512
 
-    /// Makes a socket at `path` that only those of `access` can connect to.
+    /// Creates a socket at `path` that only the users and groups of `access` can connect to.
     ///
-    /// A missing directory is made, 0700. A socket that nobody listens to any more is replaced.
-    /// Its mode is set before anyone can connect.
+    /// A missing directory is created with mode 0700. A socket whose server has ended is replaced.
+    /// The socket's mode is set before anyone can connect.
     ///
-    /// - Throws: why not, for instance another server at that path.
+    /// - Throws: for instance where another server listens at that path.
     public init(at path: SocketPath, access: PeerAccess = PeerAccess()) throws(ListeningError) {
         try SocketDirectory(path: path.directory, access: access).prepare()
         lock = try Self.lock(path)
@@ -38,10 +38,10 @@ public final class Listener: Sendable {
         inode = lstat(path.path, &status) == 0 ? UInt64(status.st_ino) : 0
     }
 
-    /// Takes over a socket that listens already, such as systemd's.
+    /// Adopts a socket that listens already, such as systemd's.
     ///
     /// - Throws: where it is no listening Unix stream socket.
-    public init(takingOver descriptor: Int32) throws(ListeningError) {
+    public init(adopting descriptor: Int32) throws(ListeningError) {
         guard clinux_is_listening(descriptor) == 1 else {
             throw ListeningError("descriptor \(descriptor) is no listening Unix stream socket")
         }
@@ -66,11 +66,11 @@ public final class Listener: Sendable {
     private func shut() {
         guard isOpen.exchange(false, ordering: .acquiringAndReleasing) else { return }
         close(descriptor)
-        // Last: whoever gets the lock finds no socket of ours.
+        // Last: the next server that gets the lock finds no socket of ours.
         if lock >= 0 { close(lock) }
     }
 
-    // MARK: Making it
+    // MARK: Creating it
 
     private static func lock(_ path: SocketPath) throws(ListeningError) -> Int32 {
         let name = path.lockPath
@@ -93,7 +93,7 @@ public final class Listener: Sendable {
         return descriptor
     }
 
-    /// Takes away what a server left that was killed. Called with the lock held.
+    /// Removes the socket of a server that was killed. Called with the lock held.
     private static func removeStale(_ path: SocketPath) throws(ListeningError) {
         var status = stat()
         guard lstat(path.path, &status) == 0 else { return }
@@ -104,9 +104,9 @@ public final class Listener: Sendable {
         guard probe >= 0 else {
             throw ListeningError("no socket can be made: \(Errno(rawValue: -probe))")
         }
-        let answer = clinux_connect(probe, path.path)
+        let refusal = clinux_connect(probe, path.path)
         close(probe)
-        guard answer == -ECONNREFUSED else {
+        guard refusal == -ECONNREFUSED else {
             throw ListeningError("\(path.path): something listens here that does not hold the lock")
         }
         unlink(path.path)
@@ -141,4 +141,16 @@ public final class Listener: Sendable {
     private static func failure(_ path: SocketPath, _ number: Int32) -> ListeningError {
         ListeningError("\(path.path): can't listen there: \(Errno(rawValue: number))")
     }
+}
+
+/// Why a server can't listen.
+public struct ListeningError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// A sentence that says what is wrong, where, and what to do.
+    public var message: String
+
+    /// An error with this message.
+    public init(_ message: String) { self.message = message }
+
+    /// The message.
+    public var description: String { message }
 }

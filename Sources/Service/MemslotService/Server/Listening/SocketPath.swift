@@ -2,14 +2,14 @@ internal import CLinux
 internal import Glibc
 internal import Memslots
 
-/// Where a server's socket is.
+/// The path of a server's socket.
 public struct SocketPath: Hashable, Sendable {
     /// The path, at most 107 bytes.
     public let path: String
 
-    /// Takes `path`.
+    /// A path.
     ///
-    /// - Throws: a path that a socket can't have.
+    /// - Throws: where a socket can't have this path.
     public init(_ path: String) throws(ListeningError) {
         let limit = Int(clinux_path_limit())
         guard !path.isEmpty, path.utf8.first != UInt8(ascii: "@"), !path.utf8.contains(0) else {
@@ -22,7 +22,7 @@ public struct SocketPath: Hashable, Sendable {
         self.path = path
     }
 
-    /// Where a daemon listens if nobody says otherwise.
+    /// The path where a daemon listens by default.
     ///
     /// `$XDG_RUNTIME_DIR/memslots/memslotd.sock`; without that variable `/run/memslots/` for root,
     /// and `/tmp/memslots-UID/` for others.
@@ -42,7 +42,74 @@ public struct SocketPath: Hashable, Sendable {
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
-    /// The file that the server of this path holds locked. It stays: to remove it would let two
-    /// servers lock two files of one name.
+    /// The file that the server of this path holds locked. It is never removed: otherwise two
+    /// servers could lock two files of one name.
     var lockPath: String { path + ".lock" }
+}
+
+/// The directory of a socket: created as private, or checked.
+struct SocketDirectory {
+    let path: String
+    let access: PeerAccess
+
+    /// Creates the directory, or checks that an existing one can be trusted.
+    func prepare() throws(ListeningError) {
+        if mkdir(path, 0o700) == 0 {
+            return try openToGroups()
+        }
+        guard errno == EEXIST else {
+            throw ListeningError("\(path): the directory can't be made: \(Errno(rawValue: errno))")
+        }
+        try check()
+    }
+
+    /// Allows the groups that may connect to search a directory that we created.
+    private func openToGroups() throws(ListeningError) {
+        guard let group = access.group ?? access.readOnlyGroup else { return }
+        guard chown(path, uid_t.max, group) == 0, chmod(path, 0o750) == 0 else {
+            throw ListeningError(
+                "\(path): can't be given to group \(group): \(Errno(rawValue: errno))")
+        }
+        try access.addReadOnlyGroup(to: path, ownerBits: 7, bits: 5)
+    }
+
+    /// Checks that no other user can write to the directory and replace our socket.
+    private func check() throws(ListeningError) {
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            throw ListeningError("\(path): can't be examined: \(Errno(rawValue: errno))")
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR else {
+            throw ListeningError("\(path): is not a directory")
+        }
+        guard status.st_uid == geteuid() || status.st_uid == 0 else {
+            throw ListeningError(
+                "\(path): belongs to user \(status.st_uid), who could replace the socket; "
+                    + "use a directory of your own")
+        }
+        let isOpen = status.st_mode & 0o022 != 0
+        // In a sticky directory, such as /tmp, only root and we can replace our socket.
+        guard !isOpen || status.st_mode & 0o1000 != 0 else {
+            throw ListeningError(
+                "\(path): others may write to it (mode 0\(octal(status.st_mode & 0o7777))) and "
+                    + "could replace the socket; chmod go-w, or use another directory")
+        }
+    }
+
+    private func octal(_ mode: mode_t) -> String { String(mode, radix: 8) }
+}
+
+extension PeerAccess {
+    /// Gives the second group the first one's permissions on `path`, where there are two.
+    func addReadOnlyGroup(
+        to path: String, ownerBits: UInt32, bits: UInt32
+    ) throws(ListeningError) {
+        guard let group, let readOnlyGroup, group != readOnlyGroup else { return }
+        let status = clinux_allow_group(path, readOnlyGroup, ownerBits, bits)
+        guard status == 0 else {
+            throw ListeningError(
+                "\(path): group \(readOnlyGroup) can't be added to an access list: "
+                    + "\(Errno(rawValue: -status)); let systemd make the socket")
+        }
+    }
 }

@@ -1,7 +1,9 @@
+internal import CLinux
 internal import Glibc
 internal import Memslots
+internal import Synchronization
 
-/// The threads of a server's connections, or of a load's: real ones, capped, and kept for a while.
+/// The threads of a server's connections: real threads, limited in number, and reused.
 package final class ConnectionThreads: Sendable {
     private struct State {
         var jobs: [@Sendable () -> Void] = []
@@ -12,18 +14,18 @@ package final class ConnectionThreads: Sendable {
 
     private let state = Locked(State())
     private let limit: Int
-    /// Threads that wait for a next connection; more of them end.
+    /// How many threads wait for a next job; further ones end.
     private static let kept = 8
     private static let stackBytes = 2 << 20
 
     /// No threads yet.
     ///
-    /// - Parameter limit: how many there are at most at once.
+    /// - Parameter limit: the most threads at once.
     package init(limit: Int) { self.limit = limit }
 
     /// Runs `job` on a thread of its own.
     ///
-    /// - Returns: false if there is no thread to be had; nothing was begun then.
+    /// - Returns: false if there is no thread; the job does not run then.
     package func run(_ job: @escaping @Sendable () -> Void) -> Bool {
         enum Plan { case wakesOne, needsOne, none }
         let plan = state.change { state -> Plan in
@@ -45,7 +47,7 @@ package final class ConnectionThreads: Sendable {
         }
     }
 
-    /// Lets idle threads end, and waits for all of them.
+    /// Ends idle threads, and waits until all threads have ended.
     ///
     /// - Returns: whether all ended in time.
     package func close(milliseconds: UInt64) -> Bool {
@@ -59,7 +61,7 @@ package final class ConnectionThreads: Sendable {
         defer { pthread_attr_destroy(&attributes) }
         pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
         pthread_attr_setstacksize(&attributes, Self.stackBytes)
-        // Handed to the thread, which takes over this reference.
+        // The thread adopts this reference.
         let argument = Unmanaged.passRetained(FirstJob(threads: self, job: job))
         var thread = pthread_t()
         let status = pthread_create(&thread, &attributes, Self.work, argument.toOpaque())
@@ -85,21 +87,21 @@ package final class ConnectionThreads: Sendable {
             return nil
         }
 
-    /// Runs the first job and lets go of it.
+    /// Runs the first job and releases it.
     private static func begin(_ argument: Unmanaged<FirstJob>) -> ConnectionThreads {
         let first = argument.takeRetainedValue()
         first.job()
         return first.threads
     }
 
-    /// Waits for another job; `nil` if the thread is to end.
+    /// Waits for another job; `nil` if the thread must end.
     private func next() -> (@Sendable () -> Void)? {
-        let stays = state.withLock { state in
+        let isKept = state.withLock { state in
             guard state.idle < Self.kept else { return false }
             state.idle += 1
             return true
         }
-        guard stays else {
+        guard isKept else {
             state.change { $0.count -= 1 }
             return nil
         }
@@ -112,5 +114,47 @@ package final class ConnectionThreads: Sendable {
     private func leave() -> (@Sendable () -> Void)? {
         state.change { $0.count -= 1 }
         return nil
+    }
+}
+
+/// Stops all threads of a server, including those in `poll(2)`.
+final class StopFlag: Sendable {
+    private let flag = Atomic<Bool>(false)
+    /// Readable once the flag is set.
+    private let descriptor: Int32
+
+    /// A flag that is not set. Without an event descriptor, threads in `poll(2)` are not woken.
+    init() { descriptor = clinux_eventfd() }
+
+    deinit { if descriptor >= 0 { close(descriptor) } }
+
+    /// Whether it is set.
+    var isSet: Bool { flag.load(ordering: .acquiring) }
+
+    /// Sets it, for good.
+    ///
+    /// - Returns: whether it had not been set.
+    @discardableResult
+    func set() -> Bool {
+        let wasSet = flag.exchange(true, ordering: .acquiringAndReleasing)
+        var one: UInt64 = 1
+        if !wasSet { _ = write(descriptor, &one, MemoryLayout<UInt64>.size) }
+        return !wasSet
+    }
+
+    /// Waits until `input` can be read.
+    ///
+    /// - Returns: false where the flag is set.
+    func waits(for input: Int32) -> Bool {
+        var descriptors = [
+            pollfd(fd: input, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
+        ]
+        while !isSet {
+            let count = poll(&descriptors, 2, -1)
+            if count < 0 && errno != EINTR { return false }
+            if count > 0 && descriptors[1].revents == 0 { return true }
+        }
+        return false
     }
 }

@@ -2,35 +2,65 @@ internal import CLinux
 internal import Memslots
 internal import Synchronization
 
-/// Sees to it that a request that takes long does not keep its connection from being read.
+/// Finds requests that take long, so that their connections are read meanwhile.
 ///
-/// A thread that looks every millisecond whether a reading thread is still at the request that it
-/// was at before, and then lets another thread read. While nobody asks anything, it sleeps.
+/// A thread checks every millisecond whether a reader still executes the request of the check
+/// before. It sleeps while no requests come.
 final class StallWatch: Sendable {
+    /// One connection's reading thread, as the watch sees it.
+    final class Reader: Sendable {
+        /// The request that the thread executes itself; 0 for none.
+        fileprivate let request = Atomic<RequestLanes.Number>(0)
+        fileprivate let replace: @Sendable (RequestLanes.Number) -> Bool
+        private let watch: StallWatch
+
+        fileprivate init(
+            _ watch: StallWatch, replace: @escaping @Sendable (RequestLanes.Number) -> Bool
+        ) {
+            self.watch = watch
+            self.replace = replace
+        }
+
+        /// Records that the reading thread begins a request.
+        @inline(__always)
+        func begin(_ number: RequestLanes.Number) {
+            request.store(number, ordering: .sequentiallyConsistent)
+            // Both are sequentially consistent: either this wakes the watch, or the watch sees
+            // the request before it sleeps.
+            if !watch.isAwake.load(ordering: .sequentiallyConsistent) { watch.wake() }
+        }
+
+        /// Records that the request is done, unless another thread reads by now.
+        @inline(__always)
+        func end(_ number: RequestLanes.Number) {
+            _ = request.compareExchange(expected: number, desired: 0, ordering: .relaxed)
+        }
+    }
+
     private struct State {
-        var connections: [UInt64: Watched] = [:]
+        var readers: [ObjectIdentifier: Watched] = [:]
         var isAwake = false
         var isStopped = false
         var hasEnded = true
     }
 
     private struct Watched {
-        let connection: Connection
+        let reader: Reader
         var seen: RequestLanes.Number = 0
-        var handedOver: RequestLanes.Number = 0
+        var replaced: RequestLanes.Number = 0
     }
 
     private let state = Locked(State())
-    /// As the state's, to be looked at for every request.
+    /// As in the state; every request reads it.
     private let isAwake = Atomic<Bool>(false)
-    /// Whether a request or an answer of megabytes has come by since memory was given back.
+    /// Whether a request or a response of megabytes came since memory was released.
     private let hasHeldMuch = Atomic<Bool>(false)
-    /// Looks without news before it sleeps.
-    private static let quietLooks = 64
+    /// How many checks without news come before the watch sleeps.
+    private static let quietChecks = 64
 
     /// Begins on a thread of `threads`.
     ///
-    /// - Returns: false if there was none to be had.
+    /// - Returns: false if there was no thread.
     func start(on threads: ConnectionThreads) -> Bool {
         state.withLock { $0.hasEnded = false }
         let hasStarted = threads.run { self.run() }
@@ -44,24 +74,23 @@ final class StallWatch: Sendable {
         state.withLock(waitingWhile: { !$0.hasEnded }) { _ in }
     }
 
-    func add(_ connection: Connection) {
-        state.withLock { $0.connections[connection.number] = Watched(connection: connection) }
+    /// Watches a reader.
+    ///
+    /// - Parameter replace: starts another reading thread where one is stalled by this request;
+    ///   returns false where there is none, and is then called again.
+    func add(replacing replace: @escaping @Sendable (RequestLanes.Number) -> Bool) -> Reader {
+        let reader = Reader(self, replace: replace)
+        state.withLock { $0.readers[ObjectIdentifier(reader)] = Watched(reader: reader) }
+        return reader
     }
 
-    func remove(_ connection: Connection) {
-        _ = state.withLock { $0.connections.removeValue(forKey: connection.number) }
+    /// Stops watching a reader.
+    func remove(_ reader: Reader) {
+        _ = state.withLock { $0.readers.removeValue(forKey: ObjectIdentifier(reader)) }
     }
 
-    /// Notes that a reading thread begins a request, after it has said which.
-    @inline(__always)
-    func noteRequest() {
-        // Sequentially consistent, as is saying which: either this wakes the watch, or the watch
-        // sees the request before it sleeps.
-        if !isAwake.load(ordering: .sequentiallyConsistent) { wake() }
-    }
-
-    /// Notes that a request or an answer took megabytes.
-    func noteMuchMemory() { hasHeldMuch.store(true, ordering: .relaxed) }
+    /// Records that a request or a response took megabytes.
+    func recordMuchMemory() { hasHeldMuch.store(true, ordering: .relaxed) }
 
     @inline(never)
     private func wake() {
@@ -71,20 +100,20 @@ final class StallWatch: Sendable {
 
     private func run() {
         var quiet = 0
-        while waitForNextLook(isQuiet: quiet >= Self.quietLooks) {
-            quiet = look() ? 0 : quiet < Self.quietLooks ? quiet + 1 : 0
+        while waitForNextCheck(isQuiet: quiet >= Self.quietChecks) {
+            quiet = check() ? 0 : quiet < Self.quietChecks ? quiet + 1 : 0
         }
         state.change { $0.hasEnded = true }
     }
 
     /// - Returns: false once stopped.
-    private func waitForNextLook(isQuiet: Bool) -> Bool {
+    private func waitForNextCheck(isQuiet: Bool) -> Bool {
         if isQuiet {
             state.withLock { $0.isAwake = false }
             isAwake.store(false, ordering: .sequentiallyConsistent)
-            // Not before there is nothing to do: the next large request would have to take it again.
+            // Only when there is nothing to do: the next large request would need it again.
             if hasHeldMuch.exchange(false, ordering: .relaxed) { clinux_give_memory_back() }
-            if !isAnyoneBusy {
+            if !isAnyReaderBusy {
                 state.withLock(waitingWhile: { !$0.isAwake && !$0.isStopped }) { _ in }
             }
             isAwake.store(true, ordering: .sequentiallyConsistent)
@@ -93,36 +122,36 @@ final class StallWatch: Sendable {
         return state.withLock { !$0.isStopped }
     }
 
-    private var isAnyoneBusy: Bool {
+    private var isAnyReaderBusy: Bool {
         state.withLock { state in
-            state.connections.values.contains {
-                $0.connection.ownRequest.load(ordering: .sequentiallyConsistent) != 0
+            state.readers.values.contains {
+                $0.reader.request.load(ordering: .sequentiallyConsistent) != 0
             }
         }
     }
 
-    /// Looks once.
+    /// Checks all readers once.
     ///
-    /// - Returns: whether anything happened since the last time.
-    private func look() -> Bool {
-        var stalled: [(Connection, RequestLanes.Number)] = []
+    /// - Returns: whether anything happened since the check before.
+    private func check() -> Bool {
+        var stalled: [(Reader, RequestLanes.Number)] = []
         let hasNews = state.withLock { state in
             var hasNews = false
-            for (number, watched) in state.connections {
-                let now = watched.connection.ownRequest.load(ordering: .relaxed)
+            for (id, watched) in state.readers {
+                let now = watched.reader.request.load(ordering: .relaxed)
                 if now != watched.seen {
                     hasNews = true
-                    state.connections[number]?.seen = now
-                } else if now != 0 && now != watched.handedOver {
-                    stalled.append((watched.connection, now))
-                    // Looks on while there is no thread to be had.
+                    state.readers[id]?.seen = now
+                } else if now != 0 && now != watched.replaced {
+                    stalled.append((watched.reader, now))
+                    // The watch stays awake while there is no thread.
                     hasNews = true
                 }
             }
             return hasNews
         }
-        for (connection, request) in stalled where connection.handOver(request) {
-            state.withLock { $0.connections[connection.number]?.handedOver = request }
+        for (reader, request) in stalled where reader.replace(request) {
+            state.withLock { $0.readers[ObjectIdentifier(reader)]?.replaced = request }
         }
         return hasNews
     }

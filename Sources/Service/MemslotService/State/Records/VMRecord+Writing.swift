@@ -12,7 +12,7 @@ extension VMRecord {
         var generation: Generation
         var lastMemory: UInt32
         var memories: [KeptMemory]
-        var slots: [SlotMessage]
+        var slots: NamedSlots
 
         /// The text with its checksum.
         var bytes: [UInt8] {

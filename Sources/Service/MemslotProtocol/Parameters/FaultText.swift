@@ -1,0 +1,101 @@
+extension JSONDocument {
+    /// How to get from the value at `root` to the one at `node` within it: `slots[3].size`.
+    ///
+    /// Only for messages: it walks the tape, so that readers need not keep a path.
+    func path(from root: Int, to node: Int) -> String {
+        var path = ""
+        var container = root
+        while container != node, nodes[container].isContainer {
+            let end = nodes[container].extent
+            let isObject = nodes[container].isObject
+            var child = container + 1
+            var index = 0
+            while child < end {
+                let value = isObject ? child + 1 : child
+                let following = next(after: value)
+                if node < following {
+                    if isObject {
+                        if !path.isEmpty { path += "." }
+                        path += pathComponent(text(of: child))
+                    } else {
+                        path += "[\(index)]"
+                    }
+                    container = value
+                    break
+                }
+                child = following
+                index += 1
+            }
+            if child >= end { break }
+        }
+        return path
+    }
+}
+
+/// A member's name as a path has it: in quotes if it holds anything but letters, digits, `_`, `-`.
+package func pathComponent(_ name: String) -> String {
+    let isPlain =
+        !name.isEmpty
+        && name.utf8.allSatisfy {
+            switch $0 {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                true
+            default: false
+            }
+        }
+    let name = shortened(name)
+    return isPlain ? name : "\"\(name)\""
+}
+
+/// The name of `names` that `name` was most likely meant to be; `nil` if none is near.
+package func nearestName(to name: String, among names: [String]) -> String? {
+    let given = Array(name.utf8.prefix(65))
+    guard given.count <= 64 else { return nil }
+    var best: (name: String, distance: Int)?
+    for candidate in names {
+        let distance = editDistance(given, Array(candidate.utf8))
+        if distance < best?.distance ?? .max { best = (candidate, distance) }
+    }
+    guard let best, best.distance * 2 <= max(best.name.utf8.count, given.count) else { return nil }
+    return best.name
+}
+
+/// How many bytes must be changed, put in or taken out to make one of the other; case is free.
+private func editDistance(_ left: [UInt8], _ right: [UInt8]) -> Int {
+    func lowered(_ byte: UInt8) -> UInt8 {
+        (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) ? byte | 0x20 : byte
+    }
+    var row = Array(0...right.count)
+    for (line, byte) in left.enumerated() {
+        var diagonal = row[0]
+        row[0] = line + 1
+        for (column, other) in right.enumerated() {
+            let substituted = diagonal + (lowered(byte) == lowered(other) ? 0 : 1)
+            diagonal = row[column + 1]
+            row[column + 1] = min(substituted, diagonal + 1, row[column] + 1)
+        }
+    }
+    return row[right.count]
+}
+
+/// `text`, cut where it is too long for a message.
+package func shortened(_ text: String) -> String {
+    text.unicodeScalars.count <= 64
+        ? text : String(String.UnicodeScalarView(text.unicodeScalars.prefix(64))) + "…"
+}
+
+/// Why `name` can't be that of a VM or a memory object; `nil` if it can.
+///
+/// A name is 1 to 128 bytes of UTF-8 without control characters and without `/`.
+package func nameFault(_ name: String) -> String? {
+    if name.isEmpty { return "a name has at least one byte" }
+    if name.utf8.count > 128 { return "a name has at most 128 bytes" }
+    for scalar in name.unicodeScalars {
+        if scalar == "/" { return "a name has no \"/\"" }
+        if scalar.properties.generalCategory == .control {
+            return "a name has no control characters"
+        }
+    }
+    return nil
+}

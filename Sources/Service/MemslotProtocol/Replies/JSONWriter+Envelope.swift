@@ -1,0 +1,86 @@
+import Memslots
+
+extension JSONWriter {
+    /// Begins a response up to the value of its last member, `result` or `error`, which the caller
+    /// writes next, and then the object's end.
+    mutating func beginResponse(id: RequestID, _ outcome: StaticString) {
+        beginObject()
+        member("jsonrpc", "2.0")
+        key("id")
+        raw(id.rawBytes)
+        key(outcome)
+    }
+
+    /// Writes a whole notification.
+    ///
+    /// - Parameter params: writes the value of `params`.
+    package mutating func notification(
+        _ method: StaticString, params: (inout JSONWriter) -> Void
+    ) {
+        object {
+            $0.member("jsonrpc", "2.0")
+            $0.key("method")
+            $0.staticString(method)
+            $0.key("params")
+            params(&$0)
+        }
+    }
+
+    /// Writes a whole request on a line of its own.
+    ///
+    /// - Parameters:
+    ///   - method: the method's name.
+    ///   - id: the id; `nil` for a notification.
+    ///   - params: the parameters as JSON text; `nil` to omit them.
+    package mutating func request(
+        method: String, id: RequestID?, params: (some Collection<UInt8>)?
+    ) {
+        object {
+            $0.member("jsonrpc", "2.0")
+            if let id {
+                $0.key("id")
+                $0.raw(id.rawBytes)
+            }
+            $0.member("method", method)
+            if let params {
+                $0.key("params")
+                $0.raw(params)
+            }
+        }
+        newLine()
+    }
+
+    /// Writes the `error` object of a response: code, message, data.
+    package mutating func error(_ error: ProtocolError) {
+        object {
+            $0.member("code", error.code)
+            $0.member("message", error.message)
+            $0.key("data")
+            $0.object {
+                $0.members(of: error.data)
+                if !error.violations.isEmpty {
+                    $0.member("violationCount", error.violationCount)
+                    $0.list("violations", error.violations) { writer, violation in
+                        writer.object { $0.members(of: violation) }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the members of an error's data that have a value.
+    private mutating func members(of data: ErrorData) {
+        member("kind", data.kind.name)
+        member("slot", data.slot)
+        member("otherSlot", data.otherSlot)
+        if data.addressSpace != 0 { member("addressSpace", data.addressSpace) }
+        member("path", data.path)
+        member("errno", data.errno?.name)
+        member("operation", data.operation.map(UInt64.init(clamping:)))
+        member("generation", data.generation?.rawValue)
+        member("reason", data.reason)
+        member("limit", data.limit)
+        if let vcpus = data.vcpus { list("vcpus", vcpus) { $0.string($1) } }
+        if let readers = data.readers { list("readers", readers) { $0.string($1) } }
+    }
+}

@@ -1,0 +1,213 @@
+import Memslots
+
+extension JSONWriter {
+    /// Bytes of a slot's text, as most slots have.
+    private static var usualSlotBytes: Int { 128 }
+
+    /// Writes the `result` of a command.
+    mutating func reply(_ reply: Reply) {
+        switch reply {
+        case .done: object { _ in }
+        case .vm(let vm): object { $0.member("vm", vm) }
+        case .serverInfo(let info): serverInfo(info)
+        case .created(let vm):
+            object {
+                $0.member("vm", vm.vm)
+                $0.member("backend", vm.backend)
+                $0.member("generation", 0)
+                $0.key("capabilities")
+                $0.capabilities(vm.capabilities)
+            }
+        case .vms(let vms): object { $0.list("vms", vms) { $0.listed($1) } }
+        case .recovered(let vm, let generation):
+            object {
+                $0.member("vm", vm)
+                $0.member("generation", generation.rawValue)
+                $0.member("state", "ready")
+            }
+        case .memory(let memory): listed(memory)
+        case .memories(let memories): object { $0.list("memories", memories) { $0.listed($1) } }
+        case .exported(let memory): exportedMemory(memory, index: 0)
+        case .receipt(let receipt): self.receipt(receipt)
+        case .array(let array): self.array(array)
+        case .translations(let translations): self.translations(translations)
+        case .history(let receipts):
+            object { $0.list("receipts", receipts) { $0.receipt($1) } }
+        case .dirtyLog(let log):
+            object {
+                $0.member("pages", log.pageCount)
+                $0.member("dirty", log.dirtyCount)
+                $0.key("bitmap")
+                $0.base64(log.bitmap)
+            }
+        case .subscribed(let arrays): object { $0.list("vms", arrays) { $0.array($1) } }
+        case .metrics(let metrics): self.metrics(metrics)
+        }
+    }
+
+    /// Writes a memory object with the index of its descriptor among those of the line.
+    mutating func exportedMemory(_ memory: ExportedMemory, index: Int) {
+        object {
+            $0.member("memory", memory.memory)
+            $0.member("size", address: memory.size.rawValue)
+            $0.member("fd", index)
+        }
+    }
+
+    private mutating func array(_ array: ArrayMessage) {
+        reserve(array.slots.count * Self.usualSlotBytes)
+        object {
+            $0.member("vm", array.vm)
+            $0.member("generation", array.generation.rawValue)
+            if array.isInstalled { $0.member("installed", true) }
+            $0.key("slots")
+            $0.slots(array.slots)
+        }
+    }
+
+    private mutating func listed(_ vm: ListedVM) {
+        object {
+            $0.member("vm", vm.vm)
+            $0.member("backend", vm.backend)
+            $0.member("generation", vm.generation.rawValue)
+            $0.member("slots", vm.slotCount)
+            $0.member("state", vm.isFailed ? "failed" : "ready")
+            if vm.isObserved { $0.member("observed", true) }
+        }
+    }
+
+    private mutating func listed(_ memory: ListedMemory) {
+        object {
+            $0.member("memory", memory.memory)
+            $0.member("size", address: memory.size.rawValue)
+            $0.member("pageSize", address: memory.pageSize.rawValue)
+        }
+    }
+
+    private mutating func translations(_ translations: Translations) {
+        object {
+            $0.member("generation", translations.generation.rawValue)
+            $0.list("translations", translations.places) { writer, place in
+                guard let place else { return writer.null() }
+                writer.object {
+                    $0.members(of: place.slot)
+                    $0.member("offset", address: place.offset.rawValue)
+                    $0.members(of: place.backing)
+                    $0.key("flags")
+                    $0.flags(place.flags)
+                }
+            }
+        }
+    }
+
+    // MARK: - Server and metrics
+
+    private mutating func serverInfo(_ info: ServerInfo) {
+        object {
+            $0.member("name", "memslots")
+            $0.member("version", info.version)
+            $0.member("protocol", 1)
+            $0.member("pid", Int(info.pid))
+            $0.key("backends")
+            $0.object {
+                $0.key("simulated")
+                $0.backend(info.simulated)
+                $0.key("kvm")
+                $0.backend(info.kvm)
+            }
+            $0.key("limits")
+            $0.values(info.limits)
+            if let state = info.state {
+                $0.key("state")
+                $0.state(state)
+            }
+        }
+    }
+
+    private mutating func backend(_ backend: ServerInfo.Backend) {
+        object {
+            switch backend {
+            case .available(let capabilities):
+                $0.member("available", true)
+                $0.key("capabilities")
+                $0.capabilities(capabilities)
+            case .unavailable(let reason):
+                $0.member("available", false)
+                $0.member("reason", reason)
+            }
+        }
+    }
+
+    private mutating func state(_ state: ServerState) {
+        object {
+            $0.member("memory", state.hasDescriptorStore ? "descriptors" : "files")
+            let lists: [(StaticString, [ServerState.Record])] = [
+                ("unrestored", state.unrestored), ("damaged", state.damaged),
+                ("ahead", state.ahead),
+            ]
+            for (name, records) in lists {
+                $0.list(name, records) { writer, record in
+                    writer.object {
+                        $0.member("vm", record.vm)
+                        $0.member("file", record.file)
+                        $0.member("reason", record.reason)
+                    }
+                }
+            }
+        }
+    }
+
+    private mutating func metrics(_ metrics: MetricsMessage) {
+        object {
+            $0.figures(metrics.user)
+            $0.key("gauges")
+            $0.object {
+                $0.member("vms", metrics.gauges.vms)
+                $0.member("slots", metrics.gauges.slots)
+                $0.member("memories", metrics.gauges.memories)
+                $0.member("memoryBytes", address: metrics.gauges.memoryBytes)
+                $0.member("subscriptions", metrics.gauges.subscriptions)
+            }
+            $0.list("vms", metrics.vms) { writer, vm in writer.object { $0.figures(vm) } }
+            $0.member("openMetrics", metrics.openMetrics)
+        }
+    }
+
+    /// Writes the members of one VM's or one user's figures.
+    private mutating func figures(_ figures: MetricsMessage.Figures) {
+        member("vm", figures.vm)
+        key("counters")
+        values(figures.counters)
+        key("histograms")
+        object {
+            for histogram in figures.histograms {
+                $0.key(named: histogram.name)
+                $0.histogram(histogram)
+            }
+        }
+    }
+
+    private mutating func histogram(_ histogram: MetricsMessage.Histogram) {
+        object {
+            $0.member("count", histogram.count)
+            $0.member("sum", histogram.sum)
+            if histogram.count > 0 {
+                $0.member("min", histogram.min)
+                $0.member("max", histogram.max)
+            }
+            for rank in histogram.percentiles {
+                $0.key(named: rank.name)
+                $0.integer(rank.value)
+            }
+        }
+    }
+
+    private mutating func values(_ values: [NamedValue]) {
+        object {
+            for value in values {
+                $0.key(named: value.name)
+                $0.integer(value.value)
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+public import Memslots
+
+/// The result of a command.
+public enum Reply: Sendable {
+    /// An empty result: of `memory.destroy` and `events.unsubscribe`.
+    case done
+    /// The VM's name: of `vm.destroy`, `fault.inject` and `guest.touch`.
+    case vm(String)
+    /// The result of `server.info`.
+    case serverInfo(ServerInfo)
+    /// The result of `vm.create`.
+    case created(CreatedVM)
+    /// The result of `vm.list`.
+    case vms([ListedVM])
+    /// The result of `vm.recover`.
+    case recovered(vm: String, generation: Generation)
+    /// The result of `memory.create`.
+    case memory(ListedMemory)
+    /// The result of `memory.list`.
+    case memories([ListedMemory])
+    /// The result of `memory.export`.
+    case exported(ExportedMemory)
+    /// The result of `memslots.submit` and `memslots.plan`.
+    case receipt(ReceiptMessage)
+    /// The result of `memslots.get`.
+    case array(ArrayMessage)
+    /// The result of `memslots.translate`.
+    case translations(Translations)
+    /// The result of `memslots.history`, oldest first.
+    case history([ReceiptMessage])
+    /// The result of `dirtylog.get`.
+    case dirtyLog(DirtyLogMessage)
+    /// The result of `events.subscribe`: the arrays that no event repeats.
+    case subscribed([ArrayMessage])
+    /// The result of `metrics.get`.
+    case metrics(MetricsMessage)
+}
+
+/// A VM that was created.
+public struct CreatedVM: Sendable {
+    /// The VM's name.
+    public var vm: String
+    /// `simulated` or `kvm`.
+    public var backend: String
+    /// What the backend supports.
+    public var capabilities: Capabilities
+
+    package init(vm: String, backend: String, capabilities: Capabilities) {
+        self.vm = vm
+        self.backend = backend
+        self.capabilities = capabilities
+    }
+}
+
+/// A VM in a list.
+public struct ListedVM: Sendable {
+    /// The VM's name.
+    public var vm: String
+    /// `simulated` or `kvm`.
+    public var backend: String
+    /// The generation of its array.
+    public var generation: Generation
+    /// How many slots are installed.
+    public var slotCount: Int
+    /// A Boolean value that indicates whether an undo failed.
+    public var isFailed: Bool
+    /// A Boolean value that indicates whether another process changes the VM, and this one reports
+    /// the changes.
+    public var isObserved: Bool
+
+    package init(
+        vm: String, backend: String, generation: Generation, slotCount: Int, isFailed: Bool,
+        isObserved: Bool
+    ) {
+        self.vm = vm
+        self.backend = backend
+        self.generation = generation
+        self.slotCount = slotCount
+        self.isFailed = isFailed
+        self.isObserved = isObserved
+    }
+}
+
+/// A memory object, or a mapping of the embedding process.
+public struct ListedMemory: Sendable {
+    /// Its name.
+    public var memory: String
+    /// The size in bytes.
+    public var size: ByteCount
+    /// The size of a page in bytes: 4096, or that of huge pages.
+    public var pageSize: ByteCount
+
+    package init(memory: String, size: ByteCount, pageSize: ByteCount) {
+        self.memory = memory
+        self.size = size
+        self.pageSize = pageSize
+    }
+}
+
+/// A memory object whose descriptor is passed to the client.
+public struct ExportedMemory: Sendable {
+    /// Its name.
+    public var memory: String
+    /// The size in bytes.
+    public var size: ByteCount
+    /// The one descriptor, for the caller to claim.
+    public var descriptor: PassedDescriptors
+
+    package init(memory: String, size: ByteCount, descriptor: PassedDescriptors) {
+        self.memory = memory
+        self.size = size
+        self.descriptor = descriptor
+    }
+}
+
+/// Translated guest physical addresses.
+public struct Translations: Sendable {
+    /// Where one address leads.
+    public struct Place: Sendable {
+        /// The slot.
+        public var slot: SlotKey
+        /// Bytes from the slot's beginning.
+        public var offset: ByteCount
+        /// The memory at this offset.
+        public var backing: SlotBacking
+        /// The slot's flags.
+        public var flags: MemslotFlags
+
+        package init(
+            slot: SlotKey, offset: ByteCount, backing: SlotBacking, flags: MemslotFlags
+        ) {
+            self.slot = slot
+            self.offset = offset
+            self.backing = backing
+            self.flags = flags
+        }
+    }
+
+    /// The generation of the array.
+    public var generation: Generation
+    /// A place for each address, in the order of the request; `nil` for an unmapped address.
+    public var places: [Place?]
+
+    package init(generation: Generation, places: [Place?]) {
+        self.generation = generation
+        self.places = places
+    }
+}
+
+/// The dirty pages of a slot, or of a part of it.
+public struct DirtyLogMessage: Sendable {
+    /// How many pages the bitmap covers.
+    public var pageCount: UInt64
+    /// How many of them are dirty.
+    public var dirtyCount: UInt64
+    /// A bit for each page; bit 0 of byte 0 is the first page.
+    public var bitmap: [UInt8]
+
+    package init(pageCount: UInt64, dirtyCount: UInt64, bitmap: [UInt8]) {
+        self.pageCount = pageCount
+        self.dirtyCount = dirtyCount
+        self.bitmap = bitmap
+    }
+}

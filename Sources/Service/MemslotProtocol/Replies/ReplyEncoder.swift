@@ -1,0 +1,75 @@
+/// Encodes the responses to a line, each straight into the line that is sent.
+public struct ReplyEncoder: Sendable {
+    private var writer: JSONWriter
+    /// The descriptors that go with the line. They are closed with the encoder unless claimed.
+    public private(set) var descriptors: PassedDescriptors
+
+    /// An encoder without responses.
+    public init() { self.init(JSONWriter()) }
+
+    package init(_ writer: JSONWriter, descriptors: PassedDescriptors = .none) {
+        self.writer = writer
+        self.descriptors = descriptors
+    }
+
+    /// How many bytes are encoded; 0 where the line gets no response.
+    public var count: Int { writer.count }
+
+    /// Begins the responses to a batch.
+    public mutating func beginBatch() { writer.beginArray() }
+
+    /// Ends the responses to a batch. A batch of notifications gets no response.
+    public mutating func endBatch() {
+        if writer.count > 1 { writer.endArray() } else { writer.removeAll() }
+    }
+
+    /// Encodes the response to a command that was executed.
+    public mutating func encode(_ reply: Reply, id: RequestID) {
+        writer.beginResponse(id: id, "result")
+        if case .exported(let memory) = reply {
+            let open = descriptors.open
+            writer.exportedMemory(memory, index: open.count)
+            descriptors = PassedDescriptors(descriptors.claimAll() + memory.descriptor.claimAll())
+        } else {
+            writer.reply(reply)
+        }
+        writer.endObject()
+    }
+
+    /// Encodes the response to a request that is refused.
+    ///
+    /// - Parameter id: ``RequestID/null`` where the request's id is unknown.
+    public mutating func encode(_ error: ProtocolError, id: RequestID) {
+        writer.beginResponse(id: id, "error")
+        writer.error(error)
+        writer.endObject()
+    }
+
+    /// Encodes the same error for each request of a line, but an invalid request gets its own.
+    package mutating func encode(_ error: ProtocolError, forEachOf line: DecodedLine) {
+        if case .batch = line { beginBatch() }
+        for request in line.requests {
+            guard let id = request.id else { continue }
+            if case .failure(.envelope(let own)) = request.command {
+                encode(own, id: id)
+            } else {
+                encode(error, id: id)
+            }
+        }
+        if case .batch = line { endBatch() }
+    }
+
+    /// The line without its end.
+    public consuming func finish() -> [UInt8] { writer.finish() }
+
+    /// The line with its end.
+    package consuming func finishLine() -> [UInt8] {
+        writer.newLine()
+        return writer.finish()
+    }
+
+    /// Calls `body` with the line without its end, which must not be kept.
+    package func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        writer.withBytes(body)
+    }
+}

@@ -1,0 +1,175 @@
+public import Memslots
+
+/// A number by its name on the wire: a limit, a counter or a percentile.
+public struct NamedValue: Hashable, Sendable {
+    /// The name.
+    public var name: String
+    /// The number.
+    public var value: UInt64
+
+    /// Names `value`.
+    public init(_ name: String, _ value: UInt64) {
+        self.name = name
+        self.value = value
+    }
+}
+
+/// What a server is: its version, its backends, its limits.
+public struct ServerInfo: Sendable {
+    /// Whether a backend works here.
+    public enum Backend: Sendable {
+        /// It does.
+        case available(Capabilities)
+        /// It does not, for this reason.
+        case unavailable(String)
+    }
+
+    /// The version of the package.
+    public var version: String
+    /// The server's process.
+    public var pid: Int32
+    /// The simulator.
+    public var simulated: Backend
+    /// The host's KVM.
+    public var kvm: Backend
+    /// The limits.
+    public var limits: [NamedValue]
+    /// The state directory; `nil` where no VM is kept.
+    public var state: ServerState?
+
+    package init(
+        version: String, pid: Int32, simulated: Backend, kvm: Backend, limits: [NamedValue],
+        state: ServerState?
+    ) {
+        self.version = version
+        self.pid = pid
+        self.simulated = simulated
+        self.kvm = kvm
+        self.limits = limits
+        self.state = state
+    }
+}
+
+/// The state directory of a server: where memory is kept, and what is wrong.
+public struct ServerState: Sendable {
+    /// A record of the state.
+    public struct Record: Sendable {
+        /// The VM; `nil` where the record does not show it.
+        public var vm: String?
+        /// The file's name in the state directory.
+        public var file: String
+        /// What is wrong; `nil` where the list's name says it all.
+        public var reason: String?
+
+        package init(vm: String? = nil, file: String, reason: String? = nil) {
+            self.vm = vm
+            self.file = file
+            self.reason = reason
+        }
+    }
+
+    /// A Boolean value that indicates whether memory is kept in a descriptor store, not in files.
+    public var hasDescriptorStore: Bool
+    /// VMs of this user that could not be restored.
+    public var unrestored: [Record]
+    /// Records that are damaged. Their users are unknown.
+    public var damaged: [Record]
+    /// Records of this user that are ahead of their VMs.
+    public var ahead: [Record]
+
+    package init(
+        hasDescriptorStore: Bool, unrestored: [Record], damaged: [Record], ahead: [Record]
+    ) {
+        self.hasDescriptorStore = hasDescriptorStore
+        self.unrestored = unrestored
+        self.damaged = damaged
+        self.ahead = ahead
+    }
+}
+
+/// The counters and histograms of a user and its VMs.
+public struct MetricsMessage: Sendable {
+    /// The counters and histograms of one VM, or of one user.
+    public struct Figures: Sendable {
+        /// The VM; `nil` for a user.
+        public var vm: String?
+        /// The counters.
+        public var counters: [NamedValue]
+        /// The histograms.
+        public var histograms: [Histogram]
+
+        package init(vm: String? = nil, counters: [NamedValue], histograms: [Histogram]) {
+            self.vm = vm
+            self.counters = counters
+            self.histograms = histograms
+        }
+    }
+
+    /// A histogram of times in nanoseconds.
+    public struct Histogram: Sendable {
+        /// The name.
+        public var name: String
+        /// How many times were recorded.
+        public var count: UInt64
+        /// Their sum.
+        public var sum: UInt64
+        /// The shortest; 0 without any.
+        public var min: UInt64
+        /// The longest; 0 without any.
+        public var max: UInt64
+        /// The percentiles by name, such as `p99`; none without any time.
+        public var percentiles: [NamedValue]
+
+        package init(
+            name: String, count: UInt64, sum: UInt64, min: UInt64, max: UInt64,
+            percentiles: [NamedValue]
+        ) {
+            self.name = name
+            self.count = count
+            self.sum = sum
+            self.min = min
+            self.max = max
+            self.percentiles = percentiles
+        }
+    }
+
+    /// What the user has now.
+    public struct Gauges: Sendable {
+        /// VMs.
+        public var vms: Int
+        /// Slots of all VMs.
+        public var slots: Int
+        /// Memory objects.
+        public var memories: Int
+        /// The bytes of all memory objects.
+        public var memoryBytes: UInt64
+        /// Subscriptions to events.
+        public var subscriptions: Int
+
+        package init(
+            vms: Int, slots: Int, memories: Int, memoryBytes: UInt64, subscriptions: Int
+        ) {
+            self.vms = vms
+            self.slots = slots
+            self.memories = memories
+            self.memoryBytes = memoryBytes
+            self.subscriptions = subscriptions
+        }
+    }
+
+    /// The user's figures.
+    public var user: Figures
+    /// What the user has now.
+    public var gauges: Gauges
+    /// The figures of each VM.
+    public var vms: [Figures]
+    /// All of it as text of OpenMetrics 1.0.
+    public var openMetrics: String
+
+    package init(user: Figures, gauges: Gauges, vms: [Figures], openMetrics: String) {
+        self.user = user
+        self.gauges = gauges
+        self.vms = vms
+        self.openMetrics = openMetrics
+    }
+}

@@ -1,0 +1,159 @@
+/// The methods of the wire, by their names.
+public enum Method: String, CaseIterable, Sendable {
+    /// Describes the server: its version, backends and limits.
+    case serverInfo = "server.info"
+    /// Creates a VM.
+    case vmCreate = "vm.create"
+    /// Lists the VMs.
+    case vmList = "vm.list"
+    /// Destroys a VM.
+    case vmDestroy = "vm.destroy"
+    /// Retries the undo of a failed VM.
+    case vmRecover = "vm.recover"
+    /// Creates a memory object.
+    case memoryCreate = "memory.create"
+    /// Lists a VM's memory objects.
+    case memoryList = "memory.list"
+    /// Destroys a memory object.
+    case memoryDestroy = "memory.destroy"
+    /// Passes a memory object's descriptor.
+    case memoryExport = "memory.export"
+    /// Replaces a VM's array.
+    case memslotsSubmit = "memslots.submit"
+    /// Returns the receipt that a submit would return.
+    case memslotsPlan = "memslots.plan"
+    /// Returns the array.
+    case memslotsGet = "memslots.get"
+    /// Translates guest physical addresses.
+    case memslotsTranslate = "memslots.translate"
+    /// Returns the last receipts.
+    case memslotsHistory = "memslots.history"
+    /// Returns the dirty pages of a slot.
+    case dirtylogGet = "dirtylog.get"
+    /// Begins to send events.
+    case eventsSubscribe = "events.subscribe"
+    /// Stops sending events.
+    case eventsUnsubscribe = "events.unsubscribe"
+    /// Arms a fault of a simulated VM.
+    case faultInject = "fault.inject"
+    /// Writes to memory as a simulated guest.
+    case guestTouch = "guest.touch"
+    /// Returns counters and histograms.
+    case metricsGet = "metrics.get"
+
+    /// The method that a message names; `nil` if no method has this name.
+    init?(_ value: JSONValue) {
+        guard let method = Self.allCases.first(where: { value.isString($0.rawValue) }) else {
+            return nil
+        }
+        self = method
+    }
+}
+
+/// A method with its parameters: what a client asks of the service.
+public enum Command: Sendable {
+    /// `server.info`.
+    case serverInfo
+    /// `vm.create`.
+    case createVM(VMCreateParameters)
+    /// `vm.list`.
+    case listVMs
+    /// `vm.destroy`.
+    case destroyVM(vm: String)
+    /// `vm.recover`.
+    case recoverVM(vm: String)
+    /// `memory.create`.
+    case createMemory(MemoryCreateParameters)
+    /// `memory.list`.
+    case listMemory(vm: String)
+    /// `memory.destroy`.
+    case destroyMemory(vm: String, memory: String)
+    /// `memory.export`.
+    case exportMemory(vm: String, memory: String)
+    /// `memslots.submit`.
+    case submit(SubmitParameters)
+    /// `memslots.plan`.
+    case plan(SubmitParameters)
+    /// `memslots.get`.
+    case getSlots(vm: String)
+    /// `memslots.translate`.
+    case translate(TranslateParameters)
+    /// `memslots.history`.
+    case getHistory(HistoryParameters)
+    /// `dirtylog.get`.
+    case getDirtyLog(DirtyLogParameters)
+    /// `events.subscribe`; to all VMs where `vm` is `nil`.
+    case subscribe(vm: String?)
+    /// `events.unsubscribe`; from all VMs where `vm` is `nil`.
+    case unsubscribe(vm: String?)
+    /// `fault.inject`.
+    case injectFault(FaultParameters)
+    /// `guest.touch`.
+    case touch(TouchParameters)
+    /// `metrics.get`.
+    case getMetrics
+
+    /// Decodes the parameters of a method.
+    ///
+    /// - Throws: the first fault, `invalid-params` with its path.
+    package init(_ method: Method, _ params: JSONValue?) throws(ProtocolError) {
+        switch method {
+        case .serverInfo:
+            _ = try NoParameters(params)
+            self = .serverInfo
+        case .vmCreate: self = .createVM(try VMCreateParameters(params))
+        case .vmList:
+            _ = try NoParameters(params)
+            self = .listVMs
+        case .vmDestroy: self = .destroyVM(vm: try VMParameters(params).vm)
+        case .vmRecover: self = .recoverVM(vm: try VMParameters(params).vm)
+        case .memoryCreate: self = .createMemory(try MemoryCreateParameters(params))
+        case .memoryList: self = .listMemory(vm: try VMParameters(params).vm)
+        case .memoryDestroy:
+            let object = try MemoryParameters(params)
+            self = .destroyMemory(vm: object.vm, memory: object.memory)
+        case .memoryExport:
+            let object = try MemoryParameters(params)
+            self = .exportMemory(vm: object.vm, memory: object.memory)
+        case .memslotsSubmit: self = .submit(try SubmitParameters(params))
+        case .memslotsPlan: self = .plan(try SubmitParameters(params))
+        case .memslotsGet: self = .getSlots(vm: try VMParameters(params).vm)
+        case .memslotsTranslate: self = .translate(try TranslateParameters(params))
+        case .memslotsHistory: self = .getHistory(try HistoryParameters(params))
+        case .dirtylogGet: self = .getDirtyLog(try DirtyLogParameters(params))
+        case .eventsSubscribe: self = .subscribe(vm: try EventsParameters(params).vm)
+        case .eventsUnsubscribe: self = .unsubscribe(vm: try EventsParameters(params).vm)
+        case .faultInject: self = .injectFault(try FaultParameters(params))
+        case .guestTouch: self = .touch(try TouchParameters(params))
+        case .metricsGet:
+            _ = try NoParameters(params)
+            self = .getMetrics
+        }
+    }
+
+    /// The method.
+    public var method: Method {
+        switch self {
+        case .serverInfo: .serverInfo
+        case .createVM: .vmCreate
+        case .listVMs: .vmList
+        case .destroyVM: .vmDestroy
+        case .recoverVM: .vmRecover
+        case .createMemory: .memoryCreate
+        case .listMemory: .memoryList
+        case .destroyMemory: .memoryDestroy
+        case .exportMemory: .memoryExport
+        case .submit: .memslotsSubmit
+        case .plan: .memslotsPlan
+        case .getSlots: .memslotsGet
+        case .translate: .memslotsTranslate
+        case .getHistory: .memslotsHistory
+        case .getDirtyLog: .dirtylogGet
+        case .subscribe: .eventsSubscribe
+        case .unsubscribe: .eventsUnsubscribe
+        case .injectFault: .faultInject
+        case .touch: .guestTouch
+        case .getMetrics: .metricsGet
+        }
+    }
+}

@@ -1,0 +1,81 @@
+/// What a client's line contains.
+public enum DecodedLine: Sendable {
+    /// One request, or what should have been one.
+    case single(Request)
+    /// A batch, in order; never empty. Its responses go into one array on one line.
+    case batch([Request])
+
+    /// The requests, in order.
+    public var requests: [Request] {
+        switch self {
+        case .single(let request): [request]
+        case .batch(let requests): requests
+        }
+    }
+}
+
+/// A request of a client, decoded.
+public struct Request: Sendable {
+    /// The id of the response; `nil` for a notification, which gets no response.
+    public let id: RequestID?
+    /// The `vm` that the parameters name, valid or not; `nil` where they name none as a string.
+    public let vm: String?
+    /// The command, or why there is none.
+    public let command: Result<Command, InvalidRequest>
+
+    /// The method; `nil` where there is none of that name, or no request.
+    public var method: Method? {
+        switch command {
+        case .success(let command): command.method
+        case .failure(.parameters(_, let method)): method
+        case .failure: nil
+        }
+    }
+
+    /// The method's name, also where no method has it; `nil` where the message is no request.
+    public var methodName: String? {
+        if case .failure(.method(let name)) = command { name } else { method?.rawValue }
+    }
+}
+
+/// The id of a request: a string, a number or null, kept exactly as written.
+public struct RequestID: Hashable, Sendable {
+    /// The JSON text.
+    public let rawBytes: [UInt8]
+
+    /// The id of a response to a message whose id is unknown.
+    public static let null = RequestID(rawBytes: Array("null".utf8))
+
+    /// An integer id.
+    public init(_ number: Int) { rawBytes = Array(String(number).utf8) }
+
+    init(rawBytes: [UInt8]) { self.rawBytes = rawBytes }
+}
+
+/// Why a request is invalid.
+public enum InvalidRequest: Error, Hashable, Sendable {
+    /// The message is no request. Its response has the id `null` where the id is unknown.
+    case envelope(ProtocolError)
+    /// No method has this name.
+    case method(named: String)
+    /// The parameters don't fit the method.
+    ///
+    /// The service checks first whether the VM exists, and whether it has failed.
+    case parameters(ProtocolError, of: Method)
+
+    /// The error of the response.
+    public var error: ProtocolError {
+        switch self {
+        case .envelope(let error), .parameters(let error, _): error
+        case .method(let name): Self.methodNotFound(name)
+        }
+    }
+
+    private static func methodNotFound(_ name: String) -> ProtocolError {
+        let nearest = nearestName(to: name, among: Method.allCases.map(\.rawValue))
+        return ProtocolError(
+            .methodNotFound,
+            "there is no method \"\(shortened(name))\""
+                + (nearest.map { "; did you mean \"\($0)\"?" } ?? ""))
+    }
+}

@@ -1,0 +1,110 @@
+public import Memslots
+
+/// The parameters of `memslots.submit` and `memslots.plan`.
+public struct SubmitParameters: Sendable {
+    /// The VM's name.
+    public var vm: String
+    /// The complete array, in the order of the request.
+    public var slots: [SlotParameters]
+    /// The generation that the VM must have; `nil` for any.
+    public var expectedGeneration: Generation?
+    /// When vCPUs are held.
+    public var quiesce = SubmitOptions.Quiesce.auto
+    /// How long to wait for vCPUs and readers, in milliseconds; `nil` for the default.
+    public var quiesceDeadlineMilliseconds: UInt64?
+
+    /// A submit of `slots` to the VM named `vm`.
+    public init(vm: String, slots: [SlotParameters], expectedGeneration: Generation? = nil) {
+        self.vm = vm
+        self.slots = slots
+        self.expectedGeneration = expectedGeneration
+    }
+}
+
+/// A slot as a request gives it. Each member may have any value; the array is validated as a whole.
+public struct SlotParameters: Sendable, Hashable {
+    /// The id; `nil` lets the service pick one. Any number.
+    public var slot: UInt64?
+    /// The address space, 0 if omitted. Any number.
+    public var addressSpace: UInt64 = 0
+    /// Where the slot begins in the guest.
+    public var guestPhysicalAddress = GuestPhysicalAddress(0)
+    /// The size in bytes.
+    public var size = ByteCount(0)
+    /// The backing in the service's own address space.
+    public var userspaceAddress: UserspaceAddress?
+    /// The name of the memory object that is the backing.
+    public var memory: String?
+    /// Where in the memory object the backing begins.
+    public var memoryOffset: ByteCount?
+    /// The token that a reply gave for a backing without a name.
+    public var opaque: String?
+    /// The flags; none if omitted.
+    public var flags: MemslotFlags = []
+    /// The name of the memory object that private memory comes from.
+    public var guestMemfd: String?
+    /// Where in it private memory begins.
+    public var guestMemfdOffset: ByteCount?
+
+    /// An empty slot at address 0.
+    public init() {}
+}
+
+extension SubmitParameters: ParameterObject {
+    package enum Member: String, CaseIterable, Sendable {
+        case vm, slots, expectedGeneration, quiesce, quiesceDeadlineMs
+    }
+
+    package static let table = MemberTable<Member> { $0 == .vm || $0 == .slots }
+
+    package init() { self.init(vm: "", slots: []) }
+
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+        switch member {
+        case .vm: vm = reader.string(at: node)
+        case .slots: readSlots(at: node, from: &reader)
+        case .expectedGeneration: expectedGeneration = Generation(reader.integer(at: node))
+        case .quiesce: quiesce = reader.choice(at: node, default: .auto)
+        case .quiesceDeadlineMs: quiesceDeadlineMilliseconds = reader.integer(at: node)
+        }
+    }
+
+    private mutating func readSlots(at node: Int, from reader: inout ParameterReader) {
+        let value = JSONValue(document: reader.document, node: node)
+        var slots: [SlotParameters] = []
+        slots.reserveCapacity(value.elements.count)
+        reader.array(at: node) { element, reader in
+            // Filled in place, because copying a slot counts the references to its strings.
+            slots.append(SlotParameters())
+            reader.object(at: element, into: &slots[slots.count - 1])
+        }
+        self.slots = slots
+    }
+}
+
+extension SlotParameters: ParameterObject {
+    package enum Member: String, CaseIterable, Sendable {
+        case slot, addressSpace, guestPhysicalAddress, size, userspaceAddress, memory
+        case memoryOffset, opaque, flags, guestMemfd, guestMemfdOffset
+    }
+
+    package static let table = MemberTable<Member> { $0 == .guestPhysicalAddress || $0 == .size }
+
+    @inline(__always)
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+        switch member {
+        case .slot: slot = reader.integer(at: node)
+        case .addressSpace: addressSpace = reader.integer(at: node)
+        case .guestPhysicalAddress:
+            guestPhysicalAddress = GuestPhysicalAddress(reader.quantity(at: node))
+        case .size: size = ByteCount(reader.quantity(at: node))
+        case .userspaceAddress: userspaceAddress = UserspaceAddress(reader.quantity(at: node))
+        case .memory: memory = reader.string(at: node)
+        case .memoryOffset: memoryOffset = ByteCount(reader.quantity(at: node))
+        case .opaque: opaque = reader.string(at: node)
+        case .flags: flags = reader.flags(at: node)
+        case .guestMemfd: guestMemfd = reader.string(at: node)
+        case .guestMemfdOffset: guestMemfdOffset = ByteCount(reader.quantity(at: node))
+        }
+    }
+}

@@ -1,0 +1,131 @@
+public import Memslots
+
+/// The parameters of `vm.create`.
+public struct VMCreateParameters: Sendable {
+    /// The new VM's name: 1 to 128 bytes without control characters and `/`.
+    public var vm: String
+    /// The backend of the VM.
+    public var backend: BackendChoice
+    /// The configuration of a simulated VM; ignored for a KVM VM.
+    public var simulated = SimulatedParameters()
+    /// A Boolean value that indicates whether the VM ends with the connection.
+    public var isEphemeral = false
+
+    /// A VM named `vm`.
+    public init(vm: String, backend: BackendChoice = .auto) {
+        self.vm = vm
+        self.backend = backend
+    }
+}
+
+/// Which backend a VM gets.
+public enum BackendChoice: String, CaseIterable, Sendable {
+    /// The simulator.
+    case simulated
+    /// `/dev/kvm`.
+    case kvm
+    /// KVM where it opens, else the simulator.
+    case auto
+}
+
+/// The configuration of a simulated VM.
+public struct SimulatedParameters: Sendable, Hashable {
+    /// Slots per address space, 1 … 2^20: a real KVM's ids have 16 bits.
+    public var maxSlots: UInt32 = 32_764
+    /// Address spaces, 1 … 65,536.
+    public var addressSpaces: UInt32 = 1
+    /// Bits of a guest physical address, 13 … 64.
+    public var guestPhysicalBits: UInt32 = 52
+    /// The first address past user space.
+    public var userspaceEnd = UserspaceAddress(0x7fff_ffff_f000)
+    /// The flags that it supports.
+    public var flags: MemslotFlags = [.logDirtyPages, .readOnly]
+
+    /// The defaults.
+    public init() {}
+}
+
+extension VMCreateParameters: ParameterObject {
+    package enum Member: String, CaseIterable, Sendable { case vm, backend, simulated, ephemeral }
+
+    package static let table = MemberTable<Member> { $0 == .vm }
+
+    package init() { self.init(vm: "") }
+
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+        switch member {
+        case .vm: vm = reader.newName(at: node)
+        case .backend: backend = reader.choice(at: node, default: .auto)
+        case .simulated: reader.object(at: node, into: &simulated)
+        case .ephemeral: isEphemeral = reader.bool(at: node)
+        }
+    }
+}
+
+extension SimulatedParameters: ParameterObject {
+    package enum Member: String, CaseIterable, Sendable {
+        case maxSlots, addressSpaces, guestPhysicalBits, userspaceEnd, flags
+    }
+
+    package static let table = MemberTable<Member> { _ in false }
+
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+        switch member {
+        case .maxSlots: maxSlots = UInt32(reader.integer(at: node, in: 1...1 << 20))
+        case .addressSpaces: addressSpaces = UInt32(reader.integer(at: node, in: 1...65_536))
+        case .guestPhysicalBits: guestPhysicalBits = UInt32(reader.integer(at: node, in: 13...64))
+        case .userspaceEnd: userspaceEnd = UserspaceAddress(reader.quantity(at: node))
+        case .flags: flags = reader.flags(at: node)
+        }
+    }
+}
+
+// MARK: - Methods with a name or nothing
+
+/// The parameters of a method that has none.
+package struct NoParameters: ParameterObject {
+    package enum Member: String, CaseIterable, Sendable {
+        // An enum of no cases can't have raw values.
+        case none = ""
+
+        package static let allCases: [Member] = []
+    }
+
+    package static let table = MemberTable<Member> { _ in false }
+
+    package init() {}
+
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    }
+}
+
+/// The parameters of a method that has the VM alone.
+package struct VMParameters: ParameterObject {
+    package var vm = ""
+
+    package enum Member: String, CaseIterable, Sendable { case vm }
+
+    package static let table = MemberTable<Member> { _ in true }
+
+    package init() {}
+
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+        vm = reader.string(at: node)
+    }
+}
+
+/// The parameters of `events.subscribe` and `events.unsubscribe`.
+package struct EventsParameters: ParameterObject {
+    /// The VM's name; `nil` for all VMs.
+    package var vm: String?
+
+    package enum Member: String, CaseIterable, Sendable { case vm }
+
+    package static let table = MemberTable<Member> { _ in false }
+
+    package init() {}
+
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+        vm = reader.string(at: node)
+    }
+}

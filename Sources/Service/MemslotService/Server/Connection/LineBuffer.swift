@@ -1,0 +1,186 @@
+internal import Glibc
+package import MemslotProtocol
+
+/// Bytes of a stream, cut into lines, with the descriptors that came along.
+///
+/// Knows no socket: bytes are put into ``room(_:)`` and then told by ``received``. Descriptors
+/// belong to the line that holds the last byte they came with.
+package struct LineBuffer {
+    /// A line that is complete.
+    package struct Line {
+        /// Where it is in ``LineBuffer/bytes``, without its end.
+        package let range: Range<Int>
+        /// What came with it.
+        package let descriptors: PassedDescriptors
+        /// More descriptors came than a line may bring, or some were lost on the way.
+        package let hasBadDescriptors: Bool
+    }
+
+    /// A line without its end is longer than the limit. Nothing more can be read.
+    package struct LineTooLong: Error {}
+
+    /// The buffer; the lines that ``next()`` gives are ranges of it, until more is received.
+    package private(set) var bytes: [UInt8]
+    private let lineLimit: Int
+    private let descriptorLimit: Int
+    private var start = 0
+    private var end = 0
+    /// No line ends before this.
+    private var searched = 0
+    private var attachments: [Attachment] = []
+
+    private struct Attachment {
+        /// The index of the last byte that it came with.
+        var position: Int
+        let descriptors: PassedDescriptors
+        let count: Int
+        let isTruncated: Bool
+    }
+
+    private static let leastRoom = 1 << 14
+    private static let usualSize = 1 << 16
+
+    /// An empty buffer.
+    ///
+    /// - Parameters:
+    ///   - lineLimit: the most bytes of a line without its end.
+    ///   - descriptorLimit: the most descriptors of a line.
+    package init(lineLimit: Int, descriptorLimit: Int) {
+        self.lineLimit = lineLimit
+        self.descriptorLimit = descriptorLimit
+        bytes = Self.room(Self.usualSize)
+    }
+
+    /// Whether something is left that is not blank and not yet a line.
+    var hasRest: Bool { bytes[start..<end].contains { !Self.isBlank($0) } }
+
+    /// Lets `fill` write at the buffer's end; it says how many bytes it wrote, or a negative errno.
+    package mutating func fill(_ fill: (UnsafeMutableRawBufferPointer) -> Int) -> Int {
+        makeRoom()
+        let end = end
+        let count = bytes.withUnsafeMutableBytes {
+            fill(UnsafeMutableRawBufferPointer(rebasing: $0[end...]))
+        }
+        if count > 0 { self.end += min(count, bytes.count - end) }
+        return count
+    }
+
+    /// Takes descriptors over that came with the bytes filled in last.
+    package mutating func attach(_ descriptors: [Int32], isTruncated: Bool) {
+        attachments.append(
+            Attachment(
+                position: max(end - 1, start), descriptors: PassedDescriptors(descriptors),
+                count: descriptors.count, isTruncated: isTruncated))
+    }
+
+    /// Closes the descriptors of what is not yet a line.
+    mutating func closeRest() { attachments = [] }
+
+    /// Takes the next complete line out; blank lines are passed over.
+    ///
+    /// - Returns: `nil` where the next line's end has not come yet.
+    package mutating func next() throws(LineTooLong) -> Line? {
+        while let newline = indexOfNewline() {
+            var last = newline
+            if last > start, bytes[last - 1] == UInt8(ascii: "\r") { last -= 1 }
+            let range = start..<last
+            start = newline + 1
+            searched = start
+            guard range.count <= lineLimit else { throw LineTooLong() }
+            let line = line(in: range, endingAt: newline)
+            // What came with a blank line is closed, as is all that nobody claims.
+            if bytes[range].allSatisfy(Self.isBlank) && !line.hasBadDescriptors { continue }
+            return line
+        }
+        searched = end
+        // A `\r` may yet turn out to be a part of the line's end.
+        if end - start > lineLimit + 1 { throw LineTooLong() }
+        return nil
+    }
+
+    private static func isBlank(_ byte: UInt8) -> Bool {
+        byte == 0x20 || byte == 0x09 || byte == 0x0D
+    }
+
+    private func indexOfNewline() -> Int? {
+        guard searched < end else { return nil }
+        return bytes.withUnsafeBytes { all in
+            guard let base = all.baseAddress,
+                let found = memchr(base + searched, 0x0A, end - searched)
+            else { return nil }
+            return UnsafeRawPointer(found) - base
+        }
+    }
+
+    private mutating func line(in range: Range<Int>, endingAt newline: Int) -> Line {
+        guard let first = attachments.first, first.position <= newline else {
+            return Line(
+                range: range, descriptors: .none, hasBadDescriptors: false)
+        }
+        let own = attachments.prefix { $0.position <= newline }
+        attachments.removeFirst(own.count)
+        let count = own.reduce(0) { $0 + $1.count }
+        let isBad = count > descriptorLimit || own.contains(where: \.isTruncated)
+        // All are closed when the line can't have them.
+        if isBad {
+            return Line(range: range, descriptors: .none, hasBadDescriptors: true)
+        }
+        guard own.count > 1 else {
+            return Line(range: range, descriptors: first.descriptors, hasBadDescriptors: false)
+        }
+        let joined = own.flatMap { part in
+            (0..<part.count).compactMap { part.descriptors.claim($0) }
+        }
+        return Line(
+            range: range, descriptors: PassedDescriptors(joined), hasBadDescriptors: false)
+    }
+
+    /// Sees to it that there is room at the end.
+    private mutating func makeRoom() {
+        if start == end {
+            move(by: start)
+            // What one long line took is given back.
+            if bytes.count > 1 << 20 { bytes = Self.room(Self.usualSize) }
+        }
+        guard bytes.count - end < Self.leastRoom else { return }
+        if start >= bytes.count / 2 {
+            move(by: start)
+        } else {
+            // Four times: a line of megabytes is moved a few times only on its way in.
+            let most = max(lineLimit + Self.usualSize, bytes.count * 2)
+            let larger = Self.room(min(bytes.count * 4, most))
+            let rest = bytes[start..<end]
+            bytes = larger
+            bytes.withUnsafeMutableBytes { all in
+                rest.withUnsafeBytes { all.copyMemory(from: $0) }
+            }
+            rebase(by: start)
+        }
+    }
+
+    /// Room that is filled in by what is received, and not by zeros before: touching megabytes
+    /// once more costs as much as reading what is in them.
+    private static func room(_ size: Int) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: size) { $1 = size }
+    }
+
+    private mutating func move(by distance: Int) {
+        guard distance > 0 else { return }
+        let rest = start..<end
+        if !rest.isEmpty {
+            bytes.withUnsafeMutableBytes { all in
+                guard let base = all.baseAddress else { return }
+                memmove(base, base + rest.lowerBound, rest.count)
+            }
+        }
+        rebase(by: distance)
+    }
+
+    /// Notes that everything is `distance` bytes further ahead now.
+    private mutating func rebase(by distance: Int) {
+        start -= distance
+        end -= distance
+        searched -= distance
+        for index in attachments.indices { attachments[index].position -= distance }
+    }
+}

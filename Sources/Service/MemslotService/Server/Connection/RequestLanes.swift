@@ -1,0 +1,87 @@
+internal import MemslotProtocol
+
+/// The order in which a connection's requests may begin.
+///
+/// A request stands in the lane of each VM that it names, and begins when it is the first in all
+/// of them. So requests that name the same VM keep their order, and others don't wait for each
+/// other. A plain value that knows no thread.
+struct RequestLanes {
+    /// A request, numbered in the order in which they came.
+    typealias Number = UInt64
+
+    private var lanes: [String: [Number]] = [:]
+    private var waiting: [Number: Waiting] = [:]
+
+    private struct Waiting {
+        let names: [String]
+        /// In how many lanes another one is first.
+        var blockers: Int
+    }
+
+    /// How many requests are admitted and not finished.
+    var count: Int { waiting.count }
+
+    /// Admits the request that came last.
+    ///
+    /// - Parameters:
+    ///   - number: above all before it.
+    ///   - names: the VMs that it names, each once.
+    /// - Returns: whether it may begin.
+    mutating func admit(_ number: Number, names: [String]) -> Bool {
+        var blockers = 0
+        for name in names {
+            if !lanes[name, default: []].isEmpty { blockers += 1 }
+            lanes[name, default: []].append(number)
+        }
+        waiting[number] = Waiting(names: names, blockers: blockers)
+        return blockers == 0
+    }
+
+    /// Removes a request that had begun.
+    ///
+    /// - Returns: those that may begin now, in the order in which they came.
+    mutating func finish(_ number: Number) -> [Number] {
+        guard let finished = waiting.removeValue(forKey: number) else { return [] }
+        var ready: [Number] = []
+        for name in finished.names {
+            guard let first = leaveLane(name) else { continue }
+            waiting[first]?.blockers -= 1
+            if waiting[first]?.blockers == 0 { ready.append(first) }
+        }
+        return ready.sorted()
+    }
+
+    /// Removes the first of a lane.
+    ///
+    /// - Returns: the one that is first now.
+    private mutating func leaveLane(_ name: String) -> Number? {
+        lanes[name]?.removeFirst()
+        guard let first = lanes[name]?.first else {
+            lanes[name] = nil
+            return nil
+        }
+        return first
+    }
+}
+
+extension DecodedLine {
+    /// The VMs that the line names, each once.
+    ///
+    /// A request that names none, such as `vm.list`, waits for nothing.
+    var laneNames: [String] {
+        switch self {
+        case .single(let request): return request.vm.map { [$0] } ?? []
+        case .batch(let requests):
+            var seen: Set<String> = []
+            return requests.compactMap(\.vm).filter { seen.insert($0).inserted }
+        }
+    }
+
+    /// How many requests of the line have this method.
+    func count(of method: Method) -> Int {
+        switch self {
+        case .single(let request): request.method == method ? 1 : 0
+        case .batch(let requests): requests.count { $0.method == method }
+        }
+    }
+}

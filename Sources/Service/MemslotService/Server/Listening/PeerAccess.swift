@@ -1,0 +1,132 @@
+internal import CLinux
+internal import MemslotProtocol
+internal import Memslots
+
+/// Which users and groups may use a server, and with which role.
+///
+/// The server's own user and root always may use it. The kernel reports a peer's user and groups.
+public struct PeerAccess: Hashable, Sendable {
+    /// Users that may do everything.
+    public var users: Set<UInt32>
+    /// A group whose members may do everything.
+    public var group: UInt32?
+    /// A group whose members may only read.
+    public var readOnlyGroup: UInt32?
+    /// A Boolean value that indicates whether every peer may only read.
+    public var isReadOnly = false
+    /// The user whose VMs every peer sees; `nil` if each peer sees those of its own user.
+    ///
+    /// For a server of one user's VMs, which root may read too.
+    public var servedUser: UInt32?
+
+    /// Access for `users`, and the members of two groups.
+    ///
+    /// - Parameters:
+    ///   - users: beside the server's own user and root.
+    ///   - group: its members may do everything.
+    ///   - readOnlyGroup: its members may read, unless they may do everything.
+    public init(
+        users: Set<UInt32> = [], group: UInt32? = nil, readOnlyGroup: UInt32? = nil
+    ) {
+        self.users = users
+        self.group = group
+        self.readOnlyGroup = readOnlyGroup
+    }
+
+    /// What a peer may do; `nil` if nothing.
+    ///
+    /// - Parameters:
+    ///   - own: the server's own user.
+    ///   - peer: the peer's user.
+    ///   - groups: all groups of the peer.
+    public func role(of peer: UInt32, groups: Set<UInt32>, own: UInt32) -> Peer.Role? {
+        let most: Peer.Role = isReadOnly ? .readOnly : .full
+        if peer == own || peer == 0 || users.contains(peer) { return most }
+        if let group, groups.contains(group) { return most }
+        if let readOnlyGroup, groups.contains(readOnlyGroup) { return .readOnly }
+        return nil
+    }
+}
+
+/// The user, groups and process of a peer at the time when it connected.
+struct PeerCredentials {
+    let user: UInt32
+    let groups: Set<UInt32>
+    let process: Int32
+
+    /// Reads `SO_PEERCRED` and `SO_PEERGROUPS` of `socket`.
+    init(of socket: Int32) throws(Errno) {
+        var user: UInt32 = 0
+        var group: UInt32 = 0
+        var process: Int32 = 0
+        let status = clinux_peer(socket, &user, &group, &process)
+        guard status == 0 else { throw Errno(rawValue: -status) }
+        self.user = user
+        self.process = process
+        self.groups = Self.supplementaryGroups(of: socket).union([group])
+    }
+
+    /// The groups of a peer, at most 65,536; none where the kernel does not report them.
+    private static func supplementaryGroups(of socket: Int32) -> Set<UInt32> {
+        for room in [64, 65_536] {
+            var groups = [UInt32](repeating: 0, count: room)
+            let count = clinux_peer_groups(socket, &groups, UInt32(room))
+            if count >= 0 { return Set(groups.prefix(Int(count))) }
+            // A second try only helps where the room was too small.
+            if -count != Errno.outOfRange.rawValue { return [] }
+        }
+        return []
+    }
+}
+
+extension Errno {
+    /// More than there is room for. The corresponding C error is `ERANGE`.
+    fileprivate static let outOfRange = Errno(rawValue: 34)
+}
+
+/// Why a connection is closed before its first request. The peer gets one line.
+enum Refusal {
+    case notPermitted(UInt32)
+    case unknownPeer
+    case tooManyConnections(Int)
+    case tooManyDescriptors
+    case noThread
+
+    /// The error that the peer gets.
+    var error: ProtocolError {
+        switch self {
+        case .notPermitted(let user):
+            ProtocolError(.notPermitted, "user \(user) may not use this server")
+        case .unknownPeer:
+            ProtocolError(.notPermitted, "the kernel does not report the peer's user")
+        case .tooManyConnections(let limit):
+            ProtocolError(
+                ErrorData(.limitExceeded, limit: "connections"),
+                message: "at most \(limit) connections are served at once; close one first")
+        case .tooManyDescriptors:
+            ProtocolError(
+                ErrorData(.limitExceeded, limit: "descriptors"),
+                message: "the server has no file descriptor left; try again later")
+        case .noThread:
+            ProtocolError(
+                ErrorData(.limitExceeded, limit: "threads"),
+                message: "the server has no thread left; try again later")
+        }
+    }
+
+    /// A Boolean value that indicates whether the server waits for the peer to read the error: a
+    /// peer that is sending its first request would otherwise find the connection closed.
+    var lingers: Bool {
+        switch self {
+        case .notPermitted, .unknownPeer, .tooManyConnections: true
+        case .tooManyDescriptors, .noThread: false
+        }
+    }
+
+    /// Sends the error, without waiting for the peer.
+    func send(to socket: Int32) {
+        var encoder = ReplyEncoder()
+        encoder.encode(error, id: .null)
+        _ = DescriptorIO.send(encoder.finishLine(), to: socket, isSocket: true, waits: false)
+    }
+}

@@ -1,0 +1,140 @@
+internal import CLinux
+internal import Glibc
+public import Memslots
+
+/// Serves a service's methods to the peers of a Unix socket.
+///
+/// One thread accepts connections, and each connection has a thread that reads and executes
+/// requests. Call ``run(_:graceMilliseconds:)`` on a thread of your own, and ``stop()`` from any
+/// other.
+public final class SocketServer: Sendable {
+    struct State {
+        var connections: [UInt64: Connection] = [:]
+        var last: UInt64 = 0
+        /// How many refused peers the server waits for.
+        var lingering = 0
+    }
+
+    let service: MemslotService
+    let access: PeerAccess
+    let observer: (any ServiceObserver)?
+    let threads: ConnectionThreads
+    let watch = StallWatch()
+    let stopFlag = StopFlag()
+    let state = Locked(State())
+
+    /// How long the end may take by default, in milliseconds.
+    public static let defaultGraceMilliseconds: UInt64 = 10_000
+
+    /// A server that does not listen yet.
+    ///
+    /// - Parameters:
+    ///   - service: the service. The server has its limits.
+    ///   - access: who may connect.
+    ///   - observer: receives what happens, for a log.
+    public init(
+        _ service: MemslotService, access: PeerAccess = PeerAccess(),
+        observer: (any ServiceObserver)? = nil
+    ) {
+        self.service = service
+        self.access = access
+        self.observer = observer
+        threads = ConnectionThreads(limit: service.limits.threads)
+    }
+
+    /// Stops the server: new requests get `shutting-down`, those that run are completed, and
+    /// ``run(_:graceMilliseconds:)`` returns. Call from any thread.
+    public func stop() {
+        guard stopFlag.set() else { return }
+        observer?.note(.stopping)
+        for connection in state.withLock({ Array($0.connections.values) }) {
+            connection.stopReading()
+        }
+    }
+
+    /// Accepts connections until ``stop()``, then waits for them to end, and removes the socket.
+    ///
+    /// - Parameters:
+    ///   - listener: where peers connect.
+    ///   - graceMilliseconds: how long the connections may take to end after ``stop()``. After
+    ///     that they are cut.
+    /// - Returns: whether all connections ended in time.
+    @discardableResult
+    public func run(
+        _ listener: Listener, graceMilliseconds: UInt64 = SocketServer.defaultGraceMilliseconds
+    ) -> Bool {
+        _ = watch.start(on: threads)
+        observer?.note(.listening(path: listener.path?.path))
+        accept(from: listener)
+        listener.end()
+        return end(graceMilliseconds)
+    }
+
+    /// Serves one peer over two descriptors, such as standard input and output, until its input
+    /// ends or ``stop()``. Closes both.
+    ///
+    /// - Parameters:
+    ///   - input: read for requests.
+    ///   - output: receives the responses.
+    ///   - graceMilliseconds: how long the end may take after ``stop()``.
+    /// - Returns: whether it ended in time.
+    @discardableResult
+    public func run(
+        input: Int32, output: Int32,
+        graceMilliseconds: UInt64 = SocketServer.defaultGraceMilliseconds
+    ) -> Bool {
+        _ = watch.start(on: threads)
+        let isSocket = clinux_is_socket(input) == 1 && clinux_is_socket(output) == 1
+        begin(
+            Connection.Channel(input: input, output: output, isSocket: isSocket),
+            user: geteuid(), role: .full, process: getpid())
+        let stopFlag = stopFlag
+        state.withLock(waitingWhile: { !$0.connections.isEmpty && !stopFlag.isSet }) { _ in }
+        return end(graceMilliseconds)
+    }
+
+    private func end(_ graceMilliseconds: UInt64) -> Bool {
+        stop()
+        let isClean = state.wait(
+            while: { !$0.connections.isEmpty }, milliseconds: graceMilliseconds)
+        if !isClean {
+            for connection in state.withLock({ Array($0.connections.values) }) {
+                connection.abandon()
+            }
+            state.wait(while: { !$0.connections.isEmpty }, milliseconds: 1_000)
+        }
+        watch.stop()
+        let hasEnded = threads.close(milliseconds: 1_000)
+        observer?.note(.stopped(isClean: isClean && hasEnded))
+        return isClean
+    }
+}
+
+/// Receives what happens in a service and its server, for a log.
+///
+/// Called on the threads where it happens, in order for each table and connection. It must be
+/// short, and must not call the service.
+public protocol ServiceObserver: Sendable {
+    /// The array of a VM changed, or failed to.
+    func note(_ event: TableEvent, vm: String, user: UInt32)
+    /// Something happened to the server or a connection.
+    func note(_ event: ServerEvent)
+}
+
+/// What happens to a server and its connections.
+public enum ServerEvent: Hashable, Sendable {
+    /// It accepts connections; `path` is `nil` for a socket that was passed.
+    case listening(path: String?)
+    /// A peer connected.
+    case connected(Peer, process: Int32)
+    /// A connection of this user was refused for this reason.
+    case refused(user: UInt32?, reason: String)
+    /// A connection has ended.
+    case disconnected(Peer)
+    /// A connection can't be accepted. The server tries again soon.
+    case cannotAccept(errno: Errno)
+    /// It accepts no more requests.
+    case stopping
+    /// It has ended; `isClean` is false where a connection did not end in time.
+    case stopped(isClean: Bool)
+}
