@@ -1,11 +1,11 @@
-/// Every kind of error that the wire knows: its name in `data.kind`, and its code.
+/// The kinds of errors of the wire: each has a name, `data.kind`, and a code.
 ///
-/// The list is that of the protocol's reference, and a test holds it there. A name may stand
-/// under two codes, so a case is a name under one code.
+/// A test checks that the list equals that of the protocol's reference. Two codes may share a name,
+/// so a case is a name under one code.
 public enum ErrorKind: Hashable, Sendable, CaseIterable {
     /// The line is not JSON. −32700.
     case parseError
-    /// The line is JSON, but no request. −32600.
+    /// The line is JSON, but not a request. −32600.
     case invalidRequest
     /// There is no such method. −32601.
     case methodNotFound
@@ -25,9 +25,9 @@ public enum ErrorKind: Hashable, Sendable, CaseIterable {
     /// A guest's write to a read-only slot. −32001.
     case readOnly
 
-    /// A VM of that name is there already. −32002.
+    /// A VM of that name exists. −32002.
     case vmExists
-    /// A memory object of that name is there already. −32002.
+    /// A memory object of that name exists. −32002.
     case memoryExists
 
     /// A guest physical address that is no multiple of 4096. −32003.
@@ -40,7 +40,7 @@ public enum ErrorKind: Hashable, Sendable, CaseIterable {
     case addressOverflow
     /// Past the VM's largest guest page. −32003.
     case addressTooLarge
-    /// More pages than KVM gives a slot. −32003.
+    /// More pages than KVM allows for a slot. −32003.
     case sizeTooLarge
     /// A userspace address that is misaligned or not wholly in user space. −32003.
     case badUserspaceAddress
@@ -54,9 +54,9 @@ public enum ErrorKind: Hashable, Sendable, CaseIterable {
     case badAddressSpace
     /// More slots than an address space has. −32003.
     case tooManySlots
-    /// A flag that the VM doesn't take, or `guest-memfd` with another. −32003.
+    /// A flag that the VM does not support, or `guest-memfd` with another flag. −32003.
     case unsupportedFlag
-    /// A guest range that KVM keeps for itself. −32003.
+    /// A guest range that KVM reserves. −32003.
     case reservedAddress
     /// Neither a userspace address nor memory. −32003.
     case backingMissing
@@ -66,41 +66,41 @@ public enum ErrorKind: Hashable, Sendable, CaseIterable {
     case backingOutOfBounds
     /// A memory offset that is not aligned. −32003.
     case backingMisaligned
-    /// A slot names a memory object that the VM doesn't have. −32003.
+    /// A slot names a memory object that the VM does not have. −32003.
     case slotOfUnknownMemory
-    /// A userspace address where only named memory may be given. −32003.
+    /// A userspace address where only named memory is allowed. −32003.
     case rawAddressRefused
     /// A `guest-memfd` slot without its file. −32003.
     case guestMemfdMissing
-    /// A range of a guest_memfd that another slot has. −32003.
+    /// A range of a guest_memfd that another slot is bound to. −32003.
     case guestMemfdRangeBound
 
     /// The generation is not the expected one. −32004.
     case generationConflict
-    /// A hook said no. −32005.
+    /// A hook vetoed. −32005.
     case prepareRejected
-    /// The backend failed midway; the VM is as before. −32006.
+    /// The backend failed, and the VM is as before. −32006.
     case rolledBack
-    /// Rolling back failed too. −32007.
+    /// The rollback failed too. −32007.
     case vmFailed
     /// The memory object is in use. −32008.
     case memoryInUse
-    /// A limit of the server. −32009.
+    /// A limit of the server is exceeded. −32009.
     case limitExceeded
-    /// The role of the peer doesn't allow it. −32010.
+    /// The peer's role does not allow the method. −32010.
     case notPermitted
-    /// The host doesn't have the backend. −32011.
+    /// The host does not have the backend. −32011.
     case backendUnavailable
     /// A simulator's method on a KVM VM. −32011.
     case wrongBackend
     /// A vCPU or a reader did not leave in time. −32012.
     case quiesceTimeout
-    /// The server is going down. −32013.
+    /// The server is shutting down. −32013.
     case shuttingDown
 }
 
 extension ErrorKind {
-    /// The kind that has this name under this code; `nil` if there is none.
+    /// The kind with this code and name; `nil` if there is none.
     public init?(code: Int, name: String) {
         guard let kind = Self.allCases.first(where: { $0.code == code && $0.name == name }) else {
             return nil
@@ -136,7 +136,7 @@ extension ErrorKind {
         }
     }
 
-    /// The kind's name, as `data.kind` has it.
+    /// The kind's name, as in `data.kind`.
     public var name: String {
         switch self {
         case .parseError: "parse-error"

@@ -1,17 +1,18 @@
 public import Memslots
 
-/// What the wire answers to a request that it doesn't carry out.
+/// Why a request was refused.
 public struct ProtocolError: Error, Hashable, Sendable {
-    /// A sentence that says what and where.
+    /// A sentence that describes the fault and its place.
     public var message: String
-    /// The kind, and what applies to it.
+    /// The kind, and the details of this kind.
     public var data: ErrorData
-    /// Every fault of an invalid array in array order, ``data`` the first; empty for other errors.
+    /// Every fault of an invalid array in array order, beginning with ``data``; empty for other
+    /// errors.
     public var violations: [ErrorData]
-    /// How many faults there are; more than ``violations`` where those were cut at the limit.
+    /// How many faults there are; more than ``violations`` if those exceed the limit.
     public var violationCount: Int
 
-    /// Makes an error of one fault.
+    /// An error of one fault.
     public init(_ data: ErrorData, message: String) {
         self.message = message
         self.data = data
@@ -19,16 +20,16 @@ public struct ProtocolError: Error, Hashable, Sendable {
         self.violationCount = 0
     }
 
-    /// Makes an error without any data but its kind.
+    /// An error without details.
     public init(_ kind: ErrorKind, _ message: String) {
         self.init(ErrorData(kind), message: message)
     }
 
-    /// Makes the error of an invalid array; `nil` if there is no violation.
+    /// The error of an invalid array; `nil` if there is no violation.
     ///
     /// - Parameters:
-    ///   - violations: every fault in array order, cut at the limit.
-    ///   - count: how many there are without the limit.
+    ///   - violations: every fault in array order, up to the limit.
+    ///   - count: how many faults there are.
     ///   - message: a sentence about the first.
     public init?(violations: [ErrorData], count: Int, message: String) {
         guard let first = violations.first else { return nil }
@@ -41,38 +42,38 @@ public struct ProtocolError: Error, Hashable, Sendable {
     /// The kind.
     public var kind: ErrorKind { data.kind }
 
-    /// The code, which the kind has.
+    /// The code of the kind.
     public var code: Int { data.kind.code }
 }
 
-/// The kind of an error or of one violation, and what applies of the rest.
+/// The kind of an error or of one violation, and its details.
 public struct ErrorData: Hashable, Sendable {
     /// The kind.
     public var kind: ErrorKind
-    /// The slot's id, as it was given: not yet known to be in any range.
+    /// The slot's id, as in the request. Any number.
     public var slot: UInt64?
     /// The id of the other slot of a pair.
     public var otherSlot: UInt64?
-    /// The address space, as it was given; left out of the text where it is 0.
+    /// The address space, as in the request; omitted from the text where it is 0.
     public var addressSpace: UInt64?
     /// Where in `params`, such as `slots[3].size`.
     public var path: String?
-    /// What KVM answers, or answered.
+    /// The errno that KVM returns, or returned.
     public var errno: Errno?
     /// The index of the operation that failed.
     public var operation: Int?
     /// The present generation.
     public var generation: Generation?
-    /// What a hook, or the host, says.
+    /// The reason of a hook or of the host.
     public var reason: String?
-    /// Which limit.
+    /// The name of the limit.
     public var limit: String?
     /// The vCPUs that did not leave the guest.
     public var vcpus: [String]?
     /// The readers that did not leave the array.
     public var readers: [String]?
 
-    /// Holds `kind`, and nothing else yet.
+    /// The details of an error; those that are `nil` don't apply.
     public init(
         _ kind: ErrorKind, slot: UInt64? = nil, otherSlot: UInt64? = nil,
         addressSpace: UInt64? = nil, path: String? = nil, errno: Errno? = nil,

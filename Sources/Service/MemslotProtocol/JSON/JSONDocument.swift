@@ -1,24 +1,24 @@
-/// A JSON text that was read once, strictly, into a flat tape.
+/// A JSON text, parsed strictly into a flat tape.
 ///
-/// No string and no number is made while reading: a value is a place in the source. Immutable,
-/// so any number of threads may read it; ``JSONValue`` keeps it alive.
+/// Reading makes no strings and no numbers: a value is a place in the source. Immutable, so any
+/// number of threads may read it; ``JSONValue`` keeps it alive.
 ///
 /// Cost: one pass, 8 bytes a value. Strict: RFC 8259, UTF-8 without overlong forms or
 /// surrogates, no byte order mark.
 package final class JSONDocument: @unchecked Sendable {
     // Unchecked, because of `nodes`: nothing is written through it after `init`.
 
-    /// The source. The document is the part that was read, see ``init(parsing:in:depthLimit:)``.
+    /// The source. The document is a part of it, see ``init(parsing:in:depthLimit:)``.
     package let bytes: [UInt8]
     let nodes: UnsafePointer<JSONNode>
     private let tape: JSONTape
 
-    /// Reads one document.
+    /// Parses one document.
     ///
     /// - Parameters:
-    ///   - bytes: the source; it is kept, not copied.
-    ///   - range: the part of `bytes` to read, all of it by default.
-    ///   - depthLimit: the most containers within one another.
+    ///   - bytes: the source, which is retained and not copied.
+    ///   - range: the part of `bytes` to parse, all of it by default.
+    ///   - depthLimit: how deep containers may nest.
     /// - Throws: the first fault, with its line and column within `range`.
     package init(
         parsing bytes: [UInt8], in range: Range<Int>? = nil, depthLimit: Int = 64
@@ -37,11 +37,11 @@ package final class JSONDocument: @unchecked Sendable {
         self.start = range.lowerBound
     }
 
-    /// Reads one document from bytes that are copied first.
+    /// Parses one document from a copy of the bytes.
     ///
     /// - Parameters:
     ///   - bytes: the source.
-    ///   - depthLimit: the most containers within one another.
+    ///   - depthLimit: how deep containers may nest.
     /// - Throws: the first fault, with its line and column.
     package convenience init(
         parsing bytes: UnsafeRawBufferPointer, depthLimit: Int = 64
@@ -49,11 +49,11 @@ package final class JSONDocument: @unchecked Sendable {
         try self.init(parsing: Array(bytes), depthLimit: depthLimit)
     }
 
-    /// Reads one document from a string.
+    /// Parses one document from a string.
     ///
     /// - Parameters:
     ///   - text: the source.
-    ///   - depthLimit: the most containers within one another.
+    ///   - depthLimit: how deep containers may nest.
     /// - Throws: the first fault, with its line and column.
     package convenience init(parsing text: String, depthLimit: Int = 64) throws(JSONError) {
         try self.init(parsing: Array(text.utf8), depthLimit: depthLimit)
@@ -66,7 +66,7 @@ package final class JSONDocument: @unchecked Sendable {
     /// The outermost value.
     package var root: JSONValue { JSONValue(document: self, node: 0) }
 
-    /// Where byte `offset` of the source is. Cost: a walk from the beginning.
+    /// The line and column of byte `offset` of the source. Cost: a walk from the beginning.
     func position(of offset: Int) -> SourcePosition {
         SourcePosition(of: offset, in: bytes, from: start)
     }
@@ -78,7 +78,7 @@ package final class JSONDocument: @unchecked Sendable {
         return entry.isContainer ? entry.extent + 1 : node + 1
     }
 
-    /// The bytes of the source that the value at `node` stands in, quotes included.
+    /// The part of the source that is the value at `node`, quotes included.
     func sourceRange(of node: Int) -> Range<Int> {
         let entry = nodes[node]
         let offset = Int(entry.offset)
@@ -90,20 +90,20 @@ package final class JSONDocument: @unchecked Sendable {
     }
 }
 
-/// A place in a text, as an editor counts.
+/// A place in a text, as an editor shows it.
 package struct SourcePosition: Hashable, Sendable {
     /// The line, from 1.
     package var line: Int
     /// The column in characters (Unicode scalars), from 1.
     package var column: Int
 
-    /// Holds both numbers.
+    /// A place.
     package init(line: Int, column: Int) {
         self.line = line
         self.column = column
     }
 
-    /// Counts from `start` up to `offset`; a byte that continues a UTF-8 sequence is no column.
+    /// Counts from `start` to `offset`. A byte that continues a UTF-8 sequence is no column.
     init(of offset: Int, in bytes: [UInt8], from start: Int) {
         line = 1
         column = 1

@@ -1,28 +1,28 @@
 /// Why bytes are not a JSON document, and where.
 package struct JSONError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// What is wrong.
+    /// The problem.
     package var problem: JSONProblem
-    /// Bytes before the fault.
+    /// How many bytes come before the fault.
     package var offset: Int
     /// The fault's line, from 1.
     package var line: Int
     /// The fault's column in characters (Unicode scalars), from 1.
     package var column: Int
 
-    /// What should have stood there, or why it may not, as half a sentence.
+    /// What was expected there, for an error's message.
     package var expected: String { problem.expected }
 
     /// `line 1, column 7: expected ":" after the member's name`.
     package var description: String { "line \(line), column \(column): \(expected)" }
 }
 
-/// What can be wrong with a JSON document.
+/// Why a text is not JSON.
 package enum JSONProblem: Hashable, Sendable {
     /// No value at all.
     case empty
-    /// Something else where a value should begin.
+    /// No value where one was expected.
     case noValue
-    /// Something else where a member's name should begin.
+    /// No member's name where one was expected.
     case noName
     /// No `:` after a member's name.
     case noColon
@@ -30,7 +30,7 @@ package enum JSONProblem: Hashable, Sendable {
     case noCommaInObject
     /// Neither `,` nor `]` after an element.
     case noCommaInArray
-    /// Something after the document's end.
+    /// More text after the document.
     case trailing
     /// The source ends within a string.
     case unterminatedString
@@ -42,14 +42,14 @@ package enum JSONProblem: Hashable, Sendable {
     case loneSurrogate
     /// Bytes that are not UTF-8.
     case invalidUTF8
-    /// A number that breaks JSON's grammar.
+    /// A number that JSON's grammar does not allow.
     case badNumber
-    /// Containers within containers beyond the limit.
+    /// Containers nested deeper than the limit.
     case tooDeep(limit: Int)
-    /// More bytes than a document may have.
+    /// More bytes than the limit.
     case tooLarge(limit: Int)
 
-    /// What should have stood there, or why it may not, as half a sentence.
+    /// What was expected there, for an error's message.
     package var expected: String {
         switch self {
         case .empty: "expected a JSON value, found nothing"
@@ -71,7 +71,7 @@ package enum JSONProblem: Hashable, Sendable {
     }
 }
 
-/// A problem and where it is, before lines are counted: what the scanner throws.
+/// A problem and its offset: what the scanner throws.
 struct JSONFault: Error {
     var problem: JSONProblem
     var offset: Int

@@ -20,7 +20,7 @@ extension JSONDocument {
         return decimal(in: start..<start + entry.extent)
     }
 
-    /// The integer that the bytes in `range` are in decimal, with as many zeros as there are.
+    /// The decimal integer in `range`, with any number of leading zeros.
     func decimal(in range: Range<Int>) -> Result<UInt64, IntegerProblem> {
         guard !range.isEmpty else { return .failure(.notANumber) }
         var value: UInt64 = 0
@@ -42,12 +42,12 @@ extension JSONDocument {
         return overflows ? .failure(.tooLarge) : .success(value)
     }
 
-    /// The integer that the bytes in `range` are in hexadecimal, without a prefix.
+    /// The hexadecimal integer in `range`, without a prefix.
     func hexadecimal(in range: Range<Int>) -> Result<UInt64, IntegerProblem> {
         bytes.withUnsafeBytes { hexadecimalInteger(UnsafeRawBufferPointer(rebasing: $0[range])) }
     }
 
-    /// What the byte at `index`, which is no digit, makes of a number.
+    /// Why a number is no integer whose byte at `index` is no digit.
     private func problem(at index: Int, in range: Range<Int>) -> IntegerProblem {
         switch bytes[index] {
         case UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"): return .float
@@ -64,8 +64,8 @@ extension JSONDocument {
 extension JSONDocument {
     /// The address or size at `node`: an integer, or a string `0x…` or decimal.
     ///
-    /// A string has no sign and no blanks; hexadecimal digits are of either case; a decimal one
-    /// has no leading zeros, which other languages read as octal.
+    /// A string has no sign and no blanks. Hexadecimal digits have either case. A decimal string
+    /// has no leading zeros, because other languages read those as octal.
     @inline(__always)
     func quantity(at node: Int) -> Result<UInt64, IntegerProblem> {
         let entry = nodes[node]
@@ -87,7 +87,7 @@ extension JSONDocument {
         return decimal(in: text)
     }
 
-    /// A string with escapes is read anew without them: as rare as it is odd.
+    /// Parses a string with escapes again without them. Such strings are rare.
     private func quantity(escaped node: Int) -> Result<UInt64, IntegerProblem> {
         var writer = JSONWriter()
         writer.string(text(of: node))
@@ -99,16 +99,16 @@ extension JSONDocument {
 }
 
 extension JSONValue {
-    /// The address or size that this is: an integer, or a string `"0x…"` or decimal.
+    /// The value as an address or a size: an integer, or a string `"0x…"` or decimal.
     package var quantity: Result<UInt64, IntegerProblem> { document.quantity(at: node) }
 }
 
 // MARK: - Hexadecimal digits
 
-/// The integer that `digits` are, of either case, with as many zeros as there are.
+/// The integer that `digits` represent, of either case and with any number of leading zeros.
 ///
-/// Eight digits at a time: an array's addresses are most of its text, and digit by digit they took
-/// a tenth of the time for a large submit.
+/// Eight digits at a time: addresses are most of an array's text. Digit by digit, they cost a
+/// tenth of the time of a large submit.
 func hexadecimalInteger(_ digits: UnsafeRawBufferPointer) -> Result<UInt64, IntegerProblem> {
     guard !digits.isEmpty else { return .failure(.notANumber) }
     var value: UInt64 = 0
@@ -132,16 +132,16 @@ func hexadecimalInteger(_ digits: UnsafeRawBufferPointer) -> Result<UInt64, Inte
     return lost != 0 ? .failure(.tooLarge) : .success(value)
 }
 
-/// The value of eight digits, the first in the lowest byte; `nil` if a byte is none.
+/// The value of eight digits, the first in the lowest byte; `nil` if a byte is no digit.
 @inline(__always)
 private func eightHexDigits(_ text: UInt64) -> UInt64? {
     let ones: UInt64 = 0x0101_0101_0101_0101
     let tops = ones &* 0x80
-    // Lower case; digits have this bit already. What becomes a digit by it is a control character,
-    // which is told apart by the bit.
+    // Lower case; digits have this bit already. A control character may become a digit by it, and
+    // is recognized by the bit that it lacks.
     let lower = text | ones &* 0x20
     guard text & tops == 0 else { return nil }
-    // With its top bit set, no byte borrows from or carries into the next.
+    // With its top bit set, a byte neither borrows from the next nor carries into it.
     let isFrom0 = (lower | tops) &- ones &* 0x30
     let isPast9 = lower &+ ones &* (0x80 - 0x3A)
     let isFromA = (lower | tops) &- ones &* 0x61

@@ -1,5 +1,5 @@
 extension JSONScanner {
-    /// Reads a string whose opening quote is at the cursor.
+    /// Scans a string whose opening quote is at the cursor.
     @inline(__always)
     mutating func scanString() throws(JSONFault) {
         let start = at + 1
@@ -27,7 +27,7 @@ extension JSONScanner {
     }
 
     /// Moves to the next quote, backslash, control character or byte beyond ASCII, eight bytes at
-    /// a time; near the end of the source it may stop before.
+    /// a time. Near the end of the source it may stop earlier.
     @inline(__always)
     private mutating func skipPlainText() {
         let ones: UInt64 = 0x0101_0101_0101_0101
@@ -37,7 +37,7 @@ extension JSONScanner {
                 littleEndian: UnsafeRawPointer(base + at).loadUnaligned(as: UInt64.self))
             let quote = word ^ (ones &* 0x22)
             let backslash = word ^ (ones &* 0x5C)
-            // "Has a zero byte" and "has a byte below"; exact for the lowest byte that they find.
+            // "Has a zero byte" and "has a byte below": exact for the lowest byte that they find.
             let found =
                 ((quote &- ones) & ~quote | (backslash &- ones) & ~backslash
                     | (word &- ones &* 0x20) & ~word | word) & tops
@@ -105,7 +105,7 @@ extension JSONScanner {
         at += length
     }
 
-    /// Reads a number; its value is left to who asks for it.
+    /// Scans a number without computing its value.
     @inline(__always)
     mutating func scanNumber() throws(JSONFault) {
         let start = at

@@ -1,9 +1,9 @@
-/// Reads one JSON text into a tape, in one pass and without recursion.
+/// Scans one JSON text into a tape, in one pass and without recursion.
 ///
 /// The stack of open containers is the tape itself: while a container is open, the extent of its
 /// opening node is the index of the container around it.
 struct JSONScanner {
-    // A pointer, because a bounds check at every byte halves the speed; `end` bounds every read.
+    // A pointer, because a bounds check of every byte halves the speed. `end` bounds every read.
     let base: UnsafePointer<UInt8>
     var at: Int
     let end: Int
@@ -23,11 +23,11 @@ struct JSONScanner {
         self.depthLimit = depthLimit
     }
 
-    /// The byte at the cursor; 0, which no JSON has outside of strings, at the end.
+    /// The byte at the cursor; 0 at the end, which JSON does not contain outside of strings.
     @inline(__always)
     var byte: UInt8 { at < end ? base[at] : 0 }
 
-    /// Reads the whole text.
+    /// Scans the whole text.
     mutating func scan() throws(JSONFault) {
         skipBlanks()
         guard at < end else { throw JSONFault(problem: .empty, offset: at) }
@@ -39,7 +39,7 @@ struct JSONScanner {
         guard at == end else { throw JSONFault(problem: .trailing, offset: at) }
     }
 
-    /// Reads what begins at the cursor.
+    /// Scans the value at the cursor.
     ///
     /// - Returns: whether another value must follow at once: the first of a container.
     @inline(__always)
@@ -69,7 +69,7 @@ struct JSONScanner {
         return false
     }
 
-    /// Reads on after a value, over the ends of containers.
+    /// Scans what follows a value, including the ends of containers.
     ///
     /// - Returns: whether another value must follow; `false` at the end of the outermost one.
     @inline(__always)
@@ -118,7 +118,7 @@ struct JSONScanner {
         isInObject = parent >= 0 && tape.base[parent].isObject
     }
 
-    /// Reads a member's name and the colon after it.
+    /// Scans a member's name and the colon after it.
     @inline(__always)
     private mutating func scanName() throws(JSONFault) {
         guard byte == UInt8(ascii: "\"") else { throw JSONFault(problem: .noName, offset: at) }

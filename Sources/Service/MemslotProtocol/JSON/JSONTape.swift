@@ -1,11 +1,11 @@
-/// The memory that a document's nodes stand in. It must be deallocated by who holds it.
+/// The memory of a document's nodes. Its owner must deallocate it.
 struct JSONTape {
-    // A pointer and not an array: appending to an array checks for uniqueness at every node.
+    // A pointer and not an array: appending to an array checks at every node that it is unique.
     private(set) var base: UnsafeMutablePointer<JSONNode>
     private(set) var count = 0
     private var capacity: Int
 
-    /// Makes room for the nodes of a text of `byteCount` bytes as requests usually are.
+    /// Allocates room for the nodes of a usual request of `byteCount` bytes.
     init(forBytes byteCount: Int) {
         capacity = byteCount / 8 + 16
         base = UnsafeMutablePointer.allocate(capacity: capacity)
@@ -52,7 +52,7 @@ struct JSONTape {
     @inline(__always)
     mutating func setExtent(_ extent: Int, at index: Int) { base[index].extent = extent }
 
-    /// Gives the memory back.
+    /// Releases the memory.
     func deallocate() { base.deallocate() }
 
     @inline(never)
@@ -65,10 +65,10 @@ struct JSONTape {
     }
 }
 
-/// One entry of a document's tape: 8 bytes, whatever the value.
+/// One entry of a document's tape: 8 bytes for any value.
 ///
-/// A container is an opening node, the nodes of what is in it (key, value, key, value …, or the
-/// elements), and an end node whose offset is that of the closing bracket.
+/// A container consists of an opening node, the nodes of its content (key, value, key, value …, or
+/// the elements), and an end node with the offset of the closing bracket.
 struct JSONNode {
     /// Where the value begins in the source; of a string, its first byte after the quote.
     var offset: UInt32
@@ -93,7 +93,7 @@ struct JSONNode {
         self.tagged = Self.endTag << 29
     }
 
-    /// The kind; of an end node, which no value is, `null`.
+    /// The kind; `null` for an end node, which is no value.
     @inline(__always)
     var kind: JSONKind { JSONKind(rawValue: UInt8(truncatingIfNeeded: tagged >> 29)) ?? .null }
 

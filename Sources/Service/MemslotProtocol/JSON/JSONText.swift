@@ -35,7 +35,7 @@ extension JSONDocument {
     }
 }
 
-/// The scalars of a string that the scanner has accepted, its escapes resolved.
+/// The scalars of a string that the scanner has accepted, with its escapes resolved.
 private struct EscapedText {
     let bytes: [UInt8]
     var at: Int

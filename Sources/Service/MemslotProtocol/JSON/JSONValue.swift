@@ -2,7 +2,7 @@
 ///
 /// Cheap to copy; it keeps its document alive.
 package struct JSONValue: Sendable {
-    /// The document that the value is a part of.
+    /// The value's document.
     package let document: JSONDocument
     package let node: Int
 
@@ -12,7 +12,7 @@ package struct JSONValue: Sendable {
         self.node = node
     }
 
-    /// What the value is.
+    /// The kind of the value.
     package var kind: JSONKind { document.nodes[node].kind }
 
     /// Whether the value is `null`.
@@ -37,13 +37,13 @@ package struct JSONValue: Sendable {
         kind == .string && document.text(of: node, equals: text)
     }
 
-    /// The number, where it is written as an integer of 0 … 2^64 − 1; `nil` for anything else.
+    /// The number, if it is written as an integer of 0 … 2^64 − 1; `nil` for anything else.
     package var uint64: UInt64? {
         guard case .success(let number) = unsignedInteger else { return nil }
         return number
     }
 
-    /// The number, where it is written as an integer that an `Int` holds; `nil` for anything else.
+    /// The number, if it is written as an integer that fits an `Int`; `nil` for anything else.
     package var int: Int? {
         guard kind == .number else { return nil }
         return Int(rawText)
@@ -68,14 +68,14 @@ package struct JSONValue: Sendable {
         return nil
     }
 
-    /// The first member whose name another before it has; `nil` if all names differ.
+    /// The first member whose name is repeated; `nil` if all names differ.
     package var repeatedMember: JSONMember? {
         var names: Set<String> = []
         for member in members where !names.insert(member.name).inserted { return member }
         return nil
     }
 
-    /// Where the value stands in the bytes that the document was read from, quotes included.
+    /// The value's place in the document's source, quotes included.
     package var sourceRange: Range<Int> { document.sourceRange(of: node) }
 
     /// The bytes of the value exactly as written.
@@ -88,7 +88,7 @@ package struct JSONValue: Sendable {
     package var position: SourcePosition { document.position(of: sourceRange.lowerBound) }
 }
 
-/// What a JSON value is.
+/// The kind of a JSON value.
 package enum JSONKind: UInt8, Sendable, CustomStringConvertible {
     /// `{…}`.
     case object

@@ -3,7 +3,7 @@ extension JSONWriter {
     @inline(__always)
     mutating func appendDecimal(_ value: UInt64) {
         if value < 10 { return append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value)) }
-        // On the stack, because digits come last to first.
+        // On the stack, because the last digit is computed first.
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
             var rest = value
             var start = 20
@@ -43,7 +43,7 @@ extension JSONWriter {
         text.withUTF8 { append($0) }
     }
 
-    /// Appends `text` with what a JSON string may not hold escaped.
+    /// Appends `text`, with the characters escaped that a JSON string can't contain.
     mutating func appendEscaped(_ text: String) {
         var text = text
         text.withUTF8 { utf8 in

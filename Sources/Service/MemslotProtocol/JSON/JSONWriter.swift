@@ -1,10 +1,9 @@
 /// Writes JSON text into bytes, compactly, members in the order written.
 ///
-/// Commas come by themselves; that brackets close and that names and values alternate is the
-/// caller's to keep.
+/// The writer adds commas. The caller closes brackets, and writes names and values in turn.
 package struct JSONWriter: Sendable {
-    /// The text, and room after it: filling room is several times faster than appending to an
-    /// array, which is looked at anew for every piece.
+    /// The text, and room after it. Filling room is several times faster than appending to an
+    /// array, which checks its capacity for every piece.
     private var room: [UInt8] = []
     /// How many bytes the text has.
     package private(set) var count = 0
@@ -16,7 +15,7 @@ package struct JSONWriter: Sendable {
     /// An empty text with room for `capacity` bytes.
     package init(capacity: Int) { reserve(capacity) }
 
-    /// Makes room for `more` bytes, so that a text whose length is about known is never moved.
+    /// Makes room for `more` bytes, so that a text of about known length is not moved.
     package mutating func reserve(_ more: Int) {
         if room.count - count < more { enlarge(to: count + more) }
     }
@@ -24,18 +23,18 @@ package struct JSONWriter: Sendable {
     /// The text so far. Cost: a copy; ``finish()`` has none.
     package var bytes: [UInt8] { Array(room[..<count]) }
 
-    /// Calls `body` with the text so far, which it must not keep.
+    /// Calls `body` with the text so far, which must not be kept.
     package func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
         room.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
     }
 
-    /// Hands the text out.
+    /// The text, without a copy.
     package consuming func finish() -> [UInt8] {
         room.removeLast(room.count - count)
         return room
     }
 
-    /// Drops what was written, but keeps the room.
+    /// Removes the text, but keeps the room.
     package mutating func removeAll() {
         count = 0
         needsComma = false
@@ -147,7 +146,7 @@ package struct JSONWriter: Sendable {
         append(UInt8(ascii: "\""))
     }
 
-    /// Ends a line, so that the next value stands by itself.
+    /// Ends a line. The next value gets no comma.
     package mutating func newLine() {
         append(UInt8(ascii: "\n"))
         needsComma = false
@@ -173,7 +172,7 @@ package struct JSONWriter: Sendable {
         needsComma = true
     }
 
-    /// Appends bytes as they are: part of a value that has begun.
+    /// Appends bytes unchanged, as a part of a value.
     @inline(__always)
     mutating func append(_ text: UnsafeBufferPointer<UInt8>) {
         guard let source = text.baseAddress else { return }
@@ -191,12 +190,12 @@ package struct JSONWriter: Sendable {
         }
     }
 
-    /// Lets `fill` write up to `limit` bytes at the end of the text, and say how many.
+    /// Calls `fill`, which writes up to `limit` bytes at the end of the text and returns how many.
     @inline(__always)
     mutating func put(atMost limit: Int, _ fill: (UnsafeMutablePointer<UInt8>) -> Int) {
         if room.count - count < limit { grow(by: limit) }
         let end = count
-        // A pointer, because `limit` bytes are there; checking each costs as much as writing it.
+        // A pointer, because there are `limit` bytes; checking each costs as much as writing it.
         count += room.withUnsafeMutableBufferPointer { room in
             room.baseAddress.map { fill($0 + end) } ?? 0
         }
@@ -209,8 +208,8 @@ package struct JSONWriter: Sendable {
 
     private mutating func enlarge(to size: Int) {
         let text = room[..<count]
-        // Not filled with zeros: nothing beyond `count` is ever read, and a large answer would be
-        // touched twice.
+        // Not filled with zeros: nothing beyond `count` is ever read, and a large response would
+        // be written twice.
         room = [UInt8](unsafeUninitializedCapacity: size) { bytes, initialized in
             _ = bytes.update(fromContentsOf: text)
             initialized = size

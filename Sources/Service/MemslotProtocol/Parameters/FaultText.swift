@@ -1,5 +1,5 @@
 extension JSONDocument {
-    /// How to get from the value at `root` to the one at `node` within it: `slots[3].size`.
+    /// The path from the value at `root` to the one at `node` within it, such as `slots[3].size`.
     ///
     /// Only for messages: it walks the tape, so that readers need not keep a path.
     func path(from root: Int, to node: Int) -> String {
@@ -32,7 +32,7 @@ extension JSONDocument {
     }
 }
 
-/// A member's name as a path has it: in quotes if it holds anything but letters, digits, `_`, `-`.
+/// A member's name in a path: quoted if it has characters other than letters, digits, `_`, `-`.
 package func pathComponent(_ name: String) -> String {
     let isPlain =
         !name.isEmpty
@@ -48,7 +48,7 @@ package func pathComponent(_ name: String) -> String {
     return isPlain ? name : "\"\(name)\""
 }
 
-/// The name of `names` that `name` was most likely meant to be; `nil` if none is near.
+/// The name of `names` that `name` most likely misspells; `nil` if none is similar.
 package func nearestName(to name: String, among names: [String]) -> String? {
     let given = Array(name.utf8.prefix(65))
     guard given.count <= 64 else { return nil }
@@ -61,7 +61,8 @@ package func nearestName(to name: String, among names: [String]) -> String? {
     return best.name
 }
 
-/// How many bytes must be changed, put in or taken out to make one of the other; case is free.
+/// How many bytes must be replaced, inserted or removed to turn one text into the other. Upper and
+/// lower case are equal.
 private func editDistance(_ left: [UInt8], _ right: [UInt8]) -> Int {
     func lowered(_ byte: UInt8) -> UInt8 {
         (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) ? byte | 0x20 : byte
@@ -79,13 +80,13 @@ private func editDistance(_ left: [UInt8], _ right: [UInt8]) -> Int {
     return row[right.count]
 }
 
-/// `text`, cut where it is too long for a message.
+/// `text`, truncated for a message.
 package func shortened(_ text: String) -> String {
     text.unicodeScalars.count <= 64
         ? text : String(String.UnicodeScalarView(text.unicodeScalars.prefix(64))) + "…"
 }
 
-/// Why `name` can't be that of a VM or a memory object; `nil` if it can.
+/// Why a VM or a memory object can't have the name `name`; `nil` if it can.
 ///
 /// A name is 1 to 128 bytes of UTF-8 without control characters and without `/`.
 package func nameFault(_ name: String) -> String? {

@@ -23,7 +23,7 @@ extension ParameterReader {
         }
     }
 
-    /// A count that must lie in `range`.
+    /// A count in `range`.
     package mutating func integer(at node: Int, in range: ClosedRange<UInt64>) -> UInt64 {
         let value = integer(at: node)
         guard fault == nil else { return range.lowerBound }
@@ -34,7 +34,7 @@ extension ParameterReader {
         return value
     }
 
-    /// Whether `null` stands at `node`, which no parameter may be.
+    /// Whether the value at `node` is `null`, which no parameter may be.
     package func isNull(at node: Int) -> Bool { document.nodes[node].kind == .null }
 
     /// `true` or `false`.
@@ -57,14 +57,14 @@ extension ParameterReader {
         return document.text(of: node)
     }
 
-    /// A name that is given to something new.
+    /// The name of something new.
     package mutating func newName(at node: Int) -> String {
         let name = string(at: node)
         if fault == nil, let reason = nameFault(name) { fail(at: node, reason) }
         return name
     }
 
-    /// One of the words of `Choice`.
+    /// A case of `Choice`.
     package mutating func choice<Choice: RawRepresentable<String> & CaseIterable>(
         at node: Int, default first: Choice
     ) -> Choice {
@@ -72,11 +72,11 @@ extension ParameterReader {
         guard fault == nil else { return first }
         if let choice = Choice(rawValue: text) { return choice }
         let known = Choice.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
-        fail(at: node, "\"\(shortened(text))\" is none of \(known)")
+        fail(at: node, "\"\(shortened(text))\" is not one of \(known)")
         return first
     }
 
-    /// A list of flags, none of them twice.
+    /// A list of different flags.
     package mutating func flags(at node: Int) -> MemslotFlags {
         var flags: MemslotFlags = []
         array(at: node) { element, reader in
@@ -111,7 +111,7 @@ extension ParameterReader {
         let name = string(at: node)
         guard fault == nil else { return nil }
         if let errno = Errno(name: name) { return errno }
-        fail(at: node, "\"\(shortened(name))\" is no errno; expected a name such as \"ENOMEM\"")
+        fail(at: node, "\"\(shortened(name))\" is not an errno; expected a name such as \"ENOMEM\"")
         return nil
     }
 

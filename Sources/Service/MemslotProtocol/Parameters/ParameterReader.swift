@@ -66,7 +66,7 @@ package struct ParameterReader {
     ///   - node: the value.
     ///   - member: the member that is meant.
     ///   - place: the node to point at; `node` where it is `nil`.
-    ///   - message: half a sentence, which follows the path.
+    ///   - message: the fault, which follows the path.
     @inline(never)
     package mutating func fail(
         at node: Int, member: String? = nil, pointingAt place: Int? = nil, _ message: String
@@ -94,17 +94,17 @@ package struct ParameterReader {
     }
 }
 
-/// The first thing that is wrong with an object of parameters.
+/// The first fault of an object of parameters.
 package struct ParameterFault {
-    /// Where, from the outermost object.
+    /// The path from the outermost object.
     package var path: String
-    /// What, as half a sentence.
+    /// The fault, without the path.
     package var message: String
     /// The node to point at.
     package var node: Int
 }
 
-/// An object of parameters: what its members are, and how each is read.
+/// An object of parameters: its members, and how each is read.
 package protocol ParameterObject: Sendable {
     associatedtype Member: RawRepresentable<String> & CaseIterable & Sendable
 
@@ -150,21 +150,21 @@ extension ParameterObject {
     }
 }
 
-/// The members that an object may have, and those that it must have.
+/// The members that an object may have, and those that are required.
 package struct MemberTable<Member: RawRepresentable & CaseIterable & Sendable>: Sendable
 where Member.RawValue == String {
-    /// The members, as declared.
+    /// The members in the order of their declaration.
     package let members: [Member]
     /// Their names.
     package let names: [String]
-    /// The names one after another, because an array of arrays is counted at every look.
+    /// The names one after another: each access to an array of arrays counts references.
     private let text: [UInt8]
     /// Where each name begins in ``text``, and where the last ends.
     private let bounds: [Int]
-    /// A bit for each member that must be there.
+    /// A bit for each required member.
     package let required: UInt32
 
-    /// The name of the first member that must be there.
+    /// The name of the first required member.
     package var firstRequired: String? {
         required == 0 ? nil : names[required.trailingZeroBitCount]
     }
@@ -180,9 +180,9 @@ where Member.RawValue == String {
         self.required = bits
     }
 
-    /// The index of the member whose name stands at `node`; `nil` if it is none.
+    /// The index of the member whose name is at `node`; `nil` if the table lacks it.
     ///
-    /// - Parameter guess: the index to try first: members mostly come in the table's order.
+    /// - Parameter guess: the index to try first. Members mostly come in the table's order.
     @inline(__always)
     package func index(of node: Int, in document: JSONDocument, guess: Int) -> Int? {
         let entry = document.nodes[node]
@@ -210,8 +210,8 @@ extension JSONDocument {
     fileprivate func hasBytes(
         at offset: Int, _ text: [UInt8], from start: Int, count: Int
     ) -> Bool {
-        // Pointers, because bytes checked one by one are half the time that a decoder takes;
-        // making the slices checks both ranges.
+        // Pointers, because bounds checks of single bytes cost half of a decoder's time. The
+        // slices check both ranges.
         bytes.withUnsafeBytes { bytes in
             text.withUnsafeBytes { text in
                 let left = UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count])

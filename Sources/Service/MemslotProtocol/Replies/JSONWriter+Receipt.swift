@@ -89,3 +89,87 @@ extension JSONWriter {
         }
     }
 }
+
+extension JSONWriter {
+    /// Writes an array of slots.
+    package mutating func slots(_ slots: NamedSlots) {
+        beginArray()
+        for index in 0..<slots.count { slot(slots[index]) }
+        endArray()
+    }
+
+    /// Writes a slot with exactly the members that a request gives it.
+    package mutating func slot(_ message: SlotMessage) {
+        let slot = message.slot
+        beginObject()
+        members(of: slot.key)
+        member("guestPhysicalAddress", address: slot.guestPhysicalAddress.rawValue)
+        member("size", address: slot.size.rawValue)
+        members(of: message.backing)
+        key("flags")
+        flags(slot.flags)
+        if let guestMemfd = message.guestMemfd {
+            member("guestMemfd", guestMemfd)
+            member("guestMemfdOffset", address: slot.guestMemfd?.offset.rawValue ?? 0)
+        }
+        endObject()
+    }
+
+    /// Writes the members that a backing has, of an open object.
+    package mutating func members(of backing: SlotBacking) {
+        switch backing {
+        case .userspaceAddress(let address):
+            member("userspaceAddress", address: address.rawValue)
+        case .memory(let name, let offset):
+            member("memory", name)
+            member("memoryOffset", address: offset.rawValue)
+        case .opaque(let token): member("opaque", token)
+        }
+    }
+
+    /// Writes the members `slot` and, where it is not 0, `addressSpace`, of an open object.
+    package mutating func members(of slot: SlotKey) {
+        member("slot", UInt64(slot.id.rawValue))
+        if slot.addressSpace != .main {
+            member("addressSpace", UInt64(slot.addressSpace.rawValue))
+        }
+    }
+
+    /// Writes a list of flags, in the kernel's order.
+    package mutating func flags(_ flags: MemslotFlags) {
+        beginArray()
+        if flags.contains(.logDirtyPages) { staticString("log-dirty-pages") }
+        if flags.contains(.readOnly) { staticString("readonly") }
+        if flags.contains(.guestMemfd) { staticString("guest-memfd") }
+        endArray()
+    }
+
+    /// Writes a list of slot ids; of another address space than 0, `{"addressSpace":1,"slot":0}`.
+    package mutating func slotKeys(_ slots: some Sequence<SlotKey>) {
+        beginArray()
+        for slot in slots {
+            if slot.addressSpace == .main {
+                integer(UInt64(slot.id.rawValue))
+            } else {
+                object {
+                    $0.member("addressSpace", UInt64(slot.addressSpace.rawValue))
+                    $0.member("slot", UInt64(slot.id.rawValue))
+                }
+            }
+        }
+        endArray()
+    }
+
+    /// Writes what a VM's backend supports.
+    package mutating func capabilities(_ capabilities: Capabilities) {
+        object {
+            $0.member("maxSlots", UInt64(capabilities.maxSlots))
+            $0.member("addressSpaces", UInt64(capabilities.addressSpaces))
+            $0.member("guestPhysicalBits", capabilities.guestPhysicalBits)
+            $0.member("userspaceEnd", address: capabilities.userspaceEnd.rawValue)
+            $0.member("maxPagesPerSlot", capabilities.maxPagesPerSlot)
+            $0.key("flags")
+            $0.flags(capabilities.flags)
+        }
+    }
+}

@@ -60,7 +60,7 @@ extension MemslotService {
 }
 
 extension SlotKey {
-    /// The slot that a request names; numbers that the kernel can't hold name none.
+    /// The slot that a request names. A number that the kernel can't represent names no slot.
     fileprivate init(_ parameters: DirtyLogParameters) throws(ProtocolError) {
         guard let id = UInt32(exactly: parameters.slot),
             let space = UInt32(exactly: parameters.addressSpace)

@@ -71,7 +71,7 @@ extension MemslotService {
         guard size != .zero, size.isPageAligned else {
             throw .refusedSize("\(size) is not a multiple of 4096 above 0")
         }
-        // Before anything is made: else a size could be had that the host can't even number.
+        // Checked before anything is made, because the size may be larger than any file.
         guard size.rawValue <= limits.memoryBytesPerPeer else {
             throw .limit(
                 "memoryBytesPerPeer",
@@ -102,7 +102,7 @@ extension MemslotService {
         guard let descriptor = descriptors.claim(index) else {
             throw ProtocolError(
                 ErrorData(.invalidParams, path: "fd"),
-                message: "fd: no descriptor \(index) came with this line, or it is taken")
+                message: "fd: no descriptor \(index) came with this line, or it is already claimed")
         }
         let file = try MemoryFile.adopt(descriptor, size: size, user: peer.user)
         return (file.size, file.mapped.pageSize, .mapped(file.mapped))
@@ -147,7 +147,7 @@ extension MemslotService {
         guard case .mapped(let file) = object.kind else {
             throw ProtocolError(
                 ErrorData(.invalidParams, path: "memory"),
-                message: "memory: \"\(object.name)\" is a guest_memfd, which nobody can map")
+                message: "memory: \"\(object.name)\" is a guest_memfd, which can't be mapped")
         }
         guard object.place != .file else {
             let reason = "it is kept in a file, which can't be sealed against shrinking"
@@ -168,7 +168,7 @@ extension MemslotService {
         }
     }
 
-    /// The object of this name that was made over the wire.
+    /// The object of this name that was created over the wire.
     private func object(
         _ name: String, of vm: VirtualMachine
     ) throws(ProtocolError) -> MemoryObject {
@@ -177,7 +177,7 @@ extension MemslotService {
             throw ProtocolError(
                 ErrorData(.invalidParams, path: "memory"),
                 message: "memory: \"\(name)\" is a mapping of the process that serves the VM; "
-                    + "it is neither passed on nor destroyed here")
+                    + "it can be neither exported nor destroyed")
         }
         throw ProtocolError(.unknownMemory, "there is no memory object \"\(name)\"")
     }

@@ -1,3 +1,4 @@
+public import MemslotProtocol
 public import Memslots
 
 /// VMs by name, and the methods of the wire protocol on them.
@@ -52,5 +53,209 @@ public final class MemslotService: Sendable {
         let ended = registry.withLock { $0.end(connection.peer) }
         // Released outside the lock: this unmaps the VMs' memory.
         _ = consume ended
+    }
+}
+
+extension MemslotService {
+    /// Executes a command.
+    ///
+    /// After `.subscribe`, events may be in the connection's queue before this returns. Send them
+    /// after the reply.
+    ///
+    /// - Parameters:
+    ///   - command: what to do.
+    ///   - connection: the connection of the peer that asks.
+    ///   - descriptors: the descriptors that came with the command, for `.createMemory`.
+    /// - Throws: why the command is refused. It has no effect then.
+    public func execute(
+        _ command: Command, on connection: ServiceConnection,
+        descriptors: PassedDescriptors = .none
+    ) throws(ProtocolError) -> Reply {
+        let metrics = metrics(of: connection.peer)
+        metrics.add(.requests)
+        do throws(ProtocolError) {
+            try checkRole(of: connection.peer, for: command.method)
+            return try perform(command, connection, descriptors)
+        } catch {
+            metrics.add(.errors)
+            throw error
+        }
+    }
+
+    /// Executes the requests of a line in order, and encodes their responses into one line.
+    ///
+    /// - Parameters:
+    ///   - line: a line of ``RequestDecoder/decode(_:in:)``.
+    ///   - connection: the connection that the line came from.
+    ///   - descriptors: the descriptors that came with the line.
+    /// - Returns: the encoded line, and the descriptors to send with it; empty where no request
+    ///   gets a response.
+    public func execute(
+        _ line: DecodedLine, on connection: ServiceConnection,
+        descriptors: PassedDescriptors = .none
+    ) -> ReplyEncoder {
+        var encoder = ReplyEncoder()
+        switch line {
+        case .single(let request): execute(request, connection, descriptors, into: &encoder)
+        case .batch(let requests):
+            encoder.beginBatch()
+            for request in requests {
+                // A short batch can ask for more than there is memory.
+                if encoder.count > limits.batchAnswerBytes {
+                    refuse(request, into: &encoder)
+                } else {
+                    execute(request, connection, descriptors, into: &encoder)
+                }
+            }
+            encoder.endBatch()
+        }
+        return encoder
+    }
+
+    private func execute(
+        _ request: Request, _ connection: ServiceConnection, _ descriptors: PassedDescriptors,
+        into encoder: inout ReplyEncoder
+    ) {
+        do throws(ProtocolError) {
+            let reply: Reply
+            switch request.command {
+            case .success(let command):
+                try checkDescriptors(of: encoder, for: command)
+                reply = try execute(command, on: connection, descriptors: descriptors)
+            case .failure(let invalid):
+                let metrics = metrics(of: connection.peer)
+                metrics.add(.requests)
+                metrics.add(.errors)
+                throw error(of: invalid, vm: request.vm, connection.peer)
+            }
+            if let id = request.id { encoder.encode(reply, id: id) }
+        } catch {
+            if let id = request.id { encoder.encode(error, id: id) }
+        }
+    }
+
+    private func refuse(_ request: Request, into encoder: inout ReplyEncoder) {
+        guard let id = request.id else { return }
+        if case .failure(.envelope(let error)) = request.command {
+            encoder.encode(error, id: id)
+        } else {
+            encoder.encode(
+                .limit(
+                    "batchAnswerBytes",
+                    "the responses to this batch have over \(limits.batchAnswerBytes) bytes already; "
+                        + "send the rest by itself"),
+                id: id)
+        }
+    }
+
+    private func metrics(of peer: Peer) -> Metrics {
+        registry.withLock { $0.account(of: peer.user) }.metrics
+    }
+
+    // MARK: - The order of checks
+
+    /// The error of an invalid request.
+    ///
+    /// The protocol fixes the order: the role, whether the VM exists, whether it has failed, and
+    /// only then the parameters.
+    private func error(
+        of invalid: InvalidRequest, vm name: String?, _ peer: Peer
+    ) -> ProtocolError {
+        guard case .parameters(let error, let method) = invalid else { return invalid.error }
+        do throws(ProtocolError) {
+            try checkRole(of: peer, for: method)
+            if let name, method.checksVM {
+                _ = try vm(name, of: peer, refusingFailed: method.refusesFailedVM)
+            }
+            return error
+        } catch { return error }
+    }
+
+    private func checkRole(of peer: Peer, for method: Method) throws(ProtocolError) {
+        guard peer.role == .readOnly && !method.isReading else { return }
+        throw ProtocolError(
+            .notPermitted, "\(method.rawValue) changes something; this peer may only read")
+    }
+
+    private func checkDescriptors(
+        of encoder: ReplyEncoder, for command: Command
+    ) throws(ProtocolError) {
+        guard case .exportMemory = command, encoder.descriptors.open.count >= limits.descriptors
+        else { return }
+        throw .limit(
+            "descriptors", "at most \(limits.descriptors) descriptors are sent with one line")
+    }
+
+    /// The VM that a command names.
+    ///
+    /// - Parameter refusingFailed: whether a failed VM is an error.
+    func vm(
+        _ name: String, of peer: Peer, refusingFailed: Bool = false
+    ) throws(ProtocolError) -> VirtualMachine {
+        guard let vm = registry.withLock({ $0.vm(name, of: peer) }) else {
+            throw missing(name, peer)
+        }
+        if refusingFailed, let failure = vm.table.failure { throw ProtocolError(failure) }
+        return vm
+    }
+
+    // MARK: - The methods
+
+    private func perform(
+        _ command: Command, _ connection: ServiceConnection, _ descriptors: PassedDescriptors
+    ) throws(ProtocolError) -> Reply {
+        let peer = connection.peer
+        return switch command {
+        case .serverInfo: serverInfo(peer)
+        case .createVM(let parameters): try createVM(parameters, peer)
+        case .listVMs: listVMs(peer)
+        case .destroyVM(let vm): try destroyVM(vm, peer)
+        case .recoverVM(let vm): try recoverVM(vm, peer)
+        case .createMemory(let parameters): try createMemory(parameters, peer, descriptors)
+        case .listMemory(let vm): try listMemory(of: vm, peer)
+        case .destroyMemory(let vm, let memory): try destroyMemory(memory, of: vm, peer)
+        case .exportMemory(let vm, let memory): try exportMemory(memory, of: vm, peer)
+        case .submit(let parameters): try submit(parameters, peer)
+        case .plan(let parameters): try plan(parameters, peer)
+        case .getSlots(let vm): try getSlots(of: vm, peer)
+        case .translate(let parameters): try translate(parameters, peer)
+        case .getHistory(let parameters): try getHistory(parameters, peer)
+        case .getDirtyLog(let parameters): try getDirtyLog(parameters, peer)
+        case .subscribe(let vm): try subscribe(to: vm, connection)
+        case .unsubscribe(let vm): try unsubscribe(from: vm, peer)
+        case .injectFault(let parameters): try injectFault(parameters, peer)
+        case .touch(let parameters): try touch(parameters, peer)
+        case .getMetrics: getMetrics(peer)
+        }
+    }
+}
+
+extension Method {
+    /// A Boolean value that indicates whether a read-only peer may use the method. It may not
+    /// clear a dirty log; `dirtylog.get` checks that itself.
+    fileprivate var isReading: Bool {
+        switch self {
+        case .serverInfo, .vmList, .memoryList, .memslotsPlan, .memslotsGet,
+            .memslotsTranslate, .memslotsHistory, .eventsSubscribe, .eventsUnsubscribe,
+            .metricsGet, .dirtylogGet:
+            true
+        default: false
+        }
+    }
+
+    /// A Boolean value that indicates whether the VM that the parameters name must exist.
+    fileprivate var checksVM: Bool {
+        switch self {
+        case .serverInfo, .vmCreate, .vmList, .metricsGet: false
+        default: true
+        }
+    }
+
+    /// A Boolean value that indicates whether the method refuses a failed VM.
+    fileprivate var refusesFailedVM: Bool {
+        switch self {
+        case .memslotsSubmit, .memslotsPlan, .dirtylogGet, .guestTouch: true
+        default: false
+        }
     }
 }

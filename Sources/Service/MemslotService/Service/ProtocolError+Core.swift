@@ -2,11 +2,11 @@ internal import MemslotProtocol
 internal import Memslots
 
 extension ProtocolError {
-    /// The answer to a submit that did not take effect.
+    /// The error of a submit that did not take effect.
     ///
     /// - Parameters:
     ///   - error: the core's error.
-    ///   - slots: the slots as the request had them, for ids that the core can't hold.
+    ///   - slots: the slots of the request, for ids that the core can't represent.
     init(_ error: SubmitError, slots: [SlotParameters]) {
         switch error {
         case .invalid(let array): self.init(array, slots: slots)
@@ -36,14 +36,14 @@ extension ProtocolError {
         }
     }
 
-    /// The answer while a VM is failed.
+    /// The error of a request to a failed VM.
     init(_ failure: TableFailure) {
         self.init(
             ErrorData(.vmFailed, errno: failure.undoErrno, operation: failure.operation),
             message: failure.message)
     }
 
-    /// The answer to a look at a dirty log that can't be had.
+    /// The error of a dirty log that can't be read.
     init(_ error: DirtyLogError) {
         switch error {
         case .unknownSlot(let key):
@@ -80,7 +80,7 @@ extension ProtocolError {
         self = error
     }
 
-    /// The core's sentence, with the id that the request had.
+    /// The core's message, with the id of the request.
     private static func sentence(_ violation: Violation, slots: [SlotParameters]) -> String {
         guard let index = violation.index, let slot = slots[index].slot, slot > UInt32.max else {
             return violation.message
@@ -95,7 +95,7 @@ extension ProtocolError {
 }
 
 extension ErrorData {
-    /// One fault of an invalid array, with ids and address spaces as the request had them.
+    /// One fault of an invalid array, with the ids and address spaces of the request.
     fileprivate init(_ violation: Violation, slots: [SlotParameters]) {
         let kind =
             ErrorKind(code: ErrorKind.overlap.code, name: violation.kind.rawValue)

@@ -41,22 +41,23 @@ public struct Peer: Hashable, Sendable {
     }
 }
 
-/// The notifications that wait for one subscriber, bounded.
+/// The notifications that wait for one subscriber.
 ///
-/// A subscriber that does not read loses the oldest and is told how many, so that it never holds
-/// up a commit. Filled by submitting threads, emptied by the connection's own.
+/// The queue is bounded: a subscriber that does not read loses the oldest, and is notified how
+/// many, so that it never delays a commit. Submitting threads fill it, the connection's threads
+/// empty it.
 public final class EventQueue: Sendable {
     private struct Entry {
-        /// Which feed the line is of; 0 for none in particular.
+        /// The feed of the line; 0 if it is of none.
         let feed: UInt64
         var line: [UInt8]
     }
 
     private struct State {
-        /// Entries before `first` are gone.
+        /// Entries before `first` are removed.
         var entries: [Entry] = []
         var first = 0
-        /// Of all lines that wait.
+        /// The bytes of all lines that wait.
         var bytes = 0
         var dropped: UInt64 = 0
 
@@ -78,10 +79,10 @@ public final class EventQueue: Sendable {
     /// An empty queue.
     ///
     /// - Parameters:
-    ///   - limit: how many lines wait at most.
-    ///   - byteLimit: how many bytes they have together at most, unless one line alone has more.
-    ///   - wake: called after a line was put in, inside a transaction; must neither wait nor call
-    ///     the service.
+    ///   - limit: the most lines that wait.
+    ///   - byteLimit: the most bytes that they have together, unless a single line has more.
+    ///   - wake: called after a line was appended, inside a transaction; must neither wait nor
+    ///     call the service.
     public init(
         limit: Int, byteLimit: Int = 64 << 20, wake: @escaping @Sendable () -> Void
     ) {
@@ -90,12 +91,12 @@ public final class EventQueue: Sendable {
         self.wake = wake
     }
 
-    /// Puts a notification in, without its line's end; the oldest goes if there is no room.
+    /// Appends a notification, without its line's end. The oldest is dropped if there is no room.
     public func put(_ line: [UInt8]) { put(line, of: 0) }
 
-    /// Takes everything out.
+    /// Removes all lines.
     ///
-    /// - Returns: how many lines were lost before the first, and the lines in order.
+    /// - Returns: how many lines were dropped before the first, and the lines in order.
     public func removeAll() -> (dropped: UInt64, lines: [[UInt8]]) {
         state.withLock { state in
             defer { state = State() }
@@ -103,14 +104,14 @@ public final class EventQueue: Sendable {
         }
     }
 
-    /// Puts in a line that `feed` can take back.
+    /// Appends a line that `feed` can discard.
     func put(_ line: [UInt8], of feed: UInt64) {
         state.withLock { state in
-            // A line larger than the limit still goes in: nothing after it tells what it tells.
+            // A line larger than the limit is still appended: no later line replaces it.
             while state.count >= limit || state.count > 0 && state.bytes + line.count > byteLimit {
                 state.dropOldest()
             }
-            // Moved down only now and then, so that each line costs the same.
+            // Moved only sometimes, so that each line costs the same.
             if state.first >= limit {
                 state.entries.removeFirst(state.first)
                 state.first = 0
@@ -121,7 +122,7 @@ public final class EventQueue: Sendable {
         wake()
     }
 
-    /// Takes back what waits of `feed`: a snapshot that is to come holds it already.
+    /// Discards the lines of `feed`: a snapshot that follows contains what they report.
     func discard(of feed: UInt64) {
         state.withLock { state in
             state.entries = state.entries[state.first...].filter { $0.feed != feed }

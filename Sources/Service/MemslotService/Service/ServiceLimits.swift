@@ -1,16 +1,16 @@
 internal import MemslotProtocol
 
-/// How much a service takes and keeps. Told by `server.info`.
+/// The limits of a service. `server.info` reports them.
 public struct ServiceLimits: Hashable, Sendable {
-    /// Bytes of a line.
+    /// Bytes of a request line.
     public var lineBytes = 16 << 20
-    /// Containers within one another in a request.
+    /// How deep containers may nest in a request.
     public var depth = 64
     /// Requests of a batch.
     public var batch = 65_536
-    /// Bytes of a batch's answer; beyond it the rest of the batch is refused.
+    /// Bytes of the responses to a batch. After that the rest of the batch is refused.
     public var batchAnswerBytes = 64 << 20
-    /// Descriptors with one line, either way.
+    /// Descriptors of one line, in either direction.
     public var descriptors = 16
     /// VMs of one user.
     public var vmsPerPeer = 1_024
@@ -20,29 +20,29 @@ public struct ServiceLimits: Hashable, Sendable {
     public var memoriesPerPeer = 4_096
     /// Bytes of all memory objects of one user together.
     public var memoryBytesPerPeer: UInt64 = 1 << 44
-    /// Subscriptions of one user, on all its connections: one for each VM named, one for "all".
+    /// Subscriptions of one user on all its connections: one for each VM, and one for "all".
     public var subscriptionsPerPeer = 4_096
-    /// Receipts of history a VM.
+    /// Receipts in the history of a VM.
     public var receipts = 1_024
-    /// Faults listed of one array; all are counted.
+    /// Faults that are listed for one array. All are counted.
     public var violations = 1_024
     /// Addresses of one `memslots.translate`.
     public var addresses = 1 << 16
-    /// Pages of one `dirtylog.get`: a larger slot is read in parts.
+    /// Pages of one `dirtylog.get`. A larger slot is read in parts.
     public var dirtyLogPages: UInt64 = 1 << 26
     /// The longest `quiesceDeadlineMs`, in milliseconds.
     public var quiesceDeadlineMs: UInt64 = 600_000
-    /// Faults armed at once in a simulated VM.
+    /// Faults that are armed at once in a simulated VM.
     public var armedFaults = 1_024
     /// Connections at once.
     public var connections = 256
-    /// Requests of a connection that wait or are carried out; beyond it nothing is read.
+    /// Requests of a connection that wait or run. At the limit the connection is not read.
     public var inFlightRequests = 1_024
-    /// Bytes of a connection's requests that wait for others; beyond it nothing is read.
+    /// Bytes of a connection's requests that wait for others. Above that it is not read.
     public var waitingRequestBytes = 32 << 20
-    /// Bytes of answers that a connection has not read; beyond it no request is begun.
+    /// Bytes of responses that a peer has not read. Above that no request of it begins.
     public var waitingAnswerBytes = 1 << 20
-    /// Threads that a connection's requests take at most, one of them to read.
+    /// Threads of one connection, including the one that reads.
     public var threadsPerConnection = 64
     /// Threads of all connections.
     public var threads = 1_024
@@ -52,7 +52,7 @@ public struct ServiceLimits: Hashable, Sendable {
     /// The defaults.
     public init() {}
 
-    /// All by the names that `server.info` gives them, in its order.
+    /// All limits by their names in `server.info`, in its order.
     var all: [NamedValue] {
         [
             NamedValue("lineBytes", UInt64(lineBytes)), NamedValue("depth", UInt64(depth)),

@@ -1,22 +1,23 @@
+internal import Glibc
 internal import MemslotKVM
 internal import MemslotProtocol
 internal import MemslotSimulator
 internal import Memslots
 
-/// Makes what carries a VM: the simulator, or the host's KVM where it opens.
+/// Creates the backends of VMs: the simulator, or the host's KVM where it opens.
 ///
 /// Call from any thread.
 final class BackendFactory: Sendable {
-    /// A backend, with what only its own kind can do.
-    struct Made {
+    /// A new backend.
+    struct NewBackend {
         let backend: any MemslotBackend
         /// The simulator; `nil` for KVM.
         var simulator: SimulatedBackend?
-        /// Where guest_memfds come from; `nil` for a simulator, which has its own.
+        /// Creates guest_memfds; `nil` for a simulator, which creates its own.
         var guestMemfds: KVMGuestMemfds?
     }
 
-    /// The host's KVM, open, and what a VM of it allows.
+    /// The host's open KVM, and the capabilities of its VMs.
     struct Host {
         let system: KVMSystem
         let capabilities: Capabilities
@@ -28,8 +29,8 @@ final class BackendFactory: Sendable {
     /// - Parameter device: the path of `/dev/kvm`.
     init(device: String) { self.device = device }
 
-    /// Opens KVM and makes a VM to look at; once, if that succeeds. Where it doesn't, the next
-    /// call tries again: a module may be loaded, a right given.
+    /// Opens KVM, and reads the capabilities of a VM. If that fails, the next call tries again:
+    /// a module may be loaded, or a permission granted.
     ///
     /// - Throws: why KVM can't be used, and what to do.
     func host() throws(KVMError) -> Host {
@@ -41,13 +42,13 @@ final class BackendFactory: Sendable {
         return host
     }
 
-    /// Makes the backend of a new VM.
+    /// Creates the backend of a new VM.
     ///
-    /// - Throws: `backend-unavailable` with the reason, or `invalid-params` for what no simulated
-    ///   VM can be.
+    /// - Throws: `backend-unavailable` with the reason, or `invalid-params` for a configuration
+    ///   that no simulated VM can have.
     func make(
         _ choice: BackendChoice, simulated: SimulatedParameters
-    ) throws(ProtocolError) -> Made {
+    ) throws(ProtocolError) -> NewBackend {
         if choice == .simulated { return try makeSimulator(simulated) }
         let host: Host
         do throws(KVMError) {
@@ -58,13 +59,15 @@ final class BackendFactory: Sendable {
         }
         do throws(KVMError) {
             let backend = try KVMBackend(system: host.system)
-            return Made(backend: backend, guestMemfds: KVMGuestMemfds(of: backend.vm))
+            return NewBackend(backend: backend, guestMemfds: KVMGuestMemfds(of: backend.vm))
         } catch {
             throw ProtocolError(error)
         }
     }
 
-    private func makeSimulator(_ parameters: SimulatedParameters) throws(ProtocolError) -> Made {
+    private func makeSimulator(_ parameters: SimulatedParameters) throws(ProtocolError)
+        -> NewBackend
+    {
         var configuration = SimulatorConfiguration()
         configuration.maxSlots = parameters.maxSlots
         configuration.addressSpaces = parameters.addressSpaces
@@ -73,7 +76,7 @@ final class BackendFactory: Sendable {
         configuration.flags = parameters.flags
         do throws(SimulatorConfigurationError) {
             let simulator = try SimulatedBackend(configuration: configuration)
-            return Made(backend: simulator, simulator: simulator)
+            return NewBackend(backend: simulator, simulator: simulator)
         } catch {
             let path = "simulated.\(error)"
             throw ProtocolError(
@@ -88,5 +91,53 @@ extension ProtocolError {
         self.init(
             ErrorData(.backendUnavailable, errno: error.errno, reason: error.description),
             message: "KVM can't be used here: \(error.description)")
+    }
+}
+
+/// The guest_memfds that peers made for one KVM VM. They are closed with the VM.
+final class KVMGuestMemfds: Sendable {
+    private let vm: MemslotKVM.VirtualMachine
+    private let open = Locked<Set<Int32>>([])
+
+    init(of vm: MemslotKVM.VirtualMachine) { self.vm = vm }
+
+    deinit {
+        for descriptor in open.withLock({ $0 }) { close(descriptor) }
+    }
+
+    /// Creates a guest_memfd. Kernel: `KVM_CREATE_GUEST_MEMFD`.
+    ///
+    /// - Parameter size: bytes; a multiple of 4096, not 0.
+    /// - Returns: its descriptor.
+    /// - Throws: the kernel's errno; `ENOTTY` before Linux 6.8, and 6.18 for VMs of this type.
+    func create(size: ByteCount) throws(Errno) -> Int32 {
+        do throws(KVMError) {
+            let descriptor = try vm.makeGuestMemfd(size: size)
+            open.withLock { _ = $0.insert(descriptor) }
+            return descriptor
+        } catch {
+            throw error.errno ?? .invalidArgument
+        }
+    }
+
+    /// Closes a guest_memfd that no slot is bound to.
+    func close(_ descriptor: Int32) {
+        guard open.withLock({ $0.remove(descriptor) }) != nil else { return }
+        Glibc.close(descriptor)
+    }
+}
+
+extension VirtualMachine {
+    /// Creates a guest_memfd: the kernel's, or the simulator's.
+    func createGuestMemfd(size: ByteCount) throws(Errno) -> Int32 {
+        if let simulator { return try simulator.createGuestMemfd(size: size) }
+        guard let guestMemfds else { throw .invalidArgument }
+        return try guestMemfds.create(size: size)
+    }
+
+    /// Closes a guest_memfd, unless it is closed already.
+    func closeGuestMemfd(_ handle: Int32) {
+        guestMemfds?.close(handle)
+        try? simulator?.closeGuestMemfd(handle)
     }
 }

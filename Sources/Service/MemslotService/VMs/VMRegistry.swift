@@ -1,15 +1,16 @@
 internal import MemslotProtocol
 
-/// The VMs of all users, by user and name, and who follows all of a user's.
+/// The VMs of all users by user and name, and their subscribers.
 struct VMRegistry: Sendable {
     private struct User: Sendable {
         let account: UserAccount
         var vms: [String: VirtualMachine] = [:]
-        /// Connections that follow every VM, those to come too.
+        /// Connections that follow every VM, including future ones.
         var followers: [UInt64: EventQueue?] = [:]
         /// VMs that a connection follows by name.
         var named: [UInt64: Set<ObjectIdentifier>] = [:]
-        /// Connections that followed another process's VM to its end: they are told how it went on.
+        /// Connections that followed another process's VM until it ended. They still receive
+        /// announcements about it.
         var left: [UInt64: EventQueue] = [:]
     }
 
@@ -32,7 +33,7 @@ struct VMRegistry: Sendable {
     /// How many VMs `peer`'s user has.
     func count(of peer: Peer) -> Int { users[peer.user]?.vms.count ?? 0 }
 
-    /// What `user` has; it begins with nothing.
+    /// The account of `user`, which is created empty.
     mutating func account(of user: UInt32) -> UserAccount {
         if let account = users[user]?.account { return account }
         let account = UserAccount(user: user)
@@ -40,7 +41,7 @@ struct VMRegistry: Sendable {
         return account
     }
 
-    /// Puts `vm` in, and tells those who follow all.
+    /// Adds `vm`, and notifies the connections that follow all VMs.
     mutating func add(_ vm: VirtualMachine) {
         let user = vm.account.user
         _ = account(of: user)
@@ -56,9 +57,9 @@ struct VMRegistry: Sendable {
         }
     }
 
-    /// Takes `vm` out if it is in, and tells its followers.
+    /// Removes `vm`, and notifies its followers.
     ///
-    /// - Returns: whether it was in.
+    /// - Returns: whether it was registered.
     mutating func remove(_ vm: VirtualMachine) -> Bool {
         let user = vm.account.user
         guard users[user]?.vms[vm.name] === vm else { return false }
@@ -71,9 +72,10 @@ struct VMRegistry: Sendable {
         return true
     }
 
-    /// Takes out what ends with the connection of `peer`.
+    /// Removes the VMs and subscriptions that end with the connection of `peer`.
     ///
-    /// - Returns: the VMs, to be let go outside of every lock: their memory is unmapped then.
+    /// - Returns: the VMs. The caller releases them outside of every lock, which unmaps their
+    ///   memory.
     mutating func end(_ peer: Peer) -> [VirtualMachine] {
         let ended = all(of: peer).filter { $0.ephemeralConnection == peer.connection }
         unfollowAll(peer)
@@ -85,14 +87,14 @@ struct VMRegistry: Sendable {
 // MARK: - Followers
 
 extension VMRegistry {
-    /// Whether `peer` follows `vm` by name; without one, every VM of its user.
+    /// Whether `peer` follows `vm` by name; every VM of its user if `vm` is `nil`.
     func follows(_ vm: VirtualMachine?, _ peer: Peer) -> Bool {
         guard let user = users[peer.user] else { return false }
         guard let vm else { return user.followers[peer.connection] != nil }
         return user.named[peer.connection]?.contains(ObjectIdentifier(vm)) == true
     }
 
-    /// Lets `peer` follow `vm` by name; without one, every VM of its user.
+    /// Makes `peer` follow `vm` by name; every VM of its user if `vm` is `nil`.
     mutating func follow(_ vm: VirtualMachine?, _ peer: Peer, _ queue: EventQueue?) {
         _ = account(of: peer.user)
         if let vm {
@@ -121,8 +123,8 @@ extension VMRegistry {
         for vm in user.vms.values { vm.feed.unfollow(peer.connection) }
     }
 
-    /// The queues of all connections that follow anything of `peer`'s user, or another process's
-    /// VM until it went; each once.
+    /// The queues of all connections that follow anything of `peer`'s user, or that followed
+    /// another process's VM until it ended; each once.
     func audience(of peer: Peer) -> [EventQueue] {
         guard let user = users[peer.user] else { return [] }
         var queues = user.left

@@ -1,8 +1,10 @@
-internal import MemslotProtocol
-internal import Memslots
+package import MemslotProtocol
+package import MemslotSimulator
+package import Memslots
+internal import Synchronization
 
 extension VirtualMachine {
-    /// Submits the array of a request, its names resolved.
+    /// Resolves the names of a request's array, and submits it.
     ///
     /// - Parameter objection: as of the table's.
     func submit(
@@ -15,7 +17,7 @@ extension VirtualMachine {
         }
     }
 
-    /// Plans the array of a request, its names resolved.
+    /// Resolves the names of a request's array, and plans it.
     func plan(
         _ parameters: SubmitParameters
     ) throws(ProtocolError) -> (receipt: Receipt, names: SlotNames) {
@@ -31,17 +33,17 @@ extension VirtualMachine {
         guard !memory.hasRawAddresses else {
             let names = memory.names
             let resolved = try SlotResolver(parameters.slots, names, present: [])
-            return (
-                try answer(parameters) { () throws(SubmitError) in
-                    try body(resolved, SubmitOptions(parameters))
-                }, names
-            )
+            do throws(SubmitError) {
+                return (try body(resolved, SubmitOptions(parameters)), names)
+            } catch {
+                throw ProtocolError(error, slots: parameters.slots)
+            }
         }
         return try withPresent(parameters, body)
     }
 
-    /// Resolves by what the table has now, and commits on nothing else: an embedding process may
-    /// change its table meanwhile, and unmap what the slots stood for.
+    /// Resolves by the present array, and commits on this array alone: an embedding process may
+    /// change its table meanwhile, and unmap the memory of the slots.
     private func withPresent(
         _ parameters: SubmitParameters,
         _ body: (SlotResolver, SubmitOptions) throws(SubmitError) -> Receipt
@@ -53,31 +55,21 @@ extension VirtualMachine {
             let resolved = try SlotResolver(
                 parameters.slots, names, present: present.array.slots)
             let expected = parameters.expectedGeneration
-            if let expected, expected > present.generation {
-                // Only to say what is wrong, first with the array; never to commit.
-                _ = try answer(parameters) { () throws(SubmitError) in
-                    try table.plan(
+            do throws(SubmitError) {
+                if let expected, expected > present.generation {
+                    // The plan reports what is wrong, first with the array. It commits nothing.
+                    _ = try table.plan(
                         resolved.slots, options: SubmitOptions(parameters),
                         prior: resolved.faults)
+                    continue
                 }
-                continue
-            }
-            // A generation that has passed never comes back.
-            options.expectedGeneration = expected ?? present.generation
-            do throws(SubmitError) {
+                // A generation never returns.
+                options.expectedGeneration = expected ?? present.generation
                 return (try body(resolved, options), names)
             } catch {
                 if case .conflict = error, expected == nil { continue }
                 throw ProtocolError(error, slots: parameters.slots)
             }
-        }
-    }
-
-    private func answer(
-        _ parameters: SubmitParameters, _ body: () throws(SubmitError) -> Receipt
-    ) throws(ProtocolError) -> Receipt {
-        do throws(SubmitError) { return try body() } catch {
-            throw ProtocolError(error, slots: parameters.slots)
         }
     }
 }
@@ -88,5 +80,38 @@ extension SubmitOptions {
             expectedGeneration: parameters.expectedGeneration, quiesce: parameters.quiesce,
             quiesceDeadlineMilliseconds: parameters.quiesceDeadlineMilliseconds
                 ?? SubmitOptions.defaultDeadlineMilliseconds)
+    }
+}
+
+/// A submit of a scenario with its names resolved, and the simulated VM that it is for.
+package struct ResolvedSubmit: Sendable {
+    /// The VM's table.
+    package let table: MemslotTable
+    /// The table's backend.
+    package let simulator: SimulatedBackend
+    /// The array, in request order; slots without an id have none yet.
+    package let slots: [Memslot]
+    /// When vCPUs are held.
+    package let quiesce: SubmitOptions.Quiesce
+}
+
+extension MemslotService {
+    /// Resolves the names of a submit without executing it, so that it can be executed elsewhere.
+    ///
+    /// - Returns: `nil` if the submit would not reach a simulated VM's table.
+    package func resolve(submit params: JSONValue?, of peer: Peer) -> ResolvedSubmit? {
+        do throws(ProtocolError) {
+            let parameters = try SubmitParameters(params)
+            guard let vm = registry.withLock({ $0.vm(parameters.vm, of: peer) }),
+                let simulator = vm.simulator
+            else { return nil }
+            let resolver = try SlotResolver(parameters.slots, vm.memory.names, present: [])
+            guard resolver.faults.isEmpty else { return nil }
+            return ResolvedSubmit(
+                table: vm.table, simulator: simulator, slots: resolver.slots,
+                quiesce: parameters.quiesce)
+        } catch {
+            return nil
+        }
     }
 }

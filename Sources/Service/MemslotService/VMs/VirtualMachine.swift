@@ -2,32 +2,32 @@ internal import MemslotProtocol
 internal import MemslotSimulator
 internal import Memslots
 
-/// A VM by name: its table, what carries it, its memory, and who follows it.
+/// A VM by name: its table, its backend, its memory, and its subscribers.
 final class VirtualMachine: Sendable {
     let name: String
-    /// Whose it is.
+    /// The account of its user.
     let account: UserAccount
-    /// The connection that the VM ends with; `nil` for one that stays.
+    /// The connection that the VM ends with; `nil` for a permanent VM.
     let ephemeralConnection: UInt64?
     let table: MemslotTable
-    /// The simulator, for what only it can do; `nil` for a KVM VM.
+    /// The simulator; `nil` for a KVM VM.
     let simulator: SimulatedBackend?
-    /// Where a KVM VM's guest_memfds come from; `nil` for another VM.
+    /// Creates the guest_memfds of a KVM VM; `nil` for another VM.
     let guestMemfds: KVMGuestMemfds?
     let memory: VMMemory
     let feed: EventFeed
     /// Its place in the state; `nil` for a VM that ends with this process.
     let kept: KeptVM?
-    /// What is told of a VM that another process has; `nil` for another VM.
+    /// The changes that another process reports of its VM; `nil` for a VM of this process.
     let observed: ObservedVM?
     let metrics: Metrics
-    /// Held by whoever changes which memory the slots use: a submit, or the end of an object.
+    /// Held while the memory of the slots changes: by a submit, or by the end of an object.
     let changes = Monitor()
     private let observation: Observation
 
     /// A VM that this process serves.
     ///
-    /// - Throws: where the table can't be observed from here.
+    /// - Throws: if this is called from a callback of the table.
     init(
         _ table: MemslotTable, simulator: SimulatedBackend?, guestMemfds: KVMGuestMemfds? = nil,
         memory: VMMemory, account: UserAccount, audience: TableAudience,
@@ -50,7 +50,7 @@ final class VirtualMachine: Sendable {
         }
         feed.begin(with: snapshot, failure: table.failure)
         self.feed = feed
-        // Readers may outlive a VM that is destroyed; the memory of an embedder's is its own matter.
+        // Readers may outlive a destroyed VM. The memory of an embedded VM belongs to its process.
         if !memory.isEmbedded { table.keep(memory) }
         self.observation = observation
     }
@@ -62,12 +62,12 @@ final class VirtualMachine: Sendable {
         return receipts.map { observed.truth(of: $0) }
     }
 
-    /// What carries it, by its name on the wire.
+    /// The name of its backend on the wire.
     var backendName: String { simulator == nil ? "kvm" : "simulated" }
 
-    /// Whether a slot of the VM is backed by `object`, or one of an array that a reader is still in.
+    /// Whether `object` backs a slot of the VM, or of an older array that a reader still uses.
     func uses(_ object: MemoryObject) -> Bool {
-        // The present one first: where that is replaced meanwhile, it is found among the older.
+        // The present array first: if it is replaced meanwhile, the older arrays contain it.
         let present = table.read { $0.array.slots }
         let arrays =
             [present, table.failure?.installed ?? []] + table.unretiredArrays.map(\.slots)

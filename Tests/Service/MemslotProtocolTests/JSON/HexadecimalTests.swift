@@ -23,7 +23,7 @@ struct HexadecimalTests {
         let digits = Set("0123456789abcdefABCDEF".utf8)
         var failures: [String] = []
         for place in 0..<16 {
-            // Below a blank, a string holds no byte as it is; above ASCII, it takes several.
+            // A string escapes bytes below a blank; a character above ASCII has several bytes.
             for byte in UInt8(0x20)...0x7F where !digits.contains(byte) {
                 if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { continue }
                 var text = Array("0123456789abcdef".utf8)

@@ -38,7 +38,7 @@ struct JSONAgainstFoundationTests {
             refused += ours == nil ? 1 : 0
             // A number that no double holds is JSON all the same; Foundation can't make one.
             if let ours, theirs == nil, hasHugeNumber(ours.root) { continue }
-            // Foundation takes a comma before the closing brace. RFC 8259 doesn't, nor do we.
+            // Foundation accepts a comma before the closing brace. RFC 8259 does not, nor do we.
             if ours == nil, theirs != nil, hasTrailingComma(text) { continue }
             if (ours == nil) != (theirs == nil) {
                 failures.append(

@@ -14,7 +14,7 @@ struct JSONDocumentTests {
     private func fault(_ text: String) -> JSONError? { fault(Array(text.utf8)) }
 
     @Test(
-        "a fault is told with its problem, line and column",
+        "a fault is reported with its problem, line and column",
         arguments: [
             ("", JSONProblem.empty, 1, 1),
             (" \n ", .empty, 2, 2),
@@ -72,7 +72,7 @@ struct JSONDocumentTests {
         #expect(fault(Array("[\"ab".utf8) + bytes) != nil)
     }
 
-    @Test("every kind of sequence of UTF-8 is taken, at its bounds")
+    @Test("every kind of UTF-8 sequence is accepted, at its bounds")
     func validUTF8() throws {
         let text = "\u{80}\u{7FF}\u{800}\u{D7FF}\u{E000}\u{FFFF}\u{10000}\u{10FFFF}"
         #expect(try JSONDocument(parsing: "\"\(text)\"").root.string == text)

@@ -13,7 +13,7 @@ struct RandomDocument {
         return text
     }
 
-    /// A valid text with a few bytes changed, put in or taken out.
+    /// A valid text with a few bytes changed, inserted or removed.
     mutating func damaged() -> [UInt8] {
         var text = valid()
         for _ in 0..<Int.random(in: 1...3, using: &random) where !text.isEmpty {

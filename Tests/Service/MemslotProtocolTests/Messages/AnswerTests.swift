@@ -44,7 +44,7 @@ struct AnswerTests {
             written(slot, .opaque("a\"")).contains(#""opaque":"a\"","flags""#))
     }
 
-    @Test("a slot that is answered can be submitted again")
+    @Test("a slot of a reply can be submitted again")
     func again() throws {
         let json = written(slot, .userspaceAddress(slot.userspaceAddress))
         let params = try JSONDocument(parsing: "{\"vm\":\"a\",\"slots\":[\(json)]}").root
@@ -64,7 +64,7 @@ struct AnswerTests {
         #expect(written { $0.slotKeys(keys) } == #"[7,{"addressSpace":1,"slot":0}]"#)
     }
 
-    @Test("operations say what they do, and where")
+    @Test("operations show what they do, and where")
     func operations() {
         var moved = slot
         moved.guestPhysicalAddress = GuestPhysicalAddress(0x9000)

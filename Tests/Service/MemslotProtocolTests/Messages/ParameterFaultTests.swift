@@ -73,7 +73,7 @@ struct ParameterFaultTests {
     }
 
     @Test(
-        "a slot's members are told by their place in the array",
+        "a fault of a slot shows the slot's place in the array",
         arguments: [
             (#""guestPhysicalAddress":0"#, "size"),
             (#""size":1"#, "guestPhysicalAddress"),
@@ -115,7 +115,7 @@ struct ParameterFaultTests {
         #expect(found?.data.path == "slots[1].\(path)", "\(found?.message ?? "taken")")
     }
 
-    @Test("the first of several faults is told")
+    @Test("the first of several faults is reported")
     func first() throws {
         let json = #"{"vm":"a","slots":[{"size":-1,"x":1}],"y":2}"#
         #expect(try fault(.memslotsSubmit, json)?.data.path == "slots[0].size")

@@ -97,7 +97,7 @@ struct ParameterTests {
         _ = try NoParameters(params("{}"))
     }
 
-    @Test("what is given is taken")
+    @Test("members are decoded")
     func given() throws {
         let create = try VMCreateParameters(
             params(

@@ -47,7 +47,7 @@ struct RequestDecoderTests {
         }
     }
 
-    @Test("every method is known by its name, and another is told with the nearest")
+    @Test("every method is found by its name; an unknown one is reported with the most similar")
     func methods() {
         for method in Method.allCases {
             #expect(request("{\"method\":\"\(method.rawValue)\"}")?.method == method)
@@ -63,7 +63,7 @@ struct RequestDecoderTests {
     }
 
     @Test(
-        "what is no request is refused with its path, and with the id where it can be told",
+        "what is no request is refused with its path, and with the id where it is known",
         arguments: [
             (#"{"id":1}"#, "method", "1", -32_600),
             (#"{"id":1,"method":2}"#, "method", "1", -32_600),
@@ -87,7 +87,7 @@ struct RequestDecoderTests {
         #expect(id(found) == answered)
     }
 
-    @Test("an unknown member of the envelope is told with the nearest")
+    @Test("an unknown member of the envelope is reported with the most similar")
     func spelling() {
         guard let (error, _) = invalid(#"{"method":"vm.list","parms":{}}"#) else {
             Issue.record("accepted")

@@ -76,7 +76,7 @@ enum DocumentComparison {
     private static let volatile: Set<String> = [
         "pid", "version", "openMetrics", "opaque", "kvm", "warnings",
     ]
-    /// Members of which are compared by presence.
+    /// Members that are compared by presence alone.
     private static let volatileMembers: Set<String> = [
         "nanoseconds", "blackout", "total", "quiesce", "apply",
     ]
@@ -129,7 +129,7 @@ extension ProtocolDocument {
         return lines.joined(separator: "\n")
     }
 
-    /// The text of metrics is long, and told by its first lines.
+    /// The text of metrics is long: its first lines are compared.
     private static func shortened(_ line: String) -> String {
         guard let start = line.range(of: "\"openMetrics\":\"") else { return line }
         let kept = line[start.upperBound...].components(separatedBy: "\\n").prefix(6)

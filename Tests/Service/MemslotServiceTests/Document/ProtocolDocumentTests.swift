@@ -145,7 +145,7 @@ private struct DocumentClients {
             ])
     }
 
-    /// What comes back for a line, the answer first.
+    /// What the server sends for a line, the response first.
     func send(_ line: String, under conditions: Set<String>) throws -> [String] {
         let client =
             conditions.contains("read-only")

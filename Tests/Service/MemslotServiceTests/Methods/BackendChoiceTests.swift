@@ -8,7 +8,7 @@ import WireTestSupport
 struct NoKVMTests {
     private let client = WireClient(MemslotService(kvmDevice: "/nonexistent/kvm"))
 
-    @Test("kvm is refused with the reason, auto is a simulator, and server.info gives the reason")
+    @Test("kvm is refused with the reason, auto is a simulator, and server.info shows the reason")
     func refused() throws {
         let error = try #require(
             try client.call("vm.create", #"{"vm":"v","backend":"kvm"}"#).error)
@@ -65,13 +65,13 @@ struct ServiceOnKVMTests {
             #"{"vm":"v","slots":[{"guestPhysicalAddress":0,"size":65536,"memory":"ram","memoryOffset":0,"flags":["log-dirty-pages"]}]}"#
         ).root
         #expect(receipt["result"]?["outcome"]?.string == "committed", "\(receipt.rawText)")
-        let told = try client.call("memslots.get", #"{"vm":"v"}"#).root
-        #expect(told["result"]?["slots"]?.elements.map { $0["memory"]?.string } == ["ram"])
+        let array = try client.call("memslots.get", #"{"vm":"v"}"#).root
+        #expect(array["result"]?["slots"]?.elements.map { $0["memory"]?.string } == ["ram"])
         let log = try client.call("dirtylog.get", #"{"vm":"v","slot":0,"clear":true}"#).root
         #expect(log["result"]?["pages"]?.uint64 == 16)
         #expect(log["result"]?["dirty"]?.uint64 == 0)
         for answer in [
-            receipt, told,
+            receipt, array,
             try client.call("memslots.translate", #"{"vm":"v","addresses":[4096]}"#).root,
         ] {
             #expect(!answer.rawText.contains("userspaceAddress"))

@@ -9,7 +9,7 @@ import WireTestSupport
 
 @Suite("a VM that is destroyed during others' requests")
 struct DestroyTests {
-    @Test("every request is answered, by what it did or by unknown-vm")
+    @Test("every request gets a response: what it did, or unknown-vm")
     func race() throws {
         let service = MemslotService()
         let setup = WireClient(service)
@@ -113,7 +113,7 @@ struct DestroyTests {
     }
 }
 
-/// Keeps a transaction in its preparation until told to go on.
+/// Holds a transaction in its preparation until it is released.
 private final class HeldHook: MemslotHook {
     let entered = DispatchSemaphore(value: 0)
     let go = DispatchSemaphore(value: 0)

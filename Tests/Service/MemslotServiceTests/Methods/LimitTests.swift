@@ -13,8 +13,8 @@ struct LimitTests {
         return client
     }
 
-    @Test("server.info tells every limit that the service has")
-    func told() throws {
+    @Test("server.info reports every limit of the service")
+    func reported() throws {
         let limits = try #require(
             try client { $0.addresses = 7 }.call("server.info").result?["limits"])
         #expect(limits["addresses"]?.int == 7)

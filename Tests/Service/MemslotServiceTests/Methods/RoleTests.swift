@@ -27,7 +27,7 @@ struct RoleTests {
         .guestTouch: "{\"vm\":\"a\",\"guestPhysicalAddress\":0,\"size\":1}",
     ]
 
-    @Test("a peer that may only look changes nothing", arguments: Method.allCases)
+    @Test("a read-only peer changes nothing", arguments: Method.allCases)
     func readOnly(method: Method) throws {
         let owner = WireClient(service)
         try owner.createVM("a")
@@ -44,7 +44,7 @@ struct RoleTests {
         if !looks.contains(method) { #expect(answer.error?["code"]?.int == -32010) }
     }
 
-    @Test("a look at the dirty log that clears it is a change")
+    @Test("reading the dirty log and clearing it is a change")
     func clearing() throws {
         let owner = WireClient(service)
         try owner.createVM("a")

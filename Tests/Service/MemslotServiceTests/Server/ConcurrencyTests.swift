@@ -19,7 +19,7 @@ extension ServerTests {
             let letGo = try server.holdReader(of: "slow")
             try client.send(Line.submit("slow", id: 2, pages: 2, deadline: 60_000) + "\n")
             try client.send(Line.submit("slow", id: 3, pages: 3) + "\n")
-            // Both are answered while the reader is held: the first line that comes is theirs.
+            // Both get responses while the reader is held: the first line that comes is theirs.
             #expect(try client.ask(Line.submit("fast", id: 4, pages: 1)).id == 4)
             #expect(try client.ask(#"{"id":5,"method":"server.info"}"#).id == 5)
             letGo()
@@ -28,7 +28,7 @@ extension ServerTests {
             #expect(rest.map { $0["result"]?["generation"]?.int } == [2, 3])
         }
 
-        @Test("all that came in one write with a request that waits is answered too")
+        @Test("all requests of one write get responses, also after one that waits")
         func oneWrite() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -68,7 +68,9 @@ extension ServerTests {
             #expect(rest[2]["result"]?["generation"]?.int == 3)
         }
 
-        @Test("a connection whose requests wait is read only so far, and answers all in the end")
+        @Test(
+            "a connection whose requests wait is read only so far, and all get responses in the end"
+        )
         func inFlight() throws {
             var limits = ServiceLimits()
             limits.inFlightRequests = 4
@@ -84,13 +86,13 @@ extension ServerTests {
             var other = try server.connect()
             #expect(try other.ask(Line.get("fast", id: 7)).id == 7)
             letGo()
-            // The look at the other VM stood behind the limit, until one was answered.
+            // The request to the other VM was behind the limit, until one had a response.
             let order = try client.next(5).map(\.id)
             #expect(order.first == 2)
             #expect(order.filter { $0 != 6 } == [2, 3, 4, 5])
         }
 
-        @Test("a connection with more VMs that wait than it has threads is answered in the end")
+        @Test("all requests get responses when more VMs wait than the connection has threads")
         func threads() throws {
             var limits = ServiceLimits()
             limits.threadsPerConnection = 2
@@ -111,7 +113,7 @@ extension ServerTests {
             #expect(try client.ask(#"{"id":8,"method":"server.info"}"#).id == 8)
         }
 
-        @Test("a peer that ends sending while a request waits gets its answer")
+        @Test("a peer that ends sending while a request waits gets its response")
         func halfClosed() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -147,13 +149,13 @@ extension ServerTests {
                 letGo()
                 server.events.wait(forDisconnected: 1)
                 guard OpenDescriptors.count("socket:") == before else { exit(1) }
-                // What was sent is carried out all the same.
+                // What was sent is executed all the same.
                 let generation = try server.table(of: "slow").snapshot().generation
                 guard generation.rawValue == 9 else { exit(2) }
             }
         }
 
-        @Test("a peer that reads no answers holds up nobody, and loses none when it reads")
+        @Test("a peer that reads no responses delays no other, and loses none when it reads")
         func slowReader() throws {
             var limits = ServiceLimits()
             limits.waitingAnswerBytes = 1 << 16
@@ -198,7 +200,7 @@ extension ServerTests {
     }
 }
 
-/// What clients were told of their commits.
+/// The commits that clients were notified of.
 private final class Committed: @unchecked Sendable {
     // Unchecked: guarded by the lock.
     private let lock = NSLock()

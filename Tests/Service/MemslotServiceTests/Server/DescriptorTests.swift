@@ -11,7 +11,7 @@ extension ServerTests {
     struct DescriptorTests {
         private static let size = 1 << 16
 
-        /// A memfd that a service takes; its name tells it from all others.
+        /// A memfd that a service accepts, with a name of its own.
         private func memory(_ name: String) -> Int32 {
             let descriptor = clinux_memfd(name, 0)
             _ = ftruncate(descriptor, Self.size)
@@ -23,7 +23,7 @@ extension ServerTests {
             #"{"id":\#(id),"method":"memory.create","params":{"vm":"a","memory":"\#(name)","fd":\#(fd)}}"#
         }
 
-        @Test("the descriptor of its own line is taken, by its number on the line")
+        @Test("a request gets the descriptor of its own line, by its number on the line")
         func ownLine() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -40,7 +40,7 @@ extension ServerTests {
             close(second)
         }
 
-        @Test("what a notification exports goes to nobody, and is closed")
+        @Test("a descriptor that a notification exports is not sent, and is closed")
         func notification() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -51,7 +51,7 @@ extension ServerTests {
             try client.send(
                 #"{"jsonrpc":"2.0","method":"memory.export","params":{"vm":"a","memory":"m"}}"#
                     + "\n")
-            // Behind it on the line, and so answered after it.
+            // After it on the line, so its response comes after it.
             _ = try client.ask(Line.get("a", id: 2))
             #expect(OpenDescriptors.count("/memfd:memslots-unsent") == 2)
             close(own)
@@ -77,7 +77,7 @@ extension ServerTests {
             close(own)
         }
 
-        @Test("sixteen descriptors of one line can all be taken")
+        @Test("sixteen descriptors of one line can all be claimed")
         func sixteen() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -93,7 +93,7 @@ extension ServerTests {
             close(own)
         }
 
-        @Test("an exported descriptor comes with the line of its answer, among other answers")
+        @Test("an exported descriptor comes with the line of its response, among other responses")
         func export() throws {
             let server = try RunningServer()
             var client = try server.connect()

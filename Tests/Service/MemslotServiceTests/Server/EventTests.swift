@@ -41,7 +41,9 @@ extension ServerTests {
             #expect(faults.isEmpty)
         }
 
-        @Test("a subscriber that does not read loses the oldest, is told how many, slows no commit")
+        @Test(
+            "a subscriber that does not read loses the oldest, is notified how many, delays no commit"
+        )
         func slowSubscriber() throws {
             var limits = ServiceLimits()
             limits.queuedEvents = 8
@@ -55,7 +57,7 @@ extension ServerTests {
                 let answer = try client.ask(Line.submit("a", id: id, pages: id))
                 guard answer["result"] != nil else { throw TargetLost(answer.rawText) }
             }
-            var told = 0
+            var received = 0
             var dropped = 0
             var last = 0
             var faults: [String] = []
@@ -66,7 +68,7 @@ extension ServerTests {
                     dropped += count
                     last += count
                 } else {
-                    told += 1
+                    received += 1
                     last += 1
                     if event["params"]?["generation"]?.int != last {
                         faults.append("\(last): \(event.rawText)")
@@ -75,7 +77,7 @@ extension ServerTests {
             }
             #expect(faults.isEmpty)
             #expect(dropped > 0)
-            #expect(told + dropped == commits)
+            #expect(received + dropped == commits)
         }
 
         @Test("a subscriber that goes while others commit leaves nothing behind")
@@ -98,7 +100,7 @@ extension ServerTests {
             }
         }
 
-        @Test("nothing comes after the answer that ends a subscription")
+        @Test("nothing comes after the response that ends a subscription")
         func unsubscribe() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -135,7 +137,7 @@ extension ServerTests {
             _ = try writer.ask(Line.submit("a", id: 1, pages: 1))
             let first = try #require(try client.nextNotification())
             #expect(first.value?["params"]?["generation"]?.int == 1)
-            // The second may come before the next answer: then it is kept.
+            // The second may come before the next response: then it stays in the queue.
             _ = try writer.ask(Line.submit("a", id: 2, pages: 2))
             _ = try client.call("server.info")
             let vms = try client.call("events.subscribe").value?["result"]?["vms"]

@@ -8,7 +8,7 @@ import Testing
 extension ServerTests {
     @Suite("framing")
     struct LineBufferTests {
-        /// Puts `bytes` in, `step` at a time, and takes all lines out.
+        /// Appends `bytes`, `step` at a time, and removes all lines.
         private func lines(
             _ text: String, step: Int = .max, limit: Int = 100
         ) throws -> [String] {
@@ -41,7 +41,7 @@ extension ServerTests {
             #expect(throws: LineBuffer.LineTooLong.self) { try lines(longest + "xx", step: 1) }
         }
 
-        @Test("a long line grows the buffer, and the room is given back")
+        @Test("a long line grows the buffer, and the room is released")
         func growth() throws {
             let long = String(repeating: "x", count: 3 << 20)
             var buffer = LineBuffer(lineLimit: 4 << 20, descriptorLimit: 16)

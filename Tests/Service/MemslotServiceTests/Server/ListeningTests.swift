@@ -61,7 +61,7 @@ extension ServerTests {
             second.end()
         }
 
-        @Test("what is no socket, or somebody else's, is never replaced")
+        @Test("what is no socket, or another server's, is never replaced")
         func foreign() throws {
             let directory = try ScratchDirectory()
             let path = try SocketPath(directory.path("s"))
@@ -100,7 +100,7 @@ extension ServerTests {
             #expect(access(directory.path("elsewhere"), F_OK) != 0)
         }
 
-        @Test("a path of 107 bytes can be used, one of 108 is told")
+        @Test("a path of 107 bytes can be used, one of 108 is refused")
         func lengths() throws {
             let directory = try ScratchDirectory()
             let longest =

@@ -15,7 +15,7 @@ extension ServerTests {
             #"{"id":1,"method":"vm.create","params":{"vm":"a","backend":"simulated"}}"#
         private static let list = #"{"id":2,"method":"vm.list"}"#
 
-        @Test("a member of the one group does everything, of the other looks, anybody else nothing")
+        @Test("a member of one group does everything, of the other reads, any other user nothing")
         func roles() throws {
             let access = PeerAccess(group: 4_242, readOnlyGroup: 4_343)
             let server = try RunningServer(access: access, makesDirectory: true)
@@ -74,7 +74,7 @@ private struct OtherUser {
 
     /// Sends the lines one by one.
     ///
-    /// - Returns: the answers; none if it may not connect.
+    /// - Returns: the responses; none if it may not connect.
     func ask(_ path: SocketPath, _ lines: [String]) throws -> [JSONValue] {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/python3")

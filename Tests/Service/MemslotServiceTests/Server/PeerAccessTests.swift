@@ -16,7 +16,7 @@ extension ServerTests {
             #expect(access.role(of: 1_002, groups: [0, 1_000], own: 1_000) == nil)
         }
 
-        @Test("one group does everything, another looks, and the greater right counts")
+        @Test("one group does everything, another reads, and the greater right counts")
         func groups() {
             let access = PeerAccess(group: 50, readOnlyGroup: 60)
             #expect(access.role(of: 5, groups: [50], own: 1) == .full)

@@ -24,7 +24,7 @@ extension ServerTests {
             return ReplyEncoder(writer, descriptors: PassedDescriptors(descriptors))
         }
 
-        @Test("events wait for an answer that holds them, whoever flushes meanwhile")
+        @Test("events wait for a response that holds them, also while another thread flushes")
         func heldEvents() {
             let sender = Sender(to: own, isSocket: true, threads: threads, byteLimit: 1 << 20)
             let queue = EventQueue(limit: 8) { sender.recordEvent() }
@@ -47,7 +47,7 @@ extension ServerTests {
             #expect(text == "\"answer\"\n\"event\"\n")
         }
 
-        @Test("a descriptor for a peer that is gone is closed")
+        @Test("a descriptor for a peer that has gone is closed")
         func brokenConnection() {
             let sender = Sender(to: own, isSocket: true, threads: threads, byteLimit: 1 << 20)
             close(peer)
@@ -57,7 +57,7 @@ extension ServerTests {
             #expect(pipe(&ends) == 0)
             _ = fcntl(ends[0], F_SETFL, O_NONBLOCK)
             sender.put(line("nor this", [ends[1]]))
-            // The end of the pipe: nobody has the other side of it any more.
+            // The end of the pipe: its other side is closed everywhere.
             var byte: UInt8 = 0
             #expect(read(ends[0], &byte, 1) == 0)
             close(ends[0])

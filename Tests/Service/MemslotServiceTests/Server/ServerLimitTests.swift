@@ -9,7 +9,7 @@ import WireTestSupport
 extension ServerTests {
     @Suite("limits of the server")
     struct LimitTests {
-        @Test("one connection more than the limit is told so and closed; room comes back")
+        @Test("one connection more than the limit gets an error and is closed; room comes back")
         func connections() throws {
             var limits = ServiceLimits()
             limits.connections = 3
@@ -33,7 +33,8 @@ extension ServerTests {
             #expect(try next.ask(#"{"id":2,"method":"vm.list"}"#).id == 2)
         }
 
-        @Test("sixteen descriptors are taken with a line, seventeen are an error; all are closed")
+        @Test(
+            "sixteen descriptors are accepted with a line, seventeen are an error; all are closed")
         func seventeen() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -57,7 +58,9 @@ extension ServerTests {
             #expect(try client.ask(line)["result"] != nil)
         }
 
-        @Test("a batch whose answers grow too long is carried out only so far, and says so")
+        @Test(
+            "a batch whose responses grow too long is executed only so far, and its rest is refused"
+        )
         func batchAnswers() throws {
             var limits = ServiceLimits()
             limits.batchAnswerBytes = 10_000
@@ -69,15 +72,15 @@ extension ServerTests {
             let batch = (gets + [Line.submit("a", id: 101, pages: 2), "7"]).joined(separator: ",")
             let answers = Array(try client.ask("[\(batch)]").elements)
             #expect(answers.dropLast().map(\.id) == Array(1...101))
-            let carriedOut = answers.prefix { $0["result"] != nil }.count
-            #expect((20..<100).contains(carriedOut))
-            #expect(answers[carriedOut..<101].allSatisfy { $0.limit == "batchAnswerBytes" })
+            let executed = answers.prefix { $0["result"] != nil }.count
+            #expect((20..<100).contains(executed))
+            #expect(answers[executed..<101].allSatisfy { $0.limit == "batchAnswerBytes" })
             #expect(answers.last?.errorCode == -32_600)
             let present = try client.ask(Line.get("a", id: 1))["result"]
             #expect(present?["generation"]?.int == 1)
         }
 
-        @Test("descriptors that nobody claims are closed, those of half a line too")
+        @Test("descriptors that no request claims are closed, those of half a line too")
         func unclaimed() throws {
             let server = try RunningServer()
             let pipe = PipeEnds()
@@ -88,7 +91,7 @@ extension ServerTests {
                 }
                 #expect(try client.next(2).count == 2)
             }
-            // An answer may be read before what came with its request is closed.
+            // A response may be read before the descriptors of its request are closed.
             server.events.wait(forDisconnected: 1)
             #expect(pipe.others == 0)
             do {

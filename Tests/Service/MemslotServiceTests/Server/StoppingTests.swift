@@ -21,7 +21,7 @@ extension ServerTests {
             #expect(server.events.all.last == .stopped(isClean: true))
         }
 
-        @Test("a transaction that runs is finished and answered, what comes after is refused")
+        @Test("a transaction that runs is completed, and later requests are refused")
         func running() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -30,7 +30,7 @@ extension ServerTests {
             let letGo = try server.holdReader(of: "slow")
             try client.send(Line.submit("slow", id: 2, pages: 2, deadline: 60_000) + "\n")
             try client.send(Line.submit("slow", id: 3, pages: 3) + "\n")
-            // Answered while the first two are under way, so that they have been read.
+            // Its response comes while the first two run, so that they have been read.
             #expect(try client.ask(#"{"id":4,"method":"server.info"}"#).id == 4)
             server.server.stop()
             // While one is under way, what comes is read and refused at once.
@@ -89,7 +89,7 @@ extension ServerTests {
                 #"{"id":1,"method":"vm.list"}"# + "\n" + #"{"id":2,"method":"vm.list"}"# + "\n"
             let bytes = Array(lines.utf8)
             #expect(write(toServer.writeEnd, bytes, bytes.count) == bytes.count)
-            // The server closes what it is given.
+            // The server closes the descriptors.
             let (input, output) = (dup(toServer.readEnd), dup(fromServer.writeEnd))
             let done = DispatchSemaphore(value: 0)
             Thread.detachNewThread {

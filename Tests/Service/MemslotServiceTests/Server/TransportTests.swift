@@ -8,7 +8,7 @@ import WireTestSupport
 extension ServerTests {
     @Suite("transport")
     struct TransportTests {
-        @Test("a request is answered with its id, a notification not at all")
+        @Test("a response has the request's id, and a notification gets none")
         func answers() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -20,7 +20,7 @@ extension ServerTests {
             #expect(answer["result"]?["vms"]?.elements.count == 1)
         }
 
-        @Test("what is not JSON gets an error with a null id, and the next line is answered")
+        @Test("what is not JSON gets an error with a null id, and the next line its response")
         func parseErrors() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -33,7 +33,7 @@ extension ServerTests {
             #expect(try client.ask(#"{"id":1,"method":"vm.list"}"#).id == 1)
         }
 
-        @Test("a batch is answered in one line, in order; one of notifications alone is not")
+        @Test("a batch gets one line in order, a batch of notifications gets none")
         func batch() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -45,7 +45,7 @@ extension ServerTests {
             #expect(try client.ask("[]").errorCode == -32_600)
         }
 
-        @Test("requests that come byte by byte, blank lines and both line ends are taken")
+        @Test("requests that come byte by byte, blank lines and both line ends are accepted")
         func bytes() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -55,7 +55,7 @@ extension ServerTests {
             #expect(try client.next().id == 1)
         }
 
-        @Test("a hundred requests in one write are answered in order")
+        @Test("a hundred requests in one write get their responses in order")
         func joined() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -67,7 +67,7 @@ extension ServerTests {
             #expect(answers.map { $0["result"]?["generation"]?.int } == Array(1...100))
         }
 
-        @Test("a line of four million bytes is answered")
+        @Test("a line of four million bytes gets its response")
         func longLine() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -76,7 +76,9 @@ extension ServerTests {
             #expect(try client.ask(#"{"id":2,"method":"vm.list"}"#).id == 2)
         }
 
-        @Test("a line past the limit is told, and ends the connection", arguments: [true, false])
+        @Test(
+            "a line past the limit gets an error, and ends the connection",
+            arguments: [true, false])
         func tooLong(hasEnd: Bool) throws {
             var limits = ServiceLimits()
             limits.lineBytes = 1_000
@@ -93,7 +95,7 @@ extension ServerTests {
             #expect(try client.isAtEnd())
         }
 
-        @Test("a peer that ends sending gets all its answers, then the end")
+        @Test("a peer that ends sending gets all its responses, then the end")
         func halfClosed() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -104,7 +106,7 @@ extension ServerTests {
             #expect(try client.isAtEnd())
         }
 
-        @Test("a line without its end is not carried out, and said to be so")
+        @Test("a line without its end is not executed, and gets an error")
         func noEnd() throws {
             let server = try RunningServer()
             var client = try server.connect()

@@ -3,9 +3,9 @@ internal import Glibc
 
 /// Reading and writing a stream, with descriptors where it is a socket.
 enum DescriptorIO {
-    /// Waits for bytes and puts them into `buffer`.
+    /// Waits for bytes, and appends them to `buffer`.
     ///
-    /// - Returns: how many; 0 at the stream's end; a negative errno.
+    /// - Returns: how many bytes; 0 at the stream's end; a negative errno.
     static func receive(
         from descriptor: Int32, isSocket: Bool, into buffer: inout LineBuffer
     ) -> Int {
@@ -37,9 +37,9 @@ enum DescriptorIO {
         return count
     }
 
-    /// Writes all of `bytes`; `descriptors` go with the first of them.
+    /// Sends all of `bytes`, and `descriptors` with the first of them.
     ///
-    /// - Returns: whether all could be written.
+    /// - Returns: whether all bytes were sent.
     static func send(
         _ bytes: [UInt8], descriptors: [Int32] = [], to descriptor: Int32, isSocket: Bool,
         waits: Bool = true

@@ -1,25 +1,25 @@
 internal import Glibc
 package import MemslotProtocol
 
-/// Bytes of a stream, cut into lines, with the descriptors that came along.
+/// Splits the bytes of a stream into lines, with the descriptors that came with them.
 ///
-/// Knows no socket: bytes are put into ``room(_:)`` and then told by ``received``. Descriptors
-/// belong to the line that holds the last byte they came with.
+/// It knows no socket: ``fill(_:)`` appends bytes, ``attach(_:isTruncated:)`` their descriptors.
+/// Descriptors belong to the line that contains the last byte they came with.
 package struct LineBuffer {
-    /// A line that is complete.
+    /// A complete line.
     package struct Line {
-        /// Where it is in ``LineBuffer/bytes``, without its end.
+        /// The line's place in ``LineBuffer/bytes``, without its end.
         package let range: Range<Int>
-        /// What came with it.
+        /// The descriptors that came with it.
         package let descriptors: PassedDescriptors
-        /// More descriptors came than a line may bring, or some were lost on the way.
+        /// Whether more descriptors came than a line may have, or some were lost.
         package let hasBadDescriptors: Bool
     }
 
-    /// A line without its end is longer than the limit. Nothing more can be read.
+    /// A line is longer than the limit. Nothing more can be read.
     package struct LineTooLong: Error {}
 
-    /// The buffer; the lines that ``next()`` gives are ranges of it, until more is received.
+    /// The buffer. The lines of ``next()`` are ranges of it, until more bytes are received.
     package private(set) var bytes: [UInt8]
     private let lineLimit: Int
     private let descriptorLimit: Int
@@ -51,10 +51,10 @@ package struct LineBuffer {
         bytes = Self.room(Self.usualSize)
     }
 
-    /// Whether something is left that is not blank and not yet a line.
+    /// Whether the bytes after the last line are not all blank.
     var hasRest: Bool { bytes[start..<end].contains { !Self.isBlank($0) } }
 
-    /// Lets `fill` write at the buffer's end; it says how many bytes it wrote, or a negative errno.
+    /// Calls `fill`, which writes at the buffer's end and returns how many bytes, or a negative errno.
     package mutating func fill(_ fill: (UnsafeMutableRawBufferPointer) -> Int) -> Int {
         makeRoom()
         let end = end
@@ -65,7 +65,7 @@ package struct LineBuffer {
         return count
     }
 
-    /// Takes descriptors over that came with the bytes filled in last.
+    /// Adopts descriptors that came with the bytes of the last ``fill(_:)``.
     package mutating func attach(_ descriptors: [Int32], isTruncated: Bool) {
         attachments.append(
             Attachment(
@@ -73,12 +73,12 @@ package struct LineBuffer {
                 count: descriptors.count, isTruncated: isTruncated))
     }
 
-    /// Closes the descriptors of what is not yet a line.
+    /// Closes the descriptors that came after the last line.
     mutating func closeRest() { attachments = [] }
 
-    /// Takes the next complete line out; blank lines are passed over.
+    /// Removes the next complete line. Blank lines are skipped.
     ///
-    /// - Returns: `nil` where the next line's end has not come yet.
+    /// - Returns: `nil` if the next line's end has not come yet.
     package mutating func next() throws(LineTooLong) -> Line? {
         while let newline = indexOfNewline() {
             var last = newline
@@ -88,12 +88,12 @@ package struct LineBuffer {
             searched = start
             guard range.count <= lineLimit else { throw LineTooLong() }
             let line = line(in: range, endingAt: newline)
-            // What came with a blank line is closed, as is all that nobody claims.
+            // Descriptors of a blank line are closed, like all that no request claims.
             if bytes[range].allSatisfy(Self.isBlank) && !line.hasBadDescriptors { continue }
             return line
         }
         searched = end
-        // A `\r` may yet turn out to be a part of the line's end.
+        // A `\r` at the end may be a part of the line's end.
         if end - start > lineLimit + 1 { throw LineTooLong() }
         return nil
     }
@@ -121,7 +121,7 @@ package struct LineBuffer {
         attachments.removeFirst(own.count)
         let count = own.reduce(0) { $0 + $1.count }
         let isBad = count > descriptorLimit || own.contains(where: \.isTruncated)
-        // All are closed when the line can't have them.
+        // All are closed if the line can't have them.
         if isBad {
             return Line(range: range, descriptors: .none, hasBadDescriptors: true)
         }
@@ -135,18 +135,18 @@ package struct LineBuffer {
             range: range, descriptors: PassedDescriptors(joined), hasBadDescriptors: false)
     }
 
-    /// Sees to it that there is room at the end.
+    /// Makes room at the end.
     private mutating func makeRoom() {
         if start == end {
             move(by: start)
-            // What one long line took is given back.
+            // A buffer that grew for one long line is released.
             if bytes.count > 1 << 20 { bytes = Self.room(Self.usualSize) }
         }
         guard bytes.count - end < Self.leastRoom else { return }
         if start >= bytes.count / 2 {
             move(by: start)
         } else {
-            // Four times: a line of megabytes is moved a few times only on its way in.
+            // Four times larger, so that a line of megabytes is moved only a few times.
             let most = max(lineLimit + Self.usualSize, bytes.count * 2)
             let larger = Self.room(min(bytes.count * 4, most))
             let rest = bytes[start..<end]
@@ -158,8 +158,8 @@ package struct LineBuffer {
         }
     }
 
-    /// Room that is filled in by what is received, and not by zeros before: touching megabytes
-    /// once more costs as much as reading what is in them.
+    /// Room that is not filled with zeros: writing megabytes once more costs as much as reading
+    /// them.
     private static func room(_ size: Int) -> [UInt8] {
         [UInt8](unsafeUninitializedCapacity: size) { $1 = size }
     }
@@ -176,7 +176,7 @@ package struct LineBuffer {
         rebase(by: distance)
     }
 
-    /// Notes that everything is `distance` bytes further ahead now.
+    /// Adjusts all positions after the bytes moved by `distance`.
     private mutating func rebase(by distance: Int) {
         start -= distance
         end -= distance

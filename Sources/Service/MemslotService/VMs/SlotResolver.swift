@@ -1,14 +1,15 @@
 internal import MemslotProtocol
 internal import Memslots
 
-/// Turns the slots of a request into the core's: names into addresses, any number into an id.
+/// Converts the slots of a request into those of the core: names become addresses, and any number
+/// becomes an id.
 ///
-/// Faults of the backing are found here, because names mean nothing to the core; they are handed
-/// to it, so that one list tells everything, in array order.
+/// Faults of the backing are found here, because names mean nothing to the core. They are passed to
+/// the core, so that one list contains all faults in array order.
 struct SlotResolver {
-    /// The slots, as the core takes them.
+    /// The slots for the core.
     private(set) var slots: [Memslot] = []
-    /// Faults found on the way, ascending by index.
+    /// The faults of the backing, ascending by index.
     private(set) var faults: [Violation] = []
 
     private let names: SlotNames
@@ -18,16 +19,16 @@ struct SlotResolver {
 
     /// Resolves `parameters` by the names of a VM.
     ///
-    /// - Parameter present: what the VM has; needed where it is embedded.
-    /// - Throws: `invalid-params` for members that can't stand together in any VM.
+    /// - Parameter present: the slots of the VM; needed if it is embedded.
+    /// - Throws: `invalid-params` for members that no slot can have together.
     init(
         _ parameters: [SlotParameters], _ names: SlotNames, present: [Memslot]
     ) throws(ProtocolError) {
         self.names = names
-        // Only an embedding process has slots that can't be told whole.
+        // Only an embedded VM has slots whose backing a reply can't name.
         self.present = names.hasRawAddresses ? nil : PresentSlots(present, names)
         slots.reserveCapacity(parameters.count)
-        // By index: a copy of each slot would count its strings.
+        // By index: copying a slot counts the references to its strings.
         for index in parameters.indices {
             if let token = parameters[index].opaque {
                 slots.append(try resolve(opaque: token, of: parameters[index], index))
@@ -38,7 +39,7 @@ struct SlotResolver {
         }
     }
 
-    /// A slot whose memory has no name can stay what it is, and nothing else.
+    /// The present slot of a token. Its memory has no name, so the request must not change it.
     private func resolve(
         opaque token: String, of given: SlotParameters, _ index: Int
     ) throws(ProtocolError) -> Memslot {
@@ -56,8 +57,8 @@ struct SlotResolver {
             && given.guestMemfdOffset == nil
         guard isUnchanged else {
             throw Self.fault(
-                index, "opaque", "the slot \(slot.key) that this stands for is taken unchanged only"
-            )
+                index, "opaque",
+                "the token of the slot \(slot.key) is accepted only for the unchanged slot")
         }
         return slot
     }
@@ -70,7 +71,7 @@ struct SlotResolver {
             ErrorData(.invalidParams, path: path), message: "\(path): \(reason)")
     }
 
-    /// Members that say nothing without another.
+    /// Checks for members that need another one.
     private func checkMembers(_ slot: SlotParameters, _ index: Int) throws(ProtocolError) {
         let member: String
         let lacks: String
@@ -101,7 +102,7 @@ struct SlotResolver {
                 let detail = "memoryOffset goes with memory, not with userspaceAddress"
                 fault(.backingAmbiguous, slot, index, "memoryOffset", detail)
             } else if !names.hasRawAddresses {
-                let detail = "this VM takes named memory only; memory.list tells the names"
+                let detail = "this VM accepts named memory only; memory.list lists the names"
                 fault(.rawAddressRefused, slot, index, "userspaceAddress", detail)
             }
         case (_?, _?):
@@ -153,7 +154,7 @@ struct SlotResolver {
         guard isWithin(extent, offset, slot, index, "memoryOffset"),
             let address = mapping.address.advanced(by: offset)
         else { return nil }
-        // As the embedder's own slots have it, so that an array can be submitted as it was read.
+        // As in the embedder's own slots, so that an array can be submitted as it was read.
         if let known = present?.memory(at: address) { return (address, known) }
         let start = mapping.memory.map {
             MemoryReference(
@@ -175,7 +176,7 @@ struct SlotResolver {
         return GuestMemfdBinding(descriptor: handle, offset: offset)
     }
 
-    /// Judges where in `object` a slot lies, and notes what is wrong with it.
+    /// Validates the part of `object` that a slot uses, and records the faults.
     private mutating func isWithin(
         _ object: Extent, _ offset: ByteCount, _ slot: Memslot, _ index: Int,
         _ member: String
@@ -208,7 +209,7 @@ struct SlotResolver {
     }
 }
 
-/// How much memory a name stands for.
+/// The memory that a name stands for.
 private struct Extent {
     let name: String
     let size: ByteCount
@@ -225,9 +226,9 @@ private struct Extent {
     }
 }
 
-/// Numbers of 64 bits that the core's 32 can't hold, told apart by stand-ins.
+/// Replaces numbers that don't fit the core's 32 bits.
 ///
-/// Any of them is out of range in every VM, but two different ones must not look like one.
+/// Each of them is out of range in every VM, but two different numbers must stay different.
 private struct WideNumbers {
     private var standIns: [UInt64: UInt32] = [:]
 
@@ -240,4 +241,25 @@ private struct WideNumbers {
         standIns[number] = standIn
         return standIn
     }
+}
+
+/// The slots of an embedded VM, for slots of a request that refer to them.
+struct PresentSlots {
+    private var byToken: [String: Memslot] = [:]
+    private var references: [UserspaceAddress: MemoryReference?] = [:]
+
+    /// Indexes `slots` by their names in replies.
+    init(_ slots: [Memslot], _ names: SlotNames) {
+        for slot in slots {
+            if names.isOpaque(slot) { byToken[names.tokens.token(of: slot)] = slot }
+            references[slot.userspaceAddress] = .some(slot.memory)
+        }
+    }
+
+    /// The slot that `token` stands for.
+    func opaque(_ token: String) -> Memslot? { byToken[token] }
+
+    /// How a present slot names its memory at `address`, which may be by no object; `nil` if no
+    /// slot begins there.
+    func memory(at address: UserspaceAddress) -> MemoryReference?? { references[address] }
 }

@@ -1,19 +1,19 @@
 internal import MemslotProtocol
 internal import Memslots
 
-/// What a VM's slots are called in answers: by the names of their memory, at one moment.
+/// The names of a VM's memory at one moment, for the slots in replies.
 struct SlotNames: Sendable {
     /// The VM's name.
     let vm: String
     let objects: MemoryObjects
     let mappings: NamedMappings
-    /// Whether addresses of this process are taken from peers, and told to them.
+    /// Whether peers may use addresses of this process.
     let hasRawAddresses: Bool
     /// Whether the VM is the embedding process's own.
     let isEmbedded: Bool
     let tokens: SlotTokens
 
-    /// A slot as an answer tells it.
+    /// A slot with its names.
     func message(of slot: Memslot) -> SlotMessage {
         SlotMessage(
             slot, backing: backing(of: slot), guestMemfd: guestMemfdName(of: slot))
@@ -24,12 +24,12 @@ struct SlotNames: Sendable {
         NamedSlots(count: slots.count) { message(of: slots[$0]) }
     }
 
-    /// A receipt as an answer tells it.
+    /// A receipt with its names.
     func message(of receipt: Receipt) -> ReceiptMessage {
         ReceiptMessage(vm: vm, receipt, slots: receipt.slots.map { messages(of: $0) })
     }
 
-    /// Where `offset` bytes into `slot` are.
+    /// The backing of `slot` at `offset`.
     func backing(of slot: Memslot, at offset: ByteCount = .zero) -> SlotBacking {
         if isOpaque(slot) { return .opaque(tokens.token(of: slot)) }
         if let memory = slot.memory, let name = objects.name(of: memory.object) {
@@ -42,10 +42,10 @@ struct SlotNames: Sendable {
             UserspaceAddress(slot.userspaceAddress.rawValue &+ offset.rawValue))
     }
 
-    /// Whether there is no name for all that is behind `slot`, and no address may be told.
+    /// Whether no name covers the memory of `slot`, and its address must not be sent.
     func isOpaque(_ slot: Memslot) -> Bool {
         if hasRawAddresses {
-            // An address may be told, but not that of an object that is gone.
+            // Addresses are sent, but not those of a destroyed object.
             return slot.memory.map { objects.name(of: $0.object) == nil } ?? false
         }
         if let binding = slot.guestMemfd, binding != .own,
@@ -65,7 +65,7 @@ struct SlotNames: Sendable {
 }
 
 extension ByteCount {
-    /// The sum, for places within a slot that is there, which don't wrap.
+    /// The sum, for places within a present slot, which does not wrap.
     fileprivate func plus(_ other: ByteCount) -> ByteCount {
         ByteCount(rawValue &+ other.rawValue)
     }
