@@ -65,7 +65,7 @@ enum BenchmarkArray {
     static func yardstickForm(_ slots: [Memslot]) -> [ys_slot] {
         slots.map {
             ys_slot(
-                id: $0.id.rawValue, flags: $0.flags.rawValue,
+                id: $0.assignedID.rawValue, flags: $0.flags.rawValue,
                 guest: $0.guestPhysicalAddress.rawValue, size: $0.size.rawValue,
                 host: $0.userspaceAddress.rawValue, memory: 0)
         }

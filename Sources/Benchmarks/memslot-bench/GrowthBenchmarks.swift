@@ -117,7 +117,8 @@ enum GrowthBenchmarks {
                 [
                     Contestant("commit") { () throws(BenchmarkError) in
                         turn += 1
-                        return Double(try table.measured(arrays[turn % 2]).nanoseconds.total)
+                        return Double(
+                            try table.measured(arrays[turn % 2]).durations.nanoseconds.total)
                     }
                 ])
             rows.append(contest.row("commit", as: "commit of one change", slots: size))

@@ -33,7 +33,7 @@ extension SimulatedKernel {
     /// Whether the slot is where it is to be, so that nothing of the kernel's can be there.
     func hasThere(_ slot: Memslot) -> Bool {
         slots.contains {
-            $0.key == slot.key && $0.guestPhysicalAddress == slot.guestPhysicalAddress
+            $0.key == slot.assignedKey && $0.guestPhysicalAddress == slot.guestPhysicalAddress
                 && $0.size == slot.size
         }
     }

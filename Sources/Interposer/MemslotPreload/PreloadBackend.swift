@@ -26,10 +26,15 @@ final class PreloadBackend: MemslotBackend, @unchecked Sendable {
 
     deinit { for file in files.values { cpreload_close(file) } }
 
-    func carryOut(_ call: SlotCall) throws(Errno) {
+    func beginTransaction() {}
+
+    /// Does nothing: the VMM reads its rings itself.
+    func collectDirtyPages() {}
+
+    func apply(_ call: SlotCall) throws(Errno) {
         guard !isDone, let slot = call.after ?? call.before else { return }
         var region = cpreload_region()
-        region.slot = slot.addressSpace.rawValue << 16 | slot.id.rawValue
+        region.slot = slot.addressSpace.rawValue << 16 | slot.assignedID.rawValue
         region.guest_phys_addr = slot.guestPhysicalAddress.rawValue
         region.userspace_addr = slot.userspaceAddress.rawValue
         region.guest_memfd = -1
@@ -49,7 +54,7 @@ final class PreloadBackend: MemslotBackend, @unchecked Sendable {
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         if isSilent || hasRing { return DirtyBitmap(pageCount: slot.pageCount) }
-        let word = slot.addressSpace.rawValue << 16 | slot.id.rawValue
+        let word = slot.addressSpace.rawValue << 16 | slot.assignedID.rawValue
         var words = [UInt64](repeating: 0, count: Int((slot.pageCount + 63) / 64))
         let result = words.withUnsafeMutableBytes { buffer in
             // Unsafe: the kernel writes one bit a page of the slot, which the buffer has.
@@ -57,7 +62,7 @@ final class PreloadBackend: MemslotBackend, @unchecked Sendable {
         }
         if result < 0 { throw Errno(rawValue: -result) }
         var bitmap = DirtyBitmap(pageCount: slot.pageCount, words: words)
-        if let earlier = kept.take(slot.key) { bitmap.formUnion(earlier) }
+        if let earlier = kept.take(slot.assignedKey) { bitmap.formUnion(earlier) }
         if !bitmap.isEmpty { hasHarvested = true }
         return bitmap
     }

@@ -49,7 +49,7 @@ final class PreloadedVM {
     func commit() {
         do throws(SubmitError) {
             try table.submit(
-                wanted.slots, options: SubmitOptions(quiesceDeadlineMilliseconds: .max))
+                wanted.slots, options: SubmitOptions(quiesceDeadline: .seconds(Int64.max)))
         } catch {
             Report.stop(
                 "--atomic had answered slot calls that can't be carried out: \(error.message). "
@@ -64,8 +64,8 @@ final class PreloadedVM {
         backend.isSilent = true
         defer { backend.isSilent = false }
         for slot in wanted.slots where slot.isLogging {
-            guard let log = try? table.dirtyLog(of: slot.key, clear: true) else { continue }
-            backend.kept.add(log.bitmap, to: slot.key)
+            guard let log = try? table.dirtyLog(of: slot, clear: true) else { continue }
+            backend.kept.add(log.bitmap, to: slot.assignedKey)
         }
     }
 
@@ -88,7 +88,8 @@ final class PreloadedVM {
         do throws(Errno) {
             try wanted.setMemoryRegion(slot, form: region.form == 2 ? .region2 : .region)
         } catch {
-            Report.stop("the kernel took slot \(slot.key), which its rules refuse: \(error)")
+            Report.stop(
+                "the kernel took slot \(slot.assignedKey), which its rules refuse: \(error)")
         }
         // Of the table only: the kernel has it, and its dirty log with it.
         (backend.isDone, backend.isSilent) = (true, true)
@@ -203,7 +204,7 @@ private let hostLimits: KVMLimits? = try? KVMSystem().limits()
 /// The gate is closed from the first call on that is not committed; nothing is left to do.
 private final class HeldByGate: VCPUHold {
     func begin() {}
-    func waitUntilHeld(_ deadline: Deadline) -> [String] { [] }
+    func waitUntilHeld(by deadline: Deadline) -> [String] { [] }
     func exclusively(_ body: () -> Void) { body() }
     func end() {}
 }

@@ -70,9 +70,9 @@ final class PlannedVM {
         if array.count != slots.count { return "\(array.count) slots for \(slots.count)" }
         for slot in slots {
             guard let present = array.slot(at: slot.guestPhysicalAddress, in: slot.addressSpace)
-            else { return "nothing is where slot \(slot.key) was wanted" }
+            else { return "nothing is where slot \(slot.assignedKey) was wanted" }
             var wanted = slot
-            if slot.id == .unassigned { wanted.id = present.id }
+            if slot.id == nil { wanted.id = present.id }
             if wanted != present { return "\(present) is there for \(wanted)" }
         }
         return nil
@@ -117,8 +117,8 @@ final class PlannedVM {
     private func isCreatable(_ slots: [Memslot]) -> Bool {
         let fresh = SimulatedBackend(capabilities: table.capabilities)
         for slot in slots {
-            if fresh.installedSlots.contains(where: { $0.key == slot.key }) { return false }
-            do throws(Errno) { try fresh.carryOut(.create(slot)) } catch { return false }
+            if fresh.installedSlots.contains(where: { $0.key == slot.assignedKey }) { return false }
+            do throws(Errno) { try fresh.apply(.create(slot)) } catch { return false }
         }
         return true
     }

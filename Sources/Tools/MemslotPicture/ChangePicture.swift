@@ -95,7 +95,7 @@ package struct ChangePicture: Sendable {
                 MapItem(slot: $0, mark: entry.mark, counterpart: entry.before)
             }
         }
-        items.sort { ($0.slot.first, $0.slot.id) < ($1.slot.first, $1.slot.id) }
+        items.sort { ($0.slot.first, $0.slot.assignedID) < ($1.slot.first, $1.slot.assignedID) }
         for (index, hole) in items.map(\.slot).holesBefore().enumerated() {
             items[index] = items[index].following(hole: hole)
         }
@@ -105,7 +105,7 @@ package struct ChangePicture: Sendable {
                 MapItem(slot: slot, mark: entry.mark, isGone: true, counterpart: entry.after))
         }
         func order(_ item: MapItem) -> (UInt64, Int, SlotID) {
-            (item.slot.first, item.isGone ? 0 : 1, item.slot.id)
+            (item.slot.first, item.isGone ? 0 : 1, item.slot.assignedID)
         }
         items.sort { order($0) < order($1) }
         raiseHoles(in: &items)

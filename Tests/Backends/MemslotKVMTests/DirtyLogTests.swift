@@ -18,8 +18,8 @@ extension OnKVM {
         ) throws -> (GuestVM, logged: Memslot) {
             let guest = try GuestVM(kind, options: KVMOptions(dirtyLog: mode))
             let logged = try guest.slot(count: 15, flags: .logDirtyPages)
-            try guest.backend.carryOut(.create(logged))
-            try guest.backend.carryOut(.create(guest.slot(id: 2, first: 15, count: 1)))
+            try guest.backend.apply(.create(logged))
+            try guest.backend.apply(.create(guest.slot(id: 2, first: 15, count: 1)))
             return (guest, logged)
         }
 
@@ -61,10 +61,10 @@ extension OnKVM {
             #expect(guest.isDone(try guest.run(toRound: 1)))
             var moved = logged
             moved.guestPhysicalAddress = GuestPhysicalAddress(0x8000_0000)
-            try guest.backend.carryOut(.move(from: logged, to: moved))
+            try guest.backend.apply(.move(from: logged, to: moved))
             #expect(try pages(guest, moved, clear: false) == [0..<15])
-            try guest.backend.carryOut(.delete(moved))
-            try guest.backend.carryOut(.create(moved))
+            try guest.backend.apply(.delete(moved))
+            try guest.backend.apply(.create(moved))
             let fresh: [Range<UInt64>] = mode == .manualInitiallySet ? [0..<15] : []
             #expect(try pages(guest, moved, clear: true) == fresh)
         }
@@ -74,12 +74,12 @@ extension OnKVM {
             let (guest, logged) = try guest(.real, mode)
             var silent = logged
             silent.flags = []
-            try guest.backend.carryOut(.reflag(from: logged, to: silent))
+            try guest.backend.apply(.reflag(from: logged, to: silent))
             #expect(throws: Errno.noEntry) {
                 try guest.backend.readDirtyLog(of: silent, clear: false)
             }
             #expect(guest.isDone(try guest.run(toRound: 1)))
-            try guest.backend.carryOut(.reflag(from: silent, to: logged))
+            try guest.backend.apply(.reflag(from: silent, to: logged))
             let fresh: [Range<UInt64>] = mode == .manualInitiallySet ? [0..<15] : []
             #expect(try pages(guest, logged, clear: false) == fresh)
         }
@@ -92,7 +92,7 @@ extension OnKVM {
             let guest = try GuestVM(
                 kind, pages: 600, options: KVMOptions(dirtyLog: .ring(bytes: 4096)))
             let logged = try guest.slot(flags: .logDirtyPages)
-            try guest.backend.carryOut(.create(logged))
+            try guest.backend.apply(.create(logged))
             var fullRings = 0
             for round in 1...40 as ClosedRange<UInt32> {
                 guest.memory.store(round, guest.offset(of: guest.program.limit))
@@ -103,7 +103,7 @@ extension OnKVM {
                     exit = try guest.vcpu.run()
                 }
                 #expect(guest.isDone(exit), "\(exit)")
-                guest.backend.dirtyLogsWillBeRead()
+                guest.backend.collectDirtyPages()
                 let runs = try pages(guest, logged, clear: true)
                 #expect(runs == [0..<600], "round \(round)")
             }
@@ -116,8 +116,8 @@ extension OnKVM {
             let (guest, logged) = try guest(.real, .ring(bytes: 65536))
             #expect(guest.isDone(try guest.run(toRound: 1)))
             // The ring still holds the entries when the id changes its meaning.
-            try guest.backend.carryOut(.delete(logged))
-            try guest.backend.carryOut(.create(logged))
+            try guest.backend.apply(.delete(logged))
+            try guest.backend.apply(.create(logged))
             #expect(try pages(guest, logged, clear: false) == [])
         }
 

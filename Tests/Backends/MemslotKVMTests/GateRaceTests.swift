@@ -179,7 +179,7 @@ private final class OwnPause: VCPUHold, @unchecked Sendable {
         kick.kick(.embedder)
     }
 
-    func waitUntilHeld(_ deadline: Deadline) -> [String] {
+    func waitUntilHeld(by deadline: Deadline) -> [String] {
         condition.withLock {
             while !isParked { condition.wait() }
             held += 1

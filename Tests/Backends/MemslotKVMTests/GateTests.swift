@@ -24,7 +24,7 @@ extension OnKVM {
                 guest.awaitRounds(of: guest.program)
                 let cuts = turn % 2 == 0 ? [1 + turn % 15] : []
                 let receipt = try table.submit(guest.pieces(cuts))
-                #expect(receipt.quiesced && receipt.nanoseconds.blackout > 0)
+                #expect(receipt.quiesced && receipt.durations.nanoseconds.blackout > 0)
             }
             #expect(vcpu.end() == [])
             #expect(vcpu.error == nil)
@@ -75,7 +75,7 @@ extension OnKVM {
             let submitted = try guest.pieces([5])
             #expect(throws: SubmitError.quiesceTimeout(vcpus: ["deaf"], readers: [])) {
                 try table.submit(
-                    submitted, options: SubmitOptions(quiesceDeadlineMilliseconds: 20))
+                    submitted, options: SubmitOptions(quiesceDeadline: .milliseconds(20)))
             }
             #expect(table.snapshot().array.slots == before)
             _ = try KVMBackend(takingOver: guest.backend.vm, installed: before)
@@ -138,7 +138,7 @@ extension OnKVM {
             let submitted = try guest.pieces([4])
             #expect(throws: SubmitError.quiesceTimeout(vcpus: ["0"], readers: [])) {
                 try table.submit(
-                    submitted, options: SubmitOptions(quiesceDeadlineMilliseconds: 10))
+                    submitted, options: SubmitOptions(quiesceDeadline: .milliseconds(10)))
             }
             go.signal()
             try table.submit(submitted)

@@ -10,7 +10,7 @@ extension OnKVM {
         func counts(kind: GuestKind) throws {
             for codeInRegion in [false, true] {
                 let guest = try GuestVM(kind, codeInRegion: codeInRegion)
-                try guest.backend.carryOut(.create(guest.slot()))
+                try guest.backend.apply(.create(guest.slot()))
                 let exit = try guest.run(toRound: 100)
                 #expect(guest.isDone(exit), "\(exit)")
                 #expect(guest.load(guest.program.rounds) == 100)
@@ -25,8 +25,8 @@ extension OnKVM {
             arguments: GuestKind.allCases)
         func hole(kind: GuestKind) throws {
             let guest = try GuestVM(kind)
-            try guest.backend.carryOut(.create(guest.slot(count: 8)))
-            try guest.backend.carryOut(.create(guest.slot(id: 2, first: 9, count: 7)))
+            try guest.backend.apply(.create(guest.slot(count: 8)))
+            try guest.backend.apply(.create(guest.slot(id: 2, first: 9, count: 7)))
             var addresses: Set<GuestPhysicalAddress> = []
             var exit = try guest.run(toRound: 3)
             while case .mmio(let access) = exit, !guest.isDone(exit) {

@@ -41,8 +41,8 @@ extension OnKVM {
                 id: SlotID(7), guestPhysicalAddress: GuestPhysicalAddress(address),
                 size: ByteCount(0x1000), userspaceAddress: UserspaceAddress(0x7f00_0000_0000))
             do throws(Errno) {
-                try backend.carryOut(.create(slot))
-                try backend.carryOut(.delete(slot))
+                try backend.apply(.create(slot))
+                try backend.apply(.delete(slot))
                 return nil
             } catch {
                 return error
@@ -76,7 +76,7 @@ extension OnKVM {
                 id: SlotID(0), guestPhysicalAddress: GuestPhysicalAddress(0),
                 size: .pages(65), userspaceAddress: UserspaceAddress(0x7f00_0000_0000),
                 flags: .logDirtyPages)
-            try backend.carryOut(.create(slot))
+            try backend.apply(.create(slot))
             #expect(try backend.readDirtyLog(of: slot, clear: true).runs == [0..<65])
             #expect(try backend.readDirtyLog(of: slot, clear: true).isEmpty)
         }

@@ -19,7 +19,7 @@ extension OnKVM {
             arguments: GuestKind.allCases)
         func kick(kind: GuestKind) throws {
             let guest = try GuestVM(kind)
-            try guest.backend.carryOut(.create(guest.slot()))
+            try guest.backend.apply(.create(guest.slot()))
             let signal = try KickSignal()
             let kick = guest.vcpu.makeKick(signal: signal)
             let outcome = Outcome()

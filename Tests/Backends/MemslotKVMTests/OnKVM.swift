@@ -32,7 +32,7 @@ struct GuestVM {
         self.program = GuestProgram(kind: kind, access: access, placement: placement)
         self.memory = try GuestMemory(
             size: .pages(GuestPlacement.lowBytes.pageCount + pages))
-        try backend.carryOut(
+        try backend.apply(
             .create(
                 Memslot(
                     id: SlotID(0), guestPhysicalAddress: GuestPhysicalAddress(0),

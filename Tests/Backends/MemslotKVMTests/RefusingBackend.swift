@@ -23,13 +23,13 @@ final class RefusingBackend: MemslotBackend {
         plan.withLock { $0 = Plan(calls: calls, reads: reads, errno: errno) }
     }
 
-    func carryOut(_ call: SlotCall) throws(Errno) {
+    func apply(_ call: SlotCall) throws(Errno) {
         let refusal = plan.withLock { plan -> Errno? in
             defer { plan.call += 1 }
             return plan.calls.contains(plan.call) ? plan.errno : nil
         }
         if let refusal { throw refusal }
-        try backend.carryOut(call)
+        try backend.apply(call)
     }
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
@@ -41,10 +41,10 @@ final class RefusingBackend: MemslotBackend {
         return try backend.readDirtyLog(of: slot, clear: clear)
     }
 
-    func transactionBegins() {
+    func beginTransaction() {
         plan.withLock { ($0.call, $0.read) = (0, 0) }
-        backend.transactionBegins()
+        backend.beginTransaction()
     }
 
-    func dirtyLogsWillBeRead() { backend.dirtyLogsWillBeRead() }
+    func collectDirtyPages() { backend.collectDirtyPages() }
 }

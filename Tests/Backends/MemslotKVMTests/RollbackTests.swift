@@ -76,8 +76,8 @@ extension OnKVM {
             func dirty(clear: Bool = false) throws -> [UInt32: [Range<UInt64>]] {
                 var told: [UInt32: [Range<UInt64>]] = [:]
                 for slot in table.snapshot().array.slots where slot.isLogging {
-                    told[slot.id.rawValue] =
-                        try table.dirtyLog(of: slot.key, clear: clear).bitmap.runs
+                    told[slot.assignedID.rawValue] =
+                        try table.dirtyLog(of: slot, clear: clear).bitmap.runs
                 }
                 return told
             }

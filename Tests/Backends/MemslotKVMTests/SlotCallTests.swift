@@ -22,7 +22,7 @@ extension OnKVM {
         /// The errno of a call, `nil` where it was carried out.
         private func errno(_ call: SlotCall) -> Errno? {
             do throws(Errno) {
-                try backend.carryOut(call)
+                try backend.apply(call)
                 return nil
             } catch {
                 return error
@@ -90,12 +90,12 @@ extension OnKVM {
                 guestMemfd: GuestMemfdBinding(descriptor: file))
             #expect(errno(.create(slot)) == nil)
             close(file)
-            backend.transactionBegins()
+            backend.beginTransaction()
             #expect(errno(.delete(slot)) == nil)
             #expect(errno(.create(slot)) == nil)
             #expect(errno(.delete(slot)) == nil)
             // The transaction is over: nothing is kept.
-            backend.transactionBegins()
+            backend.beginTransaction()
             #expect(errno(.create(slot)) == .badFileDescriptor)
         }
 

@@ -21,7 +21,7 @@ extension OnKVM {
                 Self.slot(5, at: 0x20000, pages: 4, flags: .logDirtyPages),
                 Self.slot(9, at: 0x10_0000_0000, pages: 8, flags: .readOnly),
             ]
-            for slot in installed { try maker.carryOut(.create(slot)) }
+            for slot in installed { try maker.apply(.create(slot)) }
         }
 
         private static func slot(
@@ -55,15 +55,15 @@ extension OnKVM {
         func wrong() {
             var left = installed
             left.remove(at: 2)
-            #expect(takeOver(left) == .installedSlotUnlisted(installed[2].key))
-            #expect(takeOver([]) == .installedSlotUnlisted(installed[3].key))
+            #expect(takeOver(left) == .installedSlotUnlisted(installed[2].assignedKey))
+            #expect(takeOver([]) == .installedSlotUnlisted(installed[3].assignedKey))
 
             func expect(
                 _ fault: InstalledSlotFault, of index: Int, _ change: (inout Memslot) -> Void
             ) {
                 var list = installed
                 change(&list[index])
-                #expect(takeOver(list) == .installedSlotDiffers(list[index].key, fault))
+                #expect(takeOver(list) == .installedSlotDiffers(list[index].assignedKey, fault))
             }
             expect(.absent, of: 3) { $0.guestPhysicalAddress = GuestPhysicalAddress(0x50000) }
             // Shifted by a page, so that it overlaps itself: free behind, or another's in front.
@@ -80,16 +80,16 @@ extension OnKVM {
             expect(.invalid, of: 1) { $0.size = .zero }
             #expect(
                 takeOver(installed + [installed[1]])
-                    == .installedSlotDiffers(installed[1].key, .listedTwice))
+                    == .installedSlotDiffers(installed[1].assignedKey, .listedTwice))
             var swapped = installed
             swapped[0].guestPhysicalAddress = installed[1].guestPhysicalAddress
             swapped[1].guestPhysicalAddress = installed[0].guestPhysicalAddress
-            #expect(takeOver(swapped) == .installedSlotDiffers(swapped[0].key, .elsewhere))
+            #expect(takeOver(swapped) == .installedSlotDiffers(swapped[0].assignedKey, .elsewhere))
             let extra = Self.slot(7, at: 0x80000, pages: 1)
             #expect(
-                takeOver(installed + [extra]) == .installedSlotDiffers(extra.key, .absent))
+                takeOver(installed + [extra]) == .installedSlotDiffers(extra.assignedKey, .absent))
             #expect(
-                takeOver([extra] + installed) == .installedSlotDiffers(extra.key, .absent))
+                takeOver([extra] + installed) == .installedSlotDiffers(extra.assignedKey, .absent))
 
             #expect(takeOver(installed) == nil, "all of it left the slots as they were")
         }
@@ -106,7 +106,7 @@ extension OnKVM {
         func reserved() throws {
             let maker = try KVMBackend(takingOver: system.makeVirtualMachine(), installed: [])
             let flash = Self.slot(0, at: 0xffc0_0000, pages: 1024, flags: .readOnly)
-            try maker.carryOut(.create(flash))
+            try maker.apply(.create(flash))
             let backend = try KVMBackend(takingOver: maker.vm, installed: [flash])
             #expect(
                 backend.capabilities.reservedRanges
@@ -123,10 +123,10 @@ extension OnKVM {
                 id: SlotID(2), guestPhysicalAddress: GuestPhysicalAddress(0x10000),
                 size: .pages(4), userspaceAddress: UserspaceAddress(0), flags: .guestMemfd,
                 guestMemfd: GuestMemfdBinding(descriptor: file))
-            try maker.carryOut(.create(slot))
+            try maker.apply(.create(slot))
             _ = try KVMBackend(takingOver: maker.vm, installed: [slot])
             slot.guestPhysicalAddress = GuestPhysicalAddress(0x20000)
-            #expect(throws: KVMError.installedSlotDiffers(slot.key, .absent)) {
+            #expect(throws: KVMError.installedSlotDiffers(slot.assignedKey, .absent)) {
                 try KVMBackend(takingOver: maker.vm, installed: [slot])
             }
         }

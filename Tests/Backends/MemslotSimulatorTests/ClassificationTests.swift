@@ -97,6 +97,6 @@ struct ClassificationTests {
         #expect(kernel.answer(slot(3, page: 19, pages: 1)) == .fileExists)
         #expect(kernel.answer(slot(3, page: 16, pages: 1, space: 1)) == nil)
         #expect(kernel.answer(slot(0, page: 16, space: 2)) == .invalidArgument)
-        #expect(kernel.slots.map(\.key.description) == ["0", "1", "2", "1:0", "1:3"])
+        #expect(kernel.slots.map(\.assignedKey.description) == ["0", "1", "2", "1:0", "1:3"])
     }
 }

@@ -8,12 +8,12 @@ struct FaultTests {
 
     /// The answers to one transaction of `count` calls, each a creation or deletion of slot 0.
     func transaction(_ count: Int) -> [String] {
-        backend.transactionBegins()
+        backend.beginTransaction()
         return (0..<count).map { _ in
             let words = slot(0, page: 16)
             let call: SlotCall =
                 backend.installedSlots.isEmpty ? .create(words) : .delete(words)
-            return errno { () throws(Errno) in try backend.carryOut(call) }?.name ?? "-"
+            return errno { () throws(Errno) in try backend.apply(call) }?.name ?? "-"
         }
     }
 
@@ -58,12 +58,12 @@ struct FaultTests {
     @Test("dirty log calls are not counted")
     func dirtyLogCalls() throws {
         let logging = slot(1, page: 64, flags: .logDirtyPages)
-        try backend.carryOut(.create(logging))
-        backend.transactionBegins()
+        try backend.apply(.create(logging))
+        backend.beginTransaction()
         backend.inject(FaultInjection(operation: 1, errno: .ioError))
-        try backend.carryOut(.create(slot(2, page: 80)))
+        try backend.apply(.create(slot(2, page: 80)))
         _ = try backend.readDirtyLog(of: logging, clear: true)
-        #expect(throws: Errno.ioError) { try backend.carryOut(.delete(logging)) }
+        #expect(throws: Errno.ioError) { try backend.apply(.delete(logging)) }
     }
 
     @Test("clearing disarms all, and what can't fire is not armed")

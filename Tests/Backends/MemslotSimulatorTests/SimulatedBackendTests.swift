@@ -10,16 +10,16 @@ struct SimulatedBackendTests {
     func inverses() throws {
         let backend = SimulatedBackend()
         let old = slot(0, page: 16)
-        try backend.carryOut(.create(old))
+        try backend.apply(.create(old))
         let calls: [SlotCall] = [
             .move(from: old, to: slot(0, page: 32, flags: .logDirtyPages)),
             .reflag(from: old, to: slot(0, page: 16, flags: .logDirtyPages)),
             .create(slot(1, page: 64)), .delete(old),
         ]
         for call in calls {
-            try backend.carryOut(call)
+            try backend.apply(call)
             #expect(backend.installedSlots != [old])
-            try backend.carryOut(call.inverse)
+            try backend.apply(call.inverse)
             #expect(backend.installedSlots == [old])
         }
         #expect(backend.swapCount == 1 + 4 + 2 + 3 + 3)
@@ -33,7 +33,7 @@ struct SimulatedBackendTests {
             id: named.id, guestPhysicalAddress: named.guestPhysicalAddress, size: named.size,
             userspaceAddress: named.userspaceAddress, memory: memory)
         let others = [slot(0, page: 16, space: 1), slot(2, page: 64)]
-        for words in others + [named] { try backend.carryOut(.create(words)) }
+        for words in others + [named] { try backend.apply(.create(words)) }
         #expect(backend.installedSlots == [others[1], named, others[0]])
         #expect(backend.installedSlots[1].memory == memory)
     }
@@ -45,7 +45,7 @@ struct SimulatedBackendTests {
         let backend = SimulatedBackend(dirtyLogProtection: protection)
         #expect(backend.capabilities.dirtyLogStartsFull == (protection == .manualInitiallySet))
         let logging = slot(0, page: 0, pages: 70, flags: .logDirtyPages)
-        try backend.carryOut(.create(logging))
+        try backend.apply(.create(logging))
         _ = try backend.readDirtyLog(of: logging, clear: true)
         try backend.touch(GuestPhysicalAddress(66 * 4096), size: ByteCount(1))
         #expect(try backend.readDirtyLog(of: logging, clear: false).runs == [66..<67])
@@ -71,21 +71,21 @@ struct SimulatedBackendTests {
             let binding = GuestMemfdBinding(descriptor: file, offset: .pages(offset))
             return slot(id, page: UInt64(id) * 16, flags: .guestMemfd, guestMemfd: binding)
         }
-        try backend.carryOut(.create(bound(0, offset: 4)))
+        try backend.apply(.create(bound(0, offset: 4)))
         #expect(throws: Errno.invalidArgument) {
-            try backend.carryOut(.create(bound(1, offset: 1)))
+            try backend.apply(.create(bound(1, offset: 1)))
         }
         #expect(throws: Errno.invalidArgument) {
-            try backend.carryOut(.create(bound(1, offset: 5)))
+            try backend.apply(.create(bound(1, offset: 5)))
         }
-        try backend.carryOut(.create(bound(1, offset: 0)))
+        try backend.apply(.create(bound(1, offset: 0)))
         try backend.closeGuestMemfd(file)
         #expect(throws: Errno.badFileDescriptor) { try backend.closeGuestMemfd(file) }
         #expect(throws: Errno.badFileDescriptor) {
-            try backend.carryOut(.create(bound(2, offset: 0)))
+            try backend.apply(.create(bound(2, offset: 0)))
         }
         #expect(backend.installedSlots == [bound(0, offset: 4), bound(1, offset: 0)])
-        try backend.carryOut(.delete(bound(0, offset: 4)))
+        try backend.apply(.delete(bound(0, offset: 4)))
         #expect(throws: Errno(rawValue: 25)) {
             try SimulatedBackend().createGuestMemfd(size: .pages(8))
         }
@@ -96,12 +96,12 @@ struct SimulatedBackendTests {
         let backend = SimulatedBackend(
             capabilities: Capabilities(flags: .guestMemfd, providesGuestMemfd: true))
         let own = slot(0, page: 16, flags: .guestMemfd, guestMemfd: .own)
-        try backend.carryOut(.create(own))
-        try backend.carryOut(.create(slot(1, page: 32, flags: .guestMemfd, guestMemfd: .own)))
+        try backend.apply(.create(own))
+        try backend.apply(.create(slot(1, page: 32, flags: .guestMemfd, guestMemfd: .own)))
         #expect(backend.installedSlots.first == own)
-        #expect(throws: Errno.invalidArgument) { try backend.carryOut(.create(own)) }
-        try backend.carryOut(.delete(own))
-        try backend.carryOut(.create(own))
+        #expect(throws: Errno.invalidArgument) { try backend.apply(.create(own)) }
+        try backend.apply(.delete(own))
+        try backend.apply(.create(own))
         #expect(backend.installedSlots.count == 2)
     }
 
@@ -112,12 +112,12 @@ struct SimulatedBackendTests {
             for part in 0..<8 as Range<UInt32> {
                 group.addTask {
                     for id in part * 100..<part * 100 + 100 {
-                        try? backend.carryOut(.create(slot(id, page: UInt64(id) * 4)))
+                        try? backend.apply(.create(slot(id, page: UInt64(id) * 4)))
                     }
                 }
             }
         }
-        #expect(backend.installedSlots.map(\.id.rawValue) == Array(0..<800))
+        #expect(backend.installedSlots.map(\.assignedID.rawValue) == Array(0..<800))
         #expect(backend.swapCount == 800)
     }
 }

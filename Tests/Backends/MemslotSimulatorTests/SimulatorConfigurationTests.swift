@@ -29,9 +29,9 @@ struct SimulatorConfigurationTests {
             slot(0, page: 0, flags: .guestMemfd),
         ]
         for words in refused {
-            #expect(throws: Errno.invalidArgument) { try backend.carryOut(.create(words)) }
+            #expect(throws: Errno.invalidArgument) { try backend.apply(.create(words)) }
         }
-        try backend.carryOut(.create(slot(2, page: 252, flags: .readOnly, host: 12, space: 1)))
+        try backend.apply(.create(slot(2, page: 252, flags: .readOnly, host: 12, space: 1)))
     }
 
     @Test("a member out of its range is named")

@@ -93,7 +93,7 @@ struct ChangeTextTests {
         var after = (0..<1000).map { slot(UInt32($0), UInt64($0) << 24, mebibyte) }
         let before = after
         after[500].flags = .logDirtyPages
-        let marks = [after[500].key: ChangeMark.reflagged]
+        let marks = [after[500].assignedKey: ChangeMark.reflagged]
         let lines = ChangePicture(before: before, after: after, marks: marks)
             .lines(TextOptions(limit: 20))
         #expect(lines.count { $0.contains("unchanged slots") } == 2)

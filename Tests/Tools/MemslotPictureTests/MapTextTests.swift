@@ -86,7 +86,7 @@ struct MapTextTests {
                     seen.insert(SlotKey(addressSpace: AddressSpaceID(UInt32(space)), id: id))
                 }
             }
-            #expect(seen == Set(slots.map(\.key)))
+            #expect(seen == Set(slots.map(\.assignedKey)))
         }
     }
 

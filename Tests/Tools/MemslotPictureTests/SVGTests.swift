@@ -66,14 +66,15 @@ struct SVGTests {
             var random = RandomMaps(seed: seed)
             let before = random.map(count: 25)
             // Two of three slots stay; the rest goes, or comes at an address of its own.
-            let kept = before.filter { $0.id.rawValue % 3 != 0 }
-            let gone = before.filter { $0.id.rawValue % 3 == 0 }
+            let kept = before.filter { $0.assignedID.rawValue % 3 != 0 }
+            let gone = before.filter { $0.assignedID.rawValue % 3 == 0 }
             let moved = gone.map { old in
                 var slot = old
                 slot.guestPhysicalAddress.rawValue += 1 << 45
                 return slot
             }
-            let marks = Dictionary(uniqueKeysWithValues: moved.map { ($0.key, ChangeMark.moved) })
+            let marks = Dictionary(
+                uniqueKeysWithValues: moved.map { ($0.assignedKey, ChangeMark.moved) })
             for limit in [nil, 20] {
                 let map = MapPicture(slots: before).svg(limit: limit)
                 let change = ChangePicture(before: before, after: kept + moved, marks: marks)
@@ -96,12 +97,12 @@ struct SVGTests {
         #expect(try SVGReader(map).texts.contains("32761 more slots"))
         let after = before.map { old in
             var slot = old
-            if slot.id.rawValue >= 1000 { slot.guestPhysicalAddress.rawValue += 1 << 42 }
+            if slot.assignedID.rawValue >= 1000 { slot.guestPhysicalAddress.rawValue += 1 << 42 }
             return slot
         }
         let marks = Dictionary(
             uniqueKeysWithValues: after.map {
-                ($0.key, $0.id.rawValue >= 1000 ? ChangeMark.moved : .unchanged)
+                ($0.assignedKey, $0.assignedID.rawValue >= 1000 ? ChangeMark.moved : .unchanged)
             })
         let change = ChangePicture(before: before, after: after, marks: marks).svg(limit: 40)
         #expect(change.utf8.count < 60_000)

@@ -130,7 +130,7 @@ struct DamagedLogTests {
                 .impossible,
             ])
         #expect(result.callCounts == [6])
-        #expect(result.scenario.finalSlots.first?.map(\.id.rawValue) == [1])
+        #expect(result.scenario.finalSlots.first?.map(\.assignedID.rawValue) == [1])
     }
 
     @Test("changed bytes never trap, and never lose a call unsaid", arguments: 0..<4)

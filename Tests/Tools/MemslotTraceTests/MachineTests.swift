@@ -87,7 +87,7 @@ struct MachineTests {
         log.set(5, 0x1_0003, at: 0, size: 4096)
         log.set(5, 3, at: 0, size: 4096)
         let result = try imported(log.text)
-        #expect(result.scenario.finalSlots.first?.map(\.key.description) == ["3", "1:3"])
+        #expect(result.scenario.finalSlots.first?.map(\.assignedKey.description) == ["3", "1:3"])
         #expect(result.lines[1].contains("\"simulated\":{\"addressSpaces\":2}"))
         #expect(result.lines[3].contains("{\"slot\":3,\"addressSpace\":1,"))
     }

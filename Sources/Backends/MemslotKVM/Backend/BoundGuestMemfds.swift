@@ -17,7 +17,7 @@ struct BoundGuestMemfds {
     /// What to bind `slot` to: the file it was bound to when it was deleted in this transaction,
     /// else the descriptor that it names.
     func descriptor(for slot: Memslot) -> Int32 {
-        if let bound = deleted[slot.key], bound.slot == slot { return bound.file.rawValue }
+        if let bound = deleted[slot.assignedKey], bound.slot == slot { return bound.file.rawValue }
         return slot.guestMemfd?.descriptor ?? -1
     }
 
@@ -27,15 +27,16 @@ struct BoundGuestMemfds {
         guard let binding = slot.guestMemfd else { return }
         let copy = ckvm_duplicate(descriptor(for: slot))
         guard binding.descriptor >= 0, copy >= 0 else { return }
-        installed[slot.key] = Bound(slot: slot, file: Descriptor(owning: copy))
-        deleted[slot.key] = nil
+        installed[slot.assignedKey] = Bound(slot: slot, file: Descriptor(owning: copy))
+        deleted[slot.assignedKey] = nil
     }
 
     /// Follows a call that was carried out.
     mutating func carriedOut(_ call: SlotCall) {
         switch call {
         case .create(let slot): installed(slot)
-        case .delete(let slot): deleted[slot.key] = installed.removeValue(forKey: slot.key)
+        case .delete(let slot):
+            deleted[slot.assignedKey] = installed.removeValue(forKey: slot.assignedKey)
         case .move, .reflag: break
         }
     }

@@ -95,7 +95,7 @@ public final class KVMBackend: MemslotBackend {
 
     /// Carries one call out. Kernel: `KVM_SET_USER_MEMORY_REGION2`, or the old call where the
     /// kernel lacks it.
-    public func carryOut(_ call: SlotCall) throws(Errno) {
+    public func apply(_ call: SlotCall) throws(Errno) {
         var words =
             call.after.map { RegionWords(installing: $0) }
             ?? RegionWords(deleting: call.before ?? Memslot.none)
@@ -103,7 +103,7 @@ public final class KVMBackend: MemslotBackend {
             words.guestMemfd = guestMemfds.withLock { $0.descriptor(for: slot) }
         }
         if let rings {
-            try rings.carryOut(call) { words.set(on: vm.descriptor, byRegion2: kernel.hasRegion2) }
+            try rings.apply(call) { words.set(on: vm.descriptor, byRegion2: kernel.hasRegion2) }
         } else if let errno = words.set(on: vm.descriptor, byRegion2: kernel.hasRegion2) {
             throw errno
         }
@@ -118,12 +118,12 @@ public final class KVMBackend: MemslotBackend {
     }
 
     /// Lets go of the guest_memfds of slots that earlier transactions deleted.
-    public func transactionBegins() {
+    public func beginTransaction() {
         guestMemfds.withLock { $0.forgetDeleted() }
     }
 
     /// Empties every vCPU's dirty ring. A failure is told by the reading that follows.
-    public func dirtyLogsWillBeRead() {
+    public func collectDirtyPages() {
         try? rings?.drain()
     }
 

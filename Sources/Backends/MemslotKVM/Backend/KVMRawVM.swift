@@ -1,22 +1,22 @@
 import CKVM
-public import Memslots
+package import Memslots
 
 /// A fresh VM of the kernel's that takes raw slot calls.
 ///
 /// It is what a simulator is held against. Not for more than one thread at a time.
-public final class KVMRawVM: RawSlotCalls {
+package final class KVMRawVM: RawSlotCalls {
     /// The VM under test.
-    public let vm: VirtualMachine
+    package let vm: VirtualMachine
     private let other: VirtualMachine
     private let memfd: Descriptor
     private var otherFile: Descriptor?
     private var files: [UInt32: Descriptor] = [:]
 
     /// Bytes of each guest_memfd and of the ordinary memfd.
-    public static let fileSize = ByteCount(rawValue: 8 << 20)
+    package static let fileSize = ByteCount(rawValue: 8 << 20)
 
     /// Makes the VM, and another for what belongs to another.
-    public init(system: KVMSystem) throws(KVMError) {
+    package init(system: KVMSystem) throws(KVMError) {
         self.vm = try system.makeVirtualMachine()
         self.other = try system.makeVirtualMachine()
         let memfd = try CallResult(ckvm_memfd_create("memslots-raw")).value(of: "memfd_create")
@@ -26,7 +26,7 @@ public final class KVMRawVM: RawSlotCalls {
     }
 
     /// Carries `region` out; the old call where it has no guest_memfd word.
-    public func setUserMemoryRegion(_ region: RawRegion) -> Errno? {
+    package func setUserMemoryRegion(_ region: RawRegion) -> Errno? {
         var words = RegionWords(
             slot: region.slot, flags: region.flags, address: region.guestPhysicalAddress,
             size: region.memorySize, userspaceAddress: region.userspaceAddress)

@@ -31,7 +31,7 @@ final class DirtyRingLog: Sendable {
         self.bytes = bytes
         var state = State()
         for slot in installed where slot.isLogging {
-            state.logs[slot.key] = Log(
+            state.logs[slot.assignedKey] = Log(
                 slot: slot, bitmap: DirtyBitmap(pageCount: slot.pageCount))
         }
         self.state = Locked(state)
@@ -57,18 +57,21 @@ final class DirtyRingLog: Sendable {
     func read(_ slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         try state.withLock { (state) throws(Errno) in
             try drain(&state)
-            guard let log = state.logs[slot.key], log.slot.pageCount == slot.pageCount else {
+            guard let log = state.logs[slot.assignedKey], log.slot.pageCount == slot.pageCount
+            else {
                 throw .noEntry
             }
             if log.mustRearm { return .full(pageCount: slot.pageCount) }
-            if clear { state.logs[slot.key]?.bitmap = DirtyBitmap(pageCount: slot.pageCount) }
+            if clear {
+                state.logs[slot.assignedKey]?.bitmap = DirtyBitmap(pageCount: slot.pageCount)
+            }
             return log.bitmap
         }
     }
 
     /// Carries a call out by `body`, and follows it as the kernel's own bitmaps do: kept by a
     /// move, begun anew with a slot's logging.
-    func carryOut(_ call: SlotCall, by body: () -> Errno?) throws(Errno) {
+    func apply(_ call: SlotCall, by body: () -> Errno?) throws(Errno) {
         try state.withLock { (state) throws(Errno) in
             // The entries name the slot as it is now.
             if call.needsQuiescence { try drain(&state) }
@@ -76,7 +79,7 @@ final class DirtyRingLog: Sendable {
             let old = state.logs.removeValue(forKey: call.key)
             guard let slot = call.after, slot.isLogging else { return }
             let bitmap = old?.bitmap ?? DirtyBitmap(pageCount: slot.pageCount)
-            state.logs[slot.key] = Log(
+            state.logs[slot.assignedKey] = Log(
                 slot: slot, bitmap: bitmap, mustRearm: old?.mustRearm ?? false)
         }
     }

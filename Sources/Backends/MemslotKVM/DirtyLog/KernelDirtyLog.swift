@@ -25,7 +25,7 @@ struct KernelDirtyLog {
 
     /// The plain call; `nil` where it succeeded.
     func get(_ slot: Memslot, into buffer: UnsafeMutableRawPointer?) -> Errno? {
-        CallResult(ckvm_get_dirty_log(vm, slot.key.kernelWord, buffer)).errno
+        CallResult(ckvm_get_dirty_log(vm, slot.assignedKey.kernelWord, buffer)).errno
     }
 
     /// Whether the call may have cleared the log before it failed: where reading clears, the
@@ -39,7 +39,7 @@ struct KernelDirtyLog {
         var words = bitmap.words(of: 0..<bitmap.pageCount)
         let result = words.withUnsafeMutableBytes { buffer in
             // Unsafe: the kernel reads one bit a page of the slot, which the buffer has.
-            ckvm_clear_dirty_log(vm, slot.key.kernelWord, 0, pages, buffer.baseAddress)
+            ckvm_clear_dirty_log(vm, slot.assignedKey.kernelWord, 0, pages, buffer.baseAddress)
         }
         if let errno = CallResult(result).errno { throw errno }
     }

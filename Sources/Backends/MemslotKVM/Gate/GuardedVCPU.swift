@@ -47,6 +47,15 @@ public final class GuardedVCPU: Sendable {
     /// What errors call it.
     public var name: String { entry.name }
 
+    /// Its number in the VM.
+    public var id: UInt32 { vcpu.id }
+
+    /// Its descriptor.
+    public var descriptor: Int32 { vcpu.descriptor }
+
+    /// What the guest gets for its read, before the next ``run()``. Only after ``VCPUExit/mmio(_:)``.
+    public func answerMMIO(_ value: UInt64) { vcpu.answerMMIO(value) }
+
     /// Runs the guest until it leaves; waits first while a transaction holds vCPUs out.
     ///
     /// Hold no lock that a hook or a submitting thread may want.

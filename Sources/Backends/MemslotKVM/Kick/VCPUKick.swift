@@ -50,7 +50,7 @@ public final class VCPUKick: @unchecked Sendable {
     public var isInside: Bool { inside.load(ordering: .sequentiallyConsistent) != 0 }
 
     /// Said by the vCPU's thread right before `KVM_RUN`.
-    public func enter() {
+    func enter() {
         inside.store(ckvm_thread(), ordering: .sequentiallyConsistent)
         // Pairs with the one in `alert`: either the kicker sees who is inside, or the kernel
         // sees `immediate_exit`.
@@ -61,12 +61,12 @@ public final class VCPUKick: @unchecked Sendable {
     ///
     /// - Parameter interrupted: whether it returned `EINTR`, and the VMM will be told so.
     /// - Returns: who asked since the last time.
-    public func leave(interrupted: Bool) -> KickRequests {
+    func leave(interrupted: Bool) -> KickRequests {
         Self.leaving.reduce(into: []) { $0.formUnion(take($1, interrupted: interrupted)) }
     }
 
     /// Said instead of ``leave(interrupted:)`` where `KVM_RUN` failed: requests stay pending.
-    public func depart() { inside.store(0, ordering: .sequentiallyConsistent) }
+    func depart() { inside.store(0, ordering: .sequentiallyConsistent) }
 }
 
 // The orders are the whole protocol: they stand here as lists, so that a test can put the steps

@@ -13,7 +13,7 @@ struct RegionWords {
 
     /// The slot as it is to be.
     init(installing slot: Memslot) {
-        self.slot = slot.key.kernelWord
+        self.slot = slot.assignedKey.kernelWord
         self.flags = slot.flags.rawValue
         self.address = slot.guestPhysicalAddress.rawValue
         self.size = slot.size.rawValue
@@ -26,7 +26,7 @@ struct RegionWords {
 
     /// No flags: the kernel binds nothing, and looks at nothing else, where the size is 0.
     init(deleting slot: Memslot) {
-        self.slot = slot.key.kernelWord
+        self.slot = slot.assignedKey.kernelWord
         self.address = slot.guestPhysicalAddress.rawValue
         self.size = 0
         self.userspaceAddress = slot.userspaceAddress.rawValue

@@ -21,9 +21,9 @@ struct InstalledSlotCheck {
             let isFit =
                 SlotRules.broken(by: slot, capabilities: capabilities).isEmpty
                 && slot.pageCount > 0
-            guard isFit else { throw .installedSlotDiffers(slot.key, .invalid) }
-            guard listed.insert(slot.key).inserted else {
-                throw .installedSlotDiffers(slot.key, .listedTwice)
+            guard isFit else { throw .installedSlotDiffers(slot.assignedKey, .invalid) }
+            guard listed.insert(slot.assignedKey).inserted else {
+                throw .installedSlotDiffers(slot.assignedKey, .listedTwice)
             }
         }
         for space in 0..<capabilities.addressSpaces {
@@ -50,7 +50,7 @@ struct InstalledSlotCheck {
             // occupied one for the others.
             if let known {
                 try release(page, of: first)
-                throw .installedSlotDiffers(known.key, .absent)
+                throw .installedSlotDiffers(known.assignedKey, .absent)
             }
             mustDelete = true
             begin = 1
@@ -81,7 +81,7 @@ struct InstalledSlotCheck {
                 case .fileExists: break
                 case nil:
                     try release(page, of: free)
-                    throw .installedSlotDiffers(slot.key, .absent)
+                    throw .installedSlotDiffers(slot.assignedKey, .absent)
                 case let errno?: throw explanation(errno)
                 }
             }
@@ -94,8 +94,9 @@ struct InstalledSlotCheck {
         case nil where !isGuestMemfd: return
         // The kernel refuses any change of a guest-memfd slot, even none.
         case .invalidArgument where isGuestMemfd: return
-        case nil, .invalidArgument: throw .installedSlotDiffers(slot.key, .differs)
-        case .fileExists, .badFileDescriptor: throw .installedSlotDiffers(slot.key, .elsewhere)
+        case nil, .invalidArgument: throw .installedSlotDiffers(slot.assignedKey, .differs)
+        case .fileExists, .badFileDescriptor:
+            throw .installedSlotDiffers(slot.assignedKey, .elsewhere)
         case let errno?: throw explanation(errno)
         }
     }
@@ -108,7 +109,7 @@ struct InstalledSlotCheck {
         guard kernel.hasManualDirtyLog else { return }
         var word: UInt64 = 0
         let result = CallResult(
-            ckvm_clear_dirty_log(vm.descriptor, slot.key.kernelWord, 1 << 40, 64, &word))
+            ckvm_clear_dirty_log(vm.descriptor, slot.assignedKey.kernelWord, 1 << 40, 64, &word))
         let isLogging: Bool
         switch result.errno {
         case .invalidArgument: isLogging = true
@@ -117,7 +118,7 @@ struct InstalledSlotCheck {
         case let errno: throw explanation(errno ?? .invalidArgument, "KVM_CLEAR_DIRTY_LOG")
         }
         guard isLogging == slot.isLogging else {
-            throw .installedSlotDiffers(slot.key, .logging)
+            throw .installedSlotDiffers(slot.assignedKey, .logging)
         }
     }
 

@@ -26,7 +26,7 @@ public struct FaultSchedule: Sendable {
     }
 
     /// Numbers the slot calls from 0 again.
-    public mutating func transactionBegins() { nextOperation = 0 }
+    public mutating func beginTransaction() { nextOperation = 0 }
 
     /// Counts one slot call.
     ///

@@ -68,7 +68,7 @@ struct GuestMemfdFiles: Sendable {
         guard let binding = slot.guestMemfd else { throw .invalidArgument }
         if binding.descriptor == GuestMemfdBinding.own.descriptor, providesOwn {
             guard binding.offset == .zero else { throw .invalidArgument }
-            takeOwn(slot.key, size: slot.size.rawValue)
+            takeOwn(slot.assignedKey, size: slot.size.rawValue)
             return .own
         }
         switch descriptions[binding.descriptor] {

@@ -43,10 +43,10 @@ public final class SimulatedBackend: MemslotBackend {
             dirtyLogProtection: configuration.dirtyLogProtection)
     }
 
-    /// Carries one call out as the kernel would, unless an armed fault fires.
+    /// Applies one call as the kernel would, unless an armed fault fires.
     ///
     /// - Throws: the kernel's errno, or the fault's; the slots are then as before the call.
-    public func carryOut(_ call: SlotCall) throws(Errno) {
+    public func apply(_ call: SlotCall) throws(Errno) {
         try state.withLock { state throws(Errno) in
             try state.faults.nextCall()
             try state.kernel.setMemoryRegion(call.words)
@@ -60,19 +60,22 @@ public final class SimulatedBackend: MemslotBackend {
     /// - Throws: `ENOENT` for a slot that isn't there or doesn't log.
     public func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         try state.withLock { state throws(Errno) in
-            let bitmap = try state.kernel.getDirtyLog(of: slot.key)
-            if clear { state.kernel.removeDirtyPages(of: slot.key) }
+            let bitmap = try state.kernel.getDirtyLog(of: slot.assignedKey)
+            if clear { state.kernel.removeDirtyPages(of: slot.assignedKey) }
             return bitmap
         }
     }
 
     /// Numbers slot calls from 0 again, for the faults that are armed.
-    public func transactionBegins() {
+    public func beginTransaction() {
         state.withLock { state in
-            state.faults.transactionBegins()
+            state.faults.beginTransaction()
             state.kernel.dropIdleGuestMemfds()
         }
     }
+
+    /// Does nothing: dirty pages are in the logs of their slots.
+    public func collectDirtyPages() {}
 
     /// Marks every page that the range meets dirty, as a guest's write would.
     ///

@@ -1,29 +1,29 @@
-public import Memslots
+package import Memslots
 
 /// A simulated VM that takes raw slot calls, so that the simulator can be held against a kernel.
 ///
 /// Not for use by several threads at once.
-public final class SimulatedRawVM: RawSlotCalls {
+package final class SimulatedRawVM: RawSlotCalls {
     /// The VM's state, to look at, and to read and clear dirty logs.
-    public var kernel: SimulatedKernel
+    package var kernel: SimulatedKernel
     private var descriptors: [RawGuestMemfd: Int32] = [:]
 
     /// The size of each guest_memfd that a raw call names: 8 MiB.
-    public static let guestMemfdSize = ByteCount(8 << 20)
+    package static let guestMemfdSize = ByteCount(8 << 20)
 
     /// Linux 6.18 with the default type of VM: `guest-memfd` is taken, by the newer call only.
-    public static let recordedKernel = Capabilities(
+    package static let recordedKernel = Capabilities(
         flags: [.logDirtyPages, .readOnly, .guestMemfd])
 
     /// A VM without slots.
-    public init(capabilities: Capabilities = SimulatedRawVM.recordedKernel) {
+    package init(capabilities: Capabilities = SimulatedRawVM.recordedKernel) {
         self.kernel = SimulatedKernel(capabilities: capabilities)
     }
 
     /// Carries `region` out.
     ///
     /// - Returns: the errno, or `nil` where the call succeeded.
-    public func setUserMemoryRegion(_ region: RawRegion) -> Errno? {
+    package func setUserMemoryRegion(_ region: RawRegion) -> Errno? {
         do throws(Errno) {
             let binding = GuestMemfdBinding(
                 descriptor: try descriptor(region.guestMemfd ?? .none),

@@ -23,10 +23,10 @@ extension SimulatedKernel {
             let change = try classify(request, form)
             switch change {
             case .create: try create(request)
-            case .delete: delete(request.key)
+            case .delete: delete(request.assignedKey)
             case .move: try move(request)
             case .flagsOnly: replace(request)
-            case .unchanged: installed[request.key]?.slot = request
+            case .unchanged: installed[request.assignedKey]?.slot = request
             }
             swapCount += change.swaps
             operationCounts.count(change)
@@ -47,7 +47,7 @@ extension SimulatedKernel {
         guard SlotRules.broken(by: request, capabilities: capabilities).isEmpty else {
             throw .invalidArgument
         }
-        guard let old = installed[request.key]?.slot else {
+        guard let old = installed[request.assignedKey]?.slot else {
             if request.size == .zero { throw .invalidArgument }
             return .create
         }
@@ -70,10 +70,11 @@ extension SimulatedKernel {
             bound = try files.bind(request, providesOwn: capabilities.providesGuestMemfd)
         }
         if SlotRules.exceedsGuestPages(request, capabilities: capabilities) {
-            if let bound { files.unbind(bound, from: request.key) }
+            if let bound { files.unbind(bound, from: request.assignedKey) }
             throw .invalidArgument
         }
-        installed[request.key] = InstalledSlot(slot: request, log: newLog(request), bound: bound)
+        installed[request.assignedKey] = InstalledSlot(
+            slot: request, log: newLog(request), bound: bound)
         addressOrder.insert(PageOrder.Entry(request))
     }
 
@@ -90,7 +91,7 @@ extension SimulatedKernel {
             swapCount += SlotChange.move.swaps
             throw .invalidArgument
         }
-        if let old = installed[request.key]?.slot { addressOrder.remove(old) }
+        if let old = installed[request.assignedKey]?.slot { addressOrder.remove(old) }
         addressOrder.insert(PageOrder.Entry(request))
         replace(request)
     }
@@ -102,7 +103,7 @@ extension SimulatedKernel {
             slot?.slot = request
             if slot?.log == nil || log == nil { slot?.log = log }
         }
-        update(&installed[request.key])
+        update(&installed[request.assignedKey])
     }
 
     private func newLog(_ slot: Memslot) -> DirtyBitmap? {
@@ -128,7 +129,7 @@ extension PageOrder.Entry {
     init(_ slot: Memslot) {
         let first = slot.guestPhysicalAddress.pageNumber
         self.init(
-            space: slot.addressSpace.rawValue, id: slot.id.rawValue,
+            space: slot.addressSpace.rawValue, id: slot.assignedID.rawValue,
             pages: first..<first + slot.pageCount)
     }
 }

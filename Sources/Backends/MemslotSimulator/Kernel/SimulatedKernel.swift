@@ -38,7 +38,7 @@ public struct SimulatedKernel: Sendable {
 
     /// The installed slots, ascending by address space and id, each as it was last given.
     public var slots: [Memslot] {
-        installed.values.map(\.slot).sorted { $0.key < $1.key }
+        installed.values.map(\.slot).sorted { $0.assignedKey < $1.assignedKey }
     }
 
     /// How many slots are installed.

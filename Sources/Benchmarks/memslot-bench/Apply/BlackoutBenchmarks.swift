@@ -75,7 +75,7 @@
                             let receipt = try table.measured(after, quiesce: .always)
                             try guest.waitUntilInside()
                             _ = try table.measured(before, quiesce: .always)
-                            return Double(receipt.nanoseconds.blackout)
+                            return Double(receipt.durations.nanoseconds.blackout)
                         }
                     },
                     Contestant(yardstick) { () throws(BenchmarkError) in

@@ -55,9 +55,9 @@ enum TransactionBenchmarks {
             [
                 Contestant("calls") { () throws(BenchmarkError) in
                     let receipt = try table.measured(change.after)
-                    whole.append(Double(receipt.nanoseconds.total))
+                    whole.append(Double(receipt.durations.nanoseconds.total))
                     _ = try table.measured(change.before)
-                    return Double(receipt.nanoseconds.apply)
+                    return Double(receipt.durations.nanoseconds.apply)
                 },
                 Contestant("C loop of the same calls") { () throws(BenchmarkError) in
                     let span = try there.apply(to: vm.descriptor)

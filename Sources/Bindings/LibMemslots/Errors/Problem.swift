@@ -93,22 +93,11 @@ extension SubmitError {
 extension DirtyLogError {
     fileprivate var code: Int32 {
         switch self {
-        case .unknownSlot, .notLogging: Int32(MEMSLOTS_NO_SUCH_SLOT)
+        case .slotWithoutID, .unknownSlot, .notLogging: Int32(MEMSLOTS_NO_SUCH_SLOT)
         case .pagesOutOfRange: Int32(MEMSLOTS_BAD_ARGUMENT)
         case .backend: Int32(MEMSLOTS_SYSTEM)
         case .failed: Int32(MEMSLOTS_FAILED)
         case .reentrant: Int32(MEMSLOTS_REENTRANT)
-        }
-    }
-
-    fileprivate var message: String {
-        switch self {
-        case .unknownSlot(let key): "there is no slot \(key)"
-        case .notLogging(let key): "slot \(key) does not log; submit it with log-dirty-pages"
-        case .pagesOutOfRange(let count): "the slot has \(count) pages; ask for pages within it"
-        case .backend(let errno): "the dirty log could not be read: \(errno)"
-        case .failed(let failure): failure.message
-        case .reentrant(let error): error.message
         }
     }
 }

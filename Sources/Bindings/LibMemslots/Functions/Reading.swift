@@ -36,7 +36,7 @@ public func memslots_translate(
                 guest_physical_address: address.rawValue, size: found.size.rawValue - offset,
                 address: UnsafeMutableRawPointer(
                     bitPattern: UInt(found.userspaceAddress.rawValue + offset)),
-                slot: found.id.rawValue, flags: found.flags.rawValue)
+                slot: found.assignedID.rawValue, flags: found.flags.rawValue)
             return ok
         }
     }

@@ -19,7 +19,7 @@ final class ReceiptDetails: @unchecked Sendable {
 
     func fill(_ receipt: Receipt) {
         self.receipt = receipt
-        slots = receipt.slots ?? slots
+        slots = receipt.slots
         warnings = receipt.warnings.map { strdup($0) }
         readers = receipt.readers.map { strdup($0) }
     }
@@ -42,8 +42,8 @@ extension memslots_receipt {
         quiesced = receipt.quiesced
         retired = receipt.retired
         is_optimal = receipt.isOptimal
-        blackout_nanoseconds = receipt.nanoseconds.blackout
-        total_nanoseconds = receipt.nanoseconds.total
+        blackout_nanoseconds = receipt.durations.nanoseconds.blackout
+        total_nanoseconds = receipt.durations.nanoseconds.total
         self.details = details
     }
 }

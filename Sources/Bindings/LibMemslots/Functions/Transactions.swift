@@ -63,7 +63,7 @@ extension SubmitOptions {
         }
         if options.always_quiesce { quiesce = .always }
         if options.quiesce_deadline_milliseconds != 0 {
-            quiesceDeadlineMilliseconds = UInt64(options.quiesce_deadline_milliseconds)
+            quiesceDeadline = .milliseconds(Int64(options.quiesce_deadline_milliseconds))
         }
     }
 }

@@ -25,7 +25,7 @@ extension memslots_slot {
     /// The slot as C has it.
     init(_ slot: Memslot) {
         self.init()
-        self.slot = slot.id.rawValue
+        self.slot = slot.assignedID.rawValue
         address_space = slot.addressSpace.rawValue
         guest_physical_address = slot.guestPhysicalAddress.rawValue
         size = slot.size.rawValue

@@ -2,24 +2,24 @@
 ///
 /// It is how a simulator is held against a kernel: the same words to both, and the same answer.
 /// Kernel: `struct kvm_userspace_memory_region` and `…region2` in include/uapi/linux/kvm.h.
-public struct RawRegion: Hashable, Sendable {
+package struct RawRegion: Hashable, Sendable {
     /// Id in bits 0-15, address space in bits 16-31.
-    public var slot: UInt32
+    package var slot: UInt32
     /// `KVM_MEM_*` bits, any of them.
-    public var flags: UInt32
+    package var flags: UInt32
     /// Guest physical address in bytes.
-    public var guestPhysicalAddress: UInt64
+    package var guestPhysicalAddress: UInt64
     /// Size in bytes; 0 deletes.
-    public var memorySize: UInt64
+    package var memorySize: UInt64
     /// Userspace address in bytes.
-    public var userspaceAddress: UInt64
+    package var userspaceAddress: UInt64
     /// What the `guest_memfd` word refers to; `nil` makes it the old call, which has no such word.
-    public var guestMemfd: RawGuestMemfd?
+    package var guestMemfd: RawGuestMemfd?
     /// Offset into the guest_memfd in bytes.
-    public var guestMemfdOffset: UInt64
+    package var guestMemfdOffset: UInt64
 
     /// Holds the words as they are.
-    public init(
+    package init(
         slot: UInt32, flags: UInt32, guestPhysicalAddress: UInt64, memorySize: UInt64,
         userspaceAddress: UInt64, guestMemfd: RawGuestMemfd? = nil, guestMemfdOffset: UInt64 = 0
     ) {
@@ -34,7 +34,7 @@ public struct RawRegion: Hashable, Sendable {
 }
 
 /// A kind of file descriptor that a raw REGION2 call can name.
-public enum RawGuestMemfd: Hashable, Sendable {
+package enum RawGuestMemfd: Hashable, Sendable {
     /// The guest_memfd number `index` of the VM under test, 8 MiB each, made when first named.
     case file(index: UInt32)
     /// The descriptor of `/dev/kvm`.
@@ -50,7 +50,7 @@ public enum RawGuestMemfd: Hashable, Sendable {
 }
 
 /// A VM that takes raw slot calls, and nothing but them.
-public protocol RawSlotCalls: AnyObject {
+package protocol RawSlotCalls: AnyObject {
     /// Carries `region` out.
     ///
     /// - Returns: the errno, or `nil` where the call succeeded.

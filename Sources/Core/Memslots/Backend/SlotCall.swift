@@ -34,8 +34,8 @@ public enum SlotCall: Hashable, Sendable {
     /// What names the slot.
     public var key: SlotKey {
         switch self {
-        case .create(let slot), .delete(let slot): slot.key
-        case .move(let from, _), .reflag(let from, _): from.key
+        case .create(let slot), .delete(let slot): slot.assignedKey
+        case .move(let from, _), .reflag(let from, _): from.assignedKey
         }
     }
 

@@ -11,9 +11,9 @@ struct SlotJournal {
 
     /// The slots that are installed now, ascending by key.
     var slots: [Memslot] {
-        var slots = Dictionary(uniqueKeysWithValues: initial.map { ($0.key, $0) })
+        var slots = Dictionary(uniqueKeysWithValues: initial.map { ($0.assignedKey, $0) })
         for call in calls { slots[call.key] = call.after }
-        return slots.values.sorted { $0.key < $1.key }
+        return slots.values.sorted { $0.assignedKey < $1.assignedKey }
     }
 
     /// The calls by which a log began of a slot that is installed now as it was then.

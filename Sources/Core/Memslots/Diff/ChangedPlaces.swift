@@ -42,12 +42,12 @@ struct ChangedPlaces {
     /// Notes a slot that isn't the one at `next` of the old array, and goes past its key there.
     @inline(never)
     mutating func note(_ slot: Memslot, at index: Int, _ next: inout Int, _ old: [Memslot]) {
-        let key = slot.key.ordinal
-        while next < old.count, old[next].key.ordinal < key {
+        let key = slot.assignedKey.ordinal
+        while next < old.count, old[next].assignedKey.ordinal < key {
             places.append(Place(old: UInt32(next), new: Place.none))
             next += 1
         }
-        if next < old.count, old[next].key.ordinal == key {
+        if next < old.count, old[next].assignedKey.ordinal == key {
             if old[next] != slot {
                 places.append(Place(old: UInt32(next), new: UInt32(index)))
             }

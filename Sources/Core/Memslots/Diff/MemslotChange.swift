@@ -12,8 +12,8 @@ public enum MemslotChange: Hashable, Sendable {
     /// What names the slot.
     public var key: SlotKey {
         switch self {
-        case .added(let slot), .removed(let slot): slot.key
-        case .moved(let from, _), .reflagged(let from, _): from.key
+        case .added(let slot), .removed(let slot): slot.assignedKey
+        case .moved(let from, _), .reflagged(let from, _): from.assignedKey
         }
     }
 }

@@ -6,29 +6,29 @@ struct DirtyOverlay {
 
     /// The bits kept for `slot`; none where nothing is kept.
     func bitmap(of slot: Memslot) -> DirtyBitmap {
-        bitmaps[slot.key] ?? DirtyBitmap(pageCount: slot.pageCount)
+        bitmaps[slot.assignedKey] ?? DirtyBitmap(pageCount: slot.pageCount)
     }
 
     /// Keeps `bits` for `slot` beside those that are kept already.
     mutating func add(_ bits: DirtyBitmap, to slot: Memslot) {
         guard !bits.isEmpty else { return }
-        bitmaps[slot.key, default: DirtyBitmap(pageCount: slot.pageCount)].formUnion(bits)
+        bitmaps[slot.assignedKey, default: DirtyBitmap(pageCount: slot.pageCount)].formUnion(bits)
     }
 
     /// Keeps `pages` of `slot` as dirty.
     mutating func add(_ pages: Range<UInt64>, to slot: Memslot) {
-        bitmaps[slot.key, default: DirtyBitmap(pageCount: slot.pageCount)].insert(pages)
+        bitmaps[slot.assignedKey, default: DirtyBitmap(pageCount: slot.pageCount)].insert(pages)
     }
 
     /// Forgets `pages` of `slot`.
     mutating func clear(_ pages: Range<UInt64>, of slot: Memslot) {
-        bitmaps[slot.key]?.remove(pages)
-        if bitmaps[slot.key]?.isEmpty == true { bitmaps[slot.key] = nil }
+        bitmaps[slot.assignedKey]?.remove(pages)
+        if bitmaps[slot.assignedKey]?.isEmpty == true { bitmaps[slot.assignedKey] = nil }
     }
 
     /// Takes the bits of `slot` out.
     mutating func take(_ slot: Memslot) -> DirtyBitmap {
-        bitmaps.removeValue(forKey: slot.key) ?? DirtyBitmap(pageCount: slot.pageCount)
+        bitmaps.removeValue(forKey: slot.assignedKey) ?? DirtyBitmap(pageCount: slot.pageCount)
     }
 
     /// Gives the harvested bits of old slots to every slot of `array` that logs and maps the page.
@@ -52,7 +52,7 @@ struct DirtyOverlay {
             }
             if !left.isEmpty { unmapped.append(DirtyPages(slot: item.slot, runs: left.runs)) }
         }
-        return unmapped.sorted { $0.slot.key < $1.slot.key }
+        return unmapped.sorted { $0.slot.assignedKey < $1.slot.assignedKey }
     }
 
     private static func pages(of bytes: Range<UInt64>, from base: Range<UInt64>) -> Range<UInt64> {

@@ -1,28 +1,64 @@
-/// Why a dirty log could not be told.
-public enum DirtyLogError: Error, Hashable, Sendable {
+/// Why a dirty log could not be read.
+public enum DirtyLogError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The slot has no id. ``Receipt/slots`` has the ids that a submit picked.
+    case slotWithoutID
     /// The array has no such slot.
     case unknownSlot(SlotKey)
     /// The slot does not log.
     case notLogging(SlotKey)
-    /// The pages asked for are not all in the slot, which has `pageCount`.
+    /// The pages reach past the slot, which has `pageCount` of them.
     case pagesOutOfRange(pageCount: UInt64)
     /// The backend could not read its log.
     case backend(Errno)
     /// The table is failed.
     case failed(TableFailure)
-    /// Asked from a place in which it would wait for itself.
+    /// Called from inside a callback of the same table; waiting would deadlock.
     case reentrant(ReentryError)
+
+    /// A sentence that says what is wrong and what to do.
+    public var message: String {
+        switch self {
+        case .slotWithoutID:
+            "the slot has no id; pass one of the receipt's slots, which have theirs"
+        case .unknownSlot(let key): "there is no slot \(key)"
+        case .notLogging(let key):
+            "slot \(key) does not log dirty pages; submit it with log-dirty-pages"
+        case .pagesOutOfRange(let pageCount):
+            "the pages reach past the slot's \(pageCount) pages"
+        case .backend(let errno): "the dirty log could not be read (\(errno)); no bit is lost"
+        case .failed(let failure): failure.message
+        case .reentrant(let error): error.message
+        }
+    }
+
+    /// The message.
+    public var description: String { message }
 }
 
 extension MemslotTable {
-    /// The dirty pages of a slot: the kernel's bits and those carried over to it, together.
+    /// Returns the dirty pages of a slot: the kernel's bits and those carried over to it.
     ///
     /// - Parameters:
-    ///   - key: a slot that logs.
+    ///   - slot: a slot that logs, such as one of ``Receipt/slots``; only its key is used.
     ///   - pages: relative to the slot's first page; the whole slot by default.
-    ///   - clear: whether exactly the answered bits are clear afterwards.
+    ///   - clear: whether exactly the returned bits are clear afterwards.
     /// - Returns: the slot's bits within `pages`, in a bitmap of the whole slot, and `pages`.
-    /// - Throws: see ``DirtyLogError``; all bits are then as before.
+    /// - Throws: ``DirtyLogError``; all bits are then as before.
+    public func dirtyLog(
+        of slot: Memslot, pages: Range<UInt64>? = nil, clear: Bool = false
+    ) throws(DirtyLogError) -> (bitmap: DirtyBitmap, pages: Range<UInt64>) {
+        guard let key = slot.key else { throw .slotWithoutID }
+        return try dirtyLog(of: key, pages: pages, clear: clear)
+    }
+
+    /// Returns the dirty pages of the slot that `key` names; see ``dirtyLog(of:pages:clear:)``.
+    ///
+    /// - Parameters:
+    ///   - key: the key of a slot that logs.
+    ///   - pages: relative to the slot's first page; the whole slot by default.
+    ///   - clear: whether exactly the returned bits are clear afterwards.
+    /// - Returns: the slot's bits within `pages`, in a bitmap of the whole slot, and `pages`.
+    /// - Throws: ``DirtyLogError``; all bits are then as before.
     public func dirtyLog(
         of key: SlotKey, pages: Range<UInt64>? = nil, clear: Bool = false
     ) throws(DirtyLogError) -> (bitmap: DirtyBitmap, pages: Range<UInt64>) {
@@ -65,7 +101,7 @@ extension MemslotTable {
 
     /// Brings the backend's bits of `slot` into the overlay.
     private func takeOver(_ slot: Memslot, clear: Bool) throws(Errno) {
-        backend.dirtyLogsWillBeRead()
+        backend.collectDirtyPages()
         overlay.add(try backend.readDirtyLog(of: slot, clear: clear), to: slot)
     }
 

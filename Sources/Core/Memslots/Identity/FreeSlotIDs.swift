@@ -27,8 +27,8 @@ struct FreeSlotIDs {
         }
         for slot in slots {
             let place = place(of: slot.addressSpace)
-            if slot.id.rawValue < counts[place] {
-                spaces[place].isUsed[Int(slot.id.rawValue)] = true
+            if slot.assignedID.rawValue < counts[place] {
+                spaces[place].isUsed[Int(slot.assignedID.rawValue)] = true
             }
         }
     }

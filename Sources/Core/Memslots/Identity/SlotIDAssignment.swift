@@ -19,7 +19,7 @@ struct SlotIDAssignment {
 
     /// Picks ids for `slots`, whose named ids are unique and in range.
     init(for slots: [Memslot], present: MemslotArray) {
-        guard slots.contains(where: { $0.id == .unassigned }) else {
+        guard slots.contains(where: { !$0.hasID }) else {
             (self.slots, hasPicked, isOptimal) = (slots, false, true)
             return
         }
@@ -50,16 +50,16 @@ struct SlotIDAssignment {
     }
 
     /// `slots` with the ids that are `taken`, and the lowest free ones where there is none.
-    static func completed(_ slots: [Memslot], _ taken: [SlotID]) -> [Memslot] {
+    static func completed(_ slots: [Memslot], _ taken: [SlotID?]) -> [Memslot] {
         var slots = slots
         var isComplete = true
-        for index in slots.indices where slots[index].id == .unassigned {
+        for index in slots.indices where !slots[index].hasID {
             slots[index].id = taken[index]
-            isComplete = isComplete && taken[index] != .unassigned
+            isComplete = isComplete && taken[index] != nil
         }
         if isComplete { return slots }
         var free = FreeSlotIDs(slots)
-        for index in slots.indices where slots[index].id == .unassigned {
+        for index in slots.indices where !slots[index].hasID {
             slots[index].id = free.next(in: slots[index].addressSpace)
         }
         return slots

@@ -4,7 +4,7 @@ struct SlotKind: Hashable {
 
     init(_ slot: Memslot) {
         var slot = slot
-        slot.id = .unassigned
+        slot.id = nil
         slot.guestPhysicalAddress = GuestPhysicalAddress(0)
         slot.flags.remove(.logDirtyPages)
         self.slot = slot

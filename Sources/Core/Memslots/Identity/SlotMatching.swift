@@ -7,8 +7,8 @@ struct SlotMatching {
     typealias Pair = (requested: Int, present: Int)
 
     private let present: [Memslot]
-    /// For each requested slot the id that it takes over, ``SlotID/unassigned`` for none.
-    private var taken: [SlotID]
+    /// For each requested slot the id that it gets, `nil` for none.
+    private var taken: [SlotID?]
     /// The groups in which slots are left to match, each side by ascending address.
     let openGroups: [MatchingGroup]
 
@@ -16,11 +16,11 @@ struct SlotMatching {
         let present = present.slots
         let isNamed = Self.named(slots, present)
         let requests = AscendingOrder.byAddress(
-            (0..<UInt32(slots.count)).filter { slots[Int($0)].id == .unassigned }, of: slots)
+            (0..<UInt32(slots.count)).filter { !slots[Int($0)].hasID }, of: slots)
         let offers = AscendingOrder.byAddress(
             (0..<UInt32(present.count)).filter { !isNamed[Int($0)] }, of: present)
 
-        var taken = [SlotID](repeating: .unassigned, count: slots.count)
+        var taken = [SlotID?](repeating: nil, count: slots.count)
         var left: (requests: [UInt32], offers: [UInt32]) = ([], [])
         var next = 0
         for request in requests {
@@ -48,18 +48,20 @@ struct SlotMatching {
     /// For each present slot whether a request names it.
     private static func named(_ slots: [Memslot], _ present: [Memslot]) -> [Bool] {
         var isNamed = [Bool](repeating: false, count: present.count)
-        guard slots.contains(where: { $0.id != .unassigned }) else { return isNamed }
+        guard slots.contains(where: { $0.hasID }) else { return isNamed }
         var next = 0
         for position in AscendingOrder.byKey(slots) {
-            let key = slots[Int(position)].key.ordinal
-            while next < present.count, present[next].key.ordinal < key { next += 1 }
-            if next < present.count, present[next].key.ordinal == key { isNamed[next] = true }
+            let key = slots[Int(position)].assignedKey.ordinal
+            while next < present.count, present[next].assignedKey.ordinal < key { next += 1 }
+            if next < present.count, present[next].assignedKey.ordinal == key {
+                isNamed[next] = true
+            }
         }
         return isNamed
     }
 
     /// The ids taken when each group is matched by ascending address.
-    func takingInOrder(_ groups: [MatchingGroup]) -> [SlotID] {
+    func takingInOrder(_ groups: [MatchingGroup]) -> [SlotID?] {
         taking(pairsInOrder(groups))
     }
 
@@ -69,7 +71,7 @@ struct SlotMatching {
     }
 
     /// The ids taken when the pairs of requested and present positions are matched.
-    func taking(_ pairs: [Pair]) -> [SlotID] {
+    func taking(_ pairs: [Pair]) -> [SlotID?] {
         var all = taken
         for pair in pairs { all[pair.requested] = present[pair.present].id }
         return all

@@ -15,7 +15,7 @@ enum AscendingOrder {
 
     /// The positions of `slots` by ascending address space and id; equal ones as they came.
     static func byKey(_ slots: [Memslot]) -> [UInt32] {
-        positions(0..<UInt32(slots.count)) { slots[Int($0)].key.ordinal }
+        positions(0..<UInt32(slots.count)) { slots[Int($0)].assignedKey.ordinal }
     }
 
     /// The positions of `slots` by ascending address space and address; equal ones as they came.
@@ -107,7 +107,7 @@ extension [Memslot] {
     /// The slots, all with an id, by ascending key.
     func sortedByKey() -> [Memslot] {
         let ascend = indices.dropFirst().allSatisfy {
-            self[$0 - 1].key.ordinal < self[$0].key.ordinal
+            self[$0 - 1].assignedKey.ordinal < self[$0].assignedKey.ordinal
         }
         return ascend ? self : AscendingOrder.byKey(self).map { self[Int($0)] }
     }

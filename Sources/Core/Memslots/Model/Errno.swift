@@ -1,12 +1,13 @@
-/// An error number of Linux, as a system call leaves it.
+/// An error number of Linux, as a system call returns it.
 public struct Errno: Error, RawRepresentable, Hashable, Sendable, CustomStringConvertible {
     /// The number, 1 … 133.
     public var rawValue: Int32
 
-    /// Wraps `rawValue`.
+    /// Creates the error number `rawValue`.
     public init(rawValue: Int32) { self.rawValue = rawValue }
 
-    /// The number that `name`, such as `"ENOMEM"`, stands for; `nil` if Linux has no such name.
+    /// Creates the error number that `name` stands for, such as `"ENOMEM"`; `nil` if Linux has no
+    /// such name.
     public init?(name: String) {
         guard !name.isEmpty, let number = linuxErrnoNames.firstIndex(of: name) else { return nil }
         self.rawValue = Int32(number)
@@ -19,21 +20,47 @@ public struct Errno: Error, RawRepresentable, Hashable, Sendable, CustomStringCo
         return name.isEmpty ? String(rawValue) : name
     }
 
+    /// A sentence that names the error.
+    public var message: String { "the call failed with \(name)" }
+
     /// The symbolic name.
     public var description: String { name }
 
     /// No such slot, or it has no dirty bitmap. The corresponding C error is `ENOENT`.
     public static let noEntry = Errno(rawValue: 2)
-    /// The VM is another process's, or dead. The corresponding C error is `EIO`.
+    /// The VM belongs to another process, or is dead. The corresponding C error is `EIO`.
     public static let ioError = Errno(rawValue: 5)
-    /// A descriptor that is not open. The corresponding C error is `EBADF`.
+    /// The descriptor is not open. The corresponding C error is `EBADF`.
     public static let badFileDescriptor = Errno(rawValue: 9)
     /// The kernel had no memory. The corresponding C error is `ENOMEM`.
     public static let outOfMemory = Errno(rawValue: 12)
-    /// Memory that can't be read or written. The corresponding C error is `EFAULT`.
+    /// The memory can't be read or written. The corresponding C error is `EFAULT`.
     public static let badAddress = Errno(rawValue: 14)
-    /// A slot in the way. The corresponding C error is `EEXIST`.
+    /// The range is occupied. The corresponding C error is `EEXIST`.
     public static let fileExists = Errno(rawValue: 17)
     /// The request breaks a rule. The corresponding C error is `EINVAL`.
     public static let invalidArgument = Errno(rawValue: 22)
 }
+
+/// The symbolic names of Linux's error numbers, as on x86-64 and arm64, by number.
+///
+/// Empty where a number has no name. Source: include/uapi/asm-generic/errno-base.h and errno.h.
+private let linuxErrnoNames: [String] = [
+    "", "EPERM", "ENOENT", "ESRCH", "EINTR", "EIO", "ENXIO", "E2BIG", "ENOEXEC", "EBADF",
+    "ECHILD", "EAGAIN", "ENOMEM", "EACCES", "EFAULT", "ENOTBLK", "EBUSY", "EEXIST", "EXDEV",
+    "ENODEV", "ENOTDIR", "EISDIR", "EINVAL", "ENFILE", "EMFILE", "ENOTTY", "ETXTBSY", "EFBIG",
+    "ENOSPC", "ESPIPE", "EROFS", "EMLINK", "EPIPE", "EDOM", "ERANGE", "EDEADLK", "ENAMETOOLONG",
+    "ENOLCK", "ENOSYS", "ENOTEMPTY", "ELOOP", "", "ENOMSG", "EIDRM", "ECHRNG", "EL2NSYNC",
+    "EL3HLT", "EL3RST", "ELNRNG", "EUNATCH", "ENOCSI", "EL2HLT", "EBADE", "EBADR", "EXFULL",
+    "ENOANO", "EBADRQC", "EBADSLT", "", "EBFONT", "ENOSTR", "ENODATA", "ETIME", "ENOSR", "ENONET",
+    "ENOPKG", "EREMOTE", "ENOLINK", "EADV", "ESRMNT", "ECOMM", "EPROTO", "EMULTIHOP", "EDOTDOT",
+    "EBADMSG", "EOVERFLOW", "ENOTUNIQ", "EBADFD", "EREMCHG", "ELIBACC", "ELIBBAD", "ELIBSCN",
+    "ELIBMAX", "ELIBEXEC", "EILSEQ", "ERESTART", "ESTRPIPE", "EUSERS", "ENOTSOCK", "EDESTADDRREQ",
+    "EMSGSIZE", "EPROTOTYPE", "ENOPROTOOPT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EOPNOTSUPP",
+    "EPFNOSUPPORT", "EAFNOSUPPORT", "EADDRINUSE", "EADDRNOTAVAIL", "ENETDOWN", "ENETUNREACH",
+    "ENETRESET", "ECONNABORTED", "ECONNRESET", "ENOBUFS", "EISCONN", "ENOTCONN", "ESHUTDOWN",
+    "ETOOMANYREFS", "ETIMEDOUT", "ECONNREFUSED", "EHOSTDOWN", "EHOSTUNREACH", "EALREADY",
+    "EINPROGRESS", "ESTALE", "EUCLEAN", "ENOTNAM", "ENAVAIL", "EISNAM", "EREMOTEIO", "EDQUOT",
+    "ENOMEDIUM", "EMEDIUMTYPE", "ECANCELED", "ENOKEY", "EKEYEXPIRED", "EKEYREVOKED",
+    "EKEYREJECTED", "EOWNERDEAD", "ENOTRECOVERABLE", "ERFKILL", "EHWPOISON",
+]

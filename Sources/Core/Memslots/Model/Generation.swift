@@ -1,18 +1,40 @@
-/// How many transactions a VM's table has committed since it was opened.
+/// The number of transactions that a VM's table has committed since it was opened.
 ///
-/// It grows by one with each committed transaction that changed something, and is as before
-/// after one that was refused or undone. It is this project's own count, not the kernel's.
-public struct Generation: MemslotInteger {
+/// It grows by one with each committed transaction that changed something. A transaction that was
+/// refused or undone leaves it as it was. It is this project's own count, not the kernel's.
+public struct Generation: RawRepresentable, Hashable, Comparable, Sendable,
+    ExpressibleByIntegerLiteral, CustomStringConvertible
+{
     /// The count.
     public var rawValue: UInt64
 
-    /// Wraps `rawValue`.
+    /// Creates the generation `rawValue`.
     @inlinable
     public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+    /// Creates the generation `rawValue`.
+    @inlinable
+    public init(_ rawValue: UInt64) { self.rawValue = rawValue }
+
+    /// Creates the generation that a literal gives.
+    @inlinable
+    public init(integerLiteral value: UInt64) { rawValue = value }
 
     /// The generation after this one.
     public var next: Generation { Generation(rawValue: rawValue + 1) }
 
+    /// Orders generations by age, the oldest first.
+    @inlinable
+    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+
     /// The count in decimal.
     public var description: String { String(rawValue) }
+}
+
+/// A table at one generation.
+public struct TableSnapshot: Sendable {
+    /// The generation.
+    public let generation: Generation
+    /// The array of that generation.
+    public let array: MemslotArray
 }

@@ -1,18 +1,17 @@
 /// One memslot: a range of guest physical addresses and the user memory behind it.
 ///
-/// A plain value of 64 bytes without references, so that arrays of 32,764 of them are compared
-/// and copied at memory speed. A `Memslot` by itself may be nonsense; an array of them is judged
-/// as a whole when it is submitted.
+/// A plain value of 64 bytes without references: arrays of 32,764 of them are compared and copied
+/// at memory speed. A `Memslot` by itself may break rules; a submit validates the whole array.
 ///
 /// Kernel: `struct kvm_userspace_memory_region2`, Documentation/virt/kvm/api.rst 4.35, 4.140.
 public struct Memslot: Hashable, Sendable {
-    /// The id in its address space, or ``SlotID/unassigned`` for the table to pick one.
-    public var id: SlotID
+    /// The id, or ``noID``: storage without the byte that an optional needs.
+    @usableFromInline package var assignedID: SlotID
     /// The address space.
     public var addressSpace: AddressSpaceID
-    /// Where the guest sees the memory; a multiple of 4096.
+    /// The guest physical address of the first byte; a multiple of 4096.
     public var guestPhysicalAddress: GuestPhysicalAddress
-    /// Bytes; a multiple of 4096, not 0.
+    /// The size in bytes; a multiple of 4096, not 0.
     public var size: ByteCount
     /// The user memory behind the slot, in this process; a multiple of 4096.
     public var userspaceAddress: UserspaceAddress
@@ -23,17 +22,17 @@ public struct Memslot: Hashable, Sendable {
     @usableFromInline var guestMemfdDescriptor: Int32
     @usableFromInline var guestMemfdOffset: ByteCount
 
-    /// Makes a memslot.
+    /// Creates a memslot.
     ///
     /// - Parameters:
     ///   - id: the slot id; `nil` lets the table pick one when the array is submitted.
     ///   - addressSpace: the address space, 0 by default.
-    ///   - guestPhysicalAddress: where the guest sees it; a multiple of 4096.
-    ///   - size: bytes; a multiple of 4096, not 0.
+    ///   - guestPhysicalAddress: the first byte's address; a multiple of 4096.
+    ///   - size: in bytes; a multiple of 4096, not 0.
     ///   - userspaceAddress: the memory behind it in this process; a multiple of 4096.
     ///   - flags: none by default.
-    ///   - memory: which host pages these are, where the embedder has a name for them.
-    ///   - guestMemfd: where private memory comes from; for `.guestMemfd` slots only.
+    ///   - memory: the memory object behind it, if the embedder has given it a number.
+    ///   - guestMemfd: the file of its private memory; for `.guestMemfd` slots only.
     @inlinable
     public init(
         id: SlotID? = nil,
@@ -45,7 +44,7 @@ public struct Memslot: Hashable, Sendable {
         memory: MemoryReference? = nil,
         guestMemfd: GuestMemfdBinding? = nil
     ) {
-        self.id = id ?? SlotID(rawValue: .max)
+        self.assignedID = id ?? Self.noID
         self.addressSpace = addressSpace
         self.guestPhysicalAddress = guestPhysicalAddress
         self.size = size
@@ -57,14 +56,29 @@ public struct Memslot: Hashable, Sendable {
         self.guestMemfdOffset = guestMemfd?.offset ?? ByteCount(rawValue: 0)
     }
 
-    /// The memory object behind the slot, where the embedder named one.
+    /// Stands in ``assignedID`` for no id.
+    @inlinable static var noID: SlotID { SlotID(rawValue: .max) }
+
+    /// A Boolean value that indicates whether the slot has an id.
+    @inlinable package var hasID: Bool { assignedID != Self.noID }
+
+    /// The id in its address space; `nil` lets the table pick one when the array is submitted.
+    ///
+    /// Every slot of a ``MemslotArray`` and of a ``Receipt`` has its id.
+    @inlinable
+    public var id: SlotID? {
+        get { hasID ? assignedID : nil }
+        set { assignedID = newValue ?? Self.noID }
+    }
+
+    /// The memory object behind the slot; `nil` if the embedder named none.
     @inlinable
     public var memory: MemoryReference? {
         memoryObject.rawValue == 0
             ? nil : MemoryReference(object: memoryObject, offset: memoryOffset)
     }
 
-    /// Where private memory comes from; ``GuestMemfdBinding/own`` if nothing was named.
+    /// The file of the slot's private memory; ``GuestMemfdBinding/own`` if none was named.
     /// `nil` for a slot without `.guestMemfd`.
     @inlinable
     public var guestMemfd: GuestMemfdBinding? {
@@ -72,11 +86,16 @@ public struct Memslot: Hashable, Sendable {
             ? GuestMemfdBinding(descriptor: guestMemfdDescriptor, offset: guestMemfdOffset) : nil
     }
 
-    /// What names the slot.
+    /// The name of the slot in its VM; `nil` without an id.
     @inlinable
-    public var key: SlotKey { SlotKey(addressSpace: addressSpace, id: id) }
+    public var key: SlotKey? { hasID ? assignedKey : nil }
 
-    /// How many pages of 4096 bytes the slot has.
+    /// The key of a slot that has an id. Without one, the key is above every other of its
+    /// address space.
+    @inlinable
+    package var assignedKey: SlotKey { SlotKey(addressSpace: addressSpace, id: assignedID) }
+
+    /// The number of pages of 4096 bytes.
     @inlinable
     public var pageCount: UInt64 { size.pageCount }
 
@@ -86,7 +105,7 @@ public struct Memslot: Hashable, Sendable {
         GuestPhysicalAddress(rawValue: guestPhysicalAddress.rawValue &+ size.rawValue)
     }
 
-    /// Whether the two slots share a guest byte in one address space.
+    /// Returns whether the two slots share a guest byte in one address space.
     ///
     /// - Precondition: neither range wraps 2^64.
     @inlinable
@@ -96,9 +115,9 @@ public struct Memslot: Hashable, Sendable {
             && other.guestPhysicalAddress < guestPhysicalEnd
     }
 
-    /// Whether all words are equal.
+    /// Returns whether all words are equal.
     ///
-    /// Without a branch a word, as the synthesized operator has them: arrays are compared by this,
+    /// Unlike the synthesized operator it has no branch for each word: arrays are compared by it,
     /// at the speed of memory.
     @inlinable
     public static func == (left: Memslot, right: Memslot) -> Bool {
@@ -109,7 +128,7 @@ public struct Memslot: Hashable, Sendable {
             | (left.memoryOffset.rawValue ^ right.memoryOffset.rawValue)
             | (left.guestMemfdOffset.rawValue ^ right.guestMemfdOffset.rawValue)
         let short =
-            (left.id.rawValue ^ right.id.rawValue)
+            (left.assignedID.rawValue ^ right.assignedID.rawValue)
             | (left.addressSpace.rawValue ^ right.addressSpace.rawValue)
             | (left.flags.rawValue ^ right.flags.rawValue)
             | (left.memoryObject.rawValue ^ right.memoryObject.rawValue)
@@ -117,7 +136,39 @@ public struct Memslot: Hashable, Sendable {
         return long | UInt64(short) == 0
     }
 
-    /// Whether KVM records the guest's writes to this slot.
+    /// A Boolean value that indicates whether KVM records the guest's writes to this slot.
     @inlinable
     public var isLogging: Bool { flags.contains(.logDirtyPages) }
+}
+
+/// The flags of a memslot that userspace may set.
+///
+/// Kernel: `KVM_MEM_*`, Documentation/virt/kvm/api.rst 4.35 and 4.140.
+public struct MemslotFlags: OptionSet, Hashable, Sendable {
+    /// The kernel's bits.
+    public var rawValue: UInt32
+
+    /// Creates flags from the kernel's bits.
+    @inlinable
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    /// KVM records the guest's writes, one bit a page. Kernel: `KVM_MEM_LOG_DIRTY_PAGES`.
+    public static let logDirtyPages = MemslotFlags(rawValue: 1 << 0)
+    /// The guest's writes exit to userspace. Kernel: `KVM_MEM_READONLY`.
+    public static let readOnly = MemslotFlags(rawValue: 1 << 1)
+    /// Private memory comes from a guest_memfd; such a slot can only be deleted.
+    /// Kernel: `KVM_MEM_GUEST_MEMFD`, with `KVM_SET_USER_MEMORY_REGION2` only.
+    public static let guestMemfd = MemslotFlags(rawValue: 1 << 2)
+
+    /// Each flag with its name on the wire and in fixtures, in the kernel's order.
+    package static let wireNames: [(flag: MemslotFlags, name: String)] = [
+        (.logDirtyPages, "log-dirty-pages"),
+        (.readOnly, "readonly"),
+        (.guestMemfd, "guest-memfd"),
+    ]
+
+    /// The names of the flags that are set, in the kernel's order.
+    public var names: [String] {
+        Self.wireNames.compactMap { contains($0.flag) ? $0.name : nil }
+    }
 }

@@ -32,8 +32,8 @@ public struct MemslotArray: Sendable, Equatable {
 
     /// The slot named `key`, if there is one. Cost: a binary search.
     public subscript(key: SlotKey) -> Memslot? {
-        let index = slots.partitioningIndex { $0.key >= key }
-        guard index < slots.count, slots[index].key == key else { return nil }
+        let index = slots.partitioningIndex { $0.assignedKey >= key }
+        guard index < slots.count, slots[index].assignedKey == key else { return nil }
         return slots[index]
     }
 

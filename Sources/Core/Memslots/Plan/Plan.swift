@@ -55,7 +55,7 @@ public struct Plan: Hashable, Sendable {
     public var changes: [MemslotChange] {
         var targets: [SlotKey: Memslot] = [:]
         for operation in operations where operation.reason == .cycle {
-            if case .create(let slot) = operation.call { targets[slot.key] = slot }
+            if case .create(let slot) = operation.call { targets[slot.assignedKey] = slot }
         }
         var changes: [MemslotChange] = []
         changes.reserveCapacity(operations.count - targets.count)
@@ -64,7 +64,7 @@ public struct Plan: Hashable, Sendable {
             case .create(let slot):
                 if operation.reason != .cycle { changes.append(.added(slot)) }
             case .delete(let slot):
-                if operation.reason == .cycle, let target = targets[slot.key] {
+                if operation.reason == .cycle, let target = targets[slot.assignedKey] {
                     changes.append(.moved(from: slot, to: target))
                 } else {
                     changes.append(.removed(slot))
@@ -87,13 +87,13 @@ public struct Plan: Hashable, Sendable {
         var broken = broken.makeIterator()
         var circle = broken.next()
         for slot in changed {
-            let key = slot.key.ordinal
-            while let next = circle, next.key.ordinal < key {
+            let key = slot.assignedKey.ordinal
+            while let next = circle, next.assignedKey.ordinal < key {
                 body(next, .cycle)
                 circle = broken.next()
             }
-            while other < others.count, others[other].key.ordinal < key { other += 1 }
-            let isReplaced = other < others.count && others[other].key.ordinal == key
+            while other < others.count, others[other].assignedKey.ordinal < key { other += 1 }
+            let isReplaced = other < others.count && others[other].assignedKey.ordinal == key
             body(slot, isReplaced ? .replaced : nil)
         }
         while let next = circle {

@@ -2,8 +2,6 @@
 public struct PlannedOperation: Hashable, Sendable {
     /// Why a call is made that the change alone does not ask for.
     public enum Reason: String, CaseIterable, Hashable, Sendable {
-        /// The slot makes room by standing at free guest addresses for a while.
-        case parked
         /// The slot is deleted and created to let others move that wait for each other.
         case cycle
         /// The slot changes in a way that KVM can't do in place.

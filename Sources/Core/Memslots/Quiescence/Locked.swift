@@ -42,7 +42,7 @@ package final class Locked<State>: @unchecked Sendable {
     package func wait(
         while isUnready: (borrowing State) -> Bool, milliseconds: UInt64
     ) -> Bool {
-        let deadline = Deadline.after(milliseconds: milliseconds)
+        let deadline = Deadline.after(.milliseconds(Int64(clamping: milliseconds)))
         return monitor.withLock {
             while isUnready(state) {
                 guard monitor.wait(until: deadline) else { return !isUnready(state) }

@@ -1,28 +1,28 @@
 internal import Glibc
 
-/// What a thread is doing for a table right now, as far as that forbids something else.
+/// A callback of a table that the current thread is inside.
 public enum ThreadRole: String, Hashable, Sendable {
-    /// Inside a transaction of the table: a hook or an observer runs.
+    /// A hook or an observer, inside a transaction.
     case transaction = "a hook or an observer"
-    /// Inside a reader's closure, be it ``MemslotTable/read(as:_:)`` or ``TableReader``.
+    /// The closure of ``MemslotTable/read(as:_:)`` or of a ``TableReader``.
     case reader = "a reader's closure"
-    /// Inside the vCPU gate.
+    /// The vCPU gate.
     case vcpu = "the vCPU gate"
 }
 
-/// Something was tried from a place in which it would wait for itself.
-public struct ReentryError: Error, Hashable, Sendable {
-    /// What can't be done from inside.
+/// A call from inside a callback of the same table; waiting would deadlock.
+public struct ReentryError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What was attempted.
     public enum Attempt: String, Hashable, Sendable {
         /// A submit, a plan, a dirty-log read, a recovery.
-        case transaction = "a transaction or a look at the dirty log"
+        case transaction = "a transaction or a read of the dirty log"
         /// Entering the vCPU gate.
         case enterGuest = "entering the vCPU gate"
     }
 
-    /// Where the thread is.
+    /// The callback that the thread is inside.
     public var role: ThreadRole
-    /// What it tried.
+    /// What it attempted.
     public var attempt: Attempt
 
     init(_ role: ThreadRole, tried attempt: Attempt) {
@@ -30,11 +30,14 @@ public struct ReentryError: Error, Hashable, Sendable {
         self.attempt = attempt
     }
 
-    /// What was tried, where, and what to do instead.
+    /// A sentence that says what was attempted, where, and what to do instead.
     public var message: String {
         "\(attempt.rawValue) is not possible from inside \(role.rawValue) of the same table; "
             + "do it after that has returned, or from another thread"
     }
+
+    /// The message.
+    public var description: String { message }
 }
 
 /// A table with its gate: threads are known in it by what they do for it.

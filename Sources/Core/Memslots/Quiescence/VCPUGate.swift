@@ -55,7 +55,7 @@ public final class VCPUGate: VCPUHold {
     }
 
     /// Waits until no vCPU is inside.
-    public func waitUntilHeld(_ deadline: Deadline) -> [String] { gate.waitUntilEmpty(deadline) }
+    public func waitUntilHeld(by deadline: Deadline) -> [String] { gate.waitUntilEmpty(deadline) }
 
     /// Runs `body` under the barrier, which is free once all vCPUs have left.
     public func exclusively(_ body: () -> Void) {

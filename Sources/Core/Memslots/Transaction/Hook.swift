@@ -1,58 +1,50 @@
-/// Keeps something else that maps guest memory in step with the table: vhost, VFIO, an IOMMU.
+/// Keeps an observer that maps guest memory in step with the table: vhost, VFIO, an IOMMU.
 ///
 /// For each change of a transaction, in plan order, the table calls ``prepare(_:)``; then either
 /// ``commit(_:)`` and ``finish(_:)``, or, in reverse order, ``abort(_:)``. A replaced slot is
-/// told as removed, then as added. All calls come from the submitting thread. From inside, the
-/// table can be read; a transaction can't be submitted, nor the vCPU gate be entered.
+/// passed as removed, then as added. All calls come from the submitting thread. Inside a hook the
+/// table can be read; submitting to it or entering its vCPU gate throws ``ReentryError``.
+///
+/// There are no default implementations: a method with a mistyped name or signature, such as
+/// `prepare` that `throws` anything, does not compile. An empty body is written out.
 public protocol MemslotHook: AnyObject, Sendable {
-    /// What errors call the hook.
+    /// The name that errors show for the hook.
     var name: String { get }
 
-    /// Whether vCPUs must be held out whenever this hook is told of a change. False by default.
+    /// A Boolean value that indicates whether vCPUs must be held out of the guest whenever this
+    /// hook gets a change.
     var needsQuiescence: Bool { get }
 
-    /// The change is to come. The guest runs; take as long as is needed.
+    /// Prepares for a change. The guest runs; the hook may take as long as it needs.
     ///
     /// - Throws: ``HookVeto`` to refuse the whole transaction.
     func prepare(_ change: MemslotChange) throws(HookVeto)
 
-    /// The slots are switched, and nobody looks: readers are held out, and so are vCPUs wherever
-    /// the plan, the caller or a hook needs it (a plan of additions alone runs beside the guest).
-    /// Only a ``TableReader`` may be in the old array still.
+    /// Adopts a prepared change. The slots are switched and nobody observes them: readers are held
+    /// out, and vCPUs are too if the plan, the caller or a hook needs it (a plan of additions
+    /// alone runs beside the guest). Only a ``TableReader`` may still read the old array.
     ///
-    /// Can't fail; must be short, and take no lock that a vCPU thread may hold.
+    /// Can't fail; must be short, and must not acquire a lock that a vCPU thread may hold.
     func commit(_ change: MemslotChange)
 
-    /// The guest runs on the new table: clean up what is gone. A ``TableReader`` may use memory of
-    /// the old array still: unmap that by the receipt.
+    /// Cleans up after a committed change. The guest runs on the new table. A ``TableReader`` may
+    /// still use memory of the old array: unmap it when the receipt says ``Receipt/retired``.
     func finish(_ change: MemslotChange)
 
-    /// The prepared change does not come: undo what ``prepare(_:)`` did.
+    /// Undoes what ``prepare(_:)`` did. The transaction does not commit.
     func abort(_ change: MemslotChange)
 }
 
-extension MemslotHook {
-    /// `false`.
-    public var needsQuiescence: Bool { false }
-
-    /// Allows every change.
-    public func prepare(_ change: MemslotChange) throws(HookVeto) {}
-
-    /// Does nothing.
-    public func commit(_ change: MemslotChange) {}
-
-    /// Does nothing.
-    public func finish(_ change: MemslotChange) {}
-
-    /// Does nothing.
-    public func abort(_ change: MemslotChange) {}
-}
-
 /// A hook's refusal of a transaction.
-public struct HookVeto: Error, Hashable, Sendable {
-    /// A sentence that says why.
+public struct HookVeto: Error, Hashable, Sendable, CustomStringConvertible {
+    /// A sentence that gives the reason.
     public var reason: String
 
     /// Refuses for `reason`.
     public init(_ reason: String) { self.reason = reason }
+
+    /// The reason.
+    public var message: String { reason }
+    /// The reason.
+    public var description: String { reason }
 }

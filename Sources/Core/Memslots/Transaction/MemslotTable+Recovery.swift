@@ -33,13 +33,13 @@ extension MemslotTable {
         let wereHeld = failureHoldsVCPUs(true)
         vcpus.begin()
         let staying = vcpus.waitUntilHeld(
-            .after(milliseconds: SubmitOptions.defaultDeadlineMilliseconds))
+            by: .after(SubmitOptions.defaultQuiesceDeadline))
         guard staying.isEmpty else {
             if !wereHeld { releaseVCPUs() }
             throw .quiesceTimeout(vcpus: staying, readers: [])
         }
 
-        backend.transactionBegins()
+        backend.beginTransaction()
         var refusal: Errno?
         vcpus.exclusively {
             do throws(Errno) { try recover(with: plan, &journal) } catch { refusal = error }
@@ -60,7 +60,7 @@ extension MemslotTable {
 
     private func recover(with plan: Plan, _ journal: inout SlotJournal) throws(Errno) {
         let ending = plan.operations.lazy.map(\.call).filter(\.endsLogging)
-        if !ending.isEmpty { backend.dirtyLogsWillBeRead() }
+        if !ending.isEmpty { backend.collectDirtyPages() }
         for call in ending {
             guard let slot = call.before else { continue }
             let bits = try backend.readDirtyLog(of: slot, clear: false)
@@ -68,7 +68,7 @@ extension MemslotTable {
                 [Harvested(slot: slot, bits: bits)], to: pair.current.array.slots)
         }
         for operation in plan.operations {
-            try backend.carryOut(operation.call)
+            try backend.apply(operation.call)
             journal.note(operation.call)
             backend.emptyNewLog(of: operation.call)
         }

@@ -128,7 +128,7 @@ extension MemslotTable {
 
     private func unchanged(_ wanted: WantedArray, since start: UInt64) -> Receipt {
         var receipt = wanted.receipt(generation: pair.current.generation)
-        receipt.nanoseconds.total = monotonicNow() - start
+        receipt.durations.nanoseconds.total = monotonicNow() - start
         return receipt
     }
 
@@ -151,8 +151,8 @@ extension MemslotTable {
         receipt.quiesced = run.quiesces
         receipt.retired = run.readers.isEmpty
         receipt.readers = run.readers
-        receipt.nanoseconds = run.times
-        receipt.nanoseconds.total = monotonicNow() - start
+        receipt.durations.nanoseconds = run.times
+        receipt.durations.nanoseconds.total = monotonicNow() - start
         note(receipt)
         tell(.committed(receipt, previous: previous.generation, array: pair.current.array))
         tellRetired()

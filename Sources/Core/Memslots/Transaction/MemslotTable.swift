@@ -61,7 +61,7 @@ public final class MemslotTable: Sendable {
         self.limits = limits
         domain = (vcpus as? VCPUGate)?.domain ?? RoleDomain()
         pair = ArrayPair(
-            MemslotArray(sortedByKey: installed.sorted { $0.key < $1.key }),
+            MemslotArray(sortedByKey: installed.sortedByKey()),
             generation: generation)
         shared = Locked(Shared(history: ReceiptHistory(limit: limits.receipts)))
         pair.readers.announce { [weak self] in self?.settle() }

@@ -1,6 +1,6 @@
 /// What a submit did.
 public struct Receipt: Hashable, Sendable {
-    /// Whether anything changed.
+    /// The two ways in which a submit can succeed.
     public enum Outcome: String, CaseIterable, Hashable, Sendable {
         /// The VM has the submitted array now.
         case committed
@@ -12,61 +12,117 @@ public struct Receipt: Hashable, Sendable {
     public var generation: Generation
     /// Whether anything changed.
     public var outcome: Outcome
-    /// What differs from the array before.
+    /// The difference from the array before.
     public var diff: MemslotDiff
-    /// The slot calls, in the order in which they were carried out.
+    /// The operations, in the order in which they were applied.
     public var operations: [PlannedOperation]
-    /// Whether no plan with fewer calls exists, as far as that was proved.
+    /// A Boolean value that indicates whether it is proved that no plan has fewer operations.
     public var isOptimal: Bool
-    /// The submitted slots with the ids picked, in request order; `nil` where all had one.
-    public var slots: [Memslot]?
+    /// The submitted slots in request order, each with its id.
+    ///
+    /// Empty in a receipt of ``MemslotTable/history(last:)`` unless the table picked an id.
+    public var slots: [Memslot]
+    /// Whether the table picked an id for any slot.
+    package var hasPickedIDs = false
     /// Dirty pages whose host page no logging slot of the new array maps, by their old slot.
-    public var unmappedDirtyPages: [DirtyPages]
-    /// Whether vCPUs were held out of the guest.
-    public var quiesced: Bool
-    /// Whether every reader of the old array has left, so that its memory may be unmapped.
-    public var retired: Bool
-    /// The readers that have not left.
-    public var readers: [String]
-    /// What works but will disappoint.
-    public var warnings: [String]
+    public var unmappedDirtyPages: [DirtyPages] = []
+    /// A Boolean value that indicates whether vCPUs were held out of the guest.
+    public var quiesced = false
+    /// A Boolean value that indicates whether every reader of the old array has left, so that its
+    /// memory may be unmapped.
+    public var retired = true
+    /// The names of the readers that have not left.
+    public var readers: [String] = []
+    /// Sentences about what works but has a cost, such as a slot that no huge page can back.
+    public var warnings: [String] = []
     /// Where the time went.
-    public var nanoseconds: Nanoseconds
+    public var durations = Durations()
 
-    /// A receipt of `operations`, with everything else as it is when all goes well.
-    public init(
+    /// Creates a receipt of `operations`, with everything else as it is when all goes well.
+    package init(
         generation: Generation, outcome: Outcome, diff: MemslotDiff,
-        operations: [PlannedOperation], isOptimal: Bool = true
+        operations: [PlannedOperation], isOptimal: Bool = true, slots: [Memslot] = []
     ) {
         self.generation = generation
         self.outcome = outcome
         self.diff = diff
         self.operations = operations
         self.isOptimal = isOptimal
-        unmappedDirtyPages = []
-        quiesced = false
-        retired = true
-        readers = []
-        warnings = []
-        nanoseconds = Nanoseconds()
+        self.slots = slots
     }
 
-    /// Times of one transaction, in nanoseconds of the monotonic clock.
-    public struct Nanoseconds: Hashable, Sendable {
-        /// In `prepare` of all hooks.
-        public var prepare: UInt64 = 0
-        /// From closing the gates until nobody was inside.
-        public var quiesce: UInt64 = 0
-        /// Reading dirty logs.
-        public var harvest: UInt64 = 0
-        /// The slot calls.
-        public var apply: UInt64 = 0
-        /// From asking vCPUs to leave until they could enter again; 0 where they weren't asked.
-        public var blackout: UInt64 = 0
-        /// The whole submit.
-        public var total: UInt64 = 0
+    /// The times of one transaction, measured on the monotonic clock.
+    public struct Durations: Hashable, Sendable {
+        /// In nanoseconds: the form in which they are measured and sent.
+        package var nanoseconds = Nanoseconds()
 
-        /// No time at all.
-        public init() {}
+        package struct Nanoseconds: Hashable, Sendable {
+            package var prepare: UInt64 = 0
+            package var quiesce: UInt64 = 0
+            package var harvest: UInt64 = 0
+            package var apply: UInt64 = 0
+            package var blackout: UInt64 = 0
+            package var total: UInt64 = 0
+
+            package init() {}
+        }
+
+        /// Creates durations; each is zero by default.
+        public init(
+            prepare: Duration = .zero, quiesce: Duration = .zero, harvest: Duration = .zero,
+            apply: Duration = .zero, blackout: Duration = .zero, total: Duration = .zero
+        ) {
+            nanoseconds.prepare = prepare.wholeNanoseconds
+            nanoseconds.quiesce = quiesce.wholeNanoseconds
+            nanoseconds.harvest = harvest.wholeNanoseconds
+            nanoseconds.apply = apply.wholeNanoseconds
+            nanoseconds.blackout = blackout.wholeNanoseconds
+            nanoseconds.total = total.wholeNanoseconds
+        }
+
+        /// The time in `prepare` of all hooks.
+        public var prepare: Duration { .nanoseconds(nanoseconds.prepare) }
+        /// The time from closing the gates until nobody was inside.
+        public var quiesce: Duration { .nanoseconds(nanoseconds.quiesce) }
+        /// The time spent reading dirty logs that end.
+        public var harvest: Duration { .nanoseconds(nanoseconds.harvest) }
+        /// The time in the backend's operations.
+        public var apply: Duration { .nanoseconds(nanoseconds.apply) }
+        /// The time from asking vCPUs to leave the guest until they could enter again; zero if
+        /// they were not asked.
+        public var blackout: Duration { .nanoseconds(nanoseconds.blackout) }
+        /// The time of the whole submit.
+        public var total: Duration { .nanoseconds(nanoseconds.total) }
+    }
+}
+
+extension Duration {
+    fileprivate static func nanoseconds(_ count: UInt64) -> Duration {
+        .nanoseconds(Int64(clamping: count))
+    }
+}
+
+extension Receipt: CustomStringConvertible {
+    /// What the submit did, in one line.
+    public var description: String {
+        guard outcome == .committed else {
+            return "generation \(generation), unchanged: the VM has this array already"
+        }
+        let counts = [
+            (diff.added.count, "added"), (diff.removed.count, "removed"),
+            (diff.moved.count, "moved"), (diff.reflagged.count, "reflagged"),
+        ]
+        let changes = counts.lazy.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
+        var parts = ["\(changes.joined(separator: ", ")) by \(operations.count) operations"]
+        if !isOptimal { parts.append("perhaps not the fewest") }
+        parts.append(
+            quiesced
+                ? "vCPUs held out for \(durations.nanoseconds.blackout / 1_000) µs"
+                : "no vCPU held out")
+        if !retired { parts.append("still read by \(readers.joined(separator: ", "))") }
+        let dirty = unmappedDirtyPages.lazy.flatMap(\.runs).reduce(0) { $0 + $1.count }
+        if dirty > 0 { parts.append("\(dirty) dirty pages no longer mapped") }
+        if !warnings.isEmpty { parts.append("\(warnings.count) warnings") }
+        return "generation \(generation), committed: \(parts.joined(separator: "; "))"
     }
 }

@@ -11,6 +11,8 @@ struct ReceiptHistory {
 
     mutating func append(_ receipt: Receipt) {
         receipts.append(receipt)
+        // They would keep every old array alive, and the submitter knows them.
+        if !receipt.hasPickedIDs { receipts[receipts.count - 1].slots = [] }
         operations += receipt.operations.count
         while receipts.count > 1, receipts.count > limit || operations > Self.operationLimit {
             operations -= receipts.removeFirst().operations.count

@@ -1,28 +1,37 @@
 /// Why a submit did not take effect. In every case but `failed` the VM is exactly as before.
-public enum SubmitError: Error, Hashable, Sendable {
+public enum SubmitError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The array breaks rules.
     case invalid(InvalidArray)
     /// The generation is not the one that was expected.
     case conflict(present: Generation, expected: Generation)
     /// A hook refused a change.
     case rejected(hook: String, change: MemslotChange, reason: String)
-    /// Somebody was still inside at the deadline; nothing was applied.
+    /// These vCPUs and readers were still inside at the deadline; nothing was applied.
     case quiesceTimeout(vcpus: [String], readers: [String])
-    /// A backend call failed midway, and what was done has been undone.
+    /// An operation failed; those before it were undone.
     case rolledBack(Rollback)
     /// Undoing failed too, now or in an earlier submit; vCPUs stay out of the guest.
     case failed(TableFailure)
-    /// Submitted from a place in which it would wait for itself.
+    /// Submitted from inside a callback of the same table; waiting would deadlock.
     case reentrant(ReentryError)
 
     /// A failure that was undone.
     public struct Rollback: Hashable, Sendable {
-        /// What the backend answered.
+        /// The backend's error.
         public var errno: Errno
-        /// The index of the slot call that failed; `nil` if reading a dirty log did.
+        /// The index of the operation that failed; `nil` if reading a dirty log failed.
         public var operation: Int?
-        /// The call that failed.
+        /// The slot call that failed.
         public var call: SlotCall?
+
+        /// A sentence that says what failed, and that the VM is as before.
+        public var message: String {
+            guard let operation, let call else {
+                return "a dirty log could not be read (\(errno)); the VM is exactly as before"
+            }
+            return "operation \(operation) (\(call.name) slot \(call.key)) failed with \(errno); "
+                + "all was undone, the VM is exactly as before"
+        }
     }
 
     /// The name that the wire and the logs use.
@@ -51,26 +60,23 @@ public enum SubmitError: Error, Hashable, Sendable {
             let who = vcpus.map { "vCPU \($0)" } + readers.map { "reader \($0)" }
             return "still inside at the deadline: \(who.joined(separator: ", ")); "
                 + "nothing was applied"
-        case .rolledBack(let rollback):
-            guard let operation = rollback.operation, let call = rollback.call else {
-                return "a dirty log could not be read (\(rollback.errno)); "
-                    + "the VM is exactly as before"
-            }
-            return "operation \(operation) (\(call.name) slot \(call.key)) failed with "
-                + "\(rollback.errno); all was undone, the VM is exactly as before"
+        case .rolledBack(let rollback): return rollback.message
         case .failed(let failure): return failure.message
         case .reentrant(let error): return error.message
         }
     }
+
+    /// The message.
+    public var description: String { message }
 }
 
-/// A table that is neither as before nor as wanted, because taking back failed.
-public struct TableFailure: Hashable, Sendable {
-    /// What the backend answered to the call that began it.
+/// The state of a table that is neither as before nor as submitted, because an undo failed.
+public struct TableFailure: Hashable, Sendable, CustomStringConvertible {
+    /// The error of the operation that failed first.
     public var errno: Errno
-    /// The index of that call; `nil` if it was no slot call.
+    /// The index of that operation.
     public var operation: Int?
-    /// What the backend answered to the call that should have undone.
+    /// The error of the undo.
     public var undoErrno: Errno
     /// The slots that are really installed, ascending by address space and id.
     public var installed: [Memslot]
@@ -81,6 +87,9 @@ public struct TableFailure: Hashable, Sendable {
             + "vCPUs stay out of the guest and \(installed.count) slots are installed. "
             + "Recover it, or destroy it"
     }
+
+    /// The message.
+    public var description: String { message }
 }
 
 extension SlotCall {

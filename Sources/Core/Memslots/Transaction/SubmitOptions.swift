@@ -1,31 +1,35 @@
-/// How a transaction is to be carried out.
+/// Options of one submit.
 public struct SubmitOptions: Hashable, Sendable {
     /// When vCPUs are held out of the guest.
     public enum Quiesce: String, CaseIterable, Hashable, Sendable {
-        /// Where the plan or a hook needs it: no vCPU ever misses a page that both arrays map.
+        /// If the plan or a hook needs it: no vCPU ever misses a page that both arrays map.
         case auto
-        /// For every plan, so that additions appear at once too.
+        /// For every plan, so that vCPUs see additions at one instant too.
         case always
     }
 
-    /// Commit only if this is still the generation: a compare-and-swap. `nil` commits on any.
+    /// The generation that the table must have for the submit to commit: a compare-and-swap.
+    /// `nil` commits at any generation.
     public var expectedGeneration: Generation?
     /// When vCPUs are held out.
     public var quiesce: Quiesce
-    /// How long to wait for readers and vCPUs to leave, in milliseconds, both together.
-    public var quiesceDeadlineMilliseconds: UInt64
+    /// How long to wait for vCPUs and readers to leave, both together.
+    ///
+    /// Zero or less still succeeds if nobody is inside. Over 584 years wait forever.
+    public var quiesceDeadline: Duration
 
-    /// How long is waited by default, in milliseconds.
-    public static let defaultDeadlineMilliseconds: UInt64 = 1_000
+    /// The deadline if none is given: a second.
+    public static let defaultQuiesceDeadline: Duration = .seconds(1)
 
-    /// Options; by default on any generation, vCPUs held out where needed, for at most a second.
+    /// Creates options; by default for any generation, with vCPUs held out if needed, for at most
+    /// a second.
     public init(
         expectedGeneration: Generation? = nil,
         quiesce: Quiesce = .auto,
-        quiesceDeadlineMilliseconds: UInt64 = SubmitOptions.defaultDeadlineMilliseconds
+        quiesceDeadline: Duration = SubmitOptions.defaultQuiesceDeadline
     ) {
         self.expectedGeneration = expectedGeneration
         self.quiesce = quiesce
-        self.quiesceDeadlineMilliseconds = quiesceDeadlineMilliseconds
+        self.quiesceDeadline = quiesceDeadline
     }
 }

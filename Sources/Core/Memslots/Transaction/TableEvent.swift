@@ -1,9 +1,9 @@
-/// What observers of a table are told, in order and without a gap.
+/// What happens to a table; observers get all events, in order.
 public enum TableEvent: Sendable {
     /// A transaction was committed; `array` is what the VM has now.
     case committed(Receipt, previous: Generation, array: MemslotArray)
-    /// The last reader has left all arrays older than `generation`, after a receipt said that
-    /// readers stay. Told from a thread of the table's own, or before a submit returns.
+    /// The last reader has left all arrays older than `generation`, after a receipt was not
+    /// ``Receipt/retired``. Sent from a thread of the table's own, or before a submit returns.
     case retired(generation: Generation)
     /// A transaction failed midway and was undone.
     case rolledBack(SubmitError.Rollback, generation: Generation)
@@ -13,11 +13,17 @@ public enum TableEvent: Sendable {
     case recovered(generation: Generation)
 }
 
-/// Keeps an observer attached; it is detached when this goes away.
+/// An observer's registration with a table.
 public final class Observation: Sendable {
     private let detach: @Sendable () -> Void
 
     init(detach: @escaping @Sendable () -> Void) { self.detach = detach }
 
     deinit { detach() }
+
+    /// Removes the observer; nothing happens if it is removed already. Call from any thread, also
+    /// from inside an observer. An event that is being sent may still arrive.
+    ///
+    /// An observation that is released is cancelled, too.
+    public func cancel() { detach() }
 }

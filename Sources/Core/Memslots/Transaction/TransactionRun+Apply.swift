@@ -2,7 +2,7 @@ extension TransactionRun {
     mutating func apply(_ index: Int) -> TransactionMachine.Event {
         let call = plan.operations[index].call
         do throws(Errno) {
-            try surroundings.backend.carryOut(call)
+            try surroundings.backend.apply(call)
         } catch {
             return .refused(error)
         }
@@ -37,7 +37,7 @@ extension TransactionRun {
                 let bits = try surroundings.backend.readDirtyLog(of: slot, clear: false)
                 _ = overlay.carry([Harvested(slot: slot, bits: bits)], to: before.slots)
             }
-            try surroundings.backend.carryOut(call)
+            try surroundings.backend.apply(call)
         } catch {
             return .refused(error)
         }
@@ -49,7 +49,7 @@ extension TransactionRun {
     mutating func readEndingLogs() -> TransactionMachine.Event {
         let ending = plan.operations.lazy.map(\.call).filter(\.endsLogging)
         guard !ending.isEmpty else { return .done }
-        surroundings.backend.dirtyLogsWillBeRead()
+        surroundings.backend.collectDirtyPages()
         for call in ending {
             guard let slot = call.before else { continue }
             do throws(Errno) {

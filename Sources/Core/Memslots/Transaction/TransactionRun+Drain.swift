@@ -4,7 +4,7 @@ extension TransactionRun {
     /// vCPUs first: one that is inside may still read, and whatever a VMM pauses in its own way
     /// may too. Only then readers, for whom no vCPU can wait any more.
     mutating func drain() -> TransactionMachine.Event {
-        let deadline = Deadline.after(milliseconds: deadlineMilliseconds)
+        let deadline = Deadline.after(quiesceDeadline)
         let (vcpus, readers) = (surroundings.vcpus, surroundings.pair.gate)
         let arrivals = readers.arrivals
         var staying = (vcpus: [String](), readers: [String]())
@@ -12,7 +12,7 @@ extension TransactionRun {
             isHolding = true
             blackoutStart = monotonicNow()
             vcpus.begin()
-            staying.vcpus = vcpus.waitUntilHeld(deadline)
+            staying.vcpus = vcpus.waitUntilHeld(by: deadline)
         }
         if staying.vcpus.isEmpty {
             readers.close()
@@ -33,17 +33,15 @@ extension TransactionRun {
         isHolding = true
         blackoutStart = monotonicNow()
         surroundings.vcpus.begin()
-        let staying = surroundings.vcpus.waitUntilHeld(
-            .after(milliseconds: deadlineMilliseconds))
+        let staying = surroundings.vcpus.waitUntilHeld(by: .after(quiesceDeadline))
         return staying.isEmpty ? .done : .timedOut(vcpus: staying, readers: [])
     }
 
     /// Waits for registered readers of the old array, for as long as the drain has left of the
     /// deadline: what the calls took is not theirs.
     mutating func retire() {
-        let waited = times.quiesce / 1_000_000
-        let left = deadlineMilliseconds > waited ? deadlineMilliseconds - waited : 0
-        readers = surroundings.pair.retire(.after(milliseconds: left))
+        let waited = Duration.nanoseconds(Int64(clamping: times.quiesce))
+        readers = surroundings.pair.retire(.after(quiesceDeadline - waited))
     }
 
     /// Opens the gates; that of the vCPUs stays closed where undoing failed.

@@ -14,7 +14,7 @@ struct TransactionRun {
     let plan: Plan
     /// What hooks are told of; empty where there is none.
     let changes: [MemslotChange]
-    let deadlineMilliseconds: UInt64
+    let quiesceDeadline: Duration
     /// Whether vCPUs are held out from the drain on.
     let quiesces: Bool
 
@@ -26,7 +26,7 @@ struct TransactionRun {
     var isHolding = false
     var blackoutStart: UInt64 = 0
     var applyStart: UInt64 = 0
-    var times = Receipt.Nanoseconds()
+    var times = Receipt.Durations.Nanoseconds()
     /// The dirty bits that the table keeps.
     var overlay: DirtyOverlay
     /// After a commit: registered readers that have not left an old array.
@@ -43,7 +43,7 @@ struct TransactionRun {
         self.target = target
         self.surroundings = surroundings
         self.overlay = overlay
-        deadlineMilliseconds = options.quiesceDeadlineMilliseconds
+        quiesceDeadline = options.quiesceDeadline
         changes = surroundings.hooks.isEmpty ? [] : plan.changes
         quiesces =
             plan.needsQuiescence || options.quiesce == .always
@@ -55,7 +55,7 @@ struct TransactionRun {
 
     /// Runs the transaction to its end.
     mutating func run() -> TransactionMachine.Outcome {
-        surroundings.backend.transactionBegins()
+        surroundings.backend.beginTransaction()
         var action = machine.event(.done)
         while true {
             switch action {
@@ -112,7 +112,7 @@ struct TransactionRun {
     }
 
     private mutating func timed(
-        _ time: WritableKeyPath<Receipt.Nanoseconds, UInt64>,
+        _ time: WritableKeyPath<Receipt.Durations.Nanoseconds, UInt64>,
         _ body: (inout TransactionRun) -> TransactionMachine.Event
     ) -> TransactionMachine.Event {
         let start = monotonicNow()

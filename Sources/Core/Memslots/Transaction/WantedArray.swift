@@ -4,7 +4,9 @@ struct WantedArray {
     let slots: [Memslot]
     let diff: MemslotDiff
     let plan: Plan
-    private let requested: [Memslot]?
+    /// In request order, with ids.
+    private let requested: [Memslot]
+    private let hasPickedIDs: Bool
     private let idsAreOptimal: Bool
 
     /// The present array once more.
@@ -12,7 +14,8 @@ struct WantedArray {
         slots = present.slots
         diff = MemslotDiff(from: [], to: [])
         plan = Plan(diff)
-        requested = nil
+        requested = slots
+        hasPickedIDs = false
         idsAreOptimal = true
     }
 
@@ -21,12 +24,13 @@ struct WantedArray {
         if scan.keysAscend {
             self.slots = slots
             diff = MemslotDiff(from: present.slots, to: slots, scan.changes)
-            (requested, idsAreOptimal) = (nil, true)
+            (requested, hasPickedIDs, idsAreOptimal) = (slots, false, true)
         } else {
             let assignment = SlotIDAssignment(for: slots, present: present)
             self.slots = assignment.slots.sortedByKey()
             diff = MemslotDiff(from: present.slots, to: self.slots)
-            requested = assignment.hasPicked ? assignment.slots : nil
+            requested = assignment.slots
+            hasPickedIDs = assignment.hasPicked
             idsAreOptimal = assignment.isOptimal
         }
         plan = Plan(diff)
@@ -42,8 +46,9 @@ struct WantedArray {
     func receipt(generation: Generation) -> Receipt {
         var receipt = Receipt(
             generation: generation, outcome: diff.isEmpty ? .unchanged : .committed, diff: diff,
-            operations: plan.operations, isOptimal: plan.isOptimal && idsAreOptimal)
-        receipt.slots = requested
+            operations: plan.operations, isOptimal: plan.isOptimal && idsAreOptimal,
+            slots: requested)
+        receipt.hasPickedIDs = hasPickedIDs
         receipt.warnings = diff.hugePageWarnings
         return receipt
     }
@@ -59,7 +64,7 @@ extension MemslotDiff {
         let misaligned =
             added.filter(\.cannotBeHuge) + moved.lazy.map(\.after).filter(\.cannotBeHuge)
         var warnings = misaligned.prefix(Self.warningLimit).map {
-            "slot \($0.key): the low 21 bits of guest physical address \($0.guestPhysicalAddress) "
+            "slot \($0.assignedKey): the low 21 bits of guest physical address \($0.guestPhysicalAddress) "
                 + "and userspace address differ, so that no huge page can back it"
         }
         if misaligned.count > Self.warningLimit {

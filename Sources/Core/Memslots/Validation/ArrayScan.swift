@@ -29,7 +29,7 @@ struct ArrayScan {
         var lowestKey: UInt64 = 0
         var (space, end) = (UInt32(0), UInt64(0))
         for index in slots.indices {
-            let key = slots[index].key.ordinal
+            let key = slots[index].assignedKey.ordinal
             if next < present.count, slots[index] == present[next] {
                 next += 1
             } else {
@@ -39,7 +39,7 @@ struct ArrayScan {
                 }
                 if keysAscend { changes.note(slots[index], at: index, &next, present) }
             }
-            if key < lowestKey || slots[index].id == .unassigned { keysAscend = false }
+            if key < lowestKey || !slots[index].hasID { keysAscend = false }
             lowestKey = key &+ 1
 
             let start = slots[index].guestPhysicalAddress.rawValue

@@ -19,7 +19,7 @@ extension ArrayValidator {
         let order = AscendingOrder.byKey(slots)
         return zip(order, order.dropFirst()).contains { left, right in
             let slot = slots[Int(right)]
-            return slot.id != .unassigned && slot.key == slots[Int(left)].key
+            return slot.hasID && slot.assignedKey == slots[Int(left)].assignedKey
         }
     }
 
@@ -38,7 +38,7 @@ extension ArrayValidator {
     func rulesBroken(by slot: Memslot) -> SlotRules {
         var broken = SlotRules.broken(by: slot, capabilities: capabilities)
         // The table will pick one that is in range.
-        if slot.id == .unassigned && !requiresIDs { broken.remove(.slotOutOfRange) }
+        if !slot.hasID && !requiresIDs { broken.remove(.slotOutOfRange) }
         return broken
     }
 

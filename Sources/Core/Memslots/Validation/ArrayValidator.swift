@@ -83,9 +83,9 @@ struct ArrayValidator {
     private func duplicates() -> [Violation] {
         var first: [SlotKey: Int] = [:]
         var faults: [Violation] = []
-        for (index, slot) in slots.enumerated() where slot.id != .unassigned {
-            guard let other = first[slot.key] else {
-                first[slot.key] = index
+        for (index, slot) in slots.enumerated() where slot.hasID {
+            guard let other = first[slot.assignedKey] else {
+                first[slot.assignedKey] = index
                 continue
             }
             let detail = "the id stands already at slots[\(other)]"

@@ -41,7 +41,7 @@ public struct SlotRules: OptionSet, Hashable, Sendable {
     ///   - capabilities: the limits.
     public static func broken(by slot: Memslot, capabilities: Capabilities) -> SlotRules {
         var broken: SlotRules = []
-        if slot.id.rawValue >= capabilities.maxSlots { broken.insert(.slotOutOfRange) }
+        if slot.assignedID.rawValue >= capabilities.maxSlots { broken.insert(.slotOutOfRange) }
         if !allows(slot.flags, capabilities) { broken.insert(.unsupportedFlag) }
         if !slot.size.isPageAligned { broken.insert(.misalignedSize) }
         if !slot.guestPhysicalAddress.isPageAligned { broken.insert(.misalignedAddress) }

@@ -124,5 +124,5 @@ struct CallGenerator {
 
 extension Memslot {
     /// The kernel's word that names the slot.
-    var word: UInt32 { addressSpace.rawValue << 16 | id.rawValue & 0xffff }
+    var word: UInt32 { addressSpace.rawValue << 16 | assignedID.rawValue & 0xffff }
 }

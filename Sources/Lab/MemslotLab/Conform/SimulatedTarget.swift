@@ -56,9 +56,9 @@ package final class SimulatedTarget: RawCallTarget {
 
     /// Compares with what is installed.
     package func difference(from slots: [Memslot], protection: UInt64) -> String? {
-        let installed = Dictionary(uniqueKeysWithValues: self.slots.map { ($0.key, $0) })
-        for slot in slots where installed[slot.key] != slot {
-            return "slot \(slot.key) is not as it is to be"
+        let installed = Dictionary(uniqueKeysWithValues: self.slots.map { ($0.assignedKey, $0) })
+        for slot in slots where installed[slot.assignedKey] != slot {
+            return "slot \(slot.assignedKey) is not as it is to be"
         }
         return installed.count == slots.count ? nil : "there are slots too many"
     }

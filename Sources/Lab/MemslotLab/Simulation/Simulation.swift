@@ -90,10 +90,11 @@ package struct Simulation {
             "\(world.counts.commits) commits, and generation \(world.generation)")
         for slot in world.active where slot.isLogging {
             do throws(DirtyLogError) {
-                let log = try world.table.dirtyLog(of: slot.key)
-                world.checkLog(of: slot.key, log.bitmap, log.pages, isCleared: false)
+                let log = try world.table.dirtyLog(of: slot)
+                world.checkLog(of: slot.assignedKey, log.bitmap, log.pages, isCleared: false)
             } catch {
-                world.report(.dirtyBitsKept, "the log of \(slot.key) can't be read: \(error)")
+                world.report(
+                    .dirtyBitsKept, "the log of \(slot.assignedKey) can't be read: \(error)")
             }
         }
     }

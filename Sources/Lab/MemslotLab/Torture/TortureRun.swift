@@ -86,7 +86,7 @@ struct TortureRun {
         let receipt: Receipt
         do throws(SubmitError) {
             receipt = try table.submit(
-                next, options: SubmitOptions(quiesceDeadlineMilliseconds: 10_000))
+                next, options: SubmitOptions(quiesceDeadline: .milliseconds(10_000)))
         } catch { throw .submit(error) }
         slots = next
         ledger.settle(receipt, now: slots, writes: machine.writes())
@@ -106,7 +106,7 @@ struct TortureRun {
         var logs: [DirtyPages] = []
         for slot in slots where slot.isLogging {
             do throws(DirtyLogError) {
-                let bitmap = try table.dirtyLog(of: slot.key, clear: true).bitmap
+                let bitmap = try table.dirtyLog(of: slot, clear: true).bitmap
                 logs.append(DirtyPages(slot: slot, runs: bitmap.runs))
             } catch { throw .dirtyLog(error) }
         }

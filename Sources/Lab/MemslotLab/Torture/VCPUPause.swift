@@ -52,6 +52,7 @@ final class PauseAtCommit: MemslotHook {
     private let pause: VCPUPause
     private let isArmed = Atomic<Bool>(false)
     let name = "torture"
+    var needsQuiescence: Bool { false }
 
     init(_ pause: VCPUPause) { self.pause = pause }
 
@@ -61,6 +62,10 @@ final class PauseAtCommit: MemslotHook {
     func commit(_ change: MemslotChange) {
         if isArmed.load(ordering: .sequentiallyConsistent) { pause.ask() }
     }
+
+    func prepare(_ change: MemslotChange) throws(HookVeto) {}
+    func finish(_ change: MemslotChange) {}
+    func abort(_ change: MemslotChange) {}
 }
 
 /// Holds nobody out: what a VMM does that changes slots beside its running guest.

@@ -94,11 +94,11 @@ extension ParameterReader {
             failKind(at: node, "a flag's name")
             return nil
         }
-        for (flag, name) in MemslotFlags.names where document.text(of: node, equals: name) {
+        for (flag, name) in MemslotFlags.wireNames where document.text(of: node, equals: name) {
             return flag
         }
         let text = document.text(of: node)
-        let names = MemslotFlags.names.map(\.name)
+        let names = MemslotFlags.wireNames.map(\.name)
         let hint =
             nearestName(to: text, among: names).map { "did you mean \"\($0)\"?" }
             ?? "known: \(names.joined(separator: ", "))"

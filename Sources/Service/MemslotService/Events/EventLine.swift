@@ -118,6 +118,8 @@ extension JSONWriter {
 extension MemslotDiff {
     /// Added, moved and reflagged slots as they are now, ascending by address space and id.
     fileprivate var changed: [Memslot] {
-        (added + moved.map(\.after) + reflagged.map(\.after)).sorted { $0.key < $1.key }
+        (added + moved.map(\.after) + reflagged.map(\.after)).sorted {
+            $0.assignedKey < $1.assignedKey
+        }
     }
 }

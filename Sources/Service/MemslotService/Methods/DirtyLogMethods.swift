@@ -55,7 +55,7 @@ extension MemslotService {
         ProtocolError(
             ErrorData(.invalidParams, path: member),
             message: "\(member): \(value) reaches past the \(slot.pageCount) pages "
-                + "of slot \(slot.key)")
+                + "of slot \(slot.assignedKey)")
     }
 }
 

@@ -114,7 +114,7 @@ final class Metrics: Sendable {
             if state.times == nil {
                 state.times = MeasuredTime.allCases.map { _ in TimeHistogram() }
             }
-            let times = receipt.nanoseconds
+            let times = receipt.durations.nanoseconds
             state.times?[MeasuredTime.total.index].record(times.total)
             state.times?[MeasuredTime.apply.index].record(times.apply)
             state.times?[MeasuredTime.quiesce.index].record(times.quiesce)

@@ -13,15 +13,15 @@ public final class ObservedVM: Sendable {
         /// Whether vCPUs were held out of the guest.
         public var quiesced: Bool
         /// Where the time went, as far as it is known.
-        public var nanoseconds: Receipt.Nanoseconds
+        public var durations: Receipt.Durations
 
         /// Describes one.
         public init(
-            operations: [SlotCall], quiesced: Bool, nanoseconds: Receipt.Nanoseconds
+            operations: [SlotCall], quiesced: Bool, durations: Receipt.Durations
         ) {
             self.operations = operations
             self.quiesced = quiesced
-            self.nanoseconds = nanoseconds
+            self.durations = durations
         }
     }
 
@@ -75,7 +75,7 @@ public final class ObservedVM: Sendable {
             receipt.isOptimal && transaction.operations.count <= receipt.operations.count
         receipt.operations = transaction.operations.map { PlannedOperation($0) }
         receipt.quiesced = transaction.quiesced
-        receipt.nanoseconds = transaction.nanoseconds
+        receipt.durations = transaction.durations
         return receipt
     }
 
@@ -93,7 +93,9 @@ private final class NothingToCarryOut: MemslotBackend {
         userspaceEnd: UserspaceAddress(1 << 57),
         flags: [.logDirtyPages, .readOnly, .guestMemfd], providesGuestMemfd: true)
 
-    func carryOut(_ call: SlotCall) {}
+    func beginTransaction() {}
+    func apply(_ call: SlotCall) {}
+    func collectDirtyPages() {}
 
     func readDirtyLog(of slot: Memslot, clear: Bool) -> DirtyBitmap {
         DirtyBitmap(pageCount: slot.pageCount)
@@ -103,7 +105,7 @@ private final class NothingToCarryOut: MemslotBackend {
 /// The vCPUs are the other process's.
 private final class NobodyToHold: VCPUHold {
     func begin() {}
-    func waitUntilHeld(_ deadline: Deadline) -> [String] { [] }
+    func waitUntilHeld(by deadline: Deadline) -> [String] { [] }
     func exclusively(_ body: () -> Void) { body() }
     func end() {}
 }

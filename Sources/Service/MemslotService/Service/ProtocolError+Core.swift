@@ -46,20 +46,17 @@ extension ProtocolError {
     /// The error of a dirty log that can't be read.
     init(_ error: DirtyLogError) {
         switch error {
+        case .slotWithoutID: self.init(.unknownSlot, error.message)
         case .unknownSlot(let key):
-            self.init(Self.data(.unknownSlot, key), message: "there is no slot \(key)")
+            self.init(Self.data(.unknownSlot, key), message: error.message)
         case .notLogging(let key):
-            self.init(
-                Self.data(.notLogging, key),
-                message: "slot \(key) does not log dirty pages; submit it with log-dirty-pages")
+            self.init(Self.data(.notLogging, key), message: error.message)
         case .pagesOutOfRange(let pageCount):
             self.init(
                 ErrorData(.invalidParams, path: "firstPage"),
                 message: "firstPage and pageCount reach past the slot's \(pageCount) pages")
         case .backend(let errno):
-            self.init(
-                ErrorData(.rolledBack, errno: errno),
-                message: "the dirty log could not be read (\(errno)); no bit is lost")
+            self.init(ErrorData(.rolledBack, errno: errno), message: error.message)
         case .failed(let failure): self.init(failure)
         case .reentrant(let error): self.init(.invalidRequest, error.message)
         }

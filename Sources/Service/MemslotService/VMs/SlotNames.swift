@@ -26,7 +26,8 @@ struct SlotNames: Sendable {
 
     /// A receipt with its names.
     func message(of receipt: Receipt) -> ReceiptMessage {
-        ReceiptMessage(vm: vm, receipt, slots: receipt.slots.map { messages(of: $0) })
+        ReceiptMessage(
+            vm: vm, receipt, slots: receipt.hasPickedIDs ? messages(of: receipt.slots) : nil)
     }
 
     /// The backing of `slot` at `offset`.

@@ -78,8 +78,9 @@ extension SubmitOptions {
     fileprivate init(_ parameters: SubmitParameters) {
         self.init(
             expectedGeneration: parameters.expectedGeneration, quiesce: parameters.quiesce,
-            quiesceDeadlineMilliseconds: parameters.quiesceDeadlineMilliseconds
-                ?? SubmitOptions.defaultDeadlineMilliseconds)
+            quiesceDeadline: parameters.quiesceDeadlineMilliseconds.map {
+                .milliseconds(Int64(clamping: $0))
+            } ?? SubmitOptions.defaultQuiesceDeadline)
     }
 }
 

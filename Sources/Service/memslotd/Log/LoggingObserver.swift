@@ -46,8 +46,8 @@ struct LoggingObserver: ServiceObserver {
             "removed": "\(receipt.diff.removed.count)",
             "moved": "\(receipt.diff.moved.count)",
             "reflagged": "\(receipt.diff.reflagged.count)",
-            "blackoutNs": "\(receipt.nanoseconds.blackout)",
-            "totalNs": "\(receipt.nanoseconds.total)",
+            "blackoutNs": "\(receipt.durations.nanoseconds.blackout)",
+            "totalNs": "\(receipt.durations.nanoseconds.total)",
             "retired": "\(receipt.retired)",
         ]
     }

@@ -14,15 +14,17 @@ struct ChangeEntry {
     static func entries(
         before: [Memslot], after: [Memslot], marks: [SlotKey: ChangeMark]
     ) -> [ChangeEntry] {
-        let before = before.sorted { $0.key < $1.key }
-        let after = after.sorted { $0.key < $1.key }
+        let before = before.sorted { $0.assignedKey < $1.assignedKey }
+        let after = after.sorted { $0.assignedKey < $1.assignedKey }
         var entries: [ChangeEntry] = []
         var (old, new) = (0, 0)
         while old < before.count || new < after.count {
-            if new == after.count || old < before.count && before[old].key < after[new].key {
+            if new == after.count
+                || old < before.count && before[old].assignedKey < after[new].assignedKey
+            {
                 entries.append(ChangeEntry(mark: .removed, before: before[old], after: nil))
                 old += 1
-            } else if old == before.count || after[new].key < before[old].key {
+            } else if old == before.count || after[new].assignedKey < before[old].assignedKey {
                 entries.append(ChangeEntry(mark: .added, before: nil, after: after[new]))
                 new += 1
             } else {
@@ -38,7 +40,7 @@ struct ChangeEntry {
     private static func mark(
         of before: Memslot, _ after: Memslot, _ marks: [SlotKey: ChangeMark]
     ) -> ChangeMark {
-        switch marks[before.key] {
+        switch marks[before.assignedKey] {
         case .added, .removed, .replaced: .replaced
         case .moved: .moved
         case .reflagged: .reflagged

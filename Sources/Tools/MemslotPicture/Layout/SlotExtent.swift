@@ -34,8 +34,8 @@ extension [Memslot] {
     /// The slots by address space and address, which is how the guest sees them.
     func sortedByAddress() -> [Memslot] {
         sorted {
-            ($0.addressSpace, $0.guestPhysicalAddress, $0.id)
-                < ($1.addressSpace, $1.guestPhysicalAddress, $1.id)
+            ($0.addressSpace, $0.guestPhysicalAddress, $0.assignedID)
+                < ($1.addressSpace, $1.guestPhysicalAddress, $1.assignedID)
         }
     }
 

@@ -50,7 +50,8 @@ struct SlotGroup {
     let last: UInt64
     let bytes: UInt64
     private let sizes: ClosedRange<UInt64>
-    private let ids: ClosedRange<UInt32>
+    /// `nil` if a slot has no id yet.
+    private let ids: ClosedRange<UInt32>?
     private let holes: [UInt64]
     private let marks: [(mark: ChangeMark, count: Int)]
 
@@ -58,13 +59,14 @@ struct SlotGroup {
     init(_ items: some Collection<MapItem>) {
         let slots = items.map(\.slot)
         let sizes = slots.map(\.size.rawValue)
-        let ids = slots.map(\.id.rawValue)
+        let ids = slots.compactMap(\.id?.rawValue)
         self.count = slots.count
         self.first = slots.map(\.first).min() ?? 0
         self.last = slots.map(\.last).max() ?? 0
         self.bytes = sizes.reduce(0) { $0.addingSaturated($1) }
         self.sizes = (sizes.min() ?? 0)...(sizes.max() ?? 0)
-        self.ids = (ids.min() ?? 0)...(ids.max() ?? 0)
+        self.ids =
+            ids.count == slots.count ? (ids.min() ?? 0)...(ids.max() ?? 0) : nil
         self.holes = items.map(\.hole).filter { $0 > 0 }
         self.marks = ChangeMark.allCases.compactMap { mark in
             let count = items.count { $0.mark == mark }
@@ -91,7 +93,7 @@ struct SlotGroup {
 
     /// `ids 12–508` where the group has all of those, else `ids within 12–508`.
     func idText(dash: String) -> String {
-        if ids.upperBound == SlotID.unassigned.rawValue { return "ids not yet picked" }
+        guard let ids else { return "ids not yet picked" }
         if count == 1 { return "id \(ids.lowerBound)" }
         let isWhole = Int(ids.upperBound - ids.lowerBound) + 1 == count
         return "ids \(isWhole ? "" : "within ")\(ids.lowerBound)\(dash)\(ids.upperBound)"

@@ -90,7 +90,7 @@ extension JSONWriter {
     /// Unlike in an answer, flags are left out where there are none.
     private mutating func scenarioSlot(_ slot: Memslot) {
         beginObject()
-        members(of: slot.key)
+        members(of: slot.assignedKey)
         key("guestPhysicalAddress")
         address(slot.guestPhysicalAddress.rawValue)
         key("size")

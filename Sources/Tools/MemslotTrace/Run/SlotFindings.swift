@@ -117,7 +117,7 @@ package struct FlatViewText: Hashable, Sendable {
                 }
                 if slot.flags.contains(.readOnly) != row.isReadOnly {
                     sentences.append(
-                        "\(place): slot \(slot.key) is "
+                        "\(place): slot \(slot.assignedKey) is "
                             + (row.isReadOnly ? "writable" : "read-only"))
                 }
                 address = slot.range.end
@@ -128,7 +128,7 @@ package struct FlatViewText: Hashable, Sendable {
         }
         for slot in slots where !isCovered(slot.range.start..<slot.range.end) {
             sentences.append(
-                "slot \(slot.key) at \(hex(slot.range.start..<slot.range.end)): "
+                "slot \(slot.assignedKey) at \(hex(slot.range.start..<slot.range.end)): "
                     + "the view has no memory there")
         }
         return sentences

@@ -23,7 +23,7 @@ struct SlotTable {
 
     subscript(key: SlotKey) -> Memslot? {
         let index = position(of: key)
-        return index < slots.count && slots[index].key == key ? slots[index] : nil
+        return index < slots.count && slots[index].assignedKey == key ? slots[index] : nil
     }
 
     /// Carries out a call that succeeded.
@@ -33,25 +33,25 @@ struct SlotTable {
             return SlotChange(surprise: .impossible)
         }
         if slot.size == .zero {
-            guard let old = remove(slot.key) else {
+            guard let old = remove(slot.assignedKey) else {
                 return SlotChange(surprise: .deletesUnknownSlot)
             }
             return SlotChange(kind: .delete, removed: [old])
         }
         var change = SlotChange(kind: .create)
-        if let old = self[slot.key] {
+        if let old = self[slot.assignedKey] {
             guard slot.flags != .guestMemfd, old.isSame(slot) else {
-                remove(old.key)
+                remove(old.assignedKey)
                 change.removed.append(old)
                 change.surprise = .replacesSlot
                 return insert(slot, change)
             }
             if old == slot { return SlotChange(kind: .nothing) }
             if old.guestPhysicalAddress == slot.guestPhysicalAddress {
-                slots[position(of: old.key)] = slot
+                slots[position(of: old.assignedKey)] = slot
                 return SlotChange(kind: .reflag, reflagged: (old, slot))
             }
-            remove(old.key)
+            remove(old.assignedKey)
             change = SlotChange(kind: .move, removed: [old])
         }
         return insert(slot, change)
@@ -65,10 +65,10 @@ struct SlotTable {
             change.surprise = .overlapsSlot(key)
         }
         change.added = slot
-        slots.insert(slot, at: position(of: slot.key))
+        slots.insert(slot, at: position(of: slot.assignedKey))
         let start = Start(
             space: slot.addressSpace, start: slot.guestPhysicalAddress.rawValue,
-            end: slot.guestPhysicalEnd.rawValue, key: slot.key)
+            end: slot.guestPhysicalEnd.rawValue, key: slot.assignedKey)
         order.insert(start, at: orderPosition(slot.addressSpace, start.start))
         return change
     }
@@ -76,7 +76,7 @@ struct SlotTable {
     @discardableResult
     private mutating func remove(_ key: SlotKey) -> Memslot? {
         let index = position(of: key)
-        guard index < slots.count, slots[index].key == key else { return nil }
+        guard index < slots.count, slots[index].assignedKey == key else { return nil }
         let old = slots.remove(at: index)
         let place = orderPosition(old.addressSpace, old.guestPhysicalAddress.rawValue)
         if place < order.count, order[place].key == key { order.remove(at: place) }
@@ -101,7 +101,7 @@ struct SlotTable {
     }
 
     private func position(of key: SlotKey) -> Int {
-        slots.partitioningIndex(where: { $0.key >= key })
+        slots.partitioningIndex(where: { $0.assignedKey >= key })
     }
 
     private func orderPosition(_ space: AddressSpaceID, _ start: UInt64) -> Int {

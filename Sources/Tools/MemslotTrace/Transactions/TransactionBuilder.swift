@@ -52,12 +52,12 @@ struct TransactionBuilder {
             open.changes.count(.nothing)
             return SurprisingCall(line: call.line, surprise: .undecoded)
         }
-        let key = Memslot(region).key
+        let key = Memslot(region).assignedKey
         let old = table[key]
         let change = table.apply(region)
         if open.before[key] == nil { open.before[key] = .some(old) }
-        for removed in change.removed where open.before[removed.key] == nil {
-            open.before[removed.key] = .some(removed)
+        for removed in change.removed where open.before[removed.assignedKey] == nil {
+            open.before[removed.assignedKey] = .some(removed)
         }
         if let slot = change.added ?? change.reflagged?.to { needs.include(slot) }
         open.changes.count(change.kind)

@@ -37,7 +37,7 @@ struct OfflineChange {
             throw error.told(afterName, afterFile)
         }
         before = table.snapshot().array.slots
-        after = receipt.slots ?? wanted.slots
+        after = receipt.slots
         names = wanted.names
     }
 
@@ -49,10 +49,12 @@ struct OfflineChange {
     private var marks: [SlotKey: ChangeMark] {
         var marks: [SlotKey: ChangeMark] = [:]
         let diff = receipt.diff
-        for slot in diff.removed { marks[slot.key] = .removed }
-        for slot in diff.added { marks[slot.key] = marks[slot.key] == nil ? .added : .replaced }
-        for pair in diff.moved { marks[pair.after.key] = .moved }
-        for pair in diff.reflagged { marks[pair.after.key] = .reflagged }
+        for slot in diff.removed { marks[slot.assignedKey] = .removed }
+        for slot in diff.added {
+            marks[slot.assignedKey] = marks[slot.assignedKey] == nil ? .added : .replaced
+        }
+        for pair in diff.moved { marks[pair.after.assignedKey] = .moved }
+        for pair in diff.reflagged { marks[pair.after.assignedKey] = .reflagged }
         return marks
     }
 }
@@ -63,7 +65,11 @@ private final class OfflineBackend: MemslotBackend {
         addressSpaces: 2, userspaceEnd: UserspaceAddress(0xff_ffff_ffff_f000),
         flags: [.logDirtyPages, .readOnly, .guestMemfd], providesGuestMemfd: true)
 
-    func carryOut(_ call: SlotCall) throws(Errno) {}
+    func beginTransaction() {}
+
+    func apply(_ call: SlotCall) throws(Errno) {}
+
+    func collectDirtyPages() {}
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         DirtyBitmap(pageCount: slot.pageCount)

@@ -78,7 +78,7 @@ struct PlanCommand: ParsableCommand {
         for (index, operation) in receipt.operations.enumerated() {
             guard let slot = operation.call.after ?? operation.call.before else { continue }
             table.append([
-                "\(index)", "\(operation.call.name)", "\(slot.key)",
+                "\(index)", "\(operation.call.name)", "\(slot.assignedKey)",
                 "\(slot.guestPhysicalAddress)", "\(HumanSize(slot.size))",
                 TextTable.Cell(reasons.reason(for: operation)),
             ])

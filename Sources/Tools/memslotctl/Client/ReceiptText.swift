@@ -72,7 +72,6 @@ struct ReceiptText {
 
     private static func reason(for operation: JSONValue) -> String {
         switch operation["because"]?.string {
-        case "parked": return "makes room for a while"
         case "cycle": return "part of a circle of moves"
         case "replaced": return "replaced: it can't change in place"
         default: break

@@ -127,7 +127,7 @@ final class RunMirror: Sendable {
                 followed.slots,
                 done: ObservedVM.Transaction(
                     operations: followed.operations, quiesced: followed.commit != nil,
-                    nanoseconds: followed.times))
+                    durations: followed.durations))
             service.announce(
                 RunNotification.transaction(followed, of: vm.name, generation: generation),
                 of: vm.name)
@@ -143,11 +143,11 @@ final class RunMirror: Sendable {
 
 extension FollowedTransaction {
     /// Its times, as a receipt has them.
-    fileprivate var times: Receipt.Nanoseconds {
-        var times = Receipt.Nanoseconds()
-        times.apply = commit?.appliedNanoseconds ?? callNanoseconds
-        times.blackout = commit?.heldNanoseconds ?? 0
-        times.total = commit?.heldNanoseconds ?? nanoseconds
-        return times
+    fileprivate var durations: Receipt.Durations {
+        var durations = Receipt.Durations()
+        durations.nanoseconds.apply = commit?.appliedNanoseconds ?? callNanoseconds
+        durations.nanoseconds.blackout = commit?.heldNanoseconds ?? 0
+        durations.nanoseconds.total = commit?.heldNanoseconds ?? nanoseconds
+        return durations
     }
 }

@@ -67,7 +67,7 @@ struct ReaderTests {
         #expect(seen.value == Generation(1))
     }
 
-    private let patient = SubmitOptions(quiesceDeadlineMilliseconds: 60_000)
+    private let patient = SubmitOptions(quiesceDeadline: .milliseconds(60_000))
 
     @Test("one that never leaves is named, nothing is applied, and the gates are open again")
     func staysInside() throws {
@@ -84,7 +84,7 @@ struct ReaderTests {
         for quiesce in SubmitOptions.Quiesce.allCases {
             let refusal = table.refusal(
                 of: array(1),
-                options: SubmitOptions(quiesce: quiesce, quiesceDeadlineMilliseconds: 5))
+                options: SubmitOptions(quiesce: quiesce, quiesceDeadline: .milliseconds(5)))
             #expect(refusal == .quiesceTimeout(vcpus: [], readers: ["stuck"]))
         }
         #expect(backend.calls.isEmpty)

@@ -49,6 +49,7 @@ struct ReentryTests {
 
     private final class Hook: MemslotHook {
         let name = "re-enters"
+        var needsQuiescence: Bool { false }
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }
         func prepare(_ change: MemslotChange) throws(HookVeto) { body() }

@@ -35,7 +35,7 @@ private final class VCPU: Sendable {
 
 @Suite("vCPUs", .serialized)
 struct VCPUTests {
-    private let patient = SubmitOptions(quiesceDeadlineMilliseconds: 60_000)
+    private let patient = SubmitOptions(quiesceDeadline: .milliseconds(60_000))
 
     private func array(_ number: UInt64) -> [Memslot] {
         (0..<4).map { slot(UInt32($0), at: $0 * 4 + number % 4, host: $0) }
@@ -79,7 +79,7 @@ struct VCPUTests {
             }
         }
         isInside.wait()
-        let hasty = SubmitOptions(quiesceDeadlineMilliseconds: 5)
+        let hasty = SubmitOptions(quiesceDeadline: .milliseconds(5))
         #expect(
             table.refusal(of: array(1), options: hasty)
                 == .quiesceTimeout(vcpus: ["deaf"], readers: []))
@@ -132,7 +132,7 @@ struct VCPUTests {
         vcpuIsInside.wait()
         readerIsInside.wait()
         #expect(
-            table.refusal(of: [], options: SubmitOptions(quiesceDeadlineMilliseconds: 5))
+            table.refusal(of: [], options: SubmitOptions(quiesceDeadline: .milliseconds(5)))
                 == .quiesceTimeout(vcpus: ["deaf"], readers: ["stuck"]))
         mayLeave.send()
         #expect(vcpu.join() && reader.join())
@@ -168,7 +168,7 @@ struct VCPUTests {
         // Additions alone, beside the guest.
         for number in 1...100 {
             let added = array(0) + [slot(8, at: 100, host: UInt64(number), flags: .readOnly)]
-            let options = SubmitOptions(quiesceDeadlineMilliseconds: 10_000)
+            let options = SubmitOptions(quiesceDeadline: .milliseconds(10_000))
             #expect(table.refusal(of: added, options: options) == nil)
             #expect(table.refusal(of: array(0), options: options) == nil)
         }
@@ -220,7 +220,7 @@ struct VCPUTests {
             log.update { $0.append("begin") }
             asked.send()
         }
-        func waitUntilHeld(_ deadline: Deadline) -> [String] {
+        func waitUntilHeld(by deadline: Deadline) -> [String] {
             hasLeft.wait() ? [] : ["own"]
         }
         func exclusively(_ body: () -> Void) {

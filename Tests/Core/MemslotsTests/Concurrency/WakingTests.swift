@@ -50,8 +50,8 @@ struct WakingTests {
     @Test("a deadline is not before what it says")
     func deadline() {
         let before = monotonicNow()
-        #expect(Deadline.after(milliseconds: 1_500).nanoseconds >= before + 1_500_000_000)
-        #expect(Deadline.after(milliseconds: .max) == .never)
+        #expect(Deadline.after(.milliseconds(1_500)).nanoseconds >= before + 1_500_000_000)
+        #expect(Deadline.after(.seconds(Int64.max)) == .never)
     }
 
     @Test("what holds vCPUs out waits for one that is inside, whoever asks for it")
@@ -103,7 +103,7 @@ struct WakingTests {
             body()
             isExclusive.update { $0 = false }
         }
-        func waitUntilHeld(_ deadline: Deadline) -> [String] {
+        func waitUntilHeld(by deadline: Deadline) -> [String] {
             work.value()
             return staying
         }
@@ -161,7 +161,7 @@ struct WakingTests {
             func begin() {}
             func end() {}
             func exclusively(_ body: () -> Void) { body() }
-            func waitUntilHeld(_ deadline: Deadline) -> [String] {
+            func waitUntilHeld(by deadline: Deadline) -> [String] {
                 let (table, couldRead) = (table.value, couldRead)
                 let hasRead = Signal()
                 _ = TestThread {

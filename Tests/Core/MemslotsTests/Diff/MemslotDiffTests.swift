@@ -14,9 +14,9 @@ struct MemslotDiffTests {
     /// By the table of KVM's classes, slot by slot.
     private func naive(_ old: [Memslot], _ new: [Memslot]) -> Naive {
         var result = Naive()
-        for key in Set((old + new).map(\.key)).sorted() {
-            let before = old.first { $0.key == key }
-            let after = new.first { $0.key == key }
+        for key in Set((old + new).map(\.assignedKey)).sorted() {
+            let before = old.first { $0.assignedKey == key }
+            let after = new.first { $0.assignedKey == key }
             switch (before, after) {
             case (nil, let after?): result.added.append(after)
             case (let before?, nil): result.removed.append(before)

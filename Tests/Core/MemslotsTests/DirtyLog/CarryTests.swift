@@ -37,7 +37,7 @@ struct CarryTests {
                     let pages = (0..<slot.pageCount).filter { _ in
                         Bool.random(using: &arrays.random)
                     }
-                    backend.write(Array(pages), to: slot.key)
+                    backend.write(Array(pages), to: slot.assignedKey)
                 }
                 let before = try table.dirtyPages()
                 let new = step == 1 ? arrays.next() : arrays.near(present)
@@ -47,9 +47,9 @@ struct CarryTests {
                 let after = try table.dirtyPages()
                 let expected = self.expected(before, present, new, receipt.operations)
                 if after != expected.bits { wrong.append("\(round): \(after)") }
-                if receipt.unmappedDirtyPages.map(\.slot.key) != expected.lost.keys.sorted()
+                if receipt.unmappedDirtyPages.map(\.slot.assignedKey) != expected.lost.keys.sorted()
                     || receipt.unmappedDirtyPages.contains(where: {
-                        $0.runs.flatMap { Array($0) } != expected.lost[$0.slot.key]
+                        $0.runs.flatMap { Array($0) } != expected.lost[$0.slot.assignedKey]
                     })
                 {
                     wrong.append("\(round): unmapped \(receipt.unmappedDirtyPages)")
@@ -73,22 +73,22 @@ struct CarryTests {
     ) -> (bits: [SlotKey: [UInt64]], lost: [SlotKey: [UInt64]]) {
         var bits: [SlotKey: Set<UInt64>] = [:]
         var lost: [SlotKey: [UInt64]] = [:]
-        for slot in new where slot.isLogging { bits[slot.key] = [] }
+        for slot in new where slot.isLogging { bits[slot.assignedKey] = [] }
         for slot in old where slot.isLogging {
             guard endsLogging(slot, in: plan) else {
-                bits[slot.key, default: []].formUnion(before[slot.key] ?? [])
+                bits[slot.assignedKey, default: []].formUnion(before[slot.assignedKey] ?? [])
                 continue
             }
-            for page in before[slot.key] ?? [] {
+            for page in before[slot.assignedKey] ?? [] {
                 let host = hostPage(slot, page)
                 var isMapped = false
                 for taker in new where taker.isLogging {
                     for candidate in 0..<taker.pageCount where hostPage(taker, candidate) == host {
-                        bits[taker.key, default: []].insert(candidate)
+                        bits[taker.assignedKey, default: []].insert(candidate)
                         isMapped = true
                     }
                 }
-                if !isMapped { lost[slot.key, default: []].append(page) }
+                if !isMapped { lost[slot.assignedKey, default: []].append(page) }
             }
         }
         return (bits.mapValues { $0.sorted() }, lost)
@@ -99,26 +99,30 @@ struct CarryTests {
         let old = slot(0, at: 0, pages: 8, flags: .logDirtyPages)
         let backend = ModelBackend([old])
         let table = try MemslotTable(backend: backend, installed: [old])
-        backend.write([0, 2, 5, 7], to: old.key)
-        #expect(try table.dirtyPages() == [old.key: [0, 2, 5, 7]])
-        let answered = try table.dirtyLog(of: old.key, pages: 1..<6, clear: true)
+        backend.write([0, 2, 5, 7], to: old.assignedKey)
+        #expect(try table.dirtyPages() == [old.assignedKey: [0, 2, 5, 7]])
+        let answered = try table.dirtyLog(of: old.assignedKey, pages: 1..<6, clear: true)
         #expect(answered.bitmap.runs == [2..<3, 5..<6])
-        #expect(try table.dirtyPages() == [old.key: [0, 7]])
+        #expect(try table.dirtyPages() == [old.assignedKey: [0, 7]])
         #expect(throws: DirtyLogError.pagesOutOfRange(pageCount: 8)) {
-            try table.dirtyLog(of: old.key, pages: 7..<9)
+            try table.dirtyLog(of: old.assignedKey, pages: 7..<9)
         }
         #expect(throws: DirtyLogError.unknownSlot(SlotKey(id: SlotID(1)))) {
             try table.dirtyLog(of: SlotKey(id: SlotID(1)))
         }
         try table.submit([old.with([])])
-        #expect(throws: DirtyLogError.notLogging(old.key)) { try table.dirtyLog(of: old.key) }
+        #expect(throws: DirtyLogError.notLogging(old.assignedKey)) {
+            try table.dirtyLog(of: old.assignedKey)
+        }
     }
 
     @Test("an empty range past the end is refused, not a trap")
     func emptyRange() throws {
         let old = slot(0, at: 0, pages: 8, flags: .logDirtyPages)
         let table = try MemslotTable(backend: ModelBackend([old]), installed: [old])
-        #expect(try table.dirtyLog(of: old.key, pages: 8..<8).bitmap.isEmpty)
-        #expect(throws: DirtyLogError.self) { try table.dirtyLog(of: old.key, pages: 9..<9) }
+        #expect(try table.dirtyLog(of: old.assignedKey, pages: 8..<8).bitmap.isEmpty)
+        #expect(throws: DirtyLogError.self) {
+            try table.dirtyLog(of: old.assignedKey, pages: 9..<9)
+        }
     }
 }

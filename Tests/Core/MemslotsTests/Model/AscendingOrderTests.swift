@@ -19,7 +19,9 @@ struct AscendingOrderTests {
                 }
                 let places = (0..<UInt32(count))
                 let byKey = places.sorted {
-                    (slots[Int($0)].key.ordinal, $0) < (slots[Int($1)].key.ordinal, $1)
+                    (slots[Int($0)].assignedKey.ordinal, $0) < (
+                        slots[Int($1)].assignedKey.ordinal, $1
+                    )
                 }
                 func place(_ position: UInt32) -> (AddressSpaceID, GuestPhysicalAddress, UInt32) {
                     let slot = slots[Int(position)]

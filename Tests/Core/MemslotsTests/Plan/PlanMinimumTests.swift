@@ -16,7 +16,7 @@ struct PlanMinimumTests {
             let steps = distance[state, default: 0] + 1
             head += 1
             for versions in slots {
-                let present = state.slots[versions[0].key]
+                let present = state.slots[versions[0].assignedKey]
                 var calls = present.map { [SlotCall.delete($0)] } ?? []
                 for version in versions {
                     guard let present else {

@@ -98,8 +98,9 @@ struct PlanTests {
             let new = arrays.near(old)
             let diff = MemslotDiff(from: old.byKey, to: new.byKey)
             let plan = Plan(diff)
-            let replaced = Set(diff.added.map(\.key)).intersection(diff.removed.map(\.key))
-            let moved = Set(diff.moved.map(\.before.key))
+            let replaced = Set(diff.added.map(\.assignedKey)).intersection(
+                diff.removed.map(\.assignedKey))
+            let moved = Set(diff.moved.map(\.before.assignedKey))
             for operation in plan.operations {
                 let key = operation.call.key
                 let expected: PlannedOperation.Reason?

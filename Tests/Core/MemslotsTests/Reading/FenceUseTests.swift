@@ -63,11 +63,11 @@ struct FenceUseTests {
                 wasAwaited.update { $0 = isAwaited }
             }
         }
-        #expect(registry.wait(for: stays, .after(milliseconds: 0)).count == 1)
+        #expect(registry.wait(for: stays, .after(.milliseconds(0))).count == 1)
         #expect(wasAwaited.value)
         // Who leaves meanwhile, without a word, is not waited for.
         meanwhile.update { $0 = Meanwhile { Self.step(record) } }
-        #expect(registry.wait(for: stays, .after(milliseconds: 0)).isEmpty)
+        #expect(registry.wait(for: stays, .after(.milliseconds(0))).isEmpty)
     }
 
     @Test("who leaves while it is being given up is known when it comes again")

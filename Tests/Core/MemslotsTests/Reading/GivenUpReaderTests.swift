@@ -92,12 +92,17 @@ struct GivenUpReaderTests {
     func duringFinish() throws {
         final class Looking: MemslotHook {
             let name = "looking"
+            var needsQuiescence: Bool { false }
             let table = Shared<MemslotTable?>(nil)
             let unretired = Shared<[Int]>([])
             func finish(_ change: MemslotChange) {
                 let arrays = table.value?.unretiredArrays.map(\.count) ?? []
                 unretired.update { $0 = arrays }
             }
+
+            func prepare(_ change: MemslotChange) throws(HookVeto) {}
+            func commit(_ change: MemslotChange) {}
+            func abort(_ change: MemslotChange) {}
         }
         let hook = Looking()
         hook.table.update { $0 = table }

@@ -109,9 +109,9 @@ struct ReaderStressTests {
     private final class QuietBackend: MemslotBackend {
         let capabilities = wideCapabilities
 
-        func transactionBegins() {}
-        func carryOut(_ call: SlotCall) throws(Errno) {}
-        func dirtyLogsWillBeRead() {}
+        func beginTransaction() {}
+        func apply(_ call: SlotCall) throws(Errno) {}
+        func collectDirtyPages() {}
         func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
             DirtyBitmap(pageCount: slot.pageCount)
         }

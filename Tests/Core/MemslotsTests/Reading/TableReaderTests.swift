@@ -28,9 +28,9 @@ struct TableReaderTests {
         (0..<4).map { slot(UInt32($0), at: $0 * 8 + number % 8, host: 0x1000 + $0) }
     }
 
-    private func submit(_ number: UInt64, deadline: UInt64 = 5) throws -> Receipt {
+    private func submit(_ number: UInt64, deadline: Int = 5) throws -> Receipt {
         try table.submit(
-            Self.array(number), options: SubmitOptions(quiesceDeadlineMilliseconds: deadline))
+            Self.array(number), options: SubmitOptions(quiesceDeadline: .milliseconds(deadline)))
     }
 
     private func address(_ page: UInt64) -> GuestPhysicalAddress {
@@ -117,7 +117,9 @@ struct TableReaderTests {
         #expect(receipt.outcome == .committed && !receipt.retired)
         #expect(receipt.readers == ["device"])
         #expect(table.unretiredArrays.map(\.slots) == [Self.array(0)])
-        #expect(table.history().last == receipt)
+        var kept = receipt
+        kept.slots = []
+        #expect(table.history().last == kept)
         // Others go on, on the new array.
         #expect(table.makeReader(as: "other").read { $0.generation } == Generation(1))
         #expect(table.read { $0.generation } == Generation(1))
@@ -216,6 +218,7 @@ struct TableReaderTests {
         let seen = Shared<[String]>([])
         final class Looking: MemslotHook {
             let name = "looking"
+            var needsQuiescence: Bool { false }
             let table: MemslotTable
             let seen: Shared<[String]>
             init(_ table: MemslotTable, _ seen: Shared<[String]>) {
@@ -228,6 +231,8 @@ struct TableReaderTests {
             func prepare(_ change: MemslotChange) { look("prepare") }
             func commit(_ change: MemslotChange) { look("commit") }
             func finish(_ change: MemslotChange) { look("finish") }
+
+            func abort(_ change: MemslotChange) {}
         }
         let hook = Looking(table, seen)
         table.add(hook)

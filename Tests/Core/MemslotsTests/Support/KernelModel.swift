@@ -6,7 +6,7 @@ struct KernelModel: Hashable {
     private(set) var slots: [SlotKey: Memslot] = [:]
 
     init(_ slots: [Memslot]) {
-        for slot in slots { self.slots[slot.key] = slot }
+        for slot in slots { self.slots[slot.assignedKey] = slot }
     }
 
     var array: [Memslot] { Array(slots.values).byKey }
@@ -15,24 +15,34 @@ struct KernelModel: Hashable {
     mutating func apply(_ call: SlotCall) -> String? {
         switch call {
         case .create(let new):
-            if slots[new.key] != nil { return "id \(new.key) is in use" }
-            if let other = other(than: new.key, meeting: new) { return "meets \(other.key)" }
-            slots[new.key] = new
+            if slots[new.assignedKey] != nil { return "id \(new.assignedKey) is in use" }
+            if let other = other(than: new.assignedKey, meeting: new) {
+                return "meets \(other.assignedKey)"
+            }
+            slots[new.assignedKey] = new
         case .delete(let old):
-            if slots[old.key] != old { return "deletes \(old.key), which is not so" }
-            slots[old.key] = nil
+            if slots[old.assignedKey] != old {
+                return "deletes \(old.assignedKey), which is not so"
+            }
+            slots[old.assignedKey] = nil
         case .move(let old, let new):
-            if slots[old.key] != old || old.key != new.key { return "moves what isn't there" }
+            if slots[old.assignedKey] != old || old.assignedKey != new.assignedKey {
+                return "moves what isn't there"
+            }
             if old.guestPhysicalAddress == new.guestPhysicalAddress { return "moves nowhere" }
             if let why = immutableDifference(old, new) { return why }
-            if let other = other(than: new.key, meeting: new) { return "meets \(other.key)" }
-            slots[new.key] = new
+            if let other = other(than: new.assignedKey, meeting: new) {
+                return "meets \(other.assignedKey)"
+            }
+            slots[new.assignedKey] = new
         case .reflag(let old, let new):
-            if slots[old.key] != old || old.key != new.key { return "reflags what isn't there" }
+            if slots[old.assignedKey] != old || old.assignedKey != new.assignedKey {
+                return "reflags what isn't there"
+            }
             if old.guestPhysicalAddress != new.guestPhysicalAddress { return "reflag moves" }
             if let why = immutableDifference(old, new) { return why }
             if old.isLogging == new.isLogging { return "reflags nothing" }
-            slots[new.key] = new
+            slots[new.assignedKey] = new
         }
         return nil
     }
@@ -48,6 +58,6 @@ struct KernelModel: Hashable {
     }
 
     private func other(than key: SlotKey, meeting slot: Memslot) -> Memslot? {
-        slots.values.first { $0.key != key && $0.overlaps(slot) }
+        slots.values.first { $0.assignedKey != key && $0.overlaps(slot) }
     }
 }

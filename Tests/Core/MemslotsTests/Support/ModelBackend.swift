@@ -29,7 +29,7 @@ final class ModelBackend: MemslotBackend {
         self.capabilities = capabilities
         self.keepsBitsWhenRead = keepsBitsWhenRead
         var state = State(kernel: KernelModel(installed))
-        for slot in installed where slot.isLogging { state.logs[slot.key] = [] }
+        for slot in installed where slot.isLogging { state.logs[slot.assignedKey] = [] }
         self.state = Locked(state)
     }
 
@@ -48,9 +48,9 @@ final class ModelBackend: MemslotBackend {
         state.withLock { $0.logs[key]?.formUnion(pages) }
     }
 
-    func transactionBegins() { state.withLock { $0.callsThisTransaction = 0 } }
+    func beginTransaction() { state.withLock { $0.callsThisTransaction = 0 } }
 
-    func carryOut(_ call: SlotCall) throws(Errno) {
+    func apply(_ call: SlotCall) throws(Errno) {
         let (index, before) = state.withLock { state in
             defer { state.callsThisTransaction += 1 }
             return (state.callsThisTransaction, state.beforeCall)
@@ -80,17 +80,21 @@ final class ModelBackend: MemslotBackend {
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         let result = state.withLock { state -> Result<Set<UInt64>, Errno> in
             if let errno = state.logRefusal { return .failure(errno) }
-            guard state.kernel.slots[slot.key] == slot, let bits = state.logs[slot.key] else {
+            guard state.kernel.slots[slot.assignedKey] == slot,
+                let bits = state.logs[slot.assignedKey]
+            else {
                 return .failure(.noEntry)
             }
             state.logReads += 1
-            if clear || !keepsBitsWhenRead { state.logs[slot.key] = [] }
+            if clear || !keepsBitsWhenRead { state.logs[slot.assignedKey] = [] }
             return .success(bits)
         }
         var bitmap = DirtyBitmap(pageCount: slot.pageCount)
         for page in try result.get() { bitmap.insert(page..<page + 1) }
         return bitmap
     }
+
+    func collectDirtyPages() {}
 }
 
 extension MemslotTable {
@@ -108,7 +112,7 @@ extension MemslotTable {
     func dirtyPages() throws -> [SlotKey: [UInt64]] {
         var pages: [SlotKey: [UInt64]] = [:]
         for slot in snapshot().array.slots where slot.isLogging {
-            pages[slot.key] = try dirtyLog(of: slot.key).bitmap.runs.flatMap { Array($0) }
+            pages[slot.assignedKey] = try dirtyLog(of: slot).bitmap.runs.flatMap { Array($0) }
         }
         return pages
     }

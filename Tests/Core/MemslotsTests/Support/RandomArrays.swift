@@ -40,7 +40,7 @@ struct RandomArrays {
             case 0: continue
             case 1...5: slot = slot.at(UInt64.random(in: 0..<universe, using: &random))
             case 6: slot.flags = flags()
-            case 7: slot = draw(old.id.rawValue, old.addressSpace.rawValue)
+            case 7: slot = draw(old.assignedID.rawValue, old.addressSpace.rawValue)
             default: break
             }
             if Int.random(in: 0..<4, using: &random) == 0, !slot.flags.contains(.guestMemfd) {

@@ -40,7 +40,7 @@ extension Memslot {
 }
 
 extension [Memslot] {
-    var byKey: [Memslot] { sorted { $0.key < $1.key } }
+    var byKey: [Memslot] { sorted { $0.assignedKey < $1.assignedKey } }
 }
 
 /// Capabilities with everything switched on: two address spaces, guest_memfd.

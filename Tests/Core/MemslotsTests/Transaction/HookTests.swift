@@ -74,7 +74,7 @@ struct HookTests {
     @Test("that refuse end it: those prepared before are aborted, in reverse, and not itself")
     func veto() throws {
         let (backend, table, log, hooks) = try table()
-        hooks[0].vetoed.update { $0 = old[2].key }
+        hooks[0].vetoed.update { $0 = old[2].assignedKey }
         guard case .rejected("a", let change, "not this one")? = table.refusal(of: new) else {
             Issue.record("not rejected")
             return
@@ -115,7 +115,7 @@ struct HookTests {
         }
         isInside.wait()
         #expect(
-            table.refusal(of: new, options: SubmitOptions(quiesceDeadlineMilliseconds: 1))?.kind
+            table.refusal(of: new, options: SubmitOptions(quiesceDeadline: .milliseconds(1)))?.kind
                 == "quiesce-timeout")
         #expect(log.value.count == 24)
         mayLeave.send()
@@ -148,8 +148,14 @@ struct HookTests {
     func holdsObservation() throws {
         final class Watching: MemslotHook {
             let name = "watching"
+            var needsQuiescence: Bool { false }
             let observation: Observation
             init(_ observation: Observation) { self.observation = observation }
+
+            func prepare(_ change: MemslotChange) throws(HookVeto) {}
+            func commit(_ change: MemslotChange) {}
+            func finish(_ change: MemslotChange) {}
+            func abort(_ change: MemslotChange) {}
         }
         let table = try MemslotTable(backend: ModelBackend())
         var hook: Watching? = Watching(try table.observe { _ in }.observation)

@@ -46,13 +46,13 @@ struct OrderTests {
             let model = ModelBackend()
             let notes = Shared<[String]>([])
             var capabilities: Capabilities { model.capabilities }
-            func carryOut(_ call: SlotCall) throws(Errno) { try model.carryOut(call) }
+            func apply(_ call: SlotCall) throws(Errno) { try model.apply(call) }
             func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
                 notes.update { $0.append("read") }
                 return try model.readDirtyLog(of: slot, clear: clear)
             }
-            func transactionBegins() { model.transactionBegins() }
-            func dirtyLogsWillBeRead() { notes.update { $0.append("will") } }
+            func beginTransaction() { model.beginTransaction() }
+            func collectDirtyPages() { notes.update { $0.append("will") } }
         }
         let backend = Noting()
         let table = try MemslotTable(backend: backend)
@@ -60,7 +60,7 @@ struct OrderTests {
             slot(0, at: 0, flags: .logDirtyPages), slot(1, at: 1, flags: .logDirtyPages),
         ]
         try table.submit(logging)
-        _ = try table.dirtyLog(of: logging[0].key)
+        _ = try table.dirtyLog(of: logging[0].assignedKey)
         #expect(backend.notes.value == ["will", "read"])
         try table.submit([])
         #expect(backend.notes.value == ["will", "read", "will", "read", "read"])
@@ -141,6 +141,11 @@ struct OrderTests {
         final class Needing: MemslotHook {
             let name = "needing"
             let needsQuiescence = true
+
+            func prepare(_ change: MemslotChange) throws(HookVeto) {}
+            func commit(_ change: MemslotChange) {}
+            func finish(_ change: MemslotChange) {}
+            func abort(_ change: MemslotChange) {}
         }
         let table = try MemslotTable(backend: ModelBackend())
         #expect(try !table.plan([slot(0, at: 0)]).quiesced)

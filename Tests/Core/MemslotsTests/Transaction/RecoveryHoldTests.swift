@@ -24,7 +24,7 @@ struct RecoveryHoldTests {
 
         func begin() { note("begin") }
         func end() { note("end") }
-        func waitUntilHeld(_ deadline: Deadline) -> [String] {
+        func waitUntilHeld(by deadline: Deadline) -> [String] {
             note("wait")
             return state.withLock { $0.staying }
         }

@@ -17,7 +17,7 @@ struct RollbackTests {
         for round in 0..<2 {
             for slot in old where slot.isLogging {
                 let pages = (0..<slot.pageCount).filter { _ in Bool.random(using: &random) }
-                backend.write(Array(pages), to: slot.key)
+                backend.write(Array(pages), to: slot.assignedKey)
             }
             if round == 0 { _ = try table.dirtyPages() }
         }
@@ -76,12 +76,12 @@ struct RollbackTests {
             state.refusals = [1: .outOfMemory]
             state.beforeCall = { [weak backend] index in
                 // Written through the alias, which goes away again.
-                if index == 1 { backend?.write([1], to: alias.key) }
+                if index == 1 { backend?.write([1], to: alias.assignedKey) }
             }
         }
         #expect(throws: SubmitError.self) { try table.submit([old, alias, slot(2, at: 20)]) }
         #expect(backend.slots == [old])
-        #expect(try table.dirtyPages() == [old.key: [3]])
+        #expect(try table.dirtyPages() == [old.assignedKey: [3]])
     }
 
     @Test("a dirty log that can't be read is a rollback without an operation")
@@ -89,14 +89,14 @@ struct RollbackTests {
         let old = slot(0, at: 0, flags: .logDirtyPages)
         let backend = ModelBackend([old])
         let table = try MemslotTable(backend: backend, installed: [old])
-        backend.write([0], to: old.key)
+        backend.write([0], to: old.assignedKey)
         backend.state.withLock { $0.logRefusal = .badAddress }
         #expect(
             throws: SubmitError.rolledBack(.init(errno: .badAddress, operation: nil, call: nil))
         ) { try table.submit([]) }
         backend.state.withLock { $0.logRefusal = nil }
         #expect(backend.calls.isEmpty)
-        #expect(try table.dirtyPages() == [old.key: [0]])
+        #expect(try table.dirtyPages() == [old.assignedKey: [0]])
     }
 
     @Test("a failed undo fails the table, tells what is installed, and can be recovered")
@@ -107,7 +107,7 @@ struct RollbackTests {
         for undo in [3, 4] {
             let backend = ModelBackend(old)
             let table = try MemslotTable(backend: backend, installed: old)
-            for slot in old { backend.write([0], to: slot.key) }
+            for slot in old { backend.write([0], to: slot.assignedKey) }
             backend.refuse(at: 2, undo, with: .ioError)
             if case .failed(let failure)? = table.refusal(of: []) {
                 if failure != table.failure { wrong.append("not noted") }
@@ -120,7 +120,7 @@ struct RollbackTests {
             #expect(throws: SubmitError.self) { try table.plan([slot(0, at: 0, pages: 0)]) }
             let failure = try #require(table.failure)
             #expect(throws: DirtyLogError.failed(failure)) {
-                try table.dirtyLog(of: old[0].key)
+                try table.dirtyLog(of: old[0].assignedKey)
             }
             // Still broken, then mended.
             backend.refuse(at: 0, with: .outOfMemory)

@@ -51,15 +51,15 @@ struct TableTests {
             let backend = ModelBackend(present)
             let table = try MemslotTable(backend: backend, installed: present)
             var new = arrays.near(present)
-            for index in new.indices where index % 2 == 0 { new[index].id = .unassigned }
+            for index in new.indices where index % 2 == 0 { new[index].id = nil }
             let planned = try table.plan(new)
             #expect(backend.calls.isEmpty)
             #expect(backend.slots == present.byKey)
             #expect(table.snapshot().generation == Generation(0))
             #expect(table.history().isEmpty)
             var done = try table.submit(new)
-            #expect(planned.nanoseconds == Receipt.Nanoseconds())
-            done.nanoseconds = planned.nanoseconds
+            #expect(planned.durations == Receipt.Durations())
+            done.durations = planned.durations
             #expect(planned == done)
             #expect(done.operations.map(\.call) == backend.calls)
         }
@@ -75,7 +75,7 @@ struct TableTests {
         let receipt = try table.submit(array(0), options: SubmitOptions(quiesce: .always))
         #expect(receipt.outcome == .unchanged)
         #expect(receipt.generation == Generation(1))
-        #expect(receipt.nanoseconds.blackout == 0)
+        #expect(receipt.durations.nanoseconds.blackout == 0)
         #expect(events.value == 0)
         #expect(table.history().count == 1)
         #expect(backend.calls.count == 1)

@@ -36,7 +36,7 @@ struct ArrayScanTests {
             case 5: slots[index] = slots[index].at(UInt64.random(in: 0..<16, using: &random))
             case 6:
                 slots[index].addressSpace = AddressSpaceID(UInt32.random(in: 0...2, using: &random))
-            default: slots[index].id = .unassigned
+            default: slots[index].id = nil
             }
         }
         return slots
@@ -51,9 +51,11 @@ struct ArrayScanTests {
         var invalid = 0
         for round in 0..<4_000 {
             let drawn = arrays.next()
-            let present = slowly(drawn) == nil ? drawn.sorted { $0.key < $1.key } : []
+            let present =
+                slowly(drawn) == nil ? drawn.sorted { $0.assignedKey < $1.assignedKey } : []
             let near = arrays.near(round % 2 == 0 ? present : drawn)
-            let slots = damaged(round % 3 == 0 ? near.sorted { $0.key < $1.key } : near, &random)
+            let slots = damaged(
+                round % 3 == 0 ? near.sorted { $0.assignedKey < $1.assignedKey } : near, &random)
             let answer = ArrayValidator(
                 slots: slots, capabilities: capabilities, prior: [],
                 present: MemslotArray(sortedByKey: present)
@@ -72,22 +74,25 @@ struct ArrayScanTests {
         var wrong = 0
         var changed = 0
         for _ in 0..<4_000 {
-            let old = arrays.next().sorted { $0.key < $1.key }
-            let new = arrays.near(old).sorted { $0.key < $1.key }
+            let old = arrays.next().sorted { $0.assignedKey < $1.assignedKey }
+            let new = arrays.near(old).sorted { $0.assignedKey < $1.assignedKey }
             let scan = ArrayScan(new, present: old) { _ in false }
             let diff = MemslotDiff(from: old, to: new, scan.changes)
-            let before = Dictionary(uniqueKeysWithValues: old.map { ($0.key, $0) })
-            let after = Dictionary(uniqueKeysWithValues: new.map { ($0.key, $0) })
+            let before = Dictionary(uniqueKeysWithValues: old.map { ($0.assignedKey, $0) })
+            let after = Dictionary(uniqueKeysWithValues: new.map { ($0.assignedKey, $0) })
             let replaced = new.filter {
-                before[$0.key].map { !$0.canBecome(after[$0.key] ?? $0) } ?? false
+                before[$0.assignedKey].map { !$0.canBecome(after[$0.assignedKey] ?? $0) } ?? false
             }
             let stay = new.compactMap { slot in
-                before[slot.key].map { MemslotPair(before: $0, after: slot) }
+                before[slot.assignedKey].map { MemslotPair(before: $0, after: slot) }
             }.filter { $0.before != $0.after && $0.before.canBecome($0.after) }
             let isEqual =
                 diff.removed
-                == old.filter { after[$0.key] == nil || replaced.map(\.key).contains($0.key) }
-                && diff.added == new.filter { before[$0.key] == nil || replaced.contains($0) }
+                == old.filter {
+                    after[$0.assignedKey] == nil || replaced.map(\.key).contains($0.key)
+                }
+                && diff.added
+                    == new.filter { before[$0.assignedKey] == nil || replaced.contains($0) }
                 && diff.moved
                     == stay.filter {
                         $0.before.guestPhysicalAddress != $0.after.guestPhysicalAddress

@@ -26,7 +26,7 @@ struct ChangedOverlapsTests {
             let index = Int.random(in: slots.indices, using: &random)
             let page = UInt64.random(in: 0...100, using: &random)
             let pages = UInt64.random(in: 1...6, using: &random)
-            let (id, space) = (slots[index].id.rawValue, slots[index].addressSpace.rawValue)
+            let (id, space) = (slots[index].assignedID.rawValue, slots[index].addressSpace.rawValue)
             switch Int.random(in: 0..<4, using: &random) {
             case 0: slots[index] = slots[index].at(page)
             case 1: slots[index] = slot(id, at: page, pages: pages, space: space)
@@ -35,7 +35,7 @@ struct ChangedOverlapsTests {
             }
         }
         var known: Set<SlotKey> = []
-        return slots.byKey.filter { known.insert($0.key).inserted }
+        return slots.byKey.filter { known.insert($0.assignedKey).inserted }
     }
 
     @Test("are those that comparing every two slots finds")

@@ -72,10 +72,10 @@ private final class DefectiveVM: SweptVM, MemslotBackend {
     func holdsExactly(_ slots: [Memslot]) -> Bool { vm.holdsExactly(slots) }
     func write(_ pages: [UInt64], of slot: Memslot) { vm.write(pages, of: slot) }
 
-    func carryOut(_ call: SlotCall) throws(Errno) {
+    func apply(_ call: SlotCall) throws(Errno) {
         calls += 1
         if defect == .createsNothing, case .create = call, calls % 7 == 0 { return }
-        try vm.backend.carryOut(call)
+        try vm.backend.apply(call)
         if defect == .failsWithEffect, case .delete = call, calls % 7 == 0 { throw .outOfMemory }
     }
 
@@ -85,6 +85,9 @@ private final class DefectiveVM: SweptVM, MemslotBackend {
         return defect == .forgetsPages && reads % 5 == 0
             ? DirtyBitmap(pageCount: slot.pageCount) : bits
     }
+
+    func beginTransaction() {}
+    func collectDirtyPages() {}
 }
 
 @Suite("fault sweep")

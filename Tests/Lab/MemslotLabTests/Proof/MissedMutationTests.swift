@@ -19,12 +19,12 @@ struct MissedMutationTests {
         let table = try MemslotTable(backend: SimulatedBackend())
         let beside = try table.submit([slot(0, page: 0, host: 0x100)])
         #expect(!beside.quiesced)
-        #expect(beside.nanoseconds.blackout == 0)
+        #expect(beside.durations.nanoseconds.blackout == 0)
         let held = try table.submit([])
         #expect(held.quiesced)
-        #expect(held.nanoseconds.blackout > 0)
-        #expect(held.nanoseconds.blackout <= held.nanoseconds.total)
-        #expect(held.nanoseconds.apply <= held.nanoseconds.blackout)
+        #expect(held.durations.nanoseconds.blackout > 0)
+        #expect(held.durations.nanoseconds.blackout <= held.durations.nanoseconds.total)
+        #expect(held.durations.nanoseconds.apply <= held.durations.nanoseconds.blackout)
     }
 
     @Test("what a guest that was let into a failed VM wrote is told after the recovery")
@@ -44,7 +44,7 @@ struct MissedMutationTests {
         table.releaseVCPUs()
         try backend.touch(GuestPhysicalAddress(17 << 12), size: ByteCount(1))
         try table.recover()
-        #expect(try table.dirtyLog(of: before[0].key).bitmap.runs == [3..<4])
+        #expect(try table.dirtyLog(of: before[0].assignedKey).bitmap.runs == [3..<4])
         #expect(backend.installedSlots == before)
     }
 
@@ -57,10 +57,10 @@ struct MissedMutationTests {
         for (first, count, words) in [(0, 128, 2), (64, 64, 1)] as [(UInt64, UInt32, Int)] {
             #expect(throws: Errno.invalidArgument) {
                 try kernel.clearDirtyLog(
-                    of: logging.key, firstPage: first, pageCount: count,
+                    of: logging.assignedKey, firstPage: first, pageCount: count,
                     words: Array(repeating: ~0, count: words))
             }
         }
-        #expect(try kernel.getDirtyLog(of: logging.key).runs == [0..<1])
+        #expect(try kernel.getDirtyLog(of: logging.assignedKey).runs == [0..<1])
     }
 }

@@ -49,14 +49,14 @@ struct SmallWorldTests {
             .move(from: b, to: slot(1, 4..<5, SmallKind(isReadOnly: true))),
             .reflag(from: b, to: b), .reflag(from: b, to: slot(1, 4..<5)),
         ]
-        for call in refused { #expect(kernel.carryOut(call) != nil, "\(call)") }
+        for call in refused { #expect(kernel.apply(call) != nil, "\(call)") }
         let taken: [SlotCall] = [
             .move(from: b, to: slot(1, 3..<4, SmallKind(logs: true))),
             .create(slot(2, 2..<3)), .delete(a),
             .reflag(from: slot(2, 2..<3), to: slot(2, 2..<3, SmallKind(logs: true))),
         ]
-        for call in taken { #expect(kernel.carryOut(call) == nil, "\(call)") }
-        #expect(kernel.array.map(\.id.rawValue) == [1, 2])
+        for call in taken { #expect(kernel.apply(call) == nil, "\(call)") }
+        #expect(kernel.array.map(\.assignedID.rawValue) == [1, 2])
     }
 
     @Test("the search finds a way of as many calls as breadth first, and none of fewer")
@@ -128,7 +128,7 @@ struct SmallWorldTests {
                 }
                 for call in calls {
                     var next = state
-                    guard next.carryOut(call) == nil, distances[next] == nil else { continue }
+                    guard next.apply(call) == nil, distances[next] == nil else { continue }
                     distances[next] = steps
                     queue.append(next)
                 }

@@ -25,14 +25,14 @@ final class BrokenBackend: MemslotBackend {
         capabilities = simulator.capabilities
     }
 
-    func carryOut(_ call: SlotCall) throws(Errno) {
+    func apply(_ call: SlotCall) throws(Errno) {
         switch (fault, call) {
         case (.skipsDeletions, .delete), (.skipsReflags, .reflag): return
         case (.misplacesMoves, .move(let from, var to)):
             to.guestPhysicalAddress = GuestPhysicalAddress(
                 to.guestPhysicalAddress.rawValue + 0x100_0000)
-            try simulator.carryOut(.move(from: from, to: to))
-        default: try simulator.carryOut(call)
+            try simulator.apply(.move(from: from, to: to))
+        default: try simulator.apply(call)
         }
     }
 
@@ -46,5 +46,7 @@ final class BrokenBackend: MemslotBackend {
         return bitmap
     }
 
-    func transactionBegins() { simulator.transactionBegins() }
+    func beginTransaction() { simulator.beginTransaction() }
+
+    func collectDirtyPages() {}
 }

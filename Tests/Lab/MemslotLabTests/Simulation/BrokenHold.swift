@@ -22,11 +22,11 @@ final class BrokenHold: VCPUHold {
 
     func begin() { gate.begin() }
 
-    func waitUntilHeld(_ deadline: Deadline) -> [String] {
+    func waitUntilHeld(by deadline: Deadline) -> [String] {
         switch fault {
         case .doesNotWait, .doesNotHold: []
-        case .namesNobody: gate.waitUntilHeld(deadline).map { _ in "somebody" }
-        default: gate.waitUntilHeld(deadline)
+        case .namesNobody: gate.waitUntilHeld(by: deadline).map { _ in "somebody" }
+        default: gate.waitUntilHeld(by: deadline)
         }
     }
 

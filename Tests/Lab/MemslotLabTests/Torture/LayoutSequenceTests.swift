@@ -34,7 +34,7 @@ struct LayoutSequenceTests {
                 faults.append("\(turn): \(pages)")
             }
             if slots == last { faults.append("\(turn): as before") }
-            if slots.map(\.id.rawValue) != slots.map(\.id.rawValue).sorted() {
+            if slots.map(\.assignedID.rawValue) != slots.map(\.assignedID.rawValue).sorted() {
                 faults.append("\(turn): ids out of order")
             }
             if !slots.allSatisfy(\.isLogging) { unlogged += 1 }

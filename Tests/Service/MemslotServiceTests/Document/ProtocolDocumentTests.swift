@@ -161,10 +161,15 @@ private struct DocumentClients {
 /// Says no to one address, as a device model might.
 private final class CarefulHook: MemslotHook {
     var name: String { "vhost-net" }
+    var needsQuiescence: Bool { false }
 
     func prepare(_ change: MemslotChange) throws(HookVeto) {
         if case .added(let slot) = change, slot.guestPhysicalAddress.rawValue == 0xdead_0000 {
             throw HookVeto("the device can't reach 0xdead0000")
         }
     }
+
+    func commit(_ change: MemslotChange) {}
+    func finish(_ change: MemslotChange) {}
+    func abort(_ change: MemslotChange) {}
 }

@@ -81,7 +81,7 @@ struct EmbeddedVMTests {
         let answer = try client.submit("vmm", "\(rom),\(more)")
         #expect(answer.result?["outcome"]?.string == "committed", "\(answer.line)")
         let now = table.snapshot().array.slots
-        #expect(now.map(\.id.rawValue) == [1, 2])
+        #expect(now.map(\.assignedID.rawValue) == [1, 2])
         #expect(now[1].userspaceAddress.rawValue == 0x7f00_0008_0000)
         #expect(now[0] == Self.slot(1, 0xf000_0000, 0x1000, at: 0x7e00_0000_0000, [.readOnly]))
     }

@@ -58,7 +58,7 @@ struct ObservedVMTests {
                 == true)
         // What the other process did is told as ever, and the next generation is its own.
         let transaction = ObservedVM.Transaction(
-            operations: [], quiesced: false, nanoseconds: Receipt.Nanoseconds())
+            operations: [], quiesced: false, durations: Receipt.Durations())
         let slot = Memslot(
             id: SlotID(0), guestPhysicalAddress: GuestPhysicalAddress(0), size: ByteCount(4096),
             userspaceAddress: UserspaceAddress(0x7f00_0000_0000))

@@ -119,9 +119,14 @@ private final class HeldHook: MemslotHook {
     let go = DispatchSemaphore(value: 0)
 
     var name: String { "held" }
+    var needsQuiescence: Bool { false }
 
     func prepare(_ change: MemslotChange) throws(HookVeto) {
         entered.signal()
         go.wait()
     }
+
+    func commit(_ change: MemslotChange) {}
+    func finish(_ change: MemslotChange) {}
+    func abort(_ change: MemslotChange) {}
 }

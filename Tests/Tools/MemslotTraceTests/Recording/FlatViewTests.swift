@@ -69,7 +69,7 @@ struct FlatViewTests {
             slot(3, 0x3000, 0x1000, .readOnly, at: base + 0x4000),
         ]
         let findings = SlotFindings(slots)
-        #expect(findings.splits.map(\.lower.id.rawValue) == [0])
+        #expect(findings.splits.map(\.lower.assignedID.rawValue) == [0])
         #expect(findings.misaligned.isEmpty)
     }
 
@@ -79,6 +79,6 @@ struct FlatViewTests {
             slot(0, 0, 0x40_0000, at: 0x7f00_0000_1000), slot(1, 0x40_0000, 0x40_0000),
             slot(2, 0x80_0000, 0x1000, at: 0x7f00_0000_1000),
         ]
-        #expect(SlotFindings(slots).misaligned.map(\.id.rawValue) == [0])
+        #expect(SlotFindings(slots).misaligned.map(\.assignedID.rawValue) == [0])
     }
 }

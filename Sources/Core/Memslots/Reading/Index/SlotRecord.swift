@@ -16,7 +16,7 @@ struct SlotRecord: Sendable {
         start = slot.guestPhysicalAddress.rawValue
         size = slot.size.rawValue
         userspaceAddress = slot.userspaceAddress.rawValue
-        id = slot.id.rawValue
+        id = slot.assignedID.rawValue
         positionAndFlags = position << 3 | slot.flags.rawValue & 7
     }
 

@@ -138,7 +138,7 @@ final class ReaderRegistry: @unchecked Sendable {
             let isOrdered = order()
             left.removeAll(where: \.hasEnded)
             while !left.isEmpty, !deadline.hasPassed {
-                let turn = isOrdered ? deadline : deadline.orSooner(.after(milliseconds: 1))
+                let turn = isOrdered ? deadline : deadline.earlier(.after(.milliseconds(1)))
                 _ = monitor.wait(until: turn)
                 left.removeAll(where: \.hasEnded)
             }

@@ -78,7 +78,7 @@ public struct HostSegment: Hashable, Sendable {
 }
 
 /// Why a range can't be translated; of several ranges, the first that can't.
-public enum TranslationError: Error, Hashable, Sendable {
+public enum TranslationError: Error, Hashable, Sendable, CustomStringConvertible {
     /// No slot holds this address, the first of the range that none holds.
     case unmapped(GuestPhysicalAddress, range: Int)
     /// The slot that holds this address is read-only for the guest.
@@ -97,4 +97,7 @@ public enum TranslationError: Error, Hashable, Sendable {
         case .bufferFull(let range): "range \(range): the buffer has no room for all its pieces"
         }
     }
+
+    /// The message.
+    public var description: String { message }
 }

@@ -68,7 +68,7 @@ struct Soil {
         startsFull = capabilities.dirtyLogStartsFull
         expected = [:]
         for slot in self.slots {
-            expected[slot.key] = DirtyBitmap(pageCount: slot.pageCount, isFull: startsFull)
+            expected[slot.assignedKey] = DirtyBitmap(pageCount: slot.pageCount, isFull: startsFull)
         }
     }
 
@@ -76,14 +76,14 @@ struct Soil {
         defer { isFresh = false }
         guard vm.takesWrites else { return try thinOut(table) }
         for (index, slot) in slots.enumerated() {
-            _ = try table.dirtyLog(of: slot.key, clear: true)
+            _ = try table.dirtyLog(of: slot, clear: true)
             var bits = DirtyBitmap(pageCount: slot.pageCount)
-            defer { expected[slot.key] = bits }
+            defer { expected[slot.assignedKey] = bits }
             // The guest can't write there.
             if slot.flags.contains(.readOnly) { continue }
             let kept = Self.pages(of: slot, index, in: [2, 3])
             vm.write(kept, of: slot)
-            _ = try table.dirtyLog(of: slot.key)
+            _ = try table.dirtyLog(of: slot)
             do throws(Errno) {
                 // Where reading leaves the log alone, the kernel would still know them too.
                 _ = try vm.backend.readDirtyLog(of: slot, clear: true)
@@ -102,8 +102,8 @@ struct Soil {
         guard isFresh, startsFull else { return }
         for (index, slot) in slots.enumerated() where index % 2 == 1 {
             let pages = slot.pageCount / 3..<slot.pageCount / 3 + 1
-            _ = try table.dirtyLog(of: slot.key, pages: pages, clear: true)
-            expected[slot.key]?.remove(pages)
+            _ = try table.dirtyLog(of: slot, pages: pages, clear: true)
+            expected[slot.assignedKey]?.remove(pages)
         }
     }
 

@@ -44,9 +44,9 @@ package struct FaultSweep: Sendable {
                 return report
             }
             report.submits = 1
-            if scene.wanted.count(where: { $0.id == .unassigned }) > Self.mostPicked {
+            if scene.wanted.count(where: { $0.id == nil }) > Self.mostPicked {
                 // To search for so many ids at each point would take longer than all the rest.
-                scene.wanted = run.receipt.slots ?? scene.wanted
+                scene.wanted = run.receipt.slots
             }
             try sweep(scene, run, &report)
         } catch {

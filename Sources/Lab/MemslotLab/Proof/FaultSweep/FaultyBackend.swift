@@ -36,7 +36,7 @@ package final class FaultyBackend: MemslotBackend {
     /// Calls that came beside the guest and must not.
     package var trespasses: [SlotCall] { state.withLock { $0.trespasses } }
 
-    package func carryOut(_ call: SlotCall) throws(Errno) {
+    package func apply(_ call: SlotCall) throws(Errno) {
         let mayRun = hold.guestMayRun
         let errno = state.withLock { state -> Errno? in
             defer { state.calls += 1 }
@@ -44,7 +44,7 @@ package final class FaultyBackend: MemslotBackend {
             return state.script.errno(ofCall: state.calls)
         }
         if let errno { throw errno }
-        try backend.carryOut(call)
+        try backend.apply(call)
     }
 
     package func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
@@ -56,12 +56,12 @@ package final class FaultyBackend: MemslotBackend {
         return try backend.readDirtyLog(of: slot, clear: clear)
     }
 
-    package func transactionBegins() {
+    package func beginTransaction() {
         state.withLock { ($0.calls, $0.reads) = (0, 0) }
-        backend.transactionBegins()
+        backend.beginTransaction()
     }
 
-    package func dirtyLogsWillBeRead() { backend.dirtyLogsWillBeRead() }
+    package func collectDirtyPages() { backend.collectDirtyPages() }
 }
 
 /// Which calls of a transaction are to fail, and with what.

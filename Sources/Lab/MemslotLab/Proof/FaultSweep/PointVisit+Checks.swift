@@ -86,9 +86,7 @@ extension PointVisit {
             findings.append("the array can't be planned any more")
             return
         }
-        if let slots = plan.slots, slots != run.receipt.slots {
-            findings.append("other ids are picked")
-        }
+        if plan.slots != run.receipt.slots { findings.append("other ids are picked") }
         if plan.operations != run.receipt.operations { findings.append("other calls are planned") }
         if plan.generation != run.receipt.generation { findings.append("another generation next") }
     }

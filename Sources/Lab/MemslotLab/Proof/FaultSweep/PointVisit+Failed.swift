@@ -104,10 +104,11 @@ extension PointVisit {
 
     /// What must be installed, by the calls alone.
     private func installed(after index: Int, undone: Int) -> [Memslot] {
-        var slots = Dictionary(uniqueKeysWithValues: world.scene.before.map { ($0.key, $0) })
+        var slots = Dictionary(
+            uniqueKeysWithValues: world.scene.before.map { ($0.assignedKey, $0) })
         for call in run.calls[..<index] { slots[call.key] = call.after }
         for call in run.calls[..<index].reversed().prefix(undone) { slots[call.key] = call.before }
-        return slots.values.sorted { $0.key < $1.key }
+        return slots.values.sorted { $0.assignedKey < $1.assignedKey }
     }
 
     private static func plan(from installed: [Memslot], to before: [Memslot]) -> [SlotCall] {

@@ -60,6 +60,7 @@ package final class RecordingHook: MemslotHook {
     }
 
     package let name: String
+    package var needsQuiescence: Bool { false }
     private let book: Book
 
     /// A hook that writes to `book`.

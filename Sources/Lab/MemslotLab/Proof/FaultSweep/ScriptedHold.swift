@@ -39,7 +39,7 @@ package final class ScriptedHold: VCPUHold {
 
     package func begin() { state.withLock { $0.isHeld = true } }
 
-    package func waitUntilHeld(_ deadline: Deadline) -> [String] {
+    package func waitUntilHeld(by deadline: Deadline) -> [String] {
         state.withLock { state in
             if !state.isHeld { state.faults.append("waited for vCPUs that nobody asked to leave") }
             state.waits += 1

@@ -28,7 +28,7 @@ final class SweepWorld {
             }
             self.descriptors = descriptors
             scene = original.renaming(descriptors)
-            for slot in scene.before { try vm.backend.carryOut(.create(slot)) }
+            for slot in scene.before { try vm.backend.apply(.create(slot)) }
         } catch {
             throw Impossible(reason: "the slots before can't be installed: \(error)")
         }
@@ -62,7 +62,7 @@ final class SweepWorld {
 
     /// Submits what the scene wants.
     func submit(
-        expecting generation: Generation? = nil, deadline: UInt64 = 1_000
+        expecting generation: Generation? = nil, deadline: Int = 1_000
     ) -> Result<Receipt, SubmitError> {
         do throws(SubmitError) {
             return .success(
@@ -70,7 +70,7 @@ final class SweepWorld {
                     scene.wanted,
                     options: SubmitOptions(
                         expectedGeneration: generation, quiesce: scene.quiesce,
-                        quiesceDeadlineMilliseconds: deadline)))
+                        quiesceDeadline: .milliseconds(deadline))))
         } catch {
             return .failure(error)
         }

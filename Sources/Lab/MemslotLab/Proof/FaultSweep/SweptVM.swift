@@ -107,7 +107,7 @@ package struct KVMGround: SweepGround {
             if slot.guestMemfd == .own { return "a simulator alone gives slots their files" }
             if slot.addressSpace.rawValue >= host.addressSpaces { return "no such address space" }
             if !slot.flags.isSubset(of: host.flags) { return "the host lacks a flag" }
-            if slot.id != .unassigned && slot.id.rawValue >= host.maxSlots { return "no such id" }
+            if slot.id != nil && slot.assignedID.rawValue >= host.maxSlots { return "no such id" }
             let end = slot.guestPhysicalAddress.rawValue + slot.size.rawValue
             if (end - 1) >> 12 > host.maxGuestPage { return "past the host's largest page" }
             let range = slot.guestPhysicalAddress..<slot.guestPhysicalEnd

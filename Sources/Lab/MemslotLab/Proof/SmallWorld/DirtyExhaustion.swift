@@ -73,10 +73,11 @@ package struct DirtyExhaustion: Sendable {
             for slot in old where slot.isLogging {
                 let all: UInt64 = (1 << slot.pageCount) - 1
                 let (kept, known) = (random.next() & all, random.next() & all)
-                backend.write(kept, of: Int(slot.id.rawValue))
-                _ = try table.dirtyLog(of: slot.key)
-                backend.write(known, of: Int(slot.id.rawValue))
-                dirt[slot.key] = DirtyBitmap(pageCount: slot.pageCount, words: [kept | known])
+                backend.write(kept, of: Int(slot.assignedID.rawValue))
+                _ = try table.dirtyLog(of: slot)
+                backend.write(known, of: Int(slot.assignedID.rawValue))
+                dirt[slot.assignedKey] = DirtyBitmap(
+                    pageCount: slot.pageCount, words: [kept | known])
             }
             let receipt = try table.submit(new)
             let calls = receipt.operations.map(\.call)

@@ -65,7 +65,7 @@ struct FewestCalls {
     private func places(of slot: Memslot) -> [Memslot] {
         let count = slot.size.rawValue >> 12
         guard count <= pages else { return [] }
-        let parking = 1_000 + UInt64(slot.id.rawValue) * 100
+        let parking = 1_000 + UInt64(slot.assignedID.rawValue) * 100
         return (Array(0...pages - count) + [parking]).flatMap { page in
             [MemslotFlags(), .logDirtyPages].map { log in
                 var moved = slot

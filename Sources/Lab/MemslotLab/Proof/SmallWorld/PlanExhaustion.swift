@@ -89,7 +89,7 @@ package struct PlanExhaustion: Sendable {
         let plan = Plan(MemslotDiff(from: old, to: new))
         var kernel = SmallKernel(old, ids: ids)
         for (index, operation) in plan.operations.enumerated() {
-            if let fault = kernel.carryOut(operation.call) {
+            if let fault = kernel.apply(operation.call) {
                 report.note("call \(index): \(fault)", old, new)
                 return
             }

@@ -8,7 +8,7 @@ struct SmallKernel: Hashable {
 
     init(_ array: [Memslot], ids: Int) {
         slots = Array(repeating: nil, count: ids)
-        for slot in array { slots[Int(slot.id.rawValue)] = slot }
+        for slot in array { slots[Int(slot.assignedID.rawValue)] = slot }
     }
 
     var array: [Memslot] { slots.compactMap { $0 } }
@@ -16,7 +16,7 @@ struct SmallKernel: Hashable {
     /// Carries a call out.
     ///
     /// - Returns: why the kernel would refuse it, or take it for something else; `nil` if neither.
-    mutating func carryOut(_ call: SlotCall) -> String? {
+    mutating func apply(_ call: SlotCall) -> String? {
         let id = Int(call.key.id.rawValue)
         let old = slots[id]
         guard old == call.before else { return "slot \(id) is not what the call takes it for" }

@@ -34,7 +34,7 @@ final class DirectClient: SimulatedActor {
             // Who leaves at the deadline or later may let a submit through then; who left before
             // has to have woken it.
             world.check(
-                receipt.nanoseconds.quiesce < UInt64(submission.deadline) * 1_000_000
+                receipt.durations.nanoseconds.quiesce < UInt64(submission.deadline) * 1_000_000
                     || world.lastStay >= end,
                 .progress, "a submit waited for its whole deadline, though all had left")
             if receipt.outcome == .unchanged {
@@ -48,7 +48,7 @@ final class DirectClient: SimulatedActor {
     }
 
     private func check(_ receipt: Receipt, of submission: Submission) {
-        let wanted = (receipt.slots ?? submission.slots).sorted { $0.key < $1.key }
+        let wanted = receipt.slots.sorted { $0.assignedKey < $1.assignedKey }
         world.check(
             wanted == world.active, .oneAnswer,
             "committed \(wanted), but the table has \(world.active)")

@@ -59,11 +59,11 @@ extension World {
             "a reader sees \(slots) as generation \(snapshot.generation)")
         for slot in slots {
             check(
-                snapshot.array[slot.key] == slot
+                snapshot.array[slot.assignedKey] == slot
                     && snapshot.array.slot(at: slot.guestPhysicalAddress, in: slot.addressSpace)
                         == slot,
                 .readerSeesWhole,
-                "slot \(slot.key) is not found at its address")
+                "slot \(slot.assignedKey) is not found at its address")
         }
     }
 }

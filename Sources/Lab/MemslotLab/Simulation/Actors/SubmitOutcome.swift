@@ -54,7 +54,7 @@ struct Submission {
     var options: SubmitOptions {
         SubmitOptions(
             expectedGeneration: expected, quiesce: quiesce,
-            quiesceDeadlineMilliseconds: UInt64(deadline))
+            quiesceDeadline: .milliseconds(deadline))
     }
 }
 

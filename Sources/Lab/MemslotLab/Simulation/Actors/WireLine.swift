@@ -46,7 +46,7 @@ struct WireArray {
         }
         self.generation = Generation(generation)
         isInstalled = value["installed"]?.bool == true
-        slots = list.elements.compactMap(Self.slot).sorted { $0.key < $1.key }
+        slots = list.elements.compactMap(Self.slot).sorted { $0.assignedKey < $1.assignedKey }
     }
 
     private static func slot(_ value: JSONValue) -> Memslot? {
@@ -55,7 +55,9 @@ struct WireArray {
         else { return nil }
         var flags: MemslotFlags = []
         for name in value["flags"].map({ $0.elements.compactMap(\.string) }) ?? [] {
-            for known in MemslotFlags.names where known.name == name { flags.insert(known.flag) }
+            for known in MemslotFlags.wireNames where known.name == name {
+                flags.insert(known.flag)
+            }
         }
         return Memslot(
             id: SlotID(UInt32(truncatingIfNeeded: id)),
@@ -94,7 +96,7 @@ struct WireArray {
             "\"memoryOffset\":\"\(ByteCount(offset))\"",
             "\"flags\":[\(slot.flags.names.map { "\"\($0)\"" }.joined(separator: ","))]",
         ]
-        if slot.id != .unassigned { members.append("\"slot\":\(slot.id)") }
+        if let id = slot.id { members.append("\"slot\":\(id)") }
         return "{\(members.joined(separator: ","))}"
     }
 }

@@ -79,7 +79,7 @@ extension World {
             }
             check(
                 isThere, .guestSeesWhole,
-                "a vCPU is in the guest, and slot \(slot.key) is missing: \(installed)")
+                "a vCPU is in the guest, and slot \(slot.assignedKey) is missing: \(installed)")
         }
     }
 

@@ -13,7 +13,7 @@ struct DirtyLedger {
         let pages: UInt64
 
         init(_ slot: Memslot) {
-            key = slot.key
+            key = slot.assignedKey
             host = slot.userspaceAddress.rawValue / 4096
             pages = slot.pageCount
         }
@@ -70,7 +70,8 @@ struct DirtyLedger {
         }
         told = told.filter { !$0.value.isEmpty }
         for (slot, pages) in expected where !pages.isSubset(of: told[slot] ?? []) {
-            return "slot \(slot.key) owed pages \(pages.sorted()), and the receipt hands out "
+            return
+                "slot \(slot.assignedKey) owed pages \(pages.sorted()), and the receipt hands out "
                 + "\((told[slot] ?? []).sorted())"
         }
         if startsFull || told == expected { return nil }
@@ -114,10 +115,10 @@ struct DirtyLedger {
         let owed = (owed[Log(slot)] ?? []).filter { pages.contains($0) }
         let told = Set(bitmap.runs.flatMap { Array($0) })
         let lost = owed.subtracting(told)
-        if !lost.isEmpty { return "slot \(slot.key) lost pages \(lost.sorted())" }
+        if !lost.isEmpty { return "slot \(slot.assignedKey) lost pages \(lost.sorted())" }
         let invented = told.subtracting(owed).filter { !isDoubtful(slot, $0) }
         if startsFull || invented.isEmpty { return nil }
-        return "slot \(slot.key) tells pages \(invented.sorted()), which nobody wrote"
+        return "slot \(slot.assignedKey) tells pages \(invented.sorted()), which nobody wrote"
     }
 
     /// `pages` of `slot` were told and cleared.

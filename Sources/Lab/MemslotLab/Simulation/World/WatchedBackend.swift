@@ -17,8 +17,8 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
         self.inner = inner
     }
 
-    func carryOut(_ call: SlotCall) throws(Errno) {
-        guard let world else { return try inner.carryOut(call) }
+    func apply(_ call: SlotCall) throws(Errno) {
+        guard let world else { return try inner.apply(call) }
         world.scheduler.yield()
         world.checkGuests(at: call)
         if let errno = world.faults.nextCall() {
@@ -28,7 +28,7 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
             throw errno
         }
         do throws(Errno) {
-            try inner.carryOut(call)
+            try inner.apply(call)
         } catch {
             world.report(.planIsLegal, "\(call) was refused with \(error)")
             throw error
@@ -49,7 +49,7 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
         guard let world else { return try inner.readDirtyLog(of: slot, clear: clear) }
         world.scheduler.yield()
         if let errno = world.faults.nextLogRead() {
-            world.note("log \(slot.key) fails with \(errno)")
+            world.note("log \(slot.assignedKey) fails with \(errno)")
             // The undo goes on without the log of a slot that it takes away.
             world.transaction.faults.append(errno)
             throw errno
@@ -57,16 +57,16 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
         return try inner.readDirtyLog(of: slot, clear: clear)
     }
 
-    func transactionBegins() {
-        inner.transactionBegins()
+    func beginTransaction() {
+        inner.beginTransaction()
         guard let world else { return }
-        world.faults.transactionBegins()
+        world.faults.beginTransaction()
         for hook in world.hooks { hook.checkIdle() }
         world.transaction = TransactionRecord(
             timeoutsBefore: world.scheduler.timeouts, isRecovery: world.table.failure != nil)
     }
 
-    func dirtyLogsWillBeRead() { inner.dirtyLogsWillBeRead() }
+    func collectDirtyPages() { inner.collectDirtyPages() }
 }
 
 /// Which backend calls are to fail.
