@@ -139,11 +139,11 @@ final class JudgingBackend: MemslotBackend {
     /// Forgets the calls so far.
     func begin() { calls = [] }
 
-    func carryOut(_ call: SlotCall) throws(Errno) {
+    func apply(_ call: SlotCall) throws(Errno) {
         let counts = simulated.operationCounts
         if simulated.slot(call.key) != call.before { note("\(call) starts from something else") }
         do throws(Errno) {
-            try simulated.carryOut(call)
+            try simulated.apply(call)
         } catch {
             if error != PlannedVM.fault { note("\(call) is refused with \(error)") }
             throw error
@@ -156,13 +156,17 @@ final class JudgingBackend: MemslotBackend {
     }
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
-        if simulated.slot(slot.key) != slot { note("the log of \(slot), which is not there") }
+        if simulated.slot(slot.assignedKey) != slot {
+            note("the log of \(slot), which is not there")
+        }
         return try simulated.readDirtyLog(of: slot, clear: clear)
     }
 
-    func transactionBegins() { simulated.transactionBegins() }
+    func beginTransaction() { simulated.beginTransaction() }
 
     private func note(_ sentence: String) { broken = broken ?? sentence }
+
+    func collectDirtyPages() {}
 }
 
 extension SimulatedBackend {

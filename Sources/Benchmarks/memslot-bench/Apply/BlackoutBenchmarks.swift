@@ -103,7 +103,7 @@
 
         init() throws(BenchmarkError) {
             guest = try LoopingGuest()
-            do throws(Errno) { try guest.backend.carryOut(.create(guest.codeSlot)) } catch {
+            do throws(Errno) { try guest.backend.apply(.create(guest.codeSlot)) } catch {
                 throw .broken("the guest's slot: \(error)")
             }
             table = try TransactionBenchmarks.table(NoCalls(), vcpus: guest.gate)
@@ -120,7 +120,7 @@
                 let receipt = try table.measured(arrays[1], quiesce: .always)
                 try guest.waitUntilInside()
                 _ = try table.measured(arrays[0], quiesce: .always)
-                return Double(receipt.nanoseconds.blackout)
+                return Double(receipt.durations.nanoseconds.blackout)
             }
         }
     }

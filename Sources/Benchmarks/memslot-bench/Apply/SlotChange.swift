@@ -94,7 +94,7 @@ struct RawCalls {
 
     private static func region(_ slot: Memslot) -> ys_region {
         ys_region(
-            slot: slot.id.rawValue, flags: slot.flags.rawValue,
+            slot: slot.assignedID.rawValue, flags: slot.flags.rawValue,
             guest: slot.guestPhysicalAddress.rawValue, size: slot.size.rawValue,
             host: slot.userspaceAddress.rawValue)
     }

@@ -121,8 +121,8 @@ enum OverheadBenchmarks {
             rounds: effort(301, quick: 11),
             [
                 Contestant(around) { () throws(BenchmarkError) in
-                    let there = try table.measured(change.after).nanoseconds
-                    let back = try table.measured(change.before).nanoseconds
+                    let there = try table.measured(change.after).durations.nanoseconds
+                    let back = try table.measured(change.before).durations.nanoseconds
                     return Double(there.total - there.apply + back.total - back.apply) / 2
                 }
             ])
@@ -139,7 +139,7 @@ enum OverheadBenchmarks {
             rounds: effort(301, quick: 11),
             [
                 Contestant("unchanged") { () throws(BenchmarkError) in
-                    Double(try table.measured(slots).nanoseconds.total)
+                    Double(try table.measured(slots).durations.nanoseconds.total)
                 }
             ])
         return contest.row(
@@ -156,7 +156,7 @@ extension MemslotTable {
             // On a busy machine, the thread of a vCPU may not run for seconds. That is no failure.
             return try submit(
                 slots,
-                options: SubmitOptions(quiesce: quiesce, quiesceDeadlineMilliseconds: 60_000))
+                options: SubmitOptions(quiesce: quiesce, quiesceDeadline: .milliseconds(60_000)))
         } catch {
             throw .broken("the benchmark's own array is refused: \(error)")
         }
@@ -167,9 +167,12 @@ extension MemslotTable {
 final class NoCalls: MemslotBackend {
     let capabilities = Capabilities()
 
-    func carryOut(_ call: SlotCall) throws(Errno) {}
+    func apply(_ call: SlotCall) throws(Errno) {}
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         DirtyBitmap(pageCount: slot.pageCount)
     }
+
+    func beginTransaction() {}
+    func collectDirtyPages() {}
 }

@@ -56,7 +56,7 @@ struct CountingGuest {
         let rounds = memory[Self.rounds]
         let offset = ram.userspaceAddress.rawValue - memory.base.rawValue
         return (0..<ram.pageCount).filter { page in
-            memory[offset + page * pageSize.rawValue] &- rounds > 1
+            memory[offset + page * ByteCount.page.rawValue] &- rounds > 1
         }
     }
 }

@@ -41,7 +41,7 @@ struct Tour {
         try change("merge it again", to: [layout.ram] + layout.devices)
 
         try change("log dirty pages", to: [layout.logged(layout.ram)] + layout.devices)
-        let first = try table.dirtyLog(of: layout.ram.key, clear: true)
+        let first = try table.dirtyLog(of: layout.ram, clear: true)
         report("first pass: send \(first.bitmap.count) of \(layout.ram.pageCount) pages")
 
         // A slot that is split takes its dirty bits with it, page by page.
@@ -49,9 +49,9 @@ struct Tour {
         let halves = layout.split(layout.logged(layout.ram))
         try change("split it while it logs", to: halves + layout.devices)
         for half in halves {
-            let next = try table.dirtyLog(of: half.key, clear: true)
+            let next = try table.dirtyLog(of: half, clear: true)
             report(
-                "next pass, slot \(half.id): send \(next.bitmap.count) of \(half.pageCount) pages")
+                "next pass, slot \(half.id?.description ?? "new"): send \(next.bitmap.count) of \(half.pageCount) pages")
         }
         let last = try table.submit([layout.ram] + layout.devices)
         report("log no more: \(last.summary)")
@@ -67,7 +67,9 @@ extension Receipt {
     /// What was done, in a line.
     fileprivate var summary: String {
         let calls = operations.map { "\($0.call.name) \($0.call.key.id)" }
-        let held = quiesced ? "guest held for \(nanoseconds.blackout / 1000) µs" : "guest not held"
+        let held =
+            quiesced
+            ? "guest held for \(Int(durations.blackout / .microseconds(1))) µs" : "guest not held"
         return "\(calls.joined(separator: ", ")); \(held)"
     }
 }

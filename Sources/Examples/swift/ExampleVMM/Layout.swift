@@ -15,7 +15,7 @@ struct Layout {
     let dimm: Memslot
 
     /// The size of each slot.
-    static let part = ByteCount(16 * pageSize.rawValue)
+    static let part = ByteCount.pages(16)
 
     init() throws(Errno) {
         memory = try GuestMemory(size: ByteCount(4 * Self.part.rawValue))

@@ -179,8 +179,8 @@ final class SlowBackend: MemslotBackend {
 
     var capabilities: Capabilities { backend.capabilities }
 
-    func carryOut(_ call: SlotCall) throws(Errno) {
-        try backend.carryOut(call)
+    func apply(_ call: SlotCall) throws(Errno) {
+        try backend.apply(call)
         let start = DispatchTime.now().uptimeNanoseconds
         while DispatchTime.now().uptimeNanoseconds - start < Self.span {}
     }
@@ -189,7 +189,7 @@ final class SlowBackend: MemslotBackend {
         try backend.readDirtyLog(of: slot, clear: clear)
     }
 
-    func transactionBegins() { backend.transactionBegins() }
+    func beginTransaction() { backend.beginTransaction() }
 
-    func dirtyLogsWillBeRead() { backend.dirtyLogsWillBeRead() }
+    func collectDirtyPages() { backend.collectDirtyPages() }
 }

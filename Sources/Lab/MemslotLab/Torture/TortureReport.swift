@@ -61,8 +61,8 @@ struct BlackoutHistogram {
     private static let longest: UInt64 = 60_000_000_000
 
     mutating func note(_ receipt: Receipt) {
-        guard receipt.quiesced, receipt.nanoseconds.blackout > 0 else { return }
-        histogram.record(min(receipt.nanoseconds.blackout, Self.longest))
+        guard receipt.quiesced, receipt.durations.nanoseconds.blackout > 0 else { return }
+        histogram.record(min(receipt.durations.nanoseconds.blackout, Self.longest))
     }
 
     var times: BlackoutTimes {

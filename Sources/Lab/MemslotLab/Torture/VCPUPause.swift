@@ -71,7 +71,7 @@ final class PauseAtCommit: MemslotHook {
 /// Holds nobody out: what a VMM does that changes slots beside its running guest.
 final class NoHold: VCPUHold {
     func begin() {}
-    func waitUntilHeld(_ deadline: Deadline) -> [String] { [] }
+    func waitUntilHeld(by deadline: Deadline) -> [String] { [] }
     func exclusively(_ body: () -> Void) { body() }
     func end() {}
 }

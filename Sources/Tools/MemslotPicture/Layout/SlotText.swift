@@ -7,7 +7,7 @@ struct SlotWords {
 
     /// The slot's number; `auto` where the table is still to pick one.
     func id(_ slot: Memslot) -> String {
-        slot.id == .unassigned ? "auto" : slot.id.description
+        slot.id?.description ?? "auto"
     }
 
     /// The flags in short: `log ro gmem`; numbers for bits that have no name.

@@ -91,7 +91,7 @@ package struct BackendNeeds: Hashable, Sendable {
     /// Makes room for `slot`.
     mutating func include(_ slot: Memslot) {
         addressSpaces = max(addressSpaces, slot.addressSpace.rawValue &+ 1)
-        maxSlots = max(maxSlots, slot.id.rawValue &+ 1)
+        maxSlots = max(maxSlots, slot.assignedID.rawValue &+ 1)
         flags.formUnion(slot.flags)
         let last = slot.guestPhysicalEnd.rawValue &- 1
         guestPhysicalBits = max(guestPhysicalBits, UInt64.bitWidth - last.leadingZeroBitCount)

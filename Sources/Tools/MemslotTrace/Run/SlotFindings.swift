@@ -36,11 +36,11 @@ package struct SlotFindings: Hashable, Sendable {
     /// A sentence for each.
     package var sentences: [String] {
         splits.map {
-            "slots \($0.lower.key) and \($0.upper.key) are adjacent and alike, and could be one: "
+            "slots \($0.lower.assignedKey) and \($0.upper.assignedKey) are adjacent and alike, and could be one: "
                 + hex($0.lower.range.start..<$0.upper.range.end)
         }
             + misaligned.map {
-                "slot \($0.key) at \(hex($0.range.start..<$0.range.end)) can't be backed by huge "
+                "slot \($0.assignedKey) at \(hex($0.range.start..<$0.range.end)) can't be backed by huge "
                     + "pages: the low 21 bits of its user address, "
                     + "0x\(String($0.userspaceAddress.rawValue, radix: 16)), differ"
             }

@@ -101,15 +101,14 @@ struct OperationReasons {
     private let replaced: [SlotKey: (before: Memslot, after: Memslot)]
 
     init(_ diff: MemslotDiff) {
-        let added = Dictionary(uniqueKeysWithValues: diff.added.map { ($0.key, $0) })
+        let added = Dictionary(uniqueKeysWithValues: diff.added.map { ($0.assignedKey, $0) })
         replaced = diff.removed.reduce(into: [:]) { pairs, before in
-            if let after = added[before.key] { pairs[before.key] = (before, after) }
+            if let after = added[before.assignedKey] { pairs[before.assignedKey] = (before, after) }
         }
     }
 
     func reason(for operation: PlannedOperation) -> String {
         switch (operation.reason, operation.call) {
-        case (.parked, _): return "makes room for a while"
         case (.cycle, .delete): return "moves that wait for each other in a circle: out of the way"
         case (.cycle, _): return "back, at its new address"
         case (.replaced, let call):

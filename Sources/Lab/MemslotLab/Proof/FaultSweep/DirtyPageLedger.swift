@@ -17,16 +17,18 @@ struct PageLedger {
         let logging = after.filter(\.isLogging)
         for slot in logging {
             var bits = DirtyBitmap(
-                pageCount: slot.pageCount, isFull: startsFull && begun.contains(slot.key))
-            if !ended.contains(slot.key), let kept = dirt[slot.key] { bits.formUnion(kept) }
-            told[slot.key] = bits
+                pageCount: slot.pageCount, isFull: startsFull && begun.contains(slot.assignedKey))
+            if !ended.contains(slot.assignedKey), let kept = dirt[slot.assignedKey] {
+                bits.formUnion(kept)
+            }
+            told[slot.assignedKey] = bits
         }
-        for slot in before where ended.contains(slot.key) {
-            guard var left = dirt[slot.key], !left.isEmpty else { continue }
+        for slot in before where ended.contains(slot.assignedKey) {
+            guard var left = dirt[slot.assignedKey], !left.isEmpty else { continue }
             for run in left.runs {
                 for other in logging {
                     guard let shared = Self.shared(run, of: slot, with: other) else { continue }
-                    told[other.key]?.insert(shared.there)
+                    told[other.assignedKey]?.insert(shared.there)
                     left.remove(shared.here)
                 }
             }

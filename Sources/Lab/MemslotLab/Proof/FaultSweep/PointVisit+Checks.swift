@@ -100,9 +100,9 @@ extension PointVisit {
             findings.append("not committed, though nothing fails")
             return
         }
-        let wanted = (receipt.slots ?? world.scene.wanted).sorted { $0.key < $1.key }
+        let wanted = receipt.slots.sorted { $0.assignedKey < $1.assignedKey }
         if receipt.operations != run.receipt.operations
-            || receipt.slots != nil && receipt.slots != run.receipt.slots
+            || receipt.slots != run.receipt.slots
         {
             findings.append("another way or other ids than in a fresh world")
         }

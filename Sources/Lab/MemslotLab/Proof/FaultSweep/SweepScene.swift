@@ -105,7 +105,7 @@ extension Memslot {
             return self
         }
         return Memslot(
-            id: id == .unassigned ? nil : id, addressSpace: addressSpace,
+            id: id == nil ? nil : id, addressSpace: addressSpace,
             guestPhysicalAddress: guestPhysicalAddress, size: size,
             userspaceAddress: userspaceAddress, flags: flags, memory: memory,
             guestMemfd: GuestMemfdBinding(descriptor: to, offset: binding.offset))
@@ -143,7 +143,7 @@ extension CleanRun {
         receipt.operations = receipt.operations.map {
             PlannedOperation($0.call.renaming(descriptors), because: $0.reason)
         }
-        receipt.slots = receipt.slots?.map { $0.renaming(descriptors) }
+        receipt.slots = receipt.slots.map { $0.renaming(descriptors) }
         let notes = notes.map {
             RecordingHook.Note(
                 hook: $0.hook, phase: $0.phase, change: $0.change.renaming(descriptors),

@@ -75,7 +75,7 @@ final class SmallBackend: MemslotBackend {
 
     init(_ slots: [Memslot], ids: Int) {
         var logs = [UInt64?](repeating: nil, count: ids)
-        for slot in slots where slot.isLogging { logs[Int(slot.id.rawValue)] = 0 }
+        for slot in slots where slot.isLogging { logs[Int(slot.assignedID.rawValue)] = 0 }
         state = Locked(State(kernel: SmallKernel(slots, ids: ids), logs: logs))
     }
 
@@ -89,9 +89,9 @@ final class SmallBackend: MemslotBackend {
         state.withLock { state in state.logs[id] = state.logs[id].map { $0 | pages } }
     }
 
-    func carryOut(_ call: SlotCall) throws(Errno) {
+    func apply(_ call: SlotCall) throws(Errno) {
         let fault = state.withLock { state -> String? in
-            let fault = state.kernel.carryOut(call)
+            let fault = state.kernel.apply(call)
             if let fault {
                 state.faults.append(fault)
             } else {
@@ -106,7 +106,7 @@ final class SmallBackend: MemslotBackend {
     }
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
-        let id = Int(slot.id.rawValue)
+        let id = Int(slot.assignedID.rawValue)
         let bits = state.withLock { state -> UInt64? in
             let bits = state.logs[id]
             if bits != nil { state.logs[id] = 0 }
@@ -115,4 +115,7 @@ final class SmallBackend: MemslotBackend {
         guard let bits else { throw .noEntry }
         return DirtyBitmap(pageCount: slot.pageCount, words: [bits])
     }
+
+    func beginTransaction() {}
+    func collectDirtyPages() {}
 }

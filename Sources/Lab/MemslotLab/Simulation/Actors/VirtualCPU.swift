@@ -107,8 +107,8 @@ final class DirtyLogReader: SimulatedActor {
         let part = random.once(in: 3) ? first..<end : nil
         let clear = random.once(in: 2)
         do throws(DirtyLogError) {
-            let log = try world.table.dirtyLog(of: slot.key, pages: part, clear: clear)
-            world.checkLog(of: slot.key, log.bitmap, log.pages, isCleared: clear)
+            let log = try world.table.dirtyLog(of: slot, pages: part, clear: clear)
+            world.checkLog(of: slot.assignedKey, log.bitmap, log.pages, isCleared: clear)
         } catch {
             judge(error)
         }
@@ -119,7 +119,7 @@ final class DirtyLogReader: SimulatedActor {
         switch error {
         // The slot may be another by now, or none.
         case .unknownSlot, .notLogging, .pagesOutOfRange, .backend, .failed: return
-        case .reentrant: world.report(.reentryRefused, "\(error)")
+        case .reentrant, .slotWithoutID: world.report(.reentryRefused, "\(error)")
         }
     }
 }

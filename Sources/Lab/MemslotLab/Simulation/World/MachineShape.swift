@@ -53,7 +53,7 @@ struct RandomArrays {
             case 0: continue
             case 1...2: slot.guestPhysicalAddress = address(&random)
             case 5: slot.flags.formSymmetricDifference(.readOnly)
-            case 6: slot = draw(old.key, &random)
+            case 6: slot = draw(old.assignedKey, &random)
             case 7...8: swap(&slot, with: &slots, &random)
             default: break
             }
@@ -65,10 +65,10 @@ struct RandomArrays {
                 addressSpace: AddressSpaceID(UInt32(random.draw(0...spaces - 1))),
                 id: SlotID(UInt32(random.draw(0...MachineShape.ids - 1))))
             let slot = draw(key, &random)
-            if !slots.contains(where: { $0.key == slot.key }) { add(slot, to: &slots) }
+            if !slots.contains(where: { $0.key == slot.assignedKey }) { add(slot, to: &slots) }
         }
         if random.once(in: 6), !slots.isEmpty {
-            slots[random.draw(0...slots.count - 1)].id = .unassigned
+            slots[random.draw(0...slots.count - 1)].id = nil
         }
         return slots
     }

@@ -86,7 +86,7 @@ struct FaultPlan {
     var armed: Fault?
     private var call = 0
 
-    mutating func transactionBegins() { call = 0 }
+    mutating func beginTransaction() { call = 0 }
 
     /// Counts a slot call.
     ///
