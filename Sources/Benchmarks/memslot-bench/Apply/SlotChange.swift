@@ -88,7 +88,7 @@ struct RawCalls {
     /// The operations that delete all of `slots`.
     init(deleting slots: [Memslot]) {
         regions = slots.map {
-            ys_region(slot: $0.id.rawValue, flags: 0, guest: 0, size: 0, host: 0)
+            ys_region(slot: $0.assignedID.rawValue, flags: 0, guest: 0, size: 0, host: 0)
         }
     }
 

@@ -51,7 +51,8 @@ struct Tour {
         for half in halves {
             let next = try table.dirtyLog(of: half, clear: true)
             report(
-                "next pass, slot \(half.id?.description ?? "new"): send \(next.bitmap.count) of \(half.pageCount) pages")
+                "next pass, slot \(half.id?.description ?? "new"): send \(next.bitmap.count) of \(half.pageCount) pages"
+            )
         }
         let last = try table.submit([layout.ram] + layout.devices)
         report("log no more: \(last.summary)")

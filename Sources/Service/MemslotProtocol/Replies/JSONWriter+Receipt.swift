@@ -28,7 +28,7 @@ extension JSONWriter {
         member("retired", receipt.retired)
         if !receipt.retired { list("readers", receipt.readers) { $0.string($1) } }
         list("warnings", receipt.warnings) { $0.string($1) }
-        times(receipt.nanoseconds)
+        times(receipt.durations.nanoseconds)
         endObject()
     }
 
@@ -55,19 +55,19 @@ extension JSONWriter {
         key("diff")
         beginObject()
         key("added")
-        slotKeys(diff.added.lazy.map(\.key))
+        slotKeys(diff.added.lazy.map(\.assignedKey))
         key("removed")
-        slotKeys(diff.removed.lazy.map(\.key))
+        slotKeys(diff.removed.lazy.map(\.assignedKey))
         key("moved")
-        slotKeys(diff.moved.lazy.map(\.after.key))
+        slotKeys(diff.moved.lazy.map(\.after.assignedKey))
         key("reflagged")
-        slotKeys(diff.reflagged.lazy.map(\.after.key))
+        slotKeys(diff.reflagged.lazy.map(\.after.assignedKey))
         endObject()
     }
 
     private mutating func dirtyPages(_ pages: DirtyPages) {
         object {
-            $0.members(of: pages.slot.key)
+            $0.members(of: pages.slot.assignedKey)
             $0.list("ranges", pages.runs) { writer, range in
                 writer.beginArray()
                 writer.integer(range.lowerBound)
@@ -77,7 +77,7 @@ extension JSONWriter {
         }
     }
 
-    private mutating func times(_ times: Receipt.Nanoseconds) {
+    private mutating func times(_ times: Receipt.Durations.Nanoseconds) {
         key("nanoseconds")
         object {
             $0.member("prepare", times.prepare)
@@ -102,7 +102,7 @@ extension JSONWriter {
     package mutating func slot(_ message: SlotMessage) {
         let slot = message.slot
         beginObject()
-        members(of: slot.key)
+        members(of: slot.assignedKey)
         member("guestPhysicalAddress", address: slot.guestPhysicalAddress.rawValue)
         member("size", address: slot.size.rawValue)
         members(of: message.backing)

@@ -66,7 +66,7 @@ extension MemslotService {
             guard let slot = table.array.slot(at: address, in: space) else { return nil }
             let offset = ByteCount(address.rawValue - slot.guestPhysicalAddress.rawValue)
             return Translations.Place(
-                slot: slot.key, offset: offset, backing: names.backing(of: slot, at: offset),
+                slot: slot.assignedKey, offset: offset, backing: names.backing(of: slot, at: offset),
                 flags: slot.flags)
         }
         return .translations(Translations(generation: table.generation, places: places))

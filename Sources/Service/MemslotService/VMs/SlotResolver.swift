@@ -48,7 +48,7 @@ struct SlotResolver {
                 index, "opaque", "no slot of the present array has this token; read it again")
         }
         let isUnchanged =
-            given.slot == UInt64(slot.id.rawValue)
+            given.slot == UInt64(slot.assignedID.rawValue)
             && given.addressSpace == UInt64(slot.addressSpace.rawValue)
             && given.guestPhysicalAddress == slot.guestPhysicalAddress
             && given.size == slot.size && given.flags == slot.flags
@@ -58,7 +58,7 @@ struct SlotResolver {
         guard isUnchanged else {
             throw Self.fault(
                 index, "opaque",
-                "the token of the slot \(slot.key) is accepted only for the unchanged slot")
+                "the token of the slot \(slot.assignedKey) is accepted only for the unchanged slot")
         }
         return slot
     }
