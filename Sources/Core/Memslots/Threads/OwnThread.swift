@@ -12,13 +12,22 @@ package struct OwnThread: Sendable {
 
     /// Starts the thread; ``join()`` or ``detach()`` it, once.
     ///
+    /// - Parameters:
+    ///   - stackBytes: the size of its stack; `nil` for the system's default.
+    ///   - body: what the thread runs.
     /// - Throws: `EAGAIN` where the process can't have another.
-    package init(_ body: @escaping @Sendable () -> Void) throws(Errno) {
+    package init(
+        stackBytes: Int? = nil, _ body: @escaping @Sendable () -> Void
+    ) throws(Errno) {
+        var attributes = pthread_attr_t()
+        pthread_attr_init(&attributes)
+        defer { pthread_attr_destroy(&attributes) }
+        if let stackBytes { pthread_attr_setstacksize(&attributes, stackBytes) }
         var thread = pthread_t()
-        // Handed to the thread, which takes over this reference.
+        // The thread adopts this reference.
         let job = Unmanaged.passRetained(Job(body))
         let status = pthread_create(
-            &thread, nil,
+            &thread, &attributes,
             { argument in
                 guard let argument else { return nil }
                 Unmanaged<Job>.fromOpaque(argument).takeRetainedValue().body()

@@ -109,80 +109,58 @@ extension ErrorKind {
     }
 
     /// The code of an error of this kind.
-    public var code: Int {
-        switch self {
-        case .parseError: -32_700
-        case .invalidRequest: -32_600
-        case .methodNotFound: -32_601
-        case .invalidParams: -32_602
-        case .unknownVM, .unknownMemory, .unknownSlot, .notLogging, .unmapped, .readOnly: -32_001
-        case .vmExists, .memoryExists: -32_002
-        case .misalignedAddress, .misalignedSize, .zeroSize, .addressOverflow, .addressTooLarge,
-            .sizeTooLarge, .badUserspaceAddress, .overlap, .duplicateSlot, .slotOutOfRange,
-            .badAddressSpace, .tooManySlots, .unsupportedFlag, .reservedAddress, .backingMissing,
-            .backingAmbiguous, .backingOutOfBounds, .backingMisaligned, .slotOfUnknownMemory,
-            .rawAddressRefused, .guestMemfdMissing, .guestMemfdRangeBound:
-            -32_003
-        case .generationConflict: -32_004
-        case .prepareRejected: -32_005
-        case .rolledBack: -32_006
-        case .vmFailed: -32_007
-        case .memoryInUse: -32_008
-        case .limitExceeded: -32_009
-        case .notPermitted: -32_010
-        case .backendUnavailable, .wrongBackend: -32_011
-        case .quiesceTimeout: -32_012
-        case .shuttingDown: -32_013
-        }
-    }
+    public var code: Int { wire.code }
 
     /// The kind's name, as in `data.kind`.
-    public var name: String {
+    public var name: String { wire.name }
+
+    private var wire: (code: Int, name: String) {
         switch self {
-        case .parseError: "parse-error"
-        case .invalidRequest: "invalid-request"
-        case .methodNotFound: "method-not-found"
-        case .invalidParams: "invalid-params"
-        case .unknownVM: "unknown-vm"
-        case .unknownMemory, .slotOfUnknownMemory: "unknown-memory"
-        case .unknownSlot: "unknown-slot"
-        case .notLogging: "not-logging"
-        case .unmapped: "unmapped"
-        case .readOnly: "read-only"
-        case .vmExists: "vm-exists"
-        case .memoryExists: "memory-exists"
-        case .misalignedAddress: "misaligned-address"
-        case .misalignedSize: "misaligned-size"
-        case .zeroSize: "zero-size"
-        case .addressOverflow: "address-overflow"
-        case .addressTooLarge: "address-too-large"
-        case .sizeTooLarge: "size-too-large"
-        case .badUserspaceAddress: "bad-userspace-address"
-        case .overlap: "overlap"
-        case .duplicateSlot: "duplicate-slot"
-        case .slotOutOfRange: "slot-out-of-range"
-        case .badAddressSpace: "bad-address-space"
-        case .tooManySlots: "too-many-slots"
-        case .unsupportedFlag: "unsupported-flag"
-        case .reservedAddress: "reserved-address"
-        case .backingMissing: "backing-missing"
-        case .backingAmbiguous: "backing-ambiguous"
-        case .backingOutOfBounds: "backing-out-of-bounds"
-        case .backingMisaligned: "backing-misaligned"
-        case .rawAddressRefused: "raw-address-refused"
-        case .guestMemfdMissing: "guest-memfd-missing"
-        case .guestMemfdRangeBound: "guest-memfd-range-bound"
-        case .generationConflict: "generation-conflict"
-        case .prepareRejected: "prepare-rejected"
-        case .rolledBack: "rolled-back"
-        case .vmFailed: "vm-failed"
-        case .memoryInUse: "memory-in-use"
-        case .limitExceeded: "limit-exceeded"
-        case .notPermitted: "not-permitted"
-        case .backendUnavailable: "backend-unavailable"
-        case .wrongBackend: "wrong-backend"
-        case .quiesceTimeout: "quiesce-timeout"
-        case .shuttingDown: "shutting-down"
+        case .parseError: (-32_700, "parse-error")
+        case .invalidRequest: (-32_600, "invalid-request")
+        case .methodNotFound: (-32_601, "method-not-found")
+        case .invalidParams: (-32_602, "invalid-params")
+        case .unknownVM: (-32_001, "unknown-vm")
+        case .unknownMemory: (-32_001, "unknown-memory")
+        case .unknownSlot: (-32_001, "unknown-slot")
+        case .notLogging: (-32_001, "not-logging")
+        case .unmapped: (-32_001, "unmapped")
+        case .readOnly: (-32_001, "read-only")
+        case .vmExists: (-32_002, "vm-exists")
+        case .memoryExists: (-32_002, "memory-exists")
+        case .misalignedAddress: (-32_003, "misaligned-address")
+        case .misalignedSize: (-32_003, "misaligned-size")
+        case .zeroSize: (-32_003, "zero-size")
+        case .addressOverflow: (-32_003, "address-overflow")
+        case .addressTooLarge: (-32_003, "address-too-large")
+        case .sizeTooLarge: (-32_003, "size-too-large")
+        case .badUserspaceAddress: (-32_003, "bad-userspace-address")
+        case .overlap: (-32_003, "overlap")
+        case .duplicateSlot: (-32_003, "duplicate-slot")
+        case .slotOutOfRange: (-32_003, "slot-out-of-range")
+        case .badAddressSpace: (-32_003, "bad-address-space")
+        case .tooManySlots: (-32_003, "too-many-slots")
+        case .unsupportedFlag: (-32_003, "unsupported-flag")
+        case .reservedAddress: (-32_003, "reserved-address")
+        case .backingMissing: (-32_003, "backing-missing")
+        case .backingAmbiguous: (-32_003, "backing-ambiguous")
+        case .backingOutOfBounds: (-32_003, "backing-out-of-bounds")
+        case .backingMisaligned: (-32_003, "backing-misaligned")
+        case .slotOfUnknownMemory: (-32_003, "unknown-memory")
+        case .rawAddressRefused: (-32_003, "raw-address-refused")
+        case .guestMemfdMissing: (-32_003, "guest-memfd-missing")
+        case .guestMemfdRangeBound: (-32_003, "guest-memfd-range-bound")
+        case .generationConflict: (-32_004, "generation-conflict")
+        case .prepareRejected: (-32_005, "prepare-rejected")
+        case .rolledBack: (-32_006, "rolled-back")
+        case .vmFailed: (-32_007, "vm-failed")
+        case .memoryInUse: (-32_008, "memory-in-use")
+        case .limitExceeded: (-32_009, "limit-exceeded")
+        case .notPermitted: (-32_010, "not-permitted")
+        case .backendUnavailable: (-32_011, "backend-unavailable")
+        case .wrongBackend: (-32_011, "wrong-backend")
+        case .quiesceTimeout: (-32_012, "quiesce-timeout")
+        case .shuttingDown: (-32_013, "shutting-down")
         }
     }
 }

@@ -18,35 +18,20 @@ package struct JSONError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// Why a text is not JSON.
 package enum JSONProblem: Hashable, Sendable {
-    /// No value at all.
     case empty
-    /// No value where one was expected.
     case noValue
-    /// No member's name where one was expected.
     case noName
-    /// No `:` after a member's name.
     case noColon
-    /// Neither `,` nor `}` after a member.
     case noCommaInObject
-    /// Neither `,` nor `]` after an element.
     case noCommaInArray
-    /// More text after the document.
     case trailing
-    /// The source ends within a string.
     case unterminatedString
-    /// A byte below 0x20 in a string.
     case controlCharacter
-    /// A backslash that begins no escape of JSON.
     case badEscape
-    /// An escaped half of a surrogate pair without the other half.
     case loneSurrogate
-    /// Bytes that are not UTF-8.
     case invalidUTF8
-    /// A number that JSON's grammar does not allow.
     case badNumber
-    /// Containers nested deeper than the limit.
     case tooDeep(limit: Int)
-    /// More bytes than the limit.
     case tooLarge(limit: Int)
 
     /// What was expected there, for an error's message.

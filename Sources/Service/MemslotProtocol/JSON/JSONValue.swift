@@ -90,20 +90,7 @@ package struct JSONValue: Sendable {
 
 /// The kind of a JSON value.
 package enum JSONKind: UInt8, Sendable, CustomStringConvertible {
-    /// `{…}`.
-    case object
-    /// `[…]`.
-    case array
-    /// `"…"`.
-    case string
-    /// A number, of any form.
-    case number
-    /// `true`.
-    case `true`
-    /// `false`.
-    case `false`
-    /// `null`.
-    case null
+    case object, array, string, number, `true`, `false`, null
 
     /// The kind with its article, as a message names it: `an object`.
     package var description: String {

@@ -9,7 +9,6 @@ package struct JSONWriter: Sendable {
     package private(set) var count = 0
     private var needsComma = false
 
-    /// An empty text.
     package init() {}
 
     /// An empty text with room for `capacity` bytes.
@@ -40,16 +39,9 @@ package struct JSONWriter: Sendable {
         needsComma = false
     }
 
-    /// Writes `{`.
     package mutating func beginObject() { begin(UInt8(ascii: "{")) }
-
-    /// Writes `}`.
     package mutating func endObject() { end(UInt8(ascii: "}")) }
-
-    /// Writes `[`.
     package mutating func beginArray() { begin(UInt8(ascii: "[")) }
-
-    /// Writes `]`.
     package mutating func endArray() { end(UInt8(ascii: "]")) }
 
     /// Writes a member's name that needs no escaping, and the colon.
@@ -93,13 +85,11 @@ package struct JSONWriter: Sendable {
         append(UInt8(ascii: "\""))
     }
 
-    /// Writes an integer.
     package mutating func integer(_ value: UInt64) {
         separate()
         appendDecimal(value)
     }
 
-    /// Writes an integer.
     package mutating func integer(_ value: Int) {
         separate()
         if value < 0 { append(UInt8(ascii: "-")) }
@@ -118,13 +108,11 @@ package struct JSONWriter: Sendable {
         appendQuotedHexadecimal(value)
     }
 
-    /// Writes `true` or `false`.
     package mutating func bool(_ value: Bool) {
         separate()
         appendASCII(value ? "true" : "false")
     }
 
-    /// Writes `null`.
     package mutating func null() {
         separate()
         appendASCII("null")

@@ -10,13 +10,13 @@ extension JSONWriter {
         case .done: object { _ in }
         case .vm(let vm): object { $0.member("vm", vm) }
         case .serverInfo(let info): serverInfo(info)
-        case .created(let vm):
+        case .created(let vm, let backend, let capabilities):
             object {
-                $0.member("vm", vm.vm)
-                $0.member("backend", vm.backend)
+                $0.member("vm", vm)
+                $0.member("backend", backend)
                 $0.member("generation", 0)
                 $0.key("capabilities")
-                $0.capabilities(vm.capabilities)
+                $0.capabilities(capabilities)
             }
         case .vms(let vms): object { $0.list("vms", vms) { $0.listed($1) } }
         case .recovered(let vm, let generation):
@@ -27,18 +27,22 @@ extension JSONWriter {
             }
         case .memory(let memory): listed(memory)
         case .memories(let memories): object { $0.list("memories", memories) { $0.listed($1) } }
-        case .exported(let memory): exportedMemory(memory, index: 0)
+        case .exported(let memory, let size, _): exported(memory, size, index: 0)
         case .receipt(let receipt): self.receipt(receipt)
         case .array(let array): self.array(array)
-        case .translations(let translations): self.translations(translations)
+        case .translations(let generation, let addresses):
+            object {
+                $0.member("generation", generation.rawValue)
+                $0.list("translations", addresses) { $0.translated($1) }
+            }
         case .history(let receipts):
             object { $0.list("receipts", receipts) { $0.receipt($1) } }
-        case .dirtyLog(let log):
+        case .dirtyLog(let pageCount, let dirtyCount, let bitmap):
             object {
-                $0.member("pages", log.pageCount)
-                $0.member("dirty", log.dirtyCount)
+                $0.member("pages", pageCount)
+                $0.member("dirty", dirtyCount)
                 $0.key("bitmap")
-                $0.base64(log.bitmap)
+                $0.base64(bitmap)
             }
         case .subscribed(let arrays): object { $0.list("vms", arrays) { $0.array($1) } }
         case .metrics(let metrics): self.metrics(metrics)
@@ -46,10 +50,10 @@ extension JSONWriter {
     }
 
     /// Writes a memory object with the index of its descriptor among those of the line.
-    mutating func exportedMemory(_ memory: ExportedMemory, index: Int) {
+    mutating func exported(_ memory: String, _ size: ByteCount, index: Int) {
         object {
-            $0.member("memory", memory.memory)
-            $0.member("size", address: memory.size.rawValue)
+            $0.member("memory", memory)
+            $0.member("size", address: size.rawValue)
             $0.member("fd", index)
         }
     }
@@ -84,19 +88,14 @@ extension JSONWriter {
         }
     }
 
-    private mutating func translations(_ translations: Translations) {
+    private mutating func translated(_ address: TranslatedAddress?) {
+        guard let address else { return null() }
         object {
-            $0.member("generation", translations.generation.rawValue)
-            $0.list("translations", translations.places) { writer, place in
-                guard let place else { return writer.null() }
-                writer.object {
-                    $0.members(of: place.slot)
-                    $0.member("offset", address: place.offset.rawValue)
-                    $0.members(of: place.backing)
-                    $0.key("flags")
-                    $0.flags(place.flags)
-                }
-            }
+            $0.members(of: address.slot)
+            $0.member("offset", address: address.offset.rawValue)
+            $0.members(of: address.backing)
+            $0.key("flags")
+            $0.flags(address.flags)
         }
     }
 
@@ -116,7 +115,7 @@ extension JSONWriter {
                 $0.backend(info.kvm)
             }
             $0.key("limits")
-            $0.values(info.limits)
+            $0.object { $0.members(info.limits) }
             if let state = info.state {
                 $0.key("state")
                 $0.state(state)
@@ -162,11 +161,9 @@ extension JSONWriter {
             $0.figures(metrics.user)
             $0.key("gauges")
             $0.object {
-                $0.member("vms", metrics.gauges.vms)
-                $0.member("slots", metrics.gauges.slots)
-                $0.member("memories", metrics.gauges.memories)
-                $0.member("memoryBytes", address: metrics.gauges.memoryBytes)
-                $0.member("subscriptions", metrics.gauges.subscriptions)
+                $0.members(metrics.gauges)
+                $0.member("memoryBytes", address: metrics.memoryBytes.rawValue)
+                $0.member("subscriptions", metrics.subscriptions)
             }
             $0.list("vms", metrics.vms) { writer, vm in writer.object { $0.figures(vm) } }
             $0.member("openMetrics", metrics.openMetrics)
@@ -177,37 +174,20 @@ extension JSONWriter {
     private mutating func figures(_ figures: MetricsMessage.Figures) {
         member("vm", figures.vm)
         key("counters")
-        values(figures.counters)
+        object { $0.members(figures.counters) }
         key("histograms")
         object {
             for histogram in figures.histograms {
                 $0.key(named: histogram.name)
-                $0.histogram(histogram)
+                $0.object { $0.members(histogram.values) }
             }
         }
     }
 
-    private mutating func histogram(_ histogram: MetricsMessage.Histogram) {
-        object {
-            $0.member("count", histogram.count)
-            $0.member("sum", histogram.sum)
-            if histogram.count > 0 {
-                $0.member("min", histogram.min)
-                $0.member("max", histogram.max)
-            }
-            for rank in histogram.percentiles {
-                $0.key(named: rank.name)
-                $0.integer(rank.value)
-            }
-        }
-    }
-
-    private mutating func values(_ values: [NamedValue]) {
-        object {
-            for value in values {
-                $0.key(named: value.name)
-                $0.integer(value.value)
-            }
+    private mutating func members(_ values: [NamedValue]) {
+        for value in values {
+            key(named: value.name)
+            integer(value.value)
         }
     }
 }

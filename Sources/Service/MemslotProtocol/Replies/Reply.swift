@@ -8,8 +8,8 @@ public enum Reply: Sendable {
     case vm(String)
     /// The result of `server.info`.
     case serverInfo(ServerInfo)
-    /// The result of `vm.create`.
-    case created(CreatedVM)
+    /// The result of `vm.create`. The backend is `simulated` or `kvm`.
+    case created(vm: String, backend: String, capabilities: Capabilities)
     /// The result of `vm.list`.
     case vms([ListedVM])
     /// The result of `vm.recover`.
@@ -18,38 +18,24 @@ public enum Reply: Sendable {
     case memory(ListedMemory)
     /// The result of `memory.list`.
     case memories([ListedMemory])
-    /// The result of `memory.export`.
-    case exported(ExportedMemory)
+    /// The result of `memory.export`, with one descriptor for the caller to claim.
+    case exported(memory: String, size: ByteCount, PassedDescriptors)
     /// The result of `memslots.submit` and `memslots.plan`.
     case receipt(ReceiptMessage)
     /// The result of `memslots.get`.
     case array(ArrayMessage)
-    /// The result of `memslots.translate`.
-    case translations(Translations)
+    /// The result of `memslots.translate`: a place for each address, in the order of the request;
+    /// `nil` for an unmapped address.
+    case translations(generation: Generation, [TranslatedAddress?])
     /// The result of `memslots.history`, oldest first.
     case history([ReceiptMessage])
-    /// The result of `dirtylog.get`.
-    case dirtyLog(DirtyLogMessage)
+    /// The result of `dirtylog.get`: how many pages the bitmap covers, how many are dirty, and a
+    /// bit for each page. Bit 0 of byte 0 is the first page.
+    case dirtyLog(pageCount: UInt64, dirtyCount: UInt64, bitmap: [UInt8])
     /// The result of `events.subscribe`: the arrays that no event repeats.
     case subscribed([ArrayMessage])
     /// The result of `metrics.get`.
     case metrics(MetricsMessage)
-}
-
-/// A VM that was created.
-public struct CreatedVM: Sendable {
-    /// The VM's name.
-    public var vm: String
-    /// `simulated` or `kvm`.
-    public var backend: String
-    /// What the backend supports.
-    public var capabilities: Capabilities
-
-    package init(vm: String, backend: String, capabilities: Capabilities) {
-        self.vm = vm
-        self.backend = backend
-        self.capabilities = capabilities
-    }
 }
 
 /// A VM in a list.
@@ -97,68 +83,21 @@ public struct ListedMemory: Sendable {
     }
 }
 
-/// A memory object whose descriptor is passed to the client.
-public struct ExportedMemory: Sendable {
-    /// Its name.
-    public var memory: String
-    /// The size in bytes.
-    public var size: ByteCount
-    /// The one descriptor, for the caller to claim.
-    public var descriptor: PassedDescriptors
+/// The place in memory of a guest physical address.
+public struct TranslatedAddress: Sendable {
+    /// The slot.
+    public var slot: SlotKey
+    /// Bytes from the slot's beginning.
+    public var offset: ByteCount
+    /// The memory at this offset.
+    public var backing: SlotBacking
+    /// The slot's flags.
+    public var flags: MemslotFlags
 
-    package init(memory: String, size: ByteCount, descriptor: PassedDescriptors) {
-        self.memory = memory
-        self.size = size
-        self.descriptor = descriptor
-    }
-}
-
-/// Translated guest physical addresses.
-public struct Translations: Sendable {
-    /// Where one address leads.
-    public struct Place: Sendable {
-        /// The slot.
-        public var slot: SlotKey
-        /// Bytes from the slot's beginning.
-        public var offset: ByteCount
-        /// The memory at this offset.
-        public var backing: SlotBacking
-        /// The slot's flags.
-        public var flags: MemslotFlags
-
-        package init(
-            slot: SlotKey, offset: ByteCount, backing: SlotBacking, flags: MemslotFlags
-        ) {
-            self.slot = slot
-            self.offset = offset
-            self.backing = backing
-            self.flags = flags
-        }
-    }
-
-    /// The generation of the array.
-    public var generation: Generation
-    /// A place for each address, in the order of the request; `nil` for an unmapped address.
-    public var places: [Place?]
-
-    package init(generation: Generation, places: [Place?]) {
-        self.generation = generation
-        self.places = places
-    }
-}
-
-/// The dirty pages of a slot, or of a part of it.
-public struct DirtyLogMessage: Sendable {
-    /// How many pages the bitmap covers.
-    public var pageCount: UInt64
-    /// How many of them are dirty.
-    public var dirtyCount: UInt64
-    /// A bit for each page; bit 0 of byte 0 is the first page.
-    public var bitmap: [UInt8]
-
-    package init(pageCount: UInt64, dirtyCount: UInt64, bitmap: [UInt8]) {
-        self.pageCount = pageCount
-        self.dirtyCount = dirtyCount
-        self.bitmap = bitmap
+    package init(slot: SlotKey, offset: ByteCount, backing: SlotBacking, flags: MemslotFlags) {
+        self.slot = slot
+        self.offset = offset
+        self.backing = backing
+        self.flags = flags
     }
 }

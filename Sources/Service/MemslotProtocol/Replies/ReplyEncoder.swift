@@ -26,19 +26,18 @@ public struct ReplyEncoder: Sendable {
     /// Encodes the response to a command that was executed.
     public mutating func encode(_ reply: Reply, id: RequestID) {
         writer.beginResponse(id: id, "result")
-        if case .exported(let memory) = reply {
-            let open = descriptors.open
-            writer.exportedMemory(memory, index: open.count)
-            descriptors = PassedDescriptors(descriptors.claimAll() + memory.descriptor.claimAll())
+        if case .exported(let memory, let size, let descriptor) = reply {
+            let own = descriptors.claimAll()
+            writer.exported(memory, size, index: own.count)
+            descriptors = PassedDescriptors(own + descriptor.claimAll())
         } else {
             writer.reply(reply)
         }
         writer.endObject()
     }
 
-    /// Encodes the response to a request that is refused.
-    ///
-    /// - Parameter id: ``RequestID/null`` where the request's id is unknown.
+    /// Encodes the response to a request that is refused. Its id is ``RequestID/null`` where the
+    /// request's id is unknown.
     public mutating func encode(_ error: ProtocolError, id: RequestID) {
         writer.beginResponse(id: id, "error")
         writer.error(error)

@@ -109,66 +109,36 @@ public struct MetricsMessage: Sendable {
     public struct Histogram: Sendable {
         /// The name.
         public var name: String
-        /// How many times were recorded.
-        public var count: UInt64
-        /// Their sum.
-        public var sum: UInt64
-        /// The shortest; 0 without any.
-        public var min: UInt64
-        /// The longest; 0 without any.
-        public var max: UInt64
-        /// The percentiles by name, such as `p99`; none without any time.
-        public var percentiles: [NamedValue]
+        /// `count` and `sum`; with any time also `min`, `max` and percentiles such as `p99`.
+        public var values: [NamedValue]
 
-        package init(
-            name: String, count: UInt64, sum: UInt64, min: UInt64, max: UInt64,
-            percentiles: [NamedValue]
-        ) {
+        package init(name: String, values: [NamedValue]) {
             self.name = name
-            self.count = count
-            self.sum = sum
-            self.min = min
-            self.max = max
-            self.percentiles = percentiles
-        }
-    }
-
-    /// What the user has now.
-    public struct Gauges: Sendable {
-        /// VMs.
-        public var vms: Int
-        /// Slots of all VMs.
-        public var slots: Int
-        /// Memory objects.
-        public var memories: Int
-        /// The bytes of all memory objects.
-        public var memoryBytes: UInt64
-        /// Subscriptions to events.
-        public var subscriptions: Int
-
-        package init(
-            vms: Int, slots: Int, memories: Int, memoryBytes: UInt64, subscriptions: Int
-        ) {
-            self.vms = vms
-            self.slots = slots
-            self.memories = memories
-            self.memoryBytes = memoryBytes
-            self.subscriptions = subscriptions
+            self.values = values
         }
     }
 
     /// The user's figures.
     public var user: Figures
-    /// What the user has now.
-    public var gauges: Gauges
+    /// How many VMs, slots and memory objects the user has now.
+    public var gauges: [NamedValue]
+    /// The size of the user's memory objects.
+    public var memoryBytes: ByteCount
+    /// How many subscriptions the user has now.
+    public var subscriptions: Int
     /// The figures of each VM.
     public var vms: [Figures]
     /// All of it as text of OpenMetrics 1.0.
     public var openMetrics: String
 
-    package init(user: Figures, gauges: Gauges, vms: [Figures], openMetrics: String) {
+    package init(
+        user: Figures, gauges: [NamedValue], memoryBytes: ByteCount, subscriptions: Int,
+        vms: [Figures], openMetrics: String
+    ) {
         self.user = user
         self.gauges = gauges
+        self.memoryBytes = memoryBytes
+        self.subscriptions = subscriptions
         self.vms = vms
         self.openMetrics = openMetrics
     }

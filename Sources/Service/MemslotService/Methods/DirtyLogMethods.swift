@@ -29,9 +29,8 @@ extension MemslotService {
         do throws(DirtyLogError) {
             let log = try vm.table.dirtyLog(of: key, pages: pages, clear: parameters.clears)
             return .dirtyLog(
-                DirtyLogMessage(
-                    pageCount: UInt64(log.pages.count), dirtyCount: log.bitmap.count,
-                    bitmap: log.bitmap.bytes(of: log.pages)))
+                pageCount: UInt64(log.pages.count), dirtyCount: log.bitmap.count,
+                bitmap: log.bitmap.bytes(of: log.pages))
         } catch {
             throw ProtocolError(error)
         }

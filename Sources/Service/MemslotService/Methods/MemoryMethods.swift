@@ -158,9 +158,8 @@ extension MemslotService {
         }
         do throws(Errno) {
             return .exported(
-                ExportedMemory(
-                    memory: object.name, size: object.size,
-                    descriptor: PassedDescriptors([try file.exported()])))
+                memory: object.name, size: object.size,
+                PassedDescriptors([try file.exported()]))
         } catch {
             throw ProtocolError(
                 ErrorData(.limitExceeded, errno: error, limit: "descriptors"),

@@ -62,14 +62,15 @@ extension MemslotService {
         }
         let space = AddressSpaceID(UInt32(clamping: parameters.addressSpace))
         let (table, names) = vm.feed.published
-        let places = parameters.addresses.map { address -> Translations.Place? in
+        let translated = parameters.addresses.map { address -> TranslatedAddress? in
             guard let slot = table.array.slot(at: address, in: space) else { return nil }
             let offset = ByteCount(address.rawValue - slot.guestPhysicalAddress.rawValue)
-            return Translations.Place(
-                slot: slot.assignedKey, offset: offset, backing: names.backing(of: slot, at: offset),
+            return TranslatedAddress(
+                slot: slot.assignedKey, offset: offset,
+                backing: names.backing(of: slot, at: offset),
                 flags: slot.flags)
         }
-        return .translations(Translations(generation: table.generation, places: places))
+        return .translations(generation: table.generation, translated)
     }
 
     func getHistory(

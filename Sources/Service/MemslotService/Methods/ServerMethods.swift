@@ -28,9 +28,12 @@ extension MemslotService {
         return .metrics(
             MetricsMessage(
                 user: account.metrics.figures(Counter.allCases),
-                gauges: MetricsMessage.Gauges(
-                    vms: vms.count, slots: holdings.slots, memories: holdings.memories,
-                    memoryBytes: holdings.memoryBytes, subscriptions: holdings.subscriptions),
+                gauges: [
+                    NamedValue("vms", UInt64(vms.count)),
+                    NamedValue("slots", UInt64(holdings.slots)),
+                    NamedValue("memories", UInt64(holdings.memories)),
+                ],
+                memoryBytes: ByteCount(holdings.memoryBytes), subscriptions: holdings.subscriptions,
                 vms: vms.map {
                     $0.metrics.figures(Counter.allCases.filter(\.isOfVM), vm: $0.name)
                 },
@@ -47,11 +50,14 @@ extension Metrics {
             counters: counts.filter { counters.contains($0.counter) }
                 .map { NamedValue($0.counter.rawValue, $0.value) },
             histograms: summaries.map { time, summary in
-                MetricsMessage.Histogram(
-                    name: time.rawValue, count: summary.count, sum: summary.sum,
-                    min: summary.min, max: summary.max,
-                    percentiles: zip(TimeSummary.ranks, summary.percentiles)
-                        .map { NamedValue($0.name.description, $1) })
+                var values = [NamedValue("count", summary.count), NamedValue("sum", summary.sum)]
+                if summary.count > 0 {
+                    values += [NamedValue("min", summary.min), NamedValue("max", summary.max)]
+                }
+                for (rank, value) in zip(TimeSummary.ranks, summary.percentiles) {
+                    values.append(NamedValue(rank.name.description, value))
+                }
+                return MetricsMessage.Histogram(name: time.rawValue, values: values)
             })
     }
 }

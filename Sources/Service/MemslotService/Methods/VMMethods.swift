@@ -32,7 +32,7 @@ extension MemslotService {
         }
         try admit(vm, peer)
         return .created(
-            CreatedVM(vm: vm.name, backend: vm.backendName, capabilities: table.capabilities))
+            vm: vm.name, backend: vm.backendName, capabilities: table.capabilities)
     }
 
     /// Checks a name that a client gives to something new.

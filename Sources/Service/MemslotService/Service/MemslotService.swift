@@ -85,7 +85,7 @@ extension MemslotService {
     /// Executes the requests of a line in order, and encodes their responses into one line.
     ///
     /// - Parameters:
-    ///   - line: a line of ``RequestDecoder/decode(_:in:)``.
+    ///   - line: a line that `RequestDecoder` decoded.
     ///   - connection: the connection that the line came from.
     ///   - descriptors: the descriptors that came with the line.
     /// - Returns: the encoded line, and the descriptors to send with it; empty where no request

@@ -56,42 +56,17 @@ package final class ConnectionThreads: Sendable {
     }
 
     private func start(_ job: @escaping @Sendable () -> Void) -> Bool {
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        defer { pthread_attr_destroy(&attributes) }
-        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-        pthread_attr_setstacksize(&attributes, Self.stackBytes)
-        // The thread adopts this reference.
-        let argument = Unmanaged.passRetained(FirstJob(threads: self, job: job))
-        var thread = pthread_t()
-        let status = pthread_create(&thread, &attributes, Self.work, argument.toOpaque())
-        if status != 0 { argument.release() }
-        return status == 0
-    }
-
-    private final class FirstJob: Sendable {
-        let threads: ConnectionThreads
-        let job: @Sendable () -> Void
-
-        init(threads: ConnectionThreads, job: @escaping @Sendable () -> Void) {
-            self.threads = threads
-            self.job = job
+        // In a box, so that the job is released after it has run, and not with the thread.
+        let first = Locked<(@Sendable () -> Void)?>(job)
+        do throws(Errno) {
+            try OwnThread(stackBytes: Self.stackBytes) {
+                if let job = first.withLock({ $0.take() }) { job() }
+                while let job = self.next() { job() }
+            }.detach()
+            return true
+        } catch {
+            return false
         }
-    }
-
-    private static let work: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? =
-        { argument in
-            guard let argument else { return nil }
-            let threads = begin(Unmanaged<FirstJob>.fromOpaque(argument))
-            while let job = threads.next() { job() }
-            return nil
-        }
-
-    /// Runs the first job and releases it.
-    private static func begin(_ argument: Unmanaged<FirstJob>) -> ConnectionThreads {
-        let first = argument.takeRetainedValue()
-        first.job()
-        return first.threads
     }
 
     /// Waits for another job; `nil` if the thread must end.
