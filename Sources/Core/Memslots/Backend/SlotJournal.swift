@@ -6,8 +6,8 @@ struct SlotJournal {
     /// Begins with `slots` installed.
     init(_ slots: [Memslot]) { initial = slots }
 
-    /// Notes a call that succeeded.
-    mutating func note(_ call: SlotCall) { calls.append(call) }
+    /// Records a call that succeeded.
+    mutating func record(_ call: SlotCall) { calls.append(call) }
 
     /// The slots that are installed now, ascending by key.
     var slots: [Memslot] {
@@ -27,10 +27,10 @@ struct SlotJournal {
 }
 
 extension MemslotBackend {
-    /// After a call that was taken back: empties a log that the kernel began full.
+    /// Empties the new log of `call`, which undoes another or recovers, if the kernel began it full.
     ///
-    /// Its true bits are kept by the table. If the log can't be emptied it tells too many pages,
-    /// which loses nothing.
+    /// The table keeps its true bits. If the log can't be emptied it reports too many pages, which
+    /// loses nothing.
     func emptyNewLog(of call: SlotCall) {
         guard capabilities.dirtyLogStartsFull, let slot = call.after, slot.isLogging,
             call.before?.isLogging != true

@@ -1,6 +1,6 @@
-/// Dirty bits that the table keeps itself, because the kernel has dropped or handed out its own.
+/// Dirty bits that the table keeps, because the kernel has dropped or returned its own.
 ///
-/// What a client is told is the kernel's bits and these together.
+/// A client gets the kernel's bits and these together.
 struct DirtyOverlay {
     private var bitmaps: [SlotKey: DirtyBitmap] = [:]
 
@@ -26,12 +26,12 @@ struct DirtyOverlay {
         if bitmaps[slot.assignedKey]?.isEmpty == true { bitmaps[slot.assignedKey] = nil }
     }
 
-    /// Takes the bits of `slot` out.
-    mutating func take(_ slot: Memslot) -> DirtyBitmap {
+    /// Removes the bits of `slot`, and returns them.
+    mutating func remove(_ slot: Memslot) -> DirtyBitmap {
         bitmaps.removeValue(forKey: slot.assignedKey) ?? DirtyBitmap(pageCount: slot.pageCount)
     }
 
-    /// Gives the harvested bits of old slots to every slot of `array` that logs and maps the page.
+    /// Carries the harvested bits of old slots to every slot of `array` that logs and maps the page.
     ///
     /// - Returns: the pages that no such slot maps, by their old slot, ascending by key.
     mutating func carry(_ harvest: [Harvested], to array: [Memslot]) -> [DirtyPages] {

@@ -62,19 +62,9 @@ extension MemslotTable {
     public func dirtyLog(
         of key: SlotKey, pages: Range<UInt64>? = nil, clear: Bool = false
     ) throws(DirtyLogError) -> (bitmap: DirtyBitmap, pages: Range<UInt64>) {
-        let result: Result<(bitmap: DirtyBitmap, pages: Range<UInt64>), DirtyLogError>
-        do throws(ReentryError) {
-            result = try serially {
-                do throws(DirtyLogError) {
-                    return .success(try readLog(key, pages, clear))
-                } catch {
-                    return .failure(error)
-                }
-            }
-        } catch {
-            throw .reentrant(error)
+        try serially(DirtyLogError.reentrant) { () throws(DirtyLogError) in
+            try readLog(key, pages, clear)
         }
-        return try result.get()
     }
 
     private func readLog(
@@ -88,7 +78,7 @@ extension MemslotTable {
             throw .pagesOutOfRange(pageCount: slot.pageCount)
         }
         do throws(Errno) {
-            try takeOver(slot, clear: clear)
+            try collectLog(of: slot, clear: clear)
         } catch {
             throw .backend(error)
         }
@@ -99,19 +89,19 @@ extension MemslotTable {
         return (bitmap, pages)
     }
 
-    /// Brings the backend's bits of `slot` into the overlay.
-    private func takeOver(_ slot: Memslot, clear: Bool) throws(Errno) {
+    /// Adds the backend's bits of `slot` to the overlay.
+    private func collectLog(of slot: Memslot, clear: Bool) throws(Errno) {
         backend.collectDirtyPages()
         overlay.add(try backend.readDirtyLog(of: slot, clear: clear), to: slot)
     }
 
-    /// The dirty pages that a plan would hand back, found without losing any.
-    func foreseeUnmappedPages(_ wanted: WantedArray) throws(SubmitError) -> [DirtyPages] {
+    /// Returns the dirty pages that no slot of a planned array maps, without losing any.
+    func plannedUnmappedPages(_ wanted: WantedArray) throws(SubmitError) -> [DirtyPages] {
         var harvest: [Harvested] = []
         for operation in wanted.plan.operations where operation.call.endsLogging {
             guard let slot = operation.call.before else { continue }
             do throws(Errno) {
-                try takeOver(slot, clear: false)
+                try collectLog(of: slot, clear: false)
             } catch {
                 throw .rolledBack(
                     SubmitError.Rollback(errno: error, operation: nil, call: nil))

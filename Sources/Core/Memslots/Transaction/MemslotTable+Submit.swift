@@ -2,13 +2,13 @@ extension MemslotTable {
     /// Makes `slots` the VM's memory, all at once, or leaves it as it is.
     ///
     /// Blocks until the transaction has ended. Slots without an id get one: that of a present slot
-    /// that can become it with the fewest calls, else the lowest that is free.
+    /// that can become it with the fewest operations, else the lowest that is free.
     ///
     /// - Parameters:
     ///   - slots: the complete array, in any order.
     ///   - options: compare-and-swap, and how vCPUs are held out.
-    /// - Returns: what was done.
-    /// - Throws: why nothing was; see ``SubmitError``.
+    /// - Returns: what was done, and the slots with their ids.
+    /// - Throws: why nothing was done; see ``SubmitError``.
     @discardableResult
     public func submit(
         _ slots: [Memslot], options: SubmitOptions = SubmitOptions()
@@ -16,108 +16,112 @@ extension MemslotTable {
         try submit(slots, options: options, prior: [])
     }
 
-    /// As the blocking ``submit(_:options:)``, for tasks: it waits on a thread of the table's own,
-    /// never on one of the task pool.
+    /// Submits as the blocking ``submit(_:options:)`` does, for tasks: a thread of the table's own
+    /// waits, never one of the task pool.
     @discardableResult
     public func submit(
         _ slots: [Memslot], options: SubmitOptions = SubmitOptions()
     ) async throws(SubmitError) -> Receipt {
-        let result = await withCheckedContinuation { continuation in
+        let result: Result<Receipt, SubmitError> = await withCheckedContinuation { continuation in
             submissions.run { [self] in
-                do throws(SubmitError) {
-                    let receipt = try submit(slots, options: options, prior: [])
-                    continuation.resume(returning: Result<Receipt, SubmitError>.success(receipt))
-                } catch {
-                    continuation.resume(returning: .failure(error))
-                }
+                continuation.resume(
+                    returning: Result { () throws(SubmitError) in
+                        try submit(slots, options: options, prior: [])
+                    })
             }
         }
         return try result.get()
     }
 
-    /// The receipt that a submit would give, with nothing carried out and no times.
+    /// Returns the receipt that a submit would return, with nothing applied and no durations.
     ///
-    /// - Throws: as ``submit(_:options:)``, but for what only carrying out can find.
+    /// - Throws: as ``submit(_:options:)``, except for what only applying can find.
     public func plan(
         _ slots: [Memslot], options: SubmitOptions = SubmitOptions()
     ) throws(SubmitError) -> Receipt {
         try plan(slots, options: options, prior: [])
     }
 
-    /// Submits an array in which the layer above has found faults already.
-    ///
-    /// - Parameter objection: asked before anything is touched, and where anything is to be, with
-    ///   the generation and the array to come, sorted by key. What it answers is the reason of
-    ///   ``SubmitError/rejected(hook:change:reason:)``; `nil` to go on. It runs inside the
-    ///   transaction.
+    /// Submits an array in which the layer above has found the faults `prior`.
     package func submit(
-        _ slots: [Memslot], options: SubmitOptions, prior: [Violation],
-        unless objection: (Generation, [Memslot]) -> String? = { _, _ in nil }
+        _ slots: [Memslot], options: SubmitOptions, prior: [Violation]
     ) throws(SubmitError) -> Receipt {
-        let start = monotonicNow()
-        return try asTransaction { () throws(SubmitError) -> Receipt in
-            let wanted = try judge(slots, options: options, prior: prior)
-            guard !wanted.diff.isEmpty else { return unchanged(wanted, since: start) }
-            if let reason = objection(pair.current.generation.next, wanted.slots) {
-                throw .rejected(
-                    hook: "admission", change: wanted.plan.changes[0], reason: reason)
+        do throws(AdmissionError<Never>) {
+            return try submit(slots, options: options, prior: prior) { _, _ in }
+        } catch {
+            switch error {
+            case .notSubmitted(let error): throw error
             }
-            return try carryOut(wanted, options: options, since: start)
         }
     }
 
-    /// Plans an array in which the layer above has found faults already.
+    /// Submits an array that the layer above must admit.
+    ///
+    /// - Parameter admit: called inside the transaction before anything is changed, unless the
+    ///   array is the present one, with the generation and the slots to come, sorted by key. Its
+    ///   error ends the transaction.
+    package func submit<Refusal: Error>(
+        _ slots: [Memslot], options: SubmitOptions, prior: [Violation],
+        admit: (Generation, [Memslot]) throws(Refusal) -> Void
+    ) throws(AdmissionError<Refusal>) -> Receipt {
+        let start = monotonicNow()
+        let reentrant = { AdmissionError<Refusal>.notSubmitted(.reentrant($0)) }
+        return try serially(reentrant) { () throws(AdmissionError<Refusal>) in
+            let wanted: WantedArray
+            do throws(SubmitError) {
+                wanted = try validate(slots, options: options, prior: prior)
+            } catch {
+                throw .notSubmitted(error)
+            }
+            guard !wanted.diff.isEmpty else { return unchanged(wanted, since: start) }
+            do throws(Refusal) {
+                try admit(pair.current.generation.next, wanted.slots)
+            } catch {
+                throw .refused(error)
+            }
+            do throws(SubmitError) {
+                return try commit(wanted, options: options, since: start)
+            } catch {
+                throw .notSubmitted(error)
+            }
+        }
+    }
+
+    /// Plans an array in which the layer above has found the faults `prior`.
     package func plan(
         _ slots: [Memslot], options: SubmitOptions, prior: [Violation]
     ) throws(SubmitError) -> Receipt {
-        try asTransaction { () throws(SubmitError) -> Receipt in
-            let wanted = try judge(slots, options: options, prior: prior)
+        try serially(SubmitError.reentrant) { () throws(SubmitError) in
+            let wanted = try validate(slots, options: options, prior: prior)
             var receipt = wanted.receipt(generation: pair.current.generation)
             guard !wanted.diff.isEmpty else { return receipt }
             receipt.generation = pair.current.generation.next
             receipt.quiesced =
                 wanted.plan.needsQuiescence || options.quiesce == .always
                 || hooks.contains(where: \.needsQuiescence)
-            receipt.unmappedDirtyPages = try foreseeUnmappedPages(wanted)
+            receipt.unmappedDirtyPages = try plannedUnmappedPages(wanted)
             return receipt
         }
     }
 
-    /// Runs `body` as the only transaction, typed errors and all.
-    private func asTransaction(
-        _ body: () throws(SubmitError) -> Receipt
-    ) throws(SubmitError) -> Receipt {
-        let result: Result<Receipt, SubmitError>
-        do throws(ReentryError) {
-            result = try serially {
-                do throws(SubmitError) { return .success(try body()) } catch {
-                    return .failure(error)
-                }
-            }
-        } catch {
-            throw .reentrant(error)
-        }
-        return try result.get()
-    }
-
-    /// Everything that is decided before anything is touched.
-    private func judge(
+    /// Validates, compares, diffs and plans: everything before anything is changed.
+    private func validate(
         _ slots: [Memslot], options: SubmitOptions, prior: [Violation]
     ) throws(SubmitError) -> WantedArray {
         if let failure { throw .failed(failure) }
         let present = pair.current
-        // What the table has already was judged when it was submitted.
+        // The present array was validated when it was submitted.
         let isPresent = prior.isEmpty && slots == present.array.slots
         var scan: ArrayScan?
         if !isPresent {
             let validator = ArrayValidator(
                 slots: slots, capabilities: capabilities, prior: prior,
                 present: present.array)
-            let look = validator.scan
-            if let faults = validator.faults(limit: limits.violations, look) {
+            let found = validator.scan
+            if let faults = validator.faults(limit: limits.violations, found) {
                 throw .invalid(faults)
             }
-            scan = look
+            scan = found
         }
         if let expected = options.expectedGeneration, expected != present.generation {
             throw .conflict(present: present.generation, expected: expected)
@@ -132,7 +136,8 @@ extension MemslotTable {
         return receipt
     }
 
-    private func carryOut(
+    /// Runs the transaction, and makes and publishes its receipt.
+    private func commit(
         _ wanted: WantedArray, options: SubmitOptions, since start: UInt64
     ) throws(SubmitError) -> Receipt {
         let previous = pair.current
@@ -144,7 +149,7 @@ extension MemslotTable {
                 backend: backend, pair: pair, vcpus: vcpus, hooks: hooks))
         let outcome = run.run()
         var receipt = wanted.receipt(generation: pair.current.generation)
-        if outcome == .committed { receipt.unmappedDirtyPages = run.settleDirtyBits() }
+        if outcome == .committed { receipt.unmappedDirtyPages = run.carryDirtyBits() }
         overlay = run.overlay
         if let error = error(for: outcome, of: run, wanted.plan) { throw error }
 
@@ -153,13 +158,13 @@ extension MemslotTable {
         receipt.readers = run.readers
         receipt.durations.nanoseconds = run.times
         receipt.durations.nanoseconds.total = monotonicNow() - start
-        note(receipt)
-        tell(.committed(receipt, previous: previous.generation, array: pair.current.array))
-        tellRetired()
+        record(receipt)
+        publish(.committed(receipt, previous: previous.generation, array: pair.current.array))
+        publishRetirement()
         return receipt
     }
 
-    /// What to throw for an outcome; observers are told on the way.
+    /// The error for an outcome, after it is published.
     private func error(
         for outcome: TransactionMachine.Outcome, of run: TransactionRun, _ plan: Plan
     ) -> SubmitError? {
@@ -174,15 +179,24 @@ extension MemslotTable {
             let rollback = SubmitError.Rollback(
                 errno: errno, operation: operation,
                 call: operation.map { plan.operations[$0].call })
-            tell(.rolledBack(rollback, generation: pair.current.generation))
+            publish(.rolledBack(rollback, generation: pair.current.generation))
             return .rolledBack(rollback)
         case .failed(let errno, let operation, let undo):
             let failure = TableFailure(
                 errno: errno, operation: operation, undoErrno: undo,
                 installed: run.installed ?? [])
-            note(failure)
-            tell(.failed(failure, generation: pair.current.generation))
+            record(failure)
+            publish(.failed(failure, generation: pair.current.generation))
             return .failed(failure)
+        case .recovered: preconditionFailure("a submit recovers nothing")
         }
     }
+}
+
+/// Why a submit that the layer above must admit did not take effect.
+package enum AdmissionError<Refusal: Error>: Error {
+    /// The layer above refused it.
+    case refused(Refusal)
+    /// The table did not commit it.
+    case notSubmitted(SubmitError)
 }

@@ -2,17 +2,17 @@ internal import Dispatch
 
 /// The memory of one VM: the whole memslot array, changed in transactions.
 ///
-/// A submit names the complete array. Afterwards the VM has exactly that array, or exactly the
-/// one before, and the answer says which. Call everything from any thread; submits of one table
-/// are carried out one after the other, on their callers' threads.
+/// A submit passes the complete array. Afterwards the VM has exactly that array, or exactly the
+/// one before, and the result says which. Call everything from any thread; submits of one table
+/// run one after the other, on their callers' threads.
 ///
 /// "Atomic" has three observers. A guest vCPU that enters through ``VCPUGate`` never runs while
 /// the table is half changed. A reader in this process sees the old or the new array. Whatever
 /// else maps guest memory is kept in step by hooks.
 public final class MemslotTable: Sendable {
-    /// What an array is judged by.
+    /// The limits that an array is validated against.
     public let capabilities: Capabilities
-    /// How vCPUs are held out; the table's own gate unless one was given.
+    /// How vCPUs are held out; a gate of the table's own unless one was given.
     public let vcpus: any VCPUHold
 
     let backend: any MemslotBackend
@@ -26,7 +26,7 @@ public final class MemslotTable: Sendable {
     // Only touched inside `transactions`.
     nonisolated(unsafe) var overlay = DirtyOverlay()
 
-    /// What may be looked at while a transaction runs.
+    /// What may be read while a transaction runs.
     private struct Shared {
         var failure: TableFailure?
         /// Whether a failure keeps vCPUs out; an embedder may let them go.
@@ -40,13 +40,13 @@ public final class MemslotTable: Sendable {
     /// Opens a table on a VM that has no slots, or exactly those of `installed`.
     ///
     /// - Parameters:
-    ///   - backend: carries the calls out; used by this table alone.
-    ///   - installed: what the VM has, at `generation`. Judged like a submitted array, and each
+    ///   - backend: applies the operations; used by this table alone.
+    ///   - installed: what the VM has, at `generation`. Validated like a submitted array; each
     ///     slot must have its id.
     ///   - vcpus: how vCPUs are held out; a ``VCPUGate`` by default.
-    ///   - limits: how much is kept and told.
-    ///   - generation: where the count goes on, for a VM that had a table before.
-    /// - Throws: ``InvalidArray`` where `installed` can't be what the VM has.
+    ///   - limits: how much is kept and listed.
+    ///   - generation: the first generation, for a VM that had a table before.
+    /// - Throws: ``InvalidArray`` if `installed` can't be what the VM has.
     public init(
         backend: any MemslotBackend, installed: [Memslot] = [],
         vcpus: any VCPUHold = VCPUGate(), limits: TableLimits = TableLimits(),
@@ -64,14 +64,14 @@ public final class MemslotTable: Sendable {
             MemslotArray(sortedByKey: installed.sortedByKey()),
             generation: generation)
         shared = Locked(Shared(history: ReceiptHistory(limit: limits.receipts)))
-        pair.readers.announce { [weak self] in self?.settle() }
+        pair.readers.announce { [weak self] in self?.retireLeftArrays() }
     }
 
-    /// The gate of the table's own, through which vCPU threads enter the guest; `nil` where the
-    /// VMM holds vCPUs out in its own way.
+    /// The gate through which vCPU threads enter the guest; `nil` if the VMM has its own
+    /// ``VCPUHold``.
     public var vcpuGate: VCPUGate? { vcpus as? VCPUGate }
 
-    /// What is wrong with the table, if undoing a transaction failed.
+    /// The failure, if undoing a transaction failed and the table has not recovered.
     public var failure: TableFailure? { shared.withLock { $0.failure } }
 
     /// The last `count` receipts, oldest first.
@@ -86,18 +86,19 @@ public final class MemslotTable: Sendable {
 
     /// Removes a hook, for transactions that begin from now on.
     public func remove(_ hook: any MemslotHook) {
-        // What goes is let go outside of the lock: it may hold an observation of this table.
+        // Released outside of the lock: it may hold an observation of this table.
         _ = shared.withLock { shared in
             defer { shared.hooks.removeAll { $0 === hook } }
             return shared.hooks
         }
     }
 
-    /// Attaches an observer, which is told everything that comes after the snapshot it gets.
+    /// Adds an observer, which gets every event after the snapshot that this returns.
     ///
     /// - Parameter observer: called in order, on submitting threads, before their submit returns;
     ///   must be short. It may read the table, not submit.
-    /// - Returns: what the table is now, and the observation, which ends when it is let go.
+    /// - Returns: the table as it is now, and the observation, which ends by
+    ///   ``Observation/cancel()`` or when it is released.
     /// - Throws: ``ReentryError`` from inside a hook, an observer, a reader or the vCPU gate.
     public func observe(
         _ observer: @escaping @Sendable (TableEvent) -> Void
@@ -109,7 +110,7 @@ public final class MemslotTable: Sendable {
                 return shared.nextObserver
             }
             let observation = Observation { [weak self] in
-                // Let go outside of the lock: it may hold another observation of this table.
+                // Released outside of the lock: it may hold another observation of this table.
                 _ = self?.shared.withLock { $0.observers.removeValue(forKey: number) }
             }
             return (pair.current, observation)
@@ -117,31 +118,44 @@ public final class MemslotTable: Sendable {
     }
 
     /// Runs `body` as the only transaction of this table.
-    func serially<R>(_ body: () -> R) throws(ReentryError) -> R {
-        if let role = domain.innermostRole { throw ReentryError(role, tried: .transaction) }
-        if pair.readers.isInside { throw ReentryError(.reader, tried: .transaction) }
-        return Scheduling.section(.serial, of: transactions) {
-            transactions.sync { domain.with(.transaction, body) }
+    ///
+    /// - Parameter reentrant: makes the error of a call from inside a callback.
+    func serially<R, E: Error>(
+        _ reentrant: (ReentryError) -> E, _ body: () throws(E) -> R
+    ) throws(E) -> R {
+        if let role = domain.innermostRole {
+            throw reentrant(ReentryError(role, tried: .transaction))
         }
+        if pair.readers.isInside { throw reentrant(ReentryError(.reader, tried: .transaction)) }
+        // Dispatch's `sync` does not pass typed errors on.
+        let result: Result<R, E> = Scheduling.section(.serial, of: transactions) {
+            transactions.sync { domain.with(.transaction) { Result(catching: body) } }
+        }
+        return try result.get()
     }
 
-    /// The hooks that a transaction beginning now tells.
+    /// Runs `body`, which can't fail by itself, as the only transaction of this table.
+    func serially<R>(_ body: () -> R) throws(ReentryError) -> R {
+        try serially({ (error: ReentryError) in error }) { () throws(ReentryError) in body() }
+    }
+
+    /// The hooks of a transaction that begins now.
     var hooks: [any MemslotHook] { shared.withLock { $0.hooks } }
 
-    func note(_ receipt: Receipt) { shared.withLock { $0.history.append(receipt) } }
+    func record(_ receipt: Receipt) { shared.withLock { $0.history.append(receipt) } }
 
-    /// Notes a failure, with vCPUs held out.
-    func note(_ failure: TableFailure) {
+    /// Records a failure, with vCPUs held out.
+    func record(_ failure: TableFailure) {
         shared.withLock { shared in
             shared.failure = failure
             shared.failureHoldsVCPUs = true
         }
     }
 
-    /// Notes that there is no failure any more.
-    func noteRecovery() { shared.withLock { $0.failure = nil } }
+    /// Records that the table has recovered.
+    func recordRecovery() { shared.withLock { $0.failure = nil } }
 
-    /// Notes whether a failure keeps vCPUs out.
+    /// Records whether a failure keeps vCPUs out.
     ///
     /// - Returns: whether it did until now.
     func failureHoldsVCPUs(_ holds: Bool) -> Bool {
@@ -151,13 +165,14 @@ public final class MemslotTable: Sendable {
         }
     }
 
-    func tell(_ event: TableEvent) {
+    /// Calls every observer, in the order in which they were added.
+    func publish(_ event: TableEvent) {
         let observers = shared.withLock { $0.observers.sorted { $0.key < $1.key } }
         for observer in observers { observer.value(event) }
     }
 }
 
-/// How much a table keeps and tells.
+/// How much a table keeps and lists.
 public struct TableLimits: Hashable, Sendable {
     /// Faults listed of one array; all are counted.
     public var violations: Int

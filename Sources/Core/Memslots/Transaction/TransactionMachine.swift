@@ -1,11 +1,12 @@
 /// The course of one transaction, as decisions alone: no lock, thread, clock or backend.
 ///
-/// It is told what happened and answers what to do next. Whatever happens, it ends in exactly one
-/// ``Outcome``; each prepared step is either committed and finished, or aborted, once.
+/// Each event of the last action leads to the next action. Every course ends in exactly one
+/// ``Outcome``; each prepared step is either committed and finished, or aborted, once. The recovery
+/// of a failed table is a course of its own: hold, harvest, apply, release.
 struct TransactionMachine {
-    /// What the coordinator does next, to answer with an ``Event``.
+    /// What the coordinator does next. It reports an ``Event``.
     enum Action: Equatable {
-        /// Asks a hook about a change. Steps count all changes times all hooks.
+        /// Calls a hook's `prepare`. Steps count all changes times all hooks.
         case prepare(step: Int)
         /// Builds the inactive array.
         case build
@@ -15,44 +16,44 @@ struct TransactionMachine {
         case exclusive
         /// Reads the dirty logs that are about to end.
         case harvest
-        /// Carries an operation out.
+        /// Applies an operation.
         case apply(operation: Int)
-        /// Holds vCPUs out after all, because something must be undone.
+        /// Holds vCPUs out, because operations must be undone beside them, or a table recovers.
         case hold
-        /// Takes an operation back.
+        /// Undoes an operation.
         case undo(operation: Int)
-        /// Puts harvested dirty bits back to the slots that they came from.
+        /// Returns harvested dirty bits to the slots that they came from.
         case restoreDirtyBits
-        /// Notes that the table is neither as before nor as wanted; vCPUs stay out.
+        /// Records what is installed, which is neither the old array nor the new one; vCPUs stay out.
         case fail
-        /// Tells a hook that the table is switched.
+        /// Calls a hook's `commit`.
         case commit(step: Int)
         /// Swaps the arrays.
         case swap
         /// Opens the gates.
         case release
-        /// Lets a hook clean up.
+        /// Calls a hook's `finish`.
         case finish(step: Int)
         /// Waits for registered readers of the old array.
         case retire
-        /// Tells a hook that a prepared change is off.
+        /// Calls a hook's `abort`.
         case abort(step: Int)
         /// Ends.
         case complete(Outcome)
     }
 
-    /// What came of an action.
+    /// The result of an action.
     enum Event: Equatable {
         case done
-        /// A hook said no.
+        /// A hook refused.
         case vetoed(Veto)
-        /// Somebody was still inside at the deadline.
+        /// vCPUs or readers were still inside at the deadline.
         case timedOut(vcpus: [String], readers: [String])
-        /// The backend said no.
+        /// The backend refused.
         case refused(Errno)
     }
 
-    /// A hook's no.
+    /// A hook's refusal.
     struct Veto: Equatable {
         var reason: String
     }
@@ -60,9 +61,11 @@ struct TransactionMachine {
     /// How a transaction ends.
     enum Outcome: Equatable {
         case committed
+        /// A failed table is as before its failure.
+        case recovered
         case rejected(Veto, step: Int)
         case timedOut(vcpus: [String], readers: [String])
-        /// `operation` is `nil` where a dirty log could not be read, before any slot call.
+        /// `operation` is `nil` if a dirty log could not be read, before any slot call.
         case rolledBack(Errno, operation: Int?)
         case failed(Errno, operation: Int?, undo: Errno)
     }
@@ -76,6 +79,7 @@ struct TransactionMachine {
         case harvesting
         case applying(operation: Int)
         case holding(Cause)
+        case holdingToRecover
         case undoing(operation: Int, Cause)
         case restoring(Outcome)
         case failing(Outcome)
@@ -102,6 +106,7 @@ struct TransactionMachine {
 
     private let steps: Int
     private let operations: Int
+    private let isRecovery: Bool
     private var holdsVCPUs: Bool
     private var state = State.start
 
@@ -112,14 +117,23 @@ struct TransactionMachine {
         self.steps = steps
         self.operations = operations
         self.holdsVCPUs = holdsVCPUs
+        isRecovery = false
     }
 
-    /// Takes note of what came of the last action, and decides on the next.
+    /// The recovery of a failed table by `operations` calls, without hooks or readers.
+    init(recoveryOf operations: Int) {
+        steps = 0
+        self.operations = operations
+        holdsVCPUs = true
+        isRecovery = true
+    }
+
+    /// Records the result of the last action, and returns the next.
     ///
     /// - Precondition: `event` is one that the last action can have.
     mutating func event(_ event: Event) -> Action {
         switch (state, event) {
-        case (.start, .done): return prepare(0)
+        case (.start, .done): return isRecovery ? go(.holdingToRecover, .hold) : prepare(0)
         case (.preparing(let step), .done): return prepare(step + 1)
         case (.preparing(let step), .vetoed(let veto)):
             return abort(from: step - 1, .rejected(veto, step: step))
@@ -127,21 +141,27 @@ struct TransactionMachine {
         case (.draining, .done):
             return holdsVCPUs ? go(.entering(next: .harvest), .exclusive) : harvest()
         case (.draining, .timedOut(let vcpus, let readers)):
-            // Gates were opened again by the drain that gave up.
+            // The drain has opened the gates again.
             return abort(from: steps - 1, .timedOut(vcpus: vcpus, readers: readers))
         case (.entering(.harvest), .done): return harvest()
         case (.entering(.undo(let cause)), .done): return undo(from: cause.operation - 1, cause)
         case (.harvesting, .done): return apply(0)
+        case (.harvesting, .refused(let errno)) where isRecovery,
+            (.applying, .refused(let errno)) where isRecovery:
+            return fail(.failed(errno, operation: nil, undo: errno))
         case (.harvesting, .refused(let errno)):
             return restore(.rolledBack(errno, operation: nil))
         case (.applying(let operation), .done): return apply(operation + 1)
         case (.applying(let operation), .refused(let errno)):
-            return takeBack(Cause(errno: errno, operation: operation))
+            return undo(Cause(errno: errno, operation: operation))
+        case (.holdingToRecover, .done): return go(.entering(next: .harvest), .exclusive)
+        case (.holdingToRecover, .timedOut(let vcpus, let readers)):
+            return go(.ended, .complete(.timedOut(vcpus: vcpus, readers: readers)))
         case (.holding(let cause), .done):
             holdsVCPUs = true
             return go(.entering(next: .undo(cause)), .exclusive)
         case (.holding(let cause), .timedOut):
-            // Only additions are taken back; a vCPU that can't be stopped sees them vanish.
+            // Only additions are undone; a vCPU that can't be stopped sees them vanish.
             return undo(from: cause.operation - 1, cause)
         default: return laterEvent(event)
         }
@@ -152,7 +172,7 @@ struct TransactionMachine {
         case (.undoing(let operation, let cause), .done): return undo(from: operation - 1, cause)
         case (.undoing(_, let cause), .refused(let errno)):
             let outcome = Outcome.failed(cause.errno, operation: cause.operation, undo: errno)
-            return go(.failing(outcome), .fail)
+            return fail(outcome)
         case (.restoring(let outcome), .done): return go(.releasing(outcome), .release)
         case (.failing(let outcome), .done): return go(.releasing(outcome), .release)
         case (.committing(let step), .done): return commit(step + 1)
@@ -162,7 +182,7 @@ struct TransactionMachine {
         case (.finishing(let step), .done): return finish(step + 1)
         case (.retiring, .done): return go(.ended, .complete(.committed))
         case (.aborting(let step, let outcome), .done): return abort(from: step - 1, outcome)
-        default: preconditionFailure("\(event) can't come of the action in \(state)")
+        default: preconditionFailure("\(event) can't be the result of the action in \(state)")
         }
     }
 
@@ -179,10 +199,11 @@ struct TransactionMachine {
 
     private mutating func apply(_ operation: Int) -> Action {
         operation < operations
-            ? go(.applying(operation: operation), .apply(operation: operation)) : commit(0)
+            ? go(.applying(operation: operation), .apply(operation: operation))
+            : isRecovery ? go(.releasing(.recovered), .release) : commit(0)
     }
 
-    private mutating func takeBack(_ cause: Cause) -> Action {
+    private mutating func undo(_ cause: Cause) -> Action {
         if cause.operation == 0 { return restore(cause.outcome) }
         return holdsVCPUs ? undo(from: cause.operation - 1, cause) : go(.holding(cause), .hold)
     }
@@ -192,6 +213,8 @@ struct TransactionMachine {
             ? go(.undoing(operation: operation, cause), .undo(operation: operation))
             : restore(cause.outcome)
     }
+
+    private mutating func fail(_ outcome: Outcome) -> Action { go(.failing(outcome), .fail) }
 
     private mutating func restore(_ outcome: Outcome) -> Action {
         go(.restoring(outcome), .restoreDirtyBits)

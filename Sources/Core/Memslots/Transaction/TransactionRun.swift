@@ -1,4 +1,7 @@
-/// Carries one transaction out: does what the machine decides, and tells it what came of it.
+/// One transaction: executes what the machine decides, and reports the results to it.
+///
+/// The steps are in the files named after them: prepare, drain, harvest, apply, undo, commit,
+/// finish, retire. Build and swap are functions of ``ArrayPair``.
 struct TransactionRun {
     /// What the table lends to its transaction.
     struct Surroundings {
@@ -9,20 +12,21 @@ struct TransactionRun {
     }
 
     let surroundings: Surroundings
-    let before: MemslotArray
+    /// The slots that are installed at the beginning.
+    let before: [Memslot]
     let target: [Memslot]
     let plan: Plan
-    /// What hooks are told of; empty where there is none.
+    /// The changes that hooks get; empty without hooks.
     let changes: [MemslotChange]
     let quiesceDeadline: Duration
     /// Whether vCPUs are held out from the drain on.
     let quiesces: Bool
+    let isRecovery: Bool
 
     var machine: TransactionMachine
-    /// How many operations, from the first on, are carried out and not taken back.
+    /// The number of operations, from the first on, that are applied and not undone.
     var applied = 0
     var harvest: [Harvested] = []
-    var built: MemslotArray?
     var isHolding = false
     var blackoutStart: UInt64 = 0
     var applyStart: UInt64 = 0
@@ -31,15 +35,16 @@ struct TransactionRun {
     var overlay: DirtyOverlay
     /// After a commit: registered readers that have not left an old array.
     var readers: [String] = []
-    /// After a failed undo: what is really installed.
+    /// After a failure: what is really installed.
     var installed: [Memslot]?
 
+    /// The transaction from `before` to `target`.
     init(
         _ plan: Plan, from before: MemslotArray, to target: [Memslot], options: SubmitOptions,
         overlay: DirtyOverlay, in surroundings: Surroundings
     ) {
         self.plan = plan
-        self.before = before
+        self.before = before.slots
         self.target = target
         self.surroundings = surroundings
         self.overlay = overlay
@@ -48,50 +53,60 @@ struct TransactionRun {
         quiesces =
             plan.needsQuiescence || options.quiesce == .always
             || surroundings.hooks.contains(where: \.needsQuiescence)
+        isRecovery = false
         machine = TransactionMachine(
             steps: changes.count * surroundings.hooks.count,
             operations: plan.operations.count, holdsVCPUs: quiesces)
     }
 
+    /// The recovery of a failed table, from what is installed to the active array.
+    init(
+        recovering installed: [Memslot], to active: MemslotArray, overlay: DirtyOverlay,
+        in surroundings: Surroundings
+    ) {
+        plan = Plan(MemslotDiff(from: installed, to: active.slots))
+        before = installed
+        target = active.slots
+        self.surroundings = surroundings
+        self.overlay = overlay
+        quiesceDeadline = SubmitOptions.defaultQuiesceDeadline
+        changes = []
+        quiesces = true
+        isRecovery = true
+        machine = TransactionMachine(recoveryOf: plan.operations.count)
+    }
+
     /// Runs the transaction to its end.
     mutating func run() -> TransactionMachine.Outcome {
-        surroundings.backend.beginTransaction()
+        if !isRecovery { surroundings.backend.beginTransaction() }
         var action = machine.event(.done)
         while true {
             switch action {
             case .complete(let outcome): return outcome
             case .exclusive: action = runExclusively()
-            default: action = perform(action)
+            default: action = machine.event(execute(action))
             }
         }
     }
 
-    /// The dirty pages that no slot of the new array can take, after a commit.
-    mutating func settleDirtyBits() -> [DirtyPages] { overlay.carry(harvest, to: target) }
-
-    /// Goes on under the vCPU barrier until the gates are to be opened.
+    /// Executes actions under the vCPU barrier until the gates are to be opened.
     private mutating func runExclusively() -> TransactionMachine.Action {
+        if isRecovery { surroundings.backend.beginTransaction() }
         var action = machine.event(.done)
         surroundings.vcpus.exclusively {
-            while action != .release { action = perform(action) }
+            while action != .release { action = machine.event(execute(action)) }
         }
         return action
     }
 
-    private mutating func perform(
-        _ action: TransactionMachine.Action
-    ) -> TransactionMachine.Action {
-        machine.event(carryOut(action))
-    }
-
-    private mutating func carryOut(
+    private mutating func execute(
         _ action: TransactionMachine.Action
     ) -> TransactionMachine.Event {
         switch action {
         case .prepare(let step): return timed(\.prepare) { $0.prepare(step) }
         case .build: surroundings.pair.build(target)
         case .drain: return timed(\.quiesce) { $0.drain() }
-        case .harvest: return timed(\.harvest) { $0.readEndingLogs() }
+        case .harvest: return timed(\.harvest) { $0.harvestEndingLogs() }
         case .apply(let index): return timedApply(index)
         case .hold: return hold()
         case .undo(let index): return undo(index)

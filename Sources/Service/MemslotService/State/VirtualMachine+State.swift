@@ -3,28 +3,23 @@ internal import Memslots
 internal import Synchronization
 
 extension VirtualMachine {
-    /// Submits an array that is written down before it is made, and taken back if it isn't.
+    /// Submits an array whose record is written before it is applied, and restored if that fails.
     ///
     /// Called with ``changes`` held, so that nobody else writes the record meanwhile.
     func submit(
         _ parameters: SubmitParameters, keeping kept: KeptVM
     ) throws(ProtocolError) -> (receipt: Receipt, names: SlotNames) {
         var written: KeptVM.Written?
-        var refusal: ProtocolError?
         do throws(ProtocolError) {
             // Everything that can be wrong with the array is found before anything is written.
-            let answer = try submit(parameters) { generation, slots in
+            let submitted = try submit(parameters) { generation, slots throws(ProtocolError) in
                 let contents = contents(
                     kept, generation: generation, slots: memory.names.messages(of: slots))
-                do throws(ProtocolError) { written = try kept.write(contents) } catch {
-                    refusal = error
-                }
-                return refusal?.message
+                written = try kept.write(contents)
             }
             written?.keep()
-            return answer
+            return submitted
         } catch {
-            if let refusal { throw refusal }
             throw written?.takenBack(because: error) ?? error
         }
     }

@@ -6,14 +6,14 @@ internal import Synchronization
 extension VirtualMachine {
     /// Resolves the names of a request's array, and submits it.
     ///
-    /// - Parameter objection: as of the table's.
+    /// - Parameter admit: as of the table's; its error is thrown.
     func submit(
         _ parameters: SubmitParameters,
-        unless objection: (Generation, [Memslot]) -> String? = { _, _ in nil }
+        admit: (Generation, [Memslot]) throws(ProtocolError) -> Void = { _, _ in }
     ) throws(ProtocolError) -> (receipt: Receipt, names: SlotNames) {
-        try withResolved(parameters) { resolved, options throws(SubmitError) in
+        try withResolved(parameters) { resolved, options throws(AdmissionError<ProtocolError>) in
             try table.submit(
-                resolved.slots, options: options, prior: resolved.faults, unless: objection)
+                resolved.slots, options: options, prior: resolved.faults, admit: admit)
         }
     }
 
@@ -21,19 +21,29 @@ extension VirtualMachine {
     func plan(
         _ parameters: SubmitParameters
     ) throws(ProtocolError) -> (receipt: Receipt, names: SlotNames) {
-        try withResolved(parameters) { resolved, options throws(SubmitError) in
-            try table.plan(resolved.slots, options: options, prior: resolved.faults)
+        try withResolved(parameters) { resolved, options throws(AdmissionError<ProtocolError>) in
+            try plan(resolved, options)
+        }
+    }
+
+    private func plan(
+        _ resolved: SlotResolver, _ options: SubmitOptions
+    ) throws(AdmissionError<ProtocolError>) -> Receipt {
+        do throws(SubmitError) {
+            return try table.plan(resolved.slots, options: options, prior: resolved.faults)
+        } catch {
+            throw .notSubmitted(error)
         }
     }
 
     private func withResolved(
         _ parameters: SubmitParameters,
-        _ body: (SlotResolver, SubmitOptions) throws(SubmitError) -> Receipt
+        _ body: (SlotResolver, SubmitOptions) throws(AdmissionError<ProtocolError>) -> Receipt
     ) throws(ProtocolError) -> (receipt: Receipt, names: SlotNames) {
         guard !memory.hasRawAddresses else {
             let names = memory.names
             let resolved = try SlotResolver(parameters.slots, names, present: [])
-            do throws(SubmitError) {
+            do throws(AdmissionError<ProtocolError>) {
                 return (try body(resolved, SubmitOptions(parameters)), names)
             } catch {
                 throw ProtocolError(error, slots: parameters.slots)
@@ -46,7 +56,7 @@ extension VirtualMachine {
     /// change its table meanwhile, and unmap the memory of the slots.
     private func withPresent(
         _ parameters: SubmitParameters,
-        _ body: (SlotResolver, SubmitOptions) throws(SubmitError) -> Receipt
+        _ body: (SlotResolver, SubmitOptions) throws(AdmissionError<ProtocolError>) -> Receipt
     ) throws(ProtocolError) -> (receipt: Receipt, names: SlotNames) {
         var options = SubmitOptions(parameters)
         while true {
@@ -55,21 +65,28 @@ extension VirtualMachine {
             let resolved = try SlotResolver(
                 parameters.slots, names, present: present.array.slots)
             let expected = parameters.expectedGeneration
-            do throws(SubmitError) {
+            do throws(AdmissionError<ProtocolError>) {
                 if let expected, expected > present.generation {
                     // The plan reports what is wrong, first with the array. It commits nothing.
-                    _ = try table.plan(
-                        resolved.slots, options: SubmitOptions(parameters),
-                        prior: resolved.faults)
+                    _ = try plan(resolved, SubmitOptions(parameters))
                     continue
                 }
                 // A generation never returns.
                 options.expectedGeneration = expected ?? present.generation
                 return (try body(resolved, options), names)
             } catch {
-                if case .conflict = error, expected == nil { continue }
+                if case .notSubmitted(.conflict) = error, expected == nil { continue }
                 throw ProtocolError(error, slots: parameters.slots)
             }
+        }
+    }
+}
+
+extension ProtocolError {
+    fileprivate init(_ error: AdmissionError<ProtocolError>, slots: [SlotParameters]) {
+        switch error {
+        case .refused(let error): self = error
+        case .notSubmitted(let error): self.init(error, slots: slots)
         }
     }
 }

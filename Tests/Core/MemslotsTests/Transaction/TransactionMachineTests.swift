@@ -76,6 +76,7 @@ struct TransactionMachineTests {
         check(count(.release) == (hasDrained ? 1 : 0), "released once")
         check(count(.swap) == (isCommitted ? 1 : 0), "swapped once")
         switch outcome {
+        case .recovered: check(false, "a transaction recovers nothing")
         case .committed: check(position(.swap) < position(.release), "swap, then release")
         case .rejected:
             check(count(.drain) == 0 && applied.isEmpty, "rejected before anything")
@@ -131,5 +132,57 @@ struct TransactionMachineTests {
         }
         #expect(wrong.isEmpty)
         #expect(outcomes.count == 5)
+    }
+
+    /// What is wrong with the course of a recovery.
+    private func recoveryFaults(_ course: Course, operations: Int) -> [String] {
+        var faults: [String] = []
+        func check(_ isRight: Bool, _ what: String) { if !isRight { faults.append(what) } }
+        let done = zip(course.actions, course.events).filter { $0.1 == .done }.map(\.0)
+        guard case .complete(let outcome)? = course.actions.last else { return ["no outcome"] }
+        let applied = done.compactMap { if case .apply(let index) = $0 { index } else { nil } }
+        check(applied == Array(0..<applied.count), "applied in order")
+        check(course.actions.first == .hold, "held first")
+        let others = course.actions.contains { action in
+            switch action {
+            case .prepare, .build, .drain, .undo, .restoreDirtyBits, .commit, .swap, .finish,
+                .retire, .abort:
+                true
+            case .exclusive, .harvest, .apply, .hold, .fail, .release, .complete: false
+            }
+        }
+        check(!others, "only hold, harvest, apply, fail and release")
+        switch outcome {
+        case .timedOut: check(course.actions.count == 2, "nothing is touched without the hold")
+        case .recovered:
+            check(applied.count == operations, "all applied")
+            check(
+                Array(course.actions.prefix(3)) == [.hold, .exclusive, .harvest],
+                "held, alone, and logs read before the first operation")
+            check(course.actions.suffix(2).first == .release, "released at the end")
+            check(!course.actions.contains(.fail), "no failure")
+        case .failed(_, let operation, _):
+            check(operation == nil && applied.count < max(operations, 1), "a refusal ends it")
+            check(course.actions.suffix(3).prefix(2) == [.fail, .release], "recorded, then left")
+        case .committed, .rejected, .rolledBack: check(false, "\(outcome) of a recovery")
+        }
+        return faults
+    }
+
+    @Test("of a recovery ends recovered, failed or timed out, whatever happens")
+    func everyRecovery() {
+        var wrong: [String] = []
+        var outcomes: Set<String> = []
+        for operations in 0...4 {
+            for course in walk(Machine(recoveryOf: operations), .done, Course()) {
+                wrong += recoveryFaults(course, operations: operations)
+                    .map { "\($0): \(course.actions)" }
+                if case .complete(let outcome)? = course.actions.last {
+                    outcomes.insert("\(outcome)".prefix { $0 != "(" }.description)
+                }
+            }
+        }
+        #expect(wrong.isEmpty)
+        #expect(outcomes == ["recovered", "failed", "timedOut"])
     }
 }

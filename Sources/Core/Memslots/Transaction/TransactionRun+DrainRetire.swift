@@ -25,9 +25,9 @@ extension TransactionRun {
         return .timedOut(vcpus: staying.vcpus, readers: staying.readers)
     }
 
-    /// Holds vCPUs out before the first undo of a plan that ran beside them.
+    /// Holds vCPUs out before the first undo of a plan that ran beside them, or before a recovery.
     ///
-    /// The array stays as it is, so that readers may go on; a vCPU that waited to read can leave.
+    /// The array stays as it is, so that readers may enter; a vCPU that waited to read can leave.
     mutating func hold() -> TransactionMachine.Event {
         surroundings.pair.gate.open()
         isHolding = true
@@ -44,10 +44,11 @@ extension TransactionRun {
         readers = surroundings.pair.retire(.after(quiesceDeadline - waited))
     }
 
-    /// Opens the gates; that of the vCPUs stays closed where undoing failed.
+    /// Opens the gates; that of the vCPUs stays closed after a failure. A recovery leaves it to the
+    /// table, which first records that it has recovered.
     mutating func release() {
         surroundings.pair.gate.open()
-        guard isHolding, installed == nil else { return }
+        guard isHolding, installed == nil, !isRecovery else { return }
         surroundings.vcpus.end()
         isHolding = false
         times.blackout += monotonicNow() - blackoutStart

@@ -1,5 +1,6 @@
+/// The steps that are calls of hooks.
 extension TransactionRun {
-    /// The hook of `step`: each change is told to every hook before the next change.
+    /// The hook of `step`: each change goes to every hook before the next change.
     func hook(_ step: Int) -> any MemslotHook {
         surroundings.hooks[step % surroundings.hooks.count]
     }
