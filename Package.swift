@@ -82,7 +82,7 @@ let interposer: [Target] = [
         "Interposer", "MemslotPreload", ["Memslots", "MemslotSimulator", "MemslotKVM", "CPreload"]),
     // The functions that stand in front of ioctl and its like.
     .target(
-        name: "CPreload", dependencies: ["CRunRecord"], path: "Sources/Interposer/CPreload",
+        name: "CPreload", dependencies: ["CRunRecord", "CKVM"], path: "Sources/Interposer/CPreload",
         cSettings: [.define("_GNU_SOURCE")]),
     // The layout of the memory that the VMM and memslotctl share.
     module("Interposer", "CRunRecord"),

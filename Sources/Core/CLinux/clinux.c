@@ -9,7 +9,10 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
+#include <stdint.h>
+#include <stdio.h>
 #include <sys/mman.h>
+#include <sys/xattr.h>
 
 int clinux_memfd(const char *name, int hugetlb) {
     unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (hugetlb ? MFD_HUGETLB : 0);
@@ -28,6 +31,38 @@ int clinux_seals(int descriptor) {
 }
 
 int clinux_seal_shrink(void) { return F_SEAL_SHRINK; }
+
+int clinux_exchange(int directory, const char *one, const char *other) {
+    return renameat2(directory, one, directory, other, RENAME_EXCHANGE) < 0 ? -errno : 0;
+}
+
+int clinux_has_capabilities(const char *path) {
+    return getxattr(path, "security.capability", 0, 0) > 0;
+}
+
+// A POSIX access list in the kernel's format (linux/posix_acl_xattr.h), so that no libacl is
+// needed.
+struct entry {
+    uint16_t tag;
+    uint16_t permissions;
+    uint32_t id;
+};
+
+struct list {
+    uint32_t version;
+    struct entry entries[5];
+};
+
+int clinux_allow_group(const char *path, unsigned int group, unsigned int ownerBits,
+                       unsigned int bits) {
+    struct list list = {.version = 2,
+                        .entries = {{0x01, (uint16_t)ownerBits, UINT32_MAX},  // the owner
+                                    {0x04, (uint16_t)bits, UINT32_MAX},       // the path's group
+                                    {0x08, (uint16_t)bits, group},            // this group
+                                    {0x10, (uint16_t)bits, UINT32_MAX},       // the mask
+                                    {0x20, 0, UINT32_MAX}}};                  // others
+    return setxattr(path, "system.posix_acl_access", &list, sizeof(list), 0) < 0 ? -errno : 0;
+}
 
 void clinux_give_memory_back(void) {
 #ifdef __GLIBC__

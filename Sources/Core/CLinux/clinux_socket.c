@@ -84,7 +84,7 @@ int clinux_datagram_socket(void) {
 
 size_t clinux_path_limit(void) { return sizeof(((struct sockaddr_un *)0)->sun_path) - 1; }
 
-// The address of `path`. Returns its length, 0 if the path is too long.
+// Stores the address of `path`. Returns its length, or 0 for an empty or too long path.
 static socklen_t address_of(struct sockaddr_un *address, const char *path) {
     size_t length = strlen(path);
     if (length == 0 || length > clinux_path_limit()) return 0;
@@ -143,7 +143,7 @@ int clinux_is_socket(int descriptor) {
     return fstat(descriptor, &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
-// The integer that a socket's option has; -1 if it can't be had.
+// The value of a socket's integer option, or -1.
 static int option(int descriptor, int name) {
     int value = 0;
     socklen_t length = sizeof(value);

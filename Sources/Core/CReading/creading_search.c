@@ -1,11 +1,11 @@
-// The hot loop of translation. A node costs four loads that don't wait for each other, and four
-// compares; up to 64 slots are one node, up to 4,160 two levels. Of a top node with few keys one
-// line is looked at. Nothing is guessed by the processor: each number of levels has its function.
+// The hot loop of translation. A node costs four independent loads and four compares. Up to 64 slots
+// are one node, up to 4,160 are two levels. A top node with few keys costs one cache line. There is
+// no branch to mispredict: each number of levels has its own function.
 //
-// Measured on Zen 4 with AVX-512, random addresses, before that: nodes of 16 64-bit keys in a loop
-// over levels took 5.6 ns at 64 slots and 7.6 at 512 where addresses were known beforehand, 13.6 and
-// 19.6 where each waited for the one before. `memslot-bench lookup` tells what it takes now. Buckets
-// by address bits, in plain code, were as fast on evenly spread slots, but twice as slow in clusters.
+// Measured on Zen 4 with AVX-512 at random addresses, an earlier version with nodes of 16 64-bit keys
+// and a loop over the levels took 5.6 ns at 64 slots and 7.6 at 512 for independent lookups, 13.6 and
+// 19.6 for dependent ones. `memslot-bench lookup` prints the present figures. Buckets by address bits,
+// in plain code, were as fast for evenly spread slots, but took twice as long for clusters.
 #include "creading_search.h"
 
 #include <stddef.h>
@@ -13,8 +13,8 @@
 
 enum { narrow_keys = CREADING_NODE_BYTES / 4, wide_keys = CREADING_NODE_BYTES / 8 };
 
-// No narrow key is as large as what fills nodes up, so that the page may not be either. A wide page
-// number never is.
+// The padding of a node is larger than any narrow key, so a page must stay below it too. A wide page
+// number always does.
 static inline int32_t narrow_page(uint64_t address) {
     uint64_t page = address >> CREADING_PAGE_SHIFT;
     return page < INT32_MAX ? (int32_t)page : INT32_MAX - 1;
@@ -24,8 +24,8 @@ static inline int64_t wide_page(uint64_t address) {
     return (int64_t)(address >> CREADING_PAGE_SHIFT);
 }
 
-// Goes down `levels` levels, of whose top node the first line has all keys or not; where that is
-// constant, without a loop or a branch.
+// Descends `levels` levels. With `is_line` all keys of the top node are in its first cache line.
+// Where both are constant, there is neither a loop nor a branch.
 #define DESCENT(attribute, isa, width, key)                                                         \
     attribute static inline __attribute__((always_inline)) uint64_t isa##_##width(                  \
         const struct creading_tree *tree, uint64_t address, uint64_t levels, int is_line) {         \
@@ -64,7 +64,7 @@ static inline int64_t wide_page(uint64_t address) {
         return isa##_##width(tree, address, levels, 1);                                             \
     }
 
-// How many keys of a node, or of its first line, are not above `page`.
+// Returns how many keys of a node, or of its first line, are not above `page`.
 static inline uint64_t plain_narrow_count(const int32_t *keys, int32_t page) {
     uint32_t count = 0;
     for (int key = 0; key < narrow_keys; key++) count += keys[key] <= page;
@@ -110,7 +110,7 @@ AVX512 static inline uint64_t avx512_wide_line(const int64_t *keys, int64_t page
     return (uint64_t)__builtin_popcount((uint32_t)mask);
 }
 
-// Two halves are packed and counted side by side, where one whole would wait for a last packing.
+// Two halves are packed and counted in parallel; one mask of 64 bits would wait for another packing.
 AVX512 static inline uint64_t avx512_narrow_count(const int32_t *keys, int32_t page) {
     __m512i wanted = _mm512_set1_epi32(page);
     __mmask16 a = _mm512_cmple_epi32_mask(_mm512_load_si512(keys), wanted);
@@ -133,7 +133,7 @@ AVX512 static inline uint64_t avx512_wide_count(const int64_t *keys, int64_t pag
     return (uint64_t)(__builtin_popcount(low) + __builtin_popcount(high));
 }
 
-// Compares the 32 bytes of keys at `keys`; bits are set for those above.
+// Compares the 32 bytes of keys at `keys`; sets the lanes of those above `wanted`.
 AVX2 static inline __m256i avx2_above_narrow(const int32_t *keys, __m256i wanted) {
     return _mm256_cmpgt_epi32(_mm256_load_si256((const __m256i *)keys), wanted);
 }
@@ -142,7 +142,7 @@ AVX2 static inline __m256i avx2_above_wide(const int64_t *keys, __m256i wanted) 
     return _mm256_cmpgt_epi64(_mm256_load_si256((const __m256i *)keys), wanted);
 }
 
-// Eight masks of 32-bit lanes to 8 bits a lane, whose order doesn't matter.
+// Packs masks of 32-bit lanes to 8 bits a lane. The order of the lanes does not matter.
 AVX2 static inline uint64_t avx2_narrow_count(const int32_t *keys, int32_t page) {
     __m256i wanted = _mm256_set1_epi32(page);
     unsigned int above = 0;
@@ -171,7 +171,7 @@ AVX2 static inline uint64_t avx2_narrow_line(const int32_t *keys, int32_t page) 
     __m256i wanted = _mm256_set1_epi32(page);
     __m256i above = _mm256_packs_epi32(
         avx2_above_narrow(keys, wanted), avx2_above_narrow(keys + 8, wanted));
-    // Two bits a key.
+    // Two bits for each key.
     unsigned int bytes = (unsigned int)_mm256_movemask_epi8(above);
     return narrow_keys / 4 - (uint64_t)__builtin_popcount(bytes) / 2;
 }

@@ -1,7 +1,7 @@
 // Which descriptor is a VM, a vCPU, a device or a guest_memfd of one.
 //
-// A word a descriptor: the kind in the upper byte, below it the index of the vCPU or the VM. Most
-// of the table is never touched, so it costs no memory.
+// One word for each descriptor: the kind in the upper byte, below it the index of the vCPU or of the
+// VM. Most of the table is never written, so it takes no memory.
 #include "preload.h"
 #include <string.h>
 
@@ -26,11 +26,11 @@ struct preload_vm *preload_vm_numbered(uint32_t number) {
     return 0;
 }
 
-static void untracked(void) {
+static void count_untracked(void) {
     if (preload_header) __atomic_add_fetch(&preload_header->untracked, 1, __ATOMIC_RELAXED);
 }
 
-// Whether the descriptor is a VM: another driver may have the same request.
+// Whether the descriptor is a VM. Another driver may have the same request number.
 static int is_vm(int descriptor) {
     char path[32], name[32] = {0};
     const char digits[] = "/proc/self/fd/";
@@ -43,18 +43,18 @@ static int is_vm(int descriptor) {
     while (count > 0) path[length++] = reversed[--count];
     path[length] = 0;
     ssize_t size = readlink(path, name, sizeof name - 1);
-    // Without /proc it is believed.
+    // Without /proc it is assumed to be one.
     return size < 0 || strstr(name, "kvm-vm") != 0;
 }
 
-void preload_note_vm(int descriptor) {
+void preload_add_vm(int descriptor) {
     if (!is_vm(descriptor)) return;
     sigset_t saved;
     preload_lock(&saved);
     uint32_t index = 0;
     while (index < PRELOAD_VMS && preload_vms[index].is_used) index++;
     if (index == PRELOAD_VMS || (uint32_t)descriptor >= PRELOAD_DESCRIPTORS) {
-        untracked();
+        count_untracked();
         preload_unlock(&saved);
         return;
     }
@@ -64,7 +64,7 @@ void preload_note_vm(int descriptor) {
     vm->references = 1;
     vm->descriptor = descriptor;
     vm->number = __atomic_fetch_add(&preload_header->machines, 1, __ATOMIC_RELAXED);
-    preload_note(vm, CRUN_VM);
+    preload_record_event(vm, CRUN_VM);
     if (preload_is_atomic) {
         cpreload_pass_through(1);
         vm->is_atomic = memslots_preload_opened(vm->number, descriptor) == 0;
@@ -75,7 +75,7 @@ void preload_note_vm(int descriptor) {
     preload_unlock(&saved);
 }
 
-void preload_note_vcpu(struct preload_vm *vm, int descriptor) {
+void preload_add_vcpu(struct preload_vm *vm, int descriptor) {
     sigset_t saved;
     preload_lock(&saved);
     uint32_t index = 0;
@@ -90,14 +90,14 @@ void preload_note_vcpu(struct preload_vm *vm, int descriptor) {
         if (index >= preload_vcpu_end) preload_vcpu_end = index + 1;
         set_entry(descriptor, PRELOAD_VCPU, index);
     } else {
-        untracked();
-        // A vCPU that can't be held out would see every hole.
+        count_untracked();
+        // A vCPU that cannot be held would observe every hole.
         if (vm->is_atomic) cpreload_stop("more vCPUs than --atomic can hold out of the guest");
     }
     preload_unlock(&saved);
 }
 
-void preload_note_other(struct preload_vm *vm, enum preload_kind kind, int descriptor) {
+void preload_add_descriptor(struct preload_vm *vm, enum preload_kind kind, int descriptor) {
     sigset_t saved;
     preload_lock(&saved);
     vm->references++;
@@ -105,36 +105,36 @@ void preload_note_other(struct preload_vm *vm, enum preload_kind kind, int descr
     preload_unlock(&saved);
 }
 
-void preload_note_copy(int descriptor, int copy) {
+void preload_add_copy(int descriptor, int copy) {
     uint32_t entry = preload_entry(descriptor);
     if (!entry || copy == descriptor || (uint32_t)copy >= PRELOAD_DESCRIPTORS) return;
     sigset_t saved;
     preload_lock(&saved);
     if (preload_kind(entry) == PRELOAD_VCPU) preload_vcpus[preload_index(entry)].references++;
     else preload_vm_of(entry)->references++;
-    // A copy of a guest_memfd is not known to be the same file; a slot on it is asked at once.
+    // A copy of a guest_memfd is not known to be the same file: a slot on it is applied at once.
     if (preload_kind(entry) != PRELOAD_FILE)
         set_entry(copy, preload_kind(entry), preload_index(entry));
     preload_unlock(&saved);
 }
 
-// The VM's calls are made by another descriptor of it, where there is one.
-static void change_descriptor(struct preload_vm *vm) {
+// Uses another descriptor of the VM for its calls, if there is one.
+static void choose_descriptor(struct preload_vm *vm) {
     uint32_t entry = (uint32_t)PRELOAD_VM << 24 | (uint32_t)(vm - preload_vms);
     vm->descriptor = -1;
     for (uint32_t descriptor = 0; descriptor <= highest; descriptor++)
         if (preload_descriptors[descriptor] == entry) vm->descriptor = (int)descriptor;
 }
 
-static void let_go(struct preload_vm *vm) {
+static void release_reference(struct preload_vm *vm) {
     if (--vm->references > 0) return;
     if (vm->is_atomic) memslots_preload_closed(vm->number);
-    if (preload_is_live) preload_note(vm, CRUN_GONE);
+    if (preload_is_live) preload_record_event(vm, CRUN_GONE);
     vm->is_used = 0;
 }
 
-// Before the descriptor is closed: afterwards its number may be somebody else's.
-void preload_note_closing(int descriptor) {
+// Called before the descriptor is closed: afterwards its number may be reused.
+void preload_remove_descriptor(int descriptor) {
     uint32_t entry = preload_entry(descriptor);
     if (!entry) return;
     struct preload_vm *vm = preload_vm_of(entry);
@@ -143,28 +143,28 @@ void preload_note_closing(int descriptor) {
     sigset_t saved;
     preload_lock(&saved);
     __atomic_store_n(&preload_descriptors[descriptor], 0, __ATOMIC_RELEASE);
-    if (descriptor == vm->descriptor) change_descriptor(vm);
+    if (descriptor == vm->descriptor) choose_descriptor(vm);
     if (preload_kind(entry) == PRELOAD_FILE && vm->is_atomic)
         memslots_preload_file_closed(vm->number, descriptor);
     if (preload_kind(entry) == PRELOAD_VCPU) {
         struct preload_vcpu *vcpu = &preload_vcpus[preload_index(entry)];
         if (--vcpu->references == 0) {
             vcpu->is_used = 0;
-            let_go(vm);
+            release_reference(vm);
         }
     } else {
-        let_go(vm);
+        release_reference(vm);
     }
     preload_unlock(&saved);
 }
 
-void preload_note_closing_range(unsigned first, unsigned last) {
+void preload_remove_descriptors(unsigned first, unsigned last) {
     if (last > highest) last = highest;
     for (unsigned descriptor = first; descriptor <= last; descriptor++)
-        preload_note_closing((int)descriptor);
+        preload_remove_descriptor((int)descriptor);
 }
 
-void preload_forget_descriptors(void) {
+void preload_clear_descriptors(void) {
     for (uint32_t descriptor = 0; descriptor <= highest; descriptor++)
         if (preload_descriptors[descriptor]) preload_descriptors[descriptor] = 0;
 }

@@ -1,11 +1,12 @@
-// The gate: how vCPUs are brought out of the guest, and kept out.
+// The gate: makes vCPUs leave the guest, and holds them out.
 //
-// A signal brings a vCPU out; `immediate_exit`, which is the VMM's, is not touched. What makes
-// that free of a race is where the signal finds the thread: between the look at the gate and the
-// system call the handler turns it back (as a restartable sequence), inside the system call it
-// ends it with EINTR. The handler also sees whether it is the only one: if another handler's frame
-// lay below its own it would have interrupted that one's first instruction, and what is still to
-// come is pending. So an interruption is known to be ours, or it is shown to the VMM.
+// A signal makes a vCPU leave. `immediate_exit` belongs to the VMM and is not written. The thread's
+// instruction pointer decides what the handler does, which leaves no race: between the check of the
+// gate and the system call, it returns the thread to the start, as in a restartable sequence; inside
+// the system call, the kernel returns EINTR. The handler also detects whether ours is the only
+// signal. Had another handler been entered before it, the interrupted instruction would be that
+// handler's first; a signal still to be delivered is pending. An interruption that may have another
+// cause is shown to the VMM.
 #include "preload.h"
 #include <limits.h>
 #include <linux/futex.h>
@@ -13,9 +14,9 @@
 #include <ucontext.h>
 
 PRELOAD_THREAD struct preload_vcpu *current;
-PRELOAD_THREAD int accepts;
+PRELOAD_THREAD int is_unblocked;
 
-// Not the first, which VMMs take, nor the last.
+// Neither the first real-time signals, which VMMs use, nor the last.
 int preload_signal(void) {
     return SIGRTMAX - 5;
 }
@@ -56,8 +57,9 @@ __asm__(
     ".popsection\n");
 extern const char preload_enter_begin[], preload_enter_end[], preload_enter_refused[];
 
-// Whether the thread was inside the guest alone with this signal; turns it back at the door.
-static int look(ucontext_t *context) {
+// Makes a thread that is about to enter return from the gate. Returns whether it was in the guest and
+// no other signal interrupted it.
+static int turn_back(ucontext_t *context) {
     greg_t *rip = &context->uc_mcontext.gregs[REG_RIP];
     greg_t begin = (greg_t)preload_enter_begin, end = (greg_t)preload_enter_end;
     if (*rip >= begin && *rip < end) *rip = (greg_t)preload_enter_refused;
@@ -76,7 +78,7 @@ static void handle(int signal, siginfo_t *info, void *context) {
     (void)info;
     int error = errno;
     struct preload_vcpu *vcpu = current;
-    int is_ours = look((ucontext_t *)context);
+    int is_ours = turn_back((ucontext_t *)context);
     if (vcpu) {
         vcpu->is_ours = (uint32_t)is_ours;
         __atomic_store_n(&vcpu->delivered, 1, __ATOMIC_RELEASE);
@@ -88,25 +90,25 @@ void preload_prepare_signal(void) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_sigaction = handle;
-    // Restarting, for a thread that it finds elsewhere; every other signal waits until it is done.
+    // SA_RESTART, for a thread that it interrupts elsewhere. Other signals wait for the handler.
     action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
     sigfillset(&action.sa_mask);
     sigaction(preload_signal(), &action, 0);
 }
 
-// Threads are often begun with every signal blocked.
-void preload_accept_signal(void) {
-    if (accepts) return;
+// Threads are often started with every signal blocked.
+void preload_unblock_signal(void) {
+    if (is_unblocked) return;
     uint64_t mask = 1ull << (preload_signal() - 1);
     syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &mask, 0, sizeof mask);
-    accepts = 1;
+    is_unblocked = 1;
 }
 
-// Waits until the gate is open. -EINTR where a signal of the VMM's came first.
+// Waits until the gate is open. Returns -EINTR if a signal of the VMM's comes first.
 int preload_wait_open(struct preload_vm *vm) {
     uint32_t closed;
     while ((closed = __atomic_load_n(&vm->closed, __ATOMIC_SEQ_CST)) != 0) {
-        // With a time limit, so that a handled signal isn't hidden by a restart.
+        // The time limit keeps the kernel from restarting the call after a signal.
         struct timespec limit = {1, 0};
         long result =
             syscall(SYS_futex, &vm->closed, FUTEX_WAIT_PRIVATE, closed, &limit, 0, 0);
@@ -118,7 +120,7 @@ int preload_wait_open(struct preload_vm *vm) {
 static void kick(struct preload_vcpu *vcpu) {
     uint32_t state = __atomic_load_n(&vcpu->state, __ATOMIC_SEQ_CST);
     if (state == 0 || (state & PRELOAD_KICKED)) return;
-    // Marked first: then the thread waits for the signal before it goes anywhere else.
+    // Marked first, so that the thread waits for the signal before it does anything else.
     if (!__atomic_compare_exchange_n(
             &vcpu->state, &state, state | PRELOAD_KICKED, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return;
@@ -126,7 +128,8 @@ static void kick(struct preload_vcpu *vcpu) {
     syscall(SYS_tgkill, getpid(), state, preload_signal());
 }
 
-// Closes the gate and waits until nobody is inside. With the lock held, which nobody takes inside.
+// With the lock held, which no thread acquires in the gate: closes the gate and waits until no vCPU
+// is inside.
 void preload_hold(struct preload_vm *vm) {
     if (vm->closed) return;
     vm->held_since = preload_now();
@@ -141,7 +144,7 @@ void preload_hold(struct preload_vm *vm) {
             }
             uint32_t state;
             while ((state = __atomic_load_n(&vcpu->state, __ATOMIC_SEQ_CST)) != 0) {
-                // It may have gone and come back to the closed gate since.
+                // It may have left and returned to the closed gate meanwhile.
                 kick(vcpu);
                 struct timespec limit = {0, 1000000};
                 syscall(SYS_futex, &vcpu->state, FUTEX_WAIT_PRIVATE, state, &limit, 0, 0);
@@ -150,7 +153,7 @@ void preload_hold(struct preload_vm *vm) {
             }
         }
     }
-    // These are short and are not interrupted.
+    // These calls are short and are not interrupted.
     while (__atomic_load_n(&vm->users, __ATOMIC_SEQ_CST) != 0) syscall(SYS_sched_yield);
 }
 
@@ -160,7 +163,7 @@ void preload_release(struct preload_vm *vm) {
     pthread_cond_broadcast(&preload_committed);
 }
 
-// Around a call that looks at guest memory and isn't KVM_RUN.
+// Surround a call other than KVM_RUN that uses guest memory.
 void preload_begin_use(struct preload_vm *vm) {
     for (;;) {
         __atomic_add_fetch(&vm->users, 1, __ATOMIC_SEQ_CST);

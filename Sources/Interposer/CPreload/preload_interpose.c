@@ -1,9 +1,10 @@
-// The functions that stand in front of the C library's. For a descriptor that isn't KVM's they
-// are one look into a table.
+// The functions that replace the C library's. For a descriptor that is not KVM's they cost one read
+// of a table. Those that unmap memory matter while changes wait for their commit, and are otherwise
+// the system call alone.
 #include "preload.h"
 #include <linux/fcntl.h>
 #include <stdarg.h>
-
+#include <sys/mman.h>
 
 static int begin_resolving(void) {
     preload_resolve();
@@ -12,7 +13,7 @@ static int begin_resolving(void) {
 #define REAL(name)                                                                                 \
     ((void)(PRELOAD_RARELY(!preload_real_ioctl) ? begin_resolving() : 0), preload_real_##name)
 
-// VFIO and iommufd share a letter; vhost has its own.
+// VFIO and iommufd share a type; vhost has its own.
 static int is_device_memory(unsigned long request) {
     return _IOC_TYPE(request) == 0x3b || _IOC_TYPE(request) == 0xaf;
 }
@@ -25,7 +26,7 @@ static int on_unknown(int descriptor, unsigned long request, void *argument) {
     int result = REAL(ioctl)(descriptor, request, argument);
     if (PRELOAD_RARELY((uint32_t)request == (uint32_t)KVM_CREATE_VM) && result >= 0
         && preload_header && !preload_passes_through())
-        preload_note_vm(result);
+        preload_add_vm(result);
     return result;
 }
 
@@ -33,19 +34,19 @@ static int on_vm(
     struct preload_vm *vm, int descriptor, unsigned long request, void *argument) {
     switch ((uint32_t)request) {
     case (uint32_t)KVM_SET_USER_MEMORY_REGION:
-    case (uint32_t)KVM_SET_USER_MEMORY_REGION2:
-        return vm->is_atomic ? preload_ask(vm, descriptor, request, argument)
+    case (uint32_t)CKVM_SET_USER_MEMORY_REGION2:
+        return vm->is_atomic ? preload_request(vm, descriptor, request, argument)
                              : preload_slot_call(vm, descriptor, request, argument);
     default: break;
     }
     int result = vm->is_atomic ? preload_atomic_call(vm, descriptor, request, argument)
                                : preload_real_ioctl(descriptor, request, argument);
     if (result < 0) return result;
-    if ((uint32_t)request == (uint32_t)KVM_CREATE_VCPU) preload_note_vcpu(vm, result);
+    if ((uint32_t)request == (uint32_t)KVM_CREATE_VCPU) preload_add_vcpu(vm, result);
     if ((uint32_t)request == (uint32_t)KVM_CREATE_DEVICE && vm->is_atomic) {
         struct kvm_create_device *device = (struct kvm_create_device *)argument;
         if (!(device->flags & KVM_CREATE_DEVICE_TEST))
-            preload_note_other(vm, PRELOAD_DEVICE, (int)device->fd);
+            preload_add_descriptor(vm, PRELOAD_DEVICE, (int)device->fd);
     }
     return result;
 }
@@ -71,18 +72,18 @@ PRELOAD_EXPORT int ioctl(int descriptor, unsigned long request, ...) {
 }
 
 PRELOAD_EXPORT int close(int descriptor) {
-    if (PRELOAD_RARELY(preload_entry(descriptor))) preload_note_closing(descriptor);
+    if (PRELOAD_RARELY(preload_entry(descriptor))) preload_remove_descriptor(descriptor);
     return REAL(close)(descriptor);
 }
 
 PRELOAD_EXPORT int close_range(unsigned first, unsigned last, int flags) {
-    // With CLOEXEC set nothing is closed yet.
-    if (preload_header && !(flags & 4)) preload_note_closing_range(first, last);
+    // CLOSE_RANGE_CLOEXEC closes nothing yet.
+    if (preload_header && !(flags & 4)) preload_remove_descriptors(first, last);
     return (int)syscall(SYS_close_range, first, last, flags);
 }
 
 static int copied(int descriptor, int copy) {
-    if (PRELOAD_RARELY(copy >= 0 && preload_entry(descriptor))) preload_note_copy(descriptor, copy);
+    if (PRELOAD_RARELY(copy >= 0 && preload_entry(descriptor))) preload_add_copy(descriptor, copy);
     return copy;
 }
 
@@ -91,7 +92,7 @@ PRELOAD_EXPORT int dup(int descriptor) {
 }
 
 PRELOAD_EXPORT int dup2(int descriptor, int copy) {
-    if (PRELOAD_RARELY(descriptor != copy && preload_entry(copy))) preload_note_closing(copy);
+    if (PRELOAD_RARELY(descriptor != copy && preload_entry(copy))) preload_remove_descriptor(copy);
 #ifdef SYS_dup2
     return copied(descriptor, (int)syscall(SYS_dup2, descriptor, copy));
 #else
@@ -101,11 +102,9 @@ PRELOAD_EXPORT int dup2(int descriptor, int copy) {
 }
 
 PRELOAD_EXPORT int dup3(int descriptor, int copy, int flags) {
-    if (PRELOAD_RARELY(descriptor != copy && preload_entry(copy))) preload_note_closing(copy);
+    if (PRELOAD_RARELY(descriptor != copy && preload_entry(copy))) preload_remove_descriptor(copy);
     return copied(descriptor, (int)syscall(SYS_dup3, descriptor, copy, flags));
 }
-
-
 
 static int duplicating(int descriptor, int command, void *argument) {
     int result = REAL(fcntl)(descriptor, command, argument);
@@ -129,7 +128,7 @@ PRELOAD_EXPORT int fcntl64(int descriptor, int command, ...) {
     return duplicating(descriptor, command, argument);
 }
 
-// Threads often block every signal; ours must come through.
+// Threads often block every signal; ours must stay unblocked.
 static const sigset_t *without_ours(int how, const sigset_t *set, sigset_t *copy) {
     if (!preload_is_atomic || !set || how == SIG_UNBLOCK) return set;
     *copy = *set;
@@ -148,4 +147,53 @@ PRELOAD_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old) {
     sigset_t copy;
     set = without_ours(how, set, &copy);
     return (int)syscall(SYS_rt_sigprocmask, how, set, old, 8);
+}
+
+static inline void before_unmapping(const void *address, size_t size) {
+    if (PRELOAD_RARELY(preload_pending)) preload_before_unmapping(address, size);
+}
+
+static void *map(void *address, size_t size, int protection, int flags, int file, off_t offset) {
+    if ((flags & MAP_FIXED) && (flags & MAP_FIXED_NOREPLACE) != MAP_FIXED_NOREPLACE)
+        before_unmapping(address, size);
+    return (void *)syscall(SYS_mmap, address, size, protection, flags, file, offset);
+}
+
+PRELOAD_EXPORT void *mmap(
+    void *address, size_t size, int protection, int flags, int file, off_t offset) {
+    return map(address, size, protection, flags, file, offset);
+}
+
+PRELOAD_EXPORT void *mmap64(
+    void *address, size_t size, int protection, int flags, int file, off_t offset) {
+    return map(address, size, protection, flags, file, offset);
+}
+
+PRELOAD_EXPORT int munmap(void *address, size_t size) {
+    before_unmapping(address, size);
+    return (int)syscall(SYS_munmap, address, size);
+}
+
+PRELOAD_EXPORT void *mremap(void *address, size_t size, size_t new_size, int flags, ...) {
+    va_list list;
+    va_start(list, flags);
+    void *target = va_arg(list, void *);
+    va_end(list);
+    before_unmapping(address, size);
+    if (flags & MREMAP_FIXED) before_unmapping(target, new_size);
+    return (void *)syscall(SYS_mremap, address, size, new_size, flags, target);
+}
+
+PRELOAD_EXPORT int madvise(void *address, size_t size, int advice) {
+    switch (advice) {
+    case MADV_DONTNEED:
+    case MADV_FREE:
+    case MADV_REMOVE:
+    case MADV_HWPOISON:
+    case 24: // MADV_DONTNEED_LOCKED
+        before_unmapping(address, size);
+        break;
+    default: break;
+    }
+    return (int)syscall(SYS_madvise, address, size, advice);
 }

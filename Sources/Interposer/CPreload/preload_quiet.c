@@ -1,8 +1,7 @@
-// Commits for threads that don't go to the guest: after they have been quiet for a while.
+// Commits the changes of threads that do not enter the guest, after they have been quiet.
 //
-// Quiet is told by what the thread did, not by the clock alone. One that was put aside by the
-// scheduler in the middle of its calls is not quiet: it must sleep in a system call, or have run
-// for that long without a slot call.
+// The clock alone does not make a thread quiet: the scheduler may have preempted it between two
+// calls. It must also sleep in a system call, or have run for the whole span without a slot call.
 #include "preload.h"
 #include <fcntl.h>
 #include <limits.h>
@@ -13,7 +12,7 @@
 static uint32_t wanted;
 static uint32_t has_watch;
 
-// CLOCK_THREAD_CPUTIME_ID of another thread; 0: the calling one. 0 where it is gone.
+// The processor time of a thread, 0: of the calling one. Returns 0 if the thread has ended.
 uint64_t preload_processor_time(int32_t thread) {
     struct timespec time;
     clockid_t clock = thread ? (clockid_t)((~(unsigned)thread) << 3 | 6) : CLOCK_THREAD_CPUTIME_ID;
@@ -21,7 +20,7 @@ uint64_t preload_processor_time(int32_t thread) {
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-// Whether the thread sleeps in a system call, or is gone. Where /proc is missing it may be.
+// Whether the thread sleeps in a system call or has ended. Without /proc it is assumed to.
 static int is_asleep(int32_t thread) {
     char path[64], text[512];
     snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
@@ -35,16 +34,16 @@ static int is_asleep(int32_t thread) {
     return !end || end[1] == 0 || end[2] == 'S' || end[2] == 'T' || end[2] == 'Z' || end[2] == 'X';
 }
 
-static int is_quiet(const struct preload_asker *asker, uint64_t now) {
-    // A thread that runs vCPUs comes back to KVM_RUN, unless the VMM stops the guest.
-    uint64_t span = preload_header->quiet * (asker->runs_vcpus ? 10 : 1);
-    if (now - asker->last < span) return 0;
-    uint64_t time = preload_processor_time(asker->thread);
-    if (time == 0 || time - asker->processor_time >= span) return 1;
-    return is_asleep(asker->thread);
+static int is_quiet(const struct preload_requester *requester, uint64_t now) {
+    // A thread that runs vCPUs returns to KVM_RUN, unless the VMM stops the guest.
+    uint64_t span = preload_header->quiet * (requester->runs_vcpus ? 10 : 1);
+    if (now - requester->last < span) return 0;
+    uint64_t time = preload_processor_time(requester->thread);
+    if (time == 0 || time - requester->processor_time >= span) return 1;
+    return is_asleep(requester->thread);
 }
 
-static void look(void) {
+static void commit_quiet(void) {
     sigset_t saved;
     preload_lock(&saved);
     uint64_t now = preload_now();
@@ -52,9 +51,9 @@ static void look(void) {
         struct preload_vm *vm = &preload_vms[i];
         if (!vm->is_pending) continue;
         uint32_t quiet = 0;
-        while (quiet < vm->asker_count && is_quiet(&vm->askers[quiet], now)) quiet++;
-        if (quiet < vm->asker_count) continue;
-        // One that waits for the lock with its next call looks asleep.
+        while (quiet < vm->requester_count && is_quiet(&vm->requesters[quiet], now)) quiet++;
+        if (quiet < vm->requester_count) continue;
+        // A thread that waits for the lock with its next call seems asleep.
         if (__atomic_load_n(&preload_arriving, __ATOMIC_SEQ_CST)) continue;
         preload_commit(vm, CRUN_BY_QUIET);
     }
@@ -70,7 +69,7 @@ static void *watch(void *nothing) {
         uint64_t pause = preload_header->quiet / 4;
         struct timespec span = {(time_t)(pause / 1000000000u), (long)(pause % 1000000000u)};
         nanosleep(&span, 0);
-        look();
+        commit_quiet();
     }
     return 0;
 }
@@ -80,7 +79,7 @@ void preload_wake_watch(void) {
         syscall(SYS_futex, &wanted, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
 }
 
-// With the lock held, so with every signal blocked: the thread takes none of the VMM's.
+// With the lock held, so every signal is blocked: the thread receives none of the VMM's.
 void preload_start_watch(void) {
     if (has_watch) return;
     has_watch = 1;
@@ -89,10 +88,10 @@ void preload_start_watch(void) {
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     if (pthread_create(&thread, &attributes, watch, 0) != 0)
-        cpreload_stop("no thread can be made to watch for quiet");
+        cpreload_stop("the thread that detects quiet threads cannot be created");
     pthread_attr_destroy(&attributes);
 }
 
-void preload_forget_watch(void) {
+void preload_reset_watch(void) {
     has_watch = 0;
 }

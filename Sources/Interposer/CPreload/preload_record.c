@@ -1,5 +1,5 @@
-// The record of slot calls. In the order in which the kernel carries them out, because one lock
-// is held around each: the kernel would take them one by one anyway.
+// The record of slot calls, in the order in which the kernel executes them: one lock is held around
+// each call. The kernel would serialise them too.
 #include "preload.h"
 #include <string.h>
 
@@ -20,7 +20,7 @@ struct crun_record *preload_begin_record(struct preload_vm *vm) {
         inside += __atomic_load_n(&preload_vcpus[i].state, __ATOMIC_RELAXED) != 0;
     }
     record->entries = entries;
-    // Held out by us: one that is turned back at the gate is not inside.
+    // While the gate is closed no vCPU is inside: one that is turned back is not.
     record->inside = vm->closed ? 0 : inside;
     record->start = preload_now();
     return record;
@@ -31,12 +31,12 @@ void preload_end_record(struct crun_record *record, uint32_t kind) {
     __atomic_store_n(&record->kind, kind, __ATOMIC_RELEASE);
 }
 
-// A record of nothing but its kind.
-void preload_note(struct preload_vm *vm, uint32_t kind) {
+// Records an event without words of a call.
+void preload_record_event(struct preload_vm *vm, uint32_t kind) {
     preload_end_record(preload_begin_record(vm), kind);
 }
 
-void preload_set_words(struct crun_record *record, const struct cpreload_region *region) {
+void preload_record_region(struct crun_record *record, const struct cpreload_region *region) {
     record->form = region->form;
     record->slot = region->slot;
     record->flags = region->flags;
@@ -47,10 +47,10 @@ void preload_set_words(struct crun_record *record, const struct cpreload_region 
     record->guest_memfd_offset = region->guest_memfd_offset;
 }
 
-// The words of a slot call, wherever they point. 0 or minus errno.
-int preload_words(struct cpreload_region *region, unsigned long request, const void *argument) {
-    struct preload_region2 words;
-    int is_second = (uint32_t)request == (uint32_t)KVM_SET_USER_MEMORY_REGION2;
+// Reads the words of a slot call from any address. Returns 0 or minus errno.
+int preload_decode_region(struct cpreload_region *region, unsigned long request, const void *argument) {
+    struct ckvm_region2 words;
+    int is_second = (uint32_t)request == (uint32_t)CKVM_SET_USER_MEMORY_REGION2;
     memset(&words, 0, sizeof words);
     size_t size = is_second ? sizeof words : sizeof(struct kvm_userspace_memory_region);
     int result = cpreload_read(&words, argument, size);
@@ -66,32 +66,32 @@ int preload_words(struct cpreload_region *region, unsigned long request, const v
     return 0;
 }
 
-// Passes a slot call on, and records it.
+// Passes a slot call to the kernel, and records it.
 int preload_slot_call(
     struct preload_vm *vm, int descriptor, unsigned long request, void *argument) {
     struct cpreload_region region;
-    if (preload_words(&region, request, argument) < 0)
+    if (preload_decode_region(&region, request, argument) < 0)
         return preload_real_ioctl(descriptor, request, argument);
     sigset_t saved;
     preload_lock(&saved);
     struct crun_record *record = preload_begin_record(vm);
-    preload_set_words(record, &region);
+    preload_record_region(record, &region);
     record->start = preload_now();
     int result = preload_real_ioctl(descriptor, request, argument);
     int error = errno;
     record->result = result < 0 ? -error : 0;
     preload_end_record(record, CRUN_ASKED);
     preload_unlock(&saved);
-    if (preload_is_live) preload_tell_entry();
+    if (preload_is_live) preload_record_next_entry();
     errno = error;
     return result;
 }
 
-// One of the calls that a transaction is made of; with the lock held already.
+// With the lock held.
 int cpreload_set_region(uint32_t number, const struct cpreload_region *region) {
     struct preload_vm *vm = preload_vm_numbered(number);
     if (!vm) return -EBADF;
-    struct preload_region2 words;
+    struct ckvm_region2 words;
     memset(&words, 0, sizeof words);
     words.slot = region->slot;
     words.flags = region->flags;
@@ -101,7 +101,7 @@ int cpreload_set_region(uint32_t number, const struct cpreload_region *region) {
     words.guest_memfd = (uint32_t)region->guest_memfd;
     words.guest_memfd_offset = region->guest_memfd_offset;
     struct crun_record *record = preload_begin_record(vm);
-    preload_set_words(record, region);
+    preload_record_region(record, region);
     vm->made++;
     uint32_t call = __atomic_add_fetch(&preload_header->made, 1, __ATOMIC_RELAXED);
     int result;
@@ -110,7 +110,7 @@ int cpreload_set_region(uint32_t number, const struct cpreload_region *region) {
     else
         result = cpreload_call(
             vm->descriptor,
-            region->form == 2 ? KVM_SET_USER_MEMORY_REGION2 : KVM_SET_USER_MEMORY_REGION, &words);
+            region->form == 2 ? CKVM_SET_USER_MEMORY_REGION2 : KVM_SET_USER_MEMORY_REGION, &words);
     record->result = result;
     preload_end_record(record, CRUN_MADE);
     return result;

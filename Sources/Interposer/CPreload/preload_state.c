@@ -1,4 +1,4 @@
-// How the library begins, and what all of it shares.
+// The start of the library, and the state that its parts share.
 #include "preload.h"
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -24,7 +24,7 @@ pthread_cond_t preload_committed = PTHREAD_COND_INITIALIZER;
 PRELOAD_THREAD int passes_through;
 PRELOAD_THREAD int32_t thread_number;
 
-// Also called by the first call that comes before the constructor.
+// Also called for a call that comes before the constructor.
 void preload_resolve(void) {
     preload_real_close = (int (*)(int))dlsym(RTLD_NEXT, "close");
     preload_real_fcntl = (int (*)(int, int, ...))dlsym(RTLD_NEXT, "fcntl");
@@ -35,10 +35,6 @@ void preload_resolve(void) {
 
 int preload_passes_through(void) {
     return passes_through;
-}
-
-void preload_set_pass_through(int passes) {
-    passes_through = passes;
 }
 
 void cpreload_pass_through(int passes) {
@@ -56,27 +52,23 @@ uint64_t preload_now(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-void preload_say(const char *text) {
+void cpreload_print(const char *text) {
     static const char name[] = "memslots-preload: ";
     struct iovec parts[3] = {
         {(void *)name, sizeof name - 1}, {(void *)text, strlen(text)}, {(void *)"\n", 1}};
     if (writev(STDERR_FILENO, parts, 3) < 0) return;
 }
 
-void cpreload_say(const char *text) {
-    preload_say(text);
-}
-
 void cpreload_stop(const char *message) {
-    preload_say(message);
+    cpreload_print(message);
     if (preload_header) __atomic_store_n(&preload_header->stopped, 1, __ATOMIC_RELEASE);
-    // No handler of the VMM's is run: it would go on with a table that it doesn't have.
+    // No handler of the VMM's runs: it would continue with slots that it does not have.
     _exit(70);
 }
 
 void preload_lock(sigset_t *saved) {
     sigset_t all;
-    // The kernel's call, since the library's own stands in front of glibc's.
+    // The system call, because the library replaces glibc's function.
     memset(&all, 0xff, sizeof all);
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, saved, 8);
     pthread_mutex_lock(&preload_mutex);
@@ -87,27 +79,23 @@ void preload_unlock(const sigset_t *saved) {
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, saved, 0, 8);
 }
 
-int cpreload_read(void *to, const void *from, size_t size) {
-    struct iovec local = {to, size}, remote = {(void *)from, size};
-    ssize_t count = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+static int copy(void *ours, void *theirs, size_t size, int writes) {
+    struct iovec local = {ours, size}, remote = {theirs, size};
+    ssize_t count = writes ? process_vm_writev(getpid(), &local, 1, &remote, 1, 0)
+                           : process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
     if (count == (ssize_t)size) return 0;
-    if (count < 0 && (errno == EPERM || errno == ENOSYS)) {
-        // A sandbox: then the VMM is believed, as any other library would.
-        memcpy(to, from, size);
-        return 0;
-    }
-    return -EFAULT;
+    if (count >= 0 || (errno != EPERM && errno != ENOSYS)) return -EFAULT;
+    // A sandbox forbids the call. The address is then trusted, as in any other library.
+    memcpy(writes ? theirs : ours, writes ? ours : theirs, size);
+    return 0;
 }
 
-int cpreload_write(void *to, const void *from, size_t size) {
-    struct iovec local = {(void *)from, size}, remote = {to, size};
-    ssize_t count = process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
-    if (count == (ssize_t)size) return 0;
-    if (count < 0 && (errno == EPERM || errno == ENOSYS)) {
-        memcpy(to, from, size);
-        return 0;
-    }
-    return -EFAULT;
+int cpreload_read(void *to, const void *from, size_t size) {
+    return copy(to, (void *)from, size, 0);
+}
+
+int preload_write(void *to, const void *from, size_t size) {
+    return copy((void *)from, to, size, 1);
 }
 
 static sigset_t before_fork;
@@ -120,11 +108,11 @@ static void after_fork(void) {
     preload_unlock(&before_fork);
 }
 
-// The VMs are the parent's: the kernel refuses slot calls of the child's. What the child makes
-// itself is followed anew.
+// The VMs belong to the parent: the kernel refuses slot calls of the child. VMs that the child
+// creates are followed anew.
 static void in_child(void) {
     thread_number = 0;
-    preload_forget_descriptors();
+    preload_clear_descriptors();
     preload_pending = 0;
     for (int i = 0; i < PRELOAD_VMS; i++) {
         if (preload_vms[i].is_used && preload_vms[i].is_atomic)
@@ -135,7 +123,7 @@ static void in_child(void) {
     preload_vcpu_end = 0;
     pthread_cond_init(&preload_committed, 0);
     preload_arriving = 0;
-    preload_forget_watch();
+    preload_reset_watch();
     if (preload_header) __atomic_add_fetch(&preload_header->attached, 1, __ATOMIC_RELAXED);
     after_fork();
 }
@@ -147,7 +135,7 @@ __attribute__((constructor)) static void begin(void) {
     int file = open(path, O_RDWR | O_CLOEXEC);
     struct stat status;
     if (file < 0 || fstat(file, &status) < 0 || (uint64_t)status.st_size < CRUN_FILE_SIZE) {
-        preload_say("the record of memslotctl run can't be opened: nothing is recorded");
+        cpreload_print("the record of memslotctl run can't be opened: nothing is recorded");
         if (file >= 0) preload_real_close(file);
         return;
     }

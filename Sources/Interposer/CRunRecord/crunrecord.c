@@ -1,6 +1,19 @@
+// See the header.
 #include "CRunRecord.h"
 #include <sys/prctl.h>
+
+uint64_t crun_next(const struct crun_header *header) {
+    return __atomic_load_n(&header->next, __ATOMIC_ACQUIRE);
+}
+
+uint32_t crun_kind(const struct crun_record *record) {
+    return __atomic_load_n(&record->kind, __ATOMIC_ACQUIRE);
+}
 
 void crun_adopt_orphans(void) {
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
+
+uint64_t crun_file_size(void) { return CRUN_FILE_SIZE; }
+
+uint64_t crun_magic(void) { return CRUN_MAGIC; }

@@ -1,44 +1,45 @@
 import CPreload
 import Memslots
 
-// What the C part calls. It holds one lock around each call, with signals blocked, and passes
-// descriptors and addresses of the VMM's as they came.
+// The functions that the C part calls. It holds its lock around each call, with signals blocked, and
+// passes the VMM's descriptors and addresses unchanged.
 
-// Unsafe: touched with the C part's lock held only.
+// Unsafe: accessed only with the C part's lock held.
 nonisolated(unsafe) private var machines: [UInt32: PreloadedVM] = [:]
 
-/// A VM was made: 0 where its calls can be deferred from now on.
+/// Adopts a new VM. Returns 0 if its slot calls can be deferred.
 @_cdecl("memslots_preload_opened")
 func opened(_ number: UInt32, _ descriptor: Int32) -> Int32 {
     guard let machine = PreloadedVM(number: number, descriptor: descriptor) else {
-        Report.say("the limits of /dev/kvm can't be probed; this VM's calls are passed on")
+        "the limits of /dev/kvm can't be probed; this VM's calls pass to the kernel unchanged"
+            .withCString { cpreload_print($0) }
         return -1
     }
     machines[number] = machine
     return 0
 }
 
-/// Its last descriptor is gone.
+/// The VM's last descriptor was closed.
 @_cdecl("memslots_preload_closed")
 func closed(_ number: UInt32) { machines[number] = nil }
 
-/// Answers a slot call by the kernel's rules.
-@_cdecl("memslots_preload_ask")
-func ask(_ number: UInt32, _ region: UnsafePointer<cpreload_region>) -> Int32 {
-    machines[number]?.ask(region.pointee).rawValue ?? Answer.refused(.ioError).rawValue
+/// Validates a slot call by the kernel's rules, and defers it.
+@_cdecl("memslots_preload_request")
+func request(_ number: UInt32, _ region: UnsafePointer<cpreload_region>) -> Int32 {
+    machines[number]?.request(region.pointee).rawValue ?? RequestResult.refused(.ioError).rawValue
 }
 
-/// Carries a slot call out at once; all that was asked before is carried out.
-@_cdecl("memslots_preload_now")
-func carryOutNow(_ number: UInt32, _ region: UnsafePointer<cpreload_region>) -> Int32 {
-    machines[number]?.carryOutNow(region.pointee) ?? Answer.refused(.ioError).rawValue
+/// Applies a slot call at once. All deferred calls are applied already.
+@_cdecl("memslots_preload_apply_now")
+func applyNow(_ number: UInt32, _ region: UnsafePointer<cpreload_region>) -> Int32 {
+    machines[number]?.applyNow(region.pointee) ?? RequestResult.refused(.ioError).rawValue
 }
 
-/// Commits all that was asked.
+/// Applies the deferred calls as one transaction.
 @_cdecl("memslots_preload_commit")
 func commit(_ number: UInt32) { machines[number]?.commit() }
 
-/// Answers `KVM_GET_DIRTY_LOG` or `KVM_CLEAR_DIRTY_LOG`; nothing is pending.
+/// Executes `KVM_GET_DIRTY_LOG` or `KVM_CLEAR_DIRTY_LOG`. No call is deferred.
 @_cdecl("memslots_preload_dirty_log")
 func dirtyLog(
     _ number: UInt32, _ descriptor: Int32, _ request: UInt64,
@@ -46,40 +47,66 @@ func dirtyLog(
 ) -> Int32 {
     let result = cpreload_call(descriptor, UInt(request), argument)
     guard result >= 0, let machine = machines[number], let argument else { return result }
-    machine.backend.kept.follow(request, argument, clearsByReading: machine.clearsByReading)
+    machine.backend.kept.update(after: request, argument, clearsByReading: machine.clearsByReading)
     return result
 }
 
-/// The VMM switched a capability on.
+/// The VMM enabled a capability.
 @_cdecl("memslots_preload_enabled")
 func enabled(_ number: UInt32, _ capability: UInt32, _ argument: UInt64) {
     machines[number]?.enabled(capability, argument)
 }
 
-/// The VMM made a guest_memfd.
+/// The VMM created a guest_memfd.
 @_cdecl("memslots_preload_file")
-func madeFile(_ number: UInt32, _ descriptor: Int32, _ size: UInt64) {
+func openedFile(_ number: UInt32, _ descriptor: Int32, _ size: UInt64) {
     _ = machines[number]?.open(descriptor, size: ByteCount(rawValue: size))
 }
 
-/// The VMM is about to close it.
+/// The VMM is about to close a guest_memfd.
 @_cdecl("memslots_preload_file_closed")
 func closedFile(_ number: UInt32, _ descriptor: Int32) { machines[number]?.close(descriptor) }
 
-/// KVM may keep a guest range for slots of its own.
+/// KVM may reserve a guest range for its own slots.
 @_cdecl("memslots_preload_reserved")
 func reserved(_ number: UInt32, _ start: UInt64, _ size: UInt64) {
-    machines[number]?.doubtful.add(start, size)
+    machines[number]?.possiblyReserved.append(start, size)
 }
 
-/// Whether a commit now would take no memory away.
+/// Whether the deferred calls leave all installed memory mapped.
 @_cdecl("memslots_preload_covers")
 func covers(_ number: UInt32) -> Int32 {
     machines[number]?.coversInstalled == true ? 1 : 0
 }
 
-/// Whether a slot stands on user memory of this range, now or in what was asked.
+/// Whether a slot, installed or requested, is backed by this range of user memory.
 @_cdecl("memslots_preload_backs")
 func backs(_ number: UInt32, _ address: UInt64, _ size: UInt64) -> Int32 {
     machines[number]?.isBacked(by: address, size) == true ? 1 : 0
 }
+
+/// The result of validating a slot call of the VMM.
+enum RequestResult {
+    /// The requested array changed.
+    case changed
+    /// The slot was as requested already.
+    case unchanged
+    /// The kernel would refuse the call.
+    case refused(Errno)
+    /// Only the kernel can decide: the call names an unknown file, or guest pages that KVM may
+    /// reserve for itself.
+    case undecided
+
+    /// The value for the C part.
+    var rawValue: Int32 {
+        switch self {
+        case .changed: CPRELOAD_CHANGED
+        case .unchanged: CPRELOAD_UNCHANGED
+        case .refused(let errno): -errno.rawValue
+        case .undecided: CPRELOAD_UNDECIDED
+        }
+    }
+}
+
+/// Prints why the VMM cannot continue, and ends the process.
+func stop(_ text: String) -> Never { cpreload_stop(Array(text.utf8CString)) }

@@ -1,33 +1,33 @@
 import CPreload
 import Memslots
 
-/// Dirty bits that a transaction carried over, until the VMM reads or clears them.
+/// Dirty bits that a transaction carried to other slots, until the VMM reads or clears them.
 ///
-/// What the VMM is told is the kernel's bits and these together.
+/// A dirty log that the VMM reads is the union of the kernel's bits and these.
 struct KeptDirtyBits {
     private var bitmaps: [SlotKey: DirtyBitmap] = [:]
 
-    /// Keeps `bits` beside those that are kept already.
+    /// Adds bits to those of a slot.
     mutating func add(_ bits: DirtyBitmap, to key: SlotKey) {
         guard !bits.isEmpty else { return }
         bitmaps[key, default: DirtyBitmap(pageCount: bits.pageCount)].formUnion(bits)
     }
 
-    /// Takes the bits of a slot out.
-    mutating func take(_ key: SlotKey) -> DirtyBitmap? { bitmaps.removeValue(forKey: key) }
+    /// Removes and returns the bits of a slot.
+    mutating func remove(_ key: SlotKey) -> DirtyBitmap? { bitmaps.removeValue(forKey: key) }
 
-    /// Follows a dirty-log call of the VMM's that has succeeded.
+    /// Follows a dirty-log call of the VMM that succeeded.
     ///
     /// - Parameters:
     ///   - request: `KVM_GET_DIRTY_LOG` or `KVM_CLEAR_DIRTY_LOG`.
     ///   - argument: its words, in the VMM's memory.
-    ///   - clearsByReading: whether what is read is clear afterwards.
-    mutating func follow(
-        _ request: UInt64, _ argument: UnsafeRawPointer, clearsByReading: Bool
+    ///   - clearsByReading: whether reading clears a log.
+    mutating func update(
+        after request: UInt64, _ argument: UnsafeRawPointer, clearsByReading: Bool
     ) {
         guard !bitmaps.isEmpty else { return }
         var words = cpreload_dirty_log()
-        guard cpreload_dirty_log_words(&words, UInt(request), argument) == 0 else { return }
+        guard cpreload_decode_dirty_log(&words, UInt(request), argument) == 0 else { return }
         let key = SlotKey(
             addressSpace: AddressSpaceID(rawValue: words.slot >> 16),
             id: SlotID(rawValue: words.slot & 0xffff))
@@ -38,7 +38,7 @@ struct KeptDirtyBits {
             let bits = bitmap.words(of: 0..<bitmap.pageCount)
             let result = bits.withUnsafeBytes { buffer in
                 // Unsafe: as many words as the kernel has just written there.
-                cpreload_merge(words.bitmap, buffer.baseAddress, buffer.count)
+                cpreload_set_bits(words.bitmap, buffer.baseAddress, buffer.count)
             }
             if result == 0, clearsByReading { bitmaps[key] = nil }
         }

@@ -1,22 +1,22 @@
 import CPreload
 import Memslots
 
-/// Makes the calls of a transaction on the VMM's own VM.
+/// Applies the calls of a transaction to the VMM's own VM.
 ///
-/// `@unchecked Sendable`: touched with the C part's lock held only.
+/// `@unchecked Sendable`: accessed only with the C part's lock held.
 final class PreloadBackend: MemslotBackend, @unchecked Sendable {
     let number: UInt32
     let capabilities: Capabilities
-    /// Dirty bits that the kernel has dropped and the VMM not yet read.
+    /// Dirty bits that the kernel has dropped and the VMM has not read.
     var kept = KeptDirtyBits()
     /// The VMM reads its rings itself; the kernel has no bitmaps.
     var hasRing = false
-    /// While set, the kernel's logs are left alone.
+    /// While set, dirty logs are not read from the kernel.
     var isSilent = false
-    /// While set, a call has been made already.
-    var isDone = false
+    /// While set, calls are not made on the kernel, which has them already.
+    var isApplied = false
     private var hasHarvested = false
-    /// Own descriptors of guest_memfds, by their handles: an undo may need one.
+    /// Our own descriptors of guest_memfds, by their handles. An undo may need one.
     private var files: [Int32: Int32] = [:]
 
     init(number: UInt32, capabilities: Capabilities) {
@@ -32,7 +32,7 @@ final class PreloadBackend: MemslotBackend, @unchecked Sendable {
     func collectDirtyPages() {}
 
     func apply(_ call: SlotCall) throws(Errno) {
-        guard !isDone, let slot = call.after ?? call.before else { return }
+        guard !isApplied, let slot = call.after ?? call.before else { return }
         var region = cpreload_region()
         region.slot = slot.addressSpace.rawValue << 16 | slot.assignedID.rawValue
         region.guest_phys_addr = slot.guestPhysicalAddress.rawValue
@@ -62,13 +62,13 @@ final class PreloadBackend: MemslotBackend, @unchecked Sendable {
         }
         if result < 0 { throw Errno(rawValue: -result) }
         var bitmap = DirtyBitmap(pageCount: slot.pageCount, words: words)
-        if let earlier = kept.take(slot.assignedKey) { bitmap.formUnion(earlier) }
+        if let earlier = kept.remove(slot.assignedKey) { bitmap.formUnion(earlier) }
         if !bitmap.isEmpty { hasHarvested = true }
         return bitmap
     }
 
-    /// Whether dirty bits were read since this was last asked.
-    func takeHarvested() -> Bool {
+    /// Returns whether dirty bits were read since the last call.
+    func resetHarvested() -> Bool {
         defer { hasHarvested = false }
         return hasHarvested
     }

@@ -3,23 +3,22 @@ import MemslotKVM
 import MemslotSimulator
 import Memslots
 
-/// A VM of somebody else's VMM: the array that it wants, and the one that the kernel has.
+/// A VM of the preloaded VMM: the array that the VMM requested, and the array that the kernel has.
 final class PreloadedVM {
     let backend: PreloadBackend
-    /// Takes each call as the kernel would if all before it had been made.
-    private var wanted: SimulatedKernel
+    /// The requested array, with the results that the kernel would return.
+    private var requested: SimulatedKernel
     private let table: MemslotTable
-    /// By the VMM's descriptors: the handles under which `wanted` knows its guest_memfds.
+    /// The handles that `requested` has for guest_memfds, by the VMM's descriptors.
     private var handles: [Int32: Int32] = [:]
     private var hasRing = false
-    /// Guest pages that KVM may have a slot of its own on.
-    var doubtful = DoubtfulPages()
+    var possiblyReserved = PossiblyReservedPages()
 
-    /// Takes a VM over that was just made.
+    /// Adopts a VM that was just created. `nil` if the host cannot be probed.
     init?(number: UInt32, descriptor: Int32) {
         guard let capabilities = Capabilities(probing: descriptor) else { return nil }
         backend = PreloadBackend(number: number, capabilities: capabilities)
-        wanted = SimulatedKernel(capabilities: capabilities)
+        requested = SimulatedKernel(capabilities: capabilities)
         guard let table = try? MemslotTable(backend: backend, vcpus: HeldByGate()) else {
             return nil
         }
@@ -27,17 +26,17 @@ final class PreloadedVM {
     }
 
     /// Whether `KVM_GET_DIRTY_LOG` clears what it reads.
-    var clearsByReading: Bool { wanted.dirtyLogProtection == .automatic }
+    var clearsByReading: Bool { requested.dirtyLogProtection == .automatic }
 
-    /// Answers a call, and notes what it changes.
-    func ask(_ region: cpreload_region) -> Answer {
+    /// Validates a call by the kernel's rules, and adds its change to the requested array.
+    func request(_ region: cpreload_region) -> RequestResult {
         let slot = slot(region)
         if slot.flags == .guestMemfd, slot.size != .zero, handles[region.guest_memfd] == nil {
-            return .now
+            return .undecided
         }
-        if doubtful.meet(slot), !wanted.hasThere(slot) { return .now }
+        if possiblyReserved.overlap(slot), !requested.contains(slot) { return .undecided }
         do throws(Errno) {
-            let change = try wanted.setMemoryRegion(
+            let change = try requested.setMemoryRegion(
                 slot, form: region.form == 2 ? .region2 : .region)
             return change == .unchanged ? .unchanged : .changed
         } catch {
@@ -45,32 +44,33 @@ final class PreloadedVM {
         }
     }
 
-    /// Makes the kernel's array the wanted one, or ends the process: what was promised is not.
+    /// Makes the kernel's array the requested one. If that fails, the results that the VMM got are
+    /// wrong, and the process ends.
     func commit() {
         do throws(SubmitError) {
             try table.submit(
-                wanted.slots, options: SubmitOptions(quiesceDeadline: .seconds(Int64.max)))
+                requested.slots, options: SubmitOptions(quiesceDeadline: .seconds(Int64.max)))
         } catch {
-            Report.stop(
-                "--atomic had answered slot calls that can't be carried out: \(error.message). "
+            stop(
+                "slot calls that --atomic reported as done cannot be applied: \(error.message). "
                     + "The VMM is stopped, because it believes otherwise")
         }
         keepDirtyBits()
     }
 
-    /// Takes the bits that the transaction carried over to new slots.
+    /// Keeps the bits that the transaction carried to other slots.
     private func keepDirtyBits() {
-        guard backend.takeHarvested(), !hasRing else { return }
+        guard backend.resetHarvested(), !hasRing else { return }
         backend.isSilent = true
         defer { backend.isSilent = false }
-        for slot in wanted.slots where slot.isLogging {
+        for slot in requested.slots where slot.isLogging {
             guard let log = try? table.dirtyLog(of: slot, clear: true) else { continue }
             backend.kept.add(log.bitmap, to: slot.assignedKey)
         }
     }
 
-    /// Makes a call that only the kernel can answer, and notes it where it succeeds.
-    func carryOutNow(_ region: cpreload_region) -> Int32 {
+    /// Makes a call that only the kernel can decide. If it succeeds, both arrays have its change.
+    func applyNow(_ region: cpreload_region) -> Int32 {
         var region = region
         var slot = slot(region)
         let result = cpreload_set_region(backend.number, &region)
@@ -82,53 +82,51 @@ final class PreloadedVM {
                 return result
             }
             slot = self.slot(region)
-            // Known by its slot alone: the descriptor may be closed unseen.
+            // The file is known by its slot alone: its descriptor may be closed unnoticed.
             handles[region.guest_memfd] = nil
         }
         do throws(Errno) {
-            try wanted.setMemoryRegion(slot, form: region.form == 2 ? .region2 : .region)
+            try requested.setMemoryRegion(slot, form: region.form == 2 ? .region2 : .region)
         } catch {
-            Report.stop(
-                "the kernel took slot \(slot.assignedKey), which its rules refuse: \(error)")
+            stop("the kernel accepted slot \(slot.assignedKey), which its rules refuse: \(error)")
         }
-        // Of the table only: the kernel has it, and its dirty log with it.
-        (backend.isDone, backend.isSilent) = (true, true)
+        // For the table only: the kernel has the slot and its dirty log already.
+        (backend.isApplied, backend.isSilent) = (true, true)
         commit()
-        (backend.isDone, backend.isSilent) = (false, false)
+        (backend.isApplied, backend.isSilent) = (false, false)
         return 0
     }
 
-    /// Notes a guest_memfd.
+    /// Adds a guest_memfd of the VMM.
     func open(_ descriptor: Int32, size: ByteCount) -> Int32? {
-        guard let handle = try? wanted.createGuestMemfd(size: size) else { return nil }
+        guard let handle = try? requested.createGuestMemfd(size: size) else { return nil }
         handles[descriptor] = handle
         backend.open(handle, copying: descriptor)
         return handle
     }
 
-    /// Notes that the VMM closes one: its slots stay, with nothing behind them.
+    /// Removes a guest_memfd that the VMM closes. Its slots stay, without a file.
     func close(_ descriptor: Int32) {
         guard let handle = handles.removeValue(forKey: descriptor) else { return }
-        try? wanted.closeGuestMemfd(handle)
+        try? requested.closeGuestMemfd(handle)
         backend.close(handle)
     }
 
-    /// Follows what changes the dirty log.
+    /// Follows a capability that changes the dirty log.
     func enabled(_ capability: UInt32, _ argument: UInt64) {
-        switch capability {
-        case 168: try? wanted.setManualDirtyLogProtect(argument)
-        case 192, 223:
+        switch KVMCapability(rawValue: Int32(bitPattern: capability)) {
+        case .manualDirtyLogProtect2: try? requested.setManualDirtyLogProtect(argument)
+        case .dirtyLogRing, .dirtyLogRingAcqRel:
             hasRing = true
             backend.hasRing = true
         default: break
         }
     }
 
-    /// Whether all guest memory that the kernel maps is mapped in what was asked, too.
+    /// Whether the requested array maps all guest memory that the kernel's slots map.
     var coversInstalled: Bool {
-        let wanted = wanted.slots.sorted(by: Memslot.standsBefore)
-        var next = wanted[...]
-        for old in table.snapshot().array.slots.sorted(by: Memslot.standsBefore) {
+        var next = requested.slots.sorted(by: Memslot.precedes)[...]
+        for old in table.snapshot().array.slots.sorted(by: Memslot.precedes) {
             var address = old.guestPhysicalAddress
             while address < old.guestPhysicalEnd {
                 while let slot = next.first,
@@ -147,16 +145,16 @@ final class PreloadedVM {
         return true
     }
 
-    /// Whether a slot stands on a range of user memory, in the kernel or in what was asked.
+    /// Whether a slot, installed or requested, is backed by a range of user memory.
     func isBacked(by address: UInt64, _ size: UInt64) -> Bool {
         let (end, wraps) = address.addingReportingOverflow(size)
         let range = address..<(wraps ? .max : max(end, address))
-        func meets(_ slot: Memslot) -> Bool {
+        func overlaps(_ slot: Memslot) -> Bool {
             let start = slot.userspaceAddress.rawValue
             return range.overlaps(start..<start &+ slot.size.rawValue)
         }
-        return wanted.slots.contains(where: meets)
-            || table.snapshot().array.slots.contains(where: meets)
+        return requested.slots.contains(where: overlaps)
+            || table.snapshot().array.slots.contains(where: overlaps)
     }
 
     private func slot(_ region: cpreload_region) -> Memslot {
@@ -176,35 +174,73 @@ final class PreloadedVM {
 }
 
 extension Memslot {
-    fileprivate static func standsBefore(_ left: Memslot, _ right: Memslot) -> Bool {
+    fileprivate static func precedes(_ left: Memslot, _ right: Memslot) -> Bool {
         (left.addressSpace, left.guestPhysicalAddress)
             < (right.addressSpace, right.guestPhysicalAddress)
     }
 }
 
 extension Capabilities {
-    /// What a VM takes; `nil` where the host can't be asked.
+    /// The limits of a VM; `nil` if the host cannot be probed.
     init?(probing vm: Int32) {
         guard let limits = hostLimits else { return nil }
-        func value(_ capability: Int) -> UInt32 {
-            UInt32(max(0, cpreload_check_extension(vm, capability)))
+        func value(_ capability: KVMCapability) -> UInt32 {
+            UInt32(max(0, cpreload_check_extension(vm, Int(capability.rawValue))))
         }
         var flags: MemslotFlags = [.logDirtyPages]
-        if value(81) > 0 { flags.insert(.readOnly) }
-        if value(231) > 0, value(234) > 0 { flags.insert(.guestMemfd) }
+        if value(.readOnlyMemory) > 0 { flags.insert(.readOnly) }
+        if value(.userMemory2) > 0, value(.guestMemfd) > 0 { flags.insert(.guestMemfd) }
         self.init(
-            maxSlots: value(10) > 0 ? value(10) : 32, addressSpaces: max(1, value(118)),
+            maxSlots: value(.memorySlots) > 0 ? value(.memorySlots) : 32,
+            addressSpaces: max(1, value(.multiAddressSpace)),
             maxGuestPage: limits.maxGuestPage, userspaceEnd: limits.userspaceEnd, flags: flags)
     }
 }
 
-/// Probed once, on a VM of its own.
+/// Measured once, on a VM of its own.
 private let hostLimits: KVMLimits? = try? KVMSystem().limits()
 
-/// The gate is closed from the first call on that is not committed; nothing is left to do.
+/// Does nothing: the C part holds vCPUs from the first deferred call until the commit.
 private final class HeldByGate: VCPUHold {
     func begin() {}
     func waitUntilHeld(by deadline: Deadline) -> [String] { [] }
     func exclusively(_ body: () -> Void) { body() }
     func end() {}
+}
+
+/// Guest pages where KVM may have a slot of its own, which depends on the host and cannot be queried.
+/// If it has one, it refuses a slot of the VMM there with `EEXIST`.
+///
+/// Kernel: `__x86_set_memory_region` in arch/x86/kvm; `KVM_PRIVATE_MEM_SLOTS`. With a VMX that cannot
+/// run a guest in real mode: the three pages of `KVM_SET_TSS_ADDR` and the page of
+/// `KVM_SET_IDENTITY_MAP_ADDR`. With APIC acceleration, from the first vCPU on: the APIC's page.
+struct PossiblyReservedPages {
+    // The APIC's page, and the identity map's default.
+    private var ranges: [Range<UInt64>] = [
+        0xfee0_0000..<0xfee0_1000, 0xfffb_c000..<0xfffb_d000,
+    ]
+
+    /// Adds pages that the VMM assigned to KVM.
+    mutating func append(_ start: UInt64, _ size: UInt64) {
+        let (end, wraps) = start.addingReportingOverflow(size)
+        ranges.append(start..<(wraps ? .max : end))
+    }
+
+    /// Whether they overlap `slot`, in any address space.
+    func overlap(_ slot: Memslot) -> Bool {
+        let start = slot.guestPhysicalAddress.rawValue
+        let (end, wraps) = start.addingReportingOverflow(slot.size.rawValue)
+        guard start < end || wraps else { return false }
+        return ranges.contains { $0.overlaps(start..<(wraps ? .max : end)) }
+    }
+}
+
+extension SimulatedKernel {
+    /// Whether the slot has the same pages already, so that no slot of KVM's own can be there.
+    func contains(_ slot: Memslot) -> Bool {
+        slots.contains {
+            $0.key == slot.assignedKey && $0.guestPhysicalAddress == slot.guestPhysicalAddress
+                && $0.size == slot.size
+        }
+    }
 }

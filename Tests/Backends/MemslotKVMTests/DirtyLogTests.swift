@@ -12,7 +12,7 @@ extension OnKVM {
             .clearedByReading, .manual, .manualInitiallySet, .ring(bytes: 65536),
         ]
 
-        /// Every page of the region but the last, which stays out of the logged slot.
+        /// Every page of the region but the last, which is outside the logging slot.
         private func guest(
             _ kind: GuestKind, _ mode: DirtyLogMode
         ) throws -> (GuestVM, logged: Memslot) {
@@ -29,7 +29,7 @@ extension OnKVM {
             try guest.backend.readDirtyLog(of: slot, clear: clear).runs
         }
 
-        @Test("what a guest writes is read, and cleared with clear", arguments: modes)
+        @Test("pages that a guest writes are reported, and cleared with clear", arguments: modes)
         func clear(mode: DirtyLogMode) throws {
             for kind in GuestKind.allCases {
                 let (guest, logged) = try guest(kind, mode)
@@ -45,7 +45,9 @@ extension OnKVM {
             }
         }
 
-        @Test("without clear the log stays where that costs a call less", arguments: modes)
+        @Test(
+            "without clear the log stays in the modes in which reading does not clear",
+            arguments: modes)
         func keep(mode: DirtyLogMode) throws {
             let (guest, logged) = try guest(.real, mode)
             #expect(guest.isDone(try guest.run(toRound: 1)))
@@ -54,7 +56,8 @@ extension OnKVM {
             #expect(try pages(guest, logged, clear: false) == (stays ? [0..<15] : []))
         }
 
-        @Test("a move keeps the log, a slot made again begins anew", arguments: modes)
+        @Test(
+            "a move keeps the log, a slot that is created again has an empty one", arguments: modes)
         func move(mode: DirtyLogMode) throws {
             let (guest, logged) = try guest(.real, mode)
             _ = try pages(guest, logged, clear: true)
@@ -85,7 +88,7 @@ extension OnKVM {
         }
 
         @Test(
-            "a ring that is full is drained, and no page is missing", arguments: GuestKind.allCases)
+            "a full ring is drained, and no page is missing", arguments: GuestKind.allCases)
         func fullRing(kind: GuestKind) throws {
             // A ring of one page has 256 entries; the region has more pages. The emulator of a
             // nested host overruns it.
@@ -111,17 +114,17 @@ extension OnKVM {
             #expect(guest.wrongPages == [])
         }
 
-        @Test("an entry of a slot's old life doesn't mark its new one")
+        @Test("an entry of a deleted slot does not mark a new slot with its id")
         func oldEntries() throws {
             let (guest, logged) = try guest(.real, .ring(bytes: 65536))
             #expect(guest.isDone(try guest.run(toRound: 1)))
-            // The ring still holds the entries when the id changes its meaning.
+            // The ring still has the entries when the id changes its meaning.
             try guest.backend.apply(.delete(logged))
             try guest.backend.apply(.create(logged))
             #expect(try pages(guest, logged, clear: false) == [])
         }
 
-        @Test("a reading that fails after clearing answers every page")
+        @Test("a reading that fails after clearing reports every page")
         func lostBits() throws {
             let (guest, logged) = try guest(.real, .clearedByReading)
             #expect(guest.isDone(try guest.run(toRound: 1)))
@@ -131,7 +134,7 @@ extension OnKVM {
             #expect(log.losesBits(errno))
             #expect(!KernelDirtyLog(vm: log.vm, mode: .manual).losesBits(errno))
             #expect(!log.losesBits(.noEntry))
-            // The kernel has cleared its own: this is what would be lost.
+            // The kernel has cleared its log: these bits would be lost.
             #expect(try pages(guest, logged, clear: false) == [])
             #expect(DirtyBitmap.full(pageCount: 15).runs == [0..<15])
         }

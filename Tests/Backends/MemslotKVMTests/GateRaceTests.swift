@@ -7,7 +7,7 @@ import Synchronization
 import Testing
 
 extension OnKVM {
-    @Suite("vCPU gate, what may come between")
+    @Suite("vCPU gate, races")
     struct GateRaceTests {
         private let signal: KickSignal
 
@@ -26,7 +26,7 @@ extension OnKVM {
                 Thread { [signal] in
                     try? signal.acceptOnCurrentThread()
                     while !isEnding.load(ordering: .relaxed) {
-                        // A vCPU of the VMM's: after `retire` nothing may touch its page.
+                        // A vCPU of the VMM's: after `retire` its page must not be accessed.
                         let guarded = GuardedVCPU(
                             VCPU(
                                 adopting: vcpu.descriptor, sharedPage: vcpu.sharedPage,
@@ -58,7 +58,7 @@ extension OnKVM {
             #expect(guest.wrongPages == [])
         }
 
-        @Test("an answered read is completed on the table as it is by then")
+        @Test("an MMIO read is completed with the table of the time of completion")
         func pendingCompletion() throws {
             let guest = try GuestVM(.real)
             let gate = VCPUGate()
@@ -70,8 +70,8 @@ extension OnKVM {
                 return
             }
             #expect(read.address == guest.program.number(in: 8))
-            guest.vcpu.answerMMIO(41)
-            // Between the read and the write of one instruction its page comes, and others go.
+            guest.vcpu.completeMMIORead(with: 41)
+            // Between the read and the write of one instruction its page is mapped, and others are not.
             try table.submit(guest.pieces([3, 8]))
             guarded.kick()
             let second = try guarded.run()
@@ -81,7 +81,7 @@ extension OnKVM {
             #expect(guest.load(guest.program.rounds) == 0)
         }
 
-        @Test("a processor that waits to be started is held out like any other")
+        @Test("a vCPU that waits to be started is held like any other")
         func waitingProcessor() throws {
             let backend = try KVMBackend(system: KVMSystem())
             guard ckvm_create_irqchip(backend.vm.descriptor) == 0 else {
@@ -110,7 +110,7 @@ extension OnKVM {
             #expect(waiting.error == nil)
         }
 
-        @Test("a VMM with a pause of its own holds its vCPUs out by that")
+        @Test("a VMM with its own way to pause holds its vCPUs by it")
         func ownPause() throws {
             let guest = try GuestVM(.long)
             let pause = OwnPause(guest.vcpu.makeKick(signal: signal))
@@ -142,7 +142,7 @@ extension OnKVM {
     }
 }
 
-/// The pause that a VMM with one vCPU may have: a flag, a condition and a kick.
+/// How a VMM with one vCPU may pause it: a flag, a condition and a kick.
 private final class OwnPause: VCPUHold, @unchecked Sendable {
     // All but `kick` is guarded by `condition`.
     let kick: VCPUKick
@@ -156,7 +156,7 @@ private final class OwnPause: VCPUHold, @unchecked Sendable {
 
     var timesHeld: Int { condition.withLock { held } }
 
-    /// Called by the vCPU's thread before each run.
+    /// The vCPU's thread calls it before each run.
     func mayRun() -> Bool {
         condition.withLock {
             while isPaused {

@@ -12,7 +12,7 @@ extension OnKVM {
         init() throws { self.signal = try KickSignal() }
 
         @Test(
-            "a region split and merged under a running guest is always whole for it",
+            "a running guest never observes a hole while its region is split and merged",
             arguments: GuestKind.allCases, [false, true])
         func splits(kind: GuestKind, codeInRegion: Bool) throws {
             let guest = try GuestVM(kind, codeInRegion: codeInRegion)
@@ -37,14 +37,14 @@ extension OnKVM {
             let gate = VCPUGate()
             let table = try guest.table([guest.slot(count: 8)], vcpus: gate)
             let (other, otherProgram) = try guest.anotherVCPU(1)
-            // Each meets the hole, and fills it itself, in pieces of its own.
+            // Each vCPU accesses the hole, and fills it with its own slots.
             let arrays = [try guest.pieces([8]), try guest.pieces([3, 8])]
             let refusals = Locked<[SubmitError]>([])
             let vcpus = [guest.vcpu, other].enumerated().map { index, vcpu in
                 RunningVCPU(GuardedVCPU(vcpu, gate: gate, signal: signal), signal: signal) {
                     exit, _ in
                     guard case .mmio(let access) = exit else { return true }
-                    if !access.isWrite { vcpu.answerMMIO(0) }
+                    if !access.isWrite { vcpu.completeMMIORead(with: 0) }
                     do throws(SubmitError) { try table.submit(arrays[index]) } catch {
                         refusals.withLock { $0.append(error) }
                     }
@@ -58,7 +58,7 @@ extension OnKVM {
             #expect(table.snapshot().array.count >= 3)
         }
 
-        @Test("a vCPU that can't be brought out is named, and nothing has been applied")
+        @Test("a vCPU that does not leave is named, and nothing is applied")
         func deadline() throws {
             let guest = try GuestVM(.long)
             let gate = VCPUGate()
@@ -78,11 +78,11 @@ extension OnKVM {
                     submitted, options: SubmitOptions(quiesceDeadline: .milliseconds(20)))
             }
             #expect(table.snapshot().array.slots == before)
-            _ = try KVMBackend(takingOver: guest.backend.vm, installed: before)
-            // The gate is open again: the guest goes on, and another may enter.
+            _ = try KVMBackend(adopting: guest.backend.vm, installed: before)
+            // The gate is open again: the guest continues, and another vCPU may enter.
             guest.awaitRounds(of: guest.program)
             #expect(try gate.guarded(as: "visitor") { true })
-            // It leaves by itself; an addition needs nobody out.
+            // It leaves by itself; an addition holds no vCPU.
             let exits = deaf.join {
                 guest.memory.store(
                     guest.load(guest.program.rounds) &+ 10_000,
@@ -93,23 +93,23 @@ extension OnKVM {
             #expect(guest.wrongPages == [])
         }
 
-        @Test("the VMM's own kick is told, however many transactions come between")
+        @Test("the VMM's own kick is reported, however many transactions come between")
         func ownKicks() throws {
             let guest = try GuestVM(.real)
             let gate = VCPUGate()
             let table = try guest.table([guest.slot()], vcpus: gate)
-            let told = DispatchSemaphore(value: 0)
+            let reported = DispatchSemaphore(value: 0)
             let guarded = GuardedVCPU(guest.vcpu, gate: gate, signal: signal)
             let vcpu = RunningVCPU(guarded, signal: signal) { _, requests in
-                if requests.contains(.embedder) { told.signal() }
+                if requests.contains(.embedder) { reported.signal() }
                 return true
             }
             let kicker = Thread {
                 for _ in 0..<200 {
                     guarded.kick()
-                    told.wait()
+                    reported.wait()
                 }
-                told.signal()
+                reported.signal()
             }
             kicker.start()
             for turn in 0..<200 as Range<UInt64> {
@@ -120,7 +120,7 @@ extension OnKVM {
             #expect(guest.wrongPages == [])
         }
 
-        @Test("what runs inside the gate beside vCPUs holds a transaction up")
+        @Test("a transaction waits for other calls inside the gate")
         func otherCalls() throws {
             let guest = try GuestVM(.real)
             let gate = VCPUGate()
@@ -142,7 +142,7 @@ extension OnKVM {
             }
             go.signal()
             try table.submit(submitted)
-            // The kick that came meanwhile is not lost on the next run.
+            // The next run reports the kick that came meanwhile.
             let turn = try guarded.run()
             #expect(turn.exit == .interrupted && turn.requests == .gate)
             let table2 = table
@@ -153,7 +153,7 @@ extension OnKVM {
 }
 
 extension MemslotTable {
-    /// Why a submit is refused; `nil` where it isn't.
+    /// Returns why a submit is refused, or `nil`.
     func refusal(of slots: [Memslot]) -> SubmitError? {
         do throws(SubmitError) {
             try submit(slots)

@@ -21,7 +21,7 @@ extension OnKVM {
         }
 
         @Test(
-            "a hole in the region is seen as MMIO and as lost increments",
+            "a hole in the region causes MMIO exits and lost increments",
             arguments: GuestKind.allCases)
         func hole(kind: GuestKind) throws {
             let guest = try GuestVM(kind)
@@ -31,7 +31,7 @@ extension OnKVM {
             var exit = try guest.run(toRound: 3)
             while case .mmio(let access) = exit, !guest.isDone(exit) {
                 addresses.insert(access.address)
-                if !access.isWrite { guest.vcpu.answerMMIO(0) }
+                if !access.isWrite { guest.vcpu.completeMMIORead(with: 0) }
                 exit = try guest.run(toRound: 3)
             }
             #expect(guest.isDone(exit), "\(exit)")
@@ -39,7 +39,7 @@ extension OnKVM {
             #expect(guest.wrongPages == [8])
         }
 
-        @Test("code taken away is an error, not an MMIO", arguments: GuestKind.allCases)
+        @Test("unmapped code is an error, not an MMIO exit", arguments: GuestKind.allCases)
         func codeGone(kind: GuestKind) throws {
             let guest = try GuestVM(kind, codeInRegion: true)
             let exit = try guest.run(toRound: 1)

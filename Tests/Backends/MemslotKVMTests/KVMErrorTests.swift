@@ -20,18 +20,18 @@ struct KVMErrorTests {
         #expect(Set(KVMError.kinds).count == errors.count)
     }
 
-    @Test("the description says what to do")
+    @Test("the message says what to do")
     func advice() {
         #expect(errors[0].description.contains("modprobe"))
         #expect(errors[1].description.contains("group"))
         #expect(errors[3].description.contains("4.11"))
-        #expect(errors[5].description.contains("process 7 made the VM"))
+        #expect(errors[5].description.contains("process 7 created the VM"))
     }
 
-    @Test("a failed open is told as what it means")
+    @Test("a failed open is explained")
     func open() {
         #expect(KVMSystem.unavailability(path: "/nowhere/kvm")?.kind == "kvm-device-missing")
-        // Opens, but is no KVM.
+        // Can be opened, but is not KVM.
         #expect(KVMSystem.unavailability(path: "/dev/null")?.kind == "kvm-device-missing")
         let denied = Errno(name: "EACCES").map { KVMSystem.openError($0, path: "/dev/kvm") }
         #expect(denied == .permissionDenied(path: "/dev/kvm"))

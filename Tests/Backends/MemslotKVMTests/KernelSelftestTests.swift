@@ -6,8 +6,8 @@ import Synchronization
 import Testing
 
 extension OnKVM {
-    /// The kernel's selftests that need a guest (tools/testing/selftests/kvm), by transactions:
-    /// where those allow an MMIO exit between two calls, there is none within a transaction.
+    /// The kernel's selftests that need a guest (tools/testing/selftests/kvm), with transactions. The
+    /// originals allow an MMIO exit between two calls; within a transaction there is none.
     @Suite("the kernel's own tests, tightened")
     struct KernelSelftestTests {
         private let signal: KickSignal
@@ -32,7 +32,7 @@ extension OnKVM {
             RunningVCPU(GuardedVCPU(vcpu, gate: gate, signal: signal), signal: signal)
         }
 
-        /// A page of another memory, where the region is.
+        /// A page of other memory at the region's address.
         private func other(_ memory: GuestMemory, id: UInt32) -> Memslot {
             Memslot(
                 id: SlotID(id), guestPhysicalAddress: GuestVM.region, size: .pages(1),
@@ -57,7 +57,7 @@ extension OnKVM {
                 let away = [guest.lowSlot, moved, other(replacement, id: 11)]
                 let receipt = try table.submit(away)
                 #expect(receipt.diff.moved.count == 1)
-                // Moved away, its value is not for the guest to see.
+                // After the move the guest does not read its value.
                 guest.memory.store(2, value)
                 guest.awaitRounds(of: guest.program, 2)
                 guest.memory.store(1, value)
@@ -71,7 +71,7 @@ extension OnKVM {
         }
 
         @Test(
-            "set_memory_region_test: a slot in use is deleted and made again (P8)",
+            "set_memory_region_test: a slot in use is deleted and created again (P8)",
             arguments: guests)
         func deleteInUse(kind: GuestKind, keeps: Bool) throws {
             let guest = try guest(kind, keeps, access: .reads, pages: 1)
@@ -84,7 +84,7 @@ extension OnKVM {
                 #expect(guest.load(guest.program.sum) > 0)
                 let receipt = try table.submit([guest.lowSlot, other(zeros, id: 10)])
                 #expect(receipt.operations.map(\.call.name) == ["delete", "create"])
-                // What it had read before may still be on its way to the sum.
+                // A value that it read before may not have been added to the sum yet.
                 guest.awaitRounds(of: guest.program, 2)
                 let sum = guest.load(guest.program.sum)
                 guest.awaitRounds(of: guest.program, 2)
@@ -93,10 +93,10 @@ extension OnKVM {
                 while guest.load(guest.program.sum) == sum { sched_yield() }
             }
             #expect(vcpu.end() == [])
-            // With code and page tables gone there is nothing left to run.
+            // Without code and page tables the guest cannot run.
             try table.submit([])
-            // The last kick is still there, and nobody else looks at this vCPU any more.
-            guest.vcpu.leavesAtOnce = false
+            // The last kick is still pending, and no other thread uses this vCPU.
+            guest.vcpu.exitsImmediately = false
             let exit = try guest.vcpu.run()
             switch exit {
             case .shutdown, .internalError: break
@@ -105,7 +105,7 @@ extension OnKVM {
         }
 
         @Test(
-            "memslot_modification_stress_test: a slot beside the region comes and goes (P9)",
+            "memslot_modification_stress_test: a slot beside the region is created and deleted (P9)",
             arguments: guests)
         func modificationStress(kind: GuestKind, keeps: Bool) throws {
             for isHeld in [true, false] {
@@ -167,7 +167,7 @@ extension OnKVM {
                     try table.submit([guest.lowSlot, used, away])
                     try table.submit([guest.lowSlot, used, idle])
                 }
-                // Not even with nobody held out: the slot is none of the guest's.
+                // Not even without a hold: the guest does not use the slot.
                 #expect(vcpu.end() == [], "held \(isHeld)")
                 #expect(guest.wrongPages == [])
             }
@@ -182,7 +182,7 @@ extension OnKVM {
             let isEnding = Atomic<Bool>(false)
             let isFailing = Atomic<Bool>(false)
             let program = guest.program
-            // Before it runs, for the guest must not be past it.
+            // Set before the guest runs, so that it is not past it.
             guest.memory.store(500, guest.offset(of: program.limit))
             let vcpu = RunningVCPU(
                 GuardedVCPU(guest.vcpu, gate: gate, signal: signal), signal: signal
@@ -212,8 +212,8 @@ extension OnKVM {
                     wrong.append("turn \(turn) has no end")
                     break
                 }
-                // The guest has stopped; all it wrote is there, and what is written now it goes
-                // on from.
+                // The guest has stopped. All its writes have arrived, and it continues from the values
+                // that are written now.
                 let rounds = guest.load(program.rounds)
                 for page in 0..<guest.pages {
                     let address = program.number(in: page)
@@ -222,7 +222,7 @@ extension OnKVM {
                     guest.memory.store(number, guest.offset(of: address))
                 }
                 guest.memory.store(rounds &+ 500, guest.offset(of: program.limit))
-                // Changes are under way, and go on while the guest does.
+                // Changes continue while the guest runs.
                 while table.snapshot().generation < Generation(UInt64(turn)),
                     !isFailing.load(ordering: .relaxed)
                 {

@@ -5,14 +5,14 @@ import Testing
 
 @Suite("the words of a slot call")
 struct KernelWordTests {
-    @Test("the address space is in the upper half of the slot's number")
+    @Test("the address space is in the upper half of the slot word")
     func slotNumber() {
         let key = SlotKey(addressSpace: AddressSpaceID(3), id: SlotID(0x1234))
         #expect(key.kernelWord == 0x3_1234)
         #expect(SlotKey(kernelWord: 0x3_1234) == key)
     }
 
-    @Test("a guest_memfd comes with its offset")
+    @Test("a guest_memfd is passed with its offset")
     func guestMemfd() {
         let slot = Memslot(
             id: SlotID(1), guestPhysicalAddress: GuestPhysicalAddress(0x1000),
@@ -25,7 +25,7 @@ struct KernelWordTests {
         #expect(RegionWords(deleting: slot).size == 0)
     }
 
-    @Test("a page past a slot's end is passed over")
+    @Test("a page past a slot's end is ignored")
     func pagePastTheEnd() {
         var bitmap = DirtyBitmap(pageCount: 65)
         for page in [64, 65, 66, .max] as [UInt64] { bitmap.insertIfInside(page) }
@@ -49,18 +49,18 @@ extension OnKVM {
             }
         }
 
-        @Test("are where they are said to be, to the page, once a vCPU is there")
+        @Test("have exactly the documented addresses, once a vCPU exists")
         func edges() throws {
             let backend = try KVMBackend(system: KVMSystem())
             let vcpu = try backend.makeVCPU(id: 0)
-            let told = backend.capabilities.reservedRanges
-            #expect(told == ReservedRanges.ownVM)
+            let reported = backend.capabilities.reservedRanges
+            #expect(reported == ReservedRanges.ownVM)
             #expect(
-                told == [
+                reported == [
                     GuestPhysicalAddress(0xfee0_0000)..<GuestPhysicalAddress(0xfee0_1000),
                     GuestPhysicalAddress(0xfeff_c000)..<GuestPhysicalAddress(0xff00_0000),
                 ])
-            for range in told {
+            for range in reported {
                 let (start, end) = (range.lowerBound.rawValue, range.upperBound.rawValue)
                 #expect(errno(backend, start - 0x1000) == nil)
                 #expect(errno(backend, end) == nil)

@@ -4,10 +4,10 @@ import Testing
 
 @testable import MemslotKVM
 
-/// A vCPU's shared page and what its thread and its kickers do, one step at a time.
+/// A vCPU's shared page and the steps of its thread and its kickers.
 ///
-/// The steps are the kick's own; only the kernel is played: `KVM_RUN` leaves at once if
-/// `immediate_exit` is set, and else when a signal came since it was entered.
+/// The steps are those of the kick; only the kernel is simulated. `KVM_RUN` leaves at once if
+/// `immediate_exit` is set, otherwise after a signal since the entry.
 private final class KickBoard {
     let page = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 4096)
     let kick: VCPUKick
@@ -33,16 +33,16 @@ private final class KickBoard {
     deinit { page.deallocate() }
 
     private var signalCount: Int { signals.value.load(ordering: .relaxed) }
-    private var leavesAtOnce: Bool { page.load(fromByteOffset: 1, as: UInt8.self) != 0 }
+    private var exitsImmediately: Bool { page.load(fromByteOffset: 1, as: UInt8.self) != 0 }
 
-    /// One step of the vCPU's thread; `false`: it is in the guest with nothing to bring it out.
+    /// Performs a step of the vCPU's thread. `false`: it is in the guest, and nothing interrupts it.
     func step(_ number: Int) -> Bool {
         switch number {
         case 0: kick.enter()
         case 1:
-            // A signal before this is spent on a handler that does nothing.
+            // A signal before this only ran a handler that does nothing.
             signalsAtEntry = signalCount
-            interrupted = leavesAtOnce
+            interrupted = exitsImmediately
             isInGuest = !interrupted
         case 2:
             if isInGuest {
@@ -52,19 +52,19 @@ private final class KickBoard {
             }
         default:
             collected.formUnion(
-                kick.take(VCPUKick.leaving[number - 3], interrupted: interrupted))
+                kick.perform(VCPUKick.leaving[number - 3], interrupted: interrupted))
         }
         return true
     }
 
     func kickerStep(_ number: Int, _ request: KickRequests) {
-        kick.take(VCPUKick.kicking[number], for: request)
+        kick.perform(VCPUKick.kicking[number], for: request)
     }
 }
 
 @Suite("kick, in every order")
 struct KickOrderTests {
-    /// All ways to put the steps of threads into one order; each way is a list of threads.
+    /// All interleavings of the threads' steps; each is a list of threads.
     private func orders(_ counts: [Int]) -> [[Int]] {
         guard counts.contains(where: { $0 > 0 }) else { return [[]] }
         return counts.indices.filter { counts[$0] > 0 }.flatMap { thread in
@@ -74,7 +74,7 @@ struct KickOrderTests {
         }
     }
 
-    @Test("a vCPU never stays in the guest after a kick, and each request is told once")
+    @Test("a vCPU never stays in the guest after a kick, and each request is reported once")
     func everyOrder() {
         let requests: [KickRequests] = [.gate, .embedder]
         var faults: [String] = []
@@ -93,29 +93,29 @@ struct KickOrderTests {
                     waiting += 1
                 }
             }
-            // Both kicks are made. One more turn finishes what waited, another begins and ends.
-            var told = board.interrupted
+            // After both kicks, one more turn completes what was pending, and another begins and ends.
+            var reported = board.interrupted
             while next[0] < 6, board.step(next[0]) { next[0] += 1 }
             if next[0] < 6 { faults.append("stays inside: \(order)") }
-            told = told || board.interrupted
-            if board.collected != [.gate, .embedder] || !told {
-                // Then the next run must leave at once, and tell the rest.
+            reported = reported || board.interrupted
+            if board.collected != [.gate, .embedder] || !reported {
+                // The next run must leave at once, and report the rest.
                 for step in 0..<6 where !board.step(step) {
                     faults.append("doesn't leave: \(order)")
                 }
                 if !board.interrupted { faults.append("no EINTR: \(order)") }
             }
-            if board.collected != [.gate, .embedder] { faults.append("untold: \(order)") }
+            if board.collected != [.gate, .embedder] { faults.append("not reported: \(order)") }
         }
         #expect(all.count == 18480)
         #expect(faults.isEmpty, "\(faults.prefix(3))")
     }
 
-    @Test("immediate_exit set by the VMM itself survives until it has seen EINTR")
+    @Test("immediate_exit set by the VMM stays set until the VMM has seen EINTR")
     func embedderByte() {
         let board = KickBoard()
         board.kick.kick(.gate)
-        // The guest left for another reason: the byte stays, whoever set it.
+        // The guest left for another reason: the byte stays set.
         board.kick.enter()
         #expect(board.kick.leave(interrupted: false) == .gate)
         #expect(board.step(1))

@@ -7,7 +7,7 @@ import Testing
 extension OnKVM {
     @Suite("kick of a running vCPU")
     struct KickTests {
-        /// What the vCPU's thread hands out.
+        /// What the vCPU's thread shares.
         private final class Outcome: Sendable {
             let exits = Locked<[(exit: VCPUExit, requests: KickRequests)]>([])
             let failure = Locked<Errno?>(nil)
@@ -15,7 +15,7 @@ extension OnKVM {
         }
 
         @Test(
-            "a guest that never leaves is brought out, again and again",
+            "a guest that never leaves by itself leaves after each kick",
             arguments: GuestKind.allCases)
         func kick(kind: GuestKind) throws {
             let guest = try GuestVM(kind)
@@ -28,12 +28,12 @@ extension OnKVM {
             let thread = Thread {
                 do throws(Errno) {
                     try signal.acceptOnCurrentThread()
-                    var told = 0
-                    while told < turns {
-                        // An EINTR for nothing is legal: a signal may come late.
+                    var reported = 0
+                    while reported < turns {
+                        // An EINTR without a request is legal: a signal may come late.
                         let turn = try vcpu.run(with: kick)
                         guard !turn.requests.isEmpty else { continue }
-                        told += 1
+                        reported += 1
                         outcome.exits.withLock { $0.append(turn) }
                         outcome.ended.signal()
                     }
@@ -57,29 +57,29 @@ extension OnKVM {
             let exits = outcome.exits.withLock { $0 }
             #expect(exits.count == turns)
             #expect(exits.allSatisfy { $0.exit == .interrupted })
-            let told = exits.enumerated().filter { turn, exit in
+            let reported = exits.enumerated().filter { turn, exit in
                 exit.requests == (turn % 3 == 0 ? .embedder : .gate)
             }
-            #expect(told.count == turns)
+            #expect(reported.count == turns)
             #expect(guest.load(guest.program.rounds) > 0)
             #expect(guest.wrongPages == [])
         }
 
-        @Test("a kick completes what an MMIO read left open, then leaves")
+        @Test("a kicked vCPU completes an open MMIO read, then leaves")
         func pendingCompletion() throws {
             let guest = try GuestVM(.real)
             let kick = guest.vcpu.makeKick(signal: try KickSignal())
-            // Nothing in the region: the first increment reads by MMIO.
+            // The region has no slot: the first increment reads by MMIO.
             let first = try guest.vcpu.run(with: kick)
             guard case .mmio(let read) = first.exit else {
                 Issue.record("left by \(first)")
                 return
             }
             #expect(!read.isWrite)
-            guest.vcpu.answerMMIO(41)
+            guest.vcpu.completeMMIORead(with: 41)
             kick.kick(.gate)
             let second = try guest.vcpu.run(with: kick)
-            // The completion writes 42 at once: that is another exit, the kick comes after it.
+            // The completion writes 42 at once, which is another exit. The kick takes effect after it.
             guard case .mmio(let write) = second.exit else {
                 Issue.record("left by \(second)")
                 return

@@ -3,7 +3,7 @@ import MemslotTestKit
 import Memslots
 import Testing
 
-/// Everything that needs `/dev/kvm`, one test after another.
+/// The tests that need `/dev/kvm`, one after another.
 @Suite(
     "on /dev/kvm", .serialized,
     .enabled(
@@ -55,7 +55,7 @@ struct GuestVM {
             flags: flags)
     }
 
-    /// Where a guest address is in the memory.
+    /// The offset of a guest address in the memory.
     func offset(of address: GuestPhysicalAddress) -> UInt64 {
         address < Self.region
             ? address.rawValue
@@ -64,7 +64,7 @@ struct GuestVM {
 
     func load(_ address: GuestPhysicalAddress) -> UInt32 { memory.load(offset(of: address)) }
 
-    /// Lets the guest go on until it has done `count` rounds in all.
+    /// Runs the guest until it has completed `count` rounds in all.
     func run(toRound count: UInt32) throws -> VCPUExit {
         memory.store(count, offset(of: program.limit))
         while true {
@@ -76,7 +76,7 @@ struct GuestVM {
         }
     }
 
-    /// Pages whose number lacks an increment.
+    /// The number of pages whose value lacks an increment.
     var wrongPages: [UInt64] {
         let rounds = load(program.rounds)
         return (0..<pages).filter {
@@ -84,6 +84,6 @@ struct GuestVM {
         }
     }
 
-    /// Whether the exit is the guest's word that it has done its rounds.
+    /// Whether the guest reports by this exit that it has completed its rounds.
     func isDone(_ exit: VCPUExit) -> Bool { program.hasReachedLimit(exit) }
 }

@@ -36,11 +36,11 @@ extension OnKVM {
             }
             #expect(answer(backend.capabilities.maxSlots) == .invalidArgument)
             #expect(answer(backend.capabilities.maxSlots - 1) == nil)
-            // The next address space is not there.
+            // The next address space does not exist.
             #expect(answer(backend.capabilities.addressSpaces << 16) == .invalidArgument)
         }
 
-        @Test("each flag that is told is taken, each other is refused")
+        @Test("each reported flag is accepted, each other is refused")
         func flags() throws {
             let system = try KVMSystem()
             let backend = try KVMBackend(system: system)
@@ -53,12 +53,12 @@ extension OnKVM {
                         slot: bit, flags: flag.rawValue,
                         guestPhysicalAddress: UInt64(bit) << 20, memorySize: 0x1000,
                         userspaceAddress: 0, guestMemfd: file))
-                let isTold = backend.capabilities.flags.contains(flag)
-                #expect((errno == nil) == isTold, "bit \(bit): \(errno?.name ?? "taken")")
+                let isReported = backend.capabilities.flags.contains(flag)
+                #expect((errno == nil) == isReported, "bit \(bit): \(errno?.name ?? "accepted")")
             }
         }
 
-        @Test("options are switched on and told")
+        @Test("options are enabled and reported")
         func options() throws {
             let system = try KVMSystem()
             let plain = try KVMBackend(system: system)

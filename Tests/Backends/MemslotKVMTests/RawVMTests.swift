@@ -23,7 +23,7 @@ extension OnKVM {
                     guestMemfdOffset: offset))?.name ?? "ok"
         }
 
-        @Test("where two rules are broken, the kernel's order decides")
+        @Test("if two rules are broken, the kernel's order decides")
         func orders() throws {
             let past = try raw.vm.system.limits().maxGuestPage * 4096
             #expect(set(0, at: 0) == "ok")
@@ -35,12 +35,12 @@ extension OnKVM {
             #expect(set(2, at: past, size: 0x1000) == "ok")
             #expect(set(3, at: past, size: 0x2000) == "EEXIST")
             #expect(set(3, at: past + 0x1000, size: 0x2000) == "EINVAL")
-            // The largest page of a move is found too; identity is no change.
+            // The largest page is checked for a move too; an identical call changes nothing.
             #expect(set(0, at: past + 0x1000) == "EINVAL")
             #expect(set(0, at: 0) == "ok")
         }
 
-        @Test("a bad guest_memfd is found after the overlap and before the largest page")
+        @Test("a bad guest_memfd is checked after the overlap and before the largest page")
         func guestMemfd() throws {
             guard KVMCapabilities(of: raw.vm).hasGuestMemfd else {
                 try Test.cancel("no guest_memfd here")
@@ -58,11 +58,11 @@ extension OnKVM {
             #expect(set(1, flags: flag, at: 0x10000, guestMemfd: file, offset: 1) == "EINVAL")
             #expect(set(1, flags: flag, at: 0x10000, guestMemfd: file, offset: 8 << 20) == "EINVAL")
             #expect(set(1, flags: flag, at: 0x10000, guestMemfd: file) == "ok")
-            // Bound already; another part, another file.
+            // A bound range, another range, another file.
             #expect(set(2, flags: flag, at: 0x20000, guestMemfd: file) == "EINVAL")
             #expect(set(2, flags: flag, at: 0x20000, guestMemfd: file, offset: 0x4000) == "ok")
             #expect(set(3, flags: flag, at: 0x30000, guestMemfd: .file(index: 1)) == "ok")
-            // No change at all is refused, and the old call doesn't know the flag.
+            // An identical call is refused, and the older call does not have the flag.
             #expect(set(1, flags: flag, at: 0x10000, guestMemfd: file) == "EINVAL")
             #expect(set(4, flags: flag, at: 0x40000) == "EINVAL")
             #expect(set(1, at: 0x10000, size: 0) == "ok")
@@ -77,7 +77,7 @@ extension OnKVM {
             let errno: String?
         }
 
-        @Test("this kernel answers the recorded vectors alike")
+        @Test("this kernel returns the results of the recorded vectors")
         func vectors() throws {
             let limits = try raw.vm.system.limits()
             let isRecorded =

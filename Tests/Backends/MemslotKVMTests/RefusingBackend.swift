@@ -1,8 +1,8 @@
 import Memslots
 
-/// A backend that refuses chosen calls of a transaction, and hands the others on.
+/// A backend that refuses chosen calls of a transaction, and passes the others on.
 ///
-/// Slot calls and dirty-log reads are counted apart, from 0 on through the undo.
+/// Slot calls and dirty-log reads are numbered separately, from 0, including those of the undo.
 final class RefusingBackend: MemslotBackend {
     struct Plan {
         var calls: Set<Int> = []

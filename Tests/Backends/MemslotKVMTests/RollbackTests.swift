@@ -10,16 +10,16 @@ extension OnKVM {
             .clearedByReading, .manual, .manualInitiallySet, .ring(bytes: 65_536),
         ]
 
-        /// Which pages are dirty before a transaction.
+        /// The dirty pages before a transaction.
         enum Dirt: CaseIterable {
             case none
-            /// All, and only the kernel knows.
+            /// All pages, recorded in the kernel only.
             case kernel
-            /// Some, and only the table knows, but for the modes in which reading leaves them.
+            /// Some pages, recorded in the table only, except in modes in which reading does not clear.
             case table
         }
 
-        /// A VM, and two arrays between which every kind of call is needed.
+        /// A VM, and two arrays whose difference needs every kind of call.
         private struct Scene {
             let guest: GuestVM
             let backend: RefusingBackend
@@ -59,7 +59,7 @@ extension OnKVM {
                 return slot
             }
 
-            /// Makes the dirt; what each slot must tell afterwards, by id.
+            /// Dirties pages. Returns the dirty pages that each slot must report afterwards, by id.
             func soil(_ dirt: Dirt) throws -> [UInt32: [Range<UInt64>]] {
                 _ = try dirty(clear: true)
                 guard dirt != .none else { return [1: [], 2: [], 4: []] }
@@ -74,19 +74,19 @@ extension OnKVM {
             }
 
             func dirty(clear: Bool = false) throws -> [UInt32: [Range<UInt64>]] {
-                var told: [UInt32: [Range<UInt64>]] = [:]
+                var reported: [UInt32: [Range<UInt64>]] = [:]
                 for slot in table.snapshot().array.slots where slot.isLogging {
-                    told[slot.assignedID.rawValue] =
+                    reported[slot.assignedID.rawValue] =
                         try table.dirtyLog(of: slot, clear: clear).bitmap.runs
                 }
-                return told
+                return reported
             }
 
-            /// Whether exactly `slots` are installed, found by asking the kernel.
+            /// Whether exactly `slots` are installed in the kernel.
             func isInstalled(_ slots: [Memslot]) -> Bool {
                 do throws(KVMError) {
                     _ = try KVMBackend(
-                        takingOver: guest.backend.vm, installed: slots,
+                        adopting: guest.backend.vm, installed: slots,
                         options: KVMOptions(dirtyLog: mode))
                     return true
                 } catch {
@@ -116,13 +116,13 @@ extension OnKVM {
                 #expect(try scene.dirty() == wanted, "call \(index)")
                 #expect(scene.table.snapshot().generation == Generation(1))
             }
-            // And it was the refusals alone that kept it from coming.
+            // Only the refusals made the submits fail.
             try scene.table.submit(scene.after)
             #expect(scene.isInstalled(scene.after))
             #expect(!scene.isInstalled(scene.before))
         }
 
-        @Test("a log that can't be read leaves all as it was", arguments: modes)
+        @Test("if a log cannot be read, slots and dirty pages are unchanged", arguments: modes)
         func logs(mode: DirtyLogMode) throws {
             let scene = try Scene(mode)
             for index in 0..<2 {
@@ -140,7 +140,7 @@ extension OnKVM {
         }
 
         @Test(
-            "where an undo fails too, what is told to be installed is, and it can be recovered",
+            "if an undo fails too, the reported slots are installed, and the table can be recovered",
             arguments: modes)
         func undo(mode: DirtyLogMode) throws {
             for failing in 1..<7 {

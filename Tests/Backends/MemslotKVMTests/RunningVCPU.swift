@@ -4,10 +4,10 @@ import MemslotTestKit
 import Memslots
 import Synchronization
 
-/// A thread that runs a guarded vCPU round and round, until it is told to end.
+/// A thread that runs a guarded vCPU in a loop until it is stopped.
 final class RunningVCPU: Sendable {
     let guarded: GuardedVCPU
-    /// What the vCPU left for, beside `EINTR`; at most a thousand.
+    /// The exits other than `EINTR`; at most a thousand.
     private let seen = Locked<[VCPUExit]>([])
     private let failure = Locked<VCPURunError?>(nil)
     private let isEnding = Atomic<Bool>(false)
@@ -16,8 +16,8 @@ final class RunningVCPU: Sendable {
     /// Starts the thread.
     ///
     /// - Parameters:
-    ///   - blocksSignals: the thread can't be brought out of the guest.
-    ///   - onTurn: told each turn, on the vCPU's thread; `false` ends the thread.
+    ///   - blocksSignals: no signal can make the thread leave the guest.
+    ///   - onTurn: called after each run, on the vCPU's thread; `false` ends the thread.
     init(
         _ guarded: GuardedVCPU, signal: KickSignal, blocksSignals: Bool = false,
         onTurn: @escaping @Sendable (VCPUExit, KickRequests) -> Bool = { _, _ in true }
@@ -47,9 +47,9 @@ final class RunningVCPU: Sendable {
         }.start()
     }
 
-    /// Ends the thread, and waits for it.
+    /// Stops the thread and waits for it.
     ///
-    /// - Returns: what it left the guest for, beside `EINTR`.
+    /// - Returns: the exits other than `EINTR`.
     func end() -> [VCPUExit] {
         isEnding.store(true, ordering: .sequentiallyConsistent)
         guarded.kick()
@@ -58,7 +58,7 @@ final class RunningVCPU: Sendable {
 
     /// Waits for a thread that ends by itself.
     ///
-    /// - Parameter nudge: makes it end, unless the guest is just past what should; tried again.
+    /// - Parameter nudge: makes it end, except at some points of the guest's loop; repeated.
     func join(_ nudge: () -> Void = {}) -> [VCPUExit] {
         repeat { nudge() } while ended.wait(timeout: .now() + .milliseconds(50)) == .timedOut
         ended.signal()
@@ -76,7 +76,7 @@ extension GuestVM {
             size: GuestPlacement.lowBytes, userspaceAddress: memory.base)
     }
 
-    /// A table of the VM as it is, with `slots` beside the low one.
+    /// A table of the VM, with `slots` in addition to the low slot.
     func table(
         _ slots: [Memslot], vcpus: any VCPUHold = VCPUGate()
     ) throws -> MemslotTable {
@@ -97,7 +97,7 @@ extension GuestVM {
             })
     }
 
-    /// Another vCPU, at the beginning of a program of its own.
+    /// Another vCPU, at the start of its own program.
     func anotherVCPU(_ number: UInt32) throws -> (vcpu: VCPU, program: GuestProgram) {
         let vcpu = try backend.makeVCPU(id: number)
         let program = GuestProgram(
@@ -106,7 +106,7 @@ extension GuestVM {
         return (vcpu, program)
     }
 
-    /// Waits until a vCPU has done `count` more rounds.
+    /// Waits until a vCPU has completed `count` more rounds.
     func awaitRounds(of program: GuestProgram, _ count: UInt32 = 1) {
         let start = load(program.rounds)
         while load(program.rounds) &- start < count { sched_yield() }

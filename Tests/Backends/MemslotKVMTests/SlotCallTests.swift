@@ -19,7 +19,7 @@ extension OnKVM {
                 flags: flags)
         }
 
-        /// The errno of a call, `nil` where it was carried out.
+        /// Returns the errno of a call, or `nil` if it succeeded.
         private func errno(_ call: SlotCall) -> Errno? {
             do throws(Errno) {
                 try backend.apply(call)
@@ -29,7 +29,7 @@ extension OnKVM {
             }
         }
 
-        /// Whether a slot occupies the page: another can't be made there.
+        /// Whether a slot occupies the page, so that no other can be created there.
         private func isOccupied(_ address: UInt64) -> Bool {
             let probe = slot(9, at: address, pages: 1)
             guard errno(.create(probe)) == nil else { return true }
@@ -37,7 +37,7 @@ extension OnKVM {
             return false
         }
 
-        @Test("a slot is made, moved, reflagged and deleted")
+        @Test("a slot is created, moved, reflagged and deleted")
         func calls() {
             let made = slot(3, at: 0x10000)
             let moved = slot(3, at: 0x40000, flags: .logDirtyPages)
@@ -56,7 +56,7 @@ extension OnKVM {
             #expect(errno(.delete(silent)) == .invalidArgument)
         }
 
-        @Test("each call is taken back by its inverse")
+        @Test("each call is undone by its inverse")
         func inverses() {
             let made = slot(3, at: 0x10000, flags: .readOnly)
             let moved = slot(3, at: 0x40000, flags: .readOnly)
@@ -69,7 +69,7 @@ extension OnKVM {
             #expect(!isOccupied(0x10000))
         }
 
-        @Test("a refused call leaves the slots as they were")
+        @Test("a refused call changes no slot")
         func refused() {
             #expect(errno(.create(slot(3, at: 0x10000))) == nil)
             #expect(errno(.create(slot(4, at: 0x13000))) == .fileExists)
@@ -80,7 +80,7 @@ extension OnKVM {
             #expect(isOccupied(0x10000) && !isOccupied(0x14000))
         }
 
-        @Test("a guest-memfd slot can be deleted and made again after its descriptor was closed")
+        @Test("a guest-memfd slot can be deleted and created again after its descriptor was closed")
         func guestMemfd() throws {
             guard backend.kernel.hasGuestMemfd else { try Test.cancel("no guest_memfd here") }
             let file = try backend.vm.makeGuestMemfd(size: .pages(4))
@@ -94,12 +94,12 @@ extension OnKVM {
             #expect(errno(.delete(slot)) == nil)
             #expect(errno(.create(slot)) == nil)
             #expect(errno(.delete(slot)) == nil)
-            // The transaction is over: nothing is kept.
+            // After the transaction no file stays open.
             backend.beginTransaction()
             #expect(errno(.create(slot)) == .badFileDescriptor)
         }
 
-        @Test("errnos are put into words")
+        @Test("errnos are explained")
         func words() {
             #expect(backend.explanation(of: .ioError).kind == "kvm-other-process")
             #expect(backend.explanation(of: .outOfMemory).errno == .outOfMemory)

@@ -5,7 +5,7 @@ import Testing
 @Suite("the order of the kernel's checks")
 struct CheckOrderTests {
     var kernel = SimulatedKernel(capabilities: SimulatedRawVM.recordedKernel)
-    /// The page behind the largest guest page.
+    /// The page after the largest guest page.
     let beyond: UInt64 = 1 << 40
 
     init() throws {
@@ -13,13 +13,13 @@ struct CheckOrderTests {
         try kernel.setMemoryRegion(slot(1, page: 32))
     }
 
-    @Test("what can't be changed comes before an overlap")
+    @Test("an immutable property is checked before an overlap")
     mutating func immutabilityBeforeOverlap() {
         #expect(kernel.answer(slot(0, page: 32, pages: 5)) == .invalidArgument)
         #expect(kernel.answer(slot(0, page: 32)) == .fileExists)
     }
 
-    @Test("what can't be changed comes before a bad descriptor")
+    @Test("an immutable property is checked before a descriptor")
     mutating func immutabilityBeforeDescriptor() {
         let closed = GuestMemfdBinding(descriptor: -1)
         let words = slot(0, page: 16, flags: .guestMemfd, guestMemfd: closed)
@@ -30,7 +30,7 @@ struct CheckOrderTests {
         #expect(kernel.answer(free) == .badFileDescriptor)
     }
 
-    @Test("an overlap comes before a bad descriptor, and before the largest guest page")
+    @Test("an overlap is checked before a descriptor, and before the largest guest page")
     mutating func overlapFirst() throws {
         let closed = GuestMemfdBinding(descriptor: -1)
         let words = slot(2, page: 16, flags: .guestMemfd, guestMemfd: closed)
@@ -41,7 +41,7 @@ struct CheckOrderTests {
         #expect(kernel.answer(slot(2, page: beyond)) == .invalidArgument)
     }
 
-    @Test("a bad descriptor comes before the largest guest page")
+    @Test("a descriptor is checked before the largest guest page")
     mutating func descriptorBeforeLargestPage() throws {
         let closed = GuestMemfdBinding(descriptor: 99)
         let words = slot(2, page: beyond - 2, flags: .guestMemfd, guestMemfd: closed)
@@ -50,12 +50,12 @@ struct CheckOrderTests {
         let open = GuestMemfdBinding(descriptor: file)
         let past = slot(2, page: beyond - 2, flags: .guestMemfd, guestMemfd: open)
         #expect(kernel.answer(past) == .invalidArgument)
-        // The refused call let the file's range go.
+        // The refused call released the file's range.
         #expect(
             kernel.answer(slot(2, page: 64, flags: .guestMemfd, guestMemfd: open)) == nil)
     }
 
-    @Test("a page of KVM's own is in the way like a slot, in every address space")
+    @Test("a page of KVM's own conflicts like a slot, in every address space")
     func reserved() {
         let reserved = GuestPhysicalAddress(0xfeff_c000)..<GuestPhysicalAddress(0xff00_0000)
         var kernel = SimulatedKernel(
@@ -67,7 +67,7 @@ struct CheckOrderTests {
         #expect(kernel.answer(slot(1, page: 0xfeffe, pages: 1)) == .fileExists)
     }
 
-    @Test("the edges of each number")
+    @Test("the limits of each number")
     mutating func edges() {
         func words(_ change: (inout Memslot) -> Void) -> Memslot {
             var words = slot(9, page: 64)
@@ -90,7 +90,7 @@ struct CheckOrderTests {
             words { $0.guestPhysicalAddress = GuestPhysicalAddress((beyond - 3) * 4096) },
         ]
         for words in refused { #expect(kernel.answer(words) == .invalidArgument) }
-        let taken = [
+        let accepted = [
             words { $0.id = SlotID(32_763) },
             words { $0.userspaceAddress = UserspaceAddress(end - 4 * 4096) },
             words { $0.userspaceAddress = UserspaceAddress(0) },
@@ -100,7 +100,7 @@ struct CheckOrderTests {
                 $0.userspaceAddress = UserspaceAddress(0)
             },
         ]
-        for words in taken {
+        for words in accepted {
             #expect(kernel.answer(words) == nil)
             #expect(kernel.answer(words.deletion) == nil)
         }

@@ -2,7 +2,7 @@ import MemslotSimulator
 import Memslots
 import Testing
 
-@Suite("what a call turns out to be")
+@Suite("the effect of a call")
 struct ClassificationTests {
     var kernel = SimulatedKernel(capabilities: SimulatedRawVM.recordedKernel)
 
@@ -10,7 +10,7 @@ struct ClassificationTests {
         try? kernel.setMemoryRegion(words)
     }
 
-    @Test("size 0 deletes what is there, and is EINVAL where nothing is")
+    @Test("size 0 deletes an installed slot, and is EINVAL without one")
     mutating func deletion() {
         let words = slot(3, page: 16)
         #expect(kernel.answer(words.deletion) == .invalidArgument)
@@ -44,14 +44,14 @@ struct ClassificationTests {
         #expect(change(slot(0, page: 16)) == .create)
         #expect(change(slot(0, page: 32)) == .move)
         #expect(change(slot(0, page: 48, flags: .logDirtyPages)) == .move)
-        // Onto itself, shifted.
+        // Shifted, so that it overlaps itself.
         #expect(change(slot(0, page: 49, flags: .logDirtyPages)) == .move)
         #expect(change(slot(0, page: 47)) == .move)
         #expect(kernel.slots == [slot(0, page: 47)])
         #expect(kernel.operationCounts.moves == 4)
     }
 
-    @Test("another log flag alone reflags, and nothing other changes nothing")
+    @Test("another log flag alone reflags, and an identical call changes nothing")
     mutating func flagsAndNothing() {
         #expect(change(slot(0, page: 16)) == .create)
         #expect(change(slot(0, page: 16, flags: .logDirtyPages)) == .flagsOnly)
@@ -87,7 +87,7 @@ struct ClassificationTests {
         #expect(kernel.answer(slot(0, page: 16).deletion, .region) == nil)
     }
 
-    @Test("address spaces are unrelated, and slots may touch")
+    @Test("address spaces are independent, and slots may be adjacent")
     func addressSpaces() {
         var kernel = SimulatedKernel(capabilities: Capabilities(addressSpaces: 2))
         #expect(kernel.answer(slot(0, page: 16)) == nil)

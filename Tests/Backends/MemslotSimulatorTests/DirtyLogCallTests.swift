@@ -83,7 +83,7 @@ struct DirtyLogCallTests {
         #expect(kernel.dirtyPages(of: 0) == [0..<63, 65..<66, 67..<100])
     }
 
-    @Test("manual protection takes 0, 1 and 3", arguments: 0...8)
+    @Test("manual protection accepts 0, 1 and 3", arguments: 0...8)
     mutating func protections(argument: UInt64) {
         let answer = errno { () throws(Errno) in
             try kernel.setManualDirtyLogProtect(argument)

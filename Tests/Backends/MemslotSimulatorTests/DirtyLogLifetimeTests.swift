@@ -2,7 +2,7 @@ import MemslotSimulator
 import Memslots
 import Testing
 
-@Suite("how long a dirty log lives")
+@Suite("the lifetime of a dirty log")
 struct DirtyLogLifetimeTests {
     var kernel = SimulatedKernel(dirtyLogProtection: .manual)
     let logging = slot(0, page: 16, pages: 8, flags: .logDirtyPages)
@@ -44,7 +44,7 @@ struct DirtyLogLifetimeTests {
         #expect(kernel.dirtyPages(of: 0) == [])
     }
 
-    @Test("switching off and on starts anew, also by moves")
+    @Test("switching logging off and on starts an empty log, also by moves")
     mutating func offAndOn() throws {
         try kernel.setMemoryRegion(slot(0, page: 16, pages: 8))
         #expect(kernel.dirtyPages(of: 0) == nil)
@@ -61,14 +61,14 @@ struct DirtyLogLifetimeTests {
     @Test("initially set, a new log has every page of the slot and no more")
     mutating func initiallySet() throws {
         try kernel.setManualDirtyLogProtect(3)
-        // A log that is there is not touched.
+        // An existing log does not change.
         #expect(kernel.dirtyPages(of: 0) == [1..<3])
         try kernel.setMemoryRegion(slot(0, page: 16, pages: 8))
         try kernel.setMemoryRegion(logging)
         #expect(kernel.dirtyPages(of: 0) == [0..<8])
         try kernel.setMemoryRegion(slot(1, page: 100, pages: 40_000, flags: .logDirtyPages))
         #expect(kernel.dirtyPages(of: 1) == [0..<40_000])
-        // A move that keeps logging keeps what is clean clean.
+        // A move of a slot that still logs keeps its log.
         let key = SlotKey(id: SlotID(0))
         try kernel.clearDirtyLog(of: key, firstPage: 0, pageCount: 8, words: [0b11])
         try kernel.setMemoryRegion(slot(0, page: 40, pages: 8, flags: .logDirtyPages))

@@ -6,7 +6,7 @@ import Testing
 struct FaultTests {
     let backend = SimulatedBackend()
 
-    /// The answers to one transaction of `count` calls, each a creation or deletion of slot 0.
+    /// The results of one transaction of `count` calls, each a creation or deletion of slot 0.
     func transaction(_ count: Int) -> [String] {
         backend.beginTransaction()
         return (0..<count).map { _ in
@@ -26,7 +26,7 @@ struct FaultTests {
         #expect(transaction(4) == ["-", "-", "-", "-"])
     }
 
-    @Test("a transaction that doesn't reach it leaves it armed")
+    @Test("a transaction that does not reach a fault leaves it armed")
     func staysArmed() {
         backend.inject(FaultInjection(operation: 3, errno: .ioError, times: 2))
         #expect(transaction(3) == ["-", "-", "-"])
@@ -38,14 +38,14 @@ struct FaultTests {
         #expect(backend.armedFaults.isEmpty)
     }
 
-    @Test("several fire in one transaction, so that an undo fails too")
+    @Test("several faults fire in one transaction, so that an undo fails too")
     func several() {
         backend.inject(FaultInjection(operation: 2, errno: .outOfMemory))
         backend.inject(FaultInjection(operation: 1, errno: .ioError))
         #expect(transaction(4) == ["-", "EIO", "ENOMEM", "-"])
     }
 
-    @Test("of two at one index the earlier armed fires, and only it is used up")
+    @Test("of two faults at one index the one armed first fires, and only it loses a time")
     func sameIndex() {
         backend.inject(FaultInjection(operation: 0, errno: .outOfMemory, times: 2))
         backend.inject(FaultInjection(operation: 0, errno: .ioError))
@@ -66,7 +66,7 @@ struct FaultTests {
         #expect(throws: Errno.ioError) { try backend.apply(.delete(logging)) }
     }
 
-    @Test("clearing disarms all, and what can't fire is not armed")
+    @Test("clearing disarms all, and a fault that cannot fire is not armed")
     func clearing() {
         backend.inject(FaultInjection(operation: 0, errno: .ioError, times: 9))
         backend.inject(FaultInjection(operation: 1, errno: .ioError))

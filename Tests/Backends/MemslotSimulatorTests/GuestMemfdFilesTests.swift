@@ -50,7 +50,7 @@ struct GuestMemfdFilesTests {
         #expect(answer(1 << 62) == .invalidArgument)
         #expect(answer(1 << 63) == .invalidArgument)
         #expect(answer(0 &- 4 * 4096) == .invalidArgument)
-        // Seen on 6.18: the sum wraps `loff_t`, and the kernel takes the range.
+        // Observed on 6.18: the sum wraps `loff_t`, and the kernel accepts the range.
         #expect(answer((1 << 63) - 4096) == nil)
     }
 }

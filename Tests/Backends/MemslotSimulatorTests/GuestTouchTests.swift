@@ -27,7 +27,7 @@ struct GuestTouchTests {
         }
     }
 
-    @Test("every page that the range meets is dirty, across slots, past those that don't log")
+    @Test("every page of the range is dirty, across slots, except in slots that do not log")
     mutating func acrossSlots() {
         #expect(touch(19 * 4096 - 1, 5 * 4096 + 2) == nil)
         #expect(kernel.dirtyPages(of: 0) == [2..<4])
@@ -38,7 +38,7 @@ struct GuestTouchTests {
         #expect(kernel.dirtyPages(of: 4) == [])
     }
 
-    @Test("a hole or a read-only page is told, the first by address, and nothing is marked")
+    @Test("the first unmapped or read-only page is reported, and no page is marked")
     mutating func refusals() {
         let page = { GuestPhysicalAddress($0 * 4096) }
         let readOnly = TouchError.readOnly(address: page(28), slot: SlotKey(id: SlotID(3)))
@@ -52,7 +52,7 @@ struct GuestTouchTests {
         for id in [0, 2, 3, 4] as [UInt32] { #expect(kernel.dirtyPages(of: id) == []) }
     }
 
-    @Test("a range that wraps meets the last page, which no slot can hold")
+    @Test("a range that wraps extends to the last page, which no slot can contain")
     mutating func wrapping() throws {
         let lastPage = UInt64(1 << 52) - 1
         try kernel.setMemoryRegion(
@@ -65,7 +65,7 @@ struct GuestTouchTests {
         #expect(kernel.dirtyPages(of: 5) == [0..<1])
     }
 
-    @Test("a size of 0 touches nothing, and other address spaces are unmapped")
+    @Test("a size of 0 marks nothing, and other address spaces are unmapped")
     mutating func nothing() {
         #expect(touch(0, 0) == nil)
         #expect(touch(16 * 4096, 1, space: 1) == .unmapped(address: GuestPhysicalAddress(0x10000)))

@@ -18,7 +18,7 @@ struct KernelSelftestTests {
             userspaceAddress: host, guestMemfd: guestMemfd, guestMemfdOffset: offset)
     }
 
-    @Test("P3a: the old call refuses each flag but the two it knows", arguments: 0..<32)
+    @Test("P3a: the older call refuses each flag but its two", arguments: 0..<32)
     func oldFlags(bit: UInt32) {
         let vm = SimulatedRawVM()
         let answer = vm.setUserMemoryRegion(
@@ -26,7 +26,7 @@ struct KernelSelftestTests {
         #expect(answer == (bit < 2 ? nil : .invalidArgument))
     }
 
-    @Test("P3b: the newer call refuses each flag but the three", arguments: 0..<32)
+    @Test("P3b: the newer call refuses each flag but its three", arguments: 0..<32)
     func newFlags(bit: UInt32) {
         let vm = SimulatedRawVM()
         let answer = vm.setUserMemoryRegion(
@@ -34,7 +34,7 @@ struct KernelSelftestTests {
         #expect(answer == (bit < 3 ? nil : .invalidArgument))
     }
 
-    @Test("P3c: guest-memfd goes with no other flag", arguments: [5, 6, 7] as [UInt32])
+    @Test("P3c: guest-memfd combines with no other flag", arguments: [5, 6, 7] as [UInt32])
     func flagCombinations(flags: UInt32) {
         let vm = SimulatedRawVM()
         let words = region(
@@ -42,7 +42,7 @@ struct KernelSelftestTests {
         #expect(vm.setUserMemoryRegion(words) == .invalidArgument)
     }
 
-    @Test("P4: every id takes a slot, and the next is refused")
+    @Test("P4: every id can have a slot, and the next is refused")
     func capacity() {
         let vm = SimulatedRawVM()
         var refused: [UInt32] = []
@@ -75,7 +75,7 @@ struct KernelSelftestTests {
         #expect(answer(.file(index: 0)) == nil)
     }
 
-    @Test("P6: overlapping guest pages are found before the file's range is looked at")
+    @Test("P6: an overlap of guest pages is checked before the file's range")
     func overlappingPrivateSlots() {
         let vm = SimulatedRawVM()
         func create(_ id: UInt32, at address: UInt64, offset: UInt64 = 0) -> Errno? {
@@ -92,7 +92,7 @@ struct KernelSelftestTests {
         #expect(create(10, at: 2 * base + 2 * mebibyte) == .fileExists)
         // The refused calls left the range free.
         #expect(create(10, at: base) == nil)
-        // And now it is bound.
+        // Now it is bound.
         #expect(create(12, at: 3 * base) == .invalidArgument)
     }
 }

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("dirty logs of large slots")
 struct LargeLogTests {
-    @Test("a log of 8 TiB costs nothing until it is touched")
+    @Test("a log of 8 TiB takes no memory until a page is dirty")
     func sparse() throws {
         var kernel = SimulatedKernel()
         let pages = (UInt64(1) << 31) - 1

@@ -5,13 +5,13 @@ import Testing
 
 @Suite("page order")
 struct PageOrderTests {
-    @Test("random ranges are found as a plain search finds them")
+    @Test("random ranges are found as by a linear search")
     func againstPlainSearch() {
         var random = Xorshift(state: 42)
         var order = PageOrder()
         var plain: [PageOrder.Entry] = []
         var differences = 0
-        // Grows for two thirds, so that leaves split, then shrinks, so that they merge.
+        // Grows for two thirds of the steps, so that leaves split, then shrinks, so that they merge.
         for step in 0..<9_000 {
             let space = UInt32(random.next() % 2)
             let first = random.next() % 20_000
@@ -40,7 +40,7 @@ struct PageOrderTests {
         #expect(order.entries(meeting: 0..<30_000, in: 1).isEmpty)
     }
 
-    @Test("what isn't there is not removed")
+    @Test("a missing range is not removed")
     func absent() {
         var order = PageOrder()
         order.remove(startingAt: 3, in: 0)

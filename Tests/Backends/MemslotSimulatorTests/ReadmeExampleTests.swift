@@ -27,7 +27,7 @@ struct ReadmeExampleTests {
         #expect(low.size.rawValue + high.size.rawValue + hole.rawValue == ram.size.rawValue)
     }
 
-    @Test("it stands in the README word for word")
+    @Test("the README contains it word for word")
     func isTheSame() throws {
         let here = URL(filePath: #filePath)
         let source = try String(contentsOf: here, encoding: .utf8)

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("recorded vectors")
 struct RecordedVectorTests {
-    @Test("every answer is the one that a real kernel gave")
+    @Test("every result is that of a real kernel")
     func randomOperations() throws {
         let file = Repository.fixture("vectors/random-1.jsonl")
         let lines = try String(contentsOf: file, encoding: .utf8).split(separator: "\n")

@@ -6,7 +6,7 @@ import Testing
 struct SimulatedBackendTests {
     let memory = MemoryReference(object: MemoryObjectID(7), offset: .pages(3))
 
-    @Test("each call and its inverse leave what was there")
+    @Test("each call and its inverse restore the slots")
     func inverses() throws {
         let backend = SimulatedBackend()
         let old = slot(0, page: 16)
@@ -25,7 +25,7 @@ struct SimulatedBackendTests {
         #expect(backend.swapCount == 1 + 4 + 2 + 3 + 3)
     }
 
-    @Test("installed slots are told as they were given, sorted, memory reference and all")
+    @Test("installed slots are returned as they were given, sorted, with their memory references")
     func installedSlots() throws {
         let backend = SimulatedBackend(capabilities: Capabilities(addressSpaces: 2))
         var named = slot(5, page: 16)
@@ -39,7 +39,7 @@ struct SimulatedBackendTests {
     }
 
     @Test(
-        "reading a log with clear leaves none, under each protection",
+        "reading a log with clear empties it, with each protection",
         arguments: DirtyLogProtection.allCases)
     func readDirtyLog(protection: DirtyLogProtection) throws {
         let backend = SimulatedBackend(dirtyLogProtection: protection)
@@ -91,7 +91,7 @@ struct SimulatedBackendTests {
         }
     }
 
-    @Test("a slot that names no file has one of its own")
+    @Test("a slot that names no file has its own")
     func ownFiles() throws {
         let backend = SimulatedBackend(
             capabilities: Capabilities(flags: .guestMemfd, providesGuestMemfd: true))
@@ -105,7 +105,7 @@ struct SimulatedBackendTests {
         #expect(backend.installedSlots.count == 2)
     }
 
-    @Test("slots taken from several threads at once are all there")
+    @Test("slots created by several threads at once are all installed")
     func threads() async throws {
         let backend = SimulatedBackend()
         await withTaskGroup(of: Void.self) { group in

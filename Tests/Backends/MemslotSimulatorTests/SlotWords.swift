@@ -23,7 +23,7 @@ extension Memslot {
 }
 
 extension SimulatedKernel {
-    /// The errno of a call, `nil` where it succeeds.
+    /// Returns the errno of a call, or `nil` if it succeeds.
     mutating func answer(_ words: Memslot, _ form: SlotCallForm = .region2) -> Errno? {
         do throws(Errno) {
             try setMemoryRegion(words, form: form)
@@ -33,13 +33,13 @@ extension SimulatedKernel {
         }
     }
 
-    /// The dirty pages of a slot, `nil` where it doesn't log.
+    /// The dirty pages of a slot; `nil` if it does not log.
     mutating func dirtyPages(of id: UInt32) -> [Range<UInt64>]? {
         try? getDirtyLog(of: SlotKey(id: SlotID(id))).runs
     }
 }
 
-/// The errno that `body` throws, `nil` where it doesn't.
+/// Returns the errno that `body` throws, or `nil`.
 func errno(of body: () throws(Errno) -> Void) -> Errno? {
     do throws(Errno) {
         try body()

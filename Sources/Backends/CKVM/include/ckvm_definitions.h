@@ -1,4 +1,4 @@
-// What the 6.1 headers lack, by value. Source of all: include/uapi/linux/kvm.h of Linux 6.18.
+// What the kernel headers of 6.1 lack. Source: include/uapi/linux/kvm.h of Linux 6.18.
 #ifndef CKVM_DEFINITIONS_H
 #define CKVM_DEFINITIONS_H
 
@@ -27,16 +27,16 @@
 #define KVM_CAP_GUEST_MEMFD_FLAGS 244
 #endif
 
-// Since 6.12, arch/x86/include/uapi/asm/kvm.h: with the quirk, deleting or moving any slot
-// drops the mappings of all.
+// Since 6.12, arch/x86/include/uapi/asm/kvm.h. With the quirk, deleting or moving a slot drops the
+// mappings of all slots.
 #define CKVM_X86_QUIRK_SLOT_ZAP_ALL (1u << 7)
 
 // Arguments of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2.
 #define CKVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE 1u
 #define CKVM_DIRTY_LOG_INITIALLY_SET 2u
 
-// Where a vCPU's dirty ring begins in the mapping of its descriptor, in pages;
-// arch/*/include/uapi/asm/kvm.h. 0: the architecture has none.
+// The offset of a vCPU's dirty ring in the mapping of its descriptor, in pages; 0 where the
+// architecture has no dirty rings. Source: arch/*/include/uapi/asm/kvm.h.
 static inline int64_t ckvm_dirty_ring_page(void) {
 #ifdef KVM_DIRTY_LOG_PAGE_OFFSET
     return KVM_DIRTY_LOG_PAGE_OFFSET;

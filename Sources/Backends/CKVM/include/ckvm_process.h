@@ -1,95 +1,51 @@
 // System calls beside KVM's that Glibc's module lacks, or whose errno must be read at once.
+//
+// Each function returns the call's value or minus errno.
 #ifndef CKVM_PROCESS_H
 #define CKVM_PROCESS_H
 
-#include "ckvm_system.h"
-#include <linux/memfd.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-static inline int ckvm_memfd_create(const char *name) {
-    return CKVM_RESULT((int)syscall(SYS_memfd_create, name, MFD_CLOEXEC));
-}
+// open(2) for reading and writing, close-on-exec.
+int ckvm_open(const char *path);
 
-static inline int ckvm_truncate(int descriptor, int64_t size) {
-    return CKVM_RESULT(ftruncate(descriptor, size));
-}
+// memfd_create(2), close-on-exec.
+int ckvm_memfd_create(const char *name);
 
-static inline int ckvm_duplicate(int descriptor) {
-    return CKVM_RESULT(fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
-}
+int ckvm_truncate(int descriptor, int64_t size);
 
-static inline int ckvm_close(int descriptor) {
-    return CKVM_RESULT(close(descriptor));
-}
+// F_DUPFD_CLOEXEC.
+int ckvm_duplicate(int descriptor);
 
-// A shared mapping to read and write.
-static inline int ckvm_map(int descriptor, size_t size, int64_t offset, void **address) {
-    void *mapped = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, offset);
-    if (mapped == MAP_FAILED) return -errno;
-    *address = mapped;
-    return 0;
-}
+int ckvm_close(int descriptor);
 
-static inline int ckvm_unmap(void *address, size_t size) {
-    return CKVM_RESULT(munmap(address, size));
-}
+// mmap(2): a shared mapping to read and write. Stores its address in `address`.
+int ckvm_map(int descriptor, size_t size, int64_t offset, void **address);
 
-static inline int ckvm_process(void) {
-    return getpid();
-}
+int ckvm_unmap(void *address, size_t size);
 
-static inline int ckvm_thread(void) {
-    return (int)syscall(SYS_gettid);
-}
+// The ids of the calling process and thread.
+int ckvm_process(void);
+int ckvm_thread(void);
 
-// By thread id and process id, so that a thread that is gone gives ESRCH.
-static inline int ckvm_signal_thread(int process, int thread, int signal) {
-    return CKVM_RESULT((int)syscall(SYS_tgkill, process, thread, signal));
-}
+// tgkill(2): a thread that has ended yields -ESRCH.
+int ckvm_signal_thread(int process, int thread, int signal);
 
-static inline void ckvm_do_nothing(int signal) {
-    (void)signal;
-}
+// Gives `signal` a handler that does nothing, unless it has a handler already. The handler is set
+// without SA_RESTART, so that it interrupts system calls: a default action would end the process,
+// and an ignored signal would not end KVM_RUN.
+int ckvm_handle_signal(int signal);
 
-// Gives `signal` a handler that does nothing, unless somebody's handler stands there already.
-// Without SA_RESTART, so that a system call is interrupted. A default action would end the
-// process, an ignored signal would not end KVM_RUN.
-static inline int ckvm_handle_signal(int signal) {
-    struct sigaction present;
-    if (sigaction(signal, 0, &present) < 0) return -errno;
-    if ((present.sa_flags & SA_SIGINFO) ||
-        (present.sa_handler != SIG_DFL && present.sa_handler != SIG_IGN))
-        return 0;
-    struct sigaction action = {.sa_handler = ckvm_do_nothing};
-    sigemptyset(&action.sa_mask);
-    return CKVM_RESULT(sigaction(signal, &action, 0));
-}
+// Unblocks `signal` in the calling thread.
+int ckvm_unblock_signal(int signal);
 
-static inline int ckvm_unblock_signal(int signal) {
-    sigset_t set;
-    sigemptyset(&set);
-    if (sigaddset(&set, signal) < 0) return -errno;
-    return -pthread_sigmask(SIG_UNBLOCK, &set, 0);
-}
+int ckvm_first_realtime_signal(void);
 
-static inline int ckvm_first_realtime_signal(void) {
-    return SIGRTMIN;
-}
-
-// Which processors the calling thread may use, a bit each from the lowest of the first word on.
-// The number of bytes that are set; the rest is not touched.
-static inline int ckvm_get_affinity(uint64_t *mask, size_t size) {
-    return CKVM_RESULT((int)syscall(SYS_sched_getaffinity, 0, size, mask));
-}
-
-static inline int ckvm_set_affinity(const uint64_t *mask, size_t size) {
-    return CKVM_RESULT((int)syscall(SYS_sched_setaffinity, 0, size, mask));
-}
+// Which processors the calling thread may use: one bit each, from the lowest bit of the first word
+// on. Returns the number of bytes that are set; the rest of `mask` is not written.
+int ckvm_get_affinity(uint64_t *mask, size_t size);
+int ckvm_set_affinity(const uint64_t *mask, size_t size);
 
 static inline uint32_t ckvm_load32(const void *address) {
     return __atomic_load_n((const uint32_t *)address, __ATOMIC_SEQ_CST);

@@ -3,20 +3,17 @@
 #define CKVM_RUN_H
 
 #include "ckvm_definitions.h"
+#include <stddef.h>
 #include <string.h>
 
-// Set by any thread, cleared by the vCPU's: KVM_RUN returns EINTR at once while it is not 0.
-// Sequentially consistent, because the one who sets it then asks who is inside.
+// Any thread sets it, the vCPU's thread clears it. While it is not 0, KVM_RUN returns EINTR at once.
+// Sequentially consistent: the thread that sets it then reads which thread is inside KVM_RUN.
 static inline void ckvm_set_immediate_exit(void *run, uint8_t value) {
     __atomic_store_n(&((struct kvm_run *)run)->immediate_exit, value, __ATOMIC_SEQ_CST);
 }
 
 static inline uint8_t ckvm_immediate_exit(const void *run) {
     return __atomic_load_n(&((const struct kvm_run *)run)->immediate_exit, __ATOMIC_SEQ_CST);
-}
-
-static inline size_t ckvm_immediate_exit_offset(void) {
-    return __builtin_offsetof(struct kvm_run, immediate_exit);
 }
 
 static inline uint32_t ckvm_exit_reason(const void *run) {
@@ -39,8 +36,8 @@ static inline struct ckvm_mmio ckvm_mmio_exit(const void *page) {
     return mmio;
 }
 
-// What a guest's read of MMIO gets; looked at by the next KVM_RUN.
-static inline void ckvm_answer_mmio(void *page, uint64_t data) {
+// The value of a guest's read of MMIO; the next KVM_RUN reads it.
+static inline void ckvm_set_mmio_value(void *page, uint64_t data) {
     memcpy(((struct kvm_run *)page)->mmio.data, &data, sizeof data);
 }
 
@@ -82,9 +79,9 @@ static inline uint64_t ckvm_entry_failure(const void *run) {
     return ((const struct kvm_run *)run)->fail_entry.hardware_entry_failure_reason;
 }
 
-// Takes entry `index` of a dirty ring and hands it back for reset; 0 where there is none.
-// The acquire and release are what KVM_CAP_DIRTY_LOG_RING_ACQ_REL asks of userspace.
-static inline int ckvm_take_dirty_entry(
+// Reads entry `index` of a dirty ring and returns it to the kernel for reset. Returns 0 where it
+// is not dirty. KVM_CAP_DIRTY_LOG_RING_ACQ_REL demands the acquire and the release.
+static inline int ckvm_collect_dirty_entry(
     void *ring, uint32_t index, uint32_t *slot, uint64_t *offset) {
     struct kvm_dirty_gfn *entry = (struct kvm_dirty_gfn *)ring + index;
     if (__atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) != 1 /* KVM_DIRTY_GFN_F_DIRTY */)
@@ -95,13 +92,13 @@ static inline int ckvm_take_dirty_entry(
     return 1;
 }
 
-// Whether entry `index` waits to be taken.
+// Whether entry `index` is dirty and not yet collected.
 static inline int ckvm_is_dirty_entry(const void *ring, uint32_t index) {
     const struct kvm_dirty_gfn *entry = (const struct kvm_dirty_gfn *)ring + index;
     return __atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) == 1;
 }
 
-// Hands entry `index` back, whatever it holds.
+// Returns entry `index` to the kernel, whatever it holds.
 static inline void ckvm_release_dirty_entry(void *ring, uint32_t index) {
     struct kvm_dirty_gfn *entry = (struct kvm_dirty_gfn *)ring + index;
     __atomic_store_n(&entry->flags, 2, __ATOMIC_RELEASE);

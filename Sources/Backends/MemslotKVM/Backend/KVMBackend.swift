@@ -1,15 +1,16 @@
+import CKVM
 public import Memslots
 
-/// Carries slot calls out on a VM of the kernel's.
+/// Applies slot calls to a VM of the kernel.
 ///
-/// The process that made the VM must be the one that calls; another gets `EIO`, which
-/// ``explanation(of:)`` puts into words.
+/// Only the process that created the VM may change it. Another process gets `EIO`, which
+/// ``explanation(of:)`` explains.
 public final class KVMBackend: MemslotBackend {
     /// The VM.
     public let vm: VirtualMachine
-    /// What arrays are validated against.
+    /// The limits that arrays are validated against.
     public let capabilities: Capabilities
-    /// What else the kernel can do.
+    /// The VM's other capabilities.
     public let kernel: KVMCapabilities
     /// How the dirty log is kept.
     public let dirtyLogMode: DirtyLogMode
@@ -17,21 +18,21 @@ public final class KVMBackend: MemslotBackend {
     let rings: DirtyRingLog?
     private let guestMemfds = Locked(BoundGuestMemfds())
 
-    /// Makes a VM without slots.
+    /// Creates a VM without slots.
     ///
-    /// On x86 KVM's own pages are put where ``ReservedRanges/ownVM`` says.
+    /// On x86, KVM's own pages are placed at ``ReservedRanges/ownVM``.
     ///
     /// - Parameters:
     ///   - system: the host.
-    ///   - options: what to switch on.
-    /// - Throws: a call's failure, or what the host lacks for an option.
+    ///   - options: what to enable.
+    /// - Throws: a failed call, or the capability that an option needs and the host lacks.
     public convenience init(
         system: KVMSystem, options: KVMOptions = KVMOptions()
     ) throws(KVMError) {
         let vm = try system.makeVirtualMachine()
         try ReservedRanges.place(in: vm)
         var kernel = KVMCapabilities(of: vm)
-        try kernel.switchOn(options.dirtyLog, of: vm)
+        try kernel.enable(options.dirtyLog, of: vm)
         try kernel.keepOtherMappings(options.keepsOtherMappings, of: vm)
         let capabilities = try Capabilities(
             of: vm, kernel: kernel, options: options,
@@ -40,20 +41,20 @@ public final class KVMBackend: MemslotBackend {
             vm: vm, kernel: kernel, capabilities: capabilities, options: options, installed: [])
     }
 
-    /// Takes over a VM that the VMM made, with the slots that are installed on it.
+    /// Adopts a VM that the VMM created, with its installed slots.
     ///
-    /// The slots are checked against the VM without changing it: every id that is in use must be
-    /// listed, with its place, size, userspace address and flags. What can't be seen from outside
-    /// is believed: a guest_memfd's binding, and `log-dirty-pages` under a dirty ring.
-    /// No vCPU has to be held out; nobody else may change slots meanwhile.
+    /// The list is checked against the VM, whose slots stay unchanged: every used id must be
+    /// listed, with its address, size, userspace address and flags. Two facts cannot be checked and
+    /// are trusted: the binding to a guest_memfd, and `log-dirty-pages` with a dirty ring. vCPUs may
+    /// run meanwhile; no other thread may change slots.
     ///
     /// - Parameters:
     ///   - vm: the VM.
-    ///   - installed: every slot that is installed, in any order.
-    ///   - options: the dirty log's mode in force, the ranges that KVM keeps for itself.
-    /// - Throws: the first slot that isn't as listed, or a VM of another process.
+    ///   - installed: all installed slots, in any order.
+    ///   - options: the mode of the dirty log in force, and the ranges that KVM reserves.
+    /// - Throws: the first slot that is not as listed, or that the VM is another process's.
     public convenience init(
-        takingOver vm: VirtualMachine, installed: [Memslot], options: KVMOptions = KVMOptions()
+        adopting vm: VirtualMachine, installed: [Memslot], options: KVMOptions = KVMOptions()
     ) throws(KVMError) {
         let defaults = ReservedRanges.kernelDefault.filter { range in
             !installed.contains {
@@ -69,7 +70,7 @@ public final class KVMBackend: MemslotBackend {
         try InstalledSlotCheck(
             vm: vm, capabilities: capabilities, kernel: kernel, mode: options.dirtyLog
         ).check(installed)
-        // After the check: a VM that isn't as told stays as it is.
+        // After the check, so that a VM that differs from the list stays unchanged.
         try kernel.keepOtherMappings(options.keepsOtherMappings, of: vm)
         self.init(
             vm: vm, kernel: kernel, capabilities: capabilities, options: options,
@@ -90,15 +91,18 @@ public final class KVMBackend: MemslotBackend {
         } else {
             self.rings = nil
         }
-        guestMemfds.withLock { for slot in installed { $0.installed(slot) } }
+        guestMemfds.withLock { for slot in installed { $0.insert(slot) } }
     }
 
-    /// Carries one call out. Kernel: `KVM_SET_USER_MEMORY_REGION2`, or the old call where the
-    /// kernel lacks it.
+    /// Applies one call. Kernel: `KVM_SET_USER_MEMORY_REGION2`, or the older call if the kernel
+    /// lacks it.
     public func apply(_ call: SlotCall) throws(Errno) {
-        var words =
-            call.after.map { RegionWords(installing: $0) }
-            ?? RegionWords(deleting: call.before ?? Memslot.none)
+        var words: RegionWords
+        switch call {
+        case .create(let slot), .move(_, let slot), .reflag(_, let slot):
+            words = RegionWords(installing: slot)
+        case .delete(let slot): words = RegionWords(deleting: slot)
+        }
         if case .create(let slot) = call, slot.flags.contains(.guestMemfd) {
             words.guestMemfd = guestMemfds.withLock { $0.descriptor(for: slot) }
         }
@@ -107,22 +111,24 @@ public final class KVMBackend: MemslotBackend {
         } else if let errno = words.set(on: vm.descriptor, byRegion2: kernel.hasRegion2) {
             throw errno
         }
-        if call.hasGuestMemfd { guestMemfds.withLock { $0.carriedOut(call) } }
+        if (call.before ?? call.after)?.flags.contains(.guestMemfd) == true {
+            guestMemfds.withLock { $0.update(after: call) }
+        }
     }
 
-    /// Reads a slot's log from the kernel's bitmap or from what the rings gave.
+    /// Reads a slot's log from the kernel's bitmap, or from the pages that the rings reported.
     public func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         if let rings { return try rings.read(slot, clear: clear) }
         return try KernelDirtyLog(vm: vm.descriptor, mode: dirtyLogMode)
             .read(slot, clear: clear)
     }
 
-    /// Lets go of the guest_memfds of slots that earlier transactions deleted.
+    /// Releases the guest_memfds of slots that earlier transactions deleted.
     public func beginTransaction() {
-        guestMemfds.withLock { $0.forgetDeleted() }
+        guestMemfds.withLock { $0.removeDeleted() }
     }
 
-    /// Empties every vCPU's dirty ring. A failure is told by the reading that follows.
+    /// Empties every vCPU's dirty ring. If that fails, the reading that follows throws the errno.
     public func collectDirtyPages() {
         try? rings?.drain()
     }
@@ -135,15 +141,45 @@ public final class KVMBackend: MemslotBackend {
     }
 }
 
-extension SlotCall {
-    fileprivate var hasGuestMemfd: Bool {
-        (before ?? after)?.flags.contains(.guestMemfd) ?? false
+/// A second descriptor of each guest_memfd that a slot is bound to.
+///
+/// Undoing a deletion needs the file, and the VMM may have closed its own descriptor meanwhile. The
+/// kernel's slot holds no reference: without a descriptor the file's memory would be freed.
+private struct BoundGuestMemfds {
+    private struct Bound {
+        let slot: Memslot
+        let file: Descriptor
     }
-}
 
-extension Memslot {
-    /// Stands where a call names no slot, which none does.
-    fileprivate static let none = Memslot(
-        guestPhysicalAddress: GuestPhysicalAddress(0), size: .zero,
-        userspaceAddress: UserspaceAddress(0))
+    private var installed: [SlotKey: Bound] = [:]
+    private var deleted: [SlotKey: Bound] = [:]
+
+    /// The descriptor to bind `slot` to: of the file that it had when this transaction deleted it,
+    /// otherwise the descriptor that it names.
+    func descriptor(for slot: Memslot) -> Int32 {
+        if let bound = deleted[slot.assignedKey], bound.slot == slot { return bound.file.rawValue }
+        return slot.guestMemfd?.descriptor ?? -1
+    }
+
+    /// Adds an installed slot. If no descriptor is free, an undo must use the VMM's own.
+    mutating func insert(_ slot: Memslot) {
+        guard let binding = slot.guestMemfd else { return }
+        let copy = ckvm_duplicate(descriptor(for: slot))
+        guard binding.descriptor >= 0, copy >= 0 else { return }
+        installed[slot.assignedKey] = Bound(slot: slot, file: Descriptor(owning: copy))
+        deleted[slot.assignedKey] = nil
+    }
+
+    /// Follows an applied call.
+    mutating func update(after call: SlotCall) {
+        switch call {
+        case .create(let slot): insert(slot)
+        case .delete(let slot):
+            deleted[slot.assignedKey] = installed.removeValue(forKey: slot.assignedKey)
+        case .move, .reflag: break
+        }
+    }
+
+    /// Closes the files that were kept for an undo.
+    mutating func removeDeleted() { deleted.removeAll() }
 }

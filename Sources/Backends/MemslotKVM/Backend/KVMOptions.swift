@@ -1,18 +1,20 @@
+import CKVM
 public import Memslots
 
-/// What a ``KVMBackend`` is to do with its VM, or to believe of it.
+/// The options of a ``KVMBackend``. For an adopted VM they describe what is in force.
 public struct KVMOptions: Hashable, Sendable {
-    /// The dirty log's mode: switched on for a VM of our own, in force already on one taken over.
+    /// The dirty log's mode: set for a VM of our own, already in force for an adopted one.
     public var dirtyLog: DirtyLogMode
-    /// Guest ranges that KVM keeps for itself. `nil`: ``ReservedRanges/ownVM`` for a VM of our
-    /// own; ``ReservedRanges/kernelDefault`` for one taken over, less what a slot stands in.
+    /// The guest ranges that KVM reserves for itself. `nil`: ``ReservedRanges/ownVM`` for a VM of
+    /// our own; for an adopted one ``ReservedRanges/kernelDefault``, without those that an
+    /// installed slot overlaps.
     public var reservedRanges: [Range<GuestPhysicalAddress>]?
-    /// Whether a deletion or a move shall cost only the slot concerned, not every vCPU its
-    /// mappings of all slots. For the VM's whole life.
+    /// Whether a deletion or a move drops the mappings of its own slot alone, instead of every
+    /// vCPU's mappings of all slots. It applies for the VM's whole life.
     /// Kernel: `KVM_X86_QUIRK_SLOT_ZAP_ALL` switched off by `KVM_CAP_DISABLE_QUIRKS2`.
     public var keepsOtherMappings: Bool
 
-    /// The kernel's own defaults.
+    /// Creates options; the defaults are the kernel's.
     public init(
         dirtyLog: DirtyLogMode = .clearedByReading,
         reservedRanges: [Range<GuestPhysicalAddress>]? = nil,
@@ -21,5 +23,80 @@ public struct KVMOptions: Hashable, Sendable {
         self.dirtyLog = dirtyLog
         self.reservedRanges = reservedRanges
         self.keepsOtherMappings = keepsOtherMappings
+    }
+}
+
+/// How KVM keeps a VM's dirty log. The mode cannot be read back from a VM.
+public enum DirtyLogMode: Hashable, Sendable {
+    /// Reading a log clears it. Every VM starts in this mode.
+    case clearedByReading
+    /// Reading does not clear a log; a second call does.
+    /// Kernel: `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2` with 1.
+    case manual
+    /// As ``manual``, and a slot that starts to log starts with every page dirty.
+    /// Kernel: `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2` with 3.
+    case manualInitiallySet
+    /// Each vCPU has a ring of `bytes`, and the kernel has no bitmaps. A power of two, at least a
+    /// page, at most ``KVMCapabilities/maxDirtyRing``. Kernel: `KVM_CAP_DIRTY_LOG_RING`.
+    case ring(bytes: UInt32)
+
+    /// The argument of `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2`.
+    var manualProtect: UInt64 {
+        switch self {
+        case .clearedByReading, .ring: 0
+        case .manual: 1
+        case .manualInitiallySet: 3
+        }
+    }
+}
+
+extension KVMCapabilities {
+    /// Sets the mode of a dirty log, on a VM without slots and vCPUs.
+    func enable(_ mode: DirtyLogMode, of vm: VirtualMachine) throws(KVMError) {
+        switch mode {
+        case .clearedByReading:
+            return
+        case .manual, .manualInitiallySet:
+            guard hasManualDirtyLog, mode == .manual || hasInitiallySetDirtyLog else {
+                throw .unsupportedOption(missing: .manualDirtyLogProtect2)
+            }
+            try vm.enable(.manualDirtyLogProtect2, mode.manualProtect)
+        case .ring(let bytes):
+            guard let dirtyRing else {
+                throw .unsupportedOption(missing: .dirtyLogRingAcqRel)
+            }
+            try vm.enable(dirtyRing, UInt64(bytes))
+        }
+    }
+
+    /// If `wanted`, switches off the quirk by which a deletion drops the mappings of all slots.
+    mutating func keepOtherMappings(_ wanted: Bool, of vm: VirtualMachine) throws(KVMError) {
+        guard wanted, dropsAllMappings != false else { return }
+        guard canKeepOtherMappings else { throw .unsupportedOption(missing: .disableQuirks2) }
+        try vm.enable(.disableQuirks2, UInt64(CKVM_X86_QUIRK_SLOT_ZAP_ALL))
+        dropsAllMappings = false
+    }
+}
+
+extension Capabilities {
+    /// The limits of `vm` that arrays are validated against.
+    init(
+        of vm: VirtualMachine, kernel: KVMCapabilities, options: KVMOptions,
+        reservedRanges: [Range<GuestPhysicalAddress>]
+    ) throws(KVMError) {
+        let limits = try vm.system.limits()
+        var flags: MemslotFlags = [.logDirtyPages]
+        if vm.value(of: .readOnlyMemory) > 0 { flags.insert(.readOnly) }
+        if kernel.hasGuestMemfd { flags.insert(.guestMemfd) }
+        // A kernel without the capability has 32.
+        let slots = vm.value(of: .memorySlots)
+        self.init(
+            maxSlots: slots > 0 ? UInt32(slots) : 32,
+            addressSpaces: UInt32(max(1, vm.value(of: .multiAddressSpace))),
+            maxGuestPage: limits.maxGuestPage,
+            userspaceEnd: limits.userspaceEnd,
+            flags: flags,
+            reservedRanges: reservedRanges,
+            dirtyLogStartsFull: options.dirtyLog == .manualInitiallySet)
     }
 }

@@ -1,21 +1,22 @@
 import CKVM
 package import Memslots
 
-/// A fresh VM of the kernel's that takes raw slot calls.
+/// A new VM of the kernel that accepts raw slot calls, to compare a simulator with.
 ///
-/// It is what a simulator is held against. Not for more than one thread at a time.
+/// Use it from one thread at a time.
 package final class KVMRawVM: RawSlotCalls {
     /// The VM under test.
     package let vm: VirtualMachine
+    /// Owns the guest_memfds of another VM.
     private let other: VirtualMachine
     private let memfd: Descriptor
     private var otherFile: Descriptor?
     private var files: [UInt32: Descriptor] = [:]
 
-    /// Bytes of each guest_memfd and of the ordinary memfd.
+    /// The size of each guest_memfd and of the ordinary memfd: 8 MiB.
     package static let fileSize = ByteCount(rawValue: 8 << 20)
 
-    /// Makes the VM, and another for what belongs to another.
+    /// Creates both VMs.
     package init(system: KVMSystem) throws(KVMError) {
         self.vm = try system.makeVirtualMachine()
         self.other = try system.makeVirtualMachine()
@@ -25,7 +26,7 @@ package final class KVMRawVM: RawSlotCalls {
             .value(of: "ftruncate")
     }
 
-    /// Carries `region` out; the old call where it has no guest_memfd word.
+    /// Makes the call of `region`: the older one if `region` has no guest_memfd word.
     package func setUserMemoryRegion(_ region: RawRegion) -> Errno? {
         var words = RegionWords(
             slot: region.slot, flags: region.flags, address: region.guestPhysicalAddress,
@@ -38,7 +39,7 @@ package final class KVMRawVM: RawSlotCalls {
         return words.set(on: vm.descriptor, byRegion2: true)
     }
 
-    /// −1 where the kernel won't make a guest_memfd: its slot calls then fail anyway.
+    /// The descriptor of `guestMemfd`; −1 if the kernel creates none, so that slot calls fail.
     private func descriptor(of guestMemfd: RawGuestMemfd) -> Int32 {
         switch guestMemfd {
         case .file(let index):

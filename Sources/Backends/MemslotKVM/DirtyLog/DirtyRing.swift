@@ -1,22 +1,22 @@
 import CKVM
 import Memslots
 
-/// One vCPU's dirty ring, as it is mapped.
+/// The mapped dirty ring of one vCPU.
 ///
-/// The kernel promises to stop the vCPU while entries are free. Where it runs many emulated
-/// instructions in one go it doesn't get to that, and writes over entries that nobody took
-/// (seen with a real mode guest on a nested host). Such an overrun is noticed, since every entry
-/// then waits to be taken; and the kernel's place in the ring is found again.
+/// The kernel is documented to stop the vCPU before the ring is full. While it runs many emulated
+/// instructions at once it does not, and overwrites entries that were not collected (observed with a
+/// real-mode guest on a nested host). Every entry is dirty after such an overrun, which reveals it;
+/// then the kernel's position in the ring is searched.
 ///
 /// `@unchecked Sendable`: used only under the lock of ``DirtyRingLog``.
 final class DirtyRing: @unchecked Sendable {
-    /// The descriptor of the vCPU, for telling rings apart.
+    /// The descriptor of the vCPU, which identifies the ring.
     let vcpu: Int32
     private let entries: UnsafeMutableRawPointer
     private let bytes: Int
     private let count: UInt32
     private var next: UInt32 = 0
-    /// Whether the kernel's next entry is known to be ours.
+    /// Whether the kernel's next entry is known to be at `next`.
     private var isInStep = true
 
     /// Maps the ring of the vCPU behind `vcpu`.
@@ -36,49 +36,49 @@ final class DirtyRing: @unchecked Sendable {
 
     deinit { _ = ckvm_unmap(entries, bytes) }
 
-    /// Takes every entry.
+    /// Collects every dirty entry and passes it to `body`.
     ///
-    /// - Returns: how many were handed back to the kernel, and whether entries may have been
-    ///   written over before.
+    /// - Returns: how many entries were returned to the kernel, and whether entries may have been
+    ///   overwritten before.
     func drain(
         _ body: (_ key: SlotKey, _ page: UInt64) -> Void
     ) -> (released: UInt32, isOverrun: Bool) {
         var released: UInt32 = 0
-        // Not past a whole ring: the vCPU may write on, and the kernel counts no more as ours.
+        // At most a whole ring: the vCPU may go on writing, and the kernel expects no more back.
         while released < count {
-            if let entry = take() {
+            if let entry = collect() {
                 body(entry.key, entry.page)
                 released += 1
             } else if let gap = gap(within: count - released) {
-                // Entries of an overrun that were taken already, which the kernel still counts.
+                // The kernel still expects these entries back, which were collected in an overrun.
                 for _ in 0..<gap { release() }
                 released += gap
             } else {
                 break
             }
         }
-        // A vCPU writes no entry while a whole ring is counted as ours: whoever wrote one was
-        // less than a ring ahead, and what lay between is handed back now.
+        // A vCPU writes no entry while the kernel expects a whole ring back. One that wrote an entry
+        // was less than a ring ahead, and the entries between are returned now.
         let isOverrun = released == count
         if isOverrun { isInStep = false } else if released > 0 { isInStep = true }
         return (released, isOverrun)
     }
 
-    /// Hands one entry back that the kernel counts as ours, though none waits to be taken.
+    /// Returns one entry to the kernel although none is dirty, if the ring is out of step.
     ///
-    /// Only for a ring out of step whose vCPU said that it is full, and is not in the guest.
-    /// - Returns: whether there was cause to.
+    /// Only after the vCPU left the guest because its ring is full.
+    /// - Returns: whether an entry was returned.
     func releaseOverrunEntry() -> Bool {
         guard !isInStep else { return false }
         release()
         return true
     }
 
-    private func take() -> (key: SlotKey, page: UInt64)? {
+    private func collect() -> (key: SlotKey, page: UInt64)? {
         var slot: UInt32 = 0
         var page: UInt64 = 0
         // Unsafe: `next` is below `count`, which the mapping holds.
-        guard ckvm_take_dirty_entry(entries, next, &slot, &page) == 1 else { return nil }
+        guard ckvm_collect_dirty_entry(entries, next, &slot, &page) == 1 else { return nil }
         advance()
         return (SlotKey(kernelWord: slot), page)
     }
@@ -90,19 +90,19 @@ final class DirtyRing: @unchecked Sendable {
 
     private func advance() { next = next + 1 == count ? 0 : next + 1 }
 
-    /// How far from ours the first entry is that waits to be taken, in a ring out of step.
+    /// The distance from `next` to the first dirty entry, in a ring out of step.
     private func gap(within end: UInt32) -> UInt32? {
         guard !isInStep else { return nil }
-        var found = firstWaiting(before: end)
-        // The vCPU may have written one where we had looked already; entries come in order, so
-        // that a second look sees all that come before the one found.
-        while let distance = found, let earlier = firstWaiting(before: distance) {
+        var found = firstDirty(before: end)
+        // The vCPU may have written an entry behind the search. Entries are written in order, so a
+        // second search finds all that precede the one found.
+        while let distance = found, let earlier = firstDirty(before: distance) {
             found = earlier
         }
         return found
     }
 
-    private func firstWaiting(before end: UInt32) -> UInt32? {
+    private func firstDirty(before end: UInt32) -> UInt32? {
         (0..<end).first { ckvm_is_dirty_entry(entries, (next + $0) % count) == 1 }
     }
 }

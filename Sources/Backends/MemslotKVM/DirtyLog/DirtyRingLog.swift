@@ -1,10 +1,11 @@
 import CKVM
 import Memslots
 
-/// The dirty log of a VM with dirty rings: bitmaps kept here, filled from the vCPUs' rings.
+/// The dirty log of a VM with dirty rings: bitmaps in user space, filled from the vCPUs' rings.
 ///
-/// An entry names a slot id and a page of the slot, so it must be taken before the id changes its
-/// meaning. Any thread may drain: a vCPU's whose ring is full, and the one of a transaction.
+/// An entry names a slot id and a page of the slot, so it must be collected before the id changes
+/// its meaning. Any thread may drain the rings: that of a vCPU whose ring is full, and that of a
+/// transaction.
 final class DirtyRingLog: Sendable {
     private let vm: VirtualMachine
     private let kernel: KVMCapabilities
@@ -14,14 +15,14 @@ final class DirtyRingLog: Sendable {
     private struct Log {
         let slot: Memslot
         var bitmap: DirtyBitmap
-        /// Pages are written that the kernel no longer tells of: every reading must be full.
+        /// The kernel no longer reports some pages: every reading must report all pages dirty.
         var mustRearm = false
     }
 
     private struct State {
         var rings: [DirtyRing] = []
         var logs: [SlotKey: Log] = [:]
-        /// Entries were handed back whose pages the kernel was not yet told to watch again.
+        /// Entries were returned, and `KVM_RESET_DIRTY_RINGS` has not succeeded since.
         var needsReset = false
     }
 
@@ -37,23 +38,23 @@ final class DirtyRingLog: Sendable {
         self.state = Locked(state)
     }
 
-    /// Adds the ring of a vCPU, which stays mapped as long as this object lives: what a vCPU
-    /// wrote before it was closed is not lost.
+    /// Adds the ring of a vCPU. It stays mapped as long as this object lives, so that no entry of a
+    /// closed vCPU is lost.
     func add(vcpu: Int32) throws(KVMError) {
         let ring = try DirtyRing(vcpu: vcpu, bytes: bytes)
         state.withLock { $0.rings.append(ring) }
     }
 
-    /// Empties all rings into the bitmaps of the slots that are installed now.
+    /// Empties all rings into the bitmaps of the installed slots.
     ///
     /// - Parameter full: the vCPU that left because its ring is full.
-    /// - Throws: the errno of `KVM_RESET_DIRTY_RINGS`; the bits are kept, but pages taken are
-    ///   not watched again until a later call succeeds.
+    /// - Throws: the errno of `KVM_RESET_DIRTY_RINGS`. No bit is lost, but the kernel does not track
+    ///   the collected pages again until a later call succeeds.
     func drain(full: Int32? = nil) throws(Errno) {
         try state.withLock { (state) throws(Errno) in try drain(&state, full: full) }
     }
 
-    /// The bits of `slot`, with what the rings still hold.
+    /// The bits of `slot`, including those still in the rings.
     func read(_ slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         try state.withLock { (state) throws(Errno) in
             try drain(&state)
@@ -69,11 +70,11 @@ final class DirtyRingLog: Sendable {
         }
     }
 
-    /// Carries a call out by `body`, and follows it as the kernel's own bitmaps do: kept by a
-    /// move, begun anew with a slot's logging.
+    /// Applies a call by `body`, and treats the log as the kernel treats its bitmaps: a move keeps
+    /// it, and a slot that starts to log starts with an empty one.
     func apply(_ call: SlotCall, by body: () -> Errno?) throws(Errno) {
         try state.withLock { (state) throws(Errno) in
-            // The entries name the slot as it is now.
+            // The entries name the slot as it is before the call.
             if call.needsQuiescence { try drain(&state) }
             if let errno = body() { throw errno }
             let old = state.logs.removeValue(forKey: call.key)
@@ -104,14 +105,14 @@ final class DirtyRingLog: Sendable {
     private func reset(_ state: inout State) throws(Errno) {
         guard state.needsReset else { return }
         while let errno = CallResult(ckvm_reset_dirty_rings(vm.descriptor)).errno {
-            // A kernel since 6.16 gives way to a signal, which is handled by now.
+            // Since Linux 6.16 a signal interrupts the call; it has been handled by now.
             guard errno.rawValue == EINTR else { throw errno }
         }
         state.needsReset = false
     }
 
-    /// After an overrun nobody knows which pages are no longer watched: logging off and on makes
-    /// the kernel watch them all, and what was written meanwhile is among "all pages".
+    /// After an overrun it is unknown which pages the kernel no longer tracks. Switching logging off
+    /// and on makes it track them all; "all pages" includes those written meanwhile.
     private func rearm(_ state: inout State) {
         for (key, log) in state.logs where log.mustRearm {
             var words = RegionWords(installing: log.slot)

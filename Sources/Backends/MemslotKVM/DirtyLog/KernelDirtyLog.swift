@@ -1,14 +1,14 @@
 import CKVM
 import Memslots
 
-/// The bitmaps that the kernel keeps. Kernel: `KVM_GET_DIRTY_LOG`, `KVM_CLEAR_DIRTY_LOG`.
+/// The dirty bitmaps of the kernel. Kernel: `KVM_GET_DIRTY_LOG`, `KVM_CLEAR_DIRTY_LOG`.
 struct KernelDirtyLog {
     let vm: Int32
     let mode: DirtyLogMode
 
-    /// Reads the log of `slot`, and clears exactly what was read if `clear`.
+    /// Reads the log of `slot`. With `clear` it clears exactly the pages that it returns.
     func read(_ slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
-        // Filled, so that the kernel finds every page of it present.
+        // Zeroed, so that every page of the buffer is present when the kernel writes it.
         var words = [UInt64](repeating: 0, count: Int((slot.pageCount + 63) / 64))
         let failure = words.withUnsafeMutableBytes { buffer in
             // Unsafe: the kernel writes one bit a page of the slot, which the buffer has.
@@ -23,13 +23,13 @@ struct KernelDirtyLog {
         return bitmap
     }
 
-    /// The plain call; `nil` where it succeeded.
+    /// Makes the call. Returns the errno, or `nil` if it succeeded.
     func get(_ slot: Memslot, into buffer: UnsafeMutableRawPointer?) -> Errno? {
         CallResult(ckvm_get_dirty_log(vm, slot.assignedKey.kernelWord, buffer)).errno
     }
 
-    /// Whether the call may have cleared the log before it failed: where reading clears, the
-    /// kernel does so before it copies.
+    /// Whether the call may have cleared the log before it failed: if reading clears, the kernel
+    /// clears before it copies.
     func losesBits(_ failure: Errno) -> Bool {
         mode == .clearedByReading && failure == .badAddress
     }

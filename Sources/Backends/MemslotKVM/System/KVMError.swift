@@ -1,22 +1,22 @@
 public import Memslots
 
-/// Why KVM can't be used, or not in the way asked for. Its description says what to do.
-public enum KVMError: Error, Hashable, Sendable {
-    /// There is no device, or no driver behind it.
+/// Why KVM cannot be used, or not with the given options.
+public enum KVMError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The device does not exist, or has no driver.
     case deviceMissing(path: String)
     /// This user may not open the device.
     case permissionDenied(path: String)
-    /// The device speaks another version of the interface; only 12 was ever released.
+    /// The device has another version of the interface; only 12 was ever released.
     case unsupportedVersion(Int32)
-    /// The kernel lacks something that nothing goes without.
+    /// The kernel lacks a capability that is always needed.
     case kernelTooOld(missing: KVMCapability)
-    /// The host lacks something that an option asks for.
+    /// The host lacks a capability that an option needs.
     case unsupportedOption(missing: KVMCapability)
-    /// The VM may only be changed by the process that made it. The corresponding C error is `EIO`.
+    /// Only the process that created the VM may change it. The corresponding C error is `EIO`.
     case vmOfAnotherProcess(creator: Int32?)
-    /// A slot of the list given at a take-over isn't installed as listed.
+    /// An adopted VM does not have a slot as listed.
     case installedSlotDiffers(SlotKey, InstalledSlotFault)
-    /// A slot is installed that the list given at a take-over lacks.
+    /// An adopted VM has a slot that is not listed.
     case installedSlotUnlisted(SlotKey)
     /// A call failed for another reason. `call` is the kernel's name for it.
     case callFailed(call: String, errno: Errno)
@@ -43,7 +43,7 @@ public enum KVMError: Error, Hashable, Sendable {
         }
     }
 
-    /// The errno behind the error, where there is one.
+    /// The errno behind the error, if there is one.
     public var errno: Errno? {
         switch self {
         case .deviceMissing: .noEntry
@@ -53,20 +53,77 @@ public enum KVMError: Error, Hashable, Sendable {
         default: nil
         }
     }
+
+    /// What is wrong, and what to do about it.
+    public var message: String {
+        switch self {
+        case .deviceMissing(let path):
+            """
+            \(path) is missing or has no driver behind it: load the module (modprobe kvm_intel \
+            or kvm_amd); in a virtual machine, switch nested virtualisation on; in a container, \
+            pass the device in
+            """
+        case .permissionDenied(let path):
+            """
+            \(path) may not be opened by this user: add the user to the group that owns it \
+            (usermod -aG kvm USER, then log in again), or give access with setfacl -m u:USER:rw
+            """
+        case .unsupportedVersion(let version):
+            "KVM has API version \(version); 12 is needed: use a kernel of 2.6.22 or later"
+        case .kernelTooOld(let missing):
+            "KVM lacks \(missing.kernelName) here: use a kernel of \(missing.since) or later"
+        case .unsupportedOption(let missing):
+            """
+            an option needs \(missing.kernelName), which KVM lacks here: leave the option out, \
+            or use a kernel of \(missing.since) or later
+            """
+        case .vmOfAnotherProcess(let creator):
+            """
+            KVM returned EIO: \(Self.maker(creator)); only the process that created a VM may \
+            change it, so submit from there
+            """
+        case .installedSlotDiffers(let key, let fault):
+            "slot \(key): \(fault.message); list the slots exactly as they are installed"
+        case .installedSlotUnlisted(let key):
+            "slot \(key) is installed but not listed; list the slots exactly as they are installed"
+        case .callFailed(let call, let errno):
+            "\(call) failed with \(errno)"
+        }
+    }
+
+    /// The ``message``.
+    public var description: String { message }
+
+    private static func maker(_ process: Int32?) -> String {
+        process.map { "process \($0) created the VM" }
+            ?? "another process created the VM, or it is dead"
+    }
 }
 
-/// In what an installed slot differs from the list given at a take-over.
+/// How an installed slot differs from the list of an adopted VM's slots.
 public enum InstalledSlotFault: String, Hashable, Sendable, CaseIterable {
-    /// The listed slot breaks a rule of KVM's, so that it can't be installed.
+    /// The listed slot breaks a rule of KVM's, so it cannot be installed.
     case invalid
     /// The list names the slot twice.
     case listedTwice = "listed-twice"
-    /// The guest has no memory where the list puts the slot.
+    /// The guest has no memory at the listed address.
     case absent
-    /// The slot is there, with another size, userspace address, `readonly` or `guest-memfd`.
+    /// The slot has another size, userspace address, `readonly` or `guest-memfd`.
     case differs
-    /// The slot is not where the list puts it, or not there at all; another is in its place.
+    /// The slot is not at the listed address; another slot is.
     case elsewhere
-    /// Its `log-dirty-pages` is not as listed.
+    /// The slot has another `log-dirty-pages`.
     case logging
+
+    /// The difference in words.
+    public var message: String {
+        switch self {
+        case .invalid: "KVM would not accept it as it is listed"
+        case .listedTwice: "it is listed twice"
+        case .absent: "nothing is installed where it is listed"
+        case .differs: "its size, userspace address, readonly or guest-memfd is not as listed"
+        case .elsewhere: "it is not installed at the address listed"
+        case .logging: "its log-dirty-pages is not as listed"
+        }
+    }
 }

@@ -1,17 +1,17 @@
 import CKVM
 public import Memslots
 
-/// A vCPU of a VM: its descriptor and its shared page.
+/// A vCPU of a VM: its descriptor and its shared page. Run it from one thread at a time.
 ///
-/// `@unchecked Sendable`: the shared page belongs to the thread that runs the vCPU, save
-/// `immediate_exit`, which is only reached atomically. Run it from one thread at a time.
+/// `@unchecked Sendable`: the shared page belongs to the thread that runs the vCPU, except
+/// `immediate_exit`, which is accessed atomically.
 public final class VCPU: @unchecked Sendable {
     /// Its number in the VM.
     public let id: UInt32
-    /// The kernel's shared page, `struct kvm_run`; mapped as long as this object lives, where this
-    /// object mapped it.
+    /// The page shared with the kernel, `struct kvm_run`. If this object mapped it, it stays mapped
+    /// as long as this object lives.
     public let sharedPage: UnsafeMutableRawPointer
-    /// 0 where the mapping is another's.
+    /// 0 if this object did not map the page.
     private let mappedBytes: Int
     private let file: Descriptor
 
@@ -35,7 +35,7 @@ public final class VCPU: @unchecked Sendable {
         #endif
     }
 
-    /// Takes a vCPU that the VMM made and mapped, and goes on to own.
+    /// Adopts a vCPU that the VMM created and mapped. It stays the VMM's.
     ///
     /// - Parameters:
     ///   - descriptor: the vCPU's descriptor; never closed here.
@@ -52,63 +52,68 @@ public final class VCPU: @unchecked Sendable {
 
     deinit { if mappedBytes > 0 { _ = ckvm_unmap(sharedPage, mappedBytes) } }
 
-    /// Runs the guest until it leaves, completing first what the last exit left open.
+    /// Runs the guest until it leaves. First completes an access that the last exit left open.
+    ///
+    /// Kernel: `KVM_RUN`, api.rst 4.10.
     ///
     /// - Throws: an errno other than `EINTR` and `EAGAIN`, which are exits.
-    ///   `EFAULT`: a slot has no user memory behind it.
+    ///   `EFAULT`: a slot is not backed by user memory.
     public func run() throws(Errno) -> VCPUExit {
         let result = ckvm_run(descriptor)
         if result == -EINTR { return .interrupted }
         if result == -EAGAIN { return .notReady }
         if result == 0 { return VCPUExit(sharedPage: sharedPage) }
-        // A failed emulation may come with an errno and an exit beside it: the errno is told.
+        // After a failed emulation there may be both an errno and an exit. The errno is thrown.
         throw Errno(rawValue: -result)
     }
 
-    /// What the guest gets for its read, before the next ``run()``. Only after ``VCPUExit/mmio(_:)``.
-    public func answerMMIO(_ value: UInt64) { ckvm_answer_mmio(sharedPage, value) }
+    /// Sets the value of the guest's read, before the next ``run()``. Only after
+    /// ``VCPUExit/mmio(_:)``.
+    public func completeMMIORead(with value: UInt64) { ckvm_set_mmio_value(sharedPage, value) }
 
-    /// Whether the next ``run()`` leaves at once. Any thread may set it; only the vCPU's own may
-    /// clear it, or another's request is lost. See ``VCPUKick``.
-    public var leavesAtOnce: Bool {
+    /// Whether the next ``run()`` leaves at once. Any thread may set it; only the vCPU's thread may
+    /// clear it, or a request of another thread is lost. See ``VCPUKick``.
+    public var exitsImmediately: Bool {
         get { ckvm_immediate_exit(sharedPage) != 0 }
         set { ckvm_set_immediate_exit(sharedPage, newValue ? 1 : 0) }
     }
 }
 
 extension VirtualMachine {
-    /// Makes a vCPU, on x86 with the features of the host.
+    /// Creates a vCPU, on x86 with the features of the host.
     ///
-    /// - Parameter id: its number, from 0; each once.
+    /// Kernel: `KVM_CREATE_VCPU`, api.rst 4.7.
+    ///
+    /// - Parameter id: its number, from 0, unique in the VM.
     public func makeVCPU(id: UInt32) throws(KVMError) -> VCPU { try VCPU(of: self, id: id) }
 }
 
 extension KVMBackend {
-    /// Makes a vCPU whose dirty ring, where there is one, this backend drains.
+    /// Creates a vCPU whose dirty ring, if it has one, this backend drains.
     public func makeVCPU(id: UInt32) throws(KVMError) -> VCPU {
         let vcpu = try vm.makeVCPU(id: id)
         try watchDirtyRing(ofVCPU: vcpu.descriptor)
         return vcpu
     }
 
-    /// Drains the dirty ring of a vCPU that the VMM made, from now on.
+    /// Makes this backend drain the dirty ring of a vCPU that the VMM created.
     ///
-    /// Before it first runs. Does nothing in the modes without rings.
+    /// Call it before the vCPU first runs. It does nothing in a mode without rings.
     /// - Parameter descriptor: the vCPU's; it may be closed later.
     public func watchDirtyRing(ofVCPU descriptor: Int32) throws(KVMError) {
         try rings?.add(vcpu: descriptor)
     }
 
-    /// Empties all vCPUs' dirty rings. From any thread.
+    /// Empties all vCPUs' dirty rings. Call it from any thread.
     ///
     /// - Throws: the errno of `KVM_RESET_DIRTY_RINGS`; no bit is lost.
     public func drainDirtyRings() throws(Errno) { try rings?.drain() }
 
-    /// What a vCPU's thread does about ``VCPUExit/dirtyRingFull``; then it runs the vCPU again.
+    /// Empties all vCPUs' dirty rings after ``VCPUExit/dirtyRingFull``. Then run the vCPU again.
     ///
-    /// Rarely the kernel writes over entries before it stops: then every page of every slot that
-    /// logs is told as dirty.
-    /// - Parameter descriptor: the vCPU's, as it was when its ring was registered.
+    /// Rarely the kernel overwrites entries before it stops the vCPU. Then every page of every
+    /// logging slot is reported dirty.
+    /// - Parameter descriptor: the vCPU's, with which its ring was registered.
     /// - Throws: the errno of `KVM_RESET_DIRTY_RINGS`; no bit is lost.
     public func drainDirtyRings(fullOfVCPU descriptor: Int32) throws(Errno) {
         try rings?.drain(full: descriptor)

@@ -3,20 +3,20 @@ public import Memslots
 
 /// Why a vCPU left the guest.
 public enum VCPUExit: Hashable, Sendable {
-    /// A signal or `immediate_exit` brought it out. The corresponding C error is `EINTR`.
+    /// A signal or `immediate_exit` interrupted the guest. The corresponding C error is `EINTR`.
     case interrupted
-    /// It waits to be started by another. The corresponding C error is `EAGAIN`.
+    /// The vCPU waits for another vCPU to start it. The corresponding C error is `EAGAIN`.
     case notReady
-    /// The guest used an I/O port. Kernel: `KVM_EXIT_IO`.
+    /// The guest accessed an I/O port. Kernel: `KVM_EXIT_IO`.
     case port(PortAccess)
-    /// The guest used an address without memory, or wrote to read-only memory.
+    /// The guest accessed an address without memory, or wrote to read-only memory.
     /// Kernel: `KVM_EXIT_MMIO`.
     case mmio(MMIOAccess)
     /// The guest halted. Kernel: `KVM_EXIT_HLT`.
     case halted
     /// The guest shut down, as by a triple fault. Kernel: `KVM_EXIT_SHUTDOWN`.
     case shutdown
-    /// KVM could not go on; suberror 1 is a failed emulation. Kernel: `KVM_EXIT_INTERNAL_ERROR`.
+    /// KVM could not continue; suberror 1 is a failed emulation. Kernel: `KVM_EXIT_INTERNAL_ERROR`.
     case internalError(suberror: UInt32, data: [UInt64])
     /// The processor refused the guest's state. Kernel: `KVM_EXIT_FAIL_ENTRY`.
     case entryFailed(reason: UInt64)
@@ -53,28 +53,28 @@ public enum VCPUExit: Hashable, Sendable {
     }
 }
 
-/// A guest's use of an I/O port.
+/// A guest's access to an I/O port.
 public struct PortAccess: Hashable, Sendable {
     /// The port.
     public let port: UInt16
-    /// Bytes an item: 1, 2 or 4.
+    /// The bytes of an item: 1, 2 or 4.
     public let size: Int
-    /// How many items.
+    /// The number of items.
     public let count: Int
     /// Whether the guest wrote.
     public let isWrite: Bool
-    /// The first item written.
+    /// The first item, for a write.
     public let value: UInt32
 }
 
-/// A guest's use of an address without memory.
+/// A guest's access to an address without memory.
 public struct MMIOAccess: Hashable, Sendable {
     /// The address.
     public let address: GuestPhysicalAddress
-    /// Bytes: 1 to 8.
+    /// The number of bytes: 1 to 8.
     public let size: Int
     /// Whether the guest wrote.
     public let isWrite: Bool
-    /// The value written; its upper bytes past ``size`` mean nothing.
+    /// The written value. Its bytes beyond ``size`` are undefined.
     public let value: UInt64
 }

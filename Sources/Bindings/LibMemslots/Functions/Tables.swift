@@ -49,7 +49,7 @@ public func memslots_open_kvm(
         let backend: KVMBackend
         do throws(KVMError) {
             backend = try KVMBackend(
-                takingOver: VirtualMachine(adopting: descriptor, system: KVMSystem()),
+                adopting: VirtualMachine(adopting: descriptor, system: KVMSystem()),
                 installed: installed, options: mode)
         } catch {
             throw .kvm(error)

@@ -1,7 +1,7 @@
-// What the preload library's C part and its Swift part are to each other.
+// The interface between the C part and the Swift part of the preload library.
 //
-// The C part stands in front of ioctl and its like: it knows descriptors, threads, the gate and
-// the record. The Swift part knows slots: it answers by the kernel's rules, and commits.
+// The C part replaces ioctl and its like: it handles descriptors, threads, the gate and the record.
+// The Swift part handles slots: it returns the kernel's results by the kernel's rules, and commits.
 #ifndef CPRELOAD_H
 #define CPRELOAD_H
 
@@ -18,22 +18,11 @@ struct cpreload_region {
     uint64_t userspace_addr;
     uint64_t guest_memfd_offset;
     int32_t guest_memfd;
-    // 1 or 2.
+    // 1 or 2: KVM_SET_USER_MEMORY_REGION or …REGION2.
     uint32_t form;
 };
 
-// Makes a slot call on the kernel, and records it. 0 or minus errno.
-int cpreload_set_region(uint32_t vm, const struct cpreload_region *region);
-// Any other call on the kernel, past our own functions. Its value or minus errno.
-int cpreload_call(int descriptor, unsigned long request, void *argument);
-// KVM_CHECK_EXTENSION.
-int cpreload_check_extension(int descriptor, long capability);
-// While not 0, the calling thread's calls go straight through.
-void cpreload_pass_through(int passes);
-// Copies from or to memory of the VMM, which may not be there. 0 or minus errno.
-int cpreload_read(void *to, const void *from, size_t size);
-int cpreload_write(void *to, const void *from, size_t size);
-// A dirty log's words: of KVM_GET_DIRTY_LOG, or where `clears` is set of KVM_CLEAR_DIRTY_LOG.
+// The words of KVM_GET_DIRTY_LOG, or with `clears` of KVM_CLEAR_DIRTY_LOG.
 struct cpreload_dirty_log {
     uint32_t slot;
     uint32_t clears;
@@ -41,31 +30,45 @@ struct cpreload_dirty_log {
     uint64_t page_count;
     void *bitmap;
 };
-int cpreload_dirty_log_words(
-    struct cpreload_dirty_log *words, unsigned long request, const void *argument);
-// KVM_GET_DIRTY_LOG into memory of our own.
+
+// Makes a slot call on the kernel, and records it. Returns 0 or minus errno.
+int cpreload_set_region(uint32_t vm, const struct cpreload_region *region);
+// Makes another ioctl on the kernel. Returns its value or minus errno.
+int cpreload_call(int descriptor, unsigned long request, void *argument);
+// KVM_CHECK_EXTENSION.
+int cpreload_check_extension(int descriptor, long capability);
+// KVM_GET_DIRTY_LOG into memory of ours.
 int cpreload_get_dirty_log(uint32_t vm, uint32_t slot, void *bitmap);
-// Sets bits in memory of the VMM's.
-int cpreload_merge(void *to, const void *bits, size_t size);
-// A descriptor of our own for a file of the VMM's, out of the way of its numbers.
+// Reads the words of a dirty-log call of the VMM's. Returns 0 or minus errno.
+int cpreload_decode_dirty_log(
+    struct cpreload_dirty_log *words, unsigned long request, const void *argument);
+// While `passes` is not 0, the calling thread's calls pass to the kernel unchanged.
+void cpreload_pass_through(int passes);
+// Copies from memory of the VMM, which may be unmapped. Returns 0 or minus errno.
+int cpreload_read(void *to, const void *from, size_t size);
+// Sets bits in memory of the VMM. Returns 0 or minus errno.
+int cpreload_set_bits(void *to, const void *bits, size_t size);
+// Duplicates a descriptor of the VMM to a number that the VMM is unlikely to use.
 int cpreload_duplicate(int descriptor);
 void cpreload_close(int descriptor);
-void cpreload_say(const char *text);
-// Says why on standard error, and ends the process.
+// Prints a line on standard error.
+void cpreload_print(const char *text);
+// Prints the reason and ends the process.
 void cpreload_stop(const char *message) __attribute__((noreturn));
 
 // The Swift part. Weak, so that the C part can be linked without it, and then only records. All
-// are called with one lock held and signals blocked.
+// functions are called with the library's lock held and signals blocked.
 #define CPRELOAD_SWIFT __attribute__((weak))
-// What `memslots_preload_ask` answers beside minus errno.
+// Results of `memslots_preload_request` beside minus errno.
 #define CPRELOAD_UNCHANGED 0
 #define CPRELOAD_CHANGED 1
-#define CPRELOAD_NOW (-100000)
+// Only the kernel can decide the call.
+#define CPRELOAD_UNDECIDED (-100000)
 
 int32_t memslots_preload_opened(uint32_t vm, int32_t descriptor) CPRELOAD_SWIFT;
 void memslots_preload_closed(uint32_t vm) CPRELOAD_SWIFT;
-int32_t memslots_preload_ask(uint32_t vm, const struct cpreload_region *region) CPRELOAD_SWIFT;
-int32_t memslots_preload_now(uint32_t vm, const struct cpreload_region *region) CPRELOAD_SWIFT;
+int32_t memslots_preload_request(uint32_t vm, const struct cpreload_region *region) CPRELOAD_SWIFT;
+int32_t memslots_preload_apply_now(uint32_t vm, const struct cpreload_region *region) CPRELOAD_SWIFT;
 void memslots_preload_commit(uint32_t vm) CPRELOAD_SWIFT;
 int32_t memslots_preload_dirty_log(
     uint32_t vm, int32_t descriptor, uint64_t request, void *argument) CPRELOAD_SWIFT;
@@ -73,10 +76,11 @@ void memslots_preload_enabled(
     uint32_t vm, uint32_t capability, uint64_t argument) CPRELOAD_SWIFT;
 void memslots_preload_file(uint32_t vm, int32_t descriptor, uint64_t size) CPRELOAD_SWIFT;
 void memslots_preload_file_closed(uint32_t vm, int32_t descriptor) CPRELOAD_SWIFT;
-// KVM may keep these guest pages for itself: a slot there is asked of the kernel at once.
+// KVM may use these guest pages for its own slots: a slot there is applied at once.
 void memslots_preload_reserved(uint32_t vm, uint64_t start, uint64_t size) CPRELOAD_SWIFT;
-// Whether all memory that the kernel maps is mapped in what was asked, too.
+// Whether the requested array maps all guest memory that the kernel's slots map.
 int32_t memslots_preload_covers(uint32_t vm) CPRELOAD_SWIFT;
+// Whether a slot, installed or requested, is backed by this range of user memory.
 int32_t memslots_preload_backs(uint32_t vm, uint64_t address, uint64_t size) CPRELOAD_SWIFT;
 
 #endif

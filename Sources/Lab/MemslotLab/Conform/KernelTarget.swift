@@ -18,7 +18,7 @@ package final class KernelTarget: RawCallTarget {
     package static func capabilities(of system: KVMSystem) throws(KVMError) -> Capabilities {
         // KVM's own pages are not there: nothing of the VM asks for them.
         try KVMBackend(
-            takingOver: system.makeVirtualMachine(), installed: [],
+            adopting: system.makeVirtualMachine(), installed: [],
             options: KVMOptions(reservedRanges: [])
         ).capabilities
     }
@@ -47,7 +47,7 @@ package final class KernelTarget: RawCallTarget {
             }
         do throws(KVMError) {
             _ = try KVMBackend(
-                takingOver: raw.vm, installed: slots,
+                adopting: raw.vm, installed: slots,
                 options: KVMOptions(dirtyLog: mode, reservedRanges: []))
             return nil
         } catch {

@@ -45,9 +45,9 @@ struct GuestWriter {
 
     /// An access that left the guest ends with the next entry: one that leaves at once.
     private func complete() throws(Errno) {
-        vcpu.leavesAtOnce = true
+        vcpu.exitsImmediately = true
         _ = try vcpu.run()
-        vcpu.leavesAtOnce = false
+        vcpu.exitsImmediately = false
     }
 }
 

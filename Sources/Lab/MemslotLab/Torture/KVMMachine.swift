@@ -103,7 +103,9 @@
                 try? kvm.drainDirtyRings(fullOfVCPU: unit.guarded.vcpu.descriptor)
             case .mmio(let access):
                 counters.countSpuriousExit()
-                if !access.isWrite { unit.guarded.vcpu.answerMMIO(answer(to: access, unit)) }
+                if !access.isWrite {
+                    unit.guarded.completeMMIORead(with: answer(to: access, unit))
+                }
             case .internalError:
                 // The instruction is tried again.
                 counters.countEmulationFailure()

@@ -154,7 +154,7 @@ private final class SweptKVM: SweptVM {
 
     func holdsExactly(_ slots: [Memslot]) -> Bool {
         do throws(KVMError) {
-            _ = try KVMBackend(takingOver: kvm.vm, installed: slots, options: options)
+            _ = try KVMBackend(adopting: kvm.vm, installed: slots, options: options)
             return true
         } catch {
             return false

@@ -1,19 +1,19 @@
-// What a call costs.
+// The cost of calls.
 #include "vmm.h"
 
 static double each(uint64_t begin, int count) {
     return (double)(now() - begin) / count;
 }
 
-// Nanoseconds of an exit, of a call on a descriptor that isn't KVM's, and of a slot call: the best
-// of many short stretches, which a busy machine doesn't interrupt.
+// Prints the nanoseconds of an exit, of a call on a descriptor that is not KVM's, and of a slot call:
+// the best of many short runs, which a busy machine rarely interrupts.
 static void *idle(void *nothing) {
     pause();
     return nothing;
 }
 
 int test_bench(int argc, char **argv) {
-    // As every VMM has: the kernel counts a descriptor's users once there is a second thread.
+    // With a second thread, as in every VMM, the kernel counts a descriptor's users.
     pthread_t thread;
     pthread_create(&thread, 0, idle, 0);
     int passes = argc > 0 ? atoi(argv[0]) : 500;

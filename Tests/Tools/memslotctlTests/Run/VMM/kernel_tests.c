@@ -1,4 +1,5 @@
-// What only the kernel knows, and who else looks at memory: guest_memfd, KVM's own pages, devices.
+// Calls that only the kernel can decide, and other users of memory: guest_memfd, KVM's own pages,
+// devices.
 #include "vmm.h"
 
 struct region2 {
@@ -16,7 +17,7 @@ static int set_slot2(struct vm *vm, uint32_t slot, uint64_t address, uint64_t si
     return ioctl(vm->descriptor, _IOW(KVMIO, 0x49, struct region2), &words) < 0 ? errno : 0;
 }
 
-// Slots on a guest_memfd are made, split and moved.
+// Slots on a guest_memfd are created, split and moved.
 int test_memfd(int argc, char **argv) {
     (void)argc;
     (void)argv;
@@ -48,8 +49,8 @@ int test_memfd(int argc, char **argv) {
     return 0;
 }
 
-// Slots on pages that KVM may keep for itself: the host says whether it does. The TSS and the
-// identity map page are where QEMU has them.
+// Slots on pages that KVM may reserve, which depends on the host. The TSS and the identity map are
+// where QEMU places them.
 int test_own(int argc, char **argv) {
     (void)argc;
     (void)argv;
@@ -70,7 +71,7 @@ int test_own(int argc, char **argv) {
         int deleted = made ? 0 : set_slot(&vm, 5, 0, 0x8000000, 0, vm.region);
         printf("%#lx %d %d %d\n", (unsigned long)pages[i], made, moved, deleted);
     }
-    // In the middle of a change: what comes after it is still the same transaction.
+    // In the middle of a change: the calls after it belong to the same transaction.
     for (int i = 0; i < 20; i++) {
         must(set_slot(&vm, 1, 0, REGION, 0, vm.region) == 0, "deletion");
         int made = set_slot(&vm, 5, 0, 0xfee00000, PAGE, vm.region);
@@ -82,15 +83,15 @@ int test_own(int argc, char **argv) {
     return 0;
 }
 
-// What the kernel says of slot 9's dirty log, past every library: ENOENT where there is no slot.
+// The kernel's result for slot 9's dirty log, without any library: ENOENT without a slot.
 static int raw_slot(struct vm *vm) {
     uint64_t words[64];
     struct kvm_dirty_log log = {.slot = 9, .dirty_bitmap = words};
     return syscall(SYS_ioctl, vm->descriptor, KVM_GET_DIRTY_LOG, &log) < 0 ? errno : 0;
 }
 
-// Calls of VFIO, iommufd and vhost, on the devices that are there and else on one that knows
-// nothing of them: the kernel has the slot before each, and not before any other call.
+// Calls of VFIO, iommufd and vhost, on the device if it exists and otherwise on one that refuses
+// them. The kernel has the slot before each of them, and not before another call.
 int test_device(int argc, char **argv) {
     (void)argc;
     (void)argv;
@@ -117,7 +118,7 @@ int test_device(int argc, char **argv) {
         ioctl(device, calls[i].request, 0);
         printf("%s: before %d after %d\n", calls[i].name, before, raw_slot(&vm));
         must(set_slot(&vm, 9, 0, 0x9000000, 0, vm.region) == 0, "its end");
-        // Looks at memory: what is asked is committed here.
+        // The call uses memory, so it commits the deferred calls.
         struct kvm_dirty_log log = {.slot = 1};
         ioctl(vm.descriptor, KVM_GET_DIRTY_LOG, &log);
         close(device);

@@ -1,7 +1,7 @@
 #include "vmm.h"
 
-// A slot is made, and the guest is told by memory alone, with no system call between: it must
-// find the slot there. Then the other way round: once told that it is gone, it must not.
+// A slot is created, and the guest is notified through memory, without a system call in between: it
+// must find the slot. After its deletion and another notification it must not.
 int test_visible(int argc, char **argv) {
     // Waits until the dword at ES:8 changes, then reads a byte of DS:ebp, writes the dword back.
     static const uint8_t follower[] = {
@@ -38,7 +38,7 @@ int test_visible(int argc, char **argv) {
     return 0;
 }
 
-// A child of a VMM makes a VM of its own; the parent's it may not touch.
+// A child of a VMM creates its own VM. It may not change the parent's.
 int test_fork(int argc, char **argv) {
     (void)argc;
     (void)argv;
@@ -65,7 +65,7 @@ int test_fork(int argc, char **argv) {
     return 0;
 }
 
-// Descriptors are closed, and their numbers somebody else's.
+// Descriptors are closed, and their numbers reused.
 int test_reuse(int argc, char **argv) {
     struct vm vm;
     int before = -1;
@@ -91,7 +91,7 @@ int test_reuse(int argc, char **argv) {
     return 0;
 }
 
-// The guest's writes come out of a vCPU's ring, beside splits and merges.
+// The guest's writes are read from a vCPU's ring, while slots are split and merged.
 int test_ring(int argc, char **argv) {
     (void)argc;
     (void)argv;

@@ -4,7 +4,7 @@ static int number(int argc, char **argv, int otherwise) {
     return argc > 0 ? atoi(argv[0]) : otherwise;
 }
 
-static void tell(struct vm *vm) {
+static void print_counts(struct vm *vm) {
     unsigned long mmio = 0, errors = 0, interruptions = 0;
     for (int i = 0; i < vm->vcpu_count; i++) {
         mmio += vm->vcpus[i].mmio;
@@ -20,18 +20,18 @@ static int test_split(int argc, char **argv) {
     struct vm vm;
     make_vm(&vm, 2, 0);
     start(&vm);
-    // A record knows transactions by the pauses between them: making the VM is one of its own.
+    // A recording separates transactions by pauses: creating the VM is one.
     usleep(30000);
     for (int i = 0; i < number(argc, argv, 100); i++) {
         split(&vm, 0);
         merge(&vm, 0);
     }
     stop(&vm);
-    tell(&vm);
+    print_counts(&vm);
     return 0;
 }
 
-// The vCPU's own thread does, at a port exit, while another vCPU runs.
+// A vCPU's own thread splits and merges at a port exit, while another vCPU runs.
 static int test_exit(int argc, char **argv) {
     struct vm vm;
     make_vm(&vm, 2, 0);
@@ -49,11 +49,11 @@ static int test_exit(int argc, char **argv) {
     }
     stop(&vm);
     printf("own mmio %d; ", spurious);
-    tell(&vm);
+    print_counts(&vm);
     return 0;
 }
 
-// Errors as the kernel tells them.
+// The kernel's errors.
 static int test_errors(int argc, char **argv) {
     (void)argc;
     (void)argv;
@@ -89,7 +89,7 @@ static int dirty_pages(struct vm *vm, uint32_t slot) {
     return count;
 }
 
-// One round dirties every page; then the slots change, and the pages are still told, once.
+// One round dirties every page. After the slots have changed the pages are reported once.
 static int test_dirty(int argc, char **argv) {
     struct vm vm;
     make_vm(&vm, 1, KVM_MEM_LOG_DIRTY_PAGES);
@@ -115,7 +115,7 @@ static int test_dirty(int argc, char **argv) {
     return 0;
 }
 
-// The VMM's own kicks come through, each of them, beside changes.
+// Each of the VMM's own kicks arrives, also while slots change.
 static int test_kicks(int argc, char **argv) {
     struct vm vm;
     make_vm(&vm, 1, 0);
@@ -137,11 +137,11 @@ static int test_kicks(int argc, char **argv) {
     }
     stop(&vm);
     printf("all kicks seen; ");
-    tell(&vm);
+    print_counts(&vm);
     return 0;
 }
 
-// Slots go, and at once what they stood on.
+// A slot is deleted, and its memory unmapped at once.
 static int test_unmap(int argc, char **argv) {
     struct vm vm;
     make_vm(&vm, 1, 0);
@@ -150,14 +150,14 @@ static int test_unmap(int argc, char **argv) {
     for (int i = 0; i < number(argc, argv, 20); i++) {
         void *more = mmap(0, REGION_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         must(set_slot(&vm, 7, 0, where, REGION_SIZE, more) == 0, "another slot");
-        // Looks at slots, so that this one is the kernel's by now.
+        // The call uses slots, so the kernel has this one afterwards.
         struct kvm_dirty_log log = {.slot = 7};
         must(ioctl(vm.descriptor, KVM_GET_DIRTY_LOG, &log) < 0 && errno == ENOENT, "no log");
         must(set_slot(&vm, 7, 0, where, 0, more) == 0, "its deletion");
         must(munmap(more, REGION_SIZE) == 0, "munmap");
     }
     stop(&vm);
-    tell(&vm);
+    print_counts(&vm);
     return 0;
 }
 

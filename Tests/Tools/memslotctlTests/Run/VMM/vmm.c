@@ -1,8 +1,8 @@
 #include "vmm.h"
 
-// 16-bit code: increments a word in each page of DS, then its count of rounds at ES:0; leaves by
-// a port when that reaches the limit at ES:4. On entry: edx where its words are, ecx the region's
-// size.
+// 16-bit code. It increments a word in each page of DS, then its count of rounds at ES:0, and leaves
+// by a port when that reaches the limit at ES:4. On entry edx is the offset of its words, ecx the
+// region's size.
 static const uint8_t code[] = {
     0x66, 0x89, 0xd3,                         // round: mov ebx, edx
     0x67, 0xff, 0x03,                         // page: inc word [ebx]
@@ -180,7 +180,7 @@ void merge(struct vm *vm, uint32_t flags) {
 }
 
 int main(int argc, char **argv) {
-    // Whoever starts it may have blocked signals.
+    // The parent may have blocked signals.
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, 0);

@@ -1,4 +1,4 @@
-// A VMM in small that knows nothing of Memslots: what the tests run under memslotctl.
+// A small VMM without Memslots, which the tests run under memslotctl.
 #ifndef VMM_H
 #define VMM_H
 
@@ -34,7 +34,7 @@ struct vcpu {
     struct kvm_run *run;
     pthread_t thread;
     struct vm *vm;
-    // What its thread saw.
+    // Events that its thread counted.
     unsigned long mmio, errors, interruptions, port_exits;
 };
 
@@ -46,21 +46,21 @@ struct vm {
     volatile int stops;
 };
 
-// Ends the program with what failed.
+// Prints what failed and ends the program, unless `condition`.
 void must(int condition, const char *what);
-// A slot call by words; 0 or the errno.
+// Makes a slot call. Returns 0 or the errno.
 int set_slot(struct vm *vm, uint32_t slot, uint32_t flags, uint64_t address, uint64_t size,
     const void *memory);
-// A VM with the low slot 0, the region whole in slot 1, and vCPUs that walk it.
+// Creates a VM with the low slot 0, the region in slot 1, and vCPUs that walk it.
 void make_vm(struct vm *vm, int vcpus, uint32_t region_flags);
 void close_vm(struct vm *vm);
 // Runs the vCPUs until they are stopped.
 void start(struct vm *vm);
 void stop(struct vm *vm);
-// Increments that a page lacks.
+// The number of lost increments.
 unsigned long lost(struct vm *vm);
 uint32_t *rounds(struct vcpu *vcpu);
-// The region in two halves, and whole again.
+// Split the region into two slots, and merge them again.
 void split(struct vm *vm, uint32_t flags);
 void merge(struct vm *vm, uint32_t flags);
 uint64_t now(void);

@@ -1,0 +1,75 @@
+// See the header.
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "CKVM.h"
+
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int ckvm_open(const char *path) { return CKVM_RESULT(open(path, O_RDWR | O_CLOEXEC)); }
+
+int ckvm_memfd_create(const char *name) {
+    return CKVM_RESULT((int)syscall(SYS_memfd_create, name, MFD_CLOEXEC));
+}
+
+int ckvm_truncate(int descriptor, int64_t size) {
+    return CKVM_RESULT(ftruncate(descriptor, size));
+}
+
+int ckvm_duplicate(int descriptor) {
+    return CKVM_RESULT(fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
+}
+
+int ckvm_close(int descriptor) { return CKVM_RESULT(close(descriptor)); }
+
+int ckvm_map(int descriptor, size_t size, int64_t offset, void **address) {
+    void *mapped = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, offset);
+    if (mapped == MAP_FAILED) return -errno;
+    *address = mapped;
+    return 0;
+}
+
+int ckvm_unmap(void *address, size_t size) { return CKVM_RESULT(munmap(address, size)); }
+
+int ckvm_process(void) { return getpid(); }
+
+int ckvm_thread(void) { return (int)syscall(SYS_gettid); }
+
+int ckvm_signal_thread(int process, int thread, int signal) {
+    return CKVM_RESULT((int)syscall(SYS_tgkill, process, thread, signal));
+}
+
+static void do_nothing(int signal) { (void)signal; }
+
+int ckvm_handle_signal(int signal) {
+    struct sigaction present;
+    if (sigaction(signal, 0, &present) < 0) return -errno;
+    if ((present.sa_flags & SA_SIGINFO) ||
+        (present.sa_handler != SIG_DFL && present.sa_handler != SIG_IGN))
+        return 0;
+    struct sigaction action = {.sa_handler = do_nothing};
+    sigemptyset(&action.sa_mask);
+    return CKVM_RESULT(sigaction(signal, &action, 0));
+}
+
+int ckvm_unblock_signal(int signal) {
+    sigset_t set;
+    sigemptyset(&set);
+    if (sigaddset(&set, signal) < 0) return -errno;
+    return -pthread_sigmask(SIG_UNBLOCK, &set, 0);
+}
+
+int ckvm_first_realtime_signal(void) { return SIGRTMIN; }
+
+int ckvm_get_affinity(uint64_t *mask, size_t size) {
+    return CKVM_RESULT((int)syscall(SYS_sched_getaffinity, 0, size, mask));
+}
+
+int ckvm_set_affinity(const uint64_t *mask, size_t size) {
+    return CKVM_RESULT((int)syscall(SYS_sched_setaffinity, 0, size, mask));
+}

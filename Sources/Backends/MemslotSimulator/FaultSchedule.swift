@@ -1,0 +1,66 @@
+public import Memslots
+
+/// The armed faults, and the position in the present transaction.
+package struct FaultSchedule: Sendable {
+    /// By operation. Of two faults at one operation, the one armed first comes first.
+    private var armed: [Int: [FaultInjection]] = [:]
+    private var nextOperation = 0
+
+    /// Creates a schedule without faults.
+    package init() {}
+
+    /// Arms `fault`, after those already armed at the same operation.
+    package mutating func arm(_ fault: FaultInjection) {
+        guard fault.operation >= 0, fault.times > 0 else { return }
+        armed[fault.operation, default: []].append(fault)
+    }
+
+    /// Disarms everything.
+    package mutating func clear() { armed = [:] }
+
+    /// The armed faults with the remaining times of each, ascending by operation.
+    package var armedFaults: [FaultInjection] {
+        armed.sorted { $0.key < $1.key }.flatMap(\.value)
+    }
+
+    /// Starts to number slot calls from 0 again.
+    package mutating func beginTransaction() { nextOperation = 0 }
+
+    /// Counts a slot call.
+    ///
+    /// - Throws: the errno of the fault that fires, which loses one of its times.
+    package mutating func nextCall() throws(Errno) {
+        defer { nextOperation += 1 }
+        guard let fault = armed[nextOperation]?.first else { return }
+        if fault.times > 1 {
+            armed[nextOperation]?[0].times -= 1
+        } else if armed[nextOperation]?.count == 1 {
+            armed[nextOperation] = nil
+        } else {
+            armed[nextOperation]?.removeFirst()
+        }
+        throw fault.errno
+    }
+}
+
+/// A slot call of a transaction that shall fail.
+public struct FaultInjection: Hashable, Sendable {
+    /// The number of the slot call in its transaction, from 0. Calls of the undo are numbered on.
+    public var operation: Int
+    /// The errno that it returns. The call has no effect.
+    public var errno: Errno
+    /// In how many of the transactions that reach ``operation`` it fails.
+    public var times: Int
+
+    /// Creates a fault.
+    ///
+    /// - Parameters:
+    ///   - operation: at least 0; a fault with a negative number is not armed.
+    ///   - errno: the errno to return.
+    ///   - times: at least 1; a fault with less is not armed.
+    public init(operation: Int, errno: Errno, times: Int = 1) {
+        self.operation = operation
+        self.errno = errno
+        self.times = times
+    }
+}

@@ -1,0 +1,140 @@
+package import Memslots
+
+/// The memslots of one VM as the kernel keeps them: the installed slots, their dirty logs, and the
+/// cost of the calls.
+///
+/// A plain value without locks or threads. It checks the kernel's rules in the kernel's order and
+/// throws the kernel's errno. Rules that need a second process (`EIO` for a forked child) or a lack
+/// of memory (`ENOMEM`) are not simulated.
+///
+/// Its memory grows with the number of installed slots and of dirty pages, not with a slot's size.
+package struct SimulatedKernel: Sendable {
+    /// The limits of the VM.
+    package let capabilities: Capabilities
+    /// How dirty bits are cleared.
+    package internal(set) var dirtyLogProtection: DirtyLogProtection
+    /// How often the kernel would have exchanged its two sets of slots, one grace period each.
+    package internal(set) var swapCount: UInt64 = 0
+    /// The slot calls until now, by their kind.
+    package internal(set) var operationCounts = OperationCounts()
+
+    var installed: [SlotKey: InstalledSlot] = [:]
+    var addressOrder = PageOrder()
+    var files = GuestMemfdFiles()
+
+    /// Creates a VM without slots.
+    ///
+    /// - Parameters:
+    ///   - capabilities: the limits. With `providesGuestMemfd`, a `guest-memfd` slot whose
+    ///     descriptor is −1 gets a file of its own; otherwise that is `EBADF`.
+    ///   - dirtyLogProtection: how dirty bits are cleared.
+    package init(
+        capabilities: Capabilities = Capabilities(),
+        dirtyLogProtection: DirtyLogProtection = .automatic
+    ) {
+        self.capabilities = capabilities
+        self.dirtyLogProtection = dirtyLogProtection
+    }
+
+    /// The installed slots, ascending by address space and id, each as it was last given.
+    package var slots: [Memslot] {
+        installed.values.map(\.slot).sorted { $0.assignedKey < $1.assignedKey }
+    }
+
+    /// The number of installed slots.
+    package var slotCount: Int { installed.count }
+
+    /// The installed slot `key`, or `nil`.
+    package subscript(key: SlotKey) -> Memslot? { installed[key]?.slot }
+
+    /// Creates a guest_memfd that slots can be bound to.
+    ///
+    /// Kernel: `KVM_CREATE_GUEST_MEMFD`.
+    ///
+    /// - Parameter size: bytes; a multiple of 4096, not 0.
+    /// - Returns: a handle for ``GuestMemfdBinding/descriptor``; never −1, and never reused.
+    /// - Throws: `ENOTTY` if the VM has no `guest-memfd`; `EINVAL` for the size.
+    package mutating func createGuestMemfd(size: ByteCount) throws(Errno) -> Int32 {
+        guard capabilities.flags.contains(.guestMemfd) else { throw Errno(rawValue: 25) }
+        return try files.create(size: size.rawValue)
+    }
+
+    /// Closes a guest_memfd. Slots that are bound to it stay installed, without a file.
+    ///
+    /// - Throws: `EBADF` if the handle is not open.
+    package mutating func closeGuestMemfd(_ descriptor: Int32) throws(Errno) {
+        try files.close(descriptor)
+    }
+
+    /// Removes the own files of `guest-memfd` slots that were deleted and not created again.
+    package mutating func dropIdleGuestMemfds() { files.dropIdleOwnFiles() }
+}
+
+/// An installed slot with its log and its file.
+struct InstalledSlot: Sendable {
+    /// The slot as it was last given.
+    var slot: Memslot
+    /// Not `nil` exactly while the slot logs.
+    var log: DirtyBitmap?
+    /// Not `nil` exactly for a `guest-memfd` slot.
+    var bound: GuestMemfdFiles.Bound?
+}
+
+/// The effect of a slot call, which depends on the installed slot.
+///
+/// Kernel: `enum kvm_mr_change`, include/linux/kvm_host.h, and the call that changes nothing.
+package enum SlotChange: Hashable, Sendable, CaseIterable {
+    /// The id was free: a new slot.
+    case create
+    /// The slot was deleted.
+    case delete
+    /// The slot has another guest physical address, and perhaps another `log-dirty-pages`.
+    case move
+    /// Only `log-dirty-pages` changed.
+    case flagsOnly
+    /// Nothing changed.
+    case unchanged
+
+    /// How often the kernel exchanges its two sets of slots, waiting for a grace period each time.
+    package var swaps: UInt64 {
+        switch self {
+        case .create, .flagsOnly: 1
+        case .delete, .move: 2
+        case .unchanged: 0
+        }
+    }
+}
+
+/// The two calls that change a slot.
+package enum SlotCallForm: Hashable, Sendable {
+    /// `KVM_SET_USER_MEMORY_REGION`, which has no guest_memfd.
+    case region
+    /// `KVM_SET_USER_MEMORY_REGION2`, since Linux 6.8.
+    case region2
+}
+
+/// The number of slot calls of a simulated kernel, by their effect.
+public struct OperationCounts: Hashable, Sendable {
+    /// Slots created.
+    public internal(set) var creates: UInt64 = 0
+    /// Slots deleted.
+    public internal(set) var deletes: UInt64 = 0
+    /// Slots moved.
+    public internal(set) var moves: UInt64 = 0
+    /// Slots whose `log-dirty-pages` alone changed.
+    public internal(set) var reflags: UInt64 = 0
+    /// Calls that changed nothing.
+    public internal(set) var unchanged: UInt64 = 0
+    /// Calls that failed with an errno.
+    public internal(set) var refused: UInt64 = 0
+
+    mutating func count(_ change: SlotChange) {
+        switch change {
+        case .create: creates += 1
+        case .delete: deletes += 1
+        case .move: moves += 1
+        case .flagsOnly: reflags += 1
+        case .unchanged: unchanged += 1
+        }
+    }
+}

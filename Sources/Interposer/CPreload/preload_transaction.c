@@ -1,0 +1,176 @@
+// --atomic: which threads request changes, and when the changes are committed.
+//
+// A slot call returns at once with the kernel's result, and is deferred. vCPUs are held from the
+// first deferred change until every requesting thread is finished, so the guest cannot observe when
+// the calls take effect. A thread is finished when it runs a vCPU, makes a call that uses guest
+// memory, or is quiet. Another thread's call waits for it and does not commit half of its changes.
+#include "preload.h"
+#include <string.h>
+
+uint32_t preload_arriving;
+
+// With the lock held: applies the deferred calls. vCPUs stay held.
+static void apply_pending(struct preload_vm *vm) {
+    uint64_t start = preload_now();
+    int passed = preload_passes_through();
+    cpreload_pass_through(1);
+    memslots_preload_commit(vm->number);
+    cpreload_pass_through(passed);
+    vm->applied += preload_now() - start;
+}
+
+// With the lock held: applies the deferred calls, records the commit and releases the vCPUs.
+void preload_commit(struct preload_vm *vm, uint32_t why) {
+    apply_pending(vm);
+    struct crun_record *record = preload_begin_record(vm);
+    record->form = why;
+    record->asked = vm->asked;
+    record->made = vm->made;
+    record->applied = vm->applied;
+    record->held_since = vm->held_since;
+    if (vm->is_pending) __atomic_sub_fetch(&preload_pending, 1, __ATOMIC_SEQ_CST);
+    vm->is_pending = 0;
+    vm->next_check = 0;
+    vm->asked = 0;
+    vm->made = 0;
+    vm->applied = 0;
+    vm->is_begun = 0;
+    vm->requester_count = 0;
+    preload_release(vm);
+    record->duration = preload_now() - vm->held_since;
+    __atomic_store_n(&record->kind, CRUN_COMMIT, __ATOMIC_RELEASE);
+}
+
+// With the lock held: the calling thread has deferred calls.
+static void add_requester(struct preload_vm *vm) {
+    int32_t thread = preload_thread();
+    uint32_t index = 0;
+    while (index < vm->requester_count && vm->requesters[index].thread != thread) index++;
+    // With too many threads the last entry stands for all the others.
+    if (index == PRELOAD_REQUESTERS) index--;
+    else if (index == vm->requester_count) vm->requester_count++;
+    struct preload_requester *requester = &vm->requesters[index];
+    requester->thread = thread;
+    requester->runs_vcpus = preload_runs() > 0;
+    requester->last = preload_now();
+    requester->processor_time = preload_processor_time(0);
+    if (!vm->is_pending) __atomic_add_fetch(&preload_pending, 1, __ATOMIC_SEQ_CST);
+    vm->is_pending = 1;
+}
+
+// Makes a call that only the kernel can decide, after all calls deferred before it. It does not end
+// the transaction: the guest is held until the requesting threads are finished.
+static int32_t apply_now(struct preload_vm *vm, const struct cpreload_region *region) {
+    preload_hold(vm);
+    if (vm->is_pending) apply_pending(vm);
+    uint64_t start = preload_now();
+    int32_t result = memslots_preload_apply_now(vm->number, region);
+    vm->applied += preload_now() - start;
+    if (result == 0) vm->asked++;
+    if (result == 0 || vm->is_pending) {
+        vm->is_begun = 1;
+        add_requester(vm);
+    } else {
+        preload_release(vm);
+        vm->made = 0;
+        vm->applied = 0;
+    }
+    return result;
+}
+
+// Whether no requesting thread is left after the calling thread, which is removed.
+static int was_last_requester(struct preload_vm *vm) {
+    for (uint32_t i = 0; i < vm->requester_count; i++) {
+        if (vm->requesters[i].thread != preload_thread()) continue;
+        vm->requesters[i] = vm->requesters[--vm->requester_count];
+        break;
+    }
+    return vm->requester_count == 0;
+}
+
+// With the lock held: commits if no other thread is requesting changes, or waits for the commit.
+void preload_settle_locked(struct preload_vm *vm, uint32_t why) {
+    while (vm->is_pending) {
+        if (was_last_requester(vm)) preload_commit(vm, why);
+        else pthread_cond_wait(&preload_committed, &preload_mutex);
+    }
+}
+
+void preload_settle(struct preload_vm *vm, uint32_t why) {
+    if (!__atomic_load_n(&preload_pending, __ATOMIC_SEQ_CST)) return;
+    sigset_t saved;
+    preload_lock(&saved);
+    preload_settle_locked(vm, why);
+    preload_unlock(&saved);
+}
+
+// The calling thread is finished. It waits for other threads at the gate, not here.
+void preload_settle_own(uint32_t why) {
+    sigset_t saved;
+    preload_lock(&saved);
+    for (int i = 0; i < PRELOAD_VMS; i++) {
+        struct preload_vm *vm = &preload_vms[i];
+        if (vm->is_pending && was_last_requester(vm)) preload_commit(vm, why);
+    }
+    preload_unlock(&saved);
+}
+
+// Limits the hold for a thread that requests changes without a pause: commits at a point that leaves
+// no hole, and after a thousand times the span at any point.
+static void limit_hold(struct preload_vm *vm) {
+    uint64_t time = preload_now(), held = time - vm->held_since, span = 4 * preload_header->quiet;
+    if (held < span || time < vm->next_check) return;
+    // Once a part was applied, comparing with the kernel's slots proves nothing.
+    int is_whole = held > 1000 * span || (!vm->is_begun && memslots_preload_covers(vm->number));
+    uint64_t end = preload_now();
+    // With many slots the check itself takes time.
+    vm->next_check = end + span + 8 * (end - time);
+    if (is_whole) preload_commit(vm, CRUN_BY_TIME);
+}
+
+int preload_request(struct preload_vm *vm, int descriptor, unsigned long request, void *argument) {
+    struct cpreload_region region;
+    if (preload_decode_region(&region, request, argument) < 0)
+        return preload_real_ioctl(descriptor, request, argument);
+    sigset_t saved;
+    __atomic_add_fetch(&preload_arriving, 1, __ATOMIC_SEQ_CST);
+    preload_lock(&saved);
+    __atomic_sub_fetch(&preload_arriving, 1, __ATOMIC_SEQ_CST);
+    struct crun_record *record = preload_begin_record(vm);
+    preload_record_region(record, &region);
+    cpreload_pass_through(1);
+    int32_t result = memslots_preload_request(vm->number, &region);
+    if (result == CPRELOAD_UNDECIDED) {
+        result = apply_now(vm, &region);
+    } else if (result == CPRELOAD_CHANGED) {
+        vm->asked++;
+        preload_hold(vm);
+        add_requester(vm);
+        result = 0;
+    }
+    cpreload_pass_through(0);
+    record->result = result;
+    preload_end_record(record, CRUN_ASKED);
+    if (vm->is_pending) limit_hold(vm);
+    int is_pending = vm->is_pending;
+    preload_unlock(&saved);
+    if (is_pending) preload_wake_watch();
+    if (result == 0) return 0;
+    errno = -result;
+    return -1;
+}
+
+// Called before memory is unmapped: memory behind a slot, installed or deferred, is unmapped after
+// the commit.
+void preload_before_unmapping(const void *address, size_t size) {
+    if (preload_passes_through()) return;
+    sigset_t saved;
+    preload_lock(&saved);
+    for (int i = 0; i < PRELOAD_VMS; i++) {
+        struct preload_vm *vm = &preload_vms[i];
+        if (!vm->is_pending) continue;
+        if (memslots_preload_backs(vm->number, (uint64_t)address, size))
+            preload_settle_locked(vm, CRUN_BY_UNMAPPING);
+    }
+    preload_unlock(&saved);
+}
