@@ -50,6 +50,8 @@ static int test_exit(int argc, char **argv) {
     stop(&vm);
     printf("own mmio %d; ", spurious);
     print_counts(&vm);
+    // Commits the last change: otherwise the process could end in the middle of it.
+    close_vm(&vm);
     return 0;
 }
 
