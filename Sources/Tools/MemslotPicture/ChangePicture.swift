@@ -2,7 +2,7 @@ package import Memslots
 
 /// The change from one array of slots to another, as text or as SVG.
 package struct ChangePicture: Sendable {
-    /// What the embedder calls its memory objects; others are drawn as `memory 3`.
+    /// The embedder's names of memory objects; others are drawn as `memory 3`.
     package var names: [MemoryObjectID: String]
     let entries: [ChangeEntry]
 
@@ -11,10 +11,9 @@ package struct ChangePicture: Sendable {
     /// - Parameters:
     ///   - before: the slots before, in any order.
     ///   - after: the slots after, in any order.
-    ///   - marks: what each slot's change is called. Slots without a mark that stand in both
-    ///     arrays are unchanged if they are equal, else replaced; slots of one array only are
-    ///     always added or removed.
-    ///   - names: what the embedder calls its memory objects.
+    ///   - marks: the change of each slot. A slot in both arrays without a mark is unchanged if
+    ///     it is equal, otherwise replaced; a slot in one array is always added or removed.
+    ///   - names: the embedder's names of memory objects.
     package init(
         before: [Memslot], after: [Memslot], marks: [SlotKey: ChangeMark],
         names: [MemoryObjectID: String] = [:]
@@ -25,18 +24,18 @@ package struct ChangePicture: Sendable {
 
     /// The change as lines of text without line ends.
     ///
-    /// The map of the slots after, each row with its sign: `+` added, `-` removed, `>` moved,
-    /// with where from, `~` reflagged, with the flags switched, a space if unchanged. A replaced
-    /// slot is a `-` and a `+` under one id. Holes are those after the change. The last line
-    /// counts.
+    /// The map of the slots after, each row with its sign: `+` added, `-` removed, `>` moved (with
+    /// the old address), `~` reflagged (with the flags that changed), a space if unchanged. A
+    /// replaced slot is a `-` and a `+` under one id. Holes are those after the change. The last
+    /// line counts the marks.
     package func lines(_ options: TextOptions = TextOptions()) -> [String] {
         let spaces = entries.split(by: \.addressSpace).map(Array.init)
         guard !spaces.isEmpty else {
             return [cut("no slots before, no slots after", to: options.width)]
         }
-        let words = SlotWords(names: names)
+        let labels = SlotLabels(names: names)
         let rows = spaces.map {
-            MapRow.rows(of: Self.items(of: $0), words: words, options: options)
+            MapRow.rows(of: Self.items(of: $0), labels: labels, options: options)
         }
         let columns = MapColumns(rows: Array(rows.joined()), options: options)
         var lines: [String] = []
@@ -51,7 +50,7 @@ package struct ChangePicture: Sendable {
         return lines
     }
 
-    /// How many slots each mark has, by the order of the marks; marks without slots are left out.
+    /// The number of slots of each mark, in the order of the marks; marks without slots are omitted.
     package var counts: [(mark: ChangeMark, count: Int)] {
         ChangeMark.allCases.compactMap { mark in
             let count = entries.count { $0.mark == mark }
@@ -62,7 +61,7 @@ package struct ChangePicture: Sendable {
     private func countLines(_ options: TextOptions) -> [String] {
         var lines = [StyledLine()]
         for (mark, count) in counts {
-            let sign = mark == .replaced ? "-+ " : mark == .unchanged ? "" : mark.look.sign + " "
+            let sign = mark == .replaced ? "-+ " : mark == .unchanged ? "" : mark.style.sign + " "
             let text = "\(sign)\(count) \(mark)"
             let used = lines[lines.count - 1].width
             if used > 0, used + 2 + displayWidth(of: text) > options.width {
@@ -70,7 +69,7 @@ package struct ChangePicture: Sendable {
             } else if used > 0 {
                 lines[lines.count - 1].append("  ")
             }
-            lines[lines.count - 1].append(text, mark.look.ink)
+            lines[lines.count - 1].append(text, mark.style.ink)
         }
         return lines.map {
             $0.text(
@@ -88,7 +87,7 @@ package struct ChangePicture: Sendable {
             + " after \(text(entries.compactMap(\.after)))"
     }
 
-    /// The rows of one address space, by address; at one address, what is gone comes first.
+    /// The rows of one address space, by address; at one address, removed slots come first.
     static func items(of entries: [ChangeEntry]) -> [MapItem] {
         var items = entries.compactMap { entry in
             entry.after.map {
@@ -112,7 +111,7 @@ package struct ChangePicture: Sendable {
         return items
     }
 
-    /// Draws each hole before the slots that are gone from it, so that rows ascend.
+    /// Draws each hole before the slots that were removed from it, so that rows ascend.
     private static func raiseHoles(in items: inout [MapItem]) {
         for index in items.indices where items[index].hole > 0 {
             var first = index

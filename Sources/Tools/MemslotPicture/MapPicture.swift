@@ -2,12 +2,12 @@ package import Memslots
 
 /// The memory map of one array of slots, as text or as SVG.
 ///
-/// Any slots can be drawn, also those that no kernel would take: ids may be missing, ranges may
-/// overlap or run over the end of the address space.
+/// Draws any slots, also those that no kernel would accept: ids may be missing, ranges may overlap
+/// or extend past the end of the address space.
 package struct MapPicture: Sendable {
     /// The slots, in any order.
     package var slots: [Memslot]
-    /// What the embedder calls its memory objects; others are drawn as `memory 3`.
+    /// The embedder's names of memory objects; others are drawn as `memory 3`.
     package var names: [MemoryObjectID: String]
 
     /// Prepares the picture of `slots`.
@@ -18,15 +18,14 @@ package struct MapPicture: Sendable {
 
     /// The map as lines of text without line ends.
     ///
-    /// For each address space a line that sums it up, then a row for each slot and each hole,
+    /// For each address space a heading with totals, then a row for each slot and each hole,
     /// ascending by guest physical address: the range (its last byte included), the size, a bar
-    /// whose length says the size on a log scale, slot id, flags, and what is behind the slot.
-    /// Holes end with the last slot: what is above it is not drawn.
+    /// on a logarithmic scale, slot id, flags, and backing. Nothing above the last slot is drawn.
     package func lines(_ options: TextOptions = TextOptions()) -> [String] {
         let spaces = MapSpace.spaces(of: slots)
         guard !spaces.isEmpty else { return [cut("no slots", to: options.width)] }
-        let words = SlotWords(names: names)
-        let rows = spaces.map { MapRow.rows(of: $0.items, words: words, options: options) }
+        let labels = SlotLabels(names: names)
+        let rows = spaces.map { MapRow.rows(of: $0.items, labels: labels, options: options) }
         let columns = MapColumns(rows: Array(rows.joined()), options: options)
         var lines: [String] = []
         for (space, rows) in zip(spaces, rows) {
@@ -39,16 +38,16 @@ package struct MapPicture: Sendable {
     }
 }
 
-/// A bold heading, in as many lines as it takes.
+/// A bold heading, wrapped to the width.
 func spaceHeading(_ text: String, _ options: TextOptions) -> [String] {
     wrapped(text, to: options.width).map { options.usesColour ? Ink.bold.painting($0) : $0 }
 }
 
 extension MapPicture {
-    /// The map as an SVG file: self-contained, for light and dark pages, with a tooltip a slot.
+    /// The map as an SVG file: self-contained, for light and dark pages, with a tooltip per slot.
     ///
-    /// Address spaces stand side by side, two in a line. Heights grow with the logarithm of the
-    /// sizes and have a minimum, so that a page and a terabyte can both be read.
+    /// Address spaces are side by side, two in a row. Heights grow with the logarithm of the sizes
+    /// and have a minimum, so that both a page and a terabyte are readable.
     ///
     /// - Parameters:
     ///   - title: the heading.
@@ -69,12 +68,12 @@ private struct MapSVG {
     private static let top = 136
 
     private let spaces: [MapSpace]
-    private let words: SlotWords
+    private let labels: SlotLabels
     private let limit: Int?
 
     init(picture: MapPicture, limit: Int?) {
         self.spaces = MapSpace.spaces(of: picture.slots)
-        self.words = SlotWords(names: picture.names)
+        self.labels = SlotLabels(names: picture.names)
         self.limit = limit
     }
 
@@ -102,10 +101,10 @@ private struct MapSVG {
             title: title, description: summary)
     }
 
-    /// What the picture has, and no more.
+    /// The kinds that the picture contains.
     private var legend: [(class: String, text: String)] {
         let items = spaces.flatMap(\.items)
-        let kinds = Set(items.map { words.kind($0.slot) })
+        let kinds = Set(items.map { labels.kind($0.slot) })
         let all = [
             ("ram", "memory", kinds.contains("ram")), ("ro", "read-only", kinds.contains("ro")),
             ("gmem", "guest_memfd", kinds.contains("gmem")),
@@ -153,9 +152,9 @@ private struct MapSVG {
     }
 
     private func draw(_ slot: Memslot, in frame: SVGFrame, on canvas: inout SVGCanvas) {
-        canvas.group(tooltip: words.tooltip(slot)) { canvas in
-            canvas.slotBlock(slot, in: frame, class: words.kind(slot), words: words)
-            let note = cut(words.backing(slot), to: 26)
+        canvas.group(tooltip: labels.tooltip(slot)) { canvas in
+            canvas.slotBlock(slot, in: frame, class: labels.kind(slot), labels: labels)
+            let note = cut(labels.backing(slot), to: 26)
             let x = frame.x + frame.width + 14
             canvas.text(note, x: x, y: frame.middle + 4, class: "mono")
         }

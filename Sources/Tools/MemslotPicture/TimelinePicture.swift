@@ -1,26 +1,24 @@
-/// What happened when, in lanes: a strip of time as SVG.
-///
-/// For the phases of a transaction beside the vCPUs that it holds out, or for a recorded run.
+/// Events over time, in lanes, as SVG: the phases of a transaction, or a recorded run.
 package struct TimelinePicture: Sendable {
-    /// What a span is, which is its colour.
+    /// The kind of a span, which determines its colour.
     package enum Kind: String, Hashable, Sendable, CaseIterable {
-        /// Work that nobody waits for.
+        /// Work that nothing waits for.
         case work
         /// A wait.
         case wait
-        /// A time in which somebody is held out.
+        /// A time in which vCPUs are held.
         case held
-        /// Something that failed.
+        /// A failure.
         case failed
     }
 
-    /// Something that took time.
+    /// An event with a duration.
     package struct Span: Hashable, Sendable {
-        /// The index of its lane; spans of lanes that aren't there are not drawn.
+        /// The index of its lane; a span without a lane is not drawn.
         package var lane: Int
         /// When it began and ended, in nanoseconds of any clock.
         package var time: Range<UInt64>
-        /// What it was; drawn where it fits, and always in the tooltip.
+        /// The text; drawn where it fits, and always in the tooltip.
         package var label: String
         /// Its colour.
         package var kind: Kind
@@ -36,8 +34,7 @@ package struct TimelinePicture: Sendable {
 
     /// The names of the lanes, from the top.
     package var lanes: [String]
-    /// The spans, in any order. Those of one lane may lie within each other; the later begun is
-    /// drawn over the earlier.
+    /// The spans, in any order. Spans of one lane may overlap; the later start is drawn on top.
     package var spans: [Span]
 
     /// Prepares the picture of `spans`.
@@ -48,9 +45,8 @@ package struct TimelinePicture: Sendable {
 
     /// The timeline as an SVG file: self-contained, for light and dark pages.
     ///
-    /// Time is linear from the first span's begin to the last one's end. Spans that would share a
-    /// pixel with the one before of their lane and kind are one block, so that any number is a
-    /// picture of bounded size.
+    /// Time is linear from the start of the first span to the end of the last. Spans of one lane and
+    /// kind that share a pixel are drawn as one block, so the picture's size is bounded.
     package func svg(title: String = "Timeline") -> String {
         TimelineSVG(self).document(title: title)
     }
@@ -83,8 +79,8 @@ struct TimelineSVG {
         var canvas = SVGCanvas()
         let bottom = Self.top + max(1, lanes.count) * Self.laneHeight
         canvas.text(cut(title, to: 76), x: Self.margin, y: 50, class: "title")
-        let took = spans.isEmpty ? "nothing happened" : "\(HumanDuration(nanoseconds: length))"
-        canvas.text(took, x: Self.margin, y: 74, class: "muted")
+        let total = spans.isEmpty ? "nothing happened" : "\(HumanDuration(nanoseconds: length))"
+        canvas.text(total, x: Self.margin, y: 74, class: "muted")
         canvas.legend(legend, x: Self.margin, y: 104)
         if !spans.isEmpty { drawTicks(to: bottom, on: &canvas) }
         for (index, lane) in lanes.enumerated() {
@@ -95,7 +91,7 @@ struct TimelineSVG {
         drawSpans(on: &canvas)
         return canvas.document(
             width: Self.left + Self.width + Self.margin + 20, height: bottom + 40, title: title,
-            description: took)
+            description: total)
     }
 
     private var legend: [(class: String, text: String)] {
@@ -115,7 +111,7 @@ struct TimelineSVG {
     }
 
     private func x(of time: UInt64) -> Int {
-        // Through the full width, as nanoseconds times pixels may pass 2^64.
+        // Full width, because nanoseconds times pixels may exceed 2^64.
         let (high, low) = (time - start).multipliedFullWidth(by: UInt64(Self.width))
         return Self.left + Int(length.dividingFullWidth((high, low)).quotient)
     }
@@ -135,14 +131,14 @@ struct TimelineSVG {
         }
     }
 
-    /// The smallest of 1, 2, 5, 10, … nanoseconds of which fewer than ten fill the line.
+    /// The smallest of 1, 2, 5, 10, … nanoseconds that fits fewer than ten times.
     private var roundStep: UInt64 {
         var decade: UInt64 = 1
         while true {
             for factor in [1, 2, 5] as [UInt64] where length / factor / decade < 10 {
                 return decade * factor
             }
-            // At most 10^18, as fewer than ten of twice that are in 2^64.
+            // At most 10^18: fewer than ten times 2 · 10^18 fit into 2^64.
             decade *= 10
         }
     }
@@ -153,7 +149,7 @@ struct TimelineSVG {
             let (from, to) = (x(of: span.time.lowerBound), x(of: span.time.upperBound))
             let kind = TimelinePicture.Kind.allCases.firstIndex(of: span.kind) ?? 0
             let key = span.lane * TimelinePicture.Kind.allCases.count + kind
-            // A speck on the pixel of its neighbour would not be seen.
+            // It would be invisible on the pixel of its neighbour.
             if to - from < 2, let end = reached[key], from < end { continue }
             let frame = SVGFrame(
                 x: from, y: Self.top + span.lane * Self.laneHeight + 5, width: max(2, to - from),

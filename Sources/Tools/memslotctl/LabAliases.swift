@@ -3,28 +3,31 @@ import Glibc
 import MemslotPicture
 import Memslots
 
-/// The commands that moved to `memslot-lab`: each executes the `memslot-lab` beside this program.
-/// They are hidden, and go with the next version.
+/// The commands that moved to `memslot-lab`. Each executes the `memslot-lab` beside this program.
+///
+/// They are hidden, and the next version removes them.
 enum LabAliases {
     static let all: [any ParsableCommand.Type] = [
         Conform.self, Torture.self, Sweep.self, Exhaust.self, Simulate.self, Load.self, Crash.self,
     ]
 
-    struct Conform: LabAlias { @Argument(parsing: .captureForPassthrough) var words: [String] = [] }
-    struct Torture: LabAlias { @Argument(parsing: .captureForPassthrough) var words: [String] = [] }
-    struct Sweep: LabAlias { @Argument(parsing: .captureForPassthrough) var words: [String] = [] }
-    struct Exhaust: LabAlias { @Argument(parsing: .captureForPassthrough) var words: [String] = [] }
-    struct Simulate: LabAlias {
-        @Argument(parsing: .captureForPassthrough) var words: [String] = []
+    struct Conform: LabAlias { @OptionGroup var words: Words }
+    struct Torture: LabAlias { @OptionGroup var words: Words }
+    struct Sweep: LabAlias { @OptionGroup var words: Words }
+    struct Exhaust: LabAlias { @OptionGroup var words: Words }
+    struct Simulate: LabAlias { @OptionGroup var words: Words }
+    struct Load: LabAlias { @OptionGroup var words: Words }
+    struct Crash: LabAlias { @OptionGroup var words: Words }
+
+    /// The words after the command, passed unchanged.
+    struct Words: ParsableArguments {
+        @Argument(parsing: .captureForPassthrough) var all: [String] = []
     }
-    struct Load: LabAlias { @Argument(parsing: .captureForPassthrough) var words: [String] = [] }
-    struct Crash: LabAlias { @Argument(parsing: .captureForPassthrough) var words: [String] = [] }
 }
 
-/// A command that `memslot-lab` has under the same name.
+/// A command that executes the `memslot-lab` command of the same name.
 protocol LabAlias: ParsableCommand {
-    /// The words after the command, passed as they are.
-    var words: [String] { get }
+    var words: LabAliases.Words { get }
 }
 
 extension LabAlias {
@@ -36,19 +39,13 @@ extension LabAlias {
     private static var name: String { String(describing: Self.self).lowercased() }
 
     func run() throws {
-        var path = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let length = readlink("/proc/self/exe", &path, path.count - 1)
-        let own = String(
-            decoding: path.prefix(max(0, length)).map(UInt8.init(bitPattern:)), as: UTF8.self)
-        let folder = own.lastIndex(of: "/").map { own[..<$0] } ?? "."
-        let program = "\(folder)/memslot-lab"
-        var arguments = ([program, Self.name] + words).map { strdup($0) } + [nil]
+        let program = OwnProgram.folder + "/memslot-lab"
+        var arguments = ([program, Self.name] + words.all).map { strdup($0) } + [nil]
         execv(program, &arguments)
         let reason = Errno(rawValue: errno).name
         for argument in arguments { free(argument) }
         Terminal.complain("\(program): can't be executed: \(reason)")
-        Terminal.complain(
-            "Build it with: swift build -c release --product memslot-lab")
+        Terminal.complain("Build it with: swift build -c release --product memslot-lab")
         throw ExitCode.failure
     }
 }

@@ -9,14 +9,14 @@ import Memslots
 struct MemslotCtl: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "memslotctl",
-        abstract: "Look at, plan and replay changes of KVM guest memory.",
+        abstract: "Show, plan and replay changes of KVM guest memory.",
         discussion: """
-            A VM's memory is its memslot array. These commands take whole arrays: they draw one, \
-            plan the way from one to another in the fewest kernel calls, and replay a recorded \
-            VMM as atomic transactions. The daemon's commands do that to the VMs of a running \
-            memslotd.
+            A VM's memory is its memslot array. These commands work on whole arrays: they draw an \
+            array, plan the change from one to another with the fewest kernel calls, and replay a \
+            recorded VMM as atomic transactions. The daemon's commands do the same with the VMs \
+            of a running memslotd.
 
-            Begin with:
+            Start with:
               memslotctl replay Fixtures/qemu/q35-seabios-boot.jsonl
             """,
         version: MemslotService.version,
@@ -35,7 +35,7 @@ struct MemslotCtl: ParsableCommand {
                 ])
         ])
 
-    /// Runs the command; output that can't be written is a failure, not a success in silence.
+    /// Runs the command. Output that can't be written is a failure.
     static func main() {
         do {
             var command = try parseAsRoot()
@@ -44,10 +44,10 @@ struct MemslotCtl: ParsableCommand {
             Terminal.complain(error.message)
             exit(withError: ExitCode.unusable)
         } catch {
-            fflush(nil)
+            _ = Terminal.flush()
             exit(withError: error)
         }
-        if fflush(nil) != 0 {
+        if !Terminal.flush() {
             let reason = Errno(rawValue: errno).name
             Terminal.complain("standard output can't be written: \(reason)")
             exit(withError: ExitCode.failure)

@@ -50,13 +50,13 @@ struct SVGTests {
         #expect(read.texts.contains { $0.hasPrefix("<a>&\"b'?") })
     }
 
-    @Test("memory with an empty name is not told, wherever it stands in")
-    func notTold() {
+    @Test("memory with an empty name is drawn as hidden, without an address")
+    func hidden() {
         let memory = MemoryReference(object: MemoryObjectID(1), offset: .zero)
         let picture = MapPicture(
             slots: [slot(0, 0, 4096, memory: memory)], names: [MemoryObjectID(1): ""])
         let text = picture.lines(TextOptions(limit: 100)).joined(separator: "\n")
-        #expect(text.contains("not told"))
+        #expect(text.contains("hidden"))
         #expect(!text.contains("hva") && !text.contains("+0x0"))
     }
 

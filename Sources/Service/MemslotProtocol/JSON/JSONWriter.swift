@@ -256,9 +256,10 @@ extension JSONWriter {
         bool(value)
     }
 
-    /// Writes a member that is an address or a size.
+    /// Writes a member that is an address or a size; nothing where it is `nil`.
     @inline(__always)
-    package mutating func member(_ name: StaticString, address value: UInt64) {
+    package mutating func member(_ name: StaticString, address value: UInt64?) {
+        guard let value else { return }
         key(name)
         address(value)
     }

@@ -1,6 +1,6 @@
 import Memslots
 
-/// One slot of a change: what it was, what it is, and what that is called.
+/// One slot of a change: before, after, and its mark.
 struct ChangeEntry {
     var mark: ChangeMark
     var before: Memslot?
@@ -8,9 +8,8 @@ struct ChangeEntry {
 
     /// Pairs the slots of two arrays by their keys, ascending by key.
     ///
-    /// A mark that the arrays contradict is put right: a slot on one side only is added or
-    /// removed, whatever `marks` says. A missing mark means unchanged if the slots are equal,
-    /// else replaced.
+    /// Corrects a mark that contradicts the arrays: a slot on one side only is added or removed. A
+    /// slot without a mark is unchanged if both sides are equal, otherwise replaced.
     static func entries(
         before: [Memslot], after: [Memslot], marks: [SlotKey: ChangeMark]
     ) -> [ChangeEntry] {
@@ -53,19 +52,19 @@ struct ChangeEntry {
     var addressSpace: AddressSpaceID { (after ?? before)?.addressSpace ?? .main }
 }
 
-/// What a change does to a slot, as a picture shows it.
+/// The effect of a change on a slot.
 package enum ChangeMark: String, Hashable, Sendable, CaseIterable, CustomStringConvertible {
     /// Only in the array after. Drawn `+`.
     case added
     /// Only in the array before. Drawn `-`.
     case removed
-    /// At another guest physical address. Drawn `>`, with the address it came from.
+    /// At another guest physical address. Drawn `>`, with the old address.
     case moved
     /// With other flags. Drawn `~`, with the flags switched.
     case reflagged
     /// Removed and added again under its id. Drawn as `-` and `+`.
     case replaced
-    /// As it was. Drawn dim.
+    /// Equal before and after. Drawn dim.
     case unchanged
 
     /// The case's name.

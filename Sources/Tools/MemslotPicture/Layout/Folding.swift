@@ -1,31 +1,31 @@
-/// One thing in a row of things of which too many may be shown.
+/// An item in a list that may be elided.
 struct FoldItem<Likeness: Equatable> {
-    /// Neighbours of equal likeness may stand for each other; `nil` is like nothing.
+    /// Neighbours of equal likeness are folded into one row; `nil` equals nothing.
     var likeness: Likeness?
-    /// How many rows it takes when it is shown.
+    /// The rows that it needs when it is shown.
     var rows: Int
-    /// The greater, the sooner it is shown.
+    /// Heavier items are shown first.
     var weight: UInt64
 }
 
-/// A part of the row: shown as it is, or folded with its neighbours.
+/// A part of the list: one item, or neighbours folded into one row.
 enum FoldPiece: Equatable {
     case item(Int)
     case fold(Range<Int>)
 }
 
-/// Says what is shown of `items` so that it takes at most `limit` rows (but at least 8).
+/// Selects what to show of `items` in at most `limit` rows (but at least 8).
 ///
-/// Everything, if it fits. Else runs of like neighbours are folded between their first and their
-/// last; and if that is not enough, only the weightiest pieces stay. Cost: n log n.
+/// Shows everything if it fits. Otherwise folds runs of like neighbours between their first and
+/// their last; if that is not enough, only the heaviest pieces remain. Cost: n log n.
 func folded<Likeness>(_ items: [FoldItem<Likeness>], limit: Int?) -> [FoldPiece] {
     let all = items.indices.map { FoldPiece.item($0) }
     guard let limit = limit.map({ max($0, 8) }), items.reduce(0, { $0 + $1.rows }) > limit else {
         return all
     }
-    let runs = runsFolded(items)
+    let runs = foldingRuns(items)
     guard rows(of: runs, items) > limit else { return runs }
-    return weightiest(of: runs, items, limit: limit)
+    return heaviest(of: runs, items, limit: limit)
 }
 
 private func rows<Likeness>(of pieces: [FoldPiece], _ items: [FoldItem<Likeness>]) -> Int {
@@ -35,7 +35,7 @@ private func rows<Likeness>(of pieces: [FoldPiece], _ items: [FoldItem<Likeness>
     }
 }
 
-private func runsFolded<Likeness>(_ items: [FoldItem<Likeness>]) -> [FoldPiece] {
+private func foldingRuns<Likeness>(_ items: [FoldItem<Likeness>]) -> [FoldPiece] {
     var pieces: [FoldPiece] = []
     var start = 0
     while start < items.count {
@@ -53,7 +53,7 @@ private func runsFolded<Likeness>(_ items: [FoldItem<Likeness>]) -> [FoldPiece] 
     return pieces
 }
 
-private func weightiest<Likeness>(
+private func heaviest<Likeness>(
     of pieces: [FoldPiece], _ items: [FoldItem<Likeness>], limit: Int
 ) -> [FoldPiece] {
     func weight(_ piece: FoldPiece) -> UInt64 {
@@ -90,7 +90,7 @@ private func weightiest<Likeness>(
 }
 
 extension FoldPiece {
-    /// The items that the piece stands for.
+    /// The items of the piece.
     var range: Range<Int> {
         switch self {
         case .item(let index): index..<index + 1

@@ -1,21 +1,19 @@
 import Memslots
 
-/// A slot in a picture: the hole before it, and what became of it where a change is drawn.
+/// A slot in a picture, with the hole before it and, in the picture of a change, its mark.
 struct MapItem {
     var slot: Memslot
-    /// Unmapped bytes that are drawn before the slot; 0 if none.
+    /// Unmapped bytes before the slot; 0 if none.
     var hole: UInt64 = 0
     /// The first address of the hole.
     var holeStart: UInt64 = 0
-    /// What became of it; `nil` in the map of one array.
+    /// The slot's mark; `nil` in the map of one array.
     var mark: ChangeMark?
-    /// Whether the slot is shown as it was before the change, and is gone from there.
+    /// Whether the row shows the slot as it was before the change.
     var isGone = false
-    /// The slot of the other array, where the change drawn has one.
+    /// The slot of the other array, if there is one.
     var counterpart: Memslot?
-}
 
-extension MapItem {
     /// The item with `bytes` unmapped right before it.
     func following(hole bytes: UInt64) -> MapItem {
         var item = self
@@ -25,7 +23,7 @@ extension MapItem {
     }
 }
 
-/// What makes two neighbours in a picture alike.
+/// Neighbours with equal values are folded.
 struct MapLikeness: Equatable {
     var mark: ChangeMark?
     var isGone: Bool
@@ -37,7 +35,7 @@ struct MapLikeness: Equatable {
 }
 
 extension MapItem {
-    /// The item as folding sees it.
+    /// The item for folding.
     var foldItem: FoldItem<MapLikeness> {
         var likeness = MapLikeness(
             mark: mark, isGone: isGone, size: 0, hole: 0, flags: 0, memory: 0, shift: 0)

@@ -4,15 +4,15 @@ extension Memslot {
     /// The first byte, as a plain number.
     var first: UInt64 { guestPhysicalAddress.rawValue }
 
-    /// The last byte; stops at 2^64 − 1, and is the first byte of a slot of size 0, so that a
-    /// picture of nonsense is still a picture.
+    /// The last byte; at most 2^64 − 1, and the first byte of a slot of size 0, so that invalid
+    /// slots can be drawn too.
     var last: UInt64 {
         guard size.rawValue > 0 else { return first }
         let (sum, wrapped) = first.addingReportingOverflow(size.rawValue - 1)
         return wrapped ? .max : sum
     }
 
-    /// The first byte past the slot; stops at 2^64 − 1.
+    /// The first byte past the slot; at most 2^64 − 1.
     var end: UInt64 { last == .max ? .max : last + (size.rawValue > 0 ? 1 : 0) }
 }
 
@@ -31,7 +31,7 @@ extension UInt64 {
 }
 
 extension [Memslot] {
-    /// The slots by address space and address, which is how the guest sees them.
+    /// The slots by address space and address.
     func sortedByAddress() -> [Memslot] {
         sorted {
             ($0.addressSpace, $0.guestPhysicalAddress, $0.assignedID)
@@ -49,10 +49,9 @@ extension [Memslot] {
     }
 }
 
-/// Sizes on a scale where each doubling adds the same.
+/// Sizes on a logarithmic scale, in 64ths of an octave.
 ///
-/// In 64ths of an octave, straight between powers of two: close enough for the eye, monotone,
-/// and exact integers everywhere.
+/// Linear between powers of two: close enough for the eye, monotone, and all in integers.
 enum LogScale {
     /// 64 times the binary logarithm of `bytes`; 0 for 0.
     static func level(_ bytes: UInt64) -> Int {
@@ -62,10 +61,10 @@ enum LogScale {
         return (63 - zeros) * 64 + fraction
     }
 
-    /// How far `bytes` is above one page, in 64ths of an octave, never negative.
+    /// The distance of `bytes` above one page, in 64ths of an octave, never negative.
     static func abovePage(_ bytes: UInt64) -> Int { max(0, level(bytes) - 12 * 64) }
 
-    /// The part of `length` that `bytes` takes where `largest` takes all of it; at least 1.
+    /// The length of `bytes` on a scale on which `largest` has the length `length`; at least 1.
     static func part(_ bytes: UInt64, of largest: UInt64, length: Int) -> Int {
         // One octave below a page is the zero of the scale, so that a page still has a length.
         let whole = abovePage(largest) + 64
@@ -73,9 +72,9 @@ enum LogScale {
     }
 }
 
-/// The bar of a row, whose length says the size on a log scale.
+/// The bar of a row: its length is the size on a logarithmic scale.
 struct SizeBar {
-    /// What the bar stands for, which is its pattern.
+    /// What the bar shows; each kind has its pattern.
     enum Kind {
         case memory
         case readOnly

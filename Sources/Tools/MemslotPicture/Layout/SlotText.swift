@@ -1,32 +1,32 @@
 import Memslots
 
-/// How pictures name the parts of a slot.
-struct SlotWords {
-    /// What the embedder calls its memory objects.
+/// The text of a slot's parts in pictures.
+struct SlotLabels {
+    /// The embedder's names of memory objects.
     var names: [MemoryObjectID: String]
 
-    /// The slot's number; `auto` where the table is still to pick one.
+    /// The slot's number; `auto` if the table has not picked one yet.
     func id(_ slot: Memslot) -> String {
         slot.id?.description ?? "auto"
     }
 
-    /// The flags in short: `log ro gmem`; numbers for bits that have no name.
+    /// The flags in short: `log ro gmem`; numbers for bits without a name.
     func flags(_ flags: MemslotFlags) -> String {
         Self.flagWords(flags).joined(separator: " ")
     }
 
-    /// What was switched: `+log -ro`.
+    /// The flags that changed: `+log -ro`.
     func flagChange(from old: MemslotFlags, to new: MemslotFlags) -> String {
         let on = Self.flagWords(new.subtracting(old)).map { "+" + $0 }
         let off = Self.flagWords(old.subtracting(new)).map { "-" + $0 }
         return (on + off).joined(separator: " ")
     }
 
-    /// `hva 0x7f8dcfe00000`, or `ram +0x1000` where the memory has a name; `not told` where that is
+    /// `hva 0x7f8dcfe00000`, or `ram +0x1000` if the memory has a name; `hidden` if the name is
     /// empty.
     func backing(_ slot: Memslot) -> String {
         guard let memory = slot.memory else { return "hva \(slot.userspaceAddress)" }
-        if names[memory.object]?.isEmpty == true { return "not told" }
+        if names[memory.object]?.isEmpty == true { return "hidden" }
         let name = names[memory.object].map(printable) ?? "memory \(memory.object)"
         return "\(name) +\(memory.offset)"
     }
@@ -43,7 +43,7 @@ struct SlotWords {
     }
 }
 
-/// What a picture says of slots that it folds into one row.
+/// The text of slots that are folded into one row.
 struct SlotGroup {
     let count: Int
     let first: UInt64
@@ -91,7 +91,7 @@ struct SlotGroup {
         return "\(low) to \(HumanSize(bytes: sizes.upperBound))"
     }
 
-    /// `ids 12–508` where the group has all of those, else `ids within 12–508`.
+    /// `ids 12–508` if the group has all of them, otherwise `ids within 12–508`.
     func idText(dash: String) -> String {
         guard let ids else { return "ids not yet picked" }
         if count == 1 { return "id \(ids.lowerBound)" }
@@ -109,7 +109,7 @@ struct SlotGroup {
         return "\(holes.count) holes, \(HumanSize(bytes: sum)) in all"
     }
 
-    /// All of it, in one line.
+    /// All of the above in one line.
     func text(dash: String) -> String {
         [countText, sizeText, idText(dash: dash), holeText].compactMap { $0 }
             .joined(separator: ", ")

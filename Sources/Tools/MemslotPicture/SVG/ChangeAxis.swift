@@ -1,6 +1,6 @@
 import Memslots
 
-/// The axis that both sides of a change share, so that what stays stands at one height.
+/// The axis that both sides of a change share: unchanged slots are at the same height.
 struct ChangeAxis {
     /// A stretch of the axis.
     struct Stretch {
@@ -70,7 +70,7 @@ struct ChangeAxis {
         bottoms[end] = bottom
     }
 
-    /// From where to where the slot of an entry reaches; `nil` for one that isn't drawn.
+    /// The vertical range of an entry's slot; `nil` if it is not drawn.
     func span(of entry: Int, in entries: [ChangeEntry], isBefore: Bool) -> Range<Int>? {
         if let fold = (isBefore ? foldOfBefore : foldOfAfter)[entry] {
             return stretches[fold].y..<stretches[fold].y + stretches[fold].height
@@ -81,23 +81,22 @@ struct ChangeAxis {
         return top..<bottom
     }
 
-    /// Whether the slot of an entry is folded away.
+    /// Whether the slot of an entry is folded.
     func isFolded(_ entry: Int, isBefore: Bool) -> Bool {
         (isBefore ? foldOfBefore : foldOfAfter)[entry] != nil
     }
 }
 
-/// A stretch of addresses that no slot of either array crosses: the slots of both arrays that
-/// touch it lie within it.
+/// A range of addresses whose bounds no slot of either array crosses.
 struct ChangeCell {
     var first: UInt64
     var end: UInt64
-    /// Indices of the entries whose slot before lies here.
+    /// The entries whose slot before is in the range.
     var before: [Int] = []
-    /// Indices of the entries whose slot after lies here.
+    /// The entries whose slot after is in the range.
     var after: [Int] = []
 
-    /// The cells of one address space, ascending. Slots without a byte have none.
+    /// The cells of one address space, ascending. Empty slots have none.
     static func cells(of entries: [ChangeEntry]) -> [ChangeCell] {
         struct Extent {
             var slot: Memslot
@@ -139,7 +138,7 @@ struct ChangeCell {
         return Set(slots.flatMap { [$0.first, $0.end] }).sorted()
     }
 
-    /// The cell as folding sees it, with `hole` unmapped bytes before it.
+    /// The cell for folding, with `hole` unmapped bytes before it.
     func foldItem(_ entries: [ChangeEntry], hole: UInt64) -> FoldItem<ChangeCellLikeness> {
         let marks = Set((before + after).map { entries[$0].mark })
         let isQuiet = marks == [.unchanged]
@@ -159,7 +158,7 @@ struct ChangeCell {
     }
 }
 
-/// What makes two cells alike.
+/// Neighbouring cells with equal values are folded.
 struct ChangeCellLikeness: Equatable {
     var mark: ChangeMark
     var isBefore = false

@@ -1,8 +1,8 @@
 import Memslots
 
 extension ChangePicture {
-    /// The change as an SVG file: before at the left, after at the right, on one axis of
-    /// addresses. Bands join what both arrays have; those of moved slots cross.
+    /// The change as an SVG file: before on the left, after on the right, on one axis of addresses.
+    /// Bands connect the slots that both arrays have; those of moved slots cross.
     ///
     /// - Parameters:
     ///   - title: the heading.
@@ -24,12 +24,12 @@ private struct ChangeSVG {
     private static let width = noteX + 190 + margin
 
     private let picture: ChangePicture
-    private let words: SlotWords
+    private let labels: SlotLabels
     private let limit: Int?
 
     init(picture: ChangePicture, limit: Int?) {
         self.picture = picture
-        self.words = SlotWords(names: picture.names)
+        self.labels = SlotLabels(names: picture.names)
         self.limit = limit
     }
 
@@ -157,8 +157,8 @@ private struct ChangeSVG {
         let frame = SVGFrame(
             x: isBefore ? Self.leftX : Self.rightX, y: span.lowerBound,
             width: Self.blockWidth, height: span.count)
-        canvas.group(tooltip: "\(entry.mark)\n\(words.tooltip(slot))") { canvas in
-            canvas.slotBlock(slot, in: frame, class: entry.mark.rawValue, words: words)
+        canvas.group(tooltip: "\(entry.mark)\n\(labels.tooltip(slot))") { canvas in
+            canvas.slotBlock(slot, in: frame, class: entry.mark.rawValue, labels: labels)
             guard !isBefore else { return }
             let note = cut(note(of: entry, slot), to: 26)
             canvas.text(note, x: Self.noteX, y: frame.middle + 4, class: "mono")
@@ -166,11 +166,11 @@ private struct ChangeSVG {
     }
 
     private func note(of entry: ChangeEntry, _ slot: Memslot) -> String {
-        guard let old = entry.before else { return words.backing(slot) }
+        guard let old = entry.before else { return labels.backing(slot) }
         switch entry.mark {
         case .moved: return "from \(old.guestPhysicalAddress)"
-        case .reflagged: return words.flagChange(from: old.flags, to: slot.flags)
-        default: return words.backing(slot)
+        case .reflagged: return labels.flagChange(from: old.flags, to: slot.flags)
+        default: return labels.backing(slot)
         }
     }
 }

@@ -1,17 +1,17 @@
 import Memslots
 
 extension SVGCanvas {
-    /// A slot's block: its id and size at the left, its flags as pills at the right.
+    /// Draws a slot: its id and size on the left, its flags as pills on the right.
     mutating func slotBlock(
-        _ slot: Memslot, in frame: SVGFrame, class name: String, words: SlotWords
+        _ slot: Memslot, in frame: SVGFrame, class name: String, labels: SlotLabels
     ) {
         block(frame, class: name)
         let y = frame.middle + 5
-        label(words.id(slot), HumanSize(slot.size).description, x: frame.x + 14, y: y)
-        pills(SlotWords.flagWords(slot.flags), right: frame.x + frame.width - 10, y: frame.middle)
+        label(labels.id(slot), HumanSize(slot.size).description, x: frame.x + 14, y: y)
+        pills(SlotLabels.flagWords(slot.flags), right: frame.x + frame.width - 10, y: frame.middle)
     }
 
-    /// A block of folded slots, in two lines, with the edges of two more sheets below it.
+    /// Draws folded slots: two lines on a block, with the edges of two more sheets below.
     mutating func foldBlock(_ lines: (String, String), in frame: SVGFrame, class name: String) {
         let sheets = SVGFrame(
             x: frame.x, y: frame.y, width: frame.width, height: frame.height - 8)
@@ -28,7 +28,7 @@ extension SVGCanvas {
     }
 
     private mutating func block(_ frame: SVGFrame, class name: String) {
-        // A pixel and a half of air, so that slots that touch are still two blocks.
+        // A gap, so that adjacent slots are still two blocks.
         let inner = SVGFrame(
             x: frame.x, y: frame.y + 1, width: frame.width, height: frame.height - 3)
         rect(inner, class: "block \(name)", radius: 5)
@@ -46,23 +46,24 @@ extension SVGCanvas {
         }
     }
 
-    /// A hole: dashed edges and its size.
+    /// Draws a hole: dashed edges and its size.
     mutating func hole(_ bytes: UInt64, in frame: SVGFrame) {
         let bottom = frame.y + frame.height - 3
         for x in [frame.x + 1, frame.x + frame.width - 1] {
             path("M\(x) \(frame.y + 3)V\(bottom)", class: "gap")
         }
-        let words = "\(HumanSize(bytes: bytes)) hole"
-        text(words, x: frame.x + frame.width / 2, y: frame.middle + 4, class: "centre")
+        text(
+            "\(HumanSize(bytes: bytes)) hole", x: frame.x + frame.width / 2, y: frame.middle + 4,
+            class: "centre")
     }
 
-    /// A tick on the axis at `x` with its address.
+    /// Draws a tick on the axis at `x` with its address.
     mutating func tick(_ address: UInt64, x: Int, y: Int) {
         path("M\(x - 5) \(y)H\(x)", class: "tick")
         text(address.hex(), x: x - 10, y: y + 4, class: "address")
     }
 
-    /// The axis beside `frame`; broken where addresses are left out.
+    /// Draws the axis beside `frame`; broken where addresses are omitted.
     mutating func axis(x: Int, beside frame: SVGFrame, isBroken: Bool) {
         let (top, bottom) = (frame.y, frame.y + frame.height)
         guard isBroken else { return path("M\(x) \(top)V\(bottom)", class: "axis") }
@@ -71,7 +72,7 @@ extension SVGCanvas {
             "M\(x) \(top)V\(start)l-4 3l8 3l-8 3l4 3V\(bottom)", class: "axis")
     }
 
-    /// Small squares with their meaning, in one line.
+    /// Draws small squares with their meaning, in one line.
     mutating func legend(_ entries: [(class: String, text: String)], x: Int, y: Int) {
         var x = x
         for entry in entries {
@@ -87,13 +88,13 @@ extension SVGCanvas {
     }
 }
 
-/// About how many pixels a line of 13 pixel text takes; the font is the reader's.
+/// The approximate width of a line of 13 pixel text; the font is the viewer's.
 private func textWidth(_ text: String) -> Int {
     text.reduce(0) { $0 + ("filrt.,: ".contains($1) ? 4 : "mwMW".contains($1) ? 11 : 7) }
 }
 
-extension SlotWords {
-    /// All there is to say of a slot, a line each.
+extension SlotLabels {
+    /// All about a slot, one fact per line.
     func tooltip(_ slot: Memslot) -> String {
         let flags = slot.flags.isEmpty ? [] : ["flags \(flags(slot.flags))"]
         let lines = [

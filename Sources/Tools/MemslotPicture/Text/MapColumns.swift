@@ -1,7 +1,7 @@
-/// Where the columns of a map stand, so that its rows fit the terminal.
+/// The columns of a map, fitted to the terminal's width.
 ///
-/// As the room shrinks: the bar gets shorter; ranges lose their ends, and backing the word `hva`;
-/// names of memory are cut; the bar goes, and last the backing does.
+/// As the width shrinks: the bar gets shorter; ranges lose their ends, and backing the word `hva`;
+/// names of memory are cut; the bar disappears, and last the backing.
 struct MapColumns {
     private var addressDigits: Int
     private var showsLast = true
@@ -12,7 +12,7 @@ struct MapColumns {
     private var backingWidth: Int
     private var showsBareBacking = false
     private let bareBackingWidth: Int
-    /// The least width of a bare backing that keeps all digits of its addresses.
+    /// The minimum width of a bare backing that keeps all digits of its addresses.
     private let bareAddressWidth: Int
     private let largest: UInt64
     private let options: TextOptions
@@ -66,7 +66,7 @@ struct MapColumns {
             min(least, self[keyPath: column]), self[keyPath: column] - excess)
     }
 
-    /// The line above the rows that names the columns.
+    /// The line with the columns' names.
     var heading: String {
         var line = StyledLine()
         line.append("  " + padded("guest physical", to: rangeWidth), .dim)
@@ -114,7 +114,7 @@ struct MapColumns {
 }
 
 extension MapRow {
-    /// The backing without the word that says what kind of address it is.
+    /// The backing without the word `hva`.
     fileprivate var bareBacking: String {
         backing.hasPrefix("hva 0x") ? String(backing.dropFirst(4)) : backing
     }

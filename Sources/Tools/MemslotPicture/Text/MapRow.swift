@@ -11,24 +11,22 @@ struct MapRow {
     var id = ""
     var flags = ""
     var backing = ""
-    /// The text of a row that folds others, which stands in place of all columns after the range.
+    /// The text of folded rows, which replaces all columns after the range.
     var fold: String?
     var ink = Ink.plain
     var barInk = Ink.plain
     var flagInk = Ink.plain
-}
 
-extension MapRow {
-    /// The rows of one address space, folded as `options` say.
+    /// The rows of one address space, folded to the limit of `options`.
     static func rows(
-        of items: [MapItem], words: SlotWords, options: TextOptions
+        of items: [MapItem], labels: SlotLabels, options: TextOptions
     ) -> [MapRow] {
         var rows: [MapRow] = []
         for piece in folded(items.map(\.foldItem), limit: options.limit) {
             switch piece {
             case .item(let index):
                 if items[index].hole > 0 { rows.append(hole(before: items[index])) }
-                rows.append(slot(items[index], words, options))
+                rows.append(slot(items[index], labels, options))
             case .fold(let range):
                 rows.append(fold(SlotGroup(items[range]), options))
             }
@@ -46,37 +44,37 @@ extension MapRow {
 
     private static func fold(_ group: SlotGroup, _ options: TextOptions) -> MapRow {
         let text = "\(options.ellipsis) \(group.text(dash: options.dash)) \(options.ellipsis)"
-        let ink = group.commonMark.map { $0.look.ink } ?? .dim
-        let sign = group.commonMark.map { $0.look.sign } ?? " "
+        let ink = group.commonMark.map { $0.style.ink } ?? .dim
+        let sign = group.commonMark.map { $0.style.sign } ?? " "
         return MapRow(sign: sign, first: group.first, last: group.last, fold: text, ink: ink)
     }
 
     private static func slot(
-        _ item: MapItem, _ words: SlotWords, _ options: TextOptions
+        _ item: MapItem, _ labels: SlotLabels, _ options: TextOptions
     ) -> MapRow {
         let slot = item.slot
         let isReadOnly = slot.flags.contains(.readOnly)
         var row = MapRow(
             first: slot.first, last: slot.last, size: HumanSize(slot.size).description,
             bar: SizeBar(kind: isReadOnly ? .readOnly : .memory, bytes: slot.size.rawValue),
-            id: words.id(slot), flags: words.flags(slot.flags), backing: words.backing(slot),
+            id: labels.id(slot), flags: labels.flags(slot.flags), backing: labels.backing(slot),
             barInk: isReadOnly ? .yellow : .cyan, flagInk: slot.isLogging ? .magenta : .yellow)
         guard let mark = item.mark else { return row }
-        let look = item.isGone ? ChangeMark.removed.look : mark.look
-        row.sign = look.sign
-        (row.ink, row.barInk, row.flagInk) = (look.ink, look.ink, look.ink)
+        let style = item.isGone ? ChangeMark.removed.style : mark.style
+        row.sign = style.sign
+        (row.ink, row.barInk, row.flagInk) = (style.ink, style.ink, style.ink)
         guard let old = item.counterpart, !item.isGone else { return row }
         if mark == .moved { row.backing = "from \(old.guestPhysicalAddress)" }
         if mark == .moved || mark == .reflagged, old.flags != slot.flags {
-            row.flags = words.flagChange(from: old.flags, to: slot.flags)
+            row.flags = labels.flagChange(from: old.flags, to: slot.flags)
         }
         return row
     }
 }
 
 extension ChangeMark {
-    /// The sign and the ink of a slot with this mark; a replaced slot has its removed self too.
-    var look: (sign: String, ink: Ink) {
+    /// The sign and the ink of a slot after a change; a replaced slot also has a removed row.
+    var style: (sign: String, ink: Ink) {
         switch self {
         case .added, .replaced: ("+", .green)
         case .removed: ("-", .red)

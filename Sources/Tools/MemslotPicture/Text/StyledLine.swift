@@ -1,4 +1,4 @@
-/// A line of text in pieces, each with its ink.
+/// A line of text in pieces, each with an ink.
 struct StyledLine {
     private var pieces: [(text: String, ink: Ink)] = []
     private(set) var width = 0
@@ -14,7 +14,7 @@ struct StyledLine {
         if column > width { append(String(repeating: " ", count: column - width)) }
     }
 
-    /// The text: without spaces at its end, cut to `limit` columns, with ANSI colours if asked.
+    /// The text without trailing spaces, cut to `limit` columns, with ANSI colours if `colour`.
     func text(limit: Int?, colour: Bool, ellipsis: String = "…") -> String {
         var pieces = pieces
         if let limit, width > limit { pieces = cutPieces(to: limit, ellipsis) }
@@ -34,7 +34,7 @@ struct StyledLine {
         var used = 0
         for piece in pieces {
             let size = displayWidth(of: piece.text)
-            // A piece that ends just at the limit is cut too, if something follows it.
+            // A piece that ends exactly at the limit is cut too if another follows.
             if used + size >= limit {
                 let tail = used + size > limit ? piece.text : piece.text + ellipsis
                 kept.append((cut(tail, to: limit - used, ellipsis: ellipsis), piece.ink))
@@ -48,7 +48,7 @@ struct StyledLine {
 }
 
 extension String {
-    /// The text without spaces at its end.
+    /// The text without trailing spaces.
     var droppingTrailingSpaces: String {
         guard let last = lastIndex(where: { $0 != " " }) else { return "" }
         return String(self[...last])
@@ -57,7 +57,7 @@ extension String {
 
 /// The colour of a piece of text in a terminal.
 package enum Ink: Hashable, Sendable {
-    /// As the terminal has it.
+    /// The terminal's default.
     case plain
     /// Fainter.
     case dim
@@ -76,7 +76,7 @@ package enum Ink: Hashable, Sendable {
     /// Cyan: ordinary memory.
     case cyan
 
-    /// `text` within the ANSI sequences (SGR) that give it this ink; as it is if `.plain`.
+    /// `text` within the ANSI sequences (SGR) of this ink; unchanged if `.plain`.
     package func painting(_ text: String) -> String {
         let code =
             switch self {
@@ -94,7 +94,7 @@ package enum Ink: Hashable, Sendable {
     }
 }
 
-/// How many terminal columns a character takes: 2 for East Asian wide ones and emoji.
+/// The terminal columns of a character: 2 for East Asian wide characters and emoji.
 func displayWidth(of character: Character) -> Int {
     guard let value = character.unicodeScalars.first?.value, value >= 0x1100 else { return 1 }
     let isWide =
@@ -108,11 +108,11 @@ func displayWidth(of character: Character) -> Int {
     return isWide ? 2 : 1
 }
 
-/// How many terminal columns a text takes.
+/// The terminal columns of a text.
 func displayWidth(of text: String) -> Int { text.reduce(0) { $0 + displayWidth(of: $1) } }
 
-/// The text without what could command a terminal: control characters, and those that turn the
-/// direction of writing, become `?`. Names of memory come from strangers.
+/// The text with `?` for control characters and for those that change the writing direction, so
+/// that names from untrusted peers cannot control the terminal.
 func printable(_ text: String) -> String {
     var result = String.UnicodeScalarView()
     for scalar in text.unicodeScalars {
@@ -125,7 +125,7 @@ func printable(_ text: String) -> String {
     return String(result)
 }
 
-/// As much of `text` as `width` columns hold, with `ellipsis` at the end if that isn't all.
+/// `text` cut to `width` columns, with `ellipsis` at the end if it was longer.
 func cut(_ text: String, to width: Int, ellipsis: String = "…") -> String {
     guard text.utf8.count > width, displayWidth(of: text) > width else { return text }
     let room = width - displayWidth(of: ellipsis)
@@ -139,7 +139,7 @@ func cut(_ text: String, to width: Int, ellipsis: String = "…") -> String {
     return result + ellipsis
 }
 
-/// `text`, filled up with spaces to `width` columns, at its end or before it.
+/// `text` padded with spaces to `width` columns.
 func padded(_ text: String, to width: Int, alignment: TextTable.Alignment = .leading) -> String {
     let fill = String(repeating: " ", count: max(0, width - displayWidth(of: text)))
     return alignment == .leading ? text + fill : fill + text

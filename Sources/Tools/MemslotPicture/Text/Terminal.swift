@@ -1,11 +1,12 @@
-import Glibc
+// Preconcurrency: `stdout` is a variable that nothing here assigns.
+@preconcurrency internal import Glibc
 
-/// What is known of where output goes.
+/// Output to the terminal, or to the file or pipe in its place.
 package enum Terminal {
     /// Whether `descriptor` is a terminal.
     package static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
-    /// Columns of standard output; 100 where it is no terminal.
+    /// The columns of standard output; 100 if it is not a terminal.
     package static var width: Int {
         var size = winsize()
         guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else {
@@ -14,28 +15,40 @@ package enum Terminal {
         return Int(size.ws_col)
     }
 
-    /// Whether standard output may be coloured: a terminal, and `NO_COLOR` is not set.
+    /// Whether standard output may be coloured: it is a terminal, and `NO_COLOR` is not set.
     package static var usesColour: Bool { isTerminal(STDOUT_FILENO) && getenv("NO_COLOR") == nil }
 
-    /// How pictures are to look here.
+    /// The options of pictures for standard output.
     package static var textOptions: TextOptions {
         TextOptions(width: width, usesColour: usesColour)
     }
 
-    /// Writes lines to standard output.
+    /// Prints lines to standard output.
     package static func print(_ lines: [String]) {
         for line in lines { Swift.print(line) }
     }
 
-    /// Writes bytes of text to standard output as they are.
-    package static func write(_ bytes: [UInt8]) {
-        Swift.print(String(decoding: bytes, as: UTF8.self), terminator: "")
+    /// The lines of `table`, fitted to standard output.
+    package static func lines(
+        _ table: TextTable, overflow: TextTable.Overflow = .cut
+    ) -> [String] {
+        table.lines(width: width, overflow: overflow, colour: usesColour)
     }
 
-    /// Writes a line to standard error, after what was printed before it.
+    /// Writes bytes to standard output unchanged.
+    ///
+    /// A failure sets the stream's error indicator, which ``flush()`` returns.
+    package static func write(_ bytes: [UInt8]) { fwrite(bytes, 1, bytes.count, stdout) }
+
+    /// Writes all output that is still buffered.
+    ///
+    /// - Returns: whether everything that was printed could be written.
+    package static func flush() -> Bool { fflush(nil) == 0 && ferror(stdout) == 0 }
+
+    /// Prints a line to standard error, after all earlier output.
     package static func complain(_ line: String) { writeError(line + "\n") }
 
-    /// Writes text to standard error as it is.
+    /// Writes text to standard error unchanged.
     package static func writeError(_ text: String) {
         fflush(nil)
         var rest = Array(text.utf8)[...]
@@ -48,7 +61,7 @@ package enum Terminal {
         }
     }
 
-    /// Text of a file or a peer, so that it can't steer the terminal.
+    /// Text of a file or a peer, with `?` for control characters.
     package static func safe(_ text: String) -> String {
         var result = ""
         for scalar in text.unicodeScalars {
@@ -59,19 +72,19 @@ package enum Terminal {
     }
 }
 
-/// How a picture is drawn in a terminal.
+/// The options of a picture in a terminal.
 package struct TextOptions: Hashable, Sendable {
-    /// Terminal columns; no line is wider. Below 60 columns parts are left out.
+    /// Terminal columns; no line is wider. Below 60 columns parts are omitted.
     package var width: Int
     /// Whether ANSI colours are used.
     package var usesColour: Bool
-    /// Whether to keep to ASCII, for terminals and logs without Unicode.
+    /// Whether only ASCII is used, for terminals and logs without Unicode.
     package var usesASCII: Bool
-    /// The most rows for slots and holes of one address space, past which neighbours are
-    /// folded; at least 8. `nil` shows every slot.
+    /// The most rows for slots and holes of one address space; beyond it neighbours are folded. At
+    /// least 8; `nil` shows every slot.
     package var limit: Int?
 
-    /// Draws 100 columns wide, in Unicode, without colour, folding past 120 rows.
+    /// By default 100 columns, Unicode, no colour, and folding beyond 120 rows.
     package init(
         width: Int = 100, usesColour: Bool = false, usesASCII: Bool = false, limit: Int? = 120
     ) {
@@ -85,21 +98,21 @@ package struct TextOptions: Hashable, Sendable {
     var dash: String { usesASCII ? "-" : "–" }
 }
 
-/// How far a long file has been read, or another long job is done, on standard error where that
-/// is a terminal.
+/// The progress of a long job, on standard error if that is a terminal.
 package struct ProgressBar {
     private let total: Int
     private let isShown: Bool
     private var lastPercent = -1
 
     /// - Parameters:
-    ///   - total: what is 100 %; `nil` where that is not known, and no bar is shown.
-    ///   - shortest: below this total no bar is shown either; by default bytes of a file.
+    ///   - total: what is 100 %; `nil` if unknown, and no bar is shown.
+    ///   - shortest: the smallest total for which a bar is shown; by default bytes of a file.
     package init(total: Int?, shortest: Int = 1 << 20) {
         self.total = max(1, total ?? 1)
         isShown = self.total >= shortest && Terminal.isTerminal(STDERR_FILENO)
     }
 
+    /// Shows that `position` of the total is done.
     package mutating func show(_ position: Int) {
         guard isShown else { return }
         let percent = min(100, position * 100 / total)
@@ -110,7 +123,7 @@ package struct ProgressBar {
         Terminal.writeError("\r\(done)\(left) \(percent) %")
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     package func end() {
         if isShown && lastPercent >= 0 { Terminal.writeError("\r\u{1B}[K") }
     }

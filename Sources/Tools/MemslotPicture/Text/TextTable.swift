@@ -1,13 +1,13 @@
 /// A table of text in aligned columns, for a terminal.
 ///
-/// Columns stand two spaces apart and are as wide as their widest cell; only the last one gives
-/// way when the table is wider than its limit.
+/// Columns are two spaces apart and as wide as their widest cell; only the last one shrinks when
+/// the table is wider than its limit.
 package struct TextTable: Sendable {
-    /// On which side of its column a text stands.
+    /// The alignment of text in its column.
     package enum Alignment: Hashable, Sendable {
-        /// At the left, for words.
+        /// Left, for words.
         case leading
-        /// At the right, for numbers.
+        /// Right, for numbers.
         case trailing
     }
 
@@ -15,7 +15,7 @@ package struct TextTable: Sendable {
     package enum Overflow: Hashable, Sendable {
         /// It is cut, and ends in `…`.
         case cut
-        /// It goes on in the next line, broken at spaces where it can be.
+        /// It continues on the next line, broken at spaces if possible.
         case wrap
     }
 
@@ -23,7 +23,7 @@ package struct TextTable: Sendable {
     package struct Column: Hashable, Sendable {
         /// The heading, which may be empty.
         package var title: String
-        /// On which side its cells stand.
+        /// The alignment of its cells.
         package var alignment: Alignment
 
         /// Makes a column; words by default.
@@ -33,7 +33,7 @@ package struct TextTable: Sendable {
         }
     }
 
-    /// A cell: its text, and the ink for terminals with colour.
+    /// A cell: its text and its ink.
     package struct Cell: Hashable, Sendable, ExpressibleByStringInterpolation {
         /// The text, without line breaks.
         package var text: String
@@ -52,7 +52,7 @@ package struct TextTable: Sendable {
 
     /// The columns.
     package let columns: [Column]
-    /// The rows, each with at most one cell a column.
+    /// The rows, each with at most one cell per column.
     package private(set) var rows: [[Cell]] = []
 
     /// Makes a table without rows.
@@ -63,10 +63,10 @@ package struct TextTable: Sendable {
         rows.append(Array(cells.prefix(columns.count)))
     }
 
-    /// The table, a string a line without line ends: the headings, if there are any, and the rows.
+    /// The table as lines without line ends: the headings, if there are any, and the rows.
     ///
     /// - Parameters:
-    ///   - width: terminal columns, of which no line takes more; `nil` for no limit.
+    ///   - width: the most terminal columns of a line; `nil` for no limit.
     ///   - overflow: what happens to a last column that is too wide.
     ///   - colour: whether ANSI colours are used.
     package func lines(
@@ -126,7 +126,7 @@ package struct TextTable: Sendable {
     }
 }
 
-/// `text` in lines of at most `width` columns, broken at spaces where there are any.
+/// `text` in lines of at most `width` columns, broken at spaces if possible.
 func wrapped(_ text: String, to width: Int) -> [String] {
     var lines: [String] = []
     var line = ""

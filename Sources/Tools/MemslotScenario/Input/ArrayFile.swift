@@ -1,19 +1,19 @@
 package import MemslotProtocol
 
-/// A memslot array in a file, as a person keeps one or as an answer was saved.
+/// A memslot array in a file.
 ///
-/// Taken are an array of slots; an object with the member `slots`, such as the result of
-/// `memslots.get` or the parameters of a submit; a whole response around that; and a scenario, of
-/// which the last submitted array counts.
+/// The file is one of: an array of slots; an object with the member `slots`, such as the result of
+/// `memslots.get` or the parameters of a submit; a whole response; or a scenario, which means its
+/// last submitted array.
 package struct ArrayFile: Sendable {
-    /// The slots, as the file has them.
+    /// The slots in the file's order.
     package let slots: [SlotParameters]
-    /// For each slot, the line of the file in which it begins, from 1.
+    /// The line on which each slot begins, from 1.
     package let lines: [Int]
 
     /// Reads `bytes`.
     ///
-    /// - Throws: where the file is no array, line and column.
+    /// - Throws: if the file is not an array, with line and column.
     package init(_ bytes: [UInt8]) throws(UnusableInput) {
         let root: JSONValue
         var firstLine = 1
@@ -36,7 +36,7 @@ package struct ArrayFile: Sendable {
         }
         var slots: [SlotParameters] = []
         var lines: [Int] = []
-        // Counted on from one slot to the next: from the beginning each time would be quadratic.
+        // Counted from one slot to the next: counting from the start each time would be quadratic.
         var line = firstLine
         var counted = 0
         for element in list.elements {
@@ -52,7 +52,7 @@ package struct ArrayFile: Sendable {
         self.lines = lines
     }
 
-    /// The last submit of a scenario; what is wrong with the first line is wrong with the file.
+    /// The last submit of a scenario. `error` is thrown unless the file has several JSON values.
     private static func lastSubmit(
         _ bytes: [UInt8], orThrow error: JSONError
     ) throws(UnusableInput) -> (params: JSONValue, line: Int)? {

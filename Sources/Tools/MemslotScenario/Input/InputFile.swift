@@ -4,9 +4,9 @@ import Memslots
 
 /// A file named on the command line, open for reading.
 package struct InputFile: ~Copyable {
-    /// How messages name it.
+    /// Its name in messages.
     package let name: String
-    /// Bytes, where the file is an ordinary one.
+    /// Its size in bytes; `nil` if it is not a regular file.
     package let size: Int?
     /// Open for reading; closed with this value.
     package let descriptor: Int32
@@ -27,10 +27,12 @@ package struct InputFile: ~Copyable {
 
     deinit { if descriptor > STDERR_FILENO { close(descriptor) } }
 
-    /// How far the file has been read, in bytes.
+    /// The position up to which the file has been read, in bytes.
     package var position: Int { max(0, Int(lseek(descriptor, 0, SEEK_CUR))) }
 
-    /// All of the file, at most `limit` bytes.
+    /// The whole file.
+    ///
+    /// - Throws: if it can't be read, or has more than `limit` bytes.
     package func bytes(limit: Int = 1 << 30) throws(UnusableFile) -> [UInt8] {
         var all: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 1 << 16)
@@ -46,7 +48,7 @@ package struct InputFile: ~Copyable {
         }
     }
 
-    /// What is wrong with the file, as the error of the command.
+    /// `input` as an error of this file.
     package func unusable(_ input: UnusableInput) -> UnusableFile {
         UnusableFile(input.described(in: name))
     }
@@ -54,22 +56,22 @@ package struct InputFile: ~Copyable {
 
 /// A file can't be used. A command that throws this prints the message and ends with status 2.
 package struct UnusableFile: Error {
-    /// Which file, where, and why.
+    /// The file, the place, and the reason.
     package let message: String
 
     package init(_ message: String) { self.message = message }
 }
 
-/// Why a file can't be used, and where.
+/// The place and the reason for which a file can't be used.
 package struct UnusableInput: Error, Hashable, Sendable, CustomStringConvertible {
     /// The line, from 1.
     package var line: Int
     /// The column in characters, from 1.
     package var column: Int
-    /// What was expected, and what was found.
+    /// What was expected and what was found.
     package var message: String
 
-    /// Holds the place and the reason.
+    /// Creates an error at a place.
     package init(line: Int, column: Int, message: String) {
         self.line = line
         self.column = column
@@ -79,12 +81,12 @@ package struct UnusableInput: Error, Hashable, Sendable, CustomStringConvertible
     /// `line 3, column 5: expected …`.
     package var description: String { "line \(line), column \(column): \(message)" }
 
-    /// `FILE:3:5: expected …`, as compilers say it.
+    /// `FILE:3:5: expected …`, as compilers print it.
     package func described(in file: String) -> String { "\(file):\(line):\(column): \(message)" }
 }
 
 extension ParameterReader {
-    /// Reads an object that is a line of a file by itself.
+    /// Decodes an object that is a line of a file.
     static func read<Object: ParameterObject>(
         _ value: JSONValue, line: Int, as type: Object.Type
     ) throws(UnusableInput) -> Object {

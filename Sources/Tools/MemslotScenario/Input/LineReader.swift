@@ -1,12 +1,12 @@
 import Glibc
 package import Memslots
 
-/// Splits what a source gives into lines, and keeps no more of it than one line.
+/// Splits a source into lines. Keeps only one line in memory.
 package struct LineReader {
-    /// Fills the buffer from its beginning; answers how many bytes, 0 at the end.
+    /// Fills the buffer from its start; returns the number of bytes, 0 at the end.
     package typealias Read = (UnsafeMutableRawBufferPointer) -> Result<Int, Errno>
 
-    /// How many lines were read.
+    /// The number of lines read so far.
     package private(set) var lineNumber = 0
     private let read: Read
     private let limit: Int
@@ -19,14 +19,14 @@ package struct LineReader {
     ///
     /// - Parameters:
     ///   - limit: the most bytes of a line.
-    ///   - read: the source; asked only when a line is wanted.
+    ///   - read: the source; called only when a line is requested.
     package init(limit: Int = 16 << 20, from read: @escaping Read) {
         self.read = read
         self.limit = limit
         self.chunk = Array(repeating: 0, count: 1 << 16)
     }
 
-    /// Reads lines from an open file descriptor, which stays the caller's.
+    /// Reads lines from an open file descriptor, which the caller closes.
     package init(limit: Int = 16 << 20, descriptor: Int32) {
         self.init(limit: limit) { buffer in
             while true {

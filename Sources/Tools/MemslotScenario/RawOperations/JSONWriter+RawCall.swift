@@ -2,7 +2,10 @@ package import MemslotProtocol
 import Memslots
 
 extension JSONWriter {
-    /// Writes a reply on a line of its own: `{"errno":null}`, and what was read.
+    /// Writes `{"errno":null}` or `{"errno":"EEXIST"}` on a line of its own.
+    package mutating func answer(_ answer: RawAnswer) { reply(RawReply(answer)) }
+
+    /// Writes a reply on a line of its own: `{"errno":null}`, and the data that was read.
     package mutating func reply(_ reply: RawReply) {
         beginObject()
         members(of: reply)
@@ -10,31 +13,46 @@ extension JSONWriter {
         newLine()
     }
 
-    /// Writes a call on a line of its own, as ``RawCallLine/init(line:number:)`` reads it.
+    /// Writes a raw operation on a line of its own, in the form that
+    /// ``RawOperation/init(line:number:)`` reads.
+    package mutating func rawOperation(_ operation: RawOperation) {
+        let region = operation.region
+        beginObject()
+        member("slot", UInt64(region.slot))
+        member("flags", UInt64(region.flags))
+        member("guest_phys_addr", address: region.guestPhysicalAddress)
+        member("memory_size", address: region.memorySize)
+        member("userspace_addr", address: region.userspaceAddress)
+        if let file = region.guestMemfd {
+            member("guest_memfd", file.wireName)
+            member("guest_memfd_offset", address: region.guestMemfdOffset)
+        }
+        if let expected = operation.expected { members(of: RawReply(expected)) }
+        endObject()
+        newLine()
+    }
+
+    /// Writes a call on a line of its own, in the form that ``RawCallLine/init(line:number:)``
+    /// reads.
     package mutating func rawCall(_ line: RawCallLine) {
         if case .setRegion(let region) = line.call {
             return rawOperation(RawOperation(region, expected: line.expected?.answer))
         }
         beginObject()
-        key("call")
         switch line.call {
         case .setRegion: break
         case .getDirtyLog(let slot, let isWritable):
-            string(RawCallName.getDirtyLog.rawValue)
-            key("slot")
-            integer(UInt64(slot))
+            member("call", RawCallName.getDirtyLog.rawValue)
+            member("slot", UInt64(slot))
             if !isWritable {
                 key("bitmap")
                 null()
             }
         case .clearDirtyLog(let slot, let firstPage, let pageCount, let words):
-            string(RawCallName.clearDirtyLog.rawValue)
-            key("slot")
-            integer(UInt64(slot))
-            key("first_page")
-            address(firstPage)
-            key("num_pages")
-            integer(UInt64(pageCount))
+            member("call", RawCallName.clearDirtyLog.rawValue)
+            member("slot", UInt64(slot))
+            member("first_page", address: firstPage)
+            member("num_pages", UInt64(pageCount))
             key("bitmap")
             if let words {
                 beginArray()
@@ -44,13 +62,11 @@ extension JSONWriter {
                 null()
             }
         case .setManualDirtyLogProtect(let argument):
-            string(RawCallName.manualProtect.rawValue)
-            key("argument")
-            address(argument)
+            member("call", RawCallName.manualProtect.rawValue)
+            member("argument", address: argument)
         case .guestWrite(let address):
-            string(RawCallName.guestWrite.rawValue)
-            key("guest_phys_addr")
-            self.address(address)
+            member("call", RawCallName.guestWrite.rawValue)
+            member("guest_phys_addr", address: address)
         }
         if let expected = line.expected { members(of: expected) }
         endObject()
@@ -71,49 +87,6 @@ extension JSONWriter {
             }
             endArray()
         }
-        if let exit = reply.exit {
-            key("exit")
-            string(exit)
-        }
-    }
-}
-
-extension JSONWriter {
-    /// Writes `{"errno":null}` or `{"errno":"EEXIST"}` on a line of its own.
-    package mutating func answer(_ answer: RawAnswer) {
-        beginObject()
-        members(of: answer)
-        endObject()
-        newLine()
-    }
-
-    /// Writes a raw operation on a line of its own, as ``RawOperation/init(line:number:)`` reads it.
-    package mutating func rawOperation(_ operation: RawOperation) {
-        let region = operation.region
-        beginObject()
-        key("slot")
-        integer(UInt64(region.slot))
-        key("flags")
-        integer(UInt64(region.flags))
-        key("guest_phys_addr")
-        address(region.guestPhysicalAddress)
-        key("memory_size")
-        address(region.memorySize)
-        key("userspace_addr")
-        address(region.userspaceAddress)
-        if let file = region.guestMemfd {
-            key("guest_memfd")
-            string(file.wireName)
-            key("guest_memfd_offset")
-            address(region.guestMemfdOffset)
-        }
-        if let expected = operation.expected { members(of: expected) }
-        endObject()
-        newLine()
-    }
-
-    private mutating func members(of answer: RawAnswer) {
-        key("errno")
-        if let errno = answer.errno { string(errno.name) } else { null() }
+        member("exit", reply.exit)
     }
 }

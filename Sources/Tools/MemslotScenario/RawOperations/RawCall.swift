@@ -1,11 +1,11 @@
 import MemslotProtocol
 package import Memslots
 
-/// A call that a kernel and its twin both answer: of a slot, or of a slot's dirty log.
+/// A call that both a kernel and its simulator can execute: of a slot, or of a slot's dirty log.
 package enum RawCall: Sendable, Hashable {
     /// `KVM_SET_USER_MEMORY_REGION`, or `…REGION2`.
     case setRegion(RawRegion)
-    /// `KVM_GET_DIRTY_LOG`; into memory that can't be written if not `isWritable`.
+    /// `KVM_GET_DIRTY_LOG`; if not `isWritable`, into memory that can't be written.
     case getDirtyLog(slot: UInt32, isWritable: Bool)
     /// `KVM_CLEAR_DIRTY_LOG`; `nil` words stand for memory that can't be read.
     case clearDirtyLog(slot: UInt32, firstPage: UInt64, pageCount: UInt32, words: [UInt64]?)
@@ -15,33 +15,33 @@ package enum RawCall: Sendable, Hashable {
     case guestWrite(UInt64)
 }
 
-/// What a ``RawCall`` answers.
+/// The reply to a ``RawCall``.
 package struct RawReply: Sendable, Hashable {
-    /// Whether the call failed, and how.
+    /// The errno or success.
     package var answer: RawAnswer
-    /// The dirty pages that were read; `nil` where none were asked for, or the call failed.
+    /// The dirty pages that were read; `nil` if the call reads none or failed.
     package var dirtyPages: [Range<UInt64>]?
-    /// How a guest came out after its write; `nil` where none ran.
+    /// The exit reason of the guest after its write; `nil` if none ran.
     package var exit: String?
 
-    /// The exit of a guest whose write hit memory.
+    /// The exit after a write to memory.
     package static let written = "written"
-    /// The exit of a guest that wrote where no memory is, or to read-only memory.
+    /// The exit after a write to an unmapped address or to read-only memory.
     package static let mmio = "mmio"
 
-    /// A reply.
+    /// Creates a reply.
     package init(_ answer: RawAnswer, dirtyPages: [Range<UInt64>]? = nil, exit: String? = nil) {
         self.answer = answer
         self.dirtyPages = dirtyPages
         self.exit = exit
     }
 
-    /// The reply of a call that gave `errno`, or none.
+    /// The reply with `errno`, or success.
     package init(_ errno: Errno?) { self.init(RawAnswer(errno)) }
 }
 
 extension RawReply: CustomStringConvertible {
-    /// The errno's name or `success`, and what was read.
+    /// The errno's name or `success`, and the data that was read.
     package var description: String {
         var text = answer.errno?.name ?? "success"
         if let dirtyPages {
@@ -53,18 +53,18 @@ extension RawReply: CustomStringConvertible {
     }
 }
 
-/// One line of `memslotctl conform`: a call, and perhaps its answer.
+/// A line of `memslot-lab conform`: a call and, optionally, its reply.
 ///
-/// A line without `call` is a ``RawOperation``. The others are what a comparison of dirty logs
-/// needs beside: `KVM_GET_DIRTY_LOG` and `KVM_CLEAR_DIRTY_LOG` (`bitmap`: a list of words; null
-/// for memory that can't be used), `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2`, and `guest-write`.
+/// A line without `call` is a ``RawOperation``. The others serve the comparison of dirty logs:
+/// `KVM_GET_DIRTY_LOG` and `KVM_CLEAR_DIRTY_LOG` (`bitmap`: a list of words; null for memory that
+/// can't be used), `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2`, and `guest-write`.
 package struct RawCallLine: Sendable, Hashable {
     /// The call.
     package var call: RawCall
-    /// The answer that the line expects; `nil` if it says nothing about it.
+    /// The expected reply; `nil` if the line names none.
     package var expected: RawReply?
 
-    /// Holds both.
+    /// Creates a line.
     package init(_ call: RawCall, expected: RawReply? = nil) {
         self.call = call
         self.expected = expected
@@ -75,7 +75,7 @@ package struct RawCallLine: Sendable, Hashable {
     /// - Parameters:
     ///   - line: the line without its end.
     ///   - number: its number, for the error.
-    /// - Throws: what is wrong with it, with line and column.
+    /// - Throws: the fault of the line, with line and column.
     package init(line: [UInt8], number: Int) throws(UnusableInput) {
         let value = try JSONValue(line: line, number: number)
         if value["call"] == nil {
@@ -86,7 +86,7 @@ package struct RawCallLine: Sendable, Hashable {
         }
     }
 
-    /// Whether `reply` is what the line expects, as far as it says.
+    /// Whether `reply` has everything that the line expects.
     package func isMet(by reply: RawReply) -> Bool {
         guard let expected else { return true }
         return expected.answer == reply.answer

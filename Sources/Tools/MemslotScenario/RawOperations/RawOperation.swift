@@ -1,14 +1,14 @@
 internal import MemslotProtocol
 package import Memslots
 
-/// One line of raw operations: the words of a slot call, and perhaps the kernel's answer.
+/// A line of raw operations: the arguments of a slot call and, optionally, the kernel's reply.
 package struct RawOperation: Sendable, Hashable {
-    /// The words.
+    /// The arguments.
     package var region: RawRegion
-    /// The answer that the line expects; `nil` if it says nothing about it.
+    /// The expected reply; `nil` if the line names none.
     package var expected: RawAnswer?
 
-    /// Holds both.
+    /// Creates a line.
     package init(_ region: RawRegion, expected: RawAnswer? = nil) {
         self.region = region
         self.expected = expected
@@ -19,26 +19,26 @@ package struct RawOperation: Sendable, Hashable {
     /// - Parameters:
     ///   - line: the line without its end.
     ///   - number: its number, for the error.
-    /// - Throws: what is wrong with it, with line and column.
+    /// - Throws: the fault of the line, with line and column.
     package init(line: [UInt8], number: Int) throws(UnusableInput) {
         try self.init(value: try JSONValue(line: line, number: number), number: number)
     }
 
-    /// Reads one line that is parsed already.
+    /// Decodes a parsed line.
     init(value: JSONValue, number: Int) throws(UnusableInput) {
         let read = try ParameterReader.read(value, line: number, as: RawOperationLine.self)
         self = read.operation
     }
 }
 
-/// What a raw slot call answers.
+/// The kernel's reply to a slot call.
 package enum RawAnswer: Sendable, Hashable {
-    /// The call did what it was asked.
+    /// The call succeeded.
     case success
     /// The call failed.
     case failure(Errno)
 
-    /// The answer of a call that gave `errno`, or none.
+    /// The reply with `errno`, or success.
     package init(_ errno: Errno?) { self = errno.map(RawAnswer.failure) ?? .success }
 
     /// The errno; `nil` for success.
@@ -115,7 +115,7 @@ private struct RawOperationLine: ParameterObject {
 }
 
 extension RawGuestMemfd {
-    /// The kind that a line names; `nil` if it is none.
+    /// The kind with this name on the wire; `nil` if there is none.
     package init?(wireName: String) {
         switch wireName {
         case "kvm": self = .kvm
@@ -132,7 +132,7 @@ extension RawGuestMemfd {
         }
     }
 
-    /// The name that a line gives this kind.
+    /// The name of this kind on the wire.
     package var wireName: String {
         switch self {
         case .file(let index): "gmem:\(index)"

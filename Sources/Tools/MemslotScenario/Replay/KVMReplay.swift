@@ -1,29 +1,29 @@
 import MemslotProtocol
 import Memslots
 
-/// Decides which lines of a scenario a KVM VM can't play: those for the simulator alone, those
-/// that need what the host lacks, and what follows from either.
+/// Decides which lines of a scenario to skip on KVM: those for the simulator only, those that need
+/// more than the host has, and those that depend on a skipped line.
 ///
-/// A line that is passed over though it would have changed the VM takes the VM's later lines with
-/// it. One that would have been refused, or undone, changes nothing: the rest is played.
+/// If a skipped line would have changed the VM, the VM's later lines are skipped too. If it would
+/// have been refused or undone, the rest is played.
 struct KVMReplay {
     private let host: HostLimits
     private var vms: [String: ReplayedVM] = [:]
 
-    /// KVM allocates some 8 bytes a page; no host has memory for arrays that are any size.
+    /// KVM allocates about 8 bytes per page; hosts have no memory for arrays of any size.
     private static let mostBytes: UInt64 = 1 << 39
 
     init(on host: HostLimits) { self.host = host }
 
-    /// What the player does with a line before it is sent.
+    /// What to do with a line.
     enum Verdict: Equatable {
         case play
-        /// Sent as it stands: its error is about the backend that it names.
+        /// Send it unchanged: its error is about the backend that it names.
         case playUnchanged
         case skip(String)
     }
 
-    /// Judges a line before it is sent.
+    /// Decides what to do with a line before it is sent.
     mutating func verdict(on request: ScenarioRequest, line: Int) -> Verdict {
         if request.method == Method.vmCreate.rawValue { return create(request, line) }
         if request.method == Method.vmList.rawValue {
@@ -31,15 +31,15 @@ struct KVMReplay {
             return .skip("a VM is not as the list would have it: \(vm.reason)")
         }
         guard let name = request.vm, var vm = vms[name] else { return .play }
-        let verdict = judge(request, &vm, line)
+        let verdict = lineVerdict(request, &vm, line)
         vms[name] = request.method == Method.vmDestroy.rawValue ? nil : vm
         return verdict
     }
 
-    /// Judges an answer.
+    /// Removes the mismatches of a response that the host explains.
     ///
-    /// - Returns: what still differs, and why the line counts as skipped, if it does.
-    mutating func judge(
+    /// - Returns: the remaining mismatches, and the reason if the line counts as skipped.
+    mutating func excuse(
         _ mismatches: [ScenarioExpectation.Mismatch], of request: ScenarioRequest,
         response: JSONValue, line: Int
     ) -> (mismatches: [ScenarioExpectation.Mismatch], skipped: String?) {
@@ -49,7 +49,7 @@ struct KVMReplay {
         }
         guard !left.isEmpty, let name = request.vm, let vm else { return (left, nil) }
         let reason: String
-        if let answer = response.errorKind, answer == ErrorKind.rolledBack.name,
+        if response.errorKind == ErrorKind.rolledBack.name,
             response["error"]?["data"]?["errno"]?.isString("ENOMEM") ?? false
         {
             reason = "the kernel has no memory for slots of this size"
@@ -57,9 +57,9 @@ struct KVMReplay {
             reason = "the host has no such memory"
         } else {
             let kinds = host.kindsThatDiffer(from: vm.asked)
-            let told = (request.expect?.kinds ?? []).union(response.kinds)
-            guard let kind = kinds.intersection(told).sorted().first else { return (left, nil) }
-            reason = "\(kind) is another matter on this host"
+            let reported = (request.expect?.kinds ?? []).union(response.kinds)
+            guard let kind = kinds.intersection(reported).sorted().first else { return (left, nil) }
+            reason = "this host decides \(kind) differently"
         }
         if request.expectsError != (response["error"] != nil) {
             vms[name]?.fallOutOfStep("line \(line) was skipped: \(reason)")
@@ -72,13 +72,13 @@ struct KVMReplay {
         do throws(ProtocolError) {
             parameters = try VMCreateParameters(request.params)
         } catch {
-            // Refused here as there.
+            // KVM refuses it in the same way.
             return .playUnchanged
         }
         if let path = request.expect?["error"]?["data"]?["path"]?.string,
             path.hasPrefix("simulated")
         {
-            return .skip("its error is the simulator's alone")
+            return .skip("its error is about the simulator only")
         }
         let present = vms[parameters.vm]
         guard !request.expectsError else {
@@ -91,20 +91,22 @@ struct KVMReplay {
         return lack.map { .skip($0) } ?? .play
     }
 
-    private func judge(_ request: ScenarioRequest, _ vm: inout ReplayedVM, _ line: Int) -> Verdict {
+    private func lineVerdict(
+        _ request: ScenarioRequest, _ vm: inout ReplayedVM, _ line: Int
+    ) -> Verdict {
         switch Method(rawValue: request.method) {
         case .guestTouch, .faultInject:
-            // A VM's members are judged before its backend.
+            // Parameters are validated before the backend.
             if request.expectedKind == ErrorKind.invalidParams.name { return .play }
-            if !request.expectsError { vm.note(request, line) }
-            return .skip("for the simulator alone")
+            if !request.expectsError { vm.skipSimulatorLine(request, line) }
+            return .skip("for the simulator only")
         case .vmDestroy: return vm.isCreated ? .play : .skip(vm.reason)
         case .vmRecover where vm.hasNotFailed:
             defer { vm.recover() }
             return .skip(vm.reason)
         case .memslotsSubmit, .memslotsPlan:
             if let reason = vm.reasonNotToSubmit(request, line) { return .skip(reason) }
-            return judgeArray(request, &vm, line)
+            return arrayVerdict(request, &vm, line)
         case .dirtylogGet where !request.expectsError:
             if let reason = vm.reasonNotToReadLog { return .skip(reason) }
         default: break
@@ -112,7 +114,7 @@ struct KVMReplay {
         return vm.isOutOfStep ? .skip(vm.reason) : .play
     }
 
-    private func judgeArray(
+    private func arrayVerdict(
         _ request: ScenarioRequest, _ vm: inout ReplayedVM, _ line: Int
     ) -> Verdict {
         var bytes: UInt64 = 0
@@ -122,7 +124,7 @@ struct KVMReplay {
             flags += slot["flags"]?.elements.compactMap(\.string) ?? []
         }
         if let flag = host.flag(among: flags, beyond: vm.asked.flags) {
-            return .skip("the host has \(flag) slots, the VM that is asked for has not")
+            return .skip("the host has \(flag) slots, the requested VM does not")
         }
         if bytes > Self.mostBytes, !request.expectsError {
             let reason = "KVM would allocate too much for \(bytes >> 30) GiB of slots"
@@ -134,7 +136,7 @@ struct KVMReplay {
         return .play
     }
 
-    /// Whether a difference there is the backend itself.
+    /// Whether a mismatch there names the backend itself.
     private static func namesBackend(_ path: String) -> Bool {
         path == "result.backend" || path.hasPrefix("result.capabilities")
             || path.hasPrefix("result.vms[") && path.hasSuffix("].backend")
@@ -148,7 +150,7 @@ extension UInt64 {
     }
 }
 
-/// What a host's KVM allows, as `server.info` tells it.
+/// The limits of the host's KVM, from `server.info`.
 struct HostLimits: Sendable {
     private let maxSlots: UInt32
     private let addressSpaces: UInt32
@@ -156,7 +158,7 @@ struct HostLimits: Sendable {
     private let userspaceEnd: UserspaceAddress
     private let flags: [String]
 
-    /// Reads `backends.kvm.capabilities`; `nil` where it isn't there.
+    /// Decodes `backends.kvm.capabilities`; `nil` if it is missing.
     init?(_ capabilities: JSONValue?) {
         guard let capabilities,
             let maxSlots = capabilities["maxSlots"]?.uint64,
@@ -172,25 +174,25 @@ struct HostLimits: Sendable {
         flags = (capabilities["flags"]?.elements).map { $0.compactMap(\.string) } ?? []
     }
 
-    /// What a VM that a scenario asks for can't have here; `nil` where it can be played.
+    /// The requirement of a scenario's VM that this host does not meet; `nil` if it meets all.
     ///
-    /// A limit that the scenario doesn't ask for, by giving another than the usual one, may
-    /// differ: only lines at that limit then do.
+    /// A limit that the scenario leaves at its default may differ: then only lines at that limit
+    /// do.
     func lack(for asked: SimulatedParameters) -> String? {
         let usual = SimulatedParameters()
         if asked.addressSpaces > addressSpaces {
-            return "the host has \(addressSpaces) address space, the VM asks for "
+            return "the host has \(addressSpaces) address space, the VM needs "
                 + "\(asked.addressSpaces)"
         }
         let missing = Self.names(of: asked.flags).filter { !flags.contains($0) }
         if let missing = missing.first { return "the host has no \(missing) slots" }
         if asked.maxSlots != maxSlots, asked.maxSlots != usual.maxSlots {
-            return "the host has \(maxSlots) slots, the VM asks for \(asked.maxSlots)"
+            return "the host has \(maxSlots) slots, the VM needs \(asked.maxSlots)"
         }
         if asked.guestPhysicalBits != guestPhysicalBits,
             asked.guestPhysicalBits != usual.guestPhysicalBits
         {
-            return "the host has \(guestPhysicalBits) guest physical bits, the VM asks for "
+            return "the host has \(guestPhysicalBits) guest physical bits, the VM needs "
                 + "\(asked.guestPhysicalBits)"
         }
         if asked.userspaceEnd != userspaceEnd, asked.userspaceEnd != usual.userspaceEnd {
@@ -200,9 +202,9 @@ struct HostLimits: Sendable {
         return nil
     }
 
-    /// The kinds of faults that this host finds elsewhere than the VM that was asked for.
+    /// The kinds of faults that this host reports for other values than the requested VM.
     func kindsThatDiffer(from asked: SimulatedParameters) -> Set<String> {
-        // KVM's own pages, and a guest_memfd of the slot's own, are never as in a simulator.
+        // KVM's own pages and guest_memfd always differ from a simulator.
         var kinds: Set<ErrorKind> = [.reservedAddress, .guestMemfdMissing]
         if asked.addressSpaces != addressSpaces { kinds.insert(.badAddressSpace) }
         if asked.maxSlots != maxSlots { kinds.formUnion([.slotOutOfRange, .tooManySlots]) }
@@ -211,7 +213,7 @@ struct HostLimits: Sendable {
         return Set(kinds.map(\.name))
     }
 
-    /// The first flag that the host takes and the VM that was asked for doesn't.
+    /// The first flag that the host supports and the requested VM does not.
     func flag(among given: [String], beyond asked: MemslotFlags) -> String? {
         let names = Self.names(of: asked)
         return given.first { flags.contains($0) && !names.contains($0) }

@@ -1,45 +1,45 @@
 internal import MemslotProtocol
 
-/// How far a KVM VM is as a scenario has it, after lines that were skipped.
+/// The difference between a KVM VM and the scenario's VM, after skipped lines.
 struct ReplayedVM {
-    /// What the scenario asked for.
+    /// The scenario's parameters.
     let asked: SimulatedParameters
-    /// Whether there is such a VM.
+    /// Whether the VM exists.
     let isCreated: Bool
     private var outOfStep: String?
-    /// The line that armed a fault which is not armed.
+    /// The skipped line that would have armed a fault.
     private var faultLine: Int?
-    /// The line that touched pages which are not touched.
+    /// The skipped line that would have touched pages.
     private var touchLine: Int?
-    /// The line at which the VM was to fail, and did not.
+    /// The skipped line that would have made the VM fail.
     private var failureLine: Int?
 
-    /// - Parameter lack: why the VM was not created; `nil` where it was.
+    /// - Parameter lack: why the VM was not created; `nil` if it was.
     init(asked: SimulatedParameters, lack: String? = nil) {
         self.asked = asked
         isCreated = lack == nil
         outOfStep = lack
     }
 
-    /// Whether its later lines can't be played.
+    /// Whether its later lines are skipped.
     var isOutOfStep: Bool { outOfStep != nil || failureLine != nil }
 
-    /// Whether the scenario has it failed, and only that is the matter.
+    /// Whether the only difference is that the scenario's VM has failed.
     var hasNotFailed: Bool { outOfStep == nil && failureLine != nil }
 
-    /// Why its later lines can't be played.
+    /// Why its later lines are skipped.
     var reason: String {
         outOfStep ?? "the VM did not fail at line \(failureLine ?? 0)"
     }
 
-    /// Takes its later lines out of the replay.
+    /// Skips its later lines.
     mutating func fallOutOfStep(_ reason: String) { outOfStep = outOfStep ?? reason }
 
-    /// The VM is to be as before it was to fail, which it is.
+    /// The scenario's VM recovers, which removes the difference.
     mutating func recover() { failureLine = nil }
 
-    /// Keeps what a line for the simulator would have done.
-    mutating func note(_ request: ScenarioRequest, _ line: Int) {
+    /// Records the effect of a skipped line for the simulator.
+    mutating func skipSimulatorLine(_ request: ScenarioRequest, _ line: Int) {
         if request.method == Method.guestTouch.rawValue {
             touchLine = touchLine ?? line
         } else if request.params?["clear"]?.bool != true {
@@ -47,9 +47,9 @@ struct ReplayedVM {
         }
     }
 
-    /// Why a submit or a plan can't be played; `nil` if it can.
+    /// Why a submit or a plan is skipped; `nil` if it is played.
     ///
-    /// A submit that a fault would have undone leaves the VM as it is, which it is without.
+    /// A submit that a fault would have undone changes nothing, so skipping it is safe.
     mutating func reasonNotToSubmit(_ request: ScenarioRequest, _ line: Int) -> String? {
         if isOutOfStep { return reason }
         guard let faultLine, let kind = request.expectedKind,
@@ -59,13 +59,13 @@ struct ReplayedVM {
         return "the fault of line \(faultLine) is not armed"
     }
 
-    /// Why a dirty log can't be held against what is expected; `nil` if it can.
+    /// Why a dirty log can't be compared; `nil` if it can.
     var reasonNotToReadLog: String? {
         if isOutOfStep { return reason }
         return touchLine.map { "the pages of line \($0) were not touched" }
     }
 
-    /// Whether a difference at `path` comes of pages that were not touched.
+    /// Whether skipped writes explain a mismatch at `path`.
     func excuses(_ path: String) -> Bool {
         guard touchLine != nil else { return false }
         return path.split(separator: ".").contains { $0 == "dirty" || $0.hasPrefix("dirty[") }
@@ -79,7 +79,7 @@ extension ScenarioRequest {
     /// Whether an error is expected.
     var expectsError: Bool { expect?["error"] != nil }
 
-    /// The kind of error that is expected, where the line says it.
+    /// The kind of the expected error, if the line names it.
     var expectedKind: String? { expect?.errorKind }
 }
 

@@ -3,9 +3,9 @@ package import MemslotProtocol
 package import MemslotService
 import Memslots
 
-/// Plays a scenario line by line, and holds each answer against what the line expects.
+/// Plays a scenario line by line and compares each response with what the line expects.
 package struct ScenarioPlayer {
-    /// What came of one request line.
+    /// The result of one request line.
     package struct Played: Sendable {
         /// The line's number in the file.
         package let line: Int
@@ -13,37 +13,37 @@ package struct ScenarioPlayer {
         package let method: String
         /// The VM that the line names.
         package let vm: String?
-        /// The response; `nil` where the line was skipped.
+        /// The response; `nil` if the line was skipped.
         package let response: JSONValue?
-        /// How the answer differs from what was expected.
+        /// The differences between the response and the expectation.
         package let mismatches: [ScenarioExpectation.Mismatch]
-        /// Why the line was skipped; `nil` where it was played.
+        /// Why the line was skipped; `nil` if it was played.
         package let skipped: String?
-        /// How many kernel calls the recorded VMM made for this line.
+        /// The number of kernel calls that the recorded VMM made for this line.
         package let recordedOperations: UInt64?
     }
 
     private var target: any ScenarioTarget
     private let backend: BackendChoice?
     private var replay: KVMReplay?
-    private var hasAskedHost = false
+    private var hasQueriedHost = false
     private var nextID = 1
     private var pendingRecorded: UInt64?
 
-    /// Plays to `target`.
+    /// Sends requests to `target`.
     ///
     /// On KVM, by ``BackendChoice/kvm`` or ``BackendChoice/auto``, lines that only a simulator can
-    /// play are skipped, with what follows from them.
+    /// play are skipped, and lines that depend on them.
     ///
-    /// - Parameter backend: replaces the backend of each `vm.create`; `nil` leaves it.
+    /// - Parameter backend: replaces the backend of each `vm.create`; `nil` keeps it.
     package init(_ target: any ScenarioTarget, backend: BackendChoice? = nil) {
         self.target = target
         self.backend = backend
     }
 
-    /// Plays a step; `nil` for one that is no request.
+    /// Plays a step; returns `nil` if it is not a request.
     ///
-    /// - Throws: where the target is gone, or answers with something that is no response.
+    /// - Throws: if the target is gone, or its response is not JSON.
     package mutating func play(_ step: ScenarioStep) throws(TargetLost) -> Played? {
         switch step.content {
         case .header: return nil
@@ -61,26 +61,26 @@ package struct ScenarioPlayer {
                 request, backend: verdict == .playUnchanged ? nil : backend)
             let mismatches = ScenarioExpectation.mismatches(
                 expected: request.expect, response: response)
-            let judged =
-                replay?.judge(mismatches, of: request, response: response, line: step.line)
+            let left =
+                replay?.excuse(mismatches, of: request, response: response, line: step.line)
                 ?? (mismatches: mismatches, skipped: nil)
             return played(
-                step.line, request, response: response, mismatches: judged.mismatches,
-                skipped: judged.skipped)
+                step.line, request, response: response, mismatches: left.mismatches,
+                skipped: left.skipped)
         }
     }
 
-    /// Why KVM can't be used where the scenario is to be played on it.
+    /// Why the scenario can't be played on KVM.
     ///
-    /// - Returns: the reason and what to do; `nil` where KVM opens, or where a simulator will do.
+    /// - Returns: the reason and what to do; `nil` if KVM opens or is not required.
     package mutating func kvmUnavailability() throws(TargetLost) -> String? {
         guard let backend, backend != .simulated else { return nil }
         if replay != nil { return nil }
-        if hasAskedHost, backend == .auto { return nil }
-        hasAskedHost = true
+        if hasQueriedHost, backend == .auto { return nil }
+        hasQueriedHost = true
         var line = JSONWriter()
         line.request(
-            method: Method.serverInfo.rawValue, id: RequestID(takeID()), params: [UInt8]?.none)
+            method: Method.serverInfo.rawValue, id: RequestID(makeID()), params: [UInt8]?.none)
         let kvm = try exchange(line)["result"]?["backends"]?["kvm"]
         replay = HostLimits(kvm?["capabilities"]).map { KVMReplay(on: $0) }
         guard replay == nil, backend == .kvm else { return nil }
@@ -97,7 +97,7 @@ package struct ScenarioPlayer {
             recordedOperations: request.isSubmit ? pendingRecorded : nil)
     }
 
-    /// The slots that a VM has now, by its own word; `nil` where it has gone.
+    /// The slots of a VM, from the target; `nil` if the VM is gone.
     package mutating func slots(of vm: String) throws(TargetLost) -> JSONValue? {
         var writer = JSONWriter()
         writer.beginObject()
@@ -106,7 +106,7 @@ package struct ScenarioPlayer {
         writer.endObject()
         var line = JSONWriter()
         line.request(
-            method: Method.memslotsGet.rawValue, id: RequestID(takeID()), params: writer.bytes)
+            method: Method.memslotsGet.rawValue, id: RequestID(makeID()), params: writer.bytes)
         return try exchange(line)["result"]?["slots"]
     }
 
@@ -114,20 +114,20 @@ package struct ScenarioPlayer {
         _ request: ScenarioRequest, backend: BackendChoice?
     ) throws(TargetLost) -> JSONValue {
         var writer = JSONWriter()
-        request.write(id: takeID(), to: &writer, backend: backend)
+        request.write(id: makeID(), to: &writer, backend: backend)
         return try exchange(writer)
     }
 
     private mutating func exchange(_ line: JSONWriter) throws(TargetLost) -> JSONValue {
-        let answer = try target.exchange(Array(line.bytes.dropLast()))
+        let response = try target.exchange(Array(line.bytes.dropLast()))
         do throws(JSONError) {
-            return try JSONDocument(parsing: answer).root
+            return try JSONDocument(parsing: response).root
         } catch {
-            throw TargetLost("the answer is not JSON: \(error)")
+            throw TargetLost("the response is not JSON: \(error)")
         }
     }
 
-    private mutating func takeID() -> Int {
+    private mutating func makeID() -> Int {
         defer { nextID += 1 }
         return nextID
     }
@@ -138,11 +138,11 @@ extension ScenarioRequest {
     fileprivate var isSubmit: Bool { method == Method.memslotsSubmit.rawValue }
 }
 
-/// What a scenario is played to.
+/// The receiver of a scenario's requests.
 package protocol ScenarioTarget: Sendable {
-    /// Sends one request line and gives the response line, both without their ends.
+    /// Sends a request line and returns the response line, both without their ends.
     ///
-    /// - Throws: where no response can be had.
+    /// - Throws: if there is no response.
     mutating func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8]
 }
 
@@ -151,10 +151,10 @@ package struct InProcessTarget: ScenarioTarget {
     private let service: MemslotService
     private let connection = ServiceConnection(peer: Peer())
 
-    /// Plays to `service`.
+    /// Sends requests to `service`.
     package init(_ service: MemslotService) { self.service = service }
 
-    /// Answers in process.
+    /// Executes the request in this process.
     package mutating func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] {
         let decoder = RequestDecoder(
             depthLimit: service.limits.depth, batchLimit: service.limits.batch)
@@ -162,17 +162,17 @@ package struct InProcessTarget: ScenarioTarget {
     }
 }
 
-/// A daemon behind a socket, to play scenarios to. A class, for a connection can't be copied.
+/// A daemon behind a socket. A class, because a connection can't be copied.
 package final class SocketTarget: ScenarioTarget {
-    // Unchecked use: a target is played to by one thread at a time, as its `mutating` says.
+    // Unsafe: one thread at a time uses a target, as `mutating` requires.
     nonisolated(unsafe) private var connection: ClientConnection
 
     /// Connects to the socket at `path`.
     ///
-    /// - Throws: why not, as a sentence.
+    /// - Throws: the reason, as a sentence.
     package init(_ path: SocketPath) throws(TargetLost) { connection = try ClientConnection(path) }
 
-    /// Sends a line, and waits for its response; notifications are passed over.
+    /// Sends a line and waits for its response; ignores notifications.
     package func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] {
         try connection.ask(line + [UInt8(ascii: "\n")]).line
     }

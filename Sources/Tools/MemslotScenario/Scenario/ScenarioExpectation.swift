@@ -1,24 +1,24 @@
 package import MemslotProtocol
 
-/// Holds what came back against what a scenario expects.
+/// Compares a response with what a scenario expects.
 package enum ScenarioExpectation {
-    /// One place where the two differ.
+    /// A place where the two differ.
     package struct Mismatch: Hashable, Sendable {
-        /// Where, from the outermost value: `result.diff.added[0]`.
+        /// The place, from the outermost value: `result.diff.added[0]`.
         package var path: String
-        /// The JSON that was wanted; long text is cut.
+        /// The expected JSON; long text is cut.
         package var wanted: String
-        /// The JSON that came; `nil` where nothing stands there.
+        /// The JSON in the response; `nil` if nothing is there.
         package var got: String?
     }
 
-    /// The most mismatches that are told.
+    /// The most mismatches that are returned.
     package static let limit = 100
 
-    /// Holds a response against an expectation.
+    /// Compares a response with an expectation.
     ///
     /// - Parameters:
-    ///   - expected: `{"result":…}` or `{"error":…}`; `nil` if any result will do.
+    ///   - expected: `{"result":…}` or `{"error":…}`; `nil` accepts any result.
     ///   - response: the whole response.
     /// - Returns: the mismatches, none if the expectation is met.
     package static func mismatches(expected: JSONValue?, response: JSONValue) -> [Mismatch] {
@@ -35,17 +35,17 @@ package enum ScenarioExpectation {
         return match(expected: expected, actual: response)
     }
 
-    /// Holds a value against a subset of it.
+    /// Compares a value with a subset of it.
     ///
-    /// An object matches when each member given matches, a list when it has as many elements and
-    /// each matches, a number when it has exactly the same value, anything else when it is equal.
+    /// An object matches if each expected member matches, a list if it has the same length and each
+    /// element matches, a number if its value is exactly equal, anything else if it is equal.
     package static func match(expected: JSONValue, actual: JSONValue) -> [Mismatch] {
         var mismatches: [Mismatch] = []
         compare(expected, actual, at: "", into: &mismatches)
         return mismatches
     }
 
-    // Recursion goes no deeper than the documents' depth limit.
+    // The documents' depth limit bounds the recursion.
     private static func compare(
         _ expected: JSONValue, _ actual: JSONValue, at path: String,
         into mismatches: inout [Mismatch]
@@ -89,7 +89,7 @@ package enum ScenarioExpectation {
     }
 }
 
-/// A JSON number by its value, whatever its size and however it is written.
+/// The value of a JSON number of any size and spelling.
 struct ExactNumber: Hashable {
     /// The digits without zeros at either end; empty for 0.
     private var digits: [UInt8] = []
@@ -97,7 +97,7 @@ struct ExactNumber: Hashable {
     /// The power of ten of the last digit.
     private var exponent = 0
 
-    /// Reads a number that is known to keep JSON's grammar.
+    /// Reads a number that follows JSON's grammar.
     init(_ text: some Collection<UInt8>) {
         var fraction = 0
         var isFraction = false
@@ -111,7 +111,7 @@ struct ExactNumber: Hashable {
             case UInt8(ascii: "-") where isPower: powerIsNegative = true
             case UInt8(ascii: "-"): isNegative = true
             case UInt8(ascii: "0")...UInt8(ascii: "9") where isPower:
-                // Past this no text is long enough to make up for it: all such are as far.
+                // No text is long enough to compensate for a larger exponent: all of them are equal.
                 power = min(power * 10 + Int(byte - UInt8(ascii: "0")), 1 << 40)
             case UInt8(ascii: "0")...UInt8(ascii: "9"):
                 digits.append(byte)

@@ -3,8 +3,8 @@ import Memslots
 
 /// Reads a scenario line by line: a fixture, or a recorded trace of any length.
 ///
-/// It judges the lines' own members. What stands in `params` is judged by the service, so that a
-/// scenario can expect its error.
+/// It validates the lines' own members. The service validates `params`, so that a scenario can
+/// expect its error.
 package struct ScenarioReader {
     private var lines: LineReader
     private var isEmpty = true
@@ -14,8 +14,8 @@ package struct ScenarioReader {
 
     /// The next line that is not blank; `nil` after the last.
     ///
-    /// - Throws: what is wrong with the file, with line and column. A file without any such line
-    ///   is an error too.
+    /// - Throws: the first fault of the file, with line and column. A file without any such line is
+    ///   a fault too.
     package mutating func next() throws(UnusableInput) -> ScenarioStep? {
         while let bytes = try lines.next() {
             if bytes.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) { continue }
@@ -124,42 +124,42 @@ private struct ExpectedOutcome: ParameterObject {
     }
 }
 
-/// One line of a scenario that says something.
+/// A line of a scenario that is not blank.
 package struct ScenarioStep: Sendable {
     /// The line's number in the file, from 1.
     package let line: Int
-    /// What the line says.
+    /// The line's content.
     package let content: Content
 
-    /// What a line of a scenario can say.
+    /// The content of a line.
     package enum Content: Sendable {
-        /// What the file is: its name, and where it is from.
+        /// The scenario's name and source.
         case header(scenario: String, source: String?)
         /// A remark on what follows.
         ///
-        /// `recordedOperations` is how many kernel calls the recorded VMM made for the submit
-        /// that follows.
+        /// `recordedOperations` is the number of kernel calls that the recorded VMM made for the
+        /// submit that follows.
         case comment(String, recordedOperations: UInt64?)
         /// A request to send.
         case request(ScenarioRequest)
     }
 }
 
-/// A request of a scenario, and what must come back.
+/// A request of a scenario and its expected response.
 package struct ScenarioRequest: Sendable {
-    /// The method's name, which need not exist.
+    /// The method's name, which may be unknown.
     package let method: String
-    /// The parameters, unjudged; `nil` if left out.
+    /// The parameters, not validated; `nil` if omitted.
     package let params: JSONValue?
-    /// An object with `result` or `error`; `nil` if any result will do.
+    /// An object with `result` or `error`; `nil` accepts any result.
     package let expect: JSONValue?
 
     /// Writes the bare request on a line of its own.
     ///
     /// - Parameters:
-    ///   - id: the id to send it with.
-    ///   - writer: where to.
-    ///   - backend: what to replace the backend of a `vm.create` by.
+    ///   - id: the id of the request.
+    ///   - writer: receives the line.
+    ///   - backend: replaces the backend of a `vm.create`; `nil` keeps it.
     package func write(id: Int, to writer: inout JSONWriter, backend: BackendChoice? = nil) {
         if let backend, method == Method.vmCreate.rawValue, let params, params.kind == .object {
             writer.request(

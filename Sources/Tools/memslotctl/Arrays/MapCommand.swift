@@ -10,15 +10,15 @@ struct MapCommand: ParsableCommand {
         commandName: "map",
         abstract: "Draw a memory map, or the change between two.",
         discussion: """
-            FILE holds a memslot array as JSON: a list of slots, an object with "slots" (what \
-            memslots.get answers), or a scenario, of which the last submitted array is drawn. With \
-            --vm the array of a VM of a running daemon is drawn.
+            FILE contains a memslot array as JSON: a list of slots, an object with "slots" (the \
+            result of memslots.get), or a scenario, which means its last submitted array. --vm \
+            draws the array of a VM of a running daemon.
             """)
 
     @OptionGroup(title: "Daemon")
     var daemon: DaemonOptions
 
-    @Option(help: "Draw what this VM of a daemon has.")
+    @Option(help: "Draw the array of this VM of a daemon.")
     var vm: String?
 
     @Flag(help: "Draw the change between two files.")
@@ -27,7 +27,7 @@ struct MapCommand: ParsableCommand {
     @Option(help: "Write the picture to this file as SVG.", completion: .file(extensions: ["svg"]))
     var svg: String?
 
-    @Flag(help: "Draw every slot; without it long runs of like slots are folded.")
+    @Flag(help: "Draw every slot; by default long runs of similar slots are folded.")
     var all = false
 
     @Argument(help: "FILE, or with --diff: BEFORE AFTER.", completion: .file())
@@ -35,15 +35,15 @@ struct MapCommand: ParsableCommand {
 
     func validate() throws {
         guard vm == nil || (files.isEmpty && !diff) else {
-            throw ValidationError("--vm takes no file")
+            throw ValidationError("--vm accepts no file")
         }
         guard vm != nil || daemon.socket == nil else {
-            throw ValidationError("with --socket name the VM: --vm VM")
+            throw ValidationError("--socket needs a VM: --vm VM")
         }
         guard vm != nil || files.count == (diff ? 2 : 1) else {
             throw ValidationError(
                 diff
-                    ? "--diff takes two files: BEFORE AFTER"
+                    ? "--diff needs two files: BEFORE AFTER"
                     : "name one file, or use --diff or --vm")
         }
     }
@@ -53,14 +53,14 @@ struct MapCommand: ParsableCommand {
         if all { options.limit = nil }
         if let vm {
             var connection = try daemon.connect()
-            let array = try connection.ask(.memslotsGet, vm: vm).result
+            let array = try connection.send(DaemonRequest(.memslotsGet, vm: vm)).result
             if array["installed"]?.bool == true {
-                Terminal.complain("\(vm) has failed; this is what is really installed")
+                Terminal.complain("\(vm) has failed; the map shows the installed slots")
             }
             guard let slots = array["slots"], slots.elements.count > 0 else {
                 return print("\(vm) has no slots")
             }
-            let map = PicturedArray(answer: slots).map
+            let map = PicturedArray(result: slots).map
             try show(map.lines(options), map.svg(title: vm, limit: options.limit))
         } else if diff {
             let change = try OfflineChange(before: files[0], after: files[1])
@@ -70,10 +70,7 @@ struct MapCommand: ParsableCommand {
         } else {
             let file = try ArrayFile.read(files[0])
             let array = PicturedArray(file.slots)
-            for fault in array.faults {
-                let line = fault.index.map { ":\(file.lines[$0])" } ?? ""
-                Terminal.complain("\(files[0])\(line): \(fault.message)")
-            }
+            for fault in array.faults { file.complain(about: fault, in: files[0]) }
             let map = array.map
             try show(map.lines(options), map.svg(title: files[0], limit: options.limit))
         }
@@ -81,25 +78,46 @@ struct MapCommand: ParsableCommand {
 
     private func show(_ lines: [String], _ picture: String) throws {
         guard let svg else { return Terminal.print(lines) }
-        guard let file = fopen(svg, "w") else {
-            Terminal.complain("\(svg): can't be written: \(Errno(rawValue: errno).name)")
-            throw ExitCode.failure
-        }
-        let written = fputs(picture, file)
-        guard fclose(file) == 0, written >= 0 else {
-            Terminal.complain("\(svg): can't be written: \(Errno(rawValue: errno).name)")
-            throw ExitCode.failure
-        }
+        try OutputFile.write(Array(picture.utf8), to: svg)
     }
 }
 
 extension ArrayFile {
-    /// Reads the file `name`, and tells what is wrong with it.
+    /// Reads the file `name`.
+    ///
+    /// - Throws: the reason for which it can't be used.
     static func read(_ name: String) throws -> ArrayFile {
         let input = try InputFile(name)
         let bytes = try input.bytes()
         do throws(UnusableInput) { return try ArrayFile(bytes) } catch {
             throw input.unusable(error)
+        }
+    }
+
+    /// Prints a fault of the array with its line in the file `name`.
+    func complain(about fault: Violation, in name: String) {
+        let line = fault.index.map { ":\(lines[$0])" } ?? ""
+        Terminal.complain("\(name)\(line): \(fault.message)")
+    }
+}
+
+/// A file that a command writes.
+enum OutputFile {
+    /// Replaces the contents of the file at `path`.
+    ///
+    /// - Throws: the exit status, after printing the reason.
+    static func write(_ bytes: [UInt8], to path: String) throws(ExitCode) {
+        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        var rest = bytes[...]
+        while file >= 0, !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) }
+            if count < 0 && errno == EINTR { continue }
+            if count <= 0 { break }
+            rest = rest.dropFirst(count)
+        }
+        guard file >= 0, rest.isEmpty, close(file) == 0 else {
+            Terminal.complain("\(path): can't be written: \(Errno(rawValue: errno).name)")
+            throw .failure
         }
     }
 }

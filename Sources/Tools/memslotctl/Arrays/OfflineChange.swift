@@ -4,16 +4,16 @@ import MemslotProtocol
 import MemslotScenario
 import Memslots
 
-/// The way from one array to another, planned without a VM.
+/// The change from one array to another, planned without a VM.
 struct OfflineChange {
     let before: [Memslot]
     let after: [Memslot]
     let names: [MemoryObjectID: String]
     let receipt: Receipt
 
-    /// Plans the way between the arrays of two files.
+    /// Plans the change between the arrays of two files.
     ///
-    /// - Throws: the exit status for unusable input, once every fault was told with its line.
+    /// - Throws: the exit status for unusable input, after printing every fault with its line.
     init(before beforeName: String, after afterName: String) throws {
         let (beforeFile, afterFile) = (
             try ArrayFile.read(beforeName), try ArrayFile.read(afterName)
@@ -23,18 +23,18 @@ struct OfflineChange {
         let backend = OfflineBackend()
         let table: MemslotTable
         do throws(InvalidArray) { table = try MemslotTable(backend: backend) } catch {
-            throw error.told(beforeName, beforeFile)
+            throw beforeFile.failure(.invalid(error), in: beforeName)
         }
-        // Only now are they installed: ids that are left out are picked, logs are there.
+        // Installed first, so that omitted ids are picked and dirty logs exist.
         do throws(SubmitError) {
             _ = try table.submit(present.slots, options: SubmitOptions(), prior: present.faults)
         } catch {
-            throw error.told(beforeName, beforeFile)
+            throw beforeFile.failure(error, in: beforeName)
         }
         do throws(SubmitError) {
             receipt = try table.plan(wanted.slots, options: SubmitOptions(), prior: wanted.faults)
         } catch {
-            throw error.told(afterName, afterFile)
+            throw afterFile.failure(error, in: afterName)
         }
         before = table.snapshot().array.slots
         after = receipt.slots
@@ -59,7 +59,7 @@ struct OfflineChange {
     }
 }
 
-/// A VM with all that any host has, and nothing behind it: calls succeed, nothing is dirty.
+/// A backend with the capabilities of every host: calls succeed, and no page is dirty.
 private final class OfflineBackend: MemslotBackend {
     let capabilities = Capabilities(
         addressSpaces: 2, userspaceEnd: UserspaceAddress(0xff_ffff_ffff_f000),
@@ -76,24 +76,16 @@ private final class OfflineBackend: MemslotBackend {
     }
 }
 
-extension SubmitError {
-    /// Tells what is wrong with a file's array.
-    fileprivate func told(_ name: String, _ file: ArrayFile) -> ExitCode {
-        if case .invalid(let array) = self { return array.told(name, file) }
-        Terminal.complain("\(name): \(message)")
-        return .unusable
-    }
-}
-
-extension InvalidArray {
-    /// Tells every fault with its line in the file.
-    fileprivate func told(_ name: String, _ file: ArrayFile) -> ExitCode {
-        for violation in violations {
-            let line = violation.index.map { ":\(file.lines[$0])" } ?? ""
-            Terminal.complain("\(name)\(line): \(violation.message)")
+extension ArrayFile {
+    /// Prints each fault of the array with its line in the file `name`.
+    fileprivate func failure(_ error: SubmitError, in name: String) -> ExitCode {
+        guard case .invalid(let array) = error else {
+            Terminal.complain("\(name): \(error.message)")
+            return .unusable
         }
-        if count > violations.count {
-            Terminal.complain("\(name): and \(count - violations.count) more faults")
+        for fault in array.violations { complain(about: fault, in: name) }
+        if array.count > array.violations.count {
+            Terminal.complain("\(name): and \(array.count - array.violations.count) more faults")
         }
         return .unusable
     }

@@ -3,26 +3,26 @@ import MemslotProtocol
 import MemslotScenario
 import Memslots
 
-/// An array without a VM behind it: names of memory get stand-in numbers and addresses.
+/// An array without a VM: memory objects have placeholder numbers and addresses.
 struct PicturedArray {
     private(set) var slots: [Memslot] = []
     private(set) var names: [MemoryObjectID: String] = [:]
-    /// What is wrong with the slots' backing, ascending by index.
+    /// The faults of the slots' backing, ascending by index.
     private(set) var faults: [Violation] = []
     private var numbers: [String: MemoryObjectID] = [:]
 
-    /// Memory objects are thought to lie this far apart.
+    /// The distance between the placeholder addresses of two memory objects.
     private static let spacing: UInt64 = 1 << 32
     private static let firstBase: UInt64 = 1 << 40
 
-    /// The slots of an answer.
-    init(answer: JSONValue) {
-        // What the service wrote can be read; anything else draws nothing.
-        guard let file = try? ArrayFile(Array(answer.rawBytes)) else { return }
+    /// The slots of a daemon's result.
+    init(result: JSONValue) {
+        // A service's result can be decoded; anything else draws nothing.
+        guard let file = try? ArrayFile(Array(result.rawBytes)) else { return }
         append(file.slots)
     }
 
-    /// The slots of files that name the same memory by the same names.
+    /// The slots of a file; equal memory names have the same number as in `other`.
     init(_ parameters: [SlotParameters], naming other: PicturedArray? = nil) {
         names = other?.names ?? [:]
         numbers = other?.numbers ?? [:]
@@ -39,11 +39,11 @@ struct PicturedArray {
                 slot.memory.map { number(of: $0) } ?? slot.opaque.map { number(hidden: $0) }
             let memory = object.map { MemoryReference(object: $0, offset: offset) }
             let pictured = Memslot(
-                // The last number stands for "left out"; any as large is out of range.
+                // The largest number means "omitted"; the next lower one is out of range too.
                 id: slot.slot.map { SlotID(UInt32(min($0, UInt64(UInt32.max) - 1))) },
                 addressSpace: AddressSpaceID(UInt32(clamping: slot.addressSpace)),
                 guestPhysicalAddress: slot.guestPhysicalAddress, size: slot.size,
-                userspaceAddress: slot.userspaceAddress ?? standIn(for: memory),
+                userspaceAddress: slot.userspaceAddress ?? placeholder(for: memory),
                 flags: slot.flags, memory: memory,
                 guestMemfd: slot.guestMemfd.map {
                     GuestMemfdBinding(
@@ -70,15 +70,15 @@ struct PicturedArray {
         return number
     }
 
-    /// Memory that a service tells apart, but not where it is.
+    /// Memory that a service identifies without its location.
     private mutating func number(hidden token: String) -> MemoryObjectID {
-        // No name of memory begins so.
+        // No memory name starts with this character.
         let number = number(of: "\0" + token)
         names[number] = ""
         return number
     }
 
-    private func standIn(for memory: MemoryReference?) -> UserspaceAddress {
+    private func placeholder(for memory: MemoryReference?) -> UserspaceAddress {
         guard let memory else { return UserspaceAddress(Self.firstBase) }
         let base = Self.firstBase &+ UInt64(memory.object.rawValue) &* Self.spacing
         return UserspaceAddress(base &+ memory.offset.rawValue)
@@ -86,7 +86,7 @@ struct PicturedArray {
 }
 
 extension SlotParameters {
-    /// What is wrong with how the slot names its memory; `nil` if nothing is.
+    /// The fault of the slot's backing; `nil` if there is none.
     fileprivate var backingFault: ViolationKind? {
         switch (userspaceAddress, memory) {
         case (nil, nil): .backingMissing

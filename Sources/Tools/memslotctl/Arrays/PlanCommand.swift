@@ -6,28 +6,28 @@ import Memslots
 struct PlanCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "plan",
-        abstract: "Plan the way from one array to another in the fewest kernel calls.",
+        abstract: "Plan the change from one array to another with the fewest kernel calls.",
         usage: """
             memslotctl plan [--json] <before> <after>
             memslotctl plan [--json] [--socket <path>] --vm <vm> <after>
             """,
         discussion: """
-            BEFORE and AFTER hold memslot arrays as JSON: lists of slots, objects with "slots", or \
-            scenarios, of which the last submitted array counts. Slots of AFTER may leave their id \
-            out: then one is picked so that the fewest calls result.
+            BEFORE and AFTER contain memslot arrays as JSON: a list of slots, an object with \
+            "slots", or a scenario, which means its last submitted array. A slot of AFTER without \
+            an id gets one that leads to the fewest calls.
 
-            With --vm a running daemon is asked instead: \
+            --vm plans the change of a VM of a running daemon: \
             memslotctl plan --vm VM AFTER
             """)
 
     @OptionGroup
     var client: ClientOptions
 
-    @Option(help: "Plan the way from what this VM of a daemon has.")
+    @Option(help: "Plan the change from the array of this VM of a daemon.")
     var vm: String?
 
     @Argument(
-        help: "BEFORE AFTER: the array that the VM has, and that it is to have.",
+        help: "BEFORE AFTER: the present and the wanted array.",
         completion: .file())
     var files: [String]
 
@@ -37,12 +37,15 @@ struct PlanCommand: ParsableCommand {
                 vm == nil ? "name two files: BEFORE AFTER" : "with --vm name one file: AFTER")
         }
         guard vm != nil || client.daemon.socket == nil else {
-            throw ValidationError("with --socket name the VM: --vm VM AFTER")
+            throw ValidationError("--socket needs a VM: --vm VM AFTER")
         }
     }
 
     func run() throws {
-        if let vm { return try ask(vm) }
+        if let vm {
+            let request = DaemonRequest(.memslotsPlan, vm: vm, array: try SubmittedFile(files[0]))
+            return try client.run(request) { ReceiptText($0).lines(isPlan: true) }
+        }
         let change = try OfflineChange(before: files[0], after: files[1])
         if client.json {
             var writer = JSONWriter()
@@ -51,23 +54,13 @@ struct PlanCommand: ParsableCommand {
             return Terminal.write(writer.bytes)
         }
         Terminal.print(change.picture.lines(Terminal.textOptions))
-        print("")
-        tell(change.receipt)
+        Swift.print("")
+        print(change.receipt)
     }
 
-    /// What a submit to a VM would do, by the daemon's word.
-    private func ask(_ vm: String) throws {
-        let array = try SubmittedFile(files[0])
-        try client.ask(.memslotsPlan, vm: vm, about: array) {
-            array.write(to: &$0)
-        } tell: {
-            Terminal.print(ReceiptText($0).lines(isPlan: true))
-        }
-    }
-
-    private func tell(_ receipt: Receipt) {
+    private func print(_ receipt: Receipt) {
         if receipt.outcome == .unchanged {
-            return print("The arrays are the same: nothing to call.")
+            return Swift.print("The arrays are equal: no calls.")
         }
         var table = TextTable(columns: [
             TextTable.Column("#", .trailing), TextTable.Column("call"),
@@ -83,20 +76,18 @@ struct PlanCommand: ParsableCommand {
                 TextTable.Cell(reasons.reason(for: operation)),
             ])
         }
-        Terminal.print(
-            table.lines(
-                width: Terminal.width, overflow: .wrap, colour: Terminal.usesColour))
+        Terminal.print(Terminal.lines(table, overflow: .wrap))
         let count = receipt.operations.count
-        print(
+        Swift.print(
             "\n\(count) kernel \(count == 1 ? "call" : "calls"), "
                 + (receipt.isOptimal ? "the fewest possible" : "not proved to be the fewest")
                 + (receipt.quiesced
-                    ? "; vCPUs are held out meanwhile" : "; the guest runs on beside them"))
-        for warning in receipt.warnings { print("warning: \(warning)") }
+                    ? "; vCPUs are held meanwhile" : "; the guest keeps running"))
+        for warning in receipt.warnings { Swift.print("warning: \(warning)") }
     }
 }
 
-/// Why each call of a plan is there, in words.
+/// The reason for each operation of a plan, as text.
 struct OperationReasons {
     private let replaced: [SlotKey: (before: Memslot, after: Memslot)]
 
@@ -109,8 +100,8 @@ struct OperationReasons {
 
     func reason(for operation: PlannedOperation) -> String {
         switch (operation.reason, operation.call) {
-        case (.cycle, .delete): return "moves that wait for each other in a circle: out of the way"
-        case (.cycle, _): return "back, at its new address"
+        case (.cycle, .delete): return "a cycle of moves: removed first"
+        case (.cycle, _): return "added again at its new address"
         case (.replaced, let call):
             guard let pair = replaced[call.key] else { return "replaced" }
             return "replaced: \(Self.difference(pair.before, pair.after)) can't change in place"
@@ -125,10 +116,10 @@ struct OperationReasons {
 
     private static func log(_ from: Memslot, _ to: Memslot) -> String? {
         guard from.isLogging != to.isLogging else { return nil }
-        return to.isLogging ? "logs dirty pages now" : "stops logging dirty pages"
+        return to.isLogging ? "starts logging dirty pages" : "stops logging dirty pages"
     }
 
-    /// The members that keep a slot from being changed in place.
+    /// The members that can't be changed in place.
     private static func difference(_ before: Memslot, _ after: Memslot) -> String {
         var members: [String] = []
         if before.size != after.size {

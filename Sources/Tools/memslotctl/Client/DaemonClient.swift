@@ -3,10 +3,47 @@ import MemslotPicture
 import MemslotProtocol
 import MemslotService
 
-/// A daemon that is connected to: asked by method, its refusals told to a person.
-struct Daemon: ~Copyable {
-    /// What a request brought.
-    struct Answer {
+/// A request to a daemon.
+struct DaemonRequest {
+    let method: Method
+    let vm: String?
+    let array: SubmittedFile?
+    let descriptors: [Int32]
+    private let members: (inout JSONWriter) -> Void
+
+    /// Creates a request.
+    ///
+    /// - Parameters:
+    ///   - vm: the VM's name, a member of `params`; `nil` for a request without a VM.
+    ///   - array: is sent as `slots`; faults are printed with their lines in its file.
+    ///   - descriptors: are passed with the request.
+    ///   - members: writes the other members of `params`.
+    init(
+        _ method: Method, vm: String? = nil, array: SubmittedFile? = nil,
+        descriptors: [Int32] = [], _ members: @escaping (inout JSONWriter) -> Void = { _ in }
+    ) {
+        self.method = method
+        self.vm = vm
+        self.array = array
+        self.descriptors = descriptors
+        self.members = members
+    }
+
+    fileprivate var params: [UInt8] {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.member("vm", vm)
+        if let array { writer.slots(of: array) }
+        members(&writer)
+        writer.endObject()
+        return writer.finish()
+    }
+}
+
+/// A connection to a daemon. Prints errors as sentences for a person.
+struct DaemonClient: ~Copyable {
+    /// The result of a request, and the descriptors that came with it.
+    struct Reply {
         let result: JSONValue
         let descriptors: PassedDescriptors
     }
@@ -15,65 +52,109 @@ struct Daemon: ~Copyable {
 
     init(_ connection: consuming ClientConnection) { self.connection = connection }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request and waits for its result.
     ///
-    /// - Parameters:
-    ///   - file: the array that is sent, to tell where in it a fault is.
-    ///   - descriptors: sent with the request.
-    ///   - members: writes the members of `params` after the VM's name.
-    /// - Throws: the exit status, once the refusal was told.
-    mutating func ask(
-        _ method: Method, vm: String? = nil, about file: SubmittedFile? = nil,
-        descriptors: [Int32] = [], _ members: (inout JSONWriter) -> Void = { _ in }
-    ) throws(ExitCode) -> Answer {
-        var writer = JSONWriter()
-        writer.beginObject()
-        if let vm {
-            writer.key("vm")
-            writer.string(vm)
-        }
-        members(&writer)
-        writer.endObject()
+    /// - Throws: the exit status, after printing the error.
+    mutating func send(_ request: DaemonRequest) throws(ExitCode) -> Reply {
         let received: ClientConnection.Received
         do throws(TargetLost) {
             received = try connection.call(
-                method.rawValue, params: writer.finish(), descriptors: descriptors)
+                request.method.rawValue, params: request.params, descriptors: request.descriptors)
         } catch {
-            throw Self.told(error)
+            throw Self.failure(error)
         }
         let value = received.value
         if let result = value?["result"] {
-            return Answer(result: result, descriptors: received.descriptors)
+            return Reply(result: result, descriptors: received.descriptors)
         }
         guard let error = value?["error"] else {
-            throw Self.told(TargetLost("the server answered with something that is no response"))
+            throw Self.failure(TargetLost("the server's line is not a response"))
         }
-        Refusal(error).lines(about: file).forEach(Terminal.complain)
+        Refusal(error).lines(about: request.array).forEach(Terminal.complain)
         throw .failure
     }
 
-    /// Lets go of what the daemon sent unasked before its last answer.
+    /// Drops the notifications that arrived before the last response.
     mutating func forgetNotifications() { connection.forgetNotifications() }
 
-    /// Waits for what the daemon sends unasked; `nil` once it has closed.
+    /// Waits for a notification; returns `nil` once the daemon has closed the connection.
     mutating func nextNotification() throws(ExitCode) -> JSONValue? {
         do throws(TargetLost) { return try connection.nextNotification()?.value } catch {
-            throw Self.told(error)
+            throw Self.failure(error)
         }
     }
 
-    private static func told(_ lost: TargetLost) -> ExitCode {
+    private static func failure(_ lost: TargetLost) -> ExitCode {
         Terminal.complain(lost.message)
         return .failure
     }
 }
 
-/// Which daemon is asked.
+/// A command that sends one request and prints its result.
+protocol RequestCommand: ParsableCommand {
+    var client: ClientOptions { get }
+    /// The request that the arguments describe.
+    func request() throws -> DaemonRequest
+    /// The result as lines for a person.
+    func lines(_ result: JSONValue) -> [String]
+}
+
+extension RequestCommand {
+    func run() throws { try client.run(request(), lines: lines) }
+}
+
+/// A ``RequestCommand`` about one VM.
+protocol VMRequestCommand: RequestCommand {
+    var target: VMOptions { get }
+}
+
+extension VMRequestCommand {
+    var client: ClientOptions { target.client }
+    var vm: String { target.vm }
+}
+
+/// The name of a VM, and the options of a command that uses a daemon.
+struct VMOptions: ParsableArguments {
+    @OptionGroup
+    var client: ClientOptions
+
+    @Argument(help: "The VM's name.")
+    var vm: String
+}
+
+/// The options of a command that uses a daemon.
+struct ClientOptions: ParsableArguments {
+    @OptionGroup(title: "Daemon")
+    var daemon: DaemonOptions
+
+    @Flag(help: "Print the result as JSON, on one line.")
+    var json = false
+
+    /// Connects, sends a request, and prints the result: as received with `--json`, otherwise the
+    /// lines that `lines` makes of it.
+    ///
+    /// - Throws: the exit status, after printing the error.
+    func run(_ request: DaemonRequest, lines: (JSONValue) -> [String]) throws {
+        var connection = try daemon.connect()
+        let reply = try connection.send(request)
+        if !printJSON(reply.result) { Terminal.print(lines(reply.result)) }
+    }
+
+    /// Prints a JSON value as received if `--json` is given.
+    ///
+    /// - Returns: whether it is.
+    func printJSON(_ value: JSONValue) -> Bool {
+        if json { Terminal.write(value.rawBytes + [UInt8(ascii: "\n")]) }
+        return json
+    }
+}
+
+/// The daemon's socket.
 struct DaemonOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "The daemon's socket.",
-            discussion: "Without it the one where memslotd listens without --socket: "
+            discussion: "By default the socket on which memslotd listens by default: "
                 + "$XDG_RUNTIME_DIR/memslots/memslotd.sock; without that variable "
                 + "/run/memslots/memslotd.sock for root and /tmp/memslots-UID/memslotd.sock.",
             valueName: "path"),
@@ -82,17 +163,15 @@ struct DaemonOptions: ParsableArguments {
 
     /// Connects.
     ///
-    /// - Throws: the exit status, once it was told that no daemon is there, and how to start one.
-    func connect() throws(ExitCode) -> Daemon {
+    /// - Throws: the exit status, after printing the error and how to start a daemon.
+    func connect() throws(ExitCode) -> DaemonClient {
         let path = try self.path()
-        do throws(TargetLost) {
-            return Daemon(try ClientConnection(path))
-        } catch {
-            throw Self.told(error, socket: socket)
+        do throws(TargetLost) { return DaemonClient(try ClientConnection(path)) } catch {
+            throw noDaemon(error)
         }
     }
 
-    /// Where the daemon is to be.
+    /// The path of the socket.
     func path() throws(ExitCode) -> SocketPath {
         do throws(ListeningError) {
             guard let socket else { return try SocketPath.standard() }
@@ -103,8 +182,8 @@ struct DaemonOptions: ParsableArguments {
         }
     }
 
-    /// Tells that nobody listens, and what to do.
-    static func told(_ lost: TargetLost, socket: String?) -> ExitCode {
+    /// Prints that no daemon listens, and how to start one.
+    func noDaemon(_ lost: TargetLost) -> ExitCode {
         Terminal.complain(lost.message)
         let option = socket.map { " --socket \($0)" } ?? ""
         Terminal.complain("Start a daemon with: memslotd\(option)")
@@ -112,37 +191,21 @@ struct DaemonOptions: ParsableArguments {
     }
 }
 
-/// Which daemon is asked, and how its answer is shown.
-struct ClientOptions: ParsableArguments {
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
+extension JSONValue {
+    /// The elements of the member `name`, none if there is no such list.
+    func list(_ name: String) -> [JSONValue] { self[name].map { Array($0.elements) } ?? [] }
 
-    @Flag(help: "Print the bare result as JSON, on one line.")
-    var json = false
+    /// The texts in the list `name`.
+    func strings(_ name: String) -> [String] { list(name).compactMap(\.string) }
 
-    /// Connects, asks, and shows the answer: as it came with `--json`, else by `tell`.
-    ///
-    /// - Parameters:
-    ///   - file: the array that is sent, to tell where in it a fault is.
-    ///   - descriptors: sent with the request.
-    ///   - members: writes the members of `params` after the VM's name.
-    /// - Throws: the exit status, once the refusal was told.
-    func ask(
-        _ method: Method, vm: String? = nil, about file: SubmittedFile? = nil,
-        descriptors: [Int32] = [], _ members: (inout JSONWriter) -> Void = { _ in },
-        tell: (JSONValue) throws -> Void
-    ) throws {
-        var connection = try daemon.connect()
-        let answer = try connection.ask(
-            method, vm: vm, about: file, descriptors: descriptors, members)
-        if !print(answer) { try tell(answer.result) }
+    /// The number of nanoseconds of the member `name`, as text.
+    func duration(_ name: String) -> String {
+        "\(HumanDuration(nanoseconds: self[name]?.uint64 ?? 0))"
     }
 
-    /// Prints the result as it came where that was asked for.
-    ///
-    /// - Returns: whether it was.
-    func print(_ answer: Daemon.Answer) -> Bool {
-        if json { Terminal.write(answer.result.rawBytes + [UInt8(ascii: "\n")]) }
-        return json
+    /// The size of the member `name`, as text.
+    func size(_ name: String = "size") -> String {
+        guard case .success(let bytes)? = self[name]?.quantity else { return "?" }
+        return "\(HumanSize(bytes: bytes))"
     }
 }

@@ -10,46 +10,42 @@ struct MemoryExportCommand: ParsableCommand {
         commandName: "export",
         abstract: "Copy a VM's memory to a file, or share it with a command.",
         discussion: """
-            A command gets the memory itself as descriptor 3, and shares it with the VM:
+            A command receives the memory itself as descriptor 3, and shares it with the VM:
               memslotctl memory export web ram -- qemu-tool --fd 3
 
-            With --output its bytes, as they are now, go to a file; stretches of zeros become holes.
+            --output copies the current bytes to a file; ranges of zeros become holes.
             """)
-
-    @OptionGroup
-    var client: ClientOptions
 
     @Option(help: "Copy to this file.", completion: .file())
     var output: String?
 
-    @Argument(help: "The VM's name.")
-    var vm: String
+    @OptionGroup
+    var target: VMOptions
 
-    @Argument(help: "The memory's name.")
+    @Argument(help: "The memory object's name.")
     var memory: String
 
     @Argument(help: "A command and its arguments, after --.")
     var command: [String] = []
 
-    /// `SEEK_DATA`, which Swift's Glibc leaves out. Source: lseek(2).
+    /// `SEEK_DATA`, which Swift's Glibc lacks. Source: lseek(2).
     private static let seekData: Int32 = 3
 
-    /// The descriptor that a command finds the memory at.
+    /// The command's descriptor of the memory.
     private static let passed: Int32 = 3
 
     func validate() throws {
-        guard (output != nil) != !command.isEmpty || client.json else {
+        guard (output != nil) != !command.isEmpty || target.client.json else {
             throw ValidationError("give either --output FILE, or a command after --")
         }
     }
 
     func run() throws {
-        var connection = try client.daemon.connect()
-        let exported = try connection.ask(.memoryExport, vm: vm) { writer in
-            writer.key("memory")
-            writer.string(memory)
-        }
-        if client.print(exported) && output == nil && command.isEmpty { return }
+        var connection = try target.client.daemon.connect()
+        let exported = try connection.send(
+            DaemonRequest(.memoryExport, vm: target.vm) { $0.member("memory", memory) })
+        let isPrinted = target.client.printJSON(exported.result)
+        if isPrinted && output == nil && command.isEmpty { return }
         guard let descriptor = exported.descriptors.claim(0),
             case .success(let size)? = exported.result["size"]?.quantity
         else {
@@ -64,10 +60,10 @@ struct MemoryExportCommand: ParsableCommand {
         }
     }
 
-    /// Becomes the command.
+    /// Replaces this process with the command.
     private func start(with descriptor: Int32) throws(ExitCode) {
         if descriptor == Self.passed {
-            // Not duplicated, so it would still be closed on exec.
+            // dup2 would not clear its close-on-exec flag.
             _ = fcntl(descriptor, F_SETFD, 0)
         } else {
             dup2(descriptor, Self.passed)
@@ -88,7 +84,7 @@ struct MemoryExportCommand: ParsableCommand {
         var chunk = [UInt8](repeating: 0, count: 1 << 20)
         var offset: off_t = 0
         while offset < end {
-            // Pages that nobody wrote are skipped, so that they aren't made by reading.
+            // Unwritten pages are skipped: reading would allocate them.
             let data = lseek(descriptor, offset, Self.seekData)
             if data < 0 { break }
             offset = data
@@ -101,7 +97,7 @@ struct MemoryExportCommand: ParsableCommand {
             }
             offset += off_t(count)
         }
-        if !client.json { print("\(memory) is in \(name), \(size) bytes") }
+        if !target.client.json { print("\(memory) is in \(name), \(size) bytes") }
     }
 
     private func failed(_ name: String, _ what: String) -> ExitCode {

@@ -3,192 +3,159 @@ import MemslotPicture
 import MemslotProtocol
 import Memslots
 
-struct GetCommand: ParsableCommand {
+struct GetCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
         commandName: "get",
-        abstract: "Print a VM's array as JSON, a slot a line.",
-        discussion: "What it prints can be changed and submitted again.")
+        abstract: "Print a VM's array as JSON, one slot per line.",
+        discussion: "The output can be changed and submitted again.")
 
     @OptionGroup
-    var client: ClientOptions
+    var target: VMOptions
 
-    @Argument(help: "The VM's name.")
-    var vm: String
+    func request() -> DaemonRequest { DaemonRequest(.memslotsGet, vm: vm) }
 
-    func run() throws {
-        try client.ask(.memslotsGet, vm: vm, tell: tell)
-    }
-
-    private func tell(_ array: JSONValue) {
+    func lines(_ result: JSONValue) -> [String] {
         var lines: [String] = []
-        for member in array.members where !member.key.isString("slots") {
+        for member in result.members where !member.key.isString("slots") {
             lines.append("  \(member.key.rawText): \(member.value.rawText)")
         }
-        let slots = array["slots"].map { Array($0.elements) } ?? []
+        let slots = result.list("slots")
         let list = slots.map { "\n    \($0.rawText)" }.joined(separator: ",")
         lines.append("  \"slots\": [\(list)\(slots.isEmpty ? "" : "\n  ")]")
-        print("{\n\(lines.joined(separator: ",\n"))\n}")
+        return ["{", lines.joined(separator: ",\n"), "}"]
     }
 }
 
-struct TranslateCommand: ParsableCommand {
+struct TranslateCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
-        commandName: "translate", abstract: "Tell what is behind guest physical addresses.")
-
-    @OptionGroup
-    var client: ClientOptions
+        commandName: "translate", abstract: "Print the slots at guest physical addresses.")
 
     @Option(help: ArgumentHelp("The address space.", valueName: "n"))
     var addressSpace: UInt64 = 0
 
-    @Argument(help: "The VM's name.")
-    var vm: String
+    @OptionGroup
+    var target: VMOptions
 
     @Argument(help: "Addresses: 0x…, decimal, or with K, M, G, T.")
     var addresses: [Quantity]
 
-    func run() throws {
-        try client.ask(.memslotsTranslate, vm: vm) { writer in
+    func request() -> DaemonRequest {
+        DaemonRequest(.memslotsTranslate, vm: vm) { writer in
             writer.key("addresses")
             writer.beginArray()
             for address in addresses { writer.address(address.value) }
             writer.endArray()
-            writer.key("addressSpace")
-            writer.integer(addressSpace)
-        } tell: {
-            tell($0)
+            writer.member("addressSpace", addressSpace)
         }
     }
 
-    private func tell(_ translated: JSONValue) {
+    func lines(_ result: JSONValue) -> [String] {
         var table = TextTable(columns: [
             TextTable.Column("guest address", .trailing), TextTable.Column("slot", .trailing),
             TextTable.Column("offset", .trailing), TextTable.Column("backing"),
             TextTable.Column("flags"),
         ])
-        let translations = translated["translations"].map { Array($0.elements) } ?? []
-        for (address, translation) in zip(addresses, translations) {
+        for (address, slot) in zip(addresses, result.list("translations")) {
             let text = "0x" + String(address.value, radix: 16)
-            guard !translation.isNull else {
+            guard !slot.isNull else {
                 table.append(["\(text)", "–", "", "no slot", ""])
                 continue
             }
-            let flags = translation["flags"]?.elements.compactMap(\.string) ?? []
             table.append([
-                "\(text)", "\(translation["slot"]?.rawText ?? "?")",
-                "\(translation["offset"]?.string ?? "")",
-                TextTable.Cell(WireSlot.backing(of: translation)),
-                "\(flags.joined(separator: " "))",
+                "\(text)", "\(slot["slot"]?.rawText ?? "?")",
+                "\(slot["offset"]?.string ?? "")", TextTable.Cell(WireSlot.backing(of: slot)),
+                "\(slot.strings("flags").joined(separator: " "))",
             ])
         }
-        Terminal.print(table.lines(width: Terminal.width, colour: Terminal.usesColour))
+        return Terminal.lines(table)
     }
 }
 
-struct HistoryCommand: ParsableCommand {
+struct HistoryCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
         commandName: "history", abstract: "List the last transactions of a VM, oldest first.")
 
-    @OptionGroup
-    var client: ClientOptions
-
-    @Option(help: ArgumentHelp("How many; all that are kept without it.", valueName: "n"))
+    @Option(help: ArgumentHelp("The number of transactions; by default all kept.", valueName: "n"))
     var last: UInt64?
 
-    @Argument(help: "The VM's name.")
-    var vm: String
+    @OptionGroup
+    var target: VMOptions
 
-    func run() throws {
-        try client.ask(.memslotsHistory, vm: vm) {
-            $0.optional("last", last)
-        } tell: {
-            tell($0)
-        }
+    func request() -> DaemonRequest {
+        DaemonRequest(.memslotsHistory, vm: vm) { $0.member("last", last) }
     }
 
-    private func tell(_ history: JSONValue) {
+    func lines(_ result: JSONValue) -> [String] {
         var table = TextTable(columns: [
             TextTable.Column("generation", .trailing), TextTable.Column("kernel calls", .trailing),
             TextTable.Column("blackout", .trailing), TextTable.Column("total", .trailing),
             TextTable.Column("change"),
         ])
-        let receipts = history["receipts"].map { Array($0.elements) } ?? []
-        if receipts.isEmpty { return print("\(vm) has no transactions yet") }
-        for receipt in receipts {
+        for receipt in result.list("receipts") {
             let times = receipt["nanoseconds"]
             let isQuiesced = receipt["quiesced"]?.bool ?? false
-            let blackout = HumanDuration(nanoseconds: times?["blackout"]?.uint64 ?? 0)
             table.append([
                 "\(receipt["generation"]?.uint64 ?? 0)", "\(receipt["operationCount"]?.int ?? 0)",
-                isQuiesced ? "\(blackout)" : "–",
-                "\(HumanDuration(nanoseconds: times?["total"]?.uint64 ?? 0))",
-                "\(ReplayRow.words(for: receipt["diff"]))",
+                "\(isQuiesced ? times?.duration("blackout") ?? "?" : "–")",
+                "\(times?.duration("total") ?? "?")", "\(WireSlot.changes(in: receipt["diff"]))",
             ])
         }
-        Terminal.print(table.lines(width: Terminal.width, colour: Terminal.usesColour))
+        return table.rows.isEmpty ? ["\(vm) has no transactions yet"] : Terminal.lines(table)
     }
 }
 
-struct DirtyCommand: ParsableCommand {
+struct DirtyCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
         commandName: "dirty",
-        abstract: "Tell the dirty pages of a slot.",
+        abstract: "Print the dirty pages of a slot.",
         discussion: """
-            Looking changes nothing; --clear clears exactly the bits that were told. With --json \
-            the bitmap comes as base64, bit 0 of byte 0 is the first page.
+            Reading does not change the dirty log; --clear clears exactly the bits that are \
+            returned. With --json the bitmap is base64; bit 0 of byte 0 is the first page.
             """)
 
-    @OptionGroup
-    var client: ClientOptions
-
-    @Flag(help: "Clear the bits that are told.")
+    @Flag(help: "Clear the bits that are returned.")
     var clear = false
 
     @Option(help: ArgumentHelp("The slot's address space.", valueName: "n"))
     var addressSpace: UInt64 = 0
 
-    @Option(help: ArgumentHelp("The first page of the slot to tell.", valueName: "n"))
+    @Option(help: ArgumentHelp("The first page of the slot to read.", valueName: "n"))
     var firstPage: UInt64 = 0
 
-    @Option(help: ArgumentHelp("How many pages; without it all from the first.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp("The number of pages; by default all from the first.", valueName: "n"))
     var pageCount: UInt64?
 
-    @Argument(help: "The VM's name.")
-    var vm: String
+    @OptionGroup
+    var target: VMOptions
 
     @Argument(help: "The slot's id.")
     var slot: UInt64
 
-    /// More ranges than a person reads.
+    /// The most ranges that are printed.
     private static let mostRanges = 200
 
-    func run() throws {
-        try client.ask(.dirtylogGet, vm: vm) { writer in
-            writer.key("slot")
-            writer.integer(slot)
-            writer.key("addressSpace")
-            writer.integer(addressSpace)
-            writer.key("clear")
-            writer.bool(clear)
-            writer.key("firstPage")
-            writer.integer(firstPage)
-            writer.optional("pageCount", pageCount)
-        } tell: {
-            tell($0)
+    func request() -> DaemonRequest {
+        DaemonRequest(.dirtylogGet, vm: vm) { writer in
+            writer.member("slot", slot)
+            writer.member("addressSpace", addressSpace)
+            writer.member("clear", clear)
+            writer.member("firstPage", firstPage)
+            writer.member("pageCount", pageCount)
         }
     }
 
-    private func tell(_ log: JSONValue) {
-        let dirty = log["dirty"]?.uint64 ?? 0
-        let pages = log["pages"]?.uint64 ?? 0
-        print(
+    func lines(_ result: JSONValue) -> [String] {
+        let dirty = result["dirty"]?.uint64 ?? 0
+        let pages = result["pages"]?.uint64 ?? 0
+        let total =
             "\(dirty) of \(pages) pages are dirty, \(HumanSize(bytes: dirty &* 4_096))"
-                + (clear && dirty > 0 ? "; they are clean now" : ""))
-        let bitmap = log["bitmap"]?.string ?? ""
-        // No more pages than bits came, whatever the daemon says.
-        let told = min(pages, UInt64(bitmap.utf8.count) * 6)
-        let ranges = DirtyBitmap(pageCount: told, base64: bitmap).runs
-        if ranges.isEmpty { return }
+            + (clear && dirty > 0 ? "; they are clean now" : "")
+        let bitmap = result["bitmap"]?.string ?? ""
+        // No more pages than received bits, whatever count the daemon sends.
+        let count = min(pages, UInt64(bitmap.utf8.count) * 6)
+        let ranges = DirtyBitmap(pageCount: count, base64: bitmap).runs
+        if ranges.isEmpty { return [total] }
         var table = TextTable(columns: [
             TextTable.Column("offset in the slot", .trailing), TextTable.Column("size", .trailing),
         ])
@@ -199,47 +166,34 @@ struct DirtyCommand: ParsableCommand {
                 "\(HumanSize(bytes: UInt64(range.count) &* 4_096))",
             ])
         }
-        Terminal.print(table.lines(width: Terminal.width, colour: Terminal.usesColour))
-        if ranges.count > Self.mostRanges {
-            print("and \(ranges.count - Self.mostRanges) more ranges; --json tells all")
-        }
+        let rest = ranges.count - Self.mostRanges
+        return [total] + Terminal.lines(table)
+            + (rest > 0 ? ["and \(rest) more ranges; --json prints all"] : [])
     }
 }
 
 extension DirtyBitmap {
-    /// The bitmap of a dirty log as the wire has it: padded base64, bit 0 of byte 0 the first page.
+    /// Decodes the wire's bitmap: padded base64, bit 0 of byte 0 is the first page.
     ///
-    /// What is no base64 ends it, and the pages after that are clean; bits past `pageCount` are
-    /// passed over.
-    init(pageCount: UInt64, base64: String) {
+    /// Decoding ends at the first invalid character; bits beyond `pageCount` are ignored.
+    fileprivate init(pageCount: UInt64, base64: String) {
+        let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+        let values = Dictionary(
+            uniqueKeysWithValues: alphabet.utf8.enumerated().map { ($0.element, $0.offset) })
         self.init(pageCount: pageCount)
-        // Six bits a character, from the top of each byte; `count` bits of `bits` are not used yet.
-        var bits: UInt64 = 0
-        var count: UInt64 = 0
-        var page: UInt64 = 0
+        // The low `count` bits of `bits` are not used yet.
+        var (bits, count, page) = (0, 0, UInt64(0))
         for character in base64.utf8 {
-            guard let value = Self.value(of: character) else { return }
-            bits = bits << 6 | value
+            guard let value = values[character] else { return }
+            bits = (bits & 0xff) << 6 | value
             count += 6
             guard count >= 8 else { continue }
             count -= 8
-            let byte = bits >> count & 0xFF
-            for bit in 0..<8 where byte >> UInt64(bit) & 1 == 1 {
-                let dirty = page + UInt64(bit)
-                if dirty < pageCount { insert(dirty..<dirty + 1) }
+            for bit in 0..<8 where bits >> (count + bit) & 1 == 1 && page + UInt64(bit) < pageCount
+            {
+                insert(page + UInt64(bit)..<page + UInt64(bit) + 1)
             }
             page += 8
-        }
-    }
-
-    private static func value(of character: UInt8) -> UInt64? {
-        switch character {
-        case UInt8(ascii: "A")...UInt8(ascii: "Z"): UInt64(character - UInt8(ascii: "A"))
-        case UInt8(ascii: "a")...UInt8(ascii: "z"): UInt64(character - UInt8(ascii: "a")) + 26
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt64(character - UInt8(ascii: "0")) + 52
-        case UInt8(ascii: "+"): 62
-        case UInt8(ascii: "/"): 63
-        default: nil
         }
     }
 }

@@ -1,28 +1,28 @@
 import MemslotPicture
 import MemslotProtocol
 
-/// A receipt that came over the wire, for a person.
+/// A receipt of a daemon as text.
 struct ReceiptText {
     private let receipt: JSONValue
 
     init(_ receipt: JSONValue) { self.receipt = receipt }
 
-    /// The calls and what they took.
+    /// The calls and their times.
     ///
-    /// - Parameter isPlan: whether nothing was carried out.
+    /// - Parameter isPlan: whether the receipt is of a plan, which was not applied.
     func lines(isPlan: Bool) -> [String] {
         let vm = receipt["vm"]?.string ?? ""
         let generation = receipt["generation"]?.uint64 ?? 0
         guard receipt["outcome"]?.isString("committed") ?? false else {
             return ["\(vm) has this array already: unchanged at generation \(generation)"]
         }
-        var lines = calls.lines(width: Terminal.width, overflow: .wrap, colour: Terminal.usesColour)
+        var lines = Terminal.lines(calls, overflow: .wrap)
         lines += ["", summary(vm: vm, generation: generation, isPlan: isPlan)]
         if let ids = pickedIDs { lines.append("ids in the file's order: \(ids)") }
         if !isPlan, receipt["retired"]?.bool == false {
-            lines.append("readers of the old array are still there; its memory stays until they go")
+            lines.append("the old array still has readers; its memory is kept until they leave")
         }
-        for warning in receipt["warnings"]?.elements.compactMap(\.string) ?? [] {
+        for warning in receipt.strings("warnings") {
             lines.append("warning: \(warning)")
         }
         return lines
@@ -34,7 +34,7 @@ struct ReceiptText {
             TextTable.Column("slot", .trailing), TextTable.Column("guest address"),
             TextTable.Column("why"),
         ])
-        for (index, operation) in (receipt["operations"]?.elements ?? none).enumerated() {
+        for (index, operation) in receipt.list("operations").enumerated() {
             table.append([
                 "\(index)", "\(operation["op"]?.string ?? "")",
                 "\(WireSlot.name(of: operation))",
@@ -52,31 +52,28 @@ struct ReceiptText {
         let fewest = receipt["optimal"]?.bool == true ? ", the fewest possible" : ""
         if isPlan {
             return "\(vm) would be at generation \(generation): \(calls)\(fewest)"
-                + (isQuiesced ? "; vCPUs would be held out" : "; the guest would run on")
+                + (isQuiesced ? "; vCPUs would be held" : "; the guest would keep running")
         }
         let times = receipt["nanoseconds"]
-        let blackout = HumanDuration(nanoseconds: times?["blackout"]?.uint64 ?? 0)
-        let total = HumanDuration(nanoseconds: times?["total"]?.uint64 ?? 0)
+        let blackout = times?.duration("blackout") ?? "?"
+        let total = times?.duration("total") ?? "?"
         return "\(vm) is at generation \(generation): \(calls)\(fewest), in \(total)"
-            + (isQuiesced ? "; vCPUs were held out for \(blackout)" : "; the guest ran on")
+            + (isQuiesced ? "; vCPUs were held for \(blackout)" : "; the guest kept running")
     }
 
-    /// Told only where the file left ids out.
+    /// The ids of all slots; `nil` if the file had ids for all.
     private var pickedIDs: String? {
-        receipt["slots"].map { slots in
-            slots.elements.map { WireSlot.name(of: $0) }.joined(separator: " ")
-        }
+        receipt["slots"] == nil
+            ? nil : receipt.list("slots").map { WireSlot.name(of: $0) }.joined(separator: " ")
     }
-
-    private var none: JSONChildren<JSONValue> { receipt.elements }
 
     private static func reason(for operation: JSONValue) -> String {
         switch operation["because"]?.string {
-        case "cycle": return "part of a circle of moves"
+        case "cycle": return "part of a cycle of moves"
         case "replaced": return "replaced: it can't change in place"
         default: break
         }
-        let flags = (operation["flags"]?.elements.compactMap(\.string) ?? []).joined(separator: " ")
+        let flags = operation.strings("flags").joined(separator: " ")
         switch operation["op"]?.string {
         case "create": return flags.isEmpty ? "added" : "added, \(flags)"
         case "delete": return "removed"
@@ -86,20 +83,48 @@ struct ReceiptText {
     }
 }
 
-/// How answers name a slot.
+/// Texts for slots in results and notifications.
 enum WireSlot {
-    /// `3`, or `1:3` in address space 1, of an object with `slot` and maybe `addressSpace`.
+    /// `3`, or `1:3` in address space 1, of an object with `slot` and perhaps `addressSpace`.
     static func name(of slot: JSONValue) -> String {
         let id = slot["slot"]?.rawText ?? "?"
         guard let space = slot["addressSpace"]?.uint64, space != 0 else { return id }
         return "\(space):\(id)"
     }
 
-    /// What is behind a slot, as its answer says it.
+    /// The backing of a slot; `hidden` if the daemon does not send it.
     static func backing(of slot: JSONValue) -> String {
         if let memory = slot["memory"]?.string {
             return "\(memory) +\(slot["memoryOffset"]?.string ?? "0x0")"
         }
-        return slot["userspaceAddress"]?.string.map { "hva \($0)" } ?? "not told"
+        return slot["userspaceAddress"]?.string.map { "hva \($0)" } ?? "hidden"
+    }
+
+    /// The changes of a diff: `removed 1, replaced 0, added 2 3`. A slot that was both removed and
+    /// added is replaced.
+    static func changes(in diff: JSONValue?) -> String {
+        func names(_ member: String) -> [String] { diff?.list(member).map(key) ?? [] }
+        let (added, removed) = (names("added"), names("removed"))
+        let replaced = added.filter(removed.contains)
+        let groups: [(sign: String, names: [String])] = [
+            ("removed", removed.filter { !replaced.contains($0) }),
+            ("replaced", replaced),
+            ("moved", names("moved")),
+            ("added", added.filter { !replaced.contains($0) }),
+            ("reflagged", names("reflagged")),
+        ]
+        return groups.filter { !$0.names.isEmpty }
+            .map { "\($0.sign) \(shortened($0.names))" }.joined(separator: ", ")
+    }
+
+    /// `3`, or `1:3` in address space 1, of a key in a diff.
+    static func key(_ slot: JSONValue) -> String {
+        slot["addressSpace"] == nil ? slot.rawText : name(of: slot)
+    }
+
+    private static func shortened(_ names: [String]) -> String {
+        let most = 8
+        let shown = names.prefix(most).joined(separator: " ")
+        return names.count > most ? "\(shown) … (\(names.count))" : shown
     }
 }

@@ -4,81 +4,65 @@ import MemslotProtocol
 import MemslotScenario
 import Memslots
 
-struct SubmitCommand: ParsableCommand {
+struct SubmitCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
         commandName: "submit",
-        abstract: "Make the array of a file a VM's memory, all at once or not at all.",
+        abstract: "Submit the array of a file as a VM's memory: all of it or nothing.",
         discussion: """
-            FILE holds the complete array as JSON: a list of slots, an object with "slots", such \
-            as memslotctl get prints, or a scenario, of which the last submitted array counts. \
-            Slots may leave their id out: then one is picked so that the fewest calls result.
+            FILE contains the complete array as JSON: a list of slots, an object with "slots", \
+            such as memslotctl get prints, or a scenario, which means its last submitted array. \
+            A slot without an id gets one that leads to the fewest calls.
 
-            Exit status: 0 committed or unchanged, 1 refused, and nothing took effect, 2 the file \
-            can't be used.
+            Exit status: 0 committed or unchanged, 1 refused without any effect, 2 the file can't \
+            be used.
             """)
-
-    @OptionGroup
-    var client: ClientOptions
 
     @Option(
         help: ArgumentHelp("Commit only if the VM is at this generation.", valueName: "n"))
     var expectedGeneration: UInt64?
 
-    @Flag(help: "Hold vCPUs out even where the plan doesn't need it.")
+    @Flag(help: "Hold vCPUs even if the plan does not require it.")
     var quiesce = false
 
     @Option(
         name: .customLong("deadline-ms"),
-        help: ArgumentHelp("How long vCPUs and readers may take to leave.", valueName: "ms"))
+        help: ArgumentHelp("The most time for vCPUs and readers to leave.", valueName: "ms"))
     var deadline: UInt64?
 
-    @Argument(help: "The VM's name.")
-    var vm: String
+    @OptionGroup
+    var target: VMOptions
 
     @Argument(help: "The array; - is standard input.", completion: .file())
     var file: String
 
-    func run() throws {
-        let array = try SubmittedFile(file)
-        try client.ask(.memslotsSubmit, vm: vm, about: array) { writer in
-            array.write(to: &writer)
-            writer.optional("expectedGeneration", expectedGeneration)
-            if quiesce {
-                writer.key("quiesce")
-                writer.string("always")
-            }
-            writer.optional("quiesceDeadlineMs", deadline)
-        } tell: {
-            Terminal.print(ReceiptText($0).lines(isPlan: false))
+    func request() throws -> DaemonRequest {
+        DaemonRequest(.memslotsSubmit, vm: vm, array: try SubmittedFile(file)) { writer in
+            writer.member("expectedGeneration", expectedGeneration)
+            if quiesce { writer.member("quiesce", "always") }
+            writer.member("quiesceDeadlineMs", deadline)
         }
     }
+
+    func lines(_ result: JSONValue) -> [String] { ReceiptText(result).lines(isPlan: false) }
 }
 
-/// An array in a file that is sent to a daemon, and where in it each slot stands.
+/// An array in a file that is sent to a daemon, with the line of each slot.
 struct SubmittedFile {
     let name: String
-    private let file: ArrayFile
+    fileprivate let file: ArrayFile
 
     /// Reads the file `name`; `-` is standard input.
     ///
-    /// - Throws: the exit status for unusable input, once the reason was told.
+    /// - Throws: the exit status for unusable input, after printing the reason.
     init(_ name: String) throws {
         self.name = name == "-" ? "standard input" : name
         file = try ArrayFile.read(name)
     }
 
-    /// The array as `slots` of a request.
-    func write(to writer: inout JSONWriter) {
-        writer.key("slots")
-        writer.beginArray()
-        for slot in file.slots { writer.slot(slot) }
-        writer.endArray()
-    }
-
-    /// The line of the slot that a path such as `slots[3].size` names.
+    /// The line of the slot in a path such as `slots[3].size`.
     func line(at path: String) -> Int? { index(of: path).map { file.lines[$0] } }
 
-    /// The slot's value that a path names, with the member's name.
+    /// The member and its value at a path.
     func value(at path: String) -> String? {
         guard let index = index(of: path), let dot = path.firstIndex(of: ".") else { return nil }
         let member = String(path[path.index(after: dot)...])
@@ -107,44 +91,29 @@ struct SubmittedFile {
 }
 
 extension JSONWriter {
-    /// Writes a slot as its file has it.
-    fileprivate mutating func slot(_ slot: SlotParameters) {
+    /// Writes the array as the member `slots`.
+    mutating func slots(of array: SubmittedFile) {
+        key("slots")
+        beginArray()
+        for slot in array.file.slots { self.slot(slot) }
+        endArray()
+    }
+
+    /// Writes a slot with the members that its file has.
+    private mutating func slot(_ slot: SlotParameters) {
         beginObject()
-        if let id = slot.slot {
-            key("slot")
-            integer(id)
-        }
-        if slot.addressSpace != 0 {
-            key("addressSpace")
-            integer(slot.addressSpace)
-        }
-        key("guestPhysicalAddress")
-        address(slot.guestPhysicalAddress.rawValue)
-        key("size")
-        address(slot.size.rawValue)
-        if let userspaceAddress = slot.userspaceAddress {
-            key("userspaceAddress")
-            address(userspaceAddress.rawValue)
-        }
-        text("memory", slot.memory)
-        quantity("memoryOffset", slot.memoryOffset)
-        text("opaque", slot.opaque)
+        member("slot", slot.slot)
+        if slot.addressSpace != 0 { member("addressSpace", slot.addressSpace) }
+        member("guestPhysicalAddress", address: slot.guestPhysicalAddress.rawValue)
+        member("size", address: slot.size.rawValue)
+        member("userspaceAddress", address: slot.userspaceAddress?.rawValue)
+        member("memory", slot.memory)
+        member("memoryOffset", address: slot.memoryOffset?.rawValue)
+        member("opaque", slot.opaque)
         key("flags")
         flags(slot.flags)
-        text("guestMemfd", slot.guestMemfd)
-        quantity("guestMemfdOffset", slot.guestMemfdOffset)
+        member("guestMemfd", slot.guestMemfd)
+        member("guestMemfdOffset", address: slot.guestMemfdOffset?.rawValue)
         endObject()
-    }
-
-    private mutating func text(_ name: StaticString, _ value: String?) {
-        guard let value else { return }
-        key(name)
-        string(value)
-    }
-
-    private mutating func quantity(_ name: StaticString, _ value: ByteCount?) {
-        guard let value else { return }
-        key(name)
-        address(value.rawValue)
     }
 }

@@ -4,56 +4,54 @@ import MemslotProtocol
 import MemslotScenario
 import MemslotService
 
-struct CreateCommand: ParsableCommand {
+struct CreateCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
-        commandName: "create", abstract: "Make a VM without slots in a daemon.")
+        commandName: "create", abstract: "Create a VM without slots in a daemon.")
 
-    @OptionGroup
-    var client: ClientOptions
-
-    @Option(help: "simulated, kvm, or auto: KVM where it opens.")
+    @Option(help: "simulated, kvm, or auto: KVM if it opens.")
     var backend: BackendChoice = .auto
 
-    @Option(help: ArgumentHelp("Slots of a simulated VM.", valueName: "n"))
+    @Option(help: ArgumentHelp("The number of slots of a simulated VM.", valueName: "n"))
     var maxSlots: UInt64?
 
-    @Option(help: ArgumentHelp("Address spaces of a simulated VM.", valueName: "n"))
+    @Option(help: ArgumentHelp("The number of address spaces of a simulated VM.", valueName: "n"))
     var addressSpaces: UInt64?
 
-    @Argument(help: "The VM's name.")
-    var vm: String
+    @OptionGroup
+    var target: VMOptions
 
-    func run() throws {
-        try client.ask(.vmCreate, vm: vm) { writer in
-            writer.key("backend")
-            writer.string(backend.rawValue)
+    func request() -> DaemonRequest {
+        DaemonRequest(.vmCreate, vm: vm) { writer in
+            writer.member("backend", backend.rawValue)
             guard maxSlots != nil || addressSpaces != nil else { return }
             writer.key("simulated")
             writer.beginObject()
-            writer.optional("maxSlots", maxSlots)
-            writer.optional("addressSpaces", addressSpaces)
+            writer.member("maxSlots", maxSlots)
+            writer.member("addressSpaces", addressSpaces)
             writer.endObject()
-        } tell: { made in
-            let most = made["capabilities"]?["maxSlots"]?.rawText ?? "?"
-            print("\(vm) is made, \(made["backend"]?.string ?? ""), at most \(most) slots")
         }
+    }
+
+    func lines(_ result: JSONValue) -> [String] {
+        let slots = result["capabilities"]?["maxSlots"]?.rawText ?? "?"
+        return ["\(vm) is created, \(result["backend"]?.string ?? ""), at most \(slots) slots"]
     }
 }
 
-struct ListCommand: ParsableCommand {
+struct ListCommand: RequestCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List your VMs in a daemon.")
 
     @OptionGroup
     var client: ClientOptions
 
-    func run() throws {
-        try client.ask(.vmList) { Terminal.print(Self.lines($0)) }
-    }
+    func request() -> DaemonRequest { DaemonRequest(.vmList) }
+
+    func lines(_ result: JSONValue) -> [String] { Self.lines(result) }
 
     static func lines(_ result: JSONValue) -> [String] {
-        let vms = result["vms"].map { Array($0.elements) } ?? []
-        if vms.isEmpty { return ["No VMs. Make one with: memslotctl create NAME"] }
+        let vms = result.list("vms")
+        if vms.isEmpty { return ["No VMs. Create one with: memslotctl create NAME"] }
         var table = TextTable(columns: [
             TextTable.Column("VM"), TextTable.Column("backend"),
             TextTable.Column("generation", .trailing), TextTable.Column("slots", .trailing),
@@ -67,52 +65,37 @@ struct ListCommand: ParsableCommand {
                 TextTable.Cell(state, ink: state == "failed" ? .red : .plain),
             ])
         }
-        return table.lines(width: Terminal.width, colour: Terminal.usesColour)
+        return Terminal.lines(table)
     }
 }
 
-struct DestroyCommand: ParsableCommand {
+struct DestroyCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
-        commandName: "destroy", abstract: "End a VM of a daemon.")
+        commandName: "destroy", abstract: "Destroy a VM of a daemon.")
 
     @OptionGroup
-    var client: ClientOptions
+    var target: VMOptions
 
-    @Argument(help: "The VM's name.")
-    var vm: String
+    func request() -> DaemonRequest { DaemonRequest(.vmDestroy, vm: vm) }
 
-    func run() throws {
-        try client.ask(.vmDestroy, vm: vm) { _ in print("\(vm) is gone") }
-    }
+    func lines(_ result: JSONValue) -> [String] { ["\(vm) is destroyed"] }
 }
 
-struct RecoverCommand: ParsableCommand {
+struct RecoverCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
-        commandName: "recover", abstract: "Try the undo of a failed VM again.",
+        commandName: "recover", abstract: "Retry the undo of a failed VM.",
         discussion: """
-            A VM is failed where a transaction failed midway and its undo failed too. Its vCPUs \
-            are held out of the guest until the undo succeeds.
+            A VM has failed if a transaction failed midway and its undo failed too. Its vCPUs are \
+            held until the undo succeeds.
             """)
 
     @OptionGroup
-    var client: ClientOptions
+    var target: VMOptions
 
-    @Argument(help: "The VM's name.")
-    var vm: String
+    func request() -> DaemonRequest { DaemonRequest(.vmRecover, vm: vm) }
 
-    func run() throws {
-        try client.ask(.vmRecover, vm: vm) {
-            print("\(vm) is ready, at generation \($0["generation"]?.uint64 ?? 0)")
-        }
-    }
-}
-
-extension JSONWriter {
-    /// Writes a member where there is a value for it.
-    mutating func optional(_ name: StaticString, _ value: UInt64?) {
-        guard let value else { return }
-        key(name)
-        integer(value)
+    func lines(_ result: JSONValue) -> [String] {
+        ["\(vm) is ready, at generation \(result["generation"]?.uint64 ?? 0)"]
     }
 }
 
@@ -138,7 +121,7 @@ struct Quantity: ExpressibleByArgument {
         self.value = value
     }
 
-    /// Binary units, as the kernel's own options have them.
+    /// Binary units, as in the kernel's options.
     private static let shifts: [String: UInt64] = [
         "": 0, "k": 10, "kib": 10, "m": 20, "mib": 20, "g": 30, "gib": 30, "t": 40, "tib": 40,
     ]

@@ -7,16 +7,16 @@ import Memslots
 struct WatchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "watch",
-        abstract: "Draw the memory map anew at every commit.",
+        abstract: "Redraw the memory map at every commit.",
         discussion: """
-            Without VM all of your VMs are followed, also those that are made later. Ends with \
-            the daemon or the run, or at Ctrl-C. With --json the snapshot and then each event is a line.
+            Without VM it watches all of your VMs, including those created later. It ends with the \
+            daemon or the run, or at Ctrl-C. With --json the snapshot and each event are a line.
             """)
 
     @OptionGroup
     var client: ClientOptions
 
-    @Option(help: ArgumentHelp("End after so many events.", valueName: "n"))
+    @Option(help: ArgumentHelp("End after this many events.", valueName: "n"))
     var events: Int?
 
     @Argument(help: "The VM's name.")
@@ -29,9 +29,9 @@ struct WatchCommand: ParsableCommand {
         var left = events ?? .max
         while left > 0, let event = try connection.nextNotification() {
             left -= 1
-            if client.json { Terminal.write(event.rawBytes + [UInt8(ascii: "\n")]) }
+            _ = client.printJSON(event)
             if event["method"]?.isString("events.dropped") ?? false {
-                // What was lost can't be made up for: a new snapshot can.
+                // A new snapshot replaces the lost events.
                 try subscribe(&connection, &watched)
                 continue
             }
@@ -48,27 +48,23 @@ struct WatchCommand: ParsableCommand {
         }
     }
 
-    private func subscribe(_ connection: inout Daemon, _ watched: inout WatchedVMs) throws {
-        let snapshot = try connection.ask(.eventsSubscribe) { writer in
-            guard let vm else { return }
-            writer.key("vm")
-            writer.string(vm)
-        }
-        // What came before the snapshot is in it; drawn after it, it would undo what came since.
+    private func subscribe(_ connection: inout DaemonClient, _ watched: inout WatchedVMs) throws {
+        let snapshot = try connection.send(DaemonRequest(.eventsSubscribe, vm: vm)).result
+        // The snapshot contains all earlier events; applying them again would undo later changes.
         connection.forgetNotifications()
-        watched = WatchedVMs(snapshot: snapshot.result)
-        if !client.print(snapshot) { draw(watched, changed: nil) }
+        watched = WatchedVMs(snapshot: snapshot)
+        if !client.printJSON(snapshot) { draw(watched, changed: nil) }
         flush()
     }
 
-    /// A terminal shows all VMs, and the last change; a file gets only what changed.
+    /// Draws all VMs and the last change on a terminal; only what changed into a file.
     private func draw(_ watched: WatchedVMs, changed: WatchedVMs.Change?) {
         let isLive = Terminal.isTerminal(STDOUT_FILENO)
-        // To the top left, and all below is erased: no flicker, the scroll-back stays.
+        // Moves to the top left and erases below: no flicker, and the scroll-back remains.
         if isLive { print("\u{1B}[H\u{1B}[2J", terminator: "") }
         let shown = isLive || changed == nil ? watched.names : changed?.vm.map { [$0] } ?? []
         if watched.names.isEmpty && changed == nil { print("no VMs yet") }
-        // What changed no map is said below the last one.
+
         for name in shown { Terminal.print(watched.lines(of: name)) }
         if let changed { print(changed.sentence + "\n") }
     }
@@ -76,18 +72,18 @@ struct WatchCommand: ParsableCommand {
     private func flush() { fflush(nil) }
 }
 
-/// VMs as their events tell them: a snapshot, and the changes since.
+/// VMs reconstructed from events: a snapshot, and the changes since.
 struct WatchedVMs {
-    /// What an event did.
+    /// The effect of an event.
     struct Change {
-        /// Whose map is another now; `nil` where none is.
+        /// The VM whose map changed; `nil` if none did.
         let vm: String?
         let sentence: String
     }
 
     private struct VM {
         var generation: UInt64 = 0
-        /// JSON of each slot by the slot's name on the wire.
+        /// The JSON of each slot, by the slot's name on the wire.
         var slots: [String: JSONValue] = [:]
 
         init(_ value: JSONValue) {
@@ -110,28 +106,28 @@ struct WatchedVMs {
 
     init() {}
 
-    /// The VMs of a subscription's answer.
+    /// The VMs of a subscription's result.
     init(snapshot: JSONValue) {
         guard let list = snapshot["vms"] else { return }
         for vm in list.elements { vms[vm["vm"]?.string ?? ""] = VM(vm) }
     }
 
-    /// The names, in order.
+    /// The names in order.
     var names: [String] { vms.keys.sorted() }
 
-    /// The map of a VM under its name; nothing of one that is gone.
+    /// The map of a VM with its name; empty if the VM is gone.
     func lines(of name: String) -> [String] {
         guard let vm = vms[name] else { return [] }
         let heading = "\(name), generation \(vm.generation)"
         if vm.slots.isEmpty { return [heading, "no slots", ""] }
         let list = vm.slots.values.map(\.rawText).joined(separator: ",")
         guard let slots = try? JSONDocument(parsing: "[\(list)]").root else { return [heading] }
-        return [heading] + PicturedArray(answer: slots).map.lines(Terminal.textOptions) + [""]
+        return [heading] + PicturedArray(result: slots).map.lines(Terminal.textOptions) + [""]
     }
 
-    /// Follows an event.
+    /// Applies an event.
     ///
-    /// - Returns: what changed; `nil` for an event that there is nothing to say of.
+    /// - Returns: the change; `nil` for an event that is not shown.
     mutating func apply(_ event: JSONValue) -> Change? {
         guard let params = event["params"] else { return nil }
         if event["method"]?.isString("run.ended") ?? false {
@@ -143,12 +139,11 @@ struct WatchedVMs {
         case "memslots.committed":
             commit(params, to: vm)
             let count = params["operationCount"]?.int ?? 0
-            let blackout = HumanDuration(
-                nanoseconds: params["nanoseconds"]?["blackout"]?.uint64 ?? 0)
+            let blackout = params["nanoseconds"]?.duration("blackout") ?? "?"
             let held =
                 params["quiesced"]?.bool == true
-                ? "vCPUs held out for \(blackout)" : "the guest ran on"
-            let change = ReplayRow.words(for: params["diff"])
+                ? "vCPUs held for \(blackout)" : "the guest kept running"
+            let change = WireSlot.changes(in: params["diff"])
             return Change(vm: vm, sentence: "\(vm): \(change); kernel calls: \(count), \(held)")
         case "memslots.rolledBack":
             return Change(vm: vm, sentence: "\(vm): a transaction was undone after \(errno)")
@@ -156,14 +151,14 @@ struct WatchedVMs {
             vms[vm]?.set(params["slots"])
             return Change(
                 vm: vm,
-                sentence: "\(vm) has failed (\(errno), and the undo too); shown is what is "
-                    + "installed. Try: memslotctl recover \(vm)")
+                sentence: "\(vm) has failed (\(errno), and the undo failed too); the map shows the "
+                    + "installed slots. Try: memslotctl recover \(vm)")
         case "vm.created":
             vms[vm] = VM(params)
-            return Change(vm: vm, sentence: "\(vm) was made")
+            return Change(vm: vm, sentence: "\(vm) was created")
         case "vm.destroyed":
             vms[vm] = nil
-            return Change(vm: vm, sentence: "\(vm) is gone")
+            return Change(vm: vm, sentence: "\(vm) was destroyed")
         case "run.transaction":
             return Change(vm: nil, sentence: "\(vm): \(RunEventText.transaction(params))")
         default: return nil
@@ -172,25 +167,25 @@ struct WatchedVMs {
 
     private mutating func commit(_ receipt: JSONValue, to vm: String) {
         guard let removed = receipt["diff"]?["removed"] else { return }
-        for slot in removed.elements { vms[vm]?.slots[ReplayRow.name(slot)] = nil }
+        for slot in removed.elements { vms[vm]?.slots[WireSlot.key(slot)] = nil }
         vms[vm]?.put(receipt["changed"])
         vms[vm]?.generation = receipt["generation"]?.uint64 ?? 0
     }
 }
 
-/// The events of a `memslotctl run --socket`, in words.
+/// The events of a `memslotctl run --socket` as sentences.
 enum RunEventText {
-    /// What a `run.transaction` says.
+    /// The text of a `run.transaction`.
     static func transaction(_ params: JSONValue) -> String {
         let count = params["calls"]?.int ?? 0
         var text = "\(count) slot call\(count == 1 ? "" : "s") by thread "
         text += "\(params["thread"]?.uint64 ?? 0), \(holes(params))"
         guard let commit = params["commit"] else { return text }
-        let held = HumanDuration(nanoseconds: commit["heldNanoseconds"]?.uint64 ?? 0)
-        return text + "; \(commit["asked"]?.int ?? 0) asked, vCPUs held out for \(held)"
+        let held = commit.duration("heldNanoseconds")
+        return text + "; \(commit["asked"]?.int ?? 0) requested, vCPUs held for \(held)"
     }
 
-    /// What a `run.ended` says.
+    /// The text of a `run.ended`.
     static func end(_ params: JSONValue) -> String {
         var text = "the run has ended with status \(params["status"]?.rawText ?? "?"): "
         text += "\(params["calls"]?.int ?? 0) slot calls in "
@@ -203,8 +198,9 @@ enum RunEventText {
     private static func holes(_ params: JSONValue) -> String {
         let missing = params["missingBytes"]?.string.flatMap { UInt64($0.dropFirst(2), radix: 16) }
         guard let missing, missing > 0 else { return "no memory missing" }
-        let longest = HumanDuration(nanoseconds: params["longestNanoseconds"]?.uint64 ?? 0)
-        let guest = params["guestInside"]?.bool == true ? "the guest running" : "the guest out"
+        let longest = params.duration("longestNanoseconds")
+        let guest =
+            params["guestInside"]?.bool == true ? "the guest running" : "the guest not running"
         return "\(HumanSize(ByteCount(missing))) missing for \(longest), \(guest)"
     }
 }

@@ -3,21 +3,21 @@ import CRunRecord
 import Glibc
 import Memslots
 
-/// A program that runs with the library preloaded, until it and all that it left behind end.
+/// A program that runs with the library preloaded.
 struct ChildProgram {
     let path: String
     let arguments: [String]
     let library: String
     let memory: String
 
-    /// Runs it.
+    /// Runs it until it and all its descendants have ended.
     ///
-    /// A VMM that goes into the background is waited for too. The terminal's signals reach it by
-    /// themselves, as they reach this process; SIGTERM and SIGHUP are passed on.
+    /// That includes a VMM that goes into the background. The terminal sends its signals to the
+    /// program too; SIGTERM and SIGHUP are forwarded.
     ///
-    /// - Returns: its exit status; 128 and the signal's number where one ended it.
+    /// - Returns: its exit status; 128 plus the signal's number if a signal ended it.
     func runToEnd() throws(RunFailure) -> Int32 {
-        // What a daemon leaves behind becomes this process's child.
+        // Orphans of a program in the background become children of this process.
         crun_adopt_orphans()
         for number in [SIGINT, SIGQUIT] { signal(number, SIG_IGN) }
         let child = try start()
@@ -37,7 +37,7 @@ struct ChildProgram {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        // Those that are ignored here are the child's as they were.
+        // The child does not ignore the signals that this process ignores.
         var defaults = sigset_t()
         sigemptyset(&defaults)
         sigaddset(&defaults, SIGINT)
@@ -55,7 +55,7 @@ struct ChildProgram {
         return child
     }
 
-    /// This process's, with the library in front of what is preloaded already.
+    /// This process's environment, with the library before other preloaded ones.
     private var environment: [String] {
         var variables: [String] = []
         var preloaded = library
@@ -78,7 +78,7 @@ struct ChildProgram {
     }
 }
 
-/// Signals that this process is sent and its child is meant.
+/// Signals that this process forwards to its child.
 private enum ForwardedSignals {
     // Unsafe: set once, before the handlers that read it.
     nonisolated(unsafe) private static var child: pid_t = 0
@@ -91,21 +91,21 @@ private enum ForwardedSignals {
             signal(number) { kill(ForwardedSignals.child, $0) }
             sigaddset(&numbers, number)
         }
-        // Whoever started this process may have blocked them; the child has its mask as it was.
+        // They may be blocked since the start of this process; the child keeps that mask.
         sigprocmask(SIG_UNBLOCK, &numbers, nil)
     }
 }
 
 /// The memory that a run shares with the programs that it preloads.
 ///
-/// They write records into it as they go, so that nothing is lost when one is killed.
-// Sendable: what the pointer leads to is only read here, by the rules of CRunRecord.h.
+/// They write each record immediately, so that nothing is lost when one is killed.
+// Sendable: this process only reads the memory, by the rules of CRunRecord.h.
 final class RunMemory: @unchecked Sendable {
     private let file: Int32
     private let base: UnsafeMutableRawPointer
     private let size = Int(crun_file_size())
 
-    /// Makes it, empty and sparse.
+    /// Creates it, empty and sparse.
     init(
         isAtomic: Bool, isLive: Bool, quietMicroseconds: UInt64, failingCall: UInt32
     ) throws(RunFailure) {
@@ -129,10 +129,10 @@ final class RunMemory: @unchecked Sendable {
         close(file)
     }
 
-    /// Under which name a child finds it; as long as this process lives.
+    /// Its path for a child, valid while this process lives.
     var path: String { "/proc/\(getpid())/fd/\(file)" }
 
-    /// Looks at it.
+    /// Calls `body` with the memory.
     func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
         body(UnsafeRawBufferPointer(start: base, count: size))
     }

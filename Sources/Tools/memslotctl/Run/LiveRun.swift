@@ -6,10 +6,10 @@ import MemslotTrace
 import Memslots
 import Synchronization
 
-/// A run that is told on a socket while it lasts: its VMs, and each transaction as it ends.
+/// A run that is served on a socket while it lasts: its VMs, and each transaction as it ends.
 ///
-/// A thread of this process reads what the VMM writes down anyway. For it the VMM writes a little
-/// more: when a thread that made slot calls enters `KVM_RUN`, and when a VM is closed.
+/// A thread of this process reads the records that the VMM writes. For a live run the VMM also
+/// records when a thread that made slot calls enters `KVM_RUN`, and when a VM is closed.
 final class LiveRun: Sendable {
     private let service: MemslotService
     private let server: SocketServer
@@ -17,13 +17,13 @@ final class LiveRun: Sendable {
     private let serving: OwnThread
     private let following: OwnThread
 
-    /// Listens at `path`, to tell of what comes into `memory`.
+    /// Listens at `path` and serves the records in `memory`.
     ///
-    /// - Throws: where it can't listen there, for instance because a daemon does.
+    /// - Throws: if it can't listen there, for instance because a daemon does.
     init(
         _ memory: RunMemory, isAtomic: Bool, _ settings: TraceImporter.Options, at path: String
     ) throws(RunFailure) {
-        // The VMM alone changes its slots.
+        // Only the VMM changes its slots.
         var access = PeerAccess()
         access.isReadOnly = true
         access.servedUser = getuid()
@@ -45,9 +45,9 @@ final class LiveRun: Sendable {
         (self.service, self.server, self.mirror) = (service, server, mirror)
     }
 
-    /// Ends it: tells what is left and the end, lets the subscribers read it, closes the socket.
+    /// Sends the remaining transactions and the end to the subscribers, and closes the socket.
     ///
-    /// - Parameter outcome: the run; `nil` where the VMM could not be started.
+    /// - Parameter outcome: the run; `nil` if the VMM could not be started.
     func end(_ outcome: RunOutcome?, status: Int32) {
         mirror.end()
         following.join()
@@ -61,7 +61,7 @@ final class LiveRun: Sendable {
     }
 }
 
-/// The VMs of a run as a service's VMs, kept as the VMM changes its own.
+/// Copies the VMs of a run into a service.
 final class RunMirror: Sendable {
     private let memory: RunMemory
     private let service: MemslotService
@@ -69,7 +69,7 @@ final class RunMirror: Sendable {
     private let settings: TraceImporter.Options
     private let isOver = Atomic<Bool>(false)
 
-    /// How often it is looked for news, in microseconds.
+    /// The time between two reads, in microseconds.
     private static let pause: UInt32 = 4_000
 
     init(
@@ -82,24 +82,24 @@ final class RunMirror: Sendable {
         self.settings = settings
     }
 
-    /// Says that nothing more comes into the memory.
+    /// Announces that no more records will be written.
     func end() { isOver.store(true, ordering: .releasing) }
 
-    /// Tells what comes, until ``end()`` and all that came before it.
+    /// Applies new records until all records before ``end()`` are applied.
     func follow() {
         var reader = RunRecordReader(RunFollower(isAtomic: isAtomic, options: settings))
         var vms: [Int: ObservedVM] = [:]
         while true {
             let isOver = isOver.load(ordering: .acquiring)
             for news in memory.withBytes({ reader.read($0, isOver: isOver) }) {
-                tell(news, &vms)
+                apply(news, &vms)
             }
             if isOver { return }
             usleep(Self.pause)
         }
     }
 
-    private func tell(_ news: RunNews, _ vms: inout [Int: ObservedVM]) {
+    private func apply(_ news: RunNews, _ vms: inout [Int: ObservedVM]) {
         switch news {
         case .machine(let number):
             let name = RunFollower.name(of: number, settings)
@@ -110,18 +110,18 @@ final class RunMirror: Sendable {
             }
         case .transaction(let followed):
             guard let vm = vms[followed.transaction.machine] else { return }
-            tell(followed, vm)
+            apply(followed, vm)
         case .gone(let number):
             guard let vm = vms.removeValue(forKey: number) else { return }
             _ = try? service.unregister(vm.name)
         case .full(let limit):
             Terminal.complain(
-                "memslotctl run: the socket tells nothing more before the end of the run: there "
-                    + "is room for \(limit) records")
+                "memslotctl run: the socket sends nothing more before the end of the run: there "
+                    + "is room for only \(limit) records")
         }
     }
 
-    private func tell(_ followed: FollowedTransaction, _ vm: ObservedVM) {
+    private func apply(_ followed: FollowedTransaction, _ vm: ObservedVM) {
         do throws(SubmitError) {
             let generation = try vm.note(
                 followed.slots,
@@ -137,12 +137,12 @@ final class RunMirror: Sendable {
     }
 
     private func complain(_ name: String, _ reason: String) {
-        Terminal.complain("memslotctl run: VM \"\(name)\" can't be told on the socket: \(reason)")
+        Terminal.complain("memslotctl run: VM \"\(name)\" can't be shown on the socket: \(reason)")
     }
 }
 
 extension FollowedTransaction {
-    /// Its times, as a receipt has them.
+    /// Its durations in the form of a receipt.
     fileprivate var durations: Receipt.Durations {
         var durations = Receipt.Durations()
         durations.nanoseconds.apply = commit?.appliedNanoseconds ?? callNanoseconds

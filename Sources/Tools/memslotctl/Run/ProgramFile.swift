@@ -4,7 +4,7 @@ import Memslots
 
 /// A program on disk, and whether a library can be preloaded into it.
 struct ProgramFile {
-    /// Where it is.
+    /// Its path.
     let path: String
 
     /// Finds `name` as a shell does.
@@ -30,9 +30,9 @@ struct ProgramFile {
         throw RunFailure("\(name): no such program in PATH")
     }
 
-    /// Says what the dynamic linker would pass over in silence.
+    /// Checks that the dynamic linker will load the library, which it otherwise skips silently.
     ///
-    /// - Throws: where the library would not be loaded.
+    /// - Throws: the reason for which it would not be loaded.
     func checkPreloadable() throws(RunFailure) {
         if let privilege {
             throw RunFailure(
@@ -43,7 +43,7 @@ struct ProgramFile {
         guard file >= 0 else { return }
         defer { close(file) }
         let header = bytes(of: file, at: 0, count: 64)
-        // A script: its interpreter is what is preloaded, and hands it on.
+        // A script: its interpreter loads the library.
         guard header.starts(with: [0x7f, 0x45, 0x4c, 0x46]), header.count == 64 else { return }
         guard header[4] == 2 else {
             throw RunFailure("\(path) is a 32-bit program; the preload library is a 64-bit one")
@@ -55,13 +55,13 @@ struct ProgramFile {
         }
     }
 
-    /// What gives the program more rights than who runs it, and what to do; `nil` for nothing.
+    /// The additional rights of the program, and what to do; `nil` if it has none.
     ///
     /// Kernel: `bprm->secureexec`, which programs see as `AT_SECURE`.
     private var privilege: (what: String, wayOut: String)? {
         var (status, system) = (stat(), statvfs())
         guard stat(path, &status) == 0 else { return nil }
-        // A file system that takes no notice of the bits.
+        // The file system ignores the bits.
         if statvfs(path, &system) == 0, system.f_flag & UInt(ST_NOSUID) != 0 { return nil }
         if status.st_mode & S_ISUID != 0, status.st_uid != getuid() {
             return ("is set-user-ID", "Run it as its owner, or a copy without the bit")
@@ -76,7 +76,7 @@ struct ProgramFile {
         return nil
     }
 
-    /// Whether the program asks for a dynamic linker (`PT_INTERP`).
+    /// Whether the program names a dynamic linker (`PT_INTERP`).
     private func hasInterpreter(_ file: Int32, _ header: [UInt8]) -> Bool {
         let table = word(header, at: 32, count: 8)
         let entrySize = Int(word(header, at: 54, count: 2))
@@ -102,22 +102,30 @@ struct ProgramFile {
     }
 }
 
-/// The library that is preloaded.
+/// The library that is preloaded into the VMM.
 enum PreloadLibrary {
-    /// Beside this program, or where `MEMSLOTS_PRELOAD` says.
+    /// Its path: beside this program, or the value of `MEMSLOTS_PRELOAD`.
     static func path() throws(RunFailure) -> String {
         if let named = getenv("MEMSLOTS_PRELOAD") { return String(cString: named) }
-        var buffer = [CChar](repeating: 0, count: 4096)
-        let count = readlink("/proc/self/exe", &buffer, buffer.count)
-        let own = String(
-            decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        let folder = own.lastIndex(of: "/").map { own[..<$0] } ?? ""
+        let folder = OwnProgram.folder
         let places = ["\(folder)/", "\(folder)/../lib/", "\(folder)/../lib/memslots/"]
         for place in places where access(place + name, R_OK) == 0 { return place + name }
         throw RunFailure(
-            "\(name) is not beside \(own): build it with "
+            "\(name) is not in \(folder): build it with "
                 + "'swift build --product memslots-preload', or name it in MEMSLOTS_PRELOAD")
     }
 
     private static let name = "libmemslots-preload.so"
+}
+
+/// This program.
+enum OwnProgram {
+    /// The folder that contains it.
+    static var folder: String {
+        var path = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let length = readlink("/proc/self/exe", &path, path.count)
+        let own = String(
+            decoding: path.prefix(max(0, length)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+        return own.lastIndex(of: "/").map { String(own[..<$0]) } ?? "."
+    }
 }

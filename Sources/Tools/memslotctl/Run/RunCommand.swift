@@ -7,20 +7,19 @@ import Memslots
 struct RunCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run",
-        abstract: "Start a VMM, and record, judge or make atomic what it does to its memory.",
+        abstract: "Start a VMM, and record, report or make atomic its changes of guest memory.",
         discussion: """
             A library is preloaded between COMMAND and /dev/kvm; the VMM itself is not changed. \
-            --record and --report look on. --atomic answers the VMM's slot calls by the kernel's \
-            rules, and commits them together: no vCPU runs while memory is half changed.
+            --record and --report only observe. --atomic answers the VMM's slot calls by the \
+            kernel's rules and commits them together: no vCPU runs while memory is half changed.
 
               memslotctl run --record boot.jsonl --report -- qemu-system-x86_64 -accel kvm …
 
-            --socket tells it live: each VM is served there, to look at only, and each transaction \
-            is an event. Try 'memslotctl watch --socket PATH' beside it.
+            --socket serves each VM, read-only, while the VMM runs; each transaction is an event. \
+            Try 'memslotctl watch --socket PATH' at the same time.
 
-            Without --atomic nothing but the record is added to a call. The exit status is \
-            COMMAND's; 2 where it can't be preloaded, 70 where --atomic had to stop it. \
-            Docs/Run.md tells the limits.
+            Without --atomic calls are only recorded. The exit status is COMMAND's; 2 if it can't \
+            be preloaded, 70 if --atomic had to stop it. Docs/Run.md describes the limits.
             """)
 
     @Option(help: "Write the VMM's slot calls to this file, as a scenario.", completion: .file())
@@ -34,7 +33,7 @@ struct RunCommand: ParsableCommand {
     @Flag(help: "Commit the VMM's calls as transactions.")
     var atomic = false
 
-    @Flag(help: "Judge at the end what the VMM did, on standard error.")
+    @Flag(help: "Print a report of the VMM's changes to standard error at the end.")
     var report = false
 
     @Option(
@@ -44,7 +43,7 @@ struct RunCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Serve the VMs on this socket while they run, and tell each transaction as it ends.",
+            "Serve the VMs on this socket while they run, and send each transaction as it ends.",
             valueName: "path"), completion: .file())
     var socket: String?
 
@@ -52,13 +51,13 @@ struct RunCommand: ParsableCommand {
     var svg: String?
 
     @Option(
-        help: "What QEMU's 'info mtree -f' printed, to hold the slots against.",
+        help: "Compare the slots with this output of QEMU's 'info mtree -f'.",
         completion: .file())
     var mtree: String?
 
     @Option(
         name: .customLong("quiet-us"),
-        help: "With --atomic: commit for a thread that made no slot call for so many microseconds.")
+        help: "With --atomic: commit after a thread made no slot call for this many microseconds.")
     var quietMicroseconds: UInt64 = 500
 
     @Option(
@@ -114,7 +113,7 @@ struct RunCommand: ParsableCommand {
         throw ExitCode(status)
     }
 
-    /// What the run is called, and how its calls are grouped.
+    /// The name of the run, and the grouping of its calls.
     private var settings: TraceImporter.Options {
         var settings = TraceImporter.Options()
         settings.name = command[0].split(separator: "/").last.map(String.init) ?? command[0]
@@ -125,7 +124,7 @@ struct RunCommand: ParsableCommand {
         return settings
     }
 
-    /// What can't be done ends the command with the status of unusable input.
+    /// Prints a failure and ends the command with the status of unusable input.
     private func orComplain<R: ~Copyable>(
         _ body: () throws(RunFailure) -> R
     ) throws -> R {
@@ -138,7 +137,7 @@ struct RunCommand: ParsableCommand {
 
 /// Why a VMM can't be run.
 struct RunFailure: Error {
-    /// A sentence that says what, and what to do.
+    /// The reason and what to do.
     let message: String
 
     init(_ message: String) { self.message = message }

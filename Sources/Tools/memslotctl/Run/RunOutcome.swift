@@ -5,13 +5,13 @@ import MemslotScenario
 import MemslotTrace
 import Memslots
 
-/// What a run left, and the files and words that are made of it.
+/// The recording of a run, and the files and reports made of it.
 struct RunOutcome {
     let command: [String]
     let recording: RunRecording
     let isAtomic: Bool
     let settings: TraceImporter.Options
-    /// The VMM's calls as transactions; `nil` where none succeeded.
+    /// The VMM's calls as transactions; `nil` if none succeeded.
     let asked: TraceImport?
     /// The commits as transactions, under `--atomic`.
     let committed: TraceImport?
@@ -28,21 +28,21 @@ struct RunOutcome {
         committed = isAtomic ? try? recording.importedCommits(options: settings) : nil
     }
 
-    /// What the kernel saw.
+    /// The calls that the kernel executed, as transactions.
     var seen: TraceImport? { isAtomic ? committed : asked }
 
-    /// Writes what was asked for.
+    /// Writes the files and reports that `options` request.
     func write(_ options: RunCommand) throws {
         if recording.wasStopped {
             Terminal.complain("memslotctl run: the VMM was stopped, see above")
         }
         guard recording.attached > 0 else {
             Terminal.complain(
-                "memslotctl run: the library was not loaded into \(command[0]), so nothing is "
-                    + "known of it: statically linked, or in a container of its own")
+                "memslotctl run: the library was not loaded into \(command[0]), so nothing was "
+                    + "recorded: it is statically linked, or runs in its own container")
             throw ExitCode.unusable
         }
-        if let path = options.raw { try save(recording.rawLines(of: 0), to: path) }
+        if let path = options.raw { try OutputFile.write(recording.rawLines(of: 0), to: path) }
         guard let imported = asked else {
             Terminal.complain("memslotctl run: no slot call was recorded")
             return
@@ -50,12 +50,12 @@ struct RunOutcome {
         if let path = options.record {
             var bytes: [UInt8] = []
             recording.forEachLine(of: imported.scenario) { bytes += $0 }
-            try save(bytes, to: path)
+            try OutputFile.write(bytes, to: path)
         }
-        try judge(imported, options)
+        try report(imported, options)
     }
 
-    private func judge(_ imported: TraceImport, _ options: RunCommand) throws {
+    private func report(_ imported: TraceImport, _ options: RunCommand) throws {
         var audit = RunAudit(recording: recording, imported: imported, isAtomic: isAtomic)
         if let path = options.mtree {
             let text = try InputFile(path).bytes()
@@ -63,30 +63,14 @@ struct RunOutcome {
         }
         audit.committed = committed
         if let path = options.reportFile {
-            try save(Array(audit.text.utf8), to: path)
+            try OutputFile.write(Array(audit.text.utf8), to: path)
         } else if options.report {
             Terminal.writeError(audit.text)
         } else if isAtomic {
             Terminal.complain(audit.summary)
         }
         if let path = options.svg {
-            try save(Array(audit.timeline.svg(title: settings.name).utf8), to: path)
-        }
-    }
-
-    private func save(_ bytes: [UInt8], to path: String) throws {
-        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        var rest = bytes[...]
-        while file >= 0, !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) }
-            if count < 0 && errno == EINTR { continue }
-            if count <= 0 { break }
-            rest = rest.dropFirst(count)
-        }
-        guard file >= 0, rest.isEmpty, close(file) == 0 else {
-            Terminal.complain(
-                "memslotctl run: \(path) can't be written: \(Errno(rawValue: errno))")
-            throw ExitCode.failure
+            try OutputFile.write(Array(audit.timeline.svg(title: settings.name).utf8), to: path)
         }
     }
 }

@@ -8,17 +8,17 @@ import Memslots
 struct ImportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "import",
-        abstract: "Turn an strace log of a VMM into a scenario.",
+        abstract: "Convert an strace log of a VMM to a scenario.",
         discussion: """
             Record with:
               strace -f -ttt -X verbose -e trace=ioctl -o LOG VMM …
 
-            The scenario goes to standard output; the report, which tells the holes that the VMM \
-            left in its guest's memory while it worked, to standard error.
+            The scenario is written to standard output. A report of the holes that the VMM left in \
+            its guest's memory is written to standard error.
 
-            A transaction is a run of slot calls of one thread. It ends where another thread's \
-            slot call comes between, where the thread enters KVM_RUN, or, for threads that never \
-            do, at a pause.
+            A transaction is a sequence of slot calls of one thread. It ends at a slot call of \
+            another thread, when the thread enters KVM_RUN, or, for threads that never do, at a \
+            pause.
             """)
 
     @Option(

@@ -8,37 +8,37 @@ import MemslotService
 struct ReplayCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "replay",
-        abstract: "Play scenarios as transactions and check what they expect.",
+        abstract: "Replay scenarios as transactions and check the responses.",
         discussion: """
-            A scenario is a file of JSON lines, each a request of the wire protocol with what is \
-            expected to come back. A table tells each transaction, one a line; then come totals \
-            and the memory map that the scenario ends with.
+            A scenario is a file of JSON lines, each a request of the wire protocol with its \
+            expected response. The output is a table of the transactions, totals, and the final \
+            memory map.
 
-            Exit status: 0 all expectations were met, 1 one was not (what was wanted and what \
-            came is printed), 2 a file can't be used (line and column are told).
+            Exit status: 0 all expectations were met, 1 one was not (the expected and the received \
+            value are printed), 2 a file can't be used (line and column are printed).
 
-            With --backend kvm, or auto where KVM opens, lines for the simulator alone and what \
-            the host lacks are skipped by name and counted, with what follows from them. Where KVM \
-            doesn't open, --backend kvm says why and exits with 1.
+            With --backend kvm, or auto if KVM opens, lines for the simulator only, lines that \
+            need more than the host has, and lines that depend on them are skipped, printed and \
+            counted. If KVM does not open, --backend kvm prints the reason and exits with 1.
             """)
 
-    @Option(help: "Play on this backend instead of the scenario's own: simulated, kvm, auto.")
+    @Option(help: "Use this backend instead of the scenario's own: simulated, kvm, auto.")
     var backend: BackendChoice?
 
     @Option(
         help: ArgumentHelp(
-            "Play to the daemon that listens there; VMs that the scenario makes are destroyed "
+            "Send the requests to this daemon; VMs that the scenario creates are destroyed "
                 + "at its end.", valueName: "path"),
         completion: .file())
     var socket: String?
 
-    @Flag(help: "Print the receipts, one JSON object a line, and nothing else.")
+    @Flag(help: "Print only the receipts, one JSON object per line.")
     var json = false
 
-    @Flag(help: "Print only what was not met.")
+    @Flag(help: "Print only unmet expectations.")
     var quiet = false
 
-    @Flag(help: "Print the bare requests with ids, to send to a daemon, and play nothing.")
+    @Flag(help: "Only print the bare requests with ids, to send to a daemon.")
     var requests = false
 
     @Argument(
@@ -75,8 +75,8 @@ struct ReplayCommand: ParsableCommand {
     /// - Returns: whether all expectations were met.
     private func play(_ input: borrowing InputFile) throws -> Bool {
         let target = try socket.map { try ReplayedDaemon(socket: $0) }
-        // VMs of a daemon would stay, and the next replay would find their names taken.
-        defer { target?.destroyMadeVMs() }
+        // Otherwise the next replay would find the VMs' names in use.
+        defer { target?.destroyVMs() }
         var player = ScenarioPlayer(
             target ?? InProcessTarget(MemslotService(takesRawAddresses: true)), backend: backend)
         var reader = ScenarioReader(LineReader(descriptor: input.descriptor))
@@ -89,21 +89,17 @@ struct ReplayCommand: ParsableCommand {
             }
             while let step = try next(&reader, of: input) {
                 progress.show(input.position)
-                report.note(step)
+                report.record(step)
                 guard let played = try player.play(step) else { continue }
-                target?.note(played)
+                target?.record(played)
                 if json, let receipt = played.receipt {
                     Terminal.write(receipt.rawBytes + [UInt8(ascii: "\n")])
                 }
-                report.note(played)
+                report.record(played)
             }
             progress.end()
-            if !json {
-                report.printMismatches()
-                if !quiet { try report.print(player: &player) }
-            } else {
-                report.printMismatches()
-            }
+            report.printMismatches()
+            if !json && !quiet { try report.print(player: &player) }
         } catch let lost as TargetLost {
             Terminal.complain("\(input.name): \(lost.message)")
             throw ExitCode(1)
@@ -121,55 +117,54 @@ struct ReplayCommand: ParsableCommand {
 extension BackendChoice: ExpressibleByArgument {}
 
 extension ScenarioPlayer.Played {
-    /// The receipt, where the line was a submit that gave one.
+    /// The receipt of a submit; `nil` if there is none.
     var receipt: JSONValue? {
         method == Method.memslotsSubmit.rawValue ? response?["result"] : nil
     }
 }
 
-/// A daemon that a scenario is played to, and the VMs that the scenario made there.
+/// A daemon that executes a scenario, and the VMs that the scenario created there.
 final class ReplayedDaemon: ScenarioTarget {
     private let target: SocketTarget
-    // Unchecked use: a target is played to by one thread.
-    nonisolated(unsafe) private var made: [String] = []
+    // Unsafe: one thread uses a target.
+    nonisolated(unsafe) private var vms: [String] = []
 
     /// Connects.
     ///
-    /// - Throws: the exit status, once it was told that no daemon is there.
+    /// - Throws: the exit status, after printing that no daemon listens.
     init(socket: String) throws(ExitCode) {
         var options = DaemonOptions()
         options.socket = socket
         let path = try options.path()
         do throws(TargetLost) { target = try SocketTarget(path) } catch {
-            throw DaemonOptions.told(error, socket: socket)
+            throw options.noDaemon(error)
         }
     }
 
     func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] { try target.exchange(line) }
 
-    /// Remembers a VM that was made, and forgets one that is gone.
-    func note(_ played: ScenarioPlayer.Played) {
+    /// Records a VM that was created or destroyed.
+    func record(_ played: ScenarioPlayer.Played) {
         guard let vm = played.vm, played.response?["result"] != nil else { return }
-        if played.method == Method.vmCreate.rawValue { made.append(vm) }
-        if played.method == Method.vmDestroy.rawValue { made.removeAll { $0 == vm } }
+        if played.method == Method.vmCreate.rawValue { vms.append(vm) }
+        if played.method == Method.vmDestroy.rawValue { vms.removeAll { $0 == vm } }
     }
 
-    /// Destroys the VMs that were made and are still there.
-    func destroyMadeVMs() {
-        for vm in made {
+    /// Destroys the created VMs that still exist.
+    func destroyVMs() {
+        for vm in vms {
             var params = JSONWriter()
             params.beginObject()
-            params.key("vm")
-            params.string(vm)
+            params.member("vm", vm)
             params.endObject()
             var line = JSONWriter()
             line.request(
                 method: Method.vmDestroy.rawValue, id: RequestID(0), params: params.finish())
-            // A daemon that is gone has no VMs either.
+            // If the daemon is gone, so are its VMs.
             do throws(TargetLost) { _ = try exchange(Array(line.bytes.dropLast())) } catch {
                 return
             }
         }
-        made = []
+        vms = []
     }
 }

@@ -3,7 +3,7 @@ import MemslotProtocol
 import MemslotScenario
 import MemslotService
 
-/// Gathers what a replay did, and tells it to a person.
+/// The results of a replay, printed as a table and totals.
 struct ReplayReport {
     private let file: String
     private var title: String?
@@ -14,7 +14,7 @@ struct ReplayReport {
     private var requests = 0
     private var vms: [String] = []
 
-    /// Whether what is not told is not kept either.
+    /// Whether only mismatches are printed; then rows are not kept.
     private let isQuiet: Bool
 
     init(file: String, isQuiet: Bool) {
@@ -25,14 +25,14 @@ struct ReplayReport {
     /// Whether every expectation was met.
     private(set) var isMet = true
 
-    mutating func note(_ step: ScenarioStep) {
+    mutating func record(_ step: ScenarioStep) {
         if case .header(let scenario, let source) = step.content {
             title = title ?? scenario
             self.source = self.source ?? source
         }
     }
 
-    mutating func note(_ played: ScenarioPlayer.Played) {
+    mutating func record(_ played: ScenarioPlayer.Played) {
         requests += 1
         isMet = isMet && played.mismatches.isEmpty
         if played.skipped != nil { skipped.append(played) }
@@ -41,11 +41,11 @@ struct ReplayReport {
         if !isQuiet, let row = ReplayRow(played) { rows.append(row) }
     }
 
-    /// What was not met: where, what was wanted, what came.
+    /// Prints each unmet expectation: the place, the expected and the received value.
     func printMismatches() {
         for played in unmet {
             Terminal.complain(
-                "\(file):\(played.line): \(Terminal.safe(played.method)) did not answer as expected"
+                "\(file):\(played.line): \(Terminal.safe(played.method)): not as expected"
             )
             for mismatch in played.mismatches {
                 Terminal.complain("  \(Terminal.safe(mismatch.path))")
@@ -55,19 +55,19 @@ struct ReplayReport {
         }
     }
 
-    /// The table of transactions, the totals, and the map at the end.
+    /// Prints the table of transactions, the totals, and the final map.
     func print(player: inout ScenarioPlayer) throws {
         Swift.print(heading)
         Swift.print("")
         if !rows.isEmpty {
-            Terminal.print(table.lines(width: Terminal.width, colour: Terminal.usesColour))
+            Terminal.print(Terminal.lines(table))
             Swift.print("")
         }
         Terminal.print(totals)
         for vm in vms {
             guard let slots = try player.slots(of: vm), slots.elements.count > 0 else { continue }
             Swift.print("\nMemory of \(Terminal.safe(vm)) at the end:\n")
-            let array = PicturedArray(answer: slots)
+            let array = PicturedArray(result: slots)
             Terminal.print(array.map.lines(Terminal.textOptions))
         }
     }
@@ -116,7 +116,7 @@ struct ReplayReport {
             let longest = HumanDuration(nanoseconds: blackouts.max() ?? 0)
             let held = committed.filter(\.isQuiesced).count
             lines.append(
-                "vCPUs are held out for \(held) of them: \(total) in all, \(longest) at most")
+                "vCPUs are held for \(held) of them: \(total) in total, \(longest) at most")
         }
         for played in skipped {
             lines.append("skipped line \(played.line), \(played.method): \(played.skipped ?? "")")
@@ -133,7 +133,7 @@ struct ReplayReport {
     }
 }
 
-/// One submit of a replay, as one line of its table.
+/// A submit of a replay, one row of the table.
 struct ReplayRow {
     let vm: String
     let generation: String
@@ -145,7 +145,7 @@ struct ReplayRow {
     let change: String
     let ink: Ink
 
-    /// The row of a submit; `nil` for any other line.
+    /// The row of a submit; `nil` for any other request.
     init?(_ played: ScenarioPlayer.Played) {
         guard played.method == Method.memslotsSubmit.rawValue, let response = played.response
         else { return nil }
@@ -168,42 +168,12 @@ struct ReplayRow {
         blackout = receipt["nanoseconds"]?["blackout"]?.uint64 ?? 0
         isCommitted = receipt["outcome"]?.isString("committed") ?? false
         isQuiesced = receipt["quiesced"]?.bool ?? false
-        change = isCommitted ? Self.words(for: receipt["diff"]) : "unchanged"
+        change = isCommitted ? WireSlot.changes(in: receipt["diff"]) : "unchanged"
         ink = played.mismatches.isEmpty ? .plain : .red
     }
 
-    /// A dash where no vCPU was held out.
+    /// A dash if no vCPU was held.
     var blackoutText: String {
         isQuiesced && isCommitted ? HumanDuration(nanoseconds: blackout).description : "–"
-    }
-
-    /// What was changed; a slot in both lists was replaced.
-    static func words(for diff: JSONValue?) -> String {
-        func names(_ member: String) -> [String] {
-            (diff?[member]?.elements).map { $0.map(Self.name) } ?? []
-        }
-        let (added, removed) = (names("added"), names("removed"))
-        let replaced = added.filter(removed.contains)
-        let groups: [(sign: String, names: [String])] = [
-            ("removed", removed.filter { !replaced.contains($0) }),
-            ("replaced", replaced),
-            ("moved", names("moved")),
-            ("added", added.filter { !replaced.contains($0) }),
-            ("reflagged", names("reflagged")),
-        ]
-        return groups.filter { !$0.names.isEmpty }
-            .map { "\($0.sign) \(shortened($0.names))" }.joined(separator: ", ")
-    }
-
-    /// `3`, or `1:3` in address space 1, of an id in a diff.
-    static func name(_ slot: JSONValue) -> String {
-        guard let space = slot["addressSpace"]?.uint64 else { return slot.rawText }
-        return "\(space):\(slot["slot"]?.uint64 ?? 0)"
-    }
-
-    private static func shortened(_ names: [String]) -> String {
-        let most = 8
-        let shown = names.prefix(most).joined(separator: " ")
-        return names.count > most ? "\(shown) … (\(names.count))" : shown
     }
 }

@@ -28,7 +28,7 @@ struct ClientTests {
         return daemon
     }
 
-    @Test("info and list tell the daemon and its VMs")
+    @Test("info and list print the daemon and its VMs")
     func info() throws {
         let daemon = try daemonWithVM()
         let info = try daemon.run("info")
@@ -40,7 +40,7 @@ struct ClientTests {
         #expect(json["name"]?.string == "memslots")
     }
 
-    @Test("what get prints can be submitted again, and changes nothing")
+    @Test("the output of get can be submitted again, and changes nothing")
     func getAndSubmit() throws {
         let daemon = try daemonWithVM()
         let printed = try daemon.run("get", "web").output
@@ -57,7 +57,7 @@ struct ClientTests {
         #expect(receipt["generation"]?.int == 2)
     }
 
-    @Test("plan --vm tells what a submit would do, and does nothing")
+    @Test("plan --vm prints what a submit would do, and changes nothing")
     func plan() throws {
         let daemon = try daemonWithVM()
         let plan = try daemon.run("plan", "--vm", "web", daemon.file("empty.json", "[]"))
@@ -66,8 +66,8 @@ struct ClientTests {
         #expect(try daemon.run("get", "web", "--json").output.contains(#""generation":1"#))
     }
 
-    @Test("map, translate, dirty and history look at a VM")
-    func looking() throws {
+    @Test("map, translate, dirty and history read a VM")
+    func reading() throws {
         let daemon = try daemonWithVM()
         let map = try daemon.run("map", "--vm", "web")
         #expect(map.status == 0 && map.output.contains("ram +0x0"))
@@ -85,7 +85,7 @@ struct ClientTests {
         #expect(try daemon.run("metrics", "--open-metrics").output.hasSuffix("# EOF\n"))
     }
 
-    @Test("dirty tells the touched ranges, and --clear cleans them")
+    @Test("dirty prints the touched ranges, and --clear clears them")
     func dirty() throws {
         let daemon = try daemonWithVM()
         try daemon.touch("web", at: "0x3000", size: 8_192)
@@ -115,7 +115,7 @@ struct ClientTests {
         #expect(used.status == 1 && used.errors.contains("submit an array without them first"))
     }
 
-    @Test("watch draws the map anew at a commit, and ends after the events asked for")
+    @Test("watch redraws the map at a commit, and ends after --events")
     func watch() throws {
         let daemon = try daemonWithVM()
         let watch = try daemon.start("watch", "web", "--events", "1")
@@ -131,7 +131,7 @@ struct ClientTests {
     func destroy() throws {
         let daemon = try daemonWithVM()
         #expect(try daemon.run("recover", "web").output.contains("web is ready"))
-        #expect(try daemon.run("destroy", "web").output == "web is gone\n")
+        #expect(try daemon.run("destroy", "web").output == "web is destroyed\n")
         let gone = try daemon.run("destroy", "web")
         #expect(gone.status == 1)
         #expect(gone.errors.contains("there is no VM \"web\""))

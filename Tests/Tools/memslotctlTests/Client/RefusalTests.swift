@@ -2,10 +2,10 @@ import TestSupport
 import Testing
 
 @Suite(
-    "what memslotctl tells of errors", .serialized,
+    "memslotctl's errors", .serialized,
     .enabled(if: Executable.areBuilt, "memslotctl and memslotd are not built"))
 struct RefusalTests {
-    @Test("each faulty slot is told with its line in the file, and what to do")
+    @Test("each faulty slot is printed with its line in the file and what to do")
     func faultyArray() throws {
         let daemon = try RunningDaemon()
         try daemon.run("create", "web", "--backend", "simulated")
@@ -28,14 +28,14 @@ struct RefusalTests {
                 refused.errors.contains(
                     "\(file):2: slot 0: guest physical address 0x1 is not a multiple of 4096"))
             #expect(refused.errors.contains("\(file):5: slot 7: zero size"))
-            #expect(refused.errors.contains("leave the slot out to remove it"))
+            #expect(refused.errors.contains("omit the slot to remove it"))
             #expect(refused.errors.contains("memslotctl memory create"))
             #expect(!refused.errors.contains("slot 1:"))
         }
         #expect(try daemon.run("get", "web", "--json").output.contains(#""generation":0"#))
     }
 
-    @Test("a file that is no array is told with line and column, and status 2")
+    @Test("a file that is not an array is reported with line and column, and status 2")
     func unusableFile() throws {
         let daemon = try RunningDaemon()
         try daemon.run("create", "web", "--backend", "simulated")
@@ -46,7 +46,7 @@ struct RefusalTests {
         #expect(refused.errors.contains("sise"))
     }
 
-    @Test("where no daemon is, it is said how to start one")
+    @Test("without a daemon the error says how to start one")
     func noDaemon() throws {
         let daemon = try RunningDaemon()
         daemon.stop()

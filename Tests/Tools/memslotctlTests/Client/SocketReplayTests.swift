@@ -12,7 +12,7 @@ enum FixtureScenario {
     "replay --socket", .serialized,
     .enabled(if: Executable.areBuilt, "memslotctl and memslotd are not built"))
 struct SocketReplayTests {
-    @Test("a fixture is played to a daemon as often as wanted, and leaves no VM behind")
+    @Test("a fixture can be replayed on a daemon repeatedly, and leaves no VM behind")
     func fixture() throws {
         let daemon = try RunningDaemon()
         for _ in 0..<2 {
@@ -22,12 +22,12 @@ struct SocketReplayTests {
             #expect(played.output.contains("at the end:"))
         }
         #expect(try daemon.run("list", "--json").output == "{\"vms\":[]}\n")
-        // It was the daemon that did it.
+        // The daemon executed it.
         let metrics = try JSONDocument(parsing: daemon.run("metrics", "--json").output).root
         #expect(metrics["counters"]?["commits"]?.int ?? 0 > 0)
     }
 
-    @Test("an expectation that is not met is status 1, and the VMs go all the same")
+    @Test("an unmet expectation is status 1, and the VMs are destroyed all the same")
     func unmet() throws {
         let daemon = try RunningDaemon()
         let file = try daemon.file(

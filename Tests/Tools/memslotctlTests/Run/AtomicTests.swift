@@ -5,7 +5,7 @@ import Testing
     "run --atomic", .serialized,
     .enabled(if: Workbench.canRunVMM, "needs /dev/kvm, a C compiler and the preload library"))
 struct AtomicTests {
-    @Test("no vCPU sees a hole, loses an increment, or is shown our kick")
+    @Test("no vCPU sees a hole, loses an increment, or sees our kick")
     func split() throws {
         let run = Finished(vmm: ["split", "3000"], under: ["--atomic"])
         #expect(run.output == "mmio 0 errors 0 interruptions 2 lost 0\n", "\(run.errors)")
@@ -24,13 +24,13 @@ struct AtomicTests {
         #expect(run.output == "own mmio 0; mmio 0 errors 0 interruptions 1 lost 0\n")
     }
 
-    @Test("what the guest is told by memory alone comes after the calls before it")
+    @Test("a change that the guest sees in memory comes after the calls before it")
     func visible() throws {
         let run = Finished(vmm: ["visible", "100"], under: ["--atomic"])
         #expect(run.output == "out of order 0 errors 0\n", "\(run.errors)")
     }
 
-    @Test("every kick of the VMM's own is shown to it, once")
+    @Test("every kick of the VMM's own reaches it, once")
     func kicks() throws {
         let run = Finished(vmm: ["kicks", "300"], under: ["--atomic"])
         #expect(
@@ -45,21 +45,21 @@ struct AtomicTests {
         #expect(run.output == bare.output, "\(run.errors)")
     }
 
-    @Test("where KVM may have a slot of its own the kernel is asked, and nothing is promised")
+    @Test("where KVM may have a slot of its own the kernel decides, and nothing is promised")
     func reserved() throws {
         let bare = Finished(vmm: ["own"])
         let run = Finished(vmm: ["own"], under: ["--atomic"])
-        let told = bare.output.split(separator: "\n").dropLast()
-        #expect(told.count == 6)
-        #expect(run.output.split(separator: "\n").dropLast() == told, "\(run.errors)")
+        let lines = bare.output.split(separator: "\n").dropLast()
+        #expect(lines.count == 6)
+        #expect(run.output.split(separator: "\n").dropLast() == lines, "\(run.errors)")
         #expect(run.output.hasSuffix("lost 0 mmio 0\n"), "\(run.output) \(run.errors)")
-        // The third call is the first on such a page: what the kernel says is what the VMM hears.
+        // The third call is the first on such a page: the VMM receives the kernel's result.
         let refused = Finished(vmm: ["own"], under: ["--atomic", "--fail-call", "3"])
         #expect(refused.status == 0, "\(refused.errors)")
         #expect(refused.output.hasPrefix("0xfeffc000 12 0 0\n0xfeffd000 0 0 0\n"))
     }
 
-    @Test("dirty bits survive, and are told until they are cleared")
+    @Test("dirty bits survive, and are returned until they are cleared")
     func dirty() throws {
         let reading = Finished(vmm: ["dirty"], under: ["--atomic"])
         #expect(reading.output == "after split 8 8\nread again 0 0\nafter merge 0\n")
@@ -69,7 +69,7 @@ struct AtomicTests {
                 == "after split 8 8\nread again 8 8\ncleared half 8 4\nafter merge 12\n")
     }
 
-    @Test("a dirty ring goes on as it is")
+    @Test("a dirty ring continues unchanged")
     func ring() throws {
         let run = Finished(vmm: ["ring"], under: ["--atomic"])
         guard run.status != 77 else { return }
@@ -77,7 +77,7 @@ struct AtomicTests {
             run.output == "bitmap 6\nupper half in the ring 0xff lost 0 mmio 0\n", "\(run.errors)")
     }
 
-    @Test("memory is taken away after the slot that stands on it")
+    @Test("memory is unmapped after its slot")
     func unmap() throws {
         let run = Finished(vmm: ["unmap", "100"], under: ["--atomic", "--report"])
         #expect(run.output == "mmio 0 errors 0 interruptions 1 lost 0\n", "\(run.errors)")
@@ -89,9 +89,9 @@ struct AtomicTests {
         let run = Finished(
             vmm: ["device"], under: ["--atomic", "--quiet-us", "5000000", "--report"])
         let names = ["vhost", "vsock", "vfio map", "vfio unmap", "iommufd"]
-        let told = names.map { "\($0): before 2 after 0\n" }.joined()
+        let lines = names.map { "\($0): before 2 after 0\n" }.joined()
         #expect(
-            run.output == told + "other: before 2 after 2\nlost 0 mmio 0\n", "\(run.errors)")
+            run.output == lines + "other: before 2 after 2\nlost 0 mmio 0\n", "\(run.errors)")
         #expect(run.errors.contains("a device 5"), "\(run.errors)")
     }
 
@@ -117,7 +117,7 @@ struct AtomicTests {
         #expect(run.errors.contains("memslotctl run: the VMM was stopped"))
     }
 
-    @Test("what was asked is recorded too, and replays")
+    @Test("the VMM's calls are recorded too, and can be replayed")
     func record() throws {
         let file = Workbench.file("atomic.jsonl")
         let run = Finished(vmm: ["exit", "20"], under: ["--atomic", "--record", file])

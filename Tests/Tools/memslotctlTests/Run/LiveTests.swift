@@ -7,7 +7,7 @@ import Testing
     .enabled(if: Workbench.canRunVMM, "needs /dev/kvm, a C compiler and the preload library"))
 struct LiveTests {
     /// Runs a test of the VMM in C, watched from before its first call.
-    private func watched(_ test: [String], _ options: [String]) -> (Finished, Told) {
+    private func watched(_ test: [String], _ options: [String]) -> (Finished, WatchedEvents) {
         let watch = LiveWatch()
         let run = Finished(
             running: Workbench.memslotctl ?? "",
@@ -17,21 +17,21 @@ struct LiveTests {
     }
 
     @Test(
-        "what is told live is what the report says at the end", .timeLimit(.minutes(5)),
+        "the live events agree with the report at the end", .timeLimit(.minutes(5)),
         arguments: [["split", "20"], ["exit", "10"], ["threads"], ["fork"], ["reuse", "5"]],
         [[], ["--atomic"], ["--record", "/dev/null", "--gap-ms", "1"]])
     func agrees(test: [String], options: [String]) throws {
-        let (run, told) = watched(test, options + ["--report"])
+        let (run, events) = watched(test, options + ["--report"])
         #expect(run.status == 0, "\(run.errors)")
-        #expect(told.status == 0)
-        let ended = try #require(told.ended)
-        #expect(told.live == ended)
+        #expect(events.status == 0)
+        let ended = try #require(events.ended)
+        #expect(events.live == ended)
         #expect(ended.transactions > 0)
         #expect(run.errors.contains(" in \(ended.transactions) transaction"), "\(run.errors)")
     }
 
     @Test(
-        "a vCPU in the guest during a hole is told; under --atomic none is",
+        "a vCPU in the guest during a hole is reported; under --atomic there is none",
         .timeLimit(.minutes(5)))
     func guest() throws {
         let bare = watched(["split", "20"], []).1
@@ -45,26 +45,26 @@ struct LiveTests {
     }
 
     @Test(
-        "each VM is made, follows its slots by ordinary events, and goes",
+        "each VM is created, changes by ordinary events, and is destroyed",
         .timeLimit(.minutes(5)))
     func mirror() throws {
-        let told = watched(["fork"], []).1
-        let names = told.events("vm.created").compactMap { $0["vm"] as? String }
+        let watch = watched(["fork"], []).1
+        let names = watch.events("vm.created").compactMap { $0["vm"] as? String }
         #expect(Set(names) == ["sh", "sh-2"])
-        #expect(Set(told.events("vm.destroyed").compactMap { $0["vm"] as? String }) == Set(names))
+        #expect(Set(watch.events("vm.destroyed").compactMap { $0["vm"] as? String }) == Set(names))
         for name in names {
             var generation = 0
-            for commit in told.events("memslots.committed") where commit["vm"] as? String == name {
+            for commit in watch.events("memslots.committed") where commit["vm"] as? String == name {
                 #expect(commit["previousGeneration"] as? Int == generation)
                 generation = commit["generation"] as? Int ?? -1
             }
-            let last = told.transactions.last { $0["vm"] as? String == name }
+            let last = watch.transactions.last { $0["vm"] as? String == name }
             #expect(last?["generation"] as? Int == generation)
         }
     }
 
-    @Test("peers may look, and change nothing", .timeLimit(.minutes(1)))
-    func looking() throws {
+    @Test("peers can read, and change nothing", .timeLimit(.minutes(1)))
+    func reading() throws {
         let socket = Workbench.file("socket")
         let go = Workbench.file("go")
         let program = Workbench.memslotctl ?? ""
@@ -86,12 +86,12 @@ struct LiveTests {
         let statuses = run.output.components(separatedBy: "status ").dropFirst().map(\.first)
         #expect(statuses == ["0", "0", "0", "0", "1", "1", "1"], "\(run.output) \(run.errors)")
         #expect(asked.count { $0.contains("may only read") } == 2, "\(run.output)")
-        // Where memory is in another process is told to nobody, and so not made up.
-        #expect(asked[3].contains("not told") && !asked[3].contains("hva"), "\(run.output)")
+        // The location of memory in another process is not sent, and no address is invented.
+        #expect(asked[3].contains("hidden") && !asked[3].contains("hva"), "\(run.output)")
         #expect(run.output.contains("reads its dirty log itself"), "\(run.output)")
     }
 
-    @Test("who watches one VM by name sees the run end", .timeLimit(.minutes(1)))
+    @Test("a watch of one VM by name sees the end of the run", .timeLimit(.minutes(1)))
     func byName() throws {
         let socket = Workbench.file("socket")
         let (go, watched) = (Workbench.file("go"), Workbench.file("watched"))
@@ -115,7 +115,7 @@ struct LiveTests {
         #expect(text(watched).contains("run.ended"), "\(text(watched))")
     }
 
-    @Test("where a server listens already nothing is run", .timeLimit(.minutes(5)))
+    @Test("if a server listens already, nothing is run", .timeLimit(.minutes(5)))
     func taken() throws {
         let watch = LiveWatch()
         let mark = Workbench.file("mark")

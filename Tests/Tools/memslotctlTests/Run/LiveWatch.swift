@@ -1,11 +1,11 @@
 import Foundation
 import Glibc
 
-/// A `memslotctl watch` on a run's socket, begun before the VMM is.
+/// A `memslotctl watch` on a run's socket, started before the VMM.
 ///
-/// The VMM's command waits for a file, which is made once the subscription is there.
+/// The VMM's command waits for a file, which is created after the subscription.
 final class LiveWatch: @unchecked Sendable {
-    // Unchecked: the process is started by one thread, and waited for after that.
+    // Unchecked: one thread starts the process; others wait for it afterwards.
     let socket = Workbench.file("socket")
     private let go = Workbench.file("go")
     private let output = Workbench.file("watched")
@@ -19,14 +19,14 @@ final class LiveWatch: @unchecked Sendable {
         }
     }
 
-    /// The VMM's command, behind the wait.
+    /// The VMM's command, after the wait.
     func command(_ words: [String]) -> [String] {
         let wait = "while [ ! -e \(go) ]; do sleep 0.01; done; exec \"$0\" \"$@\""
         return ["/bin/sh", "-c", wait] + words
     }
 
     private func start() {
-        // Where nothing ever listens there is nothing to watch: the test says so.
+        // If nothing listens in time, the test fails on the missing events.
         let limit = Date(timeIntervalSinceNow: 60)
         while access(socket, F_OK) != 0 {
             guard Date() < limit else { return }
@@ -56,17 +56,17 @@ final class LiveWatch: @unchecked Sendable {
         return true
     }
 
-    /// What it was told, once the run has ended.
-    func finish() -> Told {
+    /// The events, once the run has ended.
+    func finish() -> WatchedEvents {
         isStarted.wait()
-        guard process.executableURL != nil else { return Told("", status: -1) }
+        guard process.executableURL != nil else { return WatchedEvents("", status: -1) }
         process.waitUntilExit()
-        return Told(text(output), status: process.terminationStatus)
+        return WatchedEvents(text(output), status: process.terminationStatus)
     }
 }
 
 /// The events of a run.
-struct Told {
+struct WatchedEvents {
     let status: Int32
     let lines: [[String: Any]]
 
@@ -85,14 +85,14 @@ struct Told {
 
     var transactions: [[String: Any]] { events("run.transaction") }
 
-    /// The figures of `run.ended`, which come of the whole record.
+    /// The figures of `run.ended`, computed from the whole record.
     var ended: Figures? { events("run.ended").first.map { Figures(ended: $0) } }
 
-    /// The same, summed over what was told live.
+    /// The same figures, summed over the live events.
     var live: Figures { Figures(transactions: transactions) }
 }
 
-/// What a report and the events before it must agree on, to the nanosecond.
+/// The figures that a report and its events must agree on, to the nanosecond.
 struct Figures: Equatable {
     var transactions = 0
     var calls = 0

@@ -19,8 +19,8 @@ struct ProgramFileTests {
         #expect(outcome.output.isEmpty)
     }
 
-    /// A copy of `true` that belongs to another user or has more rights; `nil` where the tests may
-    /// not make one.
+    /// A copy of `true` that belongs to another user or has more rights; `nil` if the tests may not
+    /// create one.
     private func privileged(_ owner: uid_t, mode: mode_t) -> String? {
         let copy = Workbench.file("privileged")
         guard (try? FileManager.default.copyItem(atPath: "/bin/true", toPath: copy)) != nil,
@@ -41,7 +41,7 @@ struct ProgramFileTests {
     }
 
     @Test(
-        "a set-group-ID program is refused, and not told to be run as its owner",
+        "a set-group-ID program is refused, without the advice to run it as its owner",
         .enabled(if: geteuid() == 0, "only root can make one"))
     func setGroupID() throws {
         let program = try #require(privileged(65_534, mode: 0o755))
@@ -52,7 +52,7 @@ struct ProgramFileTests {
         #expect(!outcome.errors.contains("owner"))
     }
 
-    @Test("a set-user-ID program of one's own is preloaded as any other")
+    @Test("a set-user-ID program of the same user is preloaded")
     func ownSetUserID() throws {
         let program = try #require(privileged(geteuid(), mode: 0o4755))
         let outcome = run([program])
@@ -60,13 +60,13 @@ struct ProgramFileTests {
         #expect(outcome.errors.contains("no slot call was recorded"))
     }
 
-    @Test("a program that isn't there is told")
+    @Test("a missing program is reported")
     func missing() throws {
         #expect(run(["no-such-vmm"]).status == 2)
         #expect(run(["/no/such/vmm"]).errors.contains("ENOENT"))
     }
 
-    @Test("a program that makes no VM ends as it would")
+    @Test("a program that creates no VM ends normally")
     func other() throws {
         let outcome = run(["sh", "-c", "echo out; exit 5"])
         #expect(outcome.status == 5)
@@ -74,7 +74,7 @@ struct ProgramFileTests {
         #expect(outcome.errors.contains("no slot call was recorded"))
     }
 
-    @Test("a program that is ended by a signal ends memslotctl with its number")
+    @Test("a program that a signal ends gives memslotctl its number")
     func signalled() throws {
         #expect(run(["sh", "-c", "kill -9 $$"]).status == 137)
     }

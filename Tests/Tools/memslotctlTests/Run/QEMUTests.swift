@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// What a guest and an operator can see of a session.
+/// The results of a session that a guest and an operator see.
 private struct Session {
     var firmware = ""
     var views: [String] = []
@@ -127,7 +127,7 @@ struct QEMUTests {
     }
 
     @Test(
-        "what is told live is what the report says at the end, and the maps follow",
+        "the live events agree with the report at the end, and the maps follow",
         .timeLimit(.minutes(10)), arguments: [[], ["--atomic"]])
     func live(options: [String]) throws {
         let watch = LiveWatch()

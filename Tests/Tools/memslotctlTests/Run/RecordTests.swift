@@ -5,7 +5,7 @@ import Testing
     "run --record",
     .enabled(if: Workbench.canRunVMM, "needs /dev/kvm, a C compiler and the preload library"))
 struct RecordTests {
-    @Test("a VMM's calls are a scenario that replays")
+    @Test("a VMM's calls are a scenario that can be replayed")
     func replays() throws {
         let file = Workbench.file("split.jsonl")
         let run = Finished(vmm: ["split", "20"], under: ["--record", file])
@@ -29,7 +29,7 @@ struct RecordTests {
         #expect(text(file).contains("\"recordedOperations\":3,"))
     }
 
-    @Test("failed calls are told, and raw calls conform to the kernel")
+    @Test("failed calls are recorded, and raw calls conform to the kernel")
     func failures() throws {
         let file = Workbench.file("errors.jsonl")
         let raw = Workbench.file("errors.raw.jsonl")
@@ -51,7 +51,7 @@ struct RecordTests {
         #expect(text(file).components(separatedBy: "\"memory_size\"").count - 1 == 5)
     }
 
-    @Test("the report tells holes, and who was in the guest")
+    @Test("the report lists holes and the vCPUs in the guest")
     func report() throws {
         let picture = Workbench.file("split.svg")
         let run = Finished(vmm: ["split", "20"], under: ["--report", "--svg", picture])
