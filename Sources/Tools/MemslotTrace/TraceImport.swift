@@ -1,25 +1,25 @@
-/// What importing a log gives.
+/// The result of importing a log.
 package struct TraceImport: Sendable {
     /// The transactions as whole arrays.
     package var scenario: ImportedScenario
-    /// What the log did.
+    /// The report of the log.
     package var report: ImportReport
 }
 
-/// Turns an strace log of a VMM into a scenario and a report.
+/// Converts an strace log of a VMM to a scenario and a report.
 ///
-/// Hand it the log's bytes in chunks of any size, then call ``finish()``. It keeps the slot calls
-/// and nothing else, so memory grows with those and not with the log.
+/// Pass the log's bytes in chunks of any size, then call ``finish()``. Only slot calls are kept in
+/// memory.
 package struct TraceImporter {
-    /// How a log is read.
+    /// Options of an import.
     package struct Options: Hashable, Sendable {
         /// The longest pause within a transaction of a thread that never enters `KVM_RUN`, in
         /// milliseconds.
         package var gapMilliseconds: UInt64 = 10
-        /// The name for the scenario and its VM if the log has none of its own, such as the
-        /// file's name. What a VM's name may not hold is replaced by `-`.
+        /// The name for the scenario and its VM if the log has none, such as the file's name.
+        /// Characters that are invalid in a VM's name become `-`.
         package var name: String = "trace"
-        /// What the scenario says it was made of.
+        /// The source that the scenario names.
         package var source: String = "imported from an strace log"
 
         /// The defaults.
@@ -35,25 +35,22 @@ package struct TraceImporter {
     private var splitter = LineSplitter()
     private var reader = TraceReader()
 
-    /// Makes an importer for one log.
+    /// Creates an importer for one log.
     package init(options: Options = Options()) {
         self.options = options
     }
 
-    /// Takes the next bytes of the log.
+    /// Reads the next bytes of the log.
     ///
-    /// - Parameter bytes: any number of them; lines may go on from one chunk to the next.
-    /// - Throws: `TraceError.malformed` for a slot call that doesn't read as strace writes it.
+    /// - Parameter bytes: any number of bytes; lines may continue in the next chunk.
+    /// - Throws: `TraceError.malformed` for a slot call that is not in strace's format.
     package mutating func consume(_ bytes: ArraySlice<UInt8>) throws(TraceError) {
         try splitter.split(bytes) { line throws(TraceError) in
             try reader.consume(line: line)
         }
     }
 
-    /// Takes the next bytes of the log.
-    ///
-    /// - Parameter bytes: any number of them; lines may go on from one chunk to the next.
-    /// - Throws: `TraceError.malformed` for a slot call that doesn't read as strace writes it.
+    /// Reads the next bytes of the log.
     package mutating func consume(_ bytes: [UInt8]) throws(TraceError) {
         try consume(bytes[...])
     }
@@ -61,13 +58,13 @@ package struct TraceImporter {
     /// Ends the log.
     ///
     /// - Returns: the scenario and the report.
-    /// - Throws: where the log holds nothing to import.
+    /// - Throws: if the log has nothing to import.
     package mutating func finish() throws(TraceError) -> TraceImport {
         if let last = splitter.remainder() {
             do throws(TraceError) {
                 try reader.consume(line: last)
             } catch {
-                // The recording ended here; that is no fault of the lines before.
+                // The recording ended here; the lines before are valid.
                 reader.endedMidCall()
             }
         }
@@ -76,18 +73,17 @@ package struct TraceImporter {
     }
 }
 
-/// Why a log can't be imported.
+/// The reason for which a log can't be imported.
 package enum TraceError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// A line that has to do with memory slots doesn't read as strace writes it.
-    /// `line` and `column` count from 1, columns in bytes; `expected` says what should stand there.
+    /// A line about memory slots is not in strace's format. `line` and `column` count from 1,
+    /// columns in bytes; `expected` is what should be there.
     case malformed(line: Int, column: Int, expected: String)
-    /// The log holds no slot call at all, of `lines` lines.
+    /// None of the log's `lines` lines is a slot call.
     case noSlotCalls(lines: Int)
-    /// The log holds slot calls, but none that succeeded: `failed` of them did not, `unfinished`
-    /// never returned.
+    /// No slot call succeeded: `failed` calls failed, `unfinished` calls never returned.
     case noSuccessfulSlotCalls(failed: Int, unfinished: Int)
-    /// Not one of the log's `count` slot calls has its arguments: strace printed a pointer. The
-    /// first stands on `line`.
+    /// None of the log's `count` slot calls has its arguments: strace printed a pointer. The first
+    /// is on `line`.
     case undecoded(count: Int, line: Int)
 
     /// The lower-case name of the case.
@@ -100,7 +96,7 @@ package enum TraceError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// A sentence that says what and where, to follow the file's name and a colon.
+    /// A sentence with the place and the reason, to follow the file's name and a colon.
     package var description: String {
         switch self {
         case .malformed(let line, let column, let expected):
@@ -112,27 +108,27 @@ package enum TraceError: Error, Hashable, Sendable, CustomStringConvertible {
             "no KVM_SET_USER_MEMORY_REGION call succeeded (\(failed) failed, "
                 + "\(unfinished) never returned)"
         case .undecoded(let count, let line):
-            "line \(line): strace printed the argument of a slot call as a pointer, so that "
-                + "what it did can't be told; so it is for all \(count) of them "
+            "line \(line): strace printed the argument of a slot call as a pointer, so its "
+                + "effect is unknown, as for all \(count) slot calls "
                 + "(KVM_SET_USER_MEMORY_REGION2 needs a newer strace)"
         }
     }
 }
 
-/// Cuts a stream of bytes into lines, in bounded memory.
+/// Splits a stream of bytes into lines, in bounded memory.
 ///
-/// A line longer than ``limit`` is cut there; no line that matters is so long.
+/// A line longer than ``limit`` is truncated; no slot call is that long.
 struct LineSplitter {
-    /// The longest line that is kept whole, in bytes.
+    /// The most bytes of a line that are kept.
     static let limit = 65_536
 
     private var carried: [UInt8] = []
 
-    /// How many lines were cut at the limit.
+    /// The number of truncated lines.
     private(set) var overlongLines = 0
     private var isOverlong = false
 
-    /// Hands out each line that `chunk` completes, without its end.
+    /// Passes each line that `chunk` completes to `line`, without its end.
     mutating func split<Failure: Error>(
         _ chunk: ArraySlice<UInt8>,
         line: (ArraySlice<UInt8>) throws(Failure) -> Void
@@ -154,7 +150,7 @@ struct LineSplitter {
         carry(rest)
     }
 
-    /// The last line, if the stream didn't end with a line's end.
+    /// The last line, if the stream does not end with a newline.
     mutating func remainder() -> ArraySlice<UInt8>? {
         defer { carried = [] }
         return carried.isEmpty ? nil : carried[...].withoutReturn

@@ -77,7 +77,7 @@ struct MachineTests {
         let result = try imported(log.text)
         #expect(result.report.surprises.map(\.surprise) == [.deletesUnknownSlot])
         #expect(result.callCounts == [2])
-        #expect(result.report.text.contains("slots from before are not known"))
+        #expect(result.report.text.contains("its earlier slots are unknown"))
     }
 
     @Test("the upper half of the slot word is the address space")

@@ -1,6 +1,6 @@
 /// A cursor over the bytes of one line.
 ///
-/// It never moves past the end and never traps, whatever the bytes are.
+/// It never moves past the end and never traps, for any bytes.
 struct ByteScanner {
     let bytes: ArraySlice<UInt8>
     private(set) var position: Int
@@ -10,12 +10,12 @@ struct ByteScanner {
         self.position = bytes.startIndex
     }
 
-    /// How many bytes have been passed over.
+    /// The number of bytes before the cursor.
     var offset: Int { position - bytes.startIndex }
 
     var isAtEnd: Bool { position >= bytes.endIndex }
 
-    /// What has not been read yet.
+    /// The bytes from the cursor on.
     var rest: ArraySlice<UInt8> { bytes[position...] }
 
     /// The byte under the cursor; 0 at the end.
@@ -37,7 +37,7 @@ struct ByteScanner {
         while next == UInt8(ascii: " ") || next == UInt8(ascii: "\t") { position += 1 }
     }
 
-    /// Passes over `text` if it stands here.
+    /// Skips `text` if it is next.
     mutating func skip(_ text: StaticString) -> Bool {
         let count = text.utf8CodeUnitCount
         guard bytes.endIndex - position >= count, stands(text, at: position) else { return false }
@@ -45,7 +45,7 @@ struct ByteScanner {
         return true
     }
 
-    /// Passes over everything up to and with the next `text`; stays where there is none.
+    /// Skips everything up to and including the next `text`; does not move if there is none.
     mutating func skip(past text: StaticString) -> Bool {
         guard let found = bytes[position...].firstPosition(of: text) else { return false }
         position = found + text.utf8CodeUnitCount
@@ -59,7 +59,7 @@ struct ByteScanner {
         return bytes[start..<position]
     }
 
-    /// Reads decimal digits; `nil` where there are none, or more than 64 bits hold.
+    /// Reads decimal digits; `nil` if there are none, or on overflow.
     mutating func decimal() -> UInt64? {
         let start = position
         var value: UInt64 = 0
@@ -73,7 +73,7 @@ struct ByteScanner {
         return position == start ? nil : value
     }
 
-    /// Reads `0x…`, decimal digits or `NULL`; `nil` where none of them stands here.
+    /// Reads `0x…`, decimal digits or `NULL`; `nil` if none of them is next.
     mutating func number() -> UInt64? {
         if skip("NULL") { return 0 }
         guard skip("0x") else { return decimal() }
@@ -87,7 +87,7 @@ struct ByteScanner {
         return position == start ? nil : value
     }
 
-    /// Passes over `/* … */` and the spaces before it, if it stands here.
+    /// Skips `/* … */` and the spaces before it, if it is next.
     mutating func skipComment() {
         let start = position
         skipSpaces()
@@ -103,7 +103,7 @@ extension ArraySlice<UInt8> {
     /// Whether the slice begins with `text`.
     func stands(_ text: StaticString) -> Bool {
         guard count >= text.utf8CodeUnitCount else { return false }
-        // A static string's bytes live as long as the program.
+        // The bytes of a static string live as long as the program.
         let wanted = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
         var index = startIndex
         for byte in wanted {
@@ -113,12 +113,12 @@ extension ArraySlice<UInt8> {
         return true
     }
 
-    /// Whether the slice is `text`, no more and no less.
+    /// Whether the slice is exactly `text`.
     func equals(_ text: StaticString) -> Bool {
         count == text.utf8CodeUnitCount && stands(text)
     }
 
-    /// Where `text` first stands.
+    /// The position of the first `text`.
     func firstPosition(of text: StaticString) -> Int? {
         guard text.utf8CodeUnitCount > 0, count >= text.utf8CodeUnitCount else { return nil }
         let first = text.utf8Start.pointee  // the text is not empty

@@ -1,8 +1,8 @@
-/// What a traced call was, as far as slots are concerned.
+/// A traced call, if it concerns slots.
 enum StraceCall {
-    /// `KVM_CREATE_VM` that answered a descriptor.
+    /// `KVM_CREATE_VM` that returned a descriptor.
     case createdVM(descriptor: Int32)
-    /// `KVM_CREATE_VCPU` that answered a descriptor.
+    /// `KVM_CREATE_VCPU` that returned a descriptor.
     case createdVCPU(vm: Int32, descriptor: Int32)
     /// `KVM_RUN`.
     case run(descriptor: Int32)
@@ -10,15 +10,15 @@ enum StraceCall {
     case slot(StraceSlotCall)
     /// A new thread or, without `sharesProcess`, process.
     case cloned(child: ThreadID, sharesProcess: Bool)
-    /// A descriptor has another name too.
+    /// A descriptor was duplicated.
     case duplicated(descriptor: Int32, copy: Int32)
-    /// A descriptor is gone.
+    /// A descriptor was closed.
     case closed(descriptor: Int32)
     case other
 }
 
 extension StraceCall {
-    /// The calls that say something about VMs, their threads and their descriptors.
+    /// The calls that concern VMs, their threads and their descriptors.
     private enum Family {
         case control
         case close
@@ -45,7 +45,7 @@ extension StraceCall {
         return false
     }
 
-    /// Whether a call that begins like this may matter.
+    /// Whether a call that begins like this may concern slots.
     static func matters(_ body: ArraySlice<UInt8>) -> Bool {
         var scanner = ByteScanner(body)
         return Family(scanner.identifier()) != nil
@@ -53,7 +53,7 @@ extension StraceCall {
 
     /// Reads a call from its name on.
     ///
-    /// - Throws: only for a slot call; whatever else is not understood is `.other`.
+    /// - Throws: only for a slot call; any other call that is not understood is `.other`.
     init(_ body: ArraySlice<UInt8>) throws(StraceSyntaxError) {
         var scanner = ByteScanner(body)
         guard let family = Family(scanner.identifier()), scanner.skip("(") else {
@@ -107,13 +107,13 @@ extension StraceCall {
             child: ThreadID(rawValue: UInt32(child)), sharesProcess: sharesProcess)
     }
 
-    /// Reads a descriptor and what `-y` prints behind it.
+    /// Reads a descriptor and what `-y` prints after it.
     private static func descriptor(_ scanner: inout ByteScanner) -> Int32? {
         guard let number = scanner.number(), let descriptor = Int32(exactly: number) else {
             return nil
         }
         if scanner.next == UInt8(ascii: "<") {
-            // A socket's decoration has a > of its own.
+            // A socket's decoration contains a > itself.
             repeat {
                 guard scanner.skip(past: ">") else { return nil }
             } while scanner.next != UInt8(ascii: ",") && scanner.next != UInt8(ascii: ")")
@@ -121,10 +121,10 @@ extension StraceCall {
         return descriptor
     }
 
-    /// The number that the call answered; `nil` if it failed or never came back.
+    /// The number that the call returned; `nil` if it failed or never returned.
     private static func result(_ scanner: inout ByteScanner) -> Int32? {
         var value: Int32?
-        // Arguments may hold the same text; the result is the last.
+        // Arguments may contain the same text; the result is the last.
         while scanner.skip(past: ")") {
             var ahead = scanner
             ahead.skipSpaces()
@@ -135,10 +135,10 @@ extension StraceCall {
     }
 }
 
-/// The requests of KVM that matter here, in each form that strace prints.
+/// The KVM requests that concern slots, in each form that strace prints.
 ///
 /// Kernel: `_IOW(KVMIO, …)` in include/uapi/linux/kvm.h; the numbers are those of x86, arm64 and
-/// RISC-V. Where they differ (MIPS, PowerPC) strace's names are what counts.
+/// RISC-V. On MIPS and PowerPC, whose numbers differ, only strace's names are recognised.
 enum KVMRequest {
     case createVM
     case createVCPU
@@ -163,7 +163,7 @@ enum KVMRequest {
 
     private static func named(_ scanner: inout ByteScanner) -> KVMRequest? {
         var found: KVMRequest?
-        // strace joins names that share a number with "or".
+        // strace joins names with the same number with "or".
         repeat {
             let name = scanner.identifier()
             if name.equals("_IOC") {
@@ -195,7 +195,7 @@ enum KVMRequest {
         return name.equals("KVM_CREATE_VCPU") ? .createVCPU : nil
     }
 
-    /// Reads `(_IOC_WRITE, 0xae, 0x49, 0xa0)`, as strace prints a request that it doesn't know.
+    /// Reads `(_IOC_WRITE, 0xae, 0x49, 0xa0)`, strace's form of an unknown request.
     private static func composed(_ scanner: inout ByteScanner) -> KVMRequest? {
         guard scanner.skip("("), scanner.skip(past: ", "), let type = scanner.number(),
             scanner.skip(", "), let number = scanner.number(), scanner.skip(", "),

@@ -1,25 +1,25 @@
-/// One line of an strace log, as far as it can be told without the lines before it.
+/// One line of an strace log, without the context of the lines before it.
 struct StraceLine {
     enum Content {
-        /// A call from its name on; the scanner of the line stands there.
+        /// A call from its name on.
         case call(body: ArraySlice<UInt8>)
-        /// A call that another thread's line interrupts, up to where it is cut.
+        /// The beginning of a call that another thread's line interrupts.
         case unfinished(body: ArraySlice<UInt8>)
         /// The remainder of such a call.
         case resumed(name: ArraySlice<UInt8>, rest: ArraySlice<UInt8>)
-        /// The thread is gone.
+        /// The thread has ended.
         case exited
-        /// strace follows another thread from here on.
+        /// strace attached to another thread.
         case attached(ThreadID)
         /// Our condensed form of many `KVM_RUN` calls of one thread.
         case condensedRuns(ThreadID)
-        /// The name that our condensed logs carry.
+        /// The name in our condensed logs.
         case scenario(String)
         /// Anything else: signals, comments, other programs' output.
         case other
     }
 
-    /// The thread, where the line names one.
+    /// The thread, if the line names one.
     var thread: ThreadID?
     var stamp: TraceStamp?
     var isCoarse = false
@@ -27,7 +27,7 @@ struct StraceLine {
 
     /// Reads `bytes`.
     ///
-    /// - Throws: where a slot call stands in the line, but not where strace would put it.
+    /// - Throws: if the line has a slot call that is not in strace's format.
     init(_ bytes: ArraySlice<UInt8>, number: Int) throws(TraceError) {
         var scanner = ByteScanner(bytes)
         if scanner.skip("# ") {
@@ -41,7 +41,7 @@ struct StraceLine {
             return
         }
         guard !read(&scanner) else { return }
-        // A guest's console may have written before strace did, on the same line.
+        // The guest's console may have written on the same line before strace.
         if let start = bytes.firstPosition(of: "[pid "), start > bytes.startIndex {
             scanner = ByteScanner(bytes[start...])
             if read(&scanner) { return }
@@ -78,14 +78,14 @@ struct StraceLine {
         if isBracketed {
             guard ahead.skip("]") else { return }
         } else {
-            // Seconds since 1970 are no thread.
+            // Seconds since 1970 are not a thread.
             guard ahead.next == UInt8(ascii: " "), thread.rawValue < 100_000_000 else { return }
         }
         self.thread = thread
         scanner = ahead
     }
 
-    /// Passes over `(+ 0.000123)` of `-r` beside a time, and what `-i` and `-n` put in brackets.
+    /// Skips `(+ 0.000123)` of `-r` after a time, and what `-i` and `-n` print in brackets.
     private func skipExtras(_ scanner: inout ByteScanner) {
         while true {
             switch scanner.next {
@@ -123,7 +123,7 @@ struct StraceLine {
         return true
     }
 
-    /// Whether only what strace prints of a call that never returned follows.
+    /// Whether only strace's text for a call that never returned follows.
     private static func isAtEnd(_ bytes: ArraySlice<UInt8>) -> Bool {
         bytes.allSatisfy {
             $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: ")") || $0 == UInt8(ascii: "=")

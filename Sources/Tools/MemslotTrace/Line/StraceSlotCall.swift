@@ -4,26 +4,26 @@ import Memslots
 struct StraceSlotCall {
     enum Answer: Hashable {
         case succeeded
-        /// With the errno's name, or what strace printed for it.
+        /// With the errno's name, or strace's text for it.
         case failed(String)
-        /// strace printed `?`: the call never came back.
+        /// strace printed `?`: the call never returned.
         case none
     }
 
     var descriptor: Int32
-    /// The words; `nil` where strace printed a pointer.
+    /// The arguments; `nil` if strace printed a pointer.
     var region: RawRegion?
     var answer: Answer
 }
 
-/// Where in a call's text reading failed, and what should stand there.
+/// The place at which a call's text is malformed, and what was expected.
 struct StraceSyntaxError: Error {
     var offset: Int
     var expected: String
 }
 
 extension StraceSlotCall {
-    /// Reads what follows the request.
+    /// Reads the part after the request.
     ///
     /// - Parameter isNew: whether it is a `…REGION2` call.
     init(
@@ -54,7 +54,7 @@ extension StraceSlotCall {
             guard let result = scanner.number() else {
                 throw fail("0, -1 or ? as the call's result")
             }
-            // Of a call that the process's end cut off strace may tell what is left in a register.
+            // If the process ended during the call, strace may print a stale register.
             answer = result == 0 ? .succeeded : .none
         }
         self.descriptor = descriptor
@@ -187,7 +187,7 @@ private struct Members {
         return name.equals("KVM_MEM_GUEST_MEMFD") ? .guestMemfd : nil
     }
 
-    /// Passes over the value of a member that doesn't matter, such as a pad.
+    /// Skips the value of a member that is not needed, such as a pad.
     private func skipValue(_ scanner: inout ByteScanner) {
         var depth = 0
         while !scanner.isAtEnd {

@@ -1,15 +1,15 @@
-/// What strace wrote before a call to say when it was.
+/// The time that strace prints before a call.
 enum TraceStamp: Hashable {
     /// `-ttt`: nanoseconds since 1970.
     case unix(UInt64)
     /// `-t`, `-tt`: nanoseconds since midnight.
     case timeOfDay(UInt64)
-    /// `-r`: nanoseconds since the line before; or `-ttt` counted from another beginning.
+    /// `-r`: nanoseconds since the line before; or `-ttt` with another origin.
     case small(UInt64)
 
-    /// Reads a time if one stands at the cursor; leaves the cursor alone where none does.
+    /// Reads a time if one is next; otherwise does not move the cursor.
     ///
-    /// - Parameter isCoarse: set where the time has no fraction of a second.
+    /// - Parameter isCoarse: set if the time has no fraction of a second.
     static func read(_ scanner: inout ByteScanner, isCoarse: inout Bool) -> TraceStamp? {
         var ahead = scanner
         guard let first = ahead.decimal(), first < 1 << 33 else { return nil }
@@ -22,7 +22,7 @@ enum TraceStamp: Hashable {
             seconds = first * 3600 + minutes * 60 + second
             isTimeOfDay = true
         }
-        // No process id and no pause is as large as a date.
+        // Process ids and pauses are smaller than dates.
         let isDate = !isTimeOfDay && seconds >= 100_000_000
         let fraction = fraction(&ahead)
         guard fraction != nil || isTimeOfDay || isDate, ahead.next == UInt8(ascii: " ") else {
@@ -51,15 +51,15 @@ enum TraceStamp: Hashable {
     }
 }
 
-/// Turns the stamps of a log, line by line, into one scale of nanoseconds.
+/// Converts the stamps of a log, line by line, to one scale of nanoseconds.
 struct TraceClock {
     private var day: UInt64 = 0
     private var latest: UInt64 = 0
-    /// Whether small stamps count from the line before: `-r` begins with 0, and its stamps go up
-    /// and down. `nil` before the first.
+    /// Whether small stamps are relative to the line before: `-r` begins with 0, and its stamps
+    /// rise and fall. `nil` before the first.
     private var countsFromPrevious: Bool?
 
-    /// The moment that `stamp` means, in nanoseconds. Lines must be given in order, every one.
+    /// The time of `stamp` in nanoseconds. Requires the stamps of all lines, in order.
     mutating func moment(of stamp: TraceStamp) -> UInt64 {
         let dayLength: UInt64 = 86_400_000_000_000
         switch stamp {

@@ -1,20 +1,20 @@
-/// A VM of a log: one descriptor from the `KVM_CREATE_VM` that returned it until it is closed or
+/// A VM of a log: a descriptor from the `KVM_CREATE_VM` that returned it until it is closed or
 /// returned again.
 package struct TracedMachine: Hashable, Sendable {
     /// The descriptor that `KVM_CREATE_VM` returned, or that a slot call named first.
     package var descriptor: Int32
-    /// Who made the VM, or the first slot call.
+    /// The thread that created the VM or, if unknown, made the first slot call.
     package var creator: ThreadID
-    /// The line of `KVM_CREATE_VM`; `nil` where the log began after it.
+    /// The line of `KVM_CREATE_VM`; `nil` if the log began later.
     package var createdOnLine: Int?
 }
 
-/// Tells which VM of a log a descriptor means.
+/// Finds the VM of a descriptor in a log.
 ///
-/// A descriptor is a process's own, but `strace -f -e trace=ioctl` names threads and not
-/// processes. Where one number means several VMs at once, the first of these that decides is
-/// taken: what the thread meant by it before, the process if the log shows how the thread was
-/// made, and the VM whose creator's number is the nearest below the thread's.
+/// Descriptors belong to processes, but `strace -f -e trace=ioctl` prints threads and not
+/// processes. If a number belongs to several VMs, the first of these rules decides: the VM that the
+/// thread used before under this number; the VM of the thread's process, if the log shows how the
+/// thread was created; the VM whose creator's number is the nearest below the thread's.
 struct MachineRegistry {
     private(set) var machines: [TracedMachine] = []
     private var live: [Int32: [Int]] = [:]
@@ -26,10 +26,10 @@ struct MachineRegistry {
         var descriptor: Int32
     }
 
-    /// A `KVM_CREATE_VM` of `thread` answered `descriptor`.
+    /// Adds the VM of a `KVM_CREATE_VM` of `thread` that returned `descriptor`.
     mutating func create(descriptor: Int32, thread: ThreadID, line: Int?) -> Int {
         let index = machines.count
-        // The same process can't have the number twice: the older VM was closed unseen.
+        // A process can't use a number twice: the older VM was closed without a record.
         let alive = (live[descriptor] ?? []).filter {
             !belong(thread, machines[$0].creator)
                 && chosen[Name(thread: thread, descriptor: descriptor)] != $0
@@ -41,7 +41,7 @@ struct MachineRegistry {
         return index
     }
 
-    /// The VM that `descriptor` means to `thread`; `nil` where no VM has it.
+    /// The VM of `descriptor` in `thread`; `nil` if there is none.
     mutating func machine(descriptor: Int32, thread: ThreadID) -> Int? {
         guard let candidates = live[descriptor], let last = candidates.last else { return nil }
         let name = Name(thread: thread, descriptor: descriptor)
@@ -69,7 +69,7 @@ struct MachineRegistry {
         process[child] = sharesProcess ? own : child
     }
 
-    /// Whether both are known to be of one process.
+    /// Whether both are known to belong to one process.
     private func belong(_ one: ThreadID, _ other: ThreadID) -> Bool {
         one == other || (process[one] ?? one) == (process[other] ?? other)
     }
@@ -83,14 +83,14 @@ struct MachineRegistry {
     }
 }
 
-/// Who is inside `KVM_RUN`, of which VM.
+/// The threads inside `KVM_RUN`, by VM.
 struct VCPURegistry {
     private var machineOfVCPU: [Int32: [(creator: ThreadID, machine: Int)]] = [:]
     private var inside: [ThreadID: Int?] = [:]
     private var insideByMachine: [Int?: Int] = [:]
-    /// The VMs, and `nil` for an unknown one, with how many entries there have been.
+    /// The number of entries by VM; `nil` is an unknown VM.
     private var entries: [Int?: Int] = [:]
-    /// How it was at the VM's last slot call.
+    /// The state at the VM's last slot call.
     private var asked: [Int: (entries: Int, isInside: Bool)] = [:]
 
     mutating func create(descriptor: Int32, thread: ThreadID, machine: Int) {
@@ -99,7 +99,7 @@ struct VCPURegistry {
         machineOfVCPU[descriptor] = known + [(thread, machine)]
     }
 
-    /// The VM of a vCPU's descriptor; `nil` where its making is not in the log.
+    /// The VM of a vCPU's descriptor; `nil` if its creation is not in the log.
     func machine(of descriptor: Int32, thread: ThreadID) -> Int? {
         guard let known = machineOfVCPU[descriptor] else { return nil }
         let nearest = known.filter { $0.creator <= thread }.max { $0.creator < $1.creator }
@@ -118,8 +118,9 @@ struct VCPURegistry {
         insideByMachine[machine, default: 1] -= 1
     }
 
-    /// Whether a thread was inside `KVM_RUN` of `machine` at any time since this was last asked.
-    mutating func takeActivity(of machine: Int) -> Bool {
+    /// Whether a thread was inside `KVM_RUN` of `machine` at any time since the last call of this
+    /// method.
+    mutating func activitySinceLastCall(of machine: Int) -> Bool {
         let isInside = [machine, nil].contains { (insideByMachine[$0] ?? 0) > 0 }
         let count = (entries[machine] ?? 0) + (entries[nil] ?? 0)
         let before = asked.updateValue((count, isInside), forKey: machine)

@@ -1,6 +1,6 @@
 package import Memslots
 
-/// What a log says about slots: every successful call in order, and what went on around them.
+/// The slot calls of a log: every successful call in order, with its context.
 struct SlotCallLog {
     var calls: [RecordedCall] = []
     var machines: [TracedMachine] = []
@@ -9,12 +9,12 @@ struct SlotCallLog {
     var runnersAnywhere: Set<ThreadID> = []
     /// Whether `KVM_RUN` calls are folded into our condensed lines.
     var isCondensed = false
-    /// Whether every entry of every thread is known at each call, as under `memslotctl run`: then
-    /// nothing that comes later decides anything.
+    /// Whether all earlier entries of all threads are known at each call, as under `memslotctl
+    /// run`; then later calls do not matter.
     var isRecorded = false
     /// Whether the log's times are whole seconds.
     var isCoarse = false
-    /// The name that the log gives itself.
+    /// The scenario name in the log.
     var scenario: String?
     var counts = TraceCounts()
 
@@ -37,31 +37,31 @@ struct SlotCallLog {
     }
 }
 
-/// How many lines and calls a log has, and what of them could not be used.
+/// Numbers of lines and calls of a log, including those that could not be used.
 package struct TraceCounts: Hashable, Sendable {
     /// Lines.
     package var lines = 0
     /// `KVM_RUN` calls, and condensed lines of them.
     package var runs = 0
-    /// Slot calls that succeeded, those of ``undecodedCalls`` too.
+    /// Slot calls that succeeded, including ``undecodedCalls``.
     package var slotCalls = 0
-    /// Slot calls that failed, by the errno's name. They are no part of the scenario.
+    /// Slot calls that failed, by the errno's name. They are not part of the scenario.
     package var failedCalls: [String: Int] = [:]
     /// Slot calls that had not returned when the log or their thread ended.
     package var unfinishedCalls = 0
     /// Successful slot calls whose argument strace printed as a pointer.
     package var undecodedCalls = 0
-    /// Lines of 64 KiB and more, of which only the beginning was read.
+    /// Lines of more than 64 KiB, of which only the beginning was read.
     package var overlongLines = 0
-    /// Whether the last line was a slot call that was cut off.
+    /// Whether the log ends within a slot call.
     package var endsMidCall = false
 
-    /// Zero of everything.
+    /// All zero.
     package init() {}
 }
 
-/// A moment of a log, in nanoseconds on the log's own scale: since 1970 with `-ttt`, since
-/// midnight with `-tt`, since the first line with `-r`.
+/// A time of a log, in nanoseconds on the log's scale: since 1970 with `-ttt`, since midnight with
+/// `-tt`, since the first line with `-r`.
 package struct TraceTime: RawRepresentable, Hashable, Comparable, Sendable {
     /// The nanoseconds.
     package var rawValue: UInt64
@@ -69,13 +69,13 @@ package struct TraceTime: RawRepresentable, Hashable, Comparable, Sendable {
     /// Wraps `rawValue` nanoseconds.
     package init(rawValue: UInt64) { self.rawValue = rawValue }
 
-    /// The nanoseconds from `earlier` to this moment; 0 where `earlier` is the later one, which
-    /// a clock that was set back can bring about.
+    /// The nanoseconds from `earlier` to this time; 0 if `earlier` is later, which happens when a
+    /// clock is set back.
     package func nanoseconds(since earlier: TraceTime) -> UInt64 {
         rawValue > earlier.rawValue ? rawValue - earlier.rawValue : 0
     }
 
-    /// The seconds from `earlier` to this moment, as a scenario's comments say it: `0.037408 s`.
+    /// The seconds from `earlier` to this time, in the form of a scenario's comments: `0.037408 s`.
     func seconds(since earlier: TraceTime) -> String {
         let microseconds = nanoseconds(since: earlier) / 1000
         let digits = String(microseconds % 1_000_000)
@@ -89,32 +89,32 @@ package struct TraceTime: RawRepresentable, Hashable, Comparable, Sendable {
     }
 }
 
-/// Whether another thread of the VM was inside `KVM_RUN` over a stretch of the log.
+/// Whether another thread of the VM was inside `KVM_RUN` during a part of the log.
 package enum GuestActivity: Hashable, Sendable {
     /// Another thread was.
     case running
     /// No other thread was.
     case notRunning
-    /// The log can't tell: it holds no `KVM_RUN`, or only our condensed lines, which tell of
-    /// returns but not of how long a vCPU stayed inside.
+    /// Unknown: the log has no `KVM_RUN`, or only our condensed lines, which record returns but
+    /// not how long a vCPU was inside.
     case unknown
 }
 
 /// One successful slot call of a log, in the order in which they took effect.
 package struct RecordedCall: Hashable, Sendable {
-    /// The line that it counts on, from 1; of a call that strace split, the one where it resumes.
+    /// The line, from 1; of a call that strace split, the line of its end.
     package var line: Int
-    /// Who made it.
+    /// The thread that made it.
     package var thread: ThreadID
-    /// When: the time of that line; `nil` in a log without times.
+    /// The time of that line; `nil` in a log without times.
     package var time: TraceTime?
-    /// Which VM it was for, an index into the log's VMs.
+    /// The VM, an index into the log's VMs.
     package var machine: Int
-    /// The words; `nil` where strace printed a pointer instead.
+    /// The arguments; `nil` if strace printed a pointer.
     package var region: RawRegion?
-    /// How often the thread had entered `KVM_RUN` before.
+    /// The number of earlier `KVM_RUN` calls of the thread.
     package var runsBefore: Int
-    /// Whether a thread was in the guest since the VM's call before this one; the calling thread
-    /// counts too, so it says something within one transaction only.
+    /// Whether a thread was in the guest since the VM's previous call. Includes the calling thread,
+    /// so it is meaningful only within one transaction.
     package var guestWasRunning: Bool
 }

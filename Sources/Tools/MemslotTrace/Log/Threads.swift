@@ -6,8 +6,8 @@ package struct ThreadID: RawRepresentable, Hashable, Comparable, Sendable, Custo
     /// Wraps `rawValue`.
     package init(rawValue: UInt32) { self.rawValue = rawValue }
 
-    /// The first thread of a log whose lines carry no number: strace on a terminal leaves it out
-    /// while there is but one thread.
+    /// The first thread of a log without thread numbers: on a terminal strace omits the number
+    /// while there is only one thread.
     package static let unnumbered = ThreadID(rawValue: 0)
 
     /// Orders by number.
@@ -19,11 +19,10 @@ package struct ThreadID: RawRepresentable, Hashable, Comparable, Sendable, Custo
     package var description: String { self == .unnumbered ? "-" : String(rawValue) }
 }
 
-/// Finds out which numbered thread the lines without a number belong to.
+/// Finds the thread of the lines without a number.
 ///
-/// On a terminal strace prints `[pid N]` only while there is more than one thread, so the first
-/// thread appears both without a number and with one. While that is not settled, and after it,
-/// the reader calls it ``ThreadID/unnumbered``.
+/// On a terminal strace prints `[pid N]` only while there are several threads, so the first thread
+/// appears both without and with a number. The reader always calls it ``ThreadID/unnumbered``.
 struct FirstThread {
     private var hasUnnumberedLines = false
     private var attached: Set<ThreadID> = []
@@ -36,10 +35,10 @@ struct FirstThread {
         attached.insert(thread)
     }
 
-    /// The name under which the reader keeps the thread of a line.
+    /// The reader's id of a line's thread.
     ///
-    /// - Parameter entersGuest: whether the line is a `KVM_RUN`. While strace doesn't say which
-    ///   threads it attached to (`-q`), a vCPU's thread is not taken for the first one.
+    /// - Parameter entersGuest: whether the line is a `KVM_RUN`. If strace does not print which
+    ///   threads it attached to (`-q`), a vCPU's thread is not assumed to be the first one.
     mutating func canonical(_ thread: ThreadID?, entersGuest: Bool = false) -> ThreadID {
         guard let thread else {
             hasUnnumberedLines = true
@@ -57,16 +56,16 @@ struct FirstThread {
             number = thread
             return .unnumbered
         }
-        // Threads are numbered upwards, so of two that could be the first the lower one is.
+        // Thread numbers ascend, so the lower of two candidates is the first thread.
         guard attached.isEmpty, thread < known else { return thread }
         number = thread
         return .unnumbered
     }
 }
 
-/// The calls that strace has begun to print and not yet ended, one a thread at most.
+/// The calls that strace has begun to print and not finished, at most one per thread.
 struct SplitCalls {
-    /// The beginning of a call, and where it stands.
+    /// The beginning of a call, and its place.
     struct Beginning {
         var body: ArraySlice<UInt8>
         var line: Int
@@ -75,19 +74,19 @@ struct SplitCalls {
 
     private var beginnings: [ThreadID: Beginning] = [:]
 
-    /// Keeps the beginning of a call of `thread`, and hands back one that was never ended.
+    /// Keeps the beginning of a call of `thread`; returns an earlier one that was never finished.
     mutating func begin(_ beginning: Beginning, thread: ThreadID) -> Beginning? {
-        // A copy of its own: a slice would hold the whole chunk that it was cut from.
+        // A copy: a slice would retain the whole chunk.
         var kept = beginning
         kept.body = Array(beginning.body)[...]
         return beginnings.updateValue(kept, forKey: thread)
     }
 
-    /// The beginning of the call that `thread` now ends.
+    /// The beginning of the call that `thread` now finishes.
     mutating func end(thread: ThreadID) -> Beginning? {
         beginnings.removeValue(forKey: thread)
     }
 
-    /// What is left when the log ends.
+    /// The calls that are unfinished at the end of the log.
     var remaining: [Beginning] { Array(beginnings.values) }
 }

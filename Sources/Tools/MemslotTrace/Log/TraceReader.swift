@@ -2,7 +2,7 @@ import Memslots
 
 /// Reads a log line by line into a ``SlotCallLog``.
 ///
-/// It keeps the successful slot calls and one unfinished call a thread, nothing else.
+/// It keeps only the successful slot calls and one unfinished call per thread.
 struct TraceReader {
     private(set) var log = SlotCallLog()
     private var clock = TraceClock()
@@ -10,10 +10,10 @@ struct TraceReader {
     private var firstThread = FirstThread()
     private var registry = MachineRegistry()
     private var vcpus = VCPURegistry()
-    /// How often each thread entered `KVM_RUN`.
+    /// The number of `KVM_RUN` calls of each thread.
     private var runs: [ThreadID: Int] = [:]
 
-    /// Takes the next line, without its end.
+    /// Reads the next line, without its end.
     mutating func consume(line bytes: ArraySlice<UInt8>) throws(TraceError) {
         log.counts.lines += 1
         let number = log.counts.lines
@@ -33,10 +33,10 @@ struct TraceReader {
         case .call(let body):
             let start = body.startIndex - bytes.startIndex + 1
             let call = try parse(body) { offset in (number, start + offset) }
-            // What doesn't matter may not even be a call, but another program's words.
+            // Other text may not even be a call, but another program's output.
             if case .other = call { break }
             let thread = firstThread.canonical(line.thread, entersGuest: call.isRun)
-            take(call, of: thread, at: place)
+            apply(call, of: thread, at: place)
             if call.isRun { left(thread) }
         case .unfinished(let body) where StraceCall.matters(body):
             let isRun = (try? StraceCall(body))?.isRun ?? false
@@ -51,7 +51,7 @@ struct TraceReader {
         }
     }
 
-    /// What has been read, the threads by their numbers.
+    /// The log, with all threads by their numbers.
     mutating func finish() -> SlotCallLog {
         for beginning in split.remaining where Self.isSlotCall(beginning.body) {
             log.counts.unfinishedCalls += 1
@@ -80,7 +80,7 @@ struct TraceReader {
     }
 }
 
-/// Where in a log a call counts.
+/// The place of a call in a log.
 private struct Place {
     var line: Int
     var time: TraceTime?
@@ -101,7 +101,7 @@ extension TraceReader {
     private mutating func begin(
         _ body: ArraySlice<UInt8>, of thread: ThreadID, at place: Place, column: Int
     ) {
-        // Only a KVM_RUN counts from where it begins, and one is never mistaken for another call.
+        // A KVM_RUN counts from its beginning.
         if let call = try? StraceCall(body), case .run(let descriptor) = call {
             entered(thread, machine: vcpus.machine(of: descriptor, thread: thread))
         }
@@ -126,11 +126,11 @@ extension TraceReader {
         if call.isRun {
             left(thread)
         } else {
-            take(call, of: thread, at: place)
+            apply(call, of: thread, at: place)
         }
     }
 
-    private mutating func take(_ call: StraceCall, of thread: ThreadID, at place: Place) {
+    private mutating func apply(_ call: StraceCall, of thread: ThreadID, at place: Place) {
         switch call {
         case .other: break
         case .createdVM(let descriptor):
@@ -148,14 +148,16 @@ extension TraceReader {
         case .closed(let descriptor):
             registry.close(descriptor: descriptor, thread: thread)
         case .slot(let call):
-            take(call, of: thread, at: place)
+            apply(call, of: thread, at: place)
         }
     }
 
-    private mutating func take(_ call: StraceSlotCall, of thread: ThreadID, at place: Place) {
+    private mutating func apply(
+        _ call: StraceSlotCall, of thread: ThreadID, at place: Place
+    ) {
         switch call.answer {
         case .failed(let errno):
-            // The words are a VMM's, so there are few; a forged log must not fill memory.
+            // A real VMM has few of them; a forged log must not fill memory.
             let isKnown = log.counts.failedCalls[errno] != nil || log.counts.failedCalls.count < 64
             log.counts.failedCalls[isKnown ? errno : "other", default: 0] += 1
         case .none:
@@ -170,7 +172,7 @@ extension TraceReader {
                 RecordedCall(
                     line: place.line, thread: thread, time: place.time, machine: machine,
                     region: call.region, runsBefore: runs[thread] ?? 0,
-                    guestWasRunning: vcpus.takeActivity(of: machine)))
+                    guestWasRunning: vcpus.activitySinceLastCall(of: machine)))
         }
     }
 

@@ -1,23 +1,23 @@
 import MemslotPicture
 package import Memslots
 
-/// What a log did, as numbers; ``text`` is the same for a person.
+/// The numbers of a log; ``text`` is the same for a person.
 package struct ImportReport: Sendable {
-    /// What was counted while reading.
+    /// The counts of lines and calls.
     package var counts: TraceCounts
-    /// The scenario, whose transactions carry their audits.
+    /// The scenario, whose transactions have their audits.
     package var scenario: ImportedScenario
-    /// VMs that the log made but gave no memory.
+    /// VMs without memory.
     package var idleMachines: Int
-    /// Successful calls that don't go with those before them, at most
-    /// ``listedSurprises`` of ``surpriseCount``.
+    /// Successful calls that contradict earlier calls, at most ``listedSurprises`` of
+    /// ``surpriseCount``.
     package var surprises: [SurprisingCall]
-    /// How many there are.
+    /// The number of such calls.
     package var surpriseCount: Int
     /// The longest pause within a transaction of a thread that never enters `KVM_RUN`, in
     /// milliseconds.
     package var gapMilliseconds: UInt64
-    /// Whether the log has times; without them no pause can be told.
+    /// Whether the log has times; without them pauses are unknown.
     package var hasTimes: Bool
     /// Whether the times are whole seconds.
     package var hasCoarseTimes: Bool
@@ -48,12 +48,12 @@ package struct ImportReport: Sendable {
             })
     }
 
-    /// The longest that any memory was missing; `nil` where nothing was, or there are no times.
+    /// The longest time that any memory was missing; `nil` if none was, or without times.
     package var longestNanoseconds: UInt64? {
         scenario.transactions.compactMap(\.audit.longestNanoseconds).max()
     }
 
-    /// How long memory was missing, summed over the transactions.
+    /// The time that memory was missing, summed over the transactions.
     package var totalNanoseconds: UInt64? {
         let times = scenario.transactions.compactMap(\.audit.totalNanoseconds)
         return times.isEmpty ? nil : times.reduce(0, &+)
@@ -66,9 +66,9 @@ package struct ImportReport: Sendable {
 }
 
 extension ImportReport {
-    /// The report for a person: a summary, a table of the transactions, and what was odd.
+    /// The report for a person: a summary, a table of the transactions, and notes.
     ///
-    /// Lines end with a newline. Times are strace's, which stretches them.
+    /// Lines end with a newline. Times are strace's, which slows the VMM down.
     package var text: String {
         var text = summary
         text += "\n" + table
@@ -134,7 +134,7 @@ extension ImportReport {
             } else {
                 cells += [
                     "\(HumanSize(audit.missing))", "\(duration(audit.longestNanoseconds))",
-                    "\(duration(audit.totalNanoseconds))", "\(audit.guest.word)",
+                    "\(duration(audit.totalNanoseconds))", "\(audit.guest.text)",
                 ]
             }
             table.append(cells)
@@ -142,7 +142,7 @@ extension ImportReport {
         return table.lines().map { $0 + "\n" }.joined()
     }
 
-    /// When a transaction began, since the first call; its line in a log without times.
+    /// The start of a transaction since the first call; its line in a log without times.
     private func place(of transaction: ImportedTransaction) -> String {
         guard let start = scenario.startTime, let time = transaction.time else {
             return "\(transaction.line)"
@@ -155,7 +155,7 @@ extension ImportReport {
         if counts.undecodedCalls > 0 {
             notes.append(
                 count(counts.undecodedCalls, "slot call")
-                    + " printed as a pointer by strace: counted, but not known in its effect; "
+                    + " printed as a pointer by strace: counted, but of unknown effect; "
                     + "the arrays may be wrong from there on")
         }
         notes += surprises.map(\.description)
@@ -173,12 +173,12 @@ extension ImportReport {
         for machine in scenario.machines where machine.traced.createdOnLine == nil {
             notes.append(
                 "the log doesn't show how VM \(machine.name) (descriptor "
-                    + "\(machine.traced.descriptor)) was made: slots from before are not known")
+                    + "\(machine.traced.descriptor)) was created: its earlier slots are unknown")
         }
         if !hasTimes {
-            notes.append("no times: pauses can't be told, nor for how long memory was missing")
+            notes.append("no times: pauses and the duration of holes are unknown")
         } else if hasCoarseTimes {
-            notes.append("times of whole seconds: only pauses over a second can be told")
+            notes.append("times of whole seconds: only pauses of over a second are known")
         }
         if counts.overlongLines > 0 {
             notes.append(count(counts.overlongLines, "line") + " over 64 KiB cut short")
@@ -206,13 +206,13 @@ private func count(_ number: Int, _ noun: String) -> String {
     number == 1 ? "1 \(noun)" : "\(number) \(noun)s"
 }
 
-/// `?` for a time that isn't known.
+/// `?` for an unknown time.
 private func duration(_ nanoseconds: UInt64?) -> String {
     nanoseconds.map { HumanDuration(nanoseconds: $0).description } ?? "?"
 }
 
 extension GuestActivity {
-    fileprivate var word: String {
+    fileprivate var text: String {
         switch self {
         case .running: "running"
         case .notRunning: "out"

@@ -1,50 +1,50 @@
 import MemslotProtocol
 package import Memslots
 
-/// A log's transactions as whole arrays: what the VMM could have submitted in one go.
+/// A log's transactions as whole arrays that the VMM could have submitted.
 package struct ImportedScenario: Sendable {
     /// A VM of the scenario.
     package struct Machine: Hashable, Sendable {
-        /// The name that the scenario gives it.
+        /// Its name in the scenario.
         package var name: String
-        /// Where it stands in the log.
+        /// The VM in the log.
         package var traced: TracedMachine
-        /// What its backend must offer.
+        /// The requirements on its backend.
         package var needs: BackendNeeds
     }
 
     /// The scenario's name.
     package var name: String
-    /// What it was made of.
+    /// Its source.
     package var source: String
     /// The VMs that had a successful slot call, in the order of their first.
     package var machines: [Machine]
     /// The transactions, in the order of their first calls.
     package var transactions: [ImportedTransaction]
-    /// When the first call was, from which the comments' times count.
+    /// The time of the first call, the origin of the comments' times.
     package var startTime: TraceTime?
 
-    /// Hands out the scenario's lines, as JSON in UTF-8, each with the newline at its end.
+    /// Passes the scenario's lines to `body`, as JSON in UTF-8, each with its newline.
     ///
-    /// One array is kept a VM, and one line, however many transactions there are. Cost: the slots
-    /// of every array, summed over all transactions.
+    /// Keeps only one array per VM and one line in memory. Cost: the slots of every array, summed
+    /// over all transactions.
     ///
-    /// - Parameter body: is given the bytes of each line.
+    /// - Parameter body: receives the bytes of each line.
     /// - Throws: what `body` throws.
     package func forEachLine<Failure: Error>(
         _ body: ([UInt8]) throws(Failure) -> Void
     ) throws(Failure) {
-        // One for all lines, so that its room is made once.
+        // One for all lines, so that its memory is allocated once.
         var writer = JSONWriter()
-        func handOut() throws(Failure) {
+        func emit() throws(Failure) {
             try body(writer.bytes)
             writer.removeAll()
         }
         writer.header(of: self)
-        try handOut()
+        try emit()
         for machine in machines {
             writer.creation(of: machine)
-            try handOut()
+            try emit()
         }
         var tables = machines.map { _ in SlotTable() }
         for transaction in transactions {
@@ -52,15 +52,15 @@ package struct ImportedScenario: Sendable {
                 _ = tables[transaction.machine].apply(region)
             }
             writer.comment(of: transaction, since: startTime)
-            try handOut()
+            try emit()
             writer.submission(
                 of: tables[transaction.machine].slots, to: machines[transaction.machine].name,
                 by: transaction)
-            try handOut()
+            try emit()
         }
     }
 
-    /// The arrays that the VMs have in the end, each ascending by address space and id.
+    /// The final arrays of the VMs, each ascending by address space and id.
     package var finalSlots: [[Memslot]] {
         var tables = machines.map { _ in SlotTable() }
         for transaction in transactions {
@@ -72,15 +72,15 @@ package struct ImportedScenario: Sendable {
     }
 }
 
-/// What a simulated backend must offer for a VM's slots, beyond its defaults.
+/// The requirements of a VM's slots on a simulated backend.
 package struct BackendNeeds: Hashable, Sendable {
-    /// How many address spaces the slots are in; 1 by default.
+    /// The number of address spaces; 1 by default.
     package var addressSpaces: UInt32 = 1
     /// One past the highest slot id; 32764 by default, which is enough on x86.
     package var maxSlots: UInt32 = Capabilities().maxSlots
-    /// How many bits a guest physical address has; 52 by default.
+    /// The bits of a guest physical address; 52 by default.
     package var guestPhysicalBits: Int = Capabilities().guestPhysicalBits
-    /// Where user space ends; by default as on x86-64 with four page-table levels.
+    /// The end of user space; by default as on x86-64 with four page-table levels.
     package var userspaceEnd: UserspaceAddress = Capabilities().userspaceEnd
     /// The flags; `log-dirty-pages` and `readonly` by default.
     package var flags: MemslotFlags = Capabilities().flags
@@ -88,7 +88,7 @@ package struct BackendNeeds: Hashable, Sendable {
     /// The defaults.
     package init() {}
 
-    /// Makes room for `slot`.
+    /// Extends the requirements for `slot`.
     mutating func include(_ slot: Memslot) {
         addressSpaces = max(addressSpaces, slot.addressSpace.rawValue &+ 1)
         maxSlots = max(maxSlots, slot.assignedID.rawValue &+ 1)

@@ -3,12 +3,12 @@ import MemslotScenario
 import Memslots
 
 extension RunRecording {
-    /// Hands out the scenario's lines: as ``ImportedScenario/forEachLine(_:)``, and in the remark
-    /// before each request the recorded calls, with thread, time, length and `KVM_RUN` boundaries.
+    /// Passes the scenario's lines to `body`, like ``ImportedScenario/forEachLine(_:)``. The remark
+    /// before each request has the recorded calls with thread, time, duration and `KVM_RUN` counts.
     ///
     /// - Parameters:
     ///   - scenario: of ``imported(options:)``.
-    ///   - body: is given the bytes of each line, with the newline at its end.
+    ///   - body: receives the bytes of each line with its newline.
     /// - Throws: what `body` throws.
     package func forEachLine<Failure: Error>(
         of scenario: ImportedScenario, _ body: ([UInt8]) throws(Failure) -> Void
@@ -31,9 +31,9 @@ extension RunRecording {
         for call in refused { try body(Self.remark(of: call, since: scenario.startTime)) }
     }
 
-    /// The raw calls as `memslotctl conform` reads them, with the answers that they got.
+    /// The raw calls and their results, in the format of `memslot-lab conform`.
     ///
-    /// - Parameter machine: which VM's; conform has one VM a run.
+    /// - Parameter machine: the VM; conform has one VM per run.
     package func rawLines(of machine: Int) -> [UInt8] {
         var writer = JSONWriter()
         for call in asked where call.machine == machine {
@@ -51,14 +51,10 @@ extension RunRecording {
         let own = transaction.calls.compactMap { calls[$0.line] }
         var writer = JSONWriter()
         writer.beginObject()
-        writer.key("comment")
-        writer.string("at \(own.first?.time.seconds(since: start ?? .zero) ?? "0 s")")
-        writer.key("recordedOperations")
-        writer.integer(transaction.calls.count)
-        writer.key("thread")
-        writer.integer(UInt64(transaction.thread.rawValue))
-        writer.key("runsBefore")
-        writer.integer(own.first?.runsBefore ?? 0)
+        writer.member("comment", "at \(own.first?.time.seconds(since: start ?? .zero) ?? "0 s")")
+        writer.member("recordedOperations", transaction.calls.count)
+        writer.member("thread", UInt64(transaction.thread.rawValue))
+        writer.member("runsBefore", own.first?.runsBefore ?? 0)
         writer.key("calls")
         writer.beginArray()
         for call in own { writer.recorded(call, since: start) }
@@ -71,10 +67,8 @@ extension RunRecording {
     private static func remark(of call: RunCall, since start: TraceTime?) -> [UInt8] {
         var writer = JSONWriter()
         writer.beginObject()
-        writer.key("comment")
-        writer.string("refused: \(call.errno?.name ?? "")")
-        writer.key("thread")
-        writer.integer(UInt64(call.thread.rawValue))
+        writer.member("comment", "refused: \(call.errno?.name ?? "")")
+        writer.member("thread", UInt64(call.thread.rawValue))
         writer.key("calls")
         writer.beginArray()
         writer.recorded(call, since: start)
@@ -90,33 +84,23 @@ extension TraceTime {
 }
 
 extension JSONWriter {
-    /// A call by the kernel's names, and how it went. Times are in nanoseconds.
+    /// Writes a call with the kernel's names, and its result. Times are in nanoseconds.
     fileprivate mutating func recorded(_ call: RunCall, since start: TraceTime?) {
         beginObject()
-        key("at")
-        integer(call.time.nanoseconds(since: start ?? .zero))
-        key("nanoseconds")
-        integer(call.nanoseconds)
-        key("slot")
-        integer(UInt64(call.region.slot))
-        key("flags")
-        integer(UInt64(call.region.flags))
-        key("guest_phys_addr")
-        address(call.region.guestPhysicalAddress)
-        key("memory_size")
-        address(call.region.memorySize)
-        key("userspace_addr")
-        address(call.region.userspaceAddress)
+        member("at", call.time.nanoseconds(since: start ?? .zero))
+        member("nanoseconds", call.nanoseconds)
+        member("slot", UInt64(call.region.slot))
+        member("flags", UInt64(call.region.flags))
+        member("guest_phys_addr", address: call.region.guestPhysicalAddress)
+        member("memory_size", address: call.region.memorySize)
+        member("userspace_addr", address: call.region.userspaceAddress)
         if call.guestMemfd >= 0 {
-            key("guest_memfd")
-            integer(UInt64(call.guestMemfd))
-            key("guest_memfd_offset")
-            address(call.region.guestMemfdOffset)
+            member("guest_memfd", UInt64(call.guestMemfd))
+            member("guest_memfd_offset", address: call.region.guestMemfdOffset)
         }
         key("errno")
         if let errno = call.errno { string(errno.name) } else { null() }
-        key("inside")
-        integer(UInt64(call.inside))
+        member("inside", UInt64(call.inside))
         endObject()
     }
 }

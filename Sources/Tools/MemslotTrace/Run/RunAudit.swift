@@ -1,27 +1,27 @@
 package import MemslotPicture
 import Memslots
 
-/// The judgement of a run: what the VMM did to its guest's memory, and what could be better.
+/// The report of a run: the VMM's changes of guest memory, and what could be better.
 package struct RunAudit: Sendable {
-    /// What was recorded.
+    /// The recording.
     package var recording: RunRecording
     /// Its calls as transactions.
     package var imported: TraceImport
-    /// What the kernel saw instead, under `--atomic`.
+    /// The kernel's calls as transactions, under `--atomic`.
     package var committed: TraceImport?
-    /// What the slots are meant to be, where that is known.
+    /// The intended slots, if they are known.
     package var flatView: FlatViewText?
     /// Whether the calls were committed as transactions.
     package var isAtomic: Bool
 
-    /// Prepares the judgement.
+    /// Prepares the report.
     package init(recording: RunRecording, imported: TraceImport, isAtomic: Bool) {
         self.recording = recording
         self.imported = imported
         self.isAtomic = isAtomic
     }
 
-    /// One line that says the most.
+    /// One line with the most important numbers.
     package var summary: String {
         guard isAtomic else {
             let scenario = imported.scenario
@@ -34,19 +34,19 @@ package struct RunAudit: Sendable {
         text += "\(recording.commits.count) transactions"
         let held = recording.commits.map(\.heldNanoseconds).sorted()
         if let most = held.last {
-            text += "; vCPUs held out for \(HumanDuration(nanoseconds: held[held.count / 2]))"
-            text += " in the median, \(HumanDuration(nanoseconds: most)) at most"
+            text += "; vCPUs held for \(HumanDuration(nanoseconds: held[held.count / 2]))"
+            text += " (median), \(HumanDuration(nanoseconds: most)) at most"
         }
         return text
     }
 
-    /// All of it, for a person. Lines end with a newline.
+    /// The whole report. Lines end with a newline.
     package var text: String {
         var text = ""
         if isAtomic {
             text += summary + "\n" + reasons
             if let committed {
-                text += "\nwhat the kernel saw, while vCPUs were held out:\n"
+                text += "\nwhat the kernel saw while vCPUs were held:\n"
                 text += committed.report.text
             }
             text += "\nwhat the VMM asked for, call by call:\n"
@@ -54,18 +54,18 @@ package struct RunAudit: Sendable {
         text += imported.report.text + callTimes
         let findings = findings
         if !findings.isEmpty { text += "\n" + findings.map { "finding: \($0)\n" }.joined() }
-        for (isWrong, what) in doubts where isWrong { text += "note: \(what)\n" }
+        for (applies, what) in notes where applies { text += "note: \(what)\n" }
         return text
     }
 
-    /// Sentences about the slots that the VMs had in the end.
+    /// Sentences about the final slots of the VMs.
     package var findings: [String] {
         var sentences: [String] = []
         for (machine, slots) in zip(imported.scenario.machines, imported.scenario.finalSlots) {
             let isOnly = imported.scenario.machines.count == 1
             var own = SlotFindings(slots).sentences
             if isOnly, let flatView {
-                own += flatView.differences(from: slots).map { "not as meant: \($0)" }
+                own += flatView.differences(from: slots).map { "not as intended: \($0)" }
             }
             sentences += isOnly ? own : own.map { "\(machine.name): \($0)" }
         }
@@ -73,38 +73,40 @@ package struct RunAudit: Sendable {
     }
 
     private var reasons: String {
-        let counts = Dictionary(grouping: recording.commits) { $0.reason?.word ?? "?" }
+        let counts = Dictionary(grouping: recording.commits) { $0.reason?.text ?? "?" }
             .mapValues(\.count).sorted { $0.key < $1.key }
         let words = counts.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         return "committed by: \(words); \(recording.kicks) kicks, "
-            + "\(recording.shownKicks) of them shown to the VMM\n"
+            + "\(recording.shownKicks) of them visible to the VMM\n"
     }
 
-    /// How long the recorded calls took, without any tracer in the way.
+    /// The durations of the recorded calls, without a tracer.
     private var callTimes: String {
         let times = recording.asked.filter { $0.errno == nil }.map(\.nanoseconds).sorted()
         guard let last = times.last else { return "" }
         let median = HumanDuration(nanoseconds: times[times.count / 2])
-        return "a call took \(median) in the median, \(HumanDuration(nanoseconds: last)) at most\n"
+        return "a call took \(median) (median), \(HumanDuration(nanoseconds: last)) at most\n"
     }
 
-    private var doubts: [(Bool, String)] {
+    private var notes: [(Bool, String)] {
         [
-            (recording.lost > 0, "\(recording.lost) VMs, vCPUs or calls were too many to record"),
+            (
+                recording.lost > 0,
+                "there was no room to record \(recording.lost) VMs, vCPUs or calls"
+            ),
             (recording.wasStopped, "the VMM was stopped by --atomic"),
             (
                 flatView?.rows.isEmpty == true,
-                "the text of --mtree holds no memory: 'info mtree -f' prints what is meant"
+                "the text of --mtree has no memory: use the output of 'info mtree -f'"
             ),
         ]
     }
 }
 
 extension RunAudit {
-    /// When calls were made, memory was missing, and vCPUs were held out.
+    /// The times of calls, holes and, under `--atomic`, holds.
     ///
-    /// A lane for each thread that changed slots, one for the holes and, under `--atomic`, one for
-    /// the time in which vCPUs were held out.
+    /// A lane for each thread that changed slots, one for the holes and one for the holds.
     package var timeline: TimelinePicture {
         let threads = Set(recording.asked.map(\.thread)).sorted()
         let laneOfThread = Dictionary(
@@ -120,11 +122,11 @@ extension RunAudit {
             transaction.audit.holes.map { (transaction, $0) }
         }
         let lane = lanes.count
-        lanes.append(isAtomic ? "missing, guest held out" : "missing")
+        lanes.append(isAtomic ? "missing, vCPUs held" : "missing")
         for (transaction, hole) in holes {
             let times = Dictionary(
                 uniqueKeysWithValues: transaction.calls.map { ($0.line, $0.time?.rawValue) })
-            guard let begin = times[hole.takenOnLine] ?? nil,
+            guard let begin = times[hole.removedOnLine] ?? nil,
                 let end = times[hole.returnedOnLine] ?? nil, begin <= end
             else { continue }
             let range = hole.start.rawValue..<hole.start.rawValue &+ hole.size.rawValue
@@ -134,7 +136,7 @@ extension RunAudit {
                     kind: hole.guest == .running ? .failed : .wait))
         }
         if isAtomic {
-            lanes.append("vCPUs held out")
+            lanes.append("vCPUs held")
             spans += recording.commits.map { commit in
                 let begin = commit.heldSince.rawValue
                 return TimelinePicture.Span(

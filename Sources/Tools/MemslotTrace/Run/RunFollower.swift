@@ -1,12 +1,12 @@
 import CRunRecord
 package import Memslots
 
-/// Follows a run while it lasts, and says when a transaction ends: the same ones, with the same
-/// figures, that ``RunRecording`` makes of it afterwards.
+/// Groups the records of a running VMM into transactions: the same, with the same figures, as
+/// ``RunRecording`` does afterwards.
 ///
-/// A plain state machine; ``RunRecordReader`` feeds it. Without `--atomic` a transaction ends where
-/// its thread enters `KVM_RUN`, at another thread's call, and for a thread that has never run a
-/// vCPU at a pause. With it each commit is one.
+/// A plain state machine that ``RunRecordReader`` feeds. Without `--atomic` a transaction ends when
+/// its thread enters `KVM_RUN`, at another thread's call, and, for a thread that has never run a
+/// vCPU, at a pause. With `--atomic` each commit is one.
 package struct RunFollower {
     private let isAtomic: Bool
     private let gapNanoseconds: UInt64
@@ -23,11 +23,11 @@ package struct RunFollower {
         var commits = 0
     }
 
-    /// Follows a run from its beginning.
+    /// Starts at the beginning of a run.
     ///
     /// - Parameters:
-    ///   - isAtomic: whether it is one with `--atomic`.
-    ///   - options: how calls are grouped, and what the VMs are called.
+    ///   - isAtomic: whether the run has `--atomic`.
+    ///   - options: the grouping of calls, and the name of the VMs.
     package init(isAtomic: Bool, options: TraceImporter.Options) {
         self.isAtomic = isAtomic
         gapNanoseconds = options.gapNanoseconds
@@ -36,13 +36,13 @@ package struct RunFollower {
         self.log = log
     }
 
-    /// The name of a VM, as the scenario and the report have it.
+    /// The name of a VM in the scenario and the report.
     package static func name(of machine: Int, _ options: TraceImporter.Options) -> String {
         TraceAssembly.name(TraceAssembly.name(options.name), of: machine)
     }
 
-    /// Takes the next record.
-    mutating func take(_ record: RunRecord) -> [RunNews] {
+    /// Applies the next record.
+    mutating func apply(_ record: RunRecord) -> [RunEvent] {
         switch record {
         case .machine(let number, _, let process):
             machines[number] = Machine(
@@ -50,8 +50,8 @@ package struct RunFollower {
                     grouping: TransactionGrouping(gapNanoseconds: gapNanoseconds)))
             processes[number] = process
             return [.machine(number)]
-        case .asked(let call): return isAtomic ? [] : take(call)
-        case .made(let call): return isAtomic ? take(call) : []
+        case .asked(let call): return isAtomic ? [] : apply(call)
+        case .made(let call): return isAtomic ? apply(call) : []
         case .commit(let commit):
             machines[commit.machine]?.commits += 1
             return end(commit.machine, commit)
@@ -59,14 +59,15 @@ package struct RunFollower {
             return machines.keys.sorted().flatMap { number in
                 machines[number]?.builder.lastCall?.thread == thread ? end(number) : []
             }
-        case .gone(let machine): return drop(machine)
+        case .gone(let machine): return remove(machine)
         }
     }
 
-    /// Ends what the pause up to now has ended. Nothing that was begun before `now` may be unread.
-    mutating func look(at now: TraceTime) -> [RunNews] {
+    /// Ends transactions whose pause is over at `now`. Requires that all records that were begun
+    /// before `now` are read.
+    mutating func endPaused(at now: TraceTime) -> [RunEvent] {
         guard !isAtomic else { return [] }
-        return machines.keys.sorted().flatMap { number -> [RunNews] in
+        return machines.keys.sorted().flatMap { number -> [RunEvent] in
             guard let last = machines[number]?.builder.lastCall, last.runsBefore == 0,
                 let time = last.time, now.nanoseconds(since: time) > gapNanoseconds
             else { return [] }
@@ -77,38 +78,38 @@ package struct RunFollower {
     /// The processes that have VMs.
     var livingProcesses: Set<Int32> { Set(processes.values) }
 
-    /// A process has ended, and its VMs with it.
-    mutating func processEnded(_ process: Int32) -> [RunNews] {
-        processes.filter { $0.value == process }.keys.sorted().flatMap { drop($0) }
+    /// Removes the VMs of a process that has ended.
+    mutating func processEnded(_ process: Int32) -> [RunEvent] {
+        processes.filter { $0.value == process }.keys.sorted().flatMap { remove($0) }
     }
 
-    /// Ends what is open, now that the run is over.
-    mutating func finish() -> [RunNews] { machines.keys.sorted().flatMap { end($0) } }
+    /// Ends the open transactions at the end of the run.
+    mutating func finish() -> [RunEvent] { machines.keys.sorted().flatMap { end($0) } }
 
-    private mutating func take(_ call: RunCall) -> [RunNews] {
+    private mutating func apply(_ call: RunCall) -> [RunEvent] {
         guard call.errno == nil, machines[call.machine] != nil else { return [] }
         start = start ?? call.end
         durations[call.number] = call.nanoseconds
         var recorded = reader.read(call)
-        if isAtomic { recorded.isMarked(byCommits: machines[call.machine]?.commits ?? 0) }
+        if isAtomic { recorded.markBoundary(commits: machines[call.machine]?.commits ?? 0) }
         let ended = machines[call.machine]?.builder.add(
             recorded, in: log, isRunner: isAtomic || call.runsBefore > 0
         ).ended
-        return ended.map { [.transaction(follow($0, nil))] } ?? []
+        return ended.map { [.transaction(followed($0, nil))] } ?? []
     }
 
-    private mutating func end(_ number: Int, _ commit: RunCommit? = nil) -> [RunNews] {
+    private mutating func end(_ number: Int, _ commit: RunCommit? = nil) -> [RunEvent] {
         guard let ended = machines[number]?.builder.finish() else { return [] }
-        return [.transaction(follow(ended, commit))]
+        return [.transaction(followed(ended, commit))]
     }
 
-    private mutating func drop(_ number: Int) -> [RunNews] {
+    private mutating func remove(_ number: Int) -> [RunEvent] {
         let last = end(number)
         processes[number] = nil
         return machines.removeValue(forKey: number) == nil ? [] : last + [.gone(number)]
     }
 
-    private mutating func follow(
+    private mutating func followed(
         _ transaction: ImportedTransaction, _ commit: RunCommit?
     ) -> FollowedTransaction {
         let number = transaction.machine
@@ -133,7 +134,7 @@ package struct RunFollower {
 }
 
 extension SlotChange {
-    /// The change as calls: one, and a deletion for each slot that must have gone unseen.
+    /// The change as calls: one, and a deletion for each slot whose deletion was not recorded.
     fileprivate var calls: [SlotCall] {
         if let reflagged { return [.reflag(from: reflagged.from, to: reflagged.to)] }
         if kind == .move, let from = removed.first, let added {
@@ -143,32 +144,33 @@ extension SlotChange {
     }
 }
 
-/// A transaction of a run, told as soon as it had ended.
+/// A transaction of a run that has just ended.
 package struct FollowedTransaction: Sendable {
-    /// What it was, with its VM's number in the run.
+    /// The transaction, with its VM's number in the run.
     package var transaction: ImportedTransaction
     /// The calls that changed something, in order.
     package var operations: [SlotCall]
     /// The slots after it, ascending by address space and id.
     package var slots: [Memslot]
-    /// How long the calls took together, in nanoseconds.
+    /// The sum of the calls' durations in nanoseconds.
     package var callNanoseconds: UInt64
-    /// From the beginning of the first call to the end of the last, in nanoseconds.
+    /// From the start of the first call to the end of the last, in nanoseconds.
     package var nanoseconds: UInt64
-    /// When it began: nanoseconds since the end of the run's first call.
+    /// Its start, in nanoseconds since the end of the run's first call.
     package var at: UInt64
     /// Its commit, under `--atomic`.
     package var commit: RunCommit?
 }
 
-/// What a run does while it lasts.
-package enum RunNews: Sendable {
-    /// A VM was made.
+/// An event of a running VMM.
+package enum RunEvent: Sendable {
+    /// A VM was created.
     case machine(Int)
     /// A transaction ended.
     case transaction(FollowedTransaction)
-    /// A VM is gone.
+    /// A VM was closed.
     case gone(Int)
-    /// There is no room for more than so many records: nothing more comes, and each VM goes.
+    /// There is no room for more than this many records: nothing more follows, and each VM is
+    /// closed.
     case full(Int)
 }

@@ -14,18 +14,12 @@ package enum RunNotification {
     ) -> [UInt8] {
         let transaction = followed.transaction
         return line("run.transaction") { writer in
-            writer.key("vm")
-            writer.string(vm)
-            writer.key("generation")
-            writer.integer(generation.rawValue)
-            writer.key("at")
-            writer.integer(followed.at)
-            writer.key("thread")
-            writer.integer(UInt64(transaction.thread.rawValue))
-            writer.key("outcome")
-            writer.staticString(transaction.outcome == .committed ? "committed" : "unchanged")
-            writer.key("calls")
-            writer.integer(transaction.calls.count)
+            writer.member("vm", vm)
+            writer.member("generation", generation.rawValue)
+            writer.member("at", followed.at)
+            writer.member("thread", UInt64(transaction.thread.rawValue))
+            writer.member("outcome", transaction.outcome.rawValue)
+            writer.member("calls", transaction.calls.count)
             writer.key("operations")
             writer.beginArray()
             for call in followed.operations { writer.operation(PlannedOperation(call)) }
@@ -35,36 +29,26 @@ package enum RunNotification {
         }
     }
 
-    /// `run.ended`: the run is over, and this is what there was.
+    /// `run.ended`: the run is over, with its totals.
     ///
     /// - Parameters:
-    ///   - report: the report of what the kernel saw; `nil` where no slot call succeeded.
+    ///   - report: the report of the kernel's calls; `nil` if no slot call succeeded.
     ///   - recording: the run.
     ///   - status: the VMM's exit status.
     package static func ended(
         _ report: ImportReport?, _ recording: RunRecording, status: Int32
     ) -> [UInt8] {
         line("run.ended") { writer in
-            writer.key("status")
-            writer.integer(Int(status))
-            writer.key("transactions")
-            writer.integer(report?.scenario.transactions.count ?? 0)
-            writer.key("calls")
-            writer.integer(report?.counts.slotCalls ?? 0)
-            writer.key("failedCalls")
-            writer.integer(recording.asked.count { $0.errno != nil })
-            writer.key("transactionsWithHoles")
-            writer.integer(report?.transactionsWithHoles ?? 0)
-            writer.key("transactionsWithHolesInGuest")
-            writer.integer(report?.transactionsWithHolesInGuest ?? 0)
-            writer.key("missingBytes")
-            writer.address(report?.missing.rawValue ?? 0)
-            writer.key("longestNanoseconds")
-            writer.integer(report?.longestNanoseconds ?? 0)
-            writer.key("totalNanoseconds")
-            writer.integer(report?.totalNanoseconds ?? 0)
-            writer.key("stopped")
-            writer.bool(recording.wasStopped)
+            writer.member("status", Int(status))
+            writer.member("transactions", report?.scenario.transactions.count ?? 0)
+            writer.member("calls", report?.counts.slotCalls ?? 0)
+            writer.member("failedCalls", recording.asked.count { $0.errno != nil })
+            writer.member("transactionsWithHoles", report?.transactionsWithHoles ?? 0)
+            writer.member("transactionsWithHolesInGuest", report?.transactionsWithHolesInGuest ?? 0)
+            writer.member("missingBytes", address: report?.missing.rawValue ?? 0)
+            writer.member("longestNanoseconds", report?.longestNanoseconds ?? 0)
+            writer.member("totalNanoseconds", report?.totalNanoseconds ?? 0)
+            writer.member("stopped", recording.wasStopped)
         }
     }
 
@@ -79,62 +63,47 @@ package enum RunNotification {
 
 extension JSONWriter {
     fileprivate mutating func missing(_ audit: HoleAudit) {
-        key("missingBytes")
-        address(audit.missing.rawValue)
-        key("longestNanoseconds")
-        integer(audit.longestNanoseconds ?? 0)
-        key("totalNanoseconds")
-        integer(audit.totalNanoseconds ?? 0)
-        key("guestInside")
-        bool(audit.guest == .running)
+        member("missingBytes", address: audit.missing.rawValue)
+        member("longestNanoseconds", audit.longestNanoseconds ?? 0)
+        member("totalNanoseconds", audit.totalNanoseconds ?? 0)
+        member("guestInside", audit.guest == .running)
         key("holes")
         beginArray()
         for hole in audit.holes.prefix(RunNotification.listedHoles) {
             beginObject()
             if hole.addressSpace != .main {
-                key("addressSpace")
-                integer(UInt64(hole.addressSpace.rawValue))
+                member("addressSpace", UInt64(hole.addressSpace.rawValue))
             }
-            key("guestPhysicalAddress")
-            address(hole.start.rawValue)
-            key("size")
-            address(hole.size.rawValue)
-            key("nanoseconds")
-            integer(hole.nanoseconds ?? 0)
-            key("guestInside")
-            bool(hole.guest == .running)
+            member("guestPhysicalAddress", address: hole.start.rawValue)
+            member("size", address: hole.size.rawValue)
+            member("nanoseconds", hole.nanoseconds ?? 0)
+            member("guestInside", hole.guest == .running)
             endObject()
         }
         endArray()
-        key("holeCount")
-        integer(audit.holes.count)
+        member("holeCount", audit.holes.count)
     }
 
     fileprivate mutating func commit(_ commit: RunCommit) {
         key("commit")
         beginObject()
-        key("asked")
-        integer(commit.asked)
-        key("made")
-        integer(commit.made)
-        key("because")
-        staticString(commit.reason?.wireName ?? "unknown")
-        key("heldNanoseconds")
-        integer(commit.heldNanoseconds)
-        key("appliedNanoseconds")
-        integer(commit.appliedNanoseconds)
+        member("asked", commit.asked)
+        member("made", commit.made)
+        member("because", commit.reason?.wireName ?? "unknown")
+        member("heldNanoseconds", commit.heldNanoseconds)
+        member("appliedNanoseconds", commit.appliedNanoseconds)
         endObject()
     }
 }
 
 extension RunNotification {
-    /// The most holes that one notification lists; `holeCount` says how many there were.
+    /// The most holes that one notification lists; `holeCount` is the number of all holes.
     package static let listedHoles = 256
 }
 
 extension RunCommit.Reason {
     /// Its name on the wire.
-    fileprivate var wireName: StaticString {
+    fileprivate var wireName: String {
         switch self {
         case .run: "run"
         case .call: "call"

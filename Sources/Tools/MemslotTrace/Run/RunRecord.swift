@@ -3,51 +3,51 @@ package import Memslots
 
 /// A slot call of a VMM that ran under `memslotctl run`.
 package struct RunCall: Hashable, Sendable {
-    /// Its place among all records, from 1.
+    /// Its position among all records, from 1.
     package var number: Int
     /// The VM, numbered from 0 over all processes of the run.
     package var machine: Int
-    /// Who made it.
+    /// The thread that made it.
     package var thread: ThreadID
-    /// When it began, on the monotonic clock.
+    /// Its start, on the monotonic clock.
     package var time: TraceTime
-    /// How long it took, in nanoseconds.
+    /// Its duration in nanoseconds.
     package var nanoseconds: UInt64
-    /// The words.
+    /// The arguments.
     package var region: RawRegion
     /// The descriptor of a REGION2 call; −1 of the older one.
     package var guestMemfd: Int32
-    /// Why it failed; `nil` where it succeeded.
+    /// The errno; `nil` if it succeeded.
     package var errno: Errno?
-    /// How often the thread had entered `KVM_RUN`.
+    /// The number of earlier `KVM_RUN` calls of the thread.
     package var runsBefore: UInt64
-    /// How often all threads of the VM had, together.
+    /// The number of earlier `KVM_RUN` calls of all threads of the VM.
     package var entries: UInt64
-    /// How many of the VM's vCPUs were inside when the call began.
+    /// The number of the VM's vCPUs in the guest at the start of the call.
     package var inside: UInt32
 }
 
 /// The commit of a transaction, in a run with `--atomic`.
 package struct RunCommit: Hashable, Sendable {
-    /// Why the calls before it were committed.
+    /// The reason of the commit.
     package enum Reason: UInt32, Hashable, Sendable, CaseIterable {
-        /// The thread went to run a vCPU.
+        /// The thread was about to run a vCPU.
         case run = 1
-        /// A call that looks at guest memory.
+        /// A call that reads guest memory.
         case call = 2
-        /// User memory was about to be taken away.
+        /// User memory was about to be unmapped.
         case unmapping = 3
         /// A call of VFIO, iommufd or vhost.
         case device = 4
-        /// The thread had been quiet.
+        /// The thread had made no call for a while.
         case quiet = 5
         /// A descriptor was about to be closed.
         case close = 6
-        /// The thread went on asking for too long, and nothing was missing just then.
+        /// The thread kept making calls for too long, and no memory was missing at that time.
         case time = 7
 
-        /// A word for a person.
-        package var word: String {
+        /// A short text for a person.
+        package var text: String {
             switch self {
             case .run: "KVM_RUN"
             case .call: "another call"
@@ -60,23 +60,23 @@ package struct RunCommit: Hashable, Sendable {
         }
     }
 
-    /// Its place among all records, from 1.
+    /// Its position among all records, from 1.
     package var number: Int
     /// The VM.
     package var machine: Int
-    /// Who committed.
+    /// The thread that committed.
     package var thread: ThreadID
-    /// Why; `nil` for a word of another version.
+    /// The reason; `nil` for a value of another version.
     package var reason: Reason?
-    /// When vCPUs were first held out for it, on the monotonic clock.
+    /// The start of the hold, on the monotonic clock.
     package var heldSince: TraceTime
-    /// How long they were, in nanoseconds.
+    /// The duration of the hold in nanoseconds.
     package var heldNanoseconds: UInt64
-    /// How long the kernel calls took, planning included, in nanoseconds.
+    /// The duration of the kernel calls, including planning, in nanoseconds.
     package var appliedNanoseconds: UInt64
-    /// How many calls the VMM had made that changed something.
+    /// The number of the VMM's calls that changed something.
     package var asked: Int
-    /// How many were made on the kernel.
+    /// The number of kernel calls.
     package var made: Int
 }
 
@@ -127,7 +127,7 @@ extension RunCall {
         inside = words.inside
     }
 
-    /// When it ended.
+    /// Its end.
     package var end: TraceTime { TraceTime(rawValue: time.rawValue &+ nanoseconds) }
 }
 

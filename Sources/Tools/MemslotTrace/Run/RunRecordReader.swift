@@ -2,35 +2,35 @@ import CRunRecord
 import Glibc
 import Memslots
 
-/// Reads records out of memory that programs are writing to, each once and in order.
+/// Reads records from memory that programs write to, each once and in order.
 ///
-/// A record's place is taken before its call is made. So when all that were begun are read, each
-/// call to come ends after that moment: no clock of another process has to be trusted.
+/// A record's place is reserved before its call is made. So once all reserved records are read,
+/// every later call ends after that time; no clock of another process is trusted.
 package struct RunRecordReader {
     private var follower: RunFollower
     private var next = 0
     private var waitingSince: TraceTime?
-    private var processes = ProcessSight()
+    private var processes = LiveProcesses()
     private var isFull = false
 
-    /// How long a record whose process can't be told is waited for, in nanoseconds.
+    /// How long to wait for a record of an unknown process, in nanoseconds.
     private static let patience: UInt64 = 2_000_000_000
 
-    /// Feeds `follower`.
+    /// Feeds the records to `follower`.
     package init(_ follower: RunFollower) { self.follower = follower }
 
-    /// Reads what is new.
+    /// Reads the new records.
     ///
     /// - Parameters:
     ///   - bytes: the shared memory.
-    ///   - isOver: whether all processes have ended: then what is open ends too.
+    ///   - isOver: whether all processes have ended; then open transactions end too.
     package mutating func read(
         _ bytes: UnsafeRawBufferPointer, isOver: Bool = false
-    ) -> [RunNews] {
+    ) -> [RunEvent] {
         guard let base = bytes.baseAddress, bytes.count >= MemoryLayout<crun_header>.size else {
             return []
         }
-        // The time first: see above.
+        // Before the records: see above.
         let now = TraceTime.monotonic
         let header = base.assumingMemoryBound(to: crun_header.self)
         let records = (base + MemoryLayout<crun_header>.size)
@@ -38,46 +38,46 @@ package struct RunRecordReader {
         let room =
             (bytes.count - MemoryLayout<crun_header>.size) / MemoryLayout<crun_record>.stride
         let limit = min(room, Int(CRUN_RECORD_LIMIT))
-        // A program may have written any number there.
+        // A program may have written any number here.
         let begun = crun_next(header)
         let end = Int(min(begun, UInt64(limit)))
-        var news: [RunNews] = []
+        var events: [RunEvent] = []
         while next < end {
             let isOpen = crun_kind(records + next) == CRUN_NOTHING
-            processes.note(records[next].process)
+            processes.record(records[next].process)
             if isOpen {
-                if !isOver && mayStillCome(records[next].process, now) { return news }
+                if !isOver && mayStillFinish(records[next].process, now) { return events }
             } else if let record = RunRecord(records[next], number: next + 1) {
-                news += follower.take(record)
+                events += follower.apply(record)
             }
             waitingSince = nil
             next += 1
         }
         if begun > UInt64(limit) && !isFull {
-            // What comes now is lost: better no VMs than ones that aren't so any more.
+            // Later records are lost: no VMs are better than outdated ones.
             isFull = true
-            news.append(.full(limit))
-            return news + dropAll()
+            events.append(.full(limit))
+            return events + dropAll()
         }
-        news += follower.look(at: now)
-        if isOver { return news + dropAll() + follower.finish() }
+        events += follower.endPaused(at: now)
+        if isOver { return events + dropAll() + follower.finish() }
         for process in follower.livingProcesses where processes.hasEnded(process) {
-            // What it wrote last may have come since.
+            // Its last records may have arrived meanwhile.
             guard crun_next(header) <= UInt64(next) else { break }
-            news += follower.processEnded(process)
+            events += follower.processEnded(process)
         }
-        return news
+        return events
     }
 
-    private mutating func dropAll() -> [RunNews] {
+    private mutating func dropAll() -> [RunEvent] {
         follower.livingProcesses.sorted().flatMap { follower.processEnded($0) }
     }
 
-    /// Whether a record that was begun can still be ended by who began it.
-    private mutating func mayStillCome(_ process: Int32, _ now: TraceTime) -> Bool {
+    /// Whether the process can still finish a record that it began.
+    private mutating func mayStillFinish(_ process: Int32, _ now: TraceTime) -> Bool {
         let since = waitingSince ?? now
         waitingSince = since
-        if processes.knows(process) { return !processes.hasEnded(process) }
+        if processes.isKnown(process) { return !processes.hasEnded(process) }
         return now.nanoseconds(since: since) < Self.patience
     }
 }
@@ -91,43 +91,43 @@ extension TraceTime {
     }
 }
 
-/// Which processes of a run have ended, as far as that can be told from here.
+/// The processes of a run that are known to be alive or to have ended.
 ///
-/// A record has its process's number as the process itself sees it: in a PID namespace of its own it
-/// means nothing here. So only one that was seen alive can be seen to have ended.
-struct ProcessSight {
-    /// Whether each was alive when its first record came.
+/// A record has the process's number in the process's own PID namespace, which may differ from
+/// ours. So only a process that was seen alive can be seen to have ended.
+struct LiveProcesses {
+    /// Whether each process was alive at its first record.
     private var seen: [Int32: Bool] = [:]
 
-    /// Takes the number from a record that has just come.
-    mutating func note(_ process: Int32) {
+    /// Records the process of a new record.
+    mutating func record(_ process: Int32) {
         guard process > 0, seen[process] == nil else { return }
-        seen[process] = Self.lives(process)
+        seen[process] = Self.isAlive(process)
     }
 
-    /// Whether it was seen alive; else nothing can be told.
-    func knows(_ process: Int32) -> Bool { seen[process] == true }
+    /// Whether it was seen alive; otherwise nothing is known about it.
+    func isKnown(_ process: Int32) -> Bool { seen[process] == true }
 
-    /// Whether it was seen alive and no longer is.
-    func hasEnded(_ process: Int32) -> Bool { knows(process) && !Self.lives(process) }
+    /// Whether it was seen alive and has ended.
+    func hasEnded(_ process: Int32) -> Bool { isKnown(process) && !Self.isAlive(process) }
 
-    /// Whether there is such a process, and more of it than its exit status.
-    private static func lives(_ process: Int32) -> Bool {
+    /// Whether the process exists and is not a zombie.
+    private static func isAlive(_ process: Int32) -> Bool {
         guard kill(process, 0) == 0 || errno != ESRCH else { return false }
         let file = open("/proc/\(process)/stat", O_RDONLY | O_CLOEXEC)
-        // It is there, and that is all that can be told.
+        // It exists; no more is known.
         guard file >= 0 else { return true }
         defer { close(file) }
         var buffer = [UInt8](repeating: 0, count: 1_024)
         let count = Glibc.read(file, &buffer, buffer.count)
-        // The name before it may have spaces and parentheses of its own.
+        // The name may contain spaces and parentheses.
         guard count > 0, let name = buffer[..<count].lastIndex(of: UInt8(ascii: ")")) else {
             return true
         }
         let fields = buffer[name..<count].dropFirst().split(separator: UInt8(ascii: " "))
         // state is field 3 of proc_pid_stat(5), num_threads is 20.
         guard fields.count > 17, let state = fields[0].first else { return true }
-        // A first thread that has ended is a zombie too while others go on.
+        // A first thread that has ended is a zombie too while other threads run.
         let isAlone = fields[17].elementsEqual("1".utf8) || fields[17].elementsEqual("0".utf8)
         return !(isAlone && [UInt8(ascii: "Z"), UInt8(ascii: "X")].contains(state))
     }

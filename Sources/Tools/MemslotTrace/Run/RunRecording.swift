@@ -1,32 +1,32 @@
 import CRunRecord
 import Memslots
 
-/// What a VMM did to its slots under `memslotctl run`, with true times.
+/// The slot calls of a VMM under `memslotctl run`, with exact times.
 package struct RunRecording: Sendable {
-    /// The VMM's slot calls as they were answered, failed ones too, in the order of their effect.
+    /// The VMM's slot calls and their results, including failed ones, in the order of their effect.
     package private(set) var asked: [RunCall] = []
-    /// The calls that were made on the kernel for it; empty without `--atomic`.
+    /// The kernel calls that were made for it; empty without `--atomic`.
     package private(set) var made: [RunCall] = []
     /// The transactions; empty without `--atomic`.
     package private(set) var commits: [RunCommit] = []
-    /// Who made each VM, in the order of their making.
+    /// The thread that created each VM, in the order of creation.
     package private(set) var creators: [ThreadID] = []
-    /// Programs that the preload library was loaded into.
+    /// The number of programs with the preload library.
     package private(set) var attached = 0
-    /// VMs, vCPUs and calls that there was no room for.
+    /// The number of VMs, vCPUs and calls that there was no room for.
     package private(set) var lost = 0
-    /// Calls that had not returned when their process ended.
+    /// The number of calls that had not returned when their process ended.
     package private(set) var unfinished = 0
-    /// Whether a VMM was stopped, because the kernel refused what it had been promised.
+    /// Whether a VMM was stopped because the kernel refused a call that had been promised to it.
     package private(set) var wasStopped = false
-    /// Signals that brought vCPUs out of the guest.
+    /// The number of signals that made vCPUs leave the guest.
     package private(set) var kicks: UInt64 = 0
-    /// Interruptions that the VMM was shown, because they might have been its own.
+    /// The number of interruptions that the VMM saw because they might have been its own.
     package private(set) var shownKicks: UInt64 = 0
 
     /// Reads the shared memory of a run whose processes have ended.
     ///
-    /// - Parameter bytes: the memory; what is no record of this version gives an empty recording.
+    /// - Parameter bytes: the memory; that of another version gives an empty recording.
     package init(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count >= MemoryLayout<crun_header>.size else { return }
         let header = bytes.loadUnaligned(as: crun_header.self)
@@ -39,7 +39,7 @@ package struct RunRecording: Sendable {
             UInt64(CRUN_RECORD_LIMIT),
             UInt64(bytes.count - MemoryLayout<crun_header>.size)
                 / UInt64(MemoryLayout<crun_record>.stride))
-        // A program may have written any number there.
+        // A program may have written any number here.
         let unkept = Int(clamping: header.next > room ? header.next - room : 0)
         lost =
             unkept.addingReportingOverflow(Int(header.untracked)).overflow
@@ -48,11 +48,11 @@ package struct RunRecording: Sendable {
             let offset =
                 MemoryLayout<crun_header>.size + index * MemoryLayout<crun_record>.stride
             let words = bytes.loadUnaligned(fromByteOffset: offset, as: crun_record.self)
-            take(RunRecord(words, number: index + 1))
+            add(RunRecord(words, number: index + 1))
         }
     }
 
-    private mutating func take(_ record: RunRecord?) {
+    private mutating func add(_ record: RunRecord?) {
         switch record {
         case .machine(_, let thread, _): creators.append(thread)
         case .asked(let call): asked.append(call)
@@ -63,16 +63,16 @@ package struct RunRecording: Sendable {
         }
     }
 
-    /// The VMM's calls as transactions: the scenario, and the holes that they leave one by one.
+    /// The VMM's calls as transactions: the scenario, and the holes between the calls.
     ///
-    /// - Throws: where there is no call that succeeded.
+    /// - Throws: if no call succeeded.
     package func imported(options: TraceImporter.Options) throws(TraceError) -> TraceImport {
         try TraceAssembly(log: log(of: asked), options: options).assemble()
     }
 
-    /// What the kernel saw under `--atomic`: each commit is one transaction.
+    /// The kernel calls under `--atomic`: each commit is one transaction.
     ///
-    /// - Throws: where no call was made.
+    /// - Throws: if there was no call.
     package func importedCommits(options: TraceImporter.Options) throws(TraceError) -> TraceImport {
         var log = log(of: made)
         var marks: [Int: ArraySlice<Int>] = [:]
@@ -84,7 +84,7 @@ package struct RunRecording: Sendable {
                 marks[machine]?.removeFirst()
                 counts[machine, default: 0] += 1
             }
-            log.calls[index].isMarked(byCommits: counts[machine] ?? 0)
+            log.calls[index].markBoundary(commits: counts[machine] ?? 0)
             log.runnersAnywhere.insert(log.calls[index].thread)
         }
         return try TraceAssembly(log: log, options: options).assemble()
@@ -111,11 +111,11 @@ package struct RunRecording: Sendable {
     }
 }
 
-/// Turns the calls of a run, in order, into those that transactions are made of.
+/// Converts the calls of a run, in order, to recorded calls.
 struct RunCallReader {
     private var previous: [Int: RunCall] = [:]
 
-    /// Takes the next call that succeeded.
+    /// Converts the next call that succeeded.
     mutating func read(_ call: RunCall) -> RecordedCall {
         let before = previous.updateValue(call, forKey: call.machine)
         let ran =
@@ -129,7 +129,7 @@ struct RunCallReader {
 }
 
 extension RecordedCall {
-    /// As the number of a run the number of commits before it ends the transaction before, and no
-    /// pause does.
-    mutating func isMarked(byCommits count: Int) { runsBefore = count }
+    /// Ends transactions at commits and not at pauses: the number of earlier commits replaces that
+    /// of `KVM_RUN` calls.
+    mutating func markBoundary(commits count: Int) { runsBefore = count }
 }

@@ -1,25 +1,25 @@
 package import Memslots
 
-/// What could be better about an array of slots, though it works.
+/// Possible improvements of an array of slots.
 package struct SlotFindings: Hashable, Sendable {
     /// Two slots that could be one: adjacent for the guest and in user memory, with equal flags.
     package struct Split: Hashable, Sendable {
-        /// The one at the lower address.
+        /// The slot at the lower address.
         package var lower: Memslot
-        /// The one that goes on where it ends.
+        /// The slot that begins at its end.
         package var upper: Memslot
     }
 
     /// The pairs that could be one slot, ascending.
     package private(set) var splits: [Split] = []
-    /// Slots of a huge page and more which no huge page can back: the low 21 bits of the guest's
-    /// address and of the user's differ.
+    /// Slots of at least a huge page that huge pages can't back: the low 21 bits of the guest
+    /// address and of the user address differ.
     package private(set) var misaligned: [Memslot] = []
 
     /// 2 MiB.
     private static let hugePage: UInt64 = 1 << 21
 
-    /// Looks at an array.
+    /// Examines an array.
     package init(_ slots: [Memslot]) {
         let slots = slots.sorted {
             ($0.addressSpace, $0.guestPhysicalAddress) < ($1.addressSpace, $1.guestPhysicalAddress)
@@ -33,10 +33,10 @@ package struct SlotFindings: Hashable, Sendable {
         }
     }
 
-    /// A sentence for each.
+    /// A sentence for each finding.
     package var sentences: [String] {
         splits.map {
-            "slots \($0.lower.assignedKey) and \($0.upper.assignedKey) are adjacent and alike, and could be one: "
+            "slots \($0.lower.assignedKey) and \($0.upper.assignedKey) are adjacent and equal, and could be one: "
                 + hex($0.lower.range.start..<$0.upper.range.end)
         }
             + misaligned.map {
@@ -56,7 +56,7 @@ extension Memslot {
     }
 }
 
-/// What QEMU's `info mtree -f` says that its slots are meant to be.
+/// The intended slots, from QEMU's `info mtree -f`.
 package struct FlatViewText: Hashable, Sendable {
     /// A range of memory of the guest's system address space.
     package struct Row: Hashable, Sendable {
@@ -66,14 +66,14 @@ package struct FlatViewText: Hashable, Sendable {
         package var kind: String
         /// The region's name.
         package var name: String
-        /// Whether the guest's writes are to leave the memory alone.
+        /// Whether the guest can't write the memory.
         package var isReadOnly: Bool { kind.hasPrefix("rom") }
     }
 
-    /// The memory, ascending. What is no memory is left out.
+    /// The memory ranges, ascending.
     package private(set) var rows: [Row] = []
 
-    /// Reads the text; lines that aren't of the view are passed over.
+    /// Reads the text; ignores lines outside the view.
     package init(_ text: String) {
         var isMemory = false
         for line in text.split(whereSeparator: \.isNewline) {
@@ -102,7 +102,7 @@ package struct FlatViewText: Hashable, Sendable {
         return Row(range: begin..<end, kind: kind, name: name.joined(separator: " "))
     }
 
-    /// Where the slots of address space 0 aren't what the view means, a sentence each.
+    /// The differences between the slots of address space 0 and the view, a sentence each.
     package func differences(from slots: [Memslot]) -> [String] {
         var sentences: [String] = []
         let slots = slots.filter { $0.addressSpace == .main }

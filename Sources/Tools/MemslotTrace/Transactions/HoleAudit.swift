@@ -1,6 +1,6 @@
 package import Memslots
 
-/// Guest memory that was mapped before and after a transaction, and missing for a while between.
+/// Guest memory that was mapped before and after a transaction, and missing in between.
 package struct Hole: Hashable, Sendable {
     /// The address space.
     package var addressSpace: AddressSpaceID
@@ -8,31 +8,30 @@ package struct Hole: Hashable, Sendable {
     package var start: GuestPhysicalAddress
     /// Bytes, never 0.
     package var size: ByteCount
-    /// The line of the call that took the memory away.
-    package var takenOnLine: Int
-    /// The line of the call that brought it back.
+    /// The line of the call that removed the memory.
+    package var removedOnLine: Int
+    /// The line of the call that restored it.
     package var returnedOnLine: Int
-    /// How long it was missing: from the one line's time to the other's. `nil` in a log without
-    /// times. strace stretches what it records, so this is an upper bound of what a VMM does
-    /// when it is not traced.
+    /// How long it was missing: from the time of the one line to that of the other. `nil` in a log
+    /// without times. strace slows the VMM down, so this is an upper bound for an untraced VMM.
     package var nanoseconds: UInt64?
-    /// Whether another thread was in the guest meanwhile.
+    /// Whether another thread was in the guest during that time.
     package var guest: GuestActivity
 }
 
 /// The holes of one transaction.
 ///
-/// Memory of one address space is compared with that of the same one only. What the kernel itself
-/// hides within one `DELETE` or `MOVE` call is not in an strace log, and not in here.
+/// Each address space is compared only with itself. Holes within one `DELETE` or `MOVE` call of the
+/// kernel are not in an strace log, so they are not included.
 package struct HoleAudit: Hashable, Sendable {
-    /// The holes, in the order in which they were closed. Where memory was missing twice, it
-    /// stands twice.
+    /// The holes, in the order in which they were closed. Memory that was missing twice is listed
+    /// twice.
     package var holes: [Hole] = []
-    /// How much memory was missing at some moment; each byte once.
+    /// The bytes that were missing at some time; each byte counts once.
     package var missing: ByteCount = .zero
-    /// How long the memory that was missing the longest in one stretch was missing.
+    /// The duration of the longest hole.
     package var longestNanoseconds: UInt64?
-    /// How long some of it was missing: the length of the union of all stretches.
+    /// How long any memory was missing: the length of the union of all holes' times.
     package var totalNanoseconds: UInt64?
     /// Whether another thread was in the guest during any of them.
     package var guest: GuestActivity = .notRunning
@@ -41,35 +40,35 @@ package struct HoleAudit: Hashable, Sendable {
     package var isSeamless: Bool { holes.isEmpty }
 }
 
-/// Follows one transaction call by call, and keeps what is missing meanwhile.
+/// Finds the holes of one transaction, call by call.
 struct HoleTracker {
     private struct Moment {
         var line: Int
         var time: TraceTime?
-        /// How many of the calls up to here came with another thread in the guest.
+        /// The number of calls up to here with another thread in the guest.
         var running: Int
     }
 
     /// Memory from before the transaction that is missing now, and since when.
     private var missing = SpaceRanges<Moment>()
-    /// All memory from before the transaction that was ever taken away.
-    private var taken = SpaceRanges<Void>()
-    /// The slots that the transaction itself made.
+    /// All memory from before the transaction that was ever removed.
+    private var removed = SpaceRanges<Void>()
+    /// The slots that the transaction itself created.
     private var created: Set<SpaceRange> = []
-    /// What was missing and came back.
+    /// Memory that was missing and is mapped again.
     private var closed: [(range: SpaceRange, from: Moment, to: Moment)] = []
     private var running = 0
     private let quietMeans: GuestActivity
 
-    /// - Parameter quietMeans: what it says that no `KVM_RUN` is seen between two calls.
+    /// - Parameter quietMeans: the guest's activity if there is no `KVM_RUN` between two calls.
     init(quietMeans: GuestActivity) {
         self.quietMeans = quietMeans
     }
 
-    /// Takes the next call.
+    /// Applies the next call.
     ///
     /// - Parameter othersRun: whether any thread but the caller runs vCPUs of the VM.
-    mutating func take(_ change: SlotChange, at call: RecordedCall, othersRun: Bool) {
+    mutating func apply(_ change: SlotChange, at call: RecordedCall, othersRun: Bool) {
         if call.guestWasRunning, othersRun { running += 1 }
         let moment = Moment(line: call.line, time: call.time, running: running)
         for slot in change.removed { remove(slot.range, at: moment) }
@@ -78,12 +77,12 @@ struct HoleTracker {
 
     private mutating func remove(_ range: SpaceRange, at moment: Moment) {
         if created.remove(range) != nil {
-            // Of a slot that the transaction made, only what lay over taken memory was there
+            // Of a slot that the transaction created, only the part over removed memory existed
             // before.
-            for (piece, _) in taken.pieces(in: range) { missing.insert(piece, moment) }
+            for (piece, _) in removed.pieces(in: range) { missing.insert(piece, moment) }
         } else {
             missing.insert(range, moment)
-            taken.insert(range, ())
+            removed.insert(range, ())
         }
     }
 
@@ -92,18 +91,18 @@ struct HoleTracker {
         created.insert(range)
     }
 
-    /// What was missing, now that the transaction is over.
+    /// The holes, after the last call.
     func finish() -> HoleAudit {
         var audit = HoleAudit()
         for (range, from, to) in closed {
             let nanoseconds = from.time.flatMap { from in to.time?.nanoseconds(since: from) }
-            // What is missing again at the end was not there after the transaction.
+            // Memory that is missing at the end was not mapped after the transaction.
             for piece in missing.gaps(in: range) {
                 audit.holes.append(
                     Hole(
                         addressSpace: piece.space,
                         start: GuestPhysicalAddress(rawValue: piece.start),
-                        size: ByteCount(rawValue: piece.count), takenOnLine: from.line,
+                        size: ByteCount(rawValue: piece.count), removedOnLine: from.line,
                         returnedOnLine: to.line, nanoseconds: nanoseconds,
                         guest: to.running > from.running ? .running : quietMeans))
             }
@@ -151,7 +150,7 @@ struct HoleTracker {
 }
 
 extension GuestActivity {
-    /// What holds for all stretches together.
+    /// The activity over several times together.
     init(over parts: [GuestActivity]) {
         self =
             parts.contains(.running)

@@ -1,13 +1,9 @@
 package import Memslots
 
-/// The slots that a VM of the log has at one moment, as its successful calls made them.
+/// The slots of a VM of the log after its successful calls.
 ///
-/// Kernel: `kvm_set_memory_region` in virt/kvm/kvm_main.c. A call that succeeded proves that
-/// nothing stood in its way; where the table thinks otherwise, the table is what is corrected.
-///
-/// That is why no `SimulatedKernel` stands here: it judges a call by the slots that it knows, and
-/// refuses what contradicts them. Nor does a `SlotJournal` do, which must be told what each call
-/// changed: here that is what is to be found out.
+/// Kernel: `kvm_set_memory_region` in virt/kvm/kvm_main.c. A call that succeeded was legal; if it
+/// contradicts the table, the table is corrected. A `SimulatedKernel` would refuse such a call.
 struct SlotTable {
     /// The slots, ascending by address space and id.
     private(set) var slots: [Memslot] = []
@@ -26,7 +22,7 @@ struct SlotTable {
         return index < slots.count && slots[index].assignedKey == key ? slots[index] : nil
     }
 
-    /// Carries out a call that succeeded.
+    /// Applies a call that succeeded.
     mutating func apply(_ region: RawRegion) -> SlotChange {
         let slot = Memslot(region)
         guard SlotRules.broken(by: slot, capabilities: .widest).isEmpty else {
@@ -129,59 +125,59 @@ extension Memslot {
 }
 
 extension Capabilities {
-    /// What no host goes beyond: a call that breaks these limits can't have succeeded.
+    /// Limits that no host exceeds: a call beyond them can't have succeeded.
     fileprivate static let widest = Capabilities(
         maxSlots: 32_767, addressSpaces: 65_536, maxGuestPage: .max,
         userspaceEnd: UserspaceAddress(rawValue: 1 << 57),
         flags: [.logDirtyPages, .readOnly, .guestMemfd])
 }
 
-/// What one call did to the slots.
+/// The effect of one call on the slots.
 struct SlotChange {
     enum Kind: Hashable {
         case create
         case delete
         case move
         case reflag
-        /// The slot was like that already, or the call can't be understood.
+        /// The slot was equal already, or the call can't be decoded.
         case nothing
     }
 
     var kind: Kind = .nothing
-    /// The slots that were taken away; more than one only after a surprise.
+    /// The slots that were removed; more than one only after a surprise.
     var removed: [Memslot] = []
     var added: Memslot?
     var reflagged: (from: Memslot, to: Memslot)?
     var surprise: Surprise?
 }
 
-/// A successful call that doesn't go with the calls before it.
+/// A successful call that contradicts the calls before it.
 ///
-/// The log began late, lost lines, or holds calls that strace could not decode.
+/// The log began late, lost lines, or has calls that strace could not decode.
 package enum Surprise: Hashable, Sendable {
-    /// Its words break a rule that every kernel keeps. It is counted, and changes nothing.
+    /// Its arguments break a rule of every kernel. It is counted, and changes nothing.
     case impossible
-    /// It deletes a slot that no call of the log made. It changes nothing.
+    /// It deletes a slot that no call of the log created. It changes nothing.
     case deletesUnknownSlot
-    /// It gives a slot another size, backing or `readonly`, which KVM only takes after a
-    /// deletion. The slot is taken to have been deleted.
+    /// It changes the size, backing or `readonly` of a slot, which KVM allows only after a
+    /// deletion. The slot is assumed to have been deleted.
     case replacesSlot
-    /// It stands where another slot was. That slot is taken to have been deleted.
+    /// It overlaps another slot. That slot is assumed to have been deleted.
     case overlapsSlot(SlotKey)
     /// strace printed its argument as a pointer. It is counted, and changes nothing.
     case undecoded
 }
 
-/// A ``Surprise`` and where it is.
+/// A ``Surprise`` and its place.
 package struct SurprisingCall: Hashable, Sendable, CustomStringConvertible {
     /// The line, from 1.
     package var line: Int
-    /// What the call says; `nil` where it was not decoded.
+    /// The slot; `nil` if the call was not decoded.
     package var key: SlotKey?
-    /// What is odd about it.
+    /// The contradiction.
     package var surprise: Surprise
 
-    /// A sentence that says what and where.
+    /// A sentence with the place and the contradiction.
     package var description: String {
         let name = key.map { "slot \($0)" } ?? "a slot"
         let what =

@@ -8,7 +8,7 @@ struct SpaceRange: Hashable {
 
     var count: UInt64 { end - start }
 
-    /// What both cover; `nil` where they don't meet.
+    /// The part that both cover; `nil` if they do not overlap.
     func intersection(_ other: SpaceRange) -> SpaceRange? {
         let start = max(start, other.start)
         let end = min(end, other.end)
@@ -18,7 +18,7 @@ struct SpaceRange: Hashable {
 }
 
 extension Memslot {
-    /// Only for a slot whose words a kernel took: not empty, no wrap.
+    /// Only for a slot that a kernel accepted: not empty, no overflow.
     var range: SpaceRange {
         SpaceRange(
             space: addressSpace, start: guestPhysicalAddress.rawValue,
@@ -26,25 +26,25 @@ extension Memslot {
     }
 }
 
-/// Ranges that don't meet, each with a value, in the order of their addresses.
+/// Disjoint ranges, each with a value, in the order of their addresses.
 struct SpaceRanges<Value> {
     typealias Element = (range: SpaceRange, value: Value)
 
     private(set) var elements: [Element] = []
 
-    /// Adds a range that meets none of those here.
+    /// Adds a range that overlaps none of these.
     mutating func insert(_ range: SpaceRange, _ value: Value) {
         elements.insert((range, value), at: firstIndex(endingAfter: range))
     }
 
-    /// The parts of `range` that are here.
+    /// The parts of `range` that these ranges cover.
     func pieces(in range: SpaceRange) -> [Element] {
         elements[indices(meeting: range)].compactMap { element in
             element.range.intersection(range).map { ($0, element.value) }
         }
     }
 
-    /// The parts of `range` that are not here.
+    /// The parts of `range` that these ranges do not cover.
     func gaps(in range: SpaceRange) -> [SpaceRange] {
         var gaps: [SpaceRange] = []
         var start = range.start
@@ -60,7 +60,7 @@ struct SpaceRanges<Value> {
         return gaps
     }
 
-    /// Takes `range` out, and gives back the parts of it that were here.
+    /// Removes `range`, and returns the parts of it that were covered.
     mutating func remove(_ range: SpaceRange) -> [Element] {
         let indices = indices(meeting: range)
         guard let first = indices.first, let last = indices.last else { return [] }
@@ -68,19 +68,13 @@ struct SpaceRanges<Value> {
         var kept: [Element] = []
         let head = elements[first]
         if head.range.start < range.start {
-            kept.append(
-                (
-                    SpaceRange(space: range.space, start: head.range.start, end: range.start),
-                    head.value
-                ))
+            let part = SpaceRange(space: range.space, start: head.range.start, end: range.start)
+            kept.append((part, head.value))
         }
         let tail = elements[last]
         if tail.range.end > range.end {
-            kept.append(
-                (
-                    SpaceRange(space: range.space, start: range.end, end: tail.range.end),
-                    tail.value
-                ))
+            let part = SpaceRange(space: range.space, start: range.end, end: tail.range.end)
+            kept.append((part, tail.value))
         }
         elements.replaceSubrange(indices, with: kept)
         return removed

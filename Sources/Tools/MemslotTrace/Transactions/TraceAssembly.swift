@@ -1,12 +1,12 @@
 import Memslots
 
-/// Puts a log's calls together: grouping, replay, names.
+/// Assembles a log's calls: grouping, replay, names.
 struct TraceAssembly {
     let log: SlotCallLog
     let options: TraceImporter.Options
 
     func assemble() throws(TraceError) -> TraceImport {
-        try checkThereIsSomething()
+        try checkSlotCalls()
         var builders: [Int: TransactionBuilder] = [:]
         var order: [Int] = []
         var transactions: [ImportedTransaction] = []
@@ -43,7 +43,7 @@ struct TraceAssembly {
             name: name, source: options.source,
             machines: order.enumerated().map { place, machine in
                 ImportedScenario.Machine(
-                    // A run's VMs have their names before it is known which are used.
+                    // The VMs of a run get their names before their first slot call.
                     name: Self.name(name, of: log.isRecorded ? machine : place),
                     traced: log.machines[machine],
                     needs: builders[machine]?.needs ?? BackendNeeds())
@@ -62,7 +62,7 @@ struct TraceAssembly {
         TransactionGrouping(gapNanoseconds: options.gapNanoseconds, isCoarse: log.isCoarse)
     }
 
-    private func checkThereIsSomething() throws(TraceError) {
+    private func checkSlotCalls() throws(TraceError) {
         let counts = log.counts
         guard log.calls.isEmpty else {
             guard counts.undecodedCalls == log.calls.count, let first = log.calls.first else {
@@ -80,8 +80,7 @@ struct TraceAssembly {
         machine == 0 ? name : "\(name)-\(machine + 1)"
     }
 
-    /// A name that a VM may have: at most 128 bytes with the number behind it, no control
-    /// characters, no `/`.
+    /// A valid VM name: at most 128 bytes including the number, no control characters, no `/`.
     static func name(_ wanted: String) -> String {
         var name = ""
         for scalar in wanted.unicodeScalars {

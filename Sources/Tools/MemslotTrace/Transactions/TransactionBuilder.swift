@@ -1,6 +1,6 @@
 package import Memslots
 
-/// Replays a VM's calls, and closes a transaction after each run of them.
+/// Replays a VM's calls and groups them into transactions.
 struct TransactionBuilder {
     private(set) var needs = BackendNeeds()
     private var table = SlotTable()
@@ -11,7 +11,7 @@ struct TransactionBuilder {
     /// The transaction that is being collected.
     private struct Open {
         var calls: [RecordedCall] = []
-        /// The touched slots as they were.
+        /// The changed slots before the transaction.
         var before: [SlotKey: Memslot?] = [:]
         var changes = ChangeCounts()
         var holes: HoleTracker
@@ -21,7 +21,7 @@ struct TransactionBuilder {
         self.grouping = grouping
     }
 
-    /// Takes the VM's next call, and gives back the transaction that it ended and anything odd.
+    /// Adds the VM's next call. Returns the transaction that it ended, and a contradiction.
     ///
     /// - Parameter isRunner: whether the call's thread enters `KVM_RUN` anywhere in the log.
     mutating func add(
@@ -61,7 +61,7 @@ struct TransactionBuilder {
         }
         if let slot = change.added ?? change.reflagged?.to { needs.include(slot) }
         open.changes.count(change.kind)
-        open.holes.take(change, at: call, othersRun: othersRun)
+        open.holes.apply(change, at: call, othersRun: othersRun)
         return change.surprise.map { SurprisingCall(line: call.line, key: key, surprise: $0) }
     }
 
@@ -82,16 +82,15 @@ struct TransactionBuilder {
     }
 }
 
-/// Decides which of a VM's calls belong together, as the VMM must have meant them.
+/// Decides which of a VM's calls belong to one transaction.
 ///
-/// A plain state machine, one a VM: it is given the calls in order, and says of each whether it
-/// begins a transaction. A transaction is a run of calls of one thread; another thread's call
-/// ends it, and so does the thread's entering `KVM_RUN`. A thread that never does has no such
-/// mark, and is cut at a pause.
+/// A plain state machine, one per VM, that receives the calls in order. A transaction is a sequence
+/// of calls of one thread. It ends at another thread's call, and when the thread enters `KVM_RUN`;
+/// for a thread that never does, at a pause.
 struct TransactionGrouping {
     /// The longest pause within a transaction of a thread that never enters `KVM_RUN`.
     let gapNanoseconds: UInt64
-    /// Whether times are whole seconds, so that a difference of one may be next to nothing.
+    /// Whether times are whole seconds, so that a difference of one second may be almost none.
     let isCoarse: Bool
 
     private var previous: Previous?
@@ -107,10 +106,10 @@ struct TransactionGrouping {
         self.isCoarse = isCoarse
     }
 
-    /// Takes the next call.
+    /// Decides about the next call.
     ///
     /// - Parameter isRunner: whether its thread enters `KVM_RUN` anywhere in the log.
-    /// - Returns: whether a transaction begins with it.
+    /// - Returns: whether it begins a transaction.
     mutating func begins(with call: RecordedCall, isRunner: Bool) -> Bool {
         defer {
             previous = Previous(
@@ -125,13 +124,13 @@ struct TransactionGrouping {
     }
 }
 
-/// A run of slot calls that belong together.
+/// A sequence of slot calls that belong together.
 package struct ImportedTransaction: Sendable {
-    /// How the VM's slots differ after it.
-    package enum Outcome: Hashable, Sendable {
+    /// Whether the VM's slots differ after it.
+    package enum Outcome: String, Hashable, Sendable {
         /// They differ.
         case committed
-        /// They are as before.
+        /// They are equal.
         case unchanged
     }
 
@@ -139,26 +138,26 @@ package struct ImportedTransaction: Sendable {
     package var machine: Int
     /// The thread that made the calls.
     package var thread: ThreadID
-    /// When the first call was; `nil` in a log without times.
+    /// The time of the first call; `nil` in a log without times.
     package var time: TraceTime?
-    /// When the last call was.
+    /// The time of the last call.
     package var endTime: TraceTime?
     /// The calls in order; never empty.
     package var calls: [RecordedCall]
     /// Whether anything changed.
     package var outcome: Outcome
-    /// How many transactions of the VM up to and with this one changed something.
+    /// The number of transactions of the VM, including this one, that changed something.
     package var generation: Generation
-    /// How many of the calls created, deleted, moved and reflagged a slot.
+    /// The number of calls by effect.
     package var changes: ChangeCounts
-    /// What of the guest's memory was missing meanwhile.
+    /// The holes.
     package var audit: HoleAudit
 
     /// The line of the first call.
     package var line: Int { calls.first?.line ?? 0 }
 }
 
-/// How many calls did what.
+/// Numbers of calls by effect.
 package struct ChangeCounts: Hashable, Sendable {
     /// Slots created.
     package var created = 0

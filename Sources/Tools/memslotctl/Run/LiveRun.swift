@@ -91,16 +91,16 @@ final class RunMirror: Sendable {
         var vms: [Int: ObservedVM] = [:]
         while true {
             let isOver = isOver.load(ordering: .acquiring)
-            for news in memory.withBytes({ reader.read($0, isOver: isOver) }) {
-                apply(news, &vms)
+            for event in memory.withBytes({ reader.read($0, isOver: isOver) }) {
+                apply(event, &vms)
             }
             if isOver { return }
             usleep(Self.pause)
         }
     }
 
-    private func apply(_ news: RunNews, _ vms: inout [Int: ObservedVM]) {
-        switch news {
+    private func apply(_ event: RunEvent, _ vms: inout [Int: ObservedVM]) {
+        switch event {
         case .machine(let number):
             let name = RunFollower.name(of: number, settings)
             do throws(ProtocolError) {

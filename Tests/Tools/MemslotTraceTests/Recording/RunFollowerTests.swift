@@ -133,7 +133,7 @@ struct RunFollowerTests {
         return record
     }
 
-    private func isGone(_ news: [RunNews]) -> Bool {
+    private func isGone(_ news: [RunEvent]) -> Bool {
         news.contains { if case .gone = $0 { true } else { false } }
     }
 

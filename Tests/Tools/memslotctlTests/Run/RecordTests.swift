@@ -64,7 +64,7 @@ struct RecordTests {
     @Test("slots that could be one, and what no huge page can back, are findings")
     func findings() throws {
         let run = Finished(vmm: ["kill"], under: ["--report"])
-        #expect(run.errors.contains("slots 1 and 2 are adjacent and alike, and could be one"))
+        #expect(run.errors.contains("slots 1 and 2 are adjacent and equal, and could be one"))
     }
 
     @Test("a child's VM is recorded beside its parent's")
