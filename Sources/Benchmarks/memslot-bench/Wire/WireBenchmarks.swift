@@ -148,7 +148,7 @@ enum WireBenchmarks {
         let contest = try Contest(
             rounds: effort(31, quick: 3),
             [
-                Contestant(tape, operations: 1) { _ = InProcessService.decode(line) },
+                Contestant(tape, operations: 1) { _ = try? JSONDocument(parsing: line) },
                 Contestant(parse, operations: 1) { () throws(BenchmarkError) in
                     guard try InProcessService.decodeSlots(line) == slotCount else {
                         throw .broken("slots are lost")

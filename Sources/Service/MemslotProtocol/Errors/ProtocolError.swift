@@ -1,7 +1,7 @@
 public import Memslots
 
 /// Why a request was refused.
-public struct ProtocolError: Error, Hashable, Sendable {
+public struct ProtocolError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A sentence that describes the fault and its place.
     public var message: String
     /// The kind, and the details of this kind.
@@ -44,6 +44,9 @@ public struct ProtocolError: Error, Hashable, Sendable {
 
     /// The code of the kind.
     public var code: Int { data.kind.code }
+
+    /// The message.
+    public var description: String { message }
 }
 
 /// The kind of an error or of one violation, and its details.

@@ -59,12 +59,20 @@ public struct ReplyEncoder: Sendable {
     }
 
     /// The line without its end.
-    public consuming func finish() -> [UInt8] { writer.finish() }
+    public consuming func finish() -> [UInt8] { removeWriter().finish() }
 
     /// The line with its end.
     package consuming func finishLine() -> [UInt8] {
+        var writer = removeWriter()
         writer.newLine()
         return writer.finish()
+    }
+
+    /// Moves the writer out: with a second reference to its text, finishing it would copy megabytes.
+    private mutating func removeWriter() -> JSONWriter {
+        var removed = JSONWriter()
+        swap(&removed, &writer)
+        return removed
     }
 
     /// Calls `body` with the line without its end, which must not be kept.

@@ -149,7 +149,7 @@ public struct ListeningError: Error, Hashable, Sendable, CustomStringConvertible
     public var message: String
 
     /// An error with this message.
-    public init(_ message: String) { self.message = message }
+    package init(_ message: String) { self.message = message }
 
     /// The message.
     public var description: String { message }

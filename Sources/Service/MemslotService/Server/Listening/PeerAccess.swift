@@ -39,7 +39,7 @@ public struct PeerAccess: Hashable, Sendable {
     ///   - own: the server's own user.
     ///   - peer: the peer's user.
     ///   - groups: all groups of the peer.
-    public func role(of peer: UInt32, groups: Set<UInt32>, own: UInt32) -> Peer.Role? {
+    package func role(of peer: UInt32, groups: Set<UInt32>, own: UInt32) -> Peer.Role? {
         let most: Peer.Role = isReadOnly ? .readOnly : .full
         if peer == own || peer == 0 || users.contains(peer) { return most }
         if let group, groups.contains(group) { return most }
