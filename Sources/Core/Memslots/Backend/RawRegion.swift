@@ -1,6 +1,6 @@
 /// The words of one `KVM_SET_USER_MEMORY_REGION` or `…REGION2` call, unjudged.
 ///
-/// It is how a simulator is held against a kernel: the same words to both, and the same answer.
+/// A simulator is compared with a kernel by it: both get the same words and must return the same.
 /// Kernel: `struct kvm_userspace_memory_region` and `…region2` in include/uapi/linux/kvm.h.
 package struct RawRegion: Hashable, Sendable {
     /// Id in bits 0-15, address space in bits 16-31.
@@ -49,7 +49,7 @@ package enum RawGuestMemfd: Hashable, Sendable {
     case none
 }
 
-/// A VM that takes raw slot calls, and nothing but them.
+/// A VM that accepts raw slot calls only.
 package protocol RawSlotCalls: AnyObject {
     /// Carries `region` out.
     ///

@@ -33,15 +33,15 @@ struct ChangedPlaces {
             if next < old.count, new[index] == old[next] {
                 next += 1
             } else {
-                note(new[index], at: index, &next, old)
+                record(new[index], at: index, &next, old)
             }
         }
-        noteRemoved(old[next...])
+        recordRemoved(old[next...])
     }
 
-    /// Notes a slot that isn't the one at `next` of the old array, and goes past its key there.
+    /// Records a slot that isn't the one at `next` of the old array, and goes past its key there.
     @inline(never)
-    mutating func note(_ slot: Memslot, at index: Int, _ next: inout Int, _ old: [Memslot]) {
+    mutating func record(_ slot: Memslot, at index: Int, _ next: inout Int, _ old: [Memslot]) {
         let key = slot.assignedKey.ordinal
         while next < old.count, old[next].assignedKey.ordinal < key {
             places.append(Place(old: UInt32(next), new: Place.none))
@@ -57,8 +57,8 @@ struct ChangedPlaces {
         }
     }
 
-    /// Notes that the rest of the old array has no slot in the new one.
-    mutating func noteRemoved(_ rest: ArraySlice<Memslot>) {
+    /// Records that the rest of the old array has no slot in the new one.
+    mutating func recordRemoved(_ rest: ArraySlice<Memslot>) {
         for index in rest.indices {
             places.append(Place(old: UInt32(index), new: Place.none))
         }

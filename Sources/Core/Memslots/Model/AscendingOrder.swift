@@ -2,7 +2,7 @@
 ///
 /// A radix sort, 11 bits a pass, of which those are left out in which no two keys differ: two
 /// passes for the ids, or the page numbers, of 32,764 slots. Measured on those, in a random
-/// order: 0.3 ms, where the library's sort takes 3 ms. Slots in order already cost one look.
+/// order: 0.3 ms, where the library's sort needs 3 ms. Slots in order already cost one pass.
 enum AscendingOrder {
     private struct Item {
         var key: UInt64
@@ -110,5 +110,25 @@ extension [Memslot] {
             self[$0 - 1].assignedKey.ordinal < self[$0].assignedKey.ordinal
         }
         return ascend ? self : AscendingOrder.byKey(self).map { self[Int($0)] }
+    }
+}
+
+extension RandomAccessCollection {
+    /// The first index whose element is `past`, in a collection where all after it are too.
+    @inlinable
+    package func partitioningIndex(where past: (Element) -> Bool) -> Index {
+        var low = startIndex
+        var count = self.count
+        while count > 0 {
+            let half = count / 2
+            let middle = index(low, offsetBy: half)
+            if past(self[middle]) {
+                count = half
+            } else {
+                low = index(after: middle)
+                count -= half + 1
+            }
+        }
+        return low
     }
 }

@@ -1,4 +1,4 @@
-/// What a backend allows: the limits against which an array is judged before any call is made.
+/// What a backend allows: the limits against which an array is validated before any call.
 public struct Capabilities: Hashable, Sendable {
     /// Slots an address space; ids are below it. Kernel: `KVM_CAP_NR_MEMSLOTS`.
     public var maxSlots: UInt32
@@ -9,7 +9,7 @@ public struct Capabilities: Hashable, Sendable {
     public var maxGuestPage: UInt64
     /// The first address past user space. Kernel: `access_ok`.
     public var userspaceEnd: UserspaceAddress
-    /// The flags that the backend takes.
+    /// The flags that the backend accepts.
     public var flags: MemslotFlags
     /// The most pages a slot may have. Kernel: `KVM_MEM_MAX_NR_PAGES`.
     public var maxPagesPerSlot: UInt64

@@ -42,7 +42,7 @@ public struct MemslotArray: Sendable, Equatable {
     ///
     /// - Parameters:
     ///   - address: any guest physical address.
-    ///   - addressSpace: the address space to look in.
+    ///   - addressSpace: the address space to search.
     public func slot(
         at address: GuestPhysicalAddress, in addressSpace: AddressSpaceID = .main
     ) -> Memslot? {

@@ -10,7 +10,7 @@ struct FeedbackVertexSet {
     /// Whether it is proved that no smaller one exists.
     let isMinimum: Bool
 
-    /// How many vertices the search of one plan may look at: some tenths of a second.
+    /// The number of vertices that the search of one plan may visit: some tenths of a second.
     static let effort = 50_000
 
     /// Components of more vertices than this, after shrinking, are cut greedily only.
@@ -18,7 +18,7 @@ struct FeedbackVertexSet {
 
     /// Cuts the graph in which `adjacency[v]` are the vertices that `v` leads to.
     ///
-    /// - Parameter effort: how many vertices the search may look at; what it did is taken off.
+    /// - Parameter effort: the number of vertices that the search may visit; it subtracts those it has.
     init(of adjacency: [[Int]], effort: inout Int) {
         self.init(of: DirectedGraph(adjacency), effort: &effort)
     }
@@ -61,7 +61,7 @@ struct FeedbackVertexSet {
         var byWays = SmallestFirst<Busy>()
         for vertex in rest.vertices { byWays.insert(Busy(vertex, in: rest)) }
         while let next = byWays.removeSmallest() {
-            // Entries are not taken out when a vertex changes or goes; a new one is put in.
+            // An entry stays when its vertex changes or goes; a new one is inserted.
             guard rest.contains(next.vertex), next == Busy(next.vertex, in: rest) else { continue }
             cut.append(next.vertex)
             let neighbours = rest.remove(next.vertex).sorted()
@@ -139,5 +139,34 @@ extension DirectedGraph {
     /// The vertex with the most ways through it, the first of equals.
     fileprivate func busiest() -> Int? {
         vertices.lazy.map { Busy($0, in: self) }.min()?.vertex
+    }
+}
+
+/// A binary heap.
+struct SmallestFirst<Item: Comparable> {
+    private var items: [Item] = []
+
+    mutating func insert(_ item: Item) {
+        items.append(item)
+        var child = items.count - 1
+        while child > 0, items[child] < items[(child - 1) / 2] {
+            items.swapAt(child, (child - 1) / 2)
+            child = (child - 1) / 2
+        }
+    }
+
+    mutating func removeSmallest() -> Item? {
+        guard let smallest = items.first, let last = items.popLast() else { return nil }
+        if items.isEmpty { return smallest }
+        items[0] = last
+        var parent = 0
+        while true {
+            var child = 2 * parent + 1
+            guard child < items.count else { return smallest }
+            if child + 1 < items.count, items[child + 1] < items[child] { child += 1 }
+            guard items[child] < items[parent] else { return smallest }
+            items.swapAt(child, parent)
+            parent = child
+        }
     }
 }

@@ -1,7 +1,7 @@
 /// The slot calls that turn one array into another, in an order in which no intermediate state
 /// overlaps: deletes, moves, creates, logs on, logs off.
 public struct Plan: Hashable, Sendable {
-    /// The calls, in the order in which they are carried out.
+    /// The calls, in the order in which they are applied.
     public let operations: [PlannedOperation]
     /// Whether no plan with fewer calls exists, as far as that was proved.
     public let isOptimal: Bool
@@ -18,7 +18,7 @@ public struct Plan: Hashable, Sendable {
         self.init(diff, effort: &effort)
     }
 
-    /// Plans `diff`, and takes off `effort` what the search for the fewest calls has cost.
+    /// Plans `diff`, and subtracts from `effort` the cost of the search for the fewest calls.
     init(_ diff: MemslotDiff, effort: inout Int) {
         let order = MoveOrder(diff.moved, effort: &effort)
         let broken = order.broken.map { diff.moved[$0] }
@@ -51,7 +51,7 @@ public struct Plan: Hashable, Sendable {
     }
 
     /// The changes in the order in which their first call stands in the plan: the order in which
-    /// hooks are told. A replaced slot is told as removed, then as added. Made anew each time.
+    /// hooks get them. A replaced slot is removed, then added. Computed each time.
     public var changes: [MemslotChange] {
         var targets: [SlotKey: Memslot] = [:]
         for operation in operations where operation.reason == .cycle {
@@ -100,5 +100,27 @@ public struct Plan: Hashable, Sendable {
             body(next, .cycle)
             circle = broken.next()
         }
+    }
+}
+
+/// One slot call of a plan, and why it is there where that is not plain from the difference.
+public struct PlannedOperation: Hashable, Sendable {
+    /// Why a call is made that the change alone does not ask for.
+    public enum Reason: String, CaseIterable, Hashable, Sendable {
+        /// The slot is deleted and created to let others move that wait for each other.
+        case cycle
+        /// The slot changes in a way that KVM can't do in place.
+        case replaced
+    }
+
+    /// The call.
+    public var call: SlotCall
+    /// The reason, if the change alone does not explain the call.
+    public var reason: Reason?
+
+    /// Plans `call`.
+    public init(_ call: SlotCall, because reason: Reason? = nil) {
+        self.call = call
+        self.reason = reason
     }
 }

@@ -44,7 +44,7 @@ public struct ReentryError: Error, Hashable, Sendable, CustomStringConvertible {
 ///
 /// Dispatch's queue-specific keys show only the innermost `sync` and its target queues, so that a
 /// hook under the vCPU barrier, or a reader of one table inside a reader of another, would not be
-/// known again. `sync` runs on the caller's thread, so a list in thread-local memory tells all.
+/// known again. `sync` runs on the caller's thread, so a list in thread-local memory has every role.
 final class RoleDomain: Sendable {
     private struct Frame {
         let domain: ObjectIdentifier

@@ -7,7 +7,7 @@ internal import Synchronization
 /// One thread of a simulation runs at a time. It gives that up only in these calls, so that the
 /// order of everything follows from what the scheduler decides, and can be repeated.
 package protocol ThreadScheduler: AnyObject, Sendable {
-    /// The time in nanoseconds. Grows a little with each look, so that nobody spins forever.
+    /// The time in nanoseconds. Grows a little with each call, so that no thread spins forever.
     func now() -> UInt64
 
     /// A point at which another thread may go on. No lock is held here.
@@ -18,7 +18,7 @@ package protocol ThreadScheduler: AnyObject, Sendable {
     /// - Returns: whether there was time left.
     func wait(for key: ObjectIdentifier, until deadline: Deadline) -> Bool
 
-    /// Lets every waiter for `key` look again.
+    /// Wakes every waiter for `key`.
     func wake(_ key: ObjectIdentifier)
 
     /// Waits until the section `key` can be entered, and enters it.
@@ -37,14 +37,13 @@ package enum SectionKind: Sendable {
     case serial
     /// Beside others of this kind.
     case shared
-    /// Alone; a gate has seen to it that nobody has to be waited for.
+    /// Alone; a gate has emptied the section before.
     case barrier
 }
 
 /// Finds the scheduler of a thread that belongs to a simulation.
 ///
-/// Whatever waits in this module asks here first. Outside of simulations that is the look at one
-/// integer.
+/// Every wait in this module asks here first. Outside of simulations that reads one integer.
 package enum Scheduling {
     private static let simulatedThreads = Atomic<Int>(0)
 

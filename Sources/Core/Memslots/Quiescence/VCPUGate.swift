@@ -19,10 +19,10 @@ public final class VCPUGate: VCPUHold {
     /// A gate without vCPUs.
     public init() {}
 
-    /// Makes a vCPU known. Call from any thread, at any time.
+    /// Registers a vCPU. Call from any thread, at any time.
     ///
     /// - Parameters:
-    ///   - name: told in errors if the vCPU doesn't leave the guest in time.
+    ///   - name: shown in errors if the vCPU doesn't leave the guest in time.
     ///   - kick: makes the vCPU leave the guest soon, if it is inside. Called from a submitting
     ///     thread while the gate is closed, once a transaction; must not wait. A vCPU that is in
     ///     the gate and not yet in the guest must be caught too: a bare signal would be lost.
@@ -34,7 +34,7 @@ public final class VCPUGate: VCPUHold {
     }
 
     fileprivate func unregister(_ number: UInt64) {
-        // Let go outside of the lock: it may hold another entry of this gate.
+        // Released outside of the lock: it may hold another entry of this gate.
         _ = registry.withLock { kicks.removeValue(forKey: number) }
     }
 
@@ -50,7 +50,7 @@ public final class VCPUGate: VCPUHold {
     /// Closes the gate and kicks every vCPU.
     public func begin() {
         gate.close()
-        // Copied out, so that a kick may take as long as it likes to look at its own state.
+        // Copied, so that a kick may be slow without holding the lock.
         for kick in registry.withLock({ Array(kicks.values) }) { kick() }
     }
 
@@ -70,7 +70,7 @@ public final class VCPUGate: VCPUHold {
 public final class VCPUEntry: Sendable {
     private let gate: VCPUGate
     private let number: UInt64
-    /// The name that errors tell.
+    /// The name that errors show.
     public let name: String
 
     fileprivate init(gate: VCPUGate, number: UInt64, name: String) {
@@ -92,4 +92,29 @@ public final class VCPUEntry: Sendable {
     public func run<R>(_ body: () -> R) throws(ReentryError) -> R {
         try gate.run(as: name, body)
     }
+}
+
+/// Holds vCPUs out of the guest while the table changes.
+///
+/// ``VCPUGate`` is the implementation that comes with the package. A VMM with a pause of its own
+/// implements this protocol instead. One transaction at a time calls it, from the submitting
+/// thread, in the order ``begin()``, ``waitUntilHeld(by:)``, ``exclusively(_:)``, ``end()``.
+/// There are no default implementations: a method with a mistyped name does not compile.
+public protocol VCPUHold: AnyObject, Sendable {
+    /// Stops vCPUs from entering the guest, and asks those inside to leave. Must not wait.
+    ///
+    /// Called again before ``end()`` when a failed table is recovered.
+    func begin()
+
+    /// Waits until no vCPU is in the guest, or until `deadline`.
+    ///
+    /// - Returns: the names of the vCPUs that are still inside; empty if all are held.
+    func waitUntilHeld(by deadline: Deadline) -> [String]
+
+    /// Runs `body` once, on the calling thread, while all vCPUs are held. None may enter the guest
+    /// before it returns.
+    func exclusively(_ body: () -> Void)
+
+    /// Lets vCPUs enter the guest again. Called once for all ``begin()`` before it.
+    func end()
 }

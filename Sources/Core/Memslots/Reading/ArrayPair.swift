@@ -3,15 +3,15 @@ internal import Dispatch
 /// The active and the inactive array, as KVM itself keeps two sets of slots.
 ///
 /// Readers are `sync` blocks of a concurrent queue; the swap is a `sync` barrier, so that a reader
-/// sees the old array or the new one. The gate before the queue lets the swap be given up.
-/// Registered readers go by the same swap, which they don't wait for: ``ReaderRegistry`` tells when
-/// they have left the old array, and ``UnretiredArrays`` keeps it until then.
+/// sees the old array or the new one. The gate before the queue lets the wait for the swap time out.
+/// Registered readers see the same swap without waiting for it: ``ReaderRegistry`` reports when they
+/// have left the old array, and ``UnretiredArrays`` keeps it until then.
 final class ArrayPair: Sendable {
-    /// Emptied before the barrier is taken.
+    /// Emptied before the barrier is entered.
     let gate = EntryGate()
     /// Those who don't go through the gate.
     let readers: ReaderRegistry
-    /// What they still look at.
+    /// The arrays that they still read.
     let unretired = UnretiredArrays()
     // Seen by a test that holds it.
     let queue = DispatchQueue(label: "memslots.arrays", attributes: .concurrent)
@@ -22,7 +22,7 @@ final class ArrayPair: Sendable {
     // Only touched by the one transaction.
     nonisolated(unsafe) private var spareIndex: AddressIndex?
 
-    // Set by a test before the first submit: what becomes of the memory that nobody looks at.
+    // Set by a test before the first submit: what becomes of memory that no reader reads.
     nonisolated(unsafe) var spoil: (@Sendable (AddressIndex) -> Void)?
     private let kept = Locked<[any AnyObject & Sendable]>([])
 
@@ -86,7 +86,47 @@ final class ArrayPair: Sendable {
     func settle() -> Generation? {
         let retired = unretired.settle(active: current.generation)
         if let spoil, isKnownUniquelyReferenced(&spareIndex) { spareIndex.map(spoil) }
-        if retired == current.generation { readers.noteAnnounced() }
+        if retired == current.generation { readers.recordAnnouncement() }
         return retired
     }
+}
+
+/// What a registered reader needs of the active array, in memory that stays where it is.
+@usableFromInline
+struct VersionLines {
+    /// The index of address space 0, where that has slots.
+    @usableFromInline let main: UnsafeMutablePointer<SlotTree>?
+    @usableFromInline let generation: UInt64
+    /// A record that no address is in.
+    @usableFromInline let noRecord: UnsafePointer<SlotRecord>
+    /// The version these are of, which outlives its readers.
+    let version: Unmanaged<ArrayVersion>
+}
+
+/// An array at one generation, as long as anybody reads it.
+// Sendable: never changed after `init`.
+final class ArrayVersion: @unchecked Sendable {
+    let snapshot: TableSnapshot
+    /// What readers find by the active pointer; freed with this.
+    let lines: UnsafeMutablePointer<VersionLines>
+
+    /// A record for those who have none.
+    // Never written, never freed.
+    nonisolated(unsafe) static let noRecord: UnsafePointer<SlotRecord> = {
+        let record = UnsafeMutablePointer<SlotRecord>.allocate(capacity: 1)
+        record.initialize(to: .before)
+        return UnsafePointer(record)
+    }()
+
+    init(_ snapshot: TableSnapshot) {
+        self.snapshot = snapshot
+        lines = .allocate(capacity: 1)
+        lines.initialize(
+            to: VersionLines(
+                main: snapshot.array.index.tree(of: 0),
+                generation: snapshot.generation.rawValue, noRecord: Self.noRecord,
+                version: .passUnretained(self)))
+    }
+
+    deinit { lines.deallocate() }
 }

@@ -37,12 +37,12 @@ public struct TableReader: ~Copyable {
 
     /// Runs `body` with the array that is active now, which stays as it is until `body` returns.
     ///
-    /// Never waits, and holds nobody up but a submit, at its end: that waits for this reader to
+    /// Never waits, and delays only the end of a submit, which waits for this reader to
     /// leave the old array, up to the deadline. Addresses that `body` gets from the view are good
     /// until it returns. A read within a read of the same reader sees the same array.
     ///
     /// A submit swaps arrays after its slot calls. A reader that entered before sees the old array
-    /// until it leaves, also while the calls are carried out. Where that matters, for what a vCPU
+    /// until it leaves, also while the calls are made. Where that matters, for what a vCPU
     /// may see meanwhile, use ``MemslotTable/read(as:_:)``, which waits for the transaction.
     ///
     /// Works everywhere: in hooks, observers, the vCPU gate, in other readers. From inside, a
@@ -57,7 +57,7 @@ public struct TableReader: ~Copyable {
         return try body(view)
     }
 
-    /// Announces the stay, then takes the active pointer: in this order, by the writer's fence.
+    /// Announces the reader, then loads the active pointer: in this order, by the writer's fence.
     @inlinable
     @inline(__always)
     borrowing func enter() -> UnsafePointer<VersionLines> {
@@ -105,18 +105,53 @@ extension MemslotTable {
     /// Makes a reader known. Call from any thread, at any time; it is forgotten when it goes.
     ///
     /// A thread that ends inside a read leaves its reader there: each submit then waits for it up
-    /// to the deadline, and answers `retired: false`, until ``abandonReaders(named:)``.
+    /// to the deadline, and its receipt is not ``Receipt/retired``, until ``abandonReaders(named:)``.
     ///
-    /// - Parameter name: told in receipts while the reader holds an old array up.
+    /// - Parameter name: shown in receipts while the reader pins an old array.
     public func makeReader(as name: String) -> TableReader { TableReader(pair, name: name) }
 
     /// Waits no more for the readers of this name that are inside now, because their threads are
     /// gone. What they held counts as retired.
     ///
-    /// One that is not gone after all is known again when it leaves; until then it may look at
+    /// A reader that is not gone is registered again when it leaves; until then it may read
     /// memory that isn't there any more.
     ///
     /// - Returns: how many there were.
     @discardableResult
     public func abandonReaders(named name: String) -> Int { pair.readers.abandon(name) }
+}
+
+/// A reader for callers that have no closures, such as C. The caller sees to it that every stay
+/// ends, and that a view isn't used after it.
+extension TableReader {
+    /// Enters; not from inside.
+    ///
+    /// - Returns: what names the stay, and the generation; `nil` from inside.
+    package borrowing func enterUnscoped() -> (ticket: UInt64, generation: Generation)? {
+        guard lines.pointee.ticket.load(ordering: .relaxed) & 1 == 0 else { return nil }
+        let version = enter()
+        return (
+            lines.pointee.ticket.load(ordering: .relaxed),
+            Generation(rawValue: version.pointee.generation)
+        )
+    }
+
+    /// Whether the reader is inside, in the stay that `ticket` names.
+    package borrowing func isInside(_ ticket: UInt64) -> Bool {
+        ticket & 1 == 1 && lines.pointee.ticket.load(ordering: .relaxed) == ticket
+    }
+
+    /// What the stay sees.
+    package borrowing func viewUnscoped() -> TableView {
+        TableView(lines: lines, version: lines.pointee.version)
+    }
+
+    /// Ends the stay that `ticket` names.
+    ///
+    /// - Returns: whether the reader was in it.
+    package borrowing func leaveUnscoped(_ ticket: UInt64) -> Bool {
+        guard isInside(ticket) else { return false }
+        leave()
+        return true
+    }
 }

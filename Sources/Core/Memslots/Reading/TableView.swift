@@ -1,4 +1,4 @@
-/// A table as a ``TableReader`` sees it: lent to the closure, and to nobody else.
+/// A table as a ``TableReader`` sees it, valid inside its closure only.
 public struct TableView: ~Copyable {
     @usableFromInline let lines: UnsafeMutablePointer<ReaderLines>
     @usableFromInline let version: UnsafePointer<VersionLines>

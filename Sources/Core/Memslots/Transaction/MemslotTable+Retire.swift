@@ -22,3 +22,67 @@ extension MemslotTable {
         if let generation = pair.settle() { publish(.retired(generation: generation)) }
     }
 }
+
+/// Arrays that are no longer active, and that registered readers may still read.
+///
+/// A reader pins every later array until it leaves, so that arrays retire in the order of their
+/// generations.
+// Sendable: guarded by the monitor.
+final class UnretiredArrays: @unchecked Sendable {
+    private struct Entry {
+        var version: ArrayVersion
+        /// The readers that may be in it; `nil` before they were listed.
+        var stays: [ReaderStay]?
+
+        var isRetired: Bool { stays.map { $0.allSatisfy(\.hasEnded) } ?? false }
+    }
+
+    private let monitor = Monitor()
+    // Guarded by `monitor`. Ascending by generation.
+    private var entries: [Entry] = []
+    // Guarded by `monitor`. Whether a receipt named readers that had not left.
+    private var isOwed = false
+
+    /// Adds an array that is about to be replaced.
+    func add(_ version: ArrayVersion) {
+        monitor.withLock { entries.append(Entry(version: version, stays: nil)) }
+    }
+
+    /// Keeps the array that was added last for `stays`; all arrays go where there are none.
+    ///
+    /// - Returns: the index of a released array, to be used again once it has no other owner.
+    func keep(for stays: [ReaderStay]) -> AddressIndex? {
+        monitor.withLock {
+            guard let last = entries.indices.last else { return nil }
+            entries[last].stays = stays
+            guard stays.isEmpty else {
+                isOwed = true
+                return nil
+            }
+            return entries[last].version.snapshot.array.index
+        }
+    }
+
+    /// Releases the oldest arrays that no reader is in.
+    ///
+    /// - Parameter active: the generation of the active array.
+    /// - Returns: the generation whose older arrays all are retired now, where that is owed.
+    func settle(active: Generation) -> Generation? {
+        // Released outside of the lock.
+        let (gone, retired) = monitor.withLock {
+            let gone = Array(entries.prefix(while: \.isRetired))
+            entries.removeFirst(gone.count)
+            guard isOwed, !gone.isEmpty else { return (gone, Generation?.none) }
+            isOwed = !entries.isEmpty
+            return (gone, entries.first?.version.snapshot.generation ?? active)
+        }
+        return withExtendedLifetime(gone) { retired }
+    }
+
+    /// The arrays that a reader may read.
+    var arrays: [MemslotArray] {
+        monitor.withLock {
+            entries.filter { !$0.isRetired }.map(\.version.snapshot.array)
+        }
+    }
+}

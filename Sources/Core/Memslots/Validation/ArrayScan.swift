@@ -1,8 +1,7 @@
-/// What one pass over an array tells: the hot loop of validation.
+/// The result of one pass over an array: the hot loop of validation.
 ///
-/// An array that comes in order and changes little is judged by this alone. A slot that stands in
-/// the present array as it is has been judged before, so that only its place among the others is
-/// looked at. The same walk finds the changes. Measured: 32,764 slots in 0.2 ms, of which reading
+/// An array in order that changes little is validated by this alone. A slot of the present array was
+/// validated before; only its place among the others is checked. The same walk finds the changes. Measured: 32,764 slots in 0.2 ms, of which reading
 /// both arrays is the half.
 struct ArrayScan {
     /// Whether every slot has an id, each above the one before.
@@ -16,11 +15,11 @@ struct ArrayScan {
     /// Where the array differs from the present one; only where ``keysAscend``.
     private(set) var changes = ChangedPlaces()
 
-    /// Looks at `slots` up to the first that breaks a rule by itself.
+    /// Scans `slots` up to the first that breaks a rule by itself.
     ///
     /// - Parameters:
     ///   - present: slots that are known to keep the rules, ascending by key.
-    ///   - hasFault: judges a slot that is not among them.
+    ///   - hasFault: whether a slot that is not among them breaks a rule.
     init(_ slots: [Memslot], present: [Memslot], hasFault: (Memslot) -> Bool) {
         var next = 0
         // In plain variables: nothing is stored a slot.
@@ -37,7 +36,7 @@ struct ArrayScan {
                     self.hasFault = true
                     return
                 }
-                if keysAscend { changes.note(slots[index], at: index, &next, present) }
+                if keysAscend { changes.record(slots[index], at: index, &next, present) }
             }
             if key < lowestKey || !slots[index].hasID { keysAscend = false }
             lowestKey = key &+ 1
@@ -50,9 +49,69 @@ struct ArrayScan {
             end = start &+ slots[index].size.rawValue
             flags.formUnion(slots[index].flags)
         }
-        if keysAscend { changes.noteRemoved(present[next...]) }
+        if keysAscend { changes.recordRemoved(present[next...]) }
         self.keysAscend = keysAscend
         self.rangesAscend = rangesAscend
         hasGuestMemfd = flags.contains(.guestMemfd)
+    }
+}
+
+/// The quick check: whether an array has a fault at all, without describing any.
+extension ArrayValidator {
+    /// If fewer than one slot of so many changes, looking up those beats sorting all.
+    private static let few = 4
+
+    /// The result of one pass.
+    var scan: ArrayScan { ArrayScan(slots, present: present.slots) { !isPlain($0) } }
+
+    /// Whether the array has no fault.
+    func isSound(_ scan: ArrayScan) -> Bool {
+        guard prior.isEmpty else { return false }
+        return !scan.hasFault && crowdedSpaces().isEmpty
+            && (scan.keysAscend || !hasDuplicates())
+            && (scan.rangesAscend || !hasOverlaps(scan))
+            && (!scan.hasGuestMemfd || boundTwice().isEmpty)
+    }
+
+    private func hasDuplicates() -> Bool {
+        let order = AscendingOrder.byKey(slots)
+        return zip(order, order.dropFirst()).contains { left, right in
+            let slot = slots[Int(right)]
+            return slot.hasID && slot.assignedKey == slots[Int(left)].assignedKey
+        }
+    }
+
+    /// Whether slots, none of which is empty or wraps, share a guest page.
+    private func hasOverlaps(_ scan: ArrayScan) -> Bool {
+        if scan.keysAscend, scan.changes.places.count < slots.count / Self.few {
+            return ChangedOverlaps(in: slots, scan.changes, present: present).exist
+        }
+        let order = AscendingOrder.byAddress(slots)
+        return zip(order, order.dropFirst()).contains { left, right in
+            slots[Int(left)].overlaps(slots[Int(right)])
+        }
+    }
+
+    /// The kernel's rules that `slot` breaks.
+    func rulesBroken(by slot: Memslot) -> SlotRules {
+        var broken = SlotRules.broken(by: slot, capabilities: capabilities)
+        // The table will pick one that is in range.
+        if !slot.hasID && !requiresIDs { broken.remove(.slotOutOfRange) }
+        return broken
+    }
+
+    /// Whether no rule can be broken by the slot's own words.
+    func isPlain(_ slot: Memslot) -> Bool {
+        rulesBroken(by: slot).isEmpty && slot.size != .zero
+            && !SlotRules.exceedsGuestPages(slot, capabilities: capabilities)
+            && reservedRange(under: slot) == nil && !lacksGuestMemfd(slot)
+            && !mayLackMemory(slot)
+    }
+
+    /// Whether the part of the memory object may not be whole pages, or wrap.
+    private func mayLackMemory(_ slot: Memslot) -> Bool {
+        guard let offset = slot.memory?.offset else { return false }
+        return !offset.isPageAligned
+            || offset.rawValue.addingReportingOverflow(slot.size.rawValue).overflow
     }
 }

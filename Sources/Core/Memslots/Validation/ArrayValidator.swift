@@ -1,6 +1,6 @@
-/// Judges an array by itself, before anything is compared or called.
+/// Validates an array by itself, before anything is compared or called.
 ///
-/// Every fault is found, not only the first: a person who mends a table wants the whole list.
+/// It finds every fault, not only the first: a person who fixes an array wants the whole list.
 struct ArrayValidator {
     let slots: [Memslot]
     let capabilities: Capabilities
@@ -10,11 +10,11 @@ struct ArrayValidator {
     let requiresIDs: Bool
     private let indicesWithPrior: Set<Int>
 
-    /// Judges `slots`.
+    /// Validates `slots`.
     ///
     /// - Parameters:
-    ///   - present: an array that was judged by the same limits and found valid.
-    ///   - requiresIDs: whether a slot without an id is a fault: nobody can pick the id of a slot
+    ///   - present: an array that is valid by the same limits.
+    ///   - requiresIDs: whether a slot without an id is a fault: the table can't pick the id of a slot
     ///     that a VM has already.
     init(
         slots: [Memslot], capabilities: Capabilities, prior: [Violation],
@@ -33,7 +33,7 @@ struct ArrayValidator {
     /// - Parameter limit: how many to list at most; all are counted.
     func faults(limit: Int) -> InvalidArray? { faults(limit: limit, scan) }
 
-    /// As ``faults(limit:)``, with the array looked at already.
+    /// As ``faults(limit:)``, with the array scanned already.
     func faults(limit: Int, _ scan: ArrayScan) -> InvalidArray? {
         if isSound(scan) { return nil }
         var faults = prior + duplicates() + overlaps() + boundTwice()
@@ -55,7 +55,7 @@ struct ArrayValidator {
 
     private func own(_ slot: Memslot, _ index: Int, _ broken: SlotRules) -> [Violation] {
         var faults = SlotFaults(slot: slot, index: index, capabilities: capabilities)
-        // Without a backing there is no userspace address to judge.
+        // Without a backing there is no userspace address to validate.
         let hasBackingFault = indicesWithPrior.contains(index)
         faults.append(hasBackingFault ? broken.subtracting(.badUserspaceAddress) : broken)
         if !hasBackingFault { faults.appendMemoryFaults() }
@@ -143,7 +143,7 @@ struct ArrayValidator {
         guard slots.count > Int(capabilities.maxSlots) else { return [] }
         var counts: [AddressSpaceID: Int] = [:]
         for slot in slots { counts[slot.addressSpace, default: 0] += 1 }
-        // Of a space that the VM doesn't have every slot is told already.
+        // Every slot of a space that the VM doesn't have is listed already.
         return counts.filter {
             $0.value > Int(capabilities.maxSlots) && $0.key.rawValue < capabilities.addressSpaces
         }

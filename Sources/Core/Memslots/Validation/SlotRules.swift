@@ -1,8 +1,8 @@
 /// The rules that KVM puts to one slot by itself, as the set of those that a slot breaks.
 ///
-/// Written once: validation tells every broken rule of an array, the simulator answers with the
+/// Written once: validation lists every broken rule of an array, the simulator returns the
 /// errno of the first. The order of the cases is the kernel's check order; all of these rules
-/// answer `EINVAL`, so their order among themselves can't be seen from userspace.
+/// return `EINVAL`, so their order among themselves can't be seen from userspace.
 ///
 /// Kernel: `kvm_set_memory_region` and `check_memory_region_flags` in virt/kvm/kvm_main.c.
 public struct SlotRules: OptionSet, Hashable, Sendable {
@@ -15,7 +15,7 @@ public struct SlotRules: OptionSet, Hashable, Sendable {
 
     /// The id is not below ``Capabilities/maxSlots``.
     public static let slotOutOfRange = SlotRules(rawValue: 1 << 0)
-    /// A flag that the backend doesn't take, or `guest-memfd` together with another.
+    /// A flag that the backend doesn't accept, or `guest-memfd` together with another.
     public static let unsupportedFlag = SlotRules(rawValue: 1 << 1)
     /// The size is not a multiple of 4096.
     public static let misalignedSize = SlotRules(rawValue: 1 << 2)
@@ -37,7 +37,7 @@ public struct SlotRules: OptionSet, Hashable, Sendable {
     /// The rules that `slot` breaks, by the limits of `capabilities`.
     ///
     /// - Parameters:
-    ///   - slot: any words; a size of 0 is judged as the kernel judges a deletion.
+    ///   - slot: any words; a size of 0 is validated as a deletion.
     ///   - capabilities: the limits.
     public static func broken(by slot: Memslot, capabilities: Capabilities) -> SlotRules {
         var broken: SlotRules = []
@@ -82,4 +82,142 @@ public struct SlotRules: OptionSet, Hashable, Sendable {
         else { return false }
         return end <= capabilities.userspaceEnd
     }
+}
+
+/// Puts the rules that one slot breaks into words.
+struct SlotFaults {
+    let slot: Memslot
+    let index: Int
+    let capabilities: Capabilities
+    private(set) var all: [Violation] = []
+
+    init(slot: Memslot, index: Int, capabilities: Capabilities) {
+        self.slot = slot
+        self.index = index
+        self.capabilities = capabilities
+    }
+
+    mutating func append(_ broken: SlotRules) {
+        for rule in Self.rules where broken.contains(rule.rule) {
+            append(rule.kind, rule.member, rule.detail(slot, capabilities))
+        }
+        if broken.contains(.misalignedGuestMemfd) {
+            let offset = slot.guestMemfdOffset
+            append(
+                .backingMisaligned, "guestMemfdOffset", "\(offset) is not a multiple of 4096",
+                .invalidArgument)
+        }
+        if broken.contains(.guestMemfdOverflow) {
+            append(
+                .backingOutOfBounds, "guestMemfdOffset", "offset and size wrap 2^64",
+                .invalidArgument)
+        }
+    }
+
+    /// Object and offset identify a host page, so that offsets must be whole pages.
+    mutating func appendMemoryFaults() {
+        guard let offset = slot.memory?.offset else { return }
+        if !offset.isPageAligned {
+            append(
+                .backingMisaligned, "memoryOffset", "offset \(offset) is not a multiple of 4096")
+        }
+        if offset.rawValue.addingReportingOverflow(slot.size.rawValue).overflow {
+            append(.backingOutOfBounds, "memoryOffset", "offset and size wrap 2^64")
+        }
+    }
+
+    mutating func appendZeroSize() {
+        append(.zeroSize, "size", "the size is 0; leave a slot out to remove it")
+    }
+
+    mutating func appendGuestMemfdMissing() {
+        append(.guestMemfdMissing, "guestMemfd", "a guest-memfd slot must name its guest_memfd")
+    }
+
+    mutating func appendReserved(_ range: Range<GuestPhysicalAddress>) {
+        append(
+            .reservedAddress, "guestPhysicalAddress",
+            "KVM keeps \(range.lowerBound)–\(range.upperBound) for itself")
+    }
+
+    mutating func appendTooLarge() {
+        let bits = capabilities.guestPhysicalBits
+        append(
+            .addressTooLarge, "guestPhysicalAddress",
+            "it ends at \(slot.guestPhysicalEnd), past the largest guest page "
+                + "0x\(String(capabilities.maxGuestPage, radix: 16)) (\(bits) address bits)")
+    }
+
+    private mutating func append(
+        _ kind: ViolationKind, _ member: String, _ detail: String, _ errno: Errno? = nil
+    ) {
+        all.append(
+            Violation(kind, of: slot, at: index, member: member, detail: detail, errno: errno))
+    }
+
+    private struct Rule {
+        let rule: SlotRules
+        let kind: ViolationKind
+        let member: String
+        let detail: @Sendable (Memslot, Capabilities) -> String
+    }
+
+    /// The kernel's rules in its check order, but for those of guest_memfd.
+    private static let rules: [Rule] = [
+        Rule(rule: .slotOutOfRange, kind: .slotOutOfRange, member: "slot") { slot, limits in
+            "the id is not below \(limits.maxSlots), the number of slots of an address space"
+        },
+        Rule(rule: .unsupportedFlag, kind: .unsupportedFlag, member: "flags") { slot, limits in
+            let given = slot.flags.names.joined(separator: ", ")
+            let taken = limits.flags.names.joined(separator: ", ")
+            return "flags \(given) can't be had; the VM takes \(taken), guest-memfd only alone"
+        },
+        Rule(rule: .misalignedSize, kind: .misalignedSize, member: "size") { slot, _ in
+            "size \(slot.size) is not a multiple of 4096"
+        },
+        Rule(
+            rule: .misalignedAddress, kind: .misalignedAddress, member: "guestPhysicalAddress"
+        ) { slot, _ in
+            "guest physical address \(slot.guestPhysicalAddress) is not a multiple of 4096"
+        },
+        Rule(
+            rule: .badUserspaceAddress, kind: .badUserspaceAddress, member: "userspaceAddress"
+        ) { slot, limits in
+            let address = slot.userspaceAddress
+            return address.isPageAligned
+                ? "userspace address \(address) and size \(slot.size) do not lie in user space, "
+                    + "which ends at \(limits.userspaceEnd)"
+                : "userspace address \(address) is not a multiple of 4096"
+        },
+        Rule(
+            rule: .badAddressSpace, kind: .badAddressSpace, member: "addressSpace"
+        ) { slot, limits in
+            "there is no such address space; the VM has \(limits.addressSpaces)"
+        },
+        Rule(
+            rule: .addressOverflow, kind: .addressOverflow, member: "guestPhysicalAddress"
+        ) { slot, _ in
+            "guest physical address \(slot.guestPhysicalAddress) and size \(slot.size) wrap 2^64"
+        },
+        Rule(rule: .sizeTooLarge, kind: .sizeTooLarge, member: "size") { slot, limits in
+            "size \(slot.size) is more than \(limits.maxPagesPerSlot) pages"
+        },
+    ]
+}
+
+/// The order in which the faults of one slot are listed.
+enum ViolationOrder {
+    /// Backing first, since it is resolved first; then the kernel's check order.
+    private static let kinds: [ViolationKind] = [
+        .backingMissing, .backingAmbiguous, .unknownMemory, .rawAddressRefused,
+        .backingOutOfBounds, .backingMisaligned, .slotOutOfRange, .unsupportedFlag,
+        .misalignedSize, .zeroSize, .misalignedAddress, .badUserspaceAddress, .guestMemfdMissing,
+        .badAddressSpace, .addressOverflow, .sizeTooLarge, .duplicateSlot, .overlap,
+        .guestMemfdRangeBound, .reservedAddress, .addressTooLarge, .tooManySlots,
+    ]
+
+    private static let ranks = Dictionary(
+        uniqueKeysWithValues: kinds.enumerated().map { ($0.element, $0.offset) })
+
+    static func rank(of kind: ViolationKind) -> Int { ranks[kind] ?? kinds.count }
 }

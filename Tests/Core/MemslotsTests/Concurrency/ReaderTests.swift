@@ -4,7 +4,7 @@ import Testing
 
 @Suite("readers", .serialized)
 struct ReaderTests {
-    /// Arrays that tell by every slot which of them they are.
+    /// Arrays whose every slot shows which array it is of.
     private func array(_ number: UInt64) -> [Memslot] {
         (0..<8).map { slot(UInt32($0), at: $0 * 4 + number % 4, host: $0) }
     }

@@ -86,7 +86,7 @@ struct ReentryTests {
     @Test("from an observer")
     func observer() throws {
         let table = try MemslotTable(backend: ModelBackend())
-        let faults = Shared<[String]>(["never told"])
+        let faults = Shared<[String]>(["never called"])
         let (_, observation) = try table.observe { [unowned table] _ in
             let found = Self.faults(of: table, in: .transaction)
             faults.update { $0 = found }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Memslots
 
-/// A vCPU on a thread of its own: enters the guest again and again until told to stop.
+/// A vCPU on a thread of its own: enters the guest again and again until it is stopped.
 private final class VCPU: Sendable {
     let thread: TestThread
     let isStopped = Shared(false)

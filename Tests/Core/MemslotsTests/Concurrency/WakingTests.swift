@@ -54,7 +54,7 @@ struct WakingTests {
         #expect(Deadline.after(.seconds(Int64.max)) == .never)
     }
 
-    @Test("what holds vCPUs out waits for one that is inside, whoever asks for it")
+    @Test("a hold waits for a vCPU that is inside, for a submit and for a plan beside the guest")
     func exclusively() throws {
         let gate = VCPUGate()
         let entry = gate.register(name: "cpu") {}

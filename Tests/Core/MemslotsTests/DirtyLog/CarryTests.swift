@@ -66,7 +66,7 @@ struct CarryTests {
         #expect(carried > 500 && unmapped > 200)
     }
 
-    /// Page by page: what every slot of `new` must tell, and what the receipt must.
+    /// Page by page: the dirty pages that every slot of `new`, and the receipt, must have.
     private func expected(
         _ before: [SlotKey: [UInt64]], _ old: [Memslot], _ new: [Memslot],
         _ plan: [PlannedOperation]

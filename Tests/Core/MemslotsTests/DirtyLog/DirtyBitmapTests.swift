@@ -70,10 +70,12 @@ struct DirtyBitmapTests {
                 if bitmap.count != plain.count(where: { $0 }) { differences += 1 }
                 let words = bitmap.words(of: 0..<pageCount)
                 if bitmap != DirtyBitmap(pageCount: pageCount, words: words) { differences += 1 }
-                let told = bitmap.runs.reduce(into: [Bool](repeating: false, count: plain.count)) {
+                let reported = bitmap.runs.reduce(
+                    into: [Bool](repeating: false, count: plain.count)
+                ) {
                     for page in $1 { $0[Int(page)] = true }
                 }
-                if told != plain { differences += 1 }
+                if reported != plain { differences += 1 }
                 if bitmap.isEmpty != !plain.contains(true) { differences += 1 }
             }
             #expect(differences == 0)

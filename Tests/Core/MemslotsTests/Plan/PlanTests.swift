@@ -112,12 +112,14 @@ struct PlanTests {
                 }
                 if operation.reason != expected { wrong += 1 }
             }
-            let told =
+            let reported =
                 diff.added.map { MemslotChange.added($0) }
                 + diff.removed.map { .removed($0) }
                 + diff.moved.map { .moved(from: $0.before, to: $0.after) }
                 + diff.reflagged.map { .reflagged(from: $0.before, to: $0.after) }
-            if told.count != plan.changes.count || Set(told) != Set(plan.changes) { wrong += 1 }
+            if reported.count != plan.changes.count || Set(reported) != Set(plan.changes) {
+                wrong += 1
+            }
             for key in replaced {
                 let order = plan.changes.filter { $0.key == key }.map { change in
                     if case .removed = change { "removed" } else { "other" }

@@ -28,7 +28,7 @@ struct FenceUseTests {
         }
     }
 
-    /// Comes in, or leaves, as the record tells it.
+    /// Enters or leaves, as the record shows it.
     private static func step(_ record: ReaderRecord) {
         let ticket = record.lines.pointee.ticket.load(ordering: .relaxed)
         record.lines.pointee.ticket.store(ticket + 1, ordering: .releasing)

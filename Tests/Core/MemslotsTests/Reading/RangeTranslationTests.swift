@@ -72,7 +72,7 @@ struct RangeTranslationTests {
                 ]))
     }
 
-    @Test("the first address that no slot holds is told, with the number of its range")
+    @Test("the first address that no slot maps is reported, with the number of its range")
     func unmapped() {
         let hole = GuestPhysicalAddress(0x6000)
         #expect(pieces([range(0x5fff, 2)]) == .failure(.unmapped(hole, range: 0)))
@@ -110,7 +110,7 @@ struct RangeTranslationTests {
         #expect(found?.isWritable == false && found?.flags == .readOnly)
     }
 
-    @Test("a buffer that is too small is told, and not overrun")
+    @Test("a buffer that is too small is reported, and not overrun")
     func bufferFull() {
         #expect(
             pieces([range(0, 1), range(0x3fff, 2)], room: 3) != .failure(.bufferFull(range: 1)))

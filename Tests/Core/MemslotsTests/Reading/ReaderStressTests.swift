@@ -5,7 +5,7 @@ import Testing
 
 @testable import Memslots
 
-/// Readers on many threads against submits that spoil what they have been told is retired.
+/// Readers on many threads against submits that spoil what a receipt says is retired.
 ///
 /// With the look at who is inside taken out of `ReaderRegistry.staying`, this crashes or fails. That
 /// the fence is missing `ProcessFenceTests` shows: a submit's locks are slower than a store buffer.

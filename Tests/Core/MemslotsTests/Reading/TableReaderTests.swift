@@ -6,24 +6,24 @@ import Testing
 @Suite("registered readers")
 struct TableReaderTests {
     private let table: MemslotTable
-    /// What the table has told of retirement, and how.
-    private let told = Shared<[String]>([])
+    /// The table's events about retirement.
+    private let reported = Shared<[String]>([])
     private let observation: Observation
 
     init() throws {
         table = try MemslotTable(backend: ModelBackend(Self.array(0)), installed: Self.array(0))
-        let told = told
+        let reported = reported
         observation = try table.observe { event in
             switch event {
             case .committed(let receipt, _, _):
-                told.update { $0.append("\(receipt.generation) \(receipt.retired)") }
-            case .retired(let generation): told.update { $0.append("retired \(generation)") }
+                reported.update { $0.append("\(receipt.generation) \(receipt.retired)") }
+            case .retired(let generation): reported.update { $0.append("retired \(generation)") }
             default: break
             }
         }.observation
     }
 
-    /// Arrays of four slots that tell by every address which of them they are.
+    /// Arrays of four slots whose every address shows which array it is of.
     private static func array(_ number: UInt64) -> [Memslot] {
         (0..<4).map { slot(UInt32($0), at: $0 * 8 + number % 8, host: 0x1000 + $0) }
     }
@@ -42,7 +42,7 @@ struct TableReaderTests {
         private let thread: TestThread
         private let mayLeave = Signal()
 
-        init(in table: MemslotTable, as name: String, isGivenUp: Bool = false) {
+        init(in table: MemslotTable, as name: String, isAbandoned: Bool = false) {
             let (isInside, mayLeave) = (Signal(), mayLeave)
             thread = TestThread {
                 let reader = table.makeReader(as: name)
@@ -51,7 +51,7 @@ struct TableReaderTests {
                     isInside.send()
                     mayLeave.wait()
                     // There is nothing to look at any more for one that was taken for dead.
-                    if isGivenUp { return }
+                    if isAbandoned { return }
                     #expect(view.generation == generation)
                     let page = generation.rawValue % 8
                     let place = GuestPhysicalAddress(page * 4096)
@@ -102,15 +102,15 @@ struct TableReaderTests {
                 #expect(inner.generation == Generation(0))
                 #expect(inner.translate(address(0)) == outer.translate(address(0)))
             }
-            #expect(told.value == ["1 false"])
+            #expect(reported.value == ["1 false"])
             #expect(table.unretiredArrays.map(\.slots) == [Self.array(0)])
             #expect(outer.translate(address(0)) != nil)
         }
-        #expect(yieldThread { told.value == ["1 false", "retired 1"] })
+        #expect(yieldThread { reported.value == ["1 false", "retired 1"] })
         #expect(reader.read { $0.generation } == Generation(1))
     }
 
-    @Test("one that stays is named; its array is kept, and retirement told when it leaves")
+    @Test("one that stays is named; its array is kept, and retirement reported when it leaves")
     func stays() throws {
         let stay = Stay(in: table, as: "device")
         let receipt = try submit(1)
@@ -124,10 +124,10 @@ struct TableReaderTests {
         #expect(table.makeReader(as: "other").read { $0.generation } == Generation(1))
         #expect(table.read { $0.generation } == Generation(1))
         stay.end()
-        #expect(yieldThread { told.value == ["1 false", "retired 1"] })
+        #expect(yieldThread { reported.value == ["1 false", "retired 1"] })
         #expect(table.unretiredArrays.isEmpty)
         #expect(try submit(2).retired)
-        #expect(told.value.count == 3)
+        #expect(reported.value.count == 3)
     }
 
     @Test("several arrays retire in the order of their generations")
@@ -137,12 +137,12 @@ struct TableReaderTests {
         let second = Stay(in: table, as: "second")
         #expect(try submit(2).readers == ["first", "second"])
         #expect(table.unretiredArrays.map(\.slots) == [Self.array(0), Self.array(1)])
-        // The older array is still there, so that nothing is told.
+        // The older array is still there, so that nothing is reported.
         second.end()
         #expect(try submit(3).readers == ["first"])
         first.end()
-        #expect(yieldThread { told.value.last == "retired 3" })
-        #expect(told.value == ["1 false", "2 false", "3 false", "retired 3"])
+        #expect(yieldThread { reported.value.last == "retired 3" })
+        #expect(reported.value == ["1 false", "2 false", "3 false", "retired 3"])
         #expect(table.unretiredArrays.isEmpty)
     }
 
@@ -153,10 +153,10 @@ struct TableReaderTests {
         let second = Stay(in: table, as: "second")
         _ = try submit(2)
         first.end()
-        #expect(yieldThread { told.value.last == "retired 1" })
+        #expect(yieldThread { reported.value.last == "retired 1" })
         #expect(table.unretiredArrays.map(\.slots) == [Self.array(1)])
         second.end()
-        #expect(yieldThread { told.value.last == "retired 2" })
+        #expect(yieldThread { reported.value.last == "retired 2" })
     }
 
     @Test("one that leaves within the deadline lets the submit return with everything retired")
@@ -174,7 +174,7 @@ struct TableReaderTests {
         stay.end()
         #expect(submit.join())
         #expect(receipt.value?.retired == true && receipt.value?.readers == [])
-        #expect(told.value == ["1 true"])
+        #expect(reported.value == ["1 true"])
     }
 
     @Test("what is read stays whole though the thread submits from inside, which is an error")
@@ -187,11 +187,11 @@ struct TableReaderTests {
 
     @Test("given up, one that never leaves holds nothing; and if it leaves it is known again")
     func abandoned() throws {
-        let stay = Stay(in: table, as: "dead", isGivenUp: true)
+        let stay = Stay(in: table, as: "dead", isAbandoned: true)
         #expect(try submit(1).readers == ["dead"])
         #expect(table.abandonReaders(named: "other") == 0)
         #expect(table.abandonReaders(named: "dead") == 1)
-        #expect(yieldThread { told.value.last == "retired 1" })
+        #expect(yieldThread { reported.value.last == "retired 1" })
         #expect(try submit(2).retired)
 
         let reader = table.makeReader(as: "late")

@@ -98,7 +98,7 @@ final class ModelBackend: MemslotBackend {
 }
 
 extension MemslotTable {
-    /// Submits `slots`, and tells why that was refused; `nil` where it was not.
+    /// Submits `slots`, and returns the error; `nil` if there is none.
     func refusal(of slots: [Memslot], options: SubmitOptions = SubmitOptions()) -> SubmitError? {
         do throws(SubmitError) {
             try submit(slots, options: options)

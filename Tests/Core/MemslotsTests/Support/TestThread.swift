@@ -2,7 +2,7 @@ import Dispatch
 import Foundation
 import Memslots
 
-/// How long a test waits for what must come, in seconds: long, so that only a deadlock is told.
+/// How long a test waits for what must come, in seconds: long, so that only a deadlock fails.
 private let patience = 30.0
 
 /// Lets other threads run until `condition` holds; half a minute at most.
@@ -28,7 +28,7 @@ final class TestThread: Sendable {
         thread.start()
     }
 
-    /// Waits for the thread's end; half a minute at most, so that a deadlock is told and not waited for.
+    /// Waits for the thread's end; half a minute at most, so that a deadlock fails the test and does not hang it.
     func join() -> Bool { ended.wait(timeout: .now() + patience) == .success }
 }
 

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Memslots
 
-/// Writes down what it and others are told.
+/// Records the calls that it and others get.
 private final class Recorder: MemslotHook {
     let name: String
     let needsQuiescence: Bool

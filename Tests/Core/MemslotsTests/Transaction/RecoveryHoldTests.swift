@@ -83,14 +83,14 @@ struct RecoveryHoldTests {
         #expect(hold.takeNotes() == ["begin", "wait", "end"])
     }
 
-    @Test("what is there now is told again where a recovery fails, and its end where it doesn't")
-    func told() throws {
-        let told = Shared<[String]>([])
+    @Test("a recovery that fails publishes what is installed, and one that succeeds its end")
+    func published() throws {
+        let reported = Shared<[String]>([])
         let observation = try table.observe { event in
             switch event {
             case .failed(let failure, _):
-                told.update { $0.append("failed with \(failure.installed.count)") }
-            case .recovered: told.update { $0.append("recovered") }
+                reported.update { $0.append("failed with \(failure.installed.count)") }
+            case .recovered: reported.update { $0.append("recovered") }
             default: break
             }
         }.observation
@@ -98,7 +98,7 @@ struct RecoveryHoldTests {
         #expect(throws: SubmitError.self) { try table.recover() }
         backend.refuse()
         try table.recover()
-        #expect(told.value == ["failed with 1", "recovered"])
+        #expect(reported.value == ["failed with 1", "recovered"])
         withExtendedLifetime(observation) {}
     }
 }

@@ -42,7 +42,7 @@ struct RollbackTests {
                     random: &arrays.random)
                 let bits = try table.dirtyPages()
                 backend.refuse(at: index)
-                // Held out from the beginning, so that no new log can tell more than was written.
+                // Held out from the beginning, so that no new log can have more than was written.
                 let options = SubmitOptions(quiesce: .always)
                 if case .rolledBack(let rollback)? = table.refusal(of: new, options: options) {
                     rolledBack += 1
@@ -99,7 +99,7 @@ struct RollbackTests {
         #expect(try table.dirtyPages() == [old.assignedKey: [0]])
     }
 
-    @Test("a failed undo fails the table, tells what is installed, and can be recovered")
+    @Test("a failed undo fails the table, reports what is installed, and can be recovered")
     func failed() throws {
         let old = (0..<3).map { slot($0, at: UInt64($0), flags: .logDirtyPages) }
         var wrong: [String] = []
@@ -112,7 +112,7 @@ struct RollbackTests {
             if case .failed(let failure)? = table.refusal(of: []) {
                 if failure != table.failure { wrong.append("not noted") }
                 if failure.installed != backend.slots { wrong.append("installed") }
-                if failure.operation != 2 || failure.undoErrno != .ioError { wrong.append("told") }
+                if failure.operation != 2 || failure.undoErrno != .ioError { wrong.append("error") }
             } else {
                 wrong.append("not failed")
             }
@@ -122,7 +122,7 @@ struct RollbackTests {
             #expect(throws: DirtyLogError.failed(failure)) {
                 try table.dirtyLog(of: old[0].assignedKey)
             }
-            // Still broken, then mended.
+            // Still broken, then fixed.
             backend.refuse(at: 0, with: .outOfMemory)
             #expect(throws: SubmitError.self) { try table.recover() }
             #expect(table.failure?.undoErrno == .outOfMemory)

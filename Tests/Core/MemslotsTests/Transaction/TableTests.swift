@@ -20,7 +20,7 @@ struct TableTests {
         #expect(table.refusal(of: array(1), options: expecting(2))?.kind == "generation-conflict")
         #expect(throws: SubmitError.self) { try table.plan(array(1), options: expecting(2)) }
         #expect(backend.calls.count == 1)
-        // An invalid array is told before a conflict.
+        // An invalid array is reported before a conflict.
         #expect(
             table.refusal(of: [slot(0, at: 0, pages: 0)], options: expecting(9))?.kind
                 == "zero-size")
@@ -65,7 +65,7 @@ struct TableTests {
         }
     }
 
-    @Test("changes nothing, counts nothing and tells nothing where the array is the same")
+    @Test("changes nothing, counts nothing and publishes nothing if the array is the same")
     func unchanged() throws {
         let backend = ModelBackend()
         let table = try MemslotTable(backend: backend)
@@ -82,7 +82,7 @@ struct TableTests {
         withExtendedLifetime(observation) {}
     }
 
-    @Test("keeps the last receipts, oldest first, as many as it was told")
+    @Test("keeps the last receipts, oldest first, as many as its limit")
     func history() throws {
         let table = try MemslotTable(
             backend: ModelBackend(), limits: TableLimits(violations: 4, receipts: 3))
@@ -113,7 +113,7 @@ struct TableTests {
         #expect(history.last(1).first?.generation == Generation(99))
     }
 
-    @Test("tells an observer all that comes after the snapshot it gave, in order")
+    @Test("sends an observer all events after the snapshot that it returned, in order")
     func observers() throws {
         let table = try MemslotTable(backend: ModelBackend())
         let stop = Shared(false)
@@ -147,7 +147,7 @@ struct TableTests {
         #expect(submitter.join())
     }
 
-    @Test("tells of a rollback, of a failure and of the recovery")
+    @Test("publishes a rollback, a failure and the recovery")
     func badNews() throws {
         let backend = ModelBackend(array(0))
         let table = try MemslotTable(backend: backend, installed: array(0))

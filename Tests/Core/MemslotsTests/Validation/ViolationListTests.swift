@@ -37,7 +37,7 @@ struct ViolationListTests {
         #expect(found.violations.map(\.index) == [1, 1, 1, 2, nil])
     }
 
-    @Test("of 1,000 slots with 400 faults all 400 are told, in array order")
+    @Test("of 1,000 slots with 400 faults all 400 are listed, in array order")
     func fourHundred() throws {
         var slots = (0..<1_000).map { slot(UInt32($0), at: UInt64($0) * 4, pages: 2) }
         slots.reverse()

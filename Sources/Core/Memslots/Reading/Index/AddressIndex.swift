@@ -1,4 +1,4 @@
-internal import CReading
+public import CReading
 
 /// The lookup index of an array: its slots in the order of their guest physical addresses.
 ///
@@ -37,13 +37,13 @@ final class AddressIndex: @unchecked Sendable {
     }
 
     deinit {
-        // Plain values, allocated here; whoever may read them keeps this.
+        // Plain values, allocated here; every reader of them keeps this alive.
         trees.deallocate()
         records.deallocate()
         nodes.deallocate()
     }
 
-    /// Indexes other slots, in the memory of those that nobody looks at any more.
+    /// Indexes other slots, in the memory of an index that nothing reads any more.
     func rebuild(_ slots: [Memslot]) { build(slots, Self.fastestSearch) }
 
     /// How this processor searches such a tree best.
@@ -136,5 +136,66 @@ final class AddressIndex: @unchecked Sendable {
         UnsafeMutableRawPointer.allocate(
             byteCount: count * MemoryLayout<Element>.stride, alignment: 64
         ).bindMemory(to: Element.self, capacity: count)
+    }
+}
+
+/// What a lookup needs of a slot, in half a cache line.
+@usableFromInline
+struct SlotRecord: Sendable {
+    /// The first guest physical address.
+    @usableFromInline var start: UInt64
+    /// Bytes; 0 in a record that stands for no slot.
+    @usableFromInline var size: UInt64
+    /// The userspace address of `start`.
+    @usableFromInline var userspaceAddress: UInt64
+    /// The slot's id in its address space.
+    @usableFromInline var id: UInt32
+    /// The slot's position in the array, above the three bits of its flags.
+    @usableFromInline var positionAndFlags: UInt32
+
+    init(_ slot: Memslot, position: UInt32) {
+        start = slot.guestPhysicalAddress.rawValue
+        size = slot.size.rawValue
+        userspaceAddress = slot.userspaceAddress.rawValue
+        id = slot.assignedID.rawValue
+        positionAndFlags = position << 3 | slot.flags.rawValue & 7
+    }
+
+    /// A record that no address is in.
+    private init() { (start, size, userspaceAddress, id, positionAndFlags) = (0, 0, 0, 0, 0) }
+
+    /// Stands before all slots of an address space.
+    static let before = SlotRecord()
+
+    @inlinable var position: UInt32 { positionAndFlags >> 3 }
+    @inlinable var flags: MemslotFlags { MemslotFlags(rawValue: positionAndFlags & 7) }
+}
+
+/// The index of one address space, as a lookup uses it.
+@usableFromInline
+struct SlotTree {
+    @usableFromInline typealias Search =
+        @convention(c) (UnsafePointer<creading_tree>?, UInt64) -> UInt64
+
+    @usableFromInline var tree: creading_tree
+    @usableFromInline let search: Search
+    /// The records; the first of them stands before all slots.
+    @usableFromInline let records: UnsafeMutablePointer<SlotRecord>
+
+    init(
+        tree: creading_tree, search: @escaping Search, records: UnsafeMutablePointer<SlotRecord>
+    ) {
+        (self.tree, self.search, self.records) = (tree, search, records)
+    }
+}
+
+extension UnsafeMutablePointer<SlotTree> {
+    /// The record of the last slot that starts at or below `address`.
+    @inlinable
+    @inline(__always)
+    func lastStart(atOrBelow address: UInt64) -> UnsafeMutablePointer<SlotRecord> {
+        // The tree is the first member: its address is the structure's.
+        let tree = UnsafeRawPointer(self).assumingMemoryBound(to: creading_tree.self)
+        return pointee.records + Int(truncatingIfNeeded: pointee.search(tree, address))
     }
 }

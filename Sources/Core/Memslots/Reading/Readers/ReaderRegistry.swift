@@ -4,8 +4,8 @@ public import Synchronization
 /// The registered readers of a table, and the wait for them.
 ///
 /// A reader announces itself by a plain store and loads the active pointer; a transaction stores
-/// the pointer, orders every thread of the process with itself, and only then looks who is inside.
-/// Whoever was not seen inside then finds the new array. So no reader ever waits, or writes to
+/// the pointer, orders every thread of the process with itself, and only then checks who is inside.
+/// A reader that is outside by then finds the new array. So no reader ever waits, or writes to
 /// memory that another reader reads.
 // Sendable: the list and what is owed are guarded by the monitor, the pointer is atomic.
 @usableFromInline
@@ -82,10 +82,10 @@ final class ReaderRegistry: @unchecked Sendable {
                 // If it leaves after all it comes to `hasLeft`, and is known again.
                 stay.reader.lines.pointee.isAwaited.store(true, ordering: .relaxed)
             }
-            // Whoever left without seeing that is seen to have left: its next stay counts.
+            // A reader that left without seeing that is seen to have left: its next visit counts.
             _ = order()
             let gone = inside.filter { !$0.hasEnded }
-            for stay in gone { stay.reader.isGivenUp.store(true, ordering: .releasing) }
+            for stay in gone { stay.reader.isAbandoned.store(true, ordering: .releasing) }
             records.removeAll { record in gone.contains { $0.reader === record } }
             return gone.count
         }
@@ -108,9 +108,9 @@ final class ReaderRegistry: @unchecked Sendable {
             UnsafePointer(version.lines), ordering: .sequentiallyConsistent)
     }
 
-    /// Who may still look at what was published before the present version.
+    /// The readers that may still read what was published before the present version.
     func staying() -> [ReaderStay] {
-        // After this nobody unknown to `records` can find an older version.
+        // After this no reader outside `records` can find an older version.
         let records = monitor.withLock { self.records }
         guard !records.isEmpty else { return [] }
         let isOrdered = order()
@@ -134,7 +134,7 @@ final class ReaderRegistry: @unchecked Sendable {
             for stay in left {
                 stay.reader.lines.pointee.isAwaited.store(true, ordering: .relaxed)
             }
-            // Whoever leaves without seeing that it is awaited has left for the loop below.
+            // A reader that leaves without seeing that it is awaited has left for the loop below.
             let isOrdered = order()
             left.removeAll(where: \.hasEnded)
             while !left.isEmpty, !deadline.hasPassed {
@@ -149,15 +149,15 @@ final class ReaderRegistry: @unchecked Sendable {
         }
     }
 
-    /// Notes that nothing is owed any more.
-    func noteAnnounced() { monitor.withLock { owesAnnouncement = false } }
+    /// Records that no announcement is owed any more.
+    func recordAnnouncement() { monitor.withLock { owesAnnouncement = false } }
 
-    /// A reader that somebody waits for has left.
+    /// Records that an awaited reader has left.
     @usableFromInline
     func hasLeft(_ record: ReaderRecord) {
         monitor.withLock {
             record.lines.pointee.isAwaited.store(false, ordering: .relaxed)
-            if record.isGivenUp.exchange(false, ordering: .relaxed) { records.append(record) }
+            if record.isAbandoned.exchange(false, ordering: .relaxed) { records.append(record) }
         }
         wake()
     }
@@ -168,5 +168,107 @@ final class ReaderRegistry: @unchecked Sendable {
             return owesAnnouncement ? self.announcement : nil
         }
         if let announcement { announcer.run(announcement.run) }
+    }
+}
+
+/// The words that one registered reader shares with transactions, in cache lines of its own.
+@usableFromInline
+struct ReaderLines: ~Copyable {
+    /// Odd while the reader is inside; counts how often it entered and left. Written by it alone.
+    @usableFromInline let ticket = Atomic<UInt64>(0)
+    /// Whether a transaction waits for the reader to leave.
+    @usableFromInline let isAwaited = Atomic<Bool>(false)
+    /// The thread that is inside, or was last.
+    @usableFromInline let thread = Atomic<UInt>(0)
+    /// How many reads of the same reader the present one is within. The reader's own.
+    @usableFromInline var depth = 0
+    /// The version that the reader saw last. The reader's own.
+    @usableFromInline var version: UnsafePointer<VersionLines>
+    /// Its generation: the memory of a version may be that of another later. The reader's own.
+    @usableFromInline var generation: UInt64
+    /// Its index of address space 0, where that has slots. The reader's own.
+    @usableFromInline var main: UnsafeMutablePointer<SlotTree>?
+    /// The record that was hit last, or one that no address is in. The reader's own.
+    @usableFromInline var lastHit: UnsafePointer<SlotRecord>
+
+    /// Of a reader that saw nothing yet; `version` may be gone when it enters.
+    init(version: UnsafePointer<VersionLines>, noRecord: UnsafePointer<SlotRecord>) {
+        self.version = version
+        generation = .max
+        lastHit = noRecord
+    }
+}
+
+/// A registered reader, kept alive by it and by transactions that wait for it.
+// Sendable: what changes is atomic.
+@usableFromInline
+final class ReaderRecord: @unchecked Sendable {
+    /// The name that receipts show.
+    let name: String
+    /// Freed with this.
+    @usableFromInline let lines: UnsafeMutablePointer<ReaderLines>
+    /// Whether transactions no longer wait for the reader to leave.
+    let isAbandoned = Atomic<Bool>(false)
+    private let memory: UnsafeMutableRawPointer
+
+    init(name: String, version: UnsafePointer<VersionLines>) {
+        self.name = name
+        // Two cache lines, as processors fetch them in pairs: no reader slows another down.
+        let size = (MemoryLayout<ReaderLines>.stride + 127) / 128 * 128
+        memory = .allocate(byteCount: size, alignment: 128)
+        lines = memory.bindMemory(to: ReaderLines.self, capacity: 1)
+        lines.initialize(
+            to: ReaderLines(version: version, noRecord: ArrayVersion.noRecord))
+    }
+
+    deinit {
+        lines.deinitialize(count: 1)
+        memory.deallocate()
+    }
+
+    /// Whether the reader is inside, on the running thread.
+    func isInside(on thread: UInt) -> Bool {
+        lines.pointee.ticket.load(ordering: .acquiring) & 1 == 1
+            && lines.pointee.thread.load(ordering: .relaxed) == thread
+    }
+}
+
+/// A reader's stay inside, and when it is over.
+struct ReaderStay: Sendable {
+    let reader: ReaderRecord
+    private let end: UInt64
+
+    /// Lasts until the reader's ticket is `end`.
+    init(_ reader: ReaderRecord, until end: UInt64) {
+        self.reader = reader
+        self.end = end
+    }
+
+    /// Whether it is over, and the reader done with what it saw; also if the reader was abandoned.
+    var hasEnded: Bool {
+        reader.lines.pointee.ticket.load(ordering: .acquiring) >= end
+            || reader.isAbandoned.load(ordering: .acquiring)
+    }
+}
+
+/// The writer's side of readers that execute no fence of their own.
+///
+/// Kernel: membarrier(2), private expedited: it interrupts every other core that runs a thread of
+/// this process. Paid once a submit, where a fence would be paid at every read.
+enum ProcessFence {
+    /// Whether the kernel has it; else readers execute a fence each. Decided once a process.
+    static let isAvailable = creading_fence_register() == 0
+
+    /// Orders every reader of the process with the caller.
+    ///
+    /// - Returns: whether it was done. Not where the system call was forbidden meanwhile.
+    static func order() -> Bool {
+        guard isAvailable else {
+            atomicMemoryFence(ordering: .sequentiallyConsistent)
+            return true
+        }
+        if creading_fence() == 0 { return true }
+        // A child of fork(2) has to register anew.
+        return creading_fence_register() == 0 && creading_fence() == 0
     }
 }

@@ -3,8 +3,8 @@ import Testing
 
 @testable import Memslots
 
-@Suite("readers that are given up, or gone")
-struct GivenUpReaderTests {
+@Suite("readers that are abandoned, or gone")
+struct AbandonedReaderTests {
     private let table: MemslotTable
     private static let array = [slot(0, at: 0)]
 
@@ -12,7 +12,7 @@ struct GivenUpReaderTests {
         table = try MemslotTable(backend: ModelBackend(Self.array), installed: Self.array)
     }
 
-    /// A reader that is inside until it is told to leave.
+    /// A reader that is inside until it is asked to leave.
     private struct Inside {
         let thread: TestThread
         let mayLeave = Signal()
@@ -127,7 +127,7 @@ struct GivenUpReaderTests {
         }
     }
 
-    @Test("a translation tells all flags of its slot")
+    @Test("a translation has all flags of its slot")
     func flags() throws {
         let table = try MemslotTable(backend: ModelBackend())
         let all: [MemslotFlags] = [[], .logDirtyPages, .readOnly, .guestMemfd]
