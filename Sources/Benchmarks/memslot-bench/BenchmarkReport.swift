@@ -5,9 +5,7 @@ import Glibc
 package struct BenchmarkReport: Hashable, Sendable {
     /// The figures of one part, and the reasons why steps of it were skipped.
     package struct Section: Hashable, Sendable {
-        /// The part.
         package let part: BenchmarkPart
-        /// Its figures.
         package var rows: [BenchmarkRow] = []
         /// The steps that were skipped, with the reason.
         package var skipped: [String] = []
@@ -15,16 +13,14 @@ package struct BenchmarkReport: Hashable, Sendable {
         init(_ part: BenchmarkPart) { self.part = part }
     }
 
-    /// The machine that was measured.
     package let machine: MachineDescription
     /// The measured parts, in order.
     package var sections: [Section] = []
 
-    /// A report without figures.
     package init(on machine: MachineDescription) { self.machine = machine }
 
     /// All rows that have a target.
-    package var judged: [BenchmarkRow] { sections.flatMap(\.rows).filter { $0.target != nil } }
+    package var targeted: [BenchmarkRow] { sections.flatMap(\.rows).filter { $0.target != nil } }
 
     /// The rows of a part.
     func rows(of part: BenchmarkPart) -> [BenchmarkRow] {

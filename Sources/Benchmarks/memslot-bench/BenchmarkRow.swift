@@ -2,13 +2,11 @@ import MemslotPicture
 
 /// One line of a report: a measured figure, beside its yardstick and its target.
 package struct BenchmarkRow: Hashable, Sendable {
-    /// What was measured.
     package var name: String
     /// Slots in the array; `nil` where their number does not matter.
     package var slots: Int?
     /// What the figures count.
     package var unit: BenchmarkUnit
-    /// The figure.
     package var measured: Spread
     /// What it is compared with, in the same rounds; `nil` for nothing.
     package var yardstick: String?

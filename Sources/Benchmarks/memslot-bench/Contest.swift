@@ -77,7 +77,6 @@ package struct Spread: Hashable, Sendable {
     package let low: Double
     /// A tenth of the rounds are above.
     package let high: Double
-    /// The number of rounds.
     package let rounds: Int
 
     /// Summarizes `samples`; all 0 without any.

@@ -135,20 +135,17 @@ final class YardstickDiff {
         changes = ys_merge(old, old.count, sorted, sorted.count, &operations)
     }
 
-    /// Validates alone.
     func validate() throws(BenchmarkError) {
         guard ys_validate(new, new.count, &scratch) == 0 else {
             throw .broken("the yardstick finds faults in the benchmark's own array")
         }
     }
 
-    /// Merges sorted arrays by id alone.
     func merge() { changes = ys_merge(old, old.count, new, new.count, &operations) }
 
     /// Compares in the way of QEMU.
     func flatWalk() { _ = ys_flat_walk(old, old.count, new, new.count, &operations) }
 
-    /// Reads both arrays once.
     func readBoth() { floor ^= ys_read_both(old, old.count, new, new.count) }
 
     private var floor: UInt64 = 0

@@ -3,14 +3,14 @@ import MemslotProtocol
 import MemslotScenario
 import Memslots
 
-/// The first inputs of each target, made of the fixtures.
+/// The first inputs of each target, derived from the fixtures.
 enum Corpus {
-    /// Large inputs are slow, and mutations of them seldom meet what matters.
+    /// Large inputs are slow, and their mutations are seldom interesting.
     private static let mostBytes = 1 << 14
 
     /// Writes a folder for each target.
     ///
-    /// - Returns: whether each got inputs.
+    /// - Returns: whether each target has inputs.
     static func write(from fixtures: String, to folder: String) -> Bool {
         var count: [FuzzTarget: Int] = [:]
         for path in Files.all(below: fixtures) {
@@ -31,7 +31,7 @@ enum Corpus {
     private static func inputs(
         from bytes: [UInt8], at path: String
     ) -> [(FuzzTarget, [UInt8])] {
-        // What once broke a target is an input as it is.
+        // A former finding is an input itself.
         for target in FuzzTarget.allCases where path.contains("/fuzz/\(target.rawValue)/") {
             return [(target, bytes)]
         }
@@ -49,7 +49,7 @@ enum Corpus {
         return inputs
     }
 
-    /// The requests of a scenario, as a client sends them.
+    /// The requests of a scenario as lines of a client.
     private static func requests(of scenario: [UInt8]) -> [UInt8] {
         var reader = ScenarioReader(LineReader(bytes: scenario))
         var writer = JSONWriter()
@@ -61,7 +61,7 @@ enum Corpus {
         return writer.bytes
     }
 
-    /// A stream as ``LineFuzz`` reads it, in pieces of ever another size.
+    /// A stream in the form of ``LineFuzz``, in pieces of different sizes.
     private static func pieces(of stream: [UInt8]) -> [UInt8] {
         var input: [UInt8] = [63, 3]
         var rest = stream.prefix(2_000)
@@ -76,9 +76,9 @@ enum Corpus {
     }
 }
 
-/// The arrays of a scenario as steps of ``PlanFuzz``, their addresses pressed into its universe.
+/// The arrays of a scenario as steps of ``PlanFuzz``, with their addresses mapped to its universe.
 enum PlanInput {
-    /// The steps; none where the scenario submits nothing.
+    /// The steps; empty if the scenario submits nothing.
     static func bytes(ofScenario scenario: [UInt8]) -> [UInt8] {
         var reader = ScenarioReader(LineReader(bytes: scenario))
         var arrays: [[SlotParameters]] = []
@@ -104,11 +104,11 @@ enum PlanInput {
         func page(_ address: UInt64) -> UInt8 {
             UInt8(truncatingIfNeeded: (order.firstIndex(of: address) ?? 0) % 64)
         }
-        // 32 slots, two address spaces, guest_memfd; one more of the automatic dirty logs.
+        // 32 slots, two address spaces, guest_memfd; automatic dirty logs.
         var input: [UInt8] = [31 | 32 | 64, 0]
         var known = 0
         for array in arrays {
-            // The draft becomes the array: all that was there goes first.
+            // Empties the draft first.
             for _ in 0..<known { input += [5, 0] }
             for slot in array {
                 let start = slot.guestPhysicalAddress.rawValue
@@ -131,7 +131,7 @@ enum PlanInput {
     }
 }
 
-/// Whole files, without Foundation.
+/// Whole files.
 enum Files {
     static func read(_ path: String) -> [UInt8]? {
         guard let file = fopen(path, "rb") else { return nil }

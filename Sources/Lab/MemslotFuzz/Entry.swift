@@ -17,7 +17,7 @@ import Glibc
         return 0
     }
 #else
-    /// Without libFuzzer: makes the corpus, and runs inputs that are in files.
+    /// Without libFuzzer: writes the corpus, and runs inputs from files.
     @main
     struct Entry {
         static func main() {
@@ -51,25 +51,25 @@ import Glibc
     }
 #endif
 
-/// What bytes of any kind are fed to.
+/// A component that is fed arbitrary bytes.
 ///
-/// Each target must take every input: it returns, or says in a sentence what went wrong. A trap, a
-/// leak, an input that takes seconds or much memory are what libFuzzer finds by itself.
+/// A target accepts every input and returns the promise that was broken, if any. libFuzzer itself
+/// detects traps, leaks, and inputs that need seconds or much memory.
 enum FuzzTarget: String, CaseIterable {
-    /// Lines of a client, decoded and carried out by a service with simulated VMs.
+    /// Lines of a client, executed by a service with simulated VMs.
     case messages
     /// Scenario files, and array files.
     case scenarios
     /// strace logs.
     case traces
-    /// Arrays, validated, compared, planned, and carried out on the simulator.
+    /// Arrays, validated, compared, planned, and applied to the simulator.
     case plans
-    /// A stream in pieces, cut into lines.
+    /// A stream in pieces, split into lines.
     case lines
 
     /// Feeds `bytes` to the target.
     ///
-    /// - Returns: which promise was broken; `nil` where all held.
+    /// - Returns: the broken promise; `nil` if all held.
     func run(_ bytes: [UInt8]) -> String? {
         switch self {
         case .messages: MessageFuzz.run(bytes)
@@ -81,7 +81,7 @@ enum FuzzTarget: String, CaseIterable {
     }
 }
 
-/// Bytes that choices are read from; past the end every choice is 0.
+/// Bytes from which choices are read; after the end every choice is 0.
 struct FuzzBytes {
     private let bytes: [UInt8]
     private var position = 0
@@ -90,7 +90,7 @@ struct FuzzBytes {
 
     var isAtEnd: Bool { position >= bytes.count }
 
-    /// What has not been read.
+    /// The bytes that have not been read.
     var rest: ArraySlice<UInt8> { bytes[min(position, bytes.count)...] }
 
     mutating func byte() -> UInt8 {
@@ -99,10 +99,10 @@ struct FuzzBytes {
     }
 
     /// The next `count` bytes, or as many as are left.
-    mutating func take(_ count: Int) -> ArraySlice<UInt8> {
-        let taken = rest.prefix(count)
-        position += taken.count
-        return taken
+    mutating func bytes(_ count: Int) -> ArraySlice<UInt8> {
+        let next = rest.prefix(count)
+        position += next.count
+        return next
     }
 
     mutating func number(below limit: UInt64) -> UInt64 { UInt64(byte()) % limit }

@@ -1,10 +1,10 @@
 import MemslotProtocol
 import MemslotService
 
-/// A stream in pieces, cut into lines, against a cutter that sees the whole stream at once.
+/// Splits a stream of pieces into lines and compares them with those of the whole stream.
 ///
-/// The first byte is the line limit, the second the descriptor limit. Then come pieces: a byte
-/// with the piece's length, a byte with how many descriptors come along, and the bytes.
+/// The first byte is the line limit, the second the descriptor limit. Pieces follow: one byte with
+/// the length, one byte with the number of descriptors, and the bytes.
 enum LineFuzz {
     private struct Line: Equatable {
         let bytes: [UInt8]
@@ -25,7 +25,7 @@ enum LineFuzz {
         while !choices.isAtEnd {
             let length = Int(choices.byte())
             let descriptors = Int(choices.number(below: 16)) - 12
-            let piece = choices.take(length)
+            let piece = choices.bytes(length)
             if !piece.isEmpty {
                 pieces.append(Piece(bytes: piece, descriptors: max(0, descriptors)))
             }
@@ -33,7 +33,7 @@ enum LineFuzz {
         let expected = whole(pieces, lineLimit: lineLimit, descriptorLimit: descriptorLimit)
         let got = inPieces(pieces, lineLimit: lineLimit, descriptorLimit: descriptorLimit)
         if expected.lines != got.lines { return "other lines: \(got.lines) for \(expected.lines)" }
-        if expected.isTooLong != got.isTooLong { return "the limit is seen by one cutter alone" }
+        if expected.isTooLong != got.isTooLong { return "only one of both detects the limit" }
         return nil
     }
 
@@ -49,7 +49,7 @@ enum LineFuzz {
             }
             precondition(count == piece.bytes.count, "a piece fits into the buffer")
             if piece.descriptors > 0 {
-                // No descriptor is open under this number, so that closing it does nothing.
+                // -1 is no descriptor: closing it has no effect.
                 buffer.attach(
                     Array(repeating: -1, count: piece.descriptors), isTruncated: false)
             }
@@ -77,7 +77,7 @@ enum LineFuzz {
         var descriptors = 0
         for piece in pieces {
             for (offset, byte) in piece.bytes.enumerated() {
-                // Descriptors belong to the line with the last byte that they came with.
+                // Descriptors belong to the line of the last byte of their piece.
                 if offset == piece.bytes.count - 1 { descriptors += piece.descriptors }
                 guard byte == UInt8(ascii: "\n") else {
                     line.append(byte)
@@ -96,7 +96,7 @@ enum LineFuzz {
                 line = []
                 descriptors = 0
             }
-            // One byte more than the limit may be the `\r` of the line's end.
+            // One byte more than the limit may be the `\r` before the newline.
             if line.count > lineLimit + 1 { return (lines, true) }
         }
         return (lines, false)

@@ -1,16 +1,16 @@
 import MemslotProtocol
 import MemslotService
 
-/// Lines of a client, decoded and carried out.
+/// Executes lines of a client.
 ///
-/// Every request with an id is answered, by one line that is JSON; a notification is not.
+/// Every request with an id must have exactly one reply, a line of JSON; a notification has none.
 enum MessageFuzz {
     static func run(_ bytes: [UInt8]) -> String? {
         var limits = ServiceLimits()
         limits.vmsPerPeer = 8
         limits.slotsPerPeer = 4_096
         limits.memoriesPerPeer = 8
-        // Memory objects are files; none of them is to be large.
+        // Memory objects are files, which must not be large.
         limits.memoryBytesPerPeer = 1 << 26
         limits.dirtyLogPages = 1 << 16
         let service = MemslotService(limits: limits, kvmDevice: "/nonexistent")
@@ -22,21 +22,21 @@ enum MessageFuzz {
             let replies = service.execute(decoded, on: connection)
             if let broken = fault(in: replies.finish(), to: decoded) { return broken }
             for event in events.removeAll().lines where !isJSON(event) {
-                return "an event is no JSON: \(String(decoding: event, as: UTF8.self))"
+                return "an event is not JSON: \(String(decoding: event, as: UTF8.self))"
             }
         }
         return nil
     }
 
-    private static func fault(in answer: [UInt8], to line: DecodedLine) -> String? {
+    private static func fault(in reply: [UInt8], to line: DecodedLine) -> String? {
         let expected = line.requests.count { $0.id != nil }
-        if expected == 0 { return answer.isEmpty ? nil : "a notification was answered" }
-        guard let root = try? JSONDocument(parsing: answer).root else {
-            return "the answer is no JSON: \(String(decoding: answer, as: UTF8.self))"
+        if expected == 0 { return reply.isEmpty ? nil : "a notification has a reply" }
+        guard let root = try? JSONDocument(parsing: reply).root else {
+            return "the reply is not JSON: \(String(decoding: reply, as: UTF8.self))"
         }
-        if answer.contains(UInt8(ascii: "\n")) { return "the answer has more than one line" }
+        if reply.contains(UInt8(ascii: "\n")) { return "the reply has more than one line" }
         let count = root.kind == .array ? root.elements.count : 1
-        return count == expected ? nil : "\(expected) requests got \(count) answers"
+        return count == expected ? nil : "\(expected) requests have \(count) replies"
     }
 
     private static func isJSON(_ line: [UInt8]) -> Bool {

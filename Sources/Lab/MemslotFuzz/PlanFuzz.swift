@@ -1,14 +1,13 @@
 import MemslotSimulator
 import Memslots
 
-/// Arrays, validated, compared, planned and carried out on the simulator.
+/// Submits arrays to a table on the simulator.
 ///
-/// The input edits a draft array and submits it, again and again; see ``PlanStep``. Every plan
-/// must be legal, each call a thing that the kernel takes as what the plan says it is, and must
-/// end at the array that was asked for; whatever fails must leave everything as it was.
+/// The input edits a draft array and submits it several times; see ``PlanStep``. The kernel's rules
+/// must accept each operation as what the plan claims, the result must be the submitted array, and a
+/// failed submit must change nothing.
 enum PlanFuzz {
-    /// More in one input only costs time. A submit that leaves ids out may search for some tenths
-    /// of a second.
+    /// More in one input only costs time. A submit without ids may search for tenths of a second.
     private static let mostSlots = 48
     private static let mostSubmits = 6
 
@@ -45,9 +44,9 @@ enum PlanFuzz {
     }
 }
 
-/// One step of a ``PlanFuzz`` input: what to do with the draft, in one to five bytes.
+/// One step of a ``PlanFuzz`` input: a change of the draft in one to six bytes.
 ///
-/// The universe is small, so that slots meet, alias and wait for each other often.
+/// The universe is small, so that slots often overlap, alias and wait for each other.
 enum PlanStep {
     case put(Memslot)
     case drop(Int)
@@ -82,7 +81,7 @@ enum PlanStep {
         let size = choices.byte()
         let backing = choices.byte()
         let flags = choices.byte()
-        // 31 leaves the choice of the id to the table.
+        // With 31, the table picks the id.
         let id = name & 31
         return Memslot(
             id: id == 31 ? nil : SlotID(UInt32(id)),
@@ -105,7 +104,7 @@ enum PlanStep {
         return GuestPhysicalAddress(byte < 240 ? UInt64(byte % 64) << 12 : odd(byte).rawValue)
     }
 
-    /// Numbers at which rules begin and end.
+    /// Numbers at the limits of rules.
     private static func odd(_ byte: UInt8) -> ByteCount {
         let numbers: [UInt64] = [
             0, 1, 4_095, 4_097, .max, .max - 4_095, 1 << 63, (1 << 43) - 4_096, 1 << 43, 1 << 52,

@@ -1,12 +1,12 @@
 import MemslotSimulator
 import Memslots
 
-/// A simulated VM with its table, and what must hold of every submit to it.
+/// A simulated VM with its table, and the checks of every submit.
 final class PlannedVM {
-    /// What armed faults answer, and no rule of the kernel does.
+    /// The errno of injected faults, which no rule of the kernel returns.
     static let fault = Errno.ioError
 
-    let backend: JudgingBackend
+    let backend: CheckingBackend
     private let table: MemslotTable
 
     /// A VM; the bytes choose its limits.
@@ -21,19 +21,19 @@ final class PlannedVM {
         guard let simulated = try? SimulatedBackend(configuration: configuration) else {
             return nil
         }
-        backend = JudgingBackend(simulated)
+        backend = CheckingBackend(simulated)
         guard let table = try? MemslotTable(backend: backend) else { return nil }
         self.table = table
     }
 
-    /// Submits, and judges what came of it.
+    /// Submits and checks the result.
     func submit(_ slots: [Memslot]) -> String? {
         let before = table.snapshot()
-        let foreseen = try? table.plan(slots)
+        let planned = try? table.plan(slots)
         backend.begin()
         do throws(SubmitError) {
             let receipt = try table.submit(slots)
-            if foreseen?.operations != receipt.operations { return "not what was planned" }
+            if planned?.operations != receipt.operations { return "other operations than planned" }
             return backend.broken ?? fault(in: receipt, for: slots, before: before)
         } catch {
             return backend.broken ?? fault(in: error, for: slots, before: before)
@@ -52,7 +52,7 @@ final class PlannedVM {
             return "generation \(present.generation) after \(before.generation)"
         }
         if backend.calls != receipt.operations.map(\.call) {
-            return "the calls made are not those of the receipt"
+            return "the applied operations are not those of the receipt"
         }
         let diff = receipt.diff
         let least =
@@ -60,20 +60,20 @@ final class PlannedVM {
         if receipt.operations.count < least
             || receipt.operations.count > least + 2 * diff.moved.count
         {
-            return "\(receipt.operations.count) calls for \(least) changes"
+            return "\(receipt.operations.count) operations for \(least) changes"
         }
         return faultOfArray(present.array, for: slots)
     }
 
-    /// Whether the array is the one that was asked for, ids picked where there were none.
+    /// Compares the array with the submitted slots, apart from picked ids.
     private func faultOfArray(_ array: MemslotArray, for slots: [Memslot]) -> String? {
         if array.count != slots.count { return "\(array.count) slots for \(slots.count)" }
         for slot in slots {
             guard let present = array.slot(at: slot.guestPhysicalAddress, in: slot.addressSpace)
-            else { return "nothing is where slot \(slot.assignedKey) was wanted" }
+            else { return "slot \(slot.assignedKey) is missing" }
             var wanted = slot
             if slot.id == nil { wanted.id = present.id }
-            if wanted != present { return "\(present) is there for \(wanted)" }
+            if wanted != present { return "\(present) instead of \(wanted)" }
         }
         return nil
     }
@@ -83,15 +83,15 @@ final class PlannedVM {
     ) -> String? {
         switch error {
         case .invalid:
-            if !backend.calls.isEmpty { return "calls were made for an invalid array" }
-            if isCreatable(slots) { return "a creatable array was refused: \(error.message)" }
+            if !backend.calls.isEmpty { return "operations were applied for an invalid array" }
+            if isCreatable(slots) { return "a valid array was refused: \(error.message)" }
             return unchanged(since: before)
         case .rolledBack(let rollback):
             return rollback.errno == Self.fault
-                ? unchanged(since: before) : "undone without a fault: \(error.message)"
+                ? unchanged(since: before) : "rolled back without a fault: \(error.message)"
         case .failed(let failure):
             if failure.installed != backend.simulated.installedSlots {
-                return "the failed VM has other slots than were told"
+                return "the failed VM has other slots than reported"
             }
             backend.simulated.clearFaults()
             backend.begin()
@@ -100,20 +100,20 @@ final class PlannedVM {
             }
             return backend.broken ?? unchanged(since: before)
         case .conflict, .rejected, .quiesceTimeout, .reentrant:
-            return "out of place: \(error.message)"
+            return "unexpected: \(error.message)"
         }
     }
 
     private func unchanged(since before: TableSnapshot) -> String? {
         let present = table.snapshot()
         if present.array != before.array || present.generation != before.generation {
-            return "the table has changed though the submit was refused"
+            return "a refused submit changed the table"
         }
         return present.array.slots == backend.simulated.installedSlots
-            ? nil : "the backend has changed though the submit was refused"
+            ? nil : "a refused submit changed the backend"
     }
 
-    /// Whether a fresh VM takes all slots, one after the other, with ids as they are.
+    /// Whether a fresh VM accepts all slots one after the other, with their ids.
     private func isCreatable(_ slots: [Memslot]) -> Bool {
         let fresh = SimulatedBackend(capabilities: table.capabilities)
         for slot in slots {
@@ -124,49 +124,49 @@ final class PlannedVM {
     }
 }
 
-/// The simulator, with every call held against what it claims to be.
-final class JudgingBackend: MemslotBackend {
+/// The simulator, with a check that every operation does what it claims.
+final class CheckingBackend: MemslotBackend {
     let simulated: SimulatedBackend
-    // One thread submits at a time, and looks between submits.
+    // Unsafe: one thread submits at a time and reads these between submits.
     nonisolated(unsafe) private(set) var calls: [SlotCall] = []
-    /// The first call that was not what it claims to be.
+    /// The first wrong operation.
     nonisolated(unsafe) private(set) var broken: String?
 
     init(_ simulated: SimulatedBackend) { self.simulated = simulated }
 
     var capabilities: Capabilities { simulated.capabilities }
 
-    /// Forgets the calls so far.
+    /// Forgets the operations so far.
     func begin() { calls = [] }
 
     func apply(_ call: SlotCall) throws(Errno) {
         let counts = simulated.operationCounts
-        if simulated.slot(call.key) != call.before { note("\(call) starts from something else") }
+        if simulated.slot(call.key) != call.before { fail("\(call) expects another slot") }
         do throws(Errno) {
             try simulated.apply(call)
         } catch {
-            if error != PlannedVM.fault { note("\(call) is refused with \(error)") }
+            if error != PlannedVM.fault { fail("\(call) is refused with \(error)") }
             throw error
         }
         calls.append(call)
-        if simulated.slot(call.key) != call.after { note("\(call) ends at something else") }
+        if simulated.slot(call.key) != call.after { fail("\(call) results in another slot") }
         if !simulated.operationCounts.are(counts, and: call) {
-            note("\(call) is something else to the kernel")
+            fail("\(call) is another operation to the kernel")
         }
     }
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         if simulated.slot(slot.assignedKey) != slot {
-            note("the log of \(slot), which is not there")
+            fail("the log of \(slot), which does not exist")
         }
         return try simulated.readDirtyLog(of: slot, clear: clear)
     }
 
     func beginTransaction() { simulated.beginTransaction() }
 
-    private func note(_ sentence: String) { broken = broken ?? sentence }
-
     func collectDirtyPages() {}
+
+    private func fail(_ sentence: String) { broken = broken ?? sentence }
 }
 
 extension SimulatedBackend {
@@ -176,7 +176,7 @@ extension SimulatedBackend {
 }
 
 extension OperationCounts {
-    /// Whether these are `before`, and one such call more.
+    /// Whether these are `before` plus one such operation.
     fileprivate func are(_ before: OperationCounts, and call: SlotCall) -> Bool {
         var more: [UInt64] = [0, 0, 0, 0]
         switch call {

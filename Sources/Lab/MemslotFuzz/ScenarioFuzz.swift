@@ -2,9 +2,9 @@ import MemslotProtocol
 import MemslotScenario
 import MemslotTrace
 
-/// Scenario files, and array files.
+/// Reads scenario files and array files.
 ///
-/// A line that is read can be written again as a request, which is the same request.
+/// A line that is read must be encodable as the same request.
 enum ScenarioFuzz {
     static func run(_ bytes: [UInt8]) -> String? {
         _ = try? ArrayFile(bytes)
@@ -37,16 +37,16 @@ enum ScenarioFuzz {
             return "\(request.method) was sent as \(method)"
         }
         if let expected = request.expect {
-            // Whatever was expected, looking for it in an answer ends.
+            // The comparison must end for every expectation.
             _ = ScenarioExpectation.mismatches(expected: expected, response: expected)
         }
         return nil
     }
 }
 
-/// strace logs, whole and in pieces.
+/// Imports strace logs, whole and in pieces.
 ///
-/// Where the pieces end makes no difference, and what was imported is a scenario that reads.
+/// The pieces must make no difference, and the imported scenario must be readable.
 enum TraceFuzz {
     private enum Outcome: Equatable {
         case scenario([UInt8])

@@ -1,19 +1,16 @@
 import CKVM
 package import Memslots
 
-/// Memory for a guest: a memfd, mapped as often as asked for.
+/// Memory of a guest: a memfd that can be mapped several times.
 ///
-/// `@unchecked Sendable`: the guest writes to it at any time anyway; numbers are read and written
-/// atomically.
+/// `@unchecked Sendable`: the guest writes at any time anyway; numbers are accessed atomically.
 package final class GuestMemory: @unchecked Sendable {
-    /// Bytes.
     package let size: ByteCount
-    /// The memfd.
     package let descriptor: Int32
     /// The first mapping.
     package let base: UserspaceAddress
 
-    /// Makes memory of zeros.
+    /// Allocates memory of zeros.
     ///
     /// - Parameter size: bytes; a multiple of 4096, not 0.
     package init(size: ByteCount) throws(Errno) {
@@ -28,24 +25,24 @@ package final class GuestMemory: @unchecked Sendable {
         }
     }
 
-    /// Unmaps the first mapping alone: whoever made others still uses them, or ends with them.
+    /// Unmaps the first mapping alone; others stay until the process ends.
     deinit {
         _ = ckvm_unmap(UnsafeMutableRawPointer(bitPattern: UInt(base.rawValue)), Int(size.rawValue))
         _ = ckvm_close(descriptor)
     }
 
-    /// Maps the whole of it once more, at another address, for good.
+    /// Maps all of it at another address, until the process ends.
     package func mapAgain() throws(Errno) -> UserspaceAddress { try Self.map(descriptor, size) }
 
     /// The 32-bit number at `offset` bytes, a multiple of 4.
     package func load(_ offset: UInt64) -> UInt32 { ckvm_load32(pointer(offset, 4)) }
 
-    /// Puts a 32-bit number at `offset` bytes, a multiple of 4.
+    /// Writes a 32-bit number at `offset` bytes, a multiple of 4.
     package func store(_ value: UInt32, _ offset: UInt64) {
         ckvm_store32(pointer(offset, 4), value)
     }
 
-    /// Puts bytes at `offset`. Not while a guest uses them.
+    /// Writes bytes at `offset`. Call while no guest uses them.
     package func write(_ bytes: [UInt8], at offset: UInt64) {
         // Unsafe: within the mapping, as `pointer` checks.
         pointer(offset, UInt64(bytes.count))

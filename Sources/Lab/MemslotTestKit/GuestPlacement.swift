@@ -1,69 +1,53 @@
 package import Memslots
 
-/// Where a guest program and its data are in the guest's memory.
+/// The guest addresses of a guest program and its data.
 package struct GuestPlacement: Hashable, Sendable {
     /// The first page of the region that the guest writes to.
-    package var region: GuestPhysicalAddress
-    /// How many pages the region has.
-    package var pageCount: UInt64
-    /// Where the code begins; at least ``GuestProgram/maxCodeBytes`` before the end of its page.
-    package var code: GuestPhysicalAddress
+    package let region: GuestPhysicalAddress
+    /// The number of pages of the region.
+    package let pageCount: UInt64
+    /// The first byte of the code, which must not cross a page.
+    package let code: GuestPhysicalAddress
     /// A page outside of the region, for the counters.
-    package var status: GuestPhysicalAddress
+    package let status = GuestPhysicalAddress(0x2000)
     /// Pages outside of the region for the page tables of a ``GuestKind/long`` guest.
-    package var pageTables: GuestPhysicalAddress
-    /// A page where no slot is, for a ``GuestKind/long`` guest to ring at.
-    package var doorbell: GuestPhysicalAddress
+    package let pageTables = GuestPhysicalAddress(0x3000)
+    /// A page without memory: a ``GuestKind/long`` guest exits by an access to it.
+    package let doorbell = GuestPhysicalAddress(0xfed0_0000)
 
-    /// Puts a guest's parts where they are told to be.
-    package init(
-        region: GuestPhysicalAddress, pageCount: UInt64 = 16, code: GuestPhysicalAddress,
-        status: GuestPhysicalAddress, pageTables: GuestPhysicalAddress,
-        doorbell: GuestPhysicalAddress = GuestPhysicalAddress(0xfed0_0000)
-    ) {
-        self.region = region
-        self.pageCount = pageCount
-        self.code = code
-        self.status = status
-        self.pageTables = pageTables
-        self.doorbell = doorbell
-    }
-
-    /// The usual one: code, counters and page tables in one slot of ``lowBytes`` at address 0,
-    /// the region where the caller has it.
+    /// Places code, counters and page tables in one slot of ``lowBytes`` at address 0.
     ///
     /// - Parameters:
     ///   - region: the first page of the region.
     ///   - pageCount: its pages.
-    ///   - codeInRegion: puts the code behind the words in the middle page of the region.
+    ///   - codeInRegion: whether the code is in the middle page of the region, after the numbers.
     package init(
         region: GuestPhysicalAddress, pageCount: UInt64 = 16, codeInRegion: Bool = false
     ) {
         let middle = region.rawValue + pageCount / 2 * pageSize.rawValue
-        self.init(
-            region: region, pageCount: pageCount,
-            code: GuestPhysicalAddress(codeInRegion ? middle + Self.codeOffset : 0x1000),
-            status: GuestPhysicalAddress(0x2000), pageTables: GuestPhysicalAddress(0x3000))
+        self.region = region
+        self.pageCount = pageCount
+        code = GuestPhysicalAddress(codeInRegion ? middle + Self.codeOffset : 0x1000)
     }
 
-    /// Where in a page of the region code can stand without meeting the words of 64 vCPUs.
+    /// The offset of code in a page of the region, after the numbers of 64 vCPUs.
     package static let codeOffset: UInt64 = 0x800
 
-    /// Bytes of the slot at address 0 in the usual placement.
+    /// The size of the slot at address 0.
     package static let lowBytes = ByteCount(rawValue: 0x10000)
 }
 
 /// Four levels of x86-64 page tables that map guest addresses to themselves, in pages of 4 KiB.
 ///
-/// Every entry may be written and used at privilege level 3, and has its accessed and dirty bits
-/// set, so that the processor never writes to the tables.
+/// Every entry is writable, usable at privilege level 3, and has its accessed and dirty bits set, so
+/// that the processor never writes to the tables.
 package struct IdentityPageTables {
     /// The tables, the root first.
     package private(set) var bytes: [UInt8]
     private let base: UInt64
     private static let flags: UInt64 = 0x67  // present, writable, user, accessed, dirty
 
-    /// Builds tables that stand at `base`.
+    /// Builds tables for the guest address `base`.
     ///
     /// - Parameters:
     ///   - base: a multiple of 4096.

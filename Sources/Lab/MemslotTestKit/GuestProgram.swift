@@ -1,25 +1,20 @@
 package import MemslotKVM
 package import Memslots
 
-/// A guest that increments a number in each page of a region, or reads it, round and round.
+/// A guest that increments or reads a number in each page of a region, in an endless loop.
 ///
-/// Each vCPU has numbers of its own, four bytes in each page and a count of its rounds outside of
-/// the region. Between two increments no number is more than one ahead of the count, nor behind
-/// it: so a lost increment is seen.
+/// Each vCPU has its own numbers: four bytes in each page, and a count of its rounds outside of the
+/// region. Between two increments each number equals the count or is one ahead of it, which reveals
+/// a lost increment.
 package struct GuestProgram: Hashable, Sendable {
     /// Real or long mode.
     package let kind: GuestKind
     /// What it does with the numbers.
     package let access: GuestAccess
-    /// Where everything is.
+    /// The addresses of its parts.
     package let placement: GuestPlacement
-    /// Which vCPU it is for, 0 to 63.
+    /// The vCPU that runs it, 0 to 63.
     package let vcpu: UInt64
-    /// Further guest pages that a long mode guest's page tables map, beside what it needs.
-    package let alsoMapped: [Range<GuestPhysicalAddress>]
-
-    /// No code of a guest is longer.
-    package static let maxCodeBytes: UInt64 = 64
 
     /// The port that a real mode guest writes a byte to when its count reaches its limit.
     package static let port: UInt16 = 0x10
@@ -29,14 +24,13 @@ package struct GuestProgram: Hashable, Sendable {
     /// - Precondition: `vcpu` is below 64.
     package init(
         kind: GuestKind, access: GuestAccess = .increments, placement: GuestPlacement,
-        vcpu: UInt64 = 0, alsoMapped: [Range<GuestPhysicalAddress>] = []
+        vcpu: UInt64 = 0
     ) {
         precondition(vcpu < 64, "a line of the status page a vCPU")
         self.kind = kind
         self.access = access
         self.placement = placement
         self.vcpu = vcpu
-        self.alsoMapped = alsoMapped
     }
 
     /// Where the vCPU counts its rounds, 32 bits.
@@ -44,23 +38,24 @@ package struct GuestProgram: Hashable, Sendable {
         GuestPhysicalAddress(placement.status.rawValue + 64 * vcpu)
     }
 
-    /// Where the host puts the count at which the guest shall leave by itself, 32 bits; it then
-    /// goes on. See ``hasReachedLimit(_:)``.
+    /// Where the host writes the count, 32 bits, at which the guest exits once. See
+    /// ``hasReachedLimit(_:)``.
     package var limit: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 4) }
 
-    /// Where a guest that reads keeps the sum of all that it has read, 32 bits.
+    /// Where a guest that reads keeps the sum of the numbers, 32 bits.
     package var sum: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 8) }
 
-    /// Where the vCPU's number in `page` of the region is: 32 bits in long mode, 16 in real.
+    /// Where the vCPU's number in `page` of the region is: 32 bits in long mode, 16 in real mode.
     package func number(in page: UInt64) -> GuestPhysicalAddress {
         GuestPhysicalAddress(placement.region.rawValue + page * pageSize.rawValue + 4 * vcpu)
     }
 
-    /// Whether `number`, read with the guest stopped, lacks an increment, or has one too many.
+    /// Whether an increment is missing in `number`, or there is one too many. Call with the guest
+    /// stopped.
     ///
     /// - Parameters:
-    ///   - number: what stands in a page.
-    ///   - rounds: what stands at ``rounds``.
+    ///   - number: the number in a page.
+    ///   - rounds: the number at ``rounds``.
     package func isWrong(_ number: UInt32, after rounds: UInt32) -> Bool {
         switch kind {
         case .long: number &- rounds > 1
@@ -68,9 +63,9 @@ package struct GuestProgram: Hashable, Sendable {
         }
     }
 
-    /// What must stand in guest memory before the guest runs; the rest must be 0.
+    /// The contents of guest memory before the guest runs; the rest must be 0.
     package var image: [GuestImagePiece] {
-        let code = GuestImagePiece(address: placement.code, bytes: codeBytes)
+        let code = GuestImagePiece(address: placement.code, bytes: self.code)
         guard kind == .long else { return [code] }
         let page = pageSize.rawValue
         func pages(_ address: GuestPhysicalAddress, _ count: UInt64) -> Range<GuestPhysicalAddress>
@@ -83,20 +78,11 @@ package struct GuestProgram: Hashable, Sendable {
             mapping: [
                 pages(placement.region, placement.pageCount), pages(placement.code, 1),
                 pages(placement.status, 1), pages(placement.doorbell, 1),
-            ] + alsoMapped)
+            ])
         return [code, GuestImagePiece(address: placement.pageTables, bytes: tables.bytes)]
     }
 
-    private var codeBytes: [UInt8] {
-        switch (kind, access) {
-        case (.real, .increments): realModeCode
-        case (.real, .reads): readingRealModeCode
-        case (.long, .increments): longModeCode
-        case (.long, .reads): readingLongModeCode
-        }
-    }
-
-    /// Whether the guest left because its count has reached its limit.
+    /// Whether the guest exited because its count reached its limit.
     package func hasReachedLimit(_ exit: VCPUExit) -> Bool {
         switch exit {
         case .port(let access): kind == .real && access.port == Self.port
@@ -106,7 +92,7 @@ package struct GuestProgram: Hashable, Sendable {
     }
 
     #if arch(x86_64)
-        /// Puts a vCPU at the program's beginning.
+        /// Sets a vCPU to the beginning of the program.
         package func start(_ vcpu: VCPU) throws(Errno) {
             var registers = VCPURegisters()
             let bytes = placement.pageCount * pageSize.rawValue
@@ -129,19 +115,18 @@ package struct GuestProgram: Hashable, Sendable {
     #endif
 }
 
-/// Bytes that must stand in guest memory.
+/// Bytes of guest memory.
 package struct GuestImagePiece: Hashable, Sendable {
-    /// Where.
+    /// The address of the first byte.
     package let address: GuestPhysicalAddress
-    /// What.
     package let bytes: [UInt8]
 }
 
-/// Which of the two guests runs.
+/// The mode of a guest.
 package enum GuestKind: String, Hashable, Sendable, CaseIterable {
-    /// 16-bit real mode. On a nested host without hardware paging KVM's emulator runs it, so
-    /// that every access goes through KVM's own lookups.
+    /// 16-bit real mode. On a nested host without hardware paging, KVM's emulator runs it: every
+    /// access uses KVM's own lookups.
     case real
-    /// 64-bit long mode at privilege level 3, which the processor runs.
+    /// 64-bit long mode at privilege level 3, run by the processor.
     case long
 }

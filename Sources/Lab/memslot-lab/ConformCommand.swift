@@ -9,33 +9,33 @@ struct ConformCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "conform",
         abstract:
-            "Carry raw slot calls out on a backend alone, and hold the simulator against KVM.",
+            "Apply raw slot calls to a backend alone, and compare the simulator with KVM.",
         discussion: """
-            Each line of FILE is one KVM_SET_USER_MEMORY_REGION call by the kernel's names:
+            Each line of FILE is one KVM_SET_USER_MEMORY_REGION call with the kernel's names:
               {"slot":0,"flags":0,"guest_phys_addr":"0x0","memory_size":4096,"userspace_addr":"0x0"}
-            guest_memfd and guest_memfd_offset make it a REGION2 call. Standard output gets one \
-            {"errno":…} a line. An "errno" in the input is the expected answer.
+            guest_memfd and guest_memfd_offset make it a REGION2 call. Prints one {"errno":…} a \
+            line. An "errno" in the input is the expected result.
 
-            With --against kvm, random calls go to the simulator and to the host's KVM, those of \
-            the dirty log and a guest's writes too. The first difference is shrunk to the shortest \
-            sequence of calls and printed as such lines, with KVM's answers.
+            With --against kvm, sends random calls to the simulator and to the host's KVM, \
+            including those of the dirty log and a guest's writes. Shrinks the first difference to \
+            the shortest sequence of calls and prints it as such lines with KVM's results.
 
-            Exit status: 0 all as expected, 1 some differ, 2 the input can't be used, 3 no /dev/kvm.
+            Exit status: 0 all as expected; 1 some differ; 2 the input can't be used; 3 no /dev/kvm.
             """)
 
-    @Option(help: "Carry FILE out on this: simulated, the default, or kvm.")
-    var backend: ConformBackend?
+    @Option(help: "The backend that FILE is applied to: simulated, the default, or kvm.")
+    var backend: LabBackend?
 
-    @Option(help: "Hold the simulator against this: kvm.")
+    @Option(help: "Compare the simulator with this: kvm.")
     var against: ConformReference?
 
-    @Option(help: "What the random calls are drawn from, with --against.")
+    @Option(help: "The seed of the random calls, with --against.")
     var seed: UInt64 = 1
 
-    @Option(help: "How many random calls, with --against.")
+    @Option(help: "The number of random calls, with --against.")
     var count = 50_000
 
-    @Argument(help: "Raw calls; standard input without it.", completion: .file())
+    @Argument(help: "Raw calls; by default standard input.", completion: .file())
     var file: String?
 
     func validate() throws {
@@ -43,24 +43,32 @@ struct ConformCommand: ParsableCommand {
             throw ValidationError("give either --backend or --against")
         }
         guard against == nil || file == nil else {
-            throw ValidationError("--against draws its calls; it takes no FILE")
+            throw ValidationError("--against draws random calls and reads no FILE")
         }
-        guard count >= 0 else { throw ValidationError("--count: not below 0") }
+        guard count >= 0 else { throw ValidationError("--count must be at least 0") }
     }
 
     func run() throws {
         if against != nil { return try compare() }
-        try carryOut(InputFile(file ?? "-"), on: (backend ?? .simulated).target())
+        try apply(InputFile(file ?? "-"), to: target())
     }
 
-    private func carryOut(_ input: borrowing InputFile, on target: any RawCallTarget) throws {
+    /// A fresh VM.
+    private func target() throws -> any RawCallTarget {
+        switch backend ?? .simulated {
+        case .simulated: SimulatedTarget()
+        case .kvm: try withKVM { system throws(KVMError) in try KernelTarget(system: system) }
+        }
+    }
+
+    private func apply(_ input: borrowing InputFile, to target: any RawCallTarget) throws {
         var lines = LineReader(descriptor: input.descriptor)
         var differences = 0
         do throws(UnusableInput) {
             while let line = try lines.next() {
                 if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) { continue }
                 let call = try RawCallLine(line: line, number: lines.lineNumber)
-                let reply = target.carryOut(call.call)
+                let reply = target.apply(call.call)
                 var writer = JSONWriter()
                 writer.reply(reply)
                 Terminal.write(writer.bytes)
@@ -73,8 +81,8 @@ struct ConformCommand: ParsableCommand {
             throw input.unusable(error)
         }
         if differences > 0 {
-            Terminal.complain("\(input.name): \(differences) answers differ")
-            throw ExitCode(1)
+            Terminal.complain("\(input.name): \(differences) results differ")
+            throw ExitCode.failure
         }
     }
 
@@ -98,36 +106,11 @@ struct ConformCommand: ParsableCommand {
         Terminal.write(writer.bytes)
         Terminal.complain("\(summary); shrunk to \(difference.lines.count) calls")
         Terminal.complain(difference.description)
-        throw ExitCode(1)
+        throw ExitCode.failure
     }
 }
 
-/// What raw calls are carried out on.
-enum ConformBackend: String, ExpressibleByArgument, CaseIterable {
-    case simulated
-    case kvm
-
-    /// A fresh VM.
-    func target() throws -> any RawCallTarget {
-        switch self {
-        case .simulated: SimulatedTarget()
-        case .kvm:
-            try withKVM { system throws(KVMError) in try KernelTarget(system: system) }
-        }
-    }
-}
-
-/// What the simulator is held against.
+/// The reference that the simulator is compared with.
 enum ConformReference: String, ExpressibleByArgument, CaseIterable {
     case kvm
-}
-
-/// Gives `body` the host's KVM; without it, tells why and ends with the exit status for that.
-private func withKVM<R>(_ body: (KVMSystem) throws(KVMError) -> R) throws(ExitCode) -> R {
-    do throws(KVMError) {
-        return try body(try KVMSystem())
-    } catch {
-        Terminal.complain("\(error)")
-        throw .noKVM
-    }
 }

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Glibc
+import MemslotKVM
 import MemslotPicture
+import MemslotProtocol
 import MemslotScenario
 import MemslotService
 import Memslots
@@ -9,11 +11,10 @@ import Memslots
 struct MemslotLabCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "memslot-lab",
-        abstract: "Test what Memslots promises, on the simulator and on KVM.",
+        abstract: "Test the promises of Memslots, on the simulator and on KVM.",
         discussion: """
-            Each command attacks one promise and exits with status 1 if it does not hold.
-
-            Begin with:
+            Each command attacks one promise. It exits with status 0 if the promise held and with 1 \
+            if not; its own help lists all exit statuses. A first command to try:
               memslot-lab torture
             """,
         version: MemslotService.version,
@@ -22,7 +23,7 @@ struct MemslotLabCommand: ParsableCommand {
             SimulateCommand.self, LoadCommand.self, CrashCommand.self,
         ])
 
-    /// Runs the command. Output that can't be written is a failure.
+    /// Runs the command. If standard output can't be written, it fails.
     static func main() {
         do {
             var command = try parseAsRoot()
@@ -43,8 +44,42 @@ struct MemslotLabCommand: ParsableCommand {
 }
 
 extension ExitCode {
-    /// The input can't be used.
+    /// The input can't be used, or the command could not begin.
     static let unusable = ExitCode(2)
     /// There is no `/dev/kvm`.
     static let noKVM = ExitCode(3)
+}
+
+/// The kind of VM that a command uses.
+enum LabBackend: String, ExpressibleByArgument, CaseIterable {
+    case simulated
+    case kvm
+}
+
+/// Passes the host's KVM to `body`. Without KVM, prints the reason and exits with status 3.
+func withKVM<R>(_ body: (KVMSystem) throws(KVMError) -> R) throws(ExitCode) -> R {
+    do throws(KVMError) {
+        return try body(try KVMSystem())
+    } catch {
+        Terminal.complain("\(error)")
+        throw .noKVM
+    }
+}
+
+extension JSONWriter {
+    /// Writes a member for each name and number.
+    mutating func members(_ numbers: [(name: String, value: UInt64)]) {
+        for (name, value) in numbers {
+            key(named: name)
+            integer(value)
+        }
+    }
+
+    /// Writes a member whose value is an object of numbers.
+    mutating func object(_ name: String, _ numbers: [(name: String, value: UInt64)]) {
+        key(named: name)
+        beginObject()
+        members(numbers)
+        endObject()
+    }
 }

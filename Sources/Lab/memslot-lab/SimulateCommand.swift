@@ -5,57 +5,57 @@ import MemslotPicture
 struct SimulateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "simulate",
-        abstract: "Run clients, vCPUs, readers and faults in every order, and look at each step.",
+        abstract: "Run clients, vCPUs, readers and faults in random order, and check each step.",
         discussion: """
-            The real table and service, under a scheduler that lets one thread run at a time. The \
-            seed draws the machine, what each actor does, and who goes on at each step; so that a \
-            run is repeated exactly, and its hash is always the same. A run that fails is shrunk, \
-            and printed as the command that repeats it.
+            Runs the real table and service under a scheduler that runs one thread at a time. The \
+            seed draws the machine, the actors' choices and the schedule, so that a run repeats \
+            exactly and its hash is always the same. A failing run is shrunk and printed as the \
+            command that repeats it.
 
-              memslotctl simulate --seed 1 --steps 2000
-              memslotctl simulate --seeds 200
+              memslot-lab simulate --seed 1 --steps 2000
+              memslot-lab simulate --seeds 200
 
-            Exit status: 0 everything held; 1 something did not; 2 it could not be run.
+            Exit status: 0 all invariants held; 1 one did not; 2 the simulation could not run.
             """)
 
-    @Option(help: ArgumentHelp("Draws everything.", valueName: "s"))
+    @Option(help: ArgumentHelp("The seed of everything.", valueName: "s"))
     var seed: UInt64 = 1
 
-    @Option(help: ArgumentHelp("After how many nothing new is begun.", valueName: "n"))
+    @Option(help: ArgumentHelp("The steps after which actors end.", valueName: "n"))
     var steps: Int = 2_000
 
-    @Option(help: ArgumentHelp("How many seeds are run, from --seed on.", valueName: "n"))
+    @Option(help: ArgumentHelp("The number of seeds, from --seed on.", valueName: "n"))
     var seeds: Int = 1
 
     @Option(
-        help: ArgumentHelp("Only these, by commas: client-0,vcpu-1,…", valueName: "names"),
+        help: ArgumentHelp("The only actors: client-0,vcpu-1,…", valueName: "names"),
         transform: Self.names)
     var actors: [String]?
 
     @Option(
         help: ArgumentHelp(
-            "Trouble that is not made: "
+            "Disturbances that do not happen: "
                 + Disturbance.allCases.map(\.rawValue).joined(separator: ", ") + ".",
             valueName: "kinds"), transform: Self.disturbances)
     var without: [Disturbance] = []
 
     @Option(
-        help: ArgumentHelp("Which order of the seed's, as a shrunk run tells it.", valueName: "n"))
+        help: ArgumentHelp("The number of the schedule, from a shrunk run.", valueName: "n"))
     var schedule: UInt64 = 0
 
     @Option(
         help: ArgumentHelp(
-            "Who goes on at each step, as a shrunk run tells it.", valueName: "list"),
+            "The choices of the scheduler, from a shrunk run.", valueName: "list"),
         transform: Self.schedule)
     var choices: ScheduleChoices?
 
-    @Flag(help: "Print all that happens.")
+    @Flag(help: "Print the trace.")
     var trace = false
 
-    @Flag(inversion: .prefixedNo, help: "Make a run that fails smaller.")
+    @Flag(inversion: .prefixedNo, help: "Shrink a failing run.")
     var shrink = true
 
-    /// Fewer seeds are run before a bar could be read.
+    /// Fewer seeds need no progress bar.
     private static let shortestWithBar = 20
 
     func validate() throws {
@@ -63,10 +63,10 @@ struct SimulateCommand: ParsableCommand {
             throw ValidationError("--steps and --seeds must be at least 1")
         }
         guard steps <= 100_000_000 else {
-            throw ValidationError("--steps can be at most 100000000")
+            throw ValidationError("--steps must be at most 100000000")
         }
         guard !seed.addingReportingOverflow(UInt64(seeds)).overflow else {
-            throw ValidationError("there are not so many seeds")
+            throw ValidationError("--seed plus --seeds must be below 2^64")
         }
     }
 
@@ -89,7 +89,7 @@ struct SimulateCommand: ParsableCommand {
         Terminal.print(sum.lines)
         guard let failed else { return }
         Terminal.print(SimulationText.failure(failed, shrink ? shrunk(failed) : nil))
-        throw ExitCode(1)
+        throw ExitCode.failure
     }
 
     private func options(_ seed: UInt64) -> SimulationOptions {
@@ -103,7 +103,7 @@ struct SimulateCommand: ParsableCommand {
             return try Simulation(options).run()
         } catch {
             Terminal.complain(error.message)
-            throw ExitCode(2)
+            throw ExitCode.unusable
         }
     }
 
@@ -124,7 +124,7 @@ struct SimulateCommand: ParsableCommand {
     private static func disturbances(_ text: String) throws -> [Disturbance] {
         try names(text).map { name in
             guard let kind = Disturbance(rawValue: name) else {
-                throw ValidationError("there is no such trouble as \"\(name)\"")
+                throw ValidationError("\"\(name)\" is no disturbance")
             }
             return kind
         }
@@ -138,7 +138,7 @@ struct SimulateCommand: ParsableCommand {
     }
 }
 
-/// What several runs came to.
+/// The sum of several runs.
 struct SimulationSum {
     private(set) var runs = 0
     private var counts = SimulationReport.Counts()
@@ -152,7 +152,7 @@ struct SimulationSum {
         hashes.append(report.hash)
     }
 
-    /// The sums, and a hash of all hashes.
+    /// The sums and a hash of all hashes.
     var lines: [String] {
         let width = counts.named.map(\.name.count).max() ?? 0
         let digits = String(counts.steps).count
@@ -170,7 +170,7 @@ struct SimulationSum {
     private var hash: String { SimulationReport.hash(ofAll: hashes) }
 }
 
-/// A run that failed, in words.
+/// The description of a failing run.
 enum SimulationText {
     static func failure(
         _ failed: SimulationReport, _ shrunk: (report: SimulationReport, runs: Int)?
@@ -178,7 +178,7 @@ enum SimulationText {
         var lines = ["", "seed \(failed.options.seed): " + sentence(failed)]
         lines.append("  \(failed.options.command)")
         if let shrunk {
-            lines.append("the smallest of \(shrunk.runs) runs: " + sentence(shrunk.report))
+            lines.append("shrunk in \(shrunk.runs) runs: " + sentence(shrunk.report))
             lines.append("  \(shrunk.report.options.command)")
         }
         return lines

@@ -10,29 +10,29 @@ import MemslotSimulator
 struct SweepCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sweep",
-        abstract: "Let everything fail that can, in every submit of scenarios.",
+        abstract: "Inject every fault into every submit of scenarios.",
         discussion: """
-            Each slot call of each submit fails, with each errno that a kernel may answer there, \
-            once and from then on; so do the calls of the undo and of the recovery, the readings of \
-            dirty logs, hooks, and vCPUs and readers that stay. After each, the installed slots, \
-            the generation, the dirty pages, the hooks' calls, the readers' view and the picked \
-            ids must be as before, or the VM be named failed and come back.
+            Fails each operation of each submit with each errno that a kernel may return, once and \
+            from then on; also the operations of the undo and of the recovery, the reads of dirty \
+            logs, hooks, and vCPUs and readers that do not leave. After each fault, the installed \
+            slots, the generation, the dirty pages, the calls of hooks, the readers' array and the \
+            picked ids must be as before, or the VM must be failed and recover.
 
-            On kvm no guest runs: each point gets a VM of the kernel's, whose logs begin full.
+            With --backend kvm no guest runs: each point has its own KVM VM, whose logs begin full.
 
-            Exit status: 0 all held, 1 something did not, 2 the input can't be used, 3 no /dev/kvm.
+            Exit status: 0 all held; 1 something did not; 2 the input can't be used; 3 no /dev/kvm.
             """)
 
-    @Option(help: "What the VMs are: simulated, the default, or kvm.")
-    var backend = ConformBackend.simulated
+    @Option(help: "The kind of VMs: simulated, the default, or kvm.")
+    var backend = LabBackend.simulated
 
     @Option(help: "Visit one point in N; 1, the default, visits all.")
     var sample = 1
 
     @Option(
         help: ArgumentHelp(
-            "In a plan of more calls than this, errnos and second faults are sampled.",
-            valueName: "calls"))
+            "In a plan with more operations than this, errnos and second faults are sampled.",
+            valueName: "n"))
     var longest = 40
 
     @Argument(help: "Scenarios.", completion: .file())
@@ -40,14 +40,14 @@ struct SweepCommand: ParsableCommand {
 
     func validate() throws {
         guard sample > 0, longest > 0 else {
-            throw ValidationError("--sample and --longest: above 0")
+            throw ValidationError("--sample and --longest must be at least 1")
         }
     }
 
     func run() throws {
-        let sweeps = try grounds().map { ground in
+        let sweeps = try factories().map { factory in
             FaultSweep(
-                on: ground, longest: longest, separately: backend == .kvm, every: sample)
+                on: factory, longest: longest, separately: backend == .kvm, every: sample)
         }
         var swept: [SweepScene] = []
         var submits = 0
@@ -73,9 +73,9 @@ struct SweepCommand: ParsableCommand {
         for line in report.lines { print(line) }
         if withoutScene > 0 {
             print(
-                "\(withoutScene) requests are refused before they are an array, or on a failed VM")
+                "\(withoutScene) requests were refused before validation, or on a failed VM")
         }
-        guard report.findings.isEmpty else { throw ExitCode(1) }
+        guard report.findings.isEmpty else { throw ExitCode.failure }
         guard report.points > 0 else {
             Terminal.complain("no point was visited")
             throw ExitCode.unusable
@@ -92,13 +92,10 @@ struct SweepCommand: ParsableCommand {
         }
     }
 
-    private func grounds() throws(ExitCode) -> [any SweepGround] {
-        if backend == .simulated { return DirtyLogProtection.allCases.map { SimulatedGround($0) } }
-        do throws(KVMError) {
-            return [try KVMGround()]
-        } catch {
-            Terminal.complain("\(error)")
-            throw .noKVM
+    private func factories() throws(ExitCode) -> [any VMFactory] {
+        switch backend {
+        case .simulated: DirtyLogProtection.allCases.map { SimulatedVMFactory($0) }
+        case .kvm: [try withKVM { system throws(KVMError) in try KVMFactory(system: system) }]
         }
     }
 }

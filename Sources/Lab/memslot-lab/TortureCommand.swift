@@ -8,17 +8,17 @@ public import MemslotTestKit
 struct TortureCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "torture",
-        abstract: "Change slots under running vCPUs, and count what they see of it.",
+        abstract: "Change slots under running vCPUs, and count what they observe.",
         discussion: """
-            A guest goes round a region of memory, again and again, while transactions replace the \
-            slots under it. Every array shows it the same host pages, so that it should see \
-            nothing. "naive" makes the same calls with nobody held out: the control.
+            A guest accesses a region of memory in a loop while transactions replace its slots. Every \
+            array maps the same host pages, so that the guest should observe nothing. With --mode \
+            naive, the same operations run without holding vCPUs: the control.
 
-              memslotctl torture --change split
-              memslotctl torture --change split --mode naive
+              memslot-lab torture --change split
+              memslot-lab torture --change split --mode naive
 
-            Exit status: 0 nothing was seen or lost, or the mode is naive; 1 something was;
-            2 the torture could not be carried through; 3 no /dev/kvm.
+            Exit status: 0 nothing was observed or lost, or the mode is naive; 1 something was; \
+            2 the torture could not be completed; 3 no /dev/kvm.
             """)
 
     @Option(help: "kvm or simulated.")
@@ -30,7 +30,7 @@ struct TortureCommand: ParsableCommand {
     @Option(help: ArgumentHelp("1 to 64.", valueName: "n"))
     var vcpus: Int = 2
 
-    @Option(help: ArgumentHelp("How many are made.", valueName: "n"))
+    @Option(help: ArgumentHelp("The number of transactions.", valueName: "n"))
     var transactions: Int = 3_000
 
     @Option(help: "atomic or naive.")
@@ -39,35 +39,35 @@ struct TortureCommand: ParsableCommand {
     @Option(help: "split, merge, resize, move, swap, remap, romd or mix.")
     var change: TortureChange = .mix
 
-    @Flag(help: "Put the guest's code into the region too.")
+    @Flag(help: "Place the guest's code in the region too.")
     var codeInRegion = false
 
-    @Option(help: "cleared, manual, initially-set or ring: how the kernel keeps the dirty log.")
+    @Option(help: "The kind of dirty log: cleared, manual, initially-set or ring.")
     var dirtyLog: TortureDirtyLog = .cleared
 
-    @Option(help: ArgumentHelp("Repeats the random choices.", valueName: "s"))
+    @Option(help: ArgumentHelp("The seed of the random choices.", valueName: "s"))
     var seed: UInt64 = 1
 
     @Flag(help: "Print one JSON object and nothing else.")
     var json = false
 
-    /// Fewer transactions are made before a bar could be read.
+    /// Fewer transactions need no progress bar.
     private static let shortestWithBar = 500
 
     func run() throws {
         let report: TortureReport
         do throws(TortureError) {
-            report = try carryThrough()
+            report = try torture()
         } catch {
             Terminal.complain(error.message)
             throw error.exitCode
         }
         let text = TortureText(options: options, report: report)
         if json { Terminal.write(text.json) } else { Terminal.print(text.lines) }
-        if mode == .atomic && !report.isClean { throw ExitCode(1) }
+        if mode == .atomic && !report.isClean { throw ExitCode.failure }
     }
 
-    private func carryThrough() throws(TortureError) -> TortureReport {
+    private func torture() throws(TortureError) -> TortureReport {
         let torture = try Torture(options)
         if !json { Terminal.print(TortureText.heading(options)) }
         var bar = ProgressBar(total: json ? nil : transactions, shortest: Self.shortestWithBar)
@@ -90,7 +90,7 @@ struct TortureCommand: ParsableCommand {
     }
 }
 
-/// The dirty log's modes by the words of the command line.
+/// The kinds of dirty log on the command line.
 enum TortureDirtyLog: String, ExpressibleByArgument, CaseIterable {
     case cleared
     case manual
@@ -118,22 +118,22 @@ extension TortureError {
         case .kvm(.deviceMissing), .kvm(.permissionDenied), .kvm(.unsupportedVersion),
             .kvm(.kernelTooOld):
             .noKVM
-        default: ExitCode(2)
+        default: .unusable
         }
     }
 }
 
-/// A torture's report, for a person and for a program.
+/// The report of a torture as text and as JSON.
 struct TortureText {
     let options: TortureOptions
     let report: TortureReport
 
-    /// What is about to be done.
+    /// A description of the run.
     static func heading(_ options: TortureOptions) -> [String] {
         let vcpus = options.vcpus == 1 ? "1 vCPU" : "\(options.vcpus) vCPUs"
         let who: String
         switch options.backend {
-        case .simulated: who = "\(vcpus) of a simulated VM, threads that touch and look,"
+        case .simulated: who = "\(vcpus) of a simulated VM access 16 pages and read the table"
         case .kvm:
             let code = options.codeInRegion ? ", its code among them," : ""
             let does = options.change == .romd ? "read" : "increment numbers in"
@@ -142,14 +142,14 @@ struct TortureText {
         }
         let held =
             options.mode == .atomic
-            ? "vCPUs are held out by the gate" : "nobody is held out (the control)"
+            ? "the gate holds vCPUs" : "no vCPU is held (the control)"
         return [
             "\(who) while \(options.transactions) transactions \(options.change.words).",
-            "The same host pages are there in every array; \(held).", "",
+            "Every array maps the same host pages; \(held).", "",
         ]
     }
 
-    /// What was found.
+    /// The findings.
     var lines: [String] {
         var table = TextTable(columns: [
             TextTable.Column("count", .trailing), TextTable.Column("of what"),
@@ -161,7 +161,7 @@ struct TortureText {
             ])
         }
         row(UInt64(report.transactions), "transactions", isFault: false)
-        row(report.slotCalls, "slot calls", isFault: false)
+        row(report.slotCalls, "operations", isFault: false)
         row(report.rounds, "rounds of the guest", isFault: false)
         row(report.spuriousExits, "spurious MMIO exits", isFault: true)
         row(report.emulationFailures, "emulation failures", isFault: true)
@@ -174,23 +174,17 @@ struct TortureText {
     private var blackout: [String] {
         let times = report.blackout
         guard times.count > 0 else { return [] }
-        let named = [
-            ("p50", times.p50), ("p90", times.p90), ("p99", times.p99), ("p99.9", times.p999),
-            ("max", times.max),
-        ]
-        let words = named.map { "\($0.0) \(HumanDuration(nanoseconds: $0.1))" }
-        return [
-            "vCPUs were held out \(times.count) times: " + words.joined(separator: ", "), "",
-        ]
+        return ["\(times.count) blackouts: " + times.text, ""]
     }
 
     private var verdict: String {
         let time = HumanDuration(nanoseconds: report.nanoseconds)
-        if report.isClean { return "The guest saw nothing, and nothing is lost. \(time)." }
+        if report.isClean { return "The guest observed nothing, and nothing is lost. \(time)." }
         let seen = "\(report.transactionsHit) of \(report.transactions) transactions"
         switch options.mode {
-        case .naive: return "The guest saw \(seen): this is what the gate is for. \(time)."
-        case .atomic: return "NOT ATOMIC: the guest saw \(seen), or something is lost. \(time)."
+        case .naive: return "The guest observed \(seen): the gate prevents this. \(time)."
+        case .atomic:
+            return "NOT ATOMIC: the guest observed \(seen), or something is lost. \(time)."
         }
     }
 
@@ -198,53 +192,28 @@ struct TortureText {
     var json: [UInt8] {
         var writer = JSONWriter()
         writer.beginObject()
-        writer.key("transactions")
-        writer.integer(report.transactions)
-        writer.key("spuriousExits")
-        writer.integer(report.spuriousExits)
-        writer.key("emulationFailures")
-        writer.integer(report.emulationFailures)
-        writer.key("lostIncrements")
-        writer.integer(report.lostIncrements)
-        writer.key("lostDirtyPages")
-        writer.integer(report.lostDirtyPages)
-        writer.key("blackoutNanoseconds")
-        writer.blackout(report.blackout)
+        writer.members([
+            ("transactions", UInt64(report.transactions)), ("spuriousExits", report.spuriousExits),
+            ("emulationFailures", report.emulationFailures),
+            ("lostIncrements", report.lostIncrements), ("lostDirtyPages", report.lostDirtyPages),
+        ])
+        let times = report.blackout
+        writer.object(
+            "blackoutNanoseconds", [("count", times.count), ("mean", times.mean)] + times.ranks)
         writer.endObject()
         return writer.bytes + [UInt8(ascii: "\n")]
-    }
-}
-
-extension JSONWriter {
-    fileprivate mutating func blackout(_ times: BlackoutTimes) {
-        beginObject()
-        key("count")
-        integer(times.count)
-        key("mean")
-        integer(times.mean)
-        key("p50")
-        integer(times.p50)
-        key("p90")
-        integer(times.p90)
-        key("p99")
-        integer(times.p99)
-        key("p999")
-        integer(times.p999)
-        key("max")
-        integer(times.max)
-        endObject()
     }
 }
 
 extension TortureChange {
     fileprivate var words: String {
         switch self {
-        case .split: "split the slot and make it whole"
-        case .merge: "merge slots and part them"
+        case .split: "split and merge the slot"
+        case .merge: "merge and split slots"
         case .resize: "resize two slots"
-        case .move: "move the slot and put another in its place"
+        case .move: "move the slot and replace it by another"
         case .swap: "swap two slots"
-        case .remap: "map the slots elsewhere"
+        case .remap: "map the slots to another user address"
         case .romd: "make slots read-only and writable"
         case .mix: "split, merge, resize, move, swap and remap slots"
         }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import MemslotFuzz
 
-/// Libfuzzer isn't here: these run every input that is known.
+/// Runs all known inputs without libFuzzer.
 @Suite("Fuzz targets")
 struct FuzzTargetTests {
     private static let fixtures = Repository.path("Fixtures")
@@ -28,7 +28,7 @@ struct FuzzTargetTests {
         }
     }
 
-    @Test("a target takes the empty input", arguments: FuzzTarget.allCases)
+    @Test("a target accepts the empty input", arguments: FuzzTarget.allCases)
     func empty(target: FuzzTarget) {
         #expect(target.run([]) == nil)
     }

@@ -62,8 +62,8 @@ enum LookupBenchmarks {
         if let best = ProjectLookup.all.last {
             let faster = pattern == .random ? 3.0 : 8.0
             // The target was set for addresses that are known beforehand.
-            let isJudged = order == .known && 64...4_096 ~= size
-            let target: BenchmarkTarget? = isJudged ? .ratioAtMost(1 / faster) : nil
+            let isTargeted = order == .known && 64...4_096 ~= size
+            let target: BenchmarkTarget? = isTargeted ? .ratioAtMost(1 / faster) : nil
             let standIn = contest.row(
                 best.name, as: title(best.name), slots: size, against: YardstickTable.vmMemory,
                 target: target)

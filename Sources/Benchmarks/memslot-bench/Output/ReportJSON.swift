@@ -4,7 +4,6 @@ import MemslotProtocol
 package struct ReportJSON {
     private let report: BenchmarkReport
 
-    /// Shows `report`.
     package init(_ report: BenchmarkReport) { self.report = report }
 
     /// The object; times in nanoseconds, sizes in bytes, rates in operations a second.
@@ -23,25 +22,39 @@ package struct ReportJSON {
 }
 
 extension JSONWriter {
+    private mutating func member(_ name: StaticString, _ value: String) {
+        key(name)
+        string(value)
+    }
+
+    private mutating func member(_ name: StaticString, _ value: Int) {
+        key(name)
+        integer(value)
+    }
+
+    private mutating func member(_ name: StaticString, _ value: Bool) {
+        key(name)
+        bool(value)
+    }
+
+    private mutating func member(_ name: StaticString, _ value: Double) {
+        key(name)
+        float(value)
+    }
+
     fileprivate mutating func machine(_ machine: MachineDescription) {
         beginObject()
-        key("processor")
-        string(machine.processor)
-        key("cores")
-        integer(machine.cores)
-        key("kernel")
-        string(machine.kernel)
-        key("kvm")
-        bool(machine.hasKVM)
-        key("avx512")
-        bool(machine.hasAVX512)
+        member("processor", machine.processor)
+        member("cores", machine.cores)
+        member("kernel", machine.kernel)
+        member("kvm", machine.hasKVM)
+        member("avx512", machine.hasAVX512)
         endObject()
     }
 
     fileprivate mutating func section(_ section: BenchmarkReport.Section) {
         beginObject()
-        key("part")
-        string(section.part.rawValue)
+        member("part", section.part.rawValue)
         key("rows")
         beginArray()
         for row in section.rows { self.row(row) }
@@ -55,45 +68,30 @@ extension JSONWriter {
 
     private mutating func row(_ row: BenchmarkRow) {
         beginObject()
-        key("name")
-        string(row.name)
-        if let slots = row.slots {
-            key("slots")
-            integer(slots)
-        }
-        key("unit")
-        string(row.unit.rawValue)
+        member("name", row.name)
+        if let slots = row.slots { member("slots", slots) }
+        member("unit", row.unit.rawValue)
         key("measured")
         spread(row.measured)
         if let yardstick = row.yardstick, let measured = row.yardstickMeasured {
-            key("yardstick")
-            string(yardstick)
+            member("yardstick", yardstick)
             key("yardstickMeasured")
             spread(measured)
         }
-        if let ratio = row.ratio {
-            key("ratio")
-            float(ratio)
-        }
+        if let ratio = row.ratio { member("ratio", ratio) }
         if let target = row.target, let isMet = row.isMet {
-            key("target")
-            string(target.text(in: row.unit))
-            key("met")
-            bool(isMet)
+            member("target", target.text(in: row.unit))
+            member("met", isMet)
         }
         endObject()
     }
 
     private mutating func spread(_ spread: Spread) {
         beginObject()
-        key("median")
-        float(spread.median)
-        key("p10")
-        float(spread.low)
-        key("p90")
-        float(spread.high)
-        key("rounds")
-        integer(spread.rounds)
+        member("median", spread.median)
+        member("p10", spread.low)
+        member("p90", spread.high)
+        member("rounds", spread.rounds)
         endObject()
     }
 }

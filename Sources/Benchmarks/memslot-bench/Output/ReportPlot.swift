@@ -4,13 +4,12 @@ import MemslotPicture
 package struct ReportPlot {
     private let report: BenchmarkReport
 
-    /// Shows `report`.
     package init(_ report: BenchmarkReport) { self.report = report }
 
     /// The SVG file.
     package var svg: String {
         var canvas = SVGCanvas(style: Self.style)
-        let targets = TargetPlot(rows: report.judged)
+        let targets = TargetPlot(rows: report.targeted)
         var height = 12.0
         if !targets.rows.isEmpty {
             targets.draw(at: height, on: &canvas)

@@ -2,7 +2,6 @@
 package struct ReportText {
     private let report: BenchmarkReport
 
-    /// Shows `report`.
     package init(_ report: BenchmarkReport) { self.report = report }
 
     /// The machine, one table a part, and the summary.
@@ -17,9 +16,9 @@ package struct ReportText {
             lines += cells.map { Self.line($0, widths) }
             lines += section.skipped.map { "  skipped: \($0)" }
         }
-        let missed = report.judged.filter { $0.isMet == false }.map(\.claim)
+        let missed = report.targeted.filter { $0.isMet == false }.map(\.claim)
         lines += [
-            "", "\(report.judged.count - missed.count) of \(report.judged.count) targets met",
+            "", "\(report.targeted.count - missed.count) of \(report.targeted.count) targets met",
         ]
         if !missed.isEmpty {
             lines[lines.count - 1] += "; missed: " + missed.joined(separator: "; ")
@@ -60,7 +59,6 @@ package struct ReportText {
 package struct ReportMarkdown {
     private let report: BenchmarkReport
 
-    /// Shows `report`.
     package init(_ report: BenchmarkReport) { self.report = report }
 
     /// Each section that was measured: `machine`, `summary`, and the parts.
@@ -96,9 +94,9 @@ package struct ReportMarkdown {
     }()
 
     private var summary: String {
-        let judged = report.judged
-        let missed = judged.filter { $0.isMet == false }
-        var text = "\(judged.count - missed.count) of \(judged.count) targets are met."
+        let targeted = report.targeted
+        let missed = targeted.filter { $0.isMet == false }
+        var text = "\(targeted.count - missed.count) of \(targeted.count) targets are met."
         if !missed.isEmpty {
             text += " Missed:\n\n"
             text += missed.map { row in

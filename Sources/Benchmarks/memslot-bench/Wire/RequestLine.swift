@@ -23,7 +23,6 @@ enum RequestLine {
         }
     }
 
-    /// Submits an array.
     static func submit(_ slots: [Memslot], to vm: String) -> [UInt8] {
         make("memslots.submit") { writer in
             writer.key("vm")

@@ -1,8 +1,9 @@
 import MemslotProtocol
 import MemslotScenario
+import MemslotTestKit
 import Memslots
 
-/// Draws calls with an eye on what is installed, so that most of them meet something.
+/// Draws random calls. Most of them refer to installed slots.
 struct CallGenerator {
     private var words: RandomWords
     private let hasRegion2: Bool
@@ -17,7 +18,7 @@ struct CallGenerator {
         self.hasGuestWrites = hasGuestWrites
     }
 
-    /// The next call to make where `twin` is how things stand.
+    /// Draws the next call for a VM in the state of `twin`.
     mutating func next(_ twin: SimulatedTarget) -> RawCall {
         let slots = twin.slots
         while true {
@@ -31,7 +32,7 @@ struct CallGenerator {
         case 0: return .setManualDirtyLogProtect(protection())
         case 1..<8:
             return .getDirtyLog(
-                slot: loggedSlot(slots).word, isWritable: !words.random.oneIn(8))
+                slot: loggedSlot(slots).word, isWritable: !words.random.once(in: 8))
         case 8..<14: return clear(slots)
         case 14..<30 where hasGuestWrites: return .guestWrite(writtenAddress(slots))
         default: return .setRegion(region(slots))
@@ -40,14 +41,15 @@ struct CallGenerator {
 
     private mutating func protection() -> UInt64 {
         let known: [UInt64] = [0, 1, 3, 3, 2, 4, 5]
-        return words.random.oneIn(8) ? words.random.next() : words.random.pick(known) ?? 0
+        return words.random.once(in: 8)
+            ? words.random.next() : known.randomElement(using: &words.random) ?? 0
     }
 
-    /// Mostly one that logs.
+    /// Draws a slot, mostly one that logs.
     private mutating func loggedSlot(_ slots: [Memslot]) -> (word: UInt32, pages: UInt64) {
         let logging = slots.filter(\.isLogging)
-        let known = words.random.oneIn(6) ? slots : logging
-        if !words.random.oneIn(8), let slot = words.random.pick(known) {
+        let known = words.random.once(in: 6) ? slots : logging
+        if !words.random.once(in: 8), let slot = known.randomElement(using: &words.random) {
             return (slot.word, slot.pageCount)
         }
         return (words.slot(), 64)
@@ -56,30 +58,31 @@ struct CallGenerator {
     private mutating func clear(_ slots: [Memslot]) -> RawCall {
         let (word, pages) = loggedSlot(slots)
         var first: UInt64 = 0
-        if words.random.oneIn(6) {
+        if words.random.once(in: 6) {
             first = words.random.below(200)
-        } else if words.random.oneIn(4) {
+        } else if words.random.once(in: 4) {
             first = 64 * words.random.below(40)
         }
         var count = pages
-        if words.random.oneIn(3) {
+        if words.random.once(in: 3) {
             count = words.random.below(pages + 70)
-        } else if words.random.oneIn(2) {
+        } else if words.random.once(in: 2) {
             count = pages > first ? pages - first : 0
         }
         let needed = Int((count + 63) / 64)
         let bitmap: [UInt64]? =
-            words.random.oneIn(8) ? nil : (0..<needed).map { _ in words.random.next() }
+            words.random.once(in: 8) ? nil : (0..<needed).map { _ in words.random.next() }
         return .clearDirtyLog(
             slot: word, firstPage: first, pageCount: UInt32(truncatingIfNeeded: count),
             words: bitmap)
     }
 
-    /// Mostly in a slot that logs, now and then in any, in a hole, at an odd byte.
+    /// Draws an address, mostly in a slot that logs, sometimes in any slot or outside of all.
     private mutating func writtenAddress(_ slots: [Memslot]) -> UInt64 {
         let logging = slots.filter(\.isLogging)
-        let known = words.random.oneIn(4) ? slots : logging
-        guard !words.random.oneIn(10), let slot = words.random.pick(known) else {
+        let known = words.random.once(in: 4) ? slots : logging
+        guard !words.random.once(in: 10), let slot = known.randomElement(using: &words.random)
+        else {
             return words.pages(below: 80) + words.random.below(4096)
         }
         return slot.guestPhysicalAddress.rawValue + words.random.below(slot.size.rawValue)
@@ -87,12 +90,12 @@ struct CallGenerator {
 
     private mutating func region(_ slots: [Memslot]) -> RawRegion {
         var region: RawRegion
-        if words.random.oneIn(2), let slot = words.random.pick(slots) {
+        if words.random.once(in: 2), let slot = slots.randomElement(using: &words.random) {
             region = RawRegion(
                 slot: slot.word, flags: slot.flags.rawValue,
                 guestPhysicalAddress: slot.guestPhysicalAddress.rawValue,
                 memorySize: slot.size.rawValue, userspaceAddress: slot.userspaceAddress.rawValue)
-            let changes = words.random.oneIn(10) ? 0 : 1 + words.random.below(2)
+            let changes = words.random.once(in: 10) ? 0 : 1 + words.random.below(2)
             for _ in 0..<changes { change(&region) }
         } else {
             region = RawRegion(
@@ -102,7 +105,7 @@ struct CallGenerator {
         }
         let wantsRegion2 =
             region.flags & MemslotFlags.guestMemfd.rawValue != 0
-            ? !words.random.oneIn(8) : words.random.oneIn(2)
+            ? !words.random.once(in: 8) : words.random.once(in: 2)
         if hasRegion2, wantsRegion2 {
             (region.guestMemfd, region.guestMemfdOffset) = words.guestMemfd()
         }
@@ -123,6 +126,6 @@ struct CallGenerator {
 }
 
 extension Memslot {
-    /// The kernel's word that names the slot.
+    /// The kernel's number for the slot: id in bits 0-15, address space in bits 16-31.
     var word: UInt32 { addressSpace.rawValue << 16 | assignedID.rawValue & 0xffff }
 }

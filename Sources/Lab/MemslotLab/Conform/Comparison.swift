@@ -3,26 +3,26 @@ import MemslotProtocol
 package import MemslotScenario
 package import Memslots
 
-/// Holds a VM against the simulator, call by call.
+/// Compares a VM with the simulator, call by call.
 package struct Comparison {
-    /// Makes a fresh VM of the kind that is held against the simulator.
+    /// Creates a VM to compare with the simulator.
     package typealias MakeTarget = () throws(KVMError) -> any RawCallTarget
 
     private let capabilities: Capabilities
     private let makeTarget: MakeTarget
     private let hasRegion2: Bool
 
-    /// How many calls a VM gets before another takes its place. What is printed when something
-    /// differs is for one VM.
+    /// The number of calls to a VM before it is replaced by a fresh one. A printed difference is a
+    /// sequence for one VM.
     package var callsPerVM = 5_000
-    /// How often a shorter sequence is tried at most.
+    /// The most attempts to find a shorter sequence.
     package var shrinkingTries = 3_000
 
-    /// Compares what `makeTarget` makes.
+    /// Compares the VMs of `makeTarget`.
     ///
     /// - Parameters:
-    ///   - capabilities: what the VMs allow; the simulator's are the same.
-    ///   - hasRegion2: whether they take `KVM_SET_USER_MEMORY_REGION2`.
+    ///   - capabilities: the limits of the VMs and of the simulator.
+    ///   - hasRegion2: whether the VMs have `KVM_SET_USER_MEMORY_REGION2`.
     package init(
         capabilities: Capabilities, hasRegion2: Bool = true, makeTarget: @escaping MakeTarget
     ) {
@@ -40,12 +40,12 @@ package struct Comparison {
         ) { () throws(KVMError) in try KernelTarget(system: system) }
     }
 
-    /// Draws `count` calls and compares the answers; stops at the first difference.
+    /// Draws `count` calls and compares the replies; stops at the first difference.
     ///
     /// - Parameters:
     ///   - seed: the same seed draws the same calls on hosts with the same limits.
-    ///   - progress: told how many calls have been compared, now and then.
-    /// - Throws: where no VM can be had.
+    ///   - progress: called now and then with the number of compared calls.
+    /// - Throws: why a VM could not be created.
     package func run(
         seed: UInt64, count: Int, progress: (Int) -> Void = { _ in }
     ) throws(KVMError) -> ComparisonReport {
@@ -57,7 +57,7 @@ package struct Comparison {
             var session = try TwinSession(capabilities, makeTarget)
             for _ in 0..<calls where session.difference == nil {
                 let reply = session.compare(generator.next(session.twin))
-                report.note(reply)
+                report.count(reply)
             }
             session.finish()
             if let difference = session.difference {
@@ -69,12 +69,12 @@ package struct Comparison {
         return report
     }
 
-    /// Whether a call has one right answer on every host: nothing is allocated by a size that no
-    /// host has, and a guest writes to mapped memory alone.
+    /// Whether a call has the same reply on every host: it allocates little memory, and a guest
+    /// writes to mapped memory only.
     static func isFair(_ call: RawCall, to twin: SimulatedTarget) -> Bool {
         switch call {
         case .setRegion(let region):
-            return region.memorySize <= RandomWords.largestSlot || !twin.takes(region)
+            return region.memorySize <= RandomWords.largestSlot || !twin.accepts(region)
         case .guestWrite(let address): return twin.isPredictable(writeTo: address)
         default: return true
         }
@@ -95,41 +95,40 @@ package struct Comparison {
     }
 }
 
-/// What a comparison found.
+/// The result of a comparison.
 package struct ComparisonReport: Sendable {
-    /// How many calls were compared.
+    /// The number of compared calls.
     package private(set) var calls = 0
-    /// How often each answer came: an errno, `success`, or how a guest came out.
+    /// The number of replies of each kind: an errno, `success`, or how a guest exited.
     package private(set) var answers: [String: Int] = [:]
-    /// The first difference, shrunk; `nil` where there was none.
+    /// The first difference, shrunk; `nil` if there is none.
     package internal(set) var difference: Difference?
 
-    mutating func note(_ reply: RawReply) {
+    mutating func count(_ reply: RawReply) {
         calls += 1
         answers[reply.answer.errno?.name ?? reply.exit ?? "success", default: 0] += 1
     }
 }
 
-/// A sequence of calls whose last answer differs.
+/// A sequence of calls whose last reply differs, or the slots after it.
 package struct Difference: Sendable, Hashable {
-    /// The calls, each with what the VM answered.
+    /// The calls with the replies of the VM.
     package internal(set) var lines: [RawCallLine]
-    /// What the simulator answered to the last; `nil` where the answers are alike, but not what
-    /// is installed afterwards.
+    /// The simulator's reply to the last call; `nil` if only the installed slots differ.
     package internal(set) var simulated: RawReply?
-    /// What is installed otherwise than the simulator says; `nil` where an answer differs.
+    /// How the installed slots differ from the simulator's; `nil` if a reply differs.
     package internal(set) var installed: String?
 
-    /// A sentence that says what differs.
+    /// A sentence that describes the difference.
     package var description: String {
         if let installed { return "after these calls: \(installed)" }
         let kernel = lines.last?.expected?.description ?? "nothing"
         let twin = simulated?.description ?? "nothing"
-        return "the last call: the VM answers \(kernel); the simulator \(twin)"
+        return "the last call: the VM replies \(kernel), the simulator \(twin)"
     }
 }
 
-/// A VM and its twin that are given the same calls.
+/// A VM and its twin, which receive the same calls.
 struct TwinSession {
     let twin: SimulatedTarget
     private let target: any RawCallTarget
@@ -143,13 +142,13 @@ struct TwinSession {
         target = try makeTarget()
     }
 
-    /// Gives both the call.
+    /// Sends a call to both.
     ///
-    /// - Returns: the VM's answer.
+    /// - Returns: the VM's reply.
     @discardableResult
     mutating func compare(_ call: RawCall) -> RawReply {
-        let reply = target.carryOut(call)
-        let simulated = twin.carryOut(call)
+        let reply = target.apply(call)
+        let simulated = twin.apply(call)
         lines.append(RawCallLine(call, expected: reply))
         if reply != simulated {
             difference = Difference(lines: lines, simulated: simulated, installed: nil)
@@ -157,30 +156,33 @@ struct TwinSession {
         return reply
     }
 
-    /// Compares what is left at the end: every dirty log, and every slot.
+    /// Compares the state at the end: every dirty log and every slot.
     mutating func finish() {
+        let calls = lines.count
         for slot in twin.slots where slot.isLogging && difference == nil {
             compare(.getDirtyLog(slot: slot.word, isWritable: true))
         }
         guard difference == nil else { return }
         let found = target.difference(from: twin.slots, protection: twin.protection)
-        if let found { difference = Difference(lines: lines, simulated: nil, installed: found) }
+        guard let found else { return }
+        // Without the reads above, which are equal and would count against a shorter sequence.
+        difference = Difference(
+            lines: Array(lines.prefix(calls)), simulated: nil, installed: found)
     }
 }
 
-/// Looks for the shortest sequence of calls that still differs, by leaving calls out.
+/// Removes calls from a sequence as long as it still differs.
 ///
-/// Larger parts first, then smaller ones, down to single calls, until none can be left out
-/// (Zeller's delta debugging).
+/// Removes larger parts first, then smaller ones, down to single calls (Zeller's delta debugging).
 struct Shrinking {
-    /// How often it may still try.
+    /// The attempts that are left.
     private var tries: Int
 
     init(tries: Int) { self.tries = tries }
 
-    /// The shortest sequence found.
+    /// Returns the shortest sequence found.
     ///
-    /// - Parameter differs: carries calls out from a fresh start, and tells what differs.
+    /// - Parameter differs: sends calls to a fresh VM and its twin, and returns the difference.
     mutating func shortest(
         _ difference: Difference, _ differs: ([RawCall]) throws(KVMError) -> Difference?
     ) throws(KVMError) -> Difference {
@@ -188,7 +190,7 @@ struct Shrinking {
         var part = max(1, best.lines.count / 2)
         while true {
             let before = best.lines.count
-            try leaveOut(part, of: &best, differs)
+            try remove(part, of: &best, differs)
             if part > 1 {
                 part = max(1, part / 2)
             } else if best.lines.count == before || tries <= 0 {
@@ -197,8 +199,8 @@ struct Shrinking {
         }
     }
 
-    /// Leaves out each part of `length` calls that can be left out, from the end.
-    private mutating func leaveOut(
+    /// Removes each part of `length` calls that is not needed, from the end.
+    private mutating func remove(
         _ length: Int, of best: inout Difference,
         _ differs: ([RawCall]) throws(KVMError) -> Difference?
     ) throws(KVMError) {

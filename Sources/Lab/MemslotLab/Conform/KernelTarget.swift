@@ -4,27 +4,26 @@ internal import MemslotProtocol
 package import MemslotScenario
 package import Memslots
 
-/// A VM of the kernel's as a target of raw calls.
+/// A KVM VM as a target of raw calls.
 package final class KernelTarget: RawCallTarget {
     private let raw: KVMRawVM
     private var guest: GuestWriter?
-    /// Pages of the installed slots, for the size of their bitmaps.
+    /// Pages of the installed slots: the size of their bitmaps.
     private var pageCounts: [UInt32: UInt64] = [:]
 
-    /// Makes the VM.
     package init(system: KVMSystem) throws(KVMError) { raw = try KVMRawVM(system: system) }
 
-    /// What the host allows such a VM, for its twin.
+    /// The limits of such a VM on this host.
     package static func capabilities(of system: KVMSystem) throws(KVMError) -> Capabilities {
-        // KVM's own pages are not there: nothing of the VM asks for them.
+        // Without KVM's own pages, which this VM does not use.
         try KVMBackend(
             adopting: system.makeVirtualMachine(), installed: [],
             options: KVMOptions(reservedRanges: [])
         ).capabilities
     }
 
-    /// Carries `call` out.
-    package func carryOut(_ call: RawCall) -> RawReply {
+    /// Applies `call`.
+    package func apply(_ call: RawCall) -> RawReply {
         switch call {
         case .setRegion(let region): return RawReply(set(region))
         case .getDirtyLog(let slot, let isWritable): return read(slot, isWritable)
@@ -37,7 +36,7 @@ package final class KernelTarget: RawCallTarget {
         }
     }
 
-    /// Asks KVM for each slot, and for slots that are not to be there, without changing any.
+    /// Compares `slots` with KVM's by calls that change nothing.
     package func difference(from slots: [Memslot], protection: UInt64) -> String? {
         let mode: DirtyLogMode =
             switch protection {
@@ -68,7 +67,7 @@ package final class KernelTarget: RawCallTarget {
         let pageCount = pageCounts[slot] ?? 0
         var words = [UInt64](repeating: 0, count: Int((pageCount + 63) / 64) + 1)
         let result = words.withUnsafeMutableBytes { buffer in
-            // Unsafe: the kernel writes a bit a page of the slot, which the buffer has.
+            // Unsafe: the kernel writes one bit a page of the slot, for which the buffer has room.
             ckvm_get_dirty_log(
                 raw.vm.descriptor, slot, isWritable ? buffer.baseAddress : Self.badAddress)
         }
@@ -84,7 +83,7 @@ package final class KernelTarget: RawCallTarget {
         var words = words ?? []
         let isEnough = UInt64(words.count) >= (UInt64(pageCount) + 63) / 64
         let result = words.withUnsafeMutableBytes { buffer in
-            // Unsafe: the kernel reads a bit a page asked for, which the buffer has.
+            // Unsafe: the kernel reads one bit a page, which the buffer has.
             ckvm_clear_dirty_log(
                 raw.vm.descriptor, slot, firstPage, pageCount,
                 isEnough ? buffer.baseAddress : Self.badAddress)
@@ -95,7 +94,7 @@ package final class KernelTarget: RawCallTarget {
     private func write(_ address: UInt64) -> RawReply {
         guard address < WritingGuest.addressEnd else { return RawReply(.invalidArgument) }
         if guest == nil { guest = GuestWriter(of: raw.vm) }
-        guard let guest else { return RawReply(.success, exit: "no vCPU can be had") }
+        guard let guest else { return RawReply(.success, exit: "no vCPU") }
         if let errno = raw.setUserMemoryRegion(WritingGuest.slot(isInstalled: true)) {
             return RawReply(errno)
         }
@@ -107,8 +106,8 @@ package final class KernelTarget: RawCallTarget {
         RawReply(result < 0 ? Errno(rawValue: -result) : nil)
     }
 
-    /// The first page is mapped in no process.
-    // Unsafe: a constant that nobody follows but the kernel, which answers EFAULT.
+    /// An address in the first page, which no process maps.
+    // Unsafe: only the kernel follows it, and returns EFAULT.
     private static var badAddress: UnsafeMutableRawPointer? {
         UnsafeMutableRawPointer(bitPattern: 8)
     }

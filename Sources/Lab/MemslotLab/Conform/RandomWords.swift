@@ -1,17 +1,18 @@
+import MemslotTestKit
 import Memslots
 
-/// Draws the words of slot calls: mostly such as work, often at an edge, sometimes nonsense.
+/// Draws the arguments of slot calls: mostly valid, often at a limit, sometimes arbitrary.
 struct RandomWords {
-    var random: RandomNumbers
+    var random: SeededRandom
     private let maxSlots: UInt64
     private let guestEnd: UInt64
     private let userspaceEnd: UInt64
 
-    /// No slot that is carried out is larger: what KVM allocates by size is not to run out.
+    /// The largest slot that is created. Limits the memory that KVM allocates by size.
     static let largestSlot: UInt64 = 8 << 20 | 4096
 
     init(seed: UInt64, _ capabilities: Capabilities) {
-        random = RandomNumbers(seed: seed)
+        random = SeededRandom(seed: seed)
         maxSlots = UInt64(capabilities.maxSlots)
         let pages = capabilities.maxGuestPage &+ 1
         guestEnd = pages.multipliedReportingOverflow(by: pageSize.rawValue).partialValue
@@ -29,7 +30,7 @@ struct RandomWords {
         case 3: id = maxSlots &+ random.below(6)
         default: id = random.below(12)
         }
-        let space = random.oneIn(15) ? random.below(3) : 0
+        let space = random.once(in: 15) ? random.below(3) : 0
         return UInt32(truncatingIfNeeded: space << 16 | id & 0xffff)
     }
 
@@ -41,7 +42,7 @@ struct RandomWords {
         case 2: return near + 1 + random.below(4095)
         case 3: return random.next() & ~4095
         case 4: return guestEnd &+ near
-        default: return near + (random.oneIn(3) ? 0x10_0000 : 0)
+        default: return near + (random.once(in: 3) ? 0x10_0000 : 0)
         }
     }
 
@@ -85,7 +86,7 @@ struct RandomWords {
         }
     }
 
-    /// What a REGION2 call names, and where in it.
+    /// The file of a REGION2 call and the offset in it.
     mutating func guestMemfd() -> (file: RawGuestMemfd, offset: UInt64) {
         let file: RawGuestMemfd
         switch random.below(12) {
@@ -103,35 +104,5 @@ struct RandomWords {
         case 3...6: return (file, pages(below: 10))
         default: return (file, pages(below: 2100))
         }
-    }
-}
-
-/// Random numbers that a seed gives again: xorshift64*.
-struct RandomNumbers: Sendable {
-    private var state: UInt64
-
-    init(seed: UInt64) {
-        // Neighbouring seeds shall not give neighbouring numbers, and 0 would stay 0.
-        state = (seed &+ 1) &* 0x9e37_79b9_7f4a_7c15 | 1
-        for _ in 0..<8 { _ = next() }
-    }
-
-    /// 64 bits.
-    mutating func next() -> UInt64 {
-        state ^= state >> 12
-        state ^= state << 25
-        state ^= state >> 27
-        return state &* 0x2545_f491_4f6c_dd1d
-    }
-
-    /// A number below `bound`, which is not 0.
-    mutating func below(_ bound: UInt64) -> UInt64 { next() >> 16 % bound }
-
-    /// True once in `times`.
-    mutating func oneIn(_ times: UInt64) -> Bool { below(times) == 0 }
-
-    /// One of `values`; `nil` where there are none.
-    mutating func pick<Value>(_ values: [Value]) -> Value? {
-        values.isEmpty ? nil : values[Int(below(UInt64(values.count)))]
     }
 }

@@ -3,22 +3,38 @@ package import MemslotScenario
 import MemslotSimulator
 package import Memslots
 
-/// The kernel's twin as a target of raw calls.
+/// A fresh VM for raw calls: the kernel's or the simulator's.
+///
+/// Call from one thread at a time.
+package protocol RawCallTarget: AnyObject {
+    /// Applies `call`.
+    func apply(_ call: RawCall) -> RawReply
+
+    /// Compares the installed slots with `slots`.
+    ///
+    /// - Parameters:
+    ///   - slots: all expected slots with their ids, without their guest_memfd.
+    ///   - protection: the argument of `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2` in force.
+    /// - Returns: what differs; `nil` if nothing does.
+    func difference(from slots: [Memslot], protection: UInt64) -> String?
+}
+
+/// The simulator as a target of raw calls.
 package final class SimulatedTarget: RawCallTarget {
     private let vm: SimulatedRawVM
 
     /// A VM without slots.
     ///
-    /// - Parameter capabilities: what it allows; by default what Linux 6.18 does.
+    /// - Parameter capabilities: its limits; by default those of Linux 6.18.
     package init(capabilities: Capabilities = SimulatedTarget.recordedKernel) {
         vm = SimulatedRawVM(capabilities: capabilities)
     }
 
-    /// Linux 6.18 with the default type of VM.
+    /// The limits of Linux 6.18 with the default type of VM.
     package static var recordedKernel: Capabilities { SimulatedRawVM.recordedKernel }
 
-    /// Carries `call` out by the kernel's rules.
-    package func carryOut(_ call: RawCall) -> RawReply {
+    /// Applies `call` by the kernel's rules.
+    package func apply(_ call: RawCall) -> RawReply {
         do throws(Errno) {
             switch call {
             case .setRegion(let region): return RawReply(vm.setUserMemoryRegion(region))
@@ -54,17 +70,16 @@ package final class SimulatedTarget: RawCallTarget {
         }
     }
 
-    /// Compares with what is installed.
+    /// Compares `slots` with the installed slots.
     package func difference(from slots: [Memslot], protection: UInt64) -> String? {
         let installed = Dictionary(uniqueKeysWithValues: self.slots.map { ($0.assignedKey, $0) })
         for slot in slots where installed[slot.assignedKey] != slot {
-            return "slot \(slot.assignedKey) is not as it is to be"
+            return "slot \(slot.assignedKey) differs"
         }
-        return installed.count == slots.count ? nil : "there are slots too many"
+        return installed.count == slots.count ? nil : "there are more slots than expected"
     }
 
-    /// What is installed, ascending by key. What a call named as guest_memfd is left out: it
-    /// can't be seen from outside.
+    /// The installed slots, ascending by key, without their guest_memfd, which is not observable.
     var slots: [Memslot] {
         vm.kernel.slots.map { slot in
             Memslot(
@@ -77,12 +92,12 @@ package final class SimulatedTarget: RawCallTarget {
     /// The argument of `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2` in force.
     var protection: UInt64 { vm.kernel.dirtyLogProtection.rawValue }
 
-    /// The installed slot that a call names.
+    /// The installed slot with the number of a call.
     subscript(word: UInt32) -> Memslot? { vm.kernel[SlotKey(word: word)] }
 
-    /// Whether `region` would be carried out, without carrying it out.
-    func takes(_ region: RawRegion) -> Bool {
-        // Refused, but a file that it names is open from now on, also in the state kept here.
+    /// Whether `region` would be accepted. The slots stay.
+    func accepts(_ region: RawRegion) -> Bool {
+        // Refused, but it opens the file that it names, so that the state restored below has it.
         var refused = region
         refused.memorySize = 1
         _ = vm.setUserMemoryRegion(refused)
@@ -91,8 +106,8 @@ package final class SimulatedTarget: RawCallTarget {
         return vm.setUserMemoryRegion(region) == nil
     }
 
-    /// Whether a guest's write there ends in the same way on every host: it hits no memory, or
-    /// memory that is mapped and no guest_memfd.
+    /// Whether a guest's write to `address` has the same result on every host: there is no slot, or
+    /// mapped user memory without guest_memfd.
     func isPredictable(writeTo address: UInt64) -> Bool {
         guard address < WritingGuest.addressEnd,
             address / pageSize.rawValue != WritingGuest.codeAddress / pageSize.rawValue
@@ -111,43 +126,8 @@ package final class SimulatedTarget: RawCallTarget {
 }
 
 extension SlotKey {
-    /// The slot that the kernel's word names: id in bits 0-15, address space in bits 16-31.
+    /// The slot with the kernel's number `word`: id in bits 0-15, address space in bits 16-31.
     init(word: UInt32) {
         self.init(addressSpace: AddressSpaceID(word >> 16), id: SlotID(word & 0xffff))
     }
-}
-
-/// A fresh VM that answers raw calls: the kernel's, or its twin.
-///
-/// Not for use by several threads at once.
-package protocol RawCallTarget: AnyObject {
-    /// Carries `call` out.
-    func carryOut(_ call: RawCall) -> RawReply
-
-    /// Holds what is installed against `slots`.
-    ///
-    /// - Parameters:
-    ///   - slots: every slot that is to be there, each with its id, without what it is bound to.
-    ///   - protection: the argument of `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2` that is in force.
-    /// - Returns: what differs; `nil` where nothing does.
-    func difference(from slots: [Memslot], protection: UInt64) -> String?
-}
-
-/// The code of a guest that writes one byte, in a slot of its own for the time of the write.
-enum WritingGuest {
-    /// `mov [0], al`, then `hlt`, in 16-bit real mode. DS begins at the byte.
-    static let code: [UInt8] = [0xa2, 0x00, 0x00, 0xf4]
-    /// Real mode reaches no byte past it.
-    static let addressEnd: UInt64 = 1 << 32
-
-    /// The call that installs the code's slot, or takes it away.
-    static func slot(isInstalled: Bool) -> RawRegion {
-        RawRegion(
-            slot: 30_000, flags: 0, guestPhysicalAddress: codeAddress,
-            memorySize: isInstalled ? pageSize.rawValue : 0,
-            userspaceAddress: UserWindow.code.rawValue)
-    }
-
-    /// Where the guest finds its code.
-    static let codeAddress: UInt64 = 0x7000_0000
 }

@@ -4,11 +4,30 @@ import MemslotProtocol
 import MemslotScenario
 package import Memslots
 
-/// A vCPU that writes a byte where it is told to. Its code's slot must be installed.
+/// The code of a guest that writes one byte. Its slot is installed only during the write.
+enum WritingGuest {
+    /// `mov [0], al`, then `hlt`, in 16-bit real mode. DS begins at the byte.
+    static let code: [UInt8] = [0xa2, 0x00, 0x00, 0xf4]
+    /// The end of the addresses that real mode reaches.
+    static let addressEnd: UInt64 = 1 << 32
+
+    /// The call that creates or deletes the slot of the code.
+    static func slot(isInstalled: Bool) -> RawRegion {
+        RawRegion(
+            slot: 30_000, flags: 0, guestPhysicalAddress: codeAddress,
+            memorySize: isInstalled ? pageSize.rawValue : 0,
+            userspaceAddress: UserWindow.code.rawValue)
+    }
+
+    /// The guest address of the code.
+    static let codeAddress: UInt64 = 0x7000_0000
+}
+
+/// A vCPU that writes one byte to a given address. The slot of its code must be installed.
 struct GuestWriter {
     private let vcpu: VCPU
 
-    /// `nil` where the user memory or the vCPU can't be had.
+    /// Returns `nil` if the user memory can't be mapped or the vCPU can't be created.
     init?(of vm: VirtualMachine) {
         do throws(Errno) { try UserWindow.map() } catch { return nil }
         do throws(KVMError) { vcpu = try vm.makeVCPU(id: 0) } catch { return nil }
@@ -16,7 +35,7 @@ struct GuestWriter {
 
     /// Runs the guest until it has written.
     ///
-    /// - Returns: how it came out.
+    /// - Returns: how it exited.
     func write(to address: GuestPhysicalAddress) -> String {
         do throws(Errno) {
             try start(at: address)
@@ -24,8 +43,8 @@ struct GuestWriter {
             case .halted: return RawReply.written
             case .mmio(let access):
                 try complete()
-                let isAsked = access.isWrite && access.address == address && access.size == 1
-                return isAsked ? RawReply.mmio : "\(access)"
+                let isExpected = access.isWrite && access.address == address && access.size == 1
+                return isExpected ? RawReply.mmio : "\(access)"
             case let exit: return "\(exit)"
             }
         } catch {
@@ -43,7 +62,7 @@ struct GuestWriter {
         #endif
     }
 
-    /// An access that left the guest ends with the next entry: one that leaves at once.
+    /// Completes an MMIO access by entering the guest, which exits at once.
     private func complete() throws(Errno) {
         vcpu.exitsImmediately = true
         _ = try vcpu.run()
@@ -51,13 +70,13 @@ struct GuestWriter {
     }
 }
 
-/// User memory at an address that is the same in every run, so that printed calls can be repeated.
+/// User memory at the same address in every run, so that printed calls can be repeated.
 ///
-/// A guest can only write where user memory is mapped. Slot calls themselves never look.
+/// A guest can write only to mapped user memory. Slot calls do not check it.
 package enum UserWindow {
     /// The first address.
     package static let start = UserspaceAddress(0x6f00_0000_0000)
-    /// Bytes for slots; a page of code comes behind them.
+    /// Bytes for slots; a page of code follows them.
     package static let size = ByteCount(16 << 20)
     /// The page of a guest's code.
     static let code = UserspaceAddress(start.rawValue + size.rawValue)
@@ -67,14 +86,14 @@ package enum UserWindow {
         address >= start.rawValue && address < code.rawValue
     }
 
-    /// Maps the window once in the process, for good.
+    /// Maps the window once in the process; it stays mapped.
     ///
-    /// - Throws: `EEXIST` where something else is there, and the errno of `mmap`.
+    /// - Throws: `EEXIST` if something else is mapped there, or the errno of `mmap`.
     static func map() throws(Errno) { try mapped.get() }
 
     private static let mapped: Result<Void, Errno> = {
         let length = Int(size.rawValue + pageSize.rawValue)
-        // Unsafe: only a hint, so that nothing that is mapped already is lost.
+        // Unsafe: only a hint, so that it replaces no mapping.
         let hint = UnsafeMutableRawPointer(bitPattern: UInt(start.rawValue))
         let memory = mmap(
             hint, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,

@@ -3,30 +3,30 @@ import MemslotProtocol
 package import MemslotService
 import Memslots
 
-/// A load on a daemon: clients that submit, subscribers that follow, and a count of what is lost.
+/// A load on a daemon: clients submit, subscribers receive events, and losses are counted.
 package struct Load {
     private let path: SocketPath
     private let options: LoadOptions
     private let vms: [String]
 
-    /// A load on the daemon at `path`.
     package init(_ path: SocketPath, _ options: LoadOptions) {
         self.path = path
         self.options = options
         vms = (0..<options.vms).map { "load-\(getpid())-\($0)" }
     }
 
-    /// Makes the VMs, submits for the time asked, and destroys the VMs again.
+    /// Creates the VMs, submits for the requested time, and destroys the VMs.
     ///
-    /// - Throws: where it could not begin.
+    /// - Throws: why the load could not begin.
     package func run() throws(TargetLost) -> LoadReport {
         var report = LoadReport()
         var owner = try ClientConnection(path)
-        let daemon = try pid(&owner)
+        let info = try call(&owner, "server.info", "{}")
+        let daemon = Int32(truncatingIfNeeded: info["pid"]?.int ?? 0)
         report.before = ProcessUsage(of: daemon)
         for vm in vms {
             let limits = "\"simulated\":{\"maxSlots\":\(max(options.slots, 32))}"
-            _ = try ask(
+            _ = try call(
                 &owner, "vm.create", "{\"vm\":\"\(vm)\",\"backend\":\"simulated\",\(limits)}")
         }
         let threads = ConnectionThreads(limit: options.clients + options.subscribers)
@@ -44,7 +44,7 @@ package struct Load {
         let subscribers = options.subscribers
         total.wait(while: { $0.running > subscribers }, milliseconds: span / 10_000_000)
         report.early = ProcessUsage(of: daemon)
-        // While the clients are still there.
+        // While the clients are still connected.
         total.wait(
             while: { $0.running > subscribers }, milliseconds: span / 10_000_000 * 8)
         report.late = ProcessUsage(of: daemon)
@@ -52,7 +52,7 @@ package struct Load {
         report.nanoseconds = loadClock() - begin
 
         let generations = try finalGenerations(&owner)
-        for vm in vms { _ = try ask(&owner, "vm.destroy", "{\"vm\":\"\(vm)\"}") }
+        for vm in vms { _ = try call(&owner, "vm.destroy", "{\"vm\":\"\(vm)\"}") }
         total.withLock(waitingWhile: { $0.running > 0 }) { $0.complete(&report, generations) }
         _ = threads.close(milliseconds: 10_000)
         report.after = settledUsage(of: daemon, before: report.before)
@@ -62,7 +62,7 @@ package struct Load {
     private struct Total {
         var running: Int
         var tally = LoadTally()
-        /// What each subscriber saw last of each VM.
+        /// The last generation of each VM that each subscriber received.
         var seen: [[String: UInt64]] = []
 
         func complete(_ report: inout LoadReport, _ generations: [String: UInt64]) {
@@ -75,10 +75,10 @@ package struct Load {
             report.events = tally.events
             report.droppedEvents = tally.droppedEvents
             report.lostEvents = tally.lostEvents
-            report.latency = tally.latency
+            report.latency = tally.latencies.distribution
             for (vm, generation) in generations {
                 if tally.commits[vm, default: 0] != generation { report.lostUpdates.append(vm) }
-                // A subscriber that saw the VM go must have seen all that came before.
+                // A subscriber that received the VM's end must have received everything before.
                 for last in seen.compactMap({ $0[vm] }) where last != generation {
                     report.lostEvents += 1
                 }
@@ -91,9 +91,9 @@ package struct Load {
         _ client: consuming LoadClient, until end: UInt64, _ threads: ConnectionThreads,
         _ total: Locked<Total>
     ) throws(TargetLost) {
-        let box = Handed(client)
+        let box = Transfer(client)
         let isStarted = threads.run {
-            guard var client = box.take() else { return }
+            guard var client = box.remove() else { return }
             client.run(until: end)
             let tally = client.tally
             total.change {
@@ -101,15 +101,15 @@ package struct Load {
                 $0.running -= 1
             }
         }
-        if !isStarted { throw TargetLost("there is no thread for another client") }
+        if !isStarted { throw TargetLost("no thread for another client") }
     }
 
     private func start(
         _ subscriber: consuming LoadSubscriber, _ threads: ConnectionThreads, _ total: Locked<Total>
     ) throws(TargetLost) {
-        let box = Handed(subscriber)
+        let box = Transfer(subscriber)
         let isStarted = threads.run {
-            guard var subscriber = box.take() else { return }
+            guard var subscriber = box.remove() else { return }
             subscriber.run()
             let (tally, seen) = (subscriber.tally, subscriber.finalGenerations)
             total.change {
@@ -118,33 +118,29 @@ package struct Load {
                 $0.running -= 1
             }
         }
-        if !isStarted { throw TargetLost("there is no thread for another subscriber") }
+        if !isStarted { throw TargetLost("no thread for another subscriber") }
     }
 
-    private func ask(
+    private func call(
         _ connection: inout ClientConnection, _ method: String, _ params: String
     ) throws(TargetLost) -> JSONValue {
-        let answer = try connection.call(method, params: Array(params.utf8)).value
-        if let result = answer?["result"] { return result }
-        throw TargetLost("\(method): \(answer?["error"]?["message"]?.string ?? "no response")")
-    }
-
-    private func pid(_ connection: inout ClientConnection) throws(TargetLost) -> Int32 {
-        Int32(truncatingIfNeeded: try ask(&connection, "server.info", "{}")["pid"]?.int ?? 0)
+        let reply = try connection.call(method, params: Array(params.utf8)).value
+        if let result = reply?["result"] { return result }
+        throw TargetLost("\(method): \(reply?["error"]?["message"]?.string ?? "no reply")")
     }
 
     private func finalGenerations(
         _ connection: inout ClientConnection
     ) throws(TargetLost) -> [String: UInt64] {
         var generations: [String: UInt64] = [:]
-        for vm in try ask(&connection, "vm.list", "{}")["vms"].map({ Array($0.elements) }) ?? [] {
+        for vm in try call(&connection, "vm.list", "{}")["vms"].map({ Array($0.elements) }) ?? [] {
             guard let name = vm["vm"]?.string, vms.contains(name) else { continue }
             generations[name] = vm["generation"]?.uint64 ?? 0
         }
         return generations
     }
 
-    /// The daemon notices that connections have closed a moment after they have.
+    /// Waits until the daemon has noticed that connections are closed.
     private func settledUsage(of daemon: Int32, before: ProcessUsage?) -> ProcessUsage? {
         var usage = ProcessUsage(of: daemon)
         var tries = 0
@@ -157,34 +153,33 @@ package struct Load {
     }
 }
 
-/// A value that one thread hands to another, once.
-private final class Handed<Value: ~Copyable>: @unchecked Sendable {
-    // Unchecked: written before the other thread begins, and taken by it alone.
+/// A value that one thread passes to another, once.
+private final class Transfer<Value: ~Copyable>: @unchecked Sendable {
+    // Unchecked: written before the other thread begins, and read by it alone.
     private var value: Value?
 
     init(_ value: consuming Value) { self.value = consume value }
 
-    func take() -> Value? { value.take() }
+    func remove() -> Value? { value.take() }
 }
 
-/// How a daemon is loaded.
+/// The options of a load.
 package struct LoadOptions: Hashable, Sendable {
-    /// Connections that submit, a thread each. At least 1.
+    /// Connections that submit, with a thread each. At least 1.
     package var clients = 4
-    /// VMs, all simulated. Client `i` submits to every VM whose number leaves the rest `i`; where
-    /// there are more clients than VMs, several share one. At least 1.
+    /// Simulated VMs. Client `i` submits to every VM whose number modulo the number of clients is
+    /// `i`. If there are more clients than VMs, several share one. At least 1.
     package var vms = 4
-    /// Slots of each array, of which a submit moves one. At least 1.
+    /// Slots of each array. A submit moves one. At least 1.
     package var slots = 16
-    /// Connections that follow all VMs' events.
+    /// Connections that receive all VMs' events.
     package var subscribers = 1
-    /// Submits a second, of all clients together; 0 for as many as there can be.
+    /// Submits a second of all clients together; 0 for no limit.
     package var rate = 0
-    /// How long, in seconds. At least 1.
+    /// The duration in seconds. At least 1.
     package var seconds = 10
     /// Whether each submit is a compare-and-swap.
     package var comparesAndSwaps = false
 
-    /// The defaults.
     package init() {}
 }

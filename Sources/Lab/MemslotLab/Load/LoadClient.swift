@@ -2,12 +2,12 @@ import Glibc
 import MemslotProtocol
 import MemslotService
 
-/// A client that submits to its VMs by turns, until the time is over.
+/// A client that submits to its VMs in turn until the time is over.
 struct LoadClient: ~Copyable {
     private var connection: ClientConnection
     private var vms: [Target]
     private let comparesAndSwaps: Bool
-    /// Between two submits, in nanoseconds; 0 for no pause.
+    /// Nanoseconds between two submits; 0 for no pause.
     private let interval: UInt64
     private(set) var tally = LoadTally()
 
@@ -46,8 +46,8 @@ struct LoadClient: ~Copyable {
                 return
             }
             let now = loadClock()
-            // Measured from when it was due: what waits behind a slow answer is slow as well.
-            tally.record(latency: now - min(due, now))
+            // Measured from the due time, so that waiting behind a slow reply counts too.
+            tally.latencies.record(now - min(due, now))
             due = interval > 0 ? due + interval : now
             if interval > 0 && now >= end { return }
             index = (index + 1) % vms.count
@@ -57,25 +57,25 @@ struct LoadClient: ~Copyable {
     private mutating func submit(to index: Int) -> Bool {
         let line = vms[index].array.next(
             expecting: comparesAndSwaps ? vms[index].generation : nil)
-        let answer: JSONValue
+        let reply: JSONValue
         do throws(TargetLost) {
             guard let value = try connection.ask(line).value else { return false }
-            answer = value
+            reply = value
         } catch {
             tally.firstError = tally.firstError ?? error.message
             return false
         }
-        note(answer, from: index)
+        record(reply, from: index)
         return true
     }
 
-    private mutating func note(_ answer: JSONValue, from index: Int) {
+    private mutating func record(_ reply: JSONValue, from index: Int) {
         let (name, before) = (vms[index].name, vms[index].generation)
-        if let receipt = answer["result"], let generation = receipt["generation"]?.uint64 {
+        if let receipt = reply["result"], let generation = receipt["generation"]?.uint64 {
             if receipt["outcome"]?.isString("committed") ?? false {
                 tally.commits[name, default: 0] += 1
                 if comparesAndSwaps && generation != before + 1 {
-                    fail("\(name): generation \(generation) came of \(before)")
+                    fail("\(name): generation \(generation) after \(before)")
                 }
             } else {
                 tally.unchanged += 1
@@ -83,14 +83,14 @@ struct LoadClient: ~Copyable {
             vms[index].generation = generation
             return
         }
-        let data = answer["error"]?["data"]
+        let data = reply["error"]?["data"]
         if comparesAndSwaps, data?["kind"]?.isString("generation-conflict") ?? false,
             let present = data?["generation"]?.uint64
         {
             tally.conflicts += 1
             vms[index].generation = present
         } else {
-            fail(answer["error"]?["message"]?.string ?? "an answer that is no response")
+            fail(reply["error"]?["message"]?.string ?? "an invalid reply")
         }
     }
 
@@ -113,7 +113,7 @@ func loadClock() -> UInt64 {
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
 }
 
-/// The submits of one client to one VM, written beforehand: only numbers change on the way.
+/// The submits of one client to one VM, encoded beforehand except for the generation.
 struct LoadArray {
     private let head: [UInt8]
     private let tails: [[UInt8]]
@@ -128,7 +128,7 @@ struct LoadArray {
             var writer = JSONWriter()
             writer.beginArray()
             for slot in 0..<slots {
-                // The first slot goes from place to place, above all others.
+                // The first slot alternates between two addresses above all others.
                 let place = slot == 0 ? slots + client * 2 + turn : slot
                 writer.beginObject()
                 writer.key("slot")

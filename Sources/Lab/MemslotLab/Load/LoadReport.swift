@@ -1,75 +1,60 @@
 import Glibc
-import Histogram
 
-/// What a load found.
+/// The result of a load.
 package struct LoadReport: Hashable, Sendable {
-    /// Submits that were answered with a receipt of a new generation.
+    /// Submits with a receipt of a new generation.
     package var commits: UInt64 = 0
-    /// Submits of what was there already: two clients of a VM may want the same.
+    /// Submits of the active array: two clients of a VM may submit the same.
     package var unchanged: UInt64 = 0
-    /// Compare-and-swaps that came too late.
+    /// Compare-and-swaps with an old generation.
     package var conflicts: UInt64 = 0
-    /// Submits that were refused for any other reason.
+    /// Submits refused for any other reason.
     package var errors: UInt64 = 0
     /// The first of those reasons.
     package var firstError: String?
-    /// Connections that ended by themselves.
+    /// Connections closed by the daemon.
     package var lostConnections: UInt64 = 0
-    /// VMs whose generation is not the number of commits told to clients.
+    /// VMs whose generation differs from the number of commits.
     package var lostUpdates: [String] = []
-    /// Events that subscribers read.
+    /// Events that subscribers received.
     package var events: UInt64 = 0
-    /// Events that subscribers were told they missed.
+    /// Events reported to subscribers as dropped.
     package var droppedEvents: UInt64 = 0
-    /// Events that are missing at a subscriber that was not told so.
+    /// Events missing without a report.
     package var lostEvents: UInt64 = 0
-    /// How long clients submitted, in nanoseconds.
+    /// The duration of the submits in nanoseconds.
     package var nanoseconds: UInt64 = 0
-    /// From when a submit was due to its answer.
-    package var latency = LoadLatency()
-    /// The daemon before there was a VM.
+    /// The time from when a submit was due to its reply.
+    package var latency = TimeDistribution()
+    /// The daemon before the first VM.
     package var before: ProcessUsage?
-    /// The daemon when a tenth of the time was over.
+    /// The daemon after a tenth of the time.
     package var early: ProcessUsage?
-    /// The daemon when nine tenths of it were over.
+    /// The daemon after nine tenths of the time.
     package var late: ProcessUsage?
-    /// The daemon when VMs and connections were gone again.
+    /// The daemon after all VMs and connections are gone.
     package var after: ProcessUsage?
 
-    /// Submits a second that were answered.
+    /// Submits with a reply, a second.
     package var throughput: Double {
         nanoseconds == 0
             ? 0 : Double(commits + unchanged + conflicts + errors) / (Double(nanoseconds) / 1e9)
     }
 
-    /// Whether nothing was lost, nothing refused, and every descriptor given back.
+    /// Whether nothing was lost or refused and every descriptor was closed.
     package var isClean: Bool {
         lostUpdates.isEmpty && lostEvents == 0 && lostConnections == 0 && errors == 0
             && !leaksDescriptors
     }
 
-    /// Whether the daemon has more descriptors open than before.
+    /// Whether the daemon has more open descriptors than before.
     package var leaksDescriptors: Bool {
         guard let before, let after else { return false }
         return after.descriptors > before.descriptors
     }
 }
 
-/// Latencies in nanoseconds, to three digits; all 0 where nothing was measured.
-package struct LoadLatency: Hashable, Sendable {
-    /// Half were no longer.
-    package var p50: UInt64 = 0
-    /// Nine of ten were no longer.
-    package var p90: UInt64 = 0
-    /// 99 of 100 were no longer.
-    package var p99: UInt64 = 0
-    /// 999 of 1,000 were no longer.
-    package var p999: UInt64 = 0
-    /// The longest.
-    package var max: UInt64 = 0
-}
-
-/// What one client or subscriber counted.
+/// The counts of one client or subscriber.
 struct LoadTally {
     var commits: [String: UInt64] = [:]
     var unchanged: UInt64 = 0
@@ -80,17 +65,8 @@ struct LoadTally {
     var events: UInt64 = 0
     var droppedEvents: UInt64 = 0
     var lostEvents: UInt64 = 0
-    private var latencies = Histogram<UInt64>(
-        highestTrackableValue: longest, numberOfSignificantValueDigits: .three)
+    var latencies = TimeHistogram()
 
-    /// Ten minutes; what is longer counts as this.
-    private static let longest: UInt64 = 600_000_000_000
-
-    mutating func record(latency nanoseconds: UInt64) {
-        latencies.record(min(nanoseconds, Self.longest))
-    }
-
-    /// Takes in what another counted.
     mutating func add(_ other: LoadTally) {
         commits.merge(other.commits, uniquingKeysWith: +)
         unchanged += other.unchanged
@@ -103,26 +79,16 @@ struct LoadTally {
         lostEvents += other.lostEvents
         latencies.add(other.latencies)
     }
-
-    var latency: LoadLatency {
-        guard latencies.totalCount > 0 else { return LoadLatency() }
-        return LoadLatency(
-            p50: latencies.valueAtPercentile(50), p90: latencies.valueAtPercentile(90),
-            p99: latencies.valueAtPercentile(99), p999: latencies.valueAtPercentile(99.9),
-            max: latencies.maxRecorded)
-    }
 }
 
-/// What a process holds, as /proc tells it.
+/// The resources of a process according to /proc.
 package struct ProcessUsage: Hashable, Sendable {
-    /// Resident memory, in bytes.
     package var memory: UInt64
-    /// Open descriptors.
     package var descriptors: Int
-    /// Threads.
     package var threads: Int
 
-    /// Looks at `process`; `nil` where that is not permitted, or the process not on this machine.
+    /// Reads the usage of `process`; `nil` if that is not permitted or the process is on another
+    /// machine.
     package init?(of process: Int32) {
         guard let status = Self.status(of: process),
             let descriptors = Self.descriptors(of: process)

@@ -1,17 +1,17 @@
 internal import MemslotProtocol
 internal import MemslotService
 
-/// A connection that follows the events of all VMs, and misses none unless it is told so.
+/// A connection that receives the events of all VMs and counts those that are missing.
 struct LoadSubscriber: ~Copyable {
     private var connection: ClientConnection
     private let names: Set<String>
-    /// The generations of the VMs of this load that are there.
+    /// The generations of the existing VMs of this load.
     private var generations: [String: UInt64] = [:]
     private(set) var tally = LoadTally()
 
     /// Subscribes.
     ///
-    /// - Parameter vms: all are there, and the load ends when none is.
+    /// - Parameter vms: existing VMs; the subscriber ends when all are destroyed.
     init(_ connection: consuming ClientConnection, vms: [String]) throws(TargetLost) {
         self.connection = connection
         names = Set(vms)
@@ -19,10 +19,10 @@ struct LoadSubscriber: ~Copyable {
     }
 
     private mutating func subscribe() throws(TargetLost) {
-        guard let answer = try connection.call("events.subscribe", params: Array("{}".utf8)).value,
-            let vms = answer["result"]?["vms"]
+        guard let reply = try connection.call("events.subscribe", params: Array("{}".utf8)).value,
+            let vms = reply["result"]?["vms"]
         else { throw TargetLost("events.subscribe was refused") }
-        // Older than the snapshot.
+        // They are older than the snapshot.
         connection.forgetNotifications()
         generations = [:]
         for vm in vms.elements {
@@ -31,14 +31,14 @@ struct LoadSubscriber: ~Copyable {
         }
     }
 
-    /// Reads events until every VM is gone.
+    /// Receives events until every VM is destroyed.
     mutating func run() {
         do throws(TargetLost) {
             while !generations.isEmpty {
                 guard let event = try connection.nextNotification()?.value else {
                     throw TargetLost("the daemon closed a subscriber's connection")
                 }
-                try note(event)
+                try record(event)
             }
         } catch {
             tally.lostConnections += 1
@@ -46,7 +46,7 @@ struct LoadSubscriber: ~Copyable {
         }
     }
 
-    private mutating func note(_ event: JSONValue) throws(TargetLost) {
+    private mutating func record(_ event: JSONValue) throws(TargetLost) {
         guard let method = event["method"]?.string, let params = event["params"] else { return }
         if method == "events.dropped" {
             tally.droppedEvents += params["count"]?.uint64 ?? 0
@@ -68,6 +68,6 @@ struct LoadSubscriber: ~Copyable {
         }
     }
 
-    /// The last generations that were seen of VMs that went while this looked on.
+    /// The last generations of VMs that were destroyed during the subscription.
     private(set) var finalGenerations: [String: UInt64] = [:]
 }

@@ -1,32 +1,30 @@
-import CDispatch
 import Dispatch
-import Glibc
 import Memslots
 import Synchronization
 
-/// Runs threads one at a time; which one, is its choice at each step.
+/// Runs one thread at a time and chooses the next one at each step.
 ///
-/// The thread that has the baton chooses who gets it next, so that the scheduler needs no thread.
-// Sendable: the state is touched by the thread with the baton alone, which the handing orders.
+/// The thread with the baton chooses the next one, so that the scheduler needs no thread itself.
+// Sendable: only the thread with the baton uses the state, and passing the baton orders accesses.
 final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
-    /// What it tells the simulation.
+    /// The callbacks to the simulation.
     struct Watch {
-        /// After each step, on the thread that took it.
+        /// Called after each step, on its thread.
         var step: () -> Void = {}
-        /// A `barrier` section was entered while others were inside.
+        /// Called if a `barrier` section is entered while other threads are inside.
         var barrierWaits: () -> Void = {}
-        /// No thread can go on any more.
+        /// Called with the waiting threads if no thread can run.
         var deadlock: ([String]) -> Void = { _ in }
     }
 
     var watch = Watch()
     private(set) var steps = 0
-    /// As ``steps``, for the thread that looks whether anything moves.
+    /// As ``steps``, for the thread that watches progress.
     private let progress = Atomic<Int>(0)
     private(set) var time: UInt64 = 1_000_000_000
-    /// How many waits of the product have ended by their deadline.
+    /// The number of the product's waits that timed out.
     private(set) var timeouts = 0
-    /// How many threads are in a `serial` section.
+    /// The number of threads in a `serial` section.
     private(set) var transactions = 0
     private(set) var choices: ChoiceSource
     var hash = TraceHash()
@@ -34,15 +32,15 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
     private var fibers: [Fiber] = []
     private var current = 0
     private var isAbandoned = false
-    /// Whether threads take turns; afterwards what is looked at is looked at by one.
+    /// Whether threads run in turns. Afterwards a single thread checks the world.
     private var isRunning = true
     private let ended = DispatchSemaphore(value: 0)
-    /// Who is inside a section: threads that share it, or -1 for one alone.
+    /// The number of threads that share a section, or -1 for an exclusive one.
     private var sections: [ObjectIdentifier: Int] = [:]
 
     init(_ choices: ChoiceSource) { self.choices = choices }
 
-    /// The name of the thread that runs.
+    /// The name of the running thread.
     var running: String { fibers.isEmpty ? "" : fibers[current].name }
 
     func spawn(_ body: @escaping @Sendable () -> Void) { add("table", body) }
@@ -58,14 +56,14 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
         }
     }
 
-    /// Runs all threads to their end, or until none can go on.
+    /// Runs all threads to their end, or until none can run.
     ///
-    /// - Returns: whether anything moved within `patience` seconds; else a thread waits for
-    ///   something that the scheduler doesn't know.
+    /// - Returns: `false` if there was no step for `patience` seconds: a thread waits for something
+    ///   that the scheduler does not know.
     func run(patience: Int) -> Bool {
         guard let first = fibers.first else { return true }
         var seen = 0
-        first.handBaton()
+        first.resume()
         while ended.wait(timeout: .now() + .seconds(patience)) == .timedOut {
             let steps = progress.load(ordering: .relaxed)
             if steps == seen { return false }
@@ -75,15 +73,15 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
         return true
     }
 
-    /// Whether every thread came to its end.
+    /// Whether every thread has ended.
     var haveAllEnded: Bool {
         fibers.allSatisfy { if case .ended = $0.state { true } else { false } }
     }
 
-    /// Lets nobody go on; the threads stay where they are.
+    /// Stops all threads where they are.
     func abandon() { isAbandoned = true }
 
-    // MARK: - What threads call
+    // MARK: - Calls from threads
 
     func now() -> UInt64 {
         time += 100
@@ -100,7 +98,7 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
         return isInTime
     }
 
-    /// Waits for `key`, if one is given, but not past `time`.
+    /// Suspends the running thread until `moment`, or until `key` is woken.
     @discardableResult
     func sleep(until moment: UInt64, for key: ObjectIdentifier? = nil) -> Bool {
         wait(Fiber.State.waiting(key: key, until: Deadline(nanoseconds: moment)))
@@ -118,9 +116,8 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
         for fiber in fibers where fiber.isWaiting(for: key) { fiber.state = .ready }
     }
 
-    /// Runs `body` in turn with others of `key`, where the product has a lock of its own that is
-    /// held over steps.
-    func inTurn(_ key: ObjectIdentifier, _ body: () -> Void) {
+    /// Runs `body` exclusively for `key`, where the product holds a lock across steps.
+    func exclusively(_ key: ObjectIdentifier, _ body: () -> Void) {
         yield()
         while sections[key, default: 0] != 0 { _ = wait(for: key, until: .never) }
         sections[key] = -1
@@ -147,7 +144,7 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
 
     // MARK: - The choice
 
-    /// Takes a step, and hands the baton on; comes back when `fiber` has it again.
+    /// Makes a step and passes the baton; returns when `fiber` has it again.
     private func passOn(from fiber: Fiber?) {
         steps += 1
         progress.store(steps, ordering: .relaxed)
@@ -155,7 +152,7 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
         watch.step()
         guard let next = isAbandoned ? nil : choose() else {
             ended.signal()
-            // Left where it is, for what is broken can't be brought to an end.
+            // The thread stays here: a broken run can't end in an orderly way.
             fiber?.awaitBaton()
             return
         }
@@ -163,36 +160,36 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
         let me = current
         current = next
         if fiber != nil && me == next { return }
-        fibers[next].handBaton()
+        fibers[next].resume()
         fiber?.awaitBaton()
     }
 
-    /// Who goes on; `nil` where all have ended, or nobody can.
+    /// Chooses the next thread; `nil` if all have ended or wait forever.
     private func choose() -> Int? {
         expire()
         var ready = readyFibers()
         var earliest = earliestDeadline()
         if ready.isEmpty {
-            guard let moment = earliest else { return noteEnd() }
-            pass(to: moment)
+            guard let moment = earliest else { return reportEnd() }
+            advance(to: moment)
             ready = readyFibers()
             earliest = earliestDeadline()
         }
         let choice = choices.next(of: ready.count, someWait: earliest != nil)
         if choice == ScheduleChoices.time {
-            if let earliest { pass(to: earliest) }
+            if let earliest { advance(to: earliest) }
             return readyFibers().first { !ready.contains($0) } ?? ready.first
         }
         return ready[Int(choice) % ready.count]
     }
 
-    private func noteEnd() -> Int? {
+    private func reportEnd() -> Int? {
         let stuck = fibers.filter { if case .ended = $0.state { false } else { true } }
         if !stuck.isEmpty { watch.deadlock(stuck.map(\.name)) }
         return nil
     }
 
-    /// Those that can run, the one that runs first.
+    /// The threads that can run, beginning with the current one.
     private func readyFibers() -> [Int] {
         var ready: [Int] = []
         for offset in fibers.indices {
@@ -206,7 +203,7 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
         fibers.lazy.compactMap { $0.deadline?.nanoseconds }.min()
     }
 
-    private func pass(to moment: UInt64) {
+    private func advance(to moment: UInt64) {
         time = max(time, moment)
         expire()
     }
@@ -220,8 +217,8 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
     }
 }
 
-/// A thread of the simulation: a real one, which runs when it has the baton.
-// Sendable: its state is touched by whoever has the baton, alone.
+/// A thread of the simulation, which runs while it has the baton.
+// Sendable: only the thread with the baton uses the state.
 final class Fiber: @unchecked Sendable {
     enum State {
         case ready
@@ -231,7 +228,7 @@ final class Fiber: @unchecked Sendable {
 
     let name: String
     var state = State.ready
-    /// Whether the last wait ended because there was no time left.
+    /// Whether the last wait timed out.
     var hasTimedOut = false
     private let baton = DispatchSemaphore(value: 0)
 
@@ -241,7 +238,7 @@ final class Fiber: @unchecked Sendable {
         if case .ready = state { true } else { false }
     }
 
-    /// When its wait ends by itself; `nil` where it doesn't.
+    /// The deadline of its wait; `nil` without one.
     var deadline: Deadline? {
         guard case .waiting(_, let deadline) = state, deadline != .never else { return nil }
         return deadline
@@ -251,38 +248,22 @@ final class Fiber: @unchecked Sendable {
         if case .waiting(key, _) = state { true } else { false }
     }
 
-    func handBaton() { baton.signal() }
+    func resume() { baton.signal() }
 
     func awaitBaton() { baton.wait() }
 
-    private final class Job {
-        let body: () -> Void
-        init(_ body: @escaping () -> Void) { self.body = body }
-    }
-
-    private static let stackBytes = 512 << 10
-
     /// Starts the thread, which runs `body` once it has the baton.
     func start(_ body: @escaping () -> Void) {
-        let job = Job { [self] in
-            awaitBaton()
-            body()
+        // Unsafe: the body runs only while the thread has the baton.
+        nonisolated(unsafe) let body = body
+        do throws(Errno) {
+            let thread = try OwnThread { [self] in
+                awaitBaton()
+                body()
+            }
+            thread.detach()
+        } catch {
+            preconditionFailure("the process can't create another thread: \(error)")
         }
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        defer { pthread_attr_destroy(&attributes) }
-        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-        pthread_attr_setstacksize(&attributes, Self.stackBytes)
-        var thread = pthread_t()
-        // Handed to the thread, which takes over this reference.
-        let argument = Unmanaged.passRetained(job).toOpaque()
-        let status = pthread_create(
-            &thread, &attributes,
-            { argument in
-                guard let argument else { return nil }
-                Unmanaged<Job>.fromOpaque(argument).takeRetainedValue().body()
-                return nil
-            }, argument)
-        precondition(status == 0, "the process can't have another thread")
     }
 }

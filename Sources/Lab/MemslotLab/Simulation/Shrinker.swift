@@ -1,30 +1,30 @@
-/// Makes a run that fails smaller, as long as the same thing fails.
+/// Reduces a failing run as long as the same invariant fails.
 ///
-/// First actors and kinds of trouble go, where some schedule still fails without them. Then the
-/// schedule is made plain: as few steps as do in which the running thread does not simply go on.
+/// First it removes actors and disturbances if some schedule still fails without them. Then it
+/// simplifies the schedule to as few switches between threads as possible.
 package struct Shrinker {
     private let run: (SimulationOptions) -> SimulationReport?
     private var best: SimulationReport
     private var budget: Int
 
-    /// How many runs were made.
+    /// The number of runs so far.
     package private(set) var runs = 0
 
-    /// A shrinker of `failing`, whose run `run` repeats.
+    /// A shrinker of `failing`.
     ///
-    /// - Parameter run: `nil` where there could be no run.
+    /// - Parameter run: runs a simulation; returns `nil` if it could not run.
     package init(
         _ failing: SimulationReport, run: @escaping (SimulationOptions) -> SimulationReport?
     ) {
         self.run = run
         best = failing
-        // Threads that are stuck stay so, each time.
+        // Each run that gets stuck leaves threads behind.
         budget = failing.breach?.invariant == .progress ? 60 : 1_500
     }
 
-    /// Shrinks as far as the runs allow.
+    /// Shrinks until no reduction helps or the budget is used up.
     ///
-    /// - Returns: the smallest run that fails. It has the choices to repeat it by.
+    /// - Returns: the smallest failing run, with the choices that repeat it.
     package mutating func shrink() -> SimulationReport {
         guard best.breach != nil else { return best }
         var last: SimulationReport
@@ -41,7 +41,7 @@ package struct Shrinker {
         return best
     }
 
-    /// Keeps what `change` makes of the smallest run, if it still fails.
+    /// Applies `change` to the smallest run and keeps it if it still fails.
     @discardableResult
     private mutating func keep(_ change: (inout SimulationOptions) -> Void) -> Bool {
         guard budget > 0 else { return false }
@@ -56,7 +56,7 @@ package struct Shrinker {
         return true
     }
 
-    /// As ``keep(_:)``, with this schedule or another of the seed's.
+    /// As ``keep(_:)``, but tries several schedules of the seed.
     private mutating func keepOnSomeSchedule(_ change: (inout SimulationOptions) -> Void) {
         let present = best.options.schedule
         for offset in 0..<Self.schedules {
@@ -70,7 +70,7 @@ package struct Shrinker {
 
     private static let schedules: UInt64 = 30
 
-    /// Looks for a schedule that fails earlier.
+    /// Searches for a schedule that fails earlier.
     private mutating func shorten() {
         cutSteps()
         for _ in 0..<Self.schedules {
@@ -104,13 +104,13 @@ package struct Shrinker {
         keep { $0.steps = step }
     }
 
-    /// From here on the schedule is a list.
+    /// Replaces the drawn schedule by the list of its choices.
     private mutating func fixSchedule() {
         let (choices, step) = (best.choices.list, best.breach?.step ?? 0)
         keep { $0.choices = ScheduleChoices(Array(choices.prefix(step))) }
     }
 
-    /// Lets the running thread go on in stretches as long as possible.
+    /// Removes switches between threads, in parts of decreasing length.
     private mutating func flattenSchedule() {
         guard let list = best.options.choices?.list else { return }
         var length = list.count

@@ -3,19 +3,19 @@ import Memslots
 
 /// Runs the real table and the real service under one seed.
 ///
-/// Clients submit, hooks refuse, calls fail, vCPUs and readers come, go and stay, observers and
-/// subscribers stall, deadlines pass. One thread runs at a time, and the seed draws which; so that
-/// a run can be repeated exactly. What must hold is looked at in each step.
+/// Clients submit, hooks veto, operations fail, vCPUs and readers enter, leave and overstay, observers
+/// and subscribers stall, deadlines pass. One thread runs at a time, and the seed draws which, so that
+/// a run can be repeated exactly. Every step checks the invariants.
 package struct Simulation {
     private let options: SimulationOptions
     private let wiring: Wiring
 
-    /// How many steps actors may need to end what they have begun.
+    /// The most steps in which actors must end after the run is over.
     private static let windDown = 60_000
-    /// Seconds without a step after which a thread is taken for stuck.
+    /// Seconds without a step after which a thread is considered stuck.
     private static let patience = 20
 
-    /// A simulation of the product as it is.
+    /// A simulation of the unmodified product.
     package init(_ options: SimulationOptions) { self.init(options, Wiring()) }
 
     package init(_ options: SimulationOptions, _ wiring: Wiring) {
@@ -23,18 +23,18 @@ package struct Simulation {
         self.wiring = wiring
     }
 
-    /// The actors of `seed` by name. The last of them, who recovers failed tables, is always there.
+    /// The names of the actors of `seed`. The last one, which recovers failed tables, always runs.
     package static func actors(of seed: UInt64) -> [String] { MachineShape(seed: seed).actors }
 
-    /// Runs to the end, or to the first thing that doesn't hold.
+    /// Runs to the end or to the first breach.
     ///
-    /// - Throws: ``SimulationError`` where there could be no run.
+    /// - Throws: why the simulation could not run.
     package func run() throws(SimulationError) -> SimulationReport {
         let world = try World(options, wiring)
         try addActors(to: world)
         watch(world)
         if !world.scheduler.run(patience: Self.patience) {
-            world.report(.progress, "a thread waits for what the scheduler doesn't know")
+            world.report(.progress, "a thread waits for something that the scheduler does not know")
         } else if world.breach == nil {
             checkEnd(world)
         }
@@ -43,9 +43,9 @@ package struct Simulation {
         report.counts.steps = world.scheduler.steps
         report.hash = world.scheduler.hash.text
         report.breach = world.breach
-        report.choices = ScheduleChoices(world.scheduler.choices.made)
+        report.choices = ScheduleChoices(world.scheduler.choices.drawn)
         report.trace = world.trace
-        // What is stuck holds locks, and may still look at the world.
+        // A stuck thread may still use the world.
         if world.scheduler.haveAllEnded { world.dispose() }
         return report
     }
@@ -67,24 +67,24 @@ package struct Simulation {
             step: { [unowned world] in
                 world.checkStep()
                 if world.scheduler.steps > limit {
-                    world.report(.progress, "the run does not come to an end")
+                    world.report(.progress, "the run does not end")
                     world.scheduler.abandon()
                 }
             },
             barrierWaits: { [unowned world] in
-                world.report(.barrierFree, "a barrier would wait for somebody inside")
+                world.report(.barrierFree, "a barrier would wait for a thread inside")
             },
             deadlock: { [unowned world] stuck in
-                world.report(.progress, "nobody can go on: \(stuck.joined(separator: ", ")) wait")
+                world.report(.progress, "deadlock: \(stuck.joined(separator: ", ")) wait")
             })
     }
 
-    /// What must hold when everybody is gone.
+    /// Checks the world after all actors have ended.
     private func checkEnd(_ world: World) {
         world.checkInstalled()
         world.check(
             world.events.isSettled, .eventsInOrder,
-            "\(world.events.entries.suffix(3)) are nobody's answer")
+            "\(world.events.entries.suffix(3)) have no outcome")
         world.check(
             world.generation.rawValue == UInt64(world.counts.commits), .generationsDense,
             "\(world.counts.commits) commits, and generation \(world.generation)")
@@ -100,21 +100,21 @@ package struct Simulation {
     }
 }
 
-/// What is simulated.
+/// The options of a simulation.
 package struct SimulationOptions: Hashable, Sendable {
-    /// Draws everything: the machine, what each actor does, and who goes on at each step.
+    /// The seed of everything: the machine, the actors' choices and the schedule.
     package var seed: UInt64
-    /// After how many steps actors begin nothing new.
+    /// The number of steps after which actors end.
     package var steps: Int
-    /// The actors by name; `nil` for all that the seed has. See ``Simulation/actors(of:)``.
+    /// The names of the actors; `nil` for all of the seed. See ``Simulation/actors(of:)``.
     package var actors: [String]?
-    /// What doesn't happen.
+    /// The disturbances that do not happen.
     package var without: Set<Disturbance>
-    /// Which of the seed's schedules is run: the same actors in another order.
+    /// The number of the schedule: each one runs the same actors in another order.
     package var schedule: UInt64
-    /// Who goes on at each step; `nil` lets the seed draw it.
+    /// The choices of the scheduler; `nil` draws them from the seed.
     package var choices: ScheduleChoices?
-    /// Whether all that happens is kept as text.
+    /// Whether the report has the trace.
     package var keepsTrace: Bool
 
     /// A run of `steps` steps of `seed`.
@@ -133,34 +133,33 @@ package struct SimulationOptions: Hashable, Sendable {
     }
 }
 
-/// A kind of trouble that is made.
+/// A kind of disturbance.
 package enum Disturbance: String, CaseIterable, Hashable, Sendable {
-    /// Hooks refuse changes.
+    /// Hooks veto changes.
     case veto
-    /// A slot call fails, once.
+    /// An operation fails once.
     case once
-    /// All slot calls fail from one on, so that undoing fails too.
+    /// All operations fail from one on, so that the undo fails too.
     case persistent
-    /// A slot call fails, and one of its undo.
+    /// An operation fails, and one of its undo.
     case undo
     /// A dirty log can't be read.
     case log
-    /// vCPUs stay in the guest after a kick, perhaps past the deadline.
+    /// vCPUs stay in the guest after a kick, possibly past the deadline.
     case stubborn
-    /// Readers stay, perhaps past the deadline.
+    /// Readers stay inside, possibly past the deadline.
     case overstay
-    /// Observers take their time.
+    /// Observers are slow.
     case stall
-    /// Hooks, observers, readers and vCPUs try what they must not.
+    /// Hooks, observers, readers and vCPUs submit to their own table.
     case reentry
-    /// Arrays that break rules are submitted.
+    /// Invalid arrays are submitted.
     case invalid
 }
 
 extension SimulationOptions {
-    /// The command that runs this again.
     package var command: String {
-        var words = ["memslotctl simulate --seed \(seed) --steps \(steps)"]
+        var words = ["memslot-lab simulate --seed \(seed) --steps \(steps)"]
         if let actors { words.append("--actors \(actors.joined(separator: ","))") }
         if !without.isEmpty {
             words.append("--without \(without.map(\.rawValue).sorted().joined(separator: ","))")

@@ -1,21 +1,20 @@
 import Memslots
 
-/// Knows which pages the guest has certainly written since they were last told, and holds the
-/// dirty logs to it.
+/// Records the pages that the guest has certainly written, and compares dirty logs with them.
 ///
-/// A page is owed once its numbers differ from what they were after it had last been told or had
-/// begun to log. It must then be told: by a log, for as long as a logging slot maps its host page,
-/// else by the receipt of the transaction that ends that.
+/// A page is owed once its numbers differ from those when it was last reported or began to log. It
+/// must then be reported by a log, as long as a logging slot maps its host page, or else by the
+/// receipt of the transaction that ends that.
 struct GuestWriteLedger {
-    /// Owed pages that were not told.
+    /// Owed pages that were not reported.
     private(set) var lost: UInt64 = 0
-    /// Pages that were owed, told or not.
+    /// All owed pages, reported or not.
     private(set) var owedInAll: UInt64 = 0
     private var baseline: [UInt64]
     private var isLogged: [Bool]
     private var owed: Set<UInt64> = []
 
-    /// Begins with an array installed.
+    /// A ledger for an array that is installed.
     ///
     /// - Parameter writes: ``TortureMachine/writes()`` afterwards.
     init(_ slots: [Memslot], writes: [UInt64]) {
@@ -23,20 +22,20 @@ struct GuestWriteLedger {
         isLogged = Self.pagesLogged(by: slots)
     }
 
-    /// Before a transaction: notes what the guest has written.
-    mutating func see(_ writes: [UInt64]) {
+    /// Records the guest's writes before a transaction.
+    mutating func observe(_ writes: [UInt64]) {
         for page in baseline.indices where isLogged[page] && writes[page] != baseline[page] {
             owed.insert(UInt64(page))
         }
     }
 
-    /// After a transaction: pages that no slot logs any more must be in its receipt.
+    /// Checks a transaction: pages that no slot logs any more must be in its receipt.
     ///
-    /// - Parameter writes: as they are after it.
+    /// - Parameter writes: ``TortureMachine/writes()`` afterwards.
     mutating func settle(_ receipt: Receipt, now slots: [Memslot], writes: [UInt64]) {
-        let told = Set(receipt.unmappedDirtyPages.flatMap { Self.hostPages(of: $0) })
-        let kept = Set(slots.filter(\.isLogging).flatMap { TortureRegion.hostPages(of: $0) })
-        judge(owed.subtracting(kept), told: told)
+        let reported = Set(receipt.unmappedDirtyPages.flatMap { Self.hostPages(of: $0) })
+        let kept = Set(slots.filter(\.isLogging).flatMap { $0.hostPages })
+        compare(owed.subtracting(kept), reported: reported)
         owed.formIntersection(kept)
         let logged = Self.pagesLogged(by: slots)
         for page in logged.indices where logged[page] && !isLogged[page] {
@@ -45,25 +44,25 @@ struct GuestWriteLedger {
         isLogged = logged
     }
 
-    /// With all vCPUs stopped, the logs read and cleared: what is owed must be told.
+    /// Checks that cleared logs report all owed pages. Call while all vCPUs are paused.
     mutating func settle(_ logs: [DirtyPages], writes: [UInt64]) {
-        see(writes)
-        judge(owed, told: Set(logs.flatMap { Self.hostPages(of: $0) }))
+        observe(writes)
+        compare(owed, reported: Set(logs.flatMap { Self.hostPages(of: $0) }))
         owed = []
         baseline = writes
     }
 
-    private mutating func judge(_ pages: Set<UInt64>, told: Set<UInt64>) {
+    private mutating func compare(_ pages: Set<UInt64>, reported: Set<UInt64>) {
         owedInAll += UInt64(pages.count)
-        lost += UInt64(pages.subtracting(told).count)
+        lost += UInt64(pages.subtracting(reported).count)
     }
 
     private static func hostPages(of dirty: DirtyPages) -> [UInt64] {
-        let first = TortureRegion.hostPages(of: dirty.slot).lowerBound
+        let first = dirty.slot.hostPages.lowerBound
         return dirty.runs.flatMap { run in run.map { first + $0 } }
     }
 
-    /// Which pages are logged as the guest writes to them.
+    /// Whether the guest's writes to each page are logged.
     private static func pagesLogged(by slots: [Memslot]) -> [Bool] {
         var logged = [Bool](repeating: false, count: Int(TortureRegion.pageCount))
         for slot in slots where slot.isLogging {

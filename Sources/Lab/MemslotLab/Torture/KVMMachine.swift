@@ -4,7 +4,7 @@
     import Memslots
     import Synchronization
 
-    /// A real VM with a guest.
+    /// A KVM VM with a guest.
     final class KVMMachine: TortureMachine {
         private struct Unit {
             let program: GuestProgram
@@ -16,7 +16,7 @@
         let counters = TortureCounters()
         /// Code, counters and page tables.
         private let low: GuestMemory
-        /// What the region shows.
+        /// The memory of the region.
         private let memory: GuestMemory
         private let signal: KickSignal
         private let units: [Unit]
@@ -24,7 +24,7 @@
 
         var backend: any MemslotBackend { kvm }
 
-        /// Makes the VM, with the vCPUs at the beginning of their program.
+        /// Creates the VM with the vCPUs at the beginning of their program.
         init(_ options: TortureOptions, gate: VCPUGate) throws(TortureError) {
             let access: GuestAccess = options.change == .romd ? .reads : .increments
             let placement = GuestPlacement(
@@ -84,30 +84,30 @@
 
         func turn(_ vcpu: Int) -> Bool {
             do throws(VCPURunError) {
-                return goesOn(after: try units[vcpu].guarded.run().exit, units[vcpu])
+                return continues(after: try units[vcpu].guarded.run().exit, units[vcpu])
             } catch {
-                // No errno comes of a whole table: all of the guest's memory is mapped.
+                // With a whole table KVM returns no errno, because all guest memory is mapped.
                 counters.countEmulationFailure()
                 return true
             }
         }
 
-        private func goesOn(after exit: VCPUExit, _ unit: Unit) -> Bool {
+        private func continues(after exit: VCPUExit, _ unit: Unit) -> Bool {
             if unit.program.hasReachedLimit(exit) {
                 return !isEnding.load(ordering: .sequentiallyConsistent)
             }
             switch exit {
             case .interrupted, .notReady: break
             case .dirtyRingFull:
-                // A failure loses nothing, and comes again with the next full ring.
+                // A failure loses nothing and recurs with the next full ring.
                 try? kvm.drainDirtyRings(fullOfVCPU: unit.guarded.vcpu.descriptor)
             case .mmio(let access):
                 counters.countSpuriousExit()
                 if !access.isWrite {
-                    unit.guarded.completeMMIORead(with: answer(to: access, unit))
+                    unit.guarded.completeMMIORead(with: value(for: access, unit))
                 }
             case .internalError:
-                // The instruction is tried again.
+                // The guest retries the instruction.
                 counters.countEmulationFailure()
             default:
                 counters.countEmulationFailure()
@@ -116,9 +116,9 @@
             return true
         }
 
-        /// So that each exit of one increment costs that increment and no more: the number as it
-        /// is, whose increment is then dropped. A guest that adds up gets nothing.
-        private func answer(to access: MMIOAccess, _ unit: Unit) -> UInt64 {
+        /// The value for a spurious read: the present number, so that one exit loses exactly one
+        /// increment, because the following write is dropped; 0 for a guest that reads.
+        private func value(for access: MMIOAccess, _ unit: Unit) -> UInt64 {
             let pages =
                 TortureRegion.start..<TortureRegion.address(of: TortureRegion.pageCount)
             guard unit.program.access == .increments, pages.contains(access.address),
@@ -127,7 +127,7 @@
             return UInt64(load(access.address))
         }
 
-        /// After a shutdown the vCPU's state is lost; its round begins anew.
+        /// Restarts the round after a shutdown, which loses the vCPU's state.
         private func restart(_ unit: Unit) {
             try? unit.program.start(unit.guarded.vcpu)
         }
@@ -144,7 +144,7 @@
 
         func endWithThisRound() {
             isEnding.store(true, ordering: .sequentiallyConsistent)
-            // A round may just have been counted, and not yet been compared.
+            // A vCPU may have counted a round and not compared the count yet.
             for unit in units { store(load(unit.program.rounds) &+ 2, unit.program.limit) }
         }
 
@@ -161,7 +161,7 @@
             case .increments:
                 return (0..<TortureRegion.pageCount).reduce(0) { sum, page in
                     let missing = rounds &- load(unit.program.number(in: page))
-                    // A round begun anew may have added one too many: that is wrong alike.
+                    // A restarted round may have added one too many, which is wrong too.
                     switch unit.program.kind {
                     case .long:
                         return sum + UInt64(Int32(truncatingIfNeeded: missing).magnitude)

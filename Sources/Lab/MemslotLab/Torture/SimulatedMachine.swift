@@ -4,10 +4,10 @@ import MemslotSimulator
 import Memslots
 import Synchronization
 
-/// A simulated VM: its vCPUs are threads that touch the region page by page, and look at the
-/// table as a device model would.
+/// A simulated VM. Its vCPUs are threads that access the region page by page and read the table like
+/// a device model.
 final class SimulatedMachine: TortureMachine {
-    /// A vCPU with the memory that is its own.
+    /// A vCPU with its own numbers.
     private final class Unit: Sendable {
         let entry: VCPUEntry
         let isKicked: KickFlag
@@ -24,9 +24,9 @@ final class SimulatedMachine: TortureMachine {
         var rounds: UInt32 = 0
         var touched = [UInt32](repeating: 0, count: Int(TortureRegion.pageCount))
 
-        /// Counts a touch of the page that is next.
+        /// Counts an access to the next page.
         ///
-        /// - Returns: the page, and whether another round begins after it.
+        /// - Returns: the page, and whether it ends the round.
         mutating func begin() -> (page: UInt64, endsRound: Bool) {
             defer { page = (page + 1) % TortureRegion.pageCount }
             touched[Int(page)] &+= 1
@@ -35,15 +35,15 @@ final class SimulatedMachine: TortureMachine {
             return (page, endsRound)
         }
 
-        /// The page was not there.
-        mutating func takeBack(_ page: UInt64) { touched[Int(page)] &-= 1 }
+        /// Undoes the count of an access that failed.
+        mutating func undo(_ page: UInt64) { touched[Int(page)] &-= 1 }
     }
 
     private final class KickFlag: Sendable {
         let flag = Atomic<Bool>(false)
     }
 
-    /// What the table may show.
+    /// The arrays that the table may have.
     private struct Legal {
         var arrays: [[Memslot]] = []
         weak var table: MemslotTable?
@@ -89,19 +89,18 @@ final class SimulatedMachine: TortureMachine {
         do throws(ReentryError) {
             return try unit.entry.run { run(unit) }
         } catch {
-            // This thread does nothing else.
+            // Impossible: this thread does nothing else.
             return false
         }
     }
 
-    /// Goes round until it is kicked, or a round has ended that is to be the last.
+    /// Makes rounds until it is kicked or the last round has ended.
     private func run(_ unit: Unit) -> Bool {
         while !unit.isKicked.flag.exchange(false, ordering: .relaxed) {
-            // Counted before it is done: a log that is switched on beside this thread begins between
-            // the two, and a write that is counted after it must be in it.
+            // Counted before the access: if a log begins in between, the write must be in it.
             let (page, endsRound) = unit.state.withLock { $0.begin() }
             if !touch(page) {
-                unit.state.withLock { $0.takeBack(page) }
+                unit.state.withLock { $0.undo(page) }
                 counters.countSpuriousExit()
             }
             guard endsRound else { continue }
@@ -111,7 +110,7 @@ final class SimulatedMachine: TortureMachine {
         return true
     }
 
-    /// What the guest meets at a page.
+    /// Accesses a page; returns whether it has memory.
     private func touch(_ page: UInt64) -> Bool {
         let address = TortureRegion.address(of: page)
         guard isWriting else {
@@ -127,11 +126,11 @@ final class SimulatedMachine: TortureMachine {
         }
     }
 
-    /// What a device model meets: one of the arrays that may be, with the right memory in it.
+    /// Reads the table; returns whether it has one of the expected arrays with the right memory.
     private func isTableLegal() -> Bool {
         guard let table = legal.withLock({ $0.table }) else { return true }
         return table.read { snapshot in
-            // Inside: a swap waits for this reader, and what may be is told around the swap.
+            // Read inside: a swap waits for this reader, and `allow` is called around the swap.
             let arrays = legal.withLock { $0.arrays }
             let isWhole = (0..<TortureRegion.pageCount).allSatisfy { page in
                 snapshot.array.slot(at: TortureRegion.address(of: page)).map {
@@ -168,11 +167,12 @@ final class SimulatedMachine: TortureMachine {
     }
 }
 
-/// A simulated VM whose slot calls take as long as a kernel's, so that there is a between to see.
+/// A backend whose operations take as long as the kernel's, so that intermediate states are
+/// observable.
 final class SlowBackend: MemslotBackend {
     private let backend: any MemslotBackend
 
-    /// Nanoseconds after a call; a kernel's creation takes about as long.
+    /// Nanoseconds after an operation, about the time of a create in the kernel.
     private static let span: UInt64 = 12_000
 
     init(_ backend: any MemslotBackend) { self.backend = backend }

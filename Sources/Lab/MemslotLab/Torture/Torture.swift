@@ -4,15 +4,15 @@ package import MemslotKVM
 package import MemslotTestKit
 package import Memslots
 
-/// Changes the slots under running vCPUs, and counts what they see of it.
+/// Changes slots under running vCPUs and counts what they observe.
 ///
-/// Each vCPU goes round a region, again and again. Each transaction makes other slots of the same
-/// host pages, once every vCPU has made a round since the last. Now and then all are stopped at
-/// the end of one, and the dirty logs are compared with what was certainly written.
+/// Each vCPU accesses all pages of a region, round after round. Each transaction replaces the slots
+/// by others with the same host pages. After some transactions all vCPUs are paused, and the dirty
+/// logs are compared with the pages that were certainly written.
 package struct Torture: Sendable {
     private let options: TortureOptions
 
-    /// - Throws: the option that is out of its range.
+    /// - Throws: the invalid option.
     package init(_ options: TortureOptions) throws(TortureError) {
         guard TortureOptions.vcpusRange.contains(options.vcpus) else {
             throw .invalidOption("vcpus must be 1 to \(TortureOptions.vcpusRange.upperBound)")
@@ -21,25 +21,25 @@ package struct Torture: Sendable {
             throw .invalidOption("transactions must not be negative")
         }
         guard !options.codeInRegion || options.backend == .kvm else {
-            throw .invalidOption("a simulated VM has no code to put in the region")
+            throw .invalidOption("a simulated VM has no guest code")
         }
         self.options = options
     }
 
-    /// Runs it to its end; blocks.
+    /// Runs to the end; blocks.
     ///
-    /// - Parameter progress: told how many transactions are done, now and then.
-    /// - Throws: what kept it from its end. What was found is not an error.
+    /// - Parameter progress: called now and then with the number of transactions.
+    /// - Throws: why the run could not be completed. Findings are not errors.
     package func run(
         progress: (_ transactions: Int) -> Void = { _ in }
     ) throws(TortureError) -> TortureReport {
-        // The vCPUs enter by this gate always; where the table holds nobody out, it never closes.
+        // The vCPUs always enter through this gate. In naive mode it never closes.
         let gate = VCPUGate()
         let machine = try machine(gate)
         let vcpus: any VCPUHold = options.mode == .atomic ? gate : NoHold()
         var run = try TortureRun(options, machine, vcpus: vcpus)
         let start = DispatchTime.now().uptimeNanoseconds
-        var report = try run.carryThrough(progress)
+        var report = try run.execute(progress)
         report.nanoseconds = DispatchTime.now().uptimeNanoseconds - start
         return report
     }
@@ -51,103 +51,126 @@ package struct Torture: Sendable {
             #if arch(x86_64)
                 return try KVMMachine(options, gate: gate)
             #else
-                throw .invalidOption("there is no guest for this processor; use simulated")
+                throw .invalidOption("there is no guest program for this processor; use simulated")
             #endif
         }
     }
 }
 
-/// What is tortured, and how.
+/// The options of a torture.
 package struct TortureOptions: Hashable, Sendable {
-    /// Whose slots change.
+    /// The kind of VM.
     package var backend: TortureBackend = .kvm
-    /// What runs on a real VM.
+    /// The guest of a KVM VM.
     package var guest: GuestKind = .real
-    /// How many vCPUs use the memory. Range: ``vcpusRange``.
+    /// The number of vCPUs. Range: ``vcpusRange``.
     package var vcpus: Int = 2
-    /// How many transactions are made.
     package var transactions: Int = 3_000
-    /// Whether vCPUs are held out.
+    /// Whether vCPUs are held.
     package var mode: TortureMode = .atomic
-    /// What the transactions change.
+    /// The changes of the transactions.
     package var change: TortureChange = .mix
-    /// Whether the guest's code stands in the region too. On a real VM.
+    /// Whether the region contains the guest's code too. Only for a KVM VM.
     package var codeInRegion = false
     /// How the dirty log is kept. A simulated VM has no rings.
     package var dirtyLog: DirtyLogMode = .clearedByReading
-    /// What the random choices begin with.
+    /// The seed of the random choices.
     package var seed: UInt64 = 1
 
-    /// 1 … 64: as many as the guests have numbers for.
+    /// 1 … 64, the vCPUs that the guest programs support.
     package static let vcpusRange: ClosedRange<Int> = 1...64
 
-    /// The defaults.
     package init() {}
 }
 
-/// Whose slots change.
+/// The kind of VM.
 package enum TortureBackend: String, Hashable, Sendable, CaseIterable {
-    /// A real VM's, with vCPUs that run a guest.
+    /// A KVM VM, whose vCPUs run a guest.
     case kvm
-    /// A simulated VM's, with threads for vCPUs.
+    /// A simulated VM, with threads as vCPUs.
     case simulated
 }
 
-/// Whether vCPUs are held out while slots change.
+/// Whether vCPUs are held while slots change.
 package enum TortureMode: String, Hashable, Sendable, CaseIterable {
-    /// They are, by the gate.
+    /// The gate holds them.
     case atomic
-    /// They are not: the same calls with nobody held out. The control.
+    /// The same operations without holding vCPUs: the control.
     case naive
 }
 
-/// What the transactions change. The guest's addresses show the same host pages in every array.
+/// The changes of the transactions. Every array maps the same host pages to the guest.
 package enum TortureChange: String, Hashable, Sendable, CaseIterable {
-    /// The region as one slot, and as two to four.
+    /// One slot, alternating with one to four slots.
     case split
-    /// The region as four slots, and with neighbours made one.
+    /// Four slots, alternating with neighbours merged.
     case merge
-    /// Two slots whose boundary is somewhere else each time.
+    /// Two slots with another boundary each time.
     case resize
-    /// The slot goes elsewhere, and another of the same host pages takes its place.
+    /// The slot moves, and another one of the same host pages replaces it.
     case move
-    /// Two slots of the same host pages change places.
+    /// Two slots of the same host pages swap addresses.
     case swap
-    /// The same slots by another mapping of the same memory.
+    /// The same slots with another mapping of the same memory.
     case remap
-    /// Slots become read-only and writable again, under a guest that reads.
+    /// Slots change between read-only and writable, under a guest that reads.
     case romd
-    /// Any of them but ``romd``, one after the other.
+    /// All but ``romd``, in random order.
     case mix
 }
 
-/// Why a torture could not be carried through.
+/// Why a torture could not be completed.
 package enum TortureError: Error, Hashable, Sendable {
-    /// An option is out of its range.
     case invalidOption(String)
-    /// KVM can't be used, or lacks something.
+    /// KVM is missing or lacks a feature.
     case kvm(KVMError)
-    /// Memory, a signal or a thread could not be had.
+    /// Memory, a signal or a thread is not available.
     case system(Errno)
-    /// A simulated VM has no dirty rings.
     case noSimulatedRing
-    /// The table would not take an array that is valid.
+    /// The table refused a valid array.
     case submit(SubmitError)
-    /// A dirty log could not be read.
     case dirtyLog(DirtyLogError)
-    /// A vCPU made no round in ten seconds, or didn't stop.
+    /// A vCPU made no round in ten seconds, or did not pause.
     case stuck(vcpu: Int)
 
-    /// A sentence that says what is wrong.
     package var message: String {
         switch self {
         case .invalidOption(let what): what
         case .kvm(let error): error.description
-        case .system(let errno): "memory, a signal or a thread could not be had: \(errno)"
+        case .system(let errno): "memory, a signal or a thread is not available: \(errno)"
         case .noSimulatedRing: "a simulated VM has no dirty rings"
         case .submit(let error): "a transaction failed: \(error.message)"
         case .dirtyLog(let error): "a dirty log could not be read: \(error)"
         case .stuck(let vcpu): "vCPU \(vcpu) makes no progress"
         }
+    }
+}
+
+/// The result of a torture.
+package struct TortureReport: Hashable, Sendable {
+    package var transactions = 0
+    /// The transactions that the guest observed.
+    package var transactionsHit = 0
+    package var slotCalls: UInt64 = 0
+    /// The rounds of all vCPUs.
+    package var rounds: UInt64 = 0
+    /// MMIO exits at addresses that have memory in every array. On a simulated VM: failed accesses.
+    package var spuriousExits: UInt64 = 0
+    /// Runs that KVM could not continue. On a simulated VM: reads of the table that returned neither
+    /// the old array nor the new one.
+    package var emulationFailures: UInt64 = 0
+    /// Increments of the guest that are missing in its memory; for a guest that reads, the missing
+    /// part of its sum.
+    package var lostIncrements: UInt64 = 0
+    /// Pages that the guest has certainly written and that no log and no receipt reported.
+    package var lostDirtyPages: UInt64 = 0
+    /// Pages that had to be reported.
+    package var dirtyPages: UInt64 = 0
+    package var blackout = TimeDistribution()
+    package var nanoseconds: UInt64 = 0
+
+    /// Whether nothing was lost or observed.
+    package var isClean: Bool {
+        spuriousExits == 0 && emulationFailures == 0 && lostIncrements == 0 && lostDirtyPages == 0
     }
 }

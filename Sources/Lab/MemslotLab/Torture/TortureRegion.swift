@@ -1,13 +1,13 @@
 import MemslotTestKit
 import Memslots
 
-/// The guest addresses that are tortured, and the host pages that they always show.
+/// The guest addresses under torture. They always map the same host pages.
 struct TortureRegion: Sendable {
-    /// How many pages it has.
+    /// The number of pages.
     static let pageCount: UInt64 = 16
-    /// Where the guest uses it.
+    /// The first address that the guest uses.
     static let start = GuestPhysicalAddress(0x4000_0000)
-    /// Where slots go that the guest doesn't use at the time.
+    /// The address of slots that the guest does not use at the time.
     static let aside = GuestPhysicalAddress(0x8000_0000)
 
     /// Two addresses of the same host pages.
@@ -34,33 +34,26 @@ struct TortureRegion: Sendable {
             memory: MemoryReference(object: MemoryObjectID(rawValue: 1), offset: offset))
     }
 
-    /// The region's pages that `slot` shows to the guest where it uses them.
+    /// The region's pages that `slot` maps where the guest uses them.
     static func usedPages(of slot: Memslot) -> Range<UInt64> {
         guard slot.guestPhysicalAddress >= start, slot.guestPhysicalAddress < aside else {
             return 0..<0
         }
-        return hostPages(of: slot)
-    }
-
-    /// The region's pages that are behind `slot`, wherever it is; none of another's memory.
-    static func hostPages(of slot: Memslot) -> Range<UInt64> {
-        guard let memory = slot.memory else { return 0..<0 }
-        let first = memory.offset.pageCount
-        return first..<first + slot.pageCount
+        return slot.hostPages
     }
 }
 
-/// The arrays of the region, one after the other; no two neighbours are the same.
+/// A sequence of arrays of the region; two in a row always differ.
 struct LayoutSequence {
     private let region: TortureRegion
     private let change: TortureChange
     private var random: SeededRandom
     private var turn = 0
     private var last: [Memslot] = []
-    /// The boundaries of the last four pieces of ``TortureChange/merge``.
+    /// The boundaries of the last four slots of ``TortureChange/merge``.
     private var fourPieces: [UInt64] = []
 
-    /// One array in so many has a slot that doesn't log.
+    /// One array in so many has a slot that does not log.
     private static let unloggedEvery = 4
 
     init(_ region: TortureRegion, change: TortureChange, seed: UInt64) {
@@ -69,7 +62,7 @@ struct LayoutSequence {
         self.random = SeededRandom(seed: seed)
     }
 
-    /// The next array, ascending by id; ids from 1.
+    /// The next array, ascending by id, with ids from 1.
     mutating func next() -> [Memslot] {
         var slots: [Memslot]
         repeat {
@@ -123,7 +116,7 @@ struct LayoutSequence {
         }
     }
 
-    /// `count` different boundaries inside the region, ascending.
+    /// `count` distinct boundaries inside the region, ascending.
     private mutating func cuts(_ count: Int) -> [UInt64] {
         Array((1..<TortureRegion.pageCount).shuffled(using: &random).prefix(count)).sorted()
     }
@@ -136,8 +129,8 @@ struct LayoutSequence {
         }
     }
 
-    /// The last four pieces with neighbours made one, by the ids that the last of the four have:
-    /// other slots keep theirs than in ``pieces(_:firstID:)``.
+    /// The last four slots with neighbours merged. Numbered so that the last ids stay, unlike in
+    /// ``pieces(_:firstID:)``.
     private mutating func merged() -> [Memslot] {
         let left = Int.random(in: 0...2, using: &random)
         let cuts = fourPieces.shuffled(using: &random).prefix(left).sorted()

@@ -3,7 +3,7 @@ import Glibc
 import MemslotTestKit
 import Memslots
 
-/// One torture under way.
+/// A running torture.
 struct TortureRun {
     private let options: TortureOptions
     private let machine: any TortureMachine
@@ -14,15 +14,15 @@ struct TortureRun {
     private var layouts: LayoutSequence
     private var slots: [Memslot]
     private var ledger: GuestWriteLedger
-    private var blackouts = BlackoutHistogram()
+    private var blackouts = TimeHistogram()
     private var report = TortureReport()
     private var threads: [OwnThread] = []
     private let processors = Processors()
 
-    /// The logs are read after one transaction in so many, so that bits are carried through
+    /// The logs are checked after one transaction in so many, so that bits are carried through
     /// several.
     private static let checkedEvery = 2
-    /// Seconds that a vCPU may take to be seen or stopped.
+    /// Seconds within which a vCPU must make a round or pause.
     private static let patience = 10
 
     init(
@@ -45,12 +45,12 @@ struct TortureRun {
         machine.allow([slots], of: table)
     }
 
-    /// Makes all transactions, and counts.
-    mutating func carryThrough(
+    /// Makes all transactions.
+    mutating func execute(
         _ progress: (Int) -> Void
     ) throws(TortureError) -> TortureReport {
-        processors.takeFirst()
-        defer { processors.giveBack() }
+        processors.bindToFirst()
+        defer { processors.unbind() }
         do throws(TortureError) {
             try startVCPUs()
             for turn in 1...max(1, options.transactions) where turn <= options.transactions {
@@ -61,7 +61,7 @@ struct TortureRun {
             }
             try awaitRounds()
         } catch {
-            // What runs can't be left alone; where it can't be stopped either, the first counts.
+            // The vCPUs must not keep running. If they can't be stopped, the first error is thrown.
             try? endVCPUs()
             throw error
         }
@@ -71,7 +71,7 @@ struct TortureRun {
         report.lostIncrements = machine.lostIncrements()
         report.lostDirtyPages = ledger.lost
         report.dirtyPages = ledger.owedInAll
-        report.blackout = blackouts.times
+        report.blackout = blackouts.distribution
         for vcpu in 0..<options.vcpus { report.rounds += UInt64(machine.rounds(of: vcpu)) }
         return report
     }
@@ -82,7 +82,7 @@ struct TortureRun {
         let seen = machine.counters.spuriousExits + machine.counters.emulationFailures
         hook.arm(isChecked)
         machine.allow([slots, next], of: table)
-        ledger.see(machine.writes())
+        ledger.observe(machine.writes())
         let receipt: Receipt
         do throws(SubmitError) {
             receipt = try table.submit(
@@ -92,14 +92,16 @@ struct TortureRun {
         ledger.settle(receipt, now: slots, writes: machine.writes())
         machine.allow([slots], of: table)
         report.slotCalls += UInt64(receipt.operations.count)
-        if options.mode == .atomic { blackouts.note(receipt) }
+        if options.mode == .atomic, receipt.quiesced, receipt.durations.nanoseconds.blackout > 0 {
+            blackouts.record(receipt.durations.nanoseconds.blackout)
+        }
         if isChecked { try check() }
         if machine.counters.spuriousExits + machine.counters.emulationFailures != seen {
             report.transactionsHit += 1
         }
     }
 
-    /// Holds the dirty logs to what was written.
+    /// Compares the dirty logs with the written pages.
     private mutating func check() throws(TortureError) {
         guard pause.awaitStop(seconds: Self.patience) else { throw .stuck(vcpu: 0) }
         defer { pause.resume() }
@@ -117,11 +119,11 @@ struct TortureRun {
         for vcpu in 0..<options.vcpus {
             do throws(Errno) {
                 let thread = try OwnThread { [machine, pause, processors] in
-                    processors.takeAnother(vcpu)
+                    processors.bindToAnother(vcpu)
                     machine.begin(vcpu)
                     repeat {
                         sched_yield()
-                        pause.stopIfAsked(vcpu)
+                        pause.stopIfRequested(vcpu)
                     } while machine.turn(vcpu)
                 }
                 threads.append(thread)
@@ -129,9 +131,9 @@ struct TortureRun {
         }
     }
 
-    /// Lets the guest get somewhere: every vCPU a round; or one of them to its first write, when
-    /// most pages are clean, and a bit that gets lost is not covered by an older one; or nowhere, so
-    /// that a vCPU that was stopped enters while the transaction begins.
+    /// Waits for one of three states: every vCPU has made a round; or one has written, when most
+    /// pages are clean and an older bit does not hide a lost one; or none, so that a paused vCPU
+    /// enters while the transaction begins.
     private mutating func awaitGuest() throws(TortureError) {
         switch Int.random(in: 0..<3, using: &random) {
         case 0: return
@@ -149,14 +151,14 @@ struct TortureRun {
         try waitUntil {
             for vcpu in waiting where machine.rounds(of: vcpu) != rounds[vcpu] {
                 waiting.remove(vcpu)
-                // Gives its processor up to one that may have none.
+                // Yields its processor to a vCPU that may have none.
                 machine.kick(vcpu)
             }
             return waiting.first
         }
     }
 
-    /// - Parameter lacking: a vCPU that is waited for; `nil` at the end.
+    /// - Parameter lacking: returns a vCPU that is not done; `nil` when all are.
     private func waitUntil(_ lacking: () -> Int?) throws(TortureError) {
         let start = DispatchTime.now().uptimeNanoseconds
         while let vcpu = lacking() {
@@ -164,13 +166,12 @@ struct TortureRun {
             guard waited < UInt64(Self.patience) * 1_000_000_000 else {
                 throw .stuck(vcpu: vcpu)
             }
-            // A guest can't tell that it has written. Where there is one processor for all, it
-            // needs it.
+            // A guest does not signal a write. With a single processor, it needs this one.
             sched_yield()
         }
     }
 
-    /// Lets each vCPU finish its round.
+    /// Ends each vCPU after a whole round.
     private mutating func endVCPUs() throws(TortureError) {
         guard threads.count == options.vcpus, pause.awaitStop(seconds: Self.patience) else {
             throw .stuck(vcpu: 0)

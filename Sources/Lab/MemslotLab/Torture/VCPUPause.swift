@@ -2,52 +2,52 @@ import Dispatch
 import Memslots
 import Synchronization
 
-/// Stops all vCPUs between two turns, for the torture to look at what nobody changes.
+/// Pauses all vCPUs between two turns, so that the torture can compare memory with dirty logs.
 ///
-/// It is not the gate: it works alike where the gate is taken out.
+/// It is independent of the gate, and works in naive mode too.
 final class VCPUPause: Sendable {
-    private let isAsked = Atomic<Bool>(false)
+    private let isRequested = Atomic<Bool>(false)
     private let parked = DispatchSemaphore(value: 0)
     private let resumes: [DispatchSemaphore]
     private let kick: @Sendable (_ vcpu: Int) -> Void
 
-    /// - Parameter kick: ends the turn of a vCPU soon, or the next one.
+    /// - Parameter kick: ends the current turn of a vCPU soon, or its next one.
     init(vcpus: Int, kick: @escaping @Sendable (Int) -> Void) {
         resumes = (0..<vcpus).map { _ in DispatchSemaphore(value: 0) }
         self.kick = kick
     }
 
-    /// Asks all to stop; may be said twice. Doesn't wait.
-    func ask() {
-        guard !isAsked.exchange(true, ordering: .sequentiallyConsistent) else { return }
+    /// Requests a pause without waiting. A second call has no effect.
+    func request() {
+        guard !isRequested.exchange(true, ordering: .sequentiallyConsistent) else { return }
         for vcpu in resumes.indices { kick(vcpu) }
     }
 
-    /// Waits until all have stopped.
+    /// Waits until all vCPUs have stopped.
     ///
-    /// - Returns: whether they have within `seconds`.
+    /// - Returns: whether they did within `seconds`.
     func awaitStop(seconds: Int) -> Bool {
-        ask()
+        request()
         let deadline = DispatchTime.now() + .seconds(seconds)
         return resumes.allSatisfy { _ in parked.wait(timeout: deadline) == .success }
     }
 
-    /// Lets all go on that have stopped.
+    /// Resumes all vCPUs.
     func resume() {
-        isAsked.store(false, ordering: .sequentiallyConsistent)
+        isRequested.store(false, ordering: .sequentiallyConsistent)
         for resume in resumes { resume.signal() }
     }
 
-    /// Said by each vCPU's thread between two turns; stops there if asked.
-    func stopIfAsked(_ vcpu: Int) {
-        guard isAsked.load(ordering: .sequentiallyConsistent) else { return }
+    /// Stops the calling vCPU's thread between two turns if a pause is requested.
+    func stopIfRequested(_ vcpu: Int) {
+        guard isRequested.load(ordering: .sequentiallyConsistent) else { return }
         parked.signal()
         resumes[vcpu].wait()
     }
 }
 
-/// Stops the vCPUs at the end of a transaction, before any of them enters the guest again: what
-/// is lost can't be covered by what it writes next.
+/// Pauses the vCPUs at the end of a transaction, before any enters the guest: later writes cannot
+/// hide a lost page.
 final class PauseAtCommit: MemslotHook {
     private let pause: VCPUPause
     private let isArmed = Atomic<Bool>(false)
@@ -56,11 +56,11 @@ final class PauseAtCommit: MemslotHook {
 
     init(_ pause: VCPUPause) { self.pause = pause }
 
-    /// Whether the next transaction stops them.
+    /// Sets whether the next transaction pauses them.
     func arm(_ armed: Bool) { isArmed.store(armed, ordering: .sequentiallyConsistent) }
 
     func commit(_ change: MemslotChange) {
-        if isArmed.load(ordering: .sequentiallyConsistent) { pause.ask() }
+        if isArmed.load(ordering: .sequentiallyConsistent) { pause.request() }
     }
 
     func prepare(_ change: MemslotChange) throws(HookVeto) {}
@@ -68,7 +68,7 @@ final class PauseAtCommit: MemslotHook {
     func abort(_ change: MemslotChange) {}
 }
 
-/// Holds nobody out: what a VMM does that changes slots beside its running guest.
+/// Holds no vCPU, like a VMM that changes slots beside its running guest.
 final class NoHold: VCPUHold {
     func begin() {}
     func waitUntilHeld(by deadline: Deadline) -> [String] { [] }

@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 
 @Suite(
-    "the kernel and its twin", .serialized,
+    "the kernel and the simulator", .serialized,
     .enabled(
         if: KVMSystem.unavailability() == nil,
         "\(KVMSystem.unavailability()?.description ?? "KVM opens")"))
@@ -17,7 +17,7 @@ struct KernelTests {
 
     init() throws { system = try KVMSystem() }
 
-    @Test("random calls, dirty logs and a guest's writes get the same answers")
+    @Test("random calls, dirty logs and a guest's writes get the same replies")
     func random() throws {
         var comparison = try Comparison(with: system)
         comparison.callsPerVM = 2_000
@@ -28,7 +28,7 @@ struct KernelTests {
         #expect(report.answers["mmio", default: 0] > 10)
     }
 
-    @Test("a twin with another limit than the kernel's is found")
+    @Test("a simulator with another limit than the kernel is found")
     func otherLimit() throws {
         var capabilities = try KernelTarget.capabilities(of: system)
         capabilities.maxGuestPage -= 1
@@ -39,7 +39,7 @@ struct KernelTests {
         #expect(difference.lines.count == 1)
     }
 
-    @Test("what is installed is told from what is not")
+    @Test("installed slots are distinguished from others")
     func installed() throws {
         let kernel = try KernelTarget(system: system)
         let slot = Memslot(
@@ -50,7 +50,7 @@ struct KernelTests {
         let region = RawRegion(
             slot: 3, flags: 0, guestPhysicalAddress: 0x4000, memorySize: 0x2000,
             userspaceAddress: UserWindow.start.rawValue)
-        #expect(kernel.carryOut(.setRegion(region)) == RawReply(.success))
+        #expect(kernel.apply(.setRegion(region)) == RawReply(.success))
         #expect(kernel.difference(from: [slot], protection: 0) == nil)
         #expect(kernel.difference(from: [], protection: 0) != nil)
     }
@@ -72,7 +72,7 @@ struct KernelTests {
             var lines = LineReader(bytes: Array(try Data(contentsOf: root.appending(path: file))))
             while let line = try lines.next() {
                 let call = try RawCallLine(line: line, number: lines.lineNumber)
-                let reply = kernel.carryOut(call.call)
+                let reply = kernel.apply(call.call)
                 if !call.isMet(by: reply) {
                     Issue.record("\(file):\(lines.lineNumber): \(reply)")
                 }

@@ -8,7 +8,7 @@ import Memslots
 import TestSupport
 import Testing
 
-/// The scenes of fixtures, found from where this file stands.
+/// The scenes of fixtures.
 enum Fixtures {
     private static let root = Repository.url("Fixtures")
 
@@ -31,41 +31,40 @@ enum Fixtures {
     }
 }
 
-/// Simulated VMs with a fault of their own, which a sweep must find.
-private struct DefectiveGround: SweepGround {
+/// Creates simulated VMs with a defect that a sweep must find.
+private struct DefectiveVMFactory: VMFactory {
     enum Defect: CaseIterable {
-        /// A deletion that fails deletes all the same.
+        /// A failed delete deletes nevertheless.
         case failsWithEffect
-        /// A creation that is told to have succeeded.
+        /// A successful create creates nothing.
         case createsNothing
-        /// Dirty pages that the second reading doesn't tell.
+        /// A read of a dirty log returns no pages.
         case forgetsPages
     }
 
     let defect: Defect
-    var name: String { "defective" }
 
-    func lack(for scene: SweepScene) -> String? { nil }
+    func reasonToSkip(_ scene: SweepScene) -> String? { nil }
 
     func makeVM(for scene: SweepScene) throws(Errno) -> any SweptVM {
-        DefectiveVM(try SimulatedGround().makeVM(for: scene), defect)
+        DefectiveVM(try SimulatedVMFactory().makeVM(for: scene), defect)
     }
 }
 
 private final class DefectiveVM: SweptVM, MemslotBackend {
-    // One thread at a time calls a backend.
+    // Unsafe: one thread at a time calls a backend.
     nonisolated(unsafe) private let vm: any SweptVM
     nonisolated(unsafe) private var calls = 0
     nonisolated(unsafe) private var reads = 0
-    private let defect: DefectiveGround.Defect
+    private let defect: DefectiveVMFactory.Defect
 
-    init(_ vm: any SweptVM, _ defect: DefectiveGround.Defect) {
+    init(_ vm: any SweptVM, _ defect: DefectiveVMFactory.Defect) {
         self.vm = vm
         self.defect = defect
     }
 
     var backend: any MemslotBackend { self }
-    var takesWrites: Bool { true }
+    var hasGuestWrites: Bool { true }
     var capabilities: Capabilities { vm.backend.capabilities }
 
     func makeGuestMemfd(_ size: UInt64) throws(Errno) -> Int32 { try vm.makeGuestMemfd(size) }
@@ -92,35 +91,35 @@ private final class DefectiveVM: SweptVM, MemslotBackend {
 
 @Suite("fault sweep")
 struct FaultSweepTests {
-    @Test("after every fault the VM is as before, or named failed and brought back")
+    @Test("after every fault the VM is as before, or failed and recovered")
     func everyPoint() throws {
         let scenes = try Fixtures.scenes(in: "faults", "dirty")
         #expect(scenes.count > 150)
         var report = SweepReport()
         for (index, scene) in scenes.enumerated() {
-            // By turns, so that each way of clearing a log sees scenes of each kind.
+            // In turns, so that each way of clearing a log has scenes of each kind.
             let protection = DirtyLogProtection.allCases[index % 3]
-            report.add(FaultSweep(on: SimulatedGround(protection), every: 5).sweep(scene))
+            report.add(FaultSweep(on: SimulatedVMFactory(protection), every: 5).sweep(scene))
         }
         #expect(report.findings.prefix(3) == [])
         #expect(report.points > 2_000)
         for kind in FaultPoint.Kind.allCases { #expect(report.visited[kind] ?? 0 > 0, "\(kind)") }
     }
 
-    @Test("after faults in scenarios of every other kind too")
+    @Test("and in scenarios of every other kind")
     func otherFixtures() throws {
         let scenes = try Fixtures.scenes(in: "plans", "kernel", "qemu", "layouts")
         var report = SweepReport()
-        let sweep = FaultSweep(on: SimulatedGround(), longest: 12, every: 47)
+        let sweep = FaultSweep(on: SimulatedVMFactory(), longest: 12, every: 47)
         for scene in scenes where scene.wanted.count < 100 { report.add(sweep.sweep(scene)) }
         #expect(report.findings.prefix(3) == [])
         #expect(report.submits > 150)
     }
 
-    @Test("a VM with a defect is found out", arguments: DefectiveGround.Defect.allCases)
-    private func defects(defect: DefectiveGround.Defect) throws {
+    @Test("a VM with a defect is found", arguments: DefectiveVMFactory.Defect.allCases)
+    private func defects(defect: DefectiveVMFactory.Defect) throws {
         var report = SweepReport()
-        let sweep = FaultSweep(on: DefectiveGround(defect: defect), every: 7)
+        let sweep = FaultSweep(on: DefectiveVMFactory(defect: defect), every: 7)
         for scene in try Fixtures.scenes(in: "faults") {
             report.add(sweep.sweep(scene))
         }
@@ -128,14 +127,14 @@ struct FaultSweepTests {
     }
 
     @Test(
-        "on the kernel's VMs too, in a sample",
+        "and on KVM VMs, in a sample",
         .enabled(if: KVMSystem.unavailability() == nil, "KVM does not open here"))
     func kernel() throws {
-        let ground = try KVMGround()
+        let factory = try KVMFactory(system: KVMSystem())
         var report = SweepReport()
         for (index, scene) in try Fixtures.scenes(in: "faults").enumerated()
         where index % 16 == 0 {
-            report.add(FaultSweep(on: ground, separately: true, every: 97).sweep(scene))
+            report.add(FaultSweep(on: factory, separately: true, every: 97).sweep(scene))
         }
         #expect(report.findings.prefix(3) == [])
         #expect(report.points > 5)

@@ -2,8 +2,8 @@ import MemslotSimulator
 import Memslots
 import Testing
 
-/// What no other test noticed when the sources were broken there.
-@Suite("what mutations have shown untested")
+/// Mutations that no other test detects.
+@Suite("mutations that other tests missed")
 struct MissedMutationTests {
     private func slot(
         _ id: UInt32, page: UInt64, pages: UInt64 = 4, host: UInt64, flags: MemslotFlags = []
@@ -14,7 +14,7 @@ struct MissedMutationTests {
             flags: flags)
     }
 
-    @Test("a receipt tells a blackout where vCPUs were held out, and none where they weren't")
+    @Test("a receipt has a blackout if vCPUs were held, and none otherwise")
     func blackout() throws {
         let table = try MemslotTable(backend: SimulatedBackend())
         let beside = try table.submit([slot(0, page: 0, host: 0x100)])
@@ -27,13 +27,13 @@ struct MissedMutationTests {
         #expect(held.durations.nanoseconds.apply <= held.durations.nanoseconds.blackout)
     }
 
-    @Test("what a guest that was let into a failed VM wrote is told after the recovery")
+    @Test("writes of a guest that was released on a failed VM are reported after the recovery")
     func writesBeforeRecovery() throws {
         let backend = SimulatedBackend()
         let table = try MemslotTable(backend: backend)
         let before = [slot(0, page: 0, host: 0x100, flags: .logDirtyPages)]
         try table.submit(before)
-        // An alias of page 2 and 3, which can't be deleted again.
+        // An alias of pages 2 and 3, whose delete fails.
         let alias = slot(1, page: 16, pages: 2, host: 0x102, flags: .logDirtyPages)
         backend.inject(FaultInjection(operation: 1, errno: .outOfMemory))
         backend.inject(FaultInjection(operation: 2, errno: .outOfMemory))
@@ -48,7 +48,7 @@ struct MissedMutationTests {
         #expect(backend.installedSlots == before)
     }
 
-    @Test("whole words past a slot's end are not cleared in its log")
+    @Test("clearing whole words past the end of a slot's log is refused")
     func clearPastTheEnd() throws {
         var kernel = SimulatedKernel()
         let logging = slot(0, page: 0, pages: 100, host: 0x100, flags: .logDirtyPages)

@@ -13,13 +13,13 @@ struct SmallWorldTests {
     func everyPair() {
         let report = PlanExhaustion(ids: 2, pages: 4).visitAll()
         #expect(report.findings == [])
-        // The weights of the pairs that were planned make up all pairs that there are.
+        // The weights of the planned pairs add up to all pairs.
         #expect(report.arrays == 1 + 10 * 2 * 8 + 15 * 2 * 64)
         #expect(report.pairs == report.arrays * report.arrays)
         #expect(report.searched > 0)
     }
 
-    @Test("pairs of three slots on six pages, and of four on five, as drawn")
+    @Test("random pairs of three slots on six pages and of four on five")
     func drawn() {
         for (ids, pages) in [(3, 6), (4, 5)] as [(Int, UInt64)] {
             let report = PlanExhaustion(ids: ids, pages: pages).visitSample(3_000, seed: 7)
@@ -37,7 +37,7 @@ struct SmallWorldTests {
         #expect(drawn.dirtyPages > 1_000)
     }
 
-    @Test("the rules refuse what a kernel refuses")
+    @Test("the rules refuse the same operations as a kernel")
     func rules() {
         let (a, b) = (slot(0, 0..<2), slot(1, 2..<3))
         var kernel = SmallKernel([a, b], ids: 3)
@@ -50,16 +50,16 @@ struct SmallWorldTests {
             .reflag(from: b, to: b), .reflag(from: b, to: slot(1, 4..<5)),
         ]
         for call in refused { #expect(kernel.apply(call) != nil, "\(call)") }
-        let taken: [SlotCall] = [
+        let accepted: [SlotCall] = [
             .move(from: b, to: slot(1, 3..<4, SmallKind(logs: true))),
             .create(slot(2, 2..<3)), .delete(a),
             .reflag(from: slot(2, 2..<3), to: slot(2, 2..<3, SmallKind(logs: true))),
         ]
-        for call in taken { #expect(kernel.apply(call) == nil, "\(call)") }
+        for call in accepted { #expect(kernel.apply(call) == nil, "\(call)") }
         #expect(kernel.array.map(\.assignedID.rawValue) == [1, 2])
     }
 
-    @Test("the search finds a way of as many calls as breadth first, and none of fewer")
+    @Test("the search finds as short a way as a breadth-first search, and none shorter")
     func search() {
         let layouts = SmallLayout.all(ids: 2, pages: 3)
         let kinds = [SmallKind(), SmallKind(backing: 1)]
@@ -75,14 +75,14 @@ struct SmallWorldTests {
             let distances = breadthFirst(from: SmallKernel(old, ids: 2), kinds: kinds)
             for new in arrays {
                 let (from, to) = (SmallKernel(old, ids: 2), SmallKernel(new, ids: 2))
-                let ways = FewestCalls(from: from, to: to, pages: 3)
+                let ways = FewestOperations(from: from, to: to, pages: 3)
                 guard let distance = distances[to] else {
                     wrong += 1
                     continue
                 }
                 if !ways.exists(within: distance)
                     || distance > 0 && ways.exists(within: distance - 1)
-                    || ways.leastCalls > distance
+                    || ways.lowerBound > distance
                 {
                     wrong += 1
                 }
@@ -92,8 +92,8 @@ struct SmallWorldTests {
         #expect(wrong == 0)
     }
 
-    /// The fewest calls to everything, over all calls that the rules take: on these pages, and
-    /// with a page apart for each slot to step aside.
+    /// The fewest operations to each array, by all operations that the rules allow: on these pages and
+    /// on a separate run for each slot.
     private func breadthFirst(from start: SmallKernel, kinds: [SmallKind]) -> [SmallKernel: Int] {
         var places: [Range<UInt64>] = []
         for first in 0..<3 as Range<UInt64> {
@@ -111,7 +111,7 @@ struct SmallWorldTests {
             let state = queue[head]
             let steps = distances[state, default: 0] + 1
             head += 1
-            // Further than any of the arrays are from each other.
+            // More than the distance of any two arrays.
             if steps > 4 { continue }
             for id in 0..<2 {
                 var calls: [SlotCall] = state.slots[id].map { [.delete($0)] } ?? []

@@ -3,8 +3,8 @@ import MemslotSimulator
 import Memslots
 import Testing
 
-/// Each part of the machine is broken in turn: a simulation that can't find that proves nothing.
-@Suite("the simulation finds what is broken")
+/// Breaks each part of the machine in turn. The simulation must detect it.
+@Suite("the simulation detects broken parts")
 struct BrokenPartTests {
     private func expect(
         _ invariants: Set<Breach.Invariant>, without: Set<Disturbance> = [],
@@ -29,7 +29,7 @@ struct BrokenPartTests {
         try expect(invariants, wiring)
     }
 
-    // Such a hold doesn't know the threads that are inside its gate.
+    // Without reentry: such a hold does not know the threads inside its gate.
     @Test(
         "a hold",
         arguments: [
@@ -52,15 +52,15 @@ struct BrokenPartTests {
         try expect([.hooksPaired], wiring)
     }
 
-    @Test("a reader that looks after it has left")
+    @Test("a reader that uses its snapshot after it has left")
     func reader() throws {
         var wiring = Wiring()
         wiring.reader = StaleReader()
-        // Outside of the table, it may submit.
+        // Without reentry: outside of the table it may submit.
         try expect([.readerSeesWhole], without: [.reentry], wiring)
     }
 
-    @Test("the delivery of events: one is lost, one comes twice, two cross")
+    @Test("the delivery of events: one is lost, one is repeated, the order is reversed")
     func delivery() throws {
         var wiring = Wiring()
         wiring.delivery = { Array($0.dropLast()) }
@@ -71,7 +71,7 @@ struct BrokenPartTests {
         try expect([.eventsInOrder], wiring)
     }
 
-    @Test("a receipt: dirty pages are kept back, a generation is left out, quiescence is claimed")
+    @Test("a receipt: dirty pages are missing, a generation is skipped, quiescence is wrong")
     func receipt() throws {
         var wiring = Wiring()
         wiring.receipt = { receipt in

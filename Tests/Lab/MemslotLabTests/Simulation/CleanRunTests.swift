@@ -3,7 +3,7 @@ import Testing
 
 @Suite("the product under simulation")
 struct CleanRunTests {
-    @Test("holds in every step of sixty seeds, in which everything happens")
+    @Test("holds in every step of sixty seeds, in which all events occur")
     func clean() throws {
         var counts = SimulationReport.Counts()
         for seed in 1_000...1_059 as ClosedRange<UInt64> {
@@ -14,7 +14,7 @@ struct CleanRunTests {
         for (name, count) in counts.named { #expect(count > 0, "\(name)") }
     }
 
-    @Test("makes only the trouble that it is let")
+    @Test("has only the disturbances that are allowed")
     func without() throws {
         let quiet = Set(Disturbance.allCases)
         for seed in 1...10 as ClosedRange<UInt64> {
@@ -34,4 +34,22 @@ struct CleanRunTests {
         #expect(nobody.breach == nil)
         #expect(nobody.counts.submits == 0)
     }
+}
+
+/// Runs `options` with `wiring`.
+func simulate(
+    _ options: SimulationOptions, _ wiring: Wiring = Wiring()
+) throws -> SimulationReport {
+    try Simulation(options, wiring).run()
+}
+
+/// The first failing run of `seeds` with `wiring`.
+func firstFailure(
+    of seeds: ClosedRange<UInt64>, without: Set<Disturbance> = [], _ wiring: Wiring
+) throws -> SimulationReport? {
+    for seed in seeds {
+        let report = try simulate(SimulationOptions(seed: seed, without: without), wiring)
+        if report.breach != nil { return report }
+    }
+    return nil
 }

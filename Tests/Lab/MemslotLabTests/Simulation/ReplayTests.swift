@@ -18,7 +18,7 @@ struct ReplayTests {
         #expect(try simulate(SimulationOptions(seed: 1, schedule: 1)).hash != hash)
     }
 
-    @Test("the choices that a run has made repeat it")
+    @Test("the choices of a run repeat it")
     func choices() throws {
         let drawn = try simulate(SimulationOptions(seed: 4))
         let repeated = try simulate(SimulationOptions(seed: 4, choices: drawn.choices))
@@ -26,7 +26,7 @@ struct ReplayTests {
         #expect(repeated.counts == drawn.counts)
     }
 
-    @Test("choices are written shortly, and read again")
+    @Test("choices are encoded compactly and decoded")
     func choiceText() throws {
         let choices = ScheduleChoices([0, 0, 0, 3, ScheduleChoices.time, 1, 1, 0, 0])
         #expect(choices.text == "0*3,3,t,1*2")
@@ -36,7 +36,7 @@ struct ReplayTests {
         }
     }
 
-    @Test("an actor that the seed doesn't have is refused")
+    @Test("an actor that the seed does not have is refused")
     func unknownActor() {
         #expect(throws: SimulationError.unknownActor("client-9")) {
             try simulate(SimulationOptions(seed: 1, actors: ["client-9"]))

@@ -1,7 +1,7 @@
 import MemslotLab
 import Testing
 
-@Suite("a run that fails is made smaller")
+@Suite("a failing run is shrunk")
 struct ShrinkerTests {
     private static var wiring: Wiring {
         var wiring = Wiring()
@@ -9,7 +9,7 @@ struct ShrinkerTests {
         return wiring
     }
 
-    @Test("it fails with the same, in fewer steps, with fewer actors, and repeats")
+    @Test("the same invariant fails in fewer steps with fewer actors, repeatably")
     func smaller() throws {
         let failing = try #require(
             try firstFailure(of: 1...20, without: [.reentry], Self.wiring))
@@ -26,18 +26,18 @@ struct ShrinkerTests {
         #expect(actors.contains { $0.hasPrefix("vcpu") })
         #expect(actors.count <= 3, "\(smallest.options.command)")
 
-        // What the command says is enough to see it again.
+        // The command repeats the failure.
         let choices = try #require(smallest.options.choices)
         var options = SimulationOptions(
             seed: smallest.options.seed, steps: smallest.options.steps, actors: actors,
             without: smallest.options.without, choices: ScheduleChoices(choices.text))
         #expect(try simulate(options, Self.wiring).breach == breach)
-        #expect(options.command.hasPrefix("memslotctl simulate --seed \(options.seed) --steps "))
+        #expect(options.command.hasPrefix("memslot-lab simulate --seed \(options.seed) --steps "))
         options.choices = nil
         #expect(!options.command.contains("--choices"))
     }
 
-    @Test("a run in which all held stays as it is")
+    @Test("a run without a breach is not changed")
     func clean() throws {
         let clean = try simulate(SimulationOptions(seed: 1, steps: 200))
         var shrinker = Shrinker(clean) { _ in nil }

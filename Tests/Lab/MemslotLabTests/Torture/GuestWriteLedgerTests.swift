@@ -3,7 +3,7 @@ import Testing
 
 @testable import MemslotLab
 
-@Suite("what dirty logs must tell")
+@Suite("dirty logs and guest writes")
 struct GuestWriteLedgerTests {
     private let region = TortureRegion(
         mappings: (UserspaceAddress(0x1000_0000), UserspaceAddress(0x2000_0000)))
@@ -23,19 +23,19 @@ struct GuestWriteLedgerTests {
         return receipt
     }
 
-    @Test("a page that was written and isn't told is lost")
+    @Test("a written page that is not reported is lost")
     func lost() {
         let slots = [region.slot(1)]
         var ledger = GuestWriteLedger(slots, writes: none)
         ledger.settle([DirtyPages(slot: slots[0], runs: [3..<4])], writes: written(3, 5))
         #expect(ledger.lost == 1)
         #expect(ledger.owedInAll == 2)
-        // Told or lost, it is no longer owed.
+        // Reported or lost, it is no longer owed.
         ledger.settle([], writes: written(3, 5))
         #expect(ledger.lost == 1)
     }
 
-    @Test("a page is told by whatever slot has its host page")
+    @Test("a page is reported by any slot that maps its host page")
     func alias() {
         let slots = [region.slot(1, at: TortureRegion.aside), region.slot(2, second: true)]
         var ledger = GuestWriteLedger(slots, writes: none)
@@ -46,31 +46,31 @@ struct GuestWriteLedgerTests {
         #expect(ledger.lost == 0)
     }
 
-    @Test("a page that stops being logged is the receipt's to tell")
+    @Test("a page that is no longer logged must be in the receipt")
     func unlogged() {
         let logging = [region.slot(1)]
         var silent = logging
         silent[0].flags = []
-        for told in [false, true] {
+        for isReported in [false, true] {
             var ledger = GuestWriteLedger(logging, writes: none)
-            ledger.see(written(7))
-            let pages = told ? [DirtyPages(slot: logging[0], runs: [7..<8])] : []
+            ledger.observe(written(7))
+            let pages = isReported ? [DirtyPages(slot: logging[0], runs: [7..<8])] : []
             ledger.settle(receipt(pages), now: silent, writes: written(7, 8))
-            #expect(ledger.lost == (told ? 0 : 1))
-            // What is written meanwhile is nobody's to tell, not even when it logs again.
-            ledger.see(written(7, 8, 9))
+            #expect(ledger.lost == (isReported ? 0 : 1))
+            // Writes in between need no report, even when the slot logs again.
+            ledger.observe(written(7, 8, 9))
             ledger.settle(receipt(), now: logging, writes: written(7, 8, 9))
             ledger.settle([], writes: written(7, 8, 9))
-            #expect(ledger.lost == (told ? 0 : 1))
+            #expect(ledger.lost == (isReported ? 0 : 1))
         }
     }
 
-    @Test("a page that goes on being logged elsewhere stays owed")
+    @Test("a page that another slot keeps logging stays owed")
     func carried() {
         let before = [region.slot(1)]
         let after = [region.slot(1, 0..<8), region.slot(2, 8..<16)]
         var ledger = GuestWriteLedger(before, writes: none)
-        ledger.see(written(9))
+        ledger.observe(written(9))
         ledger.settle(receipt(), now: after, writes: written(9))
         #expect(ledger.lost == 0)
         ledger.settle([DirtyPages(slot: after[0], runs: [0..<8])], writes: written(9))

@@ -3,13 +3,13 @@ import Testing
 
 @testable import MemslotLab
 
-@Suite("arrays of a torture")
+@Suite("the arrays of a torture")
 struct LayoutSequenceTests {
     private let region = TortureRegion(
         mappings: (UserspaceAddress(0x1000_0000), UserspaceAddress(0x2000_0000)))
 
     @Test(
-        "each shows the guest all host pages in their places, and differs from the last",
+        "each maps all host pages at their addresses and differs from the last",
         arguments: TortureChange.allCases)
     func whole(change: TortureChange) {
         var layouts = LayoutSequence(region, change: change, seed: 7)

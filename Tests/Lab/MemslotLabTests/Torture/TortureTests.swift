@@ -11,9 +11,9 @@ private func torture(_ change: (inout TortureOptions) -> Void) throws -> Torture
     return try Torture(options).run()
 }
 
-/// Of a control run: whether the guest saw something in one of a few tries. A busy machine may
-/// leave it no processor while slots change.
-private func isSeen(_ change: (inout TortureOptions) -> Void) throws -> Bool {
+/// Whether the guest of a control run observes something in one of a few attempts. On a busy machine
+/// it may have no processor while slots change.
+private func isObserved(_ change: (inout TortureOptions) -> Void) throws -> Bool {
     for seed in 1...10 as ClosedRange<UInt64> {
         let report: TortureReport
         do {
@@ -23,7 +23,7 @@ private func isSeen(_ change: (inout TortureOptions) -> Void) throws -> Bool {
                 change(&options)
             }
         } catch TortureError.stuck {
-            // A guest that no longer gets anywhere has seen it too.
+            // A stuck guest has observed it too.
             return true
         }
         if !report.isClean { return true }
@@ -32,13 +32,13 @@ private func isSeen(_ change: (inout TortureOptions) -> Void) throws -> Bool {
 }
 
 @Suite(
-    "torture of a real VM", .serialized,
+    "torture of a KVM VM", .serialized,
     .enabled(
         if: KVMSystem.unavailability() == nil,
         "\(KVMSystem.unavailability()?.description ?? "KVM opens")"))
 struct KVMTortureTests {
     @Test(
-        "a guest sees nothing of a transaction, and nothing is lost",
+        "a guest observes no transaction and loses nothing",
         arguments: TortureChange.allCases, GuestKind.allCases)
     func atomic(change: TortureChange, guest: GuestKind) throws {
         let report = try torture { options in
@@ -53,7 +53,7 @@ struct KVMTortureTests {
         #expect(report.dirtyPages > 0 || change == .romd)
     }
 
-    @Test("nor with its code in the region", arguments: GuestKind.allCases)
+    @Test("nor if its code is in the region", arguments: GuestKind.allCases)
     func codeInRegion(guest: GuestKind) throws {
         let report = try torture { options in
             options.guest = guest
@@ -63,7 +63,7 @@ struct KVMTortureTests {
     }
 
     @Test(
-        "nor however the dirty log is kept",
+        "nor with any kind of dirty log",
         arguments: [
             DirtyLogMode.clearedByReading, .manual, .manualInitiallySet, .ring(bytes: 65_536),
         ], GuestKind.allCases)
@@ -86,10 +86,10 @@ struct KVMTortureTests {
     }
 
     @Test(
-        "with the gate taken out it does", arguments: TortureChange.allCases, GuestKind.allCases)
+        "without the gate it does", arguments: TortureChange.allCases, GuestKind.allCases)
     func naive(change: TortureChange, guest: GuestKind) throws {
         #expect(
-            try isSeen { options in
+            try isObserved { options in
                 options.change = change
                 options.guest = guest
                 options.vcpus = 1
@@ -99,7 +99,7 @@ struct KVMTortureTests {
 
 @Suite("torture of a simulated VM", .serialized)
 struct SimulatedTortureTests {
-    @Test("no touch and no look meets anything between", arguments: TortureChange.allCases)
+    @Test("no access and no read observes an intermediate state", arguments: TortureChange.allCases)
     func atomic(change: TortureChange) throws {
         for mode in [DirtyLogMode.clearedByReading, .manual, .manualInitiallySet] {
             let report = try torture { options in
@@ -114,16 +114,16 @@ struct SimulatedTortureTests {
         }
     }
 
-    @Test("with the gate taken out they do", arguments: TortureChange.allCases)
+    @Test("without the gate they do", arguments: TortureChange.allCases)
     func naive(change: TortureChange) throws {
         #expect(
-            try isSeen { options in
+            try isObserved { options in
                 options.backend = .simulated
                 options.change = change
             })
     }
 
-    @Test("options out of their range are refused")
+    @Test("invalid options are refused")
     func options() {
         func refused(_ change: (inout TortureOptions) -> Void) -> Bool {
             do {

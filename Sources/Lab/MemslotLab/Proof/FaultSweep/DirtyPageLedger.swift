@@ -1,12 +1,20 @@
 import Memslots
 
-/// Where each dirty page must be told after a commit, worked out run by run from the promise alone:
-/// a bit whose log ends goes to every logging slot that maps the page, else to the receipt.
+extension Memslot {
+    /// The host pages that the slot maps: pages of its memory object, or else of user addresses.
+    var hostPages: Range<UInt64> {
+        let first = (memory?.offset.rawValue ?? userspaceAddress.rawValue) / pageSize.rawValue
+        return first..<first + pageCount
+    }
+}
+
+/// Where each dirty page must be reported after a commit, derived from the promise alone: a bit
+/// whose log ends is carried to every logging slot that maps the page, or else to the receipt.
 struct PageLedger {
-    /// What each logging slot of the new array must tell.
-    private(set) var told: [SlotKey: DirtyBitmap] = [:]
-    /// What the receipt must hand back.
-    private(set) var handedBack: [Memslot: [Range<UInt64>]] = [:]
+    /// The log that each logging slot of the new array must have.
+    private(set) var logs: [SlotKey: DirtyBitmap] = [:]
+    /// The pages that the receipt must return.
+    private(set) var returned: [Memslot: [Range<UInt64>]] = [:]
 
     init(
         _ dirt: [SlotKey: DirtyBitmap], of before: [Memslot], ended: [SlotCall],
@@ -21,45 +29,40 @@ struct PageLedger {
             if !ended.contains(slot.assignedKey), let kept = dirt[slot.assignedKey] {
                 bits.formUnion(kept)
             }
-            told[slot.assignedKey] = bits
+            logs[slot.assignedKey] = bits
         }
         for slot in before where ended.contains(slot.assignedKey) {
             guard var left = dirt[slot.assignedKey], !left.isEmpty else { continue }
             for run in left.runs {
                 for other in logging {
                     guard let shared = Self.shared(run, of: slot, with: other) else { continue }
-                    told[other.assignedKey]?.insert(shared.there)
+                    logs[other.assignedKey]?.insert(shared.there)
                     left.remove(shared.here)
                 }
             }
-            if !left.isEmpty { handedBack[slot] = left.runs }
+            if !left.isEmpty { returned[slot] = left.runs }
         }
     }
 
-    /// The part of `run` whose host pages `other` maps too, in pages of each.
+    /// The part of `run` whose host pages `other` maps too, in pages of each slot.
     private static func shared(
         _ run: Range<UInt64>, of slot: Memslot, with other: Memslot
     ) -> (here: Range<UInt64>, there: Range<UInt64>)? {
         guard slot.memory?.object == other.memory?.object else { return nil }
-        let (base, otherBase) = (hostPage(slot), hostPage(other))
-        let host = base + run.lowerBound..<base + run.upperBound
-        let common = host.clamped(to: otherBase..<otherBase + other.pageCount)
+        let (base, otherBase) = (slot.hostPages.lowerBound, other.hostPages.lowerBound)
+        let common = (base + run.lowerBound..<base + run.upperBound).clamped(to: other.hostPages)
         guard !common.isEmpty else { return nil }
         return (
             common.lowerBound - base..<common.upperBound - base,
             common.lowerBound - otherBase..<common.upperBound - otherBase
         )
     }
-
-    private static func hostPage(_ slot: Memslot) -> UInt64 {
-        (slot.memory?.offset.rawValue ?? slot.userspaceAddress.rawValue) / pageSize.rawValue
-    }
 }
 
-/// Dirty pages put where a transaction could lose them: some known to the kernel alone, some to
-/// the table alone, some to both.
-struct Soil {
-    /// What each logging slot must tell.
+/// Dirty pages where a transaction could lose them: some known to the kernel alone, some to the
+/// table alone, some to both.
+struct DirtyPageSetup {
+    /// The log that each logging slot must have.
     private(set) var expected: [SlotKey: DirtyBitmap]
     private let slots: [Memslot]
     private let startsFull: Bool
@@ -74,9 +77,10 @@ struct Soil {
         }
     }
 
-    mutating func spread(on vm: any SweptVM, _ table: MemslotTable) throws(DirtyLogError) {
+    /// Makes pages dirty.
+    mutating func apply(to vm: any SweptVM, _ table: MemslotTable) throws(DirtyLogError) {
         defer { isFresh = false }
-        guard vm.takesWrites else { return try thinOut(table) }
+        guard vm.hasGuestWrites else { return try clearSome(table) }
         for (index, slot) in slots.enumerated() {
             _ = try table.dirtyLog(of: slot, clear: true)
             var bits = DirtyBitmap(pageCount: slot.pageCount)
@@ -87,7 +91,7 @@ struct Soil {
             vm.write(kept, of: slot)
             _ = try table.dirtyLog(of: slot)
             do throws(Errno) {
-                // Where reading leaves the log alone, the kernel would still know them too.
+                // Where a read does not clear the log, the kernel would still know these pages.
                 _ = try vm.backend.readDirtyLog(of: slot, clear: true)
             } catch {
                 throw .backend(error)
@@ -98,9 +102,9 @@ struct Soil {
         }
     }
 
-    /// Without a guest: logs began full; half of them are thinned out, so that the rest is the
-    /// table's to keep.
-    private mutating func thinOut(_ table: MemslotTable) throws(DirtyLogError) {
+    /// Without a guest, logs begin full. Clears a part of half of them, so that the table keeps the
+    /// rest.
+    private mutating func clearSome(_ table: MemslotTable) throws(DirtyLogError) {
         guard isFresh, startsFull else { return }
         for (index, slot) in slots.enumerated() where index % 2 == 1 {
             let pages = slot.pageCount / 3..<slot.pageCount / 3 + 1
@@ -109,7 +113,7 @@ struct Soil {
         }
     }
 
-    /// Pages at the slot's edges and in its middle, dealt out to four kinds by turns.
+    /// Pages at the slot's ends and in its middle, distributed over four kinds.
     private static func pages(of slot: Memslot, _ index: Int, in kinds: [Int]) -> [UInt64] {
         let count = slot.pageCount
         var places: [UInt64] = [0, 1, 2, 3, 5, 63, 64, count / 2]

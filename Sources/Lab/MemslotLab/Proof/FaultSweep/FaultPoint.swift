@@ -1,46 +1,45 @@
 package import Memslots
 
-/// One thing that goes wrong during a submit.
+/// A fault to inject into a submit.
 package enum FaultPoint: Hashable, Sendable {
-    /// Nothing goes wrong; last of all, in a world that has been through everything.
+    /// No fault. Visited last, in a world that has had all others.
     case nothing
-    /// The generation is another than expected.
+    /// The generation is not the expected one.
     case conflict
-    /// A hook refuses at a step.
+    /// A hook vetoes at a step.
     case veto(step: Int)
-    /// A reader doesn't leave.
+    /// A reader does not leave.
     case readerStays
-    /// A vCPU doesn't leave.
+    /// A vCPU does not leave.
     case vcpuStays
-    /// A dirty log can't be read, once or from there on.
+    /// A read of a dirty log fails, once or from then on.
     case reading(Int, Errno, persistently: Bool)
-    /// A slot call fails, once or from there on, the undo included.
+    /// An operation fails, once or from then on, the undo included.
     case call(Int, Errno, persistently: Bool)
-    /// A slot call fails in a plan beside the guest, and a vCPU can't be stopped for the undo.
+    /// An operation fails in a plan beside the guest, and a vCPU does not leave for the undo.
     case callUnheld(Int, Errno)
-    /// A slot call fails, and dirty logs can't be read during the undo.
+    /// An operation fails, and reads of dirty logs fail during the undo.
     case callThenReading(Int, Errno)
-    /// A slot call fails, then one of the undo, from 0; the recovery fails at each of its calls.
+    /// An operation fails, then one of the undo; the recovery fails at each of its operations.
     case undo(Int, Errno, undo: Int, Errno)
 
-    /// The kinds, as reports count them.
+    /// The kinds of points in reports.
     package enum Kind: String, CaseIterable, Sendable {
-        case nothing = "nothing, after all of them"
+        case nothing = "no fault, after all others"
         case conflict = "generation conflict"
         case veto = "hook veto"
-        case readerStays = "reader that stays"
-        case vcpuStays = "vCPU that stays"
+        case readerStays = "reader that does not leave"
+        case vcpuStays = "vCPU that does not leave"
         case reading = "dirty log, once"
         case readingPersistently = "dirty log, from then on"
-        case call = "slot call, once"
-        case callPersistently = "slot call, from then on"
-        case callUnheld = "slot call, vCPU that stays in the undo"
-        case callThenReading = "slot call, then dirty logs in the undo"
-        case undo = "slot call, then a call of the undo"
-        case recovery = "call of the recovery"
+        case call = "operation, once"
+        case callPersistently = "operation, from then on"
+        case callUnheld = "operation, vCPU that does not leave for the undo"
+        case callThenReading = "operation, then dirty logs in the undo"
+        case undo = "operation, then an operation of the undo"
+        case recovery = "operation of the recovery"
     }
 
-    /// What reports count it as.
     package var kind: Kind {
         switch self {
         case .nothing: .nothing
@@ -57,18 +56,18 @@ package enum FaultPoint: Hashable, Sendable {
     }
 }
 
-/// What a kernel may answer to each call, by the check order of `KVM_SET_USER_MEMORY_REGION2`.
+/// The errnos that a kernel may return, by the check order of `KVM_SET_USER_MEMORY_REGION2`.
 ///
-/// The engine judges an array before it calls, so that most of these can't come of the array; they
-/// come of another process (`EIO`), of a machine short of memory (`ENOMEM`), of a slot that somebody
-/// else made (`EEXIST`, `EINVAL`), of a file that was closed (`EBADF`).
+/// The engine validates an array first, so that the array causes few of these. Other causes are
+/// another process (`EIO`), a machine short of memory (`ENOMEM`), a slot that another component
+/// created (`EEXIST`, `EINVAL`) and a closed file (`EBADF`).
 package enum KernelErrnos {
     private static let deviceAddress = Errno(rawValue: 6)
 
-    /// The errnos of a slot call.
+    /// The errnos of an operation.
     ///
-    /// Kernel: R1 `EIO`, R2 `EFAULT`, R3-R15 `EINVAL`, R16 `EEXIST` for a slot that gets a place,
-    /// the allocations `ENOMEM`, R16a `EBADF` for a guest_memfd.
+    /// Kernel: R1 `EIO`, R2 `EFAULT`, R3-R15 `EINVAL`, R16 `EEXIST` for a created or moved slot,
+    /// `ENOMEM` of allocations, R16a `EBADF` for a guest_memfd.
     package static func of(_ call: SlotCall) -> [Errno] {
         let always: [Errno] = [.ioError, .badAddress, .invalidArgument, .outOfMemory]
         switch call {
@@ -80,40 +79,40 @@ package enum KernelErrnos {
         }
     }
 
-    /// The errnos of `KVM_GET_DIRTY_LOG`: `EIO` as of every call, `ENXIO` with a ring in use,
+    /// The errnos of `KVM_GET_DIRTY_LOG`: `EIO` as for every call, `ENXIO` if a ring is in use,
     /// `EINVAL` for the id, `ENOENT` without a bitmap, `EFAULT` for the copy.
     package static let ofReading: [Errno] = [
         .ioError, deviceAddress, .invalidArgument, .noEntry, .badAddress,
     ]
 }
 
-/// A submit as it goes when nothing goes wrong: what its points are counted by.
+/// The course of a submit without faults.
 struct CleanRun {
     let calls: [SlotCall]
     let reads: Int
-    let notes: [RecordingHook.Note]
+    let hookCalls: [RecordingHook.Call]
     let quiesced: Bool
     let receipt: Receipt
 
     /// The hook calls of one phase, in order.
-    func notes(_ phase: RecordingHook.Phase) -> [RecordingHook.Note] {
-        notes.filter { $0.phase == phase }
+    func hookCalls(_ phase: RecordingHook.Phase) -> [RecordingHook.Call] {
+        hookCalls.filter { $0.phase == phase }
     }
 }
 
-/// Every point of one submit.
+/// All points of one submit.
 ///
-/// In a plan of very many calls each call still fails, once and from then on, but with one errno
-/// by turns; vetoes and second faults are tried in a sample of places.
+/// In a long plan each operation still fails, once and from then on, but with one errno; vetoes and
+/// second faults are sampled.
 struct PointList {
     private(set) var points: [FaultPoint] = []
-    /// Points that were left out, because the plan has very many calls.
-    private(set) var leftOut = 0
+    /// The number of points omitted from a long plan.
+    private(set) var omitted = 0
     private let run: CleanRun
     private let isLong: Bool
     private let stride: Int
 
-    /// - Parameter longest: a plan of more calls than this has very many.
+    /// - Parameter longest: a plan with more operations than this is long.
     init(_ run: CleanRun, longest: Int) {
         self.run = run
         isLong = run.calls.count > longest
@@ -130,11 +129,11 @@ struct PointList {
     }
 
     private mutating func addVetoes() {
-        for step in run.notes(.prepare).indices {
+        for step in run.hookCalls(.prepare).indices {
             if step % stride == 0 {
                 points.append(.veto(step: step))
             } else {
-                leftOut += 1
+                omitted += 1
             }
         }
     }
@@ -164,7 +163,7 @@ struct PointList {
             let second = KernelErrnos.of(run.calls[index - 1 - undo].inverse)
             let isEnd = undo < 2 || undo >= index - 2 || undo == index / 2
             guard !isLong || index % stride == 0 && isEnd else {
-                leftOut += second.count
+                omitted += second.count
                 continue
             }
             for errno in errnos(second, at: undo) {
@@ -175,7 +174,7 @@ struct PointList {
 
     private mutating func errnos(_ all: [Errno], at index: Int) -> [Errno] {
         guard isLong else { return all }
-        leftOut += 2 * (all.count - 1)
+        omitted += 2 * (all.count - 1)
         return [turn(all, index)]
     }
 

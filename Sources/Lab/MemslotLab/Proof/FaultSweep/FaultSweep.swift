@@ -1,15 +1,15 @@
 import Dispatch
 import Memslots
 
-/// Tries every fault in a submit, and looks each time whether the VM is exactly as before, exactly
-/// as wanted, or named failed and brought back.
+/// Injects every fault into a submit and checks that the VM is then exactly as before, exactly as
+/// wanted, or failed and recovered.
 package struct FaultSweep: Sendable {
-    /// With more slots without an id than this, the points are visited with the ids picked.
+    /// A submit with more slots without id than this is swept with the picked ids.
     private static let mostPicked = 16
 
-    private let ground: any SweepGround
+    private let factory: any VMFactory
     private let longest: Int
-    /// Each point in a VM of its own, instead of one VM that goes through them all.
+    /// Whether each point has its own VM, instead of one VM for all points.
     private let separately: Bool
     /// One point in so many is visited.
     private let every: Int
@@ -17,14 +17,14 @@ package struct FaultSweep: Sendable {
     /// A sweep.
     ///
     /// - Parameters:
-    ///   - ground: what the VMs are.
-    ///   - longest: in a plan of more calls than this, some points are sampled.
-    ///   - separately: whether each point gets a VM of its own.
+    ///   - factory: creates the VMs.
+    ///   - longest: in a plan with more operations than this, some points are sampled.
+    ///   - separately: whether each point has its own VM.
     ///   - every: 1 visits every point, n one in n.
     package init(
-        on ground: any SweepGround, longest: Int = 40, separately: Bool = false, every: Int = 1
+        on factory: any VMFactory, longest: Int = 40, separately: Bool = false, every: Int = 1
     ) {
-        self.ground = ground
+        self.factory = factory
         self.longest = longest
         self.separately = separately
         self.every = max(1, every)
@@ -34,18 +34,18 @@ package struct FaultSweep: Sendable {
     package func sweep(_ scene: SweepScene) -> SweepReport {
         var scene = scene
         var report = SweepReport()
-        if let lack = ground.lack(for: scene) {
-            report.passedOver[lack] = 1
+        if let reason = factory.reasonToSkip(scene) {
+            report.skipped[reason] = 1
             return report
         }
         do throws(SweepWorld.Impossible) {
             guard let run = try cleanRun(scene) else {
-                report.withoutCalls = 1
+                report.withoutOperations = 1
                 return report
             }
             report.submits = 1
             if scene.wanted.count(where: { $0.id == nil }) > Self.mostPicked {
-                // To search for so many ids at each point would take longer than all the rest.
+                // Picking so many ids again at each point would dominate the time.
                 scene.wanted = run.receipt.slots
             }
             try sweep(scene, run, &report)
@@ -67,9 +67,9 @@ package struct FaultSweep: Sendable {
         return parts.withLock { $0 }.reduce(into: SweepReport()) { $0.add($1) }
     }
 
-    /// The submit without a fault; `nil` where it makes no call.
+    /// Submits without a fault; returns `nil` if the plan has no operation.
     private func cleanRun(_ scene: SweepScene) throws(SweepWorld.Impossible) -> CleanRun? {
-        let world = try SweepWorld(scene, on: ground)
+        let world = try SweepWorld(scene, on: factory)
         world.begin()
         guard case .success(let receipt) = world.submit(), !receipt.operations.isEmpty else {
             return nil
@@ -77,7 +77,7 @@ package struct FaultSweep: Sendable {
         let names = Dictionary(uniqueKeysWithValues: world.descriptors.map { ($1, $0) })
         let run = CleanRun(
             calls: receipt.operations.map(\.call), reads: world.backend.counts.reads,
-            notes: world.book.notes, quiesced: receipt.quiesced, receipt: receipt)
+            hookCalls: world.hookLog.calls, quiesced: receipt.quiesced, receipt: receipt)
         return run.renaming(names)
     }
 
@@ -85,78 +85,71 @@ package struct FaultSweep: Sendable {
         _ scene: SweepScene, _ run: CleanRun, _ report: inout SweepReport
     ) throws(SweepWorld.Impossible) {
         let list = PointList(run, longest: longest)
-        report.leftOut += list.leftOut
+        report.omitted += list.omitted
         var world: SweepWorld?
         for (index, point) in list.points.enumerated() {
-            // Not the same points of every submit.
+            // Other points in each submit.
             let turn = index + list.points.count + scene.before.count
             guard turn % every == 0 || point == .nothing else { continue }
             if separately { world = nil }
             let present: SweepWorld
-            if let world { present = world } else { present = try SweepWorld(scene, on: ground) }
+            if let world { present = world } else { present = try SweepWorld(scene, on: factory) }
             world = present
             var visit = PointVisit(point, in: present, run.renaming(present.descriptors))
-            visit.visit()
+            visit.execute()
             report.visited[point.kind, default: 0] += 1
             if visit.recoveries > 0 {
                 report.visited[.recovery, default: 0] += visit.recoveries
             }
             if !visit.findings.isEmpty {
                 report.findings += visit.findings.map { "\(scene.origin): \(point): \($0)" }
-                // What comes of a world that is wrong says nothing.
+                // Further points in a broken world would report follow-up faults.
                 world = nil
             }
         }
     }
 }
 
-/// What a sweep has visited, and what it found.
+/// The visited points and the findings of a sweep.
 package struct SweepReport: Sendable {
-    /// Submits that had something to carry out.
+    /// Submits with at least one operation.
     package var submits = 0
-    /// Submits that changed nothing, or were refused before any call.
-    package var withoutCalls = 0
-    /// Submits that the VMs at hand can't play, by reason.
-    package var passedOver: [String: Int] = [:]
-    /// Points visited, by kind.
+    /// Submits that changed nothing or were refused before any operation.
+    package var withoutOperations = 0
+    /// Submits that the VMs do not support, by reason.
+    package var skipped: [String: Int] = [:]
     package var visited: [FaultPoint.Kind: Int] = [:]
-    /// Points that were left out in very long plans.
-    package var leftOut = 0
-    /// What did not hold, each with where.
+    /// Points omitted from long plans.
+    package var omitted = 0
+    /// What did not hold, and where.
     package var findings: [String] = []
 
-    /// Nothing yet.
     package init() {}
 
-    /// All points visited.
     package var points: Int { visited.values.reduce(0, +) }
 
-    /// Adds what another sweep has visited.
     package mutating func add(_ other: SweepReport) {
         submits += other.submits
-        withoutCalls += other.withoutCalls
-        passedOver.merge(other.passedOver, uniquingKeysWith: +)
+        withoutOperations += other.withoutOperations
+        skipped.merge(other.skipped, uniquingKeysWith: +)
         visited.merge(other.visited, uniquingKeysWith: +)
-        leftOut += other.leftOut
+        omitted += other.omitted
         findings += other.findings
     }
 
-    /// The lines that a terminal gets.
     package var lines: [String] {
         var lines = FaultPoint.Kind.allCases.compactMap { kind in
             visited[kind].map { "\(Self.aligned($0))  \(kind.rawValue)" }
         }
         lines.append(
             "\(Self.aligned(points))  points in \(submits) submits, \(findings.count) wrong")
-        if withoutCalls > 0 {
-            lines.append("\(Self.aligned(withoutCalls))  submits without a call to fail")
+        if withoutOperations > 0 {
+            lines.append("\(Self.aligned(withoutOperations))  submits without an operation")
         }
-        for (reason, count) in passedOver.sorted(by: { $0.key < $1.key }) {
-            lines.append("\(Self.aligned(count))  submits passed over: \(reason)")
+        for (reason, count) in skipped.sorted(by: { $0.key < $1.key }) {
+            lines.append("\(Self.aligned(count))  submits skipped: \(reason)")
         }
-        if leftOut > 0 {
-            lines.append("\(Self.aligned(leftOut))  points left out in very long plans")
-        }
+        if omitted > 0 { lines.append("\(Self.aligned(omitted))  points omitted from long plans") }
         return lines
     }
 

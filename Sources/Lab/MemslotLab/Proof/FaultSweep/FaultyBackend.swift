@@ -1,23 +1,21 @@
 package import Memslots
 
-/// A backend that fails where a script says so, and hands all else on to another.
+/// A backend that fails by a script and forwards everything else to another backend.
 ///
-/// It also holds the engine to its word: a call that a running guest must not see comes only while
-/// vCPUs are held out.
+/// It also checks that operations that need quiescence are applied only while vCPUs are held.
 package final class FaultyBackend: MemslotBackend {
     private struct State {
         var script = FaultScript()
         var calls = 0
         var reads = 0
-        var refusedAnything = false
-        var trespasses: [SlotCall] = []
+        var unheldCalls: [SlotCall] = []
     }
 
     private let backend: any MemslotBackend
     private let hold: ScriptedHold
     private let state = Locked(State())
 
-    /// Wraps `backend`; `hold` tells whether vCPUs are out.
+    /// Wraps `backend`; `hold` knows whether vCPUs are held.
     package init(_ backend: any MemslotBackend, hold: ScriptedHold) {
         self.backend = backend
         self.hold = hold
@@ -25,22 +23,22 @@ package final class FaultyBackend: MemslotBackend {
 
     package var capabilities: Capabilities { backend.capabilities }
 
-    /// Sets what fails from now on.
-    package func play(_ script: FaultScript) {
+    /// Replaces the script and resets the counts.
+    package func arm(_ script: FaultScript) {
         state.withLock { $0 = State(script: script) }
     }
 
-    /// Slot calls and readings since the transaction began, those that failed too.
+    /// Operations and reads of dirty logs since the transaction began, failed ones included.
     package var counts: (calls: Int, reads: Int) { state.withLock { ($0.calls, $0.reads) } }
 
-    /// Calls that came beside the guest and must not.
-    package var trespasses: [SlotCall] { state.withLock { $0.trespasses } }
+    /// Operations that were applied beside the guest and must not be.
+    package var unheldCalls: [SlotCall] { state.withLock { $0.unheldCalls } }
 
     package func apply(_ call: SlotCall) throws(Errno) {
         let mayRun = hold.guestMayRun
         let errno = state.withLock { state -> Errno? in
             defer { state.calls += 1 }
-            if call.needsQuiescence && mayRun { state.trespasses.append(call) }
+            if call.needsQuiescence && mayRun { state.unheldCalls.append(call) }
             return state.script.errno(ofCall: state.calls)
         }
         if let errno { throw errno }
@@ -64,24 +62,24 @@ package final class FaultyBackend: MemslotBackend {
     package func collectDirtyPages() { backend.collectDirtyPages() }
 }
 
-/// Which calls of a transaction are to fail, and with what.
+/// The calls of a transaction that fail, and their errnos.
 ///
-/// Slot calls and readings of dirty logs are counted apart, from 0 on through the undo. A recovery
+/// Operations and reads of dirty logs are counted separately, from 0 through the undo. A recovery
 /// counts from 0 again.
 package struct FaultScript: Sendable {
-    /// Slot calls that fail, by their number.
+    /// Operations that fail, by number.
     package var calls: [Int: Errno] = [:]
-    /// From this slot call on all fail.
+    /// The operation from which on all fail.
     package var callsFrom: (number: Int, errno: Errno)?
-    /// Readings of dirty logs that fail, by their number.
+    /// Reads of dirty logs that fail, by number.
     package var reads: [Int: Errno] = [:]
-    /// From this reading on all fail.
+    /// The read from which on all fail.
     package var readsFrom: (number: Int, errno: Errno)?
 
     /// A script in which nothing fails.
     package init() {}
 
-    /// One slot call that fails.
+    /// A script in which one operation fails.
     package init(call: Int, _ errno: Errno) { calls[call] = errno }
 
     func errno(ofCall number: Int) -> Errno? {

@@ -1,39 +1,43 @@
 import Memslots
 
-/// What the hooks must have been told.
+/// The expected calls of hooks.
 enum HookCourse {
-    /// Nothing at all.
-    case silent
+    /// No calls.
+    case none
     /// All prepared, all aborted.
     case aborted
-    /// Prepared up to a step, that one refused, those before it aborted.
+    /// Prepared up to a step, which was vetoed, and those before it aborted.
     case vetoed(Int)
 }
 
-/// How exactly dirty pages must be told.
-enum DirtMeasure {
+/// How exactly dirty logs must match.
+enum DirtyLogCheck {
     case exactly
-    /// More may be told, never fewer: a log that began full could not be emptied.
+    /// More pages may be reported: a log that began full could not be cleared.
     case atLeast
 }
 
 extension PointVisit {
-    /// Everything that can be seen must be as before.
-    mutating func lookBefore(
-        hooks: HookCourse, dirt: DirtMeasure = .exactly, told: String? = nil
+    /// Checks that everything observable is as before.
+    mutating func checkUnchanged(
+        hooks: HookCourse, dirt: DirtyLogCheck = .exactly, event: String? = nil
     ) {
         if !world.vm.holdsExactly(world.scene.before) { findings.append("other slots installed") }
-        lookAtReaders()
-        lookAtHooks(hooks)
-        let told = told.map { ["\($0) 0"] } ?? []
-        if world.events.told != told { findings.append("observers told \(world.events.told)") }
+        checkReaders()
+        checkHooks(hooks)
+        checkEvents(event.map { ["\($0) 0"] } ?? [])
         if let failure = world.table.failure { findings.append("failed: \(failure)") }
         if !world.table.history().isEmpty { findings.append("a receipt in the history") }
-        lookAtDirt(dirt)
-        lookAtIDs()
+        checkDirtyLogs(dirt)
+        checkPlan()
     }
 
-    mutating func lookAtReaders() {
+    mutating func checkEvents(_ expected: [String]) {
+        let received = world.events.received
+        if received != expected { findings.append("observers received \(received)") }
+    }
+
+    mutating func checkReaders() {
         let snapshot = world.table.snapshot()
         if snapshot.generation != Generation(0) {
             findings.append("generation \(snapshot.generation)")
@@ -43,68 +47,73 @@ extension PointVisit {
         }
     }
 
-    /// Every preparation is aborted once, in reverse, with readers on the old array.
-    mutating func lookAtHooks(_ course: HookCourse) {
-        let prepared = run.notes(.prepare)
-        var wanted: [RecordingHook.Note] = []
+    /// Checks that every preparation is aborted once, in reverse, with readers on the old array.
+    mutating func checkHooks(_ course: HookCourse) {
+        let prepared = run.hookCalls(.prepare)
+        var wanted: [RecordingHook.Call] = []
         switch course {
-        case .silent: break
+        case .none: break
         case .aborted: wanted = prepared + Self.aborts(of: prepared[...])
         case .vetoed(let step): wanted = prepared[...step] + Self.aborts(of: prepared[..<step])
         }
-        if world.book.notes != wanted {
-            findings.append(
-                "hooks: \(world.book.notes.count) calls, not the \(wanted.count) wanted")
+        if world.hookLog.calls != wanted {
+            findings.append("hooks: \(world.hookLog.calls.count) calls, not \(wanted.count)")
         }
     }
 
-    private static func aborts(of notes: ArraySlice<RecordingHook.Note>) -> [RecordingHook.Note] {
-        notes.reversed().map {
-            RecordingHook.Note(
+    private static func aborts(of calls: ArraySlice<RecordingHook.Call>) -> [RecordingHook.Call] {
+        calls.reversed().map {
+            RecordingHook.Call(
                 hook: $0.hook, phase: .abort, change: $0.change, generation: $0.generation)
         }
     }
 
-    mutating func lookAtDirt(_ measure: DirtMeasure) {
-        for (key, wanted) in world.dirt {
-            do throws(DirtyLogError) {
-                let told = try world.table.dirtyLog(of: key).bitmap
-                if told == wanted { continue }
-                var both = told
-                both.formUnion(wanted)
-                if measure == .atLeast && both == told { continue }
-                findings.append("slot \(key) tells \(told.runs) as dirty, not \(wanted.runs)")
-            } catch {
-                findings.append("the dirty log of slot \(key): \(error)")
-            }
+    mutating func checkDirtyLogs(_ check: DirtyLogCheck) {
+        for (key, wanted) in world.dirt { checkDirtyLog(of: key, wanted, check) }
+    }
+
+    private mutating func checkDirtyLog(
+        of key: SlotKey, _ wanted: DirtyBitmap, _ check: DirtyLogCheck = .exactly
+    ) {
+        do throws(DirtyLogError) {
+            let found = try world.table.dirtyLog(of: key).bitmap
+            if found == wanted { return }
+            var both = found
+            both.formUnion(wanted)
+            if check == .atLeast && both == found { return }
+            findings.append("slot \(key) reports \(found.runs) as dirty, not \(wanted.runs)")
+        } catch {
+            findings.append("the dirty log of slot \(key): \(error)")
         }
     }
 
-    /// The next submit picks the ids and makes the calls that this one would have made.
-    mutating func lookAtIDs() {
+    /// Checks that the next submit would pick the same ids and apply the same operations.
+    mutating func checkPlan() {
         guard let plan = world.plan() else {
             findings.append("the array can't be planned any more")
             return
         }
         if plan.slots != run.receipt.slots { findings.append("other ids are picked") }
-        if plan.operations != run.receipt.operations { findings.append("other calls are planned") }
-        if plan.generation != run.receipt.generation { findings.append("another generation next") }
+        if plan.operations != run.receipt.operations {
+            findings.append("other operations are planned")
+        }
+        if plan.generation != run.receipt.generation { findings.append("another next generation") }
     }
 }
 
 extension PointVisit {
-    /// Nothing goes wrong: everything must be as wanted, and no dirty page be lost or made up.
+    /// Submits without a fault: everything must be as wanted, with exactly the right dirty pages.
     mutating func commit() {
         world.begin()
         guard case .success(let receipt) = world.submit() else {
-            findings.append("not committed, though nothing fails")
+            findings.append("not committed without a fault")
             return
         }
         let wanted = receipt.slots.sorted { $0.assignedKey < $1.assignedKey }
         if receipt.operations != run.receipt.operations
             || receipt.slots != run.receipt.slots
         {
-            findings.append("another way or other ids than in a fresh world")
+            findings.append("other operations or ids than in a fresh world")
         }
         if !world.vm.holdsExactly(wanted) { findings.append("other slots installed than wanted") }
         let snapshot = world.table.snapshot()
@@ -112,51 +121,37 @@ extension PointVisit {
             findings.append("generation \(snapshot.generation)")
         }
         if snapshot.array.slots != wanted { findings.append("readers see another array") }
-        if world.events.told != ["committed 0 to 1"] {
-            findings.append("observers told \(world.events.told)")
-        }
+        checkEvents(["committed 0 to 1"])
         if world.table.history().map(\.generation) != [Generation(1)] {
             findings.append("the history is not that of one commit")
         }
-        lookAtCommitHooks()
-        lookAtCarriedDirt(receipt, wanted)
+        checkCommitHooks()
+        checkCarriedPages(receipt, wanted)
     }
 
-    /// Prepared, committed and finished: each change, each hook, once, in one order.
-    private mutating func lookAtCommitHooks() {
-        let prepared = run.notes(.prepare)
-        func course(_ phase: RecordingHook.Phase, _ generation: UInt64) -> [RecordingHook.Note] {
+    /// Checks that each hook prepared, committed and finished each change once and in order.
+    private mutating func checkCommitHooks() {
+        let prepared = run.hookCalls(.prepare)
+        func course(_ phase: RecordingHook.Phase, _ generation: UInt64) -> [RecordingHook.Call] {
             prepared.map {
-                RecordingHook.Note(
+                RecordingHook.Call(
                     hook: $0.hook, phase: phase, change: $0.change,
                     generation: Generation(generation))
             }
         }
         let wanted = course(.prepare, 0) + course(.commit, 0) + course(.finish, 1)
-        if world.book.notes != wanted { findings.append("hooks in another course") }
+        if world.hookLog.calls != wanted { findings.append("hooks were called in another order") }
     }
 
-    private mutating func lookAtCarriedDirt(_ receipt: Receipt, _ wanted: [Memslot]) {
+    private mutating func checkCarriedPages(_ receipt: Receipt, _ wanted: [Memslot]) {
         let ledger = PageLedger(
             world.dirt, of: world.scene.before, ended: run.calls.filter(\.endsLogging),
             begun: run.calls.filter { $0.after?.isLogging == true && $0.before?.isLogging != true },
             to: wanted, startsFull: world.table.capabilities.dirtyLogStartsFull)
-        if ledger.handedBack != Self.pages(of: receipt.unmappedDirtyPages) {
-            findings.append("handed back \(receipt.unmappedDirtyPages)")
+        let returned = receipt.unmappedDirtyPages.map { ($0.slot, $0.runs) }
+        if ledger.returned != Dictionary(uniqueKeysWithValues: returned) {
+            findings.append("the receipt returned \(receipt.unmappedDirtyPages)")
         }
-        for (key, pages) in ledger.told {
-            do throws(DirtyLogError) {
-                let told = try world.table.dirtyLog(of: key).bitmap
-                if told != pages {
-                    findings.append("slot \(key) tells \(told.runs), not \(pages.runs)")
-                }
-            } catch {
-                findings.append("the dirty log of slot \(key): \(error)")
-            }
-        }
-    }
-
-    private static func pages(of handedBack: [DirtyPages]) -> [Memslot: [Range<UInt64>]] {
-        Dictionary(uniqueKeysWithValues: handedBack.map { ($0.slot, $0.runs) })
+        for (key, pages) in ledger.logs { checkDirtyLog(of: key, pages) }
     }
 }

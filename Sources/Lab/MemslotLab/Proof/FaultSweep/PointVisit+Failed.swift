@@ -1,61 +1,59 @@
 import Memslots
 
 extension PointVisit {
-    /// The submit must name the VM failed and tell what is installed; then the VM is brought back.
+    /// Submits, expects a failure that lists the installed slots, and recovers the VM.
     ///
     /// - Parameters:
-    ///   - undone: how many calls were undone before the undo failed.
-    ///   - stillBroken: whether all calls go on failing, so that a recovery must fail too.
+    ///   - undone: the number of operations undone before the undo failed.
+    ///   - stillBroken: whether all operations keep failing, so that a recovery must fail too.
     mutating func expectFailure(
         _ errno: Errno, _ index: Int, undone: Int, _ undoErrno: Errno, stillBroken: Bool
     ) {
-        let answer = world.submit()
-        guard case .failure(.failed(let failure)) = answer else {
-            findings.append("\(answer), not failed")
+        let result = world.submit()
+        guard case .failure(.failed(let failure)) = result else {
+            findings.append("\(result), not failed")
             return
         }
         if failure.errno != errno || failure.operation != index || failure.undoErrno != undoErrno
             || failure.installed != installed(after: index, undone: undone)
         {
-            findings.append("failed, but told as \(failure)")
+            findings.append("failed, but reported as \(failure)")
         }
-        look(at: failure)
-        lookAtReaders()
-        lookAtHooks(.aborted)
-        if world.events.told != ["failed at 0"] {
-            findings.append("observers told \(world.events.told)")
-        }
+        checkFailed(failure)
+        checkReaders()
+        checkHooks(.aborted)
+        checkEvents(["failed at 0"])
         if stillBroken {
             failRecovery(FaultScript.allCalls(errno), errno, from: failure)
         } else {
-            failRecoveryAtEachCall(from: failure)
+            failRecoveryAtEachOperation(from: failure)
         }
         recover()
     }
 
-    /// Nothing else is let through, and nothing has moved.
-    private mutating func look(at failure: TableFailure) {
+    /// Checks that a failed table refuses everything and keeps its slots.
+    private mutating func checkFailed(_ failure: TableFailure) {
         if world.table.failure != failure { findings.append("the failure is not kept") }
         if !world.vm.holdsExactly(failure.installed) {
-            findings.append("other slots installed than told")
+            findings.append("other slots installed than reported")
         }
         if !world.hold.isHeld { findings.append("vCPUs run on a failed VM") }
         expect(world.submit(), .failed(failure))
         for key in world.dirt.keys.prefix(1) {
             do throws(DirtyLogError) {
                 _ = try world.table.dirtyLog(of: key)
-                findings.append("a failed VM tells a dirty log")
+                findings.append("a failed VM returns a dirty log")
             } catch {
                 if error != .failed(failure) { findings.append("a dirty log: \(error)") }
             }
         }
     }
 
-    /// Fails the first call of a recovery, then the second of the next, and so on until one needs
-    /// no more calls than that.
-    private mutating func failRecoveryAtEachCall(from failure: TableFailure) {
+    /// Fails the first operation of a recovery, then the second of the next, and so on, until a
+    /// recovery has no more operations.
+    private mutating func failRecoveryAtEachOperation(from failure: TableFailure) {
         var failure = failure
-        // In a very long way back the first calls will do.
+        // In a long recovery the first operations suffice.
         for call in 0..<(run.calls.count > 100 ? 2 : 32) {
             let next = Self.plan(from: failure.installed, to: world.scene.before)
             guard call < next.count else { return }
@@ -75,7 +73,7 @@ extension PointVisit {
         var wanted = failure
         do throws(SubmitError) {
             try world.table.recover()
-            findings.append("recovered though a call fails")
+            findings.append("recovered though an operation fails")
             return
         } catch {
             guard case .failed(let still) = error else {
@@ -84,11 +82,11 @@ extension PointVisit {
             }
             wanted.undoErrno = errno
             wanted.installed = still.installed
-            if still != wanted { findings.append("a failed recovery tells \(still)") }
-            look(at: still)
-            lookAtReaders()
+            if still != wanted { findings.append("a failed recovery reports \(still)") }
+            checkFailed(still)
+            checkReaders()
         }
-        if !world.book.notes.isEmpty { findings.append("hooks told of a recovery") }
+        if !world.hookLog.calls.isEmpty { findings.append("a recovery called hooks") }
     }
 
     private mutating func recover() {
@@ -99,10 +97,10 @@ extension PointVisit {
             findings.append("not recovered: \(error)")
             return
         }
-        lookBefore(hooks: .silent, told: "recovered at")
+        checkUnchanged(hooks: .none, event: "recovered at")
     }
 
-    /// What must be installed, by the calls alone.
+    /// The slots that must be installed, derived from the operations.
     private func installed(after index: Int, undone: Int) -> [Memslot] {
         var slots = Dictionary(
             uniqueKeysWithValues: world.scene.before.map { ($0.assignedKey, $0) })

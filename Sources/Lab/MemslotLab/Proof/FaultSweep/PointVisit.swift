@@ -1,13 +1,13 @@
 import Memslots
 
-/// Lets one thing go wrong, and looks at everything afterwards.
+/// Injects one fault and checks everything afterwards.
 struct PointVisit {
     let point: FaultPoint
     let world: SweepWorld
     let run: CleanRun
     /// What did not hold.
     var findings: [String] = []
-    /// Recoveries that were made to fail.
+    /// The number of recoveries with an injected fault.
     var recoveries = 0
 
     init(_ point: FaultPoint, in world: SweepWorld, _ run: CleanRun) {
@@ -16,22 +16,22 @@ struct PointVisit {
         self.run = run
     }
 
-    mutating func visit() {
+    mutating func execute() {
         do throws(DirtyLogError) {
             try world.makeDirty()
         } catch {
             findings.append("the dirty logs before: \(error)")
             return
         }
-        carryOut()
-        for call in world.backend.trespasses.prefix(1) {
+        submit()
+        for call in world.backend.unheldCalls.prefix(1) {
             findings.append("\(call.name) of slot \(call.key) beside the guest")
         }
         for fault in world.hold.faults.prefix(1) { findings.append(fault) }
-        if world.hold.isHeld { findings.append("vCPUs are still held out") }
+        if world.hold.isHeld { findings.append("vCPUs are still held") }
     }
 
-    private mutating func carryOut() {
+    private mutating func submit() {
         switch point {
         case .nothing: commit()
         case .conflict:
@@ -40,37 +40,37 @@ struct PointVisit {
             expect(
                 world.submit(expecting: present.next),
                 .conflict(present: present, expected: present.next))
-            lookBefore(hooks: .silent)
+            checkUnchanged(hooks: .none)
         case .veto(let step):
             world.begin(veto: step)
-            let note = run.notes(.prepare)[step]
+            let call = run.hookCalls(.prepare)[step]
             expect(
                 world.submit(),
-                .rejected(hook: note.hook, change: note.change, reason: RecordingHook.reason))
-            lookBefore(hooks: .vetoed(step))
+                .rejected(hook: call.hook, change: call.change, reason: RecordingHook.reason))
+            checkUnchanged(hooks: .vetoed(step))
         case .readerStays:
             world.begin()
             let world = world
-            let answer = StayingReader.stay(in: world.table) { world.submit(deadline: 0) }
-            expect(answer, .quiesceTimeout(vcpus: [], readers: [StayingReader.name]))
-            lookBefore(hooks: .aborted)
+            let result = BlockingReader.block(world.table) { world.submit(deadline: 0) }
+            expect(result, .quiesceTimeout(vcpus: [], readers: [BlockingReader.name]))
+            checkUnchanged(hooks: .aborted)
         case .vcpuStays:
             world.begin()
             world.hold.keepInside(true)
-            let answer = world.submit()
+            let result = world.submit()
             world.hold.keepInside(false)
-            expect(answer, .quiesceTimeout(vcpus: [ScriptedHold.vcpu], readers: []))
-            lookBefore(hooks: .aborted)
+            expect(result, .quiesceTimeout(vcpus: [ScriptedHold.vcpu], readers: []))
+            checkUnchanged(hooks: .aborted)
         case .reading(let read, let errno, let persistently):
             var script = FaultScript()
             if persistently { script.readsFrom = (read, errno) } else { script.reads[read] = errno }
             world.begin(script)
             expectRollback(errno, nil)
-        default: failACall()
+        default: failOperation()
         }
     }
 
-    private mutating func failACall() {
+    private mutating func failOperation() {
         switch point {
         case .call(let index, let errno, persistently: false):
             world.begin(FaultScript(call: index, errno))
@@ -90,7 +90,7 @@ struct PointVisit {
             var script = FaultScript(call: index, errno)
             script.readsFrom = (run.reads, .badAddress)
             world.begin(script)
-            // The undo reads only what began to log beside the guest.
+            // The undo reads only logs that began beside the guest.
             let undone = run.calls[..<index].reversed()
             if !run.quiesced, let read = undone.firstIndex(where: { $0.inverse.endsLogging }) {
                 let done = undone.distance(from: undone.startIndex, to: read)
@@ -102,32 +102,32 @@ struct PointVisit {
             script.calls[index + 1 + undo] = second
             world.begin(script)
             expectFailure(errno, index, undone: undo, second, stillBroken: false)
-        default: preconditionFailure("carried out elsewhere")
+        default: preconditionFailure("submitted elsewhere")
         }
     }
 
-    mutating func expect(_ answer: Result<Receipt, SubmitError>, _ wanted: SubmitError) {
-        if answer == .failure(wanted) { return }
-        switch answer {
+    mutating func expect(_ result: Result<Receipt, SubmitError>, _ wanted: SubmitError) {
+        if result == .failure(wanted) { return }
+        switch result {
         case .success(let receipt): findings.append("\(receipt.outcome), not \(wanted.kind)")
         case .failure(let error): findings.append("\(error), not \(wanted)")
         }
     }
 
     private mutating func expectRollback(
-        _ errno: Errno, _ index: Int?, dirt: DirtMeasure = .exactly
+        _ errno: Errno, _ index: Int?, dirt: DirtyLogCheck = .exactly
     ) {
-        let answer = world.submit()
-        if case .failure(.rolledBack(let told)) = answer {
-            if told.errno != errno || told.operation != index
-                || told.call != index.map({ run.calls[$0] })
+        let result = world.submit()
+        if case .failure(.rolledBack(let rollback)) = result {
+            if rollback.errno != errno || rollback.operation != index
+                || rollback.call != index.map({ run.calls[$0] })
             {
-                findings.append("rolled back, but told as \(told)")
+                findings.append("rolled back, but reported as \(rollback)")
             }
         } else {
-            findings.append("\(answer), not rolled back")
+            findings.append("\(result), not rolled back")
         }
-        world.backend.play(FaultScript())
-        lookBefore(hooks: .aborted, dirt: dirt, told: "rolled back at")
+        world.backend.arm(FaultScript())
+        checkUnchanged(hooks: .aborted, dirt: dirt, event: "rolled back at")
     }
 }

@@ -1,6 +1,6 @@
 package import Memslots
 
-/// A hook that writes down what it is told, what a reader sees at that moment, and can say no.
+/// A hook that records its calls with the generation of a reader at that time, and can veto.
 package final class RecordingHook: MemslotHook {
     /// A phase of a transaction.
     package enum Phase: Hashable, Sendable {
@@ -10,48 +10,46 @@ package final class RecordingHook: MemslotHook {
         case abort
     }
 
-    /// One call.
-    package struct Note: Hashable, Sendable {
+    /// One call of a hook.
+    package struct Call: Hashable, Sendable {
         let hook: String
         let phase: Phase
         let change: MemslotChange
-        /// What the table was for a reader at that moment.
+        /// The generation of a reader at that time.
         let generation: Generation
     }
 
-    /// The calls of several hooks, in the order in which they came.
-    package final class Book: Sendable {
+    /// The calls of several hooks in order.
+    package final class Log: Sendable {
         private struct State {
-            var notes: [Note] = []
+            var calls: [Call] = []
             var prepared = 0
             var veto: Int?
-            /// What readers see; `nil` before there is a table.
+            /// The table of the reader; `nil` before there is one.
             var table: MemslotTable?
         }
 
         private let state = Locked(State())
 
-        /// An empty book.
         package init() {}
 
-        /// Opens a new page: forgets the calls, and says no at preparation `veto`.
+        /// Empties the log; the preparation with number `veto` will be vetoed.
         package func begin(veto: Int? = nil) {
-            state.withLock { ($0.notes, $0.prepared, $0.veto) = ([], 0, veto) }
+            state.withLock { ($0.calls, $0.prepared, $0.veto) = ([], 0, veto) }
         }
 
-        /// Whose readers are asked.
+        /// Sets the table of the reader.
         package func attach(_ table: MemslotTable?) { state.withLock { $0.table = table } }
 
-        /// What was written.
-        package var notes: [Note] { state.withLock { $0.notes } }
+        package var calls: [Call] { state.withLock { $0.calls } }
 
-        /// - Returns: whether the preparation is to be refused.
-        fileprivate func note(_ hook: String, _ phase: Phase, _ change: MemslotChange) -> Bool {
+        /// - Returns: whether to veto the preparation.
+        fileprivate func record(_ hook: String, _ phase: Phase, _ change: MemslotChange) -> Bool {
             let table = state.withLock { $0.table }
             let generation = table?.read { $0.generation } ?? Generation(0)
             return state.withLock { state in
-                state.notes.append(
-                    Note(hook: hook, phase: phase, change: change, generation: generation))
+                state.calls.append(
+                    Call(hook: hook, phase: phase, change: change, generation: generation))
                 guard phase == .prepare else { return false }
                 defer { state.prepared += 1 }
                 return state.prepared == state.veto
@@ -61,22 +59,22 @@ package final class RecordingHook: MemslotHook {
 
     package let name: String
     package var needsQuiescence: Bool { false }
-    private let book: Book
+    private let log: Log
 
-    /// A hook that writes to `book`.
-    package init(_ name: String, _ book: Book) {
+    /// A hook that records to `log`.
+    package init(_ name: String, _ log: Log) {
         self.name = name
-        self.book = book
+        self.log = log
     }
 
-    /// Why a veto is made.
-    package static let reason = "the sweep says no"
+    /// The reason of a veto.
+    package static let reason = "vetoed by the sweep"
 
     package func prepare(_ change: MemslotChange) throws(HookVeto) {
-        if book.note(name, .prepare, change) { throw HookVeto(Self.reason) }
+        if log.record(name, .prepare, change) { throw HookVeto(Self.reason) }
     }
 
-    package func commit(_ change: MemslotChange) { _ = book.note(name, .commit, change) }
-    package func finish(_ change: MemslotChange) { _ = book.note(name, .finish, change) }
-    package func abort(_ change: MemslotChange) { _ = book.note(name, .abort, change) }
+    package func commit(_ change: MemslotChange) { _ = log.record(name, .commit, change) }
+    package func finish(_ change: MemslotChange) { _ = log.record(name, .finish, change) }
+    package func abort(_ change: MemslotChange) { _ = log.record(name, .abort, change) }
 }

@@ -4,20 +4,19 @@ package import MemslotService
 import MemslotSimulator
 package import Memslots
 
-/// One submit of a scenario, with the VM as it is before it: where faults are tried.
+/// One submit of a scenario, with the active array before it.
 package struct SweepScene: Sendable {
-    /// Where it is from: file and line.
+    /// Its origin: file and line.
     package var origin: String
-    /// What the VM has.
+    /// The active array.
     package var before: [Memslot]
-    /// What is submitted; some slots may have no id.
+    /// The submitted array; slots may have no id.
     package var wanted: [Memslot]
-    /// When vCPUs are held out.
+    /// When vCPUs are held.
     package var quiesce: SubmitOptions.Quiesce
     /// The VM's limits.
     package var capabilities: Capabilities
 
-    /// Describes a scene.
     package init(
         origin: String, before: [Memslot], wanted: [Memslot],
         quiesce: SubmitOptions.Quiesce = .auto, capabilities: Capabilities = Capabilities()
@@ -29,7 +28,7 @@ package struct SweepScene: Sendable {
         self.capabilities = capabilities
     }
 
-    /// The guest_memfds that slots name, with the bytes that each must have.
+    /// The slots' guest_memfds with their required sizes.
     var guestMemfds: [Int32: UInt64] {
         var sizes: [Int32: UInt64] = [:]
         for slot in before + wanted {
@@ -40,7 +39,7 @@ package struct SweepScene: Sendable {
         return sizes
     }
 
-    /// The scene with other descriptors for its guest_memfds.
+    /// The scene with other descriptors of its guest_memfds.
     func renaming(_ descriptors: [Int32: Int32]) -> SweepScene {
         guard !descriptors.isEmpty else { return self }
         var scene = self
@@ -50,12 +49,12 @@ package struct SweepScene: Sendable {
     }
 }
 
-/// Plays a scenario on simulated VMs, and gives every submit in it as a scene.
+/// Plays a scenario on simulated VMs and returns each submit as a scene.
 package struct FixtureScenes {
-    /// How many submits the scenario has.
+    /// The number of submits.
     package private(set) var submits = 0
-    /// How many of them can't be a scene: their VM is failed or missing, or their request is
-    /// refused before it becomes an array.
+    /// The number of submits without a scene: the VM is failed or missing, or the request is refused
+    /// before it becomes an array.
     package private(set) var withoutScene = 0
 
     private let service = MemslotService()
@@ -68,10 +67,10 @@ package struct FixtureScenes {
         player = ScenarioPlayer(InProcessTarget(service))
     }
 
-    /// Takes the next step of the scenario.
+    /// Plays the next step of the scenario.
     ///
-    /// - Returns: the scene, where the step is a submit that can be one.
-    /// - Throws: what the service answers that is no response.
+    /// - Returns: the scene if the step is a submit with one.
+    /// - Throws: an invalid reply of the service.
     package mutating func play(_ step: ScenarioStep) throws(TargetLost) -> SweepScene? {
         let scene = scene(of: step)
         _ = try player.play(step)
@@ -96,10 +95,10 @@ package struct FixtureScenes {
     }
 }
 
-// Each VM has guest_memfds of its own, whose descriptors are other numbers than another's.
+// Each VM has its own guest_memfds with other descriptors.
 
 extension Memslot {
-    /// The slot with another descriptor, where it has one of these.
+    /// The slot with its guest_memfd replaced by that in `descriptors`.
     func renaming(_ descriptors: [Int32: Int32]) -> Memslot {
         guard let binding = guestMemfd, let to = descriptors[binding.descriptor] else {
             return self
@@ -113,7 +112,7 @@ extension Memslot {
 }
 
 extension SlotCall {
-    /// The call with other descriptors.
+    /// The operation with other descriptors.
     func renaming(_ descriptors: [Int32: Int32]) -> SlotCall {
         switch self {
         case .create(let slot): .create(slot.renaming(descriptors))
@@ -136,7 +135,7 @@ extension MemslotChange {
 }
 
 extension CleanRun {
-    /// The run as it goes in a world with these descriptors.
+    /// The run in a world with these descriptors.
     func renaming(_ descriptors: [Int32: Int32]) -> CleanRun {
         if descriptors.isEmpty { return self }
         var receipt = receipt
@@ -144,13 +143,13 @@ extension CleanRun {
             PlannedOperation($0.call.renaming(descriptors), because: $0.reason)
         }
         receipt.slots = receipt.slots.map { $0.renaming(descriptors) }
-        let notes = notes.map {
-            RecordingHook.Note(
+        let hookCalls = hookCalls.map {
+            RecordingHook.Call(
                 hook: $0.hook, phase: $0.phase, change: $0.change.renaming(descriptors),
                 generation: $0.generation)
         }
         return CleanRun(
-            calls: calls.map { $0.renaming(descriptors) }, reads: reads, notes: notes,
+            calls: calls.map { $0.renaming(descriptors) }, reads: reads, hookCalls: hookCalls,
             quiesced: quiesced, receipt: receipt)
     }
 }

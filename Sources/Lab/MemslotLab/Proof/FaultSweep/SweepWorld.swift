@@ -1,27 +1,27 @@
 import Memslots
 
-/// A VM as it is before a scene's submit, with everything around it that a fault could harm.
+/// A VM before a scene's submit, with hooks, observers and dirty pages.
 final class SweepWorld {
     let scene: SweepScene
     let vm: any SweptVM
     let hold: ScriptedHold
     let backend: FaultyBackend
     let table: MemslotTable
-    let book: RecordingHook.Book
-    let events: EventBook
-    /// The descriptors of this VM's guest_memfds, by those that the scene names.
+    let hookLog: RecordingHook.Log
+    let events: EventLog
+    /// This VM's guest_memfds by the descriptors of the scene.
     let descriptors: [Int32: Int32]
     private let observation: Observation
-    private var soil: Soil
+    private var dirtyPages: DirtyPageSetup
 
-    /// Why there is no such world.
+    /// Why the world can't be created.
     struct Impossible: Error {
         let reason: String
     }
 
-    init(_ original: SweepScene, on ground: any SweepGround) throws(Impossible) {
+    init(_ original: SweepScene, on factory: any VMFactory) throws(Impossible) {
         do throws(Errno) {
-            vm = try ground.makeVM(for: original)
+            vm = try factory.makeVM(for: original)
             var descriptors: [Int32: Int32] = [:]
             for (name, size) in original.guestMemfds.sorted(by: { $0.key < $1.key }) {
                 descriptors[name] = try vm.makeGuestMemfd(size)
@@ -30,37 +30,37 @@ final class SweepWorld {
             scene = original.renaming(descriptors)
             for slot in scene.before { try vm.backend.apply(.create(slot)) }
         } catch {
-            throw Impossible(reason: "the slots before can't be installed: \(error)")
+            throw Impossible(reason: "the active array can't be installed: \(error)")
         }
         hold = ScriptedHold()
         backend = FaultyBackend(vm.backend, hold: hold)
-        book = RecordingHook.Book()
-        events = EventBook()
-        soil = Soil(scene.before, capabilities: vm.backend.capabilities)
+        hookLog = RecordingHook.Log()
+        events = EventLog()
+        dirtyPages = DirtyPageSetup(scene.before, capabilities: vm.backend.capabilities)
         do throws(InvalidArray) {
             table = try MemslotTable(backend: backend, installed: scene.before, vcpus: hold)
         } catch {
-            throw Impossible(reason: "not an array here: \(error.message)")
+            throw Impossible(reason: "the active array is invalid here: \(error.message)")
         }
-        book.attach(table)
-        for name in ["first", "second"] { table.add(RecordingHook(name, book)) }
+        hookLog.attach(table)
+        for name in ["first", "second"] { table.add(RecordingHook(name, hookLog)) }
         do throws(ReentryError) {
             let events = events
-            observation = try table.observe { events.note($0) }.observation
+            observation = try table.observe { events.record($0) }.observation
         } catch {
             throw Impossible(reason: error.message)
         }
     }
 
-    deinit { book.attach(nil) }
+    deinit { hookLog.attach(nil) }
 
-    /// What every logging slot must tell.
-    var dirt: [SlotKey: DirtyBitmap] { soil.expected }
+    /// The log that each logging slot must have.
+    var dirt: [SlotKey: DirtyBitmap] { dirtyPages.expected }
 
-    /// Makes pages dirty in the kernel, in the table's own bits, and in both.
-    func makeDirty() throws(DirtyLogError) { try soil.spread(on: vm, table) }
+    /// Makes pages dirty in the kernel, in the table, and in both.
+    func makeDirty() throws(DirtyLogError) { try dirtyPages.apply(to: vm, table) }
 
-    /// Submits what the scene wants.
+    /// Submits the scene's array.
     func submit(
         expecting generation: Generation? = nil, deadline: Int = 1_000
     ) -> Result<Receipt, SubmitError> {
@@ -76,7 +76,7 @@ final class SweepWorld {
         }
     }
 
-    /// The plan as it is now; its ids tell whether a failed submit has kept any.
+    /// Plans the scene's array. Its ids show whether a failed submit kept any.
     func plan() -> Receipt? {
         do throws(SubmitError) {
             return try table.plan(scene.wanted, options: SubmitOptions(quiesce: scene.quiesce))
@@ -85,21 +85,21 @@ final class SweepWorld {
         }
     }
 
-    /// Begins a new page in all books.
+    /// Arms a script and empties all logs.
     func begin(_ script: FaultScript = FaultScript(), veto: Int? = nil) {
-        backend.play(script)
-        book.begin(veto: veto)
+        backend.arm(script)
+        hookLog.begin(veto: veto)
         events.begin()
     }
 }
 
-/// What an observer is told.
-final class EventBook: Sendable {
+/// The events that an observer receives.
+final class EventLog: Sendable {
     private let state = Locked<[String]>([])
 
     func begin() { state.withLock { $0 = [] } }
 
-    func note(_ event: TableEvent) {
+    func record(_ event: TableEvent) {
         let text =
             switch event {
             case .committed(let receipt, let previous, _):
@@ -112,5 +112,5 @@ final class EventBook: Sendable {
         state.withLock { $0.append(text) }
     }
 
-    var told: [String] { state.withLock { $0 } }
+    var received: [String] { state.withLock { $0 } }
 }

@@ -3,46 +3,41 @@ package import MemslotKVM
 package import MemslotSimulator
 package import Memslots
 
-/// What faults are tried on: simulated VMs, or the kernel's.
-package protocol SweepGround: Sendable {
-    /// What reports call it.
-    var name: String { get }
+/// Creates the VMs of a sweep: simulated ones or KVM's.
+package protocol VMFactory: Sendable {
+    /// Returns why a scene is not supported; `nil` if it is.
+    func reasonToSkip(_ scene: SweepScene) -> String?
 
-    /// Why a scene can't be had here; `nil` where it can.
-    func lack(for scene: SweepScene) -> String?
-
-    /// A VM without slots, with at least what the scene needs.
+    /// Creates a VM without slots that supports the scene.
     func makeVM(for scene: SweepScene) throws(Errno) -> any SweptVM
 }
 
-/// A VM, as the sweep needs it: asked about itself behind the engine's back.
+/// A VM of a sweep, which can be inspected without the engine.
 package protocol SweptVM: AnyObject {
-    /// What carries calls out, and never fails by itself.
+    /// The backend, which does not fail by itself.
     var backend: any MemslotBackend { get }
 
-    /// Whether ``write(_:of:)`` does something.
-    var takesWrites: Bool { get }
+    /// Whether ``write(_:of:)`` has an effect.
+    var hasGuestWrites: Bool { get }
 
-    /// Makes a guest_memfd.
+    /// Creates a guest_memfd.
     func makeGuestMemfd(_ size: UInt64) throws(Errno) -> Int32
 
-    /// Whether exactly `slots` are installed, by the VM's own word.
+    /// Whether exactly `slots` are installed, according to the VM itself.
     func holdsExactly(_ slots: [Memslot]) -> Bool
 
-    /// Makes pages of an installed slot dirty, as the guest would.
+    /// Writes to pages of an installed slot like a guest.
     func write(_ pages: [UInt64], of slot: Memslot)
 }
 
-/// Simulated VMs.
-package struct SimulatedGround: SweepGround {
+/// Creates simulated VMs.
+package struct SimulatedVMFactory: VMFactory {
     private let protection: DirtyLogProtection
 
-    /// Simulated VMs whose dirty logs are cleared as `protection` says.
+    /// A factory of VMs whose dirty logs are cleared according to `protection`.
     package init(_ protection: DirtyLogProtection = .automatic) { self.protection = protection }
 
-    package var name: String { "simulated, \(protection)" }
-
-    package func lack(for scene: SweepScene) -> String? { nil }
+    package func reasonToSkip(_ scene: SweepScene) -> String? { nil }
 
     package func makeVM(for scene: SweepScene) throws(Errno) -> any SweptVM {
         SweptSimulator(
@@ -57,7 +52,7 @@ private final class SweptSimulator: SweptVM {
     init(_ simulator: SimulatedBackend) { self.simulator = simulator }
 
     var backend: any MemslotBackend { simulator }
-    var takesWrites: Bool { true }
+    var hasGuestWrites: Bool { true }
 
     func makeGuestMemfd(_ size: UInt64) throws(Errno) -> Int32 {
         try simulator.createGuestMemfd(size: ByteCount(size))
@@ -78,33 +73,31 @@ private final class SweptSimulator: SweptVM {
     }
 }
 
-/// The kernel's VMs. No vCPU runs in them: only slots, and what the kernel says about them.
+/// Creates KVM VMs without vCPUs.
 ///
-/// Dirty logs begin full, so that there are bits without a guest.
-package struct KVMGround: SweepGround {
+/// Dirty logs begin full, so that there are dirty pages without a guest.
+package struct KVMFactory: VMFactory {
     private let system: KVMSystem
     private let host: Capabilities
     private static let options = KVMOptions(dirtyLog: .manualInitiallySet)
-    /// KVM allocates some 8 bytes a page.
+    /// KVM allocates about 8 bytes a page.
     private static let mostBytes: UInt64 = 1 << 37
 
-    /// VMs of this host.
+    /// A factory for VMs of this host.
     ///
     /// - Throws: why KVM can't be used.
-    package init() throws(KVMError) {
-        system = try KVMSystem()
+    package init(system: KVMSystem) throws(KVMError) {
+        self.system = system
         host = try KVMBackend(system: system, options: Self.options).capabilities
     }
 
-    package var name: String { "kvm" }
-
-    package func lack(for scene: SweepScene) -> String? {
+    package func reasonToSkip(_ scene: SweepScene) -> String? {
         let slots = scene.before + scene.wanted
         var bytes: UInt64 = 0
         for slot in slots {
             bytes = bytes.addingReportingOverflow(slot.size.rawValue).partialValue
             if bytes > Self.mostBytes { return "the kernel would allocate too much" }
-            if slot.guestMemfd == .own { return "a simulator alone gives slots their files" }
+            if slot.guestMemfd == .own { return "only a simulator creates guest_memfds by itself" }
             if slot.addressSpace.rawValue >= host.addressSpaces { return "no such address space" }
             if !slot.flags.isSubset(of: host.flags) { return "the host lacks a flag" }
             if slot.id != nil && slot.assignedID.rawValue >= host.maxSlots { return "no such id" }
@@ -112,7 +105,7 @@ package struct KVMGround: SweepGround {
             if (end - 1) >> 12 > host.maxGuestPage { return "past the host's largest page" }
             let range = slot.guestPhysicalAddress..<slot.guestPhysicalEnd
             if host.reservedRanges.contains(where: { $0.overlaps(range) }) {
-                return "KVM's own pages stand there"
+                return "overlaps KVM's own pages"
             }
         }
         return nil
@@ -140,7 +133,7 @@ private final class SweptKVM: SweptVM {
     deinit { for file in files { close(file) } }
 
     var backend: any MemslotBackend { kvm }
-    var takesWrites: Bool { false }
+    var hasGuestWrites: Bool { false }
 
     func makeGuestMemfd(_ size: UInt64) throws(Errno) -> Int32 {
         do throws(KVMError) {

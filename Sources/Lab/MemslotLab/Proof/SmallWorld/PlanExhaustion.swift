@@ -2,25 +2,57 @@ import Dispatch
 import MemslotTestKit
 import Memslots
 
-/// Plans every pair of arrays of a small world, and judges each plan.
-package struct PlanExhaustion: Sendable {
-    /// What was visited.
-    package struct Report: Sendable {
-        /// Arrays of the world.
-        package var arrays: UInt64 = 0
-        /// Pairs of arrays that the visited ones stand for.
-        package var pairs: UInt64 = 0
-        /// Pairs that were planned and judged.
-        package var planned = 0
-        /// Those among them whose plan has more calls than there are differences, so that a shorter
-        /// way was searched for.
-        package var searched = 0
-        /// What did not hold, the first few.
-        package var findings: [String] = []
-        /// How many did not hold.
-        package var wrong = 0
+/// The result of an exhaustive check of a small world.
+package struct ExhaustionReport: Sendable {
+    /// Arrays of the world.
+    package var arrays: UInt64 = 0
+    /// Pairs of arrays, including those that a visited pair represents.
+    package var pairs: UInt64 = 0
+    /// Pairs that were planned and checked.
+    package var planned = 0
+    /// Planned pairs with more operations than changes, for which a shorter way was searched.
+    package var searched = 0
+    /// Dirty pages that were accounted for.
+    package var dirtyPages: UInt64 = 0
+    /// What did not hold, the first few.
+    package var findings: [String] = []
+    /// The number of findings.
+    package var wrong = 0
+
+    /// The most findings that are kept.
+    private static let mostFindings = 20
+
+    /// Visits `count` items on several threads and adds up their reports.
+    static func collect(
+        _ count: Int, _ visit: @Sendable (Int, inout ExhaustionReport) -> Void
+    ) -> ExhaustionReport {
+        let report = Locked(ExhaustionReport())
+        DispatchQueue.concurrentPerform(iterations: count) { index in
+            var part = ExhaustionReport()
+            visit(index, &part)
+            let done = part
+            report.withLock { $0.add(done) }
+        }
+        return report.withLock { $0 }
     }
 
+    mutating func record(_ text: String, _ old: [Memslot], _ new: [Memslot]) {
+        wrong += 1
+        if findings.count < Self.mostFindings { findings.append("\(text): \(old) to \(new)") }
+    }
+
+    private mutating func add(_ other: ExhaustionReport) {
+        pairs += other.pairs
+        planned += other.planned
+        searched += other.searched
+        dirtyPages += other.dirtyPages
+        wrong += other.wrong
+        findings = Array((findings + other.findings).prefix(Self.mostFindings))
+    }
+}
+
+/// Plans every pair of arrays of a small world and checks each plan.
+package struct PlanExhaustion: Sendable {
     private let ids: Int
     private let pages: UInt64
 
@@ -30,31 +62,27 @@ package struct PlanExhaustion: Sendable {
         self.pages = pages
     }
 
-    /// Visits all pairs; with `every`, one old array's layout in so many.
-    package func visitAll(every: Int = 1) -> Report {
+    /// Visits all pairs; with `every`, one layout in so many as the old array.
+    package func visitAll(every: Int = 1) -> ExhaustionReport {
         let layouts = SmallLayout.all(ids: ids, pages: pages)
-        let report = Locked(Report())
-        report.withLock { $0.arrays = Self.arrayCount(layouts) }
         let olds = stride(from: 0, to: layouts.count, by: max(1, every)).map { layouts[$0] }
-        DispatchQueue.concurrentPerform(iterations: olds.count) { index in
-            var part = Report()
+        var report = ExhaustionReport.collect(olds.count) { index, part in
             for new in layouts { visit(olds[index], new, &part) }
-            let done = part
-            report.withLock { $0.add(done) }
         }
-        return report.withLock { $0 }
+        report.arrays = Self.arrayCount(layouts)
+        return report
     }
 
-    /// Visits `count` pairs drawn from `seed`, each with flags and backings of its own: also what
-    /// shows that the pairs of ``visitAll(every:)`` stand for the others.
-    package func visitSample(_ count: Int, seed: UInt64) -> Report {
+    /// Visits `count` pairs drawn from `seed` with any flags and backings. This also shows that the
+    /// pairs of ``visitAll(every:)`` represent the others.
+    package func visitSample(_ count: Int, seed: UInt64) -> ExhaustionReport {
         let layouts = SmallLayout.all(ids: ids, pages: pages)
         var random = SeededRandom(seed: seed)
-        var report = Report()
+        var report = ExhaustionReport()
         report.arrays = Self.arrayCount(layouts)
         for _ in 0..<count {
             let (old, new) = (random.array(of: layouts), random.array(of: layouts))
-            judge(old, new, &report)
+            check(old, new, &report)
             report.pairs += 1
         }
         return report
@@ -64,8 +92,8 @@ package struct PlanExhaustion: Sendable {
         layouts.reduce(0) { $0 + UInt64(1) << (3 * UInt64($1.slotCount)) }
     }
 
-    private func visit(_ old: SmallLayout, _ new: SmallLayout, _ report: inout Report) {
-        let kinds = zip(old.runs, new.runs).map { KindPair.standing(for: $0.0, $0.1) }
+    private func visit(_ old: SmallLayout, _ new: SmallLayout, _ report: inout ExhaustionReport) {
+        let kinds = zip(old.runs, new.runs).map { KindPair.representing($0.0, $0.1) }
         let combinations = kinds.reduce(1) { $0 * $1.count }
         for number in 0..<combinations {
             var rest = number
@@ -79,45 +107,30 @@ package struct PlanExhaustion: Sendable {
                 if let run = new.runs[id] { arrays.new.append(kind.new.slot(id, run)) }
             }
             report.pairs += weight
-            judge(arrays.old, arrays.new, &report)
+            check(arrays.old, arrays.new, &report)
         }
     }
 
-    /// Legal at each step, right at the end, and no way is shorter.
-    private func judge(_ old: [Memslot], _ new: [Memslot], _ report: inout Report) {
+    /// Checks that each operation is legal, the result is the new array, and no plan is shorter.
+    private func check(_ old: [Memslot], _ new: [Memslot], _ report: inout ExhaustionReport) {
         report.planned += 1
         let plan = Plan(MemslotDiff(from: old, to: new))
         var kernel = SmallKernel(old, ids: ids)
         for (index, operation) in plan.operations.enumerated() {
             if let fault = kernel.apply(operation.call) {
-                report.note("call \(index): \(fault)", old, new)
+                report.record("operation \(index): \(fault)", old, new)
                 return
             }
         }
-        if kernel.array != new { report.note("ends with other slots", old, new) }
-        let ways = FewestCalls(
+        if kernel.array != new { report.record("ends with other slots", old, new) }
+        let shortest = FewestOperations(
             from: SmallKernel(old, ids: ids), to: SmallKernel(new, ids: ids), pages: pages)
-        if plan.operations.count > ways.leastCalls {
+        if plan.operations.count > shortest.lowerBound {
             report.searched += 1
-            if ways.exists(within: plan.operations.count - 1) {
-                report.note("\(plan.operations.count) calls are too many", old, new)
+            if shortest.exists(within: plan.operations.count - 1) {
+                report.record("\(plan.operations.count) operations are too many", old, new)
             }
         }
-        if !plan.isOptimal { report.note("not told to be optimal", old, new) }
-    }
-}
-
-extension PlanExhaustion.Report {
-    fileprivate mutating func note(_ text: String, _ old: [Memslot], _ new: [Memslot]) {
-        wrong += 1
-        if findings.count < 20 { findings.append("\(text): \(old) to \(new)") }
-    }
-
-    fileprivate mutating func add(_ other: PlanExhaustion.Report) {
-        pairs += other.pairs
-        planned += other.planned
-        searched += other.searched
-        wrong += other.wrong
-        findings = Array((findings + other.findings).prefix(20))
+        if !plan.isOptimal { report.record("not marked as optimal", old, new) }
     }
 }

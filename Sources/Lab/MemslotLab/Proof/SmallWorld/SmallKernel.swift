@@ -1,7 +1,7 @@
 import Memslots
 
-/// The kernel's slots of one address space, few and small, by the rules of KVM.md alone: written
-/// apart from the planner and from the simulator, to judge both.
+/// The kernel's slots of one small address space, by the rules of KVM.md alone. Independent of the
+/// planner and of the simulator, so that it can check both.
 struct SmallKernel: Hashable {
     /// By id.
     private(set) var slots: [Memslot?]
@@ -13,19 +13,19 @@ struct SmallKernel: Hashable {
 
     var array: [Memslot] { slots.compactMap { $0 } }
 
-    /// Carries a call out.
+    /// Applies an operation.
     ///
-    /// - Returns: why the kernel would refuse it, or take it for something else; `nil` if neither.
+    /// - Returns: why the kernel would refuse it or do something else; `nil` if neither.
     mutating func apply(_ call: SlotCall) -> String? {
         let id = Int(call.key.id.rawValue)
         let old = slots[id]
-        guard old == call.before else { return "slot \(id) is not what the call takes it for" }
+        guard old == call.before else { return "slot \(id) is not the one that the plan expects" }
         guard let new = call.after else {
-            // D1: there is something to delete.
+            // D1: there is a slot to delete.
             slots[id] = nil
             return nil
         }
-        // R16: no other id may have one of the pages, now, whatever comes later.
+        // R16: no other slot may have one of the pages at this time.
         for (other, slot) in slots.enumerated() where other != id {
             guard let slot else { continue }
             if Self.pages(of: slot).overlaps(Self.pages(of: new)) { return "EEXIST with \(other)" }
@@ -35,7 +35,7 @@ struct SmallKernel: Hashable {
         return nil
     }
 
-    /// Section 2: what the call is, by what is there.
+    /// Section 2: the kind of the operation, by the present slot.
     private static func fault(of call: SlotCall, _ old: Memslot?, _ new: Memslot) -> String? {
         guard let old else {
             if case .create = call { return nil }
@@ -48,10 +48,10 @@ struct SmallKernel: Hashable {
         guard isKept else { return "EINVAL: must be deleted and created" }
         let isMove = old.guestPhysicalAddress != new.guestPhysicalAddress
         switch call {
-        case .move: return isMove ? nil : "a move to where it is"
+        case .move: return isMove ? nil : "a move to the same address"
         case .reflag:
             if isMove { return "a reflag that moves" }
-            return old.flags != new.flags ? nil : "a call that changes nothing"
+            return old.flags != new.flags ? nil : "a reflag without a change"
         default: return "the id is in use"
         }
     }
@@ -62,7 +62,7 @@ struct SmallKernel: Hashable {
     }
 }
 
-/// A VM of a small world: its slots, and a dirty bit a page of each that logs, cleared by reading.
+/// A VM of a small world: its slots, and dirty logs that are cleared by reading.
 final class SmallBackend: MemslotBackend {
     private struct State {
         var kernel: SmallKernel
@@ -81,10 +81,10 @@ final class SmallBackend: MemslotBackend {
 
     var slots: [Memslot] { state.withLock { $0.kernel.array } }
 
-    /// Why calls were refused, so far.
+    /// Why operations were refused so far.
     var faults: [String] { state.withLock { $0.faults } }
 
-    /// Makes pages dirty, a bit each.
+    /// Makes pages dirty, given as bits.
     func write(_ pages: UInt64, of id: Int) {
         state.withLock { state in state.logs[id] = state.logs[id].map { $0 | pages } }
     }
@@ -95,7 +95,7 @@ final class SmallBackend: MemslotBackend {
             if let fault {
                 state.faults.append(fault)
             } else {
-                // Kept by a change in which the slot logs before and after, else gone or new.
+                // An operation keeps the log if the slot logs before and after.
                 let id = Int(call.key.id.rawValue)
                 let kept = call.before?.isLogging == true ? state.logs[id] : 0
                 state.logs[id] = call.after?.isLogging == true ? kept : nil

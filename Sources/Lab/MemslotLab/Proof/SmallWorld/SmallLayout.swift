@@ -1,12 +1,12 @@
 import MemslotTestKit
 import Memslots
 
-/// Where slots can stand in a small world: for each id a run of pages, or none.
+/// The pages of slots in a small world: a run of pages for each id, or none.
 struct SmallLayout {
     /// By id.
     var runs: [Range<UInt64>?]
 
-    /// All layouts of up to `ids` slots on `pages` pages, in which none overlap.
+    /// All layouts of up to `ids` slots on `pages` pages without overlap.
     static func all(ids: Int, pages: UInt64) -> [SmallLayout] {
         var layouts = [SmallLayout(runs: [])]
         for _ in 0..<ids {
@@ -27,7 +27,7 @@ struct SmallLayout {
     var slotCount: Int { runs.count { $0 != nil } }
 }
 
-/// What a slot of a small world is besides its place: two flags, two backings.
+/// The other properties of a slot in a small world: two flags and two backings.
 struct SmallKind: Hashable {
     var logs = false
     var isReadOnly = false
@@ -39,8 +39,8 @@ struct SmallKind: Hashable {
         SmallKind(logs: $0 & 1 != 0, isReadOnly: $0 & 2 != 0, backing: $0 >> 2)
     }
 
-    /// The slot. The two backings overlap but for a page, so that slots show the same host pages
-    /// wholly, in part, or not at all.
+    /// The slot with this kind. The two backings differ by one page, so that slots map the same host
+    /// pages completely, partly or not at all.
     func slot(_ id: Int, _ run: Range<UInt64>) -> Memslot {
         var flags: MemslotFlags = logs ? .logDirtyPages : []
         if isReadOnly { flags.insert(.readOnly) }
@@ -52,11 +52,11 @@ struct SmallKind: Hashable {
     }
 }
 
-/// A pair of kinds that stands for all pairs that the planner can't tell from it.
+/// A pair of kinds that represents all pairs that the planner cannot distinguish.
 struct KindPair {
     let old: SmallKind
     let new: SmallKind
-    /// For how many pairs of kinds it stands.
+    /// The number of pairs of kinds that it represents.
     let weight: UInt64
 
     private static let plain = SmallKind()
@@ -69,11 +69,11 @@ struct KindPair {
             KindPair(old: plain, new: SmallKind(isReadOnly: true), weight: 32),
         ]
 
-    /// The pairs that stand for all 64, or for the 8 of a slot that is in one array only.
+    /// The pairs that represent all 64, or the 8 of a slot in only one array.
     ///
-    /// What the planner sees of a slot in both arrays is whether it moves, whether its log is
-    /// switched, and whether it must be replaced; what it sees of one that is in one array is that.
-    static func standing(for old: Range<UInt64>?, _ new: Range<UInt64>?) -> [KindPair] {
+    /// For a slot in both arrays, the planner distinguishes whether it moves, whether its log
+    /// changes, and whether it must be replaced. For a slot in one array, nothing.
+    static func representing(_ old: Range<UInt64>?, _ new: Range<UInt64>?) -> [KindPair] {
         guard let old, let new else {
             let weight: UInt64 = old == nil && new == nil ? 1 : UInt64(SmallKind.count)
             return [KindPair(old: plain, new: plain, weight: weight)]
@@ -84,7 +84,7 @@ struct KindPair {
 }
 
 extension SeededRandom {
-    /// An array with one of the layouts, ascending by id.
+    /// Draws an array with one of the layouts, ascending by id.
     mutating func array(of layouts: [SmallLayout]) -> [Memslot] {
         let layout = layouts[Int(next() % UInt64(layouts.count))]
         return layout.runs.enumerated().compactMap { id, run in

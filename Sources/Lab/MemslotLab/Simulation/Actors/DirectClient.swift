@@ -1,22 +1,13 @@
 import MemslotTestKit
 import Memslots
 
-/// Submits arrays to the table, some as a compare-and-swap, some on a stale generation.
+/// Submits arrays to the table, some as a compare-and-swap, some with a stale generation.
 final class DirectClient: SimulatedActor {
-    let name: String
-    private let world: World
-    private var random: SeededRandom
-
-    init(_ name: String, _ world: World) {
-        (self.name, self.world) = (name, world)
-        random = world.random(name)
-    }
-
-    func run() {
+    override func run() {
         while !world.isOver {
             let seen = world.table.snapshot()
             world.lastStay = world.scheduler.time
-            // Others may commit meanwhile.
+            // Others may commit in the meantime.
             if random.once(in: 4) { world.sleep(milliseconds: random.draw(1...5)) }
             let submission = Submission(
                 near: seen.array.slots, at: seen.generation, in: world, &random)
@@ -31,19 +22,19 @@ final class DirectClient: SimulatedActor {
         let end = world.scheduler.time + UInt64(submission.deadline) * 1_000_000
         do throws(SubmitError) {
             let receipt = try world.table.submit(submission.slots, options: submission.options)
-            // Who leaves at the deadline or later may let a submit through then; who left before
-            // has to have woken it.
+            // An actor that leaves at the deadline may still let the submit through. One that left
+            // earlier must have woken it.
             world.check(
                 receipt.durations.nanoseconds.quiesce < UInt64(submission.deadline) * 1_000_000
                     || world.lastStay >= end,
-                .progress, "a submit waited for its whole deadline, though all had left")
+                .progress, "a submit waited until its deadline, though all actors had left")
             if receipt.outcome == .unchanged {
-                return world.judge(.unchanged, of: submission)
+                return world.check(.unchanged, of: submission)
             }
-            world.judge(.committed(receipt.generation), of: submission)
+            world.check(.committed(receipt.generation), of: submission)
             check(receipt, of: submission)
         } catch {
-            world.judge(SubmitOutcome(error), of: submission)
+            world.check(SubmitOutcome(error), of: submission)
         }
     }
 
@@ -54,20 +45,20 @@ final class DirectClient: SimulatedActor {
             "committed \(wanted), but the table has \(world.active)")
         world.check(
             receipt.operations.map(\.call) == world.transaction.calls, .oneAnswer,
-            "the receipt tells \(receipt.operations.count) calls of "
+            "the receipt lists \(receipt.operations.count) operations of "
                 + "\(world.transaction.calls.count)")
         for hook in world.hooks { hook.checkCommitted(receipt.diff) }
     }
 
-    /// Only looks; dirty bits that are read on the way must stay.
+    /// Plans without submitting, which must change nothing.
     private func plan(_ submission: Submission) {
         let events = world.events.count
         let before = world.generation
         do throws(SubmitError) {
             let receipt = try world.table.plan(submission.slots, options: submission.options)
-            world.note("planned \(receipt.operations.count) calls")
+            world.record("planned \(receipt.operations.count) operations")
         } catch {
-            world.note("planned: \(error.kind)")
+            world.record("planned: \(error.kind)")
         }
         let unchanged = world.events.count == events
         world.check(

@@ -1,26 +1,17 @@
 import MemslotTestKit
 import Memslots
 
-/// Reads the table, and looks again and again at what it was given.
+/// Reads the table and checks the snapshot several times.
 final class Reader: SimulatedActor {
-    let name: String
-    private let world: World
-    private var random: SeededRandom
-
-    init(_ name: String, _ world: World) {
-        (self.name, self.world) = (name, world)
-        random = world.random(name)
-    }
-
-    func run() {
+    override func run() {
         while !world.isOver {
-            world.wiring.reader.read(world.table, as: name) { look(at: $0) }
+            world.wiring.reader.read(world.table, as: name) { reread($0) }
             if random.once(in: 3) { world.sleep(milliseconds: random.draw(1...4)) }
             world.scheduler.yield()
         }
     }
 
-    private func look(at snapshot: TableSnapshot) {
+    private func reread(_ snapshot: TableSnapshot) {
         world.checkRead(snapshot)
         if world.has(.reentry), random.once(in: 30) {
             world.expectReentryRefused { () throws(SubmitError) in try world.table.submit([]) }
@@ -37,21 +28,21 @@ final class Reader: SimulatedActor {
 }
 
 extension World {
-    /// Holds what a reader is given against what was committed, and against the machine.
+    /// Compares a reader's snapshot with the committed arrays and with the installed slots.
     func checkRead(_ snapshot: TableSnapshot) {
         checkContent(of: snapshot)
         guard table.failure == nil, !transaction.isUndoing else { return }
         check(
             installed == snapshot.array.slots, .readerSeesWhole,
-            "a reader is inside with generation \(snapshot.generation), installed are \(installed)")
+            "a reader has generation \(snapshot.generation), installed are \(installed)")
     }
 
-    /// Holds what any reader is given against what was committed.
+    /// Compares a reader's snapshot with the committed arrays.
     func checkContent(of snapshot: TableSnapshot) {
         counts.reads += 1
         lastStay = scheduler.time
         let slots = snapshot.array.slots
-        // A reader may see a commit before observers are told of it.
+        // A reader may see a commit before observers are notified of it.
         let committed = arrays[snapshot.generation]
         let isNext = snapshot.generation == generation.next && transaction.isSwitched
         check(
@@ -68,23 +59,14 @@ extension World {
     }
 }
 
-/// Reads through a registered reader, which no submit holds up, and which stays in an old array.
+/// Reads through a registered reader, which does not delay a submit and may stay in an old array.
 final class FastReader: SimulatedActor {
-    let name: String
-    private let world: World
-    private var random: SeededRandom
-
-    init(_ name: String, _ world: World) {
-        (self.name, self.world) = (name, world)
-        random = world.random(name)
-    }
-
-    func run() {
+    override func run() {
         let reader = world.table.makeReader(as: name)
         while !world.isOver {
             reader.read { view in
                 world.stays[name] = view.generation
-                look(at: view)
+                reread(view)
                 world.stays[name] = nil
             }
             if random.once(in: 3) { world.sleep(milliseconds: random.draw(1...4)) }
@@ -92,7 +74,7 @@ final class FastReader: SimulatedActor {
         }
     }
 
-    private func look(at view: borrowing TableView) {
+    private func reread(_ view: borrowing TableView) {
         check(view)
         if world.has(.reentry), random.once(in: 30) {
             world.expectReentryRefused { () throws(SubmitError) in try world.table.submit([]) }
@@ -107,13 +89,13 @@ final class FastReader: SimulatedActor {
         }
     }
 
-    /// The view is one whole array, and every address is found where that array has it.
+    /// Checks that the view is one whole array and translates addresses by it.
     private func check(_ view: borrowing TableView) {
         let snapshot = view.snapshot
         world.checkContent(of: snapshot)
         world.check(
             view.generation == snapshot.generation && world.stays[name] == snapshot.generation,
-            .readerSeesWhole, "\(name): the generation changes from within")
+            .readerSeesWhole, "\(name): the generation changes during a read")
         for _ in 0..<3 {
             let space = AddressSpaceID(UInt32(random.draw(0...world.shape.spaces - 1)))
             let address = GuestPhysicalAddress(

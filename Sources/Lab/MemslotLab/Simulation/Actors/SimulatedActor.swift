@@ -1,48 +1,48 @@
 import MemslotTestKit
 import Memslots
 
-/// Something that acts on the table by itself: a thread of the simulation.
-protocol SimulatedActor: AnyObject {
-    /// What the trace calls it, and what it draws its random numbers by.
-    var name: String { get }
-
-    /// Acts until the world is over. Runs on a thread of its own, when the scheduler lets it.
-    func run()
-}
-
-extension World {
-    /// The actor of the seed that is called `name`.
-    func actor(_ name: String) throws(SimulationError) -> any SimulatedActor {
-        guard shape.actors.contains(name), let kind = name.split(separator: "-").first else {
-            throw .unknownActor(name)
-        }
-        switch kind {
-        case "client": return DirectClient(name, self)
-        case "wire": return WireClient(name, self)
-        case "vcpu": return VirtualCPU(name, self)
-        case "reader": return Reader(name, self)
-        case "fast": return FastReader(name, self)
-        case "dirty": return DirtyLogReader(name, self)
-        case "faults": return Saboteur(name, self)
-        case "subscriber": return Subscriber(name, self)
-        case "witness": return Witness(name, self)
-        default: return Operator(name, self)
-        }
-    }
-}
-
-/// Recovers a failed table, and lets vCPUs go before that now and then. The last to end.
-final class Operator: SimulatedActor {
+/// An actor of the simulation: a thread that uses the table.
+class SimulatedActor {
+    /// The name in the trace, which also selects the actor's random numbers.
     let name: String
-    private let world: World
-    private var random: SeededRandom
+    let world: World
+    var random: SeededRandom
 
-    init(_ name: String, _ world: World) {
+    required init(_ name: String, _ world: World) {
         (self.name, self.world) = (name, world)
         random = world.random(name)
     }
 
-    func run() {
+    /// Acts until the run is over. Called on a thread of its own, which the scheduler resumes.
+    func run() {}
+}
+
+extension World {
+    /// Creates the actor of the seed called `name`.
+    func actor(_ name: String) throws(SimulationError) -> SimulatedActor {
+        guard shape.actors.contains(name), let kind = name.split(separator: "-").first else {
+            throw .unknownActor(name)
+        }
+        let type: SimulatedActor.Type =
+            switch kind {
+            case "client": DirectClient.self
+            case "wire": WireClient.self
+            case "vcpu": VirtualCPU.self
+            case "reader": Reader.self
+            case "fast": FastReader.self
+            case "dirty": DirtyLogReader.self
+            case "faults": FaultInjector.self
+            case "subscriber": Subscriber.self
+            case "witness": Witness.self
+            default: Operator.self
+            }
+        return type.init(name, self)
+    }
+}
+
+/// Recovers a failed table, and sometimes releases vCPUs before. The last actor to end.
+final class Operator: SimulatedActor {
+    override func run() {
         while !world.isOver || world.submitters > 0 || world.table.failure != nil {
             world.sleep(milliseconds: random.draw(1...10))
             if world.isOver { world.faults.armed = nil }
@@ -53,7 +53,7 @@ final class Operator: SimulatedActor {
     }
 
     private func release() {
-        world.note("releases vCPUs")
+        world.record("releases vCPUs")
         world.isReleased = true
         world.table.releaseVCPUs()
     }
@@ -64,13 +64,13 @@ final class Operator: SimulatedActor {
             try world.table.recover()
             world.counts.recoveries += 1
             world.isReleased = false
-            world.answer(.recovered, world.generation)
+            world.expectEvent(.recovered, world.generation)
         } catch {
-            world.note("recovery: \(error.kind)")
+            world.record("recovery: \(error.kind)")
             switch error {
             case .failed:
                 world.counts.failures += 1
-                world.answer(.failed, world.generation)
+                world.expectEvent(.failed, world.generation)
             case .quiesceTimeout: return
             default: world.report(.oneAnswer, "a recovery ends with \(error.kind)")
             }
@@ -78,23 +78,14 @@ final class Operator: SimulatedActor {
     }
 }
 
-/// Lets backend calls fail.
-final class Saboteur: SimulatedActor {
-    let name: String
-    private let world: World
-    private var random: SeededRandom
-
-    init(_ name: String, _ world: World) {
-        (self.name, self.world) = (name, world)
-        random = world.random(name)
-    }
-
-    func run() {
+/// Makes backend calls fail.
+final class FaultInjector: SimulatedActor {
+    override func run() {
         while !world.isOver {
             let (fault, kind) = draw()
             if world.has(kind) {
                 world.faults.armed = fault
-                world.note("armed \(fault)")
+                world.record("armed \(fault)")
             }
             world.sleep(milliseconds: random.draw(1...12))
             if random.once(in: 2) { world.faults.armed = nil }

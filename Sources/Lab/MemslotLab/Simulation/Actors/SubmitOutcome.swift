@@ -1,7 +1,7 @@
 import MemslotTestKit
 import Memslots
 
-/// How a submit ended, however it was made.
+/// How a submit ended, on the table or on the wire.
 enum SubmitOutcome: Hashable {
     case committed(Generation)
     case unchanged
@@ -27,7 +27,7 @@ enum SubmitOutcome: Hashable {
     }
 }
 
-/// What was submitted.
+/// The array and the options of a submit.
 struct Submission {
     var slots: [Memslot]
     var isBroken = false
@@ -59,24 +59,24 @@ struct Submission {
 }
 
 extension World {
-    /// Waits a little where the table is failed, as nearly all submits are refused then.
+    /// Waits if the table is failed, because nearly all submits are refused then.
     func waitAfterFailure(_ random: inout SeededRandom) {
         scheduler.yield()
         if table.failure != nil, !random.once(in: 4) { sleep(milliseconds: random.draw(1...10)) }
     }
 
-    /// Holds the answer to a submit against what was seen of it. Call right after the answer came,
-    /// while no other transaction can have begun.
-    func judge(_ outcome: SubmitOutcome, of submission: Submission) {
+    /// Compares the outcome of a submit with its observed effects. Call before another transaction
+    /// can begin.
+    func check(_ outcome: SubmitOutcome, of submission: Submission) {
         counts.submits += 1
-        note("\(outcome)")
+        record("\(outcome)")
         check(
             (outcome == .invalid) == submission.isBroken || outcome == .failed, .oneAnswer,
             "\(outcome), though the array is \(submission.isBroken ? "broken" : "valid")")
         switch outcome {
         case .committed(let generation):
             counts.commits += 1
-            answer(.committed, generation)
+            expectEvent(.committed, generation)
             check(
                 submission.expected.map { $0.next == generation } ?? true, .oneAnswer,
                 "\(outcome), though \(String(describing: submission.expected)) was expected")
@@ -90,11 +90,11 @@ extension World {
             check(
                 submission.expected.map { $0.rawValue < present } ?? false, .oneAnswer,
                 "\(outcome) of \(String(describing: submission.expected))")
-        default: judgeGivenUp(outcome)
+        default: checkAborted(outcome)
         }
     }
 
-    private func judgeGivenUp(_ outcome: SubmitOutcome) {
+    private func checkAborted(_ outcome: SubmitOutcome) {
         switch outcome {
         case .rejected:
             counts.vetoes += 1
@@ -102,7 +102,7 @@ extension World {
             abortedHooks()
         case .timedOut(let vcpus, let readers):
             counts.timeouts += 1
-            // Clients look at the table too, by no name of theirs.
+            // Clients read the table too, under the default name.
             let names = vcpus + readers
             check(
                 !names.isEmpty && names.allSatisfy { shape.actors.contains($0) || $0 == "reader" },
@@ -114,26 +114,26 @@ extension World {
             abortedHooks()
         case .rolledBack(let errno):
             counts.rollbacks += 1
-            answer(.rolledBack, generation)
+            expectEvent(.rolledBack, generation)
             check(
                 transaction.faults.first?.name == errno, .oneAnswer,
-                "undone for \(errno), but \(transaction.faults) were the faults")
+                "rolled back with \(errno), but the faults were \(transaction.faults)")
             abortedHooks()
         case .failed:
             guard events.hasNewFailure(of: scheduler.running) else { return }
             counts.failures += 1
-            answer(.failed, generation)
-            check(transaction.faults.count > 1, .oneAnswer, "failed, but the undo didn't")
+            expectEvent(.failed, generation)
+            check(transaction.faults.count > 1, .oneAnswer, "failed, though the undo did not fail")
             abortedHooks()
         default: report(.oneAnswer, "\(outcome)")
         }
     }
 
-    /// Takes the event for the answer that says the same.
-    func answer(_ kind: EventLedger.Entry.Kind, _ generation: Generation) {
+    /// Checks that the last event reports the same as the outcome just returned.
+    func expectEvent(_ kind: EventLedger.Entry.Kind, _ generation: Generation) {
         check(
-            events.answer(kind, generation, to: scheduler.running), .eventsInOrder,
-            "the answer is \(kind) \(generation), the events \(events.entries.suffix(3))")
+            events.match(kind, generation, to: scheduler.running), .eventsInOrder,
+            "the outcome is \(kind) \(generation), the events \(events.entries.suffix(3))")
     }
 
     private func abortedHooks() {

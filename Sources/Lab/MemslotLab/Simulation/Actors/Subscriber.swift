@@ -3,23 +3,15 @@ import MemslotService
 import MemslotTestKit
 import Memslots
 
-/// Follows the VM's events through a short queue, which overflows when it stalls.
-// Sendable: touched by the thread with the baton alone.
+/// Subscribes to the VM's events through a short queue, which overflows when it stalls.
+// Sendable: only the thread with the baton uses it.
 final class Subscriber: SimulatedActor, @unchecked Sendable {
-    let name: String
-    private let world: World
-    private var random: SeededRandom
-    /// How many events the world has that this was told, or was told to have lost.
+    /// The number of events that were received or reported as dropped.
     private var position = 0
-    /// Whether the queue may tell losses of before the snapshot.
-    private var isAfresh = true
+    /// Whether the queue may still report losses from before the snapshot.
+    private var hasNewSnapshot = true
 
-    init(_ name: String, _ world: World) {
-        (self.name, self.world) = (name, world)
-        random = world.random(name)
-    }
-
-    func run() {
+    override func run() {
         let queue = EventQueue(limit: random.draw(1...6)) { [self] in
             world.scheduler.wake(ObjectIdentifier(self))
         }
@@ -30,43 +22,43 @@ final class Subscriber: SimulatedActor, @unchecked Sendable {
             world.sleep(
                 milliseconds: random.draw(1...(isStalled ? 60 : 10)),
                 for: isStalled ? nil : ObjectIdentifier(self))
-            if random.once(in: 12) { subscribe(line) } else { take(queue) }
+            if random.once(in: 12) { subscribe(line) } else { drain(queue) }
         }
-        take(queue)
+        drain(queue)
         _ = line.call("events.unsubscribe", "{\"vm\":\"\(World.vm)\"}")
         world.service.end(line.connection)
     }
 
     private func subscribe(_ line: WireLine) {
-        let answer = line.call("events.subscribe", "{\"vm\":\"\(World.vm)\"}")
+        let reply = line.call("events.subscribe", "{\"vm\":\"\(World.vm)\"}")
         position = world.events.count
-        isAfresh = true
-        let vm = answer?["result"]?["vms"].flatMap { Array($0.elements).first }
+        hasNewSnapshot = true
+        let vm = reply?["result"]?["vms"].flatMap { Array($0.elements).first }
         guard let array = vm.flatMap(WireArray.init) else {
             return world.report(.oneAnswer, "events.subscribe has no snapshot")
         }
-        world.note("subscribes at \(array.generation)")
-        let isRight =
+        world.record("subscribes at \(array.generation)")
+        let isExpected =
             array.isInstalled
             ? world.table.failure?.installed == array.slots || world.scheduler.transactions > 0
             : array.slots == world.active
         world.check(
-            array.generation == world.generation && isRight, .eventsInOrder,
+            array.generation == world.generation && isExpected, .eventsInOrder,
             "\(name): the snapshot is of \(array.generation), the table at \(world.generation)")
     }
 
-    /// Takes what waits, and holds it against what happened.
-    private func take(_ queue: EventQueue) {
+    /// Removes all events from the queue and compares them with those of the table.
+    private func drain(_ queue: EventQueue) {
         let taken = queue.removeAll()
         let (dropped, lines) = (taken.dropped, world.wiring.delivery(taken.lines))
         world.counts.events += lines.count
         world.counts.droppedEvents += Int(dropped)
         let missed = world.events.count - position - lines.count
-        world.note("takes \(lines.count), lost \(dropped)")
+        world.record("receives \(lines.count), \(dropped) dropped")
         world.check(
-            missed >= 0 && (missed == Int(dropped) || isAfresh && missed <= Int(dropped)),
+            missed >= 0 && (missed == Int(dropped) || hasNewSnapshot && missed <= Int(dropped)),
             .eventsInOrder,
-            "\(name): \(lines.count) events came, \(dropped) are told lost, of "
+            "\(name): received \(lines.count) events, \(dropped) reported as dropped, of "
                 + "\(world.events.count - position)")
         let expected = world.events.entries.suffix(lines.count)
         for (line, entry) in zip(lines, expected) {
@@ -78,29 +70,20 @@ final class Subscriber: SimulatedActor, @unchecked Sendable {
                 "\(name): \(event?.rawText ?? "") instead of \(entry)")
         }
         position = world.events.count
-        isAfresh = false
+        hasNewSnapshot = false
     }
 }
 
-/// Observes the table for a while, again and again, and is told everything in that time.
-// Sendable: touched by the thread with the baton alone.
+/// Observes the table for a while, again and again, and compares the events it receives.
+// Sendable: only the thread with the baton uses it.
 final class Witness: SimulatedActor, @unchecked Sendable {
-    let name: String
-    private let world: World
-    private var random: SeededRandom
-
-    /// What one observation was told. It may be told once more while it is let go.
-    // Sendable: touched by the thread with the baton alone.
-    private final class Told: @unchecked Sendable {
+    /// The events of one observation. One more may arrive while it is cancelled.
+    // Sendable: only the thread with the baton uses it.
+    private final class Received: @unchecked Sendable {
         var entries: [EventLedger.Entry] = []
     }
 
-    init(_ name: String, _ world: World) {
-        (self.name, self.world) = (name, world)
-        random = world.random(name)
-    }
-
-    func run() {
+    override func run() {
         while !world.isOver {
             observe()
             world.sleep(milliseconds: random.draw(1...20))
@@ -108,22 +91,22 @@ final class Witness: SimulatedActor, @unchecked Sendable {
     }
 
     private func observe() {
-        let told = Told()
+        let received = Received()
         do throws(ReentryError) {
             let (snapshot, observation) = try world.table.observe { event in
-                told.entries.append(EventLedger.Entry(event))
+                received.entries.append(EventLedger.Entry(event))
             }
             let first = world.events.count
             world.checkRead(snapshot)
             world.sleep(milliseconds: random.draw(1...40))
-            // One that is being told to others has not come here yet.
+            // One event may still be on its way to this observer.
             let expected = world.events.entries[first...]
             let missing = world.scheduler.transactions > 0 ? 1 : 0
             world.check(
-                expected.starts(with: told.entries)
-                    && told.entries.count + missing >= expected.count,
-                .eventsInOrder, "\(name): was told \(told.entries), not \(Array(expected))")
-            world.counts.events += told.entries.count
+                expected.starts(with: received.entries)
+                    && received.entries.count + missing >= expected.count,
+                .eventsInOrder, "\(name): received \(received.entries), not \(Array(expected))")
+            world.counts.events += received.entries.count
             _ = consume observation
         } catch {
             world.report(.reentryRefused, error.message)
@@ -132,7 +115,7 @@ final class Witness: SimulatedActor, @unchecked Sendable {
 }
 
 extension EventLedger.Entry {
-    /// What `event` is.
+    /// The entry for `event`.
     fileprivate init(_ event: TableEvent) {
         switch event {
         case .committed(let receipt, _, _):

@@ -2,20 +2,12 @@ import MemslotSimulator
 import MemslotTestKit
 import Memslots
 
-/// Enters the guest, writes to memory, and leaves when it is kicked, or not so soon.
-// Sendable: touched by the thread with the baton alone.
+/// Enters the guest, writes to memory, and leaves when it is kicked, or later.
+// Sendable: only the thread with the baton uses it.
 final class VirtualCPU: SimulatedActor, @unchecked Sendable {
-    let name: String
-    private let world: World
-    private var random: SeededRandom
     private var isKicked = false
 
-    init(_ name: String, _ world: World) {
-        (self.name, self.world) = (name, world)
-        random = world.random(name)
-    }
-
-    func run() {
+    override func run() {
         let entry = world.gate.register(name: name) { [self] in
             isKicked = true
             world.scheduler.wake(ObjectIdentifier(self))
@@ -42,13 +34,13 @@ final class VirtualCPU: SimulatedActor, @unchecked Sendable {
         let isStubborn = world.has(.stubborn) && random.once(in: 10)
         for _ in 0..<random.draw(1...12) {
             if isKicked && !isStubborn { return }
-            if random.once(in: 6) { lookFromInside() } else { for _ in 0..<4 { write() } }
+            if random.once(in: 6) { readFromGuest() } else { for _ in 0..<4 { write() } }
             world.scheduler.yield()
         }
         if isStubborn {
             world.sleep(milliseconds: random.draw(1...60))
         } else if random.once(in: 3), !isKicked {
-            // Halted, until it is kicked.
+            // Halted until it is kicked.
             world.sleep(milliseconds: random.draw(1...20), for: ObjectIdentifier(self))
         }
     }
@@ -72,7 +64,7 @@ final class VirtualCPU: SimulatedActor, @unchecked Sendable {
             slot, page: (address.rawValue - slot.guestPhysicalAddress.rawValue) / 4096)
     }
 
-    private func lookFromInside() {
+    private func readFromGuest() {
         if world.has(.reentry), random.once(in: 4) {
             return world.expectReentryRefused { () throws(SubmitError) in
                 try world.table.submit([])
@@ -82,18 +74,9 @@ final class VirtualCPU: SimulatedActor, @unchecked Sendable {
     }
 }
 
-/// Reads dirty logs, and holds them against what the guest wrote.
+/// Reads dirty logs and compares them with the guest's writes.
 final class DirtyLogReader: SimulatedActor {
-    let name: String
-    private let world: World
-    private var random: SeededRandom
-
-    init(_ name: String, _ world: World) {
-        (self.name, self.world) = (name, world)
-        random = world.random(name)
-    }
-
-    func run() {
+    override func run() {
         while !world.isOver {
             let logging = world.active.filter(\.isLogging)
             if let slot = logging.randomElement(using: &random) { read(slot) }
@@ -110,14 +93,14 @@ final class DirtyLogReader: SimulatedActor {
             let log = try world.table.dirtyLog(of: slot, pages: part, clear: clear)
             world.checkLog(of: slot.assignedKey, log.bitmap, log.pages, isCleared: clear)
         } catch {
-            judge(error)
+            check(error)
         }
     }
 
-    private func judge(_ error: DirtyLogError) {
-        world.note("log: \(error)")
+    private func check(_ error: DirtyLogError) {
+        world.record("log: \(error)")
         switch error {
-        // The slot may be another by now, or none.
+        // The slot may have been changed or removed by now.
         case .unknownSlot, .notLogging, .pagesOutOfRange, .backend, .failed: return
         case .reentrant, .slotWithoutID: world.report(.reentryRefused, "\(error)")
         }
@@ -125,14 +108,14 @@ final class DirtyLogReader: SimulatedActor {
 }
 
 extension World {
-    /// Holds a log that was just read against what is owed.
+    /// Compares a log that was just read with the pages that it must contain.
     func checkLog(
         of key: SlotKey, _ bitmap: DirtyBitmap, _ pages: Range<UInt64>, isCleared: Bool
     ) {
         counts.dirtyReads += 1
-        note("log \(key): \(bitmap.runs)")
+        record("log \(key): \(bitmap.runs)")
         guard let slot = active.first(where: { $0.key == key }) else {
-            return report(.dirtyBitsKept, "slot \(key) is not there, but has a log")
+            return report(.dirtyBitsKept, "slot \(key) does not exist, but has a log")
         }
         if let fault = dirty.fault(of: bitmap, for: slot, in: pages) {
             report(.dirtyBitsKept, fault)

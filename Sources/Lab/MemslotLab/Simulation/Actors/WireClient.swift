@@ -4,20 +4,11 @@ import MemslotService
 import MemslotTestKit
 import Memslots
 
-/// Submits arrays through the service, as a peer of an embedding VMM does.
+/// Submits arrays through the service, like a peer of an embedding VMM.
 final class WireClient: SimulatedActor {
-    let name: String
-    private let world: World
-    private var random: SeededRandom
-    private var line: WireLine
+    private lazy var line = WireLine(world, name, events: nil)
 
-    init(_ name: String, _ world: World) {
-        (self.name, self.world) = (name, world)
-        random = world.random(name)
-        line = WireLine(world, name, events: nil)
-    }
-
-    func run() {
+    override func run() {
         while !world.isOver {
             guard let array = get() else { break }
             let submission = Submission(
@@ -29,11 +20,11 @@ final class WireClient: SimulatedActor {
         world.submitters -= 1
     }
 
-    /// Reads the array, whole, as every peer may at any time.
+    /// Reads the whole array.
     private func get() -> (generation: Generation, slots: [Memslot])? {
         world.scheduler.yield()
-        let answer = line.call("memslots.get", "{\"vm\":\"\(World.vm)\"}")
-        guard let array = answer?["result"].flatMap(WireArray.init) else {
+        let reply = line.call("memslots.get", "{\"vm\":\"\(World.vm)\"}")
+        guard let array = reply?["result"].flatMap(WireArray.init) else {
             world.report(.oneAnswer, "memslots.get has no result")
             return nil
         }
@@ -41,46 +32,46 @@ final class WireClient: SimulatedActor {
         world.check(
             array.isInstalled || world.arrays[array.generation] == array.slots,
             .readerSeesWhole,
-            "memslots.get tells \(array.slots) at \(array.generation)")
+            "memslots.get returns \(array.slots) at \(array.generation)")
         return (array.generation, array.slots)
     }
 
     private func submit(_ submission: Submission) {
-        // The service holds a lock while a submit runs, which the scheduler doesn't see.
-        world.scheduler.inTurn(ObjectIdentifier(world.service)) {
-            let answer = line.call(
+        // The service holds a lock during a submit, which the scheduler does not know.
+        world.scheduler.exclusively(ObjectIdentifier(world.service)) {
+            let reply = line.call(
                 "memslots.submit", WireArray.parameters(of: submission, vm: World.vm))
-            judge(answer, submission)
+            check(reply, submission)
         }
     }
 
-    private func judge(_ answer: JSONValue?, _ submission: Submission) {
-        guard let answer, (answer["result"] == nil) != (answer["error"] == nil) else {
-            return world.report(.oneAnswer, "a submit has no answer, or two")
+    private func check(_ reply: JSONValue?, _ submission: Submission) {
+        guard let reply, (reply["result"] == nil) != (reply["error"] == nil) else {
+            return world.report(.oneAnswer, "a submit has no reply, or two")
         }
-        world.judge(SubmitOutcome(answer, submission), of: submission)
-        if let generation = answer["result"]?["generation"]?.uint64,
-            answer["result"]?["outcome"]?.isString("committed") == true
+        world.check(SubmitOutcome(reply, submission), of: submission)
+        if let generation = reply["result"]?["generation"]?.uint64,
+            reply["result"]?["outcome"]?.isString("committed") == true
         {
             world.check(
                 world.generation.rawValue == generation, .oneAnswer,
-                "generation \(generation) is told, the table is at \(world.generation)")
+                "the reply has generation \(generation), the table \(world.generation)")
             for hook in world.hooks { hook.checkFinished() }
         }
     }
 }
 
 extension SubmitOutcome {
-    /// Reads the answer to `memslots.submit`.
-    fileprivate init(_ answer: JSONValue, _ submission: Submission) {
-        if let result = answer["result"] {
+    /// Decodes the reply to `memslots.submit`.
+    fileprivate init(_ reply: JSONValue, _ submission: Submission) {
+        if let result = reply["result"] {
             let isCommitted = result["outcome"]?.isString("committed") == true
             self =
                 isCommitted
                 ? .committed(Generation(result["generation"]?.uint64 ?? 0)) : .unchanged
             return
         }
-        let data = answer["error"]?["data"]
+        let data = reply["error"]?["data"]
         switch data?["kind"]?.string {
         case "generation-conflict": self = .conflict(present: data?["generation"]?.uint64 ?? 0)
         case "prepare-rejected": self = .rejected
@@ -92,7 +83,7 @@ extension SubmitOutcome {
         case "rolled-back": self = .rolledBack(errno: data?["errno"]?.string ?? "")
         case "vm-failed": self = .failed
         case let kind?: self = submission.isBroken ? .invalid : .other(kind)
-        case nil: self = .other(answer.rawText)
+        case nil: self = .other(reply.rawText)
         }
     }
 }

@@ -3,7 +3,7 @@ import MemslotProtocol
 import MemslotService
 import Memslots
 
-/// A connection to the service within the process: lines of JSON, and nothing else.
+/// A connection to the service within the process, by lines of JSON.
 struct WireLine {
     private let world: World
     let connection: ServiceConnection
@@ -17,29 +17,28 @@ struct WireLine {
 
     /// Calls `method` with parameters as JSON text.
     ///
-    /// - Returns: the answer; `nil` where there is none, or none to this request.
+    /// - Returns: the reply; `nil` if there is none to this request.
     func call(_ method: String, _ parameters: String) -> JSONValue? {
         let line = "{\"id\":7,\"method\":\"\(method)\",\"params\":\(parameters)}"
         let replies = world.service.execute(
             RequestDecoder().decode(Array(line.utf8)), on: connection)
-        guard let answer = Self.parse(replies.finish()), answer["id"]?.int == 7 else { return nil }
-        return answer
+        guard let reply = Self.parse(replies.finish()), reply["id"]?.int == 7 else { return nil }
+        return reply
     }
 
-    /// Reads a line.
     static func parse(_ line: [UInt8]) -> JSONValue? {
         do throws(JSONError) { return try JSONDocument(parsing: line).root } catch { return nil }
     }
 }
 
-/// An array as it stands on the wire, with all slots on the one mapping.
+/// An array in its form on the wire, with all slots in the one mapping.
 struct WireArray {
     let generation: Generation
     /// Whether the slots are those of a failed table.
     let isInstalled: Bool
     let slots: [Memslot]
 
-    /// Reads an object with `generation` and `slots`.
+    /// Decodes an object with `generation` and `slots`.
     init?(_ value: JSONValue) {
         guard let generation = value["generation"]?.uint64, let list = value["slots"] else {
             return nil

@@ -1,60 +1,59 @@
 import Memslots
 
-/// Something that must hold and did not.
+/// An invariant that did not hold.
 package struct Breach: Hashable, Sendable {
-    /// What must hold.
+    /// The invariants.
     package enum Invariant: String, CaseIterable, Hashable, Sendable {
-        /// A reader sees the old array or the new one, entirely.
+        /// A reader sees the whole old array or the whole new one.
         case readerSeesWhole = "reader-sees-whole"
-        /// What is told as retired, no registered reader looks at.
+        /// No registered reader uses an array that is reported as retired.
         case retiredIsLeft = "retired-is-left"
         /// While a vCPU is in the guest, every slot of the active array is installed.
         case guestSeesWhole = "guest-sees-whole"
-        /// No vCPU is in the guest while calls that need quiescence are made, nor while a failed
-        /// table holds them out.
+        /// No vCPU is in the guest during operations that need quiescence, nor while a failed table
+        /// holds vCPUs.
         case vcpusHeld = "vcpus-held"
-        /// Between transactions, what is installed is the active array, or what the failure says.
+        /// Between transactions, the installed slots are those of the active array or of the failure.
         case installedIsActive = "installed-is-active"
-        /// Every planned call is one that the kernel takes.
+        /// The kernel accepts every planned operation.
         case planIsLegal = "plan-is-legal"
-        /// Generations grow by one with each commit, and by nothing else.
+        /// The generation grows by one with each commit, and only then.
         case generationsDense = "generations-dense"
-        /// Every submit ends in one receipt or one error, which is the true one.
+        /// Every submit ends with exactly one receipt or error, which is correct.
         case oneAnswer = "one-answer"
-        /// Every event is delivered once and in order, or told as lost.
+        /// Every event is delivered once and in order, or reported as dropped.
         case eventsInOrder = "events-in-order"
-        /// Every prepared change is committed and finished, or aborted, once and in order.
+        /// Every prepared change is either committed and finished, or aborted, once and in order.
         case hooksPaired = "hooks-paired"
-        /// Every guest write is in the dirty log, or was handed out.
+        /// Every guest write is in a dirty log or in a receipt.
         case dirtyBitsKept = "dirty-bits-kept"
-        /// A barrier is free when it is taken.
+        /// A barrier is free when it is entered.
         case barrierFree = "barrier-free"
-        /// What must not be tried from inside is refused.
+        /// Calls from inside a callback of the same table are refused.
         case reentryRefused = "reentry-refused"
-        /// Nobody waits forever.
+        /// No actor waits forever.
         case progress
     }
 
-    /// What did not hold.
     package var invariant: Invariant
-    /// What was seen instead.
+    /// What was observed instead.
     package var message: String
-    /// The actor that saw it.
+    /// The actor that observed it.
     package var actor: String
-    /// The step in which it was seen.
+    /// The step in which it was observed.
     package var step: Int
 }
 
-/// What must hold at each step, and at each slot call.
+/// The checks of each step and of each operation.
 extension World {
-    /// After each step of any thread.
+    /// Checks the world after each step of any thread.
     func checkStep() {
         guard breach == nil else { return }
         let failure = table.failure
         if scheduler.transactions == 0 {
             check(
                 installed == failure?.installed ?? active, .installedIsActive,
-                "no transaction runs, and installed are \(installed), not "
+                "between transactions, installed are \(installed), not "
                     + "\(failure?.installed ?? active)")
         }
         guard guests > 0 else { return }
@@ -63,31 +62,31 @@ extension World {
         } else if !isReleased, scheduler.transactions == 0,
             scheduler.timeouts == transaction.timeoutsBefore
         {
-            report(.vcpusHeld, "the table is failed, and \(guests) vCPUs are in the guest")
+            report(.vcpusHeld, "\(guests) vCPUs are in the guest on a failed table")
         }
     }
 
-    /// While the guest runs, each slot that it is to see is there, logging if it is to log.
+    /// Checks that a running guest has each slot of the active array, and that it logs if it must.
     private func checkGuestView() {
-        // All calls are done when hooks are told of the commit: the new array is to be seen.
+        // Hooks commit after all operations: the guest has the new array by then.
         guard !transaction.isSwitched || scheduler.transactions == 0 else { return }
         for slot in active {
-            let isThere = installed.contains { present in
+            let isInstalled = installed.contains { present in
                 var alike = present
                 if !slot.isLogging { alike.flags.subtract(.logDirtyPages) }
                 return alike == slot
             }
             check(
-                isThere, .guestSeesWhole,
-                "a vCPU is in the guest, and slot \(slot.assignedKey) is missing: \(installed)")
+                isInstalled, .guestSeesWhole,
+                "slot \(slot.assignedKey) is missing with a vCPU in the guest: \(installed)")
         }
     }
 
-    /// Before a slot call is carried out.
+    /// Checks before an operation that vCPUs are held if it needs that.
     func checkGuests(at call: SlotCall) {
         guard guests > 0 else { return }
         transaction.ranBesideGuest = true
-        // A plan that ran beside the guest is undone beside a vCPU that can't be stopped.
+        // A plan that ran beside the guest may be undone beside a vCPU that does not leave.
         let isExcused =
             transaction.isUndoing && scheduler.timeouts > transaction.timeoutsBefore
             && !transaction.calls.contains(where: \.needsQuiescence)
@@ -96,7 +95,7 @@ extension World {
             "\(call.name) \(call.key) while \(guests) vCPUs are in the guest")
     }
 
-    /// Right after a transaction: the machine has what the table says.
+    /// Checks after a transaction that exactly the active array is installed.
     func checkInstalled() {
         check(
             installed == active, .installedIsActive,

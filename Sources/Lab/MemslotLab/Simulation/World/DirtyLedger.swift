@@ -1,12 +1,11 @@
 import Memslots
 
-/// What the guest has written, by slot: a model of who owes which dirty bits.
+/// The pages that each dirty log must contain: a model independent of the product.
 ///
-/// Written apart from the product, page by page: a write belongs to the log of the slot that it
-/// went through, until that is read and cleared. A log that ends gives its bits to every logging
-/// slot of the new array that maps the same host page, or to the receipt.
+/// A write belongs to the log of its slot until the log is cleared. When a log ends, its bits are
+/// carried to every logging slot of the new array that maps the same host page, or to the receipt.
 struct DirtyLedger {
-    /// What makes a log the same: the slot and its memory, wherever the guest sees it.
+    /// The identity of a log: the slot and its memory, at any guest address.
     private struct Log: Hashable {
         let key: SlotKey
         let host: UInt64
@@ -14,7 +13,7 @@ struct DirtyLedger {
 
         init(_ slot: Memslot) {
             key = slot.assignedKey
-            host = slot.userspaceAddress.rawValue / 4096
+            host = slot.hostPages.lowerBound
             pages = slot.pageCount
         }
     }
@@ -28,7 +27,7 @@ struct DirtyLedger {
     private var owed: [Log: Set<UInt64>] = [:]
     private var ended: [Ended] = []
     private var undone: [Ended] = []
-    /// Host pages that may be told dirty and need not be.
+    /// Host pages that may be reported as dirty, or not.
     private var doubtful: Set<UInt64> = []
 
     init(startsFull: Bool) { self.startsFull = startsFull }
@@ -38,9 +37,9 @@ struct DirtyLedger {
         owed[Log(slot), default: []].insert(page)
     }
 
-    /// The log of `slot` ended with a call.
+    /// An operation ended the log of `slot`.
     ///
-    /// - Parameter isExact: whether vCPUs were held out, so that no write can fall in between.
+    /// - Parameter isExact: whether vCPUs were held, so that no write could be missed.
     mutating func logEnds(of slot: Memslot, isUndone: Bool, isExact: Bool) {
         guard let pages = owed.removeValue(forKey: Log(slot)) else { return }
         if !isUndone {
@@ -54,51 +53,50 @@ struct DirtyLedger {
 
     /// A transaction was committed.
     ///
-    /// - Returns: what is wrong with the pages that the receipt hands out; `nil` if nothing is.
+    /// - Returns: what is wrong with the pages in the receipt; `nil` if nothing is.
     mutating func committed(_ receipt: Receipt, _ array: [Memslot]) -> String? {
         var expected: [Memslot: Set<UInt64>] = [:]
         for item in ended {
-            for page in give(item, to: array) where !isDoubtful(item.slot, page) {
+            for page in carry(item, to: array) where !isDoubtful(item.slot, page) {
                 expected[item.slot, default: []].insert(page)
             }
         }
         ended = []
-        var told: [Memslot: Set<UInt64>] = [:]
+        var returned: [Memslot: Set<UInt64>] = [:]
         for pages in receipt.unmappedDirtyPages {
             let all = pages.runs.flatMap { Array($0) }
-            told[pages.slot, default: []].formUnion(all.filter { !isDoubtful(pages.slot, $0) })
+            returned[pages.slot, default: []].formUnion(
+                all.filter { !isDoubtful(pages.slot, $0) })
         }
-        told = told.filter { !$0.value.isEmpty }
-        for (slot, pages) in expected where !pages.isSubset(of: told[slot] ?? []) {
+        returned = returned.filter { !$0.value.isEmpty }
+        for (slot, pages) in expected where !pages.isSubset(of: returned[slot] ?? []) {
             return
-                "slot \(slot.assignedKey) owed pages \(pages.sorted()), and the receipt hands out "
-                + "\((told[slot] ?? []).sorted())"
+                "the receipt must return pages \(pages.sorted()) of slot \(slot.assignedKey), but "
+                + "returns \((returned[slot] ?? []).sorted())"
         }
-        if startsFull || told == expected { return nil }
-        return "the receipt hands out pages that nobody wrote: \(told), not \(expected)"
+        if startsFull || returned == expected { return nil }
+        return
+            "the receipt returns pages that the guest did not write: \(returned), not \(expected)"
     }
 
-    /// A transaction was undone; `array` stays.
+    /// A transaction was rolled back to `array`, or its undo failed.
     mutating func rolledBack(to array: [Memslot]) {
         for item in ended { owed[Log(item.slot), default: []].formUnion(item.pages) }
-        for item in undone { _ = give(item, to: array) }
+        for item in undone { _ = carry(item, to: array) }
         (ended, undone) = ([], [])
     }
 
-    /// Undoing failed; the table keeps what it has of `array`'s bits.
-    mutating func failed(with array: [Memslot]) { rolledBack(to: array) }
-
-    /// A failed table has `array` again, or a recovery that failed has read logs on the way.
+    /// A failed table was recovered to `array`, or a recovery failed after reading logs.
     mutating func recovered(to array: [Memslot]) {
         let present = Set(array.filter(\.isLogging).map(Log.init))
         for item in ended + undone {
-            // A bit that the table kept and the machine had too goes to aliases; one that only
-            // the table kept doesn't.
+            // A bit in the kernel and in the table is carried to aliases; one in the table alone is
+            // not.
             if present.contains(Log(item.slot)) {
                 owed[Log(item.slot), default: []].formUnion(item.pages)
                 doubtful.formUnion(item.pages.map { Log(item.slot).host + $0 })
             } else {
-                _ = give(item, to: array)
+                _ = carry(item, to: array)
             }
         }
         (ended, undone) = ([], [])
@@ -108,20 +106,21 @@ struct DirtyLedger {
         }
     }
 
-    /// Holds an answer against what is owed.
+    /// Compares a log with the pages that it must contain.
     ///
     /// - Returns: what is wrong; `nil` if nothing is.
     func fault(of bitmap: DirtyBitmap, for slot: Memslot, in pages: Range<UInt64>) -> String? {
         let owed = (owed[Log(slot)] ?? []).filter { pages.contains($0) }
-        let told = Set(bitmap.runs.flatMap { Array($0) })
-        let lost = owed.subtracting(told)
+        let reported = Set(bitmap.runs.flatMap { Array($0) })
+        let lost = owed.subtracting(reported)
         if !lost.isEmpty { return "slot \(slot.assignedKey) lost pages \(lost.sorted())" }
-        let invented = told.subtracting(owed).filter { !isDoubtful(slot, $0) }
+        let invented = reported.subtracting(owed).filter { !isDoubtful(slot, $0) }
         if startsFull || invented.isEmpty { return nil }
-        return "slot \(slot.assignedKey) tells pages \(invented.sorted()), which nobody wrote"
+        return
+            "slot \(slot.assignedKey) reports pages \(invented.sorted()), which the guest did not write"
     }
 
-    /// `pages` of `slot` were told and cleared.
+    /// `pages` of the log of `slot` were read and cleared.
     mutating func cleared(_ slot: Memslot, _ pages: Range<UInt64>) {
         owed[Log(slot)]?.subtract(pages)
     }
@@ -130,18 +129,16 @@ struct DirtyLedger {
         doubtful.contains(Log(slot).host + page)
     }
 
-    /// Gives bits to every logging slot that maps their host pages.
+    /// Carries bits to every logging slot that maps their host pages.
     ///
     /// - Returns: the pages that no such slot maps.
-    private mutating func give(_ item: Ended, to array: [Memslot]) -> [UInt64] {
+    private mutating func carry(_ item: Ended, to array: [Memslot]) -> [UInt64] {
         var left: [UInt64] = []
         for page in item.pages {
             let host = Log(item.slot).host + page
-            let takers = array.filter {
-                $0.isLogging && host >= Log($0).host && host < Log($0).host + $0.pageCount
-            }
-            for slot in takers { owed[Log(slot), default: []].insert(host - Log(slot).host) }
-            if takers.isEmpty { left.append(page) }
+            let aliases = array.filter { $0.isLogging && $0.hostPages.contains(host) }
+            for slot in aliases { owed[Log(slot), default: []].insert(host - Log(slot).host) }
+            if aliases.isEmpty { left.append(page) }
         }
         return left
     }

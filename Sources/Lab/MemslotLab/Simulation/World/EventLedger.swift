@@ -1,6 +1,6 @@
 import Memslots
 
-/// What happened to the table, as it was told first; all others are held against it.
+/// The events of the table, as its first observer receives them.
 struct EventLedger {
     struct Entry: Equatable {
         enum Kind: Equatable { case committed, rolledBack, failed, recovered, retired }
@@ -8,7 +8,7 @@ struct EventLedger {
         let kind: Kind
         let generation: Generation
 
-        /// What subscribers are sent.
+        /// The method of the notification to subscribers.
         var method: String {
             switch kind {
             case .committed: "memslots.committed"
@@ -20,9 +20,9 @@ struct EventLedger {
     }
 
     private(set) var entries: [Entry] = []
-    /// On whose thread each was told.
+    /// The actor whose thread delivered each event.
     private var owners: [String] = []
-    /// The one that is to come back as an answer to its owner.
+    /// The event whose owner has not received the outcome yet.
     private var open: Int?
 
     var count: Int { entries.count }
@@ -31,14 +31,14 @@ struct EventLedger {
         entries.append(Entry(kind: kind, generation: generation))
         owners.append(owner)
         guard kind != .retired else { return }
-        if open != nil { areAllAnswered = false }
+        if open != nil { areAllMatched = false }
         open = entries.count - 1
     }
 
-    /// Takes the last entry for the answer that says the same.
+    /// Matches the outcome that `owner` received with the open event.
     ///
-    /// - Returns: whether it is there, alone, and nobody's yet.
-    mutating func answer(
+    /// - Returns: whether the open event is that of `owner` and reports the same.
+    mutating func match(
         _ kind: Entry.Kind, _ generation: Generation, to owner: String
     ) -> Bool {
         defer { open = nil }
@@ -46,33 +46,33 @@ struct EventLedger {
         return owners[open] == owner && entries[open] == Entry(kind: kind, generation: generation)
     }
 
-    /// Whether a failure is the last entry, and has not come back to `owner` yet.
+    /// Whether the open event is a failure of `owner`.
     func hasNewFailure(of owner: String) -> Bool {
         open.map { entries[$0].kind == .failed && owners[$0] == owner } ?? false
     }
 
-    /// Whether each came back before the next was told.
-    private(set) var areAllAnswered = true
+    /// Whether each outcome was received before the next event.
+    private var areAllMatched = true
 
-    /// Whether nothing is to come back any more.
-    var isSettled: Bool { areAllAnswered && open == nil }
+    /// Whether every event has its outcome.
+    var isSettled: Bool { areAllMatched && open == nil }
 }
 
 extension World {
-    /// What is told as retired up to `generation`, nobody looks at.
+    /// Checks that no reader but `readers` uses an array older than `generation`.
     private func checkRetired(before generation: Generation, but readers: [String] = []) {
         for (name, stay) in stays where stay < generation && !readers.contains(name) {
             report(
-                .retiredIsLeft, "\(name) looks at \(stay), which is retired before \(generation)")
+                .retiredIsLeft, "\(name) uses \(stay), though all before \(generation) are retired")
         }
     }
 
-    /// Notes what the table tells, before anybody else is told.
-    func note(_ event: TableEvent) {
+    /// Records an event before other observers receive it, and checks it.
+    func receive(_ event: TableEvent) {
         switch event {
         case .committed(let receipt, let previous, let array):
             let receipt = wiring.receipt(receipt)
-            note("committed \(receipt.generation)")
+            record("committed \(receipt.generation)")
             check(
                 previous == generation && receipt.generation == generation.next,
                 .generationsDense, "\(previous) to \(receipt.generation), after \(generation)")
@@ -83,42 +83,42 @@ extension World {
             if let fault = dirty.committed(receipt, active) { report(.dirtyBitsKept, fault) }
             checkInstalled()
             checkRetired(before: generation, but: receipt.readers)
-            // One that entered the new array before the look at who stays may be named too.
+            // A reader that entered the new array early may be named too.
             check(
                 receipt.retired == receipt.readers.isEmpty
                     && receipt.readers.allSatisfy { stays[$0] != nil },
                 .retiredIsLeft,
-                "retired is \(receipt.retired), staying \(receipt.readers), inside \(stays)")
+                "retired is \(receipt.retired), readers \(receipt.readers), inside \(stays)")
             check(
                 !receipt.quiesced || !transaction.ranBesideGuest, .vcpusHeld,
-                "the receipt of \(generation) says quiesced, but a vCPU ran beside its calls")
+                "the receipt of \(generation) claims quiescence, but a vCPU was in the guest")
         case .rolledBack(_, let at):
-            note("rolled back at \(at)")
-            check(at == generation, .generationsDense, "undone at \(at), after \(generation)")
+            record("rolled back at \(at)")
+            check(at == generation, .generationsDense, "rolled back at \(at), after \(generation)")
             events.append(.rolledBack, at, by: scheduler.running)
             dirty.rolledBack(to: active)
             checkInstalled()
         case .failed(let failure, let at):
-            note("failed at \(at)")
+            record("failed at \(at)")
             check(at == generation, .generationsDense, "failed at \(at), after \(generation)")
             check(
                 failure.installed == installed, .installedIsActive,
-                "the failure tells \(failure.installed), installed are \(installed)")
+                "the failure lists \(failure.installed), installed are \(installed)")
             isReleased = false
             events.append(.failed, at, by: scheduler.running)
             if transaction.isRecovery {
                 dirty.recovered(to: active)
             } else {
-                dirty.failed(with: active)
+                dirty.rolledBack(to: active)
             }
         case .retired(let at):
-            note("retired before \(at)")
+            record("retired before \(at)")
             counts.retirements += 1
             check(at <= generation, .generationsDense, "retired at \(at), after \(generation)")
             events.append(.retired, at, by: scheduler.running)
             checkRetired(before: at)
         case .recovered(let at):
-            note("recovered at \(at)")
+            record("recovered at \(at)")
             check(at == generation, .generationsDense, "recovered at \(at), after \(generation)")
             events.append(.recovered, at, by: scheduler.running)
             dirty.recovered(to: active)

@@ -2,22 +2,22 @@ import MemslotSimulator
 import MemslotTestKit
 import Memslots
 
-/// The machine that a seed draws, before anything happens.
+/// The machine that a seed draws.
 struct MachineShape {
     let spaces: Int
     let hooks: Int
     let dirtyLogProtection: DirtyLogProtection
     let actors: [String]
 
-    /// Guest pages in which slots lie.
+    /// Guest pages that slots may use.
     static let universe = 16
-    /// Slot ids of an address space.
+    /// Slot ids in an address space.
     static let ids = 5
-    /// Pages of the one mapping behind all slots; few, so that slots alias.
+    /// Pages of the mapping behind all slots: few, so that slots alias.
     static let hostPages = 8
     /// Pages of the largest slot.
     static let largest = 4
-    /// Where the mapping lies. Nothing is there: a simulator doesn't look.
+    /// The address of the mapping. Nothing is mapped, because a simulator does not access it.
     static let memory = UserspaceAddress(0x7f00_0000_0000)
 
     init(seed: UInt64) {
@@ -37,14 +37,14 @@ struct MachineShape {
     }
 }
 
-/// Draws arrays on few pages, so that slots meet, move and alias often.
+/// Draws arrays on few pages, so that slots often overlap, move and alias.
 struct RandomArrays {
     let spaces: Int
 
-    /// An array that shares most of its slots with `array`: moved, reflagged, replaced, gone.
+    /// Draws an array with most of the slots of `array`: some moved, reflagged, replaced or removed.
     func near(_ array: [Memslot], _ random: inout SeededRandom) -> [Memslot] {
         var slots: [Memslot] = []
-        // A plan of additions and log-ons alone runs beside the guest.
+        // A plan that only adds slots and starts logging runs beside the guest.
         let onlyAdds = random.once(in: 3)
         if onlyAdds { slots = array.map { random.once(in: 5) ? $0.logging : $0 } }
         for old in onlyAdds ? [] : array.shuffled(using: &random) {
@@ -73,7 +73,7 @@ struct RandomArrays {
         return slots
     }
 
-    /// `array`, with a slot more that overlaps one of it, or with a fault of another kind.
+    /// Returns `array` with an additional slot that overlaps another one or is misaligned.
     func broken(_ array: [Memslot], _ random: inout SeededRandom) -> [Memslot] {
         var slot = draw(SlotKey(id: SlotID(UInt32(MachineShape.ids))), &random)
         if let other = array.randomElement(using: &random), random.once(in: 2) {
@@ -90,7 +90,7 @@ struct RandomArrays {
         if !slots.contains(where: { $0.overlaps(slot) }) { slots.append(slot) }
     }
 
-    /// Lets the slot change places with one of its size: the plan has to break a circle.
+    /// Swaps the slot with another of its size: the plan must break a cycle.
     private func swap(
         _ slot: inout Memslot, with slots: inout [Memslot], _ random: inout SeededRandom
     ) {
@@ -127,7 +127,7 @@ struct RandomArrays {
 }
 
 extension Memslot {
-    /// The same slot, which logs.
+    /// The slot with dirty logging.
     fileprivate var logging: Memslot {
         var slot = self
         slot.flags.insert(.logDirtyPages)

@@ -1,14 +1,14 @@
 import MemslotSimulator
 import Memslots
 
-/// Stands between the table and its machine: other threads may go on here, calls may be made to
-/// fail, and what is carried out is noted.
-// Sendable: touched by the thread with the baton alone.
+/// The backend between the table and the simulator: a point at which other threads may run,
+/// operations may fail, and the installed slots are recorded.
+// Sendable: only the thread with the baton uses it.
 final class WatchedBackend: MemslotBackend, @unchecked Sendable {
     let capabilities: Capabilities
     private let simulator: SimulatedBackend
     private let inner: any MemslotBackend
-    // Set before the first call; the world holds the table, and that this.
+    // Set before the first operation; the world owns the table, which owns this.
     weak var world: World?
 
     init(_ simulator: SimulatedBackend, _ inner: any MemslotBackend) {
@@ -22,7 +22,7 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
         world.scheduler.yield()
         world.checkGuests(at: call)
         if let errno = world.faults.nextCall() {
-            world.note("\(call.name) \(call.key) fails with \(errno)")
+            world.record("\(call.name) \(call.key) fails with \(errno)")
             world.transaction.faults.append(errno)
             world.transaction.isUndoing = true
             throw errno
@@ -33,7 +33,7 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
             world.report(.planIsLegal, "\(call) was refused with \(error)")
             throw error
         }
-        world.note("\(call.name) \(call.key)")
+        world.record("\(call.name) \(call.key)")
         world.installed = simulator.installedSlots
         world.transaction.calls.append(call)
         if call.endsLogging, let slot = call.before {
@@ -41,7 +41,7 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
                 of: slot, isUndone: world.transaction.isUndoing,
                 isExact: world.scheduler.timeouts == world.transaction.timeoutsBefore)
         }
-        // A guest that runs beside the plan sees each call by itself.
+        // A guest that runs beside the plan may observe each operation.
         if !world.transaction.isUndoing { world.scheduler.yield() }
     }
 
@@ -49,8 +49,8 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
         guard let world else { return try inner.readDirtyLog(of: slot, clear: clear) }
         world.scheduler.yield()
         if let errno = world.faults.nextLogRead() {
-            world.note("log \(slot.assignedKey) fails with \(errno)")
-            // The undo goes on without the log of a slot that it takes away.
+            world.record("log \(slot.assignedKey) fails with \(errno)")
+            // The undo continues without the log of a slot that it removes.
             world.transaction.faults.append(errno)
             throw errno
         }
@@ -69,17 +69,17 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
     func collectDirtyPages() { inner.collectDirtyPages() }
 }
 
-/// Which backend calls are to fail.
+/// The backend calls that fail.
 struct FaultPlan {
-    /// A fault that waits to fire.
+    /// An armed fault.
     enum Fault: Hashable {
-        /// Call `operation` of a transaction, once.
+        /// Operation `operation` of a transaction fails once.
         case once(operation: Int, Errno)
-        /// Every call from `operation` on, until it is disarmed.
+        /// Every operation from `operation` on fails, until the fault is disarmed.
         case persistent(operation: Int, Errno)
-        /// Call `operation`, and later in the same transaction call `undo`.
+        /// Operation `operation` fails, and later in the same transaction `undo`.
         case undo(operation: Int, undo: Int, Errno)
-        /// The next reading of a dirty log.
+        /// The next read of a dirty log fails.
         case log(Errno)
     }
 
@@ -88,9 +88,9 @@ struct FaultPlan {
 
     mutating func beginTransaction() { call = 0 }
 
-    /// Counts a slot call.
+    /// Counts an operation.
     ///
-    /// - Returns: what it fails with.
+    /// - Returns: the errno with which it fails.
     mutating func nextCall() -> Errno? {
         defer { call += 1 }
         switch armed {
@@ -105,9 +105,9 @@ struct FaultPlan {
         }
     }
 
-    /// Counts a reading of a dirty log.
+    /// Counts a read of a dirty log.
     ///
-    /// - Returns: what it fails with.
+    /// - Returns: the errno with which it fails.
     mutating func nextLogRead() -> Errno? {
         guard case .log(let errno) = armed else { return nil }
         armed = nil
@@ -115,22 +115,22 @@ struct FaultPlan {
     }
 }
 
-/// What has been seen of the transaction that runs, or that ran last.
+/// The observed effects of the running or last transaction.
 struct TransactionRecord {
-    /// How many waits had timed out when it began.
+    /// The number of timed-out waits when it began.
     var timeoutsBefore = 0
     /// Whether it is the recovery of a failed table.
     var isRecovery = false
-    /// The calls that were carried out.
+    /// The applied operations.
     var calls: [SlotCall] = []
-    /// What backend calls were made to fail with, in order.
+    /// The errnos of injected faults, in order.
     var faults: [Errno] = []
-    /// Whether a call failed, so that what comes now is its undo.
+    /// Whether an operation failed, so that the undo runs.
     var isUndoing = false
-    /// How many hooks refused.
+    /// The number of vetoes.
     var vetoes = 0
-    /// Whether all calls are done, as the first `commit` of a hook shows.
+    /// Whether all operations are applied, as the first `commit` of a hook shows.
     var isSwitched = false
-    /// Whether a vCPU was in the guest when a call was carried out.
+    /// Whether a vCPU was in the guest during an operation.
     var ranBesideGuest = false
 }

@@ -1,39 +1,39 @@
 import MemslotTestKit
 import Memslots
 
-/// A hook that refuses now and then, and sees to it that it is told everything once and in order.
-// Sendable: touched by the thread with the baton alone.
+/// A hook that sometimes vetoes, and checks that each phase is called once and in order.
+// Sendable: only the thread with the baton uses it.
 final class WatchedHook: MemslotHook, @unchecked Sendable {
     private enum Phase { case prepared, committed, finished, aborted }
 
     let name: String
     let needsQuiescence: Bool
-    // The world holds its hooks.
+    // The world owns its hooks.
     private unowned let world: World
     private var random: SeededRandom
-    private var told: [(change: MemslotChange, phase: Phase)] = []
-    /// Hook 0 only watches: it refuses nothing.
-    private let mayRefuse: Bool
+    private var calls: [(change: MemslotChange, phase: Phase)] = []
+    /// Hook 0 never vetoes.
+    private let mayVeto: Bool
 
     init(number: Int, _ world: World) {
         name = "hook-\(number)"
         self.world = world
         random = world.random(name)
-        mayRefuse = number > 0
+        mayVeto = number > 0
         needsQuiescence = number == 2
     }
 
     func prepare(_ change: MemslotChange) throws(HookVeto) {
         world.scheduler.yield()
         world.check(
-            told.allSatisfy { $0.phase == .prepared }, .hooksPaired, "\(name): prepared too late")
-        tryWhatMustNotBe()
-        if mayRefuse, world.has(.veto), random.once(in: 16) {
+            calls.allSatisfy { $0.phase == .prepared }, .hooksPaired, "\(name): prepared too late")
+        tryReentry()
+        if mayVeto, world.has(.veto), random.once(in: 16) {
             world.transaction.vetoes += 1
-            world.note("\(name) refuses \(change.key)")
+            world.record("\(name) vetoes \(change.key)")
             throw HookVeto("drawn")
         }
-        told.append((change, .prepared))
+        calls.append((change, .prepared))
     }
 
     func commit(_ change: MemslotChange) {
@@ -49,51 +49,52 @@ final class WatchedHook: MemslotHook, @unchecked Sendable {
 
     func abort(_ change: MemslotChange) {
         world.scheduler.yield()
-        guard let index = told.lastIndex(where: { $0.phase == .prepared }),
-            told[index].change == change
+        guard let index = calls.lastIndex(where: { $0.phase == .prepared }),
+            calls[index].change == change
         else { return world.report(.hooksPaired, "\(name): \(change) aborted out of order") }
-        told[index].phase = .aborted
+        calls[index].phase = .aborted
     }
 
     private func advance(_ change: MemslotChange, from phase: Phase, to next: Phase) {
-        guard let index = told.firstIndex(where: { $0.phase == phase }),
-            told[index].change == change, told[..<index].allSatisfy({ $0.phase == next })
-        else { return world.report(.hooksPaired, "\(name): \(change) told out of order") }
-        told[index].phase = next
+        guard let index = calls.firstIndex(where: { $0.phase == phase }),
+            calls[index].change == change, calls[..<index].allSatisfy({ $0.phase == next })
+        else { return world.report(.hooksPaired, "\(name): \(change) called out of order") }
+        calls[index].phase = next
     }
 
-    /// Before a transaction: nothing is left of the one before.
-    func checkIdle() { world.check(told.isEmpty, .hooksPaired, "\(name): \(told) never ended") }
+    /// Checks before a transaction that the last one has ended.
+    func checkIdle() { world.check(calls.isEmpty, .hooksPaired, "\(name): \(calls) did not end") }
 
-    /// After a transaction that was committed, in ways that are not known.
+    /// Checks after a commit that all changes are finished.
     func checkFinished() {
         world.check(
-            told.allSatisfy { $0.phase == .finished } && !told.isEmpty, .hooksPaired,
-            "\(name): committed, but \(told)")
-        told = []
+            calls.allSatisfy { $0.phase == .finished } && !calls.isEmpty, .hooksPaired,
+            "\(name): committed, but \(calls)")
+        calls = []
     }
 
-    /// After a transaction that was committed with `diff`.
+    /// Checks after a commit that the changes are those of `diff`.
     func checkCommitted(_ diff: MemslotDiff) {
-        let told = told
+        let calls = calls
         checkFinished()
         var expected = diff.removed.map(MemslotChange.removed) + diff.added.map(MemslotChange.added)
         expected += diff.moved.map { .moved(from: $0.before, to: $0.after) }
         expected += diff.reflagged.map { .reflagged(from: $0.before, to: $0.after) }
         world.check(
-            Set(told.map(\.change)) == Set(expected) && told.count == expected.count, .hooksPaired,
-            "\(name): was told \(told.map(\.change)), not \(expected)")
+            Set(calls.map(\.change)) == Set(expected) && calls.count == expected.count,
+            .hooksPaired,
+            "\(name): called with \(calls.map(\.change)), not \(expected)")
     }
 
-    /// After a transaction that was not committed.
+    /// Checks after an uncommitted transaction that all changes are aborted.
     func checkAborted() {
         world.check(
-            told.allSatisfy { $0.phase == .aborted }, .hooksPaired,
-            "\(name): not committed, but \(told)")
-        told = []
+            calls.allSatisfy { $0.phase == .aborted }, .hooksPaired,
+            "\(name): not committed, but \(calls)")
+        calls = []
     }
 
-    private func tryWhatMustNotBe() {
+    private func tryReentry() {
         guard world.has(.reentry), random.once(in: 40) else { return }
         world.expectReentryRefused { () throws(SubmitError) in try world.table.submit([]) }
         world.table.read { snapshot in
@@ -105,22 +106,22 @@ final class WatchedHook: MemslotHook, @unchecked Sendable {
 }
 
 extension World {
-    /// Runs `body`, which is a submit from a place where that would wait for itself.
+    /// Submits from inside a callback of the table, where waiting would deadlock.
     func expectReentryRefused(_ body: () throws(SubmitError) -> Receipt) {
         do throws(SubmitError) {
             _ = try body()
-            report(.reentryRefused, "a submit from inside was carried out")
+            report(.reentryRefused, "a submit from a callback was accepted")
         } catch {
             if case .reentrant = error { return }
-            report(.reentryRefused, "a submit from inside was refused with \(error.kind)")
+            report(.reentryRefused, "a submit from a callback was refused with \(error.kind)")
         }
     }
 }
 
-/// An observer that takes its time, inside the transaction that it is told of.
-// Sendable: touched by the thread with the baton alone.
+/// A slow observer, which delays the transaction that notifies it.
+// Sendable: only the thread with the baton uses it.
 final class StallingObserver: @unchecked Sendable {
-    // The world holds the observation that holds this.
+    // The world owns the observation that owns this.
     private unowned let world: World
     private var random: SeededRandom
 
@@ -129,7 +130,7 @@ final class StallingObserver: @unchecked Sendable {
         random = world.random("observer")
     }
 
-    func tell(_ event: TableEvent) {
+    func receive(_ event: TableEvent) {
         if world.has(.reentry), random.once(in: 20) {
             world.expectReentryRefused { () throws(SubmitError) in try world.table.submit([]) }
         }

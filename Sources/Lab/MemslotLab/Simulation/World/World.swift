@@ -5,8 +5,8 @@ package import MemslotSimulator
 import MemslotTestKit
 package import Memslots
 
-/// Everything that a simulation is made of: the real table and service, and what is known of them.
-// Sendable: touched by the thread with the baton alone, which the handing of it orders.
+/// The real table and service of a simulation, and all that is known about them.
+// Sendable: only the thread with the baton uses it, and passing the baton orders accesses.
 final class World: @unchecked Sendable {
     let options: SimulationOptions
     let shape: MachineShape
@@ -19,14 +19,12 @@ final class World: @unchecked Sendable {
     private(set) var hooks: [WatchedHook] = []
     var observations: [Observation] = []
 
-    /// The name of the VM that the service has.
+    /// The name of the VM in the service.
     static let vm = "vm"
 
-    // What is known.
-
-    /// What is really installed.
+    /// The slots that are really installed.
     var installed: [Memslot] = []
-    /// What was last told to be committed.
+    /// The array of the last commit event.
     var active: [Memslot] = []
     var generation = Generation(0)
     var arrays: [Generation: [Memslot]] = [Generation(0): []]
@@ -34,15 +32,15 @@ final class World: @unchecked Sendable {
     var faults = FaultPlan()
     var events = EventLedger()
     var dirty: DirtyLedger
-    /// How many vCPUs are in the guest.
+    /// The number of vCPUs in the guest.
     var guests = 0
-    /// The generation that each registered reader looks at.
+    /// The generation that each registered reader uses.
     var stays: [String: Generation] = [:]
-    /// Whether the operator has let vCPUs run on a failed table.
+    /// Whether the operator has released vCPUs on a failed table.
     var isReleased = false
-    /// Actors that may still submit.
+    /// The number of actors that may still submit.
     var submitters = 0
-    /// When somebody who has to be waited for was last seen inside, in virtual nanoseconds.
+    /// The last virtual time, in nanoseconds, at which a reader or vCPU was inside.
     var lastStay: UInt64 = 0
 
     var counts = SimulationReport.Counts()
@@ -73,8 +71,8 @@ final class World: @unchecked Sendable {
         hooks = (0...shape.hooks).map { WatchedHook(number: $0, self) }
         for hook in hooks { table.add(wiring.hook(hook)) }
         do throws(ReentryError) {
-            // First, so that it is known of before anybody else is told.
-            let observation = try table.observe { [unowned self] in note($0) }.observation
+            // First, so that the world receives events before all others.
+            let observation = try table.observe { [unowned self] in receive($0) }.observation
             observations = [observation]
         } catch {
             throw .unusable(error.message)
@@ -87,7 +85,7 @@ final class World: @unchecked Sendable {
         }
         do throws(ReentryError) {
             let stalling = StallingObserver(self)
-            observations.append(try table.observe { stalling.tell($0) }.observation)
+            observations.append(try table.observe { stalling.receive($0) }.observation)
         } catch {
             throw .unusable(error.message)
         }
@@ -96,19 +94,19 @@ final class World: @unchecked Sendable {
     private static let mapping = NamedMapping(
         address: MachineShape.memory, size: .pages(UInt64(MachineShape.hostPages)))
 
-    /// Lets go of what holds the world in turn.
+    /// Breaks the reference cycles.
     func dispose() {
         observations = []
         for hook in hooks { table.remove(hook) }
         hooks = []
         scheduler.watch = BatonScheduler.Watch()
         do throws(ProtocolError) { try service.unregister(Self.vm) } catch {
-            // It goes with the service.
+            // The service is released with the world.
             return
         }
     }
 
-    /// Whether actors begin nothing new.
+    /// Whether actors must end.
     var isOver: Bool { breach != nil || scheduler.steps >= options.steps }
 
     /// Whether `disturbance` may happen.
@@ -117,28 +115,28 @@ final class World: @unchecked Sendable {
     /// A stream of random numbers for `name`.
     func random(_ name: String) -> SeededRandom { SeededRandom(seed: options.seed, name) }
 
-    /// Lets `milliseconds` pass for the running actor, or less, when `key` is woken.
+    /// Suspends the running actor for `milliseconds`, or until `key` is woken.
     func sleep(milliseconds: Int, for key: ObjectIdentifier? = nil) {
         scheduler.sleep(until: scheduler.time + UInt64(milliseconds) * 1_000_000, for: key)
     }
 
-    /// Adds to the trace, and to its hash.
-    func note(_ text: String) {
+    /// Adds a line to the trace and to its hash.
+    func record(_ text: String) {
         scheduler.hash.fold(text)
         guard options.keepsTrace else { return }
         trace.append("\(scheduler.steps) \(scheduler.running): \(text)")
     }
 
-    /// Says that something does not hold. The first is told; the run winds down.
+    /// Reports that `invariant` does not hold. The first report ends the run.
     func report(_ invariant: Breach.Invariant, _ message: @autoclosure () -> String) {
         guard breach == nil else { return }
         breach = Breach(
             invariant: invariant, message: message(), actor: scheduler.running,
             step: scheduler.steps)
-        note("breach: \(invariant.rawValue)")
+        record("breach: \(invariant.rawValue)")
     }
 
-    /// Says that `invariant` does not hold unless `condition` does.
+    /// Reports that `invariant` does not hold unless `condition` is true.
     func check(
         _ condition: Bool, _ invariant: Breach.Invariant, _ message: @autoclosure () -> String
     ) {
@@ -146,37 +144,35 @@ final class World: @unchecked Sendable {
     }
 }
 
-/// Why there could be no simulation.
+/// Why a simulation could not run.
 package enum SimulationError: Error, Hashable, Sendable {
-    /// The table or the service would not take its parts.
+    /// The table or the service could not be created.
     case unusable(String)
     /// The seed has no such actor.
     case unknownActor(String)
 
-    /// A sentence that says why.
     package var message: String {
         switch self {
-        case .unusable(let reason): "the machine can't be put together: \(reason)"
+        case .unusable(let reason): "the machine can't be created: \(reason)"
         case .unknownActor(let name): "this seed has no actor \"\(name)\""
         }
     }
 }
 
-/// The parts that a simulation is put together of, for tests that put a broken one in.
-///
-/// A simulation that finds nothing proves something only if it would find what is there.
+/// The replaceable parts of a simulation. Tests replace one by a broken part, which the simulation
+/// must detect.
 package struct Wiring {
-    /// What carries the calls out for the table, given the machine that really has them.
+    /// The table's backend, given the simulator.
     package var backend: (SimulatedBackend) -> any MemslotBackend = { $0 }
-    /// What holds vCPUs out for the table, given the gate that they enter through.
+    /// The table's hold, given the gate of the vCPUs.
     package var hold: (VCPUGate) -> any VCPUHold = { $0 }
-    /// What stands between the table and a hook.
+    /// The hook that the table calls, given the real one.
     package var hook: (any MemslotHook) -> any MemslotHook = { $0 }
-    /// How readers read.
+    /// The readers' way to read.
     package var reader: any ReadingWay = GatedReader()
-    /// What a subscriber finds in its queue.
+    /// The events that a subscriber receives, given those in its queue.
     package var delivery: ([[UInt8]]) -> [[UInt8]] = { $0 }
-    /// What the table tells of a transaction, for those who are told by the world.
+    /// The receipt that the world checks, given the real one.
     package var receipt: (Receipt) -> Receipt = { $0 }
 
     /// The product as it is.
@@ -185,7 +181,7 @@ package struct Wiring {
 
 /// A way to read the table.
 package protocol ReadingWay: Sendable {
-    /// Runs `body` with what the table is.
+    /// Runs `body` with a snapshot of the table.
     func read(_ table: MemslotTable, as name: String, _ body: (TableSnapshot) -> Void)
 }
 

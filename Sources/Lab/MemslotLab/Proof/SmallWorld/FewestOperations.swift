@@ -1,12 +1,12 @@
 import Memslots
 
-/// Looks for a way from one array to another in at most so many calls, over everything that the
-/// kernel allows: deletes, creations, moves to any page or out of the way, reflags, in any order.
+/// Searches a way from one array to another in a limited number of operations, among all that the
+/// kernel allows: deletes, creates, moves to any page or aside, and reflags, in any order.
 ///
-/// Depth first, deepening; a branch ends where even without any slot in the way the calls that are
-/// left don't suffice, which can't cut a way that is short enough. A slot that is neither as it was
-/// nor as it is to be is not created: it could only be in the way.
-struct FewestCalls {
+/// A depth-first search. A branch ends if the remaining operations would not suffice even without
+/// conflicts, which cuts no valid way. Only slots of the two arrays are created, because any other
+/// could only be in the way.
+struct FewestOperations {
     private let target: [Memslot?]
     private let origin: [Memslot?]
     private let pages: UInt64
@@ -17,10 +17,10 @@ struct FewestCalls {
         self.pages = pages
     }
 
-    /// The calls that are needed if no slot stands in another's way: no way is shorter.
-    var leastCalls: Int { zip(origin, target).reduce(0) { $0 + Self.cost($1.0, $1.1) } }
+    /// The operations that are needed if no slot is in the way of another: no way is shorter.
+    var lowerBound: Int { zip(origin, target).reduce(0) { $0 + Self.cost($1.0, $1.1) } }
 
-    /// Whether there is a way of at most `limit` calls.
+    /// Whether there is a way of at most `limit` operations.
     func exists(within limit: Int) -> Bool { search(origin, limit) }
 
     private static func cost(_ from: Memslot?, _ to: Memslot?) -> Int {
@@ -49,7 +49,7 @@ struct FewestCalls {
         return false
     }
 
-    /// What one call can make of a slot.
+    /// The results of one operation on a slot.
     private func successors(of slot: Memslot?, _ id: Int) -> [Memslot?] {
         guard let slot else {
             var created: [Memslot?] = []
@@ -61,7 +61,7 @@ struct FewestCalls {
         return [nil] + places(of: slot).filter { $0 != slot }.map { $0 }
     }
 
-    /// The slot at every page, logging or not, and once far from everything.
+    /// The slot at every page and once far aside, logging or not.
     private func places(of slot: Memslot) -> [Memslot] {
         let count = slot.size.rawValue >> 12
         guard count <= pages else { return [] }

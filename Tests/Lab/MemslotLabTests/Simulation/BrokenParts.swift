@@ -1,0 +1,142 @@
+import MemslotLab
+import MemslotSimulator
+import Memslots
+
+/// A backend with one fault.
+final class BrokenBackend: MemslotBackend {
+    enum Fault {
+        /// Dirty logs are empty.
+        case losesDirtyBits
+        /// Each log reports its first page as dirty.
+        case inventsDirtyBits
+        /// Deletes have no effect.
+        case skipsDeletions
+        /// Reflags have no effect.
+        case skipsReflags
+        /// Slots are moved to a wrong address.
+        case misplacesMoves
+    }
+
+    let capabilities: Capabilities
+    private let simulator: SimulatedBackend
+    private let fault: Fault
+
+    init(_ simulator: SimulatedBackend, _ fault: Fault) {
+        (self.simulator, self.fault) = (simulator, fault)
+        capabilities = simulator.capabilities
+    }
+
+    func apply(_ call: SlotCall) throws(Errno) {
+        switch (fault, call) {
+        case (.skipsDeletions, .delete), (.skipsReflags, .reflag): return
+        case (.misplacesMoves, .move(let from, var to)):
+            to.guestPhysicalAddress = GuestPhysicalAddress(
+                to.guestPhysicalAddress.rawValue + 0x100_0000)
+            try simulator.apply(.move(from: from, to: to))
+        default: try simulator.apply(call)
+        }
+    }
+
+    func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
+        var bitmap = try simulator.readDirtyLog(of: slot, clear: clear)
+        switch fault {
+        case .losesDirtyBits: bitmap = DirtyBitmap(pageCount: slot.pageCount)
+        case .inventsDirtyBits: bitmap.insert(0..<1)
+        default: break
+        }
+        return bitmap
+    }
+
+    func beginTransaction() { simulator.beginTransaction() }
+
+    func collectDirtyPages() {}
+}
+
+/// A hold with one fault.
+final class BrokenHold: VCPUHold {
+    enum Fault {
+        /// Reports vCPUs as held at once.
+        case doesNotWait
+        /// As ``doesNotWait``, and without the barrier.
+        case doesNotHold
+        /// Releases vCPUs before the operations.
+        case opensEarly
+        /// Never releases vCPUs.
+        case staysClosed
+        /// Reports wrong names.
+        case namesNobody
+    }
+
+    private let gate: VCPUGate
+    private let fault: Fault
+
+    init(_ gate: VCPUGate, _ fault: Fault) { (self.gate, self.fault) = (gate, fault) }
+
+    func begin() { gate.begin() }
+
+    func waitUntilHeld(by deadline: Deadline) -> [String] {
+        switch fault {
+        case .doesNotWait, .doesNotHold: []
+        case .namesNobody: gate.waitUntilHeld(by: deadline).map { _ in "somebody" }
+        default: gate.waitUntilHeld(by: deadline)
+        }
+    }
+
+    func exclusively(_ body: () -> Void) {
+        switch fault {
+        case .doesNotHold: body()
+        case .opensEarly:
+            gate.end()
+            body()
+        default: gate.exclusively(body)
+        }
+    }
+
+    func end() {
+        if fault != .staysClosed { gate.end() }
+    }
+}
+
+/// A hook whose calls have one fault.
+final class BrokenHook: MemslotHook {
+    enum Fault {
+        case noFinish
+        case noAbort
+        case commitTwice
+        case finishForAbort
+    }
+
+    private let inner: any MemslotHook
+    private let fault: Fault
+
+    init(_ inner: any MemslotHook, _ fault: Fault) { (self.inner, self.fault) = (inner, fault) }
+
+    var name: String { inner.name }
+    var needsQuiescence: Bool { inner.needsQuiescence }
+
+    func prepare(_ change: MemslotChange) throws(HookVeto) { try inner.prepare(change) }
+
+    func commit(_ change: MemslotChange) {
+        inner.commit(change)
+        if fault == .commitTwice { inner.commit(change) }
+    }
+
+    func finish(_ change: MemslotChange) {
+        if fault != .noFinish { inner.finish(change) }
+    }
+
+    func abort(_ change: MemslotChange) {
+        switch fault {
+        case .noAbort: return
+        case .finishForAbort: inner.finish(change)
+        default: inner.abort(change)
+        }
+    }
+}
+
+/// Reads a snapshot after it has left the table.
+struct StaleReader: ReadingWay {
+    func read(_ table: MemslotTable, as name: String, _ body: (TableSnapshot) -> Void) {
+        body(table.snapshot())
+    }
+}
