@@ -3,7 +3,7 @@ import Logging
 import MemslotService
 import Memslots
 
-/// The service, its server, and what surrounds them in a process of their own.
+/// The service and its server, with signals, metrics and systemd around them.
 struct Daemon {
     private let service: MemslotService
     private let server: SocketServer
@@ -11,11 +11,11 @@ struct Daemon {
     private let log: Logger
     private let metricsFile: String?
     private let notification: ServiceNotification
-    private let handedOver: HandedOverDescriptors
+    private let inherited: InheritedDescriptors
 
-    /// Takes over what systemd hands over, and brings back what is in the state.
+    /// Adopts what systemd passes, and restores the VMs of the state directory.
     ///
-    /// Fails, with the reason in the log, where the state can't be had.
+    /// Returns `nil`, with the reason in the log, if the state directory can't be used.
     init?(
         limits: ServiceLimits, access: PeerAccess, operation: OperationOptions,
         state options: StateOptions
@@ -25,30 +25,31 @@ struct Daemon {
         let log = Logger(label: "memslotd") { _ in LineLogHandler(level: operation.level) }
         self.log = log
         notification = ServiceNotification()
-        handedOver = HandedOverDescriptors.take()
-        let observer = LoggingObserver(log: log)
+        inherited = InheritedDescriptors.adopt()
+        let events = EventLog(log: log)
         do throws(StateError) {
-            let descriptors = ServiceDescriptorStore(notification, handedOver)
+            let descriptors = ServiceDescriptorStore(notification, inherited)
             let state = try options.directory.map { path throws(StateError) in
                 try StateStore(
                     at: path, isSynced: options.isSynced, descriptors: descriptors,
-                    observer: StateLog(log: log).note)
+                    observer: { events.note($0) })
             }
             service = MemslotService(limits: limits, state: state)
             try service.restore()
         } catch {
-            log.critical("can't have the state", metadata: ["reason": "\(error.message)"])
+            log.critical("can't use the state directory", metadata: ["reason": "\(error.message)"])
             LogQueue.standardError.flush()
             return nil
         }
-        service.observeTables { observer.note($0, vm: $1, user: $2) }
-        server = SocketServer(service, access: access, observer: observer)
+        service.observeTables { events.note($0, vm: $1, user: $2) }
+        server = SocketServer(service, access: access, observer: events)
         self.access = access
     }
 
-    /// Serves the socket at `path`, the one that systemd hands over, or the standard one.
+    /// Serves the socket at `path`; without a path, the one that systemd passed or the standard
+    /// one.
     ///
-    /// - Returns: whether it came to a clean end.
+    /// - Returns: whether the server ended cleanly.
     func serve(_ path: String?) -> Bool {
         let listener: Listener
         do throws(ListeningError) {
@@ -58,17 +59,17 @@ struct Daemon {
             LogQueue.standardError.flush()
             return false
         }
-        begin()
+        start()
         let isClean = server.run(listener)
         LogQueue.standardError.flush()
         return isClean
     }
 
-    /// Serves whoever is at standard input and output.
+    /// Serves standard input and output.
     ///
-    /// - Returns: whether it came to a clean end.
+    /// - Returns: whether the server ended cleanly.
     func serveStandardIO() -> Bool {
-        begin()
+        start()
         let isClean = server.run(input: STDIN_FILENO, output: STDOUT_FILENO)
         LogQueue.standardError.flush()
         return isClean
@@ -76,12 +77,12 @@ struct Daemon {
 
     private func listener(_ path: String?) throws(ListeningError) -> Listener {
         if let path { return try Listener(at: SocketPath(path), access: access) }
-        if let handedOver = try SocketActivation.listener(handedOver) { return handedOver }
+        if let listener = try inherited.listener() { return listener }
         return try Listener(at: SocketPath.standard(), access: access)
     }
 
-    /// From here on it can be ended, and tells that it works.
-    private func begin() {
+    /// Handles signals from here on, writes metrics, and notifies systemd.
+    private func start() {
         let (server, notification) = (server, notification)
         Signals.onEnd {
             notification.stopping()
@@ -95,9 +96,89 @@ struct Daemon {
             let watchdog = Watchdog(
                 service: service, notification: notification, microseconds: microseconds)
             do throws(Errno) { try watchdog.start() } catch {
-                // systemd will end the service for its silence: this says why.
+                // systemd will restart the service because it is silent: this logs why.
                 log.error("the watchdog has no thread", metadata: ["reason": "\(error)"])
             }
         }
+    }
+}
+
+/// The signals that end the daemon.
+private enum Signals {
+    /// Blocks them in this thread and in every thread that is started later.
+    static func block() {
+        signal(SIGPIPE, SIG_IGN)
+        // A write beyond the file size limit fails with an errno instead.
+        signal(SIGXFSZ, SIG_IGN)
+        var set = ending
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+    }
+
+    /// Calls `end` on a thread of its own at the first `SIGTERM` or `SIGINT`. The second one ends
+    /// the process at once.
+    static func onEnd(_ end: @escaping @Sendable () -> Void) {
+        do throws(Errno) {
+            try OwnThread {
+                _ = Signals.wait()
+                end()
+                // Waits for nothing more, not even for the last lines of the log.
+                _exit(128 + Signals.wait())
+            }.detach()
+        } catch {
+            preconditionFailure("the process can't start a thread for its signals: \(error)")
+        }
+    }
+
+    private static var ending: sigset_t {
+        var set = sigset_t()
+        sigemptyset(&set)
+        sigaddset(&set, SIGTERM)
+        sigaddset(&set, SIGINT)
+        return set
+    }
+
+    private static func wait() -> Int32 {
+        var set = ending
+        var number: Int32 = 0
+        while sigwait(&set, &number) != 0 {}
+        return number
+    }
+}
+
+/// Writes metrics to a file every 15 seconds, for node_exporter's textfile collector.
+private struct MetricsFile: Sendable {
+    let path: String
+    let log: Logger
+    /// Returns the whole text.
+    let text: @Sendable () -> String
+
+    /// Starts a thread that writes until the process ends.
+    func start() {
+        do throws(Errno) {
+            try OwnThread {
+                while true {
+                    write()
+                    sleep(15)
+                }
+            }.detach()
+        } catch {
+            log.error("metrics aren't written: no thread", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    /// Writes a new file and renames it, so that the collector never reads half of one.
+    private func write() {
+        let temporary = path + ".new"
+        guard let file = fopen(temporary, "we") else { return logFailure(temporary) }
+        let bytes = Array(text().utf8)
+        let isWritten = fwrite(bytes, 1, bytes.count, file) == bytes.count
+        guard fclose(file) == 0, isWritten, rename(temporary, path) == 0 else {
+            return logFailure(path)
+        }
+    }
+
+    private func logFailure(_ path: String) {
+        let reason = String(cString: strerror(errno))
+        log.error("metrics can't be written", metadata: ["file": "\(path)", "reason": "\(reason)"])
     }
 }

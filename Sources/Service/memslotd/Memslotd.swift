@@ -9,17 +9,19 @@ struct Memslotd: ParsableCommand {
         commandName: "memslotd",
         abstract: "Serve atomic changes of KVM guest memory over a Unix socket.",
         discussion: """
-            One JSON-RPC 2.0 message a line. Without --socket the socket is \
-            $XDG_RUNTIME_DIR/memslots/memslotd.sock; without that variable \
+            Each line is one JSON-RPC 2.0 message. Without --socket the socket is \
+            $XDG_RUNTIME_DIR/memslots/memslotd.sock; without that variable it is \
             /run/memslots/memslotd.sock for root and /tmp/memslots-UID/memslotd.sock for others. \
-            A missing directory is made, 0700; one that others may write to is refused. Under \
-            systemd socket activation the socket that it hands over is used.
+            A missing directory is created with mode 0700. A directory that others may write to \
+            is refused. Under systemd socket activation the daemon serves the socket that systemd \
+            passes.
 
-            The daemon's own user and root may connect. Nothing is written to standard output; \
-            the log goes to standard error.
+            The daemon's own user and root may connect. The log goes to standard error. Without \
+            --stdio nothing is written to standard output.
 
-            SIGTERM and SIGINT end it gracefully, a second one at once. Exit status: 0 ended, \
-            1 it could not listen, could not have its state directory, or had to cut connections off, 64 wrong usage.
+            SIGTERM and SIGINT end the daemon gracefully; a second signal ends it at once. Exit \
+            status: 0 after a clean end; 1 if it can't listen, can't use its state directory, or \
+            had to close connections that did not end in time; 64 for wrong usage.
             """,
         version: MemslotService.version)
 
@@ -37,14 +39,14 @@ struct Memslotd: ParsableCommand {
 
     func validate() throws {
         if operation.stdio && socket.isGiven {
-            throw ValidationError("--stdio serves no socket: leave the socket's options out")
+            throw ValidationError("--stdio serves no socket: omit the socket's options")
         }
     }
 
     func run() throws {
-        // Measured: of eight heaps a core each grows to what the busiest thread ever held, and none
-        // is given back; of two, the one that isn't the program's own gives large pieces back at
-        // once and takes them anew, so that a submit of 3 MB took 16 ms by turns with 9.
+        // By default glibc has eight heaps a core. Each grows to the most that its busiest thread
+        // ever used, and does not shrink. With two heaps in all, the second one unmapped large
+        // pieces at once and mapped them again: a submit of 3 MB took 16 ms instead of 9.
         clinux_limit_arenas(Int32(max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)) / 4)))
         guard
             let daemon = Daemon(

@@ -1,7 +1,8 @@
 import Glibc
 import Logging
+import Memslots
 
-/// Writes one line an event: time, level, sentence, and `name=value` for each of its figures.
+/// Writes one line an event: time, level, message, and `name=value` for each item of metadata.
 struct LineLogHandler: LogHandler {
     var logLevel: Logger.Level
     var metadata: Logger.Metadata = [:]
@@ -23,7 +24,7 @@ struct LineLogHandler: LogHandler {
         LogQueue.standardError.put(line + "\n")
     }
 
-    /// Coordinated universal time, as RFC 3339 has it.
+    /// The time in UTC, in the format of RFC 3339.
     private static func timestamp() -> String {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
@@ -37,8 +38,7 @@ struct LineLogHandler: LogHandler {
 
     private static func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
 
-    /// A value is quoted where it could be taken for more than one, so that no name of a peer can
-    /// forge a line.
+    /// Quotes a value that could be read as more than one, so that a peer's names can't forge a line.
     private static func quoted(_ value: String) -> String {
         let isPlain = value.unicodeScalars.allSatisfy {
             $0.value > 0x20 && $0 != "\"" && $0 != "=" && $0 != "\\" && $0.value != 0x7F
@@ -57,5 +57,92 @@ struct LineLogHandler: LogHandler {
             }
         }
         return text + "\""
+    }
+}
+
+/// Lines that wait to be written to standard error.
+///
+/// A separate thread writes them, so that no commit waits for the log's reader. Beyond 1 MiB lines
+/// are dropped, and their number is logged.
+final class LogQueue: Sendable {
+    private struct State {
+        var text: [UInt8] = []
+        var dropped = 0
+        var hasThread = false
+        var isWriting = false
+    }
+
+    private let state = Locked(State())
+    private static let byteLimit = 1 << 20
+
+    /// The queue of this process.
+    static let standardError = LogQueue()
+
+    /// Appends a line, with its end.
+    func put(_ line: String) {
+        let needsThread = state.withLock { state in
+            guard state.text.count + line.utf8.count <= Self.byteLimit else {
+                state.dropped += 1
+                return false
+            }
+            state.text.append(contentsOf: line.utf8)
+            defer { state.hasThread = true }
+            return !state.hasThread
+        }
+        guard needsThread else { return }
+        if !startThread() { writeAll() }
+    }
+
+    /// Waits until all lines are written, for at most 200 ms.
+    func flush() {
+        for _ in 0..<100 {
+            let isEmpty = state.withLock { $0.text.isEmpty && !$0.isWriting }
+            if isEmpty { return }
+            usleep(2_000)
+        }
+    }
+
+    /// Writes until the queue is empty.
+    ///
+    /// The thread ends then, and the next line starts another one. Lines come in bursts, so this
+    /// costs no more than a thread that waits.
+    private func writeAll() {
+        while let text = removeAll() {
+            text.withUnsafeBytes { bytes in
+                var rest = UnsafeRawBufferPointer(rebasing: bytes[...])
+                while !rest.isEmpty {
+                    let count = write(STDERR_FILENO, rest.baseAddress, rest.count)
+                    if count < 0 && errno == EINTR { continue }
+                    if count <= 0 { return }
+                    rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+                }
+            }
+        }
+    }
+
+    private func removeAll() -> [UInt8]? {
+        state.withLock { state in
+            if state.dropped > 0 {
+                state.text.append(
+                    contentsOf: "(\(state.dropped) lines of the log were dropped)\n".utf8)
+                state.dropped = 0
+            }
+            state.isWriting = !state.text.isEmpty
+            guard state.isWriting else {
+                state.hasThread = false
+                return nil
+            }
+            defer { state.text = [] }
+            return state.text
+        }
+    }
+
+    private func startThread() -> Bool {
+        do throws(Errno) {
+            try OwnThread { self.writeAll() }.detach()
+            return true
+        } catch {
+            return false
+        }
     }
 }

@@ -1,27 +1,30 @@
 import CLinux
 import Glibc
+import MemslotProtocol
+import MemslotService
 import Memslots
 
-/// Tells systemd how the service is, as sd_notify(3) does, without its library.
+/// Notifies systemd of the service's state, as sd_notify(3) does, without its library.
 struct ServiceNotification: Sendable {
     private let path: String?
 
-    /// Takes the socket that systemd names in the environment; without one nothing is told.
+    /// Uses the socket that systemd names in the environment. Without one, nothing is sent.
     init() { path = getenv("NOTIFY_SOCKET").map { String(cString: $0) } }
 
-    /// Whether anybody is told.
-    var isHeard: Bool { path != nil }
+    /// A Boolean value that indicates whether notifications are sent.
+    var isEnabled: Bool { path != nil }
 
-    /// It takes requests now.
-    func ready() { tell("READY=1\nSTATUS=serving\n") }
+    /// Reports that the service accepts requests.
+    func ready() { trySend("READY=1\nSTATUS=serving\n") }
 
-    /// It ends.
-    func stopping() { tell("STOPPING=1\nSTATUS=waiting for running transactions\n") }
+    /// Reports that the service is ending.
+    func stopping() { trySend("STOPPING=1\nSTATUS=waiting for running transactions\n") }
 
-    /// It still works.
-    func alive() { tell("WATCHDOG=1\n") }
+    /// Resets systemd's watchdog.
+    func alive() { trySend("WATCHDOG=1\n") }
 
-    /// How often systemd wants to hear that it works, in microseconds; `nil` if it doesn't.
+    /// The time after which systemd's watchdog restarts the service, in microseconds; `nil` if there
+    /// is no watchdog.
     var watchdogMicroseconds: UInt64? {
         guard let text = getenv("WATCHDOG_USEC"), let value = UInt64(String(cString: text)),
             value > 0
@@ -30,9 +33,10 @@ struct ServiceNotification: Sendable {
         return String(cString: process) == String(getpid()) ? value : nil
     }
 
-    private func tell(_ text: String) { try? send(text) }
+    // systemd may have gone; the service goes on without it.
+    private func trySend(_ text: String) { try? send(text) }
 
-    /// Sends a message, `descriptors` with it.
+    /// Sends a message with `descriptors`.
     func send(_ text: String, descriptors: [Int32] = []) throws(Errno) {
         guard let path else { return }
         let socket = clinux_datagram_socket()
@@ -45,10 +49,9 @@ struct ServiceNotification: Sendable {
         guard sent >= 0 else { throw Errno(rawValue: Int32(-sent)) }
     }
 
-    private static let patienceMilliseconds: Int32 = 5_000
-
-    /// Waits until systemd has taken what was sent, as sd_notify_barrier(3) does: it closes a pipe.
-    func waitUntilHeard() throws(Errno) {
+    /// Waits up to 5 seconds until systemd has received everything that was sent, as
+    /// sd_notify_barrier(3) does: systemd closes a pipe.
+    func waitUntilReceived() throws(Errno) {
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else { throw Errno(rawValue: errno) }
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
@@ -60,10 +63,61 @@ struct ServiceNotification: Sendable {
         close(ends[1])
         var entry = pollfd(fd: ends[0], events: 0, revents: 0)
         while true {
-            let count = poll(&entry, 1, Self.patienceMilliseconds)
+            let count = poll(&entry, 1, 5_000)
             if count > 0 { return }
             if count < 0 && errno == EINTR { continue }
             throw Errno(rawValue: count == 0 ? ETIMEDOUT : errno)
+        }
+    }
+}
+
+/// Resets systemd's watchdog each time that a commit has succeeded.
+///
+/// The commit is that of a small simulated VM, through the service itself: what blocks this commit
+/// blocks those of peers too.
+struct Watchdog: Sendable {
+    let service: MemslotService
+    let notification: ServiceNotification
+    let microseconds: UInt64
+
+    /// The user of the watchdog's VM. No account has this number: chown(2) uses it for "no change".
+    static let user = UInt32.max
+
+    /// Starts a thread, which ends with the process.
+    ///
+    /// - Throws: `EAGAIN`; systemd then restarts the service.
+    func start() throws(Errno) { try OwnThread { run() }.detach() }
+
+    private func run() {
+        let connection = ServiceConnection(peer: Peer(user: Self.user))
+        // Half of the watchdog's time, as sd_watchdog_enabled(3) recommends.
+        let pause = microseconds / 2
+        while true {
+            if commits(connection) { notification.alive() }
+            // A signal may end this early, which does no harm.
+            var span = timespec(
+                tv_sec: Int(pause / 1_000_000), tv_nsec: Int(pause % 1_000_000) * 1_000)
+            nanosleep(&span, nil)
+        }
+    }
+
+    /// Creates a VM, submits a slot, destroys the VM, and returns whether all of it succeeded.
+    private func commits(_ connection: ServiceConnection) -> Bool {
+        let vm = "watchdog"
+        var create = VMCreateParameters(vm: vm, backend: .simulated)
+        create.isEphemeral = true
+        var slot = SlotParameters()
+        slot.slot = 0
+        slot.size = ByteCount(4_096)
+        slot.userspaceAddress = UserspaceAddress(4_096)
+        do throws(ProtocolError) {
+            _ = try service.execute(.createVM(create), on: connection)
+            _ = try service.execute(
+                .submit(SubmitParameters(vm: vm, slots: [slot])), on: connection)
+            _ = try service.execute(.destroyVM(vm: vm), on: connection)
+            return true
+        } catch {
+            return false
         }
     }
 }
