@@ -70,7 +70,7 @@ struct RefusedWriteTests {
         #expect(refused > 20 && unopened > 0)
         print(
             "errno \(errno) \(times == 1 ? "once" : "for good"): \(point - 12) points, "
-                + "\(refused) refused, \(ahead) could not be taken back, \(unopened) did not start")
+                + "\(refused) refused, \(ahead) could not be undone, \(unopened) did not start")
     }
 
     @Test(

@@ -20,7 +20,7 @@ extension MemslotService {
         let kept =
             parameters.isEphemeral
             ? nil
-            : state.map { KeptVM($0, number: $0.nextNumber(), simulated: parameters.simulated) }
+            : state.map { StoredVM($0, number: $0.nextNumber(), simulated: parameters.simulated) }
         let vm: VirtualMachine
         do throws(ReentryError) {
             vm = try VirtualMachine(

@@ -1,79 +1,112 @@
 internal import Glibc
 internal import MemslotProtocol
-internal import Memslots
+public import Memslots
 internal import Synchronization
 
-/// Where a service keeps its VMs, so that they return after it has ended, however it did.
+/// The VMs of a service on disk, so that the next service restores them however this one ended.
 ///
-/// Each VM has a file of its own in a private directory. A change is in the file before it is
-/// made, and before anybody is told of it. Call from any thread.
+/// Each VM has a record, a file of its own in a private directory. A change is in the record before
+/// it is applied, and before anyone sees it. Call from any thread.
 public final class StateStore: Sendable {
     /// The directory's path.
     public var path: String { directory.path }
 
     let directory: StateDirectory
     let descriptors: (any DescriptorStore)?
-    /// Held by whoever makes a VM, or ends one, so that no name is had twice.
+    /// Held while a VM is added or removed, so that no two VMs have one name.
     let names = Locked<Void>(())
     let troubles = Locked(StateTroubles())
     private let isSynced: Bool
-    private let tell: @Sendable (StateNote) -> Void
+    private let observer: @Sendable (StateEvent) -> Void
     private let lastNumber = Atomic<UInt64>(0)
 
-    /// Opens the state at `path`, which is made if it is missing, and locks it.
+    /// Opens and locks the directory at `path`, which is created if it is missing.
     ///
     /// - Parameters:
-    ///   - path: a directory that is nobody else's.
-    ///   - isSynced: whether a change is on the disk, and not only with the kernel, before it is
-    ///     answered. Not needed for a server that is killed; dear.
-    ///   - descriptors: where memory is kept; `nil` to keep it in files of the directory.
-    ///   - observer: told what is found and what goes wrong; must be short.
-    /// - Throws: where others could look into the directory, or another server has it.
+    ///   - path: a directory of this process's user that is closed to others.
+    ///   - isSynced: whether a request is answered only when its change is on the disk. A killed
+    ///     process loses nothing without it; a host that loses power may. Costs an `fsync` or two
+    ///     for each change.
+    ///   - descriptors: holds memory objects; `nil` to keep them in files of the directory.
+    ///   - observer: receives what is found and what goes wrong; must be short. Called on any
+    ///     thread.
+    /// - Throws: if others may open the directory, if another server uses it, or if a call fails.
     public init(
         at path: String, isSynced: Bool = false, descriptors: (any DescriptorStore)? = nil,
-        observer: @escaping @Sendable (StateNote) -> Void = { _ in }
+        observer: @escaping @Sendable (StateEvent) -> Void = { _ in }
     ) throws(StateError) {
         directory = try StateDirectory(path)
         self.isSynced = isSynced
         self.descriptors = descriptors
-        tell = observer
+        self.observer = observer
     }
 
-    /// Tells the observer.
-    func note(_ note: StateNote) { tell(note) }
+    /// Reports an event to the observer.
+    func notify(_ event: StateEvent) { observer(event) }
 
-    /// A number that no VM of this state has.
+    /// Returns a number that no VM of this state has.
     func nextNumber() -> UInt64 { lastNumber.add(1, ordering: .relaxed).newValue }
 
-    /// Gives out no number up to `number`.
+    /// Reserves all numbers up to `number`.
     func skip(_ number: UInt64) { lastNumber.max(number, ordering: .relaxed) }
 
     func file(_ name: String) -> StateFile {
         StateFile(directory: directory, name: name, isSynced: isSynced)
     }
 
-    /// Removes what nothing names any more. What can't be removed is told, and tried again at the
-    /// next start.
+    /// Removes a file that no record names any more. A failure is reported to the observer; the
+    /// next start tries again.
     func remove(_ name: String) {
         do throws(Errno) { try directory.remove(name) } catch {
-            note(.unremoved(file: name, errno: error))
+            notify(.unremoved(file: name, errno: error))
         }
     }
 }
 
-/// What `server.info` tells of a state that is not wholly well.
+/// What a service finds in its state, and what goes wrong with it, for a log.
+public enum StateEvent: Hashable, Sendable {
+    /// A VM was restored.
+    case restored(vm: String, user: UInt32, generation: Generation, slots: Int)
+    /// A VM has a record, but can't be restored now. Its record stays.
+    case unrestored(vm: String, user: UInt32, file: String, reason: String)
+    /// A record is damaged. It was renamed to `setAside`; `nil` if that failed.
+    case damaged(file: String, setAside: String?, reason: String)
+    /// A file that the service before this one had not finished was removed. Its request was not
+    /// answered.
+    case unfinished(file: String)
+    /// The record of a VM could not be written, and a request was refused.
+    case unwritten(vm: String, user: UInt32, errno: Errno)
+    /// A record contains a change that was refused, because the change could not be undone in it.
+    /// A restart would restore the VM with that change.
+    case ahead(vm: String, user: UInt32, file: String, errno: Errno)
+    /// A file could not be removed.
+    case unremoved(file: String, errno: Errno)
+}
+
+/// A state directory can't be used.
+public struct StateError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// A sentence for the person who starts the service: what is wrong, where, and what to do.
+    public let message: String
+
+    init(_ message: String) { self.message = message }
+
+    /// The message.
+    public var description: String { message }
+}
+
+/// The faults of a state that `server.info` reports.
 struct StateTroubles: Sendable {
-    /// A VM that is in the state, but not here.
+    /// A VM that has a record, but could not be restored.
     struct Unrestored: Sendable {
         let record: UInt64
-        let memories: [KeptMemory]
+        let memories: [StoredMemory]
         let reason: String
     }
 
     /// By user and name.
     var unrestored: [UInt32: [String: Unrestored]] = [:]
-    /// Records that were set aside, and why.
+    /// The records that were set aside, and why.
     var damaged: [(file: String, reason: String)] = []
-    /// Records that are ahead of their VMs.
+    /// The VMs whose records contain a change that was refused, by the record's name.
     var ahead: [String: (user: UInt32, vm: String)] = [:]
 }

@@ -17,7 +17,7 @@ final class VirtualMachine: Sendable {
     let memory: VMMemory
     let feed: EventFeed
     /// Its place in the state; `nil` for a VM that ends with this process.
-    let kept: KeptVM?
+    let kept: StoredVM?
     /// The changes that another process reports of its VM; `nil` for a VM of this process.
     let observed: ObservedVM?
     let metrics: Metrics
@@ -31,7 +31,7 @@ final class VirtualMachine: Sendable {
     init(
         _ table: MemslotTable, simulator: SimulatedBackend?, guestMemfds: KVMGuestMemfds? = nil,
         memory: VMMemory, account: UserAccount, audience: TableAudience,
-        ephemeralConnection: UInt64? = nil, kept: KeptVM? = nil, observed: ObservedVM? = nil
+        ephemeralConnection: UInt64? = nil, kept: StoredVM? = nil, observed: ObservedVM? = nil
     ) throws(ReentryError) {
         self.observed = observed
         self.kept = kept

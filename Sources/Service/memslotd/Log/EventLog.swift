@@ -75,7 +75,7 @@ struct EventLog: ServiceObserver {
         ].merging(more) { _, new in new }
     }
 
-    func note(_ event: StateNote) {
+    func note(_ event: StateEvent) {
         switch event {
         case .restored(let vm, let user, let generation, let slots):
             log.notice(

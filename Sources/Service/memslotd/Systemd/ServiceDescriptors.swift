@@ -61,7 +61,7 @@ struct InheritedDescriptors {
 final class ServiceDescriptorStore: DescriptorStore {
     private struct State {
         /// The descriptors of the process before this one that were not claimed yet.
-        var left: [String: Int32]
+        var unclaimed: [String: Int32]
         /// The names in the store.
         var names: Set<String>
     }
@@ -81,16 +81,16 @@ final class ServiceDescriptorStore: DescriptorStore {
         else { return nil }
         self.notification = notification
         self.limit = limit
-        state = Locked(State(left: inherited.stored, names: Set(inherited.stored.keys)))
+        state = Locked(State(unclaimed: inherited.stored, names: Set(inherited.stored.keys)))
     }
 
-    func take(_ name: String) -> Int32? {
-        state.withLock { $0.left.removeValue(forKey: name) }
+    func claim(_ name: String) -> Int32? {
+        state.withLock { $0.unclaimed.removeValue(forKey: name) }
     }
 
-    var left: [String] { state.withLock { $0.left.keys.sorted() } }
+    var unclaimed: [String] { state.withLock { $0.unclaimed.keys.sorted() } }
 
-    func keep(_ descriptor: Int32, as name: String) throws(Errno) {
+    func store(_ descriptor: Int32, as name: String) throws(Errno) {
         try state.withLock { state throws(Errno) in
             guard state.names.count < limit || state.names.contains(name) else {
                 throw Errno(rawValue: ENOSPC)
@@ -101,17 +101,17 @@ final class ServiceDescriptorStore: DescriptorStore {
             state.names.insert(name)
         }
         do throws(Errno) { try notification.waitUntilReceived() } catch {
-            drop(name)
+            remove(name)
             throw error
         }
     }
 
-    func drop(_ name: String) {
-        let left = state.withLock { state in
+    func remove(_ name: String) {
+        let unclaimed = state.withLock { state in
             state.names.remove(name)
-            return state.left.removeValue(forKey: name)
+            return state.unclaimed.removeValue(forKey: name)
         }
-        if let left { close(left) }
+        if let unclaimed { close(unclaimed) }
         // If this fails, the next start finds the descriptor again.
         try? notification.send("FDSTOREREMOVE=1\nFDNAME=\(name)\n")
     }

@@ -8,7 +8,7 @@ import WireTestSupport
 /// A service in this process with a state directory, which another service can use after its end.
 final class KeptService {
     private final class Notes: Sendable {
-        let all = Mutex<[StateNote]>([])
+        let all = Mutex<[StateEvent]>([])
     }
 
     private var service: MemslotService?
@@ -25,7 +25,7 @@ final class KeptService {
     }
 
     /// What the service reported about the directory.
-    var notes: [StateNote] { seen.all.withLock { $0 } }
+    var notes: [StateEvent] { seen.all.withLock { $0 } }
 
     /// Ends the service.
     func end() { service = nil }

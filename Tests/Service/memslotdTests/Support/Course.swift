@@ -78,7 +78,7 @@ struct Course {
                     || error["data"]?["reason"] != nil
             {
                 progress.refusal = error.rawText
-                progress.isAhead = error.rawText.contains("could not be taken back")
+                progress.isAhead = error.rawText.contains("could not be undone")
                 return progress
             }
             try note(&client)

@@ -3,29 +3,29 @@ internal import Memslots
 internal import Synchronization
 
 extension MemslotService {
-    /// Makes every VM of the state anew, and submits its array again, in one transaction.
+    /// Creates every VM of the state directory again, and submits its array in one transaction.
     ///
-    /// Call it once, before anything else. What can't be restored stays in the state, and is told
-    /// to the state's observer and by `server.info`.
+    /// Call it once, before any other method. A VM that can't be restored stays in the directory. It
+    /// is reported to the store's observer and by `server.info`.
     ///
-    /// - Throws: where the directory can't be read at all.
+    /// - Throws: if the directory can't be read.
     public func restore() throws(StateError) {
         guard let state else { return }
-        var found = try StateFindings(in: state)
-        for number in found.records.sorted() {
+        var inventory = try StateInventory(of: state)
+        for number in inventory.records.sorted() {
             let name = StateNames.record(number)
             do throws(DamagedRecord) {
-                let record = try found.read(number, in: state)
+                let record = try inventory.read(number, in: state)
                 guard vm(record) == nil, unrestored(record) == nil else {
-                    throw DamagedRecord("there is another record of the VM \"\(record.create.vm)\"")
+                    throw DamagedRecord("the VM \"\(record.create.vm)\" has another record")
                 }
                 restore(record, state)
-                found.claim(record)
+                inventory.claim(record)
             } catch {
-                found.setAside(name, of: number, error.reason, in: state)
+                inventory.setAside(name, of: number, error.reason, in: state)
             }
         }
-        found.removeTheRest(of: state)
+        inventory.removeUnused(in: state)
     }
 
     private func vm(_ record: VMRecord) -> VirtualMachine? {
@@ -42,7 +42,7 @@ extension MemslotService {
             let vm = try VirtualMachine(restoring: record, state, self)
             registry.withLock { $0.add(vm) }
             let table = vm.feed.published.table
-            state.note(
+            state.notify(
                 .restored(
                     vm: name, user: record.user, generation: table.generation,
                     slots: table.slots.count))
@@ -50,7 +50,7 @@ extension MemslotService {
             let trouble = StateTroubles.Unrestored(
                 record: record.number, memories: record.memories, reason: error.message)
             state.troubles.withLock { $0.unrestored[record.user, default: [:]][name] = trouble }
-            state.note(
+            state.notify(
                 .unrestored(
                     vm: name, user: record.user, file: StateNames.record(record.number),
                     reason: error.message))
@@ -59,16 +59,16 @@ extension MemslotService {
 }
 
 extension VirtualMachine {
-    /// Makes the VM of a record anew: its backend, its memory, and its array.
+    /// Creates the VM of a record again: its backend, its memory and its array.
     fileprivate convenience init(
         restoring record: VMRecord, _ state: StateStore, _ service: MemslotService
     ) throws(ProtocolError) {
         let made = try service.backends.make(
             record.create.backend, simulated: record.create.simulated)
-        // An array that is not empty is submitted, which counts one.
+        // The submit of an array that is not empty increments the generation.
         let counted: UInt64 = record.submit.slots.isEmpty ? 0 : 1
         guard record.generation.rawValue >= counted else {
-            throw ProtocolError(.invalidRequest, "no VM has slots at generation 0")
+            throw ProtocolError(.invalidRequest, "generation 0 has no slots")
         }
         let before = record.generation.rawValue - counted
         let table: MemslotTable
@@ -89,15 +89,16 @@ extension VirtualMachine {
                 table, simulator: made.simulator, guestMemfds: made.guestMemfds, memory: memory,
                 account: service.registry.withLock { $0.account(of: record.user) },
                 audience: service.audience,
-                kept: KeptVM(state, number: record.number, simulated: record.create.simulated))
+                kept: StoredVM(state, number: record.number, simulated: record.create.simulated))
         } catch {
             throw ProtocolError(.invalidRequest, error.message)
         }
         try restoreMemory(record, state)
-        // As it stands in the record, through all that a peer's submit goes through.
+        // Validated and applied like a peer's submit.
         let receipt = try submit(record.submit).receipt
         guard receipt.generation == record.generation else {
-            throw ProtocolError(.invalidRequest, "the array came back as \(receipt.generation)")
+            throw ProtocolError(
+                .invalidRequest, "the array was restored as generation \(receipt.generation)")
         }
     }
 
@@ -123,7 +124,7 @@ extension VirtualMachine {
     }
 
     private func restoreGuestMemfd(
-        _ kept: KeptMemory
+        _ kept: StoredMemory
     ) throws(ProtocolError) -> MemoryObject.Kind {
         do throws(Errno) {
             return .guestMemfd(handle: try createGuestMemfd(size: kept.size))

@@ -2,47 +2,47 @@ internal import CLinux
 internal import Glibc
 internal import Memslots
 
-/// A file that is replaced as a whole: whoever reads it finds the old text or the new one.
+/// A file that is replaced as a whole: a reader finds the old text or the new one.
 struct StateFile: Sendable {
     let directory: StateDirectory
     let name: String
-    /// Whether a text is on the disk, and not only with the kernel, before it counts as written.
+    /// Whether a text must be on the disk, not only in the page cache, before it counts as written.
     let isSynced: Bool
 
-    /// What a new text is written to, and where the old one is afterwards.
+    /// The file that a new text is written to. The two files are exchanged afterwards.
     static let newSuffix = ".new"
-    /// Where the old text is on a file system that can't exchange two files.
+    /// The file of the old text on a file system that can't exchange two files.
     static let oldSuffix = ".old"
 
-    /// A text that was put in place, and can be taken back.
-    struct Replaced {
+    /// A text that is in place, while the text before it still exists.
+    struct Replacement {
         fileprivate let file: StateFile
-        /// Where the text before it is; `nil` if there was none.
+        /// The file of the text before it; `nil` if there was none.
         fileprivate let previous: String?
 
-        /// Lets the text before it go.
-        func keep() {
+        /// Removes the text before it.
+        func commit() {
             guard let previous else { return }
-            // What stays is removed at the next start.
+            // If this fails, the next start removes the file.
             try? file.directory.remove(previous)
         }
 
-        /// Puts the text before it back. Needs no room on the disk.
+        /// Restores the text before it. Needs no space on the disk.
         ///
-        /// - Throws: the errno; the new text is in place then.
-        func takeBack() throws(Errno) {
+        /// - Throws: the errno; the new text stays in place then.
+        func undo() throws(Errno) {
             if let previous {
                 try file.directory.rename(previous, to: file.name)
             } else {
                 try file.directory.remove(file.name)
             }
-            // It is back for every process. If the disk can't be told, only a host that loses
-            // power now could find the other text.
+            // Every process finds the old text now. If the disk can't be synchronized, only a host
+            // that loses power could find the new one.
             if file.isSynced { try? file.directory.synchronize() }
         }
     }
 
-    /// Reads all of it.
+    /// Reads the whole file.
     ///
     /// - Throws: `EFBIG` for more than `limit` bytes, else the errno of the call.
     func read(limit: Int) throws(Errno) -> [UInt8] {
@@ -57,41 +57,41 @@ struct StateFile: Sendable {
             }
             if more < 0 && errno == EINTR { continue }
             guard more >= 0 else { throw Errno(rawValue: errno) }
-            // Shorter than it was a moment ago: the checksum tells.
+            // The file has become shorter; its checksum will not match.
             if more == 0 { break }
             count += more
         }
         return Array(bytes[..<count])
     }
 
-    /// Puts `bytes` in the place of what is there.
+    /// Replaces the file's text.
     ///
-    /// - Throws: why not; what was there is there still, but where the error says otherwise.
-    func replace(_ bytes: [UInt8]) throws(Failure) -> Replaced {
+    /// - Throws: the failure. The old text is in place, unless the failure's `isReplaced` is true.
+    func replace(_ bytes: [UInt8]) throws(Failure) -> Replacement {
         let new = name + Self.newSuffix
-        let replaced: Replaced
+        let replacement: Replacement
         do throws(Errno) {
             try write(bytes, to: new)
-            replaced = Replaced(file: self, previous: try exchange(new))
+            replacement = Replacement(file: self, previous: try exchange(new))
         } catch {
-            // What stays is removed at the next start.
+            // If this fails, the next start removes the file.
             try? directory.remove(new)
             throw Failure(errno: error)
         }
-        guard isSynced else { return replaced }
+        guard isSynced else { return replacement }
         do throws(Errno) { try directory.synchronize() } catch {
-            do throws(Errno) { try replaced.takeBack() } catch {
+            do throws(Errno) { try replacement.undo() } catch {
                 throw Failure(errno: error, isReplaced: true)
             }
             throw Failure(errno: error)
         }
-        return replaced
+        return replacement
     }
 
-    /// Why a text could not be put in place.
+    /// A text could not be put in place.
     struct Failure: Error {
         let errno: Errno
-        /// Whether it is in place all the same, because it could not be taken back.
+        /// Whether the new text is in place nevertheless, because that could not be undone.
         var isReplaced = false
     }
 
@@ -104,7 +104,7 @@ struct StateFile: Sendable {
             close(file)
             throw error
         }
-        // Some file systems tell only here that there is no room.
+        // Some file systems report only here that they are full.
         guard close(file) == 0 else { throw Errno(rawValue: errno) }
     }
 
@@ -122,7 +122,7 @@ struct StateFile: Sendable {
 
     /// Puts the file `new` in place.
     ///
-    /// - Returns: where the file before it is; `nil` if there was none.
+    /// - Returns: the file of the old text; `nil` if there was none.
     private func exchange(_ new: String) throws(Errno) -> String? {
         let status = clinux_exchange(directory.descriptor, new, name)
         if status == 0 { return new }
@@ -131,7 +131,8 @@ struct StateFile: Sendable {
             return nil
         }
         guard status == -EINVAL || status == -ENOSYS else { throw Errno(rawValue: -status) }
-        // NFS and others: the old text gets a second name, and then loses the first.
+        // NFS and others can't exchange files. The old text gets a second name before it loses the
+        // first.
         let old = name + Self.oldSuffix
         try directory.remove(old)
         guard linkat(directory.descriptor, name, directory.descriptor, old, 0) == 0 else {

@@ -2,19 +2,19 @@ internal import MemslotProtocol
 internal import Memslots
 internal import Synchronization
 
-/// What is in a state directory when a server starts, and what becomes of it.
-struct StateFindings {
+/// The files of a state directory when a server starts.
+struct StateInventory {
     /// The numbers of the VMs that have a record.
     private(set) var records: Set<UInt64> = []
     private var damaged: Set<UInt64> = []
     private var leftovers: [String] = []
     private var memories: [(vm: UInt64, name: String)] = []
     private var names: Set<String> = []
-    /// Memory that a record names.
+    /// The memory that a record names.
     private var claimed: Set<String> = []
 
-    /// Looks through the directory.
-    init(in state: StateStore) throws(StateError) {
+    /// Reads the directory.
+    init(of state: StateStore) throws(StateError) {
         let all: [String]
         do throws(Errno) { all = try state.directory.names() } catch {
             throw StateError("\(state.path): can't be read: \(error)")
@@ -30,7 +30,7 @@ struct StateFindings {
             case .damaged:
                 damaged.insert(vm)
                 state.troubles.withLock {
-                    $0.damaged.append((name, "set aside when a server started before"))
+                    $0.damaged.append((name, "set aside at an earlier start"))
                 }
             }
         }
@@ -52,14 +52,14 @@ struct StateFindings {
         return record
     }
 
-    /// Notes what `record` names, whether its VM could be restored or not.
+    /// Marks the memory that `record` names as used, even if its VM could not be restored.
     mutating func claim(_ record: VMRecord) {
         for memory in record.memories {
             claimed.insert(StateNames.memory(memory.id.rawValue, of: record.number))
         }
     }
 
-    /// Gives a damaged record another name, so that it is neither lost nor taken for good.
+    /// Renames a damaged record, so that it is not lost, and not read again.
     mutating func setAside(
         _ name: String, of number: UInt64, _ reason: String, in state: StateStore
     ) {
@@ -70,30 +70,30 @@ struct StateFindings {
         var setAside: String? = other
         do throws(Errno) { try state.directory.rename(name, to: other) } catch { setAside = nil }
         state.troubles.withLock { $0.damaged.append((setAside ?? name, reason)) }
-        state.note(.damaged(file: name, setAside: setAside, reason: reason))
+        state.notify(.damaged(file: name, setAside: setAside, reason: reason))
     }
 
-    /// Removes what was under way when the server before this one ended.
-    func removeTheRest(of state: StateStore) {
-        for name in leftovers { discard(name, state) }
-        // The memory of a VM whose record is damaged may be all that is left of it.
+    /// Removes what the server before this one had not finished, and memory that no record names.
+    func removeUnused(in state: StateStore) {
+        for name in leftovers { remove(name, state) }
+        // Memory of a VM whose record is damaged stays: a person may need it.
         for (vm, name) in memories where !claimed.contains(name) && !damaged.contains(vm) {
-            discard(name, state)
+            remove(name, state)
         }
         guard let descriptors = state.descriptors else { return }
-        for name in descriptors.left {
+        for name in descriptors.unclaimed {
             guard let (vm, _) = StateNames.parse(name), !claimed.contains(name),
                 !damaged.contains(vm)
             else { continue }
-            descriptors.drop(name)
-            state.note(.unfinished(file: name))
+            descriptors.remove(name)
+            state.notify(.unfinished(file: name))
         }
     }
 
-    private func discard(_ name: String, _ state: StateStore) {
+    private func remove(_ name: String, _ state: StateStore) {
         do throws(Errno) { try state.directory.remove(name) } catch {
-            return state.note(.unremoved(file: name, errno: error))
+            return state.notify(.unremoved(file: name, errno: error))
         }
-        state.note(.unfinished(file: name))
+        state.notify(.unfinished(file: name))
     }
 }

@@ -1,13 +1,65 @@
 internal import MemslotProtocol
 internal import Memslots
 
+/// The record of one VM: how it was created, its memory, and its last committed array.
+///
+/// Its text contains the two requests that create the VM again, so that a record is validated like
+/// a peer's requests.
+struct VMRecord {
+    /// The number in the names of the VM's files.
+    let number: UInt64
+    let user: UInt32
+    let generation: Generation
+    /// The last id that a memory object got.
+    let lastMemory: UInt32
+    let memories: [StoredMemory]
+    let create: VMCreateParameters
+    let submit: SubmitParameters
+
+    static let format = "memslotd-state"
+    static let version: UInt64 = 1
+
+    /// The longest text, in bytes.
+    static let byteLimit = 1 << 28
+
+    /// A generation that no VM reaches, and that is far from overflow.
+    static let generationLimit = Generation(1 << 62)
+}
+
+/// A memory object in a record.
+struct StoredMemory: Sendable, Equatable {
+    let id: MemoryObjectID
+    let name: String
+    let size: ByteCount
+    let pageSize: ByteCount
+    let place: MemoryPlace
+}
+
+/// Where a memory object remains when the server ends.
+enum MemoryPlace: String, Sendable, CaseIterable {
+    /// A file in the state directory.
+    case file
+    /// A descriptor in systemd's descriptor store.
+    case descriptor
+    /// Nowhere: a guest_memfd ends with its VM, and an empty one of the same size replaces it.
+    case guestMemfd = "guest-memfd"
+}
+
+/// A record can't be read.
+struct DamagedRecord: Error, Equatable {
+    /// Half a sentence that names the fault.
+    let reason: String
+
+    init(_ reason: String) { self.reason = reason }
+}
+
 extension VMRecord {
-    /// Reads the text of a record, whatever it is.
+    /// Decodes the text of a record.
     ///
-    /// - Throws: what is wrong with it.
+    /// - Throws: the first fault. Any bytes are allowed.
     init(_ bytes: [UInt8]) throws(DamagedRecord) {
         guard let text = SealedText.open(bytes) else {
-            throw DamagedRecord("the checksum is not that of the text: torn or damaged")
+            throw DamagedRecord("the checksum does not match the text: torn or damaged")
         }
         let root: JSONValue
         do throws(JSONError) {
@@ -16,11 +68,11 @@ extension VMRecord {
             throw DamagedRecord("\(error)")
         }
         guard root["format"]?.isString(Self.format) == true else {
-            throw DamagedRecord("no record of a VM")
+            throw DamagedRecord("it is not the record of a VM")
         }
         guard root["version"]?.uint64 == Self.version else {
             throw DamagedRecord(
-                "of format version \(root["version"]?.rawText ?? "unknown"); "
+                "its format version is \(root["version"]?.rawText ?? "unknown"); "
                     + "this server reads \(Self.version)")
         }
         number = try Self.number("number", in: root)
@@ -28,7 +80,7 @@ extension VMRecord {
         lastMemory = try Self.number("lastMemory", in: root)
         generation = Generation(try Self.number("generation", in: root))
         guard generation <= Self.generationLimit else {
-            throw DamagedRecord("generation: \(generation) is none")
+            throw DamagedRecord("generation: \(generation) is too large")
         }
         memories = try Self.memories(in: root, upTo: lastMemory)
         do throws(ProtocolError) {
@@ -46,41 +98,44 @@ extension VMRecord {
         _ member: String, in value: JSONValue
     ) throws(DamagedRecord) -> Number {
         guard let number = value[member]?.uint64, let number = Number(exactly: number) else {
-            throw DamagedRecord("\(member): missing, or no such number")
+            throw DamagedRecord("\(member): missing, or not a valid number")
         }
         return number
     }
 
     private static func memories(
         in root: JSONValue, upTo last: UInt32
-    ) throws(DamagedRecord) -> [KeptMemory] {
+    ) throws(DamagedRecord) -> [StoredMemory] {
         guard let list = root["memories"], list.kind == .array else {
             throw DamagedRecord("memories: missing")
         }
-        var memories: [KeptMemory] = []
+        var memories: [StoredMemory] = []
         var names: Set<String> = []
         var ids: Set<UInt32> = []
         for element in list.elements {
             let memory = try memory(element)
             guard (1...max(last, 1)).contains(memory.id.rawValue), last > 0,
                 ids.insert(memory.id.rawValue).inserted, names.insert(memory.name).inserted
-            else { throw DamagedRecord("memories: \"\(memory.name)\" is numbered wrongly") }
+            else {
+                throw DamagedRecord(
+                    "memories: \"\(memory.name)\" has the name or id of another one")
+            }
             memories.append(memory)
         }
         return memories
     }
 
-    private static func memory(_ value: JSONValue) throws(DamagedRecord) -> KeptMemory {
+    private static func memory(_ value: JSONValue) throws(DamagedRecord) -> StoredMemory {
         guard let name = value["memory"]?.string, nameFault(name) == nil else {
-            throw DamagedRecord("memories: a name is missing")
+            throw DamagedRecord("memories: a name is missing or invalid")
         }
         let size = try quantity("size", in: value)
         let pageSize = try quantity("pageSize", in: value)
         guard pageSize >= 4_096, pageSize.nonzeroBitCount == 1, size > 0, size % pageSize == 0,
             size <= UInt64(Int.max), let place = value["kept"]?.string,
             let place = MemoryPlace(rawValue: place)
-        else { throw DamagedRecord("memories: \"\(name)\" has no size or no place") }
-        return KeptMemory(
+        else { throw DamagedRecord("memories: \"\(name)\" has no valid size or place") }
+        return StoredMemory(
             id: MemoryObjectID(try number("id", in: value)), name: name, size: ByteCount(size),
             pageSize: ByteCount(pageSize), place: place)
     }
@@ -89,7 +144,7 @@ extension VMRecord {
         _ member: String, in value: JSONValue
     ) throws(DamagedRecord) -> UInt64 {
         guard let number = try? value[member]?.quantity.get() else {
-            throw DamagedRecord("memories: \(member): missing, or no such number")
+            throw DamagedRecord("memories: \(member): missing, or not a valid number")
         }
         return number
     }

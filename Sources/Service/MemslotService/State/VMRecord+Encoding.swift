@@ -2,7 +2,7 @@ internal import MemslotProtocol
 internal import Memslots
 
 extension VMRecord {
-    /// What the text of a record is made of; see ``VMRecord``.
+    /// What the text of a record contains; see ``VMRecord``.
     struct Contents {
         var number: UInt64
         var user: UInt32
@@ -11,7 +11,7 @@ extension VMRecord {
         var simulated: SimulatedParameters
         var generation: Generation
         var lastMemory: UInt32
-        var memories: [KeptMemory]
+        var memories: [StoredMemory]
         var slots: NamedSlots
 
         /// The text with its checksum.
@@ -78,7 +78,7 @@ extension JSONWriter {
         endObject()
     }
 
-    private mutating func memory(_ memory: KeptMemory) {
+    private mutating func memory(_ memory: StoredMemory) {
         beginObject()
         key("id")
         integer(UInt64(memory.id.rawValue))

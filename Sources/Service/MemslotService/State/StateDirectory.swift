@@ -2,21 +2,21 @@ internal import CLinux
 internal import Glibc
 internal import Memslots
 
-/// The directory that the state is in: private, and locked for as long as this is kept.
+/// The directory that contains the state: private, and locked as long as this object lives.
 ///
-/// Every file is reached from its descriptor, so that nobody can put another directory in its
-/// place.
+/// Files are opened relative to the directory's descriptor, so that no other directory can be put in
+/// its place.
 final class StateDirectory: Sendable {
     let path: String
     let descriptor: Int32
     private let lock: Int32
 
-    /// Opens the directory at `path`, or makes it, 0700, and locks it.
+    /// Opens the directory at `path`, or creates it with mode 0700, and locks it.
     ///
-    /// - Throws: where others could look into it or change it, or another server has it.
+    /// - Throws: if others may open it, or another server uses it.
     init(_ path: String) throws(StateError) {
         if mkdir(path, 0o700) != 0, errno != EEXIST {
-            throw StateError("\(path): can't be made: \(Errno(rawValue: errno))")
+            throw StateError("\(path): can't be created: \(Errno(rawValue: errno))")
         }
         let directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard directory >= 0 else {
@@ -35,14 +35,14 @@ final class StateDirectory: Sendable {
 
     deinit {
         close(descriptor)
-        // Last: whoever gets the lock finds nobody here.
+        // Last: the next server locks the directory only when this one no longer uses it.
         close(lock)
     }
 
     private static func check(_ descriptor: Int32, _ path: String) throws(StateError) {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else {
-            throw StateError("\(path): can't be looked at: \(Errno(rawValue: errno))")
+            throw StateError("\(path): can't be examined: \(Errno(rawValue: errno))")
         }
         guard status.st_uid == geteuid() else {
             throw StateError(
@@ -51,12 +51,12 @@ final class StateDirectory: Sendable {
         guard status.st_mode & 0o077 == 0 else {
             let mode = String(status.st_mode & 0o7777, radix: 8)
             throw StateError(
-                "\(path): others may look into it (mode 0\(mode)); guest memory may be there: "
-                    + "chmod 0700")
+                "\(path): others may open it (mode 0\(mode)), and it may contain guest memory; "
+                    + "use chmod 0700")
         }
     }
 
-    /// The file stays: to remove it would let two servers lock two files of one name.
+    /// The lock file stays: if it were removed, two servers could lock two files of one name.
     private static func lock(_ directory: Int32, _ path: String) throws(StateError) -> Int32 {
         let flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY
         let descriptor = openat(directory, "lock", flags, 0o600)
@@ -73,9 +73,9 @@ final class StateDirectory: Sendable {
 
 // MARK: Files
 extension StateDirectory {
-    /// The names of everything in it.
+    /// Returns the names of everything in the directory.
     func names() throws(Errno) -> [String] {
-        // A descriptor of its own, because reading moves it and closing closes it.
+        // A second descriptor, because closedir closes the one that it reads.
         let copy = openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard copy >= 0 else { throw Errno(rawValue: errno) }
         guard let stream = fdopendir(copy) else {
@@ -87,7 +87,7 @@ extension StateDirectory {
         while true {
             errno = 0
             guard let entry = readdir(stream) else { break }
-            // The name is in the entry, which stays until the next is read.
+            // The entry is valid until the next one is read.
             let name = withUnsafePointer(to: &entry.pointee.d_name) { name in
                 name.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
@@ -97,7 +97,7 @@ extension StateDirectory {
         return names
     }
 
-    /// Opens a regular file of ours, without waiting.
+    /// Opens a regular file of this process's user, and never blocks.
     func openFile(_ name: String, _ flags: Int32) throws(Errno) -> (descriptor: Int32, size: Int) {
         let always = O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK
         let file = openat(descriptor, name, flags | always, 0o600)
@@ -112,22 +112,72 @@ extension StateDirectory {
         return (file, Int(status.st_size))
     }
 
-    /// Gives a file another name; what has that name goes.
+    /// Renames a file, and replaces the file that had the new name.
     func rename(_ name: String, to other: String) throws(Errno) {
         guard renameat(descriptor, name, descriptor, other) == 0 else {
             throw Errno(rawValue: errno)
         }
     }
 
-    /// Removes a file. One that is not there is as good as removed.
+    /// Removes a file, if it exists.
     func remove(_ name: String) throws(Errno) {
         guard unlinkat(descriptor, name, 0) == 0 || errno == ENOENT else {
             throw Errno(rawValue: errno)
         }
     }
 
-    /// Waits until names are on the disk.
+    /// Waits until the directory's entries are on the disk.
     func synchronize() throws(Errno) {
         guard fsync(descriptor) == 0 else { throw Errno(rawValue: errno) }
+    }
+}
+
+/// The names of a VM's files. They contain a number, because a VM's name may contain anything.
+enum StateNames {
+    /// The record of a VM.
+    static func record(_ vm: UInt64) -> String { "vm-\(vm).state" }
+
+    /// The file of a memory object, and its descriptor's name in a descriptor store.
+    static func memory(_ id: UInt32, of vm: UInt64) -> String { "vm-\(vm).memory-\(id)" }
+
+    /// A damaged record that was set aside.
+    static func damaged(_ vm: UInt64, _ index: Int) -> String {
+        "\(record(vm)).damaged-\(index)"
+    }
+
+    /// What a file is.
+    enum Kind: Equatable {
+        case record
+        /// A text that was being written, or one that was replaced.
+        case leftover
+        case damaged
+        case memory(UInt32)
+    }
+
+    /// Returns the VM and the kind of the file `name`; `nil` for a name that is not ours.
+    static func parse(_ name: String) -> (vm: UInt64, kind: Kind)? {
+        guard name.hasPrefix("vm-"), let dot = name.firstIndex(of: "."),
+            let vm = number(name[..<dot].dropFirst(3))
+        else { return nil }
+        let rest = name[name.index(after: dot)...]
+        switch rest {
+        case "state": return (vm, .record)
+        case "state.new", "state.old": return (vm, .leftover)
+        case _ where rest.hasPrefix("state.damaged-"): return (vm, .damaged)
+        case _ where rest.hasPrefix("memory-"):
+            guard let id = number(rest.dropFirst(7)), let id = UInt32(exactly: id) else {
+                return nil
+            }
+            return (vm, .memory(id))
+        default: return nil
+        }
+    }
+
+    /// Parses a number as we write it, without a sign or leading zeros.
+    private static func number(_ text: Substring) -> UInt64? {
+        guard let number = UInt64(text), String(number) == text, number < 1 << 62 else {
+            return nil
+        }
+        return number
     }
 }

@@ -1,12 +1,37 @@
-/// CRC-64/XZ (ECMA-182, reflected): finds every damage of up to 64 adjacent bits, and all but one
-/// in 2^64 of the others.
+/// A text with its checksum in a line after it, so that a torn or damaged file is detected.
+enum SealedText {
+    /// The length of `crc64=`, sixteen digits and the line's end.
+    static let sealLength = 23
+
+    /// Returns `text` with its checksum.
+    static func seal(_ text: [UInt8]) -> [UInt8] { text + seal(of: text[...]) }
+
+    /// Returns the text without its checksum; `nil` if they don't match.
+    static func open(_ bytes: [UInt8]) -> ArraySlice<UInt8>? {
+        guard bytes.count >= sealLength else { return nil }
+        let text = bytes.dropLast(sealLength)
+        // Compared as bytes, so that an upper-case digit is damage too.
+        return seal(of: text) == Array(bytes.suffix(sealLength)) ? text : nil
+    }
+
+    private static func seal(of text: ArraySlice<UInt8>) -> [UInt8] {
+        var checksum = Checksum64()
+        text.withUnsafeBytes { checksum.add($0) }
+        let digits = String(checksum.value, radix: 16)
+        let zeros = String(repeating: "0", count: 16 - digits.count)
+        return Array("crc64=\(zeros)\(digits)\n".utf8)
+    }
+}
+
+/// CRC-64/XZ (ECMA-182, reflected). It detects any damage of up to 64 adjacent bits, and all other
+/// damage except for one case in 2^64.
 struct Checksum64 {
-    /// The sum of the bytes so far.
+    /// The checksum of the bytes so far.
     var value: UInt64 { ~register }
 
     private var register = UInt64.max
 
-    /// Eight tables of 256, so that eight bytes are taken at once.
+    /// Eight tables of 256 values each, to process eight bytes at once.
     private static let tables: [UInt64] = {
         var tables = [UInt64](repeating: 0, count: 8 * 256)
         for index in 0..<256 {
