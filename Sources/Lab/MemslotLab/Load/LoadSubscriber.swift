@@ -23,7 +23,7 @@ struct LoadSubscriber: ~Copyable {
             let vms = reply["result"]?["vms"]
         else { throw TargetLost("events.subscribe was refused") }
         // They are older than the snapshot.
-        connection.forgetNotifications()
+        connection.discardNotifications()
         generations = [:]
         for vm in vms.elements {
             guard let name = vm["vm"]?.string, names.contains(name) else { continue }

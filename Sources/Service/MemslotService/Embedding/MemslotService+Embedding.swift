@@ -4,31 +4,24 @@ public import MemslotSimulator
 public import Memslots
 
 extension MemslotService {
-    /// Serves a VM that this process made, under a name.
+    /// Serves a VM of this process under a name.
     ///
-    /// Peers see its slots by the names of `memories`; one that no mapping covers has a token in
-    /// place of its backing, and can only stay as it is. Addresses of this process are neither
-    /// taken from peers nor told to them. The process may go on submitting to the table itself;
-    /// peers' submits are then resolved anew.
+    /// Peers see its slots by the names of `memories`. A slot that no mapping contains has a token
+    /// in place of its memory, and peers can only keep or remove it. Peers neither submit nor
+    /// receive addresses of this process. The process may still submit to the table itself.
     ///
     /// - Parameters:
     ///   - table: the VM's memory.
-    ///   - name: the VM's name, within the rules for names.
-    ///   - user: whose VM it is; this process's own user by default.
-    ///   - memories: mappings that slots may name, which stay until ``unregister(_:of:)``.
-    ///   - simulator: the table's backend where it is a simulator; `nil` for KVM.
+    ///   - name: the VM's name, which must follow the rules for names.
+    ///   - user: the VM's user; this process's user by default.
+    ///   - memories: the mappings that slots may name. They must exist until ``unregister(_:of:)``.
+    ///   - simulator: the table's backend if it is a simulator; `nil` for KVM.
     /// - Throws: `vm-exists`, `limit-exceeded`, or `invalid-params` for a name or a mapping.
     public func register(
         table: MemslotTable, as name: String, of user: UInt32? = nil,
         memories: [String: NamedMapping] = [:], simulator: SimulatedBackend? = nil
     ) throws(ProtocolError) {
-        for name in [name] + memories.keys {
-            if let fault = nameFault(name) {
-                throw ProtocolError(
-                    ErrorData(.invalidParams, path: "vm"), message: "\"\(name)\": \(fault)")
-            }
-        }
-        let peer = Peer(user: user ?? getuid())
+        for name in memories.keys { try validate(name) }
         let mappings: NamedMappings
         do throws(NamedMappings.UnusableMapping) {
             mappings = try NamedMappings(memories)
@@ -37,24 +30,62 @@ extension MemslotService {
                 ErrorData(.invalidParams, path: "memories"),
                 message: "memory \"\(error.name)\": \(error.reason)")
         }
+        try register(table, as: name, of: user, mappings, simulator: simulator)
+    }
+
+    /// Serves a VM of another process under a name.
+    ///
+    /// Peers can't change it: a request that would change it fails with `wrong-backend`. To end it,
+    /// call ``unregister(_:of:)``.
+    ///
+    /// - Parameters:
+    ///   - name: the VM's name, which must follow the rules for names.
+    ///   - user: the VM's user; this process's user by default.
+    /// - Returns: the VM, in which this process records changes.
+    /// - Throws: `vm-exists`, `limit-exceeded`, or `invalid-params` for a name.
+    public func observe(
+        vm name: String, of user: UInt32? = nil
+    ) throws(ProtocolError) -> ObservedVM {
+        let observed: ObservedVM
+        do throws(InvalidArray) {
+            observed = try ObservedVM(name)
+        } catch {
+            throw ProtocolError(.invalidRequest, error.message)
+        }
+        try register(observed.table, as: name, of: user, NamedMappings(), observed: observed)
+        return observed
+    }
+
+    private func register(
+        _ table: MemslotTable, as name: String, of user: UInt32?, _ mappings: NamedMappings,
+        simulator: SimulatedBackend? = nil, observed: ObservedVM? = nil
+    ) throws(ProtocolError) {
+        try validate(name)
+        let peer = Peer(user: user ?? getuid())
         let vm: VirtualMachine
         do throws(ReentryError) {
             vm = try VirtualMachine(
                 table, simulator: simulator, memory: VMMemory(embedding: name, mappings),
-                account: registry.withLock { $0.account(of: peer.user) }, audience: audience)
+                account: registry.withLock { $0.account(of: peer.user) }, audience: audience,
+                observed: observed)
         } catch {
             throw ProtocolError(.invalidRequest, error.message)
         }
         try register(vm, peer)
     }
 
-    /// Ends serving a VM of this process; the VM itself goes on.
+    private func validate(_ name: String) throws(ProtocolError) {
+        guard let fault = nameFault(name) else { return }
+        throw ProtocolError(ErrorData(.invalidParams, path: "vm"), message: "\"\(name)\": \(fault)")
+    }
+
+    /// Ends the serving of a VM of this or another process. The VM itself goes on.
     ///
-    /// Waits for a peer's submit that runs, so that the mappings may go afterwards.
+    /// Waits for a running submit of a peer, so that the mappings may be unmapped afterwards.
     ///
-    /// - Returns: whether it was registered.
-    /// - Throws: `memory-in-use` where slots of the table are backed by memory that peers made:
-    ///   submit an array without them first.
+    /// - Returns: whether the VM was registered.
+    /// - Throws: `memory-in-use` if slots of the table use memory that peers created. Submit an array
+    ///   without them first.
     @discardableResult
     public func unregister(
         _ name: String, of user: UInt32? = nil
@@ -65,10 +96,36 @@ extension MemslotService {
         }
         return try vm.changes.withLock { () throws(ProtocolError) in
             for object in vm.memory.objects.withLock({ $0.all }) where vm.uses(object) {
-                throw ProtocolError(
-                    .memoryInUse, "slots of \"\(name)\" are backed by \"\(object.name)\"")
+                throw ProtocolError(.memoryInUse, "slots of \"\(name)\" use \"\(object.name)\"")
             }
             return registry.withLock { $0.remove(vm) }
+        }
+    }
+
+    /// Sends subscribers a notification of this process's own, after the ones that are queued.
+    ///
+    /// - Parameters:
+    ///   - line: the notification, without the line's end. Its method must not be one of the
+    ///     service's.
+    ///   - name: the VM whose followers receive it; `nil` for all subscribers of the user, including
+    ///     those that followed a VM of ``observe(vm:of:)`` until it ended.
+    ///   - user: the VMs' user; this process's user by default.
+    public func announce(_ line: [UInt8], of name: String?, user: UInt32? = nil) {
+        let peer = Peer(user: user ?? getuid())
+        guard let name else {
+            for queue in registry.withLock({ $0.audience(of: peer) }) { queue.put(line) }
+            return
+        }
+        registry.withLock { $0.vm(name, of: peer) }?.feed.announce(line)
+    }
+}
+
+extension VirtualMachine {
+    /// Refuses a change of a VM of another process.
+    func refuseIfObserved() throws(ProtocolError) {
+        guard observed == nil else {
+            throw ProtocolError(
+                .wrongBackend, "\"\(name)\" belongs to another process, which alone changes it")
         }
     }
 }

@@ -1,18 +1,19 @@
 public import Memslots
 
-/// Memory that an embedding process has mapped itself, for slots to name.
+/// Memory that the embedding process has mapped, and that slots may name.
 public struct NamedMapping: Hashable, Sendable {
-    /// Where it is mapped in this process; a multiple of 4096.
+    /// The mapping's address in this process, a multiple of 4096.
     public var address: UserspaceAddress
-    /// Bytes; a multiple of ``pageSize``, not 0.
+    /// The size in bytes, a multiple of ``pageSize`` and not 0.
     public var size: ByteCount
-    /// Bytes of a page behind it: 4096, or those of huge pages. Offsets are multiples of it.
+    /// The size of the mapping's host pages in bytes: 4096, or that of huge pages. Offsets are
+    /// multiples of it.
     public var pageSize: ByteCount
-    /// Which host pages these are, where the embedder's own slots say so; `nil` if they go by
-    /// their addresses.
+    /// The memory reference that the embedder's own slots have for this memory; `nil` if they have
+    /// only addresses.
     public var memory: MemoryReference?
 
-    /// Describes a mapping that stays as long as the VM is registered.
+    /// Describes a mapping, which must exist as long as the VM is registered.
     public init(
         address: UserspaceAddress, size: ByteCount, pageSize: ByteCount = Memslots.pageSize,
         memory: MemoryReference? = nil
@@ -23,13 +24,13 @@ public struct NamedMapping: Hashable, Sendable {
         self.memory = memory
     }
 
-    /// Why it can't be registered; `nil` if it can.
+    /// Why the mapping can't be registered; `nil` if it can.
     var fault: String? {
         if size == .zero || address.advanced(by: size) == nil {
             return "the mapping is empty, or wraps 2^64"
         }
         if pageSize.rawValue < 4_096 || pageSize.rawValue.nonzeroBitCount != 1 {
-            return "the page size \(pageSize) is none"
+            return "\(pageSize) is not a page size"
         }
         if !address.isPageAligned || size.rawValue % pageSize.rawValue != 0 {
             return "address and size must be whole pages"
@@ -46,14 +47,14 @@ struct NamedMappings: Sendable {
     }
 
     private let byName: [String: NamedMapping]
-    /// Ascending; they don't overlap.
+    /// Ascending, without overlaps.
     private let byAddress: [Entry]
 
     init() { (byName, byAddress) = ([:], []) }
 
-    /// Takes `mappings`.
+    /// Validates `mappings`.
     ///
-    /// - Throws: which one can't be taken, and why.
+    /// - Throws: the first mapping that can't be used.
     init(_ mappings: [String: NamedMapping]) throws(UnusableMapping) {
         for (name, mapping) in mappings {
             if let fault = mapping.fault { throw UnusableMapping(name: name, reason: fault) }
@@ -77,10 +78,10 @@ struct NamedMappings: Sendable {
 
     subscript(name: String) -> NamedMapping? { byName[name] }
 
-    /// All, by name.
+    /// All mappings, sorted by name.
     var all: [Entry] { byAddress.sorted { $0.name < $1.name } }
 
-    /// The mapping that all of `slot` lies in, and where in it the slot begins.
+    /// Returns the mapping that contains the whole slot, and the slot's offset in it.
     func covering(_ slot: Memslot) -> (name: String, offset: ByteCount)? {
         let address = slot.userspaceAddress
         let index = byAddress.partitioningIndex { $0.mapping.address > address }
@@ -96,7 +97,8 @@ struct NamedMappings: Sendable {
 }
 
 extension Array {
-    /// The first index whose element, and all after it, belong behind the border.
+    /// Returns the first index whose element satisfies `isBehind`, in an array that is partitioned
+    /// by it.
     fileprivate func partitioningIndex(where isBehind: (Element) -> Bool) -> Int {
         var (low, high) = (0, count)
         while low < high {

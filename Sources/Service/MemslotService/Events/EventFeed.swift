@@ -2,10 +2,10 @@ internal import MemslotProtocol
 internal import Memslots
 internal import Synchronization
 
-/// What a VM's table is as far as it has been told, and who is told what comes.
+/// The last published state of a VM's table, and the connections that follow its events.
 ///
-/// Filled by an observer of the table, inside its transactions: nothing here waits for a
-/// transaction, so that looking at a VM, and following it, waits for none either.
+/// An observer of the table publishes here, inside its transactions. Nothing here waits for a
+/// transaction, so reading a VM and following it never do.
 final class EventFeed: Sendable {
     /// The table after the last event.
     struct Published: Sendable {
@@ -13,7 +13,7 @@ final class EventFeed: Sendable {
         var array: MemslotArray
         var failure: TableFailure?
 
-        /// The slots that are really there.
+        /// The slots that are installed.
         var slots: [Memslot] { failure?.installed ?? array.slots }
     }
 
@@ -24,7 +24,7 @@ final class EventFeed: Sendable {
         var isClosed = false
     }
 
-    /// Tells this feed's lines from others' in a queue.
+    /// Identifies this feed's lines in a queue.
     let number: UInt64
     private let memory: VMMemory
     private let account: UserAccount
@@ -45,7 +45,8 @@ final class EventFeed: Sendable {
         state = Locked(State())
     }
 
-    /// Takes what the table was when this began to observe it, unless it has told more since.
+    /// Publishes the table's state at the time when its observer was added, unless a newer one was
+    /// published.
     func begin(with snapshot: TableSnapshot, failure: TableFailure?) {
         state.withLock { state in
             guard !state.hasBegun else { return }
@@ -58,38 +59,39 @@ final class EventFeed: Sendable {
 
     deinit { account.addSlots(-state.withLock { $0.published.array.count }) }
 
-    /// The table, and the names of what is behind its slots then.
+    /// The table, and the names of its slots' memory.
     var published: (table: Published, names: SlotNames) {
-        // The names under the lock too: no object goes before its last slot's end is told.
+        // The names are read under the lock too: no object is removed before the removal of its last
+        // slot is published.
         state.withLock { ($0.published, memory.names) }
     }
 
-    /// Whether the VM has not been destroyed.
+    /// A Boolean value that indicates whether the VM exists.
     var isOpen: Bool { state.withLock { !$0.isClosed } }
 
-    /// Takes what the table says, and tells it to whoever follows: encoded once for all.
-    func tell(_ event: TableEvent) {
+    /// Publishes an event of the table. It is encoded once for all followers.
+    func publish(_ event: TableEvent) {
         metrics.count(event)
         account.metrics.count(event)
-        let told = state.withLock { state in
+        let count = state.withLock { state in
             let before = state.published.array.count
             let failure = state.published.failure
-            state.published.take(event)
+            state.published.apply(event)
             if case .committed = event { state.hasBegun = true }
             account.addSlots(state.published.array.count - before)
             guard !state.followers.isEmpty else { return 0 }
             let line = EventLine.of(event, failure: failure, memory.names)
-            // Inside the lock, so that a snapshot and what follows it can't cross.
+            // Inside the lock, so that no event is lost or repeated after a snapshot.
             for queue in state.followers.values { queue.put(line, of: number) }
             return state.followers.count
         }
-        account.metrics.add(.events, told)
-        audience.tell(event, vm: memory.vm, user: account.user)
+        account.metrics.add(.events, count)
+        audience.send(event, vm: memory.vm, user: account.user)
     }
 
-    /// Tells `queue` all that comes after the answered snapshot.
+    /// Puts all later events into `queue`.
     ///
-    /// - Returns: the snapshot; `nil` where the VM is destroyed already.
+    /// - Returns: the snapshot that the events follow; `nil` if the VM is destroyed.
     func follow(
         _ connection: UInt64, _ queue: EventQueue?
     ) -> (table: Published, names: SlotNames)? {
@@ -103,25 +105,25 @@ final class EventFeed: Sendable {
         }
     }
 
-    /// Tells every follower what is no event of the table.
+    /// Sends followers a notification that is no event of the table.
     func announce(_ line: [UInt8]) {
-        let told = state.withLock { state in
-            // Of no feed: a new snapshot doesn't hold it, so it is never taken back.
+        let count = state.withLock { state in
+            // Without this feed's number: a new snapshot does not replace it, so it stays queued.
             for queue in state.followers.values { queue.put(line) }
             return state.followers.count
         }
-        account.metrics.add(.events, told)
+        account.metrics.add(.events, count)
     }
 
-    /// Who follows, by connection.
+    /// The queues of the followers, by connection.
     var followers: [UInt64: EventQueue] { state.withLock { $0.followers } }
 
-    /// Tells `connection` nothing more.
+    /// Ends the following of `connection`.
     func unfollow(_ connection: UInt64) {
         state.withLock { _ = $0.followers.removeValue(forKey: connection) }
     }
 
-    /// Tells everybody that the VM is gone, and nothing after that.
+    /// Sends followers the end of the VM, and nothing after that.
     func close() {
         state.withLock { state in
             guard !state.isClosed else { return }
@@ -134,7 +136,7 @@ final class EventFeed: Sendable {
 }
 
 extension EventFeed.Published {
-    fileprivate mutating func take(_ event: TableEvent) {
+    fileprivate mutating func apply(_ event: TableEvent) {
         switch event {
         case .committed(let receipt, _, let array):
             (generation, self.array) = (receipt.generation, array)
@@ -142,5 +144,25 @@ extension EventFeed.Published {
         case .failed(let failure, _): self.failure = failure
         case .recovered: failure = nil
         }
+    }
+}
+
+/// The function that receives the events of all tables, besides the subscribers.
+final class TableAudience: Sendable {
+    typealias Observer = @Sendable (_ event: TableEvent, _ vm: String, _ user: UInt32) -> Void
+
+    /// Each access to a closure through a generic `inout` wraps it once more, even if it only reads,
+    /// until a call overflows the stack. In a structure the closure is not wrapped.
+    private struct Box: Sendable {
+        let observer: Observer
+    }
+
+    private let box = Locked<Box?>(nil)
+
+    /// Replaces the function.
+    func set(_ observer: @escaping Observer) { box.withLock { $0 = Box(observer: observer) } }
+
+    func send(_ event: TableEvent, vm: String, user: UInt32) {
+        box.withLock { $0 }?.observer(event, vm, user)
     }
 }

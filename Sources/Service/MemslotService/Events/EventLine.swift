@@ -1,11 +1,11 @@
 internal import MemslotProtocol
 internal import Memslots
 
-/// The notifications, as lines without their ends.
+/// Encodes notifications as lines without their ends.
 enum EventLine {
-    /// What the table says.
+    /// Encodes an event of a table.
     ///
-    /// - Parameter failure: what was wrong with the table before the event.
+    /// - Parameter failure: the table's failure before the event.
     static func of(_ event: TableEvent, failure: TableFailure?, _ names: SlotNames) -> [UInt8] {
         switch event {
         case .committed(let receipt, let previous, _):
@@ -33,14 +33,14 @@ enum EventLine {
                 writer.endObject()
             }
         case .recovered(let generation):
-            // The undo that had failed is done now: the VM is as before what began it.
+            // The undo that had failed has succeeded now: the transaction is rolled back.
             return rolledBack(
                 names.vm, generation, errno: failure?.errno ?? .ioError,
                 operation: failure?.operation)
         }
     }
 
-    /// There is a VM more, and this is what it has.
+    /// Encodes that a VM was created, with its slots.
     static func created(
         backend: String, _ table: EventFeed.Published, _ names: SlotNames
     ) -> [UInt8] {
@@ -58,7 +58,7 @@ enum EventLine {
         }
     }
 
-    /// The VM is gone.
+    /// Encodes that a VM was destroyed.
     static func destroyed(_ vm: String) -> [UInt8] {
         line("vm.destroyed") { writer in
             writer.beginObject()
@@ -68,7 +68,7 @@ enum EventLine {
         }
     }
 
-    /// Everybody has left the arrays before `generation`, so that their memory may go.
+    /// Encodes that no reader uses the arrays before `generation`, so that their memory may be freed.
     static func retired(_ vm: String, _ generation: Generation) -> [UInt8] {
         line("memslots.retired") { writer in
             writer.beginObject()
@@ -116,7 +116,7 @@ extension JSONWriter {
 }
 
 extension MemslotDiff {
-    /// Added, moved and reflagged slots as they are now, ascending by address space and id.
+    /// The added, moved and reflagged slots in the new array, ascending by address space and id.
     fileprivate var changed: [Memslot] {
         (added + moved.map(\.after) + reflagged.map(\.after)).sorted {
             $0.assignedKey < $1.assignedKey

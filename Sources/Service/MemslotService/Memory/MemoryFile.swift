@@ -3,15 +3,15 @@ internal import Glibc
 internal import MemslotProtocol
 internal import Memslots
 
-/// A memory file that is fit to back a guest, made here or passed by a client.
+/// A memory file that may back a guest, created here or passed by a client.
 struct MemoryFile {
     let mapped: MappedFile
     let size: ByteCount
 
-    /// Makes a file of `size` bytes that can't change its size, and maps it.
+    /// Creates a file of `size` bytes, sealed so that its size can't change, and maps it.
     ///
-    /// - Throws: `invalid-params` for a size that is none of the file's, `backend-unavailable`
-    ///   where the host refuses; nothing is left behind.
+    /// - Throws: `invalid-params` for a size that is no multiple of the page size,
+    ///   `backend-unavailable` if the host refuses. Nothing remains then.
     static func make(
         _ backing: MemoryBacking, size: ByteCount
     ) throws(ProtocolError) -> MemoryFile {
@@ -39,31 +39,31 @@ struct MemoryFile {
         }
     }
 
-    /// Takes a client's file over, if the client can't make it fall away under the guest.
+    /// Adopts a client's file, if the client can't shrink it under the guest.
     ///
     /// - Parameters:
     ///   - descriptor: closed if the file is refused.
-    ///   - size: how much of it to use; all of it if left out.
-    ///   - user: whose it must be; root may pass anybody's.
+    ///   - size: how many bytes to use; `nil` for all.
+    ///   - user: the required owner of the file. Root may pass any user's file.
     /// - Throws: `invalid-params` with the reason.
     static func adopt(
         _ descriptor: Int32, size: ByteCount?, user: UInt32
     ) throws(ProtocolError) -> MemoryFile {
         do throws(ProtocolError) {
-            // Seals first: a file that has none may belong to a file system that never answers.
+            // Seals first: a file without them may belong to a file system that hangs.
             let seals = clinux_seals(descriptor)
             guard seals >= 0, let status = status(of: descriptor), status.isRegular else {
-                throw .refusedDescriptor("it is no memfd")
+                throw .refusedDescriptor("it is not a memfd")
             }
             guard seals & clinux_seal_shrink() != 0 else {
                 throw .refusedDescriptor(
                     "the memfd is not sealed against shrinking (fcntl F_ADD_SEALS, F_SEAL_SHRINK)")
             }
             guard status.owner == user || user == 0 else {
-                throw .refusedDescriptor("the memfd is another user's")
+                throw .refusedDescriptor("the memfd belongs to another user")
             }
             if let size, size > status.size {
-                throw .refusedSize("the memfd has \(status.size) bytes, \(size) are asked for")
+                throw .refusedSize("the memfd has \(status.size) bytes, not \(size)")
             }
             let size = size ?? status.size
             try check(size, status.pageSize)
@@ -80,7 +80,7 @@ struct MemoryFile {
         }
     }
 
-    /// The size of a memory file that can't shrink; `nil` for anything else.
+    /// Returns the size of a memory file that can't shrink; `nil` for any other descriptor.
     static func sealedSize(of descriptor: Int32) -> Int? {
         let seals = clinux_seals(descriptor)
         guard seals >= 0, seals & clinux_seal_shrink() != 0 else { return nil }
@@ -117,17 +117,18 @@ extension ProtocolError {
             ErrorData(.invalidParams, path: "fd", reason: reason), message: "fd: \(reason)")
     }
 
-    /// The error of a size that a memory object can't have.
+    /// The error for a size that a memory object can't have.
     static func refusedSize(_ reason: String) -> ProtocolError {
         ProtocolError(ErrorData(.invalidParams, path: "size"), message: "size: \(reason)")
     }
 
-    /// The error of a host that has no such memory.
+    /// The error for memory that the host does not provide.
     static func unavailable(
         _ backing: MemoryBacking, _ size: ByteCount, _ errno: Errno
     ) -> ProtocolError {
         ProtocolError(
             ErrorData(.backendUnavailable, errno: errno),
-            message: "no \(backing.rawValue) of \(size) bytes can be had here: \(errno)")
+            message: "this host can't provide \(backing.rawValue) memory of \(size) bytes: \(errno)"
+        )
     }
 }

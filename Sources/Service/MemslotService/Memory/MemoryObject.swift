@@ -3,23 +3,23 @@ internal import Glibc
 internal import MemslotProtocol
 internal import Memslots
 
-/// Memory that slots name instead of an address: mapped once, for one VM, until nobody uses it.
+/// Memory that slots name instead of an address. It is mapped once, for one VM.
 ///
-/// Whoever answers from an array that names the object keeps it too, so that it is unmapped only
-/// after the last of them.
+/// A reply from an array that names the object references it too, so the memory is unmapped only
+/// after the last one.
 final class MemoryObject: Sendable {
-    /// What it is to the core.
+    /// The id in the slots.
     let id: MemoryObjectID
     let name: String
     let size: ByteCount
     let pageSize: ByteCount
     let kind: Kind
-    /// What becomes of it when this process ends; `nil` for one that goes too.
+    /// Where the memory remains when this process ends; `nil` if it ends too.
     let place: MemoryPlace?
     private let reservation: MemoryReservation
 
     enum Kind: Sendable {
-        /// A file that is mapped here.
+        /// A file that this process maps.
         case mapped(MappedFile)
         /// A simulator's guest_memfd.
         case guestMemfd(handle: Int32)
@@ -39,20 +39,20 @@ final class MemoryObject: Sendable {
     }
 }
 
-/// A memory file, mapped; unmapped and closed with this.
+/// A memory file that is mapped as long as this object lives.
 final class MappedFile: Sendable {
     let address: UserspaceAddress
-    /// Bytes of a page of the file.
+    /// The size of the file's pages, in bytes.
     let pageSize: ByteCount
     private let size: Int
     private let descriptor: Int32
 
-    /// Maps the first `size` bytes of `descriptor`, which it takes over if it succeeds.
+    /// Maps the first `size` bytes of `descriptor`, and adopts the descriptor.
     ///
-    /// - Throws: the errno of `mmap`.
+    /// - Throws: the errno of `mmap`; the descriptor stays the caller's then.
     init(descriptor: Int32, size: ByteCount, pageSize: ByteCount) throws(Errno) {
         guard let length = Int(exactly: size.rawValue) else { throw .outOfMemory }
-        // Reserves nothing: guest memory is taken page by page as it is touched.
+        // Reserves nothing: the kernel allocates guest memory when it is first written.
         let pointer = mmap(
             nil, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, descriptor, 0)
         guard let pointer, pointer != MAP_FAILED else { throw Errno(rawValue: errno) }
@@ -63,17 +63,69 @@ final class MappedFile: Sendable {
     }
 
     deinit {
-        // The mapping was made here and no slot names it any more.
+        // The initializer mapped it, and no slot names it any more.
         munmap(UnsafeMutableRawPointer(bitPattern: UInt(address.rawValue)), size)
         close(descriptor)
     }
 
-    /// A descriptor of the file that the caller closes.
+    /// Returns a copy of the descriptor, which the caller closes.
     ///
-    /// - Throws: the errno of the call.
+    /// - Throws: the errno of `fcntl`.
     func exported() throws(Errno) -> Int32 {
         let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
         guard copy >= 0 else { throw Errno(rawValue: errno) }
         return copy
+    }
+}
+
+/// The memory objects of one VM, by name and by id.
+struct MemoryObjects: Sendable {
+    private var byName: [String: MemoryObject] = [:]
+    private var byID: [MemoryObjectID: MemoryObject] = [:]
+    private var byHandle: [Int32: MemoryObject] = [:]
+    /// The names of removed objects, for receipts of history that contain their ids.
+    private var formerNames: [MemoryObjectID: String] = [:]
+    /// The last id that an object got.
+    private(set) var lastID: UInt32
+
+    private static let formerNameLimit = 4_096
+
+    /// Creates an empty list, whose objects get ids above `first`.
+    init(idsFrom first: UInt32 = 0) { lastID = first }
+
+    /// All objects, sorted by name.
+    var all: [MemoryObject] { byName.values.sorted { $0.name < $1.name } }
+
+    subscript(name: String) -> MemoryObject? { byName[name] }
+
+    /// Returns the name of the object that has, or had, this id.
+    func name(of id: MemoryObjectID) -> String? { byID[id]?.name ?? formerNames[id] }
+
+    /// Returns the guest_memfd object with this handle.
+    func guestMemfd(handle: Int32) -> MemoryObject? { byHandle[handle] }
+
+    /// Returns an id that no object of this VM ever had; `nil` once all are used.
+    mutating func nextID() -> MemoryObjectID? {
+        guard lastID < .max else { return nil }
+        lastID += 1
+        return MemoryObjectID(lastID)
+    }
+
+    /// Reserves all ids up to `last`.
+    mutating func skip(_ last: UInt32) { lastID = max(lastID, last) }
+
+    mutating func add(_ object: MemoryObject) {
+        byName[object.name] = object
+        byID[object.id] = object
+        if case .guestMemfd(let handle) = object.kind { byHandle[handle] = object }
+    }
+
+    mutating func remove(_ object: MemoryObject) {
+        byName[object.name] = nil
+        byID[object.id] = nil
+        if case .guestMemfd(let handle) = object.kind { byHandle[handle] = nil }
+        formerNames[object.id] = object.name
+        // At the limit all others are dropped, because their order is not recorded.
+        if formerNames.count > Self.formerNameLimit { formerNames = [object.id: object.name] }
     }
 }

@@ -1,17 +1,17 @@
 internal import MemslotProtocol
 internal import Memslots
 
-/// The memory that slots of one VM may name, and by what right they may.
+/// The memory that slots of one VM may name.
 final class VMMemory: Sendable {
     /// The VM's name.
     let vm: String
-    /// The objects made over the wire.
+    /// The objects that peers created.
     let objects: Locked<MemoryObjects>
     /// The mappings of an embedding process.
     let mappings: NamedMappings
-    /// Whether addresses of this process are taken from peers, and told to them.
+    /// Whether peers may submit addresses of this process, and receive them.
     let hasRawAddresses: Bool
-    /// Whether the VM is the embedding process's own.
+    /// Whether the VM belongs to the embedding process.
     let isEmbedded: Bool
     private let tokens = SlotTokens()
 
@@ -23,20 +23,42 @@ final class VMMemory: Sendable {
         objects = Locked(MemoryObjects())
     }
 
-    /// Of a VM that the embedding process made.
+    /// Creates the memory of a VM that belongs to the embedding process.
     init(embedding vm: String, _ mappings: NamedMappings) {
         self.vm = vm
         hasRawAddresses = false
         isEmbedded = true
         self.mappings = mappings
-        // Numbers that the embedder's own objects don't have.
+        // Ids that the embedder's own objects don't have.
         objects = Locked(MemoryObjects(idsFrom: 1 << 31))
     }
 
-    /// The names as they are now.
+    /// A copy of the names.
     var names: SlotNames {
         SlotNames(
             vm: vm, objects: objects.withLock { $0 }, mappings: mappings,
             hasRawAddresses: hasRawAddresses, isEmbedded: isEmbedded, tokens: tokens)
+    }
+}
+
+/// Tokens for slots whose memory has no name. They don't reveal its address.
+///
+/// A token is a keyed hash of the whole slot, so it identifies that slot alone.
+struct SlotTokens: Sendable {
+    // Keys of this VM. `Hasher` adds a key of this process.
+    private let secret = (UInt64.random(in: .min ... .max), UInt64.random(in: .min ... .max))
+
+    /// Returns the token of `slot`.
+    func token(of slot: Memslot) -> String {
+        let halves = [secret.0, secret.1].map { secret in
+            var hasher = Hasher()
+            hasher.combine(secret)
+            hasher.combine(slot)
+            return UInt64(bitPattern: Int64(hasher.finalize()))
+        }
+        return halves.map { half in
+            let digits = String(half, radix: 16)
+            return String(repeating: "0", count: 16 - digits.count) + digits
+        }.joined()
     }
 }

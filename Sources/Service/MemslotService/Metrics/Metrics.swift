@@ -1,7 +1,7 @@
 internal import Histogram
 internal import Memslots
 
-/// What is counted.
+/// A counter of a user or a VM.
 enum Counter: String, CaseIterable, Sendable {
     case requests
     case errors
@@ -18,7 +18,7 @@ enum Counter: String, CaseIterable, Sendable {
     case operations
     case quiesced
 
-    /// Whether it is counted for each VM too.
+    /// Whether each VM has this counter too.
     var isOfVM: Bool {
         switch self {
         case .requests, .errors, .events: false
@@ -26,41 +26,41 @@ enum Counter: String, CaseIterable, Sendable {
         }
     }
 
-    /// What it counts, for a person.
+    /// What it counts.
     var meaning: String {
         switch self {
-        case .requests: "Requests taken, notifications too"
-        case .errors: "Requests answered by an error"
+        case .requests: "Requests received, including notifications"
+        case .errors: "Requests that failed"
         case .events: "Notifications put into subscribers' queues"
         case .commits: "Transactions committed"
-        case .unchanged: "Submits of the array that was there already"
-        case .invalid: "Arrays refused because they break rules"
+        case .unchanged: "Submits of the array that was already there"
+        case .invalid: "Arrays refused because they break a rule"
         case .conflicts: "Submits refused because of the generation"
         case .rejected: "Submits that a hook refused"
-        case .timeouts: "Submits given up because somebody did not leave in time"
+        case .timeouts: "Submits that timed out because a vCPU or a reader did not leave"
         case .rollbacks: "Transactions that failed and were undone"
-        case .failures: "Transactions of which the undo failed"
-        case .recoveries: "Failed VMs that were recovered"
-        case .operations: "Slot calls of committed transactions"
-        case .quiesced: "Committed transactions that held vCPUs out"
+        case .failures: "Transactions whose undo failed"
+        case .recoveries: "Recoveries of failed VMs"
+        case .operations: "Operations of committed transactions"
+        case .quiesced: "Committed transactions that held vCPUs"
         }
     }
 }
 
-/// Which time of a transaction is measured.
+/// A time of a transaction that is measured.
 enum MeasuredTime: String, CaseIterable, Sendable {
     case blackout
     case total
     case quiesce
     case apply
 
-    /// What it is, for a person.
+    /// What it measures.
     var meaning: String {
         switch self {
-        case .blackout: "How long vCPUs were held out of the guest"
+        case .blackout: "How long vCPUs were held"
         case .total: "How long a committed submit took"
         case .quiesce: "How long vCPUs and readers took to leave"
-        case .apply: "How long the slot calls took"
+        case .apply: "How long the operations took"
         }
     }
 }
@@ -69,7 +69,7 @@ enum MeasuredTime: String, CaseIterable, Sendable {
 final class Metrics: Sendable {
     private struct State {
         var counts = [UInt64](repeating: 0, count: Counter.allCases.count)
-        // Made at the first commit: a VM that has none costs nothing.
+        // Created at the first commit, because most VMs of a large service have none.
         var times: [TimeHistogram]?
     }
 
@@ -89,13 +89,13 @@ final class Metrics: Sendable {
         }
     }
 
-    /// Counts `count` more.
+    /// Adds `count` to a counter.
     func add(_ counter: Counter, _ count: Int = 1) {
         guard count > 0 else { return }
         state.withLock { $0.counts[counter.index] &+= UInt64(count) }
     }
 
-    /// Counts what a table says.
+    /// Counts an event of a table.
     func count(_ event: TableEvent) {
         switch event {
         case .committed(let receipt, _, _): count(receipt)
@@ -118,7 +118,7 @@ final class Metrics: Sendable {
             state.times?[MeasuredTime.total.index].record(times.total)
             state.times?[MeasuredTime.apply.index].record(times.apply)
             state.times?[MeasuredTime.quiesce.index].record(times.quiesce)
-            // Nobody was kept waiting by a transaction that ran beside the guest.
+            // A transaction that holds no vCPU has no blackout.
             if receipt.quiesced {
                 state.times?[MeasuredTime.blackout.index].record(times.blackout)
             }
@@ -127,6 +127,44 @@ final class Metrics: Sendable {
 }
 
 extension CaseIterable where Self: Equatable, AllCases == [Self] {
-    /// Where the case stands among all.
+    /// The position of the case in `allCases`.
     fileprivate var index: Int { Self.allCases.firstIndex(of: self) ?? 0 }
+}
+
+/// Times in nanoseconds, recorded to two digits by HdrHistogram.
+struct TimeHistogram: Sendable {
+    private static let longest: UInt64 = 3_600_000_000_000
+    // Two digits cost 20 KB a histogram, three 150 KB. A user may have a thousand VMs.
+    private var values = Histogram<UInt32>(
+        highestTrackableValue: longest, numberOfSignificantValueDigits: .two)
+    private var sum: UInt64 = 0
+
+    /// Records a time. More than an hour counts as an hour.
+    mutating func record(_ nanoseconds: UInt64) {
+        values.record(min(nanoseconds, Self.longest))
+        sum &+= nanoseconds
+    }
+
+    /// The values that replies contain.
+    var summary: TimeSummary {
+        guard values.totalCount > 0 else { return TimeSummary() }
+        return TimeSummary(
+            count: values.totalCount, sum: sum, min: values.min, max: values.max,
+            percentiles: TimeSummary.ranks.map { values.valueAtPercentile($0.percentile) })
+    }
+}
+
+/// The values of a histogram, in nanoseconds.
+struct TimeSummary: Sendable {
+    var count: UInt64 = 0
+    var sum: UInt64 = 0
+    var min: UInt64 = 0
+    var max: UInt64 = 0
+    /// The percentiles of ``ranks``; empty if there is no value.
+    var percentiles: [UInt64] = []
+
+    /// The percentiles, with their names in JSON and in OpenMetrics.
+    static let ranks: [(name: StaticString, quantile: String, percentile: Double)] = [
+        ("p50", "0.5", 50), ("p90", "0.9", 90), ("p99", "0.99", 99), ("p999", "0.999", 99.9),
+    ]
 }

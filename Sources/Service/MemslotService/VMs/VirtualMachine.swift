@@ -46,7 +46,7 @@ final class VirtualMachine: Sendable {
         let feed = EventFeed(
             memory: memory, account: account, metrics: metrics, audience: audience)
         let (snapshot, observation) = try table.observe { event in
-            feed.tell(observed?.truth(of: event) ?? event)
+            feed.publish(observed?.truth(of: event) ?? event)
         }
         feed.begin(with: snapshot, failure: table.failure)
         self.feed = feed

@@ -75,7 +75,7 @@ struct DaemonClient: ~Copyable {
     }
 
     /// Drops the notifications that arrived before the last response.
-    mutating func forgetNotifications() { connection.forgetNotifications() }
+    mutating func discardNotifications() { connection.discardNotifications() }
 
     /// Waits for a notification; returns `nil` once the daemon has closed the connection.
     mutating func nextNotification() throws(ExitCode) -> JSONValue? {

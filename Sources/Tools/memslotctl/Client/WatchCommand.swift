@@ -51,7 +51,7 @@ struct WatchCommand: ParsableCommand {
     private func subscribe(_ connection: inout DaemonClient, _ watched: inout WatchedVMs) throws {
         let snapshot = try connection.send(DaemonRequest(.eventsSubscribe, vm: vm)).result
         // The snapshot contains all earlier events; applying them again would undo later changes.
-        connection.forgetNotifications()
+        connection.discardNotifications()
         watched = WatchedVMs(snapshot: snapshot)
         if !client.printJSON(snapshot) { draw(watched, changed: nil) }
         flush()

@@ -123,9 +123,9 @@ final class RunMirror: Sendable {
 
     private func apply(_ followed: FollowedTransaction, _ vm: ObservedVM) {
         do throws(SubmitError) {
-            let generation = try vm.note(
+            let generation = try vm.record(
                 followed.slots,
-                done: ObservedVM.Transaction(
+                of: ObservedVM.Transaction(
                     operations: followed.operations, quiesced: followed.commit != nil,
                     durations: followed.durations))
             service.announce(

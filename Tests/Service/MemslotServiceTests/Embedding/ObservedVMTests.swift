@@ -62,6 +62,6 @@ struct ObservedVMTests {
         let slot = Memslot(
             id: SlotID(0), guestPhysicalAddress: GuestPhysicalAddress(0), size: ByteCount(4096),
             userspaceAddress: UserspaceAddress(0x7f00_0000_0000))
-        #expect(try observed.note([slot], done: transaction) == Generation(1))
+        #expect(try observed.record([slot], of: transaction) == Generation(1))
     }
 }

@@ -2,15 +2,15 @@ internal import CLinux
 internal import Glibc
 public import MemslotProtocol
 
-/// A client's end of a connection to a daemon: lines and descriptors, both ways.
+/// A client's connection to a daemon, which sends and receives lines and descriptors.
 ///
-/// Blocking, and for one thread at a time.
+/// Every call blocks. Use a connection from one thread at a time.
 public struct ClientConnection: ~Copyable {
-    /// A line that came, and what came with it.
+    /// A line that the daemon sent, with its descriptors.
     public struct Received: Sendable {
         /// The line without its end.
         public let line: [UInt8]
-        /// The descriptors; those that nobody claims are closed with this.
+        /// The descriptors. Those that are not claimed are closed with this value.
         public let descriptors: PassedDescriptors
     }
 
@@ -19,27 +19,27 @@ public struct ClientConnection: ~Copyable {
     private var lastID = 0
     private var notifications: [Received] = []
 
-    /// The longest line that is taken: a daemon's answer may be longer than any request.
+    /// The longest line that is accepted. A response may be longer than any request.
     private static let lineLimit = 1 << 30
 
-    /// Connects to the socket at `path`.
+    /// Connects to the daemon's socket at `path`.
     ///
-    /// - Throws: why not, as a sentence.
+    /// - Throws: if no daemon listens there, or this user may not connect.
     public init(_ path: SocketPath) throws(TargetLost) {
         let socket = clinux_stream_socket()
         guard socket >= 0 else {
-            throw TargetLost("no socket can be made: \(Self.name(-socket))")
+            throw TargetLost("can't create a socket: \(Self.name(-socket))")
         }
         let status = clinux_connect(socket, path.path)
         guard status == 0 else {
             close(socket)
             throw TargetLost("\(path.path): \(Self.reason(-status))")
         }
-        self.init(takingOver: socket)
+        self.init(adopting: socket)
     }
 
-    /// Speaks over a socket that is connected already, and closes it.
-    public init(takingOver socket: Int32) {
+    /// Adopts a connected socket, and closes it at the end.
+    public init(adopting socket: Int32) {
         self.socket = socket
         buffer = LineBuffer(
             lineLimit: Self.lineLimit, descriptorLimit: Int(CLINUX_DESCRIPTORS))
@@ -47,19 +47,25 @@ public struct ClientConnection: ~Copyable {
 
     deinit { close(socket) }
 
-    /// Sends bytes as they are; `descriptors` go with the first of them, and stay the caller's.
+    /// Sends bytes as they are.
     ///
-    /// A line that carries descriptors must be sent by itself.
+    /// - Parameters:
+    ///   - bytes: one or more lines, each with its end. A line with descriptors must be sent alone.
+    ///   - descriptors: sent with the first byte; they stay the caller's.
+    /// - Throws: if the daemon has closed the connection.
     public func send(_ bytes: [UInt8], descriptors: [Int32] = []) throws(TargetLost) {
         guard DescriptorIO.send(bytes, descriptors: descriptors, to: socket, isSocket: true) else {
             throw TargetLost("the server has closed the connection")
         }
     }
 
-    /// Says that nothing more will be sent; answers can still be read.
+    /// Ends the sending direction; responses can still be received.
     public func endSending() { shutdown(socket, Int32(SHUT_WR)) }
 
-    /// Waits for the next line, a response or a notification; `nil` once the server has closed.
+    /// Waits for the next line, which is a response or a notification.
+    ///
+    /// - Returns: `nil` if the daemon has closed the connection.
+    /// - Throws: if the socket can't be read, or a line is longer than 1 GiB.
     public mutating func receive() throws(TargetLost) -> Received? {
         while true {
             do throws(LineBuffer.LineTooLong) {
@@ -68,23 +74,25 @@ public struct ClientConnection: ~Copyable {
                         line: Array(buffer.bytes[line.range]), descriptors: line.descriptors)
                 }
             } catch {
-                throw TargetLost("the server sent a line without end")
+                throw TargetLost("the server sent a line without an end")
             }
             let count = DescriptorIO.receive(from: socket, isSocket: true, into: &buffer)
             if count == 0 { return nil }
-            // What a peer that is gone has sent was read before.
+            // Everything that the daemon sent before was received.
             if count == -Int(ECONNRESET) { return nil }
             if count < 0 { throw TargetLost("can't read: \(Self.name(Int32(-count)))") }
         }
     }
 
-    /// Sends a request, and waits for its response; notifications that come first are kept for
-    /// ``nextNotification()``.
+    /// Sends a request, and waits for its response. ``nextNotification()`` returns the notifications
+    /// that arrive before it.
     ///
     /// - Parameters:
     ///   - method: the method's name.
-    ///   - params: JSON text; `nil` to leave it out.
+    ///   - params: JSON text; `nil` for none.
     ///   - descriptors: sent with the request; they stay the caller's.
+    /// - Returns: the response, which may contain an error.
+    /// - Throws: if the connection ends before the response.
     public mutating func call(
         _ method: String, params: [UInt8]? = nil, descriptors: [Int32] = []
     ) throws(TargetLost) -> Received {
@@ -94,10 +102,11 @@ public struct ClientConnection: ~Copyable {
         return try ask(writer.finish(), descriptors: descriptors)
     }
 
-    /// Sends a line that is a request, its end included, and waits for the response.
+    /// Sends a request as a line with its end, and waits for the response.
     ///
-    /// A server that has closed the connection has said why before: that is the response then.
-    public mutating func ask(
+    /// A daemon that refuses a connection sends an error before it closes it. That error is the
+    /// response then.
+    package mutating func ask(
         _ line: [UInt8], descriptors: [Int32] = []
     ) throws(TargetLost) -> Received {
         do throws(TargetLost) {
@@ -111,21 +120,26 @@ public struct ClientConnection: ~Copyable {
         return try response()
     }
 
-    /// Waits for the next response.
+    /// Waits for the next response, after ``send(_:descriptors:)``.
+    ///
+    /// - Throws: if the connection ends before it.
     public mutating func response() throws(TargetLost) -> Received {
         while let received = try receive() {
             if !received.isNotification { return received }
             notifications.append(received)
         }
-        throw TargetLost("the server closed the connection without an answer")
+        throw TargetLost("the server closed the connection without a response")
     }
 
-    /// Lets go of the notifications that came before the last response.
+    /// Discards the notifications that arrived before the last response.
     ///
-    /// A snapshot that was asked for anew holds what they tell: they are older than it.
-    public mutating func forgetNotifications() { notifications = [] }
+    /// Call it after a repeated `events.subscribe`: the new snapshot contains what they report.
+    public mutating func discardNotifications() { notifications = [] }
 
-    /// The next notification, waited for if none has come yet; `nil` once the server has closed.
+    /// Waits for the next notification.
+    ///
+    /// - Returns: `nil` if the daemon has closed the connection.
+    /// - Throws: as ``receive()``.
     public mutating func nextNotification() throws(TargetLost) -> Received? {
         if !notifications.isEmpty { return notifications.removeFirst() }
         while let received = try receive() {
@@ -147,20 +161,19 @@ public struct ClientConnection: ~Copyable {
 }
 
 extension ClientConnection.Received {
-    /// The line as JSON; `nil` if it is none.
+    /// The line as JSON; `nil` if it is not JSON.
     package var value: JSONValue? {
         do throws(JSONError) { return try JSONDocument(parsing: line).root } catch { return nil }
     }
 
-    /// Whether the server sent it unasked.
+    /// A Boolean value that indicates whether the line is a notification.
     public var isNotification: Bool { value?["method"] != nil }
 }
 
-/// The other side is gone.
+/// A connection could not be made, or has ended.
 public struct TargetLost: Error, Hashable, Sendable {
-    /// A sentence that says what happened.
-    public var message: String
+    /// A sentence that describes what happened.
+    public let message: String
 
-    /// Says `message`.
-    public init(_ message: String) { self.message = message }
+    package init(_ message: String) { self.message = message }
 }

@@ -1,21 +1,21 @@
 public import Memslots
 
-/// A VM of another process, whose slots this one only tells of.
+/// A VM of another process, whose changes this process reports to peers.
 ///
-/// Peers see it as any VM of KVM's: its array, its history, its events. Nothing is carried out
-/// here: each ``note(_:done:)`` says what the other process has done already. Call from one thread
-/// at a time.
+/// Peers see it like a KVM VM, with its array, history and events. Nothing is applied here: each
+/// ``record(_:of:)`` records what the other process has already done. Call from one thread at a
+/// time.
 public final class ObservedVM: Sendable {
-    /// What a transaction of the other process was.
+    /// A transaction of the other process.
     public struct Transaction: Sendable {
-        /// The slot calls as they were made, in order.
+        /// The slot calls of the other process, in order.
         public var operations: [SlotCall]
-        /// Whether vCPUs were held out of the guest.
+        /// Whether vCPUs were held.
         public var quiesced: Bool
-        /// Where the time went, as far as it is known.
+        /// The times, as far as they are known.
         public var durations: Receipt.Durations
 
-        /// Describes one.
+        /// Describes a transaction.
         public init(
             operations: [SlotCall], quiesced: Bool, durations: Receipt.Durations
         ) {
@@ -28,34 +28,34 @@ public final class ObservedVM: Sendable {
     /// The VM's name.
     public let name: String
     let table: MemslotTable
-    private let done = Locked<[Generation: Transaction]>([:])
+    private let transactions = Locked<[Generation: Transaction]>([:])
 
-    /// As many are known as the table keeps receipts.
+    /// The number of transactions that are kept, as many as the table keeps receipts.
     private static let limit: UInt64 = 1_024
 
     init(_ name: String) throws(InvalidArray) {
         self.name = name
-        table = try MemslotTable(backend: NothingToCarryOut(), vcpus: NobodyToHold())
+        table = try MemslotTable(backend: NoBackend(), vcpus: NoVCPUs())
     }
 
-    /// Tells that the VM has `slots` now.
+    /// Records the VM's new array.
     ///
     /// - Parameters:
     ///   - slots: the complete array.
-    ///   - transaction: how it came to be.
-    /// - Returns: the VM's generation.
-    /// - Throws: where `slots` can't be what a VM has.
+    ///   - transaction: the transaction that committed it.
+    /// - Returns: the VM's new generation.
+    /// - Throws: if no VM can have these slots.
     @discardableResult
-    public func note(
-        _ slots: [Memslot], done transaction: Transaction
+    public func record(
+        _ slots: [Memslot], of transaction: Transaction
     ) throws(SubmitError) -> Generation {
         let next = table.snapshot().generation.next
-        done.withLock { done in
-            done[next] = transaction
-            if next.rawValue > Self.limit { done[Generation(next.rawValue - Self.limit)] = nil }
+        transactions.withLock { all in
+            all[next] = transaction
+            if next.rawValue > Self.limit { all[Generation(next.rawValue - Self.limit)] = nil }
         }
         let files = slots.map { slot in
-            // Which file it is, is the other process's own business.
+            // This process does not know the other one's guest_memfd files.
             guard slot.flags.contains(.guestMemfd) else { return slot }
             return Memslot(
                 id: slot.id, addressSpace: slot.addressSpace,
@@ -65,10 +65,10 @@ public final class ObservedVM: Sendable {
         return try table.submit(files).generation
     }
 
-    /// The receipt of what was done, in place of the one of what would have been.
+    /// Returns the receipt of the other process's transaction, in place of the planned one.
     func truth(of receipt: Receipt) -> Receipt {
         guard receipt.outcome == .committed,
-            let transaction = done.withLock({ $0[receipt.generation] })
+            let transaction = transactions.withLock({ $0[receipt.generation] })
         else { return receipt }
         var receipt = receipt
         receipt.isOptimal =
@@ -79,15 +79,15 @@ public final class ObservedVM: Sendable {
         return receipt
     }
 
-    /// What the table says, of what was done.
+    /// Returns the event of the other process's transaction, in place of the planned one.
     func truth(of event: TableEvent) -> TableEvent {
         guard case .committed(let receipt, let previous, let array) = event else { return event }
         return .committed(truth(of: receipt), previous: previous, array: array)
     }
 }
 
-/// The other process has done it.
-private final class NothingToCarryOut: MemslotBackend {
+/// Applies nothing: the other process has already done it.
+private final class NoBackend: MemslotBackend {
     let capabilities = Capabilities(
         maxSlots: 32_767, addressSpaces: 65_536, maxGuestPage: .max,
         userspaceEnd: UserspaceAddress(1 << 57),
@@ -102,8 +102,8 @@ private final class NothingToCarryOut: MemslotBackend {
     }
 }
 
-/// The vCPUs are the other process's.
-private final class NobodyToHold: VCPUHold {
+/// Holds nothing: the vCPUs belong to the other process.
+private final class NoVCPUs: VCPUHold {
     func begin() {}
     func waitUntilHeld(by deadline: Deadline) -> [String] { [] }
     func exclusively(_ body: () -> Void) { body() }

@@ -1,9 +1,9 @@
 internal import MemslotProtocol
 internal import Memslots
 
-/// What one user has in the service, as far as it is limited, and what it did.
+/// What one user holds in the service, with its limits and metrics.
 final class UserAccount: Sendable {
-    /// What is held now.
+    /// What the user holds now.
     struct Holdings: Sendable {
         var memories = 0
         var memoryBytes: UInt64 = 0
@@ -12,7 +12,7 @@ final class UserAccount: Sendable {
     }
 
     let user: UInt32
-    /// Of all its VMs, those that are gone too.
+    /// The metrics of all VMs of the user, including destroyed ones.
     let metrics = Metrics()
     private let state = Locked(Holdings())
 
@@ -20,7 +20,7 @@ final class UserAccount: Sendable {
 
     var holdings: Holdings { state.withLock { $0 } }
 
-    /// Sets memory of `bytes` aside, until the reservation is let go.
+    /// Reserves memory of `bytes`, as long as the reservation lives.
     ///
     /// - Throws: `limit-exceeded`.
     func reserve(
@@ -44,7 +44,7 @@ final class UserAccount: Sendable {
         return MemoryReservation(account: self, bytes: bytes)
     }
 
-    /// Counts memory that was had before, whatever the limits are now.
+    /// Reserves memory of a restored object, even beyond the limits.
     func reserve(held bytes: UInt64) -> MemoryReservation {
         state.withLock { state in
             state.memories += 1
@@ -53,12 +53,12 @@ final class UserAccount: Sendable {
         return MemoryReservation(account: self, bytes: bytes)
     }
 
-    /// Counts a change of how many slots the user's VMs have.
+    /// Changes the number of slots of the user's VMs.
     func addSlots(_ difference: Int) { state.withLock { $0.slots += difference } }
 
-    /// Counts `count` subscriptions more.
+    /// Adds `count` subscriptions.
     ///
-    /// - Throws: `limit-exceeded`; nothing is counted then.
+    /// - Throws: `limit-exceeded`; none is added then.
     func subscribe(_ count: Int, _ limits: ServiceLimits) throws(ProtocolError) {
         try state.withLock { state throws(ProtocolError) in
             guard state.subscriptions + count <= limits.subscriptionsPerPeer else {
@@ -71,10 +71,10 @@ final class UserAccount: Sendable {
         }
     }
 
-    /// Counts `count` subscriptions less.
+    /// Removes `count` subscriptions.
     func unsubscribe(_ count: Int) { state.withLock { $0.subscriptions -= count } }
 
-    fileprivate func giveBack(bytes: UInt64) {
+    fileprivate func release(bytes: UInt64) {
         state.withLock { state in
             state.memories -= 1
             state.memoryBytes &-= bytes
@@ -82,7 +82,7 @@ final class UserAccount: Sendable {
     }
 }
 
-/// Memory that counts for a user as long as this is kept.
+/// Memory that counts for a user as long as this object lives.
 final class MemoryReservation: Sendable {
     private let account: UserAccount
     private let bytes: UInt64
@@ -92,11 +92,11 @@ final class MemoryReservation: Sendable {
         self.bytes = bytes
     }
 
-    deinit { account.giveBack(bytes: bytes) }
+    deinit { account.release(bytes: bytes) }
 }
 
 extension ProtocolError {
-    /// The error of a limit that is crossed.
+    /// The error for a limit that a request exceeds.
     static func limit(_ name: String, path: String? = nil, _ message: String) -> ProtocolError {
         ProtocolError(ErrorData(.limitExceeded, path: path, limit: name), message: message)
     }
