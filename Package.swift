@@ -172,9 +172,7 @@ let examples: [Target] = [
 
 let testTargets: [Target] = [
     // Finds the checkout and the built programs, and runs them.
-    .target(
-        name: "TestSupport", dependencies: ["CLinux"], path: "Tests/Support/TestSupport",
-        swiftSettings: strict),
+    .target(name: "TestSupport", path: "Tests/Support/TestSupport", swiftSettings: strict),
     // Clients of the wire, the built memslotd as a process, the schema of the wire's messages.
     .target(
         name: "WireTestSupport",
@@ -214,7 +212,10 @@ let testTargets: [Target] = [
     // under it.
     tests(
         "Tools", "memslotctlTests",
-        ["MemslotProtocol", "MemslotService", "CLinux", "memslotctl", "memslotd"],
+        [
+            "MemslotProtocol", "MemslotService", "CLinux", "memslotctl", "memslotd",
+            "WireTestSupport",
+        ],
         exclude: ["Run/VMM"]),
     // The C interface from Swift, and programs in C and Rust against the built library.
     tests(
@@ -227,7 +228,9 @@ let testTargets: [Target] = [
             "MemslotScenario", "MemslotLab", "MemslotTestKit", "memslot-lab",
         ]),
     // The built memslot-lab against the built memslotd.
-    tests("Lab", "memslot-labTests", ["MemslotProtocol", "memslot-lab", "memslotctl", "memslotd"]),
+    tests(
+        "Lab", "memslot-labTests",
+        ["MemslotProtocol", "memslot-lab", "memslotctl", "memslotd", "WireTestSupport"]),
     tests("Lab", "MemslotFuzzTests", ["MemslotFuzz"]),
     tests(
         "Benchmarks", "memslot-benchTests", ["memslot-bench", "CYardsticks", "Memslots"]),

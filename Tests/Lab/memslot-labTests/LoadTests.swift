@@ -2,6 +2,7 @@ import Foundation
 import MemslotProtocol
 import TestSupport
 import Testing
+import WireTestSupport
 
 @Suite(
     "memslot-lab load",
@@ -12,7 +13,7 @@ struct LoadTests {
         "nothing is lost where clients share VMs, and VMs share clients",
         arguments: [(clients: 6, vms: 2), (clients: 2, vms: 6)])
     func isClean(clients: Int, vms: Int) throws {
-        let daemon = try RunningDaemon()
+        let daemon = try DaemonProcess()
         let outcome = try daemon.run(
             "load", "--seconds", "1", "--clients", "\(clients)", "--vms", "\(vms)",
             "--subscribers", "2", "--compare-and-swap", "--json", program: Executable.memslotLab)
@@ -29,20 +30,20 @@ struct LoadTests {
 
     @Test("a daemon that is not there is reported, with status 2")
     func noDaemon() throws {
-        let daemon = try RunningDaemon()
-        daemon.stop()
+        let daemon = try DaemonProcess()
+        daemon.end(by: SIGTERM)
         let outcome = try daemon.run("load", "--seconds", "1", program: Executable.memslotLab)
         #expect(outcome.status == 2)
     }
 
     @Test("without a socket it starts a daemon of its own, and stops it")
     func ownDaemon() throws {
-        let folder = try temporaryFolder("load")
-        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let folder = try ScratchDirectory()
         let command = [
             "load", "--seconds", "1", "--rate", "200", "--subscribers", "0", "--slots", "1",
         ]
-        let outcome = try CommandRun(command, program: Executable.memslotLab, in: folder).outcome()
+        let outcome = try CommandRun(command, program: Executable.memslotLab, in: folder.path)
+            .outcome()
         #expect(outcome.status == 0, "\(outcome.output)\(outcome.errors)")
         #expect(outcome.output.contains("Nothing is lost."))
     }

@@ -10,10 +10,12 @@ package final class DaemonProcess {
     package typealias Message = (text: String, descriptors: [Int32])
 
     /// The built executable; `nil` where it was not built.
-    package static var executable: String? { BuiltProducts.path(of: "memslotd") }
+    package static var executable: String? { Executable.memslotd }
 
     package let directory: ScratchDirectory
     package let socketPath: SocketPath
+    /// The socket's path as a string.
+    package var socket: String { socketPath.path }
     package let processID: pid_t
     /// A Boolean value that indicates whether the daemon has started to serve.
     package private(set) var isReady = false
@@ -54,7 +56,7 @@ package final class DaemonProcess {
         }
         processID = try Self.spawn(
             ["/bin/sh", "-c", prefix + " exec \"$@\"", "sh", executable]
-                + ["--socket", socketPath.path] + arguments,
+                + ["--socket", socket] + arguments,
             variables.merging(environment) { _, new in new }, log: directory.path("log"),
             descriptors: stored.map(\.descriptor))
         while !isReady, receiveMessage() {}
@@ -176,5 +178,32 @@ package final class DaemonProcess {
             throw TargetLost("can't start \(arguments)")
         }
         return processID
+    }
+}
+
+// MARK: Programs that use the daemon
+extension DaemonProcess {
+    /// Runs a program against the daemon to its end; `memslotctl` if none is named.
+    @discardableResult
+    package func run(_ arguments: String..., program: String? = nil) throws -> CommandRun.Outcome {
+        try CommandRun(withSocket(arguments), program: program, in: directory.path).outcome()
+    }
+
+    /// Starts `memslotctl` against the daemon.
+    package func start(_ arguments: String...) throws -> CommandRun {
+        try CommandRun(withSocket(arguments), in: directory.path)
+    }
+
+    /// Writes a file into the daemon's directory, and returns its path.
+    package func file(_ name: String, _ text: String) throws -> String {
+        try directory.write(text.utf8, to: name)
+    }
+
+    /// Adds `--socket`, before `--` if there is one.
+    private func withSocket(_ arguments: [String]) -> [String] {
+        var all = arguments
+        let end = all.firstIndex(of: "--") ?? all.endIndex
+        all.insert(contentsOf: ["--socket", socket], at: end)
+        return all
     }
 }

@@ -142,7 +142,7 @@ extension ServerTests {
             _ = try client.call("server.info")
             let vms = try client.call("events.subscribe").value?["result"]?["vms"]
             #expect(vms?.elements.first { _ in true }?["generation"]?.int == 2)
-            client.forgetNotifications()
+            client.discardNotifications()
             _ = try writer.ask(Line.submit("a", id: 3, pages: 3))
             let next = try #require(try client.nextNotification()).value
             #expect(next?["params"]?["previousGeneration"]?.int == 2)

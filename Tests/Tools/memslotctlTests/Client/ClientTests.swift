@@ -2,6 +2,7 @@ import Foundation
 import MemslotProtocol
 import TestSupport
 import Testing
+import WireTestSupport
 
 @Suite(
     "memslotctl as a client", .serialized,
@@ -17,8 +18,8 @@ struct ClientTests {
         """
 
     /// A daemon with the VM `web`, its memory `ram`, and the array.
-    private func daemonWithVM() throws -> RunningDaemon {
-        let daemon = try RunningDaemon()
+    private func daemonWithVM() throws -> DaemonProcess {
+        let daemon = try DaemonProcess()
         #expect(try daemon.run("create", "web", "--backend", "simulated").status == 0)
         #expect(try daemon.run("memory", "create", "web", "ram", "--size", "2M").status == 0)
         let file = try daemon.file("array.json", Self.array)
@@ -106,7 +107,7 @@ struct ClientTests {
         let written = try daemon.run(
             "memory", "export", "web", "ram", "--", "/bin/sh", "-c", "printf hello >&3")
         #expect(written.status == 0, "\(written.errors)")
-        let copy = daemon.directory + "/copy"
+        let copy = daemon.directory.path("copy")
         #expect(try daemon.run("memory", "export", "web", "ram", "--output", copy).status == 0)
         let bytes = FileManager.default.contents(atPath: copy) ?? Data()
         #expect(bytes.count == 2 << 20)

@@ -1,5 +1,7 @@
+import Glibc
 import TestSupport
 import Testing
+import WireTestSupport
 
 @Suite(
     "memslotctl's errors", .serialized,
@@ -7,7 +9,7 @@ import Testing
 struct RefusalTests {
     @Test("each faulty slot is printed with its line in the file and what to do")
     func faultyArray() throws {
-        let daemon = try RunningDaemon()
+        let daemon = try DaemonProcess()
         try daemon.run("create", "web", "--backend", "simulated")
         let file = try daemon.file(
             "bad.json",
@@ -21,7 +23,7 @@ struct RefusalTests {
             """)
         for arguments in [["submit", "web", file], ["plan", "--vm", "web", file]] {
             let all = arguments + ["--socket", daemon.socket]
-            let refused = try CommandRun(all, in: daemon.directory).outcome()
+            let refused = try CommandRun(all, in: daemon.directory.path).outcome()
             #expect(refused.status == 1)
             #expect(refused.output.isEmpty)
             #expect(
@@ -37,7 +39,7 @@ struct RefusalTests {
 
     @Test("a file that is not an array is reported with line and column, and status 2")
     func unusableFile() throws {
-        let daemon = try RunningDaemon()
+        let daemon = try DaemonProcess()
         try daemon.run("create", "web", "--backend", "simulated")
         let file = try daemon.file("bad.json", "[\n  {\"slot\": 0, \"sise\": 1}\n]")
         let refused = try daemon.run("submit", "web", file)
@@ -48,11 +50,11 @@ struct RefusalTests {
 
     @Test("without a daemon the error says how to start one")
     func noDaemon() throws {
-        let daemon = try RunningDaemon()
-        daemon.stop()
+        let daemon = try DaemonProcess()
+        daemon.end(by: SIGTERM)
         for arguments in [["info"], ["replay", FixtureScenario.path]] {
             let all = arguments + ["--socket", daemon.socket]
-            let refused = try CommandRun(all, in: daemon.directory).outcome()
+            let refused = try CommandRun(all, in: daemon.directory.path).outcome()
             #expect(refused.status == 1)
             #expect(refused.errors.contains("Start a daemon with: memslotd --socket"))
         }

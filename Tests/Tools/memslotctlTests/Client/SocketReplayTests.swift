@@ -3,6 +3,7 @@ import MemslotProtocol
 import MemslotService
 import TestSupport
 import Testing
+import WireTestSupport
 
 enum FixtureScenario {
     static let path = Repository.path("Fixtures/layouts/microvm-boot.jsonl")
@@ -14,7 +15,7 @@ enum FixtureScenario {
 struct SocketReplayTests {
     @Test("a fixture can be replayed on a daemon repeatedly, and leaves no VM behind")
     func fixture() throws {
-        let daemon = try RunningDaemon()
+        let daemon = try DaemonProcess()
         for _ in 0..<2 {
             let played = try daemon.run("replay", FixtureScenario.path)
             #expect(played.status == 0, "\(played.errors)")
@@ -29,7 +30,7 @@ struct SocketReplayTests {
 
     @Test("an unmet expectation is status 1, and the VMs are destroyed all the same")
     func unmet() throws {
-        let daemon = try RunningDaemon()
+        let daemon = try DaemonProcess()
         let file = try daemon.file(
             "s.jsonl",
             #"{"method":"vm.create","params":{"vm":"a"},"expect":{"result":{"generation":5}}}"#)
@@ -40,12 +41,11 @@ struct SocketReplayTests {
     }
 }
 
-extension RunningDaemon {
+extension DaemonProcess {
     /// Writes as a guest of a simulated VM.
     func touch(_ vm: String, at address: String, size: Int) throws {
-        var connection = try ClientConnection(SocketPath(socket))
+        var connection = try connect()
         let params = #"{"vm":"\#(vm)","guestPhysicalAddress":"\#(address)","size":\#(size)}"#
-        let answer = try connection.call("guest.touch", params: Array(params.utf8))
-        guard answer.value?["result"] != nil else { throw TargetLost("guest.touch was refused") }
+        try connection.result("guest.touch", params)
     }
 }
