@@ -32,7 +32,7 @@ struct Daemon {
             let state = try options.directory.map { path throws(StateError) in
                 try StateStore(
                     at: path, isSynced: options.isSynced, descriptors: descriptors,
-                    observer: { events.note($0) })
+                    observer: { events.record($0) })
             }
             service = MemslotService(limits: limits, state: state)
             try service.restore()
@@ -41,8 +41,8 @@ struct Daemon {
             LogQueue.standardError.flush()
             return nil
         }
-        service.observeTables { events.note($0, vm: $1, user: $2) }
-        server = SocketServer(service, access: access, observer: events)
+        service.observeTables { events.record($0, vm: $1, user: $2) }
+        server = SocketServer(service, access: access, observer: { events.record($0) })
         self.access = access
     }
 

@@ -23,7 +23,7 @@ struct DaemonTests {
         }
     }
 
-    @Test("after kill -9 another comes up on the same path, and a third doesn't")
+    @Test("after kill -9 a second daemon starts at the same path, and a third does not")
     func restart() throws {
         let first = try DaemonProcess()
         var client = try first.connect()
@@ -82,7 +82,7 @@ struct DaemonTests {
     }
 
     @Test(
-        "usage that means nothing is refused",
+        "wrong usage is refused",
         arguments: [
             ["--max-connections", "0"], ["--max-line", "7"], ["--stdio", "--allow-uid", "1"],
             ["--allow-uid", "x"], ["--log-level", "loud"],
@@ -98,7 +98,7 @@ struct DaemonTests {
         #expect(process.terminationStatus == 64)
     }
 
-    @Test("it speaks on standard input and output, and ends with the input")
+    @Test("it serves standard input and output, and ends with the input")
     func standardIO() throws {
         let process = Process()
         process.executableURL = URL(
@@ -147,7 +147,7 @@ struct DaemonTests {
         #expect(access(path.path, F_OK) == 0)
     }
 
-    @Test("a second signal ends it at once, whatever is under way")
+    @Test("a second signal ends it at once, even if a response is stuck")
     func atOnce() throws {
         let daemon = try DaemonProcess()
         var client = try daemon.connect()

@@ -13,7 +13,7 @@ import WireTestSupport
 struct DescriptorStoreTests {
     private let store = ["FDSTORE": "3"]
 
-    @Test("a memory object is kept, sealed, before it is answered, and returns with its bytes")
+    @Test("a memory object is stored sealed before the response, and is restored with its bytes")
     func roundTrip() throws {
         let scratch = try ScratchDirectory()
         let first = try DaemonProcess(stateIn: scratch, environment: store)
@@ -42,7 +42,7 @@ struct DescriptorStoreTests {
         #expect(bytes == Array("guest".utf8))
     }
 
-    @Test("a passed memfd is kept as well; memory that is destroyed is let go of")
+    @Test("a passed memfd is stored too; destroyed memory is removed")
     func passedAndDestroyed() throws {
         let scratch = try ScratchDirectory()
         let daemon = try DaemonProcess(stateIn: scratch, environment: store)
@@ -60,7 +60,7 @@ struct DescriptorStoreTests {
         #expect(daemon.messages.last?.text == "FDSTOREREMOVE=1\nFDNAME=vm-1.memory-1\n")
     }
 
-    @Test("a full store refuses memory, and nothing of it stays")
+    @Test("a full store refuses memory, and nothing of it remains")
     func full() throws {
         let scratch = try ScratchDirectory()
         let daemon = try DaemonProcess(stateIn: scratch, environment: ["FDSTORE": "1"])
@@ -74,7 +74,7 @@ struct DescriptorStoreTests {
         #expect(try ask(&client, "memory.list", #"{"vm":"a"}"#).contains("more") == false)
     }
 
-    @Test("a VM whose memory is gone is named, can't be taken for another, and can be ended")
+    @Test("a VM whose memory is lost is reported, its name is not reused, and it can be destroyed")
     func lost() throws {
         let scratch = try ScratchDirectory()
         let first = try DaemonProcess(stateIn: scratch, environment: store)
@@ -96,7 +96,7 @@ struct DescriptorStoreTests {
         try ask(&other, "vm.create", #"{"vm":"a","backend":"simulated"}"#)
     }
 
-    @Test("a descriptor that no record names is let go of")
+    @Test("a descriptor that no record names is removed")
     func orphan() throws {
         let scratch = try ScratchDirectory()
         let memory = clinux_memfd("orphan", 0)
@@ -107,12 +107,12 @@ struct DescriptorStoreTests {
         #expect(daemon.messages.map(\.text) == ["FDSTOREREMOVE=1\nFDNAME=vm-7.memory-1\n"])
     }
 
-    /// Creates memory. This test plays systemd, which must receive the descriptor before the answer.
+    /// Creates memory. This test plays systemd, which must receive the descriptor before the response.
     private func create(
         _ daemon: DaemonProcess, _ params: String, passing: [Int32] = []
     ) throws -> (name: String, descriptor: Int32) {
-        // A connection of its own, because the answer comes after the messages to systemd.
-        let heard = daemon.messages.count
+        // A connection of its own, because the response comes after the messages to systemd.
+        let received = daemon.messages.count
         var client = try daemon.connect()
         try client.send(
             Array(#"{"id":9,"method":"memory.create","params":\#(params)}"#.utf8) + [10],
@@ -123,7 +123,7 @@ struct DescriptorStoreTests {
         let answer = try client.response()
         try #require(
             answer.value?["result"] != nil, "\(String(decoding: answer.line, as: UTF8.self))")
-        let message = try #require(daemon.messages.dropFirst(heard).first)
+        let message = try #require(daemon.messages.dropFirst(received).first)
         try #require(message.text.hasPrefix("FDSTORE=1\nFDNAME="))
         let name = message.text.split(separator: "\n")[1].dropFirst("FDNAME=".count)
         return (String(name), try #require(message.descriptors.first))

@@ -11,7 +11,7 @@ struct InterruptedDaemonTests {
     init() throws { try #require(Interruption.library != nil, "the shim can't be compiled") }
 
     @Test(
-        "at every call that writes: an answered request is there, another wholly or not at all",
+        "at every call that writes: an answered request is restored, any other wholly or not at all",
         arguments: ["KILL", "TEAR"], [[], ["--state-sync"]])
     func everyWrite(how: String, arguments: [String]) throws {
         let course = Course.whole
@@ -52,7 +52,7 @@ struct InterruptedDaemonTests {
         return try course.run(on: &client).answered
     }
 
-    @Test("at every call that writes while it restores: the next one restores all the same")
+    @Test("at every call that writes during a restore: the next daemon restores everything")
     func everyWriteOfRestoring() throws {
         let course = Course.whole
         let expected = try course.snapshots()[11]
@@ -63,7 +63,7 @@ struct InterruptedDaemonTests {
             _ = try course.run(on: &client, limit: 11)
             daemon.end(by: SIGKILL)
         }
-        // All that can be found: half a record, memory that nobody names, a damaged record.
+        // Half a record, memory that no record names, and a damaged record.
         try model.writeState([1, 2, 3], "vm-1.state.new")
         try model.writeState([1, 2, 3], "vm-2.state.old")
         try model.writeState([0], "vm-1.memory-9")
@@ -92,7 +92,9 @@ struct InterruptedDaemonTests {
         print("restoring: \(point - 1) points visited")
     }
 
-    /// What a daemon finds that nobody interrupts.
+    /// Starts a daemon that is not interrupted.
+    ///
+    /// - Returns: the VMs that it restores.
     private func restarted(_ scratch: ScratchDirectory, _ arguments: [String]) throws -> String {
         let daemon = try DaemonProcess(stateIn: scratch, arguments: arguments)
         guard daemon.isReady else { return "does not come up: \(daemon.log)" }

@@ -14,7 +14,7 @@ struct RefusedWriteTests {
     init() throws { try #require(Interruption.library != nil, "the shim can't be compiled") }
 
     @Test(
-        "each call on a file fails, once or for good: refused, and nothing half done",
+        "if a call on a file fails, once or always, the request is refused and nothing is changed",
         arguments: [(ENOSPC, 1), (EIO, 1_000_000)])
     func everyCall(errno: Int32, times: Int) throws {
         let course = Course.whole
@@ -31,10 +31,10 @@ struct RefusedWriteTests {
                 ]))
             let place = "errno \(errno), call \(point)"
             guard daemon.isReady else {
-                // It may refuse to start, and says why.
+                // It may refuse to start, with the reason in the log.
                 unopened += 1
                 let (status, log) = (daemon.waitForEnd(), daemon.log)
-                // A log that can't be written in time is lost, and no reason to stay.
+                // The log is empty if it could not be written in time.
                 if status != 1 || !(log.isEmpty || log.contains(" critical can't ")) {
                     faults.append("\(place): \(daemon.log)")
                 }
@@ -43,20 +43,20 @@ struct RefusedWriteTests {
             }
             var client = try daemon.connect()
             let progress = try course.run(on: &client)
-            // Some calls may fail and harm nothing; after many of those there is no call left.
+            // Some calls may fail without effect. After many of them the point is past the last call.
             harmless =
                 progress.answered == course.requests.count && progress.refusal == nil
                 ? harmless + 1 : 0
             if harmless == 12 { break }
-            let told = progress.answered - (progress.refusal == nil ? 0 : 1)
+            let count = progress.answered - (progress.refusal == nil ? 0 : 1)
             if progress.refusal != nil { refused += 1 }
-            var expected = snapshots[told]
+            var expected = snapshots[count]
             let now = try Course.snapshot(&client)
-            if now != expected { faults.append("\(place), told \(told): \(now)") }
+            if now != expected { faults.append("\(place), count \(count): \(now)") }
             daemon.end(by: SIGKILL)
             if progress.isAhead {
                 ahead += 1
-                expected = told == course.rolledBack ? granted : snapshots[told + 1]
+                expected = count == course.rolledBack ? granted : snapshots[count + 1]
             }
             let next = try DaemonProcess(stateIn: scratch)
             var other = try next.connect()
@@ -74,7 +74,7 @@ struct RefusedWriteTests {
     }
 
     @Test(
-        "what is to be on the disk waits for the record and its name, and is refused where a wait fails",
+        "--state-sync waits for the record and its name, and refuses a request if a wait fails",
         arguments: [true, false])
     func onTheDisk(isSynced: Bool) throws {
         var refused: [String] = []
@@ -95,11 +95,11 @@ struct RefusedWriteTests {
             }
             if try submitMany(&client).value?["result"] == nil { refused.append("submit") }
         }
-        // Each by two waits: for the file, and for the folder that names it.
+        // Each request waits twice: for the file, and for the directory that contains it.
         #expect(refused == (isSynced ? ["create", "create", "submit", "submit"] : []))
     }
 
-    @Test("a file system that can't exchange two files serves as well")
+    @Test("a file system that can't exchange two files works too")
     func noExchange() throws {
         let course = Course.whole
         let snapshots = try course.snapshots()
@@ -120,7 +120,7 @@ struct RefusedWriteTests {
             scratch.stateFiles == ["vm-1.memory-1", "vm-1.state", "vm-2.memory-1", "vm-2.state"])
     }
 
-    @Test("without a descriptor left a submit is refused with EMFILE, and the daemon lives")
+    @Test("without a descriptor left a submit is refused with EMFILE, and the daemon goes on")
     func noDescriptors() throws {
         let scratch = try ScratchDirectory()
         let daemon = try DaemonProcess(stateIn: scratch, shell: "ulimit -n 24;")
@@ -129,12 +129,12 @@ struct RefusedWriteTests {
         var others: [Int32] = []
         defer { for socket in others { close(socket) } }
         var kind: String?
-        // Each takes one, until there is none for the record.
+        // Each connection needs a descriptor, until none is left for the record.
         while kind == nil, others.count < 30 {
             let socket = clinux_stream_socket()
             _ = clinux_connect(socket, scratch.path + "/s")
             others.append(socket)
-            // Answered by a connection that is in, or by one that was refused.
+            // The daemon responds whether it accepts or refuses the connection.
             var byte: UInt8 = 0
             _ = send(socket, "1\n", 2, Int32(MSG_NOSIGNAL))
             _ = recv(socket, &byte, 1, 0)
@@ -143,18 +143,18 @@ struct RefusedWriteTests {
         }
         #expect(kind == "EMFILE")
         for socket in others { shutdown(socket, Int32(SHUT_RDWR)) }
-        var isTaken = false
-        for attempt in 0..<500 where !isTaken {
-            isTaken = try submitMany(&client, at: 100 + attempt).value?["result"] != nil
-            if !isTaken { usleep(10_000) }
+        // Accepted as soon as the daemon has closed its ends.
+        var isAccepted = false
+        for attempt in 0..<10_000 where !isAccepted {
+            isAccepted = try submitMany(&client, at: 100 + attempt).value?["result"] != nil
         }
-        #expect(isTaken)
+        #expect(isAccepted)
     }
 
-    @Test("a file that may not grow is refused with EFBIG, and the daemon lives")
+    @Test("a file that may not grow is refused with EFBIG, and the daemon goes on")
     func fileSizeLimit() throws {
         let scratch = try ScratchDirectory()
-        // The log would be limited too.
+        // The limit holds for the log too.
         let daemon = try DaemonProcess(
             stateIn: scratch, arguments: ["--log-level", "critical"], shell: "ulimit -f 1;")
         var client = try daemon.connect()
@@ -169,7 +169,7 @@ struct RefusedWriteTests {
     }
 
     @Test(
-        "a full file system refuses a submit, and takes it once there is room",
+        "a full file system refuses a submit, and accepts it once there is space",
         .enabled(if: getuid() == 0, "only root can mount a file system"))
     func fullFileSystem() throws {
         let scratch = try ScratchDirectory()

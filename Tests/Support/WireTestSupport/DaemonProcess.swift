@@ -56,7 +56,7 @@ package final class DaemonProcess {
         }
         processID = try Self.spawn(
             ["/bin/sh", "-c", prefix + " exec \"$@\"", "sh", executable]
-                + ["--socket", socket] + arguments,
+                + ["--socket", socketPath.path] + arguments,
             variables.merging(environment) { _, new in new }, log: directory.path("log"),
             descriptors: stored.map(\.descriptor))
         while !isReady, receiveMessage() {}

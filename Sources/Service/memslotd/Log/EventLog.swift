@@ -3,10 +3,10 @@ import MemslotService
 import Memslots
 
 /// Logs what happens to tables, connections and the state directory, one line an event.
-struct EventLog: ServiceObserver {
+struct EventLog: Sendable {
     let log: Logger
 
-    func note(_ event: TableEvent, vm: String, user: UInt32) {
+    func record(_ event: TableEvent, vm: String, user: UInt32) {
         // The watchdog's own commits are of no interest.
         guard user != Watchdog.user else { return }
         func log(_ level: Logger.Level, _ message: Logger.Message, _ more: Logger.Metadata) {
@@ -46,7 +46,7 @@ struct EventLog: ServiceObserver {
         ]
     }
 
-    func note(_ event: ServerEvent) {
+    func record(_ event: ServerEvent) {
         switch event {
         case .listening(let path):
             log.notice("listening", metadata: ["socket": "\(path ?? "passed by systemd")"])
@@ -75,7 +75,7 @@ struct EventLog: ServiceObserver {
         ].merging(more) { _, new in new }
     }
 
-    func note(_ event: StateEvent) {
+    func record(_ event: StateEvent) {
         switch event {
         case .restored(let vm, let user, let generation, let slots):
             log.notice(

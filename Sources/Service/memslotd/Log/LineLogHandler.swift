@@ -95,11 +95,7 @@ final class LogQueue: Sendable {
 
     /// Waits until all lines are written, for at most 200 ms.
     func flush() {
-        for _ in 0..<100 {
-            let isEmpty = state.withLock { $0.text.isEmpty && !$0.isWriting }
-            if isEmpty { return }
-            usleep(2_000)
-        }
+        state.wait(while: { !$0.text.isEmpty || $0.isWriting }, milliseconds: 200)
     }
 
     /// Writes until the queue is empty.
@@ -121,7 +117,7 @@ final class LogQueue: Sendable {
     }
 
     private func removeAll() -> [UInt8]? {
-        state.withLock { state in
+        state.change { state in
             if state.dropped > 0 {
                 state.text.append(
                     contentsOf: "(\(state.dropped) lines of the log were dropped)\n".utf8)

@@ -6,7 +6,7 @@ import Memslots
 import Testing
 import WireTestSupport
 
-@Suite("a VM of the process that serves it")
+@Suite("a VM of the serving process")
 struct EmbeddedVMTests {
     private static let ram = NamedMapping(
         address: UserspaceAddress(0x7f00_0000_0000), size: ByteCount(0x10_0000))
@@ -39,8 +39,8 @@ struct EmbeddedVMTests {
         try #require(try client.call("memslots.get", "{\"vm\":\"vmm\"}").result?["slots"]).list
     }
 
-    @Test("slots are told by the names of their memory, else by a token, never by an address")
-    func told() throws {
+    @Test("slots show the name of their memory, else a token, never an address")
+    func names() throws {
         let slots = try slots()
         #expect(slots[0]["memory"]?.string == "ram")
         #expect(slots[0]["memoryOffset"]?.string == "0x0")
@@ -65,14 +65,14 @@ struct EmbeddedVMTests {
         #expect(memories?.map { $0["memory"]?.string } == ["ram"])
     }
 
-    @Test("an array submitted as it was read changes nothing")
+    @Test("an array that is submitted as it was read changes nothing")
     func unchanged() throws {
         let text = try slots().map(\.rawText).joined(separator: ",")
         let answer = try client.submit("vmm", text)
         #expect(answer.result?["outcome"]?.string == "unchanged", "\(answer.line)")
     }
 
-    @Test("a peer adds slots on named memory, beside those that it can't name")
+    @Test("a peer adds slots with named memory beside slots with tokens")
     func added() throws {
         let rom = try slots()[1].rawText
         let more =
@@ -86,7 +86,7 @@ struct EmbeddedVMTests {
         #expect(now[0] == Self.slot(1, 0xf000_0000, 0x1000, at: 0x7e00_0000_0000, [.readOnly]))
     }
 
-    @Test("raw addresses and memory past a mapping are refused")
+    @Test("raw addresses and memory beyond a mapping are refused")
     func refused() throws {
         let raw = try client.submit("vmm", page(0, at: "0x0"))
         #expect(raw.kind == "raw-address-refused")
@@ -97,7 +97,7 @@ struct EmbeddedVMTests {
         #expect(past.kind == "backing-out-of-bounds")
     }
 
-    @Test("a token is accepted back only unchanged")
+    @Test("a token is accepted only for its unchanged slot")
     func tokens() throws {
         let rom = try slots()[1].rawText
         let changes = [
@@ -115,13 +115,13 @@ struct EmbeddedVMTests {
             #expect(answer.error?["code"]?.int == -32602, "\(new): \(answer.line)")
             #expect(answer.path == "slots[0].opaque", "\(new)")
         }
-        // One of another VM's, or of a slot that has gone.
+        // A token of another VM, and one of a removed slot.
         try table.submit([Self.slot(0, 0, 0x8_0000, at: 0x7f00_0000_0000)])
         #expect(try client.submit("vmm", rom).path == "slots[0].opaque")
         #expect(table.snapshot().array.count == 1)
     }
 
-    @Test("a token means nothing for a VM that is not embedded")
+    @Test("a VM that is not embedded refuses tokens")
     func noTokens() throws {
         try client.createVM("plain")
         let answer = try client.submit(
@@ -130,7 +130,7 @@ struct EmbeddedVMTests {
         #expect(answer.path == "slots[0].opaque")
     }
 
-    @Test("what the process submits itself is told to peers")
+    @Test("peers receive what the process submits itself")
     func events() throws {
         let watcher = WireClient(service, queue: 8)
         try watcher.call("events.subscribe", "{\"vm\":\"vmm\"}")
@@ -142,7 +142,7 @@ struct EmbeddedVMTests {
         #expect(changed?.first?["memory"]?.string == "ram")
     }
 
-    @Test("compare-and-swap holds, and the array is judged before the generation")
+    @Test("compare-and-swap works, and the array is validated before the generation")
     func generations() throws {
         let rom = try slots()[1].rawText
         let early = try client.submit("vmm", rom, ",\"expectedGeneration\":0")
@@ -155,7 +155,7 @@ struct EmbeddedVMTests {
         #expect(right.result?["generation"]?.int == 2)
     }
 
-    @Test("a peer can't end it, nor take its mappings")
+    @Test("a peer can't destroy it or its mappings")
     func rights() throws {
         #expect(try client.call("vm.destroy", "{\"vm\":\"vmm\"}").kind == "not-permitted")
         let memory = "{\"vm\":\"vmm\",\"memory\":\"ram\"}"
@@ -177,12 +177,12 @@ struct EmbeddedVMTests {
             memory: object)
         try table.submit([slot])
         try service.register(table: table, as: "named", memories: ["ram": Self.ram])
-        let told = try #require(
+        let shown = try #require(
             try client.call("memslots.get", "{\"vm\":\"named\"}").result?["slots"])
-        #expect(told.list.first?["memoryOffset"]?.string == "0x1000")
-        let back = try client.submit("named", told.list.map(\.rawText).joined(separator: ","))
+        #expect(shown.list.first?["memoryOffset"]?.string == "0x1000")
+        let back = try client.submit("named", shown.list.map(\.rawText).joined(separator: ","))
         #expect(back.result?["outcome"]?.string == "unchanged", "\(back.line)")
-        // A peer's own object is another number than the embedder's.
+        // A peer's object has another id than the embedder's.
         try client.call(
             "memory.create",
             "{\"vm\":\"named\",\"memory\":\"own\",\"backing\":\"memfd\",\"size\":4096}")
@@ -191,14 +191,14 @@ struct EmbeddedVMTests {
             "{\"slot\":3,\"guestPhysicalAddress\":0,\"size\":4096,\"memory\":\"own\"}")
         let number = table.snapshot().array.slots.first?.memory?.object
         #expect(number != nil && number != object.object)
-        // And stays while the VM uses it.
+        // It can't be removed while the VM uses it.
         #expect(throws: ProtocolError.self) { try service.unregister("named") }
         try client.submit("named", "")
         #expect(try service.unregister("named"))
         #expect(try client.call("memslots.get", "{\"vm\":\"named\"}").kind == "unknown-vm")
     }
 
-    @Test("a name or a mapping that can't be had is refused")
+    @Test("an invalid name or mapping is refused")
     func registration() throws {
         let table = try MemslotTable(backend: SimulatedBackend())
         func kind(_ name: String, _ memories: [String: NamedMapping] = [:]) -> ErrorKind? {

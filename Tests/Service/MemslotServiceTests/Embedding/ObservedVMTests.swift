@@ -12,7 +12,7 @@ struct ObservedVMTests {
         try client.events().events.map { $0["method"]?.string }
     }
 
-    @Test("the farewell reaches who followed one VM by name, also one that is gone")
+    @Test("an announcement to all reaches those that followed a VM by name, even after its end")
     func farewell() throws {
         for name in ["a", "b"] { _ = try service.observe(vm: name) }
         let byName = WireClient(service, queue: 8)
@@ -36,7 +36,7 @@ struct ObservedVMTests {
         #expect(try methods(none).isEmpty)
     }
 
-    @Test("a peer with every right is told that nothing here changes them")
+    @Test("a peer with all rights can't change them")
     func refuses() throws {
         let observed = try service.observe(vm: "a")
         let client = WireClient(service)
@@ -56,7 +56,7 @@ struct ObservedVMTests {
         #expect(
             try client.call("memory.list", "{\"vm\":\"a\"}").result?["memories"]?.list.isEmpty
                 == true)
-        // What the other process did is told as ever, and the next generation is its own.
+        // The changes of the other process are still published.
         let transaction = ObservedVM.Transaction(
             operations: [], quiesced: false, durations: Receipt.Durations())
         let slot = Memslot(

@@ -3,7 +3,7 @@ import Testing
 
 @Suite("a subscriber's queue")
 struct EventQueueTests {
-    @Test("the oldest lines go where there are too many, and are counted")
+    @Test("the oldest lines beyond the limit are dropped and counted")
     func lines() {
         let queue = EventQueue(limit: 3) {}
         for byte in 0..<10 as Range<UInt8> { queue.put([byte]) }
@@ -11,12 +11,12 @@ struct EventQueueTests {
         #expect(taken.dropped == 7)
         #expect(taken.lines == [[7], [8], [9]])
         #expect(queue.removeAll().lines.isEmpty)
-        // Told once: the next that comes has lost nothing.
+        // Dropped lines are counted once.
         queue.put([10])
         #expect(queue.removeAll().dropped == 0)
     }
 
-    @Test("the oldest lines go where there are too many bytes, but the newest stays")
+    @Test("the oldest lines beyond the byte limit are dropped, but never the newest")
     func bytes() {
         let queue = EventQueue(limit: 100, byteLimit: 10) {}
         for length in [4, 4, 4, 25] { queue.put(Array(repeating: 0, count: length)) }

@@ -6,7 +6,7 @@ import WireTestSupport
 
 @Suite("following a table")
 struct FollowingTests {
-    @Test("a follower that begins among commits has the table exactly")
+    @Test("a follower that starts during commits has the exact table")
     func exact() throws {
         let service = MemslotService()
         let setup = WireClient(service)
@@ -18,7 +18,7 @@ struct FollowingTests {
             Thread.detachNewThread {
                 let client = WireClient(service)
                 for round in 0..<rounds {
-                    // Some are the array that is there already, which is no event.
+                    // Some submit the present array, which is no event.
                     let address = String((round * 3 + writer) % 7 * 4096, radix: 16)
                     _ = try? client.submit("a", page(writer, at: "0x\(address)"))
                 }

@@ -6,7 +6,7 @@ import WireTestSupport
 
 @Suite("the observer of all tables")
 struct ObserverDepthTests {
-    @Test("is reached over as short a stack after a thousand commits as after the first")
+    @Test("a thousand commits do not deepen the stack on which it is called")
     func depth() throws {
         let service = MemslotService()
         let client = WireClient(service, queue: 64)
@@ -24,7 +24,7 @@ struct ObserverDepthTests {
         #expect(seen.count == 1_000)
         let first = try #require(seen.first)
         let deepest = try #require(seen.min())
-        // Both calls come over the same frames of one thread.
+        // Both calls have the same frames on one thread.
         #expect(abs(first - deepest) < 16_384)
     }
 }

@@ -34,7 +34,7 @@ struct SubscriptionTests {
         #expect(params["diff"]?["reflagged"]?.list.map(\.int) == [0])
     }
 
-    @Test("an array that changes nothing is no event, nor is one that is refused")
+    @Test("an unchanged array and a refused array send no event")
     func silence() throws {
         let client = WireClient(service, queue: 64)
         try client.createVM("a")
@@ -47,7 +47,7 @@ struct SubscriptionTests {
         #expect(try client.events().events.isEmpty)
     }
 
-    @Test("all VMs of a user are followed, those to come too, another's never")
+    @Test("a subscription to all follows the user's present and future VMs, never another user's")
     func followAll() throws {
         let client = WireClient(service, user: 1_000, queue: 64)
         let other = WireClient(service, user: 1_001, queue: 64)
@@ -68,7 +68,7 @@ struct SubscriptionTests {
             events.map { $0["params"]?["vm"]?.string } == ["after", "after", "before"])
     }
 
-    @Test("a VM followed by name and with all is told once")
+    @Test("a VM that is followed by name and with all sends each event once")
     func once() throws {
         let client = WireClient(service, queue: 64)
         try client.createVM("a")
@@ -76,7 +76,7 @@ struct SubscriptionTests {
         try client.call("events.subscribe")
         try client.submit("a", page(0, at: "0x0"))
         #expect(try client.events().events.count == 1)
-        // The subscription to all stays when that by name ends.
+        // The subscription to all continues when the one by name ends.
         try client.call("events.unsubscribe", "{\"vm\":\"a\"}")
         try client.submit("a", "")
         #expect(try client.events().events.count == 1)
@@ -85,7 +85,7 @@ struct SubscriptionTests {
         #expect(try client.events().events.isEmpty)
     }
 
-    @Test("a rollback is told, and a failure with what is installed, and its recovery")
+    @Test("a rollback, a failure with the installed slots, and its recovery are events")
     func failures() throws {
         let client = WireClient(service, queue: 64)
         try client.createVM("a")
@@ -117,7 +117,7 @@ struct SubscriptionTests {
         #expect(after.first?["params"]?["generation"]?.int == 1)
     }
 
-    @Test("a subscriber that does not read loses the oldest and can begin anew")
+    @Test("a subscriber that does not read loses the oldest events and can subscribe again")
     func dropped() throws {
         let client = WireClient(service, queue: 4)
         try client.createVM("a")
@@ -129,14 +129,14 @@ struct SubscriptionTests {
         #expect(dropped == 6)
         #expect(events.map { $0["params"]?["generation"]?.int } == [7, 8, 9, 10])
 
-        // What waits of the VM is in the new snapshot already, and is not repeated.
+        // The new snapshot contains the queued events, which are not sent again.
         try client.submit("a", page(0, at: "0x0"))
         let again = try client.call("events.subscribe", "{\"vm\":\"a\"}")
         #expect(again.result?["vms"]?.list.first?["generation"]?.int == 11)
         #expect(try client.events().events.isEmpty)
     }
 
-    @Test("a connection without a queue gets the snapshot, and its events go nowhere")
+    @Test("a connection without a queue gets the snapshot and no events")
     func withoutQueue() throws {
         let client = WireClient(service)
         try client.createVM("a")
@@ -156,7 +156,7 @@ struct SubscriptionTests {
         #expect(try client.events().events.map { $0["method"]?.string } == ["vm.destroyed"])
     }
 
-    @Test("subscriptions are limited for each user, and given back")
+    @Test("subscriptions are limited for each user, and released")
     func limit() throws {
         var limits = ServiceLimits()
         limits.subscriptionsPerPeer = 2
@@ -170,21 +170,21 @@ struct SubscriptionTests {
         let refused = try second.call("events.subscribe", "{\"vm\":\"c\"}")
         #expect(refused.kind == "limit-exceeded")
         #expect(refused.error?["data"]?["limit"]?.string == "subscriptionsPerPeer")
-        // One that is there begins anew, also at the limit.
+        // An existing subscription can be repeated at the limit.
         #expect(try second.call("events.subscribe", "{\"vm\":\"b\"}").error == nil)
         try client.submit("c", page(0, at: "0x0"))
         #expect(try second.events().events.isEmpty)
 
         service.end(client.connection)
         #expect(try second.call("events.subscribe", "{\"vm\":\"c\"}").error == nil)
-        // A destroyed VM's subscriptions are given back too.
+        // A destroyed VM's subscriptions are released too.
         try second.call("vm.destroy", "{\"vm\":\"c\"}")
         #expect(try second.call("events.subscribe").error == nil)
         let gauges = try second.call("metrics.get").result?["gauges"]
         #expect(gauges?["subscriptions"]?.int == 2)
     }
 
-    @Test("an ephemeral VM ends with its connection, and others are told")
+    @Test("an ephemeral VM ends with its connection, and its followers receive that")
     func ephemeral() throws {
         let client = WireClient(service, queue: 64)
         let watcher = WireClient(service, queue: 64)
@@ -199,12 +199,12 @@ struct SubscriptionTests {
         #expect(left?.map { $0["vm"]?.string } == ["staying"])
     }
 
-    @Test("a log is told of every VM, whoever follows it")
+    @Test("the observer receives the events of every VM, with or without followers")
     func log() throws {
-        let heard = Heard()
+        let received = ReceivedEvents()
         service.observeTables { event, vm, user in
             if case .committed(let receipt, _, _) = event {
-                heard.add("\(vm) \(user) \(receipt.generation)")
+                received.add("\(vm) \(user) \(receipt.generation)")
             }
         }
         for user: UInt32 in [1_000, 1_001] {
@@ -212,11 +212,11 @@ struct SubscriptionTests {
             try client.createVM("a")
             try client.submit("a", page(0, at: "0x0"))
         }
-        #expect(heard.all == ["a 1000 1", "a 1001 1"])
+        #expect(received.all == ["a 1000 1", "a 1001 1"])
     }
 }
 
-private final class Heard: Sendable {
+private final class ReceivedEvents: Sendable {
     private let lines = Locked<[String]>([])
 
     var all: [String] { lines.withLock { $0 } }

@@ -5,16 +5,16 @@ import TestSupport
 import Testing
 import WireTestSupport
 
-/// Each in a process of its own, because what that holds is counted.
-@Suite("descriptors and mappings are given back")
+/// Each test runs in a process of its own, because it counts the process's descriptors.
+@Suite("descriptors and mappings are released")
 struct LeakTests {
-    @Test("whatever is passed, refused, exported or destroyed")
+    @Test("after they are passed, refused, exported and destroyed")
     func everything() async {
         await #expect(processExitsWith: .success) {
             let client = WireClient(MemslotService())
             try client.createVM("a")
             let before = MemoryFileCount.now
-            for _ in 0..<20 { try client.passAndTakeBack() }
+            for _ in 0..<20 { try client.passAndRelease() }
             let after = MemoryFileCount.now
             guard after == before else { exit(1) }
         }
@@ -57,12 +57,12 @@ struct LeakTests {
 }
 
 extension WireClient {
-    /// Passes descriptors in every way in which they are taken or not, and undoes what was.
-    fileprivate func passAndTakeBack() throws {
+    /// Passes descriptors in every way in which they are accepted or refused, and undoes the effects.
+    fileprivate func passAndRelease() throws {
         let create = "{\"vm\":\"a\",\"memory\":\"ram\",\"fd\":0}"
         guard try call("memory.create", create, passing: [try memfd(4096)]).error == nil
         else { exit(2) }
-        // The name is taken, a seal is missing, a size is wrong, nobody claims it.
+        // The name exists, a seal is missing, a size is wrong, or no parameter names the descriptor.
         for descriptor in [try memfd(4096), try memfd(4096, sealed: false), try memfd(4097)] {
             guard try call("memory.create", create, passing: [descriptor]).error != nil
             else { exit(3) }
@@ -80,7 +80,7 @@ extension WireClient {
         let export = try call("memory.export", memory)
         guard export.descriptors.count == 1 else { exit(5) }
         for descriptor in export.descriptors { close(descriptor) }
-        // A notification has no answer for a descriptor to go with.
+        // A notification has no response that could carry a descriptor.
         let silent = try send("{\"method\":\"memory.export\",\"params\":\(memory)}")
         guard silent == nil else { exit(6) }
         let own = "{\"vm\":\"a\",\"memory\":\"own\",\"backing\":\"memfd\",\"size\":4096}"

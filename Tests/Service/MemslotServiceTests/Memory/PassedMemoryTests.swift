@@ -21,7 +21,7 @@ struct PassedMemoryTests {
             "memory.create", "{\"vm\":\"a\",\"memory\":\"ram\",\(more)}", passing: descriptors)
     }
 
-    @Test("a sealed memfd is taken, with the size that it has or a smaller one")
+    @Test("a sealed memfd is accepted, with its size or a smaller one")
     func taken() throws {
         let whole = try create(passing: [try memfd(1 << 20)])
         #expect(whole.result?["size"]?.string == "0x100000")
@@ -34,7 +34,7 @@ struct PassedMemoryTests {
         #expect(try client.submit("a", slot).kind == "backing-out-of-bounds")
     }
 
-    @Test("a file that could fall away under the guest is refused with the reason")
+    @Test("a file that could shrink under the guest is refused with the reason")
     func refused() throws {
         let unsealed = try create(passing: [try memfd(1 << 20, sealed: false)])
         #expect(unsealed.error?["code"]?.int == -32602)
@@ -57,7 +57,7 @@ struct PassedMemoryTests {
             try create("\"fd\":18446744073709551615", passing: [try memfd(4096)]).path == "fd")
     }
 
-    @Test("a size that the file has not is refused")
+    @Test("a size beyond the file is refused")
     func sizes() throws {
         for size in ["\"0x3000\"", "0", "\"0x1001\"", "\"0xffffffffffffffff\""] {
             let answer = try create("\"fd\":0,\"size\":\(size)", passing: [try memfd(8192)])
@@ -77,7 +77,7 @@ struct PassedMemoryTests {
         #expect(answer.error?["message"]?.string?.contains("EACCES") == true)
     }
 
-    @Test("another user's file is refused, but root may pass anybody's")
+    @Test("another user's file is refused, but root may pass any file")
     func owner() throws {
         let stranger = WireClient(client.service, user: 4_242)
         try stranger.createVM("a")
@@ -107,7 +107,7 @@ struct PassedMemoryTests {
         #expect(answers[1]["error"]?["data"]?["path"]?.string == "fd")
     }
 
-    @Test("what is exported is the guest's memory")
+    @Test("the exported file is the guest's memory")
     func shared() throws {
         try client.call(
             "memory.create",
@@ -121,7 +121,7 @@ struct PassedMemoryTests {
         try #require(fstat(descriptor, &status) == 0)
         #expect(status.st_size == 0x2000)
         #expect(clinux_seals(descriptor) & clinux_seal_shrink() != 0)
-        // The same file can be passed back, for another VM to share.
+        // The same file can be passed again, so that another VM shares it.
         try client.createVM("b")
         let passed = try client.call(
             "memory.create", "{\"vm\":\"b\",\"memory\":\"shared\",\"fd\":0}",
@@ -141,7 +141,7 @@ struct PassedMemoryTests {
         #expect(answer.descriptors.isEmpty)
     }
 
-    @Test("at most sixteen descriptors go with a line")
+    @Test("a line carries at most sixteen descriptors")
     func manyExports() throws {
         try client.call(
             "memory.create",

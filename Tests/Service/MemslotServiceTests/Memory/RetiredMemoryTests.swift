@@ -7,8 +7,8 @@ import WireTestSupport
 
 @testable import MemslotService
 
-/// A registered reader of this process that stays in an array while peers change it.
-@Suite("memory of an array that is still read")
+/// A reader of this process pins an array while peers change it.
+@Suite("memory of an array that a reader pins")
 struct RetiredMemoryTests {
     private let client: WireClient
     private let table: MemslotTable
@@ -28,7 +28,7 @@ struct RetiredMemoryTests {
         table = try #require(vm).table
     }
 
-    /// Writes to the guest's first page, and reads it again, as a device would.
+    /// Writes to the guest's first page and reads it, as a device does.
     private func useMemory(_ view: borrowing TableView) -> UInt8? {
         guard let found = view.translate(GuestPhysicalAddress(0)),
             let place = UnsafeMutableRawPointer(
@@ -42,8 +42,8 @@ struct RetiredMemoryTests {
         try client.call("memory.destroy", "{\"vm\":\"a\",\"memory\":\"ram\"}").kind
     }
 
-    @Test("stays mapped and can't be destroyed until the reader leaves, which is then told")
-    func stays() throws {
+    @Test("stays mapped and can't be destroyed until the reader leaves, which sends an event")
+    func isPinned() throws {
         try client.call("events.subscribe", "{\"vm\":\"a\"}")
         let reader = table.makeReader(as: "virtio-blk")
         try reader.read { view throws in
@@ -61,23 +61,23 @@ struct RetiredMemoryTests {
             #expect(try destroyMemory() == "memory-in-use")
             #expect(useMemory(view) == 7)
         }
-        var told: [String] = []
+        var methods: [String] = []
         let end = Date().addingTimeInterval(30)
-        while !told.contains("memslots.retired"), Date() < end {
+        while !methods.contains("memslots.retired"), Date() < end {
             for event in try client.events().events {
-                told.append(event["method"]?.string ?? "")
-                if told.last == "memslots.retired" {
+                methods.append(event["method"]?.string ?? "")
+                if methods.last == "memslots.retired" {
                     #expect(event["params"]?["vm"]?.string == "a")
                     #expect(event["params"]?["generation"]?.int == 2)
                 }
             }
             sched_yield()
         }
-        #expect(told == ["memslots.committed", "memslots.retired"])
+        #expect(methods == ["memslots.committed", "memslots.retired"])
         #expect(try destroyMemory() == nil)
     }
 
-    @Test("stays while a VM that failed has it installed, though its array has not")
+    @Test("stays mapped while a failed VM has it installed, even if its array does not")
     func failedVM() throws {
         try client.submit("a", "")
         for operation in 1...2 {
@@ -94,7 +94,7 @@ struct RetiredMemoryTests {
         #expect(try destroyMemory() == nil)
     }
 
-    @Test("stays mapped though its VM is destroyed")
+    @Test("stays mapped after its VM is destroyed")
     func destroyedVM() throws {
         let reader = table.makeReader(as: "virtio-blk")
         try reader.read { view throws in

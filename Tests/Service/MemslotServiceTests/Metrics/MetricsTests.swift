@@ -7,7 +7,7 @@ import WireTestSupport
 struct MetricsTests {
     let service = MemslotService()
 
-    @Test("what was done is counted, for the user and for each VM")
+    @Test("requests and transactions are counted for the user and for each VM")
     func counters() throws {
         let client = WireClient(service, queue: 8)
         try client.createVM("a")
@@ -36,7 +36,7 @@ struct MetricsTests {
         #expect(result["gauges"]?["vms"]?.int == 2)
     }
 
-    @Test("times are told by percentiles, in nanoseconds")
+    @Test("times are percentiles in nanoseconds")
     func histograms() throws {
         let client = WireClient(service)
         try client.createVM("a")
@@ -44,7 +44,7 @@ struct MetricsTests {
             try client.submit("a", round.isMultiple(of: 2) ? page(0, at: "0x0") : "")
         }
         let histograms = try #require(try client.call("metrics.get").result?["histograms"])
-        // Deletions hold vCPUs out, additions don't.
+        // Deletions hold vCPUs, additions don't.
         #expect(histograms["blackout"]?["count"]?.int == 5)
         let total = try #require(histograms["total"])
         #expect(total["count"]?.int == 10)
@@ -60,7 +60,7 @@ struct MetricsTests {
             receipts.list.reduce(0) { $0 + ($1["nanoseconds"]?["total"]?.int ?? 0) } == sum)
     }
 
-    @Test("a user sees its own figures only")
+    @Test("a user sees only its own metrics")
     func users() throws {
         let one = WireClient(service, user: 1_000)
         let two = WireClient(service, user: 1_001)
@@ -75,7 +75,9 @@ struct MetricsTests {
         #expect(service.openMetrics().contains("user=\"1001\""))
     }
 
-    @Test("the text is OpenMetrics: families in one piece, an end, escaped names")
+    @Test(
+        "the text is OpenMetrics: each family is contiguous, names are escaped, and there is an end"
+    )
     func openMetrics() throws {
         let client = WireClient(service)
         try client.createVM("q\\\"")

@@ -6,9 +6,11 @@ import TestSupport
 import Testing
 import WireTestSupport
 
-@Suite("a state that is damaged")
+@Suite("a damaged state")
 struct DamagedStateTests {
-    /// A directory with one VM, and what it was.
+    /// Creates a directory with one VM.
+    ///
+    /// - Returns: the directory, and what the wire showed of the VM.
     private func model() throws -> (scratch: ScratchDirectory, before: String) {
         let scratch = try ScratchDirectory()
         let service = try KeptService(scratch)
@@ -19,7 +21,7 @@ struct DamagedStateTests {
         return (scratch, try service.all())
     }
 
-    @Test("every bit that is turned, and every cut, is found, and told")
+    @Test("every flipped bit and every truncation is detected and reported")
     func everyByte() throws {
         let (scratch, before) = try model()
         let whole = try scratch.stateBytes("vm-1.state")
@@ -38,21 +40,22 @@ struct DamagedStateTests {
             let other = try ScratchDirectory()
             try other.writeState(text, "vm-1.state")
             let service = try KeptService(other)
-            let isTold = service.notes.contains {
+            let isReported = service.notes.contains {
                 if case .damaged("vm-1.state", "vm-1.state.damaged-1", _) = $0 {
                     true
                 } else {
                     false
                 }
             }
-            // Asked once only: it looks for KVM each time.
+            // Called once, because each call opens /dev/kvm.
             let info =
                 index > 0
                 ? #""damaged":[{"file":"vm-1.state.damaged-1""#
                 : try service.call("server.info", "{}")
             let list = try service.ask("vm.list", "{}")
             let isKept = try other.stateBytes("vm-1.state.damaged-1") == text
-            if !isTold || !isKept || !info.contains(#""damaged":[{"file":"vm-1.state.damaged-1""#)
+            if !isReported || !isKept
+                || !info.contains(#""damaged":[{"file":"vm-1.state.damaged-1""#)
                 || !list.hasSuffix("[]}")
             {
                 faults.append("variant \(index): \(service.notes)")
@@ -64,7 +67,7 @@ struct DamagedStateTests {
         #expect(try KeptService(scratch).all() == before)
     }
 
-    @Test("a record that was written whole but says nonsense is set aside, never a trap")
+    @Test("a record with a valid checksum and invalid contents is set aside")
     func nonsense() throws {
         let (scratch, _) = try model()
         let whole = String(
@@ -104,7 +107,7 @@ struct DamagedStateTests {
         }
     }
 
-    @Test("an array that no VM can have stays in its record, and is told")
+    @Test("an array that no VM can have stays in its record, and is reported")
     func impossible() throws {
         let (scratch, _) = try model()
         let whole = String(
@@ -125,7 +128,7 @@ struct DamagedStateTests {
         }
     }
 
-    @Test("two memory objects of one number, or of one name, are nonsense; two others are not")
+    @Test("two memory objects of one id or one name are invalid")
     func sharedNumber() throws {
         let (scratch, _) = try model()
         let whole = String(
@@ -148,7 +151,7 @@ struct DamagedStateTests {
         }
     }
 
-    @Test("a damaged record is not set aside over an older one")
+    @Test("a damaged record does not replace an older damaged one")
     func olderOne() throws {
         let scratch = try ScratchDirectory()
         try scratch.writeState([1], "vm-1.state.damaged-1")
@@ -171,14 +174,14 @@ struct DamagedStateTests {
         #expect(scratch.stateFiles == ["vm-1.state", "vm-2.state.damaged-1"])
     }
 
-    @Test("memory of a damaged record stays; memory that nobody names goes")
+    @Test("memory of a damaged record stays; memory that no record names is removed")
     func memory() throws {
         let scratch = try ScratchDirectory()
         try scratch.writeState([1], "vm-1.state")
         try scratch.writeState([1], "vm-1.memory-1")
         try scratch.writeState([1], "vm-2.memory-1")
         try scratch.writeState([1], "vm-3.state.new")
-        // None of ours, though they look like it.
+        // These names are not ours.
         for name in ["something else", "vm-02.memory-1", "vm-2.memory-01", "vm-+2.memory-1"] {
             try scratch.writeState([1], name)
         }
@@ -188,12 +191,12 @@ struct DamagedStateTests {
                 "something else", "vm-+2.memory-1", "vm-02.memory-1", "vm-1.memory-1",
                 "vm-1.state.damaged-1", "vm-2.memory-01",
             ])
-        // No number is given twice, not even that of a damaged record.
+        // No number is used twice, not even that of a damaged record.
         try service.ask("vm.create", #"{"vm":"a","backend":"simulated"}"#)
         #expect(scratch.stateFiles.contains("vm-4.state"))
     }
 
-    @Test("links, pipes and directories in place of a record are not followed, nor waited for")
+    @Test("links, pipes and directories in place of a record are not opened")
     func notAFile() throws {
         let scratch = try ScratchDirectory()
         try scratch.writeState([], "x")
@@ -208,7 +211,7 @@ struct DamagedStateTests {
         #expect(FileManager.default.contents(atPath: target) == Data("secret".utf8))
     }
 
-    @Test("a link to a sound record elsewhere is not followed")
+    @Test("a link to a valid record elsewhere is not followed")
     func linkToRecord() throws {
         let (other, _) = try model()
         let scratch = try ScratchDirectory()
@@ -219,7 +222,7 @@ struct DamagedStateTests {
         #expect(try service.ask("vm.list", "{}") == #"{"vms":[]}"#)
     }
 
-    /// The seal, bit by bit, as the definition of CRC-64/XZ has it.
+    /// Adds the checksum, computed bit by bit from the definition of CRC-64/XZ.
     static func seal(_ text: String) -> [UInt8] {
         var register = UInt64.max
         for byte in text.utf8 {
@@ -236,7 +239,7 @@ struct DamagedStateTests {
 
 @Suite("a state directory")
 struct StateDirectoryTests {
-    @Test("it is made private, and its files are")
+    @Test("the directory and its files are private")
     func modes() throws {
         let scratch = try ScratchDirectory()
         let service = try KeptService(scratch)
@@ -253,7 +256,7 @@ struct StateDirectoryTests {
         }
     }
 
-    @Test("nothing is left beside the record of what was committed")
+    @Test("a commit leaves no file beside the record")
     func oneRecord() throws {
         let scratch = try ScratchDirectory()
         let service = try KeptService(scratch)
@@ -268,7 +271,7 @@ struct StateDirectoryTests {
         }
     }
 
-    @Test("one that others may look into is refused, and so is one that another server has")
+    @Test("one that others may open, or that another server uses, is refused")
     func refused() throws {
         let scratch = try ScratchDirectory()
         mkdir(scratch.state, 0o755)

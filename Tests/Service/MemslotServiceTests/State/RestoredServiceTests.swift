@@ -7,9 +7,9 @@ import TestSupport
 import Testing
 import WireTestSupport
 
-@Suite("a service that returns")
+@Suite("a restored service")
 struct RestoredServiceTests {
-    @Test("VMs return with their users, generations, ids, limits and memory")
+    @Test("VMs are restored with their users, generations, ids, limits and memory")
     func everything() throws {
         let scratch = try ScratchDirectory()
         var before = ""
@@ -41,7 +41,7 @@ struct RestoredServiceTests {
         }
         let service = try KeptService(scratch)
         #expect(try service.all() == before)
-        // The limits are the VM's own again, and the numbers go on.
+        // The VM has its own limits again, and generations and ids continue.
         let refused = try service.call(
             "memslots.submit",
             #"{"vm":"ü b","slots":[{"slot":9,"guestPhysicalAddress":0,"size":4096,"#
@@ -56,7 +56,7 @@ struct RestoredServiceTests {
             ).contains("memory-exists"))
     }
 
-    @Test("memory counts for its user again, even beyond a limit that is lower now")
+    @Test("restored memory counts for its user, even beyond a lower limit")
     func accounts() throws {
         let scratch = try ScratchDirectory()
         do {
@@ -77,7 +77,7 @@ struct RestoredServiceTests {
             "memory.create", #"{"vm":"a","memory":"more","size":4096,"backing":"memfd"}"#)
     }
 
-    @Test("what can't be kept is refused with the reason; an ephemeral VM has it")
+    @Test("memory that can't be stored is refused with the reason, except for an ephemeral VM")
     func unkeepable() throws {
         let scratch = try ScratchDirectory()
         let service = try KeptService(scratch)
@@ -99,7 +99,7 @@ struct RestoredServiceTests {
         #expect(scratch.stateFiles == ["vm-1.memory-1", "vm-1.state"])
     }
 
-    @Test("what is destroyed leaves nothing behind")
+    @Test("a destroyed VM leaves no file")
     func destroyed() throws {
         let scratch = try ScratchDirectory()
         let service = try KeptService(scratch)
@@ -115,7 +115,7 @@ struct RestoredServiceTests {
         #expect(scratch.stateFiles.isEmpty)
     }
 
-    @Test("memory that was cut short is told, and its VM is not made without it")
+    @Test("truncated memory is reported, and its VM is not restored")
     func shortMemory() throws {
         let scratch = try ScratchDirectory()
         do {
@@ -128,7 +128,7 @@ struct RestoredServiceTests {
         let service = try KeptService(scratch)
         #expect(try service.ask("vm.list", "{}") == #"{"vms":[]}"#)
         #expect(try service.ask("server.info", "{}").contains(#""unrestored":[{"vm":"a""#))
-        // Another user is not told of it.
+        // Another user does not see it.
         #expect(try service.ask("server.info", "{}", user: 9).contains(#""unrestored":[]"#))
         #expect(truncate(scratch.state + "/vm-1.memory-1", 8_192) == 0)
         service.end()

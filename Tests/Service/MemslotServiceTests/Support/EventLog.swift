@@ -1,38 +1,23 @@
-import Foundation
 import MemslotService
 import Memslots
 
-/// Keeps what the server tells, to wait for it.
-final class EventLog: ServiceObserver, @unchecked Sendable {
-    // Unchecked: everything is guarded by the condition.
-    private let condition = NSCondition()
-    private var told: [ServerEvent] = []
+/// Stores a server's events, and waits for them.
+final class EventLog: Sendable {
+    private let events = Locked<[ServerEvent]>([])
 
-    func note(_ event: TableEvent, vm: String, user: UInt32) {}
+    func record(_ event: ServerEvent) { events.change { $0.append(event) } }
 
-    func note(_ event: ServerEvent) {
-        condition.lock()
-        told.append(event)
-        condition.broadcast()
-        condition.unlock()
-    }
+    var all: [ServerEvent] { events.withLock { $0 } }
 
-    var all: [ServerEvent] {
-        condition.lock()
-        defer { condition.unlock() }
-        return told
-    }
-
-    /// Waits until so many connections have ended, counted from the server's beginning.
+    /// Waits until `count` connections have ended since the server was started.
     func wait(forDisconnected count: Int) {
-        wait { told in
-            told.count { if case .disconnected = $0 { true } else { false } } >= count
+        wait { events in
+            events.count { if case .disconnected = $0 { true } else { false } } >= count
         }
     }
 
-    func wait(until isMet: ([ServerEvent]) -> Bool) {
-        condition.lock()
-        while !isMet(told) { condition.wait() }
-        condition.unlock()
+    /// Waits until the events satisfy `condition`.
+    func wait(until condition: ([ServerEvent]) -> Bool) {
+        events.withLock(waitingWhile: { !condition($0) }) { _ in }
     }
 }

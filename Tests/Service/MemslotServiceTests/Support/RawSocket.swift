@@ -1,8 +1,8 @@
 import Glibc
 
-/// What a well-behaved client doesn't do.
+/// Messages that ``ClientConnection`` can't send.
 enum RawSocket {
-    /// Sends `text` with as many descriptors as wanted in one message.
+    /// Sends `text` with `times` copies of a descriptor in one message.
     static func send(_ text: String, _ descriptor: Int32, times: Int, to socket: Int32) -> Bool {
         // A control message: its length, SOL_SOCKET, SCM_RIGHTS, then the descriptors.
         let header = MemoryLayout<Int>.size + 2 * MemoryLayout<Int32>.size

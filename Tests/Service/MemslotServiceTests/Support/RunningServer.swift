@@ -32,7 +32,7 @@ final class RunningServer: Sendable {
         let listener = try Listener(at: path, access: access)
         service = MemslotService(limits: limits)
         events = EventLog()
-        server = SocketServer(service, access: access, observer: events)
+        server = SocketServer(service, access: access, observer: { [events] in events.record($0) })
         let (server, hasEnded) = (server, hasEnded)
         Thread.detachNewThread {
             server.run(listener, graceMilliseconds: graceMilliseconds)

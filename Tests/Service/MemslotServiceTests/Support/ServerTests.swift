@@ -1,5 +1,5 @@
 import Testing
 
-/// All tests of the server: one after the other, for they count the process's descriptors.
+/// All tests of the server. They run one after another, because some count descriptors.
 @Suite("server", .serialized)
 enum ServerTests {}

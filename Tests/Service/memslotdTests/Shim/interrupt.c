@@ -1,5 +1,5 @@
-// Preloaded into a daemon: kills it at its n-th call that changes a file, makes a name, or tells
-// somebody something; or lets such calls fail.
+// Preloaded into a daemon. Kills it at its n-th call that changes a file, creates a name or sends a
+// message, or makes such calls fail.
 //
 //   INTERRUPT_KILL=n   SIGKILL in place of the n-th call
 //   INTERRUPT_TEAR=n   SIGKILL in the middle of the n-th write to a file
@@ -25,8 +25,8 @@ static long number_of(const char *name, long otherwise) {
     return text ? atol(text) : otherwise;
 }
 
-// Whether a call may go on: 0, or the errno that it fails with.
-static int judge(const char *call, int onFiles) {
+// Returns 0 if a call may go on, or the errno that it fails with.
+static int admit(const char *call, int onFiles) {
     static atomic_long all, files;
     const char *only = getenv("INTERRUPT_ONLY");
     if (only && strcmp(only, call) != 0) return 0;
@@ -41,7 +41,7 @@ static int judge(const char *call, int onFiles) {
     return fails ? (int)number_of("INTERRUPT_ERRNO", ENOSPC) : 0;
 }
 
-// The log is a file too; nobody counts on it.
+// The log is a file too, but does not count.
 static int is_file(int descriptor) {
     struct stat status;
     return descriptor > 2 && fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
@@ -50,7 +50,7 @@ static int is_file(int descriptor) {
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 #define REFUSE(call, onFiles)                  \
     do {                                       \
-        int refusal = judge(call, onFiles);    \
+        int refusal = admit(call, onFiles);    \
         if (refusal) return errno = refusal, -1; \
     } while (0)
 

@@ -4,12 +4,12 @@ import MemslotService
 import TestSupport
 import WireTestSupport
 
-/// A fixed course of requests, and what is there before and after each.
+/// A fixed sequence of requests.
 struct Course {
     let requests: [(method: String, params: String)]
 
-    /// Everything that the state has to do with: both kinds of backing, every kind of change, a
-    /// transaction that is rolled back, VMs and memory that come and go.
+    /// Everything that changes a state directory: both kinds of backing, every kind of change, a
+    /// transaction that is rolled back, VMs and memory that are created and destroyed.
     static let whole = Course(requests: [
         (
             "vm.create",
@@ -46,22 +46,24 @@ struct Course {
             + #""userspaceAddress":"0x7f0000000000","flags":[\#(flags)]}"#
     }
 
-    /// How far a client came.
+    /// How many requests of the sequence a client has sent.
     struct Progress {
         /// How many requests were answered.
         var answered = 0
-        /// Whether the last of them was refused, though it isn't in a whole run.
+        /// The error of the last one, if it succeeds in an undisturbed run.
         var refusal: String?
-        /// What the daemon said when it could not take a refused request back.
+        /// Whether the refused request stays in the record.
         var isAhead = false
     }
 
-    /// Sends the requests until the daemon is gone, or refuses what it should not.
+    /// Sends the requests until the daemon ends, or refuses one that should succeed.
     ///
-    /// - Parameter limit: how many are sent at most.
+    /// - Parameters:
+    ///   - limit: the number of requests to send.
+    ///   - body: called after each request.
     func run(
         on client: inout ClientConnection, limit: Int = .max,
-        noting note: (inout ClientConnection) throws -> Void = { _ in }
+        afterEach body: (inout ClientConnection) throws -> Void = { _ in }
     ) throws -> Progress {
         var progress = Progress()
         for (index, request) in requests.prefix(limit).enumerated() {
@@ -81,12 +83,12 @@ struct Course {
                 progress.isAhead = error.rawText.contains("could not be undone")
                 return progress
             }
-            try note(&client)
+            try body(&client)
         }
         return progress
     }
 
-    /// All that a client can be told of the VMs that stay.
+    /// Returns everything that the wire shows of the VMs, except the ephemeral one.
     static func snapshot(_ client: inout ClientConnection) throws -> String {
         let list = try client.call("vm.list").value?["result"]?["vms"]?.rawText ?? "none"
         var text = ""
@@ -102,8 +104,8 @@ struct Course {
         return text
     }
 
-    /// What is there where the submit that is to be rolled back was granted: a daemon that is
-    /// killed before it answers may have got as far.
+    /// Returns the snapshot after the submit that is rolled back, if it succeeded instead: a daemon
+    /// that is killed before its response may restore this.
     func granted() throws -> String {
         let fault = requests.firstIndex { $0.method == "fault.inject" } ?? 0
         var others = Array(requests[...(fault + 1)])
@@ -111,10 +113,10 @@ struct Course {
         return try Course(requests: others).snapshots().last ?? ""
     }
 
-    /// The index of the submit that is to be rolled back.
+    /// The index of the submit that is rolled back.
     var rolledBack: Int { (requests.firstIndex { $0.method == "fault.inject" } ?? 0) + 1 }
 
-    /// What is there before the first request, and after each.
+    /// Returns the snapshots before the first request and after each.
     func snapshots() throws -> [String] {
         let scratch = try ScratchDirectory()
         let daemon = try DaemonProcess(stateIn: scratch)

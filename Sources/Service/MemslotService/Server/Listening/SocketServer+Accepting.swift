@@ -15,7 +15,7 @@ extension SocketServer {
             let errno = Errno(rawValue: -socket)
             // The peer has gone again.
             if errno.rawValue == ECONNABORTED || errno.rawValue == EAGAIN { continue }
-            observer?.note(.cannotAccept(errno: errno))
+            observer(.cannotAccept(errno: errno))
             let isFull = errno.rawValue == EMFILE || errno.rawValue == ENFILE
             if !(isFull && refuseWithSpare(&spare, listener)) { pause() }
         }
@@ -72,11 +72,11 @@ extension SocketServer {
         }
         // stop() may have run before the connection was in the list.
         if stopFlag.isSet { connection.stopReading() }
-        observer?.note(.connected(connection.peer.peer, process: process))
+        observer(.connected(connection.peer.peer, process: process))
         if threads.run({ connection.serve() }) { return }
         state.change { $0.connections[connection.number] = nil }
         refuse(channel.input, user: user, .noThread)
-        observer?.note(.disconnected(connection.peer.peer))
+        observer(.disconnected(connection.peer.peer))
     }
 
     private var surroundings: Connection.Surroundings {
@@ -84,12 +84,12 @@ extension SocketServer {
             service: service, threads: threads, watch: watch, isStopping: stopFlag,
             ended: { [state, observer] connection in
                 state.change { $0.connections[connection.number] = nil }
-                observer?.note(.disconnected(connection.peer.peer))
+                observer(.disconnected(connection.peer.peer))
             })
     }
 
     private func refuse(_ socket: Int32, user: UInt32?, _ refusal: Refusal) {
-        observer?.note(.refused(user: user, reason: refusal.error.message))
+        observer(.refused(user: user, reason: refusal.error.message))
         refusal.send(to: socket)
         guard refusal.lingers, mayLinger() else {
             close(socket)

@@ -17,7 +17,7 @@ public final class SocketServer: Sendable {
 
     let service: MemslotService
     let access: PeerAccess
-    let observer: (any ServiceObserver)?
+    let observer: @Sendable (ServerEvent) -> Void
     let threads: ConnectionThreads
     let watch = StallWatch()
     let stopFlag = StopFlag()
@@ -31,10 +31,11 @@ public final class SocketServer: Sendable {
     /// - Parameters:
     ///   - service: the service. The server has its limits.
     ///   - access: who may connect.
-    ///   - observer: receives what happens, for a log.
+    ///   - observer: receives the server's events, for a log. It is called on the threads where they
+    ///     happen, in order for each connection. It must be short, and must not call the service.
     public init(
         _ service: MemslotService, access: PeerAccess = PeerAccess(),
-        observer: (any ServiceObserver)? = nil
+        observer: @escaping @Sendable (ServerEvent) -> Void = { _ in }
     ) {
         self.service = service
         self.access = access
@@ -46,7 +47,7 @@ public final class SocketServer: Sendable {
     /// ``run(_:graceMilliseconds:)`` returns. Call from any thread.
     public func stop() {
         guard stopFlag.set() else { return }
-        observer?.note(.stopping)
+        observer(.stopping)
         for connection in state.withLock({ Array($0.connections.values) }) {
             connection.stopReading()
         }
@@ -64,7 +65,7 @@ public final class SocketServer: Sendable {
         _ listener: Listener, graceMilliseconds: UInt64 = SocketServer.defaultGraceMilliseconds
     ) -> Bool {
         _ = watch.start(on: threads)
-        observer?.note(.listening(path: listener.path?.path))
+        observer(.listening(path: listener.path?.path))
         accept(from: listener)
         listener.end()
         return end(graceMilliseconds)
@@ -105,20 +106,9 @@ public final class SocketServer: Sendable {
         }
         watch.stop()
         let hasEnded = threads.close(milliseconds: 1_000)
-        observer?.note(.stopped(isClean: isClean && hasEnded))
+        observer(.stopped(isClean: isClean && hasEnded))
         return isClean
     }
-}
-
-/// Receives what happens in a service and its server, for a log.
-///
-/// Called on the threads where it happens, in order for each table and connection. It must be
-/// short, and must not call the service.
-public protocol ServiceObserver: Sendable {
-    /// The array of a VM changed, or failed to.
-    func note(_ event: TableEvent, vm: String, user: UInt32)
-    /// Something happened to the server or a connection.
-    func note(_ event: ServerEvent)
 }
 
 /// What happens to a server and its connections.
