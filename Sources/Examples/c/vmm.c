@@ -1,10 +1,10 @@
 /*
- * A VMM in small, in C: a guest counts in sixteen pages while its memory changes under it.
- * The twin of Sources/Examples/swift/ExampleVMM.
+ * A small VMM in C: a guest counts in sixteen pages while its memory changes.
+ * Sources/Examples/swift/ExampleVMM is the same program in Swift.
  *
  *     cc vmm.c $(pkg-config --cflags --libs memslots) -lpthread -o vmm && ./vmm
  *
- * Without KVM, or with the argument `simulated`, it goes the same way on the simulator.
+ * Without KVM, or with the argument `simulated`, it makes the same changes on the simulator.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -36,7 +36,7 @@ static void die_errno(const char *what) {
     exit(1);
 }
 
-/* ---- The guest's memory: one mapping, and the slots that show parts of it. ---- */
+/* ---- The guest's memory: one mapping, and slots for parts of it. ---- */
 
 static uint8_t *memory;
 
@@ -49,7 +49,7 @@ static memslots_slot slot(uint32_t id, uint64_t address) {
     };
 }
 
-/* The same pages by two slots, the second under another id. */
+/* The same pages as two slots, the second under another id. */
 static void split(memslots_slot whole, memslots_slot halves[2]) {
     halves[0] = halves[1] = whole;
     halves[0].size = halves[1].size = whole.size / 2;
@@ -70,10 +70,10 @@ static memslots_vcpu vcpu;
 static struct kvm_run *run;
 static pthread_t vcpu_thread;
 static sem_t reached;
-static const char *surprise;
+static const char *fault;
 static int on_kvm;
 
-/* Adds one to each page of the RAM, counts the rounds, and says so at a limit. */
+/* Adds one to a number in each page of the RAM, counts the rounds, and writes to a port at a limit. */
 static const uint8_t program[] = {
     0x31, 0xff,                         /* again: xor di, di                */
     0x66, 0xff, 0x05,                   /* next:  inc dword [di]            */
@@ -94,22 +94,22 @@ static void *run_vcpu(void *unused) {
     if (memslots_accept_kicks(0) < 0) die("memslots_accept_kicks");
     for (;;) {
         uint32_t requests = 0;
-        /* Waits while a transaction holds vCPUs out; comes out when one begins. */
-        int32_t answer = memslots_vcpu_run(vcpu, &requests);
-        if (answer < 0) die("memslots_vcpu_run");
+        /* Waits while a transaction holds vCPUs out; returns when one begins. */
+        int32_t code = memslots_vcpu_run(vcpu, &requests);
+        if (code < 0) die("memslots_vcpu_run");
         if (requests & MEMSLOTS_KICK_EMBEDDER) return NULL;
-        if (answer == MEMSLOTS_INTERRUPTED || answer == MEMSLOTS_NOT_READY) continue;
+        if (code == MEMSLOTS_INTERRUPTED || code == MEMSLOTS_NOT_READY) continue;
         if (run->exit_reason == KVM_EXIT_IO && run->io.port == PORT) {
             sem_post(&reached);
             continue;
         }
         /* A guest with all of its memory has no other exit. */
-        surprise = "the guest came out for memory that it should have had";
+        fault = "the guest left because memory was missing";
         return NULL;
     }
 }
 
-/* A VM and a vCPU, as any VMM makes them. */
+/* A VM and a vCPU, as any VMM creates them. */
 static int make_vm(void) {
     int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (kvm < 0) return -1;
@@ -162,13 +162,13 @@ static void work(void) {
         until.tv_sec += 1;
         if (sem_timedwait(&reached, &until) == 0) return;
     }
-    fprintf(stderr, "the guest stands still\n");
+    fprintf(stderr, "the guest makes no progress\n");
     exit(1);
 }
 
-/* ---- What the VMM does to the guest's memory, one array after another. ---- */
+/* ---- The changes of the guest's memory ---- */
 
-static void tell(const char *step, const memslots_receipt *receipt) {
+static void report(const char *step, const memslots_receipt *receipt) {
     static const char *const names[] = {"create", "delete", "move", "reflag"};
     memslots_operation operations[16];
     size_t count = 0;
@@ -187,11 +187,11 @@ static void tell(const char *step, const memslots_receipt *receipt) {
         printf("; guest not held\n");
 }
 
-/* Each submit names the whole array: the VM has all of it afterwards, or what it had. */
+/* Each submit contains the whole array. Afterwards the VM has that array, or the previous one. */
 static void change(const char *step, const memslots_slot *slots, size_t count) {
     memslots_receipt receipt = MEMSLOTS_INIT(memslots_receipt);
     if (memslots_submit(table, slots, count, NULL, &receipt) < 0) die(step);
-    tell(step, &receipt);
+    report(step, &receipt);
     memslots_receipt_release(&receipt);
     work();
 }
@@ -215,7 +215,7 @@ static void tour(memslots_slot low, memslots_slot ram, memslots_slot bar) {
     printf("first pass: send %llu of %d pages\n", (unsigned long long)dirty_pages(&ram), PAGES);
     work();
     split(logged(ram), halves);
-    /* A slot that is split takes its dirty bits with it, page by page. */
+    /* The halves of a split slot have the dirty bits of their pages. */
     change("split it while it logs", (memslots_slot[]){low, halves[0], halves[1], moved, dimm}, 5);
     for (int i = 0; i < 2; i++)
         printf("next pass, slot %u: send %llu of %d pages\n", halves[i].slot,
@@ -225,7 +225,7 @@ static void tour(memslots_slot low, memslots_slot ram, memslots_slot bar) {
     memslots_receipt last = MEMSLOTS_INIT(memslots_receipt);
     if (memslots_submit(table, (memslots_slot[]){low, ram, moved, dimm}, 4, NULL, &last) < 0)
         die("log no more");
-    tell("log no more", &last);
+    report("log no more", &last);
     memslots_dirty_run runs[PAGES];
     size_t count = 0;
     if (memslots_receipt_dirty_runs(&last, runs, PAGES, &count) < 0) die("dirty runs");
@@ -235,7 +235,7 @@ static void tour(memslots_slot low, memslots_slot ram, memslots_slot bar) {
     memslots_receipt_release(&last);
 }
 
-/* A device model translates what the guest hands it, without a lock. */
+/* A device model translates guest addresses without a lock. */
 static void read_as_a_device(void) {
     memslots_reader reader;
     memslots_view view;
@@ -258,8 +258,8 @@ static void stop(void) {
     uint32_t rounds = *word(ROUNDS);
     for (int page = 0; page < PAGES; page++) {
         uint32_t counted = *word(PART + (uint64_t)page * PAGE);
-        /* It may have been stopped in the middle of a round. */
-        if (counted != rounds && counted != rounds + 1) surprise = "increments were lost";
+        /* The guest may have been stopped in the middle of a round. */
+        if (counted != rounds && counted != rounds + 1) fault = "increments were lost";
     }
 }
 
@@ -272,7 +272,7 @@ int main(int argc, char **argv) {
     sem_init(&reached, 0, 0);
 
     puts(on_kvm ? "A guest counts in 16 pages of memory; its memory changes under it."
-                : "No KVM here: this is the simulator, and writes of its own stand for a guest.");
+                : "No KVM: this is the simulator; its own writes stand for a guest.");
     if ((on_kvm ? memslots_open_kvm(vm, NULL, &table) : memslots_open_simulator(NULL, &table)) < 0)
         die("open");
     memslots_slot low = slot(0, 0), ram = slot(1, RAM_AT), bar = slot(2, BAR_AT);
@@ -284,8 +284,8 @@ int main(int argc, char **argv) {
     stop();
     if (memslots_close(table) < 0) die("memslots_close");
     if (on_kvm) close(vm);
-    if (surprise) {
-        fprintf(stderr, "%s\n", surprise);
+    if (fault) {
+        fprintf(stderr, "%s\n", fault);
         return 1;
     }
     puts("The guest missed nothing: no spurious exit, no lost increment.");

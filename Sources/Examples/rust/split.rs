@@ -1,8 +1,8 @@
-//! Guest memory split in two on the simulator, from Rust: what an `extern "C"` block needs.
+//! Splits guest memory on the simulator, from Rust, with the `extern "C"` block that it needs.
 //!
 //!     rustc -L LIBDIR split.rs && LD_LIBRARY_PATH=LIBDIR ./split
 //!
-//! `memslots.h` tells what each function does. A crate would run bindgen over it.
+//! `memslots.h` documents each function. A crate would generate the block with bindgen.
 
 use std::ffi::{c_char, c_void, CStr};
 use std::ptr::{null, null_mut};
@@ -53,7 +53,7 @@ extern "C" {
     fn memslots_error_message() -> *const c_char;
 }
 
-/// The sentence of the last error as an `Err`.
+/// Returns the message of the last error as an `Err` if `code` is an error.
 fn check(code: i32) -> Result<(), String> {
     if code >= 0 {
         return Ok(());
@@ -78,7 +78,7 @@ fn main() -> Result<(), String> {
         check(memslots_open_simulator(null(), &mut table))?;
         check(memslots_submit(table, [slot(0, 4)].as_ptr(), 1, null(), null_mut()))?;
 
-        // Both halves at once: nobody sees the guest without its memory.
+        // Both halves at once: the guest never runs without its memory.
         let halves = [slot(0, 2), slot(2 * 4096, 2)];
         check(memslots_submit(table, halves.as_ptr(), 2, null(), null_mut()))?;
         let mut span = std::mem::zeroed::<Span>();

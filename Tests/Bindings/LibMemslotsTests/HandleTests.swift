@@ -4,11 +4,11 @@ import Testing
 
 @Suite("handles of the C interface")
 struct HandleTests {
-    @Test("one that was never given is refused by every function, whatever it is")
+    @Test("every function refuses an invented handle")
     func garbage() throws {
         let table = try SimulatedTable()
         let value = table.handle.value
-        // With a low bit turned it may be the handle of a test beside this one.
+        // Flipping a low bit may give the handle of a test that runs in parallel.
         let flips = (12..<64).map { value ^ (1 << UInt64($0)) }
         for garbage in [0, 1, .max, 0xdead_beef, value &+ 1 << 24] + flips {
             let handle = memslots_table(value: garbage)
@@ -30,7 +30,7 @@ struct HandleTests {
         #expect(lastMessage().contains("reader"))
     }
 
-    @Test("a closed handle stays closed, though its place is used again")
+    @Test("a closed handle stays closed when its place is reused")
     func closed() throws {
         var first = memslots_table()
         #expect(memslots_open_simulator(nil, &first) == MEMSLOTS_OK)
@@ -41,7 +41,7 @@ struct HandleTests {
         for other in others { #expect(other.handle.value != first.value) }
     }
 
-    @Test("a place that is closed a thousand times gives a new handle each time")
+    @Test("a thousand uses of one place have a thousand handles")
     func reuse() throws {
         var seen = Set<UInt64>()
         for _ in 0..<1_000 {
@@ -53,7 +53,7 @@ struct HandleTests {
         #expect(seen.count == 1_000)
     }
 
-    @Test("each error code has a name, and no other number has")
+    @Test("every code has a name; other numbers have none")
     func names() {
         let names = (-17...2).map { String(cString: memslots_code_name($0)!) }
         #expect(Set(names).count == names.count)

@@ -3,22 +3,22 @@ import Testing
 
 @testable import LibMemslots
 
-@Suite("what the C interface leaves behind")
+@Suite("leftovers of the C interface")
 struct LeftoverTests {
-    /// The place in the table of handles that the next one gets.
+    /// The index of the place that the next handle gets.
     private func nextPlace() throws -> UInt64 {
         let table = try SimulatedTable()
         return table.handle.value & 0xf_ffff
     }
 
-    @Test("places of closed handles are given again")
+    @Test("places of closed handles are reused")
     func places() throws {
         let before = try nextPlace()
         for _ in 0..<4_000 { _ = try SimulatedTable() }
         #expect(try nextPlace() < before + 2_000)
     }
 
-    @Test("a submit that is refused leaves no receipt open")
+    @Test("a refused submit leaves no receipt open")
     func receipts() throws {
         let table = try SimulatedTable()
         let before = try nextPlace()
@@ -32,7 +32,7 @@ struct LeftoverTests {
         #expect(try nextPlace() < before + 2_000)
     }
 
-    @Test("a copy of a view that was left tells nothing, nor can it be left again")
+    @Test("a copy of a view that was left can be neither read nor left")
     func views() throws {
         let table = try SimulatedTable()
         #expect(table.submit(slot(0, at: 0)) == Int(MEMSLOTS_OK))
@@ -50,14 +50,14 @@ struct LeftoverTests {
         #expect(memslots_reader_leave(&view) == MEMSLOTS_OK)
         #expect(memslots_view_translate(&copy, 0, 0, 1, &span, 1, &count) == MEMSLOTS_NOT_INSIDE)
         #expect(memslots_reader_leave(&copy) == MEMSLOTS_NOT_INSIDE)
-        // The same reader is inside again, as another stay.
+        // The same reader enters again, with another ticket.
         try #require(memslots_reader_enter(reader, &view) == MEMSLOTS_OK)
         #expect(memslots_view_translate(&copy, 0, 0, 1, &span, 1, &count) == MEMSLOTS_NOT_INSIDE)
         #expect(memslots_reader_leave(&copy) == MEMSLOTS_NOT_INSIDE)
         #expect(memslots_reader_leave(&view) == MEMSLOTS_OK)
     }
 
-    @Test("a translation tells what is left of its slot, and no more")
+    @Test("a translation reaches from the address to the end of its slot")
     func spans() throws {
         let table = try SimulatedTable()
         #expect(table.submit(slot(3, at: 16, pages: 4)) == Int(MEMSLOTS_OK))

@@ -1,14 +1,15 @@
 import Foundation
 import MemslotKVM
+import TestSupport
 import Testing
 
 private let compilerIsThere = Programs.compiler != nil
-private let rustIsThere = Programs.tool("rustc") != nil
+private let rustc = BuiltProducts.tool("rustc")
 private let hasKVM = KVMSystem.unavailability() == nil
 
 @Suite(
     "programs in other languages",
-    .enabled(if: Programs.libraryIsBuilt, "libmemslots-c.so is built"))
+    .enabled(if: Programs.library != nil, "libmemslots-c.so is built"))
 struct ProgramTests {
     @Test("the example in C, on the simulator", .enabled(if: compilerIsThere, "no C compiler"))
     func exampleSimulated() throws {
@@ -55,36 +56,32 @@ struct ProgramTests {
         #expect(output == "survived\n")
     }
 
-    @Test("the example in Rust", .enabled(if: rustIsThere, "no rustc"))
+    @Test("the example in Rust", .enabled(if: rustc != nil, "no rustc"))
     func rust() throws {
-        let rustc = try #require(Programs.tool("rustc"))
-        let libraries = try Programs.installed.get()
-        let program = FileManager.default.temporaryDirectory
-            .appending(path: "memslots-\(UUID().uuidString)")
-        let made = try Programs.run(
-            rustc,
+        let folder = try Programs.folder.get()
+        let program = folder + "/split"
+        let (compiled, errors) = try Programs.run(
+            #require(rustc),
             [
-                "-D", "warnings", "-L", libraries.path, "-o", program.path,
-                Programs.root.appending(path: "Sources/Examples/rust/split.rs").path,
+                "-D", "warnings", "-L", folder, "-C", "link-arg=-Wl,-rpath,\(folder)",
+                "-o", program, Repository.path("Sources/Examples/rust/split.rs"),
             ])
-        try #require(made.status == 0, "\(made.output)")
-        let (status, output) = try Programs.run(
-            program, environment: ["LD_LIBRARY_PATH": libraries.path])
+        try #require(compiled == 0, "\(errors)")
+        let (status, output) = try Programs.run(program)
         #expect(status == 0, "\(output)")
         #expect(output.contains("interface 1\n0x2005 is 8197 bytes into the memory\nrefused: "))
     }
 
-    @Test("the library exports what the header declares, and the header declares what it exports")
+    @Test("the library exports exactly the functions that the header declares")
     func exports() throws {
         let header = try String(
-            contentsOf: Programs.root.appending(
-                path: "Sources/Bindings/CMemslots/include/memslots.h"),
+            contentsOf: Repository.url("Sources/Bindings/CMemslots/include/memslots.h"),
             encoding: .utf8)
         let code = header.replacing(/\/\*[\s\S]*?\*\//, with: "")
         let declared = Set(code.matches(of: /(memslots_[a-z0-9_]+)\(/).map { String($0.1) })
         let library = try #require(Programs.library)
-        let nm = try #require(Programs.tool("nm", "llvm-nm"))
-        let symbols = try Programs.run(nm, ["-D", "--defined-only", library.path]).output
+        let nm = try #require(BuiltProducts.tool("nm", "llvm-nm"))
+        let symbols = try Programs.run(nm, ["-D", "--defined-only", library]).output
         let exported = Set(
             symbols.split(separator: "\n").compactMap { line in
                 line.split(separator: " ").last.map(String.init)

@@ -4,32 +4,32 @@ import Testing
 
 @Suite("transactions over the C interface")
 struct TransactionTests {
-    @Test("a submit gives the whole array, and a receipt that can be asked")
+    @Test("a submit applies the whole array and fills a receipt")
     func submit() throws {
         let table = try SimulatedTable()
-        var made = receipt()
+        var filled = receipt()
         let array = [slot(.max, at: 8), slot(7, at: 0, pages: 4)]
-        #expect(memslots_submit(table.handle, array, 2, nil, &made) == MEMSLOTS_OK)
-        defer { memslots_receipt_release(&made) }
-        #expect(made.generation == 1)
-        #expect(made.outcome == UInt32(MEMSLOTS_COMMITTED))
-        #expect(made.added == 2)
-        #expect(made.operations == 2)
-        #expect(made.retired)
+        #expect(memslots_submit(table.handle, array, 2, nil, &filled) == MEMSLOTS_OK)
+        defer { memslots_receipt_release(&filled) }
+        #expect(filled.generation == 1)
+        #expect(filled.outcome == UInt32(MEMSLOTS_COMMITTED))
+        #expect(filled.added == 2)
+        #expect(filled.operations == 2)
+        #expect(filled.retired)
 
         var operations = [memslots_operation](repeating: memslots_operation(), count: 4)
         var count = 0
-        #expect(memslots_receipt_operations(&made, &operations, 4, &count) == MEMSLOTS_OK)
+        #expect(memslots_receipt_operations(&filled, &operations, 4, &count) == MEMSLOTS_OK)
         #expect(count == 2)
         #expect(operations[0].call == UInt32(MEMSLOTS_CREATE))
         #expect(operations[0].before.size == 0)
         var slots = [memslots_slot](repeating: memslots_slot(), count: 2)
-        #expect(memslots_receipt_slots(&made, &slots, 2, &count) == MEMSLOTS_OK)
+        #expect(memslots_receipt_slots(&filled, &slots, 2, &count) == MEMSLOTS_OK)
         #expect(slots.map(\.slot) == [0, 7])
         #expect(try table.now().ids == [0, 7])
     }
 
-    @Test("a list with too little room is filled as far as it goes, and counted")
+    @Test("a list that is too small gets the entries that fit, and the count")
     func tooSmall() throws {
         let table = try SimulatedTable()
         #expect(table.submit(slot(0, at: 0), slot(1, at: 1), slot(2, at: 2)) == MEMSLOTS_OK)
@@ -44,7 +44,7 @@ struct TransactionTests {
         #expect(memslots_get(table.handle, &list, -1, &count, nil) == MEMSLOTS_BAD_ARGUMENT)
     }
 
-    @Test("an array that breaks rules is refused with every fault in words")
+    @Test("an invalid array is refused with a message for every violation")
     func violations() throws {
         let table = try SimulatedTable()
         #expect(table.submit(slot(0, at: 0, pages: 2), slot(1, at: 1)) == MEMSLOTS_INVALID_ARRAY)
@@ -67,7 +67,7 @@ struct TransactionTests {
         #expect(try table.now().generation == 0)
     }
 
-    @Test("compare and swap: the wrong generation is a conflict")
+    @Test("compare-and-swap: a wrong generation is a conflict")
     func conflict() throws {
         let table = try SimulatedTable()
         var options = sized(memslots_submit_options.init, \.struct_size)
@@ -79,7 +79,7 @@ struct TransactionTests {
         #expect(memslots_submit(table.handle, array, 1, &options, nil) == MEMSLOTS_OK)
     }
 
-    @Test("a call that fails midway is undone, and a failing undo is told and recovered")
+    @Test("a failed operation is undone; a failed undo is reported and recovered")
     func faults() throws {
         let table = try SimulatedTable()
         #expect(table.submit(slot(0, at: 0), slot(1, at: 1)) == MEMSLOTS_OK)
@@ -104,23 +104,23 @@ struct TransactionTests {
         #expect(memslots_release_vcpus(table.handle) == MEMSLOTS_OK)
     }
 
-    @Test("a plan tells and does nothing")
+    @Test("a plan fills a receipt and changes nothing")
     func plan() throws {
         let table = try SimulatedTable()
         #expect(table.submit(slot(0, at: 0, pages: 2)) == MEMSLOTS_OK)
-        var made = receipt()
+        var filled = receipt()
         let halves = [slot(0, at: 0), slot(1, at: 1)]
-        #expect(memslots_plan(table.handle, halves, 2, nil, &made) == MEMSLOTS_OK)
-        #expect(made.operations == 3)
-        #expect(made.quiesced)
-        memslots_receipt_release(&made)
-        memslots_receipt_release(&made)
+        #expect(memslots_plan(table.handle, halves, 2, nil, &filled) == MEMSLOTS_OK)
+        #expect(filled.operations == 3)
+        #expect(filled.quiesced)
+        memslots_receipt_release(&filled)
+        memslots_receipt_release(&filled)
         var count = 0
-        #expect(memslots_receipt_slots(&made, nil, 0, &count) == MEMSLOTS_BAD_HANDLE)
+        #expect(memslots_receipt_slots(&filled, nil, 0, &count) == MEMSLOTS_BAD_HANDLE)
         #expect(try table.now().ids == [0])
     }
 
-    @Test("dirty bits are told, survive a split, and come in the receipt at the end")
+    @Test("dirty bits are reported, survive a split, and end in the receipt")
     func dirtyLog() throws {
         let table = try SimulatedTable()
         let log = MEMSLOTS_LOG_DIRTY_PAGES
@@ -155,7 +155,7 @@ struct TransactionTests {
         memslots_receipt_release(&last)
     }
 
-    @Test("a dirty log is refused for what is not there")
+    @Test("a dirty log of a missing slot or page is refused")
     func badDirtyLog() throws {
         let table = try SimulatedTable()
         #expect(table.submit(slot(0, at: 0, pages: 100)) == MEMSLOTS_OK)
@@ -172,7 +172,7 @@ struct TransactionTests {
         #expect(memslots_simulator_touch(table.handle, 0, 1 << 40, 1) == MEMSLOTS_NOT_MAPPED)
     }
 
-    @Test("structures of a wrong size are refused, longer ones with nothing new in them taken")
+    @Test("structures of a wrong size are refused, longer ones with a zero rest accepted")
     func sizes() throws {
         let table = try SimulatedTable()
         var options = memslots_submit_options()
@@ -203,7 +203,7 @@ struct TransactionTests {
         #expect(memslots_submit(table.handle, nil, 3, nil, nil) == MEMSLOTS_BAD_ARGUMENT)
     }
 
-    @Test("what the VM allows can be asked")
+    @Test("the limits of the VM can be read")
     func capabilities() throws {
         let table = try SimulatedTable()
         var allowed = sized(memslots_capabilities.init, \.struct_size)

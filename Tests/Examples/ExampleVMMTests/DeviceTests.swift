@@ -15,16 +15,16 @@ struct DeviceTests {
         let layout = try Layout()
         let machine = try SimulatedMachine(layout)
         let device = Device(of: machine.table)
-        let halves = layout.split(layout.ram)
-        try machine.table.submit([layout.low, layout.bar] + halves)
-        let border = halves[1].guestPhysicalAddress
+        let (low, high) = layout.ram.split(at: layout.middle)
+        try machine.table.submit([layout.low, layout.bar, low, high])
+        let border = high.guestPhysicalAddress
         let bytes = UnsafeMutableRawPointer(
-            bitPattern: UInt(halves[1].userspaceAddress.rawValue - 8))
+            bitPattern: UInt(high.userspaceAddress.rawValue - 8))
         bytes?.storeBytes(of: 0x0101_0101_0101_0101, as: UInt64.self)
         bytes?.storeBytes(of: 0x0202_0202_0202_0202, toByteOffset: 8, as: UInt64.self)
         let both = range(border, back: 8)
         #expect(try device.checksum(of: [both, both]) == 48)
-        try machine.table.submit([layout.low, layout.bar, halves[0]])
+        try machine.table.submit([layout.low, layout.bar, low])
         #expect(throws: TranslationError.unmapped(border, range: 0)) {
             try device.checksum(of: [both])
         }

@@ -22,8 +22,8 @@ struct ExampleVMMTests {
         "log dirty pages: reflag 1; guest not held",
         "first pass: send 16 of 16 pages",
         "split it while it logs: delete 1, create 1, create 4; guest held",
-        "next pass, slot 1: send 8 of 8 pages",
-        "next pass, slot 4: send 8 of 8 pages",
+        "next pass, slot at 0x40000000: send 8 of 8 pages",
+        "next pass, slot at 0x40008000: send 8 of 8 pages",
         "log no more: delete 1, delete 4, create 1; guest held",
     ]
 

@@ -2,47 +2,49 @@
  * memslots.h: guest memory of a KVM virtual machine, changed as a whole.
  *
  * A table is the memory of one VM. memslots_submit() takes the complete array of slots that the
- * VM is to have, finds what differs, and carries it out with vCPUs held out of the guest. When it
- * returns the VM has exactly that array, or exactly the one before; the answer says which.
+ * VM is to have, computes the difference, and applies it while vCPUs are held out of the guest.
+ * Afterwards the VM has exactly that array or exactly the previous one, and the return value says
+ * which.
  *
  * In short: memslots_open_kvm(), memslots_vcpu_open() for each vCPU, memslots_submit() for every
  * change, memslots_vcpu_run() in place of ioctl(KVM_RUN), a reader for each thread that translates.
- * Sources/Examples/c/vmm.c is a whole VMM. Linked by `pkg-config --cflags --libs memslots`.
+ * Sources/Examples/c/vmm.c is a complete VMM. Link with `pkg-config --cflags --libs memslots`.
  *
  * RULES FOR ALL FUNCTIONS
  *
- * Units. Addresses and sizes are bytes; those of slots are multiples of 4096. Pages have 4096
+ * Units. Addresses and sizes are in bytes; those of slots are multiples of 4096. Pages have 4096
  * bytes. Times are nanoseconds of the monotonic clock unless a name says milliseconds.
  *
- * Answers. MEMSLOTS_OK (0) or a positive code is success; a negative code is an error, and nothing
- * was done. The calling thread then finds a sentence in memslots_error_message(), and more in the
- * functions beside it. Codes keep their numbers.
+ * Return values. MEMSLOTS_OK (0) and positive codes mean success. A negative code is an error:
+ * the function had no effect. memslots_error_message() then returns a sentence for the calling
+ * thread, and the functions beside it return more. Codes keep their numbers.
  *
- * Handles are numbers, not pointers. They are safe to use from any thread, at any time: one that is
- * zero, was never given, or is closed gives MEMSLOTS_BAD_HANDLE. Closing while another thread is
- * inside a call on the handle lets that call end first, without waiting for it. What a table owns
- * (readers, vCPUs, hooks) keeps the table until it is closed too.
+ * Handles are numbers, not pointers. Any thread may use any handle at any time. A handle that is
+ * zero, unknown or closed gives MEMSLOTS_BAD_HANDLE. If a handle is closed while another thread is
+ * inside a call on it, that call ends normally; the close does not wait for it. What belongs to a
+ * table (readers, vCPUs, hooks) keeps the table until it is closed too.
  *
- * Pointers belong to the caller, and are only used until the call returns, but for callbacks and
- * their contexts, where it is said how long. NULL where something is needed gives
- * MEMSLOTS_BAD_ARGUMENT. A pointer that is neither NULL nor valid can't be found out.
+ * Pointers belong to the caller. A function uses them only until it returns. Callbacks and their
+ * contexts are the exception; their comments say how long they are used. NULL for a required
+ * pointer gives MEMSLOTS_BAD_ARGUMENT. A pointer that is neither NULL nor valid is not detected.
  *
- * Structures that begin with struct_size have it set by the caller to their sizeof, so that later
- * versions can add members at the end; MEMSLOTS_INIT does so and zeroes the rest. Zero is each
- * member's default.
+ * Structures that begin with struct_size: the caller sets it to the structure's sizeof, so that
+ * later versions can add members at the end. MEMSLOTS_INIT sets it and zeroes the rest. Zero is
+ * the default of each member.
  *
- * Lists. A function that fills a list takes its capacity, fills as much as fits, and stores how
- * many there are in all in *count. If not all fit it gives MEMSLOTS_TOO_SMALL. A capacity of 0
- * with a NULL list asks for the count alone; where there is something it gives MEMSLOTS_TOO_SMALL.
+ * Lists. A function that fills a list receives the list's capacity. It fills as many entries as
+ * fit, and stores the number of all entries in *count. If some do not fit it returns
+ * MEMSLOTS_TOO_SMALL. To get the count alone, pass NULL and a capacity of 0; the function returns
+ * MEMSLOTS_TOO_SMALL unless the count is 0.
  *
  * Strings are UTF-8 and end in a zero byte.
  *
- * Threads. Every function may be called from every thread, except that a reader's view and a
- * receipt are for one thread at a time. From inside a hook, an observer, a view, or a function run
- * in the vCPU gate, what would wait for itself gives MEMSLOTS_REENTRANT.
+ * Threads. Any thread may call any function. A reader's view and a receipt are for one thread at
+ * a time. Inside a hook, an observer, a view, or a function that runs in the vCPU gate, a call
+ * that would deadlock returns MEMSLOTS_REENTRANT.
  *
- * Processes. KVM takes memory changes only from the process that made the VM: after a fork() the
- * child must not use the parent's handles.
+ * Processes. KVM accepts memory changes only from the process that created the VM. After fork()
+ * the child must not use the parent's handles.
  */
 #ifndef MEMSLOTS_H
 #define MEMSLOTS_H
@@ -56,9 +58,9 @@ extern "C" {
 #endif
 
 /*
- * The version of this interface. It changes when a program has to be compiled anew; every program
- * that includes this header refers to the symbol of its version, so that it can't be linked to, or
- * started with, a library of another.
+ * The version of this interface. It changes when programs must be recompiled. Every program that
+ * includes this header refers to the symbol of its version, so the linker and the loader reject a
+ * library of another version.
  */
 #define MEMSLOTS_ABI 1
 uint32_t memslots_abi_1(void);
@@ -68,98 +70,98 @@ static uint32_t (*const memslots_abi_of_this_program)(void) __attribute__((used)
 
 /* A structure of `type` with its size set and everything else zero. */
 #ifdef __cplusplus
-#define MEMSLOTS_INIT(type) ([] { type made{}; made.struct_size = sizeof(type); return made; }())
+#define MEMSLOTS_INIT(type) ([] { type zero{}; zero.struct_size = sizeof(type); return zero; }())
 #else
 #define MEMSLOTS_INIT(type) ((type){.struct_size = sizeof(type)})
 #endif
 
-/* ---- Answers ---------------------------------------------------------------------------- */
+/* ---- Return codes ----------------------------------------------------------------------- */
 
 enum {
     MEMSLOTS_OK = 0,
-    /* memslots_vcpu_run(): a signal, a kick or a transaction brought the vCPU out (EINTR). */
+    /* memslots_vcpu_run(): a signal, a kick or a transaction made the vCPU leave (EINTR). */
     MEMSLOTS_INTERRUPTED = 1,
-    /* memslots_vcpu_run(): the vCPU waits to be started by another (EAGAIN). Run it again. */
+    /* memslots_vcpu_run(): the vCPU waits until another vCPU starts it (EAGAIN). Run it again. */
     MEMSLOTS_NOT_READY = 2,
 
-    /* The array breaks rules: memslots_error_violations(). */
+    /* The array is invalid: memslots_error_violations(). */
     MEMSLOTS_INVALID_ARRAY = -1,
-    /* The generation is not the expected one: read the table, submit against that. */
+    /* The generation is not the expected one. Read the table and submit against its generation. */
     MEMSLOTS_CONFLICT = -2,
-    /* A hook refused; its reason is in the message. */
+    /* A hook vetoed the transaction; the message contains its reason. */
     MEMSLOTS_REJECTED = -3,
     /* A vCPU or a reader was still inside at the deadline; the message names it. */
     MEMSLOTS_QUIESCE_TIMEOUT = -4,
-    /* A kernel call failed midway and all was undone: memslots_error_errno(). */
+    /* A kernel call failed and the transaction was undone: memslots_error_errno(). */
     MEMSLOTS_ROLLED_BACK = -5,
-    /* Undoing failed too. vCPUs stay out: memslots_recover(), memslots_failure(). */
+    /* The undo failed too. vCPUs are held out: memslots_recover(), memslots_failure(). */
     MEMSLOTS_FAILED = -6,
-    /* Called from where it would wait for itself. */
+    /* Called from inside a callback of the same table; waiting would deadlock. */
     MEMSLOTS_REENTRANT = -7,
     /* A handle that is zero, unknown, closed, or of another kind. */
     MEMSLOTS_BAD_HANDLE = -8,
-    /* NULL where something is needed, a wrong struct_size, a number out of its range. */
+    /* NULL for a required pointer, a wrong struct_size, a number out of its range. */
     MEMSLOTS_BAD_ARGUMENT = -9,
-    /* There is no such slot, or it does not log. */
+    /* The slot does not exist, or it does not log. */
     MEMSLOTS_NO_SUCH_SLOT = -10,
     /* An address that no slot maps. */
     MEMSLOTS_NOT_MAPPED = -11,
     /* The list has more entries than the capacity. */
     MEMSLOTS_TOO_SMALL = -12,
-    /* The host refused something: memslots_error_errno(). */
+    /* A system call failed: memslots_error_errno(). */
     MEMSLOTS_SYSTEM = -13,
-    /* This kind of table can't do that. */
+    /* Not available for this kind of table. */
     MEMSLOTS_NOT_SUPPORTED = -14,
-    /* A view that is not entered any more, or entered again from the same reader. */
+    /* The view was left, or its reader was entered twice. */
     MEMSLOTS_NOT_INSIDE = -15,
-    /* More handles than the process can have (1,048,575). */
+    /* The process has no free handle (limit: 1,048,575). */
     MEMSLOTS_TOO_MANY_HANDLES = -16,
-    /* Memory that the slot does not let be written. */
+    /* The slot is read-only. */
     MEMSLOTS_READ_ONLY = -17
 };
 
-/* The name of a code, such as "conflict"; "unknown" for another number. Never freed. */
+/* The name of a code, such as "generation-conflict", or "unknown". Valid for ever. */
 const char *memslots_code_name(int32_t code);
 
-/* ---- What went wrong last on this thread ------------------------------------------------- */
+/* ---- The last error of the calling thread ------------------------------------------------ */
 
-/* What breaks a rule in a submitted array. */
+/* A rule that a submitted array violates. */
 typedef struct memslots_violation {
-    /* Its position in the array; -1 for a fault of the array as a whole. */
+    /* The slot's position in the array; -1 if the whole array is at fault. */
     int64_t index;
-    /* The other slot that has part in it; -1 if none. */
+    /* The position of the other slot involved; -1 if there is none. */
     int64_t other_index;
-    /* The slot's id, MEMSLOTS_ANY_SLOT where none was given. */
+    /* The slot's id; MEMSLOTS_ANY_SLOT if it has none. */
     uint32_t slot;
     uint32_t address_space;
-    /* What KVM would answer; 0 where it has no such fault. */
+    /* The errno that KVM would return; 0 if KVM does not check this rule. */
     int32_t kernel_errno;
     uint32_t reserved;
     /* The rule's stable name, such as "overlap"; Docs/Protocol.md lists them. */
     char kind[32];
-    /* Where, such as "slots[3].size". */
+    /* The member at fault, such as "slots[3].size". */
     char path[64];
-    /* A sentence, cut where it is longer. */
+    /* A sentence, truncated to fit. */
     char message[256];
 } memslots_violation;
 
-/* What, where and what to do: of the last call on this thread that gave an error. "" before. Valid
- * until the thread's next error. */
+/* A sentence that describes the calling thread's last error; "" if there was none. Valid until the
+ * thread's next error. */
 const char *memslots_error_message(void);
 
-/* The kernel's errno behind that error; 0 if there is none. */
+/* The kernel's errno that caused the last error; 0 if there is none. */
 int32_t memslots_error_errno(void);
 
-/* The faults of this thread's last error if that was MEMSLOTS_INVALID_ARRAY, in array order; at most
- * 1,024 are kept. */
+/* The violations behind the thread's last error, in array order, if that error was
+ * MEMSLOTS_INVALID_ARRAY. At most 1,024 are kept. */
 int32_t memslots_error_violations(memslots_violation *list, size_t capacity, size_t *count);
 
 /* ---- Slots ------------------------------------------------------------------------------- */
 
-/* As an id in a submitted array: the table picks one. */
+/* As an id in a submitted array: the table chooses one. */
 #define MEMSLOTS_ANY_SLOT UINT32_MAX
 
-/* Flags of a slot: the kernel's KVM_MEM_*. */
+/* Flags of a slot: the kernel's KVM_MEM_* flags. */
 enum {
     MEMSLOTS_LOG_DIRTY_PAGES = 1u << 0,
     MEMSLOTS_READONLY = 1u << 1,
@@ -168,21 +170,21 @@ enum {
 
 /* One range of guest memory. */
 typedef struct memslots_slot {
-    /* 0 up to max_slots - 1, or MEMSLOTS_ANY_SLOT. */
+    /* The id: 0 to max_slots - 1, or MEMSLOTS_ANY_SLOT. */
     uint32_t slot;
     /* Almost always 0. */
     uint32_t address_space;
     uint64_t guest_physical_address;
     uint64_t size;
-    /* The memory behind it, in this process. It must stay mapped while the table has the slot. */
+    /* The address of its memory in this process. Keep it mapped while the table has the slot. */
     uint64_t userspace_address;
     uint32_t flags;
-    /* A number of the caller's for the memory behind it, so that a page is known again wherever it
-     * is mapped; 0 where there is none. */
+    /* The caller's number for the memory object behind the slot, which identifies its pages
+     * wherever they are mapped; 0: none. */
     uint32_t memory_object;
-    /* Where in that memory the slot begins. */
+    /* The slot's offset in the memory object. */
     uint64_t memory_offset;
-    /* With MEMSLOTS_GUEST_MEMFD only: the descriptor and where in it the slot begins. */
+    /* The slot's offset in guest_memfd. With MEMSLOTS_GUEST_MEMFD only. */
     uint64_t guest_memfd_offset;
     int32_t guest_memfd;
     uint32_t reserved;
@@ -193,7 +195,7 @@ typedef struct memslots_slot {
 /* The memory of one VM. */
 typedef struct memslots_table { uint64_t value; } memslots_table;
 
-/* A simulated VM, for tests: KVM's rules, order of checks and errno without a kernel. */
+/* A simulated VM, for tests. It has KVM's rules, order of checks and errno. */
 typedef struct memslots_simulator_options {
     size_t struct_size;
     /* 1 to 1,048,576; 0: 32,764. */
@@ -206,9 +208,9 @@ typedef struct memslots_simulator_options {
     uint32_t flags;
 } memslots_simulator_options;
 
-/* How the VM keeps its dirty log; KVM can't be asked. */
+/* How the VM keeps its dirty log. KVM has no call that returns this. */
 enum {
-    /* Reading clears: what every VM begins with. */
+    /* Reading clears: the default of every VM. */
     MEMSLOTS_DIRTY_LOG_CLEARED_BY_READING = 0,
     /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 with 1, and with 3. */
     MEMSLOTS_DIRTY_LOG_MANUAL = 1,
@@ -217,17 +219,17 @@ enum {
     MEMSLOTS_DIRTY_LOG_RING = 3
 };
 
-/* A VM that the caller made. */
+/* A VM that the caller created. */
 typedef struct memslots_kvm_options {
     size_t struct_size;
-    /* The slots that are on it already; they are checked against the kernel. NULL: none. */
+    /* The slots that the VM already has; they are checked against the kernel. NULL: none. */
     const memslots_slot *installed;
     size_t installed_count;
-    /* One of MEMSLOTS_DIRTY_LOG_*; in force already. */
+    /* One of MEMSLOTS_DIRTY_LOG_*, which the caller has already enabled. */
     uint32_t dirty_log;
     uint32_t dirty_ring_bytes;
-    /* Lets a deletion cost only its own mappings (KVM_X86_QUIRK_SLOT_ZAP_ALL off), where the kernel
-     * can; for the VM's whole life. */
+    /* A deletion drops only its own mappings (disables KVM_X86_QUIRK_SLOT_ZAP_ALL), if the kernel
+     * supports it. It stays disabled for the life of the VM. */
     bool keeps_other_mappings;
 } memslots_kvm_options;
 
@@ -235,18 +237,18 @@ typedef struct memslots_kvm_options {
 int32_t memslots_open_simulator(const memslots_simulator_options *options, memslots_table *table);
 
 /*
- * Opens a table on a VM of this process (KVM_CREATE_VM). `options` may be NULL. The descriptor
- * stays the caller's, and must stay open until the table is closed. From now on nobody else calls
- * KVM_SET_USER_MEMORY_REGION on it, and every vCPU runs by memslots_vcpu_run() or inside
- * memslots_guarded(): one that runs by a KVM_RUN of its own is not held out.
+ * Opens a table on a VM of this process (KVM_CREATE_VM). `options` may be NULL. The caller keeps
+ * the descriptor, and closes it after the table. Until then no other code may call
+ * KVM_SET_USER_MEMORY_REGION on the VM. Run every vCPU with memslots_vcpu_run() or inside
+ * memslots_guarded(); a vCPU that calls KVM_RUN directly is not held out.
  */
 int32_t memslots_open_kvm(
     int vm_descriptor, const memslots_kvm_options *options, memslots_table *table);
 
-/* Closes a table. The VM keeps its slots. Calls that are inside on other threads end first. */
+/* Closes a table. The VM keeps its slots. Calls of other threads on the table end normally. */
 int32_t memslots_close(memslots_table table);
 
-/* What arrays are judged by. */
+/* The limits that arrays are validated against. */
 typedef struct memslots_capabilities {
     size_t struct_size;
     uint32_t max_slots;
@@ -258,18 +260,18 @@ typedef struct memslots_capabilities {
     uint32_t flags;
 } memslots_capabilities;
 
-/* What the table's VM allows. */
+/* The limits of the table's VM. */
 int32_t memslots_get_capabilities(memslots_table table, memslots_capabilities *capabilities);
 
 /* ---- Transactions ------------------------------------------------------------------------ */
 
-/* How a transaction is carried out. */
+/* Options of a transaction. */
 typedef struct memslots_submit_options {
     size_t struct_size;
-    /* Commit only if this is still the generation; looked at if has_expected_generation. */
+    /* Commit only if this is the current generation. Used if has_expected_generation is set. */
     uint64_t expected_generation;
     bool has_expected_generation;
-    /* Hold vCPUs out for every change; else only where one could miss something. */
+    /* Hold vCPUs out for every change; otherwise only if the plan needs it. */
     bool always_quiesce;
     /* How long to wait for vCPUs and readers to leave; 0: 1,000. */
     uint32_t quiesce_deadline_milliseconds;
@@ -278,8 +280,9 @@ typedef struct memslots_submit_options {
 enum { MEMSLOTS_COMMITTED = 0, MEMSLOTS_UNCHANGED = 1 };
 
 /*
- * What a transaction did. Once filled it holds memory: memslots_receipt_release() it, also before
- * it is given to another submit. An error leaves it as it was. The functions below tell more of it.
+ * What a transaction did. A filled receipt owns memory: call memslots_receipt_release() on it
+ * before you pass it to another submit, and at the end. An error leaves it unchanged. The
+ * memslots_receipt_* functions return more details.
  */
 typedef struct memslots_receipt {
     size_t struct_size;
@@ -287,49 +290,49 @@ typedef struct memslots_receipt {
     uint64_t generation;
     /* MEMSLOTS_COMMITTED or MEMSLOTS_UNCHANGED. */
     uint32_t outcome;
-    /* Slots by what became of them. One that can't change in place is both removed and added. */
+    /* Numbers of slots by kind of change. A replaced slot counts as removed and as added. */
     uint32_t added, removed, moved, reflagged;
-    /* Slot calls. */
+    /* The number of operations. */
     uint32_t operations;
-    /* Runs of dirty pages that no slot of the new array tells any more. */
+    /* Runs of dirty pages that no logging slot of the new array maps. */
     uint32_t unmapped_dirty_runs;
     uint32_t warnings;
-    /* Readers that still use the array before. */
+    /* Readers that still use the previous array. */
     uint32_t readers;
     /* Whether vCPUs were held out. */
     bool quiesced;
-    /* Whether nobody uses the array before: only then may memory that it named be unmapped. */
+    /* Whether no reader uses the previous array. Do not unmap its memory before. */
     bool retired;
-    /* Whether no plan with fewer calls exists. */
+    /* Whether it is proved that no plan has fewer operations. */
     bool is_optimal;
     uint64_t blackout_nanoseconds;
     uint64_t total_nanoseconds;
-    /* The library's. */
+    /* Used by the library. */
     uint64_t details;
 } memslots_receipt;
 
 /*
- * Makes the `count` slots of `slots` the VM's memory, all at once, or leaves it as it is.
+ * Replaces the VM's memory by the `count` slots of `slots`, in one transaction.
  *
- * Blocks until the transaction has ended. `slots` is the complete array, in any order; what is not
- * in it is not in the guest. `options` and `receipt` may be NULL. Submits of several threads are
- * carried out one after another.
+ * Blocks until the transaction has ended. `slots` is the complete array, in any order; a slot that
+ * is not in it is removed from the guest. `options` and `receipt` may be NULL. Submits of several
+ * threads run one after another.
  *
- * MEMSLOTS_OK: the VM has the array (receipt->outcome says whether it had it before). With every
- * error it is as before, but with MEMSLOTS_FAILED, of which the table has to be recovered.
+ * MEMSLOTS_OK: the VM has the array; receipt->outcome says whether it had it before. After any
+ * error the VM has the previous array. MEMSLOTS_FAILED is the exception: recover the table.
  */
 int32_t memslots_submit(
     memslots_table table, const memslots_slot *slots, size_t count,
     const memslots_submit_options *options, memslots_receipt *receipt);
 
-/* The receipt that memslots_submit() would give, with nothing carried out. */
+/* Fills the receipt that memslots_submit() would return, and changes nothing. */
 int32_t memslots_plan(
     memslots_table table, const memslots_slot *slots, size_t count,
     const memslots_submit_options *options, memslots_receipt *receipt);
 
 enum { MEMSLOTS_CREATE = 0, MEMSLOTS_DELETE = 1, MEMSLOTS_MOVE = 2, MEMSLOTS_REFLAG = 3 };
 
-/* One slot call. For a deletion `after` has a size of 0, for a creation `before`. */
+/* One operation. `after` has a size of 0 for a deletion, `before` for a creation. */
 typedef struct memslots_operation {
     uint32_t call;
     uint32_t reserved;
@@ -337,62 +340,62 @@ typedef struct memslots_operation {
     memslots_slot after;
 } memslots_operation;
 
-/* A run of dirty pages, counted from the first page of `slot` as it was. */
+/* A run of dirty pages, counted from the first page of `slot`, a slot of the previous array. */
 typedef struct memslots_dirty_run {
     memslots_slot slot;
     uint64_t first_page;
     uint64_t page_count;
 } memslots_dirty_run;
 
-/* The slot calls, in the order in which they were carried out. */
+/* The operations, in the order in which they were applied. */
 int32_t memslots_receipt_operations(
     const memslots_receipt *receipt, memslots_operation *list, size_t capacity, size_t *count);
 
-/* The submitted slots with the ids that were picked, in the order submitted. */
+/* The submitted slots with their ids, in the order submitted. */
 int32_t memslots_receipt_slots(
     const memslots_receipt *receipt, memslots_slot *list, size_t capacity, size_t *count);
 
-/* Pages that were dirty and that no logging slot maps any more: nobody will tell of them again. */
+/* Dirty pages that no logging slot maps any more. They are not reported again. */
 int32_t memslots_receipt_dirty_runs(
     const memslots_receipt *receipt, memslots_dirty_run *list, size_t capacity, size_t *count);
 
-/* What works but will disappoint, from 0 up to receipt->warnings - 1; NULL past it. Valid until the
+/* Warning number `index`, from 0 to receipt->warnings - 1; NULL past the end. Valid until the
  * receipt is released. */
 const char *memslots_receipt_warning(const memslots_receipt *receipt, size_t index);
 
-/* The name of a reader that still uses the array before; as memslots_receipt_warning(). */
+/* The name of a reader that still uses the previous array; like memslots_receipt_warning(). */
 const char *memslots_receipt_reader(const memslots_receipt *receipt, size_t index);
 
-/* Lets go of what a filled receipt holds. Harmless on one that holds nothing, and on NULL. */
+/* Frees the memory of a filled receipt. No effect on an empty receipt and on NULL. */
 void memslots_receipt_release(memslots_receipt *receipt);
 
-/* The table as it is: ascending by address space and id. `generation` may be NULL. */
+/* The current slots, ascending by address space and id. `generation` may be NULL. */
 int32_t memslots_get(
     memslots_table table, memslots_slot *list, size_t capacity, size_t *count,
     uint64_t *generation);
 
-/* After MEMSLOTS_FAILED: the slots that are really installed. MEMSLOTS_NOT_SUPPORTED on a table
- * that has not failed. */
+/* The slots that are really installed, after MEMSLOTS_FAILED. Returns MEMSLOTS_NOT_SUPPORTED if the
+ * table has not failed. */
 int32_t memslots_failure(
     memslots_table table, memslots_slot *list, size_t capacity, size_t *count);
 
-/* Tries the undo of a failed table again. Does nothing on a table that has not failed. */
+/* Retries the undo of a failed table. No effect if the table has not failed. */
 int32_t memslots_recover(memslots_table table);
 
-/* Lets vCPUs into the guest of a failed table, whatever is installed; until then, or until
- * memslots_recover() succeeds, memslots_vcpu_run() and memslots_guarded() wait. */
+/* Lets vCPUs enter the guest of a failed table, with the slots that are installed. Until then, or
+ * until memslots_recover() succeeds, memslots_vcpu_run() and memslots_guarded() wait. */
 int32_t memslots_release_vcpus(memslots_table table);
 
 /* ---- Dirty log --------------------------------------------------------------------------- */
 
 /*
- * Reads which pages of a slot the guest has written: the kernel's bits and those carried over from
- * slots before it. `first_page` is a multiple of 64; a `page_count` of 0 means up to the slot's
- * end. `bitmap` gets a bit a page, the first in the lowest bit of the first word, and has room for
- * `words` >= (page_count + 63) / 64. With `clear` exactly the bits that were told are clear
- * afterwards. `dirty_pages`, which may be NULL, gets how many pages are dirty.
- * MEMSLOTS_NO_SUCH_SLOT also where the slot does not log; MEMSLOTS_TOO_SMALL where `words` is, and
- * nothing is cleared.
+ * Reads which pages of a slot the guest has written: the kernel's bits and the bits that were
+ * carried from earlier slots. `first_page` is a multiple of 64; a `page_count` of 0 means up to the
+ * slot's end. `bitmap` receives one bit for each page, the first in the lowest bit of the first
+ * word. It has `words` words, at least (page_count + 63) / 64. With `clear` exactly the returned
+ * bits are cleared. `dirty_pages`, which may be NULL, receives the number of dirty pages.
+ * Returns MEMSLOTS_NO_SUCH_SLOT also if the slot does not log. Returns MEMSLOTS_TOO_SMALL, and
+ * clears nothing, if `words` is too small.
  */
 int32_t memslots_dirty_log(
     memslots_table table, uint32_t address_space, uint32_t slot, uint64_t first_page,
@@ -400,36 +403,35 @@ int32_t memslots_dirty_log(
 
 /* ---- Reading ----------------------------------------------------------------------------- */
 
-/* Guest memory that is in one piece in this process. */
+/* Guest memory that is contiguous in this process. */
 typedef struct memslots_span {
     uint64_t guest_physical_address;
     uint64_t size;
     void *address;
     uint32_t slot;
-    /* The slot's flags; don't write to MEMSLOTS_READONLY. */
+    /* The slot's flags. Do not write to a slot with MEMSLOTS_READONLY. */
     uint32_t flags;
 } memslots_span;
 
-/* Guest memory as a device names it. */
+/* A range of guest memory. */
 typedef struct memslots_range {
     uint64_t guest_physical_address;
     uint64_t size;
 } memslots_range;
 
 /*
- * Where a guest physical address is now. The simple way: `span` reaches from the address to the
- * end of its slot, and is true when the function looks; a submit may come right after it. Whoever
- * goes on to use the memory enters a reader. MEMSLOTS_NOT_MAPPED where no slot has the address, or
- * there is no such address space.
+ * Translates one guest physical address. `span` reaches from the address to the end of its slot.
+ * A submit may change the table right after the call: to use the memory, enter a reader instead.
+ * Returns MEMSLOTS_NOT_MAPPED if no slot maps the address, or the address space does not exist.
  */
 int32_t memslots_translate(
     memslots_table table, uint32_t address_space, uint64_t guest_physical_address,
     memslots_span *span);
 
-/* A reader: one for each thread that translates. Entering it costs nanoseconds and never waits. */
+/* A reader, one for each thread that translates. Entering it takes nanoseconds and never waits. */
 typedef struct memslots_reader { uint64_t value; } memslots_reader;
 
-/* The array that a reader has entered. For the thread that entered, until it leaves. */
+/* The array that a reader has entered. Only the thread that entered uses it, until it leaves. */
 typedef struct memslots_view {
     uint64_t reader;
     uint64_t ticket;
@@ -438,36 +440,37 @@ typedef struct memslots_view {
     const void *array;
 } memslots_view;
 
-/* Registers a reader; `name` is told in receipts and errors if it stays inside for long. */
+/* Registers a reader. Receipts and errors contain its `name` if a submit waits for it. */
 int32_t memslots_reader_open(memslots_table table, const char *name, memslots_reader *reader);
 
-/* Ends a reader; if it is inside, as soon as it leaves. */
+/* Closes a reader; one that is inside, as soon as it leaves. */
 int32_t memslots_reader_close(memslots_reader reader);
 
 /*
- * Enters: until memslots_reader_leave() the array of the view, and the memory behind its slots,
- * stay as they are. A submit meanwhile commits, but waits for the reader up to its deadline; after
- * it the receipt says that the old array is not retired.
+ * Enters the current array. The array, and the memory of its slots, do not change until
+ * memslots_reader_leave(). A submit in between commits, and then waits for the reader up to its
+ * deadline. If the reader is still inside, the receipt's `retired` is false.
  */
 int32_t memslots_reader_enter(memslots_reader reader, memslots_view *view);
 
-/* Leaves. The view, and every address that it gave, must not be used any more. */
+/* Leaves. The view, and every address obtained from it, must not be used afterwards. */
 int32_t memslots_reader_leave(memslots_view *view);
 
 /*
- * Translates a range, which may span slots that touch: `list` gets one span for each slot, in
- * order. If a part is missing it is MEMSLOTS_NOT_MAPPED, and list[0].guest_physical_address is the
- * first address that is not mapped. A `size` of 0 is answered with no span.
+ * Translates a range, which may span several adjacent slots. `list` receives one span for each
+ * slot, in order. If a part of the range is not mapped, the function returns MEMSLOTS_NOT_MAPPED
+ * and stores the first unmapped address in list[0].guest_physical_address. A `size` of 0 gives no
+ * span.
  */
 int32_t memslots_view_translate(
     const memslots_view *view, uint32_t address_space, uint64_t guest_physical_address,
     uint64_t size, memslots_span *list, size_t capacity, size_t *count);
 
 /*
- * Translates many ranges at once, such as a descriptor chain of virtio: all their spans one after
- * another in `list`, those of a range adding up to its size; a range of size 0 has none.
- * MEMSLOTS_NOT_MAPPED as above, *count being the index of the first range at fault, and the list
- * otherwise of no meaning.
+ * Translates several ranges, such as a virtio descriptor chain. `list` receives the spans of all
+ * ranges in order; the spans of a range add up to its size. Returns MEMSLOTS_NOT_MAPPED as
+ * memslots_view_translate() does, and stores the index of the first unmapped range in *count; the
+ * rest of the list is then undefined.
  */
 int32_t memslots_view_translate_bulk(
     const memslots_view *view, uint32_t address_space, const memslots_range *ranges,
@@ -475,59 +478,62 @@ int32_t memslots_view_translate_bulk(
 
 /* ---- vCPUs ------------------------------------------------------------------------------- */
 
-/* A vCPU that runs its guest inside the table's gate, so that it never sees half a change. */
+/* A vCPU that runs its guest inside the table's gate. It never sees a partial change. */
 typedef struct memslots_vcpu { uint64_t value; } memslots_vcpu;
 
-/* Reasons for which a vCPU came out: bits of what memslots_vcpu_run() stores. */
+/* The requests that memslots_vcpu_run() stores: who asked the vCPU to leave. */
 enum { MEMSLOTS_KICK_TRANSACTION = 1u << 0, MEMSLOTS_KICK_EMBEDDER = 1u << 1 };
 
-/* A vCPU that the caller made with KVM_CREATE_VCPU. */
+/* A vCPU that the caller created with KVM_CREATE_VCPU. */
 typedef struct memslots_vcpu_options {
     size_t struct_size;
-    /* Its descriptor, and its mapped struct kvm_run. Both stay the caller's, and must stay until
-     * the vCPU's handle is closed and no thread is inside memslots_vcpu_run(). */
+    /* Its descriptor. The caller keeps it and `kvm_run`, and releases neither before the vCPU's
+     * handle is closed and no thread is inside memslots_vcpu_run(). */
     int descriptor;
     uint32_t id;
+    /* Its mapped struct kvm_run. */
     void *kvm_run;
-    /* Told in errors; NULL: its id. */
+    /* The name in errors; NULL: its id. */
     const char *name;
-    /* The signal that brings it out; 0: the first real-time signal. Gets a handler that does
-     * nothing, unless it has one. */
+    /* The signal that makes it leave; 0: the first real-time signal. The library installs an empty
+     * handler if the signal has none. */
     int32_t kick_signal;
 } memslots_vcpu_options;
 
-/* Registers a vCPU of a table on KVM, with the table's gate. */
+/* Registers a vCPU with the gate of its table, which is on KVM. */
 int32_t memslots_vcpu_open(
     memslots_table table, const memslots_vcpu_options *options, memslots_vcpu *vcpu);
 
 /* Ends its registration. */
 int32_t memslots_vcpu_close(memslots_vcpu vcpu);
 
-/* Lets the calling thread take the kick signal; the number is that of kick_signal, 0 the same
- * default. Once, on each thread that runs vCPUs, before its first memslots_vcpu_run(). */
+/* Unblocks the kick signal for the calling thread. The number is that of kick_signal, with the
+ * same default. Call it once on each thread that runs vCPUs, before its first
+ * memslots_vcpu_run(). */
 int32_t memslots_accept_kicks(int32_t kick_signal);
 
 /*
- * Runs the guest (KVM_RUN) until it leaves; waits first while a transaction holds vCPUs out. Hold
- * no lock that a hook or a submitting thread may want. MEMSLOTS_OK: the exit is in kvm_run.
- * MEMSLOTS_INTERRUPTED and MEMSLOTS_NOT_READY: look at what you wait for, and run again. Don't clear
- * immediate_exit, nor set it: memslots_vcpu_kick(). `requests`, which may be NULL, gets the
- * MEMSLOTS_KICK_* bits of who asked it to come out, if anybody did. Another errno of KVM_RUN is
- * MEMSLOTS_SYSTEM.
+ * Runs the guest (KVM_RUN) until it leaves. Waits first while a transaction holds vCPUs out. Hold
+ * no lock that a hook or a submitting thread may acquire. MEMSLOTS_OK: kvm_run describes the exit.
+ * MEMSLOTS_INTERRUPTED and MEMSLOTS_NOT_READY: check your own conditions, then run again. Neither
+ * set nor clear immediate_exit; use memslots_vcpu_kick(). `requests`, which may be NULL, receives
+ * the MEMSLOTS_KICK_* bits of those who asked the vCPU to leave. If KVM_RUN fails with another
+ * errno, the function returns MEMSLOTS_SYSTEM.
  */
 int32_t memslots_vcpu_run(memslots_vcpu vcpu, uint32_t *requests);
 
-/* Brings the vCPU out, or keeps it from entering once. From any thread; never waits. */
+/* Makes the vCPU leave the guest, or prevents its next entry. Any thread; never waits. */
 int32_t memslots_vcpu_kick(memslots_vcpu vcpu);
 
-/* What a vCPU's thread does about KVM_EXIT_DIRTY_RING_FULL; then it runs again. */
+/* Empties the dirty rings. Call it on the vCPU's thread after KVM_EXIT_DIRTY_RING_FULL. */
 int32_t memslots_vcpu_drain_dirty_ring(memslots_vcpu vcpu);
 
 /*
- * Runs `body` inside the gate, once: for an ioctl that uses slots, or for a program that has a
- * vCPU loop of its own. Waits first while a transaction holds vCPUs out; a transaction waits for
- * it. `kick`, which may be NULL, is called from a submitting thread while `body` runs or is about to,
- * and asks it to return soon. `name` is told in errors. The contexts are used until this returns.
+ * Runs `body` once inside the gate: for an ioctl that uses slots, or for a program with its own
+ * vCPU loop. Waits first while a transaction holds vCPUs out; a transaction waits until `body`
+ * returns. A submitting thread calls `kick`, which may be NULL, while `body` runs or is about to
+ * run; it asks `body` to return soon. Errors contain `name`. `context` is used until the function
+ * returns.
  */
 int32_t memslots_guarded(
     memslots_table table, const char *name, void (*body)(void *context),
@@ -546,39 +552,40 @@ typedef struct memslots_change {
 } memslots_change;
 
 /*
- * Keeps something else in step that maps guest memory: vhost, VFIO, an IOMMU. For each change, in
- * order: prepare, and then commit and finish, or, in reverse order, abort. All from the submitting
- * thread; each may be NULL. Inside, the table can be read, not submitted.
+ * Keeps another user of guest memory in step: vhost, VFIO, an IOMMU. The table calls, for each
+ * change in order, prepare; then commit and finish, or abort in reverse order. The submitting
+ * thread makes all calls. Each function may be NULL. A function may read the table, not submit.
  */
 typedef struct memslots_hook_functions {
     size_t struct_size;
-    /* Handed to the functions. Used until `release` is called. */
+    /* The first argument of each function. Used until `release` is called. */
     void *context;
-    /* What errors call the hook; copied. */
+    /* The hook's name in errors; copied. */
     const char *name;
     /* Hold vCPUs out for every transaction. */
     bool needs_quiescence;
-    /* The guest runs. 0 allows the change; anything else refuses the whole transaction, for the
-     * reason that it writes to `reason`. */
+    /* The guest runs. Returns 0 to allow the change. Any other value vetoes the whole transaction;
+     * the function writes its reason to `reason`. */
     int32_t (*prepare)(
         void *context, const memslots_change *change, char *reason, size_t reason_capacity);
-    /* The slots are switched and nobody looks. Be short, take no lock that a vCPU may hold. */
+    /* The slots are switched while the guest is held. Be short; acquire no lock that a vCPU may
+     * hold. */
     void (*commit)(void *context, const memslots_change *change);
-    /* The guest runs on the new table. */
+    /* The guest runs with the new array. */
     void (*finish)(void *context, const memslots_change *change);
-    /* The change does not come. */
+    /* The change was cancelled. */
     void (*abort)(void *context, const memslots_change *change);
-    /* No function will be called any more. */
+    /* No function is called after this one. */
     void (*release)(void *context);
 } memslots_hook_functions;
 
 typedef struct memslots_hook { uint64_t value; } memslots_hook;
 
-/* Adds a hook, for transactions that begin from now on. */
+/* Adds a hook for the transactions that begin afterwards. */
 int32_t memslots_hook_add(
     memslots_table table, const memslots_hook_functions *functions, memslots_hook *hook);
 
-/* Removes it, for transactions that begin from now on; one that runs still tells it its end. */
+/* Removes a hook for the transactions that begin afterwards. A running one still calls it. */
 int32_t memslots_hook_remove(memslots_hook hook);
 
 enum {
@@ -586,17 +593,17 @@ enum {
     MEMSLOTS_EVENT_ROLLED_BACK = 1,
     MEMSLOTS_EVENT_FAILED = 2,
     MEMSLOTS_EVENT_RECOVERED = 3,
-    /* After a receipt that was not `retired`: the last reader has left all arrays older than
-     * `generation`. Told from a thread of the table's, or before a submit returns. */
+    /* The last reader has left all arrays older than `generation`. Follows a receipt whose
+     * `retired` is false. Reported by a thread of the table, or before a submit returns. */
     MEMSLOTS_EVENT_RETIRED = 4
 };
 
-/* What happened to a table. */
+/* An event of a table. */
 typedef struct memslots_event {
     uint32_t kind;
-    /* For ROLLED_BACK and FAILED: the kernel's. */
+    /* The kernel's errno, for ROLLED_BACK and FAILED. */
     int32_t kernel_errno;
-    /* The table's after it. */
+    /* The generation after the event. */
     uint64_t generation;
     uint64_t previous_generation;
 } memslots_event;
@@ -604,9 +611,9 @@ typedef struct memslots_event {
 typedef struct memslots_observation { uint64_t value; } memslots_observation;
 
 /*
- * Tells `observer` everything that happens from now on, in order and without a gap, before the
- * submit returns; be short. `context` is used until `release` is called, which may be NULL.
- * `generation`, which may be NULL, is where the events begin.
+ * Calls `observer` for every event from now on, in order and before the submit returns. The
+ * function must be short. `context` is used until `release`, which may be NULL, is called.
+ * `generation`, which may be NULL, receives the generation before the first event.
  */
 int32_t memslots_observe(
     memslots_table table, void (*observer)(void *context, const memslots_event *event),
@@ -618,19 +625,19 @@ int32_t memslots_observation_end(memslots_observation observation);
 
 /* ---- The simulator ----------------------------------------------------------------------- */
 
-/* Writes as a guest would: marks the pages of the range dirty. */
+/* Marks the pages of the range dirty, as a write of the guest does. */
 int32_t memslots_simulator_touch(
     memslots_table table, uint32_t address_space, uint64_t guest_physical_address, uint64_t size);
 
-/* Lets slot call `operation` (from 0; those of an undo count on) of the next `times` transactions
- * that reach it fail with `kernel_errno`. */
+/* Injects a fault: operation number `operation` fails with `kernel_errno` in the next `times`
+ * transactions that reach it. Numbers begin with 0; the operations of an undo continue them. */
 int32_t memslots_simulator_fail(
     memslots_table table, uint32_t operation, int32_t kernel_errno, uint32_t times);
 
-/* Disarms every fault. */
+/* Removes all injected faults. */
 int32_t memslots_simulator_clear_faults(memslots_table table);
 
-/* What the simulated kernel really has installed. */
+/* The slots that the simulated kernel has installed. */
 int32_t memslots_simulator_installed(
     memslots_table table, memslots_slot *list, size_t capacity, size_t *count);
 

@@ -4,7 +4,7 @@ import Memslots
 
 /// The VMM's own control socket. It serves the VM as "guest", and its mapping as named memory "ram".
 ///
-/// KVM accepts memory changes only from the process that made the VM, so a daemon cannot make them.
+/// KVM accepts memory changes only from the process that created the VM, so a daemon cannot make them.
 struct ControlSocket {
     private let server: SocketServer
 

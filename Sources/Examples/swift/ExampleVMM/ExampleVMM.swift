@@ -29,32 +29,36 @@ struct Tour {
     /// Changes the memory of `machine` step by step, and reports each step as a line.
     func run(on machine: some Machine, report: (String) -> Void) throws {
         let table = machine.table
-        // Each submit names the whole array: the VM has all of it afterwards, or what it had.
-        func change(_ step: String, to array: [Memslot]) throws {
+        // Each submit contains the whole array. Afterwards the VM has that array, or the previous one.
+        @discardableResult
+        func change(_ step: String, to array: [Memslot]) throws -> Receipt {
             let receipt = try table.submit(array)
             report("\(step): \(receipt.summary)")
             try machine.work()
+            return receipt
         }
-        try change("plug a DIMM", to: [layout.low, layout.ram, layout.bar, layout.dimm])
-        try change("move a BAR", to: [layout.low, layout.ram, layout.movedBAR, layout.dimm])
-        try change("split the RAM", to: layout.split(layout.ram) + layout.devices)
-        try change("merge it again", to: [layout.ram] + layout.devices)
+        let (ram, devices) = (layout.ram, layout.devices)
+        try change("plug a DIMM", to: layout.atBoot + [layout.dimm])
+        try change("move a BAR", to: [ram] + devices)
+        let (low, high) = ram.split(at: layout.middle)
+        try change("split the RAM", to: [low, high] + devices)
+        try change("merge it again", to: [ram] + devices)
 
-        try change("log dirty pages", to: [layout.logged(layout.ram)] + layout.devices)
-        let first = try table.dirtyLog(of: layout.ram, clear: true)
-        report("first pass: send \(first.bitmap.count) of \(layout.ram.pageCount) pages")
+        let logged = ram.logging(true)
+        try change("log dirty pages", to: [logged] + devices)
+        let first = try table.dirtyLog(of: logged, clear: true).bitmap
+        report("first pass: send \(first.count) of \(ram.pageCount) pages")
 
-        // A slot that is split takes its dirty bits with it, page by page.
+        // The halves of a split slot have the dirty bits of their pages.
         try machine.work()
-        let halves = layout.split(layout.logged(layout.ram))
-        try change("split it while it logs", to: halves + layout.devices)
-        for half in halves {
-            let next = try table.dirtyLog(of: half, clear: true)
-            report(
-                "next pass, slot \(half.id?.description ?? "new"): send \(next.bitmap.count) of \(half.pageCount) pages"
-            )
+        let (lowHalf, highHalf) = logged.split(at: layout.middle)
+        let split = try change("split it while it logs", to: [lowHalf, highHalf] + devices)
+        for half in split.slots.prefix(2) {
+            let dirty = try table.dirtyLog(of: half, clear: true).bitmap.count
+            let address = half.guestPhysicalAddress
+            report("next pass, slot at \(address): send \(dirty) of \(half.pageCount) pages")
         }
-        let last = try table.submit([layout.ram] + layout.devices)
+        let last = try table.submit([ram] + devices)
         report("log no more: \(last.summary)")
         let unsent = last.unmappedDirtyPages.flatMap(\.runs).reduce(0) { $0 + $1.count }
         report("dirty since, from the receipt: \(unsent) pages")
@@ -65,12 +69,11 @@ struct Tour {
 }
 
 extension Receipt {
-    /// What was done, in a line.
+    /// The operations and the blackout, in a line.
     fileprivate var summary: String {
         let calls = operations.map { "\($0.call.name) \($0.call.key.id)" }
-        let held =
-            quiesced
-            ? "guest held for \(Int(durations.blackout / .microseconds(1))) µs" : "guest not held"
+        let microseconds = Int(durations.blackout / .microseconds(1))
+        let held = quiesced ? "guest held for \(microseconds) µs" : "guest not held"
         return "\(calls.joined(separator: ", ")); \(held)"
     }
 }

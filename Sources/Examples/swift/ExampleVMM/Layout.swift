@@ -14,54 +14,28 @@ struct Layout {
     /// Memory that is plugged in later.
     let dimm: Memslot
 
-    /// The size of each slot.
-    static let part = ByteCount.pages(16)
-
     init() throws(Errno) {
-        memory = try GuestMemory(size: ByteCount(4 * Self.part.rawValue))
-        let base = memory.base.rawValue
-        func slot(_ id: UInt32, at address: UInt64) -> Memslot {
+        let size = ByteCount.pages(16)
+        let memory = try GuestMemory(size: .pages(4 * 16))
+        func slot(_ number: UInt64, at address: GuestPhysicalAddress) -> Memslot {
             Memslot(
-                id: SlotID(id), guestPhysicalAddress: GuestPhysicalAddress(address),
-                size: Self.part,
-                userspaceAddress: UserspaceAddress(base + UInt64(id) * Self.part.rawValue))
+                id: SlotID(UInt32(number)), guestPhysicalAddress: address, size: size,
+                userspaceAddress: UserspaceAddress(
+                    memory.base.rawValue + number * size.rawValue))
         }
-        low = slot(0, at: 0)
-        ram = slot(1, at: 0x4000_0000)
-        bar = slot(2, at: 0xe000_0000)
-        dimm = slot(3, at: 0x1_0000_0000)
+        self.memory = memory
+        (low, ram) = (slot(0, at: 0), slot(1, at: 0x4000_0000))
+        (bar, dimm) = (slot(2, at: 0xe000_0000), slot(3, at: 0x1_0000_0000))
     }
 
     /// The array before the guest runs.
     var atBoot: [Memslot] { [low, ram, bar] }
 
-    /// The BAR where the guest's firmware would put it later.
-    var movedBAR: Memslot {
-        var slot = bar
-        slot.guestPhysicalAddress = GuestPhysicalAddress(0xf000_0000)
-        return slot
-    }
+    /// All slots but the RAM, after the guest's firmware has moved the BAR.
+    var devices: [Memslot] { [low, bar.moved(to: 0xf000_0000), dimm] }
 
-    /// All slots but the RAM, after the BAR has moved.
-    var devices: [Memslot] { [low, movedBAR, dimm] }
-
-    func logged(_ slot: Memslot) -> Memslot {
-        var slot = slot
-        slot.flags.insert(.logDirtyPages)
-        return slot
-    }
-
-    /// The same pages as two slots, the second under another id.
-    func split(_ slot: Memslot) -> [Memslot] {
-        var (first, second) = (slot, slot)
-        first.size = ByteCount(slot.size.rawValue / 2)
-        second.size = first.size
-        second.id = SlotID(4)
-        second.guestPhysicalAddress = first.guestPhysicalEnd
-        second.userspaceAddress = UserspaceAddress(
-            first.userspaceAddress.rawValue + first.size.rawValue)
-        return [first, second]
-    }
+    /// The address at which the RAM is split.
+    var middle: GuestPhysicalAddress { 0x4000_8000 }
 }
 
 /// Zeroed memory of this process that a guest uses.

@@ -1,4 +1,4 @@
-/* Everything wrong that C lets a caller do and the interface promises to survive. */
+/* Every misuse that the interface promises to survive. */
 #include <memslots.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -60,20 +60,20 @@ static void nulls(void) {
 static memslots_table shared[TABLES];
 static pthread_mutex_t place[TABLES];
 
-static memslots_table look(int which) {
+static memslots_table current(int which) {
     pthread_mutex_lock(&place[which]);
     memslots_table table = shared[which];
     pthread_mutex_unlock(&place[which]);
     return table;
 }
 
-/* Submits, reads and closes the same tables as everybody else, whoever has closed them by then. */
+/* Submits to, reads and closes tables that the other threads use and close as well. */
 static void *use(void *seed) {
     unsigned random = (unsigned)(uintptr_t)seed * 2654435761u + 1;
     for (int round = 0; round < ROUNDS; round++) {
         random = random * 1103515245u + 12345u;
         int which = (int)(random >> 16) % TABLES;
-        memslots_table table = look(which);
+        memslots_table table = current(which);
         memslots_slot slots[2] = {page(0, random % 97), page(1, 100 + random % 89)}, got[4];
         memslots_receipt receipt = MEMSLOTS_INIT(memslots_receipt);
         size_t count = 0;

@@ -41,9 +41,9 @@ func slot(_ id: UInt32, at first: UInt64, pages: UInt64 = 1, flags: Int = 0) -> 
 
 /// A structure with its size set.
 func sized<T>(_ make: () -> T, _ size: WritableKeyPath<T, Int>) -> T {
-    var made = make()
-    made[keyPath: size] = MemoryLayout<T>.size
-    return made
+    var structure = make()
+    structure[keyPath: size] = MemoryLayout<T>.size
+    return structure
 }
 
 func receipt() -> memslots_receipt { sized(memslots_receipt.init, \.struct_size) }

@@ -3,7 +3,7 @@ import MemslotKVM
 import MemslotSimulator
 import Memslots
 
-/// Why a call gave an error.
+/// The reason for which a function returns an error.
 enum Problem: Error {
     case submit(SubmitError)
     case reentrant(ReentryError)
@@ -19,7 +19,7 @@ enum Problem: Error {
     case notInside
     case tooManyHandles
 
-    /// The code that the caller gets.
+    /// The code that the function returns.
     var code: Int32 {
         switch self {
         case .submit(let error): error.code
@@ -37,7 +37,7 @@ enum Problem: Error {
         }
     }
 
-    /// The kernel's errno behind it.
+    /// The kernel's errno that caused it.
     var errno: Errno? {
         switch self {
         case .submit(.rolledBack(let rollback)): rollback.errno
@@ -51,7 +51,7 @@ enum Problem: Error {
         }
     }
 
-    /// A sentence that says what, where and what to do.
+    /// A sentence that describes the problem and names what to do.
     var message: String {
         switch self {
         case .submit(let error): error.message
@@ -67,11 +67,11 @@ enum Problem: Error {
             "the handle names no \(kind) of this process: it is closed, zero, or of another kind"
         case .badArgument(let what): "\(what)"
         case .tooSmall(let capacity, let count):
-            "there are \(count) entries, and room for \(capacity); ask again with more room"
+            "the list has \(count) entries, the capacity is \(capacity); pass a larger list"
         case .notSupported(let what): "\(what)"
         case .notInside:
-            "the view is not entered: enter the reader first, once, and leave it once"
-        case .tooManyHandles: "1,048,575 handles are open; close some"
+            "the view is not entered: enter the reader once, and leave it once"
+        case .tooManyHandles: "all 1,048,575 handles are in use; close some"
         }
     }
 }

@@ -6,12 +6,38 @@ import MemslotKVM
 import MemslotSimulator
 import Memslots
 
+/// A table that the caller has opened, with the VM behind it.
+final class OpenTable: Sendable {
+    enum VM: Sendable {
+        case kvm(KVMBackend)
+        case simulated(SimulatedBackend)
+    }
+
+    let table: MemslotTable
+    let vm: VM
+
+    init(_ table: MemslotTable, on vm: VM) {
+        self.table = table
+        self.vm = vm
+    }
+
+    /// The simulated VM.
+    var simulator: SimulatedBackend {
+        get throws(Problem) {
+            guard case .simulated(let backend) = vm else {
+                throw .notSupported("only a table on the simulator supports this")
+            }
+            return backend
+        }
+    }
+}
+
 @c @implementation
 public func memslots_open_simulator(
     _ options: UnsafePointer<memslots_simulator_options>?,
     _ table: UnsafeMutablePointer<memslots_table>?
 ) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         guard let table else { throw .badArgument("table is NULL") }
         var configuration = SimulatorConfiguration()
         if let options = try SizedStructure.read(options) {
@@ -31,7 +57,6 @@ public func memslots_open_simulator(
             throw .badArgument(error.sentence)
         }
         table.pointee = try openTable(on: backend, installed: [], as: .simulated(backend))
-        return ok
     }
 }
 
@@ -40,7 +65,7 @@ public func memslots_open_kvm(
     _ descriptor: Int32, _ options: UnsafePointer<memslots_kvm_options>?,
     _ table: UnsafeMutablePointer<memslots_table>?
 ) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         guard let table else { throw .badArgument("table is NULL") }
         let options = try SizedStructure.read(options) ?? memslots_kvm_options()
         let installed = try slots(options.installed, options.installed_count)
@@ -55,7 +80,6 @@ public func memslots_open_kvm(
             throw .kvm(error)
         }
         table.pointee = try openTable(on: backend, installed: installed, as: .kvm(backend))
-        return ok
     }
 }
 
@@ -68,29 +92,29 @@ private func openTable(
     } catch {
         throw .submit(.invalid(error))
     }
-    return memslots_table(value: try open(OpenTable(table, on: vm), as: .table))
+    return memslots_table(
+        value: try HandleTable.shared.open(OpenTable(table, on: vm), as: .table))
 }
 
 @c @implementation
 public func memslots_close(_ table: memslots_table) -> Int32 {
-    answer { () throws(Problem) in try close(table.value, .table) }
+    returnCode { () throws(Problem) in try HandleTable.shared.close(table.value, .table) }
 }
 
 @c @implementation
 public func memslots_get_capabilities(
     _ table: memslots_table, _ capabilities: UnsafeMutablePointer<memslots_capabilities>?
 ) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         guard let capabilities else { throw .badArgument("capabilities is NULL") }
         try SizedStructure.check(capabilities)
-        return try with(table) { open in
-            let allowed = open.table.capabilities
-            capabilities.pointee.max_slots = allowed.maxSlots
-            capabilities.pointee.address_spaces = allowed.addressSpaces
-            capabilities.pointee.max_guest_page = allowed.maxGuestPage
-            capabilities.pointee.max_pages_per_slot = allowed.maxPagesPerSlot
-            capabilities.pointee.flags = allowed.flags.rawValue
-            return ok
+        try with(table) { open in
+            let limits = open.table.capabilities
+            capabilities.pointee.max_slots = limits.maxSlots
+            capabilities.pointee.address_spaces = limits.addressSpaces
+            capabilities.pointee.max_guest_page = limits.maxGuestPage
+            capabilities.pointee.max_pages_per_slot = limits.maxPagesPerSlot
+            capabilities.pointee.flags = limits.flags.rawValue
         }
     }
 }
@@ -114,7 +138,63 @@ extension SimulatorConfigurationError {
         case .addressSpaces: "address_spaces is not 1 to 65,536"
         case .guestPhysicalBits: "guest_physical_bits is not 12 to 64"
         case .userspaceEnd: "the end of user space is not a multiple of 4096"
-        case .flags: "flags has a bit that no slot can have"
+        case .flags: "flags contains a flag that no slot can have"
+        }
+    }
+}
+
+@c @implementation
+public func memslots_simulator_touch(
+    _ table: memslots_table, _ addressSpace: UInt32, _ address: UInt64, _ size: UInt64
+) -> Int32 {
+    returnCode { () throws(Problem) in
+        try with(table) { open throws(Problem) in
+            let simulator = try open.simulator
+            do throws(TouchError) {
+                try simulator.touch(
+                    GuestPhysicalAddress(address), size: ByteCount(size),
+                    in: AddressSpaceID(addressSpace))
+            } catch {
+                throw .touch(error)
+            }
+        }
+    }
+}
+
+@c @implementation
+public func memslots_simulator_fail(
+    _ table: memslots_table, _ operation: UInt32, _ errno: Int32, _ times: UInt32
+) -> Int32 {
+    returnCode { () throws(Problem) in
+        guard (1...4_095).contains(errno) else {
+            throw .badArgument("kernel_errno is not an errno")
+        }
+        try with(table) { open throws(Problem) in
+            try open.simulator.inject(
+                FaultInjection(
+                    operation: Int(operation), errno: Errno(rawValue: errno), times: Int(times)))
+        }
+    }
+}
+
+@c @implementation
+public func memslots_simulator_clear_faults(_ table: memslots_table) -> Int32 {
+    returnCode { () throws(Problem) in
+        try with(table) { open throws(Problem) in
+            try open.simulator.clearFaults()
+        }
+    }
+}
+
+@c @implementation
+public func memslots_simulator_installed(
+    _ table: memslots_table, _ list: UnsafeMutablePointer<memslots_slot>?, _ capacity: Int,
+    _ count: UnsafeMutablePointer<Int>?
+) -> Int32 {
+    returnCode { () throws(Problem) in
+        try with(table) { open throws(Problem) in
+            try fill(
+                list, capacity, count, from: open.simulator.installedSlots, memslots_slot.init)
         }
     }
 }

@@ -2,7 +2,7 @@ import CMemslots
 import Memslots
 
 extension Memslot {
-    /// Takes a slot from C. Whether it makes sense is judged with its array.
+    /// Converts a slot from C. The submit validates it with its array.
     init(_ slot: memslots_slot) {
         let flags = MemslotFlags(rawValue: slot.flags)
         self.init(
@@ -22,7 +22,7 @@ extension Memslot {
 }
 
 extension memslots_slot {
-    /// The slot as C has it.
+    /// Converts a slot to C.
     init(_ slot: Memslot) {
         self.init()
         self.slot = slot.assignedID.rawValue
@@ -37,7 +37,7 @@ extension memslots_slot {
         guest_memfd_offset = slot.guestMemfd?.offset.rawValue ?? 0
     }
 
-    /// `slot`, or a slot of size 0 where there is none.
+    /// Converts `slot`; a slot of size 0 if it is `nil`.
     init(_ slot: Memslot?) {
         guard let slot else {
             self.init()
@@ -47,12 +47,12 @@ extension memslots_slot {
     }
 }
 
-/// The slots of a list from C.
+/// Converts a list of slots from C.
 func slots(_ list: UnsafePointer<memslots_slot>?, _ count: Int) throws(Problem) -> [Memslot] {
     if count == 0 { return [] }
-    guard let list else { throw .badArgument("slots is NULL, with a count that is not 0") }
+    guard let list else { throw .badArgument("slots is NULL, but the count is not 0") }
     guard count > 0, count <= 1 << 24 else {
-        throw .badArgument("the count of slots is more than any VM can have")
+        throw .badArgument("no VM can have that many slots")
     }
     return UnsafeBufferPointer(start: list, count: count).map(Memslot.init)
 }

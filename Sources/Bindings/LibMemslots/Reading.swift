@@ -4,12 +4,12 @@
 public import CMemslots
 import Memslots
 
-/// A reader that C has registered.
-// Sendable: the header asks for one thread at a time; the handle may be closed from any, which takes
-// effect when the reader has left.
+/// A reader that the caller has registered.
+// Sendable: the header allows one thread at a time. Any thread may close the handle; the reader then
+// lives until it has left.
 final class OpenReader: @unchecked Sendable {
     let reader: TableReader
-    // The arrays are this table's.
+    // Keeps the table, whose arrays the reader uses.
     let table: OpenTable
 
     init(_ table: OpenTable, name: String) {
@@ -23,9 +23,9 @@ public func memslots_translate(
     _ table: memslots_table, _ addressSpace: UInt32, _ address: UInt64,
     _ span: UnsafeMutablePointer<memslots_span>?
 ) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         guard let span else { throw .badArgument("span is NULL") }
-        return try with(table) { open throws(Problem) in
+        try with(table) { open throws(Problem) in
             let address = GuestPhysicalAddress(address)
             let found = open.table.read { now in
                 now.array.slot(at: address, in: AddressSpaceID(addressSpace))
@@ -37,7 +37,6 @@ public func memslots_translate(
                 address: UnsafeMutableRawPointer(
                     bitPattern: UInt(found.userspaceAddress.rawValue + offset)),
                 slot: found.assignedID.rawValue, flags: found.flags.rawValue)
-            return ok
         }
     }
 }
@@ -47,56 +46,53 @@ public func memslots_reader_open(
     _ table: memslots_table, _ name: UnsafePointer<CChar>?,
     _ reader: UnsafeMutablePointer<memslots_reader>?
 ) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         guard let reader else { throw .badArgument("reader is NULL") }
-        return try with(table) { open throws(Problem) in
-            let made = OpenReader(open, name: string(name) ?? "reader")
-            reader.pointee.value = try LibMemslots.open(made, as: .reader)
-            return ok
+        try with(table) { open throws(Problem) in
+            reader.pointee.value = try HandleTable.shared.open(
+                OpenReader(open, name: string(name) ?? "reader"), as: .reader)
         }
     }
 }
 
 @c @implementation
 public func memslots_reader_close(_ reader: memslots_reader) -> Int32 {
-    answer { () throws(Problem) in try close(reader.value, .reader) }
+    returnCode { () throws(Problem) in try HandleTable.shared.close(reader.value, .reader) }
 }
 
 @c @implementation
 public func memslots_reader_enter(
     _ reader: memslots_reader, _ view: UnsafeMutablePointer<memslots_view>?
 ) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         guard let view else { throw .badArgument("view is NULL") }
-        // Held until the view is left: who closes the reader meanwhile doesn't take it away.
+        // Held until the view is left, even if another thread closes the reader.
         let open = HandleTable.shared.hold(reader.value, .reader, as: OpenReader.self)
         guard let open else { throw .badHandle(.reader) }
         guard let stay = open.reader.enterUnscoped() else {
-            HandleTable.shared.drop(reader.value)
+            HandleTable.shared.release(reader.value)
             throw .notInside
         }
         view.pointee = memslots_view(
             reader: reader.value, ticket: stay.ticket, generation: stay.generation.rawValue,
             array: UnsafeRawPointer(Unmanaged.passUnretained(open).toOpaque()))
-        return ok
     }
 }
 
 @c @implementation
 public func memslots_reader_leave(_ view: UnsafeMutablePointer<memslots_view>?) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         guard let view else { throw .badArgument("view is NULL") }
         let handle = view.pointee.reader
         try inside(view) { reader throws(Problem) in
             guard reader.reader.leaveUnscoped(view.pointee.ticket) else { throw .notInside }
         }
         view.pointee = memslots_view()
-        HandleTable.shared.drop(handle)
-        return ok
+        HandleTable.shared.release(handle)
     }
 }
 
-/// Runs `body` with the reader that a view was entered with, without counting a reference.
+/// Runs `body` with the reader of an entered view. Does not change a reference count.
 private func inside<R>(
     _ view: UnsafePointer<memslots_view>?, _ body: (OpenReader) throws(Problem) -> R
 ) throws(Problem) -> R {
@@ -147,7 +143,7 @@ private func translate(
     _ capacity: Int, _ count: UnsafeMutablePointer<Int>?,
     _ body: (inout SpanList) throws(Problem) -> Void
 ) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         try inside(view) { open throws(Problem) in
             guard let view, let count, list != nil || capacity == 0, capacity >= 0 else {
                 throw .badArgument("count or the list is NULL")
@@ -160,7 +156,52 @@ private func translate(
             guard spans.count <= capacity else {
                 throw .tooSmall(capacity: capacity, count: spans.count)
             }
-            return ok
         }
+    }
+}
+
+/// The spans of guest ranges. Those that fit are in the caller's list.
+private struct SpanList {
+    let reader: OpenReader
+    let list: UnsafeMutablePointer<memslots_span>?
+    let capacity: Int
+    var count = 0
+
+    /// Adds the spans of `range`, one for each slot.
+    ///
+    /// - Throws: ``Problem/notMapped(_:)``. The first span of the list then begins at that address.
+    mutating func append(_ range: memslots_range, in addressSpace: UInt32) throws(Problem) {
+        var (address, left) = (range.guest_physical_address, range.size)
+        while left > 0 {
+            let found = reader.reader.viewUnscoped().translate(
+                GuestPhysicalAddress(address), in: AddressSpaceID(addressSpace))
+            guard let found else { throw missing(address) }
+            let size = min(left, found.contiguousSize.rawValue)
+            append(
+                memslots_span(
+                    guest_physical_address: address, size: size,
+                    address: UnsafeMutableRawPointer(
+                        bitPattern: UInt(found.userspaceAddress.rawValue)),
+                    slot: found.slot.rawValue, flags: found.flags.rawValue))
+            left -= size
+            // No slot reaches past 2^64, so a longer range is not mapped.
+            let next = address.addingReportingOverflow(size)
+            if next.overflow && left > 0 { throw missing(0) }
+            address = next.partialValue
+        }
+    }
+
+    private mutating func append(_ span: memslots_span) {
+        if count < capacity, let list { (list + count).initialize(to: span) }
+        count += 1
+    }
+
+    private func missing(_ address: UInt64) -> Problem {
+        if capacity > 0, let list {
+            var span = memslots_span()
+            span.guest_physical_address = address
+            list.initialize(to: span)
+        }
+        return .notMapped(GuestPhysicalAddress(address))
     }
 }

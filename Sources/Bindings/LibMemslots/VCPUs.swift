@@ -5,11 +5,11 @@ public import CMemslots
 import MemslotKVM
 import Memslots
 
-/// A vCPU that C has registered, with the VM that drains its dirty ring.
+/// A vCPU that the caller has registered, with the VM that drains its dirty ring.
 final class OpenVCPU: Sendable {
     let guarded: GuardedVCPU
     let backend: KVMBackend
-    // Its gate is the table's.
+    // Keeps the table, whose gate the vCPU uses.
     let table: OpenTable
 
     init(_ guarded: GuardedVCPU, of backend: KVMBackend, in table: OpenTable) {
@@ -26,14 +26,14 @@ public func memslots_vcpu_open(
     _ table: memslots_table, _ options: UnsafePointer<memslots_vcpu_options>?,
     _ vcpu: UnsafeMutablePointer<memslots_vcpu>?
 ) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         guard let options = try SizedStructure.read(options), let page = options.kvm_run,
             let vcpu
         else { throw .badArgument("options, kvm_run or vcpu is NULL") }
-        return try with(table) { open throws(Problem) in
+        try with(table) { open throws(Problem) in
             guard case .kvm(let backend) = open.vm, let gate = open.table.vcpuGate else {
                 throw .notSupported(
-                    "only a table on KVM has vCPUs; memslots_guarded() runs anything in the gate")
+                    "only a table on KVM has vCPUs; memslots_guarded() runs other code in the gate")
             }
             let signal = try kickSignal(options.kick_signal)
             do throws(KVMError) {
@@ -44,26 +44,24 @@ public func memslots_vcpu_open(
             let guarded = GuardedVCPU(
                 VCPU(adopting: options.descriptor, sharedPage: page, id: options.id),
                 gate: gate, signal: signal, name: string(options.name))
-            vcpu.pointee.value = try LibMemslots.open(
+            vcpu.pointee.value = try HandleTable.shared.open(
                 OpenVCPU(guarded, of: backend, in: open), as: .vcpu)
-            return ok
         }
     }
 }
 
 @c @implementation
 public func memslots_vcpu_close(_ vcpu: memslots_vcpu) -> Int32 {
-    answer { () throws(Problem) in try close(vcpu.value, .vcpu) }
+    returnCode { () throws(Problem) in try HandleTable.shared.close(vcpu.value, .vcpu) }
 }
 
 @c @implementation
 public func memslots_accept_kicks(_ signal: Int32) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         let signal = try kickSignal(signal)
         do throws(Errno) { try signal.acceptOnCurrentThread() } catch {
             throw .system(call: "pthread_sigmask of the kick signal", error)
         }
-        return ok
     }
 }
 
@@ -79,15 +77,16 @@ private func kickSignal(_ number: Int32) throws(Problem) -> KickSignal {
 public func memslots_vcpu_run(
     _ vcpu: memslots_vcpu, _ requests: UnsafeMutablePointer<UInt32>?
 ) -> Int32 {
-    answer { () throws(Problem) in
-        try with(vcpu.value, .vcpu, as: OpenVCPU.self) { open throws(Problem) in
+    var success = Int32(MEMSLOTS_OK)
+    let code = returnCode { () throws(Problem) in
+        try with(vcpu) { open throws(Problem) in
             do throws(VCPURunError) {
                 let turn = try open.guarded.run()
                 requests?.pointee = turn.requests.bits
                 switch turn.exit {
-                case .interrupted: return Int32(MEMSLOTS_INTERRUPTED)
-                case .notReady: return Int32(MEMSLOTS_NOT_READY)
-                default: return ok
+                case .interrupted: success = Int32(MEMSLOTS_INTERRUPTED)
+                case .notReady: success = Int32(MEMSLOTS_NOT_READY)
+                default: break
                 }
             } catch {
                 switch error {
@@ -97,6 +96,14 @@ public func memslots_vcpu_run(
             }
         }
     }
+    return code == MEMSLOTS_OK ? success : code
+}
+
+/// Runs `body` with the vCPU that `handle` names.
+private func with(
+    _ handle: memslots_vcpu, _ body: (OpenVCPU) throws(Problem) -> Void
+) throws(Problem) {
+    try HandleTable.shared.with(handle.value, .vcpu, as: OpenVCPU.self, body)
 }
 
 extension KickRequests {
@@ -110,24 +117,62 @@ extension KickRequests {
 
 @c @implementation
 public func memslots_vcpu_kick(_ vcpu: memslots_vcpu) -> Int32 {
-    answer { () throws(Problem) in
-        try with(vcpu.value, .vcpu, as: OpenVCPU.self) { open in
+    returnCode { () throws(Problem) in
+        try with(vcpu) { open in
             open.guarded.kick()
-            return ok
         }
     }
 }
 
 @c @implementation
 public func memslots_vcpu_drain_dirty_ring(_ vcpu: memslots_vcpu) -> Int32 {
-    answer { () throws(Problem) in
-        try with(vcpu.value, .vcpu, as: OpenVCPU.self) { open throws(Problem) in
+    returnCode { () throws(Problem) in
+        try with(vcpu) { open throws(Problem) in
             do throws(Errno) {
                 try open.backend.drainDirtyRings(fullOfVCPU: open.guarded.vcpu.descriptor)
             } catch {
                 throw .system(call: "KVM_RESET_DIRTY_RINGS", error)
             }
-            return ok
+        }
+    }
+}
+
+/// The kick of a guarded call. It is not called after that call has returned.
+private final class GuardedKick: Sendable {
+    typealias Function = @convention(c) (UnsafeMutableRawPointer?) -> Void
+
+    private let kick: Locked<Function?>
+    private let context: Borrowed<UnsafeMutableRawPointer?>
+
+    init(_ kick: Function?, _ context: UnsafeMutableRawPointer?) {
+        self.kick = Locked(kick)
+        self.context = Borrowed(value: context)
+    }
+
+    func send() { kick.withLock { $0?(context.value) } }
+
+    func end() { kick.withLock { $0 = nil } }
+}
+
+@c @implementation
+public func memslots_guarded(
+    _ table: memslots_table, _ name: UnsafePointer<CChar>?,
+    _ body: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?,
+    _ kick: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?,
+    _ context: UnsafeMutableRawPointer?
+) -> Int32 {
+    returnCode { () throws(Problem) in
+        guard let body else { throw .badArgument("body is NULL") }
+        try with(table) { open throws(Problem) in
+            guard let gate = open.table.vcpuGate else {
+                throw .notSupported("the table has no vCPU gate")
+            }
+            let guardedKick = GuardedKick(kick, context)
+            defer { guardedKick.end() }
+            let entry = gate.register(name: string(name) ?? "guarded") { guardedKick.send() }
+            do throws(ReentryError) { try entry.run { body(context) } } catch {
+                throw .reentrant(error)
+            }
         }
     }
 }

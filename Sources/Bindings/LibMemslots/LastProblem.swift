@@ -2,7 +2,67 @@
 // swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation, AlwaysUseLowerCamelCase
 
 public import CMemslots
+import Glibc
 import Memslots
+
+/// The last problem of a thread.
+///
+/// The message is built when the caller asks for it, because some problems are frequent: an
+/// unmapped address is an ordinary result.
+final class LastProblem {
+    private static let key: pthread_key_t = {
+        var key = pthread_key_t()
+        let status = pthread_key_create(&key) { object in
+            guard let object else { return }
+            Unmanaged<LastProblem>.fromOpaque(object).release()
+        }
+        precondition(status == 0, "the process has no thread-local key left")
+        return key
+    }()
+
+    private(set) var problem: Problem?
+    private var text: UnsafeMutablePointer<CChar>?
+
+    deinit { free(text) }
+
+    /// The last problem of the calling thread.
+    static var ofThisThread: LastProblem {
+        if let object = pthread_getspecific(key) {
+            return Unmanaged<LastProblem>.fromOpaque(object).takeUnretainedValue()
+        }
+        let first = LastProblem()
+        pthread_setspecific(key, Unmanaged.passRetained(first).toOpaque())
+        return first
+    }
+
+    func record(_ problem: Problem) {
+        self.problem = problem
+        free(text)
+        text = nil
+    }
+
+    /// The sentence, valid until the next ``record(_:)``.
+    var message: UnsafePointer<CChar>? {
+        if text == nil { text = strdup(problem?.message ?? "") }
+        return UnsafePointer(text)
+    }
+
+    /// The violations, if the problem is an invalid array.
+    var violations: [Violation] {
+        guard case .submit(.invalid(let array)) = problem else { return [] }
+        return array.violations
+    }
+}
+
+/// Runs the body of a function, and returns the function's code. A problem that `body` throws
+/// becomes the thread's last one.
+func returnCode(_ body: () throws(Problem) -> Void) -> Int32 {
+    do throws(Problem) { try body() } catch {
+        LastProblem.ofThisThread.record(error)
+        return error.code
+    }
+    return Int32(MEMSLOTS_OK)
+}
 
 @c @implementation
 public func memslots_abi_1() -> UInt32 { UInt32(MEMSLOTS_ABI) }
@@ -20,14 +80,15 @@ public func memslots_error_violations(
     _ list: UnsafeMutablePointer<memslots_violation>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {
-    // Not `answer`: to ask with too little room must not make the violations go.
+    // Not `returnCode`: a list that is too small must not replace the violations by its own problem.
     do throws(Problem) {
-        return try fill(
+        try fill(
             list, capacity, count, from: LastProblem.ofThisThread.violations,
             memslots_violation.init)
     } catch {
         return error.code
     }
+    return Int32(MEMSLOTS_OK)
 }
 
 extension memslots_violation {

@@ -27,29 +27,28 @@ public func memslots_plan(
 }
 
 private func transact(
-    _ handle: memslots_table, _ list: UnsafePointer<memslots_slot>?, _ count: Int,
+    _ table: memslots_table, _ list: UnsafePointer<memslots_slot>?, _ count: Int,
     _ options: UnsafePointer<memslots_submit_options>?,
     _ receipt: UnsafeMutablePointer<memslots_receipt>?,
     _ body: (MemslotTable, [Memslot], SubmitOptions) throws(SubmitError) -> Receipt
 ) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         if let receipt { try SizedStructure.check(receipt) }
         let options = SubmitOptions(try SizedStructure.read(options))
         let array = try slots(list, count)
-        return try with(handle) { open throws(Problem) in
-            // Taken beforehand: once committed, nothing may fail any more.
-            let details = receipt == nil ? nil : ReceiptDetails(submitted: array)
-            var number: UInt64 = 0
-            if let details { number = try LibMemslots.open(details, as: .receipt) }
+        return try with(table) { open throws(Problem) in
+            // The handle comes first: after the commit nothing may fail.
+            let details = receipt == nil ? nil : ReceiptDetails()
+            var handle: UInt64 = 0
+            if let details { handle = try HandleTable.shared.open(details, as: .receipt) }
             do throws(SubmitError) {
-                let made = try body(open.table, array, options)
-                details?.fill(made)
-                receipt?.pointee.fill(made, details: number)
+                let result = try body(open.table, array, options)
+                details?.fill(result)
+                receipt?.pointee.fill(result, details: handle)
             } catch {
-                _ = HandleTable.shared.close(number, .receipt)
+                if details != nil { try HandleTable.shared.close(handle, .receipt) }
                 throw .submit(error)
             }
-            return ok
         }
     }
 }
@@ -73,11 +72,11 @@ public func memslots_get(
     _ table: memslots_table, _ list: UnsafeMutablePointer<memslots_slot>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?, _ generation: UnsafeMutablePointer<UInt64>?
 ) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         try with(table) { open throws(Problem) in
             let now = open.table.snapshot()
             generation?.pointee = now.generation.rawValue
-            return try fill(list, capacity, count, from: now.array.slots, memslots_slot.init)
+            try fill(list, capacity, count, from: now.array.slots, memslots_slot.init)
         }
     }
 }
@@ -87,32 +86,71 @@ public func memslots_failure(
     _ table: memslots_table, _ list: UnsafeMutablePointer<memslots_slot>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         try with(table) { open throws(Problem) in
             guard let failure = open.table.failure else {
-                throw .notSupported("the table has not failed: memslots_get() tells its slots")
+                throw .notSupported("the table has not failed; memslots_get() returns its slots")
             }
-            return try fill(list, capacity, count, from: failure.installed, memslots_slot.init)
+            try fill(list, capacity, count, from: failure.installed, memslots_slot.init)
         }
     }
 }
 
 @c @implementation
 public func memslots_recover(_ table: memslots_table) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         try with(table) { open throws(Problem) in
             do throws(SubmitError) { try open.table.recover() } catch { throw .submit(error) }
-            return ok
         }
     }
 }
 
 @c @implementation
 public func memslots_release_vcpus(_ table: memslots_table) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         try with(table) { open in
             open.table.releaseVCPUs()
-            return ok
         }
     }
+}
+
+@c @implementation
+public func memslots_dirty_log(
+    _ table: memslots_table, _ addressSpace: UInt32, _ slot: UInt32, _ firstPage: UInt64,
+    _ pageCount: UInt64, _ clear: Bool, _ bitmap: UnsafeMutablePointer<UInt64>?, _ words: Int,
+    _ dirtyPages: UnsafeMutablePointer<UInt64>?
+) -> Int32 {
+    returnCode { () throws(Problem) in
+        guard let bitmap else { throw .badArgument("bitmap is NULL") }
+        guard firstPage % 64 == 0 else {
+            throw .badArgument("first_page is not a multiple of 64")
+        }
+        try with(table) { open throws(Problem) in
+            let key = SlotKey(addressSpace: AddressSpaceID(addressSpace), id: SlotID(slot))
+            let pages = try pages(of: key, in: open.table, firstPage, pageCount)
+            let needed = (pages.count + 63) / 64
+            guard words >= needed else { throw .tooSmall(capacity: words, count: needed) }
+            do throws(DirtyLogError) {
+                let log = try open.table.dirtyLog(of: key, pages: pages, clear: clear)
+                for (index, word) in log.bitmap.words(of: pages).enumerated() {
+                    bitmap[index] = word
+                }
+                dirtyPages?.pointee = log.bitmap.count
+            } catch {
+                throw .dirtyLog(error)
+            }
+        }
+    }
+}
+
+/// The requested pages. The slot may change before the log is read, which then checks it again.
+private func pages(
+    of key: SlotKey, in table: MemslotTable, _ first: UInt64, _ count: UInt64
+) throws(Problem) -> Range<UInt64> {
+    guard let slot = table.snapshot().array[key] else { throw .dirtyLog(.unknownSlot(key)) }
+    let end = first.addingReportingOverflow(count)
+    guard first <= slot.pageCount, !end.overflow, end.partialValue <= slot.pageCount else {
+        throw .dirtyLog(.pagesOutOfRange(pageCount: slot.pageCount))
+    }
+    return first..<(count == 0 ? slot.pageCount : end.partialValue)
 }

@@ -5,21 +5,17 @@ public import CMemslots
 import Glibc
 import Memslots
 
-/// What a receipt can be asked for besides its numbers.
-// Sendable: filled before its handle reaches the caller, and not changed after.
+/// The lists and texts of a receipt.
+// Sendable: filled before the caller gets the handle, and constant afterwards.
 final class ReceiptDetails: @unchecked Sendable {
-    private(set) var slots: [Memslot]
     private(set) var receipt: Receipt?
     private(set) var warnings: [UnsafeMutablePointer<CChar>?] = []
     private(set) var readers: [UnsafeMutablePointer<CChar>?] = []
-
-    init(submitted slots: [Memslot]) { self.slots = slots }
 
     deinit { for text in warnings + readers { free(text) } }
 
     func fill(_ receipt: Receipt) {
         self.receipt = receipt
-        slots = receipt.slots
         warnings = receipt.warnings.map { strdup($0) }
         readers = receipt.readers.map { strdup($0) }
     }
@@ -48,13 +44,14 @@ extension memslots_receipt {
     }
 }
 
-/// Runs `body` with what a filled receipt holds.
+/// Runs `body` with the details of a filled receipt.
 private func details<R>(
     of receipt: UnsafePointer<memslots_receipt>?,
     _ body: (ReceiptDetails) throws(Problem) -> R
 ) throws(Problem) -> R {
     guard let receipt else { throw .badArgument("receipt is NULL") }
-    return try with(receipt.pointee.details, .receipt, as: ReceiptDetails.self, body)
+    return try HandleTable.shared.with(
+        receipt.pointee.details, .receipt, as: ReceiptDetails.self, body)
 }
 
 @c @implementation
@@ -63,7 +60,7 @@ public func memslots_receipt_operations(
     _ list: UnsafeMutablePointer<memslots_operation>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         try details(of: receipt) { details throws(Problem) in
             try fill(
                 list, capacity, count, from: details.receipt?.operations ?? [],
@@ -77,9 +74,9 @@ public func memslots_receipt_slots(
     _ receipt: UnsafePointer<memslots_receipt>?, _ list: UnsafeMutablePointer<memslots_slot>?,
     _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         try details(of: receipt) { details throws(Problem) in
-            try fill(list, capacity, count, from: details.slots, memslots_slot.init)
+            try fill(list, capacity, count, from: details.receipt?.slots ?? [], memslots_slot.init)
         }
     }
 }
@@ -90,12 +87,12 @@ public func memslots_receipt_dirty_runs(
     _ list: UnsafeMutablePointer<memslots_dirty_run>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {
-    answer { () throws(Problem) in
+    returnCode { () throws(Problem) in
         try details(of: receipt) { details throws(Problem) in
             let runs = (details.receipt?.unmappedDirtyPages ?? []).flatMap { pages in
                 pages.runs.map { (slot: pages.slot, run: $0) }
             }
-            return try fill(list, capacity, count, from: runs) { item in
+            try fill(list, capacity, count, from: runs) { item in
                 memslots_dirty_run(
                     slot: memslots_slot(item.slot), first_page: item.run.lowerBound,
                     page_count: UInt64(item.run.count))
@@ -122,7 +119,7 @@ private func text(
     of receipt: UnsafePointer<memslots_receipt>?, at index: Int,
     in list: KeyPath<ReceiptDetails, [UnsafeMutablePointer<CChar>?]>
 ) -> UnsafePointer<CChar>? {
-    // It stays valid past this call: the receipt's handle holds it.
+    // The text outlives this call, because the receipt's handle keeps it.
     let text = try? details(of: receipt) { details throws(Problem) in
         let texts = details[keyPath: list]
         return texts.indices.contains(index) ? texts[index] : nil
@@ -133,6 +130,7 @@ private func text(
 @c @implementation
 public func memslots_receipt_release(_ receipt: UnsafeMutablePointer<memslots_receipt>?) {
     guard let receipt, receipt.pointee.details != 0 else { return }
-    _ = HandleTable.shared.close(receipt.pointee.details, .receipt)
+    // The function has no code to return: a copy of the receipt may have been released already.
+    _ = try? HandleTable.shared.close(receipt.pointee.details, .receipt)
     receipt.pointee.details = 0
 }

@@ -1,7 +1,8 @@
+import CMemslots
 import Memslots
 import Synchronization
 
-/// What a handle names.
+/// The kind of object that a handle names.
 enum HandleKind: UInt64 {
     case table = 1
     case receipt
@@ -11,13 +12,13 @@ enum HandleKind: UInt64 {
     case observation
 }
 
-/// Gives numbers for objects, so that a program can hand in whatever it likes.
+/// The objects that handles name. Any number is safe to pass as a handle.
 ///
-/// A handle is a place and the number of its use; a place that is used anew has another number,
-/// so that a closed handle never names a later object. Looking one up costs two atomic operations
-/// on the place, and holds the object until the call is over.
-// Sendable: a place's object is written before its state is published, and let go of by the one who
-// drops the last hold.
+/// A handle consists of the index of a place and the number of the place's use. A place that is
+/// reused gets another number, so a closed handle never names a later object. A lookup costs two
+/// atomic operations on the place, and holds the object until the call ends.
+// Sendable: a place's object is written before its state is published; the thread that releases
+// the last hold clears it.
 final class HandleTable: @unchecked Sendable {
     static let shared = HandleTable()
 
@@ -35,10 +36,13 @@ final class HandleTable: @unchecked Sendable {
     private static let chunkCount = (1 << Int(indexBits)) / chunkSize
 
     private let chunks: UnsafeMutablePointer<Atomic<UnsafeMutableRawPointer?>>
-    private let lock = Monitor()
-    // Guarded by `lock`. Place 0 is never given, so that no handle is 0.
-    private var free: [Int] = []
-    private var used = 1
+    private let places = Locked(Places())
+
+    private struct Places {
+        var free: [Int] = []
+        /// The number of places that were ever used. Place 0 never is, so that no handle is 0.
+        var used = 1
+    }
 
     private init() {
         chunks = .allocate(capacity: Self.chunkCount)
@@ -47,11 +51,11 @@ final class HandleTable: @unchecked Sendable {
         }
     }
 
-    /// Gives a handle for `object`, which is held until the handle is closed.
+    /// Returns a new handle for `object`, which lives until the handle is closed.
     ///
-    /// - Returns: `nil` where all numbers are in use.
-    func open(_ object: AnyObject, as kind: HandleKind) -> UInt64? {
-        guard let index = takePlace(), let place = place(index) else { return nil }
+    /// - Throws: ``Problem/tooManyHandles`` if every place is in use.
+    func open(_ object: AnyObject, as kind: HandleKind) throws(Problem) -> UInt64 {
+        guard let index = claimPlace(), let place = place(index) else { throw .tooManyHandles }
         place.pointee.kind = kind
         place.pointee.object = Unmanaged.passRetained(object)
         let use = place.pointee.state.load(ordering: .relaxed) >> 24
@@ -59,17 +63,21 @@ final class HandleTable: @unchecked Sendable {
         return use << 24 | kind.rawValue << Self.indexBits | UInt64(index)
     }
 
-    /// Runs `body` with the object that `handle` names; `nil` where it names none of this kind.
-    func with<Object: AnyObject, R, E: Error>(
+    /// Runs `body` with the object that `handle` names.
+    ///
+    /// - Throws: ``Problem/badHandle(_:)`` if it names no object of this kind.
+    func with<Object: AnyObject, R>(
         _ handle: UInt64, _ kind: HandleKind, as type: Object.Type,
-        _ body: (Object) throws(E) -> R
-    ) throws(E) -> R? {
-        guard let object = hold(handle, kind, as: type) else { return nil }
-        defer { drop(handle) }
+        _ body: (Object) throws(Problem) -> R
+    ) throws(Problem) -> R {
+        guard let object = hold(handle, kind, as: type) else { throw .badHandle(kind) }
+        defer { release(handle) }
         return try body(object)
     }
 
-    /// Holds an object until ``drop(_:)``, whoever closes its handle meanwhile.
+    /// Holds an object until ``release(_:)``, even if another thread closes its handle.
+    ///
+    /// - Returns: `nil` if `handle` names no object of this kind.
     func hold<Object: AnyObject>(
         _ handle: UInt64, _ kind: HandleKind, as type: Object.Type
     ) -> Object? {
@@ -85,27 +93,27 @@ final class HandleTable: @unchecked Sendable {
             if won { break }
             state = now
         }
-        // Of this kind only such objects are opened.
+        // Every object of this kind has this type.
         return place.pointee.object.map { unsafeDowncast($0.takeUnretainedValue(), to: type) }
     }
 
-    /// Lets go of what ``hold(_:_:as:)`` held.
-    func drop(_ handle: UInt64) {
+    /// Ends a hold of ``hold(_:_:as:)``.
+    func release(_ handle: UInt64) {
         guard let place = place(index(of: handle)) else { return }
         let state = place.pointee.state.subtract(1, ordering: .acquiringAndReleasing).newValue
         if state & Self.holdsMask == 0 { reclaim(place, index(of: handle)) }
     }
 
-    /// Closes a handle: it names nothing any more, and its object goes once nobody holds it.
+    /// Closes a handle. Its object is released when the last hold ends.
     ///
-    /// - Returns: whether it named something of this kind.
-    func close(_ handle: UInt64, _ kind: HandleKind) -> Bool {
-        guard let place = place(of: handle, kind) else { return false }
+    /// - Throws: ``Problem/badHandle(_:)`` if it names no object of this kind.
+    func close(_ handle: UInt64, _ kind: HandleKind) throws(Problem) {
+        guard let place = place(of: handle, kind) else { throw .badHandle(kind) }
         var state = place.pointee.state.load(ordering: .acquiring)
         while true {
             guard state >> 24 == handle >> 24, state & Self.closedBit == 0,
                 place.pointee.kind == kind
-            else { return false }
+            else { throw .badHandle(kind) }
             let (won, now) = place.pointee.state.weakCompareExchange(
                 expected: state, desired: (state - 1) | Self.closedBit,
                 ordering: .acquiringAndReleasing)
@@ -113,7 +121,6 @@ final class HandleTable: @unchecked Sendable {
             state = now
         }
         if (state - 1) & Self.holdsMask == 0 { reclaim(place, index(of: handle)) }
-        return true
     }
 
     private func reclaim(_ place: UnsafeMutablePointer<Place>, _ index: Int) {
@@ -121,18 +128,19 @@ final class HandleTable: @unchecked Sendable {
         place.pointee.object = nil
         let use = place.pointee.state.load(ordering: .relaxed) >> 24
         place.pointee.state.store((use + 1) << 24 | Self.closedBit, ordering: .releasing)
-        lock.withLock { free.append(index) }
-        // Outside of the lock: what goes may close handles of its own.
+        places.withLock { $0.free.append(index) }
+        // Outside of the lock: the object may close other handles.
         object?.release()
     }
 
-    private func takePlace() -> Int? {
-        lock.withLock {
-            if let index = free.popLast() { return index }
-            guard used < Self.chunkCount * Self.chunkSize else { return nil }
-            defer { used += 1 }
-            if used == 1 || used % Self.chunkSize == 0 { addChunk(used / Self.chunkSize) }
-            return used
+    private func claimPlace() -> Int? {
+        places.withLock { places in
+            if let index = places.free.popLast() { return index }
+            let index = places.used
+            guard index < Self.chunkCount * Self.chunkSize else { return nil }
+            if index == 1 || index % Self.chunkSize == 0 { addChunk(index / Self.chunkSize) }
+            places.used += 1
+            return index
         }
     }
 
@@ -157,4 +165,11 @@ final class HandleTable: @unchecked Sendable {
             $0.assumingMemoryBound(to: Place.self) + index % Self.chunkSize
         }
     }
+}
+
+/// Runs `body` with the table that `handle` names.
+func with<R>(
+    _ handle: memslots_table, _ body: (OpenTable) throws(Problem) -> R
+) throws(Problem) -> R {
+    try HandleTable.shared.with(handle.value, .table, as: OpenTable.self, body)
 }
