@@ -1,0 +1,17 @@
+// An `apply` that throws any error.
+// error: type 'Backend' does not conform to protocol 'MemslotBackend'
+import Memslots
+
+final class Backend: MemslotBackend {
+    let capabilities = Capabilities()
+    func beginTransaction() {}
+    func collectDirtyPages() {}
+    func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
+        DirtyBitmap(pageCount: slot.pageCount)
+    }
+    #if MISS
+        func apply(_ call: SlotCall) throws {}
+    #else
+        func apply(_ call: SlotCall) throws(Errno) {}
+    #endif
+}

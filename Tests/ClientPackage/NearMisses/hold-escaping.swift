@@ -1,0 +1,14 @@
+// An `exclusively` that lets the closure escape.
+// error: type 'Hold' does not conform to protocol 'VCPUHold'
+import Memslots
+
+final class Hold: VCPUHold {
+    func begin() {}
+    func waitUntilHeld(by deadline: Deadline) -> [String] { [] }
+    func end() {}
+    #if MISS
+        func exclusively(_ body: @escaping () -> Void) { body() }
+    #else
+        func exclusively(_ body: () -> Void) { body() }
+    #endif
+}

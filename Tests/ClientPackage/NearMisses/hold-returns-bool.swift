@@ -1,0 +1,14 @@
+// A `waitUntilHeld` that returns whether vCPUs are held.
+// error: type 'Hold' does not conform to protocol 'VCPUHold'
+import Memslots
+
+final class Hold: VCPUHold {
+    func begin() {}
+    func exclusively(_ body: () -> Void) { body() }
+    func end() {}
+    #if MISS
+        func waitUntilHeld(by deadline: Deadline) -> Bool { true }
+    #else
+        func waitUntilHeld(by deadline: Deadline) -> [String] { [] }
+    #endif
+}

@@ -1,0 +1,16 @@
+// A misspelt `commit`.
+// error: type 'Hook' does not conform to protocol 'MemslotHook'
+import Memslots
+
+final class Hook: MemslotHook {
+    let name = "hook"
+    let needsQuiescence = false
+    func prepare(_ change: MemslotChange) throws(HookVeto) { throw HookVeto("no") }
+    func finish(_ change: MemslotChange) {}
+    func abort(_ change: MemslotChange) {}
+    #if MISS
+        func commmit(_ change: MemslotChange) {}
+    #else
+        func commit(_ change: MemslotChange) {}
+    #endif
+}
