@@ -237,6 +237,10 @@ let testTargets: [Target] = [
     tests(
         "Examples", "ExampleVMMTests",
         ["ExampleVMM", "MemslotKVM", "MemslotProtocol", "MemslotService"]),
+    // The Swift code of the documents, compiled against what a user of the package has.
+    tests(
+        "Examples", "SnippetTests",
+        ["Memslots", "MemslotKVM", "MemslotSimulator", "MemslotProtocol", "MemslotService"]),
 ]
 
 let package = Package(
