@@ -46,8 +46,9 @@ final class Sender: Sendable {
     func put(_ line: consuming ReplyEncoder) {
         let descriptors = line.descriptors
         if line.count < Self.largeLine && descriptors === PassedDescriptors.none {
-            state.withLock { state in
-                if !state.isBroken { line.withBytes { state.outbox.put($0) } }
+            // A closure that captured the encoder would keep a second reference to its text.
+            line.withBytes { bytes in
+                state.withLock { if !$0.isBroken { $0.outbox.put(bytes) } }
             }
         } else {
             let bytes = line.finishLine()
