@@ -1,6 +1,5 @@
 import Foundation
 import MemslotProtocol
-import MemslotScenario
 import MemslotService
 import TestSupport
 import Testing
@@ -33,22 +32,19 @@ struct ControlSocketTests {
     @Test("a client sees the slots by the name of their memory, and changes them")
     func client() throws {
         try withSocket { path in
-            let target = try SocketTarget(SocketPath(path))
-            func ask(_ text: String) throws -> JSONValue {
-                try JSONDocument(parsing: target.exchange(Array(text.utf8))).root
-            }
-            let answer = try ask(#"{"id":1,"method":"memslots.get","params":{"vm":"guest"}}"#)
-            let slots = try #require(answer["result"]?["slots"])
+            var connection = try ClientConnection(SocketPath(path))
+            let response = try connection.call(
+                "memslots.get", params: Array(#"{"vm":"guest"}"#.utf8))
+            let slots = try #require(response.value?["result"]?["slots"])
             #expect(slots.elements.count == 3)
             #expect(slots.elements.allSatisfy { $0["memory"]?.string == "ram" })
             #expect(slots.elements.allSatisfy { $0["userspaceAddress"] == nil })
-            let again = try ask(
-                #"{"id":2,"method":"memslots.submit","params":{"vm":"guest","slots":\#(slots.rawText)}}"#
-            )
-            #expect(again["result"]?["outcome"]?.string == "unchanged")
-            let none = try ask(
-                #"{"id":3,"method":"memslots.submit","params":{"vm":"guest","slots":[]}}"#)
-            #expect(none["result"]?["operationCount"]?.int == 3)
+            let again = try connection.call(
+                "memslots.submit", params: Array(#"{"vm":"guest","slots":\#(slots.rawText)}"#.utf8))
+            #expect(again.value?["result"]?["outcome"]?.string == "unchanged")
+            let none = try connection.call(
+                "memslots.submit", params: Array(#"{"vm":"guest","slots":[]}"#.utf8))
+            #expect(none.value?["result"]?["operationCount"]?.int == 3)
         }
     }
 

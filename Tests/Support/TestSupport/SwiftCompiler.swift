@@ -46,3 +46,10 @@ package enum SwiftCompiler {
         return try CommandRun(arguments, program: program, in: scratch.path).outcome()
     }
 }
+
+/// A test cannot be set up.
+package struct SetUpError: Error, CustomStringConvertible {
+    package let description: String
+
+    package init(_ description: String) { self.description = description }
+}

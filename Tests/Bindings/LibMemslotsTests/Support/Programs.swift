@@ -10,11 +10,13 @@ enum Programs {
 
     /// A folder in which the built library has its installed name, beside the compiled programs.
     static let folder: Result<String, any Error> = Result {
-        let folder = try temporaryFolder("library")
+        let folder = try scratch.get().path
         try FileManager.default.createSymbolicLink(
             atPath: folder + "/libmemslots.so", withDestinationPath: #require(library))
         return folder
     }
+    // Static, because the programs are used until the process ends.
+    private static let scratch = Result { try ScratchDirectory() }
 
     /// Compiles a C program of the repository.
     ///
