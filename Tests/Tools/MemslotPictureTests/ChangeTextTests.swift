@@ -53,7 +53,7 @@ struct ChangeTextTests {
             ])
     }
 
-    @Test("a narrow terminal still tells where a slot moved from")
+    @Test("a narrow terminal still shows the old address of a moved slot")
     func narrow() {
         let lines = picture.lines(TextOptions(width: 60))
         #expect(lines.contains { $0.hasPrefix("> ") && $0.hasSuffix("from 0xfd000000") })

@@ -59,7 +59,7 @@ struct FoldingTests {
         }
     }
 
-    @Test("32,764 slots are told in a few lines that add up")
+    @Test("32,764 slots are a few lines that add up")
     func thousands() {
         let slots = (0..<32_764).map { slot(UInt32($0), UInt64($0) << 24, 8 * mebibyte) }
         let lines = MapPicture(slots: slots).lines(TextOptions(limit: 20))

@@ -27,7 +27,7 @@ struct DamagedLogTests {
         #expect(error(log.text) == .noSuccessfulSlotCalls(failed: 1, unfinished: 0))
     }
 
-    @Test("a pointer instead of the words is counted and told, by line")
+    @Test("a pointer instead of the arguments is counted and reported with its line")
     func undecoded() throws {
         var log = LogWriter()
         log.createVM(1)
@@ -57,7 +57,7 @@ struct DamagedLogTests {
         #expect(error("# a\n" + line) == wanted)
     }
 
-    @Test("a split call's fault is told on the line where it stands")
+    @Test("a split call's fault is reported on its own line")
     func malformedSplit() {
         let log = """
             1 2.000000 ioctl(9, KVM_SET_USER_MEMORY_REGION, \(LogWriter.region(0, 0, 4096)) <unfinished ...>
@@ -113,7 +113,7 @@ struct DamagedLogTests {
         #expect(report.text.contains("ends in the middle of a slot call"))
     }
 
-    @Test("calls that contradict those before are taken at their word, and told")
+    @Test("calls that contradict earlier ones are applied and reported")
     func contradictions() throws {
         var log = LogWriter()
         log.createVM(1)
@@ -178,7 +178,7 @@ struct DamagedLogTests {
         #expect(result.report.counts.overlongLines == 1)
     }
 
-    @Test("a name that a VM may not have is mended")
+    @Test("an invalid VM name is replaced")
     func names() throws {
         var log = LogWriter()
         log.set(1, 0, at: 0, size: 4096)

@@ -111,7 +111,7 @@ struct GroupingTests {
                 "\"expect\":{\"result\":{\"outcome\":\"unchanged\",\"generation\":1}}}"))
     }
 
-    @Test("KVM's four kinds of change are told apart")
+    @Test("KVM's four kinds of change are distinguished")
     func kinds() throws {
         let result = try log { log in
             log.set(5, 0, at: 0, size: 8192)

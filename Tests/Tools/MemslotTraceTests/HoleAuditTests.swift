@@ -92,7 +92,7 @@ struct HoleAuditTests {
         #expect(audit.holes.first?.start.rawValue == 0x1000)
     }
 
-    @Test("a vCPU that is inside, or enters, is told")
+    @Test("a vCPU that is inside, or enters, is reported")
     func guest() throws {
         let entered = try audit { log in
             log.set(5, 0, at: 0, size: 0)
@@ -116,7 +116,7 @@ struct HoleAuditTests {
         #expect(left.guest == .notRunning)
     }
 
-    @Test("condensed lines tell that a vCPU came back, not that none was inside")
+    @Test("condensed lines record that a vCPU returned, not that none was inside")
     func condensed() throws {
         let running = try audit { log in
             log.set(5, 0, at: 0, size: 0)

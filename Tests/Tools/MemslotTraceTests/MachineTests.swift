@@ -8,7 +8,7 @@ struct MachineTests {
         result.scenario.finalSlots.map { $0.map(\.size.rawValue) }
     }
 
-    @Test("VMs are told apart by the descriptor")
+    @Test("VMs are distinguished by the descriptor")
     func descriptors() throws {
         var log = LogWriter()
         log.createVM(5, descriptor: 9)

@@ -143,7 +143,7 @@ struct StraceFormTests {
         #expect(none.lines.contains { $0.contains("\"at line 1\"") })
     }
 
-    @Test("without times a hole is told with a ? for how long")
+    @Test("without times a hole is reported with a ? for its duration")
     func unknownTimes() throws {
         let log = [(7, 0x2000), (8, 0), (8, 0x1000)].map { thread, size in
             "\(thread) ioctl(9, KVM_SET_USER_MEMORY_REGION, "

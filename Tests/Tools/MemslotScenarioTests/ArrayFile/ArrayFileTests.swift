@@ -35,7 +35,7 @@ struct ArrayFileTests {
     }
 
     @Test(
-        "what is no array is told with its place",
+        "a file that is not an array is an error with its place",
         arguments: [
             ("", 1), ("7", 1), ("[\n{}]", 2), ("[\n\(slot),\n{\"size\":-1}]", 3),
             ("{\"comment\":\"x\"}\n{\"comment\":\"y\"}", 1),

@@ -70,7 +70,7 @@ struct RawOperationTests {
     }
 
     @Test(
-        "what is no raw operation is told with line and column",
+        "a line that is not a raw operation is an error with line and column",
         arguments: [
             ("", 1), ("{}", 1), ("7", 1), (#"{"slot":4294967296}"#, 9), (#"{"slot":-1}"#, 9),
             (#"{"slot":1,"flags":"0x100000000"}"#, 19), (#"{"slot":1.0}"#, 9),

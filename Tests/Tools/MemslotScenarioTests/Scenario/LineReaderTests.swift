@@ -50,7 +50,7 @@ struct LineReaderTests {
         #expect(given < 700_000)
     }
 
-    @Test("a source that fails is told by its errno")
+    @Test("a source that fails is an error with its errno")
     func failure() throws {
         var reader = LineReader { _ in .failure(.ioError) }
         let error = #expect(throws: UnusableInput.self) { try reader.next() }

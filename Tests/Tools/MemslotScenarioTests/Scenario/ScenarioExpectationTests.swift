@@ -26,7 +26,7 @@ struct ScenarioExpectationTests {
     }
 
     @Test(
-        "what differs is told with its path",
+        "a difference is returned with its path",
         arguments: [
             (#"{"a":1}"#, "{}", "a", "1", nil),
             (#"{"a":{"b":[1,2]}}"#, #"{"a":{"b":[1,3]}}"#, "a.b[1]", "2", "3"),
@@ -49,7 +49,7 @@ struct ScenarioExpectationTests {
         #expect(mismatches.first?.got == got)
     }
 
-    @Test("every mismatch is told, up to the limit")
+    @Test("every mismatch is returned, up to the limit")
     func several() throws {
         #expect(try match(#"{"a":1,"b":2,"c":3}"#, #"{"b":2}"#).map(\.path) == ["a", "c"])
         let ones = "[" + String(repeating: "1,", count: 999) + "1]"

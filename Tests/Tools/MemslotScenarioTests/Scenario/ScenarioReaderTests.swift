@@ -84,7 +84,7 @@ struct ScenarioReaderTests {
     }
 
     @Test(
-        "what can't be used is told with line and column",
+        "unusable input is an error with line and column",
         arguments: [
             ("", 1, 1, "empty file"),
             ("\n \r\n\n", 1, 1, "empty file"),

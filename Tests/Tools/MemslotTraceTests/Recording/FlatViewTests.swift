@@ -46,7 +46,7 @@ struct FlatViewTests {
         #expect(FlatViewText(text).differences(from: slots).isEmpty)
     }
 
-    @Test("a writable ROM, a gap and a slot too many are told")
+    @Test("a writable ROM, a gap and an additional slot are reported")
     func differences() {
         let slots = [
             slot(0, 0, 0xa0000), slot(1, 0xc0000, 0x20000),

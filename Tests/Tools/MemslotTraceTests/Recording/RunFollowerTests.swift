@@ -176,7 +176,7 @@ struct RunFollowerTests {
     }
 
     @Test(
-        "where records were lost that is told once, and the VMs go",
+        "lost records are reported once, and the VMs are closed",
         arguments: [3, 1 << 20, UInt64.max / 2 + 1, .max])
     func full(next: UInt64) {
         var bytes = memory([machine(of: getpid()), machine(of: getpid())], 2)

@@ -135,12 +135,12 @@ struct QEMUTests {
             Session("q35", under: ["--socket", watch.socket] + options, watch: watch))
         #expect(run.status == 0, "\(run.errors)")
         #expect(run.isMoved)
-        let told = watch.finish()
-        #expect(told.live == told.ended)
-        #expect(told.live.withHoles > 0)
-        #expect(options.isEmpty || told.live.withHolesInGuest == 0)
+        let events = watch.finish()
+        #expect(events.live == events.ended)
+        #expect(events.live.withHoles > 0)
+        #expect(options.isEmpty || events.live.withHolesInGuest == 0)
         // The migration's dirty logging, and the BAR that was moved.
-        let changed = told.events("memslots.committed")
+        let changed = events.events("memslots.committed")
             .flatMap { $0["changed"] as? [[String: Any]] ?? [] }
         #expect(changed.contains { $0["guestPhysicalAddress"] as? String == "0xe0000000" })
         #expect(
