@@ -52,7 +52,7 @@ package struct SimulatedKernel: Sendable {
     /// Kernel: `KVM_CREATE_GUEST_MEMFD`.
     ///
     /// - Parameter size: bytes; a multiple of 4096, not 0.
-    /// - Returns: a handle for ``GuestMemfdBinding/descriptor``; never −1, and never reused.
+    /// - Returns: a handle for `GuestMemfdBinding.descriptor`; never −1, and never reused.
     /// - Throws: `ENOTTY` if the VM has no `guest-memfd`; `EINVAL` for the size.
     package mutating func createGuestMemfd(size: ByteCount) throws(Errno) -> Int32 {
         guard capabilities.flags.contains(.guestMemfd) else { throw Errno(rawValue: 25) }

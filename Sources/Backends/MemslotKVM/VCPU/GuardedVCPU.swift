@@ -1,6 +1,6 @@
 public import Memslots
 
-/// A vCPU that runs its guest inside a ``VCPUGate``, so that the guest never observes a half-changed
+/// A vCPU that runs its guest inside a `VCPUGate`, so that the guest never observes a half-changed
 /// table.
 ///
 /// The vCPU is registered as long as this object lives. Any thread may run it, one at a time. Before

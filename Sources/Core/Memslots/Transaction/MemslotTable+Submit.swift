@@ -16,7 +16,7 @@ extension MemslotTable {
         try submit(slots, options: options, prior: [])
     }
 
-    /// Submits as the blocking ``submit(_:options:)`` does, for tasks: a thread of the table's own
+    /// Submits as the blocking `submit(_:options:)` does, for tasks: a thread of the table's own
     /// waits, never one of the task pool.
     @discardableResult
     public func submit(
@@ -35,7 +35,7 @@ extension MemslotTable {
 
     /// Returns the receipt that a submit would return, with nothing applied and no durations.
     ///
-    /// - Throws: as ``submit(_:options:)``, except for what only applying can find.
+    /// - Throws: as `submit(_:options:)`, except for what only applying can find.
     public func plan(
         _ slots: [Memslot], options: SubmitOptions = SubmitOptions()
     ) throws(SubmitError) -> Receipt {

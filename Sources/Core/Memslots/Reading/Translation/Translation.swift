@@ -143,10 +143,10 @@ extension TableView {
         return used
     }
 
-    /// As ``translate(_:for:in:into:)`` with spans, for arrays.
+    /// Translates arrays of ranges, as ``translate(_:for:in:into:)`` translates spans.
     ///
-    /// - Parameter segments: its elements are replaced from the first on; none is added, so that
-    ///   nothing is allocated.
+    /// The elements of `segments` are replaced from the first on. None is added, so that nothing is
+    /// allocated.
     public borrowing func translate(
         _ ranges: [GuestRange], for access: MemoryAccess,
         in addressSpace: AddressSpaceID = .main, into segments: inout [HostSegment]
