@@ -86,8 +86,8 @@ int preload_passes_through(void);
 int32_t preload_thread(void);
 uint64_t preload_now(void);
 // The library's lock. It is held with every signal blocked.
-void preload_lock(sigset_t *saved);
-void preload_unlock(const sigset_t *saved);
+void preload_lock(void);
+void preload_unlock(void);
 // Copies to memory of the VMM, which may be unmapped. Returns 0 or minus errno.
 int preload_write(void *to, const void *from, size_t size);
 extern pthread_mutex_t preload_mutex;

@@ -55,13 +55,12 @@ static int ignores_memory(uint32_t request) {
 
 static int dirty_log_call(
     struct preload_vm *vm, int descriptor, unsigned long request, void *argument) {
-    sigset_t saved;
-    preload_lock(&saved);
+    preload_lock();
     preload_settle_locked(vm, CRUN_BY_CALL);
     cpreload_pass_through(1);
     int32_t result = memslots_preload_dirty_log(vm->number, descriptor, request, argument);
     cpreload_pass_through(0);
-    preload_unlock(&saved);
+    preload_unlock();
     if (result >= 0) return result;
     errno = -result;
     return -1;
@@ -70,10 +69,9 @@ static int dirty_log_call(
 static void after_enable_cap(struct preload_vm *vm, const void *argument) {
     struct kvm_enable_cap words;
     if (cpreload_read(&words, argument, sizeof words) < 0) return;
-    sigset_t saved;
-    preload_lock(&saved);
+    preload_lock();
     memslots_preload_enabled(vm->number, words.cap, words.args[0]);
-    preload_unlock(&saved);
+    preload_unlock();
 }
 
 // KVM may use these pages for slots of its own: with VMX for a guest in real mode.
@@ -83,20 +81,18 @@ static void after_reserving(struct preload_vm *vm, unsigned long request, const 
         size = 4096;
         if (cpreload_read(&start, argument, sizeof start) < 0 || start == 0) return;
     }
-    sigset_t saved;
-    preload_lock(&saved);
+    preload_lock();
     memslots_preload_reserved(vm->number, start, size);
-    preload_unlock(&saved);
+    preload_unlock();
 }
 
 static void add_guest_memfd(struct preload_vm *vm, int descriptor, const void *argument) {
     struct ckvm_guest_memfd words;
     if (cpreload_read(&words, argument, sizeof words) < 0) return;
     preload_add_descriptor(vm, PRELOAD_FILE, descriptor);
-    sigset_t saved;
-    preload_lock(&saved);
+    preload_lock();
     memslots_preload_file(vm->number, descriptor, words.size);
-    preload_unlock(&saved);
+    preload_unlock();
 }
 
 // Keeps our signal unblocked inside the guest, whatever mask the VMM sets.

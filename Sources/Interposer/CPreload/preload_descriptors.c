@@ -49,13 +49,12 @@ static int is_vm(int descriptor) {
 
 void preload_add_vm(int descriptor) {
     if (!is_vm(descriptor)) return;
-    sigset_t saved;
-    preload_lock(&saved);
+    preload_lock();
     uint32_t index = 0;
     while (index < PRELOAD_VMS && preload_vms[index].is_used) index++;
     if (index == PRELOAD_VMS || (uint32_t)descriptor >= PRELOAD_DESCRIPTORS) {
         count_untracked();
-        preload_unlock(&saved);
+        preload_unlock();
         return;
     }
     struct preload_vm *vm = &preload_vms[index];
@@ -72,12 +71,11 @@ void preload_add_vm(int descriptor) {
         preload_start_watch();
     }
     set_entry(descriptor, PRELOAD_VM, index);
-    preload_unlock(&saved);
+    preload_unlock();
 }
 
 void preload_add_vcpu(struct preload_vm *vm, int descriptor) {
-    sigset_t saved;
-    preload_lock(&saved);
+    preload_lock();
     uint32_t index = 0;
     while (index < PRELOAD_VCPUS && preload_vcpus[index].is_used) index++;
     if (index < PRELOAD_VCPUS && (uint32_t)descriptor < PRELOAD_DESCRIPTORS) {
@@ -94,28 +92,26 @@ void preload_add_vcpu(struct preload_vm *vm, int descriptor) {
         // A vCPU that cannot be held would observe every hole.
         if (vm->is_atomic) cpreload_stop("more vCPUs than --atomic can hold out of the guest");
     }
-    preload_unlock(&saved);
+    preload_unlock();
 }
 
 void preload_add_descriptor(struct preload_vm *vm, enum preload_kind kind, int descriptor) {
-    sigset_t saved;
-    preload_lock(&saved);
+    preload_lock();
     vm->references++;
     set_entry(descriptor, kind, (uint32_t)(vm - preload_vms));
-    preload_unlock(&saved);
+    preload_unlock();
 }
 
 void preload_add_copy(int descriptor, int copy) {
     uint32_t entry = preload_entry(descriptor);
     if (!entry || copy == descriptor || (uint32_t)copy >= PRELOAD_DESCRIPTORS) return;
-    sigset_t saved;
-    preload_lock(&saved);
+    preload_lock();
     if (preload_kind(entry) == PRELOAD_VCPU) preload_vcpus[preload_index(entry)].references++;
     else preload_vm_of(entry)->references++;
     // A copy of a guest_memfd is not known to be the same file: a slot on it is applied at once.
     if (preload_kind(entry) != PRELOAD_FILE)
         set_entry(copy, preload_kind(entry), preload_index(entry));
-    preload_unlock(&saved);
+    preload_unlock();
 }
 
 // Uses another descriptor of the VM for its calls, if there is one.
@@ -140,8 +136,7 @@ void preload_remove_descriptor(int descriptor) {
     struct preload_vm *vm = preload_vm_of(entry);
     if (vm->is_atomic && preload_kind(entry) != PRELOAD_DEVICE)
         preload_settle(vm, CRUN_BY_CLOSE);
-    sigset_t saved;
-    preload_lock(&saved);
+    preload_lock();
     __atomic_store_n(&preload_descriptors[descriptor], 0, __ATOMIC_RELEASE);
     if (descriptor == vm->descriptor) choose_descriptor(vm);
     if (preload_kind(entry) == PRELOAD_FILE && vm->is_atomic)
@@ -155,7 +150,7 @@ void preload_remove_descriptor(int descriptor) {
     } else {
         release_reference(vm);
     }
-    preload_unlock(&saved);
+    preload_unlock();
 }
 
 void preload_remove_descriptors(unsigned first, unsigned last) {

@@ -106,27 +106,17 @@ PRELOAD_EXPORT int dup3(int descriptor, int copy, int flags) {
     return copied(descriptor, (int)syscall(SYS_dup3, descriptor, copy, flags));
 }
 
-static int duplicating(int descriptor, int command, void *argument) {
-    int result = REAL(fcntl)(descriptor, command, argument);
-    if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) return copied(descriptor, result);
-    return result;
-}
-
 PRELOAD_EXPORT int fcntl(int descriptor, int command, ...) {
     va_list list;
     va_start(list, command);
     void *argument = va_arg(list, void *);
     va_end(list);
-    return duplicating(descriptor, command, argument);
+    int result = REAL(fcntl)(descriptor, command, argument);
+    if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) return copied(descriptor, result);
+    return result;
 }
 
-PRELOAD_EXPORT int fcntl64(int descriptor, int command, ...) {
-    va_list list;
-    va_start(list, command);
-    void *argument = va_arg(list, void *);
-    va_end(list);
-    return duplicating(descriptor, command, argument);
-}
+PRELOAD_EXPORT int fcntl64(int, int, ...) __attribute__((alias("fcntl")));
 
 // Threads often block every signal; ours must stay unblocked.
 static const sigset_t *without_ours(int how, const sigset_t *set, sigset_t *copy) {
@@ -153,21 +143,14 @@ static inline void before_unmapping(const void *address, size_t size) {
     if (PRELOAD_RARELY(preload_pending)) preload_before_unmapping(address, size);
 }
 
-static void *map(void *address, size_t size, int protection, int flags, int file, off_t offset) {
+PRELOAD_EXPORT void *mmap(
+    void *address, size_t size, int protection, int flags, int file, off_t offset) {
     if ((flags & MAP_FIXED) && (flags & MAP_FIXED_NOREPLACE) != MAP_FIXED_NOREPLACE)
         before_unmapping(address, size);
     return (void *)syscall(SYS_mmap, address, size, protection, flags, file, offset);
 }
 
-PRELOAD_EXPORT void *mmap(
-    void *address, size_t size, int protection, int flags, int file, off_t offset) {
-    return map(address, size, protection, flags, file, offset);
-}
-
-PRELOAD_EXPORT void *mmap64(
-    void *address, size_t size, int protection, int flags, int file, off_t offset) {
-    return map(address, size, protection, flags, file, offset);
-}
+PRELOAD_EXPORT void *mmap64(void *, size_t, int, int, int, off_t) __attribute__((alias("mmap")));
 
 PRELOAD_EXPORT int munmap(void *address, size_t size) {
     before_unmapping(address, size);

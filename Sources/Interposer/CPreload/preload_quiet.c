@@ -44,8 +44,7 @@ static int is_quiet(const struct preload_requester *requester, uint64_t now) {
 }
 
 static void commit_quiet(void) {
-    sigset_t saved;
-    preload_lock(&saved);
+    preload_lock();
     uint64_t now = preload_now();
     for (int i = 0; i < PRELOAD_VMS; i++) {
         struct preload_vm *vm = &preload_vms[i];
@@ -57,7 +56,7 @@ static void commit_quiet(void) {
         if (__atomic_load_n(&preload_arriving, __ATOMIC_SEQ_CST)) continue;
         preload_commit(vm, CRUN_BY_QUIET);
     }
-    preload_unlock(&saved);
+    preload_unlock();
 }
 
 static void *watch(void *nothing) {

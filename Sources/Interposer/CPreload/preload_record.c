@@ -72,8 +72,7 @@ int preload_slot_call(
     struct cpreload_region region;
     if (preload_decode_region(&region, request, argument) < 0)
         return preload_real_ioctl(descriptor, request, argument);
-    sigset_t saved;
-    preload_lock(&saved);
+    preload_lock();
     struct crun_record *record = preload_begin_record(vm);
     preload_record_region(record, &region);
     record->start = preload_now();
@@ -81,7 +80,7 @@ int preload_slot_call(
     int error = errno;
     record->result = result < 0 ? -error : 0;
     preload_end_record(record, CRUN_ASKED);
-    preload_unlock(&saved);
+    preload_unlock();
     if (preload_is_live) preload_record_next_entry();
     errno = error;
     return result;

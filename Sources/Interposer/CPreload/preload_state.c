@@ -23,6 +23,8 @@ pthread_cond_t preload_committed = PTHREAD_COND_INITIALIZER;
 
 PRELOAD_THREAD int passes_through;
 PRELOAD_THREAD int32_t thread_number;
+// The thread's signal mask while it holds the lock.
+PRELOAD_THREAD uint64_t mask_outside;
 
 // Also called for a call that comes before the constructor.
 void preload_resolve(void) {
@@ -66,17 +68,16 @@ void cpreload_stop(const char *message) {
     _exit(70);
 }
 
-void preload_lock(sigset_t *saved) {
-    sigset_t all;
+void preload_lock(void) {
+    uint64_t all = ~0ull;
     // The system call, because the library replaces glibc's function.
-    memset(&all, 0xff, sizeof all);
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, saved, 8);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask_outside, sizeof all);
     pthread_mutex_lock(&preload_mutex);
 }
 
-void preload_unlock(const sigset_t *saved) {
+void preload_unlock(void) {
     pthread_mutex_unlock(&preload_mutex);
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, saved, 0, 8);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask_outside, 0, sizeof mask_outside);
 }
 
 static int copy(void *ours, void *theirs, size_t size, int writes) {
@@ -98,16 +99,6 @@ int preload_write(void *to, const void *from, size_t size) {
     return copy((void *)from, to, size, 1);
 }
 
-static sigset_t before_fork;
-
-static void prepare_fork(void) {
-    preload_lock(&before_fork);
-}
-
-static void after_fork(void) {
-    preload_unlock(&before_fork);
-}
-
 // The VMs belong to the parent: the kernel refuses slot calls of the child. VMs that the child
 // creates are followed anew.
 static void in_child(void) {
@@ -125,7 +116,7 @@ static void in_child(void) {
     preload_arriving = 0;
     preload_reset_watch();
     if (preload_header) __atomic_add_fetch(&preload_header->attached, 1, __ATOMIC_RELAXED);
-    after_fork();
+    preload_unlock();
 }
 
 __attribute__((constructor)) static void begin(void) {
@@ -150,7 +141,7 @@ __attribute__((constructor)) static void begin(void) {
     preload_is_atomic = (header->mode & CRUN_ATOMIC) != 0 && memslots_preload_opened;
     preload_is_live = (header->mode & CRUN_LIVE) != 0;
     if (preload_is_atomic) preload_prepare_signal();
-    pthread_atfork(prepare_fork, after_fork, in_child);
+    pthread_atfork(preload_lock, preload_unlock, in_child);
     __atomic_add_fetch(&header->attached, 1, __ATOMIC_RELAXED);
     preload_header = header;
 }

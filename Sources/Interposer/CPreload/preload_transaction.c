@@ -98,21 +98,19 @@ void preload_settle_locked(struct preload_vm *vm, uint32_t why) {
 
 void preload_settle(struct preload_vm *vm, uint32_t why) {
     if (!__atomic_load_n(&preload_pending, __ATOMIC_SEQ_CST)) return;
-    sigset_t saved;
-    preload_lock(&saved);
+    preload_lock();
     preload_settle_locked(vm, why);
-    preload_unlock(&saved);
+    preload_unlock();
 }
 
 // The calling thread is finished. It waits for other threads at the gate, not here.
 void preload_settle_own(uint32_t why) {
-    sigset_t saved;
-    preload_lock(&saved);
+    preload_lock();
     for (int i = 0; i < PRELOAD_VMS; i++) {
         struct preload_vm *vm = &preload_vms[i];
         if (vm->is_pending && was_last_requester(vm)) preload_commit(vm, why);
     }
-    preload_unlock(&saved);
+    preload_unlock();
 }
 
 // Limits the hold for a thread that requests changes without a pause: commits at a point that leaves
@@ -132,9 +130,8 @@ int preload_request(struct preload_vm *vm, int descriptor, unsigned long request
     struct cpreload_region region;
     if (preload_decode_region(&region, request, argument) < 0)
         return preload_real_ioctl(descriptor, request, argument);
-    sigset_t saved;
     __atomic_add_fetch(&preload_arriving, 1, __ATOMIC_SEQ_CST);
-    preload_lock(&saved);
+    preload_lock();
     __atomic_sub_fetch(&preload_arriving, 1, __ATOMIC_SEQ_CST);
     struct crun_record *record = preload_begin_record(vm);
     preload_record_region(record, &region);
@@ -153,7 +150,7 @@ int preload_request(struct preload_vm *vm, int descriptor, unsigned long request
     preload_end_record(record, CRUN_ASKED);
     if (vm->is_pending) limit_hold(vm);
     int is_pending = vm->is_pending;
-    preload_unlock(&saved);
+    preload_unlock();
     if (is_pending) preload_wake_watch();
     if (result == 0) return 0;
     errno = -result;
@@ -164,13 +161,12 @@ int preload_request(struct preload_vm *vm, int descriptor, unsigned long request
 // the commit.
 void preload_before_unmapping(const void *address, size_t size) {
     if (preload_passes_through()) return;
-    sigset_t saved;
-    preload_lock(&saved);
+    preload_lock();
     for (int i = 0; i < PRELOAD_VMS; i++) {
         struct preload_vm *vm = &preload_vms[i];
         if (!vm->is_pending) continue;
         if (memslots_preload_backs(vm->number, (uint64_t)address, size))
             preload_settle_locked(vm, CRUN_BY_UNMAPPING);
     }
-    preload_unlock(&saved);
+    preload_unlock();
 }

@@ -19,7 +19,6 @@ func opened(_ number: UInt32, _ descriptor: Int32) -> Int32 {
     return 0
 }
 
-/// The VM's last descriptor was closed.
 @_cdecl("memslots_preload_closed")
 func closed(_ number: UInt32) { machines[number] = nil }
 
@@ -51,19 +50,16 @@ func dirtyLog(
     return result
 }
 
-/// The VMM enabled a capability.
 @_cdecl("memslots_preload_enabled")
 func enabled(_ number: UInt32, _ capability: UInt32, _ argument: UInt64) {
     machines[number]?.enabled(capability, argument)
 }
 
-/// The VMM created a guest_memfd.
 @_cdecl("memslots_preload_file")
 func openedFile(_ number: UInt32, _ descriptor: Int32, _ size: UInt64) {
     _ = machines[number]?.open(descriptor, size: ByteCount(rawValue: size))
 }
 
-/// The VMM is about to close a guest_memfd.
 @_cdecl("memslots_preload_file_closed")
 func closedFile(_ number: UInt32, _ descriptor: Int32) { machines[number]?.close(descriptor) }
 
@@ -87,7 +83,6 @@ func backs(_ number: UInt32, _ address: UInt64, _ size: UInt64) -> Int32 {
 
 /// The result of validating a slot call of the VMM.
 enum RequestResult {
-    /// The requested array changed.
     case changed
     /// The slot was as requested already.
     case unchanged

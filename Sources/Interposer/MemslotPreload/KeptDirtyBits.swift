@@ -7,13 +7,11 @@ import Memslots
 struct KeptDirtyBits {
     private var bitmaps: [SlotKey: DirtyBitmap] = [:]
 
-    /// Adds bits to those of a slot.
     mutating func add(_ bits: DirtyBitmap, to key: SlotKey) {
         guard !bits.isEmpty else { return }
         bitmaps[key, default: DirtyBitmap(pageCount: bits.pageCount)].formUnion(bits)
     }
 
-    /// Removes and returns the bits of a slot.
     mutating func remove(_ key: SlotKey) -> DirtyBitmap? { bitmaps.removeValue(forKey: key) }
 
     /// Follows a dirty-log call of the VMM that succeeded.

@@ -97,7 +97,6 @@ final class PreloadedVM {
         return 0
     }
 
-    /// Adds a guest_memfd of the VMM.
     func open(_ descriptor: Int32, size: ByteCount) -> Int32? {
         guard let handle = try? requested.createGuestMemfd(size: size) else { return nil }
         handles[descriptor] = handle

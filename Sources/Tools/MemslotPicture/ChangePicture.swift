@@ -33,21 +33,11 @@ package struct ChangePicture: Sendable {
         guard !spaces.isEmpty else {
             return [cut("no slots before, no slots after", to: options.width)]
         }
-        let labels = SlotLabels(names: names)
-        let rows = spaces.map {
-            MapRow.rows(of: Self.items(of: $0), labels: labels, options: options)
-        }
-        let columns = MapColumns(rows: Array(rows.joined()), options: options)
-        var lines: [String] = []
-        for (space, rows) in zip(spaces, rows) {
+        let parts = spaces.map { space in
             let title = "address space \(space[0].addressSpace): \(Self.summary(of: space))"
-            lines += spaceHeading(title, options)
-            lines.append(columns.heading)
-            lines += rows.map(columns.line)
-            lines.append("")
+            return (title, Self.items(of: space))
         }
-        lines += countLines(options)
-        return lines
+        return mapLines(parts, names, options).flatMap { $0 + [""] } + countLines(options)
     }
 
     /// The number of slots of each mark, in the order of the marks; marks without slots are omitted.

@@ -10,7 +10,6 @@ package struct MapPicture: Sendable {
     /// The embedder's names of memory objects; others are drawn as `memory 3`.
     package var names: [MemoryObjectID: String]
 
-    /// Prepares the picture of `slots`.
     package init(slots: [Memslot], names: [MemoryObjectID: String] = [:]) {
         self.slots = slots
         self.names = names
@@ -24,23 +23,26 @@ package struct MapPicture: Sendable {
     package func lines(_ options: TextOptions = TextOptions()) -> [String] {
         let spaces = MapSpace.spaces(of: slots)
         guard !spaces.isEmpty else { return [cut("no slots", to: options.width)] }
-        let labels = SlotLabels(names: names)
-        let rows = spaces.map { MapRow.rows(of: $0.items, labels: labels, options: options) }
-        let columns = MapColumns(rows: Array(rows.joined()), options: options)
-        var lines: [String] = []
-        for (space, rows) in zip(spaces, rows) {
-            if !lines.isEmpty { lines.append("") }
-            lines += spaceHeading("address space \(space.id): \(space.summary)", options)
-            lines.append(columns.heading)
-            lines += rows.map(columns.line)
-        }
-        return lines
+        let parts = mapLines(
+            spaces.map { ("address space \($0.id): \($0.summary)", $0.items) }, names, options)
+        return Array(parts.joined(separator: [""]))
     }
 }
 
-/// A bold heading, wrapped to the width.
-func spaceHeading(_ text: String, _ options: TextOptions) -> [String] {
-    wrapped(text, to: options.width).map { options.usesColour ? Ink.bold.painting($0) : $0 }
+/// The lines of each address space: its bold title, wrapped to the width, and its rows. All of them
+/// have the same columns.
+func mapLines(
+    _ spaces: [(title: String, items: [MapItem])], _ names: [MemoryObjectID: String],
+    _ options: TextOptions
+) -> [[String]] {
+    let labels = SlotLabels(names: names)
+    let rows = spaces.map { MapRow.rows(of: $0.items, labels: labels, options: options) }
+    let columns = MapColumns(rows: Array(rows.joined()), options: options)
+    return zip(spaces, rows).map { space, rows in
+        wrapped(space.title, to: options.width)
+            .map { options.usesColour ? Ink.bold.painting($0) : $0 }
+            + [columns.heading] + rows.map(columns.line)
+    }
 }
 
 extension MapPicture {
@@ -58,7 +60,6 @@ extension MapPicture {
     }
 }
 
-/// The layout of a map's SVG.
 private struct MapSVG {
     private static let margin = 36
     private static let axisWidth = 138
@@ -91,17 +92,15 @@ private struct MapSVG {
         let columns = min(2, max(1, spaces.count))
         let count = spaces.reduce(0) { $0 + $1.items.count }
         let summary = count == 0 ? "no slots" : counted(count, "slot")
-        canvas.text(cut(title, to: 48), x: Self.margin, y: 50, class: "title")
-        canvas.text(
+        canvas.heading(
+            title, cutTo: 48,
             "\(summary) · addresses grow downwards, heights with the logarithm of the size",
-            x: Self.margin, y: 74, class: "muted")
-        canvas.legend(legend, x: Self.margin, y: 104)
+            x: Self.margin, legend: legend)
         return canvas.document(
             width: 2 * Self.margin + columns * Self.columnWidth, height: max(y, Self.top + 20),
             title: title, description: summary)
     }
 
-    /// The kinds that the picture contains.
     private var legend: [(class: String, text: String)] {
         let items = spaces.flatMap(\.items)
         let kinds = Set(items.map { labels.kind($0.slot) })

@@ -4,15 +4,12 @@ package struct TimelinePicture: Sendable {
     package enum Kind: String, Hashable, Sendable, CaseIterable {
         /// Work that nothing waits for.
         case work
-        /// A wait.
         case wait
         /// A time in which vCPUs are held.
         case held
-        /// A failure.
         case failed
     }
 
-    /// An event with a duration.
     package struct Span: Hashable, Sendable {
         /// The index of its lane; a span without a lane is not drawn.
         package var lane: Int
@@ -20,10 +17,8 @@ package struct TimelinePicture: Sendable {
         package var time: Range<UInt64>
         /// The text; drawn where it fits, and always in the tooltip.
         package var label: String
-        /// Its colour.
         package var kind: Kind
 
-        /// Makes a span.
         package init(lane: Int, time: Range<UInt64>, label: String, kind: Kind = .work) {
             self.lane = lane
             self.time = time
@@ -37,7 +32,6 @@ package struct TimelinePicture: Sendable {
     /// The spans, in any order. Spans of one lane may overlap; the later start is drawn on top.
     package var spans: [Span]
 
-    /// Prepares the picture of `spans`.
     package init(lanes: [String], spans: [Span]) {
         self.lanes = lanes
         self.spans = spans
@@ -52,7 +46,6 @@ package struct TimelinePicture: Sendable {
     }
 }
 
-/// The layout of a timeline's SVG.
 struct TimelineSVG {
     private static let margin = 36
     private static let left = 180
@@ -78,14 +71,12 @@ struct TimelineSVG {
     func document(title: String) -> String {
         var canvas = SVGCanvas()
         let bottom = Self.top + max(1, lanes.count) * Self.laneHeight
-        canvas.text(cut(title, to: 76), x: Self.margin, y: 50, class: "title")
         let total = spans.isEmpty ? "nothing happened" : "\(HumanDuration(nanoseconds: length))"
-        canvas.text(total, x: Self.margin, y: 74, class: "muted")
-        canvas.legend(legend, x: Self.margin, y: 104)
+        canvas.heading(title, cutTo: 76, total, x: Self.margin, legend: legend)
         if !spans.isEmpty { drawTicks(to: bottom, on: &canvas) }
         for (index, lane) in lanes.enumerated() {
             let y = Self.top + index * Self.laneHeight
-            canvas.text(cut(printable(lane), to: 19), x: Self.margin, y: y + 22, class: "muted")
+            canvas.text(cut(Terminal.safe(lane), to: 19), x: Self.margin, y: y + 22, class: "muted")
             canvas.path("M\(Self.left) \(y + Self.laneHeight)h\(Self.width)", class: "tick")
         }
         drawSpans(on: &canvas)

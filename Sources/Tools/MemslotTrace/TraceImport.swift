@@ -1,8 +1,5 @@
-/// The result of importing a log.
 package struct TraceImport: Sendable {
-    /// The transactions as whole arrays.
     package var scenario: ImportedScenario
-    /// The report of the log.
     package var report: ImportReport
 }
 
@@ -11,7 +8,6 @@ package struct TraceImport: Sendable {
 /// Pass the log's bytes in chunks of any size, then call ``finish()``. Only slot calls are kept in
 /// memory.
 package struct TraceImporter {
-    /// Options of an import.
     package struct Options: Hashable, Sendable {
         /// The longest pause within a transaction of a thread that never enters `KVM_RUN`, in
         /// milliseconds.
@@ -19,10 +15,8 @@ package struct TraceImporter {
         /// The name for the scenario and its VM if the log has none, such as the file's name.
         /// Characters that are invalid in a VM's name become `-`.
         package var name: String = "trace"
-        /// The source that the scenario names.
         package var source: String = "imported from an strace log"
 
-        /// The defaults.
         package init() {}
 
         var gapNanoseconds: UInt64 {
@@ -35,7 +29,6 @@ package struct TraceImporter {
     private var splitter = LineSplitter()
     private var reader = TraceReader()
 
-    /// Creates an importer for one log.
     package init(options: Options = Options()) {
         self.options = options
     }
@@ -50,7 +43,6 @@ package struct TraceImporter {
         }
     }
 
-    /// Reads the next bytes of the log.
     package mutating func consume(_ bytes: [UInt8]) throws(TraceError) {
         try consume(bytes[...])
     }
@@ -65,10 +57,11 @@ package struct TraceImporter {
                 try reader.consume(line: last)
             } catch {
                 // The recording ended here; the lines before are valid.
-                reader.endedMidCall()
+                reader.log.counts.endsMidCall = true
+                reader.log.counts.unfinishedCalls += 1
             }
         }
-        reader.countOverlong(splitter.overlongLines)
+        reader.log.counts.overlongLines = splitter.overlongLines
         return try TraceAssembly(log: reader.finish(), options: options).assemble()
     }
 }
@@ -86,7 +79,6 @@ package enum TraceError: Error, Hashable, Sendable, CustomStringConvertible {
     /// is on `line`.
     case undecoded(count: Int, line: Int)
 
-    /// The lower-case name of the case.
     package var kind: String {
         switch self {
         case .malformed: "malformed"
@@ -119,12 +111,10 @@ package enum TraceError: Error, Hashable, Sendable, CustomStringConvertible {
 ///
 /// A line longer than ``limit`` is truncated; no slot call is that long.
 struct LineSplitter {
-    /// The most bytes of a line that are kept.
     static let limit = 65_536
 
     private var carried: [UInt8] = []
 
-    /// The number of truncated lines.
     private(set) var overlongLines = 0
     private var isOverlong = false
 

@@ -56,6 +56,5 @@ struct MemslotCtl: ParsableCommand {
 }
 
 extension ExitCode {
-    /// The input can't be used.
     static let unusable = ExitCode(2)
 }

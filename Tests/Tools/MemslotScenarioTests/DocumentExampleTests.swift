@@ -38,9 +38,9 @@ struct DocumentExampleTests {
         let vm = SimulatedRawVM()
         let raw = fenced("raw")
         for (number, line) in raw.enumerated() {
-            let operation = try RawOperation(line: Array(line.utf8), number: number + 1)
+            let operation = try RawCallLine(line: Array(line.utf8), number: number + 1)
             #expect(
-                RawAnswer(vm.setUserMemoryRegion(operation.region)) == operation.expected,
+                RawReply(vm.setUserMemoryRegion(try operation.region)) == operation.expected,
                 "\(line)")
         }
         #expect(raw.count == 3)

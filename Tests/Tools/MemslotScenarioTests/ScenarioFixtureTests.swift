@@ -48,10 +48,10 @@ struct ScenarioFixtureTests {
         var lines = LineReader(bytes: try FixtureFiles.bytes(path))
         var compared = 0
         while let line = try lines.next() {
-            let operation = try RawOperation(line: line, number: lines.lineNumber)
+            let operation = try RawCallLine(line: line, number: lines.lineNumber)
             let expected = try #require(operation.expected, "\(path):\(lines.lineNumber)")
-            let answer = RawAnswer(vm.setUserMemoryRegion(operation.region))
-            #expect(answer == expected, "\(path):\(lines.lineNumber)")
+            let reply = RawReply(vm.setUserMemoryRegion(try operation.region))
+            #expect(reply == expected, "\(path):\(lines.lineNumber)")
             compared += 1
         }
         #expect(compared > 0)

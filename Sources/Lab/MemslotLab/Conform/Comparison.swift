@@ -106,7 +106,7 @@ package struct ComparisonReport: Sendable {
 
     mutating func count(_ reply: RawReply) {
         calls += 1
-        answers[reply.answer.errno?.name ?? reply.exit ?? "success", default: 0] += 1
+        answers[reply.errno?.name ?? reply.exit ?? "success", default: 0] += 1
     }
 }
 

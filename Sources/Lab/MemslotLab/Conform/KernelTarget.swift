@@ -73,8 +73,7 @@ package final class KernelTarget: RawCallTarget {
         }
         guard result == 0 else { return reply(result) }
         words.removeLast()
-        return RawReply(
-            .success, dirtyPages: DirtyBitmap(pageCount: pageCount, words: words).runs)
+        return RawReply(nil, dirtyPages: DirtyBitmap(pageCount: pageCount, words: words).runs)
     }
 
     private func clear(
@@ -94,12 +93,12 @@ package final class KernelTarget: RawCallTarget {
     private func write(_ address: UInt64) -> RawReply {
         guard address < WritingGuest.addressEnd else { return RawReply(.invalidArgument) }
         if guest == nil { guest = GuestWriter(of: raw.vm) }
-        guard let guest else { return RawReply(.success, exit: "no vCPU") }
+        guard let guest else { return RawReply(nil, exit: "no vCPU") }
         if let errno = raw.setUserMemoryRegion(WritingGuest.slot(isInstalled: true)) {
             return RawReply(errno)
         }
         defer { _ = raw.setUserMemoryRegion(WritingGuest.slot(isInstalled: false)) }
-        return RawReply(.success, exit: guest.write(to: GuestPhysicalAddress(address)))
+        return RawReply(nil, exit: guest.write(to: GuestPhysicalAddress(address)))
     }
 
     private func reply(_ result: Int32) -> RawReply {

@@ -41,7 +41,7 @@ package final class SimulatedTarget: RawCallTarget {
             case .getDirtyLog(let slot, let isWritable):
                 let log = try vm.kernel.getDirtyLog(
                     of: SlotKey(word: slot), destinationIsWritable: isWritable)
-                return RawReply(.success, dirtyPages: log.runs)
+                return RawReply(nil, dirtyPages: log.runs)
             case .clearDirtyLog(let slot, let firstPage, let pageCount, let words):
                 try vm.kernel.clearDirtyLog(
                     of: SlotKey(word: slot), firstPage: firstPage, pageCount: pageCount,
@@ -50,7 +50,7 @@ package final class SimulatedTarget: RawCallTarget {
                 try vm.kernel.setManualDirtyLogProtect(argument)
             case .guestWrite(let address): return write(address)
             }
-            return RawReply(.success)
+            return RawReply(nil)
         } catch {
             return RawReply(error)
         }
@@ -64,9 +64,9 @@ package final class SimulatedTarget: RawCallTarget {
         defer { _ = vm.setUserMemoryRegion(WritingGuest.slot(isInstalled: false)) }
         do throws(TouchError) {
             try vm.kernel.touch(GuestPhysicalAddress(address), size: ByteCount(1))
-            return RawReply(.success, exit: RawReply.written)
+            return RawReply(nil, exit: RawReply.written)
         } catch {
-            return RawReply(.success, exit: RawReply.mmio)
+            return RawReply(nil, exit: RawReply.mmio)
         }
     }
 

@@ -48,7 +48,6 @@ struct ChangeEntry {
         }
     }
 
-    /// The address space of the slot.
     var addressSpace: AddressSpaceID { (after ?? before)?.addressSpace ?? .main }
 }
 
@@ -67,6 +66,5 @@ package enum ChangeMark: String, Hashable, Sendable, CaseIterable, CustomStringC
     /// Equal before and after. Drawn dim.
     case unchanged
 
-    /// The case's name.
     package var description: String { rawValue }
 }

@@ -90,7 +90,6 @@ private func heaviest<Likeness>(
 }
 
 extension FoldPiece {
-    /// The items of the piece.
     var range: Range<Int> {
         switch self {
         case .item(let index): index..<index + 1

@@ -5,13 +5,10 @@ package import Memslots
 /// Exact if four digits and a half can express it; otherwise rounded to one decimal, with a `~` in
 /// front.
 package struct HumanSize: Hashable, Sendable, CustomStringConvertible {
-    /// The size in bytes, any number.
     package var bytes: UInt64
 
-    /// Wraps a number of bytes.
     package init(bytes: UInt64) { self.bytes = bytes }
 
-    /// Wraps a size.
     package init(_ size: ByteCount) { self.bytes = size.rawValue }
 
     private static let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
@@ -49,10 +46,8 @@ package struct HumanSize: Hashable, Sendable, CustomStringConvertible {
 
 /// A span of time as a person reads it: `850 ns`, `12.3 µs`, `1.2 ms`, `3.0 s`, `2 min 5 s`.
 package struct HumanDuration: Hashable, Sendable, CustomStringConvertible {
-    /// The span in nanoseconds, any number.
     package var nanoseconds: UInt64
 
-    /// Wraps a number of nanoseconds.
     package init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
     /// The text, rounded to a tenth of its unit; from a minute on, to a second.
@@ -80,12 +75,10 @@ package struct HumanDuration: Hashable, Sendable, CustomStringConvertible {
 
 /// A measured figure with three significant digits: `999 ns`, `1.23 µs`, `64.0 KiB`, `12.3×`.
 package struct HumanFigure: CustomStringConvertible {
-    /// What the figure counts.
     package enum Unit: Sendable {
         case nanoseconds
         case bytes
         case perSecond
-        /// A ratio.
         case factor
     }
 

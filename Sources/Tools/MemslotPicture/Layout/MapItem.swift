@@ -5,7 +5,6 @@ struct MapItem {
     var slot: Memslot
     /// Unmapped bytes before the slot; 0 if none.
     var hole: UInt64 = 0
-    /// The first address of the hole.
     var holeStart: UInt64 = 0
     /// The slot's mark; `nil` in the map of one array.
     var mark: ChangeMark?
@@ -35,7 +34,6 @@ struct MapLikeness: Equatable {
 }
 
 extension MapItem {
-    /// The item for folding.
     var foldItem: FoldItem<MapLikeness> {
         var likeness = MapLikeness(
             mark: mark, isGone: isGone, size: 0, hole: 0, flags: 0, memory: 0, shift: 0)
@@ -95,4 +93,6 @@ extension Array {
 }
 
 /// `1 slot`, `2 slots`.
-func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+package func counted(_ count: Int, _ noun: String) -> String {
+    "\(count) \(noun)\(count == 1 ? "" : "s")"
+}

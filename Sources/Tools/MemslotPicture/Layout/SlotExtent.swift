@@ -18,7 +18,7 @@ extension Memslot {
 
 extension UInt64 {
     /// The sum, or 2^64 − 1 where it would wrap.
-    func addingSaturated(_ other: UInt64) -> UInt64 {
+    package func addingSaturated(_ other: UInt64) -> UInt64 {
         let (sum, wrapped) = addingReportingOverflow(other)
         return wrapped ? .max : sum
     }
@@ -31,7 +31,6 @@ extension UInt64 {
 }
 
 extension [Memslot] {
-    /// The slots by address space and address.
     func sortedByAddress() -> [Memslot] {
         sorted {
             ($0.addressSpace, $0.guestPhysicalAddress, $0.assignedID)

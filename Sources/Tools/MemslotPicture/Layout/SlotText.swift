@@ -27,7 +27,7 @@ struct SlotLabels {
     func backing(_ slot: Memslot) -> String {
         guard let memory = slot.memory else { return "hva \(slot.userspaceAddress)" }
         if names[memory.object]?.isEmpty == true { return "hidden" }
-        let name = names[memory.object].map(printable) ?? "memory \(memory.object)"
+        let name = names[memory.object].map(Terminal.safe) ?? "memory \(memory.object)"
         return "\(name) +\(memory.offset)"
     }
 

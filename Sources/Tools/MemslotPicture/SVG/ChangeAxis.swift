@@ -2,7 +2,6 @@ import Memslots
 
 /// The axis that both sides of a change share: unchanged slots are at the same height.
 struct ChangeAxis {
-    /// A stretch of the axis.
     struct Stretch {
         enum Kind {
             case slots
@@ -18,7 +17,6 @@ struct ChangeAxis {
     }
 
     private(set) var stretches: [Stretch] = []
-    /// Where the axis ends.
     private(set) var bottom: Int
     private var tops: [UInt64: Int] = [:]
     private var bottoms: [UInt64: Int] = [:]
@@ -81,7 +79,6 @@ struct ChangeAxis {
         return top..<bottom
     }
 
-    /// Whether the slot of an entry is folded.
     func isFolded(_ entry: Int, isBefore: Bool) -> Bool {
         (isBefore ? foldOfBefore : foldOfAfter)[entry] != nil
     }

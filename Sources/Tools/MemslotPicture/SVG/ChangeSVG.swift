@@ -13,7 +13,6 @@ extension ChangePicture {
     }
 }
 
-/// The layout of a change's SVG.
 private struct ChangeSVG {
     private static let margin = 36
     private static let leftX = margin + 138
@@ -37,13 +36,12 @@ private struct ChangeSVG {
         var canvas = SVGCanvas()
         let counts = picture.counts.map { (class: "\($0.mark)", text: "\($0.count) \($0.mark)") }
         let summary = counts.map(\.text).joined(separator: ", ")
-        canvas.text(cut(title, to: 76), x: Self.margin, y: 50, class: "title")
-        canvas.text(
+        canvas.heading(
+            title, cutTo: 76,
             counts.isEmpty
                 ? "no slots before, no slots after"
                 : "addresses grow downwards, heights with the logarithm of the size",
-            x: Self.margin, y: 74, class: "muted")
-        canvas.legend(counts, x: Self.margin, y: 104)
+            x: Self.margin, legend: counts)
         var y = 136
         for entries in picture.entries.split(by: \.addressSpace) {
             y = draw(Array(entries), y: y, on: &canvas) + 40

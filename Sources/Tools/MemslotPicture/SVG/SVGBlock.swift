@@ -72,8 +72,18 @@ extension SVGCanvas {
             "M\(x) \(top)V\(start)l-4 3l8 3l-8 3l4 3V\(bottom)", class: "axis")
     }
 
+    /// Draws the top of a picture: its title, cut to `length` columns, a line about it and the legend.
+    mutating func heading(
+        _ title: String, cutTo length: Int, _ line: String, x: Int,
+        legend entries: [(class: String, text: String)]
+    ) {
+        text(cut(title, to: length), x: x, y: 50, class: "title")
+        text(line, x: x, y: 74, class: "muted")
+        legend(entries, x: x, y: 104)
+    }
+
     /// Draws small squares with their meaning, in one line.
-    mutating func legend(_ entries: [(class: String, text: String)], x: Int, y: Int) {
+    private mutating func legend(_ entries: [(class: String, text: String)], x: Int, y: Int) {
         var x = x
         for entry in entries {
             if entry.class == "gap" {

@@ -8,7 +8,6 @@ package struct SVGCanvas {
     /// - Parameter style: the file's style sheet; by default that of memory maps.
     package init(style: String = svgStyle) { self.style = style }
 
-    /// Adds a rectangle with its corners rounded by `radius`.
     package mutating func rect<Number: SVGNumber>(
         x: Number, y: Number, width: Number, height: Number, class name: String, radius: Int = 0
     ) {
@@ -17,14 +16,12 @@ package struct SVGCanvas {
         body += radius > 0 ? " rx=\"\(radius)\"/>\n" : "/>\n"
     }
 
-    /// Adds a rectangle with its corners rounded by `radius`.
     mutating func rect(_ frame: SVGFrame, class name: String, radius: Int = 0) {
         rect(
             x: frame.x, y: frame.y, width: frame.width, height: frame.height, class: name,
             radius: radius)
     }
 
-    /// Adds a straight line.
     package mutating func line<Number: SVGNumber>(
         from start: (x: Number, y: Number), to end: (x: Number, y: Number), class name: String
     ) {
@@ -70,7 +67,6 @@ package struct SVGCanvas {
         body += "</g>\n"
     }
 
-    /// The whole file.
     package func document(
         width: Int, height: Int, title: String, description: String? = nil
     ) -> String {
@@ -112,7 +108,6 @@ struct SVGFrame: Equatable {
     var width: Int
     var height: Int
 
-    /// The y of the middle line.
     var middle: Int { y + height / 2 }
 }
 

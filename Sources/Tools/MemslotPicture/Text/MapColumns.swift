@@ -66,7 +66,6 @@ struct MapColumns {
             min(least, self[keyPath: column]), self[keyPath: column] - excess)
     }
 
-    /// The line with the columns' names.
     var heading: String {
         var line = StyledLine()
         line.append("  " + padded("guest physical", to: rangeWidth), .dim)
@@ -78,7 +77,6 @@ struct MapColumns {
         return text(line)
     }
 
-    /// The row as a line.
     func line(_ row: MapRow) -> String {
         var line = StyledLine()
         line.append(row.sign + " ", row.ink)

@@ -3,13 +3,11 @@ struct StyledLine {
     private var pieces: [(text: String, ink: Ink)] = []
     private(set) var width = 0
 
-    /// Adds `text` at the end.
     mutating func append(_ text: String, _ ink: Ink = .plain) {
         pieces.append((text, ink))
         width += displayWidth(of: text)
     }
 
-    /// Adds spaces up to `column`.
     mutating func pad(to column: Int) {
         if column > width { append(String(repeating: " ", count: column - width)) }
     }
@@ -48,7 +46,6 @@ struct StyledLine {
 }
 
 extension String {
-    /// The text without trailing spaces.
     var droppingTrailingSpaces: String {
         guard let last = lastIndex(where: { $0 != " " }) else { return "" }
         return String(self[...last])
@@ -57,11 +54,8 @@ extension String {
 
 /// The colour of a piece of text in a terminal.
 package enum Ink: Hashable, Sendable {
-    /// The terminal's default.
     case plain
-    /// Fainter.
     case dim
-    /// Heavier.
     case bold
     /// Green: what is added.
     case green
@@ -108,22 +102,7 @@ func displayWidth(of character: Character) -> Int {
     return isWide ? 2 : 1
 }
 
-/// The terminal columns of a text.
 func displayWidth(of text: String) -> Int { text.reduce(0) { $0 + displayWidth(of: $1) } }
-
-/// The text with `?` for control characters and for those that change the writing direction, so
-/// that names from untrusted peers cannot control the terminal.
-func printable(_ text: String) -> String {
-    var result = String.UnicodeScalarView()
-    for scalar in text.unicodeScalars {
-        switch scalar.value {
-        case 0..<0x20, 0x7f..<0xa0, 0x200b...0x200f, 0x2028...0x202e, 0x2060...0x206f, 0xfeff:
-            result.append("?")
-        default: result.append(scalar)
-        }
-    }
-    return String(result)
-}
 
 /// `text` cut to `width` columns, with `ellipsis` at the end if it was longer.
 func cut(_ text: String, to width: Int, ellipsis: String = "…") -> String {

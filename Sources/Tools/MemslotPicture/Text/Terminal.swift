@@ -3,7 +3,6 @@
 
 /// Output to the terminal, or to the file or pipe in its place.
 package enum Terminal {
-    /// Whether `descriptor` is a terminal.
     package static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
     /// The columns of standard output; 100 if it is not a terminal.
@@ -23,7 +22,6 @@ package enum Terminal {
         TextOptions(width: width, usesColour: usesColour)
     }
 
-    /// Prints lines to standard output.
     package static func print(_ lines: [String]) {
         for line in lines { Swift.print(line) }
     }
@@ -61,14 +59,18 @@ package enum Terminal {
         }
     }
 
-    /// Text of a file or a peer, with `?` for control characters.
+    /// Text of a file or a peer with `?` for control characters and for those that change the
+    /// writing direction, so that it cannot control the terminal.
     package static func safe(_ text: String) -> String {
-        var result = ""
+        var result = String.UnicodeScalarView()
         for scalar in text.unicodeScalars {
-            let isControl = scalar.properties.generalCategory == .control
-            result.unicodeScalars.append(isControl ? "?" : scalar)
+            switch scalar.value {
+            case 0..<0x20, 0x7f..<0xa0, 0x200b...0x200f, 0x2028...0x202e, 0x2060...0x206f, 0xfeff:
+                result.append("?")
+            default: result.append(scalar)
+            }
         }
-        return result
+        return String(result)
     }
 }
 
@@ -76,7 +78,6 @@ package enum Terminal {
 package struct TextOptions: Hashable, Sendable {
     /// Terminal columns; no line is wider. Below 60 columns parts are omitted.
     package var width: Int
-    /// Whether ANSI colours are used.
     package var usesColour: Bool
     /// Whether only ASCII is used, for terminals and logs without Unicode.
     package var usesASCII: Bool
@@ -112,7 +113,6 @@ package struct ProgressBar {
         isShown = self.total >= shortest && Terminal.isTerminal(STDERR_FILENO)
     }
 
-    /// Shows that `position` of the total is done.
     package mutating func show(_ position: Int) {
         guard isShown else { return }
         let percent = min(100, position * 100 / total)
@@ -123,7 +123,6 @@ package struct ProgressBar {
         Terminal.writeError("\r\(done)\(left) \(percent) %")
     }
 
-    /// Removes the bar.
     package func end() {
         if isShown && lastPercent >= 0 { Terminal.writeError("\r\u{1B}[K") }
     }

@@ -3,7 +3,6 @@
 /// Columns are two spaces apart and as wide as their widest cell; only the last one shrinks when
 /// the table is wider than its limit.
 package struct TextTable: Sendable {
-    /// The alignment of text in its column.
     package enum Alignment: Hashable, Sendable {
         /// Left, for words.
         case leading
@@ -19,43 +18,40 @@ package struct TextTable: Sendable {
         case wrap
     }
 
-    /// A column.
-    package struct Column: Hashable, Sendable {
+    package struct Column: Hashable, Sendable, ExpressibleByStringLiteral {
         /// The heading, which may be empty.
         package var title: String
-        /// The alignment of its cells.
         package var alignment: Alignment
 
-        /// Makes a column; words by default.
         package init(_ title: String, _ alignment: Alignment = .leading) {
             self.title = title
             self.alignment = alignment
         }
+
+        package init(stringLiteral title: String) { self.init(title) }
+
+        /// Makes a column of numbers.
+        package static func numbers(_ title: String) -> Column { Column(title, .trailing) }
     }
 
-    /// A cell: its text and its ink.
     package struct Cell: Hashable, Sendable, ExpressibleByStringInterpolation {
         /// The text, without line breaks.
         package var text: String
-        /// The ink.
         package var ink: Ink
 
         /// Makes a cell. Control characters in `text` become `?`.
         package init(_ text: String, ink: Ink = .plain) {
-            self.text = printable(text)
+            self.text = Terminal.safe(text)
             self.ink = ink
         }
 
-        /// Makes a plain cell.
         package init(stringLiteral value: String) { self.init(value) }
     }
 
-    /// The columns.
     package let columns: [Column]
     /// The rows, each with at most one cell per column.
     package private(set) var rows: [[Cell]] = []
 
-    /// Makes a table without rows.
     package init(columns: [Column]) { self.columns = columns }
 
     /// Adds a row; missing cells are empty, cells past the last column are dropped.

@@ -4,7 +4,6 @@ import Memslots
 
 /// A file named on the command line, open for reading.
 package struct InputFile: ~Copyable {
-    /// Its name in messages.
     package let name: String
     /// Its size in bytes; `nil` if it is not a regular file.
     package let size: Int?
@@ -32,23 +31,37 @@ package struct InputFile: ~Copyable {
 
     /// The whole file.
     ///
-    /// - Throws: if it can't be read, or has more than `limit` bytes.
-    package func bytes(limit: Int = 1 << 30) throws(UnusableFile) -> [UInt8] {
+    /// - Throws: if it can't be read, or has more than 1 GiB.
+    package func bytes() throws -> [UInt8] {
         var all: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 1 << 16)
+        try forEachChunk { chunk in
+            guard all.count + chunk.count <= Self.limit else {
+                throw UnusableFile("\(name): can't be read: over \(Self.limit) bytes")
+            }
+            all += chunk
+        }
+        return all
+    }
+
+    /// The most bytes that ``bytes()`` reads: 1 GiB.
+    private static let limit = 1 << 30
+
+    /// Passes the file to `body` in chunks of at most 1 MiB.
+    ///
+    /// - Throws: that it can't be read, or what `body` throws.
+    package func forEachChunk(_ body: (ArraySlice<UInt8>) throws -> Void) throws {
+        var chunk = [UInt8](repeating: 0, count: 1 << 20)
         while true {
             let count = read(descriptor, &chunk, chunk.count)
-            if count == 0 { return all }
+            if count == 0 { return }
             if count < 0 && errno == EINTR { continue }
-            guard count > 0, all.count + count <= limit else {
-                let reason = count < 0 ? Errno(rawValue: errno).name : "over \(limit) bytes"
-                throw UnusableFile("\(name): can't be read: \(reason)")
+            guard count > 0 else {
+                throw UnusableFile("\(name): can't be read: \(Errno(rawValue: errno).name)")
             }
-            all += chunk[..<count]
+            try body(chunk[..<count])
         }
     }
 
-    /// `input` as an error of this file.
     package func unusable(_ input: UnusableInput) -> UnusableFile {
         UnusableFile(input.described(in: name))
     }
@@ -71,7 +84,6 @@ package struct UnusableInput: Error, Hashable, Sendable, CustomStringConvertible
     /// What was expected and what was found.
     package var message: String
 
-    /// Creates an error at a place.
     package init(line: Int, column: Int, message: String) {
         self.line = line
         self.column = column

@@ -6,7 +6,6 @@ package struct LineReader {
     /// Fills the buffer from its start; returns the number of bytes, 0 at the end.
     package typealias Read = (UnsafeMutableRawBufferPointer) -> Result<Int, Errno>
 
-    /// The number of lines read so far.
     package private(set) var lineNumber = 0
     private let read: Read
     private let limit: Int

@@ -15,10 +15,9 @@ package enum RawCall: Sendable, Hashable {
     case guestWrite(UInt64)
 }
 
-/// The reply to a ``RawCall``.
 package struct RawReply: Sendable, Hashable {
-    /// The errno or success.
-    package var answer: RawAnswer
+    /// The errno; `nil` for success.
+    package var errno: Errno?
     /// The dirty pages that were read; `nil` if the call reads none or failed.
     package var dirtyPages: [Range<UInt64>]?
     /// The exit reason of the guest after its write; `nil` if none ran.
@@ -29,21 +28,17 @@ package struct RawReply: Sendable, Hashable {
     /// The exit after a write to an unmapped address or to read-only memory.
     package static let mmio = "mmio"
 
-    /// Creates a reply.
-    package init(_ answer: RawAnswer, dirtyPages: [Range<UInt64>]? = nil, exit: String? = nil) {
-        self.answer = answer
+    package init(_ errno: Errno?, dirtyPages: [Range<UInt64>]? = nil, exit: String? = nil) {
+        self.errno = errno
         self.dirtyPages = dirtyPages
         self.exit = exit
     }
-
-    /// The reply with `errno`, or success.
-    package init(_ errno: Errno?) { self.init(RawAnswer(errno)) }
 }
 
 extension RawReply: CustomStringConvertible {
     /// The errno's name or `success`, and the data that was read.
     package var description: String {
-        var text = answer.errno?.name ?? "success"
+        var text = errno?.name ?? "success"
         if let dirtyPages {
             let runs = dirtyPages.map { "\($0.lowerBound)…\($0.upperBound - 1)" }
             text += runs.isEmpty ? ", no dirty pages" : ", dirty \(runs.joined(separator: " "))"
@@ -55,16 +50,14 @@ extension RawReply: CustomStringConvertible {
 
 /// A line of `memslot-lab conform`: a call and, optionally, its reply.
 ///
-/// A line without `call` is a ``RawOperation``. The others serve the comparison of dirty logs:
+/// A line without `call` is a raw operation, a slot call. The others serve the comparison of dirty logs:
 /// `KVM_GET_DIRTY_LOG` and `KVM_CLEAR_DIRTY_LOG` (`bitmap`: a list of words; null for memory that
 /// can't be used), `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2`, and `guest-write`.
 package struct RawCallLine: Sendable, Hashable {
-    /// The call.
     package var call: RawCall
     /// The expected reply; `nil` if the line names none.
     package var expected: RawReply?
 
-    /// Creates a line.
     package init(_ call: RawCall, expected: RawReply? = nil) {
         self.call = call
         self.expected = expected
@@ -78,24 +71,21 @@ package struct RawCallLine: Sendable, Hashable {
     /// - Throws: the fault of the line, with line and column.
     package init(line: [UInt8], number: Int) throws(UnusableInput) {
         let value = try JSONValue(line: line, number: number)
-        if value["call"] == nil {
-            let operation = try RawOperation(value: value, number: number)
-            self.init(.setRegion(operation.region), expected: operation.expected.map { .init($0) })
-        } else {
-            self = try ParameterReader.read(value, line: number, as: NamedCallLine.self).line
-        }
+        self =
+            value["call"] == nil
+            ? try ParameterReader.read(value, line: number, as: RawOperationLine.self).line
+            : try ParameterReader.read(value, line: number, as: NamedCallLine.self).line
     }
 
     /// Whether `reply` has everything that the line expects.
     package func isMet(by reply: RawReply) -> Bool {
         guard let expected else { return true }
-        return expected.answer == reply.answer
+        return expected.errno == reply.errno
             && (expected.dirtyPages == nil || expected.dirtyPages == reply.dirtyPages)
             && (expected.exit == nil || expected.exit == reply.exit)
     }
 }
 
-/// The calls that a line names.
 enum RawCallName: String, CaseIterable, Sendable {
     case getDirtyLog = "KVM_GET_DIRTY_LOG"
     case clearDirtyLog = "KVM_CLEAR_DIRTY_LOG"
@@ -103,7 +93,6 @@ enum RawCallName: String, CaseIterable, Sendable {
     case guestWrite = "guest-write"
 }
 
-/// The members of a line that names its call.
 private struct NamedCallLine: ParameterObject {
     private var name = RawCallName.getDirtyLog
     private var slot: UInt64 = 0
@@ -112,9 +101,8 @@ private struct NamedCallLine: ParameterObject {
     private var words: [UInt64]? = []
     private var argument: UInt64 = 0
     private var address: UInt64 = 0
-    private var answer: RawAnswer?
-    private var dirtyPages: [Range<UInt64>]?
-    private var exit: String?
+    private var hasReply = false
+    private var reply = RawReply(nil)
 
     enum Member: String, CaseIterable, Sendable {
         case call, slot
@@ -138,9 +126,10 @@ private struct NamedCallLine: ParameterObject {
         case .argument: argument = reader.quantity(at: node)
         case .address: address = reader.quantity(at: node)
         case .errno:
-            answer = reader.isNull(at: node) ? .success : RawAnswer(reader.errno(at: node))
-        case .dirty: dirtyPages = runs(at: node, from: &reader)
-        case .exit: exit = reader.string(at: node)
+            hasReply = true
+            reply.errno = reader.isNull(at: node) ? nil : reader.errno(at: node)
+        case .dirty: reply.dirtyPages = runs(at: node, from: &reader)
+        case .exit: reply.exit = reader.string(at: node)
         }
     }
 
@@ -156,11 +145,9 @@ private struct NamedCallLine: ParameterObject {
             case .manualProtect: .setManualDirtyLogProtect(argument)
             case .guestWrite: .guestWrite(address)
             }
-        return RawCallLine(
-            call, expected: answer.map { RawReply($0, dirtyPages: dirtyPages, exit: exit) })
+        return RawCallLine(call, expected: hasReply ? reply : nil)
     }
 
-    /// A word of 32 bits.
     private func word(at node: Int, from reader: inout ParameterReader) -> UInt64 {
         let value = reader.quantity(at: node)
         if value > UInt64(UInt32.max) { reader.fail(at: node, "expected an integer below 2^32") }
@@ -182,7 +169,6 @@ private struct NamedCallLine: ParameterObject {
 }
 
 extension ParameterReader {
-    /// A list of quantities.
     fileprivate mutating func quantities(at node: Int) -> [UInt64] {
         var numbers: [UInt64] = []
         array(at: node) { element, reader in numbers.append(reader.quantity(at: element)) }

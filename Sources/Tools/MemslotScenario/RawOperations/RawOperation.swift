@@ -1,59 +1,13 @@
 internal import MemslotProtocol
 package import Memslots
 
-/// A line of raw operations: the arguments of a slot call and, optionally, the kernel's reply.
-package struct RawOperation: Sendable, Hashable {
-    /// The arguments.
-    package var region: RawRegion
-    /// The expected reply; `nil` if the line names none.
-    package var expected: RawAnswer?
-
-    /// Creates a line.
-    package init(_ region: RawRegion, expected: RawAnswer? = nil) {
-        self.region = region
-        self.expected = expected
-    }
-
-    /// Reads one line.
-    ///
-    /// - Parameters:
-    ///   - line: the line without its end.
-    ///   - number: its number, for the error.
-    /// - Throws: the fault of the line, with line and column.
-    package init(line: [UInt8], number: Int) throws(UnusableInput) {
-        try self.init(value: try JSONValue(line: line, number: number), number: number)
-    }
-
-    /// Decodes a parsed line.
-    init(value: JSONValue, number: Int) throws(UnusableInput) {
-        let read = try ParameterReader.read(value, line: number, as: RawOperationLine.self)
-        self = read.operation
-    }
-}
-
-/// The kernel's reply to a slot call.
-package enum RawAnswer: Sendable, Hashable {
-    /// The call succeeded.
-    case success
-    /// The call failed.
-    case failure(Errno)
-
-    /// The reply with `errno`, or success.
-    package init(_ errno: Errno?) { self = errno.map(RawAnswer.failure) ?? .success }
-
-    /// The errno; `nil` for success.
-    package var errno: Errno? {
-        guard case .failure(let errno) = self else { return nil }
-        return errno
-    }
-}
-
-/// The members of a line of raw operations.
-private struct RawOperationLine: ParameterObject {
-    var operation = RawOperation(
-        RawRegion(
-            slot: 0, flags: 0, guestPhysicalAddress: 0, memorySize: 0, userspaceAddress: 0))
+struct RawOperationLine: ParameterObject {
+    private var region = RawRegion(
+        slot: 0, flags: 0, guestPhysicalAddress: 0, memorySize: 0, userspaceAddress: 0)
+    private var expected: RawReply?
     private var hasOffset = false
+
+    var line: RawCallLine { RawCallLine(.setRegion(region), expected: expected) }
 
     enum Member: String, CaseIterable, Sendable {
         case slot, flags
@@ -71,29 +25,26 @@ private struct RawOperationLine: ParameterObject {
 
     mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
-        case .slot: operation.region.slot = word(at: node, from: &reader)
-        case .flags: operation.region.flags = word(at: node, from: &reader)
-        case .guestPhysicalAddress:
-            operation.region.guestPhysicalAddress = reader.quantity(at: node)
-        case .memorySize: operation.region.memorySize = reader.quantity(at: node)
-        case .userspaceAddress: operation.region.userspaceAddress = reader.quantity(at: node)
-        case .guestMemfd: operation.region.guestMemfd = file(at: node, from: &reader)
+        case .slot: region.slot = word(at: node, from: &reader)
+        case .flags: region.flags = word(at: node, from: &reader)
+        case .guestPhysicalAddress: region.guestPhysicalAddress = reader.quantity(at: node)
+        case .memorySize: region.memorySize = reader.quantity(at: node)
+        case .userspaceAddress: region.userspaceAddress = reader.quantity(at: node)
+        case .guestMemfd: region.guestMemfd = file(at: node, from: &reader)
         case .guestMemfdOffset:
             hasOffset = true
-            operation.region.guestMemfdOffset = reader.quantity(at: node)
+            region.guestMemfdOffset = reader.quantity(at: node)
         case .errno:
-            operation.expected =
-                reader.isNull(at: node) ? .success : RawAnswer(reader.errno(at: node))
+            expected = RawReply(reader.isNull(at: node) ? nil : reader.errno(at: node))
         }
     }
 
     mutating func finish(at node: Int, reader: inout ParameterReader) {
-        if hasOffset, operation.region.guestMemfd == nil {
+        if hasOffset, region.guestMemfd == nil {
             reader.fail(at: node, member: "guest_memfd", "missing, but its offset is given")
         }
     }
 
-    /// A word of 32 bits.
     private func word(at node: Int, from reader: inout ParameterReader) -> UInt32 {
         let value = reader.quantity(at: node)
         guard let word = UInt32(exactly: value) else {
@@ -132,7 +83,6 @@ extension RawGuestMemfd {
         }
     }
 
-    /// The name of this kind on the wire.
     package var wireName: String {
         switch self {
         case .file(let index): "gmem:\(index)"

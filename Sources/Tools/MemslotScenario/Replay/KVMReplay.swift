@@ -15,7 +15,6 @@ struct KVMReplay {
 
     init(on host: HostLimits) { self.host = host }
 
-    /// What to do with a line.
     enum Verdict: Equatable {
         case play
         /// Send it unchanged: its error is about the backend that it names.
@@ -184,8 +183,9 @@ struct HostLimits: Sendable {
             return "the host has \(addressSpaces) address space, the VM needs "
                 + "\(asked.addressSpaces)"
         }
-        let missing = Self.names(of: asked.flags).filter { !flags.contains($0) }
-        if let missing = missing.first { return "the host has no \(missing) slots" }
+        if let missing = asked.flags.names.first(where: { !flags.contains($0) }) {
+            return "the host has no \(missing) slots"
+        }
         if asked.maxSlots != maxSlots, asked.maxSlots != usual.maxSlots {
             return "the host has \(maxSlots) slots, the VM needs \(asked.maxSlots)"
         }
@@ -215,15 +215,6 @@ struct HostLimits: Sendable {
 
     /// The first flag that the host supports and the requested VM does not.
     func flag(among given: [String], beyond asked: MemslotFlags) -> String? {
-        let names = Self.names(of: asked)
-        return given.first { flags.contains($0) && !names.contains($0) }
-    }
-
-    private static func names(of flags: MemslotFlags) -> [String] {
-        let all: [(MemslotFlags, String)] = [
-            (.logDirtyPages, "log-dirty-pages"), (.readOnly, "readonly"),
-            (.guestMemfd, "guest-memfd"),
-        ]
-        return all.filter { flags.contains($0.0) }.map(\.1)
+        given.first { flags.contains($0) && !asked.names.contains($0) }
     }
 }

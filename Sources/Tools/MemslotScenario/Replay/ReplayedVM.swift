@@ -2,9 +2,7 @@ internal import MemslotProtocol
 
 /// The difference between a KVM VM and the scenario's VM, after skipped lines.
 struct ReplayedVM {
-    /// The scenario's parameters.
     let asked: SimulatedParameters
-    /// Whether the VM exists.
     let isCreated: Bool
     private var outOfStep: String?
     /// The skipped line that would have armed a fault.
@@ -21,18 +19,15 @@ struct ReplayedVM {
         outOfStep = lack
     }
 
-    /// Whether its later lines are skipped.
     var isOutOfStep: Bool { outOfStep != nil || failureLine != nil }
 
     /// Whether the only difference is that the scenario's VM has failed.
     var hasNotFailed: Bool { outOfStep == nil && failureLine != nil }
 
-    /// Why its later lines are skipped.
     var reason: String {
         outOfStep ?? "the VM did not fail at line \(failureLine ?? 0)"
     }
 
-    /// Skips its later lines.
     mutating func fallOutOfStep(_ reason: String) { outOfStep = outOfStep ?? reason }
 
     /// The scenario's VM recovers, which removes the difference.
@@ -73,10 +68,8 @@ struct ReplayedVM {
 }
 
 extension ScenarioRequest {
-    /// The VM that the line names.
     var vm: String? { params?["vm"]?.string }
 
-    /// Whether an error is expected.
     var expectsError: Bool { expect?["error"] != nil }
 
     /// The kind of the expected error, if the line names it.
@@ -84,7 +77,6 @@ extension ScenarioRequest {
 }
 
 extension JSONValue {
-    /// `error.data.kind`.
     var errorKind: String? { self["error"]?["data"]?["kind"]?.string }
 
     /// All kinds of an error: its own, and those of its violations.

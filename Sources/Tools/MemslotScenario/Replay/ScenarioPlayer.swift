@@ -7,11 +7,8 @@ import Memslots
 package struct ScenarioPlayer {
     /// The result of one request line.
     package struct Played: Sendable {
-        /// The line's number in the file.
         package let line: Int
-        /// The method.
         package let method: String
-        /// The VM that the line names.
         package let vm: String?
         /// The response; `nil` if the line was skipped.
         package let response: JSONValue?
@@ -99,14 +96,8 @@ package struct ScenarioPlayer {
 
     /// The slots of a VM, from the target; `nil` if the VM is gone.
     package mutating func slots(of vm: String) throws(TargetLost) -> JSONValue? {
-        var writer = JSONWriter()
-        writer.beginObject()
-        writer.key("vm")
-        writer.string(vm)
-        writer.endObject()
         var line = JSONWriter()
-        line.request(
-            method: Method.memslotsGet.rawValue, id: RequestID(makeID()), params: writer.bytes)
+        line.request(.memslotsGet, vm: vm, id: makeID())
         return try exchange(line)["result"]?["slots"]
     }
 
@@ -134,8 +125,16 @@ package struct ScenarioPlayer {
 }
 
 extension ScenarioRequest {
-    /// Whether the line submits an array.
     fileprivate var isSubmit: Bool { method == Method.memslotsSubmit.rawValue }
+}
+
+extension JSONWriter {
+    /// Writes a request about a VM on a line of its own.
+    package mutating func request(_ method: Method, vm: String, id: Int) {
+        var params = JSONWriter()
+        params.object { $0.member("vm", vm) }
+        request(method: method.rawValue, id: RequestID(id), params: params.bytes)
+    }
 }
 
 /// The receiver of a scenario's requests.
@@ -151,10 +150,8 @@ package struct InProcessTarget: ScenarioTarget {
     private let service: MemslotService
     private let connection = ServiceConnection(peer: Peer())
 
-    /// Sends requests to `service`.
     package init(_ service: MemslotService) { self.service = service }
 
-    /// Executes the request in this process.
     package mutating func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] {
         let decoder = RequestDecoder(
             depthLimit: service.limits.depth, batchLimit: service.limits.batch)

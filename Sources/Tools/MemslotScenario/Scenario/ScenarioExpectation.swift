@@ -12,7 +12,6 @@ package enum ScenarioExpectation {
         package var got: String?
     }
 
-    /// The most mismatches that are returned.
     package static let limit = 100
 
     /// Compares a response with an expectation.

@@ -9,7 +9,6 @@ package struct ScenarioReader {
     private var lines: LineReader
     private var isEmpty = true
 
-    /// Reads from `lines`.
     package init(_ lines: LineReader) { self.lines = lines }
 
     /// The next line that is not blank; `nil` after the last.
@@ -74,7 +73,6 @@ package struct ScenarioReader {
 }
 
 extension JSONValue {
-    /// Reads line `number` of a file.
     init(line: [UInt8], number: Int) throws(UnusableInput) {
         do throws(JSONError) {
             self = try JSONDocument(parsing: line).root
@@ -84,7 +82,6 @@ extension JSONValue {
     }
 }
 
-/// The members of a line that is a request.
 private struct RequestLine: ParameterObject {
     var method = ""
     var params: JSONValue?
@@ -126,21 +123,16 @@ private struct ExpectedOutcome: ParameterObject {
 
 /// A line of a scenario that is not blank.
 package struct ScenarioStep: Sendable {
-    /// The line's number in the file, from 1.
     package let line: Int
-    /// The line's content.
     package let content: Content
 
-    /// The content of a line.
     package enum Content: Sendable {
-        /// The scenario's name and source.
         case header(scenario: String, source: String?)
         /// A remark on what follows.
         ///
         /// `recordedOperations` is the number of kernel calls that the recorded VMM made for the
         /// submit that follows.
         case comment(String, recordedOperations: UInt64?)
-        /// A request to send.
         case request(ScenarioRequest)
     }
 }
@@ -176,8 +168,7 @@ package struct ScenarioRequest: Sendable {
             writer.key(named: member.name)
             writer.raw(member.value.rawBytes)
         }
-        writer.key("backend")
-        writer.string(backend.rawValue)
+        writer.member("backend", backend.rawValue)
         writer.endObject()
         return writer.bytes
     }

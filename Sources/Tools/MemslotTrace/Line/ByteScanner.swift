@@ -10,12 +10,10 @@ struct ByteScanner {
         self.position = bytes.startIndex
     }
 
-    /// The number of bytes before the cursor.
     var offset: Int { position - bytes.startIndex }
 
     var isAtEnd: Bool { position >= bytes.endIndex }
 
-    /// The bytes from the cursor on.
     var rest: ArraySlice<UInt8> { bytes[position...] }
 
     /// The byte under the cursor; 0 at the end.
@@ -29,18 +27,13 @@ struct ByteScanner {
         if !isAtEnd { position += 1 }
     }
 
-    mutating func moveToEnd() {
-        position = bytes.endIndex
-    }
-
     mutating func skipSpaces() {
         while next == UInt8(ascii: " ") || next == UInt8(ascii: "\t") { position += 1 }
     }
 
-    /// Skips `text` if it is next.
     mutating func skip(_ text: StaticString) -> Bool {
         let count = text.utf8CodeUnitCount
-        guard bytes.endIndex - position >= count, stands(text, at: position) else { return false }
+        guard rest.stands(text) else { return false }
         position += count
         return true
     }
@@ -93,14 +86,9 @@ struct ByteScanner {
         skipSpaces()
         if !skip("/*") || !skip(past: "*/") { position = start }
     }
-
-    private func stands(_ text: StaticString, at index: Int) -> Bool {
-        bytes[index...].stands(text)
-    }
 }
 
 extension ArraySlice<UInt8> {
-    /// Whether the slice begins with `text`.
     func stands(_ text: StaticString) -> Bool {
         guard count >= text.utf8CodeUnitCount else { return false }
         // The bytes of a static string live as long as the program.
@@ -113,12 +101,10 @@ extension ArraySlice<UInt8> {
         return true
     }
 
-    /// Whether the slice is exactly `text`.
     func equals(_ text: StaticString) -> Bool {
         count == text.utf8CodeUnitCount && stands(text)
     }
 
-    /// The position of the first `text`.
     func firstPosition(of text: StaticString) -> Int? {
         guard text.utf8CodeUnitCount > 0, count >= text.utf8CodeUnitCount else { return nil }
         let first = text.utf8Start.pointee  // the text is not empty

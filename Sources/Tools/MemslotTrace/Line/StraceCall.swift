@@ -4,15 +4,11 @@ enum StraceCall {
     case createdVM(descriptor: Int32)
     /// `KVM_CREATE_VCPU` that returned a descriptor.
     case createdVCPU(vm: Int32, descriptor: Int32)
-    /// `KVM_RUN`.
     case run(descriptor: Int32)
-    /// A slot call.
     case slot(StraceSlotCall)
     /// A new thread or, without `sharesProcess`, process.
     case cloned(child: ThreadID, sharesProcess: Bool)
-    /// A descriptor was duplicated.
     case duplicated(descriptor: Int32, copy: Int32)
-    /// A descriptor was closed.
     case closed(descriptor: Int32)
     case other
 }
@@ -139,12 +135,12 @@ extension StraceCall {
 ///
 /// Kernel: `_IOW(KVMIO, …)` in include/uapi/linux/kvm.h; the numbers are those of x86, arm64 and
 /// RISC-V. On MIPS and PowerPC, whose numbers differ, only strace's names are recognised.
-enum KVMRequest {
-    case createVM
-    case createVCPU
-    case run
-    case setUserMemoryRegion
-    case setUserMemoryRegion2
+enum KVMRequest: UInt64, CaseIterable {
+    case createVM = 0xae01
+    case createVCPU = 0xae41
+    case run = 0xae80
+    case setUserMemoryRegion = 0x4020_ae46
+    case setUserMemoryRegion2 = 0x40a0_ae49
 
     /// Reads `KVM_RUN`, `0xae80`, `0xae80 /* KVM_RUN */` or `_IOC(_IOC_NONE, 0xae, 0x80, 0)`.
     ///
@@ -152,11 +148,11 @@ enum KVMRequest {
     static func read(_ scanner: inout ByteScanner) -> KVMRequest? {
         if let number = scanner.number() {
             scanner.skipSpaces()
-            guard scanner.skip("/*") else { return Self.numbered(number) }
+            guard scanner.skip("/*") else { return KVMRequest(rawValue: number) }
             scanner.skipSpaces()
             let named = named(&scanner)
             guard scanner.skip(past: "*/") else { return nil }
-            return Self.numbered(number) ?? named
+            return KVMRequest(rawValue: number) ?? named
         }
         return named(&scanner)
     }
@@ -175,17 +171,6 @@ enum KVMRequest {
         return found
     }
 
-    private static func numbered(_ number: UInt64) -> KVMRequest? {
-        switch number {
-        case 0xae01: .createVM
-        case 0xae41: .createVCPU
-        case 0xae80: .run
-        case 0x4020_ae46: .setUserMemoryRegion
-        case 0x40a0_ae49: .setUserMemoryRegion2
-        default: nil
-        }
-    }
-
     private static func request(name: ArraySlice<UInt8>) -> KVMRequest? {
         guard name.stands("KVM_") else { return nil }
         if name.equals("KVM_RUN") { return .run }
@@ -201,13 +186,6 @@ enum KVMRequest {
             scanner.skip(", "), let number = scanner.number(), scanner.skip(", "),
             scanner.number() != nil, scanner.skip(")"), type == 0xae
         else { return nil }
-        switch number {
-        case 0x01: return .createVM
-        case 0x41: return .createVCPU
-        case 0x80: return .run
-        case 0x46: return .setUserMemoryRegion
-        case 0x49: return .setUserMemoryRegion2
-        default: return nil
-        }
+        return allCases.first { $0.rawValue & 0xff == number }
     }
 }

@@ -7,9 +7,7 @@ struct StraceLine {
         case unfinished(body: ArraySlice<UInt8>)
         /// The remainder of such a call.
         case resumed(name: ArraySlice<UInt8>, rest: ArraySlice<UInt8>)
-        /// The thread has ended.
         case exited
-        /// strace attached to another thread.
         case attached(ThreadID)
         /// Our condensed form of many `KVM_RUN` calls of one thread.
         case condensedRuns(ThreadID)

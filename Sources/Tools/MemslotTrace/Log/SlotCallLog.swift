@@ -14,7 +14,6 @@ struct SlotCallLog {
     var isRecorded = false
     /// Whether the log's times are whole seconds.
     var isCoarse = false
-    /// The scenario name in the log.
     var scenario: String?
     var counts = TraceCounts()
 
@@ -31,7 +30,6 @@ struct SlotCallLog {
 
     var hasRunners: Bool { !runners.isEmpty || !runnersAnywhere.isEmpty }
 
-    /// Every thread that entered `KVM_RUN`.
     var allRunners: Set<ThreadID> {
         runners.values.reduce(runnersAnywhere) { $0.union($1) }
     }
@@ -39,7 +37,6 @@ struct SlotCallLog {
 
 /// Numbers of lines and calls of a log, including those that could not be used.
 package struct TraceCounts: Hashable, Sendable {
-    /// Lines.
     package var lines = 0
     /// `KVM_RUN` calls, and condensed lines of them.
     package var runs = 0
@@ -55,18 +52,13 @@ package struct TraceCounts: Hashable, Sendable {
     package var overlongLines = 0
     /// Whether the log ends within a slot call.
     package var endsMidCall = false
-
-    /// All zero.
-    package init() {}
 }
 
 /// A time of a log, in nanoseconds on the log's scale: since 1970 with `-ttt`, since midnight with
 /// `-tt`, since the first line with `-r`.
 package struct TraceTime: RawRepresentable, Hashable, Comparable, Sendable {
-    /// The nanoseconds.
     package var rawValue: UInt64
 
-    /// Wraps `rawValue` nanoseconds.
     package init(rawValue: UInt64) { self.rawValue = rawValue }
 
     /// The nanoseconds from `earlier` to this time; 0 if `earlier` is later, which happens when a
@@ -83,7 +75,6 @@ package struct TraceTime: RawRepresentable, Hashable, Comparable, Sendable {
         return "\(microseconds / 1_000_000).\(zeros)\(digits) s"
     }
 
-    /// Orders by time.
     package static func < (left: TraceTime, right: TraceTime) -> Bool {
         left.rawValue < right.rawValue
     }
@@ -91,9 +82,7 @@ package struct TraceTime: RawRepresentable, Hashable, Comparable, Sendable {
 
 /// Whether another thread of the VM was inside `KVM_RUN` during a part of the log.
 package enum GuestActivity: Hashable, Sendable {
-    /// Another thread was.
     case running
-    /// No other thread was.
     case notRunning
     /// Unknown: the log has no `KVM_RUN`, or only our condensed lines, which record returns but
     /// not how long a vCPU was inside.
@@ -104,7 +93,6 @@ package enum GuestActivity: Hashable, Sendable {
 package struct RecordedCall: Hashable, Sendable {
     /// The line, from 1; of a call that strace split, the line of its end.
     package var line: Int
-    /// The thread that made it.
     package var thread: ThreadID
     /// The time of that line; `nil` in a log without times.
     package var time: TraceTime?

@@ -1,16 +1,13 @@
 /// The kernel's number of a traced thread, as strace prints it.
 package struct ThreadID: RawRepresentable, Hashable, Comparable, Sendable, CustomStringConvertible {
-    /// The number.
     package var rawValue: UInt32
 
-    /// Wraps `rawValue`.
     package init(rawValue: UInt32) { self.rawValue = rawValue }
 
     /// The first thread of a log without thread numbers: on a terminal strace omits the number
     /// while there is only one thread.
     package static let unnumbered = ThreadID(rawValue: 0)
 
-    /// Orders by number.
     package static func < (left: ThreadID, right: ThreadID) -> Bool {
         left.rawValue < right.rawValue
     }
@@ -61,32 +58,4 @@ struct FirstThread {
         number = thread
         return .unnumbered
     }
-}
-
-/// The calls that strace has begun to print and not finished, at most one per thread.
-struct SplitCalls {
-    /// The beginning of a call, and its place.
-    struct Beginning {
-        var body: ArraySlice<UInt8>
-        var line: Int
-        var column: Int
-    }
-
-    private var beginnings: [ThreadID: Beginning] = [:]
-
-    /// Keeps the beginning of a call of `thread`; returns an earlier one that was never finished.
-    mutating func begin(_ beginning: Beginning, thread: ThreadID) -> Beginning? {
-        // A copy: a slice would retain the whole chunk.
-        var kept = beginning
-        kept.body = Array(beginning.body)[...]
-        return beginnings.updateValue(kept, forKey: thread)
-    }
-
-    /// The beginning of the call that `thread` now finishes.
-    mutating func end(thread: ThreadID) -> Beginning? {
-        beginnings.removeValue(forKey: thread)
-    }
-
-    /// The calls that are unfinished at the end of the log.
-    var remaining: [Beginning] { Array(beginnings.values) }
 }

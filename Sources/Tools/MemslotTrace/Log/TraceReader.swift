@@ -4,9 +4,10 @@ import Memslots
 ///
 /// It keeps only the successful slot calls and one unfinished call per thread.
 struct TraceReader {
-    private(set) var log = SlotCallLog()
+    var log = SlotCallLog()
     private var clock = TraceClock()
-    private var split = SplitCalls()
+    /// The calls that strace has begun to print and not finished, at most one per thread.
+    private var split: [ThreadID: SplitCall] = [:]
     private var firstThread = FirstThread()
     private var registry = MachineRegistry()
     private var vcpus = VCPURegistry()
@@ -28,7 +29,7 @@ struct TraceReader {
         case .condensedRuns(let thread):
             log.isCondensed = true
             entered(firstThread.canonical(thread), machine: nil)
-            left(firstThread.canonical(thread))
+            vcpus.leave(firstThread.canonical(thread))
         case .exited: ended(firstThread.canonical(line.thread))
         case .call(let body):
             let start = body.startIndex - bytes.startIndex + 1
@@ -37,7 +38,7 @@ struct TraceReader {
             if case .other = call { break }
             let thread = firstThread.canonical(line.thread, entersGuest: call.isRun)
             apply(call, of: thread, at: place)
-            if call.isRun { left(thread) }
+            if call.isRun { vcpus.leave(thread) }
         case .unfinished(let body) where StraceCall.matters(body):
             let isRun = (try? StraceCall(body))?.isRun ?? false
             begin(
@@ -53,7 +54,7 @@ struct TraceReader {
 
     /// The log, with all threads by their numbers.
     mutating func finish() -> SlotCallLog {
-        for beginning in split.remaining where Self.isSlotCall(beginning.body) {
+        for beginning in split.values where Self.isSlotCall(beginning.body) {
             log.counts.unfinishedCalls += 1
         }
         log.machines = registry.machines
@@ -69,18 +70,15 @@ struct TraceReader {
         log.runnersAnywhere = Set(log.runnersAnywhere.map(named))
         return log
     }
-
-    mutating func countOverlong(_ lines: Int) {
-        log.counts.overlongLines = lines
-    }
-
-    mutating func endedMidCall() {
-        log.counts.endsMidCall = true
-        log.counts.unfinishedCalls += 1
-    }
 }
 
-/// The place of a call in a log.
+/// The beginning of a call that strace has not finished to print, and its place.
+private struct SplitCall {
+    var body: ArraySlice<UInt8>
+    var line: Int
+    var column: Int
+}
+
 private struct Place {
     var line: Int
     var time: TraceTime?
@@ -105,8 +103,9 @@ extension TraceReader {
         if let call = try? StraceCall(body), case .run(let descriptor) = call {
             entered(thread, machine: vcpus.machine(of: descriptor, thread: thread))
         }
-        let lost = split.begin(
-            .init(body: body, line: place.line, column: column), thread: thread)
+        // A copy: a slice would retain the whole chunk.
+        let lost = split.updateValue(
+            SplitCall(body: Array(body)[...], line: place.line, column: column), forKey: thread)
         if let lost, Self.isSlotCall(lost.body) { log.counts.unfinishedCalls += 1 }
     }
 
@@ -114,9 +113,9 @@ extension TraceReader {
         _ name: ArraySlice<UInt8>, _ rest: ArraySlice<UInt8>, of thread: ThreadID,
         at place: Place, column: Int
     ) throws(TraceError) {
-        guard let beginning = split.end(thread: thread), beginning.body.starts(with: name) else {
-            return
-        }
+        guard let beginning = split.removeValue(forKey: thread),
+            beginning.body.starts(with: name)
+        else { return }
         let length = beginning.body.count
         let call = try parse(beginning.body + rest) { offset in
             offset < length
@@ -124,7 +123,7 @@ extension TraceReader {
                 : (place.line, column + offset - length)
         }
         if call.isRun {
-            left(thread)
+            vcpus.leave(thread)
         } else {
             apply(call, of: thread, at: place)
         }
@@ -187,13 +186,9 @@ extension TraceReader {
         }
     }
 
-    private mutating func left(_ thread: ThreadID) {
-        vcpus.leave(thread)
-    }
-
     private mutating func ended(_ thread: ThreadID) {
-        left(thread)
-        if let beginning = split.end(thread: thread), Self.isSlotCall(beginning.body) {
+        vcpus.leave(thread)
+        if let beginning = split.removeValue(forKey: thread), Self.isSlotCall(beginning.body) {
             log.counts.unfinishedCalls += 1
         }
     }

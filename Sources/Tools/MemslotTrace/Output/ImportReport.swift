@@ -3,7 +3,6 @@ package import Memslots
 
 /// The numbers of a log; ``text`` is the same for a person.
 package struct ImportReport: Sendable {
-    /// The counts of lines and calls.
     package var counts: TraceCounts
     /// The scenario, whose transactions have their audits.
     package var scenario: ImportedScenario
@@ -12,20 +11,16 @@ package struct ImportReport: Sendable {
     /// Successful calls that contradict earlier calls, at most ``listedSurprises`` of
     /// ``surpriseCount``.
     package var surprises: [SurprisingCall]
-    /// The number of such calls.
     package var surpriseCount: Int
     /// The longest pause within a transaction of a thread that never enters `KVM_RUN`, in
     /// milliseconds.
     package var gapMilliseconds: UInt64
     /// Whether the log has times; without them pauses are unknown.
     package var hasTimes: Bool
-    /// Whether the times are whole seconds.
     package var hasCoarseTimes: Bool
 
-    /// The most surprises that a report keeps.
     package static let listedSurprises = 100
 
-    /// The threads that made slot calls.
     package var threads: Set<ThreadID> { Set(scenario.transactions.map(\.thread)) }
 
     /// The transactions in which memory was missing.
@@ -33,7 +28,6 @@ package struct ImportReport: Sendable {
         scenario.transactions.count { !$0.audit.isSeamless }
     }
 
-    /// The transactions that changed nothing.
     package var unchangedTransactions: Int {
         scenario.transactions.count { $0.outcome == .unchanged }
     }
@@ -41,10 +35,8 @@ package struct ImportReport: Sendable {
     /// The missing bytes, summed over the transactions.
     package var missing: ByteCount {
         ByteCount(
-            rawValue: scenario.transactions.reduce(0) { sum, transaction in
-                let (sum, wrapped) = sum.addingReportingOverflow(
-                    transaction.audit.missing.rawValue)
-                return wrapped ? .max : sum
+            rawValue: scenario.transactions.reduce(0) {
+                $0.addingSaturated($1.audit.missing.rawValue)
             })
     }
 
@@ -80,23 +72,23 @@ extension ImportReport {
     private var summary: String {
         let transactions = scenario.transactions
         var text = "\(scenario.name): "
-        text += count(counts.slotCalls, "slot call") + " by "
-        text += count(threads.count, "thread") + " in "
-        text += count(transactions.count, "transaction") + " on "
-        text += count(scenario.machines.count, "VM")
+        text += counted(counts.slotCalls, "slot call") + " by "
+        text += counted(threads.count, "thread") + " in "
+        text += counted(transactions.count, "transaction") + " on "
+        text += counted(scenario.machines.count, "VM")
         text += unchangedTransactions == 0 ? "\n" : ", \(unchangedTransactions) without effect\n"
         let failed = counts.failedCalls.values.reduce(0, +)
         if failed > 0 {
             let kinds = counts.failedCalls.sorted { $0.key < $1.key }
                 .map { "\($0.value) \($0.key)" }
-            text += "left out: " + count(failed, "failed call")
+            text += "left out: " + counted(failed, "failed call")
             text += " (\(kinds.joined(separator: ", ")))\n"
         }
         guard transactionsWithHoles > 0 else {
             return text + "no memory was missing within a transaction\n"
         }
         text += "memory that was mapped before and after was missing in between in "
-        text += count(transactionsWithHoles, "transaction")
+        text += counted(transactionsWithHoles, "transaction")
         text += ": \(HumanSize(missing)) in all, for at most "
         text += "\(duration(longestNanoseconds)), "
         text += "\(duration(totalNanoseconds)) in sum"
@@ -109,14 +101,14 @@ extension ImportReport {
 
     private var table: String {
         let severalVMs = scenario.machines.count > 1
-        var columns = [TextTable.Column("#", .trailing)]
-        if severalVMs { columns.append(TextTable.Column("VM")) }
+        var columns: [TextTable.Column] = [.numbers("#")]
+        if severalVMs { columns.append("VM") }
         columns += [
-            TextTable.Column(scenario.startTime == nil ? "line" : "at", .trailing),
-            TextTable.Column("thread", .trailing), TextTable.Column("calls", .trailing),
-            TextTable.Column("what"), TextTable.Column("missing", .trailing),
-            TextTable.Column("longest", .trailing), TextTable.Column("in sum", .trailing),
-            TextTable.Column("guest"),
+            .numbers(scenario.startTime == nil ? "line" : "at"),
+            .numbers("thread"), .numbers("calls"),
+            "what", .numbers("missing"),
+            .numbers("longest"), .numbers("in sum"),
+            "guest",
         ]
         var table = TextTable(columns: columns)
         for (index, transaction) in scenario.transactions.enumerated() {
@@ -154,7 +146,7 @@ extension ImportReport {
         var notes: [String] = []
         if counts.undecodedCalls > 0 {
             notes.append(
-                count(counts.undecodedCalls, "slot call")
+                counted(counts.undecodedCalls, "slot call")
                     + " printed as a pointer by strace: counted, but of unknown effect; "
                     + "the arrays may be wrong from there on")
         }
@@ -164,11 +156,11 @@ extension ImportReport {
         }
         if counts.unfinishedCalls > 0 {
             notes.append(
-                count(counts.unfinishedCalls, "slot call") + " never returned; left out")
+                counted(counts.unfinishedCalls, "slot call") + " never returned; left out")
         }
         if counts.endsMidCall { notes.append("the log ends in the middle of a slot call") }
         if idleMachines > 0 {
-            notes.append(count(idleMachines, "VM") + " without memory; left out")
+            notes.append(counted(idleMachines, "VM") + " without memory; left out")
         }
         for machine in scenario.machines where machine.traced.createdOnLine == nil {
             notes.append(
@@ -181,7 +173,7 @@ extension ImportReport {
             notes.append("times of whole seconds: only pauses of over a second are known")
         }
         if counts.overlongLines > 0 {
-            notes.append(count(counts.overlongLines, "line") + " over 64 KiB cut short")
+            notes.append(counted(counts.overlongLines, "line") + " over 64 KiB cut short")
         }
         return notes
     }
@@ -199,11 +191,6 @@ extension ImportedTransaction {
         if outcome == .unchanged { parts.append("= unchanged") }
         return parts.joined(separator: " ")
     }
-}
-
-/// `1 call`, `2 calls`.
-private func count(_ number: Int, _ noun: String) -> String {
-    number == 1 ? "1 \(noun)" : "\(number) \(noun)s"
 }
 
 /// `?` for an unknown time.

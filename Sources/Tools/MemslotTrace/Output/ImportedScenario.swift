@@ -3,19 +3,13 @@ package import Memslots
 
 /// A log's transactions as whole arrays that the VMM could have submitted.
 package struct ImportedScenario: Sendable {
-    /// A VM of the scenario.
     package struct Machine: Hashable, Sendable {
-        /// Its name in the scenario.
         package var name: String
-        /// The VM in the log.
         package var traced: TracedMachine
-        /// The requirements on its backend.
         package var needs: BackendNeeds
     }
 
-    /// The scenario's name.
     package var name: String
-    /// Its source.
     package var source: String
     /// The VMs that had a successful slot call, in the order of their first.
     package var machines: [Machine]
@@ -85,10 +79,6 @@ package struct BackendNeeds: Hashable, Sendable {
     /// The flags; `log-dirty-pages` and `readonly` by default.
     package var flags: MemslotFlags = Capabilities().flags
 
-    /// The defaults.
-    package init() {}
-
-    /// Extends the requirements for `slot`.
     mutating func include(_ slot: Memslot) {
         addressSpaces = max(addressSpaces, slot.addressSpace.rawValue &+ 1)
         maxSlots = max(maxSlots, slot.assignedID.rawValue &+ 1)

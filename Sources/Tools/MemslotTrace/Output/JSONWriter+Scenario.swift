@@ -3,16 +3,14 @@ import Memslots
 
 /// The lines of a scenario, in the form of `Fixtures/qemu`. Each ends with a newline.
 extension JSONWriter {
-    /// Writes the scenario's name and source.
     mutating func header(of scenario: ImportedScenario) {
-        beginObject()
-        member("scenario", scenario.name)
-        member("source", scenario.source)
-        endObject()
+        object {
+            $0.member("scenario", scenario.name)
+            $0.member("source", scenario.source)
+        }
         newLine()
     }
 
-    /// Writes the request that creates a VM.
     mutating func creation(of machine: ImportedScenario.Machine) {
         beginObject()
         member("method", "vm.create")
@@ -25,10 +23,10 @@ extension JSONWriter {
             simulated(machine.needs)
         }
         endObject()
-        beginExpectedResult()
-        member("vm", machine.name)
-        member("generation", 0)
-        endExpectedResult()
+        expectedResult {
+            $0.member("vm", machine.name)
+            $0.member("generation", 0)
+        }
         endObject()
         newLine()
     }
@@ -41,9 +39,7 @@ extension JSONWriter {
         member("comment", place)
         member("recordedOperations", transaction.calls.count)
         let undecoded = transaction.calls.count { $0.region == nil }
-        if undecoded > 0 {
-            member("undecodedOperations", undecoded)
-        }
+        if undecoded > 0 { member("undecodedOperations", undecoded) }
         endObject()
         newLine()
     }
@@ -57,15 +53,12 @@ extension JSONWriter {
         key("params")
         beginObject()
         member("vm", machine)
-        key("slots")
-        beginArray()
-        for slot in slots { scenarioSlot(slot) }
-        endArray()
+        list("slots", slots) { $0.scenarioSlot($1) }
         endObject()
-        beginExpectedResult()
-        member("outcome", transaction.outcome.rawValue)
-        member("generation", transaction.generation.rawValue)
-        endExpectedResult()
+        expectedResult {
+            $0.member("outcome", transaction.outcome.rawValue)
+            $0.member("generation", transaction.generation.rawValue)
+        }
         endObject()
         newLine()
     }
@@ -107,15 +100,11 @@ extension JSONWriter {
         endObject()
     }
 
-    private mutating func beginExpectedResult() {
+    private mutating func expectedResult(_ members: (inout JSONWriter) -> Void) {
         key("expect")
-        beginObject()
-        key("result")
-        beginObject()
-    }
-
-    private mutating func endExpectedResult() {
-        endObject()
-        endObject()
+        object {
+            $0.key("result")
+            $0.object(members)
+        }
     }
 }

@@ -50,30 +50,24 @@ extension RunRecording {
     ) -> [UInt8] {
         let own = transaction.calls.compactMap { calls[$0.line] }
         var writer = JSONWriter()
-        writer.beginObject()
-        writer.member("comment", "at \(own.first?.time.seconds(since: start ?? .zero) ?? "0 s")")
-        writer.member("recordedOperations", transaction.calls.count)
-        writer.member("thread", UInt64(transaction.thread.rawValue))
-        writer.member("runsBefore", own.first?.runsBefore ?? 0)
-        writer.key("calls")
-        writer.beginArray()
-        for call in own { writer.recorded(call, since: start) }
-        writer.endArray()
-        writer.endObject()
+        writer.object {
+            $0.member("comment", "at \(own.first?.time.seconds(since: start ?? .zero) ?? "0 s")")
+            $0.member("recordedOperations", transaction.calls.count)
+            $0.member("thread", UInt64(transaction.thread.rawValue))
+            $0.member("runsBefore", own.first?.runsBefore ?? 0)
+            $0.list("calls", own) { $0.recorded($1, since: start) }
+        }
         writer.newLine()
         return writer.bytes
     }
 
     private static func remark(of call: RunCall, since start: TraceTime?) -> [UInt8] {
         var writer = JSONWriter()
-        writer.beginObject()
-        writer.member("comment", "refused: \(call.errno?.name ?? "")")
-        writer.member("thread", UInt64(call.thread.rawValue))
-        writer.key("calls")
-        writer.beginArray()
-        writer.recorded(call, since: start)
-        writer.endArray()
-        writer.endObject()
+        writer.object {
+            $0.member("comment", "refused: \(call.errno?.name ?? "")")
+            $0.member("thread", UInt64(call.thread.rawValue))
+            $0.list("calls", [call]) { $0.recorded($1, since: start) }
+        }
         writer.newLine()
         return writer.bytes
     }
@@ -89,17 +83,12 @@ extension JSONWriter {
         beginObject()
         member("at", call.time.nanoseconds(since: start ?? .zero))
         member("nanoseconds", call.nanoseconds)
-        member("slot", UInt64(call.region.slot))
-        member("flags", UInt64(call.region.flags))
-        member("guest_phys_addr", address: call.region.guestPhysicalAddress)
-        member("memory_size", address: call.region.memorySize)
-        member("userspace_addr", address: call.region.userspaceAddress)
+        members(of: call.region)
         if call.guestMemfd >= 0 {
             member("guest_memfd", UInt64(call.guestMemfd))
             member("guest_memfd_offset", address: call.region.guestMemfdOffset)
         }
-        key("errno")
-        if let errno = call.errno { string(errno.name) } else { null() }
+        member(errno: call.errno)
         member("inside", UInt64(call.inside))
         endObject()
     }

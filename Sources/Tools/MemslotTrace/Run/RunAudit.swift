@@ -3,9 +3,7 @@ import Memslots
 
 /// The report of a run: the VMM's changes of guest memory, and what could be better.
 package struct RunAudit: Sendable {
-    /// The recording.
     package var recording: RunRecording
-    /// Its calls as transactions.
     package var imported: TraceImport
     /// The kernel's calls as transactions, under `--atomic`.
     package var committed: TraceImport?
@@ -14,7 +12,6 @@ package struct RunAudit: Sendable {
     /// Whether the calls were committed as transactions.
     package var isAtomic: Bool
 
-    /// Prepares the report.
     package init(recording: RunRecording, imported: TraceImport, isAtomic: Bool) {
         self.recording = recording
         self.imported = imported

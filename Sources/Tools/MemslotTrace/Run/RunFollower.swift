@@ -41,7 +41,6 @@ package struct RunFollower {
         TraceAssembly.name(TraceAssembly.name(options.name), of: machine)
     }
 
-    /// Applies the next record.
     mutating func apply(_ record: RunRecord) -> [RunEvent] {
         switch record {
         case .machine(let number, _, let process):
@@ -91,7 +90,7 @@ package struct RunFollower {
         start = start ?? call.end
         durations[call.number] = call.nanoseconds
         var recorded = reader.read(call)
-        if isAtomic { recorded.markBoundary(commits: machines[call.machine]?.commits ?? 0) }
+        if isAtomic { recorded.runsBefore = machines[call.machine]?.commits ?? 0 }
         let ended = machines[call.machine]?.builder.add(
             recorded, in: log, isRunner: isAtomic || call.runsBefore > 0
         ).ended
@@ -144,7 +143,6 @@ extension SlotChange {
     }
 }
 
-/// A transaction of a run that has just ended.
 package struct FollowedTransaction: Sendable {
     /// The transaction, with its VM's number in the run.
     package var transaction: ImportedTransaction
@@ -158,17 +156,12 @@ package struct FollowedTransaction: Sendable {
     package var nanoseconds: UInt64
     /// Its start, in nanoseconds since the end of the run's first call.
     package var at: UInt64
-    /// Its commit, under `--atomic`.
     package var commit: RunCommit?
 }
 
-/// An event of a running VMM.
 package enum RunEvent: Sendable {
-    /// A VM was created.
     case machine(Int)
-    /// A transaction ended.
     case transaction(FollowedTransaction)
-    /// A VM was closed.
     case gone(Int)
     /// There is no room for more than this many records: nothing more follows, and each VM is
     /// closed.

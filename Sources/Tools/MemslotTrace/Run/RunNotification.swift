@@ -3,6 +3,9 @@ package import Memslots
 
 /// The notifications of a run, as lines without their ends (Docs/Protocol.md).
 package enum RunNotification {
+    /// The most holes that one notification lists; `holeCount` is the number of all holes.
+    package static let listedHoles = 256
+
     /// `run.transaction`: a transaction has ended.
     ///
     /// - Parameters:
@@ -20,10 +23,7 @@ package enum RunNotification {
             writer.member("thread", UInt64(transaction.thread.rawValue))
             writer.member("outcome", transaction.outcome.rawValue)
             writer.member("calls", transaction.calls.count)
-            writer.key("operations")
-            writer.beginArray()
-            for call in followed.operations { writer.operation(PlannedOperation(call)) }
-            writer.endArray()
+            writer.list("operations", followed.operations) { $0.operation(PlannedOperation($1)) }
             writer.missing(transaction.audit)
             if let commit = followed.commit { writer.commit(commit) }
         }
@@ -67,20 +67,17 @@ extension JSONWriter {
         member("longestNanoseconds", audit.longestNanoseconds ?? 0)
         member("totalNanoseconds", audit.totalNanoseconds ?? 0)
         member("guestInside", audit.guest == .running)
-        key("holes")
-        beginArray()
-        for hole in audit.holes.prefix(RunNotification.listedHoles) {
-            beginObject()
+        list("holes", audit.holes.prefix(RunNotification.listedHoles)) { writer, hole in
+            writer.beginObject()
             if hole.addressSpace != .main {
-                member("addressSpace", UInt64(hole.addressSpace.rawValue))
+                writer.member("addressSpace", UInt64(hole.addressSpace.rawValue))
             }
-            member("guestPhysicalAddress", address: hole.start.rawValue)
-            member("size", address: hole.size.rawValue)
-            member("nanoseconds", hole.nanoseconds ?? 0)
-            member("guestInside", hole.guest == .running)
-            endObject()
+            writer.member("guestPhysicalAddress", address: hole.start.rawValue)
+            writer.member("size", address: hole.size.rawValue)
+            writer.member("nanoseconds", hole.nanoseconds ?? 0)
+            writer.member("guestInside", hole.guest == .running)
+            writer.endObject()
         }
-        endArray()
         member("holeCount", audit.holes.count)
     }
 
@@ -89,29 +86,9 @@ extension JSONWriter {
         beginObject()
         member("asked", commit.asked)
         member("made", commit.made)
-        member("because", commit.reason?.wireName ?? "unknown")
+        member("because", commit.reason.map { "\($0)" } ?? "unknown")
         member("heldNanoseconds", commit.heldNanoseconds)
         member("appliedNanoseconds", commit.appliedNanoseconds)
         endObject()
-    }
-}
-
-extension RunNotification {
-    /// The most holes that one notification lists; `holeCount` is the number of all holes.
-    package static let listedHoles = 256
-}
-
-extension RunCommit.Reason {
-    /// Its name on the wire.
-    fileprivate var wireName: String {
-        switch self {
-        case .run: "run"
-        case .call: "call"
-        case .unmapping: "unmapping"
-        case .device: "device"
-        case .quiet: "quiet"
-        case .close: "close"
-        case .time: "time"
-        }
     }
 }

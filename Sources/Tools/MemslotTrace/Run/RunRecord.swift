@@ -7,17 +7,14 @@ package struct RunCall: Hashable, Sendable {
     package var number: Int
     /// The VM, numbered from 0 over all processes of the run.
     package var machine: Int
-    /// The thread that made it.
     package var thread: ThreadID
     /// Its start, on the monotonic clock.
     package var time: TraceTime
     /// Its duration in nanoseconds.
     package var nanoseconds: UInt64
-    /// The arguments.
     package var region: RawRegion
     /// The descriptor of a REGION2 call; −1 of the older one.
     package var guestMemfd: Int32
-    /// The errno; `nil` if it succeeded.
     package var errno: Errno?
     /// The number of earlier `KVM_RUN` calls of the thread.
     package var runsBefore: UInt64
@@ -30,6 +27,8 @@ package struct RunCall: Hashable, Sendable {
 /// The commit of a transaction, in a run with `--atomic`.
 package struct RunCommit: Hashable, Sendable {
     /// The reason of the commit.
+    ///
+    /// The cases' names are on the wire.
     package enum Reason: UInt32, Hashable, Sendable, CaseIterable {
         /// The thread was about to run a vCPU.
         case run = 1
@@ -51,20 +50,15 @@ package struct RunCommit: Hashable, Sendable {
             switch self {
             case .run: "KVM_RUN"
             case .call: "another call"
-            case .unmapping: "unmapping"
             case .device: "a device"
-            case .quiet: "quiet"
-            case .close: "close"
-            case .time: "time"
+            default: "\(self)"
             }
         }
     }
 
     /// Its position among all records, from 1.
     package var number: Int
-    /// The VM.
     package var machine: Int
-    /// The thread that committed.
     package var thread: ThreadID
     /// The reason; `nil` for a value of another version.
     package var reason: Reason?
@@ -76,7 +70,6 @@ package struct RunCommit: Hashable, Sendable {
     package var appliedNanoseconds: UInt64
     /// The number of the VMM's calls that changed something.
     package var asked: Int
-    /// The number of kernel calls.
     package var made: Int
 }
 
@@ -88,7 +81,6 @@ enum RunRecord {
     case commit(RunCommit)
     /// A thread that had made slot calls entered `KVM_RUN`.
     case entered(thread: ThreadID)
-    /// The VM's last descriptor was closed.
     case gone(machine: Int)
 
     /// `nil` for a record that was never finished.
@@ -96,24 +88,26 @@ enum RunRecord {
         switch words.kind {
         case CRUN_VM:
             self = .machine(
-                number: Int(words.vm), thread: ThreadID(rawValue: UInt32(bitPattern: words.thread)),
-                process: words.process)
+                number: Int(words.vm), thread: ThreadID(words), process: words.process)
         case CRUN_ASKED: self = .asked(RunCall(words, number: number))
         case CRUN_MADE: self = .made(RunCall(words, number: number))
         case CRUN_COMMIT: self = .commit(RunCommit(words, number: number))
-        case CRUN_ENTERED:
-            self = .entered(thread: ThreadID(rawValue: UInt32(bitPattern: words.thread)))
+        case CRUN_ENTERED: self = .entered(thread: ThreadID(words))
         case CRUN_GONE: self = .gone(machine: Int(words.vm))
         default: return nil
         }
     }
 }
 
+extension ThreadID {
+    fileprivate init(_ words: crun_record) { rawValue = UInt32(bitPattern: words.thread) }
+}
+
 extension RunCall {
     init(_ words: crun_record, number: Int) {
         self.number = number
         machine = Int(words.vm)
-        thread = ThreadID(rawValue: UInt32(bitPattern: words.thread))
+        thread = ThreadID(words)
         time = TraceTime(rawValue: words.start)
         nanoseconds = words.duration
         region = RawRegion(
@@ -127,7 +121,6 @@ extension RunCall {
         inside = words.inside
     }
 
-    /// Its end.
     package var end: TraceTime { TraceTime(rawValue: time.rawValue &+ nanoseconds) }
 }
 
@@ -135,7 +128,7 @@ extension RunCommit {
     init(_ words: crun_record, number: Int) {
         self.number = number
         machine = Int(words.vm)
-        thread = ThreadID(rawValue: UInt32(bitPattern: words.thread))
+        thread = ThreadID(words)
         reason = Reason(rawValue: words.form)
         heldSince = TraceTime(rawValue: words.held_since)
         heldNanoseconds = words.duration

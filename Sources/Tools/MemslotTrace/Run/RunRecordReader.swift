@@ -16,7 +16,6 @@ package struct RunRecordReader {
     /// How long to wait for a record of an unknown process, in nanoseconds.
     private static let patience: UInt64 = 2_000_000_000
 
-    /// Feeds the records to `follower`.
     package init(_ follower: RunFollower) { self.follower = follower }
 
     /// Reads the new records.
@@ -99,7 +98,6 @@ struct LiveProcesses {
     /// Whether each process was alive at its first record.
     private var seen: [Int32: Bool] = [:]
 
-    /// Records the process of a new record.
     mutating func record(_ process: Int32) {
         guard process > 0, seen[process] == nil else { return }
         seen[process] = Self.isAlive(process)

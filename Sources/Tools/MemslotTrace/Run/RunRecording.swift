@@ -84,7 +84,9 @@ package struct RunRecording: Sendable {
                 marks[machine]?.removeFirst()
                 counts[machine, default: 0] += 1
             }
-            log.calls[index].markBoundary(commits: counts[machine] ?? 0)
+            // Ends transactions at commits and not at pauses: the number of earlier commits replaces
+            // that of KVM_RUN calls.
+            log.calls[index].runsBefore = counts[machine] ?? 0
             log.runnersAnywhere.insert(log.calls[index].thread)
         }
         return try TraceAssembly(log: log, options: options).assemble()
@@ -115,7 +117,6 @@ package struct RunRecording: Sendable {
 struct RunCallReader {
     private var previous: [Int: RunCall] = [:]
 
-    /// Converts the next call that succeeded.
     mutating func read(_ call: RunCall) -> RecordedCall {
         let before = previous.updateValue(call, forKey: call.machine)
         let ran =
@@ -126,10 +127,4 @@ struct RunCallReader {
             region: call.region, runsBefore: Int(clamping: call.runsBefore),
             guestWasRunning: ran)
     }
-}
-
-extension RecordedCall {
-    /// Ends transactions at commits and not at pauses: the number of earlier commits replaces that
-    /// of `KVM_RUN` calls.
-    mutating func markBoundary(commits count: Int) { runsBefore = count }
 }

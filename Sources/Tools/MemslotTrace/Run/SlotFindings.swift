@@ -19,7 +19,6 @@ package struct SlotFindings: Hashable, Sendable {
     /// 2 MiB.
     private static let hugePage: UInt64 = 1 << 21
 
-    /// Examines an array.
     package init(_ slots: [Memslot]) {
         let slots = slots.sorted {
             ($0.addressSpace, $0.guestPhysicalAddress) < ($1.addressSpace, $1.guestPhysicalAddress)
@@ -33,7 +32,6 @@ package struct SlotFindings: Hashable, Sendable {
         }
     }
 
-    /// A sentence for each finding.
     package var sentences: [String] {
         splits.map {
             "slots \($0.lower.assignedKey) and \($0.upper.assignedKey) are adjacent and equal, and could be one: "
@@ -64,9 +62,7 @@ package struct FlatViewText: Hashable, Sendable {
         package var range: Range<UInt64>
         /// `ram`, `rom`, `romd`, `nv-ram`.
         package var kind: String
-        /// The region's name.
         package var name: String
-        /// Whether the guest can't write the memory.
         package var isReadOnly: Bool { kind.hasPrefix("rom") }
     }
 

@@ -2,9 +2,7 @@ package import Memslots
 
 /// Guest memory that was mapped before and after a transaction, and missing in between.
 package struct Hole: Hashable, Sendable {
-    /// The address space.
     package var addressSpace: AddressSpaceID
-    /// The first byte.
     package var start: GuestPhysicalAddress
     /// Bytes, never 0.
     package var size: ByteCount
@@ -29,14 +27,12 @@ package struct HoleAudit: Hashable, Sendable {
     package var holes: [Hole] = []
     /// The bytes that were missing at some time; each byte counts once.
     package var missing: ByteCount = .zero
-    /// The duration of the longest hole.
     package var longestNanoseconds: UInt64?
     /// How long any memory was missing: the length of the union of all holes' times.
     package var totalNanoseconds: UInt64?
     /// Whether another thread was in the guest during any of them.
     package var guest: GuestActivity = .notRunning
 
-    /// Whether nothing was missing.
     package var isSeamless: Bool { holes.isEmpty }
 }
 
@@ -150,7 +146,6 @@ struct HoleTracker {
 }
 
 extension GuestActivity {
-    /// The activity over several times together.
     init(over parts: [GuestActivity]) {
         self =
             parts.contains(.running)

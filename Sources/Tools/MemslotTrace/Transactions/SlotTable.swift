@@ -7,22 +7,14 @@ package import Memslots
 struct SlotTable {
     /// The slots, ascending by address space and id.
     private(set) var slots: [Memslot] = []
-    /// Keys, ascending by address space and address.
-    private var order: [Start] = []
-
-    private struct Start {
-        var space: AddressSpaceID
-        var start: UInt64
-        var end: UInt64
-        var key: SlotKey
-    }
+    /// The keys of the slots by their ranges.
+    private var keys = SpaceRanges<SlotKey>()
 
     subscript(key: SlotKey) -> Memslot? {
         let index = position(of: key)
         return index < slots.count && slots[index].assignedKey == key ? slots[index] : nil
     }
 
-    /// Applies a call that succeeded.
     mutating func apply(_ region: RawRegion) -> SlotChange {
         let slot = Memslot(region)
         guard SlotRules.broken(by: slot, capabilities: .widest).isEmpty else {
@@ -55,17 +47,14 @@ struct SlotTable {
 
     private mutating func insert(_ slot: Memslot, _ change: SlotChange) -> SlotChange {
         var change = change
-        for key in keys(meeting: slot) {
+        for (_, key) in keys.pieces(in: slot.range) {
             guard let old = remove(key) else { continue }
             change.removed.append(old)
             change.surprise = .overlapsSlot(key)
         }
         change.added = slot
         slots.insert(slot, at: position(of: slot.assignedKey))
-        let start = Start(
-            space: slot.addressSpace, start: slot.guestPhysicalAddress.rawValue,
-            end: slot.guestPhysicalEnd.rawValue, key: slot.assignedKey)
-        order.insert(start, at: orderPosition(slot.addressSpace, start.start))
+        keys.insert(slot.range, slot.assignedKey)
         return change
     }
 
@@ -74,34 +63,12 @@ struct SlotTable {
         let index = position(of: key)
         guard index < slots.count, slots[index].assignedKey == key else { return nil }
         let old = slots.remove(at: index)
-        let place = orderPosition(old.addressSpace, old.guestPhysicalAddress.rawValue)
-        if place < order.count, order[place].key == key { order.remove(at: place) }
+        _ = keys.remove(old.range)
         return old
-    }
-
-    private func keys(meeting slot: Memslot) -> [SlotKey] {
-        let start = slot.guestPhysicalAddress.rawValue
-        let end = slot.guestPhysicalEnd.rawValue
-        var index = orderPosition(slot.addressSpace, start)
-        if index > 0, order[index - 1].space == slot.addressSpace, order[index - 1].end > start {
-            index -= 1
-        }
-        var keys: [SlotKey] = []
-        while index < order.count, order[index].space == slot.addressSpace,
-            order[index].start < end
-        {
-            keys.append(order[index].key)
-            index += 1
-        }
-        return keys
     }
 
     private func position(of key: SlotKey) -> Int {
         slots.partitioningIndex(where: { $0.assignedKey >= key })
-    }
-
-    private func orderPosition(_ space: AddressSpaceID, _ start: UInt64) -> Int {
-        order.partitioningIndex(where: { ($0.space, $0.start) >= (space, start) })
     }
 }
 
@@ -132,7 +99,6 @@ extension Capabilities {
         flags: [.logDirtyPages, .readOnly, .guestMemfd])
 }
 
-/// The effect of one call on the slots.
 struct SlotChange {
     enum Kind: Hashable {
         case create
@@ -174,7 +140,6 @@ package struct SurprisingCall: Hashable, Sendable, CustomStringConvertible {
     package var line: Int
     /// The slot; `nil` if the call was not decoded.
     package var key: SlotKey?
-    /// The contradiction.
     package var surprise: Surprise
 
     /// A sentence with the place and the contradiction.

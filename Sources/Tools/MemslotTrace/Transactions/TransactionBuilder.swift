@@ -8,7 +8,6 @@ struct TransactionBuilder {
     private var open: Open?
     private var generation = Generation(rawValue: 0)
 
-    /// The transaction that is being collected.
     private struct Open {
         var calls: [RecordedCall] = []
         /// The changed slots before the transaction.
@@ -128,50 +127,37 @@ struct TransactionGrouping {
 package struct ImportedTransaction: Sendable {
     /// Whether the VM's slots differ after it.
     package enum Outcome: String, Hashable, Sendable {
-        /// They differ.
         case committed
-        /// They are equal.
         case unchanged
     }
 
     /// The VM, an index into ``ImportedScenario/machines``.
     package var machine: Int
-    /// The thread that made the calls.
     package var thread: ThreadID
     /// The time of the first call; `nil` in a log without times.
     package var time: TraceTime?
-    /// The time of the last call.
     package var endTime: TraceTime?
     /// The calls in order; never empty.
     package var calls: [RecordedCall]
-    /// Whether anything changed.
     package var outcome: Outcome
     /// The number of transactions of the VM, including this one, that changed something.
     package var generation: Generation
     /// The number of calls by effect.
     package var changes: ChangeCounts
-    /// The holes.
     package var audit: HoleAudit
 
-    /// The line of the first call.
     package var line: Int { calls.first?.line ?? 0 }
 }
 
 /// Numbers of calls by effect.
 package struct ChangeCounts: Hashable, Sendable {
-    /// Slots created.
     package var created = 0
-    /// Slots deleted.
     package var deleted = 0
-    /// Slots moved.
     package var moved = 0
     /// Slots whose `log-dirty-pages` changed.
     package var reflagged = 0
     /// Calls that changed nothing, or whose effect isn't known.
     package var without = 0
-
-    /// Zero of everything.
-    package init() {}
 
     mutating func count(_ kind: SlotChange.Kind) {
         switch kind {

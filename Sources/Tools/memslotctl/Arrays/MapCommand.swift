@@ -15,8 +15,7 @@ struct MapCommand: ParsableCommand {
             draws the array of a VM of a running daemon.
             """)
 
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
+    @OptionGroup(title: "Daemon") var daemon: DaemonOptions
 
     @Option(help: "Draw the array of this VM of a daemon.")
     var vm: String?
@@ -101,7 +100,6 @@ extension ArrayFile {
     }
 }
 
-/// A file that a command writes.
 enum OutputFile {
     /// Replaces the contents of the file at `path`.
     ///

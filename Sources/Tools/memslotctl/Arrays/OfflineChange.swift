@@ -41,7 +41,6 @@ struct OfflineChange {
         names = wanted.names
     }
 
-    /// The change as a picture.
     var picture: ChangePicture {
         ChangePicture(before: before, after: after, marks: marks, names: names)
     }

@@ -15,7 +15,6 @@ struct PicturedArray {
     private static let spacing: UInt64 = 1 << 32
     private static let firstBase: UInt64 = 1 << 40
 
-    /// The slots of a daemon's result.
     init(result: JSONValue) {
         // A service's result can be decoded; anything else draws nothing.
         guard let file = try? ArrayFile(Array(result.rawBytes)) else { return }
@@ -29,7 +28,6 @@ struct PicturedArray {
         append(parameters)
     }
 
-    /// The map of the array.
     var map: MapPicture { MapPicture(slots: slots, names: names) }
 
     private mutating func append(_ parameters: [SlotParameters]) {

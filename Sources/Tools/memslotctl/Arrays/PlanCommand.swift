@@ -20,8 +20,7 @@ struct PlanCommand: ParsableCommand {
             memslotctl plan --vm VM AFTER
             """)
 
-    @OptionGroup
-    var client: ClientOptions
+    @OptionGroup var client: ClientOptions
 
     @Option(help: "Plan the change from the array of this VM of a daemon.")
     var vm: String?
@@ -63,9 +62,7 @@ struct PlanCommand: ParsableCommand {
             return Swift.print("The arrays are equal: no calls.")
         }
         var table = TextTable(columns: [
-            TextTable.Column("#", .trailing), TextTable.Column("call"),
-            TextTable.Column("slot", .trailing), TextTable.Column("guest address"),
-            TextTable.Column("size", .trailing), TextTable.Column("why"),
+            .numbers("#"), "call", .numbers("slot"), "guest address", .numbers("size"), "why",
         ])
         let reasons = OperationReasons(receipt.diff)
         for (index, operation) in receipt.operations.enumerated() {

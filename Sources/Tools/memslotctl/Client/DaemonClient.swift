@@ -3,7 +3,6 @@ import MemslotPicture
 import MemslotProtocol
 import MemslotService
 
-/// A request to a daemon.
 struct DaemonRequest {
     let method: Method
     let vm: String?
@@ -31,11 +30,11 @@ struct DaemonRequest {
 
     fileprivate var params: [UInt8] {
         var writer = JSONWriter()
-        writer.beginObject()
-        writer.member("vm", vm)
-        if let array { writer.slots(of: array) }
-        members(&writer)
-        writer.endObject()
+        writer.object {
+            $0.member("vm", vm)
+            if let array { $0.slots(of: array) }
+            members(&$0)
+        }
         return writer.finish()
     }
 }
@@ -115,8 +114,7 @@ extension VMRequestCommand {
 
 /// The name of a VM, and the options of a command that uses a daemon.
 struct VMOptions: ParsableArguments {
-    @OptionGroup
-    var client: ClientOptions
+    @OptionGroup var client: ClientOptions
 
     @Argument(help: "The VM's name.")
     var vm: String
@@ -124,8 +122,7 @@ struct VMOptions: ParsableArguments {
 
 /// The options of a command that uses a daemon.
 struct ClientOptions: ParsableArguments {
-    @OptionGroup(title: "Daemon")
-    var daemon: DaemonOptions
+    @OptionGroup(title: "Daemon") var daemon: DaemonOptions
 
     @Flag(help: "Print the result as JSON, on one line.")
     var json = false
@@ -149,7 +146,6 @@ struct ClientOptions: ParsableArguments {
     }
 }
 
-/// The daemon's socket.
 struct DaemonOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
@@ -171,7 +167,6 @@ struct DaemonOptions: ParsableArguments {
         }
     }
 
-    /// The path of the socket.
     func path() throws(ExitCode) -> SocketPath {
         do throws(ListeningError) {
             guard let socket else { return try SocketPath.standard() }
@@ -195,7 +190,6 @@ extension JSONValue {
     /// The elements of the member `name`, none if there is no such list.
     func list(_ name: String) -> [JSONValue] { self[name].map { Array($0.elements) } ?? [] }
 
-    /// The texts in the list `name`.
     func strings(_ name: String) -> [String] { list(name).compactMap(\.string) }
 
     /// The number of nanoseconds of the member `name`, as text.

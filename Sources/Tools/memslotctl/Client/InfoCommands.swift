@@ -7,8 +7,7 @@ struct InfoCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "info", abstract: "Print a daemon's version, backends, VMs and limits.")
 
-    @OptionGroup
-    var client: ClientOptions
+    @OptionGroup var client: ClientOptions
 
     func run() throws {
         var connection = try client.daemon.connect()
@@ -41,7 +40,7 @@ struct InfoCommand: ParsableCommand {
     }
 
     private func limits(_ limits: JSONValue?) -> [String] {
-        var table = TextTable(columns: [TextTable.Column("limit"), TextTable.Column("", .trailing)])
+        var table = TextTable(columns: ["limit", .numbers("")])
         for limit in limits.map({ Array($0.members) }) ?? [] {
             let isBytes = limit.name.contains("ytes")
             let value = limit.value.uint64 ?? 0
@@ -55,8 +54,7 @@ struct MetricsCommand: RequestCommand {
     static let configuration = CommandConfiguration(
         commandName: "metrics", abstract: "Print the counters and times of your VMs in a daemon.")
 
-    @OptionGroup
-    var client: ClientOptions
+    @OptionGroup var client: ClientOptions
 
     @Flag(help: "Print all figures as OpenMetrics text.")
     var openMetrics = false
@@ -71,9 +69,7 @@ struct MetricsCommand: RequestCommand {
         if openMetrics {
             return (result["openMetrics"]?.string ?? "").split(separator: "\n").map(String.init)
         }
-        var counters = TextTable(columns: [
-            TextTable.Column("counter"), TextTable.Column("", .trailing),
-        ])
+        var counters = TextTable(columns: ["counter", .numbers("")])
         for group in ["counters", "gauges"] {
             for member in result[group].map({ Array($0.members) }) ?? [] {
                 counters.append(["\(member.name)", TextTable.Cell(Self.value(member))])
@@ -92,7 +88,7 @@ struct MetricsCommand: RequestCommand {
     private func times(_ histograms: JSONValue?) -> TextTable {
         let ranks = ["min", "p50", "p90", "p99", "p999", "max"]
         var table = TextTable(
-            columns: [TextTable.Column("time"), TextTable.Column("count", .trailing)]
+            columns: ["time", .numbers("count")]
                 + ranks.map { TextTable.Column($0, .trailing) })
         for member in histograms.map({ Array($0.members) }) ?? [] {
             let count = member.value["count"]?.uint64 ?? 0

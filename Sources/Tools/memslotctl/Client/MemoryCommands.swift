@@ -28,8 +28,7 @@ struct MemoryCreateCommand: VMRequestCommand {
     @Option(help: ArgumentHelp("A descriptor that this command inherits.", valueName: "n"))
     var fd: Int32?
 
-    @OptionGroup
-    var target: VMOptions
+    @OptionGroup var target: VMOptions
 
     @Argument(help: "The memory object's name.")
     var memory: String
@@ -57,16 +56,12 @@ struct MemoryListCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List the memory objects of a VM.")
 
-    @OptionGroup
-    var target: VMOptions
+    @OptionGroup var target: VMOptions
 
     func request() -> DaemonRequest { DaemonRequest(.memoryList, vm: vm) }
 
     func lines(_ result: JSONValue) -> [String] {
-        var table = TextTable(columns: [
-            TextTable.Column("memory"), TextTable.Column("size", .trailing),
-            TextTable.Column("page", .trailing),
-        ])
+        var table = TextTable(columns: ["memory", .numbers("size"), .numbers("page")])
         for memory in result.list("memories") {
             table.append([
                 TextTable.Cell(memory["memory"]?.string ?? ""), "\(memory.size())",
@@ -81,8 +76,7 @@ struct MemoryDestroyCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
         commandName: "destroy", abstract: "Destroy a memory object that no slot uses.")
 
-    @OptionGroup
-    var target: VMOptions
+    @OptionGroup var target: VMOptions
 
     @Argument(help: "The memory object's name.")
     var memory: String

@@ -19,8 +19,7 @@ struct MemoryExportCommand: ParsableCommand {
     @Option(help: "Copy to this file.", completion: .file())
     var output: String?
 
-    @OptionGroup
-    var target: VMOptions
+    @OptionGroup var target: VMOptions
 
     @Argument(help: "The memory object's name.")
     var memory: String
@@ -60,7 +59,6 @@ struct MemoryExportCommand: ParsableCommand {
         }
     }
 
-    /// Replaces this process with the command.
     private func start(with descriptor: Int32) throws(ExitCode) {
         if descriptor == Self.passed {
             // dup2 would not clear its close-on-exec flag.

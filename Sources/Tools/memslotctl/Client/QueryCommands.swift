@@ -9,8 +9,7 @@ struct GetCommand: VMRequestCommand {
         abstract: "Print a VM's array as JSON, one slot per line.",
         discussion: "The output can be changed and submitted again.")
 
-    @OptionGroup
-    var target: VMOptions
+    @OptionGroup var target: VMOptions
 
     func request() -> DaemonRequest { DaemonRequest(.memslotsGet, vm: vm) }
 
@@ -33,27 +32,21 @@ struct TranslateCommand: VMRequestCommand {
     @Option(help: ArgumentHelp("The address space.", valueName: "n"))
     var addressSpace: UInt64 = 0
 
-    @OptionGroup
-    var target: VMOptions
+    @OptionGroup var target: VMOptions
 
     @Argument(help: "Addresses: 0x…, decimal, or with K, M, G, T.")
     var addresses: [Quantity]
 
     func request() -> DaemonRequest {
         DaemonRequest(.memslotsTranslate, vm: vm) { writer in
-            writer.key("addresses")
-            writer.beginArray()
-            for address in addresses { writer.address(address.value) }
-            writer.endArray()
+            writer.list("addresses", addresses) { $0.address($1.value) }
             writer.member("addressSpace", addressSpace)
         }
     }
 
     func lines(_ result: JSONValue) -> [String] {
         var table = TextTable(columns: [
-            TextTable.Column("guest address", .trailing), TextTable.Column("slot", .trailing),
-            TextTable.Column("offset", .trailing), TextTable.Column("backing"),
-            TextTable.Column("flags"),
+            .numbers("guest address"), .numbers("slot"), .numbers("offset"), "backing", "flags",
         ])
         for (address, slot) in zip(addresses, result.list("translations")) {
             let text = "0x" + String(address.value, radix: 16)
@@ -78,8 +71,7 @@ struct HistoryCommand: VMRequestCommand {
     @Option(help: ArgumentHelp("The number of transactions; by default all kept.", valueName: "n"))
     var last: UInt64?
 
-    @OptionGroup
-    var target: VMOptions
+    @OptionGroup var target: VMOptions
 
     func request() -> DaemonRequest {
         DaemonRequest(.memslotsHistory, vm: vm) { $0.member("last", last) }
@@ -87,9 +79,8 @@ struct HistoryCommand: VMRequestCommand {
 
     func lines(_ result: JSONValue) -> [String] {
         var table = TextTable(columns: [
-            TextTable.Column("generation", .trailing), TextTable.Column("kernel calls", .trailing),
-            TextTable.Column("blackout", .trailing), TextTable.Column("total", .trailing),
-            TextTable.Column("change"),
+            .numbers("generation"), .numbers("kernel calls"), .numbers("blackout"),
+            .numbers("total"), "change",
         ])
         for receipt in result.list("receipts") {
             let times = receipt["nanoseconds"]
@@ -126,13 +117,11 @@ struct DirtyCommand: VMRequestCommand {
         help: ArgumentHelp("The number of pages; by default all from the first.", valueName: "n"))
     var pageCount: UInt64?
 
-    @OptionGroup
-    var target: VMOptions
+    @OptionGroup var target: VMOptions
 
     @Argument(help: "The slot's id.")
     var slot: UInt64
 
-    /// The most ranges that are printed.
     private static let mostRanges = 200
 
     func request() -> DaemonRequest {
@@ -156,9 +145,7 @@ struct DirtyCommand: VMRequestCommand {
         let count = min(pages, UInt64(bitmap.utf8.count) * 6)
         let ranges = DirtyBitmap(pageCount: count, base64: bitmap).runs
         if ranges.isEmpty { return [total] }
-        var table = TextTable(columns: [
-            TextTable.Column("offset in the slot", .trailing), TextTable.Column("size", .trailing),
-        ])
+        var table = TextTable(columns: [.numbers("offset in the slot"), .numbers("size")])
         for range in ranges.prefix(Self.mostRanges) {
             let offset = (firstPage &+ range.lowerBound) &* 4_096
             table.append([

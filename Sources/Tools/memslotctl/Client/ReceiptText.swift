@@ -1,7 +1,6 @@
 import MemslotPicture
 import MemslotProtocol
 
-/// A receipt of a daemon as text.
 struct ReceiptText {
     private let receipt: JSONValue
 
@@ -30,9 +29,7 @@ struct ReceiptText {
 
     private var calls: TextTable {
         var table = TextTable(columns: [
-            TextTable.Column("#", .trailing), TextTable.Column("call"),
-            TextTable.Column("slot", .trailing), TextTable.Column("guest address"),
-            TextTable.Column("why"),
+            .numbers("#"), "call", .numbers("slot"), "guest address", "why",
         ])
         for (index, operation) in receipt.list("operations").enumerated() {
             table.append([

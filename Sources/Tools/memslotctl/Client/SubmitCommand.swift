@@ -29,8 +29,7 @@ struct SubmitCommand: VMRequestCommand {
         help: ArgumentHelp("The most time for vCPUs and readers to leave.", valueName: "ms"))
     var deadline: UInt64?
 
-    @OptionGroup
-    var target: VMOptions
+    @OptionGroup var target: VMOptions
 
     @Argument(help: "The array; - is standard input.", completion: .file())
     var file: String
@@ -91,12 +90,8 @@ struct SubmittedFile {
 }
 
 extension JSONWriter {
-    /// Writes the array as the member `slots`.
     mutating func slots(of array: SubmittedFile) {
-        key("slots")
-        beginArray()
-        for slot in array.file.slots { self.slot(slot) }
-        endArray()
+        list("slots", array.file.slots) { $0.slot($1) }
     }
 
     /// Writes a slot with the members that its file has.

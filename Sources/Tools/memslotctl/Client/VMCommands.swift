@@ -17,8 +17,7 @@ struct CreateCommand: VMRequestCommand {
     @Option(help: ArgumentHelp("The number of address spaces of a simulated VM.", valueName: "n"))
     var addressSpaces: UInt64?
 
-    @OptionGroup
-    var target: VMOptions
+    @OptionGroup var target: VMOptions
 
     func request() -> DaemonRequest {
         DaemonRequest(.vmCreate, vm: vm) { writer in
@@ -42,8 +41,7 @@ struct ListCommand: RequestCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List your VMs in a daemon.")
 
-    @OptionGroup
-    var client: ClientOptions
+    @OptionGroup var client: ClientOptions
 
     func request() -> DaemonRequest { DaemonRequest(.vmList) }
 
@@ -53,9 +51,7 @@ struct ListCommand: RequestCommand {
         let vms = result.list("vms")
         if vms.isEmpty { return ["No VMs. Create one with: memslotctl create NAME"] }
         var table = TextTable(columns: [
-            TextTable.Column("VM"), TextTable.Column("backend"),
-            TextTable.Column("generation", .trailing), TextTable.Column("slots", .trailing),
-            TextTable.Column("state"),
+            "VM", "backend", .numbers("generation"), .numbers("slots"), "state",
         ])
         for vm in vms {
             let state = vm["state"]?.string ?? ""
@@ -73,8 +69,7 @@ struct DestroyCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
         commandName: "destroy", abstract: "Destroy a VM of a daemon.")
 
-    @OptionGroup
-    var target: VMOptions
+    @OptionGroup var target: VMOptions
 
     func request() -> DaemonRequest { DaemonRequest(.vmDestroy, vm: vm) }
 
@@ -89,8 +84,7 @@ struct RecoverCommand: VMRequestCommand {
             held until the undo succeeds.
             """)
 
-    @OptionGroup
-    var target: VMOptions
+    @OptionGroup var target: VMOptions
 
     func request() -> DaemonRequest { DaemonRequest(.vmRecover, vm: vm) }
 

@@ -13,8 +13,7 @@ struct WatchCommand: ParsableCommand {
             daemon or the run, or at Ctrl-C. With --json the snapshot and each event are a line.
             """)
 
-    @OptionGroup
-    var client: ClientOptions
+    @OptionGroup var client: ClientOptions
 
     @Option(help: ArgumentHelp("End after this many events.", valueName: "n"))
     var events: Int?
@@ -74,7 +73,6 @@ struct WatchCommand: ParsableCommand {
 
 /// VMs reconstructed from events: a snapshot, and the changes since.
 struct WatchedVMs {
-    /// The effect of an event.
     struct Change {
         /// The VM whose map changed; `nil` if none did.
         let vm: String?
@@ -106,13 +104,11 @@ struct WatchedVMs {
 
     init() {}
 
-    /// The VMs of a subscription's result.
     init(snapshot: JSONValue) {
         guard let list = snapshot["vms"] else { return }
         for vm in list.elements { vms[vm["vm"]?.string ?? ""] = VM(vm) }
     }
 
-    /// The names in order.
     var names: [String] { vms.keys.sorted() }
 
     /// The map of a VM with its name; empty if the VM is gone.
@@ -175,7 +171,6 @@ struct WatchedVMs {
 
 /// The events of a `memslotctl run --socket` as sentences.
 enum RunEventText {
-    /// The text of a `run.transaction`.
     static func transaction(_ params: JSONValue) -> String {
         let count = params["calls"]?.int ?? 0
         var text = "\(count) slot call\(count == 1 ? "" : "s") by thread "
@@ -185,7 +180,6 @@ enum RunEventText {
         return text + "; \(commit["asked"]?.int ?? 0) requested, vCPUs held for \(held)"
     }
 
-    /// The text of a `run.ended`.
     static func end(_ params: JSONValue) -> String {
         var text = "the run has ended with status \(params["status"]?.rawText ?? "?"): "
         text += "\(params["calls"]?.int ?? 0) slot calls in "

@@ -132,7 +132,6 @@ final class RunMemory: @unchecked Sendable {
     /// Its path for a child, valid while this process lives.
     var path: String { "/proc/\(getpid())/fd/\(file)" }
 
-    /// Calls `body` with the memory.
     func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
         body(UnsafeRawBufferPointer(start: base, count: size))
     }

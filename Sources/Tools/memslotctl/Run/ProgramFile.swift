@@ -4,7 +4,6 @@ import Memslots
 
 /// A program on disk, and whether a library can be preloaded into it.
 struct ProgramFile {
-    /// Its path.
     let path: String
 
     /// Finds `name` as a shell does.
@@ -102,7 +101,6 @@ struct ProgramFile {
     }
 }
 
-/// The library that is preloaded into the VMM.
 enum PreloadLibrary {
     /// Its path: beside this program, or the value of `MEMSLOTS_PRELOAD`.
     static func path() throws(RunFailure) -> String {
@@ -118,9 +116,7 @@ enum PreloadLibrary {
     private static let name = "libmemslots-preload.so"
 }
 
-/// This program.
 enum OwnProgram {
-    /// The folder that contains it.
     static var folder: String {
         var path = [CChar](repeating: 0, count: Int(PATH_MAX))
         let length = readlink("/proc/self/exe", &path, path.count)

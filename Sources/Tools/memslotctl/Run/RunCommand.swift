@@ -135,9 +135,7 @@ struct RunCommand: ParsableCommand {
     }
 }
 
-/// Why a VMM can't be run.
 struct RunFailure: Error {
-    /// The reason and what to do.
     let message: String
 
     init(_ message: String) { self.message = message }

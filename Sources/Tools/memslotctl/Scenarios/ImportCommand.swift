@@ -1,9 +1,7 @@
 import ArgumentParser
-import Glibc
 import MemslotPicture
 import MemslotScenario
 import MemslotTrace
-import Memslots
 
 struct ImportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -34,33 +32,14 @@ struct ImportCommand: ParsableCommand {
         options.gapMilliseconds = gapMilliseconds
         options.name = Self.baseName(of: trace)
         var importer = TraceImporter(options: options)
-        do throws(TraceError) {
-            try consume(input, &importer)
+        do {
+            try input.forEachChunk { try importer.consume($0) }
             let result = try importer.finish()
             result.scenario.forEachLine { Terminal.write($0) }
             Terminal.writeError(result.report.text)
-        } catch {
+        } catch let error as TraceError {
             Terminal.complain("\(input.name): \(error)")
             throw ExitCode.unusable
-        }
-    }
-
-    private func consume(
-        _ input: borrowing InputFile, _ importer: inout TraceImporter
-    ) throws(TraceError) {
-        var chunk = [UInt8](repeating: 0, count: 1 << 20)
-        while true {
-            let count = read(input.descriptor, &chunk, chunk.count)
-            if count < 0 && errno == EINTR { continue }
-            guard count > 0 else {
-                if count < 0 {
-                    let reason = Errno(rawValue: errno).name
-                    throw .malformed(
-                        line: 1, column: 1, expected: "a file that can be read (\(reason))")
-                }
-                return
-            }
-            try importer.consume(chunk[..<count])
         }
     }
 

@@ -143,23 +143,16 @@ final class ReplayedDaemon: ScenarioTarget {
 
     func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] { try target.exchange(line) }
 
-    /// Records a VM that was created or destroyed.
     func record(_ played: ScenarioPlayer.Played) {
         guard let vm = played.vm, played.response?["result"] != nil else { return }
         if played.method == Method.vmCreate.rawValue { vms.append(vm) }
         if played.method == Method.vmDestroy.rawValue { vms.removeAll { $0 == vm } }
     }
 
-    /// Destroys the created VMs that still exist.
     func destroyVMs() {
         for vm in vms {
-            var params = JSONWriter()
-            params.beginObject()
-            params.member("vm", vm)
-            params.endObject()
             var line = JSONWriter()
-            line.request(
-                method: Method.vmDestroy.rawValue, id: RequestID(0), params: params.finish())
+            line.request(.vmDestroy, vm: vm, id: 0)
             // If the daemon is gone, so are its VMs.
             do throws(TargetLost) { _ = try exchange(Array(line.bytes.dropLast())) } catch {
                 return

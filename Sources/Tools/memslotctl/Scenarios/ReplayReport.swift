@@ -22,7 +22,6 @@ struct ReplayReport {
         self.isQuiet = isQuiet
     }
 
-    /// Whether every expectation was met.
     private(set) var isMet = true
 
     mutating func record(_ step: ScenarioStep) {
@@ -80,12 +79,12 @@ struct ReplayReport {
     private var table: TextTable {
         let severalVMs = Set(rows.map(\.vm)).count > 1
         let recorded = rows.contains { $0.recorded != nil }
-        var columns = [TextTable.Column("generation", .trailing)]
-        if severalVMs { columns.append(TextTable.Column("VM")) }
-        columns.append(TextTable.Column("kernel calls", .trailing))
-        if recorded { columns.append(TextTable.Column("recorded", .trailing)) }
-        columns.append(TextTable.Column("blackout", .trailing))
-        columns.append(TextTable.Column("change"))
+        var columns: [TextTable.Column] = [.numbers("generation")]
+        if severalVMs { columns.append("VM") }
+        columns.append(.numbers("kernel calls"))
+        if recorded { columns.append(.numbers("recorded")) }
+        columns.append(.numbers("blackout"))
+        columns.append("change")
         var table = TextTable(columns: columns)
         for row in rows {
             var cells: [TextTable.Cell] = ["\(row.generation)"]
@@ -106,7 +105,7 @@ struct ReplayReport {
             let calls = committed.reduce(0) { $0 + $1.operations }
             let recorded = rows.compactMap(\.recorded).reduce(0, +)
             var line =
-                "\(Self.count(committed.count, "transaction")), \(Self.count(calls, "kernel call"))"
+                "\(counted(committed.count, "transaction")), \(counted(calls, "kernel call"))"
             if recorded > 0 {
                 line += "; the recorded VMM made \(recorded), one by one"
             }
@@ -123,25 +122,21 @@ struct ReplayReport {
         }
         let met = requests - unmet.count - skipped.count
         lines.append(
-            "\(Self.count(requests, "request")): \(met) as expected, \(unmet.count) not, \(skipped.count) skipped"
+            "\(counted(requests, "request")): \(met) as expected, \(unmet.count) not, \(skipped.count) skipped"
         )
         return lines
-    }
-
-    private static func count(_ number: Int, _ noun: String) -> String {
-        number == 1 ? "1 \(noun)" : "\(number) \(noun)s"
     }
 }
 
 /// A submit of a replay, one row of the table.
 struct ReplayRow {
     let vm: String
-    let generation: String
-    let operations: Int
+    private(set) var generation = "–"
+    private(set) var operations = 0
     let recorded: UInt64?
-    let blackout: UInt64
-    let isCommitted: Bool
-    let isQuiesced: Bool
+    private(set) var blackout: UInt64 = 0
+    private(set) var isCommitted = false
+    private(set) var isQuiesced = false
     let change: String
     let ink: Ink
 
@@ -152,14 +147,7 @@ struct ReplayRow {
         vm = played.vm ?? ""
         recorded = played.recordedOperations
         guard let receipt = response["result"] else {
-            let error = response["error"]
-            generation = "–"
-            operations = 0
-            blackout = 0
-            isCommitted = false
-            isQuiesced = false
-            let kind = error?["data"]?["kind"]?.string ?? "error"
-            change = "refused: \(kind)"
+            change = "refused: \(response["error"]?["data"]?["kind"]?.string ?? "error")"
             ink = played.mismatches.isEmpty ? .yellow : .red
             return
         }

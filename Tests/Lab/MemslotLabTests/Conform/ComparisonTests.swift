@@ -68,7 +68,7 @@ struct ComparisonTests {
             slotCalls += 1
             #expect(region.slot & 0xffff == 32_763)
             #expect(difference.lines.last?.expected == RawReply(.invalidArgument))
-            #expect(difference.simulated == RawReply(.success))
+            #expect(difference.simulated == RawReply(nil))
         }
         #expect(slotCalls > 0)
     }
@@ -79,7 +79,7 @@ struct ComparisonTests {
             Altered { call, vm in
                 let reply = vm.apply(call)
                 guard reply.dirtyPages?.isEmpty == false else { return reply }
-                return RawReply(.success, dirtyPages: [])
+                return RawReply(nil, dirtyPages: [])
             }
         }
         let difference = try #require(report.difference)
@@ -97,7 +97,7 @@ struct ComparisonTests {
                     return vm.apply(call)
                 }
                 let reply = vm.apply(call)
-                guard reply.answer == .success else { return reply }
+                guard reply.errno == nil else { return reply }
                 // Creates another slot.
                 var other = region
                 (other.slot, other.memorySize) = (20_000, 4096)
@@ -125,14 +125,14 @@ struct ComparisonTests {
             RawCallLine(.getDirtyLog(slot: 7, isWritable: false)),
             RawCallLine(
                 .getDirtyLog(slot: 7, isWritable: true),
-                expected: RawReply(.success, dirtyPages: [0..<3, 64..<65])),
+                expected: RawReply(nil, dirtyPages: [0..<3, 64..<65])),
             RawCallLine(
                 .clearDirtyLog(slot: .max, firstPage: .max, pageCount: .max, words: [1, .max]),
                 expected: RawReply(.noEntry)),
             RawCallLine(.clearDirtyLog(slot: 0, firstPage: 0, pageCount: 0, words: nil)),
             RawCallLine(.setManualDirtyLogProtect(.max), expected: RawReply(.invalidArgument)),
             RawCallLine(
-                .guestWrite(0x1003), expected: RawReply(.success, exit: RawReply.written)),
+                .guestWrite(0x1003), expected: RawReply(nil, exit: RawReply.written)),
         ]
         for (index, call) in calls.enumerated() {
             var writer = JSONWriter()

@@ -6,8 +6,8 @@ import Testing
 
 @Suite("A raw operation")
 struct RawOperationTests {
-    private func read(_ text: String) throws -> RawOperation {
-        try RawOperation(line: Array(text.utf8), number: 7)
+    private func read(_ text: String) throws -> RawCallLine {
+        try RawCallLine(line: Array(text.utf8), number: 7)
     }
 
     private func line(_ more: String) -> String {
@@ -22,16 +22,16 @@ struct RawOperationTests {
             let descriptor = open(file.path, O_RDONLY)
             defer { close(descriptor) }
             var lines = LineReader(descriptor: descriptor)
-            var answers: Set<RawAnswer> = []
+            var replies: Set<RawReply> = []
             while let bytes = try lines.next() {
-                let operation = try RawOperation(line: bytes, number: lines.lineNumber)
-                answers.insert(try #require(operation.expected))
+                let operation = try RawCallLine(line: bytes, number: lines.lineNumber)
+                replies.insert(try #require(operation.expected))
                 var writer = JSONWriter()
-                writer.rawOperation(operation)
-                #expect(try RawOperation(line: writer.bytes, number: 1) == operation)
+                writer.rawCall(operation)
+                #expect(try RawCallLine(line: writer.bytes, number: 1) == operation)
             }
             #expect(lines.lineNumber > 700)
-            #expect(answers.contains(.success) && answers.contains(.failure(.invalidArgument)))
+            #expect(replies.isSuperset(of: [RawReply(nil), RawReply(.invalidArgument)]))
         }
     }
 
@@ -41,7 +41,7 @@ struct RawOperationTests {
             #"{"slot":"0xffffffff","flags":4294967295,"guest_phys_addr":18446744073709551615,"memory_size":"18446744073709551615","userspace_addr":"0xFFFFFFFFFFFFFFFF"}"#
         )
         #expect(
-            operation.region
+            try operation.region
                 == RawRegion(
                     slot: .max, flags: .max, guestPhysicalAddress: .max, memorySize: .max,
                     userspaceAddress: .max))
@@ -57,16 +57,16 @@ struct RawOperationTests {
     func guestMemfd(name: String, file: RawGuestMemfd) throws {
         let operation = try read(
             line(",\"guest_memfd\":\"\(name)\",\"guest_memfd_offset\":\"0x1000\""))
-        #expect(operation.region.guestMemfd == file)
-        #expect(operation.region.guestMemfdOffset == 0x1000)
+        #expect(try operation.region.guestMemfd == file)
+        #expect(try operation.region.guestMemfdOffset == 0x1000)
         #expect(file.wireName == name)
         #expect(try read(line(",\"guest_memfd\":\"\(name)\"")).region.guestMemfdOffset == 0)
     }
 
-    @Test("the expected answer is an errno or null")
+    @Test("the expected reply is an errno or null")
     func expected() throws {
-        #expect(try read(line(",\"errno\":null")).expected == .success)
-        #expect(try read(line(",\"errno\":\"EEXIST\"")).expected == .failure(.fileExists))
+        #expect(try read(line(",\"errno\":null")).expected == RawReply(nil))
+        #expect(try read(line(",\"errno\":\"EEXIST\"")).expected == RawReply(.fileExists))
     }
 
     @Test(
@@ -91,13 +91,25 @@ struct RawOperationTests {
         #expect(throws: UnusableInput.self) { try read(line(",\"guest_memfd_offset\":0")) }
     }
 
-    @Test("an answer is one line")
-    func answers() {
+    @Test("a reply is one line")
+    func replies() {
         var writer = JSONWriter()
-        writer.answer(.success)
-        writer.answer(RawAnswer(.fileExists))
+        writer.reply(RawReply(nil))
+        writer.reply(RawReply(.fileExists))
         #expect(
             String(decoding: writer.bytes, as: UTF8.self)
                 == "{\"errno\":null}\n{\"errno\":\"EEXIST\"}\n")
+    }
+}
+
+extension RawCallLine {
+    /// The arguments of the line's slot call.
+    var region: RawRegion {
+        get throws {
+            guard case .setRegion(let region) = call else {
+                throw UnusableInput(line: 0, column: 0, message: "not a slot call")
+            }
+            return region
+        }
     }
 }
