@@ -83,7 +83,7 @@ struct GuestMemfdFiles: Sendable {
             guard !file.bound.isOccupied(pages, in: 0, except: nil) else {
                 throw .invalidArgument
             }
-            // Without the table's reference the order is changed in place.
+            // The dictionary must not hold a second reference, or `insert` would copy the order.
             descriptions[binding.descriptor] = .foreign
             file.bound.insert(PageOrder.Entry(space: 0, id: 0, pages: pages))
             descriptions[binding.descriptor] = .file(file)

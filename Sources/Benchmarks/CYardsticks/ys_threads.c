@@ -112,7 +112,7 @@ double ys_enter_and_leave(enum ys_entering how, int threads, size_t count) {
     pthread_t others[most_threads];
     int made = 0;
     while (made < threads && pthread_create(&others[made], NULL, run, &job) == 0) made += 1;
-    // Without all threads, the others would wait forever.
+    // If a thread could not be started, release those that wait for it.
     if (made < threads) atomic_store(&job.ready, threads);
     for (int i = 0; i < made; i++) pthread_join(others[i], NULL);
     pthread_rwlock_destroy(&job.lock);

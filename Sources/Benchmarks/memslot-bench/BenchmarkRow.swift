@@ -34,7 +34,7 @@ package struct BenchmarkRow: Hashable, Sendable {
         return "\(title) ÷ \(yardstick)"
     }
 
-    /// The name, and the number of slots where there is one.
+    /// The name, with the number of slots if the row has one.
     var title: String { slots.map { "\(name), \(grouped($0)) slots" } ?? name }
 }
 

@@ -12,7 +12,7 @@ public import Memslots
 /// VMM's loop checks its own conditions and calls ``run()`` again.
 ///
 /// Between two runs the VMM's thread is outside the gate and may submit. A read of MMIO or of a port
-/// is completed by the next ``run()``, with the table of that time, before the guest continues; a
+/// is completed by the next ``run()``, with the array of that time, before the guest continues; a
 /// transaction in between is harmless. To complete a read without running the guest, as before a
 /// snapshot, call ``kick()`` first: ``run()`` completes it and returns ``VCPUExit/interrupted``.
 public final class GuardedVCPU: Sendable {

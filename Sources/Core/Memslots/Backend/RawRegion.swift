@@ -1,4 +1,4 @@
-/// The words of one `KVM_SET_USER_MEMORY_REGION` or `…REGION2` call, unjudged.
+/// The words of one `KVM_SET_USER_MEMORY_REGION` or `…REGION2` call, not validated.
 ///
 /// A simulator is compared with a kernel by it: both get the same words and must return the same.
 /// Kernel: `struct kvm_userspace_memory_region` and `…region2` in include/uapi/linux/kvm.h.
@@ -51,7 +51,7 @@ package enum RawGuestMemfd: Hashable, Sendable {
 
 /// A VM that accepts raw slot calls only.
 package protocol RawSlotCalls: AnyObject {
-    /// Carries `region` out.
+    /// Makes the slot call `region`.
     ///
     /// - Returns: the errno, or `nil` where the call succeeded.
     func setUserMemoryRegion(_ region: RawRegion) -> Errno?

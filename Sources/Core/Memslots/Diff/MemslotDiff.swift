@@ -24,7 +24,7 @@ public struct MemslotDiff: Hashable, Sendable {
         self.init(from: old, to: new, ChangedPlaces(from: old, to: new))
     }
 
-    /// Sorts out what has become of the slots at `changed`, which are those that differ.
+    /// Sorts the slots at `changed`, which are those that differ, into the kinds of change.
     init(from old: [Memslot], to new: [Memslot], _ changed: ChangedPlaces) {
         let places = changed.places
         guard !places.isEmpty else { return }

@@ -1,4 +1,5 @@
-/// The number of transactions that a VM's table has committed since it was opened.
+/// The number of an array that a VM's table has committed; 0 at first, unless the table was opened
+/// with another.
 ///
 /// It grows by one with each committed transaction that changed something. A transaction that was
 /// refused or undone leaves it as it was. It is this project's own count, not the kernel's.

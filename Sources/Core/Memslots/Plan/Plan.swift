@@ -11,8 +11,8 @@ public struct Plan: Hashable, Sendable {
     /// Plans `diff`.
     ///
     /// Every slot that differs costs one call, a replaced one two. Moves that wait for each other
-    /// in a circle cost one call more for each slot at which circles are broken, and no plan can
-    /// do with less, since in each circle one slot must get out of the way before it can arrive.
+    /// in a cycle cost one call more for each slot at which cycles are broken. No plan has fewer,
+    /// because in each cycle one slot must get out of the way before it can arrive.
     public init(_ diff: MemslotDiff) {
         var effort = FeedbackVertexSet.effort
         self.init(diff, effort: &effort)

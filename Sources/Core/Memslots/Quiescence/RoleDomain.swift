@@ -40,7 +40,7 @@ public struct ReentryError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String { message }
 }
 
-/// A table with its gate: threads are known in it by what they do for it.
+/// A table with its gate. It records which callback of the table each thread is inside.
 ///
 /// Dispatch's queue-specific keys show only the innermost `sync` and its target queues, so that a
 /// hook under the vCPU barrier, or a reader of one table inside a reader of another, would not be

@@ -97,8 +97,11 @@ public final class VCPUEntry: Sendable {
 /// Holds vCPUs out of the guest while the table changes.
 ///
 /// ``VCPUGate`` is the implementation that comes with the package. A VMM with a pause of its own
-/// implements this protocol instead. One transaction at a time calls it, from the submitting
-/// thread, in the order ``begin()``, ``waitUntilHeld(by:)``, ``exclusively(_:)``, ``end()``.
+/// implements this protocol instead. One transaction at a time calls it, in the order ``begin()``,
+/// ``waitUntilHeld(by:)``, ``exclusively(_:)``, ``end()``. After a timeout ``exclusively(_:)`` is left
+/// out. After a failed undo ``end()`` is called only when the table is recovered or its vCPUs are
+/// released, on the thread that does so.
+///
 /// There are no default implementations: a method with a mistyped name does not compile.
 public protocol VCPUHold: AnyObject, Sendable {
     /// Stops vCPUs from entering the guest, and asks those inside to leave. Must not wait.

@@ -79,10 +79,10 @@ final class ArrayPair: Sendable {
         return staying.map(\.reader.name).sorted()
     }
 
-    /// Lets arrays go that the last reader has left.
+    /// Releases arrays that nobody reads.
     ///
-    /// - Returns: the generation whose older arrays all are retired now, where a receipt has said
-    ///   that they are not.
+    /// - Returns: the generation below which all arrays are retired now, if a receipt had reported
+    ///   otherwise; else `nil`.
     func settle() -> Generation? {
         let retired = unretired.settle(active: current.generation)
         if let spoil, isKnownUniquelyReferenced(&spareIndex) { spareIndex.map(spoil) }

@@ -1,5 +1,5 @@
 extension MemslotTable {
-    /// Runs `body` with the table as it is, which can't change until `body` returns.
+    /// Runs `body` with the present array, which can't change until `body` returns.
     ///
     /// The simple way to read: a `sync` block on the array's Dispatch queue. It waits while a swap
     /// is under way. A reader that does not leave delays submits until they time out.
@@ -25,6 +25,6 @@ extension MemslotTable {
         return try result.get()
     }
 
-    /// The table as it is now.
+    /// The present array with its generation.
     public func snapshot() -> TableSnapshot { read { $0 } }
 }

@@ -28,7 +28,7 @@ public struct TableView: ~Copyable {
     public borrowing func translate(_ address: GuestPhysicalAddress) -> Translation? {
         let last = lines.pointee.lastHit
         let offset = address.rawValue &- last.pointee.start
-        // Said to be likely, so that what a search needs kept is saved beside it, not in every loop.
+        // Marked as likely, so that registers are saved for a search only when a search happens.
         if _fastPath(offset < last.pointee.size) { return Translation(last, offset: offset) }
         return search(address)
     }
@@ -45,7 +45,8 @@ public struct TableView: ~Copyable {
 
     /// The slot that a translation of this view is of.
     ///
-    /// - Returns: `nil` for a translation of another array, as far as that is seen.
+    /// - Returns: `nil` if the position is outside of this array.
+    /// - Warning: for a translation of another array this may return a wrong slot.
     public borrowing func slot(of translation: Translation) -> Memslot? {
         let position = Int(translation.positionAndFlags >> 3)
         return version.pointee.version._withUnsafeGuaranteedRef { version in

@@ -1,9 +1,14 @@
-/// Keeps an observer that maps guest memory in step with the table: vhost, VFIO, an IOMMU.
+/// Keeps another user of guest memory in step with the table: vhost, VFIO, an IOMMU.
 ///
 /// For each change of a transaction, in plan order, the table calls ``prepare(_:)``; then either
 /// ``commit(_:)`` and ``finish(_:)``, or, in reverse order, ``abort(_:)``. A replaced slot is
-/// passed as removed, then as added. All calls come from the submitting thread. Inside a hook the
-/// table can be read; submitting to it or entering its vCPU gate throws ``ReentryError``.
+/// passed as removed, then as added; in ``prepare(_:)`` both exist together. All calls come from the
+/// thread that executes the transaction: the caller of a blocking submit, or a thread of the table's
+/// for an `async` one. Inside a hook the table can be read; submitting to it or entering its vCPU
+/// gate throws ``ReentryError``.
+///
+/// A hook does not receive the slots that the table has when the hook is added. The recovery of a
+/// failed table calls no hook.
 ///
 /// There are no default implementations: a method with a mistyped name or signature, such as
 /// `prepare` that `throws` anything, does not compile. An empty body is written out.
@@ -17,21 +22,24 @@ public protocol MemslotHook: AnyObject, Sendable {
 
     /// Prepares for a change. The guest runs; the hook may take as long as it needs.
     ///
-    /// - Throws: ``HookVeto`` to refuse the whole transaction.
+    /// - Throws: ``HookVeto`` to refuse the whole transaction. This hook then gets no ``abort(_:)``
+    ///   for this change; the changes that were prepared before get one.
     func prepare(_ change: MemslotChange) throws(HookVeto)
 
-    /// Adopts a prepared change. The slots are switched and nobody observes them: readers are held
-    /// out, and vCPUs are too if the plan, the caller or a hook needs it (a plan of additions
-    /// alone runs beside the guest). Only a ``TableReader`` may still read the old array.
+    /// Adopts a prepared change. The backend has the new slots. Readers are held out, and vCPUs are
+    /// too if the plan, the caller or a hook needs it (a plan of additions alone runs beside the
+    /// guest). The arrays are swapped afterwards, so ``MemslotTable/read(as:_:)`` still returns the
+    /// old array here, as a ``TableReader`` does.
     ///
     /// Can't fail; must be short, and must not acquire a lock that a vCPU thread may hold.
     func commit(_ change: MemslotChange)
 
-    /// Cleans up after a committed change. The guest runs on the new table. A ``TableReader`` may
+    /// Cleans up after a committed change. The guest runs on the new array. A ``TableReader`` may
     /// still use memory of the old array: unmap it when the receipt says ``Receipt/retired``.
     func finish(_ change: MemslotChange)
 
-    /// Undoes what ``prepare(_:)`` did. The transaction does not commit.
+    /// Undoes what ``prepare(_:)`` did. The transaction does not commit. The guest runs on the old
+    /// array; but after a failed undo vCPUs are held, and the installed slots are neither array.
     func abort(_ change: MemslotChange)
 }
 

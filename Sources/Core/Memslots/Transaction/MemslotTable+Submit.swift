@@ -33,9 +33,11 @@ extension MemslotTable {
         return try result.get()
     }
 
-    /// Returns the receipt that a submit would return, with nothing applied and no durations.
+    /// Returns the receipt that a submit would return, with nothing applied and no durations. Its
+    /// ``Receipt/outcome`` is what the submit's would be.
     ///
-    /// - Throws: as `submit(_:options:)`, except for what only applying can find.
+    /// - Throws: as `submit(_:options:)`, except for what only applying can find. If a dirty log can't
+    ///   be read it throws `.rolledBack`, although nothing was applied.
     public func plan(
         _ slots: [Memslot], options: SubmitOptions = SubmitOptions()
     ) throws(SubmitError) -> Receipt {

@@ -6,7 +6,7 @@ internal import Dispatch
 /// one before, and the result says which. Call everything from any thread; submits of one table
 /// run one after the other, on their callers' threads.
 ///
-/// "Atomic" has three observers. A guest vCPU that enters through ``VCPUGate`` never runs while
+/// "Atomic" always says for whom. A guest vCPU that enters through ``VCPUGate`` never runs while
 /// the table is half changed. A reader in this process sees the old or the new array. Whatever
 /// else maps guest memory is kept in step by hooks.
 public final class MemslotTable: Sendable {
@@ -80,6 +80,7 @@ public final class MemslotTable: Sendable {
     }
 
     /// Adds a hook, for transactions that begin from now on. Hooks are called in the order added.
+    /// The hook does not receive the slots that the table has already: read them from a snapshot.
     public func add(_ hook: any MemslotHook) {
         shared.withLock { $0.hooks.append(hook) }
     }

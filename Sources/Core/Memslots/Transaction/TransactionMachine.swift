@@ -4,7 +4,7 @@
 /// ``Outcome``; each prepared step is either committed and finished, or aborted, once. The recovery
 /// of a failed table is a course of its own: hold, harvest, apply, release.
 struct TransactionMachine {
-    /// What the coordinator does next. It reports an ``Event``.
+    /// What ``TransactionRun`` does next. It reports an ``Event``.
     enum Action: Equatable {
         /// Calls a hook's `prepare`. Steps count all changes times all hooks.
         case prepare(step: Int)

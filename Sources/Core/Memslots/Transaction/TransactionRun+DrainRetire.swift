@@ -1,8 +1,8 @@
 extension TransactionRun {
     /// Closes the gates and waits for both under one deadline.
     ///
-    /// vCPUs first: one that is inside may still read, and whatever a VMM pauses in its own way
-    /// may too. Only then readers, for whom no vCPU can wait any more.
+    /// vCPUs are drained first, because a vCPU that is inside may still enter as a reader. When all
+    /// are out, no vCPU can wait for a reader, and the readers are drained.
     mutating func drain() -> TransactionMachine.Event {
         let deadline = Deadline.after(quiesceDeadline)
         let (vcpus, readers) = (surroundings.vcpus, surroundings.pair.gate)

@@ -65,7 +65,7 @@ extension TransactionRun {
         return .done
     }
 
-    /// What is really installed now.
+    /// The slots that are installed now, by the calls that succeeded.
     var installation: SlotJournal {
         var journal = SlotJournal(before)
         for operation in plan.operations.prefix(applied) { journal.record(operation.call) }

@@ -1,7 +1,8 @@
 /// One transaction: executes what the machine decides, and reports the results to it.
 ///
-/// The steps are in the files named after them: prepare, drain, harvest, apply, undo, commit,
-/// finish, retire. Build and swap are functions of ``ArrayPair``.
+/// Prepare, drain, harvest, apply, undo and retire are in the files named after them. Commit, finish
+/// and abort are one call of a hook each, in `execute(_:)`. Build and swap are functions of
+/// ``ArrayPair``.
 struct TransactionRun {
     /// What the table lends to its transaction.
     struct Surroundings {

@@ -1,4 +1,4 @@
-/// A submitted array that is valid: with ids picked, compared and planned.
+/// A valid submitted array with its ids, its diff and its plan.
 struct WantedArray {
     /// Ascending by key.
     let slots: [Memslot]

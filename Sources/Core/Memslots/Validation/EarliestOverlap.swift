@@ -1,8 +1,8 @@
 /// Half-open ranges in groups, and which of them meet an earlier one.
 ///
 /// The groups are address spaces, or the files that guest_memfd slots are bound to. The clean
-/// case is found by one sort and one sweep; only where something overlaps is the full answer
-/// worked out, in n log n steps however many ranges meet.
+/// case is found by one sort and one sweep; only where something overlaps are all
+/// overlaps computed, in n log n steps however many ranges meet.
 struct EarliestOverlap {
     struct Interval {
         var group: UInt64
@@ -12,9 +12,10 @@ struct EarliestOverlap {
         var index: Int
     }
 
-    /// For each range that meets one before it, the first such, in array order.
+    /// Returns each range that overlaps an earlier one, with the earliest that it overlaps, in array
+    /// order.
     ///
-    /// - Parameter intervals: not empty ranges, ascending by `index`.
+    /// - Parameter intervals: non-empty ranges, ascending by `index`.
     static func find(in intervals: [Interval]) -> [(index: Int, earliest: Int)] {
         guard haveOverlap(intervals) else { return [] }
         var found: [(index: Int, earliest: Int)] = []

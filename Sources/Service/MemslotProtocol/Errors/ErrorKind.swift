@@ -1,7 +1,7 @@
 /// The kinds of errors of the wire: each has a name, `data.kind`, and a code.
 ///
-/// A test checks that the list equals that of the protocol's reference. Two codes may share a name,
-/// so a case is a name under one code.
+/// A test checks that the list equals that of the protocol's reference. A name may occur
+/// under two codes; each pair of code and name is a case.
 public enum ErrorKind: Hashable, Sendable, CaseIterable {
     /// The line is not JSON. −32700.
     case parseError

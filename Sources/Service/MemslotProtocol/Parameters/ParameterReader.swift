@@ -157,7 +157,7 @@ where Member.RawValue == String {
     package let members: [Member]
     /// Their names.
     package let names: [String]
-    /// The names one after another: each access to an array of arrays counts references.
+    /// All names in one buffer, because reading an array of arrays retains the inner array.
     private let text: [UInt8]
     /// Where each name begins in ``text``, and where the last ends.
     private let bounds: [Int]

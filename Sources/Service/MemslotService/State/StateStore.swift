@@ -24,7 +24,7 @@ public final class StateStore: Sendable {
     ///
     /// - Parameters:
     ///   - path: a directory of this process's user that is closed to others.
-    ///   - isSynced: whether a request is answered only when its change is on the disk. A killed
+    ///   - isSynced: whether a request is replied to only when its change is on the disk. A killed
     ///     process loses nothing without it; a host that loses power may. Costs an `fsync` or two
     ///     for each change.
     ///   - descriptors: holds memory objects; `nil` to keep them in files of the directory.
@@ -91,8 +91,8 @@ public enum StateEvent: Hashable, Sendable {
     case unrestored(vm: String, user: UInt32, file: String, reason: String)
     /// A record is damaged. It was renamed to `setAside`; `nil` if that failed.
     case damaged(file: String, setAside: String?, reason: String)
-    /// A file that the service before this one had not finished was removed. Its request was not
-    /// answered.
+    /// A file that the service before this one had not finished was removed. Its request got no
+    /// reply.
     case unfinished(file: String)
     /// The record of a VM could not be written, and a request was refused.
     case unwritten(vm: String, user: UInt32, errno: Errno)

@@ -77,7 +77,7 @@ extension StoredVM {
 }
 
 extension StateStore {
-    /// Removes what is stored of a memory object of the VM `number`.
+    /// Removes the stored memory object `id` of the VM `number`.
     func drop(_ id: MemoryObjectID, of number: UInt64, _ place: MemoryPlace?) {
         let name = StateNames.memory(id.rawValue, of: number)
         switch place {

@@ -134,7 +134,7 @@ package enum Surprise: Hashable, Sendable {
     case undecoded
 }
 
-/// A ``Surprise`` and its place.
+/// A contradiction in the log, with its line.
 package struct SurprisingCall: Hashable, Sendable, CustomStringConvertible {
     /// The line, from 1.
     package var line: Int

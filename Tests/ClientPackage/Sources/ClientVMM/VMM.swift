@@ -8,13 +8,17 @@ import Synchronization
 /// with a limit, and a control socket's service.
 package final class VMM: Sendable {
     package let backend = OwnBackend()
-    package let pause = PauseHold()
+    package let pause: PauseHold
     package let iommu: IOMMU
     package let table: MemslotTable
     package let service = MemslotService()
 
-    package init(iommuLimit: ByteCount) throws {
-        iommu = IOMMU(limit: iommuLimit)
+    /// - Parameters:
+    ///   - iommuLimit: how many bytes the IOMMU maps.
+    ///   - kick: makes every vCPU return from the guest soon.
+    package init(iommuLimit: ByteCount, kick: @escaping @Sendable () -> Void) throws {
+        pause = PauseHold(kick: kick)
+        iommu = IOMMU(limit: iommuLimit, mapping: [])
         table = try MemslotTable(backend: backend, vcpus: pause)
         table.add(iommu)
     }
@@ -75,10 +79,15 @@ package final class OwnBackend: MemslotBackend {
 
 /// Holds vCPUs out of the guest with the VMM's own pause.
 package final class PauseHold: VCPUHold {
+    private let kick: @Sendable () -> Void
     private let condition = NSCondition()
     // Unsafe: both are accessed with `condition` locked.
     nonisolated(unsafe) private var isPaused = false
     nonisolated(unsafe) private var running: Set<String> = []
+
+    /// - Parameter kick: makes every vCPU return from the guest soon, also one that is about to
+    ///   enter it. Must not wait.
+    init(kick: @escaping @Sendable () -> Void) { self.kick = kick }
 
     /// Runs `guest` as the vCPU `name`. Waits first while vCPUs are held out.
     package func run(_ name: String, guest: () -> Void) {
@@ -93,7 +102,10 @@ package final class PauseHold: VCPUHold {
         }
     }
 
-    package func begin() { condition.withLock { isPaused = true } }
+    package func begin() {
+        condition.withLock { isPaused = true }
+        kick()
+    }
 
     package func waitUntilHeld(by deadline: Deadline) -> [String] {
         condition.withLock {
@@ -123,33 +135,41 @@ package final class IOMMU: MemslotHook {
     package let name = "iommu"
     package let needsQuiescence = false
     private let limit: ByteCount
-    private let mapped = Mutex(ByteCount.zero)
+    private let mapped: Mutex<ByteCount>
 
-    init(limit: ByteCount) { self.limit = limit }
+    /// - Parameter slots: the slots that the table has already, which it does not pass to a hook.
+    init(limit: ByteCount, mapping slots: [Memslot]) {
+        self.limit = limit
+        mapped = Mutex(ByteCount(slots.reduce(0) { $0 + $1.size.rawValue }))
+    }
 
     package var mappedBytes: ByteCount { mapped.withLock { $0 } }
 
     package func prepare(_ change: MemslotChange) throws(HookVeto) {
-        guard case .added(let slot) = change else { return }
         try mapped.withLock { mapped throws(HookVeto) in
-            let sum = ByteCount(mapped.rawValue + slot.size.rawValue)
-            guard sum <= limit else { throw HookVeto("the IOMMU is full") }
-            mapped = sum
+            switch change {
+            case .removed(let slot): mapped.rawValue -= slot.size.rawValue
+            case .added(let slot):
+                let sum = ByteCount(mapped.rawValue + slot.size.rawValue)
+                guard sum <= limit else { throw HookVeto("the IOMMU is full") }
+                mapped = sum
+            default: break
+            }
         }
     }
 
     package func commit(_ change: MemslotChange) {}
 
-    package func finish(_ change: MemslotChange) {
-        if case .removed(let slot) = change { unmap(slot) }
-    }
+    package func finish(_ change: MemslotChange) {}
 
     package func abort(_ change: MemslotChange) {
-        if case .added(let slot) = change { unmap(slot) }
-    }
-
-    private func unmap(_ slot: Memslot) {
-        mapped.withLock { $0.rawValue -= slot.size.rawValue }
+        mapped.withLock { mapped in
+            switch change {
+            case .removed(let slot): mapped.rawValue += slot.size.rawValue
+            case .added(let slot): mapped.rawValue -= slot.size.rawValue
+            default: break
+            }
+        }
     }
 }
 

@@ -10,10 +10,14 @@ import Testing
 @Suite("a VMM outside of the package")
 struct ClientVMMTests {
     private let vmm: VMM
+    private let kicks = KickCount()
     private let ram = Memslot(
         guestPhysicalAddress: 0, size: .mebibytes(1), userspaceAddress: 0x7f00_0000_0000)
 
-    init() throws { vmm = try VMM(iommuLimit: .mebibytes(2)) }
+    init() throws {
+        let kicks = kicks
+        vmm = try VMM(iommuLimit: .mebibytes(2)) { kicks.add() }
+    }
 
     @Test("its backend receives the slots, with ids")
     func submit() throws {
@@ -25,6 +29,7 @@ struct ClientVMMTests {
         let split = try vmm.table.submit([low, high])
         #expect(split.operations.count == 3)
         #expect(vmm.backend.slots.count == 2)
+        #expect(vmm.iommu.mappedBytes == ram.size)
         #expect(low.merged(with: high) == ram)
     }
 
@@ -49,13 +54,25 @@ struct ClientVMMTests {
         #expect(vmm.iommu.mappedBytes == ram.size)
     }
 
+    @Test("its hook counts a replaced slot once, so an array at the limit can be split")
+    func splitAtTheLimit() throws {
+        let most = Memslot(
+            guestPhysicalAddress: 0, size: .mebibytes(2), userspaceAddress: 0x7f00_0000_0000)
+        try vmm.table.submit([most])
+        let (low, high) = most.split(at: 0x10_0000)
+        try vmm.table.submit([low, high])
+        #expect(vmm.iommu.mappedBytes == most.size)
+        try vmm.table.submit([])
+        #expect(vmm.iommu.mappedBytes == .zero)
+    }
+
     @Test("its own hold keeps a vCPU out while slots change, and names one that stays")
     func hold() throws {
         let receipt = try vmm.table.submit([ram])
         let (started, leave) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
         let pause = vmm.pause
         Thread.detachNewThread {
-            pause.run("vcpu 0") {
+            pause.run("0") {
                 started.signal()
                 leave.wait()
             }
@@ -69,7 +86,8 @@ struct ClientVMMTests {
             Issue.record("no timeout: \(String(describing: error))")
             return
         }
-        #expect(error?.message.contains("vcpu 0") == true)
+        #expect(error?.message.contains("vCPU 0") == true)
+        #expect(kicks.count >= 1)
         #expect(vmm.backend.slots == receipt.slots)
         leave.signal()
         #expect(try vmm.table.submit([]).quiesced)
@@ -138,6 +156,14 @@ struct ClientVMMTests {
         }
         #expect(error?.kind == .unknownVM)
     }
+}
+
+private final class KickCount: Sendable {
+    private let kicks = Mutex(0)
+
+    var count: Int { kicks.withLock { $0 } }
+
+    func add() { kicks.withLock { $0 += 1 } }
 }
 
 private final class GenerationLog: Sendable {

@@ -74,7 +74,7 @@ final class AddressIndex: @unchecked Sendable {
         var record = (trees + number).lastStart(atOrBelow: range.lowerBound)
         let end = records + spaces[number].records.upperBound
         while record < end, record.pointee.start < range.upperBound {
-            // The first may end before the range; that before all slots has no address.
+            // The first record may end below the range, or be the sentinel, which contains no address.
             let meets = range.lowerBound < record.pointee.start + record.pointee.size
             if meets, isWanted(record.pointee.position) { return true }
             record += 1

@@ -46,8 +46,8 @@ final class ReaderRegistry: @unchecked Sendable {
         memory.deallocate()
     }
 
-    /// Lets `announcement` be run on a thread of its own whenever a reader leaves that a
-    /// transaction didn't wait for to the end.
+    /// Sets the function that runs, on a separate thread, when a reader leaves after its transaction
+    /// stopped waiting for it.
     func announce(_ announcement: @escaping @Sendable () -> Void) {
         monitor.withLock { self.announcement = Announcement(run: announcement) }
     }
@@ -82,7 +82,8 @@ final class ReaderRegistry: @unchecked Sendable {
                 // If it leaves after all it comes to `hasLeft`, and is known again.
                 stay.reader.lines.pointee.isAwaited.store(true, ordering: .relaxed)
             }
-            // A reader that left without seeing that is seen to have left: its next visit counts.
+            // After this fence, a reader that left before it saw `isAwaited` is seen to have left; its
+            // next visit counts.
             _ = order()
             let gone = inside.filter { !$0.hasEnded }
             for stay in gone { stay.reader.isAbandoned.store(true, ordering: .releasing) }
@@ -117,7 +118,8 @@ final class ReaderRegistry: @unchecked Sendable {
         return records.compactMap { record in
             let ticket = record.lines.pointee.ticket.load(ordering: .acquiring)
             if isOrdered { return ticket & 1 == 1 ? ReaderStay(record, until: ticket + 1) : nil }
-            // Not known what is on its way from a reader's core: let it come and go once more.
+            // Without the fence a store of the reader's core may still be on its way, so wait until
+            // the reader has come and gone once more.
             return ReaderStay(record, until: ticket + 4)
         }
     }
@@ -134,7 +136,8 @@ final class ReaderRegistry: @unchecked Sendable {
             for stay in left {
                 stay.reader.lines.pointee.isAwaited.store(true, ordering: .relaxed)
             }
-            // A reader that leaves without seeing that it is awaited has left for the loop below.
+            // After this fence, a reader that left before it saw `isAwaited` is seen to have left,
+            // and the next line removes it.
             let isOrdered = order()
             left.removeAll(where: \.hasEnded)
             while !left.isEmpty, !deadline.hasPassed {

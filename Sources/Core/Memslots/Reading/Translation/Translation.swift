@@ -1,4 +1,4 @@
-/// What is behind a guest physical address. Good as long as the read that it comes from.
+/// What is behind a guest physical address. Valid until the read that returned it ends.
 public struct Translation: Hashable, Sendable {
     /// The userspace address of the byte.
     public let userspaceAddress: UserspaceAddress
@@ -66,7 +66,8 @@ public struct HostSegment: Hashable, Sendable {
             userspaceAddress: UserspaceAddress(rawValue: 0), size: ByteCount(rawValue: 0))
     }
 
-    /// The memory itself; `nil` for none, or where it is not this process's.
+    /// The memory itself; `nil` at address 0, as in ``none``. Whether an address is mapped in this
+    /// process is not checked.
     @inlinable public var memory: UnsafeMutableRawBufferPointer? {
         guard
             let start = UnsafeMutableRawPointer(

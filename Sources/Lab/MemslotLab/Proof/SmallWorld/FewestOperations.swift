@@ -1,6 +1,6 @@
 import Memslots
 
-/// Searches a way from one array to another in a limited number of operations, among all that the
+/// Searches for a way from one array to another in a limited number of operations, among all that the
 /// kernel allows: deletes, creates, moves to any page or aside, and reflags, in any order.
 ///
 /// A depth-first search. A branch ends if the remaining operations would not suffice even without

@@ -63,8 +63,8 @@ enum DescriptorIO {
         }
     }
 
-    /// Ends sending to a peer that may still be sending, and discards for up to a second what it
-    /// sends.
+    /// Ends sending to a peer that may still be sending, then discards what the peer sends, for at
+    /// most a second.
     ///
     /// If the socket were closed at once, the peer's write would fail, and the peer might not read
     /// the error that was sent.
