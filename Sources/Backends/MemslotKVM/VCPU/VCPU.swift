@@ -72,7 +72,8 @@ public final class VCPU: @unchecked Sendable {
     public func completeMMIORead(with value: UInt64) { ckvm_set_mmio_value(sharedPage, value) }
 
     /// Whether the next ``run()`` leaves at once. Any thread may set it; only the vCPU's thread may
-    /// clear it, or a request of another thread is lost. See ``VCPUKick``.
+    /// clear it, or a request of another thread is lost. Do not write it for a vCPU of a
+    /// ``GuardedVCPU``: call ``GuardedVCPU/kick()``. See ``VCPUKick``.
     public var exitsImmediately: Bool {
         get { ckvm_immediate_exit(sharedPage) != 0 }
         set { ckvm_set_immediate_exit(sharedPage, newValue ? 1 : 0) }
@@ -81,6 +82,9 @@ public final class VCPU: @unchecked Sendable {
 
 extension VirtualMachine {
     /// Creates a vCPU, on x86 with the features of the host.
+    ///
+    /// If the VM has dirty rings, nobody drains the ring of this vCPU: use
+    /// ``KVMBackend/makeVCPU(id:)`` there.
     ///
     /// Kernel: `KVM_CREATE_VCPU`, api.rst 4.7.
     ///

@@ -553,8 +553,10 @@ typedef struct memslots_change {
 
 /*
  * Keeps another user of guest memory in step: vhost, VFIO, an IOMMU. The table calls, for each
- * change in order, prepare; then commit and finish, or abort in reverse order. The submitting
- * thread makes all calls. Each function may be NULL. A function may read the table, not submit.
+ * change in order, prepare; then commit and finish, or abort in reverse order. A replaced slot is
+ * passed as removed, then as added. Slots that the table has when the hook is added are not passed;
+ * the recovery of a failed table calls no hook. The submitting thread makes all calls. Each
+ * function may be NULL. A function may read the table, not submit.
  */
 typedef struct memslots_hook_functions {
     size_t struct_size;
@@ -565,15 +567,16 @@ typedef struct memslots_hook_functions {
     /* Hold vCPUs out for every transaction. */
     bool needs_quiescence;
     /* The guest runs. Returns 0 to allow the change. Any other value vetoes the whole transaction;
-     * the function writes its reason to `reason`. */
+     * the function writes its reason to `reason`. It gets no abort for this change then. */
     int32_t (*prepare)(
         void *context, const memslots_change *change, char *reason, size_t reason_capacity);
-    /* The slots are switched while the guest is held. Be short; acquire no lock that a vCPU may
-     * hold. */
+    /* The slot calls are made, and readers are held out; vCPUs are too if the plan or a hook needs
+     * it. The arrays are not yet swapped. Be short; acquire no lock that a vCPU may hold. */
     void (*commit)(void *context, const memslots_change *change);
     /* The guest runs with the new array. */
     void (*finish)(void *context, const memslots_change *change);
-    /* The change was cancelled. */
+    /* The change was cancelled. The guest runs with the old array; but if the undo failed, it is
+     * held and its slots are neither array. */
     void (*abort)(void *context, const memslots_change *change);
     /* No function is called after this one. */
     void (*release)(void *context);

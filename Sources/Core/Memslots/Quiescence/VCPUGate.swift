@@ -47,7 +47,7 @@ public final class VCPUGate: VCPUHold {
         }
     }
 
-    /// Closes the gate and kicks every vCPU.
+    /// Closes the gate and kicks every vCPU. For the table: vCPUs stay out until ``end()``.
     public func begin() {
         gate.close()
         // Copied, so that a kick may be slow without holding the lock.
@@ -62,7 +62,7 @@ public final class VCPUGate: VCPUHold {
         Scheduling.section(.barrier, of: queue) { queue.sync(flags: .barrier, execute: body) }
     }
 
-    /// Opens the gate.
+    /// Opens the gate. For the table.
     public func end() { gate.open() }
 }
 

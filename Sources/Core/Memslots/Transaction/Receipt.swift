@@ -31,7 +31,7 @@ public struct Receipt: Hashable, Sendable {
     /// A Boolean value that indicates whether every reader of the old array has left, so that its
     /// memory may be unmapped.
     public var retired = true
-    /// The names of the readers that have not left.
+    /// The names of the readers that have not left the old array.
     public var readers: [String] = []
     /// Sentences about what works but has a cost, such as a slot that no huge page can back.
     public var warnings: [String] = []

@@ -13,7 +13,7 @@ public struct SubmitOptions: Hashable, Sendable {
     public var expectedGeneration: Generation?
     /// When vCPUs are held out.
     public var quiesce: Quiesce
-    /// How long to wait for vCPUs and readers to leave, both together.
+    /// The time for vCPUs and readers to leave, both together, from the start of the drain.
     ///
     /// Zero or less still succeeds if nobody is inside. Over 584 years wait forever.
     public var quiesceDeadline: Duration

@@ -33,7 +33,8 @@ public struct Peer: Hashable, Sendable {
     /// The connection's number, for VMs that end with it.
     public var connection: UInt64
 
-    /// A peer; by default this process itself, with every right.
+    /// A peer; by default root, with every right. A VM that this process registered without a user
+    /// belongs to `getuid()`.
     public init(user: UInt32 = 0, role: Role = .full, connection: UInt64 = 0) {
         self.user = user
         self.role = role

@@ -30,7 +30,7 @@ public final class SocketServer: Sendable {
     ///
     /// - Parameters:
     ///   - service: the service. The server has its limits.
-    ///   - access: who may connect.
+    ///   - access: who may connect; the same as that of the ``Listener``.
     ///   - observer: receives the server's events, for a log. It is called on the threads where they
     ///     happen, in order for each connection. It must be short, and must not call the service.
     public init(
