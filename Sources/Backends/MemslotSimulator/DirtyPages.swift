@@ -65,7 +65,6 @@ extension SimulatedKernel {
         dirtyLogProtection = protection
     }
 
-    /// Marks every page of the slot `key` clean.
     mutating func removeDirtyPages(of key: SlotKey) {
         guard let pageCount = installed[key]?.log?.pageCount else { return }
         installed[key]?.log = DirtyBitmap(pageCount: pageCount)

@@ -1,35 +1,31 @@
 public import Memslots
 
 /// The armed faults, and the position in the present transaction.
-package struct FaultSchedule: Sendable {
+struct FaultSchedule: Sendable {
     /// By operation. Of two faults at one operation, the one armed first comes first.
     private var armed: [Int: [FaultInjection]] = [:]
     private var nextOperation = 0
 
-    /// Creates a schedule without faults.
-    package init() {}
-
     /// Arms `fault`, after those already armed at the same operation.
-    package mutating func arm(_ fault: FaultInjection) {
+    mutating func arm(_ fault: FaultInjection) {
         guard fault.operation >= 0, fault.times > 0 else { return }
         armed[fault.operation, default: []].append(fault)
     }
 
-    /// Disarms everything.
-    package mutating func clear() { armed = [:] }
+    mutating func clear() { armed = [:] }
 
     /// The armed faults with the remaining times of each, ascending by operation.
-    package var armedFaults: [FaultInjection] {
+    var armedFaults: [FaultInjection] {
         armed.sorted { $0.key < $1.key }.flatMap(\.value)
     }
 
     /// Starts to number slot calls from 0 again.
-    package mutating func beginTransaction() { nextOperation = 0 }
+    mutating func beginTransaction() { nextOperation = 0 }
 
     /// Counts a slot call.
     ///
     /// - Throws: the errno of the fault that fires, which loses one of its times.
-    package mutating func nextCall() throws(Errno) {
+    mutating func nextCall() throws(Errno) {
         defer { nextOperation += 1 }
         guard let fault = armed[nextOperation]?.first else { return }
         if fault.times > 1 {

@@ -23,7 +23,6 @@ struct GuestMemfdFiles: Sendable {
         var number: UInt64
     }
 
-    /// The file that a slot is bound to.
     enum Bound: Hashable, Sendable {
         case descriptor(Int32, firstPage: UInt64)
         case own

@@ -4,7 +4,6 @@
 /// is logarithmic, and a change moves at most the entries of one leaf, even among a million. Ranges
 /// of different address spaces are independent.
 struct PageOrder: Sendable {
-    /// One range.
     struct Entry: Hashable, Sendable {
         var space: UInt32
         var id: UInt32

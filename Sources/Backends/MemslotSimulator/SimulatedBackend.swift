@@ -73,7 +73,7 @@ public final class SimulatedBackend: MemslotBackend {
     public func beginTransaction() {
         state.withLock { state in
             state.faults.beginTransaction()
-            state.kernel.dropIdleGuestMemfds()
+            state.kernel.files.dropIdleOwnFiles()
         }
     }
 
@@ -111,14 +111,10 @@ public final class SimulatedBackend: MemslotBackend {
     }
 
     /// Arms a fault, after those already armed at the same operation.
-    public func inject(_ fault: FaultInjection) {
-        state.withLock { $0.faults.arm(fault) }
-    }
+    public func inject(_ fault: FaultInjection) { state.withLock { $0.faults.arm(fault) } }
 
     /// Disarms every fault.
-    public func clearFaults() {
-        state.withLock { $0.faults.clear() }
-    }
+    public func clearFaults() { state.withLock { $0.faults.clear() } }
 
     /// The armed faults with the remaining times of each, ascending by operation.
     public var armedFaults: [FaultInjection] { state.withLock { $0.faults.armedFaults } }

@@ -9,13 +9,11 @@ package import Memslots
 ///
 /// Its memory grows with the number of installed slots and of dirty pages, not with a slot's size.
 package struct SimulatedKernel: Sendable {
-    /// The limits of the VM.
     package let capabilities: Capabilities
     /// How dirty bits are cleared.
     package internal(set) var dirtyLogProtection: DirtyLogProtection
     /// How often the kernel would have exchanged its two sets of slots, one grace period each.
     package internal(set) var swapCount: UInt64 = 0
-    /// The slot calls until now, by their kind.
     package internal(set) var operationCounts = OperationCounts()
 
     var installed: [SlotKey: InstalledSlot] = [:]
@@ -41,10 +39,8 @@ package struct SimulatedKernel: Sendable {
         installed.values.map(\.slot).sorted { $0.assignedKey < $1.assignedKey }
     }
 
-    /// The number of installed slots.
     package var slotCount: Int { installed.count }
 
-    /// The installed slot `key`, or `nil`.
     package subscript(key: SlotKey) -> Memslot? { installed[key]?.slot }
 
     /// Creates a guest_memfd that slots can be bound to.
@@ -59,15 +55,10 @@ package struct SimulatedKernel: Sendable {
         return try files.create(size: size.rawValue)
     }
 
-    /// Closes a guest_memfd. Slots that are bound to it stay installed, without a file.
-    ///
-    /// - Throws: `EBADF` if the handle is not open.
+    /// See ``SimulatedBackend/closeGuestMemfd(_:)``.
     package mutating func closeGuestMemfd(_ descriptor: Int32) throws(Errno) {
         try files.close(descriptor)
     }
-
-    /// Removes the own files of `guest-memfd` slots that were deleted and not created again.
-    package mutating func dropIdleGuestMemfds() { files.dropIdleOwnFiles() }
 }
 
 /// An installed slot with its log and its file.

@@ -15,7 +15,6 @@ package final class SimulatedRawVM: RawSlotCalls {
     package static let recordedKernel = Capabilities(
         flags: [.logDirtyPages, .readOnly, .guestMemfd])
 
-    /// Creates a VM without slots.
     package init(capabilities: Capabilities = SimulatedRawVM.recordedKernel) {
         self.kernel = SimulatedKernel(capabilities: capabilities)
     }

@@ -4,7 +4,6 @@
 public import CMemslots
 import Memslots
 
-/// A hook that calls C functions.
 private final class CHook: MemslotHook {
     private static let reasonCapacity = 512
     let name: String
@@ -55,47 +54,33 @@ private final class CHook: MemslotHook {
     }
 }
 
-/// A hook in a table, until its handle is closed.
-private final class OpenHook: Sendable {
-    let hook: CHook
-    let table: OpenTable
-
-    init(_ hook: CHook, in table: OpenTable) {
-        self.hook = hook
-        self.table = table
-    }
-}
-
 @c @implementation
 public func memslots_hook_add(
     _ table: memslots_table, _ functions: UnsafePointer<memslots_hook_functions>?,
     _ hook: UnsafeMutablePointer<memslots_hook>?
 ) -> Int32 {
-    returnCode { () throws(Problem) in
+    returnCode(table) { open throws(Problem) in
         guard let read = try SizedStructure.read(functions), let hook else {
             throw .badArgument("functions or hook is NULL")
         }
-        try with(table) { open throws(Problem) in
-            // If there is no free handle, `deinit` still releases the context.
-            let added = CHook(read)
-            hook.pointee.value = try HandleTable.shared.open(
-                OpenHook(added, in: open), as: .hook)
-            open.table.add(added)
-        }
+        // If there is no free handle, `deinit` still releases the context.
+        let added = CHook(read)
+        hook.pointee.value = try HandleTable.shared.open(
+            Open(added, in: open), as: .hook)
+        open.table.add(added)
     }
 }
 
 @c @implementation
 public func memslots_hook_remove(_ hook: memslots_hook) -> Int32 {
     returnCode { () throws(Problem) in
-        try HandleTable.shared.with(hook.value, .hook, as: OpenHook.self) { open in
-            open.table.table.remove(open.hook)
+        try HandleTable.shared.with(hook.value, .hook, as: Open<CHook>.self) { open in
+            open.table.table.remove(open.value)
         }
         try HandleTable.shared.close(hook.value, .hook)
     }
 }
 
-/// An observer that calls a C function.
 private final class CObserver: Sendable {
     typealias Function =
         @convention(c) (
@@ -103,17 +88,11 @@ private final class CObserver: Sendable {
         ) -> Void
     typealias Release = @convention(c) (UnsafeMutableRawPointer?) -> Void
 
-    private struct Functions {
-        let function: Function
-        let release: Release?
-        let context: UnsafeMutableRawPointer?
-    }
-
-    private let borrowed: Borrowed<Functions>
+    private let borrowed:
+        Borrowed<(function: Function, release: Release?, context: UnsafeMutableRawPointer?)>
 
     init(_ function: Function, _ release: Release?, _ context: UnsafeMutableRawPointer?) {
-        borrowed = Borrowed(
-            value: Functions(function: function, release: release, context: context))
+        borrowed = Borrowed(value: (function, release, context))
     }
 
     deinit { borrowed.value.release?(borrowed.value.context) }
@@ -126,39 +105,20 @@ private final class CObserver: Sendable {
 
 extension memslots_event {
     fileprivate init(_ event: TableEvent) {
+        let (kind, now, previous, errno): (Int, Generation, Generation, Errno?) =
+            switch event {
+            case .committed(let receipt, let previous, _):
+                (MEMSLOTS_EVENT_COMMITTED, receipt.generation, previous, nil)
+            case .rolledBack(let rollback, let now):
+                (MEMSLOTS_EVENT_ROLLED_BACK, now, now, rollback.errno)
+            case .failed(let failure, let now): (MEMSLOTS_EVENT_FAILED, now, now, failure.errno)
+            case .recovered(let now): (MEMSLOTS_EVENT_RECOVERED, now, now, nil)
+            case .retired(let gone): (MEMSLOTS_EVENT_RETIRED, gone, gone, nil)
+            }
         self.init()
-        switch event {
-        case .committed(let receipt, let previous, _):
-            kind = UInt32(MEMSLOTS_EVENT_COMMITTED)
-            generation = receipt.generation.rawValue
-            previous_generation = previous.rawValue
-        case .rolledBack(let rollback, let now):
-            kind = UInt32(MEMSLOTS_EVENT_ROLLED_BACK)
-            kernel_errno = rollback.errno.rawValue
-            (generation, previous_generation) = (now.rawValue, now.rawValue)
-        case .failed(let failure, let now):
-            kind = UInt32(MEMSLOTS_EVENT_FAILED)
-            kernel_errno = failure.errno.rawValue
-            (generation, previous_generation) = (now.rawValue, now.rawValue)
-        case .recovered(let now):
-            kind = UInt32(MEMSLOTS_EVENT_RECOVERED)
-            (generation, previous_generation) = (now.rawValue, now.rawValue)
-        case .retired(let gone):
-            kind = UInt32(MEMSLOTS_EVENT_RETIRED)
-            (generation, previous_generation) = (gone.rawValue, gone.rawValue)
-        }
-    }
-}
-
-/// An observation, until its handle is closed.
-private final class OpenObservation: Sendable {
-    let observation: Observation
-    // Keeps the table whose events are observed.
-    let table: OpenTable
-
-    init(_ observation: Observation, of table: OpenTable) {
-        self.observation = observation
-        self.table = table
+        self.kind = UInt32(kind)
+        (generation, previous_generation) = (now.rawValue, previous.rawValue)
+        kernel_errno = errno?.rawValue ?? 0
     }
 }
 
@@ -172,20 +132,16 @@ public func memslots_observe(
     _ context: UnsafeMutableRawPointer?, _ generation: UnsafeMutablePointer<UInt64>?,
     _ observation: UnsafeMutablePointer<memslots_observation>?
 ) -> Int32 {
-    returnCode { () throws(Problem) in
+    returnCode(table) { open throws(Problem) in
         guard let observer, let observation else {
             throw .badArgument("observer or observation is NULL")
         }
-        try with(table) { open throws(Problem) in
-            let observer = CObserver(observer, release, context)
-            let start: (snapshot: TableSnapshot, observation: Observation)
-            do throws(ReentryError) { start = try open.table.observe { observer.send($0) } } catch {
-                throw .reentrant(error)
-            }
-            observation.pointee.value = try HandleTable.shared.open(
-                OpenObservation(start.observation, of: open), as: .observation)
-            generation?.pointee = start.snapshot.generation.rawValue
-        }
+        let caller = CObserver(observer, release, context)
+        let start = try converting(
+            Problem.reentrant, open.table.observe { caller.send($0) })
+        observation.pointee.value = try HandleTable.shared.open(
+            Open(start.observation, in: open), as: .observation)
+        generation?.pointee = start.snapshot.generation.rawValue
     }
 }
 

@@ -2,7 +2,6 @@ import CMemslots
 import Memslots
 import Synchronization
 
-/// The kind of object that a handle names.
 enum HandleKind: UInt64 {
     case table = 1
     case receipt
@@ -167,9 +166,13 @@ final class HandleTable: @unchecked Sendable {
     }
 }
 
-/// Runs `body` with the table that `handle` names.
-func with<R>(
-    _ handle: memslots_table, _ body: (OpenTable) throws(Problem) -> R
-) throws(Problem) -> R {
-    try HandleTable.shared.with(handle.value, .table, as: OpenTable.self, body)
+/// An object of a table, until its handle is closed. It keeps the table.
+final class Open<Value: Sendable>: Sendable {
+    let value: Value
+    let table: OpenTable
+
+    init(_ value: Value, in table: OpenTable) {
+        self.value = value
+        self.table = table
+    }
 }

@@ -10,22 +10,15 @@ import Memslots
 /// The message is built when the caller asks for it, because some problems are frequent: an
 /// unmapped address is an ordinary result.
 final class LastProblem {
-    private static let key: pthread_key_t = {
-        var key = pthread_key_t()
-        let status = pthread_key_create(&key) { object in
-            guard let object else { return }
-            Unmanaged<LastProblem>.fromOpaque(object).release()
-        }
-        precondition(status == 0, "the process has no thread-local key left")
-        return key
-    }()
+    private static let key = threadLocalKey { object in
+        if let object { Unmanaged<LastProblem>.fromOpaque(object).release() }
+    }
 
     private(set) var problem: Problem?
     private var text: UnsafeMutablePointer<CChar>?
 
     deinit { free(text) }
 
-    /// The last problem of the calling thread.
     static var ofThisThread: LastProblem {
         if let object = pthread_getspecific(key) {
             return Unmanaged<LastProblem>.fromOpaque(object).takeUnretainedValue()
@@ -62,6 +55,15 @@ func returnCode(_ body: () throws(Problem) -> Void) -> Int32 {
         return error.code
     }
     return Int32(MEMSLOTS_OK)
+}
+
+/// As ``returnCode(_:)``, with the table that `handle` names.
+func returnCode(
+    _ handle: memslots_table, _ body: (OpenTable) throws(Problem) -> Void
+) -> Int32 {
+    returnCode { () throws(Problem) in
+        try HandleTable.shared.with(handle.value, .table, as: OpenTable.self, body)
+    }
 }
 
 @c @implementation
@@ -107,29 +109,15 @@ extension memslots_violation {
 
 @c @implementation
 public func memslots_code_name(_ code: Int32) -> UnsafePointer<CChar>? {
-    let name: StaticString =
-        switch Int(code) {
-        case MEMSLOTS_OK: "ok"
-        case MEMSLOTS_INTERRUPTED: "interrupted"
-        case MEMSLOTS_NOT_READY: "not-ready"
-        case MEMSLOTS_INVALID_ARRAY: "invalid-array"
-        case MEMSLOTS_CONFLICT: "generation-conflict"
-        case MEMSLOTS_REJECTED: "prepare-rejected"
-        case MEMSLOTS_QUIESCE_TIMEOUT: "quiesce-timeout"
-        case MEMSLOTS_ROLLED_BACK: "rolled-back"
-        case MEMSLOTS_FAILED: "vm-failed"
-        case MEMSLOTS_REENTRANT: "reentrant"
-        case MEMSLOTS_BAD_HANDLE: "bad-handle"
-        case MEMSLOTS_BAD_ARGUMENT: "bad-argument"
-        case MEMSLOTS_NO_SUCH_SLOT: "no-such-slot"
-        case MEMSLOTS_NOT_MAPPED: "not-mapped"
-        case MEMSLOTS_TOO_SMALL: "too-small"
-        case MEMSLOTS_SYSTEM: "system"
-        case MEMSLOTS_NOT_SUPPORTED: "not-supported"
-        case MEMSLOTS_NOT_INSIDE: "not-inside"
-        case MEMSLOTS_TOO_MANY_HANDLES: "too-many-handles"
-        case MEMSLOTS_READ_ONLY: "read-only"
-        default: "unknown"
-        }
+    let index = MEMSLOTS_NOT_READY - Int(code)
+    let name = codeNames.indices.contains(index) ? codeNames[index] : "unknown"
     return UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
 }
+
+/// The names of the codes, from `MEMSLOTS_NOT_READY` down to `MEMSLOTS_READ_ONLY`, without a gap.
+private let codeNames: [StaticString] = [
+    "not-ready", "interrupted", "ok", "invalid-array", "generation-conflict", "prepare-rejected",
+    "quiesce-timeout", "rolled-back", "vm-failed", "reentrant", "bad-handle", "bad-argument",
+    "no-such-slot", "not-mapped", "too-small", "system", "not-supported", "not-inside",
+    "too-many-handles", "read-only",
+]

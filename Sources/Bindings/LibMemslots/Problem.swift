@@ -22,14 +22,20 @@ enum Problem: Error {
     /// The code that the function returns.
     var code: Int32 {
         switch self {
-        case .submit(let error): error.code
-        case .reentrant: Int32(MEMSLOTS_REENTRANT)
-        case .dirtyLog(let error): error.code
-        case .kvm, .system: Int32(MEMSLOTS_SYSTEM)
+        case .submit(.invalid): Int32(MEMSLOTS_INVALID_ARRAY)
+        case .submit(.conflict): Int32(MEMSLOTS_CONFLICT)
+        case .submit(.rejected): Int32(MEMSLOTS_REJECTED)
+        case .submit(.quiesceTimeout): Int32(MEMSLOTS_QUIESCE_TIMEOUT)
+        case .submit(.rolledBack): Int32(MEMSLOTS_ROLLED_BACK)
+        case .submit(.failed), .dirtyLog(.failed): Int32(MEMSLOTS_FAILED)
+        case .reentrant, .submit(.reentrant), .dirtyLog(.reentrant): Int32(MEMSLOTS_REENTRANT)
+        case .dirtyLog(.slotWithoutID), .dirtyLog(.unknownSlot), .dirtyLog(.notLogging):
+            Int32(MEMSLOTS_NO_SUCH_SLOT)
+        case .kvm, .system, .dirtyLog(.backend): Int32(MEMSLOTS_SYSTEM)
         case .touch(.unmapped), .notMapped: Int32(MEMSLOTS_NOT_MAPPED)
         case .touch(.readOnly): Int32(MEMSLOTS_READ_ONLY)
         case .badHandle: Int32(MEMSLOTS_BAD_HANDLE)
-        case .badArgument: Int32(MEMSLOTS_BAD_ARGUMENT)
+        case .badArgument, .dirtyLog(.pagesOutOfRange): Int32(MEMSLOTS_BAD_ARGUMENT)
         case .tooSmall: Int32(MEMSLOTS_TOO_SMALL)
         case .notSupported: Int32(MEMSLOTS_NOT_SUPPORTED)
         case .notInside: Int32(MEMSLOTS_NOT_INSIDE)
@@ -65,39 +71,12 @@ enum Problem: Error {
             "guest physical address \(address) is in slot \(slot), which is read-only"
         case .badHandle(let kind):
             "the handle names no \(kind) of this process: it is closed, zero, or of another kind"
-        case .badArgument(let what): "\(what)"
         case .tooSmall(let capacity, let count):
             "the list has \(count) entries, the capacity is \(capacity); pass a larger list"
-        case .notSupported(let what): "\(what)"
+        case .badArgument(let what), .notSupported(let what): "\(what)"
         case .notInside:
             "the view is not entered: enter the reader once, and leave it once"
         case .tooManyHandles: "all 1,048,575 handles are in use; close some"
-        }
-    }
-}
-
-extension SubmitError {
-    fileprivate var code: Int32 {
-        switch self {
-        case .invalid: Int32(MEMSLOTS_INVALID_ARRAY)
-        case .conflict: Int32(MEMSLOTS_CONFLICT)
-        case .rejected: Int32(MEMSLOTS_REJECTED)
-        case .quiesceTimeout: Int32(MEMSLOTS_QUIESCE_TIMEOUT)
-        case .rolledBack: Int32(MEMSLOTS_ROLLED_BACK)
-        case .failed: Int32(MEMSLOTS_FAILED)
-        case .reentrant: Int32(MEMSLOTS_REENTRANT)
-        }
-    }
-}
-
-extension DirtyLogError {
-    fileprivate var code: Int32 {
-        switch self {
-        case .slotWithoutID, .unknownSlot, .notLogging: Int32(MEMSLOTS_NO_SUCH_SLOT)
-        case .pagesOutOfRange: Int32(MEMSLOTS_BAD_ARGUMENT)
-        case .backend: Int32(MEMSLOTS_SYSTEM)
-        case .failed: Int32(MEMSLOTS_FAILED)
-        case .reentrant: Int32(MEMSLOTS_REENTRANT)
         }
     }
 }

@@ -23,21 +23,19 @@ public func memslots_translate(
     _ table: memslots_table, _ addressSpace: UInt32, _ address: UInt64,
     _ span: UnsafeMutablePointer<memslots_span>?
 ) -> Int32 {
-    returnCode { () throws(Problem) in
+    returnCode(table) { open throws(Problem) in
         guard let span else { throw .badArgument("span is NULL") }
-        try with(table) { open throws(Problem) in
-            let address = GuestPhysicalAddress(address)
-            let found = open.table.read { now in
-                now.array.slot(at: address, in: AddressSpaceID(addressSpace))
-            }
-            guard let found else { throw .notMapped(address) }
-            let offset = address.rawValue - found.guestPhysicalAddress.rawValue
-            span.pointee = memslots_span(
-                guest_physical_address: address.rawValue, size: found.size.rawValue - offset,
-                address: UnsafeMutableRawPointer(
-                    bitPattern: UInt(found.userspaceAddress.rawValue + offset)),
-                slot: found.assignedID.rawValue, flags: found.flags.rawValue)
+        let address = GuestPhysicalAddress(address)
+        let found = open.table.read { now in
+            now.array.slot(at: address, in: AddressSpaceID(addressSpace))
         }
+        guard let found else { throw .notMapped(address) }
+        let offset = address.rawValue - found.guestPhysicalAddress.rawValue
+        span.pointee = memslots_span(
+            guest_physical_address: address.rawValue, size: found.size.rawValue - offset,
+            address: UnsafeMutableRawPointer(
+                bitPattern: UInt(found.userspaceAddress.rawValue + offset)),
+            slot: found.assignedID.rawValue, flags: found.flags.rawValue)
     }
 }
 
@@ -46,12 +44,10 @@ public func memslots_reader_open(
     _ table: memslots_table, _ name: UnsafePointer<CChar>?,
     _ reader: UnsafeMutablePointer<memslots_reader>?
 ) -> Int32 {
-    returnCode { () throws(Problem) in
+    returnCode(table) { open throws(Problem) in
         guard let reader else { throw .badArgument("reader is NULL") }
-        try with(table) { open throws(Problem) in
-            reader.pointee.value = try HandleTable.shared.open(
-                OpenReader(open, name: string(name) ?? "reader"), as: .reader)
-        }
+        reader.pointee.value = try HandleTable.shared.open(
+            OpenReader(open, name: string(name) ?? "reader"), as: .reader)
     }
 }
 

@@ -61,11 +61,8 @@ public func memslots_receipt_operations(
     _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {
     returnCode { () throws(Problem) in
-        try details(of: receipt) { details throws(Problem) in
-            try fill(
-                list, capacity, count, from: details.receipt?.operations ?? [],
-                memslots_operation.init)
-        }
+        let operations = try details(of: receipt) { $0.receipt?.operations ?? [] }
+        try fill(list, capacity, count, from: operations, memslots_operation.init)
     }
 }
 
@@ -75,9 +72,8 @@ public func memslots_receipt_slots(
     _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {
     returnCode { () throws(Problem) in
-        try details(of: receipt) { details throws(Problem) in
-            try fill(list, capacity, count, from: details.receipt?.slots ?? [], memslots_slot.init)
-        }
+        let slots = try details(of: receipt) { $0.receipt?.slots ?? [] }
+        try fill(list, capacity, count, from: slots, memslots_slot.init)
     }
 }
 
@@ -88,15 +84,12 @@ public func memslots_receipt_dirty_runs(
     _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {
     returnCode { () throws(Problem) in
-        try details(of: receipt) { details throws(Problem) in
-            let runs = (details.receipt?.unmappedDirtyPages ?? []).flatMap { pages in
-                pages.runs.map { (slot: pages.slot, run: $0) }
-            }
-            try fill(list, capacity, count, from: runs) { item in
-                memslots_dirty_run(
-                    slot: memslots_slot(item.slot), first_page: item.run.lowerBound,
-                    page_count: UInt64(item.run.count))
-            }
+        let pages = try details(of: receipt) { $0.receipt?.unmappedDirtyPages ?? [] }
+        let runs = pages.flatMap { pages in pages.runs.map { (slot: pages.slot, run: $0) } }
+        try fill(list, capacity, count, from: runs) { item in
+            memslots_dirty_run(
+                slot: memslots_slot(item.slot), first_page: item.run.lowerBound,
+                page_count: UInt64(item.run.count))
         }
     }
 }

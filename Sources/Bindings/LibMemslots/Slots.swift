@@ -22,7 +22,6 @@ extension Memslot {
 }
 
 extension memslots_slot {
-    /// Converts a slot to C.
     init(_ slot: Memslot) {
         self.init()
         self.slot = slot.assignedID.rawValue
@@ -47,7 +46,6 @@ extension memslots_slot {
     }
 }
 
-/// Converts a list of slots from C.
 func slots(_ list: UnsafePointer<memslots_slot>?, _ count: Int) throws(Problem) -> [Memslot] {
     if count == 0 { return [] }
     guard let list else { throw .badArgument("slots is NULL, but the count is not 0") }
@@ -73,20 +71,15 @@ extension memslots_operation {
 
 extension memslots_change {
     init(_ change: MemslotChange) {
+        let (kind, before, after): (Int, Memslot?, Memslot?) =
+            switch change {
+            case .added(let slot): (MEMSLOTS_ADDED, nil, slot)
+            case .removed(let slot): (MEMSLOTS_REMOVED, slot, nil)
+            case .moved(let from, let to): (MEMSLOTS_MOVED, from, to)
+            case .reflagged(let from, let to): (MEMSLOTS_REFLAGGED, from, to)
+            }
         self.init()
-        switch change {
-        case .added(let slot):
-            kind = UInt32(MEMSLOTS_ADDED)
-            after = memslots_slot(slot)
-        case .removed(let slot):
-            kind = UInt32(MEMSLOTS_REMOVED)
-            before = memslots_slot(slot)
-        case .moved(let from, let to):
-            kind = UInt32(MEMSLOTS_MOVED)
-            (before, after) = (memslots_slot(from), memslots_slot(to))
-        case .reflagged(let from, let to):
-            kind = UInt32(MEMSLOTS_REFLAGGED)
-            (before, after) = (memslots_slot(from), memslots_slot(to))
-        }
+        self.kind = UInt32(kind)
+        (self.before, self.after) = (memslots_slot(before), memslots_slot(after))
     }
 }

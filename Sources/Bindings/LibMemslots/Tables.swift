@@ -21,7 +21,6 @@ final class OpenTable: Sendable {
         self.vm = vm
     }
 
-    /// The simulated VM.
     var simulator: SimulatedBackend {
         get throws(Problem) {
             guard case .simulated(let backend) = vm else {
@@ -50,12 +49,9 @@ public func memslots_open_simulator(
                 configuration.flags = MemslotFlags(rawValue: options.flags)
             }
         }
-        let backend: SimulatedBackend
-        do throws(SimulatorConfigurationError) {
-            backend = try SimulatedBackend(configuration: configuration)
-        } catch {
-            throw .badArgument(error.sentence)
-        }
+        let backend = try converting(
+            { (error: SimulatorConfigurationError) in Problem.badArgument(error.sentence) },
+            SimulatedBackend(configuration: configuration))
         table.pointee = try openTable(on: backend, installed: [], as: .simulated(backend))
     }
 }
@@ -71,14 +67,11 @@ public func memslots_open_kvm(
         let installed = try slots(options.installed, options.installed_count)
         let mode = KVMOptions(
             dirtyLog: try DirtyLogMode(options), keepsOtherMappings: options.keeps_other_mappings)
-        let backend: KVMBackend
-        do throws(KVMError) {
-            backend = try KVMBackend(
+        let backend = try converting(
+            Problem.kvm,
+            KVMBackend(
                 adopting: VirtualMachine(adopting: descriptor, system: KVMSystem()),
-                installed: installed, options: mode)
-        } catch {
-            throw .kvm(error)
-        }
+                installed: installed, options: mode))
         table.pointee = try openTable(on: backend, installed: installed, as: .kvm(backend))
     }
 }
@@ -86,12 +79,8 @@ public func memslots_open_kvm(
 private func openTable(
     on backend: any MemslotBackend, installed: [Memslot], as vm: OpenTable.VM
 ) throws(Problem) -> memslots_table {
-    let table: MemslotTable
-    do throws(InvalidArray) {
-        table = try MemslotTable(backend: backend, installed: installed)
-    } catch {
-        throw .submit(.invalid(error))
-    }
+    let table = try converting(
+        { Problem.submit(.invalid($0)) }, MemslotTable(backend: backend, installed: installed))
     return memslots_table(
         value: try HandleTable.shared.open(OpenTable(table, on: vm), as: .table))
 }
@@ -105,17 +94,15 @@ public func memslots_close(_ table: memslots_table) -> Int32 {
 public func memslots_get_capabilities(
     _ table: memslots_table, _ capabilities: UnsafeMutablePointer<memslots_capabilities>?
 ) -> Int32 {
-    returnCode { () throws(Problem) in
+    returnCode(table) { open throws(Problem) in
         guard let capabilities else { throw .badArgument("capabilities is NULL") }
         try SizedStructure.check(capabilities)
-        try with(table) { open in
-            let limits = open.table.capabilities
-            capabilities.pointee.max_slots = limits.maxSlots
-            capabilities.pointee.address_spaces = limits.addressSpaces
-            capabilities.pointee.max_guest_page = limits.maxGuestPage
-            capabilities.pointee.max_pages_per_slot = limits.maxPagesPerSlot
-            capabilities.pointee.flags = limits.flags.rawValue
-        }
+        let limits = open.table.capabilities
+        capabilities.pointee.max_slots = limits.maxSlots
+        capabilities.pointee.address_spaces = limits.addressSpaces
+        capabilities.pointee.max_guest_page = limits.maxGuestPage
+        capabilities.pointee.max_pages_per_slot = limits.maxPagesPerSlot
+        capabilities.pointee.flags = limits.flags.rawValue
     }
 }
 
@@ -147,17 +134,13 @@ extension SimulatorConfigurationError {
 public func memslots_simulator_touch(
     _ table: memslots_table, _ addressSpace: UInt32, _ address: UInt64, _ size: UInt64
 ) -> Int32 {
-    returnCode { () throws(Problem) in
-        try with(table) { open throws(Problem) in
-            let simulator = try open.simulator
-            do throws(TouchError) {
-                try simulator.touch(
-                    GuestPhysicalAddress(address), size: ByteCount(size),
-                    in: AddressSpaceID(addressSpace))
-            } catch {
-                throw .touch(error)
-            }
-        }
+    returnCode(table) { open throws(Problem) in
+        let simulator = try open.simulator
+        try converting(
+            Problem.touch,
+            simulator.touch(
+                GuestPhysicalAddress(address), size: ByteCount(size),
+                in: AddressSpaceID(addressSpace)))
     }
 }
 
@@ -165,24 +148,20 @@ public func memslots_simulator_touch(
 public func memslots_simulator_fail(
     _ table: memslots_table, _ operation: UInt32, _ errno: Int32, _ times: UInt32
 ) -> Int32 {
-    returnCode { () throws(Problem) in
+    returnCode(table) { open throws(Problem) in
         guard (1...4_095).contains(errno) else {
             throw .badArgument("kernel_errno is not an errno")
         }
-        try with(table) { open throws(Problem) in
-            try open.simulator.inject(
-                FaultInjection(
-                    operation: Int(operation), errno: Errno(rawValue: errno), times: Int(times)))
-        }
+        try open.simulator.inject(
+            FaultInjection(
+                operation: Int(operation), errno: Errno(rawValue: errno), times: Int(times)))
     }
 }
 
 @c @implementation
 public func memslots_simulator_clear_faults(_ table: memslots_table) -> Int32 {
-    returnCode { () throws(Problem) in
-        try with(table) { open throws(Problem) in
-            try open.simulator.clearFaults()
-        }
+    returnCode(table) { open throws(Problem) in
+        try open.simulator.clearFaults()
     }
 }
 
@@ -191,10 +170,8 @@ public func memslots_simulator_installed(
     _ table: memslots_table, _ list: UnsafeMutablePointer<memslots_slot>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {
-    returnCode { () throws(Problem) in
-        try with(table) { open throws(Problem) in
-            try fill(
-                list, capacity, count, from: open.simulator.installedSlots, memslots_slot.init)
-        }
+    returnCode(table) { open throws(Problem) in
+        try fill(
+            list, capacity, count, from: open.simulator.installedSlots, memslots_slot.init)
     }
 }

@@ -32,23 +32,21 @@ private func transact(
     _ receipt: UnsafeMutablePointer<memslots_receipt>?,
     _ body: (MemslotTable, [Memslot], SubmitOptions) throws(SubmitError) -> Receipt
 ) -> Int32 {
-    returnCode { () throws(Problem) in
+    returnCode(table) { open throws(Problem) in
         if let receipt { try SizedStructure.check(receipt) }
         let options = SubmitOptions(try SizedStructure.read(options))
         let array = try slots(list, count)
-        return try with(table) { open throws(Problem) in
-            // The handle comes first: after the commit nothing may fail.
-            let details = receipt == nil ? nil : ReceiptDetails()
-            var handle: UInt64 = 0
-            if let details { handle = try HandleTable.shared.open(details, as: .receipt) }
-            do throws(SubmitError) {
-                let result = try body(open.table, array, options)
-                details?.fill(result)
-                receipt?.pointee.fill(result, details: handle)
-            } catch {
-                if details != nil { try HandleTable.shared.close(handle, .receipt) }
-                throw .submit(error)
-            }
+        // The handle comes first: after the commit nothing may fail.
+        let details = receipt == nil ? nil : ReceiptDetails()
+        var handle: UInt64 = 0
+        if let details { handle = try HandleTable.shared.open(details, as: .receipt) }
+        do throws(SubmitError) {
+            let result = try body(open.table, array, options)
+            details?.fill(result)
+            receipt?.pointee.fill(result, details: handle)
+        } catch {
+            if details != nil { try HandleTable.shared.close(handle, .receipt) }
+            throw .submit(error)
         }
     }
 }
@@ -72,12 +70,10 @@ public func memslots_get(
     _ table: memslots_table, _ list: UnsafeMutablePointer<memslots_slot>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?, _ generation: UnsafeMutablePointer<UInt64>?
 ) -> Int32 {
-    returnCode { () throws(Problem) in
-        try with(table) { open throws(Problem) in
-            let now = open.table.snapshot()
-            generation?.pointee = now.generation.rawValue
-            try fill(list, capacity, count, from: now.array.slots, memslots_slot.init)
-        }
+    returnCode(table) { open throws(Problem) in
+        let now = open.table.snapshot()
+        generation?.pointee = now.generation.rawValue
+        try fill(list, capacity, count, from: now.array.slots, memslots_slot.init)
     }
 }
 
@@ -86,31 +82,25 @@ public func memslots_failure(
     _ table: memslots_table, _ list: UnsafeMutablePointer<memslots_slot>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {
-    returnCode { () throws(Problem) in
-        try with(table) { open throws(Problem) in
-            guard let failure = open.table.failure else {
-                throw .notSupported("the table has not failed; memslots_get() returns its slots")
-            }
-            try fill(list, capacity, count, from: failure.installed, memslots_slot.init)
+    returnCode(table) { open throws(Problem) in
+        guard let failure = open.table.failure else {
+            throw .notSupported("the table has not failed; memslots_get() returns its slots")
         }
+        try fill(list, capacity, count, from: failure.installed, memslots_slot.init)
     }
 }
 
 @c @implementation
 public func memslots_recover(_ table: memslots_table) -> Int32 {
-    returnCode { () throws(Problem) in
-        try with(table) { open throws(Problem) in
-            do throws(SubmitError) { try open.table.recover() } catch { throw .submit(error) }
-        }
+    returnCode(table) { open throws(Problem) in
+        try converting(Problem.submit, open.table.recover())
     }
 }
 
 @c @implementation
 public func memslots_release_vcpus(_ table: memslots_table) -> Int32 {
-    returnCode { () throws(Problem) in
-        try with(table) { open in
-            open.table.releaseVCPUs()
-        }
+    returnCode(table) { open in
+        open.table.releaseVCPUs()
     }
 }
 
@@ -120,26 +110,19 @@ public func memslots_dirty_log(
     _ pageCount: UInt64, _ clear: Bool, _ bitmap: UnsafeMutablePointer<UInt64>?, _ words: Int,
     _ dirtyPages: UnsafeMutablePointer<UInt64>?
 ) -> Int32 {
-    returnCode { () throws(Problem) in
+    returnCode(table) { open throws(Problem) in
         guard let bitmap else { throw .badArgument("bitmap is NULL") }
         guard firstPage % 64 == 0 else {
             throw .badArgument("first_page is not a multiple of 64")
         }
-        try with(table) { open throws(Problem) in
-            let key = SlotKey(addressSpace: AddressSpaceID(addressSpace), id: SlotID(slot))
-            let pages = try pages(of: key, in: open.table, firstPage, pageCount)
-            let needed = (pages.count + 63) / 64
-            guard words >= needed else { throw .tooSmall(capacity: words, count: needed) }
-            do throws(DirtyLogError) {
-                let log = try open.table.dirtyLog(of: key, pages: pages, clear: clear)
-                for (index, word) in log.bitmap.words(of: pages).enumerated() {
-                    bitmap[index] = word
-                }
-                dirtyPages?.pointee = log.bitmap.count
-            } catch {
-                throw .dirtyLog(error)
-            }
-        }
+        let key = SlotKey(addressSpace: AddressSpaceID(addressSpace), id: SlotID(slot))
+        let pages = try pages(of: key, in: open.table, firstPage, pageCount)
+        let needed = (pages.count + 63) / 64
+        guard words >= needed else { throw .tooSmall(capacity: words, count: needed) }
+        let log = try converting(
+            Problem.dirtyLog, open.table.dirtyLog(of: key, pages: pages, clear: clear))
+        for (index, word) in log.bitmap.words(of: pages).enumerated() { bitmap[index] = word }
+        dirtyPages?.pointee = log.bitmap.count
     }
 }
 

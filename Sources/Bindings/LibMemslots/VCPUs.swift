@@ -26,27 +26,21 @@ public func memslots_vcpu_open(
     _ table: memslots_table, _ options: UnsafePointer<memslots_vcpu_options>?,
     _ vcpu: UnsafeMutablePointer<memslots_vcpu>?
 ) -> Int32 {
-    returnCode { () throws(Problem) in
+    returnCode(table) { open throws(Problem) in
         guard let options = try SizedStructure.read(options), let page = options.kvm_run,
             let vcpu
         else { throw .badArgument("options, kvm_run or vcpu is NULL") }
-        try with(table) { open throws(Problem) in
-            guard case .kvm(let backend) = open.vm, let gate = open.table.vcpuGate else {
-                throw .notSupported(
-                    "only a table on KVM has vCPUs; memslots_guarded() runs other code in the gate")
-            }
-            let signal = try kickSignal(options.kick_signal)
-            do throws(KVMError) {
-                try backend.watchDirtyRing(ofVCPU: options.descriptor)
-            } catch {
-                throw .kvm(error)
-            }
-            let guarded = GuardedVCPU(
-                VCPU(adopting: options.descriptor, sharedPage: page, id: options.id),
-                gate: gate, signal: signal, name: string(options.name))
-            vcpu.pointee.value = try HandleTable.shared.open(
-                OpenVCPU(guarded, of: backend, in: open), as: .vcpu)
+        guard case .kvm(let backend) = open.vm, let gate = open.table.vcpuGate else {
+            throw .notSupported(
+                "only a table on KVM has vCPUs; memslots_guarded() runs other code in the gate")
         }
+        let signal = try kickSignal(options.kick_signal)
+        try converting(Problem.kvm, backend.watchDirtyRing(ofVCPU: options.descriptor))
+        let guarded = GuardedVCPU(
+            VCPU(adopting: options.descriptor, sharedPage: page, id: options.id),
+            gate: gate, signal: signal, name: string(options.name))
+        vcpu.pointee.value = try HandleTable.shared.open(
+            OpenVCPU(guarded, of: backend, in: open), as: .vcpu)
     }
 }
 
@@ -59,18 +53,16 @@ public func memslots_vcpu_close(_ vcpu: memslots_vcpu) -> Int32 {
 public func memslots_accept_kicks(_ signal: Int32) -> Int32 {
     returnCode { () throws(Problem) in
         let signal = try kickSignal(signal)
-        do throws(Errno) { try signal.acceptOnCurrentThread() } catch {
-            throw .system(call: "pthread_sigmask of the kick signal", error)
-        }
+        try converting(
+            { Problem.system(call: "pthread_sigmask of the kick signal", $0) },
+            signal.acceptOnCurrentThread())
     }
 }
 
 private func kickSignal(_ number: Int32) throws(Problem) -> KickSignal {
-    do throws(Errno) {
-        return try KickSignal(number: number == 0 ? KickSignal.firstRealtime : number)
-    } catch {
-        throw .system(call: "sigaction of the kick signal", error)
-    }
+    try converting(
+        { Problem.system(call: "sigaction of the kick signal", $0) },
+        KickSignal(number: number == 0 ? KickSignal.firstRealtime : number))
 }
 
 @c @implementation
@@ -78,62 +70,52 @@ public func memslots_vcpu_run(
     _ vcpu: memslots_vcpu, _ requests: UnsafeMutablePointer<UInt32>?
 ) -> Int32 {
     var success = Int32(MEMSLOTS_OK)
-    let code = returnCode { () throws(Problem) in
-        try with(vcpu) { open throws(Problem) in
-            do throws(VCPURunError) {
-                let turn = try open.guarded.run()
-                requests?.pointee = turn.requests.bits
-                switch turn.exit {
-                case .interrupted: success = Int32(MEMSLOTS_INTERRUPTED)
-                case .notReady: success = Int32(MEMSLOTS_NOT_READY)
-                default: break
-                }
-            } catch {
-                switch error {
-                case .reentrant(let error): throw .reentrant(error)
-                case .failed(let errno): throw .system(call: "KVM_RUN", errno)
-                }
+    let code = returnCode(vcpu) { open throws(Problem) in
+        do throws(VCPURunError) {
+            let turn = try open.guarded.run()
+            requests?.pointee = turn.requests.bits
+            switch turn.exit {
+            case .interrupted: success = Int32(MEMSLOTS_INTERRUPTED)
+            case .notReady: success = Int32(MEMSLOTS_NOT_READY)
+            default: break
+            }
+        } catch {
+            switch error {
+            case .reentrant(let error): throw .reentrant(error)
+            case .failed(let errno): throw .system(call: "KVM_RUN", errno)
             }
         }
     }
     return code == MEMSLOTS_OK ? success : code
 }
 
-/// Runs `body` with the vCPU that `handle` names.
-private func with(
+/// As ``returnCode(_:)``, with the vCPU that `handle` names.
+private func returnCode(
     _ handle: memslots_vcpu, _ body: (OpenVCPU) throws(Problem) -> Void
-) throws(Problem) {
-    try HandleTable.shared.with(handle.value, .vcpu, as: OpenVCPU.self, body)
+) -> Int32 {
+    returnCode { () throws(Problem) in
+        try HandleTable.shared.with(handle.value, .vcpu, as: OpenVCPU.self, body)
+    }
 }
 
 extension KickRequests {
     fileprivate var bits: UInt32 {
-        var bits: UInt32 = 0
-        if contains(.gate) { bits |= UInt32(MEMSLOTS_KICK_TRANSACTION) }
-        if contains(.embedder) { bits |= UInt32(MEMSLOTS_KICK_EMBEDDER) }
-        return bits
+        (contains(.gate) ? UInt32(MEMSLOTS_KICK_TRANSACTION) : 0)
+            | (contains(.embedder) ? UInt32(MEMSLOTS_KICK_EMBEDDER) : 0)
     }
 }
 
 @c @implementation
 public func memslots_vcpu_kick(_ vcpu: memslots_vcpu) -> Int32 {
-    returnCode { () throws(Problem) in
-        try with(vcpu) { open in
-            open.guarded.kick()
-        }
-    }
+    returnCode(vcpu) { $0.guarded.kick() }
 }
 
 @c @implementation
 public func memslots_vcpu_drain_dirty_ring(_ vcpu: memslots_vcpu) -> Int32 {
-    returnCode { () throws(Problem) in
-        try with(vcpu) { open throws(Problem) in
-            do throws(Errno) {
-                try open.backend.drainDirtyRings(fullOfVCPU: open.guarded.vcpu.descriptor)
-            } catch {
-                throw .system(call: "KVM_RESET_DIRTY_RINGS", error)
-            }
-        }
+    returnCode(vcpu) { open throws(Problem) in
+        try converting(
+            { Problem.system(call: "KVM_RESET_DIRTY_RINGS", $0) },
+            open.backend.drainDirtyRings(fullOfVCPU: open.guarded.vcpu.descriptor))
     }
 }
 
@@ -161,18 +143,14 @@ public func memslots_guarded(
     _ kick: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?,
     _ context: UnsafeMutableRawPointer?
 ) -> Int32 {
-    returnCode { () throws(Problem) in
+    returnCode(table) { open throws(Problem) in
         guard let body else { throw .badArgument("body is NULL") }
-        try with(table) { open throws(Problem) in
-            guard let gate = open.table.vcpuGate else {
-                throw .notSupported("the table has no vCPU gate")
-            }
-            let guardedKick = GuardedKick(kick, context)
-            defer { guardedKick.end() }
-            let entry = gate.register(name: string(name) ?? "guarded") { guardedKick.send() }
-            do throws(ReentryError) { try entry.run { body(context) } } catch {
-                throw .reentrant(error)
-            }
+        guard let gate = open.table.vcpuGate else {
+            throw .notSupported("the table has no vCPU gate")
         }
+        let guardedKick = GuardedKick(kick, context)
+        defer { guardedKick.end() }
+        let entry = gate.register(name: string(name) ?? "guarded") { guardedKick.send() }
+        try converting(Problem.reentrant, entry.run { body(context) })
     }
 }

@@ -14,21 +14,19 @@
 #include <sys/mman.h>
 #include <sys/xattr.h>
 
+// The value of a call, or minus errno.
+static int result(int value) { return value < 0 ? -errno : value; }
+
 int clinux_memfd(const char *name, int hugetlb) {
     unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (hugetlb ? MFD_HUGETLB : 0);
-    int descriptor = memfd_create(name, flags);
-    return descriptor < 0 ? -errno : descriptor;
+    return result(memfd_create(name, flags));
 }
 
 int clinux_seal_size(int descriptor) {
-    int status = fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-    return status < 0 ? -errno : 0;
+    return result(fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
 }
 
-int clinux_seals(int descriptor) {
-    int seals = fcntl(descriptor, F_GET_SEALS);
-    return seals < 0 ? -errno : seals;
-}
+int clinux_seals(int descriptor) { return result(fcntl(descriptor, F_GET_SEALS)); }
 
 int clinux_seal_shrink(void) { return F_SEAL_SHRINK; }
 

@@ -13,6 +13,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+// The value of a call, or minus errno.
+static int result(int value) { return value < 0 ? -errno : value; }
+
 // Room for the control message of CLINUX_DESCRIPTORS descriptors, aligned as one.
 union control {
     char bytes[CMSG_SPACE(sizeof(int) * CLINUX_DESCRIPTORS)];
@@ -72,15 +75,9 @@ long clinux_send(int socket, const void *buffer, size_t size, const int *descrip
     return count < 0 ? -errno : count;
 }
 
-int clinux_stream_socket(void) {
-    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    return descriptor < 0 ? -errno : descriptor;
-}
+int clinux_stream_socket(void) { return result(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
 
-int clinux_datagram_socket(void) {
-    int descriptor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    return descriptor < 0 ? -errno : descriptor;
-}
+int clinux_datagram_socket(void) { return result(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)); }
 
 size_t clinux_path_limit(void) { return sizeof(((struct sockaddr_un *)0)->sun_path) - 1; }
 
@@ -155,7 +152,4 @@ int clinux_is_listening(int descriptor) {
            option(descriptor, SO_TYPE) == SOCK_STREAM;
 }
 
-int clinux_eventfd(void) {
-    int descriptor = eventfd(0, EFD_CLOEXEC);
-    return descriptor < 0 ? -errno : descriptor;
-}
+int clinux_eventfd(void) { return result(eventfd(0, EFD_CLOEXEC)); }

@@ -19,10 +19,10 @@ struct GuestMemfdFilesTests {
         let first = kernel.files.numberOfOwnFile(of: key)
         #expect(first != nil)
         // Moved: deleted and created within one transaction.
-        kernel.dropIdleGuestMemfds()
+        kernel.files.dropIdleOwnFiles()
         try kernel.setMemoryRegion(words(pages: 4).deletion)
         try kernel.setMemoryRegion(words(pages: 4))
-        kernel.dropIdleGuestMemfds()
+        kernel.files.dropIdleOwnFiles()
         #expect(kernel.files.numberOfOwnFile(of: key) == first)
 
         try kernel.setMemoryRegion(words(pages: 4).deletion)
@@ -31,7 +31,7 @@ struct GuestMemfdFilesTests {
         #expect(second != nil && second != first)
 
         try kernel.setMemoryRegion(words(pages: 5).deletion)
-        kernel.dropIdleGuestMemfds()
+        kernel.files.dropIdleOwnFiles()
         #expect(kernel.files.numberOfOwnFile(of: key) == nil)
     }
 

@@ -6,27 +6,6 @@
 #include <stdint.h>
 #include <sys/ioctl.h>
 
-// Since 6.8.
-#ifndef KVM_CAP_USER_MEMORY2
-#define KVM_CAP_USER_MEMORY2 231
-#endif
-#ifndef KVM_CAP_MEMORY_ATTRIBUTES
-#define KVM_CAP_MEMORY_ATTRIBUTES 233
-#endif
-#ifndef KVM_CAP_GUEST_MEMFD
-#define KVM_CAP_GUEST_MEMFD 234
-#endif
-#ifndef KVM_CAP_VM_TYPES
-#define KVM_CAP_VM_TYPES 235
-#endif
-#ifndef KVM_MEM_GUEST_MEMFD
-#define KVM_MEM_GUEST_MEMFD (1UL << 2)
-#endif
-// Since 6.18.
-#ifndef KVM_CAP_GUEST_MEMFD_FLAGS
-#define KVM_CAP_GUEST_MEMFD_FLAGS 244
-#endif
-
 // Since 6.12, arch/x86/include/uapi/asm/kvm.h. With the quirk, deleting or moving a slot drops the
 // mappings of all slots.
 #define CKVM_X86_QUIRK_SLOT_ZAP_ALL (1u << 7)

@@ -166,7 +166,7 @@ private struct BoundGuestMemfds {
         guard let binding = slot.guestMemfd else { return }
         let copy = ckvm_duplicate(descriptor(for: slot))
         guard binding.descriptor >= 0, copy >= 0 else { return }
-        installed[slot.assignedKey] = Bound(slot: slot, file: Descriptor(owning: copy))
+        installed[slot.assignedKey] = Bound(slot: slot, file: Descriptor(copy))
         deleted[slot.assignedKey] = nil
     }
 

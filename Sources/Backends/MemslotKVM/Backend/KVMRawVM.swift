@@ -5,7 +5,6 @@ package import Memslots
 ///
 /// Use it from one thread at a time.
 package final class KVMRawVM: RawSlotCalls {
-    /// The VM under test.
     package let vm: VirtualMachine
     /// Owns the guest_memfds of another VM.
     private let other: VirtualMachine
@@ -16,12 +15,11 @@ package final class KVMRawVM: RawSlotCalls {
     /// The size of each guest_memfd and of the ordinary memfd: 8 MiB.
     package static let fileSize = ByteCount(rawValue: 8 << 20)
 
-    /// Creates both VMs.
     package init(system: KVMSystem) throws(KVMError) {
         self.vm = try system.makeVirtualMachine()
         self.other = try system.makeVirtualMachine()
         let memfd = try CallResult(ckvm_memfd_create("memslots-raw")).value(of: "memfd_create")
-        self.memfd = Descriptor(owning: memfd)
+        self.memfd = Descriptor(memfd)
         _ = try CallResult(ckvm_truncate(memfd, Int64(Self.fileSize.rawValue)))
             .value(of: "ftruncate")
     }
@@ -56,6 +54,6 @@ package final class KVMRawVM: RawSlotCalls {
     }
 
     private func makeFile(of vm: VirtualMachine) -> Descriptor? {
-        (try? vm.makeGuestMemfd(size: Self.fileSize)).map(Descriptor.init(owning:))
+        (try? vm.makeGuestMemfd(size: Self.fileSize)).map { Descriptor($0) }
     }
 }

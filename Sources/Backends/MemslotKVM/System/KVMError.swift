@@ -78,10 +78,10 @@ public enum KVMError: Error, Hashable, Sendable, CustomStringConvertible {
             or use a kernel of \(missing.since) or later
             """
         case .vmOfAnotherProcess(let creator):
-            """
-            KVM returned EIO: \(Self.maker(creator)); only the process that created a VM may \
-            change it, so submit from there
-            """
+            "KVM returned EIO: "
+                + (creator.map { "process \($0) created the VM" }
+                    ?? "another process created the VM, or it is dead")
+                + "; only the process that created a VM may change it, so submit from there"
         case .installedSlotDiffers(let key, let fault):
             "slot \(key): \(fault.message); list the slots exactly as they are installed"
         case .installedSlotUnlisted(let key):
@@ -93,11 +93,6 @@ public enum KVMError: Error, Hashable, Sendable, CustomStringConvertible {
 
     /// The ``message``.
     public var description: String { message }
-
-    private static func maker(_ process: Int32?) -> String {
-        process.map { "process \($0) created the VM" }
-            ?? "another process created the VM, or it is dead"
-    }
 }
 
 /// How an installed slot differs from the list of an adopted VM's slots.

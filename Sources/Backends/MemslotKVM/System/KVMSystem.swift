@@ -16,7 +16,7 @@ public final class KVMSystem: Sendable {
     public init(path: String = "/dev/kvm") throws(KVMError) {
         let opened = CallResult(ckvm_open(path))
         if let errno = opened.errno { throw Self.openError(errno, path: path) }
-        self.device = Descriptor(owning: opened.rawValue)
+        self.device = Descriptor(opened.rawValue)
         let version = CallResult(ckvm_get_api_version(opened.rawValue))
         // Another kind of device returns ENOTTY.
         guard version.errno == nil else { throw .deviceMissing(path: path) }
@@ -55,7 +55,7 @@ public final class KVMSystem: Sendable {
         let descriptor = try CallResult(ckvm_create_vm(self.descriptor, 0))
             .value(of: "KVM_CREATE_VM")
         return VirtualMachine(
-            system: self, descriptor: Descriptor(owning: descriptor),
+            system: self, descriptor: Descriptor(descriptor),
             creator: ckvm_process())
     }
 

@@ -25,23 +25,15 @@ struct CallResult {
 
 /// A file descriptor. An owned one is closed with the last reference.
 final class Descriptor: Sendable {
-    /// The number.
     let rawValue: Int32
     private let isOwned: Bool
 
-    init(owning rawValue: Int32) {
+    init(_ rawValue: Int32, isOwned: Bool = true) {
         self.rawValue = rawValue
-        self.isOwned = true
+        self.isOwned = isOwned
     }
 
-    init(borrowing rawValue: Int32) {
-        self.rawValue = rawValue
-        self.isOwned = false
-    }
-
-    deinit {
-        if isOwned { _ = ckvm_close(rawValue) }
-    }
+    deinit { if isOwned { _ = ckvm_close(rawValue) } }
 }
 
 /// The words of a slot call, for either of the two requests.
@@ -53,35 +45,6 @@ struct RegionWords {
     var userspaceAddress: UInt64
     var guestMemfd: Int32 = -1
     var guestMemfdOffset: UInt64 = 0
-
-    /// Installs `slot`, or changes the installed slot of its id.
-    init(installing slot: Memslot) {
-        self.slot = slot.assignedKey.kernelWord
-        self.flags = slot.flags.rawValue
-        self.address = slot.guestPhysicalAddress.rawValue
-        self.size = slot.size.rawValue
-        self.userspaceAddress = slot.userspaceAddress.rawValue
-        if let binding = slot.guestMemfd {
-            self.guestMemfd = binding.descriptor
-            self.guestMemfdOffset = binding.offset.rawValue
-        }
-    }
-
-    /// Deletes `slot`. Without flags: with a size of 0 the kernel reads nothing else.
-    init(deleting slot: Memslot) {
-        self.slot = slot.assignedKey.kernelWord
-        self.address = slot.guestPhysicalAddress.rawValue
-        self.size = 0
-        self.userspaceAddress = slot.userspaceAddress.rawValue
-    }
-
-    init(slot: UInt32, flags: UInt32 = 0, address: UInt64, size: UInt64, userspaceAddress: UInt64) {
-        self.slot = slot
-        self.flags = flags
-        self.address = address
-        self.size = size
-        self.userspaceAddress = userspaceAddress
-    }
 
     /// Makes the call. Returns the errno, or `nil` if it succeeded.
     ///
@@ -98,13 +61,31 @@ struct RegionWords {
             region.guest_memfd_offset = guestMemfdOffset
             return CallResult(ckvm_set_user_memory_region2(vm, &region)).errno
         }
-        var region = kvm_userspace_memory_region()
-        region.slot = slot
-        region.flags = flags
-        region.guest_phys_addr = address
-        region.memory_size = size
-        region.userspace_addr = userspaceAddress
+        var region = kvm_userspace_memory_region(
+            slot: slot, flags: flags, guest_phys_addr: address, memory_size: size,
+            userspace_addr: userspaceAddress)
         return CallResult(ckvm_set_user_memory_region(vm, &region)).errno
+    }
+}
+
+extension RegionWords {
+    /// Installs `slot`, or changes the installed slot of its id.
+    init(installing slot: Memslot) {
+        self.init(
+            slot: slot.assignedKey.kernelWord, flags: slot.flags.rawValue,
+            address: slot.guestPhysicalAddress.rawValue, size: slot.size.rawValue,
+            userspaceAddress: slot.userspaceAddress.rawValue)
+        if let binding = slot.guestMemfd {
+            self.guestMemfd = binding.descriptor
+            self.guestMemfdOffset = binding.offset.rawValue
+        }
+    }
+
+    /// Deletes `slot`. Without flags: with a size of 0 the kernel reads nothing else.
+    init(deleting slot: Memslot) {
+        self.init(
+            slot: slot.assignedKey.kernelWord, address: slot.guestPhysicalAddress.rawValue,
+            size: 0, userspaceAddress: slot.userspaceAddress.rawValue)
     }
 }
 

@@ -30,10 +30,7 @@ public final class VirtualMachine: Sendable {
         creator: Int32? = nil
     ) {
         self.init(
-            system: system,
-            descriptor: closing
-                ? Descriptor(owning: descriptor) : Descriptor(borrowing: descriptor),
-            creator: creator)
+            system: system, descriptor: Descriptor(descriptor, isOwned: closing), creator: creator)
     }
 
     /// The value of `capability` on this VM, which may differ from the device's; 0 if the kernel

@@ -65,20 +65,10 @@ public final class GuardedVCPU: Sendable {
     ///   reaction.
     /// - Throws: ``VCPURunError``.
     public func run() throws(VCPURunError) -> (exit: VCPUExit, requests: KickRequests) {
-        let result: Result<(exit: VCPUExit, requests: KickRequests), Errno>
-        do throws(ReentryError) {
-            result = try entry.run {
-                do throws(Errno) { return .success(try vcpu.run(with: kicker)) } catch {
-                    return .failure(error)
-                }
-            }
-        } catch {
-            throw .reentrant(error)
-        }
-        switch result {
-        case .success(let turn): return turn
-        case .failure(let errno): throw .failed(errno)
-        }
+        let result = try converting(
+            VCPURunError.reentrant,
+            entry.run { Result { () throws(Errno) in try vcpu.run(with: kicker) } })
+        return try converting(VCPURunError.failed, result.get())
     }
 
     /// Makes the vCPU leave the guest, or prevents its next entry.
@@ -123,14 +113,10 @@ private final class KickTarget: Sendable {
     init(_ kick: VCPUKick) { self.kick = Locked(kick) }
 
     /// Makes the vCPU leave, unless it is retired.
-    func kick(_ request: KickRequests) {
-        kick.withLock { $0?.kick(request) }
-    }
+    func kick(_ request: KickRequests) { kick.withLock { $0?.kick(request) } }
 
     /// Waits for a running kick. No kick follows.
-    func retire() {
-        kick.withLock { $0 = nil }
-    }
+    func retire() { kick.withLock { $0 = nil } }
 }
 
 extension VCPUGate {

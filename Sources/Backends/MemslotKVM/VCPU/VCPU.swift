@@ -22,7 +22,7 @@ public final class VCPU: @unchecked Sendable {
         let descriptor = try vm.check(
             ckvm_create_vcpu(vm.descriptor, UInt(id)), "KVM_CREATE_VCPU")
         self.id = id
-        self.file = Descriptor(owning: descriptor)
+        self.file = Descriptor(descriptor)
         let bytes = try CallResult(ckvm_get_vcpu_mmap_size(vm.system.descriptor))
             .value(of: "KVM_GET_VCPU_MMAP_SIZE")
         var mapped: UnsafeMutableRawPointer?
@@ -45,7 +45,7 @@ public final class VCPU: @unchecked Sendable {
         adopting descriptor: Int32, sharedPage: UnsafeMutableRawPointer, id: UInt32
     ) {
         self.id = id
-        self.file = Descriptor(borrowing: descriptor)
+        self.file = Descriptor(descriptor, isOwned: false)
         self.mappedBytes = 0
         self.sharedPage = sharedPage
     }

@@ -18,7 +18,6 @@ package struct RawRegion: Hashable, Sendable {
     /// Offset into the guest_memfd in bytes.
     package var guestMemfdOffset: UInt64
 
-    /// Holds the words as they are.
     package init(
         slot: UInt32, flags: UInt32, guestPhysicalAddress: UInt64, memorySize: UInt64,
         userspaceAddress: UInt64, guestMemfd: RawGuestMemfd? = nil, guestMemfdOffset: UInt64 = 0

@@ -51,9 +51,7 @@ public enum SlotCall: Hashable, Sendable {
 
     /// Whether the kernel drops the slot's dirty log with this call, so that it must be read first.
     public var endsLogging: Bool {
-        guard let before, before.isLogging else { return false }
-        guard let after else { return true }
-        return !after.isLogging
+        before?.isLogging == true && after?.isLogging != true
     }
 
     /// Whether a guest that runs beside this call may miss memory or lose a dirty bit.
@@ -70,14 +68,10 @@ public enum SlotCall: Hashable, Sendable {
 
 /// Which slots are installed, call by call.
 struct SlotJournal {
-    private let initial: [Memslot]
-    private var calls: [SlotCall] = []
-
-    /// Begins with `slots` installed.
-    init(_ slots: [Memslot]) { initial = slots }
-
-    /// Records a call that succeeded.
-    mutating func record(_ call: SlotCall) { calls.append(call) }
+    /// The slots that were installed before the first call.
+    let initial: [Memslot]
+    /// The calls that succeeded.
+    let calls: [SlotCall]
 
     /// The slots that are installed now, ascending by key.
     var slots: [Memslot] {
@@ -105,10 +99,6 @@ extension MemslotBackend {
         guard capabilities.dirtyLogStartsFull, let slot = call.after, slot.isLogging,
             call.before?.isLogging != true
         else { return }
-        do throws(Errno) {
-            _ = try readDirtyLog(of: slot, clear: true)
-        } catch {
-            return
-        }
+        _ = try? readDirtyLog(of: slot, clear: true)
     }
 }

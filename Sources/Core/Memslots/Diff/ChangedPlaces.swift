@@ -13,7 +13,6 @@ struct ChangedPlaces {
         static let none = UInt32.max
     }
 
-    /// What became of a slot.
     enum Kind {
         case added, removed, replaced, moved, reflagged
         /// It differs in words that mean nothing: a guest_memfd of a slot without one.
@@ -23,7 +22,6 @@ struct ChangedPlaces {
     /// Ascending by key.
     private(set) var places: [Place] = []
 
-    /// None.
     init() {}
 
     /// Compares slots that are ascending by key.

@@ -15,18 +15,15 @@ struct DirtyOverlay {
         bitmaps[slot.assignedKey, default: DirtyBitmap(pageCount: slot.pageCount)].formUnion(bits)
     }
 
-    /// Keeps `pages` of `slot` as dirty.
     mutating func add(_ pages: Range<UInt64>, to slot: Memslot) {
         bitmaps[slot.assignedKey, default: DirtyBitmap(pageCount: slot.pageCount)].insert(pages)
     }
 
-    /// Forgets `pages` of `slot`.
     mutating func clear(_ pages: Range<UInt64>, of slot: Memslot) {
         bitmaps[slot.assignedKey]?.remove(pages)
         if bitmaps[slot.assignedKey]?.isEmpty == true { bitmaps[slot.assignedKey] = nil }
     }
 
-    /// Removes the bits of `slot`, and returns them.
     mutating func remove(_ slot: Memslot) -> DirtyBitmap {
         bitmaps.removeValue(forKey: slot.assignedKey) ?? DirtyBitmap(pageCount: slot.pageCount)
     }

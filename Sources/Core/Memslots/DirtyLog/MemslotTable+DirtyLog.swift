@@ -77,11 +77,7 @@ extension MemslotTable {
         guard pages.upperBound <= slot.pageCount else {
             throw .pagesOutOfRange(pageCount: slot.pageCount)
         }
-        do throws(Errno) {
-            try collectLog(of: slot, clear: clear)
-        } catch {
-            throw .backend(error)
-        }
+        try converting(DirtyLogError.backend, collectLog(of: slot, clear: clear))
         var bitmap = overlay.bitmap(of: slot)
         bitmap.remove(0..<pages.lowerBound)
         bitmap.remove(pages.upperBound..<slot.pageCount)
@@ -100,12 +96,9 @@ extension MemslotTable {
         var harvest: [Harvested] = []
         for operation in wanted.plan.operations where operation.call.endsLogging {
             guard let slot = operation.call.before else { continue }
-            do throws(Errno) {
-                try collectLog(of: slot, clear: false)
-            } catch {
-                throw .rolledBack(
-                    SubmitError.Rollback(errno: error, operation: nil, call: nil))
-            }
+            try converting(
+                { SubmitError.rolledBack(.init(errno: $0, operation: nil, call: nil)) },
+                collectLog(of: slot, clear: false))
             harvest.append(Harvested(slot: slot, bits: overlay.bitmap(of: slot)))
         }
         // An empty one: what is kept now is of the present slots, not of those to come.

@@ -43,7 +43,8 @@ struct SlotIDAssignment {
         let fixed = matching.pairsInOrder(groups.filter { !$0.hasChoice })
         let open = groups.filter(\.hasChoice)
         var search = SlotIDSearch(
-            slots, present, matching, fixed, left: left, best: first, firstCost)
+            slots: slots, present: present, matching: matching, fixed: fixed, left: left,
+            best: first, cost: firstCost, allProved: firstCost.isProved)
         search.tryAll(open)
         if !search.isProved { search.tryEach(open, beginningAt: firstCost.operations) }
         (self.slots, isOptimal) = (search.best, search.isProved)

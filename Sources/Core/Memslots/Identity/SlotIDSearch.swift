@@ -1,32 +1,17 @@
 /// The search for the choice of ids that costs the fewest calls.
 struct SlotIDSearch {
-    private let slots: [Memslot]
-    private let present: MemslotArray
-    private let matching: SlotMatching
-    private let fixed: [SlotMatching.Pair]
-    private var left: Int
+    let slots: [Memslot]
+    let present: MemslotArray
+    let matching: SlotMatching
+    let fixed: [SlotMatching.Pair]
+    var left: Int
     private(set) var best: [Memslot]
-    private var cost: (operations: Int, circles: Int, isProved: Bool)
-    private var isExhausted = false
-    private var allProved: Bool
+    var cost: (operations: Int, circles: Int, isProved: Bool)
+    var allProved: Bool
+    var isExhausted = false
 
     /// With more slots to match than this in one group, ascending addresses stay.
     private static let largestTried = 256
-
-    init(
-        _ slots: [Memslot], _ present: MemslotArray, _ matching: SlotMatching,
-        _ fixed: [SlotMatching.Pair], left: Int, best: [Memslot],
-        _ cost: (operations: Int, circles: Int, isProved: Bool)
-    ) {
-        self.slots = slots
-        self.present = present
-        self.matching = matching
-        self.fixed = fixed
-        self.left = left
-        self.best = best
-        self.cost = cost
-        allProved = cost.isProved
-    }
 
     /// Whether no other choice can cost less.
     var isProved: Bool { cost.circles == 0 || isExhausted && allProved }

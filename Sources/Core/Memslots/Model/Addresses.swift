@@ -1,11 +1,55 @@
+/// An integer with a meaning of its own: an address, a size, an id, a count.
+///
+/// A literal creates one where its type is known.
+public protocol TypedInteger: RawRepresentable, Hashable, Comparable, Sendable,
+    ExpressibleByIntegerLiteral, CustomStringConvertible
+where RawValue: FixedWidthInteger & Sendable, IntegerLiteralType == RawValue {
+    /// Creates the one with this number. Any number is accepted; a submit validates it.
+    init(rawValue: RawValue)
+}
+
+extension TypedInteger {
+    /// Creates the one with this number.
+    @inlinable
+    public init(_ rawValue: RawValue) { self.init(rawValue: rawValue) }
+
+    /// Creates the one that a literal gives.
+    @inlinable
+    public init(integerLiteral value: RawValue) { self.init(rawValue: value) }
+
+    /// Orders by number.
+    @inlinable
+    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+
+    /// The number in decimal.
+    public var description: String { String(rawValue) }
+}
+
+/// An address, a size or an offset, in bytes.
+public protocol ByteInteger: TypedInteger where RawValue == UInt64 {}
+
+extension ByteInteger {
+    /// A Boolean value that indicates whether this is a multiple of 4096.
+    @inlinable
+    public var isPageAligned: Bool { rawValue & (pageSize.rawValue - 1) == 0 }
+
+    /// Returns what is `count` bytes further, or `nil` if that wraps 2^64.
+    @inlinable
+    public func advanced(by count: ByteCount) -> Self? {
+        let (sum, wrapped) = rawValue.addingReportingOverflow(count.rawValue)
+        return wrapped ? nil : Self(rawValue: sum)
+    }
+
+    /// The number as `0x…`, in lower case and without leading zeros.
+    public var description: String { "0x" + String(rawValue, radix: 16) }
+}
+
 /// An address in the guest's physical address space, in bytes.
 ///
 /// ```swift
 /// let bar: GuestPhysicalAddress = 0xfe00_0000
 /// ```
-public struct GuestPhysicalAddress: RawRepresentable, Hashable, Comparable, Sendable,
-    ExpressibleByIntegerLiteral, CustomStringConvertible
-{
+public struct GuestPhysicalAddress: ByteInteger {
     /// The address in bytes.
     public var rawValue: UInt64
 
@@ -13,95 +57,31 @@ public struct GuestPhysicalAddress: RawRepresentable, Hashable, Comparable, Send
     @inlinable
     public init(rawValue: UInt64) { self.rawValue = rawValue }
 
-    /// Creates the address `rawValue`.
-    @inlinable
-    public init(_ rawValue: UInt64) { self.rawValue = rawValue }
-
-    /// Creates the address that a literal gives.
-    @inlinable
-    public init(integerLiteral value: UInt64) { rawValue = value }
-
     /// The number of the guest page (the kernel's gfn) that contains this address.
     @inlinable
     public var pageNumber: UInt64 { rawValue / pageSize.rawValue }
-
-    /// A Boolean value that indicates whether this is a multiple of 4096.
-    @inlinable
-    public var isPageAligned: Bool { rawValue & (pageSize.rawValue - 1) == 0 }
-
-    /// Returns the address `count` bytes further, or `nil` if that wraps 2^64.
-    @inlinable
-    public func advanced(by count: ByteCount) -> GuestPhysicalAddress? {
-        let (sum, wrapped) = rawValue.addingReportingOverflow(count.rawValue)
-        return wrapped ? nil : GuestPhysicalAddress(rawValue: sum)
-    }
-
-    /// Orders addresses by number.
-    @inlinable
-    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
-
-    /// The address as `0x…`, in lower case and without leading zeros.
-    public var description: String { hexadecimal(rawValue) }
 }
 
 /// An address in the user address space of the process that owns the VM, in bytes.
 ///
 /// Kernel: `userspace_addr` (hva). KVM does not check that anything is mapped there.
-public struct UserspaceAddress: RawRepresentable, Hashable, Comparable, Sendable,
-    ExpressibleByIntegerLiteral, CustomStringConvertible
-{
+public struct UserspaceAddress: ByteInteger {
     /// The address in bytes.
     public var rawValue: UInt64
 
     /// Creates the address `rawValue`. Any value is accepted; a submit validates it.
     @inlinable
     public init(rawValue: UInt64) { self.rawValue = rawValue }
-
-    /// Creates the address `rawValue`.
-    @inlinable
-    public init(_ rawValue: UInt64) { self.rawValue = rawValue }
-
-    /// Creates the address that a literal gives.
-    @inlinable
-    public init(integerLiteral value: UInt64) { rawValue = value }
-
-    /// A Boolean value that indicates whether this is a multiple of 4096.
-    @inlinable
-    public var isPageAligned: Bool { rawValue & (pageSize.rawValue - 1) == 0 }
-
-    /// Returns the address `count` bytes further, or `nil` if that wraps 2^64.
-    @inlinable
-    public func advanced(by count: ByteCount) -> UserspaceAddress? {
-        let (sum, wrapped) = rawValue.addingReportingOverflow(count.rawValue)
-        return wrapped ? nil : UserspaceAddress(rawValue: sum)
-    }
-
-    /// Orders addresses by number.
-    @inlinable
-    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
-
-    /// The address as `0x…`, in lower case and without leading zeros.
-    public var description: String { hexadecimal(rawValue) }
 }
 
 /// A size or an offset in bytes.
-public struct ByteCount: RawRepresentable, Hashable, Comparable, Sendable,
-    ExpressibleByIntegerLiteral, CustomStringConvertible
-{
+public struct ByteCount: ByteInteger {
     /// The number of bytes.
     public var rawValue: UInt64
 
     /// Creates a count of `rawValue` bytes.
     @inlinable
     public init(rawValue: UInt64) { self.rawValue = rawValue }
-
-    /// Creates a count of `rawValue` bytes.
-    @inlinable
-    public init(_ rawValue: UInt64) { self.rawValue = rawValue }
-
-    /// Creates the count that a literal gives.
-    @inlinable
-    public init(integerLiteral value: UInt64) { rawValue = value }
 
     /// No bytes.
     public static let zero = ByteCount(rawValue: 0)
@@ -111,51 +91,28 @@ public struct ByteCount: RawRepresentable, Hashable, Comparable, Sendable,
 
     /// Returns the bytes of `count` pages of 4096 bytes. Traps from 2^52 pages on.
     @inlinable
-    public static func pages(_ count: UInt64) -> ByteCount {
-        ByteCount(rawValue: count * pageSize.rawValue)
-    }
+    public static func pages(_ count: UInt64) -> ByteCount { ByteCount(count * pageSize.rawValue) }
 
     /// Returns `count` × 1,024 bytes. Traps from 2^54 on.
     @inlinable
-    public static func kibibytes(_ count: UInt64) -> ByteCount {
-        ByteCount(rawValue: count * (1 << 10))
-    }
+    public static func kibibytes(_ count: UInt64) -> ByteCount { ByteCount(count * (1 << 10)) }
 
     /// Returns `count` × 1,024² bytes. Traps from 2^44 on.
     @inlinable
-    public static func mebibytes(_ count: UInt64) -> ByteCount {
-        ByteCount(rawValue: count * (1 << 20))
-    }
+    public static func mebibytes(_ count: UInt64) -> ByteCount { ByteCount(count * (1 << 20)) }
 
     /// Returns `count` × 1,024³ bytes. Traps from 2^34 on.
     @inlinable
-    public static func gibibytes(_ count: UInt64) -> ByteCount {
-        ByteCount(rawValue: count * (1 << 30))
-    }
+    public static func gibibytes(_ count: UInt64) -> ByteCount { ByteCount(count * (1 << 30)) }
 
     /// Returns `count` × 1,024⁴ bytes. Traps from 2^24 on.
     @inlinable
-    public static func tebibytes(_ count: UInt64) -> ByteCount {
-        ByteCount(rawValue: count * (1 << 40))
-    }
+    public static func tebibytes(_ count: UInt64) -> ByteCount { ByteCount(count * (1 << 40)) }
 
     /// The number of whole pages of 4096 bytes.
     @inlinable
     public var pageCount: UInt64 { rawValue / pageSize.rawValue }
-
-    /// A Boolean value that indicates whether this is a multiple of 4096.
-    @inlinable
-    public var isPageAligned: Bool { rawValue & (pageSize.rawValue - 1) == 0 }
-
-    /// Orders counts by number.
-    @inlinable
-    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
-
-    /// The count as `0x…`, in lower case and without leading zeros.
-    public var description: String { hexadecimal(rawValue) }
 }
 
 /// ``ByteCount/page``, as a global that the optimizer folds into inlined code.
 @usableFromInline package let pageSize = ByteCount(rawValue: 4096)
-
-private func hexadecimal(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }

@@ -2,30 +2,13 @@
 ///
 /// Slots that name the same object and offset are backed by the same host page, however often
 /// the object is mapped. Range: 1 … 2^32 − 1.
-public struct MemoryObjectID: RawRepresentable, Hashable, Comparable, Sendable,
-    ExpressibleByIntegerLiteral, CustomStringConvertible
-{
+public struct MemoryObjectID: TypedInteger {
     /// The number; 0 means no object.
     public var rawValue: UInt32
 
     /// Creates the id `rawValue`.
     @inlinable
     public init(rawValue: UInt32) { self.rawValue = rawValue }
-
-    /// Creates the id `rawValue`.
-    @inlinable
-    public init(_ rawValue: UInt32) { self.rawValue = rawValue }
-
-    /// Creates the id that a literal gives.
-    @inlinable
-    public init(integerLiteral value: UInt32) { rawValue = value }
-
-    /// Orders ids by number.
-    @inlinable
-    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
-
-    /// The number in decimal.
-    public var description: String { String(rawValue) }
 }
 
 /// The place in a memory object where a slot's backing begins.

@@ -42,6 +42,14 @@ public struct Errno: Error, RawRepresentable, Hashable, Sendable, CustomStringCo
     public static let invalidArgument = Errno(rawValue: 22)
 }
 
+/// Returns the value of `body`. An error of `body` is thrown as what `convert` makes of it.
+@inlinable
+package func converting<R, E: Error, F: Error>(
+    _ convert: (E) -> F, _ body: @autoclosure () throws(E) -> R
+) throws(F) -> R {
+    do throws(E) { return try body() } catch { throw convert(error) }
+}
+
 /// The symbolic names of Linux's error numbers, as on x86-64 and arm64, by number.
 ///
 /// Empty where a number has no name. Source: include/uapi/asm-generic/errno-base.h and errno.h.

@@ -3,9 +3,7 @@
 ///
 /// It grows by one with each committed transaction that changed something. A transaction that was
 /// refused or undone leaves it as it was. It is this project's own count, not the kernel's.
-public struct Generation: RawRepresentable, Hashable, Comparable, Sendable,
-    ExpressibleByIntegerLiteral, CustomStringConvertible
-{
+public struct Generation: TypedInteger {
     /// The count.
     public var rawValue: UInt64
 
@@ -13,23 +11,8 @@ public struct Generation: RawRepresentable, Hashable, Comparable, Sendable,
     @inlinable
     public init(rawValue: UInt64) { self.rawValue = rawValue }
 
-    /// Creates the generation `rawValue`.
-    @inlinable
-    public init(_ rawValue: UInt64) { self.rawValue = rawValue }
-
-    /// Creates the generation that a literal gives.
-    @inlinable
-    public init(integerLiteral value: UInt64) { rawValue = value }
-
     /// The generation after this one.
     public var next: Generation { Generation(rawValue: rawValue + 1) }
-
-    /// Orders generations by age, the oldest first.
-    @inlinable
-    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
-
-    /// The count in decimal.
-    public var description: String { String(rawValue) }
 }
 
 /// A table at one generation.

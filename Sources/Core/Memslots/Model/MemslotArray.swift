@@ -13,15 +13,11 @@ public struct MemslotArray: Sendable, Equatable {
 
     /// Wraps slots that are already known to be valid.
     ///
+    /// - Parameter index: the index of `slots`, if it is built already.
     /// - Precondition: ascending by key, no id twice, no overlap.
-    init(sortedByKey slots: [Memslot]) {
-        self.init(sortedByKey: slots, AddressIndex(slots))
-    }
-
-    /// As ``init(sortedByKey:)``, with the index of `slots` built already.
-    init(sortedByKey slots: [Memslot], _ index: AddressIndex) {
+    init(sortedByKey slots: [Memslot], _ index: AddressIndex? = nil) {
         self.slots = slots
-        self.index = index
+        self.index = index ?? AddressIndex(slots)
     }
 
     /// How many slots there are.

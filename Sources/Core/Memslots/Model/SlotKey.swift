@@ -2,30 +2,13 @@
 ///
 /// Range: 0 up to ``Capabilities/maxSlots`` − 1, which is the low 16 bits of the kernel's `slot`.
 /// Kernel: `KVM_CAP_NR_MEMSLOTS`, Documentation/virt/kvm/api.rst 4.35.
-public struct SlotID: RawRepresentable, Hashable, Comparable, Sendable,
-    ExpressibleByIntegerLiteral, CustomStringConvertible
-{
+public struct SlotID: TypedInteger {
     /// The number.
     public var rawValue: UInt32
 
     /// Creates the id `rawValue`. Any value is accepted; a submit validates it.
     @inlinable
     public init(rawValue: UInt32) { self.rawValue = rawValue }
-
-    /// Creates the id `rawValue`.
-    @inlinable
-    public init(_ rawValue: UInt32) { self.rawValue = rawValue }
-
-    /// Creates the id that a literal gives.
-    @inlinable
-    public init(integerLiteral value: UInt32) { rawValue = value }
-
-    /// Orders ids by number.
-    @inlinable
-    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
-
-    /// The number in decimal.
-    public var description: String { String(rawValue) }
 }
 
 /// The KVM address space of a memslot.
@@ -34,9 +17,7 @@ public struct SlotID: RawRepresentable, Hashable, Comparable, Sendable,
 /// system management mode. Slots of different address spaces are unrelated: they have their own
 /// ids and may overlap. It is the upper 16 bits of the kernel's `slot`.
 /// Kernel: `KVM_CAP_MULTI_ADDRESS_SPACE`.
-public struct AddressSpaceID: RawRepresentable, Hashable, Comparable, Sendable,
-    ExpressibleByIntegerLiteral, CustomStringConvertible
-{
+public struct AddressSpaceID: TypedInteger {
     /// The number.
     public var rawValue: UInt32
 
@@ -44,23 +25,8 @@ public struct AddressSpaceID: RawRepresentable, Hashable, Comparable, Sendable,
     @inlinable
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-    /// Creates the id `rawValue`.
-    @inlinable
-    public init(_ rawValue: UInt32) { self.rawValue = rawValue }
-
-    /// Creates the id that a literal gives.
-    @inlinable
-    public init(integerLiteral value: UInt32) { rawValue = value }
-
     /// The guest's ordinary memory.
     public static let main = AddressSpaceID(rawValue: 0)
-
-    /// Orders ids by number.
-    @inlinable
-    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
-
-    /// The number in decimal.
-    public var description: String { String(rawValue) }
 }
 
 /// The name of a memslot in a VM: its address space and its id there.

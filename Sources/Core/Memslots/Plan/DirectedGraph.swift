@@ -7,13 +7,7 @@ struct DirectedGraph {
     private(set) var predecessors: [Int: Set<Int>] = [:]
 
     /// A graph over `adjacency`'s positions.
-    init(_ adjacency: [[Int]]) {
-        for vertex in adjacency.indices {
-            successors[vertex] = Set(adjacency[vertex])
-            predecessors[vertex, default: []] = predecessors[vertex] ?? []
-            for next in adjacency[vertex] { predecessors[next, default: []].insert(vertex) }
-        }
-    }
+    init(_ adjacency: [[Int]]) { self.init(Array(adjacency.indices)) { adjacency[$0] } }
 
     /// A graph over `vertices`, each of which leads to `next`, among them too.
     init(_ vertices: [Int], next: (Int) -> [Int]) {

@@ -5,7 +5,6 @@
 /// else by branch and bound within ``effort``. The graphs of moving slots are sparse (two edges
 /// a vertex at most), so nearly all of them fall to the rules alone.
 struct FeedbackVertexSet {
-    /// The cut.
     let vertices: [Int]
     /// Whether it is proved that no smaller one exists.
     let isMinimum: Bool
@@ -16,16 +15,9 @@ struct FeedbackVertexSet {
     /// Components of more vertices than this, after shrinking, are cut greedily only.
     private static let largestSearched = 1_000
 
-    /// Cuts the graph in which `adjacency[v]` are the vertices that `v` leads to.
-    ///
-    /// - Parameter effort: the number of vertices that the search may visit; it subtracts those it has.
-    init(of adjacency: [[Int]], effort: inout Int) {
-        self.init(of: DirectedGraph(adjacency), effort: &effort)
-    }
-
     /// Cuts `graph`.
     ///
-    /// - Parameter effort: as above.
+    /// - Parameter effort: the number of vertices that the search may visit; it subtracts those it has.
     init(of graph: DirectedGraph, effort: inout Int) {
         var vertices: [Int] = []
         var isMinimum = true

@@ -70,17 +70,13 @@ struct MoveWaits {
     private var first: [UInt32]
     private var edges: [UInt32] = []
 
-    /// Whether no move waits for another.
     var isEmpty: Bool { edges.isEmpty }
-    /// How many moves there are.
     var count: Int { first.count - 1 }
 
-    /// The moves that `move` waits for.
     func blockers(of move: Int) -> ArraySlice<UInt32> {
         edges[Int(first[move])..<Int(first[move + 1])]
     }
 
-    /// Finds what `moves` wait for.
     init(_ moves: [MemslotPair]) {
         first = [0]
         first.reserveCapacity(moves.count + 1)

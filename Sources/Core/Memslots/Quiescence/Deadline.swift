@@ -35,7 +35,6 @@ public struct Deadline: Hashable, Sendable {
     /// A Boolean value that indicates whether the moment has come.
     public var hasPassed: Bool { monotonicNow() >= nanoseconds }
 
-    /// Returns the earlier of two deadlines.
     func earlier(_ other: Deadline) -> Deadline {
         nanoseconds < other.nanoseconds ? self : other
     }

@@ -7,7 +7,6 @@ internal import Synchronization
 /// a `sync` barrier. A wait for a barrier alone could not time out; with the gate closed and
 /// empty, the barrier is free at once.
 final class EntryGate: Sendable {
-    /// One stay inside.
     struct Stay {
         fileprivate let number: UInt64
     }
@@ -41,7 +40,6 @@ final class EntryGate: Sendable {
         }
     }
 
-    /// Ends a stay.
     func leave(_ stay: Stay) {
         Scheduling.point()
         monitor.withLock {
@@ -70,7 +68,6 @@ final class EntryGate: Sendable {
         }
     }
 
-    /// Whether the gate is closed.
     var isClosedNow: Bool { isClosed.load(ordering: .acquiring) }
 
     /// How many have entered so far.

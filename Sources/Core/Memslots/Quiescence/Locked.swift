@@ -109,7 +109,6 @@ package final class Monitor: @unchecked Sendable {
         return pthread_cond_timedwait(condition, mutex, &moment) != ETIMEDOUT
     }
 
-    /// Wakes every waiter.
     package func wake() {
         if let scheduler = Scheduling.current { scheduler.wake(ObjectIdentifier(self)) }
         pthread_cond_broadcast(condition)

@@ -52,12 +52,7 @@ final class RoleDomain: Sendable {
         let outer: UnsafeMutableRawPointer?
     }
 
-    private static let key: pthread_key_t = {
-        var key = pthread_key_t()
-        let status = pthread_key_create(&key, nil)
-        precondition(status == 0, "the process has no thread-local key left")
-        return key
-    }()
+    private static let key = threadLocalKey()
 
     /// Runs `body` with the thread in `role`.
     func with<R, E: Error>(_ role: ThreadRole, _ body: () throws(E) -> R) throws(E) -> R {

@@ -18,13 +18,11 @@ package protocol ThreadScheduler: AnyObject, Sendable {
     /// - Returns: whether there was time left.
     func wait(for key: ObjectIdentifier, until deadline: Deadline) -> Bool
 
-    /// Wakes every waiter for `key`.
     func wake(_ key: ObjectIdentifier)
 
     /// Waits until the section `key` can be entered, and enters it.
     func enter(_ key: ObjectIdentifier, _ kind: SectionKind)
 
-    /// Leaves the section `key`.
     func leave(_ key: ObjectIdentifier, _ kind: SectionKind)
 
     /// Runs `body` on a thread more of the simulation.
@@ -52,12 +50,7 @@ package enum Scheduling {
         init(_ scheduler: any ThreadScheduler) { self.scheduler = scheduler }
     }
 
-    private static let key: pthread_key_t = {
-        var key = pthread_key_t()
-        let status = pthread_key_create(&key, nil)
-        precondition(status == 0, "the process has no thread-local key left")
-        return key
-    }()
+    private static let key = threadLocalKey()
 
     /// The scheduler of this thread; `nil` outside of simulations.
     @inline(__always)

@@ -47,13 +47,12 @@ final class ArrayPair: Sendable {
     /// Builds the array of `slots`, ascending by key, in the inactive place, as the generation after
     /// the active one.
     func build(_ slots: [Memslot]) {
-        let array: MemslotArray
-        if isKnownUniquelyReferenced(&spareIndex), let index = spareIndex {
-            index.rebuild(slots)
-            array = MemslotArray(sortedByKey: slots, index)
+        if isKnownUniquelyReferenced(&spareIndex) {
+            spareIndex?.rebuild(slots)
         } else {
-            array = MemslotArray(sortedByKey: slots)
+            spareIndex = nil
         }
+        let array = MemslotArray(sortedByKey: slots, spareIndex)
         spareIndex = nil
         inactive = ArrayVersion(
             TableSnapshot(generation: active.snapshot.generation.next, array: array))

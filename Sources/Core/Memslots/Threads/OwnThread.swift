@@ -1,4 +1,4 @@
-internal import CDispatch
+package import CDispatch
 internal import Dispatch
 internal import Glibc
 
@@ -42,11 +42,20 @@ package struct OwnThread: Sendable {
         self.thread = thread
     }
 
-    /// Waits until it has ended.
     package func join() { pthread_join(thread, nil) }
 
     /// Lets it end by itself.
     package func detach() { pthread_detach(thread) }
+}
+
+/// Creates a key of thread-local memory. `release` gets what a thread has there when it ends.
+package func threadLocalKey(
+    release: (@convention(c) (UnsafeMutableRawPointer?) -> Void)? = nil
+) -> pthread_key_t {
+    var key = pthread_key_t()
+    let status = pthread_key_create(&key, release)
+    precondition(status == 0, "the process has no thread-local key left")
+    return key
 }
 
 /// A thread of its own for jobs that wait, in the order given.

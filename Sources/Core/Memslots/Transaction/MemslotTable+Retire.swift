@@ -79,7 +79,6 @@ final class UnretiredArrays: @unchecked Sendable {
         return withExtendedLifetime(gone) { retired }
     }
 
-    /// The arrays that a reader may read.
     var arrays: [MemslotArray] {
         monitor.withLock {
             entries.filter { !$0.isRetired }.map(\.version.snapshot.array)

@@ -69,23 +69,16 @@ extension MemslotTable {
         let start = monotonicNow()
         let reentrant = { AdmissionError<Refusal>.notSubmitted(.reentrant($0)) }
         return try serially(reentrant) { () throws(AdmissionError<Refusal>) in
-            let wanted: WantedArray
-            do throws(SubmitError) {
-                wanted = try validate(slots, options: options, prior: prior)
-            } catch {
-                throw .notSubmitted(error)
-            }
+            let wanted = try converting(
+                AdmissionError<Refusal>.notSubmitted,
+                validate(slots, options: options, prior: prior))
             guard !wanted.diff.isEmpty else { return unchanged(wanted, since: start) }
-            do throws(Refusal) {
-                try admit(pair.current.generation.next, wanted.slots)
-            } catch {
-                throw .refused(error)
-            }
-            do throws(SubmitError) {
-                return try commit(wanted, options: options, since: start)
-            } catch {
-                throw .notSubmitted(error)
-            }
+            try converting(
+                AdmissionError<Refusal>.refused,
+                admit(pair.current.generation.next, wanted.slots))
+            return try converting(
+                AdmissionError<Refusal>.notSubmitted,
+                commit(wanted, options: options, since: start))
         }
     }
 

@@ -140,7 +140,6 @@ public final class MemslotTable: Sendable {
         try serially({ (error: ReentryError) in error }) { () throws(ReentryError) in body() }
     }
 
-    /// The hooks of a transaction that begins now.
     var hooks: [any MemslotHook] { shared.withLock { $0.hooks } }
 
     func record(_ receipt: Receipt) { shared.withLock { $0.history.append(receipt) } }
@@ -153,7 +152,6 @@ public final class MemslotTable: Sendable {
         }
     }
 
-    /// Records that the table has recovered.
     func recordRecovery() { shared.withLock { $0.failure = nil } }
 
     /// Records whether a failure keeps vCPUs out.

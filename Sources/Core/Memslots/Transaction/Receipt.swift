@@ -149,6 +149,5 @@ struct ReceiptHistory {
         if limit == 0 { receipts.removeAll() }
     }
 
-    /// The last `count` receipts, oldest first.
     func last(_ count: Int) -> [Receipt] { Array(receipts.suffix(count)) }
 }

@@ -42,28 +42,21 @@ struct TransactionMachine {
         case complete(Outcome)
     }
 
-    /// The result of an action.
     enum Event: Equatable {
         case done
         /// A hook refused.
-        case vetoed(Veto)
+        case vetoed(HookVeto)
         /// vCPUs or readers were still inside at the deadline.
         case timedOut(vcpus: [String], readers: [String])
         /// The backend refused.
         case refused(Errno)
     }
 
-    /// A hook's refusal.
-    struct Veto: Equatable {
-        var reason: String
-    }
-
-    /// How a transaction ends.
     enum Outcome: Equatable {
         case committed
         /// A failed table is as before its failure.
         case recovered
-        case rejected(Veto, step: Int)
+        case rejected(HookVeto, step: Int)
         case timedOut(vcpus: [String], readers: [String])
         /// `operation` is `nil` if a dirty log could not be read, before any slot call.
         case rolledBack(Errno, operation: Int?)
@@ -163,12 +156,6 @@ struct TransactionMachine {
         case (.holding(let cause), .timedOut):
             // Only additions are undone; a vCPU that can't be stopped sees them vanish.
             return undo(from: cause.operation - 1, cause)
-        default: return laterEvent(event)
-        }
-    }
-
-    private mutating func laterEvent(_ event: Event) -> Action {
-        switch (state, event) {
         case (.undoing(let operation, let cause), .done): return undo(from: operation - 1, cause)
         case (.undoing(_, let cause), .refused(let errno)):
             let outcome = Outcome.failed(cause.errno, operation: cause.operation, undo: errno)

@@ -67,9 +67,7 @@ extension TransactionRun {
 
     /// The slots that are installed now, by the calls that succeeded.
     var installation: SlotJournal {
-        var journal = SlotJournal(before)
-        for operation in plan.operations.prefix(applied) { journal.record(operation.call) }
-        return journal
+        SlotJournal(initial: before, calls: plan.operations.prefix(applied).map(\.call))
     }
 
     /// Empties the logs that the kernel began full and that no guest could write to, before vCPUs

@@ -5,7 +5,6 @@ extension TransactionRun {
         surroundings.hooks[step % surroundings.hooks.count]
     }
 
-    /// The change of `step`.
     func change(_ step: Int) -> MemslotChange {
         changes[step / surroundings.hooks.count]
     }
@@ -15,7 +14,7 @@ extension TransactionRun {
             try hook(step).prepare(change(step))
             return .done
         } catch {
-            return .vetoed(TransactionMachine.Veto(reason: error.reason))
+            return .vetoed(error)
         }
     }
 }

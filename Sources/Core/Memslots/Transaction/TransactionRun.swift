@@ -39,7 +39,6 @@ struct TransactionRun {
     /// After a failure: what is really installed.
     var installed: [Memslot]?
 
-    /// The transaction from `before` to `target`.
     init(
         _ plan: Plan, from before: MemslotArray, to target: [Memslot], options: SubmitOptions,
         overlay: DirtyOverlay, in surroundings: Surroundings
@@ -77,7 +76,6 @@ struct TransactionRun {
         machine = TransactionMachine(recoveryOf: plan.operations.count)
     }
 
-    /// Runs the transaction to its end.
     mutating func run() -> TransactionMachine.Outcome {
         if !isRecovery { surroundings.backend.beginTransaction() }
         var action = machine.event(.done)

@@ -36,12 +36,6 @@ struct WantedArray {
         plan = Plan(diff)
     }
 
-    /// Compares `slots`, which are known to be valid, with the present array.
-    init(_ slots: [Memslot], present: MemslotArray) {
-        let scan = ArrayScan(slots, present: present.slots) { _ in false }
-        self.init(slots, scan, present: present)
-    }
-
     /// A receipt without times, as far as it is known beforehand.
     func receipt(generation: Generation) -> Receipt {
         var receipt = Receipt(

@@ -61,10 +61,8 @@ extension ArrayValidator {
     /// If fewer than one slot of so many changes, looking up those beats sorting all.
     private static let few = 4
 
-    /// The result of one pass.
     var scan: ArrayScan { ArrayScan(slots, present: present.slots) { !isPlain($0) } }
 
-    /// Whether the array has no fault.
     func isSound(_ scan: ArrayScan) -> Bool {
         guard prior.isEmpty else { return false }
         return !scan.hasFault && crowdedSpaces().isEmpty

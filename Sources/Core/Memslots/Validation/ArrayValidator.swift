@@ -59,10 +59,19 @@ struct ArrayValidator {
         let hasBackingFault = indicesWithPrior.contains(index)
         faults.append(hasBackingFault ? broken.subtracting(.badUserspaceAddress) : broken)
         if !hasBackingFault { faults.appendMemoryFaults() }
-        if lacksGuestMemfd(slot), !hasBackingFault { faults.appendGuestMemfdMissing() }
-        if slot.size == .zero { faults.appendZeroSize() }
+        if lacksGuestMemfd(slot), !hasBackingFault {
+            faults.append(
+                .guestMemfdMissing, "guestMemfd", "a guest-memfd slot must name its guest_memfd")
+        }
+        if slot.size == .zero {
+            faults.append(.zeroSize, "size", "the size is 0; leave a slot out to remove it")
+        }
         guard slot.size != .zero, !broken.contains(.addressOverflow) else { return faults.all }
-        if let range = reservedRange(under: slot) { faults.appendReserved(range) }
+        if let range = reservedRange(under: slot) {
+            faults.append(
+                .reservedAddress, "guestPhysicalAddress",
+                "KVM keeps \(range.lowerBound)–\(range.upperBound) for itself")
+        }
         if SlotRules.exceedsGuestPages(slot, capabilities: capabilities) {
             faults.appendTooLarge()
         }

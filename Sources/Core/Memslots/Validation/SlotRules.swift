@@ -91,26 +91,9 @@ struct SlotFaults {
     let capabilities: Capabilities
     private(set) var all: [Violation] = []
 
-    init(slot: Memslot, index: Int, capabilities: Capabilities) {
-        self.slot = slot
-        self.index = index
-        self.capabilities = capabilities
-    }
-
     mutating func append(_ broken: SlotRules) {
         for rule in Self.rules where broken.contains(rule.rule) {
-            append(rule.kind, rule.member, rule.detail(slot, capabilities))
-        }
-        if broken.contains(.misalignedGuestMemfd) {
-            let offset = slot.guestMemfdOffset
-            append(
-                .backingMisaligned, "guestMemfdOffset", "\(offset) is not a multiple of 4096",
-                .invalidArgument)
-        }
-        if broken.contains(.guestMemfdOverflow) {
-            append(
-                .backingOutOfBounds, "guestMemfdOffset", "offset and size wrap 2^64",
-                .invalidArgument)
+            append(rule.kind, rule.member, rule.detail(slot, capabilities), rule.errno)
         }
     }
 
@@ -126,20 +109,6 @@ struct SlotFaults {
         }
     }
 
-    mutating func appendZeroSize() {
-        append(.zeroSize, "size", "the size is 0; leave a slot out to remove it")
-    }
-
-    mutating func appendGuestMemfdMissing() {
-        append(.guestMemfdMissing, "guestMemfd", "a guest-memfd slot must name its guest_memfd")
-    }
-
-    mutating func appendReserved(_ range: Range<GuestPhysicalAddress>) {
-        append(
-            .reservedAddress, "guestPhysicalAddress",
-            "KVM keeps \(range.lowerBound)–\(range.upperBound) for itself")
-    }
-
     mutating func appendTooLarge() {
         let bits = capabilities.guestPhysicalBits
         append(
@@ -148,7 +117,7 @@ struct SlotFaults {
                 + "0x\(String(capabilities.maxGuestPage, radix: 16)) (\(bits) address bits)")
     }
 
-    private mutating func append(
+    mutating func append(
         _ kind: ViolationKind, _ member: String, _ detail: String, _ errno: Errno? = nil
     ) {
         all.append(
@@ -159,10 +128,11 @@ struct SlotFaults {
         let rule: SlotRules
         let kind: ViolationKind
         let member: String
+        var errno: Errno?
         let detail: @Sendable (Memslot, Capabilities) -> String
     }
 
-    /// The kernel's rules in its check order, but for those of guest_memfd.
+    /// The kernel's rules in its check order, but for those of guest_memfd, which come last.
     private static let rules: [Rule] = [
         Rule(rule: .slotOutOfRange, kind: .slotOutOfRange, member: "slot") { slot, limits in
             "the id is not below \(limits.maxSlots), the number of slots of an address space"
@@ -202,6 +172,14 @@ struct SlotFaults {
         Rule(rule: .sizeTooLarge, kind: .sizeTooLarge, member: "size") { slot, limits in
             "size \(slot.size) is more than \(limits.maxPagesPerSlot) pages"
         },
+        Rule(
+            rule: .misalignedGuestMemfd, kind: .backingMisaligned, member: "guestMemfdOffset",
+            errno: .invalidArgument
+        ) { slot, _ in "\(slot.guestMemfdOffset) is not a multiple of 4096" },
+        Rule(
+            rule: .guestMemfdOverflow, kind: .backingOutOfBounds, member: "guestMemfdOffset",
+            errno: .invalidArgument
+        ) { _, _ in "offset and size wrap 2^64" },
     ]
 }
 

@@ -49,7 +49,6 @@ public struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
         self.errno = kind.errno
     }
 
-    /// Names the other slot of the fault.
     func with(_ other: Memslot, at otherIndex: Int) -> Violation {
         var violation = self
         violation.otherIndex = otherIndex

@@ -31,7 +31,7 @@ struct FeedbackVertexSetTests {
                 (0..<count).filter { _ in Double.random(in: 0..<1, using: &random) < density }
             }
             var effort = FeedbackVertexSet.effort
-            let cut = FeedbackVertexSet(of: adjacency, effort: &effort)
+            let cut = FeedbackVertexSet(of: DirectedGraph(adjacency), effort: &effort)
             let mask = cut.vertices.reduce(0) { $0 | 1 << $1 }
             if hasCircle(adjacency, without: mask) { wrong.append("no cut: \(adjacency)") }
             if Set(cut.vertices).count != cut.vertices.count { wrong.append("twice") }

@@ -42,7 +42,7 @@ struct MoveOrderTests {
                     $0 != move && moves[$0].before.overlaps(moves[move].after)
                 }
             }
-            let cut = FeedbackVertexSet(of: waits, effort: &effort)
+            let cut = FeedbackVertexSet(of: DirectedGraph(waits), effort: &effort)
             var gone = Set(order.broken)
             for move in order.direct {
                 if !gone.isSuperset(of: waits[move]) { wrong.append("\(moves)") }
@@ -74,7 +74,7 @@ struct MoveOrderTests {
                 moves.indices.filter { moves[$0].before.overlaps(move.after) }
             }
             var effort = 50_000
-            let cut = FeedbackVertexSet(of: waits, effort: &effort)
+            let cut = FeedbackVertexSet(of: DirectedGraph(waits), effort: &effort)
             if MoveOrder(moves, effort: &effort).broken != cut.vertices { wrong += 1 }
         }
         #expect(wrong == 0)

@@ -14,7 +14,7 @@ struct TransactionMachineTests {
 
     private func possible(_ action: Machine.Action) -> [Machine.Event] {
         switch action {
-        case .prepare: [.done, .vetoed(Machine.Veto(reason: "no"))]
+        case .prepare: [.done, .vetoed(HookVeto("no"))]
         case .drain: [.done, .timedOut(vcpus: ["v"], readers: [])]
         case .hold: [.done, .timedOut(vcpus: ["w"], readers: [])]
         case .harvest: [.done, .refused(.badAddress)]

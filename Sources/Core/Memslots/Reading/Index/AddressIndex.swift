@@ -142,7 +142,6 @@ final class AddressIndex: @unchecked Sendable {
 /// What a lookup needs of a slot, in half a cache line.
 @usableFromInline
 struct SlotRecord: Sendable {
-    /// The first guest physical address.
     @usableFromInline var start: UInt64
     /// Bytes; 0 in a record that stands for no slot.
     @usableFromInline var size: UInt64
@@ -181,12 +180,6 @@ struct SlotTree {
     @usableFromInline let search: Search
     /// The records; the first of them stands before all slots.
     @usableFromInline let records: UnsafeMutablePointer<SlotRecord>
-
-    init(
-        tree: creading_tree, search: @escaping Search, records: UnsafeMutablePointer<SlotRecord>
-    ) {
-        (self.tree, self.search, self.records) = (tree, search, records)
-    }
 }
 
 extension UnsafeMutablePointer<SlotTree> {

@@ -6,12 +6,6 @@ struct AddressOrder {
         let range: Range<Int>
     }
 
-    private struct Key {
-        var space: UInt32
-        var position: UInt32
-        var start: UInt64
-    }
-
     /// Ascending by id; only those that have slots.
     private(set) var spaces: [Space] = []
     /// `nil` where the slots stand in order.
@@ -36,19 +30,7 @@ struct AddressOrder {
             last = (space, start)
         }
         if !slots.isEmpty { spaces.append(Space(id: last.space, range: first..<slots.count)) }
-        positions = isInOrder ? nil : Self.sortedPositions(of: slots)
-    }
-
-    /// Sorted as small keys: the slots themselves are too far apart for a sort.
-    private static func sortedPositions(of slots: [Memslot]) -> [UInt32] {
-        var keys = slots.enumerated().map { position, slot in
-            Key(
-                space: slot.addressSpace.rawValue,
-                position: UInt32(truncatingIfNeeded: position),
-                start: slot.guestPhysicalAddress.rawValue)
-        }
-        keys.sort { ($0.space, $0.start) < ($1.space, $1.start) }
-        return keys.map(\.position)
+        positions = isInOrder ? nil : AscendingOrder.byAddress(slots)
     }
 
     /// Writes the records of the ordered slots of `range`.

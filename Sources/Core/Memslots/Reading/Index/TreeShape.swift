@@ -32,12 +32,10 @@ struct TreeShape {
 
     private static func page(_ address: UInt64) -> UInt64 { address >> CREADING_PAGE_SHIFT }
 
-    /// Keys of a node.
     private static func keys(in width: creading_width) -> Int {
         MemoryLayout<TreeNode>.size / (width == CREADING_NARROW ? 4 : 8)
     }
 
-    /// Nodes of all levels.
     var nodes: Int { levels.reduce(0, +) }
 
     /// Builds the tree over the starts of `records`, of as many as the shape is for.

@@ -52,7 +52,6 @@ final class ReaderRegistry: @unchecked Sendable {
         monitor.withLock { self.announcement = Announcement(run: announcement) }
     }
 
-    /// Makes a reader known.
     func add(_ name: String) -> ReaderRecord {
         monitor.withLock {
             let record = ReaderRecord(
@@ -76,7 +75,7 @@ final class ReaderRegistry: @unchecked Sendable {
             let inside = records.compactMap { record -> ReaderStay? in
                 let ticket = record.lines.pointee.ticket.load(ordering: .acquiring)
                 let isMeant = record.name == name && ticket & 1 == 1
-                return isMeant ? ReaderStay(record, until: ticket + 1) : nil
+                return isMeant ? ReaderStay(reader: record, end: ticket + 1) : nil
             }
             for stay in inside {
                 // If it leaves after all it comes to `hasLeft`, and is known again.
@@ -94,7 +93,6 @@ final class ReaderRegistry: @unchecked Sendable {
         return count
     }
 
-    /// How many readers are known.
     var count: Int { monitor.withLock { records.count } }
 
     /// Whether the running thread is inside.
@@ -117,10 +115,12 @@ final class ReaderRegistry: @unchecked Sendable {
         let isOrdered = order()
         return records.compactMap { record in
             let ticket = record.lines.pointee.ticket.load(ordering: .acquiring)
-            if isOrdered { return ticket & 1 == 1 ? ReaderStay(record, until: ticket + 1) : nil }
+            if isOrdered {
+                return ticket & 1 == 1 ? ReaderStay(reader: record, end: ticket + 1) : nil
+            }
             // Without the fence a store of the reader's core may still be on its way, so wait until
             // the reader has come and gone once more.
-            return ReaderStay(record, until: ticket + 4)
+            return ReaderStay(reader: record, end: ticket + 4)
         }
     }
 
@@ -206,7 +206,6 @@ struct ReaderLines: ~Copyable {
 // Sendable: what changes is atomic.
 @usableFromInline
 final class ReaderRecord: @unchecked Sendable {
-    /// The name that receipts show.
     let name: String
     /// Freed with this.
     @usableFromInline let lines: UnsafeMutablePointer<ReaderLines>
@@ -239,13 +238,8 @@ final class ReaderRecord: @unchecked Sendable {
 /// A reader's stay inside, and when it is over.
 struct ReaderStay: Sendable {
     let reader: ReaderRecord
-    private let end: UInt64
-
-    /// Lasts until the reader's ticket is `end`.
-    init(_ reader: ReaderRecord, until end: UInt64) {
-        self.reader = reader
-        self.end = end
-    }
+    /// The reader's ticket when it is over.
+    let end: UInt64
 
     /// Whether it is over, and the reader done with what it saw; also if the reader was abandoned.
     var hasEnded: Bool {
