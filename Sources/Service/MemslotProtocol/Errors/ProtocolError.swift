@@ -25,6 +25,18 @@ public struct ProtocolError: Error, Hashable, Sendable, CustomStringConvertible 
         self.init(ErrorData(kind), message: message)
     }
 
+    /// The error for the parameter at `path`, with which the message begins.
+    package static func invalid(_ path: String, _ reason: String) -> ProtocolError {
+        ProtocolError(ErrorData(.invalidParams, path: path), message: "\(path): \(reason)")
+    }
+
+    /// The error for a limit that a request exceeds.
+    package static func limit(
+        _ name: String, path: String? = nil, _ message: String
+    ) -> ProtocolError {
+        ProtocolError(ErrorData(.limitExceeded, path: path, limit: name), message: message)
+    }
+
     /// The error of an invalid array; `nil` if there is no violation.
     ///
     /// - Parameters:

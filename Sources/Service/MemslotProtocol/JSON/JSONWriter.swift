@@ -243,9 +243,10 @@ extension JSONWriter {
         integer(value)
     }
 
-    /// Writes a member that is an integer.
+    /// Writes a member that is an integer; nothing where it is `nil`.
     @inline(__always)
-    package mutating func member(_ name: StaticString, _ value: Int) {
+    package mutating func member(_ name: StaticString, _ value: Int?) {
+        guard let value else { return }
         key(name)
         integer(value)
     }

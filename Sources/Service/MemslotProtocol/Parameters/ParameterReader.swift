@@ -131,9 +131,7 @@ extension ParameterObject {
         self.init()
         guard let params else {
             if let name = Self.table.firstRequired {
-                throw ProtocolError(
-                    ErrorData(.invalidParams, path: name),
-                    message: "\(name): missing; the request has no params")
+                throw .invalid(name, "missing; the request has no params")
             }
             return
         }

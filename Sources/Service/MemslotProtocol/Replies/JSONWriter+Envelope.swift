@@ -76,7 +76,7 @@ extension JSONWriter {
         if data.addressSpace != 0 { member("addressSpace", data.addressSpace) }
         member("path", data.path)
         member("errno", data.errno?.name)
-        member("operation", data.operation.map(UInt64.init(clamping:)))
+        member("operation", data.operation)
         member("generation", data.generation?.rawValue)
         member("reason", data.reason)
         member("limit", data.limit)

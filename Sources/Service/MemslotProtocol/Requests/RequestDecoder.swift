@@ -28,14 +28,11 @@ public struct RequestDecoder: Sendable {
         guard root.kind == .array else { return .single(Request(root)) }
         let count = root.elements.count
         if count == 0 {
-            let error = ProtocolError(.invalidRequest, "the batch is empty")
-            return .single(Request(invalid: error))
+            return .single(Request(invalid: ProtocolError(.invalidRequest, "the batch is empty")))
         }
         if count > batchLimit {
-            let error = ProtocolError(
-                ErrorData(.limitExceeded, limit: "batch"),
-                message: "the batch has \(count) requests; the limit is \(batchLimit)")
-            return .single(Request(invalid: error))
+            let message = "the batch has \(count) requests; the limit is \(batchLimit)"
+            return .single(Request(invalid: .limit("batch", message)))
         }
         return .batch(root.elements.map { Request($0) })
     }

@@ -21,7 +21,7 @@ extension MemslotService {
         table: MemslotTable, as name: String, of user: UInt32? = nil,
         memories: [String: NamedMapping] = [:], simulator: SimulatedBackend? = nil
     ) throws(ProtocolError) {
-        for name in memories.keys { try validate(name) }
+        for name in memories.keys { try Self.validate(name: name, path: "vm") }
         let mappings: NamedMappings
         do throws(NamedMappings.UnusableMapping) {
             mappings = try NamedMappings(memories)
@@ -60,23 +60,13 @@ extension MemslotService {
         _ table: MemslotTable, as name: String, of user: UInt32?, _ mappings: NamedMappings,
         simulator: SimulatedBackend? = nil, observed: ObservedVM? = nil
     ) throws(ProtocolError) {
-        try validate(name)
+        try Self.validate(name: name, path: "vm")
         let peer = Peer(user: user ?? getuid())
-        let vm: VirtualMachine
-        do throws(ReentryError) {
-            vm = try VirtualMachine(
-                table, simulator: simulator, memory: VMMemory(embedding: name, mappings),
-                account: registry.withLock { $0.account(of: peer.user) }, audience: audience,
-                observed: observed)
-        } catch {
-            throw ProtocolError(.invalidRequest, error.message)
-        }
+        let vm = try VirtualMachine(
+            table, simulator: simulator, memory: VMMemory(embedding: name, mappings),
+            account: registry.withLock { $0.account(of: peer.user) }, audience: audience,
+            observed: observed)
         try register(vm, peer)
-    }
-
-    private func validate(_ name: String) throws(ProtocolError) {
-        guard let fault = nameFault(name) else { return }
-        throw ProtocolError(ErrorData(.invalidParams, path: "vm"), message: "\"\(name)\": \(fault)")
     }
 
     /// Ends the serving of a VM of this or another process. The VM itself goes on.
@@ -94,7 +84,7 @@ extension MemslotService {
         guard let vm = registry.withLock({ $0.vm(name, of: peer) }), vm.memory.isEmbedded else {
             return false
         }
-        return try vm.changes.withLock { () throws(ProtocolError) in
+        return try vm.changes.withLock { _ throws(ProtocolError) in
             for object in vm.memory.objects.withLock({ $0.all }) where vm.uses(object) {
                 throw ProtocolError(.memoryInUse, "slots of \"\(name)\" use \"\(object.name)\"")
             }

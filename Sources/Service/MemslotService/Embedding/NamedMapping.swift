@@ -1,3 +1,4 @@
+internal import MemslotProtocol
 public import Memslots
 
 /// Memory that the embedding process has mapped, and that slots may name.
@@ -24,6 +25,10 @@ public struct NamedMapping: Hashable, Sendable {
         self.memory = memory
     }
 
+    func listed(as name: String) -> ListedMemory {
+        ListedMemory(memory: name, size: size, pageSize: pageSize)
+    }
+
     /// Why the mapping can't be registered; `nil` if it can.
     var fault: String? {
         if size == .zero || address.advanced(by: size) == nil {
@@ -48,7 +53,7 @@ struct NamedMappings: Sendable {
 
     private let byName: [String: NamedMapping]
     /// Ascending, without overlaps.
-    private let byAddress: [Entry]
+    let byAddress: [Entry]
 
     init() { (byName, byAddress) = ([:], []) }
 
@@ -77,9 +82,6 @@ struct NamedMappings: Sendable {
     }
 
     subscript(name: String) -> NamedMapping? { byName[name] }
-
-    /// All mappings, sorted by name.
-    var all: [Entry] { byAddress.sorted { $0.name < $1.name } }
 
     /// Returns the mapping that contains the whole slot, and the slot's offset in it.
     func covering(_ slot: Memslot) -> (name: String, offset: ByteCount)? {

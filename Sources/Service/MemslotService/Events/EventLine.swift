@@ -9,34 +9,29 @@ enum EventLine {
     static func of(_ event: TableEvent, failure: TableFailure?, _ names: SlotNames) -> [UInt8] {
         switch event {
         case .committed(let receipt, let previous, _):
-            return line("memslots.committed") { writer in
-                var message = names.message(of: receipt)
-                message.previousGeneration = previous
-                message.changed = names.messages(of: receipt.diff.changed)
-                writer.receipt(message)
-            }
-        case .retired(let generation): return retired(names.vm, generation)
+            var message = names.message(of: receipt)
+            message.previousGeneration = previous
+            message.changed = names.messages(of: receipt.diff.changed)
+            return line("memslots.committed") { $0.receipt(message) }
+        // No reader uses the arrays before this generation, so their memory may be freed.
+        case .retired(let generation): return line("memslots.retired", names.vm, generation)
         case .rolledBack(let rollback, let generation):
-            return rolledBack(
-                names.vm, generation, errno: rollback.errno, operation: rollback.operation)
+            return line("memslots.rolledBack", names.vm, generation) {
+                $0.members(errno: rollback.errno, operation: rollback.operation)
+            }
         case .failed(let failure, let generation):
-            return line("memslots.failed") { writer in
-                writer.beginObject()
-                writer.members(names.vm, generation)
-                writer.members(errno: failure.errno, operation: failure.operation)
-                writer.key("undoErrno")
-                writer.string(failure.undoErrno.name)
-                writer.key("installed")
-                writer.bool(true)
-                writer.key("slots")
-                writer.slots(names.messages(of: failure.installed))
-                writer.endObject()
+            return line("memslots.failed", names.vm, generation) {
+                $0.members(errno: failure.errno, operation: failure.operation)
+                $0.member("undoErrno", failure.undoErrno.name)
+                $0.member("installed", true)
+                $0.key("slots")
+                $0.slots(names.messages(of: failure.installed))
             }
         case .recovered(let generation):
             // The undo that had failed has succeeded now: the transaction is rolled back.
-            return rolledBack(
-                names.vm, generation, errno: failure?.errno ?? .ioError,
-                operation: failure?.operation)
+            return line("memslots.rolledBack", names.vm, generation) {
+                $0.members(errno: failure?.errno ?? .ioError, operation: failure?.operation)
+            }
         }
     }
 
@@ -45,46 +40,31 @@ enum EventLine {
         backend: String, _ table: EventFeed.Published, _ names: SlotNames
     ) -> [UInt8] {
         line("vm.created") { writer in
-            writer.beginObject()
-            writer.key("vm")
-            writer.string(names.vm)
-            writer.key("backend")
-            writer.string(backend)
-            writer.key("generation")
-            writer.integer(table.generation.rawValue)
-            writer.key("slots")
-            writer.slots(names.messages(of: table.slots))
-            writer.endObject()
+            writer.object {
+                $0.member("vm", names.vm)
+                $0.member("backend", backend)
+                $0.member("generation", table.generation.rawValue)
+                $0.key("slots")
+                $0.slots(names.messages(of: table.slots))
+            }
         }
     }
 
     /// Encodes that a VM was destroyed.
     static func destroyed(_ vm: String) -> [UInt8] {
-        line("vm.destroyed") { writer in
-            writer.beginObject()
-            writer.key("vm")
-            writer.string(vm)
-            writer.endObject()
-        }
+        line("vm.destroyed") { writer in writer.object { $0.member("vm", vm) } }
     }
 
-    /// Encodes that no reader uses the arrays before `generation`, so that their memory may be freed.
-    static func retired(_ vm: String, _ generation: Generation) -> [UInt8] {
-        line("memslots.retired") { writer in
-            writer.beginObject()
-            writer.members(vm, generation)
-            writer.endObject()
-        }
-    }
-
-    private static func rolledBack(
-        _ vm: String, _ generation: Generation, errno: Errno, operation: Int?
+    private static func line(
+        _ method: StaticString, _ vm: String, _ generation: Generation,
+        _ more: (inout JSONWriter) -> Void = { _ in }
     ) -> [UInt8] {
-        line("memslots.rolledBack") { writer in
-            writer.beginObject()
-            writer.members(vm, generation)
-            writer.members(errno: errno, operation: operation)
-            writer.endObject()
+        line(method) { writer in
+            writer.object {
+                $0.member("vm", vm)
+                $0.member("generation", generation.rawValue)
+                more(&$0)
+            }
         }
     }
 
@@ -98,20 +78,9 @@ enum EventLine {
 }
 
 extension JSONWriter {
-    fileprivate mutating func members(_ vm: String, _ generation: Generation) {
-        key("vm")
-        string(vm)
-        key("generation")
-        integer(generation.rawValue)
-    }
-
     fileprivate mutating func members(errno: Errno, operation: Int?) {
-        key("errno")
-        string(errno.name)
-        if let operation {
-            key("operation")
-            integer(operation)
-        }
+        member("errno", errno.name)
+        member("operation", operation)
     }
 }
 

@@ -3,18 +3,15 @@ internal import Glibc
 internal import MemslotProtocol
 internal import Memslots
 
-/// A memory file that may back a guest, created here or passed by a client.
-struct MemoryFile {
-    let mapped: MappedFile
-    let size: ByteCount
-
+/// Memory files that may back a guest, created here or passed by a client.
+enum MemoryFile {
     /// Creates a file of `size` bytes, sealed so that its size can't change, and maps it.
     ///
     /// - Throws: `invalid-params` for a size that is no multiple of the page size,
     ///   `backend-unavailable` if the host refuses. Nothing remains then.
     static func make(
         _ backing: MemoryBacking, size: ByteCount
-    ) throws(ProtocolError) -> MemoryFile {
+    ) throws(ProtocolError) -> MappedFile {
         let descriptor = clinux_memfd("memslots", backing == .hugetlb ? 1 : 0)
         guard descriptor >= 0 else {
             throw .unavailable(backing, size, Errno(rawValue: -descriptor))
@@ -27,9 +24,7 @@ struct MemoryFile {
             let sealed = clinux_seal_size(descriptor)
             guard sealed == 0 else { throw .unavailable(backing, size, Errno(rawValue: -sealed)) }
             do throws(Errno) {
-                let mapped = try MappedFile(
-                    descriptor: descriptor, size: size, pageSize: pageSize)
-                return MemoryFile(mapped: mapped, size: size)
+                return try MappedFile(descriptor: descriptor, size: size, pageSize: pageSize)
             } catch {
                 throw .unavailable(backing, size, error)
             }
@@ -48,7 +43,7 @@ struct MemoryFile {
     /// - Throws: `invalid-params` with the reason.
     static func adopt(
         _ descriptor: Int32, size: ByteCount?, user: UInt32
-    ) throws(ProtocolError) -> MemoryFile {
+    ) throws(ProtocolError) -> MappedFile {
         do throws(ProtocolError) {
             // Seals first: a file without them may belong to a file system that hangs.
             let seals = clinux_seals(descriptor)
@@ -63,14 +58,13 @@ struct MemoryFile {
                 throw .refusedDescriptor("the memfd belongs to another user")
             }
             if let size, size > status.size {
-                throw .refusedSize("the memfd has \(status.size) bytes, not \(size)")
+                throw .invalid("size", "the memfd has \(status.size) bytes, not \(size)")
             }
             let size = size ?? status.size
             try check(size, status.pageSize)
             do throws(Errno) {
-                let mapped = try MappedFile(
+                return try MappedFile(
                     descriptor: descriptor, size: size, pageSize: status.pageSize)
-                return MemoryFile(mapped: mapped, size: size)
             } catch {
                 throw .refusedDescriptor("it can't be mapped to read and write (\(error))")
             }
@@ -89,7 +83,7 @@ struct MemoryFile {
 
     private static func check(_ size: ByteCount, _ pageSize: ByteCount) throws(ProtocolError) {
         guard size != .zero, size.rawValue % pageSize.rawValue == 0 else {
-            throw .refusedSize("\(size) is not a multiple of \(pageSize.rawValue) above 0")
+            throw .invalid("size", "\(size) is not a multiple of \(pageSize.rawValue) above 0")
         }
     }
 
@@ -115,11 +109,6 @@ extension ProtocolError {
     fileprivate static func refusedDescriptor(_ reason: String) -> ProtocolError {
         ProtocolError(
             ErrorData(.invalidParams, path: "fd", reason: reason), message: "fd: \(reason)")
-    }
-
-    /// The error for a size that a memory object can't have.
-    static func refusedSize(_ reason: String) -> ProtocolError {
-        ProtocolError(ErrorData(.invalidParams, path: "size"), message: "size: \(reason)")
     }
 
     /// The error for memory that the host does not provide.

@@ -37,6 +37,8 @@ final class MemoryObject: Sendable {
         self.kind = kind
         self.reservation = reservation
     }
+
+    var listed: ListedMemory { ListedMemory(memory: name, size: size, pageSize: pageSize) }
 }
 
 /// A memory file that is mapped as long as this object lives.
@@ -44,7 +46,7 @@ final class MappedFile: Sendable {
     let address: UserspaceAddress
     /// The size of the file's pages, in bytes.
     let pageSize: ByteCount
-    private let size: Int
+    let size: ByteCount
     private let descriptor: Int32
 
     /// Maps the first `size` bytes of `descriptor`, and adopts the descriptor.
@@ -57,14 +59,15 @@ final class MappedFile: Sendable {
             nil, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, descriptor, 0)
         guard let pointer, pointer != MAP_FAILED else { throw Errno(rawValue: errno) }
         address = UserspaceAddress(UInt64(UInt(bitPattern: pointer)))
-        self.size = length
+        self.size = size
         self.pageSize = pageSize
         self.descriptor = descriptor
     }
 
     deinit {
         // The initializer mapped it, and no slot names it any more.
-        munmap(UnsafeMutableRawPointer(bitPattern: UInt(address.rawValue)), size)
+        munmap(
+            UnsafeMutableRawPointer(bitPattern: UInt(address.rawValue)), Int(size.rawValue))
         close(descriptor)
     }
 

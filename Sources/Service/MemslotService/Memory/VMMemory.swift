@@ -13,7 +13,7 @@ final class VMMemory: Sendable {
     let hasRawAddresses: Bool
     /// Whether the VM belongs to the embedding process.
     let isEmbedded: Bool
-    private let tokens = SlotTokens()
+    let tokens = SlotTokens()
 
     init(vm: String, hasRawAddresses: Bool) {
         self.vm = vm
@@ -34,11 +34,7 @@ final class VMMemory: Sendable {
     }
 
     /// A copy of the names.
-    var names: SlotNames {
-        SlotNames(
-            vm: vm, objects: objects.withLock { $0 }, mappings: mappings,
-            hasRawAddresses: hasRawAddresses, isEmbedded: isEmbedded, tokens: tokens)
-    }
+    var names: SlotNames { SlotNames(memory: self, objects: objects.withLock { $0 }) }
 }
 
 /// Tokens for slots whose memory has no name. They don't reveal its address.

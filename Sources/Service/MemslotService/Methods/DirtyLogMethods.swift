@@ -51,10 +51,9 @@ extension MemslotService {
     private static func outOfRange(
         _ member: String, _ value: UInt64, _ slot: Memslot
     ) -> ProtocolError {
-        ProtocolError(
-            ErrorData(.invalidParams, path: member),
-            message: "\(member): \(value) reaches past the \(slot.pageCount) pages "
-                + "of slot \(slot.assignedKey)")
+        .invalid(
+            member,
+            "\(value) reaches past the \(slot.pageCount) pages of slot \(slot.assignedKey)")
     }
 }
 

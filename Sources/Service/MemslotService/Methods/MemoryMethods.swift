@@ -14,7 +14,6 @@ extension MemslotService {
         try vm.memory.objects.withLock { objects throws(ProtocolError) in
             try checkFree(name, in: vm, objects)
         }
-        let made: (size: ByteCount, pageSize: ByteCount, kind: MemoryObject.Kind)
         let place = try vm.kept?.place(for: parameters.source)
         let id = try vm.memory.objects.withLock { objects throws(ProtocolError) in
             guard let id = objects.nextID() else {
@@ -22,22 +21,25 @@ extension MemslotService {
             }
             return id
         }
-        switch parameters.source {
-        case .made(let backing):
-            made = try make(backing, vm, id, place, size: parameters.size ?? .zero)
-        case .passed(let index):
-            made = try adopt(index, of: descriptors, size: parameters.size, peer)
-        }
+        let kind: MemoryObject.Kind =
+            switch parameters.source {
+            case .made(let backing):
+                try make(backing, vm, id, place, size: parameters.size ?? .zero)
+            case .passed(let index):
+                .mapped(try adopt(index, of: descriptors, size: parameters.size, peer))
+            }
+        var (size, pageSize) = (parameters.size ?? .zero, Memslots.pageSize)
+        if case .mapped(let file) = kind { (size, pageSize) = (file.size, file.pageSize) }
         let reservation: MemoryReservation
         do throws(ProtocolError) {
-            reservation = try vm.account.reserve(bytes: made.size.rawValue, limits)
+            reservation = try vm.account.reserve(bytes: size.rawValue, limits)
         } catch {
-            vm.discard(made.kind)
+            vm.discard(kind)
             if place == .file { vm.kept?.drop(id, place) }
             throw error
         }
         let object = MemoryObject(
-            id: id, name: name, size: made.size, pageSize: made.pageSize, kind: made.kind,
+            id: id, name: name, size: size, pageSize: pageSize, kind: kind,
             reservation: reservation, place: place)
         do throws(ProtocolError) {
             if let kept = vm.kept {
@@ -48,10 +50,9 @@ extension MemslotService {
                     objects.add(object)
                 }
             }
-            return .memory(
-                ListedMemory(memory: name, size: object.size, pageSize: object.pageSize))
+            return .memory(object.listed)
         } catch {
-            vm.discard(made.kind)
+            vm.discard(kind)
             throw error
         }
     }
@@ -67,9 +68,9 @@ extension MemslotService {
     private func make(
         _ backing: MemoryBacking, _ vm: VirtualMachine, _ id: MemoryObjectID,
         _ place: MemoryPlace?, size: ByteCount
-    ) throws(ProtocolError) -> (size: ByteCount, pageSize: ByteCount, kind: MemoryObject.Kind) {
+    ) throws(ProtocolError) -> MemoryObject.Kind {
         guard size != .zero, size.isPageAligned else {
-            throw .refusedSize("\(size) is not a multiple of 4096 above 0")
+            throw .invalid("size", "\(size) is not a multiple of 4096 above 0")
         }
         // Checked before anything is made, because the size may be larger than any file.
         guard size.rawValue <= limits.memoryBytesPerPeer else {
@@ -77,20 +78,12 @@ extension MemslotService {
                 "memoryBytesPerPeer",
                 "a peer's memory objects have at most \(limits.memoryBytesPerPeer) bytes")
         }
-        guard backing == .guestMemfd else {
-            guard place == .file, let kept = vm.kept else {
-                let file = try MemoryFile.make(backing, size: size)
-                return (size, file.mapped.pageSize, .mapped(file.mapped))
-            }
-            do throws(Errno) {
-                let file = try kept.makeFile(id, size: size)
-                return (size, file.pageSize, .mapped(file))
-            } catch {
-                throw .unavailable(backing, size, error)
-            }
+        if backing == .guestMemfd { return try vm.makeGuestMemfd(size: size) }
+        guard place == .file, let kept = vm.kept else {
+            return .mapped(try MemoryFile.make(backing, size: size))
         }
         do throws(Errno) {
-            return (size, pageSize, .guestMemfd(handle: try vm.createGuestMemfd(size: size)))
+            return .mapped(try kept.makeFile(id, size: size))
         } catch {
             throw .unavailable(backing, size, error)
         }
@@ -98,25 +91,19 @@ extension MemslotService {
 
     private func adopt(
         _ index: Int, of descriptors: PassedDescriptors, size: ByteCount?, _ peer: Peer
-    ) throws(ProtocolError) -> (size: ByteCount, pageSize: ByteCount, kind: MemoryObject.Kind) {
+    ) throws(ProtocolError) -> MappedFile {
         guard let descriptor = descriptors.claim(index) else {
-            throw ProtocolError(
-                ErrorData(.invalidParams, path: "fd"),
-                message: "fd: no descriptor \(index) came with this line, or it is already claimed")
+            throw .invalid(
+                "fd", "no descriptor \(index) came with this line, or it is already claimed")
         }
-        let file = try MemoryFile.adopt(descriptor, size: size, user: peer.user)
-        return (file.size, file.mapped.pageSize, .mapped(file.mapped))
+        return try MemoryFile.adopt(descriptor, size: size, user: peer.user)
     }
 
     func listMemory(of name: String, _ peer: Peer) throws(ProtocolError) -> Reply {
         let vm = try vm(name, of: peer)
-        let objects = vm.memory.objects.withLock { $0.all }
         let all =
-            objects.map { ListedMemory(memory: $0.name, size: $0.size, pageSize: $0.pageSize) }
-            + vm.memory.mappings.all.map {
-                ListedMemory(
-                    memory: $0.name, size: $0.mapping.size, pageSize: $0.mapping.pageSize)
-            }
+            vm.memory.objects.withLock { $0.all }.map(\.listed)
+            + vm.memory.mappings.byAddress.map { $0.mapping.listed(as: $0.name) }
         return .memories(all.sorted { $0.memory < $1.memory })
     }
 
@@ -125,7 +112,7 @@ extension MemslotService {
     ) throws(ProtocolError) -> Reply {
         let vm = try vm(name, of: peer)
         // Kept until after the locks: the memory is unmapped when it is released.
-        let object = try vm.changes.withLock { () throws(ProtocolError) in
+        let object = try vm.changes.withLock { _ throws(ProtocolError) in
             let object = try self.object(memory, of: vm)
             guard !vm.uses(object) else {
                 throw ProtocolError(
@@ -145,9 +132,8 @@ extension MemslotService {
     ) throws(ProtocolError) -> Reply {
         let object = try object(memory, of: vm(name, of: peer))
         guard case .mapped(let file) = object.kind else {
-            throw ProtocolError(
-                ErrorData(.invalidParams, path: "memory"),
-                message: "memory: \"\(object.name)\" is a guest_memfd, which can't be mapped")
+            throw .invalid(
+                "memory", "\"\(object.name)\" is a guest_memfd, which can't be mapped")
         }
         guard object.place != .file else {
             let reason = "it is kept in a file, which can't be sealed against shrinking"
@@ -173,9 +159,9 @@ extension MemslotService {
     ) throws(ProtocolError) -> MemoryObject {
         if let object = vm.memory.objects.withLock({ $0[name] }) { return object }
         guard vm.memory.mappings[name] == nil else {
-            throw ProtocolError(
-                ErrorData(.invalidParams, path: "memory"),
-                message: "memory: \"\(name)\" is a mapping of the process that serves the VM; "
+            throw .invalid(
+                "memory",
+                "\"\(name)\" is a mapping of the process that serves the VM; "
                     + "it can be neither exported nor destroyed")
         }
         throw ProtocolError(.unknownMemory, "there is no memory object \"\(name)\"")

@@ -7,7 +7,7 @@ extension MemslotService {
         try vm.refuseIfObserved()
         try check(parameters, vm)
         // Held until the array is installed, so that no memory object goes that a new slot uses.
-        let (receipt, names) = try vm.changes.withLock { () throws(ProtocolError) in
+        let (receipt, names) = try vm.changes.withLock { _ throws(ProtocolError) in
             guard vm.feed.isOpen else { throw .gone(vm.name) }
             do throws(ProtocolError) {
                 guard let kept = vm.kept else { return try vm.submit(parameters) }

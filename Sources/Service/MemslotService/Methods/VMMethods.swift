@@ -4,35 +4,16 @@ internal import Memslots
 extension MemslotService {
     func createVM(_ parameters: VMCreateParameters, _ peer: Peer) throws(ProtocolError) -> Reply {
         try Self.validate(name: parameters.vm, path: "vm")
-        let made = try backends.make(parameters.backend, simulated: parameters.simulated)
-        let table: MemslotTable
-        do throws(InvalidArray) {
-            table = try MemslotTable(
-                backend: made.backend,
-                limits: TableLimits(violations: limits.violations, receipts: limits.receipts))
-        } catch {
-            throw ProtocolError(.invalidRequest, error.message)
-        }
-        let memory = VMMemory(
-            vm: parameters.vm,
-            hasRawAddresses: made.simulator != nil || takesRawAddresses)
-        let connection = parameters.isEphemeral ? peer.connection : nil
         let kept =
             parameters.isEphemeral
             ? nil
             : state.map { StoredVM($0, number: $0.nextNumber(), simulated: parameters.simulated) }
-        let vm: VirtualMachine
-        do throws(ReentryError) {
-            vm = try VirtualMachine(
-                table, simulator: made.simulator, guestMemfds: made.guestMemfds, memory: memory,
-                account: registry.withLock { $0.account(of: peer.user) }, audience: audience,
-                ephemeralConnection: connection, kept: kept)
-        } catch {
-            throw ProtocolError(.invalidRequest, error.message)
-        }
+        let vm = try VirtualMachine(
+            parameters, of: peer.user, in: self,
+            ephemeralConnection: parameters.isEphemeral ? peer.connection : nil, kept: kept)
         try admit(vm, peer)
         return .created(
-            vm: vm.name, backend: vm.backendName, capabilities: table.capabilities)
+            vm: vm.name, backend: vm.backendName, capabilities: vm.table.capabilities)
     }
 
     /// Checks a name that a client gives to something new.

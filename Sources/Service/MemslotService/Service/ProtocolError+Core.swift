@@ -14,23 +14,17 @@ extension ProtocolError {
             self.init(
                 ErrorData(.generationConflict, generation: present), message: error.message)
         case .rejected(_, let change, let reason):
-            self.init(
-                ErrorData(
-                    .prepareRejected, slot: UInt64(change.key.id.rawValue),
-                    addressSpace: UInt64(change.key.addressSpace.rawValue), reason: reason),
-                message: error.message)
+            var data = ErrorData(.prepareRejected, of: change.key)
+            data.reason = reason
+            self.init(data, message: error.message)
         case .quiesceTimeout(let vcpus, let readers):
             self.init(
                 ErrorData(.quiesceTimeout, vcpus: vcpus, readers: readers),
                 message: error.message)
         case .rolledBack(let rollback):
-            let key = rollback.call?.key
-            self.init(
-                ErrorData(
-                    .rolledBack, slot: key.map { UInt64($0.id.rawValue) },
-                    addressSpace: key.map { UInt64($0.addressSpace.rawValue) },
-                    errno: rollback.errno, operation: rollback.operation),
-                message: error.message)
+            var data = ErrorData(.rolledBack, of: rollback.call?.key)
+            (data.errno, data.operation) = (rollback.errno, rollback.operation)
+            self.init(data, message: error.message)
         case .failed(let failure): self.init(failure)
         case .reentrant: self.init(.invalidRequest, error.message)
         }
@@ -48,9 +42,9 @@ extension ProtocolError {
         switch error {
         case .slotWithoutID: self.init(.unknownSlot, error.message)
         case .unknownSlot(let key):
-            self.init(Self.data(.unknownSlot, key), message: error.message)
+            self.init(ErrorData(.unknownSlot, of: key), message: error.message)
         case .notLogging(let key):
-            self.init(Self.data(.notLogging, key), message: error.message)
+            self.init(ErrorData(.notLogging, of: key), message: error.message)
         case .pagesOutOfRange(let pageCount):
             self.init(
                 ErrorData(.invalidParams, path: "firstPage"),
@@ -67,14 +61,9 @@ extension ProtocolError {
         let first = array.violations.first
         var message = first.map { Self.sentence($0, slots: slots) } ?? array.message
         if array.count > 1 { message += " (\(array.count) faults in all)" }
-        guard
-            let error = ProtocolError(
-                violations: violations, count: array.count, message: message)
-        else {
-            self.init(.invalidRequest, message)
-            return
-        }
-        self = error
+        self =
+            ProtocolError(violations: violations, count: array.count, message: message)
+            ?? ProtocolError(.invalidRequest, message)
     }
 
     /// The core's message, with the id of the request.
@@ -84,14 +73,15 @@ extension ProtocolError {
         }
         return "slot \(slot) at slots[\(index)]: \(violation.detail)"
     }
-
-    private static func data(_ kind: ErrorKind, _ key: SlotKey) -> ErrorData {
-        ErrorData(
-            kind, slot: UInt64(key.id.rawValue), addressSpace: UInt64(key.addressSpace.rawValue))
-    }
 }
 
 extension ErrorData {
+    fileprivate init(_ kind: ErrorKind, of key: SlotKey?) {
+        self.init(
+            kind, slot: key.map { UInt64($0.id.rawValue) },
+            addressSpace: key.map { UInt64($0.addressSpace.rawValue) })
+    }
+
     /// One fault of an invalid array, with the ids and address spaces of the request.
     fileprivate init(_ violation: Violation, slots: [SlotParameters]) {
         let kind =

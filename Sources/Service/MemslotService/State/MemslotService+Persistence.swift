@@ -27,7 +27,7 @@ extension MemslotService {
     /// - Returns: whether the VM was registered.
     func forget(_ vm: VirtualMachine, _ kept: StoredVM) throws(ProtocolError) -> Bool {
         // Waits for a running submit, which would write the record again.
-        try vm.changes.withLock { () throws(ProtocolError) in
+        try vm.changes.withLock { _ throws(ProtocolError) in
             guard vm.feed.isOpen else { return false }
             do throws(Errno) { try kept.store.directory.remove(kept.fileName) } catch {
                 throw kept.refuse(vm.contents(kept), error)
@@ -88,7 +88,7 @@ extension MemslotService {
             if object.place == .descriptor, case .mapped(let file) = object.kind {
                 try storeDescriptor(of: file, object, kept)
             }
-            try vm.changes.withLock { () throws(ProtocolError) in
+            try vm.changes.withLock { _ throws(ProtocolError) in
                 guard vm.feed.isOpen else { throw .gone(vm.name) }
                 try vm.memory.objects.withLock { objects throws(ProtocolError) in
                     try checkFree(object.name, in: vm, objects)

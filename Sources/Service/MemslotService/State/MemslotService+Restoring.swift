@@ -16,8 +16,11 @@ extension MemslotService {
             let name = StateNames.record(number)
             do throws(DamagedRecord) {
                 let record = try inventory.read(number, in: state)
-                guard vm(record) == nil, unrestored(record) == nil else {
-                    throw DamagedRecord("the VM \"\(record.create.vm)\" has another record")
+                let (vm, peer) = (record.create.vm, Peer(user: record.user))
+                guard registry.withLock({ $0.vm(vm, of: peer) }) == nil,
+                    unrestored(vm, of: peer) == nil
+                else {
+                    throw DamagedRecord("the VM \"\(vm)\" has another record")
                 }
                 restore(record, state)
                 inventory.claim(record)
@@ -26,14 +29,6 @@ extension MemslotService {
             }
         }
         inventory.removeUnused(in: state)
-    }
-
-    private func vm(_ record: VMRecord) -> VirtualMachine? {
-        registry.withLock { $0.vm(record.create.vm, of: Peer(user: record.user)) }
-    }
-
-    private func unrestored(_ record: VMRecord) -> StateTroubles.Unrestored? {
-        unrestored(record.create.vm, of: Peer(user: record.user))
     }
 
     private func restore(_ record: VMRecord, _ state: StateStore) {
@@ -63,36 +58,15 @@ extension VirtualMachine {
     fileprivate convenience init(
         restoring record: VMRecord, _ state: StateStore, _ service: MemslotService
     ) throws(ProtocolError) {
-        let made = try service.backends.make(
-            record.create.backend, simulated: record.create.simulated)
         // The submit of an array that is not empty increments the generation.
         let counted: UInt64 = record.submit.slots.isEmpty ? 0 : 1
         guard record.generation.rawValue >= counted else {
             throw ProtocolError(.invalidRequest, "generation 0 has no slots")
         }
-        let before = record.generation.rawValue - counted
-        let table: MemslotTable
-        do throws(InvalidArray) {
-            table = try MemslotTable(
-                backend: made.backend,
-                limits: TableLimits(
-                    violations: service.limits.violations, receipts: service.limits.receipts),
-                generation: Generation(before))
-        } catch {
-            throw ProtocolError(.invalidRequest, error.message)
-        }
-        let memory = VMMemory(
-            vm: record.create.vm,
-            hasRawAddresses: made.simulator != nil || service.takesRawAddresses)
-        do throws(ReentryError) {
-            try self.init(
-                table, simulator: made.simulator, guestMemfds: made.guestMemfds, memory: memory,
-                account: service.registry.withLock { $0.account(of: record.user) },
-                audience: service.audience,
-                kept: StoredVM(state, number: record.number, simulated: record.create.simulated))
-        } catch {
-            throw ProtocolError(.invalidRequest, error.message)
-        }
+        try self.init(
+            record.create, of: record.user, in: service,
+            generation: Generation(record.generation.rawValue - counted),
+            kept: StoredVM(state, number: record.number, simulated: record.create.simulated))
         try restoreMemory(record, state)
         // Validated and applied like a peer's submit.
         let receipt = try submit(record.submit).receipt
@@ -104,16 +78,10 @@ extension VirtualMachine {
 
     private func restoreMemory(_ record: VMRecord, _ state: StateStore) throws(ProtocolError) {
         for kept in record.memories {
-            let kind: MemoryObject.Kind
-            if kept.place == .guestMemfd {
-                kind = try restoreGuestMemfd(kept)
-            } else {
-                do throws(DamagedRecord) {
-                    kind = .mapped(try state.restore(kept, of: record.number))
-                } catch {
-                    throw ProtocolError(.backendUnavailable, error.reason)
+            let kind: MemoryObject.Kind =
+                if kept.place == .guestMemfd { try makeGuestMemfd(size: kept.size) } else {
+                    .mapped(try state.restore(kept, of: record.number))
                 }
-            }
             let object = MemoryObject(
                 id: kept.id, name: kept.name, size: kept.size, pageSize: kept.pageSize,
                 kind: kind, reservation: account.reserve(held: kept.size.rawValue),
@@ -121,15 +89,5 @@ extension VirtualMachine {
             memory.objects.withLock { $0.add(object) }
         }
         memory.objects.withLock { $0.skip(record.lastMemory) }
-    }
-
-    private func restoreGuestMemfd(
-        _ kept: StoredMemory
-    ) throws(ProtocolError) -> MemoryObject.Kind {
-        do throws(Errno) {
-            return .guestMemfd(handle: try createGuestMemfd(size: kept.size))
-        } catch {
-            throw .unavailable(.guestMemfd, kept.size, error)
-        }
     }
 }

@@ -92,21 +92,21 @@ extension StateStore {
     /// - Throws: the reason why it can't be restored.
     func restore(
         _ memory: StoredMemory, of number: UInt64
-    ) throws(DamagedRecord) -> MappedFile {
+    ) throws(ProtocolError) -> MappedFile {
         let name = StateNames.memory(memory.id.rawValue, of: number)
         let file: Int32
         let size: Int
         switch memory.place {
         case .descriptor:
             guard let descriptor = descriptors?.claim(name) else {
-                throw DamagedRecord("the descriptor store has no memory \"\(memory.name)\"")
+                throw Self.unrestorable("the descriptor store has no memory \"\(memory.name)\"")
             }
             (file, size) = (descriptor, MemoryFile.sealedSize(of: descriptor) ?? -1)
         case .file, .guestMemfd:
             do throws(Errno) {
                 (file, size) = try directory.openFile(name, O_RDWR)
             } catch {
-                throw DamagedRecord("the file \(name) of memory \"\(memory.name)\": \(error)")
+                throw Self.unrestorable("the file \(name) of memory \"\(memory.name)\": \(error)")
             }
         }
         // A file is as large as the object. A peer may have passed a larger one.
@@ -116,14 +116,18 @@ extension StateStore {
             : size >= Int(memory.size.rawValue)
         guard fits else {
             close(file)
-            throw DamagedRecord("the memory \"\(memory.name)\" has another size than before")
+            throw Self.unrestorable("the memory \"\(memory.name)\" has another size than before")
         }
         do throws(Errno) {
             return try MappedFile(
                 descriptor: file, size: memory.size, pageSize: memory.pageSize)
         } catch {
             close(file)
-            throw DamagedRecord("the memory \"\(memory.name)\" can't be mapped: \(error)")
+            throw Self.unrestorable("the memory \"\(memory.name)\" can't be mapped: \(error)")
         }
+    }
+
+    private static func unrestorable(_ reason: String) -> ProtocolError {
+        ProtocolError(.backendUnavailable, reason)
     }
 }

@@ -26,70 +26,45 @@ extension VMRecord {
 
 extension JSONWriter {
     fileprivate mutating func record(_ contents: VMRecord.Contents) {
-        beginObject()
-        key("format")
-        string(VMRecord.format)
-        key("version")
-        integer(VMRecord.version)
-        key("number")
-        integer(contents.number)
-        key("user")
-        integer(UInt64(contents.user))
-        key("generation")
-        integer(contents.generation.rawValue)
-        key("lastMemory")
-        integer(UInt64(contents.lastMemory))
-        key("create")
-        create(contents)
-        key("memories")
-        beginArray()
-        for memory in contents.memories { self.memory(memory) }
-        endArray()
-        key("submit")
-        beginObject()
-        key("vm")
-        string(contents.vm)
-        key("slots")
-        slots(contents.slots)
-        endObject()
-        endObject()
-    }
-
-    private mutating func create(_ contents: VMRecord.Contents) {
         let simulated = contents.simulated
-        beginObject()
-        key("vm")
-        string(contents.vm)
-        key("backend")
-        string(contents.backend)
-        key("simulated")
-        beginObject()
-        key("maxSlots")
-        integer(UInt64(simulated.maxSlots))
-        key("addressSpaces")
-        integer(UInt64(simulated.addressSpaces))
-        key("guestPhysicalBits")
-        integer(UInt64(simulated.guestPhysicalBits))
-        key("userspaceEnd")
-        address(simulated.userspaceEnd.rawValue)
-        key("flags")
-        flags(simulated.flags)
-        endObject()
-        endObject()
+        object {
+            $0.member("format", VMRecord.format)
+            $0.member("version", VMRecord.version)
+            $0.member("number", contents.number)
+            $0.member("user", UInt64(contents.user))
+            $0.member("generation", contents.generation.rawValue)
+            $0.member("lastMemory", UInt64(contents.lastMemory))
+            $0.key("create")
+            $0.object {
+                $0.member("vm", contents.vm)
+                $0.member("backend", contents.backend)
+                $0.key("simulated")
+                $0.object {
+                    $0.member("maxSlots", UInt64(simulated.maxSlots))
+                    $0.member("addressSpaces", UInt64(simulated.addressSpaces))
+                    $0.member("guestPhysicalBits", UInt64(simulated.guestPhysicalBits))
+                    $0.member("userspaceEnd", address: simulated.userspaceEnd.rawValue)
+                    $0.key("flags")
+                    $0.flags(simulated.flags)
+                }
+            }
+            $0.list("memories", contents.memories) { $0.memory($1) }
+            $0.key("submit")
+            $0.object {
+                $0.member("vm", contents.vm)
+                $0.key("slots")
+                $0.slots(contents.slots)
+            }
+        }
     }
 
     private mutating func memory(_ memory: StoredMemory) {
-        beginObject()
-        key("id")
-        integer(UInt64(memory.id.rawValue))
-        key("memory")
-        string(memory.name)
-        key("size")
-        address(memory.size.rawValue)
-        key("pageSize")
-        address(memory.pageSize.rawValue)
-        key("kept")
-        string(memory.place.rawValue)
-        endObject()
+        object {
+            $0.member("id", UInt64(memory.id.rawValue))
+            $0.member("memory", memory.name)
+            $0.member("size", address: memory.size.rawValue)
+            $0.member("pageSize", address: memory.pageSize.rawValue)
+            $0.member("kept", memory.place.rawValue)
+        }
     }
 }

@@ -78,10 +78,7 @@ final class BackendFactory: Sendable {
             let simulator = try SimulatedBackend(configuration: configuration)
             return NewBackend(backend: simulator, simulator: simulator)
         } catch {
-            let path = "simulated.\(error)"
-            throw ProtocolError(
-                ErrorData(.invalidParams, path: path),
-                message: "\(path): not a value that a simulated VM can have")
+            throw .invalid("simulated.\(error)", "not a value that a simulated VM can have")
         }
     }
 }
@@ -129,10 +126,18 @@ final class KVMGuestMemfds: Sendable {
 
 extension VirtualMachine {
     /// Creates a guest_memfd: the kernel's, or the simulator's.
-    func createGuestMemfd(size: ByteCount) throws(Errno) -> Int32 {
-        if let simulator { return try simulator.createGuestMemfd(size: size) }
-        guard let guestMemfds else { throw .invalidArgument }
-        return try guestMemfds.create(size: size)
+    ///
+    /// - Throws: `backend-unavailable`.
+    func makeGuestMemfd(size: ByteCount) throws(ProtocolError) -> MemoryObject.Kind {
+        do throws(Errno) {
+            if let simulator {
+                return .guestMemfd(handle: try simulator.createGuestMemfd(size: size))
+            }
+            guard let guestMemfds else { throw .invalidArgument }
+            return .guestMemfd(handle: try guestMemfds.create(size: size))
+        } catch {
+            throw .unavailable(.guestMemfd, size, error)
+        }
     }
 
     /// Closes a guest_memfd, unless it is closed already.

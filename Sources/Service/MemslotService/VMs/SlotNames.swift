@@ -3,20 +3,17 @@ internal import Memslots
 
 /// The names of a VM's memory at one moment, for the slots in replies.
 struct SlotNames: Sendable {
-    /// The VM's name.
-    let vm: String
+    let memory: VMMemory
     let objects: MemoryObjects
-    let mappings: NamedMappings
-    /// Whether peers may use addresses of this process.
-    let hasRawAddresses: Bool
-    /// Whether the VM is the embedding process's own.
-    let isEmbedded: Bool
-    let tokens: SlotTokens
+
+    var vm: String { memory.vm }
 
     /// A slot with its names.
     func message(of slot: Memslot) -> SlotMessage {
-        SlotMessage(
-            slot, backing: backing(of: slot), guestMemfd: guestMemfdName(of: slot))
+        let guestMemfd = slot.guestMemfd.flatMap {
+            $0 == .own ? nil : objects.guestMemfd(handle: $0.descriptor)?.name
+        }
+        return SlotMessage(slot, backing: backing(of: slot), guestMemfd: guestMemfd)
     }
 
     /// `slots` with their names.
@@ -32,11 +29,11 @@ struct SlotNames: Sendable {
 
     /// The backing of `slot` at `offset`.
     func backing(of slot: Memslot, at offset: ByteCount = .zero) -> SlotBacking {
-        if isOpaque(slot) { return .opaque(tokens.token(of: slot)) }
+        if isOpaque(slot) { return .opaque(memory.tokens.token(of: slot)) }
         if let memory = slot.memory, let name = objects.name(of: memory.object) {
             return .memory(name: name, offset: memory.offset.plus(offset))
         }
-        if let (name, start) = mappings.covering(slot) {
+        if let (name, start) = memory.mappings.covering(slot) {
             return .memory(name: name, offset: start.plus(offset))
         }
         return .userspaceAddress(
@@ -45,7 +42,7 @@ struct SlotNames: Sendable {
 
     /// Whether no name covers the memory of `slot`, and its address must not be sent.
     func isOpaque(_ slot: Memslot) -> Bool {
-        if hasRawAddresses {
+        if memory.hasRawAddresses {
             // Addresses are sent, but not those of a destroyed object.
             return slot.memory.map { objects.name(of: $0.object) == nil } ?? false
         }
@@ -55,13 +52,7 @@ struct SlotNames: Sendable {
             return true
         }
         if let memory = slot.memory, objects.name(of: memory.object) != nil { return false }
-        return mappings.covering(slot) == nil
-    }
-
-    private func guestMemfdName(of slot: Memslot) -> String? {
-        slot.guestMemfd.flatMap {
-            $0 == .own ? nil : objects.guestMemfd(handle: $0.descriptor)?.name
-        }
+        return memory.mappings.covering(slot) == nil
     }
 }
 

@@ -26,7 +26,7 @@ struct SlotResolver {
     ) throws(ProtocolError) {
         self.names = names
         // Only an embedded VM has slots whose backing a reply can't name.
-        self.present = names.hasRawAddresses ? nil : PresentSlots(present, names)
+        self.present = names.memory.hasRawAddresses ? nil : PresentSlots(present, names)
         slots.reserveCapacity(parameters.count)
         // By index: copying a slot counts the references to its strings.
         for index in parameters.indices {
@@ -66,9 +66,7 @@ struct SlotResolver {
     private static func fault(
         _ index: Int, _ member: String, _ reason: String
     ) -> ProtocolError {
-        let path = "slots[\(index)].\(member)"
-        return ProtocolError(
-            ErrorData(.invalidParams, path: path), message: "\(path): \(reason)")
+        .invalid("slots[\(index)].\(member)", reason)
     }
 
     /// Checks for members that need another one.
@@ -101,7 +99,7 @@ struct SlotResolver {
             if given.memoryOffset != nil {
                 let detail = "memoryOffset goes with memory, not with userspaceAddress"
                 fault(.backingAmbiguous, slot, index, "memoryOffset", detail)
-            } else if !names.hasRawAddresses {
+            } else if !names.memory.hasRawAddresses {
                 let detail = "this VM accepts named memory only; memory.list lists the names"
                 fault(.rawAddressRefused, slot, index, "userspaceAddress", detail)
             }
@@ -127,7 +125,7 @@ struct SlotResolver {
     private mutating func resolve(
         memory name: String, of given: SlotParameters, _ slot: Memslot, _ index: Int
     ) -> (address: UserspaceAddress, reference: MemoryReference?)? {
-        if let mapping = names.mappings[name] {
+        if let mapping = names.memory.mappings[name] {
             return resolve(mapping, named: name, of: given, slot, index)
         }
         guard let object = names.objects[name] else {
@@ -140,7 +138,7 @@ struct SlotResolver {
             return nil
         }
         let offset = given.memoryOffset ?? .zero
-        let fits = isWithin(Extent(object), offset, slot, index, "memoryOffset")
+        let fits = isWithin(object.listed, offset, slot, index, "memoryOffset")
         guard fits, let address = file.address.advanced(by: offset) else { return nil }
         return (address, MemoryReference(object: object.id, offset: offset))
     }
@@ -150,7 +148,7 @@ struct SlotResolver {
         _ index: Int
     ) -> (address: UserspaceAddress, reference: MemoryReference?)? {
         let offset = given.memoryOffset ?? .zero
-        let extent = Extent(name: name, size: mapping.size, pageSize: mapping.pageSize)
+        let extent = mapping.listed(as: name)
         guard isWithin(extent, offset, slot, index, "memoryOffset"),
             let address = mapping.address.advanced(by: offset)
         else { return nil }
@@ -172,13 +170,13 @@ struct SlotResolver {
             return nil
         }
         let offset = given.guestMemfdOffset ?? .zero
-        guard isWithin(Extent(object), offset, slot, index, "guestMemfdOffset") else { return nil }
+        guard isWithin(object.listed, offset, slot, index, "guestMemfdOffset") else { return nil }
         return GuestMemfdBinding(descriptor: handle, offset: offset)
     }
 
     /// Validates the part of `object` that a slot uses, and records the faults.
     private mutating func isWithin(
-        _ object: Extent, _ offset: ByteCount, _ slot: Memslot, _ index: Int,
+        _ object: ListedMemory, _ offset: ByteCount, _ slot: Memslot, _ index: Int,
         _ member: String
     ) -> Bool {
         let isGuestMemfd = member == "guestMemfdOffset"
@@ -188,7 +186,7 @@ struct SlotResolver {
         if end.overflow || end.partialValue > object.size.rawValue {
             let detail =
                 "\(offset) and size \(slot.size) reach past the \(object.size) bytes "
-                + "of \"\(object.name)\""
+                + "of \"\(object.memory)\""
             fault(.backingOutOfBounds, slot, index, member, detail, errno)
             isWithin = false
         }
@@ -206,23 +204,6 @@ struct SlotResolver {
     ) {
         faults.append(
             Violation(kind, of: slot, at: index, member: member, detail: detail, errno: errno))
-    }
-}
-
-/// The memory that a name stands for.
-private struct Extent {
-    let name: String
-    let size: ByteCount
-    let pageSize: ByteCount
-
-    init(name: String, size: ByteCount, pageSize: ByteCount) {
-        self.name = name
-        self.size = size
-        self.pageSize = pageSize
-    }
-
-    init(_ object: MemoryObject) {
-        self.init(name: object.name, size: object.size, pageSize: object.pageSize)
     }
 }
 
@@ -251,7 +232,7 @@ struct PresentSlots {
     /// Indexes `slots` by their names in replies.
     init(_ slots: [Memslot], _ names: SlotNames) {
         for slot in slots {
-            if names.isOpaque(slot) { byToken[names.tokens.token(of: slot)] = slot }
+            if names.isOpaque(slot) { byToken[names.memory.tokens.token(of: slot)] = slot }
             references[slot.userspaceAddress] = .some(slot.memory)
         }
     }

@@ -94,10 +94,3 @@ final class MemoryReservation: Sendable {
 
     deinit { account.release(bytes: bytes) }
 }
-
-extension ProtocolError {
-    /// The error for a limit that a request exceeds.
-    static func limit(_ name: String, path: String? = nil, _ message: String) -> ProtocolError {
-        ProtocolError(ErrorData(.limitExceeded, path: path, limit: name), message: message)
-    }
-}

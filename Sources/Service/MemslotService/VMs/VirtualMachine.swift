@@ -22,17 +22,17 @@ final class VirtualMachine: Sendable {
     let observed: ObservedVM?
     let metrics: Metrics
     /// Held while the memory of the slots changes: by a submit, or by the end of an object.
-    let changes = Monitor()
+    let changes = Locked<Void>(())
     private let observation: Observation
 
     /// A VM that this process serves.
     ///
-    /// - Throws: if this is called from a callback of the table.
+    /// - Throws: `invalid-request` if this is called from a callback of the table.
     init(
         _ table: MemslotTable, simulator: SimulatedBackend?, guestMemfds: KVMGuestMemfds? = nil,
         memory: VMMemory, account: UserAccount, audience: TableAudience,
         ephemeralConnection: UInt64? = nil, kept: StoredVM? = nil, observed: ObservedVM? = nil
-    ) throws(ReentryError) {
+    ) throws(ProtocolError) {
         self.observed = observed
         self.kept = kept
         name = memory.vm
@@ -45,14 +45,42 @@ final class VirtualMachine: Sendable {
         metrics = Metrics()
         let feed = EventFeed(
             memory: memory, account: account, metrics: metrics, audience: audience)
-        let (snapshot, observation) = try table.observe { event in
-            feed.publish(observed?.truth(of: event) ?? event)
-        }
-        feed.begin(with: snapshot, failure: table.failure)
         self.feed = feed
+        do throws(ReentryError) {
+            let (snapshot, observation) = try table.observe { event in
+                feed.publish(observed?.truth(of: event) ?? event)
+            }
+            feed.begin(with: snapshot, failure: table.failure)
+            self.observation = observation
+        } catch {
+            throw ProtocolError(.invalidRequest, error.message)
+        }
         // Readers may outlive a destroyed VM. The memory of an embedded VM belongs to its process.
         if !memory.isEmbedded { table.keep(memory) }
-        self.observation = observation
+    }
+
+    /// A VM of this process as a request describes it, with an empty array of `generation`.
+    convenience init(
+        _ parameters: VMCreateParameters, of user: UInt32, in service: MemslotService,
+        generation: Generation = Generation(0), ephemeralConnection: UInt64? = nil, kept: StoredVM?
+    ) throws(ProtocolError) {
+        let made = try service.backends.make(parameters.backend, simulated: parameters.simulated)
+        let limits = TableLimits(
+            violations: service.limits.violations, receipts: service.limits.receipts)
+        let table: MemslotTable
+        do throws(InvalidArray) {
+            table = try MemslotTable(
+                backend: made.backend, limits: limits, generation: generation)
+        } catch {
+            throw ProtocolError(.invalidRequest, error.message)
+        }
+        try self.init(
+            table, simulator: made.simulator, guestMemfds: made.guestMemfds,
+            memory: VMMemory(
+                vm: parameters.vm,
+                hasRawAddresses: made.simulator != nil || service.takesRawAddresses),
+            account: service.registry.withLock { $0.account(of: user) },
+            audience: service.audience, ephemeralConnection: ephemeralConnection, kept: kept)
     }
 
     /// The last `count` receipts, oldest first.

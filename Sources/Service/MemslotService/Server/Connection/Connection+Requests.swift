@@ -36,16 +36,15 @@ extension Connection {
         if surroundings.isStopping.isSet { return .shuttingDown }
         let limit = surroundings.service.limits.descriptors
         if hasBadDescriptors {
-            return ProtocolError(
-                ErrorData(.limitExceeded, limit: "descriptors"),
-                message: "more than \(limit) descriptors came with the line, or the server has "
+            return .limit(
+                "descriptors",
+                "more than \(limit) descriptors came with the line, or the server has "
                     + "no room for them; all were closed")
         }
         if line.count(of: .memoryExport) > limit {
-            return ProtocolError(
-                ErrorData(.limitExceeded, limit: "descriptors"),
-                message: "at most \(limit) descriptors are sent with one line; "
-                    + "ask for fewer in a batch")
+            return .limit(
+                "descriptors",
+                "at most \(limit) descriptors are sent with one line; ask for fewer in a batch")
         }
         return nil
     }

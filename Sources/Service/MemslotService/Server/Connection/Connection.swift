@@ -217,9 +217,7 @@ final class Connection: Sendable {
         reading.isTooLong = true
         let limit = surroundings.service.limits.lineBytes
         refuse(
-            ProtocolError(
-                ErrorData(.limitExceeded, limit: "lineBytes"),
-                message: "a line has at most \(limit) bytes; the connection is closed"))
+            .limit("lineBytes", "a line has at most \(limit) bytes; the connection is closed"))
     }
 
     private func end(_ reader: StallWatch.Reader) {

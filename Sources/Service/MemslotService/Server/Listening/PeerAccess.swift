@@ -1,5 +1,4 @@
 internal import CLinux
-internal import MemslotProtocol
 internal import Memslots
 
 /// Which users and groups may use a server, and with which role.
@@ -82,51 +81,4 @@ struct PeerCredentials {
 extension Errno {
     /// More than there is room for. The corresponding C error is `ERANGE`.
     fileprivate static let outOfRange = Errno(rawValue: 34)
-}
-
-/// Why a connection is closed before its first request. The peer gets one line.
-enum Refusal {
-    case notPermitted(UInt32)
-    case unknownPeer
-    case tooManyConnections(Int)
-    case tooManyDescriptors
-    case noThread
-
-    /// The error that the peer gets.
-    var error: ProtocolError {
-        switch self {
-        case .notPermitted(let user):
-            ProtocolError(.notPermitted, "user \(user) may not use this server")
-        case .unknownPeer:
-            ProtocolError(.notPermitted, "the kernel does not report the peer's user")
-        case .tooManyConnections(let limit):
-            ProtocolError(
-                ErrorData(.limitExceeded, limit: "connections"),
-                message: "at most \(limit) connections are served at once; close one first")
-        case .tooManyDescriptors:
-            ProtocolError(
-                ErrorData(.limitExceeded, limit: "descriptors"),
-                message: "the server has no file descriptor left; try again later")
-        case .noThread:
-            ProtocolError(
-                ErrorData(.limitExceeded, limit: "threads"),
-                message: "the server has no thread left; try again later")
-        }
-    }
-
-    /// A Boolean value that indicates whether the server waits for the peer to read the error: a
-    /// peer that is sending its first request would otherwise find the connection closed.
-    var lingers: Bool {
-        switch self {
-        case .notPermitted, .unknownPeer, .tooManyConnections: true
-        case .tooManyDescriptors, .noThread: false
-        }
-    }
-
-    /// Sends the error, without waiting for the peer.
-    func send(to socket: Int32) {
-        var encoder = ReplyEncoder()
-        encoder.encode(error, id: .null)
-        _ = DescriptorIO.send(encoder.finishLine(), to: socket, isSocket: true, waits: false)
-    }
 }

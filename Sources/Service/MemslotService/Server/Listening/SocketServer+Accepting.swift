@@ -28,7 +28,9 @@ extension SocketServer {
         defer { spare.open() }
         let socket = clinux_accept(listener.descriptor)
         guard socket >= 0 else { return false }
-        refuse(socket, user: nil, .tooManyDescriptors)
+        refuse(
+            socket, user: nil,
+            .limit("descriptors", "the server has no file descriptor left; try again later"))
         return true
     }
 
@@ -43,14 +45,19 @@ extension SocketServer {
         do throws(Errno) {
             credentials = try PeerCredentials(of: socket)
         } catch {
-            return refuse(socket, user: nil, .unknownPeer)
+            let error = ProtocolError(
+                .notPermitted, "the kernel does not report the peer's user")
+            return refuse(socket, user: nil, error, lingers: true)
         }
         let user = credentials.user
         guard let role = access.role(of: user, groups: credentials.groups, own: geteuid()) else {
-            return refuse(socket, user: user, .notPermitted(user))
+            let error = ProtocolError(.notPermitted, "user \(user) may not use this server")
+            return refuse(socket, user: user, error, lingers: true)
         }
-        guard state.withLock({ $0.connections.count }) < service.limits.connections else {
-            return refuse(socket, user: user, .tooManyConnections(service.limits.connections))
+        let limit = service.limits.connections
+        guard state.withLock({ $0.connections.count }) < limit else {
+            let message = "at most \(limit) connections are served at once; close one first"
+            return refuse(socket, user: user, .limit("connections", message), lingers: true)
         }
         begin(
             Connection.Channel(input: socket, output: socket, isSocket: true), user: user,
@@ -75,7 +82,9 @@ extension SocketServer {
         observer(.connected(connection.peer.peer, process: process))
         if threads.run({ connection.serve() }) { return }
         state.change { $0.connections[connection.number] = nil }
-        refuse(channel.input, user: user, .noThread)
+        refuse(
+            channel.input, user: user,
+            .limit("threads", "the server has no thread left; try again later"))
         observer(.disconnected(connection.peer.peer))
     }
 
@@ -88,23 +97,30 @@ extension SocketServer {
             })
     }
 
-    private func refuse(_ socket: Int32, user: UInt32?, _ refusal: Refusal) {
-        observer(.refused(user: user, reason: refusal.error.message))
-        refusal.send(to: socket)
-        guard refusal.lingers, mayLinger() else {
+    /// Sends the error, without waiting for the peer, and closes the socket.
+    ///
+    /// - Parameter lingers: whether the server waits for the peer to read the error: a peer that is
+    ///   sending its first request would otherwise find the connection closed.
+    private func refuse(
+        _ socket: Int32, user: UInt32?, _ error: ProtocolError, lingers: Bool = false
+    ) {
+        observer(.refused(user: user, reason: error.message))
+        var encoder = ReplyEncoder()
+        encoder.encode(error, id: .null)
+        _ = DescriptorIO.send(encoder.finishLine(), to: socket, isSocket: true, waits: false)
+        guard lingers, mayLinger() else {
             close(socket)
             return
         }
-        let state = state
+        let end = { @Sendable [state] in
+            close(socket)
+            state.withLock { $0.lingering -= 1 }
+        }
         let hasThread = threads.run {
             DescriptorIO.drain(socket)
-            close(socket)
-            state.withLock { $0.lingering -= 1 }
+            end()
         }
-        if !hasThread {
-            close(socket)
-            state.withLock { $0.lingering -= 1 }
-        }
+        if !hasThread { end() }
     }
 
     /// Waits for few peers at a time, so that refused peers can't use up the threads.
