@@ -207,9 +207,12 @@ package struct JSONWriter: Sendable {
 
 // MARK: - Members and containers
 extension JSONWriter {
-    /// Writes an object whose members `body` writes.
+    /// Writes an object whose members `body` writes; with a name, as a member.
     @inline(__always)
-    package mutating func object(_ body: (inout JSONWriter) -> Void) {
+    package mutating func object(
+        _ name: StaticString? = nil, _ body: (inout JSONWriter) -> Void
+    ) {
+        if let name { key(name) }
         beginObject()
         body(&self)
         endObject()

@@ -55,8 +55,7 @@ extension JSONWriter {
         object {
             $0.member("code", error.code)
             $0.member("message", error.message)
-            $0.key("data")
-            $0.object {
+            $0.object("data") {
                 $0.members(of: error.data)
                 if !error.violations.isEmpty {
                     $0.member("violationCount", error.violationCount)

@@ -78,8 +78,7 @@ extension JSONWriter {
     }
 
     private mutating func times(_ times: Receipt.Durations.Nanoseconds) {
-        key("nanoseconds")
-        object {
+        object("nanoseconds") {
             $0.member("prepare", times.prepare)
             $0.member("quiesce", times.quiesce)
             $0.member("harvest", times.harvest)

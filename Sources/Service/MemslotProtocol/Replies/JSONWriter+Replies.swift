@@ -107,15 +107,13 @@ extension JSONWriter {
             $0.member("version", info.version)
             $0.member("protocol", 1)
             $0.member("pid", Int(info.pid))
-            $0.key("backends")
-            $0.object {
+            $0.object("backends") {
                 $0.key("simulated")
                 $0.backend(info.simulated)
                 $0.key("kvm")
                 $0.backend(info.kvm)
             }
-            $0.key("limits")
-            $0.object { $0.members(info.limits) }
+            $0.object("limits") { $0.members(info.limits) }
             if let state = info.state {
                 $0.key("state")
                 $0.state(state)
@@ -159,8 +157,7 @@ extension JSONWriter {
     private mutating func metrics(_ metrics: MetricsMessage) {
         object {
             $0.figures(metrics.user)
-            $0.key("gauges")
-            $0.object {
+            $0.object("gauges") {
                 $0.members(metrics.gauges)
                 $0.member("memoryBytes", address: metrics.memoryBytes.rawValue)
                 $0.member("subscriptions", metrics.subscriptions)
@@ -173,10 +170,8 @@ extension JSONWriter {
     /// Writes the members of one VM's or one user's figures.
     private mutating func figures(_ figures: MetricsMessage.Figures) {
         member("vm", figures.vm)
-        key("counters")
-        object { $0.members(figures.counters) }
-        key("histograms")
-        object {
+        object("counters") { $0.members(figures.counters) }
+        object("histograms") {
             for histogram in figures.histograms {
                 $0.key(named: histogram.name)
                 $0.object { $0.members(histogram.values) }

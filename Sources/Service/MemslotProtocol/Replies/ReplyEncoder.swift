@@ -47,15 +47,18 @@ public struct ReplyEncoder: Sendable {
     /// Encodes the same error for each request of a line, but an invalid request gets its own.
     package mutating func encode(_ error: ProtocolError, forEachOf line: DecodedLine) {
         if case .batch = line { beginBatch() }
-        for request in line.requests {
-            guard let id = request.id else { continue }
-            if case .failure(.envelope(let own)) = request.command {
-                encode(own, id: id)
-            } else {
-                encode(error, id: id)
-            }
-        }
+        for request in line.requests { encode(error, for: request) }
         if case .batch = line { endBatch() }
+    }
+
+    /// Encodes `error` for a request that is not executed, but an invalid one gets its own.
+    package mutating func encode(_ error: ProtocolError, for request: Request) {
+        guard let id = request.id else { return }
+        if case .failure(.envelope(let own)) = request.command {
+            encode(own, id: id)
+        } else {
+            encode(error, id: id)
+        }
     }
 
     /// The line without its end.

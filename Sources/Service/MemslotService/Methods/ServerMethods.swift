@@ -45,11 +45,11 @@ extension Metrics {
     fileprivate func figures(
         _ counters: [Counter], vm: String? = nil
     ) -> MetricsMessage.Figures {
-        MetricsMessage.Figures(
-            vm: vm,
-            counters: counts.filter { counters.contains($0.counter) }
-                .map { NamedValue($0.counter.rawValue, $0.value) },
-            histograms: summaries.map { time, summary in
+        let (counts, summaries) = (counts, summaries)
+        return MetricsMessage.Figures(
+            vm: vm, counters: counters.map { NamedValue($0.rawValue, counts[$0] ?? 0) },
+            histograms: MeasuredTime.allCases.map { time in
+                let summary = summaries[time] ?? TimeSummary()
                 var values = [NamedValue("count", summary.count), NamedValue("sum", summary.sum)]
                 if summary.count > 0 {
                     values += [NamedValue("min", summary.min), NamedValue("max", summary.max)]

@@ -68,31 +68,25 @@ enum MeasuredTime: String, CaseIterable, Sendable {
 /// Counters and histograms of one VM, or of one user.
 final class Metrics: Sendable {
     private struct State {
-        var counts = [UInt64](repeating: 0, count: Counter.allCases.count)
-        // Created at the first commit, because most VMs of a large service have none.
-        var times: [TimeHistogram]?
+        var counts: [Counter: UInt64] = [:]
+        // Created when first needed, because most VMs of a large service have none.
+        var times: [MeasuredTime: TimeHistogram] = [:]
     }
 
     private let state = Locked(State())
 
-    /// The counters in the order of their cases.
-    var counts: [(counter: Counter, value: UInt64)] {
-        let counts = state.withLock { $0.counts }
-        return Array(zip(Counter.allCases, counts)).map { (counter: $0.0, value: $0.1) }
-    }
+    /// The counters that are not 0.
+    var counts: [Counter: UInt64] { state.withLock { $0.counts } }
 
-    /// The times in the order of their cases.
-    var summaries: [(time: MeasuredTime, summary: TimeSummary)] {
-        let times = state.withLock { $0.times } ?? []
-        return MeasuredTime.allCases.enumerated().map { index, time in
-            (time, index < times.count ? times[index].summary : TimeSummary())
-        }
+    /// The times that were measured.
+    var summaries: [MeasuredTime: TimeSummary] {
+        state.withLock { $0.times }.mapValues(\.summary)
     }
 
     /// Adds `count` to a counter.
     func add(_ counter: Counter, _ count: Int = 1) {
         guard count > 0 else { return }
-        state.withLock { $0.counts[counter.index] &+= UInt64(count) }
+        state.withLock { $0.counts[counter, default: 0] &+= UInt64(count) }
     }
 
     /// Counts an event of a table.
@@ -108,27 +102,18 @@ final class Metrics: Sendable {
 
     private func count(_ receipt: Receipt) {
         state.withLock { state in
-            state.counts[Counter.commits.index] &+= 1
-            state.counts[Counter.operations.index] &+= UInt64(receipt.operations.count)
-            if receipt.quiesced { state.counts[Counter.quiesced.index] &+= 1 }
-            if state.times == nil {
-                state.times = MeasuredTime.allCases.map { _ in TimeHistogram() }
-            }
+            state.counts[.commits, default: 0] &+= 1
+            state.counts[.operations, default: 0] &+= UInt64(receipt.operations.count)
             let times = receipt.durations.nanoseconds
-            state.times?[MeasuredTime.total.index].record(times.total)
-            state.times?[MeasuredTime.apply.index].record(times.apply)
-            state.times?[MeasuredTime.quiesce.index].record(times.quiesce)
+            state.times[.total, default: TimeHistogram()].record(times.total)
+            state.times[.apply, default: TimeHistogram()].record(times.apply)
+            state.times[.quiesce, default: TimeHistogram()].record(times.quiesce)
             // A transaction that holds no vCPU has no blackout.
-            if receipt.quiesced {
-                state.times?[MeasuredTime.blackout.index].record(times.blackout)
-            }
+            guard receipt.quiesced else { return }
+            state.counts[.quiesced, default: 0] &+= 1
+            state.times[.blackout, default: TimeHistogram()].record(times.blackout)
         }
     }
-}
-
-extension CaseIterable where Self: Equatable, AllCases == [Self] {
-    /// The position of the case in `allCases`.
-    fileprivate var index: Int { Self.allCases.firstIndex(of: self) ?? 0 }
 }
 
 /// Times in nanoseconds, recorded to two digits by HdrHistogram.

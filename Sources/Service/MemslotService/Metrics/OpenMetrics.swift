@@ -16,46 +16,30 @@ extension MemslotService {
         _ users: [(account: UserAccount, vms: [VirtualMachine])]
     ) -> String {
         var text = OpenMetricsText()
-        let ofUsers = users.map { user in
-            (labels: [("user", String(user.account.user))], metrics: user.account.metrics)
+        let ofUsers = users.map { account, vms in
+            (labels: [("user", "\(account.user)")], metrics: account.metrics, vms: vms)
         }
-        let ofVMs = users.flatMap { user in
-            user.vms.map { vm in
-                (
-                    labels: [("user", String(user.account.user)), ("vm", vm.name)],
-                    metrics: vm.metrics
-                )
+        let ofVMs = ofUsers.flatMap { labels, _, vms in
+            vms.map { (labels: labels + [("vm", $0.name)], metrics: $0.metrics) }
+        }
+        func gauge(
+            _ name: String, _ meaning: String, _ value: (UserAccount.Holdings) -> some BinaryInteger
+        ) {
+            let samples = zip(ofUsers, users).map { user, held in
+                (user.labels, UInt64(clamping: value(held.account.holdings)))
             }
+            text.family("memslots_" + name, "gauge", meaning, samples)
         }
-        gauges(users, into: &text)
-        families("memslots_", ofUsers, Counter.allCases, into: &text)
+        let counts = ofUsers.map { ($0.labels, UInt64($0.vms.count)) }
+        text.family("memslots_vms", "gauge", "VMs", counts)
+        gauge("slots", "Slots of all VMs") { $0.slots }
+        gauge("memories", "Memory objects") { $0.memories }
+        gauge("memory_bytes", "Bytes of all memory objects") { $0.memoryBytes }
+        gauge("subscriptions", "Subscriptions to events") { $0.subscriptions }
+        families(
+            "memslots_", ofUsers.map { ($0.labels, $0.metrics) }, Counter.allCases, into: &text)
         families("memslots_vm_", ofVMs, Counter.allCases.filter(\.isOfVM), into: &text)
         return text.finish()
-    }
-
-    private static func gauges(
-        _ users: [(account: UserAccount, vms: [VirtualMachine])],
-        into text: inout OpenMetricsText
-    ) {
-        let samples = users.map { user in
-            (
-                labels: [("user", String(user.account.user))], count: UInt64(user.vms.count),
-                holdings: user.account.holdings
-            )
-        }
-        text.gauge("memslots_vms", "VMs", samples.map { ($0.labels, $0.count) })
-        text.gauge(
-            "memslots_slots", "Slots of all VMs",
-            samples.map { ($0.labels, UInt64(clamping: $0.holdings.slots)) })
-        text.gauge(
-            "memslots_memories", "Memory objects",
-            samples.map { ($0.labels, UInt64(clamping: $0.holdings.memories)) })
-        text.gauge(
-            "memslots_memory_bytes", "Bytes of all memory objects",
-            samples.map { ($0.labels, $0.holdings.memoryBytes) })
-        text.gauge(
-            "memslots_subscriptions", "Subscriptions to events",
-            samples.map { ($0.labels, UInt64(clamping: $0.holdings.subscriptions)) })
     }
 
     private static func families(
@@ -64,18 +48,14 @@ extension MemslotService {
     ) {
         let figures = all.map { ($0.labels, $0.metrics.counts, $0.metrics.summaries) }
         for counter in counters {
-            text.counter(
-                prefix + counter.rawValue, counter.meaning,
-                figures.map { labels, counts, _ in
-                    (labels, counts.first { $0.counter == counter }?.value ?? 0)
-                })
+            text.family(
+                prefix + counter.rawValue, "counter", counter.meaning, suffix: "_total",
+                figures.map { ($0.0, $0.1[counter] ?? 0) })
         }
         for time in MeasuredTime.allCases {
             text.summary(
                 prefix + time.rawValue + "_seconds", time.meaning,
-                figures.map { labels, _, summaries in
-                    (labels, summaries.first { $0.time == time }?.summary ?? TimeSummary())
-                })
+                figures.map { ($0.0, $0.2[time] ?? TimeSummary()) })
         }
     }
 }
@@ -84,19 +64,13 @@ extension MemslotService {
 struct OpenMetricsText {
     private var text = ""
 
-    /// A value of a family, with its labels.
-    typealias Sample = (labels: [(String, String)], value: UInt64)
-
-    /// Appends a counter. `_total` is added to its name.
-    mutating func counter(_ name: String, _ meaning: String, _ samples: [Sample]) {
-        guard begin(name, "counter", meaning, samples.isEmpty) else { return }
-        for sample in samples { line(name + "_total", sample.labels, String(sample.value)) }
-    }
-
-    /// Appends a gauge.
-    mutating func gauge(_ name: String, _ meaning: String, _ samples: [Sample]) {
-        guard begin(name, "gauge", meaning, samples.isEmpty) else { return }
-        for sample in samples { line(name, sample.labels, String(sample.value)) }
+    /// Appends the values of a counter, whose lines need the suffix `_total`, or of a gauge.
+    mutating func family(
+        _ name: String, _ type: String, _ meaning: String, suffix: String = "",
+        _ samples: [(labels: [(String, String)], value: UInt64)]
+    ) {
+        guard begin(name, type, meaning, samples.isEmpty) else { return }
+        for sample in samples { line(name + suffix, sample.labels, String(sample.value)) }
     }
 
     /// Appends a summary of times. The name must end in `_seconds`.

@@ -102,7 +102,10 @@ extension MemslotService {
             for request in requests {
                 // A short batch can ask for more than there is memory.
                 if encoder.count > limits.batchAnswerBytes {
-                    refuse(request, into: &encoder)
+                    let message =
+                        "the responses to this batch have over \(limits.batchAnswerBytes) bytes "
+                        + "already; send the rest by itself"
+                    encoder.encode(.limit("batchAnswerBytes", message), for: request)
                 } else {
                     execute(request, connection, descriptors, into: &encoder)
                 }
@@ -131,20 +134,6 @@ extension MemslotService {
             if let id = request.id { encoder.encode(reply, id: id) }
         } catch {
             if let id = request.id { encoder.encode(error, id: id) }
-        }
-    }
-
-    private func refuse(_ request: Request, into encoder: inout ReplyEncoder) {
-        guard let id = request.id else { return }
-        if case .failure(.envelope(let error)) = request.command {
-            encoder.encode(error, id: id)
-        } else {
-            encoder.encode(
-                .limit(
-                    "batchAnswerBytes",
-                    "the responses to this batch have over \(limits.batchAnswerBytes) bytes already; "
-                        + "send the rest by itself"),
-                id: id)
         }
     }
 

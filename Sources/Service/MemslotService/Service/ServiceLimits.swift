@@ -52,29 +52,11 @@ public struct ServiceLimits: Hashable, Sendable {
     /// The defaults.
     public init() {}
 
-    /// All limits by their names in `server.info`, in its order.
+    /// The properties in their order, as `server.info` lists them by their names.
     var all: [NamedValue] {
-        [
-            NamedValue("lineBytes", UInt64(lineBytes)), NamedValue("depth", UInt64(depth)),
-            NamedValue("batch", UInt64(batch)),
-            NamedValue("batchAnswerBytes", UInt64(batchAnswerBytes)),
-            NamedValue("descriptors", UInt64(descriptors)),
-            NamedValue("vmsPerPeer", UInt64(vmsPerPeer)),
-            NamedValue("slotsPerPeer", UInt64(slotsPerPeer)),
-            NamedValue("memoriesPerPeer", UInt64(memoriesPerPeer)),
-            NamedValue("memoryBytesPerPeer", memoryBytesPerPeer),
-            NamedValue("subscriptionsPerPeer", UInt64(subscriptionsPerPeer)),
-            NamedValue("receipts", UInt64(receipts)), NamedValue("violations", UInt64(violations)),
-            NamedValue("addresses", UInt64(addresses)), NamedValue("dirtyLogPages", dirtyLogPages),
-            NamedValue("quiesceDeadlineMs", quiesceDeadlineMs),
-            NamedValue("armedFaults", UInt64(armedFaults)),
-            NamedValue("connections", UInt64(connections)),
-            NamedValue("inFlightRequests", UInt64(inFlightRequests)),
-            NamedValue("waitingRequestBytes", UInt64(waitingRequestBytes)),
-            NamedValue("waitingAnswerBytes", UInt64(waitingAnswerBytes)),
-            NamedValue("threadsPerConnection", UInt64(threadsPerConnection)),
-            NamedValue("threads", UInt64(threads)),
-            NamedValue("queuedEvents", UInt64(queuedEvents)),
-        ]
+        Mirror(reflecting: self).children.compactMap { name, value in
+            guard let name, let value = value as? any BinaryInteger else { return nil }
+            return NamedValue(name, UInt64(clamping: value))
+        }
     }
 }

@@ -74,12 +74,12 @@ struct StateInventory {
     }
 
     /// Removes what the server before this one had not finished, and memory that no record names.
-    func removeUnused(in state: StateStore) {
-        for name in leftovers { remove(name, state) }
+    mutating func removeUnused(in state: StateStore) {
         // Memory of a VM whose record is damaged stays: a person may need it.
         for (vm, name) in memories where !claimed.contains(name) && !damaged.contains(vm) {
-            remove(name, state)
+            leftovers.append(name)
         }
+        for name in leftovers where state.remove(name) { state.notify(.unfinished(file: name)) }
         guard let descriptors = state.descriptors else { return }
         for name in descriptors.unclaimed {
             guard let (vm, _) = StateNames.parse(name), !claimed.contains(name),
@@ -88,12 +88,5 @@ struct StateInventory {
             descriptors.remove(name)
             state.notify(.unfinished(file: name))
         }
-    }
-
-    private func remove(_ name: String, _ state: StateStore) {
-        do throws(Errno) { try state.directory.remove(name) } catch {
-            return state.notify(.unremoved(file: name, errno: error))
-        }
-        state.notify(.unfinished(file: name))
     }
 }

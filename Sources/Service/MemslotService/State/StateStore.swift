@@ -56,10 +56,15 @@ public final class StateStore: Sendable {
 
     /// Removes a file that no record names any more. A failure is reported to the observer; the
     /// next start tries again.
-    func remove(_ name: String) {
+    ///
+    /// - Returns: whether the file is gone.
+    @discardableResult
+    func remove(_ name: String) -> Bool {
         do throws(Errno) { try directory.remove(name) } catch {
             notify(.unremoved(file: name, errno: error))
+            return false
         }
+        return true
     }
 }
 

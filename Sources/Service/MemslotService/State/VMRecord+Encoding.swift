@@ -34,12 +34,10 @@ extension JSONWriter {
             $0.member("user", UInt64(contents.user))
             $0.member("generation", contents.generation.rawValue)
             $0.member("lastMemory", UInt64(contents.lastMemory))
-            $0.key("create")
-            $0.object {
+            $0.object("create") {
                 $0.member("vm", contents.vm)
                 $0.member("backend", contents.backend)
-                $0.key("simulated")
-                $0.object {
+                $0.object("simulated") {
                     $0.member("maxSlots", UInt64(simulated.maxSlots))
                     $0.member("addressSpaces", UInt64(simulated.addressSpaces))
                     $0.member("guestPhysicalBits", UInt64(simulated.guestPhysicalBits))
@@ -49,8 +47,7 @@ extension JSONWriter {
                 }
             }
             $0.list("memories", contents.memories) { $0.memory($1) }
-            $0.key("submit")
-            $0.object {
+            $0.object("submit") {
                 $0.member("vm", contents.vm)
                 $0.key("slots")
                 $0.slots(contents.slots)

@@ -36,43 +36,31 @@ extension VirtualMachine {
         }
     }
 
+    /// Resolves the names, and calls `body`, again where the array was changed meanwhile.
+    ///
+    /// An embedding process may change its table at any time, and unmap the memory of the slots: the
+    /// names of such a VM are resolved by the present array, and committed on this array alone.
     private func withResolved(
         _ parameters: SubmitParameters,
         _ body: (SlotResolver, SubmitOptions) throws(AdmissionError<ProtocolError>) -> Receipt
     ) throws(ProtocolError) -> (receipt: Receipt, names: SlotNames) {
-        guard !memory.hasRawAddresses else {
-            let names = memory.names
-            let resolved = try SlotResolver(parameters.slots, names, present: [])
-            do throws(AdmissionError<ProtocolError>) {
-                return (try body(resolved, SubmitOptions(parameters)), names)
-            } catch {
-                throw ProtocolError(error, slots: parameters.slots)
-            }
-        }
-        return try withPresent(parameters, body)
-    }
-
-    /// Resolves by the present array, and commits on this array alone: an embedding process may
-    /// change its table meanwhile, and unmap the memory of the slots.
-    private func withPresent(
-        _ parameters: SubmitParameters,
-        _ body: (SlotResolver, SubmitOptions) throws(AdmissionError<ProtocolError>) -> Receipt
-    ) throws(ProtocolError) -> (receipt: Receipt, names: SlotNames) {
         var options = SubmitOptions(parameters)
+        let expected = parameters.expectedGeneration
         while true {
-            let present = table.snapshot()
+            let present = memory.hasRawAddresses ? nil : table.snapshot()
             let names = memory.names
             let resolved = try SlotResolver(
-                parameters.slots, names, present: present.array.slots)
-            let expected = parameters.expectedGeneration
+                parameters.slots, names, present: present?.array.slots ?? [])
             do throws(AdmissionError<ProtocolError>) {
-                if let expected, expected > present.generation {
-                    // The plan reports what is wrong, first with the array. It commits nothing.
-                    _ = try plan(resolved, SubmitOptions(parameters))
-                    continue
+                if let present {
+                    if let expected, expected > present.generation {
+                        // The plan reports what is wrong, first with the array. It commits nothing.
+                        _ = try plan(resolved, SubmitOptions(parameters))
+                        continue
+                    }
+                    // A generation never returns.
+                    options.expectedGeneration = expected ?? present.generation
                 }
-                // A generation never returns.
-                options.expectedGeneration = expected ?? present.generation
                 return (try body(resolved, options), names)
             } catch {
                 if case .notSubmitted(.conflict) = error, expected == nil { continue }

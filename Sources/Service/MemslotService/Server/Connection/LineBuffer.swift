@@ -113,26 +113,20 @@ package struct LineBuffer {
     }
 
     private mutating func line(in range: Range<Int>, endingAt newline: Int) -> Line {
-        guard let first = attachments.first, first.position <= newline else {
-            return Line(
-                range: range, descriptors: .none, hasBadDescriptors: false)
-        }
         let own = attachments.prefix { $0.position <= newline }
+        guard let first = own.first else {
+            return Line(range: range, descriptors: .none, hasBadDescriptors: false)
+        }
         attachments.removeFirst(own.count)
         let count = own.reduce(0) { $0 + $1.count }
-        let isBad = count > descriptorLimit || own.contains(where: \.isTruncated)
         // All are closed if the line can't have them.
-        if isBad {
+        if count > descriptorLimit || own.contains(where: \.isTruncated) {
             return Line(range: range, descriptors: .none, hasBadDescriptors: true)
         }
-        guard own.count > 1 else {
-            return Line(range: range, descriptors: first.descriptors, hasBadDescriptors: false)
-        }
-        let joined = own.flatMap { part in
-            (0..<part.count).compactMap { part.descriptors.claim($0) }
-        }
-        return Line(
-            range: range, descriptors: PassedDescriptors(joined), hasBadDescriptors: false)
+        let all =
+            own.count == 1
+            ? first.descriptors : PassedDescriptors(own.flatMap { $0.descriptors.claimAll() })
+        return Line(range: range, descriptors: all, hasBadDescriptors: false)
     }
 
     /// Makes room at the end.

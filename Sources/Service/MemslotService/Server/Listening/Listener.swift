@@ -100,10 +100,7 @@ public final class Listener: Sendable {
         guard status.st_mode & S_IFMT == S_IFSOCK else {
             throw ListeningError("\(path.path): is there already, and is not a socket")
         }
-        let probe = clinux_stream_socket()
-        guard probe >= 0 else {
-            throw ListeningError("no socket can be made: \(Errno(rawValue: -probe))")
-        }
+        let probe = try makeSocket()
         let refusal = clinux_connect(probe, path.path)
         close(probe)
         guard refusal == -ECONNREFUSED else {
@@ -115,10 +112,7 @@ public final class Listener: Sendable {
     private static func bind(
         _ path: SocketPath, _ access: PeerAccess
     ) throws(ListeningError) -> Int32 {
-        let descriptor = clinux_stream_socket()
-        guard descriptor >= 0 else {
-            throw ListeningError("no socket can be made: \(Errno(rawValue: -descriptor))")
-        }
+        let descriptor = try makeSocket()
         do throws(ListeningError) {
             // Linux gives the file the mode that the socket has: there is no moment in between.
             guard fchmod(descriptor, 0o600) == 0 else { throw failure(path, errno) }
@@ -136,6 +130,14 @@ public final class Listener: Sendable {
             close(descriptor)
             throw error
         }
+    }
+
+    private static func makeSocket() throws(ListeningError) -> Int32 {
+        let descriptor = clinux_stream_socket()
+        guard descriptor >= 0 else {
+            throw ListeningError("no socket can be made: \(Errno(rawValue: -descriptor))")
+        }
+        return descriptor
     }
 
     private static func failure(_ path: SocketPath, _ number: Int32) -> ListeningError {
