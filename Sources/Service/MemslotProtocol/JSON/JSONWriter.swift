@@ -207,15 +207,19 @@ package struct JSONWriter: Sendable {
 
 // MARK: - Members and containers
 extension JSONWriter {
-    /// Writes an object whose members `body` writes; with a name, as a member.
+    /// Writes an object whose members `body` writes.
     @inline(__always)
-    package mutating func object(
-        _ name: StaticString? = nil, _ body: (inout JSONWriter) -> Void
-    ) {
-        if let name { key(name) }
+    package mutating func object(_ body: (inout JSONWriter) -> Void) {
         beginObject()
         body(&self)
         endObject()
+    }
+
+    /// Writes a member that is an object, whose members `body` writes.
+    @inline(__always)
+    package mutating func object(_ name: StaticString, _ body: (inout JSONWriter) -> Void) {
+        key(name)
+        object(body)
     }
 
     /// Writes a member that is an array, whose elements `body` writes.

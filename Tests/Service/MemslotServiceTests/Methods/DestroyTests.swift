@@ -63,7 +63,7 @@ struct DestroyTests {
         let vm = try #require(
             service.registry.withLock { $0.vm("a", of: Peer(user: getuid())) })
         let (kind, done) = (Locked<String?>(nil), DispatchSemaphore(value: 0))
-        let destroyed = vm.changes.withLock {
+        let destroyed = vm.changes.withLock { _ in
             Thread.detachNewThread {
                 let answer = try? client.submit("a", page(0, at: "0x0"))
                 kind.withLock { $0 = answer?.kind ?? "none" }
