@@ -22,16 +22,16 @@ struct Daemon {
     ) {
         Signals.block()
         metricsFile = operation.metricsFile
-        let log = Logger(label: "memslotd") { _ in LineLogHandler(level: operation.level) }
+        let log = Logger(label: "memslotd") { _ in LineLogHandler(level: operation.logLevel) }
         self.log = log
         notification = ServiceNotification()
         inherited = InheritedDescriptors.adopt()
         let events = EventLog(log: log)
         do throws(StateError) {
             let descriptors = ServiceDescriptorStore(notification, inherited)
-            let state = try options.directory.map { path throws(StateError) in
+            let state = try options.stateDir.map { path throws(StateError) in
                 try StateStore(
-                    at: path, isSynced: options.isSynced, descriptors: descriptors,
+                    at: path, isSynced: options.stateSync, descriptors: descriptors,
                     observer: { events.record($0) })
             }
             service = MemslotService(limits: limits, state: state)

@@ -8,36 +8,32 @@ struct SocketOptions: ParsableArguments {
     var socket: String?
 
     @Option(
-        name: .customLong("allow-uid"),
         help: ArgumentHelp(
             "A user who may call every method. Repeat the option for more users.",
             discussion: "The user must also be able to reach the socket: through an access list, "
                 + "or because systemd creates the socket.", valueName: "uid"))
-    var allowedUsers: [UInt32] = []
+    var allowUID: [UInt32] = []
 
     @Option(
-        name: .customLong("allow-gid"),
         help: ArgumentHelp(
             "A group that may call every method. The socket gets mode 0660, and a directory that "
                 + "the daemon creates 0750.",
             valueName: "gid"))
-    var allowedGroup: UInt32?
+    var allowGID: UInt32?
 
     @Option(
-        name: .customLong("read-only-gid"),
         help: ArgumentHelp(
             "A group that may read, but change nothing. With --allow-gid, an access list lets "
                 + "this group reach the socket.",
             valueName: "gid"))
-    var readOnlyGroup: UInt32?
+    var readOnlyGID: UInt32?
 
     var isGiven: Bool {
-        socket != nil || !allowedUsers.isEmpty || allowedGroup != nil || readOnlyGroup != nil
+        socket != nil || !allowUID.isEmpty || allowGID != nil || readOnlyGID != nil
     }
 
     var access: PeerAccess {
-        PeerAccess(
-            users: Set(allowedUsers), group: allowedGroup, readOnlyGroup: readOnlyGroup)
+        PeerAccess(users: Set(allowUID), group: allowGID, readOnlyGroup: readOnlyGID)
     }
 }
 
@@ -47,15 +43,13 @@ struct OperationOptions: ParsableArguments {
     var stdio = false
 
     @Option(
-        name: .customLong("log-level"),
         help: ArgumentHelp(
             "The lowest level that is logged: trace, debug, info, notice, warning, error or "
                 + "critical.",
             discussion: "Commits are logged at info, connections at debug.", valueName: "level"))
-    var level: Logger.Level = .info
+    var logLevel: Logger.Level = .info
 
     @Option(
-        name: .customLong("metrics-file"),
         help: ArgumentHelp(
             "Write all metrics to this file every 15 seconds, as OpenMetrics text.",
             discussion: "For node_exporter's textfile collector.", valueName: "path"),
@@ -68,7 +62,6 @@ extension Logger.Level: @retroactive ExpressibleByArgument {}
 /// What remains when the daemon ends.
 struct StateOptions: ParsableArguments {
     @Option(
-        name: .customLong("state-dir"),
         help: ArgumentHelp(
             "Keep VMs in this directory, and restore them at the next start.",
             discussion: """
@@ -80,18 +73,17 @@ struct StateOptions: ParsableArguments {
                 exported.
                 """, valueName: "path"),
         completion: .directory)
-    var directory: String?
+    var stateDir: String?
 
     @Flag(
-        name: .customLong("state-sync"),
         help: ArgumentHelp(
             "Reply to a change only when it is on the disk.",
             discussion: "Protects against the end of the host. A daemon that is killed loses "
                 + "nothing without it."))
-    var isSynced = false
+    var stateSync = false
 
     func validate() throws {
-        if isSynced && directory == nil {
+        if stateSync && stateDir == nil {
             throw ValidationError("--state-sync requires --state-dir")
         }
     }
@@ -100,61 +92,56 @@ struct StateOptions: ParsableArguments {
 /// The daemon's limits that options set; `server.info` shows all of them.
 struct LimitOptions: ParsableArguments {
     @Option(
-        name: .customLong("max-connections"),
         help: ArgumentHelp("Connections at the same time.", valueName: "count"))
-    var connections = ServiceLimits().connections
+    var maxConnections = ServiceLimits().connections
 
     @Option(
-        name: .customLong("max-line"),
         help: ArgumentHelp("Bytes of a line.", valueName: "bytes"))
-    var lineBytes = ServiceLimits().lineBytes
+    var maxLine = ServiceLimits().lineBytes
 
     @Option(
         name: .customLong("max-vms"), help: ArgumentHelp("VMs of one user.", valueName: "count"))
     var vms = ServiceLimits().vmsPerPeer
 
     @Option(
-        name: .customLong("max-memory"),
         help: ArgumentHelp("Bytes of all memory objects of one user.", valueName: "bytes"))
-    var memoryBytes = ServiceLimits().memoryBytesPerPeer
+    var maxMemory = ServiceLimits().memoryBytesPerPeer
 
     @Option(
-        name: .customLong("max-in-flight"),
         help: ArgumentHelp(
             "Requests of a connection that run at the same time. The daemon reads no more until "
                 + "one ends.",
             valueName: "count"))
-    var inFlight = ServiceLimits().inFlightRequests
+    var maxInFlight = ServiceLimits().inFlightRequests
 
     @Option(
-        name: .customLong("max-queued-events"),
         help: ArgumentHelp("Events that wait for a subscriber.", valueName: "count"))
-    var queuedEvents = ServiceLimits().queuedEvents
+    var maxQueuedEvents = ServiceLimits().queuedEvents
 
     /// Half of the longest JSON document.
     private static let largestLine = 1 << 27
 
     func validate() throws {
-        guard (1...65_536).contains(connections) else {
+        guard (1...65_536).contains(maxConnections) else {
             throw ValidationError("--max-connections must be 1 to 65536")
         }
-        guard (1_024...Self.largestLine).contains(lineBytes) else {
+        guard (1_024...Self.largestLine).contains(maxLine) else {
             throw ValidationError("--max-line must be 1024 to \(Self.largestLine)")
         }
-        guard vms > 0, inFlight > 0, queuedEvents > 0 else {
+        guard vms > 0, maxInFlight > 0, maxQueuedEvents > 0 else {
             throw ValidationError("a limit must be at least 1")
         }
     }
 
     var limits: ServiceLimits {
         var limits = ServiceLimits()
-        limits.connections = connections
-        limits.threads = max(limits.threads, connections * 2 + 64)
-        limits.lineBytes = lineBytes
+        limits.connections = maxConnections
+        limits.threads = max(limits.threads, maxConnections * 2 + 64)
+        limits.lineBytes = maxLine
         limits.vmsPerPeer = vms
-        limits.memoryBytesPerPeer = memoryBytes
-        limits.inFlightRequests = inFlight
-        limits.queuedEvents = queuedEvents
+        limits.memoryBytesPerPeer = maxMemory
+        limits.inFlightRequests = maxInFlight
+        limits.queuedEvents = maxQueuedEvents
         return limits
     }
 }

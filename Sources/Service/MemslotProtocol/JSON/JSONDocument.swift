@@ -38,23 +38,12 @@ package final class JSONDocument: @unchecked Sendable {
     }
 
     /// Parses one document from a copy of the bytes.
-    ///
-    /// - Parameters:
-    ///   - bytes: the source.
-    ///   - depthLimit: how deep containers may nest.
-    /// - Throws: the first fault, with its line and column.
     package convenience init(
         parsing bytes: UnsafeRawBufferPointer, depthLimit: Int = 64
     ) throws(JSONError) {
         try self.init(parsing: Array(bytes), depthLimit: depthLimit)
     }
 
-    /// Parses one document from a string.
-    ///
-    /// - Parameters:
-    ///   - text: the source.
-    ///   - depthLimit: how deep containers may nest.
-    /// - Throws: the first fault, with its line and column.
     package convenience init(parsing text: String, depthLimit: Int = 64) throws(JSONError) {
         try self.init(parsing: Array(text.utf8), depthLimit: depthLimit)
     }
@@ -63,7 +52,6 @@ package final class JSONDocument: @unchecked Sendable {
 
     private let start: Int
 
-    /// The outermost value.
     package var root: JSONValue { JSONValue(document: self, node: 0) }
 
     /// The line and column of byte `offset` of the source. Cost: a walk from the beginning.

@@ -1,6 +1,5 @@
 /// Why bytes are not a JSON document, and where.
 package struct JSONError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// The problem.
     package var problem: JSONProblem
     /// How many bytes come before the fault.
     package var offset: Int

@@ -10,24 +10,15 @@ struct JSONScanner {
     var tape: JSONTape
     let depthLimit: Int
 
-    private var depth = 0
+    private(set) var depth = 0
     /// The innermost open container, −1 outside of all.
-    private var container = -1
-    private var isInObject = false
-
-    init(base: UnsafePointer<UInt8>, at: Int, end: Int, tape: JSONTape, depthLimit: Int) {
-        self.base = base
-        self.at = at
-        self.end = end
-        self.tape = tape
-        self.depthLimit = depthLimit
-    }
+    private(set) var container = -1
+    private(set) var isInObject = false
 
     /// The byte at the cursor; 0 at the end, which JSON does not contain outside of strings.
     @inline(__always)
     var byte: UInt8 { at < end ? base[at] : 0 }
 
-    /// Scans the whole text.
     mutating func scan() throws(JSONFault) {
         skipBlanks()
         guard at < end else { throw JSONFault(problem: .empty, offset: at) }

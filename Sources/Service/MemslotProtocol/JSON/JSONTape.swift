@@ -11,7 +11,6 @@ struct JSONTape {
         base = UnsafeMutablePointer.allocate(capacity: capacity)
     }
 
-    /// Reads a document.
     init(
         scanning bytes: [UInt8], in range: Range<Int>, depthLimit: Int
     ) throws(JSONFault) {
@@ -40,7 +39,6 @@ struct JSONTape {
         self = tape
     }
 
-    /// Appends `node`.
     @inline(__always)
     mutating func append(_ node: JSONNode) {
         if count == capacity { grow() }
@@ -48,11 +46,9 @@ struct JSONTape {
         count += 1
     }
 
-    /// Sets the extent of the node at `index`.
     @inline(__always)
     mutating func setExtent(_ extent: Int, at index: Int) { base[index].extent = extent }
 
-    /// Releases the memory.
     func deallocate() { base.deallocate() }
 
     @inline(never)

@@ -2,7 +2,6 @@
 ///
 /// Cheap to copy; it keeps its document alive.
 package struct JSONValue: Sendable {
-    /// The value's document.
     package let document: JSONDocument
     package let node: Int
 
@@ -12,10 +11,8 @@ package struct JSONValue: Sendable {
         self.node = node
     }
 
-    /// The kind of the value.
     package var kind: JSONKind { document.nodes[node].kind }
 
-    /// Whether the value is `null`.
     package var isNull: Bool { kind == .null }
 
     /// The value of `true` or `false`; `nil` for anything else.
@@ -88,7 +85,6 @@ package struct JSONValue: Sendable {
     package var position: SourcePosition { document.position(of: sourceRange.lowerBound) }
 }
 
-/// The kind of a JSON value.
 package enum JSONKind: UInt8, Sendable, CustomStringConvertible {
     case object, array, string, number, `true`, `false`, null
 
@@ -107,7 +103,6 @@ package enum JSONKind: UInt8, Sendable, CustomStringConvertible {
 
 /// What a container contains: the elements of an array, or the members of an object.
 package protocol JSONChild: Sendable {
-    /// The kind of the container.
     static var container: JSONKind { get }
 
     /// The child whose first node is `node`.
@@ -131,7 +126,6 @@ package struct JSONChildren<Child: JSONChild>: Sequence, IteratorProtocol, Senda
         end = isContainer ? document.nodes[value.node].extent : 0
     }
 
-    /// The next child.
     package mutating func next() -> Child? {
         guard node < end else { return nil }
         let child = Child(document: document, node: node)
@@ -154,7 +148,6 @@ package struct JSONMember: JSONChild {
 
     /// The name, a string.
     package let key: JSONValue
-    /// The value.
     package let value: JSONValue
 
     package init(document: JSONDocument, node: Int) {

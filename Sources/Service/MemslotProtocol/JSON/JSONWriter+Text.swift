@@ -1,5 +1,4 @@
 extension JSONWriter {
-    /// Appends the digits of `value`.
     @inline(__always)
     mutating func appendDecimal(_ value: UInt64) {
         if value < 10 { return append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value)) }

@@ -68,7 +68,6 @@ package struct JSONWriter: Sendable {
         needsComma = false
     }
 
-    /// Writes a string.
     package mutating func string(_ text: String) {
         separate()
         append(UInt8(ascii: "\""))
@@ -205,7 +204,7 @@ package struct JSONWriter: Sendable {
     }
 }
 
-// MARK: - Members and containers
+// MARK: - Members and containers. A member that is `nil` is not written.
 extension JSONWriter {
     /// Writes an object whose members `body` writes.
     @inline(__always)
@@ -234,7 +233,6 @@ extension JSONWriter {
         endArray()
     }
 
-    /// Writes a member that is a string; nothing where it is `nil`.
     @inline(__always)
     package mutating func member(_ name: StaticString, _ value: String?) {
         guard let value else { return }
@@ -242,7 +240,6 @@ extension JSONWriter {
         string(value)
     }
 
-    /// Writes a member that is an integer; nothing where it is `nil`.
     @inline(__always)
     package mutating func member(_ name: StaticString, _ value: UInt64?) {
         guard let value else { return }
@@ -250,7 +247,6 @@ extension JSONWriter {
         integer(value)
     }
 
-    /// Writes a member that is an integer; nothing where it is `nil`.
     @inline(__always)
     package mutating func member(_ name: StaticString, _ value: Int?) {
         guard let value else { return }
@@ -258,7 +254,6 @@ extension JSONWriter {
         integer(value)
     }
 
-    /// Writes a member that is `true` or `false`.
     package mutating func member(_ name: StaticString, _ value: Bool) {
         key(name)
         bool(value)

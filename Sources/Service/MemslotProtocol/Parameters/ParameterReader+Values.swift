@@ -23,7 +23,6 @@ extension ParameterReader {
         }
     }
 
-    /// A count in `range`.
     package mutating func integer(at node: Int, in range: ClosedRange<UInt64>) -> UInt64 {
         let value = integer(at: node)
         guard fault == nil else { return range.lowerBound }
@@ -37,7 +36,6 @@ extension ParameterReader {
     /// Whether the value at `node` is `null`, which no parameter may be.
     package func isNull(at node: Int) -> Bool { document.nodes[node].kind == .null }
 
-    /// `true` or `false`.
     package mutating func bool(at node: Int) -> Bool {
         switch document.nodes[node].kind {
         case .true: return true
@@ -48,7 +46,6 @@ extension ParameterReader {
         }
     }
 
-    /// Any text.
     package mutating func string(at node: Int) -> String {
         guard document.nodes[node].isString else {
             failKind(at: node, "a string")
@@ -64,7 +61,6 @@ extension ParameterReader {
         return name
     }
 
-    /// A case of `Choice`.
     package mutating func choice<Choice: RawRepresentable<String> & CaseIterable>(
         at node: Int, default first: Choice
     ) -> Choice {

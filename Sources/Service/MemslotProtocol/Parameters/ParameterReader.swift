@@ -7,7 +7,6 @@ package struct ParameterReader {
     package let document: JSONDocument
     /// The node of `params`.
     private let root: Int
-    /// The first fault.
     package private(set) var fault: ParameterFault?
 
     package init(_ params: JSONValue) {
@@ -45,7 +44,6 @@ package struct ParameterReader {
         object.finish(at: node, reader: &self)
     }
 
-    /// Reads the array at `node`, element by element.
     @inline(__always)
     package mutating func array(
         at node: Int,
@@ -77,7 +75,6 @@ package struct ParameterReader {
         fault = ParameterFault(path: path, message: message, node: place ?? node)
     }
 
-    /// Records the fault of a value of the wrong kind.
     @inline(never)
     package mutating func failKind(at node: Int, _ expected: String) {
         fail(at: node, "expected \(expected), found \(document.nodes[node].kind)")
@@ -111,10 +108,8 @@ package protocol ParameterObject: Sendable {
     /// The members. Stored, because every object reads it.
     static var table: MemberTable<Member> { get }
 
-    /// The defaults.
     init()
 
-    /// Reads the value of `member` at `node`.
     mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader)
 
     /// Validates the members together, after all were read.
@@ -153,7 +148,6 @@ package struct MemberTable<Member: RawRepresentable & CaseIterable & Sendable>: 
 where Member.RawValue == String {
     /// The members in the order of their declaration.
     package let members: [Member]
-    /// Their names.
     package let names: [String]
     /// All names in one buffer, because reading an array of arrays retains the inner array.
     private let text: [UInt8]
@@ -162,7 +156,6 @@ where Member.RawValue == String {
     /// A bit for each required member.
     package let required: UInt32
 
-    /// The name of the first required member.
     package var firstRequired: String? {
         required == 0 ? nil : names[required.trailingZeroBitCount]
     }

@@ -1,7 +1,6 @@
 package import Memslots
 
 extension JSONWriter {
-    /// Writes a receipt.
     package mutating func receipt(_ message: ReceiptMessage) {
         let receipt = message.receipt
         beginObject()
@@ -10,14 +9,8 @@ extension JSONWriter {
         member("previousGeneration", message.previousGeneration?.rawValue)
         member("outcome", receipt.outcome.rawValue)
         diff(receipt.diff)
-        if let changed = message.changed {
-            key("changed")
-            slots(changed)
-        }
-        if let slots = message.slots {
-            key("slots")
-            self.slots(slots)
-        }
+        member("changed", message.changed)
+        member("slots", message.slots)
         list("operations", receipt.operations) { $0.operation($1) }
         member("operationCount", receipt.operations.count)
         member("optimal", receipt.isOptimal)
@@ -32,7 +25,6 @@ extension JSONWriter {
         endObject()
     }
 
-    /// Writes one operation.
     package mutating func operation(_ operation: PlannedOperation) {
         let call = operation.call
         beginObject()
@@ -52,17 +44,12 @@ extension JSONWriter {
     }
 
     private mutating func diff(_ diff: MemslotDiff) {
-        key("diff")
-        beginObject()
-        key("added")
-        slotKeys(diff.added.lazy.map(\.assignedKey))
-        key("removed")
-        slotKeys(diff.removed.lazy.map(\.assignedKey))
-        key("moved")
-        slotKeys(diff.moved.lazy.map(\.after.assignedKey))
-        key("reflagged")
-        slotKeys(diff.reflagged.lazy.map(\.after.assignedKey))
-        endObject()
+        object("diff") {
+            $0.slotKeys("added", diff.added.lazy.map(\.assignedKey))
+            $0.slotKeys("removed", diff.removed.lazy.map(\.assignedKey))
+            $0.slotKeys("moved", diff.moved.lazy.map(\.after.assignedKey))
+            $0.slotKeys("reflagged", diff.reflagged.lazy.map(\.after.assignedKey))
+        }
     }
 
     private mutating func dirtyPages(_ pages: DirtyPages) {
@@ -90,8 +77,9 @@ extension JSONWriter {
 }
 
 extension JSONWriter {
-    /// Writes an array of slots.
-    package mutating func slots(_ slots: NamedSlots) {
+    package mutating func member(_ name: StaticString, _ slots: NamedSlots?) {
+        guard let slots else { return }
+        key(name)
         beginArray()
         for index in 0..<slots.count { slot(slots[index]) }
         endArray()
@@ -144,19 +132,14 @@ extension JSONWriter {
     }
 
     /// Writes a list of slot ids; of another address space than 0, `{"addressSpace":1,"slot":0}`.
-    package mutating func slotKeys(_ slots: some Sequence<SlotKey>) {
-        beginArray()
-        for slot in slots {
-            if slot.addressSpace == .main {
-                integer(UInt64(slot.id.rawValue))
-            } else {
-                object {
-                    $0.member("addressSpace", UInt64(slot.addressSpace.rawValue))
-                    $0.member("slot", UInt64(slot.id.rawValue))
-                }
+    package mutating func slotKeys(_ name: StaticString, _ slots: some Sequence<SlotKey>) {
+        list(name, slots) { writer, slot in
+            if slot.addressSpace == .main { return writer.integer(UInt64(slot.id.rawValue)) }
+            writer.object {
+                $0.member("addressSpace", UInt64(slot.addressSpace.rawValue))
+                $0.member("slot", UInt64(slot.id.rawValue))
             }
         }
-        endArray()
     }
 
     /// Writes what a VM's backend supports.

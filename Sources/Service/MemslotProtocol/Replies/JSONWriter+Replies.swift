@@ -64,8 +64,7 @@ extension JSONWriter {
             $0.member("vm", array.vm)
             $0.member("generation", array.generation.rawValue)
             if array.isInstalled { $0.member("installed", true) }
-            $0.key("slots")
-            $0.slots(array.slots)
+            $0.member("slots", array.slots)
         }
     }
 

@@ -76,7 +76,6 @@ private struct Envelope {
     /// The method's name, a string where there is no error.
     private(set) var method: JSONValue?
     private(set) var params: JSONValue?
-    /// The first fault.
     private(set) var error: ProtocolError?
 
     private static let names = ["jsonrpc", "id", "method", "params"]

@@ -118,7 +118,6 @@ final class EventFeed: Sendable {
     /// The queues of the followers, by connection.
     var followers: [UInt64: EventQueue] { state.withLock { $0.followers } }
 
-    /// Ends the following of `connection`.
     func unfollow(_ connection: UInt64) {
         state.withLock { _ = $0.followers.removeValue(forKey: connection) }
     }

@@ -24,8 +24,7 @@ enum EventLine {
                 $0.members(errno: failure.errno, operation: failure.operation)
                 $0.member("undoErrno", failure.undoErrno.name)
                 $0.member("installed", true)
-                $0.key("slots")
-                $0.slots(names.messages(of: failure.installed))
+                $0.member("slots", names.messages(of: failure.installed))
             }
         case .recovered(let generation):
             // The undo that had failed has succeeded now: the transaction is rolled back.
@@ -35,7 +34,6 @@ enum EventLine {
         }
     }
 
-    /// Encodes that a VM was created, with its slots.
     static func created(
         backend: String, _ table: EventFeed.Published, _ names: SlotNames
     ) -> [UInt8] {
@@ -44,13 +42,11 @@ enum EventLine {
                 $0.member("vm", names.vm)
                 $0.member("backend", backend)
                 $0.member("generation", table.generation.rawValue)
-                $0.key("slots")
-                $0.slots(names.messages(of: table.slots))
+                $0.member("slots", names.messages(of: table.slots))
             }
         }
     }
 
-    /// Encodes that a VM was destroyed.
     static func destroyed(_ vm: String) -> [UInt8] {
         line("vm.destroyed") { writer in writer.object { $0.member("vm", vm) } }
     }

@@ -104,7 +104,6 @@ struct MemoryObjects: Sendable {
     /// Returns the name of the object that has, or had, this id.
     func name(of id: MemoryObjectID) -> String? { byID[id]?.name ?? formerNames[id] }
 
-    /// Returns the guest_memfd object with this handle.
     func guestMemfd(handle: Int32) -> MemoryObject? { byHandle[handle] }
 
     /// Returns an id that no object of this VM ever had; `nil` once all are used.

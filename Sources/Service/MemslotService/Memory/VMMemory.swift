@@ -3,7 +3,6 @@ internal import Memslots
 
 /// The memory that slots of one VM may name.
 final class VMMemory: Sendable {
-    /// The VM's name.
     let vm: String
     /// The objects that peers created.
     let objects: Locked<MemoryObjects>
@@ -44,7 +43,6 @@ struct SlotTokens: Sendable {
     // Keys of this VM. `Hasher` adds a key of this process.
     private let secret = (UInt64.random(in: .min ... .max), UInt64.random(in: .min ... .max))
 
-    /// Returns the token of `slot`.
     func token(of slot: Memslot) -> String {
         let halves = [secret.0, secret.1].map { secret in
             var hasher = Hasher()

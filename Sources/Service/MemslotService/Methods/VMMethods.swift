@@ -23,7 +23,6 @@ extension MemslotService {
             ErrorData(.invalidParams, path: path), message: "\"\(name)\": \(fault)")
     }
 
-    /// Registers a VM under its name.
     func register(_ vm: VirtualMachine, _ peer: Peer) throws(ProtocolError) {
         try registry.withLock { registry throws(ProtocolError) in
             try checkRoom(for: vm.name, peer, in: registry)

@@ -19,14 +19,8 @@ enum Counter: String, CaseIterable, Sendable {
     case quiesced
 
     /// Whether each VM has this counter too.
-    var isOfVM: Bool {
-        switch self {
-        case .requests, .errors, .events: false
-        default: true
-        }
-    }
+    var isOfVM: Bool { ![.requests, .errors, .events].contains(self) }
 
-    /// What it counts.
     var meaning: String {
         switch self {
         case .requests: "Requests received, including notifications"
@@ -54,7 +48,6 @@ enum MeasuredTime: String, CaseIterable, Sendable {
     case quiesce
     case apply
 
-    /// What it measures.
     var meaning: String {
         switch self {
         case .blackout: "How long vCPUs were held"
@@ -83,13 +76,11 @@ final class Metrics: Sendable {
         state.withLock { $0.times }.mapValues(\.summary)
     }
 
-    /// Adds `count` to a counter.
     func add(_ counter: Counter, _ count: Int = 1) {
         guard count > 0 else { return }
         state.withLock { $0.counts[counter, default: 0] &+= UInt64(count) }
     }
 
-    /// Counts an event of a table.
     func count(_ event: TableEvent) {
         switch event {
         case .committed(let receipt, _, _): count(receipt)

@@ -7,7 +7,6 @@ extension MemslotService {
     /// The text contains the names of all users' VMs: it is for the operator, not for peers.
     public func openMetrics() -> String { Self.openMetrics(registry.withLock { $0.all }) }
 
-    /// Returns the metrics of one user.
     func openMetrics(of peer: Peer) -> String {
         Self.openMetrics(registry.withLock { $0.all }.filter { $0.account.user == peer.user })
     }

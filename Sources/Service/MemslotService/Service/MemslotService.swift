@@ -224,9 +224,8 @@ extension Method {
     /// clear a dirty log; `dirtylog.get` checks that itself.
     fileprivate var isReading: Bool {
         switch self {
-        case .serverInfo, .vmList, .memoryList, .memslotsPlan, .memslotsGet,
-            .memslotsTranslate, .memslotsHistory, .eventsSubscribe, .eventsUnsubscribe,
-            .metricsGet, .dirtylogGet:
+        case .serverInfo, .vmList, .memoryList, .memslotsPlan, .memslotsGet, .memslotsTranslate,
+            .memslotsHistory, .eventsSubscribe, .eventsUnsubscribe, .metricsGet, .dirtylogGet:
             true
         default: false
         }
@@ -234,17 +233,11 @@ extension Method {
 
     /// A Boolean value that indicates whether the VM that the parameters name must exist.
     fileprivate var checksVM: Bool {
-        switch self {
-        case .serverInfo, .vmCreate, .vmList, .metricsGet: false
-        default: true
-        }
+        ![.serverInfo, .vmCreate, .vmList, .metricsGet].contains(self)
     }
 
     /// A Boolean value that indicates whether the method refuses a failed VM.
     fileprivate var refusesFailedVM: Bool {
-        switch self {
-        case .memslotsSubmit, .memslotsPlan, .dirtylogGet, .guestTouch: true
-        default: false
-        }
+        [.memslotsSubmit, .memslotsPlan, .dirtylogGet, .guestTouch].contains(self)
     }
 }

@@ -30,14 +30,12 @@ extension ProtocolError {
         }
     }
 
-    /// The error of a request to a failed VM.
     init(_ failure: TableFailure) {
         self.init(
             ErrorData(.vmFailed, errno: failure.undoErrno, operation: failure.operation),
             message: failure.message)
     }
 
-    /// The error of a dirty log that can't be read.
     init(_ error: DirtyLogError) {
         switch error {
         case .slotWithoutID: self.init(.unknownSlot, error.message)

@@ -26,7 +26,6 @@ enum SealedText {
 /// CRC-64/XZ (ECMA-182, reflected). It detects any damage of up to 64 adjacent bits, and all other
 /// damage except for one case in 2^64.
 struct Checksum64 {
-    /// The checksum of the bytes so far.
     var value: UInt64 { ~register }
 
     private var register = UInt64.max
@@ -48,7 +47,6 @@ struct Checksum64 {
         return tables
     }()
 
-    /// Adds `bytes`.
     mutating func add(_ bytes: UnsafeRawBufferPointer) {
         Self.tables.withUnsafeBufferPointer { tables in
             var register = register

@@ -134,7 +134,6 @@ extension StateDirectory {
 
 /// The names of a VM's files. They contain a number, because a VM's name may contain anything.
 enum StateNames {
-    /// The record of a VM.
     static func record(_ vm: UInt64) -> String { "vm-\(vm).state" }
 
     /// The file of a memory object, and its descriptor's name in a descriptor store.
@@ -145,7 +144,6 @@ enum StateNames {
         "\(record(vm)).damaged-\(index)"
     }
 
-    /// What a file is.
     enum Kind: Equatable {
         case record
         /// A text that was being written, or one that was replaced.

@@ -13,7 +13,6 @@ struct StateInventory {
     /// The memory that a record names.
     private var claimed: Set<String> = []
 
-    /// Reads the directory.
     init(of state: StateStore) throws(StateError) {
         let all: [String]
         do throws(Errno) { all = try state.directory.names() } catch {
@@ -36,7 +35,6 @@ struct StateInventory {
         }
     }
 
-    /// Reads the record of the VM `number`.
     func read(_ number: UInt64, in state: StateStore) throws(DamagedRecord) -> VMRecord {
         let bytes: [UInt8]
         do throws(Errno) {

@@ -41,7 +41,6 @@ public final class StateStore: Sendable {
         self.observer = observer
     }
 
-    /// Reports an event to the observer.
     func notify(_ event: StateEvent) { observer(event) }
 
     /// Returns a number that no VM of this state has.

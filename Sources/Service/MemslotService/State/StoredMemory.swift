@@ -63,14 +63,12 @@ extension StoredVM {
         }
     }
 
-    /// Stores a descriptor of `file` in the descriptor store.
     func storeDescriptor(_ id: MemoryObjectID, _ file: MappedFile) throws(Errno) {
         let copy = try file.exported()
         defer { close(copy) }
         try store.descriptors?.store(copy, as: StateNames.memory(id.rawValue, of: number))
     }
 
-    /// Removes what is stored of a memory object.
     func drop(_ id: MemoryObjectID, _ place: MemoryPlace?) {
         store.drop(id, of: number, place)
     }

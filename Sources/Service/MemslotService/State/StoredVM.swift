@@ -20,17 +20,12 @@ final class StoredVM: Sendable {
     /// old record is restored.
     ///
     /// - Throws: the refusal if the record can't be written, or what `body` throws.
-    func write<Result>(
-        _ contents: VMRecord.Contents, then body: () throws(ProtocolError) -> Result
-    ) throws(ProtocolError) -> Result {
+    func write(
+        _ contents: VMRecord.Contents, then body: () throws(ProtocolError) -> Void
+    ) throws(ProtocolError) {
         let written = try write(contents)
-        do throws(ProtocolError) {
-            let result = try body()
-            written.commit()
-            return result
-        } catch {
-            throw written.undo(because: error)
-        }
+        do throws(ProtocolError) { try body() } catch { throw written.undo(because: error) }
+        written.commit()
     }
 
     /// Writes the record of a change that is not applied yet.

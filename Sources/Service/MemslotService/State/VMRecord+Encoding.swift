@@ -49,8 +49,7 @@ extension JSONWriter {
             $0.list("memories", contents.memories) { $0.memory($1) }
             $0.object("submit") {
                 $0.member("vm", contents.vm)
-                $0.key("slots")
-                $0.slots(contents.slots)
+                $0.member("slots", contents.slots)
             }
         }
     }

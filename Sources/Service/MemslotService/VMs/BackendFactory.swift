@@ -8,7 +8,6 @@ internal import Memslots
 ///
 /// Call from any thread.
 final class BackendFactory: Sendable {
-    /// A new backend.
     struct NewBackend {
         let backend: any MemslotBackend
         /// The simulator; `nil` for KVM.

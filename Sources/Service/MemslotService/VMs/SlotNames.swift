@@ -8,7 +8,6 @@ struct SlotNames: Sendable {
 
     var vm: String { memory.vm }
 
-    /// A slot with its names.
     func message(of slot: Memslot) -> SlotMessage {
         let guestMemfd = slot.guestMemfd.flatMap {
             $0 == .own ? nil : objects.guestMemfd(handle: $0.descriptor)?.name
@@ -16,18 +15,15 @@ struct SlotNames: Sendable {
         return SlotMessage(slot, backing: backing(of: slot), guestMemfd: guestMemfd)
     }
 
-    /// `slots` with their names.
     func messages(of slots: [Memslot]) -> NamedSlots {
         NamedSlots(count: slots.count) { message(of: slots[$0]) }
     }
 
-    /// A receipt with its names.
     func message(of receipt: Receipt) -> ReceiptMessage {
         ReceiptMessage(
             vm: vm, receipt, slots: receipt.hasPickedIDs ? messages(of: receipt.slots) : nil)
     }
 
-    /// The backing of `slot` at `offset`.
     func backing(of slot: Memslot, at offset: ByteCount = .zero) -> SlotBacking {
         if isOpaque(slot) { return .opaque(memory.tokens.token(of: slot)) }
         if let memory = slot.memory, let name = objects.name(of: memory.object) {

@@ -125,8 +125,19 @@ struct SlotResolver {
     private mutating func resolve(
         memory name: String, of given: SlotParameters, _ slot: Memslot, _ index: Int
     ) -> (address: UserspaceAddress, reference: MemoryReference?)? {
+        let offset = given.memoryOffset ?? .zero
         if let mapping = names.memory.mappings[name] {
-            return resolve(mapping, named: name, of: given, slot, index)
+            let extent = mapping.listed(as: name)
+            guard isWithin(extent, offset, slot, index, "memoryOffset"),
+                let address = mapping.address.advanced(by: offset)
+            else { return nil }
+            // As in the embedder's own slots, so that an array can be submitted as it was read.
+            if let known = present?.memory(at: address) { return (address, known) }
+            let start = mapping.memory.map {
+                MemoryReference(
+                    object: $0.object, offset: ByteCount($0.offset.rawValue &+ offset.rawValue))
+            }
+            return (address, start)
         }
         guard let object = names.objects[name] else {
             fault(.unknownMemory, slot, index, "memory", "there is no memory object \"\(name)\"")
@@ -137,28 +148,9 @@ struct SlotResolver {
             fault(.unknownMemory, slot, index, "memory", detail)
             return nil
         }
-        let offset = given.memoryOffset ?? .zero
         let fits = isWithin(object.listed, offset, slot, index, "memoryOffset")
         guard fits, let address = file.address.advanced(by: offset) else { return nil }
         return (address, MemoryReference(object: object.id, offset: offset))
-    }
-
-    private mutating func resolve(
-        _ mapping: NamedMapping, named name: String, of given: SlotParameters, _ slot: Memslot,
-        _ index: Int
-    ) -> (address: UserspaceAddress, reference: MemoryReference?)? {
-        let offset = given.memoryOffset ?? .zero
-        let extent = mapping.listed(as: name)
-        guard isWithin(extent, offset, slot, index, "memoryOffset"),
-            let address = mapping.address.advanced(by: offset)
-        else { return nil }
-        // As in the embedder's own slots, so that an array can be submitted as it was read.
-        if let known = present?.memory(at: address) { return (address, known) }
-        let start = mapping.memory.map {
-            MemoryReference(
-                object: $0.object, offset: ByteCount($0.offset.rawValue &+ offset.rawValue))
-        }
-        return (address, start)
     }
 
     private mutating func resolve(
@@ -237,7 +229,6 @@ struct PresentSlots {
         }
     }
 
-    /// The slot that `token` stands for.
     func opaque(_ token: String) -> Memslot? { byToken[token] }
 
     /// How a present slot names its memory at `address`, which may be by no object; `nil` if no

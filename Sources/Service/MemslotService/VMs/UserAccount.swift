@@ -71,7 +71,6 @@ final class UserAccount: Sendable {
         }
     }
 
-    /// Removes `count` subscriptions.
     func unsubscribe(_ count: Int) { state.withLock { $0.subscriptions -= count } }
 
     fileprivate func release(bytes: UInt64) {

@@ -61,7 +61,9 @@ struct AnswerTests {
         let keys = [
             SlotKey(id: SlotID(7)), SlotKey(addressSpace: AddressSpaceID(1), id: SlotID(0)),
         ]
-        #expect(written { $0.slotKeys(keys) } == #"[7,{"addressSpace":1,"slot":0}]"#)
+        #expect(
+            written { $0.slotKeys("moved", keys) }
+                == #""moved":[7,{"addressSpace":1,"slot":0}]"#)
     }
 
     @Test("operations show what they do, and where")

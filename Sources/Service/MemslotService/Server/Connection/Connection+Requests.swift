@@ -5,7 +5,6 @@ extension Connection {
     /// A line of this many bytes, either way, makes the process release memory when it is idle.
     private static let muchMemory = 1 << 20
 
-    /// Decodes a line.
     func decode(_ bytes: [UInt8], in range: Range<Int>? = nil) -> DecodedLine {
         if (range ?? bytes.indices).count >= Self.muchMemory {
             surroundings.watch.recordMuchMemory()

@@ -6,11 +6,9 @@ package import MemslotProtocol
 /// It knows no socket: ``fill(_:)`` appends bytes, ``attach(_:isTruncated:)`` their descriptors.
 /// Descriptors belong to the line that contains the last byte they came with.
 package struct LineBuffer {
-    /// A complete line.
     package struct Line {
         /// The line's place in ``LineBuffer/bytes``, without its end.
         package let range: Range<Int>
-        /// The descriptors that came with it.
         package let descriptors: PassedDescriptors
         /// Whether more descriptors came than a line may have, or some were lost.
         package let hasBadDescriptors: Bool
@@ -129,7 +127,6 @@ package struct LineBuffer {
         return Line(range: range, descriptors: all, hasBadDescriptors: false)
     }
 
-    /// Makes room at the end.
     private mutating func makeRoom() {
         if start == end {
             move(by: start)

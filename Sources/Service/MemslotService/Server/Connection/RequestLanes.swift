@@ -44,23 +44,15 @@ struct RequestLanes {
         guard let finished = waiting.removeValue(forKey: number) else { return [] }
         var ready: [Number] = []
         for name in finished.names {
-            guard let first = leaveLane(name) else { continue }
+            lanes[name]?.removeFirst()
+            guard let first = lanes[name]?.first else {
+                lanes[name] = nil
+                continue
+            }
             waiting[first]?.blockers -= 1
             if waiting[first]?.blockers == 0 { ready.append(first) }
         }
         return ready.sorted()
-    }
-
-    /// Removes the first of a lane.
-    ///
-    /// - Returns: the one that is first now.
-    private mutating func leaveLane(_ name: String) -> Number? {
-        lanes[name]?.removeFirst()
-        guard let first = lanes[name]?.first else {
-            lanes[name] = nil
-            return nil
-        }
-        return first
     }
 }
 
@@ -77,7 +69,6 @@ extension DecodedLine {
         }
     }
 
-    /// How many requests of the line have this method.
     func count(of method: Method) -> Int {
         switch self {
         case .single(let request): request.method == method ? 1 : 0

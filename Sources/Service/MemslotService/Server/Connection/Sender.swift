@@ -63,7 +63,6 @@ final class Sender: Sendable {
     /// Whether so many bytes are unsent that they should be sent before more requests are executed.
     var isFull: Bool { state.withLock { $0.outbox.byteCount > byteLimit } }
 
-    /// Waits until there is room for another response.
     func waitForRoom() {
         let limit = byteLimit
         state.withLock(waitingWhile: { $0.isWriting && $0.outbox.byteCount > limit }) { _ in }
@@ -201,7 +200,6 @@ struct Outbox {
     /// The bytes that are not yet ``recordSent(_:)``.
     private(set) var byteCount = 0
 
-    /// Whether there is nothing to remove.
     var isEmpty: Bool { parcels.isEmpty }
 
     /// Appends a line, and its end.
@@ -220,7 +218,6 @@ struct Outbox {
         parcels.append(Parcel(bytes: line, descriptors: descriptors, isComplete: true))
     }
 
-    /// Removes the next parcel.
     mutating func removeFirst() -> Parcel? { parcels.isEmpty ? nil : parcels.removeFirst() }
 
     /// Records that a parcel was sent, and keeps its room for the next.
@@ -231,7 +228,6 @@ struct Outbox {
         spare.removeAll(keepingCapacity: true)
     }
 
-    /// Drops everything.
     mutating func removeAll() {
         parcels = []
         byteCount = 0

@@ -150,7 +150,6 @@ public struct ListeningError: Error, Hashable, Sendable, CustomStringConvertible
     /// A sentence that says what is wrong, where, and what to do.
     public var message: String
 
-    /// An error with this message.
     package init(_ message: String) { self.message = message }
 
     /// The message.

@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Glibc
 internal import Memslots
 
 /// Which users and groups may use a server, and with which role.
@@ -72,13 +73,8 @@ struct PeerCredentials {
             let count = clinux_peer_groups(socket, &groups, UInt32(room))
             if count >= 0 { return Set(groups.prefix(Int(count))) }
             // A second try only helps where the room was too small.
-            if -count != Errno.outOfRange.rawValue { return [] }
+            if -count != ERANGE { return [] }
         }
         return []
     }
-}
-
-extension Errno {
-    /// More than there is room for. The corresponding C error is `ERANGE`.
-    fileprivate static let outOfRange = Errno(rawValue: 34)
 }

@@ -36,7 +36,6 @@ public struct SocketPath: Hashable, Sendable {
         return try SocketPath(directory + "/memslotd.sock")
     }
 
-    /// The directory of the path.
     var directory: String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])

@@ -137,12 +137,10 @@ extension SocketServer {
 struct SpareDescriptor: ~Copyable {
     private var descriptor: Int32 = -1
 
-    /// Opens one.
     init() { open() }
 
     deinit { if descriptor >= 0 { Glibc.close(descriptor) } }
 
-    /// Opens one again.
     mutating func open() {
         if descriptor < 0 { descriptor = Glibc.open("/dev/null", O_RDONLY | O_CLOEXEC) }
     }

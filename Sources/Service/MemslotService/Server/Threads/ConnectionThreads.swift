@@ -103,7 +103,6 @@ final class StopFlag: Sendable {
 
     deinit { if descriptor >= 0 { close(descriptor) } }
 
-    /// Whether it is set.
     var isSet: Bool { flag.load(ordering: .acquiring) }
 
     /// Sets it, for good.

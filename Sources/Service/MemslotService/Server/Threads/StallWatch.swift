@@ -84,7 +84,6 @@ final class StallWatch: Sendable {
         return reader
     }
 
-    /// Stops watching a reader.
     func remove(_ reader: Reader) {
         _ = state.withLock { $0.readers.removeValue(forKey: ObjectIdentifier(reader)) }
     }
