@@ -141,7 +141,7 @@ let lab: [Target] = [
         "Lab", "MemslotFuzz",
         [
             "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService", "MemslotScenario",
-            "MemslotTrace",
+            "MemslotTrace", "MemslotTestKit",
         ]),
 ]
 
@@ -231,7 +231,7 @@ let testTargets: [Target] = [
     tests(
         "Lab", "memslot-labTests",
         ["MemslotProtocol", "memslot-lab", "memslotctl", "memslotd", "WireTestSupport"]),
-    tests("Lab", "MemslotFuzzTests", ["MemslotFuzz"]),
+    tests("Lab", "MemslotFuzzTests", ["MemslotFuzz", "MemslotTestKit"]),
     tests(
         "Benchmarks", "memslot-benchTests", ["memslot-bench", "CYardsticks", "Memslots"]),
     tests(

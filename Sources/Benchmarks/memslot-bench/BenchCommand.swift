@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import MemslotTestKit
 
 /// Measures the project beside its yardsticks.
 @main
@@ -52,7 +53,7 @@ struct BenchCommand: ParsableCommand {
     func run() throws {
         let report: BenchmarkReport
         let parts = try chosen()
-        do throws(BenchmarkError) {
+        do {
             report = try BenchmarkReport.measure(
                 parts, effort: quick ? .quick : .full, progress: Self.log)
         } catch {
@@ -60,19 +61,19 @@ struct BenchCommand: ParsableCommand {
             throw ExitCode(1)
         }
         if json {
-            print(ReportJSON(report).text)
+            print(try ReportJSON(report).text)
         } else {
             for line in ReportText(report).lines { print(line) }
         }
         if let svg { try write(ReportPlot(report).svg, to: svg) }
         if let markdown {
-            let present = TextFile.read(markdown) ?? ReportMarkdown.emptyDocument
+            let present = Files.text(of: markdown) ?? ReportMarkdown.emptyDocument
             try write(ReportMarkdown(report).update(present), to: markdown)
         }
     }
 
     private func write(_ text: String, to path: String) throws {
-        guard TextFile.write(text, to: path) else {
+        guard Files.write(Array(text.utf8), to: path) else {
             Self.log("\(path) can't be written")
             throw ExitCode(1)
         }
@@ -83,30 +84,5 @@ struct BenchCommand: ParsableCommand {
         let bytes = Array((text + "\n").utf8)
         // A closed standard error is no reason to stop measuring.
         _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
-    }
-}
-
-/// Whole files of text, those of `/proc` included.
-enum TextFile {
-    /// The file's text; `nil` if it cannot be read.
-    static func read(_ path: String) -> String? {
-        guard let file = fopen(path, "re") else { return nil }
-        defer { fclose(file) }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 1 << 16)
-        while case let count = fread(&buffer, 1, buffer.count, file), count > 0 {
-            bytes += buffer[..<count]
-        }
-        return String(decoding: bytes, as: UTF8.self)
-    }
-
-    /// Replaces the file.
-    ///
-    /// - Returns: whether everything was written.
-    static func write(_ text: String, to path: String) -> Bool {
-        guard let file = fopen(path, "we") else { return false }
-        let bytes = Array(text.utf8)
-        let isWhole = fwrite(bytes, 1, bytes.count, file) == bytes.count
-        return fclose(file) == 0 && isWhole
     }
 }

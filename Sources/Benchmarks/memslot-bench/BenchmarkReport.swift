@@ -1,10 +1,11 @@
 import CYardsticks
 import Glibc
+import MemslotTestKit
 
 /// The figures of one run.
-package struct BenchmarkReport: Hashable, Sendable {
+package struct BenchmarkReport: Hashable, Encodable, Sendable {
     /// The figures of one part, and the reasons why steps of it were skipped.
-    package struct Section: Hashable, Sendable {
+    package struct Section: Hashable, Encodable, Sendable {
         package let part: BenchmarkPart
         package var rows: [BenchmarkRow] = []
         /// The steps that were skipped, with the reason.
@@ -16,6 +17,11 @@ package struct BenchmarkReport: Hashable, Sendable {
     package let machine: MachineDescription
     /// The measured parts, in order.
     package var sections: [Section] = []
+
+    private enum CodingKeys: String, CodingKey {
+        case machine
+        case sections = "parts"
+    }
 
     package init(on machine: MachineDescription) { self.machine = machine }
 
@@ -36,16 +42,15 @@ package struct BenchmarkReport: Hashable, Sendable {
     /// - Throws: ``BenchmarkError/broken(_:)`` if a benchmark gave a wrong result.
     package static func measure(
         _ parts: [BenchmarkPart], effort: Effort, progress: (String) -> Void
-    ) throws(BenchmarkError) -> BenchmarkReport {
+    ) throws -> BenchmarkReport {
         var report = BenchmarkReport(on: .here())
         for part in parts {
             var section = Section(part)
             for step in part.steps {
                 progress("\(part.rawValue): \(step.name)")
-                do throws(BenchmarkError) {
+                do {
                     section.rows += try step.measure(effort)
-                } catch {
-                    guard case .unavailable(let reason) = error else { throw error }
+                } catch BenchmarkError.unavailable(let reason) {
                     section.skipped.append("\(step.name): \(reason)")
                 }
             }
@@ -63,8 +68,13 @@ package enum BenchmarkError: Error, Hashable, Sendable {
     case broken(String)
 }
 
+/// Ends the run unless a benchmark gave a right result.
+func require(_ isRight: Bool, _ reason: @autoclosure () -> String) throws {
+    if !isRight { throw BenchmarkError.broken(reason()) }
+}
+
 /// The parts of the benchmark, by the names of the command line.
-package enum BenchmarkPart: String, CaseIterable, Hashable, Sendable {
+package enum BenchmarkPart: String, CaseIterable, Hashable, Encodable, Sendable {
     /// Translating a guest address, and entering the section in which that is safe.
     case lookup
     /// From a submitted array to its plan.
@@ -114,19 +124,16 @@ package enum BenchmarkPart: String, CaseIterable, Hashable, Sendable {
 /// A measurement that can be skipped by itself.
 struct BenchmarkStep: Sendable {
     let name: String
-    let measure: @Sendable (Effort) throws(BenchmarkError) -> [BenchmarkRow]
+    let measure: @Sendable (Effort) throws -> [BenchmarkRow]
 
-    init(
-        _ name: String,
-        _ measure: @escaping @Sendable (Effort) throws(BenchmarkError) -> [BenchmarkRow]
-    ) {
+    init(_ name: String, _ measure: @escaping @Sendable (Effort) throws -> [BenchmarkRow]) {
         self.name = name
         self.measure = measure
     }
 }
 
 /// The machine that figures come from.
-package struct MachineDescription: Hashable, Sendable {
+package struct MachineDescription: Hashable, Encodable, Sendable {
     /// The processor as the kernel names it.
     package var processor: String
     /// How many processors the benchmark may use.
@@ -137,6 +144,12 @@ package struct MachineDescription: Hashable, Sendable {
     package var hasKVM: Bool
     /// Whether the yardsticks compare nodes by AVX-512.
     package var hasAVX512: Bool
+
+    private enum CodingKeys: String, CodingKey {
+        case processor, cores, kernel
+        case hasKVM = "kvm"
+        case hasAVX512 = "avx512"
+    }
 
     /// This machine.
     static func here() -> MachineDescription {
@@ -153,7 +166,7 @@ package struct MachineDescription: Hashable, Sendable {
     }
 
     private static func processorName() -> String {
-        let lines = TextFile.read("/proc/cpuinfo")?.split(separator: "\n") ?? []
+        let lines = Files.text(of: "/proc/cpuinfo")?.split(separator: "\n") ?? []
         for line in lines where line.hasPrefix("model name") {
             guard let colon = line.firstIndex(of: ":") else { continue }
             return String(line[line.index(after: colon)...].drop { $0 == " " })

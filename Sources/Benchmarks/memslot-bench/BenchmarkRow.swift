@@ -25,6 +25,15 @@ package struct BenchmarkRow: Hashable, Sendable {
         self.measured = measured
     }
 
+    /// The row compared with a figure that was not measured in the same rounds.
+    func compared(with other: String, _ figure: Spread) -> BenchmarkRow {
+        var row = self
+        row.yardstick = other
+        row.yardstickMeasured = figure
+        row.ratio = measured.median / figure.median
+        return row
+    }
+
     /// Whether the target is met; `nil` without one.
     package var isMet: Bool? { target.map { $0.isMet(by: self) } }
 
@@ -86,7 +95,7 @@ package enum BenchmarkTarget: Hashable, Sendable {
 }
 
 /// What a figure counts.
-package enum BenchmarkUnit: String, Hashable, Sendable {
+package enum BenchmarkUnit: String, Hashable, Encodable, Sendable {
     /// Time of one operation.
     case nanoseconds
     /// Memory.

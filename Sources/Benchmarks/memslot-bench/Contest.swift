@@ -7,16 +7,16 @@ import Synchronization
 struct Contestant {
     let name: String
     /// Does its work once and returns its cost: mostly nanoseconds for one operation.
-    let round: () throws(BenchmarkError) -> Double
+    let round: () throws -> Double
 
-    init(_ name: String, _ round: @escaping () throws(BenchmarkError) -> Double) {
+    init(_ name: String, _ round: @escaping () throws -> Double) {
         self.name = name
         self.round = round
     }
 
     /// Times `body`, which does `operations` operations.
-    init(_ name: String, operations: Int, _ body: @escaping () throws(BenchmarkError) -> Void) {
-        self.init(name) { () throws(BenchmarkError) in
+    init(_ name: String, operations: Int, _ body: @escaping () throws -> Void) {
+        self.init(name) {
             let start = ys_now()
             try body()
             return Double(ys_now() - start) / Double(operations)
@@ -31,7 +31,7 @@ struct Contest {
     /// Measures each contestant once in each of `rounds`, after a round that does not count.
     ///
     /// Each round begins with another contestant, because the first one finds colder caches.
-    init(rounds: Int, _ contestants: [Contestant]) throws(BenchmarkError) {
+    init(rounds: Int, _ contestants: [Contestant]) throws {
         for contestant in contestants { _ = try contestant.round() }
         for round in 0..<rounds {
             for turn in contestants.indices {
@@ -39,6 +39,10 @@ struct Contest {
                 samples[contestant.name, default: []].append(try contestant.round())
             }
         }
+    }
+
+    init(rounds: Int, _ contestants: Contestant...) throws {
+        try self.init(rounds: rounds, contestants)
     }
 
     /// The figures of a contestant.
@@ -70,7 +74,7 @@ struct Contest {
 }
 
 /// The figures of one measurement over many rounds.
-package struct Spread: Hashable, Sendable {
+package struct Spread: Hashable, Encodable, Sendable {
     /// Half of the rounds are below.
     package let median: Double
     /// A tenth of the rounds are below.
@@ -78,6 +82,12 @@ package struct Spread: Hashable, Sendable {
     /// A tenth of the rounds are above.
     package let high: Double
     package let rounds: Int
+
+    private enum CodingKeys: String, CodingKey {
+        case median, rounds
+        case low = "p10"
+        case high = "p90"
+    }
 
     /// Summarizes `samples`; all 0 without any.
     package init(_ samples: [Double]) {
@@ -118,33 +128,26 @@ enum Workers {
     /// Runs `body` on `count` threads with their number, and waits for all of them.
     ///
     /// Each thread is bound to a processor.
-    static func run(
-        _ count: Int, _ body: @escaping @Sendable (Int) -> Void
-    ) throws(BenchmarkError) {
+    static func run(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) throws {
         let waiting = Atomic<Int>(0)
-        try withAll(count) { number in
-            ys_pin(Int32(number))
-            // All threads begin at once.
-            waiting.add(1, ordering: .sequentiallyConsistent)
-            while waiting.load(ordering: .sequentiallyConsistent) < count { sched_yield() }
-            body(number)
+        var threads: [OwnThread] = []
+        defer { for thread in threads { thread.join() } }
+        for number in 0..<count {
+            threads.append(
+                try start {
+                    ys_pin(Int32(number))
+                    // All threads begin at once.
+                    waiting.add(1, ordering: .sequentiallyConsistent)
+                    while waiting.load(ordering: .sequentiallyConsistent) < count { sched_yield() }
+                    body(number)
+                })
         }
     }
 
-    private static func withAll(
-        _ count: Int, _ body: @escaping @Sendable (Int) -> Void
-    ) throws(BenchmarkError) {
-        var threads: [OwnThread] = []
-        defer { for thread in threads { thread.join() } }
-        for number in 0..<count { threads.append(try start { body(number) }) }
-    }
-
     /// Starts a thread; the caller joins it.
-    static func start(
-        _ body: @escaping @Sendable () -> Void
-    ) throws(BenchmarkError) -> OwnThread {
-        do throws(Errno) { return try OwnThread(body) } catch {
-            throw .broken("no thread can be made: \(error)")
+    static func start(_ body: @escaping @Sendable () -> Void) throws -> OwnThread {
+        do { return try OwnThread(body) } catch {
+            throw BenchmarkError.broken("no thread can be made: \(error)")
         }
     }
 }

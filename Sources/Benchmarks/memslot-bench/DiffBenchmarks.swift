@@ -11,39 +11,33 @@ enum DiffBenchmarks {
     private static let million = 1_000_000
 
     private static func step(_ scenario: DiffScenario) -> BenchmarkStep {
-        BenchmarkStep(scenario.rawValue) { effort throws(BenchmarkError) in
-            var rows: [BenchmarkRow] = []
-            let sizes = effort(BenchmarkArray.sizes + [million], quick: [512, 32_764])
-            for size in sizes { rows += try measure(scenario, size, effort) }
-            return rows
+        BenchmarkStep(scenario.rawValue) { effort in
+            try effort(BenchmarkArray.sizes + [million], quick: [512, 32_764])
+                .flatMap { try measure(scenario, $0, effort) }
         }
     }
 
     private static func measure(
         _ scenario: DiffScenario, _ size: Int, _ effort: Effort
-    ) throws(BenchmarkError) -> [BenchmarkRow] {
+    ) throws -> [BenchmarkRow] {
         let slots = BenchmarkArray.slots(size)
         let wanted = scenario.array(slots)
         let table = try LookupBenchmarks.opened(slots)
         let c = YardstickDiff(from: slots, to: wanted, isSorted: scenario != .unsorted)
         // Makes a round of the smallest array long enough for the clock.
         let repeats = max(1, effort(8_192, quick: 512) / max(size, 1))
-        func times(_ name: String, _ body: @escaping () throws(BenchmarkError) -> Void)
-            -> Contestant
-        {
-            Contestant(name, operations: repeats) { () throws(BenchmarkError) in
-                for _ in 0..<repeats { try body() }
-            }
+        func times(_ name: String, _ body: @escaping () throws -> Void) -> Contestant {
+            Contestant(name, operations: repeats) { for _ in 0..<repeats { try body() } }
         }
         var contestants = [
-            times(project) { () throws(BenchmarkError) in try plan(wanted, on: table, c.changes) },
-            times(yardstick) { () throws(BenchmarkError) in try c.validateAndMerge() },
+            times(project) { try plan(wanted, on: table, c.changes) },
+            times(yardstick) { try c.validateAndMerge() },
         ]
         if scenario == .percent {
             contestants += [
                 times("C: reading both arrays once") { c.readBoth() },
                 times("C: merge alone") { c.merge() },
-                times("C: validation alone") { () throws(BenchmarkError) in try c.validate() },
+                times("C: validation alone") { try c.validate() },
                 times("C: two-pass walk, QEMU's shape") { c.flatWalk() },
             ]
         }
@@ -69,16 +63,14 @@ enum DiffBenchmarks {
     /// Plans, and compares the changes with those that the yardstick found.
     private static func plan(
         _ slots: [Memslot], on table: MemslotTable, _ expected: ys_changes
-    ) throws(BenchmarkError) {
-        let diff: MemslotDiff
-        do throws(SubmitError) { diff = try table.plan(slots).diff } catch {
-            throw .broken("the benchmark's own array is refused: \(error)")
-        }
-        guard UInt64(diff.added.count) == expected.added + expected.replaced,
-            UInt64(diff.removed.count) == expected.removed + expected.replaced,
-            UInt64(diff.moved.count) == expected.moved,
-            UInt64(diff.reflagged.count) == expected.reflagged
-        else { throw .broken("the project and the yardstick find different changes") }
+    ) throws {
+        let diff = try table.plan(slots).diff
+        try require(
+            UInt64(diff.added.count) == expected.added + expected.replaced
+                && UInt64(diff.removed.count) == expected.removed + expected.replaced
+                && UInt64(diff.moved.count) == expected.moved
+                && UInt64(diff.reflagged.count) == expected.reflagged,
+            "the project and the yardstick find different changes")
     }
 }
 
@@ -129,16 +121,16 @@ final class YardstickDiff {
     private(set) var changes = ys_changes()
 
     /// Validates, sorts if needed, and merges by id.
-    func validateAndMerge() throws(BenchmarkError) {
+    func validateAndMerge() throws {
         try validate()
         if !isSorted { ys_sort_by_id(new, new.count, &sorted, &moving) }
         changes = ys_merge(old, old.count, sorted, sorted.count, &operations)
     }
 
-    func validate() throws(BenchmarkError) {
-        guard ys_validate(new, new.count, &scratch) == 0 else {
-            throw .broken("the yardstick finds faults in the benchmark's own array")
-        }
+    func validate() throws {
+        try require(
+            ys_validate(new, new.count, &scratch) == 0,
+            "the yardstick finds faults in the benchmark's own array")
     }
 
     func merge() { changes = ys_merge(old, old.count, new, new.count, &operations) }

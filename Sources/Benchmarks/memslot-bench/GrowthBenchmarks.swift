@@ -14,20 +14,15 @@ enum GrowthBenchmarks {
 
     // MARK: Tables
 
-    private static func tables(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
-        var rows: [BenchmarkRow] = []
+    private static func tables(_ effort: Effort) throws -> [BenchmarkRow] {
         let arrays = BenchmarkArray.alternating(64)
-        for count in effort(counts, quick: [8]) {
-            var tables: [MemslotTable] = []
-            for _ in 0..<count { tables.append(try LookupBenchmarks.opened(arrays[0])) }
-            let all = tables
-            rows.append(
-                try row("commits in one process", vms: count, effort(8_000, quick: 800), effort) {
-                    vm, _, isOdd throws(BenchmarkError) in
-                    _ = try all[vm].measured(arrays[isOdd ? 0 : 1])
-                })
+        return try effort(counts, quick: [8]).map { count in
+            let tables = try (0..<count).map { _ in try LookupBenchmarks.opened(arrays[0]) }
+            let commits = effort(8_000, quick: 800)
+            return try row("commits in one process", vms: count, commits, effort) { vm, _, isOdd in
+                _ = try tables[vm].measured(arrays[isOdd ? 0 : 1])
+            }
         }
-        return rows
     }
 
     /// Compares the rate of commits by two threads with that of one.
@@ -35,11 +30,11 @@ enum GrowthBenchmarks {
     /// - Parameter commit: submits one of two arrays to VM number `vm`, alternately.
     private static func row(
         _ name: String, vms: Int, _ commits: Int, _ effort: Effort,
-        _ commit: @escaping (_ vm: Int, _ thread: Int, _ isOdd: Bool) throws(BenchmarkError) -> Void
-    ) throws(BenchmarkError) -> BenchmarkRow {
+        _ commit: @escaping (_ vm: Int, _ thread: Int, _ isOdd: Bool) throws -> Void
+    ) throws -> BenchmarkRow {
         func contestant(_ threads: Int) -> Contestant {
-            Contestant("\(threads)") { () throws(BenchmarkError) in
-                try rate(threads, commits) { number, turn throws(BenchmarkError) in
+            Contestant("\(threads)") {
+                try rate(threads, commits) { number, turn in
                     // Each thread has its own VMs, unless there is only one.
                     try commit((number + turn * threads) % vms, number, turn / vms % 2 == 1)
                 }
@@ -55,56 +50,49 @@ enum GrowthBenchmarks {
     /// Commits a second by `threads` threads.
     private static func rate(
         _ threads: Int, _ commits: Int,
-        _ commit: @escaping (_ thread: Int, _ turn: Int) throws(BenchmarkError) -> Void
-    ) throws(BenchmarkError) -> Double {
+        _ commit: @escaping (_ thread: Int, _ turn: Int) throws -> Void
+    ) throws -> Double {
         let failures = Atomic<Int>(0)
         // Unsafe: it captures connections, which are not Sendable; each thread uses its own.
         nonisolated(unsafe) let commit = commit
         let start = ys_now()
         try Workers.run(threads) { number in
             for turn in 0..<commits / threads {
-                do throws(BenchmarkError) { try commit(number, turn) } catch {
-                    failures.add(1, ordering: .relaxed)
-                }
+                do { try commit(number, turn) } catch { failures.add(1, ordering: .relaxed) }
             }
         }
         let span = ys_now() - start
-        guard failures.load(ordering: .relaxed) == 0 else { throw .broken("commits fail") }
+        try require(failures.load(ordering: .relaxed) == 0, "commits fail")
         return Double(commits) * 1e9 / Double(span)
     }
 
     // MARK: The daemon
 
-    private static func daemon(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
-        var rows: [BenchmarkRow] = []
+    private static func daemon(_ effort: Effort) throws -> [BenchmarkRow] {
         let arrays = BenchmarkArray.alternating(8)
-        for count in effort(counts, quick: [8]) {
+        return try effort(counts, quick: [8]).map { count in
             let daemon = try RunningDaemon()
             let connections = [try daemon.connect(), try daemon.connect()]
-            var lines: [[[UInt8]]] = []
-            for number in 0..<count {
+            let lines = try (0..<count).map { number in
                 let vm = "vm\(number)"
+                let lines = arrays.map { RequestLine.submit($0, to: vm) }
                 try connections[0].request(RequestLine.create(vm: vm))
-                lines.append(arrays.map { RequestLine.submit($0, to: vm) })
-                try connections[0].request(lines[number][0])
+                try connections[0].request(lines[0])
+                return lines
             }
-            let all = lines
-            rows.append(
-                try row("commits in one daemon", vms: count, effort(4_000, quick: 400), effort) {
-                    vm, thread, isOdd throws(BenchmarkError) in
-                    try connections[thread].request(all[vm][isOdd ? 0 : 1])
-                })
+            let commits = effort(4_000, quick: 400)
+            return try row("commits in one daemon", vms: count, commits, effort) {
+                vm, thread, isOdd in try connections[thread].request(lines[vm][isOdd ? 0 : 1])
+            }
         }
-        return rows
     }
 
     // MARK: Slots
 
     /// The time of a commit of one change, by the number of slots.
-    private static func slots(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
-        var rows: [BenchmarkRow] = []
+    private static func slots(_ effort: Effort) throws -> [BenchmarkRow] {
         let sizes = effort(BenchmarkArray.sizes + [1_000_000], quick: [512, 32_764])
-        for size in sizes {
+        return try sizes.map { size in
             let arrays = BenchmarkArray.alternating(size)
             var capabilities = Capabilities()
             capabilities.maxSlots = 1 << 20
@@ -114,15 +102,11 @@ enum GrowthBenchmarks {
             var turn = 0
             let contest = try Contest(
                 rounds: size > 100_000 ? 7 : effort(51, quick: 5),
-                [
-                    Contestant("commit") { () throws(BenchmarkError) in
-                        turn += 1
-                        return Double(
-                            try table.measured(arrays[turn % 2]).durations.nanoseconds.total)
-                    }
-                ])
-            rows.append(contest.row("commit", as: "commit of one change", slots: size))
+                Contestant("commit of one change") {
+                    turn += 1
+                    return Double(try table.measured(arrays[turn % 2]).durations.nanoseconds.total)
+                })
+            return contest.row("commit of one change", slots: size)
         }
-        return rows
     }
 }

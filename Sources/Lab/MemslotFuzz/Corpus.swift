@@ -1,6 +1,6 @@
-import Glibc
 import MemslotProtocol
 import MemslotScenario
+import MemslotTestKit
 import Memslots
 
 /// The first inputs of each target, derived from the fixtures.
@@ -13,7 +13,7 @@ enum Corpus {
     /// - Returns: whether each target has inputs.
     static func write(from fixtures: String, to folder: String) -> Bool {
         var count: [FuzzTarget: Int] = [:]
-        for path in Files.all(below: fixtures) {
+        for path in files(below: fixtures) {
             guard let bytes = Files.read(path) else { return false }
             for (target, input) in inputs(from: bytes, at: path) {
                 let number = count[target, default: 0]
@@ -26,6 +26,15 @@ enum Corpus {
             print("\(target.rawValue): \(count[target, default: 0]) inputs")
         }
         return count.count == FuzzTarget.allCases.count
+    }
+
+    /// The files in and below `folder`, sorted.
+    static func files(below folder: String) -> [String] {
+        let names = (Files.names(in: folder) ?? []).filter { !$0.hasPrefix(".") }
+        return names.flatMap { name in
+            let path = "\(folder)/\(name)"
+            return Files.names(in: path) == nil ? [path] : files(below: path)
+        }.sorted()
     }
 
     private static func inputs(
@@ -128,48 +137,5 @@ enum PlanInput {
             input.append(13)
         }
         return input
-    }
-}
-
-/// Whole files.
-enum Files {
-    static func read(_ path: String) -> [UInt8]? {
-        guard let file = fopen(path, "rb") else { return nil }
-        defer { fclose(file) }
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 1 << 16)
-        while true {
-            let count = fread(&chunk, 1, chunk.count, file)
-            guard count > 0 else { break }
-            bytes += chunk[..<count]
-        }
-        return ferror(file) == 0 ? bytes : nil
-    }
-
-    static func write(_ bytes: [UInt8], to path: String) -> Bool {
-        guard let file = fopen(path, "wb") else { return false }
-        let count = fwrite(bytes, 1, bytes.count, file)
-        return fclose(file) == 0 && count == bytes.count
-    }
-
-    /// The files in and below `folder`, sorted.
-    static func all(below folder: String) -> [String] {
-        guard let directory = opendir(folder) else { return [] }
-        defer { closedir(directory) }
-        var paths: [String] = []
-        while let entry = readdir(directory) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                // The name is a C string within the entry.
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name.hasPrefix(".") { continue }
-            let path = "\(folder)/\(name)"
-            if entry.pointee.d_type == UInt8(DT_DIR) {
-                paths += all(below: path)
-            } else {
-                paths.append(path)
-            }
-        }
-        return paths.sorted()
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import MemslotTestKit
 
 #if FUZZING
     /// The target that `MEMSLOT_FUZZ` names.

@@ -50,19 +50,6 @@ package struct GuestProgram: Hashable, Sendable {
         GuestPhysicalAddress(placement.region.rawValue + page * pageSize.rawValue + 4 * vcpu)
     }
 
-    /// Whether an increment is missing in `number`, or there is one too many. Call with the guest
-    /// stopped.
-    ///
-    /// - Parameters:
-    ///   - number: the number in a page.
-    ///   - rounds: the number at ``rounds``.
-    package func isWrong(_ number: UInt32, after rounds: UInt32) -> Bool {
-        switch kind {
-        case .long: number &- rounds > 1
-        case .real: UInt16(truncatingIfNeeded: number) &- UInt16(truncatingIfNeeded: rounds) > 1
-        }
-    }
-
     /// The contents of guest memory before the guest runs; the rest must be 0.
     package var image: [GuestImagePiece] {
         let code = GuestImagePiece(address: placement.code, bytes: self.code)

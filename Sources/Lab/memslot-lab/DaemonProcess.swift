@@ -1,6 +1,7 @@
 import Dispatch
 import Glibc
 import MemslotService
+import MemslotTestKit
 
 /// A `memslotd` with its socket in a temporary directory, which can be killed and started again.
 final class DaemonProcess {
@@ -41,7 +42,7 @@ final class DaemonProcess {
     deinit {
         end(SIGTERM)
         for folder in [directory + "/state", directory] {
-            for name in Self.names(in: folder) { unlink(folder + "/" + name) }
+            for name in Files.names(in: folder) ?? [] { unlink(folder + "/" + name) }
             rmdir(folder)
         }
     }
@@ -107,27 +108,12 @@ final class DaemonProcess {
 
     /// Files of the state directory that must not exist while it is idle.
     var halfWritten: [String] {
-        Self.names(in: directory + "/state").filter { $0.hasSuffix(".new") || $0.hasSuffix(".old") }
-    }
-
-    private static func names(in folder: String) -> [String] {
-        guard let stream = opendir(folder) else { return [] }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            // The name is a C string within the entry.
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { name in
-                name.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            names.append(name)
-        }
-        return names
+        let names = Files.names(in: directory + "/state") ?? []
+        return names.filter { $0.hasSuffix(".new") || $0.hasSuffix(".old") }
     }
 
     private var log: String {
-        guard let file = fopen(directory + "/log", "r") else { return "see its errors above" }
-        defer { fclose(file) }
-        var bytes = [UInt8](repeating: 0, count: 2_000)
-        return String(decoding: bytes.prefix(fread(&bytes, 1, bytes.count, file)), as: UTF8.self)
+        let text = Files.text(of: directory + "/log")
+        return text.map { String($0.prefix(2_000)) } ?? "see its errors above"
     }
 }

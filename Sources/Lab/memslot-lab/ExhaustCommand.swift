@@ -34,31 +34,26 @@ struct ExhaustCommand: ParsableCommand {
 
     func run() throws {
         var findings: [String] = []
-        func printPlans(_ title: String, _ report: ExhaustionReport) {
+        func show(_ what: String, _ plans: ExhaustionReport) {
             print(
-                "\(title): \(report.pairs) pairs of \(report.arrays) arrays, \(report.planned) "
-                    + "planned, a shorter plan searched for \(report.searched), "
-                    + "\(report.wrong) wrong")
-            findings += report.findings
+                "\(what): \(plans.pairs) pairs of \(plans.arrays) arrays, \(plans.planned) "
+                    + "planned, a shorter plan searched for \(plans.searched), "
+                    + "\(plans.wrong) wrong")
+            findings += plans.findings
         }
-        func printDirt(_ title: String, _ report: ExhaustionReport) {
+        func showDirt(_ what: String, _ commits: ExhaustionReport) {
             print(
-                "\(title): \(report.pairs) transactions with \(report.dirtyPages) dirty pages, "
-                    + "\(report.wrong) wrong")
-            findings += report.findings
+                "\(what): \(commits.pairs) transactions with \(commits.dirtyPages) dirty pages, "
+                    + "\(commits.wrong) wrong")
+            findings += commits.findings
         }
-        printPlans("3 slots on 6 pages", PlanExhaustion(ids: 3, pages: 6).visitAll(every: every))
-        for (ids, pages) in [(3, 6), (4, 5)] as [(Int, UInt64)] {
-            printPlans(
-                "\(ids) slots on \(pages) pages, random",
-                PlanExhaustion(ids: ids, pages: pages).visitSample(draws, seed: seed))
-        }
-        printDirt("2 slots on 4 pages", DirtyExhaustion(ids: 2, pages: 4).visitAll(seed: seed))
-        for (ids, pages) in [(3, 6), (4, 5)] as [(Int, UInt64)] {
-            printDirt(
-                "\(ids) slots on \(pages) pages, random",
-                DirtyExhaustion(ids: ids, pages: pages).visitSample(draws, seed: seed))
-        }
+        let (three, four) = (SmallWorld(ids: 3, pages: 6), SmallWorld(ids: 4, pages: 5))
+        show("3 slots on 6 pages", three.planAll(every: every))
+        show("3 slots on 6 pages, random", three.planSample(draws, seed: seed))
+        show("4 slots on 5 pages, random", four.planSample(draws, seed: seed))
+        showDirt("2 slots on 4 pages", SmallWorld(ids: 2, pages: 4).commitAll(seed: seed))
+        showDirt("3 slots on 6 pages, random", three.commitSample(draws, seed: seed))
+        showDirt("4 slots on 5 pages, random", four.commitSample(draws, seed: seed))
         for finding in findings.prefix(20) { Terminal.complain(finding) }
         guard findings.isEmpty else { throw ExitCode.failure }
     }

@@ -117,17 +117,18 @@ struct LoadCommand: ParsableCommand {
 struct LoadText {
     let report: LoadReport
 
-    var lines: [String] {
+    private var tally: LoadTally { report.tally }
 
+    var lines: [String] {
         var lines = [
             "\(Int(report.throughput)) submits a second: \(report.commits) committed, "
-                + "\(report.unchanged) unchanged, \(report.conflicts) conflicts, "
-                + "\(report.errors) errors",
-            "latency: " + report.latency.text,
-            "events: \(report.events) received, \(report.droppedEvents) reported as dropped, "
-                + "\(report.lostEvents) lost",
+                + "\(tally.unchanged) unchanged, \(tally.conflicts) conflicts, "
+                + "\(tally.errors) errors",
+            "latency: " + tally.latency.text,
+            "events: \(tally.events) received, \(tally.droppedEvents) reported as dropped, "
+                + "\(tally.lostEvents) lost",
         ]
-        if let first = report.firstError { lines.append("first error: \(Terminal.safe(first))") }
+        if let first = tally.firstError { lines.append("first error: \(Terminal.safe(first))") }
         lines += [""] + usage + [verdict]
         return lines
     }
@@ -161,9 +162,9 @@ struct LoadText {
         if !report.lostUpdates.isEmpty {
             what.append("updates of \(report.lostUpdates.prefix(5).joined(separator: ", "))")
         }
-        if report.lostEvents > 0 { what.append("\(report.lostEvents) events") }
-        if report.lostConnections > 0 { what.append("\(report.lostConnections) connections") }
-        if report.errors > 0 { what.append("\(report.errors) submits were refused") }
+        if tally.lostEvents > 0 { what.append("\(tally.lostEvents) events") }
+        if tally.lostConnections > 0 { what.append("\(tally.lostConnections) connections") }
+        if tally.errors > 0 { what.append("\(tally.errors) submits were refused") }
         if report.leaksDescriptors { what.append("descriptors were leaked") }
         return "LOST: " + what.joined(separator: "; ")
     }
@@ -173,14 +174,14 @@ struct LoadText {
         var writer = JSONWriter()
         writer.beginObject()
         writer.members([
-            ("commits", report.commits), ("unchanged", report.unchanged),
-            ("conflicts", report.conflicts), ("errors", report.errors),
-            ("events", report.events), ("droppedEvents", report.droppedEvents),
-            ("lostEvents", report.lostEvents), ("lostConnections", report.lostConnections),
+            ("commits", report.commits), ("unchanged", tally.unchanged),
+            ("conflicts", tally.conflicts), ("errors", tally.errors),
+            ("events", tally.events), ("droppedEvents", tally.droppedEvents),
+            ("lostEvents", tally.lostEvents), ("lostConnections", tally.lostConnections),
             ("lostUpdates", UInt64(report.lostUpdates.count)), ("nanoseconds", report.nanoseconds),
             ("submitsPerSecond", UInt64(report.throughput)),
         ])
-        writer.object("latencyNanoseconds", report.latency.ranks)
+        writer.object("latencyNanoseconds", tally.latency.ranks)
         writer.key("daemon")
         writer.beginObject()
         for (name, usage) in zip(["before", "early", "late", "after"], moments.map(\.1)) {

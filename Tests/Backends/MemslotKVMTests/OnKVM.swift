@@ -76,11 +76,15 @@ struct GuestVM {
         }
     }
 
-    /// The number of pages whose value lacks an increment.
+    /// The pages whose number lacks an increment, or has one too many. Call with the guest stopped.
     var wrongPages: [UInt64] {
         let rounds = load(program.rounds)
         return (0..<pages).filter {
-            program.isWrong(load(program.number(in: $0)), after: rounds)
+            let ahead = load(program.number(in: $0)) &- rounds
+            switch program.kind {
+            case .long: return ahead > 1
+            case .real: return UInt16(truncatingIfNeeded: ahead) > 1
+            }
         }
     }
 

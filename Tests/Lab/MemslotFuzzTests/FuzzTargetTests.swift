@@ -1,5 +1,6 @@
 import Foundation
 import TestSupport
+import MemslotTestKit
 import Testing
 
 @testable import MemslotFuzz
@@ -19,7 +20,7 @@ struct FuzzTargetTests {
                 at: folder.appending(path: target.rawValue), withIntermediateDirectories: true)
         }
         #expect(Corpus.write(from: Self.fixtures, to: folder.path))
-        let files = Files.all(below: folder.appending(path: target.rawValue).path)
+        let files = Corpus.files(below: folder.appending(path: target.rawValue).path)
         #expect(!files.isEmpty)
         for file in files {
             let bytes = try #require(Files.read(file))

@@ -9,7 +9,7 @@
     /// One guest runs at a time, because on few processors others would slow it down.
     enum BlackoutBenchmarks {
         static let steps = [
-            BenchmarkStep("blackout of a running vCPU") { effort throws(BenchmarkError) in
+            BenchmarkStep("blackout of a running vCPU") { effort in
                 let empty = try EmptyBlackout()
                 let c = try YardstickMachine()
                 let memory = try TransactionBenchmarks.guestMemory(SlotChange.bytes)
@@ -27,24 +27,17 @@
 
         private static func measureEmpty(
             _ empty: EmptyBlackout, _ c: YardstickMachine, _ effort: Effort
-        ) throws(BenchmarkError) -> [BenchmarkRow] {
+        ) throws -> [BenchmarkRow] {
             let count = effort(25, quick: 3)
+            func yardstick(_ name: String, spins: Bool) -> Contestant {
+                Contestant(name) {
+                    try c.median(of: count) { try c.blackOut([], spins: spins).total }
+                }
+            }
             let contest = try Contest(
                 rounds: effort(41, quick: 5),
-                [
-                    Contestant(project) { () throws(BenchmarkError) in try empty.median(of: count)
-                    },
-                    Contestant(spinning) { () throws(BenchmarkError) in
-                        try c.median(of: count) { () throws(BenchmarkError) in
-                            try c.blackOut([], spins: true).total
-                        }
-                    },
-                    Contestant(waiting) { () throws(BenchmarkError) in
-                        try c.median(of: count) { () throws(BenchmarkError) in
-                            try c.blackOut([], spins: false).total
-                        }
-                    },
-                ])
+                Contestant(project) { try empty.median(of: count) },
+                yardstick(spinning, spins: true), yardstick(waiting, spins: false))
             return [
                 contest.row(project, against: spinning, target: .ratioAtMost(1.5)),
                 contest.row(project, against: waiting),
@@ -54,7 +47,7 @@
         /// Compares the blackout of a transaction with an empty one plus the same operations in C.
         private static func measure(
             _ change: SlotChange, _ empty: EmptyBlackout, _ c: YardstickMachine, _ effort: Effort
-        ) throws(BenchmarkError) -> [BenchmarkRow] {
+        ) throws -> [BenchmarkRow] {
             let guest = try LoopingGuest()
             let table = try TransactionBenchmarks.table(guest.backend, vcpus: guest.gate)
             let before = change.before + [guest.codeSlot]
@@ -69,24 +62,19 @@
             let count = effort(5, quick: 1)
             let contest = try Contest(
                 rounds: effort(31, quick: 3),
-                [
-                    Contestant(name) { () throws(BenchmarkError) in
-                        try guest.median(of: count) { () throws(BenchmarkError) in
-                            let receipt = try table.measured(after, quiesce: .always)
-                            try guest.waitUntilInside()
-                            _ = try table.measured(before, quiesce: .always)
-                            return Double(receipt.durations.nanoseconds.blackout)
-                        }
-                    },
-                    Contestant(yardstick) { () throws(BenchmarkError) in
-                        let calls = try c.median(of: count) { () throws(BenchmarkError) in
-                            let calls = try c.blackOut(there.regions, spins: true).calls
-                            _ = try c.blackOut(back.regions, spins: true)
-                            return calls
-                        }
-                        return calls + (try empty.median(of: count))
-                    },
-                ])
+                Contestant(name) {
+                    try guest.median(of: count) {
+                        try guest.blackout(of: table, to: after, back: before)
+                    }
+                },
+                Contestant(yardstick) {
+                    let calls = try c.median(of: count) {
+                        let calls = try c.blackOut(there.regions, spins: true).calls
+                        _ = try c.blackOut(back.regions, spins: true)
+                        return calls
+                    }
+                    return calls + (try empty.median(of: count))
+                })
             try RawCalls(deleting: change.before).apply(to: c.vm)
             return [
                 contest.row(
@@ -101,10 +89,10 @@
         private let table: MemslotTable
         private let arrays: [[Memslot]]
 
-        init() throws(BenchmarkError) {
+        init() throws {
             guest = try LoopingGuest()
-            do throws(Errno) { try guest.backend.apply(.create(guest.codeSlot)) } catch {
-                throw .broken("the guest's slot: \(error)")
+            do { try guest.backend.apply(.create(guest.codeSlot)) } catch {
+                throw BenchmarkError.broken("the guest's slot: \(error)")
             }
             table = try TransactionBenchmarks.table(NoCalls(), vcpus: guest.gate)
             var changed = guest.codeSlot
@@ -114,30 +102,34 @@
         }
 
         /// The nanoseconds for which the vCPU was held.
-        func median(of count: Int) throws(BenchmarkError) -> Double {
-            try guest.median(of: count) { () throws(BenchmarkError) in
+        func median(of count: Int) throws -> Double {
+            try guest.median(of: count) {
                 // Only the way there is measured: the way back ends logging and harvests the log.
-                let receipt = try table.measured(arrays[1], quiesce: .always)
-                try guest.waitUntilInside()
-                _ = try table.measured(arrays[0], quiesce: .always)
-                return Double(receipt.durations.nanoseconds.blackout)
+                try guest.blackout(of: table, to: arrays[1], back: arrays[0])
             }
         }
     }
 
     extension LoopingGuest {
         /// Runs the guest and measures it `count` times.
-        func median(
-            of count: Int, _ round: () throws(BenchmarkError) -> Double
-        ) throws(BenchmarkError) -> Double {
+        func median(of count: Int, _ round: () throws -> Double) throws -> Double {
             try start()
             defer { stop() }
-            var samples: [Double] = []
-            for _ in 0..<count {
+            let samples = try (0..<count).map { _ in
                 try waitUntilInside()
-                samples.append(try round())
+                return try round()
             }
             return Spread(samples).median
+        }
+
+        /// Submits two arrays; returns the nanoseconds for which the first held the vCPU.
+        func blackout(
+            of table: MemslotTable, to there: [Memslot], back: [Memslot]
+        ) throws -> Double {
+            let receipt = try table.measured(there, quiesce: .always)
+            try waitUntilInside()
+            _ = try table.measured(back, quiesce: .always)
+            return Double(receipt.durations.nanoseconds.blackout)
         }
     }
 #endif

@@ -16,7 +16,7 @@
         private var thread: OwnThread?
 
         /// Creates the guest. It runs after ``start()``, once its slots are installed.
-        init() throws(BenchmarkError) {
+        init() throws {
             memory = try TransactionBenchmarks.guestMemory(.pages(16))
             backend = try TransactionBenchmarks.backend()
             codeSlot = Memslot(
@@ -24,36 +24,28 @@
                 size: memory.size, userspaceAddress: memory.base)
             // again: incl 0x2000; jmp again
             memory.write([0x66, 0xff, 0x06, 0x00, 0x20, 0xeb, 0xf9], at: 0x1000)
-            do throws(KVMError) {
+            do {
                 vcpu = GuardedVCPU(
-                    try backend.makeVCPU(id: 0), gate: gate, signal: try Self.signal())
+                    try backend.makeVCPU(id: 0), gate: gate, signal: try KickSignal())
             } catch {
-                throw .unavailable("no vCPU: \(error)")
+                throw BenchmarkError.unavailable("no vCPU: \(error)")
             }
-            do throws(Errno) {
+            do {
                 try vcpu.vcpu.enter(
                     .real(
                         code: GuestPhysicalAddress(0x1000), data: GuestPhysicalAddress(0),
                         extra: GuestPhysicalAddress(0)))
-                var registers = VCPURegisters()
-                registers.rip = 0
-                try vcpu.vcpu.setRegisters(registers)
+                try vcpu.vcpu.setRegisters(VCPURegisters())
             } catch {
-                throw .broken("the guest can't be set up: \(error)")
-            }
-        }
-
-        private static func signal() throws(KVMError) -> KickSignal {
-            do throws(Errno) { return try KickSignal() } catch {
-                preconditionFailure("a real-time signal can be handled: \(error)")
+                throw BenchmarkError.broken("the guest can't be set up: \(error)")
             }
         }
 
         /// Runs the guest on a thread of its own.
-        func start() throws(BenchmarkError) {
+        func start() throws {
             let vcpu = vcpu
             thread = try Workers.start {
-                try? Self.signal().acceptOnCurrentThread()
+                try? KickSignal().acceptOnCurrentThread()
                 while let turn = try? vcpu.run() {
                     if turn.requests.contains(.embedder) { return }
                 }
@@ -61,13 +53,11 @@
         }
 
         /// Waits until the guest counts, because holding a vCPU that is outside takes no time.
-        func waitUntilInside() throws(BenchmarkError) {
+        func waitUntilInside() throws {
             let before = memory.load(0x2000)
             let start = ys_now()
             while memory.load(0x2000) == before {
-                guard ys_now() - start < 5_000_000_000 else {
-                    throw .broken("the guest does not run")
-                }
+                try require(ys_now() - start < 5_000_000_000, "the guest does not run")
             }
         }
 
@@ -88,10 +78,10 @@
         /// The VM's descriptor.
         var vm: Int32 { ys_machine_vm(machine) }
 
-        init() throws(BenchmarkError) {
+        init() throws {
             var status: Int32 = 0
             guard let machine = ys_machine_make(&status) else {
-                throw .unavailable("no vCPU: errno \(-status)")
+                throw BenchmarkError.unavailable("no vCPU: errno \(-status)")
             }
             self.machine = machine
         }
@@ -101,23 +91,19 @@
         /// Holds the vCPU while the operations are applied; in nanoseconds.
         func blackOut(
             _ calls: [ys_region], spins: Bool
-        ) throws(BenchmarkError) -> (total: Double, calls: Double) {
+        ) throws -> (total: Double, calls: Double) {
             let result = ys_black_out(machine, calls, calls.count, spins ? 1 : 0)
-            guard result.status == 0 else {
-                throw .broken("a slot call under C's blackout failed: errno \(-result.status)")
-            }
+            try require(
+                result.status == 0,
+                "a slot call under C's blackout failed: errno \(-result.status)")
             return (Double(result.total), Double(result.calls))
         }
 
         /// Runs the guest and measures it `count` times.
-        func median(
-            of count: Int, _ round: () throws(BenchmarkError) -> Double
-        ) throws(BenchmarkError) -> Double {
+        func median(of count: Int, _ round: () throws -> Double) throws -> Double {
             ys_machine_go_on(machine)
             defer { ys_machine_rest(machine) }
-            var samples: [Double] = []
-            for _ in 0..<count { samples.append(try round()) }
-            return Spread(samples).median
+            return Spread(try (0..<count).map { _ in try round() }).median
         }
     }
 #endif

@@ -26,9 +26,7 @@ struct SlotChange {
     /// The measured changes.
     static func all(base: UInt64) -> [SlotChange] {
         let slots = slots(base: base)
-        return [
-            logging(slots), split(slots), moved(slots), swapped(slots),
-        ]
+        return [logging(slots), split(slots), moved(slots), swapped(slots)]
     }
 
     private static func logging(_ slots: [Memslot]) -> SlotChange {
@@ -74,11 +72,7 @@ struct RawCalls {
 
     init(_ operations: [PlannedOperation]) {
         regions = operations.map { operation in
-            guard let slot = operation.call.after else {
-                return ys_region(
-                    slot: operation.call.key.id.rawValue, flags: 0, guest: 0, size: 0, host: 0)
-            }
-            return RawCalls.region(slot)
+            operation.call.after.map(Self.region) ?? Self.deletion(operation.call.key.id)
         }
     }
 
@@ -86,10 +80,10 @@ struct RawCalls {
     init(creating slots: [Memslot]) { regions = slots.map(Self.region) }
 
     /// The operations that delete all of `slots`.
-    init(deleting slots: [Memslot]) {
-        regions = slots.map {
-            ys_region(slot: $0.assignedID.rawValue, flags: 0, guest: 0, size: 0, host: 0)
-        }
+    init(deleting slots: [Memslot]) { regions = slots.map { Self.deletion($0.assignedID) } }
+
+    private static func deletion(_ id: SlotID) -> ys_region {
+        ys_region(slot: id.rawValue, flags: 0, guest: 0, size: 0, host: 0)
     }
 
     private static func region(_ slot: Memslot) -> ys_region {
@@ -103,11 +97,11 @@ struct RawCalls {
     ///
     /// - Returns: the nanoseconds.
     @discardableResult
-    func apply(to vm: Int32) throws(BenchmarkError) -> Double {
+    func apply(to vm: Int32) throws -> Double {
         let start = ys_now()
         let status = ys_set_regions(vm, regions, regions.count)
         let span = ys_now() - start
-        guard status == 0 else { throw .broken("a slot operation of C failed: errno \(-status)") }
+        try require(status == 0, "a slot operation of C failed: errno \(-status)")
         return Double(span)
     }
 }
@@ -116,10 +110,10 @@ struct RawCalls {
 final class RawVM {
     let descriptor: Int32
 
-    init() throws(BenchmarkError) {
+    init() throws {
         descriptor = ys_vm_make()
         guard descriptor >= 0 else {
-            throw .unavailable("/dev/kvm does not open here (errno \(-descriptor))")
+            throw BenchmarkError.unavailable("/dev/kvm does not open here (errno \(-descriptor))")
         }
     }
 

@@ -4,50 +4,37 @@ import Synchronization
 
 /// Entering and leaving a section in which the array stays mapped.
 enum EnteringBenchmarks {
-    static let step = BenchmarkStep("entering a read section") {
-        effort throws(BenchmarkError) in
-        let slots = BenchmarkArray.slots(64)
-        let table = try LookupBenchmarks.opened(slots)
-        var rows: [BenchmarkRow] = []
-        for threads in [1, 2] {
-            rows += try enter(table, threads, effort)
-        }
-        return rows
+    static let step = BenchmarkStep("entering a read section") { effort in
+        let table = try LookupBenchmarks.opened(BenchmarkArray.slots(64))
+        return try [1, 2].flatMap { try enter(table, $0, effort) }
     }
 
     private static func enter(
         _ table: MemslotTable, _ threads: Int, _ effort: Effort
-    ) throws(BenchmarkError) -> [BenchmarkRow] {
+    ) throws -> [BenchmarkRow] {
         let ways: [(String, ys_entering)] = [
             ("C: a shared count", YS_SHARED_COUNT), ("C: a read-write lock", YS_READ_WRITE_LOCK),
             ("C: an epoch with a fence", YS_EPOCH_FENCED),
             ("C: an epoch, plain", YS_EPOCH_PLAIN),
         ]
-        var contestants: [Contestant] = []
-        for (name, way) in ways {
-            let count = effort(200_000, quick: 20_000)
-            contestants.append(
-                Contestant(name) { () throws(BenchmarkError) in
-                    let span = ys_enter_and_leave(way, Int32(threads), count)
-                    guard span > 0 else { throw .broken("no thread can be made") }
-                    return span
-                })
+        let yardsticks = ways.map { name, way in
+            Contestant(name) {
+                let span = ys_enter_and_leave(
+                    way, Int32(threads), effort(200_000, quick: 20_000))
+                try require(span > 0, "no thread can be made")
+                return span
+            }
         }
-        for entering in ProjectEntering.all {
-            contestants.append(
-                Contestant(entering.name) { () throws(BenchmarkError) in
-                    try entering.measure(table, threads: threads, effort)
-                })
+        let project = ProjectEntering.all.map { entering in
+            Contestant(entering.name) { try entering.measure(table, threads: threads, effort) }
         }
-        let contest = try Contest(rounds: effort(21, quick: 3), contestants)
+        let contest = try Contest(rounds: effort(21, quick: 3), yardsticks + project)
         let suffix = threads == 1 ? "one thread" : "\(threads) threads"
-        var rows = ProjectEntering.all.map {
+        return ProjectEntering.all.map {
             contest.row(
                 $0.name, as: "entering: \($0.name), \(suffix)", against: "C: an epoch with a fence",
                 target: $0.name == ProjectEntering.all.last?.name ? .atMost(8) : nil)
-        }
-        rows += ways.map { contest.row($0.0, as: "entering, \($0.0), \(suffix)") }
-        return rows
+        } + ways.map { contest.row($0.0, as: "entering, \($0.0), \(suffix)") }
     }
 }
 
@@ -82,7 +69,7 @@ struct ProjectEntering: Sendable {
     /// Nanoseconds to enter and leave once, by the slowest of `threads` threads.
     func measure(
         _ table: MemslotTable, threads: Int, _ effort: Effort
-    ) throws(BenchmarkError) -> Double {
+    ) throws -> Double {
         let longest = Atomic<UInt64>(0)
         let count = count(effort)
         let enter = enter

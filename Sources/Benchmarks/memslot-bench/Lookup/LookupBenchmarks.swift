@@ -12,41 +12,34 @@ enum LookupBenchmarks {
     private static func step(
         _ pattern: AddressPattern, _ order: AddressOrdering
     ) -> BenchmarkStep {
-        BenchmarkStep("\(pattern.rawValue) addresses, \(order.rawValue)") {
-            effort throws(BenchmarkError) in
-            var rows: [BenchmarkRow] = []
-            let sizes = effort(BenchmarkArray.sizes, quick: [64, 4_096])
-            for size in sizes { rows += try measure(pattern, order, size, effort) }
-            return rows
+        BenchmarkStep("\(pattern.rawValue) addresses, \(order.rawValue)") { effort in
+            try effort(BenchmarkArray.sizes, quick: [64, 4_096])
+                .flatMap { try measure(pattern, order, $0, effort) }
         }
     }
 
     private static func measure(
         _ pattern: AddressPattern, _ order: AddressOrdering, _ size: Int, _ effort: Effort
-    ) throws(BenchmarkError) -> [BenchmarkRow] {
+    ) throws -> [BenchmarkRow] {
         let slots = BenchmarkArray.slots(size)
         let addresses = pattern.addresses(effort(1 << 15, quick: 1 << 12), in: slots)
         let table = try opened(slots)
         let yardsticks = try YardstickTable(slots)
-        var contestants: [Contestant] = []
-        for (name, search) in YardstickTable.searches {
-            contestants.append(
-                Contestant(name, operations: addresses.count) { () throws(BenchmarkError) in
-                    let sum = yardsticks.sum(search, addresses, order)
-                    try compare(sum, addresses, yardsticks, name)
-                })
+        let searches = YardstickTable.searches.map { name, search in
+            Contestant(name, operations: addresses.count) {
+                let sum = yardsticks.sum(search, addresses, order)
+                try compare(sum, addresses, yardsticks, name)
+            }
         }
-        for lookup in ProjectLookup.all {
-            let part = addresses.prefix(lookup.most)
-            let some = Array(part)
-            contestants.append(
-                Contestant(lookup.name, operations: part.count) { () throws(BenchmarkError) in
-                    // Without bounds checks, as in C.
-                    let sum = part.withUnsafeBufferPointer { lookup.sum(table, $0, order) }
-                    try compare(sum, some, yardsticks, lookup.name)
-                })
+        let lookups = ProjectLookup.all.map { lookup in
+            let part = Array(addresses.prefix(lookup.most))
+            return Contestant(lookup.name, operations: part.count) {
+                // Without bounds checks, as in C.
+                let sum = part.withUnsafeBufferPointer { lookup.sum(table, $0, order) }
+                try compare(sum, part, yardsticks, lookup.name)
+            }
         }
-        let contest = try Contest(rounds: effort(31, quick: 3), contestants)
+        let contest = try Contest(rounds: effort(31, quick: 3), searches + lookups)
         return rows(of: contest, pattern, order, size)
     }
 
@@ -67,9 +60,8 @@ enum LookupBenchmarks {
             let standIn = contest.row(
                 best.name, as: title(best.name), slots: size, against: YardstickTable.vmMemory,
                 target: target)
-            if order == .known, let quoted = QuotedFigures.vmMemory(pattern, slots: size) {
-                rows.append(
-                    standIn.quoted(quoted, of: QuotedFigures.vmMemory, target: target))
+            if order == .known, let figure = QuotedFigures.vmMemory(pattern, slots: size) {
+                rows.append(standIn.compared(with: QuotedFigures.vmMemory, Spread([figure])))
             }
             rows += [
                 standIn,
@@ -87,38 +79,28 @@ enum LookupBenchmarks {
     /// Compares a sum with the yardsticks' one, which is computed once: the time is negligible.
     private static func compare(
         _ sum: UInt64, _ addresses: [UInt64], _ yardsticks: YardstickTable, _ name: String
-    ) throws(BenchmarkError) {
-        guard sum == yardsticks.expected(addresses) else {
-            throw .broken("\(name) translates otherwise than the yardsticks")
-        }
+    ) throws {
+        try require(
+            sum == yardsticks.expected(addresses),
+            "\(name) translates otherwise than the yardsticks")
     }
 
-    static func opened(_ slots: [Memslot]) throws(BenchmarkError) -> MemslotTable {
+    static func opened(_ slots: [Memslot]) throws -> MemslotTable {
         var capabilities = Capabilities()
         capabilities.maxSlots = max(capabilities.maxSlots, UInt32(slots.count))
-        do throws(InvalidArray) {
-            return try MemslotTable(
-                backend: SimulatedBackend(capabilities: capabilities), installed: slots)
-        } catch {
-            throw .broken("the benchmark's own array is refused: \(error.violations.prefix(1))")
-        }
+        return try MemslotTable(
+            backend: SimulatedBackend(capabilities: capabilities), installed: slots)
     }
 
-    private static let indexing = BenchmarkStep("building the index") {
-        effort throws(BenchmarkError) in
-        var rows: [BenchmarkRow] = []
-        for size in effort(BenchmarkArray.sizes, quick: [4_096]) {
+    private static let indexing = BenchmarkStep("building the index") { effort in
+        let name = "a table opened on its slots"
+        return try effort(BenchmarkArray.sizes, quick: [4_096]).map { size in
             let slots = BenchmarkArray.slots(size)
             let contest = try Contest(
                 rounds: effort(15, quick: 3),
-                [
-                    Contestant("a table opened on its slots", operations: 1) {
-                        () throws(BenchmarkError) in _ = try opened(slots)
-                    }
-                ])
-            rows.append(contest.row("a table opened on its slots", slots: size))
+                Contestant(name, operations: 1) { _ = try opened(slots) })
+            return contest.row(name, slots: size)
         }
-        return rows
     }
 }
 
@@ -133,17 +115,5 @@ enum QuotedFigures {
         case .inRow: [8: 8, 64: 14, 512: 31, 4_096: 42, 32_764: 70][slots]
         case .repeated: nil
         }
-    }
-}
-
-extension BenchmarkRow {
-    /// The row compared with a figure that was not measured in this run.
-    func quoted(_ figure: Double, of other: String, target: BenchmarkTarget?) -> BenchmarkRow {
-        var row = self
-        row.yardstick = other
-        row.yardstickMeasured = Spread([figure])
-        row.ratio = measured.median / figure
-        row.target = target
-        return row
     }
 }

@@ -9,17 +9,11 @@ enum ScatterBenchmarks {
     private static let project = "TableView.translate of a scatter list"
     private static let yardstick = "C: the same, last hit, then SIMD nodes"
 
-    static let step = BenchmarkStep("scatter lists") { effort throws(BenchmarkError) in
-        var rows: [BenchmarkRow] = []
-        for size in effort(BenchmarkArray.sizes, quick: [512]) {
-            rows += try measure(size, effort)
-        }
-        return rows
+    static let step = BenchmarkStep("scatter lists") { effort in
+        try effort(BenchmarkArray.sizes, quick: [512]).map { try measure($0, effort) }
     }
 
-    private static func measure(
-        _ size: Int, _ effort: Effort
-    ) throws(BenchmarkError) -> [BenchmarkRow] {
+    private static func measure(_ size: Int, _ effort: Effort) throws -> BenchmarkRow {
         let slots = BenchmarkArray.slots(size)
         let ranges = ranges(in: slots)
         let words = ranges.flatMap { [$0.address.rawValue, $0.size.rawValue] }
@@ -30,35 +24,32 @@ enum ScatterBenchmarks {
         var pieces = [ys_segment](repeating: ys_segment(), count: 2 * count)
         let contest = try Contest(
             rounds: effort(31, quick: 3),
-            [
-                Contestant(project, operations: repeats * count) { () throws(BenchmarkError) in
-                    try translate(ranges, by: table, into: &segments, repeats)
-                },
-                Contestant(yardstick, operations: repeats * count) { () throws(BenchmarkError) in
-                    for _ in 0..<repeats where yardsticks.scatter(words, into: &pieces) < count {
-                        throw .broken("C can't translate the benchmark's own ranges")
-                    }
-                },
-            ])
+            Contestant(project, operations: repeats * count) {
+                try translate(ranges, by: table, into: &segments, repeats)
+            },
+            Contestant(yardstick, operations: repeats * count) {
+                for _ in 0..<repeats where yardsticks.scatter(words, into: &pieces) < count {
+                    throw BenchmarkError.broken("C can't translate the benchmark's own ranges")
+                }
+            })
         let isSame = zip(segments, pieces).allSatisfy {
             $0.userspaceAddress.rawValue == $1.host && $0.size.rawValue == $1.size
         }
-        guard isSame else { throw .broken("the project and C find different segments") }
-        let title = "\(project), a range"
-        return [contest.row(project, as: title, slots: size, against: yardstick)]
+        try require(isSame, "the project and C find different segments")
+        return contest.row(project, as: "\(project), a range", slots: size, against: yardstick)
     }
 
     private static func translate(
         _ ranges: [GuestRange], by table: MemslotTable, into segments: inout [HostSegment],
         _ repeats: Int
-    ) throws(BenchmarkError) {
+    ) throws {
         let reader = table.makeReader(as: "benchmark")
         for _ in 0..<repeats {
             let isWhole = reader.read { view in
                 let used = try? view.translate(ranges, for: .read, into: &segments)
                 return (used ?? 0) >= ranges.count
             }
-            guard isWhole else { throw .broken("a range of the benchmark has no memory") }
+            try require(isWhole, "a range of the benchmark has no memory")
         }
     }
 
@@ -82,12 +73,12 @@ final class YardstickTable {
     /// Expected sums by the number of addresses, so that checking costs nothing.
     private var sums: [Int: UInt64] = [:]
 
-    init(_ slots: [Memslot]) throws(BenchmarkError) {
+    init(_ slots: [Memslot]) throws {
         let starts = slots.map(\.guestPhysicalAddress.rawValue)
         let sizes = slots.map(\.size.rawValue)
         let hosts = slots.map(\.userspaceAddress.rawValue)
         guard let table = ys_table_make(starts, sizes, hosts, slots.count) else {
-            throw .broken("no memory for the yardsticks' table")
+            throw BenchmarkError.broken("no memory for the yardsticks' table")
         }
         self.table = table
     }

@@ -5,28 +5,16 @@ import Memslots
 
 /// The lines that a client sends.
 enum RequestLine {
-    /// A request whose only parameter is the VM.
-    static func make(_ method: String, vm: String) -> [UInt8] {
-        make(method) { writer in
-            writer.key("vm")
-            writer.string(vm)
-        }
-    }
-
     /// Creates a simulated VM.
     static func create(vm: String) -> [UInt8] {
-        make("vm.create") { writer in
-            writer.key("vm")
-            writer.string(vm)
+        make("vm.create", vm: vm) { writer in
             writer.key("backend")
             writer.string("simulated")
         }
     }
 
     static func submit(_ slots: [Memslot], to vm: String) -> [UInt8] {
-        make("memslots.submit") { writer in
-            writer.key("vm")
-            writer.string(vm)
+        make("memslots.submit", vm: vm) { writer in
             writer.key("slots")
             writer.beginArray()
             for slot in slots {
@@ -37,11 +25,15 @@ enum RequestLine {
         }
     }
 
-    /// A request with parameters.
-    static func make(_ method: String, params: (inout JSONWriter) -> Void) -> [UInt8] {
+    /// A request with the VM and other parameters.
+    static func make(
+        _ method: String, vm: String, others: (inout JSONWriter) -> Void = { _ in }
+    ) -> [UInt8] {
         var writer = JSONWriter()
         writer.beginObject()
-        params(&writer)
+        writer.key("vm")
+        writer.string(vm)
+        others(&writer)
         writer.endObject()
         var line = JSONWriter()
         line.request(method: method, id: RequestID(1), params: writer.finish())
@@ -70,10 +62,10 @@ final class InProcessService {
     }
 
     /// Decodes a line and the slots in its parameters; returns their number.
-    static func decodeSlots(_ line: [UInt8]) throws(BenchmarkError) -> Int {
+    static func decodeSlots(_ line: [UInt8]) throws -> Int {
         guard case .single(let request) = decode(line),
             case .success(.submit(let parameters)) = request.command
-        else { throw .broken("the benchmark's own line is no submit") }
+        else { throw BenchmarkError.broken("the benchmark's own line is no submit") }
         return parameters.slots.count
     }
 }
@@ -96,13 +88,4 @@ struct FoundationSubmit: Decodable {
     let id: Int
     let method: String
     let params: Parameters
-
-    /// Returns the number of slots in `line`.
-    static func slotCount(_ line: Data) throws(BenchmarkError) -> Int {
-        do {
-            return try JSONDecoder().decode(FoundationSubmit.self, from: line).params.slots.count
-        } catch {
-            throw .broken("Foundation can't decode the benchmark's own request: \(error)")
-        }
-    }
 }

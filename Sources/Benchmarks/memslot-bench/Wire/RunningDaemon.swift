@@ -1,6 +1,7 @@
 import CYardsticks
 import Glibc
 import MemslotProtocol
+import MemslotTestKit
 import Memslots
 
 /// `memslotd` as a child process, with its socket in a temporary folder.
@@ -13,17 +14,17 @@ final class RunningDaemon {
 
     private static let patience: UInt64 = 10_000_000_000
 
-    init() throws(BenchmarkError) {
+    init() throws {
         let program = try BuiltProgram.path("memslotd")
         // The path of a socket is limited to 107 bytes, so that TMPDIR may be too long.
         var template = Array("/tmp/memslot-bench.XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw .broken("no temporary folder") }
+        try require(mkdtemp(&template) != nil, "no temporary folder")
         directory = String(
             decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         path = directory + "/s"
         let start = ys_now()
         process = BuiltProgram.withArguments([program, "--socket", path]) { ys_start(program, $0) }
-        guard process > 0 else { throw .broken("memslotd can't be started") }
+        try require(process > 0, "memslotd can't be started")
         while true {
             let socket = ys_connect(path)
             if socket >= 0 {
@@ -31,10 +32,8 @@ final class RunningDaemon {
                 close(socket)
                 return
             }
-            guard ys_is_running(process) != 0 else { throw .broken("memslotd ended at once") }
-            guard ys_now() - start < Self.patience else {
-                throw .broken("memslotd does not listen")
-            }
+            try require(ys_is_running(process) != 0, "memslotd ended at once")
+            try require(ys_now() - start < Self.patience, "memslotd does not listen")
             usleep(50)
         }
     }
@@ -46,19 +45,19 @@ final class RunningDaemon {
         rmdir(directory)
     }
 
-    func connect() throws(BenchmarkError) -> DaemonConnection {
+    func connect() throws -> DaemonConnection {
         let socket = ys_connect(path)
-        guard socket >= 0 else { throw .broken("memslotd accepts no connection") }
+        try require(socket >= 0, "memslotd accepts no connection")
         return DaemonConnection(socket)
     }
 
     /// A field of `/proc/PID/status`, such as `VmRSS`, in bytes.
-    func memory(_ name: String) throws(BenchmarkError) -> Double {
-        let lines = TextFile.read("/proc/\(process)/status")?.split(separator: "\n") ?? []
+    func memory(_ name: String) throws -> Double {
+        let lines = Files.text(of: "/proc/\(process)/status")?.split(separator: "\n") ?? []
         guard let line = lines.first(where: { $0.hasPrefix(name + ":") }),
             let kilobytes = line.split(whereSeparator: { " \t".contains($0) }).dropFirst().first,
             let count = Double(kilobytes)
-        else { throw .broken("no \(name) of memslotd") }
+        else { throw BenchmarkError.broken("no \(name) of memslotd") }
         return count * 1_024
     }
 }
@@ -74,19 +73,19 @@ final class DaemonConnection {
 
     /// Sends a line and reads the reply.
     @discardableResult
-    func exchange(_ line: [UInt8]) throws(BenchmarkError) -> ArraySlice<UInt8> {
+    func exchange(_ line: [UInt8]) throws -> ArraySlice<UInt8> {
         let count = ys_exchange(socket, line, line.count, &reply, reply.count)
-        guard count >= 0 else { throw .broken("memslotd does not reply: errno \(-count)") }
+        try require(count >= 0, "memslotd does not reply: errno \(-count)")
         return reply[..<Int(count)]
     }
 
     /// Sends a line; throws if the reply is not a result.
-    func request(_ line: [UInt8]) throws(BenchmarkError) {
+    func request(_ line: [UInt8]) throws {
         let reply = try exchange(line)
         // Only the beginning is compared, which costs nothing beside a commit.
-        guard reply.prefix(Self.begin.count).elementsEqual(Self.begin) else {
-            throw .broken("memslotd replies " + String(decoding: reply.prefix(300), as: UTF8.self))
-        }
+        try require(
+            reply.prefix(Self.begin.count).elementsEqual(Self.begin),
+            "memslotd replies " + String(decoding: reply.prefix(300), as: UTF8.self))
     }
 
     private static let begin = Array("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":".utf8)
@@ -97,10 +96,10 @@ final class EchoServer {
     let socket: Int32
     private let process: Int32
 
-    init() throws(BenchmarkError) {
+    init() throws {
         var socket: Int32 = -1
         process = ys_echo_start(&socket)
-        guard process > 0 else { throw .broken("no echo server: errno \(-process)") }
+        try require(process > 0, "no echo server: errno \(-process)")
         self.socket = socket
     }
 
@@ -113,13 +112,14 @@ final class EchoServer {
 /// An executable built beside this one.
 enum BuiltProgram {
     /// Returns the path of `memslotd` or `memslotctl`.
-    static func path(_ name: String) throws(BenchmarkError) -> String {
+    static func path(_ name: String) throws -> String {
         var room = [UInt8](repeating: 0, count: 4_096)
         let count = readlink("/proc/self/exe", &room, room.count)
         let own = String(decoding: room.prefix(max(count, 0)), as: UTF8.self)
         let path = own.prefix(through: own.lastIndex(of: "/") ?? own.startIndex) + name
         guard access(String(path), X_OK) == 0 else {
-            throw .unavailable("\(name) isn't built: run swift build -c release first")
+            throw BenchmarkError.unavailable(
+                "\(name) isn't built: run swift build -c release first")
         }
         return String(path)
     }
@@ -145,14 +145,12 @@ final class SmallRequests {
     let line: [UInt8]
     private let daemon: RunningDaemon
 
-    init() throws(BenchmarkError) {
+    init() throws {
         daemon = try RunningDaemon()
         connection = try daemon.connect()
         try connection.request(RequestLine.create(vm: "small"))
         try connection.request(RequestLine.submit(BenchmarkArray.slots(64), to: "small"))
-        line = RequestLine.make("memslots.translate") { writer in
-            writer.key("vm")
-            writer.string("small")
+        line = RequestLine.make("memslots.translate", vm: "small") { writer in
             writer.key("addresses")
             writer.beginArray()
             writer.address(0x10_0000)

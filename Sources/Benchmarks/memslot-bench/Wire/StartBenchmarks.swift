@@ -7,18 +7,16 @@ enum StartBenchmarks {
         BenchmarkStep("starting", starting), BenchmarkStep("memory", memory),
     ]
 
-    private static func starting(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
+    private static func starting(_ effort: Effort) throws -> [BenchmarkRow] {
         let control = try BuiltProgram.path("memslotctl")
         let daemon = "memslotd, exec to listening"
         let help = "memslotctl --help, exec to end"
         let nothing = "/bin/true, exec to end"
         let contest = try Contest(
             rounds: effort(31, quick: 3),
-            [
-                Contestant(daemon) { () throws(BenchmarkError) in try RunningDaemon().startTime },
-                Contestant(help) { () throws(BenchmarkError) in try run(control, ["--help"]) },
-                Contestant(nothing) { () throws(BenchmarkError) in try run("/bin/true", []) },
-            ])
+            Contestant(daemon) { try RunningDaemon().startTime },
+            Contestant(help) { try run(control, ["--help"]) },
+            Contestant(nothing) { try run("/bin/true", []) })
         return [
             contest.row(daemon, against: nothing, target: .atMost(50e6)),
             contest.row(help, against: nothing, target: .atMost(50e6)),
@@ -26,14 +24,14 @@ enum StartBenchmarks {
     }
 
     /// Runs a program to its end; returns the nanoseconds.
-    private static func run(_ path: String, _ words: [String]) throws(BenchmarkError) -> Double {
+    private static func run(_ path: String, _ words: [String]) throws -> Double {
         let start = ys_now()
         let process = BuiltProgram.withArguments([path] + words) { ys_start(path, $0) }
-        guard process > 0, ys_wait(process) == 0 else { throw .broken("\(path) fails") }
+        try require(process > 0 && ys_wait(process) == 0, "\(path) fails")
         return Double(ys_now() - start)
     }
 
-    private static func memory(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
+    private static func memory(_ effort: Effort) throws -> [BenchmarkRow] {
         let slots = BenchmarkArray.slots(32_764)
         let lines = [
             RequestLine.submit(slots, to: "large"),

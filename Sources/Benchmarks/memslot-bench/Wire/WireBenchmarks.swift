@@ -22,21 +22,20 @@ enum WireBenchmarks {
 
     /// One request at a time, with all processes on one processor. On several, C's own round trips
     /// take 9 µs or 45 µs, depending on where the kernel wakes the other side.
-    private static func oneByOne(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
+    private static func oneByOne(_ effort: Effort) throws -> [BenchmarkRow] {
         // The processes started below inherit it.
         ys_pin(0)
         defer { ys_unpin() }
         let count = effort(500, quick: 100)
-        let contest = try contest(roundTrip, echo, effort) { socket, line throws(BenchmarkError) in
+        let contest = try contest(roundTrip, echo, effort) { socket, line in
             try roundTrips(socket, line, count)
         }
         return [contest.row(roundTrip, against: echo, target: .ratioAtMost(3))]
     }
 
-    private static func manyAtATime(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
+    private static func manyAtATime(_ effort: Effort) throws -> [BenchmarkRow] {
         let many = effort(40_000, quick: 4_000)
-        let contest = try contest(pipelined, echoPipelined, effort) {
-            socket, line throws(BenchmarkError) in
+        let contest = try contest(pipelined, echoPipelined, effort) { socket, line in
             try rate(socket, line, many)
         }
         return [
@@ -48,43 +47,37 @@ enum WireBenchmarks {
     /// Measures `round` with the daemon and with the echo server.
     private static func contest(
         _ project: String, _ yardstick: String, _ effort: Effort,
-        _ round: @escaping (_ socket: Int32, _ line: [UInt8]) throws(BenchmarkError) -> Double
-    ) throws(BenchmarkError) -> Contest {
+        _ round: @escaping (_ socket: Int32, _ line: [UInt8]) throws -> Double
+    ) throws -> Contest {
         let small = try SmallRequests()
         return try Contest(
             rounds: effort(31, quick: 3),
-            [
-                Contestant(project) { () throws(BenchmarkError) in
-                    try round(small.connection.socket, small.line)
-                },
-                Contestant(yardstick) { () throws(BenchmarkError) in
-                    try round(small.server.socket, small.line)
-                },
-            ])
+            Contestant(project) { try round(small.connection.socket, small.line) },
+            Contestant(yardstick) { try round(small.server.socket, small.line) })
     }
 
     /// The median of `count` round trips, in nanoseconds.
     private static func roundTrips(
         _ socket: Int32, _ line: [UInt8], _ count: Int
-    ) throws(BenchmarkError) -> Double {
+    ) throws -> Double {
         var spans = [UInt64](repeating: 0, count: count)
         let status = ys_round_trips(socket, line, line.count, count, &spans)
-        guard status == 0 else { throw .broken("a round trip failed: errno \(-status)") }
+        try require(status == 0, "a round trip failed: errno \(-status)")
         return Spread(spans.map { Double($0) }).median
     }
 
     /// Replies a second.
     private static func rate(
         _ socket: Int32, _ line: [UInt8], _ count: Int
-    ) throws(BenchmarkError) -> Double {
+    ) throws -> Double {
         let span = ys_pipelined(socket, line, line.count, count, 256)
-        guard span > 0 else { throw .broken("pipelined requests failed: errno \(-span)") }
+        try require(span > 0, "pipelined requests failed: errno \(-span)")
         return Double(count) * 1e9 / Double(span)
     }
 
     // MARK: Large arrays
 
-    private static func large(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
+    private static func large(_ effort: Effort) throws -> [BenchmarkRow] {
         let daemon = try RunningDaemon()
         let connection = try daemon.connect()
         let slots = BenchmarkArray.slots(slotCount)
@@ -102,21 +95,17 @@ enum WireBenchmarks {
         let copy = "C echo of as many bytes"
         let contest = try Contest(
             rounds: effort(31, quick: 3),
-            [
-                Contestant(submit, operations: 1) { () throws(BenchmarkError) in
-                    turn += 1
-                    try connection.request(lines[turn % 2])
-                },
-                Contestant(whole, operations: 1) { () throws(BenchmarkError) in
-                    _ = try connection.exchange(get)
-                },
-                Contestant(copy, operations: 1) { () throws(BenchmarkError) in
-                    let line = lines[0]
-                    let count = ys_exchange_large(
-                        echo.socket, line, line.count, &buffer, buffer.count)
-                    guard count == line.count else { throw .broken("the echo is not whole") }
-                },
-            ])
+            Contestant(submit, operations: 1) {
+                turn += 1
+                try connection.request(lines[turn % 2])
+            },
+            Contestant(whole, operations: 1) { try connection.exchange(get) },
+            Contestant(copy, operations: 1) {
+                let line = lines[0]
+                let count = ys_exchange_large(
+                    echo.socket, line, line.count, &buffer, buffer.count)
+                try require(count == line.count, "the echo is not whole")
+            })
         return [
             contest.row(submit, slots: slotCount, against: copy, target: .atMost(10_000_000)),
             contest.row(whole, slots: slotCount, against: copy),
@@ -125,7 +114,7 @@ enum WireBenchmarks {
 
     // MARK: Decode and encode alone
 
-    private static func halves(_ effort: Effort) throws(BenchmarkError) -> [BenchmarkRow] {
+    private static func halves(_ effort: Effort) throws -> [BenchmarkRow] {
         let slots = BenchmarkArray.slots(slotCount)
         let line = RequestLine.submit(slots, to: "large")
         let data = Data(line)
@@ -134,7 +123,7 @@ enum WireBenchmarks {
         service.execute(line)
         let get = RequestLine.make("memslots.get", vm: "large")
         let length = service.execute(get)
-        guard length > line.count / 2 else { throw .broken("memslots.get returns too few bytes") }
+        try require(length > line.count / 2, "memslots.get returns too few bytes")
         var numbers = [UInt64](repeating: 0, count: 8 * slotCount)
         var room = [UInt8](repeating: 0, count: line.count)
         let tape = "parse: text to tape"
@@ -147,28 +136,22 @@ enum WireBenchmarks {
         let obvious = "Foundation's JSONDecoder"
         let contest = try Contest(
             rounds: effort(31, quick: 3),
-            [
-                Contestant(tape, operations: 1) { _ = try? JSONDocument(parsing: line) },
-                Contestant(parse, operations: 1) { () throws(BenchmarkError) in
-                    guard try InProcessService.decodeSlots(line) == slotCount else {
-                        throw .broken("slots are lost")
-                    }
-                },
-                Contestant(encode, operations: 1) { service.execute(get) },
-                Contestant(submit, operations: 1) { service.execute(line) },
-                Contestant(shape, operations: 1) {
-                    _ = ys_read_numbers(line, line.count, &numbers, numbers.count)
-                },
-                Contestant(scan, operations: 1) { numbers[0] = ys_scan(line, line.count) },
-                Contestant(memcpy, operations: 1) { ys_copy(&room, line, line.count) },
-            ])
+            Contestant(tape, operations: 1) { _ = try JSONDocument(parsing: line) },
+            Contestant(parse, operations: 1) {
+                try require(try InProcessService.decodeSlots(line) == slotCount, "slots are lost")
+            },
+            Contestant(encode, operations: 1) { service.execute(get) },
+            Contestant(submit, operations: 1) { service.execute(line) },
+            Contestant(shape, operations: 1) {
+                _ = ys_read_numbers(line, line.count, &numbers, numbers.count)
+            },
+            Contestant(scan, operations: 1) { numbers[0] = ys_scan(line, line.count) },
+            Contestant(memcpy, operations: 1) { ys_copy(&room, line, line.count) })
         let foundation = try Contest(
             rounds: effort(3, quick: 1),
-            [
-                Contestant(obvious, operations: 1) { () throws(BenchmarkError) in
-                    _ = try FoundationSubmit.slotCount(data)
-                }
-            ])
+            Contestant(obvious, operations: 1) {
+                _ = try JSONDecoder().decode(FoundationSubmit.self, from: data).params.slots.count
+            })
         return [tape, parse, encode, submit].map {
             contest.row($0, slots: slotCount, against: $0 == encode ? memcpy : shape)
         } + [shape, scan, memcpy].map { contest.row($0, slots: slotCount) }

@@ -32,14 +32,21 @@ package struct Load {
         let threads = ConnectionThreads(limit: options.clients + options.subscribers)
         let total = Locked(Total(running: options.clients + options.subscribers))
         for _ in 0..<options.subscribers {
-            try start(LoadSubscriber(try ClientConnection(path), vms: vms), threads, total)
+            let subscriber = try LoadSubscriber(try ClientConnection(path), vms: vms)
+            try start(threads, total) {
+                subscriber.run()
+                return (subscriber.tally, subscriber.finalGenerations)
+            }
         }
         let begin = loadClock()
         let span = UInt64(options.seconds) * 1_000_000_000
         for number in 0..<options.clients {
             let client = LoadClient(
                 try ClientConnection(path), number: number, vms: vms, options)
-            try start(client, until: begin + span, threads, total)
+            try start(threads, total) {
+                client.run(until: begin + span)
+                return (client.tally, [:])
+            }
         }
         let subscribers = options.subscribers
         total.wait(while: { $0.running > subscribers }, milliseconds: span / 10_000_000)
@@ -66,59 +73,34 @@ package struct Load {
         var seen: [[String: UInt64]] = []
 
         func complete(_ report: inout LoadReport, _ generations: [String: UInt64]) {
-            report.commits = tally.commits.values.reduce(0, +)
-            report.unchanged = tally.unchanged
-            report.conflicts = tally.conflicts
-            report.errors = tally.errors
-            report.firstError = tally.firstError
-            report.lostConnections = tally.lostConnections
-            report.events = tally.events
-            report.droppedEvents = tally.droppedEvents
-            report.lostEvents = tally.lostEvents
-            report.latency = tally.latencies.distribution
+            report.tally = tally
             for (vm, generation) in generations {
                 if tally.commits[vm, default: 0] != generation { report.lostUpdates.append(vm) }
                 // A subscriber that received the VM's end must have received everything before.
                 for last in seen.compactMap({ $0[vm] }) where last != generation {
-                    report.lostEvents += 1
+                    report.tally.lostEvents += 1
                 }
             }
             report.lostUpdates.sort()
         }
     }
 
+    /// Runs a client or a subscriber on a thread of its own.
+    ///
+    /// - Parameter body: returns its counts and the last generations that it received.
     private func start(
-        _ client: consuming LoadClient, until end: UInt64, _ threads: ConnectionThreads,
-        _ total: Locked<Total>
+        _ threads: ConnectionThreads, _ total: Locked<Total>,
+        _ body: @escaping @Sendable () -> (LoadTally, seen: [String: UInt64])
     ) throws(TargetLost) {
-        let box = Transfer(client)
         let isStarted = threads.run {
-            guard var client = box.remove() else { return }
-            client.run(until: end)
-            let tally = client.tally
-            total.change {
-                $0.tally.add(tally)
-                $0.running -= 1
-            }
-        }
-        if !isStarted { throw TargetLost("no thread for another client") }
-    }
-
-    private func start(
-        _ subscriber: consuming LoadSubscriber, _ threads: ConnectionThreads, _ total: Locked<Total>
-    ) throws(TargetLost) {
-        let box = Transfer(subscriber)
-        let isStarted = threads.run {
-            guard var subscriber = box.remove() else { return }
-            subscriber.run()
-            let (tally, seen) = (subscriber.tally, subscriber.finalGenerations)
+            let (tally, seen) = body()
             total.change {
                 $0.tally.add(tally)
                 $0.seen.append(seen)
                 $0.running -= 1
             }
         }
-        if !isStarted { throw TargetLost("no thread for another subscriber") }
+        if !isStarted { throw TargetLost("no thread for another client or subscriber") }
     }
 
     private func call(
@@ -151,16 +133,6 @@ package struct Load {
         }
         return usage
     }
-}
-
-/// A value that one thread passes to another, once.
-private final class Transfer<Value: ~Copyable>: @unchecked Sendable {
-    // Unchecked: written before the other thread begins, and read by it alone.
-    private var value: Value?
-
-    init(_ value: consuming Value) { self.value = consume value }
-
-    func remove() -> Value? { value.take() }
 }
 
 /// The options of a load.

@@ -1,9 +1,12 @@
+import Dispatch
 import Glibc
 import MemslotProtocol
 import MemslotService
 
 /// A client that submits to its VMs in turn until the time is over.
-struct LoadClient: ~Copyable {
+///
+/// Unchecked: one thread at a time uses it.
+final class LoadClient: @unchecked Sendable {
     private var connection: ClientConnection
     private var vms: [Target]
     private let comparesAndSwaps: Bool
@@ -36,7 +39,7 @@ struct LoadClient: ~Copyable {
     }
 
     /// Submits until `end`, by ``loadClock()``.
-    mutating func run(until end: UInt64) {
+    func run(until end: UInt64) {
         var due = loadClock()
         var index = 0
         while due < end {
@@ -54,7 +57,7 @@ struct LoadClient: ~Copyable {
         }
     }
 
-    private mutating func submit(to index: Int) -> Bool {
+    private func submit(to index: Int) -> Bool {
         let line = vms[index].array.next(
             expecting: comparesAndSwaps ? vms[index].generation : nil)
         let reply: JSONValue
@@ -69,7 +72,7 @@ struct LoadClient: ~Copyable {
         return true
     }
 
-    private mutating func record(_ reply: JSONValue, from index: Int) {
+    private func record(_ reply: JSONValue, from index: Int) {
         let (name, before) = (vms[index].name, vms[index].generation)
         if let receipt = reply["result"], let generation = receipt["generation"]?.uint64 {
             if receipt["outcome"]?.isString("committed") ?? false {
@@ -94,7 +97,7 @@ struct LoadClient: ~Copyable {
         }
     }
 
-    private mutating func fail(_ reason: String) {
+    private func fail(_ reason: String) {
         tally.errors += 1
         tally.firstError = tally.firstError ?? reason
     }
@@ -107,11 +110,7 @@ struct LoadClient: ~Copyable {
 }
 
 /// Nanoseconds of the monotonic clock.
-func loadClock() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
-}
+func loadClock() -> UInt64 { DispatchTime.now().uptimeNanoseconds }
 
 /// The submits of one client to one VM, encoded beforehand except for the generation.
 struct LoadArray {
@@ -125,24 +124,14 @@ struct LoadArray {
         let name = "{\"id\":1,\"method\":\"memslots.submit\",\"params\":{\"vm\":\"\(vm)\","
         head = Array(name.utf8)
         tails = (0...1).map { turn in
-            var writer = JSONWriter()
-            writer.beginArray()
-            for slot in 0..<slots {
+            let texts = (0..<slots).map { slot in
                 // The first slot alternates between two addresses above all others.
-                let place = slot == 0 ? slots + client * 2 + turn : slot
-                writer.beginObject()
-                writer.key("slot")
-                writer.integer(slot)
-                writer.key("guestPhysicalAddress")
-                writer.address(UInt64(place) << 13)
-                writer.key("size")
-                writer.address(0x1000)
-                writer.key("userspaceAddress")
-                writer.address(0x7000_0000_0000 + UInt64(slot) << 12)
-                writer.endObject()
+                let guest = (slot == 0 ? slots + client * 2 + turn : slot) << 13
+                let user = 0x7000_0000_0000 + slot << 12
+                return #"{"slot":\#(slot),"guestPhysicalAddress":"0x\#(String(guest, radix: 16))","#
+                    + #""size":"0x1000","userspaceAddress":"0x\#(String(user, radix: 16))"}"#
             }
-            writer.endArray()
-            return Array("\"slots\":".utf8) + writer.bytes + Array("}}\n".utf8)
+            return Array("\"slots\":[\(texts.joined(separator: ","))]}}\n".utf8)
         }
     }
 

@@ -2,7 +2,9 @@ internal import MemslotProtocol
 internal import MemslotService
 
 /// A connection that receives the events of all VMs and counts those that are missing.
-struct LoadSubscriber: ~Copyable {
+///
+/// Unchecked: one thread at a time uses it.
+final class LoadSubscriber: @unchecked Sendable {
     private var connection: ClientConnection
     private let names: Set<String>
     /// The generations of the existing VMs of this load.
@@ -18,7 +20,7 @@ struct LoadSubscriber: ~Copyable {
         try subscribe()
     }
 
-    private mutating func subscribe() throws(TargetLost) {
+    private func subscribe() throws(TargetLost) {
         guard let reply = try connection.call("events.subscribe", params: Array("{}".utf8)).value,
             let vms = reply["result"]?["vms"]
         else { throw TargetLost("events.subscribe was refused") }
@@ -32,7 +34,7 @@ struct LoadSubscriber: ~Copyable {
     }
 
     /// Receives events until every VM is destroyed.
-    mutating func run() {
+    func run() {
         do throws(TargetLost) {
             while !generations.isEmpty {
                 guard let event = try connection.nextNotification()?.value else {
@@ -46,7 +48,7 @@ struct LoadSubscriber: ~Copyable {
         }
     }
 
-    private mutating func record(_ event: JSONValue) throws(TargetLost) {
+    private func record(_ event: JSONValue) throws(TargetLost) {
         guard let method = event["method"]?.string, let params = event["params"] else { return }
         if method == "events.dropped" {
             tally.droppedEvents += params["count"]?.uint64 ?? 0

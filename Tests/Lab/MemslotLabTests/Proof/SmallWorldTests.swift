@@ -11,7 +11,7 @@ struct SmallWorldTests {
 
     @Test("all pairs of up to two slots on four pages, each counted once")
     func everyPair() {
-        let report = PlanExhaustion(ids: 2, pages: 4).visitAll()
+        let report = SmallWorld(ids: 2, pages: 4).planAll()
         #expect(report.findings == [])
         // The weights of the planned pairs add up to all pairs.
         #expect(report.arrays == 1 + 10 * 2 * 8 + 15 * 2 * 64)
@@ -22,7 +22,7 @@ struct SmallWorldTests {
     @Test("random pairs of three slots on six pages and of four on five")
     func drawn() {
         for (ids, pages) in [(3, 6), (4, 5)] as [(Int, UInt64)] {
-            let report = PlanExhaustion(ids: ids, pages: pages).visitSample(3_000, seed: 7)
+            let report = SmallWorld(ids: ids, pages: pages).planSample(3_000, seed: 7)
             #expect(report.findings == [])
             #expect(report.planned == 3_000)
         }
@@ -30,8 +30,8 @@ struct SmallWorldTests {
 
     @Test("every dirty page of small transactions is accounted for")
     func dirtyPages() {
-        let all = DirtyExhaustion(ids: 2, pages: 2).visitAll(seed: 3)
-        let drawn = DirtyExhaustion(ids: 3, pages: 6).visitSample(3_000, seed: 3)
+        let all = SmallWorld(ids: 2, pages: 2).commitAll(seed: 3)
+        let drawn = SmallWorld(ids: 3, pages: 6).commitSample(3_000, seed: 3)
         #expect(all.findings + drawn.findings == [])
         #expect(all.pairs > 1_000)
         #expect(drawn.dirtyPages > 1_000)

@@ -133,10 +133,3 @@ final class BrokenHook: MemslotHook {
         }
     }
 }
-
-/// Reads a snapshot after it has left the table.
-struct StaleReader: ReadingWay {
-    func read(_ table: MemslotTable, as name: String, _ body: (TableSnapshot) -> Void) {
-        body(table.snapshot())
-    }
-}

@@ -3,35 +3,20 @@ import Memslots
 
 /// Commits pairs of small arrays with dirty pages in the kernel and in the table, and accounts for
 /// every page afterwards.
-package struct DirtyExhaustion: Sendable {
-    private let ids: Int
-    private let pages: UInt64
-
-    /// A world of up to `ids` slots on `pages` pages.
-    package init(ids: Int, pages: UInt64) {
-        self.ids = ids
-        self.pages = pages
-    }
-
-    /// Visits all pairs of arrays with and without logging, on two backings that overlap.
-    package func visitAll(seed: UInt64) -> ExhaustionReport {
-        let arrays = SmallLayout.all(ids: ids, pages: pages).flatMap { Self.arrays($0) }
+extension SmallWorld {
+    /// Commits all pairs of arrays with and without logging, on two backings that overlap.
+    package func commitAll(seed: UInt64) -> ExhaustionReport {
+        let arrays = layouts.flatMap { Self.arrays($0) }
         return .collect(arrays.count) { index, part in
             var random = SeededRandom(seed: seed &+ UInt64(index) &* 0x1_0000_0001)
-            for new in arrays { visit(arrays[index], new, &random, &part) }
+            for new in arrays { commit(arrays[index], new, &random, &part) }
+            part.pairs += UInt64(arrays.count)
         }
     }
 
-    /// Visits `count` pairs drawn from `seed`, with both flags and both backings.
-    package func visitSample(_ count: Int, seed: UInt64) -> ExhaustionReport {
-        let layouts = SmallLayout.all(ids: ids, pages: pages)
-        var random = SeededRandom(seed: seed)
-        var report = ExhaustionReport()
-        for _ in 0..<count {
-            let (old, new) = (random.array(of: layouts), random.array(of: layouts))
-            visit(old, new, &random, &report)
-        }
-        return report
+    /// Commits `count` pairs drawn from `seed`, with both flags and both backings.
+    package func commitSample(_ count: Int, seed: UInt64) -> ExhaustionReport {
+        sample(count, seed: seed, commit)
     }
 
     private static func arrays(_ layout: SmallLayout) -> [[Memslot]] {
@@ -44,11 +29,10 @@ package struct DirtyExhaustion: Sendable {
         return arrays
     }
 
-    private func visit(
+    private func commit(
         _ old: [Memslot], _ new: [Memslot], _ random: inout SeededRandom,
         _ report: inout ExhaustionReport
     ) {
-        report.pairs += 1
         let backend = SmallBackend(old, ids: ids)
         var dirt: [SlotKey: DirtyBitmap] = [:]
         do {

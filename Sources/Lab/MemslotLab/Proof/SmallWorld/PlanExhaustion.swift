@@ -51,9 +51,9 @@ package struct ExhaustionReport: Sendable {
     }
 }
 
-/// Plans every pair of arrays of a small world and checks each plan.
-package struct PlanExhaustion: Sendable {
-    private let ids: Int
+/// The arrays of a few slots on a few pages, each pair of which is planned or committed.
+package struct SmallWorld: Sendable {
+    let ids: Int
     private let pages: UInt64
 
     /// A world of up to `ids` slots on `pages` pages, with two flags and two backings.
@@ -62,9 +62,27 @@ package struct PlanExhaustion: Sendable {
         self.pages = pages
     }
 
-    /// Visits all pairs; with `every`, one layout in so many as the old array.
-    package func visitAll(every: Int = 1) -> ExhaustionReport {
-        let layouts = SmallLayout.all(ids: ids, pages: pages)
+    var layouts: [SmallLayout] { SmallLayout.all(ids: ids, pages: pages) }
+
+    /// Calls `visit` with `count` pairs drawn from `seed`.
+    func sample(
+        _ count: Int, seed: UInt64,
+        _ visit: ([Memslot], [Memslot], inout SeededRandom, inout ExhaustionReport) -> Void
+    ) -> ExhaustionReport {
+        let layouts = layouts
+        var random = SeededRandom(seed: seed)
+        var report = ExhaustionReport(arrays: Self.arrayCount(layouts))
+        for _ in 0..<count {
+            let (old, new) = (random.array(of: layouts), random.array(of: layouts))
+            visit(old, new, &random, &report)
+            report.pairs += 1
+        }
+        return report
+    }
+
+    /// Plans all pairs and checks each plan; with `every`, one layout in so many as the old array.
+    package func planAll(every: Int = 1) -> ExhaustionReport {
+        let layouts = layouts
         let olds = stride(from: 0, to: layouts.count, by: max(1, every)).map { layouts[$0] }
         var report = ExhaustionReport.collect(olds.count) { index, part in
             for new in layouts { visit(olds[index], new, &part) }
@@ -73,19 +91,10 @@ package struct PlanExhaustion: Sendable {
         return report
     }
 
-    /// Visits `count` pairs drawn from `seed` with any flags and backings. This also shows that the
-    /// pairs of ``visitAll(every:)`` represent the others.
-    package func visitSample(_ count: Int, seed: UInt64) -> ExhaustionReport {
-        let layouts = SmallLayout.all(ids: ids, pages: pages)
-        var random = SeededRandom(seed: seed)
-        var report = ExhaustionReport()
-        report.arrays = Self.arrayCount(layouts)
-        for _ in 0..<count {
-            let (old, new) = (random.array(of: layouts), random.array(of: layouts))
-            check(old, new, &report)
-            report.pairs += 1
-        }
-        return report
+    /// Plans `count` pairs drawn from `seed` with any flags and backings. This also shows that the
+    /// pairs of ``planAll(every:)`` represent the others.
+    package func planSample(_ count: Int, seed: UInt64) -> ExhaustionReport {
+        sample(count, seed: seed) { old, new, _, report in check(old, new, &report) }
     }
 
     private static func arrayCount(_ layouts: [SmallLayout]) -> UInt64 {

@@ -5,7 +5,7 @@ import Memslots
 final class Reader: SimulatedActor {
     override func run() {
         while !world.isOver {
-            world.wiring.reader.read(world.table, as: name) { reread($0) }
+            world.wiring.read(world.table, name) { reread($0) }
             if random.once(in: 3) { world.sleep(milliseconds: random.draw(1...4)) }
             world.scheduler.yield()
         }

@@ -168,8 +168,10 @@ package struct Wiring {
     package var hold: (VCPUGate) -> any VCPUHold = { $0 }
     /// The hook that the table calls, given the real one.
     package var hook: (any MemslotHook) -> any MemslotHook = { $0 }
-    /// The readers' way to read.
-    package var reader: any ReadingWay = GatedReader()
+    /// How readers read a snapshot of the table.
+    package var read: (MemslotTable, _ name: String, (TableSnapshot) -> Void) -> Void = {
+        $0.read(as: $1, $2)
+    }
     /// The events that a subscriber receives, given those in its queue.
     package var delivery: ([[UInt8]]) -> [[UInt8]] = { $0 }
     /// The receipt that the world checks, given the real one.
@@ -177,21 +179,4 @@ package struct Wiring {
 
     /// The product as it is.
     package init() {}
-}
-
-/// A way to read the table.
-package protocol ReadingWay: Sendable {
-    /// Runs `body` with a snapshot of the table.
-    func read(_ table: MemslotTable, as name: String, _ body: (TableSnapshot) -> Void)
-}
-
-/// Reads through the array's gate and queue.
-package struct GatedReader: ReadingWay {
-    package init() {}
-
-    package func read(
-        _ table: MemslotTable, as name: String, _ body: (TableSnapshot) -> Void
-    ) {
-        table.read(as: name, body)
-    }
 }
