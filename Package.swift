@@ -134,7 +134,7 @@ let lab: [Target] = [
             "Memslots", "MemslotSimulator", "MemslotKVM", "CKVM", "MemslotProtocol",
             "MemslotService", "MemslotScenario", "MemslotTestKit", histogram,
         ]),
-    // Guest programs with memory for them, and random numbers that a seed repeats.
+    // Guest programs with memory for them, random numbers that a seed repeats, and whole files.
     module("Lab", "MemslotTestKit", ["Memslots", "MemslotKVM", "CKVM"]),
     // Targets for libFuzzer (.ci/fuzz), which also run from files.
     program(

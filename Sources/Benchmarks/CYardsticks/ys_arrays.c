@@ -193,8 +193,6 @@ void ys_sort_by_id(
     }
 }
 
-void ys_copy(void *to, const void *from, size_t count) { memcpy(to, from, count); }
-
 uint64_t ys_scan(const uint8_t *text, size_t count) {
     uint64_t found = 0;
     int in_string = 0;

@@ -34,7 +34,7 @@ int ys_start(const char *path, char *const arguments[]) {
     return process;
 }
 
-static int status_of(int process) {
+int ys_wait(int process) {
     int status;
     while (waitpid(process, &status, 0) < 0)
         if (errno != EINTR) return -errno;
@@ -43,10 +43,8 @@ static int status_of(int process) {
 
 int ys_end(int process) {
     kill(process, SIGTERM);
-    return status_of(process);
+    return ys_wait(process);
 }
-
-int ys_wait(int process) { return status_of(process); }
 
 int ys_is_running(int process) { return waitpid(process, NULL, WNOHANG) == 0; }
 

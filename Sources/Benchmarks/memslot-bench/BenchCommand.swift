@@ -2,7 +2,6 @@ import ArgumentParser
 import Glibc
 import MemslotTestKit
 
-/// Measures the project beside its yardsticks.
 @main
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -61,14 +60,14 @@ struct BenchCommand: ParsableCommand {
             throw ExitCode(1)
         }
         if json {
-            print(try ReportJSON(report).text)
+            print(try ReportJSON(report: report).text)
         } else {
-            for line in ReportText(report).lines { print(line) }
+            for line in ReportText(report: report).lines { print(line) }
         }
-        if let svg { try write(ReportPlot(report).svg, to: svg) }
+        if let svg { try write(ReportPlot(report: report).svg, to: svg) }
         if let markdown {
             let present = Files.text(of: markdown) ?? ReportMarkdown.emptyDocument
-            try write(ReportMarkdown(report).update(present), to: markdown)
+            try write(ReportMarkdown(report: report).update(present), to: markdown)
         }
     }
 

@@ -2,9 +2,7 @@ import CYardsticks
 import MemslotTestKit
 import Memslots
 
-/// The slot arrays that are measured.
 enum BenchmarkArray {
-    /// The numbers of slots.
     static let sizes = [8, 64, 512, 4_096, 32_764]
 
     /// `count` slots of 1 to 16 pages, ascending by id, each followed by a gap of one page.

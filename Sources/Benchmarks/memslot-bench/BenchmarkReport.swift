@@ -2,20 +2,15 @@ import CYardsticks
 import Glibc
 import MemslotTestKit
 
-/// The figures of one run.
 package struct BenchmarkReport: Hashable, Encodable, Sendable {
     /// The figures of one part, and the reasons why steps of it were skipped.
     package struct Section: Hashable, Encodable, Sendable {
         package let part: BenchmarkPart
         package var rows: [BenchmarkRow] = []
-        /// The steps that were skipped, with the reason.
         package var skipped: [String] = []
-
-        init(_ part: BenchmarkPart) { self.part = part }
     }
 
     package let machine: MachineDescription
-    /// The measured parts, in order.
     package var sections: [Section] = []
 
     private enum CodingKeys: String, CodingKey {
@@ -23,12 +18,8 @@ package struct BenchmarkReport: Hashable, Encodable, Sendable {
         case sections = "parts"
     }
 
-    package init(on machine: MachineDescription) { self.machine = machine }
-
-    /// All rows that have a target.
     package var targeted: [BenchmarkRow] { sections.flatMap(\.rows).filter { $0.target != nil } }
 
-    /// The rows of a part.
     func rows(of part: BenchmarkPart) -> [BenchmarkRow] {
         sections.filter { $0.part == part }.flatMap(\.rows)
     }
@@ -43,9 +34,9 @@ package struct BenchmarkReport: Hashable, Encodable, Sendable {
     package static func measure(
         _ parts: [BenchmarkPart], effort: Effort, progress: (String) -> Void
     ) throws -> BenchmarkReport {
-        var report = BenchmarkReport(on: .here())
+        var report = BenchmarkReport(machine: .here())
         for part in parts {
-            var section = Section(part)
+            var section = Section(part: part)
             for step in part.steps {
                 progress("\(part.rawValue): \(step.name)")
                 do {
@@ -60,7 +51,6 @@ package struct BenchmarkReport: Hashable, Encodable, Sendable {
     }
 }
 
-/// Why a benchmark gave no figures.
 package enum BenchmarkError: Error, Hashable, Sendable {
     /// The machine lacks something, such as `/dev/kvm`: the step is skipped and named.
     case unavailable(String)
@@ -88,7 +78,6 @@ package enum BenchmarkPart: String, CaseIterable, Hashable, Encodable, Sendable 
     /// The cost of more slots, more VMs and more threads.
     case growth
 
-    /// The part as a heading.
     var title: String {
         switch self {
         case .lookup: "Translating a guest address"
@@ -100,7 +89,6 @@ package enum BenchmarkPart: String, CaseIterable, Hashable, Encodable, Sendable 
         }
     }
 
-    /// The measurements of the part.
     var steps: [BenchmarkStep] {
         switch self {
         case .lookup: LookupBenchmarks.steps
@@ -125,20 +113,13 @@ package enum BenchmarkPart: String, CaseIterable, Hashable, Encodable, Sendable 
 struct BenchmarkStep: Sendable {
     let name: String
     let measure: @Sendable (Effort) throws -> [BenchmarkRow]
-
-    init(_ name: String, _ measure: @escaping @Sendable (Effort) throws -> [BenchmarkRow]) {
-        self.name = name
-        self.measure = measure
-    }
 }
 
 /// The machine that figures come from.
 package struct MachineDescription: Hashable, Encodable, Sendable {
-    /// The processor as the kernel names it.
     package var processor: String
     /// How many processors the benchmark may use.
     package var cores: Int
-    /// The kernel's release.
     package var kernel: String
     /// Whether `/dev/kvm` makes VMs.
     package var hasKVM: Bool
@@ -151,7 +132,6 @@ package struct MachineDescription: Hashable, Encodable, Sendable {
         case hasAVX512 = "avx512"
     }
 
-    /// This machine.
     static func here() -> MachineDescription {
         var name = utsname()
         uname(&name)
@@ -174,7 +154,6 @@ package struct MachineDescription: Hashable, Encodable, Sendable {
         return "unknown processor"
     }
 
-    /// The description in one line.
     var text: String {
         "\(processor), \(cores) processors, Linux \(kernel), "
             + (hasKVM ? "KVM" : "no KVM") + (hasAVX512 ? ", AVX-512" : "")

@@ -5,25 +5,14 @@ package struct BenchmarkRow: Hashable, Sendable {
     package var name: String
     /// Slots in the array; `nil` where their number does not matter.
     package var slots: Int?
-    /// What the figures count.
     package var unit: BenchmarkUnit
     package var measured: Spread
     /// What it is compared with, in the same rounds; `nil` for nothing.
     package var yardstick: String?
-    /// The yardstick's figure.
     package var yardstickMeasured: Spread?
-    /// The figure divided by the yardstick's.
     package var ratio: Double?
     /// The target; `nil` where the figure is there for comparison.
     package var target: BenchmarkTarget?
-
-    /// A row without a yardstick and without a target.
-    package init(name: String, slots: Int? = nil, unit: BenchmarkUnit, measured: Spread) {
-        self.name = name
-        self.slots = slots
-        self.unit = unit
-        self.measured = measured
-    }
 
     /// The row compared with a figure that was not measured in the same rounds.
     func compared(with other: String, _ figure: Spread) -> BenchmarkRow {
@@ -34,7 +23,6 @@ package struct BenchmarkRow: Hashable, Sendable {
         return row
     }
 
-    /// Whether the target is met; `nil` without one.
     package var isMet: Bool? { target.map { $0.isMet(by: self) } }
 
     /// What the target is about: the title, and the yardstick where the target is a ratio.
@@ -57,7 +45,6 @@ func grouped(_ number: Int) -> String {
     return String(text.reversed())
 }
 
-/// The limit that a figure should keep.
 package enum BenchmarkTarget: Hashable, Sendable {
     /// At most this many times the yardstick's figure.
     case ratioAtMost(Double)
@@ -66,7 +53,6 @@ package enum BenchmarkTarget: Hashable, Sendable {
     /// At least this much, in the row's unit.
     case atLeast(Double)
 
-    /// Whether a row meets it.
     func isMet(by row: BenchmarkRow) -> Bool {
         switch self {
         case .ratioAtMost(let limit): row.ratio.map { $0 <= limit } ?? false
@@ -84,7 +70,6 @@ package enum BenchmarkTarget: Hashable, Sendable {
         }
     }
 
-    /// The cell of a table.
     func text(in unit: BenchmarkUnit) -> String {
         switch self {
         case .ratioAtMost(let limit): "≤ " + ratioText(limit)
@@ -98,7 +83,6 @@ package enum BenchmarkTarget: Hashable, Sendable {
 package enum BenchmarkUnit: String, Hashable, Encodable, Sendable {
     /// Time of one operation.
     case nanoseconds
-    /// Memory.
     case bytes
     /// Operations a second.
     case perSecond

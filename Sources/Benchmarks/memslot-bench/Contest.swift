@@ -45,7 +45,6 @@ struct Contest {
         try self.init(rounds: rounds, contestants)
     }
 
-    /// The figures of a contestant.
     func spread(_ name: String) -> Spread { Spread(samples[name] ?? []) }
 
     /// The median of the ratios of the rounds. Whatever slows a round down slows both in it.
@@ -107,14 +106,12 @@ package struct Spread: Hashable, Encodable, Sendable {
     }
 }
 
-/// How much is measured.
 package enum Effort: Sendable {
     /// Enough rounds for reliable figures.
     case full
     /// Enough rounds to see that each benchmark works.
     case quick
 
-    /// Returns `full` or `quick`.
     func callAsFunction<Value>(_ full: Value, quick: Value) -> Value {
         switch self {
         case .full: full

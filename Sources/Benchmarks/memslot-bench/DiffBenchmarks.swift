@@ -11,7 +11,7 @@ enum DiffBenchmarks {
     private static let million = 1_000_000
 
     private static func step(_ scenario: DiffScenario) -> BenchmarkStep {
-        BenchmarkStep(scenario.rawValue) { effort in
+        BenchmarkStep(name: scenario.rawValue) { effort in
             try effort(BenchmarkArray.sizes + [million], quick: [512, 32_764])
                 .flatMap { try measure(scenario, $0, effort) }
         }
@@ -74,7 +74,6 @@ enum DiffBenchmarks {
     }
 }
 
-/// How the submitted array differs from the active one.
 enum DiffScenario: String, CaseIterable {
     case identical
     case one = "1 changed"
@@ -83,7 +82,6 @@ enum DiffScenario: String, CaseIterable {
     /// As ``percent``, in random order.
     case unsorted = "1 % changed, unsorted"
 
-    /// The array to submit when `slots` are active.
     func array(_ slots: [Memslot]) -> [Memslot] {
         switch self {
         case .identical: return slots

@@ -6,8 +6,9 @@ import Synchronization
 /// The cost of more VMs, more threads and more slots.
 enum GrowthBenchmarks {
     static let steps = [
-        BenchmarkStep("VMs in one process", tables), BenchmarkStep("VMs in one daemon", daemon),
-        BenchmarkStep("slots", slots),
+        BenchmarkStep(name: "VMs in one process", measure: tables),
+        BenchmarkStep(name: "VMs in one daemon", measure: daemon),
+        BenchmarkStep(name: "slots", measure: slots),
     ]
 
     private static let counts = [1, 8, 64, 1_000]

@@ -10,7 +10,6 @@ import MemslotTestKit
         return target
     }()
 
-    /// Called by libFuzzer with each input.
     @_cdecl("LLVMFuzzerTestOneInput")
     package func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> Int32 {
         let bytes = Array(UnsafeBufferPointer(start: start, count: count))
@@ -91,7 +90,6 @@ struct FuzzBytes {
 
     var isAtEnd: Bool { position >= bytes.count }
 
-    /// The bytes that have not been read.
     var rest: ArraySlice<UInt8> { bytes[min(position, bytes.count)...] }
 
     mutating func byte() -> UInt8 {

@@ -115,6 +115,5 @@ enum PlanStep {
 }
 
 extension ByteCount {
-    /// Whole pages.
     static func pages(_ count: UInt64) -> ByteCount { ByteCount(count << 12) }
 }

@@ -26,7 +26,6 @@ final class PlannedVM {
         self.table = table
     }
 
-    /// Submits and checks the result.
     func submit(_ slots: [Memslot]) -> String? {
         let before = table.snapshot()
         let planned = try? table.plan(slots)
@@ -136,7 +135,6 @@ final class CheckingBackend: MemslotBackend {
 
     var capabilities: Capabilities { simulated.capabilities }
 
-    /// Forgets the operations so far.
     func begin() { calls = [] }
 
     func apply(_ call: SlotCall) throws(Errno) {
@@ -176,15 +174,14 @@ extension SimulatedBackend {
 }
 
 extension OperationCounts {
-    /// Whether these are `before` plus one such operation.
     fileprivate func are(_ before: OperationCounts, and call: SlotCall) -> Bool {
-        var more: [UInt64] = [0, 0, 0, 0]
-        switch call {
-        case .create: more[0] = 1
-        case .delete: more[1] = 1
-        case .move: more[2] = 1
-        case .reflag: more[3] = 1
-        }
+        let more: [UInt64] =
+            switch call {
+            case .create: [1, 0, 0, 0]
+            case .delete: [0, 1, 0, 0]
+            case .move: [0, 0, 1, 0]
+            case .reflag: [0, 0, 0, 1]
+            }
         let differences = [
             creates - before.creates, deletes - before.deletes, moves - before.moves,
             reflags - before.reflags,

@@ -14,13 +14,11 @@ package struct TimeDistribution: Hashable, Sendable {
     package var p999: UInt64 = 0
     package var max: UInt64 = 0
 
-    /// The percentiles and the maximum by name.
     package var ranks: [(name: String, value: UInt64)] {
         [("p50", p50), ("p90", p90), ("p99", p99), ("p999", p999), ("max", max)]
     }
 }
 
-/// A histogram of times with three significant digits.
 struct TimeHistogram {
     private var histogram = Histogram<UInt64>(
         highestTrackableValue: longest, numberOfSignificantValueDigits: .three)

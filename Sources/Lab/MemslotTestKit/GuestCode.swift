@@ -1,6 +1,4 @@
-/// What a guest does with the numbers in its region.
 package enum GuestAccess: String, Hashable, Sendable, CaseIterable {
-    /// Increments them.
     case increments
     /// Adds them to a sum outside of the region and writes nothing in it: for memory that is
     /// read-only at times.

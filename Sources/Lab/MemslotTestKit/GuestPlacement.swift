@@ -1,10 +1,7 @@
 package import Memslots
 
-/// The guest addresses of a guest program and its data.
 package struct GuestPlacement: Hashable, Sendable {
-    /// The first page of the region that the guest writes to.
     package let region: GuestPhysicalAddress
-    /// The number of pages of the region.
     package let pageCount: UInt64
     /// The first byte of the code, which must not cross a page.
     package let code: GuestPhysicalAddress
@@ -42,8 +39,8 @@ package struct GuestPlacement: Hashable, Sendable {
 /// Every entry is writable, usable at privilege level 3, and has its accessed and dirty bits set, so
 /// that the processor never writes to the tables.
 package struct IdentityPageTables {
-    /// The tables, the root first.
-    package private(set) var bytes: [UInt8]
+    /// The tables' entries, the root's first.
+    private var entries = [UInt64](repeating: 0, count: 512)
     private let base: UInt64
     private static let flags: UInt64 = 0x67  // present, writable, user, accessed, dirty
 
@@ -54,7 +51,6 @@ package struct IdentityPageTables {
     ///   - ranges: what to map, below 2^47; whole pages.
     package init(at base: GuestPhysicalAddress, mapping ranges: [Range<GuestPhysicalAddress>]) {
         self.base = base.rawValue
-        self.bytes = Array(repeating: 0, count: Int(pageSize.rawValue))
         for range in ranges {
             for page in range.lowerBound.pageNumber..<range.upperBound.pageNumber {
                 map(page)
@@ -62,28 +58,21 @@ package struct IdentityPageTables {
         }
     }
 
+    /// The tables, the root first.
+    package var bytes: [UInt8] {
+        entries.flatMap { entry in (0..<8).map { UInt8(truncatingIfNeeded: entry >> (8 * $0)) } }
+    }
+
     private mutating func map(_ page: UInt64) {
         var table = 0
         for level in [27, 18, 9] as [UInt64] {
-            let entry = table + Int(page >> level & 511) * 8
-            var next = load(entry) & ~0xfff
-            if next == 0 {
-                next = base + UInt64(bytes.count)
-                bytes.append(contentsOf: repeatElement(0, count: Int(pageSize.rawValue)))
-                store(next | Self.flags, entry)
+            let entry = table + Int(page >> level & 511)
+            if entries[entry] == 0 {
+                entries[entry] = base + UInt64(entries.count) * 8 | Self.flags
+                entries += repeatElement(0, count: 512)
             }
-            table = Int(next - base)
+            table = Int((entries[entry] & ~0xfff) - base) / 8
         }
-        store(page * pageSize.rawValue | Self.flags, table + Int(page & 511) * 8)
-    }
-
-    private func load(_ offset: Int) -> UInt64 {
-        (0..<8).reduce(0) { $0 | UInt64(bytes[offset + $1]) << (8 * UInt64($1)) }
-    }
-
-    private mutating func store(_ value: UInt64, _ offset: Int) {
-        for byte in 0..<8 {
-            bytes[offset + byte] = UInt8(truncatingIfNeeded: value >> (8 * UInt64(byte)))
-        }
+        entries[table + Int(page & 511)] = page * pageSize.rawValue | Self.flags
     }
 }

@@ -7,11 +7,8 @@ package import Memslots
 /// region. Between two increments each number equals the count or is one ahead of it, which reveals
 /// a lost increment.
 package struct GuestProgram: Hashable, Sendable {
-    /// Real or long mode.
     package let kind: GuestKind
-    /// What it does with the numbers.
     package let access: GuestAccess
-    /// The addresses of its parts.
     package let placement: GuestPlacement
     /// The vCPU that runs it, 0 to 63.
     package let vcpu: UInt64
@@ -79,7 +76,6 @@ package struct GuestProgram: Hashable, Sendable {
     }
 
     #if arch(x86_64)
-        /// Sets a vCPU to the beginning of the program.
         package func start(_ vcpu: VCPU) throws(Errno) {
             var registers = VCPURegisters()
             let bytes = placement.pageCount * pageSize.rawValue
@@ -102,14 +98,11 @@ package struct GuestProgram: Hashable, Sendable {
     #endif
 }
 
-/// Bytes of guest memory.
 package struct GuestImagePiece: Hashable, Sendable {
-    /// The address of the first byte.
     package let address: GuestPhysicalAddress
     package let bytes: [UInt8]
 }
 
-/// The mode of a guest.
 package enum GuestKind: String, Hashable, Sendable, CaseIterable {
     /// 16-bit real mode. On a nested host without hardware paging, KVM's emulator runs it: every
     /// access uses KVM's own lookups.

@@ -53,7 +53,6 @@ struct ConformCommand: ParsableCommand {
         try apply(InputFile(file ?? "-"), to: target())
     }
 
-    /// A fresh VM.
     private func target() throws -> any RawCallTarget {
         switch backend ?? .simulated {
         case .simulated: SimulatedTarget()
@@ -110,7 +109,6 @@ struct ConformCommand: ParsableCommand {
     }
 }
 
-/// The reference that the simulator is compared with.
 enum ConformReference: String, ExpressibleByArgument, CaseIterable {
     case kvm
 }

@@ -108,7 +108,6 @@ struct CrashCommand: ParsableCommand {
     }
 }
 
-/// The result of the kills.
 struct CrashReport {
     var kills = 0
     var killedStarting = 0
@@ -131,7 +130,6 @@ struct CrashReport {
         """
     }
 
-    /// Checks that the daemon restored its state.
     mutating func check(
         _ daemon: DaemonProcess, _ client: inout ClientConnection, keepsState: Bool
     ) throws(TargetLost) {

@@ -21,7 +21,6 @@ final class CrashWorker: @unchecked Sendable {
     /// The VM after the request without a reply; the outer `nil` if there is no such request.
     private(set) var pending: Known??
     private(set) var answered = 0
-    /// A refused request, which is a fault.
     private(set) var refusal: String?
     private let backend: String
     private var random: SeededRandom
@@ -35,10 +34,8 @@ final class CrashWorker: @unchecked Sendable {
     /// Forgets the VM: the daemon keeps no state.
     func forget() { (replied, pending) = (nil, nil) }
 
-    /// Continues with the VM that was found.
     func resume(from found: Known?) { (replied, pending) = (found, nil) }
 
-    /// Sends requests until the daemon is gone.
     func run(_ socket: SocketPath) {
         do throws(TargetLost) {
             var client = try ClientConnection(socket)
@@ -49,7 +46,6 @@ final class CrashWorker: @unchecked Sendable {
         }
     }
 
-    /// Reads the VM; returns `nil` if there is none.
     func read(_ client: inout ClientConnection) throws(TargetLost) -> Known? {
         let params = Array(#"{"vm":"\#(vm)"}"#.utf8)
         let table = try client.call("memslots.get", params: params).value?["result"]

@@ -38,7 +38,6 @@ final class DaemonProcess {
         self.hasLogFile = hasLogFile
     }
 
-    /// Ends the daemon and removes its files.
     deinit {
         end(SIGTERM)
         for folder in [directory + "/state", directory] {
@@ -51,7 +50,6 @@ final class DaemonProcess {
         String(decoding: bytes.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
-    /// The memslotd beside this program.
     private static var memslotd: String {
         var path = [CChar](repeating: 0, count: 4_096)
         _ = readlink("/proc/self/exe", &path, path.count - 1)
@@ -59,7 +57,6 @@ final class DaemonProcess {
         return String(own[..<(own.lastIndex(of: "/") ?? own.startIndex)]) + "/memslotd"
     }
 
-    /// Starts it without waiting.
     func start() throws(TargetLost) {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -79,7 +76,6 @@ final class DaemonProcess {
         }
     }
 
-    /// Waits until it accepts a connection.
     func waitUntilReady() throws(TargetLost) -> ClientConnection {
         for _ in 0..<5_000 {
             do throws(TargetLost) {
@@ -98,7 +94,6 @@ final class DaemonProcess {
         throw TargetLost("memslotd does not start: \(log)")
     }
 
-    /// Sends a signal that ends it, and waits for the end.
     func end(_ signal: Int32) {
         guard process > 0 else { return }
         kill(process, signal)

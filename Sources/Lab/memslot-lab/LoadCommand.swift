@@ -113,7 +113,6 @@ struct LoadCommand: ParsableCommand {
     }
 }
 
-/// The report of a load as text and as JSON.
 struct LoadText {
     let report: LoadReport
 
@@ -169,7 +168,6 @@ struct LoadText {
         return "LOST: " + what.joined(separator: "; ")
     }
 
-    /// One object on one line.
     var json: [UInt8] {
         var writer = JSONWriter()
         writer.beginObject()
@@ -202,7 +200,6 @@ struct LoadText {
 }
 
 extension TimeDistribution {
-    /// The percentiles and the maximum in words.
     var text: String {
         ranks.map {
             "\($0.name == "p999" ? "p99.9" : $0.name) \(HumanDuration(nanoseconds: $0.value))"

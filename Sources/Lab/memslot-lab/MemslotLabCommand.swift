@@ -44,16 +44,8 @@ struct MemslotLabCommand: ParsableCommand {
 }
 
 extension ExitCode {
-    /// The input can't be used, or the command could not begin.
     static let unusable = ExitCode(2)
-    /// There is no `/dev/kvm`.
     static let noKVM = ExitCode(3)
-}
-
-/// The kind of VM that a command uses.
-enum LabBackend: String, ExpressibleByArgument, CaseIterable {
-    case simulated
-    case kvm
 }
 
 /// Passes the host's KVM to `body`. Without KVM, prints the reason and exits with status 3.
@@ -67,7 +59,6 @@ func withKVM<R>(_ body: (KVMSystem) throws(KVMError) -> R) throws(ExitCode) -> R
 }
 
 extension JSONWriter {
-    /// Writes a member for each name and number.
     mutating func members(_ numbers: [(name: String, value: UInt64)]) {
         for (name, value) in numbers {
             key(named: name)
@@ -75,7 +66,6 @@ extension JSONWriter {
         }
     }
 
-    /// Writes a member whose value is an object of numbers.
     mutating func object(_ name: String, _ numbers: [(name: String, value: UInt64)]) {
         key(named: name)
         beginObject()

@@ -88,7 +88,7 @@ struct SimulateCommand: ParsableCommand {
         bar.end()
         Terminal.print(sum.lines)
         guard let failed else { return }
-        Terminal.print(SimulationText.failure(failed, shrink ? shrunk(failed) : nil))
+        Terminal.print(failure(failed, shrink ? shrunk(failed) : nil))
         throw ExitCode.failure
     }
 
@@ -117,6 +117,25 @@ struct SimulateCommand: ParsableCommand {
         return (report: smallest, runs: shrinker.runs)
     }
 
+    private func failure(
+        _ failed: SimulationReport, _ shrunk: (report: SimulationReport, runs: Int)?
+    ) -> [String] {
+        var lines = ["", "seed \(failed.options.seed): " + sentence(failed)]
+        lines.append("  \(failed.options.command)")
+        if let shrunk {
+            lines.append("shrunk in \(shrunk.runs) runs: " + sentence(shrunk.report))
+            lines.append("  \(shrunk.report.options.command)")
+        }
+        return lines
+    }
+
+    private func sentence(_ report: SimulationReport) -> String {
+        guard let breach = report.breach else { return "all held" }
+        let actor = breach.actor.isEmpty ? "the end" : breach.actor
+        return "\(breach.invariant.rawValue) at step \(breach.step), in \(actor): "
+            + breach.message
+    }
+
     private static func names(_ text: String) -> [String] {
         text.split(separator: ",").map(String.init)
     }
@@ -138,7 +157,6 @@ struct SimulateCommand: ParsableCommand {
     }
 }
 
-/// The sum of several runs.
 struct SimulationSum {
     private(set) var runs = 0
     private var counts = SimulationReport.Counts()
@@ -152,7 +170,6 @@ struct SimulationSum {
         hashes.append(report.hash)
     }
 
-    /// The sums and a hash of all hashes.
     var lines: [String] {
         let width = counts.named.map(\.name.count).max() ?? 0
         let digits = String(counts.steps).count
@@ -164,30 +181,7 @@ struct SimulationSum {
         let first = seeds.first ?? 0
         let title =
             runs == 1 ? "seed \(first)" : "\(runs) seeds, \(first) to \(seeds.last ?? first)"
+        let hash = SimulationReport.hash(ofAll: hashes)
         return [title] + sums + ["  hash" + String(repeating: " ", count: width - 2) + hash]
-    }
-
-    private var hash: String { SimulationReport.hash(ofAll: hashes) }
-}
-
-/// The description of a failing run.
-enum SimulationText {
-    static func failure(
-        _ failed: SimulationReport, _ shrunk: (report: SimulationReport, runs: Int)?
-    ) -> [String] {
-        var lines = ["", "seed \(failed.options.seed): " + sentence(failed)]
-        lines.append("  \(failed.options.command)")
-        if let shrunk {
-            lines.append("shrunk in \(shrunk.runs) runs: " + sentence(shrunk.report))
-            lines.append("  \(shrunk.report.options.command)")
-        }
-        return lines
-    }
-
-    private static func sentence(_ report: SimulationReport) -> String {
-        guard let breach = report.breach else { return "all held" }
-        let actor = breach.actor.isEmpty ? "the end" : breach.actor
-        return "\(breach.invariant.rawValue) at step \(breach.step), in \(actor): "
-            + breach.message
     }
 }

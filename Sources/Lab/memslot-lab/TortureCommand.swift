@@ -22,7 +22,7 @@ struct TortureCommand: ParsableCommand {
             """)
 
     @Option(help: "kvm or simulated.")
-    var backend: TortureBackend = .kvm
+    var backend: LabBackend = .kvm
 
     @Option(help: "real or long: 16-bit real mode, or 64-bit user mode.")
     var guest: GuestKind = .real
@@ -90,7 +90,6 @@ struct TortureCommand: ParsableCommand {
     }
 }
 
-/// The kinds of dirty log on the command line.
 enum TortureDirtyLog: String, ExpressibleByArgument, CaseIterable {
     case cleared
     case manual
@@ -107,7 +106,7 @@ enum TortureDirtyLog: String, ExpressibleByArgument, CaseIterable {
     }
 }
 
-extension TortureBackend: ExpressibleByArgument {}
+extension LabBackend: ExpressibleByArgument {}
 extension TortureMode: ExpressibleByArgument {}
 extension TortureChange: ExpressibleByArgument {}
 extension GuestKind: ExpressibleByArgument {}
@@ -123,12 +122,10 @@ extension TortureError {
     }
 }
 
-/// The report of a torture as text and as JSON.
 struct TortureText {
     let options: TortureOptions
     let report: TortureReport
 
-    /// A description of the run.
     static func heading(_ options: TortureOptions) -> [String] {
         let vcpus = options.vcpus == 1 ? "1 vCPU" : "\(options.vcpus) vCPUs"
         let who: String
@@ -149,7 +146,6 @@ struct TortureText {
         ]
     }
 
-    /// The findings.
     var lines: [String] {
         var table = TextTable(columns: [
             TextTable.Column("count", .trailing), TextTable.Column("of what"),
@@ -188,7 +184,6 @@ struct TortureText {
         }
     }
 
-    /// One object on one line.
     var json: [UInt8] {
         var writer = JSONWriter()
         writer.beginObject()

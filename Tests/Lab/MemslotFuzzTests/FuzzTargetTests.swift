@@ -1,6 +1,6 @@
 import Foundation
-import TestSupport
 import MemslotTestKit
+import TestSupport
 import Testing
 
 @testable import MemslotFuzz

@@ -54,9 +54,6 @@ void ys_sort_by_id(
 
 // Passes over bytes: the least that decoding or encoding a message can cost.
 
-// Copies all bytes.
-void ys_copy(void *to, const void *from, size_t count);
-
 // Counts the brackets, commas and colons of a JSON text outside of strings: a scanner that stores
 // nothing.
 uint64_t ys_scan(const uint8_t *text, size_t count);

@@ -18,7 +18,6 @@ int ys_wait(int process);
 // Whether a process that was started here still runs. Reaps it if not.
 int ys_is_running(int process);
 
-
 // Starts the echo server as a child process with blocking reads and writes on one end of a socket
 // pair. Returns its process id, and the other end in `descriptor`, or minus errno.
 int ys_echo_start(int *descriptor);

@@ -9,7 +9,7 @@
     /// One guest runs at a time, because on few processors others would slow it down.
     enum BlackoutBenchmarks {
         static let steps = [
-            BenchmarkStep("blackout of a running vCPU") { effort in
+            BenchmarkStep(name: "blackout of a running vCPU") { effort in
                 let empty = try EmptyBlackout()
                 let c = try YardstickMachine()
                 let memory = try TransactionBenchmarks.guestMemory(SlotChange.bytes)

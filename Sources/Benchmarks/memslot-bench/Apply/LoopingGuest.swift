@@ -41,7 +41,6 @@
             }
         }
 
-        /// Runs the guest on a thread of its own.
         func start() throws {
             let vcpu = vcpu
             thread = try Workers.start {
@@ -61,7 +60,6 @@
             }
         }
 
-        /// Ends the guest and waits for its thread.
         func stop() {
             guard let thread else { return }
             vcpu.kick()

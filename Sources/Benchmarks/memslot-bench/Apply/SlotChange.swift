@@ -1,7 +1,6 @@
 import CYardsticks
 import Memslots
 
-/// A change that a VMM makes to an array.
 struct SlotChange {
     let name: String
     let before: [Memslot]
@@ -23,7 +22,6 @@ struct SlotChange {
     /// The user memory of ``slots(base:)``.
     static let bytes = ByteCount(UInt64(count) * 0x4000)
 
-    /// The measured changes.
     static func all(base: UInt64) -> [SlotChange] {
         let slots = slots(base: base)
         return [logging(slots), split(slots), moved(slots), swapped(slots)]
@@ -76,10 +74,8 @@ struct RawCalls {
         }
     }
 
-    /// The operations that create all of `slots`.
     init(creating slots: [Memslot]) { regions = slots.map(Self.region) }
 
-    /// The operations that delete all of `slots`.
     init(deleting slots: [Memslot]) { regions = slots.map { Self.deletion($0.assignedID) } }
 
     private static func deletion(_ id: SlotID) -> ys_region {

@@ -7,7 +7,7 @@ import Memslots
 /// Transactions on a KVM VM, compared with the same operations in C.
 enum TransactionBenchmarks {
     static let steps = [
-        BenchmarkStep("slot calls on KVM") { effort in
+        BenchmarkStep(name: "slot calls on KVM") { effort in
             let vm = try RawVM()
             let memory = try guestMemory(SlotChange.bytes)
             var rows: [BenchmarkRow] = []
@@ -87,7 +87,7 @@ enum TransactionBenchmarks {
 /// The cost of a transaction around its backend.
 enum OverheadBenchmarks {
     static let steps = [
-        BenchmarkStep("around the backend") { effort in
+        BenchmarkStep(name: "around the backend") { effort in
             var rows: [BenchmarkRow] = []
             for change in SlotChange.all(base: 0x1000_0000_0000) {
                 // With 512 changes, the operations dominate.
@@ -126,7 +126,6 @@ enum OverheadBenchmarks {
 }
 
 extension MemslotTable {
-    /// Submits one of the benchmark's own arrays.
     func measured(
         _ slots: [Memslot], quiesce: SubmitOptions.Quiesce = .auto
     ) throws -> Receipt {

@@ -4,7 +4,7 @@ import Synchronization
 
 /// Entering and leaving a section in which the array stays mapped.
 enum EnteringBenchmarks {
-    static let step = BenchmarkStep("entering a read section") { effort in
+    static let step = BenchmarkStep(name: "entering a read section") { effort in
         let table = try LookupBenchmarks.opened(BenchmarkArray.slots(64))
         return try [1, 2].flatMap { try enter(table, $0, effort) }
     }

@@ -2,7 +2,6 @@ import CYardsticks
 import MemslotSimulator
 import Memslots
 
-/// Translating guest addresses.
 enum LookupBenchmarks {
     static let steps =
         AddressPattern.allCases.flatMap { pattern in
@@ -12,7 +11,7 @@ enum LookupBenchmarks {
     private static func step(
         _ pattern: AddressPattern, _ order: AddressOrdering
     ) -> BenchmarkStep {
-        BenchmarkStep("\(pattern.rawValue) addresses, \(order.rawValue)") { effort in
+        BenchmarkStep(name: "\(pattern.rawValue) addresses, \(order.rawValue)") { effort in
             try effort(BenchmarkArray.sizes, quick: [64, 4_096])
                 .flatMap { try measure(pattern, order, $0, effort) }
         }
@@ -92,7 +91,7 @@ enum LookupBenchmarks {
             backend: SimulatedBackend(capabilities: capabilities), installed: slots)
     }
 
-    private static let indexing = BenchmarkStep("building the index") { effort in
+    private static let indexing = BenchmarkStep(name: "building the index") { effort in
         let name = "a table opened on its slots"
         return try effort(BenchmarkArray.sizes, quick: [4_096]).map { size in
             let slots = BenchmarkArray.slots(size)

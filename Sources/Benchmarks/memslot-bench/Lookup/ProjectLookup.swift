@@ -108,7 +108,6 @@ enum AddressPattern: String, CaseIterable {
     /// Always the same slot.
     case repeated = "repeated"
 
-    /// Returns `count` addresses within `slots`.
     func addresses(_ count: Int, in slots: [Memslot]) -> [UInt64] {
         var random = SeededRandom(seed: 7)
         var slot = slots[slots.count / 2]

@@ -9,7 +9,7 @@ enum ScatterBenchmarks {
     private static let project = "TableView.translate of a scatter list"
     private static let yardstick = "C: the same, last hit, then SIMD nodes"
 
-    static let step = BenchmarkStep("scatter lists") { effort in
+    static let step = BenchmarkStep(name: "scatter lists") { effort in
         try effort(BenchmarkArray.sizes, quick: [512]).map { try measure($0, effort) }
     }
 
@@ -53,7 +53,6 @@ enum ScatterBenchmarks {
         }
     }
 
-    /// Ranges of 1 to 2,048 bytes at random places.
     private static func ranges(in slots: [Memslot]) -> [GuestRange] {
         var random = SeededRandom(seed: 5)
         return (0..<count).map { _ in
@@ -96,7 +95,6 @@ final class YardstickTable {
     /// The fastest search in C.
     static let lastHit = "C, last hit, then SIMD nodes"
 
-    /// Returns the sum of the translated addresses.
     func sum(_ search: ys_search, _ addresses: [UInt64], _ order: AddressOrdering) -> UInt64 {
         ys_translate(
             search, table, addresses, addresses.count, order == .known ? YS_KNOWN : YS_CHAINED)

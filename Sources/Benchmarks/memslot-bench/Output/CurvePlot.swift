@@ -14,7 +14,6 @@ struct CurvePlot {
     private static let right = 560.0
     private static let classes = ["a", "b", "c", "d", "e"]
 
-    /// Draws from `top` down.
     func draw(at top: Double, on canvas: inout SVGCanvas) {
         let points = curves.flatMap(\.points)
         guard let fewest = points.map(\.slots).min(), let most = points.map(\.slots).max(),
@@ -54,7 +53,6 @@ struct CurvePlot {
         }
     }
 
-    /// A logarithmic scale.
     private struct Axis {
         let low: Double
         let high: Double

@@ -2,9 +2,7 @@ import Foundation
 
 /// A report for programs: one JSON object.
 package struct ReportJSON {
-    private let report: BenchmarkReport
-
-    package init(_ report: BenchmarkReport) { self.report = report }
+    let report: BenchmarkReport
 
     /// The object; times in nanoseconds, sizes in bytes, rates in operations a second.
     package var text: String {

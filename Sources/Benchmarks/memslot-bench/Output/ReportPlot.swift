@@ -2,11 +2,8 @@ import MemslotPicture
 
 /// A report as one picture: the targets as bars, and growth as curves.
 package struct ReportPlot {
-    private let report: BenchmarkReport
+    let report: BenchmarkReport
 
-    package init(_ report: BenchmarkReport) { self.report = report }
-
-    /// The SVG file.
     package var svg: String {
         var canvas = SVGCanvas(style: Self.style)
         let targets = TargetPlot(rows: report.targeted)

@@ -1,19 +1,21 @@
+import MemslotPicture
+
 /// A report for a terminal.
 package struct ReportText {
-    private let report: BenchmarkReport
-
-    package init(_ report: BenchmarkReport) { self.report = report }
+    let report: BenchmarkReport
 
     /// The machine, one table a part, and the summary.
     package var lines: [String] {
         var lines = [report.machine.text]
         for section in report.sections {
             lines += ["", section.part.title]
-            let cells = [Self.heading] + section.rows.map(Self.cells)
-            let widths = Self.heading.indices.map { column in
-                cells.map { $0[column].count }.max() ?? 0
-            }
-            lines += cells.map { Self.line($0, widths) }
+            // Words to the left, figures to the right.
+            var table = TextTable(
+                columns: zip(Self.heading.indices, Self.heading).map { index, title in
+                    TextTable.Column(title, [0, 3, 7].contains(index) ? .leading : .trailing)
+                })
+            for row in section.rows { table.append(Self.cells(row).map { TextTable.Cell($0) }) }
+            lines += table.lines().map { "  " + $0 }
             lines += section.skipped.map { "  skipped: \($0)" }
         }
         let missed = report.targeted.filter { $0.isMet == false }.map(\.claim)
@@ -26,12 +28,10 @@ package struct ReportText {
         return lines
     }
 
-    /// The names of the columns.
     static let heading = [
         "what", "median", "p10–p90", "yardstick", "its median", "ratio", "target", "",
     ]
 
-    /// The cells of a row, in the order of the heading.
     static func cells(_ row: BenchmarkRow) -> [String] {
         [
             row.title, row.unit.text(row.measured.median),
@@ -41,25 +41,11 @@ package struct ReportText {
             row.isMet.map { $0 ? "met" : "missed" } ?? "",
         ]
     }
-
-    private static func line(_ cells: [String], _ widths: [Int]) -> String {
-        var line = " "
-        for (index, cell) in cells.enumerated() {
-            let room = String(repeating: " ", count: max(0, widths[index] - cell.count))
-            // Words to the left, figures to the right.
-            line += index == 0 || index == 3 || index == 7 ? " " + cell + room : " " + room + cell
-            line += " "
-        }
-        while line.last == " " { line.removeLast() }
-        return line
-    }
 }
 
 /// A report as the sections of `Docs/data/performance.md`.
 package struct ReportMarkdown {
-    private let report: BenchmarkReport
-
-    package init(_ report: BenchmarkReport) { self.report = report }
+    let report: BenchmarkReport
 
     /// Each section that was measured: `machine`, `summary`, and the parts.
     package var sections: [(name: String, text: String)] {
@@ -69,9 +55,7 @@ package struct ReportMarkdown {
 
     /// `document` with the sections of this report; others stay.
     package func update(_ document: String) -> String {
-        var document = MarkedDocument(document)
-        for (name, text) in sections { document.replace(name, by: text) }
-        return document.text
+        sections.reduce(document) { replaceSection($1.name, of: $0, by: $1.text) ?? $0 }
     }
 
     /// The document before anything is measured.
@@ -127,34 +111,21 @@ package struct ReportMarkdown {
     }
 }
 
-/// A Markdown document in which a program replaces the text between marks.
+/// Puts `content` between the marks of a section of a Markdown document.
 ///
 /// A section begins with a line `<!-- bench:NAME -->` and ends with `<!-- /bench -->`. Text outside
 /// of sections stays.
-package struct MarkedDocument {
-    /// The document with its replacements.
-    package private(set) var text: String
-
-    /// A document as it was read.
-    package init(_ text: String) { self.text = text }
-
-    /// Puts `content` between the marks of a section.
-    ///
-    /// - Returns: whether the document has such a section with its end.
-    @discardableResult
-    package mutating func replace(_ name: String, by content: String) -> Bool {
-        var lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-        guard let begin = lines.firstIndex(of: "<!-- bench:\(name) -->"),
-            let end = lines[begin...].firstIndex(of: "<!-- /bench -->")
-        else { return false }
+///
+/// - Returns: `nil` unless the document has such a section with its end.
+func replaceSection(_ name: String, of document: String, by content: String) -> String? {
+    var lines = document.split(separator: "\n", omittingEmptySubsequences: false)
+    guard let begin = lines.firstIndex(of: "<!-- bench:\(name) -->"),
+        let end = lines[begin...].firstIndex(of: "<!-- /bench -->"),
         // Without its own end, the section would include the next one.
-        guard !lines[(begin + 1)..<end].contains(where: { $0.hasPrefix("<!-- bench:") }) else {
-            return false
-        }
-        lines.replaceSubrange(
-            (begin + 1)..<end,
-            with: "\n\(content)\n".split(separator: "\n", omittingEmptySubsequences: false))
-        text = lines.joined(separator: "\n")
-        return true
-    }
+        !lines[(begin + 1)..<end].contains(where: { $0.hasPrefix("<!-- bench:") })
+    else { return nil }
+    lines.replaceSubrange(
+        (begin + 1)..<end,
+        with: "\n\(content)\n".split(separator: "\n", omittingEmptySubsequences: false))
+    return lines.joined(separator: "\n")
 }

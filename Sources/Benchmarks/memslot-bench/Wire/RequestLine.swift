@@ -3,9 +3,7 @@ import MemslotProtocol
 import MemslotService
 import Memslots
 
-/// The lines that a client sends.
 enum RequestLine {
-    /// Creates a simulated VM.
     static func create(vm: String) -> [UInt8] {
         make("vm.create", vm: vm) { writer in
             writer.key("backend")
@@ -55,7 +53,6 @@ final class InProcessService {
         service.execute(Self.decode(line), on: connection).count
     }
 
-    /// Decodes a line in the way of a connection.
     static func decode(_ line: [UInt8]) -> DecodedLine {
         // Without the newline, which the connection cuts off.
         RequestDecoder().decode(line, in: 0..<line.count - 1)

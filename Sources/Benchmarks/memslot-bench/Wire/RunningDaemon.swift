@@ -71,7 +71,6 @@ final class DaemonConnection {
 
     deinit { close(socket) }
 
-    /// Sends a line and reads the reply.
     @discardableResult
     func exchange(_ line: [UInt8]) throws -> ArraySlice<UInt8> {
         let count = ys_exchange(socket, line, line.count, &reply, reply.count)
@@ -141,7 +140,7 @@ enum BuiltProgram {
 final class SmallRequests {
     let connection: DaemonConnection
     let server: EchoServer
-    /// What is asked. What is echoed is about as long as what the daemon replys.
+    /// What is asked. What is echoed is about as long as the reply.
     let line: [UInt8]
     private let daemon: RunningDaemon
 

@@ -4,7 +4,8 @@ import Glibc
 /// How soon the programs are ready, and how much memory the daemon uses.
 enum StartBenchmarks {
     static let steps = [
-        BenchmarkStep("starting", starting), BenchmarkStep("memory", memory),
+        BenchmarkStep(name: "starting", measure: starting),
+        BenchmarkStep(name: "memory", measure: memory),
     ]
 
     private static func starting(_ effort: Effort) throws -> [BenchmarkRow] {

@@ -1,14 +1,16 @@
 import CYardsticks
 import Foundation
+import Glibc
 import MemslotProtocol
 import Memslots
 
 /// From the bytes of a request to its reply.
 enum WireBenchmarks {
     static let steps = [
-        BenchmarkStep("small requests", oneByOne), BenchmarkStep("pipelined requests", manyAtATime),
-        BenchmarkStep("large arrays", large),
-        BenchmarkStep("parse and encode alone", halves),
+        BenchmarkStep(name: "small requests", measure: oneByOne),
+        BenchmarkStep(name: "pipelined requests", measure: manyAtATime),
+        BenchmarkStep(name: "large arrays", measure: large),
+        BenchmarkStep(name: "parse and encode alone", measure: halves),
     ]
 
     private static let slotCount = 32_764
@@ -132,7 +134,7 @@ enum WireBenchmarks {
         let submit = "the same submit again, without a socket"
         let shape = "C: numbers of this one shape, unchecked"
         let scan = "C: scan"
-        let memcpy = "C: memcpy"
+        let copy = "C: memcpy"
         let obvious = "Foundation's JSONDecoder"
         let contest = try Contest(
             rounds: effort(31, quick: 3),
@@ -146,15 +148,15 @@ enum WireBenchmarks {
                 _ = ys_read_numbers(line, line.count, &numbers, numbers.count)
             },
             Contestant(scan, operations: 1) { numbers[0] = ys_scan(line, line.count) },
-            Contestant(memcpy, operations: 1) { ys_copy(&room, line, line.count) })
+            Contestant(copy, operations: 1) { memcpy(&room, line, line.count) })
         let foundation = try Contest(
             rounds: effort(3, quick: 1),
             Contestant(obvious, operations: 1) {
                 _ = try JSONDecoder().decode(FoundationSubmit.self, from: data).params.slots.count
             })
         return [tape, parse, encode, submit].map {
-            contest.row($0, slots: slotCount, against: $0 == encode ? memcpy : shape)
-        } + [shape, scan, memcpy].map { contest.row($0, slots: slotCount) }
+            contest.row($0, slots: slotCount, against: $0 == encode ? copy : shape)
+        } + [shape, scan, copy].map { contest.row($0, slots: slotCount) }
             + [foundation.row(obvious, slots: slotCount)]
     }
 }

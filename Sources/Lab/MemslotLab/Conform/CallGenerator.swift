@@ -18,7 +18,6 @@ struct CallGenerator {
         self.hasGuestWrites = hasGuestWrites
     }
 
-    /// Draws the next call for a VM in the state of `twin`.
     mutating func next(_ twin: SimulatedTarget) -> RawCall {
         let slots = twin.slots
         while true {

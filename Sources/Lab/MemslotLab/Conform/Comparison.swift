@@ -3,9 +3,7 @@ import MemslotProtocol
 package import MemslotScenario
 package import Memslots
 
-/// Compares a VM with the simulator, call by call.
 package struct Comparison {
-    /// Creates a VM to compare with the simulator.
     package typealias MakeTarget = () throws(KVMError) -> any RawCallTarget
 
     private let capabilities: Capabilities
@@ -31,7 +29,6 @@ package struct Comparison {
         self.makeTarget = makeTarget
     }
 
-    /// Compares the host's KVM.
     package init(with system: KVMSystem) throws(KVMError) {
         let vm = try system.makeVirtualMachine()
         self.init(
@@ -80,7 +77,6 @@ package struct Comparison {
         }
     }
 
-    /// The shortest sequence found that differs.
     private func shrunk(_ difference: Difference) throws(KVMError) -> Difference {
         var shrinking = Shrinking(tries: shrinkingTries)
         return try shrinking.shortest(difference) { calls throws(KVMError) in
@@ -95,9 +91,7 @@ package struct Comparison {
     }
 }
 
-/// The result of a comparison.
 package struct ComparisonReport: Sendable {
-    /// The number of compared calls.
     package private(set) var calls = 0
     /// The number of replies of each kind: an errno, `success`, or how a guest exited.
     package private(set) var answers: [String: Int] = [:]
@@ -119,7 +113,6 @@ package struct Difference: Sendable, Hashable {
     /// How the installed slots differ from the simulator's; `nil` if a reply differs.
     package internal(set) var installed: String?
 
-    /// A sentence that describes the difference.
     package var description: String {
         if let installed { return "after these calls: \(installed)" }
         let kernel = lines.last?.expected?.description ?? "nothing"
@@ -128,7 +121,6 @@ package struct Difference: Sendable, Hashable {
     }
 }
 
-/// A VM and its twin, which receive the same calls.
 struct TwinSession {
     let twin: SimulatedTarget
     private let target: any RawCallTarget
@@ -175,10 +167,7 @@ struct TwinSession {
 ///
 /// Removes larger parts first, then smaller ones, down to single calls (Zeller's delta debugging).
 struct Shrinking {
-    /// The attempts that are left.
-    private var tries: Int
-
-    init(tries: Int) { self.tries = tries }
+    var tries: Int
 
     /// Returns the shortest sequence found.
     ///

@@ -4,7 +4,6 @@ internal import MemslotProtocol
 package import MemslotScenario
 package import Memslots
 
-/// A KVM VM as a target of raw calls.
 package final class KernelTarget: RawCallTarget {
     private let raw: KVMRawVM
     private var guest: GuestWriter?
@@ -22,7 +21,6 @@ package final class KernelTarget: RawCallTarget {
         ).capabilities
     }
 
-    /// Applies `call`.
     package func apply(_ call: RawCall) -> RawReply {
         switch call {
         case .setRegion(let region): return RawReply(set(region))

@@ -7,7 +7,6 @@ package import Memslots
 ///
 /// Call from one thread at a time.
 package protocol RawCallTarget: AnyObject {
-    /// Applies `call`.
     func apply(_ call: RawCall) -> RawReply
 
     /// Compares the installed slots with `slots`.
@@ -33,7 +32,6 @@ package final class SimulatedTarget: RawCallTarget {
     /// The limits of Linux 6.18 with the default type of VM.
     package static var recordedKernel: Capabilities { SimulatedRawVM.recordedKernel }
 
-    /// Applies `call` by the kernel's rules.
     package func apply(_ call: RawCall) -> RawReply {
         do throws(Errno) {
             switch call {
@@ -70,7 +68,6 @@ package final class SimulatedTarget: RawCallTarget {
         }
     }
 
-    /// Compares `slots` with the installed slots.
     package func difference(from slots: [Memslot], protection: UInt64) -> String? {
         let installed = Dictionary(uniqueKeysWithValues: self.slots.map { ($0.assignedKey, $0) })
         for slot in slots where installed[slot.assignedKey] != slot {
@@ -91,9 +88,6 @@ package final class SimulatedTarget: RawCallTarget {
 
     /// The argument of `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2` in force.
     var protection: UInt64 { vm.kernel.dirtyLogProtection.rawValue }
-
-    /// The installed slot with the number of a call.
-    subscript(word: UInt32) -> Memslot? { vm.kernel[SlotKey(word: word)] }
 
     /// Whether `region` would be accepted. The slots stay.
     func accepts(_ region: RawRegion) -> Bool {

@@ -19,7 +19,6 @@ enum WritingGuest {
             userspaceAddress: UserWindow.code.rawValue)
     }
 
-    /// The guest address of the code.
     static let codeAddress: UInt64 = 0x7000_0000
 }
 
@@ -74,14 +73,11 @@ struct GuestWriter {
 ///
 /// A guest can write only to mapped user memory. Slot calls do not check it.
 package enum UserWindow {
-    /// The first address.
     package static let start = UserspaceAddress(0x6f00_0000_0000)
     /// Bytes for slots; a page of code follows them.
     package static let size = ByteCount(16 << 20)
-    /// The page of a guest's code.
     static let code = UserspaceAddress(start.rawValue + size.rawValue)
 
-    /// Whether the page at `address` is in the window.
     static func contains(_ address: UInt64) -> Bool {
         address >= start.rawValue && address < code.rawValue
     }

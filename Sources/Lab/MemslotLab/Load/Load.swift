@@ -135,7 +135,6 @@ package struct Load {
     }
 }
 
-/// The options of a load.
 package struct LoadOptions: Hashable, Sendable {
     /// Connections that submit, with a thread each. At least 1.
     package var clients = 4
@@ -150,7 +149,6 @@ package struct LoadOptions: Hashable, Sendable {
     package var rate = 0
     /// The duration in seconds. At least 1.
     package var seconds = 10
-    /// Whether each submit is a compare-and-swap.
     package var comparesAndSwaps = false
 
     package init() {}

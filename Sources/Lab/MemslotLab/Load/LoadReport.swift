@@ -1,6 +1,5 @@
 import MemslotTestKit
 
-/// The result of a load.
 package struct LoadReport {
     package internal(set) var tally = LoadTally()
     /// VMs whose generation differs from the number of commits.
@@ -16,7 +15,6 @@ package struct LoadReport {
     /// The daemon after all VMs and connections are gone.
     package internal(set) var after: ProcessUsage?
 
-    /// Submits with a receipt of a new generation.
     package var commits: UInt64 { tally.commits.values.reduce(0, +) }
 
     /// Submits with a reply, a second.
@@ -52,7 +50,6 @@ package struct LoadTally {
     package internal(set) var firstError: String?
     /// Connections closed by the daemon.
     package internal(set) var lostConnections: UInt64 = 0
-    /// Events that subscribers received.
     package internal(set) var events: UInt64 = 0
     /// Events reported to subscribers as dropped.
     package internal(set) var droppedEvents: UInt64 = 0
@@ -77,7 +74,6 @@ package struct LoadTally {
     }
 }
 
-/// The resources of a process according to /proc.
 package struct ProcessUsage: Hashable, Sendable {
     /// Bytes of resident memory.
     package var memory: UInt64

@@ -7,7 +7,6 @@ import Synchronization
 /// The thread with the baton chooses the next one, so that the scheduler needs no thread itself.
 // Sendable: only the thread with the baton uses the state, and passing the baton orders accesses.
 final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
-    /// The callbacks to the simulation.
     struct Watch {
         /// Called after each step, on its thread.
         var step: () -> Void = {}
@@ -40,12 +39,10 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
 
     init(_ choices: ChoiceSource) { self.choices = choices }
 
-    /// The name of the running thread.
     var running: String { fibers.isEmpty ? "" : fibers[current].name }
 
     func spawn(_ body: @escaping @Sendable () -> Void) { add("table", body) }
 
-    /// Adds a thread.
     func add(_ name: String, _ body: @escaping () -> Void) {
         let fiber = Fiber(name)
         fibers.append(fiber)
@@ -73,12 +70,10 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
         return true
     }
 
-    /// Whether every thread has ended.
     var haveAllEnded: Bool {
         fibers.allSatisfy { if case .ended = $0.state { true } else { false } }
     }
 
-    /// Stops all threads where they are.
     func abandon() { isAbandoned = true }
 
     // MARK: - Calls from threads
@@ -228,7 +223,6 @@ final class Fiber: @unchecked Sendable {
 
     let name: String
     var state = State.ready
-    /// Whether the last wait timed out.
     var hasTimedOut = false
     private let baton = DispatchSemaphore(value: 0)
 
@@ -238,7 +232,6 @@ final class Fiber: @unchecked Sendable {
         if case .ready = state { true } else { false }
     }
 
-    /// The deadline of its wait; `nil` without one.
     var deadline: Deadline? {
         guard case .waiting(_, let deadline) = state, deadline != .never else { return nil }
         return deadline

@@ -5,10 +5,8 @@ import MemslotTestKit
 /// 0 continues the running thread, or the next one if it waits; `n` skips `n` threads that could
 /// run; ``time`` advances to the earliest deadline. After the end of the list, the choice is 0.
 package struct ScheduleChoices: Hashable, Sendable {
-    /// Advances the time to the earliest deadline.
     package static let time: UInt8 = .max
 
-    /// One number a step.
     package var list: [UInt8]
 
     package init(_ list: [UInt8]) { self.list = list }

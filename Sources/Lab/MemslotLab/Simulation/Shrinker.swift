@@ -7,7 +7,6 @@ package struct Shrinker {
     private var best: SimulationReport
     private var budget: Int
 
-    /// The number of runs so far.
     package private(set) var runs = 0
 
     /// A shrinker of `failing`.
@@ -56,7 +55,6 @@ package struct Shrinker {
         return true
     }
 
-    /// As ``keep(_:)``, but tries several schedules of the seed.
     private mutating func keepOnSomeSchedule(_ change: (inout SimulationOptions) -> Void) {
         let present = best.options.schedule
         for offset in 0..<Self.schedules {

@@ -79,7 +79,6 @@ package struct Simulation {
             })
     }
 
-    /// Checks the world after all actors have ended.
     private func checkEnd(_ world: World) {
         world.checkInstalled()
         world.check(
@@ -100,7 +99,6 @@ package struct Simulation {
     }
 }
 
-/// The options of a simulation.
 package struct SimulationOptions: Hashable, Sendable {
     /// The seed of everything: the machine, the actors' choices and the schedule.
     package var seed: UInt64
@@ -108,16 +106,13 @@ package struct SimulationOptions: Hashable, Sendable {
     package var steps: Int
     /// The names of the actors; `nil` for all of the seed. See ``Simulation/actors(of:)``.
     package var actors: [String]?
-    /// The disturbances that do not happen.
     package var without: Set<Disturbance>
     /// The number of the schedule: each one runs the same actors in another order.
     package var schedule: UInt64
     /// The choices of the scheduler; `nil` draws them from the seed.
     package var choices: ScheduleChoices?
-    /// Whether the report has the trace.
     package var keepsTrace: Bool
 
-    /// A run of `steps` steps of `seed`.
     package init(
         seed: UInt64, steps: Int = 2_000, actors: [String]? = nil,
         without: Set<Disturbance> = [], schedule: UInt64 = 0, choices: ScheduleChoices? = nil,
@@ -135,15 +130,12 @@ package struct SimulationOptions: Hashable, Sendable {
 
 /// A kind of disturbance.
 package enum Disturbance: String, CaseIterable, Hashable, Sendable {
-    /// Hooks veto changes.
     case veto
-    /// An operation fails once.
     case once
     /// All operations fail from one on, so that the undo fails too.
     case persistent
     /// An operation fails, and one of its undo.
     case undo
-    /// A dirty log can't be read.
     case log
     /// vCPUs stay in the guest after a kick, possibly past the deadline.
     case stubborn
@@ -153,7 +145,6 @@ package enum Disturbance: String, CaseIterable, Hashable, Sendable {
     case stall
     /// Hooks, observers, readers and vCPUs submit to their own table.
     case reentry
-    /// Invalid arrays are submitted.
     case invalid
 }
 

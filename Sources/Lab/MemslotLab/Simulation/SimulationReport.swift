@@ -1,12 +1,9 @@
-/// The result of a run.
 package struct SimulationReport: Hashable, Sendable {
-    /// The number of events of each kind.
     package struct Counts: Hashable, Sendable {
         /// Points at which another thread could run.
         package var steps = 0
         package var submits = 0
         package var commits = 0
-        /// Submits that changed nothing.
         package var unchanged = 0
         package var rollbacks = 0
         /// Transactions whose undo failed.
@@ -18,7 +15,6 @@ package struct SimulationReport: Hashable, Sendable {
         /// Compare-and-swaps that found another generation.
         package var conflicts = 0
         package var invalid = 0
-        /// Guest entries of vCPUs.
         package var entries = 0
         package var writes = 0
         /// Reads of the table, each compared with the committed arrays.
@@ -29,7 +25,6 @@ package struct SimulationReport: Hashable, Sendable {
         package var dirtyReads = 0
         /// Events delivered to subscribers and observers, each compared with the table's.
         package var events = 0
-        /// Events reported to subscribers as dropped.
         package var droppedEvents = 0
 
         package init() {}
@@ -41,7 +36,6 @@ package struct SimulationReport: Hashable, Sendable {
     package var hash = ""
     /// The invariant that did not hold; `nil` if all did.
     package var breach: Breach?
-    /// The choices of the scheduler.
     package var choices = ScheduleChoices([])
     /// The trace, if the options ask for it.
     package var trace: [String] = []
@@ -62,7 +56,6 @@ extension SimulationReport.Counts {
         for path in all { left[keyPath: path.path] += right[keyPath: path.path] }
     }
 
-    /// The counts with their names.
     package var named: [(name: String, count: Int)] {
         Self.all.map { ($0.name, self[keyPath: $0.path]) }
     }

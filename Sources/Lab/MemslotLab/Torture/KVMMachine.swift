@@ -4,7 +4,6 @@
     import Memslots
     import Synchronization
 
-    /// A KVM VM with a guest.
     final class KVMMachine: TortureMachine {
         private struct Unit {
             let program: GuestProgram
@@ -24,7 +23,6 @@
 
         var backend: any MemslotBackend { kvm }
 
-        /// Creates the VM with the vCPUs at the beginning of their program.
         init(_ options: TortureOptions, gate: VCPUGate) throws(TortureError) {
             let access: GuestAccess = options.change == .romd ? .reads : .increments
             let placement = GuestPlacement(

@@ -7,7 +7,6 @@ import Synchronization
 /// A simulated VM. Its vCPUs are threads that access the region page by page and read the table like
 /// a device model.
 final class SimulatedMachine: TortureMachine {
-    /// A vCPU with its own numbers.
     private final class Unit: Sendable {
         let entry: VCPUEntry
         let isKicked: KickFlag

@@ -57,24 +57,19 @@ package struct Torture: Sendable {
     }
 }
 
-/// The options of a torture.
 package struct TortureOptions: Hashable, Sendable {
-    /// The kind of VM.
-    package var backend: TortureBackend = .kvm
+    package var backend: LabBackend = .kvm
     /// The guest of a KVM VM.
     package var guest: GuestKind = .real
     /// The number of vCPUs. Range: ``vcpusRange``.
     package var vcpus: Int = 2
     package var transactions: Int = 3_000
-    /// Whether vCPUs are held.
     package var mode: TortureMode = .atomic
-    /// The changes of the transactions.
     package var change: TortureChange = .mix
     /// Whether the region contains the guest's code too. Only for a KVM VM.
     package var codeInRegion = false
     /// How the dirty log is kept. A simulated VM has no rings.
     package var dirtyLog: DirtyLogMode = .clearedByReading
-    /// The seed of the random choices.
     package var seed: UInt64 = 1
 
     /// 1 … 64, the vCPUs that the guest programs support.
@@ -83,8 +78,7 @@ package struct TortureOptions: Hashable, Sendable {
     package init() {}
 }
 
-/// The kind of VM.
-package enum TortureBackend: String, Hashable, Sendable, CaseIterable {
+package enum LabBackend: String, Hashable, Sendable, CaseIterable {
     /// A KVM VM, whose vCPUs run a guest.
     case kvm
     /// A simulated VM, with threads as vCPUs.
@@ -93,7 +87,6 @@ package enum TortureBackend: String, Hashable, Sendable, CaseIterable {
 
 /// Whether vCPUs are held while slots change.
 package enum TortureMode: String, Hashable, Sendable, CaseIterable {
-    /// The gate holds them.
     case atomic
     /// The same operations without holding vCPUs: the control.
     case naive
@@ -119,7 +112,6 @@ package enum TortureChange: String, Hashable, Sendable, CaseIterable {
     case mix
 }
 
-/// Why a torture could not be completed.
 package enum TortureError: Error, Hashable, Sendable {
     case invalidOption(String)
     /// KVM is missing or lacks a feature.
@@ -146,7 +138,6 @@ package enum TortureError: Error, Hashable, Sendable {
     }
 }
 
-/// The result of a torture.
 package struct TortureReport: Hashable, Sendable {
     package var transactions = 0
     /// The transactions that the guest observed.
@@ -169,7 +160,6 @@ package struct TortureReport: Hashable, Sendable {
     package var blackout = TimeDistribution()
     package var nanoseconds: UInt64 = 0
 
-    /// Whether nothing was lost or observed.
     package var isClean: Bool {
         spuriousExits == 0 && emulationFailures == 0 && lostIncrements == 0 && lostDirtyPages == 0
     }

@@ -4,13 +4,10 @@ import Synchronization
 
 /// A VM whose vCPUs access the region all the time.
 protocol TortureMachine: AnyObject, Sendable {
-    /// The backend of the table.
     var backend: any MemslotBackend { get }
-    /// The region that the guest uses.
     var region: TortureRegion { get }
     /// The slots that every array has in addition to those of the region.
     var fixedSlots: [Memslot] { get }
-    /// The faults that the vCPUs observed.
     var counters: TortureCounters { get }
 
     /// Called on a vCPU's thread before its first turn.
@@ -48,9 +45,7 @@ final class TortureCounters: Sendable {
     private let exits = Atomic<UInt64>(0)
     private let failures = Atomic<UInt64>(0)
 
-    /// MMIO exits at addresses that have memory in every array.
     var spuriousExits: UInt64 { exits.load(ordering: .sequentiallyConsistent) }
-    /// Runs that KVM could not continue.
     var emulationFailures: UInt64 { failures.load(ordering: .sequentiallyConsistent) }
 
     func countSpuriousExit() { exits.add(1, ordering: .relaxed) }
@@ -74,17 +69,14 @@ struct Processors {
         allowed = (0..<Self.words * 64).filter { mask[$0 / 64] >> ($0 % 64) & 1 == 1 }
     }
 
-    /// Binds the calling thread to the first processor.
     func bindToFirst() {
         if allowed.count > 1 { bind([allowed[0]]) }
     }
 
-    /// Binds the calling thread to one of the other processors.
     func bindToAnother(_ vcpu: Int) {
         if allowed.count > 1 { bind([allowed[1 + vcpu % (allowed.count - 1)]]) }
     }
 
-    /// Allows the calling thread to use all processors again.
     func unbind() {
         if allowed.count > 1 { bind(allowed) }
     }

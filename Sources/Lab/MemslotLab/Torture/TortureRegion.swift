@@ -3,9 +3,7 @@ import Memslots
 
 /// The guest addresses under torture. They always map the same host pages.
 struct TortureRegion: Sendable {
-    /// The number of pages.
     static let pageCount: UInt64 = 16
-    /// The first address that the guest uses.
     static let start = GuestPhysicalAddress(0x4000_0000)
     /// The address of slots that the guest does not use at the time.
     static let aside = GuestPhysicalAddress(0x8000_0000)
@@ -13,12 +11,10 @@ struct TortureRegion: Sendable {
     /// Two addresses of the same host pages.
     let mappings: (UserspaceAddress, UserspaceAddress)
 
-    /// The guest address of a page.
     static func address(of page: UInt64) -> GuestPhysicalAddress {
         GuestPhysicalAddress(start.rawValue + page * pageSize.rawValue)
     }
 
-    /// A slot over pages of the region.
     func slot(
         _ id: UInt32, _ pages: Range<UInt64> = 0..<pageCount,
         at place: GuestPhysicalAddress = start, second: Bool = false
@@ -121,7 +117,6 @@ struct LayoutSequence {
         Array((1..<TortureRegion.pageCount).shuffled(using: &random).prefix(count)).sorted()
     }
 
-    /// The region with boundaries at `cuts`.
     private func pieces(_ cuts: [UInt64], firstID: UInt32 = 1) -> [Memslot] {
         let ends = cuts + [TortureRegion.pageCount]
         return zip([0] + cuts, ends).enumerated().map { index, pages in

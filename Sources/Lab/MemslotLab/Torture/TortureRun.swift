@@ -3,7 +3,6 @@ import Glibc
 import MemslotTestKit
 import Memslots
 
-/// A running torture.
 struct TortureRun {
     private let options: TortureOptions
     private let machine: any TortureMachine
@@ -45,7 +44,6 @@ struct TortureRun {
         machine.allow([slots], of: table)
     }
 
-    /// Makes all transactions.
     mutating func execute(
         _ progress: (Int) -> Void
     ) throws(TortureError) -> TortureReport {
@@ -101,7 +99,6 @@ struct TortureRun {
         }
     }
 
-    /// Compares the dirty logs with the written pages.
     private mutating func check() throws(TortureError) {
         guard pause.awaitStop(seconds: Self.patience) else { throw .stuck(vcpu: 0) }
         defer { pause.resume() }
@@ -144,7 +141,6 @@ struct TortureRun {
         }
     }
 
-    /// Waits until every vCPU has made a round.
     private func awaitRounds() throws(TortureError) {
         let rounds = (0..<options.vcpus).map { machine.rounds(of: $0) }
         var waiting = Set(rounds.indices)
@@ -171,7 +167,6 @@ struct TortureRun {
         }
     }
 
-    /// Ends each vCPU after a whole round.
     private mutating func endVCPUs() throws(TortureError) {
         guard threads.count == options.vcpus, pause.awaitStop(seconds: Self.patience) else {
             throw .stuck(vcpu: 0)

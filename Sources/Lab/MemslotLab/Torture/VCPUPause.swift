@@ -32,7 +32,6 @@ final class VCPUPause: Sendable {
         return resumes.allSatisfy { _ in parked.wait(timeout: deadline) == .success }
     }
 
-    /// Resumes all vCPUs.
     func resume() {
         isRequested.store(false, ordering: .sequentiallyConsistent)
         for resume in resumes { resume.signal() }

@@ -1,16 +1,11 @@
 package import Memslots
 
-/// A fault to inject into a submit.
 package enum FaultPoint: Hashable, Sendable {
     /// No fault. Visited last, in a world that has had all others.
     case nothing
-    /// The generation is not the expected one.
     case conflict
-    /// A hook vetoes at a step.
     case veto(step: Int)
-    /// A reader does not leave.
     case readerStays
-    /// A vCPU does not leave.
     case vcpuStays
     /// A read of a dirty log fails, once or from then on.
     case reading(Int, Errno, persistently: Bool)
@@ -23,7 +18,6 @@ package enum FaultPoint: Hashable, Sendable {
     /// An operation fails, then one of the undo; the recovery fails at each of its operations.
     case undo(Int, Errno, undo: Int, Errno)
 
-    /// The kinds of points in reports.
     package enum Kind: String, CaseIterable, Sendable {
         case nothing = "no fault, after all others"
         case conflict = "generation conflict"
@@ -106,7 +100,6 @@ struct CleanRun {
 /// second faults are sampled.
 struct PointList {
     private(set) var points: [FaultPoint] = []
-    /// The number of points omitted from a long plan.
     private(set) var omitted = 0
     private let run: CleanRun
     private let isLong: Bool

@@ -30,7 +30,6 @@ package struct FaultSweep: Sendable {
         self.every = max(1, every)
     }
 
-    /// Sweeps one submit.
     package func sweep(_ scene: SweepScene) -> SweepReport {
         var scene = scene
         var report = SweepReport()
@@ -95,7 +94,8 @@ package struct FaultSweep: Sendable {
             let present: SweepWorld
             if let world { present = world } else { present = try SweepWorld(scene, on: factory) }
             world = present
-            var visit = PointVisit(point, in: present, run.renaming(present.descriptors))
+            var visit = PointVisit(
+                point: point, world: present, run: run.renaming(present.descriptors))
             visit.execute()
             report.visited[point.kind, default: 0] += 1
             if visit.recoveries > 0 {
@@ -110,7 +110,6 @@ package struct FaultSweep: Sendable {
     }
 }
 
-/// The visited points and the findings of a sweep.
 package struct SweepReport: Sendable {
     /// Submits with at least one operation.
     package var submits = 0
@@ -119,9 +118,7 @@ package struct SweepReport: Sendable {
     /// Submits that the VMs do not support, by reason.
     package var skipped: [String: Int] = [:]
     package var visited: [FaultPoint.Kind: Int] = [:]
-    /// Points omitted from long plans.
     package var omitted = 0
-    /// What did not hold, and where.
     package var findings: [String] = []
 
     package init() {}

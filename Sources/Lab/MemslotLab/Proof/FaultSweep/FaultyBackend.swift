@@ -76,10 +76,8 @@ package struct FaultScript: Sendable {
     /// The read from which on all fail.
     package var readsFrom: (number: Int, errno: Errno)?
 
-    /// A script in which nothing fails.
     package init() {}
 
-    /// A script in which one operation fails.
     package init(call: Int, _ errno: Errno) { calls[call] = errno }
 
     func errno(ofCall number: Int) -> Errno? {

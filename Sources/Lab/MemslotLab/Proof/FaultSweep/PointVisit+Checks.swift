@@ -2,7 +2,6 @@ import Memslots
 
 /// The expected calls of hooks.
 enum HookCourse {
-    /// No calls.
     case none
     /// All prepared, all aborted.
     case aborted
@@ -10,7 +9,6 @@ enum HookCourse {
     case vetoed(Int)
 }
 
-/// How exactly dirty logs must match.
 enum DirtyLogCheck {
     case exactly
     /// More pages may be reported: a log that began full could not be cleared.

@@ -1,20 +1,12 @@
 import Memslots
 
-/// Injects one fault and checks everything afterwards.
 struct PointVisit {
     let point: FaultPoint
     let world: SweepWorld
     let run: CleanRun
-    /// What did not hold.
     var findings: [String] = []
     /// The number of recoveries with an injected fault.
     var recoveries = 0
-
-    init(_ point: FaultPoint, in world: SweepWorld, _ run: CleanRun) {
-        self.point = point
-        self.world = world
-        self.run = run
-    }
 
     mutating func execute() {
         do throws(DirtyLogError) {

@@ -2,7 +2,6 @@ package import Memslots
 
 /// A hook that records its calls with the generation of a reader at that time, and can veto.
 package final class RecordingHook: MemslotHook {
-    /// A phase of a transaction.
     package enum Phase: Hashable, Sendable {
         case prepare
         case commit
@@ -10,7 +9,6 @@ package final class RecordingHook: MemslotHook {
         case abort
     }
 
-    /// One call of a hook.
     package struct Call: Hashable, Sendable {
         let hook: String
         let phase: Phase
@@ -19,7 +17,6 @@ package final class RecordingHook: MemslotHook {
         let generation: Generation
     }
 
-    /// The calls of several hooks in order.
     package final class Log: Sendable {
         private struct State {
             var calls: [Call] = []
@@ -38,7 +35,6 @@ package final class RecordingHook: MemslotHook {
             state.withLock { ($0.calls, $0.prepared, $0.veto) = ([], 0, veto) }
         }
 
-        /// Sets the table of the reader.
         package func attach(_ table: MemslotTable?) { state.withLock { $0.table = table } }
 
         package var calls: [Call] { state.withLock { $0.calls } }
@@ -61,7 +57,6 @@ package final class RecordingHook: MemslotHook {
     package var needsQuiescence: Bool { false }
     private let log: Log
 
-    /// A hook that records to `log`.
     package init(_ name: String, _ log: Log) {
         self.name = name
         self.log = log

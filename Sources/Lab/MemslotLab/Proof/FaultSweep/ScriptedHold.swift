@@ -14,7 +14,6 @@ package final class ScriptedHold: VCPUHold {
 
     private let state = Locked(State())
 
-    /// A hold with no vCPU in the guest.
     package init() {}
 
     /// The name of the vCPU that does not leave.

@@ -4,29 +4,15 @@ package import MemslotService
 import MemslotSimulator
 package import Memslots
 
-/// One submit of a scenario, with the active array before it.
 package struct SweepScene: Sendable {
     /// Its origin: file and line.
     package var origin: String
-    /// The active array.
     package var before: [Memslot]
     /// The submitted array; slots may have no id.
     package var wanted: [Memslot]
     /// When vCPUs are held.
     package var quiesce: SubmitOptions.Quiesce
-    /// The VM's limits.
     package var capabilities: Capabilities
-
-    package init(
-        origin: String, before: [Memslot], wanted: [Memslot],
-        quiesce: SubmitOptions.Quiesce = .auto, capabilities: Capabilities = Capabilities()
-    ) {
-        self.origin = origin
-        self.before = before
-        self.wanted = wanted
-        self.quiesce = quiesce
-        self.capabilities = capabilities
-    }
 
     /// The slots' guest_memfds with their required sizes.
     var guestMemfds: [Int32: UInt64] {
@@ -51,7 +37,6 @@ package struct SweepScene: Sendable {
 
 /// Plays a scenario on simulated VMs and returns each submit as a scene.
 package struct FixtureScenes {
-    /// The number of submits.
     package private(set) var submits = 0
     /// The number of submits without a scene: the VM is failed or missing, or the request is refused
     /// before it becomes an array.
@@ -61,7 +46,6 @@ package struct FixtureScenes {
     private let name: String
     private var player: ScenarioPlayer
 
-    /// A scenario called `name`.
     package init(_ name: String) {
         self.name = name
         player = ScenarioPlayer(InProcessTarget(service))
@@ -104,7 +88,7 @@ extension Memslot {
             return self
         }
         return Memslot(
-            id: id == nil ? nil : id, addressSpace: addressSpace,
+            id: id, addressSpace: addressSpace,
             guestPhysicalAddress: guestPhysicalAddress, size: size,
             userspaceAddress: userspaceAddress, flags: flags, memory: memory,
             guestMemfd: GuestMemfdBinding(descriptor: to, offset: binding.offset))
@@ -112,7 +96,6 @@ extension Memslot {
 }
 
 extension SlotCall {
-    /// The operation with other descriptors.
     func renaming(_ descriptors: [Int32: Int32]) -> SlotCall {
         switch self {
         case .create(let slot): .create(slot.renaming(descriptors))
@@ -124,7 +107,6 @@ extension SlotCall {
 }
 
 extension MemslotChange {
-    /// The change with other descriptors.
     func renaming(_ descriptors: [Int32: Int32]) -> MemslotChange {
         switch self {
         case .added(let slot): .added(slot.renaming(descriptors))

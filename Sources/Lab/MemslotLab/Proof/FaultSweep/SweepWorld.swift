@@ -14,7 +14,6 @@ final class SweepWorld {
     private let observation: Observation
     private var dirtyPages: DirtyPageSetup
 
-    /// Why the world can't be created.
     struct Impossible: Error {
         let reason: String
     }
@@ -60,7 +59,6 @@ final class SweepWorld {
     /// Makes pages dirty in the kernel, in the table, and in both.
     func makeDirty() throws(DirtyLogError) { try dirtyPages.apply(to: vm, table) }
 
-    /// Submits the scene's array.
     func submit(
         expecting generation: Generation? = nil, deadline: Int = 1_000
     ) -> Result<Receipt, SubmitError> {
@@ -93,7 +91,6 @@ final class SweepWorld {
     }
 }
 
-/// The events that an observer receives.
 final class EventLog: Sendable {
     private let state = Locked<[String]>([])
 

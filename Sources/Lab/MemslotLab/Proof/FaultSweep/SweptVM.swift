@@ -3,7 +3,6 @@ package import MemslotKVM
 package import MemslotSimulator
 package import Memslots
 
-/// Creates the VMs of a sweep: simulated ones or KVM's.
 package protocol VMFactory: Sendable {
     /// Returns why a scene is not supported; `nil` if it is.
     func reasonToSkip(_ scene: SweepScene) -> String?
@@ -20,7 +19,6 @@ package protocol SweptVM: AnyObject {
     /// Whether ``write(_:of:)`` has an effect.
     var hasGuestWrites: Bool { get }
 
-    /// Creates a guest_memfd.
     func makeGuestMemfd(_ size: UInt64) throws(Errno) -> Int32
 
     /// Whether exactly `slots` are installed, according to the VM itself.
@@ -30,11 +28,9 @@ package protocol SweptVM: AnyObject {
     func write(_ pages: [UInt64], of slot: Memslot)
 }
 
-/// Creates simulated VMs.
 package struct SimulatedVMFactory: VMFactory {
     private let protection: DirtyLogProtection
 
-    /// A factory of VMs whose dirty logs are cleared according to `protection`.
     package init(_ protection: DirtyLogProtection = .automatic) { self.protection = protection }
 
     package func reasonToSkip(_ scene: SweepScene) -> String? { nil }

@@ -2,13 +2,10 @@ import Dispatch
 import MemslotTestKit
 import Memslots
 
-/// The result of an exhaustive check of a small world.
 package struct ExhaustionReport: Sendable {
-    /// Arrays of the world.
     package var arrays: UInt64 = 0
     /// Pairs of arrays, including those that a visited pair represents.
     package var pairs: UInt64 = 0
-    /// Pairs that were planned and checked.
     package var planned = 0
     /// Planned pairs with more operations than changes, for which a shorter way was searched.
     package var searched = 0
@@ -19,7 +16,6 @@ package struct ExhaustionReport: Sendable {
     /// The number of findings.
     package var wrong = 0
 
-    /// The most findings that are kept.
     private static let mostFindings = 20
 
     /// Visits `count` items on several threads and adds up their reports.

@@ -18,7 +18,6 @@ class SimulatedActor {
 }
 
 extension World {
-    /// Creates the actor of the seed called `name`.
     func actor(_ name: String) throws(SimulationError) -> SimulatedActor {
         guard shape.actors.contains(name), let kind = name.split(separator: "-").first else {
             throw .unknownActor(name)
@@ -78,7 +77,6 @@ final class Operator: SimulatedActor {
     }
 }
 
-/// Makes backend calls fail.
 final class FaultInjector: SimulatedActor {
     override func run() {
         while !world.isOver {

@@ -1,7 +1,6 @@
 import MemslotTestKit
 import Memslots
 
-/// How a submit ended, on the table or on the wire.
 enum SubmitOutcome: Hashable {
     case committed(Generation)
     case unchanged
@@ -27,7 +26,6 @@ enum SubmitOutcome: Hashable {
     }
 }
 
-/// The array and the options of a submit.
 struct Submission {
     var slots: [Memslot]
     var isBroken = false

@@ -115,7 +115,6 @@ final class Witness: SimulatedActor, @unchecked Sendable {
 }
 
 extension EventLedger.Entry {
-    /// The entry for `event`.
     fileprivate init(_ event: TableEvent) {
         switch event {
         case .committed(let receipt, _, _):

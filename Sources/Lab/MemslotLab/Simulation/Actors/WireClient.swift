@@ -20,7 +20,6 @@ final class WireClient: SimulatedActor {
         world.submitters -= 1
     }
 
-    /// Reads the whole array.
     private func get() -> (generation: Generation, slots: [Memslot])? {
         world.scheduler.yield()
         let reply = line.call("memslots.get", "{\"vm\":\"\(World.vm)\"}")
@@ -62,7 +61,6 @@ final class WireClient: SimulatedActor {
 }
 
 extension SubmitOutcome {
-    /// Decodes the reply to `memslots.submit`.
     fileprivate init(_ reply: JSONValue, _ submission: Submission) {
         if let result = reply["result"] {
             let isCommitted = result["outcome"]?.isString("committed") == true

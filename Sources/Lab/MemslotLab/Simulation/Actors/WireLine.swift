@@ -38,7 +38,6 @@ struct WireArray {
     let isInstalled: Bool
     let slots: [Memslot]
 
-    /// Decodes an object with `generation` and `slots`.
     init?(_ value: JSONValue) {
         guard let generation = value["generation"]?.uint64, let list = value["slots"] else {
             return nil
@@ -73,7 +72,6 @@ struct WireArray {
         return text.hasPrefix("0x") ? UInt64(text.dropFirst(2), radix: 16) : nil
     }
 
-    /// The parameters of `memslots.submit`.
     static func parameters(of submission: Submission, vm: String) -> String {
         var members = [
             "\"vm\":\"\(vm)\"", "\"quiesce\":\"\(submission.quiesce.rawValue)\"",

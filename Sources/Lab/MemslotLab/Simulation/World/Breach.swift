@@ -1,8 +1,6 @@
 import Memslots
 
-/// An invariant that did not hold.
 package struct Breach: Hashable, Sendable {
-    /// The invariants.
     package enum Invariant: String, CaseIterable, Hashable, Sendable {
         /// A reader sees the whole old array or the whole new one.
         case readerSeesWhole = "reader-sees-whole"
@@ -36,17 +34,13 @@ package struct Breach: Hashable, Sendable {
     }
 
     package var invariant: Invariant
-    /// What was observed instead.
     package var message: String
     /// The actor that observed it.
     package var actor: String
-    /// The step in which it was observed.
     package var step: Int
 }
 
-/// The checks of each step and of each operation.
 extension World {
-    /// Checks the world after each step of any thread.
     func checkStep() {
         guard breach == nil else { return }
         let failure = table.failure
@@ -95,7 +89,6 @@ extension World {
             "\(call.name) \(call.key) while \(guests) vCPUs are in the guest")
     }
 
-    /// Checks after a transaction that exactly the active array is installed.
     func checkInstalled() {
         check(
             installed == active, .installedIsActive,

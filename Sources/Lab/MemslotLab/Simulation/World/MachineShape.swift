@@ -2,7 +2,6 @@ import MemslotSimulator
 import MemslotTestKit
 import Memslots
 
-/// The machine that a seed draws.
 struct MachineShape {
     let spaces: Int
     let hooks: Int
@@ -127,7 +126,6 @@ struct RandomArrays {
 }
 
 extension Memslot {
-    /// The slot with dirty logging.
     fileprivate var logging: Memslot {
         var slot = self
         slot.flags.insert(.logDirtyPages)

@@ -69,17 +69,13 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
     func collectDirtyPages() { inner.collectDirtyPages() }
 }
 
-/// The backend calls that fail.
 struct FaultPlan {
-    /// An armed fault.
     enum Fault: Hashable {
-        /// Operation `operation` of a transaction fails once.
         case once(operation: Int, Errno)
         /// Every operation from `operation` on fails, until the fault is disarmed.
         case persistent(operation: Int, Errno)
         /// Operation `operation` fails, and later in the same transaction `undo`.
         case undo(operation: Int, undo: Int, Errno)
-        /// The next read of a dirty log fails.
         case log(Errno)
     }
 
@@ -119,18 +115,14 @@ struct FaultPlan {
 struct TransactionRecord {
     /// The number of timed-out waits when it began.
     var timeoutsBefore = 0
-    /// Whether it is the recovery of a failed table.
     var isRecovery = false
-    /// The applied operations.
     var calls: [SlotCall] = []
     /// The errnos of injected faults, in order.
     var faults: [Errno] = []
     /// Whether an operation failed, so that the undo runs.
     var isUndoing = false
-    /// The number of vetoes.
     var vetoes = 0
     /// Whether all operations are applied, as the first `commit` of a hook shows.
     var isSwitched = false
-    /// Whether a vCPU was in the guest during an operation.
     var ranBesideGuest = false
 }

@@ -62,10 +62,8 @@ final class WatchedHook: MemslotHook, @unchecked Sendable {
         calls[index].phase = next
     }
 
-    /// Checks before a transaction that the last one has ended.
     func checkIdle() { world.check(calls.isEmpty, .hooksPaired, "\(name): \(calls) did not end") }
 
-    /// Checks after a commit that all changes are finished.
     func checkFinished() {
         world.check(
             calls.allSatisfy { $0.phase == .finished } && !calls.isEmpty, .hooksPaired,
@@ -73,7 +71,6 @@ final class WatchedHook: MemslotHook, @unchecked Sendable {
         calls = []
     }
 
-    /// Checks after a commit that the changes are those of `diff`.
     func checkCommitted(_ diff: MemslotDiff) {
         let calls = calls
         checkFinished()
@@ -86,7 +83,6 @@ final class WatchedHook: MemslotHook, @unchecked Sendable {
             "\(name): called with \(calls.map(\.change)), not \(expected)")
     }
 
-    /// Checks after an uncommitted transaction that all changes are aborted.
     func checkAborted() {
         world.check(
             calls.allSatisfy { $0.phase == .aborted }, .hooksPaired,

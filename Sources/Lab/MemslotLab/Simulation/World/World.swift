@@ -19,7 +19,6 @@ final class World: @unchecked Sendable {
     private(set) var hooks: [WatchedHook] = []
     var observations: [Observation] = []
 
-    /// The name of the VM in the service.
     static let vm = "vm"
 
     /// The slots that are really installed.
@@ -32,7 +31,6 @@ final class World: @unchecked Sendable {
     var faults = FaultPlan()
     var events = EventLedger()
     var dirty: DirtyLedger
-    /// The number of vCPUs in the guest.
     var guests = 0
     /// The generation that each registered reader uses.
     var stays: [String: Generation] = [:]
@@ -94,7 +92,6 @@ final class World: @unchecked Sendable {
     private static let mapping = NamedMapping(
         address: MachineShape.memory, size: .pages(UInt64(MachineShape.hostPages)))
 
-    /// Breaks the reference cycles.
     func dispose() {
         observations = []
         for hook in hooks { table.remove(hook) }
@@ -106,13 +103,10 @@ final class World: @unchecked Sendable {
         }
     }
 
-    /// Whether actors must end.
     var isOver: Bool { breach != nil || scheduler.steps >= options.steps }
 
-    /// Whether `disturbance` may happen.
     func has(_ disturbance: Disturbance) -> Bool { !options.without.contains(disturbance) }
 
-    /// A stream of random numbers for `name`.
     func random(_ name: String) -> SeededRandom { SeededRandom(seed: options.seed, name) }
 
     /// Suspends the running actor for `milliseconds`, or until `key` is woken.
@@ -144,11 +138,8 @@ final class World: @unchecked Sendable {
     }
 }
 
-/// Why a simulation could not run.
 package enum SimulationError: Error, Hashable, Sendable {
-    /// The table or the service could not be created.
     case unusable(String)
-    /// The seed has no such actor.
     case unknownActor(String)
 
     package var message: String {
@@ -177,6 +168,5 @@ package struct Wiring {
     /// The receipt that the world checks, given the real one.
     package var receipt: (Receipt) -> Receipt = { $0 }
 
-    /// The product as it is.
     package init() {}
 }
