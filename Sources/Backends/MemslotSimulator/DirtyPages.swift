@@ -77,15 +77,7 @@ extension SimulatedKernel {
 }
 
 extension SimulatedKernel {
-    /// Marks every page of a range dirty, as a guest's write would.
-    ///
-    /// Pages of slots that do not log are skipped.
-    ///
-    /// - Parameters:
-    ///   - address: the first byte, aligned or not.
-    ///   - size: bytes. A size of 0 marks nothing and is no error.
-    ///   - addressSpace: the address space in which the guest writes.
-    /// - Throws: the first unmapped or read-only page of the range. Then no page is marked.
+    /// Marks every page of a range dirty; see ``SimulatedBackend/touch(_:size:in:)``.
     package mutating func touch(
         _ address: GuestPhysicalAddress, size: ByteCount, in addressSpace: AddressSpaceID = .main
     ) throws(TouchError) {

@@ -43,13 +43,7 @@ package struct SimulatedKernel: Sendable {
 
     package subscript(key: SlotKey) -> Memslot? { installed[key]?.slot }
 
-    /// Creates a guest_memfd that slots can be bound to.
-    ///
-    /// Kernel: `KVM_CREATE_GUEST_MEMFD`.
-    ///
-    /// - Parameter size: bytes; a multiple of 4096, not 0.
-    /// - Returns: a handle for `GuestMemfdBinding.descriptor`; never −1, and never reused.
-    /// - Throws: `ENOTTY` if the VM has no `guest-memfd`; `EINVAL` for the size.
+    /// See ``SimulatedBackend/createGuestMemfd(size:)``. Kernel: `KVM_CREATE_GUEST_MEMFD`.
     package mutating func createGuestMemfd(size: ByteCount) throws(Errno) -> Int32 {
         guard capabilities.flags.contains(.guestMemfd) else { throw Errno(rawValue: 25) }
         return try files.create(size: size.rawValue)

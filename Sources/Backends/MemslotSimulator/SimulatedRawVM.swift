@@ -3,7 +3,7 @@ package import Memslots
 /// A simulated VM that accepts raw slot calls, to compare the simulator with a kernel.
 ///
 /// Use it from one thread at a time.
-package final class SimulatedRawVM: RawSlotCalls {
+package final class SimulatedRawVM {
     /// The VM's state, for its slots and dirty logs.
     package var kernel: SimulatedKernel
     private var descriptors: [RawGuestMemfd: Int32] = [:]

@@ -22,8 +22,10 @@ extension Memslot {
 }
 
 extension memslots_slot {
-    init(_ slot: Memslot) {
+    /// Converts `slot`; a slot of size 0 if it is `nil`.
+    init(_ slot: Memslot?) {
         self.init()
+        guard let slot else { return }
         self.slot = slot.assignedID.rawValue
         address_space = slot.addressSpace.rawValue
         guest_physical_address = slot.guestPhysicalAddress.rawValue
@@ -34,15 +36,6 @@ extension memslots_slot {
         memory_offset = slot.memory?.offset.rawValue ?? 0
         guest_memfd = slot.guestMemfd?.descriptor ?? -1
         guest_memfd_offset = slot.guestMemfd?.offset.rawValue ?? 0
-    }
-
-    /// Converts `slot`; a slot of size 0 if it is `nil`.
-    init(_ slot: Memslot?) {
-        guard let slot else {
-            self.init()
-            return
-        }
-        self.init(slot)
     }
 }
 

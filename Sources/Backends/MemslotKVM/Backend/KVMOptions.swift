@@ -39,15 +39,6 @@ public enum DirtyLogMode: Hashable, Sendable {
     /// Each vCPU has a ring of `bytes`, and the kernel has no bitmaps. A power of two, at least a
     /// page, at most ``KVMCapabilities/maxDirtyRing``. Kernel: `KVM_CAP_DIRTY_LOG_RING`.
     case ring(bytes: UInt32)
-
-    /// The argument of `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2`.
-    var manualProtect: UInt64 {
-        switch self {
-        case .clearedByReading, .ring: 0
-        case .manual: 1
-        case .manualInitiallySet: 3
-        }
-    }
 }
 
 extension KVMCapabilities {
@@ -60,7 +51,7 @@ extension KVMCapabilities {
             guard hasManualDirtyLog, mode == .manual || hasInitiallySetDirtyLog else {
                 throw .unsupportedOption(missing: .manualDirtyLogProtect2)
             }
-            try vm.enable(.manualDirtyLogProtect2, mode.manualProtect)
+            try vm.enable(.manualDirtyLogProtect2, mode == .manual ? 1 : 3)
         case .ring(let bytes):
             guard let dirtyRing else {
                 throw .unsupportedOption(missing: .dirtyLogRingAcqRel)

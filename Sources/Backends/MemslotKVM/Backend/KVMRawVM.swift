@@ -4,7 +4,7 @@ package import Memslots
 /// A new VM of the kernel that accepts raw slot calls, to compare a simulator with.
 ///
 /// Use it from one thread at a time.
-package final class KVMRawVM: RawSlotCalls {
+package final class KVMRawVM {
     package let vm: VirtualMachine
     /// Owns the guest_memfds of another VM.
     private let other: VirtualMachine
@@ -24,7 +24,8 @@ package final class KVMRawVM: RawSlotCalls {
             .value(of: "ftruncate")
     }
 
-    /// Makes the call of `region`: the older one if `region` has no guest_memfd word.
+    /// Makes the call of `region`: the older one if `region` has no guest_memfd word. Returns the
+    /// errno, or `nil` if the call succeeded.
     package func setUserMemoryRegion(_ region: RawRegion) -> Errno? {
         var words = RegionWords(
             slot: region.slot, flags: region.flags, address: region.guestPhysicalAddress,

@@ -47,11 +47,3 @@ package enum RawGuestMemfd: Hashable, Sendable {
     /// −1.
     case none
 }
-
-/// A VM that accepts raw slot calls only.
-package protocol RawSlotCalls: AnyObject {
-    /// Makes the slot call `region`.
-    ///
-    /// - Returns: the errno, or `nil` where the call succeeded.
-    func setUserMemoryRegion(_ region: RawRegion) -> Errno?
-}

@@ -74,17 +74,8 @@ enum BitmapChunk: Equatable, Sendable {
             var start: UInt64?
             for (index, word) in words.enumerated() {
                 let base = UInt64(index) * 64
-                if word == 0 || word == ~0 {
-                    // Whole words are passed over at once: most of a log is empty.
-                    if word == 0, let from = start {
-                        body(from..<base)
-                        start = nil
-                    } else if word != 0 {
-                        start = start ?? base
-                    }
-                    continue
-                }
-                for bit in 0..<64 as Range<UInt64> {
+                // One bit decides for a word whose bits are all alike: most of a log is empty.
+                for bit in 0..<(word == 0 || word == ~0 ? 1 : 64) as Range<UInt64> {
                     if word >> bit & 1 == 1 {
                         start = start ?? base + bit
                     } else if let from = start {

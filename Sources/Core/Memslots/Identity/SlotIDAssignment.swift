@@ -26,7 +26,7 @@ struct SlotIDAssignment {
         hasPicked = true
         let matching = SlotMatching(of: slots, to: present)
         let groups = matching.openGroups
-        let first = Self.completed(slots, matching.idsInOrder(groups))
+        let first = Self.completed(slots, matching.ids(matching: matching.pairsInOrder(groups)))
         guard groups.contains(where: \.hasChoice) else {
             (self.slots, isOptimal) = (first, true)
             return

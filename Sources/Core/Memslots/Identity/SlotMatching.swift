@@ -60,11 +60,6 @@ struct SlotMatching {
         return isNamed
     }
 
-    /// Returns the ids that result if each group is matched by ascending address.
-    func idsInOrder(_ groups: [MatchingGroup]) -> [SlotID?] {
-        ids(matching: pairsInOrder(groups))
-    }
-
     /// The pairs that result if each group is matched by ascending address.
     func pairsInOrder(_ groups: [MatchingGroup]) -> [Pair] {
         groups.flatMap { Array(zip($0.requested, $0.present)) }

@@ -102,13 +102,13 @@ struct DirectedGraph {
         while let circle = rest.shortCircle() {
             found += 1
             for vertex in circle { rest.remove(vertex) }
-            _ = rest.trim()
+            rest.trim()
         }
         return found
     }
 
     /// Removes vertices that are on no circle because nothing leads in, or out.
-    private mutating func trim() -> Int {
+    private mutating func trim() {
         var pending = vertices
         while let vertex = pending.popLast() {
             guard successors[vertex] != nil else { continue }
@@ -116,7 +116,6 @@ struct DirectedGraph {
                 pending += remove(vertex)
             }
         }
-        return count
     }
 
     /// A shortest circle through the vertex with the fewest ways out.

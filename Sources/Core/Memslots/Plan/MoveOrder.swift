@@ -17,7 +17,7 @@ struct MoveOrder {
             (direct, broken, isMinimum) = (Array(moves.indices), [], true)
             return
         }
-        let waiters = waits.reversed
+        let waiters = MoveWaits(reversing: waits)
         var removed = [Bool](repeating: false, count: moves.count)
         let order = Self.order(waits, waiters, without: removed)
         if order.count == moves.count {
@@ -120,9 +120,7 @@ struct MoveWaits {
     }
 
     /// The same edges the other way round: for each move, those that wait for it.
-    var reversed: MoveWaits { MoveWaits(reversing: self) }
-
-    private init(reversing waits: MoveWaits) {
+    init(reversing waits: MoveWaits) {
         first = [UInt32](repeating: 0, count: waits.count + 1)
         for edge in waits.edges { first[Int(edge) + 1] += 1 }
         for move in 0..<waits.count { first[move + 1] += first[move] }

@@ -9,9 +9,7 @@ internal import Synchronization
 public final class VCPUGate: VCPUHold {
     private let gate = EntryGate()
     private let queue = DispatchQueue(label: "memslots.vcpus", attributes: .concurrent)
-    private let registry = Monitor()
-    // Guarded by `registry`.
-    nonisolated(unsafe) private var kicks: [UInt64: @Sendable () -> Void] = [:]
+    private let kicks = Locked<[UInt64: @Sendable () -> Void]>([:])
     private let nextNumber = Atomic<UInt64>(0)
     /// Shared with the table that the gate belongs to, so that each knows the other's threads.
     let domain = RoleDomain()
@@ -29,13 +27,13 @@ public final class VCPUGate: VCPUHold {
     /// - Returns: the vCPU's entry, to be kept by its thread.
     public func register(name: String, kick: @escaping @Sendable () -> Void) -> VCPUEntry {
         let number = nextNumber.add(1, ordering: .relaxed).newValue
-        registry.withLock { kicks[number] = kick }
+        kicks.withLock { $0[number] = kick }
         return VCPUEntry(gate: self, number: number, name: name)
     }
 
     fileprivate func unregister(_ number: UInt64) {
         // Released outside of the lock: it may hold another entry of this gate.
-        _ = registry.withLock { kicks.removeValue(forKey: number) }
+        _ = kicks.withLock { $0.removeValue(forKey: number) }
     }
 
     fileprivate func run<R>(as name: String, _ body: () -> R) throws(ReentryError) -> R {
@@ -51,7 +49,7 @@ public final class VCPUGate: VCPUHold {
     public func begin() {
         gate.close()
         // Copied, so that a kick may be slow without holding the lock.
-        for kick in registry.withLock({ Array(kicks.values) }) { kick() }
+        for kick in kicks.withLock({ Array($0.values) }) { kick() }
     }
 
     /// Waits until no vCPU is inside.

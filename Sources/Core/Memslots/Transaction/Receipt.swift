@@ -63,8 +63,6 @@ public struct Receipt: Hashable, Sendable {
             package var apply: UInt64 = 0
             package var blackout: UInt64 = 0
             package var total: UInt64 = 0
-
-            package init() {}
         }
 
         /// Creates durations; each is zero by default.

@@ -30,12 +30,11 @@ struct ArrayValidator {
 
     /// The faults of the array, or `nil` if it has none.
     ///
-    /// - Parameter limit: how many to list at most; all are counted.
-    func faults(limit: Int) -> InvalidArray? { faults(limit: limit, scan) }
-
-    /// As ``faults(limit:)``, with the array scanned already.
-    func faults(limit: Int, _ scan: ArrayScan) -> InvalidArray? {
-        if isSound(scan) { return nil }
+    /// - Parameters:
+    ///   - limit: how many to list at most; all are counted.
+    ///   - given: the array's ``scan``, if it is made already.
+    func faults(limit: Int, _ given: ArrayScan? = nil) -> InvalidArray? {
+        if isSound(given ?? scan) { return nil }
         var faults = prior + duplicates() + overlaps() + boundTwice()
         for (index, slot) in slots.enumerated() where !isPlain(slot) {
             faults += own(slot, index, rulesBroken(by: slot))

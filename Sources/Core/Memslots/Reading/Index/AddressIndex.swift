@@ -33,7 +33,7 @@ final class AddressIndex: @unchecked Sendable {
         trees = Self.allocate(0)
         records = Self.allocate(0)
         nodes = Self.allocate(0)
-        build(slots, search)
+        rebuild(slots, search)
     }
 
     deinit {
@@ -42,9 +42,6 @@ final class AddressIndex: @unchecked Sendable {
         records.deallocate()
         nodes.deallocate()
     }
-
-    /// Indexes other slots, in the memory of an index that nothing reads any more.
-    func rebuild(_ slots: [Memslot]) { build(slots, Self.fastestSearch) }
 
     /// How this processor searches such a tree best.
     static func fastestSearch(_ shape: TreeShape) -> SlotTree.Search {
@@ -92,7 +89,10 @@ final class AddressIndex: @unchecked Sendable {
         UnsafeMutableBufferPointer(start: records, count: recordCapacity)
     }
 
-    private func build(_ slots: [Memslot], _ search: (TreeShape) -> SlotTree.Search) {
+    /// Indexes other slots, in the memory of an index that nothing reads any more.
+    func rebuild(
+        _ slots: [Memslot], _ search: (TreeShape) -> SlotTree.Search = AddressIndex.fastestSearch
+    ) {
         let order = AddressOrder(slots)
         spaces.removeAll(keepingCapacity: true)
         // A record before those of each address space.
