@@ -79,7 +79,8 @@ let service: [Target] = [
 let interposer: [Target] = [
     // Answers a VMM's slot calls, and commits them as transactions.
     module(
-        "Interposer", "MemslotPreload", ["Memslots", "MemslotSimulator", "MemslotKVM", "CPreload"]),
+        "Interposer", "MemslotPreload",
+        ["Memslots", "MemslotSimulator", "MemslotKVM", "CPreload", "CRunRecord"]),
     // The functions that stand in front of ioctl and its like.
     .target(
         name: "CPreload", dependencies: ["CRunRecord", "CKVM"], path: "Sources/Interposer/CPreload",

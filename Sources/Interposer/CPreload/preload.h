@@ -120,10 +120,9 @@ struct preload_vm *preload_vm_of(uint32_t entry);
 // preload_record.c
 struct crun_record *preload_begin_record(struct preload_vm *vm);
 void preload_end_record(struct crun_record *record, uint32_t kind);
-void preload_record_region(struct crun_record *record, const struct cpreload_region *region);
 void preload_record_event(struct preload_vm *vm, uint32_t kind);
 int preload_slot_call(struct preload_vm *vm, int descriptor, unsigned long request, void *argument);
-int preload_decode_region(struct cpreload_region *region, unsigned long request, const void *argument);
+int preload_decode_region(struct crun_region *region, unsigned long request, const void *argument);
 
 // preload_run.c
 int preload_run(struct preload_vcpu *vcpu, int descriptor, void *argument);

@@ -36,19 +36,8 @@ void preload_record_event(struct preload_vm *vm, uint32_t kind) {
     preload_end_record(preload_begin_record(vm), kind);
 }
 
-void preload_record_region(struct crun_record *record, const struct cpreload_region *region) {
-    record->form = region->form;
-    record->slot = region->slot;
-    record->flags = region->flags;
-    record->guest_phys_addr = region->guest_phys_addr;
-    record->memory_size = region->memory_size;
-    record->userspace_addr = region->userspace_addr;
-    record->guest_memfd = region->guest_memfd;
-    record->guest_memfd_offset = region->guest_memfd_offset;
-}
-
 // Reads the words of a slot call from any address. Returns 0 or minus errno.
-int preload_decode_region(struct cpreload_region *region, unsigned long request, const void *argument) {
+int preload_decode_region(struct crun_region *region, unsigned long request, const void *argument) {
     struct ckvm_region2 words;
     int is_second = (uint32_t)request == (uint32_t)CKVM_SET_USER_MEMORY_REGION2;
     memset(&words, 0, sizeof words);
@@ -69,12 +58,12 @@ int preload_decode_region(struct cpreload_region *region, unsigned long request,
 // Passes a slot call to the kernel, and records it.
 int preload_slot_call(
     struct preload_vm *vm, int descriptor, unsigned long request, void *argument) {
-    struct cpreload_region region;
+    struct crun_region region;
     if (preload_decode_region(&region, request, argument) < 0)
         return preload_real_ioctl(descriptor, request, argument);
     preload_lock();
     struct crun_record *record = preload_begin_record(vm);
-    preload_record_region(record, &region);
+    record->region = region;
     record->start = preload_now();
     int result = preload_real_ioctl(descriptor, request, argument);
     int error = errno;
@@ -87,7 +76,7 @@ int preload_slot_call(
 }
 
 // With the lock held.
-int cpreload_set_region(uint32_t number, const struct cpreload_region *region) {
+int cpreload_set_region(uint32_t number, const struct crun_region *region) {
     struct preload_vm *vm = preload_vm_numbered(number);
     if (!vm) return -EBADF;
     struct ckvm_region2 words;
@@ -100,7 +89,7 @@ int cpreload_set_region(uint32_t number, const struct cpreload_region *region) {
     words.guest_memfd = (uint32_t)region->guest_memfd;
     words.guest_memfd_offset = region->guest_memfd_offset;
     struct crun_record *record = preload_begin_record(vm);
-    preload_record_region(record, region);
+    record->region = *region;
     vm->made++;
     uint32_t call = __atomic_add_fetch(&preload_header->made, 1, __ATOMIC_RELAXED);
     int result;

@@ -23,7 +23,7 @@ static void apply_pending(struct preload_vm *vm) {
 void preload_commit(struct preload_vm *vm, uint32_t why) {
     apply_pending(vm);
     struct crun_record *record = preload_begin_record(vm);
-    record->form = why;
+    record->region.form = why;
     record->asked = vm->asked;
     record->made = vm->made;
     record->applied = vm->applied;
@@ -60,7 +60,7 @@ static void add_requester(struct preload_vm *vm) {
 
 // Makes a call that only the kernel can decide, after all calls deferred before it. It does not end
 // the transaction: the guest is held until the requesting threads are finished.
-static int32_t apply_now(struct preload_vm *vm, const struct cpreload_region *region) {
+static int32_t apply_now(struct preload_vm *vm, const struct crun_region *region) {
     preload_hold(vm);
     if (vm->is_pending) apply_pending(vm);
     uint64_t start = preload_now();
@@ -127,14 +127,14 @@ static void limit_hold(struct preload_vm *vm) {
 }
 
 int preload_request(struct preload_vm *vm, int descriptor, unsigned long request, void *argument) {
-    struct cpreload_region region;
+    struct crun_region region;
     if (preload_decode_region(&region, request, argument) < 0)
         return preload_real_ioctl(descriptor, request, argument);
     __atomic_add_fetch(&preload_arriving, 1, __ATOMIC_SEQ_CST);
     preload_lock();
     __atomic_sub_fetch(&preload_arriving, 1, __ATOMIC_SEQ_CST);
     struct crun_record *record = preload_begin_record(vm);
-    preload_record_region(record, &region);
+    record->region = region;
     cpreload_pass_through(1);
     int32_t result = memslots_preload_request(vm->number, &region);
     if (result == CPRELOAD_UNDECIDED) {

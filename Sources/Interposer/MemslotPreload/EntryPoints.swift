@@ -1,4 +1,5 @@
 import CPreload
+import CRunRecord
 import Memslots
 
 // The functions that the C part calls. It holds its lock around each call, with signals blocked, and
@@ -24,13 +25,13 @@ func closed(_ number: UInt32) { machines[number] = nil }
 
 /// Validates a slot call by the kernel's rules, and defers it.
 @_cdecl("memslots_preload_request")
-func request(_ number: UInt32, _ region: UnsafePointer<cpreload_region>) -> Int32 {
+func request(_ number: UInt32, _ region: UnsafePointer<crun_region>) -> Int32 {
     machines[number]?.request(region.pointee).rawValue ?? RequestResult.refused(.ioError).rawValue
 }
 
 /// Applies a slot call at once. All deferred calls are applied already.
 @_cdecl("memslots_preload_apply_now")
-func applyNow(_ number: UInt32, _ region: UnsafePointer<cpreload_region>) -> Int32 {
+func applyNow(_ number: UInt32, _ region: UnsafePointer<crun_region>) -> Int32 {
     machines[number]?.applyNow(region.pointee) ?? RequestResult.refused(.ioError).rawValue
 }
 

@@ -14,12 +14,9 @@ struct KeptDirtyBits {
 
     mutating func remove(_ key: SlotKey) -> DirtyBitmap? { bitmaps.removeValue(forKey: key) }
 
-    /// Follows a dirty-log call of the VMM that succeeded.
+    /// Follows a `KVM_GET_DIRTY_LOG` or `KVM_CLEAR_DIRTY_LOG` of the VMM that succeeded.
     ///
-    /// - Parameters:
-    ///   - request: `KVM_GET_DIRTY_LOG` or `KVM_CLEAR_DIRTY_LOG`.
-    ///   - argument: its words, in the VMM's memory.
-    ///   - clearsByReading: whether reading clears a log.
+    /// - Parameter argument: its words, in the VMM's memory.
     mutating func update(
         after request: UInt64, _ argument: UnsafeRawPointer, clearsByReading: Bool
     ) {

@@ -1,4 +1,5 @@
 import CPreload
+import CRunRecord
 import Memslots
 
 /// Applies the calls of a transaction to the VMM's own VM.
@@ -33,7 +34,7 @@ final class PreloadBackend: MemslotBackend, @unchecked Sendable {
 
     func apply(_ call: SlotCall) throws(Errno) {
         guard !isApplied, let slot = call.after ?? call.before else { return }
-        var region = cpreload_region()
+        var region = crun_region()
         region.slot = slot.addressSpace.rawValue << 16 | slot.assignedID.rawValue
         region.guest_phys_addr = slot.guestPhysicalAddress.rawValue
         region.userspace_addr = slot.userspaceAddress.rawValue

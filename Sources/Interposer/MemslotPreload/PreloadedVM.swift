@@ -1,4 +1,5 @@
 import CPreload
+import CRunRecord
 import MemslotKVM
 import MemslotSimulator
 import Memslots
@@ -29,7 +30,7 @@ final class PreloadedVM {
     var clearsByReading: Bool { requested.dirtyLogProtection == .automatic }
 
     /// Validates a call by the kernel's rules, and adds its change to the requested array.
-    func request(_ region: cpreload_region) -> RequestResult {
+    func request(_ region: crun_region) -> RequestResult {
         let slot = slot(region)
         if slot.flags == .guestMemfd, slot.size != .zero, handles[region.guest_memfd] == nil {
             return .undecided
@@ -70,7 +71,7 @@ final class PreloadedVM {
     }
 
     /// Makes a call that only the kernel can decide. If it succeeds, both arrays have its change.
-    func applyNow(_ region: cpreload_region) -> Int32 {
+    func applyNow(_ region: crun_region) -> Int32 {
         var region = region
         var slot = slot(region)
         let result = cpreload_set_region(backend.number, &region)
@@ -156,7 +157,7 @@ final class PreloadedVM {
             || table.snapshot().array.slots.contains(where: overlaps)
     }
 
-    private func slot(_ region: cpreload_region) -> Memslot {
+    private func slot(_ region: crun_region) -> Memslot {
         let flags = MemslotFlags(rawValue: region.flags)
         return Memslot(
             id: SlotID(rawValue: region.slot & 0xffff),

@@ -6,14 +6,10 @@ package struct ChangePicture: Sendable {
     package var names: [MemoryObjectID: String]
     let entries: [ChangeEntry]
 
-    /// Prepares the picture of a change.
+    /// Prepares the picture of a change between two arrays in any order.
     ///
-    /// - Parameters:
-    ///   - before: the slots before, in any order.
-    ///   - after: the slots after, in any order.
-    ///   - marks: the change of each slot. A slot in both arrays without a mark is unchanged if
-    ///     it is equal, otherwise replaced; a slot in one array is always added or removed.
-    ///   - names: the embedder's names of memory objects.
+    /// - Parameter marks: the change of each slot. A slot in both arrays without a mark is unchanged
+    ///   if it is equal, otherwise replaced; a slot in one array is always added or removed.
     package init(
         before: [Memslot], after: [Memslot], marks: [SlotKey: ChangeMark],
         names: [MemoryObjectID: String] = [:]

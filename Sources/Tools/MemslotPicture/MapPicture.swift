@@ -51,10 +51,8 @@ extension MapPicture {
     /// Address spaces are side by side, two in a row. Heights grow with the logarithm of the sizes
     /// and have a minimum, so that both a page and a terabyte are readable.
     ///
-    /// - Parameters:
-    ///   - title: the heading.
-    ///   - limit: the most slots and holes drawn in one address space before neighbours are
-    ///     folded; at least 8. `nil` draws every slot.
+    /// - Parameter limit: the most slots and holes drawn in one address space before neighbours are
+    ///   folded; at least 8. `nil` draws every slot.
     package func svg(title: String = "Memory map", limit: Int? = 120) -> String {
         MapSVG(picture: self, limit: limit).document(title: title)
     }

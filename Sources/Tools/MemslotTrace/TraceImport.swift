@@ -79,15 +79,6 @@ package enum TraceError: Error, Hashable, Sendable, CustomStringConvertible {
     /// is on `line`.
     case undecoded(count: Int, line: Int)
 
-    package var kind: String {
-        switch self {
-        case .malformed: "malformed"
-        case .noSlotCalls: "no-slot-calls"
-        case .noSuccessfulSlotCalls: "no-successful-slot-calls"
-        case .undecoded: "undecoded"
-        }
-    }
-
     /// A sentence with the place and the reason, to follow the file's name and a colon.
     package var description: String {
         switch self {

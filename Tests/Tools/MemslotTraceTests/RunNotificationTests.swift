@@ -22,14 +22,16 @@ struct RunNotificationTests {
         {
             var record = crun_record()
             record.kind = isAtomic ? CRUN_MADE : CRUN_ASKED
-            record.form = 1
-            (record.slot, record.guest_phys_addr, record.memory_size) = (slot, address, size)
-            (record.userspace_addr, record.start) = (0x7f00_0000_0000 + address, time)
+            record.region.form = 1
+            (record.region.slot, record.region.guest_phys_addr, record.region.memory_size) = (
+                slot, address, size
+            )
+            (record.region.userspace_addr, record.start) = (0x7f00_0000_0000 + address, time)
             record.inside = isAtomic ? 0 : 1
             return record
         }
         var commit = crun_record()
-        (commit.kind, commit.form) = (isAtomic ? CRUN_COMMIT : CRUN_ENTERED, CRUN_BY_QUIET)
+        (commit.kind, commit.region.form) = (isAtomic ? CRUN_COMMIT : CRUN_ENTERED, CRUN_BY_QUIET)
         (commit.asked, commit.made) = (3, 3)
         let space: UInt32 = 1 << 16
         let records = [

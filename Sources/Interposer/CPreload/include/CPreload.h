@@ -9,19 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// The words of a slot call.
-struct cpreload_region {
-    uint32_t slot;
-    uint32_t flags;
-    uint64_t guest_phys_addr;
-    uint64_t memory_size;
-    uint64_t userspace_addr;
-    uint64_t guest_memfd_offset;
-    int32_t guest_memfd;
-    // 1 or 2: KVM_SET_USER_MEMORY_REGION or …REGION2.
-    uint32_t form;
-};
-
 // The words of KVM_GET_DIRTY_LOG, or with `clears` of KVM_CLEAR_DIRTY_LOG.
 struct cpreload_dirty_log {
     uint32_t slot;
@@ -32,7 +19,7 @@ struct cpreload_dirty_log {
 };
 
 // Makes a slot call on the kernel, and records it. Returns 0 or minus errno.
-int cpreload_set_region(uint32_t vm, const struct cpreload_region *region);
+int cpreload_set_region(uint32_t vm, const struct crun_region *region);
 // Makes another ioctl on the kernel. Returns its value or minus errno.
 int cpreload_call(int descriptor, unsigned long request, void *argument);
 // KVM_CHECK_EXTENSION.
@@ -67,8 +54,8 @@ void cpreload_stop(const char *message) __attribute__((noreturn));
 
 int32_t memslots_preload_opened(uint32_t vm, int32_t descriptor) CPRELOAD_SWIFT;
 void memslots_preload_closed(uint32_t vm) CPRELOAD_SWIFT;
-int32_t memslots_preload_request(uint32_t vm, const struct cpreload_region *region) CPRELOAD_SWIFT;
-int32_t memslots_preload_apply_now(uint32_t vm, const struct cpreload_region *region) CPRELOAD_SWIFT;
+int32_t memslots_preload_request(uint32_t vm, const struct crun_region *region) CPRELOAD_SWIFT;
+int32_t memslots_preload_apply_now(uint32_t vm, const struct crun_region *region) CPRELOAD_SWIFT;
 void memslots_preload_commit(uint32_t vm) CPRELOAD_SWIFT;
 int32_t memslots_preload_dirty_log(
     uint32_t vm, int32_t descriptor, uint64_t request, void *argument) CPRELOAD_SWIFT;

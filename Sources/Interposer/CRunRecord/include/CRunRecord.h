@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define CRUN_MAGIC 0x31746f6c736d656dull
+#define CRUN_MAGIC 0x32746f6c736d656dull
 // The environment variable that names the memfd to a preloaded program.
 #define CRUN_VARIABLE "MEMSLOTS_RUN"
 // The most records that are kept. The file is sparse: unused records take no memory.
@@ -42,6 +42,19 @@
 // The thread did not stop making slot calls, and a commit left no hole at that point.
 #define CRUN_BY_TIME 7u
 
+// The words of a slot call.
+struct crun_region {
+    uint32_t slot;
+    uint32_t flags;
+    uint64_t guest_phys_addr;
+    uint64_t memory_size;
+    uint64_t userspace_addr;
+    uint64_t guest_memfd_offset;
+    int32_t guest_memfd;
+    // 1 or 2: KVM_SET_USER_MEMORY_REGION or …REGION2. For a commit: why.
+    uint32_t form;
+};
+
 struct crun_record {
     uint32_t kind;
     // The VM, numbered from 0 over all processes of the run.
@@ -54,17 +67,9 @@ struct crun_record {
     uint64_t duration;
     // 0 or minus errno.
     int32_t result;
-    // 1 or 2: KVM_SET_USER_MEMORY_REGION or …REGION2. For a commit: why.
-    uint32_t form;
-    uint32_t slot;
-    uint32_t flags;
-    uint64_t guest_phys_addr;
-    uint64_t memory_size;
-    uint64_t userspace_addr;
-    uint64_t guest_memfd_offset;
-    int32_t guest_memfd;
     // How many other vCPUs were inside KVM_RUN when the call began.
     uint32_t inside;
+    struct crun_region region;
     // How often this thread, and all threads of the VM together, had entered KVM_RUN.
     uint64_t runs;
     uint64_t entries;

@@ -26,17 +26,16 @@ struct MapItem {
 struct MapLikeness: Equatable {
     var mark: ChangeMark?
     var isGone: Bool
-    var size: UInt64
-    var hole: UInt64
-    var flags: UInt32
-    var memory: UInt32
-    var shift: UInt64
+    var size: UInt64 = 0
+    var hole: UInt64 = 0
+    var flags: UInt32 = 0
+    var memory: UInt32 = 0
+    var shift: UInt64 = 0
 }
 
 extension MapItem {
     var foldItem: FoldItem<MapLikeness> {
-        var likeness = MapLikeness(
-            mark: mark, isGone: isGone, size: 0, hole: 0, flags: 0, memory: 0, shift: 0)
+        var likeness = MapLikeness(mark: mark, isGone: isGone)
         if mark != .unchanged {
             likeness.size = slot.size.rawValue
             likeness.hole = hole

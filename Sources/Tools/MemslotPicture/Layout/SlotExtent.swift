@@ -87,16 +87,16 @@ struct SizeBar {
     func text(width: Int, largest: UInt64, ascii: Bool) -> String {
         guard width > 0 else { return "" }
         let eighths = LogScale.part(bytes, of: largest, length: width * 8)
-        let cells = (eighths + 4) / 8
-        switch (kind, ascii) {
-        case (.memory, false):
+        if kind == .memory, !ascii {
             let partial = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8]
             return String(repeating: "█", count: eighths / 8) + partial
-        case (.memory, true): return String(repeating: "#", count: max(1, cells))
-        case (.readOnly, false): return String(repeating: "▒", count: max(1, cells))
-        case (.readOnly, true): return String(repeating: "=", count: max(1, cells))
-        case (.hole, false): return String(repeating: "┄", count: max(1, cells))
-        case (.hole, true): return String(repeating: ".", count: max(1, cells))
         }
+        let cell =
+            switch kind {
+            case .memory: "#"
+            case .readOnly: ascii ? "=" : "▒"
+            case .hole: ascii ? "." : "┄"
+            }
+        return String(repeating: cell, count: max(1, (eighths + 4) / 8))
     }
 }

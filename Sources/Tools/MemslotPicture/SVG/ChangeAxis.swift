@@ -95,19 +95,10 @@ struct ChangeCell {
 
     /// The cells of one address space, ascending. Empty slots have none.
     static func cells(of entries: [ChangeEntry]) -> [ChangeCell] {
-        struct Extent {
-            var slot: Memslot
-            var entry: Int
-            var isBefore: Bool
-        }
-        var extents: [Extent] = []
+        var extents: [(slot: Memslot, entry: Int, isBefore: Bool)] = []
         for (index, entry) in entries.enumerated() {
-            if let slot = entry.before {
-                extents.append(.init(slot: slot, entry: index, isBefore: true))
-            }
-            if let slot = entry.after {
-                extents.append(.init(slot: slot, entry: index, isBefore: false))
-            }
+            if let slot = entry.before { extents.append((slot, index, true)) }
+            if let slot = entry.after { extents.append((slot, index, false)) }
         }
         extents.removeAll { $0.slot.end <= $0.slot.first }
         extents.sort { ($0.slot.first, $0.entry) < ($1.slot.first, $1.entry) }

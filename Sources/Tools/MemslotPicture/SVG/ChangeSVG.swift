@@ -4,10 +4,8 @@ extension ChangePicture {
     /// The change as an SVG file: before on the left, after on the right, on one axis of addresses.
     /// Bands connect the slots that both arrays have; those of moved slots cross.
     ///
-    /// - Parameters:
-    ///   - title: the heading.
-    ///   - limit: the most slots and holes drawn in one address space before neighbours are
-    ///     folded, unchanged ones first; at least 8. `nil` draws every slot.
+    /// - Parameter limit: the most slots and holes drawn in one address space before neighbours are
+    ///   folded, unchanged ones first; at least 8. `nil` draws every slot.
     package func svg(title: String = "Change of the memory map", limit: Int? = 120) -> String {
         ChangeSVG(picture: self, limit: limit).document(title: title)
     }
@@ -91,21 +89,21 @@ private struct ChangeSVG {
                 canvas.hole(stretch.end - stretch.first, in: frame)
             case .fold(let before, let after):
                 canvas.axis(x: x, beside: frame, isBroken: true)
-                let old = before.compactMap { index in
-                    entries[index].before.map { MapItem(slot: $0, mark: entries[index].mark) }
-                }
-                let new = after.compactMap { index in
-                    entries[index].after.map { MapItem(slot: $0, mark: entries[index].mark) }
-                }
-                drawFold(old, in: frame, on: &canvas)
+                drawFold(before.map { entries[$0] }, \.before, in: frame, on: &canvas)
                 frame.x = Self.rightX
-                drawFold(new, in: frame, on: &canvas)
+                drawFold(after.map { entries[$0] }, \.after, in: frame, on: &canvas)
             }
         }
         if let last = axis.stretches.last { canvas.tick(last.end, x: x, y: axis.bottom) }
     }
 
-    private func drawFold(_ items: [MapItem], in frame: SVGFrame, on canvas: inout SVGCanvas) {
+    private func drawFold(
+        _ entries: [ChangeEntry], _ side: KeyPath<ChangeEntry, Memslot?>, in frame: SVGFrame,
+        on canvas: inout SVGCanvas
+    ) {
+        let items = entries.compactMap { entry in
+            entry[keyPath: side].map { MapItem(slot: $0, mark: entry.mark) }
+        }
         guard !items.isEmpty else { return }
         let group = SlotGroup(items)
         canvas.group(tooltip: group.text(dash: "–")) { canvas in

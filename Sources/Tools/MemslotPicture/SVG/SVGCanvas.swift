@@ -3,9 +3,7 @@ package struct SVGCanvas {
     private var body = ""
     private let style: String
 
-    /// Creates an empty canvas.
-    ///
-    /// - Parameter style: the file's style sheet; by default that of memory maps.
+    /// Creates an empty canvas, by default with the style sheet of memory maps.
     package init(style: String = svgStyle) { self.style = style }
 
     package mutating func rect<Number: SVGNumber>(

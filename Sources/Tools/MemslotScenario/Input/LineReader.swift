@@ -14,11 +14,7 @@ package struct LineReader {
     private var end = 0
     private var isAtEnd = false
 
-    /// Reads lines from a source.
-    ///
-    /// - Parameters:
-    ///   - limit: the most bytes of a line.
-    ///   - read: the source; called only when a line is requested.
+    /// Reads lines of at most `limit` bytes from a source, which is read only when a line is requested.
     package init(limit: Int = 16 << 20, from read: @escaping Read) {
         self.read = read
         self.limit = limit

@@ -63,11 +63,8 @@ package struct RawCallLine: Sendable, Hashable {
         self.expected = expected
     }
 
-    /// Reads one line.
+    /// Reads one line, without its end.
     ///
-    /// - Parameters:
-    ///   - line: the line without its end.
-    ///   - number: its number, for the error.
     /// - Throws: the fault of the line, with line and column.
     package init(line: [UInt8], number: Int) throws(UnusableInput) {
         let value = try JSONValue(line: line, number: number)

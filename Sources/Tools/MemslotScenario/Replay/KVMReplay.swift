@@ -119,7 +119,8 @@ struct KVMReplay {
         var bytes: UInt64 = 0
         var flags: [String] = []
         for slot in request.params?["slots"]?.elements.map({ $0 }) ?? [] {
-            bytes = bytes.addingClamped((try? slot["size"]?.quantity.get()) ?? 0)
+            let sum = bytes.addingReportingOverflow((try? slot["size"]?.quantity.get()) ?? 0)
+            bytes = sum.overflow ? .max : sum.partialValue
             flags += slot["flags"]?.elements.compactMap(\.string) ?? []
         }
         if let flag = host.flag(among: flags, beyond: vm.asked.flags) {
@@ -139,13 +140,6 @@ struct KVMReplay {
     private static func namesBackend(_ path: String) -> Bool {
         path == "result.backend" || path.hasPrefix("result.capabilities")
             || path.hasPrefix("result.vms[") && path.hasSuffix("].backend")
-    }
-}
-
-extension UInt64 {
-    fileprivate func addingClamped(_ other: UInt64) -> UInt64 {
-        let sum = addingReportingOverflow(other)
-        return sum.overflow ? .max : sum.partialValue
     }
 }
 

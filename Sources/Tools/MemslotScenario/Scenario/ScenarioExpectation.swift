@@ -16,10 +16,7 @@ package enum ScenarioExpectation {
 
     /// Compares a response with an expectation.
     ///
-    /// - Parameters:
-    ///   - expected: `{"result":…}` or `{"error":…}`; `nil` accepts any result.
-    ///   - response: the whole response.
-    /// - Returns: the mismatches, none if the expectation is met.
+    /// - Parameter expected: `{"result":…}` or `{"error":…}`; `nil` accepts any result.
     package static func mismatches(expected: JSONValue?, response: JSONValue) -> [Mismatch] {
         let name = expected?.members.first { _ in true }?.name ?? "result"
         if response[name] == nil {

@@ -146,12 +146,7 @@ package struct ScenarioRequest: Sendable {
     /// An object with `result` or `error`; `nil` accepts any result.
     package let expect: JSONValue?
 
-    /// Writes the bare request on a line of its own.
-    ///
-    /// - Parameters:
-    ///   - id: the id of the request.
-    ///   - writer: receives the line.
-    ///   - backend: replaces the backend of a `vm.create`; `nil` keeps it.
+    /// Writes the bare request on a line of its own; `backend` replaces that of a `vm.create`.
     package func write(id: Int, to writer: inout JSONWriter, backend: BackendChoice? = nil) {
         if let backend, method == Method.vmCreate.rawValue, let params, params.kind == .object {
             writer.request(

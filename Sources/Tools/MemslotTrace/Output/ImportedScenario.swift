@@ -22,9 +22,6 @@ package struct ImportedScenario: Sendable {
     ///
     /// Keeps only one array per VM and one line in memory. Cost: the slots of every array, summed
     /// over all transactions.
-    ///
-    /// - Parameter body: receives the bytes of each line.
-    /// - Throws: what `body` throws.
     package func forEachLine<Failure: Error>(
         _ body: ([UInt8]) throws(Failure) -> Void
     ) throws(Failure) {

@@ -5,11 +5,6 @@ import Memslots
 extension RunRecording {
     /// Passes the scenario's lines to `body`, like ``ImportedScenario/forEachLine(_:)``. The remark
     /// before each request has the recorded calls with thread, time, duration and `KVM_RUN` counts.
-    ///
-    /// - Parameters:
-    ///   - scenario: of ``imported(options:)``.
-    ///   - body: receives the bytes of each line with its newline.
-    /// - Throws: what `body` throws.
     package func forEachLine<Failure: Error>(
         of scenario: ImportedScenario, _ body: ([UInt8]) throws(Failure) -> Void
     ) throws(Failure) {

@@ -6,12 +6,7 @@ package enum RunNotification {
     /// The most holes that one notification lists; `holeCount` is the number of all holes.
     package static let listedHoles = 256
 
-    /// `run.transaction`: a transaction has ended.
-    ///
-    /// - Parameters:
-    ///   - followed: the transaction.
-    ///   - vm: its VM's name.
-    ///   - generation: the VM's, after it.
+    /// `run.transaction`: a transaction has ended, after which the VM has `generation`.
     package static func transaction(
         _ followed: FollowedTransaction, of vm: String, generation: Generation
     ) -> [UInt8] {
@@ -31,10 +26,7 @@ package enum RunNotification {
 
     /// `run.ended`: the run is over, with its totals.
     ///
-    /// - Parameters:
-    ///   - report: the report of the kernel's calls; `nil` if no slot call succeeded.
-    ///   - recording: the run.
-    ///   - status: the VMM's exit status.
+    /// - Parameter report: of the kernel's calls; `nil` if no slot call succeeded.
     package static func ended(
         _ report: ImportReport?, _ recording: RunRecording, status: Int32
     ) -> [UInt8] {

@@ -110,11 +110,12 @@ extension RunCall {
         thread = ThreadID(words)
         time = TraceTime(rawValue: words.start)
         nanoseconds = words.duration
+        let own = words.region
         region = RawRegion(
-            slot: words.slot, flags: words.flags, guestPhysicalAddress: words.guest_phys_addr,
-            memorySize: words.memory_size, userspaceAddress: words.userspace_addr,
-            guestMemfdOffset: words.guest_memfd_offset)
-        guestMemfd = words.form == 2 ? words.guest_memfd : -1
+            slot: own.slot, flags: own.flags, guestPhysicalAddress: own.guest_phys_addr,
+            memorySize: own.memory_size, userspaceAddress: own.userspace_addr,
+            guestMemfdOffset: own.guest_memfd_offset)
+        guestMemfd = own.form == 2 ? own.guest_memfd : -1
         errno = words.result < 0 ? Errno(rawValue: 0 &- words.result) : nil
         runsBefore = words.runs
         entries = words.entries
@@ -129,7 +130,7 @@ extension RunCommit {
         self.number = number
         machine = Int(words.vm)
         thread = ThreadID(words)
-        reason = Reason(rawValue: words.form)
+        reason = Reason(rawValue: words.region.form)
         heldSince = TraceTime(rawValue: words.held_since)
         heldNanoseconds = words.duration
         appliedNanoseconds = words.applied

@@ -107,7 +107,9 @@ struct HoleTracker {
         audit.missing = ByteCount(rawValue: missingBytes(audit.holes))
         audit.longestNanoseconds = audit.holes.compactMap(\.nanoseconds).max()
         audit.totalNanoseconds = totalNanoseconds()
-        audit.guest = GuestActivity(over: audit.holes.map(\.guest))
+        let activities = Set(audit.holes.map(\.guest))
+        audit.guest =
+            [.running, .unknown].first(where: activities.contains) ?? GuestActivity.notRunning
         return audit
     }
 
@@ -142,13 +144,5 @@ struct HoleTracker {
             end = to
         }
         return sum
-    }
-}
-
-extension GuestActivity {
-    init(over parts: [GuestActivity]) {
-        self =
-            parts.contains(.running)
-            ? .running : parts.contains(.unknown) ? .unknown : .notRunning
     }
 }

@@ -10,12 +10,9 @@ struct DaemonRequest {
     let descriptors: [Int32]
     private let members: (inout JSONWriter) -> Void
 
-    /// Creates a request.
-    ///
     /// - Parameters:
     ///   - vm: the VM's name, a member of `params`; `nil` for a request without a VM.
     ///   - array: is sent as `slots`; faults are printed with their lines in its file.
-    ///   - descriptors: are passed with the request.
     ///   - members: writes the other members of `params`.
     init(
         _ method: Method, vm: String? = nil, array: SubmittedFile? = nil,

@@ -91,7 +91,9 @@ struct ReplayReport {
             if severalVMs { cells.append("\(row.vm)") }
             cells.append("\(row.operations)")
             if recorded { cells.append("\(row.recorded.map(String.init) ?? "")") }
-            cells.append("\(row.blackoutText)")
+            // A dash if no vCPU was held.
+            let wasHeld = row.isQuiesced && row.isCommitted
+            cells.append("\(wasHeld ? HumanDuration(nanoseconds: row.blackout).description : "–")")
             cells.append(TextTable.Cell(row.change, ink: row.ink))
             table.append(cells)
         }
@@ -158,10 +160,5 @@ struct ReplayRow {
         isQuiesced = receipt["quiesced"]?.bool ?? false
         change = isCommitted ? WireSlot.changes(in: receipt["diff"]) : "unchanged"
         ink = played.mismatches.isEmpty ? .plain : .red
-    }
-
-    /// A dash if no vCPU was held.
-    var blackoutText: String {
-        isQuiesced && isCommitted ? HumanDuration(nanoseconds: blackout).description : "–"
     }
 }

@@ -40,11 +40,11 @@ struct RunFollowerTests {
                 continue
             }
             record.kind = CRUN_ASKED
-            record.form = 1
-            record.slot = UInt32(draw(4))
-            record.guest_phys_addr = UInt64(record.slot) << 20
-            record.memory_size = draw(2) == 0 ? 0 : 0x10000
-            record.userspace_addr = 0x7f00_0000_0000
+            record.region.form = 1
+            record.region.slot = UInt32(draw(4))
+            record.region.guest_phys_addr = UInt64(record.region.slot) << 20
+            record.region.memory_size = draw(2) == 0 ? 0 : 0x10000
+            record.region.userspace_addr = 0x7f00_0000_0000
             record.result = draw(10) == 0 ? -17 : 0
             (record.runs, record.entries) = (runs[record.thread] ?? 0, entries)
             record.inside = UInt32(draw(2))

@@ -28,11 +28,11 @@ struct RunRecordingTests {
         record.start = time
         record.duration = 10
         record.result = result
-        record.form = 1
-        record.slot = slot
-        record.guest_phys_addr = UInt64(slot) << 20
-        record.memory_size = size
-        record.userspace_addr = 0x7f00_0000_0000
+        record.region.form = 1
+        record.region.slot = slot
+        record.region.guest_phys_addr = UInt64(slot) << 20
+        record.region.memory_size = size
+        record.region.userspace_addr = 0x7f00_0000_0000
         record.runs = runs
         record.entries = entries
         record.inside = inside
@@ -94,7 +94,7 @@ struct RunRecordingTests {
         odd.vm = .max
         odd.duration = .max
         var negative = call(3, size: 0x1000, at: 5, result: .min)
-        negative.form = .max
+        negative.region.form = .max
         let recording = recording(memory(header(next: 3), [machine, odd, negative]))
         #expect(throws: TraceError.self) {
             try recording.imported(options: TraceImporter.Options())
