@@ -15,7 +15,7 @@ struct ReadmeExampleTests {
             guestPhysicalAddress: 0, size: .gibibytes(1), userspaceAddress: 0x7f00_0000_0000)
         let installed = try table.submit([ram]).slots[0]
 
-        // Open a hole for a device: one slot becomes two, and no vCPU sees neither.
+        // Open a hole for a device: one slot becomes two, and no vCPU sees the RAM missing.
         let (low, rest) = installed.split(at: 0xa_0000)
         let (_, high) = rest.split(at: 0xc_0000)
         let receipt = try table.submit([low, high])
