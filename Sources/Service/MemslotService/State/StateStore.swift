@@ -14,7 +14,7 @@ public final class StateStore: Sendable {
     let directory: StateDirectory
     let descriptors: (any DescriptorStore)?
     /// Held while a VM is added or removed, so that no two VMs have one name.
-    let names = Locked<Void>(())
+    let names = Locked(false)
     let troubles = Locked(StateTroubles())
     private let isSynced: Bool
     private let observer: @Sendable (StateEvent) -> Void

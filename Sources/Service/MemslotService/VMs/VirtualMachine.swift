@@ -22,7 +22,9 @@ final class VirtualMachine: Sendable {
     let observed: ObservedVM?
     let metrics: Metrics
     /// Held while the memory of the slots changes: by a submit, or by the end of an object.
-    let changes = Locked<Void>(())
+    ///
+    /// Not of `Void`: ThreadSanitizer attributes an access to a value without a size to its neighbour.
+    let changes = Locked(false)
     private let observation: Observation
 
     /// A VM that this process serves.
