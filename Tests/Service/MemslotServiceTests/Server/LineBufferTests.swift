@@ -86,7 +86,8 @@ extension ServerTests {
                     _ = buffer.put([0x78])
                     buffer.attach([dup(pipe.readEnd)], isTruncated: false)
                 }
-                #expect(pipe.others == total)
+                // The one too many closes them all, without waiting for the line's end.
+                #expect(pipe.others == (isBad ? 0 : total))
                 _ = buffer.put([0x0A])
                 do {
                     let line = try #require(try buffer.next())

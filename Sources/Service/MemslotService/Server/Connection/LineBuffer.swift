@@ -27,16 +27,18 @@ package struct LineBuffer {
     private var searched = 0
     private var attachments: [Attachment] = []
 
+    /// The descriptors of one line, which may have come in several messages.
     private struct Attachment {
-        /// The index of the last byte that it came with.
+        /// The index of the last byte that they came with.
         var position: Int
         let descriptors: PassedDescriptors
-        let count: Int
-        let isTruncated: Bool
+        /// There were too many, or some were lost. All are closed.
+        let isBad: Bool
     }
 
     private static let leastRoom = 1 << 14
     private static let usualSize = 1 << 16
+    private static let newline = UInt8(ascii: "\n")
 
     /// An empty buffer.
     ///
@@ -64,11 +66,21 @@ package struct LineBuffer {
     }
 
     /// Adopts descriptors that came with the bytes of the last ``fill(_:)``.
+    ///
+    /// Beyond the limit of a line all of its descriptors are closed at once: a line that never ends
+    /// holds no more than one that does.
     package mutating func attach(_ descriptors: [Int32], isTruncated: Bool) {
+        let position = max(end - 1, start)
+        var (own, isBad) = (descriptors, isTruncated)
+        if let last = attachments.last, !bytes[last.position..<position].contains(Self.newline) {
+            attachments.removeLast()
+            own = last.descriptors.claimAll() + own
+            isBad = isBad || last.isBad
+        }
+        isBad = isBad || own.count > descriptorLimit
+        let passed = PassedDescriptors(own)
         attachments.append(
-            Attachment(
-                position: max(end - 1, start), descriptors: PassedDescriptors(descriptors),
-                count: descriptors.count, isTruncated: isTruncated))
+            Attachment(position: position, descriptors: isBad ? .none : passed, isBad: isBad))
     }
 
     /// Closes the descriptors that came after the last line.
@@ -104,27 +116,18 @@ package struct LineBuffer {
         guard searched < end else { return nil }
         return bytes.withUnsafeBytes { all in
             guard let base = all.baseAddress,
-                let found = memchr(base + searched, 0x0A, end - searched)
+                let found = memchr(base + searched, Int32(Self.newline), end - searched)
             else { return nil }
             return UnsafeRawPointer(found) - base
         }
     }
 
     private mutating func line(in range: Range<Int>, endingAt newline: Int) -> Line {
-        let own = attachments.prefix { $0.position <= newline }
-        guard let first = own.first else {
+        guard let own = attachments.first, own.position <= newline else {
             return Line(range: range, descriptors: .none, hasBadDescriptors: false)
         }
-        attachments.removeFirst(own.count)
-        let count = own.reduce(0) { $0 + $1.count }
-        // All are closed if the line can't have them.
-        if count > descriptorLimit || own.contains(where: \.isTruncated) {
-            return Line(range: range, descriptors: .none, hasBadDescriptors: true)
-        }
-        let all =
-            own.count == 1
-            ? first.descriptors : PassedDescriptors(own.flatMap { $0.descriptors.claimAll() })
-        return Line(range: range, descriptors: all, hasBadDescriptors: false)
+        attachments.removeFirst()
+        return Line(range: range, descriptors: own.descriptors, hasBadDescriptors: own.isBad)
     }
 
     private mutating func makeRoom() {
