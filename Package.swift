@@ -206,7 +206,7 @@ let testTargets: [Target] = [
         "Tools", "MemslotTraceTests",
         [
             "MemslotTrace", "MemslotScenario", "MemslotProtocol", "Memslots", "CRunRecord",
-            "WireTestSupport",
+            "MemslotPicture", "MemslotTestKit", "WireTestSupport",
         ]),
     tests("Tools", "MemslotPictureTests", ["Memslots", "MemslotPicture"]),
     // The built memslotctl against the built memslotd; a VMM in C, and QEMU where it is installed,

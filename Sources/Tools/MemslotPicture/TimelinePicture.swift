@@ -101,9 +101,11 @@ struct TimelineSVG {
         }
     }
 
-    private func x(of time: UInt64) -> Int {
+    private func x(of time: UInt64) -> Int { x(afterStart: time - start) }
+
+    private func x(afterStart nanoseconds: UInt64) -> Int {
         // Full width, because nanoseconds times pixels may exceed 2^64.
-        let (high, low) = (time - start).multipliedFullWidth(by: UInt64(Self.width))
+        let (high, low) = nanoseconds.multipliedFullWidth(by: UInt64(Self.width))
         return Self.left + Int(length.dividingFullWidth((high, low)).quotient)
     }
 
@@ -112,7 +114,7 @@ struct TimelineSVG {
         let step = roundStep
         var time: UInt64 = 0
         while time <= length {
-            let x = x(of: start + time)
+            let x = x(afterStart: time)
             canvas.path("M\(x) \(Self.top - 6)V\(bottom)", class: "gap")
             let text = time == 0 ? "0" : HumanDuration(nanoseconds: time).description
             canvas.text(text, x: x, y: Self.top - 12, class: "centre")

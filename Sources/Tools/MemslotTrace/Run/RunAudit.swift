@@ -126,10 +126,11 @@ extension RunAudit {
             guard let begin = times[hole.removedOnLine] ?? nil,
                 let end = times[hole.returnedOnLine] ?? nil, begin <= end
             else { continue }
-            let range = hole.start.rawValue..<hole.start.rawValue &+ hole.size.rawValue
+            let first = hole.start.rawValue
             spans.append(
                 TimelinePicture.Span(
-                    lane: lane, time: begin..<end, label: hex(range),
+                    lane: lane, time: begin..<end,
+                    label: hex(first: first, last: first.adding(upToMax: hole.size.rawValue - 1)),
                     kind: hole.guest == .running ? .failed : .wait))
         }
         if isAtomic {
@@ -137,7 +138,7 @@ extension RunAudit {
             spans += recording.commits.map { commit in
                 let begin = commit.heldSince.rawValue
                 return TimelinePicture.Span(
-                    lane: lane + 1, time: begin..<begin &+ commit.heldNanoseconds,
+                    lane: lane + 1, time: begin..<begin.adding(upToMax: commit.heldNanoseconds),
                     label: "\(commit.asked) asked, \(commit.made) made", kind: .held)
             }
         }
@@ -145,10 +146,9 @@ extension RunAudit {
     }
 
     private func label(of call: RunCall) -> String {
-        let begin = call.region.guestPhysicalAddress
-        let what =
-            call.region.memorySize == 0
-            ? "delete" : hex(begin..<max(begin &+ call.region.memorySize, begin &+ 1))
+        let (begin, size) = (call.region.guestPhysicalAddress, call.region.memorySize)
+        // A call that the kernel refused may wrap 2^64.
+        let what = size == 0 ? "delete" : hex(first: begin, last: begin.adding(upToMax: size - 1))
         return "slot \(call.region.slot & 0xffff): " + what + (call.errno.map { ", \($0)" } ?? "")
     }
 }

@@ -122,7 +122,7 @@ extension RunCall {
         inside = words.inside
     }
 
-    package var end: TraceTime { TraceTime(rawValue: time.rawValue &+ nanoseconds) }
+    package var end: TraceTime { TraceTime(rawValue: time.rawValue.adding(upToMax: nanoseconds)) }
 }
 
 extension RunCommit {

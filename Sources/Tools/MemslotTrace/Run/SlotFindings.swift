@@ -142,5 +142,18 @@ package struct FlatViewText: Hashable, Sendable {
 
 /// `0xc0000-0xdffff`.
 func hex(_ range: Range<UInt64>) -> String {
-    "0x\(String(range.lowerBound, radix: 16))-0x\(String(range.upperBound - 1, radix: 16))"
+    hex(first: range.lowerBound, last: range.upperBound - 1)
+}
+
+/// The same for a range that may include the last byte of the address space.
+func hex(first: UInt64, last: UInt64) -> String {
+    "0x\(String(first, radix: 16))-0x\(String(last, radix: 16))"
+}
+
+extension UInt64 {
+    /// The sum, or the largest number. A hostile VMM can record any number.
+    func adding(upToMax other: UInt64) -> UInt64 {
+        let (sum, overflow) = addingReportingOverflow(other)
+        return overflow ? .max : sum
+    }
 }

@@ -110,7 +110,8 @@ final class RunMemory: @unchecked Sendable {
         isAtomic: Bool, isLive: Bool, quietMicroseconds: UInt64, failingCall: UInt32
     ) throws(RunFailure) {
         file = clinux_memfd("memslots-run", 0)
-        guard file >= 0, ftruncate(file, size) == 0,
+        // Sealed: a VMM that truncated the file would end this process with SIGBUS.
+        guard file >= 0, ftruncate(file, size) == 0, clinux_seal_size(file) == 0,
             let mapped = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0),
             mapped != MAP_FAILED
         else { throw RunFailure("no memory for the record: \(Errno(rawValue: errno))") }

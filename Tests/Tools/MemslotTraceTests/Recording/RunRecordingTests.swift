@@ -1,4 +1,6 @@
 import CRunRecord
+import MemslotPicture
+import MemslotTestKit
 import MemslotTrace
 import Memslots
 import Testing
@@ -100,5 +102,54 @@ struct RunRecordingTests {
             try recording.imported(options: TraceImporter.Options())
         }
         #expect(!recording.rawLines(of: 0).isEmpty)
+    }
+
+    /// Records whose numbers are drawn from those at which arithmetic overflows.
+    private func hostileRecords(seed: UInt64) -> [crun_record] {
+        var random = SeededRandom(seed: seed)
+        let edges: [UInt64] = [
+            0, 1, 0xfff, 0x1000, 0x2000, 1 << 31, 1 << 32, 1 << 52, 1 << 63, .max - 0xfff, .max - 1,
+            .max,
+        ]
+        func draw() -> UInt64 { edges[Int.random(in: 0..<edges.count, using: &random)] }
+        return [machine]
+            + (0..<12).map { _ in
+                var record = call(
+                    UInt32.random(in: 0..<3, using: &random), size: draw(), at: draw(),
+                    thread: Int32.random(in: 6..<9, using: &random), runs: draw(),
+                    entries: draw(), inside: UInt32(truncatingIfNeeded: draw()),
+                    result: Int32.random(in: 0..<4, using: &random) == 0 ? -22 : 0)
+                record.kind = UInt32.random(in: 0..<8, using: &random)
+                record.vm = UInt32.random(in: 0..<8, using: &random) == 0 ? .max : 0
+                (record.duration, record.applied, record.held_since) = (draw(), draw(), draw())
+                record.region.guest_phys_addr = draw()
+                record.region.form = UInt32.random(in: 0..<9, using: &random)
+                (record.asked, record.made) = (.max, .max)
+                return record
+            }
+    }
+
+    @Test("no record of a hostile VMM traps the report, the picture or the reader of a live run")
+    func hostile() {
+        var pictures = 0
+        for seed in 0..<4_000 as Range<UInt64> {
+            let bytes = memory(header(next: 13), hostileRecords(seed: seed))
+            let recording = recording(bytes)
+            for isAtomic in [false, true] {
+                let options = TraceImporter.Options()
+                let follower = RunFollower(isAtomic: isAtomic, options: options)
+                var reader = RunRecordReader(follower)
+                _ = bytes.withUnsafeBytes { reader.read($0, isOver: true) }
+                guard let imported = try? recording.imported(options: options) else { continue }
+                recording.forEachLine(of: imported.scenario) { _ in }
+                var audit = RunAudit(
+                    recording: recording, imported: imported, isAtomic: isAtomic)
+                audit.committed = isAtomic ? try? recording.importedCommits(options: options) : nil
+                #expect(!audit.text.isEmpty)
+                #expect(audit.timeline.svg().contains("</svg>"))
+                pictures += 1
+            }
+        }
+        #expect(pictures > 2_000)
     }
 }

@@ -19,6 +19,15 @@ struct ProgramFileTests {
         #expect(outcome.output.isEmpty)
     }
 
+    @Test("a program that truncates the record ends, and memslotctl reports its run")
+    func truncates() {
+        let outcome = run(["/bin/sh", "-c", ": >\"$MEMSLOTS_RUN\"; exit 3"])
+        #expect(outcome.errors.contains("Operation not permitted"))
+        #expect(outcome.errors.contains("no slot call was recorded"))
+        // dash exits with 2 after a redirection that failed.
+        #expect(outcome.status == 2 || outcome.status == 3)
+    }
+
     /// A copy of `true` that belongs to another user or has more rights; `nil` if the tests may not
     /// create one.
     private func privileged(_ owner: uid_t, mode: mode_t) -> String? {

@@ -33,7 +33,12 @@ struct RecordTests {
     func failures() throws {
         let file = Workbench.file("errors.jsonl")
         let raw = Workbench.file("errors.raw.jsonl")
-        let run = Finished(vmm: ["errors"], under: ["--record", file, "--raw", raw])
+        let picture = Workbench.file("errors.svg")
+        let run = Finished(
+            vmm: ["errors"], under: ["--record", file, "--raw", raw, "--svg", picture])
+        #expect(run.status == 0, "\(run.errors)")
+        // One call is at the last guest address, and ends before it starts.
+        #expect(text(picture).contains("</svg>"))
         #expect(run.output == Finished(vmm: ["errors"]).output)
         #expect(text(file).contains("refused: EEXIST"))
         for backend in ["simulated", "kvm"] {

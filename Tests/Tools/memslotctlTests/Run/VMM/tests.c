@@ -68,6 +68,7 @@ static int test_errors(int argc, char **argv) {
     printf("size %d\n", set_slot(&vm, 1, 0, REGION, PAGE, vm.region));
     printf("id %d\n", set_slot(&vm, 40000, 0, 0x800000, PAGE, vm.region));
     printf("far %d\n", set_slot(&vm, 6, 0, 1ull << 60, PAGE, vm.region));
+    printf("end before start %d\n", set_slot(&vm, 6, 0, ~0ull, PAGE, vm.region));
     printf("pointer %d\n", ioctl(vm.descriptor, KVM_SET_USER_MEMORY_REGION, (void *)8) < 0 ? errno : 0);
     printf("same %d\n", set_slot(&vm, 1, 0, REGION, REGION_SIZE, vm.region));
     printf("move %d\n", set_slot(&vm, 1, 0, REGION + PAGE, REGION_SIZE, vm.region));
