@@ -1,5 +1,5 @@
 """A client of memslotd: JSON-RPC 2.0, one message a line, over a Unix socket. Python 3.9, no dependency."""
-import collections, json, os, socket
+import collections, json, os, socket, stat, struct
 
 
 class MemslotError(Exception):
@@ -13,14 +13,41 @@ class MemslotError(Exception):
 class Memslots:
     """One connection, for one thread at a time."""
 
-    def __init__(self, path=None, sock=None):
+    def __init__(self, path=None, sock=None, server_uid=None):
+        """Connects to a server of root, of our user, of `server_uid`, or of the owner of the socket's
+        directory where every directory above is writable by root alone."""
         if sock is None:
             runtime = os.environ.get("XDG_RUNTIME_DIR", "/run")
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.connect(path or os.path.join(runtime, "memslots", "memslotd.sock"))
+            path = path or os.path.join(runtime, "memslots", "memslotd.sock")
+            sock, user = self._connect(path)
+            if user not in (0, os.geteuid(), server_uid):
+                # Without links, so that the path means the directories that are checked.
+                path = os.path.join(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
+                sock.close()
+                sock, again = self._connect(path)
+                if again != user or not self._only_root_can_replace(os.path.dirname(path), user):
+                    raise PermissionError(f"{path}: user {user} listens there, our user is {os.geteuid()};"
+                                          f" server_uid={user} permits it")
         self._socket, self._last_id = sock, 0
         self._rest, self._rest_fds = b"", []  # of the unfinished line
         self._lines, self._events = collections.deque(), collections.deque()
+
+    @staticmethod
+    def _connect(path):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.connect(path)
+        return sock, struct.unpack("3I", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
+
+    @staticmethod
+    def _only_root_can_replace(directory, owner):
+        if os.lstat(directory).st_uid != owner:
+            return False
+        while directory != "/":
+            directory = os.path.dirname(directory)
+            status = os.lstat(directory)
+            if status.st_uid != 0 or status.st_mode & 0o022 or not stat.S_ISDIR(status.st_mode):
+                return False
+        return True
 
     def call(self, method, params=None, fds=()):
         """Calls a method and returns its result; descriptors that came with it are in "fds"."""

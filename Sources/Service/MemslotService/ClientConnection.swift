@@ -24,18 +24,16 @@ public struct ClientConnection: ~Copyable {
 
     /// Connects to the daemon's socket at `path`.
     ///
-    /// - Throws: if no daemon listens there, or this user may not connect.
-    public init(_ path: SocketPath) throws(TargetLost) {
-        let socket = clinux_stream_socket()
-        guard socket >= 0 else {
-            throw TargetLost("can't create a socket: \(Self.name(-socket))")
-        }
-        let status = clinux_connect(socket, path.path)
-        guard status == 0 else {
-            close(socket)
-            throw TargetLost("\(path.path): \(Self.reason(-status))")
-        }
-        self.init(adopting: socket)
+    /// The daemon must run as root or as this process's user; or its user owns the socket's
+    /// directory, and every directory above belongs to root and is writable by root alone.
+    ///
+    /// - Parameters:
+    ///   - path: where the daemon listens.
+    ///   - serverUser: one more user as whom the daemon may run, wherever the socket is.
+    /// - Throws: if no daemon listens there, this user may not connect, or the daemon runs as
+    ///   another user.
+    public init(_ path: SocketPath, serverUser: UInt32? = nil) throws(TargetLost) {
+        self.init(adopting: try TrustedServer(path: path, permitted: serverUser).connect())
     }
 
     /// Adopts a connected socket, and closes it at the end.
@@ -148,16 +146,7 @@ public struct ClientConnection: ~Copyable {
         return nil
     }
 
-    private static func reason(_ number: Int32) -> String {
-        switch number {
-        case ENOENT: "there is no daemon: the socket does not exist (start memslotd)"
-        case ECONNREFUSED: "no daemon listens there any more (start memslotd)"
-        case EACCES: "this user may not connect"
-        default: "can't connect: \(name(number))"
-        }
-    }
-
-    private static func name(_ number: Int32) -> String { String(cString: strerror(number)) }
+    static func name(_ number: Int32) -> String { String(cString: strerror(number)) }
 }
 
 extension ClientConnection.Received {
@@ -174,6 +163,8 @@ extension ClientConnection.Received {
 public struct TargetLost: Error, Hashable, Sendable {
     /// A sentence that describes what happened.
     public let message: String
+    /// The server's user, where that is why the connection was not made.
+    package internal(set) var foreignServer: UInt32?
 
     package init(_ message: String) { self.message = message }
 }

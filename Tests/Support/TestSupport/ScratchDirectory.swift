@@ -4,8 +4,8 @@ import Foundation
 package final class ScratchDirectory: Sendable {
     package let path: String
 
-    package init() throws {
-        var template = Array("/tmp/memslots-test-XXXXXX".utf8CString)
+    package init(in parent: String = "/tmp") throws {
+        var template = Array("\(parent)/memslots-test-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else {
             throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
         }

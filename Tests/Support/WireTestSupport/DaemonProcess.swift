@@ -45,6 +45,8 @@ package final class DaemonProcess {
         guard clinux_bind(notifications, directory.path("notify")) == 0 else {
             throw TargetLost("no socket for notifications")
         }
+        // A daemon of another user may write to it too.
+        chmod(directory.path("notify"), 0o666)
         var variables = ProcessInfo.processInfo.environment
         variables["NOTIFY_SOCKET"] = directory.path("notify")
         variables["SWIFT_BACKTRACE"] = "enable=no"

@@ -164,10 +164,12 @@ package final class SocketTarget: ScenarioTarget {
     // Unsafe: one thread at a time uses a target, as `mutating` requires.
     nonisolated(unsafe) private var connection: ClientConnection
 
-    /// Connects to the socket at `path`.
+    /// Connects to the socket at `path`, as ``ClientConnection/init(_:serverUser:)``.
     ///
     /// - Throws: the reason, as a sentence.
-    package init(_ path: SocketPath) throws(TargetLost) { connection = try ClientConnection(path) }
+    package init(_ path: SocketPath, serverUser: UInt32? = nil) throws(TargetLost) {
+        connection = try ClientConnection(path, serverUser: serverUser)
+    }
 
     /// Sends a line and waits for its response; ignores notifications.
     package func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] {

@@ -154,12 +154,23 @@ struct DaemonOptions: ParsableArguments {
         completion: .file(extensions: ["sock"]))
     var socket: String?
 
+    @Option(
+        name: .customLong("server-uid"),
+        help: ArgumentHelp(
+            "A user as whom the daemon may run.",
+            discussion: "Root and your own user always may. Another user may if it owns the "
+                + "socket's directory, and every directory above is root's and writable by root "
+                + "alone.", valueName: "uid"))
+    var serverUser: UInt32?
+
     /// Connects.
     ///
-    /// - Throws: the exit status, after printing the error and how to start a daemon.
+    /// - Throws: the exit status, after printing the error and what to do.
     func connect() throws(ExitCode) -> DaemonClient {
         let path = try self.path()
-        do throws(TargetLost) { return DaemonClient(try ClientConnection(path)) } catch {
+        do throws(TargetLost) {
+            return DaemonClient(try ClientConnection(path, serverUser: serverUser))
+        } catch {
             throw noDaemon(error)
         }
     }
@@ -174,9 +185,13 @@ struct DaemonOptions: ParsableArguments {
         }
     }
 
-    /// Prints that no daemon listens, and how to start one.
+    /// Prints that no daemon listens and how to start one, or how to permit the one that listens.
     func noDaemon(_ lost: TargetLost) -> ExitCode {
         Terminal.complain(lost.message)
+        if let user = lost.foreignServer {
+            Terminal.complain("If you trust that user: --server-uid \(user)")
+            return .failure
+        }
         let option = socket.map { " --socket \($0)" } ?? ""
         Terminal.complain("Start a daemon with: memslotd\(option)")
         return .failure

@@ -32,6 +32,13 @@ struct ReplayCommand: ParsableCommand {
         completion: .file())
     var socket: String?
 
+    @Option(
+        name: .customLong("server-uid"),
+        help: ArgumentHelp(
+            "With --socket: a user as whom the daemon may run, beside root and your own user.",
+            valueName: "uid"))
+    var serverUser: UInt32?
+
     @Flag(help: "Print only the receipts, one JSON object per line.")
     var json = false
 
@@ -74,7 +81,7 @@ struct ReplayCommand: ParsableCommand {
     ///
     /// - Returns: whether all expectations were met.
     private func play(_ input: borrowing InputFile) throws -> Bool {
-        let target = try socket.map { try ReplayedDaemon(socket: $0) }
+        let target = try socket.map { try ReplayedDaemon(socket: $0, user: serverUser) }
         // Otherwise the next replay would find the VMs' names in use.
         defer { target?.destroyVMs() }
         var player = ScenarioPlayer(
@@ -132,11 +139,11 @@ final class ReplayedDaemon: ScenarioTarget {
     /// Connects.
     ///
     /// - Throws: the exit status, after printing that no daemon listens.
-    init(socket: String) throws(ExitCode) {
+    init(socket: String, user: UInt32?) throws(ExitCode) {
         var options = DaemonOptions()
         options.socket = socket
         let path = try options.path()
-        do throws(TargetLost) { target = try SocketTarget(path) } catch {
+        do throws(TargetLost) { target = try SocketTarget(path, serverUser: user) } catch {
             throw options.noDaemon(error)
         }
     }

@@ -7,13 +7,13 @@ import WireTestSupport
 struct PythonClientTests {
     private static let python = BuiltProducts.tool("python3")
 
-    @Test("it is shorter than a hundred lines and needs nothing but Python's own")
+    @Test("it has at most 130 lines and needs nothing but Python's own")
     func short() throws {
         let text = try String(
             contentsOf: Repository.url("Docs/clients/memslots.py"), encoding: .utf8)
-        #expect(text.split(separator: "\n", omittingEmptySubsequences: false).count <= 100)
+        #expect(text.split(separator: "\n", omittingEmptySubsequences: false).count <= 130)
         let imports = text.split(separator: "\n").filter { $0.hasPrefix("import ") }
-        #expect(imports == ["import collections, json, os, socket"])
+        #expect(imports == ["import collections, json, os, socket, stat, struct"])
     }
 
     @Test(

@@ -36,7 +36,10 @@ public struct SocketPath: Hashable, Sendable {
         return try SocketPath(directory + "/memslotd.sock")
     }
 
-    var directory: String {
+    var directory: String { Self.directory(of: path) }
+
+    /// The path without its last component.
+    static func directory(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
