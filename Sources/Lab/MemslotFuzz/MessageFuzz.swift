@@ -19,7 +19,7 @@ enum MessageFuzz {
         defer { service.end(connection) }
         for line in bytes.split(separator: UInt8(ascii: "\n"), maxSplits: 64) {
             let decoded = RequestDecoder(batchLimit: 64).decode(Array(line))
-            let replies = service.execute(decoded, on: connection)
+            let replies = service.respond(to: decoded, on: connection)
             if let broken = fault(in: replies.finish(), to: decoded) { return broken }
             for event in events.removeAll().lines where !isJSON(event) {
                 return "an event is not JSON: \(String(decoding: event, as: UTF8.self))"

@@ -38,7 +38,7 @@ enum ScenarioFuzz {
         }
         if let expected = request.expect {
             // The comparison must end for every expectation.
-            _ = ScenarioExpectation.mismatches(expected: expected, response: expected)
+            _ = ScenarioExpectation.mismatches(expected: expected, reply: expected)
         }
         return nil
     }

@@ -19,7 +19,7 @@ public struct ClientConnection: ~Copyable {
     private var lastID = 0
     private var notifications: [Received] = []
 
-    /// The longest line that is accepted. A response may be longer than any request.
+    /// The longest line that is accepted. A reply may be longer than any request.
     private static let lineLimit = 1 << 30
 
     /// Connects to the daemon's socket at `path`.
@@ -57,10 +57,10 @@ public struct ClientConnection: ~Copyable {
         }
     }
 
-    /// Ends the sending direction; responses can still be received.
+    /// Ends the sending direction; replies can still be received.
     public func endSending() { shutdown(socket, Int32(SHUT_WR)) }
 
-    /// Waits for the next line, which is a response or a notification.
+    /// Waits for the next line, which is a reply or a notification.
     ///
     /// - Returns: `nil` if the daemon has closed the connection.
     /// - Throws: if the socket can't be read, or a line is longer than 1 GiB.
@@ -82,29 +82,29 @@ public struct ClientConnection: ~Copyable {
         }
     }
 
-    /// Sends a request, and waits for its response. ``nextNotification()`` returns the notifications
+    /// Sends a request, and waits for its reply. ``nextNotification()`` returns the notifications
     /// that arrive before it.
     ///
     /// - Parameters:
     ///   - method: the method's name.
     ///   - params: JSON text; `nil` for none.
     ///   - descriptors: sent with the request; they stay the caller's.
-    /// - Returns: the response, which may contain an error.
-    /// - Throws: if the connection ends before the response.
+    /// - Returns: the reply, which may contain an error.
+    /// - Throws: if the connection ends before the reply.
     public mutating func call(
         _ method: String, params: [UInt8]? = nil, descriptors: [Int32] = []
     ) throws(TargetLost) -> Received {
         lastID += 1
         var writer = JSONWriter()
         writer.request(method: method, id: RequestID(lastID), params: params)
-        return try ask(writer.finish(), descriptors: descriptors)
+        return try exchange(writer.finish(), descriptors: descriptors)
     }
 
-    /// Sends a request as a line with its end, and waits for the response.
+    /// Sends a request as a line with its end, and waits for the reply.
     ///
     /// A daemon that refuses a connection sends an error before it closes it. That error is the
-    /// response then.
-    package mutating func ask(
+    /// reply then.
+    package mutating func exchange(
         _ line: [UInt8], descriptors: [Int32] = []
     ) throws(TargetLost) -> Received {
         do throws(TargetLost) {
@@ -115,21 +115,21 @@ public struct ClientConnection: ~Copyable {
             }
             throw error
         }
-        return try response()
+        return try nextReply()
     }
 
-    /// Waits for the next response, after ``send(_:descriptors:)``.
+    /// Waits for the next reply, after ``send(_:descriptors:)``.
     ///
     /// - Throws: if the connection ends before it.
-    public mutating func response() throws(TargetLost) -> Received {
+    public mutating func nextReply() throws(TargetLost) -> Received {
         while let received = try receive() {
             if !received.isNotification { return received }
             notifications.append(received)
         }
-        throw TargetLost("the server closed the connection without a response")
+        throw TargetLost("the server closed the connection without a reply")
     }
 
-    /// Discards the notifications that arrived before the last response.
+    /// Discards the notifications that arrived before the last reply.
     ///
     /// Call it after a repeated `events.subscribe`: the new snapshot contains what they report.
     public mutating func discardNotifications() { notifications = [] }

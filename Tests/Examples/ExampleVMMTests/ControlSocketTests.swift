@@ -33,9 +33,9 @@ struct ControlSocketTests {
     func client() throws {
         try withSocket { path in
             var connection = try ClientConnection(SocketPath(path))
-            let response = try connection.call(
+            let reply = try connection.call(
                 "memslots.get", params: Array(#"{"vm":"guest"}"#.utf8))
-            let slots = try #require(response.value?["result"]?["slots"])
+            let slots = try #require(reply.value?["result"]?["slots"])
             #expect(slots.elements.count == 3)
             #expect(slots.elements.allSatisfy { $0["memory"]?.string == "ram" })
             #expect(slots.elements.allSatisfy { $0["userspaceAddress"] == nil })

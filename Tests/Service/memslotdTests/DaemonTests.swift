@@ -147,7 +147,7 @@ struct DaemonTests {
         #expect(access(path.path, F_OK) == 0)
     }
 
-    @Test("a second signal ends it at once, even if a response is stuck")
+    @Test("a second signal ends it at once, even if a reply is stuck")
     func atOnce() throws {
         let daemon = try DaemonProcess()
         var client = try daemon.connect()

@@ -13,7 +13,7 @@ import WireTestSupport
 struct DescriptorStoreTests {
     private let store = ["FDSTORE": "3"]
 
-    @Test("a memory object is stored sealed before the response, and is restored with its bytes")
+    @Test("a memory object is stored sealed before the reply, and is restored with its bytes")
     func roundTrip() throws {
         let scratch = try ScratchDirectory()
         let first = try DaemonProcess(stateIn: scratch, environment: store)
@@ -107,11 +107,11 @@ struct DescriptorStoreTests {
         #expect(daemon.messages.map(\.text) == ["FDSTOREREMOVE=1\nFDNAME=vm-7.memory-1\n"])
     }
 
-    /// Creates memory. This test plays systemd, which must receive the descriptor before the response.
+    /// Creates memory. This test plays systemd, which must receive the descriptor before the reply.
     private func create(
         _ daemon: DaemonProcess, _ params: String, passing: [Int32] = []
     ) throws -> (name: String, descriptor: Int32) {
-        // A connection of its own, because the response comes after the messages to systemd.
+        // A connection of its own, because the reply comes after the messages to systemd.
         let received = daemon.messages.count
         var client = try daemon.connect()
         try client.send(
@@ -120,7 +120,7 @@ struct DescriptorStoreTests {
         // The descriptor, and then the barrier.
         _ = daemon.receiveMessage()
         _ = daemon.receiveMessage()
-        let answer = try client.response()
+        let answer = try client.nextReply()
         try #require(
             answer.value?["result"] != nil, "\(String(decoding: answer.line, as: UTF8.self))")
         let message = try #require(daemon.messages.dropFirst(received).first)

@@ -61,7 +61,7 @@ extension ClientConnection {
         try result("vm.create", #"{"vm":"\#(name)","backend":"simulated"}"#)
     }
 
-    /// Creates a simulated VM with as many slots as one response needs to fill a socket's buffers.
+    /// Creates a simulated VM with as many slots as one reply needs to fill a socket's buffers.
     package mutating func makeLargeVM(_ name: String) throws {
         try makeVM(name)
         let slots = (0..<2_000).map {

@@ -13,7 +13,9 @@ extension ScratchDirectory {
 
     /// The contents of a file in the state directory.
     package func stateBytes(_ name: String) throws -> [UInt8] {
-        Array(try Data(contentsOf: URL(fileURLWithPath: state + "/" + name)))
+        // Not `Data(contentsOf:)`: Foundation leaks its buffer where the file is empty.
+        let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: state + "/" + name))
+        return Array(try file.readToEnd() ?? Data())
     }
 
     /// Writes a file into the state directory, which is created first if there is none.

@@ -8,8 +8,8 @@ package struct WireClient {
     package let service: MemslotService
     package let connection: ServiceConnection
 
-    /// The response to one line.
-    package struct Response {
+    /// The reply to one line.
+    package struct Reply {
         package let line: String
         package let root: JSONValue
         package let descriptors: [Int32]
@@ -35,15 +35,15 @@ package struct WireClient {
 
     /// Sends a line as it is.
     ///
-    /// - Returns: the response; `nil` for a line that gets none.
-    package func send(_ line: String, passing descriptors: [Int32] = []) throws -> Response? {
-        let replies = service.execute(
-            RequestDecoder().decode(Array(line.utf8)), on: connection,
+    /// - Returns: the reply; `nil` for a line that gets none.
+    package func send(_ line: String, passing descriptors: [Int32] = []) throws -> Reply? {
+        let replies = service.respond(
+            to: RequestDecoder().decode(Array(line.utf8)), on: connection,
             descriptors: PassedDescriptors(descriptors))
         guard replies.count > 0 else { return nil }
         let passed = replies.descriptors.claimAll()
         let text = String(decoding: replies.finish(), as: UTF8.self)
-        return Response(
+        return Reply(
             line: text, root: try JSONDocument(parsing: text).root, descriptors: passed)
     }
 
@@ -51,13 +51,13 @@ package struct WireClient {
     @discardableResult
     package func call(
         _ method: String, _ params: String? = nil, passing descriptors: [Int32] = []
-    ) throws -> Response {
+    ) throws -> Reply {
         let text = params.map { ",\"params\":\($0)" } ?? ""
         let line = "{\"id\":1,\"method\":\"\(method)\"\(text)}"
-        guard let response = try send(line, passing: descriptors) else {
-            throw TargetLost("no response to \(line)")
+        guard let reply = try send(line, passing: descriptors) else {
+            throw TargetLost("no reply to \(line)")
         }
-        return response
+        return reply
     }
 
     /// Calls a method that must succeed.
@@ -65,8 +65,8 @@ package struct WireClient {
     /// - Returns: the result.
     @discardableResult
     package func result(_ method: String, _ params: String? = nil) throws -> JSONValue {
-        let response = try call(method, params)
-        guard let result = response.result else { throw TargetLost(response.line) }
+        let reply = try call(method, params)
+        guard let result = reply.result else { throw TargetLost(reply.line) }
         return result
     }
 
@@ -77,7 +77,7 @@ package struct WireClient {
 
     /// Submits slots as JSON text.
     @discardableResult
-    package func submit(_ vm: String, _ slots: String, _ more: String = "") throws -> Response {
+    package func submit(_ vm: String, _ slots: String, _ more: String = "") throws -> Reply {
         try call("memslots.submit", "{\"vm\":\"\(vm)\",\"slots\":[\(slots)]\(more)}")
     }
 

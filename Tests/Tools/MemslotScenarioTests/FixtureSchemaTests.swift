@@ -21,30 +21,30 @@ struct FixtureSchemaTests {
             var writer = JSONWriter()
             request.write(id: step.line, to: &writer, backend: nil)
             let line = String(decoding: writer.bytes.dropLast(), as: UTF8.self)
-            let response = try #require(try client.send(line))
+            let reply = try #require(try client.send(line))
             let place = "\(path):\(step.line)"
-            try check(line, response, place)
+            try check(line, reply, place)
             for event in try client.events().events {
                 #expect(try schema.fault(of: event, at: "#/$defs/notification") == nil, "\(place)")
             }
         }
     }
 
-    /// Validates a request and its response by the schema.
+    /// Validates a request and its reply by the schema.
     private func check(
-        _ request: String, _ response: WireClient.Response, _ place: String
+        _ request: String, _ reply: WireClient.Reply, _ place: String
     ) throws {
         let asked = try JSONDocument(parsing: request).root
         let method = asked["method"]?.string ?? ""
-        if let result = response.result {
+        if let result = reply.result {
             let fault = try schema.fault(of: result, at: "#/$defs/results/$defs/\(method)")
             #expect(fault == nil, "\(place): \(method): \(fault ?? "")")
         } else {
-            let fault = try schema.fault(of: response.root, at: "#/$defs/response")
+            let fault = try schema.fault(of: reply.root, at: "#/$defs/response")
             #expect(fault == nil, "\(place): \(method): \(fault ?? "")")
         }
         // A request that is refused before its members are validated may have any members.
-        let code = response.error?["code"]?.int ?? 0
+        let code = reply.error?["code"]?.int ?? 0
         let isValidated = ![-32700, -32600, -32601, -32602, -32001, -32007].contains(code)
         if isValidated {
             let fault = try schema.fault(of: asked, at: "#/$defs/request")

@@ -50,7 +50,7 @@ final class InProcessService {
     /// - Returns: the bytes of the reply.
     @discardableResult
     func execute(_ line: [UInt8]) -> Int {
-        service.execute(Self.decode(line), on: connection).count
+        service.respond(to: Self.decode(line), on: connection).count
     }
 
     static func decode(_ line: [UInt8]) -> DecodedLine {

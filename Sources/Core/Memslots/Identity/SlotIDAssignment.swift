@@ -33,8 +33,8 @@ struct SlotIDAssignment {
         }
         var left = Self.effort
         let firstCost = Self.cost(first, present, &left)
-        // Without circles among the moves every choice costs the same.
-        guard firstCost.circles > 0 else {
+        // Without cycles among the moves every choice costs the same.
+        guard firstCost.cycles > 0 else {
             (self.slots, isOptimal) = (first, true)
             return
         }
@@ -69,14 +69,14 @@ struct SlotIDAssignment {
     /// Returns the cost of `slots`; subtracts from `left` the effort of finding it.
     static func cost(
         _ slots: [Memslot], _ present: MemslotArray, _ left: inout Int
-    ) -> (operations: Int, circles: Int, isProved: Bool) {
+    ) -> (operations: Int, cycles: Int, isProved: Bool) {
         let allowed = min(FeedbackVertexSet.effort, left / searchWeight)
         var effort = allowed
         let diff = MemslotDiff(from: present.slots, to: slots.sortedByKey())
         let plan = Plan(diff, effort: &effort)
         left -= slots.count + present.count + (allowed - effort) * searchWeight
-        let circles = plan.operations.count { $0.reason == .cycle }
-        return (plan.operations.count, circles, plan.isOptimal)
+        let cycles = plan.operations.count { $0.reason == .cycle }
+        return (plan.operations.count, cycles, plan.isOptimal)
     }
 }
 

@@ -6,7 +6,7 @@ struct SlotIDSearch {
     let fixed: [SlotMatching.Pair]
     var left: Int
     private(set) var best: [Memslot]
-    var cost: (operations: Int, circles: Int, isProved: Bool)
+    var cost: (operations: Int, cycles: Int, isProved: Bool)
     var allProved: Bool
     var isExhausted = false
 
@@ -14,7 +14,7 @@ struct SlotIDSearch {
     private static let largestTried = 256
 
     /// Whether no other choice can cost less.
-    var isProved: Bool { cost.circles == 0 || isExhausted && allProved }
+    var isProved: Bool { cost.cycles == 0 || isExhausted && allProved }
 
     /// Tries every choice of all groups together, beginning with ascending addresses; as long as
     /// half of the effort is left.
@@ -22,7 +22,7 @@ struct SlotIDSearch {
         guard groups.allSatisfy({ $0.requested.count <= Self.largestTried }) else { return }
         let reserve = left / 2
         var choices = MatchingChoices(groups)
-        while left > reserve, cost.circles > 0 {
+        while left > reserve, cost.cycles > 0 {
             guard let choice = choices.next() else {
                 isExhausted = true
                 return
@@ -40,7 +40,7 @@ struct SlotIDSearch {
         var lowest = operations
         for index in groups.indices where groups[index].requested.count <= Self.largestTried {
             var choices = MatchingChoices([groups[index]])
-            while left > 0, cost.circles > 0, let choice = choices.next() {
+            while left > 0, cost.cycles > 0, let choice = choices.next() {
                 var trial = pairs
                 trial[index] = choice
                 let price = weigh(trial.flatMap { $0 })

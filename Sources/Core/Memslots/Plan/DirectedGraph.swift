@@ -66,7 +66,7 @@ struct DirectedGraph {
 
     /// Shrinks the graph by what every smallest cut agrees on.
     ///
-    /// A vertex without way in or out is on no circle. One that leads to itself must be cut. One
+    /// A vertex without way in or out is on no cycle. One that leads to itself must be cut. One
     /// with a single way in, or out, can be contracted: its neighbour there is at least as good.
     ///
     /// - Parameter seeds: the vertices to check first; others follow when a neighbour changes.
@@ -95,19 +95,19 @@ struct DirectedGraph {
         return (forced, touched.filter { successors[$0] != nil }.sorted())
     }
 
-    /// A number of circles that share no vertex: no cut can be smaller.
-    func disjointCircles() -> Int {
+    /// A number of cycles that share no vertex: no cut can be smaller.
+    func disjointCycles() -> Int {
         var rest = self
         var found = 0
-        while let circle = rest.shortCircle() {
+        while let cycle = rest.shortCycle() {
             found += 1
-            for vertex in circle { rest.remove(vertex) }
+            for vertex in cycle { rest.remove(vertex) }
             rest.trim()
         }
         return found
     }
 
-    /// Removes vertices that are on no circle because nothing leads in, or out.
+    /// Removes vertices that are on no cycle because nothing leads in, or out.
     private mutating func trim() {
         var pending = vertices
         while let vertex = pending.popLast() {
@@ -118,16 +118,16 @@ struct DirectedGraph {
         }
     }
 
-    /// A shortest circle through the vertex with the fewest ways out.
-    private func shortCircle() -> [Int]? {
+    /// A shortest cycle through the vertex with the fewest ways out.
+    private func shortCycle() -> [Int]? {
         let byDegree = vertices.sorted { (outDegree($0), $0) < (outDegree($1), $1) }
         for start in byDegree {
-            if let circle = circle(through: start) { return circle }
+            if let cycle = cycle(through: start) { return cycle }
         }
         return nil
     }
 
-    private func circle(through start: Int) -> [Int]? {
+    private func cycle(through start: Int) -> [Int]? {
         var cameFrom: [Int: Int] = [:]
         var queue = [start]
         var head = 0
@@ -136,13 +136,13 @@ struct DirectedGraph {
             head += 1
             for next in (successors[vertex] ?? []).sorted() {
                 if next == start {
-                    var circle = [vertex]
+                    var cycle = [vertex]
                     var step = vertex
                     while step != start, let before = cameFrom[step] {
-                        circle.append(before)
+                        cycle.append(before)
                         step = before
                     }
-                    return circle
+                    return cycle
                 }
                 if cameFrom[next] == nil {
                     cameFrom[next] = vertex
@@ -155,7 +155,7 @@ struct DirectedGraph {
 }
 
 extension DirectedGraph {
-    /// The strongly connected components that hold a circle, each ascending.
+    /// The strongly connected components that hold a cycle, each ascending.
     ///
     /// Tarjan's algorithm, with a stack of its own: a chain of a million moves must not overflow
     /// the thread's.
@@ -224,8 +224,8 @@ private struct TarjanSearch {
             component.append(member)
             if member == vertex { break }
         }
-        let hasCircle =
+        let hasCycle =
             component.count > 1 || graph.successors[vertex]?.contains(vertex) == true
-        if hasCircle { components.append(component.sorted()) }
+        if hasCycle { components.append(component.sorted()) }
     }
 }

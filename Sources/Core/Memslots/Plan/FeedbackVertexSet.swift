@@ -1,7 +1,7 @@
-/// The fewest vertices without which a directed graph has no circle.
+/// The fewest vertices without which a directed graph has no cycle.
 ///
 /// Each strongly connected component is solved by itself: first shrunk by rules that lose nothing,
-/// then by a greedy cut, which is proved smallest where as many disjoint circles are found, and
+/// then by a greedy cut, which is proved smallest where as many disjoint cycles are found, and
 /// else by branch and bound within ``effort``. The graphs of moving slots are sparse (two edges
 /// a vertex at most), so nearly all of them fall to the rules alone.
 struct FeedbackVertexSet {
@@ -39,7 +39,7 @@ struct FeedbackVertexSet {
         let greedy = greedyCut(graph)
         guard graph.count <= largestSearched, effort > 0 else { return (greedy, false) }
         effort -= graph.count
-        if graph.disjointCircles() == greedy.count { return (greedy, true) }
+        if graph.disjointCycles() == greedy.count { return (greedy, true) }
         var search = CutSearch(effort: effort)
         let better = search.smallestCut(of: graph, below: greedy.count)
         effort = search.effort
@@ -111,7 +111,7 @@ private struct CutSearch {
     private mutating func branch(_ graph: DirectedGraph, below limit: Int) -> [Int]? {
         effort -= graph.count
         guard !isExhausted, limit > 0, let vertex = graph.busiest() else { return nil }
-        guard graph.disjointCircles() < limit else { return nil }
+        guard graph.disjointCycles() < limit else { return nil }
 
         var best: [Int]?
         var limit = limit

@@ -24,19 +24,19 @@ struct MoveOrder {
             (direct, broken, isMinimum) = (order, [], true)
             return
         }
-        // The moves that could be ordered are on no circle.
-        var circles = MoveCircles(waits, waiters, without: order)
-        let rings = circles.removeRings()
-        let cut = FeedbackVertexSet(of: circles.rest, effort: &effort)
+        // The moves that could be ordered are on no cycle.
+        var cycles = MoveCycles(waits, waiters, without: order)
+        let rings = cycles.removeRings()
+        let cut = FeedbackVertexSet(of: cycles.rest, effort: &effort)
         broken = (rings + cut.vertices).sorted()
         isMinimum = cut.isMinimum
         for move in broken { removed[move] = true }
-        // Without the cut there is no circle, so this orders all that is left.
+        // Without the cut there is no cycle, so this orders all that is left.
         direct = Self.order(waits, waiters, without: removed)
     }
 
     /// The moves but for those `removed`, each after those that it waits for; without those that
-    /// wait for a circle.
+    /// wait for a cycle.
     private static func order(
         _ waits: MoveWaits, _ waiters: MoveWaits, without removed: [Bool]
     ) -> [Int] {
@@ -135,12 +135,12 @@ struct MoveWaits {
     }
 }
 
-/// The moves that wait for each other in circles, and those between two circles.
+/// The moves that wait for each other in cycles, and those between two cycles.
 ///
-/// Nearly all circles are rings that nothing else touches: two slots that change places, or slots
+/// Nearly all cycles are rings that nothing else touches: two slots that change places, or slots
 /// of one size put into another order. They are cut here, in one walk; 32,764 slots in one ring
 /// took 95 ms by the general way, which is for what is left.
-struct MoveCircles {
+struct MoveCycles {
     private let waits: MoveWaits
     /// How many edges a move has to and from others that are left; none once it is gone.
     private var outDegree: [UInt32]

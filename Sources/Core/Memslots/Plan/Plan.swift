@@ -85,20 +85,20 @@ public struct Plan: Hashable, Sendable {
     ) {
         var other = 0
         var broken = broken.makeIterator()
-        var circle = broken.next()
+        var cycle = broken.next()
         for slot in changed {
             let key = slot.assignedKey.ordinal
-            while let next = circle, next.assignedKey.ordinal < key {
+            while let next = cycle, next.assignedKey.ordinal < key {
                 body(next, .cycle)
-                circle = broken.next()
+                cycle = broken.next()
             }
             while other < others.count, others[other].assignedKey.ordinal < key { other += 1 }
             let isReplaced = other < others.count && others[other].assignedKey.ordinal == key
             body(slot, isReplaced ? .replaced : nil)
         }
-        while let next = circle {
+        while let next = cycle {
             body(next, .cycle)
-            circle = broken.next()
+            cycle = broken.next()
         }
     }
 }

@@ -7,7 +7,7 @@ internal import Synchronization
 /// a `sync` barrier. A wait for a barrier alone could not time out; with the gate closed and
 /// empty, the barrier is free at once.
 final class EntryGate: Sendable {
-    struct Stay {
+    struct Visit {
         fileprivate let number: UInt64
     }
 
@@ -28,7 +28,7 @@ final class EntryGate: Sendable {
     /// Enters, and waits while the gate is closed.
     ///
     /// - Parameter name: who enters, to be named if it never leaves.
-    func enter(as name: String) -> Stay {
+    func enter(as name: String) -> Visit {
         Scheduling.point()
         arriving.until { !isClosed.load(ordering: .acquiring) }
         return monitor.withLock {
@@ -36,14 +36,14 @@ final class EntryGate: Sendable {
             nextNumber += 1
             inside[nextNumber] = name
             occupants.store(inside.count, ordering: .relaxed)
-            return Stay(number: nextNumber)
+            return Visit(number: nextNumber)
         }
     }
 
-    func leave(_ stay: Stay) {
+    func leave(_ visit: Visit) {
         Scheduling.point()
         monitor.withLock {
-            inside[stay.number] = nil
+            inside[visit.number] = nil
             occupants.store(inside.count, ordering: .releasing)
             if isClosedNow && inside.isEmpty { monitor.wake() }
         }
@@ -74,7 +74,7 @@ final class EntryGate: Sendable {
     var arrivals: UInt64 { monitor.withLock { nextNumber } }
 
     /// Who is inside now and was so at the time of `arrivals`, sorted.
-    func staying(since arrivals: UInt64) -> [String] {
+    func remaining(since arrivals: UInt64) -> [String] {
         monitor.withLock { inside.filter { $0.key <= arrivals }.values.sorted() }
     }
 

@@ -36,13 +36,13 @@ final class ArrayPair: Sendable {
 
     /// Runs `body` with the active array; waits first while a swap is under way.
     func read<R>(as name: String, _ body: (TableSnapshot) -> R) -> R {
-        let stay = gate.enter(as: name)
-        defer { gate.leave(stay) }
+        let visit = gate.enter(as: name)
+        defer { gate.leave(visit) }
         return Scheduling.section(.shared, of: queue) { queue.sync { body(active.snapshot) } }
     }
 
     /// Keeps `object` as long as the table or a reader of it is there.
-    func keep(_ object: any AnyObject & Sendable) { kept.withLock { $0.append(object) } }
+    func retain(_ object: any AnyObject & Sendable) { kept.withLock { $0.append(object) } }
 
     /// Builds the array of `slots`, ascending by key, in the inactive place, as the generation after
     /// the active one.
@@ -73,17 +73,17 @@ final class ArrayPair: Sendable {
     ///
     /// - Returns: who has not at the deadline, sorted by name.
     func retire(_ deadline: Deadline) -> [String] {
-        let staying = readers.wait(for: readers.staying(), deadline)
-        spareIndex = unretired.keep(for: staying) ?? spareIndex
-        return staying.map(\.reader.name).sorted()
+        let remaining = readers.waitForEnd(of: readers.openVisits(), deadline)
+        spareIndex = unretired.pinNewest(for: remaining) ?? spareIndex
+        return remaining.map(\.reader.name).sorted()
     }
 
     /// Releases arrays that nobody reads.
     ///
     /// - Returns: the generation below which all arrays are retired now, if a receipt had reported
     ///   otherwise; else `nil`.
-    func settle() -> Generation? {
-        let retired = unretired.settle(active: current.generation)
+    func releaseRetired() -> Generation? {
+        let retired = unretired.releaseRetired(active: current.generation)
         if let spoil, isKnownUniquelyReferenced(&spareIndex) { spareIndex.map(spoil) }
         if retired == current.generation { readers.recordAnnouncement() }
         return retired

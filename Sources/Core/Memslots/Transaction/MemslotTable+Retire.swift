@@ -5,7 +5,7 @@ extension MemslotTable {
     public var unretiredArrays: [MemslotArray] { pair.unretired.arrays }
 
     /// Keeps `object`, the memory behind slots, as long as the table or a reader of it lives.
-    package func keep(_ object: any AnyObject & Sendable) { pair.keep(object) }
+    package func retain(_ object: any AnyObject & Sendable) { pair.retain(object) }
 
     /// Retires arrays that readers left after their submit had returned. Runs on a thread of the
     /// table's own: the reader that left may be anywhere, and observers are called in transactions.
@@ -19,7 +19,7 @@ extension MemslotTable {
 
     /// Releases old arrays that nobody reads, and publishes it if a receipt was not retired.
     func publishRetirement() {
-        if let generation = pair.settle() { publish(.retired(generation: generation)) }
+        if let generation = pair.releaseRetired() { publish(.retired(generation: generation)) }
     }
 }
 
@@ -32,9 +32,9 @@ final class UnretiredArrays: @unchecked Sendable {
     private struct Entry {
         var version: ArrayVersion
         /// The readers that may be in it; `nil` before they were listed.
-        var stays: [ReaderStay]?
+        var visits: [ReaderVisit]?
 
-        var isRetired: Bool { stays.map { $0.allSatisfy(\.hasEnded) } ?? false }
+        var isRetired: Bool { visits.map { $0.allSatisfy(\.hasEnded) } ?? false }
     }
 
     private let monitor = Monitor()
@@ -45,17 +45,17 @@ final class UnretiredArrays: @unchecked Sendable {
 
     /// Adds an array that is about to be replaced.
     func add(_ version: ArrayVersion) {
-        monitor.withLock { entries.append(Entry(version: version, stays: nil)) }
+        monitor.withLock { entries.append(Entry(version: version, visits: nil)) }
     }
 
-    /// Keeps the array that was added last for `stays`; all arrays go where there are none.
+    /// Keeps the array that was added last for `visits`; all arrays go where there are none.
     ///
     /// - Returns: the index of a released array, to be used again once it has no other owner.
-    func keep(for stays: [ReaderStay]) -> AddressIndex? {
+    func pinNewest(for visits: [ReaderVisit]) -> AddressIndex? {
         monitor.withLock {
             guard let last = entries.indices.last else { return nil }
-            entries[last].stays = stays
-            guard stays.isEmpty else {
+            entries[last].visits = visits
+            guard visits.isEmpty else {
                 isOwed = true
                 return nil
             }
@@ -67,7 +67,7 @@ final class UnretiredArrays: @unchecked Sendable {
     ///
     /// - Parameter active: the generation of the active array.
     /// - Returns: the generation whose older arrays all are retired now, where that is owed.
-    func settle(active: Generation) -> Generation? {
+    func releaseRetired(active: Generation) -> Generation? {
         // Released outside of the lock.
         let (gone, retired) = monitor.withLock {
             let gone = Array(entries.prefix(while: \.isRetired))

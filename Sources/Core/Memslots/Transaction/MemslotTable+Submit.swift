@@ -71,58 +71,15 @@ extension MemslotTable {
         return try serially(reentrant) { () throws(AdmissionError<Refusal>) in
             let wanted = try converting(
                 AdmissionError<Refusal>.notSubmitted,
-                validate(slots, options: options, prior: prior))
+                wantedArray(from: slots, options: options, prior: prior))
             guard !wanted.diff.isEmpty else { return unchanged(wanted, since: start) }
             try converting(
                 AdmissionError<Refusal>.refused,
                 admit(pair.current.generation.next, wanted.slots))
             return try converting(
                 AdmissionError<Refusal>.notSubmitted,
-                commit(wanted, options: options, since: start))
+                transact(wanted, options: options, since: start))
         }
-    }
-
-    /// Plans an array in which the layer above has found the faults `prior`.
-    package func plan(
-        _ slots: [Memslot], options: SubmitOptions, prior: [Violation]
-    ) throws(SubmitError) -> Receipt {
-        try serially(SubmitError.reentrant) { () throws(SubmitError) in
-            let wanted = try validate(slots, options: options, prior: prior)
-            var receipt = wanted.receipt(generation: pair.current.generation)
-            guard !wanted.diff.isEmpty else { return receipt }
-            receipt.generation = pair.current.generation.next
-            receipt.quiesced =
-                wanted.plan.needsQuiescence || options.quiesce == .always
-                || hooks.contains(where: \.needsQuiescence)
-            receipt.unmappedDirtyPages = try plannedUnmappedPages(wanted)
-            return receipt
-        }
-    }
-
-    /// Validates, compares, diffs and plans: everything before anything is changed.
-    private func validate(
-        _ slots: [Memslot], options: SubmitOptions, prior: [Violation]
-    ) throws(SubmitError) -> WantedArray {
-        if let failure { throw .failed(failure) }
-        let present = pair.current
-        // The present array was validated when it was submitted.
-        let isPresent = prior.isEmpty && slots == present.array.slots
-        var scan: ArrayScan?
-        if !isPresent {
-            let validator = ArrayValidator(
-                slots: slots, capabilities: capabilities, prior: prior,
-                present: present.array)
-            let found = validator.scan
-            if let faults = validator.faults(limit: limits.violations, found) {
-                throw .invalid(faults)
-            }
-            scan = found
-        }
-        if let expected = options.expectedGeneration, expected != present.generation {
-            throw .conflict(present: present.generation, expected: expected)
-        }
-        guard let scan else { return WantedArray(unchanged: present.array) }
-        return WantedArray(slots, scan, present: present.array)
     }
 
     private func unchanged(_ wanted: WantedArray, since start: UInt64) -> Receipt {
@@ -131,8 +88,8 @@ extension MemslotTable {
         return receipt
     }
 
-    /// Runs the transaction, and makes and publishes its receipt.
-    private func commit(
+    /// Runs the transaction from prepare to retire, and publishes its receipt.
+    private func transact(
         _ wanted: WantedArray, options: SubmitOptions, since start: UInt64
     ) throws(SubmitError) -> Receipt {
         let previous = pair.current

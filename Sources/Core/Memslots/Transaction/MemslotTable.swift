@@ -64,7 +64,7 @@ public final class MemslotTable: Sendable {
             MemslotArray(sortedByKey: installed.sortedByKey()),
             generation: generation)
         shared = Locked(Shared(history: ReceiptHistory(limit: limits.receipts)))
-        pair.readers.announce { [weak self] in self?.retireLeftArrays() }
+        pair.readers.setLateLeaveHandler { [weak self] in self?.retireLeftArrays() }
     }
 
     /// The gate through which vCPU threads enter the guest; `nil` if the VMM has its own

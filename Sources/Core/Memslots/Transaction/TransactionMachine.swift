@@ -124,15 +124,15 @@ struct TransactionMachine {
     /// Records the result of the last action, and returns the next.
     ///
     /// - Precondition: `event` is one that the last action can have.
-    mutating func event(_ event: Event) -> Action {
+    mutating func next(after event: Event) -> Action {
         switch (state, event) {
-        case (.start, .done): return isRecovery ? go(.holdingToRecover, .hold) : prepare(0)
+        case (.start, .done): return isRecovery ? enter(.holdingToRecover, .hold) : prepare(0)
         case (.preparing(let step), .done): return prepare(step + 1)
         case (.preparing(let step), .vetoed(let veto)):
             return abort(from: step - 1, .rejected(veto, step: step))
-        case (.building, .done): return go(.draining, .drain)
+        case (.building, .done): return enter(.draining, .drain)
         case (.draining, .done):
-            return holdsVCPUs ? go(.entering(next: .harvest), .exclusive) : harvest()
+            return holdsVCPUs ? enter(.entering(next: .harvest), .exclusive) : harvest()
         case (.draining, .timedOut(let vcpus, let readers)):
             // The drain has opened the gates again.
             return abort(from: steps - 1, .timedOut(vcpus: vcpus, readers: readers))
@@ -147,12 +147,12 @@ struct TransactionMachine {
         case (.applying(let operation), .done): return apply(operation + 1)
         case (.applying(let operation), .refused(let errno)):
             return undo(Cause(errno: errno, operation: operation))
-        case (.holdingToRecover, .done): return go(.entering(next: .harvest), .exclusive)
+        case (.holdingToRecover, .done): return enter(.entering(next: .harvest), .exclusive)
         case (.holdingToRecover, .timedOut(let vcpus, let readers)):
-            return go(.ended, .complete(.timedOut(vcpus: vcpus, readers: readers)))
+            return enter(.ended, .complete(.timedOut(vcpus: vcpus, readers: readers)))
         case (.holding(let cause), .done):
             holdsVCPUs = true
-            return go(.entering(next: .undo(cause)), .exclusive)
+            return enter(.entering(next: .undo(cause)), .exclusive)
         case (.holding(let cause), .timedOut):
             // Only additions are undone; a vCPU that can't be stopped sees them vanish.
             return undo(from: cause.operation - 1, cause)
@@ -160,65 +160,66 @@ struct TransactionMachine {
         case (.undoing(_, let cause), .refused(let errno)):
             let outcome = Outcome.failed(cause.errno, operation: cause.operation, undo: errno)
             return fail(outcome)
-        case (.restoring(let outcome), .done): return go(.releasing(outcome), .release)
-        case (.failing(let outcome), .done): return go(.releasing(outcome), .release)
+        case (.restoring(let outcome), .done): return enter(.releasing(outcome), .release)
+        case (.failing(let outcome), .done): return enter(.releasing(outcome), .release)
         case (.committing(let step), .done): return commit(step + 1)
-        case (.swapping, .done): return go(.releasing(.committed), .release)
+        case (.swapping, .done): return enter(.releasing(.committed), .release)
         case (.releasing(.committed), .done): return finish(0)
         case (.releasing(let outcome), .done): return abort(from: steps - 1, outcome)
         case (.finishing(let step), .done): return finish(step + 1)
-        case (.retiring, .done): return go(.ended, .complete(.committed))
+        case (.retiring, .done): return enter(.ended, .complete(.committed))
         case (.aborting(let step, let outcome), .done): return abort(from: step - 1, outcome)
         default: preconditionFailure("\(event) can't be the result of the action in \(state)")
         }
     }
 
-    private mutating func go(_ state: State, _ action: Action) -> Action {
+    private mutating func enter(_ state: State, _ action: Action) -> Action {
         self.state = state
         return action
     }
 
     private mutating func prepare(_ step: Int) -> Action {
-        step < steps ? go(.preparing(step: step), .prepare(step: step)) : go(.building, .build)
+        step < steps
+            ? enter(.preparing(step: step), .prepare(step: step)) : enter(.building, .build)
     }
 
-    private mutating func harvest() -> Action { go(.harvesting, .harvest) }
+    private mutating func harvest() -> Action { enter(.harvesting, .harvest) }
 
     private mutating func apply(_ operation: Int) -> Action {
         operation < operations
-            ? go(.applying(operation: operation), .apply(operation: operation))
-            : isRecovery ? go(.releasing(.recovered), .release) : commit(0)
+            ? enter(.applying(operation: operation), .apply(operation: operation))
+            : isRecovery ? enter(.releasing(.recovered), .release) : commit(0)
     }
 
     private mutating func undo(_ cause: Cause) -> Action {
         if cause.operation == 0 { return restore(cause.outcome) }
-        return holdsVCPUs ? undo(from: cause.operation - 1, cause) : go(.holding(cause), .hold)
+        return holdsVCPUs ? undo(from: cause.operation - 1, cause) : enter(.holding(cause), .hold)
     }
 
     private mutating func undo(from operation: Int, _ cause: Cause) -> Action {
         operation >= 0
-            ? go(.undoing(operation: operation, cause), .undo(operation: operation))
+            ? enter(.undoing(operation: operation, cause), .undo(operation: operation))
             : restore(cause.outcome)
     }
 
-    private mutating func fail(_ outcome: Outcome) -> Action { go(.failing(outcome), .fail) }
+    private mutating func fail(_ outcome: Outcome) -> Action { enter(.failing(outcome), .fail) }
 
     private mutating func restore(_ outcome: Outcome) -> Action {
-        go(.restoring(outcome), .restoreDirtyBits)
+        enter(.restoring(outcome), .restoreDirtyBits)
     }
 
     private mutating func commit(_ step: Int) -> Action {
-        step < steps ? go(.committing(step: step), .commit(step: step)) : go(.swapping, .swap)
+        step < steps ? enter(.committing(step: step), .commit(step: step)) : enter(.swapping, .swap)
     }
 
     private mutating func finish(_ step: Int) -> Action {
         step < steps
-            ? go(.finishing(step: step), .finish(step: step)) : go(.retiring, .retire)
+            ? enter(.finishing(step: step), .finish(step: step)) : enter(.retiring, .retire)
     }
 
     private mutating func abort(from step: Int, _ outcome: Outcome) -> Action {
         step >= 0
-            ? go(.aborting(step: step, outcome), .abort(step: step))
-            : go(.ended, .complete(outcome))
+            ? enter(.aborting(step: step, outcome), .abort(step: step))
+            : enter(.ended, .complete(outcome))
     }
 }

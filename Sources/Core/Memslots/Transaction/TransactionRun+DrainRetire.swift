@@ -7,22 +7,22 @@ extension TransactionRun {
         let deadline = Deadline.after(quiesceDeadline)
         let (vcpus, readers) = (surroundings.vcpus, surroundings.pair.gate)
         let arrivals = readers.arrivals
-        var staying = (vcpus: [String](), readers: [String]())
+        var remaining = (vcpus: [String](), readers: [String]())
         if quiesces {
             isHolding = true
             blackoutStart = monotonicNow()
             vcpus.begin()
-            staying.vcpus = vcpus.waitUntilHeld(by: deadline)
+            remaining.vcpus = vcpus.waitUntilHeld(by: deadline)
         }
-        if staying.vcpus.isEmpty {
+        if remaining.vcpus.isEmpty {
             readers.close()
-            staying.readers = readers.waitUntilEmpty(deadline)
+            remaining.readers = readers.waitUntilEmpty(deadline)
         } else {
-            staying.readers = readers.staying(since: arrivals)
+            remaining.readers = readers.remaining(since: arrivals)
         }
-        if staying.vcpus.isEmpty && staying.readers.isEmpty { return .done }
+        if remaining.vcpus.isEmpty && remaining.readers.isEmpty { return .done }
         release()
-        return .timedOut(vcpus: staying.vcpus, readers: staying.readers)
+        return .timedOut(vcpus: remaining.vcpus, readers: remaining.readers)
     }
 
     /// Holds vCPUs out before the first undo of a plan that ran beside them, or before a recovery.
@@ -33,8 +33,8 @@ extension TransactionRun {
         isHolding = true
         blackoutStart = monotonicNow()
         surroundings.vcpus.begin()
-        let staying = surroundings.vcpus.waitUntilHeld(by: .after(quiesceDeadline))
-        return staying.isEmpty ? .done : .timedOut(vcpus: staying, readers: [])
+        let remaining = surroundings.vcpus.waitUntilHeld(by: .after(quiesceDeadline))
+        return remaining.isEmpty ? .done : .timedOut(vcpus: remaining, readers: [])
     }
 
     /// Waits for registered readers of the old array, for as long as the drain has left of the

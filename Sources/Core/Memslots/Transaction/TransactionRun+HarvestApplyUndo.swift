@@ -81,9 +81,4 @@ extension TransactionRun {
         for item in harvest { overlay.add(item.bits, to: item.slot) }
         harvest = []
     }
-
-    /// After a commit: carries harvested bits to the new array.
-    ///
-    /// - Returns: the dirty pages that no logging slot of it maps.
-    mutating func carryDirtyBits() -> [DirtyPages] { overlay.carry(harvest, to: target) }
 }

@@ -1,8 +1,6 @@
 /// One transaction: executes what the machine decides, and reports the results to it.
 ///
-/// Prepare, drain, harvest, apply, undo and retire are in the files named after them. Commit, finish
-/// and abort are one call of a hook each, in `execute(_:)`. Build and swap are functions of
-/// ``ArrayPair``.
+/// Each step is a function in the file that is named after it.
 struct TransactionRun {
     /// What the table lends to its transaction.
     struct Surroundings {
@@ -78,12 +76,12 @@ struct TransactionRun {
 
     mutating func run() -> TransactionMachine.Outcome {
         if !isRecovery { surroundings.backend.beginTransaction() }
-        var action = machine.event(.done)
+        var action = machine.next(after: .done)
         while true {
             switch action {
             case .complete(let outcome): return outcome
             case .exclusive: action = runExclusively()
-            default: action = machine.event(execute(action))
+            default: action = machine.next(after: execute(action))
             }
         }
     }
@@ -91,9 +89,9 @@ struct TransactionRun {
     /// Executes actions under the vCPU barrier until the gates are to be opened.
     private mutating func runExclusively() -> TransactionMachine.Action {
         if isRecovery { surroundings.backend.beginTransaction() }
-        var action = machine.event(.done)
+        var action = machine.next(after: .done)
         surroundings.vcpus.exclusively {
-            while action != .release { action = machine.event(execute(action)) }
+            while action != .release { action = machine.next(after: execute(action)) }
         }
         return action
     }
@@ -103,7 +101,7 @@ struct TransactionRun {
     ) -> TransactionMachine.Event {
         switch action {
         case .prepare(let step): return timed(\.prepare) { $0.prepare(step) }
-        case .build: surroundings.pair.build(target)
+        case .build: build()
         case .drain: return timed(\.quiesce) { $0.drain() }
         case .harvest: return timed(\.harvest) { $0.harvestEndingLogs() }
         case .apply(let index): return timedApply(index)
@@ -114,12 +112,12 @@ struct TransactionRun {
             restoreDirtyBits()
             emptyLogsOfFailure()
             installed = installation.slots
-        case .commit(let step): hook(step).commit(change(step))
-        case .swap: surroundings.pair.swap()
+        case .commit(let step): commit(step)
+        case .swap: swap()
         case .release: release()
-        case .finish(let step): hook(step).finish(change(step))
+        case .finish(let step): finish(step)
         case .retire: retire()
-        case .abort(let step): hook(step).abort(change(step))
+        case .abort(let step): abort(step)
         case .exclusive, .complete: preconditionFailure("handled by the loops")
         }
         return .done

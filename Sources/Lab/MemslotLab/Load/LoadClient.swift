@@ -62,7 +62,7 @@ final class LoadClient: @unchecked Sendable {
             expecting: comparesAndSwaps ? vms[index].generation : nil)
         let reply: JSONValue
         do throws(TargetLost) {
-            guard let value = try connection.ask(line).value else { return false }
+            guard let value = try connection.exchange(line).value else { return false }
             reply = value
         } catch {
             tally.firstError = tally.firstError ?? error.message

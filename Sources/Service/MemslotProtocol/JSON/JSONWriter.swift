@@ -195,7 +195,7 @@ package struct JSONWriter: Sendable {
 
     private mutating func enlarge(to size: Int) {
         let text = room[..<count]
-        // Not filled with zeros: nothing beyond `count` is ever read, and a large response would
+        // Not filled with zeros: nothing beyond `count` is ever read, and a large reply would
         // be written twice.
         room = [UInt8](unsafeUninitializedCapacity: size) { bytes, initialized in
             _ = bytes.update(fromContentsOf: text)

@@ -1,7 +1,7 @@
 import Memslots
 
 extension JSONWriter {
-    /// Begins a response up to the value of its last member, `result` or `error`, which the caller
+    /// Begins a reply up to the value of its last member, `result` or `error`, which the caller
     /// writes next, and then the object's end.
     mutating func beginResponse(id: RequestID, _ outcome: StaticString) {
         beginObject()
@@ -50,7 +50,7 @@ extension JSONWriter {
         newLine()
     }
 
-    /// Writes the `error` object of a response: code, message, data.
+    /// Writes the `error` object of a reply: code, message, data.
     package mutating func error(_ error: ProtocolError) {
         object {
             $0.member("code", error.code)

@@ -1,10 +1,10 @@
-/// Encodes the responses to a line, each straight into the line that is sent.
+/// Encodes the replies to a line, each straight into the line that is sent.
 public struct ReplyEncoder: Sendable {
     private var writer: JSONWriter
     /// The descriptors that go with the line. They are closed with the encoder unless claimed.
     public private(set) var descriptors: PassedDescriptors
 
-    /// An encoder without responses.
+    /// An encoder without replies.
     public init() { self.init(JSONWriter()) }
 
     package init(_ writer: JSONWriter, descriptors: PassedDescriptors = .none) {
@@ -12,18 +12,18 @@ public struct ReplyEncoder: Sendable {
         self.descriptors = descriptors
     }
 
-    /// How many bytes are encoded; 0 where the line gets no response.
+    /// How many bytes are encoded; 0 where the line gets no reply.
     public var count: Int { writer.count }
 
-    /// Begins the responses to a batch.
+    /// Begins the replies to a batch.
     public mutating func beginBatch() { writer.beginArray() }
 
-    /// Ends the responses to a batch. A batch of notifications gets no response.
+    /// Ends the replies to a batch. A batch of notifications gets no reply.
     public mutating func endBatch() {
         if writer.count > 1 { writer.endArray() } else { writer.removeAll() }
     }
 
-    /// Encodes the response to a command that was executed.
+    /// Encodes the reply to a command that was executed.
     public mutating func encode(_ reply: Reply, id: RequestID) {
         writer.beginResponse(id: id, "result")
         if case .exported(let memory, let size, let descriptor) = reply {
@@ -36,7 +36,7 @@ public struct ReplyEncoder: Sendable {
         writer.endObject()
     }
 
-    /// Encodes the response to a request that is refused. Its id is ``RequestID/null`` where the
+    /// Encodes the reply to a request that is refused. Its id is ``RequestID/null`` where the
     /// request's id is unknown.
     public mutating func encode(_ error: ProtocolError, id: RequestID) {
         writer.beginResponse(id: id, "error")

@@ -5,7 +5,7 @@ internal import Memslots
 public enum DecodedLine: Sendable {
     /// One request, or what should have been one.
     case single(Request)
-    /// A batch, in order; never empty. Its responses go into one array on one line.
+    /// A batch, in order; never empty. Its replies go into one array on one line.
     case batch([Request])
 
     /// The requests, in order.
@@ -19,7 +19,7 @@ public enum DecodedLine: Sendable {
 
 /// A request of a client, decoded.
 public struct Request: Sendable {
-    /// The id of the response; `nil` for a notification, which gets no response.
+    /// The id of the reply; `nil` for a notification, which gets no reply.
     public let id: RequestID?
     /// The `vm` that the parameters name, valid or not; `nil` where they name none as a string.
     public let vm: String?
@@ -46,7 +46,7 @@ public struct RequestID: Hashable, Sendable {
     /// The JSON text.
     public let rawBytes: [UInt8]
 
-    /// The id of a response to a message whose id is unknown.
+    /// The id of a reply to a message whose id is unknown.
     public static let null = RequestID(rawBytes: Array("null".utf8))
 
     /// An integer id.
@@ -57,7 +57,7 @@ public struct RequestID: Hashable, Sendable {
 
 /// Why a request is invalid.
 public enum InvalidRequest: Error, Hashable, Sendable {
-    /// The message is no request. Its response has the id `null` where the id is unknown.
+    /// The message is no request. Its reply has the id `null` where the id is unknown.
     case envelope(ProtocolError)
     /// No method has this name.
     case method(named: String)
@@ -66,7 +66,7 @@ public enum InvalidRequest: Error, Hashable, Sendable {
     /// The service checks first whether the VM exists, and whether it has failed.
     case parameters(ProtocolError, of: Method)
 
-    /// The error of the response.
+    /// The error of the reply.
     public var error: ProtocolError {
         switch self {
         case .envelope(let error), .parameters(let error, _): error

@@ -80,7 +80,7 @@ private struct Envelope {
 
     private static let names = ["jsonrpc", "id", "method", "params"]
 
-    /// Reads all members, also after a fault, so that the response can carry the id.
+    /// Reads all members, also after a fault, so that the reply can carry the id.
     mutating func read(_ value: JSONValue) {
         guard value.kind == .object else {
             return fail("expected a request, an object, and found \(value.kind)", path: nil)

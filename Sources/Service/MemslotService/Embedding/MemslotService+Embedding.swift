@@ -103,7 +103,7 @@ extension MemslotService {
     public func announce(_ line: [UInt8], of name: String?, user: UInt32? = nil) {
         let peer = Peer(user: user ?? getuid())
         guard let name else {
-            for queue in registry.withLock({ $0.audience(of: peer) }) { queue.put(line) }
+            for queue in registry.withLock({ $0.audience(of: peer) }) { queue.enqueue(line) }
             return
         }
         registry.withLock { $0.vm(name, of: peer) }?.feed.announce(line)

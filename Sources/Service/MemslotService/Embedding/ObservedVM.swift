@@ -66,7 +66,7 @@ public final class ObservedVM: Sendable {
     }
 
     /// Returns the receipt of the other process's transaction, in place of the planned one.
-    func truth(of receipt: Receipt) -> Receipt {
+    func asObserved(_ receipt: Receipt) -> Receipt {
         guard receipt.outcome == .committed,
             let transaction = transactions.withLock({ $0[receipt.generation] })
         else { return receipt }
@@ -80,9 +80,9 @@ public final class ObservedVM: Sendable {
     }
 
     /// Returns the event of the other process's transaction, in place of the planned one.
-    func truth(of event: TableEvent) -> TableEvent {
+    func asObserved(_ event: TableEvent) -> TableEvent {
         guard case .committed(let receipt, let previous, let array) = event else { return event }
-        return .committed(truth(of: receipt), previous: previous, array: array)
+        return .committed(asObserved(receipt), previous: previous, array: array)
     }
 }
 

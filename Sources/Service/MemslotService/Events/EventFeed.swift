@@ -82,7 +82,7 @@ final class EventFeed: Sendable {
             guard !state.followers.isEmpty else { return 0 }
             let line = EventLine.of(event, failure: failure, memory.names)
             // Inside the lock, so that no event is lost or repeated after a snapshot.
-            for queue in state.followers.values { queue.put(line, of: number) }
+            for queue in state.followers.values { queue.enqueue(line, of: number) }
             return state.followers.count
         }
         account.metrics.add(.events, count)
@@ -109,7 +109,7 @@ final class EventFeed: Sendable {
     func announce(_ line: [UInt8]) {
         let count = state.withLock { state in
             // Without this feed's number: a new snapshot does not replace it, so it stays queued.
-            for queue in state.followers.values { queue.put(line) }
+            for queue in state.followers.values { queue.enqueue(line) }
             return state.followers.count
         }
         account.metrics.add(.events, count)
@@ -128,7 +128,7 @@ final class EventFeed: Sendable {
             guard !state.isClosed else { return }
             state.isClosed = true
             let line = EventLine.destroyed(memory.vm)
-            for queue in state.followers.values { queue.put(line, of: number) }
+            for queue in state.followers.values { queue.enqueue(line, of: number) }
             state.followers = [:]
         }
     }

@@ -43,7 +43,7 @@ extension MemslotService {
             reservation: reservation, place: place)
         do throws(ProtocolError) {
             if let kept = vm.kept {
-                try admit(object, to: vm, kept)
+                try add(object, to: vm, kept)
             } else {
                 try vm.memory.objects.withLock { objects throws(ProtocolError) in
                     try checkFree(name, in: vm, objects)

@@ -5,7 +5,7 @@ extension MemslotService {
     func submit(_ parameters: SubmitParameters, _ peer: Peer) throws(ProtocolError) -> Reply {
         let vm = try vm(parameters.vm, of: peer, refusingFailed: true)
         try vm.refuseIfObserved()
-        try check(parameters, vm)
+        try checkLimits(of: parameters, vm)
         // Held until the array is installed, so that no memory object goes that a new slot uses.
         let (receipt, names) = try vm.changes.withLock { _ throws(ProtocolError) in
             guard vm.feed.isOpen else { throw .gone(vm.name) }
@@ -13,24 +13,24 @@ extension MemslotService {
                 guard let kept = vm.kept else { return try vm.submit(parameters) }
                 return try vm.submit(parameters, keeping: kept)
             } catch {
-                vm.count(error)
+                vm.countRefusal(error)
                 throw error
             }
         }
-        if receipt.outcome == .unchanged { vm.count(.unchanged) }
+        if receipt.outcome == .unchanged { vm.add(.unchanged) }
         return .receipt(names.message(of: receipt))
     }
 
     func plan(_ parameters: SubmitParameters, _ peer: Peer) throws(ProtocolError) -> Reply {
         let vm = try vm(parameters.vm, of: peer, refusingFailed: true)
-        try check(parameters, vm)
+        try checkLimits(of: parameters, vm)
         let (receipt, names) = try vm.plan(parameters)
         return .receipt(names.message(of: receipt))
     }
 
     /// Checks a submit against the limits of the service.
-    private func check(
-        _ parameters: SubmitParameters, _ vm: VirtualMachine
+    private func checkLimits(
+        of parameters: SubmitParameters, _ vm: VirtualMachine
     ) throws(ProtocolError) {
         let deadline = parameters.quiesceDeadlineMilliseconds ?? 0
         guard deadline <= limits.quiesceDeadlineMs else {
@@ -94,18 +94,18 @@ extension ArrayMessage {
 
 extension VirtualMachine {
     /// Counts for the VM and for its user.
-    fileprivate func count(_ counter: Counter) {
+    fileprivate func add(_ counter: Counter) {
         metrics.add(counter)
         account.metrics.add(counter)
     }
 
     /// Counts a submit that did not take effect. The table's observer counts the other outcomes.
-    fileprivate func count(_ error: ProtocolError) {
+    fileprivate func countRefusal(_ error: ProtocolError) {
         switch error.kind {
-        case .generationConflict: count(.conflicts)
-        case .prepareRejected: count(.rejected)
-        case .quiesceTimeout: count(.timeouts)
-        default: if error.code == ErrorKind.overlap.code { count(.invalid) }
+        case .generationConflict: add(.conflicts)
+        case .prepareRejected: add(.rejected)
+        case .quiesceTimeout: add(.timeouts)
+        default: if error.code == ErrorKind.overlap.code { add(.invalid) }
         }
     }
 }

@@ -11,7 +11,7 @@ extension MemslotService {
         let vm = try VirtualMachine(
             parameters, of: peer.user, in: self,
             ephemeralConnection: parameters.isEphemeral ? peer.connection : nil, kept: kept)
-        try admit(vm, peer)
+        try add(vm, peer)
         return .created(
             vm: vm.name, backend: vm.backendName, capabilities: vm.table.capabilities)
     }

@@ -71,43 +71,65 @@ extension MemslotService {
         _ command: Command, on connection: ServiceConnection,
         descriptors: PassedDescriptors = .none
     ) throws(ProtocolError) -> Reply {
-        let metrics = metrics(of: connection.peer)
+        let peer = connection.peer
+        let metrics = metrics(of: peer)
         metrics.add(.requests)
         do throws(ProtocolError) {
-            try checkRole(of: connection.peer, for: command.method)
-            return try perform(command, connection, descriptors)
+            try checkRole(of: peer, for: command.method)
+            return switch command {
+            case .serverInfo: serverInfo(peer)
+            case .createVM(let parameters): try createVM(parameters, peer)
+            case .listVMs: listVMs(peer)
+            case .destroyVM(let vm): try destroyVM(vm, peer)
+            case .recoverVM(let vm): try recoverVM(vm, peer)
+            case .createMemory(let parameters): try createMemory(parameters, peer, descriptors)
+            case .listMemory(let vm): try listMemory(of: vm, peer)
+            case .destroyMemory(let vm, let memory): try destroyMemory(memory, of: vm, peer)
+            case .exportMemory(let vm, let memory): try exportMemory(memory, of: vm, peer)
+            case .submit(let parameters): try submit(parameters, peer)
+            case .plan(let parameters): try plan(parameters, peer)
+            case .getSlots(let vm): try getSlots(of: vm, peer)
+            case .translate(let parameters): try translate(parameters, peer)
+            case .getHistory(let parameters): try getHistory(parameters, peer)
+            case .getDirtyLog(let parameters): try getDirtyLog(parameters, peer)
+            case .subscribe(let vm): try subscribe(to: vm, connection)
+            case .unsubscribe(let vm): try unsubscribe(from: vm, peer)
+            case .injectFault(let parameters): try injectFault(parameters, peer)
+            case .touch(let parameters): try touch(parameters, peer)
+            case .getMetrics: getMetrics(peer)
+            }
         } catch {
             metrics.add(.errors)
             throw error
         }
     }
 
-    /// Executes the requests of a line in order, and encodes their responses into one line.
+    /// Executes the requests of a line in order, and encodes their replies into one line.
     ///
     /// - Parameters:
     ///   - line: a line that `RequestDecoder` decoded.
     ///   - connection: the connection that the line came from.
     ///   - descriptors: the descriptors that came with the line.
     /// - Returns: the encoded line, and the descriptors to send with it; empty where no request
-    ///   gets a response.
-    public func execute(
-        _ line: DecodedLine, on connection: ServiceConnection,
+    ///   gets a reply.
+    public func respond(
+        to line: DecodedLine, on connection: ServiceConnection,
         descriptors: PassedDescriptors = .none
     ) -> ReplyEncoder {
         var encoder = ReplyEncoder()
         switch line {
-        case .single(let request): execute(request, connection, descriptors, into: &encoder)
+        case .single(let request): respond(to: request, connection, descriptors, into: &encoder)
         case .batch(let requests):
             encoder.beginBatch()
             for request in requests {
                 // A short batch can ask for more than there is memory.
                 if encoder.count > limits.batchAnswerBytes {
                     let message =
-                        "the responses to this batch have over \(limits.batchAnswerBytes) bytes "
+                        "the replies to this batch have over \(limits.batchAnswerBytes) bytes "
                         + "already; send the rest by itself"
                     encoder.encode(.limit("batchAnswerBytes", message), for: request)
                 } else {
-                    execute(request, connection, descriptors, into: &encoder)
+                    respond(to: request, connection, descriptors, into: &encoder)
                 }
             }
             encoder.endBatch()
@@ -115,8 +137,8 @@ extension MemslotService {
         return encoder
     }
 
-    private func execute(
-        _ request: Request, _ connection: ServiceConnection, _ descriptors: PassedDescriptors,
+    private func respond(
+        to request: Request, _ connection: ServiceConnection, _ descriptors: PassedDescriptors,
         into encoder: inout ReplyEncoder
     ) {
         do throws(ProtocolError) {
@@ -186,36 +208,6 @@ extension MemslotService {
         }
         if refusingFailed, let failure = vm.table.failure { throw ProtocolError(failure) }
         return vm
-    }
-
-    // MARK: - The methods
-
-    private func perform(
-        _ command: Command, _ connection: ServiceConnection, _ descriptors: PassedDescriptors
-    ) throws(ProtocolError) -> Reply {
-        let peer = connection.peer
-        return switch command {
-        case .serverInfo: serverInfo(peer)
-        case .createVM(let parameters): try createVM(parameters, peer)
-        case .listVMs: listVMs(peer)
-        case .destroyVM(let vm): try destroyVM(vm, peer)
-        case .recoverVM(let vm): try recoverVM(vm, peer)
-        case .createMemory(let parameters): try createMemory(parameters, peer, descriptors)
-        case .listMemory(let vm): try listMemory(of: vm, peer)
-        case .destroyMemory(let vm, let memory): try destroyMemory(memory, of: vm, peer)
-        case .exportMemory(let vm, let memory): try exportMemory(memory, of: vm, peer)
-        case .submit(let parameters): try submit(parameters, peer)
-        case .plan(let parameters): try plan(parameters, peer)
-        case .getSlots(let vm): try getSlots(of: vm, peer)
-        case .translate(let parameters): try translate(parameters, peer)
-        case .getHistory(let parameters): try getHistory(parameters, peer)
-        case .getDirtyLog(let parameters): try getDirtyLog(parameters, peer)
-        case .subscribe(let vm): try subscribe(to: vm, connection)
-        case .unsubscribe(let vm): try unsubscribe(from: vm, peer)
-        case .injectFault(let parameters): try injectFault(parameters, peer)
-        case .touch(let parameters): try touch(parameters, peer)
-        case .getMetrics: getMetrics(peer)
-        }
     }
 }
 

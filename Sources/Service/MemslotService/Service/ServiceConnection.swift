@@ -93,7 +93,7 @@ public final class EventQueue: Sendable {
     }
 
     /// Appends a notification, without its line's end. The oldest is dropped if there is no room.
-    public func put(_ line: [UInt8]) { put(line, of: 0) }
+    public func enqueue(_ line: [UInt8]) { enqueue(line, of: 0) }
 
     /// Removes all lines.
     ///
@@ -106,7 +106,7 @@ public final class EventQueue: Sendable {
     }
 
     /// Appends a line that `feed` can discard.
-    func put(_ line: [UInt8], of feed: UInt64) {
+    func enqueue(_ line: [UInt8], of feed: UInt64) {
         state.withLock { state in
             // A line larger than the limit is still appended: no later line replaces it.
             while state.count >= limit || state.count > 0 && state.bytes + line.count > byteLimit {

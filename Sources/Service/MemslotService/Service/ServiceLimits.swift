@@ -8,7 +8,7 @@ public struct ServiceLimits: Hashable, Sendable {
     public var depth = 64
     /// Requests of a batch.
     public var batch = 65_536
-    /// Bytes of the responses to a batch. After that the rest of the batch is refused.
+    /// Bytes of the replies to a batch. After that the rest of the batch is refused.
     public var batchAnswerBytes = 64 << 20
     /// Descriptors of one line, in either direction.
     public var descriptors = 16
@@ -40,7 +40,7 @@ public struct ServiceLimits: Hashable, Sendable {
     public var inFlightRequests = 1_024
     /// Bytes of a connection's requests that wait for others. Above that it is not read.
     public var waitingRequestBytes = 32 << 20
-    /// Bytes of responses that a peer has not read. Above that no request of it begins.
+    /// Bytes of replies that a peer has not read. Above that no request of it begins.
     public var waitingAnswerBytes = 1 << 20
     /// Threads of one connection, including the one that reads.
     public var threadsPerConnection = 64

@@ -5,7 +5,7 @@ internal import Synchronization
 // Changes of VMs that have a record: each is written to the record first, and then applied.
 extension MemslotService {
     /// Registers a new VM under its name.
-    func admit(_ vm: VirtualMachine, _ peer: Peer) throws(ProtocolError) {
+    func add(_ vm: VirtualMachine, _ peer: Peer) throws(ProtocolError) {
         guard let state else { return try register(vm, peer) }
         try state.names.withLock { _ throws(ProtocolError) in
             guard unrestored(vm.name, of: peer) == nil else {
@@ -81,7 +81,7 @@ extension MemslotService {
     /// Adds a memory object to the VM and its record.
     ///
     /// - Throws: the refusal; nothing remains of the object in the state then.
-    func admit(
+    func add(
         _ object: MemoryObject, to vm: VirtualMachine, _ kept: StoredVM
     ) throws(ProtocolError) {
         do throws(ProtocolError) {

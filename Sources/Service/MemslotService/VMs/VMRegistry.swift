@@ -53,7 +53,7 @@ struct VMRegistry: Sendable {
             guard let (table, names) = vm.feed.follow(connection, queue) else { continue }
             let text = line ?? EventLine.created(backend: vm.backendName, table, names)
             line = text
-            queue.put(text, of: vm.feed.number)
+            queue.enqueue(text, of: vm.feed.number)
         }
     }
 

@@ -50,7 +50,7 @@ final class VirtualMachine: Sendable {
         self.feed = feed
         do throws(ReentryError) {
             let (snapshot, observation) = try table.observe { event in
-                feed.publish(observed?.truth(of: event) ?? event)
+                feed.publish(observed?.asObserved(event) ?? event)
             }
             feed.begin(with: snapshot, failure: table.failure)
             self.observation = observation
@@ -58,7 +58,7 @@ final class VirtualMachine: Sendable {
             throw ProtocolError(.invalidRequest, error.message)
         }
         // Readers may outlive a destroyed VM. The memory of an embedded VM belongs to its process.
-        if !memory.isEmbedded { table.keep(memory) }
+        if !memory.isEmbedded { table.retain(memory) }
     }
 
     /// A VM of this process as a request describes it, with an empty array of `generation`.
@@ -89,7 +89,7 @@ final class VirtualMachine: Sendable {
     func history(last count: Int) -> [Receipt] {
         let receipts = table.history(last: count)
         guard let observed else { return receipts }
-        return receipts.map { observed.truth(of: $0) }
+        return receipts.map { observed.asObserved($0) }
     }
 
     /// The name of its backend on the wire.

@@ -3,7 +3,7 @@ package import MemslotProtocol
 /// A memslot array in a file.
 ///
 /// The file is one of: an array of slots; an object with the member `slots`, such as the result of
-/// `memslots.get` or the parameters of a submit; a whole response; or a scenario, which means its
+/// `memslots.get` or the parameters of a submit; a whole reply; or a scenario, which means its
 /// last submitted array.
 package struct ArrayFile: Sendable {
     /// The slots in the file's order.

@@ -35,12 +35,12 @@ struct KVMReplay {
         return verdict
     }
 
-    /// Removes the mismatches of a response that the host explains.
+    /// Removes the mismatches of a reply that the host explains.
     ///
     /// - Returns: the remaining mismatches, and the reason if the line counts as skipped.
     mutating func excuse(
         _ mismatches: [ScenarioExpectation.Mismatch], of request: ScenarioRequest,
-        response: JSONValue, line: Int
+        reply: JSONValue, line: Int
     ) -> (mismatches: [ScenarioExpectation.Mismatch], skipped: String?) {
         let vm = request.vm.flatMap { vms[$0] }
         let left = mismatches.filter { mismatch in
@@ -48,19 +48,19 @@ struct KVMReplay {
         }
         guard !left.isEmpty, let name = request.vm, let vm else { return (left, nil) }
         let reason: String
-        if response.errorKind == ErrorKind.rolledBack.name,
-            response["error"]?["data"]?["errno"]?.isString("ENOMEM") ?? false
+        if reply.errorKind == ErrorKind.rolledBack.name,
+            reply["error"]?["data"]?["errno"]?.isString("ENOMEM") ?? false
         {
             reason = "the kernel has no memory for slots of this size"
-        } else if response.errorKind == ErrorKind.backendUnavailable.name {
+        } else if reply.errorKind == ErrorKind.backendUnavailable.name {
             reason = "the host has no such memory"
         } else {
             let kinds = host.kindsThatDiffer(from: vm.asked)
-            let reported = (request.expect?.kinds ?? []).union(response.kinds)
+            let reported = (request.expect?.kinds ?? []).union(reply.kinds)
             guard let kind = kinds.intersection(reported).sorted().first else { return (left, nil) }
             reason = "this host decides \(kind) differently"
         }
-        if request.expectsError != (response["error"] != nil) {
+        if request.expectsError != (reply["error"] != nil) {
             vms[name]?.fallOutOfStep("line \(line) was skipped: \(reason)")
         }
         return ([], reason)

@@ -3,16 +3,16 @@ package import MemslotProtocol
 package import MemslotService
 import Memslots
 
-/// Plays a scenario line by line and compares each response with what the line expects.
+/// Plays a scenario line by line and compares each reply with what the line expects.
 package struct ScenarioPlayer {
     /// The result of one request line.
     package struct Played: Sendable {
         package let line: Int
         package let method: String
         package let vm: String?
-        /// The response; `nil` if the line was skipped.
-        package let response: JSONValue?
-        /// The differences between the response and the expectation.
+        /// The reply; `nil` if the line was skipped.
+        package let reply: JSONValue?
+        /// The differences between the reply and the expectation.
         package let mismatches: [ScenarioExpectation.Mismatch]
         /// Why the line was skipped; `nil` if it was played.
         package let skipped: String?
@@ -40,7 +40,7 @@ package struct ScenarioPlayer {
 
     /// Plays a step; returns `nil` if it is not a request.
     ///
-    /// - Throws: if the target is gone, or its response is not JSON.
+    /// - Throws: if the target is gone, or its reply is not JSON.
     package mutating func play(_ step: ScenarioStep) throws(TargetLost) -> Played? {
         switch step.content {
         case .header: return nil
@@ -54,15 +54,15 @@ package struct ScenarioPlayer {
             if case .skip(let reason) = verdict {
                 return played(step.line, request, skipped: reason)
             }
-            let response = try exchange(
+            let reply = try exchange(
                 request, backend: verdict == .playUnchanged ? nil : backend)
             let mismatches = ScenarioExpectation.mismatches(
-                expected: request.expect, response: response)
+                expected: request.expect, reply: reply)
             let left =
-                replay?.excuse(mismatches, of: request, response: response, line: step.line)
+                replay?.excuse(mismatches, of: request, reply: reply, line: step.line)
                 ?? (mismatches: mismatches, skipped: nil)
             return played(
-                step.line, request, response: response, mismatches: left.mismatches,
+                step.line, request, reply: reply, mismatches: left.mismatches,
                 skipped: left.skipped)
         }
     }
@@ -85,12 +85,12 @@ package struct ScenarioPlayer {
     }
 
     private func played(
-        _ line: Int, _ request: ScenarioRequest, response: JSONValue? = nil,
+        _ line: Int, _ request: ScenarioRequest, reply: JSONValue? = nil,
         mismatches: [ScenarioExpectation.Mismatch] = [], skipped: String?
     ) -> Played {
         Played(
             line: line, method: request.method, vm: request.params?["vm"]?.string,
-            response: skipped == nil ? response : nil, mismatches: mismatches, skipped: skipped,
+            reply: skipped == nil ? reply : nil, mismatches: mismatches, skipped: skipped,
             recordedOperations: request.isSubmit ? pendingRecorded : nil)
     }
 
@@ -110,11 +110,11 @@ package struct ScenarioPlayer {
     }
 
     private mutating func exchange(_ line: JSONWriter) throws(TargetLost) -> JSONValue {
-        let response = try target.exchange(Array(line.bytes.dropLast()))
+        let reply = try target.exchange(Array(line.bytes.dropLast()))
         do throws(JSONError) {
-            return try JSONDocument(parsing: response).root
+            return try JSONDocument(parsing: reply).root
         } catch {
-            throw TargetLost("the response is not JSON: \(error)")
+            throw TargetLost("the reply is not JSON: \(error)")
         }
     }
 
@@ -139,9 +139,9 @@ extension JSONWriter {
 
 /// The receiver of a scenario's requests.
 package protocol ScenarioTarget: Sendable {
-    /// Sends a request line and returns the response line, both without their ends.
+    /// Sends a request line and returns the reply line, both without their ends.
     ///
-    /// - Throws: if there is no response.
+    /// - Throws: if there is no reply.
     mutating func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8]
 }
 
@@ -155,7 +155,7 @@ package struct InProcessTarget: ScenarioTarget {
     package mutating func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] {
         let decoder = RequestDecoder(
             depthLimit: service.limits.depth, batchLimit: service.limits.batch)
-        return service.execute(decoder.decode(line), on: connection).finish()
+        return service.respond(to: decoder.decode(line), on: connection).finish()
     }
 }
 
@@ -171,8 +171,8 @@ package final class SocketTarget: ScenarioTarget {
         connection = try ClientConnection(path, serverUser: serverUser)
     }
 
-    /// Sends a line and waits for its response; ignores notifications.
+    /// Sends a line and waits for its reply; ignores notifications.
     package func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] {
-        try connection.ask(line + [UInt8(ascii: "\n")]).line
+        try connection.exchange(line + [UInt8(ascii: "\n")]).line
     }
 }

@@ -1,6 +1,6 @@
 package import MemslotProtocol
 
-/// Compares a response with what a scenario expects.
+/// Compares a reply with what a scenario expects.
 package enum ScenarioExpectation {
     /// A place where the two differ.
     package struct Mismatch: Hashable, Sendable {
@@ -8,27 +8,27 @@ package enum ScenarioExpectation {
         package var path: String
         /// The expected JSON; long text is cut.
         package var wanted: String
-        /// The JSON in the response; `nil` if nothing is there.
+        /// The JSON in the reply; `nil` if nothing is there.
         package var got: String?
     }
 
     package static let limit = 100
 
-    /// Compares a response with an expectation.
+    /// Compares a reply with an expectation.
     ///
     /// - Parameter expected: `{"result":…}` or `{"error":…}`; `nil` accepts any result.
-    package static func mismatches(expected: JSONValue?, response: JSONValue) -> [Mismatch] {
+    package static func mismatches(expected: JSONValue?, reply: JSONValue) -> [Mismatch] {
         let name = expected?.members.first { _ in true }?.name ?? "result"
-        if response[name] == nil {
-            let other = response["error"] ?? response["result"] ?? response
+        if reply[name] == nil {
+            let other = reply["error"] ?? reply["result"] ?? reply
             return [
                 Mismatch(
                     path: name, wanted: expected?[name].map(shown) ?? "any result",
-                    got: "\(response["error"] == nil ? "a result" : "an error"): \(shown(other))")
+                    got: "\(reply["error"] == nil ? "a result" : "an error"): \(shown(other))")
             ]
         }
         guard let expected else { return [] }
-        return match(expected: expected, actual: response)
+        return match(expected: expected, actual: reply)
     }
 
     /// Compares a value with a subset of it.

@@ -137,7 +137,7 @@ package struct ScenarioStep: Sendable {
     }
 }
 
-/// A request of a scenario and its expected response.
+/// A request of a scenario and its expected reply.
 package struct ScenarioRequest: Sendable {
     /// The method's name, which may be unknown.
     package let method: String

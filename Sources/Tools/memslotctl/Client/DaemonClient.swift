@@ -64,13 +64,13 @@ struct DaemonClient: ~Copyable {
             return Reply(result: result, descriptors: received.descriptors)
         }
         guard let error = value?["error"] else {
-            throw Self.failure(TargetLost("the server's line is not a response"))
+            throw Self.failure(TargetLost("the server's line is not a reply"))
         }
         Refusal(error).lines(about: request.array).forEach(Terminal.complain)
         throw .failure
     }
 
-    /// Drops the notifications that arrived before the last response.
+    /// Drops the notifications that arrived before the last reply.
     mutating func discardNotifications() { connection.discardNotifications() }
 
     /// Waits for a notification; returns `nil` once the daemon has closed the connection.

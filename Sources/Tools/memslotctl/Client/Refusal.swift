@@ -1,6 +1,6 @@
 import MemslotProtocol
 
-/// An error response of a daemon as sentences: the fault, its place, and what to do.
+/// An error reply of a daemon as sentences: the fault, its place, and what to do.
 struct Refusal {
     private let error: JSONValue
 

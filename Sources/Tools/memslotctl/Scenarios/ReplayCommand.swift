@@ -8,10 +8,10 @@ import MemslotService
 struct ReplayCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "replay",
-        abstract: "Replay scenarios as transactions and check the responses.",
+        abstract: "Replay scenarios as transactions and check the replies.",
         discussion: """
             A scenario is a file of JSON lines, each a request of the wire protocol with its \
-            expected response. The output is a table of the transactions, totals, and the final \
+            expected reply. The output is a table of the transactions, totals, and the final \
             memory map.
 
             Exit status: 0 all expectations were met, 1 one was not (the expected and the received \
@@ -126,7 +126,7 @@ extension BackendChoice: ExpressibleByArgument {}
 extension ScenarioPlayer.Played {
     /// The receipt of a submit; `nil` if there is none.
     var receipt: JSONValue? {
-        method == Method.memslotsSubmit.rawValue ? response?["result"] : nil
+        method == Method.memslotsSubmit.rawValue ? reply?["result"] : nil
     }
 }
 
@@ -151,7 +151,7 @@ final class ReplayedDaemon: ScenarioTarget {
     func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] { try target.exchange(line) }
 
     func record(_ played: ScenarioPlayer.Played) {
-        guard let vm = played.vm, played.response?["result"] != nil else { return }
+        guard let vm = played.vm, played.reply?["result"] != nil else { return }
         if played.method == Method.vmCreate.rawValue { vms.append(vm) }
         if played.method == Method.vmDestroy.rawValue { vms.removeAll { $0 == vm } }
     }

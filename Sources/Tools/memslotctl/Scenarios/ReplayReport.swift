@@ -144,12 +144,12 @@ struct ReplayRow {
 
     /// The row of a submit; `nil` for any other request.
     init?(_ played: ScenarioPlayer.Played) {
-        guard played.method == Method.memslotsSubmit.rawValue, let response = played.response
+        guard played.method == Method.memslotsSubmit.rawValue, let reply = played.reply
         else { return nil }
         vm = played.vm ?? ""
         recorded = played.recordedOperations
-        guard let receipt = response["result"] else {
-            change = "refused: \(response["error"]?["data"]?["kind"]?.string ?? "error")"
+        guard let receipt = reply["result"] else {
+            change = "refused: \(reply["error"]?["data"]?["kind"]?.string ?? "error")"
             ink = played.mismatches.isEmpty ? .yellow : .red
             return
         }

@@ -3,9 +3,9 @@ import Testing
 
 @testable import Memslots
 
-@Suite("the smallest cut of circles")
+@Suite("the smallest cut of cycles")
 struct FeedbackVertexSetTests {
-    private func hasCircle(_ adjacency: [[Int]], without cut: Int) -> Bool {
+    private func hasCycle(_ adjacency: [[Int]], without cut: Int) -> Bool {
         var left = (0..<adjacency.count).filter { cut >> $0 & 1 == 0 }
         while let sink = left.firstIndex(where: { vertex in
             !adjacency[vertex].contains { left.contains($0) }
@@ -17,7 +17,7 @@ struct FeedbackVertexSetTests {
 
     private func smallest(_ adjacency: [[Int]]) -> Int {
         (0..<(1 << adjacency.count)).sorted { $0.nonzeroBitCount < $1.nonzeroBitCount }
-            .first { !hasCircle(adjacency, without: $0) }?.nonzeroBitCount ?? 0
+            .first { !hasCycle(adjacency, without: $0) }?.nonzeroBitCount ?? 0
     }
 
     @Test("is a cut, the smallest one, and says so, on random graphs of up to nine vertices")
@@ -33,7 +33,7 @@ struct FeedbackVertexSetTests {
             var effort = FeedbackVertexSet.effort
             let cut = FeedbackVertexSet(of: DirectedGraph(adjacency), effort: &effort)
             let mask = cut.vertices.reduce(0) { $0 | 1 << $1 }
-            if hasCircle(adjacency, without: mask) { wrong.append("no cut: \(adjacency)") }
+            if hasCycle(adjacency, without: mask) { wrong.append("no cut: \(adjacency)") }
             if Set(cut.vertices).count != cut.vertices.count { wrong.append("twice") }
             if !cut.isMinimum { wrong.append("not proved") }
             if cut.vertices.count != smallest(adjacency) { wrong.append("too big: \(adjacency)") }
@@ -63,7 +63,7 @@ struct FeedbackVertexSetTests {
         }
     }
 
-    @Test("of one circle of 10,000 slots is one slot, found fast")
+    @Test("of one cycle of 10,000 slots is one slot, found fast")
     func rotation() {
         let old = (0..<10_000).map { slot(UInt32($0), at: UInt64($0)) }
         let new = old.indices.map { old[$0].at(UInt64(($0 + 1) % old.count)) }

@@ -32,7 +32,7 @@ struct MoveOrderTests {
     func likeTheGeneralWay() {
         var random = SeededRandom(seed: 21)
         var wrong: [String] = []
-        var circles = 0
+        var cycles = 0
         for _ in 0..<1_500 {
             let moves = moves(Int.random(in: 1...9, using: &random), &random)
             var effort = 50_000
@@ -51,10 +51,10 @@ struct MoveOrderTests {
             if gone.count != moves.count || order.broken.count != cut.vertices.count {
                 wrong.append("\(moves)")
             }
-            circles += cut.vertices.count
+            cycles += cut.vertices.count
         }
         #expect(wrong.isEmpty, "\(wrong.count), first \(wrong.first ?? "")")
-        #expect(circles > 500)
+        #expect(cycles > 500)
     }
 
     @Test("breaks a ring at the slot at which the general cut breaks it")

@@ -43,7 +43,7 @@ struct PlanTests {
         }
         #expect(wrong.isEmpty)
         #expect(seen.allSatisfy { $0 > 500 }, "the draws reach every phase")
-        #expect(cycles > 100, "the draws reach circles")
+        #expect(cycles > 100, "the draws reach cycles")
     }
 
     @Test("deletes, moves, creates, logs on, logs off; each by key where nothing else decides")
@@ -88,7 +88,7 @@ struct PlanTests {
         return order
     }
 
-    @Test("reasons stand on replaced and circle calls alone, and hooks hear the difference")
+    @Test("reasons stand on replaced and cycle calls alone, and hooks hear the difference")
     func reasonsAndChanges() {
         var arrays = RandomArrays(seed: 6)
         arrays.backings = 1
@@ -147,7 +147,7 @@ struct PlanTests {
         #expect(needs([plain], [slot(0, at: 0, pages: 2)]))
     }
 
-    @Test("a circle is broken at the same slot on every run")
+    @Test("a cycle is broken at the same slot on every run")
     func deterministic() {
         for length in 3...24 {
             let old = (0..<length).map { slot(UInt32($0), at: UInt64($0)) }

@@ -66,10 +66,10 @@ struct AbandonedReaderTests {
     func goesOn() {
         let stay = Inside(table, as: "stuck")
         let readers = table.pair.readers
-        let stays = readers.staying()
+        let stays = readers.openVisits()
         #expect(stays.count == 1)
         // As a submit waits, but without the end that a submit's deadline has.
-        let submit = TestThread { #expect(readers.wait(for: stays, .never).isEmpty) }
+        let submit = TestThread { #expect(readers.waitForEnd(of: stays, .never).isEmpty) }
         // It leaves word under the lock that it waits with, so that it waits once we have that.
         #expect(yieldThread { stay.isAwaited })
         #expect(table.abandonReaders(named: "stuck") == 1)

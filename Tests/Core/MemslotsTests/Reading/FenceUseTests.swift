@@ -39,15 +39,15 @@ struct FenceUseTests {
     @Test("between publishing and looking at readers, where there are any")
     func looking() {
         let registry = registry
-        #expect(registry.staying().isEmpty)
+        #expect(registry.openVisits().isEmpty)
         #expect(calls.value == 0)
         let record = registry.add("reader")
-        #expect(registry.staying().isEmpty)
+        #expect(registry.openVisits().isEmpty)
         #expect(calls.value == 1)
         // What the fence brings to light is looked at after it.
         meanwhile.update { $0 = Meanwhile { Self.step(record) } }
-        #expect(registry.staying().count == 1)
-        #expect(registry.staying().isEmpty)
+        #expect(registry.openVisits().count == 1)
+        #expect(registry.openVisits().isEmpty)
     }
 
     @Test("between leaving word and waiting")
@@ -55,7 +55,7 @@ struct FenceUseTests {
         let registry = registry
         let record = registry.add("reader")
         step(record)
-        let stays = registry.staying()
+        let stays = registry.openVisits()
         let wasAwaited = Shared(false)
         meanwhile.update {
             $0 = Meanwhile {
@@ -63,11 +63,11 @@ struct FenceUseTests {
                 wasAwaited.update { $0 = isAwaited }
             }
         }
-        #expect(registry.wait(for: stays, .after(.milliseconds(0))).count == 1)
+        #expect(registry.waitForEnd(of: stays, .after(.milliseconds(0))).count == 1)
         #expect(wasAwaited.value)
         // Who leaves meanwhile, without a word, is not waited for.
         meanwhile.update { $0 = Meanwhile { Self.step(record) } }
-        #expect(registry.wait(for: stays, .after(.milliseconds(0))).isEmpty)
+        #expect(registry.waitForEnd(of: stays, .after(.milliseconds(0))).isEmpty)
     }
 
     @Test("who leaves while it is being given up is known when it comes again")
@@ -79,9 +79,9 @@ struct FenceUseTests {
         #expect(registry.abandon("reader") == 0)
         meanwhile.update { $0 = Meanwhile {} }
         step(record)
-        #expect(registry.staying().count == 1)
+        #expect(registry.openVisits().count == 1)
         #expect(registry.abandon("reader") == 1)
-        #expect(registry.staying().isEmpty)
+        #expect(registry.openVisits().isEmpty)
     }
 
     @Test("where it fails a reader is waited for until it has come and gone")
@@ -90,7 +90,7 @@ struct FenceUseTests {
         let registry = registry
         let record = registry.add("reader")
         // It may be on its way in, unseen, and stay; then leave, and come and go once more.
-        let stay = try #require(registry.staying().first)
+        let stay = try #require(registry.openVisits().first)
         for _ in 0..<3 {
             step(record)
             #expect(!stay.hasEnded)

@@ -11,7 +11,7 @@ struct ProcessFenceTests {
         "a reader on its way in is seen, or finds what was published",
         .enabled(if: ProcessFence.isAvailable, "membarrier(2) is not to be had"))
     func order() {
-        #expect(ProcessFence.order())
+        #expect(ProcessFence.execute())
         #expect(cfence_litmus(60_000, 1) == 0)
     }
 }

@@ -66,8 +66,8 @@ struct OrderTests {
         #expect(backend.notes.value == ["will", "read", "will", "read", "read"])
     }
 
-    @Test("calls that break circles are in the order of their slots, whatever circles they are of")
-    func circles() throws {
+    @Test("calls that break cycles are in the order of their slots, whatever cycles they are of")
+    func cycles() throws {
         // Two small slots trade places with a large one; two others with each other.
         let before = [
             slot(0, at: 0, pages: 2), slot(1, at: 2), slot(2, at: 3), slot(4, at: 10),
@@ -85,8 +85,8 @@ struct OrderTests {
         #expect(created == deleted)
     }
 
-    @Test("for one circle already other ids are looked for, and found")
-    func oneCircle() throws {
+    @Test("for one cycle already other ids are looked for, and found")
+    func oneCycle() throws {
         // Two slots of one memory, of which either may become either.
         func alias(_ id: UInt32?, at page: UInt64) -> Memslot { slot(id, at: page, host: 0x500) }
         let present = [alias(0, at: 0), slot(1, at: 1, host: 0x600), alias(2, at: 2)]

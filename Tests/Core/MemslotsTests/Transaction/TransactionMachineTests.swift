@@ -27,7 +27,7 @@ struct TransactionMachineTests {
 
     private func walk(_ machine: Machine, _ event: Machine.Event, _ course: Course) -> [Course] {
         var (machine, course) = (machine, course)
-        let action = machine.event(event)
+        let action = machine.next(after: event)
         course.actions.append(action)
         return possible(action).isEmpty
             ? [course]

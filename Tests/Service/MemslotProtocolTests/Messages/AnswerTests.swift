@@ -119,12 +119,12 @@ struct AnswerTests {
         }
     }
 
-    @Test("responses, notifications and requests have their envelopes")
+    @Test("replies, notifications and requests have their envelopes")
     func envelopes() {
         var encoder = ReplyEncoder()
         encoder.encode(.done, id: RequestID(1))
-        let response = String(decoding: encoder.finish(), as: UTF8.self)
-        #expect(response == #"{"jsonrpc":"2.0","id":1,"result":{}}"#)
+        let reply = String(decoding: encoder.finish(), as: UTF8.self)
+        #expect(reply == #"{"jsonrpc":"2.0","id":1,"result":{}}"#)
         let notification = written { $0.notification("vm.created") { $0.null() } }
         #expect(notification == #"{"jsonrpc":"2.0","method":"vm.created","params":null}"#)
         let request = written {

@@ -11,7 +11,7 @@ struct RequestDecoderTests {
         return request
     }
 
-    /// The fault of an envelope, and the id of the response.
+    /// The fault of an envelope, and the id of the reply.
     private func invalid(_ text: String, batchLimit: Int = 64) -> (ProtocolError, RequestID?)? {
         let line = RequestDecoder(batchLimit: batchLimit).decode(Array(text.utf8))
         guard case .single(let request) = line, let error = envelopeError(request) else {

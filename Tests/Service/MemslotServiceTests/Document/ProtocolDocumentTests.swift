@@ -145,16 +145,16 @@ private struct DocumentClients {
             ])
     }
 
-    /// What the server sends for a line, the response first.
+    /// What the server sends for a line, the reply first.
     func send(_ line: String, under conditions: Set<String>) throws -> [String] {
         let client =
             conditions.contains("read-only")
             ? reader : conditions.contains("embedded") ? embedded : ordinary
         let passed = conditions.contains("fd") ? [try memfd(2 << 20)] : []
-        let response = try client.send(line, passing: passed)
-        for descriptor in response?.descriptors ?? [] { close(descriptor) }
+        let reply = try client.send(line, passing: passed)
+        for descriptor in reply?.descriptors ?? [] { close(descriptor) }
         let events = try client.events().events.map(\.rawText)
-        return (response.map { [$0.line] } ?? []) + events
+        return (reply.map { [$0.line] } ?? []) + events
     }
 }
 

@@ -80,7 +80,7 @@ extension WireClient {
         let export = try call("memory.export", memory)
         guard export.descriptors.count == 1 else { exit(5) }
         for descriptor in export.descriptors { close(descriptor) }
-        // A notification has no response that could carry a descriptor.
+        // A notification has no reply that could carry a descriptor.
         let silent = try send("{\"method\":\"memory.export\",\"params\":\(memory)}")
         guard silent == nil else { exit(6) }
         let own = "{\"vm\":\"a\",\"memory\":\"own\",\"backing\":\"memfd\",\"size\":4096}"

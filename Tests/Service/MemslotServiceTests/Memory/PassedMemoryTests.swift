@@ -16,7 +16,7 @@ struct PassedMemoryTests {
 
     private func create(
         _ more: String = "\"fd\":0", passing descriptors: [Int32]
-    ) throws -> WireClient.Response {
+    ) throws -> WireClient.Reply {
         try client.call(
             "memory.create", "{\"vm\":\"a\",\"memory\":\"ram\",\(more)}", passing: descriptors)
     }
@@ -150,11 +150,11 @@ struct PassedMemoryTests {
             "{\"id\":1,\"method\":\"memory.export\","
             + "\"params\":{\"vm\":\"a\",\"memory\":\"ram\"}}"
         let batch = "[" + Array(repeating: one, count: 17).joined(separator: ",") + "]"
-        let response = try #require(try client.send(batch))
-        defer { for descriptor in response.descriptors { close(descriptor) } }
-        #expect(response.descriptors.count == 16)
-        #expect(response.root.list[15]["result"]?["fd"]?.int == 15)
-        #expect(response.root.list[16]["error"]?["data"]?["limit"]?.string == "descriptors")
+        let reply = try #require(try client.send(batch))
+        defer { for descriptor in reply.descriptors { close(descriptor) } }
+        #expect(reply.descriptors.count == 16)
+        #expect(reply.root.list[15]["result"]?["fd"]?.int == 15)
+        #expect(reply.root.list[16]["error"]?["data"]?["limit"]?.string == "descriptors")
     }
 
     @Test("memory objects are limited in number and in bytes, over all VMs of a user")
@@ -165,7 +165,7 @@ struct PassedMemoryTests {
         let client = WireClient(MemslotService(limits: limits))
         try client.createVM("a")
         try client.createVM("b")
-        func create(_ vm: String, _ name: String, _ size: String) throws -> WireClient.Response {
+        func create(_ vm: String, _ name: String, _ size: String) throws -> WireClient.Reply {
             try client.call(
                 "memory.create",
                 "{\"vm\":\"\(vm)\",\"memory\":\"\(name)\","

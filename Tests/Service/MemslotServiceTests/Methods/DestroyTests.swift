@@ -9,7 +9,7 @@ import WireTestSupport
 
 @Suite("a VM that is destroyed during others' requests")
 struct DestroyTests {
-    @Test("every request gets a response: what it did, or unknown-vm")
+    @Test("every request gets a reply: what it did, or unknown-vm")
     func race() throws {
         let service = MemslotService()
         let setup = WireClient(service)

@@ -19,7 +19,7 @@ extension ServerTests {
             let letGo = try server.holdReader(of: "slow")
             try client.send(Line.submit("slow", id: 2, pages: 2, deadline: 60_000) + "\n")
             try client.send(Line.submit("slow", id: 3, pages: 3) + "\n")
-            // Both get responses while the reader is held: the first line that comes is theirs.
+            // Both get replies while the reader is held: the first line that comes is theirs.
             #expect(try client.ask(Line.submit("fast", id: 4, pages: 1)).id == 4)
             #expect(try client.ask(#"{"id":5,"method":"server.info"}"#).id == 5)
             letGo()
@@ -28,7 +28,7 @@ extension ServerTests {
             #expect(rest.map { $0["result"]?["generation"]?.int } == [2, 3])
         }
 
-        @Test("all requests of one write get responses, also after one that waits")
+        @Test("all requests of one write get replies, also after one that waits")
         func oneWrite() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -69,7 +69,7 @@ extension ServerTests {
         }
 
         @Test(
-            "a connection whose requests wait is read only so far, and all get responses in the end"
+            "a connection whose requests wait is read only so far, and all get replies in the end"
         )
         func inFlight() throws {
             var limits = ServiceLimits()
@@ -86,13 +86,13 @@ extension ServerTests {
             var other = try server.connect()
             #expect(try other.ask(Line.get("fast", id: 7)).id == 7)
             letGo()
-            // The request to the other VM was behind the limit, until one had a response.
+            // The request to the other VM was behind the limit, until one had a reply.
             let order = try client.next(5).map(\.id)
             #expect(order.first == 2)
             #expect(order.filter { $0 != 6 } == [2, 3, 4, 5])
         }
 
-        @Test("all requests get responses when more VMs wait than the connection has threads")
+        @Test("all requests get replies when more VMs wait than the connection has threads")
         func threads() throws {
             var limits = ServiceLimits()
             limits.threadsPerConnection = 2
@@ -113,7 +113,7 @@ extension ServerTests {
             #expect(try client.ask(#"{"id":8,"method":"server.info"}"#).id == 8)
         }
 
-        @Test("a peer that ends sending while a request waits gets its response")
+        @Test("a peer that ends sending while a request waits gets its reply")
         func halfClosed() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -155,7 +155,7 @@ extension ServerTests {
             }
         }
 
-        @Test("a peer that reads no responses delays no other, and loses none when it reads")
+        @Test("a peer that reads no replies delays no other, and loses none when it reads")
         func slowReader() throws {
             var limits = ServiceLimits()
             limits.waitingAnswerBytes = 1 << 16

@@ -51,7 +51,7 @@ extension ServerTests {
             try client.send(
                 #"{"jsonrpc":"2.0","method":"memory.export","params":{"vm":"a","memory":"m"}}"#
                     + "\n")
-            // After it on the line, so its response comes after it.
+            // After it on the line, so its reply comes after it.
             _ = try client.ask(Line.get("a", id: 2))
             #expect(OpenDescriptors.count("/memfd:memslots-unsent") == 2)
             close(own)
@@ -93,7 +93,7 @@ extension ServerTests {
             close(own)
         }
 
-        @Test("an exported descriptor comes with the line of its response, among other responses")
+        @Test("an exported descriptor comes with the line of its reply, among other replies")
         func export() throws {
             let server = try RunningServer()
             var client = try server.connect()

@@ -100,7 +100,7 @@ extension ServerTests {
             }
         }
 
-        @Test("nothing comes after the response that ends a subscription")
+        @Test("nothing comes after the reply that ends a subscription")
         func unsubscribe() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -137,7 +137,7 @@ extension ServerTests {
             _ = try writer.ask(Line.submit("a", id: 1, pages: 1))
             let first = try #require(try client.nextNotification())
             #expect(first.value?["params"]?["generation"]?.int == 1)
-            // The second may come before the next response: then it stays in the queue.
+            // The second may come before the next reply: then it stays in the queue.
             _ = try writer.ask(Line.submit("a", id: 2, pages: 2))
             _ = try client.call("server.info")
             let vms = try client.call("events.subscribe").value?["result"]?["vms"]

@@ -74,7 +74,7 @@ private struct OtherUser {
 
     /// Sends the lines one by one.
     ///
-    /// - Returns: the responses; none if it may not connect.
+    /// - Returns: the replies; none if it may not connect.
     func ask(_ path: SocketPath, _ lines: [String]) throws -> [JSONValue] {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/python3")

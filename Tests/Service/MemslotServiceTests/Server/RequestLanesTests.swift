@@ -9,8 +9,8 @@ extension ServerTests {
         func twoVMs() {
             var lanes = RequestLanes()
             let hasBegun = [
-                lanes.admit(1, names: ["a"]), lanes.admit(2, names: ["a"]),
-                lanes.admit(3, names: ["b"]), lanes.admit(4, names: []),
+                lanes.enqueue(1, names: ["a"]), lanes.enqueue(2, names: ["a"]),
+                lanes.enqueue(3, names: ["b"]), lanes.enqueue(4, names: []),
             ]
             #expect(hasBegun == [true, false, true, true])
             let began = [lanes.finish(3), lanes.finish(1), lanes.finish(4), lanes.finish(2)]
@@ -22,8 +22,8 @@ extension ServerTests {
         func batch() {
             var lanes = RequestLanes()
             let hasBegun = [
-                lanes.admit(1, names: ["a"]), lanes.admit(2, names: ["b"]),
-                lanes.admit(3, names: ["a", "b"]), lanes.admit(4, names: ["b"]),
+                lanes.enqueue(1, names: ["a"]), lanes.enqueue(2, names: ["b"]),
+                lanes.enqueue(3, names: ["a", "b"]), lanes.enqueue(4, names: ["b"]),
             ]
             #expect(hasBegun == [true, true, false, false])
             let began = [lanes.finish(1), lanes.finish(2), lanes.finish(3)]
@@ -48,7 +48,7 @@ extension ServerTests {
                                 Int.random(in: 0..<3, using: &random) == 0
                             })
                         present.append((last, names))
-                        if lanes.admit(last, names: Array(names)) { running.insert(last) }
+                        if lanes.enqueue(last, names: Array(names)) { running.insert(last) }
                     } else if let number = running.randomElement(using: &random) {
                         running.remove(number)
                         present.removeAll { $0.number == number }

@@ -24,15 +24,15 @@ extension ServerTests {
             return ReplyEncoder(writer, descriptors: PassedDescriptors(descriptors))
         }
 
-        @Test("events wait for a response that holds them, also while another thread flushes")
+        @Test("events wait for a reply that holds them, also while another thread flushes")
         func heldEvents() {
             let sender = Sender(to: own, isSocket: true, threads: threads, byteLimit: 1 << 20)
             let queue = EventQueue(limit: 8) { sender.recordEvent() }
             sender.attach(queue)
             sender.holdEvents()
-            queue.put(Array("\"event\"".utf8))
+            queue.enqueue(Array("\"event\"".utf8))
             sender.flush()
-            sender.put(line("answer"))
+            sender.enqueue(line("answer"))
             sender.flush()
             sender.releaseEvents()
             sender.finish()
@@ -51,12 +51,12 @@ extension ServerTests {
         func brokenConnection() {
             let sender = Sender(to: own, isSocket: true, threads: threads, byteLimit: 1 << 20)
             close(peer)
-            sender.put(line("nobody reads this"))
+            sender.enqueue(line("nobody reads this"))
             sender.flush()
             var ends: [Int32] = [0, 0]
             #expect(pipe(&ends) == 0)
             _ = fcntl(ends[0], F_SETFL, O_NONBLOCK)
-            sender.put(line("nor this", [ends[1]]))
+            sender.enqueue(line("nor this", [ends[1]]))
             // The end of the pipe: its other side is closed everywhere.
             var byte: UInt8 = 0
             #expect(read(ends[0], &byte, 1) == 0)

@@ -59,7 +59,7 @@ extension ServerTests {
         }
 
         @Test(
-            "a batch whose responses grow too long is executed only so far, and its rest is refused"
+            "a batch whose replies grow too long is executed only so far, and its rest is refused"
         )
         func batchAnswers() throws {
             var limits = ServiceLimits()
@@ -91,7 +91,7 @@ extension ServerTests {
                 }
                 #expect(try client.next(2).count == 2)
             }
-            // A response may be read before the descriptors of its request are closed.
+            // A reply may be read before the descriptors of its request are closed.
             server.events.wait(forDisconnected: 1)
             #expect(pipe.others == 0)
             do {

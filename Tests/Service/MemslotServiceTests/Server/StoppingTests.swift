@@ -30,7 +30,7 @@ extension ServerTests {
             let letGo = try server.holdReader(of: "slow")
             try client.send(Line.submit("slow", id: 2, pages: 2, deadline: 60_000) + "\n")
             try client.send(Line.submit("slow", id: 3, pages: 3) + "\n")
-            // Its response comes while the first two run, so that they have been read.
+            // Its reply comes while the first two run, so that they have been read.
             #expect(try client.ask(#"{"id":4,"method":"server.info"}"#).id == 4)
             server.server.stop()
             // While one is under way, what comes is read and refused at once.

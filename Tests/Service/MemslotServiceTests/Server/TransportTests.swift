@@ -8,7 +8,7 @@ import WireTestSupport
 extension ServerTests {
     @Suite("transport")
     struct TransportTests {
-        @Test("a response has the request's id, and a notification gets none")
+        @Test("a reply has the request's id, and a notification gets none")
         func answers() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -20,7 +20,7 @@ extension ServerTests {
             #expect(answer["result"]?["vms"]?.elements.count == 1)
         }
 
-        @Test("what is not JSON gets an error with a null id, and the next line its response")
+        @Test("what is not JSON gets an error with a null id, and the next line its reply")
         func parseErrors() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -55,7 +55,7 @@ extension ServerTests {
             #expect(try client.next().id == 1)
         }
 
-        @Test("a hundred requests in one write get their responses in order")
+        @Test("a hundred requests in one write get their replies in order")
         func joined() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -67,7 +67,7 @@ extension ServerTests {
             #expect(answers.map { $0["result"]?["generation"]?.int } == Array(1...100))
         }
 
-        @Test("a line of four million bytes gets its response")
+        @Test("a line of four million bytes gets its reply")
         func longLine() throws {
             let server = try RunningServer()
             var client = try server.connect()
@@ -95,7 +95,7 @@ extension ServerTests {
             #expect(try client.isAtEnd())
         }
 
-        @Test("a peer that ends sending gets all its responses, then the end")
+        @Test("a peer that ends sending gets all its replies, then the end")
         func halfClosed() throws {
             let server = try RunningServer()
             var client = try server.connect()

@@ -32,12 +32,12 @@ final class KeptService {
 
     /// Calls a method.
     ///
-    /// - Returns: the response as text.
+    /// - Returns: the reply as text.
     func call(_ method: String, _ params: String, user: UInt32 = 0) throws -> String {
         guard let service else { throw TargetLost("the service has ended") }
-        let response = try WireClient(service, user: user).call(method, params)
-        for descriptor in response.descriptors { close(descriptor) }
-        return response.line
+        let reply = try WireClient(service, user: user).call(method, params)
+        for descriptor in reply.descriptors { close(descriptor) }
+        return reply.line
     }
 
     /// Calls a method that must succeed.

@@ -105,7 +105,7 @@ struct Course {
     }
 
     /// Returns the snapshot after the submit that is rolled back, if it succeeded instead: a daemon
-    /// that is killed before its response may restore this.
+    /// that is killed before its reply may restore this.
     func granted() throws -> String {
         let fault = requests.firstIndex { $0.method == "fault.inject" } ?? 0
         var others = Array(requests[...(fault + 1)])

@@ -57,15 +57,15 @@ struct ScenarioExpectationTests {
         #expect(try match(ones, twos).count == ScenarioExpectation.limit)
     }
 
-    @Test("a response is held against result or error; without expectation it must succeed")
-    func responses() throws {
+    @Test("a reply is held against result or error; without expectation it must succeed")
+    func replies() throws {
         let success = try JSONDocument(parsing: #"{"jsonrpc":"2.0","id":1,"result":{"a":1}}"#).root
         let failure = try JSONDocument(parsing: #"{"id":1,"error":{"code":-32001}}"#).root
-        func check(_ expected: String?, _ response: JSONValue) throws -> [ScenarioExpectation
+        func check(_ expected: String?, _ reply: JSONValue) throws -> [ScenarioExpectation
             .Mismatch]
         {
             let expected = try expected.map { try JSONDocument(parsing: $0).root }
-            return ScenarioExpectation.mismatches(expected: expected, response: response)
+            return ScenarioExpectation.mismatches(expected: expected, reply: reply)
         }
         #expect(try check(nil, success).isEmpty)
         #expect(try check(nil, failure).first?.got == #"an error: {"code":-32001}"#)

@@ -15,8 +15,8 @@ final class ReaderRegistry: @unchecked Sendable {
     private let memory: UnsafeMutableRawPointer
     private let monitor = Monitor()
     private let announcer = SubmissionThread()
-    /// ``ProcessFence/order()``, but in a test of what depends on it.
-    private let order: @Sendable () -> Bool
+    /// ``ProcessFence/execute()``, but in a test of what depends on it.
+    private let fence: @Sendable () -> Bool
     // Guarded by `monitor`.
     private var records: [ReaderRecord] = []
     // Guarded by `monitor`. In a structure, for a bare closure is wrapped anew at every access.
@@ -28,13 +28,13 @@ final class ReaderRegistry: @unchecked Sendable {
         let run: @Sendable () -> Void
     }
 
-    /// How long a wait begins without sleep, in nanoseconds: a stay is much shorter, as a rule.
+    /// How long a wait spins before it sleeps, in nanoseconds. Most visits are much shorter.
     private static let spin: UInt64 = 20_000
 
     init(
-        _ version: ArrayVersion, order: @escaping @Sendable () -> Bool = { ProcessFence.order() }
+        _ version: ArrayVersion, fence: @escaping @Sendable () -> Bool = { ProcessFence.execute() }
     ) {
-        self.order = order
+        self.fence = fence
         memory = .allocate(byteCount: 128, alignment: 128)
         active = memory.bindMemory(
             to: Atomic<UnsafePointer<VersionLines>>.self, capacity: 1)
@@ -48,8 +48,8 @@ final class ReaderRegistry: @unchecked Sendable {
 
     /// Sets the function that runs, on a separate thread, when a reader leaves after its transaction
     /// stopped waiting for it.
-    func announce(_ announcement: @escaping @Sendable () -> Void) {
-        monitor.withLock { self.announcement = Announcement(run: announcement) }
+    func setLateLeaveHandler(_ handler: @escaping @Sendable () -> Void) {
+        monitor.withLock { self.announcement = Announcement(run: handler) }
     }
 
     func add(_ name: String) -> ReaderRecord {
@@ -72,20 +72,20 @@ final class ReaderRegistry: @unchecked Sendable {
     /// - Returns: how many there are.
     func abandon(_ name: String) -> Int {
         let count = monitor.withLock {
-            let inside = records.compactMap { record -> ReaderStay? in
+            let inside = records.compactMap { record -> ReaderVisit? in
                 let ticket = record.lines.pointee.ticket.load(ordering: .acquiring)
                 let isMeant = record.name == name && ticket & 1 == 1
-                return isMeant ? ReaderStay(reader: record, end: ticket + 1) : nil
+                return isMeant ? ReaderVisit(reader: record, end: ticket + 1) : nil
             }
-            for stay in inside {
+            for visit in inside {
                 // If it leaves after all it comes to `hasLeft`, and is known again.
-                stay.reader.lines.pointee.isAwaited.store(true, ordering: .relaxed)
+                visit.reader.lines.pointee.isAwaited.store(true, ordering: .relaxed)
             }
             // After this fence, a reader that left before it saw `isAwaited` is seen to have left; its
             // next visit counts.
-            _ = order()
+            _ = fence()
             let gone = inside.filter { !$0.hasEnded }
-            for stay in gone { stay.reader.isAbandoned.store(true, ordering: .releasing) }
+            for visit in gone { visit.reader.isAbandoned.store(true, ordering: .releasing) }
             records.removeAll { record in gone.contains { $0.reader === record } }
             return gone.count
         }
@@ -108,37 +108,37 @@ final class ReaderRegistry: @unchecked Sendable {
     }
 
     /// The readers that may still read what was published before the present version.
-    func staying() -> [ReaderStay] {
+    func openVisits() -> [ReaderVisit] {
         // After this no reader outside `records` can find an older version.
         let records = monitor.withLock { self.records }
         guard !records.isEmpty else { return [] }
-        let isOrdered = order()
+        let isOrdered = fence()
         return records.compactMap { record in
             let ticket = record.lines.pointee.ticket.load(ordering: .acquiring)
             if isOrdered {
-                return ticket & 1 == 1 ? ReaderStay(reader: record, end: ticket + 1) : nil
+                return ticket & 1 == 1 ? ReaderVisit(reader: record, end: ticket + 1) : nil
             }
             // Without the fence a store of the reader's core may still be on its way, so wait until
             // the reader has come and gone once more.
-            return ReaderStay(reader: record, end: ticket + 4)
+            return ReaderVisit(reader: record, end: ticket + 4)
         }
     }
 
-    /// Waits for the end of `stays`; where that doesn't come in time, an announcement is owed.
+    /// Waits for the end of `visits`; where that doesn't come in time, an announcement is owed.
     ///
     /// - Returns: those that have not ended.
-    func wait(for stays: [ReaderStay], _ deadline: Deadline) -> [ReaderStay] {
-        var left = stays.filter { !$0.hasEnded }
+    func waitForEnd(of visits: [ReaderVisit], _ deadline: Deadline) -> [ReaderVisit] {
+        var left = visits.filter { !$0.hasEnded }
         let end = left.isEmpty ? 0 : monotonicNow() + Self.spin
         while !left.isEmpty, monotonicNow() < end { left.removeAll(where: \.hasEnded) }
         guard !left.isEmpty else { return [] }
         return monitor.withLock {
-            for stay in left {
-                stay.reader.lines.pointee.isAwaited.store(true, ordering: .relaxed)
+            for visit in left {
+                visit.reader.lines.pointee.isAwaited.store(true, ordering: .relaxed)
             }
             // After this fence, a reader that left before it saw `isAwaited` is seen to have left,
             // and the next line removes it.
-            let isOrdered = order()
+            let isOrdered = fence()
             left.removeAll(where: \.hasEnded)
             while !left.isEmpty, !deadline.hasPassed {
                 let turn = isOrdered ? deadline : deadline.earlier(.after(.milliseconds(1)))
@@ -235,8 +235,8 @@ final class ReaderRecord: @unchecked Sendable {
     }
 }
 
-/// A reader's stay inside, and when it is over.
-struct ReaderStay: Sendable {
+/// A visit of a reader, and when it ends.
+struct ReaderVisit: Sendable {
     let reader: ReaderRecord
     /// The reader's ticket when it is over.
     let end: UInt64
@@ -259,7 +259,7 @@ enum ProcessFence {
     /// Orders every reader of the process with the caller.
     ///
     /// - Returns: whether it was done. Not where the system call was forbidden meanwhile.
-    static func order() -> Bool {
+    static func execute() -> Bool {
         guard isAvailable else {
             atomicMemoryFence(ordering: .sequentiallyConsistent)
             return true

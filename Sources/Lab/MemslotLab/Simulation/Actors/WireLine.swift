@@ -20,8 +20,8 @@ struct WireLine {
     /// - Returns: the reply; `nil` if there is none to this request.
     func call(_ method: String, _ parameters: String) -> JSONValue? {
         let line = "{\"id\":7,\"method\":\"\(method)\",\"params\":\(parameters)}"
-        let replies = world.service.execute(
-            RequestDecoder().decode(Array(line.utf8)), on: connection)
+        let replies = world.service.respond(
+            to: RequestDecoder().decode(Array(line.utf8)), on: connection)
         guard let reply = Self.parse(replies.finish()), reply["id"]?.int == 7 else { return nil }
         return reply
     }

@@ -12,21 +12,21 @@ extension Connection {
         return decoder.decode(bytes, in: range)
     }
 
-    /// Executes a line, and gives its response to the sender.
-    func execute(
-        _ line: DecodedLine, _ descriptors: PassedDescriptors, hasBadDescriptors: Bool
+    /// Executes a line, and gives its reply to the sender.
+    func respond(
+        to line: DecodedLine, _ descriptors: PassedDescriptors, hasBadDescriptors: Bool
     ) {
         if let error = refusal(of: line, hasBadDescriptors: hasBadDescriptors) {
             return refuse(line, error)
         }
-        // The snapshot in the response to a subscription comes before any event.
+        // The snapshot in the reply to a subscription comes before any event.
         let subscribes = line.count(of: .eventsSubscribe) > 0
         if subscribes { sender.holdEvents() }
-        let replies = surroundings.service.execute(line, on: peer, descriptors: descriptors)
+        let replies = surroundings.service.respond(to: line, on: peer, descriptors: descriptors)
         if replies.count >= Self.muchMemory { surroundings.watch.recordMuchMemory() }
-        if line.count(of: .eventsUnsubscribe) > 0 { sender.putEvents() }
+        if line.count(of: .eventsUnsubscribe) > 0 { sender.enqueueEvents() }
         // Consumed: with a second reference to megabytes, appending the line's end would copy them.
-        if replies.count > 0 { sender.put(consume replies) }
+        if replies.count > 0 { sender.enqueue(consume replies) }
         if subscribes { sender.releaseEvents() }
     }
 
@@ -52,14 +52,14 @@ extension Connection {
     func refuse(_ line: DecodedLine, _ error: ProtocolError) {
         var encoder = ReplyEncoder()
         encoder.encode(error, forEachOf: line)
-        if encoder.count > 0 { sender.put(consume encoder) }
+        if encoder.count > 0 { sender.enqueue(consume encoder) }
     }
 
     /// Responds to a line that was not decoded.
     func refuse(_ error: ProtocolError) {
         var encoder = ReplyEncoder()
         encoder.encode(error, id: .null)
-        sender.put(consume encoder)
+        sender.enqueue(consume encoder)
     }
 }
 
@@ -74,7 +74,7 @@ extension Connection {
     ///
     /// - Returns: whether this thread still reads. If not, it has also executed the requests that
     ///   waited for this one, and must return.
-    func finishOwn(_ number: RequestLanes.Number, _ turn: Turn) -> Bool {
+    func finishOwnRequest(_ number: RequestLanes.Number, _ turn: Turn) -> Bool {
         let (ready, stillReads) = state.change { state in
             let stillReads = state.turn == turn
             // Nobody read meanwhile, so nothing can have waited for it.
@@ -83,7 +83,7 @@ extension Connection {
         }
         if stillReads { return true }
         sender.flush()
-        work(ready)
+        executeReady(ready)
         return false
     }
 
@@ -107,15 +107,15 @@ extension Connection {
     }
 
     /// Executes requests that waited, and those that waited for them.
-    private func work(_ ready: [RequestLanes.Number]) {
+    private func executeReady(_ ready: [RequestLanes.Number]) {
         var ready = ready
         while !ready.isEmpty {
             let number = ready.removeFirst()
             ready = ready.filter { !startThread(for: $0) }
             if let request = removeWaiting(number) {
                 sender.waitForRoom()
-                execute(
-                    decode(request.line), request.descriptors,
+                respond(
+                    to: decode(request.line), request.descriptors,
                     hasBadDescriptors: request.hasBadDescriptors)
                 sender.flush()
             }
@@ -151,7 +151,7 @@ extension Connection {
             return true
         }
         guard mayStart else { return false }
-        if surroundings.threads.run({ self.work([number]) }) { return true }
+        if surroundings.threads.run({ self.executeReady([number]) }) { return true }
         state.change { $0.threadCount -= 1 }
         return false
     }

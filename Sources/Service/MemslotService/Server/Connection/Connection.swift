@@ -4,7 +4,7 @@ internal import MemslotProtocol
 internal import Memslots
 internal import Synchronization
 
-/// One connection: reads requests, executes them in the order of their VMs, sends the responses.
+/// One connection: reads requests, executes them in the order of their VMs, sends the replies.
 ///
 /// One thread at a time reads, and executes itself what it has read, so that a peer that sends one
 /// request after the other costs no change of threads. Where a request takes long, the
@@ -122,10 +122,10 @@ final class Connection: Sendable {
 
     /// Reads until the peer has gone, or another thread has the turn.
     func read(turn: Turn, _ reader: StallWatch.Reader) {
-        // The responses of the thread that read before.
+        // The replies of the thread that read before.
         sender.flush()
         repeat {
-            guard executeLines(turn, reader) else { return }
+            guard executeBufferedLines(turn, reader) else { return }
             sender.flush()
             waitForRoom()
         } while receive()
@@ -135,11 +135,11 @@ final class Connection: Sendable {
     /// Executes the complete lines in the buffer.
     ///
     /// - Returns: whether this thread still reads.
-    private func executeLines(_ turn: Turn, _ reader: StallWatch.Reader) -> Bool {
+    private func executeBufferedLines(_ turn: Turn, _ reader: StallWatch.Reader) -> Bool {
         while !reading.isTooLong {
             do throws(LineBuffer.LineTooLong) {
                 guard let line = try reading.buffer.next() else { return true }
-                guard execute(line, turn, reader) else { return false }
+                guard start(line, turn, reader) else { return false }
             } catch {
                 refuseLongLine()
             }
@@ -151,7 +151,7 @@ final class Connection: Sendable {
         return true
     }
 
-    private func execute(
+    private func start(
         _ line: LineBuffer.Line, _ turn: Turn, _ reader: StallWatch.Reader
     ) -> Bool {
         let decoded = decode(reading.buffer.bytes, in: line.range)
@@ -159,26 +159,26 @@ final class Connection: Sendable {
             refuse(decoded, .shuttingDown)
             return true
         }
-        guard let number = admit(decoded, line) else {
+        guard let number = enqueue(decoded, line) else {
             // Other threads work; this one may read ahead only so far.
             sender.flush()
             waitForRoom()
             return true
         }
         reader.begin(number)
-        execute(decoded, line.descriptors, hasBadDescriptors: line.hasBadDescriptors)
+        respond(to: decoded, line.descriptors, hasBadDescriptors: line.hasBadDescriptors)
         reader.end(number)
-        return finishOwn(number, turn)
+        return finishOwnRequest(number, turn)
     }
 
     /// Admits a request to its lanes, and keeps the line if it must wait.
     ///
     /// - Returns: its number if it may begin now, on this thread.
-    private func admit(_ decoded: DecodedLine, _ line: LineBuffer.Line) -> RequestLanes.Number? {
+    private func enqueue(_ decoded: DecodedLine, _ line: LineBuffer.Line) -> RequestLanes.Number? {
         let names = decoded.laneNames
         return state.withLock { state in
             state.last += 1
-            guard !state.lanes.admit(state.last, names: names) else {
+            guard !state.lanes.enqueue(state.last, names: names) else {
                 state.ownRequest = state.last
                 return state.last
             }
@@ -190,8 +190,8 @@ final class Connection: Sendable {
         }
     }
 
-    /// Waits while too many requests or responses are under way: a peer that sends requests faster
-    /// than it reads the responses costs bounded memory.
+    /// Waits while too many requests or replies are under way: a peer that sends requests faster
+    /// than it reads the replies costs bounded memory.
     private func waitForRoom() {
         sender.waitForRoom()
         let limits = surroundings.service.limits

@@ -27,7 +27,7 @@ struct RequestLanes {
     ///   - number: above all before it.
     ///   - names: the VMs that it names, each once.
     /// - Returns: whether it may begin.
-    mutating func admit(_ number: Number, names: [String]) -> Bool {
+    mutating func enqueue(_ number: Number, names: [String]) -> Bool {
         var blockers = 0
         for name in names {
             if !lanes[name, default: []].isEmpty { blockers += 1 }

@@ -3,7 +3,7 @@ internal import Memslots
 
 /// The sending half of a connection.
 ///
-/// Any thread of the connection puts responses in. One thread at a time writes, and writes what the
+/// Any thread of the connection puts replies in. One thread at a time writes, and writes what the
 /// others put in meanwhile. A peer that doesn't read blocks that thread, and those that would
 /// exceed the limit, but never a thread of another connection.
 final class Sender: Sendable {
@@ -15,7 +15,7 @@ final class Sender: Sendable {
         var isClosed = false
         var events: EventQueue?
         var hasEvents = false
-        /// How many responses are still to be put in before any event.
+        /// How many replies are still to be put in before any event.
         var eventHolds = 0
         var hasEventThread = false
     }
@@ -42,19 +42,19 @@ final class Sender: Sendable {
     /// A line of this many bytes is sent from the buffer that it was encoded in.
     private static let largeLine = 1 << 16
 
-    /// Puts the responses to a line in; ``flush()`` sends them.
-    func put(_ line: consuming ReplyEncoder) {
+    /// Puts the replies to a line in; ``flush()`` sends them.
+    func enqueue(_ line: consuming ReplyEncoder) {
         let descriptors = line.descriptors
         if line.count < Self.largeLine && descriptors === PassedDescriptors.none {
             // A closure that captured the encoder would keep a second reference to its text.
             line.withBytes { bytes in
-                state.withLock { if !$0.isBroken { $0.outbox.put(bytes) } }
+                state.withLock { if !$0.isBroken { $0.outbox.append(bytes) } }
             }
         } else {
             let bytes = line.finishLine()
             state.withLock { state in
                 if !state.isBroken {
-                    state.outbox.put(complete: bytes, descriptors: descriptors)
+                    state.outbox.append(complete: bytes, descriptors: descriptors)
                 }
             }
         }
@@ -81,7 +81,7 @@ final class Sender: Sendable {
     /// Sends all there is, and the events up to now, and waits until it is sent.
     func finish() {
         state.withLock { state in
-            state.putEvents()
+            state.enqueueEvents()
             state.events = nil
         }
         flush()
@@ -117,7 +117,7 @@ final class Sender: Sendable {
     private func nextParcel() -> Outbox.Parcel? {
         state.change { state in
             if state.outbox.isEmpty && state.hasEvents && state.eventHolds == 0 {
-                state.putEvents()
+                state.enqueueEvents()
             }
             let parcel = state.isBroken ? nil : state.outbox.removeFirst()
             if parcel == nil { state.isWriting = false }
@@ -138,18 +138,18 @@ extension Sender {
             return true
         }
         guard needsThread else { return }
-        // Without a thread, events are sent with the next response.
+        // Without a thread, events are sent with the next reply.
         if !threads.run({ self.sendEvents() }) { state.change { $0.hasEventThread = false } }
     }
 
-    /// Holds events back, so that a response is sent before the events that come after it.
+    /// Holds events back, so that a reply is sent before the events that come after it.
     func holdEvents() { state.withLock { $0.eventHolds += 1 } }
 
     /// Ends what ``holdEvents()`` began.
     func releaseEvents() { state.change { $0.eventHolds -= 1 } }
 
-    /// Puts the events that wait before the next response.
-    func putEvents() { state.withLock { $0.putEvents() } }
+    /// Puts the events that wait before the next reply.
+    func enqueueEvents() { state.withLock { $0.enqueueEvents() } }
 
     private func sendEvents() {
         while waitForEvent() { flush() }
@@ -166,7 +166,7 @@ extension Sender {
 
 extension Sender.State {
     /// Moves the events that wait into the outbox.
-    mutating func putEvents() {
+    mutating func enqueueEvents() {
         hasEvents = false
         guard let (dropped, lines) = events?.removeAll() else { return }
         if dropped > 0 {
@@ -174,15 +174,15 @@ extension Sender.State {
             writer.notification("events.dropped") { params in
                 params.object { $0.member("count", dropped) }
             }
-            writer.withBytes { outbox.put($0) }
+            writer.withBytes { outbox.append($0) }
         }
-        for line in lines { line.withUnsafeBytes { outbox.put($0) } }
+        for line in lines { line.withUnsafeBytes { outbox.append($0) } }
     }
 }
 
 /// What a connection has to send, in order.
 ///
-/// Lines without descriptors are joined, so that many responses are sent in one write. A line with
+/// Lines without descriptors are joined, so that many replies are sent in one write. A line with
 /// descriptors is a write of its own: they belong to the line that holds the last byte they came
 /// with. A plain value that knows no socket.
 struct Outbox {
@@ -203,7 +203,7 @@ struct Outbox {
     var isEmpty: Bool { parcels.isEmpty }
 
     /// Appends a line, and its end.
-    mutating func put(_ line: UnsafeRawBufferPointer) {
+    mutating func append(_ line: UnsafeRawBufferPointer) {
         byteCount += line.count + 1
         if parcels.last?.isComplete ?? true { parcels.append(Parcel(bytes: removeSpare())) }
         let last = parcels.count - 1
@@ -213,7 +213,7 @@ struct Outbox {
 
     /// Appends a line, with its end, that is sent by itself: it has descriptors, or copying it
     /// takes longer than a write of its own.
-    mutating func put(complete line: [UInt8], descriptors: PassedDescriptors = .none) {
+    mutating func append(complete line: [UInt8], descriptors: PassedDescriptors = .none) {
         byteCount += line.count
         parcels.append(Parcel(bytes: line, descriptors: descriptors, isComplete: true))
     }

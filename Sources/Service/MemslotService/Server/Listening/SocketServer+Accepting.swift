@@ -9,7 +9,7 @@ extension SocketServer {
         while stopFlag.waits(for: listener.descriptor) {
             let socket = clinux_accept(listener.descriptor)
             if socket >= 0 {
-                admit(socket)
+                serve(socket)
                 continue
             }
             let errno = Errno(rawValue: -socket)
@@ -40,7 +40,7 @@ extension SocketServer {
         state.wait(while: { _ in !stopFlag.isSet }, milliseconds: 10)
     }
 
-    private func admit(_ socket: Int32) {
+    private func serve(_ socket: Int32) {
         let credentials: PeerCredentials
         do throws(Errno) {
             credentials = try PeerCredentials(of: socket)

@@ -76,7 +76,7 @@ public final class SocketServer: Sendable {
     ///
     /// - Parameters:
     ///   - input: read for requests.
-    ///   - output: receives the responses.
+    ///   - output: receives the replies.
     ///   - graceMilliseconds: how long the end may take after ``stop()``.
     /// - Returns: whether it ended in time.
     @discardableResult

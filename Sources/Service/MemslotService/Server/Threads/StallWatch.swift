@@ -53,7 +53,7 @@ final class StallWatch: Sendable {
     private let state = Locked(State())
     /// As in the state; every request reads it.
     private let isAwake = Atomic<Bool>(false)
-    /// Whether a request or a response of megabytes came since memory was released.
+    /// Whether a request or a reply of megabytes came since memory was released.
     private let hasHeldMuch = Atomic<Bool>(false)
     /// How many checks without news come before the watch sleeps.
     private static let quietChecks = 64
@@ -88,7 +88,7 @@ final class StallWatch: Sendable {
         _ = state.withLock { $0.readers.removeValue(forKey: ObjectIdentifier(reader)) }
     }
 
-    /// Records that a request or a response took megabytes.
+    /// Records that a request or a reply took megabytes.
     func recordMuchMemory() { hasHeldMuch.store(true, ordering: .relaxed) }
 
     @inline(never)

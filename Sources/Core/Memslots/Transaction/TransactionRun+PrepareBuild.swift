@@ -1,4 +1,4 @@
-/// The steps that are calls of hooks.
+/// The steps before the drain, and the abort that reverses them.
 extension TransactionRun {
     /// The hook of `step`: each change goes to every hook before the next change.
     func hook(_ step: Int) -> any MemslotHook {
@@ -17,4 +17,9 @@ extension TransactionRun {
             return .vetoed(error)
         }
     }
+
+    func abort(_ step: Int) { hook(step).abort(change(step)) }
+
+    /// Builds the inactive array while readers use the active one.
+    func build() { surroundings.pair.build(target) }
 }

@@ -1,0 +1,52 @@
+/// The steps before anything is changed.
+extension MemslotTable {
+    /// Plans an array in which the layer above has found the faults `prior`.
+    package func plan(
+        _ slots: [Memslot], options: SubmitOptions, prior: [Violation]
+    ) throws(SubmitError) -> Receipt {
+        try serially(SubmitError.reentrant) { () throws(SubmitError) in
+            let wanted = try wantedArray(from: slots, options: options, prior: prior)
+            var receipt = wanted.receipt(generation: pair.current.generation)
+            guard !wanted.diff.isEmpty else { return receipt }
+            receipt.generation = pair.current.generation.next
+            receipt.quiesced =
+                wanted.plan.needsQuiescence || options.quiesce == .always
+                || hooks.contains(where: \.needsQuiescence)
+            receipt.unmappedDirtyPages = try plannedUnmappedPages(wanted)
+            return receipt
+        }
+    }
+
+    /// Validates and compares, and then diffs and plans: ``WantedArray``.
+    func wantedArray(
+        from slots: [Memslot], options: SubmitOptions, prior: [Violation]
+    ) throws(SubmitError) -> WantedArray {
+        if let failure { throw .failed(failure) }
+        let present = pair.current
+        let scan = try validate(slots, against: present.array, prior: prior)
+        try compare(options.expectedGeneration, with: present.generation)
+        guard let scan else { return WantedArray(unchanged: present.array) }
+        return WantedArray(slots, scan, present: present.array)
+    }
+
+    /// - Returns: `nil` for the present array, which was validated when it was submitted.
+    private func validate(
+        _ slots: [Memslot], against present: MemslotArray, prior: [Violation]
+    ) throws(SubmitError) -> ArrayScan? {
+        let isPresent = prior.isEmpty && slots == present.slots
+        if isPresent { return nil }
+        let validator = ArrayValidator(
+            slots: slots, capabilities: capabilities, prior: prior, present: present)
+        let scan = validator.scan
+        if let faults = validator.faults(limit: limits.violations, scan) { throw .invalid(faults) }
+        return scan
+    }
+
+    private func compare(
+        _ expected: Generation?, with present: Generation
+    ) throws(SubmitError) {
+        if let expected, expected != present {
+            throw .conflict(present: present, expected: expected)
+        }
+    }
+}
