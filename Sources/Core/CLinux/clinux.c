@@ -9,6 +9,7 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -74,4 +75,13 @@ void clinux_limit_arenas(int count) {
 #else
     (void)count;
 #endif
+}
+
+// Of Swift's standard library: what CommandLine.arguments returns from then on.
+void _swift_stdlib_overrideUnsafeArgvArgc(char **words, int count);
+
+// The C library passes a constructor what the kernel put on the stack. Swift reads
+// /proc/self/cmdline instead, and without /proc a program would run as if it had no arguments.
+__attribute__((constructor)) static void pass_arguments(int count, char **words) {
+    if (words != NULL) _swift_stdlib_overrideUnsafeArgvArgc(words, count);
 }

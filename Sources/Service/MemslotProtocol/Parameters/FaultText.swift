@@ -85,18 +85,3 @@ package func shortened(_ text: String) -> String {
     text.unicodeScalars.count <= 64
         ? text : String(String.UnicodeScalarView(text.unicodeScalars.prefix(64))) + "…"
 }
-
-/// Why a VM or a memory object can't have the name `name`; `nil` if it can.
-///
-/// A name is 1 to 128 bytes of UTF-8 without control characters and without `/`.
-package func nameFault(_ name: String) -> String? {
-    if name.isEmpty { return "a name has at least one byte" }
-    if name.utf8.count > 128 { return "a name has at most 128 bytes" }
-    for scalar in name.unicodeScalars {
-        if scalar == "/" { return "a name has no \"/\"" }
-        if scalar.properties.generalCategory == .control {
-            return "a name has no control characters"
-        }
-    }
-    return nil
-}

@@ -51,7 +51,7 @@ struct NamedMappings: Sendable {
         let mapping: NamedMapping
     }
 
-    private let byName: [String: NamedMapping]
+    private let byName: [Name: NamedMapping]
     /// Ascending, without overlaps.
     let byAddress: [Entry]
 
@@ -72,7 +72,7 @@ struct NamedMappings: Sendable {
         {
             throw UnusableMapping(name: next.name, reason: "it overlaps \"\(one.name)\"")
         }
-        byName = mappings
+        byName = Dictionary(uniqueKeysWithValues: mappings.map { (Name($0.key), $0.value) })
         byAddress = entries
     }
 
@@ -81,7 +81,7 @@ struct NamedMappings: Sendable {
         let reason: String
     }
 
-    subscript(name: String) -> NamedMapping? { byName[name] }
+    subscript(name: String) -> NamedMapping? { byName[Name(name)] }
 
     /// Returns the mapping that contains the whole slot, and the slot's offset in it.
     func covering(_ slot: Memslot) -> (name: String, offset: ByteCount)? {

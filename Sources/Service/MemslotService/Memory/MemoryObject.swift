@@ -83,7 +83,7 @@ final class MappedFile: Sendable {
 
 /// The memory objects of one VM, by name and by id.
 struct MemoryObjects: Sendable {
-    private var byName: [String: MemoryObject] = [:]
+    private var byName: [Name: MemoryObject] = [:]
     private var byID: [MemoryObjectID: MemoryObject] = [:]
     private var byHandle: [Int32: MemoryObject] = [:]
     /// The names of removed objects, for receipts of history that contain their ids.
@@ -97,9 +97,9 @@ struct MemoryObjects: Sendable {
     init(idsFrom first: UInt32 = 0) { lastID = first }
 
     /// All objects, sorted by name.
-    var all: [MemoryObject] { byName.values.sorted { $0.name < $1.name } }
+    var all: [MemoryObject] { byName.sorted { $0.key < $1.key }.map(\.value) }
 
-    subscript(name: String) -> MemoryObject? { byName[name] }
+    subscript(name: String) -> MemoryObject? { byName[Name(name)] }
 
     /// Returns the name of the object that has, or had, this id.
     func name(of id: MemoryObjectID) -> String? { byID[id]?.name ?? formerNames[id] }
@@ -117,13 +117,13 @@ struct MemoryObjects: Sendable {
     mutating func skip(_ last: UInt32) { lastID = max(lastID, last) }
 
     mutating func add(_ object: MemoryObject) {
-        byName[object.name] = object
+        byName[Name(object.name)] = object
         byID[object.id] = object
         if case .guestMemfd(let handle) = object.kind { byHandle[handle] = object }
     }
 
     mutating func remove(_ object: MemoryObject) {
-        byName[object.name] = nil
+        byName[Name(object.name)] = nil
         byID[object.id] = nil
         if case .guestMemfd(let handle) = object.kind { byHandle[handle] = nil }
         formerNames[object.id] = object.name

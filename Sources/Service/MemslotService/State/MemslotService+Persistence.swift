@@ -42,7 +42,7 @@ extension MemslotService {
 
     /// Returns the VM of this name that could not be restored, if there is one.
     func unrestored(_ name: String, of peer: Peer) -> StateTroubles.Unrestored? {
-        state?.troubles.withLock { $0.unrestored[peer.user]?[name] }
+        state?.troubles.withLock { $0.unrestored[peer.user]?[Name(name)] }
     }
 
     /// Returns the error for a VM that is not registered.
@@ -67,7 +67,7 @@ extension MemslotService {
                 state.notify(.unwritten(vm: name, user: peer.user, errno: error))
                 throw .unwritten(error)
             }
-            state.troubles.withLock { $0.unrestored[peer.user]?[name] = nil }
+            state.troubles.withLock { $0.unrestored[peer.user]?[Name(name)] = nil }
             for memory in unrestored.memories {
                 state.drop(memory.id, of: unrestored.record, memory.place)
             }

@@ -44,7 +44,9 @@ extension MemslotService {
         } catch {
             let trouble = StateTroubles.Unrestored(
                 record: record.number, memories: record.memories, reason: error.message)
-            state.troubles.withLock { $0.unrestored[record.user, default: [:]][name] = trouble }
+            state.troubles.withLock {
+                $0.unrestored[record.user, default: [:]][Name(name)] = trouble
+            }
             state.notify(
                 .unrestored(
                     vm: name, user: record.user, file: StateNames.record(record.number),

@@ -78,7 +78,8 @@ extension StateStore {
             unrestored: (troubles.unrestored[peer.user] ?? [:]).sorted { $0.key < $1.key }
                 .map { vm, trouble in
                     ServerState.Record(
-                        vm: vm, file: StateNames.record(trouble.record), reason: trouble.reason)
+                        vm: vm.text, file: StateNames.record(trouble.record), reason: trouble.reason
+                    )
                 },
             damaged: troubles.damaged.map { ServerState.Record(file: $0.file, reason: $0.reason) },
             ahead: troubles.ahead.filter { $0.value.user == peer.user }
@@ -128,7 +129,7 @@ struct StateTroubles: Sendable {
     }
 
     /// By user and name.
-    var unrestored: [UInt32: [String: Unrestored]] = [:]
+    var unrestored: [UInt32: [Name: Unrestored]] = [:]
     /// The records that were set aside, and why.
     var damaged: [(file: String, reason: String)] = []
     /// The VMs whose records contain a change that was refused, by the record's name.

@@ -89,7 +89,7 @@ extension VMRecord {
         } catch {
             throw DamagedRecord(error.message)
         }
-        guard create.vm == submit.vm, create.backend != .auto, !create.isEphemeral,
+        guard Name(create.vm) == Name(submit.vm), create.backend != .auto, !create.isEphemeral,
             submit.expectedGeneration == nil
         else { throw DamagedRecord("the two requests don't belong together") }
     }
@@ -110,12 +110,12 @@ extension VMRecord {
             throw DamagedRecord("memories: missing")
         }
         var memories: [StoredMemory] = []
-        var names: Set<String> = []
+        var names: Set<Name> = []
         var ids: Set<UInt32> = []
         for element in list.elements {
             let memory = try memory(element)
             guard (1...max(last, 1)).contains(memory.id.rawValue), last > 0,
-                ids.insert(memory.id.rawValue).inserted, names.insert(memory.name).inserted
+                ids.insert(memory.id.rawValue).inserted, names.insert(Name(memory.name)).inserted
             else {
                 throw DamagedRecord(
                     "memories: \"\(memory.name)\" has the name or id of another one")

@@ -4,7 +4,7 @@ internal import MemslotProtocol
 struct VMRegistry: Sendable {
     private struct User: Sendable {
         let account: UserAccount
-        var vms: [String: VirtualMachine] = [:]
+        var vms: [Name: VirtualMachine] = [:]
         /// Connections that follow every VM, including future ones.
         var followers: [UInt64: EventQueue?] = [:]
         /// VMs that a connection follows by name.
@@ -17,17 +17,19 @@ struct VMRegistry: Sendable {
     private var users: [UInt32: User] = [:]
 
     /// The VM of `peer`'s user that has this name.
-    func vm(_ name: String, of peer: Peer) -> VirtualMachine? { users[peer.user]?.vms[name] }
+    func vm(_ name: String, of peer: Peer) -> VirtualMachine? {
+        users[peer.user]?.vms[Name(name)]
+    }
 
     /// All VMs of `peer`'s user, by name.
     func all(of peer: Peer) -> [VirtualMachine] {
-        (users[peer.user]?.vms.values).map { $0.sorted { $0.name < $1.name } } ?? []
+        users[peer.user]?.vms.sorted { $0.key < $1.key }.map(\.value) ?? []
     }
 
     /// All VMs, by user and name.
     var all: [(account: UserAccount, vms: [VirtualMachine])] {
         users.values.sorted { $0.account.user < $1.account.user }
-            .map { ($0.account, $0.vms.values.sorted { $0.name < $1.name }) }
+            .map { ($0.account, $0.vms.sorted { $0.key < $1.key }.map(\.value)) }
     }
 
     /// How many VMs `peer`'s user has.
@@ -45,7 +47,7 @@ struct VMRegistry: Sendable {
     mutating func add(_ vm: VirtualMachine) {
         let user = vm.account.user
         _ = account(of: user)
-        users[user]?.vms[vm.name] = vm
+        users[user]?.vms[Name(vm.name)] = vm
         let queues = (users[user]?.followers ?? [:]).compactMapValues { $0 }
         guard !queues.isEmpty else { return }
         var line: [UInt8]?
@@ -62,8 +64,8 @@ struct VMRegistry: Sendable {
     /// - Returns: whether it was registered.
     mutating func remove(_ vm: VirtualMachine) -> Bool {
         let user = vm.account.user
-        guard users[user]?.vms[vm.name] === vm else { return false }
-        users[user]?.vms[vm.name] = nil
+        guard users[user]?.vms[Name(vm.name)] === vm else { return false }
+        users[user]?.vms[Name(vm.name)] = nil
         if vm.observed != nil { users[user]?.left.merge(vm.feed.followers) { own, _ in own } }
         vm.feed.close()
         for connection in users[user]?.named.keys ?? [:].keys {

@@ -8,7 +8,7 @@ import Memslots
 /// have been refused or undone, the rest is played.
 struct KVMReplay {
     private let host: HostLimits
-    private var vms: [String: ReplayedVM] = [:]
+    private var vms: [Name: ReplayedVM] = [:]
 
     /// KVM allocates about 8 bytes per page; hosts have no memory for arrays of any size.
     private static let mostBytes: UInt64 = 1 << 39
@@ -29,9 +29,9 @@ struct KVMReplay {
             guard let vm = vms.values.first(where: { $0.isOutOfStep }) else { return .play }
             return .skip("a VM is not as the list would have it: \(vm.reason)")
         }
-        guard let name = request.vm, var vm = vms[name] else { return .play }
+        guard let name = request.vm, var vm = vms[Name(name)] else { return .play }
         let verdict = lineVerdict(request, &vm, line)
-        vms[name] = request.method == Method.vmDestroy.rawValue ? nil : vm
+        vms[Name(name)] = request.method == Method.vmDestroy.rawValue ? nil : vm
         return verdict
     }
 
@@ -42,7 +42,7 @@ struct KVMReplay {
         _ mismatches: [ScenarioExpectation.Mismatch], of request: ScenarioRequest,
         reply: JSONValue, line: Int
     ) -> (mismatches: [ScenarioExpectation.Mismatch], skipped: String?) {
-        let vm = request.vm.flatMap { vms[$0] }
+        let vm = request.vm.flatMap { vms[Name($0)] }
         let left = mismatches.filter { mismatch in
             !Self.namesBackend(mismatch.path) && !(vm?.excuses(mismatch.path) ?? false)
         }
@@ -61,7 +61,7 @@ struct KVMReplay {
             reason = "this host decides \(kind) differently"
         }
         if request.expectsError != (reply["error"] != nil) {
-            vms[name]?.fallOutOfStep("line \(line) was skipped: \(reason)")
+            vms[Name(name)]?.fallOutOfStep("line \(line) was skipped: \(reason)")
         }
         return ([], reason)
     }
@@ -79,12 +79,12 @@ struct KVMReplay {
         {
             return .skip("its error is about the simulator only")
         }
-        let present = vms[parameters.vm]
+        let present = vms[Name(parameters.vm)]
         guard !request.expectsError else {
             return present.map { $0.isOutOfStep ? .skip($0.reason) : .play } ?? .play
         }
         let lack = host.lack(for: parameters.simulated)
-        vms[parameters.vm] = ReplayedVM(
+        vms[Name(parameters.vm)] = ReplayedVM(
             asked: parameters.simulated,
             lack: lack.map { _ in "its VM was not created at line \(line)" })
         return lack.map { .skip($0) } ?? .play

@@ -9,7 +9,7 @@ struct PicturedArray {
     private(set) var names: [MemoryObjectID: String] = [:]
     /// The faults of the slots' backing, ascending by index.
     private(set) var faults: [Violation] = []
-    private var numbers: [String: MemoryObjectID] = [:]
+    private var numbers: [Name: MemoryObjectID] = [:]
 
     /// The distance between the placeholder addresses of two memory objects.
     private static let spacing: UInt64 = 1 << 32
@@ -61,9 +61,9 @@ struct PicturedArray {
     }
 
     private mutating func number(of name: String) -> MemoryObjectID {
-        if let number = numbers[name] { return number }
+        if let number = numbers[Name(name)] { return number }
         let number = MemoryObjectID(UInt32(numbers.count + 1))
-        numbers[name] = number
+        numbers[Name(name)] = number
         names[number] = name
         return number
     }

@@ -100,20 +100,20 @@ struct WatchedVMs {
         }
     }
 
-    private var vms: [String: VM] = [:]
+    private var vms: [Name: VM] = [:]
 
     init() {}
 
     init(snapshot: JSONValue) {
         guard let list = snapshot["vms"] else { return }
-        for vm in list.elements { vms[vm["vm"]?.string ?? ""] = VM(vm) }
+        for vm in list.elements { vms[Name(vm["vm"]?.string ?? "")] = VM(vm) }
     }
 
-    var names: [String] { vms.keys.sorted() }
+    var names: [String] { vms.keys.sorted().map(\.text) }
 
     /// The map of a VM with its name; empty if the VM is gone.
     func lines(of name: String) -> [String] {
-        guard let vm = vms[name] else { return [] }
+        guard let vm = vms[Name(name)] else { return [] }
         let heading = "\(name), generation \(vm.generation)"
         if vm.slots.isEmpty { return [heading, "no slots", ""] }
         let list = vm.slots.values.map(\.rawText).joined(separator: ",")
@@ -144,16 +144,16 @@ struct WatchedVMs {
         case "memslots.rolledBack":
             return Change(vm: vm, sentence: "\(vm): a transaction was undone after \(errno)")
         case "memslots.failed":
-            vms[vm]?.set(params["slots"])
+            vms[Name(vm)]?.set(params["slots"])
             return Change(
                 vm: vm,
                 sentence: "\(vm) has failed (\(errno), and the undo failed too); the map shows the "
                     + "installed slots. Try: memslotctl recover \(vm)")
         case "vm.created":
-            vms[vm] = VM(params)
+            vms[Name(vm)] = VM(params)
             return Change(vm: vm, sentence: "\(vm) was created")
         case "vm.destroyed":
-            vms[vm] = nil
+            vms[Name(vm)] = nil
             return Change(vm: vm, sentence: "\(vm) was destroyed")
         case "run.transaction":
             return Change(vm: nil, sentence: "\(vm): \(RunEventText.transaction(params))")
@@ -163,9 +163,9 @@ struct WatchedVMs {
 
     private mutating func commit(_ receipt: JSONValue, to vm: String) {
         guard let removed = receipt["diff"]?["removed"] else { return }
-        for slot in removed.elements { vms[vm]?.slots[WireSlot.key(slot)] = nil }
-        vms[vm]?.put(receipt["changed"])
-        vms[vm]?.generation = receipt["generation"]?.uint64 ?? 0
+        for slot in removed.elements { vms[Name(vm)]?.slots[WireSlot.key(slot)] = nil }
+        vms[Name(vm)]?.put(receipt["changed"])
+        vms[Name(vm)]?.generation = receipt["generation"]?.uint64 ?? 0
     }
 }
 

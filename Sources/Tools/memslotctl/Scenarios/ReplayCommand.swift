@@ -153,7 +153,7 @@ final class ReplayedDaemon: ScenarioTarget {
     func record(_ played: ScenarioPlayer.Played) {
         guard let vm = played.vm, played.reply?["result"] != nil else { return }
         if played.method == Method.vmCreate.rawValue { vms.append(vm) }
-        if played.method == Method.vmDestroy.rawValue { vms.removeAll { $0 == vm } }
+        if played.method == Method.vmDestroy.rawValue { vms.removeAll { Name($0) == Name(vm) } }
     }
 
     func destroyVMs() {

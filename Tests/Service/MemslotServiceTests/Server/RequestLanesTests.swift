@@ -1,3 +1,4 @@
+import MemslotProtocol
 import Testing
 
 @testable import MemslotService
@@ -37,13 +38,13 @@ extension ServerTests {
             var faults: [String] = []
             for _ in 0..<200 {
                 var lanes = RequestLanes()
-                var present: [(number: UInt64, names: Set<String>)] = []
+                var present: [(number: UInt64, names: Set<Name>)] = []
                 var running: Set<UInt64> = []
                 var last: UInt64 = 0
                 for _ in 0..<100 {
                     if Bool.random(using: &random) || running.isEmpty {
                         last += 1
-                        let names = Set(
+                        let names = Set<Name>(
                             ["a", "b", "c", "d"].filter { _ in
                                 Int.random(in: 0..<3, using: &random) == 0
                             })

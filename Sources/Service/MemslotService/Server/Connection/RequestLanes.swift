@@ -9,11 +9,11 @@ struct RequestLanes {
     /// A request, numbered in the order in which they came.
     typealias Number = UInt64
 
-    private var lanes: [String: [Number]] = [:]
+    private var lanes: [Name: [Number]] = [:]
     private var waiting: [Number: Waiting] = [:]
 
     private struct Waiting {
-        let names: [String]
+        let names: [Name]
         /// In how many lanes another one is first.
         var blockers: Int
     }
@@ -27,7 +27,7 @@ struct RequestLanes {
     ///   - number: above all before it.
     ///   - names: the VMs that it names, each once.
     /// - Returns: whether it may begin.
-    mutating func enqueue(_ number: Number, names: [String]) -> Bool {
+    mutating func enqueue(_ number: Number, names: [Name]) -> Bool {
         var blockers = 0
         for name in names {
             if !lanes[name, default: []].isEmpty { blockers += 1 }
@@ -60,12 +60,13 @@ extension DecodedLine {
     /// The VMs that the line names, each once.
     ///
     /// A request that names none, such as `vm.list`, waits for nothing.
-    var laneNames: [String] {
+    var laneNames: [Name] {
         switch self {
-        case .single(let request): return request.vm.map { [$0] } ?? []
+        case .single(let request): return request.vm.map { [Name($0)] } ?? []
         case .batch(let requests):
-            var seen: Set<String> = []
-            return requests.compactMap(\.vm).filter { seen.insert($0).inserted }
+            var seen: Set<Name> = []
+            return requests.compactMap { $0.vm.map { Name($0) } }
+                .filter { seen.insert($0).inserted }
         }
     }
 
