@@ -116,7 +116,7 @@ extension SimulatedKernel {
 }
 
 /// Why a guest's write did not reach memory.
-public enum TouchError: Error, Hashable, Sendable {
+public enum TouchError: Error, Hashable, Sendable, CustomStringConvertible {
     /// No slot contains `address`, the first such address of the write. A range that wraps 2^64 has
     /// one, and so has every range of an address space that the VM does not have.
     case unmapped(address: GuestPhysicalAddress)
@@ -130,6 +130,9 @@ public enum TouchError: Error, Hashable, Sendable {
         case .readOnly: "read-only"
         }
     }
+
+    /// The message.
+    public var description: String { message }
 
     /// What is wrong.
     public var message: String {

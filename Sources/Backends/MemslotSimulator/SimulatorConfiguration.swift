@@ -57,7 +57,9 @@ public struct SimulatorConfiguration: Hashable, Sendable {
 }
 
 /// The member of a ``SimulatorConfiguration`` that is out of its range.
-public enum SimulatorConfigurationError: Error, Hashable, Sendable, CaseIterable {
+public enum SimulatorConfigurationError: Error, Hashable, Sendable, CaseIterable,
+    CustomStringConvertible
+{
     /// Not within ``SimulatorConfiguration/maxSlotsRange``.
     case maxSlots
     /// Not within ``SimulatorConfiguration/addressSpacesRange``.
@@ -68,6 +70,9 @@ public enum SimulatorConfigurationError: Error, Hashable, Sendable, CaseIterable
     case userspaceEnd
     /// A bit without a name.
     case flags
+
+    /// The message.
+    public var description: String { message }
 
     /// What is wrong.
     public var message: String {

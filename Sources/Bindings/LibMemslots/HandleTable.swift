@@ -80,18 +80,8 @@ final class HandleTable: @unchecked Sendable {
     func hold<Object: AnyObject>(
         _ handle: UInt64, _ kind: HandleKind, as type: Object.Type
     ) -> Object? {
-        guard let place = place(of: handle, kind) else { return nil }
-        var state = place.pointee.state.load(ordering: .acquiring)
-        while true {
-            let holds = state & Self.holdsMask
-            guard state >> 24 == handle >> 24, state & Self.closedBit == 0,
-                holds < Self.holdsMask, place.pointee.kind == kind
-            else { return nil }
-            let (won, now) = place.pointee.state.weakCompareExchange(
-                expected: state, desired: state + 1, ordering: .acquiring)
-            if won { break }
-            state = now
-        }
+        let held = change(handle, kind) { $0 & Self.holdsMask < Self.holdsMask ? $0 + 1 : nil }
+        guard let (place, _) = held else { return nil }
         // Every object of this kind has this type.
         return place.pointee.object.map { unsafeDowncast($0.takeUnretainedValue(), to: type) }
     }
@@ -107,19 +97,29 @@ final class HandleTable: @unchecked Sendable {
     ///
     /// - Throws: ``Problem/badHandle(_:)`` if it names no object of this kind.
     func close(_ handle: UInt64, _ kind: HandleKind) throws(Problem) {
-        guard let place = place(of: handle, kind) else { throw .badHandle(kind) }
+        guard let (place, state) = change(handle, kind, { ($0 - 1) | Self.closedBit })
+        else { throw .badHandle(kind) }
+        if state & Self.holdsMask == 0 { reclaim(place, index(of: handle)) }
+    }
+
+    /// Changes the state of an open handle.
+    ///
+    /// - Returns: the place and its new state; `nil` if `handle` names no object of this kind, or
+    ///   `next` returns `nil`.
+    private func change(
+        _ handle: UInt64, _ kind: HandleKind, _ next: (UInt64) -> UInt64?
+    ) -> (UnsafeMutablePointer<Place>, UInt64)? {
+        guard let place = place(of: handle, kind) else { return nil }
         var state = place.pointee.state.load(ordering: .acquiring)
         while true {
             guard state >> 24 == handle >> 24, state & Self.closedBit == 0,
-                place.pointee.kind == kind
-            else { throw .badHandle(kind) }
+                place.pointee.kind == kind, let wanted = next(state)
+            else { return nil }
             let (won, now) = place.pointee.state.weakCompareExchange(
-                expected: state, desired: (state - 1) | Self.closedBit,
-                ordering: .acquiringAndReleasing)
-            if won { break }
+                expected: state, desired: wanted, ordering: .acquiringAndReleasing)
+            if won { return (place, wanted) }
             state = now
         }
-        if (state - 1) & Self.holdsMask == 0 { reclaim(place, index(of: handle)) }
     }
 
     private func reclaim(_ place: UnsafeMutablePointer<Place>, _ index: Int) {

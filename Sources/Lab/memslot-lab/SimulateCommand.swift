@@ -143,7 +143,8 @@ struct SimulateCommand: ParsableCommand {
     private static func disturbances(_ text: String) throws -> [Disturbance] {
         try names(text).map { name in
             guard let kind = Disturbance(rawValue: name) else {
-                throw ValidationError("\"\(name)\" is no disturbance")
+                let known = Disturbance.allCases.map(\.rawValue).joined(separator: ", ")
+                throw ValidationError("\"\(name)\" is not a disturbance; known are \(known)")
             }
             return kind
         }

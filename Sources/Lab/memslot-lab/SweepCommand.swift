@@ -6,6 +6,7 @@ import MemslotProtocol
 import MemslotScenario
 import MemslotService
 import MemslotSimulator
+internal import Memslots
 
 struct SweepCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -85,11 +86,10 @@ struct SweepCommand: ParsableCommand {
     private func next(
         _ scenes: inout FixtureScenes, _ step: ScenarioStep
     ) throws(UnusableInput) -> SweepScene? {
-        do throws(TargetLost) {
-            return try scenes.play(step)
-        } catch {
-            throw UnusableInput(line: step.line, column: 1, message: error.message)
-        }
+        return try converting(
+            { (error: TargetLost) in
+                UnusableInput(line: step.line, column: 1, message: error.message)
+            }, scenes.play(step))
     }
 
     private func factories() throws(ExitCode) -> [any VMFactory] {

@@ -160,11 +160,14 @@ extension ClientConnection.Received {
 }
 
 /// A connection could not be made, or has ended.
-public struct TargetLost: Error, Hashable, Sendable {
+public struct TargetLost: Error, Hashable, Sendable, CustomStringConvertible {
     /// A sentence that describes what happened.
     public let message: String
     /// The server's user, where that is why the connection was not made.
     package internal(set) var foreignServer: UInt32?
+
+    /// The message.
+    public var description: String { message }
 
     package init(_ message: String) { self.message = message }
 }

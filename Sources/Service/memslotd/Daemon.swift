@@ -76,9 +76,9 @@ struct Daemon {
     }
 
     private func listener(_ path: String?) throws(ListeningError) -> Listener {
-        if let path { return try Listener(at: SocketPath(path), access: access) }
+        if let path { return try server.listen(at: SocketPath(path)) }
         if let listener = try inherited.listener() { return listener }
-        return try Listener(at: SocketPath.standard(), access: access)
+        return try server.listen(at: SocketPath.standard())
     }
 
     /// Handles signals from here on, writes metrics, and notifies systemd.

@@ -89,11 +89,14 @@ public final class GuardedVCPU: Sendable {
 }
 
 /// Why a guest could not be run.
-public enum VCPURunError: Error, Hashable, Sendable {
+public enum VCPURunError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Called where waiting for the gate would deadlock; the guest did not run.
     case reentrant(ReentryError)
     /// `KVM_RUN` failed. `EFAULT`: a slot is not backed by user memory. Kicks stay pending.
     case failed(Errno)
+
+    /// The message.
+    public var description: String { message }
 
     /// What is wrong.
     public var message: String {

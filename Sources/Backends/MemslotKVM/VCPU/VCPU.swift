@@ -72,9 +72,8 @@ public final class VCPU: @unchecked Sendable {
     public func completeMMIORead(with value: UInt64) { ckvm_set_mmio_value(sharedPage, value) }
 
     /// Whether the next ``run()`` leaves at once. Any thread may set it; only the vCPU's thread may
-    /// clear it, or a request of another thread is lost. Do not write it for a vCPU of a
-    /// ``GuardedVCPU``: call ``GuardedVCPU/kick()``. See ``VCPUKick``.
-    public var exitsImmediately: Bool {
+    /// clear it, or a request of another thread is lost. An embedder calls ``GuardedVCPU/kick()``.
+    public package(set) var exitsImmediately: Bool {
         get { ckvm_immediate_exit(sharedPage) != 0 }
         set { ckvm_set_immediate_exit(sharedPage, newValue ? 1 : 0) }
     }
@@ -89,7 +88,7 @@ extension VirtualMachine {
     /// Kernel: `KVM_CREATE_VCPU`, api.rst 4.7.
     ///
     /// - Parameter id: its number, from 0, unique in the VM.
-    public func makeVCPU(id: UInt32) throws(KVMError) -> VCPU { try VCPU(of: self, id: id) }
+    package func makeVCPU(id: UInt32) throws(KVMError) -> VCPU { try VCPU(of: self, id: id) }
 }
 
 extension KVMBackend {

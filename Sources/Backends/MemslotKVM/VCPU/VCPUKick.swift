@@ -43,12 +43,12 @@ public final class VCPUKick: @unchecked Sendable {
     }
 
     /// The requests that are not collected yet.
-    public var pending: KickRequests {
+    package var pending: KickRequests {
         KickRequests(rawValue: requests.load(ordering: .sequentiallyConsistent))
     }
 
     /// Whether the vCPU's thread is in ``VCPU/run(with:)``.
-    public var isInside: Bool { inside.load(ordering: .sequentiallyConsistent) != 0 }
+    package var isInside: Bool { inside.load(ordering: .sequentiallyConsistent) != 0 }
 
     /// The vCPU's thread calls it right before `KVM_RUN`.
     func enter() {

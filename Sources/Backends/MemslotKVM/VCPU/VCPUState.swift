@@ -84,22 +84,10 @@
 
     /// The general registers of an x86 vCPU. Kernel: `struct kvm_regs`.
     public struct VCPURegisters: Hashable, Sendable {
-        /// The register of this name.
-        public var rax: UInt64 = 0
-        /// The register of this name.
-        public var rbx: UInt64 = 0
-        /// The register of this name.
-        public var rcx: UInt64 = 0
-        /// The register of this name.
-        public var rdx: UInt64 = 0
-        /// The register of this name.
-        public var rsi: UInt64 = 0
-        /// The register of this name.
-        public var rdi: UInt64 = 0
-        /// The register of this name.
-        public var rsp: UInt64 = 0
-        /// The register of this name.
-        public var rbp: UInt64 = 0
+        /// The registers of these names.
+        public var rax: UInt64 = 0, rbx: UInt64 = 0, rcx: UInt64 = 0, rdx: UInt64 = 0
+        /// The registers of these names.
+        public var rsi: UInt64 = 0, rdi: UInt64 = 0, rsp: UInt64 = 0, rbp: UInt64 = 0
         /// r8 to r15.
         public var r8to15: [UInt64] = Array(repeating: 0, count: 8)
         /// The instruction pointer.

@@ -51,14 +51,7 @@ extension MemslotTable {
         return try dirtyLog(of: key, pages: pages, clear: clear)
     }
 
-    /// Returns the dirty pages of the slot that `key` names; see ``dirtyLog(of:pages:clear:)``.
-    ///
-    /// - Parameters:
-    ///   - key: the key of a slot that logs.
-    ///   - pages: relative to the slot's first page; the whole slot by default.
-    ///   - clear: whether exactly the returned bits are clear afterwards.
-    /// - Returns: the slot's bits within `pages`, in a bitmap of the whole slot, and `pages`.
-    /// - Throws: ``DirtyLogError``; all bits are then as before.
+    /// As the function above, of the slot that `key` names.
     public func dirtyLog(
         of key: SlotKey, pages: Range<UInt64>? = nil, clear: Bool = false
     ) throws(DirtyLogError) -> (bitmap: DirtyBitmap, pages: Range<UInt64>) {

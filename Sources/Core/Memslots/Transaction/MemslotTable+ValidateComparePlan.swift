@@ -8,6 +8,7 @@ extension MemslotTable {
             let wanted = try wantedArray(from: slots, options: options, prior: prior)
             var receipt = wanted.receipt(generation: pair.current.generation)
             guard !wanted.diff.isEmpty else { return receipt }
+            receipt.isPlan = true
             receipt.generation = pair.current.generation.next
             receipt.quiesced =
                 wanted.plan.needsQuiescence || options.quiesce == .always

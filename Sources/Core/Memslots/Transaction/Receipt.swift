@@ -12,6 +12,8 @@ public struct Receipt: Hashable, Sendable {
     public var generation: Generation
     /// Whether anything changed.
     public var outcome: Outcome
+    /// A Boolean value that indicates whether this is a plan of operations, none of which was applied.
+    public var isPlan = false
     /// The difference from the array before.
     public var diff: MemslotDiff
     /// The operations, in the order in which they were applied.
@@ -111,17 +113,18 @@ extension Receipt: CustomStringConvertible {
             (diff.moved.count, "moved"), (diff.reflagged.count, "reflagged"),
         ]
         let changes = counts.lazy.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
-        var parts = ["\(changes.joined(separator: ", ")) by \(operations.count) operations"]
+        var parts = [
+            "\(changes.joined(separator: ", ")) by \(counted(operations.count, "operation"))"
+        ]
         if !isOptimal { parts.append("perhaps not the fewest") }
-        parts.append(
-            quiesced
-                ? "vCPUs held out for \(durations.nanoseconds.blackout / 1_000) µs"
-                : "no vCPU held out")
+        let time = isPlan ? "" : " for \(durations.nanoseconds.blackout / 1_000) µs"
+        parts.append(quiesced ? "vCPUs held out\(time)" : "no vCPU held out")
         if !retired { parts.append("still read by \(readers.joined(separator: ", "))") }
         let dirty = unmappedDirtyPages.lazy.flatMap(\.runs).reduce(0) { $0 + $1.count }
-        if dirty > 0 { parts.append("\(dirty) dirty pages no longer mapped") }
-        if !warnings.isEmpty { parts.append("\(warnings.count) warnings") }
-        return "generation \(generation), committed: \(parts.joined(separator: "; "))"
+        if dirty > 0 { parts.append("\(counted(dirty, "dirty page")) no longer mapped") }
+        if !warnings.isEmpty { parts.append(counted(warnings.count, "warning")) }
+        let verb = isPlan ? "planned" : "committed"
+        return "generation \(generation), \(verb): \(parts.joined(separator: "; "))"
     }
 }
 
@@ -148,4 +151,9 @@ struct ReceiptHistory {
     }
 
     func last(_ count: Int) -> [Receipt] { Array(receipts.suffix(count)) }
+}
+
+/// `1 slot`, `2 slots`.
+package func counted(_ count: Int, _ noun: String) -> String {
+    "\(count) \(noun)\(count == 1 ? "" : "s")"
 }

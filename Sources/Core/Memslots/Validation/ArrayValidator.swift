@@ -96,7 +96,7 @@ struct ArrayValidator {
                 first[slot.assignedKey] = index
                 continue
             }
-            let detail = "the id stands already at slots[\(other)]"
+            let detail = "slots[\(other)] has the same id"
             faults.append(
                 Violation(.duplicateSlot, of: slot, at: index, member: "slot", detail: detail)
                     .with(slots[other], at: other))

@@ -139,8 +139,9 @@ struct SlotFaults {
         },
         Rule(rule: .unsupportedFlag, kind: .unsupportedFlag, member: "flags") { slot, limits in
             let given = slot.flags.names.joined(separator: ", ")
-            let taken = limits.flags.names.joined(separator: ", ")
-            return "flags \(given) can't be had; the VM takes \(taken), guest-memfd only alone"
+            let supported = limits.flags.names.joined(separator: ", ")
+            return "the VM does not support the flags \(given); it supports \(supported), and "
+                + "guest-memfd only without others"
         },
         Rule(rule: .misalignedSize, kind: .misalignedSize, member: "size") { slot, _ in
             "size \(slot.size) is not a multiple of 4096"

@@ -13,8 +13,8 @@ struct ControlSocket {
         try service.register(
             table: table, as: "guest",
             memories: ["ram": NamedMapping(address: memory.base, size: memory.size)])
-        let server = SocketServer(service, access: PeerAccess())
-        let listener = try Listener(at: SocketPath(path), access: PeerAccess())
+        let server = SocketServer(service)
+        let listener = try server.listen(at: SocketPath(path))
         Thread.detachNewThread { _ = server.run(listener) }
         self.server = server
     }

@@ -47,11 +47,9 @@ extension MemslotService {
         vm name: String, of user: UInt32? = nil
     ) throws(ProtocolError) -> ObservedVM {
         let observed: ObservedVM
-        do throws(InvalidArray) {
-            observed = try ObservedVM(name)
-        } catch {
-            throw ProtocolError(.invalidRequest, error.message)
-        }
+        observed = try converting(
+            { (error: InvalidArray) in ProtocolError(.invalidRequest, error.message) },
+            ObservedVM(name))
         try register(observed.table, as: name, of: user, NamedMappings(), observed: observed)
         return observed
     }

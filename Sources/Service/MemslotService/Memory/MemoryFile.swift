@@ -23,11 +23,9 @@ enum MemoryFile {
             else { throw .unavailable(backing, size, Errno(rawValue: errno)) }
             let sealed = clinux_seal_size(descriptor)
             guard sealed == 0 else { throw .unavailable(backing, size, Errno(rawValue: -sealed)) }
-            do throws(Errno) {
-                return try MappedFile(descriptor: descriptor, size: size, pageSize: pageSize)
-            } catch {
-                throw .unavailable(backing, size, error)
-            }
+            return try converting(
+                { (error: Errno) in ProtocolError.unavailable(backing, size, error) },
+                MappedFile(descriptor: descriptor, size: size, pageSize: pageSize))
         } catch {
             close(descriptor)
             throw error
@@ -62,12 +60,11 @@ enum MemoryFile {
             }
             let size = size ?? status.size
             try check(size, status.pageSize)
-            do throws(Errno) {
-                return try MappedFile(
-                    descriptor: descriptor, size: size, pageSize: status.pageSize)
-            } catch {
-                throw .refusedDescriptor("it can't be mapped to read and write (\(error))")
-            }
+            return try converting(
+                { (error: Errno) in
+                    ProtocolError.refusedDescriptor(
+                        "it can't be mapped to read and write (\(error))")
+                }, MappedFile(descriptor: descriptor, size: size, pageSize: status.pageSize))
         } catch {
             close(descriptor)
             throw error

@@ -26,12 +26,9 @@ extension MemslotService {
         let vm = try vm(parameters.vm, of: peer, refusingFailed: true)
         let simulator = try simulator(of: vm, for: .guestTouch)
         let space = AddressSpaceID(UInt32(clamping: parameters.addressSpace))
-        do throws(TouchError) {
-            try simulator.touch(
-                parameters.guestPhysicalAddress, size: parameters.size, in: space)
-        } catch {
-            throw ProtocolError(error, in: parameters.addressSpace)
-        }
+        try converting(
+            { (error: TouchError) in ProtocolError(error, in: parameters.addressSpace) },
+            simulator.touch(parameters.guestPhysicalAddress, size: parameters.size, in: space))
         return .vm(vm.name)
     }
 

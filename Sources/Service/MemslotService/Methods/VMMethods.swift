@@ -82,11 +82,8 @@ extension MemslotService {
     func recoverVM(_ name: String, _ peer: Peer) throws(ProtocolError) -> Reply {
         let vm = try vm(name, of: peer)
         try vm.refuseIfObserved()
-        do throws(SubmitError) {
-            try vm.table.recover()
-        } catch {
-            throw ProtocolError(error, slots: [])
-        }
+        try converting(
+            { (error: SubmitError) in ProtocolError(error, slots: []) }, vm.table.recover())
         return .recovered(vm: vm.name, generation: vm.feed.published.table.generation)
     }
 }

@@ -1,8 +1,10 @@
+public import Glibc
 internal import Memslots
 
 /// A connection of a peer to the service: who the peer is, and where its events go.
 ///
-/// The transport makes one for each socket, calls `MemslotService.execute` with it, sends the lines of ``events``, and ends it with ``MemslotService/end(_:)``.
+/// The transport makes one for each socket, calls `MemslotService.respond(to:on:descriptors:)` with
+/// it, sends the lines of ``events``, and ends it with ``MemslotService/end(_:)``.
 public final class ServiceConnection: Sendable {
     /// The peer.
     public let peer: Peer
@@ -33,9 +35,8 @@ public struct Peer: Hashable, Sendable {
     /// The connection's number, for VMs that end with it.
     public var connection: UInt64
 
-    /// A peer; by default root, with every right. A VM that this process registered without a user
-    /// belongs to `getuid()`.
-    public init(user: UInt32 = 0, role: Role = .full, connection: UInt64 = 0) {
+    /// A peer; by default the user of this process, with every right.
+    public init(user: UInt32 = getuid(), role: Role = .full, connection: UInt64 = 0) {
         self.user = user
         self.role = role
         self.connection = connection

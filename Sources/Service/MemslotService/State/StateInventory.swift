@@ -37,12 +37,10 @@ struct StateInventory {
 
     func read(_ number: UInt64, in state: StateStore) throws(DamagedRecord) -> VMRecord {
         let bytes: [UInt8]
-        do throws(Errno) {
-            bytes = try state.file(StateNames.record(number)).read(
-                limit: VMRecord.byteLimit + SealedText.sealLength)
-        } catch {
-            throw DamagedRecord("it can't be read: \(error)")
-        }
+        bytes = try converting(
+            { (error: Errno) in DamagedRecord("it can't be read: \(error)") },
+            state.file(StateNames.record(number)).read(
+                limit: VMRecord.byteLimit + SealedText.sealLength))
         let record = try VMRecord(bytes)
         guard record.number == number else {
             throw DamagedRecord("it is the record of VM \(record.number)")

@@ -62,11 +62,9 @@ extension VMRecord {
             throw DamagedRecord("the checksum does not match the text: torn or damaged")
         }
         let root: JSONValue
-        do throws(JSONError) {
-            root = try JSONDocument(parsing: bytes, in: text.indices).root
-        } catch {
-            throw DamagedRecord("\(error)")
-        }
+        root = try converting(
+            { (error: JSONError) in DamagedRecord("\(error)") },
+            JSONDocument(parsing: bytes, in: text.indices).root)
         guard root["format"]?.isString(Self.format) == true else {
             throw DamagedRecord("it is not the record of a VM")
         }

@@ -70,12 +70,9 @@ final class VirtualMachine: Sendable {
         let limits = TableLimits(
             violations: service.limits.violations, receipts: service.limits.receipts)
         let table: MemslotTable
-        do throws(InvalidArray) {
-            table = try MemslotTable(
-                backend: made.backend, limits: limits, generation: generation)
-        } catch {
-            throw ProtocolError(.invalidRequest, error.message)
-        }
+        table = try converting(
+            { (error: InvalidArray) in ProtocolError(.invalidRequest, error.message) },
+            MemslotTable(backend: made.backend, limits: limits, generation: generation))
         try self.init(
             table, simulator: made.simulator, guestMemfds: made.guestMemfds,
             memory: VMMemory(

@@ -90,8 +90,3 @@ extension Array {
         return parts
     }
 }
-
-/// `1 slot`, `2 slots`.
-package func counted(_ count: Int, _ noun: String) -> String {
-    "\(count) \(noun)\(count == 1 ? "" : "s")"
-}

@@ -111,11 +111,9 @@ package struct ScenarioPlayer {
 
     private mutating func exchange(_ line: JSONWriter) throws(TargetLost) -> JSONValue {
         let reply = try target.exchange(Array(line.bytes.dropLast()))
-        do throws(JSONError) {
-            return try JSONDocument(parsing: reply).root
-        } catch {
-            throw TargetLost("the reply is not JSON: \(error)")
-        }
+        return try converting(
+            { (error: JSONError) in TargetLost("the reply is not JSON: \(error)") },
+            JSONDocument(parsing: reply).root)
     }
 
     private mutating func makeID() -> Int {

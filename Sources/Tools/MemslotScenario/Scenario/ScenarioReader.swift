@@ -74,11 +74,10 @@ package struct ScenarioReader {
 
 extension JSONValue {
     init(line: [UInt8], number: Int) throws(UnusableInput) {
-        do throws(JSONError) {
-            self = try JSONDocument(parsing: line).root
-        } catch {
-            throw UnusableInput(line: number, column: error.column, message: error.expected)
-        }
+        self = try converting(
+            { (error: JSONError) in
+                UnusableInput(line: number, column: error.column, message: error.expected)
+            }, JSONDocument(parsing: line).root)
     }
 }
 

@@ -31,11 +31,9 @@ final class LiveRun: Sendable {
         let server = SocketServer(service, access: access)
         let mirror = RunMirror(memory, service, isAtomic: isAtomic, settings)
         let listener: Listener
-        do throws(ListeningError) {
-            listener = try Listener(at: SocketPath(path), access: access)
-        } catch {
-            throw RunFailure(error.message)
-        }
+        listener = try converting(
+            { (error: ListeningError) in RunFailure(error.message) },
+            server.listen(at: SocketPath(path)))
         do throws(Errno) {
             serving = try OwnThread { server.run(listener, graceMilliseconds: 2_000) }
             following = try OwnThread { mirror.follow() }

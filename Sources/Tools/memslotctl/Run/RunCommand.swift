@@ -10,8 +10,8 @@ struct RunCommand: ParsableCommand {
         abstract: "Start a VMM, and record, report or make atomic its changes of guest memory.",
         discussion: """
             A library is preloaded between COMMAND and /dev/kvm; the VMM itself is not changed. \
-            --record and --report only observe. --atomic answers the VMM's slot calls by the \
-            kernel's rules and commits them together: no vCPU runs while memory is half changed.
+            --record and --report only observe. --atomic defers the VMM's slot calls, \
+            returns what the kernel would, and commits them together: no vCPU runs while memory is half changed.
 
               memslotctl run --record boot.jsonl --report -- qemu-system-x86_64 -accel kvm …
 

@@ -2,6 +2,7 @@ import MemslotPicture
 import MemslotProtocol
 import MemslotScenario
 import MemslotService
+import Memslots
 
 /// The results of a replay, printed as a table and totals.
 struct ReplayReport {

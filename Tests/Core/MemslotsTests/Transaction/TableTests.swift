@@ -60,6 +60,9 @@ struct TableTests {
             var done = try table.submit(new)
             #expect(planned.durations == Receipt.Durations())
             done.durations = planned.durations
+            #expect(planned.isPlan == (planned.outcome == .committed))
+            #expect(!done.isPlan)
+            done.isPlan = planned.isPlan
             #expect(planned == done)
             #expect(done.operations.map(\.call) == backend.calls)
         }

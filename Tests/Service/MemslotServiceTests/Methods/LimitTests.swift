@@ -18,8 +18,15 @@ struct LimitTests {
         let limits = try #require(
             try client { $0.addresses = 7 }.call("server.info").result?["limits"])
         #expect(limits["addresses"]?.int == 7)
-        let stored = Mirror(reflecting: ServiceLimits()).children.compactMap(\.label)
-        #expect(Set(limits.members.map(\.name)) == Set(stored))
+        // The names are the wire's: a property that is renamed would rename a member.
+        let names = """
+            lineBytes depth batch batchAnswerBytes descriptors vmsPerPeer slotsPerPeer \
+            memoriesPerPeer memoryBytesPerPeer subscriptionsPerPeer receipts violations addresses \
+            dirtyLogPages quiesceDeadlineMs armedFaults connections inFlightRequests \
+            waitingRequestBytes waitingAnswerBytes threadsPerConnection threads queuedEvents
+            """
+        let missing = names.split(separator: " ").filter { limits[String($0)] == nil }
+        #expect(missing.isEmpty)
     }
 
     @Test("VMs of a user")

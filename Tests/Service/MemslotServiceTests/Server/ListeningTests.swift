@@ -107,7 +107,7 @@ extension ServerTests {
                 directory.path(String(repeating: "x", count: 106 - directory.path.utf8.count))
             try Listener(at: SocketPath(longest)).end()
             #expect(message { _ = try SocketPath(longest + "x") }.contains("at most 107"))
-            #expect(message { _ = try SocketPath("") }.contains("no path"))
+            #expect(message { _ = try SocketPath("") }.contains("can't be the path"))
         }
 
         @Test("a server that ends removes its own socket, and no other's")

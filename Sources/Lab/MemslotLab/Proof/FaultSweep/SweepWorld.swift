@@ -36,11 +36,10 @@ final class SweepWorld {
         hookLog = RecordingHook.Log()
         events = EventLog()
         dirtyPages = DirtyPageSetup(scene.before, capabilities: vm.backend.capabilities)
-        do throws(InvalidArray) {
-            table = try MemslotTable(backend: backend, installed: scene.before, vcpus: hold)
-        } catch {
-            throw Impossible(reason: "the active array is invalid here: \(error.message)")
-        }
+        table = try converting(
+            { (error: InvalidArray) in
+                Impossible(reason: "the active array is invalid here: \(error.message)")
+            }, MemslotTable(backend: backend, installed: scene.before, vcpus: hold))
         hookLog.attach(table)
         for name in ["first", "second"] { table.add(RecordingHook(name, hookLog)) }
         do throws(ReentryError) {

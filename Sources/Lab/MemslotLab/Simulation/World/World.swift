@@ -56,11 +56,9 @@ final class World: @unchecked Sendable {
             dirtyLogProtection: shape.dirtyLogProtection)
         dirty = DirtyLedger(startsFull: shape.dirtyLogProtection.startsFull)
         let backend = WatchedBackend(simulator, wiring.backend(simulator))
-        do throws(InvalidArray) {
-            table = try MemslotTable(backend: backend, vcpus: wiring.hold(gate))
-        } catch {
-            throw .unusable(error.message)
-        }
+        table = try converting(
+            { (error: InvalidArray) in SimulationError.unusable(error.message) },
+            MemslotTable(backend: backend, vcpus: wiring.hold(gate)))
         backend.world = self
         try wire()
     }
@@ -75,12 +73,10 @@ final class World: @unchecked Sendable {
         } catch {
             throw .unusable(error.message)
         }
-        do throws(ProtocolError) {
-            try service.register(
-                table: table, as: Self.vm, memories: ["ram": Self.mapping], simulator: simulator)
-        } catch {
-            throw .unusable(error.message)
-        }
+        try converting(
+            { (error: ProtocolError) in SimulationError.unusable(error.message) },
+            service.register(
+                table: table, as: Self.vm, memories: ["ram": Self.mapping], simulator: simulator))
         do throws(ReentryError) {
             let stalling = StallingObserver(self)
             observations.append(try table.observe { stalling.receive($0) }.observation)

@@ -23,7 +23,7 @@ public final class Listener: Sendable {
     /// The socket's mode is set before anyone can connect.
     ///
     /// - Throws: for instance where another server listens at that path.
-    public init(at path: SocketPath, access: PeerAccess = PeerAccess()) throws(ListeningError) {
+    package init(at path: SocketPath, access: PeerAccess = PeerAccess()) throws(ListeningError) {
         try SocketDirectory(path: path.directory, access: access).prepare()
         lock = try Self.lock(path)
         do throws(ListeningError) {

@@ -13,7 +13,7 @@ public struct SocketPath: Hashable, Sendable {
     public init(_ path: String) throws(ListeningError) {
         let limit = Int(clinux_path_limit())
         guard !path.isEmpty, path.utf8.first != UInt8(ascii: "@"), !path.utf8.contains(0) else {
-            throw ListeningError("\"\(path)\" is no path of a socket")
+            throw ListeningError("\"\(path)\" can't be the path of a socket")
         }
         guard path.utf8.count <= limit else {
             throw ListeningError(

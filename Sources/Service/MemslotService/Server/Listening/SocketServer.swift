@@ -30,7 +30,7 @@ public final class SocketServer: Sendable {
     ///
     /// - Parameters:
     ///   - service: the service. The server has its limits.
-    ///   - access: who may connect; the same as that of the ``Listener``.
+    ///   - access: who may connect.
     ///   - observer: receives the server's events, for a log. It is called on the threads where they
     ///     happen, in order for each connection. It must be short, and must not call the service.
     public init(
@@ -41,6 +41,14 @@ public final class SocketServer: Sendable {
         self.access = access
         self.observer = observer
         threads = ConnectionThreads(limit: service.limits.threads)
+    }
+
+    /// Creates a socket at `path` that only the users and groups of the server's access can connect
+    /// to, for ``run(_:graceMilliseconds:)``.
+    ///
+    /// - Throws: if the socket can't be created there, or a server listens there already.
+    public func listen(at path: SocketPath) throws(ListeningError) -> Listener {
+        try Listener(at: path, access: access)
     }
 
     /// Stops the server: new requests get `shutting-down`, those that run are completed, and
