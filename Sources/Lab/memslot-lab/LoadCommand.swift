@@ -86,7 +86,9 @@ struct LoadCommand: ParsableCommand {
             let daemon = try DaemonProcess { _ in
                 [
                     "--log-level", "error", "--max-connections",
-                    "\(max(clients + subscribers + 8, 256))", "--max-vms", "\(max(vms, 1_024))",
+                    // All are of one user, who has at most half.
+                    "\(max((clients + subscribers + 8) * 2, 512))",
+                    "--max-vms", "\(max(vms, 1_024))",
                 ]
             }
             try daemon.start()

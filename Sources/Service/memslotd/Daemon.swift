@@ -18,7 +18,7 @@ struct Daemon {
     /// Returns `nil`, with the reason in the log, if the state directory can't be used.
     init?(
         limits: ServiceLimits, access: PeerAccess, operation: OperationOptions,
-        state options: StateOptions
+        state options: StateOptions, launcher: DescriptorLauncher
     ) {
         Signals.block()
         metricsFile = operation.metricsFile
@@ -42,7 +42,8 @@ struct Daemon {
             return nil
         }
         service.observeTables { events.record($0, vm: $1, user: $2) }
-        server = SocketServer(service, access: access, observer: { events.record($0) })
+        server = SocketServer(
+            service, access: access, launcher: launcher, observer: { events.record($0) })
         self.access = access
     }
 

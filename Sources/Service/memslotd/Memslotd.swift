@@ -2,6 +2,7 @@ import ArgumentParser
 import CLinux
 import Glibc
 import MemslotService
+import Memslots
 
 @main
 struct Memslotd: ParsableCommand {
@@ -44,13 +45,19 @@ struct Memslotd: ParsableCommand {
     }
 
     func run() throws {
+        // Before the first thread and the first open file: its processes must have none of them.
+        let launcher: DescriptorLauncher
+        do throws(Errno) { launcher = try DescriptorLauncher() } catch {
+            throw ListeningError("no process can be started to receive descriptors: \(error)")
+        }
         // By default glibc has eight heaps a core. Each grows to the most that its busiest thread
         // ever used, and does not shrink. With two heaps in all, the second one unmapped large
         // pieces at once and mapped them again: a submit of 3 MB took 16 ms instead of 9.
         clinux_limit_arenas(Int32(max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)) / 4)))
         guard
             let daemon = Daemon(
-                limits: limits.limits, access: socket.access, operation: operation, state: state)
+                limits: limits.limits, access: socket.access, operation: operation, state: state,
+                launcher: launcher)
         else { throw ExitCode(1) }
         let isClean = operation.stdio ? daemon.serveStandardIO() : daemon.serve(socket.socket)
         if !isClean { throw ExitCode(1) }

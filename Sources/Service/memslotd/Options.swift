@@ -92,7 +92,9 @@ struct StateOptions: ParsableArguments {
 /// The daemon's limits that options set; `server.info` shows all of them.
 struct LimitOptions: ParsableArguments {
     @Option(
-        help: ArgumentHelp("Connections at the same time.", valueName: "count"))
+        help: ArgumentHelp(
+            "Connections at the same time. One user has at most half of them.",
+            valueName: "count"))
     var maxConnections = ServiceLimits().connections
 
     @Option(
@@ -136,6 +138,8 @@ struct LimitOptions: ParsableArguments {
     var limits: ServiceLimits {
         var limits = ServiceLimits()
         limits.connections = maxConnections
+        limits.connectionsPerPeer = max(maxConnections / 2, 1)
+        limits.reservedConnections = min(limits.reservedConnections, maxConnections / 8)
         limits.threads = max(limits.threads, maxConnections * 2 + 64)
         limits.lineBytes = maxLine
         limits.vmsPerPeer = vms

@@ -93,13 +93,16 @@ public final class PassedDescriptors: Sendable {
     /// No descriptors.
     public static let none = PassedDescriptors([])
 
-    /// Adopts `descriptors`, in the order in which they were passed.
+    /// Adopts `descriptors`, in the order in which they were passed. A negative number represents one
+    /// that was refused.
     public init(_ descriptors: [Int32]) {
         self.descriptors = Locked(descriptors.map { $0 })
     }
 
     deinit {
-        for case let descriptor? in descriptors.withLock({ $0 }) { close(descriptor) }
+        for case let descriptor? in descriptors.withLock({ $0 }) where descriptor >= 0 {
+            close(descriptor)
+        }
     }
 
     /// Transfers the descriptor number `index` of the line to the caller.

@@ -35,7 +35,7 @@ enum MemoryFile {
     /// Adopts a client's file, if the client can't shrink it under the guest.
     ///
     /// - Parameters:
-    ///   - descriptor: closed if the file is refused.
+    ///   - descriptor: closed if the file is refused; a negative number if its receiver refused it.
     ///   - size: how many bytes to use; `nil` for all.
     ///   - user: the required owner of the file. Root may pass any user's file.
     /// - Throws: `invalid-params` with the reason.
@@ -44,13 +44,14 @@ enum MemoryFile {
     ) throws(ProtocolError) -> MappedFile {
         do throws(ProtocolError) {
             // Seals first: a file without them may belong to a file system that hangs.
-            let seals = clinux_seals(descriptor)
-            guard seals >= 0, let status = status(of: descriptor), status.isRegular else {
-                throw .refusedDescriptor("it is not a memfd")
-            }
+            let seals = descriptor == CLINUX_NOT_SEALED ? 0 : clinux_seals(descriptor)
+            guard seals >= 0 else { throw .refusedDescriptor("it is not a memfd") }
             guard seals & clinux_seal_shrink() != 0 else {
                 throw .refusedDescriptor(
                     "the memfd is not sealed against shrinking (fcntl F_ADD_SEALS, F_SEAL_SHRINK)")
+            }
+            guard let status = status(of: descriptor), status.isRegular else {
+                throw .refusedDescriptor("it is not a memfd")
             }
             guard status.owner == user || user == 0 else {
                 throw .refusedDescriptor("the memfd belongs to another user")

@@ -34,8 +34,15 @@ public struct ServiceLimits: Hashable, Sendable {
     public var quiesceDeadlineMs: UInt64 = 600_000
     /// Faults that are armed at once in a simulated VM.
     public var armedFaults = 1_024
-    /// Connections at once.
-    public var connections = 256
+    /// Connections at once. One that could not be closed counts until it is.
+    public var connections = 512
+    /// Connections of one user at once.
+    public var connectionsPerPeer = 256
+    /// Connections that only root and the server's own user may use.
+    public var reservedConnections = 16
+    /// How long a connection may send no request while more than half of all connections are used,
+    /// in milliseconds.
+    public var firstRequestMs = 30_000
     /// Requests of a connection that wait or run. At the limit the connection is not read.
     public var inFlightRequests = 1_024
     /// Bytes of a connection's requests that wait for others. Above that it is not read.

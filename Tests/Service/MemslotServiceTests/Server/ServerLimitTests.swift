@@ -34,6 +34,47 @@ extension ServerTests {
         }
 
         @Test(
+            "a peer has its share of the connections, and some are for root and the server's user")
+        func shares() {
+            var limits = ServiceLimits()
+            limits.connections = 10
+            limits.connectionsPerPeer = 5
+            limits.reservedConnections = 2
+            var state = SocketServer.State()
+            func refusal(of user: UInt32, isPrivileged: Bool = false) -> String? {
+                state.refusal(of: user, isPrivileged: isPrivileged, limits)?.data.limit
+            }
+            state.held = [1: 4, 2: 3]
+            #expect(refusal(of: 1) == nil)
+            state.held = [1: 5, 2: 2]
+            #expect(refusal(of: 1) == "connectionsPerPeer")
+            #expect(refusal(of: 2) == nil)
+            state.held = [1: 5, 2: 3]
+            #expect(refusal(of: 3) == "connections")
+            #expect(refusal(of: 0, isPrivileged: true) == nil)
+            state.held = [1: 5, 2: 3, 0: 2]
+            #expect(refusal(of: 0, isPrivileged: true) == "connections")
+        }
+
+        @Test("above half of the connections, one that sends no request is closed, others stay")
+        func silent() throws {
+            var limits = ServiceLimits()
+            limits.connections = 5
+            limits.firstRequestMs = 20
+            let server = try RunningServer(limits: limits)
+            var first = try server.connect()
+            var second = try server.connect()
+            _ = try first.result("vm.list")
+            _ = try second.result("vm.list")
+            var silent = try server.connect()
+            #expect(try silent.isAtEnd())
+            _ = try first.result("vm.list")
+            // Half are used: there is room for a peer that takes its time.
+            server.events.wait(forDisconnected: 1)
+            _ = try second.result("vm.list")
+        }
+
+        @Test(
             "sixteen descriptors are accepted with a line, seventeen are an error; all are closed")
         func seventeen() throws {
             let server = try RunningServer()

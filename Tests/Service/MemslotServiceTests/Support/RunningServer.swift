@@ -15,6 +15,8 @@ final class RunningServer: Sendable {
     let server: SocketServer
     private let hasEnded = DispatchSemaphore(value: 0)
     let directory: ScratchDirectory
+    /// Serves all servers of this process, as the daemon's serves the daemon.
+    static let launcher = try? DescriptorLauncher()
 
     init(
         limits: ServiceLimits = ServiceLimits(), access: PeerAccess = PeerAccess(),
@@ -32,7 +34,9 @@ final class RunningServer: Sendable {
         let listener = try Listener(at: path, access: access)
         service = MemslotService(limits: limits)
         events = EventLog()
-        server = SocketServer(service, access: access, observer: { [events] in events.record($0) })
+        server = SocketServer(
+            service, access: access, launcher: Self.launcher,
+            observer: { [events] in events.record($0) })
         let (server, hasEnded) = (server, hasEnded)
         Thread.detachNewThread {
             server.run(listener, graceMilliseconds: graceMilliseconds)

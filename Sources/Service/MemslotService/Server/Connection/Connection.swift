@@ -16,10 +16,12 @@ final class Connection: Sendable {
         let service: MemslotService
         let threads: ConnectionThreads
         let watch: StallWatch
+        /// `nil` to receive descriptors in this process.
+        let launcher: DescriptorLauncher?
         /// Set once the server accepts no more requests.
         let isStopping: StopFlag
-        /// Called when the connection has ended.
-        let ended: @Sendable (Connection) -> Void
+        /// Called when the connection has ended, with what could not be closed.
+        let ended: @Sendable (Connection, [AbandonedSocket]) -> Void
     }
 
     /// The descriptors of a connection, which closes them.
@@ -59,8 +61,8 @@ final class Connection: Sendable {
     /// What only the reading thread touches.
     private struct Reading {
         var buffer: LineBuffer
-        /// A line was too long; nothing after it is read.
-        var isTooLong = false
+        /// A line was too long, or its descriptors can't be received; nothing after it is read.
+        var isRefused = false
     }
 
     let number: UInt64
@@ -68,10 +70,13 @@ final class Connection: Sendable {
     let sender: Sender
     let state = Locked(State())
     let surroundings: Surroundings
+    let begun = ContinuousClock.now
     let decoder: RequestDecoder
     private let channel: Channel
     // Only the reading thread touches it; the turn to read passes on under `state`'s lock.
     nonisolated(unsafe) private var reading: Reading
+    // As `reading`; both change in one call, so they are not one value.
+    nonisolated(unsafe) private var input: PeerSocket
 
     /// A connection that is not served yet. It closes the channel when it has ended.
     init(_ channel: Channel, peer: Peer, in surroundings: Surroundings) {
@@ -92,6 +97,8 @@ final class Connection: Sendable {
         reading = Reading(
             buffer: LineBuffer(
                 lineLimit: limits.lineBytes, descriptorLimit: limits.descriptors))
+        input = PeerSocket(
+            channel.input, isSocket: channel.isSocket, launcher: surroundings.launcher)
     }
 
     /// Ends reading once no request runs. Called after the server's flag is set.
@@ -100,6 +107,9 @@ final class Connection: Sendable {
     func stopReading() {
         if state.withLock({ $0.lanes.count == 0 }) { endReading() }
     }
+
+    /// Whether the peer has sent a request.
+    var hasRequested: Bool { state.withLock { $0.last > 0 } }
 
     /// Lets the reading thread find the end after what the peer has sent so far.
     func endReading() {
@@ -136,7 +146,7 @@ final class Connection: Sendable {
     ///
     /// - Returns: whether this thread still reads.
     private func executeBufferedLines(_ turn: Turn, _ reader: StallWatch.Reader) -> Bool {
-        while !reading.isTooLong {
+        while !reading.isRefused {
             do throws(LineBuffer.LineTooLong) {
                 guard let line = try reading.buffer.next() else { return true }
                 guard start(line, turn, reader) else { return false }
@@ -205,23 +215,39 @@ final class Connection: Sendable {
     ///
     /// - Returns: false at the end.
     private func receive() -> Bool {
-        guard !reading.isTooLong else { return false }
+        guard !reading.isRefused else { return false }
         if !channel.isSocket, !surroundings.isStopping.waits(for: channel.input) { return false }
-        return DescriptorIO.receive(
-            from: channel.input, isSocket: channel.isSocket, into: &reading.buffer) > 0
+        let count = input.receive(into: &reading.buffer)
+        if count < 0, channel.isSocket, count != -Int(ECONNRESET) {
+            refuseDescriptors(Errno(rawValue: Int32(-count)))
+        }
+        return count > 0
     }
 
     // MARK: - The end
 
     private func refuseLongLine() {
-        reading.isTooLong = true
+        reading.isRefused = true
         let limit = surroundings.service.limits.lineBytes
         refuse(
             .limit("lineBytes", "a line has at most \(limit) bytes; the connection is closed"))
     }
 
+    /// Refuses a line whose descriptors no process can receive, or whose receiver hangs.
+    private func refuseDescriptors(_ errno: Errno) {
+        reading.isRefused = true
+        let reason =
+            errno.rawValue == ETIMEDOUT
+            ? "one that came before is still being closed" : "\(errno)"
+        refuse(
+            .limit(
+                "descriptors",
+                "the descriptors of a line can't be received (\(reason)); "
+                    + "the connection is closed"))
+    }
+
     private func end(_ reader: StallWatch.Reader) {
-        if reading.buffer.hasRest && !reading.isTooLong && !surroundings.isStopping.isSet {
+        if reading.buffer.hasRest && !reading.isRefused && !surroundings.isStopping.isSet {
             refuse(ProtocolError(.parseError, "the last line has no end, and is not executed"))
         }
         state.withLock(waitingWhile: { $0.threadCount > 1 || $0.lanes.count > 0 }) { _ in }
@@ -229,12 +255,16 @@ final class Connection: Sendable {
         sender.close()
         surroundings.service.end(peer)
         surroundings.watch.remove(reader)
-        if reading.isTooLong && channel.isSocket { DescriptorIO.drain(channel.input) }
+        if reading.isRefused && channel.isSocket { input.drain() }
         // The server may hold this object for a moment longer; half a line's descriptors must go
         // now.
         reading.buffer.closeRest()
-        close(channel.input)
-        if channel.output != channel.input { close(channel.output) }
-        surroundings.ended(self)
+        var abandoned = [input.close()]
+        if channel.output != channel.input {
+            let output = PeerSocket(
+                channel.output, isSocket: channel.isSocket, launcher: surroundings.launcher)
+            abandoned.append(output.close())
+        }
+        surroundings.ended(self, abandoned.compactMap(\.self))
     }
 }

@@ -18,6 +18,21 @@ enum DescriptorIO {
                 }
             }
         }
+        return receive(into: &buffer) { room, slots, number, truncated in
+            clinux_receive(
+                descriptor, room.baseAddress, room.count, slots, &number, &truncated)
+        }
+    }
+
+    /// Appends the bytes and the descriptors that `call` stores to `buffer`.
+    ///
+    /// - Returns: the value of `call`.
+    static func receive(
+        into buffer: inout LineBuffer,
+        _ call: (
+            UnsafeMutableRawBufferPointer, UnsafeMutablePointer<Int32>?, inout Int32, inout Int32
+        ) -> Int
+    ) -> Int {
         var passed: [Int32] = []
         var isTruncated = false
         let count = buffer.fill { room in
@@ -25,9 +40,7 @@ enum DescriptorIO {
                 slots in
                 var number: Int32 = 0
                 var truncated: Int32 = 0
-                let count = clinux_receive(
-                    descriptor, room.baseAddress, room.count, slots.baseAddress, &number,
-                    &truncated)
+                let count = call(room, slots.baseAddress, &number, &truncated)
                 isTruncated = truncated != 0
                 if number > 0 { passed = Array(slots[..<Int(number)]) }
                 return count
@@ -61,31 +74,5 @@ enum DescriptorIO {
             }
             return true
         }
-    }
-
-    /// Ends sending to a peer that may still be sending, then discards what the peer sends, for at
-    /// most a second.
-    ///
-    /// If the socket were closed at once, the peer's write would fail, and the peer might not read
-    /// the error that was sent.
-    static func drain(_ socket: Int32) {
-        shutdown(socket, Int32(SHUT_WR))
-        var limit = timeval(tv_sec: 0, tv_usec: 100_000)
-        setsockopt(
-            socket, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        let deadline = now + 1_000
-        withUnsafeTemporaryAllocation(byteCount: 1 << 16, alignment: 1) { room in
-            while now < deadline {
-                let count = recv(socket, room.baseAddress, room.count, 0)
-                if count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR) { return }
-            }
-        }
-    }
-
-    /// Milliseconds of the monotonic clock.
-    private static var now: Int {
-        var moment = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &moment)
-        return moment.tv_sec * 1_000 + moment.tv_nsec / 1_000_000
     }
 }

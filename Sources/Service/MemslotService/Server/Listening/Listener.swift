@@ -52,20 +52,26 @@ public final class Listener: Sendable {
         inode = 0
     }
 
-    deinit { shut() }
+    deinit { shut(nil) }
 
     /// Ends listening, and removes the socket if it is still ours.
-    func end() {
+    ///
+    /// - Parameter launcher: closes the connections that were not accepted, and their descriptors.
+    func end(_ launcher: DescriptorLauncher? = nil) {
         var status = stat()
         if let path, lstat(path.path, &status) == 0, UInt64(status.st_ino) == inode {
             unlink(path.path)
         }
-        shut()
+        shut(launcher)
     }
 
-    private func shut() {
+    private func shut(_ launcher: DescriptorLauncher?) {
         guard isOpen.exchange(false, ordering: .acquiringAndReleasing) else { return }
-        close(descriptor)
+        // Nobody connects after that. What can't be closed now ends with this process.
+        shutdown(descriptor, Int32(SHUT_RDWR))
+        let receiver = try? launcher?.start(for: descriptor)
+        if launcher == nil || receiver != nil { close(descriptor) }
+        if case .process(let process)? = receiver?.end() { close(process) }
         // Last: the next server that gets the lock finds no socket of ours.
         if lock >= 0 { close(lock) }
     }

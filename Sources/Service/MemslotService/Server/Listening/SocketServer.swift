@@ -11,12 +11,17 @@ public final class SocketServer: Sendable {
     struct State {
         var connections: [UInt64: Connection] = [:]
         var last: UInt64 = 0
+        /// How many connections each user has, and how many that could not be closed.
+        var held: [UInt32: Int] = [:]
+        /// What could not be closed, by the user.
+        var abandoned: [(user: UInt32, sockets: [AbandonedSocket])] = []
         /// How many refused peers the server waits for.
         var lingering = 0
     }
 
     let service: MemslotService
     let access: PeerAccess
+    let launcher: DescriptorLauncher?
     let observer: @Sendable (ServerEvent) -> Void
     let threads: ConnectionThreads
     let watch = StallWatch()
@@ -31,14 +36,18 @@ public final class SocketServer: Sendable {
     /// - Parameters:
     ///   - service: the service. The server has its limits.
     ///   - access: who may connect.
+    ///   - launcher: starts the processes that receive descriptors. Without one this process receives
+    ///     them, and a peer can block it with a descriptor whose `close()` never returns.
     ///   - observer: receives the server's events, for a log. It is called on the threads where they
     ///     happen, in order for each connection. It must be short, and must not call the service.
     public init(
         _ service: MemslotService, access: PeerAccess = PeerAccess(),
+        launcher: DescriptorLauncher? = nil,
         observer: @escaping @Sendable (ServerEvent) -> Void = { _ in }
     ) {
         self.service = service
         self.access = access
+        self.launcher = launcher
         self.observer = observer
         threads = ConnectionThreads(limit: service.limits.threads)
     }
@@ -75,7 +84,7 @@ public final class SocketServer: Sendable {
         _ = watch.start(on: threads)
         observer(.listening(path: listener.path?.path))
         accept(from: listener)
-        listener.end()
+        listener.end(launcher)
         return end(graceMilliseconds)
     }
 

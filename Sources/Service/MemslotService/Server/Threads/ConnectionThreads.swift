@@ -118,14 +118,16 @@ final class StopFlag: Sendable {
 
     /// Waits until `input` can be read.
     ///
+    /// - Parameter idle: called before each wait; returns how many milliseconds it may last, -1 for
+    ///   any.
     /// - Returns: false where the flag is set.
-    func waits(for input: Int32) -> Bool {
+    func waits(for input: Int32, idle: () -> Int32 = { -1 }) -> Bool {
         var descriptors = [
             pollfd(fd: input, events: Int16(POLLIN), revents: 0),
             pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
         ]
         while !isSet {
-            let count = poll(&descriptors, 2, -1)
+            let count = poll(&descriptors, 2, idle())
             if count < 0 && errno != EINTR { return false }
             if count > 0 && descriptors[1].revents == 0 { return true }
         }

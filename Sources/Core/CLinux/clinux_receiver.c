@@ -1,0 +1,202 @@
+// See the header.
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "clinux_receiver.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "clinux_socket.h"
+
+// The most bytes of one message of a receiver.
+#define RECEIVED_BYTES 65536
+
+// What a receiver reports of a recvmsg: its value, its flag, and what each descriptor is. The
+// accepted ones are attached; the bytes follow in a message of their own.
+struct report {
+    int64_t size;
+    int32_t truncated;
+    int32_t count;
+    int32_t kinds[CLINUX_DESCRIPTORS];
+};
+
+// MARK: - The processes that are forked. They allocate nothing, and have one thread.
+
+// F_GET_SEALS is EINVAL, without a call of the file system, for all but memory files.
+static int kind_of(int descriptor) {
+    int seals = fcntl(descriptor, F_GET_SEALS);
+    if (seals < 0) return CLINUX_NOT_MEMORY;
+    return seals & F_SEAL_SHRINK ? 0 : CLINUX_NOT_SEALED;
+}
+
+static long receive_bytes(int socket, void *buffer, size_t size, int flags) {
+    ssize_t count;
+    do
+        count = recv(socket, buffer, size, flags);
+    while (count < 0 && errno == EINTR);
+    return count < 0 ? -errno : count;
+}
+
+static _Noreturn void receive_for(int socket, int control) {
+    static char bytes[RECEIVED_BYTES];
+    uint64_t size;
+    prctl(PR_SET_NAME, "memslot-receive");
+    while (receive_bytes(control, &size, sizeof(size), 0) == sizeof(size)) {
+        struct report report = {0};
+        int passed[CLINUX_DESCRIPTORS], accepted[CLINUX_DESCRIPTORS], number = 0;
+        report.size = clinux_receive(socket, bytes, size < sizeof(bytes) ? size : sizeof(bytes),
+                                     passed, &report.count, &report.truncated);
+        for (int index = 0; index < report.count; index++) {
+            report.kinds[index] = kind_of(passed[index]);
+            if (report.kinds[index] == 0) accepted[number++] = passed[index];
+        }
+        // Before anything is closed: the peer's request must not wait for that.
+        if (clinux_send(control, &report, sizeof(report), accepted, number, 1) < 0) break;
+        if (report.size > 0 && clinux_send(control, bytes, (size_t)report.size, NULL, 0, 1) < 0)
+            break;
+        for (int index = 0; index < report.count; index++) close(passed[index]);
+    }
+    // Closes what is left in the socket's queue; the process that serves has closed its copy.
+    close(socket);
+    _exit(0);
+}
+
+static int start(int channel, const int *descriptors, int *process) {
+    pid_t child = fork();
+    if (child < 0) return -errno;
+    if (child == 0) {
+        close(channel);
+        receive_for(descriptors[0], descriptors[1]);
+    }
+    // The child lives as long as its control channel, which the other process holds until it has
+    // the reply. So its number is not another process's.
+    *process = (int)syscall(SYS_pidfd_open, child, 0);
+    if (*process >= 0) return 0;
+    int status = -errno;
+    kill(child, SIGKILL);
+    return status;
+}
+
+static _Noreturn void launch_for(int channel) {
+    prctl(PR_SET_NAME, "memslot-launch");
+    // They end with the process that serves, and must serve its peers until then.
+    const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGCHLD};
+    for (size_t index = 0; index < sizeof(ignored) / sizeof(*ignored); index++)
+        signal(ignored[index], SIG_IGN);
+    if (channel > 0) syscall(SYS_close_range, 0, channel - 1, 0);
+    syscall(SYS_close_range, channel + 1, ~0U, 0);
+    for (;;) {
+        char byte;
+        int descriptors[CLINUX_DESCRIPTORS], count, truncated, process = -1;
+        if (clinux_receive(channel, &byte, 1, descriptors, &count, &truncated) <= 0) _exit(0);
+        int status = count == 2 ? start(channel, descriptors, &process) : -EMFILE;
+        // None of these is the last reference: the other process holds its own.
+        for (int index = 0; index < count; index++) close(descriptors[index]);
+        clinux_send(channel, &status, sizeof(status), &process, process >= 0, 1);
+        if (process >= 0) close(process);
+    }
+}
+
+// MARK: - The process that serves
+
+static int channel_pair(int *ends) {
+    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
+}
+
+int clinux_launcher(void) {
+    int ends[2];
+    int status = channel_pair(ends);
+    if (status < 0) return status;
+    pid_t child = fork();
+    if (child == 0) launch_for(ends[1]);
+    status = child < 0 ? -errno : ends[0];
+    close(ends[1]);
+    if (status < 0) close(ends[0]);
+    return status;
+}
+
+int clinux_launch(int launcher, int socket, int *control, int *process) {
+    int ends[2];
+    int status = channel_pair(ends);
+    if (status < 0) return status;
+    const int passed[] = {socket, ends[1]};
+    int descriptors[CLINUX_DESCRIPTORS], count = 0, truncated;
+    long size = clinux_send(launcher, "", 1, passed, 2, 1);
+    if (size == 1)
+        size = clinux_receive(launcher, &status, sizeof(status), descriptors, &count, &truncated);
+    close(ends[1]);
+    if (size < 0) status = (int)size;
+    if (size == 0) status = -ESRCH;
+    if (status == 0 && count != 1) status = -EMFILE;
+    if (status < 0) {
+        close(ends[0]);
+        return status;
+    }
+    *control = ends[0];
+    *process = descriptors[0];
+    return 0;
+}
+
+long clinux_peek(int socket, void *buffer, size_t size, int wait, int *hasDescriptors) {
+    struct iovec vector = {.iov_base = buffer, .iov_len = size};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    ssize_t count;
+    do
+        count = recvmsg(socket, &message, MSG_PEEK | (wait ? 0 : MSG_DONTWAIT));
+    while (count < 0 && errno == EINTR);
+    *hasDescriptors = count >= 0 && (message.msg_flags & MSG_CTRUNC) != 0;
+    return count < 0 ? -errno : count;
+}
+
+long clinux_receive_peeked(int socket, void *buffer, size_t size) {
+    return receive_bytes(socket, buffer, size, MSG_DONTWAIT);
+}
+
+// Whether `descriptor` can be read, or its other end has gone, within this time.
+static int is_ready(int descriptor, int milliseconds) {
+    struct pollfd entry = {.fd = descriptor, .events = POLLIN};
+    int count;
+    do
+        count = poll(&entry, 1, milliseconds);
+    while (count < 0 && errno == EINTR);
+    return count > 0;
+}
+
+long clinux_receive_through(int control, void *buffer, size_t size, int *descriptors,
+                            int *descriptorCount, int *truncated, int milliseconds) {
+    struct report report;
+    uint64_t request = size;
+    int accepted[CLINUX_DESCRIPTORS], number, lost, next = 0;
+    *descriptorCount = 0;
+    *truncated = 0;
+    long count = clinux_send(control, &request, sizeof(request), NULL, 0, 0);
+    if (count < 0) return count;
+    if (!is_ready(control, milliseconds)) return -ETIMEDOUT;
+    count = clinux_receive(control, &report, sizeof(report), accepted, &number, &lost);
+    if (count != sizeof(report)) return count < 0 ? count : -EPIPE;
+    // This process had no room for all of them.
+    *truncated = report.truncated || lost;
+    for (int index = 0; index < report.count; index++) {
+        int isAccepted = report.kinds[index] == 0 && next < number;
+        descriptors[index] = isAccepted ? accepted[next++] : report.kinds[index];
+        if (!isAccepted && report.kinds[index] == 0) descriptors[index] = CLINUX_NOT_MEMORY;
+    }
+    *descriptorCount = report.count;
+    if (report.size <= 0) return (long)report.size;
+    count = receive_bytes(control, buffer, size, 0);
+    return count == report.size ? count : -EPIPE;
+}
+
+int clinux_has_ended(int process, int milliseconds) { return is_ready(process, milliseconds); }
+
+int clinux_kill(int process) {
+    return syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0) < 0 ? -errno : 0;
+}

@@ -1,0 +1,45 @@
+// Processes that receive the descriptors of peers.
+//
+// Closing a descriptor that a peer passed may never return: a FUSE file system need not reply, and
+// a TCP socket may linger. So no such descriptor enters the process that serves. A launcher, forked
+// before the first thread, starts a receiver for a connection. The receiver passes on sealed memory
+// files, which never block, and closes everything else.
+//
+// Each function returns the call's value or -errno. Plain types only, as in clinux.h.
+#ifndef CLINUX_RECEIVER_H
+#define CLINUX_RECEIVER_H
+
+#include <stddef.h>
+
+// What stands for a descriptor that is not passed on: it is no memory file, or a memory file that
+// is not sealed against shrinking.
+#define CLINUX_NOT_MEMORY (-1)
+#define CLINUX_NOT_SEALED (-2)
+
+// Forks the launcher, which ends when the returned channel is closed. Call it before the first
+// thread. The launcher holds no descriptor of this process but its end of the channel.
+int clinux_launcher(void);
+
+// Starts the receiver of `socket`. Stores its control channel, and a pidfd of its process. The
+// receiver ends when the control channel is closed; it then closes its copy of `socket`.
+int clinux_launch(int launcher, int socket, int *control, int *process);
+
+// recvmsg(2) with MSG_PEEK and no room for descriptors. `hasDescriptors` is 1 if any came with the
+// last of these bytes. With `wait` 0 it returns -EAGAIN where it would block.
+long clinux_peek(int socket, void *buffer, size_t size, int wait, int *hasDescriptors);
+
+// recv(2) of bytes that were peeked and have no descriptors.
+long clinux_receive_peeked(int socket, void *buffer, size_t size);
+
+// As clinux_receive, in the receiver's process. A descriptor that is not passed on is negative.
+// Returns -ETIMEDOUT if the receiver does not reply within this time.
+long clinux_receive_through(int control, void *buffer, size_t size, int *descriptors,
+                            int *descriptorCount, int *truncated, int milliseconds);
+
+// Waits for the end of a process; returns 1 if it has ended.
+int clinux_has_ended(int process, int milliseconds);
+
+// pidfd_send_signal(2), SIGKILL.
+int clinux_kill(int process);
+
+#endif

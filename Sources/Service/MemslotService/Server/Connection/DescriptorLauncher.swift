@@ -1,0 +1,192 @@
+internal import CLinux
+internal import Glibc
+public import Memslots
+
+/// Starts a process for each connection that passes descriptors, which receives them.
+///
+/// Closing a descriptor may never return: a FUSE file system need not reply. With a launcher no
+/// descriptor of a peer enters this process but sealed memory. Without one, as in a VMM that
+/// embeds a server for its own user, the server receives them itself.
+public final class DescriptorLauncher: Sendable {
+    // Locked while a receiver starts: the launcher starts one after the other.
+    private let channel: Locked<Int32>
+
+    /// Forks the launcher's process. Call it before the first thread starts, and before anything
+    /// is opened that must not outlive this process.
+    ///
+    /// - Throws: the errno of the call that failed.
+    public init() throws(Errno) {
+        let channel = clinux_launcher()
+        guard channel >= 0 else { throw Errno(rawValue: -channel) }
+        self.channel = Locked(channel)
+    }
+
+    deinit { channel.withLock { _ = close($0) } }
+
+    /// Starts the receiver of `socket`, which stays the caller's.
+    func start(for socket: Int32) throws(Errno) -> DescriptorReceiver {
+        try channel.withLock { channel throws(Errno) in
+            var (control, process) = (Int32(-1), Int32(-1))
+            let status = clinux_launch(channel, socket, &control, &process)
+            guard status == 0 else { throw Errno(rawValue: -status) }
+            return DescriptorReceiver(control: control, process: process)
+        }
+    }
+}
+
+/// The process that receives the descriptors of one socket.
+struct DescriptorReceiver {
+    fileprivate let control: Int32
+    fileprivate let process: Int32
+
+    /// How long it may take to close a descriptor before it is abandoned, in milliseconds.
+    private static let patience: Int32 = 1_000
+
+    /// Receives into `buffer`. A descriptor that is not memory is represented by a negative number.
+    ///
+    /// - Returns: as `DescriptorIO.receive`; `-ETIMEDOUT` if it hangs.
+    func receive(into buffer: inout LineBuffer) -> Int {
+        DescriptorIO.receive(into: &buffer) { room, slots, number, truncated in
+            clinux_receive_through(
+                control, room.baseAddress, room.count, slots, &number, &truncated, Self.patience)
+        }
+    }
+
+    /// Ends the process, which closes its copy of the socket and what is queued in it.
+    ///
+    /// - Parameter waits: whether to give it the time that it may take.
+    /// - Returns: what is left if it hangs.
+    func end(waits: Bool = true) -> AbandonedSocket? {
+        close(control)
+        if clinux_has_ended(process, waits ? Self.patience : 0) == 1 {
+            close(process)
+            return nil
+        }
+        // Ends a wait that a signal can end, such as that of a TCP socket that lingers.
+        _ = clinux_kill(process)
+        return .process(process)
+    }
+}
+
+/// What is left of a connection that could not be closed. It counts against its peer.
+enum AbandonedSocket {
+    /// A receiver that hangs, by its pidfd.
+    case process(Int32)
+    /// A socket with queued descriptors for which no receiver could be started.
+    case socket(PeerSocket)
+
+    /// What is left of it now; `nil` once it is gone.
+    func retried() -> AbandonedSocket? {
+        switch self {
+        case .socket(let socket): return socket.close(waits: false)
+        case .process(let process):
+            guard clinux_has_ended(process, 0) == 1 else { return self }
+            close(process)
+            return nil
+        }
+    }
+}
+
+/// A stream from a peer. Descriptors that come with its bytes are received by another process.
+struct PeerSocket {
+    let descriptor: Int32
+    let isSocket: Bool
+    /// `nil` to receive descriptors in this process.
+    let launcher: DescriptorLauncher?
+    private var receiver: DescriptorReceiver?
+
+    init(_ descriptor: Int32, isSocket: Bool = true, launcher: DescriptorLauncher?) {
+        self.descriptor = descriptor
+        self.isSocket = isSocket
+        self.launcher = launcher
+    }
+
+    /// Waits for bytes, and appends them to `buffer`.
+    ///
+    /// - Returns: as `DescriptorIO.receive`; `-ETIMEDOUT` where the receiver hangs.
+    mutating func receive(into buffer: inout LineBuffer) -> Int {
+        guard isSocket, launcher != nil else {
+            return DescriptorIO.receive(from: descriptor, isSocket: isSocket, into: &buffer)
+        }
+        var hasDescriptors: Int32 = 0
+        let count = buffer.fill { [descriptor] room in
+            let count = clinux_peek(descriptor, room.baseAddress, room.count, 1, &hasDescriptors)
+            guard count > 0, hasDescriptors == 0 else { return min(count, 0) }
+            return clinux_receive_peeked(descriptor, room.baseAddress, count)
+        }
+        guard hasDescriptors != 0 else { return count }
+        do throws(Errno) {
+            return try startedReceiver().receive(into: &buffer)
+        } catch {
+            return -Int(error.rawValue)
+        }
+    }
+
+    private mutating func startedReceiver() throws(Errno) -> DescriptorReceiver {
+        if let receiver { return receiver }
+        guard let launcher else { throw Errno(rawValue: ESRCH) }
+        let started = try launcher.start(for: descriptor)
+        receiver = started
+        return started
+    }
+
+    /// Discards what was received, without the descriptors and what comes after them.
+    ///
+    /// - Parameter deadline: waits for more until then; `nil` to wait for nothing.
+    /// - Returns: whether descriptors are queued.
+    func discard(until deadline: ContinuousClock.Instant? = nil) -> Bool {
+        withUnsafeTemporaryAllocation(byteCount: 1 << 16, alignment: 1) { room in
+            while true {
+                var hasDescriptors: Int32 = 0
+                let count = clinux_peek(
+                    descriptor, room.baseAddress, room.count, 0, &hasDescriptors)
+                if hasDescriptors != 0 { return true }
+                if count > 0 {
+                    _ = clinux_receive_peeked(descriptor, room.baseAddress, count)
+                } else if count != -Int(EAGAIN) || !waits(until: deadline) {
+                    return false
+                }
+            }
+        }
+    }
+
+    /// Waits for more bytes, or the end.
+    ///
+    /// - Returns: false at the deadline.
+    private func waits(until deadline: ContinuousClock.Instant?) -> Bool {
+        guard let deadline, .now < deadline else { return false }
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        poll(&entry, 1, 100)
+        return true
+    }
+
+    /// Ends sending to a peer that may still be sending, then discards what the peer sends, for at
+    /// most a second.
+    ///
+    /// If the socket were closed at once, the peer's write would fail, and the peer might not read
+    /// the error that was sent.
+    func drain() {
+        shutdown(descriptor, Int32(SHUT_WR))
+        _ = discard(until: .now + .seconds(1))
+    }
+
+    /// Closes it. Descriptors that are queued are closed by another process.
+    ///
+    /// - Parameter waits: whether to wait for a receiver to end.
+    /// - Returns: what is left of it, if it can't be closed now.
+    func close(waits: Bool = true) -> AbandonedSocket? {
+        var receiver = receiver
+        if isSocket, let launcher {
+            // Nothing more can be queued after that.
+            shutdown(descriptor, Int32(SHUT_RDWR))
+            if receiver == nil && discard() {
+                do throws(Errno) { receiver = try launcher.start(for: descriptor) } catch {
+                    return .socket(self)
+                }
+            }
+        }
+        // The receiver has a copy, so that this is not the close that frees what is queued.
+        Glibc.close(descriptor)
+        return receiver?.end(waits: waits)
+    }
+}
