@@ -78,20 +78,49 @@ extern struct preload_vm preload_vms[PRELOAD_VMS];
 extern struct preload_vcpu preload_vcpus[PRELOAD_VCPUS];
 // One past the highest index of a vCPU that was ever used.
 extern uint32_t preload_vcpu_end;
-extern int (*preload_real_ioctl)(int, unsigned long, ...);
+extern int (*preload_real_ioctl)(int, unsigned long, void *);
 extern int (*preload_real_close)(int);
-extern int (*preload_real_fcntl)(int, int, ...);
-void preload_resolve(void);
-int preload_passes_through(void);
+extern int (*preload_real_fcntl)(int, int, void *);
+// The process that this state belongs to.
+extern int32_t preload_process;
 int32_t preload_thread(void);
 uint64_t preload_now(void);
-// The library's lock. It is held with every signal blocked.
-void preload_lock(void);
-void preload_unlock(void);
 // Copies to memory of the VMM, which may be unmapped. Returns 0 or minus errno.
 int preload_write(void *to, const void *from, size_t size);
-extern pthread_mutex_t preload_mutex;
-extern pthread_cond_t preload_committed;
+
+// preload_stack.c
+
+// What a job is about: a call of the VMM's.
+struct preload_call {
+    struct preload_vm *vm;
+    int descriptor;
+    // Why deferred calls are committed before it.
+    uint32_t why;
+    unsigned long request;
+    void *argument;
+};
+// Runs with the lock held. Returns a value of its own, minus errno, or one of these.
+typedef int64_t preload_job(const struct preload_call *call);
+// The job runs again after the next commit: another thread has deferred calls.
+#define PRELOAD_AGAIN (-100001)
+// The call is passed to the kernel as it is.
+#define PRELOAD_PASS (-100002)
+// Runs a job with the lock held and every signal blocked, on the library's stack. `errno` stays.
+int64_t preload_locked(preload_job *job, const struct preload_call *call);
+// Without the lock. Also for the child that was forked with the lock held.
+int64_t preload_on_stack(preload_job *job, const struct preload_call *call);
+// Whether the calling thread runs a job: its calls pass to the kernel unchanged.
+int preload_passes_through(void);
+int preload_make_stack(void);
+void preload_lock(void);
+void preload_unlock(void);
+void preload_announce_commit(void);
+// Sets errno as a system call's wrapper does.
+static inline int preload_result(int64_t result) {
+    if (result >= 0) return (int)result;
+    errno = (int)-result;
+    return -1;
+}
 
 // preload_descriptors.c
 enum preload_kind { PRELOAD_NONE, PRELOAD_VM, PRELOAD_VCPU, PRELOAD_DEVICE, PRELOAD_FILE };
@@ -110,7 +139,9 @@ static inline uint32_t preload_index(uint32_t entry) {
 struct preload_vm *preload_vm_numbered(uint32_t number);
 void preload_add_vm(int descriptor);
 void preload_add_vcpu(struct preload_vm *vm, int descriptor);
-void preload_add_descriptor(struct preload_vm *vm, enum preload_kind kind, int descriptor);
+void preload_add_device(struct preload_vm *vm, int descriptor);
+// In a job.
+void preload_adopt_descriptor(struct preload_vm *vm, enum preload_kind kind, int descriptor);
 void preload_add_copy(int descriptor, int copy);
 void preload_remove_descriptor(int descriptor);
 void preload_remove_descriptors(unsigned first, unsigned last);
@@ -121,7 +152,7 @@ struct preload_vm *preload_vm_of(uint32_t entry);
 struct crun_record *preload_begin_record(struct preload_vm *vm);
 void preload_end_record(struct crun_record *record, uint32_t kind);
 void preload_record_event(struct preload_vm *vm, uint32_t kind);
-int preload_slot_call(struct preload_vm *vm, int descriptor, unsigned long request, void *argument);
+int preload_slot_call(const struct preload_call *call);
 int preload_decode_region(struct crun_region *region, unsigned long request, const void *argument);
 
 // preload_run.c
@@ -146,9 +177,10 @@ void preload_begin_use(struct preload_vm *vm);
 void preload_end_use(struct preload_vm *vm);
 
 // preload_transaction.c
-int preload_request(struct preload_vm *vm, int descriptor, unsigned long request, void *argument);
+int preload_request(const struct preload_call *call);
 void preload_settle(struct preload_vm *vm, uint32_t why);
-void preload_settle_locked(struct preload_vm *vm, uint32_t why);
+// In a job. Returns 0, or PRELOAD_AGAIN.
+int64_t preload_try_settle(struct preload_vm *vm, uint32_t why);
 void preload_settle_own(uint32_t why);
 void preload_commit(struct preload_vm *vm, uint32_t why);
 void preload_before_unmapping(const void *address, size_t size);
@@ -156,8 +188,7 @@ void preload_before_unmapping(const void *address, size_t size);
 extern uint32_t preload_arriving;
 
 // preload_calls.c
-int preload_atomic_call(
-    struct preload_vm *vm, int descriptor, unsigned long request, void *argument);
+int preload_atomic_call(const struct preload_call *call);
 
 // preload_quiet.c
 void preload_start_watch(void);

@@ -53,92 +53,105 @@ static int ignores_memory(uint32_t request) {
     }
 }
 
-static int dirty_log_call(
-    struct preload_vm *vm, int descriptor, unsigned long request, void *argument) {
-    preload_lock();
-    preload_settle_locked(vm, CRUN_BY_CALL);
-    cpreload_pass_through(1);
-    int32_t result = memslots_preload_dirty_log(vm->number, descriptor, request, argument);
-    cpreload_pass_through(0);
-    preload_unlock();
-    if (result >= 0) return result;
-    errno = -result;
-    return -1;
+static int64_t dirty_log(const struct preload_call *call) {
+    int64_t waits = preload_try_settle(call->vm, CRUN_BY_CALL);
+    if (waits < 0) return waits;
+    return memslots_preload_dirty_log(
+        call->vm->number, call->descriptor, call->request, call->argument);
 }
 
-static void after_enable_cap(struct preload_vm *vm, const void *argument) {
-    struct kvm_enable_cap words;
-    if (cpreload_read(&words, argument, sizeof words) < 0) return;
-    preload_lock();
-    memslots_preload_enabled(vm->number, words.cap, words.args[0]);
-    preload_unlock();
-}
-
-// KVM may use these pages for slots of its own: with VMX for a guest in real mode.
-static void after_reserving(struct preload_vm *vm, unsigned long request, const void *argument) {
-    uint64_t start = (uint64_t)argument, size = 3 * 4096;
-    if ((uint32_t)request == (uint32_t)KVM_SET_IDENTITY_MAP_ADDR) {
-        size = 4096;
-        if (cpreload_read(&start, argument, sizeof start) < 0 || start == 0) return;
+// A call succeeded that changes what the Swift part must know.
+static int64_t follow(const struct preload_call *call) {
+    uint32_t vm = call->vm->number;
+    switch ((uint32_t)call->request) {
+    case (uint32_t)KVM_ENABLE_CAP: {
+        struct kvm_enable_cap words;
+        if (cpreload_read(&words, call->argument, sizeof words) == 0)
+            memslots_preload_enabled(vm, words.cap, words.args[0]);
+        break;
     }
-    preload_lock();
-    memslots_preload_reserved(vm->number, start, size);
-    preload_unlock();
-}
-
-static void add_guest_memfd(struct preload_vm *vm, int descriptor, const void *argument) {
-    struct ckvm_guest_memfd words;
-    if (cpreload_read(&words, argument, sizeof words) < 0) return;
-    preload_add_descriptor(vm, PRELOAD_FILE, descriptor);
-    preload_lock();
-    memslots_preload_file(vm->number, descriptor, words.size);
-    preload_unlock();
-}
-
-// Keeps our signal unblocked inside the guest, whatever mask the VMM sets.
-static int set_signal_mask(int descriptor, unsigned long request, void *argument) {
-    struct {
-        uint32_t length;
-        uint8_t set[8];
-    } words;
-    if (!argument || cpreload_read(&words, argument, sizeof words) < 0 || words.length != 8)
-        return preload_real_ioctl(descriptor, request, argument);
-    uint64_t mask;
-    memcpy(&mask, words.set, sizeof mask);
-    mask &= ~(1ull << (preload_signal() - 1));
-    memcpy(words.set, &mask, sizeof mask);
-    return preload_real_ioctl(descriptor, request, &words);
-}
-
-int preload_atomic_call(
-    struct preload_vm *vm, int descriptor, unsigned long request, void *argument) {
-    switch ((uint32_t)request) {
-    case (uint32_t)KVM_GET_DIRTY_LOG:
-    case (uint32_t)KVM_CLEAR_DIRTY_LOG:
-        return dirty_log_call(vm, descriptor, request, argument);
-    case (uint32_t)KVM_SET_SIGNAL_MASK: return set_signal_mask(descriptor, request, argument);
+    // KVM may use these pages for slots of its own: with VMX for a guest in real mode.
+    case (uint32_t)KVM_SET_TSS_ADDR:
+        memslots_preload_reserved(vm, (uint64_t)call->argument, 3 * 4096);
+        break;
+    case (uint32_t)KVM_SET_IDENTITY_MAP_ADDR: {
+        uint64_t start = 0;
+        if (cpreload_read(&start, call->argument, sizeof start) == 0 && start != 0)
+            memslots_preload_reserved(vm, start, 4096);
+        break;
+    }
     case (uint32_t)CKVM_CREATE_GUEST_MEMFD: {
-        int file = preload_real_ioctl(descriptor, request, argument);
-        if (file >= 0) add_guest_memfd(vm, file, argument);
-        return file;
+        struct ckvm_guest_memfd words;
+        if (cpreload_read(&words, call->argument, sizeof words) < 0) break;
+        preload_adopt_descriptor(call->vm, PRELOAD_FILE, call->descriptor);
+        memslots_preload_file(vm, call->descriptor, words.size);
+        break;
     }
     default: break;
     }
-    if (ignores_memory((uint32_t)request))
-        return preload_real_ioctl(descriptor, request, argument);
-    preload_begin_use(vm);
-    int result = preload_real_ioctl(descriptor, request, argument);
-    int error = errno;
-    preload_end_use(vm);
-    if (result >= 0 && (uint32_t)request == (uint32_t)KVM_ENABLE_CAP
-        && preload_kind(preload_entry(descriptor)) == PRELOAD_VM)
-        after_enable_cap(vm, argument);
-    if (result >= 0
-        && ((uint32_t)request == (uint32_t)KVM_SET_TSS_ADDR
-            || (uint32_t)request == (uint32_t)KVM_SET_IDENTITY_MAP_ADDR))
-        after_reserving(vm, request, argument);
-    errno = error;
+    return 0;
+}
+
+// The words of KVM_SET_SIGNAL_MASK.
+struct mask_call {
+    struct preload_call call;
+    uint32_t words[3];
+};
+
+static int64_t read_mask(const struct preload_call *call) {
+    struct mask_call *own = (struct mask_call *)call;
+    if (!call->argument || cpreload_read(own->words, call->argument, sizeof own->words) < 0
+        || own->words[0] != 8)
+        return PRELOAD_PASS;
+    uint64_t mask;
+    memcpy(&mask, &own->words[1], sizeof mask);
+    mask &= ~(1ull << (preload_signal() - 1));
+    memcpy(&own->words[1], &mask, sizeof mask);
+    return 0;
+}
+
+// Keeps our signal unblocked inside the guest, whatever mask the VMM sets.
+static int set_signal_mask(const struct preload_call *call) {
+    struct mask_call own = {.call = *call};
+    int passes = preload_locked(read_mask, &own.call) == PRELOAD_PASS;
+    return preload_real_ioctl(
+        call->descriptor, call->request, passes ? call->argument : own.words);
+}
+
+static int use_memory(const struct preload_call *call) {
+    preload_begin_use(call->vm);
+    int result = preload_real_ioctl(call->descriptor, call->request, call->argument);
+    preload_end_use(call->vm);
     return result;
+}
+
+int preload_atomic_call(const struct preload_call *call) {
+    switch ((uint32_t)call->request) {
+    case (uint32_t)KVM_GET_DIRTY_LOG:
+    case (uint32_t)KVM_CLEAR_DIRTY_LOG: {
+        int64_t result = preload_locked(dirty_log, call);
+        if (result == PRELOAD_PASS) break;
+        return preload_result(result);
+    }
+    case (uint32_t)KVM_SET_SIGNAL_MASK: return set_signal_mask(call);
+    case (uint32_t)CKVM_CREATE_GUEST_MEMFD: {
+        struct preload_call file = *call;
+        file.descriptor = preload_real_ioctl(call->descriptor, call->request, call->argument);
+        if (file.descriptor >= 0) preload_locked(follow, &file);
+        return file.descriptor;
+    }
+    case (uint32_t)KVM_ENABLE_CAP:
+    case (uint32_t)KVM_SET_TSS_ADDR:
+    case (uint32_t)KVM_SET_IDENTITY_MAP_ADDR: {
+        int value = use_memory(call);
+        if (value >= 0 && preload_kind(preload_entry(call->descriptor)) == PRELOAD_VM)
+            preload_locked(follow, call);
+        return value;
+    }
+    default:
+        if (!ignores_memory((uint32_t)call->request)) return use_memory(call);
+    }
+    return preload_real_ioctl(call->descriptor, call->request, call->argument);
 }
 
 int cpreload_decode_dirty_log(
@@ -184,7 +197,7 @@ int cpreload_set_bits(void *to, const void *bits, size_t size) {
 }
 
 int cpreload_duplicate(int descriptor) {
-    int copy = preload_real_fcntl(descriptor, F_DUPFD_CLOEXEC, 1000);
+    int copy = preload_real_fcntl(descriptor, F_DUPFD_CLOEXEC, (void *)1000);
     return copy >= 0 ? copy : preload_real_fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
 }
 

@@ -47,38 +47,39 @@ static int is_vm(int descriptor) {
     return size < 0 || strstr(name, "kvm-vm") != 0;
 }
 
-void preload_add_vm(int descriptor) {
-    if (!is_vm(descriptor)) return;
-    preload_lock();
+static int64_t add_vm(const struct preload_call *call) {
+    if (!is_vm(call->descriptor)) return 0;
     uint32_t index = 0;
     while (index < PRELOAD_VMS && preload_vms[index].is_used) index++;
-    if (index == PRELOAD_VMS || (uint32_t)descriptor >= PRELOAD_DESCRIPTORS) {
+    if (index == PRELOAD_VMS || (uint32_t)call->descriptor >= PRELOAD_DESCRIPTORS) {
         count_untracked();
-        preload_unlock();
-        return;
+        return 0;
     }
     struct preload_vm *vm = &preload_vms[index];
     memset(vm, 0, sizeof *vm);
     vm->is_used = 1;
     vm->references = 1;
-    vm->descriptor = descriptor;
+    vm->descriptor = call->descriptor;
     vm->number = __atomic_fetch_add(&preload_header->machines, 1, __ATOMIC_RELAXED);
     preload_record_event(vm, CRUN_VM);
     if (preload_is_atomic) {
-        cpreload_pass_through(1);
-        vm->is_atomic = memslots_preload_opened(vm->number, descriptor) == 0;
-        cpreload_pass_through(0);
+        vm->is_atomic = memslots_preload_opened(vm->number, call->descriptor) == 0;
         preload_start_watch();
     }
-    set_entry(descriptor, PRELOAD_VM, index);
-    preload_unlock();
+    set_entry(call->descriptor, PRELOAD_VM, index);
+    return 0;
 }
 
-void preload_add_vcpu(struct preload_vm *vm, int descriptor) {
-    preload_lock();
+void preload_add_vm(int descriptor) {
+    struct preload_call call = {.descriptor = descriptor};
+    preload_locked(add_vm, &call);
+}
+
+static int64_t add_vcpu(const struct preload_call *call) {
+    struct preload_vm *vm = call->vm;
     uint32_t index = 0;
     while (index < PRELOAD_VCPUS && preload_vcpus[index].is_used) index++;
-    if (index < PRELOAD_VCPUS && (uint32_t)descriptor < PRELOAD_DESCRIPTORS) {
+    if (index < PRELOAD_VCPUS && (uint32_t)call->descriptor < PRELOAD_DESCRIPTORS) {
         struct preload_vcpu *vcpu = &preload_vcpus[index];
         memset(vcpu, 0, sizeof *vcpu);
         vcpu->vm = vm;
@@ -86,32 +87,50 @@ void preload_add_vcpu(struct preload_vm *vm, int descriptor) {
         vm->references++;
         __atomic_store_n(&vcpu->is_used, 1, __ATOMIC_RELEASE);
         if (index >= preload_vcpu_end) preload_vcpu_end = index + 1;
-        set_entry(descriptor, PRELOAD_VCPU, index);
+        set_entry(call->descriptor, PRELOAD_VCPU, index);
     } else {
         count_untracked();
         // A vCPU that cannot be held would observe every hole.
         if (vm->is_atomic) cpreload_stop("more vCPUs than --atomic can hold out of the guest");
     }
-    preload_unlock();
+    return 0;
 }
 
-void preload_add_descriptor(struct preload_vm *vm, enum preload_kind kind, int descriptor) {
-    preload_lock();
+void preload_add_vcpu(struct preload_vm *vm, int descriptor) {
+    struct preload_call call = {.vm = vm, .descriptor = descriptor};
+    preload_locked(add_vcpu, &call);
+}
+
+void preload_adopt_descriptor(struct preload_vm *vm, enum preload_kind kind, int descriptor) {
     vm->references++;
     set_entry(descriptor, kind, (uint32_t)(vm - preload_vms));
-    preload_unlock();
 }
 
-void preload_add_copy(int descriptor, int copy) {
-    uint32_t entry = preload_entry(descriptor);
-    if (!entry || copy == descriptor || (uint32_t)copy >= PRELOAD_DESCRIPTORS) return;
-    preload_lock();
+static int64_t add_device(const struct preload_call *call) {
+    preload_adopt_descriptor(call->vm, PRELOAD_DEVICE, call->descriptor);
+    return 0;
+}
+
+void preload_add_device(struct preload_vm *vm, int descriptor) {
+    struct preload_call call = {.vm = vm, .descriptor = descriptor};
+    preload_locked(add_device, &call);
+}
+
+static int64_t add_copy(const struct preload_call *call) {
+    uint32_t entry = preload_entry(call->descriptor);
+    int copy = (int)call->request;
     if (preload_kind(entry) == PRELOAD_VCPU) preload_vcpus[preload_index(entry)].references++;
     else preload_vm_of(entry)->references++;
     // A copy of a guest_memfd is not known to be the same file: a slot on it is applied at once.
     if (preload_kind(entry) != PRELOAD_FILE)
         set_entry(copy, preload_kind(entry), preload_index(entry));
-    preload_unlock();
+    return 0;
+}
+
+void preload_add_copy(int descriptor, int copy) {
+    if (copy == descriptor || (uint32_t)copy >= PRELOAD_DESCRIPTORS) return;
+    struct preload_call call = {.descriptor = descriptor, .request = (unsigned long)copy};
+    preload_locked(add_copy, &call);
 }
 
 // Uses another descriptor of the VM for its calls, if there is one.
@@ -129,14 +148,15 @@ static void release_reference(struct preload_vm *vm) {
     vm->is_used = 0;
 }
 
-// Called before the descriptor is closed: afterwards its number may be reused.
-void preload_remove_descriptor(int descriptor) {
+static int64_t remove_descriptor(const struct preload_call *call) {
+    int descriptor = call->descriptor;
     uint32_t entry = preload_entry(descriptor);
-    if (!entry) return;
+    if (!entry) return 0;
     struct preload_vm *vm = preload_vm_of(entry);
-    if (vm->is_atomic && preload_kind(entry) != PRELOAD_DEVICE)
-        preload_settle(vm, CRUN_BY_CLOSE);
-    preload_lock();
+    if (vm->is_atomic && preload_kind(entry) != PRELOAD_DEVICE) {
+        int64_t waits = preload_try_settle(vm, CRUN_BY_CLOSE);
+        if (waits < 0) return waits;
+    }
     __atomic_store_n(&preload_descriptors[descriptor], 0, __ATOMIC_RELEASE);
     if (descriptor == vm->descriptor) choose_descriptor(vm);
     if (preload_kind(entry) == PRELOAD_FILE && vm->is_atomic)
@@ -150,7 +170,14 @@ void preload_remove_descriptor(int descriptor) {
     } else {
         release_reference(vm);
     }
-    preload_unlock();
+    return 0;
+}
+
+// Called before the descriptor is closed: afterwards its number may be reused.
+void preload_remove_descriptor(int descriptor) {
+    if (!preload_entry(descriptor) || preload_passes_through()) return;
+    struct preload_call call = {.descriptor = descriptor};
+    preload_locked(remove_descriptor, &call);
 }
 
 void preload_remove_descriptors(unsigned first, unsigned last) {

@@ -160,7 +160,7 @@ void preload_hold(struct preload_vm *vm) {
 void preload_release(struct preload_vm *vm) {
     __atomic_store_n(&vm->closed, 0, __ATOMIC_SEQ_CST);
     syscall(SYS_futex, &vm->closed, FUTEX_WAKE_PRIVATE, INT_MAX, 0, 0, 0);
-    pthread_cond_broadcast(&preload_committed);
+    preload_announce_commit();
 }
 
 // Surround a call other than KVM_RUN that uses guest memory.

@@ -3,15 +3,12 @@
 // the system call alone.
 #include "preload.h"
 #include <linux/fcntl.h>
-#include <stdarg.h>
+#include <string.h>
 #include <sys/mman.h>
 
-static int begin_resolving(void) {
-    preload_resolve();
-    return 0;
-}
-#define REAL(name)                                                                                 \
-    ((void)(PRELOAD_RARELY(!preload_real_ioctl) ? begin_resolving() : 0), preload_real_##name)
+// A definition under the C library's name with every parameter that a caller may pass. That of a
+// function with `...` would save all registers on the caller's stack.
+#define PRELOAD_NAMED(name) __asm__(name)
 
 // VFIO and iommufd share a type; vhost has its own.
 static int is_device_memory(unsigned long request) {
@@ -23,57 +20,53 @@ static int on_unknown(int descriptor, unsigned long request, void *argument) {
         for (int i = 0; i < PRELOAD_VMS; i++)
             if (preload_vms[i].is_pending) preload_settle(&preload_vms[i], CRUN_BY_DEVICE);
     }
-    int result = REAL(ioctl)(descriptor, request, argument);
+    int result = preload_real_ioctl(descriptor, request, argument);
     if (PRELOAD_RARELY((uint32_t)request == (uint32_t)KVM_CREATE_VM) && result >= 0
         && preload_header && !preload_passes_through())
         preload_add_vm(result);
     return result;
 }
 
-static int on_vm(
-    struct preload_vm *vm, int descriptor, unsigned long request, void *argument) {
-    switch ((uint32_t)request) {
+static int on_vm(const struct preload_call *call) {
+    struct preload_vm *vm = call->vm;
+    switch ((uint32_t)call->request) {
     case (uint32_t)KVM_SET_USER_MEMORY_REGION:
     case (uint32_t)CKVM_SET_USER_MEMORY_REGION2:
-        return vm->is_atomic ? preload_request(vm, descriptor, request, argument)
-                             : preload_slot_call(vm, descriptor, request, argument);
+        return vm->is_atomic ? preload_request(call) : preload_slot_call(call);
     default: break;
     }
-    int result = vm->is_atomic ? preload_atomic_call(vm, descriptor, request, argument)
-                               : preload_real_ioctl(descriptor, request, argument);
+    int result = vm->is_atomic
+        ? preload_atomic_call(call)
+        : preload_real_ioctl(call->descriptor, call->request, call->argument);
     if (result < 0) return result;
-    if ((uint32_t)request == (uint32_t)KVM_CREATE_VCPU) preload_add_vcpu(vm, result);
-    if ((uint32_t)request == (uint32_t)KVM_CREATE_DEVICE && vm->is_atomic) {
-        struct kvm_create_device *device = (struct kvm_create_device *)argument;
-        if (!(device->flags & KVM_CREATE_DEVICE_TEST))
-            preload_add_descriptor(vm, PRELOAD_DEVICE, (int)device->fd);
+    if ((uint32_t)call->request == (uint32_t)KVM_CREATE_VCPU) preload_add_vcpu(vm, result);
+    if ((uint32_t)call->request == (uint32_t)KVM_CREATE_DEVICE && vm->is_atomic) {
+        struct kvm_create_device *device = (struct kvm_create_device *)call->argument;
+        if (!(device->flags & KVM_CREATE_DEVICE_TEST)) preload_add_device(vm, (int)device->fd);
     }
     return result;
 }
 
-PRELOAD_EXPORT int ioctl(int descriptor, unsigned long request, ...) {
-    va_list list;
-    va_start(list, request);
-    void *argument = va_arg(list, void *);
-    va_end(list);
+int preload_ioctl(int, unsigned long, void *) PRELOAD_NAMED("ioctl");
+PRELOAD_EXPORT int preload_ioctl(int descriptor, unsigned long request, void *argument) {
     uint32_t entry = preload_entry(descriptor);
     if (__builtin_expect(entry == 0, 1)) return on_unknown(descriptor, request, argument);
     if (PRELOAD_RARELY(preload_passes_through()))
-        return REAL(ioctl)(descriptor, request, argument);
+        return preload_real_ioctl(descriptor, request, argument);
     if (preload_kind(entry) == PRELOAD_VCPU && (uint32_t)request == (uint32_t)KVM_RUN) {
         struct preload_vcpu *vcpu = &preload_vcpus[preload_index(entry)];
         return vcpu->vm->is_atomic ? preload_run_gated(vcpu, descriptor, argument)
                                    : preload_run(vcpu, descriptor, argument);
     }
-    struct preload_vm *vm = preload_vm_of(entry);
-    if (preload_kind(entry) == PRELOAD_VM) return on_vm(vm, descriptor, request, argument);
-    return vm->is_atomic ? preload_atomic_call(vm, descriptor, request, argument)
-                         : preload_real_ioctl(descriptor, request, argument);
+    struct preload_call call = {preload_vm_of(entry), descriptor, 0, request, argument};
+    if (preload_kind(entry) == PRELOAD_VM) return on_vm(&call);
+    return call.vm->is_atomic ? preload_atomic_call(&call)
+                              : preload_real_ioctl(descriptor, request, argument);
 }
 
 PRELOAD_EXPORT int close(int descriptor) {
     if (PRELOAD_RARELY(preload_entry(descriptor))) preload_remove_descriptor(descriptor);
-    return REAL(close)(descriptor);
+    return preload_real_close(descriptor);
 }
 
 PRELOAD_EXPORT int close_range(unsigned first, unsigned last, int flags) {
@@ -96,7 +89,7 @@ PRELOAD_EXPORT int dup2(int descriptor, int copy) {
 #ifdef SYS_dup2
     return copied(descriptor, (int)syscall(SYS_dup2, descriptor, copy));
 #else
-    if (descriptor == copy) return REAL(fcntl)(descriptor, F_GETFD) < 0 ? -1 : copy;
+    if (descriptor == copy) return preload_real_fcntl(descriptor, F_GETFD, 0) < 0 ? -1 : copy;
     return copied(descriptor, (int)syscall(SYS_dup3, descriptor, copy, 0));
 #endif
 }
@@ -106,37 +99,41 @@ PRELOAD_EXPORT int dup3(int descriptor, int copy, int flags) {
     return copied(descriptor, (int)syscall(SYS_dup3, descriptor, copy, flags));
 }
 
-PRELOAD_EXPORT int fcntl(int descriptor, int command, ...) {
-    va_list list;
-    va_start(list, command);
-    void *argument = va_arg(list, void *);
-    va_end(list);
-    int result = REAL(fcntl)(descriptor, command, argument);
+int preload_fcntl(int, int, void *) PRELOAD_NAMED("fcntl");
+PRELOAD_EXPORT int preload_fcntl(int descriptor, int command, void *argument) {
+    int result = preload_real_fcntl(descriptor, command, argument);
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) return copied(descriptor, result);
     return result;
 }
 
-PRELOAD_EXPORT int fcntl64(int, int, ...) __attribute__((alias("fcntl")));
+int preload_fcntl64(int, int, void *) PRELOAD_NAMED("fcntl64");
+PRELOAD_EXPORT int preload_fcntl64(int descriptor, int command, void *argument) {
+    return preload_fcntl(descriptor, command, argument);
+}
 
-// Threads often block every signal; ours must stay unblocked.
-static const sigset_t *without_ours(int how, const sigset_t *set, sigset_t *copy) {
-    if (!preload_is_atomic || !set || how == SIG_UNBLOCK) return set;
-    *copy = *set;
-    sigdelset(copy, preload_signal());
+// Threads often block every signal; ours must stay unblocked, and the two of the C library's own,
+// which its function leaves out too.
+static const uint64_t *without_ours(int how, const sigset_t *set, uint64_t *copy) {
+    if (!set) return 0;
+    memcpy(copy, set, sizeof *copy);
+    *copy &= ~(3ull << 31);
+    if (preload_is_atomic && how != SIG_UNBLOCK) *copy &= ~(1ull << (preload_signal() - 1));
     return copy;
 }
 
 PRELOAD_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old) {
-    sigset_t copy;
-    set = without_ours(how, set, &copy);
-    long result = syscall(SYS_rt_sigprocmask, how, set, old, 8);
-    return result < 0 ? errno : 0;
+    uint64_t copy;
+    int before = errno;
+    long result = syscall(SYS_rt_sigprocmask, how, without_ours(how, set, &copy), old, sizeof copy);
+    int error = result < 0 ? errno : 0;
+    errno = before;
+    return error;
 }
 
 PRELOAD_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old) {
-    sigset_t copy;
-    set = without_ours(how, set, &copy);
-    return (int)syscall(SYS_rt_sigprocmask, how, set, old, 8);
+    uint64_t copy;
+    return (int)syscall(
+        SYS_rt_sigprocmask, how, without_ours(how, set, &copy), old, sizeof copy);
 }
 
 static inline void before_unmapping(const void *address, size_t size) {
@@ -157,11 +154,9 @@ PRELOAD_EXPORT int munmap(void *address, size_t size) {
     return (int)syscall(SYS_munmap, address, size);
 }
 
-PRELOAD_EXPORT void *mremap(void *address, size_t size, size_t new_size, int flags, ...) {
-    va_list list;
-    va_start(list, flags);
-    void *target = va_arg(list, void *);
-    va_end(list);
+void *preload_mremap(void *, size_t, size_t, int, void *) PRELOAD_NAMED("mremap");
+PRELOAD_EXPORT void *preload_mremap(
+    void *address, size_t size, size_t new_size, int flags, void *target) {
     before_unmapping(address, size);
     if (flags & MREMAP_FIXED) before_unmapping(target, new_size);
     return (void *)syscall(SYS_mremap, address, size, new_size, flags, target);

@@ -27,7 +27,7 @@ static int is_asleep(int32_t thread) {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) return 1;
     ssize_t count = read(file, text, sizeof text - 1);
-    preload_real_close(file);
+    cpreload_close(file);
     if (count <= 0) return 1;
     text[count] = 0;
     const char *end = strrchr(text, ')');
@@ -43,8 +43,8 @@ static int is_quiet(const struct preload_requester *requester, uint64_t now) {
     return is_asleep(requester->thread);
 }
 
-static void commit_quiet(void) {
-    preload_lock();
+static int64_t commit_quiet(const struct preload_call *call) {
+    (void)call;
     uint64_t now = preload_now();
     for (int i = 0; i < PRELOAD_VMS; i++) {
         struct preload_vm *vm = &preload_vms[i];
@@ -56,7 +56,7 @@ static void commit_quiet(void) {
         if (__atomic_load_n(&preload_arriving, __ATOMIC_SEQ_CST)) continue;
         preload_commit(vm, CRUN_BY_QUIET);
     }
-    preload_unlock();
+    return 0;
 }
 
 static void *watch(void *nothing) {
@@ -68,7 +68,7 @@ static void *watch(void *nothing) {
         uint64_t pause = preload_header->quiet / 4;
         struct timespec span = {(time_t)(pause / 1000000000u), (long)(pause % 1000000000u)};
         nanosleep(&span, 0);
-        commit_quiet();
+        preload_locked(commit_quiet, 0);
     }
     return 0;
 }
@@ -78,7 +78,7 @@ void preload_wake_watch(void) {
         syscall(SYS_futex, &wanted, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
 }
 
-// With the lock held, so every signal is blocked: the thread receives none of the VMM's.
+// In a job, where every signal is blocked: the thread receives none of the VMM's.
 void preload_start_watch(void) {
     if (has_watch) return;
     has_watch = 1;

@@ -9,7 +9,7 @@ struct crun_record *preload_begin_record(struct preload_vm *vm) {
     struct crun_record *records = (struct crun_record *)(preload_header + 1);
     struct crun_record *record = index < CRUN_RECORD_LIMIT ? &records[index] : &nowhere;
     record->vm = vm->number;
-    record->process = (int32_t)getpid();
+    record->process = preload_process;
     record->thread = preload_thread();
     record->runs = preload_runs();
     uint64_t entries = 0;
@@ -55,24 +55,24 @@ int preload_decode_region(struct crun_region *region, unsigned long request, con
     return 0;
 }
 
-// Passes a slot call to the kernel, and records it.
-int preload_slot_call(
-    struct preload_vm *vm, int descriptor, unsigned long request, void *argument) {
+static int64_t slot_call(const struct preload_call *call) {
     struct crun_region region;
-    if (preload_decode_region(&region, request, argument) < 0)
-        return preload_real_ioctl(descriptor, request, argument);
-    preload_lock();
-    struct crun_record *record = preload_begin_record(vm);
+    if (preload_decode_region(&region, call->request, call->argument) < 0) return PRELOAD_PASS;
+    struct crun_record *record = preload_begin_record(call->vm);
     record->region = region;
     record->start = preload_now();
-    int result = preload_real_ioctl(descriptor, request, argument);
-    int error = errno;
-    record->result = result < 0 ? -error : 0;
+    record->result = cpreload_call(call->descriptor, call->request, call->argument);
     preload_end_record(record, CRUN_ASKED);
-    preload_unlock();
+    return record->result;
+}
+
+// Passes a slot call to the kernel, and records it.
+int preload_slot_call(const struct preload_call *call) {
+    int64_t result = preload_locked(slot_call, call);
+    if (result == PRELOAD_PASS)
+        return preload_real_ioctl(call->descriptor, call->request, call->argument);
     if (preload_is_live) preload_record_next_entry();
-    errno = error;
-    return result;
+    return preload_result(result);
 }
 
 // With the lock held.

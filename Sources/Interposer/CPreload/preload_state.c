@@ -15,32 +15,31 @@ uint32_t preload_pending;
 struct preload_vm preload_vms[PRELOAD_VMS];
 struct preload_vcpu preload_vcpus[PRELOAD_VCPUS];
 uint32_t preload_vcpu_end;
-int (*preload_real_ioctl)(int, unsigned long, ...);
-int (*preload_real_close)(int);
-int (*preload_real_fcntl)(int, int, ...);
-pthread_mutex_t preload_mutex = PTHREAD_MUTEX_INITIALIZER;
-pthread_cond_t preload_committed = PTHREAD_COND_INITIALIZER;
+int32_t preload_process;
 
-PRELOAD_THREAD int passes_through;
 PRELOAD_THREAD int32_t thread_number;
-// The thread's signal mask while it holds the lock.
-PRELOAD_THREAD uint64_t mask_outside;
 
-// Also called for a call that comes before the constructor.
-void preload_resolve(void) {
-    preload_real_close = (int (*)(int))dlsym(RTLD_NEXT, "close");
-    preload_real_fcntl = (int (*)(int, int, ...))dlsym(RTLD_NEXT, "fcntl");
-    __atomic_store_n(
-        &preload_real_ioctl, (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl"),
-        __ATOMIC_RELEASE);
+// Until the constructor has found the functions that come after ours. Looking for them needs more
+// stack than a call may use.
+static int early_ioctl(int descriptor, unsigned long request, void *argument) {
+    return (int)syscall(SYS_ioctl, descriptor, request, argument);
 }
 
-int preload_passes_through(void) {
-    return passes_through;
+static int early_close(int descriptor) {
+    return (int)syscall(SYS_close, descriptor);
 }
 
-void cpreload_pass_through(int passes) {
-    passes_through = passes;
+static int early_fcntl(int descriptor, int command, void *argument) {
+    return (int)syscall(SYS_fcntl, descriptor, command, argument);
+}
+
+int (*preload_real_ioctl)(int, unsigned long, void *) = early_ioctl;
+int (*preload_real_close)(int) = early_close;
+int (*preload_real_fcntl)(int, int, void *) = early_fcntl;
+
+static void *following(const char *name, void *early) {
+    void *found = dlsym(RTLD_NEXT, name);
+    return found ? found : early;
 }
 
 int32_t preload_thread(void) {
@@ -68,22 +67,10 @@ void cpreload_stop(const char *message) {
     _exit(70);
 }
 
-void preload_lock(void) {
-    uint64_t all = ~0ull;
-    // The system call, because the library replaces glibc's function.
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask_outside, sizeof all);
-    pthread_mutex_lock(&preload_mutex);
-}
-
-void preload_unlock(void) {
-    pthread_mutex_unlock(&preload_mutex);
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask_outside, 0, sizeof mask_outside);
-}
-
 static int copy(void *ours, void *theirs, size_t size, int writes) {
     struct iovec local = {ours, size}, remote = {theirs, size};
-    ssize_t count = writes ? process_vm_writev(getpid(), &local, 1, &remote, 1, 0)
-                           : process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+    ssize_t count = writes ? process_vm_writev(preload_process, &local, 1, &remote, 1, 0)
+                           : process_vm_readv(preload_process, &local, 1, &remote, 1, 0);
     if (count == (ssize_t)size) return 0;
     if (count >= 0 || (errno != EPERM && errno != ENOSYS)) return -EFAULT;
     // A sandbox forbids the call. The address is then trusted, as in any other library.
@@ -101,8 +88,8 @@ int preload_write(void *to, const void *from, size_t size) {
 
 // The VMs belong to the parent: the kernel refuses slot calls of the child. VMs that the child
 // creates are followed anew.
-static void in_child(void) {
-    thread_number = 0;
+static int64_t forget_parent(const struct preload_call *call) {
+    (void)call;
     preload_clear_descriptors();
     preload_pending = 0;
     for (int i = 0; i < PRELOAD_VMS; i++) {
@@ -112,15 +99,23 @@ static void in_child(void) {
     memset(preload_vms, 0, sizeof preload_vms);
     memset(preload_vcpus, 0, preload_vcpu_end * sizeof preload_vcpus[0]);
     preload_vcpu_end = 0;
-    pthread_cond_init(&preload_committed, 0);
     preload_arriving = 0;
     preload_reset_watch();
-    if (preload_header) __atomic_add_fetch(&preload_header->attached, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&preload_header->attached, 1, __ATOMIC_RELAXED);
+    return 0;
+}
+
+static void in_child(void) {
+    thread_number = 0;
+    preload_process = getpid();
+    preload_on_stack(forget_parent, 0);
     preload_unlock();
 }
 
 __attribute__((constructor)) static void begin(void) {
-    preload_resolve();
+    preload_real_ioctl = following("ioctl", early_ioctl);
+    preload_real_close = following("close", early_close);
+    preload_real_fcntl = following("fcntl", early_fcntl);
     const char *path = getenv(CRUN_VARIABLE);
     if (!path) return;
     int file = open(path, O_RDWR | O_CLOEXEC);
@@ -134,13 +129,14 @@ __attribute__((constructor)) static void begin(void) {
     preload_real_close(file);
     if (mapped == MAP_FAILED) return;
     struct crun_header *header = (struct crun_header *)mapped;
-    if (header->magic != CRUN_MAGIC) {
+    if (header->magic != CRUN_MAGIC || preload_make_stack() < 0) {
         munmap(mapped, CRUN_FILE_SIZE);
         return;
     }
     preload_is_atomic = (header->mode & CRUN_ATOMIC) != 0 && memslots_preload_opened;
     preload_is_live = (header->mode & CRUN_LIVE) != 0;
     if (preload_is_atomic) preload_prepare_signal();
+    preload_process = getpid();
     pthread_atfork(preload_lock, preload_unlock, in_child);
     __atomic_add_fetch(&header->attached, 1, __ATOMIC_RELAXED);
     preload_header = header;

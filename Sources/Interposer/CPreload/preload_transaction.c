@@ -12,10 +12,7 @@ uint32_t preload_arriving;
 // With the lock held: applies the deferred calls. vCPUs stay held.
 static void apply_pending(struct preload_vm *vm) {
     uint64_t start = preload_now();
-    int passed = preload_passes_through();
-    cpreload_pass_through(1);
     memslots_preload_commit(vm->number);
-    cpreload_pass_through(passed);
     vm->applied += preload_now() - start;
 }
 
@@ -88,29 +85,36 @@ static int was_last_requester(struct preload_vm *vm) {
     return vm->requester_count == 0;
 }
 
-// With the lock held: commits if no other thread is requesting changes, or waits for the commit.
-void preload_settle_locked(struct preload_vm *vm, uint32_t why) {
-    while (vm->is_pending) {
-        if (was_last_requester(vm)) preload_commit(vm, why);
-        else pthread_cond_wait(&preload_committed, &preload_mutex);
-    }
+// Commits if no other thread is requesting changes; otherwise the caller waits for the commit.
+int64_t preload_try_settle(struct preload_vm *vm, uint32_t why) {
+    if (!vm->is_pending) return 0;
+    if (!was_last_requester(vm)) return PRELOAD_AGAIN;
+    preload_commit(vm, why);
+    return 0;
+}
+
+static int64_t settle(const struct preload_call *call) {
+    return preload_try_settle(call->vm, call->why);
 }
 
 void preload_settle(struct preload_vm *vm, uint32_t why) {
     if (!__atomic_load_n(&preload_pending, __ATOMIC_SEQ_CST)) return;
-    preload_lock();
-    preload_settle_locked(vm, why);
-    preload_unlock();
+    struct preload_call call = {.vm = vm, .why = why};
+    preload_locked(settle, &call);
+}
+
+static int64_t settle_own(const struct preload_call *call) {
+    for (int i = 0; i < PRELOAD_VMS; i++) {
+        struct preload_vm *vm = &preload_vms[i];
+        if (vm->is_pending && was_last_requester(vm)) preload_commit(vm, call->why);
+    }
+    return 0;
 }
 
 // The calling thread is finished. It waits for other threads at the gate, not here.
 void preload_settle_own(uint32_t why) {
-    preload_lock();
-    for (int i = 0; i < PRELOAD_VMS; i++) {
-        struct preload_vm *vm = &preload_vms[i];
-        if (vm->is_pending && was_last_requester(vm)) preload_commit(vm, why);
-    }
-    preload_unlock();
+    struct preload_call call = {.why = why};
+    preload_locked(settle_own, &call);
 }
 
 // Limits the hold for a thread that requests changes without a pause: commits at a point that leaves
@@ -126,16 +130,12 @@ static void limit_hold(struct preload_vm *vm) {
     if (is_whole) preload_commit(vm, CRUN_BY_TIME);
 }
 
-int preload_request(struct preload_vm *vm, int descriptor, unsigned long request, void *argument) {
+static int64_t request(const struct preload_call *call) {
+    struct preload_vm *vm = call->vm;
     struct crun_region region;
-    if (preload_decode_region(&region, request, argument) < 0)
-        return preload_real_ioctl(descriptor, request, argument);
-    __atomic_add_fetch(&preload_arriving, 1, __ATOMIC_SEQ_CST);
-    preload_lock();
-    __atomic_sub_fetch(&preload_arriving, 1, __ATOMIC_SEQ_CST);
+    if (preload_decode_region(&region, call->request, call->argument) < 0) return PRELOAD_PASS;
     struct crun_record *record = preload_begin_record(vm);
     record->region = region;
-    cpreload_pass_through(1);
     int32_t result = memslots_preload_request(vm->number, &region);
     if (result == CPRELOAD_UNDECIDED) {
         result = apply_now(vm, &region);
@@ -145,28 +145,36 @@ int preload_request(struct preload_vm *vm, int descriptor, unsigned long request
         add_requester(vm);
         result = 0;
     }
-    cpreload_pass_through(0);
     record->result = result;
     preload_end_record(record, CRUN_ASKED);
     if (vm->is_pending) limit_hold(vm);
-    int is_pending = vm->is_pending;
-    preload_unlock();
-    if (is_pending) preload_wake_watch();
-    if (result == 0) return 0;
-    errno = -result;
-    return -1;
+    if (vm->is_pending) preload_wake_watch();
+    return result;
+}
+
+int preload_request(const struct preload_call *call) {
+    __atomic_add_fetch(&preload_arriving, 1, __ATOMIC_SEQ_CST);
+    int64_t result = preload_locked(request, call);
+    __atomic_sub_fetch(&preload_arriving, 1, __ATOMIC_SEQ_CST);
+    if (result == PRELOAD_PASS)
+        return preload_real_ioctl(call->descriptor, call->request, call->argument);
+    return preload_result(result);
+}
+
+static int64_t settle_backed(const struct preload_call *call) {
+    for (int i = 0; i < PRELOAD_VMS; i++) {
+        struct preload_vm *vm = &preload_vms[i];
+        if (!vm->is_pending) continue;
+        if (!memslots_preload_backs(vm->number, (uint64_t)call->argument, call->request)) continue;
+        if (preload_try_settle(vm, CRUN_BY_UNMAPPING) < 0) return PRELOAD_AGAIN;
+    }
+    return 0;
 }
 
 // Called before memory is unmapped: memory behind a slot, installed or deferred, is unmapped after
 // the commit.
 void preload_before_unmapping(const void *address, size_t size) {
     if (preload_passes_through()) return;
-    preload_lock();
-    for (int i = 0; i < PRELOAD_VMS; i++) {
-        struct preload_vm *vm = &preload_vms[i];
-        if (!vm->is_pending) continue;
-        if (memslots_preload_backs(vm->number, (uint64_t)address, size))
-            preload_settle_locked(vm, CRUN_BY_UNMAPPING);
-    }
-    preload_unlock();
+    struct preload_call call = {.request = size, .argument = (void *)address};
+    preload_locked(settle_backed, &call);
 }

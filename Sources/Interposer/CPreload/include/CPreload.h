@@ -29,8 +29,6 @@ int cpreload_get_dirty_log(uint32_t vm, uint32_t slot, void *bitmap);
 // Reads the words of a dirty-log call of the VMM's. Returns 0 or minus errno.
 int cpreload_decode_dirty_log(
     struct cpreload_dirty_log *words, unsigned long request, const void *argument);
-// While `passes` is not 0, the calling thread's calls pass to the kernel unchanged.
-void cpreload_pass_through(int passes);
 // Copies from memory of the VMM, which may be unmapped. Returns 0 or minus errno.
 int cpreload_read(void *to, const void *from, size_t size);
 // Sets bits in memory of the VMM. Returns 0 or minus errno.
@@ -44,7 +42,7 @@ void cpreload_print(const char *text);
 void cpreload_stop(const char *message) __attribute__((noreturn));
 
 // The Swift part. Weak, so that the C part can be linked without it, and then only records. All
-// functions are called with the library's lock held and signals blocked.
+// functions are called with the library's lock held, signals blocked, on the library's stack.
 #define CPRELOAD_SWIFT __attribute__((weak))
 // Results of `memslots_preload_request` beside minus errno.
 #define CPRELOAD_UNCHANGED 0

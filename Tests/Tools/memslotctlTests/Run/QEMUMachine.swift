@@ -6,15 +6,19 @@ import Glibc
 final class Line {
     let path: String
     private let listener: Int32
+    private let patience: Int
     private var connection: Int32 = -1
     private var buffer: [UInt8] = []
 
-    init(_ name: String) {
+    /// - Parameter seconds: how long to wait for an answer: a machine that is busy with other
+    ///   tests is slow.
+    init(_ name: String, patience seconds: Int = 120) {
+        patience = seconds
         path = Workbench.file(name)
         listener = clinux_stream_socket()
         _ = clinux_bind(listener, path)
         _ = Glibc.listen(listener, 1)
-        Self.limit(listener)
+        limit(listener)
     }
 
     deinit {
@@ -23,21 +27,20 @@ final class Line {
         unlink(path)
     }
 
-    /// Two minutes for an answer: a machine that is busy with other tests is slow.
-    private static func limit(_ socket: Int32) {
-        var time = timeval(tv_sec: 120, tv_usec: 0)
+    private func limit(_ socket: Int32) {
+        var time = timeval(tv_sec: patience, tv_usec: 0)
         setsockopt(
             socket, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
     }
 
     func accept() -> Bool {
         connection = clinux_accept(listener)
-        if connection >= 0 { Self.limit(connection) }
+        if connection >= 0 { limit(connection) }
         return connection >= 0
     }
 
-    func send(_ text: String) {
-        let bytes = Array((text + "\n").utf8)
+    func send(_ text: String, ending: String = "\n") {
+        let bytes = Array((text + ending).utf8)
         _ = clinux_send(connection, bytes, bytes.count, nil, 0, 1)
     }
 

@@ -18,6 +18,9 @@ enum Workbench {
 
     static var canRunVMM: Bool { isBuilt && hasKVM && compiler != nil }
     static var canRunQEMU: Bool { isBuilt && hasKVM && qemu != nil }
+    /// qboot boots a PVH kernel on the machines that have no firmware for it.
+    static let qboot = ["/usr/share/qemu/qboot.rom", "/usr/share/qboot/bios.bin"]
+        .first { FileManager.default.isReadableFile(atPath: $0) }
 
     /// A new folder below the temporary one.
     static let folder: String = {
@@ -29,17 +32,23 @@ enum Workbench {
 
     static func file(_ name: String) -> String { "\(folder)/\(UUID().uuidString)-\(name)" }
 
-    static func compile(static isStatic: Bool) -> String? {
+    /// Compiles a program; `nil` where the compiler fails.
+    static func build(_ output: String, _ options: [String], _ sources: [String]) -> String? {
         guard let compiler else { return nil }
+        let path = file(output)
+        let outcome = Finished(running: compiler, options + ["-o", path] + sources)
+        return outcome.status == 0 ? path : nil
+    }
+
+    static func compile(static isStatic: Bool) -> String? {
         let sources = Repository.path("Tests/Tools/memslotctlTests/Run/VMM")
-        let output = file(isStatic ? "static-vmm" : "vmm")
-        let names = ["vmm.c", "tests.c", "more_tests.c", "kernel_tests.c", "bench.c"].map {
-            "\(sources)/\($0)"
-        }
-        let options = ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", output]
-        let outcome = Finished(
-            running: compiler, options + (isStatic ? ["-static"] : []) + names)
-        return outcome.status == 0 ? output : nil
+        let names = [
+            "vmm.c", "tests.c", "more_tests.c", "kernel_tests.c", "stack_tests.c", "self_tests.c",
+            "bench.c",
+        ].map { "\(sources)/\($0)" }
+        let options = ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-Wl,-z,now"]
+        return build(
+            isStatic ? "static-vmm" : "vmm", options + (isStatic ? ["-static"] : []), names)
     }
 }
 

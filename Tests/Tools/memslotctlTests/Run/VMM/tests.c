@@ -178,11 +178,13 @@ static int test_kill(int argc, char **argv) {
 extern int test_visible(int, char **), test_fork(int, char **), test_reuse(int, char **),
     test_memfd(int, char **), test_ring(int, char **), test_bench(int, char **),
     test_threads(int, char **), test_own(int, char **), test_waiting(int, char **),
-    test_device(int, char **);
+    test_device(int, char **), test_stack(int, char **), test_self(int, char **),
+    test_abort(int, char **);
 
 const struct test tests[] = {
     {"split", test_split}, {"exit", test_exit}, {"errors", test_errors}, {"dirty", test_dirty},
     {"kicks", test_kicks}, {"unmap", test_unmap}, {"kill", test_kill}, {"visible", test_visible},
     {"fork", test_fork}, {"reuse", test_reuse}, {"memfd", test_memfd}, {"ring", test_ring},
     {"bench", test_bench}, {"threads", test_threads}, {"own", test_own},
-    {"waiting", test_waiting}, {"device", test_device}, {0, 0}};
+    {"waiting", test_waiting}, {"device", test_device}, {"stack", test_stack}, {"self", test_self},
+    {"abort", test_abort}, {0, 0}};

@@ -2,6 +2,7 @@
 #ifndef VMM_H
 #define VMM_H
 
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
