@@ -121,6 +121,9 @@ uint32_t crun_kind(const struct crun_record *record);
 // Makes the calling process the parent of descendants whose own parent has ended.
 void crun_adopt_orphans(void);
 
+// Whether the calling process ignores a signal, which may be one of the C library's own.
+int crun_is_ignored(int signal);
+
 uint64_t crun_file_size(void);
 uint64_t crun_magic(void);
 

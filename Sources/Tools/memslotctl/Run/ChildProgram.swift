@@ -9,6 +9,18 @@ struct ChildProgram {
     let arguments: [String]
     let library: String
     let memory: String
+    /// The C library's own signals that this process was started with ignored; later it may have
+    /// handlers for them.
+    private let ignored = ownOfLibrary.filter { crun_is_ignored(Int32($0)) != 0 }
+
+    private static let ownOfLibrary = [32, 33]
+
+    init(path: String, arguments: [String], library: String, memory: String) {
+        self.path = path
+        self.arguments = arguments
+        self.library = library
+        self.memory = memory
+    }
 
     /// Runs it until it and all its descendants have ended.
     ///
@@ -42,6 +54,13 @@ struct ChildProgram {
         sigemptyset(&defaults)
         sigaddset(&defaults, SIGINT)
         sigaddset(&defaults, SIGQUIT)
+        // In a child posix_spawn ignores the C library's own signals unless they are in the set,
+        // and sigaddset refuses them.
+        withUnsafeMutableBytes(of: &defaults) { bytes in
+            for signal in Self.ownOfLibrary where !ignored.contains(signal) {
+                bytes[(signal - 1) / 8] |= 1 << ((signal - 1) % 8)
+            }
+        }
         posix_spawnattr_setsigdefault(&attributes, &defaults)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
         var words = arguments.map { strdup($0) } + [nil]

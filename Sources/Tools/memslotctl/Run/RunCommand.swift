@@ -89,6 +89,11 @@ struct RunCommand: ParsableCommand {
                 isAtomic: atomic, isLive: socket != nil, quietMicroseconds: quietMicroseconds,
                 failingCall: failCall)
         }
+        let child = try orComplain { () throws(RunFailure) in
+            ChildProgram(
+                path: program.path, arguments: command, library: try PreloadLibrary.path(),
+                memory: memory.path)
+        }
         let settings = settings
         let live = try orComplain { () throws(RunFailure) in
             guard let socket else { return LiveRun?.none }
@@ -96,10 +101,7 @@ struct RunCommand: ParsableCommand {
         }
         let status = try orComplain { () throws(RunFailure) in
             do throws(RunFailure) {
-                return try ChildProgram(
-                    path: program.path, arguments: command, library: PreloadLibrary.path(),
-                    memory: memory.path
-                ).runToEnd()
+                return try child.runToEnd()
             } catch {
                 live?.end(nil, status: 0)
                 throw error

@@ -75,6 +75,10 @@ static void print_all(void) {
     fflush(0);
 }
 
+static void *nothing(void *argument) {
+    return argument;
+}
+
 // Prints it at the start, with a VM whose slots were changed, and a child's environment.
 int test_self(int argc, char **argv) {
     (void)argc;
@@ -83,6 +87,10 @@ int test_self(int argc, char **argv) {
     for (char **variable = environ; *variable; variable++)
         printf("variable %s\n", *variable);
     printf("with a VM\n");
+    // As every VMM. The C library has a handler of its own from now on.
+    pthread_t thread;
+    pthread_create(&thread, 0, nothing, 0);
+    pthread_join(thread, 0);
     struct vm vm;
     make_vm(&vm, 1, 0);
     vm.vcpus[0].run->immediate_exit = 1;

@@ -1,0 +1,74 @@
+import Foundation
+import Glibc
+import Testing
+
+@Suite(
+    "the VMM's process under run",
+    .enabled(if: Workbench.canRunVMM, "needs /dev/kvm, a C compiler and the preload library"))
+struct SelfTests {
+    /// What the run's process sees and the bare one does not, and the reverse.
+    private func difference(_ options: [String]) -> (added: [String], removed: [String]) {
+        func lines(_ run: Finished) -> [String] {
+            // The number of a pipe or a socket that both inherit differs.
+            run.output.split(separator: "\n").map {
+                String($0.hasPrefix("descriptor ") ? $0.prefix { $0 != "[" } : $0)
+            }
+        }
+        var removed = lines(Finished(vmm: ["self"]))
+        var added: [String] = []
+        for line in lines(Finished(vmm: ["self"], under: options)) {
+            if let same = removed.firstIndex(of: line) {
+                removed.remove(at: same)
+            } else {
+                added.append(line)
+            }
+        }
+        // Our two variables, of the VMM and of its child.
+        for name in ["LD_PRELOAD=", "MEMSLOTS_RUN="] {
+            #expect(added.count { $0 == name || $0.hasPrefix("variable " + name) } <= 1)
+            added.removeAll { $0.hasPrefix("variable " + name) || $0.hasPrefix(name) }
+            removed.removeAll { $0.hasPrefix("variable " + name) || $0.hasPrefix(name) }
+        }
+        return (added.sorted(), removed.sorted())
+    }
+
+    @Test("is as without us where calls are only recorded", arguments: [false, true])
+    func record(serves: Bool) {
+        let seen = difference(serves ? ["--socket", Workbench.file("socket")] : [])
+        #expect(seen.added == [])
+        #expect(seen.removed == [])
+    }
+
+    @Test("has with --atomic what Docs/Run.md lists, and nothing else")
+    func atomic() throws {
+        let seen = difference(["--atomic"])
+        let signal = "signal \(__libc_current_sigrtmax() - 5) handled"
+        let threads = try #require(seen.removed.first { $0.hasPrefix("threads ") })
+        let count = try #require(Int(threads.dropFirst("threads ".count)))
+        #expect(seen.added == [signal, signal, "threads \(count + 1)"])
+        #expect(seen.removed == [threads])
+    }
+
+    @Test("aborts with its own words, and with its core", arguments: [[], ["--atomic"]])
+    func abort(options: [String]) throws {
+        let bare = Finished(vmm: ["abort"])
+        let run = Finished(vmm: ["abort"], under: options)
+        #expect(bare.status == 128 + SIGABRT)
+        #expect(run.status == bare.status)
+        #expect(run.errors == bare.errors + "memslotctl run: no slot call was recorded\n")
+        let pattern = text("/proc/sys/kernel/core_pattern")
+        guard pattern == "core\n" else { return }
+        func hasCore(_ command: [String]) throws -> Bool {
+            let folder = Workbench.file("core")
+            try FileManager.default.createDirectory(
+                atPath: folder, withIntermediateDirectories: true)
+            let script = "cd \(folder); ulimit -c unlimited; exec \"$@\""
+            _ = Finished(running: "/bin/sh", ["-c", script, "sh"] + command)
+            let names = try FileManager.default.contentsOfDirectory(atPath: folder)
+            return names.contains { $0.hasPrefix("core") }
+        }
+        let vmm = Workbench.vmm ?? ""
+        let underRun = [Workbench.memslotctl ?? "", "run"] + options + ["--", vmm, "abort"]
+        #expect(try hasCore(underRun) == hasCore([vmm, "abort"]))
+    }
+}
