@@ -60,6 +60,12 @@ let backends: [Target] = [
     module("Backends", "CKVM"),
 ]
 
+/// Who must be kept in step besides vCPUs and readers.
+let observers: [Target] = [
+    // vhost-user back ends: front end, regions, rings, dirty log.
+    module("Observers", "MemslotVhostUser", ["Memslots", "CLinux"])
+]
+
 /// The wire and the daemon.
 let service: [Target] = [
     // The wire's messages and their coding.
@@ -186,6 +192,9 @@ let testTargets: [Target] = [
     tests("Core", "MemslotsTests", ["MemslotTestKit", "Memslots", "CReading", "CFenceLitmus"]),
     tests("Backends", "MemslotSimulatorTests", ["Memslots", "MemslotSimulator"]),
     tests("Backends", "MemslotKVMTests", ["Memslots", "MemslotKVM", "MemslotTestKit", "CKVM"]),
+    tests(
+        "Observers", "MemslotVhostUserTests",
+        ["MemslotVhostUser", "Memslots", "CLinux", "MemslotTestKit"]),
     tests("Service", "MemslotProtocolTests", ["MemslotTestKit", "Memslots", "MemslotProtocol"]),
     tests(
         "Service", "MemslotServiceTests",
@@ -251,6 +260,7 @@ let package = Package(
         .library(name: "Memslots", targets: ["Memslots"]),
         .library(name: "MemslotKVM", targets: ["MemslotKVM"]),
         .library(name: "MemslotSimulator", targets: ["MemslotSimulator"]),
+        .library(name: "MemslotVhostUser", targets: ["MemslotVhostUser"]),
         .library(name: "MemslotProtocol", targets: ["MemslotProtocol"]),
         .library(name: "MemslotService", targets: ["MemslotService"]),
         // What `memslotctl run` puts between a VMM and /dev/kvm; searched beside memslotctl.
@@ -267,7 +277,7 @@ let package = Package(
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", exact: "0.2.0"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
     ],
-    targets: core + backends + service + interposer + tools + bindings + lab + benchmarks
-        + examples + testTargets,
+    targets: core + backends + observers + service + interposer + tools + bindings + lab
+        + benchmarks + examples + testTargets,
     swiftLanguageModes: [.v6]
 )

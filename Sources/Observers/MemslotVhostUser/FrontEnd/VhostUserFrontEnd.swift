@@ -1,0 +1,96 @@
+internal import CLinux
+internal import Glibc
+public import Memslots
+
+/// The front end's half of a vhost-user connection: each request as a function.
+///
+/// Call it from any thread; one request is executed at a time. Every function returns when the peer
+/// has replied, or throws ``VhostUserError`` at the deadline.
+///
+/// An acknowledgement of a memory table or region proves nothing: libvhost-user acknowledges a
+/// request that it could not execute with 0, and then hangs up. ``confirm(by:)`` finds that out.
+///
+/// Source: QEMU, docs/interop/vhost-user.rst.
+public final class VhostUserFrontEnd: Sendable {
+    private let connection: Locked<FrontEndConnection>
+
+    /// Adopts a connected stream socket.
+    ///
+    /// - Parameter configurationChanged: called when the back end reports a change of its
+    ///   configuration, on the thread that waits for it; must not call this front end.
+    public init(
+        adopting descriptor: Int32,
+        configurationChanged: @escaping @Sendable () -> Void = {}
+    ) {
+        let socket = PeerSocket(descriptor: OwnedDescriptor(adopting: descriptor))
+        connection = Locked(
+            FrontEndConnection(socket, configurationChanged: configurationChanged))
+    }
+
+    /// Connects to the socket at `path`; one that begins with `@` is an abstract address.
+    public convenience init(
+        connectingTo path: String, by deadline: Deadline,
+        configurationChanged: @escaping @Sendable () -> Void = {}
+    ) throws(VhostUserError) {
+        let descriptor = try valueOfCall("socket", clinux_stream_socket())
+        self.init(adopting: descriptor, configurationChanged: configurationChanged)
+        // A connect waits while the listener's queue is full, as long as a send may wait.
+        let left = deadline.remaining?.wholeNanoseconds ?? 0
+        var time = timeval(
+            tv_sec: Int(left / 1_000_000_000), tv_usec: Int(left / 1_000 % 1_000_000))
+        if deadline != .never, left < 1_000 { time.tv_usec = 1 }
+        setsockopt(
+            descriptor, SOL_SOCKET, SO_SNDTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
+        let status = clinux_connect(descriptor, path)
+        if status == -EAGAIN { throw .timeout(during: "connect") }
+        _ = try valueOfCall("connect", status)
+    }
+
+    /// A Boolean value that indicates whether no error has ended the connection.
+    public var isOpen: Bool { connection.withLock { $0.isOpen } }
+
+    /// The features that are set in the back end.
+    public var features: VhostUserFeatures { connection.withLock { $0.features } }
+
+    /// The protocol features that are set in the back end.
+    public var protocolFeatures: VhostUserProtocolFeatures {
+        connection.withLock { $0.protocolFeatures }
+    }
+
+    /// How many messages of each kind were sent since the front end exists.
+    public var messagesSent: [VhostUserRequest: Int] { connection.withLock { $0.sent } }
+
+    /// Closes the connection. Every later request throws `closed`.
+    public func close() { connection.withLock { $0.close() } }
+
+    /// The descriptor that becomes readable when the back end sends a request of its own; `nil`
+    /// without a back channel. Call ``serveBackChannel(by:)`` then.
+    public var backChannelDescriptor: Int32? { connection.withLock { $0.backChannelDescriptor } }
+
+    /// Handles one request of the back end. While a reply is awaited this happens by itself.
+    public func serveBackChannel(by deadline: Deadline) throws(VhostUserError) {
+        try locked { connection throws(VhostUserError) in
+            _ = try connection.serveBackChannel(by: deadline)
+        }
+    }
+
+    /// Waits until the back end has executed everything that was sent.
+    public func confirm(by deadline: Deadline) throws(VhostUserError) {
+        try locked { connection throws(VhostUserError) in
+            _ = try connection.number(.getFeatures, by: deadline)
+        }
+    }
+
+    /// Runs `body` on the connection, one thread at a time.
+    func locked<R>(
+        _ body: (inout FrontEndConnection) throws(VhostUserError) -> R
+    ) throws(VhostUserError) -> R {
+        try connection.withLock(body)
+    }
+
+    func require(
+        _ feature: VhostUserProtocolFeatures, _ name: String
+    ) throws(VhostUserError) {
+        guard protocolFeatures.contains(feature) else { throw .notNegotiated(name) }
+    }
+}

@@ -1,0 +1,117 @@
+/// A request of the vhost-user protocol, by its number on the wire.
+///
+/// Source: QEMU, docs/interop/vhost-user.rst, *Front-end message types*.
+public enum VhostUserRequest: UInt32, CaseIterable, Hashable, Sendable {
+    case getFeatures = 1
+    case setFeatures = 2
+    case setOwner = 3
+    case setMemoryTable = 5
+    case setLogBase = 6
+    case setRingSize = 8
+    case setRingAddresses = 9
+    case setRingBase = 10
+    case getRingBase = 11
+    case setRingKick = 12
+    case setRingCall = 13
+    case setRingError = 14
+    case getProtocolFeatures = 15
+    case setProtocolFeatures = 16
+    case getRingCount = 17
+    case setRingEnable = 18
+    case setBackChannel = 21
+    case getConfiguration = 24
+    case setConfiguration = 25
+    case getInflight = 31
+    case setInflight = 32
+    case resetDevice = 34
+    case getMaxMemorySlots = 36
+    case addRegion = 37
+    case removeRegion = 38
+
+    /// The name that the protocol gives it, without the prefix `VHOST_USER_`.
+    public var name: String {
+        switch self {
+        case .getFeatures: "GET_FEATURES"
+        case .setFeatures: "SET_FEATURES"
+        case .setOwner: "SET_OWNER"
+        case .setMemoryTable: "SET_MEM_TABLE"
+        case .setLogBase: "SET_LOG_BASE"
+        case .setRingSize: "SET_VRING_NUM"
+        case .setRingAddresses: "SET_VRING_ADDR"
+        case .setRingBase: "SET_VRING_BASE"
+        case .getRingBase: "GET_VRING_BASE"
+        case .setRingKick: "SET_VRING_KICK"
+        case .setRingCall: "SET_VRING_CALL"
+        case .setRingError: "SET_VRING_ERR"
+        case .getProtocolFeatures: "GET_PROTOCOL_FEATURES"
+        case .setProtocolFeatures: "SET_PROTOCOL_FEATURES"
+        case .getRingCount: "GET_QUEUE_NUM"
+        case .setRingEnable: "SET_VRING_ENABLE"
+        case .setBackChannel: "SET_BACKEND_REQ_FD"
+        case .getConfiguration: "GET_CONFIG"
+        case .setConfiguration: "SET_CONFIG"
+        case .getInflight: "GET_INFLIGHT_FD"
+        case .setInflight: "SET_INFLIGHT_FD"
+        case .resetDevice: "RESET_DEVICE"
+        case .getMaxMemorySlots: "GET_MAX_MEM_SLOTS"
+        case .addRegion: "ADD_MEM_REG"
+        case .removeRegion: "REM_MEM_REG"
+        }
+    }
+}
+
+/// Feature bits of virtio and vhost that this front end handles itself.
+public struct VhostUserFeatures: OptionSet, Hashable, Sendable {
+    /// The bits of the protocol.
+    public var rawValue: UInt64
+
+    /// Creates features from the protocol's bits.
+    public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+    /// The back end records what it writes. The corresponding C constant is `VHOST_F_LOG_ALL`.
+    public static let logAll = VhostUserFeatures(rawValue: 1 << 26)
+    /// There are protocol features. The corresponding C constant is
+    /// `VHOST_USER_F_PROTOCOL_FEATURES`.
+    public static let protocolFeatures = VhostUserFeatures(rawValue: 1 << 30)
+    /// The corresponding C constant is `VIRTIO_F_VERSION_1`.
+    public static let version1 = VhostUserFeatures(rawValue: 1 << 32)
+    /// Never negotiated: there is no IOMMU. The corresponding C constant is
+    /// `VIRTIO_F_ACCESS_PLATFORM`.
+    public static let accessPlatform = VhostUserFeatures(rawValue: 1 << 33)
+    /// The corresponding C constant is `VIRTIO_F_RING_PACKED`.
+    public static let packedRing = VhostUserFeatures(rawValue: 1 << 34)
+}
+
+/// Features of the protocol itself. The corresponding C constants begin with
+/// `VHOST_USER_PROTOCOL_F_`.
+public struct VhostUserProtocolFeatures: OptionSet, Hashable, Sendable {
+    /// The bits of the protocol.
+    public var rawValue: UInt64
+
+    /// Creates features from the protocol's bits.
+    public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+    /// Several rings: `MQ`.
+    public static let multipleRings = VhostUserProtocolFeatures(rawValue: 1 << 0)
+    /// The dirty log is a descriptor: `LOG_SHMFD`.
+    public static let sharedLog = VhostUserProtocolFeatures(rawValue: 1 << 1)
+    /// Any message may ask for an acknowledgement: `REPLY_ACK`.
+    public static let acknowledgement = VhostUserProtocolFeatures(rawValue: 1 << 3)
+    /// The back end sends requests of its own: `BACKEND_REQ`.
+    public static let backChannel = VhostUserProtocolFeatures(rawValue: 1 << 5)
+    /// `CONFIG`.
+    public static let configuration = VhostUserProtocolFeatures(rawValue: 1 << 9)
+    /// Requests in flight survive the back end: `INFLIGHT_SHMFD`.
+    public static let inflight = VhostUserProtocolFeatures(rawValue: 1 << 12)
+    /// `RESET_DEVICE`.
+    public static let resetDevice = VhostUserProtocolFeatures(rawValue: 1 << 13)
+    /// Regions are added and removed one by one: `CONFIGURE_MEM_SLOTS`.
+    public static let memorySlots = VhostUserProtocolFeatures(rawValue: 1 << 15)
+
+    /// All that this front end handles. `PAGEFAULT` is not among them, so that no reply of a
+    /// postcopy migration exists.
+    public static let handled: VhostUserProtocolFeatures = [
+        .multipleRings, .sharedLog, .acknowledgement, .backChannel, .configuration, .inflight,
+        .resetDevice, .memorySlots,
+    ]
+}

@@ -1,0 +1,58 @@
+public import Memslots
+
+/// A part of guest memory as a back end maps it: a run of guest addresses, and the file behind it.
+public struct VhostUserRegion: Hashable, Sendable {
+    /// The guest address of the first byte.
+    public var guestAddress: GuestPhysicalAddress
+    /// The size in bytes.
+    public var size: ByteCount
+    /// The file behind it.
+    public var object: MemoryObjectID
+    /// The offset of the first byte in the file.
+    public var fileOffset: ByteCount
+
+    /// Creates a region.
+    public init(
+        guestAddress: GuestPhysicalAddress, size: ByteCount, object: MemoryObjectID,
+        fileOffset: ByteCount
+    ) {
+        self.guestAddress = guestAddress
+        self.size = size
+        self.object = object
+        self.fileOffset = fileOffset
+    }
+
+    /// The guest addresses, in bytes.
+    var guestRange: Range<UInt64> {
+        guestAddress.rawValue..<guestAddress.rawValue + size.rawValue
+    }
+
+    /// Returns the part at `range`.
+    ///
+    /// - Precondition: `range` lies within ``guestRange``.
+    func part(_ range: Range<UInt64>) -> VhostUserRegion {
+        VhostUserRegion(
+            guestAddress: GuestPhysicalAddress(range.lowerBound),
+            size: ByteCount(range.upperBound - range.lowerBound), object: object,
+            fileOffset: ByteCount(
+                fileOffset.rawValue + range.lowerBound - guestAddress.rawValue))
+    }
+
+    /// Returns whether `next` continues this region in guest memory and in the file.
+    func isContinued(by next: VhostUserRegion) -> Bool {
+        guestRange.upperBound == next.guestRange.lowerBound && object == next.object
+            && fileOffset.rawValue + size.rawValue == next.fileOffset.rawValue
+    }
+
+    /// The address by which messages name the first byte.
+    public var userAddress: UserspaceAddress { Self.userAddress(of: guestAddress) }
+
+    /// Returns the address by which messages name a guest address.
+    ///
+    /// A back end never uses it: it only tells regions and rings apart by it. It follows from the
+    /// guest address, so that it is unique in the table at any time, and that a ring keeps its
+    /// addresses when the region around it is cut.
+    static func userAddress(of guest: GuestPhysicalAddress) -> UserspaceAddress {
+        UserspaceAddress(1 << 60 | guest.rawValue)
+    }
+}
