@@ -1,0 +1,129 @@
+public import Memslots
+
+/// What a back end's table becomes: which regions stay, go and come.
+///
+/// A region stays exactly if every page of it keeps its file and offset. What the others and the
+/// additions leave to be covered is added in the fewest regions.
+public struct RegionChange: Hashable, Sendable {
+    /// The regions that stay as they are, ascending by guest address.
+    public private(set) var kept: [VhostUserRegion] = []
+    /// The regions of which nothing is left, and whose addresses nothing else gets.
+    public private(set) var gone: [VhostUserRegion] = []
+    /// The regions that lose a page but not all, or whose addresses get other memory.
+    public private(set) var cut: [VhostUserRegion] = []
+    /// The regions that are added.
+    public private(set) var added: [VhostUserRegion] = []
+
+    /// The table that a back end begins with.
+    public static func initialTable(of slots: [Memslot]) -> [VhostUserRegion] {
+        RegionChange(from: [], to: slots).added
+    }
+
+    /// Compares a table with the slots that the back end is to see.
+    ///
+    /// - Parameters:
+    ///   - present: the regions that the back end has, ascending by guest address.
+    ///   - slots: slots of one address space that do not overlap; each has its ``Memslot/memory``.
+    ///     In any order.
+    public init(from present: [VhostUserRegion], to slots: [Memslot]) {
+        let wanted = Self.runs(of: slots)
+        var missing: [VhostUserRegion] = []
+        var broken: [VhostUserRegion] = []
+        var position = 0
+        for region in present {
+            // Every run ends before the next region begins, or is the run that reaches into it.
+            while position < wanted.count,
+                wanted[position].guestRange.upperBound <= region.guestRange.lowerBound
+            {
+                position += 1
+            }
+            if position < wanted.count, Self.holds(wanted[position], region) {
+                kept.append(region)
+            } else {
+                broken.append(region)
+            }
+        }
+        for run in wanted { missing += Self.rest(of: run, without: kept) }
+        added = missing
+        for region in broken {
+            if Self.overlaps(region, any: added) { cut.append(region) } else { gone.append(region) }
+        }
+    }
+
+    /// Whether nothing is sent.
+    public var isEmpty: Bool { gone.isEmpty && cut.isEmpty && added.isEmpty }
+    /// Whether memory is added and nothing else changes.
+    public var isAdditionAlone: Bool { gone.isEmpty && cut.isEmpty }
+    /// The regions after the change, ascending by guest address.
+    public var table: [VhostUserRegion] {
+        (kept + added).sorted { $0.guestAddress < $1.guestAddress }
+    }
+
+    /// The longest runs of guest memory behind which one file continues.
+    private static func runs(of slots: [Memslot]) -> [VhostUserRegion] {
+        var runs: [VhostUserRegion] = []
+        for slot in slots.sorted(by: { $0.guestPhysicalAddress < $1.guestPhysicalAddress }) {
+            guard let memory = slot.memory else { continue }
+            let region = VhostUserRegion(
+                guestAddress: slot.guestPhysicalAddress, size: slot.size, object: memory.object,
+                fileOffset: memory.offset)
+            if let last = runs.last, last.isContinued(by: region) {
+                runs[runs.count - 1].size = ByteCount(last.size.rawValue + slot.size.rawValue)
+            } else {
+                runs.append(region)
+            }
+        }
+        return runs
+    }
+
+    /// Whether all pages of `region` are those of `run`.
+    private static func holds(_ run: VhostUserRegion, _ region: VhostUserRegion) -> Bool {
+        run.guestRange.lowerBound <= region.guestRange.lowerBound
+            && run.guestRange.upperBound >= region.guestRange.upperBound
+            && run.part(region.guestRange) == region
+    }
+
+    /// The parts of `run` that no region of `kept`, which is ascending, covers.
+    private static func rest(
+        of run: VhostUserRegion, without kept: [VhostUserRegion]
+    ) -> [VhostUserRegion] {
+        var rest: [VhostUserRegion] = []
+        var start = run.guestRange.lowerBound
+        let first = firstIndex(in: kept, endingAfter: start)
+        for region in kept[first...] {
+            guard region.guestRange.lowerBound < run.guestRange.upperBound else { break }
+            if region.guestRange.lowerBound > start {
+                rest.append(run.part(start..<region.guestRange.lowerBound))
+            }
+            start = region.guestRange.upperBound
+        }
+        if start < run.guestRange.upperBound {
+            rest.append(run.part(start..<run.guestRange.upperBound))
+        }
+        return rest
+    }
+
+    private static func overlaps(
+        _ region: VhostUserRegion, any others: [VhostUserRegion]
+    ) -> Bool {
+        let first = firstIndex(in: others, endingAfter: region.guestRange.lowerBound)
+        return first < others.count
+            && others[first].guestRange.lowerBound < region.guestRange.upperBound
+    }
+
+    /// The first of ascending, disjoint regions that ends after `address`.
+    private static func firstIndex(
+        in regions: [VhostUserRegion], endingAfter address: UInt64
+    ) -> Int {
+        var bounds = 0..<regions.count
+        while !bounds.isEmpty {
+            let middle = bounds.lowerBound + bounds.count / 2
+            if regions[middle].guestRange.upperBound > address {
+                bounds = bounds.lowerBound..<middle
+            } else {
+                bounds = middle + 1..<bounds.upperBound
+            }
+        }
+        return bounds.lowerBound
+    }
+}
