@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "clinux_sandbox.h"
 #include "clinux_socket.h"
 
 // The most bytes of one message of a receiver.
@@ -45,10 +46,23 @@ static long receive_bytes(int socket, void *buffer, size_t size, int flags) {
     return count < 0 ? -errno : count;
 }
 
+// Set in the launcher's process: one of CLINUX_UNCONFINED, …
+static int confinement;
+
+// On a kernel that can't, a process is confined only if it must be, as the one that serves.
+static void confine(int process) {
+    if (confinement == CLINUX_UNCONFINED) return;
+    int kills = confinement == CLINUX_STRICT;
+    int status = clinux_no_new_privileges();
+    if (status == 0) status = clinux_filter_calls(process, kills);
+    if (status < 0 && kills) _exit(1);
+}
+
 static _Noreturn void receive_for(int socket, int control) {
     static char bytes[RECEIVED_BYTES];
     uint64_t size;
     prctl(PR_SET_NAME, "memslot-receive");
+    confine(CLINUX_RECEIVES);
     while (receive_bytes(control, &size, sizeof(size), 0) == sizeof(size)) {
         struct report report = {0};
         int passed[CLINUX_DESCRIPTORS], accepted[CLINUX_DESCRIPTORS], number = 0;
@@ -93,6 +107,7 @@ static _Noreturn void launch_for(int channel) {
         signal(ignored[index], SIG_IGN);
     if (channel > 0) syscall(SYS_close_range, 0, channel - 1, 0);
     syscall(SYS_close_range, channel + 1, ~0U, 0);
+    confine(CLINUX_LAUNCHES);
     for (;;) {
         char byte;
         int descriptors[CLINUX_DESCRIPTORS], count, truncated, process = -1;
@@ -111,12 +126,15 @@ static int channel_pair(int *ends) {
     return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
 }
 
-int clinux_launcher(void) {
+int clinux_launcher(int confined) {
     int ends[2];
     int status = channel_pair(ends);
     if (status < 0) return status;
     pid_t child = fork();
-    if (child == 0) launch_for(ends[1]);
+    if (child == 0) {
+        confinement = confined;
+        launch_for(ends[1]);
+    }
     status = child < 0 ? -errno : ends[0];
     close(ends[1]);
     if (status < 0) close(ends[0]);

@@ -7,25 +7,40 @@ import Memslots
 struct Daemon {
     private let service: MemslotService
     private let server: SocketServer
-    private let access: PeerAccess
     private let log: Logger
     private let metricsFile: String?
     private let notification: ServiceNotification
     private let inherited: InheritedDescriptors
+    private let sandbox: Sandbox
+    private let socket: SocketOptions
 
-    /// Adopts what systemd passes, and restores the VMs of the state directory.
+    /// Adopts what systemd passes, confines this process to its files, and restores the VMs of the
+    /// state directory.
     ///
-    /// Returns `nil`, with the reason in the log, if the state directory can't be used.
+    /// Returns `nil`, with the reason in the log, if it can't.
     init?(
-        limits: ServiceLimits, access: PeerAccess, operation: OperationOptions,
+        limits: ServiceLimits, socket: SocketOptions, operation: OperationOptions,
         state options: StateOptions, launcher: DescriptorLauncher
     ) {
+        self.socket = socket
         Signals.block()
         metricsFile = operation.metricsFile
         let log = Logger(label: "memslotd") { _ in LineLogHandler(level: operation.logLevel) }
         self.log = log
         notification = ServiceNotification()
         inherited = InheritedDescriptors.adopt()
+        sandbox = Sandbox(mode: operation.confinement)
+        do throws(SandboxError) {
+            // Before anything is logged: the log has a thread.
+            let listens = !operation.stdio && (socket.socket != nil || !inherited.hasSocket)
+            let uses = try Sandbox.uses(
+                socket: listens ? socket : nil, state: options.stateDir,
+                metricsFile: operation.metricsFile)
+            for note in try sandbox.confineFiles(to: uses) { log.warning("\(note)") }
+        } catch {
+            Self.complain("can't start", error.message, to: log)
+            return nil
+        }
         let events = EventLog(log: log)
         do throws(StateError) {
             let descriptors = ServiceDescriptorStore(notification, inherited)
@@ -37,49 +52,56 @@ struct Daemon {
             service = MemslotService(limits: limits, state: state)
             try service.restore()
         } catch {
-            log.critical("can't use the state directory", metadata: ["reason": "\(error.message)"])
-            LogQueue.standardError.flush()
+            Self.complain("can't use the state directory", error.message, to: log)
             return nil
         }
         service.observeTables { events.record($0, vm: $1, user: $2) }
         server = SocketServer(
-            service, access: access, launcher: launcher, observer: { events.record($0) })
-        self.access = access
+            service, access: socket.access, launcher: launcher, observer: { events.record($0) })
     }
 
-    /// Serves the socket at `path`; without a path, the one that systemd passed or the standard
-    /// one.
+    /// Serves the socket.
     ///
     /// - Returns: whether the server ended cleanly.
-    func serve(_ path: String?) -> Bool {
+    func serve() -> Bool {
         let listener: Listener
         do throws(ListeningError) {
-            listener = try self.listener(path)
+            listener = try self.listener()
         } catch {
-            log.critical("can't listen", metadata: ["reason": "\(error.message)"])
-            LogQueue.standardError.flush()
+            Self.complain("can't listen", error.message, to: log)
             return false
         }
-        start()
-        let isClean = server.run(listener)
-        LogQueue.standardError.flush()
-        return isClean
+        return serve { server.run(listener) }
     }
 
     /// Serves standard input and output.
     ///
     /// - Returns: whether the server ended cleanly.
     func serveStandardIO() -> Bool {
+        serve { server.run(input: STDIN_FILENO, output: STDOUT_FILENO) }
+    }
+
+    private func serve(_ run: () -> Bool) -> Bool {
+        do throws(SandboxError) {
+            for note in try sandbox.confineCalls() { log.warning("\(note)") }
+        } catch {
+            Self.complain("can't start", error.message, to: log)
+            return false
+        }
         start()
-        let isClean = server.run(input: STDIN_FILENO, output: STDOUT_FILENO)
+        let isClean = run()
         LogQueue.standardError.flush()
         return isClean
     }
 
-    private func listener(_ path: String?) throws(ListeningError) -> Listener {
-        if let path { return try server.listen(at: SocketPath(path)) }
-        if let listener = try inherited.listener() { return listener }
-        return try server.listen(at: SocketPath.standard())
+    private func listener() throws(ListeningError) -> Listener {
+        if socket.socket == nil, let listener = try inherited.listener() { return listener }
+        return try server.listen(at: socket.path)
+    }
+
+    private static func complain(_ what: String, _ reason: String, to log: Logger) {
+        log.critical("\(what)", metadata: ["reason": "\(reason)"])
+        LogQueue.standardError.flush()
     }
 
     /// Handles signals from here on, writes metrics, and notifies systemd.

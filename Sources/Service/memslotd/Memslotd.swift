@@ -17,12 +17,15 @@ struct Memslotd: ParsableCommand {
             is refused. Under systemd socket activation the daemon serves the socket that systemd \
             passes.
 
+            The daemon confines itself: to its own files where the kernel has Landlock, and to \
+            the system calls that it needs. --no-sandbox runs it without.
+
             The daemon's own user and root may connect. The log goes to standard error. Without \
             --stdio nothing is written to standard output.
 
             SIGTERM and SIGINT end the daemon gracefully; a second signal ends it at once. Exit \
-            status: 0 after a clean end; 1 if it can't listen, can't use its state directory, or \
-            had to close connections that did not end in time; 64 for wrong usage.
+            status: 0 after a clean end; 1 if it can't listen, can't use its state directory, \
+            can't confine itself, or had to close connections that did not end in time; 64 for wrong usage.
             """,
         version: MemslotService.version)
 
@@ -42,12 +45,17 @@ struct Memslotd: ParsableCommand {
         if operation.stdio && socket.isGiven {
             throw ValidationError("--stdio serves no socket: omit the socket's options")
         }
+        if operation.noSandbox && operation.sandbox != nil {
+            throw ValidationError("--sandbox and --no-sandbox exclude each other")
+        }
     }
 
     func run() throws {
         // Before the first thread and the first open file: its processes must have none of them.
         let launcher: DescriptorLauncher
-        do throws(Errno) { launcher = try DescriptorLauncher() } catch {
+        do throws(Errno) {
+            launcher = try DescriptorLauncher(confinement: operation.confinement)
+        } catch {
             throw ListeningError("no process can be started to receive descriptors: \(error)")
         }
         // By default glibc has eight heaps a core. Each grows to the most that its busiest thread
@@ -56,10 +64,10 @@ struct Memslotd: ParsableCommand {
         clinux_limit_arenas(Int32(max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)) / 4)))
         guard
             let daemon = Daemon(
-                limits: limits.limits, access: socket.access, operation: operation, state: state,
+                limits: limits.limits, socket: socket, operation: operation, state: state,
                 launcher: launcher)
         else { throw ExitCode(1) }
-        let isClean = operation.stdio ? daemon.serveStandardIO() : daemon.serve(socket.socket)
+        let isClean = operation.stdio ? daemon.serveStandardIO() : daemon.serve()
         if !isClean { throw ExitCode(1) }
     }
 }

@@ -32,6 +32,14 @@ struct SocketOptions: ParsableArguments {
         socket != nil || !allowUID.isEmpty || allowGID != nil || readOnlyGID != nil
     }
 
+    /// The path that is given, or the standard one.
+    var path: SocketPath {
+        get throws(ListeningError) {
+            guard let socket else { return try SocketPath.standard() }
+            return try SocketPath(socket)
+        }
+    }
+
     var access: PeerAccess {
         PeerAccess(users: Set(allowUID), group: allowGID, readOnlyGroup: readOnlyGID)
     }
@@ -55,7 +63,22 @@ struct OperationOptions: ParsableArguments {
             discussion: "For node_exporter's textfile collector.", valueName: "path"),
         completion: .file())
     var metricsFile: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "What a system call does that the daemon does not need: standard (it fails) or strict "
+                + "(it ends the daemon).",
+            valueName: "mode"))
+    var sandbox: Confinement?
+
+    @Flag(help: "Don't confine the daemon. This is logged.")
+    var noSandbox = false
+
+    /// `nil` for none.
+    var confinement: Confinement? { noSandbox ? nil : sandbox ?? .standard }
 }
+
+extension Confinement: ExpressibleByArgument {}
 
 extension Logger.Level: @retroactive ExpressibleByArgument {}
 

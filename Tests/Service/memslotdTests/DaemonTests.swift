@@ -85,7 +85,8 @@ struct DaemonTests {
         "wrong usage is refused",
         arguments: [
             ["--max-connections", "0"], ["--max-line", "7"], ["--stdio", "--allow-uid", "1"],
-            ["--allow-uid", "x"], ["--log-level", "loud"],
+            ["--allow-uid", "x"], ["--log-level", "loud"], ["--sandbox", "loose"],
+            ["--sandbox", "strict", "--no-sandbox"],
         ])
     func usage(arguments: [String]) throws {
         let process = Process()

@@ -17,8 +17,9 @@
 #define CLINUX_NOT_SEALED (-2)
 
 // Forks the launcher, which ends when the returned channel is closed. Call it before the first
-// thread. The launcher holds no descriptor of this process but its end of the channel.
-int clinux_launcher(void);
+// thread. The launcher holds no descriptor of this process but its end of the channel. `confined` is
+// CLINUX_UNCONFINED, CLINUX_STANDARD or CLINUX_STRICT of clinux_sandbox.h.
+int clinux_launcher(int confined);
 
 // Starts the receiver of `socket`. Stores its control channel, and a pidfd of its process. The
 // receiver ends when the control channel is closed; it then closes its copy of `socket`.

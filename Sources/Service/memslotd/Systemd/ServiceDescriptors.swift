@@ -41,6 +41,8 @@ struct InheritedDescriptors {
         return all
     }
 
+    var hasSocket: Bool { !sockets.isEmpty }
+
     /// Adopts the passed socket.
     ///
     /// - Returns: `nil` if no socket was passed.

@@ -16,23 +16,9 @@ extension DaemonProcess {
     }
 }
 
-/// The library that interrupts a daemon, compiled once.
+/// The library that interrupts a daemon.
 enum Interruption {
-    static let library: String? = {
-        let source = Repository.path("Tests/Service/memslotdTests/Shim/interrupt.c")
-        let library = "/tmp/memslots-interrupt-\(getpid()).so"
-        for compiler in ["clang", "cc"] {
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            process.arguments = [
-                compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl",
-            ]
-            guard (try? process.run()) != nil else { continue }
-            process.waitUntilExit()
-            if process.terminationStatus == 0 { return library }
-        }
-        return nil
-    }()
+    static let library = Shim.interrupt
 
     /// The environment that interrupts a daemon.
     static func environment(_ variables: [String: String]) -> [String: String] {

@@ -14,9 +14,16 @@ public final class DescriptorLauncher: Sendable {
     /// Forks the launcher's process. Call it before the first thread starts, and before anything
     /// is opened that must not outlive this process.
     ///
+    /// - Parameter confinement: of that process and of those that it starts; `nil` for none.
     /// - Throws: the errno of the call that failed.
-    public init() throws(Errno) {
-        let channel = clinux_launcher()
+    public init(confinement: Confinement? = nil) throws(Errno) {
+        let confined =
+            switch confinement {
+            case nil: CLINUX_UNCONFINED
+            case .standard: CLINUX_STANDARD
+            case .strict: CLINUX_STRICT
+            }
+        let channel = clinux_launcher(confined)
         guard channel >= 0 else { throw Errno(rawValue: -channel) }
         self.channel = Locked(channel)
     }
@@ -32,6 +39,14 @@ public final class DescriptorLauncher: Sendable {
             return DescriptorReceiver(control: control, process: process)
         }
     }
+}
+
+/// What becomes of a system call that a process does not need.
+public enum Confinement: String, CaseIterable, Sendable {
+    /// It fails with `EPERM`.
+    case standard
+    /// It ends the process.
+    case strict
 }
 
 /// The process that receives the descriptors of one socket.

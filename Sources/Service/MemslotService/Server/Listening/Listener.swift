@@ -79,22 +79,12 @@ public final class Listener: Sendable {
     // MARK: Creating it
 
     private static func lock(_ path: SocketPath) throws(ListeningError) -> Int32 {
-        let name = path.lockPath
-        let descriptor = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0o600)
-        guard descriptor >= 0 else {
-            throw ListeningError("\(name): can't be opened: \(Errno(rawValue: errno))")
-        }
-        var status = stat()
-        let isOurs =
-            fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
-            && (status.st_uid == geteuid() || status.st_uid == 0)
-        guard isOurs else {
-            close(descriptor)
-            throw ListeningError("\(name): is not a file of ours")
-        }
+        let descriptor = try path.openLock()
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             close(descriptor)
-            throw ListeningError("\(path.path): another server listens here; it holds \(name)")
+            throw ListeningError(
+                "\(path.path): another server listens here; it holds "
+                    + path.lockPath)
         }
         return descriptor
     }

@@ -39,7 +39,7 @@ public struct SocketPath: Hashable, Sendable {
     var directory: String { Self.directory(of: path) }
 
     /// The path without its last component.
-    static func directory(of path: String) -> String {
+    package static func directory(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
@@ -47,6 +47,38 @@ public struct SocketPath: Hashable, Sendable {
     /// The file that the server of this path holds locked. It is never removed: otherwise two
     /// servers could lock two files of one name.
     var lockPath: String { path + ".lock" }
+
+    /// Opens the lock file, or creates it.
+    func openLock() throws(ListeningError) -> Int32 {
+        let name = lockPath
+        let descriptor = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0o600)
+        guard descriptor >= 0 else {
+            throw ListeningError("\(name): can't be opened: \(Errno(rawValue: errno))")
+        }
+        var status = stat()
+        let isOurs =
+            fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+            && (status.st_uid == geteuid() || status.st_uid == 0)
+        guard isOurs else {
+            close(descriptor)
+            throw ListeningError("\(name): is not a file of ours")
+        }
+        return descriptor
+    }
+}
+
+// MARK: For a server that confines itself before it listens
+extension SocketPath {
+    /// Creates the directory and the lock file of a server's socket.
+    ///
+    /// - Returns: the directory and the lock file.
+    package func prepare(
+        for access: PeerAccess
+    ) throws(ListeningError) -> (directory: String, lock: String) {
+        try SocketDirectory(path: directory, access: access).prepare()
+        close(try openLock())
+        return (directory, lockPath)
+    }
 }
 
 /// The directory of a socket: created as private, or checked.

@@ -1,0 +1,52 @@
+// What a process may do from now on: no new privileges, files by Landlock, calls by seccomp.
+//
+// Each function returns 0, or -errno. None of them can be undone.
+#ifndef CLINUX_SANDBOX_H
+#define CLINUX_SANDBOX_H
+
+// prctl(2), PR_SET_NO_NEW_PRIVS: no program that is executed gains rights. The others need it.
+int clinux_no_new_privileges(void);
+
+// landlock(7): begins a set of rules that permits no file and no TCP port. Returns a descriptor;
+// -ENOSYS or -EOPNOTSUPP where the kernel has no Landlock.
+int clinux_landlock_begin(void);
+
+// What a path is used for.
+// A directory of files that are read, written, replaced and removed.
+#define CLINUX_USE_FILES 0
+// A directory in which files are created, written and replaced, and none is read.
+#define CLINUX_USE_OUTPUT 1
+// A directory in which a socket is created and removed.
+#define CLINUX_USE_SOCKET 2
+// A file that is read and written.
+#define CLINUX_USE_FILE 3
+// A device that is opened and controlled.
+#define CLINUX_USE_DEVICE 4
+
+// Permits this use of `path`, which must exist.
+int clinux_landlock_allow(int rules, const char *path, int use);
+
+// Enforces the rules on the calling thread and its children, and closes them.
+int clinux_landlock_enforce(int rules);
+
+// The directory in which a build that measures coverage leaves its counts; NULL in other builds.
+// Free it.
+char *clinux_coverage_directory(void);
+
+// Which process is filtered.
+#define CLINUX_SERVES 0
+// Starts receivers; has one socket.
+#define CLINUX_LAUNCHES 1
+// Receives a peer's descriptors.
+#define CLINUX_RECEIVES 2
+
+// Whether and how a process is confined; what CLINUX_STRICT forbids ends the process.
+#define CLINUX_UNCONFINED 0
+#define CLINUX_STANDARD 1
+#define CLINUX_STRICT 2
+
+// seccomp(2): all threads may make only the calls that such a process needs. Another one fails with
+// EPERM; with `kills` it ends the process. -ENOTSUP where the processor has no list.
+int clinux_filter_calls(int process, int kills);
+
+#endif

@@ -1,0 +1,109 @@
+import CLinux
+import Glibc
+import MemslotService
+import Memslots
+
+/// What the daemon forbids itself: new privileges, files by Landlock, and calls by seccomp.
+struct Sandbox {
+    /// `nil` for none.
+    let mode: Confinement?
+
+    /// A file or a directory that the daemon uses, and how.
+    struct Use {
+        let path: String
+        /// One of `CLINUX_USE_…`.
+        let rights: Int32
+    }
+
+    /// What a daemon with these options uses. Creates what must exist before it is confined.
+    ///
+    /// - Parameter socket: where it will listen; `nil` if it creates no socket.
+    /// - Throws: if it will not be able to listen.
+    static func uses(
+        socket: SocketOptions?, state: String?, metricsFile: String?
+    ) throws(SandboxError) -> [Use] {
+        var uses = [
+            Use(path: "/dev/kvm", rights: CLINUX_USE_DEVICE),
+            Use(path: "/dev/null", rights: CLINUX_USE_FILE),
+        ]
+        if let socket {
+            do throws(ListeningError) {
+                let path = try socket.path
+                let (directory, lock) = try path.prepare(for: socket.access)
+                uses.append(Use(path: directory, rights: CLINUX_USE_SOCKET))
+                uses.append(Use(path: lock, rights: CLINUX_USE_FILE))
+            } catch {
+                throw SandboxError(message: "can't listen: \(error.message)")
+            }
+        }
+        if let state {
+            // A failure is reported when the directory is opened.
+            mkdir(state, 0o700)
+            uses.append(Use(path: state, rights: CLINUX_USE_FILES))
+        }
+        if let metricsFile {
+            uses.append(Use(path: SocketPath.directory(of: metricsFile), rights: CLINUX_USE_OUTPUT))
+        }
+        if let coverage = clinux_coverage_directory() {
+            uses.append(Use(path: String(cString: coverage), rights: CLINUX_USE_FILES))
+            free(coverage)
+        }
+        return uses
+    }
+
+    /// Confines this thread, and all that it starts, to `uses`. Call it before the first thread
+    /// exists: Landlock does not bind threads that run already.
+    ///
+    /// - Returns: what the kernel lacks, for the log.
+    /// - Throws: why it can't be confined.
+    func confineFiles(to uses: [Use]) throws(SandboxError) -> [String] {
+        guard mode != nil else { return ["--no-sandbox: the daemon may make any call"] }
+        try Self.check(clinux_no_new_privileges(), "no_new_privs")
+        let rules = clinux_landlock_begin()
+        // The kernel has none, or was started without it.
+        if [-ENOSYS, -EOPNOTSUPP].contains(rules) {
+            return ["this kernel has no Landlock: the daemon may open any file that its user may"]
+        }
+        guard rules >= 0 else { throw SandboxError("Landlock", -rules) }
+        var notes: [String] = []
+        for use in uses {
+            let status = clinux_landlock_allow(rules, use.path, use.rights)
+            // A missing path gets its own error when it is opened.
+            guard status != 0 else { continue }
+            guard status == -ENOENT else { throw SandboxError("Landlock: \(use.path)", -status) }
+            notes.append("\(use.path) does not exist: the daemon can't open it later either")
+        }
+        try Self.check(clinux_landlock_enforce(rules), "Landlock")
+        return notes
+    }
+
+    /// Confines all threads to the calls that a daemon makes once it listens.
+    ///
+    /// - Returns: what the kernel lacks, for the log.
+    /// - Throws: why they can't be confined, if they must be.
+    func confineCalls() throws(SandboxError) -> [String] {
+        guard let mode else { return [] }
+        let status = clinux_filter_calls(CLINUX_SERVES, mode == .strict ? 1 : 0)
+        guard status != 0 else { return [] }
+        let failure = SandboxError("seccomp", -status)
+        guard mode == .standard else { throw failure }
+        return [failure.message]
+    }
+
+    private static func check(_ status: Int32, _ what: String) throws(SandboxError) {
+        guard status == 0 else { throw SandboxError(what, -status) }
+    }
+}
+
+/// The daemon can't confine itself.
+struct SandboxError: Error {
+    let message: String
+
+    init(message: String) { self.message = message }
+
+    init(_ what: String, _ errno: Int32) {
+        message =
+            "\(what): the daemon can't be confined: \(Errno(rawValue: errno)); "
+            + "--no-sandbox runs it without"
+    }
+}
