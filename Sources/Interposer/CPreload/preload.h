@@ -46,17 +46,21 @@ struct preload_vm {
     uint32_t asked;
     uint32_t made;
     uint64_t applied;
+    // The calls that are not applied yet.
+    uint32_t deferred;
     // Whether a part was applied before the commit.
     uint32_t is_begun;
     uint32_t requester_count;
     uint64_t held_since;
+    // Of the hold: how long the kicks and the wait took, vCPUs inside, and those of them asleep.
+    struct crun_hold hold;
     // When to check next whether a commit would leave no hole.
     uint64_t next_check;
     struct preload_requester requesters[PRELOAD_REQUESTERS];
 } __attribute__((aligned(64)));
 
 struct preload_vcpu {
-    // The thread that is inside KVM_RUN, or 0; with PRELOAD_KICKED after it was sent a signal.
+    // The thread that is inside KVM_RUN, with the bits below; or PRELOAD_LEAVING; or 0. A futex.
     uint32_t state;
     // Set by the signal's handler: it ran; it alone interrupted the guest.
     uint32_t delivered;
@@ -65,9 +69,19 @@ struct preload_vcpu {
     uint64_t entries;
     struct preload_vm *vm;
     uint32_t references;
+    // KVM's statistics of the vCPU, or -1, and where its `blocking` is in them.
+    int32_t statistics;
+    uint64_t blocking;
 } __attribute__((aligned(64)));
 
+// It was sent a signal, or is about to be.
 #define PRELOAD_KICKED 0x80000000u
+// A hold found it asleep in the kernel and counted its entry. It cannot enter the guest before
+// KVM_RUN has returned.
+#define PRELOAD_ASLEEP 0x40000000u
+// It has left KVM_RUN and counts its entry; a hold waits for the end of that.
+#define PRELOAD_LEAVING 0x20000000u
+#define PRELOAD_AWAITED 0x10000000u
 
 // preload_state.c
 extern struct crun_header *preload_header;
@@ -123,7 +137,15 @@ static inline int preload_result(int64_t result) {
 }
 
 // preload_descriptors.c
-enum preload_kind { PRELOAD_NONE, PRELOAD_VM, PRELOAD_VCPU, PRELOAD_DEVICE, PRELOAD_FILE };
+enum preload_kind {
+    PRELOAD_NONE,
+    PRELOAD_VM,
+    PRELOAD_VCPU,
+    PRELOAD_DEVICE,
+    PRELOAD_FILE,
+    // The library's own, of a vCPU.
+    PRELOAD_STATISTICS
+};
 #define PRELOAD_DESCRIPTORS (1u << 20)
 extern uint32_t preload_descriptors[PRELOAD_DESCRIPTORS];
 static inline uint32_t preload_entry(int descriptor) {
@@ -137,6 +159,7 @@ static inline uint32_t preload_index(uint32_t entry) {
     return entry & 0xffffff;
 }
 struct preload_vm *preload_vm_numbered(uint32_t number);
+void preload_set_entry(int descriptor, enum preload_kind kind, uint32_t index);
 void preload_add_vm(int descriptor);
 void preload_add_vcpu(struct preload_vm *vm, int descriptor);
 void preload_add_device(struct preload_vm *vm, int descriptor);
@@ -175,6 +198,10 @@ void preload_hold(struct preload_vm *vm);
 void preload_release(struct preload_vm *vm);
 void preload_begin_use(struct preload_vm *vm);
 void preload_end_use(struct preload_vm *vm);
+
+// preload_statistics.c
+void preload_open_statistics(struct preload_vcpu *vcpu, int descriptor);
+int preload_is_blocking(const struct preload_vcpu *vcpu);
 
 // preload_transaction.c
 int preload_request(const struct preload_call *call);

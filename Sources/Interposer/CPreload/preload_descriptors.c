@@ -8,7 +8,7 @@
 uint32_t preload_descriptors[PRELOAD_DESCRIPTORS];
 static uint32_t highest;
 
-static void set_entry(int descriptor, enum preload_kind kind, uint32_t index) {
+void preload_set_entry(int descriptor, enum preload_kind kind, uint32_t index) {
     if ((uint32_t)descriptor >= PRELOAD_DESCRIPTORS) return;
     if ((uint32_t)descriptor > highest) highest = (uint32_t)descriptor;
     __atomic_store_n(
@@ -17,7 +17,9 @@ static void set_entry(int descriptor, enum preload_kind kind, uint32_t index) {
 
 struct preload_vm *preload_vm_of(uint32_t entry) {
     uint32_t index = preload_index(entry);
-    return preload_kind(entry) == PRELOAD_VCPU ? preload_vcpus[index].vm : &preload_vms[index];
+    int is_vcpu =
+        preload_kind(entry) == PRELOAD_VCPU || preload_kind(entry) == PRELOAD_STATISTICS;
+    return is_vcpu ? preload_vcpus[index].vm : &preload_vms[index];
 }
 
 struct preload_vm *preload_vm_numbered(uint32_t number) {
@@ -66,7 +68,7 @@ static int64_t add_vm(const struct preload_call *call) {
         vm->is_atomic = memslots_preload_opened(vm->number, call->descriptor) == 0;
         preload_start_watch();
     }
-    set_entry(call->descriptor, PRELOAD_VM, index);
+    preload_set_entry(call->descriptor, PRELOAD_VM, index);
     return 0;
 }
 
@@ -87,7 +89,9 @@ static int64_t add_vcpu(const struct preload_call *call) {
         vm->references++;
         __atomic_store_n(&vcpu->is_used, 1, __ATOMIC_RELEASE);
         if (index >= preload_vcpu_end) preload_vcpu_end = index + 1;
-        set_entry(call->descriptor, PRELOAD_VCPU, index);
+        vcpu->statistics = -1;
+        if (vm->is_atomic) preload_open_statistics(vcpu, call->descriptor);
+        preload_set_entry(call->descriptor, PRELOAD_VCPU, index);
     } else {
         count_untracked();
         // A vCPU that cannot be held would observe every hole.
@@ -103,7 +107,7 @@ void preload_add_vcpu(struct preload_vm *vm, int descriptor) {
 
 void preload_adopt_descriptor(struct preload_vm *vm, enum preload_kind kind, int descriptor) {
     vm->references++;
-    set_entry(descriptor, kind, (uint32_t)(vm - preload_vms));
+    preload_set_entry(descriptor, kind, (uint32_t)(vm - preload_vms));
 }
 
 static int64_t add_device(const struct preload_call *call) {
@@ -123,7 +127,7 @@ static int64_t add_copy(const struct preload_call *call) {
     else preload_vm_of(entry)->references++;
     // A copy of a guest_memfd is not known to be the same file: a slot on it is applied at once.
     if (preload_kind(entry) != PRELOAD_FILE)
-        set_entry(copy, preload_kind(entry), preload_index(entry));
+        preload_set_entry(copy, preload_kind(entry), preload_index(entry));
     return 0;
 }
 
@@ -148,11 +152,24 @@ static void release_reference(struct preload_vm *vm) {
     vm->is_used = 0;
 }
 
+static void close_statistics(struct preload_vcpu *vcpu) {
+    if (vcpu->statistics < 0) return;
+    preload_descriptors[vcpu->statistics] = 0;
+    cpreload_close(vcpu->statistics);
+    vcpu->statistics = -1;
+}
+
 static int64_t remove_descriptor(const struct preload_call *call) {
     int descriptor = call->descriptor;
     uint32_t entry = preload_entry(descriptor);
     if (!entry) return 0;
     struct preload_vm *vm = preload_vm_of(entry);
+    if (preload_kind(entry) == PRELOAD_STATISTICS) {
+        // The VMM closes what it does not know. The vCPU is waited for from now on.
+        preload_vcpus[preload_index(entry)].statistics = -1;
+        __atomic_store_n(&preload_descriptors[descriptor], 0, __ATOMIC_RELEASE);
+        return 0;
+    }
     if (vm->is_atomic && preload_kind(entry) != PRELOAD_DEVICE) {
         int64_t waits = preload_try_settle(vm, CRUN_BY_CLOSE);
         if (waits < 0) return waits;
@@ -164,6 +181,7 @@ static int64_t remove_descriptor(const struct preload_call *call) {
     if (preload_kind(entry) == PRELOAD_VCPU) {
         struct preload_vcpu *vcpu = &preload_vcpus[preload_index(entry)];
         if (--vcpu->references == 0) {
+            close_statistics(vcpu);
             vcpu->is_used = 0;
             release_reference(vm);
         }
@@ -187,6 +205,8 @@ void preload_remove_descriptors(unsigned first, unsigned last) {
 }
 
 void preload_clear_descriptors(void) {
+    for (uint32_t i = 0; i < preload_vcpu_end; i++)
+        if (preload_vcpus[i].is_used) close_statistics(&preload_vcpus[i]);
     for (uint32_t descriptor = 0; descriptor <= highest; descriptor++)
         if (preload_descriptors[descriptor]) preload_descriptors[descriptor] = 0;
 }

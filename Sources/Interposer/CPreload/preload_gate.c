@@ -119,42 +119,85 @@ int preload_wait_open(struct preload_vm *vm) {
 
 static void kick(struct preload_vcpu *vcpu) {
     uint32_t state = __atomic_load_n(&vcpu->state, __ATOMIC_SEQ_CST);
-    if (state == 0 || (state & PRELOAD_KICKED)) return;
+    if (state == 0 || (state & (PRELOAD_KICKED | PRELOAD_LEAVING))) return;
     // Marked first, so that the thread waits for the signal before it does anything else.
     if (!__atomic_compare_exchange_n(
             &vcpu->state, &state, state | PRELOAD_KICKED, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return;
     __atomic_add_fetch(&preload_header->kicks, 1, __ATOMIC_RELAXED);
-    syscall(SYS_tgkill, getpid(), state, preload_signal());
+    syscall(SYS_tgkill, preload_process, state, preload_signal());
 }
 
-// With the lock held, which no thread acquires in the gate: closes the gate and waits until no vCPU
-// is inside.
+// Waits until the word is no longer `value`, or for a millisecond.
+static void wait_while(uint32_t *word, uint32_t value) {
+    struct timespec limit = {0, 1000000};
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &limit, 0, 0);
+}
+
+// Waits until the vCPU cannot be in the guest. Returns whether it is still inside KVM_RUN.
+//
+// A vCPU that halts, or waits for its SIPI, sleeps in the kernel until an event, and may be woken at
+// any time. After the kick it is nevertheless out of the guest: KVM tests for a pending signal, with
+// interrupts off, before each entry, and sets `blocking` before it tests for one and sleeps. So once
+// `blocking` is 1 after the signal was sent, the vCPU has left, and KVM_RUN returns before it enters
+// again. Waiting until its thread was scheduled would take a time slice of whatever else runs.
+static int wait_outside(struct preload_vm *vm, struct preload_vcpu *vcpu) {
+    uint32_t state;
+    while ((state = __atomic_load_n(&vcpu->state, __ATOMIC_SEQ_CST)) != 0) {
+        if (state & PRELOAD_ASLEEP) return 1;
+        if (state & PRELOAD_LEAVING) {
+            uint32_t awaited = state | PRELOAD_AWAITED;
+            if (state == awaited
+                || __atomic_compare_exchange_n(
+                    &vcpu->state, &state, awaited, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+                wait_while(&vcpu->state, awaited);
+            continue;
+        }
+        if (!(state & PRELOAD_KICKED)) {
+            // It has left and returned to the closed gate meanwhile.
+            kick(vcpu);
+            continue;
+        }
+        if (preload_is_blocking(vcpu)
+            && __atomic_compare_exchange_n(
+                &vcpu->state, &state, state | PRELOAD_ASLEEP, 0, __ATOMIC_SEQ_CST,
+                __ATOMIC_SEQ_CST)) {
+            // Otherwise it would seem to have run while it was held.
+            __atomic_store_n(&vcpu->entries, vcpu->entries + 1, __ATOMIC_RELAXED);
+            return 1;
+        }
+        wait_while(&vcpu->state, state);
+        if (preload_now() - vm->held_since > 30000000000ull)
+            cpreload_stop("a vCPU did not leave the guest within 30 s");
+    }
+    return 0;
+}
+
+// In a job; no thread waits for the lock in the gate. Closes the gate and waits until no vCPU can be
+// in the guest.
 void preload_hold(struct preload_vm *vm) {
     if (vm->closed) return;
+    struct crun_hold hold = {0};
     vm->held_since = preload_now();
     __atomic_store_n(&vm->closed, 1, __ATOMIC_SEQ_CST);
-    for (int pass = 0; pass < 2; pass++) {
-        for (uint32_t i = 0; i < preload_vcpu_end; i++) {
-            struct preload_vcpu *vcpu = &preload_vcpus[i];
-            if (!vcpu->is_used || vcpu->vm != vm) continue;
-            if (pass == 0) {
-                kick(vcpu);
-                continue;
-            }
-            uint32_t state;
-            while ((state = __atomic_load_n(&vcpu->state, __ATOMIC_SEQ_CST)) != 0) {
-                // It may have left and returned to the closed gate meanwhile.
-                kick(vcpu);
-                struct timespec limit = {0, 1000000};
-                syscall(SYS_futex, &vcpu->state, FUTEX_WAIT_PRIVATE, state, &limit, 0, 0);
-                if (preload_now() - vm->held_since > 30000000000ull)
-                    cpreload_stop("a vCPU did not leave the guest within 30 s");
-            }
-        }
+    for (uint32_t i = 0; i < preload_vcpu_end; i++) {
+        struct preload_vcpu *vcpu = &preload_vcpus[i];
+        if (!vcpu->is_used || vcpu->vm != vm) continue;
+        hold.inside += __atomic_load_n(&vcpu->state, __ATOMIC_SEQ_CST) != 0;
+        kick(vcpu);
+    }
+    uint64_t kicked = preload_now();
+    for (uint32_t i = 0; i < preload_vcpu_end; i++) {
+        struct preload_vcpu *vcpu = &preload_vcpus[i];
+        if (vcpu->is_used && vcpu->vm == vm) hold.asleep += (uint32_t)wait_outside(vm, vcpu);
     }
     // These calls are short and are not interrupted.
-    while (__atomic_load_n(&vm->users, __ATOMIC_SEQ_CST) != 0) syscall(SYS_sched_yield);
+    uint32_t users;
+    while ((users = __atomic_load_n(&vm->users, __ATOMIC_SEQ_CST)) != 0)
+        wait_while(&vm->users, users);
+    hold.kick = kicked - vm->held_since;
+    hold.wait = preload_now() - kicked;
+    vm->hold = hold;
 }
 
 void preload_release(struct preload_vm *vm) {
@@ -168,11 +211,13 @@ void preload_begin_use(struct preload_vm *vm) {
     for (;;) {
         __atomic_add_fetch(&vm->users, 1, __ATOMIC_SEQ_CST);
         if (!__atomic_load_n(&vm->closed, __ATOMIC_SEQ_CST)) return;
-        __atomic_sub_fetch(&vm->users, 1, __ATOMIC_SEQ_CST);
+        preload_end_use(vm);
         preload_settle(vm, CRUN_BY_CALL);
     }
 }
 
 void preload_end_use(struct preload_vm *vm) {
-    __atomic_sub_fetch(&vm->users, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_sub_fetch(&vm->users, 1, __ATOMIC_SEQ_CST) == 0
+        && __atomic_load_n(&vm->closed, __ATOMIC_SEQ_CST))
+        syscall(SYS_futex, &vm->users, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
 }

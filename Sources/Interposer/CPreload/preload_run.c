@@ -1,5 +1,6 @@
 // KVM_RUN, counted, and under --atomic behind the gate.
 #include "preload.h"
+#include <linux/futex.h>
 
 PRELOAD_THREAD uint64_t runs;
 PRELOAD_THREAD int records_entry;
@@ -13,8 +14,7 @@ void preload_record_next_entry(void) {
 }
 
 static inline void count_entry(struct preload_vcpu *vcpu) {
-    runs++;
-    // One thread at a time runs a vCPU; the others only read.
+    // One thread at a time runs a vCPU. A hold counts instead, where it says so in the state.
     __atomic_store_n(&vcpu->entries, vcpu->entries + 1, __ATOMIC_RELAXED);
 }
 
@@ -23,6 +23,7 @@ int preload_run(struct preload_vcpu *vcpu, int descriptor, void *argument) {
         records_entry = 0;
         preload_record_event(vcpu->vm, CRUN_ENTERED);
     }
+    runs++;
     count_entry(vcpu);
     __atomic_store_n(&vcpu->state, (uint32_t)preload_thread(), __ATOMIC_RELAXED);
     int result = preload_real_ioctl(descriptor, KVM_RUN, argument);
@@ -37,10 +38,25 @@ static void increment(uint64_t *counter) {
 // Waits for a signal that was sent to this thread while it was inside, so that the signal interrupts
 // no other call of the VMM's.
 static void wait_for_signal(struct preload_vcpu *vcpu) {
-    while (!__atomic_load_n(&vcpu->delivered, __ATOMIC_ACQUIRE)) syscall(SYS_sched_yield);
+    // The signal interrupts the call, and a restarted one finds the word changed.
+    while (!__atomic_load_n(&vcpu->delivered, __ATOMIC_ACQUIRE))
+        syscall(SYS_futex, &vcpu->delivered, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0);
     __atomic_store_n(&vcpu->delivered, 0, __ATOMIC_RELAXED);
+}
+
+// Leaves the gate. Returns the vCPU's state before.
+static inline uint32_t leave(struct preload_vcpu *vcpu, int has_entered) {
+    uint32_t state = __atomic_exchange_n(&vcpu->state, PRELOAD_LEAVING, __ATOMIC_SEQ_CST);
+    // Before it is outside, or it would seem to have run while it was held.
+    if (has_entered) {
+        runs++;
+        if (!PRELOAD_RARELY(state & PRELOAD_ASLEEP)) count_entry(vcpu);
+    }
+    uint32_t later = __atomic_exchange_n(&vcpu->state, 0, __ATOMIC_SEQ_CST);
     // The thread that holds vCPUs waits for this word.
-    syscall(SYS_futex, &vcpu->state, 129 /* FUTEX_WAKE_PRIVATE */, 1, 0, 0, 0);
+    if (PRELOAD_RARELY((state & PRELOAD_KICKED) || (later & PRELOAD_AWAITED)))
+        syscall(SYS_futex, &vcpu->state, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+    return state;
 }
 
 int preload_run_gated(struct preload_vcpu *vcpu, int descriptor, void *argument) {
@@ -55,9 +71,7 @@ int preload_run_gated(struct preload_vcpu *vcpu, int descriptor, void *argument)
         // vCPUs are inside, so one of the two sees the other.
         __atomic_exchange_n(&vcpu->state, (uint32_t)preload_thread(), __ATOMIC_SEQ_CST);
         result = preload_enter(descriptor, argument, &vm->closed);
-        // Counted before it is outside, or it would seem to have run while it was held.
-        if (!PRELOAD_RARELY(result == PRELOAD_REFUSED)) count_entry(vcpu);
-        uint32_t state = __atomic_exchange_n(&vcpu->state, 0, __ATOMIC_SEQ_CST);
+        uint32_t state = leave(vcpu, result != PRELOAD_REFUSED);
         if (PRELOAD_RARELY(state & PRELOAD_KICKED)) wait_for_signal(vcpu);
         if (PRELOAD_RARELY(result == PRELOAD_REFUSED)) {
             if (preload_wait_open(vm) == 0) continue;

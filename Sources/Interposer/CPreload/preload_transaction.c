@@ -13,6 +13,8 @@ uint32_t preload_arriving;
 static void apply_pending(struct preload_vm *vm) {
     uint64_t start = preload_now();
     memslots_preload_commit(vm->number);
+    __atomic_sub_fetch(&preload_header->deferred, vm->deferred, __ATOMIC_RELAXED);
+    vm->deferred = 0;
     vm->applied += preload_now() - start;
 }
 
@@ -20,7 +22,8 @@ static void apply_pending(struct preload_vm *vm) {
 void preload_commit(struct preload_vm *vm, uint32_t why) {
     apply_pending(vm);
     struct crun_record *record = preload_begin_record(vm);
-    record->region.form = why;
+    record->hold = vm->hold;
+    record->hold.why = why;
     record->asked = vm->asked;
     record->made = vm->made;
     record->applied = vm->applied;
@@ -33,8 +36,11 @@ void preload_commit(struct preload_vm *vm, uint32_t why) {
     vm->applied = 0;
     vm->is_begun = 0;
     vm->requester_count = 0;
+    uint64_t start = preload_now();
     preload_release(vm);
-    record->duration = preload_now() - vm->held_since;
+    uint64_t end = preload_now();
+    record->hold.release = end - start;
+    record->duration = end - vm->held_since;
     __atomic_store_n(&record->kind, CRUN_COMMIT, __ATOMIC_RELEASE);
 }
 
@@ -141,6 +147,8 @@ static int64_t request(const struct preload_call *call) {
         result = apply_now(vm, &region);
     } else if (result == CPRELOAD_CHANGED) {
         vm->asked++;
+        vm->deferred++;
+        __atomic_add_fetch(&preload_header->deferred, 1, __ATOMIC_RELAXED);
         preload_hold(vm);
         add_requester(vm);
         result = 0;

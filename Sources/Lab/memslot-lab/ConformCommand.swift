@@ -16,7 +16,8 @@ struct ConformCommand: ParsableCommand {
             guest_memfd and guest_memfd_offset make it a REGION2 call. Prints one {"errno":…} a \
             line. An "errno" in the input is the expected result.
 
-            With --against kvm, sends random calls to the simulator and to the host's KVM, \
+            With --against kvm, applies FILE to KVM and to the simulator, and compares both with \
+            each other and with the expected results; prints KVM's. Without FILE, sends random calls to the simulator and to the host's KVM, \
             including those of the dirty log and a guest's writes. Shrinks the first difference to \
             the shortest sequence of calls and prints it as such lines with KVM's results.
 
@@ -42,25 +43,29 @@ struct ConformCommand: ParsableCommand {
         guard backend == nil || against == nil else {
             throw ValidationError("give either --backend or --against")
         }
-        guard against == nil || file == nil else {
-            throw ValidationError("--against draws random calls and reads no FILE")
-        }
         guard count >= 0 else { throw ValidationError("--count must be at least 0") }
     }
 
     func run() throws {
-        if against != nil { return try compare() }
-        try apply(InputFile(file ?? "-"), to: target())
+        guard against != nil else {
+            return try apply(InputFile(file ?? "-"), to: target(backend ?? .simulated))
+        }
+        guard let file else { return try compare() }
+        try apply(InputFile(file), to: target(.kvm), twin: SimulatedTarget())
     }
 
-    private func target() throws -> any RawCallTarget {
-        switch backend ?? .simulated {
+    private func target(_ backend: LabBackend) throws -> any RawCallTarget {
+        switch backend {
         case .simulated: SimulatedTarget()
         case .kvm: try withKVM { system throws(KVMError) in try KernelTarget(system: system) }
         }
     }
 
-    private func apply(_ input: borrowing InputFile, to target: any RawCallTarget) throws {
+    /// Prints a target's results and compares them with the expected ones, and with a twin's.
+    private func apply(
+        _ input: borrowing InputFile, to target: any RawCallTarget,
+        twin: (any RawCallTarget)? = nil
+    ) throws {
         var lines = LineReader(descriptor: input.descriptor)
         var differences = 0
         do throws(UnusableInput) {
@@ -71,10 +76,15 @@ struct ConformCommand: ParsableCommand {
                 var writer = JSONWriter()
                 writer.reply(reply)
                 Terminal.write(writer.bytes)
-                guard let expected = call.expected, !call.isMet(by: reply) else { continue }
-                differences += 1
-                Terminal.complain(
-                    "\(input.name):\(lines.lineNumber): expected \(expected), got \(reply)")
+                let place = "\(input.name):\(lines.lineNumber)"
+                if let expected = call.expected, !call.isMet(by: reply) {
+                    differences += 1
+                    Terminal.complain("\(place): expected \(expected), got \(reply)")
+                }
+                if let other = twin?.apply(call.call), other != reply {
+                    differences += 1
+                    Terminal.complain("\(place): KVM \(reply), the simulator \(other)")
+                }
             }
         } catch {
             throw input.unusable(error)

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define CRUN_MAGIC 0x32746f6c736d656dull
+#define CRUN_MAGIC 0x33746f6c736d656dull
 // The environment variable that names the memfd to a preloaded program.
 #define CRUN_VARIABLE "MEMSLOTS_RUN"
 // The most records that are kept. The file is sparse: unused records take no memory.
@@ -51,8 +51,23 @@ struct crun_region {
     uint64_t userspace_addr;
     uint64_t guest_memfd_offset;
     int32_t guest_memfd;
-    // 1 or 2: KVM_SET_USER_MEMORY_REGION or …REGION2. For a commit: why.
+    // 1 or 2: KVM_SET_USER_MEMORY_REGION or …REGION2.
     uint32_t form;
+};
+
+// For how long the parts of a hold took, in nanoseconds: until all vCPUs were sent a signal, then
+// until none could be in the guest, and at the end letting them in again.
+struct crun_hold {
+    uint64_t kick;
+    uint64_t wait;
+    uint64_t release;
+    // vCPUs that were inside KVM_RUN; those of them that slept there and were not waited for.
+    uint32_t inside;
+    uint32_t asleep;
+    uint64_t reserved;
+    uint32_t reserved2;
+    // Why the transaction was committed: CRUN_BY_RUN and so on.
+    uint32_t why;
 };
 
 struct crun_record {
@@ -69,7 +84,12 @@ struct crun_record {
     int32_t result;
     // How many other vCPUs were inside KVM_RUN when the call began.
     uint32_t inside;
-    struct crun_region region;
+    union {
+        // Of a slot call.
+        struct crun_region region;
+        // Of a commit.
+        struct crun_hold hold;
+    };
     // How often this thread, and all threads of the VM together, had entered KVM_RUN.
     uint64_t runs;
     uint64_t entries;
@@ -103,7 +123,10 @@ struct crun_header {
     uint64_t kicks;
     uint64_t hidden;
     uint64_t shown;
-    uint64_t reserved[22];
+    // Slot calls that were reported as done and are not applied yet. What is left at the end was
+    // never applied.
+    uint64_t deferred;
+    uint64_t reserved[21];
 };
 
 #define CRUN_FILE_SIZE                                                                             \

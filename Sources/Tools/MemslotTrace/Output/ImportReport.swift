@@ -18,6 +18,9 @@ package struct ImportReport: Sendable {
     /// Whether the log has times; without them pauses are unknown.
     package var hasTimes: Bool
     package var hasCoarseTimes: Bool
+    /// Whether the kernel did not execute these calls one by one: what was missing between them is
+    /// what would have been missing.
+    package var isHypothetical = false
 
     package static let listedSurprises = 100
 
@@ -87,13 +90,16 @@ extension ImportReport {
         guard transactionsWithHoles > 0 else {
             return text + "no memory was missing within a transaction\n"
         }
-        text += "memory that was mapped before and after was missing in between in "
+        text +=
+            isHypothetical
+            ? "one by one, these calls would have left memory that was mapped before and after missing in "
+            : "memory that was mapped before and after was missing in between in "
         text += counted(transactionsWithHoles, "transaction")
         text += ": \(HumanSize(missing)) in all, for at most "
         text += "\(duration(longestNanoseconds)), "
         text += "\(duration(totalNanoseconds)) in sum"
         let inGuest = transactionsWithHolesInGuest
-        if inGuest > 0 {
+        if inGuest > 0, !isHypothetical {
             text += "; in \(inGuest) of them another thread was in the guest meanwhile"
         }
         return text + "\n"
@@ -108,8 +114,8 @@ extension ImportReport {
             .numbers("thread"), .numbers("calls"),
             "what", .numbers("missing"),
             .numbers("longest"), .numbers("in sum"),
-            "guest",
         ]
+        if !isHypothetical { columns.append("guest") }
         var table = TextTable(columns: columns)
         for (index, transaction) in scenario.transactions.enumerated() {
             var cells: [TextTable.Cell] = ["\(index + 1)"]
@@ -122,13 +128,14 @@ extension ImportReport {
             ]
             let audit = transaction.audit
             if audit.isSeamless {
-                cells += ["-", "-", "-", "-"]
+                cells += ["-", "-", "-"]
             } else {
                 cells += [
                     "\(HumanSize(audit.missing))", "\(duration(audit.longestNanoseconds))",
-                    "\(duration(audit.totalNanoseconds))", "\(audit.guest.text)",
+                    "\(duration(audit.totalNanoseconds))",
                 ]
             }
+            if !isHypothetical { cells.append(audit.isSeamless ? "-" : "\(audit.guest.text)") }
             table.append(cells)
         }
         return table.lines().map { $0 + "\n" }.joined()

@@ -32,7 +32,12 @@ package struct RunAudit: Sendable {
         let held = recording.commits.map(\.heldNanoseconds).sorted()
         if let most = held.last {
             text += "; vCPUs held for \(HumanDuration(nanoseconds: held[held.count / 2]))"
-            text += " (median), \(HumanDuration(nanoseconds: most)) at most"
+            text += " (median), \(HumanDuration(nanoseconds: held[held.count * 99 / 100])) (99%), "
+            text += "\(HumanDuration(nanoseconds: most)) at most"
+        }
+        if recording.unapplied > 0 {
+            text += "; \(recording.unapplied) of the calls asked were never applied: "
+            text += "the VMM ended first"
         }
         return text
     }
@@ -48,7 +53,9 @@ package struct RunAudit: Sendable {
             }
             text += "\nwhat the VMM asked for, call by call:\n"
         }
-        text += imported.report.text + callTimes
+        var asked = imported.report
+        asked.isHypothetical = isAtomic
+        text += asked.text + callTimes
         let findings = findings
         if !findings.isEmpty { text += "\n" + findings.map { "finding: \($0)\n" }.joined() }
         for (applies, what) in notes where applies { text += "note: \(what)\n" }
@@ -74,7 +81,22 @@ package struct RunAudit: Sendable {
             .mapValues(\.count).sorted { $0.key < $1.key }
         let words = counts.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         return "committed by: \(words); \(recording.kicks) kicks, "
-            + "\(recording.shownKicks) of them visible to the VMM\n"
+            + "\(recording.shownKicks) of them visible to the VMM\n" + parts
+    }
+
+    /// What holds consisted of.
+    private var parts: String {
+        guard !recording.commits.isEmpty else { return "" }
+        func median(_ part: (RunCommit) -> UInt64) -> HumanDuration {
+            let times = recording.commits.map(part).sorted()
+            return HumanDuration(nanoseconds: times[times.count / 2])
+        }
+        let asleep = recording.commits.reduce(0) { $0 + $1.asleep }
+        return "parts of a hold (medians): kick \(median(\.kickNanoseconds)), "
+            + "wait \(median(\.waitNanoseconds)), the VMM between calls "
+            + "\(median(\.vmmNanoseconds)), calls \(median(\.appliedNanoseconds)), release "
+            + "\(median(\.releaseNanoseconds)); \(asleep) times a vCPU slept in the kernel and was "
+            + "not waited for\n"
     }
 
     /// The durations of the recorded calls, without a tracer.

@@ -71,6 +71,18 @@ package struct RunCommit: Hashable, Sendable {
     /// The number of the VMM's calls that changed something.
     package var asked: Int
     package var made: Int
+    /// The number of vCPUs that slept in the kernel and were not waited for.
+    package var asleep: Int
+    /// Parts of the hold: signals to all vCPUs; until none could be in the guest; the end.
+    package var kickNanoseconds: UInt64
+    package var waitNanoseconds: UInt64
+    package var releaseNanoseconds: UInt64
+
+    /// The rest of the hold, in which the VMM went on to its next call.
+    package var vmmNanoseconds: UInt64 {
+        [kickNanoseconds, waitNanoseconds, appliedNanoseconds, releaseNanoseconds]
+            .reduce(heldNanoseconds) { $0 - min($0, $1) }
+    }
 }
 
 /// A record, by its kind.
@@ -130,11 +142,15 @@ extension RunCommit {
         self.number = number
         machine = Int(words.vm)
         thread = ThreadID(words)
-        reason = Reason(rawValue: words.region.form)
+        reason = Reason(rawValue: words.hold.why)
         heldSince = TraceTime(rawValue: words.held_since)
         heldNanoseconds = words.duration
         appliedNanoseconds = words.applied
         asked = Int(words.asked)
         made = Int(words.made)
+        asleep = Int(words.hold.asleep)
+        kickNanoseconds = words.hold.kick
+        waitNanoseconds = words.hold.wait
+        releaseNanoseconds = words.hold.release
     }
 }

@@ -17,6 +17,8 @@ package struct RunRecording: Sendable {
     package private(set) var lost = 0
     /// The number of calls that had not returned when their process ended.
     package private(set) var unfinished = 0
+    /// The number of calls that were reported as done and never applied: their VMM ended first.
+    package private(set) var unapplied: UInt64 = 0
     /// Whether a VMM was stopped because the kernel refused a call that had been promised to it.
     package private(set) var wasStopped = false
     /// The number of signals that made vCPUs leave the guest.
@@ -33,6 +35,7 @@ package struct RunRecording: Sendable {
         guard header.magic == crun_magic() else { return }
         attached = Int(header.attached)
         wasStopped = header.stopped != 0
+        unapplied = header.deferred
         kicks = header.kicks
         shownKicks = header.shown
         let room = min(

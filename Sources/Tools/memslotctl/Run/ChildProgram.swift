@@ -9,11 +9,13 @@ struct ChildProgram {
     let arguments: [String]
     let library: String
     let memory: String
-    /// The C library's own signals that this process was started with ignored; later it may have
-    /// handlers for them.
-    private let ignored = ownOfLibrary.filter { crun_is_ignored(Int32($0)) != 0 }
+    /// Signals that this process was started with ignored, as `nohup` and a shell's `&` do. The
+    /// child ignores them too, and no others.
+    private let ignored = (1...64).filter { crun_is_ignored(Int32($0)) != 0 }
 
-    private static let ownOfLibrary = [32, 33]
+    /// Signals that this process or `posix_spawn` ignores. The C library's own are 32 and 33, which
+    /// sigaddset refuses.
+    private static let ignoredHere = [Int(SIGINT), Int(SIGQUIT), 32, 33]
 
     init(path: String, arguments: [String], library: String, memory: String) {
         self.path = path
@@ -33,7 +35,7 @@ struct ChildProgram {
         crun_adopt_orphans()
         for number in [SIGINT, SIGQUIT] { signal(number, SIG_IGN) }
         let child = try start()
-        ForwardedSignals.begin(to: child)
+        ForwardedSignals.begin(to: child, except: ignored)
         var status: Int32 = 0
         var result: Int32 = 0
         while true {
@@ -49,15 +51,10 @@ struct ChildProgram {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        // The child does not ignore the signals that this process ignores.
         var defaults = sigset_t()
         sigemptyset(&defaults)
-        sigaddset(&defaults, SIGINT)
-        sigaddset(&defaults, SIGQUIT)
-        // In a child posix_spawn ignores the C library's own signals unless they are in the set,
-        // and sigaddset refuses them.
         withUnsafeMutableBytes(of: &defaults) { bytes in
-            for signal in Self.ownOfLibrary where !ignored.contains(signal) {
+            for signal in Self.ignoredHere where !ignored.contains(signal) {
                 bytes[(signal - 1) / 8] |= 1 << ((signal - 1) % 8)
             }
         }
@@ -102,11 +99,11 @@ private enum ForwardedSignals {
     // Unsafe: set once, before the handlers that read it.
     nonisolated(unsafe) private static var child: pid_t = 0
 
-    static func begin(to process: pid_t) {
+    static func begin(to process: pid_t, except ignored: [Int]) {
         child = process
         var numbers = sigset_t()
         sigemptyset(&numbers)
-        for number in [SIGTERM, SIGHUP] {
+        for number in [SIGTERM, SIGHUP] where !ignored.contains(Int(number)) {
             signal(number) { kill(ForwardedSignals.child, $0) }
             sigaddset(&numbers, number)
         }

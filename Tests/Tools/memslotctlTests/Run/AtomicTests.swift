@@ -117,6 +117,31 @@ struct AtomicTests {
         #expect(run.errors.contains("memslotctl run: the VMM was stopped"))
     }
 
+    @Test(
+        "a vCPU that sleeps in the kernel is not waited for, and is not woken into a hole",
+        arguments: [1, 2, 8])
+    func halted(vcpus: Int) throws {
+        let run = Finished(vmm: ["halted", "300", "\(vcpus)"], under: ["--atomic", "--report"])
+        #expect(run.output == "mmio 0 errors 0 interruptions 1 lost 0\n", "\(run.errors)")
+        let pattern = #/(\d+) times a vCPU slept in the kernel and was not waited for/#
+        let asleep = try #require(run.errors.firstMatch(of: pattern).flatMap { Int($0.output.1) })
+        #expect(asleep > 0 || !Workbench.hasVCPUStatistics)
+    }
+
+    @Test("calls that a VMM did not live to see applied are counted")
+    func unapplied() throws {
+        let run = Finished(vmm: ["kill"], under: ["--atomic", "--quiet-us", "10000000"])
+        #expect(run.status == 137)
+        #expect(
+            run.errors.contains("; 3 of the calls asked were never applied: the VMM ended first"))
+    }
+
+    @Test("the same VMM bare is woken into holes")
+    func haltedBare() throws {
+        let run = Finished(vmm: ["halted", "300"])
+        #expect(!run.output.hasPrefix("mmio 0 "), "\(run.output)")
+    }
+
     @Test("the VMM's calls are recorded too, and can be replayed")
     func record() throws {
         let file = Workbench.file("atomic.jsonl")

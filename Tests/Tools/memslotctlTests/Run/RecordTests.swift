@@ -41,11 +41,19 @@ struct RecordTests {
         #expect(text(picture).contains("</svg>"))
         #expect(run.output == Finished(vmm: ["errors"]).output)
         #expect(text(file).contains("refused: EEXIST"))
-        for backend in ["simulated", "kvm"] {
+        for options in [["--backend", "simulated"], ["--against", "kvm"]] {
             let conform = Finished(
-                running: Workbench.memslotctl ?? "", ["conform", "--backend", backend, raw])
-            #expect(conform.status == 0, "\(backend): \(conform.errors)")
+                running: Workbench.memslotctl ?? "", ["conform"] + options + [raw])
+            #expect(conform.status == 0, "\(options): \(conform.errors)")
         }
+        // A recording that is not KVM's.
+        let wrong = Workbench.file("wrong.raw.jsonl")
+        try text(raw).replacingOccurrences(of: "EEXIST", with: "EINVAL")
+            .write(toFile: wrong, atomically: true, encoding: .utf8)
+        let conform = Finished(
+            running: Workbench.memslotctl ?? "", ["conform", "--against", "kvm", wrong])
+        #expect(conform.status == 1)
+        #expect(conform.errors.contains("expected EINVAL, got EEXIST"), "\(conform.errors)")
     }
 
     @Test("the record outlives a VMM that is killed")

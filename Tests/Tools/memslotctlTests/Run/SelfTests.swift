@@ -7,16 +7,25 @@ import Testing
     .enabled(if: Workbench.canRunVMM, "needs /dev/kvm, a C compiler and the preload library"))
 struct SelfTests {
     /// What the run's process sees and the bare one does not, and the reverse.
-    private func difference(_ options: [String]) -> (added: [String], removed: [String]) {
+    ///
+    /// - Parameter shell: a script that ends with `exec "$@"`.
+    private func difference(
+        _ options: [String], in shell: String = "exec \"$@\""
+    ) -> (added: [String], removed: [String]) {
+        let vmm = [Workbench.vmm ?? "", "self"]
+        func finished(_ command: [String]) -> Finished {
+            Finished(running: "/bin/sh", ["-c", shell, "sh"] + command)
+        }
         func lines(_ run: Finished) -> [String] {
             // The number of a pipe or a socket that both inherit differs.
             run.output.split(separator: "\n").map {
                 String($0.hasPrefix("descriptor ") ? $0.prefix { $0 != "[" } : $0)
             }
         }
-        var removed = lines(Finished(vmm: ["self"]))
+        var removed = lines(finished(vmm))
         var added: [String] = []
-        for line in lines(Finished(vmm: ["self"], under: options)) {
+        let run = [Workbench.memslotctl ?? "", "run"] + options + ["--"]
+        for line in lines(finished(run + vmm)) {
             if let same = removed.firstIndex(of: line) {
                 removed.remove(at: same)
             } else {
@@ -39,13 +48,21 @@ struct SelfTests {
         #expect(seen.removed == [])
     }
 
+    @Test("ignores the signals that memslotctl was started with ignored")
+    func ignored() throws {
+        let seen = difference([], in: "trap '' INT QUIT HUP TERM USR1; exec \"$@\"")
+        #expect(seen.added == [] && seen.removed == [])
+    }
+
     @Test("has with --atomic what Docs/Run.md lists, and nothing else")
     func atomic() throws {
         let seen = difference(["--atomic"])
         let signal = "signal \(__libc_current_sigrtmax() - 5) handled"
         let threads = try #require(seen.removed.first { $0.hasPrefix("threads ") })
         let count = try #require(Int(threads.dropFirst("threads ".count)))
-        #expect(seen.added == [signal, signal, "threads \(count + 1)"])
+        let statistics = seen.added.filter { $0.hasPrefix("descriptor anon_inode:kvm-vcpu-stats") }
+        #expect(statistics.count == (Workbench.hasVCPUStatistics ? 1 : 0))
+        #expect(seen.added == statistics + [signal, signal, "threads \(count + 1)"])
         #expect(seen.removed == [threads])
     }
 

@@ -12,6 +12,14 @@ enum Workbench {
     }
     static let hasKVM = access("/dev/kvm", R_OK | W_OK) == 0
     static let compiler = BuiltProducts.tool("cc", "clang")
+    /// Linux 5.15 and later.
+    static var hasVCPUStatistics: Bool {
+        var name = utsname()
+        uname(&name)
+        let release = withUnsafeBytes(of: name.release) { String(decoding: $0, as: UTF8.self) }
+        let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
+        return numbers.count == 2 && (numbers[0], numbers[1]) >= (5, 15)
+    }
     static let qemu = BuiltProducts.tool("qemu-system-x86_64")
     /// The VMM, compiled once; `nil` where the compiler failed.
     static let vmm = compile(static: false)
@@ -44,7 +52,7 @@ enum Workbench {
         let sources = Repository.path("Tests/Tools/memslotctlTests/Run/VMM")
         let names = [
             "vmm.c", "tests.c", "more_tests.c", "kernel_tests.c", "stack_tests.c", "self_tests.c",
-            "bench.c",
+            "halted_tests.c", "bench.c",
         ].map { "\(sources)/\($0)" }
         let options = ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-Wl,-z,now"]
         return build(

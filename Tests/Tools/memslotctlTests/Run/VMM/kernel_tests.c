@@ -60,7 +60,6 @@ int test_own(int argc, char **argv) {
     must(ioctl(vm.descriptor, KVM_SET_TSS_ADDR, 0xfeffd000) == 0, "KVM_SET_TSS_ADDR");
     must(ioctl(vm.descriptor, KVM_SET_IDENTITY_MAP_ADDR, &identity) == 0, "the identity map");
     must(ioctl(vm.descriptor, KVM_CREATE_IRQCHIP, 0) == 0, "KVM_CREATE_IRQCHIP");
-    extern void add_vcpu(struct vm * vm);
     add_vcpu(&vm);
     start(&vm);
     const uint64_t pages[] = {

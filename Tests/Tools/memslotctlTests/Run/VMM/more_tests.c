@@ -105,7 +105,6 @@ int test_ring(int argc, char **argv) {
             return 77;
         }
     }
-    extern void add_vcpu(struct vm * vm);
     add_vcpu(&vm);
     struct kvm_dirty_log log = {.slot = 1};
     uint64_t words[64];

@@ -51,7 +51,6 @@ static void segment(struct kvm_segment *segment, uint64_t base) {
     segment->g = 1;
 }
 
-void add_vcpu(struct vm *vm);
 
 static void make_vcpu(struct vm *vm, int index) {
     struct vcpu *vcpu = &vm->vcpus[index];

@@ -43,7 +43,7 @@ struct vm {
     int kvm, descriptor;
     uint8_t *low, *region;
     int vcpu_count;
-    struct vcpu vcpus[4];
+    struct vcpu vcpus[8];
     volatile int stops;
 };
 
@@ -54,6 +54,7 @@ int set_slot(struct vm *vm, uint32_t slot, uint32_t flags, uint64_t address, uin
     const void *memory);
 // Creates a VM with the low slot 0, the region in slot 1, and vCPUs that walk it.
 void make_vm(struct vm *vm, int vcpus, uint32_t region_flags);
+void add_vcpu(struct vm *vm);
 void close_vm(struct vm *vm);
 // Runs the vCPUs until they are stopped.
 void start(struct vm *vm);
