@@ -46,12 +46,17 @@ struct preload_vm {
     uint32_t asked;
     uint32_t made;
     uint64_t applied;
-    // The calls that are not applied yet.
+    // The calls that are not applied yet. With CRUN_PASS the calls themselves; room for how many.
     uint32_t deferred;
+    uint32_t room;
+    struct crun_region *regions;
+    // A hold exceeded its budget: later slot calls are made at once, and hold nothing.
+    uint32_t passes;
     // Whether a part was applied before the commit.
     uint32_t is_begun;
     uint32_t requester_count;
     uint64_t held_since;
+    uint64_t released;
     // Of the hold: how long the kicks and the wait took, vCPUs inside, and those of them asleep.
     struct crun_hold hold;
     // When to check next whether a commit would leave no hole.
@@ -195,6 +200,7 @@ int64_t preload_enter(int descriptor, void *argument, const uint32_t *closed);
 struct preload_vcpu *preload_current(struct preload_vcpu *vcpu);
 int preload_wait_open(struct preload_vm *vm);
 void preload_hold(struct preload_vm *vm);
+int preload_is_past_budget(const struct preload_vm *vm);
 void preload_release(struct preload_vm *vm);
 void preload_begin_use(struct preload_vm *vm);
 void preload_end_use(struct preload_vm *vm);
@@ -210,6 +216,8 @@ void preload_settle(struct preload_vm *vm, uint32_t why);
 int64_t preload_try_settle(struct preload_vm *vm, uint32_t why);
 void preload_settle_own(uint32_t why);
 void preload_commit(struct preload_vm *vm, uint32_t why);
+// Ends a hold that exceeds its budget.
+void preload_limit_hold(struct preload_vm *vm);
 void preload_before_unmapping(const void *address, size_t size);
 // How many threads wait for the lock with a slot call.
 extern uint32_t preload_arriving;

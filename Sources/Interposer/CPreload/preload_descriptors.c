@@ -3,6 +3,7 @@
 // One word for each descriptor: the kind in the upper byte, below it the index of the vCPU or of the
 // VM. Most of the table is never written, so it takes no memory.
 #include "preload.h"
+#include <stdlib.h>
 #include <string.h>
 
 uint32_t preload_descriptors[PRELOAD_DESCRIPTORS];
@@ -149,6 +150,7 @@ static void release_reference(struct preload_vm *vm) {
     if (--vm->references > 0) return;
     if (vm->is_atomic) memslots_preload_closed(vm->number);
     if (preload_is_live) preload_record_event(vm, CRUN_GONE);
+    free(vm->regions);
     vm->is_used = 0;
 }
 

@@ -166,11 +166,19 @@ static int wait_outside(struct preload_vm *vm, struct preload_vcpu *vcpu) {
             __atomic_store_n(&vcpu->entries, vcpu->entries + 1, __ATOMIC_RELAXED);
             return 1;
         }
+        // The caller ends the hold. Nothing is applied yet.
+        if (preload_is_past_budget(vm)) return 0;
         wait_while(&vcpu->state, state);
-        if (preload_now() - vm->held_since > 30000000000ull)
-            cpreload_stop("a vCPU did not leave the guest within 30 s");
+        if (preload_now() - vm->held_since > preload_header->hold_limit)
+            cpreload_stop("a vCPU did not leave the guest within --hold-limit-s");
     }
     return 0;
+}
+
+// Whether the hold has lasted for longer than permitted, and something is to be done about it.
+int preload_is_past_budget(const struct preload_vm *vm) {
+    return preload_header->hold_budget && preload_header->past_budget != CRUN_FINISH
+        && preload_now() - vm->held_since > preload_header->hold_budget;
 }
 
 // In a job; no thread waits for the lock in the gate. Closes the gate and waits until no vCPU can be

@@ -48,6 +48,7 @@ static int64_t commit_quiet(const struct preload_call *call) {
     uint64_t now = preload_now();
     for (int i = 0; i < PRELOAD_VMS; i++) {
         struct preload_vm *vm = &preload_vms[i];
+        preload_limit_hold(vm);
         if (!vm->is_pending) continue;
         uint32_t quiet = 0;
         while (quiet < vm->requester_count && is_quiet(&vm->requesters[quiet], now)) quiet++;

@@ -28,6 +28,10 @@ struct crun_record *preload_begin_record(struct preload_vm *vm) {
 
 void preload_end_record(struct crun_record *record, uint32_t kind) {
     record->duration = preload_now() - record->start;
+    if (kind == CRUN_ASKED)
+        __atomic_add_fetch(
+            record->result < 0 ? &preload_header->refused : &preload_header->succeeded, 1,
+            __ATOMIC_RELAXED);
     __atomic_store_n(&record->kind, kind, __ATOMIC_RELEASE);
 }
 

@@ -5,25 +5,58 @@
 // the calls take effect. A thread is finished when it runs a vCPU, makes a call that uses guest
 // memory, or is quiet. Another thread's call waits for it and does not commit half of its changes.
 #include "preload.h"
-#include <string.h>
+#include <stdlib.h>
 
 uint32_t preload_arriving;
 
-// With the lock held: applies the deferred calls. vCPUs stay held.
+// Makes the deferred calls on the kernel one by one, beside the guest, in the VMM's order.
+static void pass_deferred(struct preload_vm *vm) {
+    for (uint32_t i = 0; i < vm->deferred; i++)
+        if (cpreload_set_region(vm->number, &vm->regions[i]) < 0)
+            cpreload_stop(
+                "the kernel refused a slot call that --atomic had reported as done. The VMM is "
+                "stopped, because it believes otherwise");
+    memslots_preload_follow(vm->number);
+}
+
+// With the lock held: applies the deferred calls. vCPUs stay held, unless the hold budget is spent.
 static void apply_pending(struct preload_vm *vm) {
     uint64_t start = preload_now();
-    memslots_preload_commit(vm->number);
+    if (vm->passes) pass_deferred(vm);
+    else memslots_preload_commit(vm->number);
     __atomic_sub_fetch(&preload_header->deferred, vm->deferred, __ATOMIC_RELAXED);
     vm->deferred = 0;
     vm->applied += preload_now() - start;
 }
 
+static void release_timed(struct preload_vm *vm) {
+    uint64_t start = preload_now();
+    preload_release(vm);
+    vm->released = preload_now();
+    vm->hold.release = vm->released - start;
+}
+
+// Ends a hold that exceeds its budget as the user chose.
+static void end_hold(struct preload_vm *vm) {
+    if (preload_header->past_budget == CRUN_STOP)
+        cpreload_stop("vCPUs were held for longer than --hold-budget-us: the VMM is stopped");
+    cpreload_print(
+        "vCPUs were held for longer than --hold-budget-us: from now on the slot calls of this VM "
+        "are made one by one, beside the guest");
+    vm->passes = 1;
+    release_timed(vm);
+    preload_commit(vm, CRUN_BY_BUDGET);
+}
+
+void preload_limit_hold(struct preload_vm *vm) {
+    if (vm->closed && preload_is_past_budget(vm)) end_hold(vm);
+}
+
 // With the lock held: applies the deferred calls, records the commit and releases the vCPUs.
 void preload_commit(struct preload_vm *vm, uint32_t why) {
+    if (why != CRUN_BY_BUDGET && preload_is_past_budget(vm)) return end_hold(vm);
     apply_pending(vm);
     struct crun_record *record = preload_begin_record(vm);
-    record->hold = vm->hold;
-    record->hold.why = why;
     record->asked = vm->asked;
     record->made = vm->made;
     record->applied = vm->applied;
@@ -36,11 +69,14 @@ void preload_commit(struct preload_vm *vm, uint32_t why) {
     vm->applied = 0;
     vm->is_begun = 0;
     vm->requester_count = 0;
-    uint64_t start = preload_now();
-    preload_release(vm);
-    uint64_t end = preload_now();
-    record->hold.release = end - start;
-    record->duration = end - vm->held_since;
+    if (why != CRUN_BY_BUDGET) release_timed(vm);
+    record->hold = vm->hold;
+    record->hold.why = why;
+    record->duration = vm->released - vm->held_since;
+    __atomic_add_fetch(&preload_header->commits, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&preload_header->held, record->duration, __ATOMIC_RELAXED);
+    if (record->duration > preload_header->longest_hold)
+        preload_header->longest_hold = record->duration;
     __atomic_store_n(&record->kind, CRUN_COMMIT, __ATOMIC_RELEASE);
 }
 
@@ -65,6 +101,8 @@ static void add_requester(struct preload_vm *vm) {
 // the transaction: the guest is held until the requesting threads are finished.
 static int32_t apply_now(struct preload_vm *vm, const struct crun_region *region) {
     preload_hold(vm);
+    preload_limit_hold(vm);
+    if (vm->passes) return memslots_preload_apply_now(vm->number, region);
     if (vm->is_pending) apply_pending(vm);
     uint64_t start = preload_now();
     int32_t result = memslots_preload_apply_now(vm->number, region);
@@ -123,9 +161,9 @@ void preload_settle_own(uint32_t why) {
     preload_locked(settle_own, &call);
 }
 
-// Limits the hold for a thread that requests changes without a pause: commits at a point that leaves
+// Commits for a thread that requests changes without a pause: at a point that leaves
 // no hole, and after a thousand times the span at any point.
-static void limit_hold(struct preload_vm *vm) {
+static void commit_in_time(struct preload_vm *vm) {
     uint64_t time = preload_now(), held = time - vm->held_since, span = 4 * preload_header->quiet;
     if (held < span || time < vm->next_check) return;
     // Once a part was applied, comparing with the kernel's slots proves nothing.
@@ -136,18 +174,36 @@ static void limit_hold(struct preload_vm *vm) {
     if (is_whole) preload_commit(vm, CRUN_BY_TIME);
 }
 
+// Keeps the call itself only where it may have to be made as it is.
+static void defer(struct preload_vm *vm, const struct crun_region *region) {
+    if (preload_header->past_budget == CRUN_PASS) {
+        if (vm->deferred == vm->room) {
+            vm->room = vm->room ? 2 * vm->room : 16;
+            vm->regions = realloc(vm->regions, vm->room * sizeof *region);
+            if (!vm->regions) cpreload_stop("no memory for a slot call");
+        }
+        vm->regions[vm->deferred] = *region;
+    }
+    vm->deferred++;
+}
+
 static int64_t request(const struct preload_call *call) {
     struct preload_vm *vm = call->vm;
     struct crun_region region;
     if (preload_decode_region(&region, call->request, call->argument) < 0) return PRELOAD_PASS;
     struct crun_record *record = preload_begin_record(vm);
     record->region = region;
+    if (vm->passes) {
+        record->result = memslots_preload_apply_now(vm->number, &region);
+        preload_end_record(record, CRUN_ASKED);
+        return record->result;
+    }
     int32_t result = memslots_preload_request(vm->number, &region);
     if (result == CPRELOAD_UNDECIDED) {
         result = apply_now(vm, &region);
     } else if (result == CPRELOAD_CHANGED) {
         vm->asked++;
-        vm->deferred++;
+        defer(vm, &region);
         __atomic_add_fetch(&preload_header->deferred, 1, __ATOMIC_RELAXED);
         preload_hold(vm);
         add_requester(vm);
@@ -155,7 +211,8 @@ static int64_t request(const struct preload_call *call) {
     }
     record->result = result;
     preload_end_record(record, CRUN_ASKED);
-    if (vm->is_pending) limit_hold(vm);
+    preload_limit_hold(vm);
+    if (vm->is_pending) commit_in_time(vm);
     if (vm->is_pending) preload_wake_watch();
     return result;
 }

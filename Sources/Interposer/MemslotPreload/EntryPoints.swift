@@ -39,6 +39,10 @@ func applyNow(_ number: UInt32, _ region: UnsafePointer<crun_region>) -> Int32 {
 @_cdecl("memslots_preload_commit")
 func commit(_ number: UInt32) { machines[number]?.commit() }
 
+/// Follows the deferred calls, which the C part has made on the kernel one by one.
+@_cdecl("memslots_preload_follow")
+func follow(_ number: UInt32) { machines[number]?.follow() }
+
 /// Executes `KVM_GET_DIRTY_LOG` or `KVM_CLEAR_DIRTY_LOG`. No call is deferred.
 @_cdecl("memslots_preload_dirty_log")
 func dirtyLog(

@@ -91,11 +91,15 @@ final class PreloadedVM {
         } catch {
             stop("the kernel accepted slot \(slot.assignedKey), which its rules refuse: \(error)")
         }
-        // For the table only: the kernel has the slot and its dirty log already.
+        follow()
+        return 0
+    }
+
+    /// Makes the table's array the requested one, which the kernel has already, with its dirty logs.
+    func follow() {
         (backend.isApplied, backend.isSilent) = (true, true)
         commit()
         (backend.isApplied, backend.isSilent) = (false, false)
-        return 0
     }
 
     func open(_ descriptor: Int32, size: ByteCount) -> Int32? {

@@ -55,6 +55,8 @@ void memslots_preload_closed(uint32_t vm) CPRELOAD_SWIFT;
 int32_t memslots_preload_request(uint32_t vm, const struct crun_region *region) CPRELOAD_SWIFT;
 int32_t memslots_preload_apply_now(uint32_t vm, const struct crun_region *region) CPRELOAD_SWIFT;
 void memslots_preload_commit(uint32_t vm) CPRELOAD_SWIFT;
+// The deferred calls were made on the kernel.
+void memslots_preload_follow(uint32_t vm) CPRELOAD_SWIFT;
 int32_t memslots_preload_dirty_log(
     uint32_t vm, int32_t descriptor, uint64_t request, void *argument) CPRELOAD_SWIFT;
 void memslots_preload_enabled(

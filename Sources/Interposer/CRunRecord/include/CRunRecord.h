@@ -17,6 +17,12 @@
 // A reader follows the run while it lasts: events that end a transaction are recorded too.
 #define CRUN_LIVE 2u
 
+// What happens after the hold budget: nothing; the calls are made beside the guest, and later ones
+// pass through; the VMM is stopped.
+#define CRUN_FINISH 0u
+#define CRUN_PASS 1u
+#define CRUN_STOP 2u
+
 // Kinds of record.
 #define CRUN_NOTHING 0u
 // A VM was created.
@@ -41,6 +47,8 @@
 #define CRUN_BY_CLOSE 6u
 // The thread did not stop making slot calls, and a commit left no hole at that point.
 #define CRUN_BY_TIME 7u
+// The hold exceeded its budget: the calls were made beside the guest.
+#define CRUN_BY_BUDGET 8u
 
 // The words of a slot call.
 struct crun_region {
@@ -126,7 +134,20 @@ struct crun_header {
     // Slot calls that were reported as done and are not applied yet. What is left at the end was
     // never applied.
     uint64_t deferred;
-    uint64_t reserved[21];
+    // Totals, which are exact also where records were lost: slot calls of the VMM's that succeeded
+    // and that were refused, commits, and how long these held vCPUs.
+    uint64_t succeeded;
+    uint64_t refused;
+    uint64_t commits;
+    uint64_t held;
+    uint64_t longest_hold;
+    // For how long vCPUs may be held before `past_budget` applies, 0: without a limit; and how long
+    // one may take to leave the guest before the VMM is stopped. In nanoseconds.
+    uint64_t hold_budget;
+    uint64_t hold_limit;
+    uint32_t past_budget;
+    uint32_t reserved2;
+    uint64_t reserved[13];
 };
 
 #define CRUN_FILE_SIZE                                                                             \

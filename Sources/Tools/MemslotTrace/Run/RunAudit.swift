@@ -23,28 +23,29 @@ package struct RunAudit: Sendable {
         guard isAtomic else {
             let scenario = imported.scenario
             return "\(scenario.name): \(recording.asked.count) calls in "
-                + "\(scenario.transactions.count) transactions"
+                + "\(scenario.transactions.count) transactions" + shortage
         }
-        let changes = recording.asked.count { $0.errno == nil }
-        let made = recording.commits.reduce(0) { $0 + $1.made }
-        var text = "\(imported.scenario.name): \(changes) calls asked, \(made) made in "
-        text += "\(recording.commits.count) transactions"
-        let held = recording.commits.map(\.heldNanoseconds).sorted()
-        if let most = held.last {
-            text += "; vCPUs held for \(HumanDuration(nanoseconds: held[held.count / 2]))"
-            text += " (median), \(HumanDuration(nanoseconds: held[held.count * 99 / 100])) (99%), "
-            text += "\(HumanDuration(nanoseconds: most)) at most"
-        }
+        var text = "\(imported.scenario.name): \(recording.succeeded) calls asked, "
+        text += "\(recording.madeCount) made in \(recording.commitCount) transactions"
+        if let holds = RunHolds(recording) { text += "; " + holds.summary }
         if recording.unapplied > 0 {
             text += "; \(recording.unapplied) of the calls asked were never applied: "
             text += "the VMM ended first"
         }
-        return text
+        return text + shortage
+    }
+
+    /// What the figures after the totals leave out.
+    private var shortage: String {
+        guard recording.lost > 0 else { return "" }
+        let kept = recording.asked.count + recording.made.count + recording.commits.count
+        return "; only the first \(kept) records were kept, and all other figures are about those"
     }
 
     /// The whole report. Lines end with a newline.
     package var text: String {
         var text = ""
+        if !isAtomic, recording.lost > 0 { text += summary + "\n" }
         if isAtomic {
             text += summary + "\n" + reasons
             if let committed {
@@ -81,22 +82,8 @@ package struct RunAudit: Sendable {
             .mapValues(\.count).sorted { $0.key < $1.key }
         let words = counts.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         return "committed by: \(words); \(recording.kicks) kicks, "
-            + "\(recording.shownKicks) of them visible to the VMM\n" + parts
-    }
-
-    /// What holds consisted of.
-    private var parts: String {
-        guard !recording.commits.isEmpty else { return "" }
-        func median(_ part: (RunCommit) -> UInt64) -> HumanDuration {
-            let times = recording.commits.map(part).sorted()
-            return HumanDuration(nanoseconds: times[times.count / 2])
-        }
-        let asleep = recording.commits.reduce(0) { $0 + $1.asleep }
-        return "parts of a hold (medians): kick \(median(\.kickNanoseconds)), "
-            + "wait \(median(\.waitNanoseconds)), the VMM between calls "
-            + "\(median(\.vmmNanoseconds)), calls \(median(\.appliedNanoseconds)), release "
-            + "\(median(\.releaseNanoseconds)); \(asleep) times a vCPU slept in the kernel and was "
-            + "not waited for\n"
+            + "\(recording.shownKicks) of them visible to the VMM\n"
+            + (RunHolds(recording)?.details ?? "")
     }
 
     /// The durations of the recorded calls, without a tracer.

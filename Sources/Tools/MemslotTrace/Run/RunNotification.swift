@@ -41,6 +41,14 @@ package enum RunNotification {
             writer.member("longestNanoseconds", report?.longestNanoseconds ?? 0)
             writer.member("totalNanoseconds", report?.totalNanoseconds ?? 0)
             writer.member("stopped", recording.wasStopped)
+            guard let holds = RunHolds(recording) else { return }
+            writer.key("holds")
+            writer.object {
+                $0.member("count", holds.count)
+                $0.member("medianNanoseconds", holds.median)
+                $0.member("percentile99Nanoseconds", holds.percentile99)
+                $0.member("longestNanoseconds", holds.longest)
+            }
         }
     }
 

@@ -44,6 +44,8 @@ package struct RunCommit: Hashable, Sendable {
         case close = 6
         /// The thread kept making calls for too long, and no memory was missing at that time.
         case time = 7
+        /// The hold exceeded its budget; the calls were made beside the guest.
+        case budget = 8
 
         /// A short text for a person.
         package var text: String {

@@ -17,6 +17,14 @@ package struct RunRecording: Sendable {
     package private(set) var lost = 0
     /// The number of calls that had not returned when their process ended.
     package private(set) var unfinished = 0
+    /// The number of the VMM's calls that succeeded, also of those that there was no room for.
+    package private(set) var succeeded = 0
+    /// The number of kernel calls, also of those that there was no room for.
+    package private(set) var madeCount = 0
+    /// The number of transactions, also of those that there was no room for.
+    package private(set) var commitCount = 0
+    /// The longest hold of all transactions, in nanoseconds.
+    package private(set) var longestHold: UInt64 = 0
     /// The number of calls that were reported as done and never applied: their VMM ended first.
     package private(set) var unapplied: UInt64 = 0
     /// Whether a VMM was stopped because the kernel refused a call that had been promised to it.
@@ -53,6 +61,10 @@ package struct RunRecording: Sendable {
             let words = bytes.loadUnaligned(fromByteOffset: offset, as: crun_record.self)
             add(RunRecord(words, number: index + 1))
         }
+        succeeded = max(Int(clamping: header.succeeded), asked.count { $0.errno == nil })
+        commitCount = max(Int(clamping: header.commits), commits.count)
+        madeCount = max(Int(header.made), made.count)
+        longestHold = commits.reduce(header.longest_hold) { max($0, $1.heldNanoseconds) }
     }
 
     private mutating func add(_ record: RunRecord?) {

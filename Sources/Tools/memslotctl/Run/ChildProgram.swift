@@ -121,10 +121,8 @@ final class RunMemory: @unchecked Sendable {
     private let base: UnsafeMutableRawPointer
     private let size = Int(crun_file_size())
 
-    /// Creates it, empty and sparse.
-    init(
-        isAtomic: Bool, isLive: Bool, quietMicroseconds: UInt64, failingCall: UInt32
-    ) throws(RunFailure) {
+    /// Creates it, empty and sparse, with the settings in `settings`.
+    init(_ settings: crun_header) throws(RunFailure) {
         file = clinux_memfd("memslots-run", 0)
         // Sealed: a VMM that truncated the file would end this process with SIGBUS.
         guard file >= 0, ftruncate(file, size) == 0, clinux_seal_size(file) == 0,
@@ -132,11 +130,8 @@ final class RunMemory: @unchecked Sendable {
             mapped != MAP_FAILED
         else { throw RunFailure("no memory for the record: \(Errno(rawValue: errno))") }
         base = mapped
-        var header = crun_header()
+        var header = settings
         header.magic = crun_magic()
-        header.mode = (isAtomic ? CRUN_ATOMIC : 0) | (isLive ? CRUN_LIVE : 0)
-        header.quiet = quietMicroseconds * 1000
-        header.fault_call = failingCall
         header.fault_errno = ENOMEM
         base.storeBytes(of: header, as: crun_header.self)
     }

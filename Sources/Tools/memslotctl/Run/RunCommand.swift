@@ -1,4 +1,5 @@
 import ArgumentParser
+import CRunRecord
 import Glibc
 import MemslotPicture
 import MemslotTrace
@@ -61,6 +62,28 @@ struct RunCommand: ParsableCommand {
     var quietMicroseconds: UInt64 = 500
 
     @Option(
+        name: .customLong("hold-budget-us"),
+        help: ArgumentHelp(
+            "With --atomic: for how many microseconds vCPUs may be held.", valueName: "us"))
+    var holdBudgetMicroseconds: UInt64?
+
+    @Option(
+        name: .customLong("past-budget"),
+        help: ArgumentHelp(
+            """
+            After that: finish the transaction; pass its calls and all later ones to the kernel \
+            beside the guest; or stop the VMM with status 70.
+            """))
+    var pastBudget: PastBudget = .finish
+
+    @Option(
+        name: .customLong("hold-limit-s"),
+        help: ArgumentHelp(
+            "With --atomic: stop the VMM if a vCPU does not leave the guest for so many seconds.",
+            valueName: "s"))
+    var holdLimitSeconds: UInt64 = 30
+
+    @Option(
         name: .customLong("gap-ms"),
         help: "In the record: the pause that ends a thread's transaction, in milliseconds.")
     var gapMilliseconds: UInt64 = 10
@@ -76,6 +99,18 @@ struct RunCommand: ParsableCommand {
         guard (1...10_000_000).contains(quietMicroseconds) else {
             throw ValidationError("--quiet-us: 1 to 10000000")
         }
+        guard (1...10_000_000).contains(holdBudgetMicroseconds ?? 1) else {
+            throw ValidationError("--hold-budget-us: 1 to 10000000")
+        }
+        guard (1...3600).contains(holdLimitSeconds) else {
+            throw ValidationError("--hold-limit-s: 1 to 3600")
+        }
+        guard atomic || (holdBudgetMicroseconds == nil && pastBudget == .finish) else {
+            throw ValidationError("--hold-budget-us and --past-budget go with --atomic")
+        }
+        guard pastBudget == .finish || holdBudgetMicroseconds != nil else {
+            throw ValidationError("--past-budget goes with --hold-budget-us")
+        }
     }
 
     func run() throws {
@@ -85,9 +120,14 @@ struct RunCommand: ParsableCommand {
             return program
         }
         let memory = try orComplain { () throws(RunFailure) in
-            try RunMemory(
-                isAtomic: atomic, isLive: socket != nil, quietMicroseconds: quietMicroseconds,
-                failingCall: failCall)
+            var header = crun_header()
+            header.mode = (atomic ? CRUN_ATOMIC : 0) | (socket != nil ? CRUN_LIVE : 0)
+            header.quiet = quietMicroseconds * 1000
+            header.hold_budget = (holdBudgetMicroseconds ?? 0) * 1000
+            header.past_budget = pastBudget.code
+            header.hold_limit = holdLimitSeconds * 1_000_000_000
+            header.fault_call = failCall
+            return try RunMemory(header)
         }
         let child = try orComplain { () throws(RunFailure) in
             ChildProgram(
@@ -133,6 +173,19 @@ struct RunCommand: ParsableCommand {
         do throws(RunFailure) { return try body() } catch {
             Terminal.complain("memslotctl run: \(error.message)")
             throw ExitCode.unusable
+        }
+    }
+}
+
+/// What happens when a hold exceeds its budget.
+enum PastBudget: String, ExpressibleByArgument, CaseIterable {
+    case finish, pass, stop
+
+    var code: UInt32 {
+        switch self {
+        case .finish: CRUN_FINISH
+        case .pass: CRUN_PASS
+        case .stop: CRUN_STOP
         }
     }
 }

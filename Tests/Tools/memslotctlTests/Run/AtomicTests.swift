@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 @Suite(
@@ -108,6 +109,13 @@ struct AtomicTests {
         #expect(reuse.output == "reused\n", "\(reuse.errors)")
     }
 
+    @Test("what a child by vfork closes stays open")
+    func vfork() throws {
+        #expect(Finished(vmm: ["vfork"]).output == "after vfork 0\n")
+        let run = Finished(vmm: ["vfork"], under: ["--atomic", "--quiet-us", "5000000"])
+        #expect(run.output == "after vfork \(ENOENT)\n", "\(run.errors)")
+    }
+
     @Test("a VMM is stopped if the kernel refuses what was promised")
     func refused() throws {
         let run = Finished(vmm: ["split", "5"], under: ["--atomic", "--fail-call", "2"])
@@ -126,6 +134,35 @@ struct AtomicTests {
         let pattern = #/(\d+) times a vCPU slept in the kernel and was not waited for/#
         let asleep = try #require(run.errors.firstMatch(of: pattern).flatMap { Int($0.output.1) })
         #expect(asleep > 0 || !Workbench.hasVCPUStatistics)
+    }
+
+    @Test("a hold past its budget is finished, ends in plain calls, or stops the VMM")
+    func budget() throws {
+        func run(_ action: String) -> Finished {
+            Finished(
+                vmm: ["split", "50"],
+                under: ["--atomic", "--report", "--hold-budget-us", "1", "--past-budget", action])
+        }
+        let finished = run("finish")
+        #expect(finished.output == "mmio 0 errors 0 interruptions 2 lost 0\n", "\(finished.errors)")
+        // What the kernel has afterwards is what the VMM asked for: nothing fails.
+        let passed = run("pass")
+        #expect(passed.status == 0, "\(passed.errors)")
+        #expect(passed.output.contains(" errors 0 "), "\(passed.output)")
+        #expect(!passed.output.hasPrefix("mmio 0 "), "\(passed.output)")
+        #expect(passed.errors.contains("committed by: budget 1;"), "\(passed.errors)")
+        #expect(passed.errors.contains("302 calls asked, 302 made"), "\(passed.errors)")
+        let stopped = run("stop")
+        #expect(stopped.status == 70)
+        #expect(stopped.errors.contains("held for longer than --hold-budget-us"))
+    }
+
+    @Test("dirty bits that were kept are still returned when calls pass")
+    func budgetAndDirtyBits() throws {
+        let run = Finished(
+            vmm: ["dirty"],
+            under: ["--atomic", "--hold-budget-us", "10000000", "--past-budget", "pass"])
+        #expect(run.output == "after split 8 8\nread again 0 0\nafter merge 0\n", "\(run.errors)")
     }
 
     @Test("calls that a VMM did not live to see applied are counted")

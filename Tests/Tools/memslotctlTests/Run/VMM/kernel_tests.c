@@ -89,6 +89,26 @@ static int raw_slot(struct vm *vm) {
     return syscall(SYS_ioctl, vm->descriptor, KVM_GET_DIRTY_LOG, &log) < 0 ? errno : 0;
 }
 
+// A child by vfork shares the memory, but not the descriptors: what it closes is not closed here.
+// Prints whether the kernel has a slot after the call, which --atomic defers.
+int test_vfork(int argc, char **argv) {
+    (void)argc;
+    (void)argv;
+    struct vm vm;
+    make_vm(&vm, 1, 0);
+    pid_t child = vfork();
+    if (child == 0) {
+        close(vm.descriptor);
+        close(vm.vcpus[0].descriptor);
+        _exit(0);
+    }
+    waitpid(child, 0, 0);
+    must(set_slot(&vm, 9, KVM_MEM_LOG_DIRTY_PAGES, 0x9000000, PAGE, vm.region) == 0, "slot 9");
+    printf("after vfork %d\n", raw_slot(&vm));
+    close_vm(&vm);
+    return 0;
+}
+
 // Calls of VFIO, iommufd and vhost, on the device if it exists and otherwise on one that refuses
 // them. The kernel has the slot before each of them, and not before another call.
 int test_device(int argc, char **argv) {

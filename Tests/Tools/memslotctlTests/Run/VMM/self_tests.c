@@ -105,6 +105,18 @@ int test_self(int argc, char **argv) {
     return 0;
 }
 
+static void end(int signal) {
+    _exit(40 + signal);
+}
+
+// Creates a file and waits for a signal, whose number is in the exit status.
+int test_signalled(int argc, char **argv) {
+    signal(SIGTERM, end);
+    signal(SIGHUP, end);
+    must(argc > 0 && close(open(argv[0], O_CREAT | O_WRONLY, 0600)) == 0, "the file");
+    for (;;) pause();
+}
+
 int test_abort(int argc, char **argv) {
     (void)argc;
     (void)argv;

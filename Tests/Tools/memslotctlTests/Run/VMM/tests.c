@@ -179,7 +179,8 @@ extern int test_visible(int, char **), test_fork(int, char **), test_reuse(int, 
     test_memfd(int, char **), test_ring(int, char **), test_bench(int, char **),
     test_threads(int, char **), test_own(int, char **), test_waiting(int, char **),
     test_device(int, char **), test_stack(int, char **), test_self(int, char **),
-    test_abort(int, char **), test_halted(int, char **);
+    test_abort(int, char **), test_halted(int, char **), test_signalled(int, char **),
+    test_vfork(int, char **);
 
 const struct test tests[] = {
     {"split", test_split}, {"exit", test_exit}, {"errors", test_errors}, {"dirty", test_dirty},
@@ -187,4 +188,5 @@ const struct test tests[] = {
     {"fork", test_fork}, {"reuse", test_reuse}, {"memfd", test_memfd}, {"ring", test_ring},
     {"bench", test_bench}, {"threads", test_threads}, {"own", test_own},
     {"waiting", test_waiting}, {"device", test_device}, {"stack", test_stack}, {"self", test_self},
-    {"abort", test_abort}, {"halted", test_halted}, {0, 0}};
+    {"abort", test_abort}, {"halted", test_halted},
+    {"signalled", test_signalled}, {"vfork", test_vfork}, {0, 0}};

@@ -1,0 +1,57 @@
+import MemslotPicture
+
+/// For how long the transactions of a run with `--atomic` held vCPUs.
+package struct RunHolds: Sendable {
+    private let commits: [RunCommit]
+    /// The durations in nanoseconds, ascending.
+    private let sorted: [UInt64]
+    /// The longest hold, also of those that there was no room to record.
+    package let longest: UInt64
+    /// The number of transactions, also of those that there was no room to record.
+    package let count: Int
+
+    /// `nil` without a transaction.
+    init?(_ recording: RunRecording) {
+        guard !recording.commits.isEmpty else { return nil }
+        commits = recording.commits
+        sorted = commits.map(\.heldNanoseconds).sorted()
+        longest = recording.longestHold
+        count = recording.commitCount
+    }
+
+    /// The duration that half of the holds do not exceed, in nanoseconds.
+    package var median: UInt64 { sorted[sorted.count / 2] }
+
+    /// The duration that 99 of 100 holds do not exceed, in nanoseconds.
+    package var percentile99: UInt64 { sorted[sorted.count * 99 / 100] }
+
+    /// The durations, for the summary.
+    var summary: String {
+        let (median, most) = (
+            HumanDuration(nanoseconds: median), HumanDuration(nanoseconds: longest)
+        )
+        return "vCPUs held for \(median) (median), "
+            + "\(HumanDuration(nanoseconds: percentile99)) (99%), \(most) at most"
+    }
+
+    /// What holds consisted of, and how many there were of each duration. Lines end with a newline.
+    var details: String {
+        func median(_ part: (RunCommit) -> UInt64) -> HumanDuration {
+            let times = commits.map(part).sorted()
+            return HumanDuration(nanoseconds: times[times.count / 2])
+        }
+        let asleep = commits.reduce(0) { $0 + $1.asleep }
+        // By powers of two, of microseconds.
+        let bins = Dictionary(grouping: sorted) {
+            UInt64.bitWidth - ($0 / 1000).leadingZeroBitCount
+        }
+        let counts = bins.sorted { $0.key < $1.key }.map { bits, holds in
+            "below \(HumanDuration(nanoseconds: 1000 << UInt64(bits))) \(holds.count)"
+        }
+        return "parts of a hold (medians): kick \(median(\.kickNanoseconds)), "
+            + "wait \(median(\.waitNanoseconds)), the VMM between calls "
+            + "\(median(\.vmmNanoseconds)), calls \(median(\.appliedNanoseconds)), release "
+            + "\(median(\.releaseNanoseconds)); \(asleep) times a vCPU slept in the kernel and was "
+            + "not waited for\nholds: \(counts.joined(separator: ", "))\n"
+    }
+}

@@ -1,0 +1,96 @@
+import Foundation
+import Glibc
+import Testing
+
+@Suite(
+    "run under supervision",
+    .enabled(if: Workbench.canRunVMM, "needs /dev/kvm, a C compiler and the preload library"))
+struct SupervisionTests {
+    private static let canUnshare =
+        Finished(running: "/usr/bin/unshare", ["--pid", "--fork", "--mount-proc", "true"]).status
+        == 0
+
+    @Test("SIGTERM and SIGHUP reach the VMM, and its exit status comes back", arguments: [1, 15])
+    func signals(number: Int32) throws {
+        let ready = Workbench.file("ready")
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: Workbench.memslotctl ?? "")
+        process.arguments = ["run", "--atomic", "--", Workbench.vmm ?? "", "signalled", ready]
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        while process.isRunning, access(ready, F_OK) != 0 { usleep(5_000) }
+        kill(process.processIdentifier, number)
+        process.waitUntilExit()
+        #expect(process.terminationReason == .exit)
+        #expect(process.terminationStatus == 40 + number)
+    }
+
+    @Test("a signal that ends the VMM is the exit status, as in a shell")
+    func killed() {
+        #expect(Finished(vmm: ["kill"], under: ["--atomic"]).status == 128 + SIGKILL)
+    }
+
+    @Test(
+        "runs as the first process of a PID namespace, in a session of its own",
+        .enabled(if: canUnshare, "needs unshare and the right to use it"))
+    func namespace() {
+        let command = ["--pid", "--fork", "--mount-proc", "setsid", "--wait"]
+        let run = Finished(
+            running: "/usr/bin/unshare",
+            command + [
+                Workbench.memslotctl ?? "", "run", "--atomic", "--", Workbench.vmm ?? "", "exit",
+                "20",
+            ])
+        #expect(
+            run.output == "own mmio 0; mmio 0 errors 0 interruptions 1 lost 0\n", "\(run.errors)")
+        #expect(run.errors.contains("calls asked"))
+    }
+
+    @Test("a VMM that goes into the background is waited for, and its record is whole")
+    func background() throws {
+        let file = Workbench.file("background.jsonl")
+        let done = Workbench.file("done")
+        let script = "(\"$0\" exit 20 >/dev/null; touch \(done)) & exit 3"
+        let run = Finished(
+            running: Workbench.memslotctl ?? "",
+            ["run", "--record", file, "--", "/bin/sh", "-c", script, Workbench.vmm ?? ""])
+        #expect(run.status == 3)
+        #expect(access(done, F_OK) == 0)
+        #expect(text(file).contains("memslots.submit"))
+    }
+
+    @Test(
+        "QEMU is probed as libvirt probes it, in the background and without a terminal",
+        .enabled(if: Workbench.canRunQEMU, "needs qemu-system-x86_64"))
+    func daemonized() throws {
+        let qmp = Line("probe")
+        let number = Workbench.file("pid")
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: Workbench.memslotctl ?? "")
+        process.arguments =
+            ["run", "--atomic", "--", Workbench.qemu ?? ""]
+            + [
+                "-S", "-no-user-config", "-nodefaults", "-nographic", "-machine",
+                "none,accel=kvm:tcg",
+            ]
+            + ["-daemonize", "-pidfile", number]
+            + ["-qmp", "unix:\(qmp.path)"]
+        // Cleared, as libvirt does.
+        process.environment = ["PATH": "/usr/bin:/bin", "HOME": "/"]
+        let errors = Workbench.file("probe-errors")
+        _ = FileManager.default.createFile(atPath: errors, contents: nil)
+        process.standardError = FileHandle(forWritingAtPath: errors)
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        #expect(qmp.accept() && qmp.receive()?.contains("QMP") == true)
+        while process.isRunning, text(number).isEmpty { usleep(5_000) }
+        qmp.send("{\"execute\":\"qmp_capabilities\"}")
+        qmp.send("{\"execute\":\"query-kvm\"}")
+        #expect(qmp.receive()?.contains("return") == true)
+        #expect(qmp.receive()?.contains("\"enabled\": true") == true)
+        qmp.send("{\"execute\":\"quit\"}")
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
+        #expect(!text(errors).contains("memslots-preload"), "\(text(errors))")
+    }
+}
