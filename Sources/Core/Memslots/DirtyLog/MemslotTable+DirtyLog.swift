@@ -82,6 +82,7 @@ extension MemslotTable {
     private func collectLog(of slot: Memslot, clear: Bool) throws(Errno) {
         backend.collectDirtyPages()
         overlay.add(try backend.readDirtyLog(of: slot, clear: clear), to: slot)
+        overlay.collect(from: transactionHooks, for: pair.current.array.slots)
     }
 
     /// Returns the dirty pages that no slot of a planned array maps, without losing any.

@@ -25,7 +25,7 @@ extension MemslotTable {
         var run = TransactionRun(
             recovering: failure.installed, to: active.array, overlay: overlay,
             in: TransactionRun.Surroundings(
-                backend: backend, pair: pair, vcpus: vcpus, hooks: []))
+                backend: backend, pair: pair, vcpus: vcpus, hooks: [], transactionHooks: []))
         let outcome = run.run()
         overlay = run.overlay
         switch outcome {

@@ -98,7 +98,8 @@ extension MemslotTable {
             wanted.plan, from: previous.array, to: wanted.slots, options: options,
             overlay: overlay,
             in: TransactionRun.Surroundings(
-                backend: backend, pair: pair, vcpus: vcpus, hooks: hooks))
+                backend: backend, pair: pair, vcpus: vcpus, hooks: hooks,
+                transactionHooks: transactionHooks))
         let outcome = run.run()
         var receipt = wanted.receipt(generation: pair.current.generation)
         if outcome == .committed { receipt.unmappedDirtyPages = run.carryDirtyBits() }
@@ -123,8 +124,8 @@ extension MemslotTable {
         switch outcome {
         case .committed: return nil
         case .rejected(let veto, let step):
-            return .rejected(
-                hook: run.hook(step).name, change: run.change(step), reason: veto.reason)
+            let (hook, change) = run.refusal(step)
+            return .rejected(hook: hook, change: change, reason: veto.reason)
         case .timedOut(let vcpus, let readers):
             return .quiesceTimeout(vcpus: vcpus, readers: readers)
         case .rolledBack(let errno, let operation):

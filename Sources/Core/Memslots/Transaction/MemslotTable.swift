@@ -33,6 +33,7 @@ public final class MemslotTable: Sendable {
         var failureHoldsVCPUs = false
         var history: ReceiptHistory
         var hooks: [any MemslotHook] = []
+        var transactionHooks: [any TransactionHook] = []
         var observers: [UInt64: @Sendable (TableEvent) -> Void] = [:]
         var nextObserver: UInt64 = 0
     }
@@ -94,6 +95,27 @@ public final class MemslotTable: Sendable {
         }
     }
 
+    /// Adds a hook that receives whole transactions. It begins with the present array, and receives
+    /// every transaction after that.
+    ///
+    /// - Throws: the reason why the hook can't begin; or a veto of the table's, from inside a hook,
+    ///   an observer, a reader or the vCPU gate.
+    public func add(_ hook: any TransactionHook) throws(HookVeto) {
+        try serially({ HookVeto($0.message) }) { () throws(HookVeto) in
+            try hook.begin(with: pair.current)
+            shared.withLock { $0.transactionHooks.append(hook) }
+        }
+    }
+
+    /// Removes a hook that receives whole transactions, for those that begin from now on.
+    public func remove(_ hook: any TransactionHook) {
+        // Released outside of the lock, as above.
+        _ = shared.withLock { shared in
+            defer { shared.transactionHooks.removeAll { $0 === hook } }
+            return shared.transactionHooks
+        }
+    }
+
     /// Adds an observer, which gets every event after the snapshot that this returns.
     ///
     /// - Parameter observer: called in order, on submitting threads, before their submit returns;
@@ -141,6 +163,7 @@ public final class MemslotTable: Sendable {
     }
 
     var hooks: [any MemslotHook] { shared.withLock { $0.hooks } }
+    var transactionHooks: [any TransactionHook] { shared.withLock { $0.transactionHooks } }
 
     func record(_ receipt: Receipt) { shared.withLock { $0.history.append(receipt) } }
 

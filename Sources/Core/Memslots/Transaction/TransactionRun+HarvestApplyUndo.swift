@@ -5,6 +5,7 @@ extension TransactionRun {
         let ending = plan.operations.lazy.map(\.call).filter(\.endsLogging)
         guard !ending.isEmpty else { return .done }
         surroundings.backend.collectDirtyPages()
+        overlay.collect(from: surroundings.transactionHooks, for: before)
         for call in ending {
             guard let slot = call.before else { continue }
             do throws(Errno) {

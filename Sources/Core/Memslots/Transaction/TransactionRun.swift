@@ -8,6 +8,7 @@ struct TransactionRun {
         let pair: ArrayPair
         let vcpus: any VCPUHold
         let hooks: [any MemslotHook]
+        let transactionHooks: [any TransactionHook]
     }
 
     let surroundings: Surroundings
@@ -17,6 +18,8 @@ struct TransactionRun {
     let plan: Plan
     /// The changes that hooks get; empty without hooks.
     let changes: [MemslotChange]
+    /// What hooks get that receive the transaction as a whole; `nil` without such.
+    let whole: TransactionChanges?
     let quiesceDeadline: Duration
     /// Whether vCPUs are held out from the drain on.
     let quiesces: Bool
@@ -47,13 +50,21 @@ struct TransactionRun {
         self.surroundings = surroundings
         self.overlay = overlay
         quiesceDeadline = options.quiesceDeadline
-        changes = surroundings.hooks.isEmpty ? [] : plan.changes
+        let hasHooks = !surroundings.hooks.isEmpty || !surroundings.transactionHooks.isEmpty
+        changes = hasHooks ? plan.changes : []
+        whole =
+            surroundings.transactionHooks.isEmpty
+            ? nil
+            : TransactionChanges(
+                changes: changes, before: before.slots, after: target,
+                deadline: .after(options.quiesceDeadline))
         quiesces =
             plan.needsQuiescence || options.quiesce == .always
             || surroundings.hooks.contains(where: \.needsQuiescence)
         isRecovery = false
         machine = TransactionMachine(
-            steps: changes.count * surroundings.hooks.count,
+            steps: changes.count * surroundings.hooks.count
+                + surroundings.transactionHooks.count,
             operations: plan.operations.count, holdsVCPUs: quiesces)
     }
 
@@ -69,6 +80,7 @@ struct TransactionRun {
         self.overlay = overlay
         quiesceDeadline = SubmitOptions.defaultQuiesceDeadline
         changes = []
+        whole = nil
         quiesces = true
         isRecovery = true
         machine = TransactionMachine(recoveryOf: plan.operations.count)
