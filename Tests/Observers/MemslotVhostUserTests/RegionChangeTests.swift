@@ -78,6 +78,17 @@ struct RegionChangeTests {
         #expect(!moved.isAdditionAlone)
     }
 
+    @Test("what cuts have left is merged when there is no room for it, and not before")
+    func merge() {
+        let present = [region(0, 4), region(4, 4), region(8, 4), region(20, 4)]
+        let slots = [slot(0, 12), slot(20, 4), slot(30, 1)]
+        #expect(RegionChange(from: present, to: slots, limit: 5).kept == present)
+        let merged = RegionChange(from: present, to: slots, limit: 4)
+        #expect(merged.kept == [region(20, 4)])
+        #expect(merged.cut == [region(0, 4), region(4, 4), region(8, 4)])
+        #expect(merged.added == [region(0, 12), region(30, 1)])
+    }
+
     @Test("by page, the change is what a count of every page says", arguments: 0..<400)
     func bruteForce(_ seed: Int) {
         var random = SeededRandom(seed: UInt64(seed))

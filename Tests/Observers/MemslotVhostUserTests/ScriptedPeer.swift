@@ -43,6 +43,9 @@ final class ScriptedPeer: Sendable {
         var logSize: UInt64 = 0
         var broken: String?
         var isOver = false
+        /// Whether memory may go beside running rings: their buffers are declared elsewhere.
+        var toleratesRings = false
+        var hasRunningRing: Bool { !toleratesRings && rings.values.contains(where: \.isStarted) }
         /// The base that a ring returns when it stops.
         var baseWhenStopped: [Int: UInt32] = [:]
     }
@@ -158,9 +161,7 @@ final class ScriptedPeer: Sendable {
             let (count, _): (UInt32, UInt32) = (reader.next(), reader.next())
             state.regions = (0..<count).map { _ in region(&reader) }
             if message.descriptors.count != Int(count) { state.broken = "table descriptors" }
-            if state.rings.values.contains(where: \.isStarted) {
-                state.broken = "table beside rings"
-            }
+            if state.hasRunningRing { state.broken = "table beside rings" }
             remapRings(&state)
         case .addRegion:
             let _: UInt64 = reader.next()
@@ -175,7 +176,7 @@ final class ScriptedPeer: Sendable {
         case .removeRegion:
             let _: UInt64 = reader.next()
             let removed = region(&reader)
-            if state.rings.values.contains(where: \.isStarted) { state.broken = "REM beside rings" }
+            if state.hasRunningRing { state.broken = "REM beside rings" }
             guard
                 let index = state.regions.firstIndex(where: { $0.guestRange == removed.guestRange })
             else {

@@ -25,9 +25,20 @@ public struct RegionChange: Hashable, Sendable {
     ///   - present: the regions that the back end has, ascending by guest address.
     ///   - slots: slots of one address space that do not overlap; each has its ``Memslot/memory``.
     ///     In any order.
-    public init(from present: [VhostUserRegion], to slots: [Memslot]) {
+    ///   - limit: how many regions the back end has room for. If there would be more, because cuts
+    ///     and additions have left many small ones, adjacent regions become one, and count as cut.
+    public init(from present: [VhostUserRegion], to slots: [Memslot], limit: Int = .max) {
         let wanted = Self.runs(of: slots)
-        var missing: [VhostUserRegion] = []
+        self.init(from: present, to: wanted, merging: false)
+        if kept.count + added.count > limit {
+            self = RegionChange(from: present, to: wanted, merging: true)
+        }
+    }
+
+    /// - Parameter merging: whether a region stays only if it is all of a run.
+    private init(
+        from present: [VhostUserRegion], to wanted: [VhostUserRegion], merging: Bool
+    ) {
         var broken: [VhostUserRegion] = []
         var position = 0
         for region in present {
@@ -37,14 +48,15 @@ public struct RegionChange: Hashable, Sendable {
             {
                 position += 1
             }
-            if position < wanted.count, Self.holds(wanted[position], region) {
+            if position < wanted.count, Self.holds(wanted[position], region),
+                !merging || wanted[position] == region
+            {
                 kept.append(region)
             } else {
                 broken.append(region)
             }
         }
-        for run in wanted { missing += Self.rest(of: run, without: kept) }
-        added = missing
+        for run in wanted { added += Self.rest(of: run, without: kept) }
         for region in broken {
             if Self.overlaps(region, any: added) { cut.append(region) } else { gone.append(region) }
         }

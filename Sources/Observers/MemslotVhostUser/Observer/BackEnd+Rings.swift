@@ -1,0 +1,148 @@
+internal import Glibc
+internal import Memslots
+
+/// Rings: started, drained, restarted.
+extension BackEnd {
+    mutating func start(_ kept: KeptRing, by deadline: Deadline) throws(VhostUserError) {
+        if case .lost(let error) = condition { throw error }
+        let index = kept.ring.index
+        guard rings[index]?.isStarted != true else { throw .invalid("ring \(index) is started") }
+        if inflight == nil, offer.protocolFeatures.contains(.inflight) {
+            let buffer = try frontEnd.inflightBuffer(
+                rings: max(offer.ringCount, index + 1), ringSize: kept.ring.size, by: deadline)
+            try frontEnd.set(buffer, by: deadline)
+            inflight = buffer
+        }
+        guard isCovered(kept.ring.ownRanges(isPacked: isPacked), by: regions) else {
+            throw .invalid("ring \(index) is not in memory that the back end sees")
+        }
+        rings[index] = kept
+        do throws(VhostUserError) {
+            try restart([index], by: deadline)
+        } catch {
+            rings[index]?.isStarted = false
+            throw error
+        }
+        if condition == .needsReset { condition = .attached }
+    }
+
+    mutating func stop(_ index: Int, by deadline: Deadline) throws(VhostUserError) -> UInt32 {
+        if case .lost(let error) = condition { throw error }
+        guard let ring = rings[index], ring.isStarted else {
+            throw .invalid("ring \(index) is not started")
+        }
+        var stopped: [Int] = []
+        do throws(VhostUserError) {
+            try drain([index], &stopped, by: deadline)
+        } catch {
+            if !error.endsConnection { try restart(stopped, by: deadline) }
+            throw error
+        }
+        rings[index]?.isStarted = false
+        return rings[index]?.base ?? 0
+    }
+
+    /// Stops rings and waits for their requests.
+    ///
+    /// - Parameter stopped: gets the rings that need a restart, also when this throws.
+    mutating func drain(
+        _ indexes: [Int], _ stopped: inout [Int], by deadline: Deadline
+    ) throws(VhostUserError) {
+        for index in indexes {
+            try frontEnd.setKick(
+                ofRing: index, descriptor: configuration.silence.number, by: deadline)
+            stopped.append(index)
+        }
+        if !isPacked { for index in indexes { memory(of: index)?.rest(by: deadline) } }
+        for index in indexes {
+            guard let ring = rings[index] else { continue }
+            rings[index]?.base = try frontEnd.stop(
+                ring: index, call: ring.call.number, by: deadline)
+            rings[index]?.isStopped = true
+        }
+        for index in indexes { try requireDrained(index, by: deadline) }
+    }
+
+    /// Sets up and starts rings, in each where it stopped.
+    mutating func restart(_ indexes: [Int], by deadline: Deadline) throws(VhostUserError) {
+        if indexes.isEmpty { return }
+        for index in indexes {
+            guard let kept = rings[index] else { continue }
+            if kept.isStopped {
+                try frontEnd.setSize(ofRing: index, to: kept.ring.size, by: deadline)
+                try frontEnd.setBase(ofRing: index, to: kept.base, by: deadline)
+                try frontEnd.setAddresses(ofRing: index, to: kept.ring.addresses, by: deadline)
+                rings[index]?.parkedIn = nil
+            }
+            try frontEnd.setKick(ofRing: index, descriptor: kept.kick.number, by: deadline)
+            if kept.isStopped {
+                try frontEnd.setCall(ofRing: index, descriptor: kept.call.number, by: deadline)
+                try frontEnd.setEnabled(ring: index, true, by: deadline)
+            }
+            rings[index]?.isStopped = false
+            // A notification may have gone to a descriptor that was not watched.
+            Self.signal(kept.kick)
+            Self.signal(kept.call)
+        }
+        try frontEnd.confirm(by: deadline)
+    }
+
+    private func requireDrained(_ index: Int, by deadline: Deadline) throws(VhostUserError) {
+        guard let base = rings[index]?.base else { return }
+        if isPacked {
+            guard base >> 16 == base & 0xffff else {
+                throw .notDrained(
+                    ring: index, used: UInt16(base >> 16), base: UInt16(truncatingIfNeeded: base))
+            }
+        } else {
+            try memory(of: index)?.waitUntilUsed(
+                UInt16(truncatingIfNeeded: base), ring: index, by: deadline)
+        }
+    }
+
+    private func memory(of index: Int) -> RingMemory? {
+        rings[index].flatMap { RingMemory(of: $0.ring, in: slots) }
+    }
+
+    private static func signal(_ event: OwnedDescriptor) {
+        // Fails only if the counter is full: then the event is signalled already.
+        var one: UInt64 = 1
+        write(event.number, &one, 8)
+    }
+
+    mutating func reconnect(
+        _ frontEnd: VhostUserFrontEnd, offer: VhostUserOffer, by deadline: Deadline
+    ) throws(VhostUserError) {
+        guard case .lost = condition else { throw .invalid("the back end is not lost") }
+        self.frontEnd = frontEnd
+        self.offer = offer
+        let canRestart = runningRings.allSatisfy { index in
+            let table = RegionChange.initialTable(of: slots)
+            let ranges = rings[index]?.ring.ownRanges(isPacked: isPacked) ?? []
+            return isCovered(ranges, by: table)
+        }
+        let keepsRequests =
+            canRestart && inflight != nil && offer.protocolFeatures.contains(.inflight)
+        if let inflight, keepsRequests { try frontEnd.set(inflight, by: deadline) }
+        regions = []
+        try sendFirstTable(RegionChange.initialTable(of: slots), by: deadline)
+        let running = runningRings
+        condition = .attached
+        for index in rings.keys {
+            rings[index]?.isStopped = true
+            rings[index]?.parkedIn = nil
+        }
+        if keepsRequests {
+            // What it had read beyond the used index is in the buffer.
+            for index in running {
+                guard !isPacked, let memory = memory(of: index) else { continue }
+                rings[index]?.base = UInt32(memory.usedIndex)
+            }
+            try restart(running, by: deadline)
+        } else {
+            inflight = nil
+            rings = [:]
+            if !running.isEmpty { condition = .needsReset }
+        }
+    }
+}

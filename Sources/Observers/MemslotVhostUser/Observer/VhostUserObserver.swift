@@ -1,0 +1,202 @@
+internal import CLinux
+public import Memslots
+
+/// The state of a back end, as an observer knows it.
+public enum VhostUserState: Hashable, Sendable {
+    /// Not attached to a table yet.
+    case detached
+    /// The back end follows the table.
+    case attached
+    /// The connection ended for this reason. Transactions go on without the back end; reconnect it.
+    case lost(VhostUserError)
+    /// Reconnected, but its rings are not started: nobody knows which of their requests are open.
+    /// The guest's driver must reset the device; start the rings then.
+    case needsReset
+
+    /// The name of the state.
+    public var name: String {
+        switch self {
+        case .detached: "detached"
+        case .attached: "attached"
+        case .lost: "lost"
+        case .needsReset: "needs-reset"
+        }
+    }
+}
+
+/// Keeps a vhost-user back end in step with a table.
+///
+/// In a transaction's `prepare`, memory that comes is sent to the back end and confirmed. If memory
+/// goes, is exchanged or is cut, the rings are drained, and the back end's table is exchanged while
+/// they stand still, so that neither the guest nor the back end sees a table between the two. In
+/// `commit`, while vCPUs are held, nothing is sent. In `finish` what is gone is removed, and the rings
+/// continue. Rings of other back ends never stop.
+///
+/// The slots' mappings must be readable in this process: the observer reads the indexes of the rings.
+/// Call everything from any thread, except ``start(_:base:by:)`` and ``stop(ring:by:)`` from inside a
+/// hook or the vCPU gate: they wait for a transaction to end.
+public final class VhostUserObserver: TransactionHook {
+    /// The name that errors and receipts show.
+    public let name: String
+    let configuration: Configuration
+    let state: Locked<BackEnd>
+
+    /// What does not change.
+    struct Configuration: Sendable {
+        var isVisible: @Sendable (Memslot) -> Bool
+        var descriptor: @Sendable (MemoryObjectID) -> Int32?
+        var patience: Duration
+        var stateChanged: @Sendable (VhostUserState) -> Void
+        /// The kick of rings that are being drained.
+        var silence: OwnedDescriptor
+    }
+
+    /// Creates an observer of a back end whose connection is open and whose features are set.
+    ///
+    /// - Parameters:
+    ///   - name: the name for errors and receipts.
+    ///   - frontEnd: the connection, used by this observer alone from now on.
+    ///   - offer: what opening it returned.
+    ///   - isVisible: which slots the back end sees. By default every writable one of the main address
+    ///     space; leave out device memory here.
+    ///   - descriptor: returns the file behind a memory object. Called inside transactions.
+    ///   - patience: how long the back end may take after a transaction has committed or aborted.
+    ///   - stateChanged: called when the back end is lost or needs a reset, on the thread that found
+    ///     it; must be short, and may read the table.
+    public init(
+        name: String, frontEnd: VhostUserFrontEnd, offer: VhostUserOffer,
+        isVisible: @escaping @Sendable (Memslot) -> Bool = VhostUserObserver.isWritableMemory,
+        descriptor: @escaping @Sendable (MemoryObjectID) -> Int32?,
+        patience: Duration = .seconds(10),
+        stateChanged: @escaping @Sendable (VhostUserState) -> Void = { _ in }
+    ) throws(VhostUserError) {
+        self.name = name
+        let silence = OwnedDescriptor(
+            adopting: try valueOfCall("eventfd", clinux_eventfd()))
+        configuration = Configuration(
+            isVisible: isVisible, descriptor: descriptor, patience: patience,
+            stateChanged: stateChanged, silence: silence)
+        state = Locked(BackEnd(frontEnd: frontEnd, offer: offer, configuration: configuration))
+    }
+
+    /// Whether a slot is writable memory of the main address space: what devices may see.
+    public static let isWritableMemory: @Sendable (Memslot) -> Bool = { slot in
+        slot.addressSpace == .main && !slot.flags.contains(.readOnly)
+    }
+
+    /// The back end's state.
+    public var backEndState: VhostUserState { state.withLock { $0.condition } }
+    /// How often a running ring was stopped for a transaction.
+    public var ringStops: Int { state.withLock { $0.ringStops } }
+    /// The regions that the back end has, ascending by guest address.
+    public var regions: [VhostUserRegion] { state.withLock { $0.regions } }
+    /// How many messages of each kind were sent to the back end.
+    public var messagesSent: [VhostUserRequest: Int] {
+        state.withLock { $0.frontEnd }.messagesSent
+    }
+
+    /// Sends the table's array to the back end, and follows the table from then on.
+    public func attach(to table: MemslotTable) throws(VhostUserError) {
+        do throws(HookVeto) {
+            try table.add(self)
+        } catch {
+            throw state.withLock { $0.beginError } ?? .invalid(error.reason)
+        }
+    }
+
+    /// Starts a ring, or starts it again with another configuration.
+    ///
+    /// - Parameter base: where the back end begins; for a packed ring this has two halves.
+    public func start(
+        _ ring: VhostUserRing, base: UInt32 = 0, by deadline: Deadline
+    ) throws(VhostUserError) {
+        let kept = KeptRing(
+            ring: ring, kick: try OwnedDescriptor(duplicating: ring.kick),
+            call: try OwnedDescriptor(duplicating: ring.call), isStarted: true, base: base)
+        try outsideTransactions { backEnd throws(VhostUserError) in
+            try backEnd.start(kept, by: deadline)
+        }
+    }
+
+    /// Drains and stops a ring.
+    ///
+    /// - Returns: where it stopped.
+    public func stop(ring: Int, by deadline: Deadline) throws(VhostUserError) -> UInt32 {
+        try outsideTransactions { backEnd throws(VhostUserError) in
+            try backEnd.stop(ring, by: deadline)
+        }
+    }
+
+    /// Continues with a new connection to the back end, whose features are set.
+    ///
+    /// The table is sent. Rings restart if the back end keeps its requests in flight in a buffer that
+    /// survives it (`INFLIGHT_SHMFD`); otherwise the state is ``VhostUserState/needsReset``.
+    public func reconnect(
+        _ frontEnd: VhostUserFrontEnd, offer: VhostUserOffer, by deadline: Deadline
+    ) throws(VhostUserError) {
+        try outsideTransactions { backEnd throws(VhostUserError) in
+            try backEnd.reconnect(frontEnd, offer: offer, by: deadline)
+        }
+    }
+
+    /// Runs `body` when no transaction is between `prepare` and its end.
+    private func outsideTransactions<R>(
+        _ body: (inout BackEnd) throws(VhostUserError) -> R
+    ) throws(VhostUserError) -> R {
+        let (result, news) = state.withLock(waitingWhile: { $0.isInTransaction }) { backEnd in
+            let result = Result { () throws(VhostUserError) in try body(&backEnd) }
+            return (result, backEnd.news(after: result))
+        }
+        if let news { configuration.stateChanged(news) }
+        return try result.get()
+    }
+}
+
+/// What the table calls.
+extension VhostUserObserver {
+    /// Sends the first table. As ``TransactionHook/begin(with:)``.
+    public func begin(with snapshot: TableSnapshot) throws(HookVeto) {
+        try vetoing { backEnd throws(VhostUserError) in
+            try backEnd.begin(
+                with: snapshot.array.slots, by: .after(configuration.patience))
+        }
+    }
+
+    /// Sends what comes, and exchanges what changes. As ``TransactionHook/prepare(_:)``.
+    public func prepare(_ changes: TransactionChanges) throws(HookVeto) {
+        try vetoing { backEnd throws(VhostUserError) in
+            try backEnd.prepare(changes.after, by: changes.deadline)
+        }
+    }
+
+    /// Sends nothing. As ``TransactionHook/commit(_:)``.
+    public func commit(_ changes: TransactionChanges) {}
+
+    /// Removes what is gone, and lets the rings continue. As ``TransactionHook/finish(_:)``.
+    public func finish(_ changes: TransactionChanges) { end { $0.finish() } }
+
+    /// Restores the former table, and lets the rings continue. As ``TransactionHook/abort(_:)``.
+    public func abort(_ changes: TransactionChanges) { end { $0.abort() } }
+
+    /// Returns nothing: what back ends write is not recorded.
+    public func dirtyPages() -> [DirtyPages] { [] }
+
+    private func vetoing(
+        _ body: (inout BackEnd) throws(VhostUserError) -> Void
+    ) throws(HookVeto) {
+        let (result, news) = state.change { backEnd in
+            let result = Result { () throws(VhostUserError) in try body(&backEnd) }
+            return (result, backEnd.news(after: result))
+        }
+        if let news { configuration.stateChanged(news) }
+        do throws(VhostUserError) { try result.get() } catch { throw HookVeto(error.message) }
+    }
+
+    private func end(_ body: (inout BackEnd) -> Void) {
+        let news = state.change { backEnd in
+            body(&backEnd)
+            return backEnd.news(after: .success(()))
+        }
+        if let news { configuration.stateChanged(news) }
+    }
+}
