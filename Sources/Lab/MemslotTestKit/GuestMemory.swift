@@ -49,6 +49,12 @@ package final class GuestMemory: @unchecked Sendable {
             .copyMemory(from: bytes, byteCount: bytes.count)
     }
 
+    /// Returns `count` bytes at `offset`. Call while no device writes them.
+    package func read(_ count: Int, at offset: UInt64) -> [UInt8] {
+        // Unsafe: within the mapping, as `pointer` checks.
+        Array(UnsafeRawBufferPointer(start: pointer(offset, UInt64(count)), count: count))
+    }
+
     private func pointer(_ offset: UInt64, _ count: UInt64) -> UnsafeMutableRawPointer {
         precondition(
             offset <= size.rawValue && count <= size.rawValue - offset, "within the memory")

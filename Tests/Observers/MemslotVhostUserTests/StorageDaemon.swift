@@ -1,0 +1,59 @@
+import Foundation
+import Memslots
+import TestSupport
+
+/// A qemu-storage-daemon that exports a raw file of zeros by vhost-user-blk.
+final class StorageDaemon {
+    static let path = "/usr/bin/qemu-storage-daemon"
+    static var isInstalled: Bool { access(path, X_OK) == 0 }
+
+    static let blockSize = 4_096
+    let blocks: Int
+    let socket: String
+    private let scratch: ScratchDirectory
+    private let process = Process()
+    private let image: String
+
+    init(blocks: Int) throws {
+        self.blocks = blocks
+        scratch = try ScratchDirectory()
+        socket = scratch.path("socket")
+        image = try scratch.write([UInt8](repeating: 0, count: blocks * Self.blockSize), to: "disk")
+        process.executableURL = URL(fileURLWithPath: Self.path)
+        process.arguments = [
+            "--blockdev", "driver=file,node-name=disk,filename=\(image)",
+            "--export",
+            "type=vhost-user-blk,id=export,node-name=disk,writable=on,num-queues=1,"
+                + "addr.type=unix,addr.path=\(socket)",
+        ]
+        process.standardInput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        // The socket appears when it listens.
+        while access(socket, F_OK) != 0, process.isRunning { usleep(1_000) }
+    }
+
+    deinit {
+        // SIGTERM does not end it while a front end is connected.
+        kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
+    }
+
+    var isRunning: Bool { process.isRunning }
+
+    /// Waits until it has ended.
+    ///
+    /// - Returns: the signal that ended it, if one did.
+    func signal() -> Int32? {
+        process.waitUntilExit()
+        return process.terminationReason == .uncaughtSignal ? process.terminationStatus : nil
+    }
+
+    /// The block as it is in the file.
+    func block(_ number: Int) throws -> [UInt8] {
+        let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: image))
+        defer { try? file.close() }
+        try file.seek(toOffset: UInt64(number * Self.blockSize))
+        return Array(try file.read(upToCount: Self.blockSize) ?? Data())
+    }
+}

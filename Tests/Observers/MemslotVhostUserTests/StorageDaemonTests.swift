@@ -1,0 +1,132 @@
+import Foundation
+import MemslotTestKit
+import Memslots
+import Testing
+
+@testable import MemslotVhostUser
+
+/// A VM whose disk is a real qemu-storage-daemon.
+private struct DiskVM {
+    static let blocks = 512
+    let memory: GuestMemory
+    let table: MemslotTable
+    let daemon: StorageDaemon
+    let front: VhostUserFrontEnd
+    let observer: VhostUserObserver
+    let guest: BlockGuest
+
+    init(wanting: VhostUserProtocolFeatures = .handled) throws {
+        memory = try GuestMemory(size: .pages(4_096))
+        table = try MemslotTable(backend: AcceptingBackend())
+        daemon = try StorageDaemon(blocks: Self.blocks)
+        front = try VhostUserFrontEnd(connectingTo: daemon.socket, by: .soon)
+        let offer = try front.open(wanting: wanting, by: .soon)
+        try front.set([.version1], by: .soon)
+        let file = memory.descriptor
+        observer = try VhostUserObserver(
+            name: "disk", frontEnd: front, offer: offer, descriptor: { $0 == 1 ? file : nil })
+        guest = try BlockGuest(memory: memory, blocks: Self.blocks)
+    }
+
+    func slot(_ page: UInt64, _ pages: UInt64, filePage: UInt64? = nil) -> Memslot {
+        let filePage = filePage ?? page
+        return Memslot(
+            guestPhysicalAddress: GuestPhysicalAddress(page * 4_096), size: .pages(pages),
+            userspaceAddress: UserspaceAddress(memory.base.rawValue + filePage * 4_096),
+            memory: MemoryReference(object: 1, offset: .pages(filePage)))
+    }
+
+    /// Random slots around the guest's ring and buffers, in about `regions` regions.
+    func slots(regions: Int, _ random: inout SeededRandom) -> [Memslot] {
+        let end: UInt64 = BlockGuest.endPage + .random(in: 0...40, using: &random)
+        var slots: [Memslot] = []
+        // Split anywhere, also inside the ring.
+        var page: UInt64 = 0
+        while page < end {
+            let count = min(.random(in: 1...end, using: &random), end - page)
+            slots.append(slot(page, count))
+            page += count
+        }
+        // What else the region of the ring has, with holes; and regions that come, go and move.
+        page += .random(in: 0...1, using: &random)
+        slots.append(slot(page, 200 - page))
+        for index in 1..<UInt64(regions) where .random(in: 0..<4, using: &random) > 0 {
+            let isMoved: Bool = .random(using: &random)
+            slots.append(slot(256 * index + (isMoved ? 128 : 0), 64, filePage: 128 * index + 256))
+        }
+        return slots
+    }
+}
+
+@Suite(
+    "qemu-storage-daemon",
+    .enabled(if: StorageDaemon.isInstalled, "qemu-storage-daemon is not installed"), .serialized)
+struct StorageDaemonTests {
+    struct Course: Sendable {
+        var memorySlots: Bool
+        var regions: Int
+    }
+
+    @Test(
+        "loses no request and no byte while transactions split, merge, move, plug and unplug",
+        arguments: [
+            Course(memorySlots: true, regions: 2), Course(memorySlots: true, regions: 20),
+            Course(memorySlots: false, regions: 6),
+        ])
+    func course(_ course: Course) throws {
+        let vm = try DiskVM(
+            wanting: course.memorySlots ? .handled : .handled.subtracting(.memorySlots))
+        var random = SeededRandom(seed: 17)
+        try vm.table.submit(vm.slots(regions: course.regions, &random))
+        try vm.observer.attach(to: vm.table)
+        try vm.observer.start(vm.guest.ring, by: .soon)
+        try vm.guest.start(seed: 1)
+        let transactions =
+            ProcessInfo.processInfo.environment["MEMSLOTS_TRANSACTIONS"].flatMap { Int($0) } ?? 150
+        for _ in 0..<transactions {
+            let before = vm.guest.completed
+            try vm.table.submit(
+                vm.slots(regions: course.regions, &random),
+                options: SubmitOptions(quiesceDeadline: .seconds(60)))
+            // Some requests between two transactions, so that some are always in flight.
+            while vm.guest.completed < before + 4, vm.daemon.isRunning { usleep(50) }
+            guard vm.daemon.isRunning, vm.observer.backEndState == .attached else { break }
+        }
+        let counts = vm.guest.stop()
+        #expect(vm.daemon.isRunning)
+        #expect(vm.observer.backEndState == .attached)
+        #expect(counts.wrongBlocks == 0)
+        #expect(counts.failed == 0)
+        #expect(counts.lost == 0)
+        #expect(counts.completed > transactions)
+        #expect(vm.observer.ringStops > 0)
+        for block in 0..<DiskVM.blocks {
+            #expect(
+                try vm.daemon.block(block) == BlockGuest.contents(block, counts.versions[block]))
+        }
+        print(
+            "qemu-storage-daemon, \(course.regions) regions:", counts.completed, "requests,",
+            vm.observer.ringStops, "ring stops in \(transactions) transactions, longest stall",
+            counts.longestStall)
+    }
+
+    @Test("breaks where memory goes beside running rings, as VMMs do it: the control")
+    func control() throws {
+        let vm = try DiskVM()
+        try vm.table.submit([vm.slot(0, 200)])
+        try vm.observer.attach(to: vm.table)
+        try vm.observer.start(vm.guest.ring, by: .soon)
+        try vm.guest.start(seed: 1)
+        while vm.guest.completed < 10 { usleep(50) }
+        // All REM, then all ADD, with the ring running.
+        let region = try #require(vm.observer.regions.first)
+        let error = #expect(throws: VhostUserError.self) {
+            for _ in 0..<1_000 {
+                try vm.front.remove(region, by: .soon)
+                try vm.front.add(region, descriptor: vm.memory.descriptor, by: .soon)
+                try vm.front.confirm(by: .soon)
+            }
+        }
+        #expect(error?.kind == "closed")
+    }
+}
