@@ -42,7 +42,7 @@ package struct SplitRing {
 
     /// Makes a request available.
     ///
-    /// - Returns: its head, by which ``takeUsed()`` names it; `nil` if too few descriptors are free.
+    /// - Returns: its head, by which ``nextUsed()`` names it; `nil` if too few descriptors are free.
     package mutating func add(_ buffers: [Buffer]) -> UInt16? {
         guard free.count >= buffers.count, !buffers.isEmpty else { return nil }
         let chain = buffers.map { _ in free.removeLast() }
@@ -68,7 +68,7 @@ package struct SplitRing {
     }
 
     /// Returns the head of the next request that the device has returned, or `nil`.
-    package mutating func takeUsed() -> UInt16? {
+    package mutating func nextUsed() -> UInt16? {
         guard UInt16(memory.load(used) >> 16) != usedIndex else { return nil }
         let head = UInt16(memory.load(used + 4 + UInt64(usedIndex % size) * 8))
         usedIndex &+= 1

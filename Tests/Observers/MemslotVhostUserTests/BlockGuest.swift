@@ -84,7 +84,7 @@ final class BlockGuest: Sendable {
         signal()
         var lastReturn = ContinuousClock.now
         while ring.inFlight > 0 {
-            guard let head = ring.takeUsed() else {
+            guard let head = ring.nextUsed() else {
                 let stall = ContinuousClock.now - lastReturn
                 if stall > patience {
                     state.withLock { $0.counts.lost += ring.inFlight }

@@ -64,12 +64,12 @@ struct ObserverTests {
         #expect(other.observer.messagesSent[.setMemoryTable] == nil)
     }
 
-    @Test("a split, a merge and a reflag send nothing and stop nothing")
+    @Test("a split and a merge send nothing and stop nothing")
     func nothing() throws {
         let vm = try vm()
         let sent = try vm.messages {
             try vm.table.submit([vm.slot(0, 3), vm.slot(3, 61), vm.slot(68, 2)])
-            try vm.table.submit([vm.slot(0, 64).logging(true), vm.slot(68, 2)])
+            try vm.table.submit([vm.slot(0, 64), vm.slot(68, 2)])
         }
         #expect(sent == [:])
         #expect(vm.observer.ringStops == 0)

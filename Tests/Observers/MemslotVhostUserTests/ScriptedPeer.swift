@@ -41,6 +41,7 @@ final class ScriptedPeer: Sendable {
         var rings: [Int: Ring] = [:]
         var features: UInt64 = 0
         var logSize: UInt64 = 0
+        var log: OwnedDescriptor?
         var broken: String?
         var isOver = false
         /// Whether memory may go beside running rings: their buffers are declared elsewhere.
@@ -79,7 +80,10 @@ final class ScriptedPeer: Sendable {
         try OwnThread { [self] in
             serve(socket)
             keptDescriptors.withLock { $0 = [:] }
-            state.change { $0.isOver = true }
+            state.change { state in
+                state.log = nil
+                state.isOver = true
+            }
         }.detach()
     }
 
@@ -89,6 +93,20 @@ final class ScriptedPeer: Sendable {
     }
     var keptDescriptorNumbers: [Int32] { keptDescriptors.withLock { Array($0.keys) } }
     var broken: String? { state.withLock { $0.broken } }
+
+    /// Records a write to a guest page, as a back end does that logs.
+    ///
+    /// - Returns: whether it logs, and the log has a bit for the page.
+    func recordWrite(_ page: UInt64) -> Bool {
+        state.withLock { state in
+            guard let log = state.log, page / 8 < state.logSize, state.features >> 26 & 1 == 1
+            else { return false }
+            var byte: UInt8 = 0
+            pread(log.number, &byte, 1, off_t(page / 8))
+            byte |= 1 << (page % 8)
+            return pwrite(log.number, &byte, 1, off_t(page / 8)) == 1
+        }
+    }
 
     /// Waits until the connection has ended.
     func waitUntilOver() { state.withLock(waitingWhile: { !$0.isOver }) { _ in } }
@@ -154,6 +172,7 @@ final class ScriptedPeer: Sendable {
         case .getMaxMemorySlots: return bytes(offer.regionLimit)
         case .setLogBase:
             state.logSize = reader.next()
+            state.log = message.descriptors.first
             return bytes(0)
         case .getConfiguration: return message.payload
         case .getInflight: return message.payload

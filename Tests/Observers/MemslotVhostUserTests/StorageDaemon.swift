@@ -2,6 +2,8 @@ import Foundation
 import Memslots
 import TestSupport
 
+@testable import MemslotVhostUser
+
 /// A qemu-storage-daemon that exports a raw file of zeros by vhost-user-blk.
 final class StorageDaemon {
     static let path = "/usr/bin/qemu-storage-daemon"
@@ -40,6 +42,20 @@ final class StorageDaemon {
     }
 
     var isRunning: Bool { process.isRunning }
+
+    /// Connects, as soon as it listens: its socket exists shortly before.
+    func connect() throws -> VhostUserFrontEnd {
+        while true {
+            do throws(VhostUserError) {
+                return try VhostUserFrontEnd(connectingTo: socket, by: .soon)
+            } catch {
+                guard case .systemCall("connect", Errno(rawValue: ECONNREFUSED)) = error,
+                    isRunning
+                else { throw error }
+                usleep(1_000)
+            }
+        }
+    }
 
     /// Waits until it has ended.
     ///

@@ -19,7 +19,7 @@ private struct DiskVM {
         memory = try GuestMemory(size: .pages(4_096))
         table = try MemslotTable(backend: AcceptingBackend())
         daemon = try StorageDaemon(blocks: Self.blocks)
-        front = try VhostUserFrontEnd(connectingTo: daemon.socket, by: .soon)
+        front = try daemon.connect()
         let offer = try front.open(wanting: wanting, by: .soon)
         try front.set([.version1], by: .soon)
         let file = memory.descriptor
@@ -108,6 +108,32 @@ struct StorageDaemonTests {
             "qemu-storage-daemon, \(course.regions) regions:", counts.completed, "requests,",
             vm.observer.ringStops, "ring stops in \(transactions) transactions, longest stall",
             counts.longestStall)
+    }
+
+    @Test("records in the dirty log what it writes, and nothing else")
+    func dirtyLog() throws {
+        let vm = try DiskVM()
+        let ram = vm.slot(0, 200)
+        let receipt = try vm.table.submit([ram])
+        try vm.observer.attach(to: vm.table)
+        try vm.observer.start(vm.guest.ring, by: .soon)
+        try vm.guest.start(seed: 1)
+        // The recording begins beside running rings.
+        try vm.table.submit([receipt.slots[0].logging(true)])
+        let before = vm.guest.completed
+        while vm.guest.completed < before + 500, vm.daemon.isRunning { usleep(50) }
+        // A cut carries what was recorded.
+        let cut = try vm.table.submit(
+            [vm.slot(0, 100).logging(true), vm.slot(101, 99).logging(true)],
+            options: SubmitOptions(quiesceDeadline: .seconds(60)))
+        let counts = vm.guest.stop()
+        #expect(counts.wrongBlocks == 0 && counts.failed == 0 && counts.lost == 0)
+        let low = try #require(cut.slots.first { $0.guestPhysicalAddress == 0 })
+        let pages = try vm.table.dirtyLog(of: low).bitmap
+        // The used ring; the status of each worker, and its data, which some requests read.
+        #expect(pages.contains(BlockGuest.ringPage + 2))
+        for page in BlockGuest.bufferPage..<BlockGuest.endPage { #expect(pages.contains(page)) }
+        #expect(pages.count == 1 + UInt64(2 * BlockGuest.workers))
     }
 
     @Test("breaks where memory goes beside running rings, as VMMs do it: the control")

@@ -71,7 +71,8 @@ extension BackEnd {
             if kept.isStopped {
                 try frontEnd.setSize(ofRing: index, to: kept.ring.size, by: deadline)
                 try frontEnd.setBase(ofRing: index, to: kept.base, by: deadline)
-                try frontEnd.setAddresses(ofRing: index, to: kept.ring.addresses, by: deadline)
+                try frontEnd.setAddresses(
+                    ofRing: index, to: kept.ring.addresses, logsUsed: isLogging, by: deadline)
                 rings[index]?.parkedIn = nil
             }
             try frontEnd.setKick(ofRing: index, descriptor: kept.kick.number, by: deadline)
@@ -125,13 +126,18 @@ extension BackEnd {
             canRestart && inflight != nil && offer.protocolFeatures.contains(.inflight)
         if let inflight, keepsRequests { try frontEnd.set(inflight, by: deadline) }
         regions = []
-        try sendFirstTable(RegionChange.initialTable(of: slots), by: deadline)
-        let running = runningRings
-        condition = .attached
+        let table = RegionChange.initialTable(of: slots)
         for index in rings.keys {
             rings[index]?.isStopped = true
             rings[index]?.parkedIn = nil
         }
+        // The new connection has no log yet.
+        harvestLog()
+        (log, isLogging) = (nil, false)
+        try beginLog(for: slots, table, by: deadline)
+        try sendFirstTable(table, by: deadline)
+        let running = runningRings
+        condition = .attached
         if keepsRequests {
             // What it had read beyond the used index is in the buffer.
             for index in running {

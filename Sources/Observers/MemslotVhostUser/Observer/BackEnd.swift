@@ -19,6 +19,12 @@ struct BackEnd {
     var prepared: Prepared?
     var inflight: InflightBuffer?
     var beginError: VhostUserError?
+    /// The last log that the back end was given.
+    var log: LogMemory?
+    /// Whether the back end records what it writes.
+    var isLogging = false
+    /// What it wrote, by slots that were in force then.
+    var written: [DirtyPages] = []
 
     /// A transaction between `prepare` and its end.
     struct Prepared {
@@ -83,6 +89,7 @@ struct BackEnd {
         do throws(VhostUserError) {
             let slots = try visible(slots)
             let table = RegionChange.initialTable(of: slots)
+            try beginLog(for: slots, table, by: deadline)
             try sendFirstTable(table, by: deadline)
             self.slots = slots
             condition = .attached
@@ -109,6 +116,9 @@ struct BackEnd {
         do throws(VhostUserError) {
             try drain(touched, &stopped, by: deadline)
             ringStops += stopped.count
+            // Before the addresses mean something else.
+            if !touched.isEmpty { harvestLog() }
+            try beginLog(for: after, change.table, by: deadline)
             try exchange(to: interimTable(change, stopped: touched), by: deadline)
         } catch {
             // After an error of the connection there is nothing to restore.
@@ -126,6 +136,7 @@ struct BackEnd {
         slots = prepared.slots
         ending { backEnd, deadline throws(VhostUserError) in
             try backEnd.exchange(to: prepared.target, by: deadline)
+            try backEnd.endLogIfUnused(by: deadline)
             try backEnd.restart(prepared.stopped, by: deadline)
         }
     }
@@ -147,6 +158,7 @@ struct BackEnd {
                 backEnd.ringStops += running.count
                 try backEnd.exchange(to: former, by: deadline)
             }
+            try backEnd.endLogIfUnused(by: deadline)
             try backEnd.restart(stopped, by: deadline)
         }
     }

@@ -178,8 +178,8 @@ extension VhostUserObserver {
     /// Restores the former table, and lets the rings continue. As ``TransactionHook/abort(_:)``.
     public func abort(_ changes: TransactionChanges) { end { $0.abort() } }
 
-    /// Returns nothing: what back ends write is not recorded.
-    public func dirtyPages() -> [DirtyPages] { [] }
+    /// Returns what the back end recorded. As ``TransactionHook/dirtyPages()``.
+    public func dirtyPages() -> [DirtyPages] { state.withLock { $0.removeWritten() } }
 
     private func vetoing(
         _ body: (inout BackEnd) throws(VhostUserError) -> Void
