@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 import Testing
 
@@ -97,5 +98,22 @@ struct FenceUseTests {
         }
         step(record)
         #expect(stay.hasEnded)
+    }
+
+    @Test("where it fails, a reader that leaves without a notification is not waited for forever")
+    func unnotified() throws {
+        isOrdered.update { $0 = false }
+        let registry = registry
+        let record = registry.add("reader")
+        step(record)
+        let stays = registry.openVisits()
+        let reader = TestThread {
+            while !record.lines.pointee.isAwaited.load(ordering: .acquiring) { sched_yield() }
+            // By then the writer most likely waits. It never hears of this.
+            usleep(20_000)
+            for _ in 0..<4 { Self.step(record) }
+        }
+        #expect(registry.waitForEnd(of: stays, .never).isEmpty)
+        #expect(reader.join())
     }
 }

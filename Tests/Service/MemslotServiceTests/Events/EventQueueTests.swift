@@ -1,5 +1,6 @@
-import MemslotService
 import Testing
+
+@testable import MemslotService
 
 @Suite("a subscriber's queue")
 struct EventQueueTests {
@@ -25,5 +26,25 @@ struct EventQueueTests {
         #expect(taken.lines.map(\.count) == [25])
         for _ in 0..<5 { queue.enqueue([1, 2, 3]) }
         #expect(queue.removeAll().lines.count == 3)
+    }
+
+    @Test("what a discarded or a removed line took is room again, in lines and in bytes")
+    func roomAgain() {
+        let queue = EventQueue(limit: 4, byteLimit: 10) {}
+        // Two are dropped, so that the queue does not begin at its first entry.
+        for byte in 0..<4 as Range<UInt8> {
+            queue.enqueue([byte, byte, byte], of: UInt64(byte % 2))
+        }
+        queue.discard(of: 1)
+        queue.enqueue([9, 9, 9, 9, 9, 9, 9], of: 1)
+        let first = queue.removeAll()
+        #expect(first.dropped == 1)
+        #expect(first.lines == [[2, 2, 2], [9, 9, 9, 9, 9, 9, 9]])
+        for byte in 0..<5 as Range<UInt8> { queue.enqueue([byte, byte], of: 1) }
+        queue.discard(of: 1)
+        for byte in 5..<9 as Range<UInt8> { queue.enqueue([byte, byte]) }
+        let second = queue.removeAll()
+        #expect(second.dropped == 1)
+        #expect(second.lines == (5..<9).map { [$0, $0] })
     }
 }

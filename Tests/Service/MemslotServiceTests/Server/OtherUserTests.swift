@@ -38,6 +38,19 @@ extension ServerTests {
             #expect(refused.first?["id"]?.isNull == true)
         }
 
+        @Test("a peer's primary group counts like the others")
+        func primaryGroup() throws {
+            for (access, code) in [
+                (PeerAccess(group: OtherUser.number), nil),
+                (PeerAccess(readOnlyGroup: OtherUser.number), -32_010),
+            ] {
+                let server = try RunningServer(access: access, makesDirectory: true)
+                let answers = try OtherUser(groups: []).ask(
+                    server.path, [Self.create, Self.list])
+                #expect(answers.map(\.errorCode) == [code, nil])
+            }
+        }
+
         @Test("a user that is allowed by number does everything")
         func allowed() throws {
             let server = try RunningServer(access: PeerAccess(users: [OtherUser.number]))

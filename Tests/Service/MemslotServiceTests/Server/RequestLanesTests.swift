@@ -31,6 +31,26 @@ extension ServerTests {
             #expect(began == [[], [3], [4]])
         }
 
+        @Test("requests that may begin at once begin in the order in which they came")
+        func order() {
+            var lanes = RequestLanes()
+            let hasBegun = [
+                lanes.enqueue(1, names: ["b", "a"]), lanes.enqueue(2, names: ["a"]),
+                lanes.enqueue(3, names: ["b"]),
+            ]
+            #expect(hasBegun == [true, false, false])
+            let began = lanes.finish(1)
+            #expect(began == [2, 3])
+        }
+
+        @Test("a batch that names a VM twice stands in its lane once, and names are bytes")
+        func laneNames() throws {
+            let names = ["a", "caf\u{E9}", "a", "cafe\u{301}"]
+            let batch = names.map { #"{"id":1,"method":"memslots.get","params":{"vm":"\#($0)"}}"# }
+            let line = RequestDecoder().decode(Array("[\(batch.joined(separator: ","))]".utf8))
+            #expect(line.laneNames == ["a", Name(names[1]), Name(names[3])])
+        }
+
         @Test(
             "whatever comes and goes, exactly those run that no earlier one of their VMs precedes")
         func random() {

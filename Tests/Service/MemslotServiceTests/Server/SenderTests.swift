@@ -64,5 +64,30 @@ extension ServerTests {
             sender.close()
             close(own)
         }
+
+        @Test("unsent bytes are counted until each parcel is recorded as sent")
+        func unsentBytes() {
+            var outbox = Outbox()
+            #expect(outbox.isEmpty)
+            for text in ["one", "two"] {
+                Array(text.utf8).withUnsafeBytes { outbox.append($0) }
+            }
+            outbox.append(complete: Array("three\n".utf8))
+            Array("four".utf8).withUnsafeBytes { outbox.append($0) }
+            #expect(outbox.byteCount == 19)
+            var parcels: [Outbox.Parcel] = []
+            while let parcel = outbox.removeFirst() { parcels.append(parcel) }
+            #expect(
+                parcels.map { String(decoding: $0.bytes, as: UTF8.self) }
+                    == ["one\ntwo\n", "three\n", "four\n"])
+            #expect(outbox.isEmpty && outbox.byteCount == 19)
+            for (parcel, left) in zip(parcels, [11, 5, 0]) {
+                outbox.recordSent(parcel)
+                #expect(outbox.byteCount == left)
+            }
+            Array("five".utf8).withUnsafeBytes { outbox.append($0) }
+            let last = outbox.removeFirst()
+            #expect(last?.bytes == Array("five\n".utf8))
+        }
     }
 }

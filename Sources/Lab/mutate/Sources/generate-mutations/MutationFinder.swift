@@ -1,0 +1,264 @@
+import SwiftSyntax
+
+/// Finds places of a file that can be changed, and how.
+///
+/// Only code inside functions is changed. Each change keeps the number of lines, so that the
+/// compiler's errors name the source's own lines.
+final class MutationFinder: SyntaxVisitor {
+    private(set) var found: [Mutation] = []
+    private let file: String
+    private let places: SourceLocationConverter
+    /// The functions around the node that is visited, from the outside.
+    private var scopes: [Scope] = []
+
+    private struct Scope {
+        let node: Syntax
+        let isInitializer: Bool
+        let result: TypeSyntax?
+    }
+
+    init(_ file: String, _ tree: some SyntaxProtocol) {
+        self.file = file
+        places = SourceLocationConverter(fileName: file, tree: tree)
+        super.init(viewMode: .sourceAccurate)
+        walk(tree)
+    }
+
+    // MARK: Scopes
+
+    override func visit(_ node: FunctionDeclSyntax) -> SyntaxVisitorContinueKind {
+        enter(node, result: node.signature.returnClause?.type, body: node.body?.statements)
+    }
+
+    override func visitPost(_ node: FunctionDeclSyntax) { scopes.removeLast() }
+
+    override func visit(_ node: InitializerDeclSyntax) -> SyntaxVisitorContinueKind {
+        scopes.append(Scope(node: Syntax(node), isInitializer: true, result: nil))
+        return .visitChildren
+    }
+
+    override func visitPost(_ node: InitializerDeclSyntax) { scopes.removeLast() }
+
+    override func visit(_ node: DeinitializerDeclSyntax) -> SyntaxVisitorContinueKind {
+        enter(node, result: nil, body: nil)
+    }
+
+    override func visitPost(_ node: DeinitializerDeclSyntax) { scopes.removeLast() }
+
+    override func visit(_ node: AccessorBlockSyntax) -> SyntaxVisitorContinueKind {
+        let result =
+            node.parent?.as(PatternBindingSyntax.self)?.typeAnnotation?.type
+            ?? node.parent?.as(SubscriptDeclSyntax.self)?.returnClause.type
+        guard case .getter(let body) = node.accessors else {
+            return enter(node, result: nil, body: nil)
+        }
+        return enter(node, result: result, body: body)
+    }
+
+    override func visitPost(_ node: AccessorBlockSyntax) { scopes.removeLast() }
+
+    /// What a closure returns is not known; its statements are changed like others.
+    override func visit(_ node: ClosureExprSyntax) -> SyntaxVisitorContinueKind {
+        guard let outer = scopes.last else { return .skipChildren }
+        scopes.append(
+            Scope(node: outer.node, isInitializer: outer.isInitializer, result: nil))
+        return .visitChildren
+    }
+
+    override func visitPost(_ node: ClosureExprSyntax) {
+        if !scopes.isEmpty { scopes.removeLast() }
+    }
+
+    private func enter(
+        _ node: some SyntaxProtocol, result: TypeSyntax?, body: CodeBlockItemListSyntax?
+    ) -> SyntaxVisitorContinueKind {
+        scopes.append(Scope(node: Syntax(node), isInitializer: false, result: result))
+        // A body that is one expression returns it.
+        if let body, body.count == 1, case .expr(let value)? = body.first?.item, result != nil {
+            replaceResult(value)
+        }
+        return .visitChildren
+    }
+
+    // MARK: Conditions
+
+    override func visit(_ node: ConditionElementSyntax) -> SyntaxVisitorContinueKind {
+        if case .expression(let condition) = node.condition {
+            add("negated condition", condition, "(\(Mutation.isOn) != (\(Mutation.old)))")
+        }
+        return .visitChildren
+    }
+
+    override func visit(_ node: WhereClauseSyntax) -> SyntaxVisitorContinueKind {
+        let condition = node.condition
+        add("dropped where", condition, "(\(Mutation.isOn) || (\(Mutation.old)))")
+        return .visitChildren
+    }
+
+    override func visit(_ node: TernaryExprSyntax) -> SyntaxVisitorContinueKind {
+        let condition = node.condition
+        add("negated condition", condition, "(\(Mutation.isOn) != (\(Mutation.old)))")
+        return .visitChildren
+    }
+
+    override func visit(_ node: InfixOperatorExprSyntax) -> SyntaxVisitorContinueKind {
+        guard let token = node.operator.as(BinaryOperatorExprSyntax.self)?.operator.text else {
+            return .visitChildren
+        }
+        let (left, right) = (node.leftOperand, node.rightOperand)
+        switch token {
+        case "&&":
+            for side in [left, right] {
+                add("dropped condition", side, "(\(Mutation.isOn) || (\(Mutation.old)))")
+            }
+        case "||":
+            for side in [left, right] {
+                add("dropped condition", side, "(!\(Mutation.isOn) && (\(Mutation.old)))")
+            }
+        case "==", "!=", "===", "!==":
+            // A whole condition is negated already.
+            guard node.parent?.is(ConditionElementSyntax.self) != true else { break }
+            add("negated comparison", node, "(\(Mutation.isOn) != (\(Mutation.old)))")
+        default:
+            guard let other = Self.others[token] else { break }
+            exchange(node, token, with: other)
+        }
+        return .visitChildren
+    }
+
+    /// What each operator is exchanged with.
+    private static let others = [
+        "<": "<=", "<=": "<", ">": ">=", ">=": ">", "+": "-", "-": "+", "*": "/", "/": "*",
+        "%": "*",
+        "&+": "&-", "&-": "&+", "<<": ">>", ">>": "<<", "&": "|", "|": "&", "+=": "-=", "-=": "+=",
+    ]
+
+    private func exchange(_ node: InfixOperatorExprSyntax, _ token: String, with other: String) {
+        let (left, right) = (node.leftOperand, node.rightOperand)
+        // Both forms are written, and texts can only be added.
+        let isText = [left, right].contains { $0.is(StringLiteralExprSyntax.self) }
+        guard !isText, isOneLine(node) else { return }
+        let changed = "\(left.trimmed) \(other) \(right.trimmed)"
+        if token.hasSuffix("=") && token.count == 2 && "+-".contains(token.first ?? " ") {
+            guard node.parent?.is(CodeBlockItemSyntax.self) == true else { return }
+            add(
+                "arithmetic", node,
+                "if \(Mutation.isOn) { \(changed) } else { \(Mutation.old) }")
+            return
+        }
+        let kind = ["<", "<=", ">", ">="].contains(token) ? "boundary" : "arithmetic"
+        add(kind, node, "(\(Mutation.isOn) ? (\(changed)) : (\(Mutation.old)))")
+    }
+
+    // MARK: Calls, statements, results
+
+    override func visit(_ node: FunctionCallExprSyntax) -> SyntaxVisitorContinueKind {
+        let arguments = Array(node.arguments)
+        guard node.trailingClosure == nil, isOneLine(node) else { return .visitChildren }
+        for (first, second) in zip(arguments, arguments.dropFirst())
+        where first.expression.trimmedDescription != second.expression.trimmedDescription {
+            let swapped = arguments.map { argument in
+                let value =
+                    argument == first ? second : argument == second ? first : argument
+                let label = argument.label.map { "\($0.text): " } ?? ""
+                return label + value.expression.trimmedDescription
+            }
+            let call = "\(node.calledExpression.trimmed)(\(swapped.joined(separator: ", ")))"
+            add("swapped arguments", node, "(\(Mutation.isOn) ? (\(call)) : (\(Mutation.old)))")
+        }
+        return .visitChildren
+    }
+
+    override func visit(_ node: CodeBlockItemSyntax) -> SyntaxVisitorContinueKind {
+        guard let scope = scopes.last else { return .visitChildren }
+        switch node.item {
+        case .expr(let expression):
+            drop(expression, in: node, scope)
+        case .stmt(let statement):
+            if let body = statement.as(DeferStmtSyntax.self)?.body.statements, !body.isEmpty {
+                add("dropped defer", body, "if \(Mutation.isOn) {} else { \(Mutation.old) }")
+            }
+        case .decl: break
+        }
+        return .visitChildren
+    }
+
+    private func drop(_ expression: ExprSyntax, in node: CodeBlockItemSyntax, _ scope: Scope) {
+        var inner = expression
+        if let tried = inner.as(TryExprSyntax.self) {
+            inner = tried.expression
+            if tried.questionOrExclamationMark == nil, isOneLine(inner) {
+                add(
+                    "widened catch", expression,
+                    "if \(Mutation.isOn) { _ = try? \(inner.trimmed) } else { \(Mutation.old) }")
+            }
+        }
+        let assigns = inner.as(InfixOperatorExprSyntax.self)?.operator.is(AssignmentExprSyntax.self)
+        let isCall = inner.is(FunctionCallExprSyntax.self)
+        // What an initializer assigns is needed; a call that never returns too.
+        guard isCall || assigns == true && !scope.isInitializer, !Self.neverReturns(inner) else {
+            return
+        }
+        // The value of a closure or a body that is one expression.
+        let isValue = (node.parent?.as(CodeBlockItemListSyntax.self)?.count ?? 0) == 1
+        guard !isValue || assigns == true || scope.result == nil else { return }
+        add(
+            "dropped statement", expression,
+            "if \(Mutation.isOn) {} else { \(Mutation.old) }")
+    }
+
+    private static func neverReturns(_ expression: ExprSyntax) -> Bool {
+        let name = expression.as(FunctionCallExprSyntax.self)?.calledExpression.trimmedDescription
+        return ["fatalError", "preconditionFailure", "exit", "_exit", "abort"].contains(name)
+    }
+
+    override func visit(_ node: ReturnStmtSyntax) -> SyntaxVisitorContinueKind {
+        if let value = node.expression { replaceResult(value) }
+        return .visitChildren
+    }
+
+    private func replaceResult(_ value: ExprSyntax) {
+        guard let type = scopes.last?.result, !value.is(IfExprSyntax.self),
+            !value.is(SwitchExprSyntax.self)
+        else { return }
+        for constant in Self.constants(of: type) where constant != value.trimmedDescription {
+            add("constant result", value, "(\(Mutation.isOn) ? \(constant) : (\(Mutation.old)))")
+        }
+    }
+
+    /// What a function of this type may return instead.
+    private static func constants(of type: TypeSyntax) -> [String] {
+        if type.is(OptionalTypeSyntax.self) { return ["nil"] }
+        if type.is(ArrayTypeSyntax.self) { return ["[]"] }
+        if type.is(DictionaryTypeSyntax.self) { return ["[:]"] }
+        switch type.trimmedDescription {
+        case "Bool": return ["true", "false"]
+        case "String": return ["\"\""]
+        case "Int", "Int32", "Int64", "UInt", "UInt8", "UInt16", "UInt32", "UInt64": return ["0"]
+        default: return []
+        }
+    }
+
+    // MARK: Recording
+
+    private func isOneLine(_ node: some SyntaxProtocol) -> Bool {
+        !node.trimmedDescription.contains("\n")
+    }
+
+    /// Records the replacement of `node` by `text`, in which ``Mutation/isOn`` stands for the switch
+    /// and ``Mutation/old`` for the node.
+    private func add(_ kind: String, _ node: some SyntaxProtocol, _ text: String) {
+        guard let scope = scopes.last else { return }
+        let start = node.positionAfterSkippingLeadingTrivia
+        let end = node.endPositionBeforeTrailingTrivia
+        func line(_ position: AbsolutePosition) -> Int { places.location(for: position).line }
+        found.append(
+            Mutation(
+                file: file, kind: kind, start: start.utf8Offset, end: end.utf8Offset, text: text,
+                firstLine: line(start), lastLine: line(end),
+                scope: [
+                    line(scope.node.positionAfterSkippingLeadingTrivia),
+                    line(scope.node.endPositionBeforeTrailingTrivia),
+                ]))
+    }
+}
