@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 extern char **environ;
+static const char name[] = "SWIFT_BACKTRACE=";
 static char **environment_before;
 static char **environment_quiet;
 
@@ -22,7 +23,7 @@ __attribute__((constructor(101))) static void silence_runtime(void) {
     environment_quiet = malloc((count + 2) * sizeof *environment_quiet);
     if (!environment_quiet) return;
     for (size_t i = 0; i < count; i++)
-        if (strncmp(environ[i], quiet, sizeof "SWIFT_BACKTRACE=" - 1) != 0)
+        if (strncmp(environ[i], name, sizeof name - 1) != 0)
             environment_quiet[kept++] = environ[i];
     environment_quiet[kept++] = quiet;
     environment_quiet[kept] = 0;
@@ -71,8 +72,16 @@ static void remove_handlers(void) {
 
 // The loader has run every library's constructors; the program's own come next.
 __attribute__((used)) static void before_program(void) {
-    if (environ == environment_quiet && environment_before) environ = environment_before;
-    else if (environment_before) unsetenv("SWIFT_BACKTRACE");
+    if (environment_before && environ == environment_quiet) {
+        environ = environment_before;
+        free(environment_quiet);
+    } else if (environment_before) {
+        // Another constructor changed the environment, in a copy.
+        unsetenv("SWIFT_BACKTRACE");
+        for (char **variable = environment_before; *variable; variable++)
+            if (strncmp(*variable, name, sizeof name - 1) == 0)
+                setenv("SWIFT_BACKTRACE", *variable + sizeof name - 1, 1);
+    }
     remove_handlers();
 }
 

@@ -2,7 +2,9 @@
 //
 // It is read without any lock of KVM's. Kernel: Documentation/virt/kvm/api.rst, 4.133.
 #include "preload.h"
+#include <linux/fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define GET_STATISTICS _IO(KVMIO, 0xce)
 
@@ -37,12 +39,22 @@ static uint64_t find_blocking(int file) {
     return 0;
 }
 
+// Duplicates a descriptor to a number that the VMM is unlikely to need: never in the lower half of
+// what it may have.
+static int move_up(int file) {
+    struct rlimit limit;
+    unsigned long first = 1000;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 2 < first)
+        first = limit.rlim_cur / 2;
+    return preload_real_fcntl(file, F_DUPFD_CLOEXEC, (void *)first);
+}
+
 // In a job. Without the statistic, or a descriptor for it, the vCPU is waited for.
 void preload_open_statistics(struct preload_vcpu *vcpu, int descriptor) {
     int file = preload_real_ioctl(descriptor, GET_STATISTICS, 0);
     if (file < 0) return;
     vcpu->blocking = find_blocking(file);
-    if (vcpu->blocking) vcpu->statistics = cpreload_duplicate(file);
+    if (vcpu->blocking) vcpu->statistics = move_up(file);
     cpreload_close(file);
     if (vcpu->statistics < 0) return;
     preload_set_entry(

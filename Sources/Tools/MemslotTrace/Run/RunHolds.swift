@@ -1,4 +1,5 @@
 import MemslotPicture
+import Memslots
 
 /// For how long the transactions of a run with `--atomic` held vCPUs.
 package struct RunHolds: Sendable {
@@ -51,7 +52,7 @@ package struct RunHolds: Sendable {
         return "parts of a hold (medians): kick \(median(\.kickNanoseconds)), "
             + "wait \(median(\.waitNanoseconds)), the VMM between calls "
             + "\(median(\.vmmNanoseconds)), calls \(median(\.appliedNanoseconds)), release "
-            + "\(median(\.releaseNanoseconds)); \(asleep) times a vCPU slept in the kernel and was "
-            + "not waited for\nholds: \(counts.joined(separator: ", "))\n"
+            + "\(median(\.releaseNanoseconds)); a vCPU that slept in the kernel was not waited for "
+            + "\(counted(asleep, "time"))\nholds: \(counts.joined(separator: ", "))\n"
     }
 }
