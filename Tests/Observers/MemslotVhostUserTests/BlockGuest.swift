@@ -5,7 +5,7 @@ import Memslots
 
 @testable import MemslotVhostUser
 
-/// A guest that always has requests to a virtio-blk device in flight, and checks what it reads.
+/// A guest that always has requests to a device in flight, and checks what it reads.
 ///
 /// Each of its workers owns every eighth block, and has one request at a time. Ring and buffers are
 /// on the guest pages `ringPage` to `endPage`, which no transaction may take away.
@@ -33,8 +33,13 @@ final class BlockGuest: Sendable {
     private let memory: GuestMemory
     private let state: Locked<(counts: Counts, stops: Bool, hasEnded: Bool)>
     private let patience: Duration
+    /// The name of a file in a virtio-fs share; `nil` for a disk.
+    private let file: String?
 
-    init(memory: GuestMemory, blocks: Int, patience: Duration = .seconds(60)) throws {
+    init(
+        memory: GuestMemory, blocks: Int, file: String? = nil, patience: Duration = .seconds(60)
+    ) throws {
+        self.file = file
         kick = OwnedDescriptor(adopting: try valueOfCall("eventfd", clinux_eventfd()))
         call = OwnedDescriptor(adopting: try valueOfCall("eventfd", clinux_eventfd()))
         self.memory = memory
@@ -46,7 +51,8 @@ final class BlockGuest: Sendable {
     var ring: VhostUserRing {
         let page = Self.ringPage * 4_096
         return VhostUserRing(
-            index: 0, size: 64,
+            // The first ring of a share is for urgent requests.
+            index: file == nil ? 0 : 1, size: 64,
             addresses: VhostUserRingAddresses(
                 descriptors: GuestPhysicalAddress(page),
                 available: GuestPhysicalAddress(page + 4_096),
@@ -80,7 +86,11 @@ final class BlockGuest: Sendable {
         var random = SeededRandom(seed: seed)
         var ring = SplitRing(in: memory, at: Self.ringPage * 4_096, size: 64)
         var workers: [UInt16: (number: Int, job: Worker)] = [:]
-        for number in 0..<Self.workers { begin(number, &ring, &workers, &random) }
+        guard let device = device(&ring) else {
+            state.withLock { $0.counts.failed += 1 }
+            return
+        }
+        for number in 0..<Self.workers { begin(number, device, &ring, &workers, &random) }
         signal()
         var lastReturn = ContinuousClock.now
         while ring.inFlight > 0 {
@@ -100,19 +110,35 @@ final class BlockGuest: Sendable {
             lastReturn = now
             guard let (number, job) = workers.removeValue(forKey: head) else { continue }
             let stops = state.withLock { state in
-                check(number, job, &state.counts)
+                check(number, job, device, &state.counts)
                 state.counts.longestStall = max(state.counts.longestStall, stall)
                 return state.stops
             }
             if !stops {
-                begin(number, &ring, &workers, &random)
+                begin(number, device, &ring, &workers, &random)
                 signal()
             }
         }
     }
 
+    /// The device to send requests to; for a share, its opened file.
+    private func device(_ ring: inout SplitRing) -> GuestDevice? {
+        guard let file else { return .disk }
+        let header = Self.bufferPage * 4_096
+        return GuestDevice.open(file, header: header, in: memory) { buffers in
+            guard ring.add(buffers) != nil else { return false }
+            signal()
+            let end = Deadline.after(patience)
+            while !end.hasPassed {
+                if ring.nextUsed() != nil { return true }
+                usleep(100)
+            }
+            return false
+        }
+    }
+
     private func begin(
-        _ number: Int, _ ring: inout SplitRing,
+        _ number: Int, _ device: GuestDevice, _ ring: inout SplitRing,
         _ workers: inout [UInt16: (number: Int, job: Worker)],
         _ random: inout SeededRandom
     ) {
@@ -123,28 +149,21 @@ final class BlockGuest: Sendable {
             .random(in: 0..<versions.count / Self.workers, using: &random) * Self.workers + number
         let job = Worker(
             block: block, isWrite: .random(using: &random), version: versions[block] + 1)
-        memory.store(job.isWrite ? 1 : 0, header)
-        memory.store(0, header + 4)
-        memory.store(UInt32(block * 8), header + 8)
-        memory.store(0, header + 12)
-        // A status that no device returns.
-        memory.store(0xff, header + 16)
         memory.write(
             job.isWrite
                 ? Self.contents(block, job.version) : [UInt8](repeating: 0xee, count: 4_096),
             at: data)
-        let head = ring.add([
-            SplitRing.Buffer(header, 16, isWritten: false),
-            SplitRing.Buffer(data, 4_096, isWritten: !job.isWrite),
-            SplitRing.Buffer(header + 16, 1, isWritten: true),
-        ])
+        let head = ring.add(
+            device.request(block, isWrite: job.isWrite, header: header, data: data, in: memory))
         if let head { workers[head] = (number, job) }
     }
 
-    private func check(_ number: Int, _ job: Worker, _ counts: inout Counts) {
+    private func check(
+        _ number: Int, _ job: Worker, _ device: GuestDevice, _ counts: inout Counts
+    ) {
         let header = (Self.bufferPage + UInt64(2 * number)) * 4_096
         counts.completed += 1
-        if memory.read(1, at: header + 16) != [0] {
+        if !device.hasSucceeded(header, in: memory) {
             counts.failed += 1
         } else if job.isWrite {
             counts.versions[job.block] = job.version

@@ -251,6 +251,21 @@ struct ObserverTests {
         expectRunning(vm)
     }
 
+    @Test("of a back end that waits by itself, the kick is left alone, and the used index counts")
+    func waitingBackEnd() throws {
+        let vm = try VMWithBackEnd(waitsForRequests: true)
+        try vm.table.submit(slots(vm, regions: 2))
+        _ = try started(vm)
+        vm.setIndexes(available: 5, used: 4)
+        vm.peer.state.withLock { $0.baseWhenStopped[0] = 3 }
+        let sent = try vm.messages {
+            try vm.table.submit([vm.slot(0, 40), vm.slot(41, 23), vm.slot(68, 2)])
+        }
+        #expect(sent[.setRingKick] == 1)
+        #expect(vm.peer.state.withLock { $0.rings[0]?.base } == 4)
+        expectRunning(vm)
+    }
+
     @Test("requests that never end are a veto, and the ring continues where it was")
     func neverDrained() throws {
         let vm = try vm()

@@ -4,10 +4,15 @@ import TestSupport
 
 @testable import MemslotVhostUser
 
-/// A qemu-storage-daemon that exports a raw file of zeros by vhost-user-blk.
+/// A back end of QEMU's in a process of its own, with a raw file of zeros: a qemu-storage-daemon that
+/// exports it by vhost-user-blk, or a virtiofsd that shares its directory.
 final class StorageDaemon {
-    static let path = "/usr/bin/qemu-storage-daemon"
-    static var isInstalled: Bool { access(path, X_OK) == 0 }
+    enum Kind: String, Sendable {
+        case disk = "/usr/bin/qemu-storage-daemon"
+        case share = "/usr/lib/qemu/virtiofsd"
+
+        var isInstalled: Bool { access(rawValue, X_OK) == 0 }
+    }
 
     static let blockSize = 4_096
     let blocks: Int
@@ -16,18 +21,26 @@ final class StorageDaemon {
     private let process = Process()
     private let image: String
 
-    init(blocks: Int) throws {
+    init(_ kind: Kind = .disk, blocks: Int) throws {
         self.blocks = blocks
         scratch = try ScratchDirectory()
         socket = scratch.path("socket")
         image = try scratch.write([UInt8](repeating: 0, count: blocks * Self.blockSize), to: "disk")
-        process.executableURL = URL(fileURLWithPath: Self.path)
-        process.arguments = [
-            "--blockdev", "driver=file,node-name=disk,filename=\(image)",
-            "--export",
-            "type=vhost-user-blk,id=export,node-name=disk,writable=on,num-queues=1,"
-                + "addr.type=unix,addr.path=\(socket)",
-        ]
+        process.executableURL = URL(fileURLWithPath: kind.rawValue)
+        process.arguments =
+            switch kind {
+            case .disk:
+                [
+                    "--blockdev", "driver=file,node-name=disk,filename=\(image)", "--export",
+                    "type=vhost-user-blk,id=export,node-name=disk,writable=on,num-queues=1,"
+                        + "addr.type=unix,addr.path=\(socket)",
+                ]
+            case .share:
+                [
+                    "--socket-path=\(socket)", "-o", "source=\(scratch.path)", "-o",
+                    "sandbox=chroot",
+                ]
+            }
         process.standardInput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         try process.run()

@@ -15,17 +15,21 @@ private struct DiskVM {
     let observer: VhostUserObserver
     let guest: BlockGuest
 
-    init(wanting: VhostUserProtocolFeatures = .handled) throws {
+    init(
+        _ kind: StorageDaemon.Kind = .disk, wanting: VhostUserProtocolFeatures = .handled
+    ) throws {
         memory = try GuestMemory(size: .pages(4_096))
         table = try MemslotTable(backend: AcceptingBackend())
-        daemon = try StorageDaemon(blocks: Self.blocks)
+        daemon = try StorageDaemon(kind, blocks: Self.blocks)
         front = try daemon.connect()
         let offer = try front.open(wanting: wanting, by: .soon)
         try front.set([.version1], by: .soon)
         let file = memory.descriptor
         observer = try VhostUserObserver(
-            name: "disk", frontEnd: front, offer: offer, descriptor: { $0 == 1 ? file : nil })
-        guest = try BlockGuest(memory: memory, blocks: Self.blocks)
+            name: "disk", frontEnd: front, offer: offer, descriptor: { $0 == 1 ? file : nil },
+            waitsForRequests: kind == .share)
+        guest = try BlockGuest(
+            memory: memory, blocks: Self.blocks, file: kind == .share ? "disk" : nil)
     }
 
     func slot(_ page: UInt64, _ pages: UInt64, filePage: UInt64? = nil) -> Memslot {
@@ -58,26 +62,16 @@ private struct DiskVM {
     }
 }
 
-@Suite(
-    "qemu-storage-daemon",
-    .enabled(if: StorageDaemon.isInstalled, "qemu-storage-daemon is not installed"), .serialized)
-struct StorageDaemonTests {
-    struct Course: Sendable {
-        var memorySlots: Bool
-        var regions: Int
-    }
+/// Transactions of one kind beside requests.
+private struct Course: Sendable {
+    var memorySlots: Bool
+    var regions: Int
 
-    @Test(
-        "loses no request and no byte while transactions split, merge, move, plug and unplug",
-        arguments: [
-            Course(memorySlots: true, regions: 2), Course(memorySlots: true, regions: 20),
-            Course(memorySlots: false, regions: 6),
-        ])
-    func course(_ course: Course) throws {
+    func run(on kind: StorageDaemon.Kind) throws {
         let vm = try DiskVM(
-            wanting: course.memorySlots ? .handled : .handled.subtracting(.memorySlots))
+            kind, wanting: memorySlots ? .handled : .handled.subtracting(.memorySlots))
         var random = SeededRandom(seed: 17)
-        try vm.table.submit(vm.slots(regions: course.regions, &random))
+        try vm.table.submit(vm.slots(regions: regions, &random))
         try vm.observer.attach(to: vm.table)
         try vm.observer.start(vm.guest.ring, by: .soon)
         try vm.guest.start(seed: 1)
@@ -86,7 +80,7 @@ struct StorageDaemonTests {
         for _ in 0..<transactions {
             let before = vm.guest.completed
             try vm.table.submit(
-                vm.slots(regions: course.regions, &random),
+                vm.slots(regions: regions, &random),
                 options: SubmitOptions(quiesceDeadline: .seconds(60)))
             // Some requests between two transactions, so that some are always in flight.
             while vm.guest.completed < before + 4, vm.daemon.isRunning { usleep(50) }
@@ -105,10 +99,38 @@ struct StorageDaemonTests {
                 try vm.daemon.block(block) == BlockGuest.contents(block, counts.versions[block]))
         }
         print(
-            "qemu-storage-daemon, \(course.regions) regions:", counts.completed, "requests,",
+            "\(kind), \(regions) regions:", counts.completed, "requests,",
             vm.observer.ringStops, "ring stops in \(transactions) transactions, longest stall",
             counts.longestStall)
     }
+}
+
+@Suite(
+    "virtiofsd",
+    .enabled(if: StorageDaemon.Kind.share.isInstalled, "virtiofsd 7.2 is not installed"),
+    .enabled(if: geteuid() == 0, "virtiofsd needs root"), .serialized)
+struct ShareDaemonTests {
+    @Test(
+        "loses no request and no byte of a file",
+        arguments: [
+            Course(memorySlots: true, regions: 2), Course(memorySlots: true, regions: 20),
+            Course(memorySlots: false, regions: 6),
+        ])
+    private func course(_ course: Course) throws { try course.run(on: .share) }
+}
+
+@Suite(
+    "qemu-storage-daemon",
+    .enabled(if: StorageDaemon.Kind.disk.isInstalled, "qemu-storage-daemon is not installed"),
+    .serialized)
+struct StorageDaemonTests {
+    @Test(
+        "loses no request and no byte while transactions split, merge, move, plug and unplug",
+        arguments: [
+            Course(memorySlots: true, regions: 2), Course(memorySlots: true, regions: 20),
+            Course(memorySlots: false, regions: 6),
+        ])
+    private func course(_ course: Course) throws { try course.run(on: .disk) }
 
     @Test("records in the dirty log what it writes, and nothing else")
     func dirtyLog() throws {

@@ -44,6 +44,7 @@ final class VMWithBackEnd: Sendable {
     init(
         slots: [Memslot]? = nil, offer: ScriptedPeer.Offer = ScriptedPeer.Offer(),
         wanting: VhostUserProtocolFeatures = .handled, memory: GuestMemory? = nil,
+        waitsForRequests: Bool = false,
         fault: @escaping @Sendable (Int, VhostUserRequest) -> ScriptedPeer.Fault? = { _, _ in nil }
     ) throws {
         let memory = try memory ?? GuestMemory(size: .pages(Self.pages))
@@ -58,6 +59,7 @@ final class VMWithBackEnd: Sendable {
         let (file, states) = (memory.descriptor, states)
         observer = try VhostUserObserver(
             name: "disk", frontEnd: front, offer: self.offer, descriptor: { $0 == 1 ? file : nil },
+            waitsForRequests: waitsForRequests,
             stateChanged: { state in states.withLock { $0.append(state) } })
         if let slots { try table.submit(slots) }
     }

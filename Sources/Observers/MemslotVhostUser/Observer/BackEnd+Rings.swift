@@ -48,14 +48,17 @@ extension BackEnd {
     mutating func drain(
         _ indexes: [Int], _ stopped: inout [Int], by deadline: Deadline
     ) throws(VhostUserError) {
-        for index in indexes {
-            try frontEnd.setKick(
-                ofRing: index, descriptor: configuration.silence.number, by: deadline)
-            stopped.append(index)
+        if !configuration.waitsForRequests {
+            for index in indexes {
+                try frontEnd.setKick(
+                    ofRing: index, descriptor: configuration.silence.number, by: deadline)
+                stopped.append(index)
+            }
+            if !isPacked { for index in indexes { memory(of: index)?.rest(by: deadline) } }
         }
-        if !isPacked { for index in indexes { memory(of: index)?.rest(by: deadline) } }
         for index in indexes {
             guard let ring = rings[index] else { continue }
+            if configuration.waitsForRequests { stopped.append(index) }
             rings[index]?.base = try frontEnd.stop(
                 ring: index, call: ring.call.number, by: deadline)
             rings[index]?.isStopped = true
@@ -88,16 +91,23 @@ extension BackEnd {
         try frontEnd.confirm(by: deadline)
     }
 
-    private func requireDrained(_ index: Int, by deadline: Deadline) throws(VhostUserError) {
+    private mutating func requireDrained(
+        _ index: Int, by deadline: Deadline
+    ) throws(VhostUserError) {
         guard let base = rings[index]?.base else { return }
+        let low = UInt16(truncatingIfNeeded: base)
         if isPacked {
             guard base >> 16 == base & 0xffff else {
-                throw .notDrained(
-                    ring: index, used: UInt16(base >> 16), base: UInt16(truncatingIfNeeded: base))
+                throw .notDrained(ring: index, used: UInt16(base >> 16), base: low)
             }
-        } else {
-            try memory(of: index)?.waitUntilUsed(
-                UInt16(truncatingIfNeeded: base), ring: index, by: deadline)
+        } else if let memory = memory(of: index) {
+            // virtiofsd reads the base, and only then ends the thread of the ring, which meanwhile
+            // executes more. When it has replied, it has returned all that it knows of.
+            if configuration.waitsForRequests, memory.usedIndex &- low < 1 << 15 {
+                rings[index]?.base = UInt32(memory.usedIndex)
+            } else {
+                try memory.waitUntilUsed(low, ring: index, by: deadline)
+            }
         }
     }
 

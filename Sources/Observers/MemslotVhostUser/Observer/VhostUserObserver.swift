@@ -45,6 +45,7 @@ public final class VhostUserObserver: TransactionHook {
     struct Configuration: Sendable {
         var isVisible: @Sendable (Memslot) -> Bool
         var descriptor: @Sendable (MemoryObjectID) -> Int32?
+        var waitsForRequests: Bool
         var patience: Duration
         var stateChanged: @Sendable (VhostUserState) -> Void
         /// The kick of rings that are being drained.
@@ -60,6 +61,8 @@ public final class VhostUserObserver: TransactionHook {
     ///   - isVisible: which slots the back end sees. By default every writable one of the main address
     ///     space; leave out device memory here.
     ///   - descriptor: returns the file behind a memory object. Called inside transactions.
+    ///   - waitsForRequests: whether the back end itself waits for its requests when a ring stops, as
+    ///     virtiofsd does. Then the ring's kick is not silenced before, which ends virtiofsd.
     ///   - patience: how long the back end may take after a transaction has committed or aborted.
     ///   - stateChanged: called when the back end is lost or needs a reset, on the thread that found
     ///     it; must be short, and may read the table.
@@ -67,6 +70,7 @@ public final class VhostUserObserver: TransactionHook {
         name: String, frontEnd: VhostUserFrontEnd, offer: VhostUserOffer,
         isVisible: @escaping @Sendable (Memslot) -> Bool = VhostUserObserver.isWritableMemory,
         descriptor: @escaping @Sendable (MemoryObjectID) -> Int32?,
+        waitsForRequests: Bool = false,
         patience: Duration = .seconds(10),
         stateChanged: @escaping @Sendable (VhostUserState) -> Void = { _ in }
     ) throws(VhostUserError) {
@@ -74,8 +78,8 @@ public final class VhostUserObserver: TransactionHook {
         let silence = OwnedDescriptor(
             adopting: try valueOfCall("eventfd", clinux_eventfd()))
         configuration = Configuration(
-            isVisible: isVisible, descriptor: descriptor, patience: patience,
-            stateChanged: stateChanged, silence: silence)
+            isVisible: isVisible, descriptor: descriptor, waitsForRequests: waitsForRequests,
+            patience: patience, stateChanged: stateChanged, silence: silence)
         state = Locked(BackEnd(frontEnd: frontEnd, offer: offer, configuration: configuration))
     }
 
