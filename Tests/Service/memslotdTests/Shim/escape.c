@@ -17,6 +17,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -71,7 +72,7 @@ static long try_limit(void) {
     return setrlimit(RLIMIT_CORE, &limit);
 }
 static long try_namespace(void) { return syscall(SYS_unshare, 0); }
-static long try_directory(void) { return syscall(SYS_mkdirat, AT_FDCWD, file(), 0700); }
+static long try_node(void) { return syscall(SYS_mknodat, AT_FDCWD, file(), S_IFIFO | 0600, 0); }
 static long try_memory_of_others(void) {
     return syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0);
 }
@@ -96,7 +97,7 @@ int accept4(int socket, struct sockaddr *address, socklen_t *length, int flags) 
     attempt("terminal", try_terminal);
     attempt("limit", try_limit);
     attempt("namespace", try_namespace);
-    attempt("directory", try_directory);
+    attempt("node", try_node);
     attempt("memory-of-others", try_memory_of_others);
     attempt("remove", try_remove);
     return peer;
