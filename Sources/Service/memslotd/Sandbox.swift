@@ -68,10 +68,10 @@ struct Sandbox {
         var notes: [String] = []
         for use in uses {
             let status = clinux_landlock_allow(rules, use.path, use.rights)
-            // A missing path gets its own error when it is opened.
+            // Then it is only forbidden, which its own error says when it is opened.
             guard status != 0 else { continue }
-            guard status == -ENOENT else { throw SandboxError("Landlock: \(use.path)", -status) }
-            notes.append("\(use.path) does not exist: the daemon can't open it later either")
+            let reason = Errno(rawValue: -status)
+            notes.append("\(use.path): \(reason): the daemon can't open it later either")
         }
         try Self.check(clinux_landlock_enforce(rules), "Landlock")
         return notes
