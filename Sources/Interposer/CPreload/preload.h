@@ -215,6 +215,7 @@ void preload_settle(struct preload_vm *vm, uint32_t why);
 // In a job. Returns 0, or PRELOAD_AGAIN.
 int64_t preload_try_settle(struct preload_vm *vm, uint32_t why);
 void preload_settle_own(uint32_t why);
+void preload_settle_all(uint32_t why);
 void preload_commit(struct preload_vm *vm, uint32_t why);
 // Ends a hold that exceeds its budget.
 void preload_limit_hold(struct preload_vm *vm);

@@ -16,10 +16,8 @@ static int is_device_memory(unsigned long request) {
 }
 
 static int on_unknown(int descriptor, unsigned long request, void *argument) {
-    if (PRELOAD_RARELY(preload_pending) && is_device_memory(request) && !preload_passes_through()) {
-        for (int i = 0; i < PRELOAD_VMS; i++)
-            if (preload_vms[i].is_pending) preload_settle(&preload_vms[i], CRUN_BY_DEVICE);
-    }
+    if (PRELOAD_RARELY(preload_pending) && is_device_memory(request) && !preload_passes_through())
+        preload_settle_all(CRUN_BY_DEVICE);
     int result = preload_real_ioctl(descriptor, request, argument);
     if (PRELOAD_RARELY((uint32_t)request == (uint32_t)KVM_CREATE_VM) && result >= 0
         && preload_header && !preload_passes_through())

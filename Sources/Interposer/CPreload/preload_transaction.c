@@ -147,6 +147,11 @@ void preload_settle(struct preload_vm *vm, uint32_t why) {
     preload_locked(settle, &call);
 }
 
+void preload_settle_all(uint32_t why) {
+    for (int i = 0; i < PRELOAD_VMS; i++)
+        if (preload_vms[i].is_pending) preload_settle(&preload_vms[i], why);
+}
+
 static int64_t settle_own(const struct preload_call *call) {
     for (int i = 0; i < PRELOAD_VMS; i++) {
         struct preload_vm *vm = &preload_vms[i];

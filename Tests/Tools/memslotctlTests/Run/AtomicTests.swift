@@ -96,6 +96,19 @@ struct AtomicTests {
         #expect(run.errors.contains("a device 5"), "\(run.errors)")
     }
 
+    @Test("a vhost-user memory table comes after the slots before it, other bytes don't wait")
+    func messages() throws {
+        let run = Finished(
+            vmm: ["message"], under: ["--atomic", "--quiet-us", "5000000", "--report"])
+        let tables = ["sendmsg", "split", "send", "write", "writev"]
+        let others = ["reply", "version", "size", "request", "datagram", "pipe", "short"]
+        let lines =
+            tables.map { "\($0): before 2 after 0 sent 1\n" }
+            + others.map { "\($0): before 2 after 2 sent 1\n" }
+        #expect(run.output == lines.joined() + "lost 0 mmio 0\n", "\(run.errors)")
+        #expect(run.errors.contains("a device 5"), "\(run.errors)")
+    }
+
     @Test("threads that ask at once, a child's VM, and closed descriptors", .timeLimit(.minutes(2)))
     func processes() throws {
         let threads = Finished(vmm: ["threads"], under: ["--atomic"])

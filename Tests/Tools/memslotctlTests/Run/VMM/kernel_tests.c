@@ -1,6 +1,8 @@
 // Calls that only the kernel can decide, and other users of memory: guest_memfd, KVM's own pages,
 // devices.
 #include "vmm.h"
+#include <sys/socket.h>
+#include <sys/uio.h>
 
 struct region2 {
     uint32_t slot, flags;
@@ -141,6 +143,66 @@ int test_device(int argc, char **argv) {
         struct kvm_dirty_log log = {.slot = 1};
         ioctl(vm.descriptor, KVM_GET_DIRTY_LOG, &log);
         close(device);
+    }
+    stop(&vm);
+    printf("lost %lu mmio %lu\n", lost(&vm), vm.vcpus[0].mmio);
+    return 0;
+}
+
+// Sends a message by one of the calls, its header split after `split` bytes where the call has vectors.
+static ssize_t send_by(const char *name, int file, char *bytes, size_t size) {
+    size_t split = strcmp(name, "split") == 0 ? 5 : 12;
+    struct iovec vectors[2] = {{bytes, split}, {bytes + split, size - split}};
+    struct msghdr message = {.msg_iov = vectors, .msg_iovlen = 2};
+    if (strcmp(name, "send") == 0) return send(file, bytes, size, 0);
+    if (strcmp(name, "write") == 0 || strcmp(name, "pipe") == 0) return write(file, bytes, size);
+    if (strcmp(name, "writev") == 0) return writev(file, vectors, 2);
+    if (strcmp(name, "short") == 0) return write(file, bytes, 11);
+    return sendmsg(file, &message, 0);
+}
+
+// vhost-user messages. The kernel has the slot before each memory table, and not before other bytes.
+int test_message(int argc, char **argv) {
+    (void)argc;
+    (void)argv;
+    static const struct {
+        const char *name;
+        uint32_t request, flags, size;
+    } messages[] = {
+        {"sendmsg", 37, 1, 40}, {"split", 5, 9, 8 + 2 * 32}, {"send", 38, 9, 40},
+        {"write", 5, 1, 8}, {"writev", 37, 9, 40},
+        {"reply", 37, 5, 40}, {"version", 37, 2, 40}, {"size", 5, 1, 8 + 9 * 32},
+        {"request", 36, 1, 40}, {"datagram", 37, 1, 40}, {"pipe", 37, 1, 40}, {"short", 37, 1, 40},
+    };
+    struct vm vm;
+    make_vm(&vm, 1, 0);
+    start(&vm);
+    for (unsigned i = 0; i < sizeof messages / sizeof *messages; i++) {
+        int ends[2];
+        int type = strcmp(messages[i].name, "datagram") == 0 ? SOCK_DGRAM : SOCK_STREAM;
+        if (strcmp(messages[i].name, "pipe") == 0) {
+            must(pipe(ends) == 0, "pipe");
+            int reader = ends[0];
+            ends[0] = ends[1];
+            ends[1] = reader;
+        } else {
+            must(socketpair(AF_UNIX, type, 0, ends) == 0, "socketpair");
+        }
+        char bytes[12 + 8 + 9 * 32] = {0};
+        char received[sizeof bytes];
+        memcpy(bytes, &messages[i].request, 12);
+        must(set_slot(&vm, 9, KVM_MEM_LOG_DIRTY_PAGES, 0x9000000, PAGE, vm.region) == 0, "slot 9");
+        int before = raw_slot(&vm);
+        ssize_t sent = send_by(messages[i].name, ends[0], bytes, 12 + messages[i].size);
+        int after = raw_slot(&vm);
+        ssize_t got = read(ends[1], received, sizeof received);
+        printf("%s: before %d after %d sent %d\n", messages[i].name, before, after,
+               sent > 0 && got == sent && memcmp(bytes, received, (size_t)got) == 0);
+        must(set_slot(&vm, 9, 0, 0x9000000, 0, vm.region) == 0, "its end");
+        struct kvm_dirty_log log = {.slot = 1};
+        ioctl(vm.descriptor, KVM_GET_DIRTY_LOG, &log);
+        close(ends[0]);
+        close(ends[1]);
     }
     stop(&vm);
     printf("lost %lu mmio %lu\n", lost(&vm), vm.vcpus[0].mmio);

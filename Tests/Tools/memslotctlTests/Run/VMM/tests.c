@@ -180,7 +180,7 @@ extern int test_visible(int, char **), test_fork(int, char **), test_reuse(int, 
     test_threads(int, char **), test_own(int, char **), test_waiting(int, char **),
     test_device(int, char **), test_stack(int, char **), test_self(int, char **),
     test_abort(int, char **), test_halted(int, char **), test_signalled(int, char **),
-    test_vfork(int, char **);
+    test_vfork(int, char **), test_message(int, char **);
 
 const struct test tests[] = {
     {"split", test_split}, {"exit", test_exit}, {"errors", test_errors}, {"dirty", test_dirty},
@@ -189,4 +189,5 @@ const struct test tests[] = {
     {"bench", test_bench}, {"threads", test_threads}, {"own", test_own},
     {"waiting", test_waiting}, {"device", test_device}, {"stack", test_stack}, {"self", test_self},
     {"abort", test_abort}, {"halted", test_halted},
-    {"signalled", test_signalled}, {"vfork", test_vfork}, {0, 0}};
+    {"signalled", test_signalled}, {"vfork", test_vfork},
+    {"message", test_message}, {0, 0}};
