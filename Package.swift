@@ -83,7 +83,7 @@ let service: [Target] = [
 
 /// `memslotctl run`: a library that is loaded into somebody else's VMM.
 let interposer: [Target] = [
-    // Answers a VMM's slot calls, and commits them as transactions.
+    // Replies to a VMM's slot calls, and commits them as transactions.
     module(
         "Interposer", "MemslotPreload",
         ["Memslots", "MemslotSimulator", "MemslotKVM", "CPreload", "CRunRecord"]),

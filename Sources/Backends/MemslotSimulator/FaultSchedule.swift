@@ -7,8 +7,12 @@ struct FaultSchedule: Sendable {
     private var nextOperation = 0
 
     /// Arms `fault`, after those already armed at the same operation.
+    ///
+    /// - Precondition: its operation is at least 0, its times are at least 1.
     mutating func arm(_ fault: FaultInjection) {
-        guard fault.operation >= 0, fault.times > 0 else { return }
+        precondition(
+            fault.operation >= 0 && fault.times > 0,
+            "a fault needs an operation of at least 0 and at least one time")
         armed[fault.operation, default: []].append(fault)
     }
 
@@ -51,9 +55,9 @@ public struct FaultInjection: Hashable, Sendable {
     /// Creates a fault.
     ///
     /// - Parameters:
-    ///   - operation: at least 0; a fault with a negative number is not armed.
+    ///   - operation: at least 0.
     ///   - errno: the errno to return.
-    ///   - times: at least 1; a fault with less is not armed.
+    ///   - times: at least 1.
     public init(operation: Int, errno: Errno, times: Int = 1) {
         self.operation = operation
         self.errno = errno

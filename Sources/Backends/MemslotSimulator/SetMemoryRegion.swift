@@ -13,8 +13,8 @@ extension SimulatedKernel {
     ///   - request: the words of the call, with any values. A size of 0 deletes.
     ///   - form: which of the two calls it is.
     /// - Returns: the effect of the call.
-    /// - Throws: the kernel's errno. Slots, dirty logs and bindings are unchanged then, but a move
-    ///   past the largest guest page has cost two swaps.
+    /// - Throws: the kernel's errno. Slots, dirty logs and bindings are then unchanged. A move past
+    ///   the largest guest page has still counted two swaps, as in the kernel.
     @discardableResult
     package mutating func setMemoryRegion(
         _ request: Memslot, form: SlotCallForm = .region2

@@ -95,9 +95,9 @@ public final class SimulatedBackend: MemslotBackend {
     /// - Parameter size: bytes; a multiple of 4096, not 0.
     /// - Returns: a handle; never −1, which stands for `GuestMemfdBinding.own`.
     /// - Throws: `ENOTTY` if the VM has no `guest-memfd`; `EINVAL` for the size.
-    public func createGuestMemfd(size: ByteCount) throws(Errno) -> Int32 {
+    public func makeGuestMemfd(size: ByteCount) throws(Errno) -> Int32 {
         try state.withLock { state throws(Errno) in
-            try state.kernel.createGuestMemfd(size: size)
+            try state.kernel.makeGuestMemfd(size: size)
         }
     }
 

@@ -43,8 +43,8 @@ package struct SimulatedKernel: Sendable {
 
     package subscript(key: SlotKey) -> Memslot? { installed[key]?.slot }
 
-    /// See ``SimulatedBackend/createGuestMemfd(size:)``. Kernel: `KVM_CREATE_GUEST_MEMFD`.
-    package mutating func createGuestMemfd(size: ByteCount) throws(Errno) -> Int32 {
+    /// See ``SimulatedBackend/makeGuestMemfd(size:)``. Kernel: `KVM_CREATE_GUEST_MEMFD`.
+    package mutating func makeGuestMemfd(size: ByteCount) throws(Errno) -> Int32 {
         guard capabilities.flags.contains(.guestMemfd) else { throw Errno(rawValue: 25) }
         return try files.create(size: size.rawValue)
     }

@@ -65,12 +65,12 @@ public func memslots_reader_enter(
         // Held until the view is left, even if another thread closes the reader.
         let open = HandleTable.shared.hold(reader.value, .reader, as: OpenReader.self)
         guard let open else { throw .badHandle(.reader) }
-        guard let stay = open.reader.enterUnscoped() else {
+        guard let visit = open.reader.enterUnscoped() else {
             HandleTable.shared.release(reader.value)
             throw .notInside
         }
         view.pointee = memslots_view(
-            reader: reader.value, ticket: stay.ticket, generation: stay.generation.rawValue,
+            reader: reader.value, ticket: visit.ticket, generation: visit.generation.rawValue,
             array: UnsafeRawPointer(Unmanaged.passUnretained(open).toOpaque()))
     }
 }

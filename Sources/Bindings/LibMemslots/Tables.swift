@@ -152,6 +152,7 @@ public func memslots_simulator_fail(
         guard (1...4_095).contains(errno) else {
             throw .badArgument("kernel_errno is not an errno")
         }
+        guard times > 0 else { throw .badArgument("times is 0") }
         try open.simulator.inject(
             FaultInjection(
                 operation: Int(operation), errno: Errno(rawValue: errno), times: Int(times)))

@@ -18,7 +18,7 @@ final class OpenVCPU: Sendable {
         self.table = table
     }
 
-    deinit { guarded.retire() }
+    deinit { guarded.releaseSharedPage() }
 }
 
 @c @implementation
@@ -115,7 +115,7 @@ public func memslots_vcpu_drain_dirty_ring(_ vcpu: memslots_vcpu) -> Int32 {
     returnCode(vcpu) { open throws(Problem) in
         try converting(
             { Problem.system(call: "KVM_RESET_DIRTY_RINGS", $0) },
-            open.backend.drainDirtyRings(fullOfVCPU: open.guarded.vcpu.descriptor))
+            open.backend.collectDirtyRings(afterFullRingOf: open.guarded.descriptor))
     }
 }
 

@@ -126,7 +126,7 @@ static int64_t add_copy(const struct preload_call *call) {
     int copy = (int)call->request;
     if (preload_kind(entry) == PRELOAD_VCPU) preload_vcpus[preload_index(entry)].references++;
     else preload_vm_of(entry)->references++;
-    // A copy of a guest_memfd is not known to be the same file: a slot on it is applied at once.
+    // A copy of a guest_memfd is not recorded, so a slot on it is applied at once.
     if (preload_kind(entry) != PRELOAD_FILE)
         preload_set_entry(copy, preload_kind(entry), preload_index(entry));
     return 0;

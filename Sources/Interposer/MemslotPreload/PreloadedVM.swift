@@ -103,7 +103,7 @@ final class PreloadedVM {
     }
 
     func open(_ descriptor: Int32, size: ByteCount) -> Int32? {
-        guard let handle = try? requested.createGuestMemfd(size: size) else { return nil }
+        guard let handle = try? requested.makeGuestMemfd(size: size) else { return nil }
         handles[descriptor] = handle
         backend.open(handle, copying: descriptor)
         return handle
@@ -206,10 +206,10 @@ private let hostLimits: KVMLimits? = try? KVMSystem().limits()
 
 /// Does nothing: the C part holds vCPUs from the first deferred call until the commit.
 private final class HeldByGate: VCPUHold {
-    func begin() {}
+    func beginHolding() {}
     func waitUntilHeld(by deadline: Deadline) -> [String] { [] }
     func exclusively(_ body: () -> Void) { body() }
-    func end() {}
+    func endHolding() {}
 }
 
 /// Guest pages where KVM may have a slot of its own, which depends on the host and cannot be queried.

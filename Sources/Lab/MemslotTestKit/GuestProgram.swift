@@ -81,17 +81,17 @@ package struct GuestProgram: Hashable, Sendable {
             let bytes = placement.pageCount * pageSize.rawValue
             switch kind {
             case .real:
-                try vcpu.enter(
+                try vcpu.setMode(
                     .real(code: placement.code, data: placement.region, extra: rounds))
                 registers.rdx = 4 * self.vcpu
                 registers.rcx = bytes
             case .long:
-                try vcpu.enter(.user(pageTables: placement.pageTables))
+                try vcpu.setMode(.user(pageTables: placement.pageTables))
                 registers.rip = placement.code.rawValue
                 registers.rdi = number(in: 0).rawValue
                 registers.rcx = placement.pageCount
                 registers.rsi = rounds.rawValue
-                registers.r8to15[0] = placement.doorbell.rawValue
+                registers.r8 = placement.doorbell.rawValue
             }
             try vcpu.setRegisters(registers)
         }

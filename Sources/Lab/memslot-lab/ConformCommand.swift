@@ -103,9 +103,9 @@ struct ConformCommand: ParsableCommand {
                 progress.show(done)
             }
         }
-        let answers = report.answers.sorted { $0.key < $1.key }
+        let results = report.results.sorted { $0.key < $1.key }
             .map { "\($0.value) \($0.key)" }.joined(separator: ", ")
-        let summary = "seed \(seed): \(report.calls) calls compared (\(answers))"
+        let summary = "seed \(seed): \(report.calls) calls compared (\(results))"
         guard let difference = report.difference else {
             print("\(summary): no difference")
             return

@@ -103,7 +103,7 @@ struct CrashCommand: ParsableCommand {
             group.wait()
             report.kills += 1
         }
-        report.requests = workers.reduce(0) { $0 + $1.answered }
+        report.requests = workers.reduce(0) { $0 + $1.replies }
         report.refusals = workers.compactMap(\.refusal)
     }
 }
@@ -135,7 +135,7 @@ struct CrashReport {
     ) throws(TargetLost) {
         for name in daemon.halfWritten { faults.append("\(name) was not removed") }
         guard keepsState else { return }
-        let state = try client.call("server.info").value?["result"]?["state"]
+        let state = try client.call(.serverInfo).value?["result"]?["state"]
         for list in ["unrestored", "damaged", "ahead"] {
             for element in state?[list].map({ Array($0.elements) }) ?? [] {
                 faults.append("\(list): \(element.rawText)")

@@ -20,7 +20,7 @@ final class CrashWorker: @unchecked Sendable {
     private(set) var replied: Known?
     /// The VM after the request without a reply; the outer `nil` if there is no such request.
     private(set) var pending: Known??
-    private(set) var answered = 0
+    private(set) var replies = 0
     private(set) var refusal: String?
     private let backend: String
     private var random: SeededRandom
@@ -48,9 +48,9 @@ final class CrashWorker: @unchecked Sendable {
 
     func read(_ client: inout ClientConnection) throws(TargetLost) -> Known? {
         let params = Array(#"{"vm":"\#(vm)"}"#.utf8)
-        let table = try client.call("memslots.get", params: params).value?["result"]
+        let table = try client.call(.memslotsGet, params: params).value?["result"]
         guard let table else { return nil }
-        let list = try client.call("memory.list", params: params).value?["result"]?["memories"]
+        let list = try client.call(.memoryList, params: params).value?["result"]?["memories"]
         return Known(
             generation: table["generation"]?.uint64 ?? .max,
             slots: table["slots"]?.rawText ?? "",
@@ -60,11 +60,11 @@ final class CrashWorker: @unchecked Sendable {
     private func step(_ client: inout ClientConnection) throws(TargetLost) {
         guard let replied else {
             return try ask(
-                &client, "vm.create", #""backend":"\#(backend)""#,
+                &client, .vmCreate, #""backend":"\#(backend)""#,
                 makes: Known(generation: 0, slots: "[]", memories: []))
         }
         switch random.below(20) {
-        case 0: try ask(&client, "vm.destroy", "", makes: nil)
+        case 0: try ask(&client, .vmDestroy, "", makes: nil)
         case 1...3: try changeMemory(&client, replied)
         default: try submit(&client, replied)
         }
@@ -80,13 +80,13 @@ final class CrashWorker: @unchecked Sendable {
         guard present.memories.contains(name) else {
             next.memories = (present.memories + [name]).sorted()
             return try ask(
-                &client, "memory.create",
+                &client, .memoryCreate,
                 #""memory":"\#(name)","size":"0x10000","backing":"memfd""#, makes: next)
         }
         // Destroying a memory in use would be refused.
         guard !present.slots.contains("\"\(name)\"") else { return }
         next.memories.removeAll { $0 == name }
-        try ask(&client, "memory.destroy", #""memory":"\#(name)""#, makes: next)
+        try ask(&client, .memoryDestroy, #""memory":"\#(name)""#, makes: next)
     }
 
     private func submit(_ client: inout ClientConnection, _ present: Known) throws(TargetLost) {
@@ -103,21 +103,21 @@ final class CrashWorker: @unchecked Sendable {
         var next = present
         next.slots = "[" + slots.joined(separator: ",") + "]"
         if next.slots != present.slots { next.generation += 1 }
-        try ask(&client, "memslots.submit", #""slots":\#(next.slots)"#, makes: next)
+        try ask(&client, .memslotsSubmit, #""slots":\#(next.slots)"#, makes: next)
     }
 
     private func ask(
-        _ client: inout ClientConnection, _ method: String, _ params: String, makes next: Known?
+        _ client: inout ClientConnection, _ method: Method, _ params: String, makes next: Known?
     ) throws(TargetLost) {
         pending = .some(next)
         let all = #"{"vm":"\#(vm)"\#(params.isEmpty ? "" : ",")\#(params)}"#
         let reply = try client.call(method, params: Array(all.utf8))
         pending = nil
         guard let value = reply.value, value["error"] == nil else {
-            refusal = "\(method) \(all): \(String(decoding: reply.line, as: UTF8.self))"
+            refusal = "\(method.rawValue) \(all): \(String(decoding: reply.line, as: UTF8.self))"
             return
         }
-        answered += 1
+        replies += 1
         replied = next
     }
 }

@@ -86,17 +86,17 @@ public struct ClientConnection: ~Copyable {
     /// that arrive before it.
     ///
     /// - Parameters:
-    ///   - method: the method's name.
+    ///   - method: the method.
     ///   - params: JSON text; `nil` for none.
     ///   - descriptors: sent with the request; they stay the caller's.
     /// - Returns: the reply, which may contain an error.
     /// - Throws: if the connection ends before the reply.
     public mutating func call(
-        _ method: String, params: [UInt8]? = nil, descriptors: [Int32] = []
+        _ method: Method, params: [UInt8]? = nil, descriptors: [Int32] = []
     ) throws(TargetLost) -> Received {
         lastID += 1
         var writer = JSONWriter()
-        writer.request(method: method, id: RequestID(lastID), params: params)
+        writer.request(method: method.rawValue, id: RequestID(lastID), params: params)
         return try exchange(writer.finish(), descriptors: descriptors)
     }
 

@@ -102,7 +102,7 @@ extension OnKVM {
                 var exit = try guest.vcpu.run()
                 while exit == .dirtyRingFull {
                     fullRings += 1
-                    try guest.backend.drainDirtyRings(fullOfVCPU: guest.vcpu.descriptor)
+                    try guest.backend.collectDirtyRings(afterFullRingOf: guest.vcpu.descriptor)
                     exit = try guest.vcpu.run()
                 }
                 #expect(guest.isDone(exit), "\(exit)")

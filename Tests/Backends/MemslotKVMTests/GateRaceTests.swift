@@ -44,7 +44,7 @@ extension OnKVM {
                             }
                             if turn.requests.contains(.embedder) { break }
                         }
-                        guarded.retire()
+                        guarded.releaseSharedPage()
                     }
                     done.signal()
                 }.start()
@@ -174,7 +174,7 @@ private final class OwnPause: VCPUHold, @unchecked Sendable {
         kick.kick(.embedder)
     }
 
-    func begin() {
+    func beginHolding() {
         condition.withLock { isPaused = true }
         kick.kick(.embedder)
     }
@@ -189,7 +189,7 @@ private final class OwnPause: VCPUHold, @unchecked Sendable {
 
     func exclusively(_ body: () -> Void) { body() }
 
-    func end() {
+    func endHolding() {
         condition.withLock {
             isPaused = false
             condition.broadcast()

@@ -81,7 +81,7 @@ extension OnKVM {
             _ = try KVMBackend(adopting: guest.backend.vm, installed: before)
             // The gate is open again: the guest continues, and another vCPU may enter.
             guest.awaitRounds(of: guest.program)
-            #expect(try gate.guarded(as: "visitor") { true })
+            #expect(try gate.runGuarded(as: "visitor") { true })
             // It leaves by itself; an addition holds no vCPU.
             let exits = deaf.join {
                 guest.memory.store(
@@ -128,7 +128,7 @@ extension OnKVM {
             let guarded = GuardedVCPU(guest.vcpu, gate: gate, signal: signal)
             let (inside, go) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
             let caller = Thread {
-                try? guarded.guarded {
+                try? guarded.runGuarded {
                     inside.signal()
                     go.wait()
                 }
@@ -146,7 +146,7 @@ extension OnKVM {
             let turn = try guarded.run()
             #expect(turn.exit == .interrupted && turn.requests == .gate)
             let table2 = table
-            let nested = try guarded.guarded { table2.refusal(of: submitted) }
+            let nested = try guarded.runGuarded { table2.refusal(of: submitted) }
             #expect(nested?.kind == "reentrant")
         }
     }

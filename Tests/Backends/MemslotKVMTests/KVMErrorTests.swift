@@ -14,10 +14,20 @@ struct KVMErrorTests {
         .callFailed(call: "KVM_CREATE_VM", errno: .outOfMemory),
     ]
 
-    @Test("each case has its own kind, and the list of kinds is the enum")
+    @Test("each case has its own kind")
     func kinds() {
-        #expect(errors.map(\.kind) == KVMError.kinds)
-        #expect(Set(KVMError.kinds).count == errors.count)
+        let kinds = [
+            "kvm-device-missing",
+            "kvm-permission-denied",
+            "kvm-unsupported-version",
+            "kvm-kernel-too-old",
+            "kvm-unsupported-option",
+            "kvm-other-process",
+            "kvm-installed-slot-differs",
+            "kvm-installed-slot-unlisted",
+            "kvm-call-failed",
+        ]
+        #expect(errors.map(\.kind) == kinds)
     }
 
     @Test("the message says what to do")

@@ -72,7 +72,7 @@ struct GuestVM {
             guard exit == .dirtyRingFull else {
                 return exit
             }
-            try backend.drainDirtyRings(fullOfVCPU: vcpu.descriptor)
+            try backend.collectDirtyRings(afterFullRingOf: vcpu.descriptor)
         }
     }
 

@@ -10,16 +10,18 @@ extension OnKVM {
             let system = try KVMSystem()
             let limits = try system.limits()
             let raw = try KVMRawVM(system: system)
-            func answer(_ page: UInt64, _ userspaceAddress: UInt64) -> Errno? {
+            func errno(ofPage page: UInt64, at userspaceAddress: UInt64) -> Errno? {
                 raw.setUserMemoryRegion(
                     RawRegion(
                         slot: 0, flags: 0, guestPhysicalAddress: page * 4096, memorySize: 0x1000,
                         userspaceAddress: userspaceAddress))
             }
-            #expect(answer(limits.maxGuestPage + 1, 0) == .invalidArgument)
-            #expect(answer(limits.maxGuestPage, limits.userspaceEnd.rawValue) == .invalidArgument)
+            #expect(errno(ofPage: limits.maxGuestPage + 1, at: 0) == .invalidArgument)
+            #expect(
+                errno(ofPage: limits.maxGuestPage, at: limits.userspaceEnd.rawValue)
+                    == .invalidArgument)
             let last = limits.userspaceEnd.rawValue - 0x1000
-            #expect(answer(limits.maxGuestPage, last) == nil)
+            #expect(errno(ofPage: limits.maxGuestPage, at: last) == nil)
             #expect(limits.maxGuestPage & (limits.maxGuestPage + 1) == 0)
         }
 
@@ -28,16 +30,16 @@ extension OnKVM {
             let system = try KVMSystem()
             let backend = try KVMBackend(system: system)
             let raw = try KVMRawVM(system: system)
-            func answer(_ id: UInt32) -> Errno? {
+            func errno(ofID id: UInt32) -> Errno? {
                 raw.setUserMemoryRegion(
                     RawRegion(
                         slot: id, flags: 0, guestPhysicalAddress: 0, memorySize: 0x1000,
                         userspaceAddress: 0))
             }
-            #expect(answer(backend.capabilities.maxSlots) == .invalidArgument)
-            #expect(answer(backend.capabilities.maxSlots - 1) == nil)
+            #expect(errno(ofID: backend.capabilities.maxSlots) == .invalidArgument)
+            #expect(errno(ofID: backend.capabilities.maxSlots - 1) == nil)
             // The next address space does not exist.
-            #expect(answer(backend.capabilities.addressSpaces << 16) == .invalidArgument)
+            #expect(errno(ofID: backend.capabilities.addressSpaces << 16) == .invalidArgument)
         }
 
         @Test("each reported flag is accepted, each other is refused")

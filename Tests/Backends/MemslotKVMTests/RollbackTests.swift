@@ -60,7 +60,7 @@ extension OnKVM {
             }
 
             /// Dirties pages. Returns the dirty pages that each slot must report afterwards, by id.
-            func soil(_ dirt: Dirt) throws -> [UInt32: [Range<UInt64>]] {
+            func markDirty(_ dirt: Dirt) throws -> [UInt32: [Range<UInt64>]] {
                 _ = try dirty(clear: true)
                 guard dirt != .none else { return [1: [], 2: [], 4: []] }
                 let round = guest.load(guest.program.rounds) + 1
@@ -104,7 +104,7 @@ extension OnKVM {
             #expect(calls == 7)
             for index in 0..<calls {
                 let errno: Errno = index % 2 == 0 ? .outOfMemory : .ioError
-                let wanted = try scene.soil(dirt)
+                let wanted = try scene.markDirty(dirt)
                 scene.backend.refuse(calls: [index], with: errno)
                 guard case .rolledBack(let rollback) = scene.table.refusal(of: scene.after) else {
                     Issue.record("call \(index) was not rolled back")
@@ -126,7 +126,7 @@ extension OnKVM {
         func logs(mode: DirtyLogMode) throws {
             let scene = try Scene(mode)
             for index in 0..<2 {
-                let wanted = try scene.soil(.kernel)
+                let wanted = try scene.markDirty(.kernel)
                 scene.backend.refuse(reads: [index], with: .ioError)
                 guard case .rolledBack(let rollback) = scene.table.refusal(of: scene.after) else {
                     Issue.record("read \(index) was not rolled back")
@@ -146,7 +146,7 @@ extension OnKVM {
             for failing in 1..<7 {
                 for undone in Set([0, failing - 1]) {
                     let scene = try Scene(mode)
-                    let wanted = try scene.soil(.kernel)
+                    let wanted = try scene.markDirty(.kernel)
                     // The call after the one that fails is the first of the undo.
                     scene.backend.refuse(calls: [failing, failing + 1 + undone])
                     guard case .failed(let failure) = scene.table.refusal(of: scene.after) else {

@@ -13,12 +13,12 @@ struct ClassificationTests {
     @Test("size 0 deletes an installed slot, and is EINVAL without one")
     mutating func deletion() {
         let words = slot(3, page: 16)
-        #expect(kernel.answer(words.deletion) == .invalidArgument)
+        #expect(kernel.errno(of: words.deletion) == .invalidArgument)
         #expect(change(words) == .create)
         // Address, flags and user memory of a deletion only have to be well formed.
         let other = slot(3, page: 999, flags: .readOnly, host: 77).deletion
         #expect(change(other) == .delete)
-        #expect(kernel.answer(words.deletion) == .invalidArgument)
+        #expect(kernel.errno(of: words.deletion) == .invalidArgument)
         #expect(kernel.slots.isEmpty)
     }
 
@@ -27,13 +27,13 @@ struct ClassificationTests {
         #expect(change(slot(3, page: 16)) == .create)
         var words = slot(3, page: 16).deletion
         words.guestPhysicalAddress = GuestPhysicalAddress(1)
-        #expect(kernel.answer(words) == .invalidArgument)
+        #expect(kernel.errno(of: words) == .invalidArgument)
         words = slot(3, page: 16).deletion
         words.userspaceAddress = UserspaceAddress(1)
-        #expect(kernel.answer(words) == .invalidArgument)
+        #expect(kernel.errno(of: words) == .invalidArgument)
         words = slot(3, page: 16).deletion
         words.flags = MemslotFlags(rawValue: 1 << 16)
-        #expect(kernel.answer(words) == .invalidArgument)
+        #expect(kernel.errno(of: words) == .invalidArgument)
         words = slot(3, page: 16).deletion
         words.userspaceAddress = kernel.capabilities.userspaceEnd
         #expect(change(words) == .delete)
@@ -65,38 +65,38 @@ struct ClassificationTests {
     mutating func immutables() {
         let old = slot(0, page: 16, pages: 4)
         #expect(change(old) == .create)
-        #expect(kernel.answer(slot(0, page: 16, pages: 5)) == .invalidArgument)
-        #expect(kernel.answer(slot(0, page: 16, host: 1)) == .invalidArgument)
-        #expect(kernel.answer(slot(0, page: 16, flags: .readOnly)) == .invalidArgument)
-        #expect(kernel.answer(slot(0, page: 64, pages: 5)) == .invalidArgument)
-        #expect(kernel.answer(slot(0, page: 16, flags: .guestMemfd)) == .invalidArgument)
+        #expect(kernel.errno(of: slot(0, page: 16, pages: 5)) == .invalidArgument)
+        #expect(kernel.errno(of: slot(0, page: 16, host: 1)) == .invalidArgument)
+        #expect(kernel.errno(of: slot(0, page: 16, flags: .readOnly)) == .invalidArgument)
+        #expect(kernel.errno(of: slot(0, page: 64, pages: 5)) == .invalidArgument)
+        #expect(kernel.errno(of: slot(0, page: 16, flags: .guestMemfd)) == .invalidArgument)
         #expect(kernel.slots == [old])
         #expect(kernel.operationCounts.refused == 5)
     }
 
     @Test("a guest-memfd slot is refused every call but its deletion, even an identical one")
     mutating func guestMemfd() throws {
-        let file = try kernel.createGuestMemfd(size: .pages(16))
+        let file = try kernel.makeGuestMemfd(size: .pages(16))
         let words = slot(
             0, page: 16, flags: .guestMemfd, guestMemfd: GuestMemfdBinding(descriptor: file))
         #expect(change(words) == .create)
-        #expect(kernel.answer(words) == .invalidArgument)
-        #expect(kernel.answer(slot(0, page: 16)) == .invalidArgument)
-        #expect(kernel.answer(slot(0, page: 32)) == .invalidArgument)
-        #expect(kernel.answer(words.deletion, .region) == .invalidArgument)
-        #expect(kernel.answer(slot(0, page: 16).deletion, .region) == nil)
+        #expect(kernel.errno(of: words) == .invalidArgument)
+        #expect(kernel.errno(of: slot(0, page: 16)) == .invalidArgument)
+        #expect(kernel.errno(of: slot(0, page: 32)) == .invalidArgument)
+        #expect(kernel.errno(of: words.deletion, .region) == .invalidArgument)
+        #expect(kernel.errno(of: slot(0, page: 16).deletion, .region) == nil)
     }
 
     @Test("address spaces are independent, and slots may be adjacent")
     func addressSpaces() {
         var kernel = SimulatedKernel(capabilities: Capabilities(addressSpaces: 2))
-        #expect(kernel.answer(slot(0, page: 16)) == nil)
-        #expect(kernel.answer(slot(0, page: 17, space: 1)) == nil)
-        #expect(kernel.answer(slot(1, page: 15, pages: 1)) == nil)
-        #expect(kernel.answer(slot(2, page: 20, pages: 1)) == nil)
-        #expect(kernel.answer(slot(3, page: 19, pages: 1)) == .fileExists)
-        #expect(kernel.answer(slot(3, page: 16, pages: 1, space: 1)) == nil)
-        #expect(kernel.answer(slot(0, page: 16, space: 2)) == .invalidArgument)
+        #expect(kernel.errno(of: slot(0, page: 16)) == nil)
+        #expect(kernel.errno(of: slot(0, page: 17, space: 1)) == nil)
+        #expect(kernel.errno(of: slot(1, page: 15, pages: 1)) == nil)
+        #expect(kernel.errno(of: slot(2, page: 20, pages: 1)) == nil)
+        #expect(kernel.errno(of: slot(3, page: 19, pages: 1)) == .fileExists)
+        #expect(kernel.errno(of: slot(3, page: 16, pages: 1, space: 1)) == nil)
+        #expect(kernel.errno(of: slot(0, page: 16, space: 2)) == .invalidArgument)
         #expect(kernel.slots.map(\.assignedKey.description) == ["0", "1", "2", "1:0", "1:3"])
     }
 }

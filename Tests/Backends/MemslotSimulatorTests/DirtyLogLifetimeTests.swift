@@ -30,9 +30,9 @@ struct DirtyLogLifetimeTests {
     @Test("a refused move keeps it")
     mutating func refusedMove() throws {
         let beyond = slot(0, page: 1 << 40, pages: 8, flags: .logDirtyPages)
-        #expect(kernel.answer(beyond) == .invalidArgument)
+        #expect(kernel.errno(of: beyond) == .invalidArgument)
         try kernel.setMemoryRegion(slot(1, page: 64))
-        #expect(kernel.answer(slot(0, page: 60, pages: 8)) == .fileExists)
+        #expect(kernel.errno(of: slot(0, page: 60, pages: 8)) == .fileExists)
         #expect(kernel.dirtyPages(of: 0) == [1..<3])
     }
 

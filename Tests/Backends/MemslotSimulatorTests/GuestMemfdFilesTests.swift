@@ -38,19 +38,19 @@ struct GuestMemfdFilesTests {
     @Test("a range is within its file by the kernel's signed sum")
     func fileEnd() throws {
         var kernel = SimulatedKernel(capabilities: SimulatedRawVM.recordedKernel)
-        let file = try kernel.createGuestMemfd(size: .pages(8))
-        func answer(_ offset: UInt64) -> Errno? {
+        let file = try kernel.makeGuestMemfd(size: .pages(8))
+        func errno(atOffset offset: UInt64) -> Errno? {
             let binding = GuestMemfdBinding(descriptor: file, offset: ByteCount(offset))
             let words = slot(0, page: 16, flags: .guestMemfd, guestMemfd: binding)
-            defer { _ = kernel.answer(words.deletion) }
-            return kernel.answer(words)
+            defer { _ = kernel.errno(of: words.deletion) }
+            return kernel.errno(of: words)
         }
-        #expect(answer(4 * 4096) == nil)
-        #expect(answer(5 * 4096) == .invalidArgument)
-        #expect(answer(1 << 62) == .invalidArgument)
-        #expect(answer(1 << 63) == .invalidArgument)
-        #expect(answer(0 &- 4 * 4096) == .invalidArgument)
+        #expect(errno(atOffset: 4 * 4096) == nil)
+        #expect(errno(atOffset: 5 * 4096) == .invalidArgument)
+        #expect(errno(atOffset: 1 << 62) == .invalidArgument)
+        #expect(errno(atOffset: 1 << 63) == .invalidArgument)
+        #expect(errno(atOffset: 0 &- 4 * 4096) == .invalidArgument)
         // Observed on 6.18: the sum wraps `loff_t`, and the kernel accepts the range.
-        #expect(answer((1 << 63) - 4096) == nil)
+        #expect(errno(atOffset: (1 << 63) - 4096) == nil)
     }
 }

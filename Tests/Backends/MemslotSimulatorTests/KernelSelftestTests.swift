@@ -59,20 +59,20 @@ struct KernelSelftestTests {
     @Test("P5: a descriptor that is no guest_memfd of this VM is EINVAL, and so is each odd offset")
     func badGuestMemfd() {
         let vm = SimulatedRawVM()
-        func answer(_ kind: RawGuestMemfd, offset: UInt64 = 0) -> Errno? {
+        func errno(of kind: RawGuestMemfd, offset: UInt64 = 0) -> Errno? {
             vm.setUserMemoryRegion(
                 region(10, flags: 4, at: base, size: 4 * mebibyte, guestMemfd: kind, offset: offset)
             )
         }
         for kind in [RawGuestMemfd.kvm, .vm, .memfd, .otherVM] {
-            #expect(answer(kind) == .invalidArgument)
+            #expect(errno(of: kind) == .invalidArgument)
         }
-        #expect(answer(.none) == .badFileDescriptor)
+        #expect(errno(of: .none) == .badFileDescriptor)
         let odd = (1...4095).filter {
-            answer(.file(index: 0), offset: UInt64($0)) != .invalidArgument
+            errno(of: .file(index: 0), offset: UInt64($0)) != .invalidArgument
         }
         #expect(odd.isEmpty)
-        #expect(answer(.file(index: 0)) == nil)
+        #expect(errno(of: .file(index: 0)) == nil)
     }
 
     @Test("P6: an overlap of guest pages is checked before the file's range")

@@ -62,11 +62,11 @@ struct SimulatedBackendTests {
         var configuration = SimulatorConfiguration()
         configuration.flags = [.logDirtyPages, .guestMemfd]
         let backend = try SimulatedBackend(configuration: configuration)
-        #expect(throws: Errno.invalidArgument) { try backend.createGuestMemfd(size: .zero) }
+        #expect(throws: Errno.invalidArgument) { try backend.makeGuestMemfd(size: .zero) }
         #expect(throws: Errno.invalidArgument) {
-            try backend.createGuestMemfd(size: ByteCount(4097))
+            try backend.makeGuestMemfd(size: ByteCount(4097))
         }
-        let file = try backend.createGuestMemfd(size: .pages(8))
+        let file = try backend.makeGuestMemfd(size: .pages(8))
         func bound(_ id: UInt32, offset: UInt64) -> Memslot {
             let binding = GuestMemfdBinding(descriptor: file, offset: .pages(offset))
             return slot(id, page: UInt64(id) * 16, flags: .guestMemfd, guestMemfd: binding)
@@ -87,7 +87,7 @@ struct SimulatedBackendTests {
         #expect(backend.installedSlots == [bound(0, offset: 4), bound(1, offset: 0)])
         try backend.apply(.delete(bound(0, offset: 4)))
         #expect(throws: Errno(rawValue: 25)) {
-            try SimulatedBackend().createGuestMemfd(size: .pages(8))
+            try SimulatedBackend().makeGuestMemfd(size: .pages(8))
         }
     }
 

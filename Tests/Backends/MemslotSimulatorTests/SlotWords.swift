@@ -24,7 +24,7 @@ extension Memslot {
 
 extension SimulatedKernel {
     /// Returns the errno of a call, or `nil` if it succeeds.
-    mutating func answer(_ words: Memslot, _ form: SlotCallForm = .region2) -> Errno? {
+    mutating func errno(of words: Memslot, _ form: SlotCallForm = .region2) -> Errno? {
         do throws(Errno) {
             try setMemoryRegion(words, form: form)
             return nil

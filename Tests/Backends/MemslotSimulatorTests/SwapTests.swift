@@ -31,9 +31,9 @@ struct SwapTests {
             slot(0, page: 32), slot(0, page: 16, pages: 9), slot(2, page: 1 << 40),
             slot(2, page: 99).deletion, slot(2, page: 99, flags: .guestMemfd),
         ]
-        for words in words { #expect(kernel.answer(words) != nil) }
+        for words in words { #expect(kernel.errno(of: words) != nil) }
         #expect(kernel.swapCount == before)
-        #expect(kernel.answer(slot(0, page: 1 << 40)) == .invalidArgument)
+        #expect(kernel.errno(of: slot(0, page: 1 << 40)) == .invalidArgument)
         #expect(kernel.swapCount == before + 2)
         #expect(kernel.slots == [slot(0, page: 16), slot(1, page: 32)])
     }

@@ -3,9 +3,9 @@
 import Memslots
 
 final class Hold: VCPUHold {
-    func begin() {}
+    func beginHolding() {}
     func waitUntilHeld(by deadline: Deadline) -> [String] { [] }
-    func end() {}
+    func endHolding() {}
     #if MISS
         func exclusively(_ body: @escaping () -> Void) { body() }
     #else

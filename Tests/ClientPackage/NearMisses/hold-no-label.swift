@@ -3,9 +3,9 @@
 import Memslots
 
 final class Hold: VCPUHold {
-    func begin() {}
+    func beginHolding() {}
     func exclusively(_ body: () -> Void) { body() }
-    func end() {}
+    func endHolding() {}
     #if MISS
         func waitUntilHeld(_ deadline: Deadline) -> [String] { [] }
     #else

@@ -34,16 +34,16 @@ struct ControlSocketTests {
         try withSocket { path in
             var connection = try ClientConnection(SocketPath(path))
             let reply = try connection.call(
-                "memslots.get", params: Array(#"{"vm":"guest"}"#.utf8))
+                .memslotsGet, params: Array(#"{"vm":"guest"}"#.utf8))
             let slots = try #require(reply.value?["result"]?["slots"])
             #expect(slots.elements.count == 3)
             #expect(slots.elements.allSatisfy { $0["memory"]?.string == "ram" })
             #expect(slots.elements.allSatisfy { $0["userspaceAddress"] == nil })
             let again = try connection.call(
-                "memslots.submit", params: Array(#"{"vm":"guest","slots":\#(slots.rawText)}"#.utf8))
+                .memslotsSubmit, params: Array(#"{"vm":"guest","slots":\#(slots.rawText)}"#.utf8))
             #expect(again.value?["result"]?["outcome"]?.string == "unchanged")
             let none = try connection.call(
-                "memslots.submit", params: Array(#"{"vm":"guest","slots":[]}"#.utf8))
+                .memslotsSubmit, params: Array(#"{"vm":"guest","slots":[]}"#.utf8))
             #expect(none.value?["result"]?["operationCount"]?.int == 3)
         }
     }

@@ -164,7 +164,7 @@ struct RefusedWriteTests {
         let answer = try submitMany(&client)
         #expect(answer.value?["error"]?["data"]?["kind"]?.string == "prepare-rejected")
         #expect(answer.value?["error"]?["data"]?["errno"]?.string == "EFBIG")
-        let list = try client.call("vm.list").value?["result"]?["vms"]?.rawText
+        let list = try client.call(.vmList).value?["result"]?["vms"]?.rawText
         #expect(list?.contains(#""generation":0,"slots":0"#) == true)
     }
 
@@ -187,7 +187,7 @@ struct RefusedWriteTests {
             atPath: filler, contents: Data(repeating: 1, count: 60 << 10))
         let refused = try submitMany(&client)
         #expect(refused.value?["error"]?["data"]?["errno"]?.string == "ENOSPC")
-        let list = try client.call("vm.list").value?["result"]?["vms"]?.rawText
+        let list = try client.call(.vmList).value?["result"]?["vms"]?.rawText
         #expect(list?.contains(#""generation":0,"slots":0"#) == true)
         unlink(filler)
         #expect(try submitMany(&client).value?["result"]?["generation"]?.int == 1)

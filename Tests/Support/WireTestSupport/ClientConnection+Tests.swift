@@ -41,7 +41,8 @@ extension ClientConnection {
     package mutating func call(
         _ method: String, _ params: String, passing descriptors: [Int32] = []
     ) throws -> Received {
-        try call(method, params: Array(params.utf8), descriptors: descriptors)
+        guard let method = Method(rawValue: method) else { throw TargetLost("no method \(method)") }
+        return try call(method, params: Array(params.utf8), descriptors: descriptors)
     }
 
     /// Calls a method that must succeed.

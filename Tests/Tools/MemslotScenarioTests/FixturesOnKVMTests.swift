@@ -20,7 +20,7 @@ struct FixturesOnKVMTests {
     }
 
     private func play(_ path: String, on backend: BackendChoice = .kvm) throws -> Tally {
-        let service = MemslotService(takesRawAddresses: true)
+        let service = MemslotService(allowsRawAddresses: true)
         var player = ScenarioPlayer(InProcessTarget(service), backend: backend)
         var reader = ScenarioReader(LineReader(bytes: try FixtureFiles.bytes(path)))
         var tally = Tally()
@@ -79,7 +79,7 @@ struct FixturesOnKVMTests {
             {"method":"memslots.submit","params":{"vm":"v","slots":[]},"expect":{"error":{"data":{"kind":"overlap"}}}}
             """
         var player = ScenarioPlayer(
-            InProcessTarget(MemslotService(takesRawAddresses: true)), backend: .kvm)
+            InProcessTarget(MemslotService(allowsRawAddresses: true)), backend: .kvm)
         var reader = ScenarioReader(LineReader(bytes: Array(lines.utf8)))
         var played: [ScenarioPlayer.Played] = []
         while let step = try reader.next() {

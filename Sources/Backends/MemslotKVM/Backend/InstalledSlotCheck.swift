@@ -88,7 +88,7 @@ struct InstalledSlotCheck {
         }
         try checkLogging(slot)
         let errno = RegionWords(installing: slot)
-            .set(on: vm.descriptor, byRegion2: kernel.hasRegion2)
+            .apply(to: vm.descriptor, byRegion2: kernel.hasRegion2)
         let isGuestMemfd = slot.flags.contains(.guestMemfd)
         switch errno {
         case nil where !isGuestMemfd: return
@@ -126,12 +126,12 @@ struct InstalledSlotCheck {
 
     /// Requests one page as slot `key`, with a userspace address that no slot has.
     private func claim(_ page: UInt64, as key: SlotKey) -> Errno? {
-        claimWords(page, key, size: pageSize.rawValue).set(on: vm.descriptor, byRegion2: false)
+        claimWords(page, key, size: pageSize.rawValue).apply(to: vm.descriptor, byRegion2: false)
     }
 
     private func release(_ page: UInt64, of key: SlotKey) throws(KVMError) {
         let words = claimWords(page, key, size: 0)
-        if let errno = words.set(on: vm.descriptor, byRegion2: false) { throw explanation(errno) }
+        if let errno = words.apply(to: vm.descriptor, byRegion2: false) { throw explanation(errno) }
     }
 
     private func claimWords(_ page: UInt64, _ key: SlotKey, size: UInt64) -> RegionWords {

@@ -50,7 +50,8 @@ public final class KVMBackend: MemslotBackend {
     ///
     /// - Parameters:
     ///   - vm: the VM.
-    ///   - installed: all installed slots, in any order.
+    ///   - installed: all installed slots, in any order. Pass the same list to
+    ///     `MemslotTable(backend:installed:)`: a table that does not get it treats the VM as empty.
     ///   - options: the mode of the dirty log in force, and the ranges that KVM reserves.
     /// - Throws: the first slot that is not as listed, or that the VM is another process's.
     public convenience init(
@@ -107,8 +108,8 @@ public final class KVMBackend: MemslotBackend {
             words.guestMemfd = guestMemfds.withLock { $0.descriptor(for: slot) }
         }
         if let rings {
-            try rings.apply(call) { words.set(on: vm.descriptor, byRegion2: kernel.hasRegion2) }
-        } else if let errno = words.set(on: vm.descriptor, byRegion2: kernel.hasRegion2) {
+            try rings.apply(call) { words.apply(to: vm.descriptor, byRegion2: kernel.hasRegion2) }
+        } else if let errno = words.apply(to: vm.descriptor, byRegion2: kernel.hasRegion2) {
             throw errno
         }
         if (call.before ?? call.after)?.flags.contains(.guestMemfd) == true {
@@ -130,7 +131,7 @@ public final class KVMBackend: MemslotBackend {
 
     /// Empties every vCPU's dirty ring. If that fails, the reading that follows throws the errno.
     public func collectDirtyPages() {
-        try? rings?.drain()
+        try? rings?.collect()
     }
 
     /// What an errno of this backend means, and what to do about it.

@@ -31,11 +31,11 @@ package final class KVMRawVM {
             slot: region.slot, flags: region.flags, address: region.guestPhysicalAddress,
             size: region.memorySize, userspaceAddress: region.userspaceAddress)
         guard let guestMemfd = region.guestMemfd else {
-            return words.set(on: vm.descriptor, byRegion2: false)
+            return words.apply(to: vm.descriptor, byRegion2: false)
         }
         words.guestMemfdOffset = region.guestMemfdOffset
         words.guestMemfd = descriptor(of: guestMemfd)
-        return words.set(on: vm.descriptor, byRegion2: true)
+        return words.apply(to: vm.descriptor, byRegion2: true)
     }
 
     /// The descriptor of `guestMemfd`; −1 if the kernel creates none, so that slot calls fail.

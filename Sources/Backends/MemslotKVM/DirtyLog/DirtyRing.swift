@@ -40,13 +40,13 @@ final class DirtyRing: @unchecked Sendable {
     ///
     /// - Returns: how many entries were returned to the kernel, and whether entries may have been
     ///   overwritten before.
-    func drain(
+    func collect(
         _ body: (_ key: SlotKey, _ page: UInt64) -> Void
     ) -> (released: UInt32, isOverrun: Bool) {
         var released: UInt32 = 0
         // At most a whole ring: the vCPU may go on writing, and the kernel expects no more back.
         while released < count {
-            if let entry = collect() {
+            if let entry = collectEntry() {
                 body(entry.key, entry.page)
                 released += 1
             } else if let gap = gap(within: count - released) {
@@ -74,7 +74,7 @@ final class DirtyRing: @unchecked Sendable {
         return true
     }
 
-    private func collect() -> (key: SlotKey, page: UInt64)? {
+    private func collectEntry() -> (key: SlotKey, page: UInt64)? {
         var slot: UInt32 = 0
         var page: UInt64 = 0
         // Unsafe: `next` is below `count`, which the mapping holds.

@@ -4,7 +4,7 @@ import Memslots
 /// The dirty log of a VM with dirty rings: bitmaps in user space, filled from the vCPUs' rings.
 ///
 /// An entry names a slot id and a page of the slot, so it must be collected before the id changes
-/// its meaning. Any thread may drain the rings: that of a vCPU whose ring is full, and that of a
+/// its meaning. Any thread may empty the rings: that of a vCPU whose ring is full, and that of a
 /// transaction.
 final class DirtyRingLog: Sendable {
     private let vm: VirtualMachine
@@ -50,14 +50,14 @@ final class DirtyRingLog: Sendable {
     /// - Parameter full: the vCPU that left because its ring is full.
     /// - Throws: the errno of `KVM_RESET_DIRTY_RINGS`. No bit is lost, but the kernel does not track
     ///   the collected pages again until a later call succeeds.
-    func drain(full: Int32? = nil) throws(Errno) {
-        try state.withLock { (state) throws(Errno) in try drain(&state, full: full) }
+    func collect(full: Int32? = nil) throws(Errno) {
+        try state.withLock { (state) throws(Errno) in try collect(&state, full: full) }
     }
 
     /// The bits of `slot`, including those still in the rings.
     func read(_ slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         try state.withLock { (state) throws(Errno) in
-            try drain(&state)
+            try collect(&state)
             guard let log = state.logs[slot.assignedKey], log.slot.pageCount == slot.pageCount
             else {
                 throw .noEntry
@@ -75,7 +75,7 @@ final class DirtyRingLog: Sendable {
     func apply(_ call: SlotCall, by body: () -> Errno?) throws(Errno) {
         try state.withLock { (state) throws(Errno) in
             // The entries name the slot as it is before the call.
-            if call.needsQuiescence { try drain(&state) }
+            if call.needsQuiescence { try collect(&state) }
             if let errno = body() { throw errno }
             let old = state.logs.removeValue(forKey: call.key)
             guard let slot = call.after, slot.isLogging else { return }
@@ -85,15 +85,15 @@ final class DirtyRingLog: Sendable {
         }
     }
 
-    private func drain(_ state: inout State, full: Int32? = nil) throws(Errno) {
+    private func collect(_ state: inout State, full: Int32? = nil) throws(Errno) {
         var isOverrun = false
         for ring in state.rings {
-            let harvest = ring.drain { key, page in
+            let collected = ring.collect { key, page in
                 state.logs[key]?.bitmap.insertIfInside(page)
             }
-            isOverrun = isOverrun || harvest.isOverrun
-            if harvest.released > 0 { state.needsReset = true }
-            if harvest.released == 0, ring.vcpu == full, ring.releaseOverrunEntry() {
+            isOverrun = isOverrun || collected.isOverrun
+            if collected.released > 0 { state.needsReset = true }
+            if collected.released == 0, ring.vcpu == full, ring.releaseOverrunEntry() {
                 state.needsReset = true
             }
         }
@@ -117,11 +117,11 @@ final class DirtyRingLog: Sendable {
         for (key, log) in state.logs where log.mustRearm {
             var words = RegionWords(installing: log.slot)
             words.flags &= ~MemslotFlags.logDirtyPages.rawValue
-            guard words.set(on: vm.descriptor, byRegion2: kernel.hasRegion2) == nil else {
+            guard words.apply(to: vm.descriptor, byRegion2: kernel.hasRegion2) == nil else {
                 continue
             }
             words.flags = log.slot.flags.rawValue
-            guard words.set(on: vm.descriptor, byRegion2: kernel.hasRegion2) == nil else {
+            guard words.apply(to: vm.descriptor, byRegion2: kernel.hasRegion2) == nil else {
                 continue
             }
             state.logs[key] = Log(slot: log.slot, bitmap: .full(pageCount: log.slot.pageCount))

@@ -21,25 +21,18 @@ public enum KVMError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A call failed for another reason. `call` is the kernel's name for it.
     case callFailed(call: String, errno: Errno)
 
-    /// The stable names of the cases, in the order of their declaration.
-    public static let kinds = [
-        "kvm-device-missing", "kvm-permission-denied", "kvm-unsupported-version",
-        "kvm-kernel-too-old", "kvm-unsupported-option", "kvm-other-process",
-        "kvm-installed-slot-differs", "kvm-installed-slot-unlisted", "kvm-call-failed",
-    ]
-
     /// A stable name of the case, for the wire and logs.
     public var kind: String {
         switch self {
-        case .deviceMissing: Self.kinds[0]
-        case .permissionDenied: Self.kinds[1]
-        case .unsupportedVersion: Self.kinds[2]
-        case .kernelTooOld: Self.kinds[3]
-        case .unsupportedOption: Self.kinds[4]
-        case .vmOfAnotherProcess: Self.kinds[5]
-        case .installedSlotDiffers: Self.kinds[6]
-        case .installedSlotUnlisted: Self.kinds[7]
-        case .callFailed: Self.kinds[8]
+        case .deviceMissing: "kvm-device-missing"
+        case .permissionDenied: "kvm-permission-denied"
+        case .unsupportedVersion: "kvm-unsupported-version"
+        case .kernelTooOld: "kvm-kernel-too-old"
+        case .unsupportedOption: "kvm-unsupported-option"
+        case .vmOfAnotherProcess: "kvm-other-process"
+        case .installedSlotDiffers: "kvm-installed-slot-differs"
+        case .installedSlotUnlisted: "kvm-installed-slot-unlisted"
+        case .callFailed: "kvm-call-failed"
         }
     }
 

@@ -121,14 +121,14 @@ public struct KVMLimits: Hashable, Sendable {
     ) throws(KVMError) -> Bool {
         var words = RegionWords(
             slot: 0, address: address, size: pageSize.rawValue, userspaceAddress: userspaceAddress)
-        if let errno = words.set(on: vm.descriptor, byRegion2: false) {
+        if let errno = words.apply(to: vm.descriptor, byRegion2: false) {
             guard errno == .invalidArgument else {
                 throw vm.explanation(of: errno, from: "KVM_SET_USER_MEMORY_REGION")
             }
             return false
         }
         words.size = 0
-        if let errno = words.set(on: vm.descriptor, byRegion2: false) {
+        if let errno = words.apply(to: vm.descriptor, byRegion2: false) {
             throw vm.explanation(of: errno, from: "KVM_SET_USER_MEMORY_REGION")
         }
         return true

@@ -46,10 +46,11 @@ struct RegionWords {
     var guestMemfd: Int32 = -1
     var guestMemfdOffset: UInt64 = 0
 
-    /// Makes the call. Returns the errno, or `nil` if it succeeded.
+    /// Makes the slot call.
     ///
     /// Kernel: `KVM_SET_USER_MEMORY_REGION2`, or the older call, which has no guest_memfd.
-    func set(on vm: Int32, byRegion2: Bool) -> Errno? {
+    /// - Returns: the errno; `nil` if it succeeded.
+    func apply(to vm: Int32, byRegion2: Bool) -> Errno? {
         if byRegion2 {
             var region = ckvm_region2()
             region.slot = slot

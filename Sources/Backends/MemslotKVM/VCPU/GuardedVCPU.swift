@@ -16,8 +16,7 @@ public import Memslots
 /// transaction in between is harmless. To complete a read without running the guest, as before a
 /// snapshot, call ``kick()`` first: ``run()`` completes it and returns ``VCPUExit/interrupted``.
 public final class GuardedVCPU: Sendable {
-    /// The vCPU.
-    public let vcpu: VCPU
+    package let vcpu: VCPU
     private let entry: VCPUEntry
     private let kicker: VCPUKick
     private let target: KickTarget
@@ -41,7 +40,7 @@ public final class GuardedVCPU: Sendable {
         }
     }
 
-    deinit { target.retire() }
+    deinit { target.release() }
 
     /// The vCPU's number in the VM.
     public var id: UInt32 { vcpu.id }
@@ -80,12 +79,12 @@ public final class GuardedVCPU: Sendable {
     /// Runs `body`, which uses slots, inside the gate, such as `KVM_TRANSLATE` on this vCPU.
     ///
     /// It is not interrupted: if it takes long, submits fail at their deadline.
-    public func guarded<R>(_ body: () -> R) throws(ReentryError) -> R { try entry.run(body) }
+    public func runGuarded<R>(_ body: () -> R) throws(ReentryError) -> R { try entry.run(body) }
 
-    /// Releases the shared page. When it has returned, a VMM that mapped the page may unmap it.
+    /// Stops using the shared page. After it returns, a VMM that mapped the page may unmap it.
     ///
-    /// Not while a thread is in ``run()``, which must not be called again.
-    public func retire() { target.retire() }
+    /// - Precondition: no thread is in ``run()``, and none calls it again.
+    public func releaseSharedPage() { target.release() }
 }
 
 /// Why a guest could not be run.
@@ -115,11 +114,11 @@ private final class KickTarget: Sendable {
 
     init(_ kick: VCPUKick) { self.kick = Locked(kick) }
 
-    /// Makes the vCPU leave, unless it is retired.
+    /// Makes the vCPU leave, unless it was released.
     func kick(_ request: KickRequests) { kick.withLock { $0?.kick(request) } }
 
     /// Waits for a running kick. No kick follows.
-    func retire() { kick.withLock { $0 = nil } }
+    func release() { kick.withLock { $0 = nil } }
 }
 
 extension VCPUGate {
@@ -135,7 +134,7 @@ extension VCPUGate {
     ///   - body: what to run.
     /// - Throws: ``ReentryError`` if this thread is inside the gate, in a reader's closure, or in a
     ///   hook or observer of the same table. Then `body` did not run.
-    public func guarded<R>(as name: String, _ body: () -> R) throws(ReentryError) -> R {
+    public func runGuarded<R>(as name: String, _ body: () -> R) throws(ReentryError) -> R {
         // There is nothing to kick, and the entry ends with the call.
         let entry = register(name: name, kick: {})
         return try entry.run(body)

@@ -31,7 +31,7 @@ public final class VCPU: @unchecked Sendable {
         self.mappedBytes = Int(bytes)
         self.sharedPage = mapped
         #if arch(x86_64)
-            try VCPU.giveHostFeatures(to: descriptor, system: vm.system)
+            try VCPU.setHostFeatures(of: descriptor, system: vm.system)
         #endif
     }
 
@@ -92,14 +92,14 @@ extension VirtualMachine {
 }
 
 extension KVMBackend {
-    /// Creates a vCPU whose dirty ring, if it has one, this backend drains.
+    /// Creates a vCPU whose dirty ring, if it has one, this backend empties.
     public func makeVCPU(id: UInt32) throws(KVMError) -> VCPU {
         let vcpu = try vm.makeVCPU(id: id)
         try watchDirtyRing(ofVCPU: vcpu.descriptor)
         return vcpu
     }
 
-    /// Makes this backend drain the dirty ring of a vCPU that the VMM created.
+    /// Makes this backend empty the dirty ring of a vCPU that the VMM created.
     ///
     /// Call it before the vCPU first runs. It does nothing in a mode without rings.
     /// - Parameter descriptor: the vCPU's; it may be closed later.
@@ -110,7 +110,7 @@ extension KVMBackend {
     /// Empties all vCPUs' dirty rings. Call it from any thread.
     ///
     /// - Throws: the errno of `KVM_RESET_DIRTY_RINGS`; no bit is lost.
-    public func drainDirtyRings() throws(Errno) { try rings?.drain() }
+    public func collectDirtyRings() throws(Errno) { try rings?.collect() }
 
     /// Empties all vCPUs' dirty rings after ``VCPUExit/dirtyRingFull``. Then run the vCPU again.
     ///
@@ -118,7 +118,7 @@ extension KVMBackend {
     /// logging slot is reported dirty.
     /// - Parameter descriptor: the vCPU's, with which its ring was registered.
     /// - Throws: the errno of `KVM_RESET_DIRTY_RINGS`; no bit is lost.
-    public func drainDirtyRings(fullOfVCPU descriptor: Int32) throws(Errno) {
-        try rings?.drain(full: descriptor)
+    public func collectDirtyRings(afterFullRingOf descriptor: Int32) throws(Errno) {
+        try rings?.collect(full: descriptor)
     }
 }

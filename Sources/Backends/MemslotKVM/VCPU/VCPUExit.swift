@@ -20,7 +20,7 @@ public enum VCPUExit: Hashable, Sendable {
     case internalError(suberror: UInt32, data: [UInt64])
     /// The processor refused the guest's state. Kernel: `KVM_EXIT_FAIL_ENTRY`.
     case entryFailed(reason: UInt64)
-    /// The dirty ring must be drained first: ``KVMBackend/drainDirtyRings(fullOfVCPU:)``.
+    /// The dirty ring must be emptied first: ``KVMBackend/collectDirtyRings(afterFullRingOf:)``.
     /// Kernel: `KVM_EXIT_DIRTY_RING_FULL`.
     case dirtyRingFull
     /// Another exit, by the kernel's number.

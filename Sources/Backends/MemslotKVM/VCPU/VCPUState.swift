@@ -15,7 +15,7 @@
 
     extension VCPU {
         /// Sets the processor mode. Not while the vCPU runs.
-        public func enter(_ mode: VCPUMode) throws(Errno) {
+        public func setMode(_ mode: VCPUMode) throws(Errno) {
             var sregs = kvm_sregs()
             _ = try CallResult(ckvm_get_sregs(descriptor, &sregs)).value()
             switch mode {
@@ -41,9 +41,9 @@
             _ = try CallResult(ckvm_set_sregs(descriptor, &sregs)).value()
         }
 
-        /// Gives the vCPU the host's CPUID: without long mode in it, long mode cannot be entered.
-        static func giveHostFeatures(
-            to vcpu: Int32, system: KVMSystem
+        /// Sets the vCPU's CPUID to the host's. A vCPU whose CPUID lacks long mode can't enter it.
+        static func setHostFeatures(
+            of vcpu: Int32, system: KVMSystem
         ) throws(KVMError) {
             let header = MemoryLayout<kvm_cpuid2>.size
             let entry = MemoryLayout<kvm_cpuid_entry2>.size
@@ -88,14 +88,16 @@
         public var rax: UInt64 = 0, rbx: UInt64 = 0, rcx: UInt64 = 0, rdx: UInt64 = 0
         /// The registers of these names.
         public var rsi: UInt64 = 0, rdi: UInt64 = 0, rsp: UInt64 = 0, rbp: UInt64 = 0
-        /// r8 to r15.
-        public var r8to15: [UInt64] = Array(repeating: 0, count: 8)
+        /// The registers of these names.
+        public var r8: UInt64 = 0, r9: UInt64 = 0, r10: UInt64 = 0, r11: UInt64 = 0
+        /// The registers of these names.
+        public var r12: UInt64 = 0, r13: UInt64 = 0, r14: UInt64 = 0, r15: UInt64 = 0
         /// The instruction pointer.
         public var rip: UInt64 = 0
         /// The flags; bit 1 is always set.
         public var rflags: UInt64 = 2
 
-        /// Creates registers that are all 0.
+        /// Creates registers that are 0, but for the flags, of which bit 1 is set.
         public init() {}
 
         init(_ regs: kvm_regs) {
@@ -107,9 +109,8 @@
             rdi = regs.rdi
             rsp = regs.rsp
             rbp = regs.rbp
-            r8to15 = [
-                regs.r8, regs.r9, regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15,
-            ]
+            (r8, r9, r10, r11) = (regs.r8, regs.r9, regs.r10, regs.r11)
+            (r12, r13, r14, r15) = (regs.r12, regs.r13, regs.r14, regs.r15)
             rip = regs.rip
             rflags = regs.rflags
         }
@@ -124,10 +125,8 @@
             regs.rdi = rdi
             regs.rsp = rsp
             regs.rbp = rbp
-            // Missing registers are 0.
-            let high = r8to15 + Array(repeating: 0, count: 8)
-            (regs.r8, regs.r9, regs.r10, regs.r11) = (high[0], high[1], high[2], high[3])
-            (regs.r12, regs.r13, regs.r14, regs.r15) = (high[4], high[5], high[6], high[7])
+            (regs.r8, regs.r9, regs.r10, regs.r11) = (r8, r9, r10, r11)
+            (regs.r12, regs.r13, regs.r14, regs.r15) = (r12, r13, r14, r15)
             regs.rip = rip
             regs.rflags = rflags
             return regs

@@ -31,7 +31,7 @@
                 throw BenchmarkError.unavailable("no vCPU: \(error)")
             }
             do {
-                try vcpu.vcpu.enter(
+                try vcpu.vcpu.setMode(
                     .real(
                         code: GuestPhysicalAddress(0x1000), data: GuestPhysicalAddress(0),
                         extra: GuestPhysicalAddress(0)))

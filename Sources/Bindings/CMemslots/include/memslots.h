@@ -633,7 +633,8 @@ int32_t memslots_simulator_touch(
     memslots_table table, uint32_t address_space, uint64_t guest_physical_address, uint64_t size);
 
 /* Injects a fault: operation number `operation` fails with `kernel_errno` in the next `times`
- * transactions that reach it. Numbers begin with 0; the operations of an undo continue them. */
+ * transactions that reach it, at least 1. Numbers begin with 0; the operations of an undo continue
+ * them. */
 int32_t memslots_simulator_fail(
     memslots_table table, uint32_t operation, int32_t kernel_errno, uint32_t times);
 

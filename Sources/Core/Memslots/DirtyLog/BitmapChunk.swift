@@ -9,7 +9,7 @@ enum BitmapChunk: Equatable, Sendable {
     static let wordCount = 512
     static let pageCount = UInt64(wordCount) * 64
 
-    /// Takes `words` over; bits past `pageCount` are passed over.
+    /// Creates a chunk of `words`. Bits past `pageCount` are ignored.
     init(_ words: [UInt64], pageCount: UInt64) {
         self = .mixed(words)
         normalize(pageCount)

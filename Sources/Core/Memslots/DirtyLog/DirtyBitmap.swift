@@ -1,8 +1,8 @@
 /// A bit a page of one slot: which pages the guest wrote.
 ///
-/// Page 0 is the slot's first. A slot may have 2^31 pages, so pages stand in chunks of 32,768, and
-/// a chunk whose pages are all alike has no words: a bitmap costs what was written, not what the
-/// slot is large. Kernel: the bitmap of `KVM_GET_DIRTY_LOG`.
+/// Page 0 is the slot's first. A slot may have 2^31 pages, so the bits are kept in chunks of 32,768
+/// pages. A chunk whose pages are all alike has no words, so a bitmap grows with what was written,
+/// not with the slot. Kernel: the bitmap of `KVM_GET_DIRTY_LOG`.
 public struct DirtyBitmap: Sendable {
     /// How many pages the bitmap covers.
     public let pageCount: UInt64
@@ -20,7 +20,7 @@ public struct DirtyBitmap: Sendable {
     /// A bitmap of the kernel's words: 64 pages a word, the first page in the lowest bit.
     ///
     /// - Precondition: there are exactly as many words as `pageCount` pages need. Bits past
-    ///   `pageCount` are passed over.
+    ///   `pageCount` are ignored.
     public init(pageCount: UInt64, words: [UInt64]) {
         precondition(words.count == Int((pageCount + 63) / 64), "one bit a page")
         self.init(pageCount: pageCount)
@@ -77,7 +77,7 @@ public struct DirtyBitmap: Sendable {
     }
 
     /// Marks the pages clean whose bits are set in `words`, of which the first begins at
-    /// `firstPage`. Bits past the slot are passed over.
+    /// `firstPage`. Bits past the slot are ignored.
     ///
     /// - Precondition: `firstPage` is a multiple of 64.
     public mutating func remove(_ words: some Sequence<UInt64>, from firstPage: UInt64) {

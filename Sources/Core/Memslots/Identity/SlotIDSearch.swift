@@ -107,8 +107,8 @@ struct MatchingChoices {
         return true
     }
 
-    /// The choice that follows `last` for the step at the end of the path: the present slots that
-    /// are free, ascending, then none at all where there are too few. `nil` when there is no more.
+    /// Returns the choice after `last` for the next step: the free present slots, ascending, then no
+    /// slot if the group has too few. `nil` if no choice is left.
     private func choice(after last: Int?) -> Int?? {
         guard let last else { return nil }
         let step = order[path.count]

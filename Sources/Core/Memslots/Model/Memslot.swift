@@ -32,7 +32,7 @@ public struct Memslot: Hashable, Sendable {
     ///   - userspaceAddress: the memory behind it in this process; a multiple of 4096.
     ///   - flags: none by default.
     ///   - memory: the memory object behind it, if the embedder has given it a number.
-    ///   - guestMemfd: the file of its private memory; for `.guestMemfd` slots only.
+    ///   - guestMemfd: the file of its private memory. Ignored unless `flags` contains `.guestMemfd`.
     @inlinable
     public init(
         id: SlotID? = nil,

@@ -35,7 +35,7 @@ struct DirectedGraph {
     func inDegree(_ vertex: Int) -> Int { predecessors[vertex]?.count ?? 0 }
     func outDegree(_ vertex: Int) -> Int { successors[vertex]?.count ?? 0 }
 
-    /// Takes `vertex` out, with its edges.
+    /// Removes `vertex` with its edges.
     ///
     /// - Returns: its neighbours, whose degrees have changed.
     @discardableResult
@@ -47,7 +47,7 @@ struct DirectedGraph {
         return before.union(after).subtracting([vertex])
     }
 
-    /// Takes `vertex` out and lets every path that went through it go past it.
+    /// Removes `vertex`, and joins each of its predecessors to each of its successors.
     ///
     /// - Returns: its neighbours, whose degrees have changed.
     @discardableResult

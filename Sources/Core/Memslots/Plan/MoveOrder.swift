@@ -195,8 +195,8 @@ struct MoveCycles {
         return cuts
     }
 
-    /// The same move that the general way comes to: beginning at the largest number the larger
-    /// neighbour is taken off, until one is left.
+    /// The move that the general algorithm would choose: starting at the largest number, remove the
+    /// larger neighbour until one is left.
     private static func cut(_ ring: [Int]) -> Int {
         guard let largest = ring.indices.max(by: { ring[$0] < ring[$1] }) else { return 0 }
         var (low, high) = (largest - 1, largest + 1)

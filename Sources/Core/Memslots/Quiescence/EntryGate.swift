@@ -17,7 +17,8 @@ final class EntryGate: Sendable {
     private let isClosed = Atomic<Bool>(false)
     // Written under `monitor`; threads that spin read it without.
     private let occupants = Atomic<Int>(0)
-    // As long as a transaction of a few slot calls: who sleeps must be woken within the blackout.
+    // As long as a transaction of a few slot calls takes: waking a sleeping thread would prolong the
+    // blackout.
     private let arriving = BriefSpin(microseconds: 200)
     // As long as a vCPU needs to leave the guest.
     private let draining = BriefSpin(microseconds: 60)

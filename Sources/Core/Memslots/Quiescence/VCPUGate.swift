@@ -14,7 +14,7 @@ public final class VCPUGate: VCPUHold {
     /// Shared with the table that the gate belongs to, so that each knows the other's threads.
     let domain = RoleDomain()
 
-    /// A gate without vCPUs.
+    /// A gate without vCPUs. Pass it to one table as `vcpus`: a gate that no table has holds nothing.
     public init() {}
 
     /// Registers a vCPU. Call from any thread, at any time.
@@ -38,15 +38,15 @@ public final class VCPUGate: VCPUHold {
 
     fileprivate func run<R>(as name: String, _ body: () -> R) throws(ReentryError) -> R {
         if let role = domain.innermostRole { throw ReentryError(role, tried: .enterGuest) }
-        let stay = gate.enter(as: name)
-        defer { gate.leave(stay) }
+        let visit = gate.enter(as: name)
+        defer { gate.leave(visit) }
         return Scheduling.section(.shared, of: queue) {
             queue.sync { domain.with(.vcpu, body) }
         }
     }
 
-    /// Closes the gate and kicks every vCPU. For the table: vCPUs stay out until ``end()``.
-    public func begin() {
+    /// Closes the gate and kicks every vCPU. For the table: vCPUs stay out until ``endHolding()``.
+    public func beginHolding() {
         gate.close()
         // Copied, so that a kick may be slow without holding the lock.
         for kick in kicks.withLock({ Array($0.values) }) { kick() }
@@ -61,7 +61,7 @@ public final class VCPUGate: VCPUHold {
     }
 
     /// Opens the gate. For the table.
-    public func end() { gate.open() }
+    public func endHolding() { gate.open() }
 }
 
 /// A vCPU's right to enter the guest, kept by its thread.
@@ -95,17 +95,17 @@ public final class VCPUEntry: Sendable {
 /// Holds vCPUs out of the guest while the table changes.
 ///
 /// ``VCPUGate`` is the implementation that comes with the package. A VMM with a pause of its own
-/// implements this protocol instead. One transaction at a time calls it, in the order ``begin()``,
-/// ``waitUntilHeld(by:)``, ``exclusively(_:)``, ``end()``. After a timeout ``exclusively(_:)`` is left
-/// out. After a failed undo ``end()`` is called only when the table is recovered or its vCPUs are
-/// released, on the thread that does so.
+/// implements this protocol instead. One transaction at a time calls it, in the order
+/// ``beginHolding()``, ``waitUntilHeld(by:)``, ``exclusively(_:)``, ``endHolding()``. After a timeout
+/// ``exclusively(_:)`` is left out. After a failed undo ``endHolding()`` is called only when the table
+/// is recovered or its vCPUs are released, on the thread that does so.
 ///
 /// There are no default implementations: a method with a mistyped name does not compile.
 public protocol VCPUHold: AnyObject, Sendable {
     /// Stops vCPUs from entering the guest, and asks those inside to leave. Must not wait.
     ///
-    /// Called again before ``end()`` when a failed table is recovered.
-    func begin()
+    /// Called again before ``endHolding()`` when a failed table is recovered.
+    func beginHolding()
 
     /// Waits until no vCPU is in the guest, or until `deadline`.
     ///
@@ -116,6 +116,6 @@ public protocol VCPUHold: AnyObject, Sendable {
     /// before it returns.
     func exclusively(_ body: () -> Void)
 
-    /// Lets vCPUs enter the guest again. Called once for all ``begin()`` before it.
-    func end()
+    /// Lets vCPUs enter the guest again. Called once for all ``beginHolding()`` before it.
+    func endHolding()
 }

@@ -85,7 +85,7 @@ final class ArrayPair: Sendable {
     func releaseRetired() -> Generation? {
         let retired = unretired.releaseRetired(active: current.generation)
         if let spoil, isKnownUniquelyReferenced(&spareIndex) { spareIndex.map(spoil) }
-        if retired == current.generation { readers.recordAnnouncement() }
+        if retired == current.generation { readers.recordReport() }
         return retired
     }
 }

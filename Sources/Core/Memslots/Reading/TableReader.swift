@@ -3,8 +3,8 @@ public import Synchronization
 
 /// The fast way to read a table: for device models and vCPU exits.
 ///
-/// Made once for a thread by ``MemslotTable/makeReader(as:)``, and used by one thread at a time. It
-/// can't be copied, so that nothing is counted when it is used; a class holds it in a `let`.
+/// Create one for each thread by ``MemslotTable/makeReader(as:)``; one thread at a time may use it.
+/// It can't be copied, so a read counts no references. A class keeps it in a `let`.
 ///
 /// ```swift
 /// let reader = table.makeReader(as: "virtio-blk 0")
@@ -13,7 +13,7 @@ public import Synchronization
 /// }
 /// ```
 public struct TableReader: ~Copyable {
-    /// What receipts call the reader, where it stays.
+    /// The name by which a receipt lists the reader if it has not left an old array.
     public let name: String
     @usableFromInline let lines: UnsafeMutablePointer<ReaderLines>
     @usableFromInline let active: UnsafeMutablePointer<Atomic<UnsafePointer<VersionLines>>>
@@ -121,12 +121,12 @@ extension MemslotTable {
     public func abandonReaders(named name: String) -> Int { pair.readers.abandon(name) }
 }
 
-/// A reader for callers that have no closures, such as C. The caller sees to it that every stay
-/// ends, and that a view isn't used after it.
+/// A reader for callers without closures, such as C. The caller must end every visit, and must not
+/// use a view after it.
 extension TableReader {
     /// Enters; not from inside.
     ///
-    /// - Returns: what names the stay, and the generation; `nil` from inside.
+    /// - Returns: the visit's ticket and the generation; `nil` if the reader is inside.
     package borrowing func enterUnscoped() -> (ticket: UInt64, generation: Generation)? {
         guard lines.pointee.ticket.load(ordering: .relaxed) & 1 == 0 else { return nil }
         let version = enter()
@@ -136,17 +136,17 @@ extension TableReader {
         )
     }
 
-    /// Whether the reader is inside, in the stay that `ticket` names.
+    /// Whether the reader is inside, in the visit of `ticket`.
     package borrowing func isInside(_ ticket: UInt64) -> Bool {
         ticket & 1 == 1 && lines.pointee.ticket.load(ordering: .relaxed) == ticket
     }
 
-    /// What the stay sees.
+    /// The view of the present visit.
     package borrowing func viewUnscoped() -> TableView {
         TableView(lines: lines, version: lines.pointee.version)
     }
 
-    /// Ends the stay that `ticket` names.
+    /// Ends the visit of `ticket`.
     ///
     /// - Returns: whether the reader was in it.
     package borrowing func leaveUnscoped(_ ticket: UInt64) -> Bool {

@@ -14,7 +14,7 @@ extension MemslotTable {
     ///
     /// The table stays failed. For an embedder that knows that its guest can run like this.
     public func releaseVCPUs() {
-        if failureHoldsVCPUs(false) { vcpus.end() }
+        if failureHoldsVCPUs(false) { vcpus.endHolding() }
     }
 
     private func recoverNow() throws(SubmitError) {

@@ -41,7 +41,7 @@ final class UnretiredArrays: @unchecked Sendable {
     // Guarded by `monitor`. Ascending by generation.
     private var entries: [Entry] = []
     // Guarded by `monitor`. Whether a receipt named readers that had not left.
-    private var isOwed = false
+    private var hasUnreportedRetirement = false
 
     /// Adds an array that is about to be replaced.
     func add(_ version: ArrayVersion) {
@@ -56,7 +56,7 @@ final class UnretiredArrays: @unchecked Sendable {
             guard let last = entries.indices.last else { return nil }
             entries[last].visits = visits
             guard visits.isEmpty else {
-                isOwed = true
+                hasUnreportedRetirement = true
                 return nil
             }
             return entries[last].version.snapshot.array.index
@@ -66,14 +66,15 @@ final class UnretiredArrays: @unchecked Sendable {
     /// Releases the oldest arrays that no reader is in.
     ///
     /// - Parameter active: the generation of the active array.
-    /// - Returns: the generation whose older arrays all are retired now, where that is owed.
+    /// - Returns: the generation whose older arrays all are retired now, if a receipt reported
+    ///   otherwise; else `nil`.
     func releaseRetired(active: Generation) -> Generation? {
         // Released outside of the lock.
         let (gone, retired) = monitor.withLock {
             let gone = Array(entries.prefix(while: \.isRetired))
             entries.removeFirst(gone.count)
-            guard isOwed, !gone.isEmpty else { return (gone, Generation?.none) }
-            isOwed = !entries.isEmpty
+            guard hasUnreportedRetirement, !gone.isEmpty else { return (gone, Generation?.none) }
+            hasUnreportedRetirement = !entries.isEmpty
             return (gone, entries.first?.version.snapshot.generation ?? active)
         }
         return withExtendedLifetime(gone) { retired }

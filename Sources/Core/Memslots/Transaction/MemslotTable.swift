@@ -15,7 +15,7 @@ public final class MemslotTable: Sendable {
     /// How vCPUs are held out; a gate of the table's own unless one was given.
     public let vcpus: any VCPUHold
 
-    let backend: any MemslotBackend
+    package let backend: any MemslotBackend
     let pair: ArrayPair
     let domain: RoleDomain
     let limits: TableLimits

@@ -11,7 +11,7 @@ extension TransactionRun {
             do throws(Errno) {
                 let bits = try surroundings.backend.readDirtyLog(of: slot, clear: false)
                 if isRecovery {
-                    // What the overlay keeps is of the active array already.
+                    // The overlay's bits already belong to slots of the active array.
                     _ = overlay.carry([Harvested(slot: slot, bits: bits)], to: target)
                 } else {
                     var kept = overlay.remove(slot)

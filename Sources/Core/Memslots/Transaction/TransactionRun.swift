@@ -1,6 +1,6 @@
 /// One transaction: executes what the machine decides, and reports the results to it.
 ///
-/// Each step is a function in the file that is named after it.
+/// Each step is a function in a file that has the step in its name.
 struct TransactionRun {
     /// What the table lends to its transaction.
     struct Surroundings {

@@ -125,7 +125,7 @@ struct ChangedOverlaps {
     /// Positions of slots that are not among the present ones, ascending by address.
     private let new: [UInt32]
 
-    /// Looks at `slots`, each of which is possible by itself, and of which `changes` differ from
+    /// Indexes `slots`, each valid by itself. `changes` are the places at which they differ from
     /// `present`.
     init(in slots: [Memslot], _ changes: ChangedPlaces, present: MemslotArray) {
         self.slots = slots
@@ -138,7 +138,7 @@ struct ChangedOverlaps {
 
     /// Whether two of the slots share a guest page.
     var exist: Bool {
-        meetEachOther || new.contains { meetsOneThatStays(slots[Int($0)]) }
+        meetEachOther || new.contains { overlapsUnchangedSlot(slots[Int($0)]) }
     }
 
     private var meetEachOther: Bool {
@@ -147,7 +147,7 @@ struct ChangedOverlaps {
         }
     }
 
-    private func meetsOneThatStays(_ slot: Memslot) -> Bool {
+    private func overlapsUnchangedSlot(_ slot: Memslot) -> Bool {
         let range = slot.guestPhysicalAddress.rawValue..<slot.guestPhysicalEnd.rawValue
         return present.index.contains(meeting: range, in: slot.addressSpace.rawValue) { position in
             let place = gone.partitioningIndex { $0 >= position }

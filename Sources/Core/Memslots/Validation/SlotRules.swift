@@ -5,41 +5,40 @@
 /// return `EINVAL`, so their order among themselves can't be seen from userspace.
 ///
 /// Kernel: `kvm_set_memory_region` and `check_memory_region_flags` in virt/kvm/kvm_main.c.
-public struct SlotRules: OptionSet, Hashable, Sendable {
+package struct SlotRules: OptionSet, Hashable, Sendable {
     /// A bit a rule.
-    public let rawValue: UInt16
+    package let rawValue: UInt16
 
     /// Wraps the bits.
-    @inlinable
-    public init(rawValue: UInt16) { self.rawValue = rawValue }
+    package init(rawValue: UInt16) { self.rawValue = rawValue }
 
     /// The id is not below ``Capabilities/maxSlots``.
-    public static let slotOutOfRange = SlotRules(rawValue: 1 << 0)
+    package static let slotOutOfRange = SlotRules(rawValue: 1 << 0)
     /// A flag that the backend doesn't accept, or `guest-memfd` together with another.
-    public static let unsupportedFlag = SlotRules(rawValue: 1 << 1)
+    package static let unsupportedFlag = SlotRules(rawValue: 1 << 1)
     /// The size is not a multiple of 4096.
-    public static let misalignedSize = SlotRules(rawValue: 1 << 2)
+    package static let misalignedSize = SlotRules(rawValue: 1 << 2)
     /// The guest physical address is not a multiple of 4096.
-    public static let misalignedAddress = SlotRules(rawValue: 1 << 3)
+    package static let misalignedAddress = SlotRules(rawValue: 1 << 3)
     /// The userspace address is not a multiple of 4096, or the range is not wholly user space.
-    public static let badUserspaceAddress = SlotRules(rawValue: 1 << 4)
+    package static let badUserspaceAddress = SlotRules(rawValue: 1 << 4)
     /// The offset into the guest_memfd is not a multiple of 4096.
-    public static let misalignedGuestMemfd = SlotRules(rawValue: 1 << 5)
+    package static let misalignedGuestMemfd = SlotRules(rawValue: 1 << 5)
     /// The offset into the guest_memfd and the size wrap 2^64.
-    public static let guestMemfdOverflow = SlotRules(rawValue: 1 << 6)
+    package static let guestMemfdOverflow = SlotRules(rawValue: 1 << 6)
     /// There is no such address space.
-    public static let badAddressSpace = SlotRules(rawValue: 1 << 7)
+    package static let badAddressSpace = SlotRules(rawValue: 1 << 7)
     /// Address and size wrap 2^64; a sum of exactly 2^64 counts.
-    public static let addressOverflow = SlotRules(rawValue: 1 << 8)
+    package static let addressOverflow = SlotRules(rawValue: 1 << 8)
     /// More pages than ``Capabilities/maxPagesPerSlot``.
-    public static let sizeTooLarge = SlotRules(rawValue: 1 << 9)
+    package static let sizeTooLarge = SlotRules(rawValue: 1 << 9)
 
     /// The rules that `slot` breaks, by the limits of `capabilities`.
     ///
     /// - Parameters:
     ///   - slot: any words; a size of 0 is validated as a deletion.
     ///   - capabilities: the limits.
-    public static func broken(by slot: Memslot, capabilities: Capabilities) -> SlotRules {
+    package static func broken(by slot: Memslot, capabilities: Capabilities) -> SlotRules {
         var broken: SlotRules = []
         if slot.assignedID.rawValue >= capabilities.maxSlots { broken.insert(.slotOutOfRange) }
         if !allows(slot.flags, capabilities) { broken.insert(.unsupportedFlag) }
@@ -67,7 +66,7 @@ public struct SlotRules: OptionSet, Hashable, Sendable {
     /// refusal is visible to it. Kernel: `kvm_arch_prepare_memory_region`, arch/x86/kvm/x86.c.
     ///
     /// - Precondition: the size is not 0, and the range doesn't wrap.
-    public static func exceedsGuestPages(_ slot: Memslot, capabilities: Capabilities) -> Bool {
+    package static func exceedsGuestPages(_ slot: Memslot, capabilities: Capabilities) -> Bool {
         (slot.guestPhysicalEnd.rawValue - 1) / pageSize.rawValue > capabilities.maxGuestPage
     }
 

@@ -35,7 +35,7 @@ struct CountingGuest {
     func start(_ vcpu: VCPU) throws(Errno) {
         #if arch(x86_64)
             // The code segment begins at 0, so that `cs:[rounds]` is guest physical 0x2000.
-            try vcpu.enter(.real(code: 0, data: ram.guestPhysicalAddress, extra: 0))
+            try vcpu.setMode(.real(code: 0, data: ram.guestPhysicalAddress, extra: 0))
             var registers = VCPURegisters()
             registers.rip = Self.code
             try vcpu.setRegisters(registers)

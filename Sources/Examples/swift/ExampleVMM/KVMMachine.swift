@@ -23,8 +23,9 @@ struct KVMMachine: Machine {
         try table.submit(layout.atBoot)
 
         let signal = try KickSignal()
-        let vcpu = GuardedVCPU(try backend.makeVCPU(id: 0), gate: gate, signal: signal)
-        try guest.start(vcpu.vcpu)
+        let unguarded = try backend.makeVCPU(id: 0)
+        try guest.start(unguarded)
+        let vcpu = GuardedVCPU(unguarded, gate: gate, signal: signal)
         Thread.detachNewThread {
             do {
                 try signal.acceptOnCurrentThread()

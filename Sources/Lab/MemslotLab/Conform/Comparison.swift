@@ -94,13 +94,13 @@ package struct Comparison {
 package struct ComparisonReport: Sendable {
     package private(set) var calls = 0
     /// The number of replies of each kind: an errno, `success`, or how a guest exited.
-    package private(set) var answers: [String: Int] = [:]
+    package private(set) var results: [String: Int] = [:]
     /// The first difference, shrunk; `nil` if there is none.
     package internal(set) var difference: Difference?
 
     mutating func count(_ reply: RawReply) {
         calls += 1
-        answers[reply.errno?.name ?? reply.exit ?? "success", default: 0] += 1
+        results[reply.errno?.name ?? reply.exit ?? "success", default: 0] += 1
     }
 }
 

@@ -54,7 +54,7 @@ struct GuestWriter {
     private func start(at address: GuestPhysicalAddress) throws(Errno) {
         #if arch(x86_64)
             let code = GuestPhysicalAddress(WritingGuest.codeAddress)
-            try vcpu.enter(.real(code: code, data: address, extra: address))
+            try vcpu.setMode(.real(code: code, data: address, extra: address))
             try vcpu.setRegisters(VCPURegisters())
         #else
             throw Errno(rawValue: 38)

@@ -21,13 +21,13 @@ package struct Load {
     package func run() throws(TargetLost) -> LoadReport {
         var report = LoadReport()
         var owner = try ClientConnection(path)
-        let info = try call(&owner, "server.info", "{}")
+        let info = try call(&owner, .serverInfo, "{}")
         let daemon = Int32(truncatingIfNeeded: info["pid"]?.int ?? 0)
         report.before = ProcessUsage(of: daemon)
         for vm in vms {
             let limits = "\"simulated\":{\"maxSlots\":\(max(options.slots, 32))}"
             _ = try call(
-                &owner, "vm.create", "{\"vm\":\"\(vm)\",\"backend\":\"simulated\",\(limits)}")
+                &owner, .vmCreate, "{\"vm\":\"\(vm)\",\"backend\":\"simulated\",\(limits)}")
         }
         let threads = ConnectionThreads(limit: options.clients + options.subscribers)
         let total = Locked(Total(running: options.clients + options.subscribers))
@@ -59,7 +59,7 @@ package struct Load {
         report.nanoseconds = loadClock() - begin
 
         let generations = try finalGenerations(&owner)
-        for vm in vms { _ = try call(&owner, "vm.destroy", "{\"vm\":\"\(vm)\"}") }
+        for vm in vms { _ = try call(&owner, .vmDestroy, "{\"vm\":\"\(vm)\"}") }
         total.withLock(waitingWhile: { $0.running > 0 }) { $0.complete(&report, generations) }
         _ = threads.close(milliseconds: 10_000)
         report.after = settledUsage(of: daemon, before: report.before)
@@ -104,18 +104,18 @@ package struct Load {
     }
 
     private func call(
-        _ connection: inout ClientConnection, _ method: String, _ params: String
+        _ connection: inout ClientConnection, _ method: Method, _ params: String
     ) throws(TargetLost) -> JSONValue {
         let reply = try connection.call(method, params: Array(params.utf8)).value
         if let result = reply?["result"] { return result }
-        throw TargetLost("\(method): \(reply?["error"]?["message"]?.string ?? "no reply")")
+        throw TargetLost("\(method.rawValue): \(reply?["error"]?["message"]?.string ?? "no reply")")
     }
 
     private func finalGenerations(
         _ connection: inout ClientConnection
     ) throws(TargetLost) -> [String: UInt64] {
         var generations: [String: UInt64] = [:]
-        for vm in try call(&connection, "vm.list", "{}")["vms"].map({ Array($0.elements) }) ?? [] {
+        for vm in try call(&connection, .vmList, "{}")["vms"].map({ Array($0.elements) }) ?? [] {
             guard let name = vm["vm"]?.string, vms.contains(name) else { continue }
             generations[name] = vm["generation"]?.uint64 ?? 0
         }

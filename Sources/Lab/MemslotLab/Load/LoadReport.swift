@@ -6,18 +6,18 @@ package struct LoadReport {
     package internal(set) var lostUpdates: [String] = []
     /// The duration of the submits in nanoseconds.
     package internal(set) var nanoseconds: UInt64 = 0
-    /// The daemon before the first VM.
+    /// The daemon's usage before the first VM.
     package internal(set) var before: ProcessUsage?
-    /// The daemon after a tenth of the time.
+    /// The daemon's usage after a tenth of the time.
     package internal(set) var early: ProcessUsage?
-    /// The daemon after nine tenths of the time.
+    /// The daemon's usage after nine tenths of the time.
     package internal(set) var late: ProcessUsage?
-    /// The daemon after all VMs and connections are gone.
+    /// The daemon's usage after all VMs were destroyed and all connections closed.
     package internal(set) var after: ProcessUsage?
 
     package var commits: UInt64 { tally.commits.values.reduce(0, +) }
 
-    /// Submits with a reply, a second.
+    /// The submits that got a reply, per second.
     package var throughput: Double {
         let replies = commits + tally.unchanged + tally.conflicts + tally.errors
         return nanoseconds == 0 ? 0 : Double(replies) / (Double(nanoseconds) / 1e9)

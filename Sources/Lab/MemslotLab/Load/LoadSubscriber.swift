@@ -21,7 +21,7 @@ final class LoadSubscriber: @unchecked Sendable {
     }
 
     private func subscribe() throws(TargetLost) {
-        guard let reply = try connection.call("events.subscribe", params: Array("{}".utf8)).value,
+        guard let reply = try connection.call(.eventsSubscribe, params: Array("{}".utf8)).value,
             let vms = reply["result"]?["vms"]
         else { throw TargetLost("events.subscribe was refused") }
         // They are older than the snapshot.

@@ -98,7 +98,7 @@
             case .interrupted, .notReady: break
             case .dirtyRingFull:
                 // A failure loses nothing and recurs with the next full ring.
-                try? kvm.drainDirtyRings(fullOfVCPU: unit.guarded.vcpu.descriptor)
+                try? kvm.collectDirtyRings(afterFullRingOf: unit.guarded.descriptor)
             case .mmio(let access):
                 counters.countSpuriousExit()
                 if !access.isWrite {

@@ -69,8 +69,8 @@ final class PauseAtCommit: MemslotHook {
 
 /// Holds no vCPU, like a VMM that changes slots beside its running guest.
 final class NoHold: VCPUHold {
-    func begin() {}
+    func beginHolding() {}
     func waitUntilHeld(by deadline: Deadline) -> [String] { [] }
     func exclusively(_ body: () -> Void) { body() }
-    func end() {}
+    func endHolding() {}
 }

@@ -10,8 +10,8 @@ public struct SubmitParameters: Sendable {
     public var expectedGeneration: Generation?
     /// When vCPUs are held.
     public var quiesce = SubmitOptions.Quiesce.auto
-    /// How long to wait for vCPUs and readers, in milliseconds; `nil` for the default.
-    public var quiesceDeadlineMilliseconds: UInt64?
+    /// How long to wait for vCPUs and readers; `nil` for the default.
+    public var quiesceDeadline: Duration?
 
     /// A submit of `slots` to the VM named `vm`.
     public init(vm: String, slots: [SlotParameters], expectedGeneration: Generation? = nil) {
@@ -65,7 +65,9 @@ extension SubmitParameters: ParameterObject {
         case .slots: readSlots(at: node, from: &reader)
         case .expectedGeneration: expectedGeneration = Generation(reader.integer(at: node))
         case .quiesce: quiesce = reader.choice(at: node, default: .auto)
-        case .quiesceDeadlineMs: quiesceDeadlineMilliseconds = reader.integer(at: node)
+        case .quiesceDeadlineMs:
+            let milliseconds: UInt64 = reader.integer(at: node)
+            quiesceDeadline = .milliseconds(milliseconds)
         }
     }
 

@@ -1,6 +1,6 @@
 internal import Glibc
 public import MemslotProtocol
-public import MemslotSimulator
+package import MemslotSimulator
 public import Memslots
 
 extension MemslotService {
@@ -15,11 +15,20 @@ extension MemslotService {
     ///   - name: the VM's name, which must follow the rules for names.
     ///   - user: the VM's user; this process's user by default.
     ///   - memories: the mappings that slots may name. They must exist until ``unregister(_:of:)``.
-    ///   - simulator: the table's backend if it is a simulator; `nil` for KVM.
     /// - Throws: `vm-exists`, `limit-exceeded`, or `invalid-params` for a name or a mapping.
     public func register(
         table: MemslotTable, as name: String, of user: UInt32? = nil,
-        memories: [String: NamedMapping] = [:], simulator: SimulatedBackend? = nil
+        memories: [String: NamedMapping] = [:]
+    ) throws(ProtocolError) {
+        try register(
+            table: table, as: name, of: user, memories: memories,
+            simulator: table.backend as? SimulatedBackend)
+    }
+
+    /// Serves a VM whose backend wraps `simulator`.
+    package func register(
+        table: MemslotTable, as name: String, of user: UInt32? = nil,
+        memories: [String: NamedMapping], simulator: SimulatedBackend?
     ) throws(ProtocolError) {
         for name in memories.keys { try Self.validate(name: name, path: "vm") }
         let mappings: NamedMappings
@@ -98,7 +107,9 @@ extension MemslotService {
     ///   - name: the VM whose followers receive it; `nil` for all subscribers of the user, including
     ///     those that followed a VM of ``observe(vm:of:)`` until it ended.
     ///   - user: the VMs' user; this process's user by default.
-    public func announce(_ line: [UInt8], of name: String?, user: UInt32? = nil) {
+    public func announce(
+        _ line: [UInt8], toFollowersOf name: String?, of user: UInt32? = nil
+    ) {
         let peer = Peer(user: user ?? getuid())
         guard let name else {
             for queue in registry.withLock({ $0.audience(of: peer) }) { queue.enqueue(line) }

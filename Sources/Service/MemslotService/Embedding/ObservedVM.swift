@@ -104,8 +104,8 @@ private final class NoBackend: MemslotBackend {
 
 /// Holds nothing: the vCPUs belong to the other process.
 private final class NoVCPUs: VCPUHold {
-    func begin() {}
+    func beginHolding() {}
     func waitUntilHeld(by deadline: Deadline) -> [String] { [] }
     func exclusively(_ body: () -> Void) { body() }
-    func end() {}
+    func endHolding() {}
 }

@@ -32,11 +32,11 @@ extension MemslotService {
     private func checkLimits(
         of parameters: SubmitParameters, _ vm: VirtualMachine
     ) throws(ProtocolError) {
-        let deadline = parameters.quiesceDeadlineMilliseconds ?? 0
-        guard deadline <= limits.quiesceDeadlineMs else {
+        let deadline = parameters.quiesceDeadline ?? .zero
+        guard deadline <= .milliseconds(limits.quiesceDeadlineMs) else {
             throw .limit(
                 "quiesceDeadlineMs", path: "quiesceDeadlineMs",
-                "quiesceDeadlineMs: \(deadline) is more than \(limits.quiesceDeadlineMs)")
+                "quiesceDeadlineMs is more than \(limits.quiesceDeadlineMs)")
         }
         let more = parameters.slots.count - vm.feed.published.table.array.count
         guard more <= 0 || vm.account.holdings.slots + more <= limits.slotsPerPeer else {

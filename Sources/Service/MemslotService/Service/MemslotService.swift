@@ -9,7 +9,7 @@ public import Memslots
 public final class MemslotService: Sendable {
     /// The limits, which `server.info` reports.
     public let limits: ServiceLimits
-    let takesRawAddresses: Bool
+    let allowsRawAddresses: Bool
     let registry = Locked(VMRegistry())
     let backends: BackendFactory
     let audience = TableAudience()
@@ -20,20 +20,20 @@ public final class MemslotService: Sendable {
     ///
     /// - Parameters:
     ///   - limits: the limits, which `server.info` reports.
-    ///   - takesRawAddresses: whether slots of KVM VMs may name addresses of this process. Set it
+    ///   - allowsRawAddresses: whether slots of KVM VMs may name addresses of this process. Set it
     ///     only where every peer is this process: any other peer could map the service's own
     ///     memory into its guest.
     ///   - kvmDevice: the path of KVM's device. It is opened when it is first needed.
     ///   - state: where VMs are kept after this process ends; call ``restore()`` before any other
     ///     method. `nil` to keep none.
     public init(
-        limits: ServiceLimits = ServiceLimits(), takesRawAddresses: Bool = false,
+        limits: ServiceLimits = ServiceLimits(), allowsRawAddresses: Bool = false,
         kvmDevice: String = "/dev/kvm", state: StateStore? = nil
     ) {
         self.state = state
         self.backends = BackendFactory(device: kvmDevice)
         self.limits = limits
-        self.takesRawAddresses = takesRawAddresses
+        self.allowsRawAddresses = allowsRawAddresses
     }
 
     /// Sets the function that receives the events of every table, for a log. It replaces the
@@ -118,7 +118,7 @@ extension MemslotService {
     ) -> ReplyEncoder {
         var encoder = ReplyEncoder()
         switch line {
-        case .single(let request): respond(to: request, connection, descriptors, into: &encoder)
+        case .single(let request): encodeReply(to: request, connection, descriptors, into: &encoder)
         case .batch(let requests):
             encoder.beginBatch()
             for request in requests {
@@ -129,7 +129,7 @@ extension MemslotService {
                         + "already; send the rest by itself"
                     encoder.encode(.limit("batchAnswerBytes", message), for: request)
                 } else {
-                    respond(to: request, connection, descriptors, into: &encoder)
+                    encodeReply(to: request, connection, descriptors, into: &encoder)
                 }
             }
             encoder.endBatch()
@@ -137,7 +137,7 @@ extension MemslotService {
         return encoder
     }
 
-    private func respond(
+    private func encodeReply(
         to request: Request, _ connection: ServiceConnection, _ descriptors: PassedDescriptors,
         into encoder: inout ReplyEncoder
     ) {

@@ -45,9 +45,9 @@ public struct Peer: Hashable, Sendable {
 
 /// The notifications that wait for one subscriber.
 ///
-/// The queue is bounded: a subscriber that does not read loses the oldest, and is notified how
-/// many, so that it never delays a commit. Submitting threads fill it, the connection's threads
-/// empty it.
+/// The queue is bounded, so a subscriber that does not read never delays a commit. The oldest
+/// notifications are dropped, and it is notified how many. Submitting threads fill the queue, the
+/// connection's threads empty it.
 public final class EventQueue: Sendable {
     private struct Entry {
         /// The feed of the line; 0 if it is of none.

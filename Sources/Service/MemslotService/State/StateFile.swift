@@ -21,7 +21,7 @@ struct StateFile: Sendable {
         fileprivate let previous: String?
 
         /// Removes the text before it.
-        func commit() {
+        func removePrevious() {
             guard let previous else { return }
             // If this fails, the next start removes the file.
             try? file.directory.remove(previous)
@@ -30,7 +30,7 @@ struct StateFile: Sendable {
         /// Restores the text before it. Needs no space on the disk.
         ///
         /// - Throws: the errno; the new text stays in place then.
-        func undo() throws(Errno) {
+        func restorePrevious() throws(Errno) {
             if let previous {
                 try file.directory.rename(previous, to: file.name)
             } else {
@@ -80,7 +80,7 @@ struct StateFile: Sendable {
         }
         guard isSynced else { return replacement }
         do throws(Errno) { try directory.synchronize() } catch {
-            do throws(Errno) { try replacement.undo() } catch {
+            do throws(Errno) { try replacement.restorePrevious() } catch {
                 throw Failure(errno: error, isReplaced: true)
             }
             throw Failure(errno: error)

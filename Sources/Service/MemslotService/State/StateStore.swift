@@ -3,7 +3,7 @@ internal import MemslotProtocol
 public import Memslots
 internal import Synchronization
 
-/// The VMs of a service on disk, so that the next service restores them however this one ended.
+/// Stores a service's VMs on disk. The next service restores them, even if this one was killed.
 ///
 /// Each VM has a record, a file of its own in a private directory. A change is in the record before
 /// it is applied, and before anyone sees it. Call from any thread.

@@ -24,8 +24,10 @@ final class StoredVM: Sendable {
         _ contents: VMRecord.Contents, then body: () throws(ProtocolError) -> Void
     ) throws(ProtocolError) {
         let written = try write(contents)
-        do throws(ProtocolError) { try body() } catch { throw written.undo(because: error) }
-        written.commit()
+        do throws(ProtocolError) { try body() } catch {
+            throw written.restorePrevious(because: error)
+        }
+        written.removePrevious()
     }
 
     /// Writes the record of a change that is not applied yet.
@@ -74,13 +76,13 @@ extension StoredVM {
         fileprivate let replacement: StateFile.Replacement
 
         /// Removes the old record, after the change was applied.
-        func commit() { replacement.commit() }
+        func removePrevious() { replacement.removePrevious() }
 
         /// Restores the old record, after the change failed.
         ///
         /// - Returns: `error`, with one more sentence if the old record can't be restored.
-        func undo(because error: ProtocolError) -> ProtocolError {
-            do throws(Errno) { try replacement.undo() } catch let errno {
+        func restorePrevious(because error: ProtocolError) -> ProtocolError {
+            do throws(Errno) { try replacement.restorePrevious() } catch let errno {
                 return error.adding(vm.recordIsAhead(contents, errno))
             }
             return error
@@ -104,10 +106,10 @@ extension VirtualMachine {
                     kept, generation: generation, slots: memory.names.messages(of: slots))
                 written = try kept.write(contents)
             }
-            written?.commit()
+            written?.removePrevious()
             return submitted
         } catch {
-            throw written?.undo(because: error) ?? error
+            throw written?.restorePrevious(because: error) ?? error
         }
     }
 

@@ -130,7 +130,7 @@ extension VirtualMachine {
     func makeGuestMemfd(size: ByteCount) throws(ProtocolError) -> MemoryObject.Kind {
         do throws(Errno) {
             if let simulator {
-                return .guestMemfd(handle: try simulator.createGuestMemfd(size: size))
+                return .guestMemfd(handle: try simulator.makeGuestMemfd(size: size))
             }
             guard let guestMemfds else { throw .invalidArgument }
             return .guestMemfd(handle: try guestMemfds.create(size: size))

@@ -83,9 +83,7 @@ extension SubmitOptions {
     fileprivate init(_ parameters: SubmitParameters) {
         self.init(
             expectedGeneration: parameters.expectedGeneration, quiesce: parameters.quiesce,
-            quiesceDeadline: parameters.quiesceDeadlineMilliseconds.map {
-                .milliseconds(Int64(clamping: $0))
-            } ?? SubmitOptions.defaultQuiesceDeadline)
+            quiesceDeadline: parameters.quiesceDeadline ?? SubmitOptions.defaultQuiesceDeadline)
     }
 }
 

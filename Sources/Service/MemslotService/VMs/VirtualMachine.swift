@@ -77,7 +77,7 @@ final class VirtualMachine: Sendable {
             table, simulator: made.simulator, guestMemfds: made.guestMemfds,
             memory: VMMemory(
                 vm: parameters.vm,
-                hasRawAddresses: made.simulator != nil || service.takesRawAddresses),
+                hasRawAddresses: made.simulator != nil || service.allowsRawAddresses),
             account: service.registry.withLock { $0.account(of: user) },
             audience: service.audience, ephemeralConnection: ephemeralConnection, kept: kept)
     }

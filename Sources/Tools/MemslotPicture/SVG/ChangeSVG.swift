@@ -156,12 +156,12 @@ private struct ChangeSVG {
         canvas.group(tooltip: "\(entry.mark)\n\(labels.tooltip(slot))") { canvas in
             canvas.slotBlock(slot, in: frame, class: entry.mark.rawValue, labels: labels)
             guard !isBefore else { return }
-            let note = cut(note(of: entry, slot), to: 26)
-            canvas.text(note, x: Self.noteX, y: frame.middle + 4, class: "mono")
+            let label = cut(label(of: entry, slot), to: 26)
+            canvas.text(label, x: Self.noteX, y: frame.middle + 4, class: "mono")
         }
     }
 
-    private func note(of entry: ChangeEntry, _ slot: Memslot) -> String {
+    private func label(of entry: ChangeEntry, _ slot: Memslot) -> String {
         guard let old = entry.before else { return labels.backing(slot) }
         switch entry.mark {
         case .moved: return "from \(old.guestPhysicalAddress)"

@@ -55,8 +55,8 @@ enum TraceStamp: Hashable {
 struct TraceClock {
     private var day: UInt64 = 0
     private var latest: UInt64 = 0
-    /// Whether small stamps are relative to the line before: `-r` begins with 0, and its stamps
-    /// rise and fall. `nil` before the first.
+    /// Whether a small stamp is the time since the previous line, as `strace -r` prints it: its
+    /// first stamp is 0, and later ones rise and fall. `nil` before the first stamp.
     private var countsFromPrevious: Bool?
 
     /// The time of `stamp` in nanoseconds. Requires the stamps of all lines, in order.

@@ -154,7 +154,7 @@ extension TraceReader {
     private mutating func apply(
         _ call: StraceSlotCall, of thread: ThreadID, at place: Place
     ) {
-        switch call.answer {
+        switch call.outcome {
         case .failed(let errno):
             // A real VMM has few of them; a forged log must not fill memory.
             let isKnown = log.counts.failedCalls[errno] != nil || log.counts.failedCalls.count < 64

@@ -41,7 +41,7 @@ struct HoleTracker {
     private struct Moment {
         var line: Int
         var time: TraceTime?
-        /// The number of calls up to here with another thread in the guest.
+        /// How many calls, up to this one, were made while another thread was in the guest.
         var running: Int
     }
 

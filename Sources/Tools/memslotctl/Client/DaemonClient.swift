@@ -55,7 +55,7 @@ struct DaemonClient: ~Copyable {
         let received: ClientConnection.Received
         do throws(TargetLost) {
             received = try connection.call(
-                request.method.rawValue, params: request.params, descriptors: request.descriptors)
+                request.method, params: request.params, descriptors: request.descriptors)
         } catch {
             throw Self.failure(error)
         }

@@ -35,7 +35,7 @@ final class LiveRun: Sendable {
             { (error: ListeningError) in RunFailure(error.message) },
             server.listen(at: SocketPath(path)))
         do throws(Errno) {
-            serving = try OwnThread { server.run(listener, graceMilliseconds: 2_000) }
+            serving = try OwnThread { server.run(listener, gracePeriod: .seconds(2)) }
             following = try OwnThread { mirror.follow() }
         } catch {
             throw RunFailure("no thread for the socket: \(error)")
@@ -52,7 +52,7 @@ final class LiveRun: Sendable {
         if let outcome {
             let line = RunNotification.ended(
                 outcome.seen?.report, outcome.recording, status: status)
-            service.announce(line, of: nil)
+            service.announce(line, toFollowersOf: nil)
         }
         server.stop()
         serving.join()
@@ -128,7 +128,7 @@ final class RunMirror: Sendable {
                     durations: followed.durations))
             service.announce(
                 RunNotification.transaction(followed, of: vm.name, generation: generation),
-                of: vm.name)
+                toFollowersOf: vm.name)
         } catch {
             complain(vm.name, error.message)
         }

@@ -85,7 +85,7 @@ struct ReplayCommand: ParsableCommand {
         // Otherwise the next replay would find the VMs' names in use.
         defer { target?.destroyVMs() }
         var player = ScenarioPlayer(
-            target ?? InProcessTarget(MemslotService(takesRawAddresses: true)), backend: backend)
+            target ?? InProcessTarget(MemslotService(allowsRawAddresses: true)), backend: backend)
         var reader = ScenarioReader(LineReader(descriptor: input.descriptor))
         var report = ReplayReport(file: input.name, isQuiet: quiet || json)
         var progress = ProgressBar(total: input.size)

@@ -53,6 +53,7 @@ static void nulls(void) {
     EXPECT(memslots_receipt_warning(NULL, 0) == NULL);
     memslots_receipt_release(NULL);
     EXPECT(memslots_simulator_fail(table, 0, 0, 1) == MEMSLOTS_BAD_ARGUMENT);
+    EXPECT(memslots_simulator_fail(table, 0, 12, 0) == MEMSLOTS_BAD_ARGUMENT);
     EXPECT(memslots_close(table) == MEMSLOTS_OK);
     EXPECT(memslots_close(table) == MEMSLOTS_BAD_HANDLE);
 }

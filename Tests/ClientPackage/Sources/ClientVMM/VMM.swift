@@ -102,7 +102,7 @@ package final class PauseHold: VCPUHold {
         }
     }
 
-    package func begin() {
+    package func beginHolding() {
         condition.withLock { isPaused = true }
         kick()
     }
@@ -122,7 +122,7 @@ package final class PauseHold: VCPUHold {
 
     package func exclusively(_ body: () -> Void) { body() }
 
-    package func end() {
+    package func endHolding() {
         condition.withLock {
             isPaused = false
             condition.broadcast()

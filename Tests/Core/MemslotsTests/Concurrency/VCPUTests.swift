@@ -216,7 +216,7 @@ struct VCPUTests {
         let hasLeft = Signal()
         let log = Shared<[String]>([])
 
-        func begin() {
+        func beginHolding() {
             log.update { $0.append("begin") }
             asked.send()
         }
@@ -227,7 +227,7 @@ struct VCPUTests {
             log.update { $0.append("exclusively") }
             body()
         }
-        func end() { log.update { $0.append("end") } }
+        func endHolding() { log.update { $0.append("end") } }
     }
 
     @Test("those that a VMM pauses in its own way may read until they are held")

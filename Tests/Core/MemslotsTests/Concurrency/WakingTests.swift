@@ -96,8 +96,8 @@ struct WakingTests {
         let staying: [String]
         let isExclusive = Shared(false)
         init(staying: [String] = []) { self.staying = staying }
-        func begin() {}
-        func end() {}
+        func beginHolding() {}
+        func endHolding() {}
         func exclusively(_ body: () -> Void) {
             isExclusive.update { $0 = true }
             body()
@@ -158,8 +158,8 @@ struct WakingTests {
         final class Reading: VCPUHold {
             let table = Shared<MemslotTable?>(nil)
             let couldRead = Shared(false)
-            func begin() {}
-            func end() {}
+            func beginHolding() {}
+            func endHolding() {}
             func exclusively(_ body: () -> Void) { body() }
             func waitUntilHeld(by deadline: Deadline) -> [String] {
                 let (table, couldRead) = (table.value, couldRead)

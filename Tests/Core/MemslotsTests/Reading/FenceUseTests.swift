@@ -72,7 +72,7 @@ struct FenceUseTests {
     }
 
     @Test("who leaves while it is being given up is known when it comes again")
-    func givenUp() {
+    func abandoned() {
         let registry = registry
         let record = registry.add("reader")
         step(record)

@@ -46,7 +46,7 @@ struct ReaderStressTests {
     }
 
     /// What a reader found that isn't of the generation that it is in.
-    private static func look(_ reader: borrowing TableReader, _ random: inout SeededRandom) -> Bool
+    private static func check(_ reader: borrowing TableReader, _ random: inout SeededRandom) -> Bool
     {
         let number = UInt64.random(in: 0..<UInt64(slotCount), using: &random)
         return reader.read { view in
@@ -81,7 +81,7 @@ struct ReaderStressTests {
                     // Readers come and go.
                     let reader = table.makeReader(as: "reader \(number)")
                     var wrong = 0
-                    for _ in 0..<500 where !Self.look(reader, &random) { wrong += 1 }
+                    for _ in 0..<500 where !Self.check(reader, &random) { wrong += 1 }
                     let found = wrong
                     faults.update { $0 += found }
                     reads.update { $0 += 500 }

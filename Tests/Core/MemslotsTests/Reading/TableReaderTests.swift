@@ -216,36 +216,36 @@ struct TableReaderTests {
     @Test("work in hooks, with the old array before the swap, in observers and in the vCPU gate")
     func everywhere() throws {
         let seen = Shared<[String]>([])
-        final class Looking: MemslotHook {
-            let name = "looking"
+        final class ReadingHook: MemslotHook {
+            let name = "reading"
             var needsQuiescence: Bool { false }
             let table: MemslotTable
             let seen: Shared<[String]>
             init(_ table: MemslotTable, _ seen: Shared<[String]>) {
                 (self.table, self.seen) = (table, seen)
             }
-            func look(_ what: String) {
+            func check(_ what: String) {
                 let generation = table.makeReader(as: what).read { $0.generation }
                 seen.update { $0.append("\(what) \(generation)") }
             }
-            func prepare(_ change: MemslotChange) { look("prepare") }
-            func commit(_ change: MemslotChange) { look("commit") }
-            func finish(_ change: MemslotChange) { look("finish") }
+            func prepare(_ change: MemslotChange) { check("prepare") }
+            func commit(_ change: MemslotChange) { check("commit") }
+            func finish(_ change: MemslotChange) { check("finish") }
 
             func abort(_ change: MemslotChange) {}
         }
-        let hook = Looking(table, seen)
+        let hook = ReadingHook(table, seen)
         table.add(hook)
         // Each would keep the other.
         defer { table.remove(hook) }
-        let observation = try table.observe { _ in hook.look("observer") }.observation
+        let observation = try table.observe { _ in hook.check("observer") }.observation
         var array = Self.array(0)
         array[0] = array[0].at(5)
         try table.submit(array)
         #expect(seen.value == ["prepare 0", "commit 0", "finish 1", "observer 1"])
         let entry = table.vcpuGate?.register(name: "v", kick: {})
-        try entry?.run { hook.look("vcpu") }
-        table.read { _ in hook.look("closure") }
+        try entry?.run { hook.check("vcpu") }
+        table.read { _ in hook.check("closure") }
         #expect(seen.value.suffix(2) == ["vcpu 1", "closure 1"])
         withExtendedLifetime(observation) {}
     }

@@ -15,7 +15,7 @@ private final class Recorder: MemslotHook {
         self.needsQuiescence = needsQuiescence
     }
 
-    private func note(_ phase: String, _ change: MemslotChange) {
+    private func record(_ phase: String, _ change: MemslotChange) {
         let what =
             switch change {
             case .added: "+"
@@ -27,12 +27,12 @@ private final class Recorder: MemslotHook {
     }
 
     func prepare(_ change: MemslotChange) throws(HookVeto) {
-        note("prepare", change)
+        record("prepare", change)
         if change.key == vetoed.value { throw HookVeto("not this one") }
     }
-    func commit(_ change: MemslotChange) { note("commit", change) }
-    func finish(_ change: MemslotChange) { note("finish", change) }
-    func abort(_ change: MemslotChange) { note("abort", change) }
+    func commit(_ change: MemslotChange) { record("commit", change) }
+    func finish(_ change: MemslotChange) { record("finish", change) }
+    func abort(_ change: MemslotChange) { record("abort", change) }
 }
 
 @Suite("hooks")

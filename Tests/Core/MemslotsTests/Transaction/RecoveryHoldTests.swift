@@ -6,26 +6,26 @@ import Testing
 @Suite("vCPUs in a recovery")
 struct RecoveryHoldTests {
     /// A hold that writes down how it is used.
-    private final class NotedHold: VCPUHold {
+    private final class RecordingHold: VCPUHold {
         struct State {
-            var notes: [String] = []
+            var records: [String] = []
             var staying: [String] = []
             var isExclusive = false
         }
         let state = Locked(State())
 
-        func note(_ text: String) { state.withLock { $0.notes.append(text) } }
-        func takeNotes() -> [String] {
+        func record(_ text: String) { state.withLock { $0.records.append(text) } }
+        func removeRecords() -> [String] {
             state.withLock { state in
-                defer { state.notes = [] }
-                return state.notes
+                defer { state.records = [] }
+                return state.records
             }
         }
 
-        func begin() { note("begin") }
-        func end() { note("end") }
+        func beginHolding() { record("begin") }
+        func endHolding() { record("end") }
         func waitUntilHeld(by deadline: Deadline) -> [String] {
-            note("wait")
+            record("wait")
             return state.withLock { $0.staying }
         }
         func exclusively(_ body: () -> Void) {
@@ -35,7 +35,7 @@ struct RecoveryHoldTests {
         }
     }
 
-    private let hold = NotedHold()
+    private let hold = RecordingHold()
     private let backend: ModelBackend
     private let table: MemslotTable
     private let outside = Shared(0)
@@ -54,14 +54,14 @@ struct RecoveryHoldTests {
         backend.refuse(at: 1, 2)
         #expect(table.refusal(of: []) != nil)
         #expect(table.failure?.installed == [array[1]])
-        #expect(hold.takeNotes() == ["begin", "wait"])
+        #expect(hold.removeRecords() == ["begin", "wait"])
         backend.refuse()
     }
 
     @Test("are held out, waited for, and let in when it is done; calls are made while they are")
     func recovers() throws {
         try table.recover()
-        #expect(hold.takeNotes() == ["begin", "wait", "end"])
+        #expect(hold.removeRecords() == ["begin", "wait", "end"])
         #expect(outside.value == 0)
         #expect(table.failure == nil)
         #expect(backend.slots == [slot(0, at: 0), slot(1, at: 1)])
@@ -73,14 +73,14 @@ struct RecoveryHoldTests {
         #expect(throws: SubmitError.quiesceTimeout(vcpus: ["cpu1"], readers: [])) {
             try table.recover()
         }
-        #expect(hold.takeNotes() == ["begin", "wait"])
+        #expect(hold.removeRecords() == ["begin", "wait"])
         #expect(backend.slots == [slot(1, at: 1)])
 
         table.releaseVCPUs()
         table.releaseVCPUs()
-        #expect(hold.takeNotes() == ["end"])
+        #expect(hold.removeRecords() == ["end"])
         #expect(throws: SubmitError.self) { try table.recover() }
-        #expect(hold.takeNotes() == ["begin", "wait", "end"])
+        #expect(hold.removeRecords() == ["begin", "wait", "end"])
     }
 
     @Test("a recovery that fails publishes what is installed, and one that succeeds its end")

@@ -43,13 +43,13 @@ struct ComparisonTests {
         for answer in [
             "success", "EINVAL", "EEXIST", "EBADF", "ENOENT", "EFAULT", "written", "mmio",
         ] {
-            #expect(report.answers[answer, default: 0] > 10, "\(answer)")
+            #expect(report.results[answer, default: 0] > 10, "\(answer)")
         }
     }
 
     @Test("a seed repeats its calls, and another seed draws others")
     func seeds() throws {
-        let answers = try [1, 1, 2].map { seed in try report(seed: seed) { Altered() }.answers }
+        let answers = try [1, 1, 2].map { seed in try report(seed: seed) { Altered() }.results }
         #expect(answers[0] == answers[1])
         #expect(answers[0] != answers[2])
     }

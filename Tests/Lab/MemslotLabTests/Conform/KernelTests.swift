@@ -24,8 +24,8 @@ struct KernelTests {
         let report = try comparison.run(seed: 7, count: 6_000)
         let difference = report.difference
         #expect(difference == nil, "\(difference?.description ?? "")")
-        #expect(report.answers["written", default: 0] > 100)
-        #expect(report.answers["mmio", default: 0] > 10)
+        #expect(report.results["written", default: 0] > 100)
+        #expect(report.results["mmio", default: 0] > 10)
     }
 
     @Test("a simulator with another limit than the kernel is found")

@@ -72,7 +72,7 @@ final class BrokenHold: VCPUHold {
 
     init(_ gate: VCPUGate, _ fault: Fault) { (self.gate, self.fault) = (gate, fault) }
 
-    func begin() { gate.begin() }
+    func beginHolding() { gate.beginHolding() }
 
     func waitUntilHeld(by deadline: Deadline) -> [String] {
         switch fault {
@@ -86,14 +86,14 @@ final class BrokenHold: VCPUHold {
         switch fault {
         case .doesNotHold: body()
         case .opensEarly:
-            gate.end()
+            gate.endHolding()
             body()
         default: gate.exclusively(body)
         }
     }
 
-    func end() {
-        if fault != .staysClosed { gate.end() }
+    func endHolding() {
+        if fault != .staysClosed { gate.endHolding() }
     }
 }
 

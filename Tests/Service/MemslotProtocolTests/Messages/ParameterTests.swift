@@ -20,7 +20,7 @@ struct ParameterTests {
                 """#))
         #expect(submit.vm == "web")
         #expect(submit.quiesce == .always)
-        #expect(submit.quiesceDeadlineMilliseconds == 250)
+        #expect(submit.quiesceDeadline == .milliseconds(250))
         #expect(submit.expectedGeneration == Generation(.max))
         var slot = SlotParameters()
         slot.flags = [.readOnly, .logDirtyPages]
@@ -80,7 +80,7 @@ struct ParameterTests {
         #expect(submit.slots.isEmpty)
         #expect(submit.quiesce == .auto)
         #expect(submit.expectedGeneration == nil)
-        #expect(submit.quiesceDeadlineMilliseconds == nil)
+        #expect(submit.quiesceDeadline == nil)
         let create = try VMCreateParameters(params(#"{"vm":"a.b-c_d é"}"#))
         #expect(create.backend == .auto)
         #expect(create.simulated == SimulatedParameters())

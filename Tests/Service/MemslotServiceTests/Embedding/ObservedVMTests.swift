@@ -28,7 +28,7 @@ struct ObservedVMTests {
         try all.call("events.subscribe")
         for name in ["a", "b"] { #expect(try service.unregister(name)) }
         try ended.call("events.unsubscribe")
-        service.announce(Array("{\"method\":\"run.ended\"}".utf8), of: nil)
+        service.announce(Array("{\"method\":\"run.ended\"}".utf8), toFollowersOf: nil)
         #expect(try methods(byName) == ["vm.destroyed", "run.ended"])
         #expect(try methods(both) == ["vm.destroyed", "vm.destroyed", "run.ended"])
         #expect(try methods(all) == ["vm.destroyed", "vm.destroyed", "run.ended"])

@@ -133,14 +133,14 @@ extension ServerTests {
             var writer = try server.connect()
             try writer.makeVM("a")
             var client = try server.connect()
-            _ = try client.call("events.subscribe")
+            _ = try client.call(.eventsSubscribe)
             _ = try writer.ask(Line.submit("a", id: 1, pages: 1))
             let first = try #require(try client.nextNotification())
             #expect(first.value?["params"]?["generation"]?.int == 1)
             // The second may come before the next reply: then it stays in the queue.
             _ = try writer.ask(Line.submit("a", id: 2, pages: 2))
-            _ = try client.call("server.info")
-            let vms = try client.call("events.subscribe").value?["result"]?["vms"]
+            _ = try client.call(.serverInfo)
+            let vms = try client.call(.eventsSubscribe).value?["result"]?["vms"]
             #expect(vms?.elements.first { _ in true }?["generation"]?.int == 2)
             client.discardNotifications()
             _ = try writer.ask(Line.submit("a", id: 3, pages: 3))

@@ -48,7 +48,7 @@ extension ServerTests {
 
         @Test("a peer that reads nothing is cut off when the time is up")
         func stuckPeer() throws {
-            let server = try RunningServer(graceMilliseconds: 50)
+            let server = try RunningServer(gracePeriod: .milliseconds(50))
             var client = try server.connect()
             try client.makeLargeVM("a")
             try client.requestMoreThanFits("a")

@@ -20,7 +20,7 @@ final class RunningServer: Sendable {
 
     init(
         limits: ServiceLimits = ServiceLimits(), access: PeerAccess = PeerAccess(),
-        graceMilliseconds: UInt64 = 10_000, makesDirectory: Bool = false
+        gracePeriod: Duration = .seconds(10), makesDirectory: Bool = false
     ) throws {
         signal(SIGPIPE, SIG_IGN)
         directory = try ScratchDirectory()
@@ -39,7 +39,7 @@ final class RunningServer: Sendable {
             observer: { [events] in events.record($0) })
         let (server, hasEnded) = (server, hasEnded)
         Thread.detachNewThread {
-            server.run(listener, graceMilliseconds: graceMilliseconds)
+            server.run(listener, gracePeriod: gracePeriod)
             hasEnded.signal()
         }
     }

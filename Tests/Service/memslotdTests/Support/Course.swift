@@ -90,7 +90,7 @@ struct Course {
 
     /// Returns everything that the wire shows of the VMs, except the ephemeral one.
     static func snapshot(_ client: inout ClientConnection) throws -> String {
-        let list = try client.call("vm.list").value?["result"]?["vms"]?.rawText ?? "none"
+        let list = try client.call(.vmList).value?["result"]?["vms"]?.rawText ?? "none"
         var text = ""
         for vm in try JSONDocument(parsing: list).root.elements {
             let name = vm["vm"]?.string ?? ""

@@ -43,7 +43,7 @@ final class AddressIndex: @unchecked Sendable {
         nodes.deallocate()
     }
 
-    /// How this processor searches such a tree best.
+    /// Returns the fastest search function of this processor for a tree of this shape.
     static func fastestSearch(_ shape: TreeShape) -> SlotTree.Search {
         creading_fastest_search(
             shape.width, UInt64(shape.levels.count), UInt64(shape.topKeys))

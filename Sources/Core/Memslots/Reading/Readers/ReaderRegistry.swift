@@ -7,24 +7,24 @@ public import Synchronization
 /// the pointer, orders every thread of the process with itself, and only then checks who is inside.
 /// A reader that is outside by then finds the new array. So no reader ever waits, or writes to
 /// memory that another reader reads.
-// Sendable: the list and what is owed are guarded by the monitor, the pointer is atomic.
+// Sendable: the list and the handler are guarded by the monitor, the pointer is atomic.
 @usableFromInline
 final class ReaderRegistry: @unchecked Sendable {
     /// What readers see, in a cache line that only a swap writes to.
     @usableFromInline let active: UnsafeMutablePointer<Atomic<UnsafePointer<VersionLines>>>
     private let memory: UnsafeMutableRawPointer
     private let monitor = Monitor()
-    private let announcer = SubmissionThread()
+    private let reporter = SubmissionThread()
     /// ``ProcessFence/execute()``, but in a test of what depends on it.
     private let fence: @Sendable () -> Bool
     // Guarded by `monitor`.
     private var records: [ReaderRecord] = []
     // Guarded by `monitor`. In a structure, for a bare closure is wrapped anew at every access.
-    private var announcement: Announcement?
+    private var lateLeaveHandler: LateLeaveHandler?
     // Guarded by `monitor`.
-    private var owesAnnouncement = false
+    private var hasUnreportedRetirement = false
 
-    private struct Announcement: Sendable {
+    private struct LateLeaveHandler: Sendable {
         let run: @Sendable () -> Void
     }
 
@@ -49,7 +49,7 @@ final class ReaderRegistry: @unchecked Sendable {
     /// Sets the function that runs, on a separate thread, when a reader leaves after its transaction
     /// stopped waiting for it.
     func setLateLeaveHandler(_ handler: @escaping @Sendable () -> Void) {
-        monitor.withLock { self.announcement = Announcement(run: handler) }
+        monitor.withLock { self.lateLeaveHandler = LateLeaveHandler(run: handler) }
     }
 
     func add(_ name: String) -> ReaderRecord {
@@ -124,7 +124,8 @@ final class ReaderRegistry: @unchecked Sendable {
         }
     }
 
-    /// Waits for the end of `visits`; where that doesn't come in time, an announcement is owed.
+    /// Waits for the end of `visits`. If some are still open at the deadline, their retirement is
+    /// reported later.
     ///
     /// - Returns: those that have not ended.
     func waitForEnd(of visits: [ReaderVisit], _ deadline: Deadline) -> [ReaderVisit] {
@@ -145,15 +146,15 @@ final class ReaderRegistry: @unchecked Sendable {
                 _ = monitor.wait(until: turn)
                 left.removeAll(where: \.hasEnded)
             }
-            owesAnnouncement = owesAnnouncement || !left.isEmpty
+            hasUnreportedRetirement = hasUnreportedRetirement || !left.isEmpty
             // Started now, so that no reader has to.
-            if !left.isEmpty { announcer.run {} }
+            if !left.isEmpty { reporter.run {} }
             return left
         }
     }
 
-    /// Records that no announcement is owed any more.
-    func recordAnnouncement() { monitor.withLock { owesAnnouncement = false } }
+    /// Records that the retirement was reported.
+    func recordReport() { monitor.withLock { hasUnreportedRetirement = false } }
 
     /// Records that an awaited reader has left.
     @usableFromInline
@@ -166,11 +167,11 @@ final class ReaderRegistry: @unchecked Sendable {
     }
 
     private func wake() {
-        let announcement = monitor.withLock {
+        let handler = monitor.withLock {
             monitor.wake()
-            return owesAnnouncement ? self.announcement : nil
+            return hasUnreportedRetirement ? lateLeaveHandler : nil
         }
-        if let announcement { announcer.run(announcement.run) }
+        if let handler { reporter.run(handler.run) }
     }
 }
 

@@ -36,11 +36,11 @@ package final class ScriptedHold: VCPUHold {
     /// The calls in a wrong order so far.
     package var faults: [String] { state.withLock { $0.faults } }
 
-    package func begin() { state.withLock { $0.isHeld = true } }
+    package func beginHolding() { state.withLock { $0.isHeld = true } }
 
     package func waitUntilHeld(by deadline: Deadline) -> [String] {
         state.withLock { state in
-            if !state.isHeld { state.faults.append("waited for vCPUs before begin()") }
+            if !state.isHeld { state.faults.append("waited for vCPUs before beginHolding()") }
             state.waits += 1
             return state.stays ? [Self.vcpu] : []
         }
@@ -55,7 +55,7 @@ package final class ScriptedHold: VCPUHold {
         state.withLock { $0.isExclusive = false }
     }
 
-    package func end() {
+    package func endHolding() {
         state.withLock { state in
             if !state.isHeld { state.faults.append("vCPUs released twice") }
             if state.isExclusive { state.faults.append("vCPUs released too early") }

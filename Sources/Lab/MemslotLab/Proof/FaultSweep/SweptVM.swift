@@ -51,7 +51,7 @@ private final class SweptSimulator: SweptVM {
     var hasGuestWrites: Bool { true }
 
     func makeGuestMemfd(_ size: UInt64) throws(Errno) -> Int32 {
-        try simulator.createGuestMemfd(size: ByteCount(size))
+        try simulator.makeGuestMemfd(size: ByteCount(size))
     }
 
     func holdsExactly(_ slots: [Memslot]) -> Bool { simulator.installedSlots == slots }

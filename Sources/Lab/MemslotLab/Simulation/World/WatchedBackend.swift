@@ -122,7 +122,7 @@ struct TransactionRecord {
     /// Whether an operation failed, so that the undo runs.
     var isUndoing = false
     var vetoes = 0
-    /// Whether all operations are applied, as the first `commit` of a hook shows.
+    /// Whether all operations are applied. The first `commit` of a hook sets it.
     var isSwitched = false
     var ranBesideGuest = false
 }

@@ -13,8 +13,8 @@ extension Connection {
     }
 
     /// Executes a line, and gives its reply to the sender.
-    func respond(
-        to line: DecodedLine, _ descriptors: PassedDescriptors, hasBadDescriptors: Bool
+    func execute(
+        _ line: DecodedLine, _ descriptors: PassedDescriptors, hasBadDescriptors: Bool
     ) {
         if let error = refusal(of: line, hasBadDescriptors: hasBadDescriptors) {
             return refuse(line, error)
@@ -114,8 +114,8 @@ extension Connection {
             ready = ready.filter { !startThread(for: $0) }
             if let request = removeWaiting(number) {
                 sender.waitForRoom()
-                respond(
-                    to: decode(request.line), request.descriptors,
+                execute(
+                    decode(request.line), request.descriptors,
                     hasBadDescriptors: request.hasBadDescriptors)
                 sender.flush()
             }

@@ -6,10 +6,10 @@ internal import Synchronization
 
 /// One connection: reads requests, executes them in the order of their VMs, sends the replies.
 ///
-/// One thread at a time reads, and executes itself what it has read, so that a peer that sends one
-/// request after the other costs no change of threads. Where a request takes long, the
-/// ``StallWatch`` starts another thread that goes on reading. The first thread then only finishes
-/// its request and those that waited for it.
+/// One thread at a time reads, and executes what it has read, so a peer that waits for each reply
+/// causes no change of threads. If a request takes long, the ``StallWatch`` starts another thread
+/// that continues to read. The first thread then only finishes its request and those that waited
+/// for it.
 final class Connection: Sendable {
     /// What a connection gets from its server.
     struct Surroundings: Sendable {
@@ -149,7 +149,7 @@ final class Connection: Sendable {
         while !reading.isRefused {
             do throws(LineBuffer.LineTooLong) {
                 guard let line = try reading.buffer.next() else { return true }
-                guard start(line, turn, reader) else { return false }
+                guard process(line, turn, reader) else { return false }
             } catch {
                 refuseLongLine()
             }
@@ -161,7 +161,10 @@ final class Connection: Sendable {
         return true
     }
 
-    private func start(
+    /// Executes a line, or keeps it until the requests before it in its lanes are executed.
+    ///
+    /// - Returns: whether this thread still reads.
+    private func process(
         _ line: LineBuffer.Line, _ turn: Turn, _ reader: StallWatch.Reader
     ) -> Bool {
         let decoded = decode(reading.buffer.bytes, in: line.range)
@@ -176,12 +179,12 @@ final class Connection: Sendable {
             return true
         }
         reader.begin(number)
-        respond(to: decoded, line.descriptors, hasBadDescriptors: line.hasBadDescriptors)
+        execute(decoded, line.descriptors, hasBadDescriptors: line.hasBadDescriptors)
         reader.end(number)
         return finishOwnRequest(number, turn)
     }
 
-    /// Admits a request to its lanes, and keeps the line if it must wait.
+    /// Enqueues a request in its lanes, and keeps the line if it must wait.
     ///
     /// - Returns: its number if it may begin now, on this thread.
     private func enqueue(_ decoded: DecodedLine, _ line: LineBuffer.Line) -> RequestLanes.Number? {
@@ -255,7 +258,7 @@ final class Connection: Sendable {
         sender.close()
         surroundings.service.end(peer)
         surroundings.watch.remove(reader)
-        if reading.isRefused && channel.isSocket { input.drain() }
+        if reading.isRefused && channel.isSocket { input.discardInput() }
         // The server may hold this object for a moment longer; half a line's descriptors must go
         // now.
         reading.buffer.closeRest()

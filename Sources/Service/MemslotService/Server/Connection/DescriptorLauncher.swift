@@ -180,7 +180,7 @@ struct PeerSocket {
     ///
     /// If the socket were closed at once, the peer's write would fail, and the peer might not read
     /// the error that was sent.
-    func drain() {
+    func discardInput() {
         shutdown(descriptor, Int32(SHUT_WR))
         _ = discard(until: .now + .seconds(1))
     }

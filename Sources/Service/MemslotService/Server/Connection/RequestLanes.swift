@@ -18,10 +18,10 @@ struct RequestLanes {
         var blockers: Int
     }
 
-    /// How many requests are admitted and not finished.
+    /// How many requests are enqueued and not finished.
     var count: Int { waiting.count }
 
-    /// Admits the request that came last.
+    /// Enqueues the request that came last.
     ///
     /// - Parameters:
     ///   - number: above all before it.

@@ -134,7 +134,7 @@ extension SocketServer {
         let closing = PeerSocket(socket, launcher: launcher)
         guard lingers, mayLinger() else { return release(closing.close(waits: false), of: user) }
         let hasThread = threads.run {
-            closing.drain()
+            closing.discardInput()
             self.release(closing.close(), of: user)
             self.state.withLock { $0.lingering -= 1 }
         }

@@ -5,7 +5,7 @@ public import Memslots
 /// Serves a service's methods to the peers of a Unix socket.
 ///
 /// One thread accepts connections, and each connection has a thread that reads and executes
-/// requests. Call ``run(_:graceMilliseconds:)`` on a thread of your own, and ``stop()`` from any
+/// requests. Call ``run(_:gracePeriod:)`` on a thread of your own, and ``stop()`` from any
 /// other.
 public final class SocketServer: Sendable {
     struct State {
@@ -28,8 +28,8 @@ public final class SocketServer: Sendable {
     let stopFlag = StopFlag()
     let state = Locked(State())
 
-    /// How long the end may take by default, in milliseconds.
-    public static let defaultGraceMilliseconds: UInt64 = 10_000
+    /// How long the end may take by default.
+    public static let defaultGracePeriod: Duration = .seconds(10)
 
     /// A server that does not listen yet.
     ///
@@ -53,7 +53,7 @@ public final class SocketServer: Sendable {
     }
 
     /// Creates a socket at `path` that only the users and groups of the server's access can connect
-    /// to, for ``run(_:graceMilliseconds:)``.
+    /// to, for ``run(_:gracePeriod:)``.
     ///
     /// - Throws: if the socket can't be created there, or a server listens there already.
     public func listen(at path: SocketPath) throws(ListeningError) -> Listener {
@@ -61,7 +61,7 @@ public final class SocketServer: Sendable {
     }
 
     /// Stops the server: new requests get `shutting-down`, those that run are completed, and
-    /// ``run(_:graceMilliseconds:)`` returns. Call from any thread.
+    /// ``run(_:gracePeriod:)`` returns. Call from any thread.
     public func stop() {
         guard stopFlag.set() else { return }
         observer(.stopping)
@@ -74,18 +74,18 @@ public final class SocketServer: Sendable {
     ///
     /// - Parameters:
     ///   - listener: where peers connect.
-    ///   - graceMilliseconds: how long the connections may take to end after ``stop()``. After
+    ///   - gracePeriod: how long the connections may take to end after ``stop()``. After
     ///     that they are cut.
     /// - Returns: whether all connections ended in time.
     @discardableResult
     public func run(
-        _ listener: Listener, graceMilliseconds: UInt64 = SocketServer.defaultGraceMilliseconds
+        _ listener: Listener, gracePeriod: Duration = SocketServer.defaultGracePeriod
     ) -> Bool {
         _ = watch.start(on: threads)
         observer(.listening(path: listener.path?.path))
         accept(from: listener)
         listener.end(launcher)
-        return end(graceMilliseconds)
+        return end(gracePeriod)
     }
 
     /// Serves one peer over two descriptors, such as standard input and output, until its input
@@ -94,12 +94,11 @@ public final class SocketServer: Sendable {
     /// - Parameters:
     ///   - input: read for requests.
     ///   - output: receives the replies.
-    ///   - graceMilliseconds: how long the end may take after ``stop()``.
+    ///   - gracePeriod: how long the end may take after ``stop()``.
     /// - Returns: whether it ended in time.
     @discardableResult
     public func run(
-        input: Int32, output: Int32,
-        graceMilliseconds: UInt64 = SocketServer.defaultGraceMilliseconds
+        input: Int32, output: Int32, gracePeriod: Duration = SocketServer.defaultGracePeriod
     ) -> Bool {
         _ = watch.start(on: threads)
         let isSocket = clinux_is_socket(input) == 1 && clinux_is_socket(output) == 1
@@ -108,13 +107,14 @@ public final class SocketServer: Sendable {
             user: geteuid(), role: .full, process: getpid())
         let stopFlag = stopFlag
         state.withLock(waitingWhile: { !$0.connections.isEmpty && !stopFlag.isSet }) { _ in }
-        return end(graceMilliseconds)
+        return end(gracePeriod)
     }
 
-    private func end(_ graceMilliseconds: UInt64) -> Bool {
+    private func end(_ gracePeriod: Duration) -> Bool {
         stop()
         let isClean = state.wait(
-            while: { !$0.connections.isEmpty }, milliseconds: graceMilliseconds)
+            while: { !$0.connections.isEmpty },
+            milliseconds: gracePeriod.wholeNanoseconds / 1_000_000)
         if !isClean {
             for connection in state.withLock({ Array($0.connections.values) }) {
                 connection.abandon()

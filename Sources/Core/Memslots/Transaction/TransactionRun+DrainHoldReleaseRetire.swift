@@ -11,7 +11,7 @@ extension TransactionRun {
         if quiesces {
             isHolding = true
             blackoutStart = monotonicNow()
-            vcpus.begin()
+            vcpus.beginHolding()
             remaining.vcpus = vcpus.waitUntilHeld(by: deadline)
         }
         if remaining.vcpus.isEmpty {
@@ -32,13 +32,13 @@ extension TransactionRun {
         surroundings.pair.gate.open()
         isHolding = true
         blackoutStart = monotonicNow()
-        surroundings.vcpus.begin()
+        surroundings.vcpus.beginHolding()
         let remaining = surroundings.vcpus.waitUntilHeld(by: .after(quiesceDeadline))
         return remaining.isEmpty ? .done : .timedOut(vcpus: remaining, readers: [])
     }
 
-    /// Waits for registered readers of the old array, for as long as the drain has left of the
-    /// deadline: what the calls took is not theirs.
+    /// Waits for registered readers of the old array, for the part of the deadline that the drain
+    /// did not use. The time of the slot calls does not count.
     mutating func retire() {
         let waited = Duration.nanoseconds(Int64(clamping: times.quiesce))
         readers = surroundings.pair.retire(.after(quiesceDeadline - waited))
@@ -49,7 +49,7 @@ extension TransactionRun {
     mutating func release() {
         surroundings.pair.gate.open()
         guard isHolding, installed == nil, !isRecovery else { return }
-        surroundings.vcpus.end()
+        surroundings.vcpus.endHolding()
         isHolding = false
         times.blackout += monotonicNow() - blackoutStart
     }
