@@ -73,7 +73,7 @@ enum TraceFuzz {
         var importer = TraceImporter()
         do throws(TraceError) {
             for start in stride(from: 0, to: bytes.count, by: max(size, 1)) {
-                try importer.consume(bytes[start..<min(start + size, bytes.count)])
+                importer.consume(bytes[start..<min(start + size, bytes.count)])
             }
             var lines: [UInt8] = []
             try importer.finish().scenario.forEachLine { lines += $0 }

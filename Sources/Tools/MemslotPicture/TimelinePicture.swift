@@ -8,6 +8,8 @@ package struct TimelinePicture: Sendable {
         /// A time in which vCPUs are held.
         case held
         case failed
+        /// Memory was missing while a vCPU was in the guest.
+        case missing
     }
 
     package struct Span: Hashable, Sendable {
@@ -97,7 +99,7 @@ struct TimelineSVG {
         case .work: "ram"
         case .wait: "fold"
         case .held: "replaced"
-        case .failed: "removed"
+        case .failed, .missing: "removed"
         }
     }
 

@@ -17,6 +17,9 @@ package struct TraceImporter {
         package var name: String = "trace"
         package var source: String = "imported from an strace log"
 
+        /// Whether a log in which no slot call is decoded is read: for a report without a scenario.
+        package var acceptsUndecoded = false
+
         package init() {}
 
         var gapNanoseconds: UInt64 {
@@ -36,45 +39,29 @@ package struct TraceImporter {
     /// Reads the next bytes of the log.
     ///
     /// - Parameter bytes: any number of bytes; lines may continue in the next chunk.
-    /// - Throws: `TraceError.malformed` for a slot call that is not in strace's format.
-    package mutating func consume(_ bytes: ArraySlice<UInt8>) throws(TraceError) {
-        try splitter.split(bytes) { line throws(TraceError) in
-            try reader.consume(line: line)
-        }
+    package mutating func consume(_ bytes: ArraySlice<UInt8>) {
+        splitter.split(bytes) { reader.consume(line: $0) }
     }
 
-    package mutating func consume(_ bytes: [UInt8]) throws(TraceError) {
-        try consume(bytes[...])
-    }
+    package mutating func consume(_ bytes: [UInt8]) { consume(bytes[...]) }
 
     /// Ends the log.
     ///
     /// - Returns: the scenario and the report.
     /// - Throws: if the log has nothing to import.
     package mutating func finish() throws(TraceError) -> TraceImport {
-        if let last = splitter.remainder() {
-            do throws(TraceError) {
-                try reader.consume(line: last)
-            } catch {
-                // The recording ended here; the lines before are valid.
-                reader.log.counts.endsMidCall = true
-                reader.log.counts.unfinishedCalls += 1
-            }
-        }
+        let last = splitter.remainder()
+        if let last { reader.consume(line: last) }
         reader.log.counts.overlongLines = splitter.overlongLines
-        return try TraceAssembly(log: reader.finish(), options: options).assemble()
+        return try TraceAssembly(log: reader.finish(isCut: last != nil), options: options)
+            .assemble()
     }
 }
 
 /// The reason for which a log can't be imported.
 package enum TraceError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// A line about memory slots is not in strace's format. `line` and `column` count from 1,
-    /// columns in bytes; `expected` is what should be there.
-    case malformed(line: Int, column: Int, expected: String)
-    /// None of the log's `lines` lines is a slot call.
+    /// None of the log's `lines` lines is of a known kind.
     case noSlotCalls(lines: Int)
-    /// No slot call succeeded: `failed` calls failed, `unfinished` calls never returned.
-    case noSuccessfulSlotCalls(failed: Int, unfinished: Int)
     /// None of the log's `count` slot calls has its arguments: strace printed a pointer. The first
     /// is on `line`.
     case undecoded(count: Int, line: Int)
@@ -82,18 +69,16 @@ package enum TraceError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A sentence with the place and the reason, to follow the file's name and a colon.
     package var description: String {
         switch self {
-        case .malformed(let line, let column, let expected):
-            "line \(line), column \(column): expected \(expected)"
         case .noSlotCalls(let lines):
-            "no KVM_SET_USER_MEMORY_REGION call in \(lines) lines; "
-                + "was it recorded with strace -f -ttt -X verbose -e trace=ioctl?"
-        case .noSuccessfulSlotCalls(let failed, let unfinished):
-            "no KVM_SET_USER_MEMORY_REGION call succeeded (\(failed) failed, "
-                + "\(unfinished) never returned)"
+            "no KVM_SET_USER_MEMORY_REGION call in \(lines) lines. What can be read: a log of "
+                + "strace -f -ttt -T -X verbose -e trace=ioctl, the lines of QEMU's event "
+                + "kvm_set_user_memory (-trace), QEMU's error lines, a syzkaller program, the text "
+                + "of 'info mtree -f', and what memslotctl run --record writes"
         case .undecoded(let count, let line):
-            "line \(line): strace printed the argument of a slot call as a pointer, so its "
-                + "effect is unknown, as for all \(count) slot calls "
-                + "(KVM_SET_USER_MEMORY_REGION2 needs a newer strace)"
+            "line \(line): strace printed the argument of a slot call as a pointer, as for all "
+                + "\(count) slot calls, so nothing is known of them. No strace decodes "
+                + "KVM_SET_USER_MEMORY_REGION2. Record the VMM with: "
+                + "memslotctl run --record FILE -- VMM …"
         }
     }
 }

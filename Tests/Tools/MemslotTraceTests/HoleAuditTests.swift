@@ -26,33 +26,37 @@ struct HoleAuditTests {
             log.set(5, 2, at: 0x8000, size: 0x8000)
         }
         #expect(audit.missing.rawValue == 0xc000)
-        #expect(audit.holes.map(\.nanoseconds) == [100_000, 300_000])
+        #expect(audit.holes.map(\.atMostNanoseconds) == [101_000, nil])
         #expect(audit.holes.map(\.start.rawValue) == [0, 0x8000])
-        #expect(audit.longestNanoseconds == 300_000)
-        #expect(audit.totalNanoseconds == 300_000)
+        // The last call may end at any time: nothing of its thread follows.
+        #expect(audit.longestNanoseconds == nil)
         #expect(audit.guest == .notRunning)
     }
 
     @Test("memory that only comes or only goes is no hole")
     func seamless() throws {
-        #expect(try audit { $0.set(5, 0, at: 0, size: 0) }.isSeamless)
-        #expect(try audit { $0.set(5, 2, at: 0x20000, size: 0x1000) }.isSeamless)
-        #expect(
-            try audit { log in
-                log.set(5, 2, at: 0x20000, size: 0x1000)
-                log.set(5, 2, at: 0x20000, size: 0)
-                log.set(5, 2, at: 0x20000, size: 0x2000)
-            }.isSeamless)
+        #expect(try audit { $0.set(5, 0, at: 0, size: 0) }.all == [])
+        #expect(try audit { $0.set(5, 2, at: 0x20000, size: 0x1000) }.all == [])
     }
 
-    @Test("memory that comes back only to go for good is no hole")
+    @Test("memory that is added, removed and added again in one transaction was missing")
+    func addedAndReplaced() throws {
+        let audit = try audit { log in
+            log.set(5, 2, at: 0x20000, size: 0x1000)
+            log.set(5, 2, at: 0x20000, size: 0)
+            log.set(5, 2, at: 0x20000, size: 0x2000)
+        }
+        #expect(audit.holes.map(\.size.rawValue) == [0x1000])
+    }
+
+    @Test("memory that comes back was missing, also if it goes for good later")
     func gone() throws {
         let audit = try audit { log in
             log.set(5, 0, at: 0, size: 0)
             log.set(5, 0, at: 0, size: 0x10000)
             log.set(5, 0, at: 0, size: 0)
         }
-        #expect(audit.isSeamless)
+        #expect(audit.holes.map(\.size.rawValue) == [0x10000])
     }
 
     @Test("memory that is missing twice counts once in bytes, and twice in time")
@@ -63,11 +67,12 @@ struct HoleAuditTests {
             log.microseconds += 50
             log.set(5, 0, at: 0, size: 0)
             log.set(5, 0, at: 0, size: 0x4000)
+            log.line(5, "ioctl(9, KVM_CHECK_EXTENSION, KVM_CAP_NR_MEMSLOTS) = 32764")
         }
         #expect(audit.missing.rawValue == 0x4000)
-        #expect(audit.holes.count == 3)
-        #expect(audit.totalNanoseconds == 53_000)
-        #expect(audit.longestNanoseconds == 53_000)
+        #expect(audit.holes.map(\.size.rawValue) == [0x2000, 0x2000, 0x2000])
+        #expect(audit.longestNanoseconds == 55_000)
+        #expect(audit.totalNanoseconds == 55_000)
     }
 
     @Test("holes that overlap in part count once in bytes")
@@ -141,22 +146,20 @@ struct HoleAuditTests {
         #expect(audit.isSeamless)
     }
 
-    @Test("the audit agrees with a model that looks at every page", arguments: 0..<40)
+    @Test("each byte over time agrees with a model that reads every page", arguments: 0..<40)
     func model(seed: UInt64) throws {
         var random = Random(state: seed &+ 1)
         var log = LogWriter()
         log.createVM(5)
         var slots: [Int: Range<UInt64>] = [:]
         func mapped() -> Set<UInt64> { Set(slots.values.flatMap { Array($0) }) }
-        var states = [mapped()]
-        var wanted: [Int] = []
-        for _ in 0..<60 {
-            if random.next(4) == 0, states.count > 1 {
-                let kept = states[0].intersection(states[states.count - 1])
-                wanted.append(kept.count { page in states.contains { !$0.contains(page) } })
-                states = [mapped()]
-                log.pause(milliseconds: 20)
-            }
+        // The pages that were mapped and are not, and how many pages came back at each call.
+        var absent: Set<UInt64> = []
+        var wanted: [Int: Int] = [:]
+        var line = 1
+        for _ in 0..<80 {
+            if random.next(4) == 0 { log.pause(milliseconds: 20) }
+            let before = mapped()
             let id = Int(random.next(5))
             if let range = slots.removeValue(forKey: id) {
                 log.set(5, id, at: range.lowerBound * 4096, size: 0)
@@ -168,14 +171,17 @@ struct HoleAuditTests {
                 log.set(
                     5, id, at: range.lowerBound * 4096, size: UInt64(range.count) * 4096)
             }
-            states.append(mapped())
-        }
-        if states.count > 1 {
-            let kept = states[0].intersection(states[states.count - 1])
-            wanted.append(kept.count { page in states.contains { !$0.contains(page) } })
+            line += 1
+            let after = mapped()
+            let back = absent.intersection(after).count
+            if back > 0 { wanted[line] = back }
+            absent = absent.union(before).subtracting(after)
         }
         let result = try imported(log.text)
-        #expect(result.scenario.transactions.map { Int($0.audit.missing.pageCount) } == wanted)
+        let counts = Dictionary(grouping: result.report.absences, by: \.returnedOnLine)
+            .mapValues { Int($0.reduce(0) { $0 + $1.size.pageCount }) }
+        #expect(counts == wanted)
+        #expect(result.report.removedBytes == UInt64(absent.count) * 4096)
         #expect(result.report.surprises == [])
     }
 }

@@ -31,7 +31,7 @@ func imported(
     options.gapMilliseconds = gap
     options.name = name
     var importer = TraceImporter(options: options)
-    try importer.consume(Array(log.utf8))
+    importer.consume(Array(log.utf8))
     return try importer.finish()
 }
 

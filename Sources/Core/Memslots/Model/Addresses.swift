@@ -116,3 +116,11 @@ public struct ByteCount: ByteInteger {
 
 /// ``ByteCount/page``, as a global that the optimizer folds into inlined code.
 @usableFromInline package let pageSize = ByteCount(rawValue: 4096)
+
+extension UInt64 {
+    /// The sum, or the largest number if it would wrap.
+    package func addingSaturated(_ other: UInt64) -> UInt64 {
+        let (sum, wraps) = addingReportingOverflow(other)
+        return wraps ? .max : sum
+    }
+}

@@ -17,12 +17,6 @@ extension Memslot {
 }
 
 extension UInt64 {
-    /// The sum, or 2^64 − 1 where it would wrap.
-    package func addingSaturated(_ other: UInt64) -> UInt64 {
-        let (sum, wrapped) = addingReportingOverflow(other)
-        return wrapped ? .max : sum
-    }
-
     /// `0x…` with at least `digits` digits.
     func hex(digits: Int = 1) -> String {
         let text = String(self, radix: 16)

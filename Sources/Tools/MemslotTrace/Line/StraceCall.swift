@@ -47,6 +47,28 @@ extension StraceCall {
         return Family(scanner.identifier()) != nil
     }
 
+    /// Whether the text of an `ioctl` ends before its result, as on a wrapped or cut line.
+    static func isWithoutResult(_ body: ArraySlice<UInt8>) -> Bool {
+        var scanner = ByteScanner(body)
+        guard scanner.skip("ioctl(") else { return false }
+        while scanner.skip(past: ")") {
+            scanner.skipSpaces()
+            if scanner.next == UInt8(ascii: "=") { return false }
+        }
+        return true
+    }
+
+    /// The duration that `-T` prints at the end of a line, in nanoseconds.
+    static func duration(_ body: ArraySlice<UInt8>) -> UInt64? {
+        guard body.last == UInt8(ascii: ">"), let start = body.lastIndex(of: UInt8(ascii: "<"))
+        else { return nil }
+        var scanner = ByteScanner(body[(start + 1)...])
+        guard let seconds = scanner.decimal(), seconds < 1 << 33,
+            let fraction = TraceStamp.fraction(&scanner), scanner.next == UInt8(ascii: ">")
+        else { return nil }
+        return seconds * 1_000_000_000 + fraction
+    }
+
     /// Reads a call from its name on.
     ///
     /// - Throws: only for a slot call; any other call that is not understood is `.other`.

@@ -8,6 +8,7 @@ struct StraceLine {
         /// The remainder of such a call.
         case resumed(name: ArraySlice<UInt8>, rest: ArraySlice<UInt8>)
         case exited
+        case signal
         case attached(ThreadID)
         /// Our condensed form of many `KVM_RUN` calls of one thread.
         case condensedRuns(ThreadID)
@@ -23,13 +24,10 @@ struct StraceLine {
     var isCoarse = false
     var content: Content = .other
 
-    /// Reads `bytes`.
-    ///
-    /// - Throws: if the line has a slot call that is not in strace's format.
-    init(_ bytes: ArraySlice<UInt8>, number: Int) throws(TraceError) {
+    init(_ bytes: ArraySlice<UInt8>) {
         var scanner = ByteScanner(bytes)
         if scanner.skip("# ") {
-            try readComment(&scanner, number: number)
+            readComment(&scanner)
             return
         }
         if scanner.skip("strace: Process ") || scanner.skip("Process ") {
@@ -44,9 +42,12 @@ struct StraceLine {
             scanner = ByteScanner(bytes[start...])
             if read(&scanner) { return }
         }
-        guard Self.holdsSlotCall(bytes) else { return }
-        throw .malformed(
-            line: number, column: 1, expected: "a thread's number or a time before the slot call")
+        // Other text, such as another program's time.
+        guard Self.holdsSlotCall(bytes), let start = bytes.firstPosition(of: "ioctl(") else {
+            return
+        }
+        scanner = ByteScanner(bytes[start...])
+        _ = read(&scanner)
     }
 
     private mutating func read(_ scanner: inout ByteScanner) -> Bool {
@@ -61,7 +62,10 @@ struct StraceLine {
             guard scanner.skip("+++ ") else { return false }
             content = .exited
             return true
-        case UInt8(ascii: "-"): return scanner.skip("--- ")
+        case UInt8(ascii: "-"):
+            guard scanner.skip("--- ") else { return false }
+            content = .signal
+            return true
         default: return readCall(scanner)
         }
     }
@@ -129,17 +133,10 @@ struct StraceLine {
         }
     }
 
-    private mutating func readComment(
-        _ scanner: inout ByteScanner, number: Int
-    ) throws(TraceError) {
+    private mutating func readComment(_ scanner: inout ByteScanner) {
         if scanner.skip("scenario ") {
             content = .scenario(scanner.rest.text)
-        } else if scanner.skip("KVM_RUN ") {
-            guard scanner.skip("tid="), let thread = Self.thread(&scanner) else {
-                throw .malformed(
-                    line: number, column: scanner.offset + 1,
-                    expected: "tid= and a thread's number")
-            }
+        } else if scanner.skip("KVM_RUN tid="), let thread = Self.thread(&scanner) {
             content = .condensedRuns(thread)
         }
     }
@@ -148,7 +145,7 @@ struct StraceLine {
         scanner.decimal().flatMap { UInt32(exactly: $0) }.map { ThreadID(rawValue: $0) }
     }
 
-    private static func holdsSlotCall(_ bytes: ArraySlice<UInt8>) -> Bool {
+    static func holdsSlotCall(_ bytes: ArraySlice<UInt8>) -> Bool {
         guard let start = bytes.firstPosition(of: "ioctl(") else { return false }
         let rest = bytes[start...]
         return rest.firstPosition(of: "KVM_SET_USER_MEMORY_REGION") != nil

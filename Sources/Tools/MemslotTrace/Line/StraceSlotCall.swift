@@ -2,7 +2,7 @@ import Memslots
 
 /// One `KVM_SET_USER_MEMORY_REGION` or `…REGION2` in a log.
 struct StraceSlotCall {
-    enum Outcome: Hashable {
+    enum Answer: Hashable {
         case succeeded
         /// With the errno's name, or strace's text for it.
         case failed(String)
@@ -13,7 +13,9 @@ struct StraceSlotCall {
     var descriptor: Int32
     /// The arguments; `nil` if strace printed a pointer.
     var region: RawRegion?
-    var outcome: Outcome
+    var answer: Answer
+    /// The duration that `-T` printed, in nanoseconds.
+    var nanoseconds: UInt64?
 }
 
 /// The place at which a call's text is malformed, and what was expected.
@@ -44,22 +46,23 @@ extension StraceSlotCall {
         guard scanner.skip(")") else { throw fail("a closing parenthesis") }
         scanner.skipSpaces()
         guard scanner.skip("= ") else { throw fail("= and the call's result") }
-        let outcome: StraceSlotCall.Outcome
+        let answer: StraceSlotCall.Answer
         if scanner.skip("?") {
-            outcome = .none
+            answer = .none
         } else if scanner.skip("-1 ") {
             let name = scanner.identifier()
-            outcome = .failed(name.isEmpty ? "-1" : name.text)
+            answer = .failed(name.isEmpty ? "-1" : name.text)
         } else {
             guard let result = scanner.number() else {
                 throw fail("0, -1 or ? as the call's result")
             }
             // If the process ended during the call, strace may print a stale register.
-            outcome = result == 0 ? .succeeded : .none
+            answer = result == 0 ? .succeeded : .none
         }
         self.descriptor = descriptor
         self.region = region
-        self.outcome = outcome
+        self.answer = answer
+        nanoseconds = StraceCall.duration(scanner.bytes)
     }
 }
 

@@ -35,7 +35,7 @@ enum TraceStamp: Hashable {
         return isDate ? .unix(nanoseconds) : .small(nanoseconds)
     }
 
-    private static func fraction(_ scanner: inout ByteScanner) -> UInt64? {
+    static func fraction(_ scanner: inout ByteScanner) -> UInt64? {
         guard scanner.next == UInt8(ascii: "."), scanner.byte(ahead: 1).decimalDigit != nil else {
             return nil
         }

@@ -7,6 +7,8 @@ package struct TracedMachine: Hashable, Sendable {
     package var creator: ThreadID
     /// The line of `KVM_CREATE_VM`; `nil` if the log began later.
     package var createdOnLine: Int?
+    /// Whether the log shows at least one vCPU, each from its creation and with a `KVM_RUN`.
+    var showsEveryVCPU = false
 }
 
 /// Finds the VM of a descriptor in a log.
@@ -83,47 +85,67 @@ struct MachineRegistry {
     }
 }
 
-/// The threads inside `KVM_RUN`, by VM.
+/// The vCPUs of a log and the threads inside `KVM_RUN`, by VM.
 struct VCPURegistry {
-    private var machineOfVCPU: [Int32: [(creator: ThreadID, machine: Int)]] = [:]
+    private struct VCPU {
+        var creator: ThreadID
+        var machine: Int
+        var hasRun = false
+    }
+
+    private var vcpus: [Int32: [VCPU]] = [:]
     private var inside: [ThreadID: Int?] = [:]
-    private var insideByMachine: [Int?: Int] = [:]
-    /// The number of entries by VM; `nil` is an unknown VM.
-    private var entries: [Int?: Int] = [:]
-    /// The state at the VM's last slot call.
-    private var asked: [Int: (entries: Int, isInside: Bool)] = [:]
+    /// By VM; `nil` is an unknown VM.
+    private var presences: [Int?: GuestPresence] = [:]
 
     mutating func create(descriptor: Int32, thread: ThreadID, machine: Int) {
-        var known = machineOfVCPU[descriptor] ?? []
+        var known = vcpus[descriptor] ?? []
         known.removeAll { $0.creator == thread || $0.machine == machine }
-        machineOfVCPU[descriptor] = known + [(thread, machine)]
+        vcpus[descriptor] = known + [VCPU(creator: thread, machine: machine)]
     }
 
-    /// The VM of a vCPU's descriptor; `nil` if its creation is not in the log.
-    func machine(of descriptor: Int32, thread: ThreadID) -> Int? {
-        guard let known = machineOfVCPU[descriptor] else { return nil }
-        let nearest = known.filter { $0.creator <= thread }.max { $0.creator < $1.creator }
-        return (nearest ?? known.last)?.machine
-    }
-
-    mutating func enter(_ thread: ThreadID, machine: Int?) {
+    mutating func enter(_ thread: ThreadID, descriptor: Int32?) -> Int? {
         leave(thread)
+        let vcpu = descriptor.flatMap { find($0, thread) }
+        let machine =
+            vcpu.map { index in
+                vcpus[descriptor ?? 0]?[index].hasRun = true
+                return vcpus[descriptor ?? 0]?[index].machine
+            } ?? nil
         inside[thread] = .some(machine)
-        insideByMachine[machine, default: 0] += 1
-        entries[machine, default: 0] += 1
+        presences[machine, default: GuestPresence()].inside += 1
+        presences[machine, default: GuestPresence()].entries += 1
+        return machine
     }
 
-    mutating func leave(_ thread: ThreadID) {
+    /// - Parameter until: the end of a `KVM_RUN` on one line, if it is known.
+    mutating func leave(_ thread: ThreadID, until: TraceTime? = nil) {
         guard let machine = inside.removeValue(forKey: thread) else { return }
-        insideByMachine[machine, default: 1] -= 1
+        presences[machine, default: GuestPresence()].inside -= 1
+        if let until, until > presences[machine]?.until ?? TraceTime(rawValue: 0) {
+            presences[machine]?.until = until
+        }
     }
 
-    /// Whether a thread was inside `KVM_RUN` of `machine` at any time since the last call of this
-    /// method.
-    mutating func activitySinceLastCall(of machine: Int) -> Bool {
-        let isInside = [machine, nil].contains { (insideByMachine[$0] ?? 0) > 0 }
-        let count = (entries[machine] ?? 0) + (entries[nil] ?? 0)
-        let before = asked.updateValue((count, isInside), forKey: machine)
-        return before?.isInside ?? false || count > before?.entries ?? 0
+    func presence(of machine: Int) -> GuestPresence {
+        var presence = presences[machine] ?? GuestPresence()
+        let stray = presences[nil] ?? GuestPresence()
+        presence.strayEntries = stray.entries
+        presence.strayInside = stray.inside
+        return presence
+    }
+
+    /// Whether the log shows every vCPU of a VM that it shows from its creation.
+    func areAllShown(of machine: Int) -> Bool {
+        let own = vcpus.values.joined().filter { $0.machine == machine }
+        return !own.isEmpty && own.allSatisfy(\.hasRun) && presences[nil] == nil
+    }
+
+    /// The vCPU of a descriptor; `nil` if its creation is not in the log.
+    private func find(_ descriptor: Int32, _ thread: ThreadID) -> Int? {
+        guard let known = vcpus[descriptor] else { return nil }
+        let nearest = known.indices.filter { known[$0].creator <= thread }
+            .max { known[$0].creator < known[$1].creator }
+        return nearest ?? known.indices.last
     }
 }

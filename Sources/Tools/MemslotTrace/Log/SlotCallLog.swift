@@ -1,12 +1,13 @@
 package import Memslots
 
-/// The slot calls of a log: every successful call in order, with its context.
+/// The slot calls of a log: every successful call in order, with its context, and the first
+/// failed ones.
 struct SlotCallLog {
     var calls: [RecordedCall] = []
+    var failures: [FailedCall] = []
     var machines: [TracedMachine] = []
-    /// The threads that entered `KVM_RUN`, by VM; those of an unknown VM count for each.
-    var runners: [Int: Set<ThreadID>] = [:]
-    var runnersAnywhere: Set<ThreadID> = []
+    /// The threads that entered `KVM_RUN`.
+    var runners: Set<ThreadID> = []
     /// Whether `KVM_RUN` calls are folded into our condensed lines.
     var isCondensed = false
     /// Whether all earlier entries of all threads are known at each call, as under `memslotctl
@@ -14,30 +15,32 @@ struct SlotCallLog {
     var isRecorded = false
     /// Whether the log's times are whole seconds.
     var isCoarse = false
+    /// Whether the clock was set back.
+    var clockJumps = false
     var scenario: String?
     var counts = TraceCounts()
 
-    /// Whether a thread other than `thread` runs vCPUs of `machine`.
-    func hasRunner(otherThan thread: ThreadID, of machine: Int) -> Bool {
-        (runners[machine] ?? []).contains { $0 != thread }
-            || runnersAnywhere.contains { $0 != thread }
-    }
+    /// The most slot calls that are kept, so that no log fills memory.
+    static let limit = 1 << 20
 
     /// Whether a call's thread enters `KVM_RUN`: anywhere in the log, or in a recording so far.
     func isRunner(_ call: RecordedCall, among runners: Set<ThreadID>) -> Bool {
         runners.contains(call.thread) || isRecorded && call.runsBefore > 0
     }
 
-    var hasRunners: Bool { !runners.isEmpty || !runnersAnywhere.isEmpty }
-
-    var allRunners: Set<ThreadID> {
-        runners.values.reduce(runnersAnywhere) { $0.union($1) }
+    /// What is known of the vCPUs of a VM.
+    func vcpus(of machine: Int) -> KnownVCPUs {
+        KnownVCPUs(
+            areAllShown: isRecorded || !isCondensed && machines[machine].showsEveryVCPU,
+            strayIsOwn: machines.count == 1)
     }
 }
 
 /// Numbers of lines and calls of a log, including those that could not be used.
 package struct TraceCounts: Hashable, Sendable {
     package var lines = 0
+    /// The recognised lines, by the kind of evidence.
+    package var kinds: [EvidenceKind: Int] = [:]
     /// `KVM_RUN` calls, and condensed lines of them.
     package var runs = 0
     /// Slot calls that succeeded, including ``undecodedCalls``.
@@ -48,10 +51,46 @@ package struct TraceCounts: Hashable, Sendable {
     package var unfinishedCalls = 0
     /// Successful slot calls whose argument strace printed as a pointer.
     package var undecodedCalls = 0
+    /// The lines of the first of them.
+    package var undecodedLines: [Int] = []
     /// Lines of more than 64 KiB, of which only the beginning was read.
     package var overlongLines = 0
+    /// Lines that were joined to the line before, which a mail program or a terminal had wrapped.
+    package var joinedLines = 0
+    /// Lines that were read without a quotation mark, `>`, at their start.
+    package var unquotedLines = 0
+    /// Slot calls that are not wholly in the log.
+    package var cutCalls = 0
+    /// Slot calls in no known form; ``faults`` lists the first.
+    package var malformedCalls = 0
+    package var faults: [TraceFault] = []
+    /// Slot calls beyond the limit.
+    package var excessCalls = 0
     /// Whether the log ends within a slot call.
     package var endsMidCall = false
+}
+
+/// The kinds of text that show slot calls.
+package enum EvidenceKind: String, Hashable, Sendable, Comparable {
+    case strace = "strace"
+    case qemuTrace = "QEMU's event kvm_set_user_memory"
+    case qemuError = "QEMU's error lines"
+    case syzkaller = "a syzkaller program"
+    case record = "a record of memslotctl run"
+
+    package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// A slot call that can't be read: its place, and what was expected there.
+package struct TraceFault: Hashable, Sendable, CustomStringConvertible {
+    /// The line and the column in bytes, from 1.
+    package var line: Int
+    package var column: Int
+    package var expected: String
+
+    package var description: String {
+        "line \(line), column \(column): expected \(expected); the call is left out"
+    }
 }
 
 /// A time of a log, in nanoseconds on the log's scale: since 1970 with `-ttt`, since midnight with
@@ -80,13 +119,46 @@ package struct TraceTime: RawRepresentable, Hashable, Comparable, Sendable {
     }
 }
 
-/// Whether another thread of the VM was inside `KVM_RUN` during a part of the log.
-package enum GuestActivity: Hashable, Sendable {
+/// Whether a vCPU of the VM was inside `KVM_RUN` during a part of the log.
+package enum GuestActivity: String, Hashable, Sendable {
     case running
-    case notRunning
-    /// Unknown: the log has no `KVM_RUN`, or only our condensed lines, which record returns but
-    /// not how long a vCPU was inside.
+    case notRunning = "out"
+    /// The log does not show every vCPU, or a vCPU left or entered at the edge of that part.
     case unknown
+}
+
+/// A moment between two times; a missing time is unknown.
+package struct Moment: Hashable, Sendable {
+    package var earliest: TraceTime?
+    package var latest: TraceTime?
+    /// How often the clock had been set back: only moments of one epoch can be compared.
+    var epoch = 0
+
+    init(earliest: TraceTime? = nil, latest: TraceTime? = nil, epoch: Int = 0) {
+        self.earliest = earliest
+        self.latest = latest
+        self.epoch = epoch
+    }
+
+    func advanced(by nanoseconds: UInt64) -> Moment {
+        func later(_ time: TraceTime) -> TraceTime {
+            TraceTime(rawValue: time.rawValue &+ nanoseconds)
+        }
+        return Moment(earliest: earliest.map(later), latest: latest.map(later), epoch: epoch)
+    }
+
+    static func exactly(_ time: TraceTime) -> Moment { Moment(earliest: time, latest: time) }
+}
+
+/// How often vCPUs had entered the guest at a place of the log, and how many were inside.
+struct GuestPresence: Hashable {
+    var entries = 0
+    var inside = 0
+    /// The same for vCPUs of which the log does not show the VM.
+    var strayEntries = 0
+    var strayInside = 0
+    /// The latest time at which a `KVM_RUN` on one line ended.
+    var until: TraceTime?
 }
 
 /// One successful slot call of a log, in the order in which they took effect.
@@ -100,9 +172,31 @@ package struct RecordedCall: Hashable, Sendable {
     package var machine: Int
     /// The arguments; `nil` if strace printed a pointer.
     package var region: RawRegion?
+    package var begin = Moment()
+    package var end = Moment()
     /// The number of earlier `KVM_RUN` calls of the thread.
     package var runsBefore: Int
-    /// Whether a thread was in the guest since the VM's previous call. Includes the calling thread,
-    /// so it is meaningful only within one transaction.
-    package var guestWasRunning: Bool
+    /// The number of the commit of which the call is a part; `nil` without `--atomic`.
+    var commit: Int?
+    /// The line of the thread's next `KVM_RUN`; `nil` if there is none or the calls are recorded.
+    var nextRun: Int?
+    /// The vCPUs at the begin and at the end of the call.
+    var atBegin = GuestPresence()
+    var atEnd = GuestPresence()
+}
+
+/// One failed slot call, to be explained with the array at its place.
+package struct FailedCall: Hashable, Sendable {
+    package var line: Int
+    package var thread: ThreadID
+    package var machine: Int
+    /// The arguments; `nil` if strace printed a pointer.
+    package var region: RawRegion?
+    /// Whether the text has the user address; QEMU's error line does not.
+    package var hasUserAddress = true
+    /// The errno's name.
+    package var errno: String
+
+    /// The most that are kept of a log.
+    static let limit = 1_000
 }

@@ -1,4 +1,5 @@
 import MemslotPicture
+package import MemslotScenario
 package import Memslots
 
 /// The numbers of a log; ``text`` is the same for a person.
@@ -12,15 +13,22 @@ package struct ImportReport: Sendable {
     /// ``surpriseCount``.
     package var surprises: [SurprisingCall]
     package var surpriseCount: Int
+    /// The first failed calls, each explained.
+    package var failures: [ExplainedFailure]
+    /// The bytes of guest memory that were removed and are not back at the end.
+    package var removedBytes: UInt64
     /// The longest pause within a transaction of a thread that never enters `KVM_RUN`, in
     /// milliseconds.
     package var gapMilliseconds: UInt64
     /// Whether the log has times; without them pauses are unknown.
     package var hasTimes: Bool
     package var hasCoarseTimes: Bool
+    package var clockJumps: Bool
     /// Whether the kernel did not execute these calls one by one: what was missing between them is
     /// what would have been missing.
     package var isHypothetical = false
+    /// Whether `memslotctl run` recorded the calls.
+    package var isRecorded: Bool
 
     package static let listedSurprises = 100
 
@@ -35,41 +43,106 @@ package struct ImportReport: Sendable {
         scenario.transactions.count { $0.outcome == .unchanged }
     }
 
-    /// The missing bytes, summed over the transactions.
+    /// Memory that was missing and came back, in the order in which it came back.
+    package var absences: [Hole] { scenario.transactions.flatMap(\.audit.all) }
+
+    package var holes: [Hole] { absences.filter { $0.verdict == .hole } }
+
+    /// The missing host memory in bytes; each page of a VM counts once.
     package var missing: ByteCount {
         ByteCount(
-            rawValue: scenario.transactions.reduce(0) {
-                $0.addingSaturated($1.audit.missing.rawValue)
+            rawValue: scenario.machines.indices.reduce(0) { sum, machine in
+                let own = scenario.transactions.filter { $0.machine == machine }
+                return sum.addingSaturated(own.flatMap(\.audit.holes).hostBytes)
             })
     }
 
-    /// The longest time that any memory was missing; `nil` if none was, or without times.
-    package var longestNanoseconds: UInt64? {
-        scenario.transactions.compactMap(\.audit.longestNanoseconds).max()
-    }
+    /// The longest time that any memory was missing at most; `nil` if none was, or without times.
+    package var longestNanoseconds: UInt64? { holes.longestNanoseconds }
 
-    /// The time that memory was missing, summed over the transactions.
-    package var totalNanoseconds: UInt64? {
-        let times = scenario.transactions.compactMap(\.audit.totalNanoseconds)
-        return times.isEmpty ? nil : times.reduce(0, &+)
-    }
+    /// The time that any memory was missing at most.
+    package var totalNanoseconds: UInt64? { holes.totalNanoseconds }
 
     /// The transactions in which memory was missing while another thread was in the guest.
     package var transactionsWithHolesInGuest: Int {
-        scenario.transactions.count { !$0.audit.isSeamless && $0.audit.guest == .running }
+        scenario.transactions.count { $0.audit.holes.contains { $0.guest == .running } }
     }
 }
 
 extension ImportReport {
-    /// The report for a person: a summary, a table of the transactions, and notes.
+    /// The report for a person: what was missing, the transactions, the failed calls, and notes.
     ///
-    /// Lines end with a newline. Times are strace's, which slows the VMM down.
+    /// Lines end with a newline. Times are the log's; a tracer slows the VMM down.
     package var text: String {
         var text = summary
-        text += "\n" + table
+        if !absences.isEmpty { text += "\n" + absenceTable }
+        if !scenario.transactions.isEmpty { text += "\n" + table }
+        if !failures.isEmpty { text += "\n" + failureLines.map { $0 + "\n" }.joined() }
         let notes = notes
         if !notes.isEmpty { text += "\n" + notes.map { "note: \($0)\n" }.joined() }
         return text
+    }
+
+    /// The headline: what was missing, or why it is not known.
+    package var headline: String {
+        var parts: [String] = []
+        let holes = holes
+        if !holes.isEmpty {
+            var text = "\(HumanSize(missing)) of guest memory "
+            text += isHypothetical ? "would have been missing, one by one," : "was missing"
+            if let longest = longestNanoseconds {
+                text += " for at most \(HumanDuration(nanoseconds: longest))"
+                if let total = totalNanoseconds, total != longest {
+                    text += " (\(HumanDuration(nanoseconds: total)) in sum)"
+                }
+            } else {
+                text += " for an unknown time"
+            }
+            let running = holes.filter { $0.guest == .running }
+            if !running.isEmpty, !isHypothetical {
+                text += running.count == holes.count ? ", " : ", partly "
+                text += "while a vCPU was in the guest"
+            }
+            parts.append(text)
+        }
+        let unclear = absences.filter { $0.verdict == .unclear }
+        if !unclear.isEmpty {
+            parts.append(
+                "\(HumanSize(bytes: unclear.hostBytes)) was removed and came back in a way that the "
+                    + "guest may have asked for")
+        }
+        if holes.isEmpty {
+            let reasons = unknownBecause
+            parts.append(
+                !reasons.isEmpty
+                    ? "no hole is certain; unknown because " + reasons.joined(separator: "; ")
+                    : unclear.isEmpty ? "no memory was missing" : "no hole is certain")
+        }
+        return parts.joined(separator: "\n")
+    }
+
+    /// Why a hole may be hidden: each an undecoded call, an unread line or an unknown beginning.
+    package var unknownBecause: [String] {
+        var reasons: [String] = []
+        func add(_ count: Int, _ what: String, _ rest: String) {
+            if count > 0 { reasons.append(counted(count, what) + rest) }
+        }
+        let lines = counts.undecodedLines.map(String.init).joined(separator: ", ")
+        add(
+            counts.undecodedCalls, "slot call",
+            " printed as a pointer (line \(lines)\(counts.undecodedCalls > 4 ? ", …" : "")): "
+                + "record with memslotctl run --record, which knows the words")
+        add(counts.cutCalls, "slot call", " cut off in the text")
+        add(counts.malformedCalls, "slot call", " in a form that can't be read")
+        add(counts.unfinishedCalls, "slot call", " without a result")
+        add(counts.excessCalls, "slot call", " beyond the limit of \(SlotCallLog.limit)")
+        add(counts.overlongLines, "line", " over 64 KiB cut short")
+        add(surpriseCount - counts.undecodedCalls, "call", " contradicting the calls before it")
+        if !isRecorded, scenario.machines.contains(where: { $0.traced.createdOnLine == nil }) {
+            let first = scenario.transactions.first?.line ?? failures.first?.call.line ?? 1
+            reasons.append("the slots before line \(first) are not known")
+        }
+        return reasons
     }
 
     private var summary: String {
@@ -79,7 +152,9 @@ extension ImportReport {
         text += counted(threads.count, "thread") + " in "
         text += counted(transactions.count, "transaction") + " on "
         text += counted(scenario.machines.count, "VM")
-        text += unchangedTransactions == 0 ? "\n" : ", \(unchangedTransactions) without effect\n"
+        text +=
+            unchangedTransactions == 0
+            ? "\n" : ", \(unchangedTransactions) without a change in the end\n"
         let failed = counts.failedCalls.values.reduce(0, +)
         if failed > 0 {
             let kinds = counts.failedCalls.sorted { $0.key < $1.key }
@@ -87,22 +162,48 @@ extension ImportReport {
             text += "left out: " + counted(failed, "failed call")
             text += " (\(kinds.joined(separator: ", ")))\n"
         }
-        guard transactionsWithHoles > 0 else {
-            return text + "no memory was missing within a transaction\n"
+        text += headline + "\n"
+        if removedBytes > 0 {
+            text += "\(HumanSize(bytes: removedBytes)) was removed and is not back at the end\n"
         }
-        text +=
-            isHypothetical
-            ? "one by one, these calls would have left memory that was mapped before and after missing in "
-            : "memory that was mapped before and after was missing in between in "
-        text += counted(transactionsWithHoles, "transaction")
-        text += ": \(HumanSize(missing)) in all, for at most "
-        text += "\(duration(longestNanoseconds)), "
-        text += "\(duration(totalNanoseconds)) in sum"
-        let inGuest = transactionsWithHolesInGuest
-        if inGuest > 0, !isHypothetical {
-            text += "; in \(inGuest) of them another thread was in the guest meanwhile"
+        return text
+    }
+
+    /// The most absences that are listed.
+    private static let listedAbsences = 60
+
+    private var absenceTable: String {
+        let holes = absences
+        let severalVMs = scenario.machines.count > 1
+        let hasSpaces = holes.contains { $0.addressSpace != .main }
+        var columns: [TextTable.Column] = ["guest memory"]
+        if severalVMs { columns.append("VM") }
+        if hasSpaces { columns.append(.numbers("space")) }
+        columns += [
+            .numbers("size"), .numbers("lines"), .numbers("certain"), .numbers("at most"),
+            "back on", "vCPU", "verdict",
+        ]
+        var table = TextTable(columns: columns)
+        for transaction in scenario.transactions {
+            for hole in transaction.audit.all where table.rows.count < Self.listedAbsences {
+                let start = hole.start.rawValue
+                var cells: [TextTable.Cell] = ["\(hex(start..<start &+ hole.size.rawValue))"]
+                if severalVMs {
+                    cells.append(TextTable.Cell(scenario.machines[transaction.machine].name))
+                }
+                if hasSpaces { cells.append("\(hole.addressSpace)") }
+                cells += [
+                    "\(HumanSize(hole.size))", "\(hole.removedOnLine)-\(hole.returnedOnLine)",
+                    "\(duration(hole.certainNanoseconds))", "\(duration(hole.atMostNanoseconds))",
+                    "\(hole.backing == .unknown ? "unknown" : "the \(hole.backing.rawValue) memory")",
+                    "\(hole.guest.rawValue)", "\(hole.verdict.rawValue)",
+                ]
+                table.append(cells)
+            }
         }
-        return text + "\n"
+        let more = holes.count - table.rows.count
+        return table.lines().map { $0 + "\n" }.joined()
+            + (more > 0 ? "… and \(more) more\n" : "")
     }
 
     private var table: String {
@@ -111,31 +212,23 @@ extension ImportReport {
         if severalVMs { columns.append("VM") }
         columns += [
             .numbers(scenario.startTime == nil ? "line" : "at"),
-            .numbers("thread"), .numbers("calls"),
-            "what", .numbers("missing"),
-            .numbers("longest"), .numbers("in sum"),
+            .numbers("thread"), .numbers("calls"), "what", .numbers("missing"),
+            .numbers("at most"), "vCPU",
         ]
-        if !isHypothetical { columns.append("guest") }
         var table = TextTable(columns: columns)
         for (index, transaction) in scenario.transactions.enumerated() {
             var cells: [TextTable.Cell] = ["\(index + 1)"]
             if severalVMs {
                 cells.append(TextTable.Cell(scenario.machines[transaction.machine].name))
             }
+            let audit = transaction.audit
             cells += [
                 "\(place(of: transaction))", "\(transaction.thread)",
                 "\(transaction.calls.count)", "\(transaction.summary)",
+                "\(audit.isSeamless ? "-" : HumanSize(audit.missing).description)",
+                "\(audit.isSeamless ? "-" : duration(audit.longestNanoseconds))",
+                "\(audit.guestDuringTransaction.rawValue)",
             ]
-            let audit = transaction.audit
-            if audit.isSeamless {
-                cells += ["-", "-", "-"]
-            } else {
-                cells += [
-                    "\(HumanSize(audit.missing))", "\(duration(audit.longestNanoseconds))",
-                    "\(duration(audit.totalNanoseconds))",
-                ]
-            }
-            if !isHypothetical { cells.append(audit.isSeamless ? "-" : "\(audit.guest.text)") }
             table.append(cells)
         }
         return table.lines().map { $0 + "\n" }.joined()
@@ -149,68 +242,110 @@ extension ImportReport {
         return time.seconds(since: start)
     }
 
-    private var notes: [String] {
-        var notes: [String] = []
-        if counts.undecodedCalls > 0 {
-            notes.append(
-                counted(counts.undecodedCalls, "slot call")
-                    + " printed as a pointer by strace: counted, but of unknown effect; "
-                    + "the arrays may be wrong from there on")
+    /// Each failed call with its explanation; equal explanations once.
+    private var failureLines: [String] {
+        var lines: [String] = []
+        var known: [String: Int] = [:]
+        for failure in failures {
+            let text = failure.explanation.description
+            if let place = known[text] {
+                if !lines[place].hasSuffix(" …") { lines[place] += " …" }
+            } else if lines.count < Self.listedSurprises {
+                known[text] = lines.count
+                lines.append("line \(failure.call.line): \(failure.words): \(text)")
+            }
         }
-        notes += surprises.map(\.description)
+        let failed = counts.failedCalls.values.reduce(0, +)
+        if failed > failures.count { lines.append("… and \(failed - failures.count) more") }
+        return lines
+    }
+
+    private var notes: [String] {
+        var notes = surprises.map(\.description)
         if surpriseCount > surprises.count {
             notes.append("\(surpriseCount - surprises.count) more calls like these")
         }
-        if counts.unfinishedCalls > 0 {
-            notes.append(
-                counted(counts.unfinishedCalls, "slot call") + " never returned; left out")
+        notes += counts.faults.map(\.description)
+        if counts.malformedCalls > counts.faults.count {
+            notes.append("\(counts.malformedCalls - counts.faults.count) more such lines")
         }
+        let read: [(Int, String, String)] = [
+            (counts.unfinishedCalls, "slot call", " never returned; left out"),
+            (counts.joinedLines, "wrapped line", " joined to the line before"),
+            (counts.unquotedLines, "line", " read without the quotation mark '>'"),
+            (counts.cutCalls, "slot call", " cut off; left out"),
+            (counts.overlongLines, "line", " over 64 KiB cut short"),
+            (counts.excessCalls, "slot call", " left out: too many"),
+            (idleMachines, "VM", " without memory; left out"),
+        ]
+        notes += read.filter { $0.0 > 0 }.map { counted($0.0, $0.1) + $0.2 }
         if counts.endsMidCall { notes.append("the log ends in the middle of a slot call") }
-        if idleMachines > 0 {
-            notes.append(counted(idleMachines, "VM") + " without memory; left out")
-        }
-        for machine in scenario.machines where machine.traced.createdOnLine == nil {
+        for machine in scenario.machines
+        where machine.traced.createdOnLine == nil && !isRecorded {
+            let descriptor = machine.traced.descriptor
             notes.append(
-                "the log doesn't show how VM \(machine.name) (descriptor "
-                    + "\(machine.traced.descriptor)) was created: its earlier slots are unknown")
+                "the log doesn't show how VM \(machine.name)"
+                    + (descriptor < 0 ? "" : " (descriptor \(descriptor))")
+                    + " was created: its earlier slots are unknown")
         }
-        if !hasTimes {
+        if !hasTimes, !scenario.transactions.isEmpty {
             notes.append("no times: pauses and the duration of holes are unknown")
         } else if hasCoarseTimes {
             notes.append("times of whole seconds: only pauses of over a second are known")
         }
-        if counts.overlongLines > 0 {
-            notes.append(counted(counts.overlongLines, "line") + " over 64 KiB cut short")
-        }
+        if clockJumps { notes.append("the clock was set back: times across it are unknown") }
         return notes
+    }
+}
+
+/// A failed call and why it failed.
+package struct ExplainedFailure: Sendable {
+    package var call: FailedCall
+    package var explanation: Explanation
+
+    /// - Parameters:
+    ///   - array: the slots at the call.
+    ///   - isWhole: whether they are known from the creation of the VM.
+    init(_ call: FailedCall, array: [Memslot], isWhole: Bool) {
+        self.call = call
+        guard let region = call.region else {
+            explanation = Explanation(errno: call.errno)
+            return
+        }
+        var needs = BackendNeeds()
+        array.forEach { needs.include($0) }
+        var attempt = AttemptedCall(region, slots: array, limits: needs.likelyLimits)
+        attempt.hasUserAddress = call.hasUserAddress
+        explanation = Explanation(attempt, errno: call.errno, isWhole: isWhole)
+    }
+
+    /// The call's words, as far as they are known.
+    package var words: String {
+        guard let region = call.region else { return "a slot call" }
+        let slot = Memslot(region)
+        guard region.memorySize > 0 else { return "delete slot \(slot.assignedKey)" }
+        let start = region.guestPhysicalAddress
+        return "slot \(slot.assignedKey) at \(hex(start..<start &+ region.memorySize))"
+            + (region.flags == 0 ? "" : ", flags \(hex(region.flags))")
     }
 }
 
 extension ImportedTransaction {
     /// `+2 -1`, with `moved` and `reflagged` where there are any.
-    fileprivate var summary: String {
+    package var summary: String {
         var parts: [String] = []
         if changes.created > 0 { parts.append("+\(changes.created)") }
         if changes.deleted > 0 { parts.append("-\(changes.deleted)") }
         if changes.moved > 0 { parts.append("\(changes.moved) moved") }
         if changes.reflagged > 0 { parts.append("\(changes.reflagged) reflagged") }
         if changes.without > 0 { parts.append("\(changes.without) without effect") }
-        if outcome == .unchanged { parts.append("= unchanged") }
+        if changes.undecoded > 0 { parts.append("\(changes.undecoded) undecoded") }
+        if outcome == .unchanged, changes.undecoded == 0 { parts.append("= unchanged") }
         return parts.joined(separator: " ")
     }
 }
 
-/// `?` for an unknown time.
+/// `unknown` for an unknown time.
 private func duration(_ nanoseconds: UInt64?) -> String {
-    nanoseconds.map { HumanDuration(nanoseconds: $0).description } ?? "?"
-}
-
-extension GuestActivity {
-    fileprivate var text: String {
-        switch self {
-        case .running: "running"
-        case .notRunning: "out"
-        case .unknown: "?"
-        }
-    }
+    nanoseconds.map { HumanDuration(nanoseconds: $0).description } ?? "unknown"
 }

@@ -1,4 +1,5 @@
 import MemslotProtocol
+import MemslotScenario
 package import Memslots
 
 /// A log's transactions as whole arrays that the VMM could have submitted.
@@ -85,6 +86,18 @@ package struct BackendNeeds: Hashable, Sendable {
         if let end = slot.userspaceAddress.advanced(by: slot.size), end > userspaceEnd {
             userspaceEnd = Self.userspaceEnds.first { $0 >= end } ?? end
         }
+    }
+
+    /// The rules of a host that has at least these limits.
+    var likelyLimits: Capabilities {
+        var limits = Capabilities.likely
+        limits.addressSpaces = addressSpaces
+        limits.maxSlots = maxSlots
+        limits.maxGuestPage =
+            guestPhysicalBits >= 64 ? .max >> 12 : 1 << (guestPhysicalBits - 12) - 1
+        limits.userspaceEnd = userspaceEnd
+        limits.flags.formUnion(flags)
+        return limits
     }
 
     /// arm64 with 48 and with 52 bits, x86-64 with five levels.

@@ -32,10 +32,8 @@ extension RunRecording {
     package func rawLines(of machine: Int) -> [UInt8] {
         var writer = JSONWriter()
         for call in asked where call.machine == machine {
-            var region = call.region
-            if call.guestMemfd >= 0 { region.guestMemfd = .file(index: UInt32(call.guestMemfd)) }
             writer.rawCall(
-                RawCallLine(.setRegion(region), expected: RawReply(call.errno)))
+                RawCallLine(.setRegion(call.words), expected: RawReply(call.errno)))
         }
         return writer.bytes
     }

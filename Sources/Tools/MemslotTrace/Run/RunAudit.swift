@@ -1,4 +1,5 @@
 package import MemslotPicture
+import MemslotScenario
 import Memslots
 
 /// The report of a run: the VMM's changes of guest memory, and what could be better.
@@ -81,7 +82,8 @@ package struct RunAudit: Sendable {
         let counts = Dictionary(grouping: recording.commits) { $0.reason?.text ?? "?" }
             .mapValues(\.count).sorted { $0.key < $1.key }
         let words = counts.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
-        return "committed by: \(words); \(recording.kicks) kicks, "
+        return (words.isEmpty ? "no transaction was committed" : "committed by: \(words)")
+            + "; \(recording.kicks) kicks, "
             + "\(recording.shownKicks) of them visible to the VMM\n"
             + (RunHolds(recording)?.details ?? "")
     }
@@ -124,30 +126,25 @@ extension RunAudit {
                 time: call.time.rawValue..<call.end.rawValue,
                 label: label(of: call), kind: call.errno == nil ? .work : .failed)
         }
-        let holes = (committed ?? imported).scenario.transactions.flatMap { transaction in
-            transaction.audit.holes.map { (transaction, $0) }
-        }
+        let holes = (committed ?? imported).scenario.transactions.flatMap(\.audit.all)
         let lane = lanes.count
         lanes.append(isAtomic ? "missing, vCPUs held" : "missing")
-        for (transaction, hole) in holes {
-            let times = Dictionary(
-                uniqueKeysWithValues: transaction.calls.map { ($0.line, $0.time?.rawValue) })
-            guard let begin = times[hole.removedOnLine] ?? nil,
-                let end = times[hole.returnedOnLine] ?? nil, begin <= end
+        for hole in holes {
+            guard let begin = hole.begin?.rawValue, let end = hole.end?.rawValue, begin <= end
             else { continue }
             let first = hole.start.rawValue
             spans.append(
                 TimelinePicture.Span(
                     lane: lane, time: begin..<end,
-                    label: hex(first: first, last: first.adding(upToMax: hole.size.rawValue - 1)),
-                    kind: hole.guest == .running ? .failed : .wait))
+                    label: hex(first: first, last: first.addingSaturated(hole.size.rawValue - 1)),
+                    kind: hole.guest == .running ? .missing : .wait))
         }
         if isAtomic {
             lanes.append("vCPUs held")
             spans += recording.commits.map { commit in
                 let begin = commit.heldSince.rawValue
                 return TimelinePicture.Span(
-                    lane: lane + 1, time: begin..<begin.adding(upToMax: commit.heldNanoseconds),
+                    lane: lane + 1, time: begin..<begin.addingSaturated(commit.heldNanoseconds),
                     label: "\(commit.asked) asked, \(commit.made) made", kind: .held)
             }
         }
@@ -157,7 +154,7 @@ extension RunAudit {
     private func label(of call: RunCall) -> String {
         let (begin, size) = (call.region.guestPhysicalAddress, call.region.memorySize)
         // A call that the kernel refused may wrap 2^64.
-        let what = size == 0 ? "delete" : hex(first: begin, last: begin.adding(upToMax: size - 1))
+        let what = size == 0 ? "delete" : hex(first: begin, last: begin.addingSaturated(size - 1))
         return "slot \(call.region.slot & 0xffff): " + what + (call.errno.map { ", \($0)" } ?? "")
     }
 }

@@ -12,10 +12,8 @@ package struct RunFollower {
     private let gapNanoseconds: UInt64
     private var machines: [Int: Machine] = [:]
     private var processes: [Int: Int32] = [:]
-    private var reader = RunCallReader()
     private var durations: [Int: UInt64] = [:]
     private var start: TraceTime?
-    private let log: SlotCallLog
 
     private struct Machine {
         var builder: TransactionBuilder
@@ -31,9 +29,6 @@ package struct RunFollower {
     package init(isAtomic: Bool, options: TraceImporter.Options) {
         self.isAtomic = isAtomic
         gapNanoseconds = options.gapNanoseconds
-        var log = SlotCallLog()
-        log.isRecorded = true
-        self.log = log
     }
 
     /// The name of a VM in the scenario and the report.
@@ -46,7 +41,8 @@ package struct RunFollower {
         case .machine(let number, _, let process):
             machines[number] = Machine(
                 builder: TransactionBuilder(
-                    grouping: TransactionGrouping(gapNanoseconds: gapNanoseconds)))
+                    grouping: TransactionGrouping(gapNanoseconds: gapNanoseconds),
+                    vcpus: KnownVCPUs(areAllShown: true, strayIsOwn: false)))
             processes[number] = process
             return [.machine(number)]
         case .asked(let call): return isAtomic ? [] : apply(call)
@@ -68,7 +64,7 @@ package struct RunFollower {
         guard !isAtomic else { return [] }
         return machines.keys.sorted().flatMap { number -> [RunEvent] in
             guard let last = machines[number]?.builder.lastCall, last.runsBefore == 0,
-                let time = last.time, now.nanoseconds(since: time) > gapNanoseconds
+                let time = last.end.latest, now.nanoseconds(since: time) > gapNanoseconds
             else { return [] }
             return end(number)
         }
@@ -89,10 +85,10 @@ package struct RunFollower {
         guard call.errno == nil, machines[call.machine] != nil else { return [] }
         start = start ?? call.end
         durations[call.number] = call.nanoseconds
-        var recorded = reader.read(call)
-        if isAtomic { recorded.runsBefore = machines[call.machine]?.commits ?? 0 }
+        var recorded = RecordedCall(call)
+        if isAtomic { recorded.commit = machines[call.machine]?.commits ?? 0 }
         let ended = machines[call.machine]?.builder.add(
-            recorded, in: log, isRunner: isAtomic || call.runsBefore > 0
+            recorded, isRunner: call.runsBefore > 0
         ).ended
         return ended.map { [.transaction(followed($0, nil))] } ?? []
     }

@@ -67,18 +67,21 @@ extension JSONWriter {
         member("longestNanoseconds", audit.longestNanoseconds ?? 0)
         member("totalNanoseconds", audit.totalNanoseconds ?? 0)
         member("guestInside", audit.guest == .running)
-        list("holes", audit.holes.prefix(RunNotification.listedHoles)) { writer, hole in
+        list("holes", audit.all.prefix(RunNotification.listedHoles)) { writer, hole in
             writer.beginObject()
             if hole.addressSpace != .main {
                 writer.member("addressSpace", UInt64(hole.addressSpace.rawValue))
             }
             writer.member("guestPhysicalAddress", address: hole.start.rawValue)
             writer.member("size", address: hole.size.rawValue)
-            writer.member("nanoseconds", hole.nanoseconds ?? 0)
+            writer.member("nanoseconds", hole.atMostNanoseconds ?? 0)
+            writer.member("certainNanoseconds", hole.certainNanoseconds ?? 0)
+            writer.member("backing", hole.backing.rawValue)
+            writer.member("verdict", hole.verdict.rawValue)
             writer.member("guestInside", hole.guest == .running)
             writer.endObject()
         }
-        member("holeCount", audit.holes.count)
+        member("holeCount", audit.all.count)
     }
 
     fileprivate mutating func commit(_ commit: RunCommit) {

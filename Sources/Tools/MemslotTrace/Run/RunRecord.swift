@@ -136,7 +136,14 @@ extension RunCall {
         inside = words.inside
     }
 
-    package var end: TraceTime { TraceTime(rawValue: time.rawValue.adding(upToMax: nanoseconds)) }
+    /// The words with the guest_memfd that the call names.
+    package var words: RawRegion {
+        var words = region
+        if guestMemfd >= 0 { words.guestMemfd = .file(index: UInt32(guestMemfd)) }
+        return words
+    }
+
+    package var end: TraceTime { TraceTime(rawValue: time.rawValue.addingSaturated(nanoseconds)) }
 }
 
 extension RunCommit {

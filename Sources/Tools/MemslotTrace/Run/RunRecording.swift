@@ -99,10 +99,8 @@ package struct RunRecording: Sendable {
                 marks[machine]?.removeFirst()
                 counts[machine, default: 0] += 1
             }
-            // Ends transactions at commits and not at pauses: the number of earlier commits replaces
-            // that of KVM_RUN calls.
-            log.calls[index].runsBefore = counts[machine] ?? 0
-            log.runnersAnywhere.insert(log.calls[index].thread)
+            // Each commit is a transaction.
+            log.calls[index].commit = counts[machine] ?? 0
         }
         return try TraceAssembly(log: log, options: options).assemble()
     }
@@ -114,32 +112,33 @@ package struct RunRecording: Sendable {
         }
         log.counts.unfinishedCalls = unfinished
         log.isRecorded = true
-        var reader = RunCallReader()
         for call in calls where call.machine < log.machines.count {
+            log.counts.kinds[.record, default: 0] += 1
             if let errno = call.errno {
                 log.counts.failedCalls[errno.name, default: 0] += 1
+                if log.failures.count < FailedCall.limit {
+                    log.failures.append(
+                        FailedCall(
+                            line: call.number, thread: call.thread, machine: call.machine,
+                            region: call.words, errno: errno.name))
+                }
                 continue
             }
             log.counts.slotCalls += 1
-            log.calls.append(reader.read(call))
+            log.calls.append(RecordedCall(call))
         }
         log.counts.lines = calls.count
         return log
     }
 }
 
-/// Converts the calls of a run, in order, to recorded calls.
-struct RunCallReader {
-    private var previous: [Int: RunCall] = [:]
-
-    mutating func read(_ call: RunCall) -> RecordedCall {
-        let before = previous.updateValue(call, forKey: call.machine)
-        let ran =
-            call.inside > 0
-            || before.map { $0.inside > 0 || call.entries > $0.entries } ?? false
-        return RecordedCall(
+extension RecordedCall {
+    init(_ call: RunCall) {
+        let presence = GuestPresence(
+            entries: Int(clamping: call.entries), inside: Int(clamping: call.inside))
+        self.init(
             line: call.number, thread: call.thread, time: call.end, machine: call.machine,
-            region: call.region, runsBefore: Int(clamping: call.runsBefore),
-            guestWasRunning: ran)
+            region: call.words, begin: .exactly(call.time), end: .exactly(call.end),
+            runsBefore: Int(clamping: call.runsBefore), atBegin: presence, atEnd: presence)
     }
 }

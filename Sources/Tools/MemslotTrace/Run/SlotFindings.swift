@@ -1,3 +1,4 @@
+import MemslotScenario
 package import Memslots
 
 /// Possible improvements of an array of slots.
@@ -137,23 +138,5 @@ package struct FlatViewText: Hashable, Sendable {
             if address >= range.upperBound { return true }
         }
         return false
-    }
-}
-
-/// `0xc0000-0xdffff`.
-func hex(_ range: Range<UInt64>) -> String {
-    hex(first: range.lowerBound, last: range.upperBound - 1)
-}
-
-/// The same for a range that may include the last byte of the address space.
-func hex(first: UInt64, last: UInt64) -> String {
-    "0x\(String(first, radix: 16))-0x\(String(last, radix: 16))"
-}
-
-extension UInt64 {
-    /// The sum, or the largest number. A hostile VMM can record any number.
-    func adding(upToMax other: UInt64) -> UInt64 {
-        let (sum, overflow) = addingReportingOverflow(other)
-        return overflow ? .max : sum
     }
 }

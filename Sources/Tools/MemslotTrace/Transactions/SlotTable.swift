@@ -1,3 +1,4 @@
+import MemslotScenario
 package import Memslots
 
 /// The slots of a VM of the log after its successful calls.
@@ -73,16 +74,6 @@ struct SlotTable {
 }
 
 extension Memslot {
-    init(_ region: RawRegion) {
-        self.init(
-            id: SlotID(rawValue: region.slot & 0xffff),
-            addressSpace: AddressSpaceID(rawValue: region.slot >> 16),
-            guestPhysicalAddress: GuestPhysicalAddress(rawValue: region.guestPhysicalAddress),
-            size: ByteCount(rawValue: region.memorySize),
-            userspaceAddress: UserspaceAddress(rawValue: region.userspaceAddress),
-            flags: MemslotFlags(rawValue: region.flags))
-    }
-
     /// Whether KVM can turn this slot into `other` with one call.
     fileprivate func isSame(_ other: Memslot) -> Bool {
         let fixed: MemslotFlags = [.readOnly, .guestMemfd]
@@ -130,7 +121,7 @@ package enum Surprise: Hashable, Sendable {
     case replacesSlot
     /// It overlaps another slot. That slot is assumed to have been deleted.
     case overlapsSlot(SlotKey)
-    /// strace printed its argument as a pointer. It is counted, and changes nothing.
+    /// strace printed its argument as a pointer: its effect is unknown.
     case undecoded
 }
 

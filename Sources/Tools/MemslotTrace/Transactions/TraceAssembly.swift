@@ -12,21 +12,39 @@ struct TraceAssembly {
         var transactions: [ImportedTransaction] = []
         var surprises: [SurprisingCall] = []
         var surpriseCount = 0
-        let runners = log.allRunners
-        for call in log.calls {
-            if builders[call.machine] == nil {
-                order.append(call.machine)
-                builders[call.machine] = TransactionBuilder(grouping: grouping)
+        var failures = log.failures[...]
+        var explained: [ExplainedFailure] = []
+        func builder(of machine: Int) -> TransactionBuilder {
+            if let known = builders[machine] { return known }
+            order.append(machine)
+            return TransactionBuilder(grouping: grouping, vcpus: log.vcpus(of: machine))
+        }
+        func explain(upTo line: Int) {
+            while let failure = failures.first, failure.line <= line {
+                failures.removeFirst()
+                let own = builder(of: failure.machine)
+                builders[failure.machine] = own
+                explained.append(
+                    ExplainedFailure(
+                        failure, array: own.table.slots,
+                        isWhole: log.machines[failure.machine].createdOnLine != nil
+                            && surpriseCount == 0))
             }
-            guard
-                let (ended, surprise) = builders[call.machine]?.add(
-                    call, in: log, isRunner: log.isRunner(call, among: runners))
-            else { continue }
+        }
+        for call in log.calls {
+            explain(upTo: call.line)
+            var own = builder(of: call.machine)
+            // Not shared while it grows.
+            builders[call.machine] = nil
+            let (ended, surprise) = own.add(
+                call, isRunner: log.isRunner(call, among: log.runners))
+            builders[call.machine] = own
             if let ended { transactions.append(ended) }
             guard let surprise else { continue }
             surpriseCount += 1
             if surprises.count < ImportReport.listedSurprises { surprises.append(surprise) }
         }
+        explain(upTo: .max)
         for machine in order {
             if let ended = builders[machine]?.finish() { transactions.append(ended) }
         }
@@ -54,8 +72,13 @@ struct TraceAssembly {
             report: ImportReport(
                 counts: log.counts, scenario: scenario,
                 idleMachines: log.machines.count - order.count, surprises: surprises,
-                surpriseCount: surpriseCount, gapMilliseconds: options.gapMilliseconds,
-                hasTimes: log.calls.contains { $0.time != nil }, hasCoarseTimes: log.isCoarse))
+                surpriseCount: surpriseCount, failures: explained,
+                removedBytes: order.reduce(0) {
+                    $0.addingSaturated(builders[$1]?.engine.removedBytes ?? 0)
+                },
+                gapMilliseconds: options.gapMilliseconds,
+                hasTimes: log.calls.contains { $0.time != nil }, hasCoarseTimes: log.isCoarse,
+                clockJumps: log.clockJumps, isRecorded: log.isRecorded))
     }
 
     private var grouping: TransactionGrouping {
@@ -64,15 +87,13 @@ struct TraceAssembly {
 
     private func checkSlotCalls() throws(TraceError) {
         let counts = log.counts
-        guard log.calls.isEmpty else {
-            guard counts.undecodedCalls == log.calls.count, let first = log.calls.first else {
-                return
-            }
-            throw .undecoded(count: counts.undecodedCalls, line: first.line)
+        guard !counts.kinds.isEmpty || counts.cutCalls + counts.malformedCalls > 0 else {
+            throw .noSlotCalls(lines: counts.lines)
         }
-        let failed = counts.failedCalls.values.reduce(0, +)
-        guard failed + counts.unfinishedCalls > 0 else { throw .noSlotCalls(lines: counts.lines) }
-        throw .noSuccessfulSlotCalls(failed: failed, unfinished: counts.unfinishedCalls)
+        guard counts.undecodedCalls > 0, counts.undecodedCalls == log.calls.count,
+            let first = log.calls.first, !options.acceptsUndecoded
+        else { return }
+        throw .undecoded(count: counts.undecodedCalls, line: first.line)
     }
 
     /// The name of the VM with this number, from 0.

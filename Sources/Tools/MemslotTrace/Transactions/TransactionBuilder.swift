@@ -1,54 +1,49 @@
+import MemslotScenario
 package import Memslots
 
-/// Replays a VM's calls and groups them into transactions.
+/// Replays a VM's calls, finds their holes, and groups them into transactions.
 struct TransactionBuilder {
     private(set) var needs = BackendNeeds()
-    private var table = SlotTable()
+    private(set) var table = SlotTable()
+    private(set) var engine: HoleEngine
     private var grouping: TransactionGrouping
     private var open: Open?
     private var generation = Generation(rawValue: 0)
+    private var number = 0
 
     private struct Open {
         var calls: [RecordedCall] = []
         /// The changed slots before the transaction.
         var before: [SlotKey: Memslot?] = [:]
         var changes = ChangeCounts()
-        var holes: HoleTracker
+        var holes: [Hole] = []
     }
 
-    init(grouping: TransactionGrouping) {
+    init(grouping: TransactionGrouping, vcpus: KnownVCPUs) {
         self.grouping = grouping
+        engine = HoleEngine(vcpus: vcpus)
     }
 
     /// Adds the VM's next call. Returns the transaction that it ended, and a contradiction.
     ///
     /// - Parameter isRunner: whether the call's thread enters `KVM_RUN` anywhere in the log.
     mutating func add(
-        _ call: RecordedCall, in log: SlotCallLog, isRunner: Bool
+        _ call: RecordedCall, isRunner: Bool
     ) -> (ended: ImportedTransaction?, surprise: SurprisingCall?) {
         var ended: ImportedTransaction?
         if grouping.begins(with: call, isRunner: isRunner) { ended = finish() }
-        let unseen =
-            log.isRecorded || log.hasRunner(otherThan: call.thread, of: call.machine)
-        var open =
-            open
-            ?? Open(
-                holes: HoleTracker(
-                    quietMeans: !log.isRecorded && !log.hasRunners || (unseen && log.isCondensed)
-                        ? .unknown : .notRunning))
+        var open = open ?? Open()
         // Not shared with `self` while it grows.
         self.open = nil
-        let surprise = apply(call, to: &open, othersRun: unseen)
+        let surprise = apply(call, to: &open)
         self.open = open
         return (ended, surprise)
     }
 
-    private mutating func apply(
-        _ call: RecordedCall, to open: inout Open, othersRun: Bool
-    ) -> SurprisingCall? {
+    private mutating func apply(_ call: RecordedCall, to open: inout Open) -> SurprisingCall? {
         open.calls.append(call)
         guard let region = call.region else {
-            open.changes.count(.nothing)
+            open.changes.undecoded += 1
             return SurprisingCall(line: call.line, surprise: .undecoded)
         }
         let key = Memslot(region).assignedKey
@@ -60,7 +55,7 @@ struct TransactionBuilder {
         }
         if let slot = change.added ?? change.reflagged?.to { needs.include(slot) }
         open.changes.count(change.kind)
-        open.holes.apply(change, at: call, othersRun: othersRun)
+        open.holes += engine.apply(change, at: call, in: number)
         return change.surprise.map { SurprisingCall(line: call.line, key: key, surprise: $0) }
     }
 
@@ -69,15 +64,20 @@ struct TransactionBuilder {
 
     /// Ends the transaction that is open, if there is one.
     mutating func finish() -> ImportedTransaction? {
-        guard let open, let first = open.calls.first else { return nil }
+        guard let open, let first = open.calls.first, let last = open.calls.last else {
+            return nil
+        }
         self.open = nil
+        number += 1
         let isUnchanged = open.before.allSatisfy { table[$0.key] == $0.value }
         if !isUnchanged { generation = generation.next }
         return ImportedTransaction(
-            machine: first.machine, thread: first.thread, time: first.time,
-            endTime: open.calls.last?.time, calls: open.calls,
-            outcome: isUnchanged ? .unchanged : .committed, generation: generation,
-            changes: open.changes, audit: open.holes.finish())
+            machine: first.machine, thread: first.thread, time: first.time, endTime: last.time,
+            calls: open.calls, outcome: isUnchanged ? .unchanged : .committed,
+            generation: generation, changes: open.changes,
+            audit: HoleAudit(
+                all: open.holes, guestDuringTransaction: engine.vcpus.activity(during: first, last))
+        )
     }
 }
 
@@ -96,8 +96,10 @@ struct TransactionGrouping {
 
     private struct Previous {
         var thread: ThreadID
-        var time: TraceTime?
+        /// The earliest end of the call.
+        var end: TraceTime?
         var runsBefore: Int
+        var commit: Int?
     }
 
     init(gapNanoseconds: UInt64, isCoarse: Bool = false) {
@@ -112,13 +114,16 @@ struct TransactionGrouping {
     mutating func begins(with call: RecordedCall, isRunner: Bool) -> Bool {
         defer {
             previous = Previous(
-                thread: call.thread, time: call.time, runsBefore: call.runsBefore)
+                thread: call.thread, end: call.end.earliest, runsBefore: call.runsBefore,
+                commit: call.commit)
         }
+        if let commit = call.commit { return previous?.commit != commit }
         guard let previous, previous.thread == call.thread else { return true }
         if isRunner { return previous.runsBefore != call.runsBefore }
-        guard let earlier = previous.time, let time = call.time else { return false }
+        // From the end of the one call to the begin of the other.
+        guard let earlier = previous.end, let time = call.begin.latest else { return false }
         var pause = time.nanoseconds(since: earlier)
-        if isCoarse { pause = pause > 1_000_000_000 ? pause - 1_000_000_000 : 0 }
+        if isCoarse { pause = pause > 2_000_000_000 ? pause - 2_000_000_000 : 0 }
         return pause > gapNanoseconds
     }
 }
@@ -156,8 +161,10 @@ package struct ChangeCounts: Hashable, Sendable {
     package var moved = 0
     /// Slots whose `log-dirty-pages` changed.
     package var reflagged = 0
-    /// Calls that changed nothing, or whose effect isn't known.
+    /// Calls that changed nothing.
     package var without = 0
+    /// Calls whose effect isn't known.
+    package var undecoded = 0
 
     mutating func count(_ kind: SlotChange.Kind) {
         switch kind {

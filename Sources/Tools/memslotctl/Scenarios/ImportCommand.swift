@@ -33,7 +33,7 @@ struct ImportCommand: ParsableCommand {
         options.name = Self.baseName(of: trace)
         var importer = TraceImporter(options: options)
         do {
-            try input.forEachChunk { try importer.consume($0) }
+            try input.forEachChunk { importer.consume($0) }
             let result = try importer.finish()
             result.scenario.forEachLine { Terminal.write($0) }
             Terminal.writeError(result.report.text)

@@ -1,0 +1,219 @@
+package import Memslots
+
+/// Why a call failed, as text: certain where a rule is known to be broken, else the candidates.
+package struct Explanation: Hashable, Sendable, CustomStringConvertible {
+    /// Whether the rule that refused the call is known.
+    package var isCertain: Bool
+    /// The rule; `nil` if it isn't certain.
+    package var rule: SlotRule?
+    package var sentences: [String]
+
+    package var description: String { sentences.joined(separator: " ") }
+
+    /// Explains a slot call that returned `errno`.
+    ///
+    /// - Parameters:
+    ///   - call: the call and the array that it met.
+    ///   - errno: the errno's name.
+    ///   - isWhole: whether the array is known from the creation of the VM.
+    package init(_ call: AttemptedCall, errno: String, isWhole: Bool = true) {
+        let refusals = call.refusals.filter { $0.rule.errno.name == errno }
+        if let first = refusals.first {
+            isCertain = true
+            rule = first.rule
+            sentences = ["\(errno): \(first.text)."]
+            sentences += refusals.dropFirst().map { "Also: \($0.text)." }
+            return
+        }
+        let candidates = Candidates(call: call, isWhole: isWhole).all(errno)
+        if candidates.count == 1, let only = candidates.first, only.isOnlyCause {
+            isCertain = true
+            rule = only.rule
+            sentences = ["\(errno): \(only.text)."]
+        } else {
+            isCertain = false
+            sentences = [
+                "\(errno): no rule that can be checked here is broken. Possible causes:",
+                candidates.map(\.text).joined(separator: "; ") + ".",
+            ]
+        }
+    }
+
+    /// Explains a failed call without words: only the causes of its errno can be listed.
+    package init(errno: String) {
+        self.init(
+            AttemptedCall(
+                RawRegion(
+                    slot: 0, flags: 0, guestPhysicalAddress: 0, memorySize: 0, userspaceAddress: 0),
+                slots: [], limits: .likely), wordless: errno)
+    }
+
+    private init(_ call: AttemptedCall, wordless errno: String) {
+        isCertain = false
+        let causes = Candidates(call: call, isWhole: false).all(errno).map(\.text)
+        sentences = [
+            "\(errno): the call's words are not known. Possible causes:",
+            causes.joined(separator: "; ") + ".",
+        ]
+    }
+
+    /// The causes of `KVM_RUN` = `EFAULT`, as a log can't show which it was.
+    ///
+    /// - Parameter shown: what the log shows of user memory under the slots, a sentence each.
+    package static func runFault(shown: [String]) -> Explanation {
+        var all = Explanation(errno: "EFAULT")
+        all.sentences =
+            shown.isEmpty
+            ? [
+                "EFAULT: KVM_RUN could not reach the user memory behind a slot. Possible causes:",
+                "the memory is unmapped (munmap) under a live slot; it is protected (mprotect), or "
+                    + "not writable and the slot is not read-only; it lies past the end of its "
+                    + "file; it has no page structure (a device's memory); a page of it is poisoned. "
+                    + "memslotctl run --report finds which.",
+            ]
+            : ["EFAULT: KVM_RUN could not reach the user memory behind a slot. The log shows:"]
+                + shown
+        return all
+    }
+}
+
+/// Causes of an errno that the call and the known array do not prove.
+private struct Candidates {
+    struct Cause {
+        var rule: SlotRule
+        var text: String
+        /// Whether the kernel returns the errno for nothing else.
+        var isOnlyCause = false
+    }
+
+    let call: AttemptedCall
+    let isWhole: Bool
+
+    func all(_ errno: String) -> [Cause] {
+        switch errno {
+        case "EINVAL": return invalid
+        case "EEXIST":
+            return [
+                Cause(
+                    rule: .overlap,
+                    text: "the range overlaps a slot that is not shown here: KVM knows it, and so "
+                        + "does whoever created it"),
+                Cause(
+                    rule: .reserved,
+                    text: "it meets pages that KVM keeps for itself: the local APIC at 0xfee00000, "
+                        + "and on Intel the TSS and the identity map (KVM_SET_TSS_ADDR)"),
+            ]
+        case "ENOMEM": return [Cause(rule: .memory, text: memory, isOnlyCause: true)]
+        case "EIO":
+            return [
+                Cause(
+                    rule: .otherProcess,
+                    text: "the caller is another process than the one that created the VM, such as "
+                        + "a child after fork: slot calls work in the VM's own process only. Or KVM "
+                        + "has marked the VM as dead (see the kernel's log)", isOnlyCause: true)
+            ]
+        case "EFAULT":
+            return [
+                Cause(
+                    rule: .unreadable,
+                    text: "the kernel can't read the call's argument: the pointer is wrong, or it "
+                        + "does not point to 32 bytes (160 for KVM_SET_USER_MEMORY_REGION2)",
+                    isOnlyCause: true)
+            ]
+        case "EBADF":
+            return [
+                Cause(
+                    rule: .fileNotOpen,
+                    text: "guest_memfd, or the VM's own descriptor, is not open", isOnlyCause: true)
+            ]
+        case "ENOTTY":
+            return [
+                Cause(
+                    rule: .noSuchCall,
+                    text: "the descriptor is no VM, or the kernel has no such call: "
+                        + "KVM_SET_USER_MEMORY_REGION2 came with Linux 6.8 (KVM_CAP_USER_MEMORY2)",
+                    isOnlyCause: true)
+            ]
+        default:
+            return [
+                Cause(
+                    rule: .noSuchCall,
+                    text:
+                        "KVM's slot calls return no \(errno): a seccomp filter, a security module, "
+                        + "or a layer between the VMM and KVM refused it")
+            ]
+        }
+    }
+
+    private var invalid: [Cause] {
+        let slot = call.slot
+        var causes: [Cause] = []
+        if !isWhole || !call.hasUserAddress {
+            causes.append(
+                Cause(
+                    rule: .sizeIsFixed,
+                    text: "slot \(slot.assignedKey) exists with another size, user address or "
+                        + "readonly, which can't change: delete it first (size 0)"))
+        }
+        if slot.flags.contains(.readOnly) {
+            causes.append(
+                Cause(
+                    rule: .unknownFlag,
+                    text: "the VM has no read-only memory (KVM_CAP_READONLY_MEM is 0), as TDX and "
+                        + "other VM types with private memory"))
+        }
+        if slot.flags.contains(.guestMemfd) {
+            causes.append(
+                Cause(
+                    rule: .fileRange,
+                    text: "the guest_memfd is of another VM, too short, or its range is bound to "
+                        + "another slot; before Linux 6.18 only VM types with private memory have it"
+                ))
+        }
+        if !call.hasUserAddress {
+            causes.append(
+                Cause(
+                    rule: .userAddressAlignment,
+                    text:
+                        "the user address, which is not shown, is not a multiple of 0x1000 or not "
+                        + "in user space"))
+        }
+        let last = slot.guestPhysicalAddress.rawValue.addingSaturated(slot.size.rawValue) &- 1
+        let bits = UInt64.bitWidth - last.leadingZeroBitCount
+        if slot.size != .zero, bits > 36 {
+            causes.append(
+                Cause(
+                    rule: .lastGuestPage,
+                    text: "the range needs \(bits) address bits, and the host has fewer (36 to 52; "
+                        + "'address sizes' in /proc/cpuinfo)"))
+        }
+        if slot.size == .zero {
+            causes.append(
+                Cause(rule: .deletesNothing, text: "there is no slot \(slot.assignedKey) to delete")
+            )
+        }
+        causes.append(
+            Cause(
+                rule: .slotNumber,
+                text:
+                    "the host has fewer slots or address spaces, or larger pages, than x86-64; or "
+                    + "the user address has tag bits"))
+        return causes
+    }
+
+    /// The kernel's own memory for a slot of this size.
+    private var memory: String {
+        let pages = call.region.memorySize >> 12
+        let map = pages * 8
+        let bitmap = call.slot.isLogging ? pages / 4 : 0
+        return "the kernel has no memory for what it keeps of a slot of \(pages) pages: up to "
+            + "\(map >> 10) KiB for the reverse map with shadow paging or nested guests"
+            + (bitmap > 0 ? ", \(bitmap >> 10) KiB for the dirty log" : "")
+            + ". A limit of the control group (memory.max) counts it too"
+    }
+}
+
+extension Capabilities {
+    /// The rules of x86-64 KVM, with guest_memfd: what an unknown host most likely has.
+    package static let likely = Capabilities(flags: [.logDirtyPages, .readOnly, .guestMemfd])
+}

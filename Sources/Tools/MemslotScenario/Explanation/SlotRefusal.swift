@@ -1,0 +1,309 @@
+package import Memslots
+
+/// A rule of the kernel that a slot call breaks.
+///
+/// Kernel: `kvm_set_memory_region` in virt/kvm/kvm_main.c. The cases are in its check order.
+package enum SlotRule: String, CaseIterable, Hashable, Sendable {
+    case otherProcess, unreadable, noSuchCall
+    case oldCallFlags, slotNumber, unknownFlag, flagsTogether, sizeAlignment, addressAlignment
+    case userAddressAlignment, userSpaceEnd, offsetAlignment, offsetOverflow, addressSpace
+    case addressOverflow, tooManyPages
+    case deletesNothing, guestMemfdIsFixed, sizeIsFixed, userAddressIsFixed, readOnlyIsFixed
+    case overlap, reserved, memory
+    case fileNotOpen, fileOfAnotherKind, fileRange, fileRangeBound
+    case lastGuestPage
+
+    package var errno: Errno {
+        switch self {
+        case .otherProcess: .ioError
+        case .unreadable: .badAddress
+        case .noSuchCall: Errno(rawValue: 25)
+        case .overlap, .reserved: .fileExists
+        case .memory: .outOfMemory
+        case .fileNotOpen: .badFileDescriptor
+        default: .invalidArgument
+        }
+    }
+}
+
+/// Why the kernel refuses a slot call: the rule, what the call met, and what would work.
+package struct SlotRefusal: Hashable, Sendable {
+    package var rule: SlotRule
+    /// One sentence or more, for a person who has only a bug report.
+    package var text: String
+}
+
+/// A slot call with the array that it met.
+package struct AttemptedCall: Sendable {
+    package var region: RawRegion
+    /// The installed slots.
+    package var slots: [Memslot]
+    /// The rules of the host.
+    package var limits: Capabilities
+    /// Whether the user address of the call is known.
+    package var hasUserAddress = true
+    /// The sizes of the guest_memfds, by index, and whether they are known.
+    package var fileSize: UInt64?
+
+    package init(_ region: RawRegion, slots: [Memslot], limits: Capabilities) {
+        self.region = region
+        self.slots = slots
+        self.limits = limits
+    }
+
+    var slot: Memslot { Memslot(region) }
+    private var name: String { "slot \(slot.assignedKey)" }
+    private var isOld: Bool { region.guestMemfd == nil }
+    private var present: Memslot? { slots.first { $0.assignedKey == slot.assignedKey } }
+
+    /// The broken rules, in the order in which the kernel checks them.
+    package var refusals: [SlotRefusal] {
+        let own = ownRefusals
+        // The rules that follow need a range that does not wrap.
+        guard own.isEmpty else { return own }
+        return tableRefusals
+    }
+
+    private var ownRefusals: [SlotRefusal] {
+        let broken = SlotRules.broken(by: slot, capabilities: limits)
+        let known: MemslotFlags = [.logDirtyPages, .readOnly, .guestMemfd]
+        let flags = MemslotFlags(rawValue: region.flags)
+        var all: [SlotRefusal] = []
+        func add(_ isBroken: Bool, _ rule: SlotRule, _ text: @autoclosure () -> String) {
+            if isBroken { all.append(SlotRefusal(rule: rule, text: text())) }
+        }
+        add(
+            isOld && !flags.isSubset(of: [.logDirtyPages, .readOnly]), .oldCallFlags,
+            "flags \(hex(region.flags)): KVM_SET_USER_MEMORY_REGION takes only "
+                + "KVM_MEM_LOG_DIRTY_PAGES (1) and KVM_MEM_READONLY (2). For a guest_memfd use "
+                + "KVM_SET_USER_MEMORY_REGION2 (since Linux 6.8)")
+        add(
+            broken.contains(.slotOutOfRange), .slotNumber,
+            "slot number \(region.slot & 0xffff) is not below \(limits.maxSlots), the number of "
+                + "slots of an address space (KVM_CAP_NR_MEMSLOTS). Use a lower number")
+        add(
+            !flags.isSubset(of: limits.flags) && all.isEmpty, .unknownFlag,
+            "flags \(hex(region.flags)): this VM takes \(limits.flags.names.joined(separator: ", ")). "
+                + (flags.isSubset(of: known)
+                    ? "guest-memfd needs a VM type with private memory before Linux 6.18; readonly "
+                        + "is missing where KVM_CAP_READONLY_MEM is 0"
+                    : "The other bits are reserved"))
+        add(
+            flags.contains(.guestMemfd) && flags != .guestMemfd && flags.isSubset(of: limits.flags),
+            .flagsTogether,
+            "KVM_MEM_GUEST_MEMFD (4) goes with no other flag: such a slot can neither log dirty "
+                + "pages nor be read-only")
+        add(
+            broken.contains(.misalignedSize), .sizeAlignment,
+            "size \(hex(region.memorySize)) is not a multiple of 0x1000: \(pages). Use "
+                + "\(hex((region.memorySize &+ 0xfff) & ~0xfff)), and have that much memory behind it"
+        )
+        add(
+            broken.contains(.misalignedAddress), .addressAlignment,
+            "guest address \(hex(region.guestPhysicalAddress)) is not a multiple of 0x1000. Use "
+                + "\(hex(region.guestPhysicalAddress & ~0xfff))")
+        if hasUserAddress {
+            let isAligned = slot.userspaceAddress.isPageAligned
+            add(
+                !isAligned, .userAddressAlignment,
+                "user address \(hex(region.userspaceAddress)) is not a multiple of 0x1000"
+                    + (region.memorySize == 0 ? "; a deletion is checked too" : "")
+                    + ". mmap returns such addresses; malloc does not")
+            add(
+                isAligned && broken.contains(.badUserspaceAddress), .userSpaceEnd,
+                "user memory \(Self.range(region.userspaceAddress, region.memorySize)) is not "
+                    + "wholly in user space, which ends at \(limits.userspaceEnd)")
+        }
+        add(
+            broken.contains(.misalignedGuestMemfd), .offsetAlignment,
+            "guest_memfd_offset \(hex(region.guestMemfdOffset)) is not a multiple of 0x1000")
+        add(
+            broken.contains(.guestMemfdOverflow), .offsetOverflow,
+            "guest_memfd_offset \(hex(region.guestMemfdOffset)) and size wrap 2^64")
+        add(
+            broken.contains(.badAddressSpace), .addressSpace,
+            "slot=\(region.slot) is slot \(region.slot & 0xffff) of address space "
+                + "\(region.slot >> 16) (the upper 16 bits), and this VM has "
+                + "\(limits.addressSpaces). x86 has a second one, for SMM, if the kernel is built "
+                + "with CONFIG_KVM_SMM: ask KVM_CAP_MULTI_ADDRESS_SPACE")
+        add(
+            broken.contains(.addressOverflow), .addressOverflow,
+            "guest address \(hex(region.guestPhysicalAddress)) and size \(hex(region.memorySize)) "
+                + "reach 2^64")
+        add(
+            broken.contains(.sizeTooLarge), .tooManyPages,
+            "size \(hex(region.memorySize)) is more than \(limits.maxPagesPerSlot) pages, the most "
+                + "of a slot. Use several slots")
+        return all
+    }
+
+    private var tableRefusals: [SlotRefusal] {
+        if region.memorySize == 0 {
+            return present == nil
+                ? [
+                    SlotRefusal(
+                        rule: .deletesNothing,
+                        text: "size 0 deletes \(name), and there is no such slot")
+                ] : []
+        }
+        if let old = present, let change = fixed(in: old) { return [change] }
+        var all: [SlotRefusal] = []
+        let range = slot.guestPhysicalAddress..<slot.guestPhysicalEnd
+        if present?.guestPhysicalAddress != slot.guestPhysicalAddress {
+            if let other = overlapped(by: range) { all.append(overlap(with: other)) }
+            if let kept = limits.reservedRanges.first(where: { $0.overlaps(range) }) {
+                all.append(
+                    SlotRefusal(
+                        rule: .reserved,
+                        text: "\(self.range) meets \(Self.range(kept)), which KVM keeps for itself")
+                )
+            }
+        }
+        if let file = file { all.append(file) }
+        if SlotRules.exceedsGuestPages(slot, capabilities: limits) {
+            all.append(
+                SlotRefusal(
+                    rule: .lastGuestPage,
+                    text: "\(self.range) ends past \(limits.guestPhysicalBits) bits, the guest "
+                        + "addresses of this host. KVM checks it last: a move that it refuses has "
+                        + "been visible to the guest. Place the range below "
+                        + hex((limits.maxGuestPage &+ 1) << 12)))
+        }
+        return all
+    }
+
+    /// What the call changes of a slot that exists, and the kernel can't.
+    private func fixed(in old: Memslot) -> SlotRefusal? {
+        let exists = "\(name) exists at \(Self.range(old)), user address \(old.userspaceAddress)"
+        let remedy = "; delete it first (size 0), then create it"
+        let immutable: MemslotFlags = [.readOnly, .guestMemfd]
+        if (slot.flags.union(old.flags)).contains(.guestMemfd) {
+            let isPossible = !slot.flags.contains(.guestMemfd) && limits.flags.contains(.guestMemfd)
+            return SlotRefusal(
+                rule: .guestMemfdIsFixed,
+                text: exists + ", and a guest_memfd slot can only be deleted, not even set again "
+                    + "as it is" + (isPossible ? " (6.18.0 to 6.18.2 let the flag go)" : "")
+                    + remedy)
+        }
+        if slot.size != old.size {
+            return SlotRefusal(
+                rule: .sizeIsFixed,
+                text: exists + ", and a size can't change (\(hex(old.size.rawValue)) to "
+                    + "\(hex(region.memorySize)))" + remedy)
+        }
+        if hasUserAddress, slot.userspaceAddress != old.userspaceAddress {
+            return SlotRefusal(
+                rule: .userAddressIsFixed,
+                text: exists + ", and a user address can't change (to "
+                    + "\(hex(region.userspaceAddress)))" + remedy)
+        }
+        guard slot.flags.intersection(immutable) != old.flags.intersection(immutable) else {
+            return nil
+        }
+        return SlotRefusal(
+            rule: .readOnlyIsFixed, text: exists + ", and KVM_MEM_READONLY can't change" + remedy)
+    }
+
+    private func overlapped(by range: Range<GuestPhysicalAddress>) -> Memslot? {
+        slots.first {
+            $0.addressSpace == slot.addressSpace && $0.assignedKey != slot.assignedKey
+                && ($0.guestPhysicalAddress..<$0.guestPhysicalEnd).overlaps(range)
+        }
+    }
+
+    private func overlap(with other: Memslot) -> SlotRefusal {
+        var ways = ["delete slot \(other.assignedKey) first, and create what stays of it again"]
+        if other.guestPhysicalEnd.advanced(by: slot.size) != nil {
+            ways.append("place \(name) from \(other.guestPhysicalEnd) on")
+        }
+        return SlotRefusal(
+            rule: .overlap,
+            text: "\(range) of \(name) overlaps slot \(other.assignedKey) at \(Self.range(other)): "
+                + ways.joined(separator: ", or ")
+                + ". The kernel compares with the slots at the moment of the call")
+    }
+
+    private var file: SlotRefusal? {
+        guard slot.flags.contains(.guestMemfd), let word = region.guestMemfd else { return nil }
+        guard case .file = word else {
+            return word == .none
+                ? SlotRefusal(rule: .fileNotOpen, text: "guest_memfd=-1 is no open descriptor")
+                : SlotRefusal(
+                    rule: .fileOfAnotherKind,
+                    text: "guest_memfd is no guest_memfd of this VM: KVM_CREATE_GUEST_MEMFD on the "
+                        + "same VM returns one")
+        }
+        let bytes = "bytes \(Self.range(region.guestMemfdOffset, region.memorySize)) of the file"
+        let end = region.guestMemfdOffset &+ region.memorySize
+        if let fileSize, end > fileSize || region.guestMemfdOffset > UInt64(Int64.max) {
+            return SlotRefusal(
+                rule: .fileRange, text: "\(bytes) are past its end, \(hex(fileSize))")
+        }
+        guard let bound = slots.first(where: { $0.binds(slot) }) else { return nil }
+        return SlotRefusal(
+            rule: .fileRangeBound,
+            text: "\(bytes) are bound to slot \(bound.assignedKey) already, which has "
+                + "\(Self.range(bound.guestMemfd?.offset.rawValue ?? 0, bound.size.rawValue)): a page of a "
+                + "guest_memfd can be in one slot only. Delete that slot first, or give this one "
+                + "memory of its own")
+    }
+
+    private var pages: String {
+        "\(region.memorySize >> 12) pages and \(region.memorySize & 0xfff) bytes"
+    }
+
+    private var range: String { Self.range(region.guestPhysicalAddress, region.memorySize) }
+
+    /// `0xc0000-0xdffff`, as everywhere.
+    private static func range(_ start: UInt64, _ size: UInt64) -> String {
+        "\(hex(start))-\(hex(start &+ max(size, 1) &- 1))"
+    }
+
+    private static func range(_ slot: Memslot) -> String {
+        range(slot.guestPhysicalAddress.rawValue, slot.size.rawValue)
+    }
+
+    private static func range(_ range: Range<GuestPhysicalAddress>) -> String {
+        "\(range.lowerBound)-\(hex(range.upperBound.rawValue &- 1))"
+    }
+}
+
+extension Memslot {
+    /// Whether both map a common page of one guest_memfd.
+    fileprivate func binds(_ other: Memslot) -> Bool {
+        guard flags.contains(.guestMemfd), let one = guestMemfd, let two = other.guestMemfd,
+            one.descriptor == two.descriptor
+        else { return false }
+        return (one.offset.rawValue..<one.offset.rawValue.addingSaturated(size.rawValue))
+            .overlaps(
+                two.offset.rawValue..<two.offset.rawValue.addingSaturated(other.size.rawValue))
+    }
+
+    /// The words of a slot call as a slot.
+    package init(_ region: RawRegion) {
+        self.init(
+            id: SlotID(rawValue: region.slot & 0xffff),
+            addressSpace: AddressSpaceID(rawValue: region.slot >> 16),
+            guestPhysicalAddress: GuestPhysicalAddress(rawValue: region.guestPhysicalAddress),
+            size: ByteCount(rawValue: region.memorySize),
+            userspaceAddress: UserspaceAddress(rawValue: region.userspaceAddress),
+            flags: MemslotFlags(rawValue: region.flags),
+            guestMemfd: region.guestMemfd.map { file in
+                var descriptor = GuestMemfdBinding.own.descriptor
+                if case .file(let index) = file { descriptor = Int32(bitPattern: index) }
+                return GuestMemfdBinding(
+                    descriptor: descriptor, offset: ByteCount(rawValue: region.guestMemfdOffset))
+            })
+    }
+}
+
+/// `0xc0000`.
+package func hex(_ value: some UnsignedInteger) -> String { "0x\(String(value, radix: 16))" }
+
+/// `0xc0000-0xdffff`.
+package func hex(_ range: Range<UInt64>) -> String {
+    hex(first: range.lowerBound, last: range.upperBound &- 1)
+}
+
+/// The same for a range that may include the last byte of the address space.
+package func hex(first: UInt64, last: UInt64) -> String { "\(hex(first))-\(hex(last))" }

@@ -1,0 +1,149 @@
+import Memslots
+
+/// A slot call in a text that is no strace log.
+struct EvidenceCall {
+    enum Result: Hashable {
+        case succeeded
+        /// With the errno's name.
+        case failed(String)
+        /// A program without results: the kernel's rules decide.
+        case unknown
+    }
+
+    var kind: EvidenceKind
+    /// The process, if the text names it.
+    var process: ThreadID?
+    /// The time at which the call had returned, in nanoseconds since 1970.
+    var time: UInt64?
+    var region: RawRegion
+    var hasUserAddress = true
+    var result: Result
+
+    /// Reads a line; `nil` if it has no such call.
+    static func read(_ line: ArraySlice<UInt8>) -> EvidenceCall? {
+        event(line) ?? error(line) ?? program(line)
+    }
+
+    /// QEMU's trace event, with or without `PID@TIME:`, of old and new versions.
+    private static func event(_ line: ArraySlice<UInt8>) -> EvidenceCall? {
+        guard let start = line.firstPosition(of: "kvm_set_user_memory ") else { return nil }
+        let members = NamedNumbers(line[start...])
+        guard let slot = members["Slot#"], let flags = members["flags="], let gpa = members["gpa="],
+            let size = members["size="], let user = members["ua="], let result = members["ret="],
+            let number = UInt32(truncatingIfNeeded: slot) as UInt32?
+        else { return nil }
+        var call = EvidenceCall(
+            kind: .qemuTrace,
+            region: RawRegion(
+                slot: number | UInt32(truncatingIfNeeded: members["AddrSpace#"] ?? 0) << 16,
+                flags: UInt32(truncatingIfNeeded: flags), guestPhysicalAddress: gpa,
+                memorySize: size, userspaceAddress: user, guestMemfd: members.guestMemfd,
+                guestMemfdOffset: members["guest_memfd_offset="] ?? 0),
+            result: result == 0
+                ? .succeeded : .failed(Errno(rawValue: 0 &- Int32(truncatingIfNeeded: result)).name)
+        )
+        // `PID@SECONDS.MICROSECONDS:` before the name.
+        if let at = line[..<start].lastIndex(of: UInt8(ascii: "@")) {
+            let digits = line[..<at].reversed().prefix { $0.decimalDigit != nil }.count
+            var scanner = ByteScanner(line[(at - digits)..<start])
+            call.process = scanner.decimal().flatMap { UInt32(exactly: $0) }
+                .map { ThreadID(rawValue: $0) }
+            if scanner.skip("@"), let seconds = scanner.decimal(), seconds < 1 << 33,
+                scanner.skip("."), let micro = scanner.decimal(), micro < 1_000_000
+            {
+                call.time = seconds * 1_000_000_000 + micro * 1000
+            }
+        }
+        return call
+    }
+
+    /// `kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION2 failed, slot=…: Invalid argument`.
+    private static func error(_ line: ArraySlice<UInt8>) -> EvidenceCall? {
+        guard let start = line.firstPosition(of: "KVM_SET_USER_MEMORY_REGION"),
+            let failed = line[start...].firstPosition(of: " failed, slot=")
+        else { return nil }
+        let members = NamedNumbers(line[failed...])
+        guard let slot = members["slot="], let address = members["start="],
+            let size = members["size="]
+        else { return nil }
+        let text =
+            line[failed...].lastIndex(of: UInt8(ascii: ":"))
+            .map { line[($0 + 1)...].drop { $0 == UInt8(ascii: " ") }.text } ?? ""
+        return EvidenceCall(
+            kind: .qemuError,
+            region: RawRegion(
+                slot: UInt32(truncatingIfNeeded: slot),
+                flags: UInt32(truncatingIfNeeded: members["flags="] ?? 0),
+                guestPhysicalAddress: address, memorySize: size, userspaceAddress: 0,
+                guestMemfd: members.guestMemfd,
+                guestMemfdOffset: members["guest_memfd_offset="] ?? 0),
+            hasUserAddress: false, result: .failed(errnoNames[text] ?? text))
+    }
+
+    /// The C library's texts of the errors that slot calls return.
+    private static let errnoNames = [
+        "Invalid argument": "EINVAL", "File exists": "EEXIST", "Bad address": "EFAULT",
+        "Cannot allocate memory": "ENOMEM", "Bad file descriptor": "EBADF",
+        "Input/output error": "EIO", "Inappropriate ioctl for device": "ENOTTY",
+        "No such file or directory": "ENOENT",
+    ]
+
+    /// A syzkaller program: `{0x1ff, 0x3, 0x3000, 0x1000, &(0x7f0000fec000/0x1000)=nil}`.
+    private static func program(_ line: ArraySlice<UInt8>) -> EvidenceCall? {
+        guard let start = line.firstPosition(of: "ioctl$KVM_SET_USER_MEMORY_REGION") else {
+            return nil
+        }
+        var scanner = ByteScanner(line[start...])
+        let isNew = line[start...].stands("ioctl$KVM_SET_USER_MEMORY_REGION2")
+        guard scanner.skip(past: "={") else { return nil }
+        var words: [UInt64] = []
+        while words.count < 7 {
+            scanner.skipSpaces()
+            _ = scanner.skip("&") && scanner.skip("(")
+            guard let word = scanner.number() else { break }
+            words.append(word)
+            guard scanner.next != UInt8(ascii: "}"), scanner.skip(past: ",") else { break }
+        }
+        guard words.count >= 5 else { return nil }
+        return EvidenceCall(
+            kind: .syzkaller,
+            region: RawRegion(
+                slot: UInt32(truncatingIfNeeded: words[0]),
+                flags: UInt32(truncatingIfNeeded: words[1]), guestPhysicalAddress: words[2],
+                memorySize: words[3], userspaceAddress: words[4],
+                guestMemfd: isNew ? RawGuestMemfd.none : nil),
+            result: .unknown)
+    }
+}
+
+/// Numbers that follow their names in a text: `slot=2, start=0xffc84000`.
+private struct NamedNumbers {
+    let text: ArraySlice<UInt8>
+
+    init(_ text: ArraySlice<UInt8>) { self.text = text }
+
+    /// The number after `name`, negative ones in two's complement; `nil` if there is none.
+    subscript(name: StaticString) -> UInt64? {
+        var rest = text
+        while let start = rest.firstPosition(of: name) {
+            // `size=` is also the end of other names.
+            let isWhole = start == text.startIndex || !text[start - 1].isIdentifier
+            var scanner = ByteScanner(text[start...])
+            _ = scanner.skip(past: name)
+            if isWhole {
+                return scanner.skip("-")
+                    ? scanner.number().map { 0 &- $0 } : scanner.number()
+            }
+            rest = scanner.rest
+        }
+        return nil
+    }
+
+    /// The descriptor of a REGION2 call; `nil` for the older call.
+    var guestMemfd: RawGuestMemfd? {
+        self["guest_memfd="].map { word in
+            Int64(bitPattern: word) < 0
+                ? .none : .file(index: UInt32(truncatingIfNeeded: word))
+        }
+    }
+}

@@ -1,0 +1,135 @@
+import Memslots
+
+/// Finds the holes of a VM, call by call: each byte over time (Docs/Reports.md).
+///
+/// The only place that decides what a hole is. An import, a report, a run and a live run use it.
+struct HoleEngine {
+    private struct Absence {
+        var call: RecordedCall
+        var transaction: Int
+        /// The former host memory of the first byte of the range for which it was made, whose
+        /// guest address is `start`.
+        var host: HostRange?
+        var start: UInt64
+        /// Whether the removal itself is not in the log.
+        var isInferred: Bool
+    }
+
+    let vcpus: KnownVCPUs
+    private var missing = SpaceRanges<Absence>()
+
+    init(vcpus: KnownVCPUs) { self.vcpus = vcpus }
+
+    /// Applies the next call, and returns the absences that it ended.
+    ///
+    /// - Parameter transaction: the number of the transaction of which the call is a part.
+    mutating func apply(
+        _ change: SlotChange, at call: RecordedCall, in transaction: Int
+    ) -> [Hole] {
+        for (place, slot) in change.removed.enumerated() {
+            // With a contradiction, a call that the log does not show removed the slot.
+            let isInferred =
+                change.surprise != nil && !(change.kind == .move && place == 0)
+            for range in kept(slot, by: change.added) {
+                missing.insert(
+                    range,
+                    Absence(
+                        call: call, transaction: transaction, host: slot.host(at: range.start),
+                        start: range.start, isInferred: isInferred))
+            }
+        }
+        guard let added = change.added else { return [] }
+        return missing.remove(added.range).map { range, absence in
+            hole(range, absence, endedBy: call, in: transaction, added)
+        }
+    }
+
+    /// The bytes that no call has mapped again.
+    var removedBytes: UInt64 {
+        missing.elements.filter { !$0.value.isInferred }
+            .reduce(0) { $0.addingSaturated($1.range.count) }
+    }
+
+    /// The parts of a removed slot that the same call does not map at their old place.
+    private func kept(_ slot: Memslot, by added: Memslot?) -> [SpaceRange] {
+        guard let shared = added.flatMap({ slot.range.intersection($0.range) }) else {
+            return [slot.range]
+        }
+        var covered = SpaceRanges<Void>()
+        covered.insert(shared, ())
+        return covered.gaps(in: slot.range)
+    }
+
+    private func hole(
+        _ range: SpaceRange, _ absence: Absence, endedBy call: RecordedCall,
+        in transaction: Int, _ added: Memslot
+    ) -> Hole {
+        let removal = absence.call
+        let host = added.host(at: range.start) ?? HostRange(start: range.start)
+        let backing: Hole.Backing =
+            if let old = absence.host?.advanced(by: range.start - absence.start),
+                let new = added.host(at: range.start)
+            {
+                old == new ? .same : .other
+            } else {
+                .unknown
+            }
+        let isAsIt = backing == .same && !entersGuest(removal, before: call)
+        let isHole = isAsIt || absence.transaction == transaction
+        return Hole(
+            addressSpace: range.space, start: GuestPhysicalAddress(rawValue: range.start),
+            size: ByteCount(rawValue: range.count), host: host, removedOnLine: removal.line,
+            returnedOnLine: call.line, thread: removal.thread,
+            certainNanoseconds: removal.end.certainly(until: call.begin),
+            atMostNanoseconds: removal.begin.atMost(until: call.end),
+            begin: removal.begin.earliest, end: call.end.latest, backing: backing,
+            verdict: isHole && !absence.isInferred ? .hole : .unclear,
+            guest: vcpus.activity(between: removal, and: call))
+    }
+
+    /// Whether the thread of `removal` may have entered `KVM_RUN` before `call`.
+    private func entersGuest(_ removal: RecordedCall, before call: RecordedCall) -> Bool {
+        if let line = removal.nextRun { return line < call.line }
+        if removal.thread == call.thread { return removal.runsBefore != call.runsBefore }
+        // A recorded thread that runs vCPUs: its entries are known only with those of all.
+        return removal.runsBefore > 0 && removal.atBegin.entries != call.atBegin.entries
+    }
+}
+
+extension HostRange {
+    func advanced(by bytes: UInt64) -> HostRange {
+        HostRange(file: file, start: start &+ bytes)
+    }
+}
+
+extension Memslot {
+    /// The host memory of the byte at `address`; `nil` for a guest_memfd without a known file.
+    func host(at address: UInt64) -> HostRange? {
+        let distance = address &- guestPhysicalAddress.rawValue
+        guard flags.contains(.guestMemfd) else {
+            return HostRange(start: userspaceAddress.rawValue &+ distance)
+        }
+        return guestMemfd.flatMap { file in
+            file.descriptor < 0
+                ? nil
+                : HostRange(
+                    file: UInt32(bitPattern: file.descriptor),
+                    start: file.offset.rawValue &+ distance)
+        }
+    }
+}
+
+extension Moment {
+    /// The least time from this moment to `later`; `nil` without times.
+    fileprivate func certainly(until later: Moment) -> UInt64? {
+        guard earliest != nil, let to = later.earliest else { return nil }
+        guard let from = latest, epoch == later.epoch else { return 0 }
+        return to.nanoseconds(since: from)
+    }
+
+    /// The most time from this moment to `later`; `nil` if it is unknown.
+    fileprivate func atMost(until later: Moment) -> UInt64? {
+        guard let from = earliest, let to = later.latest, epoch == later.epoch else { return nil }
+        return to.nanoseconds(since: from)
+    }
+}
