@@ -13,11 +13,11 @@ let strict: [SwiftSetting] = [
 /// A module of a ring. `Sources/README.md` lists the rings; `.ci/arrows` checks their imports.
 func module(
     _ ring: String, _ name: String, _ dependencies: [Target.Dependency] = [],
-    exclude: [String] = []
+    exclude: [String] = [], resources: [Resource] = []
 ) -> Target {
     .target(
         name: name, dependencies: dependencies, path: "Sources/\(ring)/\(name)",
-        exclude: exclude, swiftSettings: strict)
+        exclude: exclude, resources: resources, swiftSettings: strict)
 }
 
 /// A program of a ring.
@@ -110,10 +110,11 @@ let tools: [Target] = [
     module(
         "Tools", "MemslotScenario",
         ["Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService"]),
-    // A recorded VMM's system calls, read and audited.
+    // A recorded VMM's system calls, read and audited; the page of a report is embedded.
     module(
         "Tools", "MemslotTrace",
-        ["Memslots", "MemslotProtocol", "MemslotScenario", "MemslotPicture", "CRunRecord"]),
+        ["Memslots", "MemslotProtocol", "MemslotScenario", "MemslotPicture", "CRunRecord"],
+        resources: ["html", "css", "js"].map { .embedInCode("Report/Page/page.\($0)") }),
     // Memory maps and changes as text and SVG.
     module("Tools", "MemslotPicture", ["Memslots"]),
 ]

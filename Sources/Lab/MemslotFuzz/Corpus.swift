@@ -44,6 +44,7 @@ enum Corpus {
         for target in FuzzTarget.allCases where path.contains("/fuzz/\(target.rawValue)/") {
             return [(target, bytes)]
         }
+        if path.contains("/field/") { return [(.evidence, Array(bytes.prefix(mostBytes)))] }
         if path.hasSuffix(".txt") {
             return [(.traces, Array(bytes.prefix(mostBytes)))]
         }

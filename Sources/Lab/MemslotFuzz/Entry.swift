@@ -62,6 +62,8 @@ enum FuzzTarget: String, CaseIterable {
     case scenarios
     /// strace logs.
     case traces
+    /// Evidence of any kind: logs, programs, records, views.
+    case evidence
     /// Arrays, validated, compared, planned, and applied to the simulator.
     case plans
     /// A stream in pieces, split into lines.
@@ -75,6 +77,7 @@ enum FuzzTarget: String, CaseIterable {
         case .messages: MessageFuzz.run(bytes)
         case .scenarios: ScenarioFuzz.run(bytes)
         case .traces: TraceFuzz.run(bytes)
+        case .evidence: EvidenceFuzz.run(bytes)
         case .plans: PlanFuzz.run(bytes)
         case .lines: LineFuzz.run(bytes)
         }

@@ -83,3 +83,47 @@ enum TraceFuzz {
         }
     }
 }
+
+/// Reads evidence of any kind, whole and in pieces, and writes each report about it.
+///
+/// The pieces must make no difference, and the report's data must be JSON.
+enum EvidenceFuzz {
+    private struct Outcome: Equatable {
+        var text = ""
+        var json: [UInt8] = []
+    }
+
+    static func run(_ bytes: [UInt8]) -> String? {
+        let size = Int(bytes.first ?? 0) + 1
+        let whole = outcome(of: bytes, pieces: bytes.count)
+        if whole != outcome(of: bytes, pieces: size) {
+            return "pieces of \(size) bytes are read as something else"
+        }
+        guard !whole.json.isEmpty else { return nil }
+        do throws(JSONError) { _ = try JSONDocument(parsing: whole.json) } catch {
+            return "the report's data is not JSON: \(error)"
+        }
+        return nil
+    }
+
+    private static func outcome(of bytes: [UInt8], pieces size: Int) -> Outcome {
+        var options = TraceImporter.Options()
+        options.acceptsUndecoded = true
+        var reader = EvidenceReader(options: options)
+        do throws(UnusableInput) {
+            for start in stride(from: 0, to: bytes.count, by: max(size, 1)) {
+                try reader.consume(bytes[start..<min(start + size, bytes.count)])
+            }
+            switch try reader.finish() {
+            case .view(let view):
+                let findings = view.differences(from: []).map(\.description)
+                return Outcome(text: findings.joined(separator: "\n"))
+            case .calls(let imported):
+                return Outcome(
+                    text: imported.report.text, json: ReportDocument(imported).json)
+            }
+        } catch {
+            return Outcome(text: "\(error)")
+        }
+    }
+}

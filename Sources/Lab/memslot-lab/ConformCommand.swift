@@ -4,6 +4,8 @@ import MemslotLab
 import MemslotPicture
 import MemslotProtocol
 import MemslotScenario
+import MemslotSimulator
+import Memslots
 
 struct ConformCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -68,6 +70,7 @@ struct ConformCommand: ParsableCommand {
     ) throws {
         var lines = LineReader(descriptor: input.descriptor)
         var differences = 0
+        var slots: [SlotKey: Memslot] = [:]
         do throws(UnusableInput) {
             while let line = try lines.next() {
                 if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) { continue }
@@ -77,13 +80,20 @@ struct ConformCommand: ParsableCommand {
                 writer.reply(reply)
                 Terminal.write(writer.bytes)
                 let place = "\(input.name):\(lines.lineNumber)"
+                let before = Array(slots.values)
+                if case .setRegion(let region) = call.call, reply.errno == nil {
+                    let slot = Memslot(region)
+                    slots[slot.assignedKey] = slot.size == .zero ? nil : slot
+                }
                 if let expected = call.expected, !call.isMet(by: reply) {
                     differences += 1
                     Terminal.complain("\(place): expected \(expected), got \(reply)")
+                    explain(call.call, reply.errno ?? expected.errno, before)
                 }
                 if let other = twin?.apply(call.call), other != reply {
                     differences += 1
                     Terminal.complain("\(place): KVM \(reply), the simulator \(other)")
+                    explain(call.call, reply.errno ?? other.errno, before)
                 }
             }
         } catch {
@@ -93,6 +103,13 @@ struct ConformCommand: ParsableCommand {
             Terminal.complain("\(input.name): \(differences) results differ")
             throw ExitCode.failure
         }
+    }
+
+    /// Prints why a slot call fails with `errno` on `slots`.
+    private func explain(_ call: RawCall, _ errno: Errno?, _ slots: [Memslot]) {
+        guard case .setRegion(let region) = call, let errno else { return }
+        let attempt = AttemptedCall(region, slots: slots, limits: SimulatedRawVM.recordedKernel)
+        Terminal.complain("  \(Explanation(attempt, errno: errno.name))")
     }
 
     private func compare() throws {

@@ -1,3 +1,5 @@
+package import Memslots
+
 package struct TraceImport: Sendable {
     package var scenario: ImportedScenario
     package var report: ImportReport
@@ -19,6 +21,9 @@ package struct TraceImporter {
 
         /// Whether a log in which no slot call is decoded is read: for a report without a scenario.
         package var acceptsUndecoded = false
+
+        /// The slots that failed calls met, instead of those that the log shows.
+        package var array: [Memslot]?
 
         package init() {}
 

@@ -16,13 +16,16 @@ struct MemslotCtl: ParsableCommand {
             recorded VMM as atomic transactions. The daemon's commands do the same with the VMs \
             of a running memslotd.
 
+            --color auto, always or never, anywhere before --, chooses colours; NO_COLOR and \
+            TERM=dumb switch them off.
+
             Start with:
               memslotctl replay Fixtures/qemu/q35-seabios-boot.jsonl
             """,
         version: MemslotService.version,
         subcommands: [
-            ReplayCommand.self, PlanCommand.self, MapCommand.self, ImportCommand.self,
-            RunCommand.self,
+            ReplayCommand.self, PlanCommand.self, MapCommand.self, ReportCommand.self,
+            ExplainCommand.self, ImportCommand.self, RunCommand.self,
         ] + LabAliases.all,
         groupedSubcommands: [
             CommandGroup(
@@ -38,7 +41,9 @@ struct MemslotCtl: ParsableCommand {
     /// Runs the command. Output that can't be written is a failure.
     static func main() {
         do {
-            var command = try parseAsRoot()
+            let words = try CommandLineWords(Array(CommandLine.arguments.dropFirst()))
+            Terminal.colour = words.colour
+            var command = try parseAsRoot(words.rest)
             try command.run()
         } catch let error as UnusableFile {
             Terminal.complain(error.message)
@@ -52,6 +57,73 @@ struct MemslotCtl: ParsableCommand {
             Terminal.complain("standard output can't be written: \(reason)")
             exit(withError: ExitCode.failure)
         }
+    }
+}
+
+/// The words of the command line without `--color`, after a check of the command's name.
+private struct CommandLineWords {
+    var rest: [String] = []
+    var colour = Terminal.Colour.auto
+
+    /// - Throws: if no command has the name, with the name that is meant; or a bad colour.
+    init(_ words: [String]) throws {
+        let end = words.firstIndex(of: "--") ?? words.endIndex
+        var index = 0
+        while index < end {
+            defer { index += 1 }
+            guard words[index] == "--color" || words[index].hasPrefix("--color=") else {
+                rest.append(words[index])
+                continue
+            }
+            let isJoined = words[index].hasPrefix("--color=")
+            let name =
+                isJoined
+                ? String(words[index].dropFirst(8)) : words[min(index + 1, words.endIndex - 1)]
+            if !isJoined { index += 1 }
+            guard let chosen = Terminal.Colour(rawValue: name) else {
+                throw ValidationError("--color: auto, always or never")
+            }
+            colour = chosen
+        }
+        rest += words[end...]
+        try check()
+    }
+
+    private func check() throws {
+        let isHelp = rest.first == "help"
+        guard let name = isHelp ? rest.dropFirst().first : rest.first, !name.hasPrefix("-") else {
+            return
+        }
+        let commands =
+            MemslotCtl.configuration.subcommands
+            + MemslotCtl.configuration.groupedSubcommands.flatMap(\.subcommands)
+        let names = commands.compactMap { $0.configuration.commandName } + ["help"]
+        guard !names.contains(name) else { return }
+        let nearest = names.map { (name: $0, distance: Self.distance(name, $0)) }
+            .min { $0.distance < $1.distance }
+        let hint = nearest.flatMap { $0.distance <= max(2, name.count / 3) ? $0.name : nil }
+        throw ValidationError(
+            "there is no command '\(Terminal.safe(name))'"
+                + (hint.map { "; did you mean '\($0)'?" } ?? "; memslotctl --help lists them"))
+    }
+
+    /// The fewest insertions, deletions, replacements and swaps of neighbours from one to the other.
+    private static func distance(_ one: String, _ other: String) -> Int {
+        let (one, other) = (Array(one.utf8.prefix(64)), Array(other.utf8))
+        var before: [Int] = []
+        var row = Array(0...other.count)
+        for (i, byte) in one.enumerated() {
+            var next = [i + 1]
+            for (j, wanted) in other.enumerated() {
+                var best = min(row[j] + (byte == wanted ? 0 : 1), row[j + 1] + 1, next[j] + 1)
+                if i > 0, j > 0, byte == other[j - 1], one[i - 1] == wanted {
+                    best = min(best, before[j - 1] + 1)
+                }
+                next.append(best)
+            }
+            (before, row) = (row, next)
+        }
+        return row[other.count]
     }
 }
 

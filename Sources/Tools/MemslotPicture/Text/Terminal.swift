@@ -14,8 +14,19 @@ package enum Terminal {
         return Int(size.ws_col)
     }
 
-    /// Whether standard output may be coloured: it is a terminal, and `NO_COLOR` is not set.
-    package static var usesColour: Bool { isTerminal(STDOUT_FILENO) && getenv("NO_COLOR") == nil }
+    /// Whether output is coloured.
+    package enum Colour: String, Sendable, CaseIterable { case auto, always, never }
+
+    /// What `--color` chose. Unsafe: only `main` sets it, before any output.
+    nonisolated(unsafe) package static var colour = Colour.auto
+
+    /// Whether standard output may be coloured: by `--color`, or if it is a terminal other than
+    /// `dumb`, and `NO_COLOR` is not set.
+    package static var usesColour: Bool {
+        guard colour == .auto else { return colour == .always }
+        let isDumb = getenv("TERM").map { String(cString: $0) == "dumb" } ?? false
+        return isTerminal(STDOUT_FILENO) && !isDumb && getenv("NO_COLOR") == nil
+    }
 
     /// The options of pictures for standard output.
     package static var textOptions: TextOptions {

@@ -50,7 +50,7 @@ package struct Explanation: Hashable, Sendable, CustomStringConvertible {
 
     private init(_ call: AttemptedCall, wordless errno: String) {
         isCertain = false
-        let causes = Candidates(call: call, isWhole: false).all(errno).map(\.text)
+        let causes = Candidates(call: call, isWhole: false, hasWords: false).all(errno).map(\.text)
         sentences = [
             "\(errno): the call's words are not known. Possible causes:",
             causes.joined(separator: "; ") + ".",
@@ -88,6 +88,7 @@ private struct Candidates {
 
     let call: AttemptedCall
     let isWhole: Bool
+    var hasWords = true
 
     func all(_ errno: String) -> [Cause] {
         switch errno {
@@ -147,6 +148,27 @@ private struct Candidates {
 
     private var invalid: [Cause] {
         let slot = call.slot
+        guard hasWords else {
+            return [
+                Cause(
+                    rule: .sizeAlignment,
+                    text: "a size, guest address or user address that is no multiple of 0x1000"),
+                Cause(
+                    rule: .sizeIsFixed,
+                    text:
+                        "a slot that exists and changes its size, user address or readonly: delete "
+                        + "it first (size 0)"),
+                Cause(rule: .deletesNothing, text: "a deletion of a slot that does not exist"),
+                Cause(
+                    rule: .unknownFlag,
+                    text:
+                        "a flag, slot number, address space or guest address that the host or the "
+                        + "VM's type does not have"),
+                Cause(
+                    rule: .fileRangeBound,
+                    text: "a guest_memfd of another VM, or a range of it that is bound or too long"),
+            ]
+        }
         var causes: [Cause] = []
         if !isWhole || !call.hasUserAddress {
             causes.append(

@@ -235,7 +235,8 @@ package struct AttemptedCall: Sendable {
         }
         let bytes = "bytes \(Self.range(region.guestMemfdOffset, region.memorySize)) of the file"
         let end = region.guestMemfdOffset &+ region.memorySize
-        if let fileSize, end > fileSize || region.guestMemfdOffset > UInt64(Int64.max) {
+        let isNegative = region.guestMemfdOffset > UInt64(Int64.max)
+        if let fileSize, isNegative || Int64(bitPattern: end) > Int64(clamping: fileSize) {
             return SlotRefusal(
                 rule: .fileRange, text: "\(bytes) are past its end, \(hex(fileSize))")
         }

@@ -3,18 +3,29 @@ package import MemslotProtocol
 /// A memslot array in a file.
 ///
 /// The file is one of: an array of slots; an object with the member `slots`, such as the result of
-/// `memslots.get` or the parameters of a submit; a whole reply; or a scenario, which means its
-/// last submitted array.
+/// `memslots.get` or the parameters of a submit; a whole reply; a scenario, which means its
+/// last submitted array; or the text of QEMU's `info mtree -f`, whose regions are memory objects.
 package struct ArrayFile: Sendable {
     /// The slots in the file's order.
     package let slots: [SlotParameters]
     /// The line on which each slot begins, from 1.
     package let lines: [Int]
+    /// The simulated VM that a scenario creates for the array; `nil` if the file describes no VM.
+    package let machine: SimulatedParameters?
 
     /// Reads `bytes`.
     ///
     /// - Throws: if the file is not an array, with line and column.
     package init(_ bytes: [UInt8]) throws(UnusableInput) {
+        if FlatViewText.isText(bytes) {
+            let view = FlatViewText(String(decoding: bytes, as: UTF8.self))
+            guard !view.isTree else {
+                throw UnusableInput(line: 1, column: 1, message: FlatViewText.advice)
+            }
+            (slots, lines, machine) = (view.slots, view.rows.map(\.line), nil)
+            return
+        }
+        var machine: SimulatedParameters?
         let root: JSONValue
         var firstLine = 1
         do throws(JSONError) {
@@ -26,6 +37,7 @@ package struct ArrayFile: Sendable {
             }
             root = submitted.params
             firstLine = submitted.line
+            machine = submitted.machine
         }
         let list = root["result"]?["slots"] ?? root["params"]?["slots"] ?? root["slots"] ?? root
         guard list.kind == .array else {
@@ -50,24 +62,32 @@ package struct ArrayFile: Sendable {
         }
         self.slots = slots
         self.lines = lines
+        self.machine = machine
     }
 
     /// The last submit of a scenario. `error` is thrown unless the file has several JSON values.
     private static func lastSubmit(
         _ bytes: [UInt8], orThrow error: JSONError
-    ) throws(UnusableInput) -> (params: JSONValue, line: Int)? {
+    ) throws(UnusableInput) -> (params: JSONValue, line: Int, machine: SimulatedParameters?)? {
         guard error.problem == .trailing else {
             throw UnusableInput(line: error.line, column: error.column, message: error.expected)
         }
         var reader = ScenarioReader(LineReader(bytes: bytes))
         var last: (params: JSONValue, line: Int)?
+        var machines: [String: SimulatedParameters] = [:]
         while let step = try reader.next() {
-            if case .request(let request) = step.content, let params = request.params,
-                request.method == Method.memslotsSubmit.rawValue
-            {
-                last = (params, step.line)
+            guard case .request(let request) = step.content, let params = request.params else {
+                continue
+            }
+            if request.method == Method.memslotsSubmit.rawValue { last = (params, step.line) }
+            guard request.method == Method.vmCreate.rawValue, let vm = params["vm"]?.string
+            else { continue }
+            machines[vm] = SimulatedParameters()
+            if let value = params["simulated"] {
+                machines[vm] = try ParameterReader.read(
+                    value, line: step.line, as: SimulatedParameters.self)
             }
         }
-        return last
+        return last.map { ($0.params, $0.line, $0.params["vm"]?.string.flatMap { machines[$0] }) }
     }
 }

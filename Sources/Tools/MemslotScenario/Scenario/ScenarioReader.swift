@@ -73,7 +73,7 @@ package struct ScenarioReader {
 }
 
 extension JSONValue {
-    init(line: [UInt8], number: Int) throws(UnusableInput) {
+    package init(line: [UInt8], number: Int) throws(UnusableInput) {
         self = try converting(
             { (error: JSONError) in
                 UnusableInput(line: number, column: error.column, message: error.expected)

@@ -10,6 +10,8 @@ enum StraceCall {
     case cloned(child: ThreadID, sharesProcess: Bool)
     case duplicated(descriptor: Int32, copy: Int32)
     case closed(descriptor: Int32)
+    /// `munmap`, or `mprotect` that takes an access away.
+    case changedMemory(name: String, range: Range<UInt64>)
     case other
 }
 
@@ -20,6 +22,7 @@ extension StraceCall {
         case close
         case duplicate
         case clone
+        case memory
 
         init?(_ name: ArraySlice<UInt8>) {
             if name.equals("ioctl") {
@@ -30,6 +33,8 @@ extension StraceCall {
                 self = .duplicate
             } else if name.stands("clone") || name.equals("fork") || name.equals("vfork") {
                 self = .clone
+            } else if name.equals("munmap") || name.equals("mprotect") {
+                self = .memory
             } else {
                 return nil
             }
@@ -83,6 +88,7 @@ extension StraceCall {
         case .close: self = Self.close(&scanner)
         case .duplicate: self = Self.duplicate(&scanner)
         case .clone: self = Self.clone(&scanner)
+        case .memory: self = Self.memory(&scanner)
         }
     }
 
@@ -123,6 +129,22 @@ extension StraceCall {
         guard let child = result(&scanner), child > 0 else { return .other }
         return .cloned(
             child: ThreadID(rawValue: UInt32(child)), sharesProcess: sharesProcess)
+    }
+
+    private static func memory(_ scanner: inout ByteScanner) -> StraceCall {
+        let isProtection = scanner.bytes.stands("mprotect")
+        guard let start = scanner.number(), scanner.skip(", "), let size = scanner.number(),
+            size > 0, !start.addingReportingOverflow(size).overflow
+        else { return .other }
+        if isProtection, scanner.rest.firstPosition(of: "PROT_WRITE") != nil { return .other }
+        guard result(&scanner) == 0 else { return .other }
+        return .changedMemory(
+            name: isProtection ? "mprotect" : "munmap", range: start..<start + size)
+    }
+
+    /// Whether a `KVM_RUN` returned `EFAULT`.
+    static func faulted(_ body: ArraySlice<UInt8>) -> Bool {
+        body.suffix(80).firstPosition(of: "= -1 EFAULT") != nil
     }
 
     /// Reads a descriptor and what `-y` prints after it.

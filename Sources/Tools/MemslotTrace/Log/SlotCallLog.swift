@@ -5,6 +5,10 @@ package import Memslots
 struct SlotCallLog {
     var calls: [RecordedCall] = []
     var failures: [FailedCall] = []
+    /// The lines of the first `KVM_RUN` calls that returned `EFAULT`.
+    var runFaults: [Int] = []
+    /// The last changes of user memory: the line, the call and the range.
+    var memoryChanges: [MemoryChange] = []
     var machines: [TracedMachine] = []
     /// The threads that entered `KVM_RUN`.
     var runners: Set<ThreadID> = []
@@ -13,6 +17,8 @@ struct SlotCallLog {
     /// Whether all earlier entries of all threads are known at each call, as under `memslotctl
     /// run`; then later calls do not matter.
     var isRecorded = false
+    /// Whether recorded calls have the number of all entries of the VM's vCPUs.
+    var hasEntries = true
     /// Whether the log's times are whole seconds.
     var isCoarse = false
     /// Whether the clock was set back.
@@ -31,7 +37,8 @@ struct SlotCallLog {
     /// What is known of the vCPUs of a VM.
     func vcpus(of machine: Int) -> KnownVCPUs {
         KnownVCPUs(
-            areAllShown: isRecorded || !isCondensed && machines[machine].showsEveryVCPU,
+            areAllShown: isRecorded
+                ? hasEntries : !isCondensed && machines[machine].showsEveryVCPU,
             strayIsOwn: machines.count == 1)
     }
 }
@@ -64,6 +71,8 @@ package struct TraceCounts: Hashable, Sendable {
     /// Slot calls in no known form; ``faults`` lists the first.
     package var malformedCalls = 0
     package var faults: [TraceFault] = []
+    /// Submits of a scenario without recorded calls.
+    package var arrays = 0
     /// Slot calls beyond the limit.
     package var excessCalls = 0
     /// Whether the log ends within a slot call.
@@ -91,6 +100,16 @@ package struct TraceFault: Hashable, Sendable, CustomStringConvertible {
     package var description: String {
         "line \(line), column \(column): expected \(expected); the call is left out"
     }
+}
+
+/// User memory that a call unmapped or protected.
+struct MemoryChange: Hashable {
+    var line: Int
+    var call: String
+    var range: Range<UInt64>
+
+    /// The most that are kept: the last ones.
+    static let limit = 256
 }
 
 /// A time of a log, in nanoseconds on the log's scale: since 1970 with `-ttt`, since midnight with
@@ -178,6 +197,8 @@ package struct RecordedCall: Hashable, Sendable {
     package var runsBefore: Int
     /// The number of the commit of which the call is a part; `nil` without `--atomic`.
     var commit: Int?
+    /// Whether the call was made up from two arrays, so that it shows no hole.
+    var isOfArray = false
     /// The line of the thread's next `KVM_RUN`; `nil` if there is none or the calls are recorded.
     var nextRun: Int?
     /// The vCPUs at the begin and at the end of the call.

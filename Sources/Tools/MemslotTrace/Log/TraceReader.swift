@@ -52,6 +52,8 @@ struct TraceReader {
         case .other:
             if let call = EvidenceCall.read(bytes) {
                 apply(call, at: place)
+            } else if bytes.firstPosition(of: "ioctl$KVM_CREATE_VM(") != nil {
+                _ = registry.create(descriptor: -1, thread: .unnumbered, line: number)
             } else if bytes.firstPosition(of: "error registering slot: ") != nil {
                 registeringFailed(at: place)
             }
@@ -77,6 +79,7 @@ struct TraceReader {
                 closeEnd(of: thread, at: place)
                 apply(call, of: thread, from: place, to: nil)
                 if call.isRun {
+                    ran(body, at: place)
                     vcpus.leave(thread, until: StraceCall.duration(body).flatMap(place.after))
                 }
             } catch {
@@ -251,6 +254,7 @@ extension TraceReader {
         do throws(StraceSyntaxError) {
             let call = try StraceCall(beginning.body + rest)
             if call.isRun {
+                ran(rest, at: place)
                 vcpus.leave(thread)
             } else {
                 apply(call, of: thread, from: beginning.place, to: place, beginning.presence)
@@ -290,6 +294,9 @@ extension TraceReader {
             registry.duplicate(descriptor: descriptor, copy: copy, thread: thread)
         case .closed(let descriptor):
             registry.close(descriptor: descriptor, thread: thread)
+        case .changedMemory(let name, let range):
+            if log.memoryChanges.count == MemoryChange.limit { log.memoryChanges.removeFirst() }
+            log.memoryChanges.append(MemoryChange(line: from.line, call: name, range: range))
         case .slot(let call):
             log.counts.kinds[.strace, default: 0] += 1
             var end = (to ?? Place(line: from.line, isCoarse: false, epoch: epoch)).moment
@@ -396,6 +403,11 @@ extension TraceReader {
         where log.calls[index].thread == thread {
             log.calls[index].nextRun = place.line
         }
+    }
+
+    private mutating func ran(_ text: ArraySlice<UInt8>, at place: Place) {
+        guard StraceCall.faulted(text), log.runFaults.count < FailedCall.limit else { return }
+        log.runFaults.append(place.line)
     }
 
     /// A call on one line without its duration has ended where the thread's next line begins.

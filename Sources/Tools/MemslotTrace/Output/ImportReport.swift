@@ -15,6 +15,8 @@ package struct ImportReport: Sendable {
     package var surpriseCount: Int
     /// The first failed calls, each explained.
     package var failures: [ExplainedFailure]
+    /// The lines of `KVM_RUN` calls that returned `EFAULT`, and why.
+    package var runFaults: [(line: Int, explanation: Explanation)]
     /// The bytes of guest memory that were removed and are not back at the end.
     package var removedBytes: UInt64
     /// The longest pause within a transaction of a thread that never enters `KVM_RUN`, in
@@ -27,6 +29,8 @@ package struct ImportReport: Sendable {
     /// Whether the kernel did not execute these calls one by one: what was missing between them is
     /// what would have been missing.
     package var isHypothetical = false
+    /// The intended memory, if it is known.
+    package var view: FlatViewText?
     /// Whether `memslotctl run` recorded the calls.
     package var isRecorded: Bool
 
@@ -73,11 +77,16 @@ extension ImportReport {
     /// The report for a person: what was missing, the transactions, the failed calls, and notes.
     ///
     /// Lines end with a newline. Times are the log's; a tracer slows the VMM down.
-    package var text: String {
+    package var text: String { text(withFindings: true) }
+
+    package func text(withFindings: Bool) -> String {
         var text = summary
         if !absences.isEmpty { text += "\n" + absenceTable }
         if !scenario.transactions.isEmpty { text += "\n" + table }
-        if !failures.isEmpty { text += "\n" + failureLines.map { $0 + "\n" }.joined() }
+        if !failureLines.isEmpty { text += "\n" + failureLines.map { $0 + "\n" }.joined() }
+        if withFindings, !findings.isEmpty {
+            text += "\n" + findings.map { "\($0.finding)\n" }.joined()
+        }
         let notes = notes
         if !notes.isEmpty { text += "\n" + notes.map { "note: \($0)\n" }.joined() }
         return text
@@ -111,14 +120,31 @@ extension ImportReport {
                 "\(HumanSize(bytes: unclear.hostBytes)) was removed and came back in a way that the "
                     + "guest may have asked for")
         }
-        if holes.isEmpty {
-            let reasons = unknownBecause
+        let reasons = unknownBecause
+        if !reasons.isEmpty {
             parts.append(
-                !reasons.isEmpty
-                    ? "no hole is certain; unknown because " + reasons.joined(separator: "; ")
-                    : unclear.isEmpty ? "no memory was missing" : "no hole is certain")
+                (holes.isEmpty ? "no hole is certain; unknown" : "more is unknown") + " because "
+                    + reasons.joined(separator: "; "))
+        } else if holes.isEmpty {
+            parts.append(unclear.isEmpty ? "no memory was missing" : "no hole is certain")
         }
         return parts.joined(separator: "\n")
+    }
+
+    /// The findings about the arrays at the end, by VM.
+    package var findings: [(machine: Int, finding: Finding)] {
+        let isOnly = scenario.machines.count == 1
+        return scenario.finalSlots.enumerated().flatMap { machine, slots in
+            let all = ArrayFindings(
+                slots, maxSlots: scenario.machines[machine].needs.maxSlots,
+                view: isOnly ? view : nil
+            ).all
+            return all.map { finding in
+                var own = finding
+                if !isOnly { own.text = "\(scenario.machines[machine].name): " + own.text }
+                return (machine, own)
+            }
+        }
     }
 
     /// Why a hole may be hidden: each an undecoded call, an unread line or an unknown beginning.
@@ -127,11 +153,14 @@ extension ImportReport {
         func add(_ count: Int, _ what: String, _ rest: String) {
             if count > 0 { reasons.append(counted(count, what) + rest) }
         }
-        let lines = counts.undecodedLines.map(String.init).joined(separator: ", ")
+        let lines =
+            (counts.undecodedCalls == 1 ? "line " : "lines ")
+            + counts.undecodedLines.map(String.init).joined(separator: ", ")
         add(
             counts.undecodedCalls, "slot call",
-            " printed as a pointer (line \(lines)\(counts.undecodedCalls > 4 ? ", …" : "")): "
+            " printed as a pointer (\(lines)\(counts.undecodedCalls > 4 ? ", …" : "")): "
                 + "record with memslotctl run --record, which knows the words")
+        add(counts.arrays, "transaction", " known only as whole arrays, without calls")
         add(counts.cutCalls, "slot call", " cut off in the text")
         add(counts.malformedCalls, "slot call", " in a form that can't be read")
         add(counts.unfinishedCalls, "slot call", " without a result")
@@ -243,7 +272,7 @@ extension ImportReport {
     }
 
     /// Each failed call with its explanation; equal explanations once.
-    private var failureLines: [String] {
+    package var failureLines: [String] {
         var lines: [String] = []
         var known: [String: Int] = [:]
         for failure in failures {
@@ -255,12 +284,15 @@ extension ImportReport {
                 lines.append("line \(failure.call.line): \(failure.words): \(text)")
             }
         }
+        for fault in runFaults.prefix(Self.listedSurprises) {
+            lines.append("line \(fault.line): KVM_RUN: \(fault.explanation)")
+        }
         let failed = counts.failedCalls.values.reduce(0, +)
         if failed > failures.count { lines.append("… and \(failed - failures.count) more") }
         return lines
     }
 
-    private var notes: [String] {
+    package var notes: [String] {
         var notes = surprises.map(\.description)
         if surpriseCount > surprises.count {
             notes.append("\(surpriseCount - surprises.count) more calls like these")
@@ -279,6 +311,9 @@ extension ImportReport {
             (idleMachines, "VM", " without memory; left out"),
         ]
         notes += read.filter { $0.0 > 0 }.map { counted($0.0, $0.1) + $0.2 }
+        if counts.kinds[.syzkaller] != nil {
+            notes.append("a program has no results: its slot calls are assumed to succeed")
+        }
         if counts.endsMidCall { notes.append("the log ends in the middle of a slot call") }
         for machine in scenario.machines
         where machine.traced.createdOnLine == nil && !isRecorded {
@@ -325,7 +360,8 @@ package struct ExplainedFailure: Sendable {
         let slot = Memslot(region)
         guard region.memorySize > 0 else { return "delete slot \(slot.assignedKey)" }
         let start = region.guestPhysicalAddress
-        return "slot \(slot.assignedKey) at \(hex(start..<start &+ region.memorySize))"
+        let last = start.addingSaturated(region.memorySize - 1)
+        return "slot \(slot.assignedKey) at \(hex(first: start, last: last))"
             + (region.flags == 0 ? "" : ", flags \(hex(region.flags))")
     }
 }

@@ -83,6 +83,7 @@ extension JSONWriter {
         }
         member(errno: call.errno)
         member("inside", UInt64(call.inside))
+        member("entries", call.entries)
         endObject()
     }
 }

@@ -1,5 +1,5 @@
 package import MemslotPicture
-import MemslotScenario
+package import MemslotScenario
 import Memslots
 
 /// The report of a run: the VMM's changes of guest memory, and what could be better.
@@ -9,7 +9,10 @@ package struct RunAudit: Sendable {
     /// The kernel's calls as transactions, under `--atomic`.
     package var committed: TraceImport?
     /// The intended slots, if they are known.
-    package var flatView: FlatViewText?
+    package var flatView: FlatViewText? {
+        get { imported.report.view }
+        set { imported.report.view = newValue }
+    }
     /// Whether the calls were committed as transactions.
     package var isAtomic: Bool
 
@@ -51,31 +54,15 @@ package struct RunAudit: Sendable {
             text += summary + "\n" + reasons
             if let committed {
                 text += "\nwhat the kernel saw while vCPUs were held:\n"
-                text += committed.report.text
+                text += committed.report.text(withFindings: false)
             }
             text += "\nwhat the VMM asked for, call by call:\n"
         }
         var asked = imported.report
         asked.isHypothetical = isAtomic
         text += asked.text + callTimes
-        let findings = findings
-        if !findings.isEmpty { text += "\n" + findings.map { "finding: \($0)\n" }.joined() }
         for (applies, what) in notes where applies { text += "note: \(what)\n" }
         return text
-    }
-
-    /// Sentences about the final slots of the VMs.
-    package var findings: [String] {
-        var sentences: [String] = []
-        for (machine, slots) in zip(imported.scenario.machines, imported.scenario.finalSlots) {
-            let isOnly = imported.scenario.machines.count == 1
-            var own = SlotFindings(slots).sentences
-            if isOnly, let flatView {
-                own += flatView.differences(from: slots).map { "not as intended: \($0)" }
-            }
-            sentences += isOnly ? own : own.map { "\(machine.name): \($0)" }
-        }
-        return sentences
     }
 
     private var reasons: String {

@@ -1,3 +1,4 @@
+import MemslotScenario
 import Memslots
 
 /// Assembles a log's calls: grouping, replay, names.
@@ -26,9 +27,11 @@ struct TraceAssembly {
                 builders[failure.machine] = own
                 explained.append(
                     ExplainedFailure(
-                        failure, array: own.table.slots,
-                        isWhole: log.machines[failure.machine].createdOnLine != nil
-                            && surpriseCount == 0))
+                        failure, array: options.array ?? own.table.slots,
+                        isWhole: options.array != nil
+                            || log.machines[failure.machine].createdOnLine != nil
+                                && surpriseCount == 0
+                    ))
             }
         }
         for call in log.calls {
@@ -45,6 +48,7 @@ struct TraceAssembly {
             if surprises.count < ImportReport.listedSurprises { surprises.append(surprise) }
         }
         explain(upTo: .max)
+        let runFaults = runFaults(under: builders.values.flatMap(\.table.slots))
         for machine in order {
             if let ended = builders[machine]?.finish() { transactions.append(ended) }
         }
@@ -72,13 +76,29 @@ struct TraceAssembly {
             report: ImportReport(
                 counts: log.counts, scenario: scenario,
                 idleMachines: log.machines.count - order.count, surprises: surprises,
-                surpriseCount: surpriseCount, failures: explained,
+                surpriseCount: surpriseCount, failures: explained, runFaults: runFaults,
                 removedBytes: order.reduce(0) {
                     $0.addingSaturated(builders[$1]?.engine.removedBytes ?? 0)
                 },
                 gapMilliseconds: options.gapMilliseconds,
                 hasTimes: log.calls.contains { $0.time != nil }, hasCoarseTimes: log.isCoarse,
                 clockJumps: log.clockJumps, isRecorded: log.isRecorded))
+    }
+
+    /// Why each `KVM_RUN` failed with `EFAULT`, by line: what happened to memory under the slots.
+    private func runFaults(under slots: [Memslot]) -> [(line: Int, explanation: Explanation)] {
+        log.runFaults.map { line in
+            let shown = log.memoryChanges.filter { $0.line < line }.flatMap { change in
+                slots.filter { slot in
+                    let user = slot.userspaceAddress.rawValue
+                    return change.range.overlaps(user..<user.addingSaturated(slot.size.rawValue))
+                }.map {
+                    "line \(change.line): \(change.call) of \(hex(change.range)), under slot "
+                        + "\($0.assignedKey) at \(hex($0.range.start..<$0.range.end))."
+                }
+            }
+            return (line, Explanation.runFault(shown: Array(shown.suffix(8))))
+        }
     }
 
     private var grouping: TransactionGrouping {

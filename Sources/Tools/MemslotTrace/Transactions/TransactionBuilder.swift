@@ -55,7 +55,7 @@ struct TransactionBuilder {
         }
         if let slot = change.added ?? change.reflagged?.to { needs.include(slot) }
         open.changes.count(change.kind)
-        open.holes += engine.apply(change, at: call, in: number)
+        if !call.isOfArray { open.holes += engine.apply(change, at: call, in: number) }
         return change.surprise.map { SurprisingCall(line: call.line, key: key, surprise: $0) }
     }
 

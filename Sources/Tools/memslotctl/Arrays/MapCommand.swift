@@ -11,14 +11,24 @@ struct MapCommand: ParsableCommand {
         abstract: "Draw a memory map, or the change between two.",
         discussion: """
             FILE contains a memslot array as JSON: a list of slots, an object with "slots" (the \
-            result of memslots.get), or a scenario, which means its last submitted array. --vm \
-            draws the array of a VM of a running daemon.
+            result of memslots.get), a scenario, which means its last submitted array, or the \
+            text of QEMU's 'info mtree -f'. --vm draws the array of a VM of a running daemon.
+
+            An array that breaks a rule is drawn, its faults are printed, and the exit status is 2.
             """)
 
     @OptionGroup(title: "Daemon") var daemon: DaemonOptions
 
     @Option(help: "Draw the array of this VM of a daemon.")
     var vm: String?
+
+    @OptionGroup(title: "Rules") var rules: OfflineRules
+
+    @Option(help: "The VM's flags, by commas: log-dirty-pages, readonly, guest-memfd, or none.")
+    var flags: String?
+
+    @Flag(help: "Print the slots, the findings and the rules as JSON.")
+    var json = false
 
     @Flag(help: "Draw the change between two files.")
     var diff = false
@@ -39,6 +49,9 @@ struct MapCommand: ParsableCommand {
         guard vm != nil || daemon.socket == nil else {
             throw ValidationError("--socket needs a VM: --vm VM")
         }
+        guard !json || (svg == nil && vm == nil && !diff) else {
+            throw ValidationError("--json prints the array of one file")
+        }
         guard vm != nil || files.count == (diff ? 2 : 1) else {
             throw ValidationError(
                 diff
@@ -57,22 +70,66 @@ struct MapCommand: ParsableCommand {
                 Terminal.complain("\(vm) has failed; the map shows the installed slots")
             }
             guard let slots = array["slots"], slots.elements.count > 0 else {
-                return print("\(vm) has no slots")
+                return Swift.print("\(vm) has no slots")
             }
             let map = PicturedArray(result: slots).map
             try show(map.lines(options), map.svg(title: vm, limit: options.limit))
         } else if diff {
-            let change = try OfflineChange(before: files[0], after: files[1])
+            let change = try OfflineChange(before: files[0], after: files[1], rules, flags: flags)
             let picture = change.picture
             let title = files.joined(separator: " → ")
             try show(picture.lines(options), picture.svg(title: title, limit: options.limit))
         } else {
             let file = try ArrayFile.read(files[0])
             let array = PicturedArray(file.slots)
-            for fault in array.faults { file.complain(about: fault, in: files[0]) }
-            let map = array.map
-            try show(map.lines(options), map.svg(title: files[0], limit: options.limit))
+            let used = try rules.rules(for: [(files[0], file)], flags: flags)
+            let findings = ArrayFindings(array.slots, maxSlots: used.limits.maxSlots).all
+            if json {
+                print(file, findings, used)
+            } else {
+                let map = array.map
+                try show(map.lines(options), map.svg(title: files[0], limit: options.limit))
+                guard svg == nil else { return try check(array, file, used) }
+                if !findings.isEmpty { Swift.print("") }
+                for finding in findings { Swift.print("\(finding)") }
+                Swift.print(used.description)
+            }
+            try check(array, file, used)
         }
+    }
+
+    /// - Throws: the exit status for an array that breaks a rule, after printing every fault.
+    private func check(_ array: PicturedArray, _ file: ArrayFile, _ used: UsedRules) throws {
+        do throws(SubmitError) {
+            let table: MemslotTable
+            do throws(InvalidArray) {
+                table = try MemslotTable(backend: OfflineBackend(used.limits))
+            } catch {
+                throw .invalid(error)
+            }
+            _ = try table.plan(
+                array.slots, options: SubmitOptions(),
+                prior: array.faults + used.pageFaults(of: array.slots))
+        } catch {
+            throw file.failure(error, in: files[0], used)
+        }
+    }
+
+    private func print(_ file: ArrayFile, _ findings: [Finding], _ used: UsedRules) {
+        var writer = JSONWriter()
+        writer.object { writer in
+            writer.slots(of: file)
+            writer.list("findings", findings) { writer, finding in
+                writer.object {
+                    $0.member("severity", finding.severity.rawValue)
+                    $0.member("kind", finding.kind.rawValue)
+                    $0.member("message", finding.text)
+                }
+            }
+            writer.member("rules", used.description)
+        }
+        writer.newLine()
+        Terminal.write(writer.bytes)
     }
 
     private func show(_ lines: [String], _ picture: String) throws {

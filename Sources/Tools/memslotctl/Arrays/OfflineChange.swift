@@ -10,31 +10,40 @@ struct OfflineChange {
     let after: [Memslot]
     let names: [MemoryObjectID: String]
     let receipt: Receipt
+    let rules: UsedRules
 
-    /// Plans the change between the arrays of two files.
+    /// Plans the change between the arrays of two files by the rules of a VM.
     ///
     /// - Throws: the exit status for unusable input, after printing every fault with its line.
-    init(before beforeName: String, after afterName: String) throws {
+    init(
+        before beforeName: String, after afterName: String, _ options: OfflineRules, flags: String?
+    ) throws {
         let (beforeFile, afterFile) = (
             try ArrayFile.read(beforeName), try ArrayFile.read(afterName)
         )
         let present = PicturedArray(beforeFile.slots)
         let wanted = PicturedArray(afterFile.slots, naming: present)
-        let backend = OfflineBackend()
+        rules = try options.rules(
+            for: [(afterName, afterFile), (beforeName, beforeFile)], flags: flags)
+        let backend = OfflineBackend(rules.limits)
         let table: MemslotTable
         do throws(InvalidArray) { table = try MemslotTable(backend: backend) } catch {
-            throw beforeFile.failure(.invalid(error), in: beforeName)
+            throw beforeFile.failure(.invalid(error), in: beforeName, rules)
         }
         // Installed first, so that omitted ids are picked and dirty logs exist.
         do throws(SubmitError) {
-            _ = try table.submit(present.slots, options: SubmitOptions(), prior: present.faults)
+            _ = try table.submit(
+                present.slots, options: SubmitOptions(),
+                prior: present.faults + rules.pageFaults(of: present.slots))
         } catch {
-            throw beforeFile.failure(error, in: beforeName)
+            throw beforeFile.failure(error, in: beforeName, rules)
         }
         do throws(SubmitError) {
-            receipt = try table.plan(wanted.slots, options: SubmitOptions(), prior: wanted.faults)
+            receipt = try table.plan(
+                wanted.slots, options: SubmitOptions(),
+                prior: wanted.faults + rules.pageFaults(of: wanted.slots))
         } catch {
-            throw afterFile.failure(error, in: afterName)
+            throw afterFile.failure(error, in: afterName, rules)
         }
         before = table.snapshot().array.slots
         after = receipt.slots
@@ -58,26 +67,10 @@ struct OfflineChange {
     }
 }
 
-/// A backend with the capabilities of every host: calls succeed, and no page is dirty.
-private final class OfflineBackend: MemslotBackend {
-    let capabilities = Capabilities(
-        addressSpaces: 2, userspaceEnd: UserspaceAddress(0xff_ffff_ffff_f000),
-        flags: [.logDirtyPages, .readOnly, .guestMemfd], providesGuestMemfd: true)
-
-    func beginTransaction() {}
-
-    func apply(_ call: SlotCall) throws(Errno) {}
-
-    func collectDirtyPages() {}
-
-    func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
-        DirtyBitmap(pageCount: slot.pageCount)
-    }
-}
-
 extension ArrayFile {
-    /// Prints each fault of the array with its line in the file `name`.
-    fileprivate func failure(_ error: SubmitError, in name: String) -> ExitCode {
+    /// Prints each fault of the array with its line in the file `name`, and the rules.
+    func failure(_ error: SubmitError, in name: String, _ rules: UsedRules) -> ExitCode {
+        defer { Terminal.complain(rules.description) }
         guard case .invalid(let array) = error else {
             Terminal.complain("\(name): \(error.message)")
             return .unusable

@@ -1,6 +1,7 @@
 import ArgumentParser
 import MemslotPicture
 import MemslotProtocol
+import MemslotScenario
 import Memslots
 
 struct PlanCommand: ParsableCommand {
@@ -13,14 +14,21 @@ struct PlanCommand: ParsableCommand {
             """,
         discussion: """
             BEFORE and AFTER contain memslot arrays as JSON: a list of slots, an object with \
-            "slots", or a scenario, which means its last submitted array. A slot of AFTER without \
-            an id gets one that leads to the fewest calls.
+            "slots", a scenario, which means its last submitted array, or the text of QEMU's \
+            'info mtree -f'. A slot of AFTER without an id gets one that leads to the fewest calls.
+
+            Both are validated by the rules of the VM that a scenario creates, or of the options.
 
             --vm plans the change of a VM of a running daemon: \
             memslotctl plan --vm VM AFTER
             """)
 
     @OptionGroup var client: ClientOptions
+
+    @OptionGroup(title: "Rules") var rules: OfflineRules
+
+    @Option(help: "The VM's flags, by commas: log-dirty-pages, readonly, guest-memfd, or none.")
+    var flags: String?
 
     @Option(help: "Plan the change from the array of this VM of a daemon.")
     var vm: String?
@@ -45,7 +53,7 @@ struct PlanCommand: ParsableCommand {
             let request = DaemonRequest(.memslotsPlan, vm: vm, array: try SubmittedFile(files[0]))
             return try client.run(request) { ReceiptText($0).lines(isPlan: true) }
         }
-        let change = try OfflineChange(before: files[0], after: files[1])
+        let change = try OfflineChange(before: files[0], after: files[1], rules, flags: flags)
         if client.json {
             var writer = JSONWriter()
             writer.receipt(ReceiptMessage(vm: "plan", change.receipt))
@@ -55,6 +63,9 @@ struct PlanCommand: ParsableCommand {
         Terminal.print(change.picture.lines(Terminal.textOptions))
         Swift.print("")
         print(change.receipt)
+        let findings = ArrayFindings(change.after, maxSlots: change.rules.limits.maxSlots).all
+        for finding in findings { Swift.print("\(finding)") }
+        Swift.print(change.rules.description)
     }
 
     private func print(_ receipt: Receipt) {
@@ -80,7 +91,6 @@ struct PlanCommand: ParsableCommand {
                 + (receipt.isOptimal ? "the fewest possible" : "not proved to be the fewest")
                 + (receipt.quiesced
                     ? "; vCPUs are held meanwhile" : "; the guest keeps running"))
-        for warning in receipt.warnings { Swift.print("warning: \(warning)") }
     }
 }
 

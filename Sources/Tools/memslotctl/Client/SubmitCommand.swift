@@ -35,7 +35,11 @@ struct SubmitCommand: VMRequestCommand {
     var file: String
 
     func request() throws -> DaemonRequest {
-        DaemonRequest(.memslotsSubmit, vm: vm, array: try SubmittedFile(file)) { writer in
+        let array = try SubmittedFile(file)
+        for finding in ArrayFindings(PicturedArray(array.file.slots).slots).all {
+            Terminal.complain("\(array.name): \(finding)")
+        }
+        return DaemonRequest(.memslotsSubmit, vm: vm, array: array) { writer in
             writer.member("expectedGeneration", expectedGeneration)
             if quiesce { writer.member("quiesce", "always") }
             writer.member("quiesceDeadlineMs", deadline)
@@ -90,9 +94,9 @@ struct SubmittedFile {
 }
 
 extension JSONWriter {
-    mutating func slots(of array: SubmittedFile) {
-        list("slots", array.file.slots) { $0.slot($1) }
-    }
+    mutating func slots(of array: SubmittedFile) { slots(of: array.file) }
+
+    mutating func slots(of file: ArrayFile) { list("slots", file.slots) { $0.slot($1) } }
 
     /// Writes a slot with the members that its file has.
     private mutating func slot(_ slot: SlotParameters) {

@@ -48,6 +48,11 @@ struct RunCommand: ParsableCommand {
             valueName: "path"), completion: .file())
     var socket: String?
 
+    @Option(
+        help: "Write the report as one page, with a time axis and the map at each moment.",
+        completion: .file(extensions: ["html"]))
+    var html: String?
+
     @Option(help: "Draw the calls and holes over time, as SVG.", completion: .file())
     var svg: String?
 

@@ -69,6 +69,15 @@ struct RunOutcome {
         } else if isAtomic {
             Terminal.complain(audit.summary)
         }
+        if let path = options.html {
+            var shown = committed ?? imported
+            shown.report.view = audit.flatView
+            let holds = recording.commits.map { commit in
+                let begin = commit.heldSince.rawValue
+                return begin..<begin.addingSaturated(commit.heldNanoseconds)
+            }
+            try OutputFile.write(ReportDocument(shown, holds: holds).page, to: path)
+        }
         if let path = options.svg {
             try OutputFile.write(Array(audit.timeline.svg(title: settings.name).utf8), to: path)
         }

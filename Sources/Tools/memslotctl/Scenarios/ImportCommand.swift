@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import MemslotPicture
 import MemslotScenario
 import MemslotTrace
@@ -6,47 +7,53 @@ import MemslotTrace
 struct ImportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "import",
-        abstract: "Convert an strace log of a VMM to a scenario.",
+        abstract: "Convert a log of a VMM's slot calls to a scenario.",
         discussion: """
             Record with:
-              strace -f -ttt -X verbose -e trace=ioctl -o LOG VMM …
+              strace -f -ttt -T -X verbose -e trace=ioctl -o LOG VMM …
 
-            The scenario is written to standard output. A report of the holes that the VMM left in \
-            its guest's memory is written to standard error.
+            The lines of QEMU's event kvm_set_user_memory, QEMU's error lines and syzkaller \
+            programs are read too, and logs that were wrapped, quoted or cut (Docs/Reports.md).
+
+            The scenario is written to FILE, or to standard output if that is no terminal. A \
+            report of the holes that the VMM left in its guest's memory is printed, to standard \
+            error if the scenario goes to standard output.
 
             A transaction is a sequence of slot calls of one thread. It ends at a slot call of \
             another thread, when the thread enters KVM_RUN, or, for threads that never do, at a \
             pause.
+
+            Exit status: 0 read, 2 the log can't be used.
             """)
 
     @Option(
-        name: .customLong("gap-ms"), help: "The pause that ends a transaction, in milliseconds.")
-    var gapMilliseconds: UInt64 = 10
+        name: [.short, .customLong("output")], help: "Write the scenario to this file.",
+        completion: .file(extensions: ["jsonl"]))
+    var output: String?
+
+    @OptionGroup var grouping: GroupingOptions
 
     @Argument(help: "The log; - is standard input.", completion: .file())
     var trace: String
 
     func run() throws {
-        let input = try InputFile(trace)
-        var options = TraceImporter.Options()
-        options.gapMilliseconds = gapMilliseconds
-        options.name = Self.baseName(of: trace)
-        var importer = TraceImporter(options: options)
-        do {
-            try input.forEachChunk { importer.consume($0) }
-            let result = try importer.finish()
+        let input = try EvidenceInput(trace, grouping.options)
+        guard case .calls(let result) = input.evidence else {
+            throw UnusableFile(
+                "\(input.name): shows the memory that is meant, and no calls. memslotctl map draws "
+                    + "it, and memslotctl plan compares two")
+        }
+        if let output {
+            var bytes: [UInt8] = []
+            result.scenario.forEachLine { bytes += $0 }
+            try OutputFile.write(bytes, to: output)
+            print(result.report.text, terminator: "")
+        } else if Terminal.isTerminal(STDOUT_FILENO) {
+            print(result.report.text, terminator: "")
+            Terminal.complain("The scenario was not written; name a file for it: -o FILE")
+        } else {
             result.scenario.forEachLine { Terminal.write($0) }
             Terminal.writeError(result.report.text)
-        } catch let error as TraceError {
-            Terminal.complain("\(input.name): \(error)")
-            throw ExitCode.unusable
         }
-    }
-
-    private static func baseName(of path: String) -> String {
-        if path == "-" { return "trace" }
-        let name = path.split(separator: "/").last.map(String.init) ?? path
-        guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return name }
-        return String(name[..<dot])
     }
 }

@@ -13,6 +13,8 @@ struct ReplayReport {
     private var unmet: [ScenarioPlayer.Played] = []
     private var skipped: [ScenarioPlayer.Played] = []
     private var requests = 0
+    /// Whether a VM is of KVM: a simulated one has no vCPUs to hold.
+    private var hasKVM = false
     private var vms: [String] = []
 
     /// Whether only mismatches are printed; then rows are not kept.
@@ -34,6 +36,7 @@ struct ReplayReport {
 
     mutating func record(_ played: ScenarioPlayer.Played) {
         requests += 1
+        if played.reply?["result"]?["backend"]?.isString("kvm") == true { hasKVM = true }
         isMet = isMet && played.mismatches.isEmpty
         if played.skipped != nil { skipped.append(played) }
         if !played.mismatches.isEmpty { unmet.append(played) }
@@ -69,6 +72,7 @@ struct ReplayReport {
             Swift.print("\nMemory of \(Terminal.safe(vm)) at the end:\n")
             let array = PicturedArray(result: slots)
             Terminal.print(array.map.lines(Terminal.textOptions))
+            for finding in ArrayFindings(array.slots).all { Swift.print("\(finding)") }
         }
     }
 
@@ -84,7 +88,7 @@ struct ReplayReport {
         if severalVMs { columns.append("VM") }
         columns.append(.numbers("kernel calls"))
         if recorded { columns.append(.numbers("recorded")) }
-        columns.append(.numbers("blackout"))
+        if hasKVM { columns.append(.numbers("blackout")) }
         columns.append("change")
         var table = TextTable(columns: columns)
         for row in rows {
@@ -94,7 +98,10 @@ struct ReplayReport {
             if recorded { cells.append("\(row.recorded.map(String.init) ?? "")") }
             // A dash if no vCPU was held.
             let wasHeld = row.isQuiesced && row.isCommitted
-            cells.append("\(wasHeld ? HumanDuration(nanoseconds: row.blackout).description : "–")")
+            if hasKVM {
+                cells.append(
+                    "\(wasHeld ? HumanDuration(nanoseconds: row.blackout).description : "–")")
+            }
             cells.append(TextTable.Cell(row.change, ink: row.ink))
             table.append(cells)
         }
@@ -113,6 +120,7 @@ struct ReplayReport {
                 line += "; the recorded VMM made \(recorded), one by one"
             }
             lines.append(line)
+            guard hasKVM else { return lines + remaining }
             let blackouts = committed.map(\.blackout)
             let total = HumanDuration(nanoseconds: blackouts.reduce(0, +))
             let longest = HumanDuration(nanoseconds: blackouts.max() ?? 0)
@@ -120,6 +128,11 @@ struct ReplayReport {
             lines.append(
                 "vCPUs are held for \(held) of them: \(total) in total, \(longest) at most")
         }
+        return lines + remaining
+    }
+
+    private var remaining: [String] {
+        var lines: [String] = []
         for played in skipped {
             lines.append("skipped line \(played.line), \(played.method): \(played.skipped ?? "")")
         }

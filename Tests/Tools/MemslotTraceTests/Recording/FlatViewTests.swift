@@ -1,3 +1,4 @@
+import MemslotScenario
 import MemslotTrace
 import Memslots
 import Testing
@@ -53,7 +54,7 @@ struct FlatViewTests {
             slot(2, 0xfffc_0000, 0x40000, .readOnly), slot(7, 0x1_0000_0000, 0x1000),
         ]
         #expect(
-            FlatViewText(text).differences(from: slots) == [
+            FlatViewText(text).differences(from: slots).map(\.text) == [
                 "0x0-0xbffff (ram pc.ram): no slot at 0xa0000-0xbffff",
                 "0xc0000-0xdffff (rom pc.rom): slot 1 is writable",
                 "slot 7 at 0x100000000-0x100000fff: the view has no memory there",
@@ -68,9 +69,55 @@ struct FlatViewTests {
             slot(2, 0x2000, 0x1000, .readOnly, at: base + 0x2000),
             slot(3, 0x3000, 0x1000, .readOnly, at: base + 0x4000),
         ]
-        let findings = SlotFindings(slots)
-        #expect(findings.splits.map(\.lower.assignedID.rawValue) == [0])
-        #expect(findings.misaligned.isEmpty)
+        let findings = ArrayFindings(slots).all
+        #expect(findings.map(\.kind) == [.couldBeOne])
+        #expect(findings.first?.range == 0..<0x2000)
+    }
+
+    @Test("a run of slots is one finding, not one a pair")
+    func folded() {
+        let slots = (0..<40).map {
+            slot(UInt32($0), UInt64($0) << 16, 0x10000, at: 0x7f00_0000_0000 + UInt64($0) << 16)
+        }
+        let findings = ArrayFindings(slots, maxSlots: 40).all
+        #expect(findings.map(\.kind) == [.slotCount, .couldBeOne])
+        #expect(
+            findings.map(\.text) == [
+                "40 of 40 slots are used",
+                "40 slots, 0 to 39, are adjacent and equal, and could be one: 0x0-0x27ffff",
+            ])
+    }
+
+    @Test("two slots on one host range are a finding, in one address space")
+    func shared() {
+        var other = slot(1, 0x10000, 0x2000, at: 0x7f00_0000_1000)
+        let slots = [slot(0, 0, 0x2000), other]
+        #expect(ArrayFindings(slots).all.map(\.severity) == [.warning])
+        #expect(
+            ArrayFindings(slots).all.first?.text.contains(
+                "user memory 0x7f0000001000-0x7f0000001fff") == true)
+        other.addressSpace = AddressSpaceID(rawValue: 1)
+        #expect(ArrayFindings([slots[0], other]).all == [])
+    }
+
+    @Test("a device's memory is memory, its names may have spaces, and a tree is refused")
+    func ramd() {
+        let view = FlatViewText(
+            """
+            FlatView #0
+             AS "memory", root: system
+              00000000c0000000-00000000c0087fff (prio 0, ramd): 0000:01:00.0 BAR 0 mmaps[0] KVM
+              00000000c0089000-00000000c0ffffff (prio 0, nv-ram): 0000:01:00.0 BAR 0 mmaps[0] @0000000000089000 KVM owner:{dev id=x}
+              00000000d0000000-00000000d0000fff (prio 0, ram): not in KVM
+            """)
+        #expect(
+            view.rows.map(\.name) == ["0000:01:00.0 BAR 0 mmaps[0]", "0000:01:00.0 BAR 0 mmaps[0]"])
+        #expect(view.rows.map(\.offset) == [0, 0x89000])
+        #expect(!view.isTree)
+        #expect(
+            FlatViewText(
+                "address-space: memory\n  0000000000000000-00000000000fffff (prio 0, ram): pc.ram"
+            ).isTree)
     }
 
     @Test("a large slot whose addresses differ in their low 21 bits can't have huge pages")
@@ -79,6 +126,9 @@ struct FlatViewTests {
             slot(0, 0, 0x40_0000, at: 0x7f00_0000_1000), slot(1, 0x40_0000, 0x40_0000),
             slot(2, 0x80_0000, 0x1000, at: 0x7f00_0000_1000),
         ]
-        #expect(SlotFindings(slots).misaligned.map(\.assignedID.rawValue) == [0])
+        #expect(
+            ArrayFindings(slots).all.filter { $0.kind == .hugePages }.map(\.range) == [
+                0..<0x40_0000
+            ])
     }
 }

@@ -1,0 +1,236 @@
+import MemslotProtocol
+import MemslotScenario
+import Memslots
+
+/// A report as JSON (Docs/Reports.md), and as one self-contained page that shows it.
+///
+/// The arrays are stored as differences.
+package struct ReportDocument: Sendable {
+    private let holds: [Range<UInt64>]
+    private let report: ImportReport
+    /// The begin of the first call; times are counted from it.
+    private let origin: UInt64
+
+    /// - Parameter holds: the times in which vCPUs were held, on the clock of the calls.
+    package init(_ imported: TraceImport, holds: [Range<UInt64>] = []) {
+        self.holds = holds
+        report = imported.report
+        origin =
+            imported.scenario.transactions.lazy.flatMap(\.calls)
+            .compactMap { $0.begin.earliest?.rawValue }.min() ?? 0
+    }
+
+    /// The page: HTML with its style, script and data inside, which loads nothing.
+    package var page: [UInt8] {
+        var page = PackageResources.page_html
+        // A string of the data can't end the element that holds it.
+        let data = json.flatMap { $0 == UInt8(ascii: "<") ? Array("\\u003c".utf8) : [$0] }
+        page.replace("/*STYLE*/", with: PackageResources.page_css)
+        page.replace("/*SCRIPT*/", with: PackageResources.page_js)
+        page.replace("/*DATA*/", with: data)
+        return page
+    }
+
+    /// The data as one line of JSON.
+    package var json: [UInt8] {
+        var writer = JSONWriter()
+        writer.object { writer in
+            writer.member("report", 1)
+            writer.member("name", report.scenario.name)
+            writer.member("headline", report.headline)
+            writer.list("unknownBecause", report.unknownBecause) { $0.string($1) }
+            writer.list("machines", report.scenario.machines) { $0.string($1.name) }
+            writer.member("missingBytes", address: report.missing.rawValue)
+            writer.member("removedBytes", address: report.removedBytes)
+            transactions(&writer)
+            calls(&writer)
+            holes(&writer)
+            writer.list("holds", holds) { writer, hold in
+                writer.beginArray()
+                writer.integer(hold.lowerBound - min(origin, hold.lowerBound))
+                writer.integer(hold.upperBound - min(origin, hold.upperBound))
+                writer.endArray()
+            }
+            writer.list("failures", report.failures) { writer, failure in
+                writer.object {
+                    $0.member("line", failure.call.line)
+                    $0.member("errno", failure.call.errno)
+                    $0.member("call", failure.words)
+                    $0.member("rule", failure.explanation.rule?.rawValue)
+                    $0.member("text", failure.explanation.description)
+                }
+            }
+            writer.list("findings", report.findings) { writer, item in
+                writer.object {
+                    $0.member("vm", item.machine)
+                    $0.member("severity", item.finding.severity.rawValue)
+                    $0.member("kind", item.finding.kind.rawValue)
+                    $0.member("text", item.finding.text)
+                    $0.member("start", item.finding.range.map { bare($0.lowerBound) })
+                }
+            }
+            writer.list("notes", report.notes) { $0.string($1) }
+        }
+        return writer.bytes
+    }
+
+    /// Each transaction with what it removed and installed.
+    private func transactions(_ writer: inout JSONWriter) {
+        var tables = report.scenario.machines.map { _ in SlotTable() }
+        writer.list("transactions", report.scenario.transactions) { writer, transaction in
+            let before = tables[transaction.machine].slots
+            var touched: Set<SlotKey> = []
+            for case let region? in transaction.calls.map(\.region) {
+                let change = tables[transaction.machine].apply(region)
+                touched.formUnion(change.removed.map(\.assignedKey))
+                touched.insert(Memslot(region).assignedKey)
+            }
+            let after = tables[transaction.machine]
+            let old = before.filter {
+                touched.contains($0.assignedKey) && after[$0.assignedKey] != $0
+            }
+            let new = touched.compactMap { after[$0] }.filter { !before.contains($0) }
+                .sorted { $0.assignedKey < $1.assignedKey }
+            writer.beginObject()
+            writer.member("vm", transaction.machine)
+            writer.member("line", transaction.line)
+            writer.number("at", since(transaction.calls.first?.begin.earliest))
+            writer.number("end", since(transaction.endTime))
+            writer.member("thread", UInt64(transaction.thread.rawValue))
+            writer.member("calls", transaction.calls.count)
+            writer.member("what", transaction.summary)
+            writer.member("guest", transaction.audit.guestDuringTransaction.rawValue)
+            writer.list("removed", old) { $0.string("\($1.assignedKey)") }
+            writer.list("added", new) { $0.slot($1) }
+            // Slots that stay as they are need no call.
+            if transaction.calls.count > 1, let plan = Self.plan(old, new) {
+                writer.list("plan", plan) { $0.string($1) }
+            }
+            writer.endObject()
+        }
+    }
+
+    /// The fewest calls from one array to the other, as text; `nil` if a host refuses one of them.
+    private static func plan(_ before: [Memslot], _ after: [Memslot]) -> [String]? {
+        do {
+            let table = try MemslotTable(backend: OfflineBackend())
+            _ = try table.submit(before, options: SubmitOptions())
+            return try table.plan(after, options: SubmitOptions()).operations.map { operation in
+                let slot = operation.call.after ?? operation.call.before
+                let place = slot.map { "slot \($0.assignedKey) at \($0.guestPhysicalAddress)" }
+                return "\(operation.call.name) \(place ?? "")"
+            }
+        } catch {
+            return nil
+        }
+    }
+
+    /// `[line, begin, end, thread, vm, what, errno, transaction]`.
+    private func calls(_ writer: inout JSONWriter) {
+        var numbers = report.scenario.machines.map { _ in 0 }
+        writer.key("calls")
+        writer.beginArray()
+        for transaction in report.scenario.transactions {
+            for call in transaction.calls {
+                writer.call(
+                    call.line, since(call.begin.earliest), since(call.end.latest), call.thread,
+                    transaction.machine, call.region.map(Self.text) ?? "undecoded", nil,
+                    numbers[transaction.machine])
+            }
+            numbers[transaction.machine] += 1
+        }
+        for failure in report.failures {
+            writer.call(
+                failure.call.line, nil, nil, failure.call.thread, 0, failure.words,
+                failure.call.errno, nil)
+        }
+        writer.endArray()
+    }
+
+    private func since(_ time: TraceTime?) -> UInt64? {
+        time.map { $0.nanoseconds(since: TraceTime(rawValue: origin)) }
+    }
+
+    private static func text(_ region: RawRegion) -> String {
+        let slot = Memslot(region)
+        return region.memorySize == 0 ? "delete \(slot.assignedKey)" : "set \(slot.assignedKey)"
+    }
+
+    private func holes(_ writer: inout JSONWriter) {
+        var numbers = report.scenario.machines.map { _ in 0 }
+        writer.key("holes")
+        writer.beginArray()
+        for transaction in report.scenario.transactions {
+            for hole in transaction.audit.all {
+                writer.beginObject()
+                writer.member("vm", transaction.machine)
+                writer.member("transaction", numbers[transaction.machine])
+                writer.member("addressSpace", UInt64(hole.addressSpace.rawValue))
+                writer.member("start", bare(hole.start.rawValue))
+                writer.member("size", bare(hole.size.rawValue))
+                writer.list("lines", [hole.removedOnLine, hole.returnedOnLine]) {
+                    $0.integer(UInt64($1))
+                }
+                writer.number("certainNanoseconds", hole.certainNanoseconds)
+                writer.number("atMostNanoseconds", hole.atMostNanoseconds)
+                writer.number("begin", since(hole.begin))
+                writer.number("end", since(hole.end))
+                writer.member("backing", hole.backing.rawValue)
+                writer.member("verdict", hole.verdict.rawValue)
+                writer.member("guest", hole.guest.rawValue)
+                writer.endObject()
+            }
+            numbers[transaction.machine] += 1
+        }
+        writer.endArray()
+    }
+}
+
+/// Hexadecimal digits without `0x`: a script's numbers have 53 bits.
+private func bare(_ value: UInt64) -> String { String(value, radix: 16) }
+
+extension JSONWriter {
+    /// `null` for an unknown number.
+    fileprivate mutating func number(_ name: StaticString, _ value: UInt64?) {
+        key(name)
+        if let value { integer(value) } else { null() }
+    }
+
+    /// `[key, guest address, size, host address, flags, object]`.
+    fileprivate mutating func slot(_ slot: Memslot) {
+        let host = slot.host(at: slot.guestPhysicalAddress.rawValue)
+        beginArray()
+        string("\(slot.assignedKey)")
+        string(bare(slot.guestPhysicalAddress.rawValue))
+        string(bare(slot.size.rawValue))
+        string(bare(host?.start ?? slot.userspaceAddress.rawValue))
+        integer(UInt64(slot.flags.rawValue))
+        if let file = host?.file { string("guest_memfd \(file)") }
+        endArray()
+    }
+
+    fileprivate mutating func call(
+        _ line: Int, _ begin: UInt64?, _ end: UInt64?, _ thread: ThreadID, _ machine: Int,
+        _ what: String, _ errno: String?, _ transaction: Int?
+    ) {
+        beginArray()
+        integer(UInt64(line))
+        for time in [begin, end] {
+            if let time { integer(time) } else { null() }
+        }
+        integer(UInt64(thread.rawValue))
+        integer(UInt64(machine))
+        string(what)
+        if let errno { string(errno) } else { null() }
+        if let transaction { integer(UInt64(transaction)) } else { null() }
+        endArray()
+    }
+}
+
+extension [UInt8] {
+    /// Replaces the first occurrence of `mark`.
+    fileprivate mutating func replace(_ mark: StaticString, with bytes: [UInt8]) {
+        guard let start = self[...].firstPosition(of: mark) else { return }
+        replaceSubrange(start..<start + mark.utf8CodeUnitCount, with: bytes)
+    }
+}

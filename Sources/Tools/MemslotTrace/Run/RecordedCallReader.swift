@@ -1,0 +1,162 @@
+import MemslotProtocol
+import MemslotScenario
+import Memslots
+
+/// Reads a scenario back as calls: those that `memslotctl run --record` recorded, or whole arrays.
+///
+/// A submit without recorded calls is a transaction of which only the arrays are known.
+struct RecordedCallReader {
+    private var log = SlotCallLog()
+    private var machines: [String: Int] = [:]
+    private var tables: [Int: [Memslot]] = [:]
+    /// The recorded calls before the next submit, and the failed ones.
+    private var pending: [JSONValue] = []
+    private var thread = ThreadID.unnumbered
+    private var runsBefore = 0
+    private var number = 0
+
+    /// - Throws: the first line that is no line of a scenario.
+    mutating func read(_ bytes: [UInt8]) throws(UnusableInput) -> SlotCallLog {
+        var lines = LineReader(bytes: bytes)
+        log.isRecorded = true
+        while let line = try lines.next() {
+            if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) { continue }
+            log.counts.lines = lines.lineNumber
+            let value = try JSONValue(line: line, number: lines.lineNumber)
+            guard value.kind == .object else {
+                throw UnusableInput(
+                    line: lines.lineNumber, column: 1,
+                    message: "expected a line of a scenario; found \(value.kind). memslotctl map "
+                        + "draws an array, and memslotctl plan compares two")
+            }
+            if let name = value["scenario"]?.string { log.scenario = log.scenario ?? name }
+            if value["comment"] != nil { remark(value) }
+            if let params = value["params"] { request(value["method"]?.string, params) }
+        }
+        return log
+    }
+
+    private mutating func remark(_ value: JSONValue) {
+        guard let calls = value["calls"]?.elements else { return }
+        thread = ThreadID(rawValue: UInt32(clamping: value["thread"]?.uint64 ?? 0))
+        runsBefore = value["runsBefore"]?.int ?? 0
+        for call in calls {
+            number += 1
+            guard let errno = call["errno"]?.string, let region = RawRegion(recorded: call) else {
+                pending.append(call)
+                continue
+            }
+            log.counts.failedCalls[errno, default: 0] += 1
+            guard log.failures.count < FailedCall.limit else { continue }
+            log.failures.append(
+                FailedCall(
+                    line: number, thread: thread, machine: 0, region: region, errno: errno))
+        }
+    }
+
+    private mutating func request(_ method: String?, _ params: JSONValue) {
+        guard let vm = params["vm"]?.string else { return }
+        let machine = machine(vm)
+        guard method == Method.memslotsSubmit.rawValue else { return }
+        log.counts.kinds[.record, default: 0] += 1
+        if pending.isEmpty { return array(params, of: machine) }
+        for (place, call) in pending.enumerated() {
+            guard let region = RawRegion(recorded: call), log.calls.count < SlotCallLog.limit else {
+                log.counts.malformedCalls += 1
+                continue
+            }
+            let begin = TraceTime(rawValue: call["at"]?.uint64 ?? 0)
+            let end = TraceTime(
+                rawValue: begin.rawValue.addingSaturated(call["nanoseconds"]?.uint64 ?? 0))
+            let inside = call["inside"]?.int ?? 0
+            // A record without entries shows that a vCPU was inside, not that none entered.
+            if call["entries"] == nil { log.hasEntries = false }
+            let entries = call["entries"]?.int ?? (inside > 0 ? number : 0)
+            let presence = GuestPresence(entries: entries, inside: inside)
+            log.counts.slotCalls += 1
+            log.calls.append(
+                RecordedCall(
+                    line: number - pending.count + place + 1, thread: thread, time: end,
+                    machine: machine, region: region, begin: .exactly(begin), end: .exactly(end),
+                    runsBefore: runsBefore, atBegin: presence, atEnd: presence))
+        }
+        pending = []
+        tables[machine] = nil
+    }
+
+    /// A submit without recorded calls: the calls that change the array before to this one.
+    private mutating func array(_ params: JSONValue, of machine: Int) {
+        guard let file = try? ArrayFile(Array(params.rawBytes)) else { return }
+        var names: [String: UInt32] = [:]
+        let wanted = file.slots.compactMap { Memslot(scenario: $0, &names) }
+        let before = tables[machine] ?? []
+        number += 1
+        func add(_ slot: Memslot, size: ByteCount) {
+            var call = RecordedCall(
+                line: number, thread: thread, machine: machine,
+                region: RawRegion(
+                    slot: slot.assignedID.rawValue | slot.addressSpace.rawValue << 16,
+                    flags: slot.flags.rawValue,
+                    guestPhysicalAddress: slot.guestPhysicalAddress.rawValue,
+                    memorySize: size.rawValue, userspaceAddress: slot.userspaceAddress.rawValue),
+                runsBefore: 0)
+            call.commit = number
+            call.isOfArray = true
+            log.counts.slotCalls += 1
+            log.calls.append(call)
+        }
+        let kept = Set(wanted)
+        for slot in before where !kept.contains(slot) { add(slot, size: .zero) }
+        let present = Set(before)
+        for slot in wanted where !present.contains(slot) { add(slot, size: slot.size) }
+        tables[machine] = wanted
+        log.counts.arrays += 1
+        log.hasEntries = false
+    }
+
+    private mutating func machine(_ name: String) -> Int {
+        if let known = machines[name] { return known }
+        let index = log.machines.count
+        machines[name] = index
+        log.machines.append(TracedMachine(descriptor: -1, creator: thread, createdOnLine: 1))
+        return index
+    }
+}
+
+extension RawRegion {
+    /// A call in the form of ``RunRecording/forEachLine(of:_:)``; `nil` if a word is missing.
+    fileprivate init?(recorded call: JSONValue) {
+        func number(_ name: String) -> UInt64? {
+            if case .success(let value)? = call[name]?.quantity { value } else { nil }
+        }
+        guard let slot = number("slot").flatMap({ UInt32(exactly: $0) }),
+            let flags = number("flags").flatMap({ UInt32(exactly: $0) }),
+            let address = number("guest_phys_addr"), let size = number("memory_size"),
+            let user = number("userspace_addr")
+        else { return nil }
+        self.init(
+            slot: slot, flags: flags, guestPhysicalAddress: address, memorySize: size,
+            userspaceAddress: user,
+            guestMemfd: number("guest_memfd").map { .file(index: UInt32(truncatingIfNeeded: $0)) },
+            guestMemfdOffset: number("guest_memfd_offset") ?? 0)
+    }
+}
+
+extension Memslot {
+    /// A slot of a scenario; `nil` without an id. Memory objects get addresses far from each other.
+    fileprivate init?(scenario slot: SlotParameters, _ names: inout [String: UInt32]) {
+        guard let id = slot.slot.flatMap({ UInt32(exactly: $0) }), id <= 0xffff,
+            let space = UInt32(exactly: slot.addressSpace), space <= 0xffff
+        else { return nil }
+        var user = slot.userspaceAddress?.rawValue ?? 0
+        if let memory = slot.memory {
+            let number = names[memory] ?? UInt32(names.count + 1)
+            names[memory] = number
+            user = (1 << 45) &+ UInt64(number) << 40 &+ (slot.memoryOffset?.rawValue ?? 0)
+        }
+        self.init(
+            id: SlotID(id), addressSpace: AddressSpaceID(space),
+            guestPhysicalAddress: slot.guestPhysicalAddress, size: slot.size,
+            userspaceAddress: UserspaceAddress(user), flags: slot.flags)
+    }
+}

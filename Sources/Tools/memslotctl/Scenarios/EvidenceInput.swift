@@ -1,0 +1,58 @@
+import ArgumentParser
+import Glibc
+import MemslotScenario
+import MemslotTrace
+
+/// Reads the evidence of a file, or of a line on the command line.
+struct EvidenceInput {
+    let name: String
+    let evidence: Evidence
+
+    /// - Parameters:
+    ///   - argument: a file's name, `-`, or with `mayBeText` a line of a log.
+    /// - Throws: the reason for which it can't be used.
+    init(
+        _ argument: String, _ options: TraceImporter.Options, mayBeText: Bool = false
+    ) throws {
+        var options = options
+        options.name = Self.baseName(of: argument)
+        var reader: EvidenceReader
+        let isText =
+            mayBeText && argument != "-" && access(argument, F_OK) != 0
+            && argument.contains(where: { $0 == "(" || $0 == "=" })
+        name = isText ? "the line" : argument == "-" ? "standard input" : argument
+        if isText { options.name = "line" }
+        reader = EvidenceReader(options: options)
+        do {
+            if isText {
+                try reader.consume(Array((argument + "\n").utf8)[...])
+            } else {
+                try InputFile(argument).forEachChunk { try reader.consume($0) }
+            }
+            evidence = try reader.finish()
+        } catch let fault as UnusableInput {
+            throw UnusableFile(
+                "\(name): \(fault.message)" + (fault.line > 1 ? " (line \(fault.line))" : ""))
+        }
+    }
+
+    private static func baseName(of path: String) -> String {
+        if path == "-" { return "trace" }
+        let name = path.split(separator: "/").last.map(String.init) ?? path
+        guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return name }
+        return String(name[..<dot])
+    }
+}
+
+/// How calls are grouped into transactions.
+struct GroupingOptions: ParsableArguments {
+    @Option(
+        name: .customLong("gap-ms"), help: "The pause that ends a transaction, in milliseconds.")
+    var gapMilliseconds: UInt64 = 10
+
+    var options: TraceImporter.Options {
+        var options = TraceImporter.Options()
+        options.gapMilliseconds = gapMilliseconds
+        return options
+    }
+}

@@ -1,0 +1,66 @@
+import ArgumentParser
+import MemslotPicture
+import MemslotScenario
+import MemslotTrace
+import Memslots
+
+struct ReportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "report",
+        abstract: "Report what a log shows of a VM's memory: holes, failed calls, findings.",
+        discussion: """
+            INPUT is what there is: a log of strace, QEMU's event kvm_set_user_memory or its error \
+            lines, a syzkaller program, a record of memslotctl run, or a scenario. The slots are \
+            compared with an INPUT that is the text of 'info mtree -f'.
+
+            -o writes one page that needs no network: a time axis, the map at each moment, a \
+            search by address, and the report. --json prints its data (Docs/Reports.md).
+
+            Exit status: 0 read, 2 an input can't be used.
+            """)
+
+    @Option(
+        name: [.short, .customLong("output")], help: "Write the report as a page to this file.",
+        completion: .file(extensions: ["html"]))
+    var output: String?
+
+    @Flag(help: "Print the report as JSON, one line for each log.")
+    var json = false
+
+    @OptionGroup var grouping: GroupingOptions
+
+    @Argument(help: "The logs; - is standard input.", completion: .file())
+    var inputs: [String]
+
+    func run() throws {
+        var options = grouping.options
+        options.acceptsUndecoded = true
+        let read = try inputs.map { try EvidenceInput($0, options) }
+        let view = read.lazy.compactMap {
+            if case .view(let view) = $0.evidence { view } else { nil }
+        }.first
+        var reports: [TraceImport] = []
+        for input in read {
+            guard case .calls(var result) = input.evidence else { continue }
+            result.report.view = view
+            reports.append(result)
+        }
+        if let output {
+            guard let only = reports.first, reports.count == 1 else {
+                throw UnusableFile("-o writes the page of one log; \(reports.count) are named")
+            }
+            try OutputFile.write(ReportDocument(only).page, to: output)
+        }
+        for (place, result) in reports.enumerated() {
+            if json {
+                Terminal.write(ReportDocument(result).json + [0x0a])
+            } else {
+                print((place > 0 ? "\n" : "") + result.report.text, terminator: "")
+            }
+        }
+        guard reports.isEmpty, let view else { return }
+        print(
+            "\(counted(view.rows.count, "range")) of memory, as QEMU means it; memslotctl map draws it, "
+                + "and a log beside it is compared with it")
+    }
+}
