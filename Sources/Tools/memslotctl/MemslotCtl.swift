@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import MemslotPicture
+import MemslotProtocol
 import MemslotScenario
 import MemslotService
 import Memslots
@@ -99,31 +100,10 @@ private struct CommandLineWords {
             + MemslotCtl.configuration.groupedSubcommands.flatMap(\.subcommands)
         let names = commands.compactMap { $0.configuration.commandName } + ["help"]
         guard !names.contains(name) else { return }
-        let nearest = names.map { (name: $0, distance: Self.distance(name, $0)) }
-            .min { $0.distance < $1.distance }
-        let hint = nearest.flatMap { $0.distance <= max(2, name.count / 3) ? $0.name : nil }
+        let hint = nearestName(to: name, among: names)
         throw ValidationError(
             "there is no command '\(Terminal.safe(name))'"
                 + (hint.map { "; did you mean '\($0)'?" } ?? "; memslotctl --help lists them"))
-    }
-
-    /// The fewest insertions, deletions, replacements and swaps of neighbours from one to the other.
-    private static func distance(_ one: String, _ other: String) -> Int {
-        let (one, other) = (Array(one.utf8.prefix(64)), Array(other.utf8))
-        var before: [Int] = []
-        var row = Array(0...other.count)
-        for (i, byte) in one.enumerated() {
-            var next = [i + 1]
-            for (j, wanted) in other.enumerated() {
-                var best = min(row[j] + (byte == wanted ? 0 : 1), row[j + 1] + 1, next[j] + 1)
-                if i > 0, j > 0, byte == other[j - 1], one[i - 1] == wanted {
-                    best = min(best, before[j - 1] + 1)
-                }
-                next.append(best)
-            }
-            (before, row) = (row, next)
-        }
-        return row[other.count]
     }
 }
 

@@ -71,7 +71,7 @@ struct FieldTests {
             lacks: ["newer strace"]),
         report(
             "s390-9t-same-hva.log",
-            ["slot 0 at 0x0-0x7fffffeffff", "map user memory 0x3ff00000000-"]),
+            ["slot 0 at 0x0-0x7ffffefffff", "map user memory 0x3ff00000000-"]),
         report(
             "stacks-k.log",
             ["3 slot calls", "no memory was missing", "8 KiB was removed and is not back"]),

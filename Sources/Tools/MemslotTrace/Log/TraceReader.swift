@@ -70,6 +70,8 @@ struct TraceReader {
             do throws(StraceSyntaxError) {
                 let call = try StraceCall(body)
                 if case .other = call {
+                    let own = line.thread == firstThread.number ? nil : line.thread
+                    if line.stamp != nil { closeEnd(of: own ?? .unnumbered, at: place) }
                     // It may be another program's output, or the beginning of a wrapped line.
                     guard StraceCall.isWithoutResult(body) else { break }
                     wrapped = WrappedLine(bytes, number: number, lines: lines)

@@ -92,7 +92,7 @@ package struct ReportDocument: Sendable {
             let new = touched.compactMap { after[$0] }.filter { !before.contains($0) }
                 .sorted { $0.assignedKey < $1.assignedKey }
             writer.beginObject()
-            writer.member("vm", transaction.machine)
+            if transaction.machine > 0 { writer.member("vm", transaction.machine) }
             writer.member("line", transaction.line)
             writer.number("at", since(transaction.calls.first?.begin.earliest))
             writer.number("end", since(transaction.endTime))
@@ -116,9 +116,8 @@ package struct ReportDocument: Sendable {
             let table = try MemslotTable(backend: OfflineBackend())
             _ = try table.submit(before, options: SubmitOptions())
             return try table.plan(after, options: SubmitOptions()).operations.map { operation in
-                let slot = operation.call.after ?? operation.call.before
-                let place = slot.map { "slot \($0.assignedKey) at \($0.guestPhysicalAddress)" }
-                return "\(operation.call.name) \(place ?? "")"
+                let place = operation.call.after.map { " at \($0.guestPhysicalAddress)" }
+                return "\(operation.call.name) slot \(operation.call.key)" + (place ?? "")
             }
         } catch {
             return nil
@@ -163,9 +162,11 @@ package struct ReportDocument: Sendable {
         for transaction in report.scenario.transactions {
             for hole in transaction.audit.all {
                 writer.beginObject()
-                writer.member("vm", transaction.machine)
+                if transaction.machine > 0 { writer.member("vm", transaction.machine) }
                 writer.member("transaction", numbers[transaction.machine])
-                writer.member("addressSpace", UInt64(hole.addressSpace.rawValue))
+                if hole.addressSpace != .main {
+                    writer.member("addressSpace", UInt64(hole.addressSpace.rawValue))
+                }
                 writer.member("start", bare(hole.start.rawValue))
                 writer.member("size", bare(hole.size.rawValue))
                 writer.list("lines", [hole.removedOnLine, hole.returnedOnLine]) {

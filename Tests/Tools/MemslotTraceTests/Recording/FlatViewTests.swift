@@ -108,7 +108,7 @@ struct FlatViewTests {
              AS "memory", root: system
               00000000c0000000-00000000c0087fff (prio 0, ramd): 0000:01:00.0 BAR 0 mmaps[0] KVM
               00000000c0089000-00000000c0ffffff (prio 0, nv-ram): 0000:01:00.0 BAR 0 mmaps[0] @0000000000089000 KVM owner:{dev id=x}
-              00000000d0000000-00000000d0000fff (prio 0, ram): not in KVM
+              00000000d0000000-00000000d0000fff (prio 0, ram): elsewhere
             """)
         #expect(
             view.rows.map(\.name) == ["0000:01:00.0 BAR 0 mmaps[0]", "0000:01:00.0 BAR 0 mmaps[0]"])

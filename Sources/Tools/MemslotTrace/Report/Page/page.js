@@ -1,6 +1,8 @@
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
+  // Left out where it is the first.
+  for (const item of data.transactions.concat(data.holes)) item.vm ??= 0;
   const at = (id) => document.getElementById(id);
   const hex = (n) => "0x" + n.toString(16);
   const big = (text) => BigInt("0x" + text);
