@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/xattr.h>
 
 // The value of a call, or minus errno.
@@ -84,4 +85,11 @@ void _swift_stdlib_overrideUnsafeArgvArgc(char **words, int count);
 // /proc/self/cmdline instead, and without /proc a program would run as if it had no arguments.
 __attribute__((constructor)) static void pass_arguments(int count, char **words) {
     if (words != NULL) _swift_stdlib_overrideUnsafeArgvArgc(words, count);
+}
+
+unsigned long clinux_raise_descriptor_limit(void) {
+    struct rlimit limit = {0, 0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+    return setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
 }

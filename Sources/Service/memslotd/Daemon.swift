@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Logging
 import MemslotService
@@ -42,6 +43,7 @@ struct Daemon {
             return nil
         }
         let events = EventLog(log: log)
+        let limits = Self.lowered(limits, log)
         do throws(StateError) {
             let descriptors = ServiceDescriptorStore(notification, inherited)
             let state = try options.stateDir.map { path throws(StateError) in
@@ -58,6 +60,22 @@ struct Daemon {
         service.observeTables { events.record($0, vm: $1, user: $2) }
         server = SocketServer(
             service, access: socket.access, launcher: launcher, observer: { events.record($0) })
+    }
+
+    /// Lowers the limits where the process may not have as many descriptors as they need.
+    private static func lowered(_ limits: ServiceLimits, _ log: Logger) -> ServiceLimits {
+        let available = Int(clamping: clinux_raise_descriptor_limit())
+        var lowered = limits
+        if lowered.lower(toDescriptors: available) {
+            log.warning(
+                "limits are lowered: the hard limit of descriptors is too low",
+                metadata: [
+                    "descriptors": "\(available)", "needed": "\(limits.neededDescriptors)",
+                    "connections": "\(lowered.connections)", "vms": "\(lowered.vms)",
+                    "memories": "\(lowered.memories)",
+                ])
+        }
+        return lowered
     }
 
     /// Serves the socket.
@@ -137,8 +155,8 @@ private enum Signals {
         pthread_sigmask(SIG_BLOCK, &set, nil)
     }
 
-    /// Calls `end` on a thread of its own at the first `SIGTERM` or `SIGINT`. The second one ends
-    /// the process at once.
+    /// Calls `end` on a thread of its own at the first `SIGTERM`, `SIGINT` or `SIGHUP`. The second
+    /// one ends the process at once.
     static func onEnd(_ end: @escaping @Sendable () -> Void) {
         do throws(Errno) {
             try OwnThread {
@@ -157,6 +175,7 @@ private enum Signals {
         sigemptyset(&set)
         sigaddset(&set, SIGTERM)
         sigaddset(&set, SIGINT)
+        sigaddset(&set, SIGHUP)
         return set
     }
 

@@ -23,9 +23,10 @@ struct Memslotd: ParsableCommand {
             The daemon's own user and root may connect. The log goes to standard error. Without \
             --stdio nothing is written to standard output.
 
-            SIGTERM and SIGINT end the daemon gracefully; a second signal ends it at once. Exit \
-            status: 0 after a clean end; 1 if it can't listen, can't use its state directory, \
-            can't confine itself, or had to close connections that did not end in time; 64 for wrong usage.
+            SIGTERM, SIGINT and SIGHUP end the daemon gracefully and within 10 seconds; a second \
+            signal ends it at once. Exit status: 0 after a clean end; 1 if it can't listen, can't use \
+            its state directory, can't confine itself, or had to close connections that did not end \
+            in time; 64 for wrong usage.
             """,
         version: MemslotService.version)
 

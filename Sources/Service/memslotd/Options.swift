@@ -162,11 +162,14 @@ struct LimitOptions: ParsableArguments {
         var limits = ServiceLimits()
         limits.connections = maxConnections
         limits.connectionsPerPeer = max(maxConnections / 2, 1)
-        limits.reservedConnections = min(limits.reservedConnections, maxConnections / 8)
-        limits.threads = max(limits.threads, maxConnections * 2 + 64)
+        limits.threads = max(limits.threads, maxConnections * 4)
+        limits.threadsPerPeer = limits.threads / 2
         limits.lineBytes = maxLine
         limits.vmsPerPeer = vms
+        limits.vms = max(limits.vms, vms.multipliedReportingOverflow(by: 2).partialValue)
         limits.memoryBytesPerPeer = maxMemory
+        limits.memoryBytes = max(
+            limits.memoryBytes, maxMemory.multipliedReportingOverflow(by: 2).partialValue)
         limits.inFlightRequests = maxInFlight
         limits.queuedEvents = maxQueuedEvents
         return limits

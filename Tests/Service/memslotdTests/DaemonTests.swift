@@ -12,7 +12,7 @@ import WireTestSupport
 struct DaemonTests {
     @Test("it serves, ends at SIGTERM with status 0, and removes its socket")
     func ends() throws {
-        for signal in [SIGTERM, SIGINT] {
+        for signal in [SIGTERM, SIGINT, SIGHUP] {
             let daemon = try DaemonProcess()
             var client = try daemon.connect()
             #expect(try client.ask(#"{"id":1,"method":"server.info"}"#).id == 1)
@@ -53,11 +53,16 @@ struct DaemonTests {
     }
 
     @Test(
-        "without a descriptor left a new peer is refused, others are still served, and later all are"
-    )
+        "without a descriptor left a new peer is refused, others are still served, and later all are",
+        .enabled(if: BuiltProducts.tool("prlimit") != nil, "there is no prlimit"))
     func noDescriptors() throws {
-        let daemon = try DaemonProcess(shell: "ulimit -n 24;")
+        let daemon = try DaemonProcess()
         var first = try daemon.connect()
+        // Later than the start, which would lower the limits.
+        let prlimit = try CommandRun(
+            ["--nofile=24:24", "--pid=\(daemon.processID)"],
+            program: BuiltProducts.tool("prlimit"), in: daemon.directory.path)
+        #expect(try prlimit.outcome().status == 0)
         #expect(try first.ask(#"{"id":1,"method":"server.info"}"#).id == 1)
         let refusal = try connectUntilRefused(daemon, limit: 24)
         #expect(refusal?.limit == "descriptors")
@@ -70,6 +75,18 @@ struct DaemonTests {
             isServed = (try? other.call("server.info", "{}").value?["result"]) != nil
         }
         #expect(isServed)
+        #expect(daemon.end(by: SIGTERM) == 0)
+    }
+
+    @Test("where it may have few descriptors, its limits are lower, and it logs that")
+    func fewDescriptors() throws {
+        let daemon = try DaemonProcess(shell: "ulimit -n 1000;")
+        var client = try daemon.connect()
+        let limits = try #require(try client.result("server.info")["limits"])
+        let (all, share) = (limits["connections"]?.int ?? 0, limits["connectionsPerPeer"]?.int ?? 0)
+        #expect((1..<100).contains(all))
+        #expect(share == all / 2 || share == (all + 1) / 2)
+        #expect(daemon.log.contains("limits are lowered"))
         #expect(daemon.end(by: SIGTERM) == 0)
     }
 

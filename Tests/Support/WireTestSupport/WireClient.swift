@@ -37,9 +37,12 @@ package struct WireClient {
     ///
     /// - Returns: the reply; `nil` for a line that gets none.
     package func send(_ line: String, passing descriptors: [Int32] = []) throws -> Reply? {
+        var bound: Int?
         let replies = service.respond(
             to: RequestDecoder().decode(Array(line.utf8)), on: connection,
-            descriptors: PassedDescriptors(descriptors))
+            descriptors: PassedDescriptors(descriptors), reserve: { bound = $0 })
+        // What a server reserves for a reply holds it.
+        if let bound, replies.count > bound { throw TooLongReply(bytes: replies.count, bound) }
         guard replies.count > 0 else { return nil }
         let passed = replies.descriptors.claimAll()
         let text = String(decoding: replies.finish(), as: UTF8.self)
@@ -100,4 +103,12 @@ package struct WireClient {
 package func page(_ slot: Int, at address: String, _ more: String = "") -> String {
     "{\"slot\":\(slot),\"guestPhysicalAddress\":\"\(address)\",\"size\":\"0x1000\","
         + "\"userspaceAddress\":\"0x7f000000\(slot)000\"\(more)}"
+}
+
+/// A reply has more bytes than the service reserves for it.
+private struct TooLongReply: Error {
+    let bytes: Int
+    let bound: Int
+
+    init(bytes: Int, _ bound: Int) { (self.bytes, self.bound) = (bytes, bound) }
 }

@@ -39,4 +39,7 @@ void clinux_give_memory_back(void);
 // thread starts.
 void clinux_limit_arenas(int count);
 
+// setrlimit(2): raises the soft limit of descriptors to the hard one. Returns the soft limit then.
+unsigned long clinux_raise_descriptor_limit(void);
+
 #endif

@@ -35,8 +35,11 @@ extension JSONWriter {
                 $0.member("generation", generation.rawValue)
                 $0.list("translations", addresses) { $0.translated($1) }
             }
-        case .history(let receipts):
-            object { $0.list("receipts", receipts) { $0.receipt($1) } }
+        case .history(let receipts, let next):
+            object {
+                $0.list("receipts", receipts) { $0.receipt($1) }
+                $0.member("next", next?.rawValue)
+            }
         case .dirtyLog(let pageCount, let dirtyCount, let bitmap):
             object {
                 $0.member("pages", pageCount)

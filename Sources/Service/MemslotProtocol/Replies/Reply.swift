@@ -28,7 +28,7 @@ public enum Reply: Sendable {
     /// `nil` for an unmapped address.
     case translations(generation: Generation, [TranslatedAddress?])
     /// The result of `memslots.history`, oldest first.
-    case history([ReceiptMessage])
+    case history([ReceiptMessage], next: Generation?)
     /// The result of `dirtylog.get`: how many pages the bitmap covers, how many are dirty, and a
     /// bit for each page. Bit 0 of byte 0 is the first page.
     case dirtyLog(pageCount: UInt64, dirtyCount: UInt64, bitmap: [UInt8])

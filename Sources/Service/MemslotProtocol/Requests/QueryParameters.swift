@@ -23,11 +23,14 @@ public struct HistoryParameters: Sendable {
     public var vm: String
     /// How many receipts; `nil` for all that are kept.
     public var last: UInt64?
+    /// Only receipts of earlier generations than this; `nil` for all.
+    public var before: UInt64?
 
     /// The last receipts of the VM named `vm`.
-    public init(vm: String, last: UInt64? = nil) {
+    public init(vm: String, last: UInt64? = nil, before: UInt64? = nil) {
         self.vm = vm
         self.last = last
+        self.before = before
     }
 }
 
@@ -76,7 +79,7 @@ extension TranslateParameters: ParameterObject {
 }
 
 extension HistoryParameters: ParameterObject {
-    package enum Member: String, CaseIterable, Sendable { case vm, last }
+    package enum Member: String, CaseIterable, Sendable { case vm, last, before }
 
     package static let table = MemberTable<Member> { $0 == .vm }
 
@@ -86,6 +89,7 @@ extension HistoryParameters: ParameterObject {
         switch member {
         case .vm: vm = reader.string(at: node)
         case .last: last = reader.integer(at: node)
+        case .before: before = reader.integer(at: node)
         }
     }
 }

@@ -32,7 +32,7 @@ extension MemslotService {
         if case .mapped(let file) = kind { (size, pageSize) = (file.size, file.pageSize) }
         let reservation: MemoryReservation
         do throws(ProtocolError) {
-            reservation = try vm.account.reserve(bytes: size.rawValue, limits)
+            reservation = try vm.account.reserve(bytes: size.rawValue)
         } catch {
             vm.discard(kind)
             if place == .file { vm.kept?.drop(id, place) }

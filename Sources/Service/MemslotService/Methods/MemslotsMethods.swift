@@ -39,11 +39,7 @@ extension MemslotService {
                 "quiesceDeadlineMs is more than \(limits.quiesceDeadlineMs)")
         }
         let more = parameters.slots.count - vm.feed.published.table.array.count
-        guard more <= 0 || vm.account.holdings.slots + more <= limits.slotsPerPeer else {
-            throw .limit(
-                "slotsPerPeer", path: "slots",
-                "the VMs of a peer have at most \(limits.slotsPerPeer) slots together")
-        }
+        if more > 0 { try budgets.slots.check(more, of: vm.account.user) }
     }
 
     func getSlots(of name: String, _ peer: Peer) throws(ProtocolError) -> Reply {
@@ -77,9 +73,23 @@ extension MemslotService {
         _ parameters: HistoryParameters, _ peer: Peer
     ) throws(ProtocolError) -> Reply {
         let vm = try vm(parameters.vm, of: peer)
-        let receipts = vm.history(last: parameters.last.map { Int(clamping: $0) } ?? .max)
-        let names = vm.memory.names
-        return .history(receipts.map { names.message(of: $0) })
+        let (names, before) = (vm.memory.names, parameters.before ?? .max)
+        let kept = vm.history(last: .max).filter { $0.generation.rawValue < before }
+        var messages: [ReceiptMessage] = []
+        var bytes = Reply.history([], next: nil).byteBound
+        for receipt in kept.suffix(parameters.last.map { Int(clamping: $0) } ?? .max).reversed() {
+            let message = names.message(of: receipt)
+            bytes += message.byteBound
+            if bytes > limits.replyBytes {
+                // The newest alone: the rest may follow in parts, but it can't.
+                if messages.isEmpty { try checkReply(bytes) }
+                break
+            }
+            messages.append(message)
+        }
+        let hasOlder = messages.count < kept.count
+        return .history(
+            messages.reversed(), next: hasOlder ? messages.last?.receipt.generation : nil)
     }
 }
 

@@ -70,11 +70,13 @@ extension MemslotService {
         let named: VirtualMachine?
         if let name { named = try vm(name, of: peer) } else { named = nil }
         let snapshots = try registry.withLock { registry throws(ProtocolError) in
+            let vms = named.map { [$0] } ?? registry.all(of: peer)
+            let present = vms.map(\.feed.published).map { ArrayMessage($0.table, $0.names) }
+            try checkReply(Reply.subscribed(present).byteBound)
             if !registry.follows(named, peer) {
-                try registry.account(of: peer.user).subscribe(1, limits)
+                try budgets.subscriptions.charge(1, to: peer.user)
                 registry.follow(named, peer, queue)
             }
-            let vms = named.map { [$0] } ?? registry.all(of: peer)
             return vms.compactMap { $0.feed.follow(peer.connection, queue) }
         }
         if let named, snapshots.isEmpty { throw .gone(named.name) }

@@ -43,10 +43,7 @@ extension MemslotService {
         guard registry.vm(name, of: peer) == nil else {
             throw ProtocolError(.vmExists, "there is a VM \"\(name)\" already")
         }
-        guard registry.count(of: peer) < limits.vmsPerPeer else {
-            throw .limit(
-                "vmsPerPeer", "a peer has at most \(limits.vmsPerPeer) VMs; destroy one first")
-        }
+        try budgets.vms.check(1, of: peer.user)
     }
 
     func listVMs(_ peer: Peer) -> Reply {

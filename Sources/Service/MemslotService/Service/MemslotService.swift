@@ -10,7 +10,8 @@ public final class MemslotService: Sendable {
     /// The limits, which `server.info` reports.
     public let limits: ServiceLimits
     let allowsRawAddresses: Bool
-    let registry = Locked(VMRegistry())
+    let budgets: Budgets
+    let registry: Locked<VMRegistry>
     let backends: BackendFactory
     let audience = TableAudience()
     /// Where VMs are kept; `nil` to keep none.
@@ -33,6 +34,8 @@ public final class MemslotService: Sendable {
         self.state = state
         self.backends = BackendFactory(device: kvmDevice)
         self.limits = limits
+        budgets = Budgets(limits)
+        registry = Locked(VMRegistry(budgets))
         self.allowsRawAddresses = allowsRawAddresses
     }
 
@@ -110,15 +113,18 @@ extension MemslotService {
     ///   - line: a line that `RequestDecoder` decoded.
     ///   - connection: the connection that the line came from.
     ///   - descriptors: the descriptors that came with the line.
+    ///   - reserve: called before the reply to a single request is encoded, with at least as many
+    ///     bytes as it has. May wait.
     /// - Returns: the encoded line, and the descriptors to send with it; empty where no request
     ///   gets a reply.
     public func respond(
         to line: DecodedLine, on connection: ServiceConnection,
-        descriptors: PassedDescriptors = .none
+        descriptors: PassedDescriptors = .none, reserve: (Int) -> Void = { _ in }
     ) -> ReplyEncoder {
         var encoder = ReplyEncoder()
         switch line {
-        case .single(let request): encodeReply(to: request, connection, descriptors, into: &encoder)
+        case .single(let request):
+            encodeReply(to: request, connection, descriptors, into: &encoder, reserve)
         case .batch(let requests):
             encoder.beginBatch()
             for request in requests {
@@ -129,7 +135,7 @@ extension MemslotService {
                         + "already; send the rest by itself"
                     encoder.encode(.limit("batchAnswerBytes", message), for: request)
                 } else {
-                    encodeReply(to: request, connection, descriptors, into: &encoder)
+                    encodeReply(to: request, connection, descriptors, into: &encoder) { _ in }
                 }
             }
             encoder.endBatch()
@@ -139,7 +145,7 @@ extension MemslotService {
 
     private func encodeReply(
         to request: Request, _ connection: ServiceConnection, _ descriptors: PassedDescriptors,
-        into encoder: inout ReplyEncoder
+        into encoder: inout ReplyEncoder, _ reserve: (Int) -> Void
     ) {
         do throws(ProtocolError) {
             let reply: Reply
@@ -153,10 +159,26 @@ extension MemslotService {
                 metrics.add(.errors)
                 throw error(of: invalid, vm: request.vm, connection.peer)
             }
-            if let id = request.id { encoder.encode(reply, id: id) }
+            guard let id = request.id else { return }
+            let bound = reply.byteBound + id.rawBytes.count
+            // A committed array can't be refused any more.
+            if case .receipt = reply {} else { try checkReply(bound) }
+            reserve(bound)
+            encoder.encode(reply, id: id)
         } catch {
-            if let id = request.id { encoder.encode(error, id: id) }
+            guard let id = request.id else { return }
+            reserve(error.byteBound + id.rawBytes.count)
+            encoder.encode(error, id: id)
         }
+    }
+
+    /// Checks a reply of up to `bytes`.
+    func checkReply(_ bytes: Int) throws(ProtocolError) {
+        guard bytes > limits.replyBytes else { return }
+        throw .limit(
+            "replyBytes",
+            "the reply would have up to \(bytes) bytes; the limit is \(limits.replyBytes), "
+                + "ask for less at once")
     }
 
     private func metrics(of peer: Peer) -> Metrics {

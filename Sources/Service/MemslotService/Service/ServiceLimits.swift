@@ -10,16 +10,34 @@ public struct ServiceLimits: Hashable, Sendable {
     public var batch = 65_536
     /// Bytes of the replies to a batch. After that the rest of the batch is refused.
     public var batchAnswerBytes = 64 << 20
+    /// Bytes of one reply. A larger one is refused, but the receipt of a committed array is not.
+    public var replyBytes = 64 << 20
+    /// Bytes of replies of all connections that are being encoded, or that are not read. A request
+    /// without room waits.
+    public var unreadReplyBytes = 512 << 20
+    /// As ``unreadReplyBytes``, for one user.
+    public var unreadReplyBytesPerPeer = 256 << 20
     /// Descriptors of one line, in either direction.
     public var descriptors = 16
+    /// VMs of all users together, of which a part is reserved for root and the server's own user;
+    /// so for all totals below.
+    public var vms = 2_048
     /// VMs of one user.
     public var vmsPerPeer = 1_024
+    /// Slots of all VMs.
+    public var slots = 1 << 22
     /// Slots of all VMs of one user together.
     public var slotsPerPeer = 1 << 21
+    /// Memory objects of all users.
+    public var memories = 8_192
     /// Memory objects of one user, in all its VMs.
     public var memoriesPerPeer = 4_096
+    /// Bytes of all memory objects.
+    public var memoryBytes: UInt64 = 1 << 45
     /// Bytes of all memory objects of one user together.
     public var memoryBytesPerPeer: UInt64 = 1 << 44
+    /// Subscriptions of all users.
+    public var subscriptions = 8_192
     /// Subscriptions of one user on all its connections: one for each VM, and one for "all".
     public var subscriptionsPerPeer = 4_096
     /// Receipts in the history of a VM.
@@ -38,8 +56,6 @@ public struct ServiceLimits: Hashable, Sendable {
     public var connections = 512
     /// Connections of one user at once.
     public var connectionsPerPeer = 256
-    /// Connections that only root and the server's own user may use.
-    public var reservedConnections = 16
     /// How long a connection may send no request while more than half of all connections are used,
     /// in milliseconds.
     public var firstRequestMs = 30_000
@@ -52,12 +68,43 @@ public struct ServiceLimits: Hashable, Sendable {
     /// Threads of one connection, including the one that reads.
     public var threadsPerConnection = 64
     /// Threads of all connections.
-    public var threads = 1_024
+    public var threads = 2_048
+    /// Threads of all connections of one user.
+    public var threadsPerPeer = 1_024
     /// Notifications that wait for a subscriber.
     public var queuedEvents = 1_024
 
     /// The defaults.
     public init() {}
+
+    /// Descriptors that the server needs where every limit is reached.
+    ///
+    /// A connection has its socket and two of its receiver. It holds the descriptors of half a line,
+    /// of requests up to the limit of a line and one line more, and of unread replies up to that
+    /// limit. A VM has one, and a memory object one.
+    package var neededDescriptors: Int {
+        Self.ownDescriptors + connections * (3 + 4 * descriptors) + vms + memories
+    }
+
+    /// What the server has open without any peer.
+    private static let ownDescriptors = 64
+
+    /// Lowers the limits of what costs descriptors, in proportion, so that they need no more than
+    /// `available`.
+    ///
+    /// - Returns: whether anything was lowered.
+    package mutating func lower(toDescriptors available: Int) -> Bool {
+        let (room, needed) = (available - Self.ownDescriptors, neededDescriptors)
+        guard needed > available else { return false }
+        let counts: [WritableKeyPath<ServiceLimits, Int>] = [
+            \.connections, \.connectionsPerPeer, \.vms, \.vmsPerPeer, \.memories, \.memoriesPerPeer,
+        ]
+        for count in counts {
+            let part = self[keyPath: count] * max(room, 0) / (needed - Self.ownDescriptors)
+            self[keyPath: count] = max(part, 1)
+        }
+        return true
+    }
 
     /// The properties in their order, as `server.info` lists them by their names.
     var all: [NamedValue] {

@@ -1,92 +1,72 @@
 internal import MemslotProtocol
 internal import Memslots
 
-/// What one user holds in the service, with its limits and metrics.
+/// What one user holds in the service, and its metrics.
 final class UserAccount: Sendable {
     /// What the user holds now.
     struct Holdings: Sendable {
-        var memories = 0
-        var memoryBytes: UInt64 = 0
-        var slots = 0
-        var subscriptions = 0
+        let memories: Int
+        let memoryBytes: UInt64
+        let slots: Int
+        let subscriptions: Int
     }
 
     let user: UInt32
     /// The metrics of all VMs of the user, including destroyed ones.
     let metrics = Metrics()
-    private let state = Locked(Holdings())
+    let budgets: Budgets
 
-    init(user: UInt32) { self.user = user }
+    init(user: UInt32, _ budgets: Budgets) {
+        self.user = user
+        self.budgets = budgets
+    }
 
-    var holdings: Holdings { state.withLock { $0 } }
+    var holdings: Holdings {
+        Holdings(
+            memories: budgets.memories.held(by: user),
+            memoryBytes: UInt64(budgets.memoryBytes.held(by: user)),
+            slots: budgets.slots.held(by: user),
+            subscriptions: budgets.subscriptions.held(by: user))
+    }
 
     /// Reserves memory of `bytes`, as long as the reservation lives.
     ///
     /// - Throws: `limit-exceeded`.
-    func reserve(
-        bytes: UInt64, _ limits: ServiceLimits
-    ) throws(ProtocolError) -> MemoryReservation {
-        try state.withLock { state throws(ProtocolError) in
-            guard state.memories < limits.memoriesPerPeer else {
-                throw .limit(
-                    "memoriesPerPeer", "a peer has at most \(limits.memoriesPerPeer) memory objects"
-                )
-            }
-            let sum = state.memoryBytes.addingReportingOverflow(bytes)
-            guard !sum.overflow, sum.partialValue <= limits.memoryBytesPerPeer else {
-                throw .limit(
-                    "memoryBytesPerPeer",
-                    "a peer's memory objects have at most \(limits.memoryBytesPerPeer) bytes")
-            }
-            state.memories += 1
-            state.memoryBytes = sum.partialValue
+    func reserve(bytes: UInt64) throws(ProtocolError) -> MemoryReservation {
+        try budgets.memories.charge(1, to: user)
+        do throws(ProtocolError) {
+            try budgets.memoryBytes.charge(Int(clamping: bytes), to: user)
+        } catch {
+            budgets.memories.release(1, of: user)
+            throw error
         }
-        return MemoryReservation(account: self, bytes: bytes)
+        return MemoryReservation(account: self, bytes: Int(clamping: bytes))
     }
 
     /// Reserves memory of a restored object, even beyond the limits.
     func reserve(held bytes: UInt64) -> MemoryReservation {
-        state.withLock { state in
-            state.memories += 1
-            state.memoryBytes &+= bytes
-        }
-        return MemoryReservation(account: self, bytes: bytes)
+        budgets.memories.charge(existing: 1, to: user)
+        budgets.memoryBytes.charge(existing: Int(clamping: bytes), to: user)
+        return MemoryReservation(account: self, bytes: Int(clamping: bytes))
     }
 
     /// Changes the number of slots of the user's VMs.
-    func addSlots(_ difference: Int) { state.withLock { $0.slots += difference } }
+    func addSlots(_ difference: Int) { budgets.slots.charge(existing: difference, to: user) }
 
-    /// Adds `count` subscriptions.
-    ///
-    /// - Throws: `limit-exceeded`; none is added then.
-    func subscribe(_ count: Int, _ limits: ServiceLimits) throws(ProtocolError) {
-        try state.withLock { state throws(ProtocolError) in
-            guard state.subscriptions + count <= limits.subscriptionsPerPeer else {
-                throw .limit(
-                    "subscriptionsPerPeer",
-                    "a peer has at most \(limits.subscriptionsPerPeer) subscriptions; end one first"
-                )
-            }
-            state.subscriptions += count
-        }
-    }
+    func unsubscribe(_ count: Int) { budgets.subscriptions.release(count, of: user) }
 
-    func unsubscribe(_ count: Int) { state.withLock { $0.subscriptions -= count } }
-
-    fileprivate func release(bytes: UInt64) {
-        state.withLock { state in
-            state.memories -= 1
-            state.memoryBytes &-= bytes
-        }
+    fileprivate func release(bytes: Int) {
+        budgets.memories.release(1, of: user)
+        budgets.memoryBytes.release(bytes, of: user)
     }
 }
 
 /// Memory that counts for a user as long as this object lives.
 final class MemoryReservation: Sendable {
     private let account: UserAccount
-    private let bytes: UInt64
+    private let bytes: Int
 
-    fileprivate init(account: UserAccount, bytes: UInt64) {
+    fileprivate init(account: UserAccount, bytes: Int) {
         self.account = account
         self.bytes = bytes
     }

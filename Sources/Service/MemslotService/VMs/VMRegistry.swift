@@ -15,6 +15,9 @@ struct VMRegistry: Sendable {
     }
 
     private var users: [UInt32: User] = [:]
+    private let budgets: Budgets
+
+    init(_ budgets: Budgets) { self.budgets = budgets }
 
     /// The VM of `peer`'s user that has this name.
     func vm(_ name: String, of peer: Peer) -> VirtualMachine? {
@@ -32,13 +35,10 @@ struct VMRegistry: Sendable {
             .map { ($0.account, $0.vms.sorted { $0.key < $1.key }.map(\.value)) }
     }
 
-    /// How many VMs `peer`'s user has.
-    func count(of peer: Peer) -> Int { users[peer.user]?.vms.count ?? 0 }
-
     /// The account of `user`, which is created empty.
     mutating func account(of user: UInt32) -> UserAccount {
         if let account = users[user]?.account { return account }
-        let account = UserAccount(user: user)
+        let account = UserAccount(user: user, budgets)
         users[user] = User(account: account)
         return account
     }
@@ -48,6 +48,7 @@ struct VMRegistry: Sendable {
         let user = vm.account.user
         _ = account(of: user)
         users[user]?.vms[Name(vm.name)] = vm
+        budgets.vms.charge(existing: 1, to: user)
         let queues = (users[user]?.followers ?? [:]).compactMapValues { $0 }
         guard !queues.isEmpty else { return }
         var line: [UInt8]?
@@ -66,6 +67,7 @@ struct VMRegistry: Sendable {
         let user = vm.account.user
         guard users[user]?.vms[Name(vm.name)] === vm else { return false }
         users[user]?.vms[Name(vm.name)] = nil
+        budgets.vms.release(1, of: user)
         if vm.observed != nil { users[user]?.left.merge(vm.feed.followers) { own, _ in own } }
         vm.feed.close()
         for connection in users[user]?.named.keys ?? [:].keys {

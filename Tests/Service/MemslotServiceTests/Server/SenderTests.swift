@@ -18,6 +18,13 @@ extension ServerTests {
             (own, peer) = (ends[0], ends[1])
         }
 
+        private func sender(_ budget: Budget? = nil) -> Sender {
+            Sender(
+                to: own, isSocket: true, threads: threads, byteLimit: 1 << 20,
+                descriptorLimit: 16, user: 1,
+                budget: budget ?? Budgets(ServiceLimits()).unreadReplyBytes)
+        }
+
         private func line(_ text: String, _ descriptors: [Int32] = []) -> ReplyEncoder {
             var writer = JSONWriter()
             writer.string(text)
@@ -26,13 +33,13 @@ extension ServerTests {
 
         @Test("events wait for a reply that holds them, also while another thread flushes")
         func heldEvents() {
-            let sender = Sender(to: own, isSocket: true, threads: threads, byteLimit: 1 << 20)
+            let sender = sender()
             let queue = EventQueue(limit: 8) { sender.recordEvent() }
             sender.attach(queue)
             sender.holdEvents()
             queue.enqueue(Array("\"event\"".utf8))
             sender.flush()
-            sender.enqueue(line("answer"))
+            sender.enqueue(line("answer"), Sender.Room())
             sender.flush()
             sender.releaseEvents()
             sender.finish()
@@ -49,14 +56,14 @@ extension ServerTests {
 
         @Test("a descriptor for a peer that has gone is closed")
         func brokenConnection() {
-            let sender = Sender(to: own, isSocket: true, threads: threads, byteLimit: 1 << 20)
+            let sender = sender()
             close(peer)
-            sender.enqueue(line("nobody reads this"))
+            sender.enqueue(line("nobody reads this"), Sender.Room())
             sender.flush()
             var ends: [Int32] = [0, 0]
             #expect(pipe(&ends) == 0)
             _ = fcntl(ends[0], F_SETFL, O_NONBLOCK)
-            sender.enqueue(line("nor this", [ends[1]]))
+            sender.enqueue(line("nor this", [ends[1]]), Sender.Room())
             // The end of the pipe: its other side is closed everywhere.
             var byte: UInt8 = 0
             #expect(read(ends[0], &byte, 1) == 0)

@@ -33,29 +33,6 @@ extension ServerTests {
             #expect(try next.ask(#"{"id":2,"method":"vm.list"}"#).id == 2)
         }
 
-        @Test(
-            "a peer has its share of the connections, and some are for root and the server's user")
-        func shares() {
-            var limits = ServiceLimits()
-            limits.connections = 10
-            limits.connectionsPerPeer = 5
-            limits.reservedConnections = 2
-            var state = SocketServer.State()
-            func refusal(of user: UInt32, isPrivileged: Bool = false) -> String? {
-                state.refusal(of: user, isPrivileged: isPrivileged, limits)?.data.limit
-            }
-            state.held = [1: 4, 2: 3]
-            #expect(refusal(of: 1) == nil)
-            state.held = [1: 5, 2: 2]
-            #expect(refusal(of: 1) == "connectionsPerPeer")
-            #expect(refusal(of: 2) == nil)
-            state.held = [1: 5, 2: 3]
-            #expect(refusal(of: 3) == "connections")
-            #expect(refusal(of: 0, isPrivileged: true) == nil)
-            state.held = [1: 5, 2: 3, 0: 2]
-            #expect(refusal(of: 0, isPrivileged: true) == "connections")
-        }
-
         @Test("above half of the connections, one that sends no request is closed, others stay")
         func silent() throws {
             var limits = ServiceLimits()

@@ -22,11 +22,25 @@ extension Connection {
         // The snapshot in the reply to a subscription comes before any event.
         let subscribes = line.count(of: .eventsSubscribe) > 0
         if subscribes { sender.holdEvents() }
-        let replies = surroundings.service.respond(to: line, on: peer, descriptors: descriptors)
+        let exports = line.count(of: .memoryExport)
+        var room = Sender.Room()
+        if case .batch = line {
+            // Before any of it is executed: a batch that waits half-way would keep others waiting.
+            let limits = surroundings.service.limits
+            room = sender.reserve(
+                limits.batchAnswerBytes + limits.replyBytes, descriptors: exports)
+        }
+        let replies = surroundings.service.respond(
+            to: line, on: peer, descriptors: descriptors,
+            reserve: { room = self.sender.reserve($0, descriptors: exports) })
         if replies.count >= Self.muchMemory { surroundings.watch.recordMuchMemory() }
         if line.count(of: .eventsUnsubscribe) > 0 { sender.enqueueEvents() }
         // Consumed: with a second reference to megabytes, appending the line's end would copy them.
-        if replies.count > 0 { sender.enqueue(consume replies) }
+        if replies.count > 0 {
+            sender.enqueue(consume replies, room)
+        } else {
+            sender.release(room)
+        }
         if subscribes { sender.releaseEvents() }
     }
 
@@ -50,16 +64,23 @@ extension Connection {
 
     /// Responds to each request of a line with `error`.
     func refuse(_ line: DecodedLine, _ error: ProtocolError) {
+        let bound = line.requests.reduce(0) { $0 + error.byteBound + ($1.id?.rawBytes.count ?? 0) }
+        let room = sender.reserve(bound)
         var encoder = ReplyEncoder()
         encoder.encode(error, forEachOf: line)
-        if encoder.count > 0 { sender.enqueue(consume encoder) }
+        if encoder.count > 0 {
+            sender.enqueue(consume encoder, room)
+        } else {
+            sender.release(room)
+        }
     }
 
     /// Responds to a line that was not decoded.
     func refuse(_ error: ProtocolError) {
         var encoder = ReplyEncoder()
         encoder.encode(error, id: .null)
-        sender.enqueue(consume encoder)
+        let room = sender.reserve(encoder.count + 1)
+        sender.enqueue(consume encoder, room)
     }
 }
 
@@ -94,7 +115,7 @@ extension Connection {
     func replaceReader(of request: RequestLanes.Number) -> Bool {
         let limit = surroundings.service.limits.threadsPerConnection
         guard state.withLock({ $0.threadCount < limit }) else { return false }
-        return surroundings.threads.run {
+        return surroundings.threads.run(of: peer.peer.user) {
             let next = self.state.withLock { state -> (Turn, StallWatch.Reader)? in
                 guard state.ownRequest == request, let reader = state.reader else { return nil }
                 state.ownRequest = nil
@@ -130,6 +151,7 @@ extension Connection {
     private func finish(
         _ number: RequestLanes.Number, _ state: inout State
     ) -> [RequestLanes.Number] {
+        state.descriptors[number] = nil
         let ready = state.lanes.finish(number)
         if state.lanes.count == 0 && surroundings.isStopping.isSet { endReading() }
         return ready
@@ -151,7 +173,8 @@ extension Connection {
             return true
         }
         guard mayStart else { return false }
-        if surroundings.threads.run({ self.executeReady([number]) }) { return true }
+        let user = peer.peer.user
+        if surroundings.threads.run(of: user, { self.executeReady([number]) }) { return true }
         state.change { $0.threadCount -= 1 }
         return false
     }

@@ -39,6 +39,8 @@ final class Connection: Sendable {
         var last: RequestLanes.Number = 0
         var waiting: [RequestLanes.Number: WaitingRequest] = [:]
         var waitingBytes = 0
+        /// The descriptors of the requests that are not finished.
+        var descriptors: [RequestLanes.Number: Int] = [:]
         /// The request that the reading thread executes itself.
         var ownRequest: RequestLanes.Number?
         var turn: Turn = 0
@@ -83,7 +85,8 @@ final class Connection: Sendable {
         let limits = surroundings.service.limits
         let sender = Sender(
             to: channel.output, isSocket: channel.isSocket, threads: surroundings.threads,
-            byteLimit: limits.waitingAnswerBytes)
+            byteLimit: limits.waitingAnswerBytes, descriptorLimit: limits.descriptors,
+            user: peer.user, budget: surroundings.service.budgets.unreadReplyBytes)
         let events = EventQueue(limit: limits.queuedEvents) { [weak sender] in
             sender?.recordEvent()
         }
@@ -191,6 +194,9 @@ final class Connection: Sendable {
         let names = decoded.laneNames
         return state.withLock { state in
             state.last += 1
+            if line.descriptors !== PassedDescriptors.none {
+                state.descriptors[state.last] = line.descriptors.open.count
+            }
             guard !state.lanes.enqueue(state.last, names: names) else {
                 state.ownRequest = state.last
                 return state.last
@@ -211,6 +217,7 @@ final class Connection: Sendable {
         state.withLock(waitingWhile: {
             $0.lanes.count >= limits.inFlightRequests
                 || $0.waitingBytes > limits.waitingRequestBytes
+                || $0.descriptors.values.reduce(0, +) > limits.descriptors
         }) { _ in }
     }
 

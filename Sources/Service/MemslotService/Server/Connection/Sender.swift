@@ -18,6 +18,28 @@ final class Sender: Sendable {
         /// How many replies are still to be put in before any event.
         var eventHolds = 0
         var hasEventThread = false
+        /// The room of replies that are not sent yet.
+        var held = Room()
+    }
+
+    /// Room for the replies to a line, which counts until they are sent.
+    struct Room {
+        /// Bytes of what each connection may have.
+        var own = 0
+        /// Bytes that are charged to the user.
+        var charged = 0
+        var descriptors = 0
+
+        static func += (room: inout Room, other: Room) {
+            room.own += other.own
+            room.charged += other.charged
+            room.descriptors += other.descriptors
+        }
+
+        static func -= (room: inout Room, other: Room) {
+            room += Room(
+                own: -other.own, charged: -other.charged, descriptors: -other.descriptors)
+        }
     }
 
     private let state = Locked(State())
@@ -25,11 +47,26 @@ final class Sender: Sendable {
     private let isSocket: Bool
     private let threads: ConnectionThreads
     private let byteLimit: Int
+    private let descriptorLimit: Int
+    private let user: UInt32
+    private let budget: Budget
+
+    /// Bytes of replies that a connection may have without a charge to its user.
+    static let ownBytes = 1 << 16
 
     /// Sends to `output`, which stays the caller's.
     ///
-    /// - Parameter byteLimit: threads wait while more bytes than this are unsent.
-    init(to output: Int32, isSocket: Bool, threads: ConnectionThreads, byteLimit: Int) {
+    /// - Parameters:
+    ///   - byteLimit: threads wait while more bytes than this are unsent.
+    ///   - descriptorLimit: threads wait while more descriptors than this would be unsent.
+    ///   - user: whose threads it uses, and whom unsent replies are charged to in `budget`.
+    init(
+        to output: Int32, isSocket: Bool, threads: ConnectionThreads, byteLimit: Int,
+        descriptorLimit: Int, user: UInt32, budget: Budget
+    ) {
+        self.descriptorLimit = descriptorLimit
+        self.user = user
+        self.budget = budget
         self.output = output
         self.isSocket = isSocket
         self.threads = threads
@@ -42,20 +79,68 @@ final class Sender: Sendable {
     /// A line of this many bytes is sent from the buffer that it was encoded in.
     private static let largeLine = 1 << 16
 
+    /// Waits for room for replies of up to `bytes` with `descriptors`, and reserves it.
+    ///
+    /// A small reply has room in what each connection may have. Others wait until the connection's
+    /// unsent replies are within its limit, and then for room in the budget.
+    func reserve(_ bytes: Int, descriptors: Int = 0) -> Room {
+        let small = state.withLock { state -> Room? in
+            guard descriptors == 0, state.held.own + bytes <= Self.ownBytes else { return nil }
+            state.held.own += bytes
+            return Room(own: bytes)
+        }
+        if let small { return small }
+        // Otherwise nobody might send what this waits for.
+        flush()
+        let (byteLimit, descriptorLimit) = (byteLimit, descriptorLimit)
+        state.withLock(waitingWhile: {
+            let held = $0.held
+            return !$0.isBroken
+                && (held.charged > byteLimit
+                    || held.descriptors > 0 && held.descriptors + descriptors > descriptorLimit)
+        }) { $0.held += Room(charged: bytes, descriptors: descriptors) }
+        let charged = budget.wait(for: bytes, of: user)
+        state.change { $0.held.charged -= bytes - charged }
+        return Room(charged: charged, descriptors: descriptors)
+    }
+
+    /// Releases room whose replies are sent, or are never sent.
+    func release(_ room: Room) {
+        state.change { $0.held -= room }
+        if room.charged > 0 { budget.release(room.charged, of: user) }
+    }
+
     /// Puts the replies to a line in; ``flush()`` sends them.
-    func enqueue(_ line: consuming ReplyEncoder) {
+    ///
+    /// - Parameter room: what ``reserve(_:descriptors:)`` returned.
+    func enqueue(_ line: consuming ReplyEncoder, _ room: Room) {
+        let count = line.count + 1
+        let kept = Room(
+            own: min(room.own, count), charged: min(room.charged, count),
+            descriptors: line.descriptors.open.isEmpty ? 0 : room.descriptors)
+        var rest = room
+        rest -= kept
+        let isKept = enqueue(line, keeping: kept)
+        release(isKept ? rest : room)
+    }
+
+    /// - Returns: whether the replies will be sent.
+    private func enqueue(_ line: consuming ReplyEncoder, keeping room: Room) -> Bool {
         let descriptors = line.descriptors
-        if line.count < Self.largeLine && descriptors === PassedDescriptors.none {
-            // A closure that captured the encoder would keep a second reference to its text.
-            line.withBytes { bytes in
-                state.withLock { if !$0.isBroken { $0.outbox.append(bytes) } }
-            }
-        } else {
+        guard line.count < Self.largeLine && descriptors === PassedDescriptors.none else {
             let bytes = line.finishLine()
-            state.withLock { state in
+            return state.withLock { state in
                 if !state.isBroken {
-                    state.outbox.append(complete: bytes, descriptors: descriptors)
+                    state.outbox.append(complete: bytes, descriptors: descriptors, room)
                 }
+                return !state.isBroken
+            }
+        }
+        // A closure that captured the encoder would keep a second reference to its text.
+        return line.withBytes { bytes in
+            state.withLock { state in
+                if !state.isBroken { state.outbox.append(bytes, room) }
+                return !state.isBroken
             }
         }
     }
@@ -96,7 +181,7 @@ final class Sender: Sendable {
             state.events = nil
         }
         state.withLock(waitingWhile: { $0.isWriting || $0.hasEventThread }) { _ in }
-        state.change { $0.outbox.removeAll() }
+        release(state.change { $0.outbox.removeAll() })
     }
 
     private func write() {
@@ -104,12 +189,14 @@ final class Sender: Sendable {
             let isSent = DescriptorIO.send(
                 parcel.bytes, descriptors: parcel.descriptors.open, to: output,
                 isSocket: isSocket)
+            var room = parcel.room
             state.change { state in
                 state.outbox.recordSent(parcel)
                 guard !isSent else { return }
                 state.isBroken = true
-                state.outbox.removeAll()
+                room += state.outbox.removeAll()
             }
+            release(room)
         }
     }
 
@@ -139,7 +226,8 @@ extension Sender {
         }
         guard needsThread else { return }
         // Without a thread, events are sent with the next reply.
-        if !threads.run({ self.sendEvents() }) { state.change { $0.hasEventThread = false } }
+        if threads.run(of: user, { self.sendEvents() }) { return }
+        state.change { $0.hasEventThread = false }
     }
 
     /// Holds events back, so that a reply is sent before the events that come after it.
@@ -193,6 +281,8 @@ struct Outbox {
         var descriptors = PassedDescriptors.none
         /// Nothing may be appended.
         var isComplete = false
+        /// What is released when it is sent.
+        var room = Sender.Room()
     }
 
     private var parcels: [Parcel] = []
@@ -203,19 +293,24 @@ struct Outbox {
     var isEmpty: Bool { parcels.isEmpty }
 
     /// Appends a line, and its end.
-    mutating func append(_ line: UnsafeRawBufferPointer) {
+    mutating func append(_ line: UnsafeRawBufferPointer, _ room: Sender.Room = Sender.Room()) {
         byteCount += line.count + 1
         if parcels.last?.isComplete ?? true { parcels.append(Parcel(bytes: removeSpare())) }
         let last = parcels.count - 1
         parcels[last].bytes.append(contentsOf: line)
         parcels[last].bytes.append(UInt8(ascii: "\n"))
+        parcels[last].room += room
     }
 
     /// Appends a line, with its end, that is sent by itself: it has descriptors, or copying it
     /// takes longer than a write of its own.
-    mutating func append(complete line: [UInt8], descriptors: PassedDescriptors = .none) {
+    mutating func append(
+        complete line: [UInt8], descriptors: PassedDescriptors = .none,
+        _ room: Sender.Room = Sender.Room()
+    ) {
         byteCount += line.count
-        parcels.append(Parcel(bytes: line, descriptors: descriptors, isComplete: true))
+        parcels.append(
+            Parcel(bytes: line, descriptors: descriptors, isComplete: true, room: room))
     }
 
     mutating func removeFirst() -> Parcel? { parcels.isEmpty ? nil : parcels.removeFirst() }
@@ -228,9 +323,15 @@ struct Outbox {
         spare.removeAll(keepingCapacity: true)
     }
 
-    mutating func removeAll() {
-        parcels = []
-        byteCount = 0
+    /// Drops everything.
+    ///
+    /// - Returns: the room of what is dropped.
+    mutating func removeAll() -> Sender.Room {
+        defer {
+            parcels = []
+            byteCount = 0
+        }
+        return parcels.reduce(into: Sender.Room()) { $0 += $1.room }
     }
 
     private mutating func removeSpare() -> [UInt8] {

@@ -54,12 +54,10 @@ extension SocketServer {
             let error = ProtocolError(.notPermitted, "user \(user) may not use this server")
             return refuse(socket, user: user, error, lingers: true)
         }
-        let isPrivileged = user == 0 || user == geteuid()
-        let refusal = state.withLock { state in
-            state.retryAbandoned()
-            return state.refusal(of: user, isPrivileged: isPrivileged, service.limits)
+        retryAbandoned()
+        do throws(ProtocolError) { try service.budgets.connections.charge(1, to: user) } catch {
+            return refuse(socket, user: user, error, lingers: true)
         }
-        if let refusal { return refuse(socket, user: user, refusal, lingers: true) }
         begin(
             Connection.Channel(input: socket, output: socket, isSocket: true), user: user,
             role: role, process: credentials.process)
@@ -70,7 +68,6 @@ extension SocketServer {
     ) {
         let connection = state.change { state in
             state.last += 1
-            state.held[user, default: 0] += 1
             let connection = Connection(
                 channel,
                 peer: Peer(
@@ -82,11 +79,9 @@ extension SocketServer {
         // stop() may have run before the connection was in the list.
         if stopFlag.isSet { connection.stopReading() }
         observer(.connected(connection.peer.peer, process: process))
-        if threads.run({ connection.serve() }) { return }
-        state.change {
-            $0.connections[connection.number] = nil
-            $0.release(user, [])
-        }
+        if threads.run(of: user, { connection.serve() }) { return }
+        state.change { $0.connections[connection.number] = nil }
+        service.budgets.connections.release(1, of: user)
         refuse(
             channel.input, user: user,
             .limit("threads", "the server has no thread left; try again later"))
@@ -97,10 +92,11 @@ extension SocketServer {
         Connection.Surroundings(
             service: service, threads: threads, watch: watch, launcher: launcher,
             isStopping: stopFlag,
-            ended: { [state, observer] connection, abandoned in
+            ended: { [state, observer, budget = service.budgets.connections] connection, left in
+                if left.isEmpty { budget.release(1, of: user) }
                 state.change {
                     $0.connections[connection.number] = nil
-                    $0.release(user, abandoned)
+                    if !left.isEmpty { $0.abandoned.append((user, left)) }
                 }
                 observer(.disconnected(connection.peer.peer))
             })
@@ -133,7 +129,7 @@ extension SocketServer {
         _ = DescriptorIO.send(encoder.finishLine(), to: socket, isSocket: true, waits: false)
         let closing = PeerSocket(socket, launcher: launcher)
         guard lingers, mayLinger() else { return release(closing.close(waits: false), of: user) }
-        let hasThread = threads.run {
+        let hasThread = threads.run(of: user ?? .max) {
             closing.discardInput()
             self.release(closing.close(), of: user)
             self.state.withLock { $0.lingering -= 1 }
@@ -144,11 +140,21 @@ extension SocketServer {
     }
 
     /// Counts what is left of a refused connection against its user.
-    private func release(_ abandoned: AbandonedSocket?, of user: UInt32?) {
-        guard let abandoned else { return }
+    private func release(_ left: AbandonedSocket?, of user: UInt32?) {
+        guard let left else { return }
+        service.budgets.connections.charge(existing: 1, to: user ?? .max)
+        state.withLock { $0.abandoned.append((user ?? .max, [left])) }
+    }
+
+    /// Releases the connections of which nothing is left by now.
+    private func retryAbandoned() {
+        let budget = service.budgets.connections
         state.withLock { state in
-            state.held[user ?? .max, default: 0] += 1
-            state.release(user ?? .max, [abandoned])
+            state.abandoned = state.abandoned.compactMap { user, sockets in
+                let left = sockets.compactMap { $0.retried() }
+                if left.isEmpty { budget.release(1, of: user) }
+                return left.isEmpty ? nil : (user, left)
+            }
         }
     }
 
@@ -159,42 +165,6 @@ extension SocketServer {
             state.lingering += 1
             return true
         }
-    }
-}
-
-extension SocketServer.State {
-    /// Why one more connection of `user` is refused; `nil` if it is not.
-    func refusal(
-        of user: UInt32, isPrivileged: Bool, _ limits: ServiceLimits
-    ) -> ProtocolError? {
-        let all = held.values.reduce(0, +)
-        let limit = limits.connections - (isPrivileged ? 0 : limits.reservedConnections)
-        guard all < limit else {
-            return .limit(
-                "connections", "at most \(limit) connections are served at once; close one first")
-        }
-        guard held[user, default: 0] < limits.connectionsPerPeer else {
-            return .limit(
-                "connectionsPerPeer",
-                "a peer has at most \(limits.connectionsPerPeer) connections; close one first")
-        }
-        return nil
-    }
-
-    /// Releases a connection of `user`, unless something is left of it.
-    mutating func release(_ user: UInt32, _ abandoned: [AbandonedSocket]) {
-        if !abandoned.isEmpty {
-            self.abandoned.append((user, abandoned))
-        } else if let count = held[user] {
-            held[user] = count > 1 ? count - 1 : nil
-        }
-    }
-
-    /// Releases those that are gone by now.
-    mutating func retryAbandoned() {
-        let before = abandoned
-        abandoned = []
-        for (user, left) in before { release(user, left.compactMap { $0.retried() }) }
     }
 }
 

@@ -11,8 +11,6 @@ public final class SocketServer: Sendable {
     struct State {
         var connections: [UInt64: Connection] = [:]
         var last: UInt64 = 0
-        /// How many connections each user has, and how many that could not be closed.
-        var held: [UInt32: Int] = [:]
         /// What could not be closed, by the user.
         var abandoned: [(user: UInt32, sockets: [AbandonedSocket])] = []
         /// How many refused peers the server waits for.
@@ -28,8 +26,8 @@ public final class SocketServer: Sendable {
     let stopFlag = StopFlag()
     let state = Locked(State())
 
-    /// How long the end may take by default.
-    public static let defaultGracePeriod: Duration = .seconds(10)
+    /// How long the end may take by default. With what follows, a process ends within 10 seconds.
+    public static let defaultGracePeriod: Duration = .seconds(8)
 
     /// A server that does not listen yet.
     ///
@@ -49,7 +47,7 @@ public final class SocketServer: Sendable {
         self.access = access
         self.launcher = launcher
         self.observer = observer
-        threads = ConnectionThreads(limit: service.limits.threads)
+        threads = ConnectionThreads(limit: service.limits.threads, budget: service.budgets.threads)
     }
 
     /// Creates a socket at `path` that only the users and groups of the server's access can connect
@@ -102,6 +100,7 @@ public final class SocketServer: Sendable {
     ) -> Bool {
         _ = watch.start(on: threads)
         let isSocket = clinux_is_socket(input) == 1 && clinux_is_socket(output) == 1
+        service.budgets.connections.charge(existing: 1, to: geteuid())
         begin(
             Connection.Channel(input: input, output: output, isSocket: isSocket),
             user: geteuid(), role: .full, process: getpid())
@@ -122,7 +121,7 @@ public final class SocketServer: Sendable {
             state.wait(while: { !$0.connections.isEmpty }, milliseconds: 1_000)
         }
         watch.stop()
-        let hasEnded = threads.close(milliseconds: 1_000)
+        let hasEnded = threads.close(milliseconds: 500)
         observer(.stopped(isClean: isClean && hasEnded))
         return isClean
     }

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import MemslotProtocol
 internal import Memslots
 internal import Synchronization
 
@@ -14,6 +15,7 @@ package final class ConnectionThreads: Sendable {
 
     private let state = Locked(State())
     private let limit: Int
+    private let budget: Budget?
     /// How many threads wait for a next job; further ones end.
     private static let kept = 8
     private static let stackBytes = 2 << 20
@@ -21,7 +23,27 @@ package final class ConnectionThreads: Sendable {
     /// No threads yet.
     ///
     /// - Parameter limit: the most threads at once.
-    package init(limit: Int) { self.limit = limit }
+    package convenience init(limit: Int) { self.init(limit: limit, budget: nil) }
+
+    /// No threads yet; those of a user are charged to `budget`.
+    init(limit: Int, budget: Budget?) {
+        self.limit = limit
+        self.budget = budget
+    }
+
+    /// Runs `job`, which is for `user`, on a thread of its own.
+    ///
+    /// - Returns: false if there is no thread; the job does not run then.
+    func run(of user: UInt32, _ job: @escaping @Sendable () -> Void) -> Bool {
+        guard let budget else { return run(job) }
+        do throws(ProtocolError) { try budget.charge(1, to: user) } catch { return false }
+        let hasThread = run {
+            job()
+            budget.release(1, of: user)
+        }
+        if !hasThread { budget.release(1, of: user) }
+        return hasThread
+    }
 
     /// Runs `job` on a thread of its own.
     ///

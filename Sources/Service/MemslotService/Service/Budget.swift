@@ -1,0 +1,172 @@
+internal import Glibc
+internal import MemslotProtocol
+internal import Memslots
+
+/// How much of one resource the peers may hold: each of them its share, all together the total.
+///
+/// A peer is a user. A part of the total is reserved for root and the server's own user: other peers
+/// can't lock them out.
+final class Budget: Sendable {
+    private struct State {
+        var held: [UInt32: Int] = [:]
+        var sum = 0
+        /// Those that wait for room, in the order in which they came.
+        var waiting: [Waiter] = []
+        var last: UInt64 = 0
+    }
+
+    private struct Waiter {
+        let number: UInt64
+        let user: UInt32
+        let amount: Int
+    }
+
+    /// The limit's name; that of the share is `namePerPeer`.
+    private let name: String
+    /// What it counts, in the plural.
+    private let things: String
+    private let total: Int
+    private let share: Int
+    private let state = Locked(State())
+
+    init(_ name: String, of things: String, total: Int, share: Int) {
+        (self.name, self.things, self.total, self.share) = (name, things, total, share)
+    }
+
+    /// Adds `amount` to what `user` holds.
+    ///
+    /// - Throws: `limit-exceeded`; nothing is added then.
+    func charge(_ amount: Int, to user: UInt32) throws(ProtocolError) {
+        try state.withLock { state throws(ProtocolError) in
+            try check(amount, of: user, state)
+            add(amount, to: user, &state)
+        }
+    }
+
+    /// Adds `amount`, even beyond the limits: it exists already.
+    func charge(existing amount: Int, to user: UInt32) {
+        state.withLock { add(amount, to: user, &$0) }
+    }
+
+    /// Checks that `amount` could be charged.
+    ///
+    /// - Throws: `limit-exceeded`.
+    func check(_ amount: Int, of user: UInt32) throws(ProtocolError) {
+        try state.withLock { state throws(ProtocolError) in try check(amount, of: user, state) }
+    }
+
+    /// Waits until there is room for `amount`, and adds it.
+    ///
+    /// The requests of one user are served in order. One that only lacks room in the total is
+    /// served before all that came later.
+    ///
+    /// - Returns: what was added: `amount`, or all of the share.
+    func wait(for amount: Int, of user: UInt32) -> Int {
+        let amount = min(amount, share)
+        let number = state.withLock { state -> UInt64? in
+            if state.waiting.isEmpty, shortage(amount, user, state) == nil {
+                add(amount, to: user, &state)
+                return nil
+            }
+            state.last += 1
+            state.waiting.append(Waiter(number: state.last, user: user, amount: amount))
+            return state.last
+        }
+        guard let number else { return amount }
+        state.withLock(waitingWhile: { !isNext(number, $0) }) { state in
+            state.waiting.removeAll { $0.number == number }
+            add(amount, to: user, &state)
+        }
+        // The next one may have room too.
+        state.change { _ in }
+        return amount
+    }
+
+    /// How many wait for room.
+    var waitingCount: Int { state.withLock { $0.waiting.count } }
+
+    private func isNext(_ number: UInt64, _ state: borrowing State) -> Bool {
+        var blocked: Set<UInt32> = []
+        for waiter in state.waiting where !blocked.contains(waiter.user) {
+            switch shortage(waiter.amount, waiter.user, state) {
+            // Another one that has room is served first; it then wakes the rest.
+            case nil: return waiter.number == number
+            case .share: break
+            case .total: return false
+            }
+            blocked.insert(waiter.user)
+        }
+        return false
+    }
+
+    func release(_ amount: Int, of user: UInt32) {
+        state.change { add(-amount, to: user, &$0) }
+    }
+
+    /// What `user` holds.
+    func held(by user: UInt32) -> Int { state.withLock { $0.held[user, default: 0] } }
+
+    /// What all hold together.
+    var sum: Int { state.withLock { $0.sum } }
+
+    private func add(_ amount: Int, to user: UInt32, _ state: inout State) {
+        let held = state.held[user, default: 0] + amount
+        state.held[user] = held == 0 ? nil : held
+        state.sum += amount
+    }
+
+    private func check(
+        _ amount: Int, of user: UInt32, _ state: State
+    ) throws(ProtocolError) {
+        switch shortage(amount, user, state) {
+        case nil: return
+        case .share: throw .limit("\(name)PerPeer", "a peer has at most \(share) \(things)")
+        case .total: throw .limit(name, "all peers together have at most \(total) \(things)")
+        }
+    }
+
+    private enum Shortage { case share, total }
+
+    /// What lacks room for `amount`.
+    private func shortage(_ amount: Int, _ user: UInt32, _ state: borrowing State) -> Shortage? {
+        if amount > share - state.held[user, default: 0] { return .share }
+        // The last is the watchdog's, whose VM shows whether the server works.
+        let isPrivileged = user == 0 || user == geteuid() || user == .max
+        return amount > total - (isPrivileged ? 0 : total / 32) - state.sum ? .total : nil
+    }
+}
+
+/// What the peers of a service hold.
+struct Budgets: Sendable {
+    let connections: Budget
+    let threads: Budget
+    let vms: Budget
+    let slots: Budget
+    let memories: Budget
+    let memoryBytes: Budget
+    let subscriptions: Budget
+    /// Bytes of replies that are encoded or unread, beyond what each connection may have.
+    let unreadReplyBytes: Budget
+
+    init(_ limits: ServiceLimits) {
+        connections = Budget(
+            "connections", of: "connections", total: limits.connections,
+            share: limits.connectionsPerPeer)
+        threads = Budget(
+            "threads", of: "threads", total: limits.threads, share: limits.threadsPerPeer)
+        vms = Budget("vms", of: "VMs", total: limits.vms, share: limits.vmsPerPeer)
+        slots = Budget("slots", of: "slots", total: limits.slots, share: limits.slotsPerPeer)
+        memories = Budget(
+            "memories", of: "memory objects", total: limits.memories,
+            share: limits.memoriesPerPeer)
+        memoryBytes = Budget(
+            "memoryBytes", of: "bytes of memory objects", total: Int(clamping: limits.memoryBytes),
+            share: Int(clamping: limits.memoryBytesPerPeer))
+        subscriptions = Budget(
+            "subscriptions", of: "subscriptions", total: limits.subscriptions,
+            share: limits.subscriptionsPerPeer)
+        unreadReplyBytes = Budget(
+            "unreadReplyBytes", of: "bytes of replies", total: limits.unreadReplyBytes,
+            share: limits.unreadReplyBytesPerPeer)
+    }
+}
