@@ -1,13 +1,19 @@
-/// The bits of 32,768 pages, or of fewer at a slot's end; without words where all are alike.
+/// The bits of 32,768 pages, or of fewer at a slot's end; without words where all are alike, or where
+/// only few are dirty.
 ///
-/// Kept in one form: pages that are all alike never have words, so that equal bits are equal chunks.
+/// Kept in one form, so that equal bits are equal chunks.
 enum BitmapChunk: Equatable, Sendable {
     case clean
     case dirty
+    /// At most ``fewPages`` dirty pages.
+    case few([UInt16])
+    /// More, but not all.
     case mixed([UInt64])
 
     static let wordCount = 512
     static let pageCount = UInt64(wordCount) * 64
+    /// With more dirty pages the words cost less than 128 bytes for each of them.
+    static let fewPages = 40
 
     /// Creates a chunk of `words`. Bits past `pageCount` are ignored.
     init(_ words: [UInt64], pageCount: UInt64) {
@@ -21,16 +27,21 @@ enum BitmapChunk: Equatable, Sendable {
         switch self {
         case .clean: 0
         case .dirty: ~0
+        case .few(let pages): pages.word(from: UInt64(index) * 64)
         case .mixed(let words): words[index]
         }
     }
 
-    func contains(_ page: UInt64) -> Bool { word(Int(page / 64)) >> (page % 64) & 1 == 1 }
+    func contains(_ page: UInt64) -> Bool {
+        if case .few(let pages) = self { return pages.contains(page: page) }
+        return word(Int(page / 64)) >> (page % 64) & 1 == 1
+    }
 
     func count(of pageCount: UInt64) -> UInt64 {
         switch self {
         case .clean: 0
         case .dirty: pageCount
+        case .few(let pages): UInt64(pages.count)
         case .mixed(let words): words.reduce(0) { $0 + UInt64($1.nonzeroBitCount) }
         }
     }
@@ -39,6 +50,13 @@ enum BitmapChunk: Equatable, Sendable {
     mutating func set(_ pages: Range<UInt64>, to value: BitmapChunk, pageCount: UInt64) {
         if self == value { return }
         let isDirty = !value.isClean
+        if isDirty, var own = fewPages, own.count + pages.count <= Self.fewPages {
+            // Let go of the chunk's own reference, so that the list is changed in place.
+            self = .clean
+            own.insert(pages: pages)
+            self = own.count == Int(pageCount) ? .dirty : .few(own)
+            return
+        }
         mutateWords(pageCount) { words in
             for index in Int(pages.lowerBound / 64)...Int((pages.upperBound - 1) / 64) {
                 let start = UInt64(index) * 64
@@ -46,6 +64,15 @@ enum BitmapChunk: Equatable, Sendable {
                 let bits = mask(of: pages.upperBound - start) & ~mask(of: first)
                 words[index] = isDirty ? words[index] | bits : words[index] & ~bits
             }
+        }
+    }
+
+    /// The dirty pages, where they are a list.
+    private var fewPages: [UInt16]? {
+        switch self {
+        case .clean: []
+        case .few(let pages): pages
+        case .dirty, .mixed: nil
         }
     }
 
@@ -62,6 +89,11 @@ enum BitmapChunk: Equatable, Sendable {
             mutateWords(pageCount) { words in
                 for index in words.indices { words[index] |= more[index] }
             }
+        case (_, .few(let more)):
+            more.forEachRun { set($0, to: .dirty, pageCount: pageCount) }
+        case (.few(let own), .mixed):
+            self = other
+            own.forEachRun { set($0, to: .dirty, pageCount: pageCount) }
         }
     }
 
@@ -70,6 +102,7 @@ enum BitmapChunk: Equatable, Sendable {
         switch self {
         case .clean: return
         case .dirty: body(0..<pageCount)
+        case .few(let pages): pages.forEachRun(body)
         case .mixed(let words):
             var start: UInt64?
             for (index, word) in words.enumerated() {
@@ -96,6 +129,9 @@ enum BitmapChunk: Equatable, Sendable {
         case .dirty:
             words = Array(repeating: ~0, count: count)
             words[count - 1] = mask(of: pageCount - UInt64(count - 1) * 64)
+        case .few(let pages):
+            words = Array(repeating: 0, count: count)
+            for page in pages { words[Int(page / 64)] |= 1 << (page % 64) }
         case .mixed(let own): words = own
         }
         // Let go of the chunk's own reference, so that the words are changed in place.
@@ -112,10 +148,16 @@ enum BitmapChunk: Equatable, Sendable {
             words[last] &= tail
             self = .mixed(words)
         }
-        if words.allSatisfy({ $0 == 0 }) {
+        let dirty = words.reduce(0) { $0 + $1.nonzeroBitCount }
+        if dirty == 0 {
             self = .clean
-        } else if words[last] == tail, words.dropLast().allSatisfy({ $0 == ~0 }) {
+        } else if dirty == Int(pageCount) {
             self = .dirty
+        } else if dirty <= Self.fewPages {
+            var pages: [UInt16] = []
+            pages.reserveCapacity(dirty)
+            forEachRun(of: pageCount) { pages.insert(pages: $0) }
+            self = .few(pages)
         }
     }
 }

@@ -1,20 +1,33 @@
 /// A bit a page of one slot: which pages the guest wrote.
 ///
-/// Page 0 is the slot's first. A slot may have 2^31 pages, so the bits are kept in chunks of 32,768
-/// pages. A chunk whose pages are all alike has no words, so a bitmap grows with what was written,
-/// not with the slot. Kernel: the bitmap of `KVM_GET_DIRTY_LOG`.
+/// Page 0 is the slot's first. A slot may have 2^31 pages, and a bitmap costs what was written, not
+/// the slot's size: up to 64 dirty pages are a list, and more stand in those chunks of 32,768
+/// pages that have any. Kernel: the bitmap of `KVM_GET_DIRTY_LOG`.
 public struct DirtyBitmap: Sendable {
     /// How many pages the bitmap covers.
     public let pageCount: UInt64
-    /// What all pages are while there are no chunks.
-    private var background: BitmapChunk
-    /// Empty until a page differs from the others.
-    private var chunks: [BitmapChunk] = []
+    private var dirty: Pages
+
+    private enum Pages: Sendable {
+        case none
+        case all
+        case few([UInt32])
+        /// Ascending; none of them is clean.
+        case chunks([NumberedChunk])
+    }
+
+    private struct NumberedChunk: Equatable, Sendable {
+        var chunk: BitmapChunk
+        let index: UInt32
+    }
+
+    /// The most pages of a list. Their numbers have 32 bits.
+    private var fewPages: Int { pageCount <= UInt64(UInt32.max) ? 64 : 0 }
 
     /// A bitmap of `pageCount` pages, all alike: none of them dirty, or with `isFull` all.
     public init(pageCount: UInt64, isFull: Bool = false) {
         self.pageCount = pageCount
-        self.background = isFull ? .dirty : .clean
+        dirty = isFull && pageCount > 0 ? .all : .none
     }
 
     /// A bitmap of the kernel's words: 64 pages a word, the first page in the lowest bit.
@@ -24,23 +37,33 @@ public struct DirtyBitmap: Sendable {
     public init(pageCount: UInt64, words: [UInt64]) {
         precondition(words.count == Int((pageCount + 63) / 64), "one bit a page")
         self.init(pageCount: pageCount)
+        var chunks: [NumberedChunk] = []
         for first in stride(from: 0, to: words.count, by: BitmapChunk.wordCount) {
             let part = words[first..<min(first + BitmapChunk.wordCount, words.count)]
-            let pages = range(ofChunk: first / BitmapChunk.wordCount)
-            chunks.append(BitmapChunk(Array(part), pageCount: UInt64(pages.count)))
+            let index = UInt32(first / BitmapChunk.wordCount)
+            let chunk = BitmapChunk(Array(part), pageCount: Self.size(index, of: pageCount))
+            if !chunk.isClean { chunks.append(NumberedChunk(chunk: chunk, index: index)) }
+        }
+        dirty = chunks.isEmpty ? .none : .chunks(chunks)
+        if count <= UInt64(fewPages) {
+            let runs = runs
+            dirty = .none
+            for run in runs { insert(run) }
         }
     }
 
     /// Whether no page is dirty.
-    public var isEmpty: Bool {
-        if chunks.isEmpty { return background.isClean || pageCount == 0 }
-        return chunks.allSatisfy(\.isClean)
-    }
+    public var isEmpty: Bool { if case .none = dirty { true } else { false } }
 
     /// How many pages are dirty.
     public var count: UInt64 {
-        if chunks.isEmpty { return background.count(of: pageCount) }
-        return chunks.indices.reduce(0) { $0 + chunks[$1].count(of: size(ofChunk: $1)) }
+        switch dirty {
+        case .none: 0
+        case .all: pageCount
+        case .few(let pages): UInt64(pages.count)
+        case .chunks(let chunks):
+            chunks.reduce(0) { $0 + $1.chunk.count(of: Self.size($1.index, of: pageCount)) }
+        }
     }
 
     /// Whether `page` is dirty.
@@ -48,6 +71,7 @@ public struct DirtyBitmap: Sendable {
     /// - Precondition: it lies within ``pageCount``.
     public func contains(_ page: UInt64) -> Bool {
         precondition(page < pageCount, "page within the slot")
+        if case .few(let pages) = dirty { return pages.contains(page: page) }
         return chunk(Int(page / BitmapChunk.pageCount)).contains(page % BitmapChunk.pageCount)
     }
 
@@ -66,13 +90,25 @@ public struct DirtyBitmap: Sendable {
     /// - Precondition: both cover the same number of pages.
     public mutating func formUnion(_ other: DirtyBitmap) {
         precondition(other.pageCount == pageCount, "bitmaps of one slot")
-        if other.chunks.isEmpty {
-            if !other.background.isClean { self = other }
-            return
-        }
-        splitIntoChunks()
-        for index in chunks.indices {
-            chunks[index].formUnion(other.chunks[index], pageCount: size(ofChunk: index))
+        switch (dirty, other.dirty) {
+        case (.all, _), (_, .none): return
+        case (.none, _), (_, .all): dirty = other.dirty
+        case (_, .few(let more)): more.forEachRun { insert($0) }
+        case (.few(let own), .chunks):
+            dirty = other.dirty
+            own.forEachRun { insert($0) }
+        case (.chunks, .chunks(let more)):
+            mutateChunks { [pageCount] chunks in
+                for added in more {
+                    let position = Self.position(of: Int(added.index), in: chunks)
+                    if position < chunks.count, chunks[position].index == added.index {
+                        chunks[position].chunk.formUnion(
+                            added.chunk, pageCount: Self.size(added.index, of: pageCount))
+                    } else {
+                        chunks.insert(added, at: position)
+                    }
+                }
+            }
         }
     }
 
@@ -82,15 +118,20 @@ public struct DirtyBitmap: Sendable {
     /// - Precondition: `firstPage` is a multiple of 64.
     public mutating func remove(_ words: some Sequence<UInt64>, from firstPage: UInt64) {
         precondition(firstPage % 64 == 0, "whole words")
-        splitIntoChunks()
-        var page = firstPage
-        for word in words {
-            guard page < pageCount else { return }
-            defer { page += 64 }
-            if word == 0 { continue }
-            let index = Int(page / BitmapChunk.pageCount)
-            chunks[index].remove(
-                word, at: Int(page % BitmapChunk.pageCount / 64), pageCount: size(ofChunk: index))
+        if isEmpty { return }
+        mutateChunks { [pageCount] chunks in
+            var page = firstPage
+            for word in words {
+                guard page < pageCount else { return }
+                defer { page += 64 }
+                if word == 0 { continue }
+                let index = Int(page / BitmapChunk.pageCount)
+                let position = Self.position(of: index, in: chunks)
+                guard position < chunks.count, chunks[position].index == index else { continue }
+                chunks[position].chunk.remove(
+                    word, at: Int(page % BitmapChunk.pageCount / 64),
+                    pageCount: Self.size(chunks[position].index, of: pageCount))
+            }
         }
     }
 
@@ -104,13 +145,16 @@ public struct DirtyBitmap: Sendable {
                 runs.append(run)
             }
         }
-        if chunks.isEmpty {
-            return background.isClean || pageCount == 0 ? [] : [0..<pageCount]
-        }
-        for index in chunks.indices {
-            let pages = range(ofChunk: index)
-            chunks[index].forEachRun(of: UInt64(pages.count)) {
-                append(pages.lowerBound + $0.lowerBound..<pages.lowerBound + $0.upperBound)
+        switch dirty {
+        case .none: break
+        case .all: append(0..<pageCount)
+        case .few(let pages): pages.forEachRun(append)
+        case .chunks(let chunks):
+            for entry in chunks {
+                let pages = Self.range(entry.index, of: pageCount)
+                entry.chunk.forEachRun(of: UInt64(pages.count)) {
+                    append(pages.lowerBound + $0.lowerBound..<pages.lowerBound + $0.upperBound)
+                }
             }
         }
         return runs
@@ -125,9 +169,13 @@ public struct DirtyBitmap: Sendable {
         precondition(pages.upperBound <= pageCount, "page within the slot")
         var words: [UInt64] = []
         words.reserveCapacity((pages.count + 63) / 64)
+        var (chunk, end) = (BitmapChunk.clean, pages.lowerBound)
         for page in stride(from: pages.lowerBound, to: pages.upperBound, by: 64) {
-            let word = chunk(Int(page / BitmapChunk.pageCount))
-                .word(Int(page % BitmapChunk.pageCount / 64))
+            if page >= end {
+                let index = Int(page / BitmapChunk.pageCount)
+                (chunk, end) = (self.chunk(index), UInt64(index + 1) * BitmapChunk.pageCount)
+            }
+            let word = chunk.word(Int(page % BitmapChunk.pageCount / 64))
             words.append(word & mask(of: pages.upperBound - page))
         }
         return words
@@ -158,55 +206,116 @@ public struct DirtyBitmap: Sendable {
         precondition(pages.upperBound <= pageCount, "page within the slot")
         guard !pages.isEmpty else { return }
         if pages == 0..<pageCount {
-            background = value
-            chunks = []
+            dirty = value.isClean ? .none : .all
             return
         }
-        if chunks.isEmpty && background.isClean == value.isClean { return }
-        splitIntoChunks()
-        let first = Int(pages.lowerBound / BitmapChunk.pageCount)
-        let last = Int((pages.upperBound - 1) / BitmapChunk.pageCount)
-        for index in first...last {
-            let own = range(ofChunk: index)
-            let part = pages.clamped(to: own)
-            if part == own {
-                chunks[index] = value
-            } else {
-                let local = part.lowerBound - own.lowerBound..<part.upperBound - own.lowerBound
-                chunks[index].set(local, to: value, pageCount: UInt64(own.count))
-            }
+        switch dirty {
+        case .none where value.isClean: return
+        case .all where !value.isClean: return
+        case .none where pages.count <= fewPages: setFew([], pages, to: value)
+        case .few(let own) where value.isClean || own.count + pages.count <= fewPages:
+            dirty = .none
+            setFew(own, pages, to: value)
+        default: mutateChunks { [pageCount] in Self.set(pages, to: value, in: &$0, of: pageCount) }
         }
     }
 
-    private mutating func splitIntoChunks() {
-        guard chunks.isEmpty else { return }
-        let count = (pageCount + BitmapChunk.pageCount - 1) / BitmapChunk.pageCount
-        chunks = Array(repeating: background, count: Int(count))
+    private mutating func setFew(_ own: [UInt32], _ pages: Range<UInt64>, to value: BitmapChunk) {
+        var own = own
+        if value.isClean { own.remove(pages: pages) } else { own.insert(pages: pages) }
+        dirty = own.isEmpty ? .none : own.count == Int(pageCount) ? .all : .few(own)
+    }
+
+    private static func set(
+        _ pages: Range<UInt64>, to value: BitmapChunk, in chunks: inout [NumberedChunk],
+        of pageCount: UInt64
+    ) {
+        let first = Int(pages.lowerBound / BitmapChunk.pageCount)
+        let last = Int((pages.upperBound - 1) / BitmapChunk.pageCount)
+        var position = position(of: first, in: chunks)
+        for index in first...last {
+            let own = range(UInt32(index), of: pageCount)
+            let part = pages.clamped(to: own)
+            if position == chunks.count || chunks[position].index != index {
+                if value.isClean { continue }
+                chunks.insert(NumberedChunk(chunk: .clean, index: UInt32(index)), at: position)
+            }
+            if part == own {
+                chunks[position].chunk = value
+            } else {
+                let local = part.lowerBound - own.lowerBound..<part.upperBound - own.lowerBound
+                chunks[position].chunk.set(local, to: value, pageCount: UInt64(own.count))
+            }
+            position += 1
+        }
+    }
+
+    /// Changes the chunks in place; those that are clean then are dropped.
+    private mutating func mutateChunks(_ body: (inout [NumberedChunk]) -> Void) {
+        var chunks: [NumberedChunk] = []
+        switch dirty {
+        case .none: break
+        case .all:
+            let count = (pageCount + BitmapChunk.pageCount - 1) / BitmapChunk.pageCount
+            chunks = (0..<UInt32(count)).map { NumberedChunk(chunk: .dirty, index: $0) }
+        case .few(let pages):
+            pages.forEachRun { Self.set($0, to: .dirty, in: &chunks, of: pageCount) }
+        case .chunks(let own): chunks = own
+        }
+        // Let go of the own reference.
+        dirty = .none
+        body(&chunks)
+        if chunks.contains(where: \.chunk.isClean) { chunks.removeAll(where: \.chunk.isClean) }
+        dirty = chunks.isEmpty ? .none : .chunks(chunks)
     }
 
     private func chunk(_ index: Int) -> BitmapChunk {
-        chunks.isEmpty ? background : chunks[index]
+        switch dirty {
+        case .none: return .clean
+        case .all: return .dirty
+        case .few(let pages):
+            var chunk = BitmapChunk.clean
+            let own = Self.range(UInt32(index), of: pageCount)
+            pages.forEachRun { run in
+                let part = run.clamped(to: own)
+                guard !part.isEmpty else { return }
+                let local = part.lowerBound - own.lowerBound..<part.upperBound - own.lowerBound
+                chunk.set(local, to: .dirty, pageCount: UInt64(own.count))
+            }
+            return chunk
+        case .chunks(let chunks):
+            let position = Self.position(of: index, in: chunks)
+            let isThere = position < chunks.count && chunks[position].index == index
+            return isThere ? chunks[position].chunk : .clean
+        }
     }
 
-    private func range(ofChunk index: Int) -> Range<UInt64> {
+    /// Where the first chunk from number `index` on stands.
+    private static func position(of index: Int, in chunks: [NumberedChunk]) -> Int {
+        // Pages are mostly marked in ascending order.
+        if let last = chunks.last, last.index < index { return chunks.count }
+        return chunks.partitioningIndex { $0.index >= index }
+    }
+
+    /// The pages of a chunk.
+    private static func range(_ index: UInt32, of pageCount: UInt64) -> Range<UInt64> {
         let start = UInt64(index) * BitmapChunk.pageCount
         return start..<min(start + BitmapChunk.pageCount, pageCount)
     }
 
-    private func size(ofChunk index: Int) -> UInt64 { UInt64(range(ofChunk: index).count) }
+    private static func size(_ index: UInt32, of pageCount: UInt64) -> UInt64 {
+        UInt64(range(index, of: pageCount).count)
+    }
 }
 
 extension DirtyBitmap: Equatable {
     /// Whether the same pages of as many are dirty.
     public static func == (left: DirtyBitmap, right: DirtyBitmap) -> Bool {
         guard left.pageCount == right.pageCount else { return false }
-        var (left, right) = (left, right)
-        if left.chunks.isEmpty && right.chunks.isEmpty {
-            return left.isEmpty == right.isEmpty
+        if case .chunks(let own) = left.dirty, case .chunks(let others) = right.dirty {
+            return own == others
         }
-        left.splitIntoChunks()
-        right.splitIntoChunks()
-        return left.chunks == right.chunks
+        return left.runs == right.runs
     }
 }
 
