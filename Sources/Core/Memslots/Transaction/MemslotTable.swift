@@ -22,6 +22,7 @@ public final class MemslotTable: Sendable {
     let submissions = SubmissionThread()
     private let transactions = DispatchQueue(label: "memslots.transactions")
     private let shared: Locked<Shared>
+    private let receipts: ReceiptHistory
 
     // Only touched inside `transactions`.
     nonisolated(unsafe) var overlay = DirtyOverlay()
@@ -31,7 +32,6 @@ public final class MemslotTable: Sendable {
         var failure: TableFailure?
         /// Whether a failure keeps vCPUs out; an embedder may let them go.
         var failureHoldsVCPUs = false
-        var history: ReceiptHistory
         var hooks: [any MemslotHook] = []
         var transactionHooks: [any TransactionHook] = []
         var observers: [UInt64: @Sendable (TableEvent) -> Void] = [:]
@@ -47,11 +47,12 @@ public final class MemslotTable: Sendable {
     ///   - vcpus: how vCPUs are held out; a ``VCPUGate`` by default.
     ///   - limits: how much is kept and listed.
     ///   - generation: the first generation, for a VM that had a table before.
+    ///   - receiptBudget: bounds the memory of the receipts that are kept, with those of other tables.
     /// - Throws: ``InvalidArray`` if `installed` can't be what the VM has.
     public init(
         backend: any MemslotBackend, installed: [Memslot] = [],
         vcpus: any VCPUHold = VCPUGate(), limits: TableLimits = TableLimits(),
-        generation: Generation = Generation(0)
+        generation: Generation = Generation(0), receiptBudget: ReceiptBudget = ReceiptBudget()
     ) throws(InvalidArray) {
         capabilities = backend.capabilities
         let validator = ArrayValidator(
@@ -64,7 +65,8 @@ public final class MemslotTable: Sendable {
         pair = ArrayPair(
             MemslotArray(sortedByKey: installed.sortedByKey()),
             generation: generation)
-        shared = Locked(Shared(history: ReceiptHistory(limit: limits.receipts)))
+        shared = Locked(Shared())
+        receipts = ReceiptHistory(limit: limits.receipts, receiptBudget)
         pair.readers.setLateLeaveHandler { [weak self] in self?.retireLeftArrays() }
     }
 
@@ -77,7 +79,7 @@ public final class MemslotTable: Sendable {
 
     /// The last `count` receipts, oldest first.
     public func history(last count: Int = .max) -> [Receipt] {
-        shared.withLock { $0.history.last(max(0, count)) }
+        receipts.last(max(0, count))
     }
 
     /// Adds a hook, for transactions that begin from now on. Hooks are called in the order added.
@@ -165,7 +167,7 @@ public final class MemslotTable: Sendable {
     var hooks: [any MemslotHook] { shared.withLock { $0.hooks } }
     var transactionHooks: [any TransactionHook] { shared.withLock { $0.transactionHooks } }
 
-    func record(_ receipt: Receipt) { shared.withLock { $0.history.append(receipt) } }
+    func record(_ receipt: Receipt) { receipts.append(receipt) }
 
     /// Records a failure, with vCPUs held out.
     func record(_ failure: TableFailure) {
@@ -198,7 +200,7 @@ public final class MemslotTable: Sendable {
 public struct TableLimits: Hashable, Sendable {
     /// Faults listed of one array; all are counted.
     public var violations: Int
-    /// Receipts kept. Fewer are, where they hold over a million operations together.
+    /// Receipts kept. Fewer are, where their ``ReceiptBudget`` has no room for more.
     public var receipts: Int
 
     /// Limits; 1,024 of each by default.

@@ -29,7 +29,8 @@ public struct ReplyEncoder: Sendable {
         if case .exported(let memory, let size, let descriptor) = reply {
             let own = descriptors.claimAll()
             writer.exported(memory, size, index: own.count)
-            descriptors = PassedDescriptors(own + descriptor.claimAll())
+            descriptors = PassedDescriptors(
+                own + descriptor.claimAll(), charges: descriptors.charges + descriptor.charges)
         } else {
             writer.reply(reply)
         }

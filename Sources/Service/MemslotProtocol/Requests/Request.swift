@@ -89,14 +89,19 @@ public enum InvalidRequest: Error, Hashable, Sendable {
 /// this object.
 public final class PassedDescriptors: Sendable {
     private let descriptors: Locked<[Int32?]>
+    /// What counts the descriptors, for as long as this object lives.
+    package let charges: [any Sendable]
 
     /// No descriptors.
     public static let none = PassedDescriptors([])
 
     /// Adopts `descriptors`, in the order in which they were passed. A negative number represents one
     /// that was refused.
-    public init(_ descriptors: [Int32]) {
+    public convenience init(_ descriptors: [Int32]) { self.init(descriptors, charges: []) }
+
+    package init(_ descriptors: [Int32], charges: [any Sendable]) {
         self.descriptors = Locked(descriptors.map { $0 })
+        self.charges = charges
     }
 
     deinit {

@@ -142,10 +142,12 @@ extension MemslotService {
                 message: "memory: \"\(object.name)\" is not exported: \(reason); "
                     + "a descriptor store, or an ephemeral VM, has memory that is")
         }
+        try budgets.passedDescriptors.charge(1, to: peer.user)
+        let charge = BudgetCharge(1, to: peer.user, of: budgets.passedDescriptors)
         do throws(Errno) {
             return .exported(
                 memory: object.name, size: object.size,
-                PassedDescriptors([try file.exported()]))
+                PassedDescriptors([try file.exported()], charges: [charge]))
         } catch {
             throw ProtocolError(
                 ErrorData(.limitExceeded, errno: error, limit: "descriptors"),

@@ -43,6 +43,12 @@ final class Budget: Sendable {
         }
     }
 
+    /// Adds `amount` for as long as the returned object lives; `nil` where there is no room.
+    func charged(_ amount: Int, to user: UInt32) -> BudgetCharge? {
+        do throws(ProtocolError) { try charge(amount, to: user) } catch { return nil }
+        return BudgetCharge(amount, to: user, of: self)
+    }
+
     /// Adds `amount`, even beyond the limits: it exists already.
     func charge(existing amount: Int, to user: UInt32) {
         state.withLock { add(amount, to: user, &$0) }
@@ -136,6 +142,19 @@ final class Budget: Sendable {
     }
 }
 
+/// An amount that was charged, and is released with this object.
+final class BudgetCharge: Sendable {
+    private let amount: Int
+    private let user: UInt32
+    private let budget: Budget
+
+    init(_ amount: Int, to user: UInt32, of budget: Budget) {
+        (self.amount, self.user, self.budget) = (amount, user, budget)
+    }
+
+    deinit { budget.release(amount, of: user) }
+}
+
 /// What the peers of a service hold.
 struct Budgets: Sendable {
     let connections: Budget
@@ -145,8 +164,13 @@ struct Budgets: Sendable {
     let memories: Budget
     let memoryBytes: Budget
     let subscriptions: Budget
+    /// Descriptors of requests that are not finished, and of replies that are not read.
+    let passedDescriptors: Budget
     /// Bytes of replies that are encoded or unread, beyond what each connection may have.
     let unreadReplyBytes: Budget
+    /// The receipts of all VMs.
+    let receipts: ReceiptBudget
+    let receiptBytesPerPeer: Int
 
     init(_ limits: ServiceLimits) {
         connections = Budget(
@@ -165,8 +189,13 @@ struct Budgets: Sendable {
         subscriptions = Budget(
             "subscriptions", of: "subscriptions", total: limits.subscriptions,
             share: limits.subscriptionsPerPeer)
+        passedDescriptors = Budget(
+            "passedDescriptors", of: "descriptors in requests and unread replies",
+            total: limits.passedDescriptors, share: limits.passedDescriptorsPerPeer)
         unreadReplyBytes = Budget(
             "unreadReplyBytes", of: "bytes of replies", total: limits.unreadReplyBytes,
             share: limits.unreadReplyBytesPerPeer)
+        receipts = ReceiptBudget(bytes: limits.receiptBytes)
+        receiptBytesPerPeer = limits.receiptBytesPerPeer
     }
 }

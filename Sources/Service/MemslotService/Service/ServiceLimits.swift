@@ -19,6 +19,10 @@ public struct ServiceLimits: Hashable, Sendable {
     public var unreadReplyBytesPerPeer = 256 << 20
     /// Descriptors of one line, in either direction.
     public var descriptors = 16
+    /// Descriptors of requests that are not finished, and of replies that are not read, of all users.
+    public var passedDescriptors = 2_048
+    /// As ``passedDescriptors``, for one user.
+    public var passedDescriptorsPerPeer = 1_024
     /// VMs of all users together, of which a part is reserved for root and the server's own user;
     /// so for all totals below.
     public var vms = 2_048
@@ -42,6 +46,10 @@ public struct ServiceLimits: Hashable, Sendable {
     public var subscriptionsPerPeer = 4_096
     /// Receipts in the history of a VM.
     public var receipts = 1_024
+    /// Bytes of the receipts of all VMs, about. The oldest of a user go first.
+    public var receiptBytes = 256 << 20
+    /// Bytes of the receipts of all VMs of one user, about.
+    public var receiptBytesPerPeer = 128 << 20
     /// Faults that are listed for one array. All are counted.
     public var violations = 1_024
     /// Addresses of one `memslots.translate`.
@@ -79,11 +87,9 @@ public struct ServiceLimits: Hashable, Sendable {
 
     /// Descriptors that the server needs where every limit is reached.
     ///
-    /// A connection has its socket and two of its receiver. It holds the descriptors of half a line,
-    /// of requests up to the limit of a line and one line more, and of unread replies up to that
-    /// limit. A VM has one, and a memory object one.
+    /// A connection has its socket and two of its receiver, a VM one or two, a memory object one.
     package var neededDescriptors: Int {
-        Self.ownDescriptors + connections * (3 + 4 * descriptors) + vms + memories
+        Self.ownDescriptors + 3 * connections + passedDescriptors + 2 * vms + memories
     }
 
     /// What the server has open without any peer.
@@ -97,7 +103,8 @@ public struct ServiceLimits: Hashable, Sendable {
         let (room, needed) = (available - Self.ownDescriptors, neededDescriptors)
         guard needed > available else { return false }
         let counts: [WritableKeyPath<ServiceLimits, Int>] = [
-            \.connections, \.connectionsPerPeer, \.vms, \.vmsPerPeer, \.memories, \.memoriesPerPeer,
+            \.connections, \.connectionsPerPeer, \.passedDescriptors, \.passedDescriptorsPerPeer,
+            \.vms, \.vmsPerPeer, \.memories, \.memoriesPerPeer,
         ]
         for count in counts {
             let part = self[keyPath: count] * max(room, 0) / (needed - Self.ownDescriptors)

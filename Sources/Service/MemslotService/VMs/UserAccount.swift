@@ -15,10 +15,13 @@ final class UserAccount: Sendable {
     /// The metrics of all VMs of the user, including destroyed ones.
     let metrics = Metrics()
     let budgets: Budgets
+    /// Bounds the receipts of all VMs of the user.
+    let receipts: ReceiptBudget
 
     init(user: UInt32, _ budgets: Budgets) {
         self.user = user
         self.budgets = budgets
+        receipts = ReceiptBudget(bytes: budgets.receiptBytesPerPeer, partOf: budgets.receipts)
     }
 
     var holdings: Holdings {

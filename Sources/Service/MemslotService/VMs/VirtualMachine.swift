@@ -69,17 +69,20 @@ final class VirtualMachine: Sendable {
         let made = try service.backends.make(parameters.backend, simulated: parameters.simulated)
         let limits = TableLimits(
             violations: service.limits.violations, receipts: service.limits.receipts)
+        let account = service.registry.withLock { $0.account(of: user) }
         let table: MemslotTable
         table = try converting(
             { (error: InvalidArray) in ProtocolError(.invalidRequest, error.message) },
-            MemslotTable(backend: made.backend, limits: limits, generation: generation))
+            MemslotTable(
+                backend: made.backend, limits: limits, generation: generation,
+                receiptBudget: account.receipts))
         try self.init(
             table, simulator: made.simulator, guestMemfds: made.guestMemfds,
             memory: VMMemory(
                 vm: parameters.vm,
                 hasRawAddresses: made.simulator != nil || service.allowsRawAddresses),
-            account: service.registry.withLock { $0.account(of: user) },
-            audience: service.audience, ephemeralConnection: ephemeralConnection, kept: kept)
+            account: account, audience: service.audience,
+            ephemeralConnection: ephemeralConnection, kept: kept)
     }
 
     /// The last `count` receipts, oldest first.

@@ -103,7 +103,8 @@ struct TableTests {
 
     @Test("keeps fewer receipts where they hold very many operations")
     func bigHistory() throws {
-        var history = ReceiptHistory(limit: 1_024)
+        let budget = ReceiptBudget(bytes: 64 << 20)
+        let history = ReceiptHistory(limit: 1_024, budget)
         let slots = (0..<30_000).map { slot(UInt32($0), at: UInt64($0)) }
         let diff = MemslotDiff(from: [], to: slots)
         for number in 0..<100 {
@@ -112,8 +113,52 @@ struct TableTests {
                     generation: Generation(UInt64(number)), outcome: .committed, diff: diff,
                     operations: Plan(diff).operations))
         }
-        #expect(history.last(.max).count == 33)
+        #expect((2..<50).contains(history.last(.max).count))
         #expect(history.last(1).first?.generation == Generation(99))
+        #expect((32 << 20...64 << 20).contains(budget.used))
+    }
+
+    @Test("the oldest receipts go first, whichever table they are of, and the budget is the sum")
+    func receiptBudget() {
+        func receipt(_ number: UInt64) -> Receipt {
+            Receipt(
+                generation: Generation(number), outcome: .committed,
+                diff: MemslotDiff(from: [], to: []), operations: [])
+        }
+        let whole = ReceiptBudget(bytes: 1 << 20)
+        let size: Int
+        do {
+            let one = ReceiptBudget(partOf: whole)
+            let history = ReceiptHistory(limit: 8, one)
+            history.append(receipt(1))
+            size = one.used
+            #expect(size > 0 && whole.used == size)
+        }
+        #expect(whole.used == 0)
+        let budget = ReceiptBudget(bytes: 4 * size, partOf: whole)
+        let other = ReceiptBudget(partOf: whole)
+        var (first, second) = (ReceiptHistory(limit: 3, budget), ReceiptHistory(limit: 3, budget))
+        for number in 1...3 as ClosedRange<UInt64> {
+            first.append(receipt(number))
+            second.append(receipt(number))
+        }
+        func generations(_ history: ReceiptHistory) -> [UInt64] {
+            history.last(.max).map(\.generation.rawValue)
+        }
+        #expect(generations(first) == [2, 3] && generations(second) == [2, 3])
+        // Beyond a table's own limit its oldest goes; so does its share of the budget.
+        for number in 4...6 as ClosedRange<UInt64> { second.append(receipt(number)) }
+        #expect(generations(second) == [4, 5, 6])
+        #expect(budget.used == 4 * size && generations(first) == [3])
+        first = ReceiptHistory(limit: 3, budget)
+        #expect(budget.used == 3 * size && whole.used == 3 * size)
+        // Without room in the whole, each part drops its own.
+        let third = ReceiptHistory(limit: 1_000_000, other)
+        for number in 0..<UInt64((1 << 20) / size + 10) { third.append(receipt(number)) }
+        #expect(whole.used <= 1 << 20)
+        #expect(generations(second) == [4, 5, 6])
+        second = ReceiptHistory(limit: 3, budget)
+        #expect(budget.used == 0 && whole.used == other.used)
     }
 
     @Test("sends an observer all events after the snapshot that it returned, in order")

@@ -21,8 +21,7 @@ extension ServerTests {
         private func sender(_ budget: Budget? = nil) -> Sender {
             Sender(
                 to: own, isSocket: true, threads: threads, byteLimit: 1 << 20,
-                descriptorLimit: 16, user: 1,
-                budget: budget ?? Budgets(ServiceLimits()).unreadReplyBytes)
+                user: 1, budget: budget ?? Budgets(ServiceLimits()).unreadReplyBytes)
         }
 
         private func line(_ text: String, _ descriptors: [Int32] = []) -> ReplyEncoder {

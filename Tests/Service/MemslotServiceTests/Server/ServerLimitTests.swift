@@ -98,6 +98,29 @@ extension ServerTests {
             #expect(present?["generation"]?.int == 1)
         }
 
+        @Test("descriptors are charged to their peer until they are claimed, closed or read")
+        func charged() throws {
+            var limits = ServiceLimits()
+            limits.passedDescriptorsPerPeer = 20
+            let server = try RunningServer(limits: limits)
+            let budget = server.service.budgets.passedDescriptors
+            let pipe = PipeEnds()
+            let sixteen = [Int32](repeating: pipe.readEnd, count: 16)
+            var first = try server.connect()
+            try first.send(#"{"id":1,"#, descriptors: sixteen)
+            for _ in 0..<1_000_000 where budget.sum == 0 { sched_yield() }
+            #expect(budget.sum == 16)
+            // Half a line of one connection leaves room for four more of another one.
+            var second = try server.connect()
+            let line = #"{"id":2,"method":"vm.list"}"#
+            #expect(try second.ask(line, descriptors: sixteen).limit == "descriptors")
+            #expect(try second.ask(line, descriptors: Array(sixteen.prefix(4))).id == 2)
+            try first.send(#""method":"vm.list"}"# + "\n")
+            #expect(try first.next().id == 1)
+            server.stop()
+            #expect(budget.sum == 0)
+        }
+
         @Test("descriptors that no request claims are closed, those of half a line too")
         func unclaimed() throws {
             let server = try RunningServer()

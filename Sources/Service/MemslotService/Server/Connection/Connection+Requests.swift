@@ -22,17 +22,15 @@ extension Connection {
         // The snapshot in the reply to a subscription comes before any event.
         let subscribes = line.count(of: .eventsSubscribe) > 0
         if subscribes { sender.holdEvents() }
-        let exports = line.count(of: .memoryExport)
         var room = Sender.Room()
         if case .batch = line {
             // Before any of it is executed: a batch that waits half-way would keep others waiting.
             let limits = surroundings.service.limits
-            room = sender.reserve(
-                limits.batchAnswerBytes + limits.replyBytes, descriptors: exports)
+            room = sender.reserve(limits.batchAnswerBytes + limits.replyBytes)
         }
         let replies = surroundings.service.respond(
             to: line, on: peer, descriptors: descriptors,
-            reserve: { room = self.sender.reserve($0, descriptors: exports) })
+            reserve: { room = self.sender.reserve($0) })
         if replies.count >= Self.muchMemory { surroundings.watch.recordMuchMemory() }
         if line.count(of: .eventsUnsubscribe) > 0 { sender.enqueueEvents() }
         // Consumed: with a second reference to megabytes, appending the line's end would copy them.
@@ -151,7 +149,6 @@ extension Connection {
     private func finish(
         _ number: RequestLanes.Number, _ state: inout State
     ) -> [RequestLanes.Number] {
-        state.descriptors[number] = nil
         let ready = state.lanes.finish(number)
         if state.lanes.count == 0 && surroundings.isStopping.isSet { endReading() }
         return ready

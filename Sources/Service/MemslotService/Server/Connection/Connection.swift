@@ -39,8 +39,6 @@ final class Connection: Sendable {
         var last: RequestLanes.Number = 0
         var waiting: [RequestLanes.Number: WaitingRequest] = [:]
         var waitingBytes = 0
-        /// The descriptors of the requests that are not finished.
-        var descriptors: [RequestLanes.Number: Int] = [:]
         /// The request that the reading thread executes itself.
         var ownRequest: RequestLanes.Number?
         var turn: Turn = 0
@@ -85,7 +83,7 @@ final class Connection: Sendable {
         let limits = surroundings.service.limits
         let sender = Sender(
             to: channel.output, isSocket: channel.isSocket, threads: surroundings.threads,
-            byteLimit: limits.waitingAnswerBytes, descriptorLimit: limits.descriptors,
+            byteLimit: limits.waitingAnswerBytes,
             user: peer.user, budget: surroundings.service.budgets.unreadReplyBytes)
         let events = EventQueue(limit: limits.queuedEvents) { [weak sender] in
             sender?.recordEvent()
@@ -99,7 +97,10 @@ final class Connection: Sendable {
         decoder = RequestDecoder(depthLimit: limits.depth, batchLimit: limits.batch)
         reading = Reading(
             buffer: LineBuffer(
-                lineLimit: limits.lineBytes, descriptorLimit: limits.descriptors))
+                lineLimit: limits.lineBytes, descriptorLimit: limits.descriptors,
+                charge: { [budget = surroundings.service.budgets.passedDescriptors] count in
+                    budget.charged(count, to: peer.user)
+                }))
         input = PeerSocket(
             channel.input, isSocket: channel.isSocket, launcher: surroundings.launcher)
     }
@@ -194,9 +195,6 @@ final class Connection: Sendable {
         let names = decoded.laneNames
         return state.withLock { state in
             state.last += 1
-            if line.descriptors !== PassedDescriptors.none {
-                state.descriptors[state.last] = line.descriptors.open.count
-            }
             guard !state.lanes.enqueue(state.last, names: names) else {
                 state.ownRequest = state.last
                 return state.last
@@ -217,7 +215,6 @@ final class Connection: Sendable {
         state.withLock(waitingWhile: {
             $0.lanes.count >= limits.inFlightRequests
                 || $0.waitingBytes > limits.waitingRequestBytes
-                || $0.descriptors.values.reduce(0, +) > limits.descriptors
         }) { _ in }
     }
 

@@ -21,6 +21,7 @@ package struct LineBuffer {
     package private(set) var bytes: [UInt8]
     private let lineLimit: Int
     private let descriptorLimit: Int
+    private let charge: (Int) -> (any Sendable)?
     private var start = 0
     private var end = 0
     /// No line ends before this.
@@ -45,7 +46,12 @@ package struct LineBuffer {
     /// - Parameters:
     ///   - lineLimit: the most bytes of a line without its end.
     ///   - descriptorLimit: the most descriptors of a line.
-    package init(lineLimit: Int, descriptorLimit: Int) {
+    ///   - charge: called with the number of descriptors that come; returns what counts them while
+    ///     they are kept, `nil` where there is no room for them.
+    package init(
+        lineLimit: Int, descriptorLimit: Int, charge: @escaping (Int) -> (any Sendable)? = { $0 }
+    ) {
+        self.charge = charge
         self.lineLimit = lineLimit
         self.descriptorLimit = descriptorLimit
         bytes = Self.room(Self.usualSize)
@@ -72,13 +78,17 @@ package struct LineBuffer {
     package mutating func attach(_ descriptors: [Int32], isTruncated: Bool) {
         let position = max(end - 1, start)
         var (own, isBad) = (descriptors, isTruncated)
+        let charge = charge(descriptors.count)
+        var charges = charge.map { [$0] } ?? []
+        isBad = isBad || charge == nil
         if let last = attachments.last, !bytes[last.position..<position].contains(Self.newline) {
             attachments.removeLast()
             own = last.descriptors.claimAll() + own
+            charges += last.descriptors.charges
             isBad = isBad || last.isBad
         }
         isBad = isBad || own.count > descriptorLimit
-        let passed = PassedDescriptors(own)
+        let passed = PassedDescriptors(own, charges: charges)
         attachments.append(
             Attachment(position: position, descriptors: isBad ? .none : passed, isBad: isBad))
     }

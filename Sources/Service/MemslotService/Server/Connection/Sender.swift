@@ -28,17 +28,14 @@ final class Sender: Sendable {
         var own = 0
         /// Bytes that are charged to the user.
         var charged = 0
-        var descriptors = 0
 
         static func += (room: inout Room, other: Room) {
             room.own += other.own
             room.charged += other.charged
-            room.descriptors += other.descriptors
         }
 
         static func -= (room: inout Room, other: Room) {
-            room += Room(
-                own: -other.own, charged: -other.charged, descriptors: -other.descriptors)
+            room += Room(own: -other.own, charged: -other.charged)
         }
     }
 
@@ -47,7 +44,6 @@ final class Sender: Sendable {
     private let isSocket: Bool
     private let threads: ConnectionThreads
     private let byteLimit: Int
-    private let descriptorLimit: Int
     private let user: UInt32
     private let budget: Budget
 
@@ -58,13 +54,11 @@ final class Sender: Sendable {
     ///
     /// - Parameters:
     ///   - byteLimit: threads wait while more bytes than this are unsent.
-    ///   - descriptorLimit: threads wait while more descriptors than this would be unsent.
     ///   - user: whose threads it uses, and whom unsent replies are charged to in `budget`.
     init(
         to output: Int32, isSocket: Bool, threads: ConnectionThreads, byteLimit: Int,
-        descriptorLimit: Int, user: UInt32, budget: Budget
+        user: UInt32, budget: Budget
     ) {
-        self.descriptorLimit = descriptorLimit
         self.user = user
         self.budget = budget
         self.output = output
@@ -79,29 +73,26 @@ final class Sender: Sendable {
     /// A line of this many bytes is sent from the buffer that it was encoded in.
     private static let largeLine = 1 << 16
 
-    /// Waits for room for replies of up to `bytes` with `descriptors`, and reserves it.
+    /// Waits for room for replies of up to `bytes`, and reserves it.
     ///
     /// A small reply has room in what each connection may have. Others wait until the connection's
     /// unsent replies are within its limit, and then for room in the budget.
-    func reserve(_ bytes: Int, descriptors: Int = 0) -> Room {
+    func reserve(_ bytes: Int) -> Room {
         let small = state.withLock { state -> Room? in
-            guard descriptors == 0, state.held.own + bytes <= Self.ownBytes else { return nil }
+            guard state.held.own + bytes <= Self.ownBytes else { return nil }
             state.held.own += bytes
             return Room(own: bytes)
         }
         if let small { return small }
         // Otherwise nobody might send what this waits for.
         flush()
-        let (byteLimit, descriptorLimit) = (byteLimit, descriptorLimit)
-        state.withLock(waitingWhile: {
-            let held = $0.held
-            return !$0.isBroken
-                && (held.charged > byteLimit
-                    || held.descriptors > 0 && held.descriptors + descriptors > descriptorLimit)
-        }) { $0.held += Room(charged: bytes, descriptors: descriptors) }
+        let byteLimit = byteLimit
+        state.withLock(waitingWhile: { !$0.isBroken && $0.held.charged > byteLimit }) {
+            $0.held.charged += bytes
+        }
         let charged = budget.wait(for: bytes, of: user)
         state.change { $0.held.charged -= bytes - charged }
-        return Room(charged: charged, descriptors: descriptors)
+        return Room(charged: charged)
     }
 
     /// Releases room whose replies are sent, or are never sent.
@@ -112,12 +103,10 @@ final class Sender: Sendable {
 
     /// Puts the replies to a line in; ``flush()`` sends them.
     ///
-    /// - Parameter room: what ``reserve(_:descriptors:)`` returned.
+    /// - Parameter room: what ``reserve(_:)`` returned.
     func enqueue(_ line: consuming ReplyEncoder, _ room: Room) {
         let count = line.count + 1
-        let kept = Room(
-            own: min(room.own, count), charged: min(room.charged, count),
-            descriptors: line.descriptors.open.isEmpty ? 0 : room.descriptors)
+        let kept = Room(own: min(room.own, count), charged: min(room.charged, count))
         var rest = room
         rest -= kept
         let isKept = enqueue(line, keeping: kept)

@@ -1,0 +1,164 @@
+/// The last receipts of a table, bounded in number, and in memory by a budget.
+final class ReceiptHistory: Sendable {
+    private struct State {
+        /// Ascending by number.
+        var receipts: [(number: UInt64, bytes: Int, receipt: Receipt)] = []
+        var last: UInt64 = 0
+    }
+
+    private let state = Locked(State())
+    private let limit: Int
+    private let budget: ReceiptBudget
+
+    init(limit: Int, _ budget: ReceiptBudget) {
+        self.limit = limit
+        self.budget = budget
+    }
+
+    deinit { budget.release(state.withLock { $0.receipts.reduce(0) { $0 + $1.bytes } }) }
+
+    func append(_ receipt: Receipt) {
+        guard limit > 0 else { return }
+        var receipt = receipt
+        // They would keep every old array alive, and the submitter knows them.
+        if !receipt.hasPickedIDs { receipt.slots = [] }
+        let bytes = receipt.heldBytes
+        let (number, dropped) = state.withLock { state in
+            state.last += 1
+            state.receipts.append((state.last, bytes, receipt))
+            let excess = max(state.receipts.count - limit, 0)
+            defer { state.receipts.removeFirst(excess) }
+            return (state.last, state.receipts.prefix(excess).reduce(0) { $0 + $1.bytes })
+        }
+        budget.release(dropped)
+        budget.charge(bytes, for: number, of: self)
+    }
+
+    func last(_ count: Int) -> [Receipt] {
+        state.withLock { $0.receipts.suffix(count).map(\.receipt) }
+    }
+
+    func contains(_ number: UInt64) -> Bool {
+        state.withLock { $0.receipts.first.map { $0.number <= number } ?? false }
+    }
+
+    /// Drops the receipts up to `number`.
+    ///
+    /// - Returns: how many bytes they had.
+    func drop(through number: UInt64) -> Int {
+        state.withLock { state in
+            let count = state.receipts.prefix { $0.number <= number }.count
+            defer { state.receipts.removeFirst(count) }
+            return state.receipts.prefix(count).reduce(0) { $0 + $1.bytes }
+        }
+    }
+}
+
+/// How many bytes the receipts of several tables have together at most. The oldest are dropped first,
+/// whichever table they are of, but the newest of all stays.
+public final class ReceiptBudget: Sendable {
+    private struct Entry {
+        weak var history: ReceiptHistory?
+        let number: UInt64
+    }
+
+    private struct State {
+        /// In the order in which they came. Those that a table dropped by itself are still here.
+        var entries: [Entry] = []
+        /// The entries before it are dropped.
+        var first = 0
+        var used = 0
+    }
+
+    private let state = Locked(State())
+    private let bytes: Int
+    private let whole: ReceiptBudget?
+
+    /// A budget that nothing is charged to.
+    ///
+    /// - Parameters:
+    ///   - bytes: the most bytes.
+    ///   - whole: a budget that this one is a part of. Where the whole has no room, this one drops
+    ///     its own receipts.
+    public init(bytes: Int = 64 << 20, partOf whole: ReceiptBudget? = nil) {
+        self.bytes = bytes
+        self.whole = whole
+    }
+
+    /// The bytes of all receipts.
+    package var used: Int { state.withLock { $0.used } }
+
+    func charge(_ amount: Int, for number: UInt64, of history: ReceiptHistory) {
+        whole?.add(amount)
+        // Released after the lock: the end of a history changes the budget.
+        var touched: [ReceiptHistory?] = []
+        let dropped = state.withLock { state in
+            state.used += amount
+            state.entries.append(Entry(history: history, number: number))
+            var dropped = 0
+            while state.first < state.entries.count - 1,
+                state.used - dropped > bytes || whole?.exceeds(by: dropped) == true
+            {
+                let entry = state.entries[state.first]
+                let history = entry.history
+                touched.append(history)
+                dropped += history?.drop(through: entry.number) ?? 0
+                state.first += 1
+            }
+            state.used -= dropped
+            // Only sometimes, so that each receipt costs the same.
+            if state.first > max(state.entries.count / 2, 64) {
+                state.entries.removeFirst(state.first)
+                state.first = 0
+            }
+            return dropped
+        }
+        whole?.add(-dropped)
+        prune()
+        _ = consume touched
+    }
+
+    func release(_ amount: Int) {
+        guard amount > 0 else { return }
+        add(-amount)
+        whole?.add(-amount)
+    }
+
+    private func add(_ amount: Int) { state.withLock { $0.used += amount } }
+
+    private func exceeds(by dropped: Int) -> Bool { used - dropped > bytes }
+
+    /// Removes entries whose receipts are gone, once in a while.
+    private func prune() {
+        var touched: [ReceiptHistory?] = []
+        state.withLock { state in
+            guard state.entries.count >= 1 << 12, state.entries.count.nonzeroBitCount == 1 else {
+                return
+            }
+            state.entries.removeFirst(state.first)
+            state.first = 0
+            state.entries.removeAll { entry in
+                let history = entry.history
+                touched.append(history)
+                return history?.contains(entry.number) != true
+            }
+        }
+        _ = consume touched
+    }
+}
+
+extension Receipt {
+    /// About how many bytes the receipt holds.
+    fileprivate var heldBytes: Int {
+        let slots =
+            self.slots.count + diff.added.count + diff.removed.count
+            + 2 * (diff.moved.count + diff.reflagged.count)
+        let runs = unmappedDirtyPages.reduce(0) { $0 + $1.runs.count }
+        let texts = (readers + warnings).reduce(0) { $0 + $1.utf8.count + 16 }
+        return MemoryLayout<Receipt>.stride + texts
+            + operations.count * MemoryLayout<PlannedOperation>.stride
+            + slots * MemoryLayout<Memslot>.stride
+            + unmappedDirtyPages.count * MemoryLayout<DirtyPages>.stride
+            + runs * MemoryLayout<Range<UInt64>>.stride
+    }
+}
