@@ -60,7 +60,7 @@ struct EmbeddedVMTests {
         let list = try client.call("vm.list").result?["vms"]?.list.first
         #expect(list?["generation"]?.int == 1)
         #expect(list?["slots"]?.int == 2)
-        #expect(list?["backend"]?.string == "kvm")
+        #expect(list?["backend"]?.string == "simulated")
         let memories = try client.call("memory.list", "{\"vm\":\"vmm\"}").result?["memories"]?.list
         #expect(memories?.map { $0["memory"]?.string } == ["ram"])
     }
