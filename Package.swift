@@ -251,7 +251,7 @@ let testTargets: [Target] = [
         "Examples", "ExampleVMMTests",
         [
             "ExampleVMM", "Memslots", "MemslotKVM", "MemslotSimulator", "MemslotProtocol",
-            "MemslotService",
+            "MemslotService", "MemslotVhostUser",
         ]),
 ]
 

@@ -6,6 +6,7 @@ import Testing
 struct SnippetTests {
     private static let products: Set<String> = [
         "Memslots", "MemslotKVM", "MemslotSimulator", "MemslotProtocol", "MemslotService",
+        "MemslotVhostUser",
     ]
     private static let platform: Set<String> = [
         "Dispatch", "Foundation", "Glibc", "PackageDescription", "Synchronization",

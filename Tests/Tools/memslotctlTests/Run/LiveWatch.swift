@@ -125,6 +125,15 @@ struct Figures: Equatable {
         }
     }
 
+    /// Whether these sums over the transactions agree with the figures at the end, in which memory
+    /// that was missing twice, and times that overlap, count once.
+    func agree(with ended: Figures) -> Bool {
+        var same = self
+        (same.missing, same.total) = (ended.missing, ended.total)
+        return same == ended && (missing == 0) == (ended.missing == 0)
+            && missing >= ended.missing && total >= ended.total
+    }
+
     private static func number(_ value: Any?) -> UInt64 { (value as? NSNumber)?.uint64Value ?? 0 }
 
     private static func size(_ value: Any?) -> UInt64 {

@@ -123,7 +123,10 @@ struct QEMUTests {
         #expect(run.status == bare.status)
         let seen = text(report).components(separatedBy: "\nwhat the VMM asked for")[0]
         #expect(seen.contains("what the kernel saw"))
-        #expect(!seen.contains("running"), "\(seen)")
+        // A reset takes the memory of PCI devices away until the firmware maps it again: vCPUs run
+        // meanwhile. No other memory is missing beside them.
+        let running = seen.components(separatedBy: "\n").filter { $0.contains(" running ") }
+        #expect(running.allSatisfy { $0.hasPrefix("0xf") }, "\(running)")
     }
 
     @Test(
@@ -136,7 +139,8 @@ struct QEMUTests {
         #expect(run.status == 0, "\(run.errors)")
         #expect(run.isMoved)
         let events = watch.finish()
-        #expect(events.live == events.ended)
+        let ended = try #require(events.ended)
+        #expect(events.live.agree(with: ended), "\(events.live), \(ended)")
         #expect(events.live.withHoles > 0)
         #expect(options.isEmpty || events.live.withHolesInGuest == 0)
         // The migration's dirty logging, and the BAR that was moved.
