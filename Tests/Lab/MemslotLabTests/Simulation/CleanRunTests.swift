@@ -14,6 +14,13 @@ struct CleanRunTests {
         for (name, count) in counts.named { #expect(count > 0, "\(name)") }
     }
 
+    @Test("may undo several additions beside a vCPU that does not leave")
+    func severalUndos() throws {
+        // Step 456 of this seed is the second undo of such a plan.
+        let report = try simulate(SimulationOptions(seed: 25_541))
+        #expect(report.breach == nil, "\(report.options.command)")
+    }
+
     @Test("has only the disturbances that are allowed")
     func without() throws {
         let quiet = Set(Disturbance.allCases)

@@ -35,7 +35,7 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
         }
         world.record("\(call.name) \(call.key)")
         world.installed = simulator.installedSlots
-        world.transaction.calls.append(call)
+        if !world.transaction.isUndoing { world.transaction.calls.append(call) }
         if call.endsLogging, let slot = call.before {
             world.dirty.logEnds(
                 of: slot, isUndone: world.transaction.isUndoing,
@@ -116,6 +116,7 @@ struct TransactionRecord {
     /// The number of timed-out waits when it began.
     var timeoutsBefore = 0
     var isRecovery = false
+    /// The operations that were applied, without those of the undo.
     var calls: [SlotCall] = []
     /// The errnos of injected faults, in order.
     var faults: [Errno] = []
