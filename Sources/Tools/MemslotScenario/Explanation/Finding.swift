@@ -47,10 +47,9 @@ package struct ArrayFindings: Hashable, Sendable {
     /// - Parameters:
     ///   - slots: in any order, of ranges that do not wrap.
     ///   - maxSlots: the limit of each address space; `nil` if it is unknown.
-    ///   - counts: earlier numbers of slots, oldest first.
     ///   - view: the intended memory, if it is known.
     package init(
-        _ slots: [Memslot], maxSlots: UInt32? = nil, counts: [Int] = [], view: FlatViewText? = nil
+        _ slots: [Memslot], maxSlots: UInt32? = nil, view: FlatViewText? = nil
     ) {
         let slots = slots.filter {
             $0.size != .zero && $0.guestPhysicalAddress.advanced(by: $0.size) != nil
@@ -61,7 +60,7 @@ package struct ArrayFindings: Hashable, Sendable {
         addShared(slots)
         addRuns(slots)
         addMisfits(slots)
-        if let maxSlots { addCount(slots, maxSlots, counts) }
+        if let maxSlots { addCount(slots, maxSlots) }
         if let view { all += view.differences(from: slots) }
         all.sort {
             ($0.severity, $0.addressSpace, $0.range?.lowerBound ?? 0)
@@ -170,19 +169,13 @@ package struct ArrayFindings: Hashable, Sendable {
         }
     }
 
-    private mutating func addCount(_ slots: [Memslot], _ limit: UInt32, _ counts: [Int]) {
+    private mutating func addCount(_ slots: [Memslot], _ limit: UInt32) {
         for (space, own) in Dictionary(grouping: slots, by: \.addressSpace) {
-            let grows =
-                counts.count >= 8 && (counts.last ?? 0) >= 2 * max(1, counts[counts.count / 2])
-            guard own.count * 100 >= Int(limit) * Self.crowded || grows else { continue }
-            var text = "\(own.count) of \(limit) slots are used"
-            if grows, let first = counts.first {
-                text += "; they grew from \(first) to \(own.count) in \(counts.count) transactions"
-            }
+            guard own.count * 100 >= Int(limit) * Self.crowded else { continue }
             all.append(
                 Finding(
-                    kind: .slotCount, severity: own.count > limit ? .error : .warning, text: text,
-                    addressSpace: space))
+                    kind: .slotCount, severity: own.count > limit ? .error : .warning,
+                    text: "\(own.count) of \(limit) slots are used", addressSpace: space))
         }
     }
 }

@@ -26,7 +26,8 @@ public final class SocketServer: Sendable {
     let stopFlag = StopFlag()
     let state = Locked(State())
 
-    /// How long the end may take by default. With what follows, a process ends within 10 seconds.
+    /// How long the end may take by default. With what follows, a process ends within
+    /// 10 seconds, unless a slot call of the kernel takes longer.
     public static let defaultGracePeriod: Duration = .seconds(8)
 
     /// A server that does not listen yet.
