@@ -65,7 +65,7 @@ struct ControlSocketTests {
                 print(receipt["diff"]["removed"], event, params["generation"] == receipt["generation"],
                     refusal.kind, listing["vms"][0]["vm"])
                 """
-            let process = Process()
+            let process = ChildProcess()
             process.executableURL = URL(filePath: try #require(python3))
             process.arguments = ["-c", script, clients, path]
             let output = Pipe()

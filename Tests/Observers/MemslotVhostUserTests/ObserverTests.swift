@@ -1,6 +1,7 @@
 import Glibc
 import MemslotTestKit
 import Memslots
+import TestSupport
 import Testing
 
 @testable import MemslotVhostUser
@@ -241,7 +242,7 @@ struct ObserverTests {
         let peer = vm.peer
         try OwnThread {
             // The back end completes its requests after it has replied.
-            while !peer.received.contains(.getRingBase) { usleep(1_000) }
+            try? waitUntil("GET_VRING_BASE") { peer.received.contains(.getRingBase) }
             memory.store(3 << 16, 4 * 4_096)
         }.detach()
         try vm.table.submit(

@@ -18,7 +18,7 @@ final class StorageDaemon {
     let blocks: Int
     let socket: String
     private let scratch: ScratchDirectory
-    private let process = Process()
+    private let process = ChildProcess()
     private let image: String
 
     init(_ kind: Kind = .disk, blocks: Int) throws {
@@ -45,7 +45,7 @@ final class StorageDaemon {
         process.standardError = FileHandle.nullDevice
         try process.run()
         // The socket appears when it listens.
-        while access(socket, F_OK) != 0, process.isRunning { usleep(1_000) }
+        try waitUntil(socket) { access(socket, F_OK) == 0 || !process.isRunning }
     }
 
     deinit {

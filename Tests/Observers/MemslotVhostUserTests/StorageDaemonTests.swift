@@ -1,6 +1,7 @@
 import Foundation
 import MemslotTestKit
 import Memslots
+import TestSupport
 import Testing
 
 @testable import MemslotVhostUser
@@ -83,7 +84,9 @@ private struct Course: Sendable {
                 vm.slots(regions: regions, &random),
                 options: SubmitOptions(quiesceDeadline: .seconds(60)))
             // Some requests between two transactions, so that some are always in flight.
-            while vm.guest.completed < before + 4, vm.daemon.isRunning { usleep(50) }
+            try waitUntil("4 requests", every: 50) {
+                vm.guest.completed >= before + 4 || !vm.daemon.isRunning
+            }
             guard vm.daemon.isRunning, vm.observer.backEndState == .attached else { break }
         }
         let counts = vm.guest.stop()
@@ -143,7 +146,9 @@ struct StorageDaemonTests {
         // The recording begins beside running rings.
         try vm.table.submit([receipt.slots[0].logging(true)])
         let before = vm.guest.completed
-        while vm.guest.completed < before + 500, vm.daemon.isRunning { usleep(50) }
+        try waitUntil("500 requests", every: 50) {
+            vm.guest.completed >= before + 500 || !vm.daemon.isRunning
+        }
         // A cut carries what was recorded.
         let cut = try vm.table.submit(
             [vm.slot(0, 100).logging(true), vm.slot(101, 99).logging(true)],
@@ -165,7 +170,7 @@ struct StorageDaemonTests {
         try vm.observer.attach(to: vm.table)
         try vm.observer.start(vm.guest.ring, by: .soon)
         try vm.guest.start(seed: 1)
-        while vm.guest.completed < 10 { usleep(50) }
+        try waitUntil("10 requests", every: 50) { vm.guest.completed >= 10 }
         // All REM, then all ADD, with the ring running.
         let region = try #require(vm.observer.regions.first)
         let error = #expect(throws: VhostUserError.self) {

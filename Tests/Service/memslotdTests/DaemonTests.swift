@@ -106,7 +106,7 @@ struct DaemonTests {
             ["--sandbox", "strict", "--no-sandbox"],
         ])
     func usage(arguments: [String]) throws {
-        let process = Process()
+        let process = ChildProcess()
         process.executableURL = URL(
             fileURLWithPath: try #require(DaemonProcess.executable))
         process.arguments = arguments
@@ -118,7 +118,7 @@ struct DaemonTests {
 
     @Test("it serves standard input and output, and ends with the input")
     func standardIO() throws {
-        let process = Process()
+        let process = ChildProcess()
         process.executableURL = URL(
             fileURLWithPath: try #require(DaemonProcess.executable))
         process.arguments = ["--stdio"]
@@ -148,7 +148,7 @@ struct DaemonTests {
         // The shell moves the descriptor to number 3, and names the process id of the daemon.
         let copy = fcntl(socket, F_DUPFD, 100)
         defer { close(copy) }
-        let process = Process()
+        let process = ChildProcess()
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
         process.arguments = [
             "-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" 3<&0 0</dev/null",

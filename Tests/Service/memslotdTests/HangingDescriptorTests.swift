@@ -20,7 +20,7 @@ private final class HangingPeer {
 
     static let python = BuiltProducts.tool("python3")
     static let withoutFUSE = "needs root, /dev/fuse and python3"
-    private let process = Process()
+    private let process = ChildProcess()
     private let input = Pipe()
     private let output = Pipe()
     /// What the server replied, line by line.

@@ -17,7 +17,9 @@ struct MetricsFileTests {
         let daemon = try DaemonProcess(arguments: ["--metrics-file", path])
         // The first write is soon after the start; nothing else notifies of it.
         var status = stat()
-        while lstat(path, &status) != 0 || status.st_mode & S_IFMT != S_IFREG { usleep(1_000) }
+        try waitUntil("the metrics") {
+            lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+        }
         let text = try String(contentsOfFile: path, encoding: .utf8)
         #expect(text.hasSuffix("# EOF\n"))
         #expect(try String(contentsOfFile: victim, encoding: .utf8) == "precious")
@@ -34,7 +36,7 @@ struct MetricsFileTests {
         let scratch = try ScratchDirectory()
         mkdir(scratch.path("folder"), 0o755)
         let daemon = try DaemonProcess(arguments: ["--metrics-file", scratch.path(name)])
-        while !daemon.log.contains("metrics can't be written") { usleep(1_000) }
+        try waitUntil("the log") { daemon.log.contains("metrics can't be written") }
         #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path) == ["folder"])
         var client = try daemon.connect()
         #expect(try client.ask(#"{"id":1,"method":"vm.list"}"#).id == 1)

@@ -58,14 +58,17 @@ struct OpenedFilesTests {
             _ = try client.ask(Line.submit("a", id: 1, pages: 1))
             _ = try client.call("vm.create", #"{"vm":"k","backend":"kvm","ephemeral":true}"#)
         }
-        while access(scratch.path("metrics/m"), F_OK) != 0 { usleep(1_000) }
+        try waitUntil("the metrics") { access(scratch.path("metrics/m"), F_OK) == 0 }
         #expect(daemon.end(by: signal) == (signal == SIGKILL ? -SIGKILL : 0))
-        // strace's own process ends after the daemon.
-        while true {
-            let text = try String(contentsOfFile: log, encoding: .utf8)
-            if text.contains("\(daemon.processID) +++ ") { return text }
-            usleep(1_000)
+        // strace's own process ends after the daemon. It pads small process numbers with blanks.
+        var text = ""
+        try waitUntil("the end of strace's log") {
+            text = try String(contentsOfFile: log, encoding: .utf8)
+            return text.split(separator: "\n").contains {
+                $0.split(separator: " ").prefix(2) == ["\(daemon.processID)", "+++"]
+            }
         }
+        return text
     }
 
     /// Checks the owner and the mode of each file that is left.

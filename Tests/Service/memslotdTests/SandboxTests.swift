@@ -107,7 +107,7 @@ struct SandboxTests {
         _ = first.end(by: SIGKILL)
         // The restored VM is logged, so a thread exists before the filter does.
         let daemon = try DaemonProcess(stateIn: scratch, environment: ["WATCHDOG_USEC": "20000"])
-        while !daemon.log.contains("restored") { usleep(1_000) }
+        try waitUntil("the log") { daemon.log.contains("restored") }
         client = try daemon.connect()
         _ = try client.ask(#"{"id":1,"method":"vm.list"}"#)
         let tasks = "/proc/\(daemon.processID)/task"

@@ -17,7 +17,7 @@ package final class CommandRun {
         package let errors: String
     }
 
-    private let process = Process()
+    private let process = ChildProcess()
     private let output = Pipe()
     private let errorFile: String
 

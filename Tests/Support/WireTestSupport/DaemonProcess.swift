@@ -3,6 +3,7 @@ import Foundation
 package import Glibc
 package import MemslotService
 package import TestSupport
+import Testing
 
 /// The built `memslotd`, as a process that can be killed at any moment.
 package final class DaemonProcess {
@@ -103,8 +104,13 @@ package final class DaemonProcess {
     @discardableResult
     package func receiveMessage() -> Bool {
         var entry = pollfd(fd: notifications, events: Int16(POLLIN), revents: 0)
+        let limit = ContinuousClock.now + .seconds(300)
         while poll(&entry, 1, 5) <= 0 {
             if hasEnded, poll(&entry, 1, 0) <= 0 { return false }
+            if ContinuousClock.now > limit {
+                Issue.record("memslotd has sent nothing for five minutes: \(log)")
+                return false
+            }
         }
         var buffer = [UInt8](repeating: 0, count: 4_096)
         var descriptors = [Int32](repeating: -1, count: Int(CLINUX_DESCRIPTORS))
@@ -145,9 +151,14 @@ package final class DaemonProcess {
     /// - Returns: the exit status; the negated number of the signal that ended the daemon.
     package func waitForEnd() -> Int32 {
         if status == nil {
-            var now: Int32 = 0
-            while waitpid(processID, &now, 0) < 0 && errno == EINTR {}
-            status = now
+            let limit = ContinuousClock.now + .seconds(300)
+            while !hasEnded {
+                if ContinuousClock.now > limit {
+                    Issue.record("killed: memslotd has not ended in five minutes: \(log)")
+                    kill(processID, SIGKILL)
+                }
+                usleep(500)
+            }
         }
         let status = status ?? 0
         return status & 0x7F == 0 ? status >> 8 & 0xFF : -(status & 0x7F)

@@ -20,7 +20,7 @@ struct PythonClientTests {
         "its framing keeps lines, batches, events and descriptors apart",
         .enabled(if: PythonClientTests.python != nil, "there is no python3"))
     func framing() throws {
-        let process = Process()
+        let process = ChildProcess()
         process.executableURL = URL(filePath: try #require(Self.python))
         process.arguments = ["-c", Self.script]
         process.environment = ProcessInfo.processInfo.environment.merging([

@@ -89,7 +89,7 @@ private struct OtherUser {
     ///
     /// - Returns: the replies; none if it may not connect.
     func ask(_ path: SocketPath, _ lines: [String]) throws -> [JSONValue] {
-        let process = Process()
+        let process = ChildProcess()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/python3")
         process.arguments =
             ["-c", Self.script, path.path, groups.map(String.init).joined(separator: " ")] + lines

@@ -11,7 +11,7 @@ enum Shim {
         let source = Repository.path("Tests/Service/memslotdTests/Shim/\(name).c")
         let library = "\(folder)/\(name).so"
         guard let compiler = BuiltProducts.tool("clang", "cc") else { return nil }
-        let process = Process()
+        let process = ChildProcess()
         process.executableURL = URL(fileURLWithPath: compiler)
         process.arguments = ["-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"]
         guard (try? process.run()) != nil else { return nil }

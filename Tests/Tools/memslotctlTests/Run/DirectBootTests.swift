@@ -6,7 +6,7 @@ import Testing
 private final class DirectBoot {
     private let serial: Line
     private let qmp = Line("qmp")
-    private let process = Process()
+    private let process = ChildProcess()
     private let errors = Workbench.file("direct-errors")
 
     /// The guest; `nil` where it can't be built.

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 
 /// A `memslotctl watch` on a run's socket, started before the VMM.
 ///
@@ -9,7 +10,7 @@ final class LiveWatch: @unchecked Sendable {
     let socket = Workbench.file("socket")
     private let go = Workbench.file("go")
     private let output = Workbench.file("watched")
-    private let process = Process()
+    private let process = ChildProcess()
     private let isStarted = DispatchSemaphore(value: 0)
 
     init() {
@@ -39,7 +40,7 @@ final class LiveWatch: @unchecked Sendable {
         process.standardError = FileHandle.nullDevice
         if (try? process.run()) != nil {
             // The snapshot is the first line.
-            while process.isRunning, !text(output).contains("\n") { usleep(5_000) }
+            try? waitUntil("a snapshot") { !process.isRunning || text(output).contains("\n") }
         }
         _ = FileManager.default.createFile(atPath: go, contents: nil)
     }

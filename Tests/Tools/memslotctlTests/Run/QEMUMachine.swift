@@ -1,6 +1,7 @@
 import CLinux
 import Foundation
 import Glibc
+import TestSupport
 
 /// A socket that QEMU connects to, so that nothing has to be waited for by the clock.
 final class Line {
@@ -77,7 +78,7 @@ final class QEMUMachine {
     private let qmp = Line("qmp")
     private let qtest = Line("qtest")
     private let firmware = Line("firmware")
-    private let process = Process()
+    private let process = ChildProcess()
     private let errors = Workbench.file("qemu-errors")
 
     /// Starts it; `nil` where it doesn't come up.
@@ -138,8 +139,10 @@ final class QEMUMachine {
     }
 
     /// Waits for an event of migration.
-    func waitForMigration(_ status: String) {
-        while !ask("query-migrate").contains("\"status\": \"\(status)\"") { usleep(10_000) }
+    func waitForMigration(_ status: String) throws {
+        try waitUntil("migration \(status)", every: 10_000) {
+            ask("query-migrate").contains("\"status\": \"\(status)\"")
+        }
     }
 
     /// Moves the display's first BAR as its guest would.

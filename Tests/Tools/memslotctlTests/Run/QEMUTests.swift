@@ -10,7 +10,7 @@ private struct Session {
     var errors = ""
 
     /// Boots, plugs two DIMMs, starts and cancels a migration, moves a BAR.
-    init?(_ kind: String, under options: [String]?, watch: LiveWatch? = nil) {
+    init?(_ kind: String, under options: [String]?, watch: LiveWatch? = nil) throws {
         guard let machine = QEMUMachine(kind, under: options, watch: watch) else { return nil }
         firmware = machine.firmwareLog()
         for number in 1...2 {
@@ -21,9 +21,9 @@ private struct Session {
         }
         _ = machine.ask("migrate-set-parameters", "{\"max-bandwidth\":4096}")
         _ = machine.ask("migrate", "{\"uri\":\"exec:cat>/dev/null\"}")
-        machine.waitForMigration("active")
+        try machine.waitForMigration("active")
         _ = machine.ask("migrate_cancel")
-        machine.waitForMigration("cancelled")
+        try machine.waitForMigration("cancelled")
         isMoved = machine.moveBAR(to: 0xe000_0000)
         // Under --atomic the move is applied once QEMU's thread is quiet. On a busy machine QEMU
         // could end before that, and the kernel would never see the move.
@@ -43,9 +43,9 @@ struct QEMUTests {
     func atomic(machine: String) throws {
         let record = Workbench.file("\(machine).jsonl")
         let report = Workbench.file("\(machine).txt")
-        let bare = try #require(Session(machine, under: nil))
+        let bare = try #require(try Session(machine, under: nil))
         let run = try #require(
-            Session(
+            try Session(
                 machine, under: ["--atomic", "--record", record, "--report-file", report]))
         #expect(bare.firmware.contains("No bootable device"))
         #expect(run.firmware == bare.firmware)
@@ -65,7 +65,7 @@ struct QEMUTests {
         .timeLimit(.minutes(10)))
     func record() throws {
         let record = Workbench.file("q35.jsonl")
-        let run = try #require(Session("q35", under: ["--record", record]))
+        let run = try #require(try Session("q35", under: ["--record", record]))
         #expect(run.status == 0, "\(run.errors)")
         #expect(run.firmware.contains("No bootable device"))
         let replay = Finished(running: Workbench.memslotctl ?? "", ["replay", record])
@@ -93,7 +93,7 @@ struct QEMUTests {
     /// Boots twice and migrates away.
     private func reset(
         _ variant: Variant, under options: [String]?
-    ) -> (firmware: String, views: [String], status: Int32)? {
+    ) throws -> (firmware: String, views: [String], status: Int32)? {
         guard
             let machine = QEMUMachine(
                 variant.machine, accelerator: variant.accelerator, more: variant.more,
@@ -104,7 +104,7 @@ struct QEMUTests {
         // The reset may come before the end of the first log's last line, or after it.
         let firmware = machine.firmwareLog(boots: 2).replacingOccurrences(of: "\n", with: "")
         _ = machine.ask("migrate", "{\"uri\":\"exec:cat>/dev/null\"}")
-        machine.waitForMigration("completed")
+        try machine.waitForMigration("completed")
         let views = machine.flatViews()
         return (firmware, views, machine.quit().status)
     }
@@ -114,9 +114,9 @@ struct QEMUTests {
         .timeLimit(.minutes(10)), arguments: Variant.all)
     func variants(variant: Variant) throws {
         let report = Workbench.file("variant.txt")
-        let bare = try #require(reset(variant, under: nil))
+        let bare = try #require(try reset(variant, under: nil))
         let run = try #require(
-            reset(variant, under: ["--atomic", "--report-file", report]))
+            try reset(variant, under: ["--atomic", "--report-file", report]))
         #expect(bare.firmware.components(separatedBy: "No bootable device.").count == 3)
         #expect(run.firmware == bare.firmware)
         #expect(run.views == bare.views)
@@ -135,7 +135,7 @@ struct QEMUTests {
     func live(options: [String]) throws {
         let watch = LiveWatch()
         let run = try #require(
-            Session("q35", under: ["--socket", watch.socket] + options, watch: watch))
+            try Session("q35", under: ["--socket", watch.socket] + options, watch: watch))
         #expect(run.status == 0, "\(run.errors)")
         #expect(run.isMoved)
         let events = watch.finish()

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 @Suite(
@@ -13,12 +14,12 @@ struct SupervisionTests {
     @Test("SIGTERM and SIGHUP reach the VMM, and its exit status comes back", arguments: [1, 15])
     func signals(number: Int32) throws {
         let ready = Workbench.file("ready")
-        let process = Process()
+        let process = ChildProcess()
         process.executableURL = URL(fileURLWithPath: Workbench.memslotctl ?? "")
         process.arguments = ["run", "--atomic", "--", Workbench.vmm ?? "", "signalled", ready]
         process.standardError = FileHandle.nullDevice
         try process.run()
-        while process.isRunning, access(ready, F_OK) != 0 { usleep(5_000) }
+        try waitUntil(ready) { !process.isRunning || access(ready, F_OK) == 0 }
         kill(process.processIdentifier, number)
         process.waitUntilExit()
         #expect(process.terminationReason == .exit)
@@ -65,7 +66,7 @@ struct SupervisionTests {
     func daemonized() throws {
         let qmp = Line("probe")
         let number = Workbench.file("pid")
-        let process = Process()
+        let process = ChildProcess()
         process.executableURL = URL(fileURLWithPath: Workbench.memslotctl ?? "")
         process.arguments =
             ["run", "--atomic", "--", Workbench.qemu ?? ""]
@@ -83,7 +84,7 @@ struct SupervisionTests {
         process.standardInput = FileHandle.nullDevice
         try process.run()
         #expect(qmp.accept() && qmp.receive()?.contains("QMP") == true)
-        while process.isRunning, text(number).isEmpty { usleep(5_000) }
+        try waitUntil(number) { !process.isRunning || !text(number).isEmpty }
         qmp.send("{\"execute\":\"qmp_capabilities\"}")
         qmp.send("{\"execute\":\"query-kvm\"}")
         #expect(qmp.receive()?.contains("return") == true)

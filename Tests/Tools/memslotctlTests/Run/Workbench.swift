@@ -70,7 +70,7 @@ struct Finished {
     init(running program: String, _ arguments: [String], seconds: Double = 120) {
         let output = Workbench.file("output")
         let errors = Workbench.file("errors")
-        let process = Process()
+        let process = ChildProcess()
         process.executableURL = URL(fileURLWithPath: program)
         process.arguments = arguments
         for path in [output, errors] {
