@@ -217,6 +217,8 @@ package struct FailedCall: Hashable, Sendable {
     package var hasUserAddress = true
     /// The errno's name.
     package var errno: String
+    /// The time of its line, if the text has times.
+    package var time: TraceTime?
 
     /// The most that are kept of a log.
     static let limit = 1_000

@@ -154,7 +154,7 @@ extension TraceReader {
             log.failures.append(
                 FailedCall(
                     line: place.line, thread: thread, machine: machine, region: region,
-                    hasUserAddress: hasUserAddress, errno: errno))
+                    hasUserAddress: hasUserAddress, errno: errno, time: place.time))
         case .none:
             log.counts.unfinishedCalls += 1
         case .succeeded:

@@ -43,8 +43,6 @@ package struct ReportDocument: Sendable {
             writer.member("missingBytes", address: report.missing.rawValue)
             writer.member("removedBytes", address: report.removedBytes)
             transactions(&writer)
-            calls(&writer)
-            holes(&writer)
             writer.list("holds", holds) { writer, hold in
                 writer.beginArray()
                 writer.integer(hold.lowerBound - min(origin, hold.lowerBound))
@@ -53,7 +51,10 @@ package struct ReportDocument: Sendable {
             }
             writer.list("failures", report.failures) { writer, failure in
                 writer.object {
+                    $0.member("vm", failure.call.machine)
                     $0.member("line", failure.call.line)
+                    $0.number("at", since(failure.call.time))
+                    $0.member("thread", UInt64(failure.call.thread.rawValue))
                     $0.member("errno", failure.call.errno)
                     $0.member("call", failure.words)
                     $0.member("rule", failure.explanation.rule?.rawValue)
@@ -93,11 +94,11 @@ package struct ReportDocument: Sendable {
                 .sorted { $0.assignedKey < $1.assignedKey }
             writer.beginObject()
             if transaction.machine > 0 { writer.member("vm", transaction.machine) }
-            writer.member("line", transaction.line)
-            writer.number("at", since(transaction.calls.first?.begin.earliest))
-            writer.number("end", since(transaction.endTime))
             writer.member("thread", UInt64(transaction.thread.rawValue))
-            writer.member("calls", transaction.calls.count)
+            writer.list("calls", transaction.calls) { call($1, &$0) }
+            if !transaction.audit.all.isEmpty {
+                writer.list("holes", transaction.audit.all) { $0.hole($1) }
+            }
             writer.member("what", transaction.summary)
             writer.member("guest", transaction.audit.guestDuringTransaction.rawValue)
             writer.list("removed", old) { $0.string("\($1.assignedKey)") }
@@ -124,25 +125,13 @@ package struct ReportDocument: Sendable {
         }
     }
 
-    /// `[line, begin, end, thread, vm, what, errno, transaction]`.
-    private func calls(_ writer: inout JSONWriter) {
-        var numbers = report.scenario.machines.map { _ in 0 }
-        writer.key("calls")
+    /// `[line, begin, end, text]`.
+    private func call(_ call: RecordedCall, _ writer: inout JSONWriter) {
         writer.beginArray()
-        for transaction in report.scenario.transactions {
-            for call in transaction.calls {
-                writer.call(
-                    call.line, since(call.begin.earliest), since(call.end.latest), call.thread,
-                    transaction.machine, call.region.map(Self.text) ?? "undecoded", nil,
-                    numbers[transaction.machine])
-            }
-            numbers[transaction.machine] += 1
-        }
-        for failure in report.failures {
-            writer.call(
-                failure.call.line, nil, nil, failure.call.thread, 0, failure.words,
-                failure.call.errno, nil)
-        }
+        writer.integer(UInt64(call.line))
+        writer.number(since(call.begin.earliest))
+        writer.number(since(call.end.latest))
+        writer.string(call.region.map(Self.text) ?? "undecoded")
         writer.endArray()
     }
 
@@ -154,37 +143,6 @@ package struct ReportDocument: Sendable {
         let slot = Memslot(region)
         return region.memorySize == 0 ? "delete \(slot.assignedKey)" : "set \(slot.assignedKey)"
     }
-
-    private func holes(_ writer: inout JSONWriter) {
-        var numbers = report.scenario.machines.map { _ in 0 }
-        writer.key("holes")
-        writer.beginArray()
-        for transaction in report.scenario.transactions {
-            for hole in transaction.audit.all {
-                writer.beginObject()
-                if transaction.machine > 0 { writer.member("vm", transaction.machine) }
-                writer.member("transaction", numbers[transaction.machine])
-                if hole.addressSpace != .main {
-                    writer.member("addressSpace", UInt64(hole.addressSpace.rawValue))
-                }
-                writer.member("start", bare(hole.start.rawValue))
-                writer.member("size", bare(hole.size.rawValue))
-                writer.list("lines", [hole.removedOnLine, hole.returnedOnLine]) {
-                    $0.integer(UInt64($1))
-                }
-                writer.number("certainNanoseconds", hole.certainNanoseconds)
-                writer.number("atMostNanoseconds", hole.atMostNanoseconds)
-                writer.number("begin", since(hole.begin))
-                writer.number("end", since(hole.end))
-                writer.member("backing", hole.backing.rawValue)
-                writer.member("verdict", hole.verdict.rawValue)
-                writer.member("guest", hole.guest.rawValue)
-                writer.endObject()
-            }
-            numbers[transaction.machine] += 1
-        }
-        writer.endArray()
-    }
 }
 
 /// Hexadecimal digits without `0x`: a script's numbers have 53 bits.
@@ -192,9 +150,29 @@ private func bare(_ value: UInt64) -> String { String(value, radix: 16) }
 
 extension JSONWriter {
     /// `null` for an unknown number.
+    fileprivate mutating func number(_ value: UInt64?) {
+        if let value { integer(value) } else { null() }
+    }
+
     fileprivate mutating func number(_ name: StaticString, _ value: UInt64?) {
         key(name)
-        if let value { integer(value) } else { null() }
+        number(value)
+    }
+
+    fileprivate mutating func hole(_ hole: Hole) {
+        beginObject()
+        if hole.addressSpace != .main {
+            member("addressSpace", UInt64(hole.addressSpace.rawValue))
+        }
+        member("start", bare(hole.start.rawValue))
+        member("size", bare(hole.size.rawValue))
+        list("lines", [hole.removedOnLine, hole.returnedOnLine]) { $0.integer(UInt64($1)) }
+        number("certain", hole.certainNanoseconds)
+        number("atMost", hole.atMostNanoseconds)
+        member("backing", hole.backing.rawValue)
+        member("verdict", hole.verdict.rawValue)
+        member("guest", hole.guest.rawValue)
+        endObject()
     }
 
     /// `[key, guest address, size, host address, flags, object]`.
@@ -207,23 +185,6 @@ extension JSONWriter {
         string(bare(host?.start ?? slot.userspaceAddress.rawValue))
         integer(UInt64(slot.flags.rawValue))
         if let file = host?.file { string("guest_memfd \(file)") }
-        endArray()
-    }
-
-    fileprivate mutating func call(
-        _ line: Int, _ begin: UInt64?, _ end: UInt64?, _ thread: ThreadID, _ machine: Int,
-        _ what: String, _ errno: String?, _ transaction: Int?
-    ) {
-        beginArray()
-        integer(UInt64(line))
-        for time in [begin, end] {
-            if let time { integer(time) } else { null() }
-        }
-        integer(UInt64(thread.rawValue))
-        integer(UInt64(machine))
-        string(what)
-        if let errno { string(errno) } else { null() }
-        if let transaction { integer(UInt64(transaction)) } else { null() }
         endArray()
     }
 }

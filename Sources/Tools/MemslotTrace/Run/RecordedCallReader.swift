@@ -50,7 +50,8 @@ struct RecordedCallReader {
             guard log.failures.count < FailedCall.limit else { continue }
             log.failures.append(
                 FailedCall(
-                    line: number, thread: thread, machine: 0, region: region, errno: errno))
+                    line: number, thread: thread, machine: 0, region: region, errno: errno,
+                    time: call["at"]?.uint64.map { TraceTime(rawValue: $0) }))
         }
     }
 

@@ -120,7 +120,7 @@ package struct RunRecording: Sendable {
                     log.failures.append(
                         FailedCall(
                             line: call.number, thread: call.thread, machine: call.machine,
-                            region: call.words, errno: errno.name))
+                            region: call.words, errno: errno.name, time: call.time))
                 }
                 continue
             }

@@ -60,6 +60,9 @@ struct TraceAssembly {
             let machine = transactions[index].machine
             transactions[index].machine = places[machine] ?? 0
         }
+        for index in explained.indices {
+            explained[index].call.machine = places[explained[index].call.machine] ?? 0
+        }
         let name = Self.name(log.scenario ?? options.name)
         let scenario = ImportedScenario(
             name: name, source: options.source,

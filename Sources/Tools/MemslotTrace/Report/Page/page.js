@@ -1,8 +1,21 @@
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
-  // Left out where it is the first.
-  for (const item of data.transactions.concat(data.holes)) item.vm ??= 0;
+  // A call: [line, begin, end, text, thread, vm, transaction of the VM, whether it failed].
+  const calls = [], holes = [], numbers = data.machines.map(() => 0), byLine = new Map();
+  for (const t of data.transactions) {
+    t.vm ??= 0;
+    const number = numbers[t.vm]++;
+    for (const call of t.calls) {
+      call.push(t.thread, t.vm, number, false);
+      calls.push(call);
+      byLine.set(call[0], call);
+    }
+    [t.line, t.at] = t.calls[0];
+    t.end = t.calls[t.calls.length - 1][2];
+    for (const h of t.holes || []) holes.push(Object.assign(h, { vm: t.vm, transaction: number, begin: byLine.get(h.lines[0])?.[1] ?? null, end: byLine.get(h.lines[1])?.[2] }));
+  }
+  for (const f of data.failures) calls.push([f.line, f.at, f.at, f.call + ", " + f.errno, f.thread, f.vm, null, true]);
   const at = (id) => document.getElementById(id);
   const hex = (n) => "0x" + n.toString(16);
   const big = (text) => BigInt("0x" + text);
@@ -45,6 +58,7 @@
   let kept = [];
   function choose(machine) {
     vm = machine;
+    at("vm").value = machine;
     rows = data.transactions.filter((t) => t.vm === machine);
     kept = [];
     let slots = new Map();
@@ -65,10 +79,13 @@
   }
   const ordered = (slots) => [...slots.values()].sort((a, b) => a.space === b.space ? (a.start < b.start ? -1 : 1) : (a.space < b.space ? -1 : 1));
 
+  const own = (machine) => data.transactions.filter((t) => t.vm === machine);
+  // The last transaction that began before a line.
+  const before = (machine, line) => { const list = own(machine), n = list.findIndex((t) => t.line > line); return n < 0 ? list.length - 1 : Math.max(0, n - 1); };
   // Time: positions are nanoseconds or, without times, the numbers of lines.
   const timed = data.transactions.some((t) => t.at !== null);
   const place = (time, line) => timed ? time : line;
-  const ends = data.calls.flatMap((c) => [place(c[1], c[0]), place(c[2] ?? c[1], c[0] + 1)])
+  const ends = calls.flatMap((c) => [place(c[1], c[0]), place(c[2] ?? c[1], c[0] + 1)])
     .concat(data.holds.flat()).filter((n) => n !== null && n !== undefined);
   let least = Infinity, most = -Infinity;
   for (const n of ends) { if (n < least) least = n; if (n > most) most = n; }
@@ -77,12 +94,12 @@
   const width = 1000, left = 150;
   function lanes() {
     const list = [{ name: "transactions", spans: rows.map((t, i) => [place(t.at, t.line), place(t.end ?? t.at, t.line + 1), "transaction", "transaction " + (i + 1) + ": " + t.what, i]) }];
-    const threads = [...new Set(data.calls.map((c) => c[3]))].sort((a, b) => a - b);
+    const threads = [...new Set(calls.map((c) => c[4]))].sort((a, b) => a - b);
     for (const thread of threads) {
-      list.push({ name: "thread " + thread, spans: data.calls.filter((c) => c[3] === thread && c[4] === vm)
-        .map((c) => [place(c[1], c[0]), place(c[2] ?? c[1], c[0] + 1), c[6] ? "failed" : "call", "line " + c[0] + ": " + c[5] + (c[6] ? ", " + c[6] : ""), c[7]]) });
+      list.push({ name: "thread " + thread, spans: calls.filter((c) => c[4] === thread && c[5] === vm)
+        .map((c) => [place(c[1], c[0]), place(c[2] ?? c[1], c[0] + 1), c[7] ? "failed" : "call", "line " + c[0] + ": " + c[3], c[6] ?? before(vm, c[0])]) });
     }
-    list.push({ name: "missing", spans: data.holes.filter((h) => h.vm === vm).map((h) => [place(h.begin, h.lines[0]), place(h.end ?? h.begin, h.lines[1]),
+    list.push({ name: "missing", spans: holes.filter((h) => h.vm === vm).map((h) => [place(h.begin, h.lines[0]), place(h.end ?? h.begin, h.lines[1]),
       "hole " + h.guest, range(big(h.start), big(h.size)) + " missing", h.transaction]) });
     if (data.holds.length) list.push({ name: "vCPUs held", spans: data.holds.map((h) => [h[0], h[1], "held", "vCPUs held for " + lasting(h[1] - h[0]), null]) });
     return list;
@@ -99,10 +116,10 @@
         const x = Math.max(left, left + (from - view[0]) * scale), end = Math.min(width, left + (to - view[0]) * scale);
         // What shares a pixel with the span before is drawn once.
         if (reach[kind] !== undefined && end - reach[kind] < 1) continue;
-        const node = draw("rect", { x: x.toFixed(1), y, width: Math.max(1.5, end - x).toFixed(1), height: 13, class: kind }, text);
+        const node = draw("rect", { x: x.toFixed(1), y, width: Math.max(3, end - x).toFixed(1), height: 13, class: kind }, text);
         if (target !== null && target !== undefined) node.addEventListener("click", () => show(target));
         svg.append(node);
-        reach[kind] = Math.max(end, x + 1.5);
+        reach[kind] = Math.max(end, x + 3);
       }
     });
     const t = rows[index];
@@ -195,7 +212,7 @@
     at("moment").textContent = "after transaction " + (index + 1) + " of " + rows.length + ", line " + t.line
       + (t.at === null ? "" : ", at " + lasting(t.at - least)) + ", thread " + t.thread + ": " + t.what + ", vCPU " + t.guest;
     map(arrayAfter(index), new Set(t.added.map((s) => s[0])));
-    at("change").textContent = t.calls + " calls, " + t.removed.length + " slots removed or changed, " + t.added.length + " installed";
+    at("change").textContent = t.calls.length + " calls, " + t.removed.length + " slots removed or changed, " + t.added.length + " installed";
     const body = at("pieces").tBodies[0];
     body.replaceChildren(...pieces(t, arrayAfter(index - 1)).map((cells) => { const tr = make("tr"); for (const c of cells) tr.append(make("td", c)); return tr; }));
     if (!body.rows.length) body.append(row("no change"));
@@ -224,9 +241,9 @@
       if (!same) { close(i); last = hit; since = i; }
     });
     if (rows.length) close(rows.length);
-    const missing = data.holes.filter((h) => h.vm === vm && big(h.start) <= address && address < big(h.start) + big(h.size));
+    const missing = holes.filter((h) => h.vm === vm && big(h.start) <= address && address < big(h.start) + big(h.size));
     for (const h of missing) {
-      const item = make("li", "missing between line " + h.lines[0] + " and line " + h.lines[1] + ", at most " + lasting(h.atMostNanoseconds) + ", vCPU " + h.guest, "linked hole-verdict");
+      const item = make("li", "missing between line " + h.lines[0] + " and line " + h.lines[1] + ", at most " + lasting(h.atMost) + ", vCPU " + h.guest, "linked hole-verdict");
       item.addEventListener("click", () => show(h.transaction));
       list.append(item);
     }
@@ -234,30 +251,42 @@
     show(index);
   }
 
-  const link = (node, target) => { if (target !== null && target !== undefined) { node.classList.add("linked"); node.tabIndex = 0; node.addEventListener("click", () => { show(target); at("moment").scrollIntoView({ block: "center" }); }); node.addEventListener("keydown", (e) => { if (e.key === "Enter") node.click(); }); } return node; };
-  const after = (line) => { const n = rows.findIndex((t) => t.line > line); return rows.length === 0 ? null : n < 0 ? rows.length - 1 : Math.max(0, n - 1); };
+  // A click, or Enter, leads to a transaction of a VM, and to an address.
+  function link(node, machine, target, address) {
+    if (target === null || target < 0) return node;
+    node.classList.add("linked");
+    node.tabIndex = 0;
+    node.addEventListener("click", () => {
+      if (machine !== vm) choose(machine);
+      show(target);
+      if (address) search(big(address));
+      at("moment").scrollIntoView({ block: "center" });
+    });
+    node.addEventListener("keydown", (e) => { if (e.key === "Enter") node.click(); });
+    return node;
+  }
   at("name").textContent = document.title = data.name;
   at("headline").textContent = data.headline;
   at("unknown").replaceChildren(...data.unknownBecause.map((text) => make("li", "unknown because " + text)));
   data.machines.forEach((name, n) => { const option = make("option", name); option.value = n; at("vm").append(option); });
   at("vm-label").hidden = data.machines.length < 2;
   choose(0);
-  const holes = at("holes").tBodies[0];
-  const listed = data.holes.slice(0, 2000);
-  holes.replaceChildren(...listed.map((h) => {
+  const table = at("holes").tBodies[0];
+  const listed = holes.slice(0, 2000);
+  table.replaceChildren(...listed.map((h) => {
     const tr = make("tr");
-    for (const text of [range(big(h.start), big(h.size)), sized(big(h.size)), h.lines.join("–"), lasting(h.certainNanoseconds), lasting(h.atMostNanoseconds), h.backing, h.guest]) tr.append(make("td", text));
+    for (const text of [range(big(h.start), big(h.size)), sized(big(h.size)), h.lines.join("–"), lasting(h.certain), lasting(h.atMost), h.backing, h.guest]) tr.append(make("td", text));
     tr.append(make("td", h.verdict, h.verdict === "hole" ? "hole-verdict" : ""));
-    return link(tr, h.vm === 0 ? h.transaction : null);
+    return link(tr, h.vm, h.transaction);
   }));
-  if (!data.holes.length) holes.append(row("none"));
-  if (data.holes.length > listed.length) holes.append(row("and " + (data.holes.length - listed.length) + " more, in the data of this page"));
+  if (!holes.length) table.append(row("none"));
+  if (holes.length > listed.length) table.append(row("and " + (holes.length - listed.length) + " more, in the data of this page"));
   const fill = (id, items) => { at(id).replaceChildren(...items); if (!items.length) at(id).append(make("li", "none", "empty")); };
-  fill("failures", data.failures.map((f) => link(make("li", "line " + f.line + ": " + f.call + ": " + f.text), after(f.line))));
-  fill("findings", data.findings.map((f) => { const li = link(make("li", f.severity + ": " + f.text, f.severity), rows.length ? rows.length - 1 : null); if (f.start) li.addEventListener("click", () => search(big(f.start))); return li; }));
+  fill("failures", data.failures.map((f) => link(make("li", "line " + f.line + ": " + f.call + ": " + f.text), f.vm, before(f.vm, f.line))));
+  fill("findings", data.findings.map((f) => link(make("li", f.severity + ": " + f.text, f.severity), f.vm, own(f.vm).length - 1, f.start)));
   fill("notes", data.notes.map((text) => make("li", text)));
 
-  const nextHole = () => { const next = data.holes.map((h) => h.vm === vm ? h.transaction : -1).filter((n) => n > index).sort((a, b) => a - b)[0]; if (next !== undefined) show(next); };
+  const nextHole = () => { const next = holes.map((h) => h.vm === vm ? h.transaction : -1).filter((n) => n > index).sort((a, b) => a - b)[0]; if (next !== undefined) show(next); };
   at("slider").addEventListener("input", (e) => show(Number(e.target.value)));
   at("first").addEventListener("click", () => show(0));
   at("previous").addEventListener("click", () => show(index - 1));
