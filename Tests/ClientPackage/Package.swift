@@ -15,6 +15,7 @@ let package = Package(
                 .product(name: "Memslots", package: "memslots"),
                 .product(name: "MemslotKVM", package: "memslots"),
                 .product(name: "MemslotSimulator", package: "memslots"),
+                .product(name: "MemslotVhostUser", package: "memslots"),
                 .product(name: "MemslotProtocol", package: "memslots"),
                 .product(name: "MemslotService", package: "memslots"),
             ], swiftSettings: strict),

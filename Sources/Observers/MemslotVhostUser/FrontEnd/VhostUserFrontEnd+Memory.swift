@@ -4,8 +4,10 @@ public import Memslots
 extension VhostUserFrontEnd {
     /// Replaces the whole table. The back end maps everything anew: its rings must be stopped.
     ///
-    /// - Parameter regions: at most ``VhostUserOffer/tableLimit``, each with the descriptor of the
-    ///   file behind it.
+    /// - Parameters:
+    ///   - regions: at most ``VhostUserOffer/tableLimit``, each with the descriptor of the file
+    ///     behind it.
+    ///   - deadline: until when the back end may take.
     public func setTable(
         _ regions: [(region: VhostUserRegion, descriptor: Int32)], by deadline: Deadline
     ) throws(VhostUserError) {

@@ -46,7 +46,11 @@ extension VhostUserFrontEnd {
 
     /// Sets where the ring is. The back end looks it up at once: all of it must be in the table.
     ///
-    /// - Parameter logsUsed: whether the back end records its writes to the used ring.
+    /// - Parameters:
+    ///   - ring: its index, from 0.
+    ///   - addresses: guest physical addresses.
+    ///   - logsUsed: whether the back end records its writes to the used ring.
+    ///   - deadline: until when the back end may take.
     public func setAddresses(
         ofRing ring: Int, to addresses: VhostUserRingAddresses, logsUsed: Bool = false,
         by deadline: Deadline

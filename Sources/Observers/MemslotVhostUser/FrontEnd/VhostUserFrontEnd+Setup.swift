@@ -21,8 +21,10 @@ public struct VhostUserOffer: Hashable, Sendable {
 extension VhostUserFrontEnd {
     /// Becomes the owner and negotiates the protocol's features. Set the device's features next.
     ///
-    /// - Parameter wanted: the protocol features to use where the back end offers them; those that
-    ///   this front end does not handle are left out.
+    /// - Parameters:
+    ///   - wanted: the protocol features to use where the back end offers them; those that this
+    ///     front end does not handle are left out.
+    ///   - deadline: until when the back end may take.
     public func open(
         wanting wanted: VhostUserProtocolFeatures = .handled, by deadline: Deadline
     ) throws(VhostUserError) -> VhostUserOffer {

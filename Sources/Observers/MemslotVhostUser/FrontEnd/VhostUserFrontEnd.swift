@@ -16,8 +16,10 @@ public final class VhostUserFrontEnd: Sendable {
 
     /// Adopts a connected stream socket.
     ///
-    /// - Parameter configurationChanged: called when the back end reports a change of its
-    ///   configuration, on the thread that waits for it; must not call this front end.
+    /// - Parameters:
+    ///   - descriptor: the socket, which is closed with this object.
+    ///   - configurationChanged: called when the back end reports a change of its configuration, on
+    ///     the thread that waits for it; must not call this front end.
     public init(
         adopting descriptor: Int32,
         configurationChanged: @escaping @Sendable () -> Void = {}

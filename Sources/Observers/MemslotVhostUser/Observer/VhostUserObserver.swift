@@ -110,7 +110,10 @@ public final class VhostUserObserver: TransactionHook {
 
     /// Starts a ring, or starts it again with another configuration.
     ///
-    /// - Parameter base: where the back end begins; for a packed ring this has two halves.
+    /// - Parameters:
+    ///   - ring: its place, and its descriptors, which are copied.
+    ///   - base: where the back end begins; for a packed ring this has two halves.
+    ///   - deadline: until when the back end may take.
     public func start(
         _ ring: VhostUserRing, base: UInt32 = 0, by deadline: Deadline
     ) throws(VhostUserError) {
@@ -158,7 +161,7 @@ public final class VhostUserObserver: TransactionHook {
 
 /// What the table calls.
 extension VhostUserObserver {
-    /// Sends the first table. As ``TransactionHook/begin(with:)``.
+    /// Sends the first table. As `TransactionHook.begin(with:)`.
     public func begin(with snapshot: TableSnapshot) throws(HookVeto) {
         try vetoing { backEnd throws(VhostUserError) in
             try backEnd.begin(
@@ -166,23 +169,23 @@ extension VhostUserObserver {
         }
     }
 
-    /// Sends what comes, and exchanges what changes. As ``TransactionHook/prepare(_:)``.
+    /// Sends what comes, and exchanges what changes. As `TransactionHook.prepare(_:)`.
     public func prepare(_ changes: TransactionChanges) throws(HookVeto) {
         try vetoing { backEnd throws(VhostUserError) in
             try backEnd.prepare(changes.after, by: changes.deadline)
         }
     }
 
-    /// Sends nothing. As ``TransactionHook/commit(_:)``.
+    /// Sends nothing. As `TransactionHook.commit(_:)`.
     public func commit(_ changes: TransactionChanges) {}
 
-    /// Removes what is gone, and lets the rings continue. As ``TransactionHook/finish(_:)``.
+    /// Removes what is gone, and lets the rings continue. As `TransactionHook.finish(_:)`.
     public func finish(_ changes: TransactionChanges) { end { $0.finish() } }
 
-    /// Restores the former table, and lets the rings continue. As ``TransactionHook/abort(_:)``.
+    /// Restores the former table, and lets the rings continue. As `TransactionHook.abort(_:)`.
     public func abort(_ changes: TransactionChanges) { end { $0.abort() } }
 
-    /// Returns what the back end recorded. As ``TransactionHook/dirtyPages()``.
+    /// Returns what the back end recorded. As `TransactionHook.dirtyPages()`.
     public func dirtyPages() -> [DirtyPages] { state.withLock { $0.removeWritten() } }
 
     private func vetoing(

@@ -23,7 +23,7 @@ public struct RegionChange: Hashable, Sendable {
     ///
     /// - Parameters:
     ///   - present: the regions that the back end has, ascending by guest address.
-    ///   - slots: slots of one address space that do not overlap; each has its ``Memslot/memory``.
+    ///   - slots: slots of one address space that do not overlap; each has its `memory`.
     ///     In any order.
     ///   - limit: how many regions the back end has room for. If there would be more, because cuts
     ///     and additions have left many small ones, adjacent regions become one, and count as cut.

@@ -3,6 +3,7 @@ import Dispatch
 import Foundation
 import MemslotProtocol
 import MemslotService
+import MemslotVhostUser
 import Memslots
 import Synchronization
 import Testing
@@ -135,6 +136,18 @@ struct ClientVMMTests {
         observation.cancel()
         try vmm.table.submit([])
         #expect(generations.all == [1])
+    }
+
+    @Test("a back end that hangs up is an error that it can name, and the table goes on")
+    func backEnd() throws {
+        var ends: [Int32] = [-1, -1]
+        try #require(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0)
+        close(ends[1])
+        let error = #expect(throws: VhostUserError.self) {
+            try vmm.attachDisk(on: ends[0]) { _ in nil }
+        }
+        #expect(error?.kind == "closed")
+        #expect(try vmm.table.submit([ram]).generation == 1)
     }
 
     @Test("its service executes typed commands, and refuses with an error that it can name")
