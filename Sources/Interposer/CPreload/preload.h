@@ -50,6 +50,11 @@ struct preload_vm {
     uint32_t deferred;
     uint32_t room;
     struct crun_region *regions;
+    // The slots by address space and id, as the VMM believes, or NULL; one past the last that is used.
+    struct crun_region *slots;
+    uint32_t slot_end;
+    // Its array is to be recorded after the commit.
+    uint32_t owes_array;
     // A hold exceeded its budget: later slot calls are made at once, and hold nothing.
     uint32_t passes;
     // Whether a part was applied before the commit.
@@ -179,7 +184,12 @@ struct preload_vm *preload_vm_of(uint32_t entry);
 // preload_record.c
 struct crun_record *preload_begin_record(struct preload_vm *vm);
 void preload_end_record(struct crun_record *record, uint32_t kind);
+void preload_finish_record(struct crun_record *record, uint32_t kind);
+void preload_end_asked(struct preload_vm *vm, struct crun_record *record);
 void preload_record_event(struct preload_vm *vm, uint32_t kind);
+void preload_make_array(struct preload_vm *vm);
+void preload_free_array(struct preload_vm *vm);
+void preload_record_arrays(struct preload_vm *vm);
 int preload_slot_call(const struct preload_call *call);
 int preload_decode_region(struct crun_region *region, unsigned long request, const void *argument);
 

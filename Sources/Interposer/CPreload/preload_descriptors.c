@@ -50,6 +50,17 @@ static int is_vm(int descriptor) {
     return size < 0 || strstr(name, "kvm-vm") != 0;
 }
 
+// Records a VM with what its host offers, which its slots can't exceed.
+static void record_vm(struct preload_vm *vm) {
+    struct crun_record *record = preload_begin_record(vm);
+    int slots = cpreload_check_extension(vm->descriptor, KVM_CAP_NR_MEMSLOTS);
+    int spaces = cpreload_check_extension(vm->descriptor, KVM_CAP_MULTI_ADDRESS_SPACE);
+    record->asked = slots > 0 ? (uint32_t)slots : 0;
+    record->made = spaces > 0 ? (uint32_t)spaces : 1;
+    record->applied = cpreload_check_extension(vm->descriptor, CKVM_CAP_GUEST_MEMFD) > 0;
+    preload_end_record(record, CRUN_VM);
+}
+
 static int64_t add_vm(const struct preload_call *call) {
     if (!is_vm(call->descriptor)) return 0;
     uint32_t index = 0;
@@ -64,7 +75,8 @@ static int64_t add_vm(const struct preload_call *call) {
     vm->references = 1;
     vm->descriptor = call->descriptor;
     vm->number = __atomic_fetch_add(&preload_header->machines, 1, __ATOMIC_RELAXED);
-    preload_record_event(vm, CRUN_VM);
+    preload_make_array(vm);
+    record_vm(vm);
     if (preload_is_atomic) {
         vm->is_atomic = memslots_preload_opened(vm->number, call->descriptor) == 0;
         preload_start_watch();
@@ -151,6 +163,7 @@ static void release_reference(struct preload_vm *vm) {
     if (vm->is_atomic) memslots_preload_closed(vm->number);
     if (preload_is_live) preload_record_event(vm, CRUN_GONE);
     free(vm->regions);
+    preload_free_array(vm);
     vm->is_used = 0;
 }
 

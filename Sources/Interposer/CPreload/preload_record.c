@@ -2,12 +2,16 @@
 // each call. The kernel would serialise them too.
 #include "preload.h"
 #include <string.h>
+#include <sys/mman.h>
 
 struct crun_record *preload_begin_record(struct preload_vm *vm) {
-    static struct crun_record nowhere;
     uint64_t index = __atomic_fetch_add(&preload_header->next, 1, __ATOMIC_RELAXED);
+    uint64_t room = crun_room(preload_header);
     struct crun_record *records = (struct crun_record *)(preload_header + 1);
-    struct crun_record *record = index < CRUN_RECORD_LIMIT ? &records[index] : &nowhere;
+    struct crun_record *record = &records[crun_place(room, index)];
+    __atomic_store_n(&record->kind, crun_lap(room, index) << 8, __ATOMIC_RELAXED);
+    // Whoever reads a word of the new record finds the old one gone.
+    __atomic_thread_fence(__ATOMIC_RELEASE);
     record->vm = vm->number;
     record->process = preload_process;
     record->thread = preload_thread();
@@ -26,19 +30,84 @@ struct crun_record *preload_begin_record(struct preload_vm *vm) {
     return record;
 }
 
+// Finishes a record whose words are all there.
+void preload_finish_record(struct crun_record *record, uint32_t kind) {
+    __atomic_store_n(&record->kind, (record->kind & ~0xffu) | kind, __ATOMIC_RELEASE);
+}
+
 void preload_end_record(struct crun_record *record, uint32_t kind) {
     record->duration = preload_now() - record->start;
-    if (kind == CRUN_ASKED)
-        __atomic_add_fetch(
-            record->result < 0 ? &preload_header->refused : &preload_header->succeeded, 1,
-            __ATOMIC_RELAXED);
-    __atomic_store_n(&record->kind, kind, __ATOMIC_RELEASE);
+    preload_finish_record(record, kind);
 }
 
 // Records an event without words of a call.
 void preload_record_event(struct preload_vm *vm, uint32_t kind) {
     preload_end_record(preload_begin_record(vm), kind);
 }
+
+// MARK: - The arrays, for a reader that lost records
+
+// Two address spaces of the most ids that KVM gives.
+#define SLOT_IDS 32768u
+#define SLOTS (2 * SLOT_IDS)
+
+void preload_make_array(struct preload_vm *vm) {
+    void *slots = mmap(
+        0, SLOTS * sizeof *vm->slots, PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    vm->slots = slots == MAP_FAILED ? 0 : slots;
+}
+
+void preload_free_array(struct preload_vm *vm) {
+    if (vm->slots) syscall(SYS_munmap, vm->slots, SLOTS * sizeof *vm->slots);
+    vm->slots = 0;
+}
+
+static void record_array(struct preload_vm *vm) {
+    vm->owes_array = 0;
+    if (!vm->slots) return;
+    struct crun_record *record = preload_begin_record(vm);
+    record->asked = 0;
+    for (uint32_t i = 0; i < vm->slot_end; i++) record->asked += vm->slots[i].memory_size != 0;
+    preload_end_record(record, CRUN_ARRAY);
+    for (uint32_t i = 0; i < vm->slot_end; i++) {
+        if (vm->slots[i].memory_size == 0) continue;
+        record = preload_begin_record(vm);
+        record->region = vm->slots[i];
+        preload_end_record(record, CRUN_SLOT);
+    }
+}
+
+// With the lock held, after a call or a commit: from time to time records the array of each VM, once
+// all its calls are applied. The ring always contains some of these.
+void preload_record_arrays(struct preload_vm *vm) {
+    static uint64_t next;
+    uint64_t room = crun_room(preload_header);
+    if (__atomic_load_n(&preload_header->next, __ATOMIC_RELAXED) >= (next ? next : room / 2)) {
+        next = __atomic_load_n(&preload_header->next, __ATOMIC_RELAXED) + room / 16;
+        for (int i = 0; i < PRELOAD_VMS; i++) preload_vms[i].owes_array = preload_vms[i].is_used;
+        for (int i = 0; i < PRELOAD_VMS; i++)
+            if (preload_vms[i].owes_array && !preload_vms[i].is_pending)
+                record_array(&preload_vms[i]);
+    }
+    if (PRELOAD_RARELY(vm->owes_array) && !vm->is_pending) record_array(vm);
+}
+
+// With the lock held: the result of a call is known.
+void preload_end_asked(struct preload_vm *vm, struct crun_record *record) {
+    uint64_t *count = record->result < 0 ? &preload_header->refused : &preload_header->succeeded;
+    __atomic_add_fetch(count, 1, __ATOMIC_RELAXED);
+    uint32_t slot = record->region.slot;
+    uint32_t place = (slot >> 16) * SLOT_IDS + (slot & 0xffff);
+    if (record->result == 0 && vm->slots && slot >> 16 < 2 && (slot & 0xffff) < SLOT_IDS) {
+        vm->slots[place] = record->region;
+        if (place >= vm->slot_end) vm->slot_end = place + 1;
+    }
+    preload_end_record(record, CRUN_ASKED);
+    preload_record_arrays(vm);
+}
+
+// MARK: - Slot calls
 
 // Reads the words of a slot call from any address. Returns 0 or minus errno.
 int preload_decode_region(struct crun_region *region, unsigned long request, const void *argument) {
@@ -65,9 +134,10 @@ static int64_t slot_call(const struct preload_call *call) {
     struct crun_record *record = preload_begin_record(call->vm);
     record->region = region;
     record->start = preload_now();
-    record->result = cpreload_call(call->descriptor, call->request, call->argument);
-    preload_end_record(record, CRUN_ASKED);
-    return record->result;
+    int result = cpreload_call(call->descriptor, call->request, call->argument);
+    record->result = result;
+    preload_end_asked(call->vm, record);
+    return result;
 }
 
 // Passes a slot call to the kernel, and records it.

@@ -77,7 +77,8 @@ void preload_commit(struct preload_vm *vm, uint32_t why) {
     __atomic_add_fetch(&preload_header->held, record->duration, __ATOMIC_RELAXED);
     if (record->duration > preload_header->longest_hold)
         preload_header->longest_hold = record->duration;
-    __atomic_store_n(&record->kind, CRUN_COMMIT, __ATOMIC_RELEASE);
+    preload_finish_record(record, CRUN_COMMIT);
+    preload_record_arrays(vm);
 }
 
 // With the lock held: the calling thread has deferred calls.
@@ -199,9 +200,10 @@ static int64_t request(const struct preload_call *call) {
     struct crun_record *record = preload_begin_record(vm);
     record->region = region;
     if (vm->passes) {
-        record->result = memslots_preload_apply_now(vm->number, &region);
-        preload_end_record(record, CRUN_ASKED);
-        return record->result;
+        int32_t result = memslots_preload_apply_now(vm->number, &region);
+        record->result = result;
+        preload_end_asked(vm, record);
+        return result;
     }
     int32_t result = memslots_preload_request(vm->number, &region);
     if (result == CPRELOAD_UNDECIDED) {
@@ -215,7 +217,7 @@ static int64_t request(const struct preload_call *call) {
         result = 0;
     }
     record->result = result;
-    preload_end_record(record, CRUN_ASKED);
+    preload_end_asked(vm, record);
     preload_limit_hold(vm);
     if (vm->is_pending) commit_in_time(vm);
     if (vm->is_pending) preload_wake_watch();

@@ -9,8 +9,22 @@ uint64_t crun_next(const struct crun_header *header) {
     return __atomic_load_n(&header->next, __ATOMIC_ACQUIRE);
 }
 
-uint32_t crun_kind(const struct crun_record *record) {
-    return __atomic_load_n(&record->kind, __ATOMIC_ACQUIRE);
+uint32_t crun_kind(const struct crun_record *records, uint64_t room, uint64_t index) {
+    uint32_t kind = __atomic_load_n(&records[crun_place(room, index)].kind, __ATOMIC_ACQUIRE);
+    uint32_t lap = crun_lap(room, index);
+    if (kind >> 8 == lap) return kind & 0xff;
+    // The place still has the record before, whose successor was begun and has not cleared it yet.
+    return kind >> 8 == ((lap - 1) & 0xffffff) ? CRUN_NOTHING : CRUN_OVERWRITTEN;
+}
+
+uint32_t crun_read(const struct crun_record *records, uint64_t room, uint64_t index,
+                   struct crun_record *copy) {
+    uint32_t before = crun_kind(records, room, index);
+    *copy = records[crun_place(room, index)];
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    uint32_t after = crun_kind(records, room, index);
+    copy->kind = before;
+    return before == after ? before : CRUN_OVERWRITTEN;
 }
 
 void crun_adopt_orphans(void) {

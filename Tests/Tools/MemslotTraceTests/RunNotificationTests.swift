@@ -38,10 +38,7 @@ struct RunNotificationTests {
             machine, call(space, 0, 0x4000, at: 1_000), commit, call(space, 0, 0, at: 2_000),
             call(space, 0, 0x2000, at: 3_000), call(space | 1, 0x2000, 0x2000, at: 4_000), commit,
         ]
-        var header = crun_header()
-        (header.magic, header.attached, header.next) = (crun_magic(), 1, UInt64(records.count))
-        return withUnsafeBytes(of: header) { Array($0) }
-            + records.flatMap { record in withUnsafeBytes(of: record) { Array($0) } }
+        return runMemory(records)
     }
 
     @Test("are as the schema says, with and without --atomic", arguments: [false, true])

@@ -44,6 +44,8 @@ struct ckvm_guest_memfd {
     uint64_t reserved[6];
 };
 
+// KVM_CAP_GUEST_MEMFD, since 6.8.
+#define CKVM_CAP_GUEST_MEMFD 234
 #define CKVM_SET_USER_MEMORY_REGION2 _IOW(KVMIO, 0x49, struct ckvm_region2)
 #define CKVM_CREATE_GUEST_MEMFD _IOWR(KVMIO, 0xd4, struct ckvm_guest_memfd)
 

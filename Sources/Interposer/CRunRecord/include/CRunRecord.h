@@ -1,6 +1,7 @@
 // What a preloaded VMM records for `memslotctl run`: a header and records of one size in a memfd
 // that both map. The VMM may be killed at any moment, so each record is complete in itself and valid
-// once its kind is set. Only the header's `next` and the records' kinds are accessed concurrently.
+// once its kind is set. The first half of the records stays; the other half is a ring of the newest.
+// A reader copies a record and then checks its kind again: it may have been overwritten meanwhile.
 #ifndef CRUNRECORD_H
 #define CRUNRECORD_H
 
@@ -9,7 +10,7 @@
 #define CRUN_MAGIC 0x33746f6c736d656dull
 // The environment variable that names the memfd to a preloaded program.
 #define CRUN_VARIABLE "MEMSLOTS_RUN"
-// The most records that are kept. The file is sparse: unused records take no memory.
+// The most records that there is room for. The file is sparse: unused records take no memory.
 #define CRUN_RECORD_LIMIT (1u << 20)
 
 // Bits of the header's mode.
@@ -37,6 +38,11 @@
 #define CRUN_ENTERED 5u
 // The last descriptor of a VM was closed.
 #define CRUN_GONE 6u
+// The array that a VM has now, for a reader that lost earlier records: its slots follow.
+#define CRUN_ARRAY 7u
+#define CRUN_SLOT 8u
+// Of `crun_kind` alone: a later record has the place.
+#define CRUN_OVERWRITTEN 0xffu
 
 // Why a transaction was committed.
 #define CRUN_BY_RUN 1u
@@ -79,6 +85,7 @@ struct crun_hold {
 };
 
 struct crun_record {
+    // Above the lowest 8 bits: how many records had the place before, modulo 2^24.
     uint32_t kind;
     // The VM, numbered from 0 over all processes of the run.
     uint32_t vm;
@@ -101,7 +108,9 @@ struct crun_record {
     // How often this thread, and all threads of the VM together, had entered KVM_RUN.
     uint64_t runs;
     uint64_t entries;
-    // For a commit: how many calls the VMM and the library made, and how long the library's took.
+    // For a commit: how many calls the VMM and the library made, and how long the library's took. For
+    // a VM: its host's limits of slots and of address spaces, and whether it has guest_memfd. For an
+    // array: how many slots.
     uint32_t asked;
     uint32_t made;
     uint64_t applied;
@@ -116,7 +125,7 @@ struct crun_header {
     uint32_t attached;
     uint32_t machines;
     uint32_t untracked;
-    // The index of the next free record; more than CRUN_RECORD_LIMIT where records were lost.
+    // How many records were begun.
     uint64_t next;
     // For how long a thread that runs no vCPU must be quiet before its calls are committed, in
     // nanoseconds.
@@ -146,7 +155,8 @@ struct crun_header {
     uint64_t hold_budget;
     uint64_t hold_limit;
     uint32_t past_budget;
-    uint32_t reserved2;
+    // How many records there is room for: even, 4 to CRUN_RECORD_LIMIT.
+    uint32_t room;
     uint64_t reserved[13];
 };
 
@@ -159,8 +169,28 @@ _Static_assert(sizeof(struct crun_header) == 256, "records are aligned");
 // Returns how many records were begun, while the file may be written.
 uint64_t crun_next(const struct crun_header *header);
 
-// Returns the kind of a record, or CRUN_NOTHING. The rest of it may be read once the kind is set.
-uint32_t crun_kind(const struct crun_record *record);
+// How many records there is room for, in any header.
+static inline uint64_t crun_room(const struct crun_header *header) {
+    uint32_t room = header->room;
+    return room >= 4 && room <= CRUN_RECORD_LIMIT && room % 2 == 0 ? room : CRUN_RECORD_LIMIT;
+}
+
+// The place of the record with this index, and how many records had it before.
+static inline uint64_t crun_place(uint64_t room, uint64_t index) {
+    return index < room ? index : room / 2 + index % (room / 2);
+}
+
+static inline uint32_t crun_lap(uint64_t room, uint64_t index) {
+    return index < room ? 0 : (uint32_t)(index / (room / 2) - 1) & 0xffffff;
+}
+
+// Returns the kind of the record with this index once it is finished, CRUN_NOTHING before that, or
+// CRUN_OVERWRITTEN.
+uint32_t crun_kind(const struct crun_record *records, uint64_t room, uint64_t index);
+
+// Copies a record. Returns the kind, as crun_kind; the copy is whole if it is one of a record.
+uint32_t crun_read(const struct crun_record *records, uint64_t room, uint64_t index,
+                   struct crun_record *copy);
 
 // Makes the calling process the parent of descendants whose own parent has ended.
 void crun_adopt_orphans(void);

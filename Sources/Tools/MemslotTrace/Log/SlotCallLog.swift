@@ -1,3 +1,4 @@
+import MemslotScenario
 package import Memslots
 
 /// The slot calls of a log: every successful call in order, with its context, and the first
@@ -75,6 +76,8 @@ package struct TraceCounts: Hashable, Sendable {
     package var arrays = 0
     /// Slot calls beyond the limit.
     package var excessCalls = 0
+    /// Records of a run between the first and the newest that were not kept.
+    package var lostRecords = 0
     /// Whether the log ends within a slot call.
     package var endsMidCall = false
 }
@@ -204,6 +207,34 @@ package struct RecordedCall: Hashable, Sendable {
     /// The vCPUs at the begin and at the end of the call.
     var atBegin = GuestPresence()
     var atEnd = GuestPresence()
+}
+
+extension RecordedCall {
+    /// The changes between two arrays, of which the calls aren't known: one transaction, with the
+    /// place and time of this call.
+    func array(of wanted: [RawRegion], after before: [Memslot]) -> [RecordedCall] {
+        func call(_ region: RawRegion) -> RecordedCall {
+            var call = self
+            call.region = region
+            call.commit = -line
+            call.isOfArray = true
+            return call
+        }
+        let kept = Set(wanted.map { Memslot($0) })
+        let present = Set(before)
+        let gone = before.filter { !kept.contains($0) }.map { RawRegion($0, size: .zero) }
+        return (gone + wanted.filter { !present.contains(Memslot($0)) }).map(call)
+    }
+}
+
+extension RawRegion {
+    /// The words that set a slot, or with size 0 delete it.
+    init(_ slot: Memslot, size: ByteCount) {
+        self.init(
+            slot: slot.assignedID.rawValue | slot.addressSpace.rawValue << 16,
+            flags: slot.flags.rawValue, guestPhysicalAddress: slot.guestPhysicalAddress.rawValue,
+            memorySize: size.rawValue, userspaceAddress: slot.userspaceAddress.rawValue)
+    }
 }
 
 /// One failed slot call, to be explained with the array at its place.

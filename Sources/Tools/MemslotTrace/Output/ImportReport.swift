@@ -166,6 +166,7 @@ extension ImportReport {
         add(counts.unfinishedCalls, "slot call", " without a result")
         add(counts.excessCalls, "slot call", " beyond the limit of \(SlotCallLog.limit)")
         add(counts.overlongLines, "line", " over 64 KiB cut short")
+        add(counts.lostRecords, "record", " between the first and the newest not kept")
         add(surpriseCount - counts.undecodedCalls, "call", " contradicting the calls before it")
         if !isRecorded, scenario.machines.contains(where: { $0.traced.createdOnLine == nil }) {
             let first = scenario.transactions.first?.line ?? failures.first?.call.line ?? 1

@@ -90,26 +90,12 @@ struct RecordedCallReader {
         guard let file = try? ArrayFile(Array(params.rawBytes)) else { return }
         var names: [String: UInt32] = [:]
         let wanted = file.slots.compactMap { Memslot(scenario: $0, &names) }
-        let before = tables[machine] ?? []
         number += 1
-        func add(_ slot: Memslot, size: ByteCount) {
-            var call = RecordedCall(
-                line: number, thread: thread, machine: machine,
-                region: RawRegion(
-                    slot: slot.assignedID.rawValue | slot.addressSpace.rawValue << 16,
-                    flags: slot.flags.rawValue,
-                    guestPhysicalAddress: slot.guestPhysicalAddress.rawValue,
-                    memorySize: size.rawValue, userspaceAddress: slot.userspaceAddress.rawValue),
-                runsBefore: 0)
-            call.commit = number
-            call.isOfArray = true
-            log.counts.slotCalls += 1
-            log.calls.append(call)
-        }
-        let kept = Set(wanted)
-        for slot in before where !kept.contains(slot) { add(slot, size: .zero) }
-        let present = Set(before)
-        for slot in wanted where !present.contains(slot) { add(slot, size: slot.size) }
+        let start = RecordedCall(line: number, thread: thread, machine: machine, runsBefore: 0)
+        let calls = start.array(
+            of: wanted.map { RawRegion($0, size: $0.size) }, after: tables[machine] ?? [])
+        log.counts.slotCalls += calls.count
+        log.calls += calls
         tables[machine] = wanted
         log.counts.arrays += 1
         log.hasEntries = false

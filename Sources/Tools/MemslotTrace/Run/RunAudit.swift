@@ -26,8 +26,9 @@ package struct RunAudit: Sendable {
     package var summary: String {
         guard isAtomic else {
             let scenario = imported.scenario
-            return "\(scenario.name): \(recording.asked.count) calls in "
-                + "\(scenario.transactions.count) transactions" + shortage
+            return "\(scenario.name): \(recording.succeeded + recording.refused) calls"
+                + (recording.lost > 0
+                    ? "" : " in \(counted(scenario.transactions.count, "transaction"))") + shortage
         }
         var text = "\(imported.scenario.name): \(recording.succeeded) calls asked, "
         text += "\(recording.madeCount) made in \(recording.commitCount) transactions"
@@ -42,16 +43,19 @@ package struct RunAudit: Sendable {
     /// What the figures after the totals leave out.
     private var shortage: String {
         guard recording.lost > 0 else { return "" }
-        let kept = recording.asked.count + recording.made.count + recording.commits.count
-        return "; only the first \(kept) records were kept, and all other figures are about those"
+        return "; \(counted(recording.lost, "record")) between the first and the newest were not "
+            + "kept: these totals are exact, all other figures are about the rest"
     }
+
+    /// The totals. Lines end with a newline.
+    package var totals: String { summary + "\n" + (isAtomic ? reasons : "") }
 
     /// The whole report. Lines end with a newline.
     package var text: String {
         var text = ""
-        if !isAtomic, recording.lost > 0 { text += summary + "\n" }
+        if !isAtomic, recording.lost > 0 { text += totals }
         if isAtomic {
-            text += summary + "\n" + reasons
+            text += totals
             if let committed {
                 text += "\nwhat the kernel saw while vCPUs were held:\n"
                 text += committed.report.text(withFindings: false)
@@ -86,8 +90,8 @@ package struct RunAudit: Sendable {
     private var notes: [(Bool, String)] {
         [
             (
-                recording.lost > 0,
-                "there was no room to record \(recording.lost) VMs, vCPUs or calls"
+                recording.untracked > 0,
+                "there was no room to follow \(recording.untracked) VMs or vCPUs"
             ),
             (recording.wasStopped, "the VMM was stopped by --atomic"),
             (

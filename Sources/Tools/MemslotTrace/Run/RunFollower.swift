@@ -19,12 +19,14 @@ package struct RunFollower {
         var builder: TransactionBuilder
         var table = SlotTable()
         var commits = 0
+        /// An array that is being read.
+        var array: RunArray?
     }
 
     /// Starts at the beginning of a run.
     ///
     /// - Parameters:
-    ///   - isAtomic: whether the run has `--atomic`.
+    ///   - isAtomic: whether the commits of `--atomic` are followed, and not what the VMM asked for.
     ///   - options: the grouping of calls, and the name of the VMs.
     package init(isAtomic: Bool, options: TraceImporter.Options) {
         self.isAtomic = isAtomic
@@ -38,16 +40,21 @@ package struct RunFollower {
 
     mutating func apply(_ record: RunRecord) -> [RunEvent] {
         switch record {
-        case .machine(let number, _, let process):
-            machines[number] = Machine(
-                builder: TransactionBuilder(
-                    grouping: TransactionGrouping(gapNanoseconds: gapNanoseconds),
-                    vcpus: KnownVCPUs(areAllShown: true, strayIsOwn: false)))
-            processes[number] = process
-            return [.machine(number)]
+        case .machine(let machine): return add(machine)
+        // Of a VM that is known, its slots are too.
+        case .array(let array):
+            let number = array.machine.number
+            guard machines[number] == nil else { return [] }
+            let events = add(array.machine)
+            machines[number]?.array = array
+            return events + completeArray(of: number)
+        case .slot(let slot):
+            machines[slot.machine]?.array?.append(slot)
+            return completeArray(of: slot.machine)
         case .asked(let call): return isAtomic ? [] : apply(call)
         case .made(let call): return isAtomic ? apply(call) : []
         case .commit(let commit):
+            guard isAtomic else { return [] }
             machines[commit.machine]?.commits += 1
             return end(commit.machine, commit)
         case .entered(let thread):
@@ -81,8 +88,28 @@ package struct RunFollower {
     /// Ends the open transactions at the end of the run.
     mutating func finish() -> [RunEvent] { machines.keys.sorted().flatMap { end($0) } }
 
+    private mutating func add(_ machine: RunMachine) -> [RunEvent] {
+        machines[machine.number] = Machine(
+            builder: TransactionBuilder(
+                grouping: TransactionGrouping(gapNanoseconds: gapNanoseconds),
+                vcpus: KnownVCPUs(areAllShown: true, strayIsOwn: false)))
+        processes[machine.number] = machine.process
+        return [.machine(machine)]
+    }
+
+    /// Begins with the array of a VM whose earlier records are lost, as one transaction.
+    private mutating func completeArray(of number: Int) -> [RunEvent] {
+        guard let array = machines[number]?.array, array.missing <= 0 else { return [] }
+        machines[number]?.array = nil
+        for call in array.start.array(of: array.slots, after: []) {
+            _ = machines[number]?.builder.add(call, isRunner: false)
+        }
+        return end(number)
+    }
+
     private mutating func apply(_ call: RunCall) -> [RunEvent] {
-        guard call.errno == nil, machines[call.machine] != nil else { return [] }
+        guard machines[call.machine] != nil else { return [] }
+        guard call.errno == nil else { return [.refused(call)] }
         start = start ?? call.end
         durations[call.number] = call.nanoseconds
         var recorded = RecordedCall(call)
@@ -156,10 +183,12 @@ package struct FollowedTransaction: Sendable {
 }
 
 package enum RunEvent: Sendable {
-    case machine(Int)
+    case machine(RunMachine)
     case transaction(FollowedTransaction)
+    /// A call that the kernel refused.
+    case refused(RunCall)
     case gone(Int)
-    /// There is no room for more than this many records: nothing more follows, and each VM is
-    /// closed.
-    case full(Int)
+    /// So many records were overwritten before they were read. All VMs were closed; each comes back
+    /// with its whole array as one transaction.
+    case lost(Int)
 }

@@ -33,14 +33,16 @@ package enum RunNotification {
         line("run.ended") { writer in
             writer.member("status", Int(status))
             writer.member("transactions", report?.scenario.transactions.count ?? 0)
-            writer.member("calls", report?.counts.slotCalls ?? 0)
-            writer.member("failedCalls", recording.asked.count { $0.errno != nil })
+            let calls = recording.made.isEmpty ? recording.succeeded : recording.madeCount
+            writer.member("calls", report == nil ? 0 : calls)
+            writer.member("failedCalls", recording.refused)
             writer.member("transactionsWithHoles", report?.transactionsWithHoles ?? 0)
             writer.member("transactionsWithHolesInGuest", report?.transactionsWithHolesInGuest ?? 0)
             writer.member("missingBytes", address: report?.missing.rawValue ?? 0)
             writer.member("longestNanoseconds", report?.longestNanoseconds ?? 0)
             writer.member("totalNanoseconds", report?.totalNanoseconds ?? 0)
             writer.member("stopped", recording.wasStopped)
+            if recording.lost > 0 { writer.member("lostRecords", recording.lost) }
             guard let holds = RunHolds(recording) else { return }
             writer.key("holds")
             writer.object {

@@ -89,20 +89,45 @@ package struct RunCommit: Hashable, Sendable {
 
 /// A record, by its kind.
 enum RunRecord {
-    case machine(number: Int, thread: ThreadID, process: Int32)
+    case machine(RunMachine)
     case asked(RunCall)
     case made(RunCall)
     case commit(RunCommit)
     /// A thread that had made slot calls entered `KVM_RUN`.
     case entered(thread: ThreadID)
     case gone(machine: Int)
+    /// The array that a VM has now, whose slots follow.
+    case array(RunArray)
+    case slot(RunCall)
+
+    /// The VM; `nil` if the record is about a thread.
+    var machine: Int? {
+        switch self {
+        case .machine(let machine): machine.number
+        case .asked(let call), .made(let call), .slot(let call): call.machine
+        case .commit(let commit): commit.machine
+        case .gone(let machine): machine
+        case .array(let array): array.machine.number
+        case .entered: nil
+        }
+    }
 
     /// `nil` for a record that was never finished.
     init?(_ words: crun_record, number: Int) {
         switch words.kind {
         case CRUN_VM:
-            self = .machine(
-                number: Int(words.vm), thread: ThreadID(words), process: words.process)
+            var needs = BackendNeeds()
+            needs.maxSlots = max(needs.maxSlots, words.asked)
+            needs.addressSpaces = max(needs.addressSpaces, words.made)
+            if words.applied != 0 { needs.flags.insert(.guestMemfd) }
+            self = .machine(RunMachine(words, needs))
+        case CRUN_ARRAY:
+            self = .array(
+                RunArray(
+                    machine: RunMachine(words, BackendNeeds()),
+                    start: RecordedCall(RunCall(words, number: number)),
+                    missing: Int(words.asked)))
+        case CRUN_SLOT: self = .slot(RunCall(words, number: number))
         case CRUN_ASKED: self = .asked(RunCall(words, number: number))
         case CRUN_MADE: self = .made(RunCall(words, number: number))
         case CRUN_COMMIT: self = .commit(RunCommit(words, number: number))
@@ -110,6 +135,38 @@ enum RunRecord {
         case CRUN_GONE: self = .gone(machine: Int(words.vm))
         default: return nil
         }
+    }
+}
+
+/// A VM's array, from which the VM is known again after records were lost.
+struct RunArray: Sendable {
+    var machine: RunMachine
+    /// The record before its slots, as a call.
+    var start: RecordedCall
+    /// How many slots are still to come.
+    var missing: Int
+    var slots: [RawRegion] = []
+
+    mutating func append(_ slot: RunCall) {
+        slots.append(slot.words)
+        missing -= 1
+    }
+}
+
+/// A VM of a run.
+package struct RunMachine: Hashable, Sendable {
+    /// Numbered from 0 over all processes of the run.
+    package var number: Int
+    package var thread: ThreadID
+    package var process: Int32
+    /// What its host offers.
+    package var needs: BackendNeeds
+
+    init(_ words: crun_record, _ needs: BackendNeeds) {
+        number = Int(words.vm)
+        thread = ThreadID(words)
+        process = words.process
+        self.needs = needs
     }
 }
 

@@ -8,10 +8,9 @@ import Memslots
 /// every later call ends after that time; no clock of another process is trusted.
 package struct RunRecordReader {
     private var follower: RunFollower
-    private var next = 0
+    private var next: UInt64 = 0
     private var waitingSince: TraceTime?
     private var processes = LiveProcesses()
-    private var isFull = false
 
     /// How long to wait for a record of an unknown process, in nanoseconds.
     private static let patience: UInt64 = 2_000_000_000
@@ -26,43 +25,35 @@ package struct RunRecordReader {
     package mutating func read(
         _ bytes: UnsafeRawBufferPointer, isOver: Bool = false
     ) -> [RunEvent] {
-        guard let base = bytes.baseAddress, bytes.count >= MemoryLayout<crun_header>.size else {
-            return []
-        }
         // Before the records: see above.
         let now = TraceTime.monotonic
-        let header = base.assumingMemoryBound(to: crun_header.self)
-        let records = (base + MemoryLayout<crun_header>.size)
-            .assumingMemoryBound(to: crun_record.self)
-        let room =
-            (bytes.count - MemoryLayout<crun_header>.size) / MemoryLayout<crun_record>.stride
-        let limit = min(room, Int(CRUN_RECORD_LIMIT))
-        // A program may have written any number here.
-        let begun = crun_next(header)
-        let end = Int(min(begun, UInt64(limit)))
+        guard let records = RunRecords(bytes) else { return [] }
         var events: [RunEvent] = []
-        while next < end {
-            let isOpen = crun_kind(records + next) == CRUN_NOTHING
-            processes.record(records[next].process)
-            if isOpen {
-                if !isOver && mayStillFinish(records[next].process, now) { return events }
-            } else if let record = RunRecord(records[next], number: next + 1) {
+        while next < records.begun {
+            if records.isLost(next) {
+                // Some more, so that these are not overwritten at once.
+                let start = min(records.oldestOfRing + records.room / 16, records.begun)
+                events += dropAll() + [.lost(Int(clamping: start - next))]
+                (next, waitingSince) = (start, nil)
+                continue
+            }
+            let words = records.read(next)
+            // Overwritten since `begun` was read: the next visit finds out.
+            if words.kind == CRUN_OVERWRITTEN, !isOver { return events }
+            processes.record(words.process)
+            if words.kind == CRUN_NOTHING {
+                if !isOver && mayStillFinish(words.process, now) { return events }
+            } else if let record = RunRecord(words, number: Int(clamping: next) &+ 1) {
                 events += follower.apply(record)
             }
             waitingSince = nil
             next += 1
         }
-        if begun > UInt64(limit) && !isFull {
-            // Later records are lost: no VMs are better than outdated ones.
-            isFull = true
-            events.append(.full(limit))
-            return events + dropAll()
-        }
         events += follower.endPaused(at: now)
         if isOver { return events + dropAll() + follower.finish() }
         for process in follower.livingProcesses where processes.hasEnded(process) {
             // Its last records may have arrived meanwhile.
-            guard crun_next(header) <= UInt64(next) else { break }
+            guard RunRecords(bytes).map({ $0.begun <= next }) == true else { break }
             events += follower.processEnded(process)
         }
         return events

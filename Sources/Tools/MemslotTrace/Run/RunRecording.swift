@@ -13,12 +13,19 @@ package struct RunRecording: Sendable {
     package private(set) var creators: [ThreadID] = []
     /// The number of programs with the preload library.
     package private(set) var attached = 0
-    /// The number of VMs, vCPUs and calls that there was no room for.
+    /// The number of VMs and vCPUs that there was no room for.
+    package private(set) var untracked = 0
+    /// The number of records that newer ones have overwritten: after the first, before the newest.
     package private(set) var lost = 0
+    /// The arrays from which VMs are known again after that.
+    private var arrays: [RunArray] = []
+    private var resumed: Set<Int> = []
     /// The number of calls that had not returned when their process ended.
     package private(set) var unfinished = 0
     /// The number of the VMM's calls that succeeded, also of those that there was no room for.
     package private(set) var succeeded = 0
+    /// The number of the VMM's calls that the kernel refused, also of those.
+    package private(set) var refused = 0
     /// The number of kernel calls, also of those that there was no room for.
     package private(set) var madeCount = 0
     /// The number of transactions, also of those that there was no room for.
@@ -38,44 +45,73 @@ package struct RunRecording: Sendable {
     ///
     /// - Parameter bytes: the memory; that of another version gives an empty recording.
     package init(_ bytes: UnsafeRawBufferPointer) {
-        guard bytes.count >= MemoryLayout<crun_header>.size else { return }
-        let header = bytes.loadUnaligned(as: crun_header.self)
-        guard header.magic == crun_magic() else { return }
+        guard let records = RunRecords(bytes) else { return }
+        let header = records.header
         attached = Int(header.attached)
         wasStopped = header.stopped != 0
         unapplied = header.deferred
         kicks = header.kicks
         shownKicks = header.shown
-        let room = min(
-            UInt64(CRUN_RECORD_LIMIT),
-            UInt64(bytes.count - MemoryLayout<crun_header>.size)
-                / UInt64(MemoryLayout<crun_record>.stride))
-        // A program may have written any number here.
-        let unkept = Int(clamping: header.next > room ? header.next - room : 0)
-        lost =
-            unkept.addingReportingOverflow(Int(header.untracked)).overflow
-            ? .max : unkept + Int(header.untracked)
-        for index in 0..<Int(min(room, header.next)) {
-            let offset =
-                MemoryLayout<crun_header>.size + index * MemoryLayout<crun_record>.stride
-            let words = bytes.loadUnaligned(fromByteOffset: offset, as: crun_record.self)
-            add(RunRecord(words, number: index + 1))
+        untracked = Int(header.untracked)
+        lost = Int(clamping: records.lost)
+        var number = 0
+        var index: UInt64 = 0
+        while index < records.begun {
+            if records.isLost(index) { index = records.oldestOfRing }
+            number += 1
+            add(
+                RunRecord(records.read(index), number: number),
+                isAfterLoss: records.lost > 0 && index >= records.room / 2)
+            index += 1
         }
         succeeded = max(Int(clamping: header.succeeded), asked.count { $0.errno == nil })
+        refused = max(Int(clamping: header.refused), asked.count { $0.errno != nil })
         commitCount = max(Int(clamping: header.commits), commits.count)
         madeCount = max(Int(header.made), made.count)
         longestHold = commits.reduce(header.longest_hold) { max($0, $1.heldNanoseconds) }
     }
 
-    private mutating func add(_ record: RunRecord?) {
+    private mutating func add(_ record: RunRecord?, isAfterLoss: Bool) {
+        if isAfterLoss, let record, let machine = record.machine, !resumed.contains(machine) {
+            return resume(with: record)
+        }
         switch record {
-        case .machine(_, let thread, _): creators.append(thread)
+        case .machine(let machine): addCreator(of: machine)
         case .asked(let call): asked.append(call)
         case .made(let call): made.append(call)
         case .commit(let commit): commits.append(commit)
-        case .entered, .gone: break
+        case .entered, .gone, .array, .slot: break
         case nil: unfinished += 1
         }
+    }
+
+    /// Adds a record of a VM whose array is not known: records before it were lost.
+    private mutating func resume(with record: RunRecord) {
+        switch record {
+        case .machine(let machine):
+            addCreator(of: machine)
+            resumed.insert(machine.number)
+        case .array(let array):
+            addCreator(of: array.machine)
+            arrays.append(array)
+        case .slot(let slot):
+            if let index = arrays.lastIndex(where: { $0.machine.number == slot.machine }) {
+                arrays[index].append(slot)
+            }
+        default: lost += 1
+        }
+        if let array = arrays.last(where: { $0.machine.number == record.machine }),
+            array.missing <= 0
+        {
+            resumed.insert(array.machine.number)
+        }
+    }
+
+    /// VMs of which not even this is known have no creator.
+    private mutating func addCreator(of machine: RunMachine) {
+        guard machine.number < 1 << 20 else { return }
+        while creators.count <= machine.number { creators.append(.unnumbered) }
+        creators[machine.number] = machine.thread
     }
 
     /// The VMM's calls as transactions: the scenario, and the holes between the calls.
@@ -100,7 +136,7 @@ package struct RunRecording: Sendable {
                 counts[machine, default: 0] += 1
             }
             // Each commit is a transaction.
-            log.calls[index].commit = counts[machine] ?? 0
+            if !log.calls[index].isOfArray { log.calls[index].commit = counts[machine] ?? 0 }
         }
         return try TraceAssembly(log: log, options: options).assemble()
     }
@@ -112,7 +148,23 @@ package struct RunRecording: Sendable {
         }
         log.counts.unfinishedCalls = unfinished
         log.isRecorded = true
+        var arrays = arrays.filter { $0.missing <= 0 }[...]
+        var tables: [Int: SlotTable] = [:]
+        func resume(before number: Int) {
+            while let array = arrays.first, array.start.line < number {
+                arrays.removeFirst()
+                let machine = array.machine.number
+                let calls = array.start.array(
+                    of: array.slots, after: tables[machine]?.slots ?? [])
+                log.counts.slotCalls += calls.count
+                log.calls += calls
+            }
+        }
         for call in calls where call.machine < log.machines.count {
+            resume(before: call.number)
+            if !arrays.isEmpty, call.errno == nil {
+                _ = tables[call.machine, default: SlotTable()].apply(call.words)
+            }
             log.counts.kinds[.record, default: 0] += 1
             if let errno = call.errno {
                 log.counts.failedCalls[errno.name, default: 0] += 1
@@ -127,7 +179,9 @@ package struct RunRecording: Sendable {
             log.counts.slotCalls += 1
             log.calls.append(RecordedCall(call))
         }
+        resume(before: .max)
         log.counts.lines = calls.count
+        log.counts.lostRecords = lost
         return log
     }
 }

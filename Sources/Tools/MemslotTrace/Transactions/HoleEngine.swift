@@ -44,6 +44,11 @@ struct HoleEngine {
         }
     }
 
+    /// Applies a change of which nothing is known but the arrays before and after it.
+    mutating func forget(_ change: SlotChange) {
+        if let added = change.added { _ = missing.remove(added.range) }
+    }
+
     /// The bytes that no call has mapped again.
     var removedBytes: UInt64 {
         missing.elements.filter { !$0.value.isInferred }

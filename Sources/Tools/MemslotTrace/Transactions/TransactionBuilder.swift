@@ -55,7 +55,11 @@ struct TransactionBuilder {
         }
         if let slot = change.added ?? change.reflagged?.to { needs.include(slot) }
         open.changes.count(change.kind)
-        if !call.isOfArray { open.holes += engine.apply(change, at: call, in: number) }
+        if call.isOfArray {
+            engine.forget(change)
+        } else {
+            open.holes += engine.apply(change, at: call, in: number)
+        }
         return change.surprise.map { SurprisingCall(line: call.line, key: key, surprise: $0) }
     }
 
@@ -85,14 +89,19 @@ struct TransactionBuilder {
 ///
 /// A plain state machine, one per VM, that receives the calls in order. A transaction is a sequence
 /// of calls of one thread. It ends at another thread's call, and when the thread enters `KVM_RUN`;
-/// for a thread that never does, at a pause.
+/// for a thread that never does, at a pause. It ends after ``longest`` calls too, so that a thread
+/// that never pauses is written down while it runs.
 struct TransactionGrouping {
+    /// The most calls of a transaction that is not a commit.
+    static let longest = 1_000
+
     /// The longest pause within a transaction of a thread that never enters `KVM_RUN`.
     let gapNanoseconds: UInt64
     /// Whether times are whole seconds, so that a difference of one second may be almost none.
     let isCoarse: Bool
 
     private var previous: Previous?
+    private var count = 0
 
     private struct Previous {
         var thread: ThreadID
@@ -112,13 +121,21 @@ struct TransactionGrouping {
     /// - Parameter isRunner: whether its thread enters `KVM_RUN` anywhere in the log.
     /// - Returns: whether it begins a transaction.
     mutating func begins(with call: RecordedCall, isRunner: Bool) -> Bool {
+        let begins = isBoundary(before: call, isRunner: isRunner)
+        count = begins ? 1 : count + 1
+        return begins
+    }
+
+    private mutating func isBoundary(before call: RecordedCall, isRunner: Bool) -> Bool {
         defer {
             previous = Previous(
                 thread: call.thread, end: call.end.earliest, runsBefore: call.runsBefore,
                 commit: call.commit)
         }
-        if let commit = call.commit { return previous?.commit != commit }
-        guard let previous, previous.thread == call.thread else { return true }
+        guard let previous, previous.commit == call.commit else { return true }
+        if call.commit != nil { return false }
+        guard count < Self.longest else { return true }
+        guard previous.thread == call.thread else { return true }
         if isRunner { return previous.runsBefore != call.runsBefore }
         // From the end of the one call to the begin of the other.
         guard let earlier = previous.end, let time = call.begin.latest else { return false }

@@ -4,7 +4,6 @@ import MemslotProtocol
 import MemslotService
 import MemslotTrace
 import Memslots
-import Synchronization
 
 /// A run that is served on a socket while it lasts: its VMs, and each transaction as it ends.
 ///
@@ -13,9 +12,8 @@ import Synchronization
 final class LiveRun: Sendable {
     private let service: MemslotService
     private let server: SocketServer
-    private let mirror: RunMirror
     private let serving: OwnThread
-    private let following: OwnThread
+    private let following: FollowedRun
 
     /// Listens at `path` and serves the records in `memory`.
     ///
@@ -29,26 +27,27 @@ final class LiveRun: Sendable {
         access.servedUser = getuid()
         let service = MemslotService()
         let server = SocketServer(service, access: access)
-        let mirror = RunMirror(memory, service, isAtomic: isAtomic, settings)
+        let mirror = RunMirror(service, settings)
         let listener: Listener
         listener = try converting(
             { (error: ListeningError) in RunFailure(error.message) },
             server.listen(at: SocketPath(path)))
         do throws(Errno) {
             serving = try OwnThread { server.run(listener, gracePeriod: .seconds(2)) }
-            following = try OwnThread { mirror.follow() }
+            following = try FollowedRun(memory, isAtomic: isAtomic, settings) {
+                $0.forEach(mirror.apply)
+            }
         } catch {
             throw RunFailure("no thread for the socket: \(error)")
         }
-        (self.service, self.server, self.mirror) = (service, server, mirror)
+        (self.service, self.server) = (service, server)
     }
 
     /// Sends the remaining transactions and the end to the subscribers, and closes the socket.
     ///
     /// - Parameter outcome: the run; `nil` if the VMM could not be started.
     func end(_ outcome: RunOutcome?, status: Int32) {
-        mirror.end()
-        following.join()
+        following.end()
         if let outcome {
             let line = RunNotification.ended(
                 outcome.seen?.report, outcome.recording, status: status)
@@ -59,63 +58,70 @@ final class LiveRun: Sendable {
     }
 }
 
-/// Copies the VMs of a run into a service.
-final class RunMirror: Sendable {
-    private let memory: RunMemory
-    private let service: MemslotService
-    private let isAtomic: Bool
-    private let settings: TraceImporter.Options
-    private let isOver = Atomic<Bool>(false)
+/// A thread that reads the records of a run while it lasts, and passes on each event.
+final class FollowedRun: Sendable {
+    private let thread: OwnThread
+    private let isOver = Locked(false)
 
     /// The time between two reads, in microseconds.
     private static let pause: UInt32 = 4_000
 
+    /// - Parameter isAtomic: whether commits are followed, and not what the VMM asked for.
     init(
-        _ memory: RunMemory, _ service: MemslotService, isAtomic: Bool,
-        _ settings: TraceImporter.Options
-    ) {
-        self.memory = memory
-        self.service = service
-        self.isAtomic = isAtomic
-        self.settings = settings
-    }
-
-    /// Announces that no more records will be written.
-    func end() { isOver.store(true, ordering: .releasing) }
-
-    /// Applies new records until all records before ``end()`` are applied.
-    func follow() {
-        var reader = RunRecordReader(RunFollower(isAtomic: isAtomic, options: settings))
-        var vms: [Int: ObservedVM] = [:]
-        while true {
-            let isOver = isOver.load(ordering: .acquiring)
-            for event in memory.withBytes({ reader.read($0, isOver: isOver) }) {
-                apply(event, &vms)
+        _ memory: RunMemory, isAtomic: Bool, _ settings: TraceImporter.Options,
+        _ apply: @escaping @Sendable ([RunEvent]) -> Void
+    ) throws(Errno) {
+        let isOver = isOver
+        thread = try OwnThread {
+            var reader = RunRecordReader(RunFollower(isAtomic: isAtomic, options: settings))
+            while true {
+                let isOver = isOver.withLock { $0 }
+                apply(memory.withBytes { reader.read($0, isOver: isOver) })
+                if isOver { return }
+                usleep(Self.pause)
             }
-            if isOver { return }
-            usleep(Self.pause)
         }
     }
 
-    private func apply(_ event: RunEvent, _ vms: inout [Int: ObservedVM]) {
+    /// Returns once all records are read; no more will be written.
+    func end() {
+        isOver.withLock { $0 = true }
+        thread.join()
+    }
+}
+
+/// Copies the VMs of a run into a service.
+final class RunMirror: Sendable {
+    private let service: MemslotService
+    private let settings: TraceImporter.Options
+    private let vms = Locked<[Int: ObservedVM]>([:])
+
+    init(_ service: MemslotService, _ settings: TraceImporter.Options) {
+        self.service = service
+        self.settings = settings
+    }
+
+    func apply(_ event: RunEvent) {
         switch event {
-        case .machine(let number):
-            let name = RunFollower.name(of: number, settings)
+        case .machine(let machine):
+            let name = RunFollower.name(of: machine.number, settings)
             do throws(ProtocolError) {
-                vms[number] = try service.observe(vm: name)
+                let vm = try service.observe(vm: name)
+                vms.withLock { $0[machine.number] = vm }
             } catch {
                 complain(name, error.message)
             }
         case .transaction(let followed):
-            guard let vm = vms[followed.transaction.machine] else { return }
+            guard let vm = vms.withLock({ $0[followed.transaction.machine] }) else { return }
             apply(followed, vm)
         case .gone(let number):
-            guard let vm = vms.removeValue(forKey: number) else { return }
+            guard let vm = vms.withLock({ $0.removeValue(forKey: number) }) else { return }
             _ = try? service.unregister(vm.name)
-        case .full(let limit):
+        case .refused: break
+        case .lost(let count):
             Terminal.complain(
-                "memslotctl run: the socket sends nothing more before the end of the run: there "
-                    + "is room for only \(limit) records")
+                "memslotctl run: \(counted(count, "record")) were overwritten before the socket "
+                    + "had sent them; each VM comes back with its whole array")
         }
     }
 

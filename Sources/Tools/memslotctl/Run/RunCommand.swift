@@ -34,8 +34,13 @@ struct RunCommand: ParsableCommand {
     @Flag(help: "Commit the VMM's calls as transactions.")
     var atomic = false
 
-    @Flag(help: "Print a report of the VMM's changes to standard error at the end.")
-    var report = false
+    @Option(
+        defaultAsFlag: ReportForm.full, parsing: .next,
+        help: """
+            Print a report of the VMM's changes to standard error at the end; with =summary its \
+            totals alone.
+            """)
+    var report: ReportForm?
 
     @Option(
         name: .customLong("report-file"), help: "Write the report to this file instead.",
@@ -96,6 +101,9 @@ struct RunCommand: ParsableCommand {
     @Option(name: .customLong("fail-call"), help: .hidden)
     var failCall: UInt32 = 0
 
+    @Option(name: .customLong("room"), help: .hidden)
+    var room: UInt32 = CRUN_RECORD_LIMIT
+
     @Argument(parsing: .postTerminator, help: "The VMM and its arguments, after --.")
     var command: [String]
 
@@ -126,7 +134,9 @@ struct RunCommand: ParsableCommand {
         }
         let memory = try orComplain { () throws(RunFailure) in
             var header = crun_header()
-            header.mode = (atomic ? CRUN_ATOMIC : 0) | (socket != nil ? CRUN_LIVE : 0)
+            header.mode =
+                (atomic ? CRUN_ATOMIC : 0) | (socket != nil || record != nil ? CRUN_LIVE : 0)
+            header.room = room
             header.quiet = quietMicroseconds * 1000
             header.hold_budget = (holdBudgetMicroseconds ?? 0) * 1000
             header.past_budget = pastBudget.code
@@ -140,6 +150,10 @@ struct RunCommand: ParsableCommand {
                 memory: memory.path)
         }
         let settings = settings
+        let file = try orComplain { () throws(RunFailure) in
+            guard let record else { return RunRecordFile?.none }
+            return try RunRecordFile(at: record, memory, settings)
+        }
         let live = try orComplain { () throws(RunFailure) in
             guard let socket else { return LiveRun?.none }
             return try LiveRun(memory, isAtomic: atomic, settings, at: socket)
@@ -149,6 +163,7 @@ struct RunCommand: ParsableCommand {
                 return try child.runToEnd()
             } catch {
                 live?.end(nil, status: 0)
+                _ = file?.end()
                 throw error
             }
         }
@@ -156,7 +171,12 @@ struct RunCommand: ParsableCommand {
             command: command, recording: memory.withBytes { RunRecording($0) },
             isAtomic: atomic, settings: settings)
         live?.end(outcome, status: status)
+        let failure = file?.end()
         try outcome.write(self)
+        if let failure {
+            Terminal.complain("memslotctl run: \(failure)")
+            throw ExitCode.failure
+        }
         throw ExitCode(status)
     }
 
@@ -180,6 +200,11 @@ struct RunCommand: ParsableCommand {
             throw ExitCode.unusable
         }
     }
+}
+
+/// How much of the report is printed.
+enum ReportForm: String, ExpressibleByArgument, CaseIterable {
+    case full, summary
 }
 
 /// What happens when a hold exceeds its budget.

@@ -47,11 +47,6 @@ struct RunOutcome {
             Terminal.complain("memslotctl run: no slot call was recorded")
             return
         }
-        if let path = options.record {
-            var bytes: [UInt8] = []
-            recording.forEachLine(of: imported.scenario) { bytes += $0 }
-            try OutputFile.write(bytes, to: path)
-        }
         try report(imported, options)
     }
 
@@ -64,8 +59,8 @@ struct RunOutcome {
         audit.committed = committed
         if let path = options.reportFile {
             try OutputFile.write(Array(audit.text.utf8), to: path)
-        } else if options.report {
-            Terminal.writeError(audit.text)
+        } else if let form = options.report {
+            Terminal.writeError(form == .full ? audit.text : audit.totals)
         } else if isAtomic {
             Terminal.complain(audit.summary)
         }

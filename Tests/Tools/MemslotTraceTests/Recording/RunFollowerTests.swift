@@ -55,10 +55,7 @@ struct RunFollowerTests {
     }
 
     private func memory(_ records: [crun_record], _ count: Int) -> [UInt8] {
-        var header = crun_header()
-        (header.magic, header.attached, header.next) = (crun_magic(), 1, UInt64(count))
-        return withUnsafeBytes(of: header) { Array($0) }
-            + records.flatMap { record in withUnsafeBytes(of: record) { Array($0) } }
+        runMemory(records, begun: UInt64(count))
     }
 
     /// What two ways of reading a transaction must agree on.
@@ -173,24 +170,5 @@ struct RunFollowerTests {
             RunFollower(isAtomic: false, options: TraceImporter.Options()))
         for _ in 0..<3 { #expect(!isGone(bytes.withUnsafeBytes { reader.read($0) })) }
         #expect(isGone(bytes.withUnsafeBytes { reader.read($0, isOver: true) }))
-    }
-
-    @Test(
-        "lost records are reported once, and the VMs are closed",
-        arguments: [3, 1 << 20, UInt64.max / 2 + 1, .max])
-    func full(next: UInt64) {
-        var bytes = memory([machine(of: getpid()), machine(of: getpid())], 2)
-        var header = crun_header()
-        (header.magic, header.attached, header.next) = (crun_magic(), 1, next)
-        withUnsafeBytes(of: header) { bytes.replaceSubrange(0..<$0.count, with: $0) }
-        var reader = RunRecordReader(
-            RunFollower(isAtomic: false, options: TraceImporter.Options()))
-        let news = bytes.withUnsafeBytes { reader.read($0) }
-        #expect(news.count { if case .full(2) = $0 { true } else { false } } == 1)
-        #expect(isGone(news))
-        #expect(bytes.withUnsafeBytes { reader.read($0) }.isEmpty)
-        #expect(bytes.withUnsafeBytes { reader.read($0, isOver: true) }.isEmpty)
-        let lost = bytes.withUnsafeBytes { RunRecording($0).lost }
-        #expect(UInt64(lost) == min(next - 2, UInt64(Int.max)))
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @Suite(
@@ -54,6 +55,56 @@ struct RecordTests {
             running: Workbench.memslotctl ?? "", ["conform", "--against", "kvm", wrong])
         #expect(conform.status == 1)
         #expect(conform.errors.contains("expected EINVAL, got EEXIST"), "\(conform.errors)")
+    }
+
+    @Test("a run that is longer than there is room for has exact totals, and a record to replay")
+    func long() throws {
+        let file = Workbench.file("long.jsonl")
+        let options = ["--room", "256", "--report=summary"]
+        for more in [[], ["--record", file], ["--atomic", "--record", file]] {
+            let run = Finished(vmm: ["split", "300"], under: options + more)
+            #expect(run.status == 0, "\(run.errors)")
+            #expect(run.errors.contains("vmm: \(2 + 300 * 6) calls"), "\(run.errors)")
+            #expect(run.errors.contains("between the first and the newest were not kept"))
+            #expect(!run.errors.contains("missing"), "\(run.errors)")
+            if more.isEmpty { continue }
+            let replay = Finished(running: Workbench.memslotctl ?? "", ["replay", file])
+            #expect(replay.status == 0, "\(replay.output) \(replay.errors)")
+        }
+    }
+
+    @Test("if memslotctl is killed the VMM goes on, and the record has what was over by then")
+    func abandoned() throws {
+        let file = Workbench.file("abandoned.jsonl")
+        let process = ChildProcess()
+        process.executableURL = URL(fileURLWithPath: Workbench.memslotctl ?? "")
+        process.arguments = [
+            "run", "--record", file, "--", Workbench.vmm ?? "", "split", "1000000",
+        ]
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        try waitUntil("a record") {
+            text(file).components(separatedBy: "memslots.submit").count > 4 || !process.isRunning
+        }
+        kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
+        // The VMM is in memslotctl's group.
+        #expect(kill(-process.processIdentifier, 0) == 0)
+        kill(-process.processIdentifier, SIGKILL)
+        for command in ["report", "replay"] {
+            let reader = Finished(running: Workbench.memslotctl ?? "", [command, file])
+            #expect(reader.status == 0, "\(reader.output) \(reader.errors)")
+        }
+    }
+
+    @Test("a record that can't be written is a failure, before the VMM runs or at the end")
+    func unwritable() {
+        let early = Finished(vmm: ["split", "2"], under: ["--record", "/nonexistent/record"])
+        #expect(early.status == 2 && early.output.isEmpty, "\(early.errors)")
+        let late = Finished(vmm: ["split", "2"], under: ["--record", "/dev/full"])
+        #expect(late.status == 1 && !late.output.isEmpty, "\(late.errors)")
+        #expect(late.errors.contains("/dev/full: can't be written: ENOSPC"))
     }
 
     @Test("the record outlives a VMM that is killed")

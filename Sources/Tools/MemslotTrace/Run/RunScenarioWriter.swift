@@ -1,0 +1,126 @@
+import MemslotProtocol
+import MemslotScenario
+import Memslots
+
+/// The scenario of a run, line by line while it lasts: what the VMM asked for, as whole arrays.
+///
+/// The remark before each request has the recorded calls with thread, time, duration and `KVM_RUN`
+/// counts, so that `memslotctl report` finds the holes. Keeps one array for each VM.
+package struct RunScenarioWriter {
+    private struct Machine {
+        var machine: ImportedScenario.Machine
+        var generation: Generation?
+        var slots: [Memslot] = []
+
+        init(_ machine: RunMachine, _ options: TraceImporter.Options) {
+            self.machine = ImportedScenario.Machine(
+                name: RunFollower.name(of: machine.number, options),
+                traced: TracedMachine(descriptor: -1, creator: machine.thread, createdOnLine: 1),
+                needs: machine.needs)
+        }
+    }
+
+    private let options: TraceImporter.Options
+    private var machines: [Int: Machine] = [:]
+    private var start: TraceTime?
+    private var writer = JSONWriter()
+
+    package init(_ options: TraceImporter.Options) { self.options = options }
+
+    /// The lines at the beginning.
+    package mutating func header() -> [UInt8] {
+        writer.header(
+            of: ImportedScenario(
+                name: TraceAssembly.name(options.name), source: options.source, machines: [],
+                transactions: []))
+        return finish()
+    }
+
+    /// The lines of an event; none if it is not part of a scenario.
+    package mutating func lines(of event: RunEvent) -> [UInt8] {
+        switch event {
+        case .machine(let machine):
+            // One that comes back after a loss was created in the scenario before.
+            if machines[machine.number] == nil {
+                machines[machine.number] = Machine(machine, options)
+            }
+        case .transaction(let followed): add(followed)
+        case .refused(let call):
+            let recorded = RecordedCall(call)
+            start = start ?? call.end
+            writer.object {
+                $0.member("comment", "refused: \(call.errno?.name ?? "")")
+                $0.member("thread", UInt64(call.thread.rawValue))
+                $0.list("calls", [recorded]) { $0.recorded($1, call.errno, since: start) }
+            }
+            writer.newLine()
+        case .lost(let count):
+            writer.object {
+                $0.member("comment", "\(counted(count, "record")) not kept; whole arrays follow")
+                $0.member("lostRecords", count)
+            }
+            writer.newLine()
+        case .gone: break
+        }
+        return finish()
+    }
+
+    private mutating func finish() -> [UInt8] {
+        defer { writer.removeAll() }
+        return writer.bytes
+    }
+
+    private mutating func add(_ followed: FollowedTransaction) {
+        var transaction = followed.transaction
+        guard var own = machines[transaction.machine] else { return }
+        start = start ?? transaction.calls.first?.time
+        if own.generation == nil {
+            // What it begins with may be more than its host offers only if the record is damaged.
+            followed.slots.forEach { own.machine.needs.include($0) }
+            writer.creation(of: own.machine)
+        }
+        // By this file: after a loss an array may be the one before.
+        let isChanged = own.slots != followed.slots
+        let generation = own.generation ?? Generation(rawValue: 0)
+        transaction.outcome = isChanged ? .committed : .unchanged
+        transaction.generation = isChanged ? generation.next : generation
+        (own.generation, own.slots) = (transaction.generation, followed.slots)
+        machines[transaction.machine] = own
+        let isKnown = !transaction.calls.contains(where: \.isOfArray)
+        writer.object {
+            $0.member("comment", "at \(transaction.time?.seconds(since: start ?? .zero) ?? "0 s")")
+            $0.member("recordedOperations", transaction.calls.count)
+            $0.member("thread", UInt64(transaction.thread.rawValue))
+            $0.member("runsBefore", transaction.calls.first?.runsBefore ?? 0)
+            guard isKnown else { return }
+            $0.list("calls", transaction.calls) { $0.recorded($1, nil, since: start) }
+        }
+        writer.newLine()
+        writer.submission(of: followed.slots, to: own.machine.name, by: transaction)
+    }
+}
+
+extension TraceTime {
+    fileprivate static let zero = TraceTime(rawValue: 0)
+}
+
+extension JSONWriter {
+    /// Writes a call with the kernel's names, and its result. Times are in nanoseconds.
+    fileprivate mutating func recorded(
+        _ call: RecordedCall, _ errno: Errno?, since start: TraceTime?
+    ) {
+        guard let region = call.region, let begin = call.begin.earliest else { return }
+        beginObject()
+        member("at", begin.nanoseconds(since: start ?? .zero))
+        member("nanoseconds", call.time?.nanoseconds(since: begin) ?? 0)
+        members(of: region)
+        if case .file(let index) = region.guestMemfd {
+            member("guest_memfd", UInt64(index))
+            member("guest_memfd_offset", address: region.guestMemfdOffset)
+        }
+        member(errno: errno)
+        member("inside", UInt64(clamping: call.atBegin.inside))
+        member("entries", UInt64(clamping: call.atBegin.entries))
+        endObject()
+    }
+}

@@ -1,0 +1,60 @@
+import Glibc
+import MemslotTrace
+import Memslots
+
+/// The record of a run, written while it lasts: whoever ends, what has happened is in the file.
+final class RunRecordFile: Sendable {
+    private struct State: Sendable {
+        let file: Int32
+        var writer: RunScenarioWriter
+        var error: Errno?
+
+        /// Writes whole lines at once, so that a file that is cut has only whole lines.
+        mutating func write(_ bytes: [UInt8]) {
+            var rest = bytes[...]
+            while error == nil, !rest.isEmpty {
+                let count = rest.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) }
+                if count >= 0 { rest = rest.dropFirst(count) }
+                if count < 0, errno != EINTR { error = Errno(rawValue: errno) }
+            }
+        }
+    }
+
+    private let path: String
+    private let state: Locked<State>
+    private let following: FollowedRun
+
+    /// Creates the file, and writes to it from now on.
+    init(
+        at path: String, _ memory: RunMemory, _ settings: TraceImporter.Options
+    ) throws(RunFailure) {
+        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard file >= 0 else {
+            throw RunFailure("\(path): can't be written: \(Errno(rawValue: errno))")
+        }
+        self.path = path
+        let state = Locked(State(file: file, writer: RunScenarioWriter(settings)))
+        self.state = state
+        state.withLock { $0.write($0.writer.header()) }
+        do throws(Errno) {
+            following = try FollowedRun(memory, isAtomic: false, settings) { events in
+                state.withLock { state in
+                    state.write(events.flatMap { state.writer.lines(of: $0) })
+                }
+            }
+        } catch {
+            throw RunFailure("no thread for the record: \(error)")
+        }
+    }
+
+    /// Writes the rest.
+    ///
+    /// - Returns: the reason if the file is not whole.
+    func end() -> String? {
+        following.end()
+        return state.withLock { state in
+            if close(state.file) < 0, state.error == nil { state.error = Errno(rawValue: errno) }
+            return state.error.map { "\(path): can't be written: \($0.name)" }
+        }
+    }
+}
