@@ -1,6 +1,7 @@
 import MemslotProtocol
 import MemslotScenario
 import MemslotTrace
+import Memslots
 
 /// Reads scenario files and array files.
 ///

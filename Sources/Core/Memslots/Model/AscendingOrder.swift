@@ -34,6 +34,16 @@ enum AscendingOrder {
         return self.positions(byStart) { UInt64(slots[Int($0)].addressSpace.rawValue) }
     }
 
+    /// The positions of `slots` by ascending address space, memory object and place in it, or user
+    /// address; equal ones as they came.
+    static func byHost(_ slots: [Memslot]) -> [UInt32] {
+        let byStart = positions(0..<UInt32(slots.count)) { slots[Int($0)].hostStart }
+        return positions(byStart) {
+            let slot = slots[Int($0)]
+            return UInt64(slot.addressSpace.rawValue) << 32 | UInt64(slot.memoryObject.rawValue)
+        }
+    }
+
     @inline(__always)
     private static func positions(
         _ given: some Collection<UInt32>, by key: (UInt32) -> UInt64
@@ -110,6 +120,22 @@ extension [Memslot] {
             self[$0 - 1].assignedKey.ordinal < self[$0].assignedKey.ordinal
         }
         return ascend ? self : AscendingOrder.byKey(self).map { self[Int($0)] }
+    }
+
+    /// The slots by ascending address space and address.
+    package func sortedByAddress() -> [Memslot] {
+        let ascend = indices.dropFirst().allSatisfy {
+            (self[$0 - 1].addressSpace, self[$0 - 1].guestPhysicalAddress)
+                <= (self[$0].addressSpace, self[$0].guestPhysicalAddress)
+        }
+        return ascend ? self : AscendingOrder.byAddress(self).map { self[Int($0)] }
+    }
+}
+
+extension Memslot {
+    /// The place of its memory: in its memory object, or in user memory.
+    var hostStart: UInt64 {
+        memoryObject.rawValue == 0 ? userspaceAddress.rawValue : memoryOffset.rawValue
     }
 }
 

@@ -43,37 +43,8 @@ struct WantedArray {
             operations: plan.operations, isOptimal: plan.isOptimal && idsAreOptimal,
             slots: requested)
         receipt.hasPickedIDs = hasPickedIDs
-        receipt.warnings = diff.hugePageWarnings
+        receipt.warnings =
+            ArrayFindings(about: diff.added + diff.moved.map(\.after)).all.map(\.description)
         return receipt
-    }
-}
-
-extension MemslotDiff {
-    private static let warningLimit = 16
-
-    /// Slots that could be mapped by huge pages but for their addresses.
-    ///
-    /// Kernel: api.rst 4.35 asks for equal low 21 bits of guest and userspace address.
-    fileprivate var hugePageWarnings: [String] {
-        let misaligned =
-            added.filter(\.cannotBeHuge) + moved.lazy.map(\.after).filter(\.cannotBeHuge)
-        var warnings = misaligned.prefix(Self.warningLimit).map {
-            "slot \($0.assignedKey): the low 21 bits of guest physical address \($0.guestPhysicalAddress) "
-                + "and userspace address differ, so that no huge page can back it"
-        }
-        if misaligned.count > Self.warningLimit {
-            warnings.append("\(misaligned.count - Self.warningLimit) more slots like this")
-        }
-        return warnings
-    }
-}
-
-extension Memslot {
-    private static let hugePage: UInt64 = 2 << 20
-
-    /// Whether the slot has room for a huge page, but at other addresses than the host's.
-    fileprivate var cannotBeHuge: Bool {
-        size.rawValue >= Self.hugePage
-            && (guestPhysicalAddress.rawValue ^ userspaceAddress.rawValue) % Self.hugePage != 0
     }
 }

@@ -18,14 +18,14 @@ extension MemslotService {
             }
         }
         if receipt.outcome == .unchanged { vm.add(.unchanged) }
-        return .receipt(names.message(of: receipt))
+        return vm.reply(receipt, names)
     }
 
     func plan(_ parameters: SubmitParameters, _ peer: Peer) throws(ProtocolError) -> Reply {
         let vm = try vm(parameters.vm, of: peer, refusingFailed: true)
         try checkLimits(of: parameters, vm)
         let (receipt, names) = try vm.plan(parameters)
-        return .receipt(names.message(of: receipt))
+        return vm.reply(receipt, names)
     }
 
     /// Checks a submit against the limits of the service.
@@ -103,6 +103,21 @@ extension ArrayMessage {
 }
 
 extension VirtualMachine {
+    /// The reply to a submit or a plan: its warnings are the findings about the new array.
+    ///
+    /// Events and the history have the core's, about the slots that changed: with all findings each,
+    /// they would leave less room for receipts.
+    fileprivate func reply(_ receipt: Receipt, _ names: SlotNames) -> Reply {
+        var message = names.message(of: receipt)
+        if receipt.outcome == .committed {
+            message.receipt.warnings = ArrayFindings(
+                receipt.slots, maxSlots: table.capabilities.maxSlots,
+                addresses: memory.hasRawAddresses ? .real : .hidden
+            ).all.map(\.description)
+        }
+        return .receipt(message)
+    }
+
     /// Counts for the VM and for its user.
     fileprivate func add(_ counter: Counter) {
         metrics.add(counter)

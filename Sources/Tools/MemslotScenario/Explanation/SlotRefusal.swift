@@ -297,14 +297,3 @@ extension Memslot {
             })
     }
 }
-
-/// `0xc0000`.
-package func hex(_ value: some UnsignedInteger) -> String { "0x\(String(value, radix: 16))" }
-
-/// `0xc0000-0xdffff`.
-package func hex(_ range: Range<UInt64>) -> String {
-    hex(first: range.lowerBound, last: range.upperBound &- 1)
-}
-
-/// The same for a range that may include the last byte of the address space.
-package func hex(first: UInt64, last: UInt64) -> String { "\(hex(first))-\(hex(last))" }

@@ -115,3 +115,59 @@ package struct FlatViewText: Hashable, Sendable {
         }
     }
 }
+
+extension FlatViewText {
+    /// The differences between the slots and the view.
+    package func differences(from slots: [Memslot]) -> [Finding] {
+        guard !isTree else {
+            return [Finding(.missing, .warning, "not compared: " + Self.advice)]
+        }
+        let slots = slots.filter(\.isPossible).sortedByAddress()
+        var findings: [Finding] = []
+        func add(
+            _ kind: Finding.Kind, _ text: String, _ space: AddressSpaceID, _ range: Range<UInt64>
+        ) {
+            findings.append(Finding(kind, .error, text, addressSpace: space, range: range))
+        }
+        let spaces = Set(rows.map(\.addressSpace))
+        for row in rows {
+            var address = row.range.lowerBound
+            let place = "\(hex(row.range)) (\(row.kind) \(row.name))"
+            for slot in slots
+            where slot.addressSpace == row.addressSpace && slot.guestRange.overlaps(row.range) {
+                let range = slot.guestRange
+                if range.lowerBound > address {
+                    let gap = address..<range.lowerBound
+                    add(.missing, "\(place): no slot at \(hex(gap))", row.addressSpace, gap)
+                }
+                if slot.flags.contains(.readOnly) != row.isReadOnly {
+                    add(
+                        .readOnly,
+                        "\(place): slot \(slot.assignedKey) is "
+                            + (row.isReadOnly ? "writable" : "read-only"), row.addressSpace, range)
+                }
+                address = max(address, range.upperBound)
+            }
+            if address < row.range.upperBound {
+                let gap = address..<row.range.upperBound
+                add(.missing, "\(place): no slot at \(hex(gap))", row.addressSpace, gap)
+            }
+        }
+        for slot in slots where spaces.contains(slot.addressSpace) && !covers(slot) {
+            add(
+                .extra,
+                "slot \(slot.assignedKey) at \(hex(slot.guestRange)): the view has no memory there",
+                slot.addressSpace, slot.guestRange)
+        }
+        return findings
+    }
+
+    private func covers(_ slot: Memslot) -> Bool {
+        var address = slot.guestRange.lowerBound
+        for row in rows where row.addressSpace == slot.addressSpace && row.range.contains(address) {
+            address = row.range.upperBound
+            if address >= slot.guestRange.upperBound { return true }
+        }
+        return false
+    }
+}

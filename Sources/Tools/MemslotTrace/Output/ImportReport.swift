@@ -137,7 +137,7 @@ extension ImportReport {
         return scenario.finalSlots.enumerated().flatMap { machine, slots in
             let all = ArrayFindings(
                 slots, maxSlots: scenario.machines[machine].needs.maxSlots,
-                view: isOnly ? view : nil
+                more: isOnly ? view?.differences(from: slots) ?? [] : []
             ).all
             return all.map { finding in
                 var own = finding

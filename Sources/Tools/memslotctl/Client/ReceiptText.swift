@@ -21,10 +21,7 @@ struct ReceiptText {
         if !isPlan, receipt["retired"]?.bool == false {
             lines.append("the old array still has readers; its memory is kept until they leave")
         }
-        for warning in receipt.strings("warnings") {
-            lines.append("warning: \(warning)")
-        }
-        return lines
+        return lines + receipt.strings("warnings")
     }
 
     private var calls: TextTable {

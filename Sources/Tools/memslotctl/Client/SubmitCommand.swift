@@ -36,9 +36,6 @@ struct SubmitCommand: VMRequestCommand {
 
     func request() throws -> DaemonRequest {
         let array = try SubmittedFile(file)
-        for finding in ArrayFindings(PicturedArray(array.file.slots).slots).all {
-            Terminal.complain("\(array.name): \(finding)")
-        }
         return DaemonRequest(.memslotsSubmit, vm: vm, array: array) { writer in
             writer.member("expectedGeneration", expectedGeneration)
             if quiesce { writer.member("quiesce", "always") }

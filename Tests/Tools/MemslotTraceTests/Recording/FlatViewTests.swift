@@ -61,45 +61,6 @@ struct FlatViewTests {
             ])
     }
 
-    @Test("only slots that go on in both address spaces with equal flags could be one")
-    func splits() {
-        let base: UInt64 = 0x7f00_0000_0000
-        let slots = [
-            slot(0, 0, 0x1000, at: base), slot(1, 0x1000, 0x1000, at: base + 0x1000),
-            slot(2, 0x2000, 0x1000, .readOnly, at: base + 0x2000),
-            slot(3, 0x3000, 0x1000, .readOnly, at: base + 0x4000),
-        ]
-        let findings = ArrayFindings(slots).all
-        #expect(findings.map(\.kind) == [.couldBeOne])
-        #expect(findings.first?.range == 0..<0x2000)
-    }
-
-    @Test("a run of slots is one finding, not one a pair")
-    func folded() {
-        let slots = (0..<40).map {
-            slot(UInt32($0), UInt64($0) << 16, 0x10000, at: 0x7f00_0000_0000 + UInt64($0) << 16)
-        }
-        let findings = ArrayFindings(slots, maxSlots: 40).all
-        #expect(findings.map(\.kind) == [.slotCount, .couldBeOne])
-        #expect(
-            findings.map(\.text) == [
-                "40 of 40 slots are used",
-                "40 slots, 0 to 39, are adjacent and equal, and could be one: 0x0-0x27ffff",
-            ])
-    }
-
-    @Test("two slots on one host range are a finding, in one address space")
-    func shared() {
-        var other = slot(1, 0x10000, 0x2000, at: 0x7f00_0000_1000)
-        let slots = [slot(0, 0, 0x2000), other]
-        #expect(ArrayFindings(slots).all.map(\.severity) == [.warning])
-        #expect(
-            ArrayFindings(slots).all.first?.text.contains(
-                "user memory 0x7f0000001000-0x7f0000001fff") == true)
-        other.addressSpace = AddressSpaceID(rawValue: 1)
-        #expect(ArrayFindings([slots[0], other]).all == [])
-    }
-
     @Test("a device's memory is memory, its names may have spaces, and a tree is refused")
     func ramd() {
         let view = FlatViewText(
@@ -118,17 +79,5 @@ struct FlatViewTests {
             FlatViewText(
                 "address-space: memory\n  0000000000000000-00000000000fffff (prio 0, ram): pc.ram"
             ).isTree)
-    }
-
-    @Test("a large slot whose addresses differ in their low 21 bits can't have huge pages")
-    func hugePages() {
-        let slots = [
-            slot(0, 0, 0x40_0000, at: 0x7f00_0000_1000), slot(1, 0x40_0000, 0x40_0000),
-            slot(2, 0x80_0000, 0x1000, at: 0x7f00_0000_1000),
-        ]
-        #expect(
-            ArrayFindings(slots).all.filter { $0.kind == .hugePages }.map(\.range) == [
-                0..<0x40_0000
-            ])
     }
 }
