@@ -70,7 +70,7 @@ extension MemslotTable {
         guard pages.upperBound <= slot.pageCount else {
             throw .pagesOutOfRange(pageCount: slot.pageCount)
         }
-        try converting(DirtyLogError.backend, collectLog(of: slot, clear: clear))
+        try converting(DirtyLogError.backend, collectLogs(of: [slot], clear: clear))
         var bitmap = overlay.bitmap(of: slot)
         bitmap.remove(0..<pages.lowerBound)
         bitmap.remove(pages.upperBound..<slot.pageCount)
@@ -78,10 +78,51 @@ extension MemslotTable {
         return (bitmap, pages)
     }
 
-    /// Adds the backend's bits of `slot` to the overlay.
-    private func collectLog(of slot: Memslot, clear: Bool) throws(Errno) {
+    /// Returns the dirty pages of memory that any number of slots map, at one moment.
+    ///
+    /// - Parameters:
+    ///   - pages: relative to the memory's first page.
+    ///   - pageCount: how many pages the memory has.
+    ///   - clear: whether exactly the returned bits are clear afterwards, in every slot.
+    ///   - start: the offset in the memory at which a slot begins; `nil` if the slot maps none of it.
+    /// - Returns: the bits, and the pages that slots log; `nil` if no slot that maps the memory logs.
+    /// - Throws: ``DirtyLogError``; all bits are then as before.
+    package func dirtyLog(
+        ofMemoryPages pages: Range<UInt64>, of pageCount: UInt64, clear: Bool,
+        start: (Memslot) -> ByteCount?
+    ) throws(DirtyLogError) -> (bitmap: DirtyBitmap, logged: DirtyBitmap)? {
+        try serially(DirtyLogError.reentrant) { () throws(DirtyLogError) in
+            if let failure { throw .failed(failure) }
+            let parts = pair.current.array.slots.compactMap { slot in
+                slot.isLogging ? start(slot).map { (slot: slot, first: $0.pageCount) } : nil
+            }
+            guard !parts.isEmpty else { return nil }
+            func common(_ first: UInt64, _ own: Range<UInt64>) -> Range<UInt64> {
+                (first + own.lowerBound..<first + own.upperBound).clamped(to: pages)
+            }
+            let wanted = parts.filter { !common($0.first, 0..<$0.slot.pageCount).isEmpty }
+            try converting(
+                DirtyLogError.backend, collectLogs(of: wanted.map(\.slot), clear: clear))
+            var bitmap = DirtyBitmap(pageCount: pageCount)
+            var logged = bitmap
+            for (slot, first) in wanted {
+                let part = common(first, 0..<slot.pageCount)
+                logged.insert(part)
+                for run in overlay.bitmap(of: slot).runs { bitmap.insert(common(first, run)) }
+                if clear {
+                    overlay.clear(part.lowerBound - first..<part.upperBound - first, of: slot)
+                }
+            }
+            return (bitmap, logged)
+        }
+    }
+
+    /// Adds the backend's bits of `slots` to the overlay.
+    private func collectLogs(of slots: [Memslot], clear: Bool) throws(Errno) {
         backend.collectDirtyPages()
-        overlay.add(try backend.readDirtyLog(of: slot, clear: clear), to: slot)
+        for slot in slots {
+            overlay.add(try backend.readDirtyLog(of: slot, clear: clear), to: slot)
+        }
         overlay.collect(from: transactionHooks, for: pair.current.array.slots)
     }
 
@@ -92,7 +133,7 @@ extension MemslotTable {
             guard let slot = operation.call.before else { continue }
             try converting(
                 { SubmitError.rolledBack(.init(errno: $0, operation: nil, call: nil)) },
-                collectLog(of: slot, clear: false))
+                collectLogs(of: [slot], clear: false))
             harvest.append(Harvested(slot: slot, bits: overlay.bitmap(of: slot)))
         }
         // An empty one: what is kept now is of the present slots, not of those to come.

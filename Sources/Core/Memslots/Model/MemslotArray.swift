@@ -45,6 +45,37 @@ public struct MemslotArray: Sendable, Equatable {
         index.position(holding: address.rawValue, in: addressSpace.rawValue).map { slots[$0] }
     }
 
+    /// Calls `body` for each piece of a range, in order: the part in a slot, or in none.
+    ///
+    /// - Parameters:
+    ///   - range: any range that does not wrap 2^64.
+    ///   - addressSpace: the address space.
+    ///   - body: returns whether to go on.
+    package func forEachPiece(
+        of range: GuestRange, in addressSpace: AddressSpaceID,
+        _ body: (Memslot?, GuestRange) -> Bool
+    ) {
+        guard range.size != .zero else { return }
+        var next = range.address.rawValue
+        let last = next + (range.size.rawValue - 1)
+        func piece(_ slot: Memslot?, to end: UInt64) -> Bool {
+            defer { next = end &+ 1 }
+            return body(
+                slot,
+                GuestRange(address: GuestPhysicalAddress(next), size: ByteCount(end - next + 1)))
+        }
+        // No slot has the last byte of 2^64: its end would wrap.
+        let hasStopped = index.contains(
+            meeting: next..<last.addingSaturated(1), in: addressSpace.rawValue
+        ) { position in
+            let slot = slots[Int(position)]
+            let start = slot.guestPhysicalAddress.rawValue
+            if start > next, !piece(nil, to: start - 1) { return true }
+            return !piece(slot, to: min(slot.guestPhysicalEnd.rawValue - 1, last))
+        }
+        if !hasStopped, next <= last { _ = piece(nil, to: last) }
+    }
+
     /// The slots in the order in which the guest sees them: by address space and address.
     public var slotsByAddress: [Memslot] { index.positions.map { slots[$0] } }
 

@@ -167,6 +167,9 @@ public final class MemslotTable: Sendable {
     var hooks: [any MemslotHook] { shared.withLock { $0.hooks } }
     var transactionHooks: [any TransactionHook] { shared.withLock { $0.transactionHooks } }
 
+    /// Drops the receipts of submits that only brought the table to where it was before.
+    package func dropHistory() { receipts.removeAll() }
+
     func record(_ receipt: Receipt) { receipts.append(receipt) }
 
     /// Records a failure, with vCPUs held out.

@@ -38,6 +38,8 @@ final class ReceiptHistory: Sendable {
         state.withLock { $0.receipts.suffix(count).map(\.receipt) }
     }
 
+    func removeAll() { budget.release(drop(through: .max)) }
+
     func contains(_ number: UInt64) -> Bool {
         state.withLock { $0.receipts.first.map { $0.number <= number } ?? false }
     }
@@ -144,6 +146,44 @@ public final class ReceiptBudget: Sendable {
             }
         }
         _ = consume touched
+    }
+}
+
+/// The present array of a table, and the former ones that its receipts lead back to.
+///
+/// A receipt has what its transaction changed, both before and after, so an array is found from the
+/// next one. None is kept as a whole.
+package struct KeptArrays {
+    private let array: MemslotArray
+    private let generation: Generation
+    /// Those that led to the array, oldest first, without a gap: a history loses its oldest first.
+    private let receipts: [Receipt]
+
+    /// - Parameter receipts: the history of the table, which may go on after `generation`.
+    package init(_ array: MemslotArray, _ generation: Generation, history receipts: [Receipt]) {
+        (self.array, self.generation) = (array, generation)
+        let receipts = receipts.filter { $0.generation <= generation }
+        self.receipts = receipts.last?.generation == generation ? receipts : []
+    }
+
+    /// The oldest generation whose array is known.
+    package var oldest: Generation {
+        Generation(generation.rawValue - UInt64(receipts.count))
+    }
+
+    /// The slots of a generation, ascending by key; `nil` if they are not known.
+    package func slots(at wanted: Generation) -> [Memslot]? {
+        guard (oldest...generation).contains(wanted) else { return nil }
+        // What the slots that changed since were; `nil` for one that was not there.
+        var former: [SlotKey: Memslot?] = [:]
+        for diff in receipts.reversed().lazy.prefix(while: { $0.generation > wanted }).map(\.diff) {
+            for slot in diff.added { former.updateValue(nil, forKey: slot.assignedKey) }
+            let before = [diff.moved.map(\.before), diff.reflagged.map(\.before), diff.removed]
+            for slot in before.joined() { former.updateValue(slot, forKey: slot.assignedKey) }
+        }
+        if former.isEmpty { return array.slots }
+        let same = array.slots.filter { !former.keys.contains($0.assignedKey) }
+        return (same + former.values.compactMap { $0 }).sortedByKey()
     }
 }
 

@@ -18,6 +18,8 @@ public enum ErrorKind: String, Hashable, Sendable, CaseIterable {
     case unknownMemory = "unknown-memory"
     /// The VM has no such slot. −32001.
     case unknownSlot = "unknown-slot"
+    /// The array of a generation that the history does not reach. −32001.
+    case unknownGeneration = "unknown-generation"
     /// The slot doesn't log dirty pages. −32001.
     case notLogging = "not-logging"
     /// No slot at a guest physical address. −32001.
@@ -115,7 +117,9 @@ extension ErrorKind {
         case .invalidRequest: -32_600
         case .methodNotFound: -32_601
         case .invalidParams: -32_602
-        case .unknownVM, .unknownMemory, .unknownSlot, .notLogging, .unmapped, .readOnly: -32_001
+        case .unknownVM, .unknownMemory, .unknownSlot, .unknownGeneration, .notLogging, .unmapped,
+            .readOnly:
+            -32_001
         case .vmExists, .memoryExists: -32_002
         case .generationConflict: -32_004
         case .prepareRejected: -32_005

@@ -79,6 +79,8 @@ public struct ErrorData: Hashable, Sendable {
     public var operation: Int?
     /// The present generation.
     public var generation: Generation?
+    /// The oldest generation whose array is kept.
+    public var oldestGeneration: Generation?
     /// The reason of a hook or of the host.
     public var reason: String?
     /// The name of the limit.
@@ -92,8 +94,9 @@ public struct ErrorData: Hashable, Sendable {
     public init(
         _ kind: ErrorKind, slot: UInt64? = nil, otherSlot: UInt64? = nil,
         addressSpace: UInt64? = nil, path: String? = nil, errno: Errno? = nil,
-        operation: Int? = nil, generation: Generation? = nil, reason: String? = nil,
-        limit: String? = nil, vcpus: [String]? = nil, readers: [String]? = nil
+        operation: Int? = nil, generation: Generation? = nil,
+        oldestGeneration: Generation? = nil, reason: String? = nil, limit: String? = nil,
+        vcpus: [String]? = nil, readers: [String]? = nil
     ) {
         self.kind = kind
         self.slot = slot
@@ -103,6 +106,7 @@ public struct ErrorData: Hashable, Sendable {
         self.errno = errno
         self.operation = operation
         self.generation = generation
+        self.oldestGeneration = oldestGeneration
         self.reason = reason
         self.limit = limit
         self.vcpus = vcpus

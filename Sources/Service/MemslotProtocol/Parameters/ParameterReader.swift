@@ -25,7 +25,8 @@ package struct ParameterReader {
         var key = node + 1
         while key < end {
             guard let index = table.index(of: key, in: document, guess: guess) else {
-                return failUnknown(key, among: table.names)
+                let form = Object.form(insteadOf: document.text(of: key))
+                return failUnknown(key, among: table.names, form)
             }
             let bit: UInt32 = 1 << UInt32(truncatingIfNeeded: index)
             guard seen & bit == 0 else {
@@ -81,13 +82,11 @@ package struct ParameterReader {
     }
 
     @inline(never)
-    private mutating func failUnknown(_ key: Int, among names: [String]) {
+    private mutating func failUnknown(_ key: Int, among names: [String], _ form: String?) {
         let nearest = nearestName(to: document.text(of: key), among: names)
         let known = names.isEmpty ? "no members" : names.joined(separator: ", ")
-        fail(
-            at: key + 1, pointingAt: key,
-            "unknown member; "
-                + (nearest.map { "did you mean \"\($0)\"?" } ?? "known here: \(known)"))
+        let hint = form ?? nearest.map { "did you mean \"\($0)\"?" } ?? "known here: \(known)"
+        fail(at: key + 1, pointingAt: key, "unknown member; \(hint)")
     }
 }
 
@@ -114,10 +113,16 @@ package protocol ParameterObject: Sendable {
 
     /// Validates the members together, after all were read.
     mutating func finish(at node: Int, reader: inout ParameterReader)
+
+    /// What to write instead of a member that people try; `nil` where nothing better is known than
+    /// a similar name.
+    static func form(insteadOf name: String) -> String?
 }
 
 extension ParameterObject {
     package mutating func finish(at node: Int, reader: inout ParameterReader) {}
+
+    package static func form(insteadOf name: String) -> String? { nil }
 
     /// Decodes the parameters of a request.
     ///

@@ -77,6 +77,7 @@ extension JSONWriter {
         member("errno", data.errno?.name)
         member("operation", data.operation)
         member("generation", data.generation?.rawValue)
+        member("oldestGeneration", data.oldestGeneration?.rawValue)
         member("reason", data.reason)
         member("limit", data.limit)
         if let vcpus = data.vcpus { list("vcpus", vcpus) { $0.string($1) } }

@@ -33,16 +33,26 @@ extension JSONWriter {
         case .translations(let generation, let addresses):
             object {
                 $0.member("generation", generation.rawValue)
-                $0.list("translations", addresses) { $0.translated($1) }
+                $0.list("translations", addresses) { writer, element in
+                    switch element {
+                    case .address(nil): writer.null()
+                    case .address(let place): writer.translated(place, size: nil)
+                    case .range(let pieces):
+                        writer.beginArray()
+                        for piece in pieces { writer.translated(piece.place, size: piece.size) }
+                        writer.endArray()
+                    }
+                }
             }
         case .history(let receipts, let next):
             object {
                 $0.list("receipts", receipts) { $0.receipt($1) }
                 $0.member("next", next?.rawValue)
             }
-        case .dirtyLog(let pageCount, let dirtyCount, let bitmap):
+        case .dirtyLog(let pageCount, let loggedCount, let dirtyCount, let bitmap):
             object {
                 $0.member("pages", pageCount)
+                $0.member("logged", loggedCount)
                 $0.member("dirty", dirtyCount)
                 $0.key("bitmap")
                 $0.base64(bitmap)
@@ -90,14 +100,19 @@ extension JSONWriter {
         }
     }
 
-    private mutating func translated(_ address: TranslatedAddress?) {
-        guard let address else { return null() }
+    private mutating func translated(_ place: TranslatedAddress?, size: ByteCount?) {
         object {
-            $0.members(of: address.slot)
-            $0.member("offset", address: address.offset.rawValue)
-            $0.members(of: address.backing)
-            $0.key("flags")
-            $0.flags(address.flags)
+            if let place {
+                $0.members(of: place.slot)
+                $0.member("offset", address: place.offset.rawValue)
+                $0.members(of: place.backing)
+                $0.key("flags")
+                $0.flags(place.flags)
+            } else {
+                $0.key("slot")
+                $0.null()
+            }
+            $0.member("size", address: size?.rawValue)
         }
     }
 

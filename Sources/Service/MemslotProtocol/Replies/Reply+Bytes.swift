@@ -11,9 +11,15 @@ extension Reply {
         case .receipt(let receipt): receipt.byteBound
         case .array(let array): array.byteBound
         case .translations(_, let addresses):
-            Bound.small + addresses.reduce(0) { $0 + ($1.map { 208 + $0.backing.byteBound } ?? 5) }
+            addresses.reduce(Bound.small) { sum, element in
+                switch element {
+                case .address(nil): sum + 5
+                case .address(let place?): sum + place.byteBound
+                case .range(let pieces): pieces.reduce(sum + 3) { $0 + $1.place.pieceByteBound }
+                }
+            }
         case .history(let receipts, _): Bound.small + receipts.reduce(0) { $0 + $1.byteBound }
-        case .dirtyLog(_, _, let bitmap): Bound.small + bitmap.count / 3 * 4 + 4
+        case .dirtyLog(_, _, _, let bitmap): Bound.small + bitmap.count / 3 * 4 + 4
         case .subscribed(let arrays): Bound.small + arrays.reduce(0) { $0 + $1.byteBound }
         case .metrics(let metrics): metrics.byteBound
         }
@@ -57,6 +63,15 @@ extension SlotBacking {
         guard case .memory(let name, _) = self else { return 64 }
         return 64 + Bound.text(name)
     }
+}
+
+extension TranslatedAddress {
+    fileprivate var byteBound: Int { 208 + backing.byteBound }
+}
+
+extension TranslatedAddress? {
+    /// At least as many bytes as the piece of a range has there.
+    package var pieceByteBound: Int { 32 + (self?.byteBound ?? 16) }
 }
 
 extension NamedSlots {

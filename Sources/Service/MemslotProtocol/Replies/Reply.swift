@@ -24,14 +24,15 @@ public enum Reply: Sendable {
     case receipt(ReceiptMessage)
     /// The result of `memslots.get`.
     case array(ArrayMessage)
-    /// The result of `memslots.translate`: a place for each address, in the order of the request;
-    /// `nil` for an unmapped address.
-    case translations(generation: Generation, [TranslatedAddress?])
+    /// The result of `memslots.translate`, in the order of the request.
+    case translations(generation: Generation, [Translated])
     /// The result of `memslots.history`, oldest first.
     case history([ReceiptMessage], next: Generation?)
     /// The result of `dirtylog.get`: how many pages the bitmap covers, how many are dirty, and a
-    /// bit for each page. Bit 0 of byte 0 is the first page.
-    case dirtyLog(pageCount: UInt64, dirtyCount: UInt64, bitmap: [UInt8])
+    /// bit for each page. Bit 0 of byte 0 is the first page. Of a memory object, also how many
+    /// pages a slot logs.
+    case dirtyLog(
+        pageCount: UInt64, loggedCount: UInt64? = nil, dirtyCount: UInt64, bitmap: [UInt8])
     /// The result of `events.subscribe`: the arrays that no event repeats.
     case subscribed([ArrayMessage])
     /// The result of `metrics.get`.
@@ -81,6 +82,14 @@ public struct ListedMemory: Sendable {
         self.size = size
         self.pageSize = pageSize
     }
+}
+
+/// The result for one element of a translation.
+public enum Translated: Sendable {
+    /// Of an address; `nil` if no slot is there.
+    case address(TranslatedAddress?)
+    /// Of a range: its pieces in order, each with its size; `nil` where no slot is.
+    case range([(place: TranslatedAddress?, size: ByteCount)])
 }
 
 /// The place in memory of a guest physical address.

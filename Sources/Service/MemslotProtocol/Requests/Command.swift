@@ -1,3 +1,5 @@
+public import Memslots
+
 /// The methods of the wire, by their names.
 public enum Method: String, CaseIterable, Sendable {
     /// Describes the server: its version, backends and limits.
@@ -41,6 +43,10 @@ public enum Method: String, CaseIterable, Sendable {
     /// Returns counters and histograms.
     case metricsGet = "metrics.get"
 
+    /// What to do where people look for a method, or a member, that makes memory private.
+    static let noAttributes =
+        "private and shared memory is the VMM's own to set, by KVM_SET_MEMORY_ATTRIBUTES"
+
     /// The method that a message names; `nil` if no method has this name.
     init?(_ value: JSONValue) {
         guard let method = Self.allCases.first(where: { value.isString($0.rawValue) }) else {
@@ -75,7 +81,7 @@ public enum Command: Sendable {
     /// `memslots.plan`.
     case plan(SubmitParameters)
     /// `memslots.get`.
-    case getSlots(vm: String)
+    case getSlots(vm: String, generation: Generation? = nil)
     /// `memslots.translate`.
     case translate(TranslateParameters)
     /// `memslots.history`.
@@ -117,7 +123,9 @@ public enum Command: Sendable {
             self = .exportMemory(vm: object.vm, memory: object.memory)
         case .memslotsSubmit: self = .submit(try SubmitParameters(params))
         case .memslotsPlan: self = .plan(try SubmitParameters(params))
-        case .memslotsGet: self = .getSlots(vm: try VMParameters(params).vm)
+        case .memslotsGet:
+            let parameters = try GetParameters(params)
+            self = .getSlots(vm: parameters.vm, generation: parameters.generation)
         case .memslotsTranslate: self = .translate(try TranslateParameters(params))
         case .memslotsHistory: self = .getHistory(try HistoryParameters(params))
         case .dirtylogGet: self = .getDirtyLog(try DirtyLogParameters(params))

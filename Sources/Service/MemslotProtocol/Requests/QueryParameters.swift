@@ -4,17 +4,25 @@ public import Memslots
 public struct TranslateParameters: Sendable {
     /// The VM's name.
     public var vm: String
-    /// The addresses, in the order of the request.
-    public var addresses: [GuestPhysicalAddress]
+    /// The addresses and ranges, in the order of the request.
+    public var addresses: [TranslatedPlace]
     /// The address space, 0 if omitted. Any number.
     public var addressSpace: UInt64 = 0
 
     /// A translation of `addresses` by the array of the VM named `vm`.
     public init(vm: String, addresses: [GuestPhysicalAddress], addressSpace: UInt64 = 0) {
         self.vm = vm
-        self.addresses = addresses
+        self.addresses = addresses.map { .address($0) }
         self.addressSpace = addressSpace
     }
+}
+
+/// What a translation asks for.
+public enum TranslatedPlace: Hashable, Sendable {
+    /// The place of one byte.
+    case address(GuestPhysicalAddress)
+    /// The pieces of a range, which does not wrap 2^64.
+    case range(GuestRange)
 }
 
 /// The parameters of `memslots.history`.
@@ -38,16 +46,25 @@ public struct HistoryParameters: Sendable {
 public struct DirtyLogParameters: Sendable {
     /// The VM's name.
     public var vm: String
-    /// The slot's id. Any number.
-    public var slot: UInt64
-    /// The address space, 0 if omitted. Any number.
-    public var addressSpace: UInt64 = 0
+    /// The slot's id, any number; `nil` for the log of ``memory``.
+    public var slot: UInt64?
+    /// The name of a memory object whose dirty pages are wanted, over all slots that map it.
+    public var memory: String?
+    /// The address space of the slot; 0 if `nil`. Any number.
+    public var addressSpace: UInt64?
     /// A Boolean value that indicates whether the returned bits are cleared.
     public var clears = false
     /// The first page.
     public var firstPage: UInt64 = 0
     /// How many pages; `nil` for all from the first.
     public var pageCount: UInt64?
+
+    /// The dirty pages of a memory object of the VM named `vm`.
+    public init(vm: String, memory: String, clears: Bool = false) {
+        self.vm = vm
+        self.memory = memory
+        self.clears = clears
+    }
 
     /// The dirty log of a slot of the VM named `vm`.
     public init(vm: String, slot: UInt64, clears: Bool = false) {
@@ -68,12 +85,66 @@ extension TranslateParameters: ParameterObject {
         switch member {
         case .vm: vm = reader.string(at: node)
         case .addresses:
-            var addresses: [GuestPhysicalAddress] = []
+            var addresses: [TranslatedPlace] = []
             reader.array(at: node) { element, reader in
-                addresses.append(GuestPhysicalAddress(reader.quantity(at: element)))
+                switch reader.document.nodes[element].kind {
+                case .object:
+                    var range = RangeParameters()
+                    reader.object(at: element, into: &range)
+                    addresses.append(.range(GuestRange(address: range.address, size: range.size)))
+                case .array: reader.failKind(at: element, "an address, or \(Self.rangeForm)")
+                default: addresses.append(.address(.init(reader.quantity(at: element))))
+                }
             }
             self.addresses = addresses
         case .addressSpace: addressSpace = reader.integer(at: node)
+        }
+    }
+
+    private static let rangeForm = #"{"guestPhysicalAddress":"0x3ffffff0","size":64}"#
+
+    package static func form(insteadOf name: String) -> String? {
+        ["ranges", "range", "size"].contains(name)
+            ? "a range is an element of addresses: \(rangeForm)" : nil
+    }
+}
+
+/// A range of guest physical addresses.
+private struct RangeParameters: ParameterObject {
+    var address = GuestPhysicalAddress(0)
+    var size = ByteCount.zero
+
+    enum Member: String, CaseIterable, Sendable { case guestPhysicalAddress, size }
+
+    static let table = MemberTable<Member> { _ in true }
+
+    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+        switch member {
+        case .guestPhysicalAddress: address = GuestPhysicalAddress(reader.quantity(at: node))
+        case .size: size = ByteCount(reader.quantity(at: node))
+        }
+    }
+
+    mutating func finish(at node: Int, reader: inout ParameterReader) {
+        guard size != .zero, address.rawValue > UInt64.max - (size.rawValue - 1) else { return }
+        reader.fail(at: node, member: "size", "\(size) bytes from \(address) on wrap 2^64")
+    }
+}
+
+/// The parameters of `memslots.get`.
+struct GetParameters: ParameterObject {
+    var vm = ""
+    /// `nil` for the present array.
+    var generation: Generation?
+
+    enum Member: String, CaseIterable, Sendable { case vm, generation }
+
+    static let table = MemberTable<Member> { $0 == .vm }
+
+    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+        switch member {
+        case .vm: vm = reader.string(at: node)
+        case .generation: generation = Generation(reader.integer(at: node))
         }
     }
 }
@@ -96,21 +167,36 @@ extension HistoryParameters: ParameterObject {
 
 extension DirtyLogParameters: ParameterObject {
     package enum Member: String, CaseIterable, Sendable {
-        case vm, slot, addressSpace, clear, firstPage, pageCount
+        case vm, slot, memory, addressSpace, clear, firstPage, pageCount
     }
 
-    package static let table = MemberTable<Member> { $0 == .vm || $0 == .slot }
+    package static let table = MemberTable<Member> { $0 == .vm }
 
-    package init() { self.init(vm: "", slot: 0) }
+    package init() {
+        self.init(vm: "", slot: 0)
+        slot = nil
+    }
 
     package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
         case .vm: vm = reader.string(at: node)
         case .slot: slot = reader.integer(at: node)
+        case .memory: memory = reader.string(at: node)
         case .addressSpace: addressSpace = reader.integer(at: node)
         case .clear: clears = reader.bool(at: node)
         case .firstPage: firstPage = reader.integer(at: node)
         case .pageCount: pageCount = reader.integer(at: node)
+        }
+    }
+
+    package mutating func finish(at node: Int, reader: inout ParameterReader) {
+        if memory == nil {
+            if slot == nil { reader.fail(at: node, member: "slot", "missing; or give memory") }
+        } else if slot != nil {
+            reader.fail(at: node, member: "memory", "give either slot or memory")
+        } else if addressSpace != nil {
+            let reason = "the slots of a memory object are read in all address spaces; omit it"
+            reader.fail(at: node, member: "addressSpace", reason)
         }
     }
 }

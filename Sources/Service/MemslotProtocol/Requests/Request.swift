@@ -76,10 +76,12 @@ public enum InvalidRequest: Error, Hashable, Sendable {
 
     private static func methodNotFound(_ name: String) -> ProtocolError {
         let nearest = nearestName(to: name, among: Method.allCases.map(\.rawValue))
+        let hint =
+            name.hasSuffix("Attributes")
+            ? ", nor another for it: \(Method.noAttributes)"
+            : nearest.map { "; did you mean \"\($0)\"?" } ?? ""
         return ProtocolError(
-            .methodNotFound,
-            "there is no method \"\(shortened(name))\""
-                + (nearest.map { "; did you mean \"\($0)\"?" } ?? ""))
+            .methodNotFound, "there is no method \"\(shortened(name))\"\(hint)")
     }
 }
 

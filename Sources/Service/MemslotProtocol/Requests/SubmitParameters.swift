@@ -71,6 +71,10 @@ extension SubmitParameters: ParameterObject {
         }
     }
 
+    package static func form(insteadOf name: String) -> String? {
+        name == "attributes" ? Method.noAttributes : nil
+    }
+
     private mutating func readSlots(at node: Int, from reader: inout ParameterReader) {
         let value = JSONValue(document: reader.document, node: node)
         var slots: [SlotParameters] = []

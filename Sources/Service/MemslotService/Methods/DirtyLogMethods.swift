@@ -14,18 +14,13 @@ extension MemslotService {
                 .wrongBackend,
                 "\"\(vm.name)\" is another process's VM, which reads its dirty log itself")
         }
+        if let memory = parameters.memory { return try getDirtyLog(of: memory, vm, parameters) }
         let key = try SlotKey(parameters)
         guard let slot = vm.feed.published.table.array[key] else {
             throw ProtocolError(DirtyLogError.unknownSlot(key))
         }
         guard slot.isLogging else { throw ProtocolError(DirtyLogError.notLogging(key)) }
-        let pages = try Self.pages(parameters, of: slot)
-        guard UInt64(pages.count) <= limits.dirtyLogPages else {
-            throw .limit(
-                "dirtyLogPages", path: "pageCount",
-                "\(pages.count) pages at once; the limit is \(limits.dirtyLogPages), "
-                    + "read the slot in parts")
-        }
+        let pages = try pages(parameters, of: slot.pageCount, in: "slot \(key)")
         do throws(DirtyLogError) {
             let log = try vm.table.dirtyLog(of: key, pages: pages, clear: parameters.clears)
             return .dirtyLog(
@@ -36,38 +31,83 @@ extension MemslotService {
         }
     }
 
-    private static func pages(
-        _ parameters: DirtyLogParameters, of slot: Memslot
-    ) throws(ProtocolError) -> Range<UInt64> {
-        guard parameters.firstPage <= slot.pageCount else {
-            throw outOfRange("firstPage", parameters.firstPage, slot)
+    /// The dirty pages of a memory object: each once, whatever slots of any address space map it.
+    private func getDirtyLog(
+        of name: String, _ vm: VirtualMachine, _ parameters: DirtyLogParameters
+    ) throws(ProtocolError) -> Reply {
+        let memory = try vm.memory.object(name)
+        let count = memory.size.pageCount
+        let pages = try pages(parameters, of: count, in: "memory object \"\(name)\"")
+        let log = try converting(
+            { (error: DirtyLogError) in ProtocolError(error) },
+            vm.table.dirtyLog(
+                ofMemoryPages: pages, of: count, clear: parameters.clears, start: memory.start))
+        guard let log else {
+            throw ProtocolError(
+                .notLogging,
+                "no slot that maps memory object \"\(name)\" logs dirty pages; "
+                    + "submit one with log-dirty-pages")
         }
-        let rest = slot.pageCount - parameters.firstPage
-        let count = parameters.pageCount ?? rest
-        guard count <= rest else { throw outOfRange("pageCount", count, slot) }
-        return parameters.firstPage..<parameters.firstPage + count
+        return .dirtyLog(
+            pageCount: UInt64(pages.count), loggedCount: log.logged.count,
+            dirtyCount: log.bitmap.count, bitmap: log.bitmap.bytes(of: pages))
     }
 
-    private static func outOfRange(
-        _ member: String, _ value: UInt64, _ slot: Memslot
-    ) -> ProtocolError {
-        .invalid(
-            member,
-            "\(value) reaches past the \(slot.pageCount) pages of slot \(slot.assignedKey)")
+    /// The pages that a request selects of `count`, the pages of `whole`.
+    private func pages(
+        _ parameters: DirtyLogParameters, of count: UInt64, in whole: String
+    ) throws(ProtocolError) -> Range<UInt64> {
+        func outOfRange(_ member: String, _ value: UInt64) -> ProtocolError {
+            .invalid(member, "\(value) reaches past the \(count) pages of \(whole)")
+        }
+        guard parameters.firstPage <= count else {
+            throw outOfRange("firstPage", parameters.firstPage)
+        }
+        let rest = count - parameters.firstPage
+        let wanted = parameters.pageCount ?? rest
+        guard wanted <= rest else { throw outOfRange("pageCount", wanted) }
+        guard wanted <= limits.dirtyLogPages else {
+            throw .limit(
+                "dirtyLogPages", path: "pageCount",
+                "\(wanted) pages at once; the limit is \(limits.dirtyLogPages), "
+                    + "read \(whole) in parts")
+        }
+        return parameters.firstPage..<parameters.firstPage + wanted
     }
 }
 
 extension SlotKey {
     /// The slot that a request names. A number that the kernel can't represent names no slot.
     fileprivate init(_ parameters: DirtyLogParameters) throws(ProtocolError) {
-        guard let id = UInt32(exactly: parameters.slot),
-            let space = UInt32(exactly: parameters.addressSpace)
-        else {
+        let (slot, space) = (parameters.slot ?? 0, parameters.addressSpace ?? 0)
+        guard let id = UInt32(exactly: slot), let number = UInt32(exactly: space) else {
             throw ProtocolError(
-                ErrorData(
-                    .unknownSlot, slot: parameters.slot, addressSpace: parameters.addressSpace),
-                message: "there is no slot \(parameters.slot)")
+                ErrorData(.unknownSlot, slot: slot, addressSpace: space),
+                message: "there is no slot \(slot)")
         }
-        self.init(addressSpace: AddressSpaceID(space), id: SlotID(id))
+        self.init(addressSpace: AddressSpaceID(number), id: SlotID(id))
+    }
+}
+
+extension VMMemory {
+    /// The memory of this name: its size, and where in it a slot begins that maps it.
+    fileprivate func object(
+        _ name: String
+    ) throws(ProtocolError) -> (size: ByteCount, start: (Memslot) -> ByteCount?) {
+        if let object = objects.withLock({ $0[name] }) {
+            return (object.size, { $0.memory?.object == object.id ? $0.memory?.offset : nil })
+        }
+        guard let mapping = mappings[name] else {
+            throw ProtocolError(.unknownMemory, "there is no memory object \"\(name)\"")
+        }
+        return (
+            mapping.size,
+            { [mappings] slot in
+                guard let found = mappings.covering(slot), Name(found.name) == Name(name) else {
+                    return nil
+                }
+                return found.offset
+            }
+        )
     }
 }

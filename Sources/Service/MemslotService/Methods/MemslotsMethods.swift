@@ -42,9 +42,25 @@ extension MemslotService {
         if more > 0 { try budgets.slots.check(more, of: vm.account.user) }
     }
 
-    func getSlots(of name: String, _ peer: Peer) throws(ProtocolError) -> Reply {
-        let (table, names) = try vm(name, of: peer).feed.published
-        return .array(ArrayMessage(table, names))
+    func getSlots(
+        of name: String, at generation: Generation?, _ peer: Peer
+    ) throws(ProtocolError) -> Reply {
+        let vm = try vm(name, of: peer)
+        let (table, names) = vm.feed.published
+        guard let generation else { return .array(ArrayMessage(table, names)) }
+        let kept = KeptArrays(table.array, table.generation, history: vm.table.history())
+        guard let slots = kept.slots(at: generation) else {
+            throw ProtocolError(
+                ErrorData(
+                    .unknownGeneration, path: "generation", generation: table.generation,
+                    oldestGeneration: kept.oldest),
+                message: "the array of generation \(generation) of \"\(name)\" is not kept: "
+                    + "the history has those of generations \(kept.oldest) to \(table.generation)")
+        }
+        return .array(
+            ArrayMessage(
+                vm: names.vm, generation: generation, isInstalled: false,
+                slots: names.messages(of: slots)))
     }
 
     func translate(
@@ -58,13 +74,31 @@ extension MemslotService {
         }
         let space = AddressSpaceID(UInt32(clamping: parameters.addressSpace))
         let (table, names) = vm.feed.published
-        let translated = parameters.addresses.map { address -> TranslatedAddress? in
-            guard let slot = table.array.slot(at: address, in: space) else { return nil }
+        func place(of address: GuestPhysicalAddress, in slot: Memslot?) -> TranslatedAddress? {
+            guard let slot else { return nil }
             let offset = ByteCount(address.rawValue - slot.guestPhysicalAddress.rawValue)
             return TranslatedAddress(
                 slot: slot.assignedKey, offset: offset,
-                backing: names.backing(of: slot, at: offset),
-                flags: slot.flags)
+                backing: names.backing(of: slot, at: offset), flags: slot.flags)
+        }
+        var translated: [Translated] = []
+        // A few ranges may have more pieces than memory has room for.
+        var bytes = 0
+        for element in parameters.addresses {
+            switch element {
+            case .address(let address):
+                let slot = table.array.slot(at: address, in: space)
+                translated.append(.address(place(of: address, in: slot)))
+            case .range(let range):
+                var pieces: [(place: TranslatedAddress?, size: ByteCount)] = []
+                table.array.forEachPiece(of: range, in: space) { slot, piece in
+                    pieces.append((place(of: piece.address, in: slot), piece.size))
+                    bytes += pieces[pieces.count - 1].place.pieceByteBound
+                    return bytes <= limits.replyBytes
+                }
+                try checkReply(bytes)
+                translated.append(.range(pieces))
+            }
         }
         return .translations(generation: table.generation, translated)
     }

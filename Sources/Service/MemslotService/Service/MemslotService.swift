@@ -91,7 +91,7 @@ extension MemslotService {
             case .exportMemory(let vm, let memory): try exportMemory(memory, of: vm, peer)
             case .submit(let parameters): try submit(parameters, peer)
             case .plan(let parameters): try plan(parameters, peer)
-            case .getSlots(let vm): try getSlots(of: vm, peer)
+            case .getSlots(let vm, let generation): try getSlots(of: vm, at: generation, peer)
             case .translate(let parameters): try translate(parameters, peer)
             case .getHistory(let parameters): try getHistory(parameters, peer)
             case .getDirtyLog(let parameters): try getDirtyLog(parameters, peer)

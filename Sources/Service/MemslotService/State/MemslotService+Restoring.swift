@@ -76,6 +76,8 @@ extension VirtualMachine {
             throw ProtocolError(
                 .invalidRequest, "the array was restored as generation \(receipt.generation)")
         }
+        // It begins at an empty array, which no earlier generation had.
+        table.dropHistory()
     }
 
     private func restoreMemory(_ record: VMRecord, _ state: StateStore) throws(ProtocolError) {

@@ -9,9 +9,16 @@ struct GetCommand: VMRequestCommand {
         abstract: "Print a VM's array as JSON, one slot per line.",
         discussion: "The output can be changed and submitted again.")
 
+    @Option(
+        help: ArgumentHelp(
+            "A former generation, as far back as the history reaches.", valueName: "n"))
+    var generation: UInt64?
+
     @OptionGroup var target: VMOptions
 
-    func request() -> DaemonRequest { DaemonRequest(.memslotsGet, vm: vm) }
+    func request() -> DaemonRequest {
+        DaemonRequest(.memslotsGet, vm: vm) { $0.member("generation", generation) }
+    }
 
     func lines(_ result: JSONValue) -> [String] {
         var lines: [String] = []
@@ -27,40 +34,76 @@ struct GetCommand: VMRequestCommand {
 
 struct TranslateCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
-        commandName: "translate", abstract: "Print the slots at guest physical addresses.")
+        commandName: "translate", abstract: "Print the slots at guest physical addresses.",
+        discussion: "A range may span slots and holes: a row for each piece of it.")
 
     @Option(help: ArgumentHelp("The address space.", valueName: "n"))
     var addressSpace: UInt64 = 0
 
     @OptionGroup var target: VMOptions
 
-    @Argument(help: "Addresses: 0x…, decimal, or with K, M, G, T.")
-    var addresses: [Quantity]
+    @Argument(
+        help: "Addresses: 0x…, decimal, or with K, M, G, T; or ranges: ADDRESS+SIZE.")
+    var addresses: [AddressOrRange]
 
     func request() -> DaemonRequest {
         DaemonRequest(.memslotsTranslate, vm: vm) { writer in
-            writer.list("addresses", addresses) { $0.address($1.value) }
+            writer.list("addresses", addresses) { writer, place in
+                guard let size = place.size else { return writer.address(place.address) }
+                writer.object {
+                    $0.member("guestPhysicalAddress", address: place.address)
+                    $0.member("size", address: size)
+                }
+            }
             writer.member("addressSpace", addressSpace)
         }
     }
 
     func lines(_ result: JSONValue) -> [String] {
-        var table = TextTable(columns: [
-            .numbers("guest address"), .numbers("slot"), .numbers("offset"), "backing", "flags",
-        ])
-        for (address, slot) in zip(addresses, result.list("translations")) {
-            let text = "0x" + String(address.value, radix: 16)
-            guard !slot.isNull else {
-                table.append(["\(text)", "–", "", "no slot", ""])
+        let hasRanges = addresses.contains { $0.size != nil }
+        var columns: [TextTable.Column] = [.numbers("guest address")]
+        if hasRanges { columns.append(.numbers("size")) }
+        var table = TextTable(
+            columns: columns + [.numbers("slot"), .numbers("offset"), "backing", "flags"])
+        func append(_ address: UInt64, _ slot: JSONValue) {
+            var cells: [TextTable.Cell] = ["0x\(String(address, radix: 16))"]
+            if hasRanges { cells.append("\(slot["size"] == nil ? "" : slot.size())") }
+            guard let id = slot["slot"], !id.isNull else {
+                return table.append(cells + ["–", "", "no slot", ""])
+            }
+            table.append(
+                cells + [
+                    "\(id.rawText)", "\(slot["offset"]?.string ?? "")",
+                    TextTable.Cell(WireSlot.backing(of: slot)),
+                    "\(slot.strings("flags").joined(separator: " "))",
+                ])
+        }
+        for (place, found) in zip(addresses, result.list("translations")) {
+            guard place.size != nil else {
+                append(place.address, found)
                 continue
             }
-            table.append([
-                "\(text)", "\(slot["slot"]?.rawText ?? "?")",
-                "\(slot["offset"]?.string ?? "")", TextTable.Cell(WireSlot.backing(of: slot)),
-                "\(slot.strings("flags").joined(separator: " "))",
-            ])
+            var address = place.address
+            for piece in found.elements {
+                append(address, piece)
+                if case .success(let size)? = piece["size"]?.quantity { address &+= size }
+            }
         }
         return Terminal.lines(table)
+    }
+}
+
+/// `0xfee00000`, or with a size: `0x3ffffff0+64`.
+struct AddressOrRange: ExpressibleByArgument {
+    let address: UInt64
+    let size: UInt64?
+
+    init?(argument: String) {
+        let parts = argument.split(
+            separator: "+", maxSplits: 1, omittingEmptySubsequences: false
+        ).map { Quantity(argument: String($0))?.value }
+        guard let address = parts[0], parts.count == 1 || parts[1] != nil else { return nil }
+        (self.address, size) = (address, parts.count == 1 ? nil : parts[1])
     }
 }
 
@@ -98,19 +141,22 @@ struct HistoryCommand: VMRequestCommand {
 struct DirtyCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
         commandName: "dirty",
-        abstract: "Print the dirty pages of a slot.",
+        abstract: "Print the dirty pages of a slot or of a memory object.",
         discussion: """
             Reading does not change the dirty log; --clear clears exactly the bits that are \
-            returned. With --json the bitmap is base64; bit 0 of byte 0 is the first page.
+            returned. A memory object's are those of all slots that map it. With --json the bitmap is base64; bit 0 of byte 0 is the first page.
             """)
 
     @Flag(help: "Clear the bits that are returned.")
     var clear = false
 
-    @Option(help: ArgumentHelp("The slot's address space.", valueName: "n"))
-    var addressSpace: UInt64 = 0
+    @Option(help: ArgumentHelp("A memory object, in place of a slot.", valueName: "name"))
+    var memory: String?
 
-    @Option(help: ArgumentHelp("The first page of the slot to read.", valueName: "n"))
+    @Option(help: ArgumentHelp("The slot's address space.", valueName: "n"))
+    var addressSpace: UInt64?
+
+    @Option(help: ArgumentHelp("The first page to read.", valueName: "n"))
     var firstPage: UInt64 = 0
 
     @Option(
@@ -120,13 +166,20 @@ struct DirtyCommand: VMRequestCommand {
     @OptionGroup var target: VMOptions
 
     @Argument(help: "The slot's id.")
-    var slot: UInt64
+    var slot: UInt64?
+
+    func validate() throws {
+        guard (slot == nil) != (memory == nil) else {
+            throw ValidationError("name a slot, or --memory NAME")
+        }
+    }
 
     private static let mostRanges = 200
 
     func request() -> DaemonRequest {
         DaemonRequest(.dirtylogGet, vm: vm) { writer in
             writer.member("slot", slot)
+            writer.member("memory", memory)
             writer.member("addressSpace", addressSpace)
             writer.member("clear", clear)
             writer.member("firstPage", firstPage)
@@ -137,15 +190,18 @@ struct DirtyCommand: VMRequestCommand {
     func lines(_ result: JSONValue) -> [String] {
         let dirty = result["dirty"]?.uint64 ?? 0
         let pages = result["pages"]?.uint64 ?? 0
+        let logged = result["logged"]?.uint64 ?? pages
         let total =
             "\(dirty) of \(pages) pages are dirty, \(HumanSize(bytes: dirty &* 4_096))"
             + (clear && dirty > 0 ? "; they are clean now" : "")
+            + (logged < pages ? "; no slot logs \(pages - logged) of them" : "")
         let bitmap = result["bitmap"]?.string ?? ""
         // No more pages than received bits, whatever count the daemon sends.
         let count = min(pages, UInt64(bitmap.utf8.count) * 6)
         let ranges = DirtyBitmap(pageCount: count, base64: bitmap).runs
         if ranges.isEmpty { return [total] }
-        var table = TextTable(columns: [.numbers("offset in the slot"), .numbers("size")])
+        let offset = "offset in \(memory ?? "the slot")"
+        var table = TextTable(columns: [.numbers(offset), .numbers("size")])
         for range in ranges.prefix(Self.mostRanges) {
             let offset = (firstPage &+ range.lowerBound) &* 4_096
             table.append([

@@ -109,6 +109,7 @@ enum Remedy {
     private static let ofRequest = [
         "unknown-vm": "memslotctl list prints all VMs; memslotctl create creates one",
         "unknown-slot": "memslotctl map --vm prints all slots",
+        "unknown-generation": "memslotctl history prints what is kept",
         "vm-exists": "use it, choose another name, or memslotctl destroy it",
         "memory-exists": "choose another name",
         "generation-conflict":

@@ -13,6 +13,8 @@ final class ModelBackend: MemslotBackend {
         /// Slot calls of a transaction that fail, counted from 0 and on through the undo.
         var refusals: [Int: Errno] = [:]
         var logRefusal: Errno?
+        /// How many logs can be read before one can't.
+        var logReadsUntilRefusal: Int?
         /// Run before each slot call with the lock given up; for what the guest does meanwhile.
         var beforeCall: (@Sendable (Int) -> Void)?
     }
@@ -80,6 +82,10 @@ final class ModelBackend: MemslotBackend {
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         let result = state.withLock { state -> Result<Set<UInt64>, Errno> in
             if let errno = state.logRefusal { return .failure(errno) }
+            if let left = state.logReadsUntilRefusal {
+                if left == 0 { return .failure(.ioError) }
+                state.logReadsUntilRefusal = left - 1
+            }
             guard state.kernel.slots[slot.assignedKey] == slot,
                 let bits = state.logs[slot.assignedKey]
             else {

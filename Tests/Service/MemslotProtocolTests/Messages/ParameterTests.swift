@@ -126,6 +126,6 @@ struct ParameterTests {
         #expect(touch.guestPhysicalAddress == GuestPhysicalAddress(0x1000))
         #expect(touch.addressSpace == 1)
         let translate = try TranslateParameters(params(#"{"vm":"a","addresses":["0x10",7]}"#))
-        #expect(translate.addresses == [GuestPhysicalAddress(16), GuestPhysicalAddress(7)])
+        #expect(translate.addresses == [.address(16), .address(7)])
     }
 }

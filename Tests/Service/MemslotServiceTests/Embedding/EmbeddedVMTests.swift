@@ -13,11 +13,12 @@ struct EmbeddedVMTests {
 
     let service = MemslotService()
     let client: WireClient
+    let backend = SimulatedBackend()
     let table: MemslotTable
 
     init() throws {
         client = WireClient(service)
-        table = try MemslotTable(backend: SimulatedBackend())
+        table = try MemslotTable(backend: backend)
         try table.submit([
             Self.slot(0, 0, 0x8_0000, at: 0x7f00_0000_0000),
             // A ROM that has no name.
@@ -63,6 +64,44 @@ struct EmbeddedVMTests {
         #expect(list?["backend"]?.string == "simulated")
         let memories = try client.call("memory.list", "{\"vm\":\"vmm\"}").result?["memories"]?.list
         #expect(memories?.map { $0["memory"]?.string } == ["ram"])
+    }
+
+    @Test("a mapping has a dirty log as a memory object has, over all slots that it backs")
+    func memoryLog() throws {
+        let dirtylog = { (name: String) in
+            try client.call("dirtylog.get", "{\"vm\":\"vmm\",\"memory\":\"\(name)\"}")
+        }
+        #expect(try dirtylog("ram").kind == "not-logging")
+        #expect(try dirtylog("rom").kind == "unknown-memory")
+        try table.submit([
+            Self.slot(0, 0, 0x2000, at: 0x7f00_0000_1000, .logDirtyPages),
+            Self.slot(1, 0xf000_0000, 0x1000, at: 0x7e00_0000_0000, .logDirtyPages),
+        ])
+        for address in [0x1000, 0xf000_0000] as [GuestPhysicalAddress] {
+            try backend.touch(address, size: 1)
+        }
+        let log = try #require(try dirtylog("ram").result)
+        #expect(log["pages"]?.int == 256 && log["logged"]?.int == 2)
+        // The second page of the slot is the third of the mapping.
+        #expect(log["dirty"]?.int == 1 && log["bitmap"]?.string?.hasPrefix("BAAA") == true)
+    }
+
+    @Test("warnings show no address of this process")
+    func warnings() throws {
+        let slots = [
+            Self.slot(0, 0, 0x20_0000, at: 0x7e00_0000_1000),
+            Self.slot(1, 0xf000_0000, 0x1000, at: 0x7e00_0000_2000),
+        ]
+        try table.submit(slots)
+        let history = try client.call("memslots.history", "{\"vm\":\"vmm\"}").line
+        #expect(history.contains("can't be backed by huge pages"))
+        let read = try self.slots().map(\.rawText).joined(separator: ",")
+        let more = "{\"guestPhysicalAddress\":\"0x10000000\",\"size\":4096,\"memory\":\"ram\"}"
+        let plan = try client.call(
+            "memslots.plan", "{\"vm\":\"vmm\",\"slots\":[\(read),\(more)]}"
+        ).line
+        #expect(plan.contains("map the same user memory"))
+        for line in [history, plan] { #expect(!line.contains("0x7e0")) }
     }
 
     @Test("an array that is submitted as it was read changes nothing")

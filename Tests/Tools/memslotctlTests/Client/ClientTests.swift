@@ -100,6 +100,68 @@ struct ClientTests {
         #expect(try daemon.run("dirty", "web", "0").output.contains("0 of 512"))
     }
 
+    @Test("dirty --memory prints the pages of all slots that map a memory object, each once")
+    func dirtyMemory() throws {
+        let daemon = try daemonWithVM()
+        let file = try daemon.file(
+            "two.json",
+            """
+            [{"slot": 0, "guestPhysicalAddress": 0, "size": "0x100000", "memory": "ram",
+              "flags": ["log-dirty-pages"]},
+             {"slot": 1, "guestPhysicalAddress": "1073741824", "size": "0xff000", "memory": "ram",
+              "memoryOffset": "0x100000", "flags": ["log-dirty-pages"]},
+             {"slot": 2, "guestPhysicalAddress": "0x80000000", "size": "0x1000", "memory": "ram",
+              "memoryOffset": "0x100000", "flags": ["log-dirty-pages"]}]
+            """)
+        let submitted = try daemon.run("submit", "web", file)
+        #expect(submitted.output.contains("warning: slot 1 at 0x40000000-0x400fefff and slot 2"))
+        for address in ["0xff000", "0x40000000", "0x80000000"] {
+            try daemon.touch("web", at: address, size: 1)
+        }
+        let dirty = try daemon.run("dirty", "web", "--memory", "ram", "--clear")
+        #expect(
+            dirty.output.contains(
+                "2 of 512 pages are dirty, 8 KiB; they are clean now; no slot logs 1 of them"))
+        #expect(dirty.output.contains("offset in ram") && dirty.output.contains("0xff000  8 KiB"))
+        #expect(try daemon.run("dirty", "web", "2").output.contains("0 of 1 "))
+        #expect(try daemon.run("dirty", "web").status == 64)
+        #expect(try daemon.run("dirty", "web", "0", "--memory", "ram").status == 64)
+        let none = try daemon.run("dirty", "web", "--memory", "rom")
+        #expect(none.status == 1 && none.errors.contains("no memory object \"rom\""))
+    }
+
+    @Test("get --generation prints a former array, and submitting it restores it")
+    func formerArray() throws {
+        let daemon = try daemonWithVM()
+        let first = try daemon.run("get", "web").output
+        try daemon.run("submit", "web", daemon.file("empty.json", "[]"))
+        let former = try daemon.run("get", "web", "--generation", "1")
+        #expect(former.output == first)
+        let restored = try daemon.run("submit", "web", daemon.file("former.json", former.output))
+        #expect(restored.output.contains("web is at generation 3: 2 kernel calls"))
+        let unknown = try daemon.run("get", "web", "--generation", "4")
+        #expect(unknown.status == 1)
+        #expect(unknown.errors.contains("the history has those of generations 0 to 3"))
+        #expect(unknown.errors.contains("memslotctl history"))
+    }
+
+    @Test("translate prints the pieces of a range")
+    func translateRange() throws {
+        let daemon = try daemonWithVM()
+        let places = try daemon.run("translate", "web", "0x1ffff0+64", "1G")
+        let rows = places.output.split(separator: "\n").map {
+            $0.split(separator: " ").joined(separator: " ")
+        }
+        #expect(
+            rows.contains("0x1ffff0 16 B 0 0x1ffff0 ram +0x1ffff0 log-dirty-pages"),
+            "\(places.output)")
+        #expect(rows.contains("0x200000 48 B – no slot"), "\(places.output)")
+        #expect(rows.contains("0x40000000 1 0x0 hva 0x7f0000000000"), "\(places.output)")
+        for bad in ["1+", "+1", "1+2+3", "1+x"] {
+            #expect(try daemon.run("translate", "web", bad).status == 64, "\(bad)")
+        }
+    }
+
     @Test("memory is listed, copied to a file, and shared with a command")
     func memory() throws {
         let daemon = try daemonWithVM()
