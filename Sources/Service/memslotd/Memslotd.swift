@@ -53,6 +53,7 @@ struct Memslotd: ParsableCommand {
     }
 
     func run() throws {
+        let limits = try limits.limits()
         // Before the first thread and the first open file: its processes must have none of them.
         let launcher: DescriptorLauncher
         do throws(Errno) {
@@ -66,7 +67,7 @@ struct Memslotd: ParsableCommand {
         clinux_limit_arenas(Int32(max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)) / 4)))
         guard
             let daemon = Daemon(
-                limits: limits.limits, socket: socket, operation: operation, state: state,
+                limits: limits, socket: socket, operation: operation, state: state,
                 launcher: launcher)
         else { throw ExitCode(1) }
         let isClean = operation.stdio ? daemon.serveStandardIO() : daemon.serve()

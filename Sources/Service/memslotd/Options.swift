@@ -121,6 +121,15 @@ struct LimitOptions: ParsableArguments {
     var maxConnections = ServiceLimits().connections
 
     @Option(
+        help: ArgumentHelp(
+            "Bytes of memory of the daemon itself, without that of guests.",
+            discussion: "By default half of the host's memory, or of the limit of the daemon's "
+                + "control groups. All limits that cost memory are lowered to fit. It must be at "
+                + "least \(LimitOptions.leastMemory); higher limits need more.",
+            valueName: "bytes"))
+    var memoryLimit: Int?
+
+    @Option(
         help: ArgumentHelp("Bytes of a line.", valueName: "bytes"))
     var maxLine = ServiceLimits().lineBytes
 
@@ -143,6 +152,9 @@ struct LimitOptions: ParsableArguments {
         help: ArgumentHelp("Events that wait for a subscriber.", valueName: "count"))
     var maxQueuedEvents = ServiceLimits().queuedEvents
 
+    /// The least memory with the default limits.
+    static let leastMemory = ServiceLimits().leastMemory
+
     /// Half of the longest JSON document.
     private static let largestLine = 1 << 27
 
@@ -158,7 +170,10 @@ struct LimitOptions: ParsableArguments {
         }
     }
 
-    var limits: ServiceLimits {
+    /// The limits, as low as the limit of memory requires.
+    ///
+    /// - Throws: where they can't be that low.
+    func limits() throws -> ServiceLimits {
         var limits = ServiceLimits()
         limits.connections = maxConnections
         limits.connectionsPerPeer = max(maxConnections / 2, 1)
@@ -172,6 +187,15 @@ struct LimitOptions: ParsableArguments {
             limits.memoryBytes, maxMemory.multipliedReportingOverflow(by: 2).partialValue)
         limits.inFlightRequests = maxInFlight
         limits.queuedEvents = maxQueuedEvents
+        // A peer's longest line, decoded.
+        limits.requestBytesPerPeer = max(limits.requestBytesPerPeer, 18 * maxLine)
+        limits.requestBytes = 2 * limits.requestBytesPerPeer
+        let bytes = memoryLimit ?? HostMemory.half
+        guard limits.lower(toMemory: bytes) else {
+            throw ValidationError(
+                "a memory limit of \(bytes) bytes is too low; these limits need at least "
+                    + "\(limits.leastMemory): see --memory-limit")
+        }
         return limits
     }
 }

@@ -39,6 +39,15 @@ void clinux_give_memory_back(void);
 // thread starts.
 void clinux_limit_arenas(int count);
 
+// Whether this is a build with a sanitizer, whose stack frames are large.
+static inline int clinux_is_sanitized(void) {
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+    return 1;
+#else
+    return 0;
+#endif
+}
+
 // setrlimit(2): raises the soft limit of descriptors to the hard one. Returns the soft limit then.
 unsigned long clinux_raise_descriptor_limit(void);
 

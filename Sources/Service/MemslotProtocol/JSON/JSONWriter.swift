@@ -14,6 +14,9 @@ package struct JSONWriter: Sendable {
     /// An empty text with room for `capacity` bytes.
     package init(capacity: Int) { reserve(capacity) }
 
+    /// How many bytes the text may have without more memory.
+    package var capacity: Int { room.count }
+
     /// Makes room for `more` bytes, so that a text of about known length is not moved.
     package mutating func reserve(_ more: Int) {
         if room.count - count < more { enlarge(to: count + more) }

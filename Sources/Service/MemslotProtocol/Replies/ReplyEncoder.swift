@@ -15,6 +15,12 @@ public struct ReplyEncoder: Sendable {
     /// How many bytes are encoded; 0 where the line gets no reply.
     public var count: Int { writer.count }
 
+    /// How many bytes fit without more memory.
+    package var capacity: Int { writer.capacity }
+
+    /// Makes room for `bytes` more, so that encoding them allocates nothing.
+    package mutating func reserve(_ bytes: Int) { writer.reserve(bytes) }
+
     /// Begins the replies to a batch.
     public mutating func beginBatch() { writer.beginArray() }
 

@@ -86,6 +86,8 @@ extension TranslateParameters: ParameterObject {
         case .vm: vm = reader.string(at: node)
         case .addresses:
             var addresses: [TranslatedPlace] = []
+            addresses.reserveCapacity(
+                JSONValue(document: reader.document, node: node).elements.count)
             reader.array(at: node) { element, reader in
                 switch reader.document.nodes[element].kind {
                 case .object:

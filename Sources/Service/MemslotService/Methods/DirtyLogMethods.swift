@@ -14,6 +14,7 @@ extension MemslotService {
                 .wrongBackend,
                 "\"\(vm.name)\" is another process's VM, which reads its dirty log itself")
         }
+        defer { if parameters.clears { vm.dirty.recordClearing() } }
         if let memory = parameters.memory { return try getDirtyLog(of: memory, vm, parameters) }
         let key = try SlotKey(parameters)
         guard let slot = vm.feed.published.table.array[key] else {

@@ -43,9 +43,11 @@ final class Budget: Sendable {
         }
     }
 
-    /// Adds `amount` for as long as the returned object lives; `nil` where there is no room.
-    func charged(_ amount: Int, to user: UInt32) -> BudgetCharge? {
-        do throws(ProtocolError) { try charge(amount, to: user) } catch { return nil }
+    /// Adds `amount` for as long as the returned object lives.
+    ///
+    /// - Throws: `limit-exceeded`; nothing is added then.
+    func charged(_ amount: Int, to user: UInt32) throws(ProtocolError) -> BudgetCharge {
+        try charge(amount, to: user)
         return BudgetCharge(amount, to: user, of: self)
     }
 
@@ -168,9 +170,17 @@ struct Budgets: Sendable {
     let passedDescriptors: Budget
     /// Bytes of replies that are encoded or unread, beyond what each connection may have.
     let unreadReplyBytes: Budget
+    /// Bytes of lines, and of requests that are executed.
+    let requestBytes: Budget
+    /// Bytes of events that are not sent.
+    let eventBytes: Budget
+    /// Bytes of dirty bits.
+    let dirtyBytes: Budget
     /// The receipts of all VMs.
     let receipts: ReceiptBudget
     let receiptBytesPerPeer: Int
+    /// How many pages the host has.
+    let hostPages = UInt64(max(sysconf(Int32(_SC_PHYS_PAGES)), 1))
 
     init(_ limits: ServiceLimits) {
         connections = Budget(
@@ -195,6 +205,15 @@ struct Budgets: Sendable {
         unreadReplyBytes = Budget(
             "unreadReplyBytes", of: "bytes of replies", total: limits.unreadReplyBytes,
             share: limits.unreadReplyBytesPerPeer)
+        requestBytes = Budget(
+            "requestBytes", of: "bytes of requests", total: limits.requestBytes,
+            share: limits.requestBytesPerPeer)
+        eventBytes = Budget(
+            "eventBytes", of: "bytes of events", total: limits.eventBytes,
+            share: limits.eventBytesPerPeer)
+        dirtyBytes = Budget(
+            "dirtyBytes", of: "bytes of dirty bits", total: limits.dirtyBytes,
+            share: limits.dirtyBytesPerPeer)
         receipts = ReceiptBudget(bytes: limits.receiptBytes)
         receiptBytesPerPeer = limits.receiptBytesPerPeer
     }

@@ -79,6 +79,8 @@ extension MemslotService {
         metrics.add(.requests)
         do throws(ProtocolError) {
             try checkRole(of: peer, for: command.method)
+            let charge = try charge(for: command, peer)
+            defer { withExtendedLifetime(charge) {} }
             return switch command {
             case .serverInfo: serverInfo(peer)
             case .createVM(let parameters): try createVM(parameters, peer)
@@ -164,6 +166,7 @@ extension MemslotService {
             // A committed array can't be refused any more.
             if case .receipt = reply {} else { try checkReply(bound) }
             reserve(bound)
+            if bound > RequestCost.freeBytes { encoder.reserve(bound) }
             encoder.encode(reply, id: id)
         } catch {
             guard let id = request.id else { return }

@@ -1,4 +1,5 @@
 public import Glibc
+internal import MemslotProtocol
 internal import Memslots
 
 /// A connection of a peer to the service: who the peer is, and where its events go.
@@ -64,12 +65,15 @@ public final class EventQueue: Sendable {
         var dropped: UInt64 = 0
 
         var count: Int { entries.count - first }
+        var cost: Int { EventQueue.cost(bytes: bytes, lines: count) }
+
+        mutating func recordDrop() { dropped += 1 }
 
         mutating func dropOldest() {
             bytes -= entries[first].line.count
             entries[first].line = []
             first += 1
-            dropped += 1
+            recordDrop()
         }
     }
 
@@ -77,6 +81,8 @@ public final class EventQueue: Sendable {
     private let limit: Int
     private let byteLimit: Int
     private let wake: @Sendable () -> Void
+    /// What the lines are charged to, and whose they are; `nil` for nothing.
+    private let budget: (budget: Budget, user: UInt32)?
 
     /// An empty queue.
     ///
@@ -85,13 +91,23 @@ public final class EventQueue: Sendable {
     ///   - byteLimit: the most bytes that they have together, unless a single line has more.
     ///   - wake: called after a line was appended, inside a transaction; must neither wait nor
     ///     call the service.
-    public init(
+    public convenience init(
         limit: Int, byteLimit: Int = 64 << 20, wake: @escaping @Sendable () -> Void
+    ) {
+        self.init(limit: limit, byteLimit: byteLimit, chargedTo: nil, wake: wake)
+    }
+
+    init(
+        limit: Int, byteLimit: Int = 64 << 20, chargedTo budget: (budget: Budget, user: UInt32)?,
+        wake: @escaping @Sendable () -> Void
     ) {
         self.limit = max(limit, 1)
         self.byteLimit = byteLimit
+        self.budget = budget
         self.wake = wake
     }
+
+    deinit { release(state.withLock { $0.cost }) }
 
     /// Appends a notification, without its line's end. The oldest is dropped if there is no room.
     public func enqueue(_ line: [UInt8]) { enqueue(line, of: 0) }
@@ -100,18 +116,47 @@ public final class EventQueue: Sendable {
     ///
     /// - Returns: how many lines were dropped before the first, and the lines in order.
     public func removeAll() -> (dropped: UInt64, lines: [[UInt8]]) {
+        let (dropped, lines) = removeAllCharged()
+        release(Self.cost(bytes: lines.reduce(0) { $0 + $1.count }, lines: lines.count))
+        return (dropped, lines)
+    }
+
+    /// As ``removeAll()``, but each line's ``cost(bytes:lines:)`` is the caller's to release.
+    func removeAllCharged() -> (dropped: UInt64, lines: [[UInt8]]) {
         state.withLock { state in
             defer { state = State() }
             return (state.dropped, state.entries[state.first...].map(\.line))
         }
     }
 
+    /// What lines are charged with, until they are sent: they are copied to be sent together.
+    static func cost(bytes: Int, lines: Int) -> Int { 2 * bytes + 128 * lines }
+
+    private func release(_ cost: Int) {
+        if cost > 0, let (budget, user) = budget { budget.release(cost, of: user) }
+    }
+
+    private func charge(_ cost: Int) -> Bool {
+        guard let (budget, user) = budget else { return true }
+        do throws(ProtocolError) { try budget.charge(cost, to: user) } catch { return false }
+        return true
+    }
+
     /// Appends a line that `feed` can discard.
     func enqueue(_ line: [UInt8], of feed: UInt64) {
         state.withLock { state in
+            let before = state.cost
             // A line larger than the limit is still appended: no later line replaces it.
             while state.count >= limit || state.count > 0 && state.bytes + line.count > byteLimit {
                 state.dropOldest()
+            }
+            release(before - state.cost)
+            let cost = Self.cost(bytes: line.count, lines: 1)
+            while !charge(cost) {
+                guard state.count > 0 else { return state.recordDrop() }
+                let before = state.cost
+                state.dropOldest()
+                release(before - state.cost)
             }
             // Moved only sometimes, so that each line costs the same.
             if state.first >= limit {
@@ -127,6 +172,8 @@ public final class EventQueue: Sendable {
     /// Discards the lines of `feed`: a snapshot that follows contains what they report.
     func discard(of feed: UInt64) {
         state.withLock { state in
+            let before = state.cost
+            defer { release(before - state.cost) }
             state.entries = state.entries[state.first...].filter { $0.feed != feed }
             state.first = 0
             state.bytes = state.entries.reduce(0) { $0 + $1.line.count }

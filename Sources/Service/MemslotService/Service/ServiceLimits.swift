@@ -2,6 +2,34 @@ internal import MemslotProtocol
 
 /// The limits of a service. `server.info` reports them.
 public struct ServiceLimits: Hashable, Sendable {
+    /// Bytes of anonymous memory of the whole process. The memory of guests is not part of it.
+    public var memoryLimit = 0
+    /// Bytes that the process takes without any peer.
+    public var baseBytes = 32 << 20
+    /// Bytes that a connection takes while it is idle: its buffers, and small replies.
+    public var connectionBytes = 200 << 10
+    /// Bytes that a thread takes: its stack, and a small request.
+    public var threadBytes = ConnectionThreads.stackBytes + RequestCost.freeBytes
+    /// Bytes that a VM without slots takes.
+    public var vmBytes = 16 << 10
+    /// Bytes that a slot takes: in both arrays, their indices, and the simulator.
+    public var slotBytes = 1 << 10
+    /// Bytes that a memory object takes beside its memory, which is the guest's.
+    public var memoryObjectBytes = 1 << 10
+    /// Bytes that a subscription takes.
+    public var subscriptionBytes = 512
+    /// Bytes of lines that are received or wait, and of requests that are executed.
+    public var requestBytes = 2 << 30
+    /// As ``requestBytes``, for one user.
+    public var requestBytesPerPeer = 1 << 30
+    /// Bytes of events that wait for their subscribers.
+    public var eventBytes = 256 << 20
+    /// As ``eventBytes``, for one user.
+    public var eventBytesPerPeer = 128 << 20
+    /// Bytes of the dirty bits that the server keeps for slots that log.
+    public var dirtyBytes = 1 << 30
+    /// As ``dirtyBytes``, for one user.
+    public var dirtyBytesPerPeer = 512 << 20
     /// Bytes of a request line.
     public var lineBytes = 16 << 20
     /// How deep containers may nest in a request.
@@ -83,7 +111,7 @@ public struct ServiceLimits: Hashable, Sendable {
     public var queuedEvents = 1_024
 
     /// The defaults.
-    public init() {}
+    public init() { memoryLimit = neededMemory }
 
     /// Descriptors that the server needs where every limit is reached.
     ///
@@ -119,5 +147,75 @@ public struct ServiceLimits: Hashable, Sendable {
             guard let name, let value = value as? any BinaryInteger else { return nil }
             return NamedValue(name, UInt64(clamping: value))
         }
+    }
+}
+
+// MARK: - Memory
+extension ServiceLimits {
+    /// Bytes of anonymous memory that the process has where every limit is reached.
+    package var neededMemory: Int {
+        let counted = [
+            (connections, connectionBytes), (threads, threadBytes), (vms, vmBytes),
+            (slots, slotBytes), (memories, memoryObjectBytes), (subscriptions, subscriptionBytes),
+        ]
+        let budgets =
+            baseBytes + requestBytes + unreadReplyBytes + receiptBytes + eventBytes + dirtyBytes
+        return counted.reduce(budgets) { sum, counted in
+            let (bytes, isTooLarge) = counted.0.multipliedReportingOverflow(by: counted.1)
+            let (added, overflows) = sum.addingReportingOverflow(bytes)
+            return isTooLarge || overflows ? .max : added
+        }
+    }
+
+    /// The least that ``memoryLimit`` can be.
+    package var leastMemory: Int { least.neededMemory }
+
+    /// These limits with the least memory: a single peer still has what the protocol promises.
+    private var least: ServiceLimits {
+        var least = self
+        // A thread for each connection; a line and its requests for each of two peers; a VM's slots.
+        least.threads = min(threads, connections + 64)
+        least.requestBytes = min(requestBytes, 36 * max(lineBytes, 1 << 20))
+        least.slots = min(slots, 1 << 16)
+        least.unreadReplyBytes = min(unreadReplyBytes, 96 << 20)
+        least.receiptBytes = min(receiptBytes, 16 << 20)
+        least.eventBytes = min(eventBytes, 32 << 20)
+        least.dirtyBytes = min(dirtyBytes, 32 << 20)
+        return least
+    }
+
+    /// Sets the limit of memory, and lowers the limits of what takes memory, so that all of them
+    /// together keep it.
+    ///
+    /// - Returns: false if they can't be that low; nothing is changed then.
+    package mutating func lower(toMemory bytes: Int) -> Bool {
+        let (least, most) = (least, neededMemory)
+        let needed = least.neededMemory
+        guard bytes >= needed else { return false }
+        memoryLimit = bytes
+        guard bytes < most else { return true }
+        // All of them by the same part of their room.
+        let room = Double(bytes - needed) / Double(most - needed)
+        for (total, share) in Self.parts {
+            let low = least[keyPath: total]
+            self[keyPath: total] = low + Int(Double(self[keyPath: total] - low) * room)
+            self[keyPath: share] = min(self[keyPath: share], self[keyPath: total] / 2)
+        }
+        batchAnswerBytes = min(batchAnswerBytes, unreadReplyBytesPerPeer / 4)
+        replyBytes = min(replyBytes, unreadReplyBytesPerPeer / 4)
+        return true
+    }
+
+    private typealias Count = WritableKeyPath<ServiceLimits, Int>
+
+    /// What the limit of memory lowers: the total, and the share of a peer.
+    private static var parts: [(total: Count, share: Count)] {
+        [
+            (\.threads, \.threadsPerPeer), (\.slots, \.slotsPerPeer),
+            (\.requestBytes, \.requestBytesPerPeer),
+            (\.unreadReplyBytes, \.unreadReplyBytesPerPeer),
+            (\.receiptBytes, \.receiptBytesPerPeer), (\.eventBytes, \.eventBytesPerPeer),
+            (\.dirtyBytes, \.dirtyBytesPerPeer),
+        ]
     }
 }

@@ -12,8 +12,18 @@ extension VirtualMachine {
         admit: (Generation, [Memslot]) throws(ProtocolError) -> Void = { _, _ in }
     ) throws(ProtocolError) -> (receipt: Receipt, names: SlotNames) {
         try withResolved(parameters) { resolved, options throws(AdmissionError<ProtocolError>) in
-            try table.submit(
-                resolved.slots, options: options, prior: resolved.faults, admit: admit)
+            defer {
+                dirty.settle(for: feed.published.table.slots)
+                dirty.recordClearing()
+            }
+            var logs: BudgetCharge?
+            defer { withExtendedLifetime(logs) {} }
+            return try table.submit(
+                resolved.slots, options: options, prior: resolved.faults
+            ) { generation, slots throws(ProtocolError) in
+                logs = try chargeDirty(for: slots, isPlan: false)
+                try admit(generation, slots)
+            }
         }
     }
 
@@ -22,7 +32,11 @@ extension VirtualMachine {
         _ parameters: SubmitParameters
     ) throws(ProtocolError) -> (receipt: Receipt, names: SlotNames) {
         try withResolved(parameters) { resolved, options throws(AdmissionError<ProtocolError>) in
-            try plan(resolved, options)
+            let logs = try converting(
+                { (error: ProtocolError) in AdmissionError.refused(error) },
+                chargeDirty(for: resolved.slots, isPlan: true))
+            defer { withExtendedLifetime(logs) {} }
+            return try plan(resolved, options)
         }
     }
 

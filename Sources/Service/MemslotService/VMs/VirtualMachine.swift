@@ -21,6 +21,8 @@ final class VirtualMachine: Sendable {
     /// The changes that another process reports of its VM; `nil` for a VM of this process.
     let observed: ObservedVM?
     let metrics: Metrics
+    /// Counts the dirty bits that this process keeps.
+    let dirty: DirtyCharge
     /// Held while the memory of the slots changes: by a submit, or by the end of an object.
     ///
     /// Not of `Void`: ThreadSanitizer attributes an access to a value without a size to its neighbour.
@@ -45,6 +47,7 @@ final class VirtualMachine: Sendable {
         self.memory = memory
         self.ephemeralConnection = ephemeralConnection
         metrics = Metrics()
+        dirty = DirtyCharge(account, isSimulated: simulator != nil)
         let feed = EventFeed(
             memory: memory, account: account, metrics: metrics, audience: audience)
         self.feed = feed

@@ -28,6 +28,30 @@ struct EventQueueTests {
         #expect(queue.removeAll().lines.count == 3)
     }
 
+    @Test("lines without room in the budget are dropped, the oldest first, and all is released")
+    func budget() {
+        let line = [UInt8](repeating: 0, count: 36)
+        let cost = EventQueue.cost(bytes: line.count, lines: 1)
+        let budget = Budget("bytes", of: "bytes", total: 20 * cost, share: 3 * cost)
+        do {
+            let queue = EventQueue(limit: 100, chargedTo: (budget, 1)) {}
+            for _ in 0..<5 { queue.enqueue(line, of: 1) }
+            #expect(budget.held(by: 1) == 3 * cost)
+            let (dropped, lines) = queue.removeAllCharged()
+            #expect(dropped == 2 && lines.count == 3)
+            // They are the sender's now, and nothing else has room.
+            #expect(budget.held(by: 1) == 3 * cost)
+            queue.enqueue(line)
+            #expect(queue.removeAll().dropped == 1)
+            budget.release(3 * cost, of: 1)
+            for _ in 0..<3 { queue.enqueue(line, of: 1) }
+            queue.discard(of: 1)
+            #expect(budget.sum == 0)
+            for _ in 0..<3 { queue.enqueue(line) }
+        }
+        #expect(budget.sum == 0)
+    }
+
     @Test("what a discarded or a removed line took is room again, in lines and in bytes")
     func roomAgain() {
         let queue = EventQueue(limit: 4, byteLimit: 10) {}

@@ -86,6 +86,48 @@ struct BudgetTests {
         #expect(isLowered && limits.connections == 1 && limits.memoriesPerPeer == 1)
     }
 
+    @Test("all that costs memory adds up to the limit of memory, as server.info lists it")
+    func memory() throws {
+        let whole = ServiceLimits()
+        #expect(Self.memory(of: whole) == whole.memoryLimit)
+        let (least, most) = (whole.leastMemory, whole.memoryLimit)
+        for bytes in stride(from: least, through: most + most / 2, by: most / 9) {
+            var limits = whole
+            let isPossible = limits.lower(toMemory: bytes)
+            #expect(isPossible && limits.memoryLimit == bytes)
+            let sum = Self.memory(of: limits)
+            #expect(sum <= bytes && sum >= min(bytes, most) - 64 * limits.threadBytes)
+            #expect(limits.requestBytesPerPeer <= limits.requestBytes / 2)
+            // What the protocol promises to a single peer.
+            #expect(limits.lineBytes >= 16 << 20 && limits.connectionsPerPeer >= 256)
+            #expect(limits.vmsPerPeer >= 1_024 && limits.memoriesPerPeer >= 4_096)
+            #expect(limits.queuedEvents >= 1_024 && limits.receipts >= 1_024)
+            #expect(limits.requestBytesPerPeer >= 15 * limits.lineBytes)
+            #expect(limits.threadsPerPeer >= limits.connectionsPerPeer)
+            #expect(
+                2 * limits.batchAnswerBytes + limits.replyBytes <= limits.unreadReplyBytesPerPeer)
+        }
+        var limits = whole
+        let isPossible = limits.lower(toMemory: least - 1)
+        #expect(!isPossible && limits == whole)
+    }
+
+    /// The sum of what each limit costs, by the names of the wire.
+    private static func memory(of limits: ServiceLimits) -> Int {
+        let bytes = Dictionary(uniqueKeysWithValues: limits.all.map { ($0.name, Int($0.value)) })
+        let counted = [
+            "connections": "connectionBytes", "threads": "threadBytes", "vms": "vmBytes",
+            "slots": "slotBytes", "memories": "memoryObjectBytes",
+            "subscriptions": "subscriptionBytes",
+        ]
+        let budgets = [
+            "baseBytes", "requestBytes", "unreadReplyBytes", "receiptBytes", "eventBytes",
+            "dirtyBytes",
+        ]
+        return budgets.reduce(0) { $0 + bytes[$1, default: .max] }
+            + counted.reduce(0) { $0 + bytes[$1.key, default: 0] * bytes[$1.value, default: 0] }
+    }
+
     @Test("the totals are limits beside the shares")
     func totals() throws {
         var limits = ServiceLimits()

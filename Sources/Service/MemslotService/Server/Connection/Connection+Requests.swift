@@ -5,11 +5,21 @@ extension Connection {
     /// A line of this many bytes, either way, makes the process release memory when it is idle.
     private static let muchMemory = 1 << 20
 
-    func decode(_ bytes: [UInt8], in range: Range<Int>? = nil) -> DecodedLine {
-        if (range ?? bytes.indices).count >= Self.muchMemory {
-            surroundings.watch.recordMuchMemory()
+    /// Decodes a line.
+    ///
+    /// - Returns: the requests, and what counts their memory.
+    /// - Throws: where there is no memory for them.
+    func decode(
+        _ bytes: [UInt8], in range: Range<Int>? = nil
+    ) throws(ProtocolError) -> (DecodedLine, BudgetCharge?) {
+        let range = range ?? bytes.indices
+        if range.count >= Self.muchMemory { surroundings.watch.recordMuchMemory() }
+        let charge = try RequestCost.charge(
+            bytes[range], batchLimit: decoder.batchLimit, to: peer.peer.user,
+            of: surroundings.service.budgets.requestBytes)
+        return withExtendedLifetime(charge.parsed) {
+            (decoder.decode(bytes, in: range), charge.decoded)
         }
-        return decoder.decode(bytes, in: range)
     }
 
     /// Executes a line, and gives its reply to the sender.
@@ -26,7 +36,8 @@ extension Connection {
         if case .batch = line {
             // Before any of it is executed: a batch that waits half-way would keep others waiting.
             let limits = surroundings.service.limits
-            room = sender.reserve(limits.batchAnswerBytes + limits.replyBytes)
+            // While the replies grow, there are two copies of them.
+            room = sender.reserve(2 * limits.batchAnswerBytes + limits.replyBytes)
         }
         let replies = surroundings.service.respond(
             to: line, on: peer, descriptors: descriptors,
@@ -73,10 +84,10 @@ extension Connection {
         }
     }
 
-    /// Responds to a line that was not decoded.
-    func refuse(_ error: ProtocolError) {
+    /// Responds to a line that was not decoded, or not again.
+    func refuse(_ error: ProtocolError, id: RequestID = .null) {
         var encoder = ReplyEncoder()
-        encoder.encode(error, id: .null)
+        encoder.encode(error, id: id)
         let room = sender.reserve(encoder.count + 1)
         sender.enqueue(consume encoder, room)
     }
@@ -133,9 +144,12 @@ extension Connection {
             ready = ready.filter { !startThread(for: $0) }
             if let request = removeWaiting(number) {
                 sender.waitForRoom()
-                execute(
-                    decode(request.line), request.descriptors,
-                    hasBadDescriptors: request.hasBadDescriptors)
+                do throws(ProtocolError) {
+                    let (line, charge) = try decode(request.line)
+                    execute(
+                        line, request.descriptors, hasBadDescriptors: request.hasBadDescriptors)
+                    withExtendedLifetime(charge) {}
+                } catch { refuse(error, id: request.id) }
                 sender.flush()
             }
             ready += state.change { finish(number, &$0) }

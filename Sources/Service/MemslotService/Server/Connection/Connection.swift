@@ -56,6 +56,10 @@ final class Connection: Sendable {
         let line: [UInt8]
         let descriptors: PassedDescriptors
         let hasBadDescriptors: Bool
+        /// The request's id; `null` for a batch.
+        let id: RequestID
+        /// Counts the line.
+        let charge: BudgetCharge
     }
 
     /// What only the reading thread touches.
@@ -80,14 +84,14 @@ final class Connection: Sendable {
 
     /// A connection that is not served yet. It closes the channel when it has ended.
     init(_ channel: Channel, peer: Peer, in surroundings: Surroundings) {
-        let limits = surroundings.service.limits
+        let (limits, budgets) = (surroundings.service.limits, surroundings.service.budgets)
         let sender = Sender(
             to: channel.output, isSocket: channel.isSocket, threads: surroundings.threads,
             byteLimit: limits.waitingAnswerBytes,
-            user: peer.user, budget: surroundings.service.budgets.unreadReplyBytes)
-        let events = EventQueue(limit: limits.queuedEvents) { [weak sender] in
-            sender?.recordEvent()
-        }
+            user: peer.user, budget: budgets.unreadReplyBytes, eventBudget: budgets.eventBytes)
+        let events = EventQueue(
+            limit: limits.queuedEvents, chargedTo: (budgets.eventBytes, peer.user)
+        ) { [weak sender] in sender?.recordEvent() }
         sender.attach(events)
         self.number = peer.connection
         self.peer = ServiceConnection(peer: peer, events: events)
@@ -98,9 +102,8 @@ final class Connection: Sendable {
         reading = Reading(
             buffer: LineBuffer(
                 lineLimit: limits.lineBytes, descriptorLimit: limits.descriptors,
-                charge: { [budget = surroundings.service.budgets.passedDescriptors] count in
-                    budget.charged(count, to: peer.user)
-                }))
+                charge: { try? budgets.passedDescriptors.charged($0, to: peer.user) },
+                chargeRoom: { try? budgets.requestBytes.charged($0, to: peer.user) }))
         input = PeerSocket(
             channel.input, isSocket: channel.isSocket, launcher: surroundings.launcher)
     }
@@ -171,12 +174,25 @@ final class Connection: Sendable {
     private func process(
         _ line: LineBuffer.Line, _ turn: Turn, _ reader: StallWatch.Reader
     ) -> Bool {
-        let decoded = decode(reading.buffer.bytes, in: line.range)
+        let decoded: DecodedLine
+        let charge: BudgetCharge?
+        do throws(ProtocolError) {
+            (decoded, charge) = try decode(reading.buffer.bytes, in: line.range)
+        } catch {
+            refuse(error)
+            return true
+        }
+        defer { withExtendedLifetime(charge) {} }
         if surroundings.isStopping.isSet {
             refuse(decoded, .shuttingDown)
             return true
         }
-        guard let number = enqueue(decoded, line) else {
+        let number: RequestLanes.Number?
+        do throws(ProtocolError) { number = try enqueue(decoded, line) } catch {
+            refuse(decoded, error)
+            return true
+        }
+        guard let number else {
             // Other threads work; this one may read ahead only so far.
             sender.flush()
             waitForRoom()
@@ -191,18 +207,26 @@ final class Connection: Sendable {
     /// Enqueues a request in its lanes, and keeps the line if it must wait.
     ///
     /// - Returns: its number if it may begin now, on this thread.
-    private func enqueue(_ decoded: DecodedLine, _ line: LineBuffer.Line) -> RequestLanes.Number? {
+    /// - Throws: where there is no memory for it to wait.
+    private func enqueue(
+        _ decoded: DecodedLine, _ line: LineBuffer.Line
+    ) throws(ProtocolError) -> RequestLanes.Number? {
         let names = decoded.laneNames
-        return state.withLock { state in
+        let budget = surroundings.service.budgets.requestBytes
+        return try state.withLock { state throws(ProtocolError) in
+            // The line, its id and what surrounds them.
+            let charge =
+                state.lanes.waits(names)
+                ? try budget.charged(2 * line.range.count + 512, to: peer.peer.user) : nil
             state.last += 1
-            guard !state.lanes.enqueue(state.last, names: names) else {
+            guard !state.lanes.enqueue(state.last, names: names), let charge else {
                 state.ownRequest = state.last
                 return state.last
             }
             state.waitingBytes += line.range.count
             state.waiting[state.last] = WaitingRequest(
                 line: Array(reading.buffer.bytes[line.range]), descriptors: line.descriptors,
-                hasBadDescriptors: line.hasBadDescriptors)
+                hasBadDescriptors: line.hasBadDescriptors, id: decoded.singleID, charge: charge)
             return nil
         }
     }
@@ -225,7 +249,11 @@ final class Connection: Sendable {
         guard !reading.isRefused else { return false }
         if !channel.isSocket, !surroundings.isStopping.waits(for: channel.input) { return false }
         let count = input.receive(into: &reading.buffer)
-        if count < 0, channel.isSocket, count != -Int(ECONNRESET) {
+        if count == -Int(ENOMEM) {
+            reading.isRefused = true
+            refuse(
+                .limit("requestBytes", "the line has no room in memory; the connection is closed"))
+        } else if count < 0, channel.isSocket, count != -Int(ECONNRESET) {
             refuseDescriptors(Errno(rawValue: Int32(-count)))
         }
         return count > 0
@@ -265,6 +293,7 @@ final class Connection: Sendable {
         if reading.isRefused && channel.isSocket { input.discardInput() }
         // The server may hold this object for a moment longer; half a line's descriptors must go
         // now.
+        if reading.buffer.bytes.count > 1 << 20 { surroundings.watch.recordMuchMemory() }
         reading.buffer.closeRest()
         var abandoned = [input.close()]
         if channel.output != channel.input {

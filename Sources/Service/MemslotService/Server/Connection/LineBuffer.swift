@@ -22,6 +22,9 @@ package struct LineBuffer {
     private let lineLimit: Int
     private let descriptorLimit: Int
     private let charge: (Int) -> (any Sendable)?
+    private let chargeRoom: (Int) -> (any Sendable)?
+    /// What counts the room beyond the usual.
+    private var roomCharge: (any Sendable)?
     private var start = 0
     private var end = 0
     /// No line ends before this.
@@ -48,10 +51,13 @@ package struct LineBuffer {
     ///   - descriptorLimit: the most descriptors of a line.
     ///   - charge: called with the number of descriptors that come; returns what counts them while
     ///     they are kept, `nil` where there is no room for them.
+    ///   - chargeRoom: as `charge`, of the bytes of a buffer that grows.
     package init(
-        lineLimit: Int, descriptorLimit: Int, charge: @escaping (Int) -> (any Sendable)? = { $0 }
+        lineLimit: Int, descriptorLimit: Int, charge: @escaping (Int) -> (any Sendable)? = { $0 },
+        chargeRoom: @escaping (Int) -> (any Sendable)? = { $0 }
     ) {
         self.charge = charge
+        self.chargeRoom = chargeRoom
         self.lineLimit = lineLimit
         self.descriptorLimit = descriptorLimit
         bytes = Self.room(Self.usualSize)
@@ -61,8 +67,10 @@ package struct LineBuffer {
     var hasRest: Bool { bytes[start..<end].contains { !Self.isBlank($0) } }
 
     /// Calls `fill`, which writes at the buffer's end and returns how many bytes, or a negative errno.
+    ///
+    /// - Returns: the value of `fill`; `-ENOMEM` where the buffer may not grow for a longer line.
     package mutating func fill(_ fill: (UnsafeMutableRawBufferPointer) -> Int) -> Int {
-        makeRoom()
+        guard makeRoom() || end < bytes.count else { return -Int(ENOMEM) }
         let end = end
         let count = bytes.withUnsafeMutableBytes {
             fill(UnsafeMutableRawBufferPointer(rebasing: $0[end...]))
@@ -140,19 +148,26 @@ package struct LineBuffer {
         return Line(range: range, descriptors: own.descriptors, hasBadDescriptors: own.isBad)
     }
 
-    private mutating func makeRoom() {
+    /// - Returns: false if it may not grow.
+    private mutating func makeRoom() -> Bool {
         if start == end {
             move(by: start)
             // A buffer that grew for one long line is released.
-            if bytes.count > 1 << 20 { bytes = Self.room(Self.usualSize) }
+            if bytes.count > 1 << 18 {
+                bytes = Self.room(Self.usualSize)
+                roomCharge = nil
+            }
         }
-        guard bytes.count - end < Self.leastRoom else { return }
+        guard bytes.count - end < Self.leastRoom else { return true }
         if start >= bytes.count / 2 {
             move(by: start)
         } else {
             // Four times larger, so that a line of megabytes is moved only a few times.
             let most = max(lineLimit + Self.usualSize, bytes.count * 2)
-            let larger = Self.room(min(bytes.count * 4, most))
+            let size = min(bytes.count * 4, most)
+            guard let charge = chargeRoom(size) else { return false }
+            defer { roomCharge = charge }
+            let larger = Self.room(size)
             let rest = bytes[start..<end]
             bytes = larger
             bytes.withUnsafeMutableBytes { all in
@@ -160,6 +175,7 @@ package struct LineBuffer {
             }
             rebase(by: start)
         }
+        return true
     }
 
     /// Room that is not filled with zeros: writing megabytes once more costs as much as reading

@@ -21,6 +21,9 @@ struct RequestLanes {
     /// How many requests are enqueued and not finished.
     var count: Int { waiting.count }
 
+    /// Whether a request that names these VMs would wait for another one.
+    func waits(_ names: [Name]) -> Bool { names.contains { lanes[$0]?.isEmpty == false } }
+
     /// Enqueues the request that came last.
     ///
     /// - Parameters:
@@ -68,6 +71,12 @@ extension DecodedLine {
             return requests.compactMap { $0.vm.map { Name($0) } }
                 .filter { seen.insert($0).inserted }
         }
+    }
+
+    /// The id of a single request; `null` for a batch, and where there is none.
+    var singleID: RequestID {
+        guard case .single(let request) = self else { return .null }
+        return request.id ?? .null
     }
 
     func count(of method: Method) -> Int {

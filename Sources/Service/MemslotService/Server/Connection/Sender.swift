@@ -28,14 +28,17 @@ final class Sender: Sendable {
         var own = 0
         /// Bytes that are charged to the user.
         var charged = 0
+        /// Bytes that are charged to the user as events.
+        var events = 0
 
         static func += (room: inout Room, other: Room) {
             room.own += other.own
             room.charged += other.charged
+            room.events += other.events
         }
 
         static func -= (room: inout Room, other: Room) {
-            room += Room(own: -other.own, charged: -other.charged)
+            room += Room(own: -other.own, charged: -other.charged, events: -other.events)
         }
     }
 
@@ -46,6 +49,7 @@ final class Sender: Sendable {
     private let byteLimit: Int
     private let user: UInt32
     private let budget: Budget
+    private let eventBudget: Budget?
 
     /// Bytes of replies that a connection may have without a charge to its user.
     static let ownBytes = 1 << 16
@@ -55,10 +59,12 @@ final class Sender: Sendable {
     /// - Parameters:
     ///   - byteLimit: threads wait while more bytes than this are unsent.
     ///   - user: whose threads it uses, and whom unsent replies are charged to in `budget`.
+    ///   - eventBudget: what the events of an attached queue are charged to.
     init(
         to output: Int32, isSocket: Bool, threads: ConnectionThreads, byteLimit: Int,
-        user: UInt32, budget: Budget
+        user: UInt32, budget: Budget, eventBudget: Budget? = nil
     ) {
+        self.eventBudget = eventBudget
         self.user = user
         self.budget = budget
         self.output = output
@@ -97,7 +103,9 @@ final class Sender: Sendable {
 
     /// Releases room whose replies are sent, or are never sent.
     func release(_ room: Room) {
-        state.change { $0.held -= room }
+        if room.events > 0 { eventBudget?.release(room.events, of: user) }
+        if room.own == 0 && room.charged == 0 { return }
+        state.change { $0.held -= Room(own: room.own, charged: room.charged) }
         if room.charged > 0 { budget.release(room.charged, of: user) }
     }
 
@@ -105,7 +113,9 @@ final class Sender: Sendable {
     ///
     /// - Parameter room: what ``reserve(_:)`` returned.
     func enqueue(_ line: consuming ReplyEncoder, _ room: Room) {
-        let count = line.count + 1
+        // A long line is sent from its own buffer, which has room for all that was reserved.
+        let isCopied = line.count < Self.largeLine && line.descriptors === PassedDescriptors.none
+        let count = isCopied ? line.count + 1 : max(line.capacity, line.count + 1)
         let kept = Room(own: min(room.own, count), charged: min(room.charged, count))
         var rest = room
         rest -= kept
@@ -245,7 +255,7 @@ extension Sender.State {
     /// Moves the events that wait into the outbox.
     mutating func enqueueEvents() {
         hasEvents = false
-        guard let (dropped, lines) = events?.removeAll() else { return }
+        guard let (dropped, lines) = events?.removeAllCharged() else { return }
         if dropped > 0 {
             var writer = JSONWriter()
             writer.notification("events.dropped") { params in
@@ -253,7 +263,10 @@ extension Sender.State {
             }
             writer.withBytes { outbox.append($0) }
         }
-        for line in lines { line.withUnsafeBytes { outbox.append($0) } }
+        for line in lines {
+            let room = Sender.Room(events: EventQueue.cost(bytes: line.count, lines: 1))
+            line.withUnsafeBytes { outbox.append($0, room) }
+        }
     }
 }
 
@@ -276,6 +289,8 @@ struct Outbox {
 
     private var parcels: [Parcel] = []
     private var spare: [UInt8] = []
+    /// The most bytes of lines that are joined.
+    private static let joined = 1 << 16
     /// The bytes that are not yet ``recordSent(_:)``.
     private(set) var byteCount = 0
 
@@ -284,7 +299,10 @@ struct Outbox {
     /// Appends a line, and its end.
     mutating func append(_ line: UnsafeRawBufferPointer, _ room: Sender.Room = Sender.Room()) {
         byteCount += line.count + 1
-        if parcels.last?.isComplete ?? true { parcels.append(Parcel(bytes: removeSpare())) }
+        let isFull = (parcels.last?.bytes.count ?? 0) + line.count >= Self.joined
+        if isFull || parcels.last?.isComplete ?? true {
+            parcels.append(Parcel(bytes: removeSpare()))
+        }
         let last = parcels.count - 1
         parcels[last].bytes.append(contentsOf: line)
         parcels[last].bytes.append(UInt8(ascii: "\n"))
@@ -307,7 +325,7 @@ struct Outbox {
     /// Records that a parcel was sent, and keeps its room for the next.
     mutating func recordSent(_ parcel: consuming Parcel) {
         byteCount -= parcel.bytes.count
-        guard parcel.bytes.capacity <= 1 << 18 else { return }
+        guard parcel.bytes.capacity <= 2 * Self.joined else { return }
         spare = parcel.bytes
         spare.removeAll(keepingCapacity: true)
     }

@@ -18,7 +18,9 @@ package final class ConnectionThreads: Sendable {
     private let budget: Budget?
     /// How many threads wait for a next job; further ones end.
     private static let kept = 8
-    private static let stackBytes = 2 << 20
+    /// The size of a thread's stack: more than twice what the deepest request uses of it. A
+    /// sanitizer's frames are several times larger.
+    static let stackBytes = clinux_is_sanitized() == 1 ? 2 << 20 : 256 << 10
 
     /// No threads yet.
     ///

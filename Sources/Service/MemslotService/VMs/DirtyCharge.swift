@@ -1,0 +1,116 @@
+internal import MemslotProtocol
+internal import Memslots
+
+/// Charges the dirty bits that the server keeps for a VM, before there may be any.
+///
+/// A KVM guest may write any page of a slot that logs. A simulated guest writes what `guest.touch`
+/// names; a carried page then costs as much in each slot that maps it.
+final class DirtyCharge: Sendable {
+    private struct State {
+        var held = 0
+        /// Bytes of the bits that simulated writes may have left in one slot.
+        var touched = 0
+        /// As `touched`, when the bits were counted.
+        var counted = 0
+    }
+
+    private let state = Locked(State())
+    private let account: UserAccount
+    private let isSimulated: Bool
+
+    init(_ account: UserAccount, isSimulated: Bool) {
+        (self.account, self.isSimulated) = (account, isSimulated)
+    }
+
+    deinit { account.budgets.dirtyBytes.release(state.withLock { $0.held }, of: account.user) }
+
+    /// Charges what bits of `slots` may take, beside those of the present array.
+    ///
+    /// - Throws: `limit-exceeded`; nothing is charged then.
+    func charge(for slots: [Memslot], touching pages: UInt64 = 0) throws(ProtocolError) {
+        try state.withLock { state throws(ProtocolError) in
+            // A range of pages has two chunks of its own at most; the others are full.
+            let more = min(
+                Int(clamping: pages) * 128,
+                2 * RequestCost.bitmapBytes(1 << 15) + Int(clamping: pages >> 15) * 48)
+            // No bitmap is as large.
+            let touched = min(state.touched + more, 1 << 40)
+            let bytes = bytes(of: slots, touched)
+            if bytes > state.held {
+                try account.budgets.dirtyBytes.charge(bytes - state.held, to: account.user)
+                state.held = bytes
+            }
+            state.touched = touched
+        }
+    }
+
+    /// Releases what `slots`, the present array, don't need.
+    ///
+    /// - Parameter touched: bytes of the bits of one slot at most, where they were counted.
+    func settle(for slots: [Memslot], touched: Int? = nil) {
+        state.withLock { state in
+            if let touched { (state.touched, state.counted) = (touched, touched) }
+            let rest = state.held - bytes(of: slots, state.touched)
+            guard rest > 0 else { return }
+            state.held -= rest
+            account.budgets.dirtyBytes.release(rest, of: account.user)
+        }
+    }
+
+    /// Records that bits were cleared, or went with their slots.
+    func recordClearing() { state.withLock { $0.counted = 0 } }
+
+    /// Whether there may be far fewer bits than those that are charged. Counting them takes long.
+    var isWorthCounting: Bool { state.withLock { $0.touched >= 2 * $0.counted } }
+
+    private func bytes(of slots: [Memslot], _ touched: Int) -> Int {
+        slots.reduce(0) { sum, slot in
+            guard slot.isLogging else { return sum }
+            let bitmap = RequestCost.bitmapBytes(slot.pageCount)
+            // The simulator keeps bits, and so does the table.
+            return sum + (isSimulated ? 2 * min(bitmap, touched) : bitmap)
+        }
+    }
+}
+
+extension VirtualMachine {
+    /// Charges the dirty bits of an array that is submitted or planned, and the dirty logs that are
+    /// read for it.
+    ///
+    /// - Returns: what counts the logs, until the transaction is done.
+    /// - Throws: `limit-exceeded`.
+    func chargeDirty(
+        for slots: [Memslot], isPlan: Bool
+    ) throws(ProtocolError) -> BudgetCharge? {
+        if !isPlan { try dirty.charge(for: slots) }
+        let present = feed.published.table.slots
+        guard simulator == nil, present.contains(where: \.isLogging) else { return nil }
+        let kept = Set(slots)
+        let logs = present.reduce(0) { sum, slot in
+            guard slot.isLogging, !kept.contains(slot) else { return sum }
+            // The kernel's words, the bitmap, and a list of runs: 16 bytes for two pages, and as
+            // much while it grows. The guest can't have written more pages than the host has.
+            return sum + 2 * RequestCost.bitmapBytes(slot.pageCount)
+                + 16 * Int(clamping: min(slot.pageCount, account.budgets.hostPages))
+        }
+        guard logs > RequestCost.freeBytes / 2 else { return nil }
+        return try account.budgets.requestBytes.charged(logs, to: account.user)
+    }
+
+    /// Charges a simulated write of `pages` pages.
+    ///
+    /// - Throws: `limit-exceeded`.
+    func chargeTouch(of pages: UInt64) throws(ProtocolError) {
+        let slots = feed.published.table.slots
+        do throws(ProtocolError) { try dirty.charge(for: slots, touching: pages) } catch {
+            guard dirty.isWorthCounting else { throw error }
+            // Pages that were written again, or cleared, were counted more than once.
+            let most = slots.lazy.filter(\.isLogging).map { [table] slot in
+                let count = (try? table.dirtyLog(of: slot))?.bitmap.count ?? slot.pageCount
+                return min(128 * Int(clamping: count), RequestCost.bitmapBytes(slot.pageCount))
+            }.max()
+            dirty.settle(for: slots, touched: most ?? 0)
+            try dirty.charge(for: slots, touching: pages)
+        }
+    }
+}

@@ -1,0 +1,44 @@
+import Glibc
+
+/// The memory that this process may have.
+enum HostMemory {
+    /// Half of the host's memory, or of the limit of the process's control groups if that is less.
+    static var half: Int {
+        let pages = sysconf(Int32(_SC_PHYS_PAGES))
+        let host = pages > 0 ? pages * sysconf(Int32(_SC_PAGESIZE)) : .max
+        return ([host] + groupLimits).reduce(.max, min) / 2
+    }
+
+    /// The limits of the control group of this process, and of those above it.
+    private static var groupLimits: [Int] {
+        var limits: [Int] = []
+        for line in text(of: "/proc/self/cgroup")?.split(separator: "\n") ?? [] {
+            let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+            guard fields.count == 3 else { continue }
+            let isUnified = fields[1].isEmpty
+            guard isUnified || fields[1].split(separator: ",").contains("memory") else { continue }
+            let root = isUnified ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory"
+            let file = isUnified ? "memory.max" : "memory.limit_in_bytes"
+            var path = fields[2]
+            while true {
+                let name = root + (path == "/" ? "" : path) + "/" + file
+                // "max", and files that are missing, limit nothing.
+                let text = text(of: name)?.split(separator: "\n").first ?? ""
+                if let limit = Int(text) { limits.append(limit) }
+                guard let slash = path.lastIndex(of: "/"), path.count > 1 else { break }
+                path = slash == path.startIndex ? "/" : path[..<slash]
+            }
+        }
+        return limits
+    }
+
+    /// The beginning of a file of the kernel.
+    private static func text(of path: String) -> String? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 1 << 14)
+        let count = read(descriptor, &bytes, bytes.count)
+        return count < 0 ? nil : String(decoding: bytes.prefix(count), as: UTF8.self)
+    }
+}
