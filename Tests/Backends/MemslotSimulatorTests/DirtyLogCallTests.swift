@@ -25,6 +25,15 @@ struct DirtyLogCallTests {
         }
     }
 
+    @Test("no pages behind the last one can be cleared, which does nothing, and none past that")
+    mutating func clearingAtTheEnd() throws {
+        try kernel.setMemoryRegion(slot(3, page: 300, pages: 64, flags: .logDirtyPages))
+        let whole = SlotKey(id: SlotID(3))
+        #expect(clear(whole, first: 64, count: 0) == nil)
+        #expect(clear(whole, first: 64, count: 64) == .invalidArgument)
+        #expect(clear(whole, first: 128, count: 0) == .invalidArgument)
+    }
+
     @Test("reading clears under automatic protection, and not under manual")
     mutating func reading() throws {
         #expect(try kernel.getDirtyLog(of: key).count == 100)

@@ -64,6 +64,20 @@ extension DaemonProcess {
         return children(of: launcher).count
     }
 
+    /// The threads of the daemon that are inside `close(2)`.
+    fileprivate func closingThreads() throws -> [String] {
+        #if arch(x86_64)
+            let number = 3
+        #else
+            let number = 57
+        #endif
+        let tasks = "/proc/\(processID)/task"
+        return try FileManager.default.contentsOfDirectory(atPath: tasks).filter { thread in
+            let call = FileManager.default.contents(atPath: "\(tasks)/\(thread)/syscall")
+            return String(decoding: call ?? Data(), as: UTF8.self).hasPrefix("\(number) ")
+        }
+    }
+
     private func children(of process: pid_t) -> [pid_t] {
         let path = "/proc/\(process)/task/\(process)/children"
         let text = FileManager.default.contents(atPath: path) ?? Data()
@@ -132,6 +146,7 @@ struct HangingDescriptorTests {
         #expect(peer.replies.allSatisfy { $0.contains("lineBytes") })
         var client = try daemon.connect()
         #expect(try client.ask(#"{"id":1,"method":"vm.list"}"#).id == 1)
+        #expect(try daemon.closingThreads().isEmpty)
         #expect(daemon.end(by: SIGTERM) == 0)
     }
 
@@ -140,8 +155,13 @@ struct HangingDescriptorTests {
         .enabled(if: HangingPeer.Kind.possible.contains(.fuse), "\(HangingPeer.withoutFUSE)"))
     func counts() throws {
         // Half of them for a peer.
-        let daemon = try DaemonProcess(arguments: ["--max-connections", "8"])
+        let daemon = try DaemonProcess(
+            arguments: ["--max-connections", "8", "--log-level", "debug"])
         let peer = try HangingPeer(.fuse, daemon, connections: 4, leaves: true)
+        // The connections have ended; what hangs has not.
+        try waitUntil("their end") {
+            daemon.log.components(separatedBy: " disconnected ").count > 4
+        }
         var refusal = try daemon.connect()
         #expect(try refusal.next().limit == "connectionsPerPeer")
         peer.end()

@@ -105,9 +105,16 @@ struct SandboxTests {
         var client = try first.connect()
         try client.makeVM("a")
         _ = first.end(by: SIGKILL)
-        // The restored VM is logged, so a thread exists before the filter does.
-        let daemon = try DaemonProcess(stateIn: scratch, environment: ["WATCHDOG_USEC": "20000"])
-        try waitUntil("the log") { daemon.log.contains("restored") }
+        // The restored VM is logged, to a pipe that is full: a thread exists before the filter does,
+        // and waits.
+        let pipe = scratch.path("log-pipe")
+        try #require(mkfifo(pipe, 0o600) == 0)
+        let full = open(pipe, O_RDWR | O_NONBLOCK)
+        defer { close(full) }
+        let bytes = [UInt8](repeating: 0, count: 4_096)
+        while write(full, bytes, bytes.count) > 0 {}
+        let daemon = try DaemonProcess(
+            stateIn: scratch, environment: ["WATCHDOG_USEC": "20000"], shell: "exec 2>\(pipe);")
         client = try daemon.connect()
         _ = try client.ask(#"{"id":1,"method":"vm.list"}"#)
         let tasks = "/proc/\(daemon.processID)/task"
