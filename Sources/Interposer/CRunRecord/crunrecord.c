@@ -31,6 +31,8 @@ void crun_adopt_orphans(void) {
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
 
+int crun_fork(void) { return fork(); }
+
 int crun_is_ignored(int signal) {
     // The system call, because the C library hides its own two signals.
     struct {
@@ -38,6 +40,10 @@ int crun_is_ignored(int signal) {
         unsigned long words[3];
     } action = {0};
     return syscall(SYS_rt_sigaction, signal, 0, &action, 8ul) == 0 && action.handler == SIG_IGN;
+}
+
+void crun_set_off(struct crun_header *header, uint32_t is_off) {
+    __atomic_store_n(&header->is_off, is_off, __ATOMIC_RELAXED);
 }
 
 uint64_t crun_file_size(void) { return CRUN_FILE_SIZE; }

@@ -55,6 +55,8 @@
 #define CRUN_BY_TIME 7u
 // The hold exceeded its budget: the calls were made beside the guest.
 #define CRUN_BY_BUDGET 8u
+// One call, made beside the guest: after a hold that exceeded its budget, or while --atomic is off.
+#define CRUN_BY_PASS 9u
 
 // The words of a slot call.
 struct crun_region {
@@ -157,7 +159,12 @@ struct crun_header {
     uint32_t past_budget;
     // How many records there is room for: even, 4 to CRUN_RECORD_LIMIT.
     uint32_t room;
-    uint64_t reserved[13];
+    // Slot calls that were made beside the guest, each at once.
+    uint64_t passed;
+    // Whether --atomic is off: slot calls after the current transaction are made at once.
+    uint32_t is_off;
+    uint32_t reserved2;
+    uint64_t reserved[11];
 };
 
 #define CRUN_FILE_SIZE                                                                             \
@@ -195,8 +202,14 @@ uint32_t crun_read(const struct crun_record *records, uint64_t room, uint64_t in
 // Makes the calling process the parent of descendants whose own parent has ended.
 void crun_adopt_orphans(void);
 
+// As fork(2), for a process with one thread.
+int crun_fork(void);
+
 // Whether the calling process ignores a signal, which may be one of the C library's own.
 int crun_is_ignored(int signal);
+
+// Switches --atomic off or on, at the next call that begins a transaction.
+void crun_set_off(struct crun_header *header, uint32_t is_off);
 
 uint64_t crun_file_size(void);
 uint64_t crun_magic(void);

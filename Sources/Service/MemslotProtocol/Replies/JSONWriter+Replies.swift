@@ -10,6 +10,7 @@ extension JSONWriter {
         case .done: object { _ in }
         case .vm(let vm): object { $0.member("vm", vm) }
         case .serverInfo(let info): serverInfo(info)
+        case .atomic(let isAtomic): object { $0.member("atomic", isAtomic) }
         case .created(let vm, let backend, let capabilities):
             object {
                 $0.member("vm", vm)

@@ -4,7 +4,7 @@ extension Reply {
     /// At least as many bytes as the encoded reply has. Costs less than encoding it.
     package var byteBound: Int {
         switch self {
-        case .done, .vm, .created, .recovered, .memory, .exported: Bound.small
+        case .done, .vm, .created, .recovered, .memory, .exported, .atomic: Bound.small
         case .serverInfo(let info): Bound.small * 4 + info.stateBytes
         case .vms(let vms): Bound.small + vms.reduce(0) { $0 + 192 + Bound.text($1.vm) }
         case .memories(let all): Bound.small + all.reduce(0) { $0 + 128 + Bound.text($1.memory) }

@@ -37,6 +37,8 @@ public enum Reply: Sendable {
     case subscribed([ArrayMessage])
     /// The result of `metrics.get`.
     case metrics(MetricsMessage)
+    /// The result of `run.setAtomic`.
+    case atomic(Bool)
 }
 
 /// A VM in a list.

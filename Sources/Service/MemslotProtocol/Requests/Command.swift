@@ -42,6 +42,8 @@ public enum Method: String, CaseIterable, Sendable {
     case guestTouch = "guest.touch"
     /// Returns counters and histograms.
     case metricsGet = "metrics.get"
+    /// Switches `--atomic` of `memslotctl run` off or on.
+    case runSetAtomic = "run.setAtomic"
 
     /// What to do where people look for a method, or a member, that makes memory private.
     static let noAttributes =
@@ -98,6 +100,8 @@ public enum Command: Sendable {
     case touch(TouchParameters)
     /// `metrics.get`.
     case getMetrics
+    /// `run.setAtomic`.
+    case setAtomic(Bool)
 
     /// Decodes the parameters of a method.
     ///
@@ -136,6 +140,7 @@ public enum Command: Sendable {
         case .metricsGet:
             _ = try NoParameters(params)
             self = .getMetrics
+        case .runSetAtomic: self = .setAtomic(try AtomicParameters(params).isAtomic)
         }
     }
 
@@ -162,6 +167,7 @@ public enum Command: Sendable {
         case .injectFault: .faultInject
         case .touch: .guestTouch
         case .getMetrics: .metricsGet
+        case .setAtomic: .runSetAtomic
         }
     }
 }

@@ -82,6 +82,22 @@ extension SimulatedParameters: ParameterObject {
 
 // MARK: - Methods with a name or nothing
 
+/// The parameters of `run.setAtomic`.
+package struct AtomicParameters: ParameterObject {
+    /// Whether changes are committed as transactions from now on.
+    package var isAtomic = true
+
+    package enum Member: String, CaseIterable, Sendable { case atomic }
+
+    package static let table = MemberTable<Member> { _ in true }
+
+    package init() {}
+
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+        isAtomic = reader.bool(at: node)
+    }
+}
+
 /// The parameters of a method that has none.
 package struct NoParameters: ParameterObject {
     package enum Member: String, CaseIterable, Sendable {

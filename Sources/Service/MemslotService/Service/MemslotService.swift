@@ -16,6 +16,8 @@ public final class MemslotService: Sendable {
     let audience = TableAudience()
     /// Where VMs are kept; `nil` to keep none.
     let state: StateStore?
+    /// The user who may switch `--atomic`, and how; `nil` where no run is served.
+    private let atomicity = Locked<(user: UInt32, set: @Sendable (Bool) -> Void)?>(nil)
 
     /// A service without VMs.
     ///
@@ -49,6 +51,25 @@ public final class MemslotService: Sendable {
         _ observer: @escaping @Sendable (_ event: TableEvent, _ vm: String, _ user: UInt32) -> Void
     ) {
         audience.set(observer)
+    }
+
+    /// Lets a user switch off and on whether the VMM of another process is changed atomically.
+    package func controlAtomicity(by user: UInt32, _ set: @escaping @Sendable (Bool) -> Void) {
+        atomicity.withLock { $0 = (user, set) }
+    }
+
+    private func setAtomic(_ isAtomic: Bool, _ peer: Peer) throws(ProtocolError) -> Reply {
+        guard let run = atomicity.withLock({ $0 }) else {
+            throw ProtocolError(
+                .wrongBackend,
+                "nothing here is run with --atomic: use the socket of memslotctl run --atomic")
+        }
+        guard peer.user == run.user else {
+            throw ProtocolError(
+                .notPermitted, "only user \(run.user), who started the run, may switch --atomic")
+        }
+        run.set(isAtomic)
+        return .atomic(isAtomic)
     }
 
     /// Ends a connection: its ephemeral VMs are destroyed, and it receives no more events.
@@ -102,6 +123,7 @@ extension MemslotService {
             case .injectFault(let parameters): try injectFault(parameters, peer)
             case .touch(let parameters): try touch(parameters, peer)
             case .getMetrics: getMetrics(peer)
+            case .setAtomic(let isAtomic): try setAtomic(isAtomic, peer)
             }
         } catch {
             metrics.add(.errors)
@@ -244,13 +266,15 @@ extension Method {
         case .serverInfo, .vmList, .memoryList, .memslotsPlan, .memslotsGet, .memslotsTranslate,
             .memslotsHistory, .eventsSubscribe, .eventsUnsubscribe, .metricsGet, .dirtylogGet:
             true
+        // Checks its peer itself.
+        case .runSetAtomic: true
         default: false
         }
     }
 
     /// A Boolean value that indicates whether the VM that the parameters name must exist.
     fileprivate var checksVM: Bool {
-        ![.serverInfo, .vmCreate, .vmList, .metricsGet].contains(self)
+        ![.serverInfo, .vmCreate, .vmList, .metricsGet, .runSetAtomic].contains(self)
     }
 
     /// A Boolean value that indicates whether the method refuses a failed VM.

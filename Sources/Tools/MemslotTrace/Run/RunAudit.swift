@@ -33,6 +33,10 @@ package struct RunAudit: Sendable {
         var text = "\(imported.scenario.name): \(recording.succeeded) calls asked, "
         text += "\(recording.madeCount) made in \(recording.commitCount) transactions"
         if let holds = RunHolds(recording) { text += "; " + holds.summary }
+        if recording.passed > 0 {
+            text += "; \(counted(Int(clamping: recording.passed), "call")) made one by one beside "
+            text += "the guest"
+        }
         if recording.unapplied > 0 {
             text += "; \(recording.unapplied) of the calls asked were never applied: "
             text += "the VMM ended first"
@@ -57,7 +61,8 @@ package struct RunAudit: Sendable {
         if isAtomic {
             text += totals
             if let committed {
-                text += "\nwhat the kernel saw while vCPUs were held:\n"
+                text += "\nwhat the kernel saw"
+                text += recording.passed > 0 ? ":\n" : " while vCPUs were held:\n"
                 text += committed.report.text(withFindings: false)
             }
             text += "\nwhat the VMM asked for, call by call:\n"
@@ -70,7 +75,8 @@ package struct RunAudit: Sendable {
     }
 
     private var reasons: String {
-        let counts = Dictionary(grouping: recording.commits) { $0.reason?.text ?? "?" }
+        let commits = recording.commits.filter { $0.reason != .pass }
+        let counts = Dictionary(grouping: commits) { $0.reason?.text ?? "?" }
             .mapValues(\.count).sorted { $0.key < $1.key }
         let words = counts.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         return (words.isEmpty ? "no transaction was committed" : "committed by: \(words)")

@@ -13,8 +13,8 @@ package struct RunHolds: Sendable {
 
     /// `nil` without a transaction.
     init?(_ recording: RunRecording) {
-        guard !recording.commits.isEmpty else { return nil }
-        commits = recording.commits
+        commits = recording.commits.filter { $0.reason != .pass }
+        guard !commits.isEmpty else { return nil }
         sorted = commits.map(\.heldNanoseconds).sorted()
         longest = recording.longestHold
         count = recording.commitCount

@@ -46,6 +46,9 @@ package struct RunCommit: Hashable, Sendable {
         case time = 7
         /// The hold exceeded its budget; the calls were made beside the guest.
         case budget = 8
+        /// One call, made beside the guest: after a hold that exceeded its budget, or while
+        /// `--atomic` was off.
+        case pass = 9
 
         /// A short text for a person.
         package var text: String {

@@ -30,6 +30,8 @@ package struct RunRecording: Sendable {
     package private(set) var madeCount = 0
     /// The number of transactions, also of those that there was no room for.
     package private(set) var commitCount = 0
+    /// The number of calls that were made beside the guest, also of those.
+    package private(set) var passed: UInt64 = 0
     /// The longest hold of all transactions, in nanoseconds.
     package private(set) var longestHold: UInt64 = 0
     /// The number of calls that were reported as done and never applied: their VMM ended first.
@@ -50,6 +52,7 @@ package struct RunRecording: Sendable {
         attached = Int(header.attached)
         wasStopped = header.stopped != 0
         unapplied = header.deferred
+        passed = header.passed
         kicks = header.kicks
         shownKicks = header.shown
         untracked = Int(header.untracked)
@@ -66,7 +69,8 @@ package struct RunRecording: Sendable {
         }
         succeeded = max(Int(clamping: header.succeeded), asked.count { $0.errno == nil })
         refused = max(Int(clamping: header.refused), asked.count { $0.errno != nil })
-        commitCount = max(Int(clamping: header.commits), commits.count)
+        commitCount = max(
+            Int(clamping: header.commits), commits.count { $0.reason != .pass })
         madeCount = max(Int(header.made), made.count)
         longestHold = commits.reduce(header.longest_hold) { max($0, $1.heldNanoseconds) }
     }

@@ -93,6 +93,30 @@ struct RecoverCommand: VMRequestCommand {
     }
 }
 
+struct AtomicCommand: RequestCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "atomic", abstract: "Switch --atomic of a run off and on.",
+        discussion: """
+            On the socket of memslotctl run --atomic --socket, by the user who started it. While it \
+            is off, the VMM's calls are made one by one beside the guest, as without it.
+            """)
+
+    enum State: String, ExpressibleByArgument, CaseIterable { case on, off }
+
+    @Argument var state: State
+
+    @OptionGroup var client: ClientOptions
+
+    func request() -> DaemonRequest {
+        DaemonRequest(.runSetAtomic) { $0.member("atomic", state == .on) }
+    }
+
+    func lines(_ result: JSONValue) -> [String] {
+        let isOn = result["atomic"]?.bool == true
+        return ["from the next transaction on, changes are " + (isOn ? "atomic" : "made one by one")]
+    }
+}
+
 /// An address or a size on the command line: `4K`, `2M`, `1G`, `1T`, `0x…` or decimal.
 struct Quantity: ExpressibleByArgument {
     let value: UInt64

@@ -11,13 +11,19 @@ struct ChildProgram {
     let memory: String
     /// Signals that this process was started with ignored, as `nohup` and a shell's `&` do. The
     /// child ignores them too, and no others.
-    private let ignored = (1...64).filter { crun_is_ignored(Int32($0)) != 0 }
+    private let ignored: [Int]
+
+    /// The signals that this process ignores now.
+    static var ignoredSignals: [Int] { (1...64).filter { crun_is_ignored(Int32($0)) != 0 } }
 
     /// Signals that this process or `posix_spawn` ignores. The C library's own are 32 and 33, which
     /// sigaddset refuses.
     private static let ignoredHere = [Int(SIGINT), Int(SIGQUIT), 32, 33]
 
-    init(path: String, arguments: [String], library: String, memory: String) {
+    init(
+        path: String, arguments: [String], library: String, memory: String, ignored: [Int]
+    ) {
+        self.ignored = ignored
         self.path = path
         self.arguments = arguments
         self.library = library
@@ -29,8 +35,9 @@ struct ChildProgram {
     /// That includes a VMM that goes into the background. The terminal sends its signals to the
     /// program too; SIGTERM and SIGHUP are forwarded.
     ///
+    /// - Parameter hasEnded: called with its exit status when it ends, before its descendants may.
     /// - Returns: its exit status; 128 plus the signal's number if a signal ended it.
-    func runToEnd() throws(RunFailure) -> Int32 {
+    func runToEnd(hasEnded: (Int32) -> Void) throws(RunFailure) -> Int32 {
         // Orphans of a program in the background become children of this process.
         crun_adopt_orphans()
         for number in [SIGINT, SIGQUIT] { signal(number, SIG_IGN) }
@@ -42,7 +49,10 @@ struct ChildProgram {
             let ended = waitpid(-1, &status, 0)
             if ended < 0 && errno == EINTR { continue }
             if ended < 0 { break }
-            if ended == child { result = Self.exitStatus(status) }
+            if ended == child {
+                result = Self.exitStatus(status)
+                hasEnded(result)
+            }
         }
         return result
     }
@@ -88,14 +98,14 @@ struct ChildProgram {
         return variables + ["LD_PRELOAD=" + preloaded, "\(CRUN_VARIABLE)=\(memory)"]
     }
 
-    private static func exitStatus(_ status: Int32) -> Int32 {
+    static func exitStatus(_ status: Int32) -> Int32 {
         let signal = status & 0x7f
         return signal == 0 ? status >> 8 & 0xff : 128 + signal
     }
 }
 
 /// Signals that this process forwards to its child.
-private enum ForwardedSignals {
+enum ForwardedSignals {
     // Unsafe: set once, before the handlers that read it.
     nonisolated(unsafe) private static var child: pid_t = 0
 
@@ -143,6 +153,11 @@ final class RunMemory: @unchecked Sendable {
 
     /// Its path for a child, valid while this process lives.
     var path: String { "/proc/\(getpid())/fd/\(file)" }
+
+    /// Switches `--atomic` off or on, between two transactions.
+    func setAtomic(_ isAtomic: Bool) {
+        crun_set_off(base.assumingMemoryBound(to: crun_header.self), isAtomic ? 0 : 1)
+    }
 
     func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
         body(UnsafeRawBufferPointer(start: base, count: size))

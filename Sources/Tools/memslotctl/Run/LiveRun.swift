@@ -26,6 +26,7 @@ final class LiveRun: Sendable {
         access.isReadOnly = true
         access.servedUser = getuid()
         let service = MemslotService()
+        if isAtomic { service.controlAtomicity(by: getuid()) { memory.setAtomic($0) } }
         let server = SocketServer(service, access: access)
         let mirror = RunMirror(service, settings)
         let listener: Listener
@@ -130,7 +131,8 @@ final class RunMirror: Sendable {
             let generation = try vm.record(
                 followed.slots,
                 of: ObservedVM.Transaction(
-                    operations: followed.operations, quiesced: followed.commit != nil,
+                    operations: followed.operations,
+                    quiesced: followed.commit.map { $0.reason != .pass } ?? false,
                     durations: followed.durations))
             service.announce(
                 RunNotification.transaction(followed, of: vm.name, generation: generation),

@@ -20,7 +20,8 @@ struct RunCommand: ParsableCommand {
             Try 'memslotctl watch --socket PATH' at the same time.
 
             Without --atomic calls are only recorded. The exit status is COMMAND's; 2 if it can't \
-            be preloaded, 70 if --atomic had to stop it. Docs/Run.md describes the limits.
+            be preloaded, 70 if --atomic had to stop it. With -daemonize among the VMM's words \
+            this command returns when the VMM is in the background, and goes on there. Docs/Run.md describes the limits.
             """)
 
     @Option(help: "Write the VMM's slot calls to this file, as a scenario.", completion: .file())
@@ -121,6 +122,10 @@ struct RunCommand: ParsableCommand {
         guard atomic || (holdBudgetMicroseconds == nil && pastBudget == .finish) else {
             throw ValidationError("--hold-budget-us and --past-budget go with --atomic")
         }
+        guard report == nil || reportFile != nil || !BackgroundRun.isWanted(by: command) else {
+            throw ValidationError(
+                "a VMM with -daemonize leaves no terminal to print a report to: use --report-file")
+        }
         guard pastBudget == .finish || holdBudgetMicroseconds != nil else {
             throw ValidationError("--past-budget goes with --hold-budget-us")
         }
@@ -131,6 +136,12 @@ struct RunCommand: ParsableCommand {
             let program = try ProgramFile(finding: command[0])
             try program.checkPreloadable()
             return program
+        }
+        let ignored = ChildProgram.ignoredSignals
+        // Before there is a thread.
+        let background = try orComplain { () throws(RunFailure) in
+            guard BackgroundRun.isWanted(by: command) else { return BackgroundRun?.none }
+            return try BackgroundRun(ignoring: ignored)
         }
         let memory = try orComplain { () throws(RunFailure) in
             var header = crun_header()
@@ -147,7 +158,7 @@ struct RunCommand: ParsableCommand {
         let child = try orComplain { () throws(RunFailure) in
             ChildProgram(
                 path: program.path, arguments: command, library: try PreloadLibrary.path(),
-                memory: memory.path)
+                memory: memory.path, ignored: ignored)
         }
         let settings = settings
         let file = try orComplain { () throws(RunFailure) in
@@ -160,7 +171,7 @@ struct RunCommand: ParsableCommand {
         }
         let status = try orComplain { () throws(RunFailure) in
             do throws(RunFailure) {
-                return try child.runToEnd()
+                return try child.runToEnd { background?.leave($0) }
             } catch {
                 live?.end(nil, status: 0)
                 _ = file?.end()

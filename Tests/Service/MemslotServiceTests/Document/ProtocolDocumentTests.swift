@@ -93,7 +93,8 @@ struct ProtocolDocumentTests {
             shown.insert(method)
             #expect(document.lines.contains("### \(method)"), "\(method)")
         }
-        #expect(shown == Set(Method.allCases.map(\.rawValue)))
+        // That one has a result only where a VMM runs.
+        #expect(shown == Set(Method.allCases.map(\.rawValue)).subtracting(["run.setAtomic"]))
     }
 
     @Test("every error kind is listed under its code, and no other")

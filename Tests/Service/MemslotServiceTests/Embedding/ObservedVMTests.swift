@@ -36,6 +36,24 @@ struct ObservedVMTests {
         #expect(try methods(none).isEmpty)
     }
 
+    @Test("only the user who started a run may switch --atomic, and only where there is one")
+    func atomicity() throws {
+        let set = Locked<[Bool]>([])
+        let owner = WireClient(service, user: 1_000, role: .readOnly)
+        let off = #"{"atomic":false}"#
+        #expect(try owner.call("run.setAtomic", off).kind == "wrong-backend")
+        service.controlAtomicity(by: 1_000) { isAtomic in set.withLock { $0.append(isAtomic) } }
+        for user: UInt32 in [0, 1_001] {
+            let other = WireClient(service, user: user)
+            #expect(try other.call("run.setAtomic", off).kind == "not-permitted")
+        }
+        #expect(try owner.call("run.setAtomic", "{}").kind == "invalid-params")
+        #expect(try owner.call("run.setAtomic", off).result?["atomic"]?.bool == false)
+        #expect(
+            try owner.call("run.setAtomic", #"{"atomic":true}"#).result?["atomic"]?.bool == true)
+        #expect(set.withLock { $0 } == [false, true])
+    }
+
     @Test("a peer with all rights can't change them")
     func refuses() throws {
         let observed = try service.observe(vm: "a")

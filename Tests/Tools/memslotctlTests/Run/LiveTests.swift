@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 @Suite(
@@ -44,6 +45,41 @@ struct LiveTests {
         // The VMM may end before the commit of its last calls is recorded.
         let commits = atomic.events("memslots.committed").dropLast()
         #expect(commits.allSatisfy { $0["quiesced"] as? Bool == true })
+    }
+
+    @Test("--atomic is switched off and on between transactions", .timeLimit(.minutes(5)))
+    func switched() throws {
+        let vmm = Workbench.vmm ?? ""
+        let name = vmm.split(separator: "/").last.map(String.init) ?? ""
+        let socket = Workbench.file("switched")
+        let report = Workbench.file("switched.txt")
+        let process = ChildProcess()
+        process.executableURL = URL(fileURLWithPath: Workbench.memslotctl ?? "")
+        process.arguments =
+            ["run", "--atomic", "--socket", socket, "--report-file", report, "--"]
+            + [vmm, "split", "1000000"]
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        func memslotctl(_ words: String...) -> Finished {
+            Finished(running: Workbench.memslotctl ?? "", words + ["--socket", socket])
+        }
+        try waitUntil("the socket") {
+            memslotctl("atomic", "off").status == 0 || !process.isRunning
+        }
+        /// The last commits, by whether vCPUs were held.
+        func held() -> [Bool] {
+            memslotctl("history", name, "--json").output.components(separatedBy: "\"quiesced\":")
+                .dropFirst().map { $0.hasPrefix("true") }
+        }
+        try waitUntil("calls beside the guest") { held().last == false || !process.isRunning }
+        #expect(memslotctl("atomic", "on").output.hasSuffix("changes are atomic\n"))
+        try waitUntil("a transaction") { held().last == true || !process.isRunning }
+        process.terminate()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 128 + SIGTERM)
+        #expect(text(report).contains(" made one by one beside the guest"), "\(text(report))")
+        #expect(text(report).contains("\nwhat the kernel saw:\n"))
     }
 
     @Test(

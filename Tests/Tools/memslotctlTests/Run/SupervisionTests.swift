@@ -61,37 +61,48 @@ struct SupervisionTests {
     }
 
     @Test(
-        "QEMU is probed as libvirt probes it, in the background and without a terminal",
+        "with -daemonize it returns as QEMU does, as libvirt needs it, and reports in the background",
         .enabled(if: Workbench.canRunQEMU, "needs qemu-system-x86_64"))
     func daemonized() throws {
         let qmp = Line("probe")
-        let number = Workbench.file("pid")
+        let report = Workbench.file("background.txt")
         let process = ChildProcess()
         process.executableURL = URL(fileURLWithPath: Workbench.memslotctl ?? "")
         process.arguments =
-            ["run", "--atomic", "--", Workbench.qemu ?? ""]
+            ["run", "--atomic", "--report-file", report, "--", Workbench.qemu ?? ""]
             + [
-                "-S", "-no-user-config", "-nodefaults", "-nographic", "-machine",
-                "none,accel=kvm:tcg",
+                "-S", "-no-user-config", "-nodefaults", "-display", "none", "-machine",
+                "pc,accel=kvm", "-daemonize", "-qmp", "unix:\(qmp.path)",
             ]
-            + ["-daemonize", "-pidfile", number]
-            + ["-qmp", "unix:\(qmp.path)"]
         // Cleared, as libvirt does.
         process.environment = ["PATH": "/usr/bin:/bin", "HOME": "/"]
-        let errors = Workbench.file("probe-errors")
-        _ = FileManager.default.createFile(atPath: errors, contents: nil)
-        process.standardError = FileHandle(forWritingAtPath: errors)
+        let errors = Pipe()
+        process.standardError = errors
         process.standardInput = FileHandle.nullDevice
         try process.run()
+        // Before QEMU ends: libvirt reads to the end of this, and waits for the status.
+        let said = errors.fileHandleForReading.readDataToEndOfFile()
+        #expect(!String(decoding: said, as: UTF8.self).contains("memslots"))
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
+        #expect(text(report).isEmpty)
         #expect(qmp.accept() && qmp.receive()?.contains("QMP") == true)
-        try waitUntil(number) { !process.isRunning || !text(number).isEmpty }
         qmp.send("{\"execute\":\"qmp_capabilities\"}")
         qmp.send("{\"execute\":\"query-kvm\"}")
         #expect(qmp.receive()?.contains("return") == true)
         #expect(qmp.receive()?.contains("\"enabled\": true") == true)
         qmp.send("{\"execute\":\"quit\"}")
-        process.waitUntilExit()
-        #expect(process.terminationStatus == 0)
-        #expect(!text(errors).contains("memslots-preload"), "\(text(errors))")
+        try waitUntil("the report") { text(report).contains(" calls asked, ") }
+    }
+
+    @Test("a VMM that would go into the background and can't start is a failure at once")
+    func daemonizedFailure() {
+        let missing = Finished(
+            running: Workbench.memslotctl ?? "", ["run", "--", "/nonexistent", "-daemonize"])
+        #expect(missing.status == 2 && missing.errors.contains("/nonexistent"))
+        let failed = Finished(vmm: ["nonsense", "-daemonize"], under: [])
+        #expect(failed.status == Finished(vmm: ["nonsense"]).status, "\(failed.errors)")
+        let report = Finished(vmm: ["split", "1", "-daemonize"], under: ["--report"])
+        #expect(report.status == 64 && report.errors.contains("--report-file"))
     }
 }
