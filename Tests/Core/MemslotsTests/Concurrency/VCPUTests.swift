@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import Memslots
@@ -39,6 +40,30 @@ struct VCPUTests {
 
     private func array(_ number: UInt64) -> [Memslot] {
         (0..<4).map { slot(UInt32($0), at: $0 * 4 + number % 4, host: $0) }
+    }
+
+    @Test("that are inside are waited for by the barrier itself, not by the closed gate alone")
+    func barrier() throws {
+        let gate = VCPUGate()
+        let entry = gate.register(name: "inside", kick: {})
+        let (isInside, mayLeave) = (Signal(), Signal())
+        let (hasLeft, wasAlone) = (Shared(false), Shared<Bool?>(nil))
+        let vcpu = TestThread {
+            try? entry.run {
+                isInside.send()
+                mayLeave.wait()
+                hasLeft.update { $0 = true }
+            }
+        }
+        #expect(isInside.wait())
+        let other = TestThread {
+            gate.exclusively { wasAlone.update { $0 = hasLeft.value } }
+        }
+        // Time for a barrier that waits for nobody.
+        for _ in 0..<200 where wasAlone.value == nil { usleep(1_000) }
+        mayLeave.send()
+        #expect(vcpu.join() && other.join())
+        #expect(wasAlone.value == true)
     }
 
     @Test("never run while the slots are half changed, also those that come and go")
