@@ -108,6 +108,13 @@ struct FieldTests {
             contains: ["map user memory 0x7f0000000000-0x7f0001ffffff"]),
         Case(words: ["map", "span-two-slots.jsonl"], contains: ["2 slots, 2 GiB"]),
         Case(words: ["map", "memory-attributes.jsonl"], contains: ["1 slot, 2 GiB"]),
+        Case(
+            words: ["replay", "span-two-slots.jsonl"], status: 1,
+            contains: ["a range is an element of addresses: {"]),
+        Case(
+            words: ["replay", "memory-attributes.jsonl"], status: 1,
+            contains: ["nor another for it: private and shared memory is the VMM's own"]),
+        Case(words: ["replay", "diff-snapshot.jsonl"], contains: ["Memory of fc at the end"]),
         Case(words: ["explain", "only-einval.log"], contains: ["is not a multiple of 0x1000"]),
         Case(
             words: [

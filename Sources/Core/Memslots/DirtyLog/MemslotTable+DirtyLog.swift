@@ -91,7 +91,8 @@ extension MemslotTable {
         ofMemoryPages pages: Range<UInt64>, of pageCount: UInt64, clear: Bool,
         start: (Memslot) -> ByteCount?
     ) throws(DirtyLogError) -> (bitmap: DirtyBitmap, logged: DirtyBitmap)? {
-        try serially(DirtyLogError.reentrant) { () throws(DirtyLogError) in
+        try serially(DirtyLogError.reentrant) {
+            () throws(DirtyLogError) -> (bitmap: DirtyBitmap, logged: DirtyBitmap)? in
             if let failure { throw .failed(failure) }
             let parts = pair.current.array.slots.compactMap { slot in
                 slot.isLogging ? start(slot).map { (slot: slot, first: $0.pageCount) } : nil

@@ -38,10 +38,7 @@ enum AscendingOrder {
     /// address; equal ones as they came.
     static func byHost(_ slots: [Memslot]) -> [UInt32] {
         let byStart = positions(0..<UInt32(slots.count)) { slots[Int($0)].hostStart }
-        return positions(byStart) {
-            let slot = slots[Int($0)]
-            return UInt64(slot.addressSpace.rawValue) << 32 | UInt64(slot.memoryObject.rawValue)
-        }
+        return positions(byStart) { slots[Int($0)].hostOrdinal }
     }
 
     @inline(__always)
@@ -116,19 +113,33 @@ enum AscendingOrder {
 extension [Memslot] {
     /// The slots, all with an id, by ascending key.
     func sortedByKey() -> [Memslot] {
-        let ascend = indices.dropFirst().allSatisfy {
-            self[$0 - 1].assignedKey.ordinal < self[$0].assignedKey.ordinal
-        }
-        return ascend ? self : AscendingOrder.byKey(self).map { self[Int($0)] }
+        sorted(AscendingOrder.byKey) { $0.assignedKey.ordinal < $1.assignedKey.ordinal }
     }
 
     /// The slots by ascending address space and address.
     package func sortedByAddress() -> [Memslot] {
-        let ascend = indices.dropFirst().allSatisfy {
-            (self[$0 - 1].addressSpace, self[$0 - 1].guestPhysicalAddress)
-                <= (self[$0].addressSpace, self[$0].guestPhysicalAddress)
+        sorted(AscendingOrder.byAddress) {
+            $0.addressSpace == $1.addressSpace
+                ? $0.guestPhysicalAddress <= $1.guestPhysicalAddress
+                : $0.addressSpace < $1.addressSpace
         }
-        return ascend ? self : AscendingOrder.byAddress(self).map { self[Int($0)] }
+    }
+
+    /// The slots by ascending address space, memory object and place in it, or user address.
+    func sortedByHost() -> [Memslot] {
+        sorted(AscendingOrder.byHost) {
+            $0.hostOrdinal == $1.hostOrdinal
+                ? $0.hostStart <= $1.hostStart : $0.hostOrdinal < $1.hostOrdinal
+        }
+    }
+
+    /// The slots in `order`, which costs nothing where they ascend already.
+    @inline(__always)
+    private func sorted(
+        _ order: ([Memslot]) -> [UInt32], _ ascend: (Memslot, Memslot) -> Bool
+    ) -> [Memslot] {
+        indices.dropFirst().allSatisfy { ascend(self[$0 - 1], self[$0]) }
+            ? self : order(self).map { self[Int($0)] }
     }
 }
 
@@ -136,6 +147,11 @@ extension Memslot {
     /// The place of its memory: in its memory object, or in user memory.
     var hostStart: UInt64 {
         memoryObject.rawValue == 0 ? userspaceAddress.rawValue : memoryOffset.rawValue
+    }
+
+    /// Its address space and memory object in one integer; 0 of an object is user memory.
+    var hostOrdinal: UInt64 {
+        UInt64(addressSpace.rawValue) << 32 | UInt64(memoryObject.rawValue)
     }
 }
 

@@ -116,9 +116,8 @@ package struct ArrayFindings: Hashable, Sendable {
     /// Slots of one address space that map the same host memory.
     private mutating func addShared(_ slots: [Memslot], _ addresses: UserAddresses) {
         var reach: Memslot?
-        for position in AscendingOrder.byHost(slots) {
-            let slot = slots[Int(position)]
-            guard let widest = reach, widest.hasHostMemory(of: slot) else {
+        for slot in slots.sortedByHost() {
+            guard let widest = reach, widest.hostOrdinal == slot.hostOrdinal else {
                 reach = slot
                 continue
             }
@@ -235,16 +234,12 @@ extension Memslot {
         guestPhysicalAddress.rawValue..<guestPhysicalEnd.rawValue
     }
 
-    /// Whether the host memory of both can be compared: of one memory object, or user memory.
-    fileprivate func hasHostMemory(of other: Memslot) -> Bool {
-        addressSpace == other.addressSpace && memoryObject == other.memoryObject
-    }
-
     fileprivate var hostEnd: UInt64 { hostStart.addingSaturated(size.rawValue) }
 
     fileprivate func continues(_ upper: Memslot) -> Bool {
         guestPhysicalEnd == upper.guestPhysicalAddress && hostEnd == upper.hostStart
-            && hasHostMemory(of: upper) && flags == upper.flags && !flags.contains(.guestMemfd)
+            && hostOrdinal == upper.hostOrdinal && flags == upper.flags
+            && !flags.contains(.guestMemfd)
             && pageCount + upper.pageCount < 1 << 31
     }
 }
