@@ -193,6 +193,11 @@ void preload_record_arrays(struct preload_vm *vm);
 int preload_slot_call(const struct preload_call *call);
 int preload_decode_region(struct crun_region *region, unsigned long request, const void *argument);
 
+// preload_memory.c
+void preload_use_memory(const struct crun_region *region);
+void preload_after_change(const void *address, size_t size, uint32_t access);
+void preload_record_fault(struct preload_vm *vm, int vcpu);
+
 // preload_run.c
 int preload_run(struct preload_vcpu *vcpu, int descriptor, void *argument);
 int preload_run_gated(struct preload_vcpu *vcpu, int descriptor, void *argument);

@@ -149,7 +149,18 @@ PRELOAD_EXPORT void *mmap64(void *, size_t, int, int, int, off_t) __attribute__(
 
 PRELOAD_EXPORT int munmap(void *address, size_t size) {
     before_unmapping(address, size);
-    return (int)syscall(SYS_munmap, address, size);
+    int result = (int)syscall(SYS_munmap, address, size);
+    if (result == 0) preload_after_change(address, size, CRUN_UNMAPPED);
+    return result;
+}
+
+PRELOAD_EXPORT int mprotect(void *address, size_t size, int protection) {
+    int result = (int)syscall(SYS_mprotect, address, size, protection);
+    uint32_t access = (protection & PROT_READ ? CRUN_READABLE : 0)
+        | (protection & PROT_WRITE ? CRUN_WRITABLE : 0);
+    if (result == 0 && access != (CRUN_READABLE | CRUN_WRITABLE))
+        preload_after_change(address, size, access);
+    return result;
 }
 
 void *preload_mremap(void *, size_t, size_t, int, void *) PRELOAD_NAMED("mremap");
@@ -157,7 +168,10 @@ PRELOAD_EXPORT void *preload_mremap(
     void *address, size_t size, size_t new_size, int flags, void *target) {
     before_unmapping(address, size);
     if (flags & MREMAP_FIXED) before_unmapping(target, new_size);
-    return (void *)syscall(SYS_mremap, address, size, new_size, flags, target);
+    void *result = (void *)syscall(SYS_mremap, address, size, new_size, flags, target);
+    if (result != MAP_FAILED && result != address)
+        preload_after_change(address, size, CRUN_UNMAPPED);
+    return result;
 }
 
 PRELOAD_EXPORT int madvise(void *address, size_t size, int advice) {

@@ -133,6 +133,7 @@ static int64_t slot_call(const struct preload_call *call) {
     if (preload_decode_region(&region, call->request, call->argument) < 0) return PRELOAD_PASS;
     struct crun_record *record = preload_begin_record(call->vm);
     record->region = region;
+    preload_use_memory(&region);
     record->start = preload_now();
     int result = cpreload_call(call->descriptor, call->request, call->argument);
     record->result = result;

@@ -28,6 +28,7 @@ int preload_run(struct preload_vcpu *vcpu, int descriptor, void *argument) {
     __atomic_store_n(&vcpu->state, (uint32_t)preload_thread(), __ATOMIC_RELAXED);
     int result = preload_real_ioctl(descriptor, KVM_RUN, argument);
     __atomic_store_n(&vcpu->state, 0, __ATOMIC_RELAXED);
+    if (PRELOAD_RARELY(result < 0 && errno == EFAULT)) preload_record_fault(vcpu->vm, descriptor);
     return result;
 }
 
@@ -89,6 +90,7 @@ int preload_run_gated(struct preload_vcpu *vcpu, int descriptor, void *argument)
     }
     preload_current(outer);
     if (PRELOAD_RARELY(result < 0)) {
+        if (result == -EFAULT) preload_record_fault(vm, descriptor);
         errno = (int)-result;
         return -1;
     }

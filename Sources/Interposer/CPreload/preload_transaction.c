@@ -216,6 +216,7 @@ static int64_t request(const struct preload_call *call) {
     if (preload_decode_region(&region, call->request, call->argument) < 0) return PRELOAD_PASS;
     struct crun_record *record = preload_begin_record(vm);
     record->region = region;
+    preload_use_memory(&region);
     uint32_t is_off = __atomic_load_n(&preload_header->is_off, __ATOMIC_RELAXED);
     if (vm->passes || (is_off && !vm->is_pending)) {
         int32_t result = pass(vm, &region);

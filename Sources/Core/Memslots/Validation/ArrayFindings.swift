@@ -19,6 +19,7 @@ package struct Finding: Hashable, Sendable, CustomStringConvertible {
         case slotCount = "slot-count"
         case hugePages = "huge-pages"
         case readOnly = "read-only"
+        case userMemory = "user-memory"
         case missing, extra
     }
 

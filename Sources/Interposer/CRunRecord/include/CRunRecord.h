@@ -43,6 +43,21 @@
 #define CRUN_SLOT 8u
 // Of `crun_kind` alone: a later record has the place.
 #define CRUN_OVERWRITTEN 0xffu
+// KVM_RUN returned EFAULT. `userspace_addr` is the guest address that KVM names, or all ones. The
+// mappings of the process come before it.
+#define CRUN_FAULT 9u
+// A mapping: `userspace_addr`, `memory_size`, and in `flags` the bits below.
+#define CRUN_MAPPING 10u
+// A call unmapped or protected user memory: in `flags` what it left.
+#define CRUN_CHANGED 11u
+
+#define CRUN_READABLE 1u
+#define CRUN_WRITABLE 2u
+// A device's memory.
+#define CRUN_DEVICE 4u
+// Past the end of its file.
+#define CRUN_BEYOND 8u
+#define CRUN_UNMAPPED 0xffffffffu
 
 // Why a transaction was committed.
 #define CRUN_BY_RUN 1u

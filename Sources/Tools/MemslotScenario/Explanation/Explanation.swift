@@ -57,11 +57,14 @@ package struct Explanation: Hashable, Sendable, CustomStringConvertible {
         ]
     }
 
-    /// The causes of `KVM_RUN` = `EFAULT`, as a log can't show which it was.
+    /// The causes of `KVM_RUN` = `EFAULT`.
     ///
-    /// - Parameter shown: what the log shows of user memory under the slots, a sentence each.
-    package static func runFault(shown: [String]) -> Explanation {
+    /// - Parameters:
+    ///   - shown: what is known of the user memory under the slots, a sentence each.
+    ///   - isMeasured: whether it is the process's memory at that moment; else a log's candidates.
+    package static func runFault(shown: [String], isMeasured: Bool = false) -> Explanation {
         var all = Explanation(errno: "EFAULT")
+        all.isCertain = isMeasured
         all.sentences =
             shown.isEmpty
             ? [
@@ -71,8 +74,10 @@ package struct Explanation: Hashable, Sendable, CustomStringConvertible {
                     + "file; it has no page structure (a device's memory); a page of it is poisoned. "
                     + "memslotctl run --report finds which.",
             ]
-            : ["EFAULT: KVM_RUN could not reach the user memory behind a slot. The log shows:"]
-                + shown
+            : [
+                "EFAULT: KVM_RUN could not reach the user memory behind a slot. "
+                    + (isMeasured ? "At that moment:" : "The log shows:")
+            ] + shown
         return all
     }
 }

@@ -1,3 +1,5 @@
+import CRunRecord
+
 /// A traced call, if it concerns slots.
 enum StraceCall {
     /// `KVM_CREATE_VM` that returned a descriptor.
@@ -11,7 +13,7 @@ enum StraceCall {
     case duplicated(descriptor: Int32, copy: Int32)
     case closed(descriptor: Int32)
     /// `munmap`, or `mprotect` that takes an access away.
-    case changedMemory(name: String, range: Range<UInt64>)
+    case changedMemory(name: String, left: UserMapping)
     case other
 }
 
@@ -137,9 +139,13 @@ extension StraceCall {
             size > 0, !start.addingReportingOverflow(size).overflow
         else { return .other }
         if isProtection, scanner.rest.firstPosition(of: "PROT_WRITE") != nil { return .other }
+        let isReadable = scanner.rest.firstPosition(of: "PROT_READ") != nil
+        let access =
+            isProtection ? (isReadable ? CRUN_READABLE : 0) : CRUN_UNMAPPED
         guard result(&scanner) == 0 else { return .other }
         return .changedMemory(
-            name: isProtection ? "mprotect" : "munmap", range: start..<start + size)
+            name: isProtection ? "mprotect" : "munmap",
+            left: UserMapping(range: start..<start + size, access: access))
     }
 
     /// Whether a `KVM_RUN` returned `EFAULT`.

@@ -127,6 +127,9 @@ struct VCPURegistry {
         }
     }
 
+    /// The VM whose vCPU a thread runs.
+    func machine(run thread: ThreadID) -> Int? { inside[thread] ?? nil }
+
     func presence(of machine: Int) -> GuestPresence {
         var presence = presences[machine] ?? GuestPresence()
         let stray = presences[nil] ?? GuestPresence()

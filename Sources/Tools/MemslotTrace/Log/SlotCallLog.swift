@@ -6,8 +6,8 @@ package import Memslots
 struct SlotCallLog {
     var calls: [RecordedCall] = []
     var failures: [FailedCall] = []
-    /// The lines of the first `KVM_RUN` calls that returned `EFAULT`.
-    var runFaults: [Int] = []
+    /// The first `KVM_RUN` calls that returned `EFAULT`.
+    var runFaults: [RunFault] = []
     /// The last changes of user memory: the line, the call and the range.
     var memoryChanges: [MemoryChange] = []
     var machines: [TracedMachine] = []
@@ -109,7 +109,10 @@ package struct TraceFault: Hashable, Sendable, CustomStringConvertible {
 struct MemoryChange: Hashable {
     var line: Int
     var call: String
-    var range: Range<UInt64>
+    /// The memory, and what is left of it.
+    var left: UserMapping
+    /// The VM; `nil` if any VM may use it.
+    var machine: Int?
 
     /// The most that are kept: the last ones.
     static let limit = 256

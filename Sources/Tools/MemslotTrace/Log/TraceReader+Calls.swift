@@ -41,7 +41,7 @@ extension TraceReader {
         do throws(StraceSyntaxError) {
             let call = try StraceCall(beginning.body + rest)
             if call.isRun {
-                ran(rest, at: place)
+                ran(rest, by: thread, at: place)
                 vcpus.leave(thread)
             } else {
                 apply(call, of: thread, from: beginning.place, to: place, beginning.presence)
@@ -81,9 +81,9 @@ extension TraceReader {
             registry.duplicate(descriptor: descriptor, copy: copy, thread: thread)
         case .closed(let descriptor):
             registry.close(descriptor: descriptor, thread: thread)
-        case .changedMemory(let name, let range):
+        case .changedMemory(let name, let left):
             if log.memoryChanges.count == MemoryChange.limit { log.memoryChanges.removeFirst() }
-            log.memoryChanges.append(MemoryChange(line: from.line, call: name, range: range))
+            log.memoryChanges.append(MemoryChange(line: from.line, call: name, left: left))
         case .slot(let call):
             log.counts.kinds[.strace, default: 0] += 1
             var end = (to ?? Place(line: from.line, isCoarse: false, epoch: epoch)).moment
@@ -192,9 +192,12 @@ extension TraceReader {
         }
     }
 
-    mutating func ran(_ text: ArraySlice<UInt8>, at place: Place) {
+    mutating func ran(_ text: ArraySlice<UInt8>, by thread: ThreadID, at place: Place) {
         guard StraceCall.faulted(text), log.runFaults.count < FailedCall.limit else { return }
-        log.runFaults.append(place.line)
+        log.runFaults.append(
+            RunFault(
+                line: place.line, thread: thread, time: place.time,
+                machine: vcpus.machine(run: thread)))
     }
 
     /// A call on one line without its duration has ended where the thread's next line begins.

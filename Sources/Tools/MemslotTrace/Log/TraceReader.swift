@@ -81,7 +81,7 @@ struct TraceReader {
                 closeEnd(of: thread, at: place)
                 apply(call, of: thread, from: place, to: nil)
                 if call.isRun {
-                    ran(body, at: place)
+                    ran(body, by: thread, at: place)
                     vcpus.leave(thread, until: StraceCall.duration(body).flatMap(place.after))
                 }
             } catch {

@@ -15,8 +15,10 @@ package struct ImportReport: Sendable {
     package var surpriseCount: Int
     /// The first failed calls, each explained.
     package var failures: [ExplainedFailure]
-    /// The lines of `KVM_RUN` calls that returned `EFAULT`, and why.
-    package var runFaults: [(line: Int, explanation: Explanation)]
+    /// The first `KVM_RUN` calls that returned `EFAULT`, and why.
+    package var runFaults: [ExplainedFault]
+    /// User memory that was unmapped or protected under slots.
+    var memoryFindings: [(machine: Int, finding: Finding)]
     /// The bytes of guest memory that were removed and are not back at the end.
     package var removedBytes: UInt64
     /// The longest pause within a transaction of a thread that never enters `KVM_RUN`, in
@@ -35,6 +37,8 @@ package struct ImportReport: Sendable {
     package var isRecorded: Bool
 
     package static let listedSurprises = 100
+    /// The most findings about user memory that are listed.
+    private static let listedFindings = 20
 
     package var threads: Set<ThreadID> { Set(scenario.transactions.map(\.thread)) }
 
@@ -83,7 +87,8 @@ extension ImportReport {
         var text = summary
         if !absences.isEmpty { text += "\n" + absenceTable }
         if !scenario.transactions.isEmpty { text += "\n" + table }
-        if !failureLines.isEmpty { text += "\n" + failureLines.map { $0 + "\n" }.joined() }
+        let failures = failureLines + (withFindings ? faultLines : [])
+        if !failures.isEmpty { text += "\n" + failures.map { $0 + "\n" }.joined() }
         if withFindings, !findings.isEmpty {
             text += "\n" + findings.map { "\($0.finding)\n" }.joined()
         }
@@ -134,17 +139,24 @@ extension ImportReport {
     /// The findings about the arrays at the end, by VM.
     package var findings: [(machine: Int, finding: Finding)] {
         let isOnly = scenario.machines.count == 1
-        return scenario.finalSlots.enumerated().flatMap { machine, slots in
-            let all = ArrayFindings(
-                slots, maxSlots: scenario.machines[machine].needs.maxSlots,
-                more: isOnly ? view?.differences(from: slots) ?? [] : []
-            ).all
-            return all.map { finding in
-                var own = finding
-                if !isOnly { own.text = "\(scenario.machines[machine].name): " + own.text }
-                return (machine, own)
-            }
+        var first = memoryFindings
+        let more = first.count - Self.listedFindings
+        if more > 0 {
+            first.removeLast(more)
+            first[first.count - 1].finding.text += "; and \(more) more such calls"
         }
+        return first
+            + scenario.finalSlots.enumerated().flatMap { machine, slots in
+                let all = ArrayFindings(
+                    slots, maxSlots: scenario.machines[machine].needs.maxSlots,
+                    more: isOnly ? view?.differences(from: slots) ?? [] : []
+                ).all
+                return all.map { finding in
+                    var own = finding
+                    if !isOnly { own.text = "\(scenario.machines[machine].name): " + own.text }
+                    return (machine, own)
+                }
+            }
     }
 
     /// Why a hole may be hidden: each an undecoded call, an unread line or an unknown beginning.
@@ -285,12 +297,14 @@ extension ImportReport {
                 lines.append("line \(failure.call.line): \(failure.words): \(text)")
             }
         }
-        for fault in runFaults.prefix(Self.listedSurprises) {
-            lines.append("line \(fault.line): KVM_RUN: \(fault.explanation)")
-        }
         let failed = counts.failedCalls.values.reduce(0, +)
         if failed > failures.count { lines.append("… and \(failed - failures.count) more") }
         return lines
+    }
+
+    /// Each `KVM_RUN` that failed, with its explanation.
+    package var faultLines: [String] {
+        runFaults.prefix(Self.listedSurprises).map { "line \($0.line): KVM_RUN: \($0.explanation)" }
     }
 
     package var notes: [String] {

@@ -49,16 +49,25 @@ package struct ReportDocument: Sendable {
                 writer.integer(hold.upperBound - min(origin, hold.upperBound))
                 writer.endArray()
             }
-            writer.list("failures", report.failures) { writer, failure in
+            let failures =
+                report.failures.map { ($0.call, $0.words, $0.explanation) }
+                + report.runFaults.map { fault in
+                    let call = FailedCall(
+                        line: fault.line, thread: fault.thread, machine: fault.machine,
+                        errno: "EFAULT", time: fault.time)
+                    return (call, "KVM_RUN", fault.explanation)
+                }
+            writer.list("failures", failures) { writer, failure in
+                let (call, words, explanation) = failure
                 writer.object {
-                    $0.member("vm", failure.call.machine)
-                    $0.member("line", failure.call.line)
-                    $0.number("at", since(failure.call.time))
-                    $0.member("thread", UInt64(failure.call.thread.rawValue))
-                    $0.member("errno", failure.call.errno)
-                    $0.member("call", failure.words)
-                    $0.member("rule", failure.explanation.rule?.rawValue)
-                    $0.member("text", failure.explanation.description)
+                    $0.member("vm", call.machine)
+                    $0.member("line", call.line)
+                    $0.number("at", since(call.time))
+                    $0.member("thread", UInt64(call.thread.rawValue))
+                    $0.member("errno", call.errno)
+                    $0.member("call", words)
+                    $0.member("rule", explanation.rule?.rawValue)
+                    $0.member("text", explanation.description)
                 }
             }
             writer.list("findings", report.findings) { writer, item in

@@ -37,6 +37,9 @@ struct RecordedCallReader {
     }
 
     private mutating func remark(_ value: JSONValue) {
+        if let text = value["runFault"]?.string, log.runFaults.count < FailedCall.limit {
+            log.runFaults.append(RunFault(line: number, text: text))
+        }
         guard let calls = value["calls"]?.elements else { return }
         thread = ThreadID(rawValue: UInt32(clamping: value["thread"]?.uint64 ?? 0))
         runsBefore = value["runsBefore"]?.int ?? 0

@@ -21,6 +21,7 @@ package struct RunFollower {
         var commits = 0
         /// An array that is being read.
         var array: RunArray?
+        var mappings: [UserMapping] = []
     }
 
     /// Starts at the beginning of a run.
@@ -62,6 +63,16 @@ package struct RunFollower {
                 machines[number]?.builder.lastCall?.thread == thread ? end(number) : []
             }
         case .gone(let machine): return remove(machine)
+        case .mapping(let mapping, let number):
+            machines[number]?.mappings.append(mapping)
+            return []
+        case .fault(var fault):
+            guard let number = fault.machine, let machine = machines[number] else { return [] }
+            fault.mappings = machine.mappings
+            machines[number]?.mappings = []
+            let slots = machine.builder.table.slots
+            return [.fault(ExplainedFault(fault, of: number, under: slots))]
+        case .changed: return []
         }
     }
 
@@ -191,4 +202,6 @@ package enum RunEvent: Sendable {
     /// So many records were overwritten before they were read. All VMs were closed; each comes back
     /// with its whole array as one transaction.
     case lost(Int)
+    /// A `KVM_RUN` returned `EFAULT`.
+    case fault(ExplainedFault)
 }

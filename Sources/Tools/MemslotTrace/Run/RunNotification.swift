@@ -1,4 +1,5 @@
 import MemslotProtocol
+import MemslotScenario
 package import Memslots
 
 /// The notifications of a run, as lines without their ends (Docs/Protocol.md).
@@ -21,6 +22,15 @@ package enum RunNotification {
             writer.list("operations", followed.operations) { $0.operation(PlannedOperation($1)) }
             writer.missing(transaction.audit)
             if let commit = followed.commit { writer.commit(commit) }
+        }
+    }
+
+    /// `run.fault`: a `KVM_RUN` returned `EFAULT`.
+    package static func fault(_ fault: ExplainedFault, of vm: String) -> [UInt8] {
+        line("run.fault") { writer in
+            writer.member("vm", vm)
+            writer.member("thread", UInt64(fault.thread.rawValue))
+            writer.member("text", fault.explanation.description)
         }
     }
 

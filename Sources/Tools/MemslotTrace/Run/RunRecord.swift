@@ -99,6 +99,9 @@ enum RunRecord {
     /// A thread that had made slot calls entered `KVM_RUN`.
     case entered(thread: ThreadID)
     case gone(machine: Int)
+    case fault(RunFault)
+    case mapping(UserMapping, machine: Int)
+    case changed(MemoryChange)
     /// The array that a VM has now, whose slots follow.
     case array(RunArray)
     case slot(RunCall)
@@ -111,6 +114,9 @@ enum RunRecord {
         case .commit(let commit): commit.machine
         case .gone(let machine): machine
         case .array(let array): array.machine.number
+        case .fault(let fault): fault.machine
+        case .mapping(_, let machine): machine
+        case .changed(let change): change.machine
         case .entered: nil
         }
     }
@@ -136,6 +142,19 @@ enum RunRecord {
         case CRUN_COMMIT: self = .commit(RunCommit(words, number: number))
         case CRUN_ENTERED: self = .entered(thread: ThreadID(words))
         case CRUN_GONE: self = .gone(machine: Int(words.vm))
+        case CRUN_FAULT:
+            let address = words.region.userspace_addr
+            self = .fault(
+                RunFault(
+                    line: number, thread: ThreadID(words), time: TraceTime(rawValue: words.start),
+                    machine: Int(words.vm), address: address == .max ? nil : address))
+        case CRUN_MAPPING: self = .mapping(UserMapping(words.region), machine: Int(words.vm))
+        case CRUN_CHANGED:
+            let left = UserMapping(words.region)
+            self = .changed(
+                MemoryChange(
+                    line: number, call: left.access == CRUN_UNMAPPED ? "munmap" : "mprotect",
+                    left: left, machine: Int(words.vm)))
         default: return nil
         }
     }
@@ -170,6 +189,14 @@ package struct RunMachine: Hashable, Sendable {
         thread = ThreadID(words)
         process = words.process
         self.needs = needs
+    }
+}
+
+extension UserMapping {
+    fileprivate init(_ region: crun_region) {
+        let start = region.userspace_addr
+        self.init(
+            range: start..<start.addingSaturated(region.memory_size), access: region.flags)
     }
 }
 

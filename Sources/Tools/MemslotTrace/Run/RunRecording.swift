@@ -11,6 +11,10 @@ package struct RunRecording: Sendable {
     package private(set) var commits: [RunCommit] = []
     /// The thread that created each VM, in the order of creation.
     package private(set) var creators: [ThreadID] = []
+    private var faults: [RunFault] = []
+    private var changes: [MemoryChange] = []
+    /// The mappings of a process, which come before its fault.
+    private var mappings: [Int: [UserMapping]] = [:]
     /// The number of programs with the preload library.
     package private(set) var attached = 0
     /// The number of VMs and vCPUs that there was no room for.
@@ -84,6 +88,11 @@ package struct RunRecording: Sendable {
         case .asked(let call): asked.append(call)
         case .made(let call): made.append(call)
         case .commit(let commit): commits.append(commit)
+        case .fault(var fault):
+            fault.mappings = mappings.removeValue(forKey: fault.machine ?? 0)
+            faults.append(fault)
+        case .mapping(let mapping, let machine): mappings[machine, default: []].append(mapping)
+        case .changed(let change): changes.append(change)
         case .entered, .gone, .array, .slot: break
         case nil: unfinished += 1
         }
@@ -152,6 +161,7 @@ package struct RunRecording: Sendable {
         }
         log.counts.unfinishedCalls = unfinished
         log.isRecorded = true
+        (log.runFaults, log.memoryChanges) = (faults, changes)
         var arrays = arrays.filter { $0.missing <= 0 }[...]
         var tables: [Int: SlotTable] = [:]
         func resume(before number: Int) {

@@ -54,6 +54,13 @@ package struct RunScenarioWriter {
                 $0.list("calls", [recorded]) { $0.recorded($1, call.errno, since: start) }
             }
             writer.newLine()
+        case .fault(let fault):
+            writer.object {
+                $0.member("comment", "KVM_RUN: EFAULT")
+                $0.member("thread", UInt64(fault.thread.rawValue))
+                $0.member("runFault", fault.explanation.description)
+            }
+            writer.newLine()
         case .lost(let count):
             writer.object {
                 $0.member("comment", "\(counted(count, "record")) not kept; whole arrays follow")

@@ -15,6 +15,10 @@ struct TraceAssembly {
         var surpriseCount = 0
         var failures = log.failures[...]
         var explained: [ExplainedFailure] = []
+        var changes = log.memoryChanges[...]
+        var runFaults = log.runFaults[...]
+        var faults: [ExplainedFault] = []
+        var found: [(machine: Int, finding: Finding)] = []
         func builder(of machine: Int) -> TransactionBuilder {
             if let known = builders[machine] { return known }
             order.append(machine)
@@ -33,6 +37,22 @@ struct TraceAssembly {
                                 && surpriseCount == 0
                     ))
             }
+            while let change = changes.first, change.line <= line {
+                changes.removeFirst()
+                for (machine, own) in builders where change.machine ?? machine == machine {
+                    found += own.table.slots.compactMap(change.finding).map { (machine, $0) }
+                }
+            }
+            while let fault = runFaults.first, fault.line <= line {
+                runFaults.removeFirst()
+                let own = builders.filter { fault.machine ?? $0.key == $0.key }
+                faults.append(
+                    ExplainedFault(
+                        fault, of: fault.machine ?? order.first ?? 0,
+                        under: own.values.flatMap(\.table.slots),
+                        changes: found.suffix(8).filter { own[$0.machine] != nil }
+                            .map { $0.finding.text + "." }))
+            }
         }
         for call in log.calls {
             explain(upTo: call.line)
@@ -48,7 +68,6 @@ struct TraceAssembly {
             if surprises.count < ImportReport.listedSurprises { surprises.append(surprise) }
         }
         explain(upTo: .max)
-        let runFaults = runFaults(under: builders.values.flatMap(\.table.slots))
         for machine in order {
             if let ended = builders[machine]?.finish() { transactions.append(ended) }
         }
@@ -63,6 +82,7 @@ struct TraceAssembly {
         for index in explained.indices {
             explained[index].call.machine = places[explained[index].call.machine] ?? 0
         }
+        for index in faults.indices { faults[index].machine = places[faults[index].machine] ?? 0 }
         let name = Self.name(log.scenario ?? options.name)
         let scenario = ImportedScenario(
             name: name, source: options.source,
@@ -79,29 +99,14 @@ struct TraceAssembly {
             report: ImportReport(
                 counts: log.counts, scenario: scenario,
                 idleMachines: log.machines.count - order.count, surprises: surprises,
-                surpriseCount: surpriseCount, failures: explained, runFaults: runFaults,
+                surpriseCount: surpriseCount, failures: explained, runFaults: faults,
+                memoryFindings: found.map { (places[$0.machine] ?? 0, $0.finding) },
                 removedBytes: order.reduce(0) {
                     $0.addingSaturated(builders[$1]?.engine.removedBytes ?? 0)
                 },
                 gapMilliseconds: options.gapMilliseconds,
                 hasTimes: log.calls.contains { $0.time != nil }, hasCoarseTimes: log.isCoarse,
                 clockJumps: log.clockJumps, isRecorded: log.isRecorded))
-    }
-
-    /// Why each `KVM_RUN` failed with `EFAULT`, by line: what happened to memory under the slots.
-    private func runFaults(under slots: [Memslot]) -> [(line: Int, explanation: Explanation)] {
-        log.runFaults.map { line in
-            let shown = log.memoryChanges.filter { $0.line < line }.flatMap { change in
-                slots.filter { slot in
-                    let user = slot.userspaceAddress.rawValue
-                    return change.range.overlaps(user..<user.addingSaturated(slot.size.rawValue))
-                }.map {
-                    "line \(change.line): \(change.call) of \(hex(change.range)), under slot "
-                        + "\($0.assignedKey) at \(hex($0.range.start..<$0.range.end))."
-                }
-            }
-            return (line, Explanation.runFault(shown: Array(shown.suffix(8))))
-        }
     }
 
     private var grouping: TransactionGrouping {

@@ -157,6 +157,9 @@ struct WatchedVMs {
             return Change(vm: vm, sentence: "\(vm) was destroyed")
         case "run.transaction":
             return Change(vm: nil, sentence: "\(vm): \(RunEventText.transaction(params))")
+        case "run.fault":
+            let text = params["text"]?.string ?? ""
+            return Change(vm: nil, sentence: "\(vm): KVM_RUN: \(Terminal.safe(text))")
         default: return nil
         }
     }

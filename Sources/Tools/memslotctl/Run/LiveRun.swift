@@ -115,6 +115,10 @@ final class RunMirror: Sendable {
         case .transaction(let followed):
             guard let vm = vms.withLock({ $0[followed.transaction.machine] }) else { return }
             apply(followed, vm)
+        case .fault(let fault):
+            guard let vm = vms.withLock({ $0[fault.machine] }) else { return }
+            service.announce(
+                RunNotification.fault(fault, of: vm.name), toFollowersOf: vm.name)
         case .gone(let number):
             guard let vm = vms.withLock({ $0.removeValue(forKey: number) }) else { return }
             _ = try? service.unregister(vm.name)

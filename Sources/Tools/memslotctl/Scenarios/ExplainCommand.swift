@@ -84,7 +84,7 @@ struct ExplainCommand: ParsableCommand {
         guard case .calls(let result) = read.evidence else {
             throw UnusableFile("\(read.name): shows no calls")
         }
-        let lines = result.report.failureLines
+        let lines = result.report.failureLines + result.report.faultLines
         Terminal.print(lines.isEmpty ? ["\(read.name): no failed call"] : lines)
     }
 

@@ -1,4 +1,8 @@
 #include "vmm.h"
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
 
 static int number(int argc, char **argv, int otherwise) {
     return argc > 0 ? atoi(argv[0]) : otherwise;
@@ -144,6 +148,51 @@ static int test_kicks(int argc, char **argv) {
     return 0;
 }
 
+// Where KVM emulates the guest's instructions it leaves with MMIO, not with EFAULT: then a filter fails
+// the next KVM_RUN in its stead.
+static void fail_next_run(void) {
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, KVM_RUN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EFAULT),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = {sizeof code / sizeof *code, code};
+    must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "PR_SET_NO_NEW_PRIVS");
+    must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter) == 0,
+        "seccomp");
+}
+
+// Memory under a slot goes away while a vCPU walks it, and KVM_RUN fails.
+static int test_fault(int argc, char **argv) {
+    struct vm vm;
+    make_vm(&vm, 1, 0);
+    int file = memfd_create("region", 0);
+    must(file >= 0 && ftruncate(file, REGION_SIZE) == 0, "memfd");
+    must(set_slot(&vm, 1, 0, REGION, 0, vm.region) == 0, "delete");
+    vm.region = mmap(0, REGION_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    must(vm.region != MAP_FAILED, "mmap");
+    // Only the mapping keeps the file.
+    if (argc > 1) close(file);
+    must(set_slot(&vm, 1, 0, REGION, REGION_SIZE, vm.region) == 0, "slot 1");
+    start(&vm);
+    uint8_t *page = vm.region + 4 * PAGE;
+    switch (argc > 0 ? *argv[0] : 'u') {
+    case 'u': must(munmap(page, PAGE) == 0, "munmap"); break;
+    case 'p': must(mprotect(page, 2 * PAGE, PROT_READ) == 0, "mprotect"); break;
+    case 'n': must(mprotect(page, 2 * PAGE, PROT_NONE) == 0, "mprotect"); break;
+    default: must(ftruncate(file, 8 * PAGE) == 0, "ftruncate");
+    }
+    struct vcpu *vcpu = &vm.vcpus[0];
+    while (!vcpu->errors && !__atomic_load_n(&vcpu->mmio, __ATOMIC_RELAXED)) sched_yield();
+    if (!vcpu->errors) fail_next_run();
+    while (!__atomic_load_n(&vcpu->errors, __ATOMIC_RELAXED)) sched_yield();
+    printf("errors %lu\n", vm.vcpus[0].errors);
+    return 0;
+}
+
 // A slot is deleted, and its memory unmapped at once.
 static int test_unmap(int argc, char **argv) {
     struct vm vm;
@@ -184,7 +233,7 @@ extern int test_visible(int, char **), test_fork(int, char **), test_reuse(int, 
 
 const struct test tests[] = {
     {"split", test_split}, {"exit", test_exit}, {"errors", test_errors}, {"dirty", test_dirty},
-    {"kicks", test_kicks}, {"unmap", test_unmap}, {"kill", test_kill}, {"visible", test_visible},
+    {"kicks", test_kicks}, {"fault", test_fault}, {"unmap", test_unmap}, {"kill", test_kill}, {"visible", test_visible},
     {"fork", test_fork}, {"reuse", test_reuse}, {"memfd", test_memfd}, {"ring", test_ring},
     {"bench", test_bench}, {"threads", test_threads}, {"own", test_own},
     {"waiting", test_waiting}, {"device", test_device}, {"stack", test_stack}, {"self", test_self},
