@@ -180,6 +180,7 @@ extension ImportReport {
         add(counts.overlongLines, "line", " over 64 KiB cut short")
         add(counts.lostRecords, "record", " between the first and the newest not kept")
         add(surpriseCount - counts.undecodedCalls, "call", " contradicting the calls before it")
+        if scenario.machines.isEmpty { reasons.append("the log shows no slot call of a VM") }
         if !isRecorded, scenario.machines.contains(where: { $0.traced.createdOnLine == nil }) {
             let first = scenario.transactions.first?.line ?? failures.first?.call.line ?? 1
             reasons.append("the slots before line \(first) are not known")
