@@ -134,11 +134,24 @@ struct DirectBootTests {
         "a second vCPU misses no memory, however long a slot is deleted",
         .timeLimit(.minutes(10)), arguments: ["pc", "q35"])
     func witness(machine: String) throws {
-        let seen = try #require(try witness(machine, 100, under: ["--atomic"], patience: 120))
+        let report = Workbench.file("report")
+        let options = ["--atomic", "--report-file", report]
+        let seen = try #require(try witness(machine, 100, under: options, patience: 120))
         #expect(seen[0] == "FLIPS 100 bad 0")
         #expect(seen[1] == "MOVES 20 bad 0")
         #expect(seen[2].hasSuffix(" spurious 0"), "\(seen[2])")
         #expect(!seen[2].hasPrefix("END rounds 0 "), "\(seen[2])")
+        #expect(runningHoles(ofKernelIn: text(report)) == [], "\(text(report))")
+    }
+
+    @Test(
+        "what the guest counts, or dies of, is in the report as a hole while a vCPU ran",
+        .timeLimit(.minutes(5)))
+    func reported() throws {
+        let report = Workbench.file("report")
+        let seen = try witness("pc", 100, under: ["--report-file", report], patience: 20)
+        guard seen?[2].hasSuffix(" spurious 0") != true else { return }
+        #expect(!runningHoles(ofKernelIn: text(report)).isEmpty, "\(text(report))")
     }
 
     @Test("the same guest bare counts spurious exits, or dies of one", .timeLimit(.minutes(5)))
