@@ -30,6 +30,7 @@ struct Daemon {
         self.log = log
         notification = ServiceNotification()
         inherited = InheritedDescriptors.adopt()
+        MemslotService.examineHost()
         sandbox = Sandbox(mode: operation.confinement)
         do throws(SandboxError) {
             // Before anything is logged: the log has a thread.

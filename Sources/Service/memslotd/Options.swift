@@ -143,6 +143,13 @@ struct LimitOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
+            "Bytes of kernel memory for the slots of one user's KVM VMs.",
+            discussion: "By default an eighth of the host's memory, or of the limit of the "
+                + "daemon's control groups.", valueName: "bytes"))
+    var maxKernelMemory: UInt64?
+
+    @Option(
+        help: ArgumentHelp(
             "Requests of a connection that run at the same time. The daemon reads no more until "
                 + "one ends.",
             valueName: "count"))
@@ -190,7 +197,11 @@ struct LimitOptions: ParsableArguments {
         // A peer's longest line, decoded.
         limits.requestBytesPerPeer = max(limits.requestBytesPerPeer, 18 * maxLine)
         limits.requestBytes = 2 * limits.requestBytesPerPeer
-        let bytes = memoryLimit ?? HostMemory.half
+        let half = HostMemory.half
+        limits.kernelMemoryPerPeer =
+            maxKernelMemory ?? min(limits.kernelMemoryPerPeer, UInt64(half / 4))
+        limits.kernelMemory = 2 * min(limits.kernelMemoryPerPeer, 1 << 62)
+        let bytes = memoryLimit ?? half
         guard limits.lower(toMemory: bytes) else {
             throw ValidationError(
                 "a memory limit of \(bytes) bytes is too low; these limits need at least "

@@ -41,6 +41,10 @@ public enum DirtyLogMode: Hashable, Sendable {
     case ring(bytes: UInt32)
 }
 
+extension DirtyLogMode {
+    fileprivate var hasBitmaps: Bool { if case .ring = self { false } else { true } }
+}
+
 extension KVMCapabilities {
     /// Sets the mode of a dirty log, on a VM without slots and vCPUs.
     func enable(_ mode: DirtyLogMode, of vm: VirtualMachine) throws(KVMError) {
@@ -88,6 +92,8 @@ extension Capabilities {
             userspaceEnd: limits.userspaceEnd,
             flags: flags,
             reservedRanges: reservedRanges,
-            dirtyLogStartsFull: options.dirtyLog == .manualInitiallySet)
+            dirtyLogStartsFull: options.dirtyLog == .manualInitiallySet,
+            kernelMemory: KernelSlotMemory(
+                shadowsPages: ShadowPaging.isUsed, hasBitmaps: options.dirtyLog.hasBitmaps))
     }
 }

@@ -20,6 +20,8 @@ public struct Capabilities: Hashable, Sendable {
     /// Whether a slot that starts to log starts with every page dirty.
     /// Kernel: `KVM_DIRTY_LOG_INITIALLY_SET`.
     public var dirtyLogStartsFull: Bool
+    /// What the kernel allocates for slots; `nil` if it allocates nothing, or it is unknown.
+    public var kernelMemory: KernelSlotMemory?
 
     /// Capabilities of x86-64 KVM as the simulator gives them by default.
     public init(
@@ -31,7 +33,8 @@ public struct Capabilities: Hashable, Sendable {
         maxPagesPerSlot: UInt64 = (1 << 31) - 1,
         reservedRanges: [Range<GuestPhysicalAddress>] = [],
         providesGuestMemfd: Bool = false,
-        dirtyLogStartsFull: Bool = false
+        dirtyLogStartsFull: Bool = false,
+        kernelMemory: KernelSlotMemory? = nil
     ) {
         self.maxSlots = maxSlots
         self.addressSpaces = addressSpaces
@@ -42,6 +45,7 @@ public struct Capabilities: Hashable, Sendable {
         self.reservedRanges = reservedRanges
         self.providesGuestMemfd = providesGuestMemfd
         self.dirtyLogStartsFull = dirtyLogStartsFull
+        self.kernelMemory = kernelMemory
     }
 
     /// The number of address bits of ``maxGuestPage``: 52 for page 2^40 − 1.

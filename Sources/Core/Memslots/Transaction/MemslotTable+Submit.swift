@@ -83,7 +83,7 @@ extension MemslotTable {
     }
 
     private func unchanged(_ wanted: WantedArray, since start: UInt64) -> Receipt {
-        var receipt = wanted.receipt(generation: pair.current.generation)
+        var receipt = wanted.receipt(generation: pair.current.generation, capabilities)
         receipt.durations.nanoseconds.total = monotonicNow() - start
         return receipt
     }
@@ -101,7 +101,7 @@ extension MemslotTable {
                 backend: backend, pair: pair, vcpus: vcpus, hooks: hooks,
                 transactionHooks: transactionHooks))
         let outcome = run.run()
-        var receipt = wanted.receipt(generation: pair.current.generation)
+        var receipt = wanted.receipt(generation: pair.current.generation, capabilities)
         if outcome == .committed { receipt.unmappedDirtyPages = run.carryDirtyBits() }
         overlay = run.overlay
         if let error = error(for: outcome, of: run, wanted.plan) { throw error }

@@ -6,7 +6,7 @@ extension MemslotTable {
     ) throws(SubmitError) -> Receipt {
         try serially(SubmitError.reentrant) { () throws(SubmitError) in
             let wanted = try wantedArray(from: slots, options: options, prior: prior)
-            var receipt = wanted.receipt(generation: pair.current.generation)
+            var receipt = wanted.receipt(generation: pair.current.generation, capabilities)
             guard !wanted.diff.isEmpty else { return receipt }
             receipt.isPlan = true
             receipt.generation = pair.current.generation.next

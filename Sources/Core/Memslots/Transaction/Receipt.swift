@@ -28,6 +28,8 @@ public struct Receipt: Hashable, Sendable {
     package var hasPickedIDs = false
     /// Dirty pages whose host page no logging slot of the new array maps, by their old slot.
     public var unmappedDirtyPages: [DirtyPages] = []
+    /// About how many bytes the kernel allocates for the array; `nil` for a backend without a kernel.
+    public var kernelMemory: UInt64?
     /// A Boolean value that indicates whether vCPUs were held out of the guest.
     public var quiesced = false
     /// A Boolean value that indicates whether every reader of the old array has left, so that its

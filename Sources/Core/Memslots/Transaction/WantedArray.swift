@@ -37,12 +37,13 @@ struct WantedArray {
     }
 
     /// A receipt without times, as far as it is known beforehand.
-    func receipt(generation: Generation) -> Receipt {
+    func receipt(generation: Generation, _ capabilities: Capabilities) -> Receipt {
         var receipt = Receipt(
             generation: generation, outcome: diff.isEmpty ? .unchanged : .committed, diff: diff,
             operations: plan.operations, isOptimal: plan.isOptimal && idsAreOptimal,
             slots: requested)
         receipt.hasPickedIDs = hasPickedIDs
+        receipt.kernelMemory = capabilities.kernelMemory?.bytes(of: slots)
         receipt.warnings =
             ArrayFindings(about: diff.added + diff.moved.map(\.after)).all.map(\.description)
         return receipt

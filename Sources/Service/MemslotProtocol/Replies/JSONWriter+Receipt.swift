@@ -17,6 +17,7 @@ extension JSONWriter {
         if !receipt.unmappedDirtyPages.isEmpty {
             list("dirty", receipt.unmappedDirtyPages) { $0.dirtyPages($1) }
         }
+        member("kernelMemory", receipt.kernelMemory)
         member("quiesced", receipt.quiesced)
         member("retired", receipt.retired)
         if !receipt.retired { list("readers", receipt.readers) { $0.string($1) } }

@@ -176,6 +176,8 @@ struct Budgets: Sendable {
     let eventBytes: Budget
     /// Bytes of dirty bits.
     let dirtyBytes: Budget
+    /// Bytes that the kernel allocates for the slots of KVM VMs.
+    let kernelMemory: Budget
     /// The receipts of all VMs.
     let receipts: ReceiptBudget
     let receiptBytesPerPeer: Int
@@ -214,6 +216,10 @@ struct Budgets: Sendable {
         dirtyBytes = Budget(
             "dirtyBytes", of: "bytes of dirty bits", total: limits.dirtyBytes,
             share: limits.dirtyBytesPerPeer)
+        kernelMemory = Budget(
+            "kernelMemory", of: "bytes of kernel memory for slots",
+            total: Int(clamping: limits.kernelMemory),
+            share: Int(clamping: limits.kernelMemoryPerPeer))
         receipts = ReceiptBudget(bytes: limits.receiptBytes)
         receiptBytesPerPeer = limits.receiptBytesPerPeer
     }

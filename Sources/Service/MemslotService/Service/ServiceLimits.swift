@@ -68,6 +68,10 @@ public struct ServiceLimits: Hashable, Sendable {
     public var memoryBytes: UInt64 = 1 << 45
     /// Bytes of all memory objects of one user together.
     public var memoryBytesPerPeer: UInt64 = 1 << 44
+    /// Bytes that the kernel allocates for the slots of all KVM VMs.
+    public var kernelMemory: UInt64 = 1 << 36
+    /// As ``kernelMemory``, for one user.
+    public var kernelMemoryPerPeer: UInt64 = 1 << 35
     /// Subscriptions of all users.
     public var subscriptions = 8_192
     /// Subscriptions of one user on all its connections: one for each VM, and one for "all".

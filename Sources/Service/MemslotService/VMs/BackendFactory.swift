@@ -82,6 +82,11 @@ final class BackendFactory: Sendable {
     }
 }
 
+extension MemslotService {
+    /// Reads what must be known of the host's KVM before a process confines itself.
+    package static func examineHost() { _ = ShadowPaging.isUsed }
+}
+
 extension ProtocolError {
     fileprivate init(_ error: KVMError) {
         self.init(

@@ -73,17 +73,58 @@ final class DirtyCharge: Sendable {
     }
 }
 
+/// Charges what the kernel allocates for the slots of a VM, before the first call.
+final class KernelCharge: Sendable {
+    private let held = Locked(0)
+    private let account: UserAccount
+    private let memory: KernelSlotMemory?
+
+    init(_ account: UserAccount, _ memory: KernelSlotMemory?) {
+        (self.account, self.memory) = (account, memory)
+    }
+
+    deinit { account.budgets.kernelMemory.release(held.withLock { $0 }, of: account.user) }
+
+    /// Charges `slots`, or only checks that it could. Old slots are deleted before new ones are created.
+    ///
+    /// - Throws: `limit-exceeded`; nothing is charged then.
+    func charge(for slots: [Memslot], isPlan: Bool) throws(ProtocolError) {
+        guard let memory else { return }
+        let bytes = memory.bytes(of: slots)
+        try held.withLock { held throws(ProtocolError) in
+            let more = Int(clamping: bytes) - held
+            guard more > 0 else { return }
+            guard !isPlan else {
+                return try account.budgets.kernelMemory.check(more, of: account.user)
+            }
+            try account.budgets.kernelMemory.charge(more, to: account.user)
+            held += more
+        }
+    }
+
+    /// Releases what `slots`, the present array, don't need.
+    func settle(for slots: [Memslot]) {
+        guard let memory else { return }
+        held.withLock { held in
+            let rest = held - Int(clamping: memory.bytes(of: slots))
+            account.budgets.kernelMemory.release(rest, of: account.user)
+            held -= rest
+        }
+    }
+}
+
 extension VirtualMachine {
-    /// Charges the dirty bits of an array that is submitted or planned, and the dirty logs that are
-    /// read for it.
+    /// Charges the dirty bits and the kernel's memory of an array that is submitted or planned, and
+    /// the dirty logs that are read for it.
     ///
     /// - Returns: what counts the logs, until the transaction is done.
     /// - Throws: `limit-exceeded`.
     func chargeDirty(
         for slots: [Memslot], isPlan: Bool
     ) throws(ProtocolError) -> BudgetCharge? {
-        if !isPlan { try dirty.charge(for: slots) }
         let present = feed.published.table.slots
+        try kernel.charge(for: slots, isPlan: isPlan)
+        if !isPlan { try dirty.charge(for: slots) }
         guard simulator == nil, present.contains(where: \.isLogging) else { return nil }
         let kept = Set(slots)
         let logs = present.reduce(0) { sum, slot in

@@ -14,6 +14,7 @@ extension VirtualMachine {
         try withResolved(parameters) { resolved, options throws(AdmissionError<ProtocolError>) in
             defer {
                 dirty.settle(for: feed.published.table.slots)
+                kernel.settle(for: feed.published.table.slots)
                 dirty.recordClearing()
             }
             var logs: BudgetCharge?

@@ -23,6 +23,8 @@ final class VirtualMachine: Sendable {
     let metrics: Metrics
     /// Counts the dirty bits that this process keeps.
     let dirty: DirtyCharge
+    /// Counts what the kernel allocates for its slots.
+    let kernel: KernelCharge
     /// Held while the memory of the slots changes: by a submit, or by the end of an object.
     ///
     /// Not of `Void`: ThreadSanitizer attributes an access to a value without a size to its neighbour.
@@ -47,6 +49,9 @@ final class VirtualMachine: Sendable {
         self.memory = memory
         self.ephemeralConnection = ephemeralConnection
         metrics = Metrics()
+        // The slots of another process's VM are that process's own.
+        kernel = KernelCharge(
+            account, memory.isEmbedded ? nil : table.capabilities.kernelMemory)
         dirty = DirtyCharge(account, isSimulated: simulator != nil)
         let feed = EventFeed(
             memory: memory, account: account, metrics: metrics, audience: audience)

@@ -1,8 +1,9 @@
 import MemslotKVM
 import MemslotProtocol
-import MemslotService
 import Testing
 import WireTestSupport
+
+@testable import MemslotService
 
 @Suite("a host without KVM")
 struct NoKVMTests {
@@ -48,6 +49,35 @@ struct ServiceOnKVMTests {
             $0["backend"]?.string
         }
         #expect(listed == ["kvm"])
+    }
+
+    @Test("the kernel's memory is in plans and receipts, and limited before the first call")
+    func kernelMemory() throws {
+        var limits = ServiceLimits()
+        limits.kernelMemoryPerPeer = 1 << 20
+        let service = MemslotService(limits: limits)
+        let client = WireClient(service)
+        try client.result("vm.create", #"{"vm":"v","backend":"kvm"}"#)
+        try client.result(
+            "memory.create", #"{"vm":"v","memory":"m","size":"0x400000000","backing":"memfd"}"#)
+        func parameters(_ pages: Int) -> String {
+            #"{"vm":"v","slots":[{"slot":0,"guestPhysicalAddress":"0x100000000","#
+                + #""size":\#(pages * 4096),"#
+                + #""memory":"m","flags":["log-dirty-pages"]}]}"#
+        }
+        let planned = try client.result("memslots.plan", parameters(16))["kernelMemory"]?.uint64
+        let receipt = try client.result("memslots.submit", parameters(16))
+        #expect(receipt["kernelMemory"]?.uint64 == planned && planned ?? 0 > 512)
+        #expect(service.budgets.kernelMemory.sum == planned.map { Int($0) })
+        // The bitmaps alone have 1 MiB.
+        for method in ["memslots.plan", "memslots.submit"] {
+            let refused = try client.call(method, parameters(1 << 22))
+            #expect(refused.root.limit == "kernelMemoryPerPeer", "\(method)")
+        }
+        #expect(try client.result("memslots.get", #"{"vm":"v"}"#)["generation"]?.int == 1)
+        #expect(service.budgets.kernelMemory.sum == planned.map { Int($0) })
+        try client.result("memslots.submit", #"{"vm":"v","slots":[]}"#)
+        #expect(service.budgets.kernelMemory.sum == 0)
     }
 
     @Test("addresses of the service are refused, and named memory is shown by its name alone")
