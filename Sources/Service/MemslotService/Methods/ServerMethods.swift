@@ -32,12 +32,26 @@ extension MemslotService {
                     NamedValue("vms", UInt64(vms.count)),
                     NamedValue("slots", UInt64(holdings.slots)),
                     NamedValue("memories", UInt64(holdings.memories)),
-                ],
+                ] + budgets.held(by: account),
                 memoryBytes: ByteCount(holdings.memoryBytes), subscriptions: holdings.subscriptions,
                 vms: vms.map {
                     $0.metrics.figures(Counter.allCases.filter(\.isOfVM), vm: $0.name)
                 },
                 openMetrics: openMetrics(of: peer)))
+    }
+}
+
+extension Budgets {
+    /// What a user holds beside its VMs and their memory, by the names of the limits.
+    fileprivate func held(by account: UserAccount) -> [NamedValue] {
+        let named = [
+            ("connections", connections), ("threads", threads),
+            ("passedDescriptors", passedDescriptors), ("requestBytes", requestBytes),
+            ("unreadReplyBytes", unreadReplyBytes), ("eventBytes", eventBytes),
+            ("dirtyBytes", dirtyBytes), ("kernelMemory", kernelMemory),
+        ]
+        return named.map { NamedValue($0, UInt64(clamping: $1.held(by: account.user))) }
+            + [NamedValue("receiptBytes", UInt64(clamping: account.receipts.used))]
     }
 }
 
