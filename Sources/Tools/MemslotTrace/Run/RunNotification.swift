@@ -43,8 +43,10 @@ package enum RunNotification {
         line("run.ended") { writer in
             writer.member("status", Int(status))
             writer.member("transactions", report?.scenario.transactions.count ?? 0)
-            let calls = recording.made.isEmpty ? recording.succeeded : recording.madeCount
-            writer.member("calls", report == nil ? 0 : calls)
+            // The total also counts a call that its process did not live to see the end of.
+            let total = recording.made.isEmpty ? recording.succeeded : recording.madeCount
+            let seen = report?.counts.slotCalls ?? 0
+            writer.member("calls", recording.lost > 0 ? total : seen)
             writer.member("failedCalls", recording.refused)
             writer.member("transactionsWithHoles", report?.transactionsWithHoles ?? 0)
             writer.member("transactionsWithHolesInGuest", report?.transactionsWithHolesInGuest ?? 0)

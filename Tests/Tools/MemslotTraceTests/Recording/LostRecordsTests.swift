@@ -99,6 +99,16 @@ struct LostRecordsTests {
         #expect(isOfArray.count { $0 } == 1)
     }
 
+    @Test("a record is not taken for the one that it has overwritten")
+    func overwritten() {
+        // As if the VMM went on after the number of records was read.
+        let bytes = runMemory(records(flips: 100), begun: 40, room: Self.room)
+        let recording = bytes.withUnsafeBytes { RunRecording($0) }
+        let first = records(flips: 100).prefix(Self.room / 2)
+        #expect(recording.asked.count == first.count { $0.kind == CRUN_ASKED })
+        #expect(recording.unfinished == 40 - Self.room / 2)
+    }
+
     @Test(
         "no number of records that a VMM claims stops the reader",
         arguments: [UInt64(65), 1 << 20, UInt64.max / 2 + 1, .max - 1, .max])
