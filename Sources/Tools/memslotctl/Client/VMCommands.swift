@@ -113,7 +113,8 @@ struct AtomicCommand: RequestCommand {
 
     func lines(_ result: JSONValue) -> [String] {
         let isOn = result["atomic"]?.bool == true
-        return ["from the next transaction on, changes are " + (isOn ? "atomic" : "made one by one")]
+        let how = isOn ? "atomic" : "made one by one"
+        return ["from the next transaction on, changes are \(how)"]
     }
 }
 
