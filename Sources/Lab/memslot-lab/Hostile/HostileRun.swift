@@ -217,9 +217,21 @@ extension HostileRun {
         let kinds = ["1,", "[],", "{},", "\"\\u0000\",", "[[[1]]],"]
         let text = "[" + String(repeating: kinds[random.draw(0...4)], count: count) + "1]\n"
         // Reads the reply: a batch reserves most of the user's share, and the model's own connection
-        // would wait behind it.
-        var client = try Self.asHostile { () throws(TargetLost) in try ClientConnection(path) }
-        _ = try client.exchange([UInt8](text.utf8))
+        // would wait behind it. Not for long: it may itself wait behind replies that nobody reads.
+        let socket = try Self.asHostile { () throws(TargetLost) in try Self.socket(path) }
+        defer { close(socket) }
+        var patience = timeval(tv_sec: 2, tv_usec: 0)
+        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+            let size = socklen_t(MemoryLayout<timeval>.size)
+            setsockopt(socket, SOL_SOCKET, option, &patience, size)
+        }
+        _ = fcntl(socket, F_SETFL, 0)
+        _ = Glibc.send(socket, text, text.utf8.count, Int32(MSG_NOSIGNAL))
+        var reply = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let received = recv(socket, &reply, reply.count, 0)
+            guard received > 0, reply[received - 1] != UInt8(ascii: "\n") else { break }
+        }
     }
 
     /// Ends connections, whatever they are in the middle of.
