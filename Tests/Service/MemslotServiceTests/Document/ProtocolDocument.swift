@@ -94,7 +94,9 @@ enum DocumentComparison {
             for (one, other) in zip(left, right) where !volatile.contains(one.name) {
                 let inner = difference(
                     one.value, other.value, path: "\(path).\(one.name)",
-                    byPresence: byPresence || volatileMembers.contains(one.name))
+                    byPresence: byPresence || volatileMembers.contains(one.name)
+                        // By how much the allocator gives for each array.
+                        || (one.name == "receiptBytes" && path.hasSuffix(".gauges")))
                 if let inner { return inner }
             }
             return nil
