@@ -12,8 +12,6 @@ final class DaemonProcess {
     private let arguments: [String]
     private let hasLogFile: Bool
     private var process: pid_t = 0
-    /// Its number while it runs; 0 otherwise.
-    var processID: pid_t { process }
     private var startTime: UInt64 = 0
 
     /// Creates the directory.
@@ -94,12 +92,6 @@ final class DaemonProcess {
             }
         }
         throw TargetLost("memslotd does not start: \(log)")
-    }
-
-    /// Lets every user reach the socket.
-    func openToAll() {
-        chmod(directory, 0o755)
-        chmod(socket.path, 0o666)
     }
 
     func end(_ signal: Int32) {

@@ -21,7 +21,6 @@ struct MemslotLabCommand: ParsableCommand {
         subcommands: [
             ConformCommand.self, TortureCommand.self, SweepCommand.self, ExhaustCommand.self,
             SimulateCommand.self, LoadCommand.self, CrashCommand.self,
-            HostileCommand.self,
         ])
 
     /// Runs the command. If standard output can't be written, it fails.

@@ -162,17 +162,31 @@ enum OutputFile {
     ///
     /// - Throws: the exit status, after printing the reason.
     static func write(_ bytes: [UInt8], to path: String) throws(ExitCode) {
-        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        var rest = bytes[...]
-        while file >= 0, !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) }
-            if count < 0 && errno == EINTR { continue }
-            if count <= 0 { break }
-            rest = rest.dropFirst(count)
-        }
-        guard file >= 0, rest.isEmpty, close(file) == 0 else {
-            Terminal.complain("\(path): can't be written: \(Errno(rawValue: errno).name)")
+        do throws(Errno) {
+            let file = try open(path)
+            try append(bytes, to: file)
+            guard close(file) == 0 else { throw Errno(rawValue: errno) }
+        } catch {
+            Terminal.complain("\(path): can't be written: \(error.name)")
             throw .failure
+        }
+    }
+
+    /// Opens the file at `path`, empty, for writing.
+    static func open(_ path: String) throws(Errno) -> Int32 {
+        let file = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard file >= 0 else { throw Errno(rawValue: errno) }
+        return file
+    }
+
+    /// Writes all of `bytes`.
+    static func append(_ bytes: [UInt8], to file: Int32) throws(Errno) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) }
+            if count > 0 { rest = rest.dropFirst(count) }
+            if count == 0 { throw Errno(rawValue: EIO) }
+            if count < 0, errno != EINTR { throw Errno(rawValue: errno) }
         }
     }
 }

@@ -2,7 +2,8 @@ import Glibc
 import MemslotTrace
 import Memslots
 
-/// The record of a run, written while it lasts: whoever ends, what has happened is in the file.
+/// The record of a run, written while it lasts: what has happened is in the file, also if this
+/// process or the VMM is killed.
 final class RunRecordFile: Sendable {
     private struct State: Sendable {
         let file: Int32
@@ -11,12 +12,8 @@ final class RunRecordFile: Sendable {
 
         /// Writes whole lines at once, so that a file that is cut has only whole lines.
         mutating func write(_ bytes: [UInt8]) {
-            var rest = bytes[...]
-            while error == nil, !rest.isEmpty {
-                let count = rest.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) }
-                if count >= 0 { rest = rest.dropFirst(count) }
-                if count < 0, errno != EINTR { error = Errno(rawValue: errno) }
-            }
+            guard error == nil else { return }
+            do throws(Errno) { try OutputFile.append(bytes, to: file) } catch { self.error = error }
         }
     }
 
@@ -28,10 +25,9 @@ final class RunRecordFile: Sendable {
     init(
         at path: String, _ memory: RunMemory, _ settings: TraceImporter.Options
     ) throws(RunFailure) {
-        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard file >= 0 else {
-            throw RunFailure("\(path): can't be written: \(Errno(rawValue: errno))")
-        }
+        let file = try converting(
+            { (errno: Errno) in RunFailure("\(path): can't be written: \(errno.name)") },
+            OutputFile.open(path))
         self.path = path
         let state = Locked(State(file: file, writer: RunScenarioWriter(settings)))
         self.state = state
