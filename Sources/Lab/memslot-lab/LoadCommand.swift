@@ -147,7 +147,7 @@ struct LoadText {
             ])
         }
         guard !table.rows.isEmpty else { return ["The daemon's usage can't be read.", ""] }
-        return table.lines(width: Terminal.width, colour: Terminal.usesColour) + [""]
+        return Terminal.lines(table) + [""]
     }
 
     private var moments: [(String, ProcessUsage?)] {

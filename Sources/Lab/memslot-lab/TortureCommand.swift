@@ -163,7 +163,7 @@ struct TortureText {
         row(report.emulationFailures, "emulation failures", isFault: true)
         row(report.lostIncrements, "lost increments", isFault: true)
         row(report.lostDirtyPages, "lost dirty pages of \(report.dirtyPages)", isFault: true)
-        return table.lines(width: Terminal.width, colour: Terminal.usesColour)
+        return Terminal.lines(table)
             + [""] + blackout + [verdict]
     }
 

@@ -18,7 +18,7 @@ struct MemslotCtl: ParsableCommand {
             of a running memslotd.
 
             --color auto, always or never, anywhere before --, chooses colours; NO_COLOR and \
-            TERM=dumb switch them off.
+            TERM=dumb switch them off. --vm NAME names the VM of every command that has one.
 
             Start with:
               memslotctl replay Fixtures/qemu/q35-seabios-boot.jsonl
@@ -62,7 +62,8 @@ struct MemslotCtl: ParsableCommand {
     }
 }
 
-/// The words of the command line without `--color`, after a check of the command's name.
+/// The words of the command line without `--color`, after a check of the command's name. `--vm NAME`
+/// names the VM of every command that has one.
 private struct CommandLineWords {
     var rest: [String] = []
     var colour = Terminal.Colour.auto
@@ -89,6 +90,25 @@ private struct CommandLineWords {
         }
         rest += words[end...]
         try check()
+        try moveVM()
+    }
+
+    /// Puts the name after `--vm` where the daemon's commands take it, as their first argument.
+    private mutating func moveVM() throws {
+        let commands = MemslotCtl.configuration.groupedSubcommands.flatMap(\.subcommands)
+        guard let name = rest.first,
+            commands.contains(where: { $0.configuration.commandName == name }),
+            let place = rest.prefix(while: { $0 != "--" })
+                .firstIndex(where: { $0 == "--vm" || $0.hasPrefix("--vm=") })
+        else { return }
+        let word = rest.remove(at: place)
+        if word == "--vm", rest[place...].first?.hasPrefix("-") ?? true {
+            throw ValidationError("--vm: name a VM")
+        }
+        let vm = word == "--vm" ? rest.remove(at: place) : String(word.dropFirst(5))
+        // `memory` has commands of its own.
+        let index = name == MemoryCommand.configuration.commandName ? 2 : 1
+        rest.insert(vm, at: min(index, rest.endIndex))
     }
 
     private func check() throws {

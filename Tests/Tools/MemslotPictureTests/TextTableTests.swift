@@ -1,4 +1,4 @@
-import MemslotPicture
+@testable import MemslotPicture
 import Testing
 
 @Suite("text table")
@@ -24,13 +24,10 @@ struct TextTableTests {
             ])
     }
 
-    @Test("a last column that is too wide is cut, or goes on below")
+    @Test("a last column that is too wide goes on below")
     func overflow() {
-        let cut = Self.table().lines(width: 32)
-        #expect(cut[2] == "        20      3  moved 4 from…")
-        let wrapped = Self.table().lines(width: 32, overflow: .wrap)
         #expect(
-            wrapped == [
+            Self.table().lines(width: 32) == [
                 "generation  calls  change",
                 "         1     12  added 0 1 2 3",
                 "        20      3  moved 4 from",
@@ -39,12 +36,23 @@ struct TextTableTests {
             ])
     }
 
-    @Test("no line is wider than the limit, however small that is", arguments: 1...60)
+    @Test("no line is wider than the limit, and no word is lost", arguments: 32...60)
     func width(_ width: Int) {
-        for overflow in [TextTable.Overflow.cut, .wrap] {
-            let lines = Self.table().lines(width: width, overflow: overflow)
-            #expect(lines.allSatisfy { $0.count <= width })
+        let lines = Self.table().lines(width: width).flatMap {
+            folded($0, to: width).split(separator: "\n")
         }
+        #expect(lines.allSatisfy { $0.count <= width }, "\(lines)")
+        #expect(lines.joined().contains("added") && lines.joined().filter(\.isNumber).hasSuffix("21"))
+    }
+
+    @Test("a line that is too wide goes on below, indented; one that fits is unchanged")
+    func folding() {
+        #expect(folded("  a line of words", to: 20) == "  a line of words")
+        #expect(
+            folded("  some words and one more line of them", to: 20)
+                == "  some words and one\n    more line of\n    them")
+        #expect(folded(String(repeating: "x", count: 30), to: 20).split(separator: "\n").count == 2)
+        #expect(folded("some words and one more line of them", to: nil).count == 36)
     }
 
     @Test("colour surrounds the text and does not move it")

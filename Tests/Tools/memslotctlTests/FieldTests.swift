@@ -131,6 +131,9 @@ struct FieldTests {
                 "explain",
                 "ioctl(10, KVM_SET_USER_MEMORY_REGION, {slot=0, flags=0, guest_phys_addr=0, memory_size=5, userspace_addr=0}) = -1 EINVAL (Invalid argument)",
             ], contains: ["size 0x5 is not a multiple"]),
+        Case(
+            words: ["plan", "--json", "alias-ram.before.json", "alias-ram.after.json"],
+            contains: [#""warnings":["warning: slot 0 at 0x0-0x1ffffff and slot 1"#]),
         Case(words: ["relpay", "x"], status: 64, contains: ["did you mean 'replay'?"]),
         Case(words: ["help", "nosuch"], status: 64, contains: ["there is no command 'nosuch'"]),
         Case(
@@ -177,6 +180,44 @@ struct FieldTests {
         #expect(result.status == 2)
         #expect(result.errors.contains("size 0x5 is not a multiple of 4096"))
         #expect(result.errors.contains("rules of any host"))
+    }
+
+    @Test("a number of slots that keeps growing is a finding")
+    func trend() throws {
+        let file = FileManager.default.temporaryDirectory.appending(
+            path: "trend-\(UUID().uuidString).log")
+        defer { try? FileManager.default.removeItem(at: file) }
+        var log = ""
+        for slot in 0..<20 {
+            log += "7 \(slot).000000 ioctl(9, KVM_SET_USER_MEMORY_REGION, {slot=\(slot), flags=0, "
+            log += "guest_phys_addr=\(slot * 0x2000), memory_size=4096, "
+            log += "userspace_addr=0x7f0000000000}) = 0\n"
+        }
+        try Data(log.utf8).write(to: file)
+        let result = try run(["report", file.path])
+        #expect(
+            result.output.contains(
+                "hint: the number of slots keeps growing: at most 10 in the first half of 20 "
+                    + "transactions, at least 11 in the second, 20 at the end, of 32764"),
+            "\(result.output)")
+    }
+
+    @Test("on a terminal no line is wider than it; in a pipe each line is whole")
+    func narrow() throws {
+        let program = try #require(Executable.memslotctl)
+        let scratch = try ScratchDirectory()
+        let words = "\(program) report \(Self.folder.path)/slow-calls-T.log"
+        let terminal = try CommandRun(
+            ["-qec", "stty cols 60; \(words)", "/dev/null"], program: "/usr/bin/script",
+            in: scratch.path
+        ).outcome()
+        let lines = terminal.output.split(whereSeparator: \.isNewline)
+        #expect(lines.count > 8)
+        #expect(lines.allSatisfy { $0.count <= 60 }, "\(terminal.output)")
+        let whole = try run(["report", "slow-calls-T.log"]).output
+        #expect(
+            lines.joined(separator: " ").split(separator: " ")
+                == whole.split(whereSeparator: \.isWhitespace))
     }
 
     @Test("import -o writes the scenario, and prints the report alone")

@@ -69,7 +69,7 @@ struct ArrayValidator {
         if let range = reservedRange(under: slot) {
             faults.append(
                 .reservedAddress, "guestPhysicalAddress",
-                "KVM keeps \(range.lowerBound)–\(range.upperBound) for itself")
+                "KVM keeps \(hex(first: range.lowerBound.rawValue, last: range.upperBound.rawValue - 1)) for itself")
         }
         if SlotRules.exceedsGuestPages(slot, capabilities: capabilities) {
             faults.appendTooLarge()
@@ -166,6 +166,8 @@ struct ArrayValidator {
 }
 
 extension Memslot {
-    /// The guest range for a person, `0x1000–0x3000` with the end left out of it.
-    fileprivate var range: String { "\(guestPhysicalAddress)–\(guestPhysicalEnd)" }
+    /// The guest range for a person, `0x1000-0x2fff`.
+    fileprivate var range: String {
+        hex(first: guestPhysicalAddress.rawValue, last: guestPhysicalEnd.rawValue &- 1)
+    }
 }

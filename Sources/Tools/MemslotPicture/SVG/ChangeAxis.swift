@@ -79,6 +79,25 @@ struct ChangeAxis {
         return top..<bottom
     }
 
+    /// Where one side has no memory, ascending; adjacent stretches are one hole.
+    func holes(in entries: [ChangeEntry], _ side: KeyPath<ChangeEntry, Memslot?>) -> [Stretch] {
+        let slots = entries.compactMap { $0[keyPath: side] }.sorted { $0.first < $1.first }
+        var next = 0
+        var holes: [Stretch] = []
+        for stretch in stretches {
+            if case .fold = stretch.kind { continue }
+            while next < slots.count, slots[next].end <= stretch.first { next += 1 }
+            if next < slots.count, slots[next].first < stretch.end { continue }
+            if let last = holes.last, last.end == stretch.first, last.y + last.height == stretch.y {
+                holes[holes.count - 1].end = stretch.end
+                holes[holes.count - 1].height += stretch.height
+            } else {
+                holes.append(stretch)
+            }
+        }
+        return holes
+    }
+
     func isFolded(_ entry: Int, isBefore: Bool) -> Bool {
         (isBefore ? foldOfBefore : foldOfAfter)[entry] != nil
     }

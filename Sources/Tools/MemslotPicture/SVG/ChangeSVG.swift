@@ -82,11 +82,7 @@ private struct ChangeSVG {
             canvas.tick(stretch.first, x: x, y: stretch.y)
             switch stretch.kind {
             case .slots: canvas.axis(x: x, beside: frame, isBroken: false)
-            case .hole:
-                canvas.axis(x: x, beside: frame, isBroken: true)
-                canvas.hole(stretch.end - stretch.first, in: frame)
-                frame.x = Self.rightX
-                canvas.hole(stretch.end - stretch.first, in: frame)
+            case .hole: canvas.axis(x: x, beside: frame, isBroken: true)
             case .fold(let before, let after):
                 canvas.axis(x: x, beside: frame, isBroken: true)
                 drawFold(before.map { entries[$0] }, \.before, in: frame, on: &canvas)
@@ -95,6 +91,13 @@ private struct ChangeSVG {
             }
         }
         if let last = axis.stretches.last { canvas.tick(last.end, x: x, y: axis.bottom) }
+        for (x, side) in [(Self.leftX, \ChangeEntry.before), (Self.rightX, \ChangeEntry.after)] {
+            for hole in axis.holes(in: entries, side) {
+                let frame = SVGFrame(
+                    x: x, y: hole.y, width: Self.blockWidth, height: hole.height)
+                canvas.hole(hole.end - hole.first, in: frame)
+            }
+        }
     }
 
     private func drawFold(

@@ -109,7 +109,7 @@ extension SlotLabels {
         let flags = slot.flags.isEmpty ? [] : ["flags \(flags(slot.flags))"]
         let lines = [
             "slot \(id(slot)) of address space \(slot.addressSpace)",
-            "\(slot.first.hex()) – \(slot.last.hex())",
+            "\(slot.first.hex())-\(slot.last.hex())",
             "\(HumanSize(slot.size)) (\(slot.size.rawValue) bytes)",
         ]
         return (lines + flags + [backing(slot)]).joined(separator: "\n")

@@ -5,12 +5,11 @@
 package enum Terminal {
     package static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
-    /// The columns of standard output; 100 if it is not a terminal.
-    package static var width: Int {
+    /// The columns of a terminal; `nil` if the descriptor is not one, so that lines in files and
+    /// pipes stay whole.
+    private static func columns(_ descriptor: Int32) -> Int? {
         var size = winsize()
-        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else {
-            return 100
-        }
+        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
         return Int(size.ws_col)
     }
 
@@ -30,18 +29,26 @@ package enum Terminal {
 
     /// The options of pictures for standard output.
     package static var textOptions: TextOptions {
-        TextOptions(width: width, usesColour: usesColour)
+        TextOptions(width: columns(STDOUT_FILENO) ?? 100, usesColour: usesColour)
     }
 
+    /// Prints lines; on a terminal those that are too wide are continued on further lines.
     package static func print(_ lines: [String]) {
-        for line in lines { Swift.print(line) }
+        let width = columns(STDOUT_FILENO)
+        for line in lines { Swift.print(folded(line, to: width)) }
+    }
+
+    /// Prints text, which may have several lines and may end in a line end.
+    package static func print(_ text: String) { print(lines(of: text)) }
+
+    private static func lines(of text: String) -> [String] {
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        return text.last == "\n" ? lines.dropLast() : lines
     }
 
     /// The lines of `table`, fitted to standard output.
-    package static func lines(
-        _ table: TextTable, overflow: TextTable.Overflow = .cut
-    ) -> [String] {
-        table.lines(width: width, overflow: overflow, colour: usesColour)
+    package static func lines(_ table: TextTable) -> [String] {
+        table.lines(width: columns(STDOUT_FILENO), colour: usesColour)
     }
 
     /// Writes bytes to standard output unchanged.
@@ -54,8 +61,12 @@ package enum Terminal {
     /// - Returns: whether everything that was printed could be written.
     package static func flush() -> Bool { fflush(nil) == 0 && ferror(stdout) == 0 }
 
-    /// Prints a line to standard error, after all earlier output.
-    package static func complain(_ line: String) { writeError(line + "\n") }
+    /// Prints lines to standard error, after all earlier output; on a terminal those that are too
+    /// wide are continued on further lines.
+    package static func complain(_ text: String) {
+        let width = columns(STDERR_FILENO)
+        writeError(lines(of: text).map { folded($0, to: width) + "\n" }.joined())
+    }
 
     /// Writes text to standard error unchanged.
     package static func writeError(_ text: String) {

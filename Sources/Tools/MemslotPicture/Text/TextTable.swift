@@ -1,21 +1,13 @@
 /// A table of text in aligned columns, for a terminal.
 ///
-/// Columns are two spaces apart and as wide as their widest cell; only the last one shrinks when
-/// the table is wider than its limit.
+/// Columns are two spaces apart and as wide as their widest cell. When the table is wider than its
+/// limit, the last one continues on further lines, broken at spaces if possible.
 package struct TextTable: Sendable {
     package enum Alignment: Hashable, Sendable {
         /// Left, for words.
         case leading
         /// Right, for numbers.
         case trailing
-    }
-
-    /// What happens to a last column that is too wide.
-    package enum Overflow: Hashable, Sendable {
-        /// It is cut, and ends in `…`.
-        case cut
-        /// It continues on the next line, broken at spaces if possible.
-        case wrap
     }
 
     package struct Column: Hashable, Sendable, ExpressibleByStringLiteral {
@@ -62,22 +54,20 @@ package struct TextTable: Sendable {
     /// The table as lines without line ends: the headings, if there are any, and the rows.
     ///
     /// - Parameters:
-    ///   - width: the most terminal columns of a line; `nil` for no limit.
-    ///   - overflow: what happens to a last column that is too wide.
+    ///   - width: the most terminal columns of a line; `nil` for no limit. A line is wider if the
+    ///     columns before the last one leave less than 12.
     ///   - colour: whether ANSI colours are used.
-    package func lines(
-        width: Int? = nil, overflow: Overflow = .cut, colour: Bool = false
-    ) -> [String] {
+    package func lines(width: Int? = nil, colour: Bool = false) -> [String] {
         let widths = columnWidths()
         let before = widths.dropLast().reduce(0) { $0 + $1 + 2 }
-        let lastWidth = min(widths.last ?? 0, width.map { max(8, $0 - before) } ?? .max)
+        let lastWidth = min(widths.last ?? 0, width.map { max(12, $0 - before) } ?? .max)
         var lines: [StyledLine] = []
         if columns.contains(where: { !$0.title.isEmpty }) {
             let titles = columns.map { Cell($0.title, ink: .dim) }
-            lines += styled(titles, widths, lastWidth, overflow)
+            lines += styled(titles, widths, lastWidth)
         }
-        for row in rows { lines += styled(row, widths, lastWidth, overflow) }
-        return lines.map { $0.text(limit: width, colour: colour) }
+        for row in rows { lines += styled(row, widths, lastWidth) }
+        return lines.map { $0.text(limit: nil, colour: colour) }
     }
 
     private func columnWidths() -> [Int] {
@@ -90,19 +80,14 @@ package struct TextTable: Sendable {
         return widths
     }
 
-    private func styled(
-        _ row: [Cell], _ widths: [Int], _ lastWidth: Int, _ overflow: Overflow
-    ) -> [StyledLine] {
+    private func styled(_ row: [Cell], _ widths: [Int], _ lastWidth: Int) -> [StyledLine] {
         var line = StyledLine()
         var column = 0
         var more: [StyledLine] = []
         for (index, cell) in row.enumerated() {
             line.pad(to: column)
             if index == columns.count - 1 {
-                let parts =
-                    overflow == .wrap
-                    ? wrapped(cell.text, to: lastWidth) : [cut(cell.text, to: lastWidth)]
-                let aligned = parts.map {
+                let aligned = wrapped(cell.text, to: lastWidth).map {
                     padded($0, to: lastWidth, alignment: columns[index].alignment)
                 }
                 line.append(aligned.first ?? "", cell.ink)
@@ -145,4 +130,29 @@ func wrapped(_ text: String, to width: Int) -> [String] {
     }
     close()
     return lines
+}
+
+/// `line` continued on further lines, which are indented by two columns more, if it is wider than
+/// `width`. Pictures and coloured lines are fitted when they are drawn, and stay as they are.
+func folded(_ line: String, to width: Int?) -> String {
+    guard let width, displayWidth(of: line) > width, !line.utf8.contains(0x1b) else { return line }
+    let indent = line.prefix { $0 == " " }.count + 2
+    var lines: [Substring] = []
+    var rest = line[...]
+    var limit = max(12, width)
+    while displayWidth(of: String(rest)) > limit {
+        var (used, end, space) = (0, rest.startIndex, rest.startIndex)
+        while used + displayWidth(of: rest[end]) <= limit {
+            used += displayWidth(of: rest[end])
+            if rest[end] == " ", end > rest.index(rest.startIndex, offsetBy: indent) { space = end }
+            end = rest.index(after: end)
+        }
+        // A word longer than the line is broken.
+        let edge = rest[end] == " " || space == rest.startIndex ? end : space
+        lines.append(rest[..<edge])
+        rest = rest[edge...].drop { $0 == " " }
+        limit = max(12, width - indent)
+    }
+    lines.append(rest)
+    return lines.map(String.init).joined(separator: "\n" + String(repeating: " ", count: indent))
 }

@@ -38,7 +38,7 @@ package struct ImportReport: Sendable {
 
     package static let listedSurprises = 100
     /// The most findings about user memory that are listed.
-    private static let listedFindings = 20
+    static let listedFindings = 20
 
     package var threads: Set<ThreadID> { Set(scenario.transactions.map(\.thread)) }
 
@@ -134,29 +134,6 @@ extension ImportReport {
             parts.append(unclear.isEmpty ? "no memory was missing" : "no hole is certain")
         }
         return parts.joined(separator: "\n")
-    }
-
-    /// The findings about the arrays at the end, by VM.
-    package var findings: [(machine: Int, finding: Finding)] {
-        let isOnly = scenario.machines.count == 1
-        var first = memoryFindings
-        let more = first.count - Self.listedFindings
-        if more > 0 {
-            first.removeLast(more)
-            first[first.count - 1].finding.text += "; and \(more) more such calls"
-        }
-        return first
-            + scenario.finalSlots.enumerated().flatMap { machine, slots in
-                let all = ArrayFindings(
-                    slots, maxSlots: scenario.machines[machine].needs.maxSlots,
-                    more: isOnly ? view?.differences(from: slots) ?? [] : []
-                ).all
-                return all.map { finding in
-                    var own = finding
-                    if !isOnly { own.text = "\(scenario.machines[machine].name): " + own.text }
-                    return (machine, own)
-                }
-            }
     }
 
     /// Why a hole may be hidden: each an undecoded call, an unread line or an unknown beginning.

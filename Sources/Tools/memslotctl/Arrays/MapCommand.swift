@@ -70,7 +70,7 @@ struct MapCommand: ParsableCommand {
                 Terminal.complain("\(vm) has failed; the map shows the installed slots")
             }
             guard let slots = array["slots"], slots.elements.count > 0 else {
-                return Swift.print("\(vm) has no slots")
+                return Terminal.print("\(vm) has no slots")
             }
             let map = PicturedArray(result: slots).map
             try show(map.lines(options), map.svg(title: vm, limit: options.limit))
@@ -90,9 +90,9 @@ struct MapCommand: ParsableCommand {
                 let map = array.map
                 try show(map.lines(options), map.svg(title: files[0], limit: options.limit))
                 guard svg == nil else { return try check(array, file, used) }
-                if !findings.isEmpty { Swift.print("") }
-                for finding in findings { Swift.print("\(finding)") }
-                Swift.print(used.description)
+                if !findings.isEmpty { Terminal.print("") }
+                for finding in findings { Terminal.print("\(finding)") }
+                Terminal.print(used.description)
             }
             try check(array, file, used)
         }

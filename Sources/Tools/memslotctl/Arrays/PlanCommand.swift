@@ -54,23 +54,25 @@ struct PlanCommand: ParsableCommand {
             return try client.run(request) { ReceiptText($0).lines(isPlan: true) }
         }
         let change = try OfflineChange(before: files[0], after: files[1], rules, flags: flags)
+        let findings = ArrayFindings(change.after, maxSlots: change.rules.limits.maxSlots).all
         if client.json {
             var writer = JSONWriter()
-            writer.receipt(ReceiptMessage(vm: "plan", change.receipt))
+            var receipt = change.receipt
+            receipt.warnings = findings.map(\.description)
+            writer.receipt(ReceiptMessage(vm: "plan", receipt))
             writer.newLine()
             return Terminal.write(writer.bytes)
         }
         Terminal.print(change.picture.lines(Terminal.textOptions))
-        Swift.print("")
+        Terminal.print("")
         print(change.receipt)
-        let findings = ArrayFindings(change.after, maxSlots: change.rules.limits.maxSlots).all
-        for finding in findings { Swift.print("\(finding)") }
-        Swift.print(change.rules.description)
+        for finding in findings { Terminal.print("\(finding)") }
+        Terminal.print(change.rules.description)
     }
 
     private func print(_ receipt: Receipt) {
         if receipt.outcome == .unchanged {
-            return Swift.print("The arrays are equal: no calls.")
+            return Terminal.print("The arrays are equal: no calls.")
         }
         var table = TextTable(columns: [
             .numbers("#"), "call", .numbers("slot"), "guest address", .numbers("size"), "why",
@@ -84,9 +86,9 @@ struct PlanCommand: ParsableCommand {
                 TextTable.Cell(reasons.reason(for: operation)),
             ])
         }
-        Terminal.print(Terminal.lines(table, overflow: .wrap))
+        Terminal.print(Terminal.lines(table))
         let count = receipt.operations.count
-        Swift.print(
+        Terminal.print(
             "\n\(count) kernel \(count == 1 ? "call" : "calls"), "
                 + (receipt.isOptimal ? "the fewest possible" : "not proved to be the fewest")
                 + (receipt.quiesced

@@ -14,16 +14,16 @@ struct InfoCommand: ParsableCommand {
         let info = try connection.send(DaemonRequest(.serverInfo)).result
         if client.printJSON(info) { return }
         let list = try connection.send(DaemonRequest(.vmList)).result
-        print(
+        Terminal.print(
             "\(info["name"]?.string ?? "") \(info["version"]?.string ?? ""), "
                 + "protocol \(info["protocol"]?.rawText ?? "?"), "
                 + "process \(info["pid"]?.rawText ?? "?"), at \(try client.daemon.path().path)\n")
         for backend in info["backends"].map({ Array($0.members) }) ?? [] {
-            print("\(backend.name): \(Self.text(backend.value))")
+            Terminal.print("\(backend.name): \(Self.text(backend.value))")
         }
-        print("")
+        Terminal.print("")
         Terminal.print(ListCommand.lines(list))
-        print("")
+        Terminal.print("")
         Terminal.print(limits(info["limits"]))
     }
 

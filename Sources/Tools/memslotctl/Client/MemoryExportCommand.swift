@@ -95,7 +95,7 @@ struct MemoryExportCommand: ParsableCommand {
             }
             offset += off_t(count)
         }
-        if !target.client.json { print("\(memory) is in \(name), \(size) bytes") }
+        if !target.client.json { Terminal.print("\(memory) is in \(name), \(size) bytes") }
     }
 
     private func failed(_ name: String, _ what: String) -> ExitCode {

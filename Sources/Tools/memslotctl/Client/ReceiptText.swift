@@ -15,7 +15,7 @@ struct ReceiptText {
         guard receipt["outcome"]?.isString("committed") ?? false else {
             return ["\(vm) has this array already: unchanged at generation \(generation)"]
         }
-        var lines = Terminal.lines(calls, overflow: .wrap)
+        var lines = Terminal.lines(calls)
         lines += ["", summary(vm: vm, generation: generation, isPlan: isPlan)]
         if let ids = pickedIDs { lines.append("ids in the file's order: \(ids)") }
         if !isPlan, receipt["retired"]?.bool == false {

@@ -62,10 +62,10 @@ struct WatchCommand: ParsableCommand {
         // Moves to the top left and erases below: no flicker, and the scroll-back remains.
         if isLive { print("\u{1B}[H\u{1B}[2J", terminator: "") }
         let shown = isLive || changed == nil ? watched.names : changed?.vm.map { [$0] } ?? []
-        if watched.names.isEmpty && changed == nil { print("no VMs yet") }
+        if watched.names.isEmpty && changed == nil { Terminal.print("no VMs yet") }
 
         for name in shown { Terminal.print(watched.lines(of: name)) }
-        if let changed { print(changed.sentence + "\n") }
+        if let changed { Terminal.print(changed.sentence + "\n\n") }
     }
 
     private func flush() { fflush(nil) }

@@ -60,7 +60,7 @@ struct RunOutcome {
         if let path = options.reportFile {
             try OutputFile.write(Array(audit.text.utf8), to: path)
         } else if let form = options.report {
-            Terminal.writeError(form == .full ? audit.text : audit.totals)
+            Terminal.complain(form == .full ? audit.text : audit.totals)
         } else if isAtomic {
             Terminal.complain(audit.summary)
         }

@@ -89,7 +89,7 @@ struct ExplainCommand: ParsableCommand {
     }
 
     private func explainWords(_ file: ArrayFile?, _ slots: [Memslot]?) throws {
-        guard hasWords else { return print(Explanation(errno: errno ?? "")) }
+        guard hasWords else { return Terminal.print("\(Explanation(errno: errno ?? ""))") }
         let region = RawRegion(
             slot: UInt32(slot?.value ?? 0), flags: flagBits ?? 0,
             guestPhysicalAddress: gpa?.value ?? 0, memorySize: size?.value ?? 0,
@@ -103,11 +103,11 @@ struct ExplainCommand: ParsableCommand {
             region, slots: slots ?? [], limits: used.source == "any host" ? .likely : used.limits)
         call.hasUserAddress = hva != nil
         if let errno {
-            return print(Explanation(call, errno: errno, isWhole: slots != nil))
+            return Terminal.print("\(Explanation(call, errno: errno, isWhole: slots != nil))")
         }
         let refusals = call.refusals
-        for refusal in refusals { print("\(refusal.rule.errno): \(refusal.text).") }
-        if refusals.isEmpty { print("no rule refuses the call") }
+        for refusal in refusals { Terminal.print("\(refusal.rule.errno): \(refusal.text).") }
+        if refusals.isEmpty { Terminal.print("no rule refuses the call") }
     }
 
     /// The bits of `--flags`; `nil` for a name that no flag has.

@@ -47,13 +47,13 @@ struct ImportCommand: ParsableCommand {
             var bytes: [UInt8] = []
             result.scenario.forEachLine { bytes += $0 }
             try OutputFile.write(bytes, to: output)
-            print(result.report.text, terminator: "")
+            Terminal.print(result.report.text)
         } else if Terminal.isTerminal(STDOUT_FILENO) {
-            print(result.report.text, terminator: "")
+            Terminal.print(result.report.text)
             Terminal.complain("The scenario was not written; name a file for it: -o FILE")
         } else {
             result.scenario.forEachLine { Terminal.write($0) }
-            Terminal.writeError(result.report.text)
+            Terminal.complain(result.report.text)
         }
     }
 }

@@ -60,19 +60,19 @@ struct ReplayReport {
 
     /// Prints the table of transactions, the totals, and the final map.
     func print(player: inout ScenarioPlayer) throws {
-        Swift.print(heading)
-        Swift.print("")
+        Terminal.print(heading)
+        Terminal.print("")
         if !rows.isEmpty {
             Terminal.print(Terminal.lines(table))
-            Swift.print("")
+            Terminal.print("")
         }
         Terminal.print(totals)
         for vm in vms {
             guard let slots = try player.slots(of: vm), slots.elements.count > 0 else { continue }
-            Swift.print("\nMemory of \(Terminal.safe(vm)) at the end:\n")
+            Terminal.print("\nMemory of \(Terminal.safe(vm)) at the end:\n")
             let array = PicturedArray(result: slots)
             Terminal.print(array.map.lines(Terminal.textOptions))
-            for finding in ArrayFindings(array.slots).all { Swift.print("\(finding)") }
+            for finding in ArrayFindings(array.slots).all { Terminal.print("\(finding)") }
         }
     }
 

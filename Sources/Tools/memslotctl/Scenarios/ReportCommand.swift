@@ -55,11 +55,11 @@ struct ReportCommand: ParsableCommand {
             if json {
                 Terminal.write(ReportDocument(result).json + [0x0a])
             } else {
-                print((place > 0 ? "\n" : "") + result.report.text, terminator: "")
+                Terminal.print((place > 0 ? "\n" : "") + result.report.text)
             }
         }
         guard reports.isEmpty, let view else { return }
-        print(
+        Terminal.print(
             "\(counted(view.rows.count, "range")) of memory, as QEMU means it; memslotctl map draws it, "
                 + "and a log beside it is compared with it")
     }
