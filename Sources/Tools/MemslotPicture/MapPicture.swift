@@ -91,7 +91,7 @@ private struct MapSVG {
         let count = spaces.reduce(0) { $0 + $1.items.count }
         let summary = count == 0 ? "no slots" : counted(count, "slot")
         canvas.heading(
-            title, cutTo: 48,
+            title, width: columns * Self.columnWidth,
             "\(summary) · addresses grow downwards, heights with the logarithm of the size",
             x: Self.margin, legend: legend)
         return canvas.document(
@@ -113,9 +113,9 @@ private struct MapSVG {
     /// Draws one address space; returns where it ends.
     private func draw(_ space: MapSpace, x: Int, y: Int, on canvas: inout SVGCanvas) -> Int {
         canvas.text("Address space \(space.id)", x: x, y: y + 6, class: "heading")
-        canvas.text(space.summary, x: x + Self.axisWidth, y: y + 6, class: "muted")
+        canvas.text(space.summary, x: x + Self.axisWidth, y: y + 26, class: "muted")
         var frame = SVGFrame(
-            x: x + Self.axisWidth, y: y + 30, width: Self.blockWidth, height: 0)
+            x: x + Self.axisWidth, y: y + 50, width: Self.blockWidth, height: 0)
         var end: UInt64 = 0
         func row(_ first: UInt64, height: Int, isBroken: Bool) {
             frame.height = height

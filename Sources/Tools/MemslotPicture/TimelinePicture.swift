@@ -74,11 +74,15 @@ struct TimelineSVG {
         var canvas = SVGCanvas()
         let bottom = Self.top + max(1, lanes.count) * Self.laneHeight
         let total = spans.isEmpty ? "nothing happened" : "\(HumanDuration(nanoseconds: length))"
-        canvas.heading(title, cutTo: 76, total, x: Self.margin, legend: legend)
+        canvas.heading(
+            title, width: Self.left - Self.margin + Self.width, total, x: Self.margin,
+            legend: legend)
         if !spans.isEmpty { drawTicks(to: bottom, on: &canvas) }
         for (index, lane) in lanes.enumerated() {
             let y = Self.top + index * Self.laneHeight
-            canvas.text(cut(Terminal.safe(lane), to: 19), x: Self.margin, y: y + 22, class: "muted")
+            canvas.text(
+                cut(Terminal.safe(lane), toPixels: Self.left - Self.margin - 8), x: Self.margin,
+                y: y + 22, class: "muted")
             canvas.path("M\(Self.left) \(y + Self.laneHeight)h\(Self.width)", class: "tick")
         }
         drawSpans(on: &canvas)
@@ -154,7 +158,7 @@ struct TimelineSVG {
                 nanoseconds: span.time.upperBound - span.time.lowerBound)
             canvas.group(tooltip: "\(span.label)\n\(duration)") { canvas in
                 canvas.rect(frame, class: "block \(Self.style(span.kind))", radius: 3)
-                guard frame.width > span.label.count * 8 + 12 else { return }
+                guard frame.width > textWidth(span.label) + 12 else { return }
                 let x = frame.x + frame.width / 2
                 canvas.text(span.label, x: x, y: frame.middle + 4, class: "centre")
             }

@@ -51,6 +51,8 @@ final class SVGReader: NSObject, XMLParserDelegate {
         }
     }
 
+    var width: Int { page.width }
+
     /// Whether all boxes are on the page.
     var isWithinPage: Bool {
         boxes.allSatisfy {

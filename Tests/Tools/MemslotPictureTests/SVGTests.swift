@@ -39,6 +39,26 @@ struct SVGTests {
         _ = try SVGReader(ChangePicture(before: slots, after: [], marks: [:]).svg())
     }
 
+    @Test("a title that is too wide is cut where the picture ends, and whole in the tooltip")
+    func wideTitle() throws {
+        for title in [String(repeating: "W", count: 300), String(repeating: "内", count: 300)] {
+            let read = try SVGReader(MapPicture(slots: smallPC).svg(title: title))
+            #expect(read.titles.first == title)
+            let shown = try #require(read.texts.first { $0.hasSuffix("…") })
+            // 22 pixels, and a wide letter is as wide as it is high.
+            #expect(shown.count > 10 && (shown.count - 1) * 22 <= read.width)
+        }
+    }
+
+    @Test("a side without memory has a hole where the other side has memory")
+    func oneSidedHole() throws {
+        let change = ChangePicture(
+            before: [slot(0, 0, 0x4000), slot(1, 0x8000, 0x1000)],
+            after: [slot(0, 0, 0x1000), slot(2, 0x3000, 0x1000)], marks: [:])
+        let texts = try SVGReader(change.svg()).texts
+        #expect(texts.filter { $0.hasSuffix(" hole") } == ["16 KiB hole", "8 KiB hole", "20 KiB hole"])
+    }
+
     @Test("titles and names are escaped")
     func escaping() throws {
         let memory = MemoryReference(object: MemoryObjectID(1), offset: .zero)

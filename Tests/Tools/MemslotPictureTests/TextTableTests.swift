@@ -1,5 +1,6 @@
-@testable import MemslotPicture
 import Testing
+
+@testable import MemslotPicture
 
 @Suite("text table")
 struct TextTableTests {
@@ -42,7 +43,8 @@ struct TextTableTests {
             folded($0, to: width).split(separator: "\n")
         }
         #expect(lines.allSatisfy { $0.count <= width }, "\(lines)")
-        #expect(lines.joined().contains("added") && lines.joined().filter(\.isNumber).hasSuffix("21"))
+        #expect(
+            lines.joined().contains("added") && lines.joined().filter(\.isNumber).hasSuffix("21"))
     }
 
     @Test("a line that is too wide goes on below, indented; one that fits is unchanged")

@@ -16,7 +16,8 @@ extension Memslot {
         precondition(address.isPageAligned, "\(address) is not a multiple of 4096")
         precondition(
             address > guestPhysicalAddress && address < guestPhysicalEnd,
-            "\(address) is not inside \(hex(first: guestPhysicalAddress.rawValue, last: guestPhysicalEnd.rawValue &- 1))")
+            "\(address) is not inside \(hex(first: guestPhysicalAddress.rawValue, last: guestPhysicalEnd.rawValue &- 1))"
+        )
         var low = self
         low.size = ByteCount(address.rawValue - guestPhysicalAddress.rawValue)
         return (low, part(from: low.size.rawValue))

@@ -69,7 +69,8 @@ struct ArrayValidator {
         if let range = reservedRange(under: slot) {
             faults.append(
                 .reservedAddress, "guestPhysicalAddress",
-                "KVM keeps \(hex(first: range.lowerBound.rawValue, last: range.upperBound.rawValue - 1)) for itself")
+                "KVM keeps \(hex(first: range.lowerBound.rawValue, last: range.upperBound.rawValue - 1)) for itself"
+            )
         }
         if SlotRules.exceedsGuestPages(slot, capabilities: capabilities) {
             faults.appendTooLarge()

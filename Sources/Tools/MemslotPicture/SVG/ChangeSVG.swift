@@ -35,7 +35,7 @@ private struct ChangeSVG {
         let counts = picture.counts.map { (class: "\($0.mark)", text: "\($0.count) \($0.mark)") }
         let summary = counts.map(\.text).joined(separator: ", ")
         canvas.heading(
-            title, cutTo: 76,
+            title, width: Self.width - 2 * Self.margin,
             counts.isEmpty
                 ? "no slots before, no slots after"
                 : "addresses grow downwards, heights with the logarithm of the size",
@@ -54,10 +54,10 @@ private struct ChangeSVG {
         let space = entries.first?.addressSpace ?? .main
         canvas.text("Address space \(space)", x: Self.margin, y: y + 6, class: "heading")
         canvas.text(
-            side("before", entries.compactMap(\.before)), x: Self.leftX, y: y + 6, class: "muted")
+            side("before", entries.compactMap(\.before)), x: Self.leftX, y: y + 26, class: "muted")
         canvas.text(
-            side("after", entries.compactMap(\.after)), x: Self.rightX, y: y + 6, class: "muted")
-        let axis = ChangeAxis(entries, y: y + 30, limit: limit)
+            side("after", entries.compactMap(\.after)), x: Self.rightX, y: y + 26, class: "muted")
+        let axis = ChangeAxis(entries, y: y + 50, limit: limit)
         drawAxis(axis, entries, on: &canvas)
         drawBands(axis, entries, on: &canvas)
         for index in entries.indices {

@@ -72,12 +72,13 @@ extension SVGCanvas {
             "M\(x) \(top)V\(start)l-4 3l8 3l-8 3l4 3V\(bottom)", class: "axis")
     }
 
-    /// Draws the top of a picture: its title, cut to `length` columns, a line about it and the legend.
+    /// Draws the top of a picture: its title, cut to `width` pixels, a line about it and the legend.
     mutating func heading(
-        _ title: String, cutTo length: Int, _ line: String, x: Int,
+        _ title: String, width: Int, _ line: String, x: Int,
         legend entries: [(class: String, text: String)]
     ) {
-        text(cut(title, to: length), x: x, y: 50, class: "title")
+        // 22 pixels, and bold.
+        text(cut(title, toPixels: width * 13 / 25), x: x, y: 50, class: "title")
         text(line, x: x, y: 74, class: "muted")
         legend(entries, x: x, y: 104)
     }
@@ -99,8 +100,24 @@ extension SVGCanvas {
 }
 
 /// The approximate width of a line of 13 pixel text; the font is the viewer's.
-private func textWidth(_ text: String) -> Int {
-    text.reduce(0) { $0 + ("filrt.,: ".contains($1) ? 4 : "mwMW".contains($1) ? 11 : 7) }
+func textWidth(_ text: String) -> Int {
+    text.reduce(0) { $0 + textWidth($1) }
+}
+
+private func textWidth(_ character: Character) -> Int {
+    if "filrt.,: ".contains(character) { return 4 }
+    if "mwMW@%".contains(character) || displayWidth(of: character) > 1 { return 14 }
+    return character.isUppercase ? 10 : 8
+}
+
+/// The part of a line of 13 pixel text that surely fits, with `…` for the rest.
+func cut(_ text: String, toPixels width: Int) -> String {
+    guard textWidth(text) > width else { return text }
+    var left = width - 13
+    return text.prefix { character in
+        left -= textWidth(character)
+        return left >= 0
+    } + "…"
 }
 
 extension SlotLabels {

@@ -191,6 +191,8 @@ extension ImportReport {
 
     /// The most absences that are listed.
     private static let listedAbsences = 60
+    /// The most transactions that are listed: the first and the last.
+    private static let listedTransactions = 500
 
     private var absenceTable: String {
         let holes = absences
@@ -236,7 +238,13 @@ extension ImportReport {
             .numbers("at most"), "vCPU",
         ]
         var table = TextTable(columns: columns)
-        for (index, transaction) in scenario.transactions.enumerated() {
+        let skipped = max(0, scenario.transactions.count - Self.listedTransactions)
+        let half = Self.listedTransactions / 2
+        for (index, transaction) in scenario.transactions.enumerated()
+        where skipped == 0 || index < half || index >= half + skipped {
+            if skipped > 0, index == half + skipped {
+                table.append(["", "… \(counted(skipped, "transaction"))"])
+            }
             var cells: [TextTable.Cell] = ["\(index + 1)"]
             if severalVMs {
                 cells.append(TextTable.Cell(scenario.machines[transaction.machine].name))
