@@ -17,13 +17,18 @@ package struct TraceImporter {
         /// The name for the scenario and its VM if the log has none, such as the file's name.
         /// Characters that are invalid in a VM's name become `-`.
         package var name: String = "trace"
-        package var source: String = "imported from an strace log"
+        /// Where the scenario is from; by default the kind of the text.
+        package var source: String?
 
         /// Whether a log in which no slot call is decoded is read: for a report without a scenario.
         package var acceptsUndecoded = false
 
         /// The slots that failed calls met, instead of those that the log shows.
         package var array: [Memslot]?
+
+        /// Whether it is the merged log of several threads, in which a `KVM_RUN` without its
+        /// duration may have lasted beyond the lines of other threads that follow.
+        package var isMerged = false
 
         package init() {}
 
@@ -39,6 +44,7 @@ package struct TraceImporter {
 
     package init(options: Options = Options()) {
         self.options = options
+        reader.isMerged = options.isMerged
     }
 
     /// Reads the next bytes of the log.

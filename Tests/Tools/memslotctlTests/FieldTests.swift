@@ -40,7 +40,7 @@ struct FieldTests {
         report(
             "fast-calls-T.log",
             ["84.0 µs  116.0 µs", "184.0 µs  216.0 µs", "while a vCPU was in the guest"]),
-        report("blob-remap.log", ["16 MiB", "the other memory  running"]),
+        report("blob-remap.log", ["16 MiB", "other memory  running"]),
         report(
             "min-no-times.log", ["missing for an unknown time", "hole"],
             not: ["no memory was missing"]),
@@ -58,10 +58,10 @@ struct FieldTests {
             "reflag-running.log",
             ["1 reflagged        -        -  running", "no memory was missing"]),
         report(
-            "region2-mixed-real.log", ["memslotctl run --record", "1 undecoded", "640 KiB"],
+            "region2-mixed-real.log", ["memslotctl run --record", "1 of unknown effect", "640 KiB"],
             not: ["newer strace"]),
         report(
-            "region2-pointer.log", ["memslotctl run --record", "2 undecoded"],
+            "region2-pointer.log", ["memslotctl run --record", "2 of unknown effect"],
             not: ["without effect", "no memory was missing"]),
         report(
             "region2-real.log", ["memslotctl run --record", "no hole is certain"],
@@ -75,7 +75,7 @@ struct FieldTests {
         report(
             "stacks-k.log",
             ["3 slot calls", "no memory was missing", "8 KiB was removed and is not back"]),
-        report("syzkaller-repro.log", ["1 slot call", "assumed to succeed"]),
+        report("syzkaller-repro.log", ["1 slot call", "assumed to have succeeded"]),
         report("vcpu-plus.log", ["640 KiB of guest memory was missing", "out   hole"]),
         report("wrapped-mail.log", ["2 slot calls", "4 wrapped lines joined"]),
         report("diff-snapshot.jsonl", ["known only as whole arrays"]),
@@ -126,6 +126,24 @@ struct FieldTests {
                 "explain", "--errno", "EEXIST", "--slot", "5", "--gpa", "0x1000", "--size", "4096",
                 "--hva", "0", "--array", "alias-ram.after.json",
             ], contains: ["overlaps slot 0 at 0x0-0x1ffffff"]),
+        Case(
+            words: [
+                "explain", "--errno", "EEXIST", "--slot", "1", "--gpa", "0x1000", "--size", "4096",
+                "--hva", "0", "--array", "alias-ram.after.json",
+            ], contains: ["the slots shown here are not those that the call met"]),
+        Case(
+            words: ["explain", "kvm_set_phys_mem: error registering slot: File exists"],
+            contains: ["EEXIST: the call's words are not known"], lacks: ["seccomp"]),
+        Case(
+            words: [
+                "explain",
+                "KVM_SET_USER_MEMORY_REGION failed, slot=65537, start=0xa0000, size=0x20000: Invalid argument",
+            ], contains: ["Possible causes: slot=65537 is slot 1 of address space 1"]),
+        Case(
+            words: ["explain", "error: kvm run failed Bad address"],
+            contains: ["KVM_RUN could not reach the user memory"]),
+        report("phys-bits-39.jsonl", ["error: slot 6: 0x10000000000-0x10000ffffff ends past 39"]),
+        report("many-could-be-one.jsonl", ["error: 45 of 40 slots are used"]),
         Case(
             words: [
                 "explain",
@@ -180,6 +198,34 @@ struct FieldTests {
         #expect(result.status == 2)
         #expect(result.errors.contains("size 0x5 is not a multiple of 4096"))
         #expect(result.errors.contains("rules of any host"))
+        let call = ["--slot", "3", "--gpa", "0", "--size", "4096"]
+        let explained = try run(["explain", "--errno", "EINVAL"] + call + ["--array", file.path])
+        #expect(explained.status == 2)
+        #expect(explained.errors.contains("size 0x5 is not a multiple of 4096"))
+    }
+
+    @Test("what is imported from a scenario keeps the limits of its VM, and where it is from")
+    func limits() throws {
+        let file = FileManager.default.temporaryDirectory.appending(
+            path: "limits-\(UUID().uuidString).jsonl")
+        defer { try? FileManager.default.removeItem(at: file) }
+        #expect(try run(["import", "-o", file.path, "phys-bits-39.jsonl"]).status == 0)
+        let text = try String(contentsOf: file, encoding: .utf8)
+        #expect(text.contains("\"guestPhysicalBits\":39") && !text.contains("strace"), "\(text)")
+        #expect(try run(["replay", file.path]).status == 1)
+    }
+
+    @Test("a record that is cut off is read up to there")
+    func cutRecord() throws {
+        let file = FileManager.default.temporaryDirectory.appending(
+            path: "cut-\(UUID().uuidString).jsonl")
+        defer { try? FileManager.default.removeItem(at: file) }
+        let whole = try Data(contentsOf: Repository.url("Fixtures/qemu/q35-reset.jsonl"))
+        try whole.prefix(whole.count - 40).write(to: file)
+        let result = try run(["report", file.path])
+        #expect(result.status == 0)
+        #expect(result.output.contains("1 slot call without a result"), "\(result.output)")
+        #expect(result.output.contains("the log ends in the middle of a slot call"))
     }
 
     @Test("a number of slots that keeps growing is a finding")

@@ -21,6 +21,7 @@ package struct Finding: Hashable, Sendable, CustomStringConvertible {
         case readOnly = "read-only"
         case userMemory = "user-memory"
         case missing, extra
+        case refused
     }
 
     package var kind: Kind
@@ -145,8 +146,8 @@ package struct ArrayFindings: Hashable, Sendable {
             }
         return Finding(
             .sharedHostMemory, isWritable ? .warning : .hint,
-            "slot \(names[0].assignedKey) at \(hex(names[0].guestRange)) and slot "
-                + "\(names[1].assignedKey) at \(hex(names[1].guestRange)) map \(host): "
+            "\(names[0].name) at \(hex(names[0].guestRange)) and \(names[1].name) at "
+                + "\(hex(names[1].guestRange)) map \(host): "
                 + "the guest sees one page at two addresses"
                 + (isWritable ? ", and a dirty log marks only the one that was written" : ""),
             addressSpace: names[0].addressSpace, range: names[0].guestRange)
@@ -165,9 +166,11 @@ package struct ArrayFindings: Hashable, Sendable {
         guard let first = run.first, let last = run.last, run.count > 1 else { return }
         let range = first.guestRange.lowerBound..<last.guestRange.upperBound
         let names =
-            run.count == 2
-            ? "slots \(first.assignedKey) and \(last.assignedKey)"
-            : "\(run.count) slots, \(first.assignedKey) to \(last.assignedKey),"
+            run.contains { !$0.hasID }
+            ? "\(run.count) ranges"
+            : run.count == 2
+                ? "slots \(first.assignedKey) and \(last.assignedKey)"
+                : "\(run.count) slots, \(first.assignedKey) to \(last.assignedKey),"
         add(
             Finding(
                 .couldBeOne, .hint,
@@ -197,7 +200,8 @@ package struct ArrayFindings: Hashable, Sendable {
             let range = first.guestRange.lowerBound..<last.guestRange.upperBound
             let names =
                 count == 1
-                ? "slot \(first.assignedKey)" : "\(count) slots from \(first.assignedKey) on"
+                ? first.name
+                : first.hasID ? "\(count) slots from \(first.assignedKey) on" : "\(count) ranges"
             add(
                 Finding(
                     .hugePages, .hint,
@@ -234,6 +238,9 @@ extension Memslot {
     package var guestRange: Range<UInt64> {
         guestPhysicalAddress.rawValue..<guestPhysicalEnd.rawValue
     }
+
+    /// `slot 3`; `memory` for a slot without an id.
+    fileprivate var name: String { hasID ? "slot \(assignedKey)" : "memory" }
 
     fileprivate var hostEnd: UInt64 { hostStart.addingSaturated(size.rawValue) }
 

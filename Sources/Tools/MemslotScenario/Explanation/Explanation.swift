@@ -102,8 +102,12 @@ private struct Candidates {
             return [
                 Cause(
                     rule: .overlap,
-                    text: "the range overlaps a slot that is not shown here: KVM knows it, and so "
-                        + "does whoever created it"),
+                    text: call.refusals.isEmpty
+                        ? "the range overlaps a slot that is not shown here: KVM knows it, and so "
+                            + "does whoever created it"
+                        : "the slots shown here are not those that the call met: with them it "
+                            + "returns \(call.refusals[0].rule.errno), because "
+                            + call.refusals[0].text),
                 Cause(
                     rule: .reserved,
                     text: "it meets pages that KVM keeps for itself: the local APIC at 0xfee00000, "
@@ -175,6 +179,14 @@ private struct Candidates {
             ]
         }
         var causes: [Cause] = []
+        if slot.addressSpace != .main {
+            causes.append(
+                Cause(
+                    rule: .addressSpace,
+                    text: "slot=\(call.region.slot) is slot \(slot.assignedID) of address space "
+                        + "\(slot.addressSpace) (the upper 16 bits), and the VM has fewer "
+                        + "(KVM_CAP_MULTI_ADDRESS_SPACE; x86 has two with SMM)"))
+        }
         if !isWhole || !call.hasUserAddress {
             causes.append(
                 Cause(
@@ -242,5 +254,8 @@ private struct Candidates {
 
 extension Capabilities {
     /// The rules of x86-64 KVM, with guest_memfd: what an unknown host most likely has.
-    package static let likely = Capabilities(flags: [.logDirtyPages, .readOnly, .guestMemfd])
+    ///
+    /// With SMM a VM has two address spaces.
+    package static let likely = Capabilities(
+        addressSpaces: 2, flags: [.logDirtyPages, .readOnly, .guestMemfd])
 }

@@ -206,7 +206,8 @@ package struct AttemptedCall: Sendable {
 
     private func overlapped(by range: Range<GuestPhysicalAddress>) -> Memslot? {
         slots.first {
-            $0.addressSpace == slot.addressSpace && $0.assignedKey != slot.assignedKey
+            $0.isPossible && $0.addressSpace == slot.addressSpace
+                && $0.assignedKey != slot.assignedKey
                 && ($0.guestPhysicalAddress..<$0.guestPhysicalEnd).overlaps(range)
         }
     }

@@ -127,7 +127,8 @@ extension FlatViewText {
         func add(
             _ kind: Finding.Kind, _ text: String, _ space: AddressSpaceID, _ range: Range<UInt64>
         ) {
-            findings.append(Finding(kind, .error, text, addressSpace: space, range: range))
+            let prefix = space == .main ? "" : "address space \(space): "
+            findings.append(Finding(kind, .error, prefix + text, addressSpace: space, range: range))
         }
         let spaces = Set(rows.map(\.addressSpace))
         for row in rows {

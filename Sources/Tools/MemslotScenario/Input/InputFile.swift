@@ -1,5 +1,5 @@
 import Glibc
-import MemslotProtocol
+package import MemslotProtocol
 import Memslots
 
 /// A file named on the command line, open for reading.
@@ -99,7 +99,7 @@ package struct UnusableInput: Error, Hashable, Sendable, CustomStringConvertible
 
 extension ParameterReader {
     /// Decodes an object that is a line of a file.
-    static func read<Object: ParameterObject>(
+    package static func read<Object: ParameterObject>(
         _ value: JSONValue, line: Int, as type: Object.Type
     ) throws(UnusableInput) -> Object {
         var object = Object()

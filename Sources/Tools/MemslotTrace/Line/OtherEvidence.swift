@@ -66,9 +66,7 @@ struct EvidenceCall {
         guard let slot = members["slot="], let address = members["start="],
             let size = members["size="]
         else { return nil }
-        let text =
-            line[failed...].lastIndex(of: UInt8(ascii: ":"))
-            .map { line[($0 + 1)...].drop { $0 == UInt8(ascii: " ") }.text } ?? ""
+        let end = line[failed...].lastIndex(of: UInt8(ascii: ":")).map { $0 + 1 }
         return EvidenceCall(
             kind: .qemuError,
             region: RawRegion(
@@ -77,7 +75,13 @@ struct EvidenceCall {
                 guestPhysicalAddress: address, memorySize: size, userspaceAddress: 0,
                 guestMemfd: members.guestMemfd,
                 guestMemfdOffset: members["guest_memfd_offset="] ?? 0),
-            hasUserAddress: false, result: .failed(errnoNames[text] ?? text))
+            hasUserAddress: false, result: .failed(errno(line[(end ?? line.endIndex)...])))
+    }
+
+    /// The name of the errno that the C library's text is about; the text if it is another.
+    static func errno(_ text: ArraySlice<UInt8>) -> String {
+        let text = text.drop { $0 == UInt8(ascii: " ") }.text
+        return errnoNames[text] ?? text
     }
 
     /// The C library's texts of the errors that slot calls return.

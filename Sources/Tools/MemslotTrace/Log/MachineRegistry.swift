@@ -9,6 +9,8 @@ package struct TracedMachine: Hashable, Sendable {
     package var createdOnLine: Int?
     /// Whether the log shows at least one vCPU, each from its creation and with a `KVM_RUN`.
     var showsEveryVCPU = false
+    /// The limits of a VM that a scenario describes.
+    var limits: BackendNeeds?
 }
 
 /// Finds the VM of a descriptor in a log.

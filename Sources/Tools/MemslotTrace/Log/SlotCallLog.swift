@@ -25,6 +25,8 @@ struct SlotCallLog {
     /// Whether the clock was set back.
     var clockJumps = false
     var scenario: String?
+    /// Where a scenario says that it is from.
+    var source: String?
     var counts = TraceCounts()
 
     /// The most slot calls that are kept, so that no log fills memory.
@@ -72,6 +74,16 @@ package struct TraceCounts: Hashable, Sendable {
     /// Slot calls in no known form; ``faults`` lists the first.
     package var malformedCalls = 0
     package var faults: [TraceFault] = []
+    /// Lines that may show a slot call or a vCPU, and that can't be read.
+    package var unreadLines = 0
+    /// Ends of calls whose beginning is not in the log.
+    package var orphanEnds = 0
+    /// Places where the text says that lines were left out.
+    package var gaps = 0
+    /// Threads that the log starts and does not follow.
+    package var unfollowedThreads = 0
+    /// Calls of a program without results, which are assumed to have succeeded.
+    package var assumedResults = 0
     /// Submits of a scenario without recorded calls.
     package var arrays = 0
     /// Slot calls beyond the limit.
@@ -80,6 +92,11 @@ package struct TraceCounts: Hashable, Sendable {
     package var lostRecords = 0
     /// Whether the log ends within a slot call.
     package var endsMidCall = false
+
+    /// Whether a vCPU may have been in the guest at a moment of which nothing is read.
+    var mayHideRuns: Bool {
+        unreadLines + orphanEnds + gaps + unfollowedThreads + cutCalls + malformedCalls > 0
+    }
 }
 
 /// The kinds of text that show slot calls.

@@ -36,7 +36,10 @@ extension TraceReader {
     ) {
         guard let beginning = split.removeValue(forKey: thread),
             beginning.body.starts(with: name)
-        else { return }
+        else {
+            if name.equals("ioctl") { log.counts.orphanEnds += 1 }
+            return
+        }
         let length = beginning.body.count
         do throws(StraceSyntaxError) {
             let call = try StraceCall(beginning.body + rest)
@@ -76,6 +79,7 @@ extension TraceReader {
             entered(thread, descriptor: descriptor, at: from)
         case .cloned(let child, let sharesProcess):
             firstThread.sawAttached(child)
+            if sharesProcess { startedThreads += 1 }
             registry.clone(parent: thread, child: child, sharesProcess: sharesProcess)
         case .duplicated(let descriptor, let copy):
             registry.duplicate(descriptor: descriptor, copy: copy, thread: thread)
@@ -107,6 +111,15 @@ extension TraceReader {
     /// Applies a call of a text that is no strace log.
     mutating func apply(_ call: EvidenceCall, at place: Place) {
         log.counts.kinds[call.kind, default: 0] += 1
+        if call.result == .unknown { log.counts.assumedResults += 1 }
+        // QEMU's event and its error line are about one call.
+        if call.kind == .qemuError, let last = log.failures.last, place.line - last.line <= 4,
+            case .failed(last.errno) = call.result, let region = last.region,
+            region.slot == call.region.slot, region.memorySize == call.region.memorySize,
+            region.guestPhysicalAddress == call.region.guestPhysicalAddress
+        {
+            return
+        }
         let thread = call.process ?? .unnumbered
         var place = place
         let before = lineTime
@@ -129,14 +142,16 @@ extension TraceReader {
     }
 
     /// QEMU's second line about a failed call, which has no words.
-    mutating func registeringFailed(at place: Place) {
+    ///
+    /// - Parameter text: the C library's text of its errno.
+    mutating func registeringFailed(_ text: ArraySlice<UInt8>, at place: Place) {
         log.counts.kinds[.qemuError, default: 0] += 1
         guard log.failures.last.map({ $0.line < place.line - 1 }) ?? true else { return }
         let machine =
             registry.machine(descriptor: -1, thread: .unnumbered)
             ?? registry.create(descriptor: -1, thread: .unnumbered, line: nil)
         apply(
-            .failed("an error"), nil, of: .unnumbered, at: place, on: machine,
+            .failed(EvidenceCall.errno(text)), nil, of: .unnumbered, at: place, on: machine,
             from: place.moment, to: place.moment)
     }
 
@@ -193,7 +208,11 @@ extension TraceReader {
     }
 
     mutating func ran(_ text: ArraySlice<UInt8>, by thread: ThreadID, at place: Place) {
-        guard StraceCall.faulted(text), log.runFaults.count < FailedCall.limit else { return }
+        if StraceCall.faulted(text) { runFailed(by: thread, at: place) }
+    }
+
+    mutating func runFailed(by thread: ThreadID, at place: Place) {
+        guard log.runFaults.count < FailedCall.limit else { return }
         log.runFaults.append(
             RunFault(
                 line: place.line, thread: thread, time: place.time,

@@ -21,16 +21,22 @@ struct TraceReader {
     var awaitingRun: [ThreadID: Range<Int>] = [:]
     var openEnd: [ThreadID: Int] = [:]
     var wrapped: WrappedLine?
+    /// Whether a line has a thread's number, and how many threads were started while none had.
+    var hasThreadNumbers = false
+    /// Whether the log was merged from those of threads, and whether a `KVM_RUN` in it has no end.
+    var isMerged = false
+    var hasOpenRuns = false
+    var startedThreads = 0
 
     /// Reads the next line, without its end.
     mutating func consume(line raw: ArraySlice<UInt8>) {
         log.counts.lines += 1
         let number = log.counts.lines
-        var bytes = raw
+        var bytes = raw.cleaned
         while bytes.first == UInt8(ascii: ">") {
             bytes = bytes.dropFirst().drop { $0 == UInt8(ascii: " ") }
         }
-        if bytes.count < raw.count { log.counts.unquotedLines += 1 }
+        if raw.first == UInt8(ascii: ">") { log.counts.unquotedLines += 1 }
         if let wrapped {
             if bytes.allSatisfy({ $0 == UInt8(ascii: " ") }) { return }
             self.wrapped = nil
@@ -47,6 +53,7 @@ struct TraceReader {
     mutating func read(_ bytes: ArraySlice<UInt8>, number: Int, lines: Int) {
         let line = StraceLine(bytes)
         if line.isCoarse { log.isCoarse = true }
+        if line.thread != nil { hasThreadNumbers = true }
         let place = place(number, line)
         switch line.content {
         case .other:
@@ -54,8 +61,17 @@ struct TraceReader {
                 apply(call, at: place)
             } else if bytes.firstPosition(of: "ioctl$KVM_CREATE_VM(") != nil {
                 _ = registry.create(descriptor: -1, thread: .unnumbered, line: number)
-            } else if bytes.firstPosition(of: "error registering slot: ") != nil {
-                registeringFailed(at: place)
+            } else if let start = bytes.firstPosition(of: "error registering slot: ") {
+                registeringFailed(bytes[(start + 24)...], at: place)
+            } else if bytes.firstPosition(of: "kvm run failed Bad address") != nil {
+                log.counts.kinds[.qemuError, default: 0] += 1
+                runFailed(by: .unnumbered, at: place)
+            } else {
+                switch UnreadLine(bytes, isTraced: line.thread != nil && line.stamp != nil) {
+                case .call: log.counts.unreadLines += 1
+                case .gap: log.counts.gaps += 1
+                case nil: break
+                }
             }
         case .signal: break
         case .scenario(let name): log.scenario = log.scenario ?? name
@@ -64,12 +80,17 @@ struct TraceReader {
             log.isCondensed = true
             entered(firstThread.canonical(thread), descriptor: nil, at: place)
             vcpus.leave(firstThread.canonical(thread))
-        case .exited: ended(firstThread.canonical(line.thread))
+        case .exited:
+            let thread = firstThread.canonical(line.thread)
+            closeEnd(of: thread, at: place)
+            ended(thread)
         case .call(let body):
             let column = body.startIndex - bytes.startIndex + 1
             do throws(StraceSyntaxError) {
                 let call = try StraceCall(body)
-                if case .other = call {
+                var isOpen = call.isRun && StraceCall.isWithoutResult(body)
+                if case .other = call { isOpen = true }
+                if isOpen {
                     let own = line.thread == firstThread.number ? nil : line.thread
                     if line.stamp != nil { closeEnd(of: own ?? .unnumbered, at: place) }
                     // It may be another program's output, or the beginning of a wrapped line.
@@ -82,7 +103,9 @@ struct TraceReader {
                 apply(call, of: thread, from: place, to: nil)
                 if call.isRun {
                     ran(body, by: thread, at: place)
-                    vcpus.leave(thread, until: StraceCall.duration(body).flatMap(place.after))
+                    let length = StraceCall.duration(body)
+                    if isMerged, length == nil { hasOpenRuns = true }
+                    vcpus.leave(thread, until: length.flatMap(place.after))
                 }
             } catch {
                 guard body.dropFirst(error.offset).allSatisfy({ $0 == 0x20 || $0 == 0x2c })
@@ -119,10 +142,13 @@ struct TraceReader {
         for beginning in split.values where Self.isSlotCall(beginning.body) {
             log.counts.unfinishedCalls += 1
         }
+        if !hasThreadNumbers { log.counts.unfollowedThreads = startedThreads }
         log.machines = registry.machines
         for index in log.machines.indices {
             log.machines[index].showsEveryVCPU =
                 log.machines[index].createdOnLine != nil && vcpus.areAllShown(of: index)
+                // Otherwise the order of lines is not that of time.
+                && !log.clockJumps && !log.counts.mayHideRuns && !hasOpenRuns
         }
         guard let first = firstThread.number else { return log }
         func named(_ thread: ThreadID) -> ThreadID { thread == .unnumbered ? first : thread }
@@ -150,13 +176,41 @@ struct TraceReader {
     }
 
     mutating func cutOff(_ line: WrappedLine) {
-        if line.hasSlotCall { log.counts.cutCalls += 1 }
+        if line.hasSlotCall {
+            log.counts.cutCalls += 1
+        } else if UnreadLine.mayMatter(cut: line.bytes) {
+            log.counts.unreadLines += 1
+        }
     }
 
     mutating func malformed(_ line: Int, _ column: Int, _ expected: String) {
         log.counts.malformedCalls += 1
         guard log.counts.faults.count < ImportReport.listedSurprises else { return }
         log.counts.faults.append(TraceFault(line: line, column: column, expected: expected))
+    }
+}
+
+extension ArraySlice<UInt8> {
+    /// The line without a byte-order mark and a terminal's colours, with spaces for those that web
+    /// pages use.
+    fileprivate var cleaned: ArraySlice<UInt8> {
+        guard contains(where: { $0 == 0x1b || $0 == 0xc2 || $0 == 0xef }) else { return self }
+        var clean: [UInt8] = []
+        var rest = self
+        while let byte = rest.first {
+            if rest.starts(with: [0xef, 0xbb, 0xbf]) {
+                rest = rest.dropFirst(3)
+            } else if rest.starts(with: [0xc2, 0xa0]) {
+                clean.append(0x20)
+                rest = rest.dropFirst(2)
+            } else if rest.starts(with: [0x1b, UInt8(ascii: "[")]) {
+                rest = rest.dropFirst(2).drop { !(0x40...0x7e).contains($0) }.dropFirst()
+            } else {
+                clean.append(byte)
+                rest = rest.dropFirst()
+            }
+        }
+        return clean[...]
     }
 }
 

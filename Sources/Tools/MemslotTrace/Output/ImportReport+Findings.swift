@@ -17,6 +17,7 @@ extension ImportReport {
                     slots, maxSlots: scenario.machines[machine].needs.maxSlots,
                     more: (isOnly ? view?.differences(from: slots) ?? [] : [])
                         + [slotTrend(of: machine)].compactMap(\.self)
+                        + refused(slots, of: machine)
                 ).all
                 return all.map { finding in
                     var own = finding
@@ -24,6 +25,19 @@ extension ImportReport {
                     return (machine, own)
                 }
             }
+    }
+
+    /// The slots that the VM that a scenario describes refuses.
+    private func refused(_ slots: [Memslot], of machine: Int) -> [Finding] {
+        guard let limits = scenario.machines[machine].traced.limits?.capabilities else { return [] }
+        return slots.compactMap { slot in
+            let call = AttemptedCall(RawRegion(slot, size: slot.size), slots: [], limits: limits)
+            return call.refusals.first.map { refusal in
+                Finding(
+                    .refused, .error, "slot \(slot.assignedKey): \(refusal.text)",
+                    addressSpace: slot.addressSpace)
+            }
+        }
     }
 
     /// A number of slots that keeps growing: never as small in the second half of the transactions

@@ -48,7 +48,7 @@ package struct ImportReport: Sendable {
     }
 
     package var unchangedTransactions: Int {
-        scenario.transactions.count { $0.outcome == .unchanged }
+        scenario.transactions.count { $0.outcome == .unchanged && $0.changes.undecoded == 0 }
     }
 
     /// Memory that was missing and came back, in the order in which it came back.
@@ -153,6 +153,13 @@ extension ImportReport {
         add(counts.cutCalls, "slot call", " cut off in the text")
         add(counts.malformedCalls, "slot call", " in a form that can't be read")
         add(counts.unfinishedCalls, "slot call", " without a result")
+        add(counts.unreadLines, "line", " that may show a call and can't be read")
+        add(counts.orphanEnds, "ioctl", " whose beginning is not in the log")
+        add(counts.gaps, "place", " where lines were left out of the text")
+        add(
+            counts.unfollowedThreads, "thread",
+            " started and not followed: record with strace -f")
+        add(counts.assumedResults, "slot call", " of a program, assumed to have succeeded")
         add(counts.excessCalls, "slot call", " beyond the limit of \(SlotCallLog.limit)")
         add(counts.overlongLines, "line", " over 64 KiB cut short")
         add(counts.lostRecords, "record", " between the first and the newest not kept")
@@ -217,7 +224,7 @@ extension ImportReport {
                 cells += [
                     "\(HumanSize(hole.size))", "\(hole.removedOnLine)-\(hole.returnedOnLine)",
                     "\(duration(hole.certainNanoseconds))", "\(duration(hole.atMostNanoseconds))",
-                    "\(hole.backing == .unknown ? "unknown" : "the \(hole.backing.rawValue) memory")",
+                    "\(hole.backing == .unknown ? "unknown" : "\(hole.backing == .same ? "the same" : "other") memory")",
                     "\(hole.guest.rawValue)", "\(hole.verdict.rawValue)",
                 ]
                 table.append(cells)
@@ -250,12 +257,15 @@ extension ImportReport {
                 cells.append(TextTable.Cell(scenario.machines[transaction.machine].name))
             }
             let audit = transaction.audit
+            // Of the time that memory was missing, as in the list of holes; else of the whole.
+            let guest = audit.holes.map(\.guest)
+            let worst: [GuestActivity] = [.running, .unknown, .notRunning]
             cells += [
                 "\(place(of: transaction))", "\(transaction.thread)",
                 "\(transaction.calls.count)", "\(transaction.summary)",
                 "\(audit.isSeamless ? "-" : HumanSize(audit.missing).description)",
                 "\(audit.isSeamless ? "-" : duration(audit.longestNanoseconds))",
-                "\(audit.guestDuringTransaction.rawValue)",
+                "\((worst.first(where: guest.contains) ?? audit.guestDuringTransaction).rawValue)",
             ]
             table.append(cells)
         }
@@ -312,9 +322,6 @@ extension ImportReport {
             (idleMachines, "VM", " without memory; left out"),
         ]
         notes += read.filter { $0.0 > 0 }.map { counted($0.0, $0.1) + $0.2 }
-        if counts.kinds[.syzkaller] != nil {
-            notes.append("a program has no results: its slot calls are assumed to succeed")
-        }
         if counts.endsMidCall { notes.append("the log ends in the middle of a slot call") }
         for machine in scenario.machines
         where machine.traced.createdOnLine == nil && !isRecorded {
@@ -343,7 +350,7 @@ extension ImportedTransaction {
         if changes.moved > 0 { parts.append("\(changes.moved) moved") }
         if changes.reflagged > 0 { parts.append("\(changes.reflagged) reflagged") }
         if changes.without > 0 { parts.append("\(changes.without) without effect") }
-        if changes.undecoded > 0 { parts.append("\(changes.undecoded) undecoded") }
+        if changes.undecoded > 0 { parts.append("\(changes.undecoded) of unknown effect") }
         if outcome == .unchanged, changes.undecoded == 0 { parts.append("= unchanged") }
         return parts.joined(separator: " ")
     }

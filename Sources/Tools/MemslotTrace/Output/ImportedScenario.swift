@@ -90,13 +90,21 @@ package struct BackendNeeds: Hashable, Sendable {
 
     /// The rules of a host that has at least these limits.
     var likelyLimits: Capabilities {
+        var limits = capabilities
+        limits.addressSpaces = max(addressSpaces, Capabilities.likely.addressSpaces)
+        limits.flags.formUnion(Capabilities.likely.flags)
+        return limits
+    }
+
+    /// The rules of a VM with exactly these limits.
+    var capabilities: Capabilities {
         var limits = Capabilities.likely
         limits.addressSpaces = addressSpaces
         limits.maxSlots = maxSlots
         limits.maxGuestPage =
             guestPhysicalBits >= 64 ? .max >> 12 : 1 << (guestPhysicalBits - 12) - 1
         limits.userspaceEnd = userspaceEnd
-        limits.flags.formUnion(flags)
+        limits.flags = flags
         return limits
     }
 

@@ -22,7 +22,16 @@ struct RecordedCallReader {
         while let line = try lines.next() {
             if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) { continue }
             log.counts.lines = lines.lineNumber
-            let value = try JSONValue(line: line, number: lines.lineNumber)
+            let value: JSONValue
+            do throws(UnusableInput) {
+                value = try JSONValue(line: line, number: lines.lineNumber)
+            } catch {
+                // A record whose writer was killed ends in the middle of a line.
+                guard lines.lineNumber > 1, lines.lineNumber > bytes.count(where: { $0 == 0x0a }) else { throw error }
+                log.counts.endsMidCall = true
+                log.counts.unfinishedCalls += 1
+                break
+            }
             guard value.kind == .object else {
                 throw UnusableInput(
                     line: lines.lineNumber, column: 1,
@@ -30,9 +39,13 @@ struct RecordedCallReader {
                         + "draws an array, and memslotctl plan compares two")
             }
             if let name = value["scenario"]?.string { log.scenario = log.scenario ?? name }
+            if let source = value["source"]?.string { log.source = log.source ?? source }
             if value["comment"] != nil { remark(value) }
             if let params = value["params"] { request(value["method"]?.string, params) }
         }
+        // Calls whose submit is cut off.
+        log.counts.unfinishedCalls += pending.count
+        if !pending.isEmpty { log.counts.kinds[.record, default: 0] += 1 }
         return log
     }
 
@@ -61,6 +74,12 @@ struct RecordedCallReader {
     private mutating func request(_ method: String?, _ params: JSONValue) {
         guard let vm = params["vm"]?.string else { return }
         let machine = machine(vm)
+        if method == Method.vmCreate.rawValue, let value = params["simulated"],
+            let limits = try? ParameterReader.read(
+                value, line: 0, as: SimulatedParameters.self)
+        {
+            log.machines[machine].limits = BackendNeeds(limits)
+        }
         guard method == Method.memslotsSubmit.rawValue else { return }
         log.counts.kinds[.record, default: 0] += 1
         if pending.isEmpty { return array(params, of: machine) }
@@ -129,6 +148,15 @@ extension RawRegion {
             userspaceAddress: user,
             guestMemfd: number("guest_memfd").map { .file(index: UInt32(truncatingIfNeeded: $0)) },
             guestMemfdOffset: number("guest_memfd_offset") ?? 0)
+    }
+}
+
+extension BackendNeeds {
+    fileprivate init(_ described: SimulatedParameters) {
+        self.init(
+            addressSpaces: described.addressSpaces, maxSlots: described.maxSlots,
+            guestPhysicalBits: Int(described.guestPhysicalBits),
+            userspaceEnd: described.userspaceEnd, flags: described.flags)
     }
 }
 

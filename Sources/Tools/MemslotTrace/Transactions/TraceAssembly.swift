@@ -85,13 +85,13 @@ struct TraceAssembly {
         for index in faults.indices { faults[index].machine = places[faults[index].machine] ?? 0 }
         let name = Self.name(log.scenario ?? options.name)
         let scenario = ImportedScenario(
-            name: name, source: options.source,
+            name: name, source: options.source ?? log.source ?? "imported from " + kind,
             machines: order.enumerated().map { place, machine in
                 ImportedScenario.Machine(
                     // The VMs of a run get their names before their first slot call.
                     name: Self.name(name, of: log.isRecorded ? machine : place),
                     traced: log.machines[machine],
-                    needs: builders[machine]?.needs ?? BackendNeeds())
+                    needs: log.machines[machine].limits ?? builders[machine]?.needs ?? BackendNeeds())
             },
             transactions: transactions, startTime: log.calls.first?.time)
         return TraceImport(
@@ -107,6 +107,12 @@ struct TraceAssembly {
                 gapMilliseconds: options.gapMilliseconds,
                 hasTimes: log.calls.contains { $0.time != nil }, hasCoarseTimes: log.isCoarse,
                 clockJumps: log.clockJumps, isRecorded: log.isRecorded))
+    }
+
+    /// The kind of most of the text.
+    private var kind: String {
+        let kind = log.counts.kinds.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key
+        return kind == nil || kind == .strace ? "an strace log" : kind?.rawValue ?? ""
     }
 
     private var grouping: TransactionGrouping {

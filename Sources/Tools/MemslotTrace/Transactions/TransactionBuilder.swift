@@ -54,7 +54,12 @@ struct TransactionBuilder {
             open.before[removed.assignedKey] = .some(removed)
         }
         if let slot = change.added ?? change.reflagged?.to { needs.include(slot) }
-        open.changes.count(change.kind)
+        if change.surprise != nil, change.kind == .nothing {
+            // The kernel did what the log can't follow.
+            open.changes.undecoded += 1
+        } else {
+            open.changes.count(change.kind)
+        }
         if call.isOfArray {
             engine.forget(change)
         } else {

@@ -89,29 +89,12 @@ struct MapCommand: ParsableCommand {
             } else {
                 let map = array.map
                 try show(map.lines(options), map.svg(title: files[0], limit: options.limit))
-                guard svg == nil else { return try check(array, file, used) }
+                guard svg == nil else { return try file.check(array, in: files[0], used) }
                 if !findings.isEmpty { Terminal.print("") }
                 for finding in findings { Terminal.print("\(finding)") }
                 Terminal.print(used.description)
             }
-            try check(array, file, used)
-        }
-    }
-
-    /// - Throws: the exit status for an array that breaks a rule, after printing every fault.
-    private func check(_ array: PicturedArray, _ file: ArrayFile, _ used: UsedRules) throws {
-        do throws(SubmitError) {
-            let table: MemslotTable
-            do throws(InvalidArray) {
-                table = try MemslotTable(backend: OfflineBackend(used.limits))
-            } catch {
-                throw .invalid(error)
-            }
-            _ = try table.plan(
-                array.slots, options: SubmitOptions(),
-                prior: array.faults + used.pageFaults(of: array.slots))
-        } catch {
-            throw file.failure(error, in: files[0], used)
+            try file.check(array, in: files[0], used)
         }
     }
 

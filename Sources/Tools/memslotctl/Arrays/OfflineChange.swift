@@ -68,6 +68,23 @@ struct OfflineChange {
 }
 
 extension ArrayFile {
+    /// - Throws: the exit status for an array that breaks a rule, after printing every fault.
+    func check(_ array: PicturedArray, in name: String, _ used: UsedRules) throws {
+        do throws(SubmitError) {
+            let table: MemslotTable
+            do throws(InvalidArray) {
+                table = try MemslotTable(backend: OfflineBackend(used.limits))
+            } catch {
+                throw .invalid(error)
+            }
+            _ = try table.plan(
+                array.slots, options: SubmitOptions(),
+                prior: array.faults + used.pageFaults(of: array.slots))
+        } catch {
+            throw failure(error, in: name, used)
+        }
+    }
+
     /// Prints each fault of the array with its line in the file `name`, and the rules.
     func failure(_ error: SubmitError, in name: String, _ rules: UsedRules) -> ExitCode {
         defer { Terminal.complain(rules.description) }

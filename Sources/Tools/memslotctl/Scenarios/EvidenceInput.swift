@@ -19,7 +19,7 @@ struct EvidenceInput {
         var reader: EvidenceReader
         let isText =
             mayBeText && argument != "-" && access(argument, F_OK) != 0
-            && argument.contains(where: { $0 == "(" || $0 == "=" })
+            && argument.contains(where: { $0 == "(" || $0 == "=" || $0 == ":" })
         name = isText ? "the line" : argument == "-" ? "standard input" : argument
         if isText { options.name = "line" }
         reader = EvidenceReader(options: options)
@@ -33,6 +33,49 @@ struct EvidenceInput {
         } catch let fault as UnusableInput {
             throw UnusableFile(
                 "\(name): \(fault.message)" + (fault.line > 1 ? " (line \(fault.line))" : ""))
+        }
+    }
+
+    /// Reads evidence of several files; those of one `strace -ff` are one log.
+    static func all(
+        _ arguments: [String], _ options: TraceImporter.Options
+    ) throws -> [EvidenceInput] {
+        var groups: [(name: String, files: [(path: String, thread: UInt32)])] = []
+        for argument in arguments {
+            let parts = ThreadLogs.parts(of: argument)
+            if let parts, let index = groups.firstIndex(where: { $0.name == parts.base }) {
+                groups[index].files.append((argument, parts.thread))
+            } else {
+                groups.append((parts?.base ?? argument, [(argument, parts?.thread ?? 0)]))
+            }
+        }
+        return try groups.map { group in
+            guard group.files.count > 1, ThreadLogs.parts(of: group.files[0].path) != nil else {
+                return try EvidenceInput(group.files[0].path, options)
+            }
+            return try EvidenceInput(threads: group.files, of: group.name, options)
+        }
+    }
+
+    private init(
+        threads: [(path: String, thread: UInt32)], of base: String,
+        _ options: TraceImporter.Options
+    ) throws {
+        var logs = ThreadLogs()
+        for (path, thread) in threads {
+            let file = try InputFile(path)
+            do { try logs.add(file.bytes(), of: thread) } catch let fault as UnusableInput {
+                throw UnusableFile("\(path): \(fault.message)")
+            }
+        }
+        name = base
+        var options = options
+        options.name = Self.baseName(of: base)
+        options.isMerged = true
+        var importer = TraceImporter(options: options)
+        importer.consume(logs.merged())
+        do throws(TraceError) { evidence = .calls(try importer.finish()) } catch {
+            throw UnusableFile("\(base).*: \(error)")
         }
     }
 

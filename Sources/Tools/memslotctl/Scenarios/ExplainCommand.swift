@@ -65,7 +65,7 @@ struct ExplainCommand: ParsableCommand {
             throw ValidationError("a call needs --slot, --gpa and --size")
         }
         guard errno.map({ Errno(name: $0) != nil }) ?? true else {
-            throw ValidationError("--errno: no such name; EINVAL for example")
+            throw ValidationError("--errno: a name, such as EINVAL")
         }
         guard (slot?.value ?? 0) <= UInt64(UInt32.max), flagBits != nil else {
             throw ValidationError(
@@ -75,8 +75,11 @@ struct ExplainCommand: ParsableCommand {
 
     func run() throws {
         let file = try array.map { try ArrayFile.read($0) }
-        let slots = file.map { PicturedArray($0.slots).slots }
-        guard let input else { return try explainWords(file, slots) }
+        let used = try rules.rules(for: file.map { [(array ?? "", $0)] } ?? [], flags: vmFlags)
+        let met = file.map { PicturedArray($0.slots) }
+        if let file, let met { try file.check(met, in: array ?? "", used) }
+        let slots = met?.slots
+        guard let input else { return try explainWords(slots, used) }
         var options = TraceImporter.Options()
         options.array = slots
         options.acceptsUndecoded = true
@@ -88,7 +91,7 @@ struct ExplainCommand: ParsableCommand {
         Terminal.print(lines.isEmpty ? ["\(read.name): no failed call"] : lines)
     }
 
-    private func explainWords(_ file: ArrayFile?, _ slots: [Memslot]?) throws {
+    private func explainWords(_ slots: [Memslot]?, _ used: UsedRules) throws {
         guard hasWords else { return Terminal.print("\(Explanation(errno: errno ?? ""))") }
         let region = RawRegion(
             slot: UInt32(slot?.value ?? 0), flags: flagBits ?? 0,
@@ -97,8 +100,7 @@ struct ExplainCommand: ParsableCommand {
             guestMemfd: guestMemfd.map { $0 < 0 ? .none : .file(index: UInt32($0)) }
                 ?? ((flagBits ?? 0) & 4 != 0 ? RawGuestMemfd.none : nil),
             guestMemfdOffset: guestMemfdOffset?.value ?? 0)
-        let used = try rules.rules(
-            for: file.map { [(array ?? "", $0)] } ?? [], flags: vmFlags)
+        defer { Terminal.print(used.description) }
         var call = AttemptedCall(
             region, slots: slots ?? [], limits: used.source == "any host" ? .likely : used.limits)
         call.hasUserAddress = hva != nil

@@ -10,8 +10,9 @@ struct ReportCommand: ParsableCommand {
         abstract: "Report what a log shows of a VM's memory: holes, failed calls, findings.",
         discussion: """
             INPUT is what there is: a log of strace, QEMU's event kvm_set_user_memory or its error \
-            lines, a syzkaller program, a record of memslotctl run, or a scenario. The slots are \
-            compared with an INPUT that is the text of 'info mtree -f'.
+            lines, a syzkaller program, a record of memslotctl run, or a scenario. The files of \
+            strace -ff (LOG.*) are one log. The slots are compared with an INPUT that is the text \
+            of 'info mtree -f'.
 
             -o writes one page that needs no network: a time axis, the map at each moment, a \
             search by address, and the report. --json prints its data (Docs/Reports.md).
@@ -35,10 +36,13 @@ struct ReportCommand: ParsableCommand {
     func run() throws {
         var options = grouping.options
         options.acceptsUndecoded = true
-        let read = try inputs.map { try EvidenceInput($0, options) }
-        let view = read.lazy.compactMap {
-            if case .view(let view) = $0.evidence { view } else { nil }
-        }.first
+        let read = try EvidenceInput.all(inputs, options)
+        let views = read.compactMap { if case .view(let view) = $0.evidence { view } else { nil } }
+        guard views.count <= 1 else {
+            throw UnusableFile(
+                "name one text of 'info mtree -f'; there are \(views.count)")
+        }
+        let view = views.first
         var reports: [TraceImport] = []
         for input in read {
             guard case .calls(var result) = input.evidence else { continue }

@@ -149,6 +149,35 @@ struct AtomicTests {
         #expect(asleep > 0 || !Workbench.hasVCPUStatistics)
     }
 
+    /// The order is tested, because its effect is too rare: a vCPU that is woken between reading and
+    /// signal leaves the guest before the first call on most machines.
+    @Test(
+        "whether a vCPU sleeps is read after it was sent the signal, in every hold",
+        .enabled(
+            if: Workbench.strace != nil && Workbench.hasVCPUStatistics, "no strace, or no statistic"
+        ))
+    func readsAfterKick() throws {
+        let trace = Workbench.file("strace")
+        let run = Finished(
+            running: Workbench.strace ?? "",
+            ["-f", "-qq", "-e", "trace=ioctl,tgkill,pread64", "-e", "signal=none", "-o", trace]
+                + [Workbench.memslotctl ?? "", "run", "--atomic", "--"]
+                + [Workbench.vmm ?? "", "halted", "50", "1"])
+        #expect(run.output == "mmio 0 errors 0 interruptions 1 lost 0\n", "\(run.errors)")
+        var kicked: Set<Substring> = []
+        var reads = 0
+        for line in try String(contentsOfFile: trace, encoding: .utf8).split(separator: "\n") {
+            guard let thread = line.split(separator: " ").first else { continue }
+            if line.contains(" tgkill(") { kicked.insert(thread) }
+            if line.contains("KVM_SET_USER_MEMORY_REGION") { kicked.remove(thread) }
+            // The statistic is read as 8 bytes, by a high descriptor.
+            guard line.contains(#/pread64\(\d{3,}, .*, 8, \d+/#) else { continue }
+            reads += 1
+            #expect(kicked.contains(thread), "\(line)")
+        }
+        #expect(reads > 0)
+    }
+
     @Test("without a descriptor for the statistic, a vCPU that sleeps is waited for")
     func haltedWithoutDescriptor() throws {
         let script = "ulimit -n 8; exec \"$0\" halted 50 2"

@@ -20,6 +20,7 @@ enum Workbench {
         let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
         return numbers.count == 2 && (numbers[0], numbers[1]) >= (5, 15)
     }
+    static let strace = BuiltProducts.tool("strace")
     static let qemu = BuiltProducts.tool("qemu-system-x86_64")
     /// The VMM, compiled once; `nil` where the compiler failed.
     static let vmm = compile(static: false)
