@@ -56,7 +56,8 @@ struct SVGTests {
             before: [slot(0, 0, 0x4000), slot(1, 0x8000, 0x1000)],
             after: [slot(0, 0, 0x1000), slot(2, 0x3000, 0x1000)], marks: [:])
         let texts = try SVGReader(change.svg()).texts
-        #expect(texts.filter { $0.hasSuffix(" hole") } == ["16 KiB hole", "8 KiB hole", "20 KiB hole"])
+        #expect(
+            texts.filter { $0.hasSuffix(" hole") } == ["16 KiB hole", "8 KiB hole", "20 KiB hole"])
     }
 
     @Test("titles and names are escaped")

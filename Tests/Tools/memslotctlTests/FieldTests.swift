@@ -58,7 +58,8 @@ struct FieldTests {
             "reflag-running.log",
             ["1 reflagged        -        -  running", "no memory was missing"]),
         report(
-            "region2-mixed-real.log", ["memslotctl run --record", "1 of unknown effect", "640 KiB"],
+            "region2-mixed-real.log",
+            ["memslotctl run --record", "1 of unknown effect", "640 KiB"],
             not: ["newer strace"]),
         report(
             "region2-pointer.log", ["memslotctl run --record", "2 of unknown effect"],

@@ -27,7 +27,8 @@ struct RecordedCallReader {
                 value = try JSONValue(line: line, number: lines.lineNumber)
             } catch {
                 // A record whose writer was killed ends in the middle of a line.
-                guard lines.lineNumber > 1, lines.lineNumber > bytes.count(where: { $0 == 0x0a }) else { throw error }
+                guard lines.lineNumber > 1, lines.lineNumber > bytes.count(where: { $0 == 0x0a })
+                else { throw error }
                 log.counts.endsMidCall = true
                 log.counts.unfinishedCalls += 1
                 break

@@ -31,7 +31,8 @@ package struct RunScenarioWriter {
     package mutating func header() -> [UInt8] {
         writer.header(
             of: ImportedScenario(
-                name: TraceAssembly.name(options.name), source: options.source ?? "recorded by memslotctl run", machines: [],
+                name: TraceAssembly.name(options.name),
+                source: options.source ?? "recorded by memslotctl run", machines: [],
                 transactions: []))
         return finish()
     }

@@ -91,7 +91,8 @@ struct TraceAssembly {
                     // The VMs of a run get their names before their first slot call.
                     name: Self.name(name, of: log.isRecorded ? machine : place),
                     traced: log.machines[machine],
-                    needs: log.machines[machine].limits ?? builders[machine]?.needs ?? BackendNeeds())
+                    needs: log.machines[machine].limits ?? builders[machine]?.needs
+                        ?? BackendNeeds())
             },
             transactions: transactions, startTime: log.calls.first?.time)
         return TraceImport(

@@ -21,6 +21,14 @@ private final class DirectBoot {
             ["\(folder)/start.S", "\(folder)/guest.c"])
     }()
 
+    /// Bytes that a guest is given as its initramfs, and what it says of them.
+    static let initramfs: (path: String, reply: String) = {
+        let path = Workbench.file("initramfs")
+        let bytes = (0..<20_003).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 8) }
+        try? Data(bytes).write(to: URL(fileURLWithPath: path))
+        return (path, "INITRAMFS \(bytes.count) sum \(bytes.reduce(0) { $0 + UInt64($1) })")
+    }()
+
     /// A library that makes the gap after each deletion of a slot 2 ms long.
     static let naive: String? = {
         let source = Workbench.file("naive.c")
@@ -53,7 +61,9 @@ private final class DirectBoot {
         serial = Line("serial", patience: patience)
         let words =
             ["-accel", "kvm", "-M"] + machine + [
-                "-m", "256", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+                "-m", machine[0].hasPrefix("microvm") ? "256" : "256,slots=4,maxmem=2G",
+                "-initrd", Self.initramfs.path, "-nodefaults", "-no-user-config", "-display",
+                "none", "-no-reboot",
                 "-kernel", Self.guest ?? "", "-chardev", "socket,id=serial,path=\(serial.path)",
                 "-serial", "chardev:serial", "-qmp", "unix:\(qmp.path)",
             ]
@@ -82,9 +92,27 @@ private final class DirectBoot {
 
     /// Sends a command; the guest's reply, or `nil` if none comes.
     func ask(_ command: String, _ reply: String) -> String? {
-        serial.send(command, ending: "")
+        send(command)
+        return receive(reply)
+    }
+
+    func send(_ command: String) { serial.send(command, ending: "") }
+
+    func receive(_ reply: String) -> String? {
         while let line = serial.receive() { if line.hasPrefix(reply) { return line } }
         return nil
+    }
+
+    /// Plugs a DIMM of 128 MiB; whether QEMU accepted it.
+    func plug(_ number: Int) -> Bool {
+        if number == 1 { _ = qmp.execute("qmp_capabilities") }
+        let memory = qmp.execute(
+            "object-add",
+            "{\"qom-type\":\"memory-backend-ram\",\"id\":\"m\(number)\",\"size\":134217728}")
+        let dimm = qmp.execute(
+            "device_add",
+            "{\"driver\":\"pc-dimm\",\"id\":\"d\(number)\",\"memdev\":\"m\(number)\"}")
+        return memory.hasPrefix("{\"return\"") && dimm.hasPrefix("{\"return\"")
     }
 
     var standardError: String { text(errors) }
@@ -112,6 +140,7 @@ struct DirectBootTests {
             let boot = try #require(
                 DirectBoot(Self.machine(machine), under: options, patience: 60))
             #expect(boot.ask("", "UP") != nil, "\(boot.standardError)")
+            #expect(boot.ask("i", "INITRAMFS") == DirectBoot.initramfs.reply)
         }
     }
 
@@ -123,11 +152,15 @@ struct DirectBootTests {
         let boot = try #require(
             DirectBoot(
                 Self.machine(machine), under: options, library: library, patience: patience))
-        guard boot.ask("", "UP") != nil, boot.ask("w", "WITNESS") != nil,
-            let flipped = boot.ask("p\(flips)\n", "FLIPS"),
-            let moved = boot.ask("b20\n", "MOVES"), let end = boot.ask("e", "END")
+        guard boot.ask("", "UP") != nil, boot.ask("w", "WITNESS") != nil else { return nil }
+        // The guest flips and moves while the monitor plugs.
+        boot.send("p\(flips)\n")
+        guard boot.plug(1), let flipped = boot.receive("FLIPS") else { return nil }
+        boot.send("b20\n")
+        guard boot.plug(2), let moved = boot.receive("MOVES"),
+            let plugged = boot.ask("d256\n", "PLUGGED"), let end = boot.ask("e", "END")
         else { return nil }
-        return [flipped, moved, end]
+        return [flipped, moved, plugged, end]
     }
 
     @Test(
@@ -139,8 +172,9 @@ struct DirectBootTests {
         let seen = try #require(try witness(machine, 100, under: options, patience: 120))
         #expect(seen[0] == "FLIPS 100 bad 0")
         #expect(seen[1] == "MOVES 20 bad 0")
-        #expect(seen[2].hasSuffix(" spurious 0"), "\(seen[2])")
-        #expect(!seen[2].hasPrefix("END rounds 0 "), "\(seen[2])")
+        #expect(seen[2] == "PLUGGED bad 0")
+        #expect(seen[3].hasSuffix(" spurious 0"), "\(seen[3])")
+        #expect(!seen[3].hasPrefix("END rounds 0 "), "\(seen[3])")
         #expect(runningHoles(ofKernelIn: text(report)) == [], "\(text(report))")
     }
 
@@ -150,13 +184,13 @@ struct DirectBootTests {
     func reported() throws {
         let report = Workbench.file("report")
         let seen = try witness("pc", 100, under: ["--report-file", report], patience: 20)
-        #expect(seen?[2].hasSuffix(" spurious 0") != true)
+        #expect(seen?[3].hasSuffix(" spurious 0") != true)
         #expect(!runningHoles(ofKernelIn: text(report)).isEmpty, "\(text(report))")
     }
 
     @Test("the same guest bare counts spurious exits, or dies of one", .timeLimit(.minutes(5)))
     func naive() throws {
         let seen = try witness("pc", 100, under: nil, patience: 20)
-        #expect(seen?[2].hasSuffix(" spurious 0") != true)
+        #expect(seen?[3].hasSuffix(" spurious 0") != true)
     }
 }

@@ -65,6 +65,15 @@ final class Line {
         return String(decoding: buffer, as: UTF8.self)
     }
 
+    /// Executes a QMP command; the answer is its line.
+    func execute(_ command: String, _ arguments: String = "{}") -> String {
+        send("{\"execute\":\"\(command)\",\"arguments\":\(arguments)}")
+        while let line = receive() {
+            if line.hasPrefix("{\"return\"") || line.hasPrefix("{\"error\"") { return line }
+        }
+        return ""
+    }
+
     private func receiveMore() -> Bool {
         var room = [UInt8](repeating: 0, count: 65_536)
         let count = recv(connection, &room, room.count, 0)
@@ -129,13 +138,8 @@ final class QEMUMachine {
         return log.range(of: last, options: .backwards).map { String(log[..<$0.upperBound]) } ?? log
     }
 
-    /// Executes a QMP command; the answer is its line.
     func ask(_ command: String, _ arguments: String = "{}") -> String {
-        qmp.send("{\"execute\":\"\(command)\",\"arguments\":\(arguments)}")
-        while let line = qmp.receive() {
-            if line.hasPrefix("{\"return\"") || line.hasPrefix("{\"error\"") { return line }
-        }
-        return ""
+        qmp.execute(command, arguments)
     }
 
     /// Waits for an event of migration.

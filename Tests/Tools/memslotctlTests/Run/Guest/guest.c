@@ -6,6 +6,7 @@
 #define WORDS ((volatile uint32_t *)0x1000000)
 #define PAGES 256
 extern volatile uint32_t processors;
+extern const uint32_t start_info;
 static volatile uint32_t stops, stopped;
 static volatile uint64_t rounds, spurious;
 
@@ -98,6 +99,33 @@ static void move(uint64_t count) {
     print("\n");
 }
 
+// Writes and reads memory that was plugged, at 4 GiB.
+static void use_plugged(uint64_t megabytes) {
+    uint64_t bad = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (uint64_t page = 0; page < megabytes * 256; page++) {
+            volatile uint64_t *word = (volatile uint64_t *)(0x100000000 + page * 4096);
+            if (pass == 0) *word = page * 5 + 1;
+            else if (*word != page * 5 + 1) bad++;
+        }
+    print("PLUGGED bad ");
+    print_number(bad);
+    print("\n");
+}
+
+// Adds up the bytes of the first module that PVH passes.
+static void read_initramfs(void) {
+    const uint32_t *info = (const uint32_t *)(uint64_t)start_info;
+    const uint64_t *module = info[3] ? *(uint64_t *const *)(info + 4) : 0;
+    uint64_t sum = 0;
+    for (uint64_t i = 0; module && i < module[1]; i++) sum += ((const uint8_t *)module[0])[i];
+    print("INITRAMFS ");
+    print_number(module ? module[1] : 0);
+    print(" sum ");
+    print_number(sum);
+    print("\n");
+}
+
 static void start_others(void) {
     volatile uint32_t *command = (volatile uint32_t *)0xfee00300;
     *(volatile uint32_t *)0xfee000f0 |= 0x100;
@@ -137,6 +165,8 @@ void boot_processor(void) {
         case 'w': start_others(); break;
         case 'p': flip(read_number()); break;
         case 'b': move(read_number()); break;
+        case 'd': use_plugged(read_number()); break;
+        case 'i': read_initramfs(); break;
         case 'e': end(); break;
         default: break;
         }

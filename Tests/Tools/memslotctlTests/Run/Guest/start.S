@@ -11,6 +11,7 @@
 start32:
     cli
     movl $stacks + 16384, %esp
+    movl %ebx, start_info
     movl $directories, %eax
     orl $7, %eax
     movl $directory_pointers, %edi
@@ -116,6 +117,10 @@ gdt_pointer:
     .globl processors
 processors:
     .long 1
+    # What PVH passes.
+    .globl start_info
+start_info:
+    .long 0
 
     .section .bss
     .align 4096
