@@ -5,8 +5,8 @@ internal import MemslotSimulator
 internal import Memslots
 
 extension MemslotService {
-    /// The version of this package, as `server.info` and `--version` show it.
-    public static let version = "0.1.0"
+    /// The version of this package: `server.info`, `--version` and the packages have it from here.
+    public static let version = "0.2.0"
 
     func serverInfo(_ peer: Peer) -> Reply {
         let kvm: ServerInfo.Backend
