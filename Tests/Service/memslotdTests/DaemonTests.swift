@@ -137,7 +137,7 @@ struct DaemonTests {
                 == "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"vms\":[]}}\n")
     }
 
-    @Test("it serves a socket that systemd passes, and does not remove it")
+    @Test("it serves a socket that systemd passes, and leaves it to the next daemon")
     func activation() throws {
         let directory = try ScratchDirectory()
         let path = try SocketPath(directory.path("activated"))
@@ -145,24 +145,27 @@ struct DaemonTests {
         defer { close(socket) }
         #expect(clinux_bind(socket, path.path) == 0)
         #expect(listen(socket, 5) == 0)
-        // The shell moves the descriptor to number 3, and names the process id of the daemon.
-        let copy = fcntl(socket, F_DUPFD, 100)
-        defer { close(copy) }
-        let process = ChildProcess()
-        process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        process.arguments = [
-            "-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" 3<&0 0</dev/null",
-            try #require(DaemonProcess.executable),
-        ]
-        process.standardInput = FileHandle(fileDescriptor: copy)
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        var client = try ClientConnection(path)
-        #expect(try client.ask(#"{"id":1,"method":"server.info"}"#).id == 1)
-        kill(process.processIdentifier, SIGTERM)
-        process.waitUntilExit()
-        #expect(process.terminationStatus == 0)
-        #expect(access(path.path, F_OK) == 0)
+        // The second daemon finds the socket as the first one found it.
+        for _ in 1...2 {
+            // The shell moves the descriptor to number 3, and names the process id of the daemon.
+            let copy = fcntl(socket, F_DUPFD, 100)
+            defer { close(copy) }
+            let process = ChildProcess()
+            process.executableURL = URL(fileURLWithPath: "/bin/sh")
+            process.arguments = [
+                "-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" 3<&0 0</dev/null",
+                try #require(DaemonProcess.executable),
+            ]
+            process.standardInput = FileHandle(fileDescriptor: copy)
+            process.standardError = FileHandle.nullDevice
+            try process.run()
+            var client = try ClientConnection(path)
+            #expect(try client.ask(#"{"id":1,"method":"server.info"}"#).id == 1)
+            kill(process.processIdentifier, SIGTERM)
+            process.waitUntilExit()
+            #expect(process.terminationStatus == 0)
+            #expect(access(path.path, F_OK) == 0)
+        }
     }
 
     @Test("a second signal ends it at once, even if a reply is stuck")

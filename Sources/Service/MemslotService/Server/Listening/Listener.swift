@@ -68,7 +68,8 @@ public final class Listener: Sendable {
     private func shut(_ launcher: DescriptorLauncher?) {
         guard isOpen.exchange(false, ordering: .acquiringAndReleasing) else { return }
         // Nobody connects after that. What can't be closed now ends with this process.
-        shutdown(descriptor, Int32(SHUT_RDWR))
+        // A socket that was passed is not ours to end: the next server accepts from it.
+        if path != nil { shutdown(descriptor, Int32(SHUT_RDWR)) }
         let receiver = try? launcher?.start(for: descriptor)
         if launcher == nil || receiver != nil { close(descriptor) }
         if case .process(let process)? = receiver?.end() { close(process) }
