@@ -1,0 +1,212 @@
+//! Transactions, errors and readers, on the simulator.
+
+use memslots::*;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+const PAGE: u64 = 4096;
+
+fn table() -> Table {
+    Table::simulated(&SimulatorOptions::default()).expect("a simulated table")
+}
+
+fn ram(pages: u64) -> Slot {
+    let memory = Memory::anonymous((pages * PAGE) as usize).expect("memory");
+    Slot::new(GuestAddress(0), &memory)
+}
+
+#[test]
+fn a_receipt_describes_the_transaction() -> Result<()> {
+    let table = table();
+    let first = table.submit(&[ram(16)])?;
+    assert_eq!((first.generation, first.outcome, first.added), (1, Outcome::Committed, 1));
+    assert_eq!(first.slots[0].id(), Some(0));
+    assert!(!first.quiesced && first.retired && first.is_optimal && first.readers.is_empty());
+
+    let (low, high) = first.slots[0].split_at(GuestAddress(4 * PAGE))?;
+    let plan = table.plan(&[low.clone(), high.clone()])?;
+    let split = table.submit(&[low, high])?;
+    assert_eq!(plan.operations, split.operations);
+    let calls: Vec<_> = split.operations.iter().map(|one| one.call).collect();
+    assert_eq!(calls, [Call::Delete, Call::Create, Call::Create]);
+    assert_eq!(split.operations[0].before.map(|slot| slot.size), Some(16 * PAGE));
+    assert_eq!(split.operations[0].after, None);
+    assert!(split.quiesced && split.to_string().starts_with("delete 0, create 0, create 1; guest"));
+
+    let again = table.submit(&split.slots)?;
+    assert_eq!((again.outcome, again.generation), (Outcome::Unchanged, 2));
+    assert_eq!(again.to_string(), "unchanged");
+    Ok(())
+}
+
+#[test]
+fn an_array_comes_back_with_its_memory_and_can_be_submitted() -> Result<()> {
+    let table = table();
+    let object = NonZeroU32::new(7).expect("not 0");
+    let memory = Memory::anonymous(8 * PAGE as usize)?;
+    memory.write(5 * PAGE as usize, b"here")?;
+    let part = Slot::part(GuestAddress(0x10_0000), &memory, 4 * PAGE..8 * PAGE)?
+        .with_id(9)
+        .with_memory_object(object, 0x4000)
+        .logging(true);
+    table.submit(&[part, ram(1).moved_to(GuestAddress(0x20_0000)).read_only(true)])?;
+
+    let array = table.array()?;
+    assert_eq!(array.generation, 1);
+    let (low, nine) = (&array.slots[0], &array.slots[1]);
+    assert_eq!((low.id(), low.flags()), (Some(0), Flags::READ_ONLY));
+    assert_eq!((nine.id(), nine.offset(), nine.size()), (Some(9), 4 * PAGE, 4 * PAGE));
+    assert_eq!((nine.memory().as_ptr(), nine.flags()), (memory.as_ptr(), Flags::LOG_DIRTY_PAGES));
+    assert_eq!(table.submit(&array.slots)?.outcome, Outcome::Unchanged);
+
+    let installed = table.simulator().expect("simulated").installed()?;
+    assert_eq!(installed.len(), 2);
+    assert_eq!(
+        installed[1].memory_object.map(|(object, offset)| (object.get(), offset)),
+        Some((7, 0x4000))
+    );
+    assert_eq!(installed[1].guest_range(), 0x10_0000..0x10_4000);
+    Ok(())
+}
+
+#[test]
+fn every_violation_is_listed() -> Result<()> {
+    let table = table();
+    let slots = [ram(4).with_id(1), ram(4).with_id(1), ram(4).moved_to(GuestAddress(12))];
+    let error = table.submit(&slots).unwrap_err();
+    let violations = match &error {
+        Error::InvalidArray { violations, .. } => violations,
+        other => panic!("{other}"),
+    };
+    let kinds: Vec<_> = violations.iter().map(|one| one.kind.as_str()).collect();
+    assert_eq!(
+        kinds,
+        ["duplicate-slot", "overlap", "misaligned-address", "overlap"],
+        "{violations:#?}"
+    );
+    assert_eq!(violations[0].other_index, Some(0));
+    assert_eq!((violations[1].index, violations[1].slot), (Some(1), Some(1)));
+    assert_eq!((violations[2].slot, violations[2].errno), (None, Some(libc::EINVAL)));
+    assert_eq!(violations[2].path, "slots[2].guestPhysicalAddress");
+    assert_eq!((error.name(), error.code()), ("invalid-array", -1));
+    assert_eq!(table.array()?.slots.len(), 0);
+    Ok(())
+}
+
+#[test]
+fn errors_have_their_data() -> Result<()> {
+    let table = table();
+    let simulator = table.simulator().expect("simulated");
+    let whole = table.submit(&[ram(4)])?.slots;
+    let (low, high) = whole[0].split_at(GuestAddress(PAGE))?;
+
+    simulator.fail(1, libc::ENOMEM, 1)?;
+    let error = table.submit(&[low.clone(), high.clone()]).unwrap_err();
+    assert!(matches!(error, Error::RolledBack { errno: libc::ENOMEM, .. }), "{error}");
+    assert_eq!((error.errno(), table.array()?.generation), (Some(libc::ENOMEM), 1));
+
+    // The second operation fails, and the first of the undo.
+    simulator.fail(1, libc::ENOMEM, 1)?;
+    simulator.fail(2, libc::EIO, 1)?;
+    let error = table.submit(&[low.clone(), high.clone()]).unwrap_err();
+    assert!(matches!(error, Error::Failed { errno: libc::ENOMEM, .. }), "{error}");
+    assert_eq!(table.failure()?.map(|slots| slots.len()), Some(0));
+    simulator.clear_faults()?;
+    table.recover()?;
+    assert_eq!((table.failure()?, table.array()?.slots.len()), (None, 1));
+
+    let options = SubmitOptions { expected_generation: Some(7), ..SubmitOptions::default() };
+    let error = table.submit_with(&[low, high], &options).unwrap_err();
+    assert!(matches!(error, Error::Conflict { .. }), "{error}");
+    assert_eq!(error.to_string(), format!("generation-conflict: {}", error.message()));
+
+    assert!(matches!(table.dirty_log(0, 0, 0..4, false), Err(Error::NoSuchSlot { .. })));
+    assert!(matches!(table.dirty_log(0, 5, 0..4, false), Err(Error::NoSuchSlot { .. })));
+    let error = table.translate(0, GuestAddress(4 * PAGE)).unwrap_err();
+    assert!(matches!(error, Error::NotMapped { address: Some(0x4000), .. }), "{error:?}");
+    let options = SimulatorOptions { max_slots: Some(u32::MAX), ..SimulatorOptions::default() };
+    assert!(matches!(Table::simulated(&options), Err(Error::BadArgument { .. })));
+    let vcpu = table.vcpu(&0, &VcpuOptions::default()).err();
+    assert!(matches!(vcpu, Some(Error::NotSupported { .. })));
+    assert!(matches!(
+        table.vcpu(&-1, &VcpuOptions::default()),
+        Err(Error::System { errno: libc::EBADF, .. })
+    ));
+    Ok(())
+}
+
+#[test]
+fn dirty_bits_follow_their_pages() -> Result<()> {
+    let table = table();
+    let simulator = table.simulator().expect("simulated");
+    let logged = table.submit(&[ram(200).logging(true)])?.slots.remove(0);
+    simulator.touch(0, GuestAddress(3 * PAGE), PAGE)?;
+    simulator.touch(0, GuestAddress(130 * PAGE), 2 * PAGE)?;
+    let log = table.dirty_log(0, 0, 0..200, false)?;
+    assert_eq!((log.count(), log.words().len()), (3, 4));
+    assert_eq!(log.pages().collect::<Vec<_>>(), [3, 130, 131]);
+
+    let (low, high) = logged.split_at(GuestAddress(64 * PAGE))?;
+    let halves = table.submit(&[low, high.logging(false)])?;
+    let run = halves.unmapped_dirty_runs[0];
+    assert_eq!((run.first_page, run.page_count, run.slot.id), (130, 2, 0));
+    assert_eq!(table.dirty_log(0, 0, 0..64, true)?.pages().collect::<Vec<_>>(), [3]);
+    assert_eq!(table.dirty_log(0, 0, 0..64, true)?.count(), 0);
+    assert_eq!(table.dirty_log(0, 0, 0..0, true)?.words().len(), 0);
+    assert!(matches!(table.dirty_log(0, 0, 1..64, true), Err(Error::BadArgument { .. })));
+    assert!(matches!(table.dirty_log(0, 0, 0..u64::MAX, true), Err(Error::BadArgument { .. })));
+    Ok(())
+}
+
+#[test]
+fn a_view_reads_and_writes_across_slots() -> Result<()> {
+    let table = table();
+    let (low, high) = ram(4).split_at(GuestAddress(2 * PAGE))?;
+    let rom = ram(1).moved_to(GuestAddress(16 * PAGE)).read_only(true);
+    table.submit(&[low, high, rom])?;
+    let mut reader = table.reader("device")?;
+    let mut view = reader.enter()?;
+    assert_eq!(view.generation(), 1);
+
+    let across = GuestAddress(2 * PAGE - 3);
+    view.write(across, b"splits")?;
+    let mut bytes = [0; 6];
+    view.read(across, &mut bytes)?;
+    assert_eq!(&bytes, b"splits");
+
+    let chain = [
+        GuestRange { address: across, size: 6 },
+        GuestRange { address: GuestAddress(16 * PAGE), size: PAGE },
+    ];
+    let spans = view.translate_all(&chain)?;
+    let lengths: Vec<_> = spans.iter().map(|span| (span.slot(), span.len())).collect();
+    assert_eq!(lengths, [(0, 3), (1, 3), (2, 4096)]);
+    assert!(matches!(spans[2].write(0, b"x"), Err(Error::ReadOnly { .. })));
+    assert!(matches!(spans[1].read(2, &mut [0; 2]), Err(Error::BadArgument { .. })));
+
+    let hole = GuestRange { address: GuestAddress(3 * PAGE), size: 2 * PAGE };
+    let error = view.translate_all(&[chain[0], hole]).unwrap_err();
+    assert!(matches!(error, Error::NotMapped { address: Some(0x4000), range: 1, .. }), "{error:?}");
+    view.set_address_space(1);
+    assert!(view.translate(GuestAddress(0), 1).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_reader_that_stays_is_named_and_its_memory_stays_too() -> Result<()> {
+    let table = table();
+    table.submit(&[ram(4)])?;
+    let mut reader = table.reader("slow device")?;
+    let mut view = reader.enter()?;
+    let options = SubmitOptions {
+        quiesce_deadline: Some(Duration::from_millis(20)),
+        ..SubmitOptions::default()
+    };
+    let other = table.clone();
+    let receipt = std::thread::spawn(move || other.submit_with(&[], &options));
+    let receipt = receipt.join().expect("no panic")?;
+    assert_eq!((receipt.retired, &receipt.readers[..]), (false, &["slow device".to_owned()][..]));
+    // The memory has no other owner than the table: it would be unmapped.
+    view.write(GuestAddress(PAGE), b"still there")?;
+    Ok(())
+}
