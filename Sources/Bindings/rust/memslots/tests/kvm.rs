@@ -185,7 +185,7 @@ fn a_dropped_table_leaves_no_slot_unless_asked_to() -> Result<()> {
         found.is_ok()
     };
     let table = Table::open_kvm(&vm, &kvm, &KvmOptions::default())?;
-    table.submit(&[slot.clone()])?;
+    table.submit(std::slice::from_ref(&slot))?;
     // SAFETY: as above.
     unsafe { table.leave_slots() };
     drop(table);
