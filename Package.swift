@@ -230,7 +230,7 @@ let testTargets: [Target] = [
             "WireTestSupport",
         ],
         exclude: ["Run/VMM", "Run/Guest"]),
-    // The C interface from Swift, and programs in C and Rust against the built library.
+    // The C interface from Swift, and programs in C against the built library.
     tests(
         "Bindings", "LibMemslotsTests", ["LibMemslots", "CMemslots", "MemslotKVM"],
         exclude: ["Programs"]),

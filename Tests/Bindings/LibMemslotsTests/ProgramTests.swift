@@ -4,7 +4,6 @@ import TestSupport
 import Testing
 
 private let compilerIsThere = Programs.compiler != nil
-private let rustc = BuiltProducts.tool("rustc")
 private let hasKVM = KVMSystem.unavailability() == nil
 
 @Suite(
@@ -54,22 +53,6 @@ struct ProgramTests {
         let (status, output) = try Programs.run(program)
         #expect(status == 0, "\(output)")
         #expect(output == "survived\n")
-    }
-
-    @Test("the example in Rust", .enabled(if: rustc != nil, "no rustc"))
-    func rust() throws {
-        let folder = try Programs.folder.get()
-        let program = folder + "/split"
-        let (compiled, errors) = try Programs.run(
-            #require(rustc),
-            [
-                "-D", "warnings", "-L", folder, "-C", "link-arg=-Wl,-rpath,\(folder)",
-                "-o", program, Repository.path("Sources/Examples/rust/split.rs"),
-            ])
-        try #require(compiled == 0, "\(errors)")
-        let (status, output) = try Programs.run(program)
-        #expect(status == 0, "\(output)")
-        #expect(output.contains("interface 1\n0x2005 is 8197 bytes into the memory\nrefused: "))
     }
 
     @Test("the library exports exactly the functions that the header declares")
