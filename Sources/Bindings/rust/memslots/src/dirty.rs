@@ -24,10 +24,10 @@ impl DirtyLog {
             // To the C interface 0 means all pages.
             return Ok(DirtyLog { first_page: pages.start, words: Vec::new(), count: 0 });
         }
-        // No slot has more pages. The library checks the range itself, but the bitmap comes first.
+        // No slot has more than 2^31 - 1 pages. The library checks the range itself, but the bitmap comes first.
         let words = usize::try_from((page_count - 1) / 64 + 1)
             .ok()
-            .filter(|words| *words <= 1 << 26)
+            .filter(|words| *words <= 1 << 25)
             .ok_or_else(|| Error::bad_argument("no slot has that many pages"))?;
         let mut log = DirtyLog { first_page: pages.start, words: vec![0; words], count: 0 };
         // SAFETY: the bitmap is passed with its number of words.

@@ -139,3 +139,30 @@ pub(crate) enum End {
     /// The VM may have slots of it.
     Failed,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Error, GuestAddress, Memory};
+
+    #[test]
+    fn what_was_read_is_kept_until_its_memory_is_found() -> Result<(), Error> {
+        let owners = Owners::default();
+        let commit = |generation| -> Result<sys::memslots_slot, Error> {
+            let slot = Slot::new(GuestAddress(0), &Memory::anonymous(4096)?).with_id(0);
+            let raw = slot.raw();
+            let ticket = owners.begin(Arc::new([slot]));
+            owners.ended(ticket, End::Current { generation, retired: true });
+            Ok(raw)
+        };
+        let first = commit(1)?;
+        let found = owners.read(|| {
+            // Another thread replaces the array that this one has read.
+            commit(2)?;
+            Ok::<_, Error>(vec![first])
+        })?;
+        assert_eq!(found[0].memory().as_ptr() as u64, first.userspace_address);
+        assert_eq!(owners.state().committed.keys().collect::<Vec<_>>(), [&2]);
+        Ok(())
+    }
+}

@@ -102,12 +102,17 @@ fn a_panic_in_a_later_step_goes_on_in_the_submit_that_has_committed() -> Result<
     let (table, log) = (table(), Log::default());
     let panics = table.add_hook(Hook::new("panics").commit(|_| panic!("in commit")))?;
     let _recorder = table.add_hook(recording(&log))?;
+    // A call of another table in between neither gets the panic nor loses it.
+    let other = self::table();
+    let nested = table.add_hook(Hook::new("nested").commit(move |_| {
+        other.submit(&[slot(0)]).expect("a submit of its own");
+    }))?;
     let panic = catch_unwind(AssertUnwindSafe(|| table.submit(&[slot(0)]))).unwrap_err();
     assert_eq!(panic.downcast_ref(), Some(&"in commit"));
     assert_eq!(taken(&log).last().map(String::as_str), Some("finish Added 0"));
     assert_eq!(table.array()?.generation, 1);
 
-    drop(panics);
+    drop((panics, nested));
     let _observer = table.observe(|_| panic!("in the observer"))?;
     let panic = catch_unwind(AssertUnwindSafe(|| table.submit(&[]))).unwrap_err();
     assert_eq!(panic.downcast_ref(), Some(&"in the observer"));

@@ -91,6 +91,13 @@ fn a_guest_misses_nothing_while_its_memory_is_split_and_merged() -> Result<()> {
     let kicker = vcpu.kicker();
     let (end, ended) = mpsc::channel();
     let guest = std::thread::spawn(move || -> Result<(Exit, u32)> {
+        // As in a VMM that blocks signals in its threads: `run` unblocks the one it needs.
+        // SAFETY: the set is filled before it is used.
+        unsafe {
+            let mut signals = std::mem::zeroed();
+            libc::sigfillset(&mut signals);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &signals, std::ptr::null_mut());
+        }
         loop {
             let turn = vcpu.run()?;
             if turn.kicked || turn.exit == Exit::Guest {

@@ -101,3 +101,15 @@ fn a_region_of_vm_memory_becomes_a_slot() -> Result<()> {
     assert_eq!(&bytes, b"both");
     Ok(())
 }
+
+#[test]
+fn memory_that_is_neither_published_nor_in_a_slot_is_unmapped() -> Result<()> {
+    let table = table();
+    let _published = Published::new(&table)?;
+    let address = table.submit(&[slot(0, 1)])?.slots[0].memory().as_ptr();
+    table.submit(&[])?;
+    let mut residency = 0u8;
+    // SAFETY: the call reads nothing from the address.
+    assert_ne!(unsafe { libc::mincore(address.cast(), 4096, &mut residency) }, 0);
+    Ok(())
+}
