@@ -47,7 +47,7 @@
 //!             return Ok(());
 //!         }
 //!         if turn.exit == Exit::Guest {
-//!             // handle the exit that kvm_run describes
+//!             println!("{:?}", vcpu.guest_exit()); // handle it
 //!         }
 //!     }
 //! });
@@ -63,7 +63,7 @@
 //! | [`Slot`], [`Memory`] | a range of guest memory, and the counted mapping behind it |
 //! | [`Receipt`] | what a transaction did: operations, ids, dirty pages that no slot has any more |
 //! | [`Reader`], [`View`] | guest addresses to memory, for device models, without waiting |
-//! | [`Vcpu`], [`Kicker`] | a vCPU inside the table's gate |
+//! | [`Vcpu`], [`GuestExit`], [`Kicker`] | a vCPU inside the table's gate, why its guest left, and what makes it leave |
 //! | [`Hook`] | keeps vhost, VFIO or an IOMMU in step, and may veto |
 //! | [`Simulator`] | a VM without KVM: faults by errno, dirty pages |
 //! | `Published` | with the feature `vm-memory`: each committed array as a `vm_memory::GuestMemoryAtomic` |
@@ -99,6 +99,7 @@
 mod callback;
 mod dirty;
 mod error;
+mod exit;
 mod hook;
 mod memory;
 mod observer;
@@ -117,6 +118,7 @@ mod vm_memory;
 pub use crate::vm_memory::{Published, SlotMemory};
 pub use dirty::DirtyLog;
 pub use error::{Error, Result, Violation};
+pub use exit::GuestExit;
 pub use hook::{Change, ChangeKind, Hook, HookHandle};
 pub use memory::Memory;
 pub use observer::{Observation, TableEvent};

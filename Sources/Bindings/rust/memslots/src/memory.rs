@@ -174,7 +174,7 @@ pub(crate) unsafe fn copy_from_guest(from: *const u8, bytes: &mut [u8]) {
 /// A mapping of this process, unmapped when it is dropped.
 pub(crate) struct Mapping {
     pub(crate) start: *mut u8,
-    len: usize,
+    pub(crate) len: usize,
 }
 
 // SAFETY: the mapping belongs to the process, not to a thread.

@@ -1,5 +1,6 @@
 use crate::callback::c_string;
 use crate::error::check;
+use crate::exit::{GuestExit, Page};
 use crate::memory::Mapping;
 use crate::table::Inner;
 use crate::Result;
@@ -26,7 +27,7 @@ pub struct VcpuOptions {
 /// One thread at a time runs it. [`Vcpu::kicker`] is for the others.
 ///
 /// ```no_run
-/// use memslots::{Exit, Vcpu};
+/// use memslots::{Exit, GuestExit, Vcpu};
 ///
 /// fn run(mut vcpu: Vcpu) -> memslots::Result<()> {
 ///     loop {
@@ -36,8 +37,13 @@ pub struct VcpuOptions {
 ///             return Ok(());
 ///         }
 ///         match turn.exit {
-///             Exit::Guest => println!("handle the exit in kvm_run"),
 ///             Exit::Interrupted | Exit::NotReady => continue,
+///             Exit::Guest => match vcpu.guest_exit() {
+///                 GuestExit::PortWrite { port: 0x3f8, data, .. } => println!("{data:?}"),
+///                 GuestExit::MmioRead { size, .. } => vcpu.complete_read(&vec![0; size.into()])?,
+///                 GuestExit::Halt => return Ok(()),
+///                 other => println!("{other:?}"),
+///             },
 ///         }
 ///     }
 /// }
@@ -54,7 +60,7 @@ pub struct Kicker(Arc<Registration>);
 /// Why [`Vcpu::run`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exit {
-    /// The guest left; `kvm_run` describes why.
+    /// The guest left; [`Vcpu::guest_exit`] returns why.
     Guest,
     /// A signal, a kick or a transaction made it leave (`EINTR`). Check your own conditions, and run
     /// it again.
@@ -148,6 +154,24 @@ impl Vcpu {
         check(unsafe { sys::memslots_accept_kicks(signal) })?;
         ACCEPTED.with(|accepted| accepted.borrow_mut().push(signal));
         Ok(())
+    }
+
+    /// Why the guest left, after [`Exit::Guest`].
+    pub fn guest_exit(&self) -> GuestExit {
+        self.page().exit()
+    }
+
+    /// Passes the bytes that the guest reads, before the next run.
+    ///
+    /// Returns [`Error::BadArgument`](crate::Error::BadArgument) unless the last exit was a read of
+    /// this size.
+    pub fn complete_read(&mut self, data: &[u8]) -> Result<()> {
+        self.page().complete_read(data)
+    }
+
+    fn page(&self) -> Page {
+        // SAFETY: the mapping is that of a vCPU, and is kept by `self`.
+        unsafe { Page::new(self.0.page.start, self.0.page.len) }
     }
 
     /// Its `struct kvm_run`, shared with the kernel and with any mapping of the caller's. Valid while

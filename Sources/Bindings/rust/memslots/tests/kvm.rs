@@ -178,6 +178,54 @@ fn dirty_bits_and_adopted_slots() -> Result<()> {
 
 #[test]
 #[ignore = "needs /dev/kvm"]
+fn exits_of_ports_and_mmio() -> Result<()> {
+    let (kvm, vm) = machine();
+    let table = Table::open_kvm(&vm, &kvm, &KvmOptions::default())?;
+    let memory = Memory::anonymous(8 * PAGE)?;
+    #[rustfmt::skip]
+    memory.write(CODE, &[
+        0xe5, 0x71, // in ax, 0x71
+        0xe6, 0x80, // out 0x80, al
+        0x2e, 0xa3, 0x04, 0x90, // mov cs:[0x9004], ax
+        0x2e, 0xa1, 0x06, 0x90, // mov ax, cs:[0x9006]
+        0x2e, 0xa3, 0x00, 0x20, // mov cs:[0x2000], ax
+        0xf4, // hlt
+    ])?;
+    table.submit(&[Slot::new(GuestAddress(0), &memory)])?;
+    let mut vcpu = table.vcpu(&vcpu(&vm), &VcpuOptions::default())?;
+    let mut exits = Vec::new();
+    loop {
+        let turn = vcpu.run()?;
+        if turn.exit != Exit::Guest {
+            continue;
+        }
+        let exit = vcpu.guest_exit();
+        match &exit {
+            GuestExit::PortRead { .. } => {
+                assert!(vcpu.complete_read(&[1]).is_err());
+                vcpu.complete_read(&[0x34, 0x12])?;
+            }
+            GuestExit::MmioRead { .. } => vcpu.complete_read(&[0x78, 0x56])?,
+            GuestExit::Halt => break,
+            _ => assert!(vcpu.complete_read(&[1, 2]).is_err()),
+        }
+        exits.push(exit);
+    }
+    assert_eq!(
+        exits,
+        [
+            GuestExit::PortRead { port: 0x71, size: 2, count: 1 },
+            GuestExit::PortWrite { port: 0x80, size: 1, data: vec![0x34] },
+            GuestExit::MmioWrite { address: GuestAddress(0x9004), data: vec![0x34, 0x12] },
+            GuestExit::MmioRead { address: GuestAddress(0x9006), size: 2 },
+        ]
+    );
+    assert_eq!(number(&memory, 0x2000), 0x5678);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs /dev/kvm"]
 fn a_dropped_table_leaves_no_slot_unless_asked_to() -> Result<()> {
     let (kvm, vm) = machine();
     let memory = Memory::anonymous(PAGES * PAGE)?;
