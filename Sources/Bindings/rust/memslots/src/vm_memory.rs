@@ -37,8 +37,8 @@ type Map = GuestMemoryMmap<SlotMemory>;
 /// Publishes each committed array into a `vm_memory::GuestMemoryAtomic`, for devices that are written
 /// against the traits of `vm-memory`.
 ///
-/// The map is replaced while vCPUs are held out, so a device that a guest notifies after a change sees
-/// the new array. It contains the slots of address space 0. A device that still has the old map can
+/// The map is replaced together with the table's own array. If the transaction holds vCPUs out, that is
+/// before they continue. A map that can't be built vetoes the transaction. It contains the slots of address space 0. A device that still has the old map can
 /// use it: its regions keep their memory mapped. `vm-memory` knows no read-only slots, so it can write
 /// to theirs.
 ///
