@@ -62,6 +62,13 @@ type Step = Box<dyn FnMut(&Change) + Send>;
 /// drop(added); // removes it
 /// # Ok::<(), memslots::Error>(())
 /// ```
+///
+/// Any thread may submit, so what a closure keeps must be `Send`:
+///
+/// ```compile_fail,E0277
+/// let count = std::rc::Rc::new(std::cell::Cell::new(0));
+/// let hook = memslots::Hook::new("counter").finish(move |_| count.set(count.get() + 1));
+/// ```
 #[must_use = "Table::add_hook() adds it"]
 pub struct Hook {
     name: CString,

@@ -78,8 +78,9 @@
 //!
 //! # Threads
 //!
-//! Any thread may use any object: all are `Send` and `Sync`. A [`View`] and its spans are for the
-//! thread that entered, and are neither. [`Vcpu::run`] and [`Reader::enter`] take `&mut self`, because
+//! Any thread may use any object: all are `Send` and `Sync`, but for a [`Hook`] that is not added yet,
+//! which is `Send`. A [`View`] and its spans are for the thread that entered, and are neither.
+//! [`Vcpu::run`] and [`Reader::enter`] take `&mut self`, because
 //! one thread at a time may be inside. From inside a callback, a call that would deadlock returns
 //! [`Error::Reentrant`].
 //!

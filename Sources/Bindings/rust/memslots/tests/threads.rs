@@ -6,7 +6,10 @@ use std::sync::{Arc, Barrier};
 
 const fn is_send_and_sync<T: Send + Sync>() {}
 
+const fn is_send<T: Send>() {}
+
 const _: () = {
+    is_send::<Hook>();
     is_send_and_sync::<Table>();
     is_send_and_sync::<Memory>();
     is_send_and_sync::<Slot>();
