@@ -1,0 +1,62 @@
+"""Guest memory of KVM virtual machines, changed as transactions.
+
+- `connect` and `Client`: a daemon's client; `memslots.aio` has the same for asyncio.
+- `Table`: the memory of a VM of this process, simulated or on KVM, by libmemslots.
+- `Report`, `run_report`, `Daemon`: what tests need; the pytest plugin makes fixtures of them.
+
+Addresses and sizes are bytes. Every exception is a `MemslotsError`.
+"""
+
+from . import aio, events, kvm
+from ._socket import default_socket_path
+from .client import VM, Client, EventStream, connect
+from .daemon import Daemon
+from .errors import (
+    AlreadyExistsError,
+    ClosedError,
+    ConnectError,
+    ConnectionLostError,
+    GenerationConflictError,
+    InvalidArrayError,
+    InvalidRequestError,
+    LibraryNotFoundError,
+    LimitExceededError,
+    MemoryInUseError,
+    MemslotsError,
+    NotFoundError,
+    NotPermittedError,
+    PrepareRejectedError,
+    ProgramFailedError,
+    ProgramNotFoundError,
+    QuiesceTimeoutError,
+    ReentrantError,
+    RequestTimeoutError,
+    RolledBackError,
+    ShuttingDownError,
+    SystemCallError,
+    UnavailableError,
+    UntrustedServerError,
+    Violation,
+    VMFailedError,
+    WrongSlotError,
+)
+from .info import (
+    Backend,
+    Capabilities,
+    Histogram,
+    Memory,
+    Metrics,
+    ServerInfo,
+    SimulatorLimits,
+    StateInfo,
+    VMInfo,
+    VMMetrics,
+)
+from .memory import DirtyLog, Place
+from .observers import ChangeKind, HookFunctions, SlotChange, TableEvent, TableEventKind
+from .receipts import Diff, DirtyRange, Durations, Operation, Receipt
+from .report import Finding, Hole, RefusedCall, Report, Transaction, run_report
+from .slots import PAGE_SIZE, Flags, Slot, SlotKey, Snapshot
+from .table import DirtyLogMode, Reader, Table, View
+
+__version__ = "0.1.0"

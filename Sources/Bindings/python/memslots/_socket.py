@@ -1,0 +1,110 @@
+"""Where a daemon listens, and whether its user can be trusted."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import struct
+import time
+from typing import Mapping, Optional
+
+from .errors import ConnectError, UntrustedServerError
+
+
+def default_socket_path(environment: Optional[Mapping[str, str]] = None) -> str:
+    """Where memslotd listens by default: ``$MEMSLOTS_SOCKET``; else
+    ``$XDG_RUNTIME_DIR/memslots/memslotd.sock``; without that variable ``/run/memslots`` for root and
+    ``/tmp/memslots-UID`` for others.
+
+    >>> default_socket_path({"XDG_RUNTIME_DIR": "/run/user/1000"})
+    '/run/user/1000/memslots/memslotd.sock'
+    """
+    environment = os.environ if environment is None else environment
+    named = environment.get("MEMSLOTS_SOCKET")
+    if named:
+        return named
+    runtime = environment.get("XDG_RUNTIME_DIR", "")
+    if runtime.startswith("/"):
+        directory = runtime + "/memslots"
+    elif os.geteuid() == 0:
+        directory = "/run/memslots"
+    else:
+        directory = f"/tmp/memslots-{os.geteuid()}"
+    return directory + "/memslotd.sock"
+
+
+def connect(path: str, server_uid: Optional[int], wait: float, timeout: Optional[float]) -> socket.socket:
+    """A connection to a server of root, of our user, of `server_uid`, or of the owner of the socket's
+    directory where only root can replace that.
+
+    :param wait: seconds to try again while nobody listens.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            return _connect_once(path, server_uid, timeout)
+        except ConnectError as error:
+            starting = error.errno in (errno.ENOENT, errno.ECONNREFUSED, errno.EAGAIN)
+            if not starting or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.02)
+
+
+def _connect_once(path: str, server_uid: Optional[int], timeout: Optional[float]) -> socket.socket:
+    connection = _open(path, timeout)
+    user = _user(connection)
+    if user in (0, os.geteuid(), server_uid):
+        return connection
+    connection.close()
+    # Without links, so that the path means the directories that are checked.
+    own_path = os.path.join(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
+    if _only_root_can_replace(os.path.dirname(own_path), user):
+        connection = _open(own_path, timeout)
+        if _user(connection) == user:
+            return connection
+        connection.close()
+    raise UntrustedServerError(
+        f"{path}: user {user} listens there, our user is {os.geteuid()}; server_uid={user} permits it",
+        "untrusted-server",
+        errno=errno.EPERM,
+    )
+
+
+def _open(path: str, timeout: Optional[float]) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # A full queue of a server that accepts nobody makes connect() wait.
+        connection.settimeout(timeout)
+        connection.connect(path)
+        connection.setblocking(False)
+        return connection
+    except OSError as error:
+        connection.close()
+        number = error.errno or errno.EINVAL
+        if isinstance(error, socket.timeout):
+            number = errno.ETIMEDOUT
+        raise ConnectError(
+            f"{path}: {error.strerror or error}; does memslotd listen there? MEMSLOTS_SOCKET or an"
+            " argument names another socket",
+            "connect",
+            errno=number,
+        ) from error
+
+
+def _user(connection: socket.socket) -> int:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    user: int = struct.unpack("3I", credentials)[1]
+    return user
+
+
+def _only_root_can_replace(directory: str, owner: int) -> bool:
+    if os.lstat(directory).st_uid != owner:
+        return False
+    while directory != "/":
+        directory = os.path.dirname(directory)
+        status = os.lstat(directory)
+        if status.st_uid != 0 or status.st_mode & 0o022 or not stat.S_ISDIR(status.st_mode):
+            return False
+    return True

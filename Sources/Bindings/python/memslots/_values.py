@@ -1,0 +1,154 @@
+"""Slots and receipts between Python and the library's structures."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+
+from . import _library
+from ._library import ANY_SLOT, CSlot, library
+from .receipts import Diff, DirtyRange, Durations, Operation, Receipt
+from .slots import Flags, Slot, SlotKey
+
+_OPERATIONS = ("create", "delete", "move", "reflag")
+
+
+def c_slots(slots: Sequence[Slot]) -> ctypes.Array[CSlot]:
+    """The slots as the library reads them.
+
+    :raises ValueError: a member is for a daemon, or out of the range of its type.
+    """
+    return (CSlot * len(slots))(*[_c_slot(slot, index) for index, slot in enumerate(slots)])
+
+
+def _c_slot(slot: Slot, index: int) -> CSlot:
+    where = f"slots[{index}]"
+    if slot.memory is not None or slot.opaque is not None:
+        raise ValueError(f"{where}: a Table's slot has a user_address; memory and opaque are a daemon's")
+    if slot.user_address is None:
+        raise ValueError(f"{where}: user_address is missing")
+    if isinstance(slot.guest_memfd, str):
+        raise ValueError(f"{where}: a Table's guest_memfd is a descriptor, not a name")
+    c = CSlot()
+    for name, value in [
+        ("slot", ANY_SLOT if slot.id is None else slot.id),
+        ("address_space", slot.address_space),
+        ("guest_physical_address", slot.guest_address),
+        ("size", slot.size),
+        ("userspace_address", slot.user_address),
+        ("flags", int(slot.flags)),
+        ("memory_object", slot.memory_object),
+        ("memory_offset", slot.memory_offset),
+        ("guest_memfd_offset", slot.guest_memfd_offset),
+        ("guest_memfd", 0 if slot.guest_memfd is None else slot.guest_memfd),
+    ]:
+        setattr(c, name, value)
+        # ctypes drops the upper bits without a word.
+        if getattr(c, name) != value:
+            raise ValueError(f"{where}: {name} can't be {value}")
+    return c
+
+
+def _slot(c: CSlot) -> Slot:
+    flags = Flags(c.flags)
+    return Slot(
+        guest_address=c.guest_physical_address,
+        size=c.size,
+        user_address=c.userspace_address,
+        flags=flags,
+        id=None if c.slot == ANY_SLOT else c.slot,
+        address_space=c.address_space,
+        memory_object=c.memory_object,
+        memory_offset=c.memory_offset,
+        guest_memfd=c.guest_memfd if flags & Flags.GUEST_MEMFD else None,
+        guest_memfd_offset=c.guest_memfd_offset,
+    )
+
+
+def _slot_or_none(c: CSlot) -> Optional[Slot]:
+    return _slot(c) if c.size else None
+
+
+def from_c(slots: Iterable[CSlot]) -> Tuple[Slot, ...]:
+    """The slots that the library returned."""
+    return tuple(map(_slot, slots))
+
+
+def change_from_c(c: Any) -> Tuple[Optional[Slot], Optional[Slot]]:
+    """The slot before and after a change."""
+    return _slot_or_none(c.before), _slot_or_none(c.after)
+
+
+def receipt_from_c(c: _library.CReceipt) -> Receipt:
+    """The receipt, with its lists."""
+
+    def items(name: str, kind: Any) -> List[Any]:
+        return library().list(f"receipt_{name}", kind, ctypes.byref(c))
+
+    operations = tuple(map(_operation, items("operations", _library.COperation)))
+    return Receipt(
+        generation=c.generation,
+        outcome="committed" if c.outcome == 0 else "unchanged",
+        diff=_diff(operations),
+        operations=operations,
+        optimal=c.is_optimal,
+        quiesced=c.quiesced,
+        retired=c.retired,
+        durations=Durations(c.blackout_nanoseconds, c.total_nanoseconds),
+        warnings=library().texts("receipt_warning", c, c.warnings),
+        readers=library().texts("receipt_reader", c, c.readers),
+        slots=from_c(items("slots", CSlot)),
+        dirty=tuple(
+            DirtyRange(run.slot.slot, run.first_page, run.page_count, run.slot.address_space)
+            for run in items("dirty_runs", _library.CDirtyRun)
+        ),
+    )
+
+
+def _operation(c: _library.COperation) -> Operation:
+    before, after = change_from_c(c)
+    kind = _OPERATIONS[c.call]
+    slot = after or before
+    assert slot is not None and slot.id is not None
+    return Operation(
+        kind=kind,
+        slot=slot.id,
+        guest_address=slot.guest_address,
+        address_space=slot.address_space,
+        from_address=before.guest_address if kind == "move" and before else None,
+        flags=after.flags if after else Flags.NONE,
+        before=before,
+        after=after,
+    )
+
+
+def _diff(operations: Sequence[Operation]) -> Diff:
+    """What the operations change in sum. The library returns only the numbers of slots."""
+    before: Dict[SlotKey, Optional[Slot]] = {}
+    after: Dict[SlotKey, Optional[Slot]] = {}
+    for operation in operations:
+        key = operation.address_space, operation.slot
+        before.setdefault(key, operation.before)
+        after[key] = operation.after
+    lists: Dict[str, List[SlotKey]] = {"added": [], "removed": [], "moved": [], "reflagged": []}
+    for key in sorted(after):
+        old, new = before[key], after[key]
+        if old is None or new is None or not _is_same_memory(old, new):
+            if old is not None:
+                lists["removed"].append(key)
+            if new is not None:
+                lists["added"].append(key)
+        elif old.guest_address != new.guest_address:
+            lists["moved"].append(key)
+        else:
+            lists["reflagged"].append(key)
+    return Diff(**{name: tuple(keys) for name, keys in lists.items()})
+
+
+def _is_same_memory(old: Slot, new: Slot) -> bool:
+    kept = ~Flags.LOG_DIRTY_PAGES
+    return (old.size, old.user_address, old.flags & kept) == (
+        new.size,
+        new.user_address,
+        new.flags & kept,
+    ) and not (old.flags & Flags.GUEST_MEMFD)

@@ -1,0 +1,524 @@
+"""The memory of one VM of this process, by libmemslots: simulated, or on KVM."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import enum
+import errno as errnos
+import types
+from ctypes import byref, c_uint64, sizeof
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar
+
+from . import _library
+from ._compare_and_swap import Change, update
+from ._faults import assert_survives_fault
+from ._library import library
+from ._values import c_slots, from_c, receipt_from_c
+from .errors import NotFoundError, UnavailableError
+from .info import Capabilities
+from .memory import DirtyLog, Place
+from .observers import Hook, HookFunctions, Observation, TableEvent
+from .receipts import Receipt
+from .slots import Flags, Slot, Snapshot
+
+R = TypeVar("R")
+
+
+class DirtyLogMode(enum.IntEnum):
+    """How a VM on KVM keeps its dirty log. The owner of the VM has enabled it; KVM does not return it."""
+
+    CLEARED_BY_READING = 0
+    """The default of every VM."""
+    MANUAL = 1
+    """``KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2`` with 1."""
+    MANUAL_INITIALLY_SET = 2
+    """The same with 3."""
+    RING = 3
+    """``KVM_CAP_DIRTY_LOG_RING``."""
+
+
+class Table:
+    """The memory of one VM. Each submit contains the whole array: afterwards the VM has exactly that
+    one, or exactly the one before.
+
+    >>> with Table.simulator() as table:
+    ...     ram = Slot(guest_address=0, size=0x200000, user_address=0x7f0000000000, id=0)
+    ...     _ = table.submit([ram])
+    ...     receipt = table.submit(ram.split(0xa0000))
+    ...     print(receipt.generation, [str(operation) for operation in receipt.operations])
+    2 ['delete slot 0 at 0x0', 'create slot 0 at 0x0', 'create slot 1 at 0xa0000']
+
+    A context manager; `close` ends it. Any thread may use it. Each method raises the subclass of
+    `MemslotsError` for what the library refuses, and `ClosedError` after `close`.
+
+    :raises LibraryNotFoundError: there is no libmemslots.
+    """
+
+    def __init__(self, handle: int, is_simulated: bool) -> None:
+        """For `simulator` and `kvm`."""
+        self.is_simulated = is_simulated
+        """Whether the VM is simulated."""
+        self._handle = handle
+
+    @classmethod
+    def simulator(
+        cls,
+        *,
+        max_slots: int = 0,
+        address_spaces: int = 0,
+        guest_physical_bits: int = 0,
+        flags: Flags = Flags.NONE,
+    ) -> Table:
+        """A table on a simulated VM, with KVM's rules, order of checks and errno. User addresses need
+        no memory behind them.
+
+        :param max_slots: 1 to 1,048,576; 0: 32,764.
+        :param address_spaces: 1 to 65,536; 0: 1.
+        :param guest_physical_bits: 12 to 64; 0: 52.
+        :param flags: that slots may have; none: `Flags.LOG_DIRTY_PAGES` and `Flags.READONLY`.
+        :raises InvalidRequestError: a number is out of its range.
+        """
+        options = _library.CSimulatorOptions(
+            sizeof(_library.CSimulatorOptions),
+            _u32(max_slots, "max_slots"),
+            _u32(address_spaces, "address_spaces"),
+            _u32(guest_physical_bits, "guest_physical_bits"),
+            flags,
+        )
+        handle = c_uint64()
+        library()("open_simulator", byref(options), byref(handle))
+        return cls(handle.value, True)
+
+    @classmethod
+    def kvm(
+        cls,
+        vm_descriptor: int,
+        *,
+        installed: Sequence[Slot] = (),
+        dirty_log: DirtyLogMode = DirtyLogMode.CLEARED_BY_READING,
+        dirty_ring_bytes: int = 0,
+        keeps_other_mappings: bool = False,
+    ) -> Table:
+        """A table on a VM that this process created (``KVM_CREATE_VM``).
+
+        Until the table is closed nobody else may change the VM's slots. The caller keeps the
+        descriptor, and closes it after the table.
+
+        :param installed: the slots that the VM already has; they are checked against the kernel.
+        :param dirty_ring_bytes: with `DirtyLogMode.RING`.
+        :param keeps_other_mappings: a deletion drops only its own mappings, where the kernel can.
+        :raises SystemCallError: it is no VM of this process.
+        """
+        slots = c_slots(installed)
+        options = _library.CKVMOptions(
+            sizeof(_library.CKVMOptions),
+            slots,
+            len(installed),
+            dirty_log,
+            _u32(dirty_ring_bytes, "dirty_ring_bytes"),
+            keeps_other_mappings,
+        )
+        handle = c_uint64()
+        library()("open_kvm", vm_descriptor, byref(options), byref(handle))
+        return cls(handle.value, False)
+
+    def __repr__(self) -> str:
+        return f"<Table on {'a simulated VM' if self.is_simulated else 'KVM'}>"
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[types.TracebackType],
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the table. The VM keeps its slots. No effect on a closed one."""
+        if self._handle:
+            handle, self._handle = self._handle, 0
+            library()("close", handle)
+
+    def __del__(self) -> None:
+        # At the interpreter's end the library may be gone, and the process frees all.
+        with contextlib.suppress(Exception):
+            self.close()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The limits that arrays are checked against."""
+        c = _library.CCapabilities(sizeof(_library.CCapabilities))
+        library()("get_capabilities", self._handle, byref(c))
+        return Capabilities(
+            max_slots=c.max_slots,
+            address_spaces=c.address_spaces,
+            max_pages_per_slot=c.max_pages_per_slot,
+            flags=Flags(c.flags),
+            guest_physical_bits=c.max_guest_page.bit_length() + 12,
+        )
+
+    # ---- The array
+
+    def submit(
+        self,
+        slots: Iterable[Slot],
+        *,
+        expected_generation: Optional[int] = None,
+        always_quiesce: bool = False,
+        quiesce_deadline: Optional[float] = None,
+    ) -> Receipt:
+        """Makes `slots` the VM's memory: the complete array, in any order, or nothing.
+
+        :param expected_generation: commit only on this generation.
+        :param always_quiesce: hold vCPUs for every change; otherwise only if the plan needs it.
+        :param quiesce_deadline: seconds that vCPUs and readers may need to leave; None: 1.
+        :raises InvalidArrayError: the array breaks a rule: ``violations``.
+        :raises GenerationConflictError: the table has another generation.
+        :raises PrepareRejectedError: a hook vetoed.
+        :raises RolledBackError: a kernel call failed; the VM is exactly as before.
+        :raises VMFailedError: the undo failed too, now or before: `recover`, `failure`.
+        :raises QuiesceTimeoutError: a vCPU or a reader did not leave in time.
+        """
+        return self._change("submit", slots, expected_generation, always_quiesce, quiesce_deadline)
+
+    def plan(
+        self,
+        slots: Iterable[Slot],
+        *,
+        expected_generation: Optional[int] = None,
+        always_quiesce: bool = False,
+        quiesce_deadline: Optional[float] = None,
+    ) -> Receipt:
+        """The receipt that `submit` would return. Changes nothing."""
+        return self._change("plan", slots, expected_generation, always_quiesce, quiesce_deadline)
+
+    def _change(
+        self,
+        function: str,
+        slots: Iterable[Slot],
+        expected_generation: Optional[int],
+        always_quiesce: bool,
+        quiesce_deadline: Optional[float],
+    ) -> Receipt:
+        wanted = list(slots)
+        milliseconds = 0
+        if quiesce_deadline is not None:
+            milliseconds = _u32(max(1, round(quiesce_deadline * 1000)), "quiesce_deadline")
+        options = _library.CSubmitOptions(
+            sizeof(_library.CSubmitOptions),
+            _u64(expected_generation or 0, "expected_generation"),
+            expected_generation is not None,
+            always_quiesce,
+            milliseconds,
+        )
+        c = _library.CReceipt(sizeof(_library.CReceipt))
+        arguments = (self._handle, c_slots(wanted), len(wanted), byref(options), byref(c))
+        library()(function, *arguments)
+        try:
+            return receipt_from_c(c)
+        finally:
+            library().release(c)
+
+    def update(self, change: Change, *, attempts: int = 10) -> Receipt:
+        """Reads the array, submits what `change` returns for it, and begins again if another thread
+        changed the table in between (compare-and-swap on the generation).
+
+        :raises GenerationConflictError: also the last attempt met another change.
+        """
+        return update(self, change, attempts)
+
+    def get(self) -> Snapshot:
+        """The present array, by address space and id."""
+        generation = c_uint64()
+        slots = library().list(
+            "get", _library.CSlot, self._handle, extra=(byref(generation),)
+        )
+        return Snapshot(generation.value, from_c(slots))
+
+    @property
+    def generation(self) -> int:
+        """The present generation: how many transactions have changed the array."""
+        return self.get().generation
+
+    def failure(self) -> Optional[Tuple[Slot, ...]]:
+        """The slots that are really installed in a table that has failed; None if it has not."""
+        try:
+            return from_c(library().list("failure", _library.CSlot, self._handle))
+        except UnavailableError:
+            return None
+
+    def recover(self) -> int:
+        """Tries the undo of a failed table again, and returns the generation. No effect on others.
+
+        :raises VMFailedError: it failed again.
+        """
+        library()("recover", self._handle)
+        return self.generation
+
+    def release_vcpus(self) -> None:
+        """Lets vCPUs enter the guest of a failed table, with the slots that are installed."""
+        library()("release_vcpus", self._handle)
+
+    # ---- Addresses and pages
+
+    def translate(self, guest_address: int, *, address_space: int = 0) -> Optional[Place]:
+        """Where a guest address is; None if no slot maps it. ``size`` reaches to the slot's end.
+
+        Another thread may change the table right after: to use the memory, enter a `reader`.
+        """
+        span = _library.CSpan()
+        address = _u64(guest_address, "guest_address")
+        try:
+            library()("translate", self._handle, _u32(address_space, "address_space"), address, byref(span))
+        except NotFoundError:
+            return None
+        return _place(span, address_space)
+
+    def dirty_log(
+        self,
+        slot: int,
+        *,
+        address_space: int = 0,
+        clear: bool = False,
+        first_page: int = 0,
+        page_count: Optional[int] = None,
+    ) -> DirtyLog:
+        """The dirty pages of a slot that logs.
+
+        :param clear: clear exactly the returned bits.
+        :param first_page: of 4096 bytes, from the slot's beginning; a multiple of 64.
+        :param page_count: None: up to the end.
+        :raises NotFoundError: there is no such slot, or it does not log.
+        """
+        pages = page_count
+        if pages is None:
+            found = self.get().get(slot, address_space)
+            pages = max(0, found.size // 4096 - first_page) if found is not None else 1
+        words = (pages + 63) // 64
+        bitmap = (c_uint64 * max(1, words))()
+        dirty = c_uint64()
+        if pages > 0 or page_count is None:
+            library()(
+                "dirty_log",
+                self._handle,
+                _u32(address_space, "address_space"),
+                _u32(slot, "slot"),
+                _u64(first_page, "first_page"),
+                _u64(pages, "page_count"),
+                clear,
+                bitmap,
+                words,
+                byref(dirty),
+            )
+        return DirtyLog(first_page, pages, dirty.value, bytes(bitmap)[: (pages + 7) // 8])
+
+    def reader(self, name: str = "reader") -> Reader:
+        """Registers a reader, one for each thread that translates.
+
+        :param name: what receipts and errors call it when a submit waits for it.
+        """
+        handle = c_uint64()
+        library()("reader_open", self._handle, name.encode(), byref(handle))
+        return Reader(handle.value)
+
+    # ---- Hooks and observers
+
+    def hook(self, functions: HookFunctions, *, name: str = "hook", needs_quiescence: bool = False) -> Hook:
+        """Calls `functions` for each change of the transactions that begin from now on: see
+        `HookFunctions`.
+
+        :param name: what errors call it.
+        :param needs_quiescence: hold vCPUs out for every transaction.
+        """
+        return Hook(self._handle, functions, name, needs_quiescence)
+
+    def observe(self, observer: Callable[[TableEvent], None]) -> Observation:
+        """Calls `observer` for each event from now on, in order and before the submit returns. It may
+        read the table, not change it."""
+        return Observation(self._handle, observer)
+
+    def guarded(
+        self,
+        body: Callable[[], R],
+        *,
+        name: str = "guarded",
+        kick: Optional[Callable[[], None]] = None,
+    ) -> R:
+        """Runs `body` inside the vCPU gate: it waits while a transaction holds vCPUs out, and a
+        transaction waits until `body` returns.
+
+        :param kick: called by a thread that submits, to ask `body` to return soon.
+        :raises ReentrantError: inside a callback of the table.
+        """
+        results: List[R] = []
+        errors: List[BaseException] = []
+
+        def run(_: Any) -> None:
+            try:
+                results.append(body())
+            except BaseException as error:  # Nothing may leave through the library's frames.
+                errors.append(error)
+
+        def ask(_: Any) -> None:
+            if kick is not None:
+                kick()
+
+        no_kick = _library.RELEASE() if kick is None else _library.RELEASE(ask)
+        library()("guarded", self._handle, name.encode(), _library.RELEASE(run), no_kick, None)
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    # ---- The simulator
+
+    def touch(self, guest_address: int, size: int = 1, *, address_space: int = 0) -> None:
+        """Marks pages dirty as a guest's write of `size` bytes does.
+
+        :raises NotFoundError: no slot maps a part of it.
+        :raises WrongSlotError: a page is read-only.
+        :raises UnavailableError: the table is on KVM; so also for the next four.
+        """
+        library()(
+            "simulator_touch",
+            self._handle,
+            _u32(address_space, "address_space"),
+            _u64(guest_address, "guest_address"),
+            _u64(size, "size"),
+        )
+
+    def inject_fault(self, operation: int, errno: int = errnos.ENOMEM, times: int = 1) -> None:
+        """Makes call number `operation` fail in the next `times` transactions that reach it.
+
+        :param operation: from 0; the calls of an undo continue the count.
+        :param errno: such as ``errno.ENOMEM``.
+        :param times: at least 1.
+        """
+        library()(
+            "simulator_fail", self._handle, _u32(operation, "operation"), errno, _u32(times, "times")
+        )
+
+    def clear_faults(self) -> None:
+        """Disarms all faults."""
+        library()("simulator_clear_faults", self._handle)
+
+    def installed(self) -> Tuple[Slot, ...]:
+        """The slots that the simulated kernel has, by address space and id."""
+        slots = library().list("simulator_installed", _library.CSlot, self._handle)
+        return tuple(sorted(from_c(slots), key=lambda slot: slot.key))
+
+    def _installed(self) -> Optional[Snapshot]:
+        return Snapshot(self.generation, self.installed())
+
+    def assert_survives_fault(
+        self,
+        array: Iterable[Slot],
+        *,
+        at: Optional[int] = None,
+        errno: int = errnos.ENOMEM,
+    ) -> None:
+        """Fails a test unless a call of this change can fail: the submit must return the errno, and
+        the table and the simulated kernel must be exactly as before. The VM keeps its array.
+
+        :param at: the index of the call that fails, from 0; None: each call in turn.
+        :raises AssertionError: with what is different; also if the change has no such call.
+        :raises UnavailableError: the table is on KVM.
+        """
+        __tracebackhide__ = True
+        assert_survives_fault(self, array, at, errno)
+
+
+class Reader:
+    """A reader of a table. Entering takes nanoseconds and never waits. A context manager."""
+
+    def __init__(self, handle: int) -> None:
+        """For `Table.reader`."""
+        self._handle = handle
+
+    @contextlib.contextmanager
+    def enter(self) -> Iterator[View]:
+        """Enters the current array: it, and the memory of its slots, do not change until the block
+        ends. A submit in between commits, and then waits for this reader up to its deadline.
+
+        :raises ClosedError: it is inside already, or closed.
+        """
+        c = _library.CView()
+        library()("reader_enter", self._handle, byref(c))
+        view = View(c)
+        try:
+            yield view
+        finally:
+            view._leave()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the registration; of a reader that is inside, when it leaves."""
+        if self._handle:
+            handle, self._handle = self._handle, 0
+            library()("reader_close", handle)
+
+
+class View:
+    """The array that a reader has entered, for the thread that entered."""
+
+    def __init__(self, view: _library.CView) -> None:
+        """For `Reader.enter`."""
+        self._view = view
+        self.generation: int = view.generation
+        """The array's generation."""
+
+    def translate(
+        self, guest_address: int, size: int, *, address_space: int = 0
+    ) -> Tuple[Place, ...]:
+        """The places of a range of `size` bytes, one for each slot, in order.
+
+        :raises NotFoundError: a part of it is not mapped.
+        :raises ClosedError: the reader has left.
+        """
+        spans = library().list(
+            "view_translate",
+            _library.CSpan,
+            byref(self._view),
+            _u32(address_space, "address_space"),
+            _u64(guest_address, "guest_address"),
+            _u64(size, "size"),
+        )
+        return tuple(_place(span, address_space) for span in spans)
+
+    def _leave(self) -> None:
+        library()("reader_leave", byref(self._view))
+
+
+def _u32(value: int, name: str) -> int:
+    return _in_range(value, name, 32)
+
+
+def _u64(value: int, name: str) -> int:
+    return _in_range(value, name, 64)
+
+
+def _in_range(value: int, name: str, bits: int) -> int:
+    # ctypes would drop the upper bits.
+    if not 0 <= value < 1 << bits:
+        raise ValueError(f"{name}: {value} is not in 0 to 2**{bits} - 1")
+    return value
+
+
+def _place(span: _library.CSpan, address_space: int) -> Place:
+    return Place(
+        guest_address=span.guest_physical_address,
+        slot=span.slot,
+        offset=None,
+        size=span.size,
+        user_address=span.address or 0,
+        flags=Flags(span.flags),
+        address_space=address_space,
+    )
