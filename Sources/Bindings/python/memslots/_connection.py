@@ -9,12 +9,9 @@ import time
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from ._calls import close_all
+from ._socket import receive
 from ._session import Session, Waiter
 from .errors import ConnectionLostError, MemslotsError, RequestTimeoutError
-
-RECEIVE_BYTES = 1 << 16
-DESCRIPTORS = 16
-"""At most that many descriptors go with a line."""
 
 
 class Connection:
@@ -144,9 +141,7 @@ class Connection:
     def _receive(self, deadline: Optional[float], what: str) -> None:
         self._poll(select.POLLIN, deadline, what)
         try:
-            data, fds, _, _ = socket.recv_fds(
-                self._socket, RECEIVE_BYTES, DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-            )
+            data, fds = receive(self._socket)
         except BlockingIOError:
             return
         except OSError as error:

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import array
 import errno
 import os
 import socket
 import stat
 import struct
 import time
-from typing import Mapping, Optional
+from typing import List, Mapping, Optional, Tuple
 
 from .errors import ConnectError, UntrustedServerError
+
+
+RECEIVE_BYTES = 1 << 16
+DESCRIPTORS = 16
+"""At most that many descriptors go with a line."""
+
+
+def receive(connection: socket.socket) -> Tuple[bytes, List[int]]:
+    """What one ``recvmsg`` returns: bytes, and descriptors that no child inherits.
+
+    ``socket.recv_fds`` ignores the flag for that in several versions of Python.
+    """
+    room = socket.CMSG_LEN(DESCRIPTORS * 4)
+    data, items, _, _ = connection.recvmsg(RECEIVE_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+    descriptors = array.array("i")
+    for level, kind, content in items:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(content[: len(content) // 4 * 4])
+    return data, list(descriptors)
 
 
 def default_socket_path(environment: Optional[Mapping[str, str]] = None) -> str:

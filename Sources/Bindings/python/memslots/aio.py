@@ -1,10 +1,9 @@
-"""The client for asyncio: as `memslots.Client`, method by method, with ``await``.
+"""The client for asyncio: as `memslots.Client`, method by method, with ``await``::
 
->>> async def main():  # doctest: +SKIP
-...     async with memslots.aio.connect() as client:
-...         async with client.vm("demo") as vm:
-...             async for event in client.events(vm="demo"):
-...                 print(event)
+    async with memslots.aio.connect() as client, client.vm("demo") as vm:
+        await vm.submit([])
+        async for event in client.events(vm="demo"):
+            print(event)
 """
 
 from __future__ import annotations
@@ -32,10 +31,9 @@ from typing import (
 from . import _calls
 from ._calls import Call, close_all
 from ._compare_and_swap import Change
-from ._connection import DESCRIPTORS, RECEIVE_BYTES
 from ._session import Session, Waiter
+from ._socket import DESCRIPTORS, default_socket_path, receive
 from ._socket import connect as connect_socket
-from ._socket import default_socket_path
 from .client import DEFAULT_TIMEOUT
 from .errors import (
     ClosedError,
@@ -169,9 +167,7 @@ class AsyncConnection:
 
     def _receive(self) -> None:
         try:
-            data, fds, _, _ = socket.recv_fds(
-                self._socket, RECEIVE_BYTES, DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-            )
+            data, fds = receive(self._socket)
         except BlockingIOError:
             return
         except OSError as error:

@@ -24,10 +24,10 @@ from typing import (
 from . import _calls
 from ._calls import Call, close_all
 from ._compare_and_swap import Change, update
-from ._connection import DESCRIPTORS, Connection
+from ._connection import Connection
 from ._faults import assert_survives_fault
+from ._socket import DESCRIPTORS, default_socket_path
 from ._socket import connect as connect_socket
-from ._socket import default_socket_path
 from .errors import (
     ClosedError,
     ConnectionLostError,
@@ -464,9 +464,9 @@ class VM:
 
     def update(self, change: Change, *, attempts: int = 10) -> Receipt:
         """Reads the array, submits what `change` returns for it, and begins again if somebody else
-        changed the VM in between (compare-and-swap on the generation).
+        changed the VM in between (compare-and-swap on the generation)::
 
-        >>> vm.update(lambda array: [*array, Slot(1 << 32, 4096, memory="ram")])  # doctest: +SKIP
+            vm.update(lambda array: [*array, Slot(1 << 32, 4096, memory="ram")])
 
         :raises GenerationConflictError: also the last attempt met another change.
         """

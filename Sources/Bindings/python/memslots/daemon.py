@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from typing import IO, List, Optional
 
 from ._programs import find_program
@@ -16,11 +17,10 @@ from .errors import ConnectError, ProgramFailedError
 
 class Daemon:
     """memslotd with a socket in a temporary directory. A context manager: it starts in the block and
-    ends with it.
+    ends with it::
 
-    >>> with Daemon("--max-vms", "4") as daemon:  # doctest: +SKIP
-    ...     daemon.client.info().limits["vmsPerPeer"]
-    4
+        with Daemon("--max-vms", "4") as daemon:
+            assert daemon.client.info().limits["vmsPerPeer"] == 4
 
     :param options: of memslotd, besides ``--socket``.
     :param program: its path; None: ``$MEMSLOTD``, else from ``PATH``.
@@ -52,13 +52,18 @@ class Daemon:
             self.process = subprocess.Popen(
                 arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        try:
-            connect(self.socket, wait=timeout).close()
-        except ConnectError as error:
-            self.kill()
-            raise ProgramFailedError(
-                f"{self.program} does not listen: {error}\n{self.log}", "program-failed"
-            ) from error
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                connect(self.socket, wait=0.1).close()
+                return
+            except ConnectError as error:
+                if self.process.poll() is None and time.monotonic() < deadline:
+                    continue
+                self.kill()
+                raise ProgramFailedError(
+                    f"{self.program} does not listen: {error}\n{self.log}", "program-failed"
+                ) from error
 
     @property
     def client(self) -> Client:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import enum
 import errno as errnos
 import types
@@ -21,6 +20,7 @@ from .memory import DirtyLog, Place
 from .observers import Hook, HookFunctions, Observation, TableEvent
 from .receipts import Receipt
 from .slots import Flags, Slot, Snapshot
+from .vcpu import VCPU
 
 R = TypeVar("R")
 
@@ -340,6 +340,25 @@ class Table:
         """Calls `observer` for each event from now on, in order and before the submit returns. It may
         read the table, not change it."""
         return Observation(self._handle, observer)
+
+    def vcpu(
+        self,
+        descriptor: int,
+        kvm_run: int,
+        *,
+        id: int = 0,
+        name: Optional[str] = None,
+        kick_signal: int = 0,
+    ) -> VCPU:
+        """Registers a vCPU that the caller created (``KVM_CREATE_VCPU``) with the gate of a table on
+        KVM. The caller keeps its descriptor and its ``struct kvm_run`` until it is closed.
+
+        :param kvm_run: the address of its mapped ``struct kvm_run``.
+        :param name: what errors call it; None: its id.
+        :param kick_signal: makes it leave; 0: the first real-time signal.
+        :raises UnavailableError: the table is on the simulator.
+        """
+        return VCPU.open(self._handle, descriptor, kvm_run, id, name, kick_signal)
 
     def guarded(
         self,

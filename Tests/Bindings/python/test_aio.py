@@ -1,0 +1,151 @@
+"""The client for asyncio."""
+
+import asyncio
+import inspect
+import os
+
+import pytest
+
+import memslots
+from conftest import slots
+from memslots import aio, events
+
+
+def run(coroutine):
+    return asyncio.run(asyncio.wait_for(coroutine, 60))
+
+
+def test_every_method_of_the_schema(schema, memslot_daemon):
+    async def main():
+        async with aio.connect(memslot_daemon.socket, timeout=20) as client:
+            assert (await client.info()).name == "memslots"
+            vm = await client.create_vm("web", backend="simulated")
+            assert vm.capabilities.max_slots == 32764 and len(await client.vms()) == 1
+            await vm.create_memory("ram", 1 << 20)
+            assert len(await vm.memories()) == 1
+            descriptor = await vm.export_memory("ram")
+            await vm.adopt_memory("again", descriptor)
+            os.close(descriptor)
+            await client.subscribe("web")
+            array = slots(2, flags=memslots.Flags.LOG_DIRTY_PAGES)
+            plan = await vm.plan(array)
+            assert (await vm.submit(array, expected_generation=0)).operations == plan.operations
+            assert isinstance(await client.next_event(10), events.Committed)
+            assert len(await vm.get()) == 2 and len(await vm.history(last=1)) == 1
+            assert (await vm.translate(4)).offset == 4 and len(await vm.translate_range(0, 8)) == 1
+            await vm.touch(0x1000)
+            assert list(await vm.dirty_log(0)) == [1]
+            await vm.inject_fault(0)
+            with pytest.raises(memslots.RolledBackError):
+                await vm.submit([])
+            await vm.clear_faults()
+            assert await vm.recover() == 1 and (await client.metrics()).gauges["slots"] == 2
+            assert (await vm.update(lambda old: list(old)[:1])).generation == 2
+            await vm.submit([])
+            await vm.destroy_memory("ram")
+            await client.unsubscribe()
+            await vm.destroy()
+            with pytest.raises(memslots.UnavailableError):
+                await client.set_atomic(True)
+
+    run(main())
+    assert schema.called == schema.methods and schema.replied == schema.methods - {"run.setAtomic"}
+
+
+def test_it_has_the_methods_and_parameters_of_the_synchronous_client():
+    only_sync = {"assert_survives_fault", "map_memory", "generation"}
+    for sync, other in [(memslots.Client, aio.AsyncClient), (memslots.VM, aio.AsyncVM)]:
+        for name, member in vars(sync).items():
+            if name.startswith("_") or name in only_sync or not inspect.isfunction(member):
+                continue
+            counterpart = getattr(other, name)
+            assert list(inspect.signature(member).parameters) == list(inspect.signature(counterpart).parameters), name
+
+
+def test_a_stream_beside_requests(memslot_daemon):
+    async def main():
+        async with aio.connect(memslot_daemon.socket) as client, client.vm("demo", backend="simulated") as vm:
+            await vm.create_memory("ram", 1 << 20)
+
+            async def follow(stream):
+                return [event async for event in stream]
+
+            async with client.events(vm="demo", timeout=20) as stream:
+                assert stream.snapshot.generation == 0
+                follower = asyncio.create_task(follow(stream))
+                await asyncio.gather(*(vm.update(lambda a: [*a, *slots(1, first=len(a) << 30)]) for _ in range(5)))
+                await vm.destroy()
+                seen = await follower
+            assert [type(event) for event in seen] == [events.Committed] * 5 + [events.Destroyed]
+            async with client.events(timeout=0.01) as stream:
+                with pytest.raises(memslots.RequestTimeoutError):
+                    await stream.__anext__()
+
+    run(main())
+
+
+def test_a_cancelled_or_late_request_leaves_the_connection_usable(pair):
+    from conftest import Server
+
+    def script(server):
+        late, _ = server.ask()
+        cancelled, _ = server.ask()
+        request, _ = server.ask()
+        for answered in [late, cancelled, request]:
+            server.reply(answered, {"vms": []})
+
+    server = Server(pair[1], script)
+
+    async def main():
+        async with aio.AsyncClient(sock=pair[0], timeout=0.05) as client:
+            with pytest.raises(memslots.RequestTimeoutError):
+                await client.vms()
+            client.timeout = 20
+            task = asyncio.create_task(client.call("x", {"pad": "p" * (4 << 20)}))
+            await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await client.vms() == ()
+
+    run(main())
+    server.finish()
+
+
+def test_lost_and_again(memslot_daemon):
+    async def main():
+        client = await aio.connect(memslot_daemon.socket).open()
+        await client.vms()
+        memslot_daemon.kill()
+        with pytest.raises(memslots.ConnectionLostError):
+            await client.vms()
+        memslot_daemon.start()
+        await client.reconnect(wait=5)
+        assert await client.vms() == ()
+        client.close()
+        with pytest.raises(memslots.ClosedError):
+            await client.reconnect()
+        with pytest.raises(memslots.ConnectError):
+            await aio.connect(memslot_daemon.socket + "x").open()
+        with pytest.raises(memslots.ClosedError, match="not connected"):
+            await aio.connect(memslot_daemon.socket).vms()
+
+    run(main())
+
+
+@pytest.mark.memslotd("--max-queued-events", "8")
+def test_events_that_nobody_reads_are_dropped_by_the_server_and_counted(memslot_daemon, monkeypatch):
+    monkeypatch.setattr(aio, "QUEUED_EVENTS", 4)
+
+    async def main():
+        async with aio.connect(memslot_daemon.socket) as client, client.vm("demo", backend="simulated") as vm:
+            await vm.create_memory("ram", 32 << 20)
+            async with client.events(vm="demo", timeout=30) as stream:
+                for count in range(100):
+                    await vm.submit(slots(400 - count % 2))
+                kinds = [type(await stream.__anext__())]
+                while kinds[-1] is events.Committed:
+                    kinds.append(type(await stream.__anext__()))
+                assert kinds[-1] is events.Dropped and 5 <= len(kinds) < 90
+
+    run(main())
