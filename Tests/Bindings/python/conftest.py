@@ -6,9 +6,8 @@ import socket
 import threading
 from pathlib import Path
 
-import pytest
-
 import memslots
+import pytest
 from memslots import _session
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -31,7 +30,9 @@ class Schema:
         return set(self.text["$defs"]["params"]["$defs"])
 
     def check(self, reference, value):
-        self._validator.evolve(schema={**self.text, "anyOf": [{"$ref": "#/$defs/" + reference}]}).validate(value)
+        self._validator.evolve(
+            schema={**self.text, "anyOf": [{"$ref": "#/$defs/" + reference}]}
+        ).validate(value)
 
     def sent(self, message):
         for request in message if isinstance(message, list) else [message]:
@@ -166,7 +167,11 @@ def slots(count, size=0x10000, first=0, **members):
     """Adjacent slots on ``ram``."""
     return [
         memslots.Slot(
-            guest_address=first + index * size, size=size, memory="ram", memory_offset=index * size, **members
+            guest_address=first + index * size,
+            size=size,
+            memory="ram",
+            memory_offset=index * size,
+            **members,
         )
         for index in range(count)
     ]

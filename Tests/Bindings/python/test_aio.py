@@ -4,9 +4,8 @@ import asyncio
 import inspect
 import os
 
-import pytest
-
 import memslots
+import pytest
 from conftest import slots
 from memslots import aio, events
 
@@ -59,12 +58,17 @@ def test_it_has_the_methods_and_parameters_of_the_synchronous_client():
             if name.startswith("_") or name in only_sync or not inspect.isfunction(member):
                 continue
             counterpart = getattr(other, name)
-            assert list(inspect.signature(member).parameters) == list(inspect.signature(counterpart).parameters), name
+            assert list(inspect.signature(member).parameters) == list(
+                inspect.signature(counterpart).parameters
+            ), name
 
 
 def test_a_stream_beside_requests(memslot_daemon):
     async def main():
-        async with aio.connect(memslot_daemon.socket) as client, client.vm("demo", backend="simulated") as vm:
+        async with (
+            aio.connect(memslot_daemon.socket) as client,
+            client.vm("demo", backend="simulated") as vm,
+        ):
             await vm.create_memory("ram", 1 << 20)
 
             async def follow(stream):
@@ -73,7 +77,9 @@ def test_a_stream_beside_requests(memslot_daemon):
             async with client.events(vm="demo", timeout=20) as stream:
                 assert stream.snapshot.generation == 0
                 follower = asyncio.create_task(follow(stream))
-                await asyncio.gather(*(vm.update(lambda a: [*a, *slots(1, first=len(a) << 30)]) for _ in range(5)))
+                await asyncio.gather(
+                    *(vm.update(lambda a: [*a, *slots(1, first=len(a) << 30)]) for _ in range(5))
+                )
                 await vm.destroy()
                 seen = await follower
             assert [type(event) for event in seen] == [events.Committed] * 5 + [events.Destroyed]
@@ -134,11 +140,16 @@ def test_lost_and_again(memslot_daemon):
 
 
 @pytest.mark.memslotd("--max-queued-events", "8")
-def test_events_that_nobody_reads_are_dropped_by_the_server_and_counted(memslot_daemon, monkeypatch):
-    monkeypatch.setattr(aio, "QUEUED_EVENTS", 4)
+def test_events_that_nobody_reads_are_dropped_by_the_server_and_counted(
+    memslot_daemon, monkeypatch
+):
+    monkeypatch.setattr(aio._connection, "QUEUED_EVENTS", 4)
 
     async def main():
-        async with aio.connect(memslot_daemon.socket) as client, client.vm("demo", backend="simulated") as vm:
+        async with (
+            aio.connect(memslot_daemon.socket) as client,
+            client.vm("demo", backend="simulated") as vm,
+        ):
             await vm.create_memory("ram", 32 << 20)
             async with client.events(vm="demo", timeout=30) as stream:
                 for count in range(100):

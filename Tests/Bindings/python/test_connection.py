@@ -5,14 +5,12 @@ import json
 import os
 import pickle
 import socket
-import struct
 import subprocess
 import threading
 import time
 
-import pytest
-
 import memslots
+import pytest
 from conftest import Server, slots
 from memslots import _socket, events
 
@@ -109,22 +107,34 @@ def test_lines_batches_events_and_descriptors_are_kept_apart(pair):
 
     def script(server):
         request, _ = server.ask()
-        text = json.dumps(EVENT) + "\n" + json.dumps({"id": request["id"], "result": {"n": 2**63 + 1}}) + "\n"
+        text = (
+            json.dumps(EVENT)
+            + "\n"
+            + json.dumps({"id": request["id"], "result": {"n": 2**63 + 1}})
+            + "\n"
+        )
         for index in range(0, len(text), 7):
             theirs.sendall(text[index : index + 7].encode())
         batch, _ = server.ask()
         replies = [{"id": r["id"], "result": {"of": r["method"]}} for r in batch]
-        replies[1] = {"id": batch[1]["id"], "error": {"code": -32001, "message": "no", "data": {"kind": "unknown-vm"}}}
+        replies[1] = {
+            "id": batch[1]["id"],
+            "error": {"code": -32001, "message": "no", "data": {"kind": "unknown-vm"}},
+        }
         server.send(replies[::-1])
         request, _ = server.ask()
         server.send(EVENT)
         reader, writer = os.pipe()
         os.write(writer, b"guest")
-        server.send({"id": request["id"], "result": {"memory": "m", "size": "0x1000", "fd": 0}}, [reader])
+        server.send(
+            {"id": request["id"], "result": {"memory": "m", "size": "0x1000", "fd": 0}}, [reader]
+        )
         os.close(reader), os.close(writer)
         request, fds = server.ask()
         assert request["params"]["fd"] == 0 and os.read(fds[0], 3) == b"mem"
-        server.reply(request, error={"code": -32602, "message": "no", "data": {"kind": "invalid-params"}})
+        server.reply(
+            request, error={"code": -32602, "message": "no", "data": {"kind": "invalid-params"}}
+        )
         request, _ = server.ask()
         assert "id" not in request
         theirs.close()
@@ -140,7 +150,9 @@ def test_lines_batches_events_and_descriptors_are_kept_apart(pair):
     reader, writer = os.pipe()
     os.write(writer, b"mem")
     with pytest.raises(memslots.InvalidRequestError):
-        client.call("memory.create", {"vm": "x", "memory": "m", "fd": 0, "pad": "p" * 1000000}, fds=[reader])
+        client.call(
+            "memory.create", {"vm": "x", "memory": "m", "fd": 0, "pad": "p" * 1000000}, fds=[reader]
+        )
     client.notify("vm.list")
     server.finish()
     assert client.next_event() == client.next_event(0) == events.Destroyed("x", {"vm": "x"})
@@ -158,7 +170,9 @@ def test_a_late_reply_is_dropped_with_its_descriptors(pair):
         late, _ = server.ask()
         proceed.wait(10)
         reader, writer = os.pipe()
-        server.send({"id": late["id"], "result": {"memory": "m", "size": "0x1000", "fd": 0}}, [reader])
+        server.send(
+            {"id": late["id"], "result": {"memory": "m", "size": "0x1000", "fd": 0}}, [reader]
+        )
         os.close(reader), os.close(writer)
         server.reply(server.ask()[0], {"vms": []})
 
@@ -184,13 +198,43 @@ def test_a_server_that_reads_nothing_is_not_waited_for(pair):
         client.vms()
 
 
+def test_a_deadline_of_the_request_is_waited_for(pair):
+    def script(server):
+        request, _ = server.ask()
+        time.sleep(0.2)
+        server.reply(
+            request,
+            error={
+                "code": -32012,
+                "message": "m",
+                "data": {"kind": "quiesce-timeout", "vcpus": ["vcpu 0"], "readers": []},
+            },
+        )
+
+    server = Server(pair[1], script)
+    client = memslots.Client(sock=pair[0], timeout=0.05)
+    with pytest.raises(memslots.QuiesceTimeoutError) as late:
+        client.vm("x").submit([], quiesce_deadline=10)
+    assert late.value.vcpus == ("vcpu 0",) and late.value.readers == ()
+    server.finish()
+
+
 def test_an_error_without_id_ends_what_waits(pair):
     ours, theirs = pair
 
     def script(server):
         server.ask()
-        server.send({"jsonrpc": "2.0", "id": None,
-                     "error": {"code": -32009, "message": "no room", "data": {"kind": "limit-exceeded", "limit": "requestBytes"}}})
+        server.send(
+            {
+                "jsonrpc": "2.0",
+                "id": None,
+                "error": {
+                    "code": -32009,
+                    "message": "no room",
+                    "data": {"kind": "limit-exceeded", "limit": "requestBytes"},
+                },
+            }
+        )
         server.ask()
         theirs.sendall(b"{broken\n")
 
@@ -290,9 +334,20 @@ def test_closing_wakes_a_thread_that_waits(pair):
 def test_errors_can_be_pickled():
     """pytest-xdist and multiprocessing send them to another process."""
     error = memslots.errors.from_wire(
-        {"code": -32006, "message": "m", "data": {"kind": "rolled-back", "errno": "ENOMEM", "operation": 1}}
+        {
+            "code": -32006,
+            "message": "m",
+            "data": {"kind": "rolled-back", "errno": "ENOMEM", "operation": 1},
+        }
     )
-    for original in [error, memslots.ConnectionLostError("gone", "connection-lost", data={"sent": True})]:
+    for original in [
+        error,
+        memslots.ConnectionLostError("gone", "connection-lost", data={"sent": True}),
+    ]:
         copy = pickle.loads(pickle.dumps(original))
-        assert type(copy) is type(original) and vars(copy) == vars(original) and copy.errno == original.errno
+        assert (
+            type(copy) is type(original)
+            and vars(copy) == vars(original)
+            and copy.errno == original.errno
+        )
     assert error.errno == errno.ENOMEM and error.operation == 1

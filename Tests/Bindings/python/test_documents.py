@@ -10,7 +10,9 @@ from conftest import REPOSITORY
 
 
 def blocks(path):
-    return re.findall(r"^```python\n(.*?)^```$", (REPOSITORY / path).read_text(), re.DOTALL | re.MULTILINE)
+    return re.findall(
+        r"^```python\n(.*?)^```$", (REPOSITORY / path).read_text(), re.DOTALL | re.MULTILINE
+    )
 
 
 def test_the_code_of_the_readme_runs(memslot_daemon, monkeypatch, capsys):
@@ -25,7 +27,9 @@ def test_the_code_of_the_readme_runs(memslot_daemon, monkeypatch, capsys):
 
 
 def test_the_suite_of_the_packages_readme_passes(pytester, vmm, kvm_vm):
-    code = "\n".join(block for block in blocks("Sources/Bindings/python/README.md") if "def test_" in block)
+    code = "\n".join(
+        block for block in blocks("Sources/Bindings/python/README.md") if "def test_" in block
+    )
     pytester.makepyfile(code.replace('"my-vmm"', f'"{sys.executable}", "{vmm}"'))
     count = code.count("def test_")
     assert count >= 4
@@ -39,7 +43,9 @@ def public():
         yield name, value
         members = vars(value).items() if inspect.isclass(value) or inspect.ismodule(value) else []
         for member, inner in members:
-            ours = (getattr(inner, "__module__", "") or "").startswith("memslots") or isinstance(inner, property)
+            ours = (getattr(inner, "__module__", "") or "").startswith("memslots") or isinstance(
+                inner, property
+            )
             if not member.startswith("_") and ours and not isinstance(inner, (str, int)):
                 yield f"{name}.{member}", inner
 
@@ -51,7 +57,9 @@ def test_each_public_name_is_documented():
             checked += 1
             text = inspect.getdoc(value) or ""
             # A dataclass without a docstring gets its signature for one.
-            assert text and not text.startswith(name.split(".")[-1] + "("), f"{name} has no docstring"
+            assert text and not text.startswith(name.split(".")[-1] + "("), (
+                f"{name} has no docstring"
+            )
     assert checked > 200
 
 

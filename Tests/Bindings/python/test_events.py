@@ -6,9 +6,8 @@ import sys
 import tempfile
 import threading
 
-import pytest
-
 import memslots
+import pytest
 from conftest import slots
 from memslots import events
 
@@ -38,7 +37,10 @@ def test_events_of_all_vms(client):
         with client.create_vm("new", backend="simulated"):
             pass
         created = next(stream)
-        assert isinstance(created, events.Created) and (created.vm, created.backend) == ("new", "simulated")
+        assert isinstance(created, events.Created) and (created.vm, created.backend) == (
+            "new",
+            "simulated",
+        )
         assert isinstance(next(stream), events.Destroyed)
         with pytest.raises(memslots.RequestTimeoutError):
             stream.next(0.01)
@@ -82,7 +84,11 @@ def test_a_client_made_from_a_socket_streams_on_it(memslot_daemon, vm):
 
 def test_an_unknown_event_is_passed_on():
     event = events.from_wire("vm.renamed", {"vm": "a", "to": "b"})
-    assert isinstance(event, events.Unknown) and (event.name, event.vm, event.params["to"]) == ("vm.renamed", "a", "b")
+    assert isinstance(event, events.Unknown) and (event.name, event.vm, event.params["to"]) == (
+        "vm.renamed",
+        "a",
+        "b",
+    )
 
 
 def test_the_events_of_a_run(memslot_run, kvm_vm, vmm):
@@ -92,7 +98,9 @@ def test_the_events_of_a_run(memslot_run, kvm_vm, vmm):
         reports = []
 
         def run():
-            reports.append(memslot_run(sys.executable, vmm, go, options=["--socket", path], timeout=60))
+            reports.append(
+                memslot_run(sys.executable, vmm, go, options=["--socket", path], timeout=60)
+            )
 
         thread = threading.Thread(target=run)
         thread.start()

@@ -4,12 +4,13 @@ import ctypes
 import fcntl
 import mmap
 import os
+import platform
 import struct
 import threading
-
-import pytest
+import time
 
 import memslots
+import pytest
 from memslots import Flags, Slot, Table
 from memslots.kvm import HostMemory
 
@@ -63,10 +64,10 @@ class Guest:
 
     def port(self):
         """The byte that the guest wrote, or None if it left for another reason."""
-        reason, = struct.unpack_from("<I", self.run, 8)
+        (reason,) = struct.unpack_from("<I", self.run, 8)
         if reason != 2:
             return None
-        offset, = struct.unpack_from("<Q", self.run, 40)
+        (offset,) = struct.unpack_from("<Q", self.run, 40)
         return self.run[offset]
 
     def close(self):
@@ -76,8 +77,6 @@ class Guest:
 
 
 def test_a_guest_sees_no_change_while_its_memory_is_split(kvm_vm):
-    import platform
-
     if platform.machine() != "x86_64":
         pytest.skip(f"the guest's code is for x86_64, not {platform.machine()}")
     with HostMemory(0x20000) as memory, Table.kvm(kvm_vm) as table:
@@ -99,11 +98,13 @@ def test_a_guest_sees_no_change_while_its_memory_is_split(kvm_vm):
             thread.start()
             for index in range(20):
                 table.submit(ram.split(0x10000) if index % 2 else [ram])
-            while len(written) < 1000:
-                pass
+            deadline = time.monotonic() + 20
+            while len(written) < 1000 and thread.is_alive() and time.monotonic() < deadline:
+                time.sleep(0.001)
             stop.set()
             vcpu.kick()
             thread.join(20)
+            assert not thread.is_alive()
         guest.close()
         assert written == [index % 256 for index in range(len(written))] and len(written) >= 1000
         table.submit([])

@@ -4,9 +4,8 @@ import fcntl
 import mmap
 import os
 
-import pytest
-
 import memslots
+import pytest
 from conftest import slots
 from memslots import Flags, Slot, events
 
@@ -22,7 +21,9 @@ def test_every_method_of_the_schema(schema, client):
     vm = client.create_vm("web", backend="simulated", limits=limits, ephemeral=True)
     assert vm.backend == "simulated"
     assert vm.capabilities.max_slots == 8 and vm.capabilities.flags == Flags(3)
-    assert [(v.name, v.slots, v.state, v.observed) for v in client.vms()] == [("web", 0, "ready", False)]
+    assert [(v.name, v.slots, v.state, v.observed) for v in client.vms()] == [
+        ("web", 0, "ready", False)
+    ]
 
     memory = vm.create_memory("ram", 1 << 20)
     assert memory == memslots.Memory("ram", 1 << 20, 4096) and vm.memories() == (memory,)
@@ -42,15 +43,18 @@ def test_every_method_of_the_schema(schema, client):
     event = client.next_event(5)
     assert isinstance(event, events.Committed) and event.receipt.operations == receipt.operations
     assert event.apply(snapshot) == vm.get() and vm.get(generation=0).slots == ()
-    assert vm.get()[1].memory_offset == 0x10000 and vm.get().at(0x1ffff).id == 1
+    assert vm.get()[1].memory_offset == 0x10000 and vm.get().at(0x1FFFF).id == 1
 
     place = vm.translate(0x10004)
     assert (place.slot, place.offset, place.memory, place.memory_offset) == (1, 4, "ram", 0x10004)
     assert vm.translate(1 << 30) is None
-    pieces = vm.translate_range(0x1fff0, 0x20)
-    assert [(p.guest_address, p.size, p.slot) for p in pieces] == [(0x1fff0, 16, 1), (0x20000, 16, None)]
+    pieces = vm.translate_range(0x1FFF0, 0x20)
+    assert [(p.guest_address, p.size, p.slot) for p in pieces] == [
+        (0x1FFF0, 16, 1),
+        (0x20000, 16, None),
+    ]
 
-    vm.touch(0x3fff, 2)
+    vm.touch(0x3FFF, 2)
     log = vm.dirty_log(0, clear=True)
     assert list(log) == [3, 4] and len(log) == 2 and log.pages == 16
     assert list(vm.dirty_log(memory="ram")) == []
@@ -97,8 +101,13 @@ def test_an_array_with_faults_lists_each(vm):
     with pytest.raises(memslots.InvalidArrayError) as refused:
         vm.submit(array)
     error = refused.value
-    assert (error.code, error.kind, error.path) == (-32003, "misaligned-address", "slots[0].guestPhysicalAddress")
-    assert [(v.kind, v.slot) for v in error.violations] == [("misaligned-address", None), ("zero-size", 3)]
+    assert (error.code, error.kind, error.path) == (
+        -32003,
+        "misaligned-address",
+        "slots[0].guestPhysicalAddress",
+    )
+    faults = [(v.kind, v.slot, v.index) for v in error.violations]
+    assert faults == [("misaligned-address", None, 0), ("zero-size", 3, 1)]
     assert error.violations[0].errno == error.errno == 22 and "0x1" in str(error)
 
 
@@ -110,11 +119,19 @@ def test_errors_have_a_class_and_a_kind_each(client, vm):
         (memslots.NotFoundError, "unknown-memory", lambda: vm.export_memory("rom")),
         (memslots.NotFoundError, "unknown-generation", lambda: vm.get(generation=9)),
         (memslots.NotFoundError, "unmapped", lambda: vm.touch(1 << 40)),
-        (memslots.GenerationConflictError, "generation-conflict", lambda: vm.submit(array, expected_generation=7)),
+        (
+            memslots.GenerationConflictError,
+            "generation-conflict",
+            lambda: vm.submit(array, expected_generation=7),
+        ),
         (memslots.WrongSlotError, "not-logging", lambda: vm.submit(array) and vm.dirty_log(0)),
         (memslots.NotFoundError, "unknown-slot", lambda: vm.dirty_log(9)),
         (memslots.MemoryInUseError, "memory-in-use", lambda: vm.destroy_memory("ram")),
-        (memslots.LimitExceededError, "limit-exceeded", lambda: vm.submit([], quiesce_deadline=1e6)),
+        (
+            memslots.LimitExceededError,
+            "limit-exceeded",
+            lambda: vm.submit([], quiesce_deadline=1e6),
+        ),
         (memslots.InvalidRequestError, "invalid-params", lambda: vm.dirty_log(0, memory="ram")),
         (memslots.InvalidRequestError, "method-not-found", lambda: client.call("vm.nonesuch")),
     ]
@@ -139,7 +156,9 @@ def test_a_failed_vm_shows_what_is_installed_until_it_is_recovered(vm):
             vm.submit([])
         event = stream.wait_for(events.Failed)
     assert failed.value.errno == 5 and (event.errno, event.undo_errno) == ("ENOMEM", "EIO")
-    assert vm.get().installed and [slot.id for slot in vm.get()] == [1] == [slot.id for slot in event.slots]
+    assert vm.get().installed and [slot.id for slot in vm.get()] == [1] == [
+        slot.id for slot in event.slots
+    ]
     vm.clear_faults()
     assert vm.recover() == 1 and not vm.get().installed and len(vm.get()) == 2
 
@@ -167,7 +186,10 @@ def test_update_begins_again_after_a_conflict(vm):
     assert seen == [0, 1] and [slot.guest_address for slot in vm.get()] == [0, 1 << 30]
     seen.clear()
     with pytest.raises(memslots.GenerationConflictError):
-        vm.update(lambda array: vm.submit([]) and [] if array.slots else vm.submit(slots(1)).slots, attempts=2)
+        vm.update(
+            lambda array: vm.submit([]) and [] if array.slots else vm.submit(slots(1)).slots,
+            attempts=2,
+        )
 
 
 def test_history_is_read_in_parts(vm):
@@ -191,7 +213,9 @@ def test_survives_a_fault_over_the_daemon(vm):
 
 
 def test_batch_and_notification(client):
-    created, error = client.batch([("vm.create", {"vm": "b", "backend": "simulated"}), ("vm.nonesuch", None)])
+    created, error = client.batch(
+        [("vm.create", {"vm": "b", "backend": "simulated"}), ("vm.nonesuch", None)]
+    )
     assert created["vm"] == "b" and error.kind == "method-not-found" and client.batch([]) == []
     client.notify("vm.destroy", {"vm": "b"})
     # Another VM's request may overtake it; this one's may not.

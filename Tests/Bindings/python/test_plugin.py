@@ -1,8 +1,7 @@
 """The pytest plugin as a test engineer meets it: in a suite of its own."""
 
-import pytest
-
 import memslots
+import pytest
 from memslots import _library
 
 
@@ -38,7 +37,9 @@ def test_the_fixtures_of_a_suite(pytester):
     )
     result = pytester.runpytest_subprocess("--strict-markers", "-v")
     result.assert_outcomes(passed=3, failed=1)
-    result.stdout.fnmatch_lines(["E*AssertionError: there is no call 5: the change has 1 calls, from 0"])
+    result.stdout.fnmatch_lines(
+        ["E*AssertionError: there is no call 5: the change has 1 calls, from 0"]
+    )
     # The traceback ends in the test, not in the package.
     assert "_faults.py" not in result.stdout.str()
 
@@ -70,7 +71,11 @@ def test_what_is_missing_is_skipped_by_name(suite_of_all, monkeypatch):
     result = suite_of_all.runpytest_subprocess("-rs")
     result.assert_outcomes(skipped=3)
     result.stdout.fnmatch_lines_random(
-        ["SKIPPED*no libmemslots: *", "SKIPPED*no memslotd: *MEMSLOTD=/nonexistent*", "SKIPPED*no memslotctl: *"]
+        [
+            "SKIPPED*no libmemslots: *",
+            "SKIPPED*no memslotd: *MEMSLOTD=/nonexistent*",
+            "SKIPPED*no memslotctl: *",
+        ]
     )
 
 

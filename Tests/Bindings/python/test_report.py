@@ -5,9 +5,8 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 import memslots
+import pytest
 from conftest import REPOSITORY
 from memslots import Report
 
@@ -25,29 +24,62 @@ def boot():
 
 def report(holes=(), unknown=()):
     """A small report."""
-    transaction = {"thread": 1, "what": "", "guest": "unknown", "removed": [], "added": [], "calls": [[1, 0, 5, "set 0"]]}
+    transaction = {
+        "thread": 1,
+        "what": "",
+        "guest": "unknown",
+        "removed": [],
+        "added": [],
+        "calls": [[1, 0, 5, "set 0"]],
+    }
     return Report.from_json(
         {
-            "report": 1, "headline": "the headline", "unknownBecause": list(unknown), "machines": ["m"],
-            "missingBytes": "0x0", "removedBytes": "0x0", "failures": [], "findings": [], "holds": [], "notes": [],
+            "report": 1,
+            "headline": "the headline",
+            "unknownBecause": list(unknown),
+            "machines": ["m"],
+            "missingBytes": "0x0",
+            "removedBytes": "0x0",
+            "failures": [],
+            "findings": [],
+            "holds": [],
+            "notes": [],
             "transactions": [{**transaction, "holes": list(holes)}],
         }
     )
 
 
 def hole(verdict, guest="unknown"):
-    return {"start": "a0000", "size": "1000", "lines": [1, 2], "certain": 1, "atMost": None,
-            "backing": "same", "verdict": verdict, "guest": guest}
+    return {
+        "start": "a0000",
+        "size": "1000",
+        "lines": [1, 2],
+        "certain": 1,
+        "atMost": None,
+        "backing": "same",
+        "verdict": verdict,
+        "guest": guest,
+    }
 
 
 def test_a_log_of_strace(boot):
-    assert boot.missing_bytes == 0x10020000 and "256.1 MiB" in boot.headline and boot.exit_status is None
-    assert len(boot.holes) > 10 and boot.holes[0].guest_address == 0 and boot.holes[0].size == 0xA0000
+    assert (
+        boot.missing_bytes == 0x10020000
+        and "256.1 MiB" in boot.headline
+        and boot.exit_status is None
+    )
+    assert (
+        len(boot.holes) > 10 and boot.holes[0].guest_address == 0 and boot.holes[0].size == 0xA0000
+    )
     assert boot.transactions[0].added[0].user_address == 0x7FF797E00000
     assert boot.transactions[0].added[1].flags == memslots.Flags.READONLY
-    with pytest.raises(AssertionError, match="0x0-0x9ffff was missing for at most 3557.0 µs, lines 26-27"):
+    with pytest.raises(
+        AssertionError, match="0x0-0x9ffff was missing for at most 3557.0 µs, lines 26-27"
+    ):
         boot.assert_no_hole()
-    with pytest.raises(AssertionError, match=f"{len(boot.calls)} slot calls, at most 20 expected:\n  0: set 0"):
+    with pytest.raises(
+        AssertionError, match=f"{len(boot.calls)} slot calls, at most 20 expected:\n  0: set 0"
+    ):
         boot.assert_calls_at_most(20)
     boot.assert_calls_at_most(len(boot.calls))
     boot.assert_no_failed_call()
@@ -65,7 +97,10 @@ def test_each_kind_of_log_of_the_fixtures_is_read(boot):
 def test_no_hole_means_neither_hole_nor_unclear_nor_unknown():
     report().assert_no_hole()
     for verdict in ["hole", "unclear"]:
-        with pytest.raises(AssertionError, match=f"the headline\n  0xa0000-0xa0fff was missing for an unknown time.*{verdict}"):
+        with pytest.raises(
+            AssertionError,
+            match=f"the headline\n  0xa0000-0xa0fff was missing for an unknown time.*{verdict}",
+        ):
             report([hole(verdict)]).assert_no_hole()
         with pytest.raises(AssertionError):
             report([hole(verdict)]).assert_no_hole(allow_unknown=True, allow_unseen=True)
@@ -77,8 +112,19 @@ def test_no_hole_means_neither_hole_nor_unclear_nor_unknown():
 
 def test_findings_and_refused_calls_fail():
     data = dict(report().data)
-    data["findings"] = [{"vm": 0, "severity": "warning", "kind": "shared-host-memory", "text": "two slots"}]
-    data["failures"] = [{"line": 3, "at": 1, "thread": 1, "errno": "EEXIST", "call": "set 1", "text": "it overlaps"}]
+    data["findings"] = [
+        {"vm": 0, "severity": "warning", "kind": "shared-host-memory", "text": "two slots"}
+    ]
+    data["failures"] = [
+        {
+            "line": 3,
+            "at": 1,
+            "thread": 1,
+            "errno": "EEXIST",
+            "call": "set 1",
+            "text": "EEXIST: it overlaps",
+        }
+    ]
     made = Report.from_json(data)
     made.assert_no_finding()
     with pytest.raises(AssertionError, match="warning: two slots"):
@@ -98,14 +144,20 @@ def test_a_run_of_a_vmm(memslot_run, kvm_vm, vmm):
     made = memslot_run(sys.executable, vmm)
     assert (made.exit_status, made.stdout, made.missing_bytes) == (0, "done\n", 1 << 20)
     assert [(h.guest_address, h.size, h.verdict, h.backing) for h in made.holes] == [
-        (0, 0x80000, "hole", "same"), (0x80000, 0x80000, "hole", "same")]
+        (0, 0x80000, "hole", "same"),
+        (0x80000, 0x80000, "hole", "same"),
+    ]
     with pytest.raises(AssertionError, match="0x80000-0xfffff"):
         made.assert_no_hole()
+    assert str(made).startswith(made.headline) and "hint: slots 0 and 1 are adjacent" in str(made)
     made.assert_calls_at_most(4)
     made.assert_no_finding()
     with pytest.raises(AssertionError):
         made.assert_calls_at_most(3)
-    assert "holes" in made.page.read_text() and json.loads(made.record.read_text().splitlines()[0])["scenario"]
+    assert (
+        "holes" in made.page.read_text()
+        and json.loads(made.record.read_text().splitlines()[0])["scenario"]
+    )
     assert Report.read(made.record).missing_bytes == made.missing_bytes
 
 
@@ -119,12 +171,19 @@ def test_a_run_with_atomic_has_no_hole(memslot_run, kvm_vm, vmm):
 def test_a_run_without_a_vm(memslot_run):
     with pytest.raises(ValueError, match="name the VMM"):
         memslot_run()
-    try:
-        made = memslot_run("/bin/false")
-    except memslots.ProgramFailedError as error:
-        assert "exit status 1" in str(error)
-    else:
-        assert made.exit_status == 1 and made.calls == ()
+    with pytest.raises(
+        memslots.ProgramFailedError, match="exit status 1: .*no slot call was recorded"
+    ):
+        memslot_run("/bin/false")
+    with pytest.raises(memslots.ProgramFailedError, match="exit status 2: .*ENOENT"):
+        memslot_run("/nonexistent/vmm")
+
+
+def test_a_refused_call_is_explained(memslot_run, kvm_vm, vmm):
+    made = memslot_run(sys.executable, vmm, "--overlap")
+    assert made.calls[-1] == "set 1" and made.failures[0].rule == "overlap"
+    with pytest.raises(AssertionError, match="EEXIST: 0x0-0xfff of slot 2 overlaps slot 0"):
+        made.assert_no_failed_call()
 
 
 def test_a_vmm_that_does_not_end_is_killed(memslot_run, kvm_vm, tmp_path):

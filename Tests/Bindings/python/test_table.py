@@ -6,9 +6,8 @@ import gc
 import re
 import threading
 
-import pytest
-
 import memslots
+import pytest
 from conftest import REPOSITORY
 from memslots import Flags, Slot, Table, _library
 
@@ -18,10 +17,18 @@ RAM = Slot(guest_address=0, size=0x200000, user_address=0x7F0000000000, id=0)
 def test_structures_and_functions_are_those_of_the_header():
     """Against the header by name, and against the C compiler by offset where there is one."""
     header = (REPOSITORY / "Sources/Bindings/CMemslots/include/memslots.h").read_text()
-    declared = set(re.findall(r"\b(memslots_[a-z_]+)\(", re.sub(r"/\*.*?\*/", "", header, flags=re.S)))
+    declared = set(
+        re.findall(r"\b(memslots_[a-z_]+)\(", re.sub(r"/\*.*?\*/", "", header, flags=re.S))
+    )
     unused = {"memslots_view_translate_bulk", "memslots_abi_"}
-    special = {"memslots_code_name", "memslots_error_message", "memslots_error_errno", "memslots_receipt_warning",
-               "memslots_receipt_reader", "memslots_receipt_release"}
+    special = {
+        "memslots_code_name",
+        "memslots_error_message",
+        "memslots_error_errno",
+        "memslots_receipt_warning",
+        "memslots_receipt_reader",
+        "memslots_receipt_release",
+    }
     assert declared - unused == set(_library._FUNCTIONS) | special
 
     import shutil
@@ -31,10 +38,20 @@ def test_structures_and_functions_are_those_of_the_header():
     if shutil.which("cc") is None:
         pytest.skip("no cc: offsets are not compared")
     names = {
-        "CSlot": "slot", "CViolation": "violation", "CSimulatorOptions": "simulator_options",
-        "CKVMOptions": "kvm_options", "CCapabilities": "capabilities", "CSubmitOptions": "submit_options",
-        "CReceipt": "receipt", "COperation": "operation", "CDirtyRun": "dirty_run", "CSpan": "span",
-        "CView": "view", "CVCPUOptions": "vcpu_options", "CChange": "change", "CHookFunctions": "hook_functions",
+        "CSlot": "slot",
+        "CViolation": "violation",
+        "CSimulatorOptions": "simulator_options",
+        "CKVMOptions": "kvm_options",
+        "CCapabilities": "capabilities",
+        "CSubmitOptions": "submit_options",
+        "CReceipt": "receipt",
+        "COperation": "operation",
+        "CDirtyRun": "dirty_run",
+        "CSpan": "span",
+        "CView": "view",
+        "CVCPUOptions": "vcpu_options",
+        "CChange": "change",
+        "CHookFunctions": "hook_functions",
         "CEvent": "event",
     }
     lines, expected = [], []
@@ -48,23 +65,57 @@ def test_structures_and_functions_are_those_of_the_header():
     with tempfile.TemporaryDirectory() as directory:
         source = f"{directory}/layout.c"
         with open(source, "w") as file:
-            file.write("#include <stdio.h>\n#include <memslots.h>\nint main(void) {" + "".join(lines) + "return 0; }")
+            file.write(
+                "#include <stdio.h>\n#include <memslots.h>\nint main(void) {"
+                + "".join(lines)
+                + "return 0; }"
+            )
         include = REPOSITORY / "Sources/Bindings/CMemslots/include"
-        subprocess.run(["cc", "-DMEMSLOTS_NO_ABI_REFERENCE", f"-I{include}", source, "-o", f"{directory}/layout"], check=True)
-        printed = subprocess.run([f"{directory}/layout"], check=True, capture_output=True, text=True).stdout
+        subprocess.run(
+            [
+                "cc",
+                "-DMEMSLOTS_NO_ABI_REFERENCE",
+                f"-I{include}",
+                source,
+                "-o",
+                f"{directory}/layout",
+            ],
+            check=True,
+        )
+        printed = subprocess.run(
+            [f"{directory}/layout"], check=True, capture_output=True, text=True
+        ).stdout
     assert printed.splitlines() == expected
 
 
 def test_submit_returns_a_receipt(memslot_vm):
     first = memslot_vm.submit([RAM])
-    assert (first.generation, first.outcome, first.committed, first.retired) == (1, "committed", True, True)
+    assert (first.generation, first.outcome, first.committed, first.retired) == (
+        1,
+        "committed",
+        True,
+        True,
+    )
     assert first.slots == (RAM,) and first.diff.added == ((0, 0),)
-    receipt = memslot_vm.submit(RAM.split(0xA0000, 0xC0000), always_quiesce=True, quiesce_deadline=0.5)
-    assert [operation.kind for operation in receipt.operations] == ["delete", "create", "create", "create"]
+    receipt = memslot_vm.submit(
+        RAM.split(0xA0000, 0xC0000), always_quiesce=True, quiesce_deadline=0.5
+    )
+    assert [operation.kind for operation in receipt.operations] == [
+        "delete",
+        "create",
+        "create",
+        "create",
+    ]
     assert receipt.diff == memslots.Diff(added=((0, 0), (0, 1), (0, 2)), removed=((0, 0),))
-    assert receipt.quiesced and receipt.optimal and receipt.durations.total >= receipt.durations.blackout
+    assert (
+        receipt.quiesced
+        and receipt.optimal
+        and receipt.durations.total >= receipt.durations.blackout
+    )
     receipt.assert_calls_at_most(4)
-    with pytest.raises(AssertionError, match=r"4 calls, at most 3 expected:\n  0: delete slot 0 at 0x0"):
+    with pytest.raises(
+        AssertionError, match=r"4 calls, at most 3 expected:\n  0: delete slot 0 at 0x0"
+    ):
         receipt.assert_calls_at_most(3)
     again = memslot_vm.submit(memslot_vm.get())
     assert again.outcome == "unchanged" and again.operations == () and memslot_vm.generation == 2
@@ -73,11 +124,17 @@ def test_submit_returns_a_receipt(memslot_vm):
 def test_moved_and_reflagged_slots(memslot_vm):
     memslot_vm.submit([RAM, RAM.replace(id=1, guest_address=1 << 30, user_address=0x7F1000000000)])
     array = memslot_vm.get()
-    moved = memslot_vm.submit([array[0].replace(guest_address=1 << 30), array[1].replace(guest_address=0)])
+    moved = memslot_vm.submit(
+        [array[0].replace(guest_address=1 << 30), array[1].replace(guest_address=0)]
+    )
     assert moved.diff == memslots.Diff(moved=((0, 0), (0, 1)))
-    flagged = memslot_vm.submit([slot.replace(flags=Flags.LOG_DIRTY_PAGES) for slot in memslot_vm.get()])
+    flagged = memslot_vm.submit(
+        [slot.replace(flags=Flags.LOG_DIRTY_PAGES) for slot in memslot_vm.get()]
+    )
     assert flagged.diff == memslots.Diff(reflagged=((0, 0), (0, 1)))
-    move = memslot_vm.plan([memslot_vm.get()[0].replace(guest_address=1 << 32), memslot_vm.get()[1]])
+    move = memslot_vm.plan(
+        [memslot_vm.get()[0].replace(guest_address=1 << 32), memslot_vm.get()[1]]
+    )
     assert str(move.operations[0]) == f"move slot 0 from {1 << 30:#x} to {1 << 32:#x}"
     assert memslot_vm.generation == 3
 
@@ -87,7 +144,11 @@ def test_errors_are_the_daemons_classes(memslot_vm):
         memslot_vm.submit([RAM, RAM.replace(id=1)])
     error = invalid.value
     assert (error.code, error.kind, error.violations[0].kind) == (-1, "overlap", "overlap")
-    assert (error.violations[0].errno, error.violations[0].index, error.violations[0].other_index) == (errno.EEXIST, 1, 0)
+    assert (
+        error.violations[0].errno,
+        error.violations[0].index,
+        error.violations[0].other_index,
+    ) == (errno.EEXIST, 1, 0)
     with pytest.raises(memslots.GenerationConflictError):
         memslot_vm.submit([RAM], expected_generation=3)
     with pytest.raises(memslots.NotFoundError):
@@ -170,7 +231,9 @@ def test_survives_a_fault_fails_when_it_must(memslot_vm, monkeypatch):
     assert memslot_vm.failure() == ()
     assert memslot_vm.recover() == 3 and memslot_vm.failure() is None
     with monkeypatch.context() as patch:
-        patch.setattr(memslot_vm, "inject_fault", lambda operation, number: real(operation, errno.EIO))
+        patch.setattr(
+            memslot_vm, "inject_fault", lambda operation, number: real(operation, errno.EIO)
+        )
         with pytest.raises(AssertionError, match="but the error has EIO"):
             memslot_vm.assert_survives_fault(array, at=1)
 
@@ -180,21 +243,30 @@ def test_dirty_pages_are_read_cleared_and_carried(memslot_vm):
     memslot_vm.touch(0x3FFF, 2)
     memslot_vm.touch(0x1FF000)
     assert list(memslot_vm.dirty_log(0)) == [3, 4, 511]
-    assert list(memslot_vm.dirty_log(0, first_page=448)) == [511] and memslot_vm.dirty_log(0, first_page=512).pages == 0
+    assert (
+        list(memslot_vm.dirty_log(0, first_page=448)) == [511]
+        and memslot_vm.dirty_log(0, first_page=512).pages == 0
+    )
     part = memslot_vm.dirty_log(0, page_count=4, clear=True)
     assert list(part) == [3] and part.pages == 4 and len(part.bitmap) == 1
     low, high = RAM.replace(flags=Flags.LOG_DIRTY_PAGES).split(0x100000)
     memslot_vm.submit([low, high])
     assert list(memslot_vm.dirty_log(0)) == [4] and list(memslot_vm.dirty_log(1)) == [255]
     receipt = memslot_vm.submit([])
-    assert [(run.slot, run.first_page, run.page_count) for run in receipt.dirty] == [(0, 4, 1), (1, 255, 1)]
+    assert [(run.slot, run.first_page, run.page_count) for run in receipt.dirty] == [
+        (0, 4, 1),
+        (1, 255, 1),
+    ]
 
 
 def test_readers_see_one_array(memslot_vm):
     memslot_vm.submit(RAM.split(0x100000))
     with memslot_vm.reader("device") as reader, reader.enter() as view:
         places = view.translate(0xFFFF0, 0x20)
-        assert [(p.guest_address, p.size, p.slot) for p in places] == [(0xFFFF0, 16, 0), (0x100000, 16, 1)]
+        assert [(p.guest_address, p.size, p.slot) for p in places] == [
+            (0xFFFF0, 16, 0),
+            (0x100000, 16, 1),
+        ]
         assert places[1].user_address == RAM.user_address + 0x100000 and view.generation == 1
         with pytest.raises(memslots.NotFoundError):
             view.translate(0x1FFFF0, 0x20)
@@ -202,7 +274,9 @@ def test_readers_see_one_array(memslot_vm):
             with reader.enter():
                 pass
         results = []
-        thread = threading.Thread(target=lambda: results.append(memslot_vm.submit([], quiesce_deadline=0.01)))
+        thread = threading.Thread(
+            target=lambda: results.append(memslot_vm.submit([], quiesce_deadline=0.01))
+        )
         thread.start()
         thread.join(20)
         assert results[0].committed and not results[0].retired and results[0].readers == ("device",)
@@ -236,7 +310,9 @@ def test_hooks_veto_and_follow(memslot_vm):
         memslot_vm.submit([RAM])
         assert device.calls == [("prepare", "ADDED"), ("commit", 0), ("finish", "ADDED")]
         device.calls.clear()
-        with pytest.raises(memslots.PrepareRejectedError, match="vhost-net.*the device can't reach it"):
+        with pytest.raises(
+            memslots.PrepareRejectedError, match="vhost-net.*the device can't reach it"
+        ):
             memslot_vm.submit([RAM, RAM.replace(id=1, guest_address=1 << 40)])
         device.calls.clear()
         memslot_vm.inject_fault(0)
@@ -268,7 +344,10 @@ def test_observers(memslot_vm):
             memslot_vm.submit([])
     memslot_vm.submit([])
     kinds = memslots.TableEventKind
-    assert [(e.kind, e.generation, e.errno) for e in seen] == [(kinds.COMMITTED, 1, None), (kinds.ROLLED_BACK, 1, errno.EIO)]
+    assert [(e.kind, e.generation, e.errno) for e in seen] == [
+        (kinds.COMMITTED, 1, None),
+        (kinds.ROLLED_BACK, 1, errno.EIO),
+    ]
 
 
 def test_an_observer_that_raises_does_not_stop_the_submit(memslot_vm, capsys):
@@ -287,7 +366,9 @@ def test_guarded_code_holds_a_transaction_off(memslot_vm):
         assert asked.wait(20)
         return "done"
 
-    thread = threading.Thread(target=lambda: memslot_vm.submit([RAM], always_quiesce=True, quiesce_deadline=20))
+    thread = threading.Thread(
+        target=lambda: memslot_vm.submit([RAM], always_quiesce=True, quiesce_deadline=20)
+    )
     assert memslot_vm.guarded(body, kick=asked.set) == "done"
     thread.join(20)
     assert memslot_vm.generation == 1
@@ -299,7 +380,8 @@ def test_threads_compare_and_swap(memslot_vm):
     def add(number):
         for index in range(20):
             start = (number * 20 + index) << 21
-            memslot_vm.update(lambda array: [*array, RAM.replace(id=None, guest_address=start, user_address=RAM.user_address + start)], attempts=1000)
+            new = Slot(start, RAM.size, RAM.user_address + start)
+            memslot_vm.update(lambda array, new=new: [*array, new], attempts=1000)
 
     threads = [threading.Thread(target=add, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -310,9 +392,15 @@ def test_threads_compare_and_swap(memslot_vm):
 
 
 def test_limits_of_a_simulator():
-    with Table.simulator(max_slots=2, address_spaces=2, guest_physical_bits=36, flags=Flags(7)) as table:
+    with Table.simulator(
+        max_slots=2, address_spaces=2, guest_physical_bits=36, flags=Flags(7)
+    ) as table:
         capabilities = table.capabilities
-        assert (capabilities.max_slots, capabilities.address_spaces, capabilities.flags) == (2, 2, 7)
+        assert (capabilities.max_slots, capabilities.address_spaces, capabilities.flags) == (
+            2,
+            2,
+            7,
+        )
         assert capabilities.guest_physical_bits == 36
         table.submit([RAM, RAM.replace(address_space=1)])
         assert table.get().get(0, 1) == RAM.replace(address_space=1)

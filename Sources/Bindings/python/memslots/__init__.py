@@ -9,7 +9,7 @@ Addresses and sizes are bytes. Every exception is a `MemslotsError`.
 
 from . import aio, events, kvm
 from ._socket import default_socket_path
-from .client import VM, Client, EventStream, connect
+from .client import Client, connect
 from .daemon import Daemon
 from .errors import (
     AlreadyExistsError,
@@ -54,11 +54,15 @@ from .info import (
 )
 from .memory import DirtyLog, Place
 from .observers import ChangeKind, HookFunctions, SlotChange, TableEvent, TableEventKind
+from .reading import Reader, View
 from .receipts import Diff, DirtyRange, Durations, Operation, Receipt
-from .report import Finding, Hole, RefusedCall, Report, Transaction, run_report
+from .report import Finding, Hole, RefusedCall, Report, Transaction
+from .run import run_report
 from .slots import PAGE_SIZE, Flags, Slot, SlotKey, Snapshot
-from .table import DirtyLogMode, Reader, Table, View
+from .stream import EventStream
+from .table import DirtyLogMode, Table
 from .vcpu import VCPU, Exit, Kick, accept_kicks
+from .vm import VM
 
 __all__ = [
     "__version__",

@@ -34,6 +34,12 @@ class Call(Generic[T]):
     """Descriptors that go with the request."""
     claim: Optional[Callable[[Any, List[int]], T]] = None
     """In place of `decode_result`, where descriptors come with the reply."""
+    may_take: float = 0
+    """Seconds that the server may need by the request's own words."""
+
+    def timeout(self, seconds: Optional[float]) -> Optional[float]:
+        """A client's timeout for this request."""
+        return None if seconds is None else seconds + self.may_take
 
     def decode(self, result: Any, descriptors: List[int]) -> T:
         """The result; descriptors that it does not claim are closed."""
@@ -136,7 +142,7 @@ def change(
         quiesce="always" if always_quiesce else None,
         quiesceDeadlineMs=None if quiesce_deadline is None else round(quiesce_deadline * 1000),
     )
-    return Call(method, params, Receipt.from_wire)
+    return Call(method, params, Receipt.from_wire, may_take=quiesce_deadline or 0)
 
 
 def get(vm: str, generation: Optional[int]) -> Call[Snapshot]:

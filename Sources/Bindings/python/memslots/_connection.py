@@ -9,9 +9,12 @@ import time
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from ._calls import close_all
-from ._socket import receive
 from ._session import Session, Waiter
+from ._socket import receive
 from .errors import ConnectionLostError, MemslotsError, RequestTimeoutError
+
+DEFAULT_TIMEOUT = 30.0
+"""Seconds that a client waits for a reply."""
 
 
 class Connection:
@@ -99,7 +102,9 @@ class Connection:
                     self._poll(select.POLLOUT, deadline, "room to send")
                     try:
                         if fds:
-                            sent = socket.send_fds(self._socket, [rest], list(fds), socket.MSG_NOSIGNAL)
+                            sent = socket.send_fds(
+                                self._socket, [rest], list(fds), socket.MSG_NOSIGNAL
+                            )
                             fds = ()
                         else:
                             sent = self._socket.send(rest, socket.MSG_NOSIGNAL)

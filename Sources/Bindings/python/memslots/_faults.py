@@ -39,7 +39,9 @@ def assert_survives_fault(
     if not operations:
         raise AssertionError("the array changes nothing, so no call can fail")
     if at is not None and not 0 <= at < len(operations):
-        raise AssertionError(f"there is no call {at}: the change has {len(operations)} calls, from 0")
+        raise AssertionError(
+            f"there is no call {at}: the change has {len(operations)} calls, from 0"
+        )
     for index in range(len(operations)) if at is None else [at]:
         what = f"call {index} ({operations[index]}) failed with {os.strerror(errno)}"
         vm.clear_faults()

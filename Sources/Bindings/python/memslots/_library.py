@@ -206,7 +206,13 @@ _FUNCTIONS: Dict[str, List[Any]] = {
     "memslots_open_kvm": [c_int, POINTER(CKVMOptions), POINTER(HANDLE)],
     "memslots_close": [HANDLE],
     "memslots_get_capabilities": [HANDLE, POINTER(CCapabilities)],
-    "memslots_submit": [HANDLE, POINTER(CSlot), c_size_t, POINTER(CSubmitOptions), POINTER(CReceipt)],
+    "memslots_submit": [
+        HANDLE,
+        POINTER(CSlot),
+        c_size_t,
+        POINTER(CSubmitOptions),
+        POINTER(CReceipt),
+    ],
     "memslots_plan": [HANDLE, POINTER(CSlot), c_size_t, POINTER(CSubmitOptions), POINTER(CReceipt)],
     "memslots_receipt_operations": [POINTER(CReceipt), POINTER(COperation), *_LIST],
     "memslots_receipt_slots": [POINTER(CReceipt), POINTER(CSlot), *_LIST],
@@ -231,7 +237,14 @@ _FUNCTIONS: Dict[str, List[Any]] = {
     "memslots_reader_close": [HANDLE],
     "memslots_reader_enter": [HANDLE, POINTER(CView)],
     "memslots_reader_leave": [POINTER(CView)],
-    "memslots_view_translate": [POINTER(CView), c_uint32, c_uint64, c_uint64, POINTER(CSpan), *_LIST],
+    "memslots_view_translate": [
+        POINTER(CView),
+        c_uint32,
+        c_uint64,
+        c_uint64,
+        POINTER(CSpan),
+        *_LIST,
+    ],
     "memslots_vcpu_open": [HANDLE, POINTER(CVCPUOptions), POINTER(HANDLE)],
     "memslots_vcpu_close": [HANDLE],
     "memslots_accept_kicks": [c_int32],
@@ -320,7 +333,9 @@ class Library:
         message: str = library.memslots_error_message().decode()
         number: int = library.memslots_error_errno()
         kind: str = library.memslots_code_name(code).decode()
-        violations = tuple(map(_violation, self.list("error_violations", CViolation))) if code == -1 else ()
+        violations = (
+            tuple(map(_violation, self.list("error_violations", CViolation))) if code == -1 else ()
+        )
         if violations:
             kind = violations[0].kind
         return error_class(code, kind)(message, kind, code, None, violations, number or None)

@@ -50,7 +50,10 @@ class Waiter:
         self._on_done = on_done
 
     def finish(
-        self, reply: Any = None, descriptors: Sequence[int] = (), error: Optional[MemslotsError] = None
+        self,
+        reply: Any = None,
+        descriptors: Sequence[int] = (),
+        error: Optional[MemslotsError] = None,
     ) -> None:
         """Stores the reply, or why there is none."""
         self.reply, self.descriptors, self.error = reply, list(descriptors), error
@@ -133,9 +136,10 @@ class Session:
         for line, claimed in self._lines.feed(data, descriptors):
             try:
                 message: Message = json.loads(line)
-            except ValueError:
+            except ValueError as error:
                 close_all(claimed)
-                raise ConnectionLostError("the server sent a line that is not JSON", "bad-reply")
+                text = "the server sent a line that is not JSON"
+                raise ConnectionLostError(text, "bad-reply") from error
             self._dispatch(message, claimed)
 
     def _dispatch(self, message: Message, descriptors: List[int]) -> None:

@@ -13,7 +13,6 @@ from typing import List, Mapping, Optional, Tuple
 
 from .errors import ConnectError, UntrustedServerError
 
-
 RECEIVE_BYTES = 1 << 16
 DESCRIPTORS = 16
 """At most that many descriptors go with a line."""
@@ -55,7 +54,9 @@ def default_socket_path(environment: Optional[Mapping[str, str]] = None) -> str:
     return directory + "/memslotd.sock"
 
 
-def connect(path: str, server_uid: Optional[int], wait: float, timeout: Optional[float]) -> socket.socket:
+def connect(
+    path: str, server_uid: Optional[int], wait: float, timeout: Optional[float]
+) -> socket.socket:
     """A connection to a server of root, of our user, of `server_uid`, or of the owner of the socket's
     directory where only root can replace that.
 

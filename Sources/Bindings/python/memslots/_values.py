@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from . import _library
 from ._library import ANY_SLOT, CSlot, library
+from .memory import Place
 from .receipts import Diff, DirtyRange, Durations, Operation, Receipt
 from .slots import Flags, Slot, SlotKey
 
@@ -24,7 +25,9 @@ def c_slots(slots: Sequence[Slot]) -> ctypes.Array[CSlot]:
 def _c_slot(slot: Slot, index: int) -> CSlot:
     where = f"slots[{index}]"
     if slot.memory is not None or slot.opaque is not None:
-        raise ValueError(f"{where}: a Table's slot has a user_address; memory and opaque are a daemon's")
+        raise ValueError(
+            f"{where}: a Table's slot has a user_address; memory and opaque are a daemon's"
+        )
     if slot.user_address is None:
         raise ValueError(f"{where}: user_address is missing")
     if isinstance(slot.guest_memfd, str):
@@ -152,3 +155,39 @@ def _is_same_memory(old: Slot, new: Slot) -> bool:
         new.user_address,
         new.flags & kept,
     ) and not (old.flags & Flags.GUEST_MEMFD)
+
+
+def u32(value: int, name: str) -> int:
+    """A number for 32 bits.
+
+    :raises ValueError: it does not fit.
+    """
+    return _in_range(value, name, 32)
+
+
+def u64(value: int, name: str) -> int:
+    """A number for 64 bits.
+
+    :raises ValueError: it does not fit.
+    """
+    return _in_range(value, name, 64)
+
+
+def _in_range(value: int, name: str, bits: int) -> int:
+    # ctypes would drop the upper bits.
+    if not 0 <= value < 1 << bits:
+        raise ValueError(f"{name}: {value} is not in 0 to 2**{bits} - 1")
+    return value
+
+
+def place_from_c(span: _library.CSpan, address_space: int) -> Place:
+    """The place of a span."""
+    return Place(
+        guest_address=span.guest_physical_address,
+        slot=span.slot,
+        offset=None,
+        size=span.size,
+        user_address=span.address or 0,
+        flags=Flags(span.flags),
+        address_space=address_space,
+    )

@@ -10,8 +10,9 @@ import tempfile
 import time
 from typing import IO, List, Optional
 
+from ._connection import DEFAULT_TIMEOUT
 from ._programs import find_program
-from .client import DEFAULT_TIMEOUT, Client, connect
+from .client import Client, connect
 from .errors import ConnectError, ProgramFailedError
 
 

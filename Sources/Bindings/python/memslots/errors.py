@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno as errnos
+import re
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Tuple, Type
 
@@ -31,13 +32,14 @@ class Violation:
     message: str = ""
     """A sentence; from a `Table` only."""
     index: Optional[int] = None
-    """The slot's position in the array; from a `Table` only."""
+    """The slot's position in the array; None if the whole array is at fault."""
     other_index: Optional[int] = None
     """The other slot's position; from a `Table` only."""
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Violation:
         """The fault of an error reply."""
+        position = re.match(r"slots\[(\d+)\]", wire.get("path", ""))
         return cls(
             kind=wire["kind"],
             path=wire.get("path", ""),
@@ -45,6 +47,7 @@ class Violation:
             other_slot=wire.get("otherSlot"),
             address_space=wire.get("addressSpace", 0),
             errno=_errno_number(wire.get("errno")),
+            index=int(position.group(1)) if position else None,
         )
 
 
@@ -87,7 +90,14 @@ class MemslotsError(Exception):
         return self.message
 
     def __reduce__(self) -> Tuple[Any, ...]:
-        arguments = (self.message, self.kind, self.code, dict(self.data), self.violations, self.errno)
+        arguments = (
+            self.message,
+            self.kind,
+            self.code,
+            dict(self.data),
+            self.violations,
+            self.errno,
+        )
         return type(self), arguments
 
     @property

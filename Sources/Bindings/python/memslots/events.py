@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, ClassVar, Dict, Mapping, Optional, Tuple
 
 from .receipts import Operation, Receipt
@@ -20,7 +20,7 @@ class Event:
     method: ClassVar[str] = ""
     vm: Optional[str]
     """The VM it is about; None where it is about none."""
-    params: Mapping[str, Any]
+    params: Mapping[str, Any] = field(repr=False)
     """As the daemon sent it, with every member."""
 
 
@@ -57,9 +57,7 @@ class Committed(Event):
         for key in self.receipt.diff.removed:
             del slots[key]
         slots.update((slot.key, slot) for slot in self.changed)
-        return Snapshot(
-            self.generation, tuple(slots[key] for key in sorted(slots)), vm=snapshot.vm
-        )
+        return Snapshot(self.generation, tuple(slots[key] for key in sorted(slots)), vm=snapshot.vm)
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,10 @@ class Observation:
                 c = event.contents
                 observer(
                     TableEvent(
-                        TableEventKind(c.kind), c.generation, c.previous_generation, c.kernel_errno or None
+                        TableEventKind(c.kind),
+                        c.generation,
+                        c.previous_generation,
+                        c.kernel_errno or None,
                     )
                 )
             except BaseException:

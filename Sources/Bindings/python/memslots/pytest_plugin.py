@@ -15,7 +15,8 @@ import pytest
 from ._programs import PathLike
 from .daemon import Daemon
 from .errors import LibraryNotFoundError, MemslotsError, ProgramNotFoundError
-from .report import Report, run_report
+from .report import Report
+from .run import run_report
 from .table import Table
 
 

@@ -72,7 +72,9 @@ class Diff:
                 for key in list
             )
 
-        return cls(**{name: keys(wire[name]) for name in ("added", "removed", "moved", "reflagged")})
+        return cls(
+            **{name: keys(wire[name]) for name in ("added", "removed", "moved", "reflagged")}
+        )
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,9 @@ class Receipt:
         __tracebackhide__ = True
         if len(self.operations) > count:
             calls = "\n".join(f"  {index}: {call}" for index, call in enumerate(self.operations))
-            raise AssertionError(f"{len(self.operations)} calls, at most {count} expected:\n{calls}")
+            raise AssertionError(
+                f"{len(self.operations)} calls, at most {count} expected:\n{calls}"
+            )
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Receipt:

@@ -6,10 +6,9 @@ import json
 import os
 import re
 import subprocess
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Mapping, Optional, Sequence, Tuple
 
 from ._programs import PathLike, find_program
 from .errors import ProgramFailedError
@@ -40,7 +39,9 @@ class Hole:
     address_space: int = 0
 
     def __str__(self) -> str:
-        time = "an unknown time" if self.at_most is None else f"at most {self.at_most / 1000:.1f} µs"
+        time = (
+            "an unknown time" if self.at_most is None else f"at most {self.at_most / 1000:.1f} µs"
+        )
         where = f"{self.guest_address:#x}-{self.guest_address + self.size - 1:#x}"
         return (
             f"{where} was missing for {time}, lines {self.lines[0]}-{self.lines[1]}"
@@ -128,6 +129,14 @@ class Report:
     record: Optional[Path] = None
     """The record, a scenario that ``memslotctl replay`` reads, if a run kept it."""
 
+    def __str__(self) -> str:
+        """The headline, and what the assertions would fail on."""
+        lines = [self.headline, *(f"  {hole}" for hole in self.holes)]
+        lines += [f"  unknown because {reason}" for reason in self.unknown_because]
+        lines += [f"  line {failure.line}: {failure.text}" for failure in self.failures]
+        lines += [f"  {finding.severity}: {finding.text}" for finding in self.findings]
+        return "\n".join(lines)
+
     @property
     def holes(self) -> Tuple[Hole, ...]:
         """Of all transactions."""
@@ -172,7 +181,7 @@ class Report:
         """
         __tracebackhide__ = True
         if self.failures:
-            lines = [f"  line {f.line}: {f.call}: {f.errno}: {f.text}" for f in self.failures]
+            lines = [f"  line {f.line}: {f.call}: {f.text}" for f in self.failures]
             raise AssertionError("\n".join(["the kernel refused slot calls:", *lines]))
 
     def assert_no_finding(self, severity: str = "error") -> None:
@@ -195,7 +204,12 @@ class Report:
         :raises ProgramNotFoundError: there is no memslotctl (``$MEMSLOTCTL``, else from ``PATH``).
         :raises ProgramFailedError: an input can't be read.
         """
-        command = [find_program("memslotctl"), "report", "--json", *(os.fspath(path) for path in inputs)]
+        command = [
+            find_program("memslotctl"),
+            "report",
+            "--json",
+            *(os.fspath(path) for path in inputs),
+        ]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
         if done.returncode != 0:
             raise ProgramFailedError(done.stderr.decode(errors="replace").strip(), "program-failed")
@@ -281,94 +295,3 @@ def _failure(item: Mapping[str, Any]) -> RefusedCall:
         rule=item.get("rule"),
         vm=item.get("vm", 0),
     )
-
-
-def run_report(
-    *argv: PathLike,
-    atomic: bool = False,
-    options: Iterable[str] = (),
-    timeout: Optional[float] = 300,
-    env: Optional[Dict[str, str]] = None,
-    cwd: Optional[PathLike] = None,
-    directory: Optional[PathLike] = None,
-) -> Report:
-    """Runs a VMM under ``memslotctl run``, and returns the report on its slot calls. The VMM's exit
-    status is in the report, not checked.
-
-    :param argv: the VMM and its arguments.
-    :param atomic: commit its calls as transactions (``--atomic``); the report is then about what the
-        kernel saw.
-    :param options: further ones of ``memslotctl run``, such as ``["--gap-ms", "50"]``.
-    :param timeout: seconds; None: for ever.
-    :param env: the whole environment; None: ours.
-    :param directory: keep the report's page and the record here; None: neither is kept.
-    :raises ProgramNotFoundError: there is no memslotctl (``$MEMSLOTCTL``, else from ``PATH``).
-    :raises ProgramFailedError: the VMM could not be preloaded, or made no VM to report on.
-    :raises subprocess.TimeoutExpired: it did not end in time; it was killed.
-    """
-    if directory is None:
-        with tempfile.TemporaryDirectory(prefix="memslots-") as temporary:
-            return _run(argv, atomic, options, timeout, env, cwd, Path(temporary), keep=False)
-    return _run(argv, atomic, options, timeout, env, cwd, Path(directory), keep=True)
-
-
-def _run(
-    argv: Sequence[PathLike],
-    atomic: bool,
-    options: Iterable[str],
-    timeout: Optional[float],
-    env: Optional[Dict[str, str]],
-    cwd: Optional[PathLike],
-    directory: Path,
-    keep: bool,
-) -> Report:
-    if not argv:
-        raise ValueError("name the VMM to run")
-    page, record = directory / "report.html", directory / "record.jsonl"
-    command: List[Union[str, os.PathLike[str]]] = [find_program("memslotctl"), "run"]
-    command += ["--atomic"] if atomic else []
-    command += ["--html", page, "--record", record, *options, "--", *argv]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=env,
-        cwd=cwd,
-    ) as process:
-        try:
-            stdout, stderr = process.communicate(timeout=timeout)
-        except BaseException:
-            # memslotctl forwards SIGTERM to the VMM; after SIGKILL the VMM would go on.
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            raise
-    status = process.returncode
-    errors = stderr.decode(errors="replace")
-    data = _data(page)
-    if data is None:
-        text = f"memslotctl run left no report, exit status {status}: {errors.strip()}"
-        raise ProgramFailedError(text, "program-failed")
-    return Report.from_json(
-        data,
-        exit_status=status,
-        stdout=stdout.decode(errors="replace"),
-        stderr=errors,
-        page=page if keep else None,
-        record=record if keep and record.exists() else None,
-    )
-
-
-def _data(page: Path) -> Optional[Mapping[str, Any]]:
-    """The object in a report's page."""
-    if not page.exists():
-        return None
-    text = page.read_text(encoding="utf-8")
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
-    if found is None:
-        return None
-    data: Mapping[str, Any] = json.loads(found.group(1))
-    return data

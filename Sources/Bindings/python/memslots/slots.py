@@ -156,7 +156,7 @@ class Slot:
             if name not in ("guest_address", "size") and value == _DEFAULTS[name]:
                 continue
             if name == "flags":
-                text = "|".join(value.names)
+                text = "|".join(Flags(value).names)
             elif name.endswith(("address", "size", "offset")):
                 text = f"{value:#x}"
             else:

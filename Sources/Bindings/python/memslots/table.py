@@ -7,17 +7,18 @@ import enum
 import errno as errnos
 import types
 from ctypes import byref, c_uint64, sizeof
-from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple, Type, TypeVar
 
 from . import _library
 from ._compare_and_swap import Change, update
 from ._faults import assert_survives_fault
 from ._library import library
-from ._values import c_slots, from_c, receipt_from_c
+from ._values import c_slots, from_c, place_from_c, receipt_from_c, u32, u64
 from .errors import NotFoundError, UnavailableError
 from .info import Capabilities
 from .memory import DirtyLog, Place
 from .observers import Hook, HookFunctions, Observation, TableEvent
+from .reading import Reader
 from .receipts import Receipt
 from .slots import Flags, Slot, Snapshot
 from .vcpu import VCPU
@@ -81,9 +82,9 @@ class Table:
         """
         options = _library.CSimulatorOptions(
             sizeof(_library.CSimulatorOptions),
-            _u32(max_slots, "max_slots"),
-            _u32(address_spaces, "address_spaces"),
-            _u32(guest_physical_bits, "guest_physical_bits"),
+            u32(max_slots, "max_slots"),
+            u32(address_spaces, "address_spaces"),
+            u32(guest_physical_bits, "guest_physical_bits"),
             flags,
         )
         handle = c_uint64()
@@ -116,7 +117,7 @@ class Table:
             slots,
             len(installed),
             dirty_log,
-            _u32(dirty_ring_bytes, "dirty_ring_bytes"),
+            u32(dirty_ring_bytes, "dirty_ring_bytes"),
             keeps_other_mappings,
         )
         handle = c_uint64()
@@ -207,10 +208,10 @@ class Table:
         wanted = list(slots)
         milliseconds = 0
         if quiesce_deadline is not None:
-            milliseconds = _u32(max(1, round(quiesce_deadline * 1000)), "quiesce_deadline")
+            milliseconds = u32(max(1, round(quiesce_deadline * 1000)), "quiesce_deadline")
         options = _library.CSubmitOptions(
             sizeof(_library.CSubmitOptions),
-            _u64(expected_generation or 0, "expected_generation"),
+            u64(expected_generation or 0, "expected_generation"),
             expected_generation is not None,
             always_quiesce,
             milliseconds,
@@ -234,9 +235,7 @@ class Table:
     def get(self) -> Snapshot:
         """The present array, by address space and id."""
         generation = c_uint64()
-        slots = library().list(
-            "get", _library.CSlot, self._handle, extra=(byref(generation),)
-        )
+        slots = library().list("get", _library.CSlot, self._handle, extra=(byref(generation),))
         return Snapshot(generation.value, from_c(slots))
 
     @property
@@ -271,12 +270,18 @@ class Table:
         Another thread may change the table right after: to use the memory, enter a `reader`.
         """
         span = _library.CSpan()
-        address = _u64(guest_address, "guest_address")
+        address = u64(guest_address, "guest_address")
         try:
-            library()("translate", self._handle, _u32(address_space, "address_space"), address, byref(span))
+            library()(
+                "translate",
+                self._handle,
+                u32(address_space, "address_space"),
+                address,
+                byref(span),
+            )
         except NotFoundError:
             return None
-        return _place(span, address_space)
+        return place_from_c(span, address_space)
 
     def dirty_log(
         self,
@@ -305,10 +310,10 @@ class Table:
             library()(
                 "dirty_log",
                 self._handle,
-                _u32(address_space, "address_space"),
-                _u32(slot, "slot"),
-                _u64(first_page, "first_page"),
-                _u64(pages, "page_count"),
+                u32(address_space, "address_space"),
+                u32(slot, "slot"),
+                u64(first_page, "first_page"),
+                u64(pages, "page_count"),
                 clear,
                 bitmap,
                 words,
@@ -327,7 +332,9 @@ class Table:
 
     # ---- Hooks and observers
 
-    def hook(self, functions: HookFunctions, *, name: str = "hook", needs_quiescence: bool = False) -> Hook:
+    def hook(
+        self, functions: HookFunctions, *, name: str = "hook", needs_quiescence: bool = False
+    ) -> Hook:
         """Calls `functions` for each change of the transactions that begin from now on: see
         `HookFunctions`.
 
@@ -404,9 +411,9 @@ class Table:
         library()(
             "simulator_touch",
             self._handle,
-            _u32(address_space, "address_space"),
-            _u64(guest_address, "guest_address"),
-            _u64(size, "size"),
+            u32(address_space, "address_space"),
+            u64(guest_address, "guest_address"),
+            u64(size, "size"),
         )
 
     def inject_fault(self, operation: int, errno: int = errnos.ENOMEM, times: int = 1) -> None:
@@ -417,7 +424,11 @@ class Table:
         :param times: at least 1.
         """
         library()(
-            "simulator_fail", self._handle, _u32(operation, "operation"), errno, _u32(times, "times")
+            "simulator_fail",
+            self._handle,
+            u32(operation, "operation"),
+            errno,
+            u32(times, "times"),
         )
 
     def clear_faults(self) -> None:
@@ -448,96 +459,3 @@ class Table:
         """
         __tracebackhide__ = True
         assert_survives_fault(self, array, at, errno)
-
-
-class Reader:
-    """A reader of a table. Entering takes nanoseconds and never waits. A context manager."""
-
-    def __init__(self, handle: int) -> None:
-        """For `Table.reader`."""
-        self._handle = handle
-
-    @contextlib.contextmanager
-    def enter(self) -> Iterator[View]:
-        """Enters the current array: it, and the memory of its slots, do not change until the block
-        ends. A submit in between commits, and then waits for this reader up to its deadline.
-
-        :raises ClosedError: it is inside already, or closed.
-        """
-        c = _library.CView()
-        library()("reader_enter", self._handle, byref(c))
-        view = View(c)
-        try:
-            yield view
-        finally:
-            view._leave()
-
-    def __enter__(self) -> Reader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Ends the registration; of a reader that is inside, when it leaves."""
-        if self._handle:
-            handle, self._handle = self._handle, 0
-            library()("reader_close", handle)
-
-
-class View:
-    """The array that a reader has entered, for the thread that entered."""
-
-    def __init__(self, view: _library.CView) -> None:
-        """For `Reader.enter`."""
-        self._view = view
-        self.generation: int = view.generation
-        """The array's generation."""
-
-    def translate(
-        self, guest_address: int, size: int, *, address_space: int = 0
-    ) -> Tuple[Place, ...]:
-        """The places of a range of `size` bytes, one for each slot, in order.
-
-        :raises NotFoundError: a part of it is not mapped.
-        :raises ClosedError: the reader has left.
-        """
-        spans = library().list(
-            "view_translate",
-            _library.CSpan,
-            byref(self._view),
-            _u32(address_space, "address_space"),
-            _u64(guest_address, "guest_address"),
-            _u64(size, "size"),
-        )
-        return tuple(_place(span, address_space) for span in spans)
-
-    def _leave(self) -> None:
-        library()("reader_leave", byref(self._view))
-
-
-def _u32(value: int, name: str) -> int:
-    return _in_range(value, name, 32)
-
-
-def _u64(value: int, name: str) -> int:
-    return _in_range(value, name, 64)
-
-
-def _in_range(value: int, name: str, bits: int) -> int:
-    # ctypes would drop the upper bits.
-    if not 0 <= value < 1 << bits:
-        raise ValueError(f"{name}: {value} is not in 0 to 2**{bits} - 1")
-    return value
-
-
-def _place(span: _library.CSpan, address_space: int) -> Place:
-    return Place(
-        guest_address=span.guest_physical_address,
-        slot=span.slot,
-        offset=None,
-        size=span.size,
-        user_address=span.address or 0,
-        flags=Flags(span.flags),
-        address_space=address_space,
-    )
