@@ -57,13 +57,28 @@ def test_nobody_listens(tmp_path):
         memslots.connect("x" * 200)
 
 
+def test_a_full_queue_is_waited_for(tmp_path):
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(0)
+        with memslots.Client(path):
+            with pytest.raises(memslots.ConnectError, match="accepts no connection") as full:
+                memslots.Client(path, timeout=0.1)
+            assert full.value.errno == errno.ETIMEDOUT
+            thread = threading.Timer(0.1, listener.accept)
+            thread.start()
+            memslots.Client(path, timeout=20).close()
+            thread.join()
+
+
 class Foreign:
     """A listening socket whose server seems to run as user 4711."""
 
     def __init__(self, path, monkeypatch):
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(path))
-        self.listener.listen(4)
+        self.listener.listen(16)
         monkeypatch.setattr(_socket, "_user", lambda connection: 4711)
 
 
@@ -87,11 +102,17 @@ def test_the_owner_of_a_directory_that_only_root_can_replace_is_trusted(monkeypa
             memslots.connect(directory + "/s")
         os.chown(directory, 4711, 4711)
         memslots.connect(directory + "/s").close()
-        os.mkdir(directory + "/open", 0o777)
-        os.chown(directory + "/open", 4711, 4711)
-        os.rename(directory + "/s", directory + "/open/s")
-        with pytest.raises(memslots.UntrustedServerError):  # 4711 can replace `open`.
-            memslots.connect(directory + "/open/s")
+        inner = directory + "/inner"
+        os.mkdir(inner)
+        os.chown(inner, 4711, 4711)
+        os.rename(directory + "/s", inner + "/s")
+        with pytest.raises(memslots.UntrustedServerError):  # The directory above is not root's.
+            memslots.connect(inner + "/s")
+        os.chown(directory, 0, 0)
+        memslots.connect(inner + "/s").close()
+        os.chmod(directory, 0o775)
+        with pytest.raises(memslots.UntrustedServerError):  # Root's group can replace `inner`.
+            memslots.connect(inner + "/s")
     finally:
         subprocess.run(["rm", "-rf", directory], check=True)
 
@@ -162,14 +183,27 @@ def test_lines_batches_events_and_descriptors_are_kept_apart(pair):
         client.call("x", fds=[0] * 17)
 
 
+def open_pipes():
+    """The pipes of this process, by name."""
+    names = set()
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            names.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        except FileNotFoundError:
+            pass  # The listing's own.
+    return names
+
+
 def test_a_late_reply_is_dropped_with_its_descriptors(pair):
     ours, theirs = pair
+    passed = []
     proceed = threading.Event()
 
     def script(server):
         late, _ = server.ask()
         proceed.wait(10)
         reader, writer = os.pipe()
+        passed.append(os.readlink(f"/proc/self/fd/{reader}"))
         server.send(
             {"id": late["id"], "result": {"memory": "m", "size": "0x1000", "fd": 0}}, [reader]
         )
@@ -181,12 +215,11 @@ def test_a_late_reply_is_dropped_with_its_descriptors(pair):
     with pytest.raises(memslots.RequestTimeoutError, match="memory.export") as late:
         client.vm("x").export_memory("m")
     assert isinstance(late.value, TimeoutError)
-    before = len(os.listdir("/proc/self/fd"))
     proceed.set()
     client.timeout = 10
     assert client.vms() == ()
     server.finish()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(passed) == 1 and passed[0] not in open_pipes()
 
 
 def test_a_server_that_reads_nothing_is_not_waited_for(pair):

@@ -217,6 +217,10 @@ def test_batch_and_notification(client):
         [("vm.create", {"vm": "b", "backend": "simulated"}), ("vm.nonesuch", None)]
     )
     assert created["vm"] == "b" and error.kind == "method-not-found" and client.batch([]) == []
+    client.call("memory.create", {"vm": "b", "memory": "m", "size": 4096, "backing": "memfd"})
+    exported = client.call("memory.export", {"vm": "b", "memory": "m"}, timeout=20)
+    assert exported["size"] == "0x1000" and os.fstat(exported["fds"][0]).st_size == 4096
+    os.close(exported["fds"][0])
     client.notify("vm.destroy", {"vm": "b"})
     # Another VM's request may overtake it; this one's may not.
     with pytest.raises(memslots.NotFoundError):

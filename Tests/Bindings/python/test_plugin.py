@@ -1,5 +1,7 @@
 """The pytest plugin as a test engineer meets it: in a suite of its own."""
 
+import time
+
 import memslots
 import pytest
 from memslots import _library
@@ -85,10 +87,12 @@ def test_what_is_required_may_not_be_missing(suite_of_all, monkeypatch):
     assert "passed" not in outcomes and "skipped" not in outcomes
 
 
-def test_a_daemon_that_does_not_start_says_why(memslot_daemon):
+def test_a_daemon_that_does_not_start_says_why_at_once(memslot_daemon):
+    begin = time.monotonic()
     with pytest.raises(memslots.ProgramFailedError, match="(?s)does not listen.*nonesuch"):
         with memslots.Daemon("--nonesuch", program=memslot_daemon.program):
             pass
+    assert time.monotonic() - begin < 5
 
 
 def test_the_package_carries_its_library():

@@ -67,7 +67,7 @@ def connect(
         try:
             return _connect_once(path, server_uid, timeout)
         except ConnectError as error:
-            starting = error.errno in (errno.ENOENT, errno.ECONNREFUSED, errno.EAGAIN)
+            starting = error.errno in (errno.ENOENT, errno.ECONNREFUSED)
             if not starting or time.monotonic() >= deadline:
                 raise
         time.sleep(0.02)
@@ -94,23 +94,28 @@ def _connect_once(path: str, server_uid: Optional[int], timeout: Optional[float]
 
 
 def _open(path: str, timeout: Optional[float]) -> socket.socket:
+    deadline = None if timeout is None else time.monotonic() + timeout
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.setblocking(False)
     try:
-        # A full queue of a server that accepts nobody makes connect() wait.
-        connection.settimeout(timeout)
-        connection.connect(path)
-        connection.setblocking(False)
-        return connection
+        while True:
+            try:
+                connection.connect(path)
+                return connection
+            except BlockingIOError:
+                # The server's queue is full: the kernel has no event for the end of that.
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise TimeoutError(
+                        errno.ETIMEDOUT, "the server accepts no connection"
+                    ) from None
+                time.sleep(0.01)
     except OSError as error:
         connection.close()
-        number = error.errno or errno.EINVAL
-        if isinstance(error, socket.timeout):
-            number = errno.ETIMEDOUT
         raise ConnectError(
             f"{path}: {error.strerror or error}; does memslotd listen there? MEMSLOTS_SOCKET or an"
             " argument names another socket",
             "connect",
-            errno=number,
+            errno=error.errno or errno.EINVAL,
         ) from error
 
 
