@@ -1,7 +1,7 @@
 """Notifications of a daemon, and of ``memslotctl run --socket``.
 
-`Client.events` yields them. ``isinstance(event, events.Committed)`` tells one from another;
-``event.method`` is its name in Docs/Protocol.md.
+`Client.events` yields them. ``isinstance(event, events.Committed)`` is the test for a
+kind; ``event.method`` is its name in Docs/Protocol.md.
 """
 
 from __future__ import annotations

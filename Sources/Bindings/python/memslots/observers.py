@@ -1,4 +1,4 @@
-"""Who is told of a table's transactions: hooks, which may veto, and observers."""
+"""Hooks, which may veto a table's transactions, and observers of its events."""
 
 from __future__ import annotations
 

@@ -91,8 +91,8 @@ class Slot:
     """For a VM of the serving process: stands for a backing that may not be shown. Pass it back
     unchanged."""
     memory_object: int = 0
-    """For a `Table`: your number of the memory object, which tells it where two slots share pages;
-    0: none."""
+    """For a `Table`: your number of the memory object, which identifies its pages wherever they
+    are mapped; 0: none."""
     guest_memfd: Union[None, int, str] = None
     """With `Flags.GUEST_MEMFD`: a descriptor for a `Table`, a memory object's name for a daemon."""
     guest_memfd_offset: int = 0

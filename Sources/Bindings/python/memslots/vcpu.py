@@ -14,7 +14,7 @@ class Exit(enum.IntEnum):
     """Why `VCPU.run` returned."""
 
     GUEST = 0
-    """The guest left; ``struct kvm_run`` says why."""
+    """The guest left; ``struct kvm_run`` describes the exit."""
     INTERRUPTED = 1
     """A signal, a kick or a transaction. Check your own conditions, then run again."""
     NOT_READY = 2

@@ -67,7 +67,7 @@ class VM:
         except NotFoundError:
             pass  # It was destroyed inside the block.
         except (ConnectionLostError, RequestTimeoutError):
-            if kind is None:  # The first error says more.
+            if kind is None:  # Otherwise the first error matters more.
                 raise
 
     def _create(self) -> None:
@@ -165,7 +165,7 @@ class VM:
         self, last: Optional[int] = None, before: Optional[int] = None
     ) -> Tuple[Receipt, ...]:
         """The receipts that are kept, oldest first (``memslots.history``), in as many requests as
-        that takes.
+        are needed.
 
         :param last: only so many, the newest.
         :param before: only those before this generation.

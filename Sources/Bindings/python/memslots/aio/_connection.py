@@ -14,7 +14,7 @@ from ..errors import ConnectionLostError, MemslotsError, RequestTimeoutError
 
 QUEUED_EVENTS = 1024
 """While so many events wait and no reply is missing, nothing is read: the server then drops the
-oldest, and says so."""
+oldest, and sends their number."""
 
 
 class AsyncConnection:
@@ -58,7 +58,7 @@ class AsyncConnection:
         waiter.descriptors = []
 
     async def _exchange(self, line: bytes, fds: Sequence[int], done: asyncio.Event) -> None:
-        # Whoever waits may be cancelled; half a line would end the connection.
+        # The caller may be cancelled; half a line would end the connection.
         sending = self._loop.create_task(self.send(line, fds))
         self._sends.add(sending)
         sending.add_done_callback(self._sends.discard)

@@ -66,7 +66,7 @@ class AsyncVM:
         except NotFoundError:
             pass  # It was destroyed inside the block.
         except (ConnectionLostError, RequestTimeoutError):
-            if kind is None:  # The first error says more.
+            if kind is None:  # Otherwise the first error matters more.
                 raise
 
     async def _create(self) -> None:
