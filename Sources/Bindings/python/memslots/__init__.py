@@ -145,4 +145,4 @@ __all__ = [
     "WrongSlotError",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
