@@ -7,6 +7,10 @@
 #include <immintrin.h>
 #endif
 
+#ifndef __clang__
+#define __builtin_unpredictable(condition) (condition)
+#endif
+
 enum { node_keys = 16, most_levels = 6 };
 
 struct range {

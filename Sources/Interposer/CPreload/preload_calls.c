@@ -24,28 +24,34 @@ static int ignores_memory(uint32_t request) {
     case (uint32_t)KVM_SET_IRQCHIP:
     case (uint32_t)KVM_GET_CLOCK:
     case (uint32_t)KVM_SET_CLOCK:
-    case (uint32_t)KVM_GET_PIT2:
-    case (uint32_t)KVM_SET_PIT2:
     case (uint32_t)KVM_GET_REGS:
     case (uint32_t)KVM_SET_REGS:
     case (uint32_t)KVM_GET_SREGS:
     case (uint32_t)KVM_GET_FPU:
     case (uint32_t)KVM_SET_FPU:
+    case (uint32_t)KVM_GET_MP_STATE:
+    case (uint32_t)KVM_SET_MP_STATE:
+    case (uint32_t)KVM_GET_VCPU_EVENTS:
+    case (uint32_t)KVM_SET_VCPU_EVENTS:
+#if defined(__x86_64__)
+    case (uint32_t)KVM_GET_PIT2:
+    case (uint32_t)KVM_SET_PIT2:
     case (uint32_t)KVM_GET_XSAVE:
     case (uint32_t)KVM_SET_XSAVE:
     case (uint32_t)KVM_GET_XCRS:
     case (uint32_t)KVM_SET_XCRS:
     case (uint32_t)KVM_GET_LAPIC:
     case (uint32_t)KVM_SET_LAPIC:
-    case (uint32_t)KVM_GET_MP_STATE:
-    case (uint32_t)KVM_SET_MP_STATE:
-    case (uint32_t)KVM_GET_VCPU_EVENTS:
-    case (uint32_t)KVM_SET_VCPU_EVENTS:
     case (uint32_t)KVM_GET_DEBUGREGS:
     case (uint32_t)KVM_SET_DEBUGREGS:
     case (uint32_t)KVM_GET_MSRS:
     case (uint32_t)KVM_GET_TSC_KHZ:
     case (uint32_t)KVM_SET_TSC_KHZ:
+#else
+    case (uint32_t)KVM_GET_ONE_REG:
+    case (uint32_t)KVM_SET_ONE_REG:
+    case (uint32_t)KVM_GET_REG_LIST:
+#endif
     case (uint32_t)KVM_INTERRUPT:
     case (uint32_t)KVM_NMI:
     case (uint32_t)KVM_KVMCLOCK_CTRL: return 1;

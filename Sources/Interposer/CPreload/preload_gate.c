@@ -55,23 +55,58 @@ __asm__(
     "    ret\n"
     ".size preload_enter, . - preload_enter\n"
     ".popsection\n");
+#define PROGRAM_COUNTER(context) (context)->uc_mcontext.gregs[REG_RIP]
+#define CALL_RESULT(context) (context)->uc_mcontext.gregs[REG_RAX]
+#elif defined(__aarch64__)
+// The check is an acquire: an exchange before it, which has no full barrier here, stays before it.
+__asm__(
+    ".pushsection .text\n"
+    ".hidden preload_enter\n"
+    ".globl preload_enter\n"
+    ".type preload_enter, %function\n"
+    "preload_enter:\n"
+    "    hint #34\n" // bti c
+    "    mov x9, x2\n"
+    "    mov x2, x1\n"
+    "    mov x1, #0xae80\n"
+    "    mov x8, #29\n"
+    ".hidden preload_enter_begin\n"
+    ".globl preload_enter_begin\n"
+    "preload_enter_begin:\n"
+    "    ldar w10, [x9]\n"
+    "    cbnz w10, preload_enter_refused\n"
+    "    svc #0\n"
+    ".hidden preload_enter_end\n"
+    ".globl preload_enter_end\n"
+    "preload_enter_end:\n"
+    "    ret\n"
+    ".hidden preload_enter_refused\n"
+    ".globl preload_enter_refused\n"
+    "preload_enter_refused:\n"
+    "    ldr x0, =-100000\n"
+    "    ret\n"
+    ".ltorg\n"
+    ".size preload_enter, . - preload_enter\n"
+    ".popsection\n");
+#define PROGRAM_COUNTER(context) (context)->uc_mcontext.pc
+#define CALL_RESULT(context) (context)->uc_mcontext.regs[0]
+#else
+#error "the gate needs to know where a signal finds a thread; write preload_enter for this machine"
+#endif
 extern const char preload_enter_begin[], preload_enter_end[], preload_enter_refused[];
 
 // Makes a thread that is about to enter return from the gate. Returns whether it was in the guest and
 // no other signal interrupted it.
 static int turn_back(ucontext_t *context) {
-    greg_t *rip = &context->uc_mcontext.gregs[REG_RIP];
-    greg_t begin = (greg_t)preload_enter_begin, end = (greg_t)preload_enter_end;
-    if (*rip >= begin && *rip < end) *rip = (greg_t)preload_enter_refused;
-    if (*rip != end || context->uc_mcontext.gregs[REG_RAX] != -EINTR) return 0;
+    const uintptr_t begin = (uintptr_t)preload_enter_begin, end = (uintptr_t)preload_enter_end;
+    uintptr_t at = (uintptr_t)PROGRAM_COUNTER(context);
+    if (at >= begin && at < end) PROGRAM_COUNTER(context) = (uintptr_t)preload_enter_refused;
+    if (at != end || (int64_t)CALL_RESULT(context) != -EINTR) return 0;
     uint64_t pending = 0, blocked = 0;
     memcpy(&blocked, &context->uc_sigmask, sizeof blocked);
     syscall(SYS_rt_sigpending, &pending, sizeof pending);
     return (pending & ~blocked) == 0;
 }
-#else
-#error "the gate needs to know where a signal finds a thread; write preload_enter for this machine"
-#endif
 
 static void handle(int signal, siginfo_t *info, void *context) {
     (void)signal;

@@ -86,6 +86,37 @@ __asm__(
     "    .cfi_endproc\n"
     ".size preload_switch, . - preload_switch\n"
     ".popsection\n");
+#elif defined(__aarch64__)
+__asm__(
+    ".pushsection .text\n"
+    ".hidden preload_switch\n"
+    ".globl preload_switch\n"
+    ".type preload_switch, %function\n"
+    "preload_switch:\n"
+    "    .cfi_startproc\n"
+    "    hint #34\n" // bti c
+    "    stp x29, x30, [sp, #-16]!\n"
+    "    .cfi_def_cfa_offset 16\n"
+    "    .cfi_offset x29, -16\n"
+    "    .cfi_offset x30, -8\n"
+    "    mov x29, sp\n"
+    "    .cfi_def_cfa_register x29\n"
+    "    mov x9, x0\n"
+    "    mov x0, x1\n"
+    "    .cfi_remember_state\n"
+    "    .cfi_undefined x30\n"
+    "    mov sp, x2\n"
+    "    blr x9\n"
+    "    mov sp, x29\n"
+    "    .cfi_restore_state\n"
+    "    ldp x29, x30, [sp], #16\n"
+    "    .cfi_restore x29\n"
+    "    .cfi_restore x30\n"
+    "    .cfi_def_cfa sp, 0\n"
+    "    ret\n"
+    "    .cfi_endproc\n"
+    ".size preload_switch, . - preload_switch\n"
+    ".popsection\n");
 #else
 #error "write preload_switch for this machine"
 #endif

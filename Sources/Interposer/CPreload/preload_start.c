@@ -116,6 +116,35 @@ __asm__(
     "    .cfi_endproc\n"
     ".size __libc_start_main, . - __libc_start_main\n"
     ".popsection\n");
+#elif defined(__aarch64__)
+__asm__(
+    ".pushsection .text\n"
+    ".globl __libc_start_main\n"
+    ".type __libc_start_main, %function\n"
+    "__libc_start_main:\n"
+    "    .cfi_startproc\n"
+    "    hint #34\n" // bti c
+    "    stp x0, x1, [sp, #-64]!\n"
+    "    stp x2, x3, [sp, #16]\n"
+    "    stp x4, x5, [sp, #32]\n"
+    "    stp x6, x30, [sp, #48]\n"
+    "    .cfi_def_cfa_offset 64\n"
+    "    .cfi_offset x30, -8\n"
+    "    bl before_program\n"
+    "    ldp x2, x3, [sp, #16]\n"
+    "    ldp x4, x5, [sp, #32]\n"
+    "    ldp x6, x30, [sp, #48]\n"
+    "    ldp x0, x1, [sp], #64\n"
+    "    .cfi_restore x30\n"
+    "    .cfi_def_cfa_offset 0\n"
+    "    adrp x16, preload_real_start\n"
+    "    ldr x16, [x16, #:lo12:preload_real_start]\n"
+    "    br x16\n"
+    "    .cfi_endproc\n"
+    ".size __libc_start_main, . - __libc_start_main\n"
+    ".popsection\n");
+#else
+#error "write __libc_start_main for this machine"
 #endif
 
 __attribute__((visibility("hidden"))) void *preload_real_start;

@@ -146,6 +146,27 @@ static inline int ckvm_set_sregs(int vcpu, const struct kvm_sregs *sregs) {
 static inline int ckvm_set_cpuid2(int vcpu, const struct kvm_cpuid2 *cpuid) {
     return CKVM_RESULT(ioctl(vcpu, KVM_SET_CPUID2, cpuid));
 }
+#elif defined(__aarch64__)
+// [4.83, 4.82] Gives a vCPU the host's kind of processor. KVM_RUN fails with ENOEXEC before.
+static inline int ckvm_init_vcpu(int vm, int vcpu) {
+    struct kvm_vcpu_init kind;
+    int result = CKVM_RESULT(ioctl(vm, KVM_ARM_PREFERRED_TARGET, &kind));
+    return result < 0 ? result : CKVM_RESULT(ioctl(vcpu, KVM_ARM_VCPU_INIT, &kind));
+}
+
+// [4.68] `id` is KVM_REG_ARM64 with more bits. The calls for all registers at once return EINVAL.
+static inline int ckvm_set_one_reg(int vcpu, uint64_t id, const void *value) {
+    struct kvm_one_reg reg = {.id = id, .addr = (uint64_t)(uintptr_t)value};
+    return CKVM_RESULT(ioctl(vcpu, KVM_SET_ONE_REG, &reg));
+}
+
+// [4.69]
+static inline int ckvm_get_one_reg(int vcpu, uint64_t id, void *value) {
+    struct kvm_one_reg reg = {.id = id, .addr = (uint64_t)(uintptr_t)value};
+    return CKVM_RESULT(ioctl(vcpu, KVM_GET_ONE_REG, &reg));
+}
+#else
+#error "name the calls that a vCPU needs on this machine"
 #endif
 
 #endif

@@ -19,6 +19,8 @@
 static inline int64_t ckvm_dirty_ring_page(void) {
 #ifdef KVM_DIRTY_LOG_PAGE_OFFSET
     return KVM_DIRTY_LOG_PAGE_OFFSET;
+#elif defined(__aarch64__)
+    return 64; // Since 6.3.
 #else
     return 0;
 #endif

@@ -25,7 +25,7 @@ int ys_set_regions(int vm, const struct ys_region *regions, size_t count);
 // A VM with one vCPU on a thread of its own. Its guest runs an endless loop.
 struct ys_machine;
 
-// Creates one; returns NULL, with minus errno in `status`, if KVM or the architecture can't.
+// Creates one; returns NULL, with minus errno in `status`, if KVM can't: -ENOSYS but on x86-64.
 struct ys_machine *ys_machine_make(int *status);
 void ys_machine_end(struct ys_machine *machine);
 // Holds the guest with its thread asleep while something else is measured, and resumes it. The

@@ -39,6 +39,10 @@ void clinux_give_memory_back(void);
 // thread starts.
 void clinux_limit_arenas(int count);
 
+#ifndef __has_feature  // Clang's alone; a sanitizer of GCC goes unnoticed.
+#define __has_feature(feature) 0
+#endif
+
 // Whether this is a build with a sanitizer, whose stack frames are large.
 static inline int clinux_is_sanitized(void) {
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
