@@ -43,10 +43,12 @@ extension OnKVM {
         func codeGone(kind: GuestKind) throws {
             let guest = try GuestVM(kind, codeInRegion: true)
             let exit = try guest.run(toRound: 1)
-            if case .internalError(let suberror, _) = exit {
-                #expect(suberror == 1)
-            } else {
-                Issue.record("left by \(exit)")
+            switch exit {
+            case .internalError(let suberror, _): #expect(suberror == 1)
+            // At CPL 3 a failed emulation is #UD, and this guest has no handler
+            // (handle_emulation_failure in arch/x86/kvm/x86.c).
+            case .shutdown where kind == .long: break
+            default: Issue.record("left by \(exit)")
             }
         }
     }

@@ -65,6 +65,12 @@ public enum KVMError: Error, Hashable, Sendable, CustomStringConvertible {
             "KVM has API version \(version); 12 is needed: use a kernel of 2.6.22 or later"
         case .kernelTooOld(let missing):
             "KVM lacks \(missing.kernelName) here: use a kernel of \(missing.since) or later"
+        case .unsupportedOption(.disableQuirks2):
+            """
+            keepsOtherMappings needs the bit KVM_X86_QUIRK_SLOT_ZAP_ALL of \
+            KVM_CAP_DISABLE_QUIRKS2, which KVM lacks here: leave the option out, or use a kernel of \
+            6.12 or later
+            """
         case .unsupportedOption(let missing):
             """
             an option needs \(missing.kernelName), which KVM lacks here: leave the option out, \

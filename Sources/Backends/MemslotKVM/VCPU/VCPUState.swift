@@ -37,6 +37,9 @@
                 sregs.tr.type = 11  // a busy task state, which long mode demands
                 sregs.tr.present = 1
                 sregs.tr.s = 0
+                // Without page tables a fault must end in a shutdown. With the limits of a reset, its
+                // delivery would read the missing tables, and KVM on AMD would try without end.
+                (sregs.idt.limit, sregs.gdt.limit) = (0, 0)
             }
             _ = try CallResult(ckvm_set_sregs(descriptor, &sregs)).value()
         }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import MemslotPicture
 import MemslotProtocol
 import MemslotService
@@ -147,8 +148,8 @@ struct DaemonOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "The daemon's socket.",
-            discussion: "By default the socket on which memslotd listens by default: "
-                + "$XDG_RUNTIME_DIR/memslots/memslotd.sock; without that variable "
+            discussion: "By default $MEMSLOTS_SOCKET; without that variable the socket on which "
+                + "memslotd listens by default: $XDG_RUNTIME_DIR/memslots/memslotd.sock; without that variable "
                 + "/run/memslots/memslotd.sock for root and /tmp/memslots-UID/memslotd.sock.",
             valueName: "path"),
         completion: .file(extensions: ["sock"]))
@@ -175,10 +176,15 @@ struct DaemonOptions: ParsableArguments {
         }
     }
 
+    /// The socket that the user names.
+    private var named: String? {
+        socket ?? getenv("MEMSLOTS_SOCKET").map { String(cString: $0) }
+    }
+
     func path() throws(ExitCode) -> SocketPath {
         do throws(ListeningError) {
-            guard let socket else { return try SocketPath.standard() }
-            return try SocketPath(socket)
+            guard let named else { return try SocketPath.standard() }
+            return try SocketPath(named)
         } catch {
             Terminal.complain(error.message)
             throw .failure
@@ -192,7 +198,7 @@ struct DaemonOptions: ParsableArguments {
             Terminal.complain("If you trust that user: --server-uid \(user)")
             return .failure
         }
-        let option = socket.map { " --socket \($0)" } ?? ""
+        let option = named.map { " --socket \($0)" } ?? ""
         Terminal.complain("Start a daemon with: memslotd\(option)")
         return .failure
     }

@@ -41,6 +41,26 @@ extension ServerTests {
             #expect(faults.isEmpty)
         }
 
+        @Test("the reply to a submit precedes the event of its commit, while others commit")
+        func replyFirst() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            try client.makeVM("a")
+            try client.makeVM("b")
+            let committer = Committer(server, vm: "b")
+            #expect(try client.ask(Self.subscribe)["result"] != nil)
+            var faults: [String] = []
+            for id in 2...1_000 {
+                try client.send(Line.submit("a", id: id, pages: id) + "\n")
+                let lines = [try client.next(), try client.next()]
+                if lines[0]["id"]?.int != id || lines[1]["method"]?.string != "memslots.committed" {
+                    faults.append("\(lines.map(\.rawText))")
+                }
+            }
+            committer.stop()
+            #expect(faults.isEmpty, "\(faults.count), first \(faults.first ?? "")")
+        }
+
         @Test(
             "a subscriber that does not read loses the oldest, is notified how many, delays no commit"
         )

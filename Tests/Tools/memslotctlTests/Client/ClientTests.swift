@@ -41,6 +41,22 @@ struct ClientTests {
         #expect(json["name"]?.string == "memslots")
     }
 
+    @Test("MEMSLOTS_SOCKET names the socket, and hints repeat it")
+    func environment() throws {
+        let daemon = try daemonWithVM()
+        let scratch = try ScratchDirectory()
+        func list(_ socket: String) throws -> CommandRun.Outcome {
+            try CommandRun(
+                ["MEMSLOTS_SOCKET=\(socket)", Executable.memslotctl ?? "", "list"],
+                program: "/usr/bin/env", in: scratch.path
+            ).outcome()
+        }
+        #expect(try list(daemon.socket).output.contains("web"))
+        let missing = try list("/nonexistent/s")
+        #expect(missing.status == 1)
+        #expect(missing.errors.contains("memslotd --socket /nonexistent/s"), "\(missing.errors)")
+    }
+
     @Test("the output of get can be submitted again, and changes nothing")
     func getAndSubmit() throws {
         let daemon = try daemonWithVM()

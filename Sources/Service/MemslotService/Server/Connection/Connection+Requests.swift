@@ -5,6 +5,9 @@ extension Connection {
     /// A line of this many bytes, either way, makes the process release memory when it is idle.
     private static let muchMemory = 1 << 20
 
+    /// The requests whose events follow their replies.
+    private static let committing: [Method] = [.memslotsSubmit, .vmRecover, .vmDestroy]
+
     /// Decodes a line.
     ///
     /// - Returns: the requests, and what counts their memory.
@@ -32,6 +35,8 @@ extension Connection {
         // The snapshot in the reply to a subscription comes before any event.
         let subscribes = line.count(of: .eventsSubscribe) > 0
         if subscribes { sender.holdEvents() }
+        let commits = Self.committing.contains { line.count(of: $0) > 0 }
+        if commits { sender.beginCommit() }
         var room = Sender.Room()
         if case .batch = line {
             // Before any of it is executed: a batch that waits half-way would keep others waiting.
@@ -51,6 +56,7 @@ extension Connection {
             sender.release(room)
         }
         if subscribes { sender.releaseEvents() }
+        if commits { sender.endCommit() }
     }
 
     /// Why no request of a line is executed.

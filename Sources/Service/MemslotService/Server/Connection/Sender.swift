@@ -1,3 +1,4 @@
+internal import Glibc
 internal import MemslotProtocol
 internal import Memslots
 
@@ -17,6 +18,8 @@ final class Sender: Sendable {
         var hasEvents = false
         /// How many replies are still to be put in before any event.
         var eventHolds = 0
+        /// The threads that execute a request which may commit, and whether it has.
+        var committing: [pthread_t: Bool] = [:]
         var hasEventThread = false
         /// The room of replies that are not sent yet.
         var held = Room()
@@ -219,6 +222,10 @@ extension Sender {
     func recordEvent() {
         let needsThread = state.change { state in
             state.hasEvents = true
+            if state.committing[pthread_self()] == false {
+                state.committing[pthread_self()] = true
+                state.eventHolds += 1
+            }
             guard !state.isClosed, !state.hasEventThread else { return false }
             state.hasEventThread = true
             return true
@@ -234,6 +241,18 @@ extension Sender {
 
     /// Ends what ``holdEvents()`` began.
     func releaseEvents() { state.change { $0.eventHolds -= 1 } }
+
+    /// Holds back the events of what this thread commits until its reply is put in.
+    func beginCommit() { state.withLock { $0.committing[pthread_self()] = false } }
+
+    /// Ends what ``beginCommit()`` began.
+    func endCommit() {
+        state.change { state in
+            if state.committing.removeValue(forKey: pthread_self()) == true {
+                state.eventHolds -= 1
+            }
+        }
+    }
 
     /// Puts the events that wait before the next reply.
     func enqueueEvents() { state.withLock { $0.enqueueEvents() } }
