@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 @Suite(
@@ -38,8 +39,25 @@ struct SelfTests {
             added.removeAll { $0.hasPrefix("variable " + name) || $0.hasPrefix(name) }
             removed.removeAll { $0.hasPrefix("variable " + name) || $0.hasPrefix(name) }
         }
+        // The mappings of our library, of what it needs, and of the record.
+        added.removeAll { line in
+            guard line.hasPrefix("map ") else { return false }
+            return Self.libraries.contains(String(line.dropFirst("map r--p ".count)))
+                || line == "map rw-s /memfd:memslots-run (deleted)"
+        }
         return (added.sorted(), removed.sorted())
     }
+
+    /// The preload library and those that it needs, by their files.
+    private static let libraries: Set<String> = {
+        let library = BuiltProducts.path(of: "libmemslots-preload.so") ?? ""
+        let needed = Finished(running: "/usr/bin/ldd", [library]).output
+            .split(whereSeparator: \.isWhitespace).filter { $0.hasPrefix("/") }.map(String.init)
+        return Set(
+            ([library] + needed).map {
+                URL(fileURLWithPath: $0).resolvingSymlinksInPath().path
+            })
+    }()
 
     @Test("is as without us where calls are only recorded", arguments: [false, true])
     func record(serves: Bool) {
@@ -75,17 +93,24 @@ struct SelfTests {
         #expect(run.errors == bare.errors + "memslotctl run: no slot call was recorded\n")
         let pattern = text("/proc/sys/kernel/core_pattern")
         guard pattern == "core\n" else { return }
-        func hasCore(_ command: [String]) throws -> Bool {
+        /// The functions on the stack of its core; one word without a debugger, `nil` without a core.
+        func core(_ command: [String]) throws -> [String]? {
             let folder = Workbench.file("core")
             try FileManager.default.createDirectory(
                 atPath: folder, withIntermediateDirectories: true)
             let script = "cd \(folder); ulimit -c unlimited; exec \"$@\""
             _ = Finished(running: "/bin/sh", ["-c", script, "sh"] + command)
             let names = try FileManager.default.contentsOfDirectory(atPath: folder)
-            return names.contains { $0.hasPrefix("core") }
+            guard let core = names.first(where: { $0.hasPrefix("core") }) else { return nil }
+            guard let debugger = BuiltProducts.tool("gdb") else { return ["a core"] }
+            let words = ["-batch", "-ex", "bt", Workbench.vmm ?? "", folder + "/" + core]
+            return Finished(running: debugger, words).output.matches(of: #/#\d+ .*?(\w+) \(/#)
+                .map { String($0.output.1) }
         }
         let vmm = Workbench.vmm ?? ""
         let underRun = [Workbench.memslotctl ?? "", "run"] + options + ["--", vmm, "abort"]
-        #expect(try hasCore(underRun) == hasCore([vmm, "abort"]))
+        let expected = try core([vmm, "abort"])
+        #expect(try core(underRun) == expected)
+        #expect(expected?.isEmpty == false)
     }
 }

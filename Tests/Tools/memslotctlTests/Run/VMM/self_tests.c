@@ -62,8 +62,22 @@ static void print_heaps(void) {
     printf("heaps %d\n", count);
 }
 
+// The mappings of files and of named memory, and what can be written and executed.
+static void print_maps(void) {
+    char line[4096], name[4096], access[8];
+    FILE *file = fopen("/proc/self/maps", "r");
+    while (file && fgets(line, sizeof line, file)) {
+        *name = 0;
+        if (sscanf(line, "%*s %7s %*s %*s %*s %4095[^\n]", access, name) < 1) continue;
+        if (name[0] == '/' || (access[1] == 'w' && access[2] == 'x'))
+            printf("map %s %s\n", access, name);
+    }
+    if (file) fclose(file);
+}
+
 static void print_all(void) {
     print_signals();
+    print_maps();
     print_descriptors();
     printf("threads %d\n", count_in("/proc/self/task"));
     print_heaps();
