@@ -60,9 +60,9 @@ struct Sandbox {
         guard mode != nil else { return ["--no-sandbox: the daemon may make any call"] }
         try Self.check(clinux_no_new_privileges(), "no_new_privs")
         let rules = clinux_landlock_begin()
-        // The kernel has none, or was started without it.
-        if [-ENOSYS, -EOPNOTSUPP].contains(rules) {
-            return ["this kernel has no Landlock: the daemon may open any file that its user may"]
+        // The kernel has none, was started without it, or a container's filter forbids it.
+        if [-ENOSYS, -EOPNOTSUPP, -EPERM].contains(rules) {
+            return ["there is no Landlock here: the daemon may open any file that its user may"]
         }
         guard rules >= 0 else { throw SandboxError("Landlock", -rules) }
         var notes: [String] = []

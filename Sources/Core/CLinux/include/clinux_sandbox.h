@@ -8,7 +8,7 @@
 int clinux_no_new_privileges(void);
 
 // landlock(7): begins a set of rules that permits no file and no TCP port. Returns a descriptor;
-// -ENOSYS or -EOPNOTSUPP where the kernel has no Landlock.
+// -ENOSYS, -EOPNOTSUPP or -EPERM where there is no Landlock.
 int clinux_landlock_begin(void);
 
 // What a path is used for.

@@ -47,6 +47,7 @@ public struct ProtocolError: Error, Hashable, Sendable, CustomStringConvertible 
         guard let first = violations.first else { return nil }
         self.message = message
         self.data = first
+        self.data.message = nil
         self.violations = violations
         self.violationCount = count
     }
@@ -65,6 +66,8 @@ public struct ProtocolError: Error, Hashable, Sendable, CustomStringConvertible 
 public struct ErrorData: Hashable, Sendable {
     /// The kind.
     public var kind: ErrorKind
+    /// A sentence about this fault of an array; `nil` in the data of an error, which has its own.
+    public var message: String?
     /// The slot's id, as in the request. Any number.
     public var slot: UInt64?
     /// The id of the other slot of a pair.

@@ -70,6 +70,7 @@ extension JSONWriter {
     /// Writes the members of an error's data that have a value.
     private mutating func members(of data: ErrorData) {
         member("kind", data.kind.name)
+        member("message", data.message)
         member("slot", data.slot)
         member("otherSlot", data.otherSlot)
         if data.addressSpace != 0 { member("addressSpace", data.addressSpace) }

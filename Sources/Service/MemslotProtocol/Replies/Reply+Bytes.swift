@@ -37,7 +37,7 @@ extension ProtocolError {
 
 extension ErrorData {
     fileprivate var byteBound: Int {
-        let texts = [path, reason, limit] + (vcpus ?? []) + (readers ?? [])
+        let texts = [message, path, reason, limit] + (vcpus ?? []) + (readers ?? [])
         return texts.reduce(512) { $0 + Bound.text($1) + 1 }
     }
 }

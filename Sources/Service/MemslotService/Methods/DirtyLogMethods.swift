@@ -99,7 +99,7 @@ extension VMMemory {
             return (object.size, { $0.memory?.object == object.id ? $0.memory?.offset : nil })
         }
         guard let mapping = mappings[name] else {
-            throw ProtocolError(.unknownMemory, "there is no memory object \"\(name)\"")
+            throw .noMemory(name, among: objects.withLock { $0.all.map(\.name) })
         }
         return (
             mapping.size,

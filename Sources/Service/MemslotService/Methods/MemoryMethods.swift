@@ -166,7 +166,7 @@ extension MemslotService {
                 "\"\(name)\" is a mapping of the process that serves the VM; "
                     + "it can be neither exported nor destroyed")
         }
-        throw ProtocolError(.unknownMemory, "there is no memory object \"\(name)\"")
+        throw .noMemory(name, among: vm.memory.objects.withLock { $0.all.map(\.name) })
     }
 }
 

@@ -55,7 +55,11 @@ extension ProtocolError {
     }
 
     private init(_ array: InvalidArray, slots: [SlotParameters]) {
-        let violations = array.violations.map { ErrorData($0, slots: slots) }
+        let violations = array.violations.map { violation in
+            var data = ErrorData(violation, slots: slots)
+            data.message = Self.sentence(violation, slots: slots)
+            return data
+        }
         let first = array.violations.first
         var message = first.map { Self.sentence($0, slots: slots) } ?? array.message
         if array.count > 1 { message += " (\(array.count) faults in all)" }

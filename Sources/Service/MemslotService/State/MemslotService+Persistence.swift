@@ -47,7 +47,9 @@ extension MemslotService {
 
     /// Returns the error for a VM that is not registered.
     func missing(_ name: String, _ peer: Peer) -> ProtocolError {
-        guard let unrestored = unrestored(name, of: peer) else { return .gone(name) }
+        guard let unrestored = unrestored(name, of: peer) else {
+            return .gone(name, among: registry.withLock { $0.all(of: peer) }.lazy.map(\.name))
+        }
         return ProtocolError(
             ErrorData(.backendUnavailable, reason: unrestored.reason),
             message: "the VM \"\(name)\" could not be restored: \(unrestored.reason); "

@@ -140,7 +140,11 @@ struct SlotResolver {
             return (address, start)
         }
         guard let object = names.objects[name] else {
-            fault(.unknownMemory, slot, index, "memory", "there is no memory object \"\(name)\"")
+            // The search for a near name takes time, and the first fault is the one that is read.
+            let known = faults.isEmpty ? names.objects.all.map(\.name) : []
+            fault(
+                .unknownMemory, slot, index, "memory",
+                ProtocolError.noMemoryText(name, among: known))
             return nil
         }
         guard case .mapped(let file) = object.kind else {

@@ -148,7 +148,26 @@ extension VMRegistry {
 
 extension ProtocolError {
     /// The error of a VM that does not exist.
-    static func gone(_ vm: String) -> ProtocolError {
-        ProtocolError(.unknownVM, "there is no VM \"\(vm)\"; vm.list lists the VMs")
+    ///
+    /// - Parameter names: those of the caller's own VMs.
+    static func gone(_ vm: String, among names: some Sequence<String> = []) -> ProtocolError {
+        ProtocolError(
+            .unknownVM, "there is no VM \"\(vm)\"; \(meant(vm, names))vm.list lists the VMs")
+    }
+
+    /// The error of a memory object that does not exist.
+    static func noMemory(_ name: String, among names: some Sequence<String>) -> ProtocolError {
+        ProtocolError(.unknownMemory, noMemoryText(name, among: names))
+    }
+
+    static func noMemoryText(_ name: String, among names: some Sequence<String>) -> String {
+        "there is no memory object \"\(name)\"; \(meant(name, names))memory.list lists them"
+    }
+
+    /// `did you mean "x"? `; empty if no name is near. So many names are compared, because it takes
+    /// time.
+    private static func meant(_ name: String, _ names: some Sequence<String>) -> String {
+        nearestName(to: name, among: Array(names.prefix(128))).map { "did you mean \"\($0)\"? " }
+            ?? ""
     }
 }

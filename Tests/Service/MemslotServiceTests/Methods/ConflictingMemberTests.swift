@@ -34,6 +34,32 @@ extension ServerTests {
             #expect(data?["violationCount"]?.int == 1)
         }
 
+        @Test("each violation has its message, and a name that is missing the nearest of one's own")
+        func messages() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            try client.makeVM("machine")
+            try client.result(
+                "memory.create", #"{"vm":"machine","memory":"ram0","size":4096,"backing":"memfd"}"#)
+            let slots = #"{"guestPhysicalAddress":1,"size":0,"memory":"ram"}"#
+            let refused = try client.call(
+                "memslots.submit", #"{"vm":"machine","slots":[\#(slots)]}"#
+            ).value
+            let messages = refused?["error"]?["data"]?["violations"]?.elements.compactMap {
+                $0["message"]?.string
+            }
+            #expect(messages?.count == 3)
+            #expect(messages?.contains { $0.contains(#"did you mean "ram0"?"#) } == true)
+            #expect(refused?["error"]?["data"]?["message"] == nil)
+            for (method, params) in [
+                ("memslots.get", #"{"vm":"machin"}"#),
+                ("memory.destroy", #"{"vm":"machine","memory":"ram1"}"#),
+            ] {
+                let message = try client.call(method, params).value?["error"]?["message"]?.string
+                #expect(message?.contains("did you mean \"") == true, "\(message ?? "")")
+            }
+        }
+
         @Test("memory that is made and passed, or neither, is refused with the member")
         func memory() throws {
             let server = try RunningServer()
