@@ -3,7 +3,8 @@ import Memslots
 
 /// Submits arrays to a table on the simulator.
 ///
-/// The input edits a draft array and submits it several times; see ``PlanStep``. The kernel's rules
+/// The input edits a draft array in steps of one to six bytes, and submits it several times. The
+/// universe is small, so that slots often overlap, alias and wait for each other. The kernel's rules
 /// must accept each operation as what the plan claims, the result must be the submitted array, and a
 /// failed submit must change nothing.
 enum PlanFuzz {
@@ -17,25 +18,35 @@ enum PlanFuzz {
         var draft: [Memslot] = []
         var submits = 0
         while !choices.isAtEnd && submits < mostSubmits {
-            switch PlanStep(&choices) {
-            case .put(let slot):
+            switch choices.number(below: 16) {
+            case 0...4:
+                let slot = choices.slot()
                 if draft.count < mostSlots { draft.append(slot) }
-            case .drop(let index):
+            case 5:
+                let index = Int(choices.byte())
                 if !draft.isEmpty { draft.remove(at: index % draft.count) }
-            case .replace(let index, let slot):
+            case 6:
+                let (index, slot) = (Int(choices.byte()), choices.slot())
                 if !draft.isEmpty { draft[index % draft.count] = slot }
-            case .move(let index, let address):
+            case 7...9:
+                let (index, address) = (Int(choices.byte()), choices.address())
                 if !draft.isEmpty { draft[index % draft.count].guestPhysicalAddress = address }
-            case .toggleLog(let index):
+            case 10:
+                let index = Int(choices.byte())
                 if !draft.isEmpty {
                     draft[index % draft.count].flags.formSymmetricDifference(.logDirtyPages)
                 }
-            case .touch(let address, let space):
+            case 11:
+                let address = choices.address()
+                let space = AddressSpaceID(UInt32(choices.number(below: 2)))
                 try? vm.backend.simulated.touch(address, size: .pages(1), in: space)
-            case .fault(let operation, let times):
+            case 12:
+                let byte = choices.byte()
                 vm.backend.simulated.inject(
-                    FaultInjection(operation: operation, errno: PlannedVM.fault, times: times))
-            case .submit:
+                    FaultInjection(
+                        operation: Int(byte & 31), errno: PlannedVM.fault, times: Int(byte >> 5) + 1
+                    ))
+            default:
                 submits += 1
                 if let broken = vm.submit(draft) { return broken }
             }
@@ -44,53 +55,21 @@ enum PlanFuzz {
     }
 }
 
-/// One step of a ``PlanFuzz`` input: a change of the draft in one to six bytes.
-///
-/// The universe is small, so that slots often overlap, alias and wait for each other.
-enum PlanStep {
-    case put(Memslot)
-    case drop(Int)
-    case replace(Int, Memslot)
-    case move(Int, GuestPhysicalAddress)
-    case toggleLog(Int)
-    case touch(GuestPhysicalAddress, AddressSpaceID)
-    case fault(operation: Int, times: Int)
-    case submit
-
-    init(_ choices: inout FuzzBytes) {
-        switch choices.number(below: 16) {
-        case 0...4: self = .put(Self.slot(&choices))
-        case 5: self = .drop(Int(choices.byte()))
-        case 6: self = .replace(Int(choices.byte()), Self.slot(&choices))
-        case 7...9: self = .move(Int(choices.byte()), Self.address(&choices))
-        case 10: self = .toggleLog(Int(choices.byte()))
-        case 11:
-            let address = Self.address(&choices)
-            self = .touch(address, AddressSpaceID(UInt32(choices.number(below: 2))))
-        case 12:
-            let byte = choices.byte()
-            self = .fault(operation: Int(byte & 31), times: Int(byte >> 5) + 1)
-        default: self = .submit
-        }
-    }
-
+extension FuzzBytes {
     /// Five bytes: id and address space, address, size, backing, flags.
-    private static func slot(_ choices: inout FuzzBytes) -> Memslot {
-        let name = choices.byte()
-        let address = address(&choices)
-        let size = choices.byte()
-        let backing = choices.byte()
-        let flags = choices.byte()
+    fileprivate mutating func slot() -> Memslot {
+        let (name, address) = (byte(), address())
+        let (size, backing, flags) = (byte(), byte(), byte())
         // With 31, the table picks the id.
         let id = name & 31
         return Memslot(
             id: id == 31 ? nil : SlotID(UInt32(id)),
             addressSpace: AddressSpaceID(UInt32(name >> 5 & 3)),
             guestPhysicalAddress: address,
-            size: size < 240 ? .pages(UInt64(size % 16) + 1) : odd(size),
+            size: size < 240 ? .pages(UInt64(size % 16) + 1) : Self.odd(size),
             userspaceAddress: backing < 240
                 ? UserspaceAddress(0x7f00_0000_0000 + UInt64(backing % 32) << 12)
-                : UserspaceAddress(odd(backing).rawValue),
+                : UserspaceAddress(Self.odd(backing).rawValue),
             flags: MemslotFlags(rawValue: UInt32(flags & 7)),
             memory: flags & 8 == 0
                 ? nil
@@ -99,9 +78,9 @@ enum PlanStep {
                     offset: .pages(UInt64(backing % 32))))
     }
 
-    private static func address(_ choices: inout FuzzBytes) -> GuestPhysicalAddress {
-        let byte = choices.byte()
-        return GuestPhysicalAddress(byte < 240 ? UInt64(byte % 64) << 12 : odd(byte).rawValue)
+    fileprivate mutating func address() -> GuestPhysicalAddress {
+        let byte = byte()
+        return GuestPhysicalAddress(byte < 240 ? UInt64(byte % 64) << 12 : Self.odd(byte).rawValue)
     }
 
     /// Numbers at the limits of rules.

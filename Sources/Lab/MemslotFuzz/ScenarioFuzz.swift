@@ -73,9 +73,7 @@ enum TraceFuzz {
     private static func outcome(of bytes: [UInt8], pieces size: Int) -> Outcome {
         var importer = TraceImporter()
         do throws(TraceError) {
-            for start in stride(from: 0, to: bytes.count, by: max(size, 1)) {
-                importer.consume(bytes[start..<min(start + size, bytes.count)])
-            }
+            for piece in bytes.pieces(of: size) { importer.consume(piece) }
             var lines: [UInt8] = []
             try importer.finish().scenario.forEachLine { lines += $0 }
             return .scenario(lines)
@@ -112,9 +110,7 @@ enum EvidenceFuzz {
         options.acceptsUndecoded = true
         var reader = EvidenceReader(options: options)
         do throws(UnusableInput) {
-            for start in stride(from: 0, to: bytes.count, by: max(size, 1)) {
-                try reader.consume(bytes[start..<min(start + size, bytes.count)])
-            }
+            for piece in bytes.pieces(of: size) { try reader.consume(piece) }
             switch try reader.finish() {
             case .view(let view):
                 let findings = view.differences(from: []).map(\.description)
@@ -125,6 +121,14 @@ enum EvidenceFuzz {
             }
         } catch {
             return Outcome(text: "\(error)")
+        }
+    }
+}
+
+extension [UInt8] {
+    fileprivate func pieces(of size: Int) -> [ArraySlice<UInt8>] {
+        stride(from: 0, to: count, by: Swift.max(size, 1)).map {
+            self[$0..<Swift.min($0 + size, count)]
         }
     }
 }

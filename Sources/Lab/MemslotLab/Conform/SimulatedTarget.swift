@@ -106,13 +106,8 @@ package final class SimulatedTarget: RawCallTarget {
         guard address < WritingGuest.addressEnd,
             address / pageSize.rawValue != WritingGuest.codeAddress / pageSize.rawValue
         else { return false }
-        let space = AddressSpaceID.main
-        guard
-            let slot = slots.first(where: {
-                $0.addressSpace == space && $0.guestPhysicalAddress.rawValue <= address
-                    && address < $0.guestPhysicalEnd.rawValue
-            })
-        else { return true }
+        let place = GuestPhysicalAddress(address)
+        guard let slot = slots.first(where: { $0.contains(place, in: .main) }) else { return true }
         if slot.flags.contains(.guestMemfd) { return false }
         let offset = address - slot.guestPhysicalAddress.rawValue
         return UserWindow.contains(slot.userspaceAddress.rawValue + offset)

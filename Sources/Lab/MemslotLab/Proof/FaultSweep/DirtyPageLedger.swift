@@ -6,6 +6,10 @@ extension Memslot {
         let first = (memory?.offset.rawValue ?? userspaceAddress.rawValue) / pageSize.rawValue
         return first..<first + pageCount
     }
+
+    func contains(_ address: GuestPhysicalAddress, in space: AddressSpaceID) -> Bool {
+        addressSpace == space && guestPhysicalAddress <= address && address < guestPhysicalEnd
+    }
 }
 
 /// Where each dirty page must be reported after a commit, derived from the promise alone: a bit

@@ -119,7 +119,7 @@ extension PointVisit {
             findings.append("generation \(snapshot.generation)")
         }
         if snapshot.array.slots != wanted { findings.append("readers see another array") }
-        checkEvents(["committed 0 to 1"])
+        checkEvents(["committed 1 after 0"])
         if world.table.history().map(\.generation) != [Generation(1)] {
             findings.append("the history is not that of one commit")
         }

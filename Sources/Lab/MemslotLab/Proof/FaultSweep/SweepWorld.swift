@@ -96,16 +96,10 @@ final class EventLog: Sendable {
     func begin() { state.withLock { $0 = [] } }
 
     func record(_ event: TableEvent) {
-        let text =
-            switch event {
-            case .committed(let receipt, let previous, _):
-                "committed \(previous) to \(receipt.generation)"
-            case .rolledBack(_, let generation): "rolled back at \(generation)"
-            case .failed(_, let generation): "failed at \(generation)"
-            case .recovered(let generation): "recovered at \(generation)"
-            case .retired(let generation): "retired before \(generation)"
-            }
-        state.withLock { $0.append(text) }
+        var text = "\(EventLedger.Entry(event))"
+        if case .committed(_, let previous, _) = event { text += " after \(previous)" }
+        let line = text
+        state.withLock { $0.append(line) }
     }
 
     var received: [String] { state.withLock { $0 } }

@@ -6,16 +6,13 @@ final class Reader: SimulatedActor {
     override func run() {
         while !world.isOver {
             world.wiring.read(world.table, name) { reread($0) }
-            if random.once(in: 3) { world.sleep(milliseconds: random.draw(1...4)) }
-            world.scheduler.yield()
+            rest()
         }
     }
 
     private func reread(_ snapshot: TableSnapshot) {
         world.checkRead(snapshot)
-        if world.has(.reentry), random.once(in: 30) {
-            world.expectReentryRefused { () throws(SubmitError) in try world.table.submit([]) }
-        }
+        if world.has(.reentry), random.once(in: 30) { world.expectReentryRefused() }
         for _ in 0..<random.draw(0...4) {
             world.scheduler.yield()
             world.checkRead(snapshot)
@@ -24,6 +21,14 @@ final class Reader: SimulatedActor {
             world.sleep(milliseconds: random.draw(1...60))
             world.checkRead(snapshot)
         }
+    }
+}
+
+extension SimulatedActor {
+    /// Does something else until the next turn.
+    func rest() {
+        if random.once(in: 3) { world.sleep(milliseconds: random.draw(1...4)) }
+        world.scheduler.yield()
     }
 }
 
@@ -69,16 +74,13 @@ final class FastReader: SimulatedActor {
                 reread(view)
                 world.stays[name] = nil
             }
-            if random.once(in: 3) { world.sleep(milliseconds: random.draw(1...4)) }
-            world.scheduler.yield()
+            rest()
         }
     }
 
     private func reread(_ view: borrowing TableView) {
         check(view)
-        if world.has(.reentry), random.once(in: 30) {
-            world.expectReentryRefused { () throws(SubmitError) in try world.table.submit([]) }
-        }
+        if world.has(.reentry), random.once(in: 30) { world.expectReentryRefused() }
         for _ in 0..<random.draw(0...5) {
             world.scheduler.yield()
             check(view)
@@ -100,10 +102,7 @@ final class FastReader: SimulatedActor {
             let space = AddressSpaceID(UInt32(random.draw(0...world.shape.spaces - 1)))
             let address = GuestPhysicalAddress(
                 UInt64(random.draw(0...MachineShape.universe + 4)) * 4096 + 8)
-            let slot = snapshot.array.slots.first {
-                $0.addressSpace == space && $0.guestPhysicalAddress <= address
-                    && address < $0.guestPhysicalEnd
-            }
+            let slot = snapshot.array.slots.first { $0.contains(address, in: space) }
             let expected = slot.map {
                 $0.userspaceAddress.rawValue
                     + (address.rawValue - $0.guestPhysicalAddress.rawValue)

@@ -113,17 +113,3 @@ final class Witness: SimulatedActor, @unchecked Sendable {
         }
     }
 }
-
-extension EventLedger.Entry {
-    fileprivate init(_ event: TableEvent) {
-        switch event {
-        case .committed(let receipt, _, _):
-            self.init(kind: .committed, generation: receipt.generation)
-        case .rolledBack(_, let generation):
-            self.init(kind: .rolledBack, generation: generation)
-        case .retired(let generation): self.init(kind: .retired, generation: generation)
-        case .failed(_, let generation): self.init(kind: .failed, generation: generation)
-        case .recovered(let generation): self.init(kind: .recovered, generation: generation)
-        }
-    }
-}

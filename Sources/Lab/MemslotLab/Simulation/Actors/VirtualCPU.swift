@@ -19,8 +19,7 @@ final class VirtualCPU: SimulatedActor, @unchecked Sendable {
             } catch {
                 world.report(.reentryRefused, "\(name) can't enter: \(error.message)")
             }
-            if random.once(in: 3) { world.sleep(milliseconds: random.draw(1...4)) }
-            world.scheduler.yield()
+            rest()
         }
     }
 
@@ -55,21 +54,15 @@ final class VirtualCPU: SimulatedActor, @unchecked Sendable {
             return
         }
         world.counts.writes += 1
-        let slot = world.installed.first {
-            $0.addressSpace == space && $0.guestPhysicalAddress <= address
-                && address < $0.guestPhysicalEnd
-        }
-        guard let slot, slot.isLogging else { return }
+        guard let slot = world.installed.first(where: { $0.contains(address, in: space) }),
+            slot.isLogging
+        else { return }
         world.dirty.write(
             slot, page: (address.rawValue - slot.guestPhysicalAddress.rawValue) / 4096)
     }
 
     private func readFromGuest() {
-        if world.has(.reentry), random.once(in: 4) {
-            return world.expectReentryRefused { () throws(SubmitError) in
-                try world.table.submit([])
-            }
-        }
+        if world.has(.reentry), random.once(in: 4) { return world.expectReentryRefused() }
         world.table.read(as: name) { world.checkRead($0) }
     }
 }

@@ -2,21 +2,22 @@ import Memslots
 
 /// The events of the table, as its first observer receives them.
 struct EventLedger {
-    struct Entry: Equatable {
-        enum Kind: Equatable { case committed, rolledBack, failed, recovered, retired }
+    struct Entry: Equatable, CustomStringConvertible {
+        enum Kind: String {
+            case committed
+            case rolledBack = "rolled back at"
+            case failed = "failed at"
+            case recovered = "recovered at"
+            case retired = "retired before"
+        }
 
         let kind: Kind
         let generation: Generation
 
+        var description: String { "\(kind.rawValue) \(generation)" }
+
         /// The method of the notification to subscribers.
-        var method: String {
-            switch kind {
-            case .committed: "memslots.committed"
-            case .rolledBack, .recovered: "memslots.rolledBack"
-            case .failed: "memslots.failed"
-            case .retired: "memslots.retired"
-            }
-        }
+        var method: String { "memslots.\(kind == .recovered ? Kind.rolledBack : kind)" }
     }
 
     private(set) var entries: [Entry] = []
@@ -27,10 +28,10 @@ struct EventLedger {
 
     var count: Int { entries.count }
 
-    mutating func append(_ kind: Entry.Kind, _ generation: Generation, by owner: String) {
-        entries.append(Entry(kind: kind, generation: generation))
+    mutating func append(_ entry: Entry, by owner: String) {
+        entries.append(entry)
         owners.append(owner)
-        guard kind != .retired else { return }
+        guard entry.kind != .retired else { return }
         if open != nil { areAllMatched = false }
         open = entries.count - 1
     }
@@ -58,6 +59,19 @@ struct EventLedger {
     var isSettled: Bool { areAllMatched && open == nil }
 }
 
+extension EventLedger.Entry {
+    init(_ event: TableEvent) {
+        switch event {
+        case .committed(let receipt, _, _):
+            self.init(kind: .committed, generation: receipt.generation)
+        case .rolledBack(_, let at): self.init(kind: .rolledBack, generation: at)
+        case .retired(let at): self.init(kind: .retired, generation: at)
+        case .failed(_, let at): self.init(kind: .failed, generation: at)
+        case .recovered(let at): self.init(kind: .recovered, generation: at)
+        }
+    }
+}
+
 extension World {
     /// Checks that no reader but `readers` uses an array older than `generation`.
     private func checkRetired(before generation: Generation, but readers: [String] = []) {
@@ -69,17 +83,28 @@ extension World {
 
     /// Records an event before other observers receive it, and checks it.
     func receive(_ event: TableEvent) {
+        var event = event
+        if case .committed(let receipt, let previous, let array) = event {
+            event = .committed(wiring.receipt(receipt), previous: previous, array: array)
+        }
+        let entry = EventLedger.Entry(event)
+        record("\(entry)")
+        events.append(entry, by: scheduler.running)
+        switch entry.kind {
+        case .committed: break
+        case .retired:
+            check(entry.generation <= generation, .generationsDense, "\(entry), at \(generation)")
+        default:
+            check(entry.generation == generation, .generationsDense, "\(entry), at \(generation)")
+        }
         switch event {
         case .committed(let receipt, let previous, let array):
-            let receipt = wiring.receipt(receipt)
-            record("committed \(receipt.generation)")
             check(
                 previous == generation && receipt.generation == generation.next,
                 .generationsDense, "\(previous) to \(receipt.generation), after \(generation)")
             generation = receipt.generation
             active = array.slots
             arrays[generation] = active
-            events.append(.committed, generation, by: scheduler.running)
             if let fault = dirty.committed(receipt, active) { report(.dirtyBitsKept, fault) }
             checkInstalled()
             checkRetired(before: generation, but: receipt.readers)
@@ -92,35 +117,23 @@ extension World {
             check(
                 !receipt.quiesced || !transaction.ranBesideGuest, .vcpusHeld,
                 "the receipt of \(generation) claims quiescence, but a vCPU was in the guest")
-        case .rolledBack(_, let at):
-            record("rolled back at \(at)")
-            check(at == generation, .generationsDense, "rolled back at \(at), after \(generation)")
-            events.append(.rolledBack, at, by: scheduler.running)
+        case .rolledBack:
             dirty.rolledBack(to: active)
             checkInstalled()
-        case .failed(let failure, let at):
-            record("failed at \(at)")
-            check(at == generation, .generationsDense, "failed at \(at), after \(generation)")
+        case .failed(let failure, _):
             check(
                 failure.installed == installed, .installedIsActive,
                 "the failure lists \(failure.installed), installed are \(installed)")
             isReleased = false
-            events.append(.failed, at, by: scheduler.running)
             if transaction.isRecovery {
                 dirty.recovered(to: active)
             } else {
                 dirty.rolledBack(to: active)
             }
         case .retired(let at):
-            record("retired before \(at)")
             counts.retirements += 1
-            check(at <= generation, .generationsDense, "retired at \(at), after \(generation)")
-            events.append(.retired, at, by: scheduler.running)
             checkRetired(before: at)
-        case .recovered(let at):
-            record("recovered at \(at)")
-            check(at == generation, .generationsDense, "recovered at \(at), after \(generation)")
-            events.append(.recovered, at, by: scheduler.running)
+        case .recovered:
             dirty.recovered(to: active)
             checkInstalled()
         }

@@ -66,23 +66,22 @@ final class World: @unchecked Sendable {
     private func wire() throws(SimulationError) {
         hooks = (0...shape.hooks).map { WatchedHook(number: $0, self) }
         for hook in hooks { table.add(wiring.hook(hook)) }
-        do throws(ReentryError) {
-            // First, so that the world receives events before all others.
-            let observation = try table.observe { [unowned self] in receive($0) }.observation
-            observations = [observation]
-        } catch {
-            throw .unusable(error.message)
-        }
+        // First, so that the world receives events before all others.
+        try observe { [unowned self] in receive($0) }
         try converting(
             { (error: ProtocolError) in SimulationError.unusable(error.message) },
             service.register(
                 table: table, as: Self.vm, memories: ["ram": Self.mapping], simulator: simulator))
-        do throws(ReentryError) {
-            let stalling = StallingObserver(self)
-            observations.append(try table.observe { stalling.receive($0) }.observation)
-        } catch {
-            throw .unusable(error.message)
-        }
+        let stalling = StallingObserver(self)
+        try observe { stalling.receive($0) }
+    }
+
+    private func observe(_ body: @escaping @Sendable (TableEvent) -> Void) throws(SimulationError) {
+        observations.append(
+            try converting(
+                { (error: ReentryError) in SimulationError.unusable(error.message) },
+                table.observe(body)
+            ).observation)
     }
 
     private static let mapping = NamedMapping(

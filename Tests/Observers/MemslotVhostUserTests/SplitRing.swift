@@ -1,27 +1,29 @@
+import MemslotTestKit
+
 /// The driver's half of a split virtqueue.
 ///
 /// The ring lies in guest memory of which guest address and offset are equal; so does each buffer.
 /// Used by one thread. Source: Virtual I/O Device (VIRTIO) Version 1.1, section 2.6.
-package struct SplitRing {
+struct SplitRing {
     /// A part of a request: guest bytes, and whether the device writes them.
-    package struct Buffer {
-        package var address: UInt64
-        package var size: UInt32
-        package var isWritten: Bool
+    struct Buffer {
+        var address: UInt64
+        var size: UInt32
+        var isWritten: Bool
 
-        package init(_ address: UInt64, _ size: UInt32, isWritten: Bool) {
+        init(_ address: UInt64, _ size: UInt32, isWritten: Bool) {
             (self.address, self.size, self.isWritten) = (address, size, isWritten)
         }
     }
 
     /// The number of entries, a power of 2.
-    package let size: UInt16
+    let size: UInt16
     /// The guest address of the descriptor table.
-    package let descriptors: UInt64
+    let descriptors: UInt64
     /// The guest address of the available ring, a multiple of 4.
-    package let available: UInt64
+    let available: UInt64
     /// The guest address of the used ring, a multiple of 4.
-    package let used: UInt64
+    let used: UInt64
     private let memory: GuestMemory
     private var free: [UInt16]
     /// The descriptors of each request in flight, by its head.
@@ -30,7 +32,7 @@ package struct SplitRing {
     private var usedIndex: UInt16 = 0
 
     /// Creates a ring on three pages from `address` on, which are zeros.
-    package init(in memory: GuestMemory, at address: UInt64, size: UInt16) {
+    init(in memory: GuestMemory, at address: UInt64, size: UInt16) {
         self.memory = memory
         self.size = size
         (descriptors, available, used) = (address, address + 4_096, address + 8_192)
@@ -38,12 +40,12 @@ package struct SplitRing {
     }
 
     /// The number of requests that the device has not returned.
-    package var inFlight: Int { chains.count }
+    var inFlight: Int { chains.count }
 
     /// Makes a request available.
     ///
     /// - Returns: its head, by which ``nextUsed()`` names it; `nil` if too few descriptors are free.
-    package mutating func add(_ buffers: [Buffer]) -> UInt16? {
+    mutating func add(_ buffers: [Buffer]) -> UInt16? {
         guard free.count >= buffers.count, !buffers.isEmpty else { return nil }
         let chain = buffers.map { _ in free.removeLast() }
         for (position, buffer) in buffers.enumerated() {
@@ -68,7 +70,7 @@ package struct SplitRing {
     }
 
     /// Returns the head of the next request that the device has returned, or `nil`.
-    package mutating func nextUsed() -> UInt16? {
+    mutating func nextUsed() -> UInt16? {
         guard UInt16(memory.load(used) >> 16) != usedIndex else { return nil }
         let head = UInt16(memory.load(used + 4 + UInt64(usedIndex % size) * 8))
         usedIndex &+= 1
