@@ -167,7 +167,9 @@ let benchmarks: [Target] = [
             argumentParser,
         ]),
     // C functions of our own that do the same work.
-    module("Benchmarks", "CYardsticks"),
+    .target(
+        name: "CYardsticks", path: "Sources/Benchmarks/CYardsticks",
+        cSettings: [.define("_GNU_SOURCE")]),
 ]
 
 let examples: [Target] = [

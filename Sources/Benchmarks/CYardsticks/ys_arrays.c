@@ -1,4 +1,3 @@
-// See the header.
 #include "ys_arrays.h"
 
 #include <stdlib.h>
@@ -25,46 +24,41 @@ static inline enum kind classify(const struct ys_slot *before, const struct ys_s
     return before->flags != after->flags ? reflagged : same;
 }
 
-static inline void count_change(struct ys_changes *changes, enum kind kind) {
-    switch (kind) {
-    case same: break;
-    case added: changes->added += 1; break;
-    case removed: changes->removed += 1; break;
-    case moved: changes->moved += 1; break;
-    case reflagged: changes->reflagged += 1; break;
-    case replaced: changes->replaced += 1; break;
-    }
+// The changes of a comparison, and where each is written.
+struct changes {
+    uint64_t counts[replaced + 1];
+    uint64_t *next;
+};
+
+static inline void record(struct changes *changes, enum kind kind, size_t index) {
+    changes->counts[kind] += 1;
+    *changes->next++ = (uint64_t)kind << 56 | (uint64_t)index;
 }
 
-static inline uint64_t operation(enum kind kind, size_t index) {
-    return (uint64_t)kind << 56 | (uint64_t)index;
+static inline struct ys_changes counted(const struct changes *changes) {
+    const uint64_t *counts = changes->counts;
+    return (struct ys_changes){
+        counts[added], counts[removed], counts[moved], counts[reflagged], counts[replaced]};
 }
 
 struct ys_changes ys_merge(
     const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count,
     uint64_t *operations) {
-    struct ys_changes changes = {0};
-    size_t i = 0, j = 0, count = 0;
+    struct changes changes = {.next = operations};
+    size_t i = 0, j = 0;
     while (i < old_count && j < new_count) {
-        enum kind kind;
         if (__builtin_expect(old[i].id == new[j].id, 1)) {
-            kind = classify(&old[i++], &new[j++]);
-            if (__builtin_expect(kind == same, 1)) continue;
+            enum kind kind = classify(&old[i++], &new[j++]);
+            if (__builtin_expect(kind != same, 0)) record(&changes, kind, j - 1);
         } else if (old[i].id < new[j].id) {
-            kind = removed;
-            i += 1;
+            record(&changes, removed, i++);
         } else {
-            kind = added;
-            j += 1;
+            record(&changes, added, j++);
         }
-        count_change(&changes, kind);
-        operations[count++] = operation(kind, kind == removed ? i - 1 : j - 1);
     }
-    changes.removed += old_count - i;
-    changes.added += new_count - j;
-    for (; i < old_count; i++) operations[count++] = operation(removed, i);
-    for (; j < new_count; j++) operations[count++] = operation(added, j);
-    return changes;
+    while (i < old_count) record(&changes, removed, i++);
+    while (j < new_count) record(&changes, added, j++);
+    return counted(&changes);
 }
 
 static inline int is_same(const struct ys_slot *old, const struct ys_slot *new) {
@@ -74,7 +68,7 @@ static inline int is_same(const struct ys_slot *old, const struct ys_slot *new) 
 
 static void flat_pass(
     const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count,
-    int adding, struct ys_changes *changes, uint64_t *operations, size_t *count) {
+    int adding, struct changes *changes) {
     size_t i = 0, j = 0;
     while (i < old_count || j < new_count) {
         const struct ys_slot *before = i < old_count ? &old[i] : NULL;
@@ -82,23 +76,14 @@ static void flat_pass(
         if (before != NULL &&
             (after == NULL || before->guest < after->guest ||
              (before->guest == after->guest && !is_same(before, after)))) {
-            if (!adding) {
-                changes->removed += 1;
-                operations[(*count)++] = operation(removed, i);
-            }
+            if (!adding) record(changes, removed, i);
             i += 1;
         } else if (before != NULL && after != NULL && is_same(before, after)) {
-            if (adding && before->flags != after->flags) {
-                changes->reflagged += 1;
-                operations[(*count)++] = operation(reflagged, j);
-            }
+            if (adding && before->flags != after->flags) record(changes, reflagged, j);
             i += 1;
             j += 1;
         } else {
-            if (adding) {
-                changes->added += 1;
-                operations[(*count)++] = operation(added, j);
-            }
+            if (adding) record(changes, added, j);
             j += 1;
         }
     }
@@ -107,11 +92,20 @@ static void flat_pass(
 struct ys_changes ys_flat_walk(
     const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count,
     uint64_t *operations) {
-    struct ys_changes changes = {0};
-    size_t count = 0;
-    flat_pass(old, old_count, new, new_count, 0, &changes, operations, &count);
-    flat_pass(old, old_count, new, new_count, 1, &changes, operations, &count);
-    return changes;
+    struct changes changes = {.next = operations};
+    flat_pass(old, old_count, new, new_count, 0, &changes);
+    flat_pass(old, old_count, new, new_count, 1, &changes);
+    return counted(&changes);
+}
+
+// Replaces each digit's count by the place of its first element.
+static void add_up(uint64_t *sums, size_t digits) {
+    uint64_t sum = 0;
+    for (size_t digit = 0; digit < digits; digit++) {
+        uint64_t own = sums[digit];
+        sums[digit] = sum;
+        sum += own;
+    }
 }
 
 // Sorts pairs of guest page and index, packed in a word as 40 and 24 bits. Small arrays use small
@@ -126,12 +120,7 @@ static uint64_t *sorted_by_guest(
         for (size_t i = 0; i < count; i++) sums[words[i] >> shift & mask] += 1;
         // If all have the same digit, the pass would change nothing.
         if (sums[words[0] >> shift & mask] == count) continue;
-        uint64_t sum = 0;
-        for (size_t digit = 0; digit <= mask; digit++) {
-            uint64_t own = sums[digit];
-            sums[digit] = sum;
-            sum += own;
-        }
+        add_up(sums, mask + 1);
         for (size_t i = 0; i < count; i++)
             other[sums[words[i] >> shift & mask]++] = words[i];
         uint64_t *swap = words;
@@ -179,14 +168,9 @@ void ys_sort_by_id(
     const struct ys_slot *from = slots;
     struct ys_slot *to = scratch;
     for (int shift = 0; shift < 22; shift += 11) {
-        size_t sums[2048] = {0};
+        uint64_t sums[2048] = {0};
         for (size_t i = 0; i < count; i++) sums[from[i].id >> shift & 2047] += 1;
-        size_t sum = 0;
-        for (size_t digit = 0; digit < 2048; digit++) {
-            size_t own = sums[digit];
-            sums[digit] = sum;
-            sum += own;
-        }
+        add_up(sums, 2048);
         for (size_t i = 0; i < count; i++) to[sums[from[i].id >> shift & 2047]++] = from[i];
         from = to;
         to = sorted;

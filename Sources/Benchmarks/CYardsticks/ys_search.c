@@ -1,4 +1,3 @@
-// See the header.
 #include "ys_search.h"
 
 #include <stdlib.h>

@@ -1,7 +1,3 @@
-// See the header.
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "ys_threads.h"
 
 #include <pthread.h>

@@ -23,7 +23,7 @@ package struct BenchmarkRow: Hashable, Sendable {
         return row
     }
 
-    package var isMet: Bool? { target.map { $0.isMet(by: self) } }
+    package var isMet: Bool? { target.map { $0.share(of: self) <= 1 } }
 
     /// What the target is about: the title, and the yardstick where the target is a ratio.
     var claim: String {
@@ -53,18 +53,10 @@ package enum BenchmarkTarget: Hashable, Sendable {
     /// At least this much, in the row's unit.
     case atLeast(Double)
 
-    func isMet(by row: BenchmarkRow) -> Bool {
-        switch self {
-        case .ratioAtMost(let limit): row.ratio.map { $0 <= limit } ?? false
-        case .atMost(let limit): row.measured.median <= limit
-        case .atLeast(let limit): row.measured.median >= limit
-        }
-    }
-
     /// How much of the target a row uses: at most 1 if it is met, 2 if it takes twice as much.
     func share(of row: BenchmarkRow) -> Double {
         switch self {
-        case .ratioAtMost(let limit): (row.ratio ?? 0) / limit
+        case .ratioAtMost(let limit): (row.ratio ?? .infinity) / limit
         case .atMost(let limit): row.measured.median / limit
         case .atLeast(let limit): limit / max(row.measured.median, .leastNormalMagnitude)
         }
@@ -79,13 +71,9 @@ package enum BenchmarkTarget: Hashable, Sendable {
     }
 }
 
-/// What a figure counts.
+/// What a figure counts: the time of one operation, bytes, or operations a second.
 package enum BenchmarkUnit: String, Hashable, Encodable, Sendable {
-    /// Time of one operation.
-    case nanoseconds
-    case bytes
-    /// Operations a second.
-    case perSecond
+    case nanoseconds, bytes, perSecond
 
     /// A figure with three significant digits, and its unit.
     func text(_ value: Double) -> String {

@@ -8,9 +8,7 @@ enum Corpus {
     /// Large inputs are slow, and their mutations are seldom interesting.
     private static let mostBytes = 1 << 14
 
-    /// Writes a folder for each target.
-    ///
-    /// - Returns: whether each target has inputs.
+    /// Writes a folder for each target. Returns whether each target has inputs.
     static func write(from fixtures: String, to folder: String) -> Bool {
         var count: [FuzzTarget: Int] = [:]
         for path in files(below: fixtures) {

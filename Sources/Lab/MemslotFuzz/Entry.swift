@@ -69,9 +69,7 @@ enum FuzzTarget: String, CaseIterable {
     /// A stream in pieces, split into lines.
     case lines
 
-    /// Feeds `bytes` to the target.
-    ///
-    /// - Returns: the broken promise; `nil` if all held.
+    /// Feeds `bytes` to the target. Returns the broken promise; `nil` if all held.
     func run(_ bytes: [UInt8]) -> String? {
         switch self {
         case .messages: MessageFuzz.run(bytes)

@@ -16,7 +16,7 @@ final class PlannedVM {
         configuration.addressSpaces = UInt32(limits >> 5 & 1) + 1
         if limits & 64 != 0 { configuration.flags.insert(.guestMemfd) }
         if limits & 128 != 0 { configuration.flags.remove(.readOnly) }
-        let protections: [DirtyLogProtection] = [.automatic, .manual, .manualInitiallySet]
+        let protections = DirtyLogProtection.allCases
         configuration.dirtyLogProtection = protections[Int(protection) % protections.count]
         guard let simulated = try? SimulatedBackend(configuration: configuration) else {
             return nil

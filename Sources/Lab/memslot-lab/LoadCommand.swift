@@ -136,8 +136,7 @@ struct LoadText {
 
     private var usage: [String] {
         var table = TextTable(columns: [
-            TextTable.Column("the daemon"), TextTable.Column("memory", .trailing),
-            TextTable.Column("descriptors", .trailing), TextTable.Column("threads", .trailing),
+            "the daemon", .numbers("memory"), .numbers("descriptors"), .numbers("threads"),
         ])
         for (when, usage) in moments {
             guard let usage else { continue }

@@ -173,12 +173,9 @@ struct SimulationSum {
 
     var lines: [String] {
         let width = counts.named.map(\.name.count).max() ?? 0
-        let digits = String(counts.steps).count
-        let sums = counts.named.map { name, count in
-            let number = String(count)
-            return "  " + name + String(repeating: " ", count: width - name.count + 2)
-                + String(repeating: " ", count: digits - number.count) + number
-        }
+        var table = TextTable(columns: ["", .numbers("")])
+        for (name, count) in counts.named { table.append([TextTable.Cell(name), "\(count)"]) }
+        let sums = table.lines().map { "  " + $0 }
         let first = seeds.first ?? 0
         let title =
             runs == 1 ? "seed \(first)" : "\(runs) seeds, \(first) to \(seeds.last ?? first)"

@@ -147,9 +147,7 @@ struct TortureText {
     }
 
     var lines: [String] {
-        var table = TextTable(columns: [
-            TextTable.Column("count", .trailing), TextTable.Column("of what"),
-        ])
+        var table = TextTable(columns: [.numbers("count"), "of what"])
         func row(_ count: UInt64, _ what: String, isFault: Bool) {
             table.append([
                 TextTable.Cell("\(count)", ink: isFault && count > 0 ? .red : .plain),

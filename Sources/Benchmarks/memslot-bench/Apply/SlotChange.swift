@@ -24,43 +24,40 @@ struct SlotChange {
 
     static func all(base: UInt64) -> [SlotChange] {
         let slots = slots(base: base)
-        return [logging(slots), split(slots), moved(slots), swapped(slots)]
-    }
-
-    private static func logging(_ slots: [Memslot]) -> SlotChange {
-        var after = slots
-        for index in 1..<after.count { after[index].flags = .logDirtyPages }
-        return SlotChange(name: "512 slots begin to log", before: slots, after: after)
-    }
-
-    private static func split(_ slots: [Memslot]) -> SlotChange {
-        var after = slots
-        let whole = after[256]
-        func piece(_ id: UInt32, _ first: UInt64, _ pages: UInt64) -> Memslot {
-            Memslot(
-                id: SlotID(id),
-                guestPhysicalAddress: GuestPhysicalAddress(
-                    whole.guestPhysicalAddress.rawValue + first * 4_096),
-                size: .pages(pages),
-                userspaceAddress: UserspaceAddress(
-                    whole.userspaceAddress.rawValue + first * 4_096))
+        func change(_ name: String, _ edit: (inout [Memslot]) -> Void) -> SlotChange {
+            var after = slots
+            edit(&after)
+            return SlotChange(name: name, before: slots, after: after)
         }
-        after[256] = piece(256, 0, 1)
-        after += [piece(UInt32(count), 1, 2), piece(UInt32(count + 1), 3, 1)]
-        return SlotChange(name: "one slot split in three", before: slots, after: after)
+        return [
+            change("512 slots begin to log") { after in
+                for index in 1..<after.count { after[index].flags = .logDirtyPages }
+            },
+            change("one slot split in three") { after in
+                let whole = after[256]
+                after[256] = piece(of: whole, 256, 0, 1)
+                after.append(piece(of: whole, UInt32(count), 1, 2))
+                after.append(piece(of: whole, UInt32(count + 1), 3, 1))
+            },
+            change("a BAR moved") {
+                $0[256].guestPhysicalAddress = GuestPhysicalAddress(0x8000_0000)
+            },
+            change("two slots swapped") {
+                $0[100].guestPhysicalAddress = slots[200].guestPhysicalAddress
+                $0[200].guestPhysicalAddress = slots[100].guestPhysicalAddress
+            },
+        ]
     }
 
-    private static func moved(_ slots: [Memslot]) -> SlotChange {
-        var after = slots
-        after[256].guestPhysicalAddress = GuestPhysicalAddress(0x8000_0000)
-        return SlotChange(name: "a BAR moved", before: slots, after: after)
-    }
-
-    private static func swapped(_ slots: [Memslot]) -> SlotChange {
-        var after = slots
-        after[100].guestPhysicalAddress = slots[200].guestPhysicalAddress
-        after[200].guestPhysicalAddress = slots[100].guestPhysicalAddress
-        return SlotChange(name: "two slots swapped", before: slots, after: after)
+    private static func piece(
+        of whole: Memslot, _ id: UInt32, _ first: UInt64, _ pages: UInt64
+    ) -> Memslot {
+        Memslot(
+            id: SlotID(id),
+            guestPhysicalAddress: GuestPhysicalAddress(
+                whole.guestPhysicalAddress.rawValue + first * 4_096),
+            size: .pages(pages),
+            userspaceAddress: UserspaceAddress(whole.userspaceAddress.rawValue + first * 4_096))
     }
 }
 
@@ -89,9 +86,7 @@ struct RawCalls {
             host: slot.userspaceAddress.rawValue)
     }
 
-    /// Applies them to a VM.
-    ///
-    /// - Returns: the nanoseconds.
+    /// Applies them to a VM. Returns the nanoseconds.
     @discardableResult
     func apply(to vm: Int32) throws -> Double {
         let start = ys_now()

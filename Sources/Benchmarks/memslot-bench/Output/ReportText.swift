@@ -114,9 +114,7 @@ package struct ReportMarkdown {
 /// Puts `content` between the marks of a section of a Markdown document.
 ///
 /// A section begins with a line `<!-- bench:NAME -->` and ends with `<!-- /bench -->`. Text outside
-/// of sections stays.
-///
-/// - Returns: `nil` unless the document has such a section with its end.
+/// of sections stays. Returns `nil` unless the document has such a section with its end.
 func replaceSection(_ name: String, of document: String, by content: String) -> String? {
     var lines = document.split(separator: "\n", omittingEmptySubsequences: false)
     guard let begin = lines.firstIndex(of: "<!-- bench:\(name) -->"),

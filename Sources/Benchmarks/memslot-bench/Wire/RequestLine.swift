@@ -45,9 +45,7 @@ final class InProcessService {
     private let connection = ServiceConnection(
         peer: Peer(user: 0, role: .full, connection: 1))
 
-    /// Executes the request of a line.
-    ///
-    /// - Returns: the bytes of the reply.
+    /// Executes the request of a line. Returns the bytes of the reply.
     @discardableResult
     func execute(_ line: [UInt8]) -> Int {
         service.respond(to: Self.decode(line), on: connection).count

@@ -7,15 +7,10 @@ import Memslots
 struct CallGenerator {
     private var words: RandomWords
     private let hasRegion2: Bool
-    private let hasGuestWrites: Bool
 
-    init(
-        seed: UInt64, capabilities: Capabilities, hasRegion2: Bool = true,
-        hasGuestWrites: Bool = true
-    ) {
+    init(seed: UInt64, capabilities: Capabilities, hasRegion2: Bool) {
         words = RandomWords(seed: seed, capabilities)
         self.hasRegion2 = hasRegion2
-        self.hasGuestWrites = hasGuestWrites
     }
 
     mutating func next(_ twin: SimulatedTarget) -> RawCall {
@@ -33,7 +28,7 @@ struct CallGenerator {
             return .getDirtyLog(
                 slot: loggedSlot(slots).word, isWritable: !words.random.once(in: 8))
         case 8..<14: return clear(slots)
-        case 14..<30 where hasGuestWrites: return .guestWrite(writtenAddress(slots))
+        case 14..<30: return .guestWrite(writtenAddress(slots))
         default: return .setRegion(region(slots))
         }
     }
@@ -46,8 +41,7 @@ struct CallGenerator {
 
     /// Draws a slot, mostly one that logs.
     private mutating func loggedSlot(_ slots: [Memslot]) -> (word: UInt32, pages: UInt64) {
-        let logging = slots.filter(\.isLogging)
-        let known = words.random.once(in: 6) ? slots : logging
+        let known = words.random.once(in: 6) ? slots : slots.filter(\.isLogging)
         if !words.random.once(in: 8), let slot = known.randomElement(using: &words.random) {
             return (slot.word, slot.pageCount)
         }
@@ -78,8 +72,7 @@ struct CallGenerator {
 
     /// Draws an address, mostly in a slot that logs, sometimes in any slot or outside of all.
     private mutating func writtenAddress(_ slots: [Memslot]) -> UInt64 {
-        let logging = slots.filter(\.isLogging)
-        let known = words.random.once(in: 4) ? slots : logging
+        let known = words.random.once(in: 4) ? slots : slots.filter(\.isLogging)
         guard !words.random.once(in: 10), let slot = known.randomElement(using: &words.random)
         else {
             return words.pages(below: 80) + words.random.below(4096)

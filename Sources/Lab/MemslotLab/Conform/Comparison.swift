@@ -134,9 +134,7 @@ struct TwinSession {
         target = try makeTarget()
     }
 
-    /// Sends a call to both.
-    ///
-    /// - Returns: the VM's reply.
+    /// Sends a call to both. Returns the VM's reply.
     @discardableResult
     mutating func compare(_ call: RawCall) -> RawReply {
         let reply = target.apply(call)

@@ -32,9 +32,7 @@ struct GuestWriter {
         do throws(KVMError) { vcpu = try vm.makeVCPU(id: 0) } catch { return nil }
     }
 
-    /// Runs the guest until it has written.
-    ///
-    /// - Returns: how it exited.
+    /// Runs the guest until it has written. Returns how it exited.
     func write(to address: GuestPhysicalAddress) -> String {
         do throws(Errno) {
             try start(at: address)
@@ -82,9 +80,8 @@ package enum UserWindow {
         address >= start.rawValue && address < code.rawValue
     }
 
-    /// Maps the window once in the process; it stays mapped.
-    ///
-    /// - Throws: `EEXIST` if something else is mapped there, or the errno of `mmap`.
+    /// Maps the window once in the process; it stays mapped. Throws `EEXIST` if something else is
+    /// mapped there, or the errno of `mmap`.
     static func map() throws(Errno) { try mapped.get() }
 
     private static let mapped: Result<Void, Errno> = {

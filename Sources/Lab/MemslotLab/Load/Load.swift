@@ -15,9 +15,8 @@ package struct Load {
         vms = (0..<options.vms).map { "load-\(getpid())-\($0)" }
     }
 
-    /// Creates the VMs, submits for the requested time, and destroys the VMs.
-    ///
-    /// - Throws: why the load could not begin.
+    /// Creates the VMs, submits for the requested time, and destroys the VMs. Throws why the load
+    /// could not begin.
     package func run() throws(TargetLost) -> LoadReport {
         var report = LoadReport()
         var owner = try ClientConnection(path)

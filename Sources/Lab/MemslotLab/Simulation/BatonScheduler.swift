@@ -53,10 +53,8 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
         }
     }
 
-    /// Runs all threads to their end, or until none can run.
-    ///
-    /// - Returns: `false` if there was no step for `patience` seconds: a thread waits for something
-    ///   that the scheduler does not know.
+    /// Runs all threads to their end, or until none can run. Returns `false` if there was no step
+    /// for `patience` seconds: a thread waits for something that the scheduler does not know.
     func run(patience: Int) -> Bool {
         guard let first = fibers.first else { return true }
         var seen = 0

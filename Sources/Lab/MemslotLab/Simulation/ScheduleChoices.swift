@@ -11,9 +11,8 @@ package struct ScheduleChoices: Hashable, Sendable {
 
     package init(_ list: [UInt8]) { self.list = list }
 
-    /// Parses numbers and `t`, separated by commas; `0*12` repeats a choice twelve times.
-    ///
-    /// - Returns: `nil` for any other text.
+    /// Parses numbers and `t`, separated by commas; `0*12` repeats a choice twelve times. Returns
+    /// `nil` for any other text.
     package init?(_ text: String) {
         list = []
         for item in text.split(separator: ",") {

@@ -21,9 +21,8 @@ package struct Shrinker {
         budget = failing.breach?.invariant == .progress ? 60 : 1_500
     }
 
-    /// Shrinks until no reduction helps or the budget is used up.
-    ///
-    /// - Returns: the smallest failing run, with the choices that repeat it.
+    /// Shrinks until no reduction helps or the budget is used up. Returns the smallest failing run,
+    /// with the choices that repeat it.
     package mutating func shrink() -> SimulationReport {
         guard best.breach != nil else { return best }
         var last: SimulationReport

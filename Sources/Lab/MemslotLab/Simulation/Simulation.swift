@@ -15,10 +15,8 @@ package struct Simulation {
     /// Seconds without a step after which a thread is considered stuck.
     private static let patience = 20
 
-    /// A simulation of the unmodified product.
-    package init(_ options: SimulationOptions) { self.init(options, Wiring()) }
-
-    package init(_ options: SimulationOptions, _ wiring: Wiring) {
+    /// A simulation; by default of the unmodified product.
+    package init(_ options: SimulationOptions, _ wiring: Wiring = Wiring()) {
         self.options = options
         self.wiring = wiring
     }
@@ -26,9 +24,7 @@ package struct Simulation {
     /// The names of the actors of `seed`. The last one, which recovers failed tables, always runs.
     package static func actors(of seed: UInt64) -> [String] { MachineShape(seed: seed).actors }
 
-    /// Runs to the end or to the first breach.
-    ///
-    /// - Throws: why the simulation could not run.
+    /// Runs to the end or to the first breach. Throws why the simulation could not run.
     package func run() throws(SimulationError) -> SimulationReport {
         let world = try World(options, wiring)
         try addActors(to: world)

@@ -109,7 +109,8 @@
                 counters.countEmulationFailure()
             default:
                 counters.countEmulationFailure()
-                restart(unit)
+                // Restarts the round after a shutdown, which loses the vCPU's state.
+                try? unit.program.start(unit.guarded.vcpu)
             }
             return true
         }
@@ -123,11 +124,6 @@
                 access.address.rawValue % 4 == 0
             else { return 0 }
             return UInt64(load(access.address))
-        }
-
-        /// Restarts the round after a shutdown, which loses the vCPU's state.
-        private func restart(_ unit: Unit) {
-            try? unit.program.start(unit.guarded.vcpu)
         }
 
         func kick(_ vcpu: Int) { units[vcpu].guarded.kick() }

@@ -23,9 +23,7 @@ final class SimulatedMachine: TortureMachine {
         var rounds: UInt32 = 0
         var touched = [UInt32](repeating: 0, count: Int(TortureRegion.pageCount))
 
-        /// Counts an access to the next page.
-        ///
-        /// - Returns: the page, and whether it ends the round.
+        /// Counts an access to the next page. Returns the page, and whether it ends the round.
         mutating func begin() -> (page: UInt64, endsRound: Bool) {
             defer { page = (page + 1) % TortureRegion.pageCount }
             touched[Int(page)] &+= 1

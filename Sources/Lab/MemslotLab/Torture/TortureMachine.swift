@@ -13,9 +13,7 @@ protocol TortureMachine: AnyObject, Sendable {
     /// Called on a vCPU's thread before its first turn.
     func begin(_ vcpu: Int)
 
-    /// Runs a vCPU until it exits. Called on its thread.
-    ///
-    /// - Returns: whether it needs another turn.
+    /// Runs a vCPU until it exits. Called on its thread. Returns whether it needs another turn.
     func turn(_ vcpu: Int) -> Bool
 
     /// Ends the current turn of a vCPU soon, or its next one.

@@ -23,9 +23,7 @@ final class VCPUPause: Sendable {
         for vcpu in resumes.indices { kick(vcpu) }
     }
 
-    /// Waits until all vCPUs have stopped.
-    ///
-    /// - Returns: whether they did within `seconds`.
+    /// Waits until all vCPUs have stopped. Returns whether they did within `seconds`.
     func awaitStop(seconds: Int) -> Bool {
         request()
         let deadline = DispatchTime.now() + .seconds(seconds)

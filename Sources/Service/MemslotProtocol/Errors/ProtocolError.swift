@@ -8,16 +8,14 @@ public struct ProtocolError: Error, Hashable, Sendable, CustomStringConvertible 
     public var data: ErrorData
     /// Every fault of an invalid array in array order, beginning with ``data``; empty for other
     /// errors.
-    public var violations: [ErrorData]
+    public var violations: [ErrorData] = []
     /// How many faults there are; more than ``violations`` if those exceed the limit.
-    public var violationCount: Int
+    public var violationCount = 0
 
     /// An error of one fault.
     public init(_ data: ErrorData, message: String) {
         self.message = message
         self.data = data
-        self.violations = []
-        self.violationCount = 0
     }
 
     /// An error without details.

@@ -17,19 +17,8 @@ package struct JSONError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// Why a text is not JSON.
 package enum JSONProblem: Hashable, Sendable {
-    case empty
-    case noValue
-    case noName
-    case noColon
-    case noCommaInObject
-    case noCommaInArray
-    case trailing
-    case unterminatedString
-    case controlCharacter
-    case badEscape
-    case loneSurrogate
-    case invalidUTF8
-    case badNumber
+    case empty, noValue, noName, noColon, noCommaInObject, noCommaInArray, trailing
+    case unterminatedString, controlCharacter, badEscape, loneSurrogate, invalidUTF8, badNumber
     case tooDeep(limit: Int)
     case tooLarge(limit: Int)
 

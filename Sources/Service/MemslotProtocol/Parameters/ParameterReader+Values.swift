@@ -4,21 +4,24 @@ extension ParameterReader {
     /// An address or a size: a JSON integer, or a string `"0x…"` or decimal; 0 … 2^64 − 1.
     @inline(__always)
     package mutating func quantity(at node: Int) -> UInt64 {
-        switch document.quantity(at: node) {
-        case .success(let value): return value
-        case .failure(let problem):
-            failInteger(at: node, problem, "an integer, or a string \"0x…\" or decimal")
-            return 0
-        }
+        let expected = "an integer, or a string \"0x…\" or decimal"
+        return value(of: document.quantity(at: node), at: node, expected)
     }
 
     /// A count, an id or a generation: a JSON integer.
     @inline(__always)
     package mutating func integer(at node: Int) -> UInt64 {
-        switch document.unsignedInteger(at: node) {
+        value(of: document.unsignedInteger(at: node), at: node, "an integer")
+    }
+
+    @inline(__always)
+    private mutating func value(
+        of result: Result<UInt64, IntegerProblem>, at node: Int, _ expected: String
+    ) -> UInt64 {
+        switch result {
         case .success(let value): return value
         case .failure(let problem):
-            failInteger(at: node, problem, "an integer")
+            failInteger(at: node, problem, expected)
             return 0
         }
     }

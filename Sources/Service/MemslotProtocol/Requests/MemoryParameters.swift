@@ -72,17 +72,15 @@ extension MemoryCreateParameters: ParameterObject {
 }
 
 /// The parameters of `memory.destroy` and `memory.export`.
-package struct MemoryParameters: ParameterObject {
-    package var vm = ""
-    package var memory = ""
+struct MemoryParameters: ParameterObject {
+    var vm = ""
+    var memory = ""
 
-    package enum Member: String, CaseIterable, Sendable { case vm, memory }
+    enum Member: String, CaseIterable, Sendable { case vm, memory }
 
-    package static let table = MemberTable<Member> { _ in true }
+    static let table = MemberTable<Member> { _ in true }
 
-    package init() {}
-
-    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
         case .vm: vm = reader.string(at: node)
         case .memory: memory = reader.string(at: node)

@@ -83,17 +83,15 @@ extension SimulatedParameters: ParameterObject {
 // MARK: - Methods with a name or nothing
 
 /// The parameters of `run.setAtomic`.
-package struct AtomicParameters: ParameterObject {
+struct AtomicParameters: ParameterObject {
     /// Whether changes are committed as transactions from now on.
-    package var isAtomic = true
+    var isAtomic = true
 
-    package enum Member: String, CaseIterable, Sendable { case atomic }
+    enum Member: String, CaseIterable, Sendable { case atomic }
 
-    package static let table = MemberTable<Member> { _ in true }
+    static let table = MemberTable<Member> { _ in true }
 
-    package init() {}
-
-    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         isAtomic = reader.bool(at: node)
     }
 }
@@ -116,16 +114,14 @@ package struct NoParameters: ParameterObject {
 }
 
 /// The parameters of a method that has the VM alone.
-package struct VMParameters: ParameterObject {
-    package var vm = ""
+struct VMParameters: ParameterObject {
+    var vm = ""
 
-    package enum Member: String, CaseIterable, Sendable { case vm }
+    enum Member: String, CaseIterable, Sendable { case vm }
 
-    package static let table = MemberTable<Member> { _ in true }
+    static let table = MemberTable<Member> { _ in true }
 
-    package init() {}
-
-    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         vm = reader.string(at: node)
     }
 }

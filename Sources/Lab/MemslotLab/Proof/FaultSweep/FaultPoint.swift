@@ -55,14 +55,14 @@ package enum FaultPoint: Hashable, Sendable {
 /// The engine validates an array first, so that the array causes few of these. Other causes are
 /// another process (`EIO`), a machine short of memory (`ENOMEM`), a slot that another component
 /// created (`EEXIST`, `EINVAL`) and a closed file (`EBADF`).
-package enum KernelErrnos {
+enum KernelErrnos {
     private static let deviceAddress = Errno(rawValue: 6)
 
     /// The errnos of an operation.
     ///
     /// Kernel: R1 `EIO`, R2 `EFAULT`, R3-R15 `EINVAL`, R16 `EEXIST` for a created or moved slot,
     /// `ENOMEM` of allocations, R16a `EBADF` for a guest_memfd.
-    package static func of(_ call: SlotCall) -> [Errno] {
+    static func of(_ call: SlotCall) -> [Errno] {
         let always: [Errno] = [.ioError, .badAddress, .invalidArgument, .outOfMemory]
         switch call {
         case .create(let slot):
@@ -75,7 +75,7 @@ package enum KernelErrnos {
 
     /// The errnos of `KVM_GET_DIRTY_LOG`: `EIO` as for every call, `ENXIO` if a ring is in use,
     /// `EINVAL` for the id, `ENOENT` without a bitmap, `EFAULT` for the copy.
-    package static let ofReading: [Errno] = [
+    static let ofReading: [Errno] = [
         .ioError, deviceAddress, .invalidArgument, .noEntry, .badAddress,
     ]
 }

@@ -24,7 +24,8 @@ extension PointVisit {
         checkHooks(.aborted)
         checkEvents(["failed at 0"])
         if stillBroken {
-            failRecovery(FaultScript.allCalls(errno), errno, from: failure)
+            failRecovery(
+                FaultScript(calls: .init(0, errno, persistently: true)), errno, from: failure)
         } else {
             failRecoveryAtEachOperation(from: failure)
         }
@@ -59,7 +60,7 @@ extension PointVisit {
             guard call < next.count else { return }
             let errnos = KernelErrnos.of(next[call])
             let errno = errnos[call % errnos.count]
-            failRecovery(FaultScript(call: call, errno), errno, from: failure)
+            failRecovery(FaultScript(calls: .init(call, errno)), errno, from: failure)
             guard let left = world.table.failure else { return }
             failure = left
         }
@@ -111,13 +112,5 @@ extension PointVisit {
 
     private static func plan(from installed: [Memslot], to before: [Memslot]) -> [SlotCall] {
         Plan(MemslotDiff(from: installed, to: before)).operations.map(\.call)
-    }
-}
-
-extension FaultScript {
-    fileprivate static func allCalls(_ errno: Errno) -> FaultScript {
-        var script = FaultScript()
-        script.callsFrom = (0, errno)
-        return script
     }
 }

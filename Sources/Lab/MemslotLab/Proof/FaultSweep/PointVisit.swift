@@ -54,9 +54,7 @@ struct PointVisit {
             expect(result, .quiesceTimeout(vcpus: [ScriptedHold.vcpu], readers: []))
             checkUnchanged(hooks: .aborted)
         case .reading(let read, let errno, let persistently):
-            var script = FaultScript()
-            if persistently { script.readsFrom = (read, errno) } else { script.reads[read] = errno }
-            world.begin(script)
+            world.begin(FaultScript(reads: .init(read, errno, persistently: persistently)))
             expectRollback(errno, nil)
         default: failOperation()
         }
@@ -64,24 +62,20 @@ struct PointVisit {
 
     private mutating func failOperation() {
         switch point {
-        case .call(let index, let errno, persistently: false):
-            world.begin(FaultScript(call: index, errno))
-            expectRollback(errno, index)
-        case .call(let index, let errno, persistently: true):
-            var script = FaultScript()
-            script.callsFrom = (index, errno)
-            world.begin(script)
-            if index == 0 { return expectRollback(errno, index) }
+        case .call(let index, let errno, let persistently):
+            world.begin(FaultScript(calls: .init(index, errno, persistently: persistently)))
+            if !persistently || index == 0 { return expectRollback(errno, index) }
             expectFailure(errno, index, undone: 0, errno, stillBroken: true)
         case .callUnheld(let index, let errno):
-            world.begin(FaultScript(call: index, errno))
+            world.begin(FaultScript(calls: .init(index, errno)))
             world.hold.keepInside(true)
             expectRollback(errno, index)
             world.hold.keepInside(false)
         case .callThenReading(let index, let errno):
-            var script = FaultScript(call: index, errno)
-            script.readsFrom = (run.reads, .badAddress)
-            world.begin(script)
+            world.begin(
+                FaultScript(
+                    calls: .init(index, errno),
+                    reads: .init(run.reads, .badAddress, persistently: true)))
             // The undo reads only logs that began beside the guest.
             let undone = run.calls[..<index].reversed()
             if !run.quiesced, let read = undone.firstIndex(where: { $0.inverse.endsLogging }) {
@@ -90,8 +84,8 @@ struct PointVisit {
             }
             expectRollback(errno, index, dirt: .atLeast)
         case .undo(let index, let errno, let undo, let second):
-            var script = FaultScript(call: index, errno)
-            script.calls[index + 1 + undo] = second
+            var script = FaultScript(calls: .init(index, errno))
+            script.calls.single[index + 1 + undo] = second
             world.begin(script)
             expectFailure(errno, index, undone: undo, second, stillBroken: false)
         default: preconditionFailure("submitted elsewhere")

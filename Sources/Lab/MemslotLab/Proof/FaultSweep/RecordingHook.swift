@@ -1,15 +1,10 @@
-package import Memslots
+import Memslots
 
 /// A hook that records its calls with the generation of a reader at that time, and can veto.
-package final class RecordingHook: MemslotHook {
-    package enum Phase: Hashable, Sendable {
-        case prepare
-        case commit
-        case finish
-        case abort
-    }
+final class RecordingHook: MemslotHook {
+    enum Phase { case prepare, commit, finish, abort }
 
-    package struct Call: Hashable, Sendable {
+    struct Call: Hashable, Sendable {
         let hook: String
         let phase: Phase
         let change: MemslotChange
@@ -17,7 +12,7 @@ package final class RecordingHook: MemslotHook {
         let generation: Generation
     }
 
-    package final class Log: Sendable {
+    final class Log: Sendable {
         private struct State {
             var calls: [Call] = []
             var prepared = 0
@@ -28,16 +23,14 @@ package final class RecordingHook: MemslotHook {
 
         private let state = Locked(State())
 
-        package init() {}
-
         /// Empties the log; the preparation with number `veto` will be vetoed.
-        package func begin(veto: Int? = nil) {
+        func begin(veto: Int? = nil) {
             state.withLock { ($0.calls, $0.prepared, $0.veto) = ([], 0, veto) }
         }
 
-        package func attach(_ table: MemslotTable?) { state.withLock { $0.table = table } }
+        func attach(_ table: MemslotTable?) { state.withLock { $0.table = table } }
 
-        package var calls: [Call] { state.withLock { $0.calls } }
+        var calls: [Call] { state.withLock { $0.calls } }
 
         /// - Returns: whether to veto the preparation.
         fileprivate func record(_ hook: String, _ phase: Phase, _ change: MemslotChange) -> Bool {
@@ -53,23 +46,23 @@ package final class RecordingHook: MemslotHook {
         }
     }
 
-    package let name: String
-    package var needsQuiescence: Bool { false }
+    let name: String
+    var needsQuiescence: Bool { false }
     private let log: Log
 
-    package init(_ name: String, _ log: Log) {
+    init(_ name: String, _ log: Log) {
         self.name = name
         self.log = log
     }
 
     /// The reason of a veto.
-    package static let reason = "vetoed by the sweep"
+    static let reason = "vetoed by the sweep"
 
-    package func prepare(_ change: MemslotChange) throws(HookVeto) {
+    func prepare(_ change: MemslotChange) throws(HookVeto) {
         if log.record(name, .prepare, change) { throw HookVeto(Self.reason) }
     }
 
-    package func commit(_ change: MemslotChange) { _ = log.record(name, .commit, change) }
-    package func finish(_ change: MemslotChange) { _ = log.record(name, .finish, change) }
-    package func abort(_ change: MemslotChange) { _ = log.record(name, .abort, change) }
+    func commit(_ change: MemslotChange) { _ = log.record(name, .commit, change) }
+    func finish(_ change: MemslotChange) { _ = log.record(name, .finish, change) }
+    func abort(_ change: MemslotChange) { _ = log.record(name, .abort, change) }
 }

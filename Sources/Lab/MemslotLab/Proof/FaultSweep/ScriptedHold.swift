@@ -1,9 +1,9 @@
 import Dispatch
-package import Memslots
+import Memslots
 
 /// A hold without vCPUs: it checks the order of its calls and can simulate a vCPU that does not
 /// leave.
-package final class ScriptedHold: VCPUHold {
+final class ScriptedHold: VCPUHold {
     private struct State {
         var isHeld = false
         var isExclusive = false
@@ -14,31 +14,29 @@ package final class ScriptedHold: VCPUHold {
 
     private let state = Locked(State())
 
-    package init() {}
-
     /// The name of the vCPU that does not leave.
-    package static let vcpu = "vcpu that does not leave"
+    static let vcpu = "vcpu that does not leave"
 
     /// Sets whether a vCPU is inside that does not leave.
-    package func keepInside(_ stays: Bool) {
+    func keepInside(_ stays: Bool) {
         state.withLock { ($0.stays, $0.waits) = (stays, 0) }
     }
 
     /// Whether a vCPU could be in the guest now.
-    package var guestMayRun: Bool {
+    var guestMayRun: Bool {
         // After a wait that timed out, the vCPU is known to be inside.
         state.withLock { !$0.isExclusive && !($0.stays && $0.waits > 0) }
     }
 
     /// Whether vCPUs are held or requested to leave.
-    package var isHeld: Bool { state.withLock { $0.isHeld } }
+    var isHeld: Bool { state.withLock { $0.isHeld } }
 
     /// The calls in a wrong order so far.
-    package var faults: [String] { state.withLock { $0.faults } }
+    var faults: [String] { state.withLock { $0.faults } }
 
-    package func beginHolding() { state.withLock { $0.isHeld = true } }
+    func beginHolding() { state.withLock { $0.isHeld = true } }
 
-    package func waitUntilHeld(by deadline: Deadline) -> [String] {
+    func waitUntilHeld(by deadline: Deadline) -> [String] {
         state.withLock { state in
             if !state.isHeld { state.faults.append("waited for vCPUs before beginHolding()") }
             state.waits += 1
@@ -46,7 +44,7 @@ package final class ScriptedHold: VCPUHold {
         }
     }
 
-    package func exclusively(_ body: () -> Void) {
+    func exclusively(_ body: () -> Void) {
         state.withLock { state in
             if !state.isHeld || state.stays { state.faults.append("exclusive beside a vCPU") }
             state.isExclusive = true
@@ -55,7 +53,7 @@ package final class ScriptedHold: VCPUHold {
         state.withLock { $0.isExclusive = false }
     }
 
-    package func endHolding() {
+    func endHolding() {
         state.withLock { state in
             if !state.isHeld { state.faults.append("vCPUs released twice") }
             if state.isExclusive { state.faults.append("vCPUs released too early") }

@@ -36,32 +36,26 @@ package struct SimulatedVMFactory: VMFactory {
     package func reasonToSkip(_ scene: SweepScene) -> String? { nil }
 
     package func makeVM(for scene: SweepScene) throws(Errno) -> any SweptVM {
-        SweptSimulator(
-            SimulatedBackend(
-                capabilities: scene.capabilities, dirtyLogProtection: protection))
+        SimulatedBackend(capabilities: scene.capabilities, dirtyLogProtection: protection)
     }
 }
 
-private final class SweptSimulator: SweptVM {
-    private let simulator: SimulatedBackend
+extension SimulatedBackend: SweptVM {
+    package var backend: any MemslotBackend { self }
+    package var hasGuestWrites: Bool { true }
 
-    init(_ simulator: SimulatedBackend) { self.simulator = simulator }
-
-    var backend: any MemslotBackend { simulator }
-    var hasGuestWrites: Bool { true }
-
-    func makeGuestMemfd(_ size: UInt64) throws(Errno) -> Int32 {
-        try simulator.makeGuestMemfd(size: ByteCount(size))
+    package func makeGuestMemfd(_ size: UInt64) throws(Errno) -> Int32 {
+        try makeGuestMemfd(size: ByteCount(size))
     }
 
-    func holdsExactly(_ slots: [Memslot]) -> Bool { simulator.installedSlots == slots }
+    package func holdsExactly(_ slots: [Memslot]) -> Bool { installedSlots == slots }
 
-    func write(_ pages: [UInt64], of slot: Memslot) {
+    package func write(_ pages: [UInt64], of slot: Memslot) {
         for page in pages {
             let address = GuestPhysicalAddress(
                 slot.guestPhysicalAddress.rawValue + page * pageSize.rawValue)
             do throws(TouchError) {
-                try simulator.touch(address, size: ByteCount(1), in: slot.addressSpace)
+                try touch(address, size: ByteCount(1), in: slot.addressSpace)
             } catch {
                 preconditionFailure("a page of an installed slot: \(error)")
             }
@@ -75,13 +69,11 @@ private final class SweptSimulator: SweptVM {
 package struct KVMFactory: VMFactory {
     private let system: KVMSystem
     private let host: Capabilities
-    private static let options = KVMOptions(dirtyLog: .manualInitiallySet)
+    static let options = KVMOptions(dirtyLog: .manualInitiallySet)
     /// KVM allocates about 8 bytes a page.
     private static let mostBytes: UInt64 = 1 << 37
 
-    /// A factory for VMs of this host.
-    ///
-    /// - Throws: why KVM can't be used.
+    /// A factory for VMs of this host. Throws why KVM can't be used.
     package init(system: KVMSystem) throws(KVMError) {
         self.system = system
         host = try KVMBackend(system: system, options: Self.options).capabilities
@@ -109,7 +101,7 @@ package struct KVMFactory: VMFactory {
 
     package func makeVM(for scene: SweepScene) throws(Errno) -> any SweptVM {
         do throws(KVMError) {
-            return SweptKVM(try KVMBackend(system: system, options: Self.options), Self.options)
+            return SweptKVM(try KVMBackend(system: system, options: Self.options))
         } catch {
             throw error.errno ?? .invalidArgument
         }
@@ -118,13 +110,9 @@ package struct KVMFactory: VMFactory {
 
 private final class SweptKVM: SweptVM {
     private let kvm: KVMBackend
-    private let options: KVMOptions
     private var files: [Int32] = []
 
-    init(_ kvm: KVMBackend, _ options: KVMOptions) {
-        self.kvm = kvm
-        self.options = options
-    }
+    init(_ kvm: KVMBackend) { self.kvm = kvm }
 
     deinit { for file in files { close(file) } }
 
@@ -143,7 +131,7 @@ private final class SweptKVM: SweptVM {
 
     func holdsExactly(_ slots: [Memslot]) -> Bool {
         do throws(KVMError) {
-            _ = try KVMBackend(adopting: kvm.vm, installed: slots, options: options)
+            _ = try KVMBackend(adopting: kvm.vm, installed: slots, options: KVMFactory.options)
             return true
         } catch {
             return false

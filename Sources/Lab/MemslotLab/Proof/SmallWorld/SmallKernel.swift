@@ -13,9 +13,8 @@ struct SmallKernel: Hashable {
 
     var array: [Memslot] { slots.compactMap { $0 } }
 
-    /// Applies an operation.
-    ///
-    /// - Returns: why the kernel would refuse it or do something else; `nil` if neither.
+    /// Applies an operation. Returns why the kernel would refuse it or do something else; `nil` if
+    /// neither.
     mutating func apply(_ call: SlotCall) -> String? {
         let id = Int(call.key.id.rawValue)
         let old = slots[id]

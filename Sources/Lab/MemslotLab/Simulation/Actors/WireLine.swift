@@ -1,5 +1,6 @@
 import Glibc
 import MemslotProtocol
+import MemslotScenario
 import MemslotService
 import Memslots
 
@@ -15,9 +16,8 @@ struct WireLine {
             peer: Peer(user: getuid(), connection: number), events: events)
     }
 
-    /// Calls `method` with parameters as JSON text.
-    ///
-    /// - Returns: the reply; `nil` if there is none to this request.
+    /// Calls `method` with parameters as JSON text. Returns the reply; `nil` if there is none to
+    /// this request.
     func call(_ method: String, _ parameters: String) -> JSONValue? {
         let line = "{\"id\":7,\"method\":\"\(method)\",\"params\":\(parameters)}"
         let replies = world.service.respond(
@@ -39,37 +39,22 @@ struct WireArray {
     let slots: [Memslot]
 
     init?(_ value: JSONValue) {
-        guard let generation = value["generation"]?.uint64, let list = value["slots"] else {
-            return nil
-        }
+        guard let generation = value["generation"]?.uint64, let list = value["slots"],
+            let file = try? ArrayFile(Array(list.rawBytes))
+        else { return nil }
         self.generation = Generation(generation)
         isInstalled = value["installed"]?.bool == true
-        slots = list.elements.compactMap(Self.slot).sorted { $0.assignedKey < $1.assignedKey }
+        slots = file.slots.map(Self.slot).sorted { $0.assignedKey < $1.assignedKey }
     }
 
-    private static func slot(_ value: JSONValue) -> Memslot? {
-        guard let id = value["slot"]?.uint64, let address = quantity(value, "guestPhysicalAddress"),
-            let size = quantity(value, "size"), let offset = quantity(value, "memoryOffset")
-        else { return nil }
-        var flags: MemslotFlags = []
-        for name in value["flags"].map({ $0.elements.compactMap(\.string) }) ?? [] {
-            for known in MemslotFlags.wireNames where known.name == name {
-                flags.insert(known.flag)
-            }
-        }
-        return Memslot(
-            id: SlotID(UInt32(truncatingIfNeeded: id)),
-            addressSpace: AddressSpaceID(
-                UInt32(truncatingIfNeeded: value["addressSpace"]?.uint64 ?? 0)),
-            guestPhysicalAddress: GuestPhysicalAddress(address), size: ByteCount(size),
-            userspaceAddress: UserspaceAddress(MachineShape.memory.rawValue &+ offset),
-            flags: flags)
-    }
-
-    private static func quantity(_ value: JSONValue, _ name: String) -> UInt64? {
-        guard let member = value[name] else { return nil }
-        guard let text = member.string else { return member.uint64 }
-        return text.hasPrefix("0x") ? UInt64(text.dropFirst(2), radix: 16) : nil
+    private static func slot(_ slot: SlotParameters) -> Memslot {
+        Memslot(
+            id: slot.slot.map { SlotID(UInt32(truncatingIfNeeded: $0)) },
+            addressSpace: AddressSpaceID(UInt32(truncatingIfNeeded: slot.addressSpace)),
+            guestPhysicalAddress: slot.guestPhysicalAddress, size: slot.size,
+            userspaceAddress: UserspaceAddress(
+                MachineShape.memory.rawValue &+ (slot.memoryOffset?.rawValue ?? 0)),
+            flags: slot.flags)
     }
 
     static func parameters(of submission: Submission, vm: String) -> String {

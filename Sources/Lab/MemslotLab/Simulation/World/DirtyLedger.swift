@@ -51,9 +51,8 @@ struct DirtyLedger {
         }
     }
 
-    /// A transaction was committed.
-    ///
-    /// - Returns: what is wrong with the pages in the receipt; `nil` if nothing is.
+    /// A transaction was committed. Returns what is wrong with the pages in the receipt; `nil` if
+    /// nothing is.
     mutating func committed(_ receipt: Receipt, _ array: [Memslot]) -> String? {
         var expected: [Memslot: Set<UInt64>] = [:]
         for item in ended {
@@ -106,9 +105,8 @@ struct DirtyLedger {
         }
     }
 
-    /// Compares a log with the pages that it must contain.
-    ///
-    /// - Returns: what is wrong; `nil` if nothing is.
+    /// Compares a log with the pages that it must contain. Returns what is wrong; `nil` if nothing
+    /// is.
     func fault(of bitmap: DirtyBitmap, for slot: Memslot, in pages: Range<UInt64>) -> String? {
         let owed = (owed[Log(slot)] ?? []).filter { pages.contains($0) }
         let reported = Set(bitmap.runs.flatMap { Array($0) })
@@ -129,9 +127,8 @@ struct DirtyLedger {
         doubtful.contains(Log(slot).host + page)
     }
 
-    /// Carries bits to every logging slot that maps their host pages.
-    ///
-    /// - Returns: the pages that no such slot maps.
+    /// Carries bits to every logging slot that maps their host pages. Returns the pages that no
+    /// such slot maps.
     private mutating func carry(_ item: Ended, to array: [Memslot]) -> [UInt64] {
         var left: [UInt64] = []
         for page in item.pages {

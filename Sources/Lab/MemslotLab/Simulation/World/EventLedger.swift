@@ -36,9 +36,8 @@ struct EventLedger {
         open = entries.count - 1
     }
 
-    /// Matches the outcome that `owner` received with the open event.
-    ///
-    /// - Returns: whether the open event is that of `owner` and reports the same.
+    /// Matches the outcome that `owner` received with the open event. Returns whether the open
+    /// event is that of `owner` and reports the same.
     mutating func match(
         _ kind: Entry.Kind, _ generation: Generation, to owner: String
     ) -> Bool {

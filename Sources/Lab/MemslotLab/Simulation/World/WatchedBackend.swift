@@ -84,9 +84,7 @@ struct FaultPlan {
 
     mutating func beginTransaction() { call = 0 }
 
-    /// Counts an operation.
-    ///
-    /// - Returns: the errno with which it fails.
+    /// Counts an operation. Returns the errno with which it fails.
     mutating func nextCall() -> Errno? {
         defer { call += 1 }
         switch armed {
@@ -101,9 +99,7 @@ struct FaultPlan {
         }
     }
 
-    /// Counts a read of a dirty log.
-    ///
-    /// - Returns: the errno with which it fails.
+    /// Counts a read of a dirty log. Returns the errno with which it fails.
     mutating func nextLogRead() -> Errno? {
         guard case .log(let errno) = armed else { return nil }
         armed = nil
