@@ -24,41 +24,46 @@ static inline enum kind classify(const struct ys_slot *before, const struct ys_s
     return before->flags != after->flags ? reflagged : same;
 }
 
-// The changes of a comparison, and where each is written.
-struct changes {
-    uint64_t counts[replaced + 1];
-    uint64_t *next;
-};
-
-static inline void record(struct changes *changes, enum kind kind, size_t index) {
-    changes->counts[kind] += 1;
-    *changes->next++ = (uint64_t)kind << 56 | (uint64_t)index;
+static inline void count_change(struct ys_changes *changes, enum kind kind) {
+    switch (kind) {
+    case same: break;
+    case added: changes->added += 1; break;
+    case removed: changes->removed += 1; break;
+    case moved: changes->moved += 1; break;
+    case reflagged: changes->reflagged += 1; break;
+    case replaced: changes->replaced += 1; break;
+    }
 }
 
-static inline struct ys_changes counted(const struct changes *changes) {
-    const uint64_t *counts = changes->counts;
-    return (struct ys_changes){
-        counts[added], counts[removed], counts[moved], counts[reflagged], counts[replaced]};
+static inline uint64_t operation(enum kind kind, size_t index) {
+    return (uint64_t)kind << 56 | (uint64_t)index;
 }
 
 struct ys_changes ys_merge(
     const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count,
     uint64_t *operations) {
-    struct changes changes = {.next = operations};
-    size_t i = 0, j = 0;
+    struct ys_changes changes = {0};
+    size_t i = 0, j = 0, count = 0;
     while (i < old_count && j < new_count) {
+        enum kind kind;
         if (__builtin_expect(old[i].id == new[j].id, 1)) {
-            enum kind kind = classify(&old[i++], &new[j++]);
-            if (__builtin_expect(kind != same, 0)) record(&changes, kind, j - 1);
+            kind = classify(&old[i++], &new[j++]);
+            if (__builtin_expect(kind == same, 1)) continue;
         } else if (old[i].id < new[j].id) {
-            record(&changes, removed, i++);
+            kind = removed;
+            i += 1;
         } else {
-            record(&changes, added, j++);
+            kind = added;
+            j += 1;
         }
+        count_change(&changes, kind);
+        operations[count++] = operation(kind, kind == removed ? i - 1 : j - 1);
     }
-    while (i < old_count) record(&changes, removed, i++);
-    while (j < new_count) record(&changes, added, j++);
-    return counted(&changes);
+    changes.removed += old_count - i;
+    changes.added += new_count - j;
+    for (; i < old_count; i++) operations[count++] = operation(removed, i);
+    for (; j < new_count; j++) operations[count++] = operation(added, j);
+    return changes;
 }
 
 static inline int is_same(const struct ys_slot *old, const struct ys_slot *new) {
@@ -68,7 +73,7 @@ static inline int is_same(const struct ys_slot *old, const struct ys_slot *new) 
 
 static void flat_pass(
     const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count,
-    int adding, struct changes *changes) {
+    int adding, struct ys_changes *changes, uint64_t *operations, size_t *count) {
     size_t i = 0, j = 0;
     while (i < old_count || j < new_count) {
         const struct ys_slot *before = i < old_count ? &old[i] : NULL;
@@ -76,14 +81,23 @@ static void flat_pass(
         if (before != NULL &&
             (after == NULL || before->guest < after->guest ||
              (before->guest == after->guest && !is_same(before, after)))) {
-            if (!adding) record(changes, removed, i);
+            if (!adding) {
+                changes->removed += 1;
+                operations[(*count)++] = operation(removed, i);
+            }
             i += 1;
         } else if (before != NULL && after != NULL && is_same(before, after)) {
-            if (adding && before->flags != after->flags) record(changes, reflagged, j);
+            if (adding && before->flags != after->flags) {
+                changes->reflagged += 1;
+                operations[(*count)++] = operation(reflagged, j);
+            }
             i += 1;
             j += 1;
         } else {
-            if (adding) record(changes, added, j);
+            if (adding) {
+                changes->added += 1;
+                operations[(*count)++] = operation(added, j);
+            }
             j += 1;
         }
     }
@@ -92,20 +106,11 @@ static void flat_pass(
 struct ys_changes ys_flat_walk(
     const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count,
     uint64_t *operations) {
-    struct changes changes = {.next = operations};
-    flat_pass(old, old_count, new, new_count, 0, &changes);
-    flat_pass(old, old_count, new, new_count, 1, &changes);
-    return counted(&changes);
-}
-
-// Replaces each digit's count by the place of its first element.
-static void add_up(uint64_t *sums, size_t digits) {
-    uint64_t sum = 0;
-    for (size_t digit = 0; digit < digits; digit++) {
-        uint64_t own = sums[digit];
-        sums[digit] = sum;
-        sum += own;
-    }
+    struct ys_changes changes = {0};
+    size_t count = 0;
+    flat_pass(old, old_count, new, new_count, 0, &changes, operations, &count);
+    flat_pass(old, old_count, new, new_count, 1, &changes, operations, &count);
+    return changes;
 }
 
 // Sorts pairs of guest page and index, packed in a word as 40 and 24 bits. Small arrays use small
@@ -120,7 +125,12 @@ static uint64_t *sorted_by_guest(
         for (size_t i = 0; i < count; i++) sums[words[i] >> shift & mask] += 1;
         // If all have the same digit, the pass would change nothing.
         if (sums[words[0] >> shift & mask] == count) continue;
-        add_up(sums, mask + 1);
+        uint64_t sum = 0;
+        for (size_t digit = 0; digit <= mask; digit++) {
+            uint64_t own = sums[digit];
+            sums[digit] = sum;
+            sum += own;
+        }
         for (size_t i = 0; i < count; i++)
             other[sums[words[i] >> shift & mask]++] = words[i];
         uint64_t *swap = words;
@@ -168,9 +178,14 @@ void ys_sort_by_id(
     const struct ys_slot *from = slots;
     struct ys_slot *to = scratch;
     for (int shift = 0; shift < 22; shift += 11) {
-        uint64_t sums[2048] = {0};
+        size_t sums[2048] = {0};
         for (size_t i = 0; i < count; i++) sums[from[i].id >> shift & 2047] += 1;
-        add_up(sums, 2048);
+        size_t sum = 0;
+        for (size_t digit = 0; digit < 2048; digit++) {
+            size_t own = sums[digit];
+            sums[digit] = sum;
+            sum += own;
+        }
         for (size_t i = 0; i < count; i++) to[sums[from[i].id >> shift & 2047]++] = from[i];
         from = to;
         to = sorted;

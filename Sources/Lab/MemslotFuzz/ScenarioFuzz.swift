@@ -55,11 +55,8 @@ enum TraceFuzz {
     }
 
     static func run(_ bytes: [UInt8]) -> String? {
-        let size = Int(bytes.first ?? 0) + 1
         let whole = outcome(of: bytes, pieces: bytes.count)
-        if whole != outcome(of: bytes, pieces: size) {
-            return "pieces of \(size) bytes are read as something else"
-        }
+        if let broken = bytes.difference(from: whole, inPieces: outcome) { return broken }
         guard case .scenario(let lines) = whole else { return nil }
         var reader = ScenarioReader(LineReader(bytes: lines))
         do throws(UnusableInput) {
@@ -93,11 +90,8 @@ enum EvidenceFuzz {
     }
 
     static func run(_ bytes: [UInt8]) -> String? {
-        let size = Int(bytes.first ?? 0) + 1
         let whole = outcome(of: bytes, pieces: bytes.count)
-        if whole != outcome(of: bytes, pieces: size) {
-            return "pieces of \(size) bytes are read as something else"
-        }
+        if let broken = bytes.difference(from: whole, inPieces: outcome) { return broken }
         guard !whole.json.isEmpty else { return nil }
         do throws(JSONError) { _ = try JSONDocument(parsing: whole.json) } catch {
             return "the report's data is not JSON: \(error)"
@@ -130,5 +124,13 @@ extension [UInt8] {
         stride(from: 0, to: count, by: Swift.max(size, 1)).map {
             self[$0..<Swift.min($0 + size, count)]
         }
+    }
+
+    fileprivate func difference<Outcome: Equatable>(
+        from whole: Outcome, inPieces outcome: ([UInt8], Int) -> Outcome
+    ) -> String? {
+        let size = Int(first ?? 0) + 1
+        return outcome(self, size) == whole
+            ? nil : "pieces of \(size) bytes are read as something else"
     }
 }

@@ -48,22 +48,21 @@ package struct GuestProgram: Hashable, Sendable {
     }
 
     /// The contents of guest memory before the guest runs; the rest must be 0.
-    package var image: [GuestImagePiece] {
-        let code = GuestImagePiece(address: placement.code, bytes: self.code)
-        guard kind == .long else { return [code] }
-        let page = pageSize.rawValue
-        func pages(_ address: GuestPhysicalAddress, _ count: UInt64) -> Range<GuestPhysicalAddress>
-        {
-            let start = address.rawValue / page * page
-            return GuestPhysicalAddress(start)..<GuestPhysicalAddress(start + count * page)
+    package var image: [(address: GuestPhysicalAddress, bytes: [UInt8])] {
+        guard kind == .long else { return [(placement.code, code)] }
+        func pages(
+            _ address: GuestPhysicalAddress, _ count: UInt64 = 1
+        ) -> Range<GuestPhysicalAddress> {
+            let start = GuestPhysicalAddress(address.pageNumber * pageSize.rawValue)
+            return start..<GuestPhysicalAddress(start.rawValue + count * pageSize.rawValue)
         }
         let tables = IdentityPageTables(
             at: placement.pageTables,
             mapping: [
-                pages(placement.region, placement.pageCount), pages(placement.code, 1),
-                pages(placement.status, 1), pages(placement.doorbell, 1),
+                pages(placement.region, placement.pageCount), pages(placement.code),
+                pages(placement.status), pages(placement.doorbell),
             ])
-        return [code, GuestImagePiece(address: placement.pageTables, bytes: tables.bytes)]
+        return [(placement.code, code), (placement.pageTables, tables.bytes)]
     }
 
     /// Whether the guest exited because its count reached its limit.
@@ -96,11 +95,6 @@ package struct GuestProgram: Hashable, Sendable {
             try vcpu.setRegisters(registers)
         }
     #endif
-}
-
-package struct GuestImagePiece: Hashable, Sendable {
-    package let address: GuestPhysicalAddress
-    package let bytes: [UInt8]
 }
 
 package enum GuestKind: String, Hashable, Sendable, CaseIterable {

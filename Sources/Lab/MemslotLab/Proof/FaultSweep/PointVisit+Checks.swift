@@ -60,10 +60,7 @@ extension PointVisit {
     }
 
     private static func aborts(of calls: ArraySlice<RecordingHook.Call>) -> [RecordingHook.Call] {
-        calls.reversed().map {
-            RecordingHook.Call(
-                hook: $0.hook, phase: .abort, change: $0.change, generation: $0.generation)
-        }
+        calls.reversed().map { $0.next(.abort, at: $0.generation) }
     }
 
     mutating func checkDirtyLogs(_ check: DirtyLogCheck) {
@@ -131,11 +128,7 @@ extension PointVisit {
     private mutating func checkCommitHooks() {
         let prepared = run.hookCalls(.prepare)
         func course(_ phase: RecordingHook.Phase, _ generation: UInt64) -> [RecordingHook.Call] {
-            prepared.map {
-                RecordingHook.Call(
-                    hook: $0.hook, phase: phase, change: $0.change,
-                    generation: Generation(generation))
-            }
+            prepared.map { $0.next(phase, at: Generation(generation)) }
         }
         let wanted = course(.prepare, 0) + course(.commit, 0) + course(.finish, 1)
         if world.hookLog.calls != wanted { findings.append("hooks were called in another order") }

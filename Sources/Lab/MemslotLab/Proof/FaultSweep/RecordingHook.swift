@@ -7,9 +7,13 @@ final class RecordingHook: MemslotHook {
     struct Call: Hashable, Sendable {
         let hook: String
         let phase: Phase
-        let change: MemslotChange
+        var change: MemslotChange
         /// The generation of a reader at that time.
         let generation: Generation
+
+        func next(_ phase: Phase, at generation: Generation) -> Call {
+            Call(hook: hook, phase: phase, change: change, generation: generation)
+        }
     }
 
     final class Log: Sendable {

@@ -125,10 +125,9 @@ extension CleanRun {
             PlannedOperation($0.call.renaming(descriptors), because: $0.reason)
         }
         receipt.slots = receipt.slots.map { $0.renaming(descriptors) }
-        let hookCalls = hookCalls.map {
-            RecordingHook.Call(
-                hook: $0.hook, phase: $0.phase, change: $0.change.renaming(descriptors),
-                generation: $0.generation)
+        var hookCalls = hookCalls
+        for index in hookCalls.indices {
+            hookCalls[index].change = hookCalls[index].change.renaming(descriptors)
         }
         return CleanRun(
             calls: calls.map { $0.renaming(descriptors) }, reads: reads, hookCalls: hookCalls,

@@ -46,15 +46,13 @@ final class Operator: SimulatedActor {
             world.sleep(milliseconds: random.draw(1...10))
             if world.isOver { world.faults.armed = nil }
             guard world.table.failure != nil else { continue }
-            if random.once(in: 3) { release() }
+            if random.once(in: 3) {
+                world.record("releases vCPUs")
+                world.isReleased = true
+                world.table.releaseVCPUs()
+            }
             if random.once(in: 2) { recover() }
         }
-    }
-
-    private func release() {
-        world.record("releases vCPUs")
-        world.isReleased = true
-        world.table.releaseVCPUs()
     }
 
     private func recover() {
