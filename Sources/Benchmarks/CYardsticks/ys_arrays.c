@@ -3,16 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-uint64_t ys_read_both(
-    const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count) {
-    const uint64_t *words = (const uint64_t *)old;
-    uint64_t sum = 0;
-    for (size_t i = 0; i < old_count * sizeof *old / 8; i++) sum ^= words[i];
-    words = (const uint64_t *)new;
-    for (size_t i = 0; i < new_count * sizeof *new / 8; i++) sum ^= words[i];
-    return sum;
-}
-
 enum kind { same, added, removed, moved, reflagged, replaced };
 
 static inline enum kind classify(const struct ys_slot *before, const struct ys_slot *after) {
@@ -63,53 +53,6 @@ struct ys_changes ys_merge(
     changes.added += new_count - j;
     for (; i < old_count; i++) operations[count++] = operation(removed, i);
     for (; j < new_count; j++) operations[count++] = operation(added, j);
-    return changes;
-}
-
-static inline int is_same(const struct ys_slot *old, const struct ys_slot *new) {
-    return old->guest == new->guest && old->size == new->size && old->host == new->host &&
-           old->memory == new->memory;
-}
-
-static void flat_pass(
-    const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count,
-    int adding, struct ys_changes *changes, uint64_t *operations, size_t *count) {
-    size_t i = 0, j = 0;
-    while (i < old_count || j < new_count) {
-        const struct ys_slot *before = i < old_count ? &old[i] : NULL;
-        const struct ys_slot *after = j < new_count ? &new[j] : NULL;
-        if (before != NULL &&
-            (after == NULL || before->guest < after->guest ||
-             (before->guest == after->guest && !is_same(before, after)))) {
-            if (!adding) {
-                changes->removed += 1;
-                operations[(*count)++] = operation(removed, i);
-            }
-            i += 1;
-        } else if (before != NULL && after != NULL && is_same(before, after)) {
-            if (adding && before->flags != after->flags) {
-                changes->reflagged += 1;
-                operations[(*count)++] = operation(reflagged, j);
-            }
-            i += 1;
-            j += 1;
-        } else {
-            if (adding) {
-                changes->added += 1;
-                operations[(*count)++] = operation(added, j);
-            }
-            j += 1;
-        }
-    }
-}
-
-struct ys_changes ys_flat_walk(
-    const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count,
-    uint64_t *operations) {
-    struct ys_changes changes = {0};
-    size_t count = 0;
-    flat_pass(old, old_count, new, new_count, 0, &changes, operations, &count);
-    flat_pass(old, old_count, new, new_count, 1, &changes, operations, &count);
     return changes;
 }
 
@@ -190,23 +133,6 @@ void ys_sort_by_id(
         from = to;
         to = sorted;
     }
-}
-
-uint64_t ys_scan(const uint8_t *text, size_t count) {
-    uint64_t found = 0;
-    int in_string = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint8_t byte = text[i];
-        if (byte == '"') {
-            in_string = !in_string;
-        } else if (in_string) {
-            if (byte == '\\') i += 1;
-        } else {
-            found += byte == '{' || byte == '}' || byte == '[' || byte == ']' || byte == ',' ||
-                     byte == ':';
-        }
-    }
-    return found;
 }
 
 static inline int digit(uint8_t byte) {

@@ -42,13 +42,11 @@ struct line {
 };
 
 struct job {
-    enum ys_entering how;
+    int is_plain;
     size_t count;
     int threads;
     _Atomic int ready;
-    struct line shared;
     struct line table;
-    pthread_rwlock_t lock;
     struct line epochs[most_threads];
     uint64_t spans[most_threads];
     _Atomic int next;
@@ -57,29 +55,14 @@ struct job {
 static uint64_t work(struct job *job, struct line *epoch) {
     uint64_t sum = 0;
     for (size_t i = 0; i < job->count; i++) {
-        switch (job->how) {
-        case YS_SHARED_COUNT:
-            atomic_fetch_add_explicit(&job->shared.value, 1, memory_order_acquire);
-            sum += atomic_load_explicit(&job->table.value, memory_order_acquire);
-            atomic_fetch_sub_explicit(&job->shared.value, 1, memory_order_release);
-            break;
-        case YS_READ_WRITE_LOCK:
-            pthread_rwlock_rdlock(&job->lock);
-            sum += atomic_load_explicit(&job->table.value, memory_order_acquire);
-            pthread_rwlock_unlock(&job->lock);
-            break;
-        case YS_EPOCH_FENCED:
-            atomic_store_explicit(&epoch->value, i + 1, memory_order_seq_cst);
-            sum += atomic_load_explicit(&job->table.value, memory_order_acquire);
-            atomic_store_explicit(&epoch->value, 0, memory_order_release);
-            break;
-        case YS_EPOCH_PLAIN:
+        if (job->is_plain) {
             atomic_store_explicit(&epoch->value, i + 1, memory_order_relaxed);
             atomic_signal_fence(memory_order_seq_cst);
-            sum += atomic_load_explicit(&job->table.value, memory_order_acquire);
-            atomic_store_explicit(&epoch->value, 0, memory_order_release);
-            break;
+        } else {
+            atomic_store_explicit(&epoch->value, i + 1, memory_order_seq_cst);
         }
+        sum += atomic_load_explicit(&job->table.value, memory_order_acquire);
+        atomic_store_explicit(&epoch->value, 0, memory_order_release);
     }
     return sum;
 }
@@ -96,22 +79,20 @@ static void *run(void *argument) {
     return NULL;
 }
 
-double ys_enter_and_leave(enum ys_entering how, int threads, size_t count) {
+double ys_enter_and_leave(int is_plain, int threads, size_t count) {
     if (threads < 1 || threads > most_threads || count == 0) return 0;
     static struct job job;
-    job.how = how;
+    job.is_plain = is_plain;
     job.count = count;
     job.threads = threads;
     atomic_store(&job.ready, 0);
     atomic_store(&job.next, 0);
-    pthread_rwlock_init(&job.lock, NULL);
     pthread_t others[most_threads];
     int made = 0;
     while (made < threads && pthread_create(&others[made], NULL, run, &job) == 0) made += 1;
     // If a thread could not be started, release those that wait for it.
     if (made < threads) atomic_store(&job.ready, threads);
     for (int i = 0; i < made; i++) pthread_join(others[i], NULL);
-    pthread_rwlock_destroy(&job.lock);
     if (made < threads) return 0;
     uint64_t longest = 0;
     for (int i = 0; i < threads; i++)

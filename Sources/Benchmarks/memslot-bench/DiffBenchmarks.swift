@@ -29,27 +29,17 @@ enum DiffBenchmarks {
         func times(_ name: String, _ body: @escaping () throws -> Void) -> Contestant {
             Contestant(name, operations: repeats) { for _ in 0..<repeats { try body() } }
         }
-        var contestants = [
-            times(project) { try plan(wanted, on: table, c.changes) },
-            times(yardstick) { try c.validateAndMerge() },
-        ]
-        if scenario == .percent {
-            contestants += [
-                times("C: reading both arrays once") { c.readBoth() },
-                times("C: merge alone") { c.merge() },
-                times("C: validation alone") { try c.validate() },
-                times("C: two-pass walk, QEMU's shape") { c.flatWalk() },
-            ]
-        }
         try c.validateAndMerge()
         let rounds = size == million ? 7 : effort(31, quick: 3)
-        let contest = try Contest(rounds: rounds, contestants)
+        let contest = try Contest(
+            rounds: rounds, times(project) { try plan(wanted, on: table, c.changes) },
+            times(yardstick) { try c.validateAndMerge() })
         let title = "validate, diff, plan: \(scenario.rawValue)"
         return [
             contest.row(
                 project, as: title, slots: size, against: yardstick,
                 target: target(scenario, size))
-        ] + contestants.dropFirst(2).map { contest.row($0.name, slots: size) }
+        ]
     }
 
     private static func target(_ scenario: DiffScenario, _ size: Int) -> BenchmarkTarget? {
@@ -120,23 +110,10 @@ final class YardstickDiff {
 
     /// Validates, sorts if needed, and merges by id.
     func validateAndMerge() throws {
-        try validate()
-        if !isSorted { ys_sort_by_id(new, new.count, &sorted, &moving) }
-        changes = ys_merge(old, old.count, sorted, sorted.count, &operations)
-    }
-
-    func validate() throws {
         try require(
             ys_validate(new, new.count, &scratch) == 0,
             "the yardstick finds faults in the benchmark's own array")
+        if !isSorted { ys_sort_by_id(new, new.count, &sorted, &moving) }
+        changes = ys_merge(old, old.count, sorted, sorted.count, &operations)
     }
-
-    func merge() { changes = ys_merge(old, old.count, new, new.count, &operations) }
-
-    /// Compares in the way of QEMU.
-    func flatWalk() { _ = ys_flat_walk(old, old.count, new, new.count, &operations) }
-
-    func readBoth() { floor ^= ys_read_both(old, old.count, new, new.count) }
-
-    private var floor: UInt64 = 0
 }

@@ -27,19 +27,9 @@ struct ys_changes {
     uint64_t replaced;
 };
 
-// Reads every byte of both arrays once: the lower bound.
-uint64_t ys_read_both(
-    const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count);
-
 // Compares two arrays that are sorted by id in one pass. Writes one word for each change to
 // `operations`, which has room for both arrays.
 struct ys_changes ys_merge(
-    const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count,
-    uint64_t *operations);
-
-// Compares in the way of QEMU's address_space_update_topology: one pass over both lists, by guest
-// address, that deletes, and a second one that adds.
-struct ys_changes ys_flat_walk(
     const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count,
     uint64_t *operations);
 
@@ -53,10 +43,6 @@ void ys_sort_by_id(
     const struct ys_slot *slots, size_t count, struct ys_slot *sorted, struct ys_slot *scratch);
 
 // Passes over bytes: the least that decoding or encoding a message can cost.
-
-// Counts the brackets, commas and colons of a JSON text outside of strings: a scanner that stores
-// nothing.
-uint64_t ys_scan(const uint8_t *text, size_t count);
 
 // Stores the numbers of a text like `{"a":1,"b":"0x2"}` in order: a scanner for this one shape,
 // without checks. Returns their number.

@@ -133,7 +133,6 @@ enum WireBenchmarks {
         let encode = "encode: memslots.get"
         let submit = "the same submit again, without a socket"
         let shape = "C: numbers of this one shape, unchecked"
-        let scan = "C: scan"
         let copy = "C: memcpy"
         let obvious = "Foundation's JSONDecoder"
         let contest = try Contest(
@@ -147,7 +146,6 @@ enum WireBenchmarks {
             Contestant(shape, operations: 1) {
                 _ = ys_read_numbers(line, line.count, &numbers, numbers.count)
             },
-            Contestant(scan, operations: 1) { numbers[0] = ys_scan(line, line.count) },
             Contestant(copy, operations: 1) { memcpy(&room, line, line.count) })
         let foundation = try Contest(
             rounds: effort(3, quick: 1),
@@ -156,7 +154,7 @@ enum WireBenchmarks {
             })
         return [tape, parse, encode, submit].map {
             contest.row($0, slots: slotCount, against: $0 == encode ? copy : shape)
-        } + [shape, scan, copy].map { contest.row($0, slots: slotCount) }
+        } + [shape, copy].map { contest.row($0, slots: slotCount) }
             + [foundation.row(obvious, slots: slotCount)]
     }
 }
