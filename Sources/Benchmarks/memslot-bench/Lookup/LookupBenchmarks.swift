@@ -48,31 +48,19 @@ enum LookupBenchmarks {
         func title(_ name: String) -> String {
             "\(name), \(pattern.rawValue), \(order.rawValue)"
         }
-        var rows = ProjectLookup.all.dropLast().map {
-            contest.row($0.name, as: title($0.name), slots: size, against: YardstickTable.vmMemory)
-        }
-        if let best = ProjectLookup.all.last {
-            let faster = pattern == .random ? 3.0 : 8.0
-            // The target was set for addresses that are known beforehand.
-            let isTargeted = order == .known && 64...4_096 ~= size
-            let target: BenchmarkTarget? = isTargeted ? .ratioAtMost(1 / faster) : nil
-            let standIn = contest.row(
-                best.name, as: title(best.name), slots: size, against: YardstickTable.vmMemory,
-                target: target)
-            if order == .known, let figure = QuotedFigures.vmMemory(pattern, slots: size) {
-                rows.append(standIn.compared(with: QuotedFigures.vmMemory, Spread([figure])))
-            }
-            rows += [
-                standIn,
-                contest.row(
-                    best.name, as: title(best.name), slots: size,
-                    against: YardstickTable.lastHit, target: .ratioAtMost(1.5)),
-            ]
-        }
-        return rows
-            + YardstickTable.searches.map {
-                contest.row($0.name, as: title($0.name), slots: size)
-            }
+        let faster = pattern == .random ? 3.0 : 8.0
+        // The target was set for addresses that are known beforehand.
+        let isTargeted = order == .known && 64...4_096 ~= size
+        let fastest = ProjectLookup.fastest.name
+        return ProjectLookup.all.map {
+            contest.row(
+                $0.name, as: title($0.name), slots: size, against: YardstickTable.vmMemory,
+                target: isTargeted && $0.name == fastest ? .ratioAtMost(1 / faster) : nil)
+        } + [
+            contest.row(
+                fastest, as: title(fastest), slots: size, against: YardstickTable.lastHit,
+                target: .ratioAtMost(1.5))
+        ] + YardstickTable.searches.map { contest.row($0.name, as: title($0.name), slots: size) }
     }
 
     /// Compares a sum with the yardsticks' one, which is computed once: the time is negligible.
@@ -99,20 +87,6 @@ enum LookupBenchmarks {
                 rounds: effort(15, quick: 3),
                 Contestant(name, operations: 1) { _ = try opened(slots) })
             return contest.row(name, slots: size)
-        }
-    }
-}
-
-/// Figures that others measured, on a machine of the same kind, of software that is not built here.
-enum QuotedFigures {
-    static let vmMemory = "vm-memory 0.18, quoted"
-
-    /// Nanoseconds of one `get_host_address` of vm-memory 0.18, without the load of the table.
-    static func vmMemory(_ pattern: AddressPattern, slots: Int) -> Double? {
-        switch pattern {
-        case .random: [8: 8, 64: 14, 512: 34, 4_096: 64, 32_764: 625][slots]
-        case .inRow: [8: 8, 64: 14, 512: 31, 4_096: 42, 32_764: 70][slots]
-        case .repeated: nil
         }
     }
 }

@@ -24,10 +24,10 @@ package struct ReportPlot {
 
     private var curves: [CurvePlot] {
         let lookup = report.rows(of: .lookup)
-        let names =
-            [ProjectLookup.all.last?.name].compactMap(\.self) + [
-                YardstickTable.vmMemory, "C, branchless binary search", YardstickTable.lastHit,
-            ]
+        let names = [
+            ProjectLookup.fastest.name, YardstickTable.vmMemory, "C, branchless binary search",
+            YardstickTable.lastHit,
+        ]
         let patterns = [AddressPattern.random, .inRow].map { pattern in
             CurvePlot(
                 title: "One translation, \(pattern.rawValue) addresses, known beforehand",
