@@ -85,5 +85,4 @@ package enum BenchmarkUnit: String, Hashable, Encodable, Sendable {
     }
 }
 
-/// A ratio as a cell of a table.
 func ratioText(_ ratio: Double) -> String { HumanFigure(ratio, .factor).description }

@@ -17,10 +17,13 @@ enum LineFuzz {
         let descriptors: Int
     }
 
+    private typealias Outcome = (lines: [Line], isTooLong: Bool)
+
     static func run(_ bytes: [UInt8]) -> String? {
         var choices = FuzzBytes(bytes)
-        let lineLimit = Int(choices.number(below: 64))
-        let descriptorLimit = Int(choices.number(below: 4))
+        let limits = (
+            line: Int(choices.number(below: 64)), descriptors: Int(choices.number(below: 4))
+        )
         var pieces: [Piece] = []
         while !choices.isAtEnd {
             let length = Int(choices.byte())
@@ -30,17 +33,16 @@ enum LineFuzz {
                 pieces.append(Piece(bytes: piece, descriptors: max(0, descriptors)))
             }
         }
-        let expected = whole(pieces, lineLimit: lineLimit, descriptorLimit: descriptorLimit)
-        let got = inPieces(pieces, lineLimit: lineLimit, descriptorLimit: descriptorLimit)
+        let (expected, got) = (whole(pieces, limits), inPieces(pieces, limits))
         if expected.lines != got.lines { return "other lines: \(got.lines) for \(expected.lines)" }
         if expected.isTooLong != got.isTooLong { return "only one of both detects the limit" }
         return nil
     }
 
     private static func inPieces(
-        _ pieces: [Piece], lineLimit: Int, descriptorLimit: Int
-    ) -> (lines: [Line], isTooLong: Bool) {
-        var buffer = LineBuffer(lineLimit: lineLimit, descriptorLimit: descriptorLimit)
+        _ pieces: [Piece], _ limits: (line: Int, descriptors: Int)
+    ) -> Outcome {
+        var buffer = LineBuffer(lineLimit: limits.line, descriptorLimit: limits.descriptors)
         var lines: [Line] = []
         for piece in pieces {
             let count = buffer.fill { room in
@@ -70,8 +72,8 @@ enum LineFuzz {
     }
 
     private static func whole(
-        _ pieces: [Piece], lineLimit: Int, descriptorLimit: Int
-    ) -> (lines: [Line], isTooLong: Bool) {
+        _ pieces: [Piece], _ limits: (line: Int, descriptors: Int)
+    ) -> Outcome {
         var lines: [Line] = []
         var line: [UInt8] = []
         var descriptors = 0
@@ -84,8 +86,8 @@ enum LineFuzz {
                     continue
                 }
                 if line.last == UInt8(ascii: "\r") { line.removeLast() }
-                if line.count > lineLimit { return (lines, true) }
-                let isBad = descriptors > descriptorLimit
+                if line.count > limits.line { return (lines, true) }
+                let isBad = descriptors > limits.descriptors
                 let isBlank = line.allSatisfy { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }
                 if !isBlank || isBad {
                     lines.append(
@@ -97,7 +99,7 @@ enum LineFuzz {
                 descriptors = 0
             }
             // One byte more than the limit may be the `\r` before the newline.
-            if line.count > lineLimit + 1 { return (lines, true) }
+            if line.count > limits.line + 1 { return (lines, true) }
         }
         return (lines, false)
     }

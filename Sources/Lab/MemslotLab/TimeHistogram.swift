@@ -4,13 +4,9 @@ import Histogram
 package struct TimeDistribution: Hashable, Sendable {
     package var count: UInt64 = 0
     package var mean: UInt64 = 0
-    /// Half of the times are no longer.
     package var p50: UInt64 = 0
-    /// Nine of ten are no longer.
     package var p90: UInt64 = 0
-    /// 99 of 100 are no longer.
     package var p99: UInt64 = 0
-    /// 999 of 1,000 are no longer.
     package var p999: UInt64 = 0
     package var max: UInt64 = 0
 

@@ -108,11 +108,7 @@ struct SimulateCommand: ParsableCommand {
     }
 
     private func shrunk(_ failed: SimulationReport) -> (report: SimulationReport, runs: Int) {
-        var shrinker = Shrinker(failed) { options in
-            do throws(SimulationError) { return try Simulation(options).run() } catch {
-                return nil
-            }
-        }
+        var shrinker = Shrinker(failed) { try? Simulation($0).run() }
         let smallest = shrinker.shrink()
         return (report: smallest, runs: shrinker.runs)
     }

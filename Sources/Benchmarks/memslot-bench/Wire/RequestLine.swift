@@ -1,4 +1,3 @@
-import Foundation
 import MemslotProtocol
 import MemslotService
 import Memslots
@@ -63,24 +62,4 @@ final class InProcessService {
         else { throw BenchmarkError.broken("the benchmark's own line is no submit") }
         return parameters.slots.count
     }
-}
-
-/// A submit for Foundation's decoder: the cost of the obvious way.
-struct FoundationSubmit: Decodable {
-    struct Slot: Decodable {
-        let slot: UInt32
-        let guestPhysicalAddress: String
-        let size: String
-        let userspaceAddress: String
-        let flags: [String]
-    }
-
-    struct Parameters: Decodable {
-        let vm: String
-        let slots: [Slot]
-    }
-
-    let id: Int
-    let method: String
-    let params: Parameters
 }

@@ -1,5 +1,4 @@
 import CYardsticks
-import Foundation
 import Glibc
 import MemslotProtocol
 import Memslots
@@ -119,7 +118,6 @@ enum WireBenchmarks {
     private static func halves(_ effort: Effort) throws -> [BenchmarkRow] {
         let slots = BenchmarkArray.slots(slotCount)
         let line = RequestLine.submit(slots, to: "large")
-        let data = Data(line)
         let service = InProcessService()
         service.execute(RequestLine.create(vm: "large"))
         service.execute(line)
@@ -134,7 +132,6 @@ enum WireBenchmarks {
         let submit = "the same submit again, without a socket"
         let shape = "C: numbers of this one shape, unchecked"
         let copy = "C: memcpy"
-        let obvious = "Foundation's JSONDecoder"
         let contest = try Contest(
             rounds: effort(31, quick: 3),
             Contestant(tape, operations: 1) { _ = try JSONDocument(parsing: line) },
@@ -147,14 +144,8 @@ enum WireBenchmarks {
                 _ = ys_read_numbers(line, line.count, &numbers, numbers.count)
             },
             Contestant(copy, operations: 1) { memcpy(&room, line, line.count) })
-        let foundation = try Contest(
-            rounds: effort(3, quick: 1),
-            Contestant(obvious, operations: 1) {
-                _ = try JSONDecoder().decode(FoundationSubmit.self, from: data).params.slots.count
-            })
         return [tape, parse, encode, submit].map {
             contest.row($0, slots: slotCount, against: $0 == encode ? copy : shape)
         } + [shape, copy].map { contest.row($0, slots: slotCount) }
-            + [foundation.row(obvious, slots: slotCount)]
     }
 }

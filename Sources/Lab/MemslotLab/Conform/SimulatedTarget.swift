@@ -18,7 +18,6 @@ package protocol RawCallTarget: AnyObject {
     func difference(from slots: [Memslot], protection: UInt64) -> String?
 }
 
-/// The simulator as a target of raw calls.
 package final class SimulatedTarget: RawCallTarget {
     private let vm: SimulatedRawVM
 
@@ -60,12 +59,9 @@ package final class SimulatedTarget: RawCallTarget {
             return RawReply(errno)
         }
         defer { _ = vm.setUserMemoryRegion(WritingGuest.slot(isInstalled: false)) }
-        do throws(TouchError) {
-            try vm.kernel.touch(GuestPhysicalAddress(address), size: ByteCount(1))
-            return RawReply(nil, exit: RawReply.written)
-        } catch {
-            return RawReply(nil, exit: RawReply.mmio)
-        }
+        let place = GuestPhysicalAddress(address)
+        let isWritten = (try? vm.kernel.touch(place, size: ByteCount(1))) != nil
+        return RawReply(nil, exit: isWritten ? RawReply.written : RawReply.mmio)
     }
 
     package func difference(from slots: [Memslot], protection: UInt64) -> String? {

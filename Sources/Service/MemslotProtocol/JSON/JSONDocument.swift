@@ -37,13 +37,6 @@ package final class JSONDocument: @unchecked Sendable {
         self.start = range.lowerBound
     }
 
-    /// Parses one document from a copy of the bytes.
-    package convenience init(
-        parsing bytes: UnsafeRawBufferPointer, depthLimit: Int = 64
-    ) throws(JSONError) {
-        try self.init(parsing: Array(bytes), depthLimit: depthLimit)
-    }
-
     package convenience init(parsing text: String, depthLimit: Int = 64) throws(JSONError) {
         try self.init(parsing: Array(text.utf8), depthLimit: depthLimit)
     }

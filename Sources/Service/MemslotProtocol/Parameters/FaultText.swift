@@ -36,13 +36,8 @@ extension JSONDocument {
 package func pathComponent(_ name: String) -> String {
     let isPlain =
         !name.isEmpty
-        && name.utf8.allSatisfy {
-            switch $0 {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"):
-                true
-            default: false
-            }
+        && name.allSatisfy {
+            $0.isASCII && ($0.isLetter || $0.isNumber) || $0 == "_" || $0 == "-"
         }
     let name = shortened(name)
     return isPlain ? name : "\"\(name)\""

@@ -31,7 +31,7 @@ extension PointVisit {
     }
 
     mutating func checkEvents(_ expected: [String]) {
-        let received = world.events.received
+        let received = world.events.withLock { $0 }
         if received != expected { findings.append("observers received \(received)") }
     }
 

@@ -8,7 +8,6 @@ final class RecordingHook: MemslotHook {
         let hook: String
         let phase: Phase
         var change: MemslotChange
-        /// The generation of a reader at that time.
         let generation: Generation
 
         func next(_ phase: Phase, at generation: Generation) -> Call {
@@ -59,7 +58,6 @@ final class RecordingHook: MemslotHook {
         self.log = log
     }
 
-    /// The reason of a veto.
     static let reason = "vetoed by the sweep"
 
     func prepare(_ change: MemslotChange) throws(HookVeto) {

@@ -14,7 +14,6 @@ final class ScriptedHold: VCPUHold {
 
     private let state = Locked(State())
 
-    /// The name of the vCPU that does not leave.
     static let vcpu = "vcpu that does not leave"
 
     /// Sets whether a vCPU is inside that does not leave.

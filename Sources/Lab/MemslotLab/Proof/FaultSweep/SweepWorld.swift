@@ -8,7 +8,8 @@ final class SweepWorld {
     let backend: FaultyBackend
     let table: MemslotTable
     let hookLog: RecordingHook.Log
-    let events: EventLog
+    /// The events that observers received.
+    let events = Locked<[String]>([])
     /// This VM's guest_memfds by the descriptors of the scene.
     let descriptors: [Int32: Int32]
     private let observation: Observation
@@ -34,7 +35,6 @@ final class SweepWorld {
         hold = ScriptedHold()
         backend = FaultyBackend(vm.backend, hold: hold)
         hookLog = RecordingHook.Log()
-        events = EventLog()
         dirtyPages = DirtyPageSetup(scene.before, capabilities: vm.backend.capabilities)
         table = try converting(
             { (error: InvalidArray) in
@@ -44,7 +44,12 @@ final class SweepWorld {
         for name in ["first", "second"] { table.add(RecordingHook(name, hookLog)) }
         do throws(ReentryError) {
             let events = events
-            observation = try table.observe { events.record($0) }.observation
+            observation = try table.observe { event in
+                var text = "\(EventLedger.Entry(event))"
+                if case .committed(_, let previous, _) = event { text += " after \(previous)" }
+                let line = text
+                events.withLock { $0.append(line) }
+            }.observation
         } catch {
             throw Impossible(reason: error.message)
         }
@@ -61,46 +66,24 @@ final class SweepWorld {
     func submit(
         expecting generation: Generation? = nil, deadline: Int = 1_000
     ) -> Result<Receipt, SubmitError> {
-        do throws(SubmitError) {
-            return .success(
-                try table.submit(
-                    scene.wanted,
-                    options: SubmitOptions(
-                        expectedGeneration: generation, quiesce: scene.quiesce,
-                        quiesceDeadline: .milliseconds(deadline))))
-        } catch {
-            return .failure(error)
+        Result { () throws(SubmitError) in
+            try table.submit(
+                scene.wanted,
+                options: SubmitOptions(
+                    expectedGeneration: generation, quiesce: scene.quiesce,
+                    quiesceDeadline: .milliseconds(deadline)))
         }
     }
 
     /// Plans the scene's array. Its ids show whether a failed submit kept any.
     func plan() -> Receipt? {
-        do throws(SubmitError) {
-            return try table.plan(scene.wanted, options: SubmitOptions(quiesce: scene.quiesce))
-        } catch {
-            return nil
-        }
+        try? table.plan(scene.wanted, options: SubmitOptions(quiesce: scene.quiesce))
     }
 
     /// Arms a script and empties all logs.
     func begin(_ script: FaultScript = FaultScript(), veto: Int? = nil) {
         backend.arm(script)
         hookLog.begin(veto: veto)
-        events.begin()
+        events.withLock { $0 = [] }
     }
-}
-
-final class EventLog: Sendable {
-    private let state = Locked<[String]>([])
-
-    func begin() { state.withLock { $0 = [] } }
-
-    func record(_ event: TableEvent) {
-        var text = "\(EventLedger.Entry(event))"
-        if case .committed(_, let previous, _) = event { text += " after \(previous)" }
-        let line = text
-        state.withLock { $0.append(line) }
-    }
-
-    var received: [String] { state.withLock { $0 } }
 }

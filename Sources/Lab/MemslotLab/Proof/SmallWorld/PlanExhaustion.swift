@@ -13,7 +13,6 @@ package struct ExhaustionReport: Sendable {
     package var dirtyPages: UInt64 = 0
     /// What did not hold, the first few.
     package var findings: [String] = []
-    /// The number of findings.
     package var wrong = 0
 
     private static let mostFindings = 20

@@ -92,10 +92,8 @@ final class World: @unchecked Sendable {
         for hook in hooks { table.remove(hook) }
         hooks = []
         scheduler.watch = BatonScheduler.Watch()
-        do throws(ProtocolError) { try service.unregister(Self.vm) } catch {
-            // The service is released with the world.
-            return
-        }
+        // If it can't be, it is released with the world.
+        _ = try? service.unregister(Self.vm)
     }
 
     var isOver: Bool { breach != nil || scheduler.steps >= options.steps }
@@ -125,7 +123,6 @@ final class World: @unchecked Sendable {
         record("breach: \(invariant.rawValue)")
     }
 
-    /// Reports that `invariant` does not hold unless `condition` is true.
     func check(
         _ condition: Bool, _ invariant: Breach.Invariant, _ message: @autoclosure () -> String
     ) {
