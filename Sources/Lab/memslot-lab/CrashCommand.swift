@@ -53,18 +53,13 @@ struct CrashCommand: ParsableCommand {
 
     func run() throws {
         var report = CrashReport()
-        do throws(TargetLost) {
-            let daemon = try DaemonProcess(executable: daemon, hasLogFile: true) { directory in
-                ["--log-level", "notice"]
-                    + (withoutState ? [] : ["--state-dir", directory + "/state"])
-                    + (stateSync && !withoutState ? ["--state-sync"] : [])
-            }
-            defer { daemon.end(SIGKILL) }
-            try crash(daemon, &report)
-        } catch {
-            Terminal.complain(error.message)
-            throw ExitCode.unusable
+        let daemon = try DaemonProcess(executable: daemon, hasLogFile: true) { directory in
+            ["--log-level", "notice"]
+                + (withoutState ? [] : ["--state-dir", directory + "/state"])
+                + (stateSync && !withoutState ? ["--state-sync"] : [])
         }
+        defer { daemon.end(SIGKILL) }
+        try crash(daemon, &report)
         print(report.text)
         for fault in report.faults.prefix(20) { Terminal.complain(fault) }
         if !report.faults.isEmpty { throw ExitCode.failure }

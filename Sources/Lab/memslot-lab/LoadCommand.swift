@@ -67,13 +67,7 @@ struct LoadCommand: ParsableCommand {
     }
 
     func run() throws {
-        let report: LoadReport
-        do throws(TargetLost) {
-            report = try load()
-        } catch {
-            Terminal.complain(error.message)
-            throw ExitCode.unusable
-        }
+        let report = try load()
         let text = LoadText(report: report)
         if json { Terminal.write(text.json) } else { Terminal.print(text.lines) }
         if !report.isClean { throw ExitCode.failure }
@@ -171,31 +165,30 @@ struct LoadText {
 
     var json: [UInt8] {
         var writer = JSONWriter()
-        writer.beginObject()
-        writer.members([
-            ("commits", report.commits), ("unchanged", tally.unchanged),
-            ("conflicts", tally.conflicts), ("errors", tally.errors),
-            ("events", tally.events), ("droppedEvents", tally.droppedEvents),
-            ("lostEvents", tally.lostEvents), ("lostConnections", tally.lostConnections),
-            ("lostUpdates", UInt64(report.lostUpdates.count)), ("nanoseconds", report.nanoseconds),
-            ("submitsPerSecond", UInt64(report.throughput)),
-        ])
-        writer.object("latencyNanoseconds", tally.latency.ranks)
-        writer.key("daemon")
-        writer.beginObject()
-        for (name, usage) in zip(["before", "early", "late", "after"], moments.map(\.1)) {
-            guard let usage else { continue }
-            writer.object(
-                name,
-                [
-                    ("memoryBytes", usage.memory), ("descriptors", UInt64(usage.descriptors)),
-                    ("threads", UInt64(usage.threads)),
-                ])
+        writer.object {
+            $0.members([
+                ("commits", report.commits), ("unchanged", tally.unchanged),
+                ("conflicts", tally.conflicts), ("errors", tally.errors),
+                ("events", tally.events), ("droppedEvents", tally.droppedEvents),
+                ("lostEvents", tally.lostEvents), ("lostConnections", tally.lostConnections),
+                ("lostUpdates", UInt64(report.lostUpdates.count)),
+                ("nanoseconds", report.nanoseconds),
+                ("submitsPerSecond", UInt64(report.throughput)),
+            ])
+            $0.object("latencyNanoseconds") { $0.members(tally.latency.ranks) }
+            $0.object("daemon") {
+                let names: [StaticString] = ["before", "early", "late", "after"]
+                for (name, usage) in zip(names, moments.map(\.1)) {
+                    guard let usage else { continue }
+                    $0.object(name) {
+                        $0.member("memoryBytes", usage.memory)
+                        $0.member("descriptors", usage.descriptors)
+                        $0.member("threads", usage.threads)
+                    }
+                }
+            }
+            $0.member("clean", report.isClean)
         }
-        writer.endObject()
-        writer.key("clean")
-        writer.bool(report.isClean)
-        writer.endObject()
         return writer.bytes + [UInt8(ascii: "\n")]
     }
 }

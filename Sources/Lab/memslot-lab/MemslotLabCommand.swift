@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import MemslotKVM
+import MemslotLab
 import MemslotPicture
 import MemslotProtocol
 import MemslotScenario
@@ -28,7 +29,7 @@ struct MemslotLabCommand: ParsableCommand {
         do {
             var command = try parseAsRoot()
             try command.run()
-        } catch let error as UnusableFile {
+        } catch let error as any UnusableError {
             Terminal.complain(error.message)
             exit(withError: ExitCode.unusable)
         } catch {
@@ -42,6 +43,15 @@ struct MemslotLabCommand: ParsableCommand {
         }
     }
 }
+
+/// An error that a command prints before it exits with status 2.
+protocol UnusableError: Error {
+    var message: String { get }
+}
+
+extension UnusableFile: UnusableError {}
+extension TargetLost: UnusableError {}
+extension SimulationError: UnusableError {}
 
 extension ExitCode {
     static let unusable = ExitCode(2)
@@ -64,12 +74,5 @@ extension JSONWriter {
             key(named: name)
             integer(value)
         }
-    }
-
-    mutating func object(_ name: String, _ numbers: [(name: String, value: UInt64)]) {
-        key(named: name)
-        beginObject()
-        members(numbers)
-        endObject()
     }
 }

@@ -76,7 +76,7 @@ struct SimulateCommand: ParsableCommand {
             total: trace ? nil : seeds, shortest: Self.shortestWithBar)
         var failed: SimulationReport?
         for seed in seed..<seed + UInt64(seeds) {
-            let report = try repeated(options(seed))
+            let report = try Simulation(options(seed)).run()
             sum.add(report)
             bar.show(sum.runs)
             if trace { Terminal.print(report.trace) }
@@ -96,15 +96,6 @@ struct SimulateCommand: ParsableCommand {
         SimulationOptions(
             seed: seed, steps: steps, actors: actors, without: Set(without),
             schedule: schedule, choices: choices, keepsTrace: trace)
-    }
-
-    private func repeated(_ options: SimulationOptions) throws -> SimulationReport {
-        do throws(SimulationError) {
-            return try Simulation(options).run()
-        } catch {
-            Terminal.complain(error.message)
-            throw ExitCode.unusable
-        }
     }
 
     private func shrunk(_ failed: SimulationReport) -> (report: SimulationReport, runs: Int) {

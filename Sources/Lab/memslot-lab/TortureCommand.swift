@@ -184,16 +184,19 @@ struct TortureText {
 
     var json: [UInt8] {
         var writer = JSONWriter()
-        writer.beginObject()
-        writer.members([
-            ("transactions", UInt64(report.transactions)), ("spuriousExits", report.spuriousExits),
-            ("emulationFailures", report.emulationFailures),
-            ("lostIncrements", report.lostIncrements), ("lostDirtyPages", report.lostDirtyPages),
-        ])
         let times = report.blackout
-        writer.object(
-            "blackoutNanoseconds", [("count", times.count), ("mean", times.mean)] + times.ranks)
-        writer.endObject()
+        writer.object {
+            $0.members([
+                ("transactions", UInt64(report.transactions)),
+                ("spuriousExits", report.spuriousExits),
+                ("emulationFailures", report.emulationFailures),
+                ("lostIncrements", report.lostIncrements),
+                ("lostDirtyPages", report.lostDirtyPages),
+            ])
+            $0.object("blackoutNanoseconds") {
+                $0.members([("count", times.count), ("mean", times.mean)] + times.ranks)
+            }
+        }
         return writer.bytes + [UInt8(ascii: "\n")]
     }
 }

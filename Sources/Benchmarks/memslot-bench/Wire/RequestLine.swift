@@ -4,21 +4,14 @@ import Memslots
 
 enum RequestLine {
     static func create(vm: String) -> [UInt8] {
-        make("vm.create", vm: vm) { writer in
-            writer.key("backend")
-            writer.string("simulated")
-        }
+        make("vm.create", vm: vm) { $0.member("backend", "simulated") }
     }
 
     static func submit(_ slots: [Memslot], to vm: String) -> [UInt8] {
-        make("memslots.submit", vm: vm) { writer in
-            writer.key("slots")
-            writer.beginArray()
-            for slot in slots {
-                writer.slot(
-                    SlotMessage(slot, backing: .userspaceAddress(slot.userspaceAddress)))
+        make("memslots.submit", vm: vm) {
+            $0.list("slots", slots) { writer, slot in
+                writer.slot(SlotMessage(slot, backing: .userspaceAddress(slot.userspaceAddress)))
             }
-            writer.endArray()
         }
     }
 
@@ -27,11 +20,10 @@ enum RequestLine {
         _ method: String, vm: String, others: (inout JSONWriter) -> Void = { _ in }
     ) -> [UInt8] {
         var writer = JSONWriter()
-        writer.beginObject()
-        writer.key("vm")
-        writer.string(vm)
-        others(&writer)
-        writer.endObject()
+        writer.object {
+            $0.member("vm", vm)
+            others(&$0)
+        }
         var line = JSONWriter()
         line.request(method: method, id: RequestID(1), params: writer.finish())
         return line.finish()

@@ -149,11 +149,8 @@ final class SmallRequests {
         connection = try daemon.connect()
         try connection.request(RequestLine.create(vm: "small"))
         try connection.request(RequestLine.submit(BenchmarkArray.slots(64), to: "small"))
-        line = RequestLine.make("memslots.translate", vm: "small") { writer in
-            writer.key("addresses")
-            writer.beginArray()
-            writer.address(0x10_0000)
-            writer.endArray()
+        line = RequestLine.make("memslots.translate", vm: "small") {
+            $0.list("addresses", [0x10_0000]) { $0.address($1) }
         }
         try connection.request(line)
         server = try EchoServer()
