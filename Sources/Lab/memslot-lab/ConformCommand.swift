@@ -59,7 +59,7 @@ struct ConformCommand: ParsableCommand {
     private func target(_ backend: LabBackend) throws -> any RawCallTarget {
         switch backend {
         case .simulated: SimulatedTarget()
-        case .kvm: try withKVM { system throws(KVMError) in try KernelTarget(system: system) }
+        case .kvm: try KernelTarget(system: KVMSystem())
         }
     }
 
@@ -113,13 +113,12 @@ struct ConformCommand: ParsableCommand {
     }
 
     private func compare() throws {
-        let report = try withKVM { system throws(KVMError) in
-            var progress = ProgressBar(total: count, shortest: 1)
-            defer { progress.end() }
-            return try Comparison(with: system).run(seed: seed, count: count) { done in
-                progress.show(done)
-            }
+        var progress = ProgressBar(total: count, shortest: 1)
+        defer { progress.end() }
+        let report = try Comparison(with: KVMSystem()).run(seed: seed, count: count) {
+            progress.show($0)
         }
+        progress.end()
         let results = report.results.sorted { $0.key < $1.key }
             .map { "\($0.value) \($0.key)" }.joined(separator: ", ")
         let summary = "seed \(seed): \(report.calls) calls compared (\(results))"

@@ -31,7 +31,7 @@ struct MemslotLabCommand: ParsableCommand {
             try command.run()
         } catch let error as any UnusableError {
             Terminal.complain(error.message)
-            exit(withError: ExitCode.unusable)
+            exit(withError: error.exitCode)
         } catch {
             fflush(nil)
             exit(withError: error)
@@ -44,28 +44,27 @@ struct MemslotLabCommand: ParsableCommand {
     }
 }
 
-/// An error that a command prints before it exits with status 2.
+/// An error that a command prints before it exits.
 protocol UnusableError: Error {
     var message: String { get }
+    var exitCode: ExitCode { get }
+}
+
+extension UnusableError {
+    var exitCode: ExitCode { .unusable }
 }
 
 extension UnusableFile: UnusableError {}
 extension TargetLost: UnusableError {}
 extension SimulationError: UnusableError {}
 
+extension KVMError: UnusableError {
+    var exitCode: ExitCode { .noKVM }
+}
+
 extension ExitCode {
     static let unusable = ExitCode(2)
     static let noKVM = ExitCode(3)
-}
-
-/// Passes the host's KVM to `body`. Without KVM, prints the reason and exits with status 3.
-func withKVM<R>(_ body: (KVMSystem) throws(KVMError) -> R) throws(ExitCode) -> R {
-    do throws(KVMError) {
-        return try body(try KVMSystem())
-    } catch {
-        Terminal.complain("\(error)")
-        throw .noKVM
-    }
 }
 
 extension JSONWriter {

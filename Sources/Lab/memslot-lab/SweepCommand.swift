@@ -59,8 +59,11 @@ struct SweepCommand: ParsableCommand {
             var scenes = FixtureScenes(file)
             do throws(UnusableInput) {
                 while let step = try lines.next() {
-                    guard let scene = try next(&scenes, step) else { continue }
-                    swept.append(scene)
+                    let scene = try converting(
+                        { (error: TargetLost) in
+                            UnusableInput(line: step.line, column: 1, message: error.message)
+                        }, scenes.play(step))
+                    if let scene { swept.append(scene) }
                 }
             } catch {
                 throw input.unusable(error)
@@ -83,19 +86,10 @@ struct SweepCommand: ParsableCommand {
         }
     }
 
-    private func next(
-        _ scenes: inout FixtureScenes, _ step: ScenarioStep
-    ) throws(UnusableInput) -> SweepScene? {
-        return try converting(
-            { (error: TargetLost) in
-                UnusableInput(line: step.line, column: 1, message: error.message)
-            }, scenes.play(step))
-    }
-
-    private func factories() throws(ExitCode) -> [any VMFactory] {
+    private func factories() throws -> [any VMFactory] {
         switch backend {
         case .simulated: DirtyLogProtection.allCases.map { SimulatedVMFactory($0) }
-        case .kvm: [try withKVM { system throws(KVMError) in try KVMFactory(system: system) }]
+        case .kvm: [try KVMFactory(system: KVMSystem())]
         }
     }
 }

@@ -55,13 +55,7 @@ struct TortureCommand: ParsableCommand {
     private static let shortestWithBar = 500
 
     func run() throws {
-        let report: TortureReport
-        do throws(TortureError) {
-            report = try torture()
-        } catch {
-            Terminal.complain(error.message)
-            throw error.exitCode
-        }
+        let report = try torture()
         let text = TortureText(options: options, report: report)
         if json { Terminal.write(text.json) } else { Terminal.print(text.lines) }
         if mode == .atomic && !report.isClean { throw ExitCode.failure }
@@ -111,8 +105,8 @@ extension TortureMode: ExpressibleByArgument {}
 extension TortureChange: ExpressibleByArgument {}
 extension GuestKind: ExpressibleByArgument {}
 
-extension TortureError {
-    fileprivate var exitCode: ExitCode {
+extension TortureError: UnusableError {
+    var exitCode: ExitCode {
         switch self {
         case .kvm(.deviceMissing), .kvm(.permissionDenied), .kvm(.unsupportedVersion),
             .kvm(.kernelTooOld):

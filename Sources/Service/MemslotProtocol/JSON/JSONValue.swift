@@ -65,13 +65,6 @@ package struct JSONValue: Sendable {
         return nil
     }
 
-    /// The first member whose name is repeated; `nil` if all names differ.
-    package var repeatedMember: JSONMember? {
-        var names: Set<String> = []
-        for member in members where !names.insert(member.name).inserted { return member }
-        return nil
-    }
-
     /// The value's place in the document's source, quotes included.
     package var sourceRange: Range<Int> { document.sourceRange(of: node) }
 
