@@ -142,7 +142,7 @@ let lab: [Target] = [
         "Lab", "MemslotLab",
         [
             "Memslots", "MemslotSimulator", "MemslotKVM", "CKVM", "MemslotProtocol",
-            "MemslotService", "MemslotScenario", "MemslotTestKit", histogram,
+            "MemslotService", "MemslotScenario", "MemslotTestKit", histogram, argumentParser,
         ]),
     // Guest programs with memory for them, random numbers that a seed repeats, and whole files.
     module("Lab", "MemslotTestKit", ["Memslots", "MemslotKVM", "CKVM"]),

@@ -28,43 +28,10 @@ struct LoadCommand: ParsableCommand {
         completion: .file(extensions: ["sock"]))
     var socket: String?
 
-    @Option(help: ArgumentHelp("Connections that submit.", valueName: "n"))
-    var clients = LoadOptions().clients
-
-    @Option(help: ArgumentHelp("VMs.", valueName: "n"))
-    var vms = LoadOptions().vms
-
-    @Option(
-        help: ArgumentHelp(
-            "Submits a second of all clients together; 0 for no limit.", valueName: "n"))
-    var rate = LoadOptions().rate
-
-    @Option(help: ArgumentHelp("Slots of each array.", valueName: "n"))
-    var slots = LoadOptions().slots
-
-    @Option(help: ArgumentHelp("Connections that receive the events.", valueName: "n"))
-    var subscribers = LoadOptions().subscribers
-
-    @Option(help: ArgumentHelp("The duration.", valueName: "s"))
-    var seconds = LoadOptions().seconds
-
-    @Flag(help: "Send the expected generation in each submit.")
-    var compareAndSwap = false
+    @OptionGroup var options: LoadOptions
 
     @Flag(help: "Print one JSON object and nothing else.")
     var json = false
-
-    func validate() throws {
-        guard (1...10_000).contains(clients), (0...10_000).contains(subscribers) else {
-            throw ValidationError("--clients must be 1 to 10000, --subscribers 0 to 10000")
-        }
-        guard (1...100_000).contains(vms), (1...1 << 20).contains(slots) else {
-            throw ValidationError("--vms must be 1 to 100000, --slots 1 to \(1 << 20)")
-        }
-        guard (1...1_000_000).contains(seconds), (0...1_000_000_000).contains(rate) else {
-            throw ValidationError("--seconds must be 1 to 1000000, --rate 0 to 1000000000")
-        }
-    }
 
     func run() throws {
         let report = try load()
@@ -81,8 +48,8 @@ struct LoadCommand: ParsableCommand {
                 [
                     "--log-level", "error", "--max-connections",
                     // All are of one user, who has at most half.
-                    "\(max((clients + subscribers + 8) * 2, 512))",
-                    "--max-vms", "\(max(vms, 1_024))",
+                    "\(max((options.clients + options.subscribers + 8) * 2, 512))",
+                    "--max-vms", "\(max(options.vms, 1_024))",
                 ]
             }
             try daemon.start()
@@ -94,18 +61,6 @@ struct LoadCommand: ParsableCommand {
             throw TargetLost(error.message)
         }
         return try Load(path, options).run()
-    }
-
-    private var options: LoadOptions {
-        var options = LoadOptions()
-        options.clients = clients
-        options.vms = vms
-        options.rate = rate
-        options.slots = slots
-        options.subscribers = subscribers
-        options.seconds = seconds
-        options.comparesAndSwaps = compareAndSwap
-        return options
     }
 }
 

@@ -1,3 +1,4 @@
+internal import ArgumentParser
 import Glibc
 import MemslotProtocol
 package import MemslotService
@@ -134,21 +135,46 @@ package struct Load {
     }
 }
 
-package struct LoadOptions: Hashable, Sendable {
-    /// Connections that submit, with a thread each. At least 1.
+/// The options of a load, as the command line names them.
+package struct LoadOptions: ParsableArguments {
+    /// Each with a thread.
+    @Option(help: ArgumentHelp("Connections that submit.", valueName: "n"))
     package var clients = 4
-    /// Simulated VMs. Client `i` submits to every VM whose number modulo the number of clients is
-    /// `i`. If there are more clients than VMs, several share one. At least 1.
+
+    /// Client `i` submits to every VM whose number modulo the number of clients is `i`. If there
+    /// are more clients than VMs, several share one.
+    @Option(help: ArgumentHelp("VMs.", valueName: "n"))
     package var vms = 4
-    /// Slots of each array. A submit moves one. At least 1.
-    package var slots = 16
-    /// Connections that receive all VMs' events.
-    package var subscribers = 1
-    /// Submits a second of all clients together; 0 for no limit.
+
+    @Option(
+        help: ArgumentHelp(
+            "Submits a second of all clients together; 0 for no limit.", valueName: "n"))
     package var rate = 0
-    /// The duration in seconds. At least 1.
+
+    /// A submit moves one.
+    @Option(help: ArgumentHelp("Slots of each array.", valueName: "n"))
+    package var slots = 16
+
+    @Option(help: ArgumentHelp("Connections that receive the events.", valueName: "n"))
+    package var subscribers = 1
+
+    @Option(help: ArgumentHelp("The duration.", valueName: "s"))
     package var seconds = 10
-    package var comparesAndSwaps = false
+
+    @Flag(help: "Send the expected generation in each submit.")
+    package var compareAndSwap = false
 
     package init() {}
+
+    package func validate() throws {
+        guard (1...10_000).contains(clients), (0...10_000).contains(subscribers) else {
+            throw ValidationError("--clients must be 1 to 10000, --subscribers 0 to 10000")
+        }
+        guard (1...100_000).contains(vms), (1...1 << 20).contains(slots) else {
+            throw ValidationError("--vms must be 1 to 100000, --slots 1 to \(1 << 20)")
+        }
+        guard (1...1_000_000).contains(seconds), (0...1_000_000_000).contains(rate) else {
+            throw ValidationError("--seconds must be 1 to 1000000, --rate 0 to 1000000000")
+        }
+    }
 }

@@ -32,7 +32,7 @@ final class LoadClient: @unchecked Sendable {
             Target(
                 name: $0, array: LoadArray(vm: $0, client: number, slots: options.slots))
         }
-        comparesAndSwaps = options.comparesAndSwaps
+        comparesAndSwaps = options.compareAndSwap
         interval =
             options.rate == 0
             ? 0 : UInt64(options.clients) * 1_000_000_000 / UInt64(options.rate)
