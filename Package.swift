@@ -240,7 +240,7 @@ let testTargets: [Target] = [
         "Lab", "MemslotLabTests",
         [
             "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
-            "MemslotScenario", "MemslotLab", "MemslotTestKit", "memslot-lab",
+            "MemslotScenario", "MemslotLab", "MemslotTestKit", "memslot-lab", argumentParser,
         ]),
     // The built memslot-lab against the built memslotd.
     tests(

@@ -1,9 +1,9 @@
 import ArgumentParser
 import MemslotKVM
-public import MemslotLab
+import MemslotLab
 import MemslotPicture
 import MemslotProtocol
-public import MemslotTestKit
+import MemslotTestKit
 
 struct TortureCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -21,32 +21,7 @@ struct TortureCommand: ParsableCommand {
             2 the torture could not be completed; 3 no /dev/kvm.
             """)
 
-    @Option(help: "kvm or simulated.")
-    var backend: LabBackend = .kvm
-
-    @Option(help: "real or long: 16-bit real mode, or 64-bit user mode.")
-    var guest: GuestKind = .real
-
-    @Option(help: ArgumentHelp("1 to 64.", valueName: "n"))
-    var vcpus: Int = 2
-
-    @Option(help: ArgumentHelp("The number of transactions.", valueName: "n"))
-    var transactions: Int = 3_000
-
-    @Option(help: "atomic or naive.")
-    var mode: TortureMode = .atomic
-
-    @Option(help: "split, merge, resize, move, swap, remap, romd or mix.")
-    var change: TortureChange = .mix
-
-    @Flag(help: "Place the guest's code in the region too.")
-    var codeInRegion = false
-
-    @Option(help: "The kind of dirty log: cleared, manual, initially-set or ring.")
-    var dirtyLog: TortureDirtyLog = .cleared
-
-    @Option(help: ArgumentHelp("The seed of the random choices.", valueName: "s"))
-    var seed: UInt64 = 1
+    @OptionGroup var options: TortureOptions
 
     @Flag(help: "Print one JSON object and nothing else.")
     var json = false
@@ -58,52 +33,18 @@ struct TortureCommand: ParsableCommand {
         let report = try torture()
         let text = TortureText(options: options, report: report)
         if json { Terminal.write(text.json) } else { Terminal.print(text.lines) }
-        if mode == .atomic && !report.isClean { throw ExitCode.failure }
+        if options.mode == .atomic && !report.isClean { throw ExitCode.failure }
     }
 
     private func torture() throws(TortureError) -> TortureReport {
         let torture = try Torture(options)
         if !json { Terminal.print(TortureText.heading(options)) }
-        var bar = ProgressBar(total: json ? nil : transactions, shortest: Self.shortestWithBar)
+        var bar = ProgressBar(
+            total: json ? nil : options.transactions, shortest: Self.shortestWithBar)
         defer { bar.end() }
         return try torture.run { bar.show($0) }
     }
-
-    private var options: TortureOptions {
-        var options = TortureOptions()
-        options.backend = backend
-        options.guest = guest
-        options.vcpus = vcpus
-        options.transactions = transactions
-        options.mode = mode
-        options.change = change
-        options.codeInRegion = codeInRegion
-        options.dirtyLog = dirtyLog.mode
-        options.seed = seed
-        return options
-    }
 }
-
-enum TortureDirtyLog: String, ExpressibleByArgument, CaseIterable {
-    case cleared
-    case manual
-    case initiallySet = "initially-set"
-    case ring
-
-    var mode: DirtyLogMode {
-        switch self {
-        case .cleared: .clearedByReading
-        case .manual: .manual
-        case .initiallySet: .manualInitiallySet
-        case .ring: .ring(bytes: 65_536)
-        }
-    }
-}
-
-extension LabBackend: ExpressibleByArgument {}
-extension TortureMode: ExpressibleByArgument {}
-extension TortureChange: ExpressibleByArgument {}
-extension GuestKind: ExpressibleByArgument {}
 
 extension TortureError: UnusableError {
     var exitCode: ExitCode {

@@ -36,7 +36,7 @@
             } catch { throw .system(error) }
             do throws(KVMError) {
                 kvm = try KVMBackend(
-                    system: KVMSystem(), options: KVMOptions(dirtyLog: options.dirtyLog))
+                    system: KVMSystem(), options: KVMOptions(dirtyLog: options.dirtyLog.mode))
                 var units: [Unit] = []
                 for number in 0..<options.vcpus {
                     let vcpu = try kvm.makeVCPU(id: UInt32(number))

@@ -61,9 +61,9 @@ final class SimulatedMachine: TortureMachine {
     init(_ options: TortureOptions, gate: VCPUGate) throws(TortureError) {
         let protection: DirtyLogProtection
         switch options.dirtyLog {
-        case .clearedByReading: protection = .automatic
+        case .cleared: protection = .automatic
         case .manual: protection = .manual
-        case .manualInitiallySet: protection = .manualInitiallySet
+        case .initiallySet: protection = .manualInitiallySet
         case .ring: throw .noSimulatedRing
         }
         let simulator = SimulatedBackend(dirtyLogProtection: protection)

@@ -1,3 +1,4 @@
+internal import ArgumentParser
 import Dispatch
 import Glibc
 package import MemslotKVM
@@ -57,20 +58,36 @@ package struct Torture: Sendable {
     }
 }
 
-package struct TortureOptions: Hashable, Sendable {
-    package var backend: LabBackend = .kvm
-    /// The guest of a KVM VM.
-    package var guest: GuestKind = .real
-    /// The number of vCPUs. Range: ``vcpusRange``.
-    package var vcpus: Int = 2
-    package var transactions: Int = 3_000
-    package var mode: TortureMode = .atomic
-    package var change: TortureChange = .mix
-    /// Whether the region contains the guest's code too. Only for a KVM VM.
+/// The options of a torture, as the command line names them.
+package struct TortureOptions: ParsableArguments, Sendable {
+    @Option(help: "kvm or simulated.")
+    package var backend = LabBackend.kvm
+
+    @Option(help: "real or long: 16-bit real mode, or 64-bit user mode.")
+    package var guest = GuestKind.real
+
+    @Option(help: ArgumentHelp("1 to 64.", valueName: "n"))
+    package var vcpus = 2
+
+    @Option(help: ArgumentHelp("The number of transactions.", valueName: "n"))
+    package var transactions = 3_000
+
+    @Option(help: "atomic or naive.")
+    package var mode = TortureMode.atomic
+
+    @Option(help: "split, merge, resize, move, swap, remap, romd or mix.")
+    package var change = TortureChange.mix
+
+    /// Only for a KVM VM.
+    @Flag(help: "Place the guest's code in the region too.")
     package var codeInRegion = false
-    /// How the dirty log is kept. A simulated VM has no rings.
-    package var dirtyLog: DirtyLogMode = .clearedByReading
-    package var seed: UInt64 = 1
+
+    /// A simulated VM has no rings.
+    @Option(help: "The kind of dirty log: cleared, manual, initially-set or ring.")
+    package var dirtyLog = TortureDirtyLog.cleared
+
+    @Option(help: ArgumentHelp("The seed of the random choices.", valueName: "s"))
+    package var seed = UInt64(1)
 
     /// 1 … 64, the vCPUs that the guest programs support.
     package static let vcpusRange: ClosedRange<Int> = 1...64
@@ -78,7 +95,24 @@ package struct TortureOptions: Hashable, Sendable {
     package init() {}
 }
 
-package enum LabBackend: String, Hashable, Sendable, CaseIterable {
+package enum TortureDirtyLog: String, CaseIterable, ExpressibleByArgument, Sendable {
+    case cleared, manual
+    case initiallySet = "initially-set"
+    case ring
+
+    var mode: DirtyLogMode {
+        switch self {
+        case .cleared: .clearedByReading
+        case .manual: .manual
+        case .initiallySet: .manualInitiallySet
+        case .ring: .ring(bytes: 65_536)
+        }
+    }
+}
+
+extension GuestKind: ExpressibleByArgument {}
+
+package enum LabBackend: String, Sendable, CaseIterable, ExpressibleByArgument {
     /// A KVM VM, whose vCPUs run a guest.
     case kvm
     /// A simulated VM, with threads as vCPUs.
@@ -86,14 +120,14 @@ package enum LabBackend: String, Hashable, Sendable, CaseIterable {
 }
 
 /// Whether vCPUs are held while slots change.
-package enum TortureMode: String, Hashable, Sendable, CaseIterable {
+package enum TortureMode: String, Sendable, CaseIterable, ExpressibleByArgument {
     case atomic
     /// The same operations without holding vCPUs: the control.
     case naive
 }
 
 /// The changes of the transactions. Every array maps the same host pages to the guest.
-package enum TortureChange: String, Hashable, Sendable, CaseIterable {
+package enum TortureChange: String, Sendable, CaseIterable, ExpressibleByArgument {
     /// One slot, alternating with one to four slots.
     case split
     /// Four slots, alternating with neighbours merged.

@@ -1,3 +1,4 @@
+import ArgumentParser
 import MemslotKVM
 import MemslotLab
 import MemslotTestKit
@@ -5,7 +6,7 @@ import Testing
 
 /// Runs a short torture.
 private func torture(_ change: (inout TortureOptions) -> Void) throws -> TortureReport {
-    var options = TortureOptions()
+    var options = try TortureOptions.parse([])
     options.transactions = 200
     change(&options)
     return try Torture(options).run()
@@ -64,10 +65,8 @@ struct KVMTortureTests {
 
     @Test(
         "nor with any kind of dirty log",
-        arguments: [
-            DirtyLogMode.clearedByReading, .manual, .manualInitiallySet, .ring(bytes: 65_536),
-        ], GuestKind.allCases)
-    func dirtyLog(mode: DirtyLogMode, guest: GuestKind) throws {
+        arguments: TortureDirtyLog.allCases, GuestKind.allCases)
+    func dirtyLog(mode: TortureDirtyLog, guest: GuestKind) throws {
         let report = try torture { options in
             options.dirtyLog = mode
             options.guest = guest
@@ -101,7 +100,7 @@ struct KVMTortureTests {
 struct SimulatedTortureTests {
     @Test("no access and no read observes an intermediate state", arguments: TortureChange.allCases)
     func atomic(change: TortureChange) throws {
-        for mode in [DirtyLogMode.clearedByReading, .manual, .manualInitiallySet] {
+        for mode in [TortureDirtyLog.cleared, .manual, .initiallySet] {
             let report = try torture { options in
                 options.backend = .simulated
                 options.change = change
@@ -142,6 +141,6 @@ struct SimulatedTortureTests {
         #expect(refused { $0.vcpus = 65 })
         #expect(refused { $0.transactions = -1 })
         #expect(refused { $0.codeInRegion = true })
-        #expect(refused { $0.dirtyLog = .ring(bytes: 65_536) })
+        #expect(refused { $0.dirtyLog = .ring })
     }
 }
