@@ -50,19 +50,20 @@ struct ControlSocketTests {
 
     @Test("the Python client speaks to it", .enabled(if: python3 != nil, "no python3 here"))
     func python() throws {
-        let clients = Repository.path("Docs/clients")
+        let clients = Repository.path("Sources/Bindings/python")
         try withSocket { path in
             let script = """
-                import sys; sys.path.insert(0, sys.argv[1])
-                from memslots import Memslots, MemslotError
-                client = Memslots(sys.argv[2])
+                import sys; sys.path.insert(0, sys.argv[1]); sys.dont_write_bytecode = True
+                from memslots import Client
+                from memslots.events import Committed
+                client = Client(sys.argv[2])
                 table = client.call("memslots.get", {"vm": "guest"})
                 client.call("events.subscribe", {"vm": "guest"})
                 receipt = client.call("memslots.submit", {"vm": "guest", "slots": table["slots"][:1],
                     "expectedGeneration": table["generation"]})
-                event, params = next(client.events())
+                event = client.next_event()
                 refusal, listing = client.batch([("memslots.get", {"vm": "no"}), ("vm.list", {})])
-                print(receipt["diff"]["removed"], event, params["generation"] == receipt["generation"],
+                print(receipt["diff"]["removed"], type(event) is Committed, event.generation == receipt["generation"],
                     refusal.kind, listing["vms"][0]["vm"])
                 """
             let process = ChildProcess()
@@ -75,7 +76,7 @@ struct ControlSocketTests {
             process.waitUntilExit()
             #expect(
                 String(decoding: bytes, as: UTF8.self)
-                    == "[1, 2] memslots.committed True unknown-vm guest\n")
+                    == "[1, 2] True True unknown-vm guest\n")
         }
     }
 }

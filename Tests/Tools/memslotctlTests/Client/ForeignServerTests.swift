@@ -38,9 +38,9 @@ struct ForeignServerTests {
         let script = """
             import sys
             sys.dont_write_bytecode = True
-            sys.path.insert(0, "\(Repository.path("Docs/clients"))")
-            from memslots import Memslots
-            print(Memslots("\(daemon.socket)"\(option)).call("vm.list"))
+            sys.path.insert(0, "\(Repository.path("Sources/Bindings/python"))")
+            from memslots import Client
+            print(Client("\(daemon.socket)"\(option)).call("vm.list"))
             """
         return try CommandRun(
             ["-c", script], program: BuiltProducts.tool("python3"), in: base.path
