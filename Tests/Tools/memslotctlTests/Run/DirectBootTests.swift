@@ -87,6 +87,9 @@ private final class DirectBoot {
         guard process.isRunning else { return }
         qmp.send("{\"execute\":\"qmp_capabilities\"}")
         qmp.send("{\"execute\":\"quit\"}")
+        // A machine whose guest died while memory was plugged may not answer.
+        for _ in 0..<150 where process.isRunning { usleep(100_000) }
+        if process.isRunning { kill(process.processIdentifier, SIGKILL) }
         process.waitUntilExit()
     }
 
