@@ -35,6 +35,8 @@ struct KVMErrorTests {
         #expect(errors[0].description.contains("modprobe"))
         #expect(errors[1].description.contains("group"))
         #expect(errors[3].description.contains("4.11"))
+        let quirk = KVMError.unsupportedOption(missing: .disableQuirks2).description
+        #expect(quirk.contains("KVM_X86_QUIRK_SLOT_ZAP_ALL") && quirk.contains("6.12"))
         #expect(errors[5].description.contains("process 7 created the VM"))
     }
 

@@ -109,6 +109,7 @@ def test_an_array_with_faults_lists_each(vm):
     faults = [(v.kind, v.slot, v.index) for v in error.violations]
     assert faults == [("misaligned-address", None, 0), ("zero-size", 3, 1)]
     assert error.violations[0].errno == error.errno == 22 and "0x1" in str(error)
+    assert "0x1" in error.violations[0].message and all(v.message for v in error.violations)
 
 
 def test_errors_have_a_class_and_a_kind_each(client, vm):

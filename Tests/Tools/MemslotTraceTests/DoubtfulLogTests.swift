@@ -36,6 +36,7 @@ struct DoubtfulLogTests {
             ("100 1700000000.012000 ioctl(4, 0x4020", "1 line that may show a call"),
             ("100 1700000000.012000 ioctl(4, KVM_SET_USER_MEMORY_REG\n", "1 line that may show"),
             ("100 1700000000.012000 ioc\n", "1 line that may show a call"),
+            ("1700000000.012000 ioc\n", "1 line that may show a call"),
             ("101 1700000000.012000 ioctl(5, KVM_RUN, \n", "1 line that may show a call"),
             ("100 … KVM_SET_USER_MEMORY_REGION slot=0 size=0\n", "1 line that may show a call"),
             ("kvm_set_user_memory AddrSpace#0 Slot#0 flags=0x0 gpa=0x0\n", "1 line that may show"),
@@ -106,6 +107,31 @@ struct DoubtfulLogTests {
         #expect(throws: UnusableInput.self) {
             try untimed.add(Array("ioctl(3, KVM_CREATE_VM, 0) = 4\n".utf8), of: 1)
         }
+    }
+
+    @Test("a line of strace -ff without a time, also the first, stays where it is")
+    func untimedLines() throws {
+        var logs = ThreadLogs()
+        try logs.add(
+            Array("strace: attached\n1700000000.2 b()\nplain\n0.5 c\n1700000000.4 d()\n".utf8), of: 1)
+        try logs.add(Array("1700000000.1 a()\n1700000000.3 e()\n".utf8), of: 2)
+        #expect(
+            String(decoding: logs.merged(), as: UTF8.self).split(separator: "\n") == [
+                "1 strace: attached", "2 1700000000.1 a()", "1 1700000000.2 b()", "1 plain",
+                "1 0.5 c", "2 1700000000.3 e()", "1 1700000000.4 d()",
+            ])
+    }
+
+    @Test("QEMU's event and its error line are one failure; an error line that repeats is another")
+    func failures() throws {
+        let event =
+            "kvm_set_user_memory AddrSpace#0 Slot#3 flags=0x0 gpa=0x1000 size=0x1000 ua=0x1000 "
+            + "guest_memfd=-1 guest_memfd_offset=0x0 ret=-17\n"
+        let error =
+            "kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION failed, slot=3, start=0x1000, "
+            + "size=0x1000: File exists\n"
+        #expect(try imported(event + error).report.counts.failedCalls == ["EEXIST": 1])
+        #expect(try imported(error + error).report.counts.failedCalls == ["EEXIST": 2])
     }
 
     @Test("colours, a byte-order mark and a web page's spaces are read over")

@@ -30,7 +30,7 @@ class Violation:
     errno: Optional[int] = None
     """What KVM would return; None if KVM does not check the rule."""
     message: str = ""
-    """A sentence; from a `Table` only."""
+    """A sentence."""
     index: Optional[int] = None
     """The slot's position in the array; None if the whole array is at fault."""
     other_index: Optional[int] = None
@@ -47,6 +47,7 @@ class Violation:
             other_slot=wire.get("otherSlot"),
             address_space=wire.get("addressSpace", 0),
             errno=_errno_number(wire.get("errno")),
+            message=wire.get("message", ""),
             index=int(position.group(1)) if position else None,
         )
 

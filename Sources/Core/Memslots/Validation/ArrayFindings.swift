@@ -88,7 +88,7 @@ package struct ArrayFindings: Hashable, Sendable {
         addRuns(slots)
         addMisfits(slots, addresses)
         if let maxSlots { addCount(slots, maxSlots) }
-        all += more
+        for finding in more { add(finding, of: finding.kind) }
         finish()
     }
 

@@ -103,8 +103,7 @@ private struct Candidates {
                 Cause(
                     rule: .overlap,
                     text: call.refusals.isEmpty
-                        ? "the range overlaps a slot that is not shown here: KVM knows it, and so "
-                            + "does whoever created it"
+                        ? "the range overlaps a slot that is not shown here, but that KVM has"
                         : "the slots shown here are not those that the call met: with them it "
                             + "returns \(call.refusals[0].rule.errno), because "
                             + call.refusals[0].text),

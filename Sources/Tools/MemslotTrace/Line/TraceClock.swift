@@ -7,6 +7,14 @@ enum TraceStamp: Hashable {
     /// `-r`: nanoseconds since the line before; or `-ttt` with another origin.
     case small(UInt64)
 
+    var isDate: Bool {
+        if case .unix = self { true } else { false }
+    }
+
+    var isSmall: Bool {
+        if case .small = self { true } else { false }
+    }
+
     /// Reads a time if one is next; otherwise does not move the cursor.
     ///
     /// - Parameter isCoarse: set if the time has no fraction of a second.

@@ -31,12 +31,10 @@ package struct ThreadLogs {
         var clock = TraceClock()
         var time: UInt64?
         for text in bytes.split(separator: 0x0a) {
-            if let stamp = StraceLine(text).stamp {
-                if case .small = stamp { break }
-                time = clock.moment(of: stamp)
-            }
-            guard let time else { break }
-            lines.append((time, Array("\(thread) ".utf8) + text))
+            // Times since the line before, of -r, are not those of other files.
+            if let stamp = StraceLine(text).stamp, !stamp.isSmall { time = clock.moment(of: stamp) }
+            // A line without a time follows the one before it.
+            lines.append((time ?? 0, Array("\(thread) ".utf8) + text))
         }
         guard time != nil || bytes.isEmpty else {
             throw UnusableInput(

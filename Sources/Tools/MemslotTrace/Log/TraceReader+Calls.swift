@@ -112,8 +112,9 @@ extension TraceReader {
     mutating func apply(_ call: EvidenceCall, at place: Place) {
         log.counts.kinds[call.kind, default: 0] += 1
         if call.result == .unknown { log.counts.assumedResults += 1 }
-        // QEMU's event and its error line are about one call.
-        if call.kind == .qemuError, let last = log.failures.last, place.line - last.line <= 4,
+        // QEMU's event, which has the user address, and its error line are about one call.
+        if call.kind == .qemuError, let last = log.failures.last, last.hasUserAddress,
+            place.line - last.line <= 4,
             case .failed(last.errno) = call.result, let region = last.region,
             region.slot == call.region.slot, region.memorySize == call.region.memorySize,
             region.guestPhysicalAddress == call.region.guestPhysicalAddress

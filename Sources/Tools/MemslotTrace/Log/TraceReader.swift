@@ -67,7 +67,9 @@ struct TraceReader {
                 log.counts.kinds[.qemuError, default: 0] += 1
                 runFailed(by: .unnumbered, at: place)
             } else {
-                switch UnreadLine(bytes, isTraced: line.thread != nil && line.stamp != nil) {
+                // Other programs print small numbers and times of day, but hardly dates.
+                let isTraced = line.stamp.map { line.thread != nil || $0.isDate } ?? false
+                switch UnreadLine(bytes, isTraced: isTraced) {
                 case .call: log.counts.unreadLines += 1
                 case .gap: log.counts.gaps += 1
                 case nil: break

@@ -4,7 +4,7 @@
 enum UnreadLine {
     /// A slot call, or a vCPU that enters or leaves the guest.
     case call
-    /// Lines that whoever posted the text left out.
+    /// Lines that were left out of the text.
     case gap
 
     /// - Parameters:

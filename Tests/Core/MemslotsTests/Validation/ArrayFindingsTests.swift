@@ -33,6 +33,14 @@ struct ArrayFindingsTests {
         #expect(ArrayFindings(slots, maxSlots: 51).all.count == 1)
     }
 
+    @Test("findings that the caller adds are limited as the others are, and counted")
+    func added() {
+        let more = (0..<70).map { Finding(.missing, .error, "range \($0)") }
+        let findings = ArrayFindings([], more: more).all
+        #expect(findings.count == 51)
+        #expect(findings.last?.text == "20 more findings \"missing\"")
+    }
+
     @Test("two slots on one host range are a finding, in one address space and object alone")
     func shared() throws {
         let (one, other) = (slot(0, at: 0, pages: 2, host: 0x100), slot(1, at: 16, host: 0x101))
