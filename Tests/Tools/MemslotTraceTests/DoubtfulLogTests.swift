@@ -113,7 +113,8 @@ struct DoubtfulLogTests {
     func untimedLines() throws {
         var logs = ThreadLogs()
         try logs.add(
-            Array("strace: attached\n1700000000.2 b()\nplain\n0.5 c\n1700000000.4 d()\n".utf8), of: 1)
+            Array("strace: attached\n1700000000.2 b()\nplain\n0.5 c\n1700000000.4 d()\n".utf8),
+            of: 1)
         try logs.add(Array("1700000000.1 a()\n1700000000.3 e()\n".utf8), of: 2)
         #expect(
             String(decoding: logs.merged(), as: UTF8.self).split(separator: "\n") == [
