@@ -242,6 +242,8 @@ extern uint32_t preload_arriving;
 int preload_atomic_call(const struct preload_call *call);
 
 // preload_quiet.c
+// The time of the newest request for a change, or of a commit's beginning.
+extern uint64_t preload_last_request;
 void preload_start_watch(void);
 void preload_reset_watch(void);
 void preload_wake_watch(void);

@@ -11,6 +11,7 @@
 
 static uint32_t wanted;
 static uint32_t has_watch;
+uint64_t preload_last_request;
 
 // The processor time of a thread, 0: of the calling one. Returns 0 if the thread has ended.
 uint64_t preload_processor_time(int32_t thread) {
@@ -66,10 +67,16 @@ static void *watch(void *nothing) {
         __atomic_store_n(&wanted, 0, __ATOMIC_SEQ_CST);
         while (!__atomic_load_n(&preload_pending, __ATOMIC_SEQ_CST))
             syscall(SYS_futex, &wanted, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0);
-        uint64_t pause = preload_header->quiet / 4;
-        struct timespec span = {(time_t)(pause / 1000000000u), (long)(pause % 1000000000u)};
-        nanosleep(&span, 0);
-        preload_locked(commit_quiet, 0);
+        // Not with the lock while threads request changes or a commit has begun: on a busy machine,
+        // preempted with it, this thread would make them wait for a time slice.
+        uint64_t span = preload_header->quiet, pause = span / 4;
+        uint64_t since = preload_now() - __atomic_load_n(&preload_last_request, __ATOMIC_RELAXED);
+        int is_limited = preload_header->hold_budget && preload_header->past_budget != CRUN_FINISH;
+        if (!is_limited && since < span) pause = span - since;
+        struct timespec time = {(time_t)(pause / 1000000000u), (long)(pause % 1000000000u)};
+        nanosleep(&time, 0);
+        since = preload_now() - __atomic_load_n(&preload_last_request, __ATOMIC_RELAXED);
+        if (is_limited || since >= span) preload_locked(commit_quiet, 0);
     }
     return 0;
 }

@@ -33,6 +33,8 @@ void crun_adopt_orphans(void) {
 
 int crun_fork(void) { return fork(); }
 
+int crun_open_process(int process) { return (int)syscall(SYS_pidfd_open, process, 0); }
+
 int crun_is_ignored(int signal) {
     // The system call, because the C library hides its own two signals.
     struct {

@@ -220,6 +220,9 @@ void crun_adopt_orphans(void);
 // As fork(2), for a process with one thread.
 int crun_fork(void);
 
+// As pidfd_open(2): readable when the process has ended.
+int crun_open_process(int process);
+
 // Whether the calling process ignores a signal, which may be one of the C library's own.
 int crun_is_ignored(int signal);
 

@@ -38,10 +38,10 @@ package enum RunNotification {
     ///
     /// - Parameter report: of the kernel's calls; `nil` if no slot call succeeded.
     package static func ended(
-        _ report: ImportReport?, _ recording: RunRecording, status: Int32
+        _ report: ImportReport?, _ recording: RunRecording, status: Int32?
     ) -> [UInt8] {
         line("run.ended") { writer in
-            writer.member("status", Int(status))
+            if let status { writer.member("status", Int(status)) }
             writer.member("transactions", report?.scenario.transactions.count ?? 0)
             // The total also counts a call that its process did not live to see the end of.
             let total = recording.made.isEmpty ? recording.succeeded : recording.madeCount

@@ -1,13 +1,18 @@
 import CRunRecord
 import Glibc
+import MemslotPicture
 import Memslots
 
-/// A run whose VMM goes into the background by itself, as QEMU does with `-daemonize`.
+/// A run whose process does not stay in front of the VMM.
 ///
-/// Who started it, libvirt or a unit of `Type=forking`, waits for the process that it started. So
-/// that one ends when the VMM's does, with its status, and another one follows the VMM to its end.
+/// A VMM may go into the background by itself, as QEMU does with `-daemonize`. Who started it,
+/// libvirt or a unit of `Type=forking`, waits for the process that it started. So that one ends when
+/// the VMM's does, with its status, and another one follows the VMM to its end. Or the process that
+/// was started becomes the VMM, so that a supervisor's signals and figures are about the VMM itself.
 struct BackgroundRun {
     private let pipe: Int32
+    /// The process that becomes the VMM, as a pidfd.
+    private var vmm: Int32 = -1
 
     /// Whether the words of a command ask for it.
     static func isWanted(by command: [String]) -> Bool { command.contains("-daemonize") }
@@ -17,6 +22,42 @@ struct BackgroundRun {
     /// - Parameter ignored: signals that this process was started with ignored.
     /// - Throws: if there can't be another process.
     init(ignoring ignored: [Int]) throws(RunFailure) {
+        let (process, ends) = try Self.fork()
+        if process > 0 {
+            close(ends[1])
+            Self.wait(for: process, reading: ends[0], ignored)
+        }
+        close(ends[0])
+        pipe = ends[1]
+    }
+
+    /// Returns in the process that follows the run; the calling process becomes the VMM.
+    ///
+    /// - Parameters:
+    ///   - path: the VMM.
+    ///   - command: its words.
+    /// - Throws: if there can't be another process.
+    init(becoming path: String, _ command: [String]) throws(RunFailure) {
+        let starter = getpid()
+        let (child, ends) = try Self.fork()
+        if child > 0 {
+            close(ends[1])
+            var status: Int32 = 0
+            while waitpid(child, &status, 0) < 0, errno == EINTR {}
+            Self.become(path, command, readingEnvironmentFrom: ends[0])
+        }
+        // The VMM does not expect a child. It waits for the pipe, so it is there.
+        if crun_fork() != 0 { _exit(0) }
+        vmm = crun_open_process(starter)
+        close(ends[0])
+        pipe = ends[1]
+        // What ends a supervisor's unit may come before the report is written.
+        for number in [SIGTERM, SIGHUP, SIGINT, SIGQUIT] { signal(number, SIG_IGN) }
+        guard vmm >= 0 else { throw RunFailure("no pidfd: \(Errno(rawValue: errno))") }
+    }
+
+    /// Starts another process: its number, 0 in itself; and a pipe from it.
+    private static func fork() throws(RunFailure) -> (process: pid_t, ends: [Int32]) {
         var ends: [Int32] = [-1, -1]
         guard Glibc.pipe(&ends) == 0 else {
             throw RunFailure("no pipe: \(Errno(rawValue: errno))")
@@ -26,13 +67,46 @@ struct BackgroundRun {
         guard process >= 0 else {
             throw RunFailure("no process for the background: \(Errno(rawValue: errno))")
         }
-        if process > 0 {
-            close(ends[1])
-            Self.wait(for: process, reading: ends[0], ignored)
-        }
-        close(ends[0])
-        pipe = ends[1]
+        return (process, ends)
     }
+
+    private static func become(
+        _ path: String, _ command: [String], readingEnvironmentFrom pipe: Int32
+    ) -> Never {
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while case let count = read(pipe, &buffer, buffer.count), count != 0 {
+            if count > 0 { bytes += buffer[..<count] } else if errno != EINTR { break }
+        }
+        // Nothing came: the other process has printed why.
+        guard !bytes.isEmpty else { exit(2) }
+        let variables = bytes.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+        var words = command.map { strdup($0) } + [nil]
+        var environment = variables.map { strdup($0) } + [nil]
+        execve(path, &words, &environment)
+        Terminal.complain(
+            "memslotctl run: \(path) can't be run: \(Errno(rawValue: errno))")
+        exit(2)
+    }
+
+    /// With a VMM that this process's starter becomes: lets it begin, and waits for its end. Its exit
+    /// status is known to its parent alone.
+    func followVMM(in environment: [String]) {
+        let bytes = Array(environment.map { Array($0.utf8) + [0] }.joined())
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes[sent...].withUnsafeBytes { write(pipe, $0.baseAddress, $0.count) }
+            if count < 0 && errno != EINTR { break }
+            sent += max(0, count)
+        }
+        close(pipe)
+        leaveTerminal()
+        var ended = pollfd(fd: vmm, events: Int16(POLLIN), revents: 0)
+        while poll(&ended, 1, -1) < 0, errno == EINTR {}
+    }
+
+    /// Whether the process that was started becomes the VMM.
+    var isInPlace: Bool { vmm >= 0 }
 
     /// Waits for the VMM's status, or for the end of the process that would send it.
     private static func wait(for process: pid_t, reading pipe: Int32, _ ignored: [Int]) -> Never {
@@ -52,6 +126,10 @@ struct BackgroundRun {
         // If nobody reads it, the process that was started has been killed.
         _ = write(pipe, &status, 4)
         close(pipe)
+        leaveTerminal()
+    }
+
+    private func leaveTerminal() {
         setsid()
         let nowhere = open("/dev/null", O_RDWR)
         for stream in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] { dup2(nowhere, stream) }

@@ -82,7 +82,7 @@ struct ChildProgram {
     }
 
     /// This process's environment, with the library before other preloaded ones.
-    private var environment: [String] {
+    var environment: [String] {
         var variables: [String] = []
         var preloaded = library
         var next = environ

@@ -47,7 +47,7 @@ final class LiveRun: Sendable {
     /// Sends the remaining transactions and the end to the subscribers, and closes the socket.
     ///
     /// - Parameter outcome: the run; `nil` if the VMM could not be started.
-    func end(_ outcome: RunOutcome?, status: Int32) {
+    func end(_ outcome: RunOutcome?, status: Int32?) {
         following.end()
         if let outcome {
             let line = RunNotification.ended(

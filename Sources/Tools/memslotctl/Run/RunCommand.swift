@@ -35,6 +35,14 @@ struct RunCommand: ParsableCommand {
     @Flag(help: "Commit the VMM's calls as transactions.")
     var atomic = false
 
+    @Flag(
+        name: .customLong("in-place"),
+        help: """
+            Become the VMM, for a supervisor that signals and measures the process that it started; \
+            a process in the background writes the files.
+            """)
+    var isInPlace = false
+
     @Option(
         defaultAsFlag: ReportForm.full, parsing: .next,
         help: """
@@ -122,9 +130,11 @@ struct RunCommand: ParsableCommand {
         guard atomic || (holdBudgetMicroseconds == nil && pastBudget == .finish) else {
             throw ValidationError("--hold-budget-us and --past-budget go with --atomic")
         }
-        guard report == nil || reportFile != nil || !BackgroundRun.isWanted(by: command) else {
+        let isBackground = isInPlace || BackgroundRun.isWanted(by: command)
+        guard report == nil || reportFile != nil || !isBackground else {
             throw ValidationError(
-                "a VMM with -daemonize leaves no terminal to print a report to: use --report-file")
+                "a VMM with -daemonize or --in-place leaves no terminal to print a report to: use "
+                    + "--report-file")
         }
         guard pastBudget == .finish || holdBudgetMicroseconds != nil else {
             throw ValidationError("--past-budget goes with --hold-budget-us")
@@ -139,9 +149,9 @@ struct RunCommand: ParsableCommand {
         }
         let ignored = ChildProgram.ignoredSignals
         // Before there is a thread.
-        let background = try orComplain { () throws(RunFailure) in
-            guard BackgroundRun.isWanted(by: command) else { return BackgroundRun?.none }
-            return try BackgroundRun(ignoring: ignored)
+        let background = try orComplain { () throws(RunFailure) -> BackgroundRun? in
+            if BackgroundRun.isWanted(by: command) { return try BackgroundRun(ignoring: ignored) }
+            return isInPlace ? try BackgroundRun(becoming: program.path, command) : nil
         }
         let memory = try orComplain { () throws(RunFailure) in
             var header = crun_header()
@@ -169,11 +179,15 @@ struct RunCommand: ParsableCommand {
             guard let socket else { return LiveRun?.none }
             return try LiveRun(memory, isAtomic: atomic, settings, at: socket)
         }
-        let status = try orComplain { () throws(RunFailure) in
+        let status: Int32? = try orComplain { () throws(RunFailure) in
+            if let background, background.isInPlace {
+                background.followVMM(in: child.environment)
+                return nil
+            }
             do throws(RunFailure) {
                 return try child.runToEnd { background?.leave($0) }
             } catch {
-                live?.end(nil, status: 0)
+                live?.end(nil, status: nil)
                 _ = file?.end()
                 throw error
             }
@@ -188,7 +202,7 @@ struct RunCommand: ParsableCommand {
             Terminal.complain("memslotctl run: \(failure)")
             throw ExitCode.failure
         }
-        throw ExitCode(status)
+        throw ExitCode(status ?? 0)
     }
 
     /// The name of the run, and the grouping of its calls.

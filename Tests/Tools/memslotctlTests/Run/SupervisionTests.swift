@@ -97,6 +97,33 @@ struct SupervisionTests {
         try waitUntil("the report") { text(report).contains(" calls asked, ") }
     }
 
+    @Test("with --in-place the process that was started becomes the VMM, and the report is written")
+    func inPlace() throws {
+        let report = Workbench.file("in-place.txt")
+        // Both shells print the number of their process.
+        let run = Finished(
+            running: "/bin/sh",
+            [
+                "-c",
+                "echo $$; exec \"$0\" run --in-place --atomic --report-file \"$1\" -- "
+                    + "/bin/sh -c 'echo $$; exec \"$0\" exit 20' \"$2\"",
+                Workbench.memslotctl ?? "", report, Workbench.vmm ?? "",
+            ])
+        let lines = run.output.split(separator: "\n")
+        try #require(lines.count == 3, "\(run.output) \(run.errors)")
+        #expect(lines[0] == lines[1])
+        #expect(lines[2] == "own mmio 0; mmio 0 errors 0 interruptions 1 lost 0")
+        try waitUntil("the report") { text(report).contains(" calls asked, ") }
+        #expect(Finished(vmm: ["kill"], under: ["--in-place"]).status == 128 + SIGKILL)
+        let missing = Finished(
+            running: Workbench.memslotctl ?? "", ["run", "--in-place", "--", "/nonexistent"])
+        #expect(missing.status == 2 && missing.errors.contains("/nonexistent"))
+        let unwritable = Finished(
+            running: Workbench.memslotctl ?? "",
+            ["run", "--in-place", "--record", "/nonexistent/x", "--", Workbench.vmm ?? "", "exit"])
+        #expect(unwritable.status == 2 && unwritable.errors.contains("/nonexistent/x"))
+    }
+
     @Test("a VMM that would go into the background and can't start is a failure at once")
     func daemonizedFailure() {
         let missing = Finished(
