@@ -64,6 +64,8 @@ struct preload_vm {
     uint64_t released;
     // Of the hold: how long the kicks and the wait took, vCPUs inside, and those of them asleep.
     struct crun_hold hold;
+    // The time of the newest request for a change, or of the commit's beginning; read without the lock.
+    uint64_t last_request;
     // When to check next whether a commit would leave no hole.
     uint64_t next_check;
     struct preload_requester requesters[PRELOAD_REQUESTERS];
@@ -242,8 +244,6 @@ extern uint32_t preload_arriving;
 int preload_atomic_call(const struct preload_call *call);
 
 // preload_quiet.c
-// The time of the newest request for a change, or of a commit's beginning.
-extern uint64_t preload_last_request;
 void preload_start_watch(void);
 void preload_reset_watch(void);
 void preload_wake_watch(void);

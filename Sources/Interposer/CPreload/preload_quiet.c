@@ -11,7 +11,6 @@
 
 static uint32_t wanted;
 static uint32_t has_watch;
-uint64_t preload_last_request;
 
 // The processor time of a thread, 0: of the calling one. Returns 0 if the thread has ended.
 uint64_t preload_processor_time(int32_t thread) {
@@ -61,22 +60,33 @@ static int64_t commit_quiet(const struct preload_call *call) {
     return 0;
 }
 
+// For how long yet no VM with deferred calls can be quiet, in nanoseconds; 0 if one may be.
+//
+// Without the lock: on a busy machine, preempted with it, the watch would make the threads that
+// request changes, or commit them, wait for a time slice.
+static uint64_t time_to_quiet(void) {
+    uint64_t now = preload_now(), span = preload_header->quiet, least = span;
+    for (int i = 0; i < PRELOAD_VMS; i++) {
+        if (!__atomic_load_n(&preload_vms[i].is_pending, __ATOMIC_RELAXED)) continue;
+        uint64_t end = __atomic_load_n(&preload_vms[i].last_request, __ATOMIC_RELAXED) + span;
+        if (end <= now) return 0;
+        if (end - now < least) least = end - now;
+    }
+    return least;
+}
+
 static void *watch(void *nothing) {
     (void)nothing;
     for (;;) {
         __atomic_store_n(&wanted, 0, __ATOMIC_SEQ_CST);
         while (!__atomic_load_n(&preload_pending, __ATOMIC_SEQ_CST))
             syscall(SYS_futex, &wanted, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0);
-        // Not with the lock while threads request changes or a commit has begun: on a busy machine,
-        // preempted with it, this thread would make them wait for a time slice.
-        uint64_t span = preload_header->quiet, pause = span / 4;
-        uint64_t since = preload_now() - __atomic_load_n(&preload_last_request, __ATOMIC_RELAXED);
         int is_limited = preload_header->hold_budget && preload_header->past_budget != CRUN_FINISH;
-        if (!is_limited && since < span) pause = span - since;
+        uint64_t pause = time_to_quiet();
+        if (is_limited || pause == 0) pause = preload_header->quiet / 4;
         struct timespec time = {(time_t)(pause / 1000000000u), (long)(pause % 1000000000u)};
         nanosleep(&time, 0);
-        since = preload_now() - __atomic_load_n(&preload_last_request, __ATOMIC_RELAXED);
-        if (is_limited || since >= span) preload_locked(commit_quiet, 0);
+        if (is_limited || time_to_quiet() == 0) preload_locked(commit_quiet, 0);
     }
     return 0;
 }

@@ -56,7 +56,7 @@ void preload_limit_hold(struct preload_vm *vm) {
 // With the lock held: applies the deferred calls, records the commit and releases the vCPUs.
 void preload_commit(struct preload_vm *vm, uint32_t why) {
     if (why != CRUN_BY_BUDGET && preload_is_past_budget(vm)) return end_hold(vm);
-    __atomic_store_n(&preload_last_request, preload_now(), __ATOMIC_RELAXED);
+    __atomic_store_n(&vm->last_request, preload_now(), __ATOMIC_RELAXED);
     apply_pending(vm);
     struct crun_record *record = preload_begin_record(vm);
     record->asked = vm->asked;
@@ -95,7 +95,7 @@ static void add_requester(struct preload_vm *vm) {
     requester->thread = thread;
     requester->runs_vcpus = preload_runs() > 0;
     requester->last = preload_now();
-    __atomic_store_n(&preload_last_request, requester->last, __ATOMIC_RELAXED);
+    __atomic_store_n(&vm->last_request, requester->last, __ATOMIC_RELAXED);
     requester->processor_time = preload_processor_time(0);
     if (!vm->is_pending) __atomic_add_fetch(&preload_pending, 1, __ATOMIC_SEQ_CST);
     vm->is_pending = 1;
