@@ -123,7 +123,8 @@ let tools: [Target] = [
 let bindings: [Target] = [
     // What memslots.h declares.
     module(
-        "Bindings", "LibMemslots", ["Memslots", "MemslotSimulator", "MemslotKVM", "CMemslots"],
+        "Bindings", "LibMemslots",
+        ["Memslots", "MemslotSimulator", "MemslotKVM", "MemslotVhostUser", "CMemslots"],
         exclude: ["exports.map", "memslots.pc.in"]),
     // memslots.h, the C interface.
     module("Bindings", "CMemslots"),

@@ -18,3 +18,7 @@ _Static_assert(sizeof(memslots_submit_options) == 24, "memslots_submit_options")
 _Static_assert(sizeof(memslots_receipt) == 80, "memslots_receipt");
 _Static_assert(sizeof(memslots_vcpu_options) == 40, "memslots_vcpu_options");
 _Static_assert(sizeof(memslots_hook_functions) == 72, "memslots_hook_functions");
+_Static_assert(sizeof(memslots_back_end_offer) == 24, "memslots_back_end_offer");
+_Static_assert(sizeof(memslots_back_end_options) == 80, "memslots_back_end_options");
+_Static_assert(sizeof(memslots_ring) == 64, "memslots_ring");
+_Static_assert(sizeof(memslots_back_end_status) == 32, "memslots_back_end_status");

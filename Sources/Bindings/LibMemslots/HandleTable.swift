@@ -9,6 +9,7 @@ enum HandleKind: UInt64 {
     case vcpu
     case hook
     case observation
+    case backEnd
 }
 
 /// The objects that handles name. Any number is safe to pass as a handle.

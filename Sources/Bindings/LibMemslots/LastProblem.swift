@@ -114,10 +114,10 @@ public func memslots_code_name(_ code: Int32) -> UnsafePointer<CChar>? {
     return UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
 }
 
-/// The names of the codes, from `MEMSLOTS_NOT_READY` down to `MEMSLOTS_READ_ONLY`, without a gap.
+/// The names of the codes, from `MEMSLOTS_NOT_READY` down to `MEMSLOTS_BACK_END`, without a gap.
 private let codeNames: [StaticString] = [
     "not-ready", "interrupted", "ok", "invalid-array", "generation-conflict", "prepare-rejected",
     "quiesce-timeout", "rolled-back", "vm-failed", "reentrant", "bad-handle", "bad-argument",
     "no-such-slot", "not-mapped", "too-small", "system", "not-supported", "not-inside",
-    "too-many-handles", "read-only",
+    "too-many-handles", "read-only", "back-end",
 ]

@@ -1,6 +1,7 @@
 import CMemslots
 import MemslotKVM
 import MemslotSimulator
+import MemslotVhostUser
 import Memslots
 
 /// The reason for which a function returns an error.
@@ -11,6 +12,7 @@ enum Problem: Error {
     case kvm(KVMError)
     case system(call: StaticString, Errno)
     case touch(TouchError)
+    case backEnd(VhostUserError)
     case badHandle(HandleKind)
     case badArgument(StaticString)
     case notMapped(GuestPhysicalAddress)
@@ -34,6 +36,7 @@ enum Problem: Error {
         case .kvm, .system, .dirtyLog(.backend): Int32(MEMSLOTS_SYSTEM)
         case .touch(.unmapped), .notMapped: Int32(MEMSLOTS_NOT_MAPPED)
         case .touch(.readOnly): Int32(MEMSLOTS_READ_ONLY)
+        case .backEnd: Int32(MEMSLOTS_BACK_END)
         case .badHandle: Int32(MEMSLOTS_BAD_HANDLE)
         case .badArgument, .dirtyLog(.pagesOutOfRange): Int32(MEMSLOTS_BAD_ARGUMENT)
         case .tooSmall: Int32(MEMSLOTS_TOO_SMALL)
@@ -52,7 +55,7 @@ enum Problem: Error {
         case .dirtyLog(.backend(let errno)): errno
         case .dirtyLog(.failed(let failure)): failure.errno
         case .kvm(let error): error.errno
-        case .system(_, let errno): errno
+        case .system(_, let errno), .backEnd(.systemCall(_, let errno)): errno
         default: nil
         }
     }
@@ -69,6 +72,7 @@ enum Problem: Error {
             "no slot maps guest physical address \(address)"
         case .touch(.readOnly(let address, let slot)):
             "guest physical address \(address) is in slot \(slot), which is read-only"
+        case .backEnd(let error): error.message
         case .badHandle(let kind):
             "the handle names no \(kind) of this process: it is closed, zero, or of another kind"
         case .tooSmall(let capacity, let count):

@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 
 private let compilerIsThere = Programs.compiler != nil
+private let storageDaemon = BuiltProducts.tool("qemu-storage-daemon")
 private let hasKVM = KVMSystem.unavailability() == nil
 
 @Suite(
@@ -53,6 +54,32 @@ struct ProgramTests {
         let (status, output) = try Programs.run(program)
         #expect(status == 0, "\(output)")
         #expect(output == "survived\n")
+    }
+
+    @Test(
+        "a block device of a real back end, through the C interface",
+        .enabled(if: compilerIsThere, "no C compiler"),
+        .enabled(if: storageDaemon != nil, "no qemu-storage-daemon"))
+    func backEnd() throws {
+        let program = try Programs.compile("Tests/Bindings/LibMemslotsTests/Programs/back_end.c")
+        let scratch = try ScratchDirectory()
+        let sectors = (0..<64).flatMap { [UInt8](repeating: $0, count: 512) }
+        let (image, socket) = (try scratch.write(sectors, to: "disk"), scratch.path("socket"))
+        let daemon = ChildProcess()
+        daemon.executableURL = URL(fileURLWithPath: storageDaemon ?? "")
+        daemon.arguments = [
+            "--blockdev", "driver=file,node-name=disk,filename=\(image)", "--export",
+            "type=vhost-user-blk,id=export,node-name=disk,addr.type=unix,addr.path=\(socket)",
+        ]
+        try daemon.run()
+        defer {
+            kill(daemon.processIdentifier, SIGKILL)
+            daemon.waitUntilExit()
+        }
+        try waitUntil(socket) { access(socket, F_OK) == 0 || !daemon.isRunning }
+        let (status, output) = try Programs.run(program, [socket])
+        #expect(status == 0, "\(output)")
+        #expect(output == "six sectors, no loss\n")
     }
 
     @Test("the library exports exactly the functions that the header declares")

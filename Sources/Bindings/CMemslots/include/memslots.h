@@ -117,7 +117,9 @@ enum {
     /* The process has no free handle (limit: 1,048,575). */
     MEMSLOTS_TOO_MANY_HANDLES = -16,
     /* The slot is read-only. */
-    MEMSLOTS_READ_ONLY = -17
+    MEMSLOTS_READ_ONLY = -17,
+    /* A vhost-user back end refused, failed, or its connection ended; the message names the step. */
+    MEMSLOTS_BACK_END = -18
 };
 
 /* The name of a code, such as "generation-conflict", or "unknown". Valid for ever. */
@@ -625,6 +627,114 @@ int32_t memslots_observe(
 
 /* Ends an observation. */
 int32_t memslots_observation_end(memslots_observation observation);
+
+/* ---- vhost-user back ends ---------------------------------------------------------------- */
+
+/*
+ * A device process that maps guest memory: DPDK, SPDK, virtiofsd, qemu-storage-daemon. Attached to
+ * a table, it has each transaction's memory before the guest does; its rings are drained and
+ * restarted only where memory goes, changes or is cut. Docs/VhostUser.md describes the messages.
+ * In order: open, let the guest's driver choose features, attach, start rings.
+ */
+typedef struct memslots_back_end { uint64_t value; } memslots_back_end;
+
+/* What a back end offers. */
+typedef struct memslots_back_end_offer {
+    size_t struct_size;
+    /* Feature bits of virtio and vhost, without VIRTIO_F_ACCESS_PLATFORM. */
+    uint64_t features;
+    uint32_t ring_count;
+    /* How many regions of memory it has room for. */
+    uint32_t region_limit;
+} memslots_back_end_offer;
+
+/* Connects to the socket at `path` (one that begins with '@' is abstract), or, if it is NULL, adopts
+ * the connected `socket`, also on an error. Becomes the owner and negotiates the protocol. */
+int32_t memslots_back_end_open(
+    const char *path, int socket, uint32_t deadline_milliseconds, memslots_back_end *back_end,
+    memslots_back_end_offer *offer);
+
+/* Reads `count` bytes, 1 to 256, of the device's configuration, if the back end has one. */
+int32_t memslots_back_end_configuration(
+    memslots_back_end back_end, uint32_t offset, void *bytes, size_t count);
+
+enum {
+    MEMSLOTS_BACK_END_DETACHED = 0,
+    MEMSLOTS_BACK_END_ATTACHED = 1,
+    /* The connection ended. Transactions go on without the back end; reconnect it. */
+    MEMSLOTS_BACK_END_LOST = 2,
+    /* Reconnected, without rings: which requests are open is unknown. Reset the device. */
+    MEMSLOTS_BACK_END_NEEDS_RESET = 3
+};
+
+typedef struct memslots_back_end_options {
+    size_t struct_size;
+    /* The first argument of each function. Used until `release` is called. */
+    void *context;
+    /* The name in errors and receipts; copied. */
+    const char *name;
+    /* Returns the file behind a memslots_slot.memory_object, or -1. Required. Called in transactions. */
+    int (*descriptor)(void *context, uint32_t memory_object);
+    /* Whether the back end sees a slot. NULL: every writable slot of address space 0; leave out
+     * device memory. */
+    bool (*is_visible)(void *context, const memslots_slot *slot);
+    /* One of MEMSLOTS_BACK_END_LOST and _NEEDS_RESET, on the thread that found it; be short. */
+    void (*state_changed)(void *context, uint32_t state, const char *reason);
+    /* No function is called after this one. */
+    void (*release)(void *context);
+    /* The device's features, as the guest's driver acknowledged them; 0: VIRTIO_F_VERSION_1. */
+    uint64_t features;
+    /* How long one call may take; 0: 5,000. */
+    uint32_t deadline_milliseconds;
+    /* How long it may take after a transaction has committed, before it is lost; 0: 10,000. */
+    uint32_t patience_milliseconds;
+    /* The back end itself waits for its requests when a ring stops, as virtiofsd does. */
+    bool waits_for_requests;
+} memslots_back_end_options;
+
+/* Sends the table's array to the back end, and follows the table from then on. Once only. */
+int32_t memslots_back_end_attach(
+    memslots_back_end back_end, memslots_table table, const memslots_back_end_options *options);
+
+/* A ring. The addresses are guest physical ones, in slots that the back end sees. */
+typedef struct memslots_ring {
+    size_t struct_size;
+    uint32_t index;
+    uint32_t entries;
+    uint64_t descriptors, available, used;
+    /* Event descriptors: of the driver's notifications and of the back end's; duplicated. */
+    int kick, call;
+    /* Where the back end begins. */
+    uint32_t base;
+    uint32_t buffer_count;
+    /* Where the ring's buffers lie; NULL: anywhere. A change elsewhere does not stop the ring. */
+    const memslots_range *buffers;
+} memslots_ring;
+
+/* Starts a ring, or starts it again with another configuration. Waits for a transaction to end. */
+int32_t memslots_back_end_start(memslots_back_end back_end, const memslots_ring *ring);
+
+/* Drains and stops a ring. `base`, which may be NULL, receives where it stopped. */
+int32_t memslots_back_end_stop(memslots_back_end back_end, uint32_t ring, uint32_t *base);
+
+/* Continues with the connection of `fresh`, opened anew and not attached, which is closed. */
+int32_t memslots_back_end_reconnect(memslots_back_end back_end, memslots_back_end fresh);
+
+typedef struct memslots_back_end_status {
+    size_t struct_size;
+    /* One of MEMSLOTS_BACK_END_*. */
+    uint32_t state;
+    uint32_t regions;
+    /* How often a running ring was stopped for a transaction; messages sent. */
+    uint64_t ring_stops, messages;
+} memslots_back_end_status;
+
+int32_t memslots_back_end_get_status(
+    memslots_back_end back_end, memslots_back_end_status *status);
+
+/* Detaches the back end from its table, and closes the connection. A running transaction still
+ * uses it. */
+int32_t memslots_back_end_close(memslots_back_end back_end);
 
 /* ---- The simulator ----------------------------------------------------------------------- */
 

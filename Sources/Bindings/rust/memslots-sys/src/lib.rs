@@ -52,6 +52,8 @@ pub const MEMSLOTS_NOT_INSIDE: i32 = -15;
 pub const MEMSLOTS_TOO_MANY_HANDLES: i32 = -16;
 /// `MEMSLOTS_READ_ONLY` of `memslots.h`.
 pub const MEMSLOTS_READ_ONLY: i32 = -17;
+/// `MEMSLOTS_BACK_END` of `memslots.h`.
+pub const MEMSLOTS_BACK_END: i32 = -18;
 /// `MEMSLOTS_LOG_DIRTY_PAGES` of `memslots.h`.
 pub const MEMSLOTS_LOG_DIRTY_PAGES: u32 = 1 << 0;
 /// `MEMSLOTS_READONLY` of `memslots.h`.
@@ -100,6 +102,14 @@ pub const MEMSLOTS_EVENT_FAILED: u32 = 2;
 pub const MEMSLOTS_EVENT_RECOVERED: u32 = 3;
 /// `MEMSLOTS_EVENT_RETIRED` of `memslots.h`.
 pub const MEMSLOTS_EVENT_RETIRED: u32 = 4;
+/// `MEMSLOTS_BACK_END_DETACHED` of `memslots.h`.
+pub const MEMSLOTS_BACK_END_DETACHED: u32 = 0;
+/// `MEMSLOTS_BACK_END_ATTACHED` of `memslots.h`.
+pub const MEMSLOTS_BACK_END_ATTACHED: u32 = 1;
+/// `MEMSLOTS_BACK_END_LOST` of `memslots.h`.
+pub const MEMSLOTS_BACK_END_LOST: u32 = 2;
+/// `MEMSLOTS_BACK_END_NEEDS_RESET` of `memslots.h`.
+pub const MEMSLOTS_BACK_END_NEEDS_RESET: u32 = 3;
 /// `MEMSLOTS_ABI` of `memslots.h`.
 pub const MEMSLOTS_ABI: u32 = 1;
 /// `MEMSLOTS_ANY_SLOT` of `memslots.h`.
@@ -338,6 +348,63 @@ structure! {
 }
 
 structure! {
+    memslots_back_end {
+        value: u64,
+    }
+}
+
+structure! {
+    memslots_back_end_offer {
+        struct_size: usize,
+        features: u64,
+        ring_count: u32,
+        region_limit: u32,
+    }
+}
+
+structure! {
+    memslots_back_end_options {
+        struct_size: usize,
+        context: *mut c_void,
+        name: *const c_char,
+        descriptor: Option<unsafe extern "C" fn(context: *mut c_void, memory_object: u32) -> c_int>,
+        is_visible: Option<unsafe extern "C" fn(context: *mut c_void, slot: *const memslots_slot) -> bool>,
+        state_changed: Option<unsafe extern "C" fn(context: *mut c_void, state: u32, reason: *const c_char)>,
+        release: Option<unsafe extern "C" fn(context: *mut c_void)>,
+        features: u64,
+        deadline_milliseconds: u32,
+        patience_milliseconds: u32,
+        waits_for_requests: bool,
+    }
+}
+
+structure! {
+    memslots_ring {
+        struct_size: usize,
+        index: u32,
+        entries: u32,
+        descriptors: u64,
+        available: u64,
+        used: u64,
+        kick: c_int,
+        call: c_int,
+        base: u32,
+        buffer_count: u32,
+        buffers: *const memslots_range,
+    }
+}
+
+structure! {
+    memslots_back_end_status {
+        struct_size: usize,
+        state: u32,
+        regions: u32,
+        ring_stops: u64,
+        messages: u64,
+    }
+}
+
+structure! {
     memslots_event {
         kind: u32,
         kernel_errno: i32,
@@ -373,6 +440,14 @@ unsafe impl HasStructSize for memslots_receipt {}
 unsafe impl HasStructSize for memslots_vcpu_options {}
 // SAFETY: so the structure is declared above.
 unsafe impl HasStructSize for memslots_hook_functions {}
+// SAFETY: so the structure is declared above.
+unsafe impl HasStructSize for memslots_back_end_offer {}
+// SAFETY: so the structure is declared above.
+unsafe impl HasStructSize for memslots_back_end_options {}
+// SAFETY: so the structure is declared above.
+unsafe impl HasStructSize for memslots_ring {}
+// SAFETY: so the structure is declared above.
+unsafe impl HasStructSize for memslots_back_end_status {}
 
 /// A structure with its size set and everything else zero, as `MEMSLOTS_INIT` makes it.
 pub fn sized<T: HasStructSize>() -> T {
@@ -575,6 +650,46 @@ extern "C" {
     ) -> i32;
     /// `memslots_observation_end` of `memslots.h`.
     pub fn memslots_observation_end(observation: memslots_observation) -> i32;
+    /// `memslots_back_end_open` of `memslots.h`.
+    pub fn memslots_back_end_open(
+        path: *const c_char,
+        socket: c_int,
+        deadline_milliseconds: u32,
+        back_end: *mut memslots_back_end,
+        offer: *mut memslots_back_end_offer,
+    ) -> i32;
+    /// `memslots_back_end_configuration` of `memslots.h`.
+    pub fn memslots_back_end_configuration(
+        back_end: memslots_back_end,
+        offset: u32,
+        bytes: *mut c_void,
+        count: usize,
+    ) -> i32;
+    /// `memslots_back_end_attach` of `memslots.h`.
+    pub fn memslots_back_end_attach(
+        back_end: memslots_back_end,
+        table: memslots_table,
+        options: *const memslots_back_end_options,
+    ) -> i32;
+    /// `memslots_back_end_start` of `memslots.h`.
+    pub fn memslots_back_end_start(
+        back_end: memslots_back_end,
+        ring: *const memslots_ring,
+    ) -> i32;
+    /// `memslots_back_end_stop` of `memslots.h`.
+    pub fn memslots_back_end_stop(back_end: memslots_back_end, ring: u32, base: *mut u32) -> i32;
+    /// `memslots_back_end_reconnect` of `memslots.h`.
+    pub fn memslots_back_end_reconnect(
+        back_end: memslots_back_end,
+        fresh: memslots_back_end,
+    ) -> i32;
+    /// `memslots_back_end_get_status` of `memslots.h`.
+    pub fn memslots_back_end_get_status(
+        back_end: memslots_back_end,
+        status: *mut memslots_back_end_status,
+    ) -> i32;
+    /// `memslots_back_end_close` of `memslots.h`.
+    pub fn memslots_back_end_close(back_end: memslots_back_end) -> i32;
     /// `memslots_simulator_touch` of `memslots.h`.
     pub fn memslots_simulator_touch(
         table: memslots_table,

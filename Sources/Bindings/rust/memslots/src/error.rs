@@ -131,6 +131,8 @@ errors! {
     TooManyHandles = MEMSLOTS_TOO_MANY_HANDLES,
     /// The slot is read-only.
     ReadOnly = MEMSLOTS_READ_ONLY,
+    /// A vhost-user back end refused, failed, or its connection ended.
+    BackEnd = MEMSLOTS_BACK_END,
 }
 
 impl Error {
@@ -184,6 +186,7 @@ impl Error {
             sys::MEMSLOTS_NOT_INSIDE => Error::NotInside { message },
             sys::MEMSLOTS_TOO_MANY_HANDLES => Error::TooManyHandles { message },
             sys::MEMSLOTS_READ_ONLY => Error::ReadOnly { message },
+            sys::MEMSLOTS_BACK_END => Error::BackEnd { message },
             code => Error::Unknown { code, message },
         }
     }
