@@ -45,7 +45,7 @@ let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhist
 let core: [Target] = [
     // Model, validation, diff, plan, transaction, reading. No I/O, no JSON.
     module("Core", "Memslots", ["CReading"]),
-    // What reading needs from C: membarrier(2), and a search by wide registers.
+    // What reading needs from C: membarrier(2), and a search by wide registers. USDT probes.
     module("Core", "CReading"),
     module("Core", "CLinux"),
 ]
@@ -90,7 +90,8 @@ let interposer: [Target] = [
     // The functions that stand in front of ioctl and its like.
     // Its functions are found at the start: finding one at its first call takes the caller's stack.
     .target(
-        name: "CPreload", dependencies: ["CRunRecord", "CKVM"], path: "Sources/Interposer/CPreload",
+        name: "CPreload", dependencies: ["CRunRecord", "CKVM", "CReading"],
+        path: "Sources/Interposer/CPreload",
         cSettings: [.define("_GNU_SOURCE")],
         linkerSettings: [.unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now"])]),
     // The layout of the memory that the VMM and memslotctl share.

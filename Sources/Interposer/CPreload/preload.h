@@ -4,6 +4,7 @@
 
 #include "CPreload.h"
 #include <ckvm_definitions.h>
+#include <creading_probes.h>
 #include <errno.h>
 #include <linux/kvm.h>
 #include <pthread.h>

@@ -241,11 +241,13 @@ void preload_hold(struct preload_vm *vm) {
     hold.kick = kicked - vm->held_since;
     hold.wait = preload_now() - kicked;
     vm->hold = hold;
+    CREADING_FIRE(memslots_run, hold, vm->number, vm->held_since, hold.inside);
 }
 
 void preload_release(struct preload_vm *vm) {
     __atomic_store_n(&vm->closed, 0, __ATOMIC_SEQ_CST);
     syscall(SYS_futex, &vm->closed, FUTEX_WAKE_PRIVATE, INT_MAX, 0, 0, 0);
+    CREADING_FIRE(memslots_run, release, vm->number, preload_now() - vm->held_since);
     preload_announce_commit();
 }
 

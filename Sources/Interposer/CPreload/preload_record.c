@@ -138,6 +138,7 @@ static int64_t slot_call(const struct preload_call *call) {
     int result = cpreload_call(call->descriptor, call->request, call->argument);
     record->result = result;
     preload_end_asked(call->vm, record);
+    CREADING_FIRE(memslots_run, call, call->vm->number, region.slot, -result);
     return result;
 }
 
@@ -176,6 +177,7 @@ int cpreload_set_region(uint32_t number, const struct crun_region *region) {
             region->form == 2 ? CKVM_SET_USER_MEMORY_REGION2 : KVM_SET_USER_MEMORY_REGION, &words);
     record->result = result;
     preload_end_record(record, CRUN_MADE);
+    CREADING_FIRE(memslots_run, call, vm->number, region->slot, -result);
     return result;
 }
 

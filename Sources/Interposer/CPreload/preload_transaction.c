@@ -22,6 +22,7 @@ static void pass_deferred(struct preload_vm *vm) {
 
 // With the lock held: applies the deferred calls. vCPUs stay held, unless the hold budget is spent.
 static void apply_pending(struct preload_vm *vm) {
+    CREADING_FIRE(memslots_run, submit, vm->number, vm->deferred);
     uint64_t start = preload_now();
     if (vm->passes) pass_deferred(vm);
     else memslots_preload_commit(vm->number);

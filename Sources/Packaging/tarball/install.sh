@@ -34,7 +34,7 @@ printf '%s\n' "$files" >"$list"
 for folder in $(find bin include lib share -type d | LC_ALL=C sort); do make "$folder"; done
 for file in $files; do
     case $file in
-    lib/systemd/* | lib/pkgconfig/* | share/man/*)
+    lib/systemd/* | lib/pkgconfig/* | share/man/* | share/memslots/*)
         sed "s|@PREFIX@|$prefix|g" "$file" >"$root/$file"
         chmod 644 "$root/$file"
         ;;

@@ -1,3 +1,5 @@
+internal import CReading
+
 /// One transaction: executes what the machine decides, and reports the results to it.
 ///
 /// Each step is a function in a file that has the step in its name.
@@ -86,8 +88,14 @@ struct TransactionRun {
         machine = TransactionMachine(recoveryOf: plan.operations.count)
     }
 
+    /// The table's number in probes.
+    private var table: UInt64 { UInt64(UInt(bitPattern: ObjectIdentifier(surroundings.pair))) }
+
     mutating func run() -> TransactionMachine.Outcome {
-        if !isRecovery { surroundings.backend.beginTransaction() }
+        if !isRecovery {
+            creading_probe_submit(table, UInt64(plan.operations.count))
+            surroundings.backend.beginTransaction()
+        }
         var action = machine.next(after: .done)
         while true {
             switch action {
@@ -108,7 +116,27 @@ struct TransactionRun {
         return action
     }
 
+    /// Performs an action, and fires its probe.
     private mutating func execute(
+        _ action: TransactionMachine.Action
+    ) -> TransactionMachine.Event {
+        let event = perform(action)
+        switch (action, event) {
+        case (.drain, .done) where isHolding, (.hold, .done):
+            creading_probe_hold(table, blackoutStart)
+        case (.apply(let index), _), (.undo(let index), _):
+            var errno = Errno(rawValue: 0)
+            if case .refused(let error) = event { errno = error }
+            let key = plan.operations[index].call.key.ordinal
+            creading_probe_call(table, key >> 16 | key & 0xFFFF, UInt64(errno.rawValue))
+        case (.swap, _): creading_probe_swap(table, surroundings.pair.current.generation.rawValue)
+        case (.release, _) where times.blackout > 0: creading_probe_release(table, times.blackout)
+        default: break
+        }
+        return event
+    }
+
+    private mutating func perform(
         _ action: TransactionMachine.Action
     ) -> TransactionMachine.Event {
         switch action {
