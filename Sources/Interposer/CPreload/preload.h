@@ -21,7 +21,7 @@
 
 #define PRELOAD_VMS 256
 #define PRELOAD_VCPUS 8192
-#define PRELOAD_REQUESTERS 8
+#define PRELOAD_REQUESTERS 64
 
 // A thread with requested changes that are not committed.
 struct preload_requester {
@@ -95,11 +95,16 @@ struct preload_vcpu {
 // It has left KVM_RUN and counts its entry; a hold waits for the end of that.
 #define PRELOAD_LEAVING 0x20000000u
 #define PRELOAD_AWAITED 0x10000000u
+// A handler of the VMM's runs on its thread, out of the guest. The signal is pending until it returns.
+#define PRELOAD_OUTSIDE 0x08000000u
+#define PRELOAD_THREAD_BITS 0x07ffffffu
 
 // preload_state.c
 extern struct crun_header *preload_header;
 extern uint32_t preload_is_atomic;
 extern uint32_t preload_is_live;
+// A program that was to run with --atomic and cannot: it gets no VM.
+extern uint32_t preload_is_cut_off;
 extern uint32_t preload_pending;
 extern struct preload_vm preload_vms[PRELOAD_VMS];
 extern struct preload_vcpu preload_vcpus[PRELOAD_VCPUS];
@@ -216,6 +221,8 @@ int preload_signal(void);
 int64_t preload_enter(int descriptor, void *argument, const uint32_t *closed);
 #define PRELOAD_REFUSED (-100000)
 struct preload_vcpu *preload_current(struct preload_vcpu *vcpu);
+void preload_begin_outside(void);
+void preload_end_outside(void);
 int preload_wait_open(struct preload_vm *vm);
 void preload_hold(struct preload_vm *vm);
 int preload_is_past_budget(const struct preload_vm *vm);
@@ -228,6 +235,9 @@ void preload_open_statistics(struct preload_vcpu *vcpu, int descriptor);
 int preload_is_blocking(const struct preload_vcpu *vcpu);
 
 // preload_transaction.c
+// By VM: threads whose next call waits for the lock, or has it. Not in the VM, which may be closed
+// meanwhile.
+extern uint32_t preload_arriving[PRELOAD_VMS];
 int preload_request(const struct preload_call *call);
 void preload_settle(struct preload_vm *vm, uint32_t why);
 // In a job. Returns 0, or PRELOAD_AGAIN.
@@ -239,7 +249,6 @@ void preload_commit(struct preload_vm *vm, uint32_t why);
 void preload_limit_hold(struct preload_vm *vm);
 void preload_before_unmapping(const void *address, size_t size);
 // How many threads wait for the lock with a slot call.
-extern uint32_t preload_arriving;
 
 // preload_calls.c
 int preload_atomic_call(const struct preload_call *call);

@@ -108,13 +108,50 @@ static int turn_back(ucontext_t *context) {
     return (pending & ~blocked) == 0;
 }
 
+// The code that may run with a vCPU's state set, but for preload_enter and handlers of the VMM's.
+extern const char __start_preload_gated[], __stop_preload_gated[];
+
+// Whether a vCPU's thread is in KVM_RUN, or about to enter it.
+static int is_inside(uint32_t state) {
+    return state != 0 && !(state & PRELOAD_LEAVING);
+}
+
+// A thread that runs a handler of the VMM's, which interrupted KVM_RUN, is out of the guest, and
+// will be sent back when the signal is delivered after the handler. The handler may wait for whoever
+// holds vCPUs, or for another vCPU's thread.
+void preload_begin_outside(void) {
+    if (!current || !is_inside(__atomic_load_n(&current->state, __ATOMIC_SEQ_CST))) return;
+    __atomic_or_fetch(&current->state, PRELOAD_OUTSIDE, __ATOMIC_SEQ_CST);
+    syscall(SYS_futex, &current->state, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+}
+
+// Called with the signal blocked: one that is pending comes next, and begins it again.
+void preload_end_outside(void) {
+    if (current && is_inside(__atomic_load_n(&current->state, __ATOMIC_SEQ_CST)))
+        __atomic_and_fetch(&current->state, ~PRELOAD_OUTSIDE, __ATOMIC_SEQ_CST);
+}
+
+// Whether a handler of the VMM's was interrupted before KVM_RUN has returned. Then the signal is
+// sent again, for when that handler has returned.
+static int postpone(ucontext_t *context) {
+    uintptr_t at = (uintptr_t)PROGRAM_COUNTER(context);
+    if (!current || !is_inside(__atomic_load_n(&current->state, __ATOMIC_SEQ_CST))) return 0;
+    if (at >= (uintptr_t)preload_enter_begin && at <= (uintptr_t)preload_enter_refused) return 0;
+    if (at >= (uintptr_t)__start_preload_gated && at < (uintptr_t)__stop_preload_gated) return 0;
+    sigaddset(&context->uc_sigmask, preload_signal());
+    preload_begin_outside();
+    syscall(SYS_tgkill, preload_process, preload_thread(), preload_signal());
+    return 1;
+}
+
 static void handle(int signal, siginfo_t *info, void *context) {
     (void)signal;
     (void)info;
     int error = errno;
     struct preload_vcpu *vcpu = current;
-    int is_ours = turn_back((ucontext_t *)context);
-    if (vcpu) {
+    int is_postponed = postpone((ucontext_t *)context);
+    int is_ours = !is_postponed && turn_back((ucontext_t *)context);
+    if (vcpu && !is_postponed) {
         vcpu->is_ours = (uint32_t)is_ours;
         __atomic_store_n(&vcpu->delivered, 1, __ATOMIC_RELEASE);
     }
@@ -160,7 +197,10 @@ static void kick(struct preload_vcpu *vcpu) {
             &vcpu->state, &state, state | PRELOAD_KICKED, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return;
     __atomic_add_fetch(&preload_header->kicks, 1, __ATOMIC_RELAXED);
-    syscall(SYS_tgkill, preload_process, state, preload_signal());
+    // A thread that was cancelled inside has ended.
+    uint32_t thread = state & PRELOAD_THREAD_BITS;
+    if (syscall(SYS_tgkill, preload_process, thread, preload_signal()) < 0 && errno == ESRCH)
+        __atomic_store_n(&vcpu->state, 0, __ATOMIC_SEQ_CST);
 }
 
 // Waits until the word is no longer `value`, or for a millisecond.
@@ -180,6 +220,9 @@ static int wait_outside(struct preload_vm *vm, struct preload_vcpu *vcpu) {
     uint32_t state;
     while ((state = __atomic_load_n(&vcpu->state, __ATOMIC_SEQ_CST)) != 0) {
         if (state & PRELOAD_ASLEEP) return 1;
+        // The calling thread runs such a handler itself, with the signal pending.
+        if (state & PRELOAD_OUTSIDE || (state & PRELOAD_THREAD_BITS) == (uint32_t)preload_thread())
+            return 0;
         if (state & PRELOAD_LEAVING) {
             uint32_t awaited = state | PRELOAD_AWAITED;
             if (state == awaited
@@ -234,10 +277,14 @@ void preload_hold(struct preload_vm *vm) {
         struct preload_vcpu *vcpu = &preload_vcpus[i];
         if (vcpu->is_used && vcpu->vm == vm) hold.asleep += (uint32_t)wait_outside(vm, vcpu);
     }
-    // These calls are short and are not interrupted.
+    // These calls are short, unless a page of user memory has to be awaited.
     uint32_t users;
-    while ((users = __atomic_load_n(&vm->users, __ATOMIC_SEQ_CST)) != 0)
+    while ((users = __atomic_load_n(&vm->users, __ATOMIC_SEQ_CST)) != 0
+           && !preload_is_past_budget(vm)) {
         wait_while(&vm->users, users);
+        if (preload_now() - vm->held_since > preload_header->hold_limit)
+            cpreload_stop("a call that uses guest memory did not end within --hold-limit-s");
+    }
     hold.kick = kicked - vm->held_since;
     hold.wait = preload_now() - kicked;
     vm->hold = hold;
@@ -255,9 +302,11 @@ void preload_release(struct preload_vm *vm) {
 void preload_begin_use(struct preload_vm *vm) {
     for (;;) {
         __atomic_add_fetch(&vm->users, 1, __ATOMIC_SEQ_CST);
-        if (!__atomic_load_n(&vm->closed, __ATOMIC_SEQ_CST)) return;
+        // A child whose memory is a copy has no VM to hold.
+        if (!__atomic_load_n(&vm->closed, __ATOMIC_SEQ_CST) || getpid() != preload_process) return;
         preload_end_use(vm);
         preload_settle(vm, CRUN_BY_CALL);
+        preload_wait_open(vm);
     }
 }
 

@@ -18,6 +18,12 @@ static int is_device_memory(unsigned long request) {
 static int on_unknown(int descriptor, unsigned long request, void *argument) {
     if (PRELOAD_RARELY(preload_pending) && is_device_memory(request) && !preload_passes_through())
         preload_settle_all(CRUN_BY_DEVICE);
+    if (PRELOAD_RARELY((uint32_t)request == (uint32_t)KVM_CREATE_VM) && preload_is_cut_off) {
+        cpreload_print("no VM without --atomic: the record of memslotctl run can't be opened, as "
+                       "after a change of the user, or after memslotctl has ended");
+        errno = EPERM;
+        return -1;
+    }
     int result = preload_real_ioctl(descriptor, request, argument);
     if (PRELOAD_RARELY((uint32_t)request == (uint32_t)KVM_CREATE_VM) && result >= 0
         && preload_header && !preload_passes_through())

@@ -20,8 +20,9 @@ uint64_t preload_processor_time(int32_t thread) {
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-// Whether the thread sleeps in a system call or has ended. Without /proc it is assumed to.
-static int is_asleep(int32_t thread) {
+// Whether the thread sleeps in a system call or has ended. Without /proc it is assumed to. After a
+// long time a sleep that no signal ends counts too, as that of a parent in vfork.
+static int is_asleep(int32_t thread, int is_long) {
     char path[64], text[512];
     snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
     int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -31,16 +32,18 @@ static int is_asleep(int32_t thread) {
     if (count <= 0) return 1;
     text[count] = 0;
     const char *end = strrchr(text, ')');
-    return !end || end[1] == 0 || end[2] == 'S' || end[2] == 'T' || end[2] == 'Z' || end[2] == 'X';
+    return !end || end[1] == 0 || strchr(is_long ? "STZXDt" : "STZX", end[2]) != 0;
 }
 
 static int is_quiet(const struct preload_requester *requester, uint64_t now) {
     // A thread that runs vCPUs returns to KVM_RUN, unless the VMM stops the guest.
     uint64_t span = preload_header->quiet * (requester->runs_vcpus ? 10 : 1);
     if (now - requester->last < span) return 0;
+    // It stands for all threads that there was no room for.
+    if (requester->thread == 0) return 1;
     uint64_t time = preload_processor_time(requester->thread);
     if (time == 0 || time - requester->processor_time >= span) return 1;
-    return is_asleep(requester->thread);
+    return is_asleep(requester->thread, now - requester->last >= 10 * span);
 }
 
 static int64_t commit_quiet(const struct preload_call *call) {
@@ -54,7 +57,7 @@ static int64_t commit_quiet(const struct preload_call *call) {
         while (quiet < vm->requester_count && is_quiet(&vm->requesters[quiet], now)) quiet++;
         if (quiet < vm->requester_count) continue;
         // A thread that waits for the lock with its next call seems asleep.
-        if (__atomic_load_n(&preload_arriving, __ATOMIC_SEQ_CST)) continue;
+        if (__atomic_load_n(&preload_arriving[i], __ATOMIC_SEQ_CST)) continue;
         preload_commit(vm, CRUN_BY_QUIET);
     }
     return 0;
@@ -84,6 +87,8 @@ static void *watch(void *nothing) {
         int is_limited = preload_header->hold_budget && preload_header->past_budget != CRUN_FINISH;
         uint64_t pause = time_to_quiet();
         if (is_limited || pause == 0) pause = preload_header->quiet / 4;
+        if (is_limited && preload_header->hold_budget / 4 < pause)
+            pause = preload_header->hold_budget / 4;
         struct timespec time = {(time_t)(pause / 1000000000u), (long)(pause % 1000000000u)};
         nanosleep(&time, 0);
         if (is_limited || time_to_quiet() == 0) preload_locked(commit_quiet, 0);

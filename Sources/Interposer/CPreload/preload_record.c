@@ -167,7 +167,7 @@ int cpreload_set_region(uint32_t number, const struct crun_region *region) {
     struct crun_record *record = preload_begin_record(vm);
     record->region = *region;
     vm->made++;
-    uint32_t call = __atomic_add_fetch(&preload_header->made, 1, __ATOMIC_RELAXED);
+    uint64_t call = __atomic_add_fetch(&preload_header->made, 1, __ATOMIC_RELAXED);
     int result;
     if (PRELOAD_RARELY(call == preload_header->fault_call))
         result = -preload_header->fault_errno;

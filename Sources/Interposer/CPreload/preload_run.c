@@ -13,7 +13,7 @@ void preload_record_next_entry(void) {
     records_entry = 1;
 }
 
-static inline void count_entry(struct preload_vcpu *vcpu) {
+static inline __attribute__((always_inline)) void count_entry(struct preload_vcpu *vcpu) {
     // One thread at a time runs a vCPU. A hold counts instead, where it says so in the state.
     __atomic_store_n(&vcpu->entries, vcpu->entries + 1, __ATOMIC_RELAXED);
 }
@@ -46,7 +46,7 @@ static void wait_for_signal(struct preload_vcpu *vcpu) {
 }
 
 // Leaves the gate. Returns the vCPU's state before.
-static inline uint32_t leave(struct preload_vcpu *vcpu, int has_entered) {
+static inline __attribute__((always_inline)) uint32_t leave(struct preload_vcpu *vcpu, int has_entered) {
     uint32_t state = __atomic_exchange_n(&vcpu->state, PRELOAD_LEAVING, __ATOMIC_SEQ_CST);
     // Before it is outside, or it would seem to have run while it was held.
     if (has_entered) {
@@ -60,8 +60,12 @@ static inline uint32_t leave(struct preload_vcpu *vcpu, int has_entered) {
     return state;
 }
 
-int preload_run_gated(struct preload_vcpu *vcpu, int descriptor, void *argument) {
+// In a section of its own, by which the signal's handler knows it. While the state is set it calls
+// preload_enter alone.
+__attribute__((section("preload_gated"))) int preload_run_gated(
+    struct preload_vcpu *vcpu, int descriptor, void *argument) {
     struct preload_vm *vm = vcpu->vm;
+    int error = errno;
     if (PRELOAD_RARELY(preload_pending)) preload_settle_own(CRUN_BY_RUN);
     preload_unblock_signal();
     struct preload_vcpu *outer = preload_current(vcpu);
@@ -94,5 +98,6 @@ int preload_run_gated(struct preload_vcpu *vcpu, int descriptor, void *argument)
         errno = (int)-result;
         return -1;
     }
+    errno = error;
     return (int)result;
 }

@@ -40,6 +40,7 @@ int preload_make_stack(void) {
 void preload_lock(void) {
     uint64_t all = ~0ull;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask_outside, sizeof all);
+    preload_begin_outside();
     uint32_t none = 0;
     if (__atomic_compare_exchange_n(
             &lock, &none, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
@@ -51,6 +52,7 @@ void preload_lock(void) {
 void preload_unlock(void) {
     if (__atomic_exchange_n(&lock, 0, __ATOMIC_RELEASE) == 2)
         syscall(SYS_futex, &lock, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+    preload_end_outside();
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask_outside, 0, sizeof mask_outside);
 }
 

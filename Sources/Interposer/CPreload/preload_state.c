@@ -11,6 +11,7 @@
 struct crun_header *preload_header;
 uint32_t preload_is_atomic;
 uint32_t preload_is_live;
+uint32_t preload_is_cut_off;
 uint32_t preload_pending;
 struct preload_vm preload_vms[PRELOAD_VMS];
 struct preload_vcpu preload_vcpus[PRELOAD_VCPUS];
@@ -100,7 +101,7 @@ static int64_t forget_parent(const struct preload_call *call) {
     memset(preload_vms, 0, sizeof preload_vms);
     memset(preload_vcpus, 0, preload_vcpu_end * sizeof preload_vcpus[0]);
     preload_vcpu_end = 0;
-    preload_arriving = 0;
+    memset(preload_arriving, 0, sizeof preload_arriving);
     preload_reset_watch();
     __atomic_add_fetch(&preload_header->attached, 1, __ATOMIC_RELAXED);
     return 0;
@@ -119,10 +120,14 @@ __attribute__((constructor)) static void begin(void) {
     preload_real_fcntl = following("fcntl", early_fcntl);
     const char *path = getenv(CRUN_VARIABLE);
     if (!path) return;
+    int is_atomic = strncmp(path, CRUN_ATOMICALLY, strlen(CRUN_ATOMICALLY)) == 0;
+    if (is_atomic) path += strlen(CRUN_ATOMICALLY);
     int file = open(path, O_RDWR | O_CLOEXEC);
     struct stat status;
     if (file < 0 || fstat(file, &status) < 0 || (uint64_t)status.st_size < CRUN_FILE_SIZE) {
-        cpreload_print("the record of memslotctl run can't be opened: nothing is recorded");
+        preload_is_cut_off = (uint32_t)is_atomic;
+        if (!is_atomic)
+            cpreload_print("the record of memslotctl run can't be opened: nothing is recorded");
         if (file >= 0) preload_real_close(file);
         return;
     }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-uint32_t preload_arriving;
+uint32_t preload_arriving[PRELOAD_VMS];
 
 // Makes the deferred calls on the kernel one by one, beside the guest, in the VMM's order.
 static void pass_deferred(struct preload_vm *vm) {
@@ -89,9 +89,12 @@ static void add_requester(struct preload_vm *vm) {
     int32_t thread = preload_thread();
     uint32_t index = 0;
     while (index < vm->requester_count && vm->requesters[index].thread != thread) index++;
-    // With too many threads the last entry stands for all the others.
-    if (index == PRELOAD_REQUESTERS) index--;
-    else if (index == vm->requester_count) vm->requester_count++;
+    // With too many threads the last entry stands for all the others: no thread's end removes it.
+    if (index >= PRELOAD_REQUESTERS - 1) {
+        index = PRELOAD_REQUESTERS - 1;
+        thread = 0;
+    }
+    if (index == vm->requester_count) vm->requester_count++;
     struct preload_requester *requester = &vm->requesters[index];
     requester->thread = thread;
     requester->runs_vcpus = preload_runs() > 0;
@@ -179,8 +182,9 @@ static void commit_in_time(struct preload_vm *vm) {
     // Once a part was applied, comparing with the kernel's slots proves nothing.
     int is_whole = held > 1000 * span || (!vm->is_begun && memslots_preload_covers(vm->number));
     uint64_t end = preload_now();
-    // With many slots the check itself takes time.
-    vm->next_check = end + span + 8 * (end - time);
+    // With many slots the check itself takes time. No longer: it must not meet the same call of each
+    // change again.
+    vm->next_check = end + 8 * (end - time);
     if (is_whole) preload_commit(vm, CRUN_BY_TIME);
 }
 
@@ -247,9 +251,10 @@ static int64_t request(const struct preload_call *call) {
 }
 
 int preload_request(const struct preload_call *call) {
-    __atomic_add_fetch(&preload_arriving, 1, __ATOMIC_SEQ_CST);
+    uint32_t *arriving = &preload_arriving[call->vm - preload_vms];
+    __atomic_add_fetch(arriving, 1, __ATOMIC_SEQ_CST);
     int64_t result = preload_locked(request, call);
-    __atomic_sub_fetch(&preload_arriving, 1, __ATOMIC_SEQ_CST);
+    __atomic_sub_fetch(arriving, 1, __ATOMIC_SEQ_CST);
     if (result == PRELOAD_PASS)
         return preload_real_ioctl(call->descriptor, call->request, call->argument);
     return preload_result(result);

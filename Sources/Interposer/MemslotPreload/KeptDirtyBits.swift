@@ -12,6 +12,19 @@ struct KeptDirtyBits {
         bitmaps[key, default: DirtyBitmap(pageCount: bits.pageCount)].formUnion(bits)
     }
 
+    /// Removes the bits of slots that the kernel has replaced, with its own.
+    mutating func follow(from old: [Memslot], to new: [Memslot]) {
+        guard !bitmaps.isEmpty else { return }
+        let before = Dictionary(uniqueKeysWithValues: old.map { ($0.assignedKey, $0) })
+        let staying = new.filter { slot in
+            guard slot.isLogging, let old = before[slot.assignedKey] else { return false }
+            return old.isLogging && old.size == slot.size
+                && old.userspaceAddress == slot.userspaceAddress
+        }
+        let keys = Set(staying.map(\.assignedKey))
+        bitmaps = bitmaps.filter { keys.contains($0.key) }
+    }
+
     mutating func remove(_ key: SlotKey) -> DirtyBitmap? { bitmaps.removeValue(forKey: key) }
 
     /// Follows a `KVM_GET_DIRTY_LOG` or `KVM_CLEAR_DIRTY_LOG` of the VMM that succeeded.

@@ -97,6 +97,7 @@ final class PreloadedVM {
 
     /// Makes the table's array the requested one, which the kernel has already, with its dirty logs.
     func follow() {
+        backend.kept.follow(from: table.snapshot().array.slots, to: requested.slots)
         (backend.isApplied, backend.isSilent) = (true, true)
         commit()
         (backend.isApplied, backend.isSilent) = (false, false)

@@ -8,8 +8,10 @@
 #include <stdint.h>
 
 #define CRUN_MAGIC 0x33746f6c736d656dull
-// The environment variable that names the memfd to a preloaded program.
+// The environment variable that names the memfd to a preloaded program, under --atomic behind the word:
+// so that one that can't open it creates no VM.
 #define CRUN_VARIABLE "MEMSLOTS_RUN"
+#define CRUN_ATOMICALLY "atomic:"
 // The most records that there is room for. The file is sparse: unused records take no memory.
 #define CRUN_RECORD_LIMIT (1u << 20)
 
@@ -150,7 +152,7 @@ struct crun_header {
     // For tests: which of the library's slot calls fails, from 1, and with which errno. 0: none.
     uint32_t fault_call;
     int32_t fault_errno;
-    uint32_t made;
+    uint32_t reserved3;
     // Whether a VMM was stopped because the kernel refused a call that had been reported as done.
     uint32_t stopped;
     // Signals sent to make vCPUs leave the guest; EINTRs that were hidden from and shown to the VMM.
@@ -179,7 +181,9 @@ struct crun_header {
     // Whether --atomic is off: slot calls after the current transaction are made at once.
     uint32_t is_off;
     uint32_t reserved2;
-    uint64_t reserved[11];
+    // How many slot calls the library made.
+    uint64_t made;
+    uint64_t reserved[10];
 };
 
 #define CRUN_FILE_SIZE                                                                             \

@@ -21,10 +21,11 @@ struct BackgroundRun {
     ///
     /// - Parameter ignored: signals that this process was started with ignored.
     /// - Throws: if there can't be another process.
-    init(ignoring ignored: [Int]) throws(RunFailure) {
+    init(ignoring ignored: [Int], _ inherited: InheritedDescriptors) throws(RunFailure) {
         let (process, ends) = try Self.fork()
         if process > 0 {
             close(ends[1])
+            inherited.close()
             Self.wait(for: process, reading: ends[0], ignored)
         }
         close(ends[0])
@@ -35,19 +36,20 @@ struct BackgroundRun {
     ///
     /// - Parameters:
     ///   - path: the VMM.
-    ///   - command: its words.
+    ///   - inherited: what the VMM alone is to keep open.
     /// - Throws: if there can't be another process.
-    init(becoming path: String, _ command: [String]) throws(RunFailure) {
+    init(becoming path: String, _ inherited: InheritedDescriptors) throws(RunFailure) {
         let starter = getpid()
         let (child, ends) = try Self.fork()
         if child > 0 {
             close(ends[1])
             var status: Int32 = 0
             while waitpid(child, &status, 0) < 0, errno == EINTR {}
-            Self.become(path, command, readingEnvironmentFrom: ends[0])
+            Self.become(path, readingEnvironmentFrom: ends[0])
         }
         // The VMM does not expect a child. It waits for the pipe, so it is there.
         if crun_fork() != 0 { _exit(0) }
+        inherited.close()
         vmm = crun_open_process(starter)
         close(ends[0])
         pipe = ends[1]
@@ -70,9 +72,7 @@ struct BackgroundRun {
         return (process, ends)
     }
 
-    private static func become(
-        _ path: String, _ command: [String], readingEnvironmentFrom pipe: Int32
-    ) -> Never {
+    private static func become(_ path: String, readingEnvironmentFrom pipe: Int32) -> Never {
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while case let count = read(pipe, &buffer, buffer.count), count != 0 {
@@ -80,9 +80,9 @@ struct BackgroundRun {
         }
         // Nothing came: the other process has printed why.
         guard !bytes.isEmpty else { exit(2) }
-        let variables = bytes.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
-        var words = command.map { strdup($0) } + [nil]
-        var environment = variables.map { strdup($0) } + [nil]
+        var words = ChildProgram.words
+        var environment = ChildProgram.variables(
+            bytes.split(separator: 0).map { Array($0) })
         execve(path, &words, &environment)
         Terminal.complain(
             "memslotctl run: \(path) can't be run: \(Errno(rawValue: errno))")
@@ -91,8 +91,8 @@ struct BackgroundRun {
 
     /// With a VMM that this process's starter becomes: lets it begin, and waits for its end. Its exit
     /// status is known to its parent alone.
-    func followVMM(in environment: [String]) {
-        let bytes = Array(environment.map { Array($0.utf8) + [0] }.joined())
+    func followVMM(in environment: [[UInt8]]) {
+        let bytes = Array(environment.map { $0 + [0] }.joined())
         var sent = 0
         while sent < bytes.count {
             let count = bytes[sent...].withUnsafeBytes { write(pipe, $0.baseAddress, $0.count) }

@@ -1,17 +1,18 @@
 import CLinux
 import CRunRecord
 import Glibc
+import MemslotScenario
 import Memslots
 
 /// A program that runs with the library preloaded.
 struct ChildProgram {
     let path: String
-    let arguments: [String]
     let library: String
     let memory: String
     /// Signals that this process was started with ignored, as `nohup` and a shell's `&` do. The
     /// child ignores them too, and no others.
     private let ignored: [Int]
+    private let inherited: InheritedDescriptors
 
     /// The signals that this process ignores now.
     static var ignoredSignals: [Int] { (1...64).filter { crun_is_ignored(Int32($0)) != 0 } }
@@ -21,11 +22,12 @@ struct ChildProgram {
     private static let ignoredHere = [Int(SIGINT), Int(SIGQUIT), 32, 33]
 
     init(
-        path: String, arguments: [String], library: String, memory: String, ignored: [Int]
+        path: String, library: String, memory: String, ignored: [Int],
+        inherited: InheritedDescriptors
     ) {
         self.ignored = ignored
+        self.inherited = inherited
         self.path = path
-        self.arguments = arguments
         self.library = library
         self.memory = memory
     }
@@ -70,38 +72,89 @@ struct ChildProgram {
         }
         posix_spawnattr_setsigdefault(&attributes, &defaults)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
-        var words = arguments.map { strdup($0) } + [nil]
-        var variables = environment.map { strdup($0) } + [nil]
-        defer { (words + variables).forEach { free($0) } }
+        var words = Self.words
+        var variables = Self.variables(environment)
+        defer { variables.forEach { free($0) } }
         var child: pid_t = 0
         let errno = posix_spawn(&child, path, nil, &attributes, &words, &variables)
+        inherited.close()
         guard errno == 0 else {
             throw RunFailure("\(path) can't be run: \(Errno(rawValue: errno))")
         }
         return child
     }
 
+    /// The VMM's words, after `--`, as bytes: a path may be no UTF-8.
+    static var words: [UnsafeMutablePointer<CChar>?] {
+        let all = (0..<Int(CommandLine.argc)).map { CommandLine.unsafeArgv[$0] }
+        let first = all.firstIndex { $0.map { strcmp($0, "--") == 0 } ?? false } ?? 0
+        return all[(first + 1)...] + [nil]
+    }
+
+    /// An environment for `execve`; to be freed.
+    static func variables(_ list: [[UInt8]]) -> [UnsafeMutablePointer<CChar>?] {
+        list.map { bytes in
+            (bytes + [0]).withUnsafeBytes {
+                strdup($0.assumingMemoryBound(to: CChar.self).baseAddress!)
+            }
+        } + [nil]
+    }
+
     /// This process's environment, with the library before other preloaded ones.
-    var environment: [String] {
-        var variables: [String] = []
-        var preloaded = library
+    var environment: [[UInt8]] {
+        var variables: [[UInt8]] = []
+        var preloaded = Array("LD_PRELOAD=\(library)".utf8)
         var next = environ
         while let variable = next.pointee {
-            let text = String(cString: variable)
-            if text.hasPrefix("LD_PRELOAD=") {
-                preloaded += ":" + text.dropFirst("LD_PRELOAD=".count)
-            } else if !text.hasPrefix(CRUN_VARIABLE + "=") {
-                variables.append(text)
+            let bytes = Array(UnsafeRawBufferPointer(start: variable, count: strlen(variable)))
+            if bytes.starts(with: "LD_PRELOAD=".utf8) {
+                preloaded += Array(":".utf8) + bytes.dropFirst("LD_PRELOAD=".utf8.count)
+            } else if !bytes.starts(with: "\(CRUN_VARIABLE)=".utf8) {
+                variables.append(bytes)
             }
             next += 1
         }
-        return variables + ["LD_PRELOAD=" + preloaded, "\(CRUN_VARIABLE)=\(memory)"]
+        return variables + [preloaded, Array("\(CRUN_VARIABLE)=\(memory)".utf8)]
     }
 
     static func exitStatus(_ status: Int32) -> Int32 {
         let signal = status & 0x7f
         return signal == 0 ? status >> 8 & 0xff : 128 + signal
     }
+}
+
+/// The names in a folder; none if it can't be read.
+private func folder(_ path: String) -> [String] {
+    guard let folder = opendir(path) else { return [] }
+    defer { closedir(folder) }
+    var names: [String] = []
+    while let entry = readdir(folder) {
+        withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+            names.append(String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self))
+        }
+    }
+    return names
+}
+
+/// Descriptors that this process was started with and passes to the VMM, besides its streams.
+///
+/// It closes its own copies then: a peer must see when the VMM closes one.
+struct InheritedDescriptors {
+    private let numbers: [Int32]
+
+    /// Lists them, before this process opens any. It gets the streams that it was started without:
+    /// what it opens would else be taken for one.
+    init() {
+        numbers = folder("/proc/self/fd").compactMap { Int32($0) }.filter {
+            // One that is closed now was of the listing itself.
+            $0 > STDERR_FILENO && fcntl($0, F_GETFD) & FD_CLOEXEC == 0
+        }
+        var file: Int32
+        repeat { file = open("/dev/null", O_RDWR | O_CLOEXEC) } while 0...STDERR_FILENO ~= file
+        if file > STDERR_FILENO { Glibc.close(file) }
+    }
+
+    func close() { for number in numbers { Glibc.close(number) } }
 }
 
 /// Signals that this process forwards to its child.
@@ -153,6 +206,29 @@ final class RunMemory: @unchecked Sendable {
 
     /// Its path for a child, valid while this process lives.
     var path: String { "/proc/\(getpid())/fd/\(file)" }
+
+    /// Waits until no other process has the memory mapped: a VMM that is no child of this process may
+    /// have gone into the background.
+    func waitForPrograms() {
+        var status = stat()
+        fstat(file, &status)
+        let mapping = " \(status.st_ino) "
+        while let process = Self.processes.first(where: { process in
+            process != getpid()
+                && (try? InputFile("/proc/\(process)/maps").bytes()).map {
+                    String(decoding: $0, as: UTF8.self).split(separator: "\n").contains {
+                        $0.contains(mapping) && $0.contains("memfd:memslots-run")
+                    }
+                } ?? false
+        }) {
+            let program = crun_open_process(process)
+            var ended = pollfd(fd: program, events: Int16(POLLIN), revents: 0)
+            while poll(&ended, 1, -1) < 0, errno == EINTR {}
+            close(program)
+        }
+    }
+
+    private static var processes: [pid_t] { folder("/proc").compactMap { pid_t($0) } }
 
     /// Switches `--atomic` off or on, between two transactions.
     func setAtomic(_ isAtomic: Bool) {

@@ -147,11 +147,14 @@ struct RunCommand: ParsableCommand {
             try program.checkPreloadable()
             return program
         }
+        let inherited = InheritedDescriptors()
         let ignored = ChildProgram.ignoredSignals
         // Before there is a thread.
         let background = try orComplain { () throws(RunFailure) -> BackgroundRun? in
-            if BackgroundRun.isWanted(by: command) { return try BackgroundRun(ignoring: ignored) }
-            return isInPlace ? try BackgroundRun(becoming: program.path, command) : nil
+            if BackgroundRun.isWanted(by: command) {
+                return try BackgroundRun(ignoring: ignored, inherited)
+            }
+            return isInPlace ? try BackgroundRun(becoming: program.path, inherited) : nil
         }
         let memory = try orComplain { () throws(RunFailure) in
             var header = crun_header()
@@ -167,8 +170,9 @@ struct RunCommand: ParsableCommand {
         }
         let child = try orComplain { () throws(RunFailure) in
             ChildProgram(
-                path: program.path, arguments: command, library: try PreloadLibrary.path(),
-                memory: memory.path, ignored: ignored)
+                path: program.path, library: try PreloadLibrary.path(),
+                memory: (atomic ? CRUN_ATOMICALLY : "") + memory.path,
+                ignored: ignored, inherited: inherited)
         }
         let settings = settings
         let file = try orComplain { () throws(RunFailure) in
@@ -182,6 +186,7 @@ struct RunCommand: ParsableCommand {
         let status: Int32? = try orComplain { () throws(RunFailure) in
             if let background, background.isInPlace {
                 background.followVMM(in: child.environment)
+                memory.waitForPrograms()
                 return nil
             }
             do throws(RunFailure) {

@@ -47,6 +47,9 @@ struct ReportCommand: ParsableCommand {
         for input in read {
             guard case .calls(var result) = input.evidence else { continue }
             result.report.view = view
+            // Such a record has what the VMM asked for. The guest saw the commits alone.
+            result.report.isHypothetical = result.scenario.source.hasPrefix(
+                "recorded by memslotctl run --atomic:")
             reports.append(result)
         }
         if let output {
