@@ -109,6 +109,32 @@ struct AtomicTests {
         #expect(run.errors.contains("a device 5"), "\(run.errors)")
     }
 
+    @Test(
+        "many threads, and handlers of the VMM's on a vCPU's thread that wait or change slots",
+        .timeLimit(.minutes(2)),
+        arguments: [["many"], ["handler", "park"], ["handler", "changes"]])
+    func odd(words: [String]) throws {
+        let run = Finished(vmm: words, under: ["--atomic", "--hold-limit-s", "20"])
+        #expect(run.output.hasSuffix("lost 0 mmio 0\n"), "\(run.output)\(run.errors)")
+    }
+
+    @Test("another VM that changes all the time delays no commit", .timeLimit(.minutes(2)))
+    func neighbour() throws {
+        let run = Finished(vmm: ["neighbour"], under: ["--atomic"])
+        #expect(run.output == "runs; lost 0 mmio 0\n", "\(run.errors)")
+    }
+
+    @Test("dirty bits that were kept do not reach a slot's successor when calls pass")
+    func replaced() throws {
+        let run = Finished(
+            vmm: ["replaced"],
+            under: [
+                "--atomic", "--quiet-us", "2000000", "--hold-budget-us", "100000",
+                "--past-budget", "pass",
+            ])
+        #expect(run.output == "kept 8\nnew slot 0\n", "\(run.errors)")
+    }
+
     @Test("threads that ask at once, a child's VM, and closed descriptors", .timeLimit(.minutes(2)))
     func processes() throws {
         let threads = Finished(vmm: ["threads"], under: ["--atomic"])

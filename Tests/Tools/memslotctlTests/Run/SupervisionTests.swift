@@ -124,6 +124,64 @@ struct SupervisionTests {
         #expect(unwritable.status == 2 && unwritable.errors.contains("/nonexistent/x"))
     }
 
+    @Test(
+        "streams that are closed are not taken for the record",
+        arguments: ["0<&-", "1>&-", "2>&-"])
+    func closedStream(redirection: String) throws {
+        let report = Workbench.file("closed.txt")
+        let script =
+            "\"$0\" run --in-place --atomic --report-file \"$1\" -- \"$2\" exit 20 \(redirection)"
+        let run = Finished(
+            running: "/bin/sh",
+            ["-c", script, Workbench.memslotctl ?? "", report, Workbench.vmm ?? ""])
+        #expect(run.status == 0, "\(run.errors)")
+        try waitUntil("the report") { text(report).contains(" calls asked, ") }
+    }
+
+    @Test("a passed descriptor is open in the VMM alone", arguments: [[], ["--in-place"]])
+    func passed(options: [String]) throws {
+        // The shell's substitution ends when the last copy of the pipe is closed.
+        let script = """
+            mkfifo "$2.pipe" "$2.go"
+            { "$0" run \(options.joined(separator: " ")) -- "$1" passed 3 3>"$2.pipe" <"$2.go"; } &
+            exec 4>"$2.go"
+            cat "$2.pipe"
+            echo ended
+            echo >&4
+            wait
+            """
+        let run = Finished(
+            running: "/bin/sh",
+            [
+                "-c", script, Workbench.memslotctl ?? "", Workbench.vmm ?? "",
+                Workbench.file("passed"),
+            ], seconds: 60)
+        #expect(
+            run.output == "closed\nended\n" || run.output == "ended\nclosed\n", "\(run.errors)")
+    }
+
+    @Test("words and variables that are no UTF-8 reach the VMM as they are")
+    func bytes() {
+        let script =
+            "V=$(printf '\\351') \"$0\" run $1 -- /bin/sh -c 'printf %s \"$1$V\"' x \"$(printf '\\351')\" | od -An -tx1"
+        for option in ["--record=/dev/null", "--in-place"] {
+            let run = Finished(
+                running: "/bin/sh", ["-c", script, Workbench.memslotctl ?? "", option])
+            #expect(run.output.hasPrefix(" e9 e9"), "\(run.output)\(run.errors)")
+        }
+    }
+
+    @Test("a program that can't open the record gets no VM under --atomic")
+    func cutOff() {
+        let run = Finished(
+            running: Workbench.memslotctl ?? "",
+            [
+                "run", "--atomic", "--", "/usr/bin/env", "MEMSLOTS_RUN=atomic:/x",
+                Workbench.vmm ?? "", "exit", "1",
+            ])
+        #expect(run.status != 0 && run.errors.contains("no VM without --atomic"), "\(run.errors)")
+    }
+
     @Test("a VMM that would go into the background and can't start is a failure at once")
     func daemonizedFailure() {
         let missing = Finished(

@@ -229,7 +229,9 @@ extern int test_visible(int, char **), test_fork(int, char **), test_reuse(int, 
     test_threads(int, char **), test_own(int, char **), test_waiting(int, char **),
     test_device(int, char **), test_stack(int, char **), test_self(int, char **),
     test_abort(int, char **), test_halted(int, char **), test_signalled(int, char **),
-    test_vfork(int, char **), test_message(int, char **), test_holds(int, char **);
+    test_vfork(int, char **), test_message(int, char **), test_holds(int, char **),
+    test_many(int, char **), test_handler(int, char **), test_neighbour(int, char **),
+    test_replaced(int, char **), test_passed(int, char **);
 
 const struct test tests[] = {
     {"split", test_split}, {"exit", test_exit}, {"errors", test_errors}, {"dirty", test_dirty},
@@ -239,4 +241,5 @@ const struct test tests[] = {
     {"waiting", test_waiting}, {"device", test_device}, {"stack", test_stack}, {"self", test_self},
     {"abort", test_abort}, {"halted", test_halted},
     {"signalled", test_signalled}, {"vfork", test_vfork},
-    {"message", test_message}, {"holds", test_holds}, {0, 0}};
+    {"message", test_message}, {"holds", test_holds}, {"many", test_many}, {"handler", test_handler},
+    {"neighbour", test_neighbour}, {"replaced", test_replaced}, {"passed", test_passed}, {0, 0}};
