@@ -1,5 +1,6 @@
 import Dispatch
 import Glibc
+import MemslotPicture
 import MemslotService
 import MemslotTestKit
 
@@ -34,7 +35,8 @@ final class DaemonProcess {
             throw TargetLost(error.message)
         }
         arguments =
-            [executable ?? Self.memslotd, "--socket", directory + "/s"] + options(directory)
+            [executable ?? OwnProgram.folder + "/memslotd", "--socket", directory + "/s"]
+            + options(directory)
         self.hasLogFile = hasLogFile
     }
 
@@ -48,13 +50,6 @@ final class DaemonProcess {
 
     private static func text(_ bytes: [CChar]) -> String {
         String(decoding: bytes.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-    }
-
-    private static var memslotd: String {
-        var path = [CChar](repeating: 0, count: 4_096)
-        _ = readlink("/proc/self/exe", &path, path.count - 1)
-        let own = text(path)
-        return String(own[..<(own.lastIndex(of: "/") ?? own.startIndex)]) + "/memslotd"
     }
 
     func start() throws(TargetLost) {
@@ -71,8 +66,10 @@ final class DaemonProcess {
         let status = posix_spawn(&process, arguments[0], &actions, nil, &words, environ)
         guard status == 0 else {
             process = 0
+            let remedy = OwnProgram.remedy(missing: "memslotd", package: "the package memslots")
             throw TargetLost(
-                "\(arguments[0]) can't be started: \(String(cString: strerror(status)))")
+                "\(arguments[0]) can't be started: \(String(cString: strerror(status)))"
+                    + (status == ENOENT ? "; \(remedy)" : ""))
         }
     }
 

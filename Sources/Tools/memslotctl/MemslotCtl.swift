@@ -27,7 +27,7 @@ struct MemslotCtl: ParsableCommand {
         subcommands: [
             ReplayCommand.self, PlanCommand.self, MapCommand.self, ReportCommand.self,
             ExplainCommand.self, ImportCommand.self, RunCommand.self,
-        ] + LabAliases.all,
+        ],
         groupedSubcommands: [
             CommandGroup(
                 name: "Daemon",
@@ -36,7 +36,7 @@ struct MemslotCtl: ParsableCommand {
                     GetCommand.self, TranslateCommand.self, DirtyCommand.self,
                     HistoryCommand.self, WatchCommand.self, MemoryCommand.self,
                     MetricsCommand.self, DestroyCommand.self, RecoverCommand.self,
-                    AtomicCommand.self,
+                    AtomicCommand.self, CallCommand.self,
                 ])
         ])
 
@@ -121,10 +121,13 @@ private struct CommandLineWords {
             + MemslotCtl.configuration.groupedSubcommands.flatMap(\.subcommands)
         let names = commands.compactMap { $0.configuration.commandName } + ["help"]
         guard !names.contains(name) else { return }
-        let hint = nearestName(to: name, among: names)
+        let lab = ["conform", "torture", "sweep", "exhaust", "simulate", "load", "crash"]
+        let hint = nearestName(to: name, among: names).map { "did you mean '\($0)'?" }
+        let program = OwnProgram.word(starting: lab.contains(name) ? "memslot-lab" : "memslotctl")
         throw ValidationError(
-            "there is no command '\(Terminal.safe(name))'"
-                + (hint.map { "; did you mean '\($0)'?" } ?? "; memslotctl --help lists them"))
+            "there is no command '\(Terminal.safe(name))'; "
+                + (lab.contains(name)
+                    ? "it is \(program) \(name)" : hint ?? "\(program) --help lists them"))
     }
 }
 

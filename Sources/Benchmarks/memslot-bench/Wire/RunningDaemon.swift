@@ -1,5 +1,6 @@
 import CYardsticks
 import Glibc
+import MemslotPicture
 import MemslotProtocol
 import MemslotTestKit
 import Memslots
@@ -112,15 +113,12 @@ final class EchoServer {
 enum BuiltProgram {
     /// Returns the path of `memslotd` or `memslotctl`.
     static func path(_ name: String) throws -> String {
-        var room = [UInt8](repeating: 0, count: 4_096)
-        let count = readlink("/proc/self/exe", &room, room.count)
-        let own = String(decoding: room.prefix(max(count, 0)), as: UTF8.self)
-        let path = own.prefix(through: own.lastIndex(of: "/") ?? own.startIndex) + name
-        guard access(String(path), X_OK) == 0 else {
-            throw BenchmarkError.unavailable(
-                "\(name) isn't built: run swift build -c release first")
+        let path = "\(OwnProgram.folder)/\(name)"
+        guard access(path, X_OK) == 0 else {
+            let remedy = OwnProgram.remedy(missing: name, package: "the package memslots")
+            throw BenchmarkError.unavailable("\(path) is missing: \(remedy)")
         }
-        return String(path)
+        return path
     }
 
     /// Calls `body` with the words of a command line as an argument vector of C.

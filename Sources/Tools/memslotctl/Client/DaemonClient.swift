@@ -5,11 +5,12 @@ import MemslotProtocol
 import MemslotService
 
 struct DaemonRequest {
-    let method: Method
+    let method: String
     let vm: String?
     let array: SubmittedFile?
     let descriptors: [Int32]
-    private let members: (inout JSONWriter) -> Void
+    /// The value of `params`; `nil` for none.
+    fileprivate let params: [UInt8]?
 
     /// - Parameters:
     ///   - vm: the VM's name, a member of `params`; `nil` for a request without a VM.
@@ -17,23 +18,25 @@ struct DaemonRequest {
     ///   - members: writes the other members of `params`.
     init(
         _ method: Method, vm: String? = nil, array: SubmittedFile? = nil,
-        descriptors: [Int32] = [], _ members: @escaping (inout JSONWriter) -> Void = { _ in }
+        descriptors: [Int32] = [], _ members: (inout JSONWriter) -> Void = { _ in }
     ) {
-        self.method = method
-        self.vm = vm
-        self.array = array
-        self.descriptors = descriptors
-        self.members = members
-    }
-
-    fileprivate var params: [UInt8] {
         var writer = JSONWriter()
         writer.object {
             $0.member("vm", vm)
             if let array { $0.slots(of: array) }
             members(&$0)
         }
-        return writer.finish()
+        self.method = method.rawValue
+        self.vm = vm
+        self.array = array
+        self.descriptors = descriptors
+        params = writer.finish()
+    }
+
+    /// A request of any method.
+    init(named method: String, vm: String?, params: [UInt8]?) {
+        (self.method, self.vm, self.params) = (method, vm, params)
+        (array, descriptors) = (nil, [])
     }
 }
 
@@ -45,18 +48,19 @@ struct DaemonClient: ~Copyable {
         let descriptors: PassedDescriptors
     }
 
-    private var connection: ClientConnection
-
-    init(_ connection: consuming ClientConnection) { self.connection = connection }
+    fileprivate var connection: ClientConnection
+    let hint: Hint
 
     /// Sends a request and waits for its result.
     ///
     /// - Throws: the exit status, after printing the error.
     mutating func send(_ request: DaemonRequest) throws(ExitCode) -> Reply {
         let received: ClientConnection.Received
+        var writer = JSONWriter()
+        writer.request(method: request.method, id: RequestID(1), params: request.params)
         do throws(TargetLost) {
-            received = try connection.call(
-                request.method, params: request.params, descriptors: request.descriptors)
+            received = try connection.exchange(
+                writer.finish(), descriptors: request.descriptors)
         } catch {
             throw Self.failure(error)
         }
@@ -67,7 +71,8 @@ struct DaemonClient: ~Copyable {
         guard let error = value?["error"] else {
             throw Self.failure(TargetLost("the server's line is not a reply"))
         }
-        Refusal(error).lines(about: request.array).forEach(Terminal.complain)
+        let hint = Hint(socket: hint.socket, vm: request.vm)
+        Refusal(error, hint).lines(about: request.array).forEach(Terminal.complain)
         throw .failure
     }
 
@@ -170,7 +175,8 @@ struct DaemonOptions: ParsableArguments {
     func connect() throws(ExitCode) -> DaemonClient {
         let path = try self.path()
         do throws(TargetLost) {
-            return DaemonClient(try ClientConnection(path, serverUser: serverUser))
+            let connection = try ClientConnection(path, serverUser: serverUser)
+            return DaemonClient(connection: connection, hint: Hint(socket: socket))
         } catch {
             throw noDaemon(error)
         }
@@ -195,16 +201,31 @@ struct DaemonOptions: ParsableArguments {
     func noDaemon(_ lost: TargetLost) -> ExitCode {
         Terminal.complain(lost.message)
         if let user = lost.foreignServer {
-            Terminal.complain("If you trust that user: --server-uid \(user)")
+            Terminal.complain("If you trust that user, add: --server-uid \(user)")
             return .failure
         }
-        let option = named.map { " --socket \($0)" } ?? ""
-        Terminal.complain("Start a daemon with: memslotd\(option)")
+        let program = OwnProgram.word(starting: "memslotd")
+        Terminal.complain("Start a daemon with: \(program)\(Hint(socket: named).option)")
         return .failure
     }
 }
 
 extension JSONValue {
+    /// The value as lines: one for each element of a list of objects, and for each part of what is
+    /// longer than a slot.
+    func indented(_ key: String = "", longest: Int = 2) -> [String] {
+        let isLong = rawBytes.count > longest && (kind == .object || kind == .array)
+        guard isLong || elements.contains(where: { $0.kind == .object }) else {
+            return [key + Terminal.safe(rawText)]
+        }
+        let parts =
+            members.map { $0.value.indented($0.key.rawText + ": ", longest: 512) }
+            + elements.map { $0.indented(longest: 512) }
+        var lines = parts.flatMap { $0.dropLast() + [$0[$0.count - 1] + ","] }.map { "  " + $0 }
+        lines[lines.count - 1].removeLast()
+        return [key + (kind == .object ? "{" : "[")] + lines + [kind == .object ? "}" : "]"]
+    }
+
     /// The elements of the member `name`, none if there is no such list.
     func list(_ name: String) -> [JSONValue] { self[name].map { Array($0.elements) } ?? [] }
 

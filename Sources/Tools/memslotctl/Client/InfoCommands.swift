@@ -22,7 +22,7 @@ struct InfoCommand: ParsableCommand {
             Terminal.print("\(backend.name): \(Self.text(backend.value))")
         }
         Terminal.print("")
-        Terminal.print(ListCommand.lines(list))
+        Terminal.print(ListCommand.lines(list, connection.hint))
         Terminal.print("")
         Terminal.print(limits(info["limits"]))
     }

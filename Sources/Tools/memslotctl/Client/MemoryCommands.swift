@@ -33,7 +33,20 @@ struct MemoryCreateCommand: VMRequestCommand {
     @Argument(help: "The memory object's name.")
     var memory: String
 
+    @Argument(help: .hidden)
+    var more: [String] = []
+
     func validate() throws {
+        let words = [vm, memory] + more
+        if more.count > 0 {
+            let extra = words.last { Quantity(argument: $0) != nil } ?? words[2]
+            let size = Quantity(argument: extra) == nil ? "SIZE" : extra
+            let names = words.filter { $0 != extra }.prefix(2).map(shellWord).joined(separator: " ")
+            let order = Hint(socket: client.daemon.socket)
+                .command("memory create \(names) --size \(size)")
+            throw ValidationError(
+                "'\(Terminal.safe(extra))' is misplaced; the right order: \(order)")
+        }
         guard size != nil || fd != nil else { throw ValidationError("--size is missing") }
     }
 

@@ -20,16 +20,7 @@ struct GetCommand: VMRequestCommand {
         DaemonRequest(.memslotsGet, vm: vm) { $0.member("generation", generation) }
     }
 
-    func lines(_ result: JSONValue) -> [String] {
-        var lines: [String] = []
-        for member in result.members where !member.key.isString("slots") {
-            lines.append("  \(member.key.rawText): \(member.value.rawText)")
-        }
-        let slots = result.list("slots")
-        let list = slots.map { "\n    \($0.rawText)" }.joined(separator: ",")
-        lines.append("  \"slots\": [\(list)\(slots.isEmpty ? "" : "\n  ")]")
-        return ["{", lines.joined(separator: ",\n"), "}"]
-    }
+    func lines(_ result: JSONValue) -> [String] { result.indented() }
 }
 
 struct TranslateCommand: VMRequestCommand {

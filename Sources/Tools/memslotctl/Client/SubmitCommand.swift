@@ -62,24 +62,6 @@ struct SubmittedFile {
     /// The line of the slot in a path such as `slots[3].size`.
     func line(at path: String) -> Int? { index(of: path).map { file.lines[$0] } }
 
-    /// The member and its value at a path.
-    func value(at path: String) -> String? {
-        guard let index = index(of: path), let dot = path.firstIndex(of: ".") else { return nil }
-        let member = String(path[path.index(after: dot)...])
-        let slot = file.slots[index]
-        let value: String
-        switch member {
-        case "guestPhysicalAddress": value = "\(slot.guestPhysicalAddress)"
-        case "size": value = "\(slot.size)"
-        case "userspaceAddress":
-            guard let address = slot.userspaceAddress else { return nil }
-            value = "\(address)"
-        case "memory": value = slot.memory.map { "\"\($0)\"" } ?? "none"
-        default: return nil
-        }
-        return "\(member) is \(value)"
-    }
-
     private func index(of path: String) -> Int? {
         let start = "slots["
         guard path.hasPrefix(start), let end = path.firstIndex(of: "]"),

@@ -45,11 +45,13 @@ struct ListCommand: RequestCommand {
 
     func request() -> DaemonRequest { DaemonRequest(.vmList) }
 
-    func lines(_ result: JSONValue) -> [String] { Self.lines(result) }
+    func lines(_ result: JSONValue) -> [String] {
+        Self.lines(result, Hint(socket: client.daemon.socket))
+    }
 
-    static func lines(_ result: JSONValue) -> [String] {
+    static func lines(_ result: JSONValue, _ hint: Hint) -> [String] {
         let vms = result.list("vms")
-        if vms.isEmpty { return ["No VMs. Create one with: memslotctl create NAME"] }
+        if vms.isEmpty { return ["No VMs. Create one with: \(hint.command("create NAME"))"] }
         var table = TextTable(columns: [
             "VM", "backend", .numbers("generation"), .numbers("slots"), "state",
         ])

@@ -51,7 +51,7 @@ struct WatchCommand: ParsableCommand {
         let snapshot = try connection.send(DaemonRequest(.eventsSubscribe, vm: vm)).result
         // The snapshot contains all earlier events; applying them again would undo later changes.
         connection.discardNotifications()
-        watched = WatchedVMs(snapshot: snapshot)
+        watched = WatchedVMs(snapshot: snapshot, connection.hint)
         if !client.printJSON(snapshot) { draw(watched, changed: nil) }
         flush()
     }
@@ -101,10 +101,12 @@ struct WatchedVMs {
     }
 
     private var vms: [Name: VM] = [:]
+    private var hint = Hint()
 
     init() {}
 
-    init(snapshot: JSONValue) {
+    init(snapshot: JSONValue, _ hint: Hint) {
+        self.hint = hint
         guard let list = snapshot["vms"] else { return }
         for vm in list.elements { vms[Name(vm["vm"]?.string ?? "")] = VM(vm) }
     }
@@ -148,7 +150,8 @@ struct WatchedVMs {
             return Change(
                 vm: vm,
                 sentence: "\(vm) has failed (\(errno), and the undo failed too); the map shows the "
-                    + "installed slots. Try: memslotctl recover \(vm)")
+                    + "installed slots. Try: \(Hint(socket: hint.socket, vm: vm).command("recover VM"))"
+            )
         case "vm.created":
             vms[Name(vm)] = VM(params)
             return Change(vm: vm, sentence: "\(vm) was created")

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import MemslotPicture
 import Memslots
 
 /// A program on disk, and whether a library can be preloaded into it.
@@ -50,7 +51,8 @@ struct ProgramFile {
         guard hasInterpreter(file, header) else {
             throw RunFailure(
                 "\(path) is statically linked: nothing can be preloaded into it. "
-                    + "Link it dynamically, or record it with strace (memslotctl import)")
+                    + "Link it dynamically, or record it with strace, as memslotctl import --help says"
+            )
         }
     }
 
@@ -109,19 +111,10 @@ enum PreloadLibrary {
         let places = ["\(folder)/", "\(folder)/../lib/", "\(folder)/../lib/memslots/"]
         for place in places where access(place + name, R_OK) == 0 { return place + name }
         throw RunFailure(
-            "\(name) is not in \(folder): build it with "
-                + "'swift build --product memslots-preload', or name it in MEMSLOTS_PRELOAD")
+            "\(name) is not in \(folder): name it in MEMSLOTS_PRELOAD, or "
+                + OwnProgram.remedy(
+                    missing: "memslots-preload", package: "the package memslots"))
     }
 
     private static let name = "libmemslots-preload.so"
-}
-
-enum OwnProgram {
-    static var folder: String {
-        var path = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let length = readlink("/proc/self/exe", &path, path.count)
-        let own = String(
-            decoding: path.prefix(max(0, length)).map(UInt8.init(bitPattern:)), as: UTF8.self)
-        return own.lastIndex(of: "/").map { String(own[..<$0]) } ?? "."
-    }
 }
