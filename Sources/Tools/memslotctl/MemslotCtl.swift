@@ -36,7 +36,7 @@ struct MemslotCtl: ParsableCommand {
                     GetCommand.self, TranslateCommand.self, DirtyCommand.self,
                     HistoryCommand.self, WatchCommand.self, MemoryCommand.self,
                     MetricsCommand.self, DestroyCommand.self, RecoverCommand.self,
-                    AtomicCommand.self, CallCommand.self,
+                    AtomicCommand.self, CallCommand.self, StateCommand.self,
                 ])
         ])
 

@@ -85,6 +85,8 @@ class StateInfo:
     """Damaged records that were set aside, each with ``file``, ``reason``."""
     ahead: Tuple[Mapping[str, str], ...]
     """VMs whose record has a refused request, each with ``vm``, ``file``."""
+    directory: Optional[str] = None
+    """The path; None from a daemon of version 0.2.0."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ class ServerInfo:
                 unrestored=tuple(state["unrestored"]),
                 damaged=tuple(state["damaged"]),
                 ahead=tuple(state["ahead"]),
+                directory=state.get("directory"),
             ),
         )
 

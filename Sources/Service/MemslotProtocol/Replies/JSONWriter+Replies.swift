@@ -155,6 +155,7 @@ extension JSONWriter {
 
     private mutating func state(_ state: ServerState) {
         object {
+            $0.member("directory", state.directory)
             $0.member("memory", state.hasDescriptorStore ? "descriptors" : "files")
             let lists: [(StaticString, [ServerState.Record])] = [
                 ("unrestored", state.unrestored), ("damaged", state.damaged),

@@ -68,6 +68,8 @@ public struct ServerState: Sendable {
         }
     }
 
+    /// The directory's path.
+    public var directory: String
     /// A Boolean value that indicates whether memory is kept in a descriptor store, not in files.
     public var hasDescriptorStore: Bool
     /// VMs of this user that could not be restored.
@@ -78,8 +80,10 @@ public struct ServerState: Sendable {
     public var ahead: [Record]
 
     package init(
-        hasDescriptorStore: Bool, unrestored: [Record], damaged: [Record], ahead: [Record]
+        directory: String, hasDescriptorStore: Bool, unrestored: [Record], damaged: [Record],
+        ahead: [Record]
     ) {
+        self.directory = directory
         self.hasDescriptorStore = hasDescriptorStore
         self.unrestored = unrestored
         self.damaged = damaged

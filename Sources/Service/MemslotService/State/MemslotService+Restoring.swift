@@ -15,7 +15,7 @@ extension MemslotService {
         for number in inventory.records.sorted() {
             let name = StateNames.record(number)
             do throws(DamagedRecord) {
-                let record = try inventory.read(number, in: state)
+                let record = try VMRecord(state.directory.record(name), number: number)
                 let (vm, peer) = (record.create.vm, Peer(user: record.user))
                 guard registry.withLock({ $0.vm(vm, of: peer) }) == nil,
                     unrestored(vm, of: peer) == nil

@@ -14,10 +14,26 @@ enum SealedText {
         return seal(of: text) == Array(bytes.suffix(sealLength)) ? text : nil
     }
 
+    /// Returns what a line of JSON and its checksum were before they were cut within the checksum,
+    /// or before one byte was changed; `nil` for any other damage.
+    static func restored(_ bytes: [UInt8]) -> [UInt8]? {
+        let end = bytes.firstRange(of: Array("}\n".utf8))?.upperBound ?? 0
+        let cut = seal(Array(bytes[..<end]))
+        if end > 0, cut.starts(with: bytes) { return cut }
+        guard bytes.count > sealLength else { return nil }
+        var text = Array(bytes.dropLast(sealLength))
+        let digits = String(decoding: bytes.dropLast().suffix(16), as: UTF8.self)
+        if let sum = UInt64(digits, radix: 16),
+            let (index, change) = Checksum64(of: text[...]).changedByte(before: text.count, if: sum)
+        {
+            text[index] ^= change
+        }
+        let whole = seal(text)
+        return zip(whole, bytes).count(where: { $0 != $1 }) == 1 ? whole : nil
+    }
+
     private static func seal(of text: ArraySlice<UInt8>) -> [UInt8] {
-        var checksum = Checksum64()
-        text.withUnsafeBytes { checksum.add($0) }
-        let digits = String(checksum.value, radix: 16)
+        let digits = String(Checksum64(of: text).value, radix: 16)
         let zeros = String(repeating: "0", count: 16 - digits.count)
         return Array("crc64=\(zeros)\(digits)\n".utf8)
     }
@@ -29,6 +45,8 @@ struct Checksum64 {
     var value: UInt64 { ~register }
 
     private var register = UInt64.max
+
+    init(of bytes: ArraySlice<UInt8>) { bytes.withUnsafeBytes { add($0) } }
 
     /// Eight tables of 256 values each, to process eight bytes at once.
     private static let tables: [UInt64] = {
@@ -46,6 +64,20 @@ struct Checksum64 {
         }
         return tables
     }()
+
+    /// Finds the one byte, of `count`, whose change leads from a text with the checksum `sum` to
+    /// the text of this one.
+    func changedByte(before count: Int, if sum: UInt64) -> (index: Int, change: UInt8)? {
+        // The difference of the registers, followed backwards over bytes that are equal. The highest
+        // byte of each entry of the table is unique: it shows which one a step used.
+        var difference = value ^ sum
+        for index in (0..<count).reversed() {
+            let used = (0..<256).first { Self.tables[$0] >> 56 == difference >> 56 } ?? 0
+            if Self.tables[used] == difference { return (index, UInt8(used)) }
+            difference = (difference ^ Self.tables[used]) << 8 | UInt64(used)
+        }
+        return nil
+    }
 
     mutating func add(_ bytes: UnsafeRawBufferPointer) {
         Self.tables.withUnsafeBufferPointer { tables in

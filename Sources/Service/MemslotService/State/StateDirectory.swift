@@ -13,9 +13,11 @@ final class StateDirectory: Sendable {
 
     /// Opens the directory at `path`, or creates it with mode 0700, and locks it.
     ///
+    /// - Parameter isStopped: whether a tool opens the directory of a daemon that was stopped. Then
+    ///   nothing is created, and root becomes the directory's owner.
     /// - Throws: if others may open it, or another server uses it.
-    init(_ path: String) throws(StateError) {
-        if mkdir(path, 0o700) != 0, errno != EEXIST {
+    init(_ path: String, isStopped: Bool = false) throws(StateError) {
+        if !isStopped, mkdir(path, 0o700) != 0, errno != EEXIST {
             throw StateError("\(path): can't be created: \(Errno(rawValue: errno))")
         }
         let directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -23,14 +25,16 @@ final class StateDirectory: Sendable {
             throw StateError("\(path): can't be opened: \(Errno(rawValue: errno))")
         }
         do throws(StateError) {
-            try Self.check(directory, path)
-            lock = try Self.lock(directory, path)
+            try Self.check(directory, path, adoptsOwner: isStopped)
+            lock = try Self.lock(directory, path, isStopped ? 0 : O_CREAT)
         } catch {
             close(directory)
             throw error
         }
         descriptor = directory
-        self.path = path
+        let whole = realpath(path, nil)
+        self.path = whole.map { String(cString: $0) } ?? path
+        free(whole)
     }
 
     deinit {
@@ -39,11 +43,15 @@ final class StateDirectory: Sendable {
         close(lock)
     }
 
-    private static func check(_ descriptor: Int32, _ path: String) throws(StateError) {
+    private static func check(
+        _ descriptor: Int32, _ path: String, adoptsOwner: Bool
+    ) throws(StateError) {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else {
             throw StateError("\(path): can't be examined: \(Errno(rawValue: errno))")
         }
+        // What is written then belongs to the daemon's user, and nothing is opened as root.
+        if adoptsOwner, geteuid() == 0, setegid(status.st_gid) == 0 { seteuid(status.st_uid) }
         guard status.st_uid == geteuid() else {
             throw StateError(
                 "\(path): belongs to user \(status.st_uid); use a directory of your own")
@@ -52,20 +60,22 @@ final class StateDirectory: Sendable {
             let mode = String(status.st_mode & 0o7777, radix: 8)
             throw StateError(
                 "\(path): others may open it (mode 0\(mode)), and it may contain guest memory; "
-                    + "use chmod 0700")
+                    + "use chmod 0700 '\(path)'")
         }
     }
 
     /// The lock file stays: if it were removed, two servers could lock two files of one name.
-    private static func lock(_ directory: Int32, _ path: String) throws(StateError) -> Int32 {
-        let flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY
+    private static func lock(
+        _ directory: Int32, _ path: String, _ creating: Int32
+    ) throws(StateError) -> Int32 {
+        let flags = O_RDWR | creating | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY
         let descriptor = openat(directory, "lock", flags, 0o600)
         guard descriptor >= 0 else {
             throw StateError("\(path)/lock: can't be opened: \(Errno(rawValue: errno))")
         }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             close(descriptor)
-            throw StateError("\(path): another server keeps its state here")
+            throw StateError("\(path): a server that runs keeps its state here; stop it first")
         }
         return descriptor
     }
@@ -117,6 +127,24 @@ extension StateDirectory {
         guard renameat(descriptor, name, descriptor, other) == 0 else {
             throw Errno(rawValue: errno)
         }
+    }
+
+    /// Reads the file of a record.
+    func record(_ name: String) throws(DamagedRecord) -> [UInt8] {
+        try converting(
+            { (error: Errno) in DamagedRecord("it can't be read: \(error)") },
+            StateFile(directory: self, name: name, isSynced: false)
+                .read(limit: VMRecord.byteLimit + SealedText.sealLength))
+    }
+
+    /// Renames a damaged record to a name that is not in `names`, and returns that.
+    func setAside(
+        _ name: String, of vm: UInt64, _ names: some Sequence<String>
+    ) throws(Errno) -> String {
+        var index = 1
+        while names.contains(StateNames.damaged(vm, index)) { index += 1 }
+        try rename(name, to: StateNames.damaged(vm, index))
+        return StateNames.damaged(vm, index)
     }
 
     /// Removes a file, if it exists.

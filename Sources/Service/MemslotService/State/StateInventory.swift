@@ -28,24 +28,14 @@ struct StateInventory {
             case .memory: memories.append((vm, name))
             case .damaged:
                 damaged.insert(vm)
-                state.troubles.withLock {
-                    $0.damaged.append((name, "set aside at an earlier start"))
-                }
+                let reason: String
+                do throws(DamagedRecord) {
+                    _ = try VMRecord(state.directory.record(name), number: vm)
+                    reason = "set aside at an earlier start; its text is valid"
+                } catch { reason = "set aside at an earlier start: \(error.reason)" }
+                state.report(damaged: name, setAside: name, reason)
             }
         }
-    }
-
-    func read(_ number: UInt64, in state: StateStore) throws(DamagedRecord) -> VMRecord {
-        let bytes: [UInt8]
-        bytes = try converting(
-            { (error: Errno) in DamagedRecord("it can't be read: \(error)") },
-            state.file(StateNames.record(number)).read(
-                limit: VMRecord.byteLimit + SealedText.sealLength))
-        let record = try VMRecord(bytes)
-        guard record.number == number else {
-            throw DamagedRecord("it is the record of VM \(record.number)")
-        }
-        return record
     }
 
     /// Marks the memory that `record` names as used, even if its VM could not be restored.
@@ -60,13 +50,8 @@ struct StateInventory {
         _ name: String, of number: UInt64, _ reason: String, in state: StateStore
     ) {
         damaged.insert(number)
-        var index = 1
-        while names.contains(StateNames.damaged(number, index)) { index += 1 }
-        let other = StateNames.damaged(number, index)
-        var setAside: String? = other
-        do throws(Errno) { try state.directory.rename(name, to: other) } catch { setAside = nil }
-        state.troubles.withLock { $0.damaged.append((setAside ?? name, reason)) }
-        state.notify(.damaged(file: name, setAside: setAside, reason: reason))
+        state.report(
+            damaged: name, setAside: try? state.directory.setAside(name, of: number, names), reason)
     }
 
     /// Removes what the server before this one had not finished, and memory that no record names.

@@ -41,6 +41,12 @@ public final class StateStore: Sendable {
         self.observer = observer
     }
 
+    /// Records and logs a damaged record, which is in the file `setAside` now if it is not `nil`.
+    func report(damaged file: String, setAside: String?, _ reason: String) {
+        troubles.withLock { $0.damaged.append((setAside ?? file, reason)) }
+        notify(.damaged(file: file, setAside: setAside, reason: reason))
+    }
+
     func notify(_ event: StateEvent) { observer(event) }
 
     /// Returns a number that no VM of this state has.
@@ -74,7 +80,7 @@ extension StateStore {
     func report(for peer: Peer) -> ServerState {
         let troubles = troubles.withLock { $0 }
         return ServerState(
-            hasDescriptorStore: descriptors != nil,
+            directory: path, hasDescriptorStore: descriptors != nil,
             unrestored: (troubles.unrestored[peer.user] ?? [:]).sorted { $0.key < $1.key }
                 .map { vm, trouble in
                     ServerState.Record(

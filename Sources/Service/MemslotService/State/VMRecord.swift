@@ -54,10 +54,10 @@ struct DamagedRecord: Error, Equatable {
 }
 
 extension VMRecord {
-    /// Decodes the text of a record.
+    /// Decodes the text of the record of the VM `number`.
     ///
     /// - Throws: the first fault. Any bytes are allowed.
-    init(_ bytes: [UInt8]) throws(DamagedRecord) {
+    init(_ bytes: [UInt8], number expected: UInt64) throws(DamagedRecord) {
         guard let text = SealedText.open(bytes) else {
             throw DamagedRecord("the checksum does not match the text: torn or damaged")
         }
@@ -74,6 +74,7 @@ extension VMRecord {
                     + "this server reads \(Self.version)")
         }
         number = try Self.number("number", in: root)
+        guard number == expected else { throw DamagedRecord("it is the record of VM \(number)") }
         user = try Self.number("user", in: root)
         lastMemory = try Self.number("lastMemory", in: root)
         generation = Generation(try Self.number("generation", in: root))

@@ -21,6 +21,7 @@ struct InfoCommand: ParsableCommand {
         for backend in info["backends"].map({ Array($0.members) }) ?? [] {
             Terminal.print("\(backend.name): \(Self.text(backend.value))")
         }
+        Terminal.print(Self.state(info["state"]))
         Terminal.print("")
         Terminal.print(ListCommand.lines(list, connection.hint))
         Terminal.print("")
@@ -37,6 +38,22 @@ struct InfoCommand: ParsableCommand {
             + "\(spaces) address \(spaces == 1 ? "space" : "spaces"), "
             + "\(capabilities?["guestPhysicalBits"]?.rawText ?? "?") guest address bits, "
             + (capabilities?.strings("flags") ?? []).joined(separator: ", ")
+    }
+
+    /// Where VMs are kept, and what is wrong there.
+    private static func state(_ state: JSONValue?) -> [String] {
+        guard let state else { return [] }
+        let directory = state["directory"]?.string ?? "?"
+        var lines = ["state: \(directory), memory in \(state["memory"]?.string ?? "?")"]
+        for list in ["unrestored", "damaged", "ahead"] {
+            lines += state.list(list).map { record in
+                let parts = ["vm", "file", "reason"].compactMap { record[$0]?.string }
+                return "  \(list): " + Terminal.safe(parts.joined(separator: ": "))
+            }
+        }
+        guard !state.list("damaged").isEmpty else { return lines }
+        let repair = Hint().command("state repair \(shellWord(directory))")
+        return lines + ["  Stop the daemon, then: \(repair)"]
     }
 
     private func limits(_ limits: JSONValue?) -> [String] {

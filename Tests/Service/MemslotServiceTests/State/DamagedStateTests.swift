@@ -284,7 +284,7 @@ struct StateDirectoryTests {
         #expect {
             try StateStore(at: scratch.state)
         } throws: {
-            "\($0)".contains("another server keeps its state here")
+            "\($0)".contains("a server that runs keeps its state here")
         }
         _ = consume store
         _ = try StateStore(at: scratch.state)
