@@ -9,7 +9,7 @@ struct Daemon {
     private let service: MemslotService
     private let server: SocketServer
     private let log: Logger
-    private let metricsFile: String?
+    private let metrics: MetricsFile?
     private let notification: ServiceNotification
     private let inherited: InheritedDescriptors
     private let sandbox: Sandbox
@@ -25,8 +25,8 @@ struct Daemon {
     ) {
         self.socket = socket
         Signals.block()
-        metricsFile = operation.metricsFile
-        let log = Logger(label: "memslotd") { _ in LineLogHandler(level: operation.logLevel) }
+        LogFormat.chosen = operation.logFormat
+        let log = Logger(label: "memslotd") { _ in LineLogHandler(logLevel: operation.logLevel) }
         self.log = log
         notification = ServiceNotification()
         inherited = InheritedDescriptors.adopt()
@@ -61,6 +61,9 @@ struct Daemon {
         service.observeTables { events.record($0, vm: $1, user: $2) }
         server = SocketServer(
             service, access: socket.access, launcher: launcher, observer: { events.record($0) })
+        metrics = operation.metricsFile.map { [service] path in
+            MetricsFile(path: path, log: log) { service.textMetrics() }
+        }
     }
 
     /// Lowers the limits where the process may not have as many descriptors as they need.
@@ -109,6 +112,7 @@ struct Daemon {
         }
         start()
         let isClean = run()
+        metrics?.remove()
         LogQueue.standardError.flush()
         return isClean
     }
@@ -125,14 +129,12 @@ struct Daemon {
 
     /// Handles signals from here on, writes metrics, and notifies systemd.
     private func start() {
-        let (server, notification) = (server, notification)
-        Signals.onEnd {
+        Signals.onEnd { [server, notification, metrics] in
+            metrics?.remove()
             notification.stopping()
             server.stop()
         }
-        if let metricsFile {
-            MetricsFile(path: metricsFile, log: log) { [service] in service.openMetrics() }.start()
-        }
+        metrics?.start()
         notification.ready()
         if let microseconds = notification.watchdogMicroseconds {
             let watchdog = Watchdog(

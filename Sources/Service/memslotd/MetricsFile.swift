@@ -9,30 +9,52 @@ struct MetricsFile: Sendable {
     let log: Logger
     /// Returns the whole text.
     let text: @Sendable () -> String
+    private let state = Locked((isWritten: false, isRemoved: false))
 
-    /// Starts a thread that writes until the process ends.
+    /// Starts a thread that writes until the file is removed.
     func start() {
         do throws(Errno) {
-            try OwnThread {
-                while true {
-                    do throws(Errno) { try write() } catch { logFailure(error) }
-                    sleep(15)
-                }
-            }.detach()
+            try OwnThread { while update() { sleep(15) } }.detach()
         } catch {
             log.error("metrics aren't written: no thread", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    /// Removes the file: nobody shall collect figures of a daemon that has ended.
+    func remove() {
+        state.withLock { state in
+            if state.isWritten { unlink(path) }
+            state = (false, true)
+        }
+    }
+
+    /// Writes the file.
+    ///
+    /// - Returns: false after it was removed.
+    private func update() -> Bool {
+        state.withLock { state in
+            guard !state.isRemoved else { return false }
+            do throws(Errno) {
+                try write()
+                state.isWritten = true
+            } catch {
+                let details: Logger.Metadata = ["file": "\(path)", "reason": "\(error)"]
+                log.error("metrics can't be written", metadata: details)
+            }
+            return true
         }
     }
 
     /// Writes a new file and renames it, so that the collector never reads half of one.
     private func write() throws(Errno) {
         let (file, temporary) = try create()
-        do throws(Errno) {
-            try write(Array(text().utf8), to: file)
-            try Self.check(rename(temporary, path))
-        } catch {
+        let stream = fdopen(file, "w")
+        let isWritten = fputs(text(), stream) >= 0
+        // Some file systems report only here that they are full.
+        guard fclose(stream) == 0, isWritten, rename(temporary, path) == 0 else {
+            let failure = Errno(rawValue: errno)
             unlink(temporary)
-            throw error
+            throw failure
         }
     }
 
@@ -46,29 +68,5 @@ struct MetricsFile: Sendable {
             if file >= 0 { return (file, name) }
             guard errno == EEXIST else { throw Errno(rawValue: errno) }
         }
-    }
-
-    private func write(_ bytes: [UInt8], to file: Int32) throws(Errno) {
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) }
-            if count < 0 && errno == EINTR { continue }
-            guard count >= 0 else {
-                let failure = Errno(rawValue: errno)
-                close(file)
-                throw failure
-            }
-            rest = rest.dropFirst(count)
-        }
-        // Some file systems report only here that they are full.
-        try Self.check(close(file))
-    }
-
-    private static func check(_ status: Int32) throws(Errno) {
-        guard status == 0 else { throw Errno(rawValue: errno) }
-    }
-
-    private func logFailure(_ errno: Errno) {
-        log.error("metrics can't be written", metadata: ["file": "\(path)", "reason": "\(errno)"])
     }
 }

@@ -59,8 +59,15 @@ struct OperationOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Write all metrics to this file every 15 seconds, as OpenMetrics text.",
-            discussion: "For node_exporter's textfile collector.", valueName: "path"),
+            "How the log's lines look: text, json (an object a line), or journal (after the "
+                + "priority that journald reads, without a time).", valueName: "format"))
+    var logFormat: LogFormat = .text
+
+    @Option(
+        help: ArgumentHelp(
+            "Write all metrics to this file every 15 seconds, in Prometheus's text format.",
+            discussion: "For node_exporter's textfile collector. It is removed at the end.",
+            valueName: "path"),
         completion: .file())
     var metricsFile: String?
 

@@ -1,20 +1,55 @@
+internal import Glibc
 internal import MemslotProtocol
 internal import Memslots
 
 extension MemslotService {
-    /// Returns the metrics of all users as OpenMetrics 1.0 text, for a textfile collector.
+    /// Returns the metrics of all users as OpenMetrics 1.0 text.
     ///
     /// The text contains the names of all users' VMs: it is for the operator, not for peers.
-    public func openMetrics() -> String { Self.openMetrics(registry.withLock { $0.all }) }
-
-    func openMetrics(of peer: Peer) -> String {
-        Self.openMetrics(registry.withLock { $0.all }.filter { $0.account.user == peer.user })
+    public func openMetrics() -> String {
+        Self.append(registry.withLock { $0.all }, to: OpenMetricsText())
     }
 
-    private static func openMetrics(
-        _ users: [(account: UserAccount, vms: [VirtualMachine])]
-    ) -> String {
+    func openMetrics(of peer: Peer) -> String {
+        let users = registry.withLock { $0.all }.filter { $0.account.user == peer.user }
+        return Self.append(users, to: OpenMetricsText())
+    }
+
+    // Set at the first call, which a daemon makes when it starts.
+    private static let startSeconds = time(nil)
+
+    /// Returns the metrics of all users and of the daemon's process in Prometheus's text format,
+    /// which node_exporter's textfile collector reads. For the operator too.
+    package func textMetrics() -> String {
         var text = OpenMetricsText()
+        text.isClassic = true
+        func gauge(
+            _ name: String, _ meaning: String, _ value: Int, _ labels: [(String, String)] = []
+        ) {
+            text.family("memslotd_" + name, "gauge", meaning, [(labels, value)])
+        }
+        var usage = rusage()
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        let seconds = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec
+        let troubles = state?.troubles.withLock { $0 } ?? StateTroubles()
+        gauge("build_info", "The daemon's version", 1, [("version", Self.version)])
+        gauge("start_time_seconds", "When the daemon started, since 1970", Self.startSeconds)
+        gauge("resident_memory_max_bytes", "The most memory it had", usage.ru_maxrss << 10)
+        text.family(
+            "memslotd_cpu_seconds", "counter", "Processor time", suffix: "_total", [([], seconds)])
+        gauge("threads", "Threads of connections", budgets.threads.sum)
+        gauge("connections", "Connections", budgets.connections.sum)
+        gauge("connections_limit", "The most connections at once", limits.connections)
+        gauge("damaged_records", "Damaged records in the state directory", troubles.damaged.count)
+        let unrestored = troubles.unrestored.values.reduce(0) { $0 + $1.count }
+        gauge("unrestored_vms", "VMs that could not be restored", unrestored)
+        return Self.append(registry.withLock { $0.all }, to: text)
+    }
+
+    private static func append(
+        _ users: [(account: UserAccount, vms: [VirtualMachine])], to begun: OpenMetricsText
+    ) -> String {
+        var text = begun
         let ofUsers = users.map { account, vms in
             (labels: [("user", "\(account.user)")], metrics: account.metrics, vms: vms)
         }
@@ -31,6 +66,8 @@ extension MemslotService {
         }
         let counts = ofUsers.map { ($0.labels, UInt64($0.vms.count)) }
         text.family("memslots_vms", "gauge", "VMs", counts)
+        let failed = ofUsers.map { ($0.labels, $0.vms.count { $0.table.failure != nil }) }
+        text.family("memslots_failed_vms", "gauge", "VMs that need a recovery", failed)
         gauge("slots", "Slots of all VMs") { $0.slots }
         gauge("memories", "Memory objects") { $0.memories }
         gauge("memory_bytes", "Bytes of all memory objects") { $0.memoryBytes }
@@ -61,15 +98,19 @@ extension MemslotService {
 
 /// Builds OpenMetrics 1.0 text, family by family.
 struct OpenMetricsText {
+    /// Whether the text is in Prometheus's older format: a counter's family has the name of its
+    /// lines, and there are neither units nor an end.
+    var isClassic = false
     private var text = ""
 
     /// Appends the values of a counter, whose lines need the suffix `_total`, or of a gauge.
     mutating func family(
         _ name: String, _ type: String, _ meaning: String, suffix: String = "",
-        _ samples: [(labels: [(String, String)], value: UInt64)]
+        _ samples: [(labels: [(String, String)], value: some CustomStringConvertible)]
     ) {
-        guard begin(name, type, meaning, samples.isEmpty) else { return }
-        for sample in samples { line(name + suffix, sample.labels, String(sample.value)) }
+        let family = isClassic ? name + suffix : name
+        guard begin(family, type, meaning, samples.isEmpty) else { return }
+        for sample in samples { line(name + suffix, sample.labels, "\(sample.value)") }
     }
 
     /// Appends a summary of times. The name must end in `_seconds`.
@@ -88,14 +129,14 @@ struct OpenMetricsText {
     }
 
     /// Returns the text with its end.
-    consuming func finish() -> String { text + "# EOF\n" }
+    consuming func finish() -> String { isClassic ? text : text + "# EOF\n" }
 
     private mutating func begin(
         _ name: String, _ type: String, _ meaning: String, _ isEmpty: Bool, unit: String? = nil
     ) -> Bool {
         guard !isEmpty else { return false }
         text += "# TYPE \(name) \(type)\n"
-        if let unit { text += "# UNIT \(name) \(unit)\n" }
+        if let unit, !isClassic { text += "# UNIT \(name) \(unit)\n" }
         text += "# HELP \(name) \(meaning).\n"
         return true
     }
@@ -114,15 +155,7 @@ struct OpenMetricsText {
     }
 
     private static func escaped(_ label: String) -> String {
-        var text = ""
-        for scalar in label.unicodeScalars {
-            switch scalar {
-            case "\\": text += "\\\\"
-            case "\"": text += "\\\""
-            case "\n": text += "\\n"
-            default: text.unicodeScalars.append(scalar)
-            }
-        }
-        return text
+        let escapes: [Unicode.Scalar: String] = ["\\": "\\\\", "\"": "\\\"", "\n": "\\n"]
+        return label.unicodeScalars.map { escapes[$0] ?? String($0) }.joined()
     }
 }

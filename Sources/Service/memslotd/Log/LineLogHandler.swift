@@ -1,13 +1,13 @@
+import ArgumentParser
 import Glibc
 import Logging
+import MemslotProtocol
 import Memslots
 
-/// Writes one line an event: time, level, message, and `name=value` for each item of metadata.
+/// Writes one line an event.
 struct LineLogHandler: LogHandler {
     var logLevel: Logger.Level
     var metadata: Logger.Metadata = [:]
-
-    init(level: Logger.Level) { logLevel = level }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
@@ -15,13 +15,45 @@ struct LineLogHandler: LogHandler {
     }
 
     func log(event: LogEvent) {
-        var line = Self.timestamp() + " \(event.level) \(event.message)"
-        let own = event.metadata ?? [:]
-        let all = metadata.isEmpty ? own : metadata.merging(own) { _, new in new }
-        for (name, value) in all.sorted(by: { $0.key < $1.key }) {
-            line += " \(name)=\(Self.quoted("\(value)"))"
+        let details = metadata.merging(event.metadata ?? [:]) { _, new in new }
+        let line = LogFormat.chosen.line(event.level, "\(event.message)", details)
+        LogQueue.standardError.put(line)
+    }
+}
+
+/// How a line of the log looks: level, message, and each item of metadata.
+enum LogFormat: String, CaseIterable, ExpressibleByArgument {
+    /// Time, level, message, and `name=value` for each item.
+    case text
+    /// An object with `time`, `level`, `message`, and a member for each item.
+    case json
+    /// As text, with the priority of sd-daemon(3) instead of the time and the level.
+    case journal
+
+    /// What `--log-format` chose. Unsafe: only the start sets it, before any line.
+    nonisolated(unsafe) static var chosen = LogFormat.text
+
+    func line(_ level: Logger.Level, _ message: String, _ metadata: Logger.Metadata) -> String {
+        let details = metadata.sorted { $0.key < $1.key }
+        if self == .json {
+            var writer = JSONWriter()
+            writer.object {
+                $0.member("time", Self.timestamp())
+                $0.member("level", level.rawValue)
+                $0.member("message", message)
+                for (name, value) in details {
+                    $0.key(named: name)
+                    $0.string("\(value)")
+                }
+            }
+            writer.newLine()
+            return String(decoding: writer.finish(), as: UTF8.self)
         }
-        LogQueue.standardError.put(line + "\n")
+        // The levels from trace to critical, as priorities of syslog(3).
+        let priority = [7, 7, 6, 5, 4, 3, 2][Logger.Level.allCases.firstIndex(of: level) ?? 3]
+        let start = self == .text ? "\(Self.timestamp()) \(level) " : "<\(priority)>"
+        let items = details.map { " \($0.key)=\(Self.quoted("\($0.value)"))" }
+        return start + message + items.joined() + "\n"
     }
 
     /// The time in UTC, in the format of RFC 3339.
@@ -29,14 +61,12 @@ struct LineLogHandler: LogHandler {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
         var date = tm()
-        var seconds = now.tv_sec
-        gmtime_r(&seconds, &date)
-        return "\(date.tm_year + 1_900)-\(two(date.tm_mon + 1))-\(two(date.tm_mday))T"
-            + "\(two(date.tm_hour)):\(two(date.tm_min)):\(two(date.tm_sec))."
-            + "\(String(now.tv_nsec / 1_000_000 + 1_000).dropFirst())Z"
+        gmtime_r(&now.tv_sec, &date)
+        var text = [CChar](repeating: 0, count: 32)
+        strftime(&text, text.count, "%Y-%m-%dT%H:%M:%S", &date)
+        let seconds = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self)
+        return "\(seconds).\(String(now.tv_nsec / 1_000_000 + 1_000).dropFirst())Z"
     }
-
-    private static func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
 
     /// Quotes a value that could be read as more than one, so that a peer's names can't forge a line.
     private static func quoted(_ value: String) -> String {
@@ -90,7 +120,7 @@ final class LogQueue: Sendable {
             return !state.hasThread
         }
         guard needsThread else { return }
-        if !startThread() { writeAll() }
+        if (try? OwnThread { self.writeAll() }.detach()) == nil { writeAll() }
     }
 
     /// Waits until all lines are written, for at most 200 ms.
@@ -119,8 +149,9 @@ final class LogQueue: Sendable {
     private func removeAll() -> [UInt8]? {
         state.change { state in
             if state.dropped > 0 {
-                state.text.append(
-                    contentsOf: "(\(state.dropped) lines of the log were dropped)\n".utf8)
+                let count: Logger.Metadata = ["count": "\(state.dropped)"]
+                let line = LogFormat.chosen.line(.warning, "lines of the log were dropped", count)
+                state.text.append(contentsOf: line.utf8)
                 state.dropped = 0
             }
             state.isWriting = !state.text.isEmpty
@@ -130,15 +161,6 @@ final class LogQueue: Sendable {
             }
             defer { state.text = [] }
             return state.text
-        }
-    }
-
-    private func startThread() -> Bool {
-        do throws(Errno) {
-            try OwnThread { self.writeAll() }.detach()
-            return true
-        } catch {
-            return false
         }
     }
 }
