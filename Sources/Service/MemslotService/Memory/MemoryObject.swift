@@ -54,10 +54,25 @@ final class MappedFile: Sendable {
     /// - Throws: the errno of `mmap`; the descriptor stays the caller's then.
     init(descriptor: Int32, size: ByteCount, pageSize: ByteCount) throws(Errno) {
         guard let length = Int(exactly: size.rawValue) else { throw .outOfMemory }
-        // Reserves nothing: the kernel allocates guest memory when it is first written.
-        let pointer = mmap(
-            nil, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, descriptor, 0)
-        guard let pointer, pointer != MAP_FAILED else { throw Errno(rawValue: errno) }
+        // At a multiple of 2 MiB, where huge pages can back the file: first addresses with room for
+        // that are reserved, then the file replaces a part of them.
+        let alignment = max(length < 1 << 21 ? 1 : 1 << 21, Int(pageSize.rawValue))
+        let (room, overflow) = length.addingReportingOverflow(alignment)
+        guard !overflow else { throw .outOfMemory }
+        let none = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+        guard let start = mmap(nil, room, PROT_NONE, none, -1, 0), start != MAP_FAILED else {
+            throw Errno(rawValue: errno)
+        }
+        let pointer = start.alignedUp(toMultipleOf: alignment)
+        // Reserves no memory: the kernel allocates guest memory when it is first written.
+        let shared = MAP_SHARED | MAP_NORESERVE | MAP_FIXED
+        guard mmap(pointer, length, PROT_READ | PROT_WRITE, shared, descriptor, 0) != MAP_FAILED
+        else {
+            defer { munmap(start, room) }
+            throw Errno(rawValue: errno)
+        }
+        if pointer > start { munmap(start, pointer - start) }
+        munmap(pointer + length, alignment - (pointer - start))
         address = UserspaceAddress(UInt64(UInt(bitPattern: pointer)))
         self.size = size
         self.pageSize = pageSize
