@@ -22,6 +22,10 @@ public struct RequestDecoder: Sendable {
         do throws(JSONError) {
             root = try JSONDocument(parsing: bytes, in: range, depthLimit: depthLimit).root
         } catch {
+            if case .tooDeep = error.problem {
+                let message = "the line nests too deep: column \(error.column): \(error.expected)"
+                return .single(Request(invalid: .limit("depth", message)))
+            }
             let message = "the line is not JSON: column \(error.column): \(error.expected)"
             return .single(Request(invalid: ProtocolError(.parseError, message)))
         }

@@ -1,4 +1,6 @@
+import Foundation
 import MemslotProtocol
+import TestSupport
 import Testing
 import WireTestSupport
 
@@ -30,6 +32,64 @@ struct SchemaTests {
             listed += kinds?.list.map { "\(code) \($0.string ?? "")" } ?? []
         }
         #expect(listed.sorted() == ErrorKind.allCases.map { "\($0.code) \($0.name)" }.sorted())
+    }
+
+    @Test("it permits unknown members in replies and notifications, and not in requests")
+    func unknownMembers() throws {
+        let lenient = try JSONSchema(JSONSchema.protocolDocument(isStrict: false))
+        let messages = [
+            (
+                #"{"jsonrpc":"2.0","id":1,"result":{"vms":[{"vm":"a","backend":"kvm","generation":0,"#
+                    + #""slots":0,"state":"ready"}]}}"#, true
+            ),
+            (
+                #"{"jsonrpc":"2.0","id":1,"error":{"code":-32001,"message":"","data":"#
+                    + #"{"kind":"unknown-vm"}}}"#, true
+            ),
+            (#"{"jsonrpc":"2.0","method":"vm.destroyed","params":{"vm":"a"}}"#, true),
+            (
+                #"{"id":1,"method":"memslots.submit","params":{"vm":"a","slots":"#
+                    + #"[{"guestPhysicalAddress":0,"size":1}]}}"#, false
+            ),
+        ]
+        for (message, isPermitted) in messages {
+            #expect(try schema.fault(of: parsed(message)) == nil, "\(message)")
+            // In each object of the message.
+            var count = 0
+            for index in message.indices where message[index] == "{" {
+                let rest = message[message.index(after: index)...]
+                let changed = try parsed(message[..<index] + #"{"later":1,"# + rest)
+                #expect(
+                    (try lenient.fault(of: changed) == nil) == isPermitted, "\(changed.rawText)")
+                #expect(try schema.fault(of: changed) != nil, "\(changed.rawText)")
+                count += 1
+            }
+            #expect(count >= 2)
+        }
+    }
+
+    @Test("its descriptions point to headings of Protocol.md")
+    func anchors() throws {
+        func text(_ name: String) throws -> String {
+            try String(contentsOf: Repository.url("Docs/\(name)"), encoding: .utf8)
+        }
+        // As GitHub makes anchors.
+        let anchors = Set(
+            try text("Protocol.md").split(separator: "\n").filter { $0.hasPrefix("#") }.map {
+                $0.drop { $0 == "#" }.dropFirst().lowercased().filter {
+                    $0.isLetter || $0.isNumber || " -_".contains($0)
+                }.replacingOccurrences(of: " ", with: "-")
+            })
+        let named = try text("protocol.schema.json").matches(of: /Protocol\.md#([a-z-]+)/).map {
+            String($0.output.1)
+        }
+        #expect(Set(named).isSubset(of: anchors), "\(Set(named).subtracting(anchors))")
+        for part in ["params", "results", "events"] {
+            for method in root["$defs"]?[part]?["$defs"]?.members.map({ $0 }) ?? [] {
+                let description = method.value["description"]?.string ?? ""
+                #expect(description.contains("Protocol.md#"), "\(part) \(method.name)")
+            }
+        }
     }
 
     @Test("it refuses what the service refuses", arguments: SchemaTests.refused)

@@ -45,6 +45,38 @@ extension ServerTests {
             #expect(try client.ask("[]").errorCode == -32_600)
         }
 
+        @Test("a line that nests too deep is limit-exceeded, and the connection continues")
+        func depth() throws {
+            var limits = ServiceLimits()
+            limits.depth = 8
+            let server = try RunningServer(limits: limits)
+            var client = try server.connect()
+            for count in [7, 8, 100_000] {
+                let nest = String(repeating: "[", count: count)
+                let ends = String(repeating: "]", count: count)
+                let line = #"{"id":1,"method":"vm.list","params":\#(nest)\#(ends)}"#
+                let answer = try client.ask(line)
+                #expect(answer.errorCode == (count < 8 ? -32_602 : -32_009), "\(answer.rawText)")
+                #expect(answer.limit == (count < 8 ? nil : "depth"))
+                #expect(count < 8 || answer["id"]?.isNull == true)
+            }
+            #expect(try client.ask(#"{"id":2,"method":"vm.list"}"#).id == 2)
+        }
+
+        @Test("an empty line and one of blanks get no reply, and their descriptors are closed")
+        func emptyLines() throws {
+            let server = try RunningServer()
+            var client = try server.connect()
+            let memory = try memfd(4_096)
+            defer { close(memory) }
+            let before = MemoryFileCount.now
+            for line in ["\n", "\r\n", " \t\n"] {
+                try client.send(Array(line.utf8), descriptors: [memory])
+                #expect(try client.ask(#"{"id":7,"method":"vm.list"}"#).id == 7, "\(line)")
+            }
+            #expect(MemoryFileCount.now == before)
+        }
+
         @Test("requests that come byte by byte, blank lines and both line ends are accepted")
         func bytes() throws {
             let server = try RunningServer()
