@@ -28,9 +28,7 @@ struct MetricsFile: Sendable {
         }
     }
 
-    /// Writes the file.
-    ///
-    /// - Returns: false after it was removed.
+    /// Writes the file; returns false once it was removed.
     private func update() -> Bool {
         state.withLock { state in
             guard !state.isRemoved else { return false }

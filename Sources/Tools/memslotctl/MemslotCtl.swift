@@ -21,7 +21,7 @@ struct MemslotCtl: ParsableCommand {
             TERM=dumb switch them off. --vm NAME names the VM of every command that has one.
 
             Start with:
-              memslotctl replay Fixtures/qemu/q35-seabios-boot.jsonl
+              memslotctl replay \(example)
             """,
         version: MemslotService.version,
         subcommands: [
@@ -39,6 +39,12 @@ struct MemslotCtl: ParsableCommand {
                     AtomicCommand.self, CallCommand.self, StateCommand.self,
                 ])
         ])
+
+    private static var example: String {
+        let (folder, file) = ("/../share/doc/memslots/examples/", "q35-seabios-boot.jsonl")
+        let installed = realpath(OwnProgram.folder + folder + file, nil)
+        return installed.map { String(cString: $0) } ?? "Fixtures/qemu/\(file)"
+    }
 
     /// Runs the command. Output that can't be written is a failure.
     static func main() {

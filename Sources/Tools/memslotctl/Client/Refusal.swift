@@ -5,7 +5,6 @@ struct Refusal {
     private let error: JSONValue
     private let hint: Hint
 
-    /// - Parameter hint: the VM that the request named, and its daemon.
     init(_ error: JSONValue, _ hint: Hint) { (self.error, self.hint) = (error, hint) }
 
     /// A line for each fault with what to do about it.
@@ -16,8 +15,8 @@ struct Refusal {
         let data = error["data"]
         guard let file, let violations = data?["violations"]?.elements, violations.count > 0 else {
             let place = file.flatMap { Self.place(data, in: $0) }.map { "\($0): " } ?? ""
-            let remedy = remedy(data).map { ["What to do: \($0)."] }
-            return ["\(place)\(message)"] + (remedy ?? [])
+            return ["\(place)\(message)"]
+                + [remedy(data)].compactMap { $0.map { "What to do: \($0)." } }
         }
         var lines = violations.map { line($0, in: file) }
         let count = data?["violationCount"]?.int ?? lines.count
@@ -61,14 +60,10 @@ enum Remedy {
         "unknown-slot": "{map --vm VM} prints all slots",
         "unknown-generation": "{history VM} prints what is kept",
         "vm-exists": "use it, choose another name, or end it with {destroy VM}",
-        "generation-conflict":
-            "read the array again with {get VM}, and submit against that generation",
-        "rolled-back": "submit again; if it fails again, the errno shows why",
+        "generation-conflict": "read it again with {get VM}, and submit against that generation",
         "vm-failed": "{recover VM} retries the undo",
         "limit-exceeded": "{info} prints the limits",
-        "not-permitted": "ask the daemon's owner for more than the read-only role",
         "backend-unavailable": "{info} prints the reason; --backend simulated always works",
         "quiesce-timeout": "submit again, with a longer --deadline-ms",
-        "shutting-down": "start the daemon again",
     ]
 }

@@ -227,6 +227,35 @@ struct HintTests {
         #expect(installed.errors.contains("install the package memslots"), "\(installed.errors)")
     }
 
+    @Test("the first command that --help suggests works in a checkout, and installed")
+    func example() throws {
+        let scratch = try ScratchDirectory()
+        let installed = scratch.path("share/doc/memslots/examples")
+        try FileManager.default.createDirectory(
+            atPath: installed, withIntermediateDirectories: true)
+        try FileManager.default.copyItem(
+            atPath: Repository.fixture("qemu/q35-seabios-boot.jsonl").path,
+            toPath: installed + "/q35-seabios-boot.jsonl")
+        mkdir(scratch.path("bin"), 0o755)
+        let program = try #require(Executable.memslotctl)
+        try FileManager.default.copyItem(atPath: program, toPath: scratch.path("bin/memslotctl"))
+        for (path, folder) in [
+            (program, Repository.path("")), (scratch.path("bin/memslotctl"), "/"),
+        ] {
+            let help = try CommandRun(["--help"], program: path, in: scratch.path).outcome().output
+            // The help is folded at 80 columns, which a path of the tests may reach.
+            let start = try #require(help.range(of: "Start with:")).upperBound
+            let end = try #require(help.range(of: "USAGE")).lowerBound
+            let words = help[start..<end].split(whereSeparator: \.isWhitespace).dropFirst()
+                .joined(separator: " ")
+            let run = try CommandRun(
+                ["-c", "cd '\(folder)' && '\(path)' \(words)"], program: "/bin/sh",
+                in: scratch.path
+            ).outcome()
+            #expect(run.output.contains("10 transactions"), "\(words): \(run.errors)")
+        }
+    }
+
     @Test("a command that does not exist leads to one that does")
     func commands() throws {
         let scratch = try ScratchDirectory()
