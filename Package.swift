@@ -247,7 +247,10 @@ let testTargets: [Target] = [
     // The built memslot-lab against the built memslotd.
     tests(
         "Lab", "memslot-labTests",
-        ["MemslotProtocol", "memslot-lab", "memslotctl", "memslotd", "WireTestSupport"]),
+        [
+            "MemslotKVM", "MemslotProtocol", "memslot-lab", "memslotctl", "memslotd",
+            "WireTestSupport",
+        ]),
     tests("Lab", "MemslotFuzzTests", ["MemslotFuzz", "MemslotTestKit"]),
     tests(
         "Benchmarks", "memslot-benchTests", ["memslot-bench", "CYardsticks", "Memslots"]),

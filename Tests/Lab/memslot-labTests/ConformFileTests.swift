@@ -20,7 +20,7 @@ struct ConformFileTests {
         let scratch = try ScratchDirectory()
         let file = try scratch.write(Array(lines.joined(separator: "\n").utf8), to: "calls")
         return try CommandRun(
-            ["conform"] + options + [file], program: try #require(Executable.memslotLab),
+            ["conform"] + options + [file], program: Executable.memslotLab,
             in: scratch.path
         ).outcome()
     }
