@@ -21,10 +21,12 @@ func module(
 }
 
 /// A program of a ring.
-func program(_ ring: String, _ name: String, _ dependencies: [Target.Dependency]) -> Target {
+func program(
+    _ ring: String, _ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []
+) -> Target {
     .executableTarget(
         name: name, dependencies: dependencies, path: "Sources/\(ring)/\(name)",
-        swiftSettings: strict)
+        resources: resources, swiftSettings: strict)
 }
 
 /// The tests of one module, which may import inner rings and what supports tests.
@@ -117,7 +119,8 @@ let tools: [Target] = [
         ["Memslots", "MemslotProtocol", "MemslotScenario", "MemslotPicture", "CRunRecord"],
         resources: ["html", "css", "js"].map { .embedInCode("Report/Page/page.\($0)") }),
     // Memory maps and changes as text and SVG.
-    module("Tools", "MemslotPicture", ["Memslots"]),
+    module(
+        "Tools", "MemslotPicture", ["Memslots"], resources: [.embedInCode("SVG/map.css")]),
 ]
 
 /// The library for programs that are not written in Swift.
@@ -167,7 +170,7 @@ let benchmarks: [Target] = [
             "MemslotScenario", "MemslotPicture", "MemslotTestKit", "CYardsticks", "memslotd",
             "memslotctl",
             argumentParser,
-        ]),
+        ], resources: [.embedInCode("Output/plot.css")]),
     // C functions of our own that do the same work.
     .target(
         name: "CYardsticks", path: "Sources/Benchmarks/CYardsticks",
@@ -253,7 +256,8 @@ let testTargets: [Target] = [
         ]),
     tests("Lab", "MemslotFuzzTests", ["MemslotFuzz", "MemslotTestKit"]),
     tests(
-        "Benchmarks", "memslot-benchTests", ["memslot-bench", "CYardsticks", "Memslots"]),
+        "Benchmarks", "memslot-benchTests",
+        ["memslot-bench", "CYardsticks", "Memslots", "MemslotPicture"]),
     tests(
         "Examples", "ExampleVMMTests",
         [

@@ -60,7 +60,7 @@ struct BenchCommand: ParsableCommand {
             throw ExitCode(1)
         }
         if json {
-            print(try ReportJSON(report: report).text)
+            print(try report.json)
         } else {
             for line in ReportText(report: report).lines { print(line) }
         }

@@ -1,4 +1,4 @@
-import MemslotPicture
+package import MemslotPicture
 
 /// One line of a report: a measured figure, beside its yardstick and its target.
 package struct BenchmarkRow: Hashable, Sendable {
@@ -72,17 +72,11 @@ package enum BenchmarkTarget: Hashable, Sendable {
 }
 
 /// What a figure counts: the time of one operation, bytes, or operations a second.
-package enum BenchmarkUnit: String, Hashable, Encodable, Sendable {
-    case nanoseconds, bytes, perSecond
+package typealias BenchmarkUnit = HumanFigure.Unit
 
+extension BenchmarkUnit {
     /// A figure with three significant digits, and its unit.
-    func text(_ value: Double) -> String {
-        switch self {
-        case .nanoseconds: HumanFigure(value, .nanoseconds).description
-        case .bytes: HumanFigure(value, .bytes).description
-        case .perSecond: HumanFigure(value, .perSecond).description
-        }
-    }
+    func text(_ value: Double) -> String { HumanFigure(value, self).description }
 }
 
-func ratioText(_ ratio: Double) -> String { HumanFigure(ratio, .factor).description }
+func ratioText(_ ratio: Double) -> String { BenchmarkUnit.factor.text(ratio) }

@@ -1,5 +1,6 @@
 import CYardsticks
 import Glibc
+import MemslotPicture
 import Memslots
 import Synchronization
 

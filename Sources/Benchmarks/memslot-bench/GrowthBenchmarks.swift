@@ -1,4 +1,5 @@
 import CYardsticks
+import MemslotPicture
 import MemslotSimulator
 import Memslots
 import Synchronization

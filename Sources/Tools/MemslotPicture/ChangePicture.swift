@@ -38,10 +38,7 @@ package struct ChangePicture: Sendable {
 
     /// The number of slots of each mark, in the order of the marks; marks without slots are omitted.
     package var counts: [(mark: ChangeMark, count: Int)] {
-        ChangeMark.allCases.compactMap { mark in
-            let count = entries.count { $0.mark == mark }
-            return count == 0 ? nil : (mark, count)
-        }
+        ChangeMark.counts(entries.map(\.mark))
     }
 
     private func countLines(_ options: TextOptions) -> [String] {
@@ -58,19 +55,14 @@ package struct ChangePicture: Sendable {
             lines[lines.count - 1].append(text, mark.style.ink)
         }
         return lines.map {
-            $0.text(
-                limit: options.width, colour: options.usesColour, ellipsis: options.ellipsis)
+            $0.text(limit: options.width, colour: options.usesColour)
         }
     }
 
     /// `before 3 slots, 4 GiB; after 4 slots, 4.5 GiB`.
     static func summary(of entries: [ChangeEntry]) -> String {
-        func text(_ slots: [Memslot]) -> String {
-            let bytes = slots.reduce(UInt64(0)) { $0.addingSaturated($1.size.rawValue) }
-            return "\(counted(slots.count, "slot")), \(HumanSize(bytes: bytes))"
-        }
-        return "before \(text(entries.compactMap(\.before)));"
-            + " after \(text(entries.compactMap(\.after)))"
+        "before \(entries.compactMap(\.before).countAndSize);"
+            + " after \(entries.compactMap(\.after).countAndSize)"
     }
 
     /// The rows of one address space, by address; at one address, removed slots come first.

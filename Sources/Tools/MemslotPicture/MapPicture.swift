@@ -36,7 +36,7 @@ func mapLines(
     _ options: TextOptions
 ) -> [[String]] {
     let labels = SlotLabels(names: names)
-    let rows = spaces.map { MapRow.rows(of: $0.items, labels: labels, options: options) }
+    let rows = spaces.map { MapRow.rows(of: $0.items, labels: labels, limit: options.limit) }
     let columns = MapColumns(rows: Array(rows.joined()), options: options)
     return zip(spaces, rows).map { space, rows in
         wrapped(space.title, to: options.width)
@@ -158,10 +158,10 @@ private struct MapSVG {
     }
 
     private func draw(_ group: SlotGroup, in frame: SVGFrame, on canvas: inout SVGCanvas) {
-        canvas.group(tooltip: group.text(dash: "–")) { canvas in
+        canvas.group(tooltip: group.text) { canvas in
             canvas.foldBlock((group.countText, group.sizeText), in: frame, class: "fold")
             let x = frame.x + frame.width + 14
-            canvas.text(group.idText(dash: "–"), x: x, y: frame.middle - 7, class: "note")
+            canvas.text(group.idText, x: x, y: frame.middle - 7, class: "note")
             canvas.text(group.holeText ?? "", x: x, y: frame.middle + 9, class: "note")
         }
     }

@@ -1,3 +1,4 @@
+import MemslotPicture
 import Testing
 
 @testable import memslot_bench

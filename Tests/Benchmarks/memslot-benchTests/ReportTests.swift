@@ -1,4 +1,5 @@
 import Foundation
+import MemslotPicture
 import Testing
 
 @testable import memslot_bench
@@ -37,7 +38,7 @@ struct ReportTests {
     @Test("the JSON is JSON, with plain figures")
     func json() throws {
         let value = try JSONSerialization.jsonObject(
-            with: Data(ReportJSON(report: report).text.utf8))
+            with: Data(report.json.utf8))
         let object = try #require(value as? [String: Any])
         let parts = try #require(object["parts"] as? [[String: Any]])
         let rows = try #require(parts.first?["rows"] as? [[String: Any]])

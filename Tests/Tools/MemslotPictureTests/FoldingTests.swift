@@ -79,10 +79,10 @@ struct FoldingTests {
     @Test("a group says which of a range of ids it has")
     func ids() {
         func text(_ ids: [UInt32]) -> String {
-            SlotGroup(ids.map { MapItem(slot: slot($0, 0, 4096)) }).idText(dash: "-")
+            SlotGroup(ids.map { MapItem(slot: slot($0, 0, 4096)) }).idText
         }
         #expect(text([5]) == "id 5")
-        #expect(text([3, 1, 2]) == "ids 1-3")
-        #expect(text([3, 1, 9]) == "ids within 1-9")
+        #expect(text([3, 1, 2]) == "ids 1–3")
+        #expect(text([3, 1, 9]) == "ids within 1–9")
     }
 }

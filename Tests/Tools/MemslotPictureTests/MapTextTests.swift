@@ -20,19 +20,19 @@ struct MapTextTests {
             ])
     }
 
-    @Test("a small map, 60 columns wide, in ASCII")
+    @Test("a small map, 60 columns wide")
     func narrow() {
-        let lines = MapPicture(slots: smallPC).lines(TextOptions(width: 60, usesASCII: true))
+        let lines = MapPicture(slots: smallPC).lines(TextOptions(width: 60))
         #expect(
             lines == [
                 "address space 0: 4 slots, ~2 GiB; 2 holes, ~4 GiB",
                 "  guest physical       size         slot  flags  backing",
-                "  0x000000000    640 KiB  ##        0         0x7f0000000000",
-                "  0x0000a0000     ~4 GiB  .....               hole",
-                "  0x0fd000000     16 MiB  ###       2  log    0x7ffe00000000",
-                "  0x0fe000000  ~31.8 MiB  ...                 hole",
-                "  0x0fffc0000    256 KiB  ==        1  ro     0x7fff00000000",
-                "  0x100000000      2 GiB  #####     3         memory 1 +0...",
+                "  0x000000000    640 KiB  █▉        0         0x7f0000000000",
+                "  0x0000a0000     ~4 GiB  ┄┄┄┄┄               hole",
+                "  0x0fd000000     16 MiB  ███       2  log    0x7ffe00000000",
+                "  0x0fe000000  ~31.8 MiB  ┄┄┄                 hole",
+                "  0x0fffc0000    256 KiB  ▒▒        1  ro     0x7fff00000000",
+                "  0x100000000      2 GiB  ████▊     3         memory 1 +0x8…",
             ])
     }
 
@@ -96,14 +96,11 @@ struct MapTextTests {
             var random = RandomMaps(seed: seed)
             let before = random.map(count: 20)
             let after = random.map(count: 20)
-            for ascii in [false, true] {
-                let options = TextOptions(width: width, usesASCII: ascii, limit: 25)
-                let lines =
-                    MapPicture(slots: before).lines(options)
-                    + ChangePicture(before: before, after: after, marks: [:]).lines(options)
-                #expect(lines.allSatisfy { $0.count <= width })
-                #expect(!ascii || lines.allSatisfy { $0.utf8.allSatisfy { $0 < 0x80 } })
-            }
+            let options = TextOptions(width: width, limit: 25)
+            let lines =
+                MapPicture(slots: before).lines(options)
+                + ChangePicture(before: before, after: after, marks: [:]).lines(options)
+            #expect(lines.allSatisfy { $0.count <= width })
         }
     }
 

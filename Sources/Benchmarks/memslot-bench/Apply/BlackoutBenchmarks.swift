@@ -1,6 +1,7 @@
 #if arch(x86_64)
     import CYardsticks
     import MemslotKVM
+    import MemslotScenario
     import MemslotTestKit
     import Memslots
 
@@ -94,7 +95,8 @@
             do { try guest.backend.apply(.create(guest.codeSlot)) } catch {
                 throw BenchmarkError.broken("the guest's slot: \(error)")
             }
-            table = try TransactionBenchmarks.table(NoCalls(), vcpus: guest.gate)
+            table = try TransactionBenchmarks.table(
+                OfflineBackend(Capabilities()), vcpus: guest.gate)
             var changed = guest.codeSlot
             changed.flags = .logDirtyPages
             arrays = [[guest.codeSlot], [changed]]

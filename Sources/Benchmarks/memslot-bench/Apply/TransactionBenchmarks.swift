@@ -1,5 +1,6 @@
 import CYardsticks
 import MemslotKVM
+import MemslotPicture
 import MemslotSimulator
 import MemslotTestKit
 import Memslots
@@ -133,18 +134,4 @@ extension MemslotTable {
         try submit(
             slots, options: SubmitOptions(quiesce: quiesce, quiesceDeadline: .milliseconds(60_000)))
     }
-}
-
-/// A backend that does nothing: what remains is the transaction itself.
-final class NoCalls: MemslotBackend {
-    let capabilities = Capabilities()
-
-    func apply(_ call: SlotCall) throws(Errno) {}
-
-    func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
-        DirtyBitmap(pageCount: slot.pageCount)
-    }
-
-    func beginTransaction() {}
-    func collectDirtyPages() {}
 }

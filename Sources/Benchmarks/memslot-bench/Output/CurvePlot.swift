@@ -27,7 +27,7 @@ struct CurvePlot {
             low: pow(10, log10(low).rounded(.down)), high: pow(10, log10(high).rounded(.up)),
             from: top + Self.bottom, to: top + Self.top)
         canvas.text(title, x: 24, y: top + 24, class: "title")
-        for decade in rows.decades {
+        for decade in rows.steps(of: 10) {
             let y = rows.place(decade)
             canvas.line(from: (Self.left, y), to: (Self.right, y), class: "grid")
             canvas.text(
@@ -53,26 +53,22 @@ struct CurvePlot {
         }
     }
 
-    private struct Axis {
-        let low: Double
-        let high: Double
-        let from: Double
-        let to: Double
+}
 
-        func place(_ value: Double) -> Double {
-            from + (to - from) * log(max(value, low) / low) / log(max(high / low, 1.01))
-        }
+/// A logarithmic scale.
+private struct Axis {
+    let low: Double
+    let high: Double
+    let from: Double
+    let to: Double
 
-        /// The powers of ten on it.
-        var decades: [Double] {
-            var decades: [Double] = []
-            var decade = low
-            while decade <= high * 1.001 {
-                decades.append(decade)
-                decade *= 10
-            }
-            return decades
-        }
+    func place(_ value: Double) -> Double {
+        from + (to - from) * log(max(value, low) / low) / log(max(high / low, 1.01))
+    }
+
+    /// The values on it, each so many times the one before.
+    func steps(of factor: Double) -> [Double] {
+        Array(sequence(first: low) { $0 * factor <= high * 1.001 ? $0 * factor : nil })
     }
 }
 
@@ -85,8 +81,7 @@ struct TargetPlot {
     private static let right = 860.0
     private static let step = 19.0
     private static let head = 62.0
-    /// The factors at the ends of the scale.
-    private static let scale = (low: 1.0 / 32, high: 8.0)
+    private static let scale = Axis(low: 1.0 / 32, high: 8, from: left, to: right)
 
     var height: Double { Self.head + Self.step * Double(rows.count) + 34 }
 
@@ -98,8 +93,7 @@ struct TargetPlot {
             "left of the dashed line: met; a step of the grid is a factor of 2", x: 24, y: top + 44,
             class: "muted")
         let bottom = top + Self.head + Self.step * Double(rows.count)
-        var factor = Self.scale.low
-        while factor <= Self.scale.high {
+        for factor in Self.scale.steps(of: 2) {
             let x = place(factor)
             canvas.line(
                 from: (x, top + Self.head - 6), to: (x, bottom),
@@ -108,7 +102,6 @@ struct TargetPlot {
             if isNamed || factor > 1 {
                 canvas.text(name(factor), x: x, y: bottom + 18, class: "centre")
             }
-            factor *= 2
         }
         for (index, row) in rows.enumerated() {
             draw(row, at: top + Self.head + Self.step * Double(index), on: &canvas)
@@ -142,8 +135,6 @@ struct TargetPlot {
     }
 
     private func place(_ factor: Double) -> Double {
-        let clamped = min(max(factor, Self.scale.low), Self.scale.high)
-        let span = log2(Self.scale.high / Self.scale.low)
-        return Self.left + (Self.right - Self.left) * log2(clamped / Self.scale.low) / span
+        Self.scale.place(min(factor, Self.scale.high))
     }
 }

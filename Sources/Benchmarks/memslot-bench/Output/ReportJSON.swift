@@ -1,12 +1,9 @@
 import Foundation
 
-/// A report for programs: one JSON object.
-package struct ReportJSON {
-    let report: BenchmarkReport
-
-    /// The object; times in nanoseconds, sizes in bytes, rates in operations a second.
-    package var text: String {
-        get throws { String(decoding: try JSONEncoder().encode(report), as: UTF8.self) }
+extension BenchmarkReport {
+    /// The report as one JSON object: times in nanoseconds, sizes in bytes, rates a second.
+    package var json: String {
+        get throws { String(decoding: try JSONEncoder().encode(self), as: UTF8.self) }
     }
 }
 

@@ -5,7 +5,7 @@ package struct ReportPlot {
     let report: BenchmarkReport
 
     package var svg: String {
-        var canvas = SVGCanvas(style: Self.style)
+        var canvas = SVGCanvas(style: String(decoding: PackageResources.plot_css, as: UTF8.self))
         let targets = TargetPlot(rows: report.targeted)
         var height = 12.0
         if !targets.rows.isEmpty {
@@ -55,33 +55,4 @@ package struct ReportPlot {
         let sorted = points.sorted { $0.key < $1.key }
         return sorted.isEmpty ? nil : (title, sorted.map { ($0.key, $0.value) })
     }
-
-    private static let style = """
-        text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", \
-        sans-serif; font-size: 12px; fill: #1c2330; }
-        .page { fill: #ffffff; }
-        .title { font-size: 16px; font-weight: 650; }
-        .muted, .end-muted, .centre { fill: #5b6577; }
-        .end, .end-muted { text-anchor: end; }
-        .centre { text-anchor: middle; }
-        .grid { stroke: #e1e5ec; }
-        .limit { stroke: #1c2330; stroke-width: 1.5; stroke-dasharray: 5 3; }
-        .met { fill: #35a354; }
-        .missed { fill: #d6455c; }
-        .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
-        .a { stroke: #2f6fd6; } .b { stroke: #d98324; } .c { stroke: #7d8799; }
-        .d { stroke: #35a354; } .e { stroke: #9a5bd0; }
-        .dot.a, .key.a { fill: #2f6fd6; } .dot.b, .key.b { fill: #d98324; }
-        .dot.c, .key.c { fill: #7d8799; } .dot.d, .key.d { fill: #35a354; }
-        .dot.e, .key.e { fill: #9a5bd0; }
-        @media (prefers-color-scheme: dark) {
-        text { fill: #e6eaf0; }
-        .page { fill: #12161d; }
-        .muted, .end-muted, .centre { fill: #98a3b3; }
-        .grid { stroke: #2b3340; }
-        .limit { stroke: #e6eaf0; }
-        .a { stroke: #6b9bf0; }
-        .dot.a, .key.a { fill: #6b9bf0; }
-        }
-        """
 }

@@ -1,14 +1,15 @@
 import MemslotProtocol
+import MemslotScenario
 import MemslotService
 import Memslots
 
 enum RequestLine {
     static func create(vm: String) -> [UInt8] {
-        make("vm.create", vm: vm) { $0.member("backend", "simulated") }
+        make(.vmCreate, vm: vm) { $0.member("backend", "simulated") }
     }
 
     static func submit(_ slots: [Memslot], to vm: String) -> [UInt8] {
-        make("memslots.submit", vm: vm) {
+        make(.memslotsSubmit, vm: vm) {
             $0.list("slots", slots) { writer, slot in
                 writer.slot(SlotMessage(slot, backing: .userspaceAddress(slot.userspaceAddress)))
             }
@@ -17,15 +18,10 @@ enum RequestLine {
 
     /// A request with the VM and other parameters.
     static func make(
-        _ method: String, vm: String, others: (inout JSONWriter) -> Void = { _ in }
+        _ method: Method, vm: String, others: (inout JSONWriter) -> Void = { _ in }
     ) -> [UInt8] {
-        var writer = JSONWriter()
-        writer.object {
-            $0.member("vm", vm)
-            others(&$0)
-        }
         var line = JSONWriter()
-        line.request(method: method, id: RequestID(1), params: writer.finish())
+        line.request(method, vm: vm, id: 1, others)
         return line.finish()
     }
 }

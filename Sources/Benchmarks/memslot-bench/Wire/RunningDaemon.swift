@@ -147,7 +147,7 @@ final class SmallRequests {
         connection = try daemon.connect()
         try connection.request(RequestLine.create(vm: "small"))
         try connection.request(RequestLine.submit(BenchmarkArray.slots(64), to: "small"))
-        line = RequestLine.make("memslots.translate", vm: "small") {
+        line = RequestLine.make(.memslotsTranslate, vm: "small") {
             $0.list("addresses", [0x10_0000]) { $0.address($1) }
         }
         try connection.request(line)

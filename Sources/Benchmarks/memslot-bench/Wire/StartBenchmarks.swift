@@ -1,5 +1,7 @@
 import CYardsticks
 import Glibc
+import MemslotPicture
+import MemslotProtocol
 
 /// How soon the programs are ready, and how much memory the daemon uses.
 enum StartBenchmarks {
@@ -37,7 +39,7 @@ enum StartBenchmarks {
         let lines = [
             RequestLine.submit(slots, to: "large"),
             RequestLine.submit(BenchmarkArray.changed(slots, 1), to: "large"),
-            RequestLine.make("memslots.get", vm: "large"),
+            RequestLine.make(.memslotsGet, vm: "large"),
         ]
         var figures: [[Double]] = [[], [], [], []]
         for _ in 0..<effort(5, quick: 1) {

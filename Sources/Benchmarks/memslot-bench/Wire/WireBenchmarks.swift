@@ -1,5 +1,6 @@
 import CYardsticks
 import Glibc
+import MemslotPicture
 import MemslotProtocol
 import Memslots
 
@@ -87,7 +88,7 @@ enum WireBenchmarks {
         }
         try connection.request(RequestLine.create(vm: "large"))
         try connection.request(lines[0])
-        let get = RequestLine.make("memslots.get", vm: "large")
+        let get = RequestLine.make(.memslotsGet, vm: "large")
         let echo = try EchoServer()
         var turn = 0
         var buffer = [UInt8](repeating: 0, count: 8 << 20)
@@ -121,7 +122,7 @@ enum WireBenchmarks {
         let service = InProcessService()
         service.execute(RequestLine.create(vm: "large"))
         service.execute(line)
-        let get = RequestLine.make("memslots.get", vm: "large")
+        let get = RequestLine.make(.memslotsGet, vm: "large")
         let length = service.execute(get)
         try require(length > line.count / 2, "memslots.get returns too few bytes")
         var numbers = [UInt64](repeating: 0, count: 8 * slotCount)

@@ -83,10 +83,7 @@ struct CallGenerator {
     private mutating func region(_ slots: [Memslot]) -> RawRegion {
         var region: RawRegion
         if words.random.once(in: 2), let slot = slots.randomElement(using: &words.random) {
-            region = RawRegion(
-                slot: slot.word, flags: slot.flags.rawValue,
-                guestPhysicalAddress: slot.guestPhysicalAddress.rawValue,
-                memorySize: slot.size.rawValue, userspaceAddress: slot.userspaceAddress.rawValue)
+            region = RawRegion(slot, size: slot.size)
             let changes = words.random.once(in: 10) ? 0 : 1 + words.random.below(2)
             for _ in 0..<changes { change(&region) }
         } else {

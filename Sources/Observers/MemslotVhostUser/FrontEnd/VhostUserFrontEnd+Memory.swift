@@ -18,10 +18,7 @@ extension VhostUserFrontEnd {
             writer.append(UInt32(regions.count), 0)
             for entry in regions { entry.region.write(to: &writer) }
         }.bytes
-        try locked { connection throws(VhostUserError) in
-            try connection.command(
-                .setMemoryTable, payload, descriptors: regions.map(\.descriptor), by: deadline)
-        }
+        try command(.setMemoryTable, payload, descriptors: regions.map(\.descriptor), by: deadline)
     }
 
     /// Adds a region. Its guest addresses must be free in the back end.
@@ -29,10 +26,7 @@ extension VhostUserFrontEnd {
         _ region: VhostUserRegion, descriptor: Int32, by deadline: Deadline
     ) throws(VhostUserError) {
         try require(.memorySlots, "CONFIGURE_MEM_SLOTS")
-        try locked { connection throws(VhostUserError) in
-            try connection.command(
-                .addRegion, region.payload, descriptors: [descriptor], by: deadline)
-        }
+        try command(.addRegion, region.payload, descriptors: [descriptor], by: deadline)
     }
 
     /// Removes a region that was added, or was in the table, exactly as it was.
@@ -40,9 +34,7 @@ extension VhostUserFrontEnd {
         _ region: VhostUserRegion, by deadline: Deadline
     ) throws(VhostUserError) {
         try require(.memorySlots, "CONFIGURE_MEM_SLOTS")
-        try locked { connection throws(VhostUserError) in
-            try connection.command(.removeRegion, region.payload, by: deadline)
-        }
+        try command(.removeRegion, region.payload, by: deadline)
     }
 }
 

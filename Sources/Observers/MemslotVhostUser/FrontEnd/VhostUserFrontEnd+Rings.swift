@@ -63,9 +63,7 @@ extension VhostUserFrontEnd {
                 VhostUserRegion.userAddress(of: addresses.available).rawValue,
                 addresses.used.rawValue)
         }.bytes
-        try locked { connection throws(VhostUserError) in
-            try connection.command(.setRingAddresses, payload, by: deadline)
-        }
+        try command(.setRingAddresses, payload, by: deadline)
     }
 
     /// Passes the event descriptor by which the driver notifies the back end. This starts the ring.
@@ -121,9 +119,7 @@ extension VhostUserFrontEnd {
     private func setState(
         _ request: VhostUserRequest, _ ring: Int, _ value: UInt32, by deadline: Deadline
     ) throws(VhostUserError) {
-        try locked { connection throws(VhostUserError) in
-            try connection.command(request, Self.state(ring, value), by: deadline)
-        }
+        try command(request, Self.state(ring, value), by: deadline)
     }
 
     private func setEvent(
@@ -131,9 +127,7 @@ extension VhostUserFrontEnd {
     ) throws(VhostUserError) {
         // Bit 8 says that no descriptor comes with it.
         let payload = WireWriter { $0.append(UInt64(ring) | (descriptor == nil ? 1 << 8 : 0)) }
-        try locked { connection throws(VhostUserError) in
-            try connection.command(
-                request, payload.bytes, descriptors: descriptor.map { [$0] } ?? [], by: deadline)
-        }
+        try command(
+            request, payload.bytes, descriptors: descriptor.map { [$0] } ?? [], by: deadline)
     }
 }

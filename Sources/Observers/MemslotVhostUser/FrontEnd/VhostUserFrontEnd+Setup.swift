@@ -74,9 +74,7 @@ extension VhostUserFrontEnd {
     /// Resets the device.
     public func resetDevice(by deadline: Deadline) throws(VhostUserError) {
         try require(.resetDevice, "RESET_DEVICE")
-        try locked { connection throws(VhostUserError) in
-            try connection.command(.resetDevice, by: deadline)
-        }
+        try command(.resetDevice, by: deadline)
     }
 
     /// Opens a channel on which the back end sends requests of its own.
@@ -125,9 +123,7 @@ extension VhostUserFrontEnd {
             $0.append(offset, UInt32(bytes.count), 0)
             $0.append(contentsOf: bytes)
         }.bytes
-        try locked { connection throws(VhostUserError) in
-            try connection.command(.setConfiguration, payload, by: deadline)
-        }
+        try command(.setConfiguration, payload, by: deadline)
     }
 
     /// Returns a buffer in which the back end records the requests that are in flight.
@@ -152,10 +148,7 @@ extension VhostUserFrontEnd {
         let payload = InflightBuffer.payload(
             size: buffer.size, offset: buffer.offset, rings: buffer.rings,
             ringSize: buffer.ringSize)
-        try locked { connection throws(VhostUserError) in
-            try connection.command(
-                .setInflight, payload, descriptors: [buffer.descriptor.number], by: deadline)
-        }
+        try command(.setInflight, payload, descriptors: [buffer.descriptor.number], by: deadline)
     }
 
     /// Passes the file in which the back end records what it writes, a bit for 4 KiB.

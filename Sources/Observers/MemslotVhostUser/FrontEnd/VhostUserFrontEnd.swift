@@ -90,6 +90,16 @@ public final class VhostUserFrontEnd: Sendable {
         try connection.withLock(body)
     }
 
+    /// Sends a request that has no reply of its own.
+    func command(
+        _ request: VhostUserRequest, _ payload: [UInt8] = [], descriptors: [Int32] = [],
+        by deadline: Deadline
+    ) throws(VhostUserError) {
+        try locked { connection throws(VhostUserError) in
+            try connection.command(request, payload, descriptors: descriptors, by: deadline)
+        }
+    }
+
     func require(
         _ feature: VhostUserProtocolFeatures, _ name: String
     ) throws(VhostUserError) {

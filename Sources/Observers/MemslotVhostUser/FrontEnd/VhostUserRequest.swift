@@ -29,35 +29,22 @@ public enum VhostUserRequest: UInt32, CaseIterable, Hashable, Sendable {
     case removeRegion = 38
 
     /// The name that the protocol gives it, without the prefix `VHOST_USER_`.
-    public var name: String {
-        switch self {
-        case .getFeatures: "GET_FEATURES"
-        case .setFeatures: "SET_FEATURES"
-        case .setOwner: "SET_OWNER"
-        case .setMemoryTable: "SET_MEM_TABLE"
-        case .setLogBase: "SET_LOG_BASE"
-        case .setRingSize: "SET_VRING_NUM"
-        case .setRingAddresses: "SET_VRING_ADDR"
-        case .setRingBase: "SET_VRING_BASE"
-        case .getRingBase: "GET_VRING_BASE"
-        case .setRingKick: "SET_VRING_KICK"
-        case .setRingCall: "SET_VRING_CALL"
-        case .setRingError: "SET_VRING_ERR"
-        case .getProtocolFeatures: "GET_PROTOCOL_FEATURES"
-        case .setProtocolFeatures: "SET_PROTOCOL_FEATURES"
-        case .getRingCount: "GET_QUEUE_NUM"
-        case .setRingEnable: "SET_VRING_ENABLE"
-        case .setBackChannel: "SET_BACKEND_REQ_FD"
-        case .getConfiguration: "GET_CONFIG"
-        case .setConfiguration: "SET_CONFIG"
-        case .getInflight: "GET_INFLIGHT_FD"
-        case .setInflight: "SET_INFLIGHT_FD"
-        case .resetDevice: "RESET_DEVICE"
-        case .getMaxMemorySlots: "GET_MAX_MEM_SLOTS"
-        case .addRegion: "ADD_MEM_REG"
-        case .removeRegion: "REM_MEM_REG"
-        }
-    }
+    public var name: String { Self.names[self] ?? "\(rawValue)" }
+
+    private static let names: [VhostUserRequest: String] = [
+        .getFeatures: "GET_FEATURES", .setFeatures: "SET_FEATURES", .setOwner: "SET_OWNER",
+        .setMemoryTable: "SET_MEM_TABLE", .setLogBase: "SET_LOG_BASE",
+        .setRingSize: "SET_VRING_NUM", .setRingAddresses: "SET_VRING_ADDR",
+        .setRingBase: "SET_VRING_BASE", .getRingBase: "GET_VRING_BASE",
+        .setRingKick: "SET_VRING_KICK", .setRingCall: "SET_VRING_CALL",
+        .setRingError: "SET_VRING_ERR", .getProtocolFeatures: "GET_PROTOCOL_FEATURES",
+        .setProtocolFeatures: "SET_PROTOCOL_FEATURES", .getRingCount: "GET_QUEUE_NUM",
+        .setRingEnable: "SET_VRING_ENABLE", .setBackChannel: "SET_BACKEND_REQ_FD",
+        .getConfiguration: "GET_CONFIG", .setConfiguration: "SET_CONFIG",
+        .getInflight: "GET_INFLIGHT_FD", .setInflight: "SET_INFLIGHT_FD",
+        .resetDevice: "RESET_DEVICE", .getMaxMemorySlots: "GET_MAX_MEM_SLOTS",
+        .addRegion: "ADD_MEM_REG", .removeRegion: "REM_MEM_REG",
+    ]
 }
 
 /// Feature bits of virtio and vhost that this front end handles itself.

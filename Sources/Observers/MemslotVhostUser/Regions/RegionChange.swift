@@ -101,7 +101,7 @@ public struct RegionChange: Hashable, Sendable {
     ) -> [VhostUserRegion] {
         var rest: [VhostUserRegion] = []
         var start = run.guestRange.lowerBound
-        let first = firstIndex(in: kept, endingAfter: start)
+        let first = kept.partitioningIndex { $0.guestRange.upperBound > start }
         for region in kept[first...] {
             guard region.guestRange.lowerBound < run.guestRange.upperBound else { break }
             if region.guestRange.lowerBound > start {
@@ -118,24 +118,10 @@ public struct RegionChange: Hashable, Sendable {
     private static func overlaps(
         _ region: VhostUserRegion, any others: [VhostUserRegion]
     ) -> Bool {
-        let first = firstIndex(in: others, endingAfter: region.guestRange.lowerBound)
+        let first = others.partitioningIndex {
+            $0.guestRange.upperBound > region.guestRange.lowerBound
+        }
         return first < others.count
             && others[first].guestRange.lowerBound < region.guestRange.upperBound
-    }
-
-    /// The first of ascending, disjoint regions that ends after `address`.
-    private static func firstIndex(
-        in regions: [VhostUserRegion], endingAfter address: UInt64
-    ) -> Int {
-        var bounds = 0..<regions.count
-        while !bounds.isEmpty {
-            let middle = bounds.lowerBound + bounds.count / 2
-            if regions[middle].guestRange.upperBound > address {
-                bounds = bounds.lowerBound..<middle
-            } else {
-                bounds = middle + 1..<bounds.upperBound
-            }
-        }
-        return bounds.lowerBound
     }
 }

@@ -131,12 +131,8 @@ extension ErrorKind {
         case .backendUnavailable, .wrongBackend: -32_011
         case .quiesceTimeout: -32_012
         case .shuttingDown: -32_013
-        case .misalignedAddress, .misalignedSize, .zeroSize, .addressOverflow, .addressTooLarge,
-            .sizeTooLarge, .badUserspaceAddress, .overlap, .duplicateSlot, .slotOutOfRange,
-            .badAddressSpace, .tooManySlots, .unsupportedFlag, .reservedAddress, .backingMissing,
-            .backingAmbiguous, .backingOutOfBounds, .backingMisaligned, .slotOfUnknownMemory,
-            .rawAddressRefused, .guestMemfdMissing, .guestMemfdRangeBound:
-            -32_003
+        // Every fault of an array.
+        default: -32_003
         }
     }
 

@@ -36,10 +36,7 @@ extension JSONWriter {
         if case .move(let from, _) = call {
             member("from", address: from.guestPhysicalAddress.rawValue)
         }
-        if let after = call.after {
-            key("flags")
-            flags(after.flags)
-        }
+        if let after = call.after { member(flags: after.flags) }
         member("because", operation.reason?.rawValue)
         endObject()
     }
@@ -94,8 +91,7 @@ extension JSONWriter {
         member("guestPhysicalAddress", address: slot.guestPhysicalAddress.rawValue)
         member("size", address: slot.size.rawValue)
         members(of: message.backing)
-        key("flags")
-        flags(slot.flags)
+        member(flags: slot.flags)
         if let guestMemfd = message.guestMemfd {
             member("guestMemfd", guestMemfd)
             member("guestMemfdOffset", address: slot.guestMemfd?.offset.rawValue ?? 0)
@@ -123,8 +119,9 @@ extension JSONWriter {
         }
     }
 
-    /// Writes a list of flags, in the kernel's order.
-    package mutating func flags(_ flags: MemslotFlags) {
+    /// Writes the member `flags`, a list in the kernel's order.
+    package mutating func member(flags: MemslotFlags) {
+        key("flags")
         beginArray()
         if flags.contains(.logDirtyPages) { staticString("log-dirty-pages") }
         if flags.contains(.readOnly) { staticString("readonly") }
@@ -151,8 +148,7 @@ extension JSONWriter {
             $0.member("guestPhysicalBits", capabilities.guestPhysicalBits)
             $0.member("userspaceEnd", address: capabilities.userspaceEnd.rawValue)
             $0.member("maxPagesPerSlot", capabilities.maxPagesPerSlot)
-            $0.key("flags")
-            $0.flags(capabilities.flags)
+            $0.member(flags: capabilities.flags)
         }
     }
 }

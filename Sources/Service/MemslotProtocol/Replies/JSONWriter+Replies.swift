@@ -107,8 +107,7 @@ extension JSONWriter {
                 $0.members(of: place.slot)
                 $0.member("offset", address: place.offset.rawValue)
                 $0.members(of: place.backing)
-                $0.key("flags")
-                $0.flags(place.flags)
+                $0.member(flags: place.flags)
             } else {
                 $0.key("slot")
                 $0.null()

@@ -42,8 +42,7 @@ extension JSONWriter {
                     $0.member("addressSpaces", UInt64(simulated.addressSpaces))
                     $0.member("guestPhysicalBits", UInt64(simulated.guestPhysicalBits))
                     $0.member("userspaceEnd", address: simulated.userspaceEnd.rawValue)
-                    $0.key("flags")
-                    $0.flags(simulated.flags)
+                    $0.member(flags: simulated.flags)
                 }
             }
             $0.list("memories", contents.memories) { $0.memory($1) }

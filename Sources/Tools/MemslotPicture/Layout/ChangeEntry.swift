@@ -67,4 +67,12 @@ package enum ChangeMark: String, Hashable, Sendable, CaseIterable, CustomStringC
     case unchanged
 
     package var description: String { rawValue }
+
+    /// The number of each mark, in the order of the marks; marks that do not occur are omitted.
+    static func counts(_ marks: [ChangeMark?]) -> [(mark: ChangeMark, count: Int)] {
+        allCases.compactMap { mark in
+            let count = marks.count { $0 == mark }
+            return count == 0 ? nil : (mark, count)
+        }
+    }
 }

@@ -75,11 +75,8 @@ package struct HumanDuration: Hashable, Sendable, CustomStringConvertible {
 
 /// A measured figure with three significant digits: `999 ns`, `1.23 µs`, `64.0 KiB`, `12.3×`.
 package struct HumanFigure: CustomStringConvertible {
-    package enum Unit: Sendable {
-        case nanoseconds
-        case bytes
-        case perSecond
-        case factor
+    package enum Unit: String, Hashable, Encodable, Sendable {
+        case nanoseconds, bytes, perSecond, factor
     }
 
     /// The text, in the largest unit that keeps the figure at 1 or more.

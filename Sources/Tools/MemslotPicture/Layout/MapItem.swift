@@ -25,7 +25,8 @@ struct MapItem {
 /// Neighbours with equal values are folded.
 struct MapLikeness: Equatable {
     var mark: ChangeMark?
-    var isGone: Bool
+    /// Whether it is on the side before the change.
+    var isGone = false
     var size: UInt64 = 0
     var hole: UInt64 = 0
     var flags: UInt32 = 0
@@ -68,10 +69,9 @@ struct MapSpace {
 
     /// `10 slots, 4 GiB; 6 holes, 1.9 GiB`.
     var summary: String {
-        let slots = items.reduce(UInt64(0)) { $0.addingSaturated($1.slot.size.rawValue) }
         let holes = items.reduce(UInt64(0)) { $0.addingSaturated($1.hole) }
         let count = items.count { $0.hole > 0 }
-        let mapped = "\(counted(items.count, "slot")), \(HumanSize(bytes: slots))"
+        let mapped = items.map(\.slot).countAndSize
         return count == 0
             ? mapped : mapped + "; \(counted(count, "hole")), \(HumanSize(bytes: holes))"
     }

@@ -25,6 +25,12 @@ extension UInt64 {
 }
 
 extension [Memslot] {
+    /// `10 slots, 4 GiB`.
+    var countAndSize: String {
+        let bytes = reduce(UInt64(0)) { $0.addingSaturated($1.size.rawValue) }
+        return "\(counted(count, "slot")), \(HumanSize(bytes: bytes))"
+    }
+
     func sortedByAddress() -> [Memslot] {
         sorted {
             ($0.addressSpace, $0.guestPhysicalAddress, $0.assignedID)
@@ -78,19 +84,14 @@ struct SizeBar {
     var bytes: UInt64
 
     /// The bar, at most `width` columns.
-    func text(width: Int, largest: UInt64, ascii: Bool) -> String {
+    func text(width: Int, largest: UInt64) -> String {
         guard width > 0 else { return "" }
         let eighths = LogScale.part(bytes, of: largest, length: width * 8)
-        if kind == .memory, !ascii {
-            let partial = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8]
-            return String(repeating: "█", count: eighths / 8) + partial
+        guard kind == .memory else {
+            let cell = kind == .hole ? "┄" : "▒"
+            return String(repeating: cell, count: max(1, (eighths + 4) / 8))
         }
-        let cell =
-            switch kind {
-            case .memory: "#"
-            case .readOnly: ascii ? "=" : "▒"
-            case .hole: ascii ? "." : "┄"
-            }
-        return String(repeating: cell, count: max(1, (eighths + 4) / 8))
+        let partial = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8]
+        return String(repeating: "█", count: eighths / 8) + partial
     }
 }

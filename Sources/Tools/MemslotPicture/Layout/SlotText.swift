@@ -68,10 +68,7 @@ struct SlotGroup {
         self.ids =
             ids.count == slots.count ? (ids.min() ?? 0)...(ids.max() ?? 0) : nil
         self.holes = items.map(\.hole).filter { $0 > 0 }
-        self.marks = ChangeMark.allCases.compactMap { mark in
-            let count = items.count { $0.mark == mark }
-            return count == 0 ? nil : (mark, count)
-        }
+        self.marks = ChangeMark.counts(items.map(\.mark))
     }
 
     /// `497 more slots`, or `497 unchanged slots`, or `12 moved, 3 unchanged slots`.
@@ -92,11 +89,11 @@ struct SlotGroup {
     }
 
     /// `ids 12–508` if the group has all of them, otherwise `ids within 12–508`.
-    func idText(dash: String) -> String {
+    var idText: String {
         guard let ids else { return "ids not yet picked" }
         if count == 1 { return "id \(ids.lowerBound)" }
         let isWhole = Int(ids.upperBound - ids.lowerBound) + 1 == count
-        return "ids \(isWhole ? "" : "within ")\(ids.lowerBound)\(dash)\(ids.upperBound)"
+        return "ids \(isWhole ? "" : "within ")\(ids.lowerBound)–\(ids.upperBound)"
     }
 
     /// `497 holes of 8 MiB`, or `12 holes, 3 GiB in all`; `nil` without holes.
@@ -110,8 +107,7 @@ struct SlotGroup {
     }
 
     /// All of the above in one line.
-    func text(dash: String) -> String {
-        [countText, sizeText, idText(dash: dash), holeText].compactMap { $0 }
-            .joined(separator: ", ")
+    var text: String {
+        [countText, sizeText, idText, holeText].compactMap { $0 }.joined(separator: ", ")
     }
 }

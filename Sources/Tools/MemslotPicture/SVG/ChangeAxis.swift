@@ -146,30 +146,21 @@ struct ChangeCell {
     }
 
     /// The cell for folding, with `hole` unmapped bytes before it.
-    func foldItem(_ entries: [ChangeEntry], hole: UInt64) -> FoldItem<ChangeCellLikeness> {
+    func foldItem(_ entries: [ChangeEntry], hole: UInt64) -> FoldItem<MapLikeness> {
         let marks = Set((before + after).map { entries[$0].mark })
         let isQuiet = marks == [.unchanged]
         let rows = (isQuiet ? 1 : max(1, boundaries(entries).count - 1)) + (hole > 0 ? 1 : 0)
-        var likeness: ChangeCellLikeness?
+        var likeness: MapLikeness?
         if isQuiet {
-            likeness = ChangeCellLikeness(mark: .unchanged)
+            likeness = MapLikeness(mark: .unchanged)
         } else if before.count + after.count == 1, let mark = marks.first {
             let entry = entries[(before + after)[0]]
             let shift = (entry.after?.first ?? 0) &- (entry.before?.first ?? 0)
-            likeness = ChangeCellLikeness(
-                mark: mark, isBefore: !before.isEmpty, size: end - first, hole: hole,
+            likeness = MapLikeness(
+                mark: mark, isGone: !before.isEmpty, size: end - first, hole: hole,
                 shift: mark == .moved ? shift : 0)
         }
         let weight = (end - first) >> 1 | (isQuiet ? 0 : 1 << 63)
         return FoldItem(likeness: likeness, rows: rows, weight: weight)
     }
-}
-
-/// Neighbouring cells with equal values are folded.
-struct ChangeCellLikeness: Equatable {
-    var mark: ChangeMark
-    var isBefore = false
-    var size: UInt64 = 0
-    var hole: UInt64 = 0
-    var shift: UInt64 = 0
 }

@@ -68,8 +68,7 @@ private struct ChangeSVG {
     }
 
     private func side(_ name: String, _ slots: [Memslot]) -> String {
-        let bytes = slots.reduce(UInt64(0)) { $0.addingSaturated($1.size.rawValue) }
-        return "\(name) · \(counted(slots.count, "slot")), \(HumanSize(bytes: bytes))"
+        "\(name) · \(slots.countAndSize)"
     }
 
     private func drawAxis(
@@ -109,8 +108,8 @@ private struct ChangeSVG {
         }
         guard !items.isEmpty else { return }
         let group = SlotGroup(items)
-        canvas.group(tooltip: group.text(dash: "–")) { canvas in
-            let second = cut("\(group.sizeText), \(group.idText(dash: "–"))", to: 32)
+        canvas.group(tooltip: group.text) { canvas in
+            let second = cut("\(group.sizeText), \(group.idText)", to: 32)
             let name = group.commonMark.map(\.rawValue) ?? "fold"
             canvas.foldBlock((cut(group.countText, to: 28), second), in: frame, class: name)
         }

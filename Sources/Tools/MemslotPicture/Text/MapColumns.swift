@@ -88,7 +88,7 @@ struct MapColumns {
         }
         line.append("  " + padded(row.size, to: sizeWidth, alignment: .trailing), row.ink)
         if barWidth > 0 {
-            let bar = row.bar?.text(width: barWidth, largest: largest, ascii: options.usesASCII)
+            let bar = row.bar?.text(width: barWidth, largest: largest)
             line.append("  ")
             line.append(padded(bar ?? "", to: barWidth), row.barInk)
         }
@@ -99,15 +99,14 @@ struct MapColumns {
         }
         if backingWidth > 0 {
             let whole = showsBareBacking ? row.bareBacking : row.backing
-            let backing = cut(whole, to: backingWidth, ellipsis: options.ellipsis)
+            let backing = cut(whole, to: backingWidth)
             line.append("  " + backing, row.ink)
         }
         return text(line)
     }
 
     private func text(_ line: StyledLine) -> String {
-        line.text(
-            limit: options.width, colour: options.usesColour, ellipsis: options.ellipsis)
+        line.text(limit: options.width, colour: options.usesColour)
     }
 }
 

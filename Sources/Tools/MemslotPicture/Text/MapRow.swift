@@ -17,18 +17,16 @@ struct MapRow {
     var barInk = Ink.plain
     var flagInk = Ink.plain
 
-    /// The rows of one address space, folded to the limit of `options`.
-    static func rows(
-        of items: [MapItem], labels: SlotLabels, options: TextOptions
-    ) -> [MapRow] {
+    /// The rows of one address space, folded to `limit`.
+    static func rows(of items: [MapItem], labels: SlotLabels, limit: Int?) -> [MapRow] {
         var rows: [MapRow] = []
-        for piece in folded(items.map(\.foldItem), limit: options.limit) {
+        for piece in folded(items.map(\.foldItem), limit: limit) {
             switch piece {
             case .item(let index):
                 if items[index].hole > 0 { rows.append(hole(before: items[index])) }
-                rows.append(slot(items[index], labels, options))
+                rows.append(slot(items[index], labels))
             case .fold(let range):
-                rows.append(fold(SlotGroup(items[range]), options))
+                rows.append(fold(SlotGroup(items[range])))
             }
         }
         return rows
@@ -42,16 +40,14 @@ struct MapRow {
             ink: .dim, barInk: .dim)
     }
 
-    private static func fold(_ group: SlotGroup, _ options: TextOptions) -> MapRow {
-        let text = "\(options.ellipsis) \(group.text(dash: options.dash)) \(options.ellipsis)"
+    private static func fold(_ group: SlotGroup) -> MapRow {
+        let text = "… \(group.text) …"
         let ink = group.commonMark.map { $0.style.ink } ?? .dim
         let sign = group.commonMark.map { $0.style.sign } ?? " "
         return MapRow(sign: sign, first: group.first, last: group.last, fold: text, ink: ink)
     }
 
-    private static func slot(
-        _ item: MapItem, _ labels: SlotLabels, _ options: TextOptions
-    ) -> MapRow {
+    private static func slot(_ item: MapItem, _ labels: SlotLabels) -> MapRow {
         let slot = item.slot
         let isReadOnly = slot.flags.contains(.readOnly)
         var row = MapRow(

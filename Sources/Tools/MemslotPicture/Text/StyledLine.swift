@@ -13,9 +13,9 @@ struct StyledLine {
     }
 
     /// The text without trailing spaces, cut to `limit` columns, with ANSI colours if `colour`.
-    func text(limit: Int?, colour: Bool, ellipsis: String = "…") -> String {
+    func text(limit: Int?, colour: Bool) -> String {
         var pieces = pieces
-        if let limit, width > limit { pieces = cutPieces(to: limit, ellipsis) }
+        if let limit, width > limit { pieces = cutPieces(to: limit) }
         while let last = pieces.last {
             let kept = last.text.droppingTrailingSpaces
             guard kept.isEmpty else {
@@ -27,15 +27,15 @@ struct StyledLine {
         return pieces.map { colour ? $0.ink.painting($0.text) : $0.text }.joined()
     }
 
-    private func cutPieces(to limit: Int, _ ellipsis: String) -> [(text: String, ink: Ink)] {
+    private func cutPieces(to limit: Int) -> [(text: String, ink: Ink)] {
         var kept: [(text: String, ink: Ink)] = []
         var used = 0
         for piece in pieces {
             let size = displayWidth(of: piece.text)
             // A piece that ends exactly at the limit is cut too if another follows.
             if used + size >= limit {
-                let tail = used + size > limit ? piece.text : piece.text + ellipsis
-                kept.append((cut(tail, to: limit - used, ellipsis: ellipsis), piece.ink))
+                let tail = used + size > limit ? piece.text : piece.text + "…"
+                kept.append((cut(tail, to: limit - used), piece.ink))
                 break
             }
             kept.append(piece)
@@ -53,38 +53,28 @@ extension String {
 }
 
 /// The colour of a piece of text in a terminal.
-package enum Ink: Hashable, Sendable {
-    case plain
-    case dim
-    case bold
-    /// Green: what is added.
-    case green
-    /// Red: what is removed, or wrong.
-    case red
-    /// Blue: what moved.
-    case blue
-    /// Yellow: read-only memory.
-    case yellow
-    /// Magenta: logged memory, and flags that changed.
-    case magenta
-    /// Cyan: ordinary memory.
-    case cyan
+///
+/// The raw values are those of the ANSI sequences (SGR).
+package enum Ink: String, Hashable, Sendable {
+    case plain = ""
+    case dim = "2"
+    case bold = "1"
+    /// What is added.
+    case green = "32"
+    /// What is removed, or wrong.
+    case red = "31"
+    /// What moved.
+    case blue = "94"
+    /// Read-only memory.
+    case yellow = "33"
+    /// Logged memory, and flags that changed.
+    case magenta = "35"
+    /// Ordinary memory.
+    case cyan = "36"
 
-    /// `text` within the ANSI sequences (SGR) of this ink; unchanged if `.plain`.
+    /// `text` in this ink; unchanged if `.plain`.
     package func painting(_ text: String) -> String {
-        let code =
-            switch self {
-            case .plain: ""
-            case .dim: "2"
-            case .bold: "1"
-            case .green: "32"
-            case .red: "31"
-            case .blue: "94"
-            case .yellow: "33"
-            case .magenta: "35"
-            case .cyan: "36"
-            }
-        return code.isEmpty || text.isEmpty ? text : "\u{1b}[\(code)m\(text)\u{1b}[0m"
+        self == .plain || text.isEmpty ? text : "\u{1b}[\(rawValue)m\(text)\u{1b}[0m"
     }
 }
 
@@ -104,18 +94,17 @@ func displayWidth(of character: Character) -> Int {
 
 func displayWidth(of text: String) -> Int { text.reduce(0) { $0 + displayWidth(of: $1) } }
 
-/// `text` cut to `width` columns, with `ellipsis` at the end if it was longer.
-func cut(_ text: String, to width: Int, ellipsis: String = "…") -> String {
+/// `text` cut to `width` columns, with `…` at the end if it was longer.
+func cut(_ text: String, to width: Int) -> String {
     guard text.utf8.count > width, displayWidth(of: text) > width else { return text }
-    let room = width - displayWidth(of: ellipsis)
-    guard room >= 0 else { return String(repeating: ".", count: max(0, width)) }
+    guard width > 0 else { return "" }
     var (result, used) = ("", 0)
     for character in text {
         used += displayWidth(of: character)
-        guard used <= room else { break }
+        guard used < width else { break }
         result.append(character)
     }
-    return result + ellipsis
+    return result + "…"
 }
 
 /// `text` padded with spaces to `width` columns.

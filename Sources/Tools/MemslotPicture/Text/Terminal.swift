@@ -101,24 +101,16 @@ package struct TextOptions: Hashable, Sendable {
     /// Terminal columns; no line is wider. Below 60 columns parts are omitted.
     package var width: Int
     package var usesColour: Bool
-    /// Whether only ASCII is used, for terminals and logs without Unicode.
-    package var usesASCII: Bool
     /// The most rows for slots and holes of one address space; beyond it neighbours are folded. At
     /// least 8; `nil` shows every slot.
     package var limit: Int?
 
-    /// By default 100 columns, Unicode, no colour, and folding beyond 120 rows.
-    package init(
-        width: Int = 100, usesColour: Bool = false, usesASCII: Bool = false, limit: Int? = 120
-    ) {
+    /// By default 100 columns, no colour, and folding beyond 120 rows.
+    package init(width: Int = 100, usesColour: Bool = false, limit: Int? = 120) {
         self.width = width
         self.usesColour = usesColour
-        self.usesASCII = usesASCII
         self.limit = limit
     }
-
-    var ellipsis: String { usesASCII ? "..." : "…" }
-    var dash: String { usesASCII ? "-" : "–" }
 }
 
 /// The progress of a long job, on standard error if that is a terminal.

@@ -178,64 +178,43 @@ private struct Candidates {
             ]
         }
         var causes: [Cause] = []
-        if slot.addressSpace != .main {
-            causes.append(
-                Cause(
-                    rule: .addressSpace,
-                    text: "slot=\(call.region.slot) is slot \(slot.assignedID) of address space "
-                        + "\(slot.addressSpace) (the upper 16 bits), and the VM has fewer "
-                        + "(KVM_CAP_MULTI_ADDRESS_SPACE; x86 has two with SMM)"))
+        func add(_ applies: Bool, _ rule: SlotRule, _ text: String) {
+            if applies { causes.append(Cause(rule: rule, text: text)) }
         }
-        if !isWhole || !call.hasUserAddress {
-            causes.append(
-                Cause(
-                    rule: .sizeIsFixed,
-                    text: "slot \(slot.assignedKey) exists with another size, user address or "
-                        + "readonly, which can't change: delete it first (size 0)"))
-        }
-        if slot.flags.contains(.readOnly) {
-            causes.append(
-                Cause(
-                    rule: .unknownFlag,
-                    text: "the VM has no read-only memory (KVM_CAP_READONLY_MEM is 0), as TDX and "
-                        + "other VM types with private memory"))
-        }
-        if slot.flags.contains(.guestMemfd) {
-            causes.append(
-                Cause(
-                    rule: .fileRange,
-                    text: "the guest_memfd is of another VM, too short, or its range is bound to "
-                        + "another slot; before Linux 6.18 only VM types with private memory have it"
-                ))
-        }
-        if !call.hasUserAddress {
-            causes.append(
-                Cause(
-                    rule: .userAddressAlignment,
-                    text:
-                        "the user address, which is not shown, is not a multiple of 0x1000 or not "
-                        + "in user space"))
-        }
+        add(
+            slot.addressSpace != .main, .addressSpace,
+            "slot=\(call.region.slot) is slot \(slot.assignedID) of address space "
+                + "\(slot.addressSpace) (the upper 16 bits), and the VM has fewer "
+                + "(KVM_CAP_MULTI_ADDRESS_SPACE; x86 has two with SMM)")
+        add(
+            !isWhole || !call.hasUserAddress, .sizeIsFixed,
+            "slot \(slot.assignedKey) exists with another size, user address or readonly, which "
+                + "can't change: delete it first (size 0)")
+        add(
+            slot.flags.contains(.readOnly), .unknownFlag,
+            "the VM has no read-only memory (KVM_CAP_READONLY_MEM is 0), as TDX and other VM types "
+                + "with private memory")
+        add(
+            slot.flags.contains(.guestMemfd), .fileRange,
+            "the guest_memfd is of another VM, too short, or its range is bound to another slot; "
+                + "before Linux 6.18 only VM types with private memory have it")
+        add(
+            !call.hasUserAddress, .userAddressAlignment,
+            "the user address, which is not shown, is not a multiple of 0x1000 or not in user space"
+        )
         let last = slot.guestPhysicalAddress.rawValue.addingSaturated(slot.size.rawValue) &- 1
         let bits = UInt64.bitWidth - last.leadingZeroBitCount
-        if slot.size != .zero, bits > 36 {
-            causes.append(
-                Cause(
-                    rule: .lastGuestPage,
-                    text: "the range needs \(bits) address bits, and the host has fewer (36 to 52; "
-                        + "'address sizes' in /proc/cpuinfo)"))
-        }
-        if slot.size == .zero {
-            causes.append(
-                Cause(rule: .deletesNothing, text: "there is no slot \(slot.assignedKey) to delete")
-            )
-        }
-        causes.append(
-            Cause(
-                rule: .slotNumber,
-                text:
-                    "the host has fewer slots or address spaces, or larger pages, than x86-64; or "
-                    + "the user address has tag bits"))
+        add(
+            slot.size != .zero && bits > 36, .lastGuestPage,
+            "the range needs \(bits) address bits, and the host has fewer (36 to 52; "
+                + "'address sizes' in /proc/cpuinfo)")
+        add(
+            slot.size == .zero, .deletesNothing,
+            "there is no slot \(slot.assignedKey) to delete")
+        add(
+            true, .slotNumber,
+            "the host has fewer slots or address spaces, or larger pages, than x86-64; or the user "
+                + "address has tag bits")
         return causes
     }
 

@@ -298,3 +298,13 @@ extension Memslot {
             })
     }
 }
+
+extension RawRegion {
+    /// The words that set a slot, or with size 0 delete it.
+    package init(_ slot: Memslot, size: ByteCount) {
+        self.init(
+            slot: slot.assignedID.rawValue | slot.addressSpace.rawValue << 16,
+            flags: slot.flags.rawValue, guestPhysicalAddress: slot.guestPhysicalAddress.rawValue,
+            memorySize: size.rawValue, userspaceAddress: slot.userspaceAddress.rawValue)
+    }
+}

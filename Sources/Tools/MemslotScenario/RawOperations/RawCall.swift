@@ -92,9 +92,9 @@ enum RawCallName: String, CaseIterable, Sendable {
 
 private struct NamedCallLine: ParameterObject {
     private var name = RawCallName.getDirtyLog
-    private var slot: UInt64 = 0
+    private var slot: UInt32 = 0
     private var firstPage: UInt64 = 0
-    private var pageCount: UInt64 = 0
+    private var pageCount: UInt32 = 0
     private var words: [UInt64]? = []
     private var argument: UInt64 = 0
     private var address: UInt64 = 0
@@ -115,9 +115,9 @@ private struct NamedCallLine: ParameterObject {
     mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
         case .call: name = reader.choice(at: node, default: .getDirtyLog)
-        case .slot: slot = word(at: node, from: &reader)
+        case .slot: slot = reader.word(at: node)
         case .firstPage: firstPage = reader.quantity(at: node)
-        case .pageCount: pageCount = word(at: node, from: &reader)
+        case .pageCount: pageCount = reader.word(at: node)
         case .bitmap:
             words = reader.isNull(at: node) ? nil : reader.quantities(at: node)
         case .argument: argument = reader.quantity(at: node)
@@ -131,24 +131,16 @@ private struct NamedCallLine: ParameterObject {
     }
 
     var line: RawCallLine {
-        let slot = UInt32(truncatingIfNeeded: self.slot)
         let call: RawCall =
             switch name {
             case .getDirtyLog: .getDirtyLog(slot: slot, isWritable: words != nil)
             case .clearDirtyLog:
                 .clearDirtyLog(
-                    slot: slot, firstPage: firstPage,
-                    pageCount: UInt32(truncatingIfNeeded: pageCount), words: words)
+                    slot: slot, firstPage: firstPage, pageCount: pageCount, words: words)
             case .manualProtect: .setManualDirtyLogProtect(argument)
             case .guestWrite: .guestWrite(address)
             }
         return RawCallLine(call, expected: hasReply ? reply : nil)
-    }
-
-    private func word(at node: Int, from reader: inout ParameterReader) -> UInt64 {
-        let value = reader.quantity(at: node)
-        if value > UInt64(UInt32.max) { reader.fail(at: node, "expected an integer below 2^32") }
-        return value
     }
 
     /// `[[firstPage,count],…]`.
@@ -166,6 +158,15 @@ private struct NamedCallLine: ParameterObject {
 }
 
 extension ParameterReader {
+    /// A quantity of 32 bits.
+    mutating func word(at node: Int) -> UInt32 {
+        guard let word = UInt32(exactly: quantity(at: node)) else {
+            fail(at: node, "expected an integer below 2^32")
+            return 0
+        }
+        return word
+    }
+
     fileprivate mutating func quantities(at node: Int) -> [UInt64] {
         var numbers: [UInt64] = []
         array(at: node) { element, reader in numbers.append(reader.quantity(at: element)) }

@@ -25,8 +25,8 @@ struct RawOperationLine: ParameterObject {
 
     mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
-        case .slot: region.slot = word(at: node, from: &reader)
-        case .flags: region.flags = word(at: node, from: &reader)
+        case .slot: region.slot = reader.word(at: node)
+        case .flags: region.flags = reader.word(at: node)
         case .guestPhysicalAddress: region.guestPhysicalAddress = reader.quantity(at: node)
         case .memorySize: region.memorySize = reader.quantity(at: node)
         case .userspaceAddress: region.userspaceAddress = reader.quantity(at: node)
@@ -45,15 +45,6 @@ struct RawOperationLine: ParameterObject {
         }
     }
 
-    private func word(at node: Int, from reader: inout ParameterReader) -> UInt32 {
-        let value = reader.quantity(at: node)
-        guard let word = UInt32(exactly: value) else {
-            reader.fail(at: node, "expected an integer below 2^32")
-            return 0
-        }
-        return word
-    }
-
     private func file(at node: Int, from reader: inout ParameterReader) -> RawGuestMemfd? {
         let text = reader.string(at: node)
         if let file = RawGuestMemfd(wireName: text) { return file }
@@ -68,19 +59,16 @@ struct RawOperationLine: ParameterObject {
 extension RawGuestMemfd {
     /// The kind with this name on the wire; `nil` if there is none.
     package init?(wireName: String) {
-        switch wireName {
-        case "kvm": self = .kvm
-        case "vm": self = .vm
-        case "memfd": self = .memfd
-        case "other-vm": self = .otherVM
-        case "none": self = .none
-        default:
-            let digits = wireName.dropFirst(5)
-            guard wireName.hasPrefix("gmem:"), digits.utf8.allSatisfy({ $0 &- 0x30 < 10 }),
-                let index = UInt32(digits)
-            else { return nil }
-            self = .file(index: index)
+        let named = [Self.kvm, .vm, .memfd, .otherVM, .none]
+        if let kind = named.first(where: { $0.wireName == wireName }) {
+            self = kind
+            return
         }
+        let digits = wireName.dropFirst(5)
+        guard wireName.hasPrefix("gmem:"), digits.utf8.allSatisfy({ $0 &- 0x30 < 10 }),
+            let index = UInt32(digits)
+        else { return nil }
+        self = .file(index: index)
     }
 
     package var wireName: String {

@@ -128,9 +128,14 @@ extension ScenarioRequest {
 
 extension JSONWriter {
     /// Writes a request about a VM on a line of its own.
-    package mutating func request(_ method: Method, vm: String, id: Int) {
+    package mutating func request(
+        _ method: Method, vm: String, id: Int, _ others: (inout JSONWriter) -> Void = { _ in }
+    ) {
         var params = JSONWriter()
-        params.object { $0.member("vm", vm) }
+        params.object {
+            $0.member("vm", vm)
+            others(&$0)
+        }
         request(method: method.rawValue, id: RequestID(id), params: params.bytes)
     }
 }

@@ -2,14 +2,6 @@ import Memslots
 
 /// A slot call in a text that is no strace log.
 struct EvidenceCall {
-    enum Result: Hashable {
-        case succeeded
-        /// With the errno's name.
-        case failed(String)
-        /// A program without results: the kernel's rules decide.
-        case unknown
-    }
-
     var kind: EvidenceKind
     /// The process, if the text names it.
     var process: ThreadID?
@@ -17,7 +9,7 @@ struct EvidenceCall {
     var time: UInt64?
     var region: RawRegion
     var hasUserAddress = true
-    var result: Result
+    var result: StraceSlotCall.Answer
 
     /// Reads a line; `nil` if it has no such call.
     static func read(_ line: ArraySlice<UInt8>) -> EvidenceCall? {
@@ -116,7 +108,7 @@ struct EvidenceCall {
                 flags: UInt32(truncatingIfNeeded: words[1]), guestPhysicalAddress: words[2],
                 memorySize: words[3], userspaceAddress: words[4],
                 guestMemfd: isNew ? RawGuestMemfd.none : nil),
-            result: .unknown)
+            result: .none)
     }
 }
 

@@ -43,10 +43,7 @@ extension StraceCall {
         }
     }
 
-    var isRun: Bool {
-        if case .run = self { return true }
-        return false
-    }
+    var isRun: Bool { if case .run = self { true } else { false } }
 
     /// Whether a call that begins like this may concern slots.
     static func matters(_ body: ArraySlice<UInt8>) -> Bool {
@@ -215,20 +212,17 @@ enum KVMRequest: UInt64, CaseIterable {
             if name.equals("_IOC") {
                 found = found ?? composed(&scanner)
             } else {
-                found = found ?? Self.request(name: name)
+                found = found ?? names[name.text]
             }
         } while scanner.skip(" or ")
         return found
     }
 
-    private static func request(name: ArraySlice<UInt8>) -> KVMRequest? {
-        guard name.stands("KVM_") else { return nil }
-        if name.equals("KVM_RUN") { return .run }
-        if name.equals("KVM_SET_USER_MEMORY_REGION") { return .setUserMemoryRegion }
-        if name.equals("KVM_SET_USER_MEMORY_REGION2") { return .setUserMemoryRegion2 }
-        if name.equals("KVM_CREATE_VM") { return .createVM }
-        return name.equals("KVM_CREATE_VCPU") ? .createVCPU : nil
-    }
+    private static let names: [String: KVMRequest] = [
+        "KVM_RUN": .run, "KVM_CREATE_VM": .createVM, "KVM_CREATE_VCPU": .createVCPU,
+        "KVM_SET_USER_MEMORY_REGION": .setUserMemoryRegion,
+        "KVM_SET_USER_MEMORY_REGION2": .setUserMemoryRegion2,
+    ]
 
     /// Reads `(_IOC_WRITE, 0xae, 0x49, 0xa0)`, strace's form of an unknown request.
     private static func composed(_ scanner: inout ByteScanner) -> KVMRequest? {

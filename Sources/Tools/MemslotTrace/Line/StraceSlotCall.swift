@@ -6,7 +6,8 @@ struct StraceSlotCall {
         case succeeded
         /// With the errno's name, or strace's text for it.
         case failed(String)
-        /// strace printed `?`: the call never returned.
+        /// The call never returned, for which strace prints `?`; or the text is a program, which has
+        /// no results.
         case none
     }
 
@@ -46,7 +47,6 @@ extension StraceSlotCall {
         guard scanner.skip(")") else { throw fail("a closing parenthesis") }
         scanner.skipSpaces()
         guard scanner.skip("= ") else { throw fail("= and the call's result") }
-        let answer: StraceSlotCall.Answer
         if scanner.skip("?") {
             answer = .none
         } else if scanner.skip("-1 ") {
@@ -61,7 +61,6 @@ extension StraceSlotCall {
         }
         self.descriptor = descriptor
         self.region = region
-        self.answer = answer
         nanoseconds = StraceCall.duration(scanner.bytes)
     }
 }
@@ -72,7 +71,7 @@ enum RegionText {
     static func read(
         _ scanner: inout ByteScanner, isNew: Bool
     ) throws(StraceSyntaxError) -> RawRegion {
-        var members = Members()
+        var members = Members(isNew: isNew)
         guard scanner.skip("{") else { throw expected("{", &scanner) }
         repeat {
             scanner.skipSpaces()
@@ -83,19 +82,12 @@ enum RegionText {
             try members.read(name, &scanner)
         } while scanner.skip(",")
         guard scanner.skip("}") else { throw expected("a comma or }", &scanner) }
-        guard let slot = members.slot, let flags = members.flags, let address = members.address,
-            let size = members.size, let userspaceAddress = members.userspaceAddress
-        else {
+        guard members.found.count == 5 else {
             throw expected(
-                "slot, flags, guest_phys_addr, memory_size and userspace_addr, not \(members.count)"
-                    + " of these five", &scanner)
+                "slot, flags, guest_phys_addr, memory_size and userspace_addr, not "
+                    + "\(members.found.count) of these five", &scanner)
         }
-        return RawRegion(
-            slot: slot, flags: flags, guestPhysicalAddress: address, memorySize: size,
-            userspaceAddress: userspaceAddress,
-            guestMemfd: isNew
-                ? members.guestMemfd.map { .file(index: $0) } ?? RawGuestMemfd.none : nil,
-            guestMemfdOffset: members.guestMemfdOffset)
+        return members.region
     }
 
     fileprivate static func expected(
@@ -106,45 +98,39 @@ enum RegionText {
 }
 
 private struct Members {
-    var slot: UInt32?
-    var flags: UInt32?
-    var address: UInt64?
-    var size: UInt64?
-    var userspaceAddress: UInt64?
-    var guestMemfd: UInt32?
-    var guestMemfdOffset: UInt64 = 0
+    private(set) var region: RawRegion
+    /// Those of the five members of each call that were read.
+    private(set) var found: Set<PartialKeyPath<RawRegion>> = []
 
-    var count: Int {
-        [slot != nil, flags != nil, address != nil, size != nil, userspaceAddress != nil]
-            .count { $0 }
+    init(isNew: Bool) {
+        region = RawRegion(
+            slot: 0, flags: 0, guestPhysicalAddress: 0, memorySize: 0, userspaceAddress: 0,
+            guestMemfd: isNew ? RawGuestMemfd.none : nil)
     }
 
     mutating func read(
         _ name: ArraySlice<UInt8>, _ scanner: inout ByteScanner
     ) throws(StraceSyntaxError) {
-        if name.equals("slot") {
-            slot = try word(&scanner)
-        } else if name.equals("flags") {
-            flags = try Self.flags(&scanner)
-        } else if name.equals("guest_phys_addr") {
-            address = try number(&scanner)
-        } else if name.equals("memory_size") {
-            size = try number(&scanner)
-        } else if name.equals("userspace_addr") {
-            userspaceAddress = try number(&scanner)
-        } else if name.equals("guest_memfd_offset") {
-            guestMemfdOffset = try number(&scanner)
-        } else if name.equals("guest_memfd") {
-            if scanner.skip("-1") {
-                guestMemfd = nil
-            } else {
-                guestMemfd = try word(&scanner)
-                if scanner.next == UInt8(ascii: "<") { _ = scanner.skip(past: ">") }
-            }
-        } else {
-            skipValue(&scanner)
+        switch name.text {
+        case "slot": set(\.slot, try word(&scanner))
+        case "flags": set(\.flags, try Self.flags(&scanner))
+        case "guest_phys_addr": set(\.guestPhysicalAddress, try number(&scanner))
+        case "memory_size": set(\.memorySize, try number(&scanner))
+        case "userspace_addr": set(\.userspaceAddress, try number(&scanner))
+        case "guest_memfd_offset": region.guestMemfdOffset = try number(&scanner)
+        case "guest_memfd" where scanner.skip("-1"): break
+        case "guest_memfd":
+            let index = try word(&scanner)
+            if region.guestMemfd != nil { region.guestMemfd = .file(index: index) }
+            if scanner.next == UInt8(ascii: "<") { _ = scanner.skip(past: ">") }
+        default: skipValue(&scanner)
         }
         scanner.skipComment()
+    }
+
+    private mutating func set<Value>(_ member: WritableKeyPath<RawRegion, Value>, _ value: Value) {
+        region[keyPath: member] = value
+        found.insert(member)
     }
 
     private func number(_ scanner: inout ByteScanner) throws(StraceSyntaxError) -> UInt64 {
@@ -173,8 +159,7 @@ private struct Members {
                 }
                 flags |= word
             } else {
-                let name = scanner.identifier()
-                guard let flag = flag(name: name) else {
+                guard let flag = Self.flags[scanner.identifier().text] else {
                     throw StraceSyntaxError(offset: start, expected: "KVM_MEM_… or a number")
                 }
                 flags |= flag.rawValue
@@ -184,11 +169,10 @@ private struct Members {
         return flags
     }
 
-    private static func flag(name: ArraySlice<UInt8>) -> MemslotFlags? {
-        if name.equals("KVM_MEM_LOG_DIRTY_PAGES") { return .logDirtyPages }
-        if name.equals("KVM_MEM_READONLY") { return .readOnly }
-        return name.equals("KVM_MEM_GUEST_MEMFD") ? .guestMemfd : nil
-    }
+    private static let flags: [String: MemslotFlags] = [
+        "KVM_MEM_LOG_DIRTY_PAGES": .logDirtyPages, "KVM_MEM_READONLY": .readOnly,
+        "KVM_MEM_GUEST_MEMFD": .guestMemfd,
+    ]
 
     /// Skips the value of a member that is not needed, such as a pad.
     private func skipValue(_ scanner: inout ByteScanner) {

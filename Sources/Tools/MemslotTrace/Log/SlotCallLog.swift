@@ -247,16 +247,6 @@ extension RecordedCall {
     }
 }
 
-extension RawRegion {
-    /// The words that set a slot, or with size 0 delete it.
-    init(_ slot: Memslot, size: ByteCount) {
-        self.init(
-            slot: slot.assignedID.rawValue | slot.addressSpace.rawValue << 16,
-            flags: slot.flags.rawValue, guestPhysicalAddress: slot.guestPhysicalAddress.rawValue,
-            memorySize: size.rawValue, userspaceAddress: slot.userspaceAddress.rawValue)
-    }
-}
-
 /// One failed slot call, to be explained with the array at its place.
 package struct FailedCall: Hashable, Sendable {
     package var line: Int

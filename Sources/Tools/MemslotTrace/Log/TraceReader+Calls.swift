@@ -111,7 +111,7 @@ extension TraceReader {
     /// Applies a call of a text that is no strace log.
     mutating func apply(_ call: EvidenceCall, at place: Place) {
         log.counts.kinds[call.kind, default: 0] += 1
-        if call.result == .unknown { log.counts.assumedResults += 1 }
+        if call.result == .none { log.counts.assumedResults += 1 }
         // QEMU's event, which has the user address, and its error line are about one call.
         if call.kind == .qemuError, let last = log.failures.last, last.hasUserAddress,
             place.line - last.line <= 4,
@@ -132,12 +132,11 @@ extension TraceReader {
         let machine =
             registry.machine(descriptor: -1, thread: thread)
             ?? registry.create(descriptor: -1, thread: thread, line: nil)
-        let answer: StraceSlotCall.Answer =
-            if case .failed(let errno) = call.result { .failed(errno) } else { .succeeded }
         // The text is written after the call; it began after the one before.
         apply(
-            answer, call.region, hasUserAddress: call.hasUserAddress, of: thread, at: place,
-            on: machine,
+            // A program without results: the kernel's rules decide.
+            call.result == .none ? .succeeded : call.result, call.region,
+            hasUserAddress: call.hasUserAddress, of: thread, at: place, on: machine,
             from: Moment(earliest: before ?? place.time, latest: place.time, epoch: epoch),
             to: place.moment)
     }

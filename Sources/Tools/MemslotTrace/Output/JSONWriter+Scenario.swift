@@ -12,22 +12,18 @@ extension JSONWriter {
     }
 
     mutating func creation(of machine: ImportedScenario.Machine) {
-        beginObject()
-        member("method", "vm.create")
-        key("params")
-        beginObject()
-        member("vm", machine.name)
-        member("backend", "simulated")
-        if machine.needs != BackendNeeds() {
-            key("simulated")
-            simulated(machine.needs)
+        object {
+            $0.member("method", "vm.create")
+            $0.object("params") {
+                $0.member("vm", machine.name)
+                $0.member("backend", "simulated")
+                if machine.needs != BackendNeeds() { $0.simulated(machine.needs) }
+            }
+            $0.expectedResult {
+                $0.member("vm", machine.name)
+                $0.member("generation", 0)
+            }
         }
-        endObject()
-        expectedResult {
-            $0.member("vm", machine.name)
-            $0.member("generation", 0)
-        }
-        endObject()
         newLine()
     }
 
@@ -35,12 +31,12 @@ extension JSONWriter {
     mutating func comment(of transaction: ImportedTransaction, since start: TraceTime?) {
         var place = "at line \(transaction.line)"
         if let start, let time = transaction.time { place = "at \(time.seconds(since: start))" }
-        beginObject()
-        member("comment", place)
-        member("recordedOperations", transaction.calls.count)
         let undecoded = transaction.calls.count { $0.region == nil }
-        if undecoded > 0 { member("undecodedOperations", undecoded) }
-        endObject()
+        object {
+            $0.member("comment", place)
+            $0.member("recordedOperations", transaction.calls.count)
+            if undecoded > 0 { $0.member("undecodedOperations", undecoded) }
+        }
         newLine()
     }
 
@@ -48,63 +44,47 @@ extension JSONWriter {
     mutating func submission(
         of slots: [Memslot], to machine: String, by transaction: ImportedTransaction
     ) {
-        beginObject()
-        member("method", "memslots.submit")
-        key("params")
-        beginObject()
-        member("vm", machine)
-        list("slots", slots) { $0.scenarioSlot($1) }
-        endObject()
-        expectedResult {
-            $0.member("outcome", transaction.outcome.rawValue)
-            $0.member("generation", transaction.generation.rawValue)
+        object {
+            $0.member("method", "memslots.submit")
+            $0.object("params") {
+                $0.member("vm", machine)
+                $0.list("slots", slots) { $0.scenarioSlot($1) }
+            }
+            $0.expectedResult {
+                $0.member("outcome", transaction.outcome.rawValue)
+                $0.member("generation", transaction.generation.rawValue)
+            }
         }
-        endObject()
         newLine()
     }
 
     /// Unlike in a reply, empty flags are omitted.
     private mutating func scenarioSlot(_ slot: Memslot) {
-        beginObject()
-        members(of: slot.assignedKey)
-        member("guestPhysicalAddress", address: slot.guestPhysicalAddress.rawValue)
-        member("size", address: slot.size.rawValue)
-        member("userspaceAddress", address: slot.userspaceAddress.rawValue)
-        if !slot.flags.isEmpty {
-            key("flags")
-            flags(slot.flags)
+        object {
+            $0.members(of: slot.assignedKey)
+            $0.member("guestPhysicalAddress", address: slot.guestPhysicalAddress.rawValue)
+            $0.member("size", address: slot.size.rawValue)
+            $0.member("userspaceAddress", address: slot.userspaceAddress.rawValue)
+            if !slot.flags.isEmpty { $0.member(flags: slot.flags) }
         }
-        endObject()
     }
 
     /// Writes only what differs from the defaults.
     private mutating func simulated(_ needs: BackendNeeds) {
         let defaults = BackendNeeds()
-        beginObject()
-        if needs.addressSpaces != defaults.addressSpaces {
-            member("addressSpaces", UInt64(needs.addressSpaces))
+        func changed<Value: Equatable>(_ limit: KeyPath<BackendNeeds, Value>) -> Value? {
+            needs[keyPath: limit] == defaults[keyPath: limit] ? nil : needs[keyPath: limit]
         }
-        if needs.maxSlots != defaults.maxSlots {
-            member("maxSlots", UInt64(needs.maxSlots))
+        object("simulated") {
+            $0.member("addressSpaces", changed(\.addressSpaces).map { UInt64($0) })
+            $0.member("maxSlots", changed(\.maxSlots).map { UInt64($0) })
+            $0.member("guestPhysicalBits", changed(\.guestPhysicalBits))
+            $0.member("userspaceEnd", address: changed(\.userspaceEnd)?.rawValue)
+            if let flags = changed(\.flags) { $0.member(flags: flags) }
         }
-        if needs.guestPhysicalBits != defaults.guestPhysicalBits {
-            member("guestPhysicalBits", needs.guestPhysicalBits)
-        }
-        if needs.userspaceEnd != defaults.userspaceEnd {
-            member("userspaceEnd", address: needs.userspaceEnd.rawValue)
-        }
-        if needs.flags != defaults.flags {
-            key("flags")
-            flags(needs.flags)
-        }
-        endObject()
     }
 
     private mutating func expectedResult(_ members: (inout JSONWriter) -> Void) {
-        key("expect")
-        object {
-            $0.key("result")
-            $0.object(members)
-        }
+        object("expect") { $0.object("result", members) }
     }
 }

@@ -13,14 +13,15 @@ package struct RunRecording: Sendable {
     package private(set) var commits: [RunCommit] = []
     /// The thread that created each VM, in the order of creation.
     package private(set) var creators: [ThreadID] = []
+    private var header = crun_header()
     private var faults: [RunFault] = []
     private var changes: [MemoryChange] = []
     /// The mappings of a process, which come before its fault.
     private var mappings: [Int: [UserMapping]] = [:]
     /// The number of programs with the preload library.
-    package private(set) var attached = 0
+    package var attached: Int { Int(header.attached) }
     /// The number of VMs and vCPUs that there was no room for.
-    package private(set) var untracked = 0
+    package var untracked: Int { Int(header.untracked) }
     /// The number of records that newer ones have overwritten: after the first, before the newest.
     package private(set) var lost = 0
     /// The arrays from which VMs are known again after that.
@@ -37,31 +38,24 @@ package struct RunRecording: Sendable {
     /// The number of transactions, also of those that there was no room for.
     package private(set) var commitCount = 0
     /// The number of calls that were made beside the guest, also of those.
-    package private(set) var passed: UInt64 = 0
+    package var passed: UInt64 { header.passed }
     /// The longest hold of all transactions, in nanoseconds.
     package private(set) var longestHold: UInt64 = 0
     /// The number of calls that were reported as done and never applied: their VMM ended first.
-    package private(set) var unapplied: UInt64 = 0
+    package var unapplied: UInt64 { header.deferred }
     /// Whether a VMM was stopped because the kernel refused a call that had been promised to it.
-    package private(set) var wasStopped = false
+    package var wasStopped: Bool { header.stopped != 0 }
     /// The number of signals that made vCPUs leave the guest.
-    package private(set) var kicks: UInt64 = 0
+    package var kicks: UInt64 { header.kicks }
     /// The number of interruptions that the VMM saw because they might have been its own.
-    package private(set) var shownKicks: UInt64 = 0
+    package var shownKicks: UInt64 { header.shown }
 
     /// Reads the shared memory of a run whose processes have ended.
     ///
     /// - Parameter bytes: the memory; that of another version gives an empty recording.
     package init(_ bytes: UnsafeRawBufferPointer) {
         guard let records = RunRecords(bytes) else { return }
-        let header = records.header
-        attached = Int(header.attached)
-        wasStopped = header.stopped != 0
-        unapplied = header.deferred
-        passed = header.passed
-        kicks = header.kicks
-        shownKicks = header.shown
-        untracked = Int(header.untracked)
+        header = records.header
         lost = Int(clamping: records.lost)
         var number = 0
         var index: UInt64 = 0

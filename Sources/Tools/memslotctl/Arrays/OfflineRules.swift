@@ -89,10 +89,9 @@ struct OfflineRules: ParsableArguments {
 
 extension MemslotFlags {
     /// The flag with this name on the wire; `nil` if there is none.
-    fileprivate init?(wireName: String) {
-        let all: [MemslotFlags] = [.logDirtyPages, .readOnly, .guestMemfd]
-        guard let flag = all.first(where: { $0.names == [wireName] }) else { return nil }
-        self = flag
+    init?(wireName: String) {
+        guard let known = Self.wireNames.first(where: { $0.name == wireName }) else { return nil }
+        self = known.flag
     }
 }
 

@@ -142,60 +142,55 @@ struct RunCommand: ParsableCommand {
     }
 
     func run() throws {
-        let program = try orComplain { () throws(RunFailure) in
-            let program = try ProgramFile(finding: command[0])
-            try program.checkPreloadable()
-            return program
+        do { try execute() } catch let failure as RunFailure {
+            Terminal.complain("memslotctl run: \(failure.message)")
+            throw ExitCode.unusable
         }
+    }
+
+    private func execute() throws {
+        let program = try ProgramFile(finding: command[0])
+        try program.checkPreloadable()
         let inherited = InheritedDescriptors()
         let ignored = ChildProgram.ignoredSignals
         // Before there is a thread.
-        let background = try orComplain { () throws(RunFailure) -> BackgroundRun? in
-            if BackgroundRun.isWanted(by: command) {
-                return try BackgroundRun(ignoring: ignored, inherited)
-            }
-            return isInPlace ? try BackgroundRun(becoming: program.path, inherited) : nil
+        let background: BackgroundRun?
+        if BackgroundRun.isWanted(by: command) {
+            background = try BackgroundRun(ignoring: ignored, inherited)
+        } else {
+            background = isInPlace ? try BackgroundRun(becoming: program.path, inherited) : nil
         }
-        let memory = try orComplain { () throws(RunFailure) in
-            var header = crun_header()
-            header.mode =
-                (atomic ? CRUN_ATOMIC : 0) | (socket != nil || record != nil ? CRUN_LIVE : 0)
-            header.room = room
-            header.quiet = quietMicroseconds * 1000
-            header.hold_budget = (holdBudgetMicroseconds ?? 0) * 1000
-            header.past_budget = pastBudget.code
-            header.hold_limit = holdLimitSeconds * 1_000_000_000
-            header.fault_call = failCall
-            return try RunMemory(header)
-        }
-        let child = try orComplain { () throws(RunFailure) in
-            ChildProgram(
-                path: program.path, library: try PreloadLibrary.path(),
-                memory: (atomic ? CRUN_ATOMICALLY : "") + memory.path,
-                ignored: ignored, inherited: inherited)
-        }
+        var header = crun_header()
+        header.mode =
+            (atomic ? CRUN_ATOMIC : 0) | (socket != nil || record != nil ? CRUN_LIVE : 0)
+        header.room = room
+        header.quiet = quietMicroseconds * 1000
+        header.hold_budget = (holdBudgetMicroseconds ?? 0) * 1000
+        header.past_budget = pastBudget.code
+        header.hold_limit = holdLimitSeconds * 1_000_000_000
+        header.fault_call = failCall
+        let memory = try RunMemory(header)
+        let child = ChildProgram(
+            path: program.path, library: try PreloadLibrary.path(),
+            memory: (atomic ? CRUN_ATOMICALLY : "") + memory.path, ignored: ignored,
+            inherited: inherited)
         let settings = settings
-        let file = try orComplain { () throws(RunFailure) in
-            guard let record else { return RunRecordFile?.none }
-            return try RunRecordFile(at: record, memory, settings)
+        let file = try record.map { try RunRecordFile(at: $0, memory, settings) }
+        let live = try socket.map {
+            try LiveRun(memory, isAtomic: atomic, settings, at: $0)
         }
-        let live = try orComplain { () throws(RunFailure) in
-            guard let socket else { return LiveRun?.none }
-            return try LiveRun(memory, isAtomic: atomic, settings, at: socket)
-        }
-        let status: Int32? = try orComplain { () throws(RunFailure) in
+        var status: Int32?
+        do {
             if let background, background.isInPlace {
                 background.followVMM(in: child.environment)
                 memory.waitForPrograms()
-                return nil
+            } else {
+                status = try child.runToEnd { background?.leave($0) }
             }
-            do throws(RunFailure) {
-                return try child.runToEnd { background?.leave($0) }
-            } catch {
-                live?.end(nil, status: nil)
-                _ = file?.end()
-                throw error
-            }
+        } catch {
+            live?.end(nil, status: nil)
+            _ = file?.end()
+            throw error
         }
         let outcome = RunOutcome(
             command: command, recording: memory.withBytes { RunRecording($0) },
@@ -219,16 +214,6 @@ struct RunCommand: ParsableCommand {
             "recorded by memslotctl run" + (atomic ? " --atomic" : "") + ": "
             + Terminal.safe(command.joined(separator: " "))
         return settings
-    }
-
-    /// Prints a failure and ends the command with the status of unusable input.
-    private func orComplain<R: ~Copyable>(
-        _ body: () throws(RunFailure) -> R
-    ) throws -> R {
-        do throws(RunFailure) { return try body() } catch {
-            Terminal.complain("memslotctl run: \(error.message)")
-            throw ExitCode.unusable
-        }
     }
 }
 

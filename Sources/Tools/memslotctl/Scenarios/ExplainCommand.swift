@@ -115,21 +115,16 @@ struct ExplainCommand: ParsableCommand {
     /// The bits of `--flags`; `nil` for a name that no flag has.
     private var flagBits: UInt32? {
         guard let flags else { return 0 }
+        let kernel: [String: MemslotFlags] = [
+            "KVM_MEM_LOG_DIRTY_PAGES": .logDirtyPages, "KVM_MEM_READONLY": .readOnly,
+            "KVM_MEM_GUEST_MEMFD": .guestMemfd,
+        ]
         var bits: UInt32 = 0
-        for word in flags.split(whereSeparator: { $0 == "|" || $0 == "," }) {
-            let names = [
-                "KVM_MEM_LOG_DIRTY_PAGES": 1, "KVM_MEM_READONLY": 2, "KVM_MEM_GUEST_MEMFD": 4,
-            ]
-            let plain = ["log-dirty-pages": 1, "readonly": 2, "guest-memfd": 4]
-            if let bit = names[String(word)] ?? plain[String(word)] {
-                bits |= UInt32(bit)
-            } else if let number = Quantity(argument: String(word)).flatMap({
-                UInt32(exactly: $0.value)
-            }) {
-                bits |= number
-            } else {
-                return nil
-            }
+        for word in flags.split(whereSeparator: { $0 == "|" || $0 == "," }).map(String.init) {
+            let named = kernel[word] ?? MemslotFlags(wireName: word)
+            let number = Quantity(argument: word).flatMap { UInt32(exactly: $0.value) }
+            guard let bit = named?.rawValue ?? number else { return nil }
+            bits |= bit
         }
         return bits
     }
