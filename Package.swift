@@ -233,7 +233,7 @@ let testTargets: [Target] = [
     tests(
         "Tools", "memslotctlTests",
         [
-            "MemslotProtocol", "MemslotService", "CLinux", "memslotctl", "memslotd",
+            "MemslotProtocol", "MemslotService", "CLinux", "memslotctl", "memslotd", "memslot-lab",
             "WireTestSupport",
         ],
         exclude: ["Run/VMM", "Run/Guest"]),

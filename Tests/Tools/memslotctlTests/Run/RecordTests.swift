@@ -44,7 +44,7 @@ struct RecordTests {
         #expect(text(file).contains("refused: EEXIST"))
         for options in [["--backend", "simulated"], ["--against", "kvm"]] {
             let conform = Finished(
-                running: Workbench.memslotctl ?? "", ["conform"] + options + [raw])
+                running: Executable.memslotLab ?? "", ["conform"] + options + [raw])
             #expect(conform.status == 0, "\(options): \(conform.errors)")
         }
         // A recording that is not KVM's.
@@ -52,7 +52,7 @@ struct RecordTests {
         try text(raw).replacingOccurrences(of: "EEXIST", with: "EINVAL")
             .write(toFile: wrong, atomically: true, encoding: .utf8)
         let conform = Finished(
-            running: Workbench.memslotctl ?? "", ["conform", "--against", "kvm", wrong])
+            running: Executable.memslotLab ?? "", ["conform", "--against", "kvm", wrong])
         #expect(conform.status == 1)
         #expect(conform.errors.contains("expected EINVAL, got EEXIST"), "\(conform.errors)")
     }
