@@ -147,7 +147,8 @@ let lab: [Target] = [
         "Lab", "MemslotLab",
         [
             "Memslots", "MemslotSimulator", "MemslotKVM", "CKVM", "MemslotProtocol",
-            "MemslotService", "MemslotScenario", "MemslotTestKit", histogram, argumentParser,
+            "MemslotService", "MemslotScenario", "MemslotPicture", "MemslotTestKit", histogram,
+            argumentParser,
         ]),
     // Guest programs with memory for them, random numbers that a seed repeats, and whole files.
     module("Lab", "MemslotTestKit", ["Memslots", "MemslotKVM", "CKVM"]),
@@ -167,9 +168,8 @@ let benchmarks: [Target] = [
         "Benchmarks", "memslot-bench",
         [
             "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
-            "MemslotScenario", "MemslotPicture", "MemslotTestKit", "CYardsticks", "memslotd",
-            "memslotctl",
-            argumentParser,
+            "MemslotScenario", "MemslotPicture", "MemslotLab", "MemslotTestKit", "CYardsticks",
+            "memslotd", "memslotctl", argumentParser,
         ], resources: [.embedInCode("Output/plot.css")]),
     // C functions of our own that do the same work.
     .target(
@@ -233,7 +233,7 @@ let testTargets: [Target] = [
     tests(
         "Tools", "memslotctlTests",
         [
-            "MemslotProtocol", "MemslotService", "CLinux", "memslotctl", "memslotd", "memslot-lab",
+            "MemslotProtocol", "MemslotService", "CLinux", "memslotctl", "memslotd",
             "WireTestSupport",
         ],
         exclude: ["Run/VMM", "Run/Guest"]),

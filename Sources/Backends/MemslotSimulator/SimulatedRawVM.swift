@@ -25,16 +25,9 @@ package final class SimulatedRawVM {
             let binding = GuestMemfdBinding(
                 descriptor: try descriptor(region.guestMemfd ?? .none),
                 offset: ByteCount(region.guestMemfdOffset))
-            let words = Memslot(
-                id: SlotID(region.slot & 0xffff),
-                addressSpace: AddressSpaceID(region.slot >> 16),
-                guestPhysicalAddress: GuestPhysicalAddress(region.guestPhysicalAddress),
-                size: ByteCount(region.memorySize),
-                userspaceAddress: UserspaceAddress(region.userspaceAddress),
-                flags: MemslotFlags(rawValue: region.flags),
-                guestMemfd: binding)
             try kernel.setMemoryRegion(
-                words, form: region.guestMemfd == nil ? .region : .region2)
+                Memslot(region, guestMemfd: binding),
+                form: region.guestMemfd == nil ? .region : .region2)
             return nil
         } catch {
             return error

@@ -2,7 +2,6 @@
 
 #include "ys_threads.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -10,39 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-int ys_start(const char *path, char *const arguments[]) {
-    // vfork, as in posix_spawn: copying the page tables of a large process would be counted as
-    // part of the other program's start.
-    int process = vfork();
-    if (process < 0) return -errno;
-    if (process == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        int null = open("/dev/null", O_RDWR);
-        dup2(null, 0);
-        dup2(null, 1);
-        dup2(null, 2);
-        execv(path, arguments);
-        _exit(127);
-    }
-    return process;
-}
-
-int ys_wait(int process) {
-    int status;
-    while (waitpid(process, &status, 0) < 0)
-        if (errno != EINTR) return -errno;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
-int ys_end(int process) {
-    kill(process, SIGTERM);
-    return ys_wait(process);
-}
-
-int ys_is_running(int process) { return waitpid(process, NULL, WNOHANG) == 0; }
 
 static int write_all(int descriptor, const uint8_t *bytes, size_t count) {
     while (count > 0) {
@@ -105,20 +72,6 @@ static int64_t read_line(int descriptor, uint8_t *room, size_t size) {
         if (room[count - 1] == '\n') return (int64_t)count - 1;
         if (count == size) return -EMSGSIZE;
     }
-}
-
-int ys_round_trips(
-    int descriptor, const uint8_t *line, size_t length, size_t count, uint64_t *spans) {
-    uint8_t room[1 << 12];
-    for (size_t i = 0; i < count; i++) {
-        uint64_t start = ys_now();
-        int status = write_all(descriptor, line, length);
-        if (status < 0) return status;
-        int64_t got = read_line(descriptor, room, sizeof room);
-        if (got < 0) return (int)got;
-        spans[i] = ys_now() - start;
-    }
-    return 0;
 }
 
 int64_t ys_pipelined(

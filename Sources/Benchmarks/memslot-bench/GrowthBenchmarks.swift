@@ -1,4 +1,5 @@
 import CYardsticks
+import MemslotLab
 import MemslotPicture
 import MemslotSimulator
 import Memslots
@@ -73,7 +74,7 @@ enum GrowthBenchmarks {
     private static func daemon(_ effort: Effort) throws -> [BenchmarkRow] {
         let arrays = BenchmarkArray.alternating(8)
         return try effort(counts, quick: [8]).map { count in
-            let daemon = try RunningDaemon()
+            let daemon = try DaemonProcess.ready()
             let connections = [try daemon.connect(), try daemon.connect()]
             let lines = try (0..<count).map { number in
                 let vm = "vm\(number)"

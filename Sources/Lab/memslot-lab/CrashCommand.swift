@@ -1,6 +1,7 @@
 import ArgumentParser
 import Dispatch
 import Glibc
+import MemslotLab
 import MemslotPicture
 import MemslotProtocol
 import MemslotService
@@ -82,7 +83,7 @@ struct CrashCommand: ParsableCommand {
             }
             try daemon.start()
             var client = try daemon.waitUntilReady()
-            report.slowestStart = max(report.slowestStart, daemon.startMilliseconds)
+            report.slowestStart = max(report.slowestStart, Int(daemon.startTime / 1_000_000))
             try report.check(daemon, &client, keepsState: !withoutState)
             for worker in workers {
                 if withoutState { worker.forget() }

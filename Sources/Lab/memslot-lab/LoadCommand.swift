@@ -148,7 +148,7 @@ struct LoadText {
     }
 }
 
-extension TimeDistribution {
+extension TimeHistogram {
     var text: String {
         ranks.map {
             "\($0.name == "p999" ? "p99.9" : $0.name) \(HumanDuration(nanoseconds: $0.value))"

@@ -89,15 +89,3 @@ extension RegionWords {
             size: 0, userspaceAddress: slot.userspaceAddress.rawValue)
     }
 }
-
-extension SlotKey {
-    /// The kernel's `slot`: the id in bits 0-15, the address space in bits 16-31.
-    var kernelWord: UInt32 { addressSpace.rawValue << 16 | id.rawValue & 0xffff }
-
-    /// The slot that a kernel's word names.
-    init(kernelWord: UInt32) {
-        self.init(
-            addressSpace: AddressSpaceID(rawValue: kernelWord >> 16),
-            id: SlotID(rawValue: kernelWord & 0xffff))
-    }
-}

@@ -1,5 +1,6 @@
 import CYardsticks
 import Glibc
+import MemslotLab
 import MemslotPicture
 import MemslotProtocol
 
@@ -11,13 +12,13 @@ enum StartBenchmarks {
     ]
 
     private static func starting(_ effort: Effort) throws -> [BenchmarkRow] {
-        let control = try BuiltProgram.path("memslotctl")
+        let control = try builtProgram("memslotctl")
         let daemon = "memslotd, exec to listening"
         let help = "memslotctl --help, exec to end"
         let nothing = "/bin/true, exec to end"
         let contest = try Contest(
             rounds: effort(31, quick: 3),
-            Contestant(daemon) { try RunningDaemon().startTime },
+            Contestant(daemon) { Double(try DaemonProcess.ready().startTime) },
             Contestant(help) { try run(control, ["--help"]) },
             Contestant(nothing) { try run("/bin/true", []) })
         return [
@@ -29,8 +30,8 @@ enum StartBenchmarks {
     /// Runs a program to its end; returns the nanoseconds.
     private static func run(_ path: String, _ words: [String]) throws -> Double {
         let start = ys_now()
-        let process = BuiltProgram.withArguments([path] + words) { ys_start(path, $0) }
-        try require(process > 0 && ys_wait(process) == 0, "\(path) fails")
+        let process = try BuiltProgram.start([path] + words, output: "/dev/null")
+        try require(BuiltProgram.wait(for: process), "\(path) fails")
         return Double(ys_now() - start)
     }
 
@@ -43,19 +44,20 @@ enum StartBenchmarks {
         ]
         var figures: [[Double]] = [[], [], [], []]
         for _ in 0..<effort(5, quick: 1) {
-            let daemon = try RunningDaemon()
-            figures[0].append(try daemon.memory("VmRSS"))
+            let daemon = try DaemonProcess.ready()
+            figures[0].append(Double(try daemon.usage().memory))
             let connection = try daemon.connect()
             try connection.request(RequestLine.create(vm: "large"))
             try connection.request(lines[0])
             // As a VMM does: changed several times, then read.
             for turn in 0..<10 { try connection.request(lines[(turn + 1) % 2]) }
             _ = try connection.exchange(lines[2])
-            figures[1].append(try daemon.memory("VmRSS"))
-            figures[2].append(try daemon.memory("VmHWM"))
+            let usage = try daemon.usage()
+            figures[1].append(Double(usage.memory))
+            figures[2].append(Double(usage.highestMemory))
             // An idle daemon returns the memory of large requests.
             usleep(300_000)
-            figures[3].append(try daemon.memory("VmRSS"))
+            figures[3].append(Double(try daemon.usage().memory))
         }
         func row(_ name: String, _ index: Int, _ target: BenchmarkTarget?) -> BenchmarkRow {
             var row = BenchmarkRow(name: name, unit: .bytes, measured: Spread(figures[index]))

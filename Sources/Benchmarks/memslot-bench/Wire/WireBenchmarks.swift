@@ -1,5 +1,6 @@
 import CYardsticks
 import Glibc
+import MemslotLab
 import MemslotPicture
 import MemslotProtocol
 import Memslots
@@ -62,10 +63,14 @@ enum WireBenchmarks {
     private static func roundTrips(
         _ socket: Int32, _ line: [UInt8], _ count: Int
     ) throws -> Double {
-        var spans = [UInt64](repeating: 0, count: count)
-        let status = ys_round_trips(socket, line, line.count, count, &spans)
-        try require(status == 0, "a round trip failed: errno \(-status)")
-        return Spread(spans.map { Double($0) }).median
+        var reply = [UInt8](repeating: 0, count: 1 << 12)
+        let spans = try (0..<count).map { _ in
+            let start = ys_now()
+            let got = ys_exchange(socket, line, line.count, &reply, reply.count)
+            try require(got >= 0, "a round trip failed: errno \(-got)")
+            return Double(ys_now() - start)
+        }
+        return Spread(spans).median
     }
 
     /// Replies a second.
@@ -80,7 +85,7 @@ enum WireBenchmarks {
     // MARK: Large arrays
 
     private static func large(_ effort: Effort) throws -> [BenchmarkRow] {
-        let daemon = try RunningDaemon()
+        let daemon = try DaemonProcess.ready()
         let connection = try daemon.connect()
         let slots = BenchmarkArray.slots(slotCount)
         let lines = [slots, BenchmarkArray.changed(slots, 1)].map {

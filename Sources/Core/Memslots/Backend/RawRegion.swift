@@ -32,6 +32,31 @@ package struct RawRegion: Hashable, Sendable {
     }
 }
 
+extension SlotKey {
+    /// The kernel's `slot`: the id in bits 0-15, the address space in bits 16-31.
+    package var kernelWord: UInt32 { addressSpace.rawValue << 16 | id.rawValue & 0xffff }
+
+    /// The slot that a kernel's word names.
+    package init(kernelWord: UInt32) {
+        self.init(
+            addressSpace: AddressSpaceID(rawValue: kernelWord >> 16),
+            id: SlotID(rawValue: kernelWord & 0xffff))
+    }
+}
+
+extension Memslot {
+    /// The words of a call as a slot.
+    package init(_ region: RawRegion, guestMemfd: GuestMemfdBinding?) {
+        let key = SlotKey(kernelWord: region.slot)
+        self.init(
+            id: key.id, addressSpace: key.addressSpace,
+            guestPhysicalAddress: GuestPhysicalAddress(region.guestPhysicalAddress),
+            size: ByteCount(region.memorySize),
+            userspaceAddress: UserspaceAddress(region.userspaceAddress),
+            flags: MemslotFlags(rawValue: region.flags), guestMemfd: guestMemfd)
+    }
+}
+
 /// A kind of file descriptor that a raw REGION2 call can name.
 package enum RawGuestMemfd: Hashable, Sendable {
     /// The guest_memfd number `index` of the VM under test, 8 MiB each, made when first named.

@@ -43,7 +43,7 @@ struct CallGenerator {
     private mutating func loggedSlot(_ slots: [Memslot]) -> (word: UInt32, pages: UInt64) {
         let known = words.random.once(in: 6) ? slots : slots.filter(\.isLogging)
         if !words.random.once(in: 8), let slot = known.randomElement(using: &words.random) {
-            return (slot.word, slot.pageCount)
+            return (slot.assignedKey.kernelWord, slot.pageCount)
         }
         return (words.slot(), 64)
     }
@@ -112,9 +112,4 @@ struct CallGenerator {
         default: region.slot = words.slot()
         }
     }
-}
-
-extension Memslot {
-    /// The kernel's number for the slot: id in bits 0-15, address space in bits 16-31.
-    var word: UInt32 { addressSpace.rawValue << 16 | assignedID.rawValue & 0xffff }
 }

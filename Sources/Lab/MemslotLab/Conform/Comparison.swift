@@ -150,7 +150,7 @@ struct TwinSession {
     mutating func finish() {
         let calls = lines.count
         for slot in twin.slots where slot.isLogging && difference == nil {
-            compare(.getDirtyLog(slot: slot.word, isWritable: true))
+            compare(.getDirtyLog(slot: slot.assignedKey.kernelWord, isWritable: true))
         }
         guard difference == nil else { return }
         let found = target.difference(from: twin.slots, protection: twin.protection)

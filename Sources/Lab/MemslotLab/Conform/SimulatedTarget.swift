@@ -37,11 +37,11 @@ package final class SimulatedTarget: RawCallTarget {
             case .setRegion(let region): return RawReply(vm.setUserMemoryRegion(region))
             case .getDirtyLog(let slot, let isWritable):
                 let log = try vm.kernel.getDirtyLog(
-                    of: SlotKey(word: slot), destinationIsWritable: isWritable)
+                    of: SlotKey(kernelWord: slot), destinationIsWritable: isWritable)
                 return RawReply(nil, dirtyPages: log.runs)
             case .clearDirtyLog(let slot, let firstPage, let pageCount, let words):
                 try vm.kernel.clearDirtyLog(
-                    of: SlotKey(word: slot), firstPage: firstPage, pageCount: pageCount,
+                    of: SlotKey(kernelWord: slot), firstPage: firstPage, pageCount: pageCount,
                     words: words)
             case .setManualDirtyLogProtect(let argument):
                 try vm.kernel.setManualDirtyLogProtect(argument)
@@ -107,12 +107,5 @@ package final class SimulatedTarget: RawCallTarget {
         if slot.flags.contains(.guestMemfd) { return false }
         let offset = address - slot.guestPhysicalAddress.rawValue
         return UserWindow.contains(slot.userspaceAddress.rawValue + offset)
-    }
-}
-
-extension SlotKey {
-    /// The slot with the kernel's number `word`: id in bits 0-15, address space in bits 16-31.
-    init(word: UInt32) {
-        self.init(addressSpace: AddressSpaceID(word >> 16), id: SlotID(word & 0xffff))
     }
 }

@@ -50,7 +50,7 @@ final class LoadClient: @unchecked Sendable {
             }
             let now = loadClock()
             // Measured from the due time, so that waiting behind a slow reply counts too.
-            tally.latencies.record(now - min(due, now))
+            tally.latency.record(now - min(due, now))
             due = interval > 0 ? due + interval : now
             if interval > 0 && now >= end { return }
             index = (index + 1) % vms.count

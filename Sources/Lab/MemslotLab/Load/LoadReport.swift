@@ -55,10 +55,8 @@ package struct LoadTally {
     package internal(set) var droppedEvents: UInt64 = 0
     /// Events missing without a report.
     package internal(set) var lostEvents: UInt64 = 0
-    var latencies = TimeHistogram()
-
-    /// The time from when a submit was due to its reply.
-    package var latency: TimeDistribution { latencies.distribution }
+    /// The times from when a submit was due to its reply.
+    package internal(set) var latency = TimeHistogram()
 
     mutating func add(_ other: LoadTally) {
         commits.merge(other.commits, uniquingKeysWith: +)
@@ -70,13 +68,15 @@ package struct LoadTally {
         events += other.events
         droppedEvents += other.droppedEvents
         lostEvents += other.lostEvents
-        latencies.add(other.latencies)
+        latency.add(other.latency)
     }
 }
 
 package struct ProcessUsage: Hashable, Sendable {
     /// Bytes of resident memory.
     package var memory: UInt64
+    /// The most that it ever had.
+    package var highestMemory: UInt64
     package var descriptors: Int
     package var threads: Int
 
@@ -91,6 +91,7 @@ package struct ProcessUsage: Hashable, Sendable {
             return line?.split { ": \t".contains($0) }.dropFirst().first.flatMap { UInt64($0) } ?? 0
         }
         memory = number("VmRSS") * 1_024
+        highestMemory = number("VmHWM") * 1_024
         threads = Int(number("Threads"))
         self.descriptors = descriptors
     }

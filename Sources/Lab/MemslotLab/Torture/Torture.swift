@@ -172,7 +172,7 @@ package enum TortureError: Error, Hashable, Sendable {
     }
 }
 
-package struct TortureReport: Hashable, Sendable {
+package struct TortureReport: Sendable {
     package var transactions = 0
     /// The transactions that the guest observed.
     package var transactionsHit = 0
@@ -191,7 +191,7 @@ package struct TortureReport: Hashable, Sendable {
     package var lostDirtyPages: UInt64 = 0
     /// Pages that had to be reported.
     package var dirtyPages: UInt64 = 0
-    package var blackout = TimeDistribution()
+    package var blackout = TimeHistogram()
     package var nanoseconds: UInt64 = 0
 
     package var isClean: Bool {

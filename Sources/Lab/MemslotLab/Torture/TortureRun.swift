@@ -13,7 +13,6 @@ struct TortureRun {
     private var layouts: LayoutSequence
     private var slots: [Memslot]
     private var ledger: GuestWriteLedger
-    private var blackouts = TimeHistogram()
     private var report = TortureReport()
     private var threads: [OwnThread] = []
     private let processors = Processors()
@@ -69,7 +68,6 @@ struct TortureRun {
         report.lostIncrements = machine.lostIncrements()
         report.lostDirtyPages = ledger.lost
         report.dirtyPages = ledger.owedInAll
-        report.blackout = blackouts.distribution
         for vcpu in 0..<options.vcpus { report.rounds += UInt64(machine.rounds(of: vcpu)) }
         return report
     }
@@ -91,7 +89,7 @@ struct TortureRun {
         machine.allow([slots], of: table)
         report.slotCalls += UInt64(receipt.operations.count)
         if options.mode == .atomic, receipt.quiesced, receipt.durations.nanoseconds.blackout > 0 {
-            blackouts.record(receipt.durations.nanoseconds.blackout)
+            report.blackout.record(receipt.durations.nanoseconds.blackout)
         }
         if isChecked { try check() }
         if machine.counters.spuriousExits + machine.counters.emulationFailures != seen {

@@ -284,12 +284,7 @@ extension Memslot {
     /// The words of a slot call as a slot.
     package init(_ region: RawRegion) {
         self.init(
-            id: SlotID(rawValue: region.slot & 0xffff),
-            addressSpace: AddressSpaceID(rawValue: region.slot >> 16),
-            guestPhysicalAddress: GuestPhysicalAddress(rawValue: region.guestPhysicalAddress),
-            size: ByteCount(rawValue: region.memorySize),
-            userspaceAddress: UserspaceAddress(rawValue: region.userspaceAddress),
-            flags: MemslotFlags(rawValue: region.flags),
+            region,
             guestMemfd: region.guestMemfd.map { file in
                 var descriptor = GuestMemfdBinding.own.descriptor
                 if case .file(let index) = file { descriptor = Int32(bitPattern: index) }
