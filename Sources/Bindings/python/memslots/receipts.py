@@ -131,6 +131,9 @@ class Receipt:
     kernel_memory: Optional[int] = None
     """KVM VMs of a daemon: about how many bytes the kernel allocates for the array."""
     vm: Optional[str] = None
+    because: Optional[str] = None
+    """Why vCPUs were held: ``overlap``, ``log-ends``, ``several-visible-changes``, ``hook`` or
+    ``asked``, the first that applies. None if they were not."""
 
     @property
     def committed(self) -> bool:
@@ -171,4 +174,5 @@ class Receipt:
             ),
             kernel_memory=wire.get("kernelMemory"),
             vm=wire.get("vm"),
+            because=wire.get("because"),
         )

@@ -20,6 +20,10 @@ public struct Capabilities: Hashable, Sendable {
     /// Whether a slot that starts to log starts with every page dirty.
     /// Kernel: `KVM_DIRTY_LOG_INITIALLY_SET`.
     public var dirtyLogStartsFull: Bool
+    /// Whether all vCPUs lose a deleted slot at one instant in their own page tables, so that a
+    /// deletion alone needs no hold. On x86-64 KVM retries a page fault on a slot that is being
+    /// deleted; on arm64 it does not. Kernel: `kvm_faultin_pfn`.
+    public var deletesAtOneInstant: Bool
     /// What the kernel allocates for slots; `nil` if it allocates nothing, or it is unknown.
     public var kernelMemory: KernelSlotMemory?
 
@@ -34,6 +38,7 @@ public struct Capabilities: Hashable, Sendable {
         reservedRanges: [Range<GuestPhysicalAddress>] = [],
         providesGuestMemfd: Bool = false,
         dirtyLogStartsFull: Bool = false,
+        deletesAtOneInstant: Bool = Capabilities.hostDeletesAtOneInstant,
         kernelMemory: KernelSlotMemory? = nil
     ) {
         self.maxSlots = maxSlots
@@ -45,7 +50,17 @@ public struct Capabilities: Hashable, Sendable {
         self.reservedRanges = reservedRanges
         self.providesGuestMemfd = providesGuestMemfd
         self.dirtyLogStartsFull = dirtyLogStartsFull
+        self.deletesAtOneInstant = deletesAtOneInstant
         self.kernelMemory = kernelMemory
+    }
+
+    /// Whether this host's KVM deletes as ``deletesAtOneInstant`` describes: whether it is x86-64.
+    public static var hostDeletesAtOneInstant: Bool {
+        #if arch(x86_64)
+            true
+        #else
+            false
+        #endif
     }
 
     /// The number of address bits of ``maxGuestPage``: 52 for page 2^40 − 1.

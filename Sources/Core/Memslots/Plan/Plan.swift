@@ -5,21 +5,25 @@ public struct Plan: Hashable, Sendable {
     public let operations: [PlannedOperation]
     /// Whether no plan with fewer calls exists, as far as that was proved.
     public let isOptimal: Bool
-    /// Whether vCPUs must be held out of the guest for these calls.
+    /// Whether vCPUs must be held out of the guest for these calls: not for creates and logs on
+    /// alone, and, on a backend with ``Capabilities/deletesAtOneInstant``, not for exactly one
+    /// deletion of a slot that does not log.
     public let needsQuiescence: Bool
 
-    /// Plans `diff`.
+    /// Plans `diff` for a backend with `capabilities`.
     ///
     /// Every slot that differs costs one call, a replaced one two. Moves that wait for each other
     /// in a cycle cost one call more for each slot at which cycles are broken. No plan has fewer,
     /// because in each cycle one slot must get out of the way before it can arrive.
-    public init(_ diff: MemslotDiff) {
+    public init(_ diff: MemslotDiff, for capabilities: Capabilities = Capabilities()) {
         var effort = FeedbackVertexSet.effort
-        self.init(diff, effort: &effort)
+        self.init(diff, for: capabilities, effort: &effort)
     }
 
     /// Plans `diff`, and subtracts from `effort` the cost of the search for the fewest calls.
-    init(_ diff: MemslotDiff, effort: inout Int) {
+    init(
+        _ diff: MemslotDiff, for capabilities: Capabilities = Capabilities(), effort: inout Int
+    ) {
         let order = MoveOrder(diff.moved, effort: &effort)
         let broken = order.broken.map { diff.moved[$0] }
         var operations: [PlannedOperation] = []
@@ -45,9 +49,12 @@ public struct Plan: Hashable, Sendable {
 
         self.operations = operations
         isOptimal = order.isMinimum
+        let isLoneDeletion =
+            operations.count == 1 && diff.removed.count == 1 && !diff.removed[0].isLogging
         needsQuiescence =
-            !diff.removed.isEmpty || !diff.moved.isEmpty
-            || diff.reflagged.contains { !$0.after.isLogging }
+            !(isLoneDeletion && capabilities.deletesAtOneInstant)
+            && (!diff.removed.isEmpty || !diff.moved.isEmpty
+                || diff.reflagged.contains { !$0.after.isLogging })
     }
 
     /// The changes in the order in which their first call stands in the plan: the order in which

@@ -17,7 +17,8 @@ public protocol MemslotHook: AnyObject, Sendable {
     var name: String { get }
 
     /// A Boolean value that indicates whether vCPUs must be held out of the guest whenever this
-    /// hook gets a change.
+    /// hook gets a change. Without it ``commit(_:)`` of additions alone, and of one deletion alone,
+    /// runs beside the guest.
     var needsQuiescence: Bool { get }
 
     /// Prepares for a change. The guest runs; the hook may take as long as it needs.
@@ -27,8 +28,8 @@ public protocol MemslotHook: AnyObject, Sendable {
     func prepare(_ change: MemslotChange) throws(HookVeto)
 
     /// Adopts a prepared change. The backend has the new slots. Readers are held out, and vCPUs are
-    /// too if the plan, the caller or a hook needs it (a plan of additions alone runs beside the
-    /// guest). The arrays are swapped afterwards, so ``MemslotTable/read(as:_:)`` still returns the
+    /// too if the plan, the caller or a hook needs it. Beside the guest run a plan of additions alone
+    /// and, on x86-64, one deletion alone of a slot that does not log. The arrays are swapped afterwards, so ``MemslotTable/read(as:_:)`` still returns the
     /// old array here, as a ``TableReader`` does.
     ///
     /// Can't fail; must be short, and must not acquire a lock that a vCPU thread may hold.

@@ -107,6 +107,9 @@ extension MemslotTable {
         if let error = error(for: outcome, of: run, wanted.plan) { throw error }
 
         receipt.quiesced = run.quiesces
+        if run.quiesces {
+            receipt.holdReason = wanted.plan.holdReason(hooksNeedHold: run.hooksNeedHold)
+        }
         receipt.retired = run.readers.isEmpty
         receipt.readers = run.readers
         receipt.durations.nanoseconds = run.times

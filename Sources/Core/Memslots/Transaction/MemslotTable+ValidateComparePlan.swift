@@ -10,9 +10,11 @@ extension MemslotTable {
             guard !wanted.diff.isEmpty else { return receipt }
             receipt.isPlan = true
             receipt.generation = pair.current.generation.next
-            receipt.quiesced =
-                wanted.plan.needsQuiescence || options.quiesce == .always
-                || hooks.contains(where: \.needsQuiescence)
+            let hooksNeedHold = hooks.contains(where: \.needsQuiescence)
+            if wanted.plan.needsQuiescence || options.quiesce == .always || hooksNeedHold {
+                receipt.quiesced = true
+                receipt.holdReason = wanted.plan.holdReason(hooksNeedHold: hooksNeedHold)
+            }
             receipt.unmappedDirtyPages = try plannedUnmappedPages(wanted)
             return receipt
         }
@@ -27,7 +29,7 @@ extension MemslotTable {
         let scan = try validate(slots, against: present.array, prior: prior)
         try compare(options.expectedGeneration, with: present.generation)
         guard let scan else { return WantedArray(unchanged: present.array) }
-        return WantedArray(slots, scan, present: present.array)
+        return WantedArray(slots, scan, present: present.array, capabilities)
     }
 
     /// - Returns: `nil` for the present array, which was validated when it was submitted.

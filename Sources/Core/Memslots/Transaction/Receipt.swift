@@ -32,6 +32,8 @@ public struct Receipt: Hashable, Sendable {
     public var kernelMemory: UInt64?
     /// A Boolean value that indicates whether vCPUs were held out of the guest.
     public var quiesced = false
+    /// Why vCPUs were held; `nil` if they were not.
+    public var holdReason: HoldReason?
     /// A Boolean value that indicates whether every reader of the old array has left, so that its
     /// memory may be unmapped.
     public var retired = true
@@ -120,7 +122,8 @@ extension Receipt: CustomStringConvertible {
         ]
         if !isOptimal { parts.append("perhaps not the fewest") }
         let time = isPlan ? "" : " for \(durations.nanoseconds.blackout / 1_000) µs"
-        parts.append(quiesced ? "vCPUs held out\(time)" : "no vCPU held out")
+        let reason = holdReason.map { " (\($0.rawValue))" } ?? ""
+        parts.append(quiesced ? "vCPUs held out\(time)\(reason)" : "no vCPU held out")
         if !retired { parts.append("still read by \(readers.joined(separator: ", "))") }
         let dirty = unmappedDirtyPages.lazy.flatMap(\.runs).reduce(0) { $0 + $1.count }
         if dirty > 0 { parts.append("\(counted(dirty, "dirty page")) no longer mapped") }

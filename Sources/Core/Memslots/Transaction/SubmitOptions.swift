@@ -2,9 +2,12 @@
 public struct SubmitOptions: Hashable, Sendable {
     /// When vCPUs are held out of the guest.
     public enum Quiesce: String, CaseIterable, Hashable, Sendable {
-        /// If the plan or a hook needs it: no vCPU ever misses a page that both arrays map.
+        /// If the plan or a hook needs it: no vCPU ever misses a page that both arrays map. Two kinds
+        /// of plan run beside the guest: creates and logs on alone, which may appear one by one;
+        /// and, on x86-64, one deletion alone of a slot that does not log, which all vCPUs lose at
+        /// one instant, except in accesses that KVM makes for them.
         case auto
-        /// For every plan, so that vCPUs see additions at one instant too.
+        /// For every plan, so that vCPUs see additions and a lone deletion at one instant too.
         case always
     }
 

@@ -25,6 +25,8 @@ struct TransactionRun {
     let quiesceDeadline: Duration
     /// Whether vCPUs are held out from the drain on.
     let quiesces: Bool
+    /// Whether a hook needs vCPUs to be held.
+    let hooksNeedHold: Bool
     let isRecovery: Bool
 
     var machine: TransactionMachine
@@ -60,9 +62,8 @@ struct TransactionRun {
             : TransactionChanges(
                 changes: changes, before: before.slots, after: target,
                 deadline: .after(options.quiesceDeadline))
-        quiesces =
-            plan.needsQuiescence || options.quiesce == .always
-            || surroundings.hooks.contains(where: \.needsQuiescence)
+        hooksNeedHold = surroundings.hooks.contains(where: \.needsQuiescence)
+        quiesces = plan.needsQuiescence || options.quiesce == .always || hooksNeedHold
         isRecovery = false
         machine = TransactionMachine(
             steps: changes.count * surroundings.hooks.count
@@ -84,6 +85,7 @@ struct TransactionRun {
         changes = []
         whole = nil
         quiesces = true
+        hooksNeedHold = false
         isRecovery = true
         machine = TransactionMachine(recoveryOf: plan.operations.count)
     }

@@ -20,7 +20,9 @@ struct WantedArray {
     }
 
     /// Compares `slots`, in which `scan` has found no fault, with the present array.
-    init(_ slots: [Memslot], _ scan: ArrayScan, present: MemslotArray) {
+    init(
+        _ slots: [Memslot], _ scan: ArrayScan, present: MemslotArray, _ capabilities: Capabilities
+    ) {
         if scan.keysAscend {
             self.slots = slots
             diff = MemslotDiff(from: present.slots, to: slots, scan.changes)
@@ -33,7 +35,7 @@ struct WantedArray {
             hasPickedIDs = assignment.hasPicked
             idsAreOptimal = assignment.isOptimal
         }
-        plan = Plan(diff)
+        plan = Plan(diff, for: capabilities)
     }
 
     /// A receipt without times, as far as it is known beforehand.

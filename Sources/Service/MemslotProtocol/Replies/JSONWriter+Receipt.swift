@@ -19,6 +19,7 @@ extension JSONWriter {
         }
         member("kernelMemory", receipt.kernelMemory)
         member("quiesced", receipt.quiesced)
+        member("because", receipt.holdReason?.rawValue)
         member("retired", receipt.retired)
         if !receipt.retired { list("readers", receipt.readers) { $0.string($1) } }
         list("warnings", receipt.warnings) { $0.string($1) }

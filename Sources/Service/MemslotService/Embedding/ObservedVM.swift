@@ -75,6 +75,8 @@ public final class ObservedVM: Sendable {
             receipt.isOptimal && transaction.operations.count <= receipt.operations.count
         receipt.operations = transaction.operations.map { PlannedOperation($0) }
         receipt.quiesced = transaction.quiesced
+        // The other process may hold for what its next call could do.
+        receipt.holdReason = transaction.quiesced ? receipt.holdReason ?? .asked : nil
         receipt.durations = transaction.durations
         return receipt
     }
@@ -91,7 +93,8 @@ private final class NoBackend: MemslotBackend {
     let capabilities = Capabilities(
         maxSlots: 32_767, addressSpaces: 65_536, maxGuestPage: .max,
         userspaceEnd: UserspaceAddress(1 << 57),
-        flags: [.logDirtyPages, .readOnly, .guestMemfd], providesGuestMemfd: true)
+        flags: [.logDirtyPages, .readOnly, .guestMemfd], providesGuestMemfd: true,
+        deletesAtOneInstant: true)
 
     func beginTransaction() {}
     func apply(_ call: SlotCall) {}

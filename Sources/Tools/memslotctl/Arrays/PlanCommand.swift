@@ -91,8 +91,8 @@ struct PlanCommand: ParsableCommand {
         Terminal.print(
             "\n\(count) kernel \(count == 1 ? "call" : "calls"), "
                 + (receipt.isOptimal ? "the fewest possible" : "not proved to be the fewest")
-                + (receipt.quiesced
-                    ? "; vCPUs are held meanwhile" : "; the guest keeps running"))
+                + (receipt.holdReason.map { "; vCPUs are held meanwhile (\($0.rawValue))" }
+                    ?? "; the guest keeps running"))
     }
 }
 

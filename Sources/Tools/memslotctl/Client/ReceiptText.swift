@@ -42,17 +42,19 @@ struct ReceiptText {
     private func summary(vm: String, generation: UInt64, isPlan: Bool) -> String {
         let count = receipt["operationCount"]?.int ?? 0
         let isQuiesced = receipt["quiesced"]?.bool ?? false
+        let reason = receipt["because"]?.string.map { " (\($0))" } ?? ""
         let calls = "\(count) kernel \(count == 1 ? "call" : "calls")"
         let fewest = receipt["optimal"]?.bool == true ? ", the fewest possible" : ""
         if isPlan {
             return "\(vm) would be at generation \(generation): \(calls)\(fewest)"
-                + (isQuiesced ? "; vCPUs would be held" : "; the guest would keep running")
+                + (isQuiesced ? "; vCPUs would be held\(reason)" : "; the guest would keep running")
         }
         let times = receipt["nanoseconds"]
         let blackout = times?.duration("blackout") ?? "?"
         let total = times?.duration("total") ?? "?"
         return "\(vm) is at generation \(generation): \(calls)\(fewest), in \(total)"
-            + (isQuiesced ? "; vCPUs were held for \(blackout)" : "; the guest kept running")
+            + (isQuiesced
+                ? "; vCPUs were held for \(blackout)\(reason)" : "; the guest kept running")
     }
 
     /// The ids of all slots; `nil` if the file had ids for all.

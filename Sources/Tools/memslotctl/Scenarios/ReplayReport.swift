@@ -88,6 +88,7 @@ struct ReplayReport {
         if severalVMs { columns.append("VM") }
         columns.append(.numbers("kernel calls"))
         if recorded { columns.append(.numbers("recorded")) }
+        columns.append("vCPUs held")
         if hasKVM { columns.append(.numbers("blackout")) }
         columns.append("change")
         var table = TextTable(columns: columns)
@@ -97,10 +98,10 @@ struct ReplayReport {
             cells.append("\(row.operations)")
             if recorded { cells.append("\(row.recorded.map(String.init) ?? "")") }
             // A dash if no vCPU was held.
-            let wasHeld = row.isQuiesced && row.isCommitted
+            cells.append("\(row.holdReason ?? "–")")
             if hasKVM {
-                cells.append(
-                    "\(wasHeld ? HumanDuration(nanoseconds: row.blackout).description : "–")")
+                let blackout = HumanDuration(nanoseconds: row.blackout).description
+                cells.append("\(row.holdReason == nil ? "–" : blackout)")
             }
             cells.append(TextTable.Cell(row.change, ink: row.ink))
             table.append(cells)
@@ -120,15 +121,25 @@ struct ReplayReport {
                 line += "; the recorded VMM made \(recorded), one by one"
             }
             lines.append(line)
+            lines.append(holds)
             guard hasKVM else { return lines + remaining }
             let blackouts = committed.map(\.blackout)
             let total = HumanDuration(nanoseconds: blackouts.reduce(0, +))
             let longest = HumanDuration(nanoseconds: blackouts.max() ?? 0)
-            let held = committed.filter(\.isQuiesced).count
-            lines.append(
-                "vCPUs are held for \(held) of them: \(total) in total, \(longest) at most")
+            lines.append("blackouts: \(total) in total, \(longest) at most")
         }
         return lines + remaining
+    }
+
+    /// How many transactions hold vCPUs, and how many of them for each reason.
+    private var holds: String {
+        let reasons = rows.compactMap(\.holdReason)
+        let counts = HoldReason.allCases.compactMap { reason -> String? in
+            let count = reasons.count { $0 == reason.rawValue }
+            return count > 0 ? "\(reason.rawValue) \(count)" : nil
+        }
+        let why = counts.isEmpty ? "" : ": \(counts.joined(separator: ", "))"
+        return "vCPUs are held for \(reasons.count) of them\(why)"
     }
 
     private var remaining: [String] {
@@ -152,7 +163,8 @@ struct ReplayRow {
     let recorded: UInt64?
     private(set) var blackout: UInt64 = 0
     private(set) var isCommitted = false
-    private(set) var isQuiesced = false
+    /// Why vCPUs were held; `nil` if they were not.
+    private(set) var holdReason: String?
     let change: String
     let ink: Ink
 
@@ -171,7 +183,9 @@ struct ReplayRow {
         operations = receipt["operationCount"]?.int ?? 0
         blackout = receipt["nanoseconds"]?["blackout"]?.uint64 ?? 0
         isCommitted = receipt["outcome"]?.isString("committed") ?? false
-        isQuiesced = receipt["quiesced"]?.bool ?? false
+        if isCommitted, receipt["quiesced"]?.bool == true {
+            holdReason = receipt["because"]?.string ?? "unknown"
+        }
         change = isCommitted ? WireSlot.changes(in: receipt["diff"]) : "unchanged"
         ink = played.mismatches.isEmpty ? .plain : .red
     }

@@ -79,7 +79,7 @@ struct ClientVMMTests {
             }
         }
         started.wait()
-        let options = SubmitOptions(quiesceDeadline: .milliseconds(20))
+        let options = SubmitOptions(quiesce: .always, quiesceDeadline: .milliseconds(20))
         let error = #expect(throws: SubmitError.self) {
             try vmm.table.submit([], options: options)
         }
@@ -91,7 +91,7 @@ struct ClientVMMTests {
         #expect(kicks.count >= 1)
         #expect(vmm.backend.slots == receipt.slots)
         leave.signal()
-        #expect(try vmm.table.submit([]).quiesced)
+        #expect(try vmm.table.submit([], options: SubmitOptions(quiesce: .always)).quiesced)
     }
 
     @Test("its device translates through a reader")

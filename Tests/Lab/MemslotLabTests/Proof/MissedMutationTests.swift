@@ -20,7 +20,7 @@ struct MissedMutationTests {
         let beside = try table.submit([slot(0, page: 0, host: 0x100)])
         #expect(!beside.quiesced)
         #expect(beside.durations.nanoseconds.blackout == 0)
-        let held = try table.submit([])
+        let held = try table.submit([slot(0, page: 8, host: 0x100)])
         #expect(held.quiesced)
         #expect(held.durations.nanoseconds.blackout > 0)
         #expect(held.durations.nanoseconds.blackout <= held.durations.nanoseconds.total)

@@ -16,11 +16,17 @@ struct PointVisit {
             return
         }
         submit()
-        for call in world.backend.unheldCalls.prefix(1) {
+        for call in world.backend.unheldCalls.prefix(1) where !isLoneDeletion(call) {
             findings.append("\(call.name) of slot \(call.key) beside the guest")
         }
         for fault in world.hold.faults.prefix(1) { findings.append(fault) }
         if world.hold.isHeld { findings.append("vCPUs are still held") }
+    }
+
+    /// Whether the plan is nothing but this deletion of a slot that does not log.
+    private func isLoneDeletion(_ call: SlotCall) -> Bool {
+        guard case .delete(let slot) = call else { return false }
+        return run.calls == [call] && !slot.isLogging
     }
 
     private mutating func submit() {

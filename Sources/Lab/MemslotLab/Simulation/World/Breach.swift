@@ -64,7 +64,7 @@ extension World {
     private func checkGuestView() {
         // Hooks commit after all operations: the guest has the new array by then.
         guard !transaction.isSwitched || scheduler.transactions == 0 else { return }
-        for slot in active {
+        for slot in active where slot != transaction.deletedBesideGuest {
             let isInstalled = installed.contains { present in
                 var alike = present
                 if !slot.isLogging { alike.flags.subtract(.logDirtyPages) }
@@ -78,8 +78,17 @@ extension World {
 
     /// Checks before an operation that vCPUs are held if it needs that.
     func checkGuests(at call: SlotCall) {
+        check(
+            transaction.deletedBesideGuest == nil, .vcpusHeld,
+            "\(call.name) \(call.key) after a deletion beside the guest")
         guard guests > 0 else { return }
         transaction.ranBesideGuest = true
+        if case .delete(let slot) = call, !slot.isLogging, !transaction.isUndoing,
+            transaction.calls.isEmpty
+        {
+            transaction.deletedBesideGuest = slot
+            return
+        }
         // A plan that ran beside the guest may be undone beside a vCPU that does not leave.
         let isExcused =
             transaction.isUndoing && scheduler.timeouts > transaction.timeoutsBefore

@@ -122,4 +122,6 @@ struct TransactionRecord {
     /// Whether all operations are applied. The first `commit` of a hook sets it.
     var isSwitched = false
     var ranBesideGuest = false
+    /// The slot that was deleted beside the guest, as the only operation.
+    var deletedBesideGuest: Memslot?
 }
