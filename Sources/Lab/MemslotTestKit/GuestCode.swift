@@ -3,6 +3,9 @@ package enum GuestAccess: String, Hashable, Sendable, CaseIterable {
     /// Adds them to a sum outside of the region and writes nothing in it: for memory that is
     /// read-only at times.
     case reads
+    /// Draws a ticket before and after each access, and records the last access that found memory
+    /// and the first one that found none: 0, which is what the host returns where there is none.
+    case witnesses
 }
 
 extension GuestProgram {
@@ -28,6 +31,22 @@ extension GuestProgram {
                     0x67, 0x66, 0x8b, 0x03,  //                                 mov eax, [ebx]
                     0x26, 0x66, 0x01, 0x06, 0x08, 0x00,  //                     add es:[8], eax
                 ]
+            case .witnesses:
+                [
+                    0x66, 0xb8, 0x01, 0x00, 0x00, 0x00,  //                     mov eax, 1
+                    0x26, 0xf0, 0x66, 0x0f, 0xc1, 0x05,  //                     xadd es:[di], eax
+                    0x66, 0x89, 0xc5,  //                                       mov ebp, eax
+                    0x67, 0x66, 0x8b, 0x03,  //                                 mov eax, [ebx]
+                    0x66, 0xbe, 0x01, 0x00, 0x00, 0x00,  //                     mov esi, 1
+                    0x26, 0xf0, 0x66, 0x0f, 0xc1, 0x35,  //                     xadd es:[di], esi
+                    0x66, 0x85, 0xc0,  //                                       test eax, eax
+                    0x74, 0x08,  //                                             je none
+                    0x26, 0x66, 0x89, 0x2e, 0x0c, 0x00,  //                     mov es:[12], ebp
+                    0xeb, 0x0f,  //                                             jmp next
+                    0x26, 0x66, 0x83, 0x3e, 0x10, 0x00, 0x00,  // none:         cmp es:[16], 0
+                    0x75, 0x06,  //                                             jne next
+                    0x26, 0x66, 0x89, 0x36, 0x10, 0x00,  //                     mov es:[16], esi
+                ]  // next:
             }
         func back(_ bytes: Int) -> UInt8 { UInt8(256 - bytes - body.count) }
         return [0x66, 0x89, 0xd3]  // round:                                    mov ebx, edx
@@ -58,6 +77,22 @@ extension GuestProgram {
                     0x8b, 0x03,  //                                             mov eax, [rbx]
                     0x01, 0x46, 0x08,  //                                       add [rsi + 8], eax
                 ]
+            case .witnesses:
+                [
+                    0xb8, 0x01, 0x00, 0x00, 0x00,  //                           mov eax, 1
+                    0xf0, 0x41, 0x0f, 0xc1, 0x01,  //                           lock xadd [r9], eax
+                    0x89, 0xc5,  //                                             mov ebp, eax
+                    0x8b, 0x03,  //                                             mov eax, [rbx]
+                    0x41, 0xba, 0x01, 0x00, 0x00, 0x00,  //                     mov r10d, 1
+                    0xf0, 0x45, 0x0f, 0xc1, 0x11,  //                           lock xadd [r9], r10d
+                    0x85, 0xc0,  //                                             test eax, eax
+                    0x74, 0x05,  //                                             je none
+                    0x89, 0x6e, 0x0c,  //                                       mov [rsi + 12], ebp
+                    0xeb, 0x0a,  //                                             jmp next
+                    0x83, 0x7e, 0x10, 0x00,  // none:                           cmp [rsi + 16], 0
+                    0x75, 0x04,  //                                             jne next
+                    0x44, 0x89, 0x56, 0x10,  //                                 mov [rsi + 16], r10d
+                ]  // next:
             }
         func back(_ bytes: Int) -> UInt8 { UInt8(256 - bytes - body.count) }
         return [

@@ -4,7 +4,7 @@ package struct GuestPlacement: Hashable, Sendable {
     package let region: GuestPhysicalAddress
     package let pageCount: UInt64
     /// The first byte of the code, which must not cross a page.
-    package let code: GuestPhysicalAddress
+    package var code: GuestPhysicalAddress
     /// A page outside of the region, for the counters.
     package let status = GuestPhysicalAddress(0x2000)
     /// Pages outside of the region for the page tables of a ``GuestKind/long`` guest.

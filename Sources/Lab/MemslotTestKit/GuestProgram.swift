@@ -42,6 +42,18 @@ package struct GuestProgram: Hashable, Sendable {
     /// Where a guest that reads keeps the sum of the numbers, 32 bits.
     package var sum: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 8) }
 
+    /// Where a witness keeps the ticket from before its last access that found memory, 32 bits.
+    package var lastFound: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 12) }
+
+    /// Where a witness keeps the ticket from after its first access that found none, 32 bits. The
+    /// host writes 0 to begin again.
+    package var firstMissing: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 16) }
+
+    /// Where the next ticket of all witnesses is: the last word of the status page, 32 bits.
+    private var tickets: GuestPhysicalAddress {
+        GuestPhysicalAddress(placement.status.rawValue + pageSize.rawValue - 4)
+    }
+
     /// Where the vCPU's number in `page` of the region is: 32 bits in long mode, 16 in real mode.
     package func number(in page: UInt64) -> GuestPhysicalAddress {
         GuestPhysicalAddress(placement.region.rawValue + page * pageSize.rawValue + 4 * vcpu)
@@ -84,6 +96,7 @@ package struct GuestProgram: Hashable, Sendable {
                     .real(code: placement.code, data: placement.region, extra: rounds))
                 registers.rdx = 4 * self.vcpu
                 registers.rcx = bytes
+                registers.rdi = tickets.rawValue - rounds.rawValue
             case .long:
                 try vcpu.setMode(.user(pageTables: placement.pageTables))
                 registers.rip = placement.code.rawValue
@@ -91,6 +104,7 @@ package struct GuestProgram: Hashable, Sendable {
                 registers.rcx = placement.pageCount
                 registers.rsi = rounds.rawValue
                 registers.r8 = placement.doorbell.rawValue
+                registers.r9 = tickets.rawValue
             }
             try vcpu.setRegisters(registers)
         }

@@ -17,6 +17,14 @@ struct TortureCommand: ParsableCommand {
               memslot-lab torture --change split
               memslot-lab torture --change split --mode naive
 
+            --change delete deletes one slot beside the guest, which auto does not hold. Its vCPUs \
+            are witnesses: each draws a ticket before and after each access, so that an access that \
+            found no memory and ended before one began that found it is seen, on any two vCPUs. \
+            Every third vCPU is in real mode: where KVM emulates it, it may lose the slot early, \
+            which is counted and is no fault. The control deletes two slots at once.
+
+              memslot-lab torture --change delete --vcpus 3 --transactions 100000
+
             Exit status: 0 nothing was observed or lost, or the mode is naive; 1 something was; \
             2 the torture could not be completed; 3 no /dev/kvm.
             """)
@@ -62,6 +70,10 @@ struct TortureText {
     let report: TortureReport
 
     static func heading(_ options: TortureOptions) -> [String] {
+        if options.change == .delete {
+            let what = options.mode == .atomic ? "a slot is" : "two slots are"
+            return ["\(options.vcpus) witnesses access 2 pages, beside which \(what) deleted.", ""]
+        }
         let vcpus = options.vcpus == 1 ? "1 vCPU" : "\(options.vcpus) vCPUs"
         let who: String
         switch options.backend {
@@ -92,6 +104,13 @@ struct TortureText {
         row(UInt64(report.transactions), "transactions", isFault: false)
         row(report.slotCalls, "operations", isFault: false)
         row(report.rounds, "rounds of the guest", isFault: false)
+        if options.change == .delete {
+            row(report.witnessedDeletions, "deletions beside the guest", isFault: false)
+            row(report.directViolations, "direct accesses after the first without", isFault: true)
+            row(report.indirectViolations, "the same with KVM's own accesses", isFault: false)
+            row(report.emulationFailures, "emulation failures", isFault: true)
+            return Terminal.lines(table) + ["", verdict]
+        }
         row(report.spuriousExits, "spurious MMIO exits", isFault: true)
         row(report.emulationFailures, "emulation failures", isFault: true)
         row(report.lostIncrements, "lost increments", isFault: true)
@@ -127,6 +146,9 @@ struct TortureText {
                 ("emulationFailures", report.emulationFailures),
                 ("lostIncrements", report.lostIncrements),
                 ("lostDirtyPages", report.lostDirtyPages),
+                ("witnessedDeletions", report.witnessedDeletions),
+                ("directViolations", report.directViolations),
+                ("indirectViolations", report.indirectViolations),
             ])
             $0.object("blackoutNanoseconds") {
                 $0.members([("count", times.count), ("mean", times.mean)] + times.ranks)
@@ -146,6 +168,7 @@ extension TortureChange {
         case .swap: "swap two slots"
         case .remap: "map the slots to another user address"
         case .romd: "make slots read-only and writable"
+        case .delete: "delete a slot and create it again"
         case .mix: "split, merge, resize, move, swap and remap slots"
         }
     }

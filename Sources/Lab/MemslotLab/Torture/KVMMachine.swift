@@ -24,9 +24,16 @@
         var backend: any MemslotBackend { kvm }
 
         init(_ options: TortureOptions, gate: VCPUGate) throws(TortureError) {
-            let access: GuestAccess = options.change == .romd ? .reads : .increments
+            let access: GuestAccess =
+                switch options.change {
+                case .romd: .reads
+                case .delete: .witnesses
+                default: .increments
+                }
             let placement = GuestPlacement(
-                region: TortureRegion.start, pageCount: TortureRegion.pageCount,
+                region: TortureRegion.start,
+                pageCount: access == .witnesses
+                    ? WitnessRun.pageCount : TortureRegion.pageCount,
                 codeInRegion: options.codeInRegion)
             do throws(Errno) {
                 low = try GuestMemory(size: GuestPlacement.lowBytes)
@@ -40,9 +47,15 @@
                 var units: [Unit] = []
                 for number in 0..<options.vcpus {
                     let vcpu = try kvm.makeVCPU(id: UInt32(number))
+                    var placement = placement
+                    var kind = options.guest
+                    if access == .witnesses {
+                        kind = WitnessRun.kind(of: number)
+                        // Both kinds of code are in one page.
+                        if kind == .real { placement.code = GuestPhysicalAddress(0x1800) }
+                    }
                     let program = GuestProgram(
-                        kind: options.guest, access: access, placement: placement,
-                        vcpu: UInt64(number))
+                        kind: kind, access: access, placement: placement, vcpu: UInt64(number))
                     units.append(
                         Unit(
                             program: program,
@@ -67,7 +80,7 @@
                     let (memory, offset) = place(of: piece.address)
                     memory.write(piece.bytes, at: offset)
                 }
-                if unit.program.access == .reads {
+                if unit.program.access != .increments {
                     for page in 0..<TortureRegion.pageCount {
                         store(1, unit.program.number(in: page))
                     }
@@ -152,6 +165,7 @@
             case .reads:
                 let pages = UInt32(TortureRegion.pageCount)
                 return UInt64(rounds &* pages &- load(unit.program.sum))
+            case .witnesses: return 0
             case .increments:
                 return (0..<TortureRegion.pageCount).reduce(0) { sum, page in
                     let missing = rounds &- load(unit.program.number(in: page))
@@ -165,6 +179,15 @@
                 }
             }
         }
+
+        /// The tickets of a witness: from before the last access that found memory, and from after
+        /// the first that found none, 0 if none did.
+        func tickets(of vcpu: Int) -> (lastFound: UInt32, firstMissing: UInt32) {
+            let program = units[vcpu].program
+            return (load(program.lastFound), load(program.firstMissing))
+        }
+
+        func forgetMissing(_ vcpu: Int) { store(0, units[vcpu].program.firstMissing) }
 
         private func place(of address: GuestPhysicalAddress) -> (GuestMemory, UInt64) {
             address < TortureRegion.start

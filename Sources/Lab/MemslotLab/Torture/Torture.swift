@@ -24,6 +24,11 @@ package struct Torture: Sendable {
         guard !options.codeInRegion || options.backend == .kvm else {
             throw .invalidOption("a simulated VM has no guest code")
         }
+        guard options.change != .delete || options.backend == .kvm && options.vcpus > 2 else {
+            throw .invalidOption(
+                "--change delete needs a KVM VM and --vcpus 3 at least: two whose accesses are "
+                    + "compared, and one in real mode")
+        }
         self.options = options
     }
 
@@ -37,9 +42,17 @@ package struct Torture: Sendable {
         // The vCPUs always enter through this gate. In naive mode it never closes.
         let gate = VCPUGate()
         let machine = try machine(gate)
-        let vcpus: any VCPUHold = options.mode == .atomic ? gate : NoHold()
-        var run = try TortureRun(options, machine, vcpus: vcpus)
+        let hold: any VCPUHold = options.mode == .atomic ? gate : NoHold()
         let start = DispatchTime.now().uptimeNanoseconds
+        #if arch(x86_64)
+            if options.change == .delete, let machine = machine as? KVMMachine {
+                var run = try WitnessRun(options, machine, hold: hold)
+                var report = try run.execute(progress)
+                report.nanoseconds = DispatchTime.now().uptimeNanoseconds - start
+                return report
+            }
+        #endif
+        var run = try TortureRun(options, machine, hold: hold)
         var report = try run.execute(progress)
         report.nanoseconds = DispatchTime.now().uptimeNanoseconds - start
         return report
@@ -75,7 +88,7 @@ package struct TortureOptions: ParsableArguments, Sendable {
     @Option(help: "atomic or naive.")
     package var mode = TortureMode.atomic
 
-    @Option(help: "split, merge, resize, move, swap, remap, romd or mix.")
+    @Option(help: "split, merge, resize, move, swap, remap, romd, mix or delete.")
     package var change = TortureChange.mix
 
     /// Only for a KVM VM.
@@ -144,6 +157,8 @@ package enum TortureChange: String, Sendable, CaseIterable, ExpressibleByArgumen
     case romd
     /// All but ``romd``, in random order.
     case mix
+    /// One slot is deleted beside witnesses, which compare what they found, and created again.
+    case delete
 }
 
 package enum TortureError: Error, Hashable, Sendable {
@@ -191,10 +206,18 @@ package struct TortureReport: Sendable {
     package var lostDirtyPages: UInt64 = 0
     /// Pages that had to be reported.
     package var dirtyPages: UInt64 = 0
+    /// Deletions beside the guest, with witnesses.
+    package var witnessedDeletions: UInt64 = 0
+    /// Of those: an access found no memory, and one that began later, on any vCPU, found it. Both by
+    /// the processor's own page tables.
+    package var directViolations: UInt64 = 0
+    /// The same, where one of the two is by a vCPU in real mode, which KVM emulates on some hosts.
+    package var indirectViolations: UInt64 = 0
     package var blackout = TimeHistogram()
     package var nanoseconds: UInt64 = 0
 
     package var isClean: Bool {
         spuriousExits == 0 && emulationFailures == 0 && lostIncrements == 0 && lostDirtyPages == 0
+            && directViolations == 0
     }
 }

@@ -81,7 +81,7 @@ struct LayoutSequence {
     private mutating func layout(of change: TortureChange) -> [Memslot] {
         let isEven = turn % 2 == 0
         switch change {
-        case .split: return pieces(cuts(isEven ? 0 : .random(in: 1...3, using: &random)))
+        case .split, .delete: return pieces(cuts(isEven ? 0 : .random(in: 1...3, using: &random)))
         case .merge:
             if isEven { fourPieces = cuts(3) }
             return isEven ? pieces(fourPieces) : merged()

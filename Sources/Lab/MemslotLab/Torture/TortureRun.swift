@@ -1,5 +1,3 @@
-import Dispatch
-import Glibc
 import MemslotTestKit
 import Memslots
 
@@ -14,17 +12,15 @@ struct TortureRun {
     private var slots: [Memslot]
     private var ledger: GuestWriteLedger
     private var report = TortureReport()
-    private var threads: [OwnThread] = []
+    private var vcpus: TortureVCPUs
     private let processors = Processors()
 
     /// The logs are checked after one transaction in so many, so that bits are carried through
     /// several.
     private static let checkedEvery = 2
-    /// Seconds within which a vCPU must make a round or pause.
-    private static let patience = 10
 
     init(
-        _ options: TortureOptions, _ machine: any TortureMachine, vcpus: any VCPUHold
+        _ options: TortureOptions, _ machine: any TortureMachine, hold: any VCPUHold
     ) throws(TortureError) {
         self.options = options
         self.machine = machine
@@ -33,9 +29,10 @@ struct TortureRun {
             machine.region, change: options.change, seed: options.seed &+ 1)
         slots = machine.fixedSlots + layouts.next()
         do throws(InvalidArray) {
-            table = try MemslotTable(backend: machine.backend, vcpus: vcpus)
+            table = try MemslotTable(backend: machine.backend, vcpus: hold)
         } catch { throw .submit(.invalid(error)) }
         pause = VCPUPause(vcpus: options.vcpus) { machine.kick($0) }
+        self.vcpus = TortureVCPUs(machine, pause, count: options.vcpus, binding: processors)
         hook = PauseAtCommit(pause)
         do throws(SubmitError) { try table.submit(slots) } catch { throw .submit(error) }
         ledger = GuestWriteLedger(slots, writes: machine.writes())
@@ -49,20 +46,20 @@ struct TortureRun {
         processors.bindToFirst()
         defer { processors.unbind() }
         do throws(TortureError) {
-            try startVCPUs()
+            try vcpus.start()
             for turn in 1...max(1, options.transactions) where turn <= options.transactions {
                 try awaitGuest()
                 try transact()
                 report.transactions = turn
                 progress(turn)
             }
-            try awaitRounds()
+            try vcpus.awaitRounds()
         } catch {
             // The vCPUs must not keep running. If they can't be stopped, the first error is thrown.
-            try? endVCPUs()
+            try? vcpus.end()
             throw error
         }
-        try endVCPUs()
+        try vcpus.end()
         report.spuriousExits = machine.counters.spuriousExits
         report.emulationFailures = machine.counters.emulationFailures
         report.lostIncrements = machine.lostIncrements()
@@ -98,7 +95,7 @@ struct TortureRun {
     }
 
     private mutating func check() throws(TortureError) {
-        guard pause.awaitStop(seconds: Self.patience) else { throw .stuck(vcpu: 0) }
+        guard pause.awaitStop(seconds: TortureVCPUs.patience) else { throw .stuck(vcpu: 0) }
         defer { pause.resume() }
         var logs: [DirtyPages] = []
         for slot in slots where slot.isLogging {
@@ -110,22 +107,6 @@ struct TortureRun {
         ledger.settle(logs, writes: machine.writes())
     }
 
-    private mutating func startVCPUs() throws(TortureError) {
-        for vcpu in 0..<options.vcpus {
-            do throws(Errno) {
-                let thread = try OwnThread { [machine, pause, processors] in
-                    processors.bindToAnother(vcpu)
-                    machine.begin(vcpu)
-                    repeat {
-                        sched_yield()
-                        pause.stopIfRequested(vcpu)
-                    } while machine.turn(vcpu)
-                }
-                threads.append(thread)
-            } catch { throw .system(error) }
-        }
-    }
-
     /// Waits for one of three states: every vCPU has made a round; or one has written, when most
     /// pages are clean and an older bit does not hide a lost one; or none, so that a paused vCPU
     /// enters while the transaction begins.
@@ -134,44 +115,8 @@ struct TortureRun {
         case 0: return
         case 1 where options.change != .romd:
             let writes = machine.writes()
-            try waitUntil { machine.writes() == writes ? 0 : nil }
-        default: try awaitRounds()
+            try TortureVCPUs.waitUntil { machine.writes() == writes ? 0 : nil }
+        default: try vcpus.awaitRounds()
         }
-    }
-
-    private func awaitRounds() throws(TortureError) {
-        let rounds = (0..<options.vcpus).map { machine.rounds(of: $0) }
-        var waiting = Set(rounds.indices)
-        try waitUntil {
-            for vcpu in waiting where machine.rounds(of: vcpu) != rounds[vcpu] {
-                waiting.remove(vcpu)
-                // Yields its processor to a vCPU that may have none.
-                machine.kick(vcpu)
-            }
-            return waiting.first
-        }
-    }
-
-    /// - Parameter lacking: returns a vCPU that is not done; `nil` when all are.
-    private func waitUntil(_ lacking: () -> Int?) throws(TortureError) {
-        let start = DispatchTime.now().uptimeNanoseconds
-        while let vcpu = lacking() {
-            let waited = DispatchTime.now().uptimeNanoseconds - start
-            guard waited < UInt64(Self.patience) * 1_000_000_000 else {
-                throw .stuck(vcpu: vcpu)
-            }
-            // A guest does not signal a write. With a single processor, it needs this one.
-            sched_yield()
-        }
-    }
-
-    private mutating func endVCPUs() throws(TortureError) {
-        guard threads.count == options.vcpus, pause.awaitStop(seconds: Self.patience) else {
-            throw .stuck(vcpu: 0)
-        }
-        machine.endWithThisRound()
-        pause.resume()
-        for thread in threads { thread.join() }
-        threads = []
     }
 }

@@ -1,0 +1,94 @@
+#if arch(x86_64)
+    import MemslotTestKit
+    import Memslots
+
+    /// Deletes one slot again and again beside witnesses, and compares what they found.
+    ///
+    /// Each witness draws a ticket before and after each access. If an access that found no memory
+    /// ended before one began that found memory, the vCPUs did not lose the slot at one instant. In
+    /// naive mode two slots are deleted in each transaction, without holding vCPUs: the control.
+    struct WitnessRun {
+        /// The pages that witnesses access, one by one.
+        static let pageCount: UInt64 = 2
+
+        private let options: TortureOptions
+        private let machine: KVMMachine
+        private let table: MemslotTable
+        private let present: [Memslot]
+        private var vcpus: TortureVCPUs
+        private var report = TortureReport()
+
+        /// Every third witness is in real mode.
+        static func kind(of vcpu: Int) -> GuestKind { vcpu % 3 == 2 ? .real : .long }
+
+        init(
+            _ options: TortureOptions, _ machine: KVMMachine, hold: any VCPUHold
+        ) throws(TortureError) {
+            self.options = options
+            self.machine = machine
+            do throws(InvalidArray) {
+                table = try MemslotTable(backend: machine.backend, vcpus: hold)
+            } catch { throw .submit(.invalid(error)) }
+            let pieces = options.mode == .naive ? [0..<1, 1..<2] : [0..<Self.pageCount]
+            present =
+                machine.fixedSlots
+                + pieces.enumerated().map { number, pages in
+                    var slot = machine.region.slot(UInt32(number) + 1, pages)
+                    slot.flags = []
+                    return slot
+                }
+            let pause = VCPUPause(vcpus: options.vcpus) { machine.kick($0) }
+            // Not bound: vCPUs that share a processor see no slot vanish at different times.
+            vcpus = TortureVCPUs(machine, pause, count: options.vcpus, binding: nil)
+        }
+
+        mutating func execute(_ progress: (Int) -> Void) throws(TortureError) -> TortureReport {
+            _ = try submit(present)
+            do throws(TortureError) {
+                try vcpus.start()
+                for turn in 1...max(1, options.transactions) where turn <= options.transactions {
+                    try deleteOnce()
+                    report.transactions = turn
+                    progress(turn)
+                }
+            } catch {
+                try? vcpus.end()
+                throw error
+            }
+            try vcpus.end()
+            report.emulationFailures = machine.counters.emulationFailures
+            for vcpu in 0..<options.vcpus { report.rounds += UInt64(machine.rounds(of: vcpu)) }
+            return report
+        }
+
+        private mutating func deleteOnce() throws(TortureError) {
+            // An access that found no memory may not have been recorded yet.
+            try vcpus.awaitRounds()
+            for vcpu in 0..<options.vcpus { machine.forgetMissing(vcpu) }
+            let receipt = try submit(machine.fixedSlots)
+            if !receipt.quiesced || options.mode == .naive { report.witnessedDeletions += 1 }
+            // The round that has begun, and one without the slot.
+            try vcpus.awaitRounds(2)
+            var kinds: Set<Bool> = []
+            let tickets = (0..<options.vcpus).map { machine.tickets(of: $0) }
+            for (one, early) in tickets.enumerated() where early.firstMissing != 0 {
+                for (other, late) in tickets.enumerated()
+                where Int32(bitPattern: late.lastFound &- early.firstMissing) > 0 {
+                    kinds.insert(Self.kind(of: one) == .long && Self.kind(of: other) == .long)
+                }
+            }
+            if kinds.contains(true) { report.directViolations += 1 }
+            if kinds.contains(false) { report.indirectViolations += 1 }
+            if !kinds.isEmpty { report.transactionsHit += 1 }
+            _ = try submit(present)
+        }
+
+        private mutating func submit(_ slots: [Memslot]) throws(TortureError) -> Receipt {
+            do throws(SubmitError) {
+                let receipt = try table.submit(slots)
+                report.slotCalls += UInt64(receipt.operations.count)
+                return receipt
+            } catch { throw .submit(error) }
+        }
+    }
+#endif
