@@ -11,13 +11,16 @@ final class ReceiptDetails: @unchecked Sendable {
     private(set) var receipt: Receipt?
     private(set) var warnings: [UnsafeMutablePointer<CChar>?] = []
     private(set) var readers: [UnsafeMutablePointer<CChar>?] = []
+    /// At most one.
+    private(set) var holdReasons: [UnsafeMutablePointer<CChar>?] = []
 
-    deinit { for text in warnings + readers { free(text) } }
+    deinit { for text in warnings + readers + holdReasons { free(text) } }
 
     func fill(_ receipt: Receipt) {
         self.receipt = receipt
         warnings = receipt.warnings.map { strdup($0) }
         readers = receipt.readers.map { strdup($0) }
+        holdReasons = receipt.holdReason.map { [strdup($0.rawValue)] } ?? []
     }
 }
 
@@ -106,6 +109,13 @@ public func memslots_receipt_reader(
     _ receipt: UnsafePointer<memslots_receipt>?, _ index: Int
 ) -> UnsafePointer<CChar>? {
     text(of: receipt, at: index, in: \.readers)
+}
+
+@c @implementation
+public func memslots_receipt_hold_reason(
+    _ receipt: UnsafePointer<memslots_receipt>?
+) -> UnsafePointer<CChar>? {
+    text(of: receipt, at: 0, in: \.holdReasons)
 }
 
 private func text(

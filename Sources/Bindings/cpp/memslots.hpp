@@ -234,6 +234,11 @@ public:
     std::vector<std::string> warnings() const { return texts(memslots_receipt_warning); }
     /* The names of readers that still use the previous array. */
     std::vector<std::string> readers() const { return texts(memslots_receipt_reader); }
+    /* Why vCPUs were held: the first reason that applies; empty if they were not. */
+    std::string hold_reason() const {
+        const char *reason = memslots_receipt_hold_reason(&raw_);
+        return reason ? reason : "";
+    }
 
 private:
     friend class Table;

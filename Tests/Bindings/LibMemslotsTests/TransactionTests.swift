@@ -113,7 +113,12 @@ struct TransactionTests {
         #expect(memslots_plan(table.handle, halves, 2, nil, &filled) == MEMSLOTS_OK)
         #expect(filled.operations == 3)
         #expect(filled.quiesced)
+        #expect(String(cString: try #require(memslots_receipt_hold_reason(&filled))) == "overlap")
         memslots_receipt_release(&filled)
+        memslots_receipt_release(&filled)
+        #expect(memslots_receipt_hold_reason(&filled) == nil)
+        #expect(memslots_plan(table.handle, nil, 0, nil, &filled) == MEMSLOTS_OK)
+        #expect(!filled.quiesced && memslots_receipt_hold_reason(&filled) == nil)
         memslots_receipt_release(&filled)
         var count = 0
         #expect(memslots_receipt_slots(&filled, nil, 0, &count) == MEMSLOTS_BAD_HANDLE)

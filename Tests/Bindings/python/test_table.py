@@ -27,6 +27,7 @@ def test_structures_and_functions_are_those_of_the_header():
         "memslots_error_errno",
         "memslots_receipt_warning",
         "memslots_receipt_reader",
+        "memslots_receipt_hold_reason",
         "memslots_receipt_release",
     }
     assert declared - unused == set(_library._FUNCTIONS) | special
@@ -109,6 +110,7 @@ def test_submit_returns_a_receipt(memslot_vm):
     assert receipt.diff == memslots.Diff(added=((0, 0), (0, 1), (0, 2)), removed=((0, 0),))
     assert (
         receipt.quiesced
+        and receipt.because == "overlap"
         and receipt.optimal
         and receipt.durations.total >= receipt.durations.blackout
     )
@@ -257,6 +259,7 @@ def test_dirty_pages_are_read_cleared_and_carried(memslot_vm):
         (0, 4, 1),
         (1, 255, 1),
     ]
+    assert receipt.because == "log-ends"
 
 
 def test_readers_see_one_array(memslot_vm):

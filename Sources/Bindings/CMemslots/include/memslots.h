@@ -273,7 +273,8 @@ typedef struct memslots_submit_options {
     /* Commit only if this is the current generation. Used if has_expected_generation is set. */
     uint64_t expected_generation;
     bool has_expected_generation;
-    /* Hold vCPUs out for every change; otherwise only if the plan needs it. */
+    /* Hold vCPUs out for every change; otherwise only if the plan needs it. On x86-64 one deletion
+     * alone of a slot that does not log does not, nor do additions alone. */
     bool always_quiesce;
     /* How long to wait for vCPUs and readers to leave; 0: 1,000. */
     uint32_t quiesce_deadline_milliseconds;
@@ -367,6 +368,10 @@ const char *memslots_receipt_warning(const memslots_receipt *receipt, size_t ind
 
 /* The name of a reader that still uses the previous array; like memslots_receipt_warning(). */
 const char *memslots_receipt_reader(const memslots_receipt *receipt, size_t index);
+
+/* Why vCPUs were held, or would be: "overlap", "log-ends", "several-visible-changes", "hook" or
+ * "asked", the first that applies; NULL if they were not. Valid until the receipt is released. */
+const char *memslots_receipt_hold_reason(const memslots_receipt *receipt);
 
 /* Frees the memory of a filled receipt. No effect on an empty receipt and on NULL. */
 void memslots_receipt_release(memslots_receipt *receipt);

@@ -288,6 +288,8 @@ class Library:
         for name in ("memslots_receipt_warning", "memslots_receipt_reader"):
             function = getattr(self._library, name)
             function.argtypes, function.restype = [POINTER(CReceipt), c_size_t], c_char_p
+        reason = self._library.memslots_receipt_hold_reason
+        reason.argtypes, reason.restype = [POINTER(CReceipt)], c_char_p
         self._library.memslots_code_name.restype = c_char_p
         self._library.memslots_error_message.restype = c_char_p
         self._library.memslots_receipt_release.argtypes = [POINTER(CReceipt)]
@@ -323,6 +325,11 @@ class Library:
         """The strings of a receipt."""
         function = getattr(self._library, "memslots_" + name)
         return tuple(function(receipt, index).decode() for index in range(count))
+
+    def hold_reason(self, receipt: CReceipt) -> Optional[str]:
+        """Why vCPUs were held; None if they were not."""
+        reason: Optional[bytes] = self._library.memslots_receipt_hold_reason(receipt)
+        return reason.decode() if reason else None
 
     def release(self, receipt: CReceipt) -> None:
         """Frees a receipt."""

@@ -96,6 +96,7 @@ def receipt_from_c(c: _library.CReceipt) -> Receipt:
         operations=operations,
         optimal=c.is_optimal,
         quiesced=c.quiesced,
+        because=library().hold_reason(c),
         retired=c.retired,
         durations=Durations(c.blackout_nanoseconds, c.total_nanoseconds),
         warnings=library().texts("receipt_warning", c, c.warnings),

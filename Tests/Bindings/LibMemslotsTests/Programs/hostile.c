@@ -51,6 +51,7 @@ static void nulls(void) {
     EXPECT(memslots_guarded(table, NULL, NULL, NULL, NULL) == MEMSLOTS_BAD_ARGUMENT);
     EXPECT(memslots_receipt_operations(NULL, NULL, 0, NULL) == MEMSLOTS_BAD_ARGUMENT);
     EXPECT(memslots_receipt_warning(NULL, 0) == NULL);
+    EXPECT(memslots_receipt_hold_reason(NULL) == NULL);
     memslots_receipt_release(NULL);
     EXPECT(memslots_simulator_fail(table, 0, 0, 1) == MEMSLOTS_BAD_ARGUMENT);
     EXPECT(memslots_simulator_fail(table, 0, 12, 0) == MEMSLOTS_BAD_ARGUMENT);

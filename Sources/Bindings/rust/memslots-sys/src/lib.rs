@@ -535,6 +535,8 @@ extern "C" {
     /// `memslots_receipt_reader` of `memslots.h`.
     pub fn memslots_receipt_reader(receipt: *const memslots_receipt, index: usize)
         -> *const c_char;
+    /// `memslots_receipt_hold_reason` of `memslots.h`.
+    pub fn memslots_receipt_hold_reason(receipt: *const memslots_receipt) -> *const c_char;
     /// `memslots_receipt_release` of `memslots.h`.
     pub fn memslots_receipt_release(receipt: *mut memslots_receipt);
     /// `memslots_get` of `memslots.h`.

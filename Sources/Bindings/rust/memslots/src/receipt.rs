@@ -81,6 +81,9 @@ pub struct Receipt {
     pub readers: Vec<String>,
     /// Whether vCPUs were held out.
     pub quiesced: bool,
+    /// Why they were: `overlap`, `log-ends`, `several-visible-changes`, `hook` or `asked`, the first
+    /// that applies.
+    pub hold_reason: Option<String>,
     /// Whether no reader uses the previous array. If one does, the table keeps its memory until the
     /// reader leaves.
     pub retired: bool,
@@ -134,6 +137,12 @@ impl Receipt {
             warnings: texts(sys::memslots_receipt_warning, raw.warnings),
             readers: texts(sys::memslots_receipt_reader, raw.readers),
             quiesced: raw.quiesced,
+            hold_reason: {
+                // SAFETY: as above. The text, if there is one, is valid until the release.
+                let reason = unsafe { sys::memslots_receipt_hold_reason(this) };
+                // SAFETY: as above.
+                (!reason.is_null()).then(|| unsafe { text(reason) })
+            },
             retired: raw.retired,
             is_optimal: raw.is_optimal,
             blackout: Duration::from_nanos(raw.blackout_nanoseconds),

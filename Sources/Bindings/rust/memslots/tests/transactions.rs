@@ -31,6 +31,7 @@ fn a_receipt_describes_the_transaction() -> Result<()> {
     assert_eq!(calls, [Call::Delete, Call::Create, Call::Create]);
     assert_eq!(split.operations[0].before.map(|slot| slot.size), Some(16 * PAGE));
     assert_eq!(split.operations[0].after, None);
+    assert_eq!((first.hold_reason, split.hold_reason.as_deref()), (None, Some("overlap")));
     assert!(split.quiesced && split.to_string().starts_with("delete 0, create 0, create 1; guest"));
 
     let again = table.submit(&split.slots)?;
