@@ -97,9 +97,10 @@ struct ProbesTests {
             }
             try client.result("memslots.submit", #"{"vm":"vm","slots":\#(slots)}"#)
             try client.result("fault.inject", #"{"vm":"vm","operation":0,"errno":"EIO","times":1}"#)
-            let refused = try client.call("memslots.submit", #"{"vm":"vm","slots":[]}"#)
+            let empty = #"{"vm":"vm","slots":[],"quiesce":"always"}"#
+            let refused = try client.call("memslots.submit", empty)
             #expect(refused.value?["error"]?["data"]?["kind"]?.string == "rolled-back")
-            let emptied = try client.result("memslots.submit", #"{"vm":"vm","slots":[]}"#)
+            let emptied = try client.result("memslots.submit", empty)
             generations.insert(try #require(emptied["generation"]?.int))
             text = (try? String(contentsOfFile: lines, encoding: .utf8)) ?? ""
             return text.contains(/\s\d+ +[1-9]\d* +1 +0 +-\n/)
