@@ -53,7 +53,7 @@ enum Workbench {
         let sources = Repository.path("Tests/Tools/memslotctlTests/Run/VMM")
         let names = [
             "vmm.c", "tests.c", "more_tests.c", "kernel_tests.c", "stack_tests.c", "self_tests.c",
-            "halted_tests.c", "holds.c", "bench.c",
+            "halted_tests.c", "odd_tests.c", "holds.c", "bench.c",
         ].map { "\(sources)/\($0)" }
         let options = ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-Wl,-z,now"]
         return build(
