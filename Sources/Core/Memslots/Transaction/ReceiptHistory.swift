@@ -57,7 +57,7 @@ final class ReceiptHistory: Sendable {
 }
 
 /// How many bytes the receipts of several tables have together at most. The oldest are dropped first,
-/// whichever table they are of, but the newest of all stays.
+/// whichever table they are of, but the newest of all stays unless a whole budget has no room.
 public final class ReceiptBudget: Sendable {
     private struct Entry {
         weak var history: ReceiptHistory?
@@ -98,8 +98,8 @@ public final class ReceiptBudget: Sendable {
             state.used += amount
             state.entries.append(Entry(history: history, number: number))
             var dropped = 0
-            while state.first < state.entries.count - 1,
-                state.used - dropped > bytes || whole?.exceeds(by: dropped) == true
+            while state.first < state.entries.count - 1 && state.used - dropped > bytes
+                || state.first < state.entries.count && whole?.exceeds(by: dropped) == true
             {
                 let entry = state.entries[state.first]
                 let history = entry.history

@@ -22,6 +22,8 @@ final class EventFeed: Sendable {
         var hasBegun = false
         var followers: [UInt64: EventQueue] = [:]
         var isClosed = false
+        /// Counts the slots that an array which is being submitted adds.
+        var reserve: BudgetCharge?
     }
 
     /// Identifies this feed's lines in a queue.
@@ -59,6 +61,18 @@ final class EventFeed: Sendable {
 
     deinit { account.addSlots(-state.withLock { $0.published.array.count }) }
 
+    /// Charges the slots that an array of `count` adds, before it is submitted: others submit too.
+    func reserveSlots(for count: Int) throws(ProtocolError) {
+        try state.withLock { state throws(ProtocolError) in
+            let more = count - state.published.array.count
+            guard more > 0 else { return }
+            state.reserve = try account.budgets.slots.charged(more, to: account.user)
+        }
+    }
+
+    /// Releases what was charged for an array that was not committed.
+    func releaseReserve() { state.withLock { $0.reserve = nil } }
+
     /// The table, and the names of its slots' memory.
     var published: (table: Published, names: SlotNames) {
         // The names are read under the lock too: no object is removed before the removal of its last
@@ -77,8 +91,11 @@ final class EventFeed: Sendable {
             let before = state.published.array.count
             let failure = state.published.failure
             state.published.apply(event)
-            if case .committed = event { state.hasBegun = true }
             account.addSlots(state.published.array.count - before)
+            if case .committed = event {
+                state.hasBegun = true
+                state.reserve = nil
+            }
             guard !state.followers.isEmpty else { return 0 }
             let line = EventLine.of(event, failure: failure, memory.names)
             // Inside the lock, so that no event is lost or repeated after a snapshot.

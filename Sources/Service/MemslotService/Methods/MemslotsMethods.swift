@@ -9,6 +9,8 @@ extension MemslotService {
         // Held until the array is installed, so that no memory object goes that a new slot uses.
         let (receipt, names) = try vm.changes.withLock { _ throws(ProtocolError) in
             guard vm.feed.isOpen else { throw .gone(vm.name) }
+            try vm.feed.reserveSlots(for: parameters.slots.count)
+            defer { vm.feed.releaseReserve() }
             do throws(ProtocolError) {
                 guard let kept = vm.kept else { return try vm.submit(parameters) }
                 return try vm.submit(parameters, keeping: kept)

@@ -157,6 +157,10 @@ struct TableTests {
         for number in 0..<UInt64((1 << 20) / size + 10) { third.append(receipt(number)) }
         #expect(whole.used <= 1 << 20)
         #expect(generations(second) == [4, 5, 6])
+        // Even its newest, or many parts would exceed the whole by one each.
+        let none = ReceiptHistory(limit: 3, ReceiptBudget(partOf: whole))
+        none.append(receipt(1))
+        #expect(generations(none).isEmpty && whole.used <= 1 << 20)
         second = ReceiptHistory(limit: 3, budget)
         #expect(budget.used == 0 && whole.used == other.used)
     }
