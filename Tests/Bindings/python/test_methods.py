@@ -67,6 +67,7 @@ def test_every_method_of_the_schema(schema, client):
     assert vm.recover() == 1
     assert [receipt.generation for receipt in vm.history()] == [1]
     metrics = client.metrics()
+    assert metrics.users[os.geteuid()]["slots"] == 2
     assert metrics.counters["commits"] == 1 and metrics.vms[0].counters["rollbacks"] == 1
     assert metrics.histograms["total"].count == 1 and metrics.gauges["slots"] == 2
     assert metrics.open_metrics.endswith("# EOF\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from .slots import Flags, to_int
@@ -218,6 +218,8 @@ class Metrics:
     vms: Tuple[VMMetrics, ...]
     open_metrics: str
     """All of it as OpenMetrics text."""
+    users: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    """What each user has, for root and the daemon's own user; else empty."""
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Metrics:
@@ -232,4 +234,5 @@ class Metrics:
             gauges={name: to_int(value) for name, value in wire["gauges"].items()},
             vms=tuple(VMMetrics(vm["vm"], vm["counters"], histograms(vm)) for vm in wire["vms"]),
             open_metrics=wire["openMetrics"],
+            users={one["user"]: one["gauges"] for one in wire.get("users", ())},
         )

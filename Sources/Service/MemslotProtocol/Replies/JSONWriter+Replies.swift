@@ -180,6 +180,14 @@ extension JSONWriter {
                 $0.member("memoryBytes", address: metrics.memoryBytes.rawValue)
                 $0.member("subscriptions", metrics.subscriptions)
             }
+            if !metrics.users.isEmpty {
+                $0.list("users", metrics.users) { writer, one in
+                    writer.object {
+                        $0.member("user", UInt64(one.user))
+                        $0.object("gauges") { $0.members(one.gauges) }
+                    }
+                }
+            }
             $0.list("vms", metrics.vms) { writer, vm in writer.object { $0.figures(vm) } }
             $0.member("openMetrics", metrics.openMetrics)
         }

@@ -107,7 +107,8 @@ extension MetricsMessage {
             sum + 256 + Bound.text(figures.vm) + figures.counters.count * 64
                 + figures.histograms.reduce(0) { $0 + 128 + $1.values.count * 64 }
         }
-        return Bound.small + gauges.count * 64 + figures + openMetrics.utf8.count * 2
+        let users = users.reduce(0) { $0 + 64 + $1.gauges.count * 64 }
+        return Bound.small + gauges.count * 64 + users + figures + openMetrics.utf8.count * 2
     }
 }
 

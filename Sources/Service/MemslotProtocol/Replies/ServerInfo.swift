@@ -130,6 +130,8 @@ public struct MetricsMessage: Sendable {
     public var memoryBytes: ByteCount
     /// How many subscriptions the user has now.
     public var subscriptions: Int
+    /// What each user has now, for root and the server's own user; else empty.
+    public var users: [(user: UInt32, gauges: [NamedValue])]
     /// The figures of each VM.
     public var vms: [Figures]
     /// All of it as text of OpenMetrics 1.0.
@@ -137,8 +139,9 @@ public struct MetricsMessage: Sendable {
 
     package init(
         user: Figures, gauges: [NamedValue], memoryBytes: ByteCount, subscriptions: Int,
-        vms: [Figures], openMetrics: String
+        users: [(user: UInt32, gauges: [NamedValue])], vms: [Figures], openMetrics: String
     ) {
+        self.users = users
         self.user = user
         self.gauges = gauges
         self.memoryBytes = memoryBytes

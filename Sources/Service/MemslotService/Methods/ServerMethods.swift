@@ -28,12 +28,10 @@ extension MemslotService {
         return .metrics(
             MetricsMessage(
                 user: account.metrics.figures(Counter.allCases),
-                gauges: [
-                    NamedValue("vms", UInt64(vms.count)),
-                    NamedValue("slots", UInt64(holdings.slots)),
-                    NamedValue("memories", UInt64(holdings.memories)),
-                ] + budgets.held(by: account),
+                gauges: budgets.held(by: account),
                 memoryBytes: ByteCount(holdings.memoryBytes), subscriptions: holdings.subscriptions,
+                users: [0, geteuid()].contains(peer.user)
+                    ? registry.withLock { $0.all.map { budgets.all($0.account) } } : [],
                 vms: vms.map {
                     $0.metrics.figures(Counter.allCases.filter(\.isOfVM), vm: $0.name)
                 },
@@ -42,11 +40,20 @@ extension MemslotService {
 }
 
 extension Budgets {
-    /// What a user holds beside its VMs and their memory, by the names of the limits.
+    /// All that a user holds, as an operator sees it.
+    fileprivate func all(_ account: UserAccount) -> (user: UInt32, gauges: [NamedValue]) {
+        let memory = UInt64(clamping: memoryBytes.held(by: account.user))
+        let subscribed = UInt64(clamping: subscriptions.held(by: account.user))
+        let rest = [NamedValue("memoryBytes", memory), NamedValue("subscriptions", subscribed)]
+        return (account.user, held(by: account) + rest)
+    }
+
+    /// What a user holds beside its bytes of memory, by the names of the limits.
     fileprivate func held(by account: UserAccount) -> [NamedValue] {
         let named = [
-            ("connections", connections), ("threads", threads),
-            ("passedDescriptors", passedDescriptors), ("requestBytes", requestBytes),
+            ("vms", vms), ("slots", slots), ("memories", memories), ("connections", connections),
+            ("threads", threads), ("passedDescriptors", passedDescriptors),
+            ("requestBytes", requestBytes),
             ("unreadReplyBytes", unreadReplyBytes), ("eventBytes", eventBytes),
             ("dirtyBytes", dirtyBytes), ("kernelMemory", kernelMemory),
         ]

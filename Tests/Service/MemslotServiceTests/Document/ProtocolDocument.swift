@@ -74,7 +74,7 @@ struct ProtocolDocument {
 enum DocumentComparison {
     /// Compared by presence.
     private static let volatile: Set<String> = [
-        "pid", "version", "openMetrics", "opaque", "kvm", "warnings",
+        "pid", "version", "openMetrics", "opaque", "kvm", "warnings", "users",
     ]
     /// Members that are compared by presence alone.
     private static let volatileMembers: Set<String> = [

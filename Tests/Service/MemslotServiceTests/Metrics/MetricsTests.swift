@@ -75,6 +75,22 @@ struct MetricsTests {
         #expect(service.openMetrics().contains("user=\"1001\""))
     }
 
+    @Test("root and the server's own user see what each user has, but no names")
+    func operators() throws {
+        let user = WireClient(service, user: 1_000)
+        try user.createVM("mine")
+        try user.submit("mine", page(0, at: "0x0"))
+        for client in [WireClient(service, user: 0), WireClient(service)] {
+            let answer = try client.call("metrics.get")
+            let users = try #require(answer.result?["users"]).list
+            let gauges = try #require(users.first { $0["user"]?.int == 1_000 }?["gauges"])
+            #expect(gauges["vms"]?.int == 1 && gauges["slots"]?.int == 1)
+            #expect(gauges["subscriptions"]?.int == 0 && gauges["memoryBytes"]?.int == 0)
+            #expect(!answer.line.contains("mine"))
+        }
+        #expect(try user.call("metrics.get").result?["users"] == nil)
+    }
+
     @Test(
         "the text is OpenMetrics: each family is contiguous, names are escaped, and there is an end"
     )
