@@ -23,9 +23,9 @@ struct Memslotd: ParsableCommand {
             The daemon's own user and root may connect. The log goes to standard error. Without \
             --stdio nothing is written to standard output.
 
-            SIGTERM, SIGINT and SIGHUP end the daemon gracefully and within 10 seconds, unless a \
-            call of the kernel takes longer; a second \
-            signal ends it at once. Exit status: 0 after a clean end; 1 if it can't listen, can't use \
+            SIGTERM, SIGINT and SIGHUP end the daemon gracefully and within 10 seconds, unless \
+            --max-kernel-memory permits slot calls that take longer; a second signal ends it at \
+            once. Exit status: 0 after a clean end; 1 if it can't listen, can't use \
             its state directory, can't confine itself, or had to close connections that did not end \
             in time; 64 for wrong usage.
             """,

@@ -152,7 +152,7 @@ struct LimitOptions: ParsableArguments {
         help: ArgumentHelp(
             "Bytes of kernel memory for the slots of one user's KVM VMs.",
             discussion: "By default an eighth of the host's memory, or of the limit of the "
-                + "daemon's control groups.", valueName: "bytes"))
+                + "daemon's control groups, and at most 2 GiB.", valueName: "bytes"))
     var maxKernelMemory: UInt64?
 
     @Option(
@@ -205,8 +205,8 @@ struct LimitOptions: ParsableArguments {
         limits.requestBytesPerPeer = max(limits.requestBytesPerPeer, 18 * maxLine)
         limits.requestBytes = 2 * limits.requestBytesPerPeer
         let half = HostMemory.half
-        limits.kernelMemoryPerPeer =
-            maxKernelMemory ?? min(limits.kernelMemoryPerPeer, UInt64(half / 4))
+        // The kernel takes about 2 s for each GiB, and no signal ends a slot call: see SECURITY.md.
+        limits.kernelMemoryPerPeer = maxKernelMemory ?? min(2 << 30, UInt64(half / 4))
         limits.kernelMemory = 2 * min(limits.kernelMemoryPerPeer, 1 << 62)
         let bytes = memoryLimit ?? half
         guard limits.lower(toMemory: bytes) else {

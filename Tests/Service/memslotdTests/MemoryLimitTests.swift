@@ -59,6 +59,18 @@ struct MemoryLimitTests {
         #expect(daemon.end(by: SIGTERM) == 0)
     }
 
+    @Test("by default no slot call takes the kernel longer than the daemon's end may take")
+    func kernelMemory() throws {
+        for (arguments, most) in [([], 2 << 30), (["--max-kernel-memory", "\(8 << 30)"], 8 << 30)] {
+            let daemon = try DaemonProcess(arguments: arguments)
+            var client = try daemon.connect()
+            let limits = try client.ask(#"{"id":1,"method":"server.info"}"#)["result"]?["limits"]
+            let (share, total) = (limits?["kernelMemoryPerPeer"], limits?["kernelMemory"])
+            #expect(share?.uint64 ?? .max <= UInt64(most))
+            #expect(total?.uint64 == share?.uint64.map { 2 * $0 })
+        }
+    }
+
     static let python = BuiltProducts.tool("python3")
 }
 
