@@ -26,6 +26,7 @@ package struct SimulationReport: Hashable, Sendable {
         /// Events delivered to subscribers and observers, each compared with the table's.
         package var events = 0
         package var droppedEvents = 0
+        package var refusals = 0
 
         package init() {}
     }
@@ -68,5 +69,6 @@ extension SimulationReport.Counts {
         ("guest writes", \.writes), ("reads", \.reads),
         ("retirements", \.retirements), ("dirty-log reads", \.dirtyReads),
         ("events", \.events), ("events dropped", \.droppedEvents),
+        ("refusals", \.refusals),
     ]
 }

@@ -1,4 +1,5 @@
 import MemslotLab
+import MemslotService
 import MemslotSimulator
 import Memslots
 import Testing
@@ -69,6 +70,23 @@ struct BrokenPartTests {
         try expect([.eventsInOrder], wiring)
         wiring.delivery = { $0.reversed() }
         try expect([.eventsInOrder], wiring)
+    }
+
+    @Test("the service's limits: a user may have one more VM, or all of the slots")
+    func limits() throws {
+        var wiring = Wiring()
+        wiring.limits = { limits in
+            var limits = limits
+            limits.vmsPerPeer += 1
+            return limits
+        }
+        try expect([.limitsHold], wiring)
+        wiring.limits = { limits in
+            var limits = limits
+            limits.slotsPerPeer = limits.slots
+            return limits
+        }
+        try expect([.limitsHold], wiring)
     }
 
     @Test("a receipt: dirty pages are missing, a generation is skipped, quiescence is wrong")

@@ -33,6 +33,7 @@ extension World {
             case "faults": FaultInjector.self
             case "subscriber": Subscriber.self
             case "witness": Witness.self
+            case "hostile": HostilePeer.self
             default: Operator.self
             }
         return type.init(name, self)

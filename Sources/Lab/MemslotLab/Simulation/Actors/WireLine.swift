@@ -9,11 +9,11 @@ struct WireLine {
     private let world: World
     let connection: ServiceConnection
 
-    init(_ world: World, _ name: String, events: EventQueue?) {
+    init(_ world: World, _ name: String, events: EventQueue?, user: UInt32 = getuid()) {
         self.world = world
         let number = UInt64(world.shape.actors.firstIndex(of: name) ?? 0) + 1
         connection = ServiceConnection(
-            peer: Peer(user: getuid(), connection: number), events: events)
+            peer: Peer(user: user, connection: number), events: events)
     }
 
     /// Calls `method` with parameters as JSON text. Returns the reply; `nil` if there is none to

@@ -27,6 +27,8 @@ package struct Breach: Hashable, Sendable {
         case dirtyBitsKept = "dirty-bits-kept"
         /// A barrier is free when it is entered.
         case barrierFree = "barrier-free"
+        /// A peer is refused by the limit that it crosses, and holds what it was granted.
+        case limitsHold = "limits-hold"
         /// Calls from inside a callback of the same table are refused.
         case reentryRefused = "reentry-refused"
         /// No actor waits forever.

@@ -1,3 +1,4 @@
+import MemslotService
 import MemslotSimulator
 import MemslotTestKit
 import Memslots
@@ -19,6 +20,13 @@ struct MachineShape {
     /// The address of the mapping. Nothing is mapped, because a simulator does not access it.
     static let memory = UserspaceAddress(0x7f00_0000_0000)
 
+    /// So few that two hostile users would use up nearly all without the reserve.
+    static var limits: ServiceLimits {
+        var limits = ServiceLimits()
+        (limits.vmsPerPeer, limits.slots, limits.slotsPerPeer) = (4, 384, 190)
+        return limits
+    }
+
     init(seed: UInt64) {
         var random = SeededRandom(seed: seed, "shape")
         spaces = random.draw(1...2)
@@ -30,7 +38,7 @@ struct MachineShape {
             ("vcpu", random.draw(1...3)), ("reader", random.draw(1...2)),
             ("fast", random.draw(1...2)),
             ("dirty", 1), ("faults", 1), ("subscriber", random.draw(1...2)), ("witness", 1),
-            ("operator", 1),
+            ("operator", 1), ("hostile", 2),
         ]
         actors = counts.flatMap { name, count in (0..<count).map { "\(name)-\($0)" } }
     }

@@ -1,6 +1,6 @@
 import Glibc
 import MemslotProtocol
-import MemslotService
+package import MemslotService
 package import MemslotSimulator
 import MemslotTestKit
 package import Memslots
@@ -14,7 +14,7 @@ final class World: @unchecked Sendable {
     let scheduler: BatonScheduler
     let simulator: SimulatedBackend
     let gate = VCPUGate()
-    let service = MemslotService()
+    let service: MemslotService
     private(set) var table: MemslotTable
     private(set) var hooks: [WatchedHook] = []
     var observations: [Observation] = []
@@ -38,6 +38,8 @@ final class World: @unchecked Sendable {
     var isReleased = false
     /// The number of actors that may still submit.
     var submitters = 0
+    /// The slots that hostile users hold or ask for.
+    var hostileSlots = 0
     /// The last virtual time, in nanoseconds, at which a reader or vCPU was inside.
     var lastStay: UInt64 = 0
 
@@ -49,6 +51,7 @@ final class World: @unchecked Sendable {
         self.options = options
         self.wiring = wiring
         shape = MachineShape(seed: options.seed)
+        service = MemslotService(limits: wiring.limits(MachineShape.limits))
         scheduler = BatonScheduler(
             ChoiceSource(options.choices, seed: options.seed, schedule: options.schedule))
         simulator = SimulatedBackend(
@@ -157,6 +160,8 @@ package struct Wiring {
     }
     /// The events that a subscriber receives, given those in its queue.
     package var delivery: ([[UInt8]]) -> [[UInt8]] = { $0 }
+    /// The service's limits, given what hostile peers know.
+    package var limits: (ServiceLimits) -> ServiceLimits = { $0 }
     /// The receipt that the world checks, given the real one.
     package var receipt: (Receipt) -> Receipt = { $0 }
 
