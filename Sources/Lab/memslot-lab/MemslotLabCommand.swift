@@ -21,7 +21,7 @@ struct MemslotLabCommand: ParsableCommand {
         version: MemslotService.version,
         subcommands: [
             ConformCommand.self, TortureCommand.self, SweepCommand.self, ExhaustCommand.self,
-            SimulateCommand.self, LoadCommand.self, CrashCommand.self,
+            SimulateCommand.self, LoadCommand.self, CrashCommand.self, HostileCommand.self,
         ])
 
     /// Runs the command. If standard output can't be written, it fails.
