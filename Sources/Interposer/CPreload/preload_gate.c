@@ -197,10 +197,11 @@ static void kick(struct preload_vcpu *vcpu) {
             &vcpu->state, &state, state | PRELOAD_KICKED, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return;
     __atomic_add_fetch(&preload_header->kicks, 1, __ATOMIC_RELAXED);
-    // A thread that was cancelled inside has ended.
-    uint32_t thread = state & PRELOAD_THREAD_BITS;
+    uint32_t thread = state & PRELOAD_THREAD_BITS, kicked = state | PRELOAD_KICKED;
+    // A thread that was cancelled inside has ended; another may run the vCPU now.
     if (syscall(SYS_tgkill, preload_process, thread, preload_signal()) < 0 && errno == ESRCH)
-        __atomic_store_n(&vcpu->state, 0, __ATOMIC_SEQ_CST);
+        __atomic_compare_exchange_n(
+            &vcpu->state, &kicked, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
 // Waits until the word is no longer `value`, or for a millisecond.

@@ -95,7 +95,7 @@ struct ChildProgram {
     static func variables(_ list: [[UInt8]]) -> [UnsafeMutablePointer<CChar>?] {
         list.map { bytes in
             (bytes + [0]).withUnsafeBytes {
-                strdup($0.assumingMemoryBound(to: CChar.self).baseAddress!)
+                $0.baseAddress.flatMap { strdup($0.assumingMemoryBound(to: CChar.self)) }
             }
         } + [nil]
     }
