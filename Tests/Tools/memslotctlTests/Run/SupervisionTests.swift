@@ -140,10 +140,10 @@ struct SupervisionTests {
 
     @Test("a passed descriptor is open in the VMM alone", arguments: [[], ["--in-place"]])
     func passed(options: [String]) throws {
-        // The shell's substitution ends when the last copy of the pipe is closed.
+        // cat ends when the last copy of the pipe is closed.
         let script = """
             mkfifo "$2.pipe" "$2.go"
-            { "$0" run \(options.joined(separator: " ")) -- "$1" passed 3 3>"$2.pipe" <"$2.go"; } &
+            { "$0" run \(options.joined(separator: " ")) -- "$1" passed 3 <"$2.go" 3>"$2.pipe"; } &
             exec 4>"$2.go"
             cat "$2.pipe"
             echo ended
