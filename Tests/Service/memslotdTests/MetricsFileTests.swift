@@ -82,7 +82,8 @@ struct MetricsFileTests {
         let client = WireClient(service)
         try client.createVM("q\\\"")
         try client.submit("q\\\"", page(0, at: "0x0"))
-        try client.submit("q\\\"", "")
+        // A move holds vCPUs, so there are times of holds.
+        try client.submit("q\\\"", page(0, at: "0x1000"))
         return service.textMetrics()
     }
 

@@ -110,10 +110,12 @@ struct CallTests {
         for start in 1...2 {
             let daemon = try DaemonProcess(
                 in: directory, arguments: ["--state-dir", scratch.state, "--log-format", "journal"])
-            let lines = daemon.log.split(separator: "\n").filter {
-                $0.hasPrefix("<3>the record of a VM is damaged file=vm-1.state")
+            // The log is written by a thread of its own.
+            try waitUntil("the log of start \(start)") {
+                daemon.log.split(separator: "\n").count {
+                    $0.hasPrefix("<3>the record of a VM is damaged file=vm-1.state")
+                } == start
             }
-            #expect(lines.count == start, "\(daemon.log)")
             let info = try daemon.run("info").output
             #expect(info.contains("damaged: vm-1.state.damaged-1: "), "\(info)")
             #expect(info.contains("memslotctl state repair \(scratch.state)\n"), "\(info)")
