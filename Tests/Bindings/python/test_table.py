@@ -20,7 +20,9 @@ def test_structures_and_functions_are_those_of_the_header():
     declared = set(
         re.findall(r"\b(memslots_[a-z_]+)\(", re.sub(r"/\*.*?\*/", "", header, flags=re.S))
     )
-    unused = {"memslots_view_translate_bulk", "memslots_abi_"}
+    # Back ends are for VMMs, which are not written in Python.
+    unused = {name for name in declared if name.startswith("memslots_back_end_")}
+    unused |= {"memslots_view_translate_bulk", "memslots_abi_"}
     special = {
         "memslots_code_name",
         "memslots_error_message",

@@ -5,7 +5,7 @@ import Testing
 /// A QEMU that boots the guest of `Guest/` as a PVH kernel, without firmware of its own.
 private final class DirectBoot {
     private let serial: Line
-    private let qmp = Line("qmp")
+    private let qmp: Line
     private let process = ChildProcess()
     private let errors = Workbench.file("direct-errors")
 
@@ -59,6 +59,7 @@ private final class DirectBoot {
     ///   - library: is preloaded too.
     init?(_ machine: [String], under options: [String]?, library: String? = nil, patience: Int) {
         serial = Line("serial", patience: patience)
+        qmp = Line("qmp", patience: patience)
         let words =
             ["-accel", "kvm", "-M"] + machine + [
                 "-m", machine[0].hasPrefix("microvm") ? "256" : "256,slots=4,maxmem=2G",
@@ -87,9 +88,15 @@ private final class DirectBoot {
         guard process.isRunning else { return }
         qmp.send("{\"execute\":\"qmp_capabilities\"}")
         qmp.send("{\"execute\":\"quit\"}")
-        // A machine whose guest died while memory was plugged may not answer.
+        // A machine whose guest died while memory was plugged may not answer. QEMU itself is ended, so
+        // that memslotctl writes its report.
         for _ in 0..<150 where process.isRunning { usleep(100_000) }
-        if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+        if process.isRunning {
+            let number = process.processIdentifier
+            let child = pid_t(
+                text("/proc/\(number)/task/\(number)/children").prefix { $0 != " " })
+            kill(child ?? number, SIGKILL)
+        }
         process.waitUntilExit()
     }
 

@@ -674,10 +674,7 @@ extern "C" {
         options: *const memslots_back_end_options,
     ) -> i32;
     /// `memslots_back_end_start` of `memslots.h`.
-    pub fn memslots_back_end_start(
-        back_end: memslots_back_end,
-        ring: *const memslots_ring,
-    ) -> i32;
+    pub fn memslots_back_end_start(back_end: memslots_back_end, ring: *const memslots_ring) -> i32;
     /// `memslots_back_end_stop` of `memslots.h`.
     pub fn memslots_back_end_stop(back_end: memslots_back_end, ring: u32, base: *mut u32) -> i32;
     /// `memslots_back_end_reconnect` of `memslots.h`.
