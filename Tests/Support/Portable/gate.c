@@ -80,7 +80,8 @@ static void *kick_often(void *argument) {
     return 0;
 }
 
-static void test_vcpu(int kvm, int vm) {
+// In the section by which the signal's handler knows the code that has a vCPU's state set.
+__attribute__((section("preload_gated"), noinline, used)) static void test_vcpu(int kvm, int vm) {
     long page = sysconf(_SC_PAGESIZE);
     int vcpu = ckvm_create_vcpu(vm, 0);
     REQUIRE(vcpu >= 0);
