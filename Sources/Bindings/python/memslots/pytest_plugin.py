@@ -61,6 +61,8 @@ def memslot_daemon(request: pytest.FixtureRequest) -> Iterator[Daemon]:
         _skip("memslotd", error)
     with daemon:
         yield daemon
+        # It writes the last lines of its log when it ends.
+        daemon.stop()
         request.node.add_report_section("teardown", "memslotd's log", daemon.log)
 
 
