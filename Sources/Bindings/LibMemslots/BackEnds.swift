@@ -10,6 +10,8 @@ private final class OpenBackEnd: Sendable {
     struct State {
         /// The connection; `nil` after a reconnected back end has adopted it.
         var frontEnd: VhostUserFrontEnd?
+        /// Whether an attach uses the connection, also one that is going on.
+        var isUsed = false
         var observer: VhostUserObserver?
         var table: OpenTable?
         var features: VhostUserFeatures = []
@@ -152,10 +154,14 @@ public func memslots_back_end_attach(
         let callbacks = BackEndCallbacks(options)
         try HandleTable.shared.with(table.value, .table, as: OpenTable.self) {
             target throws(Problem) in
-            let frontEnd = open.state.withLock { $0.observer == nil ? $0.frontEnd : nil }
+            let frontEnd = open.state.withLock { state in
+                defer { state.isUsed = true }
+                return state.isUsed ? nil : state.frontEnd
+            }
             guard let frontEnd else {
                 throw .badArgument("the back end is attached, or was adopted by another")
             }
+            defer { open.state.withLock { $0.isUsed = $0.observer != nil } }
             let observer = try talking { () throws(VhostUserError) in
                 try frontEnd.set(features, by: .after(deadline))
                 let observer = try VhostUserObserver(
@@ -230,7 +236,7 @@ public func memslots_back_end_reconnect(
         try HandleTable.shared.with(fresh.value, .backEnd, as: OpenBackEnd.self) {
             other throws(Problem) in
             let adopted = other.state.withLock { state in
-                guard state.observer == nil else { return VhostUserFrontEnd?.none }
+                guard !state.isUsed else { return VhostUserFrontEnd?.none }
                 defer { state.frontEnd = nil }
                 return state.frontEnd
             }

@@ -222,7 +222,7 @@ int64_t preload_enter(int descriptor, void *argument, const uint32_t *closed);
 #define PRELOAD_REFUSED (-100000)
 struct preload_vcpu *preload_current(struct preload_vcpu *vcpu);
 void preload_begin_outside(void);
-void preload_end_outside(void);
+void preload_end_outside(uint64_t mask);
 int preload_wait_open(struct preload_vm *vm);
 void preload_hold(struct preload_vm *vm);
 int preload_is_past_budget(const struct preload_vm *vm);
@@ -248,7 +248,6 @@ void preload_commit(struct preload_vm *vm, uint32_t why);
 // Ends a hold that exceeds its budget.
 void preload_limit_hold(struct preload_vm *vm);
 void preload_before_unmapping(const void *address, size_t size);
-// How many threads wait for the lock with a slot call.
 
 // preload_calls.c
 int preload_atomic_call(const struct preload_call *call);

@@ -15,6 +15,8 @@
 
 PRELOAD_THREAD struct preload_vcpu *current;
 PRELOAD_THREAD int is_unblocked;
+// Whether the signal was sent again for after a handler of the VMM's.
+PRELOAD_THREAD int was_postponed;
 
 // Neither the first real-time signals, which VMMs use, nor the last.
 int preload_signal(void) {
@@ -29,7 +31,7 @@ struct preload_vcpu *preload_current(struct preload_vcpu *vcpu) {
 
 #if defined(__x86_64__)
 __asm__(
-    ".pushsection .text\n"
+    ".pushsection preload_gated,\"ax\",@progbits\n"
     ".hidden preload_enter\n"
     ".globl preload_enter\n"
     ".type preload_enter, @function\n"
@@ -60,7 +62,7 @@ __asm__(
 #elif defined(__aarch64__)
 // The check is an acquire: an exchange before it, which has no full barrier here, stays before it.
 __asm__(
-    ".pushsection .text\n"
+    ".pushsection preload_gated,\"ax\",%progbits\n"
     ".hidden preload_enter\n"
     ".globl preload_enter\n"
     ".type preload_enter, %function\n"
@@ -108,7 +110,8 @@ static int turn_back(ucontext_t *context) {
     return (pending & ~blocked) == 0;
 }
 
-// The code that may run with a vCPU's state set, but for preload_enter and handlers of the VMM's.
+// The code that may run with a vCPU's state set, but for handlers of the VMM's: preload_enter, and
+// what calls it.
 extern const char __start_preload_gated[], __stop_preload_gated[];
 
 // Whether a vCPU's thread is in KVM_RUN, or about to enter it.
@@ -125,10 +128,17 @@ void preload_begin_outside(void) {
     syscall(SYS_futex, &current->state, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
 }
 
-// Called with the signal blocked: one that is pending comes next, and begins it again.
-void preload_end_outside(void) {
-    if (current && is_inside(__atomic_load_n(&current->state, __ATOMIC_SEQ_CST)))
-        __atomic_and_fetch(&current->state, ~PRELOAD_OUTSIDE, __ATOMIC_SEQ_CST);
+// Called with the signal blocked; `mask` is the thread's own. The thread stays outside if it was sent
+// the signal and receives it only after the handler; one that it receives now begins it again.
+void preload_end_outside(uint64_t mask) {
+    if (!current) return;
+    uint32_t state = __atomic_load_n(&current->state, __ATOMIC_SEQ_CST);
+    while (is_inside(state)
+           && !(state & PRELOAD_KICKED && mask & 1ull << (preload_signal() - 1))
+           && !__atomic_compare_exchange_n(
+               &current->state, &state, state & ~PRELOAD_OUTSIDE, 0, __ATOMIC_SEQ_CST,
+               __ATOMIC_SEQ_CST)) {
+    }
 }
 
 // Whether a handler of the VMM's was interrupted before KVM_RUN has returned. Then the signal is
@@ -136,11 +146,11 @@ void preload_end_outside(void) {
 static int postpone(ucontext_t *context) {
     uintptr_t at = (uintptr_t)PROGRAM_COUNTER(context);
     if (!current || !is_inside(__atomic_load_n(&current->state, __ATOMIC_SEQ_CST))) return 0;
-    if (at >= (uintptr_t)preload_enter_begin && at <= (uintptr_t)preload_enter_refused) return 0;
     if (at >= (uintptr_t)__start_preload_gated && at < (uintptr_t)__stop_preload_gated) return 0;
     sigaddset(&context->uc_sigmask, preload_signal());
     preload_begin_outside();
     syscall(SYS_tgkill, preload_process, preload_thread(), preload_signal());
+    was_postponed = 1;
     return 1;
 }
 
@@ -149,11 +159,14 @@ static void handle(int signal, siginfo_t *info, void *context) {
     (void)info;
     int error = errno;
     struct preload_vcpu *vcpu = current;
-    int is_postponed = postpone((ucontext_t *)context);
-    int is_ours = !is_postponed && turn_back((ucontext_t *)context);
-    if (vcpu && !is_postponed) {
-        vcpu->is_ours = (uint32_t)is_ours;
-        __atomic_store_n(&vcpu->delivered, 1, __ATOMIC_RELEASE);
+    if (!postpone((ucontext_t *)context)) {
+        int is_ours = turn_back((ucontext_t *)context);
+        // After a handler of the VMM's, whose signal has interrupted KVM_RUN too.
+        if (was_postponed) is_ours = was_postponed = 0;
+        if (vcpu) {
+            vcpu->is_ours = (uint32_t)is_ours;
+            __atomic_store_n(&vcpu->delivered, 1, __ATOMIC_RELEASE);
+        }
     }
     errno = error;
 }
@@ -191,11 +204,11 @@ int preload_wait_open(struct preload_vm *vm) {
 
 static void kick(struct preload_vcpu *vcpu) {
     uint32_t state = __atomic_load_n(&vcpu->state, __ATOMIC_SEQ_CST);
-    if (state == 0 || (state & (PRELOAD_KICKED | PRELOAD_LEAVING))) return;
     // Marked first, so that the thread waits for the signal before it does anything else.
-    if (!__atomic_compare_exchange_n(
-            &vcpu->state, &state, state | PRELOAD_KICKED, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-        return;
+    do {
+        if (state == 0 || (state & (PRELOAD_KICKED | PRELOAD_LEAVING))) return;
+    } while (!__atomic_compare_exchange_n(
+        &vcpu->state, &state, state | PRELOAD_KICKED, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
     __atomic_add_fetch(&preload_header->kicks, 1, __ATOMIC_RELAXED);
     uint32_t thread = state & PRELOAD_THREAD_BITS, kicked = state | PRELOAD_KICKED;
     // A thread that was cancelled inside has ended; another may run the vCPU now.
@@ -221,9 +234,6 @@ static int wait_outside(struct preload_vm *vm, struct preload_vcpu *vcpu) {
     uint32_t state;
     while ((state = __atomic_load_n(&vcpu->state, __ATOMIC_SEQ_CST)) != 0) {
         if (state & PRELOAD_ASLEEP) return 1;
-        // The calling thread runs such a handler itself, with the signal pending.
-        if (state & PRELOAD_OUTSIDE || (state & PRELOAD_THREAD_BITS) == (uint32_t)preload_thread())
-            return 0;
         if (state & PRELOAD_LEAVING) {
             uint32_t awaited = state | PRELOAD_AWAITED;
             if (state == awaited
@@ -237,6 +247,9 @@ static int wait_outside(struct preload_vm *vm, struct preload_vcpu *vcpu) {
             kick(vcpu);
             continue;
         }
+        // The calling thread runs such a handler itself, with the signal pending.
+        if (state & PRELOAD_OUTSIDE || (state & PRELOAD_THREAD_BITS) == (uint32_t)preload_thread())
+            return 0;
         if (preload_is_blocking(vcpu)
             && __atomic_compare_exchange_n(
                 &vcpu->state, &state, state | PRELOAD_ASLEEP, 0, __ATOMIC_SEQ_CST,

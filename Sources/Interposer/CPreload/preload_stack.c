@@ -52,7 +52,7 @@ void preload_lock(void) {
 void preload_unlock(void) {
     if (__atomic_exchange_n(&lock, 0, __ATOMIC_RELEASE) == 2)
         syscall(SYS_futex, &lock, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
-    preload_end_outside();
+    preload_end_outside(mask_outside);
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask_outside, 0, sizeof mask_outside);
 }
 

@@ -120,13 +120,12 @@ __attribute__((constructor)) static void begin(void) {
     preload_real_fcntl = following("fcntl", early_fcntl);
     const char *path = getenv(CRUN_VARIABLE);
     if (!path) return;
-    int is_atomic = strncmp(path, CRUN_ATOMICALLY, strlen(CRUN_ATOMICALLY)) == 0;
-    if (is_atomic) path += strlen(CRUN_ATOMICALLY);
+    preload_is_cut_off = strncmp(path, CRUN_ATOMICALLY, strlen(CRUN_ATOMICALLY)) == 0;
+    if (preload_is_cut_off) path += strlen(CRUN_ATOMICALLY);
     int file = open(path, O_RDWR | O_CLOEXEC);
     struct stat status;
     if (file < 0 || fstat(file, &status) < 0 || (uint64_t)status.st_size < CRUN_FILE_SIZE) {
-        preload_is_cut_off = (uint32_t)is_atomic;
-        if (!is_atomic)
+        if (!preload_is_cut_off)
             cpreload_print("the record of memslotctl run can't be opened: nothing is recorded");
         if (file >= 0) preload_real_close(file);
         return;
@@ -146,4 +145,5 @@ __attribute__((constructor)) static void begin(void) {
     pthread_atfork(preload_lock, preload_unlock, in_child);
     __atomic_add_fetch(&header->attached, 1, __ATOMIC_RELAXED);
     preload_header = header;
+    preload_is_cut_off = 0;
 }

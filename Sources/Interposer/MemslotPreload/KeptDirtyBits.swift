@@ -36,9 +36,7 @@ struct KeptDirtyBits {
         guard !bitmaps.isEmpty else { return }
         var words = cpreload_dirty_log()
         guard cpreload_decode_dirty_log(&words, UInt(request), argument) == 0 else { return }
-        let key = SlotKey(
-            addressSpace: AddressSpaceID(rawValue: words.slot >> 16),
-            id: SlotID(rawValue: words.slot & 0xffff))
+        let key = SlotKey(kernelWord: words.slot)
         guard let bitmap = bitmaps[key] else { return }
         if words.clears != 0 {
             clear(words, bitmap, of: key)

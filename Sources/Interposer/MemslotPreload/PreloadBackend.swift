@@ -35,7 +35,7 @@ final class PreloadBackend: MemslotBackend, @unchecked Sendable {
     func apply(_ call: SlotCall) throws(Errno) {
         guard !isApplied, let slot = call.after ?? call.before else { return }
         var region = crun_region()
-        region.slot = slot.addressSpace.rawValue << 16 | slot.assignedID.rawValue
+        region.slot = slot.assignedKey.kernelWord
         region.guest_phys_addr = slot.guestPhysicalAddress.rawValue
         region.userspace_addr = slot.userspaceAddress.rawValue
         region.guest_memfd = -1
@@ -55,11 +55,10 @@ final class PreloadBackend: MemslotBackend, @unchecked Sendable {
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         if isSilent || hasRing { return DirtyBitmap(pageCount: slot.pageCount) }
-        let word = slot.addressSpace.rawValue << 16 | slot.assignedID.rawValue
         var words = [UInt64](repeating: 0, count: Int((slot.pageCount + 63) / 64))
         let result = words.withUnsafeMutableBytes { buffer in
             // Unsafe: the kernel writes one bit a page of the slot, which the buffer has.
-            cpreload_get_dirty_log(number, word, buffer.baseAddress)
+            cpreload_get_dirty_log(number, slot.assignedKey.kernelWord, buffer.baseAddress)
         }
         if result < 0 { throw Errno(rawValue: -result) }
         var bitmap = DirtyBitmap(pageCount: slot.pageCount, words: words)

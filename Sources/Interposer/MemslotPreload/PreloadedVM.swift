@@ -164,9 +164,9 @@ final class PreloadedVM {
 
     private func slot(_ region: crun_region) -> Memslot {
         let flags = MemslotFlags(rawValue: region.flags)
+        let key = SlotKey(kernelWord: region.slot)
         return Memslot(
-            id: SlotID(rawValue: region.slot & 0xffff),
-            addressSpace: AddressSpaceID(rawValue: region.slot >> 16),
+            id: key.id, addressSpace: key.addressSpace,
             guestPhysicalAddress: GuestPhysicalAddress(rawValue: region.guest_phys_addr),
             size: ByteCount(rawValue: region.memory_size),
             userspaceAddress: UserspaceAddress(rawValue: region.userspace_addr),

@@ -10,7 +10,9 @@ int32_t preload_process;
 // Of the gate, which is not linked here.
 void preload_begin_outside(void) {}
 
-void preload_end_outside(void) {}
+void preload_end_outside(uint64_t mask) {
+    (void)mask;
+}
 
 extern int64_t preload_switch(preload_job *job, const struct preload_call *call, char *top);
 

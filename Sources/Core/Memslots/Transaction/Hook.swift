@@ -28,9 +28,10 @@ public protocol MemslotHook: AnyObject, Sendable {
     func prepare(_ change: MemslotChange) throws(HookVeto)
 
     /// Adopts a prepared change. The backend has the new slots. Readers are held out, and vCPUs are
-    /// too if the plan, the caller or a hook needs it. Beside the guest run a plan of additions alone
-    /// and, on x86-64, one deletion alone of a slot that does not log. The arrays are swapped afterwards, so ``MemslotTable/read(as:_:)`` still returns the
-    /// old array here, as a ``TableReader`` does.
+    /// too if the plan, the caller or a hook needs it. A plan of additions alone and, on x86-64, one
+    /// deletion alone of a slot that does not log run beside the guest. The arrays are swapped
+    /// afterwards, so ``MemslotTable/read(as:_:)`` still returns the old array here, as a
+    /// ``TableReader`` does.
     ///
     /// Can't fail; must be short, and must not acquire a lock that a vCPU thread may hold.
     func commit(_ change: MemslotChange)

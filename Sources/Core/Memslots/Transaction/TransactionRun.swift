@@ -129,8 +129,8 @@ struct TransactionRun {
         case (.apply(let index), _), (.undo(let index), _):
             var errno = Errno(rawValue: 0)
             if case .refused(let error) = event { errno = error }
-            let key = plan.operations[index].call.key.ordinal
-            creading_probe_call(table, key >> 16 | key & 0xFFFF, UInt64(errno.rawValue))
+            let word = plan.operations[index].call.key.kernelWord
+            creading_probe_call(table, UInt64(word), UInt64(errno.rawValue))
         case (.swap, _): creading_probe_swap(table, surroundings.pair.current.generation.rawValue)
         case (.release, _) where times.blackout > 0: creading_probe_release(table, times.blackout)
         default: break

@@ -9,7 +9,7 @@ struct EvidenceCall {
     var time: UInt64?
     var region: RawRegion
     var hasUserAddress = true
-    var result: StraceSlotCall.Answer
+    var result: StraceSlotCall.Outcome
 
     /// Reads a line; `nil` if it has no such call.
     static func read(_ line: ArraySlice<UInt8>) -> EvidenceCall? {

@@ -2,7 +2,7 @@ import Memslots
 
 /// One `KVM_SET_USER_MEMORY_REGION` or `…REGION2` in a log.
 struct StraceSlotCall {
-    enum Answer: Hashable {
+    enum Outcome: Hashable {
         case succeeded
         /// With the errno's name, or strace's text for it.
         case failed(String)
@@ -14,7 +14,7 @@ struct StraceSlotCall {
     var descriptor: Int32
     /// The arguments; `nil` if strace printed a pointer.
     var region: RawRegion?
-    var answer: Answer
+    var outcome: Outcome
     /// The duration that `-T` printed, in nanoseconds.
     var nanoseconds: UInt64?
 }
@@ -48,16 +48,16 @@ extension StraceSlotCall {
         scanner.skipSpaces()
         guard scanner.skip("= ") else { throw fail("= and the call's result") }
         if scanner.skip("?") {
-            answer = .none
+            outcome = .none
         } else if scanner.skip("-1 ") {
             let name = scanner.identifier()
-            answer = .failed(name.isEmpty ? "-1" : name.text)
+            outcome = .failed(name.isEmpty ? "-1" : name.text)
         } else {
             guard let result = scanner.number() else {
                 throw fail("0, -1 or ? as the call's result")
             }
             // If the process ended during the call, strace may print a stale register.
-            answer = result == 0 ? .succeeded : .none
+            outcome = result == 0 ? .succeeded : .none
         }
         self.descriptor = descriptor
         self.region = region

@@ -98,11 +98,11 @@ extension TraceReader {
             }
             let machine = registry.machine(descriptor: call.descriptor, thread: thread)
             apply(
-                call.answer, call.region, of: thread, at: to ?? from,
+                call.outcome, call.region, of: thread, at: to ?? from,
                 on: machine
                     ?? registry.create(descriptor: call.descriptor, thread: thread, line: nil),
                 from: from.moment, to: end, presence)
-            if to == nil, call.nanoseconds == nil, case .succeeded = call.answer {
+            if to == nil, call.nanoseconds == nil, case .succeeded = call.outcome {
                 openEnd[thread] = log.calls.indices.last
             }
         }
@@ -156,11 +156,11 @@ extension TraceReader {
     }
 
     mutating func apply(
-        _ answer: StraceSlotCall.Answer, _ region: RawRegion?, hasUserAddress: Bool = true,
+        _ outcome: StraceSlotCall.Outcome, _ region: RawRegion?, hasUserAddress: Bool = true,
         of thread: ThreadID, at place: Place, on machine: Int, from: Moment, to: Moment,
         _ presence: GuestPresence? = nil
     ) {
-        switch answer {
+        switch outcome {
         case .failed(let errno):
             // A real VMM has few of them; a forged log must not fill memory.
             let isKnown = log.counts.failedCalls[errno] != nil || log.counts.failedCalls.count < 64

@@ -48,7 +48,11 @@ struct BackgroundRun {
             Self.become(path, readingEnvironmentFrom: ends[0])
         }
         // The VMM does not expect a child. It waits for the pipe, so it is there.
-        if crun_fork() != 0 { _exit(0) }
+        let follower = crun_fork()
+        if follower > 0 { _exit(0) }
+        guard follower == 0 else {
+            throw RunFailure("no process to follow the VMM: \(Errno(rawValue: errno))")
+        }
         inherited.close()
         vmm = crun_open_process(starter)
         close(ends[0])
@@ -78,11 +82,13 @@ struct BackgroundRun {
         while case let count = read(pipe, &buffer, buffer.count), count != 0 {
             if count > 0 { bytes += buffer[..<count] } else if errno != EINTR { break }
         }
-        // Nothing came: the other process has printed why.
-        guard !bytes.isEmpty else { exit(2) }
+        // Otherwise the other process has ended, and has printed why unless it was killed. The VMM must
+        // not run without the last variables.
+        let variables = bytes.split(separator: 0).map { Array($0) }
+        guard bytes.last == 0, variables.last?.starts(with: "\(CRUN_VARIABLE)=".utf8) == true
+        else { exit(2) }
         var words = ChildProgram.words
-        var environment = ChildProgram.variables(
-            bytes.split(separator: 0).map { Array($0) })
+        var environment = ChildProgram.variables(variables)
         execve(path, &words, &environment)
         Terminal.complain(
             "memslotctl run: \(path) can't be run: \(Errno(rawValue: errno))")

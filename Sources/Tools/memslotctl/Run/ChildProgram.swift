@@ -222,6 +222,8 @@ final class RunMemory: @unchecked Sendable {
                 } ?? false
         }) {
             let program = crun_open_process(process)
+            // It has ended meanwhile.
+            guard program >= 0 else { continue }
             var ended = pollfd(fd: program, events: Int16(POLLIN), revents: 0)
             while poll(&ended, 1, -1) < 0, errno == EINTR {}
             close(program)

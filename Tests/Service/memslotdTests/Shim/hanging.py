@@ -8,52 +8,11 @@ tcp: a socket with unsent bytes that lingers.
 On each connection it sends LINE this many times, each with a descriptor, and reads as many lines.
 It prints these lines, and "done". It keeps the connections until its input ends, or leaves at once.
 """
-import array, ctypes, os, signal, socket, struct, sys
+import array, os, signal, socket, struct, sys
 
 kind, path, count, times, line = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:5]), sys.argv[5]
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def check(status):
-    if status != 0:
-        raise OSError(ctypes.get_errno(), "the file system can't be mounted")
-
-
-def serve_fuse(device):
-    """Replies to what opening a file needs, until the input ends. The end frees who hangs."""
-    import select
-
-    while True:
-        ready, _, _ = select.select([device, 0], [], [])
-        if 0 in ready:
-            os._exit(0)
-        request = os.read(device, 1 << 17)
-        opcode, unique = struct.unpack_from("<xxxxIQ", request)
-        if opcode == 26:  # INIT
-            body = struct.pack("<IIIIHHIIHHI7I", 7, 31, 0, 0, 0, 0, 4096, 1, 0, 0, 0, *[0] * 7)
-        elif opcode == 3:  # GETATTR
-            attributes = struct.pack("<6Q10I", 1, 0, 0, 0, 0, 0, *[0] * 3, 0o100600, 1, *[0] * 5)
-            body = struct.pack("<QII", 0, 0, 0) + attributes
-        elif opcode == 14:  # OPEN
-            body = struct.pack("<QII", 1, 0, 0)
-        else:
-            continue
-        os.write(device, struct.pack("<IiQ", 16 + len(body), 0, unique) + body)
-
-
-def fuse_file():
-    device = os.open("/dev/fuse", os.O_RDWR)
-    target = path + ".fuse"
-    open(target, "w").close()
-    check(libc.unshare(0x20000))
-    check(libc.mount(None, b"/", None, 1 << 14 | 1 << 18, None))
-    options = f"fd={device},rootmode=100000,user_id=0,group_id=0".encode()
-    check(libc.mount(b"hanging", target.encode(), b"fuse", 6, options))
-    # A process of its own, which holds none of the files: its end must not wait for itself.
-    if os.fork() == 0:
-        serve_fuse(device)
-    os.close(device)
-    return lambda: os.open(target, os.O_RDONLY)
+sys.dont_write_bytecode = True
+sys.path.append(os.path.join(os.path.dirname(__file__), "../../../../Sources/Lab/hostile"))
 
 
 def tcp_socket():
@@ -79,7 +38,13 @@ def connect():
     return client
 
 
-make = fuse_file() if kind == "fuse" else tcp_socket()
+if kind == "fuse":
+    from fuse import mount, unmount
+
+    target = mount()
+    make = lambda: os.open(target, os.O_RDONLY)
+else:
+    make = tcp_socket()
 clients = [connect() for _ in range(count)]
 server = struct.unpack_from("i", clients[0].getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
 files = [make() for _ in clients]
@@ -105,3 +70,5 @@ for client in clients:
         client.close()
 print("done", flush=True)
 sys.stdin.read()
+if kind == "fuse":
+    unmount(target)

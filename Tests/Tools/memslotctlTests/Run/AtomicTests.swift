@@ -116,6 +116,8 @@ struct AtomicTests {
     func odd(words: [String]) throws {
         let run = Finished(vmm: words, under: ["--atomic", "--hold-limit-s", "20"])
         #expect(run.output.hasSuffix("lost 0 mmio 0\n"), "\(run.output)\(run.errors)")
+        guard words.last == "park" else { return }
+        #expect(run.output.contains("\ninterruptions 2\n"), "\(run.output)")
     }
 
     @Test("another VM that changes all the time delays no commit", .timeLimit(.minutes(2)))
