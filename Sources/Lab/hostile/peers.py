@@ -80,7 +80,9 @@ class Quiet:
                 sent += self.socket.sendmsg([data[sent : sent + (1 << 20)]], passed)
                 passed = []
             except BlockingIOError:
-                if not select.select([], [self.socket], [], deadline - time.monotonic())[1]:
+                # A negative time is an error of `select`, and a slow machine is soon past it.
+                left = max(0, deadline - time.monotonic())
+                if not select.select([], [self.socket], [], left)[1]:
                     break
             except OSError:
                 break
