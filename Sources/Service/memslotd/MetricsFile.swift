@@ -1,3 +1,4 @@
+import Dispatch
 import Glibc
 import Logging
 import MemslotService
@@ -21,11 +22,25 @@ struct MetricsFile: Sendable {
     }
 
     /// Removes the file: nobody shall collect figures of a daemon that has ended.
+    ///
+    /// It waits for 2 seconds at most, so that a file system that hangs does not keep the daemon from
+    /// its end.
     func remove() {
-        state.withLock { state in
-            if state.isWritten { unlink(path) }
-            state = (false, true)
+        let isOver = DispatchSemaphore(value: 0)
+        do throws(Errno) {
+            try OwnThread {
+                state.withLock { state in
+                    if state.isWritten { unlink(path) }
+                    state = (false, true)
+                }
+                isOver.signal()
+            }.detach()
+        } catch {
+            return log.error("metrics aren't removed: no thread", metadata: ["file": "\(path)"])
         }
+        guard isOver.wait(timeout: .now() + 2) == .timedOut else { return }
+        log.error(
+            "metrics aren't removed: no answer of the file system", metadata: ["file": "\(path)"])
     }
 
     /// Writes the file; returns false once it was removed.

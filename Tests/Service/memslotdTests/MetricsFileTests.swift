@@ -76,6 +76,20 @@ struct MetricsFileTests {
         #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path) == ["folder"])
     }
 
+    @Test(
+        "a file system that does not answer does not keep the daemon from its end",
+        .enabled(if: Shim.stall != nil, "the shim can't be compiled"), .timeLimit(.minutes(2)))
+    func stalled() throws {
+        let scratch = try ScratchDirectory()
+        let daemon = try DaemonProcess(
+            arguments: ["--metrics-file", scratch.path("memslots.prom")],
+            environment: ["LD_PRELOAD": Shim.stall ?? ""])
+        let names = { try FileManager.default.contentsOfDirectory(atPath: scratch.path) }
+        try waitUntil("the new file") { try !names().isEmpty }
+        #expect(daemon.end(by: SIGTERM) == 0)
+        #expect(daemon.log.contains("no answer of the file system"))
+    }
+
     /// A service with figures of every kind: a user, a VM, and all times.
     private func metrics() throws -> String {
         let service = MemslotService()

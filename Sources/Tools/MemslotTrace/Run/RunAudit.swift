@@ -22,44 +22,14 @@ package struct RunAudit: Sendable {
         self.isAtomic = isAtomic
     }
 
-    /// One line with the most important numbers.
-    package var summary: String {
-        guard isAtomic else {
-            let scenario = imported.scenario
-            return "\(scenario.name): \(recording.succeeded + recording.refused) calls"
-                + (recording.lost > 0
-                    ? "" : " in \(counted(scenario.transactions.count, "transaction"))") + shortage
-        }
-        var text = "\(imported.scenario.name): \(recording.succeeded) calls asked, "
-        text += "\(recording.madeCount) made in \(recording.commitCount) transactions"
-        if let holds = RunHolds(recording) { text += "; " + holds.summary }
-        if recording.passed > 0 {
-            text += "; \(counted(Int(clamping: recording.passed), "call")) made one by one beside "
-            text += "the guest"
-        }
-        if recording.unapplied > 0 {
-            text += "; \(recording.unapplied) of the calls asked were never applied: "
-            text += "the VMM ended first"
-        }
-        return text + shortage
-    }
-
-    /// What the figures after the totals leave out.
-    private var shortage: String {
-        guard recording.lost > 0 else { return "" }
-        return "; \(counted(recording.lost, "record")) between the first and the newest were not "
-            + "kept: these totals are exact, all other figures are about the rest"
-    }
-
-    /// The totals. Lines end with a newline.
-    package var totals: String { summary + "\n" + (isAtomic ? reasons : "") }
-
     /// The whole report. Lines end with a newline.
     package var text: String {
         var text = ""
-        if !isAtomic, recording.lost > 0 { text += totals }
+        let totals = RunTotals(
+            recording, name: imported.scenario.name, isAtomic: isAtomic,
+            transactions: imported.scenario.transactions.count)
+        if isAtomic || recording.lost > 0 { text += totals.text }
         if isAtomic {
-            text += totals
             if let committed {
                 text += "\nwhat the kernel saw"
                 text += recording.passed > 0 ? ":\n" : " while vCPUs were held:\n"
@@ -72,17 +42,6 @@ package struct RunAudit: Sendable {
         text += asked.text + callTimes
         for (applies, what) in notes where applies { text += "note: \(what)\n" }
         return text
-    }
-
-    private var reasons: String {
-        let commits = recording.commits.filter { $0.reason != .pass }
-        let counts = Dictionary(grouping: commits) { $0.reason?.text ?? "?" }
-            .mapValues(\.count).sorted { $0.key < $1.key }
-        let words = counts.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
-        return (words.isEmpty ? "no transaction was committed" : "committed by: \(words)")
-            + "; \(recording.kicks) kicks, "
-            + "\(recording.shownKicks) of them visible to the VMM\n"
-            + (RunHolds(recording)?.details ?? "")
     }
 
     /// The durations of the recorded calls, without a tracer.

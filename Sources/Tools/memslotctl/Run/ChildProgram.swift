@@ -19,7 +19,7 @@ struct ChildProgram {
 
     /// Signals that this process or `posix_spawn` ignores. The C library's own are 32 and 33, which
     /// sigaddset refuses.
-    private static let ignoredHere = [Int(SIGINT), Int(SIGQUIT), 32, 33]
+    private static let ignoredHere = [Int(SIGINT), Int(SIGQUIT), Int(SIGXFSZ), 32, 33]
 
     init(
         path: String, library: String, memory: String, ignored: [Int],
@@ -191,7 +191,12 @@ final class RunMemory: @unchecked Sendable {
         guard file >= 0, ftruncate(file, size) == 0, clinux_seal_size(file) == 0,
             let mapped = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0),
             mapped != MAP_FAILED
-        else { throw RunFailure("no memory for the record: \(Errno(rawValue: errno))") }
+        else {
+            let reason = Errno(rawValue: errno)
+            throw RunFailure(
+                "no memory for the record: \(reason)"
+                    + (reason.rawValue == EFBIG ? ": 'ulimit -f' is below \(size) bytes" : ""))
+        }
         base = mapped
         var header = settings
         header.magic = crun_magic()

@@ -106,7 +106,27 @@ struct ProgramFile {
 enum PreloadLibrary {
     /// Its path: beside this program, or the value of `MEMSLOTS_PRELOAD`.
     static func path() throws(RunFailure) -> String {
-        if let named = getenv("MEMSLOTS_PRELOAD") { return String(cString: named) }
+        let path = try found()
+        guard !path.contains(where: { " :".contains($0) }) else {
+            throw RunFailure(
+                "\(path): the dynamic linker ends a name in LD_PRELOAD at a blank and at a colon: "
+                    + "name a copy or a link in another folder in MEMSLOTS_PRELOAD")
+        }
+        return path
+    }
+
+    private static func found() throws(RunFailure) -> String {
+        if let named = getenv("MEMSLOTS_PRELOAD").map({ String(cString: $0) }) {
+            // The dynamic linker searches for a name without a folder.
+            guard named.contains("/") else { return named }
+            guard access(named, R_OK) == 0 else {
+                throw RunFailure("MEMSLOTS_PRELOAD: \(named): \(Errno(rawValue: errno))")
+            }
+            // Programs that the VMM starts may have another working directory.
+            guard !named.hasPrefix("/"), let folder = realpath(".", nil) else { return named }
+            defer { free(folder) }
+            return String(cString: folder) + "/" + named
+        }
         let folder = OwnProgram.folder
         let places = ["\(folder)/", "\(folder)/../lib/", "\(folder)/../lib/memslots/"]
         for place in places where access(place + name, R_OK) == 0 { return place + name }

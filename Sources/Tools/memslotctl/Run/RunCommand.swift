@@ -160,6 +160,8 @@ struct RunCommand: ParsableCommand {
         } else {
             background = isInPlace ? try BackgroundRun(becoming: program.path, inherited) : nil
         }
+        // A file that exceeds the limit of `ulimit -f` is an error, and does not end the run.
+        signal(SIGXFSZ, SIG_IGN)
         var header = crun_header()
         header.mode =
             (atomic ? CRUN_ATOMIC : 0) | (socket != nil || record != nil ? CRUN_LIVE : 0)

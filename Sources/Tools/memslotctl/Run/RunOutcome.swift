@@ -6,15 +6,18 @@ import MemslotTrace
 import Memslots
 
 /// The recording of a run, and the files and reports made of it.
-struct RunOutcome {
+///
+/// A class, because transactions are made of the records once, and only if they are asked for.
+final class RunOutcome {
     let command: [String]
     let recording: RunRecording
     let isAtomic: Bool
     let settings: TraceImporter.Options
     /// The VMM's calls as transactions; `nil` if none succeeded.
-    let asked: TraceImport?
+    private(set) lazy var asked = try? recording.imported(options: settings)
     /// The commits as transactions, under `--atomic`.
-    let committed: TraceImport?
+    private(set) lazy var committed =
+        isAtomic ? try? recording.importedCommits(options: settings) : nil
 
     init(
         command: [String], recording: RunRecording, isAtomic: Bool,
@@ -24,8 +27,6 @@ struct RunOutcome {
         self.recording = recording
         self.isAtomic = isAtomic
         self.settings = settings
-        asked = try? recording.imported(options: settings)
-        committed = isAtomic ? try? recording.importedCommits(options: settings) : nil
     }
 
     /// The calls that the kernel executed, as transactions.
@@ -43,11 +44,27 @@ struct RunOutcome {
             throw ExitCode.unusable
         }
         if let path = options.raw { try OutputFile.write(recording.rawLines(of: 0), to: path) }
-        guard let imported = asked else {
+        let needsCalls =
+            options.report == .full || options.reportFile != nil || options.html != nil
+            || options.svg != nil
+        guard recording.asked.contains(where: { $0.errno == nil }), !needsCalls || asked != nil
+        else {
             Terminal.complain("memslotctl run: no slot call was recorded")
             return
         }
-        try report(imported, options)
+        if options.reportFile == nil, options.report == .summary {
+            Terminal.complain(totals.text)
+        } else if options.reportFile == nil, options.report == nil, isAtomic {
+            Terminal.complain(totals.summary)
+        }
+        if needsCalls, let asked { try report(asked, options) }
+    }
+
+    private var totals: RunTotals {
+        RunTotals(
+            recording, name: settings.name, isAtomic: isAtomic,
+            transactions: isAtomic || recording.lost > 0
+                ? nil : asked?.scenario.transactions.count)
     }
 
     private func report(_ imported: TraceImport, _ options: RunCommand) throws {
@@ -59,10 +76,8 @@ struct RunOutcome {
         audit.committed = committed
         if let path = options.reportFile {
             try OutputFile.write(Array(audit.text.utf8), to: path)
-        } else if let form = options.report {
-            Terminal.complain(form == .full ? audit.text : audit.totals)
-        } else if isAtomic {
-            Terminal.complain(audit.summary)
+        } else if options.report == .full {
+            Terminal.complain(audit.text)
         }
         if let path = options.html {
             var shown = committed ?? imported

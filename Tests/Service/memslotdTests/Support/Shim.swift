@@ -6,6 +6,7 @@ import TestSupport
 enum Shim {
     static let escape = compile("escape")
     static let interrupt = compile("interrupt")
+    static let stall = compile("stall")
 
     private static func compile(_ name: String) -> String? {
         let source = Repository.path("Tests/Service/memslotdTests/Shim/\(name).c")

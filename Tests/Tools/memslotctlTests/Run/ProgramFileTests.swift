@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 @Suite("run: what can't be preloaded", .enabled(if: Workbench.isBuilt, "needs the built library"))
@@ -86,5 +87,41 @@ struct ProgramFileTests {
     @Test("a program that a signal ends gives memslotctl its number")
     func signalled() throws {
         #expect(run(["sh", "-c", "kill -9 $$"]).status == 137)
+    }
+
+    @Test("the library's path is one that the dynamic linker can read, in each folder")
+    func libraryPath() throws {
+        let library = try #require(BuiltProducts.path(of: "libmemslots-preload.so"))
+        let folder = Workbench.file("with a blank")
+        func run(naming path: String, in place: String, _ script: String) -> Finished {
+            let words = "MEMSLOTS_PRELOAD='\(path)' '\(Workbench.memslotctl ?? "")' run -- "
+            return Finished(running: "/bin/sh", ["-c", "cd '\(place)' && \(words)\(script)"])
+        }
+        try FileManager.default.createDirectory(
+            atPath: folder, withIntermediateDirectories: true)
+        for name in ["p.so", "p:p.so"] {
+            try FileManager.default.createSymbolicLink(
+                atPath: "\(folder)/\(name)", withDestinationPath: library)
+        }
+        #expect(run(naming: "\(folder)/p.so", in: "/", "true").errors.contains("at a blank"))
+        #expect(run(naming: "./p:p.so", in: folder, "true").errors.contains("at a blank"))
+        #expect(run(naming: "/no/p.so", in: "/", "true").errors.contains("/no/p.so: ENOENT"))
+        // The linker reads it again in programs that have another working directory.
+        let link = "\(UUID().uuidString).so"
+        try FileManager.default.createSymbolicLink(
+            atPath: "\(Workbench.folder)/\(link)", withDestinationPath: library)
+        let moved = run(
+            naming: "./\(link)", in: Workbench.folder, "sh -c 'cd /; sh -c \"exit 4\"; exit $?'")
+        #expect(moved.status == 4)
+        #expect(!moved.errors.contains("cannot be preloaded"), "\(moved.errors)")
+    }
+
+    @Test("a limit of a file's size is an error with its name, and no signal")
+    func fileSize() {
+        let run = "'\(Workbench.memslotctl ?? "")' run -- true"
+        let outcome = Finished(
+            running: "/bin/sh", ["-c", "(ulimit -f 0; \(run) 2>&1; echo $?) | cat"])
+        #expect(outcome.output.contains("ulimit -f"), "\(outcome.output)")
+        #expect(outcome.output.hasSuffix("\n2\n"))
     }
 }
