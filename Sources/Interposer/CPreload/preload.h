@@ -62,6 +62,9 @@ struct preload_vm {
     uint32_t is_begun;
     uint32_t requester_count;
     uint64_t held_since;
+    // The first entry into the guest that the hold has withheld: a vCPU was inside, or has waited at
+    // the gate since. 0 without one. A budget counts from here.
+    uint64_t withheld_since;
     uint64_t released;
     // Of the hold: how long the kicks and the wait took, vCPUs inside, and those of them asleep.
     struct crun_hold hold;

@@ -193,6 +193,9 @@ void preload_unblock_signal(void) {
 int preload_wait_open(struct preload_vm *vm) {
     uint32_t closed;
     while ((closed = __atomic_load_n(&vm->closed, __ATOMIC_SEQ_CST)) != 0) {
+        uint64_t none = 0;
+        __atomic_compare_exchange_n(
+            &vm->withheld_since, &none, preload_now(), 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
         // The time limit keeps the kernel from restarting the call after a signal.
         struct timespec limit = {1, 0};
         long result =
@@ -269,8 +272,9 @@ static int wait_outside(struct preload_vm *vm, struct preload_vcpu *vcpu) {
 
 // Whether the hold has lasted for longer than permitted, and something is to be done about it.
 int preload_is_past_budget(const struct preload_vm *vm) {
-    return preload_header->hold_budget && preload_header->past_budget != CRUN_FINISH
-        && preload_now() - vm->held_since > preload_header->hold_budget;
+    uint64_t since = __atomic_load_n(&vm->withheld_since, __ATOMIC_RELAXED);
+    return since && preload_header->hold_budget && preload_header->past_budget != CRUN_FINISH
+        && preload_now() - since > preload_header->hold_budget;
 }
 
 // In a job; no thread waits for the lock in the gate. Closes the gate and waits until no vCPU can be
@@ -279,6 +283,7 @@ void preload_hold(struct preload_vm *vm) {
     if (vm->closed) return;
     struct crun_hold hold = {0};
     vm->held_since = preload_now();
+    __atomic_store_n(&vm->withheld_since, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&vm->closed, 1, __ATOMIC_SEQ_CST);
     for (uint32_t i = 0; i < preload_vcpu_end; i++) {
         struct preload_vcpu *vcpu = &preload_vcpus[i];
@@ -286,6 +291,7 @@ void preload_hold(struct preload_vm *vm) {
         hold.inside += __atomic_load_n(&vcpu->state, __ATOMIC_SEQ_CST) != 0;
         kick(vcpu);
     }
+    if (hold.inside) __atomic_store_n(&vm->withheld_since, vm->held_since, __ATOMIC_RELAXED);
     uint64_t kicked = preload_now();
     for (uint32_t i = 0; i < preload_vcpu_end; i++) {
         struct preload_vcpu *vcpu = &preload_vcpus[i];

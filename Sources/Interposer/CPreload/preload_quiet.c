@@ -80,6 +80,9 @@ static uint64_t time_to_quiet(void) {
 
 static void *watch(void *nothing) {
     (void)nothing;
+    // The two signals of the C library's own: setuid waits until each thread has received one.
+    uint64_t own = 3ull << 31;
+    syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &own, 0, sizeof own);
     for (;;) {
         __atomic_store_n(&wanted, 0, __ATOMIC_SEQ_CST);
         while (!__atomic_load_n(&preload_pending, __ATOMIC_SEQ_CST))
@@ -101,7 +104,7 @@ void preload_wake_watch(void) {
         syscall(SYS_futex, &wanted, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
 }
 
-// In a job, where every signal is blocked: the thread receives none of the VMM's.
+// In a job, where every signal is blocked: the thread receives none of the VMM's, but glibc's own.
 void preload_start_watch(void) {
     if (has_watch) return;
     has_watch = 1;

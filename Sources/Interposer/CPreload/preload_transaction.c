@@ -38,14 +38,20 @@ static void release_timed(struct preload_vm *vm) {
     vm->hold.release = vm->released - start;
 }
 
-// Ends a hold that exceeds its budget as the user chose.
-static void end_hold(struct preload_vm *vm) {
+// Does what the user chose for a hold that exceeds its budget.
+static void past_budget(struct preload_vm *vm) {
     if (preload_header->past_budget == CRUN_STOP)
         cpreload_stop("vCPUs were held for longer than --hold-budget-us: the VMM is stopped");
+    if (preload_header->past_budget != CRUN_PASS || vm->passes) return;
     cpreload_print(
         "vCPUs were held for longer than --hold-budget-us: from now on the slot calls of this VM "
         "are made one by one, beside the guest");
     vm->passes = 1;
+}
+
+// Ends a hold that exceeds its budget before its calls are made.
+static void end_hold(struct preload_vm *vm) {
+    past_budget(vm);
     release_timed(vm);
     preload_commit(vm, CRUN_BY_BUDGET);
 }
@@ -78,10 +84,17 @@ void preload_commit(struct preload_vm *vm, uint32_t why) {
     record->duration = vm->released - vm->held_since;
     __atomic_add_fetch(&preload_header->commits, 1, __ATOMIC_RELAXED);
     __atomic_add_fetch(&preload_header->held, record->duration, __ATOMIC_RELAXED);
-    if (record->duration > preload_header->longest_hold)
+    uint64_t since = __atomic_load_n(&vm->withheld_since, __ATOMIC_RELAXED);
+    record->hold.withheld_none = !since;
+    if (since && record->duration > preload_header->longest_hold)
         preload_header->longest_hold = record->duration;
     preload_finish_record(record, CRUN_COMMIT);
     preload_record_arrays(vm);
+    if (!since || !preload_header->hold_budget || vm->released - since <= preload_header->hold_budget)
+        return;
+    __atomic_add_fetch(&preload_header->past, 1, __ATOMIC_RELAXED);
+    // The calls of a commit are not interrupted: half of them would be a hole.
+    past_budget(vm);
 }
 
 // With the lock held: the calling thread has deferred calls.

@@ -1,6 +1,8 @@
 // See the header.
+#define _GNU_SOURCE
 #include "CRunRecord.h"
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -34,6 +36,10 @@ void crun_adopt_orphans(void) {
 int crun_fork(void) { return fork(); }
 
 int crun_open_process(int process) { return (int)syscall(SYS_pidfd_open, process, 0); }
+
+int crun_names_variable(const void *bytes, uint64_t count) {
+    return memmem(bytes, count, CRUN_VARIABLE, sizeof CRUN_VARIABLE - 1) != 0;
+}
 
 int crun_is_ignored(int signal) {
     // The system call, because the C library hides its own two signals.

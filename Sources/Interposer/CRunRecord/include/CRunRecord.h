@@ -98,7 +98,8 @@ struct crun_hold {
     uint32_t inside;
     uint32_t asleep;
     uint64_t reserved;
-    uint32_t reserved2;
+    // Whether no vCPU was inside or wanted to enter: the hold has withheld nothing.
+    uint32_t withheld_none;
     // Why the transaction was committed: CRUN_BY_RUN and so on.
     uint32_t why;
 };
@@ -183,7 +184,9 @@ struct crun_header {
     uint32_t reserved2;
     // How many slot calls the library made.
     uint64_t made;
-    uint64_t reserved[10];
+    // How many holds exceeded the budget.
+    uint64_t past;
+    uint64_t reserved[9];
 };
 
 #define CRUN_FILE_SIZE                                                                             \
@@ -229,6 +232,9 @@ int crun_open_process(int process);
 
 // Whether the calling process ignores a signal, which may be one of the C library's own.
 int crun_is_ignored(int signal);
+
+// Returns whether a file's bytes name the variable CRUN_VARIABLE, as the library's do.
+int crun_names_variable(const void *bytes, uint64_t count);
 
 // Switches --atomic off or on, at the next call that begins a transaction.
 void crun_set_off(struct crun_header *header, uint32_t is_off);

@@ -8,16 +8,18 @@ import Memslots
 package struct ReportDocument: Sendable {
     private let holds: [Range<UInt64>]
     private let report: ImportReport
-    /// The begin of the first call; times are counted from it.
+    /// The begin of the first call or hold; times are counted from it.
     private let origin: UInt64
 
     /// - Parameter holds: the times in which vCPUs were held, on the clock of the calls.
     package init(_ imported: TraceImport, holds: [Range<UInt64>] = []) {
         self.holds = holds
         report = imported.report
-        origin =
-            imported.scenario.transactions.lazy.flatMap(\.calls)
-            .compactMap { $0.begin.earliest?.rawValue }.min() ?? 0
+        let calls = imported.scenario.transactions.lazy.flatMap(\.calls)
+            .compactMap { $0.begin.earliest?.rawValue }.min()
+        // Calls that were deferred are made in the course of their hold.
+        let held = holds.lazy.map(\.lowerBound).filter { $0 > 0 }.min()
+        origin = min(calls ?? held ?? 0, held ?? calls ?? 0)
     }
 
     /// The page: HTML with its style, script and data inside, which loads nothing.

@@ -10,14 +10,16 @@ package struct RunHolds: Sendable {
     package let longest: UInt64
     /// The number of transactions, also of those that there was no room to record.
     package let count: Int
+    private let past: Int
 
-    /// `nil` without a transaction.
-    init?(_ recording: RunRecording) {
-        commits = recording.commits.filter { $0.reason != .pass }
+    /// Of the transactions that have withheld an entry into the guest; `nil` without one.
+    package init?(_ recording: RunRecording) {
+        commits = recording.commits.filter { $0.reason != .pass && $0.hasWithheldEntry }
         guard !commits.isEmpty else { return nil }
         sorted = commits.map(\.heldNanoseconds).sorted()
         longest = recording.longestHold
         count = recording.commitCount
+        past = recording.pastBudget
     }
 
     /// The duration that half of the holds do not exceed, in nanoseconds.
@@ -27,12 +29,13 @@ package struct RunHolds: Sendable {
     package var percentile99: UInt64 { sorted[sorted.count * 99 / 100] }
 
     /// The durations, for the summary.
-    var summary: String {
+    package var summary: String {
         let (median, most) = (
             HumanDuration(nanoseconds: median), HumanDuration(nanoseconds: longest)
         )
         return "vCPUs held for \(median) (median), "
             + "\(HumanDuration(nanoseconds: percentile99)) (99%), \(most) at most"
+            + (past == 0 ? "" : ", \(counted(past, "time")) past the budget")
     }
 
     /// What holds consisted of, and how many there were of each duration. Lines end with a newline.
@@ -41,6 +44,8 @@ package struct RunHolds: Sendable {
             let times = commits.map(part).sorted()
             return HumanDuration(nanoseconds: times[times.count / 2])
         }
+        // Calls past the budget were made after the release.
+        let calls = median { $0.reason == .budget ? 0 : $0.appliedNanoseconds }
         let asleep = commits.reduce(0) { $0 + $1.asleep }
         // By powers of two, of microseconds.
         let bins = Dictionary(grouping: sorted) {
@@ -51,7 +56,7 @@ package struct RunHolds: Sendable {
         }
         return "parts of a hold (medians): kick \(median(\.kickNanoseconds)), "
             + "wait \(median(\.waitNanoseconds)), the VMM between calls "
-            + "\(median(\.vmmNanoseconds)), calls \(median(\.appliedNanoseconds)), release "
+            + "\(median(\.vmmNanoseconds)), calls \(calls), release "
             + "\(median(\.releaseNanoseconds)); a vCPU that slept in the kernel was not waited for "
             + "\(counted(asleep, "time"))\nholds: \(counts.joined(separator: ", "))\n"
     }

@@ -76,6 +76,8 @@ package struct RunCommit: Hashable, Sendable {
     /// The number of the VMM's calls that changed something.
     package var asked: Int
     package var made: Int
+    /// Whether the hold has withheld an entry into the guest.
+    package var hasWithheldEntry: Bool
     /// The number of vCPUs that slept in the kernel and were not waited for.
     package var asleep: Int
     /// Parts of the hold: signals to all vCPUs; until none could be in the guest; the end.
@@ -244,6 +246,7 @@ extension RunCommit {
         appliedNanoseconds = words.applied
         asked = Int(words.asked)
         made = Int(words.made)
+        hasWithheldEntry = words.hold.withheld_none == 0
         asleep = Int(words.hold.asleep)
         kickNanoseconds = words.hold.kick
         waitNanoseconds = words.hold.wait

@@ -39,6 +39,8 @@ package struct RunRecording: Sendable {
     package private(set) var commitCount = 0
     /// The number of calls that were made beside the guest, also of those.
     package var passed: UInt64 { header.passed }
+    /// The number of holds that exceeded `--hold-budget-us`.
+    package var pastBudget: Int { Int(clamping: header.past) }
     /// The longest hold of all transactions, in nanoseconds.
     package private(set) var longestHold: UInt64 = 0
     /// The number of calls that were reported as done and never applied: their VMM ended first.
@@ -72,7 +74,9 @@ package struct RunRecording: Sendable {
         commitCount = max(
             Int(clamping: header.commits), commits.count { $0.reason != .pass })
         madeCount = max(Int(header.made), made.count)
-        longestHold = commits.reduce(header.longest_hold) { max($0, $1.heldNanoseconds) }
+        longestHold = commits.reduce(header.longest_hold) {
+            max($0, $1.hasWithheldEntry ? $1.heldNanoseconds : 0)
+        }
     }
 
     private mutating func add(_ record: RunRecord?, isAfterLoss: Bool) {

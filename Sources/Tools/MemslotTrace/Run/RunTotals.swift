@@ -25,11 +25,11 @@ package struct RunTotals: Sendable {
     package var summary: String {
         guard isAtomic else {
             let known = recording.lost > 0 ? nil : transactions
-            return "\(name): \(recording.succeeded + recording.refused) calls"
+            return "\(name): \(counted(recording.succeeded + recording.refused, "call"))"
                 + (known.map { " in \(counted($0, "transaction"))" } ?? "") + shortage
         }
-        var text = "\(name): \(recording.succeeded) calls asked, "
-        text += "\(recording.madeCount) made in \(recording.commitCount) transactions"
+        var text = "\(name): \(counted(recording.succeeded, "call")) asked, "
+        text += "\(recording.madeCount) made in \(counted(recording.commitCount, "transaction"))"
         if let holds = RunHolds(recording) { text += "; " + holds.summary }
         if recording.passed > 0 {
             text += "; \(counted(Int(clamping: recording.passed), "call")) made one by one beside "

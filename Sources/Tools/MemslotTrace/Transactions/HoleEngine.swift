@@ -94,6 +94,12 @@ struct HoleEngine {
 
     /// Whether the thread of `removal` may have entered `KVM_RUN` before `call`.
     private func entersGuest(_ removal: RecordedCall, before call: RecordedCall) -> Bool {
+        // Under `--atomic` the guest ran between two commits, and its vCPU asked for the second.
+        if removal.commit != nil, removal.commit != call.commit, call.runsBefore > 0,
+            removal.thread != call.thread
+        {
+            return true
+        }
         if let line = removal.nextRun { return line < call.line }
         if removal.thread == call.thread { return removal.runsBefore != call.runsBefore }
         // A recorded thread that runs vCPUs: its entries are known only with those of all.

@@ -155,6 +155,17 @@ enum OutputFile {
         }
     }
 
+    /// Checks that a file can be written, before the work whose result it is to hold. Creates it.
+    static func check(_ path: String) throws(Errno) {
+        var status = stat()
+        // To open a pipe waits for its reader, and to close it would end it.
+        let kind = stat(path, &status) < 0 ? S_IFREG : status.st_mode & S_IFMT
+        guard kind == S_IFREG || kind == S_IFDIR else { return }
+        let file = Glibc.open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+        guard file >= 0 else { throw Errno(rawValue: errno) }
+        close(file)
+    }
+
     /// Opens the file at `path`, empty, for writing.
     static func open(_ path: String) throws(Errno) -> Int32 {
         let file = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)

@@ -1,6 +1,8 @@
 import CLinux
+import CRunRecord
 import Glibc
 import MemslotPicture
+import MemslotScenario
 import Memslots
 
 /// A program on disk, and whether a library can be preloaded into it.
@@ -112,7 +114,19 @@ enum PreloadLibrary {
                 "\(path): the dynamic linker ends a name in LD_PRELOAD at a blank and at a colon: "
                     + "name a copy or a link in another folder in MEMSLOTS_PRELOAD")
         }
+        guard !path.contains("/") || isLibrary(path) else {
+            throw RunFailure("\(path) is not the preload library of this version of memslotctl")
+        }
         return path
+    }
+
+    /// Whether a file is a 64-bit library that reads the variable which memslotctl sets. The dynamic
+    /// linker skips any other with a warning, and the VMM would run without it.
+    private static func isLibrary(_ path: String) -> Bool {
+        guard let bytes = try? InputFile(path).bytes(),
+            bytes.starts(with: Array("\u{7f}ELF\u{2}".utf8))
+        else { return false }
+        return crun_names_variable(bytes, UInt64(bytes.count)) != 0
     }
 
     private static func found() throws(RunFailure) -> String {

@@ -43,13 +43,17 @@ struct RunCommand: ParsableCommand {
             """)
     var isInPlace = false
 
+    // A word, because a value that an option without one can't read is taken for none.
     @Option(
-        defaultAsFlag: ReportForm.full, parsing: .next,
-        help: """
+        name: .customLong("report"), defaultAsFlag: ReportForm.full.rawValue, parsing: .next,
+        help: ArgumentHelp(
+            """
             Print a report of the VMM's changes to standard error at the end; with =summary its \
             totals alone.
-            """)
-    var report: ReportForm?
+            """, valueName: "report"), completion: .list(ReportForm.allCases.map(\.rawValue)))
+    var reportWord: String?
+
+    var report: ReportForm? { reportWord.flatMap(ReportForm.init(rawValue:)) }
 
     @Option(
         name: .customLong("report-file"), help: "Write the report to this file instead.",
@@ -118,6 +122,9 @@ struct RunCommand: ParsableCommand {
 
     func validate() throws {
         guard !command.isEmpty else { throw ValidationError("give the VMM's command after --") }
+        guard reportWord == nil || report != nil else {
+            throw ValidationError("--report: full or summary, not '\(reportWord ?? "")'")
+        }
         guard (1...10_000_000).contains(quietMicroseconds) else {
             throw ValidationError("--quiet-us: 1 to 10000000")
         }
@@ -136,6 +143,12 @@ struct RunCommand: ParsableCommand {
                 "a VMM with -daemonize or --in-place leaves no terminal to print a report to: use "
                     + "--report-file")
         }
+        for (place, output) in outputs.enumerated() where !output.path.hasPrefix("/dev/") {
+            if let other = outputs[..<place].first(where: { $0.path == output.path }) {
+                throw ValidationError(
+                    "\(other.option) and \(output.option) name one file, \(output.path)")
+            }
+        }
         guard pastBudget == .finish || holdBudgetMicroseconds != nil else {
             throw ValidationError("--past-budget goes with --hold-budget-us")
         }
@@ -153,6 +166,12 @@ struct RunCommand: ParsableCommand {
         try program.checkPreloadable()
         let inherited = InheritedDescriptors()
         let ignored = ChildProgram.ignoredSignals
+        for output in outputs {
+            try converting(
+                { (errno: Errno) in
+                    RunFailure("\(output.option) \(output.path): can't be written: \(errno.name)")
+                }, OutputFile.check(output.path))
+        }
         // Before there is a thread.
         let background: BackgroundRun?
         if BackgroundRun.isWanted(by: command) {
@@ -199,12 +218,19 @@ struct RunCommand: ParsableCommand {
             isAtomic: atomic, settings: settings)
         live?.end(outcome, status: status)
         let failure = file?.end()
-        try outcome.write(self)
-        if let failure {
-            Terminal.complain("memslotctl run: \(failure)")
-            throw ExitCode.failure
-        }
-        throw ExitCode(status ?? 0)
+        let isWhole = try outcome.write(self, status)
+        if let failure { Terminal.complain("memslotctl run: \(failure)") }
+        // The VMM's own failure is what a supervisor must see.
+        let own = failure == nil && isWhole ? ExitCode.success : .failure
+        throw status.map { $0 == 0 ? own : ExitCode($0) } ?? own
+    }
+
+    /// The files that are written, with their options.
+    private var outputs: [(option: String, path: String)] {
+        [
+            ("--record", record), ("--raw", raw), ("--report-file", reportFile),
+            ("--html", html), ("--svg", svg),
+        ].compactMap { option, path in path.map { (option, $0) } }
     }
 
     /// The name of the run, and the grouping of its calls.
@@ -220,7 +246,7 @@ struct RunCommand: ParsableCommand {
 }
 
 /// How much of the report is printed.
-enum ReportForm: String, ExpressibleByArgument, CaseIterable {
+enum ReportForm: String, CaseIterable {
     case full, summary
 }
 

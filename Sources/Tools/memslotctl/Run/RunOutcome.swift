@@ -32,32 +32,80 @@ final class RunOutcome {
     /// The calls that the kernel executed, as transactions.
     var seen: TraceImport? { isAtomic ? committed : asked }
 
-    /// Writes the files and reports that `options` request.
-    func write(_ options: RunCommand) throws {
+    /// Writes the files and reports that `options` request, each whatever becomes of the others.
+    ///
+    /// - Parameter status: the VMM's exit status, if it is known.
+    /// - Returns: whether all were written; what was not is printed.
+    func write(_ options: RunCommand, _ status: Int32?) throws -> Bool {
         if recording.wasStopped {
             Terminal.complain("memslotctl run: the VMM was stopped, see above")
         }
         guard recording.attached > 0 else {
+            if let status, status > 128 {
+                Terminal.complain(
+                    "memslotctl run: \(command[0]) was ended before the library was loaded, so "
+                        + "nothing was recorded")
+                return true
+            }
             Terminal.complain(
                 "memslotctl run: the library was not loaded into \(command[0]), so nothing was "
                     + "recorded: it is statically linked, or runs in its own container")
             throw ExitCode.unusable
         }
-        if let path = options.raw { try OutputFile.write(recording.rawLines(of: 0), to: path) }
+        var isWhole = true
+        func write(_ bytes: @autoclosure () -> [UInt8], to path: String?) {
+            guard let path else { return }
+            do throws(ExitCode) { try OutputFile.write(bytes(), to: path) } catch {
+                isWhole = false
+            }
+        }
+        write(recording.rawLines(of: 0), to: options.raw)
         let needsCalls =
-            options.report == .full || options.reportFile != nil || options.html != nil
-            || options.svg != nil
+            options.report == .full || options.html != nil || options.svg != nil
+            || options.reportFile != nil && options.report != .summary
         guard recording.asked.contains(where: { $0.errno == nil }), !needsCalls || asked != nil
         else {
-            Terminal.complain("memslotctl run: no slot call was recorded")
-            return
+            let text =
+                "memslotctl run: no slot call was recorded"
+                + (recording.creators.isEmpty
+                    ? ": the program created no VM. Is its accelerator KVM?" : "")
+            Terminal.complain(text)
+            write(Array("\(text)\n".utf8), to: options.reportFile)
+            return isWhole
         }
-        if options.reportFile == nil, options.report == .summary {
-            Terminal.complain(totals.text)
+        if options.report == .summary {
+            if options.reportFile == nil { Terminal.complain(totals.text) }
+            write(Array(totals.text.utf8), to: options.reportFile)
         } else if options.reportFile == nil, options.report == nil, isAtomic {
             Terminal.complain(totals.summary)
         }
-        if needsCalls, let asked { try report(asked, options) }
+        guard needsCalls, let asked else { return isWhole }
+        var audit = RunAudit(recording: recording, imported: asked, isAtomic: isAtomic)
+        if let path = options.mtree {
+            do {
+                let text = try InputFile(path).bytes()
+                audit.flatView = FlatViewText(String(decoding: text, as: UTF8.self))
+            } catch {
+                Terminal.complain("memslotctl run: --mtree: \(error)")
+                isWhole = false
+            }
+        }
+        audit.committed = committed
+        if options.report != .summary {
+            write(Array(audit.text.utf8), to: options.reportFile)
+            if options.reportFile == nil, options.report == .full {
+                Terminal.complain(audit.text)
+            }
+        }
+        var shown = committed ?? asked
+        shown.report.view = audit.flatView
+        let holds = recording.commits.map { commit in
+            let begin = commit.heldSince.rawValue
+            return begin..<begin.addingSaturated(commit.heldNanoseconds)
+        }
+        write(ReportDocument(shown, holds: holds).page, to: options.html)
+        write(Array(audit.timeline.svg(title: settings.name).utf8), to: options.svg)
+        return isWhole
     }
 
     private var totals: RunTotals {
@@ -65,31 +113,5 @@ final class RunOutcome {
             recording, name: settings.name, isAtomic: isAtomic,
             transactions: isAtomic || recording.lost > 0
                 ? nil : asked?.scenario.transactions.count)
-    }
-
-    private func report(_ imported: TraceImport, _ options: RunCommand) throws {
-        var audit = RunAudit(recording: recording, imported: imported, isAtomic: isAtomic)
-        if let path = options.mtree {
-            let text = try InputFile(path).bytes()
-            audit.flatView = FlatViewText(String(decoding: text, as: UTF8.self))
-        }
-        audit.committed = committed
-        if let path = options.reportFile {
-            try OutputFile.write(Array(audit.text.utf8), to: path)
-        } else if options.report == .full {
-            Terminal.complain(audit.text)
-        }
-        if let path = options.html {
-            var shown = committed ?? imported
-            shown.report.view = audit.flatView
-            let holds = recording.commits.map { commit in
-                let begin = commit.heldSince.rawValue
-                return begin..<begin.addingSaturated(commit.heldNanoseconds)
-            }
-            try OutputFile.write(ReportDocument(shown, holds: holds).page, to: path)
-        }
-        if let path = options.svg {
-            try OutputFile.write(Array(audit.timeline.svg(title: settings.name).utf8), to: path)
-        }
     }
 }

@@ -77,6 +77,30 @@ struct RunRecordingTests {
         #expect(transactions[2].audit.guest == .notRunning)
     }
 
+    @Test(
+        "what a vCPU's thread puts back in a later commit is unclear, and what nobody asked for a hole",
+        arguments: [(Int32(8), UInt64(5), Hole.Verdict.unclear), (8, 0, .hole), (7, 0, .hole)])
+    func commits(thread: Int32, runs: UInt64, verdict: Hole.Verdict) throws {
+        func committed(_ call: crun_record, isFelt: Bool = true) -> [crun_record] {
+            var (made, commit) = (call, call)
+            made.kind = CRUN_MADE
+            commit.kind = CRUN_COMMIT
+            (commit.duration, commit.hold.why) = (500, CRUN_BY_QUIET)
+            commit.hold.withheld_none = isFelt ? 0 : 1
+            return [made, commit]
+        }
+        let records =
+            [machine] + committed(call(0, size: 0x2000, at: 0), isFelt: false)
+            + committed(call(0, size: 0, at: 1000, entries: 5))
+            + committed(call(0, size: 0x2000, at: 9000, thread: thread, runs: runs, entries: 9))
+        let recording = recording(runMemory(records))
+        let report = try recording.importedCommits(options: TraceImporter.Options()).report
+        #expect(report.absences.map(\.verdict) == [verdict])
+        // The first has withheld nothing.
+        #expect(RunHolds(recording)?.summary.contains("held for 500 ns (median)") == true)
+        #expect(recording.commits.map(\.hasWithheldEntry) == [false, true, true])
+    }
+
     @Test("a call of no VM, and words of any kind, don't trap")
     func nonsense() throws {
         var odd = call(.max, size: .max, at: .max, runs: .max, entries: .max, inside: .max)

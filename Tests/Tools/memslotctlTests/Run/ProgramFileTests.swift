@@ -124,4 +124,44 @@ struct ProgramFileTests {
         #expect(outcome.output.contains("ulimit -f"), "\(outcome.output)")
         #expect(outcome.output.hasSuffix("\n2\n"))
     }
+
+    @Test(
+        "a file that can't be written is refused before the VMM starts",
+        arguments: [
+            "--record", "--raw", "--report-file", "--html", "--svg",
+        ])
+    func outputs(option: String) {
+        let mark = Workbench.file("started")
+        let run = Finished(
+            running: Workbench.memslotctl ?? "",
+            ["run", option, "/no/such/folder/x", "--", "touch", mark])
+        #expect(run.status == 2)
+        #expect(run.errors.contains("/no/such/folder/x: can't be written: ENOENT"))
+        #expect(access(mark, F_OK) != 0)
+    }
+
+    @Test("one file for two outputs, and a report of no kind, are refused")
+    func words() {
+        let path = Workbench.file("both")
+        for words in [["--record", path, "--html", path], ["--report=all"]] {
+            let run = Finished(
+                running: Workbench.memslotctl ?? "", ["run"] + words + ["--", "true"])
+            #expect(run.status == 64)
+            #expect(run.errors.contains(path) || run.errors.contains("'all'"), "\(run.errors)")
+        }
+    }
+
+    @Test("a library of another kind is refused before the VMM starts")
+    func foreignLibrary() {
+        let mark = Workbench.file("started")
+        let run = Finished(
+            running: "/bin/sh",
+            [
+                "-c",
+                "MEMSLOTS_PRELOAD=/etc/passwd '\(Workbench.memslotctl ?? "")' run -- touch \(mark)",
+            ])
+        #expect(run.status == 2)
+        #expect(run.errors.contains("/etc/passwd is not the preload library"), "\(run.errors)")
+        #expect(access(mark, F_OK) != 0)
+    }
 }

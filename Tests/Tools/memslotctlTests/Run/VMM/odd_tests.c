@@ -110,6 +110,16 @@ int test_neighbour(int argc, char **argv) {
     return 0;
 }
 
+// Waits at the gate while a hold lasts, and never enters the guest.
+static void *knock(void *nothing) {
+    vm.vcpus[0].run->immediate_exit = 1;
+    while (!is_over) {
+        ioctl(vm.vcpus[0].descriptor, KVM_RUN, 0);
+        usleep(1000);
+    }
+    return nothing;
+}
+
 // A slot with dirty bits that were kept is replaced by a smaller one after the hold's budget is spent.
 int test_replaced(int argc, char **argv) {
     (void)argc;
@@ -118,6 +128,9 @@ int test_replaced(int argc, char **argv) {
     start(&vm);
     while (*rounds(&vm.vcpus[0]) < 3) usleep(1000);
     stop(&vm);
+    // A hold that withholds no entry spends no budget.
+    pthread_t thread;
+    pthread_create(&thread, 0, knock, 0);
     uint64_t half = REGION_SIZE / 2;
     split(&vm, KVM_MEM_LOG_DIRTY_PAGES);
     uint64_t words[4] = {0};
@@ -132,6 +145,8 @@ int test_replaced(int argc, char **argv) {
     log.slot = 1;
     must(ioctl(vm.descriptor, KVM_GET_DIRTY_LOG, &log) == 0, "the log of the smaller one");
     printf("new slot %d\n", __builtin_popcountll(words[0]));
+    is_over = 1;
+    pthread_join(thread, 0);
     return 0;
 }
 
@@ -143,5 +158,38 @@ int test_passed(int argc, char **argv) {
     printf("closed\n");
     fflush(stdout);
     getchar();
+    return 0;
+}
+
+static void *nothing(void *none) { return none; }
+
+// Drops rights after the first commit, as `-runas` does: glibc signals every thread, and waits for it.
+int test_identity(int argc, char **argv) {
+    (void)argc;
+    (void)argv;
+    // With the first thread of a process glibc unblocks its signal in the one that creates it.
+    pthread_t first;
+    pthread_create(&first, 0, nothing, 0);
+    pthread_join(first, 0);
+    make_vm(&vm, 1, 0);
+    start(&vm);
+    split(&vm, 0);
+    must(setgid(getgid()) == 0 && setuid(getuid()) == 0, "setuid");
+    merge(&vm, 0);
+    stop(&vm);
+    printf("lost %lu mmio %lu\n", lost(&vm), vm.vcpus[0].mmio);
+    return 0;
+}
+
+// Changes slots before its vCPU has entered the guest: nobody is held.
+int test_unstarted(int argc, char **argv) {
+    (void)argc;
+    (void)argv;
+    make_vm(&vm, 1, 0);
+    split(&vm, 0);
+    usleep(50000);
+    merge(&vm, 0);
+    usleep(50000);
+    printf("ready\n");
     return 0;
 }
