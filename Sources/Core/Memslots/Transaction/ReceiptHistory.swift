@@ -1,9 +1,35 @@
 /// The last receipts of a table, bounded in number, and in memory by a budget.
 final class ReceiptHistory: Sendable {
     private struct State {
-        /// Ascending by number.
-        var receipts: [(number: UInt64, bytes: Int, receipt: Receipt)] = []
+        /// Ascending by number. Those before `first` are dropped.
+        private var receipts: [(number: UInt64, bytes: Int, receipt: Receipt?)] = []
+        private var first = 0
         var last: UInt64 = 0
+
+        var kept: ArraySlice<(number: UInt64, bytes: Int, receipt: Receipt?)> { receipts[first...] }
+
+        mutating func append(_ receipt: Receipt, bytes: Int) {
+            last += 1
+            receipts.append((last, bytes, receipt))
+        }
+
+        /// Drops the oldest.
+        ///
+        /// - Returns: how many bytes they had.
+        mutating func drop(_ count: Int) -> Int {
+            var bytes = 0
+            for index in first..<first + count {
+                bytes += receipts[index].bytes
+                receipts[index].receipt = nil
+            }
+            first += count
+            // Only sometimes, so that each receipt costs the same.
+            if first > max(receipts.count / 2, 64) || first == receipts.count {
+                receipts.removeFirst(first)
+                first = 0
+            }
+            return bytes
+        }
     }
 
     private let state = Locked(State())
@@ -15,7 +41,7 @@ final class ReceiptHistory: Sendable {
         self.budget = budget
     }
 
-    deinit { budget.release(state.withLock { $0.receipts.reduce(0) { $0 + $1.bytes } }) }
+    deinit { budget.release(drop(through: .max)) }
 
     func append(_ receipt: Receipt) {
         guard limit > 0 else { return }
@@ -24,35 +50,28 @@ final class ReceiptHistory: Sendable {
         if !receipt.hasPickedIDs { receipt.slots = [] }
         let bytes = receipt.heldBytes
         let (number, dropped) = state.withLock { state in
-            state.last += 1
-            state.receipts.append((state.last, bytes, receipt))
-            let excess = max(state.receipts.count - limit, 0)
-            defer { state.receipts.removeFirst(excess) }
-            return (state.last, state.receipts.prefix(excess).reduce(0) { $0 + $1.bytes })
+            state.append(receipt, bytes: bytes)
+            return (state.last, state.drop(max(state.kept.count - limit, 0)))
         }
         budget.release(dropped)
         budget.charge(bytes, for: number, of: self)
     }
 
     func last(_ count: Int) -> [Receipt] {
-        state.withLock { $0.receipts.suffix(count).map(\.receipt) }
+        state.withLock { $0.kept.suffix(count).compactMap(\.receipt) }
     }
 
     func removeAll() { budget.release(drop(through: .max)) }
 
     func contains(_ number: UInt64) -> Bool {
-        state.withLock { $0.receipts.first.map { $0.number <= number } ?? false }
+        state.withLock { $0.kept.first.map { $0.number <= number } ?? false }
     }
 
     /// Drops the receipts up to `number`.
     ///
     /// - Returns: how many bytes they had.
     func drop(through number: UInt64) -> Int {
-        state.withLock { state in
-            let count = state.receipts.prefix { $0.number <= number }.count
-            defer { state.receipts.removeFirst(count) }
-            return state.receipts.prefix(count).reduce(0) { $0 + $1.bytes }
-        }
+        state.withLock { state in state.drop(state.kept.prefix { $0.number <= number }.count) }
     }
 }
 
