@@ -48,6 +48,7 @@ func grouped(_ number: Int) -> String {
 package enum BenchmarkTarget: Hashable, Sendable {
     /// At most this many times the yardstick's figure.
     case ratioAtMost(Double)
+    case ratioAtLeast(Double)
     /// At most this much, in the row's unit.
     case atMost(Double)
     /// At least this much, in the row's unit.
@@ -57,6 +58,7 @@ package enum BenchmarkTarget: Hashable, Sendable {
     func share(of row: BenchmarkRow) -> Double {
         switch self {
         case .ratioAtMost(let limit): (row.ratio ?? .infinity) / limit
+        case .ratioAtLeast(let limit): limit / (row.ratio ?? 0)
         case .atMost(let limit): row.measured.median / limit
         case .atLeast(let limit): limit / max(row.measured.median, .leastNormalMagnitude)
         }
@@ -65,6 +67,7 @@ package enum BenchmarkTarget: Hashable, Sendable {
     func text(in unit: BenchmarkUnit) -> String {
         switch self {
         case .ratioAtMost(let limit): "≤ " + ratioText(limit)
+        case .ratioAtLeast(let limit): "≥ " + ratioText(limit)
         case .atMost(let limit): "≤ " + unit.text(limit)
         case .atLeast(let limit): "≥ " + unit.text(limit)
         }

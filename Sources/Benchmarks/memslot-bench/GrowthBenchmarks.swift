@@ -9,6 +9,7 @@ import Synchronization
 enum GrowthBenchmarks {
     static let steps = [
         BenchmarkStep(name: "VMs in one process", measure: tables),
+        BenchmarkStep(name: "threads on one VM", measure: contention),
         BenchmarkStep(name: "VMs in one daemon", measure: daemon),
         BenchmarkStep(name: "slots", measure: slots),
     ]
@@ -25,6 +26,36 @@ enum GrowthBenchmarks {
             return try row("commits in one process", vms: count, commits, effort) { vm, _, isOdd in
                 _ = try tables[vm].measured(arrays[isOdd ? 0 : 1])
             }
+        }
+    }
+
+    /// Compares the rate at which several threads commit to one VM with that of one thread. Each commit
+    /// moves the last slot to a place of its thread's own.
+    private static func contention(_ effort: Effort) throws -> [BenchmarkRow] {
+        let slots = BenchmarkArray.alternating(64)[0]
+        let free = (slots.last?.guestPhysicalEnd.rawValue ?? 0) + (1 << 30)
+        let arrays = (0..<16).map { place in
+            var array = slots
+            array[63].guestPhysicalAddress = GuestPhysicalAddress(free + UInt64(place) << 16)
+            return array
+        }
+        let commits = effort(16_000, quick: 800)
+        return try [2, 8].map { count in
+            let table = try LookupBenchmarks.opened(slots)
+            func contestant(_ threads: Int) -> Contestant {
+                Contestant("\(threads)") {
+                    try rate(threads, commits) { thread, turn in
+                        _ = try table.measured(arrays[thread * 2 + turn % 2])
+                    }
+                }
+            }
+            let contest = try Contest(
+                rounds: effort(15, quick: 3), [contestant(1), contestant(count)])
+            var row = contest.row(
+                "\(count)", as: "commits to one VM, \(count) threads", against: "1", in: .perSecond,
+                target: .ratioAtLeast(count == 2 ? 0.9 : 0.8))
+            row.yardstick = "1 thread"
+            return row
         }
     }
 

@@ -81,6 +81,8 @@ private func openTable(
 ) throws(Problem) -> memslots_table {
     let table = try converting(
         { Problem.submit(.invalid($0)) }, MemslotTable(backend: backend, installed: installed))
+    // What a callback throws in C++ or Rust goes to its thread.
+    table.keepSubmitsOnTheirThreads()
     return memslots_table(
         value: try HandleTable.shared.open(OpenTable(table, on: vm), as: .table))
 }

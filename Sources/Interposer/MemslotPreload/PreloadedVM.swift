@@ -23,6 +23,8 @@ final class PreloadedVM {
         guard let table = try? MemslotTable(backend: backend, vcpus: HeldByGate()) else {
             return nil
         }
+        // Each call runs on the stack of its own thread.
+        table.keepSubmitsOnTheirThreads()
         self.table = table
     }
 

@@ -44,7 +44,7 @@ public struct ReentryError: Error, Hashable, Sendable, CustomStringConvertible {
 ///
 /// Dispatch's queue-specific keys show only the innermost `sync` and its target queues, so that a
 /// hook under the vCPU barrier, or a reader of one table inside a reader of another, would not be
-/// known again. `sync` runs on the caller's thread, so a list in thread-local memory has every role.
+/// known again. A section runs on one thread, so a list in thread-local memory has every role.
 final class RoleDomain: Sendable {
     private struct Frame {
         let domain: ObjectIdentifier
@@ -69,6 +69,9 @@ final class RoleDomain: Sendable {
 
     /// The thread's innermost role in this domain, however many other tables it is in since.
     var innermostRole: ThreadRole? { first { _ in true } }
+
+    /// Whether the thread is inside a callback of any table.
+    static var isInsideAny: Bool { pthread_getspecific(key) != nil }
 
     /// Whether the thread is in `role` in this domain, however deep.
     func isIn(_ role: ThreadRole) -> Bool { first { $0 == role } != nil }

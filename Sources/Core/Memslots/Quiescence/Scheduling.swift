@@ -1,4 +1,3 @@
-internal import Dispatch
 internal import Glibc
 internal import Synchronization
 
@@ -81,7 +80,7 @@ package enum Scheduling {
     /// Runs `body`, which is a `sync` on `queue`; in a simulation, where that can't block.
     @inline(__always)
     static func section<R>(
-        _ kind: SectionKind, of queue: DispatchQueue, _ body: () -> R
+        _ kind: SectionKind, of queue: AnyObject, _ body: () -> R
     ) -> R {
         guard let scheduler = current else { return body() }
         let key = ObjectIdentifier(queue)

@@ -4,7 +4,7 @@
 /// ``commit(_:)`` and ``finish(_:)``, or, in reverse order, ``abort(_:)``. A replaced slot is
 /// passed as removed, then as added; in ``prepare(_:)`` both exist together. All calls come from the
 /// thread that executes the transaction: the caller of a blocking submit, or a thread of the table's
-/// for an `async` one. Inside a hook the table can be read; submitting to it or entering its vCPU
+/// for an `async` one; for a submit that had to wait, the thread of one before it. Inside a hook the table can be read; submitting to it or entering its vCPU
 /// gate throws ``ReentryError``.
 ///
 /// A hook does not receive the slots that the table has when the hook is added. The recovery of a

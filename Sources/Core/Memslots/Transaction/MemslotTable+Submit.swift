@@ -68,7 +68,12 @@ extension MemslotTable {
     ) throws(AdmissionError<Refusal>) -> Receipt {
         let start = monotonicNow()
         let reentrant = { AdmissionError<Refusal>.notSubmitted(.reentrant($0)) }
-        return try serially(reentrant) { () throws(AdmissionError<Refusal>) in
+        let late = AdmissionError<Refusal>.notSubmitted(.quiesceTimeout(vcpus: [], readers: []))
+        return try serially(reentrant, until: .after(options.quiesceDeadline), late: late) {
+            () throws(AdmissionError<Refusal>) in
+            // It has waited for others until now.
+            var options = options
+            options.quiesceDeadline -= .nanoseconds(Int64(clamping: monotonicNow() - start))
             let wanted = try converting(
                 AdmissionError<Refusal>.notSubmitted,
                 wantedArray(from: slots, options: options, prior: prior))

@@ -1,10 +1,9 @@
-internal import Dispatch
-
 /// The memory of one VM: the whole memslot array, changed in transactions.
 ///
 /// A submit passes the complete array. Afterwards the VM has exactly that array, or exactly the
-/// one before, and the result says which. Call everything from any thread; submits of one table
-/// run one after the other, on their callers' threads.
+/// one before, and the result says which. Call everything from any thread. Submits of one table run
+/// one after the other: each on its caller's thread, or, if it had to wait, on that of a caller
+/// before it.
 ///
 /// "Atomic" always says for whom. A guest vCPU that enters through ``VCPUGate`` never runs while
 /// the table is half changed. A reader in this process sees the old or the new array. Whatever
@@ -20,7 +19,8 @@ public final class MemslotTable: Sendable {
     let domain: RoleDomain
     let limits: TableLimits
     let submissions = SubmissionThread()
-    private let transactions = DispatchQueue(label: "memslots.transactions")
+    // Seen by a test that waits for others to wait.
+    let transactions = CombiningQueue()
     private let shared: Locked<Shared>
     private let receipts: ReceiptHistory
 
@@ -120,8 +120,8 @@ public final class MemslotTable: Sendable {
 
     /// Adds an observer, which gets every event after the snapshot that this returns.
     ///
-    /// - Parameter observer: called in order, on submitting threads, before their submit returns;
-    ///   must be short. It may read the table, not submit.
+    /// - Parameter observer: called in order, on the thread that executes the submit, before that
+    ///   returns; must be short. It may read the table, not submit.
     /// - Returns: the table as it is now, and the observation, which ends by
     ///   ``Observation/cancel()`` or when it is released.
     /// - Throws: ``ReentryError`` from inside a hook, an observer, a reader or the vCPU gate.
@@ -142,20 +142,29 @@ public final class MemslotTable: Sendable {
         }
     }
 
-    /// Runs `body` as the only transaction of this table.
+    /// Runs `body` as the only transaction of this table, perhaps on the thread of another call.
     ///
-    /// - Parameter reentrant: makes the error of a call from inside a callback.
+    /// - Parameters:
+    ///   - reentrant: makes the error of a call from inside a callback.
+    ///   - deadline: until when it may wait for others.
+    ///   - late: makes the error of a call that waited until then; `body` has not run.
     func serially<R, E: Error>(
-        _ reentrant: (ReentryError) -> E, _ body: () throws(E) -> R
+        _ reentrant: (ReentryError) -> E, until deadline: Deadline = .never, late: E? = nil,
+        _ body: () throws(E) -> R
     ) throws(E) -> R {
         if let role = domain.innermostRole {
             throw reentrant(ReentryError(role, tried: .transaction))
         }
         if pair.readers.isInside { throw reentrant(ReentryError(.reader, tried: .transaction)) }
-        // Dispatch's `sync` does not pass typed errors on.
-        let result: Result<R, E> = Scheduling.section(.serial, of: transactions) {
-            transactions.sync { domain.with(.transaction) { Result(catching: body) } }
+        var result: Result<R, E>?
+        let hasRun = Scheduling.section(.serial, of: transactions) {
+            // A thread inside a callback of another table would execute the sections of others there.
+            transactions.run(until: deadline, mayCombine: !RoleDomain.isInsideAny) {
+                domain.with(.transaction) { result = Result(catching: body) }
+            }
         }
+        if !hasRun, let late { throw late }
+        guard let result else { preconditionFailure("without a deadline it runs") }
         return try result.get()
     }
 
@@ -163,6 +172,10 @@ public final class MemslotTable: Sendable {
     func serially<R>(_ body: () -> R) throws(ReentryError) -> R {
         try serially({ (error: ReentryError) in error }) { () throws(ReentryError) in body() }
     }
+
+    /// Lets each submit run on its caller's thread, as callbacks of other languages need. Call it
+    /// before the first submit.
+    package func keepSubmitsOnTheirThreads() { transactions.combines = false }
 
     var hooks: [any MemslotHook] { shared.withLock { $0.hooks } }
     var transactionHooks: [any TransactionHook] { shared.withLock { $0.transactionHooks } }

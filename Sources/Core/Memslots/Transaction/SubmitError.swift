@@ -6,7 +6,8 @@ public enum SubmitError: Error, Hashable, Sendable, CustomStringConvertible {
     case conflict(present: Generation, expected: Generation)
     /// A hook refused a change.
     case rejected(hook: String, change: MemslotChange, reason: String)
-    /// These vCPUs and readers were still inside at the deadline; nothing was applied.
+    /// These vCPUs and readers were still inside at the deadline; nothing was applied. Both lists are
+    /// empty if the submit waited for others until then.
     case quiesceTimeout(vcpus: [String], readers: [String])
     /// An operation failed; those before it were undone.
     case rolledBack(Rollback)
@@ -57,6 +58,9 @@ public enum SubmitError: Error, Hashable, Sendable, CustomStringConvertible {
         case .rejected(let hook, let change, let reason):
             return "\(hook) refused the change of slot \(change.key): \(reason)"
         case .quiesceTimeout(let vcpus, let readers):
+            if vcpus.isEmpty && readers.isEmpty {
+                return "other submits ran until the deadline; nothing was applied, submit again"
+            }
             let who = vcpus.map { "vCPU \($0)" } + readers.map { "reader \($0)" }
             return "still inside at the deadline: \(who.joined(separator: ", ")); "
                 + "nothing was applied"

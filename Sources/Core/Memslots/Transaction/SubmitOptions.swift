@@ -16,7 +16,8 @@ public struct SubmitOptions: Hashable, Sendable {
     public var expectedGeneration: Generation?
     /// When vCPUs are held out.
     public var quiesce: Quiesce
-    /// The time for vCPUs and readers to leave, both together, from the start of the drain.
+    /// The time for vCPUs and readers to leave, both together, from the start of the drain. A submit
+    /// that waits for others of its table uses it up meanwhile, and is withdrawn when it is over.
     ///
     /// Zero or less still succeeds if nobody is inside. Over 584 years wait forever.
     public var quiesceDeadline: Duration

@@ -222,8 +222,9 @@ extension Sender {
     func recordEvent() {
         let needsThread = state.change { state in
             state.hasEvents = true
-            if state.committing[pthread_self()] == false {
-                state.committing[pthread_self()] = true
+            let thread = callingThread()
+            if state.committing[thread] == false {
+                state.committing[thread] = true
                 state.eventHolds += 1
             }
             guard !state.isClosed, !state.hasEventThread else { return false }
