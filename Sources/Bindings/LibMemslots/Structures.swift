@@ -6,16 +6,27 @@ enum SizedStructure {
     private static let maxSize = 4_096
 
     /// Reads a structure; `nil` if the pointer is `NULL`.
-    static func read<T>(_ pointer: UnsafePointer<T>?) throws(Problem) -> T? {
+    ///
+    /// - Parameter first: the member that was added first after the structure was published. A caller
+    ///   whose structure ends before it has zero there.
+    static func read<T>(
+        _ pointer: UnsafePointer<T>?, before first: PartialKeyPath<T>? = nil
+    ) throws(Problem) -> T? {
         guard let pointer else { return nil }
         let raw = UnsafeRawPointer(pointer)
-        let size = try size(at: raw, atLeast: MemoryLayout<T>.size)
-        for offset in MemoryLayout<T>.size..<size
+        let least = first.flatMap(MemoryLayout<T>.offset(of:)) ?? MemoryLayout<T>.size
+        let size = try size(at: raw, atLeast: least)
+        for offset in MemoryLayout<T>.size..<max(size, MemoryLayout<T>.size)
         where raw.load(fromByteOffset: offset, as: UInt8.self) != 0 {
             throw .badArgument(
                 "the structure sets a member that this version does not know; leave it zero")
         }
-        return pointer.pointee
+        return withUnsafeTemporaryAllocation(of: T.self, capacity: 1) { value in
+            let bytes = UnsafeMutableRawBufferPointer(value)
+            bytes.initializeMemory(as: UInt8.self, repeating: 0)
+            bytes.copyMemory(from: .init(start: raw, count: min(size, bytes.count)))
+            return value[0]
+        }
     }
 
     /// Checks the size of a structure that the function fills.

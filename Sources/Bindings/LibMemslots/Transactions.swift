@@ -34,7 +34,7 @@ private func transact(
 ) -> Int32 {
     returnCode(table) { open throws(Problem) in
         if let receipt { try SizedStructure.check(receipt) }
-        let options = SubmitOptions(try SizedStructure.read(options))
+        let options = try SubmitOptions(SizedStructure.read(options, before: \.continuity))
         let array = try slots(list, count)
         // The handle comes first: after the commit nothing may fail.
         let details = receipt == nil ? nil : ReceiptDetails()
@@ -52,13 +52,17 @@ private func transact(
 }
 
 extension SubmitOptions {
-    fileprivate init(_ options: memslots_submit_options?) {
+    fileprivate init(_ options: memslots_submit_options?) throws(Problem) {
         self.init()
         guard let options else { return }
+        if options.always_quiesce && options.continuity {
+            throw .badArgument("always_quiesce and continuity exclude each other; set one")
+        }
         if options.has_expected_generation {
             expectedGeneration = Generation(options.expected_generation)
         }
         if options.always_quiesce { quiesce = .always }
+        if options.continuity { quiesce = .continuity }
         if options.quiesce_deadline_milliseconds != 0 {
             quiesceDeadline = .milliseconds(Int64(options.quiesce_deadline_milliseconds))
         }

@@ -272,6 +272,9 @@ struct SubmitOptions {
     bool always_quiesce = false;
     /* How long to wait for vCPUs and readers to leave; 0: a second. */
     std::chrono::milliseconds quiesce_deadline{0};
+    /* Hold vCPUs out only so that none ever misses a page that both arrays map. Not with
+     * always_quiesce. */
+    bool continuity = false;
 };
 
 /* Which pages of a slot the guest has written. */
@@ -647,6 +650,7 @@ private:
         raw.has_expected_generation = options.expected_generation.has_value();
         raw.expected_generation = options.expected_generation.value_or(0);
         raw.always_quiesce = options.always_quiesce;
+        raw.continuity = options.continuity;
         raw.quiesce_deadline_milliseconds =
             static_cast<std::uint32_t>(options.quiesce_deadline.count());
         Receipt receipt;

@@ -36,6 +36,9 @@ struct SweepCommand: ParsableCommand {
             valueName: "n"))
     var longest = 40
 
+    @Flag(help: "Submit with quiesce continuity, instead of as the scenarios do.")
+    var continuity = false
+
     @Argument(help: "Scenarios.", completion: .file())
     var files: [String]
 
@@ -63,7 +66,9 @@ struct SweepCommand: ParsableCommand {
                         { (error: TargetLost) in
                             UnusableInput(line: step.line, column: 1, message: error.message)
                         }, scenes.play(step))
-                    if let scene { swept.append(scene) }
+                    guard var scene else { continue }
+                    if continuity { scene.quiesce = .continuity }
+                    swept.append(scene)
                 }
             } catch {
                 throw input.unusable(error)

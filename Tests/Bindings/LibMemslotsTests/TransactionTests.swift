@@ -125,6 +125,32 @@ struct TransactionTests {
         #expect(try table.now().ids == [0])
     }
 
+    @Test("continuity is an option, also for a caller that does not know it")
+    func continuity() throws {
+        let table = try SimulatedTable()
+        #expect(table.submit(slot(0, at: 0), slot(1, at: 1)) == MEMSLOTS_OK)
+        var options = sized(memslots_submit_options.init, \.struct_size)
+        func isHeld() throws -> Bool {
+            var filled = receipt()
+            defer { memslots_receipt_release(&filled) }
+            #expect(memslots_plan(table.handle, nil, 0, &options, &filled) == MEMSLOTS_OK)
+            return filled.quiesced
+        }
+        #expect(try isHeld())
+        options.continuity = true
+        #expect(try !isHeld())
+        // A structure of the first version ends before the member.
+        options.struct_size = 24
+        #expect(try isHeld())
+        options.struct_size = 23
+        #expect(
+            memslots_plan(table.handle, nil, 0, &options, nil) == MEMSLOTS_BAD_ARGUMENT)
+        options.struct_size = MemoryLayout<memslots_submit_options>.size
+        options.always_quiesce = true
+        #expect(
+            memslots_plan(table.handle, nil, 0, &options, nil) == MEMSLOTS_BAD_ARGUMENT)
+    }
+
     @Test("dirty bits are reported, survive a split, and end in the receipt")
     func dirtyLog() throws {
         let table = try SimulatedTable()

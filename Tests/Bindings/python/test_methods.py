@@ -40,6 +40,9 @@ def test_every_method_of_the_schema(schema, client):
     receipt = vm.submit(array, expected_generation=0, always_quiesce=True, quiesce_deadline=0.5)
     assert plan.operations == receipt.operations and receipt.diff.added == ((0, 0), (0, 1))
     assert receipt.committed and receipt.retired and [slot.id for slot in receipt.slots] == [0, 1]
+    assert vm.plan([]).quiesced and vm.plan([], continuity=True).because == "log-ends"
+    with pytest.raises(ValueError, match="exclude"):
+        vm.plan([], always_quiesce=True, continuity=True)
     event = client.next_event(5)
     assert isinstance(event, events.Committed) and event.receipt.operations == receipt.operations
     assert event.apply(snapshot) == vm.get() and vm.get(generation=0).slots == ()

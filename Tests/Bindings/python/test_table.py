@@ -116,6 +116,7 @@ def test_submit_returns_a_receipt(memslot_vm):
         and receipt.optimal
         and receipt.durations.total >= receipt.durations.blackout
     )
+    assert memslot_vm.plan([]).quiesced and not memslot_vm.plan([], continuity=True).quiesced
     receipt.assert_calls_at_most(4)
     with pytest.raises(
         AssertionError, match=r"4 calls, at most 3 expected:\n  0: delete slot 0 at 0x0"

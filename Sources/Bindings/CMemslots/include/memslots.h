@@ -278,6 +278,9 @@ typedef struct memslots_submit_options {
     bool always_quiesce;
     /* How long to wait for vCPUs and readers to leave; 0: 1,000. */
     uint32_t quiesce_deadline_milliseconds;
+    /* Hold vCPUs out only so that none ever misses a page that both arrays map and no dirty bit is
+     * lost; other pages come and go in any order. Not with always_quiesce. */
+    bool continuity;
 } memslots_submit_options;
 
 enum { MEMSLOTS_COMMITTED = 0, MEMSLOTS_UNCHANGED = 1 };

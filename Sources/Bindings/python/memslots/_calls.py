@@ -134,12 +134,15 @@ def change(
     expected_generation: Optional[int],
     always_quiesce: bool,
     quiesce_deadline: Optional[float],
+    continuity: bool,
 ) -> Call[Receipt]:
+    if always_quiesce and continuity:
+        raise ValueError("always_quiesce and continuity exclude each other; set one")
     params = _some(
         vm=vm,
         slots=[slot.to_wire() for slot in slots],
         expectedGeneration=expected_generation,
-        quiesce="always" if always_quiesce else None,
+        quiesce="always" if always_quiesce else "continuity" if continuity else None,
         quiesceDeadlineMs=None if quiesce_deadline is None else round(quiesce_deadline * 1000),
     )
     return Call(method, params, Receipt.from_wire, may_take=quiesce_deadline or 0)

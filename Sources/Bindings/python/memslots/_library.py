@@ -100,6 +100,7 @@ class CSubmitOptions(Structure):
         ("has_expected_generation", c_bool),
         ("always_quiesce", c_bool),
         ("quiesce_deadline_milliseconds", c_uint32),
+        ("continuity", c_bool),
     ]
 
 

@@ -171,12 +171,15 @@ class Table:
         expected_generation: Optional[int] = None,
         always_quiesce: bool = False,
         quiesce_deadline: Optional[float] = None,
+        continuity: bool = False,
     ) -> Receipt:
         """Makes `slots` the VM's memory: the complete array, in any order, or nothing.
 
         :param expected_generation: commit only on this generation.
         :param always_quiesce: hold vCPUs for every change; otherwise only if the plan needs it.
         :param quiesce_deadline: seconds that vCPUs and readers may need to leave; None: 1.
+        :param continuity: hold vCPUs only so that none ever misses a page that both arrays map; not
+            with `always_quiesce`.
         :raises InvalidArrayError: the array breaks a rule: ``violations``.
         :raises GenerationConflictError: the table has another generation.
         :raises PrepareRejectedError: a hook vetoed.
@@ -184,7 +187,9 @@ class Table:
         :raises VMFailedError: the undo failed too, now or before: `recover`, `failure`.
         :raises QuiesceTimeoutError: a vCPU or a reader did not leave in time.
         """
-        return self._change("submit", slots, expected_generation, always_quiesce, quiesce_deadline)
+        return self._change(
+            "submit", slots, expected_generation, always_quiesce, quiesce_deadline, continuity
+        )
 
     def plan(
         self,
@@ -193,9 +198,12 @@ class Table:
         expected_generation: Optional[int] = None,
         always_quiesce: bool = False,
         quiesce_deadline: Optional[float] = None,
+        continuity: bool = False,
     ) -> Receipt:
         """The receipt that `submit` would return. Changes nothing."""
-        return self._change("plan", slots, expected_generation, always_quiesce, quiesce_deadline)
+        return self._change(
+            "plan", slots, expected_generation, always_quiesce, quiesce_deadline, continuity
+        )
 
     def _change(
         self,
@@ -204,6 +212,7 @@ class Table:
         expected_generation: Optional[int],
         always_quiesce: bool,
         quiesce_deadline: Optional[float],
+        continuity: bool,
     ) -> Receipt:
         wanted = list(slots)
         milliseconds = 0
@@ -215,6 +224,7 @@ class Table:
             expected_generation is not None,
             always_quiesce,
             milliseconds,
+            continuity,
         )
         c = _library.CReceipt(sizeof(_library.CReceipt))
         arguments = (self._handle, c_slots(wanted), len(wanted), byref(options), byref(c))

@@ -93,6 +93,7 @@ class VM:
         expected_generation: Optional[int] = None,
         always_quiesce: bool = False,
         quiesce_deadline: Optional[float] = None,
+        continuity: bool = False,
     ) -> Receipt:
         """Makes `slots` the VM's memory: the complete array, or nothing (``memslots.submit``).
 
@@ -100,6 +101,8 @@ class VM:
         :param always_quiesce: hold vCPUs for every change; otherwise only if the plan needs it.
         :param quiesce_deadline: seconds that vCPUs and readers may need to leave; None: 1. The
             limit is `ServerInfo.limits` ``["quiesceDeadlineMs"]``. The client waits for so much longer.
+        :param continuity: hold vCPUs only so that none ever misses a page that both arrays map; not
+            with `always_quiesce`.
         :raises InvalidArrayError: the array breaks a rule: ``violations``.
         :raises GenerationConflictError: the VM has another generation.
         :raises PrepareRejectedError: a hook vetoed.
@@ -108,7 +111,12 @@ class VM:
         :raises QuiesceTimeoutError: a vCPU or a reader did not leave in time.
         """
         return self._change(
-            "memslots.submit", slots, expected_generation, always_quiesce, quiesce_deadline
+            "memslots.submit",
+            slots,
+            expected_generation,
+            always_quiesce,
+            quiesce_deadline,
+            continuity,
         )
 
     def plan(
@@ -118,10 +126,16 @@ class VM:
         expected_generation: Optional[int] = None,
         always_quiesce: bool = False,
         quiesce_deadline: Optional[float] = None,
+        continuity: bool = False,
     ) -> Receipt:
         """The receipt that `submit` would return (``memslots.plan``). Changes nothing."""
         return self._change(
-            "memslots.plan", slots, expected_generation, always_quiesce, quiesce_deadline
+            "memslots.plan",
+            slots,
+            expected_generation,
+            always_quiesce,
+            quiesce_deadline,
+            continuity,
         )
 
     def _change(
@@ -131,10 +145,17 @@ class VM:
         expected_generation: Optional[int],
         always_quiesce: bool,
         quiesce_deadline: Optional[float],
+        continuity: bool,
     ) -> Receipt:
         return self.client._run(
             _calls.change(
-                method, self.name, slots, expected_generation, always_quiesce, quiesce_deadline
+                method,
+                self.name,
+                slots,
+                expected_generation,
+                always_quiesce,
+                quiesce_deadline,
+                continuity,
             )
         )
 

@@ -40,6 +40,8 @@ public struct Errno: Error, RawRepresentable, Hashable, Sendable, CustomStringCo
     public static let fileExists = Errno(rawValue: 17)
     /// The request breaks a rule. The corresponding C error is `EINVAL`.
     public static let invalidArgument = Errno(rawValue: 22)
+    /// vCPUs did not leave in time. The corresponding C error is `ETIMEDOUT`.
+    public static let timedOut = Errno(rawValue: 110)
 }
 
 /// Returns the value of `body`. An error of `body` is thrown as what `convert` makes of it.

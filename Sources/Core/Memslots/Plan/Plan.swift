@@ -2,7 +2,7 @@
 /// overlaps: deletes, moves, creates, logs on, logs off.
 public struct Plan: Hashable, Sendable {
     /// The calls, in the order in which they are applied.
-    public let operations: [PlannedOperation]
+    public internal(set) var operations: [PlannedOperation]
     /// Whether no plan with fewer calls exists, as far as that was proved.
     public let isOptimal: Bool
     /// Whether vCPUs must be held out of the guest for these calls: not for creates and logs on

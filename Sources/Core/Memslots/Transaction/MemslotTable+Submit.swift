@@ -99,9 +99,10 @@ extension MemslotTable {
     ) throws(SubmitError) -> Receipt {
         let previous = pair.current
         let hooks = hooks
+        var wanted = wanted
+        wanted.decideHold(options.quiesce, for: hooks)
         var run = TransactionRun(
-            wanted.plan, from: previous.array, to: wanted.slots, options: options,
-            overlay: overlay,
+            wanted, from: previous.array, options: options, overlay: overlay,
             in: TransactionRun.Surroundings(
                 backend: backend, pair: pair, vcpus: vcpus, hooks: hooks,
                 transactionHooks: transactionHooks))
@@ -111,10 +112,6 @@ extension MemslotTable {
         overlay = run.overlay
         if let error = error(for: outcome, of: run, wanted.plan) { throw error }
 
-        receipt.quiesced = run.quiesces
-        if run.quiesces {
-            receipt.holdReason = wanted.plan.holdReason(hooksNeedHold: run.hooksNeedHold)
-        }
         receipt.retired = run.readers.isEmpty
         receipt.readers = run.readers
         receipt.durations.nanoseconds = run.times

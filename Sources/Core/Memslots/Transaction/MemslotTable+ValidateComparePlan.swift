@@ -5,16 +5,12 @@ extension MemslotTable {
         _ slots: [Memslot], options: SubmitOptions, prior: [Violation]
     ) throws(SubmitError) -> Receipt {
         try serially(SubmitError.reentrant) { () throws(SubmitError) in
-            let wanted = try wantedArray(from: slots, options: options, prior: prior)
+            var wanted = try wantedArray(from: slots, options: options, prior: prior)
+            if !wanted.diff.isEmpty { wanted.decideHold(options.quiesce, for: hooks) }
             var receipt = wanted.receipt(generation: pair.current.generation, capabilities)
             guard !wanted.diff.isEmpty else { return receipt }
             receipt.isPlan = true
             receipt.generation = pair.current.generation.next
-            let hooksNeedHold = hooks.contains(where: \.needsQuiescence)
-            if wanted.plan.needsQuiescence || options.quiesce == .always || hooksNeedHold {
-                receipt.quiesced = true
-                receipt.holdReason = wanted.plan.holdReason(hooksNeedHold: hooksNeedHold)
-            }
             receipt.unmappedDirtyPages = try plannedUnmappedPages(wanted)
             return receipt
         }

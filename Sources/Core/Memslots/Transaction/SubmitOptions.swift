@@ -9,6 +9,11 @@ public struct SubmitOptions: Hashable, Sendable {
         case auto
         /// For every plan, so that vCPUs see additions and a lone deletion at one instant too.
         case always
+        /// Only so that no vCPU ever misses a page that both arrays map, and no dirty bit is lost; other
+        /// pages come and go in any order. Where vCPUs are held, creates and deletes that need no hold
+        /// are made before and after it, if pages that both arrays map stay as they are. vCPUs may then
+        /// see additions of a transaction that fails.
+        case continuity
     }
 
     /// The generation that the table must have for the submit to commit: a compare-and-swap.

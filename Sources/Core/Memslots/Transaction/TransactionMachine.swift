@@ -1,8 +1,9 @@
 /// The course of one transaction, as decisions alone: no lock, thread, clock or backend.
 ///
 /// Each event of the last action leads to the next action. Every course ends in exactly one
-/// ``Outcome``; each prepared step is either committed and finished, or aborted, once. The recovery
-/// of a failed table is a course of its own: hold, harvest, apply, release.
+/// ``Outcome``; each prepared step is either committed and finished, or aborted, once. Operations may
+/// lie before the hold (the head) and after it (the tail). The recovery of a failed table is a course
+/// of its own: hold, harvest, apply, release.
 struct TransactionMachine {
     /// What ``TransactionRun`` does next. It reports an ``Event``.
     enum Action: Equatable {
@@ -12,12 +13,14 @@ struct TransactionMachine {
         case build
         /// Closes the gates and waits for readers, and for vCPUs if the plan holds them out.
         case drain
-        /// From here to ``release`` vCPUs are held out under their barrier.
+        /// From here to ``release`` or ``resume`` vCPUs are held out under their barrier.
         case exclusive
         /// Reads the dirty logs that are about to end.
         case harvest
         /// Applies an operation.
         case apply(operation: Int)
+        /// Lets vCPUs go on before the operations that need no hold; readers stay out.
+        case resume
         /// Holds vCPUs out, because operations must be undone beside them, or a table recovers.
         case hold
         /// Undoes an operation.
@@ -71,6 +74,7 @@ struct TransactionMachine {
         case entering(next: Entered)
         case harvesting
         case applying(operation: Int)
+        case resuming
         case holding(Cause)
         case holdingToRecover
         case undoing(operation: Int, Cause)
@@ -91,25 +95,44 @@ struct TransactionMachine {
         case undo(Cause)
     }
 
+    /// Why operations are undone, which are those before `operation`.
     private struct Cause: Equatable {
-        var errno: Errno
+        var outcome: Outcome
         var operation: Int
-        var outcome: Outcome { .rolledBack(errno, operation: operation) }
+
+        /// What becomes of the table if that fails with `errno`.
+        func failure(_ errno: Errno) -> Outcome {
+            guard case .rolledBack(let first, let operation) = outcome else {
+                return .failed(.timedOut, operation: nil, undo: errno)
+            }
+            return .failed(first, operation: operation, undo: errno)
+        }
     }
+
+    /// The parts of a plan: `middle` is what vCPUs are held for, if they are.
+    private enum Part { case head, middle, tail }
 
     private let steps: Int
     private let operations: Int
+    private let head: Int
+    private let tail: Int
     private let isRecovery: Bool
-    private var holdsVCPUs: Bool
+    private let holdsVCPUs: Bool
+    private var isHolding = false
+    private var part: Part
     private var state = State.start
 
     /// A transaction of `operations` calls, with `steps` hook calls a phase.
     ///
-    /// - Parameter holdsVCPUs: whether vCPUs are held out from the drain on.
-    init(steps: Int, operations: Int, holdsVCPUs: Bool) {
+    /// - Parameters:
+    ///   - holdsVCPUs: whether vCPUs are held out from the drain on.
+    ///   - head: the number of operations before the hold; 0 without a hold.
+    ///   - tail: the number of operations after it; 0 without a hold.
+    init(steps: Int, operations: Int, holdsVCPUs: Bool, head: Int = 0, tail: Int = 0) {
         self.steps = steps
         self.operations = operations
         self.holdsVCPUs = holdsVCPUs
+        (self.head, self.tail, part) = (head, tail, .head)
         isRecovery = false
     }
 
@@ -118,6 +141,7 @@ struct TransactionMachine {
         steps = 0
         self.operations = operations
         holdsVCPUs = true
+        (head, tail, part) = (0, 0, .middle)
         isRecovery = true
     }
 
@@ -130,36 +154,42 @@ struct TransactionMachine {
         case (.preparing(let step), .done): return prepare(step + 1)
         case (.preparing(let step), .vetoed(let veto)):
             return abort(from: step - 1, .rejected(veto, step: step))
-        case (.building, .done): return enter(.draining, .drain)
+        case (.building, .done): return apply(0)
         case (.draining, .done):
+            isHolding = holdsVCPUs
             return holdsVCPUs ? enter(.entering(next: .harvest), .exclusive) : harvest()
         case (.draining, .timedOut(let vcpus, let readers)):
-            // The drain has opened the gates again.
-            return abort(from: steps - 1, .timedOut(vcpus: vcpus, readers: readers))
+            // The gates stay closed until the head is undone.
+            let outcome = Outcome.timedOut(vcpus: vcpus, readers: readers)
+            return undo(from: head - 1, Cause(outcome: outcome, operation: head))
         case (.entering(.harvest), .done): return harvest()
         case (.entering(.undo(let cause)), .done): return undo(from: cause.operation - 1, cause)
-        case (.harvesting, .done): return apply(0)
+        case (.harvesting, .done): return apply(head)
         case (.harvesting, .refused(let errno)) where isRecovery,
             (.applying, .refused(let errno)) where isRecovery:
             return fail(.failed(errno, operation: nil, undo: errno))
         case (.harvesting, .refused(let errno)):
-            return restore(.rolledBack(errno, operation: nil))
+            let outcome = Outcome.rolledBack(errno, operation: nil)
+            return undo(from: head - 1, Cause(outcome: outcome, operation: head))
         case (.applying(let operation), .done): return apply(operation + 1)
         case (.applying(let operation), .refused(let errno)):
-            return undo(Cause(errno: errno, operation: operation))
+            let outcome = Outcome.rolledBack(errno, operation: operation)
+            return undo(Cause(outcome: outcome, operation: operation))
+        case (.resuming, .done): return apply(operations - tail)
         case (.holdingToRecover, .done): return enter(.entering(next: .harvest), .exclusive)
         case (.holdingToRecover, .timedOut(let vcpus, let readers)):
             return enter(.ended, .complete(.timedOut(vcpus: vcpus, readers: readers)))
         case (.holding(let cause), .done):
-            holdsVCPUs = true
+            isHolding = true
             return enter(.entering(next: .undo(cause)), .exclusive)
+        // What was held for can't be undone beside a vCPU.
+        case (.holding(let cause), .timedOut) where part == .tail:
+            return fail(cause.failure(.timedOut))
         case (.holding(let cause), .timedOut):
-            // Only additions are undone; a vCPU that can't be stopped sees them vanish.
+            // Nothing is undone that both arrays map; a vCPU that can't be stopped sees the rest.
             return undo(from: cause.operation - 1, cause)
         case (.undoing(let operation, let cause), .done): return undo(from: operation - 1, cause)
-        case (.undoing(_, let cause), .refused(let errno)):
-            let outcome = Outcome.failed(cause.errno, operation: cause.operation, undo: errno)
-            return fail(outcome)
+        case (.undoing(_, let cause), .refused(let errno)): return fail(cause.failure(errno))
         case (.restoring(let outcome), .done): return enter(.releasing(outcome), .release)
         case (.failing(let outcome), .done): return enter(.releasing(outcome), .release)
         case (.committing(let step), .done): return commit(step + 1)
@@ -185,15 +215,32 @@ struct TransactionMachine {
 
     private mutating func harvest() -> Action { enter(.harvesting, .harvest) }
 
+    /// Applies an operation of the present part, or goes on to the next part.
     private mutating func apply(_ operation: Int) -> Action {
-        operation < operations
-            ? enter(.applying(operation: operation), .apply(operation: operation))
-            : isRecovery ? enter(.releasing(.recovered), .release) : commit(0)
+        let end =
+            switch part {
+            case .head: head
+            case .middle: operations - tail
+            case .tail: operations
+            }
+        if operation < end {
+            return enter(.applying(operation: operation), .apply(operation: operation))
+        }
+        switch part {
+        case .head:
+            part = .middle
+            return enter(.draining, .drain)
+        case .middle where tail > 0:
+            (part, isHolding) = (.tail, false)
+            return enter(.resuming, .resume)
+        case .middle, .tail:
+            return isRecovery ? enter(.releasing(.recovered), .release) : commit(0)
+        }
     }
 
     private mutating func undo(_ cause: Cause) -> Action {
         if cause.operation == 0 { return restore(cause.outcome) }
-        return holdsVCPUs ? undo(from: cause.operation - 1, cause) : enter(.holding(cause), .hold)
+        return isHolding ? undo(from: cause.operation - 1, cause) : enter(.holding(cause), .hold)
     }
 
     private mutating func undo(from operation: Int, _ cause: Cause) -> Action {

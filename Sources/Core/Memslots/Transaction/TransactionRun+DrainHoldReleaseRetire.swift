@@ -2,7 +2,8 @@ extension TransactionRun {
     /// Closes the gates and waits for both under one deadline.
     ///
     /// vCPUs are drained first, because a vCPU that is inside may still enter as a reader. When all
-    /// are out, no vCPU can wait for a reader, and the readers are drained.
+    /// are out, no vCPU can wait for a reader, and the readers are drained. The release opens the
+    /// gates again, also after a timeout.
     mutating func drain() -> TransactionMachine.Event {
         let deadline = Deadline.after(quiesceDeadline)
         let (vcpus, readers) = (surroundings.vcpus, surroundings.pair.gate)
@@ -21,11 +22,10 @@ extension TransactionRun {
             remaining.readers = readers.remaining(since: arrivals)
         }
         if remaining.vcpus.isEmpty && remaining.readers.isEmpty { return .done }
-        release()
         return .timedOut(vcpus: remaining.vcpus, readers: remaining.readers)
     }
 
-    /// Holds vCPUs out before the first undo of a plan that ran beside them, or before a recovery.
+    /// Holds vCPUs out before the first undo of operations that ran beside them, or before a recovery.
     ///
     /// The array stays as it is, so that readers may enter; a vCPU that waited to read can leave.
     mutating func hold() -> TransactionMachine.Event {
@@ -48,9 +48,19 @@ extension TransactionRun {
     /// table, which first records that it has recovered.
     mutating func release() {
         surroundings.pair.gate.open()
-        guard isHolding, installed == nil, !isRecovery else { return }
+        if isHolding, installed == nil, !isRecovery { releaseVCPUs() }
+    }
+
+    /// Lets vCPUs go on before operations that need no hold. Readers stay out until the swap.
+    mutating func resume() {
+        releaseVCPUs()
+        hasResumed = true
+    }
+
+    private mutating func releaseVCPUs() {
         surroundings.vcpus.endHolding()
         isHolding = false
-        times.blackout += monotonicNow() - blackoutStart
+        lastBlackout = monotonicNow() - blackoutStart
+        times.blackout += lastBlackout
     }
 }

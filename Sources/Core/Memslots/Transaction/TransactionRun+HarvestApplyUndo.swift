@@ -37,12 +37,12 @@ extension TransactionRun {
         return .done
     }
 
-    /// As ``apply(_:)``; the clock is read before the first operation and after the last.
+    /// As ``apply(_:)``; the clock is read before the first operation of a part and after its last.
     mutating func timedApply(_ index: Int) -> TransactionMachine.Event {
-        if index == 0 { applyStart = monotonicNow() }
+        if starts.contains(index) { applyStart = monotonicNow() }
         let event = apply(index)
-        if index + 1 == plan.operations.count || event != .done {
-            times.apply = monotonicNow() - applyStart
+        if starts.contains(index + 1) || event != .done {
+            times.apply += monotonicNow() - applyStart
         }
         return event
     }
@@ -50,10 +50,11 @@ extension TransactionRun {
     mutating func undo(_ index: Int) -> TransactionMachine.Event {
         let call = plan.operations[index].call.inverse
         do throws(Errno) {
-            // A plan that ran beside the guest may have logged writes that other slots must report.
-            // With vCPUs held out from the beginning a new log has only the bits that the kernel
-            // began it with.
-            if !quiesces, call.endsLogging, let slot = call.before {
+            // A guest that ran beside the plan, or since, may have logged writes that other slots
+            // must report. If it was held out all the time, a new log has only the bits that the
+            // kernel began it with.
+            if !quiesces || hasResumed, call.endsLogging, let slot = call.before {
+                surroundings.backend.collectDirtyPages()
                 let bits = try surroundings.backend.readDirtyLog(of: slot, clear: false)
                 _ = overlay.carry([Harvested(slot: slot, bits: bits)], to: before)
             }
@@ -74,12 +75,17 @@ extension TransactionRun {
     /// Empties the logs that the kernel began full and that no guest could write to, before vCPUs
     /// may run on what a failed undo has left. A recovery has emptied its own.
     func emptyLogsOfFailure() {
-        guard quiesces, !isRecovery else { return }
+        guard quiesces, !hasResumed, !isRecovery else { return }
         for call in installation.callsThatBeganLogs { surroundings.backend.emptyNewLog(of: call) }
     }
 
+    /// Returns harvested bits to their slots. If the guest has run since their logs ended, what it
+    /// wrote is unknown, and all pages count as written.
     mutating func restoreDirtyBits() {
-        for item in harvest { overlay.add(item.bits, to: item.slot) }
+        for item in harvest {
+            let all = DirtyBitmap(pageCount: item.slot.pageCount, isFull: true)
+            overlay.add(hasResumed ? all : item.bits, to: item.slot)
+        }
         harvest = []
     }
 }

@@ -25,8 +25,8 @@ struct TransactionRun {
     let quiesceDeadline: Duration
     /// Whether vCPUs are held out from the drain on.
     let quiesces: Bool
-    /// Whether a hook needs vCPUs to be held.
-    let hooksNeedHold: Bool
+    /// Where the plan's head, middle and tail begin, and its end.
+    let starts: [Int]
     let isRecovery: Bool
 
     var machine: TransactionMachine
@@ -34,7 +34,12 @@ struct TransactionRun {
     var applied = 0
     var harvest: [Harvested] = []
     var isHolding = false
+    /// Whether all vCPUs are out.
+    private var areHeld = false
+    /// Whether the guest has run between operations for which it was held and later ones.
+    var hasResumed = false
     var blackoutStart: UInt64 = 0
+    var lastBlackout: UInt64 = 0
     var applyStart: UInt64 = 0
     var times = Receipt.Durations.Nanoseconds()
     /// The dirty bits that the table keeps.
@@ -45,12 +50,13 @@ struct TransactionRun {
     var installed: [Memslot]?
 
     init(
-        _ plan: Plan, from before: MemslotArray, to target: [Memslot], options: SubmitOptions,
+        _ wanted: WantedArray, from before: MemslotArray, options: SubmitOptions,
         overlay: DirtyOverlay, in surroundings: Surroundings
     ) {
-        self.plan = plan
+        let (hold, count) = (wanted.hold, wanted.plan.operations.count)
+        plan = wanted.plan
         self.before = before.slots
-        self.target = target
+        target = wanted.slots
         self.surroundings = surroundings
         self.overlay = overlay
         quiesceDeadline = options.quiesceDeadline
@@ -62,13 +68,13 @@ struct TransactionRun {
             : TransactionChanges(
                 changes: changes, before: before.slots, after: target,
                 deadline: .after(options.quiesceDeadline))
-        hooksNeedHold = surroundings.hooks.contains(where: \.needsQuiescence)
-        quiesces = plan.needsQuiescence || options.quiesce == .always || hooksNeedHold
+        quiesces = hold.reason != nil
+        starts = [0, hold.head, count - hold.tail, count]
         isRecovery = false
         machine = TransactionMachine(
             steps: changes.count * surroundings.hooks.count
                 + surroundings.transactionHooks.count,
-            operations: plan.operations.count, holdsVCPUs: quiesces)
+            operations: count, holdsVCPUs: quiesces, head: hold.head, tail: hold.tail)
     }
 
     /// The recovery of a failed table, from what is installed to the active array.
@@ -85,7 +91,7 @@ struct TransactionRun {
         changes = []
         whole = nil
         quiesces = true
-        hooksNeedHold = false
+        starts = [0, plan.operations.count]
         isRecovery = true
         machine = TransactionMachine(recoveryOf: plan.operations.count)
     }
@@ -108,12 +114,14 @@ struct TransactionRun {
         }
     }
 
-    /// Executes actions under the vCPU barrier until the gates are to be opened.
+    /// Executes actions under the vCPU barrier until vCPUs are to go on.
     private mutating func runExclusively() -> TransactionMachine.Action {
         if isRecovery { surroundings.backend.beginTransaction() }
         var action = machine.next(after: .done)
         surroundings.vcpus.exclusively {
-            while action != .release { action = machine.next(after: execute(action)) }
+            while action != .release, action != .resume {
+                action = machine.next(after: execute(action))
+            }
         }
         return action
     }
@@ -125,6 +133,7 @@ struct TransactionRun {
         let event = perform(action)
         switch (action, event) {
         case (.drain, .done) where isHolding, (.hold, .done):
+            areHeld = true
             creading_probe_hold(table, blackoutStart)
         case (.apply(let index), _), (.undo(let index), _):
             var errno = Errno(rawValue: 0)
@@ -132,7 +141,9 @@ struct TransactionRun {
             let word = plan.operations[index].call.key.kernelWord
             creading_probe_call(table, UInt64(word), UInt64(errno.rawValue))
         case (.swap, _): creading_probe_swap(table, surroundings.pair.current.generation.rawValue)
-        case (.release, _) where times.blackout > 0: creading_probe_release(table, times.blackout)
+        case (.release, _) where areHeld && !isHolding, (.resume, _):
+            areHeld = false
+            creading_probe_release(table, lastBlackout)
         default: break
         }
         return event
@@ -147,6 +158,7 @@ struct TransactionRun {
         case .drain: return timed(\.quiesce) { $0.drain() }
         case .harvest: return timed(\.harvest) { $0.harvestEndingLogs() }
         case .apply(let index): return timedApply(index)
+        case .resume: resume()
         case .hold: return hold()
         case .undo(let index): return undo(index)
         case .restoreDirtyBits: restoreDirtyBits()

@@ -3,7 +3,9 @@ struct WantedArray {
     /// Ascending by key.
     let slots: [Memslot]
     let diff: MemslotDiff
-    let plan: Plan
+    private(set) var plan: Plan
+    /// How the plan's calls lie around the hold.
+    private(set) var hold = Hold()
     /// In request order, with ids.
     private let requested: [Memslot]
     private let hasPickedIDs: Bool
@@ -38,6 +40,11 @@ struct WantedArray {
         plan = Plan(diff, for: capabilities)
     }
 
+    /// Decides whether vCPUs are held, and arranges the plan around that.
+    mutating func decideHold(_ quiesce: SubmitOptions.Quiesce, for hooks: [any MemslotHook]) {
+        hold = plan.arrange(diff, quiesce, hooksNeedHold: hooks.contains(where: \.needsQuiescence))
+    }
+
     /// A receipt without times, as far as it is known beforehand.
     func receipt(generation: Generation, _ capabilities: Capabilities) -> Receipt {
         var receipt = Receipt(
@@ -45,6 +52,8 @@ struct WantedArray {
             operations: plan.operations, isOptimal: plan.isOptimal && idsAreOptimal,
             slots: requested)
         receipt.hasPickedIDs = hasPickedIDs
+        receipt.quiesced = hold.reason != nil
+        receipt.holdReason = hold.reason
         receipt.kernelMemory = capabilities.kernelMemory?.bytes(of: slots)
         receipt.warnings =
             ArrayFindings(about: diff.added + diff.moved.map(\.after)).all.map(\.description)

@@ -16,7 +16,8 @@ struct OfflineChange {
     ///
     /// - Throws: the exit status for unusable input, after printing every fault with its line.
     init(
-        before beforeName: String, after afterName: String, _ options: OfflineRules, flags: String?
+        before beforeName: String, after afterName: String, _ options: OfflineRules, flags: String?,
+        quiesce: SubmitOptions.Quiesce = .auto
     ) throws {
         let (beforeFile, afterFile) = (
             try ArrayFile.read(beforeName), try ArrayFile.read(afterName)
@@ -40,7 +41,7 @@ struct OfflineChange {
         }
         do throws(SubmitError) {
             receipt = try table.plan(
-                wanted.slots, options: SubmitOptions(),
+                wanted.slots, options: SubmitOptions(quiesce: quiesce),
                 prior: wanted.faults + rules.pageFaults(of: wanted.slots))
         } catch {
             throw afterFile.failure(error, in: afterName, rules)

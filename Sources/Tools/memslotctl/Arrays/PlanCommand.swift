@@ -33,6 +33,9 @@ struct PlanCommand: ParsableCommand {
     @Option(help: "Plan the change from the array of this VM of a daemon.")
     var vm: String?
 
+    @Flag(help: "Hold vCPUs only where they could miss memory that stays.")
+    var continuity = false
+
     @Argument(
         help: "BEFORE AFTER: the present and the wanted array.",
         completion: .file())
@@ -50,10 +53,15 @@ struct PlanCommand: ParsableCommand {
 
     func run() throws {
         if let vm {
-            let request = DaemonRequest(.memslotsPlan, vm: vm, array: try SubmittedFile(files[0]))
+            let file = try SubmittedFile(files[0])
+            let request = DaemonRequest(.memslotsPlan, vm: vm, array: file) { writer in
+                if continuity { writer.member("quiesce", "continuity") }
+            }
             return try client.run(request) { ReceiptText($0).lines(isPlan: true) }
         }
-        let change = try OfflineChange(before: files[0], after: files[1], rules, flags: flags)
+        let change = try OfflineChange(
+            before: files[0], after: files[1], rules, flags: flags,
+            quiesce: continuity ? .continuity : .auto)
         let findings = ArrayFindings(change.after, maxSlots: change.rules.limits.maxSlots).all
         if client.json {
             var writer = JSONWriter()

@@ -24,6 +24,9 @@ struct SubmitCommand: VMRequestCommand {
     @Flag(help: "Hold vCPUs even if the plan does not require it.")
     var quiesce = false
 
+    @Flag(help: "Hold vCPUs only where they could miss memory that stays.")
+    var continuity = false
+
     @Option(
         name: .customLong("deadline-ms"),
         help: ArgumentHelp("The most time for vCPUs and readers to leave.", valueName: "ms"))
@@ -34,11 +37,18 @@ struct SubmitCommand: VMRequestCommand {
     @Argument(help: "The array; - is standard input.", completion: .file())
     var file: String
 
+    func validate() throws {
+        guard !(quiesce && continuity) else {
+            throw ValidationError("--quiesce and --continuity exclude each other")
+        }
+    }
+
     func request() throws -> DaemonRequest {
         let array = try SubmittedFile(file)
         return DaemonRequest(.memslotsSubmit, vm: vm, array: array) { writer in
             writer.member("expectedGeneration", expectedGeneration)
             if quiesce { writer.member("quiesce", "always") }
+            if continuity { writer.member("quiesce", "continuity") }
             writer.member("quiesceDeadlineMs", deadline)
         }
     }

@@ -137,13 +137,88 @@ struct HoldReasonTests {
         #expect(try reason([], [a], deletesAtOneInstant: false) == nil)
     }
 
+    /// How many calls continuity makes before the hold and after it; `nil` without a hold.
+    private func parts(
+        _ old: [Memslot], _ new: [Memslot], hook: Bool = false
+    ) -> (head: Int, tail: Int, reason: HoldReason)? {
+        let diff = MemslotDiff(from: old.byKey, to: new.byKey)
+        var plan = Plan(diff)
+        let hold = plan.arrange(diff, .continuity, hooksNeedHold: hook)
+        return hold.reason.map { (hold.head, hold.tail, $0) }
+    }
+
+    @Test("continuity: not for changes that leave what both arrays map, and end no log")
+    func continuity() throws {
+        #expect(parts([a, b], []) == nil)
+        #expect(parts([a], [b]) == nil)
+        #expect(parts([a], [a.at(20)]) == nil)
+        #expect(parts([a], [slot(0, at: 20, pages: 2)]) == nil)
+        #expect(parts([a, b], [b.with(.logDirtyPages)]) == nil)
+        #expect(parts([a], [a.at(20).with(.logDirtyPages)]) == nil)
+        #expect(try #require(parts([a], [a.at(20)], hook: true)).reason == .hook)
+        // A move whose slot logs.
+        #expect(try #require(parts([logging], [logging.at(20)])).reason == .severalVisibleChanges)
+        #expect(try #require(parts([logging, b], [b])).reason == .logEnds)
+        #expect(try #require(parts([a], [a.at(3)])).reason == .overlap)
+    }
+
+    @Test("continuity: which creates come before the hold, and which deletes after it")
+    func headAndTail() throws {
+        // A split that keeps its host pages, beside other changes.
+        let whole = slot(1, at: 8, pages: 4, host: 0x100)
+        let halves = [
+            slot(1, at: 8, pages: 2, host: 0x100), slot(2, at: 10, pages: 2, host: 0x102),
+        ]
+        func check(
+            _ old: [Memslot], _ new: [Memslot], _ head: Int, _ tail: Int, hook: Bool = false,
+            _ line: Int = #line
+        ) throws {
+            let parts = try #require(self.parts([whole] + old, halves + new, hook: hook))
+            #expect(parts.reason == .overlap && parts.head == head && parts.tail == tail, "\(line)")
+        }
+        let (p, q) = (slot(5, at: 50, pages: 2), slot(6, at: 60, pages: 2))
+        try check([], [p, q], 2, 0)
+        try check([p, q], [], 0, 2)
+        try check([p], [q], 1, 1)
+        try check([p], [q], 0, 0, hook: true)
+        // A log keeps a slot in the hold.
+        try check([p.with(.logDirtyPages)], [q.with(.logDirtyPages)], 0, 0)
+        // A place that the plan frees: the slot leaves for another, or for the same under another id.
+        try check([p], [p.at(70), slot(6, at: 51, pages: 2, host: 0x900)], 0, 0)
+        try check([slot(7, at: 50, host: 0x900)], [slot(6, at: 50, host: 0x900)], 0, 0)
+        // An id that the plan frees.
+        try check([p], [slot(5, at: 70, pages: 3)], 0, 0)
+        // The same numbers in another address space are another place.
+        try check([p], [slot(5, at: 50, pages: 2, space: 1)], 1, 1)
+        // A page that stays has another host page or other rights: nothing is outside.
+        try check([p, slot(8, at: 80)], [q, slot(8, at: 80, host: 0x9)], 0, 0)
+        try check([p, slot(8, at: 80)], [q, slot(8, at: 80, flags: .readOnly)], 0, 0)
+        // The same page of a memory object, at another address.
+        func object(_ id: UInt32, _ offset: UInt64, host: UInt64, pages: UInt64 = 2) -> Memslot {
+            slot(
+                id, at: 80 + offset, pages: pages, host: host,
+                memory: MemoryReference(
+                    object: MemoryObjectID(rawValue: 1), offset: .pages(offset)))
+        }
+        try check([p, object(8, 0, host: 0x100)], [q, object(8, 0, host: 0x700, pages: 1)], 1, 1)
+        // A guest_memfd that the plan frees.
+        func memfd(_ id: UInt32, at page: UInt64, _ descriptor: Int32) -> Memslot {
+            slot(
+                id, at: page, pages: 2, flags: .guestMemfd,
+                guestMemfd: GuestMemfdBinding(descriptor: descriptor))
+        }
+        try check([memfd(8, at: 80, 3)], [memfd(9, at: 90, 3)], 0, 0)
+        try check([memfd(8, at: 80, 3)], [memfd(9, at: 90, 4)], 1, 1)
+    }
+
     @Test("the sweep for an overlap finds what a comparison of all pairs finds")
     func sweep() throws {
         var arrays = RandomArrays(seed: 16)
         var (overlaps, others) = (0, 0)
         for _ in 0..<3_000 {
             let (old, new) = (arrays.next().byKey, arrays.next().byKey)
-            let plan = Plan(MemslotDiff(from: old, to: new))
+            let diff = MemslotDiff(from: old, to: new)
+            var plan = Plan(diff)
             guard plan.needsQuiescence else { continue }
             let calls = plan.operations.map(\.call).filter {
                 if case .reflag = $0 { false } else { true }
@@ -152,7 +227,7 @@ struct HoldReasonTests {
                 calls.compactMap(\.after).contains { $0.overlaps(old) }
             }
             if wanted { overlaps += 1 } else { others += 1 }
-            #expect((plan.holdReason(hooksNeedHold: false) == .overlap) == wanted)
+            #expect((plan.arrange(diff, .auto, hooksNeedHold: false).reason == .overlap) == wanted)
         }
         #expect(overlaps > 100 && others > 20, "\(overlaps) \(others)")
     }

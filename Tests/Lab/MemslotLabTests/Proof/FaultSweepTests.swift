@@ -93,13 +93,18 @@ private final class DefectiveVM: SweptVM, MemslotBackend {
 struct FaultSweepTests {
     @Test("after every fault the VM is as before, or failed and recovered")
     func everyPoint() throws {
-        let scenes = try Fixtures.scenes(in: "faults", "dirty")
+        var scenes = try Fixtures.scenes(in: "faults", "dirty")
         #expect(scenes.count > 150)
+        scenes += scenes.map { scene in
+            var scene = scene
+            scene.quiesce = .continuity
+            return scene
+        }
         var report = SweepReport()
         for (index, scene) in scenes.enumerated() {
             // In turns, so that each way of clearing a log has scenes of each kind.
             let protection = DirtyLogProtection.allCases[index % 3]
-            report.add(FaultSweep(on: SimulatedVMFactory(protection), every: 5).sweep(scene))
+            report.add(FaultSweep(on: SimulatedVMFactory(protection), every: 7).sweep(scene))
         }
         #expect(report.findings.prefix(3) == [])
         #expect(report.points > 2_000)

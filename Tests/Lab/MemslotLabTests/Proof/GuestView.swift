@@ -87,6 +87,8 @@ struct GuestView {
             slots.removeAll { $0.slot == slot }
             observe()
         case .move(let from, let to):
+            // A running vCPU may flush its log buffer after the slot has left.
+            if from.isLogging { losesWrites = true }
             invalidate(from)
             replace(from, by: fails ? from : to)
             observe()
@@ -102,6 +104,13 @@ struct GuestView {
             mapped[vcpu] = Array(repeating: [], count: Int(pages))
             observe()
         }
+    }
+
+    /// With vCPUs held: makes calls that none of them sees happen.
+    mutating func applyHeld(_ calls: some Collection<SlotCall>) {
+        var present = Dictionary(uniqueKeysWithValues: slots.map { ($0.slot.assignedKey, $0.slot) })
+        for call in calls { present[call.key] = call.after }
+        set(Array(present.values))
     }
 
     private mutating func replace(_ from: Memslot, by to: Memslot) {
@@ -170,6 +179,22 @@ extension GuestView {
                         sawNew[access] == true || access == .indirect && sawNew[.direct] == true
                         || sawAddition && before != .absent
                     if isLate { return "page \(page): old after new, \(access)" }
+                }
+            }
+        }
+        return losesWrites ? "a log ends beside its writers" : nil
+    }
+
+    /// Returns what a vCPU may observe and must not, by the promise of continuity; `nil` if nothing: a
+    /// page that both arrays map is never absent, and what it has is of one of both.
+    func forbiddenByContinuity(from old: [Memslot], to new: [Memslot]) -> String? {
+        for page in 0..<Int(pages) {
+            let allowed = [Self.answer(page, in: old), Self.answer(page, in: new)]
+            if allowed.contains(.absent) { continue }
+            for point in points {
+                for (access, answers) in answers(to: page, at: point)
+                where !answers.isSubset(of: allowed) {
+                    return "page \(page): \(answers), \(access)"
                 }
             }
         }

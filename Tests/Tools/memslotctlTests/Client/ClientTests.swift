@@ -77,6 +77,24 @@ struct ClientTests {
         #expect(receipt["generation"]?.int == 2)
     }
 
+    @Test("--continuity holds no vCPU for two deletions")
+    func continuity() throws {
+        let daemon = try daemonWithVM()
+        let slots = [0, 8_192].map {
+            #"{"guestPhysicalAddress":\#($0),"size":4096,"memory":"ram","memoryOffset":\#($0)}"#
+        }
+        try daemon.run("submit", "web", daemon.file("two", "[\(slots.joined(separator: ","))]"))
+        let empty = try daemon.file("empty.json", "[]")
+        let both = try daemon.run("submit", "web", empty, "--quiesce", "--continuity")
+        #expect(both.status != 0 && both.errors.contains("exclude each other"))
+        let planned = try daemon.run("plan", "--vm", "web", empty)
+        #expect(planned.output.contains("vCPUs would be held (several-visible-changes)"))
+        let kept = try daemon.run("plan", "--vm", "web", empty, "--continuity")
+        #expect(kept.output.contains("the guest would keep running"))
+        let submitted = try daemon.run("submit", "web", empty, "--continuity")
+        #expect(submitted.output.contains("the guest kept running"))
+    }
+
     @Test("plan --vm prints what a submit would do, and changes nothing")
     func plan() throws {
         let daemon = try daemonWithVM()

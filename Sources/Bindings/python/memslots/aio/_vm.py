@@ -89,6 +89,7 @@ class AsyncVM:
         expected_generation: Optional[int] = None,
         always_quiesce: bool = False,
         quiesce_deadline: Optional[float] = None,
+        continuity: bool = False,
     ) -> Receipt:
         """Makes `slots` the VM's memory, complete or not at all: see `memslots.VM.submit`."""
         return await self.client._run(
@@ -99,6 +100,7 @@ class AsyncVM:
                 expected_generation,
                 always_quiesce,
                 quiesce_deadline,
+                continuity,
             )
         )
 
@@ -109,6 +111,7 @@ class AsyncVM:
         expected_generation: Optional[int] = None,
         always_quiesce: bool = False,
         quiesce_deadline: Optional[float] = None,
+        continuity: bool = False,
     ) -> Receipt:
         """The receipt that `submit` would return. Changes nothing."""
         return await self.client._run(
@@ -119,6 +122,7 @@ class AsyncVM:
                 expected_generation,
                 always_quiesce,
                 quiesce_deadline,
+                continuity,
             )
         )
 

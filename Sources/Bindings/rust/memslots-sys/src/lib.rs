@@ -227,6 +227,7 @@ structure! {
         has_expected_generation: bool,
         always_quiesce: bool,
         quiesce_deadline_milliseconds: u32,
+        continuity: bool,
     }
 }
 

@@ -53,6 +53,9 @@ pub struct SubmitOptions {
     pub always_quiesce: bool,
     /// How long to wait for vCPUs and readers to leave, in whole milliseconds; a second by default.
     pub quiesce_deadline: Option<Duration>,
+    /// Hold vCPUs out only so that none ever misses a page that both arrays map, and no dirty bit is
+    /// lost; other pages come and go in any order. Not with `always_quiesce`.
+    pub continuity: bool,
 }
 
 /// The limits that arrays are validated against.

@@ -246,6 +246,7 @@ impl Table {
         raw.has_expected_generation = options.expected_generation.is_some();
         raw.expected_generation = options.expected_generation.unwrap_or(0);
         raw.always_quiesce = options.always_quiesce;
+        raw.continuity = options.continuity;
         if let Some(deadline) = options.quiesce_deadline {
             // 0 is the default, so the shortest deadline is a millisecond.
             let milliseconds = deadline.as_millis().clamp(1, u32::MAX.into());

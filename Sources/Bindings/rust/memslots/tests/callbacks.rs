@@ -187,5 +187,7 @@ fn guarded_code_returns_its_value_and_its_panic() -> Result<()> {
     assert_eq!(panic.downcast_ref(), Some(&"in the body"));
     // The gate is open again.
     table.submit_with(&[slot(0)], &SubmitOptions { always_quiesce: true, ..Default::default() })?;
+    let both = SubmitOptions { always_quiesce: true, continuity: true, ..Default::default() };
+    assert!(table.submit_with(&[], &both).is_err());
     Ok(())
 }

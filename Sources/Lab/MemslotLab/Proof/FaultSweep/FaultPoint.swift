@@ -13,6 +13,8 @@ package enum FaultPoint: Hashable, Sendable {
     case call(Int, Errno, persistently: Bool)
     /// An operation fails in a plan beside the guest, and a vCPU does not leave for the undo.
     case callUnheld(Int, Errno)
+    /// An operation fails before the hold or after it, and a vCPU does not leave for the undo.
+    case callHeldAgain(Int, Errno)
     /// An operation fails, and reads of dirty logs fail during the undo.
     case callThenReading(Int, Errno)
     /// An operation fails, then one of the undo; the recovery fails at each of its operations.
@@ -29,6 +31,7 @@ package enum FaultPoint: Hashable, Sendable {
         case call = "operation, once"
         case callPersistently = "operation, from then on"
         case callUnheld = "operation, vCPU that does not leave for the undo"
+        case callHeldAgain = "operation beside a hold, vCPU that does not leave for the undo"
         case callThenReading = "operation, then dirty logs in the undo"
         case undo = "operation, then an operation of the undo"
         case recovery = "operation of the recovery"
@@ -44,6 +47,7 @@ package enum FaultPoint: Hashable, Sendable {
         case .reading(_, _, let persistently): persistently ? .readingPersistently : .reading
         case .call(_, _, let persistently): persistently ? .callPersistently : .call
         case .callUnheld: .callUnheld
+        case .callHeldAgain: .callHeldAgain
         case .callThenReading: .callThenReading
         case .undo: .undo
         }
@@ -87,6 +91,9 @@ struct CleanRun {
     let hookCalls: [RecordingHook.Call]
     let quiesced: Bool
     let receipt: Receipt
+    /// Operations before the hold, and the first after it. As the guest could run, not as planned.
+    let head: Int
+    let tail: Int
 
     /// The hook calls of one phase, in order.
     func hookCalls(_ phase: RecordingHook.Phase) -> [RecordingHook.Call] {
@@ -146,6 +153,9 @@ struct PointList {
             points.append(.call(index, errno, persistently: false))
             points.append(.call(index, errno, persistently: true))
             if !run.quiesced { points.append(.callUnheld(index, errno)) }
+        }
+        if index < run.head || index >= run.tail {
+            points.append(.callHeldAgain(index, turn(KernelErrnos.of(call), index)))
         }
         points.append(.callThenReading(index, turn(KernelErrnos.of(call), index)))
     }

@@ -73,10 +73,14 @@ package struct FaultSweep: Sendable {
         guard case .success(let receipt) = world.submit(), !receipt.operations.isEmpty else {
             return nil
         }
+        let beside =
+            receipt.quiesced
+            ? world.backend.beside : receipt.operations.map { _ in false }
         let names = Dictionary(uniqueKeysWithValues: world.descriptors.map { ($1, $0) })
         let run = CleanRun(
             calls: receipt.operations.map(\.call), reads: world.backend.counts.reads,
-            hookCalls: world.hookLog.calls, quiesced: receipt.quiesced, receipt: receipt)
+            hookCalls: world.hookLog.calls, quiesced: receipt.quiesced, receipt: receipt,
+            head: beside.prefix { $0 }.count, tail: beside.lastIndex(of: false).map { $0 + 1 } ?? 0)
         return run.renaming(names)
     }
 
@@ -97,6 +101,8 @@ package struct FaultSweep: Sendable {
             var visit = PointVisit(
                 point: point, world: present, run: run.renaming(present.descriptors))
             visit.execute()
+            // What was reported too much stays dirty where no guest writes.
+            if visit.overReports { world = nil }
             report.visited[point.kind, default: 0] += 1
             if visit.recoveries > 0 {
                 report.visited[.recovery, default: 0] += visit.recoveries

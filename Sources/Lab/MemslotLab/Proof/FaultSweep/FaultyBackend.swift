@@ -9,6 +9,8 @@ final class FaultyBackend: MemslotBackend {
         var calls = 0
         var reads = 0
         var unheldCalls: [SlotCall] = []
+        /// Whether the guest could run, for each call.
+        var beside: [Bool] = []
     }
 
     private let backend: any MemslotBackend
@@ -31,13 +33,17 @@ final class FaultyBackend: MemslotBackend {
     /// Operations and reads of dirty logs since the transaction began, failed ones included.
     var counts: (calls: Int, reads: Int) { state.withLock { ($0.calls, $0.reads) } }
 
-    /// Operations that were applied beside the guest and must not be.
+    /// Whether the guest could run, for each operation since the script was armed.
+    var beside: [Bool] { state.withLock { $0.beside } }
+
+    /// Operations that were applied beside the guest and must not be, unless the plan permits it.
     var unheldCalls: [SlotCall] { state.withLock { $0.unheldCalls } }
 
     func apply(_ call: SlotCall) throws(Errno) {
         let mayRun = hold.guestMayRun
         let errno = state.withLock { state -> Errno? in
             defer { state.calls += 1 }
+            state.beside.append(mayRun)
             if call.needsQuiescence && mayRun { state.unheldCalls.append(call) }
             return state.script.calls.errno(of: state.calls)
         }

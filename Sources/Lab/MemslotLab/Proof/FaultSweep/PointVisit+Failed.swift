@@ -98,7 +98,8 @@ extension PointVisit {
             findings.append("not recovered: \(error)")
             return
         }
-        checkUnchanged(hooks: .none, event: "recovered at")
+        checkUnchanged(
+            hooks: .none, dirt: overReports ? .atLeast : .exactly, event: "recovered at")
     }
 
     /// The slots that must be installed, derived from the operations.

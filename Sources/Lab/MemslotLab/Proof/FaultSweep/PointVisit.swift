@@ -16,17 +16,39 @@ struct PointVisit {
             return
         }
         submit()
-        for call in world.backend.unheldCalls.prefix(1) where !isLoneDeletion(call) {
+        for call in world.backend.unheldCalls where !mayRunBesideGuest(call) {
             findings.append("\(call.name) of slot \(call.key) beside the guest")
         }
         for fault in world.hold.faults.prefix(1) { findings.append(fault) }
         if world.hold.isHeld { findings.append("vCPUs are still held") }
     }
 
-    /// Whether the plan is nothing but this deletion of a slot that does not log.
-    private func isLoneDeletion(_ call: SlotCall) -> Bool {
-        guard case .delete(let slot) = call else { return false }
-        return run.calls == [call] && !slot.isLogging
+    /// Whether the plan is nothing but this deletion of a slot that does not log; or, for continuity,
+    /// whether the call ends no log and takes away no page that both arrays map.
+    private func mayRunBesideGuest(_ call: SlotCall) -> Bool {
+        guard let slot = call.before, !slot.isLogging else { return false }
+        if world.scene.quiesce == .continuity {
+            let (before, after) = (world.scene.before, run.receipt.slots)
+            return ![before, after].allSatisfy { $0.contains { $0.overlaps(slot) } }
+        }
+        guard case .delete = call else { return false }
+        return run.calls == [call]
+    }
+
+    /// Whether a rollback after operation `index` may report more pages: the guest ran after logs
+    /// had ended.
+    private func overReports(after index: Int) -> Bool {
+        run.quiesced && index >= run.tail && run.calls.contains(where: \.endsLogging)
+    }
+
+    /// Whether the visit has reported more pages than the guest has written.
+    var overReports: Bool {
+        switch point {
+        case .call(let index, _, _), .callHeldAgain(let index, _), .callThenReading(let index, _),
+            .undo(let index, _, _, _):
+            overReports(after: index)
+        default: false
+        }
     }
 
     private mutating func submit() {
@@ -67,15 +89,26 @@ struct PointVisit {
     }
 
     private mutating func failOperation() {
+        let dirt: DirtyLogCheck = overReports ? .atLeast : .exactly
         switch point {
         case .call(let index, let errno, let persistently):
             world.begin(FaultScript(calls: .init(index, errno, persistently: persistently)))
-            if !persistently || index == 0 { return expectRollback(errno, index) }
+            if !persistently || index == 0 { return expectRollback(errno, index, dirt: dirt) }
             expectFailure(errno, index, undone: 0, errno, stillBroken: true)
         case .callUnheld(let index, let errno):
             world.begin(FaultScript(calls: .init(index, errno)))
             world.hold.keepInside(true)
             expectRollback(errno, index)
+            world.hold.keepInside(false)
+        case .callHeldAgain(let index, let errno):
+            world.begin(FaultScript(calls: .init(index, errno)))
+            let isTail = index >= run.tail
+            world.hold.keepInside(true, in: isTail ? 1 : 0)
+            if isTail {
+                expectFailure(errno, index, undone: 0, .timedOut, stillBroken: false)
+            } else {
+                expectRollback(errno, index)
+            }
             world.hold.keepInside(false)
         case .callThenReading(let index, let errno):
             world.begin(
@@ -84,7 +117,9 @@ struct PointVisit {
                     reads: .init(run.reads, .badAddress, persistently: true)))
             // The undo reads only logs that began beside the guest.
             let undone = run.calls[..<index].reversed()
-            if !run.quiesced, let read = undone.firstIndex(where: { $0.inverse.endsLogging }) {
+            if !run.quiesced || index >= run.tail,
+                let read = undone.firstIndex(where: { $0.inverse.endsLogging })
+            {
                 let done = undone.distance(from: undone.startIndex, to: read)
                 return expectFailure(errno, index, undone: done, .badAddress, stillBroken: false)
             }

@@ -7,8 +7,11 @@ final class ScriptedHold: VCPUHold {
     private struct State {
         var isHeld = false
         var isExclusive = false
-        var stays = false
+        /// The wait in which a vCPU stays inside.
+        var stubbornWait: Int?
         var waits = 0
+        /// Whether a vCPU is known to be inside: the last wait timed out.
+        var isInside = false
         var faults: [String] = []
     }
 
@@ -16,15 +19,14 @@ final class ScriptedHold: VCPUHold {
 
     static let vcpu = "vcpu that does not leave"
 
-    /// Sets whether a vCPU is inside that does not leave.
-    func keepInside(_ stays: Bool) {
-        state.withLock { ($0.stays, $0.waits) = (stays, 0) }
+    /// Sets whether a vCPU is inside that does not leave in the wait `number` from now on.
+    func keepInside(_ stays: Bool, in number: Int = 0) {
+        state.withLock { ($0.stubbornWait, $0.waits) = (stays ? number : nil, 0) }
     }
 
     /// Whether a vCPU could be in the guest now.
     var guestMayRun: Bool {
-        // After a wait that timed out, the vCPU is known to be inside.
-        state.withLock { !$0.isExclusive && !($0.stays && $0.waits > 0) }
+        state.withLock { !$0.isExclusive && !$0.isInside }
     }
 
     /// Whether vCPUs are held or requested to leave.
@@ -38,14 +40,15 @@ final class ScriptedHold: VCPUHold {
     func waitUntilHeld(by deadline: Deadline) -> [String] {
         state.withLock { state in
             if !state.isHeld { state.faults.append("waited for vCPUs before beginHolding()") }
+            state.isInside = state.waits == state.stubbornWait
             state.waits += 1
-            return state.stays ? [Self.vcpu] : []
+            return state.isInside ? [Self.vcpu] : []
         }
     }
 
     func exclusively(_ body: () -> Void) {
         state.withLock { state in
-            if !state.isHeld || state.stays { state.faults.append("exclusive beside a vCPU") }
+            if !state.isHeld || state.isInside { state.faults.append("exclusive beside a vCPU") }
             state.isExclusive = true
         }
         body()
@@ -56,7 +59,7 @@ final class ScriptedHold: VCPUHold {
         state.withLock { state in
             if !state.isHeld { state.faults.append("vCPUs released twice") }
             if state.isExclusive { state.faults.append("vCPUs released too early") }
-            state.isHeld = false
+            (state.isHeld, state.isInside) = (false, false)
         }
     }
 }

@@ -131,6 +131,6 @@ extension CleanRun {
         }
         return CleanRun(
             calls: calls.map { $0.renaming(descriptors) }, reads: reads, hookCalls: hookCalls,
-            quiesced: quiesced, receipt: receipt)
+            quiesced: quiesced, receipt: receipt, head: head, tail: tail)
     }
 }

@@ -20,6 +20,7 @@ final class DirectClient: SimulatedActor {
 
     private func submit(_ submission: Submission) {
         let end = world.scheduler.time + UInt64(submission.deadline) * 1_000_000
+        world.submissions[name] = submission
         do throws(SubmitError) {
             let receipt = try world.table.submit(submission.slots, options: submission.options)
             // An actor that leaves at the deadline may still let the submit through. One that left

@@ -48,13 +48,15 @@ final class HostilePeer: SimulatedActor {
             #"{"guestPhysicalAddress":\#($0 << 12),"size":4096,"userspaceAddress":\#(1 << 20)}"#
         }
         let (limits, more) = (MachineShape.limits, count - slots[vm, default: 0])
-        world.hostileSlots += more
+        // The service releases slots only after the submit.
+        world.hostileSlots += max(more, 0)
         let (asked, isOwn) = (world.hostileSlots, more > 0 && sum + more > limits.slotsPerPeer)
         let isScarce = { more > 0 && max(asked, self.world.hostileSlots) > limits.slots - 32 }
         let isGranted = request(
             "memslots.submit", #"{"vm":"\#(vm)","slots":[\#(array.joined(separator: ","))]}"#,
             isOwn ? ["slotsPerPeer"] : isScarce() ? [nil, "slots"] : [nil])
-        if isGranted { slots[vm] = count } else { world.hostileSlots -= more }
+        if isGranted { slots[vm] = count }
+        world.hostileSlots += isGranted ? min(more, 0) : -max(more, 0)
     }
 
     /// Sends a request, and checks which limit refuses it: one of `limits`, where `nil` is none.

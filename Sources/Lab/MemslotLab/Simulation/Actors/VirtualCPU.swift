@@ -52,8 +52,7 @@ final class VirtualCPU: SimulatedActor, @unchecked Sendable {
             return
         }
         world.counts.writes += 1
-        guard let slot = world.installed.first(where: { $0.contains(address, in: space) }),
-            slot.isLogging
+        guard let slot = world.installed.first(where: { $0.contains(address, in: space) })
         else { return }
         world.dirty.write(
             slot, page: (address.rawValue - slot.guestPhysicalAddress.rawValue) / 4096)

@@ -36,6 +36,7 @@ final class WireClient: SimulatedActor {
     }
 
     private func submit(_ submission: Submission) {
+        world.submissions[name] = submission
         // The service holds a lock during a submit, which the scheduler does not know.
         world.scheduler.exclusively(ObjectIdentifier(world.service)) {
             let reply = line.call(

@@ -66,6 +66,9 @@ extension World {
     private func checkGuestView() {
         // Hooks commit after all operations: the guest has the new array by then.
         guard !transaction.isSwitched || scheduler.transactions == 0 else { return }
+        if scheduler.transactions > 0, let wanted = transaction.continuity {
+            return checkCommonPages(with: wanted)
+        }
         for slot in active where slot != transaction.deletedBesideGuest {
             let isInstalled = installed.contains { present in
                 var alike = present
@@ -78,8 +81,38 @@ extension World {
         }
     }
 
+    /// Checks that a running guest has each page that the active array and `wanted` map.
+    private func checkCommonPages(with wanted: [Memslot]) {
+        for slot in active {
+            for page in 0..<slot.pageCount {
+                let address = GuestPhysicalAddress(
+                    slot.guestPhysicalAddress.rawValue + page * pageSize.rawValue)
+                func isMapped(by array: [Memslot]) -> Bool {
+                    array.contains { $0.contains(address, in: slot.addressSpace) }
+                }
+                check(
+                    !isMapped(by: wanted) || isMapped(by: installed), .guestSeesWhole,
+                    "page \(address) is missing with a vCPU in the guest: \(installed)")
+            }
+        }
+    }
+
+    /// Checks an operation beside the guest, where only continuity is promised.
+    private func checkContinuity(at call: SlotCall, with wanted: [Memslot]) {
+        guard guests > 0, let slot = call.before else { return }
+        let isExcused = transaction.isUndoing && scheduler.timeouts > transaction.timeoutsBefore
+        check(
+            !slot.isLogging || call.needsQuiescence == false || isExcused, .vcpusHeld,
+            "\(call.name) \(call.key) of a slot that logs, while \(guests) vCPUs are in the guest")
+        if case .reflag = call { return }
+        check(
+            ![active, wanted].allSatisfy { $0.contains { $0.overlaps(slot) } }, .vcpusHeld,
+            "\(call.name) \(call.key), which stays, while \(guests) vCPUs are in the guest")
+    }
+
     /// Checks before an operation that vCPUs are held if it needs that.
     func checkGuests(at call: SlotCall) {
+        if let wanted = transaction.continuity { return checkContinuity(at: call, with: wanted) }
         check(
             transaction.deletedBesideGuest == nil, .vcpusHeld,
             "\(call.name) \(call.key) after a deletion beside the guest")

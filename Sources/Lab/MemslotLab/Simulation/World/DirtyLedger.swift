@@ -27,14 +27,17 @@ struct DirtyLedger {
     private var owed: [Log: Set<UInt64>] = [:]
     private var ended: [Ended] = []
     private var undone: [Ended] = []
+    /// Host pages that the guest wrote after a log had ended.
+    private var meanwhile: Set<UInt64> = []
     /// Host pages that may be reported as dirty, or not.
     private var doubtful: Set<UInt64> = []
 
     init(startsFull: Bool) { self.startsFull = startsFull }
 
-    /// The guest wrote page `page` of `slot`, which logs.
+    /// The guest wrote page `page` of `slot`.
     mutating func write(_ slot: Memslot, page: UInt64) {
-        owed[Log(slot), default: []].insert(page)
+        if !ended.isEmpty { meanwhile.insert(Log(slot).host + page) }
+        if slot.isLogging { owed[Log(slot), default: []].insert(page) }
     }
 
     /// An operation ended the log of `slot`.
@@ -60,7 +63,7 @@ struct DirtyLedger {
                 expected[item.slot, default: []].insert(page)
             }
         }
-        ended = []
+        (ended, meanwhile) = ([], [])
         var returned: [Memslot: Set<UInt64>] = [:]
         for pages in receipt.unmappedDirtyPages {
             let all = pages.runs.flatMap { Array($0) }
@@ -79,10 +82,20 @@ struct DirtyLedger {
     }
 
     /// A transaction was rolled back to `array`, or its undo failed.
-    mutating func rolledBack(to array: [Memslot]) {
-        for item in ended { owed[Log(item.slot), default: []].formUnion(item.pages) }
+    ///
+    /// - Parameter mayReportAll: whether the guest was let in after logs had ended.
+    mutating func rolledBack(to array: [Memslot], mayReportAll: Bool) {
+        for item in ended {
+            let host = item.slot.hostPages
+            owed[Log(item.slot), default: []].formUnion(item.pages)
+            // The guest ran without the log: every page of it may be reported, and those it wrote are.
+            guard !meanwhile.isEmpty || mayReportAll else { continue }
+            let written = meanwhile.filter(host.contains).map { $0 - host.lowerBound }
+            owed[Log(item.slot), default: []].formUnion(written)
+            doubtful.formUnion(host)
+        }
         for item in undone { _ = carry(item, to: array) }
-        (ended, undone) = ([], [])
+        (ended, undone, meanwhile) = ([], [], [])
     }
 
     /// A failed table was recovered to `array`, or a recovery failed after reading logs.
@@ -98,7 +111,7 @@ struct DirtyLedger {
                 _ = carry(item, to: array)
             }
         }
-        (ended, undone) = ([], [])
+        (ended, undone, meanwhile) = ([], [], [])
         for (log, pages) in owed where !present.contains(log) {
             owed[log] = nil
             doubtful.formUnion(pages.map { log.host + $0 })

@@ -114,10 +114,11 @@ extension World {
                 .retiredIsLeft,
                 "retired is \(receipt.retired), readers \(receipt.readers), inside \(stays)")
             check(
-                !receipt.quiesced || !transaction.ranBesideGuest, .vcpusHeld,
+                !receipt.quiesced || !transaction.ranBesideGuest || transaction.continuity != nil,
+                .vcpusHeld,
                 "the receipt of \(generation) claims quiescence, but a vCPU was in the guest")
         case .rolledBack:
-            dirty.rolledBack(to: active)
+            dirty.rolledBack(to: active, mayReportAll: transaction.continuity != nil)
             checkInstalled()
         case .failed(let failure, _):
             check(
@@ -127,7 +128,7 @@ extension World {
             if transaction.isRecovery {
                 dirty.recovered(to: active)
             } else {
-                dirty.rolledBack(to: active)
+                dirty.rolledBack(to: active, mayReportAll: transaction.continuity != nil)
             }
         case .retired(let at):
             counts.retirements += 1

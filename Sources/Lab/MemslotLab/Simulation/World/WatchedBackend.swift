@@ -64,6 +64,11 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
         for hook in world.hooks { hook.checkIdle() }
         world.transaction = TransactionRecord(
             timeoutsBefore: world.scheduler.timeouts, isRecovery: world.table.failure != nil)
+        if let submission = world.submissions[world.scheduler.running],
+            submission.quiesce == .continuity, !world.transaction.isRecovery
+        {
+            world.transaction.continuity = submission.slots
+        }
     }
 
     func collectDirtyPages() { inner.collectDirtyPages() }
@@ -112,6 +117,8 @@ struct TransactionRecord {
     /// The number of timed-out waits when it began.
     var timeoutsBefore = 0
     var isRecovery = false
+    /// The submitted array, if only continuity is promised.
+    var continuity: [Memslot]?
     /// The operations that were applied, without those of the undo.
     var calls: [SlotCall] = []
     /// The errnos of injected faults, in order.

@@ -28,6 +28,8 @@ final class World: @unchecked Sendable {
     var generation = Generation(0)
     var arrays: [Generation: [Memslot]] = [Generation(0): []]
     var transaction = TransactionRecord()
+    /// What each actor submitted last.
+    var submissions: [String: Submission] = [:]
     var faults = FaultPlan()
     var events = EventLedger()
     var dirty: DirtyLedger
