@@ -198,7 +198,7 @@ let testTargets: [Target] = [
     // Two threads' accesses in the order that readers depend on.
     .target(name: "CFenceLitmus", dependencies: ["CReading"], path: "Tests/Core/CFenceLitmus"),
     tests("Core", "MemslotsTests", ["MemslotTestKit", "Memslots", "CReading", "CFenceLitmus"]),
-    tests("Backends", "MemslotSimulatorTests", ["Memslots", "MemslotSimulator"]),
+    tests("Backends", "MemslotSimulatorTests", ["Memslots", "MemslotSimulator", "MemslotTestKit"]),
     tests("Backends", "MemslotKVMTests", ["Memslots", "MemslotKVM", "MemslotTestKit", "CKVM"]),
     tests(
         "Observers", "MemslotVhostUserTests",

@@ -84,8 +84,8 @@ extension SimulatedKernel {
         guard size != .zero else { return }
         // If the sum wraps, the range extends to the last page, which no slot can contain.
         let last = address.advanced(by: ByteCount(size.rawValue - 1))
-        let lastPage = (last ?? GuestPhysicalAddress(.max)).pageNumber
-        let pages = address.pageNumber..<lastPage + 1
+        let lastPage = (last ?? GuestPhysicalAddress(.max)).pages(of: capabilities.pageSize)
+        let pages = address.pages(of: capabilities.pageSize)..<lastPage + 1
         let met = addressOrder.entries(meeting: pages, in: addressSpace.rawValue)
 
         var page = pages.lowerBound
@@ -93,12 +93,12 @@ extension SimulatedKernel {
             if entry.pages.lowerBound > page { break }
             let key = SlotKey(addressSpace: addressSpace, id: SlotID(entry.id))
             if installed[key]?.slot.flags.contains(.readOnly) == true {
-                throw .readOnly(address: Self.start(of: page, notBefore: address), slot: key)
+                throw .readOnly(address: start(of: page, notBefore: address), slot: key)
             }
             page = entry.pages.upperBound
         }
         guard page >= pages.upperBound else {
-            throw .unmapped(address: Self.start(of: page, notBefore: address))
+            throw .unmapped(address: start(of: page, notBefore: address))
         }
         for entry in met {
             let part = entry.pages.clamped(to: pages)
@@ -108,10 +108,10 @@ extension SimulatedKernel {
         }
     }
 
-    private static func start(
+    private func start(
         of page: UInt64, notBefore address: GuestPhysicalAddress
     ) -> GuestPhysicalAddress {
-        max(GuestPhysicalAddress(page * pageSize.rawValue), address)
+        max(GuestPhysicalAddress(page * capabilities.pageSize.rawValue), address)
     }
 }
 

@@ -28,6 +28,9 @@ struct GuestMemfdFiles: Sendable {
         case own
     }
 
+    private let pageSize: ByteCount
+    /// What binding a part that is bound already returns.
+    private let boundRange: Errno
     private var descriptions: [Int32: Description] = [:]
     private var nextDescriptor: Int32 = 3
     private var own: [SlotKey: OwnFile] = [:]
@@ -35,14 +38,19 @@ struct GuestMemfdFiles: Sendable {
     /// Deleted slots with an own file, which they get again if they are created again.
     private var idleOwn: Set<SlotKey> = []
 
+    init(_ capabilities: Capabilities) {
+        (pageSize, boundRange) = (capabilities.pageSize, capabilities.facts.boundRange)
+    }
+
     /// Creates a file of `size` bytes and opens it.
     ///
     /// Kernel: `KVM_CREATE_GUEST_MEMFD`.
     ///
-    /// - Throws: `EINVAL` unless `size` is a multiple of 4096, not 0, and fits in `loff_t`;
+    /// - Throws: `EINVAL` unless `size` is a multiple of the page, not 0, and fits in `loff_t`;
     ///   `EMFILE` after 2^31 descriptors.
     mutating func create(size: UInt64) throws(Errno) -> Int32 {
-        guard let fileSize = Int64(exactly: size), fileSize > 0, ByteCount(size).isPageAligned
+        guard let fileSize = Int64(exactly: size), fileSize > 0,
+            ByteCount(size).isMultiple(of: pageSize)
         else { throw .invalidArgument }
         return try open(.file(File(size: fileSize)))
     }
@@ -62,7 +70,7 @@ struct GuestMemfdFiles: Sendable {
     ///
     /// - Parameter slot: has `guest-memfd`, an aligned offset, and a size other than 0.
     /// - Throws: `EBADF` for a descriptor that is not open; `EINVAL` for one that is no
-    ///   guest_memfd of this VM, for a range past the file's end and for a bound range.
+    ///   guest_memfd of this VM and for a range past the file's end; ``KernelFacts/boundRange``.
     mutating func bind(_ slot: Memslot, providesOwn: Bool) throws(Errno) -> Bound {
         guard let binding = slot.guestMemfd else { throw .invalidArgument }
         if binding.descriptor == GuestMemfdBinding.own.descriptor, providesOwn {
@@ -78,10 +86,9 @@ struct GuestMemfdFiles: Sendable {
             let offset = Int64(bitPattern: binding.offset.rawValue)
             let end = offset &+ Int64(truncatingIfNeeded: slot.size.rawValue)
             guard offset >= 0, end <= file.size else { throw .invalidArgument }
-            let pages = binding.offset.pageCount..<binding.offset.pageCount + slot.pageCount
-            guard !file.bound.isOccupied(pages, in: 0, except: nil) else {
-                throw .invalidArgument
-            }
+            let first = binding.offset.pages(of: pageSize)
+            let pages = first..<first + slot.size.pages(of: pageSize)
+            guard !file.bound.isOccupied(pages, in: 0, except: nil) else { throw boundRange }
             // The dictionary must not hold a second reference, or `insert` would copy the order.
             descriptions[binding.descriptor] = .foreign
             file.bound.insert(PageOrder.Entry(space: 0, id: 0, pages: pages))

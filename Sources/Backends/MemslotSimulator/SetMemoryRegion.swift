@@ -44,9 +44,9 @@ extension SimulatedKernel {
         if form == .region, !request.flags.isSubset(of: [.logDirtyPages, .readOnly]) {
             throw .invalidArgument
         }
-        guard SlotRules.broken(by: request, capabilities: capabilities).isEmpty else {
-            throw .invalidArgument
-        }
+        let broken = SlotRules.broken(
+            by: request, capabilities: capabilities, unit: capabilities.pageSize)
+        guard broken.isEmpty else { throw .invalidArgument }
         guard let old = installed[request.assignedKey]?.slot else {
             if request.size == .zero { throw .invalidArgument }
             return .create
@@ -69,30 +69,32 @@ extension SimulatedKernel {
         if request.flags.contains(.guestMemfd) {
             bound = try files.bind(request, providesOwn: capabilities.providesGuestMemfd)
         }
-        if SlotRules.exceedsGuestPages(request, capabilities: capabilities) {
+        if let errno = SlotRules.lastRefusal(of: request, capabilities: capabilities) {
             if let bound { files.unbind(bound, from: request.assignedKey) }
-            throw .invalidArgument
+            throw errno
         }
         installed[request.assignedKey] = InstalledSlot(
             slot: request, log: newLog(request), bound: bound)
-        addressOrder.insert(PageOrder.Entry(request))
+        addressOrder.insert(PageOrder.Entry(request, capabilities.pageSize))
     }
 
     private mutating func delete(_ key: SlotKey) {
         guard let old = installed.removeValue(forKey: key) else { return }
-        addressOrder.remove(old.slot)
+        addressOrder.remove(old.slot, capabilities.pageSize)
         if let bound = old.bound { files.unbind(bound, from: key) }
     }
 
     private mutating func move(_ request: Memslot) throws(Errno) {
         try requireFreePages(request)
-        if SlotRules.exceedsGuestPages(request, capabilities: capabilities) {
+        if let errno = SlotRules.lastRefusal(of: request, capabilities: capabilities) {
             // The kernel invalidates the slot for the guest before this check, and restores it.
             swapCount += SlotChange.move.swaps
-            throw .invalidArgument
+            throw errno
         }
-        if let old = installed[request.assignedKey]?.slot { addressOrder.remove(old) }
-        addressOrder.insert(PageOrder.Entry(request))
+        if let old = installed[request.assignedKey]?.slot {
+            addressOrder.remove(old, capabilities.pageSize)
+        }
+        addressOrder.insert(PageOrder.Entry(request, capabilities.pageSize))
         replace(request)
     }
 
@@ -108,7 +110,8 @@ extension SimulatedKernel {
 
     private func newLog(_ slot: Memslot) -> DirtyBitmap? {
         guard slot.isLogging else { return nil }
-        return DirtyBitmap(pageCount: slot.pageCount, isFull: dirtyLogProtection.startsFull)
+        return DirtyBitmap(
+            pageCount: capabilities.pageCount(of: slot), isFull: dirtyLogProtection.startsFull)
     }
 
     /// Checks that the guest pages are free, also of KVM's own slots in every address space.
@@ -117,7 +120,7 @@ extension SimulatedKernel {
         if capabilities.reservedRanges.contains(where: { $0.overlaps(range) }) {
             throw .fileExists
         }
-        let entry = PageOrder.Entry(request)
+        let entry = PageOrder.Entry(request, capabilities.pageSize)
         if addressOrder.isOccupied(entry.pages, in: entry.space, except: entry.id) {
             throw .fileExists
         }
@@ -126,17 +129,18 @@ extension SimulatedKernel {
 
 extension PageOrder.Entry {
     /// The guest pages of a slot whose range does not wrap.
-    init(_ slot: Memslot) {
-        let first = slot.guestPhysicalAddress.pageNumber
+    init(_ slot: Memslot, _ pageSize: ByteCount) {
+        let first = slot.guestPhysicalAddress.pages(of: pageSize)
         self.init(
             space: slot.addressSpace.rawValue, id: slot.assignedID.rawValue,
-            pages: first..<first + slot.pageCount)
+            pages: first..<first + slot.size.pages(of: pageSize))
     }
 }
 
 extension PageOrder {
-    fileprivate mutating func remove(_ slot: Memslot) {
+    fileprivate mutating func remove(_ slot: Memslot, _ pageSize: ByteCount) {
         remove(
-            startingAt: slot.guestPhysicalAddress.pageNumber, in: slot.addressSpace.rawValue)
+            startingAt: slot.guestPhysicalAddress.pages(of: pageSize),
+            in: slot.addressSpace.rawValue)
     }
 }

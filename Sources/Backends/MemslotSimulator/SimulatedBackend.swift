@@ -92,7 +92,7 @@ public final class SimulatedBackend: MemslotBackend {
 
     /// Creates a guest_memfd that slots can name in their `guestMemfd`.
     ///
-    /// - Parameter size: bytes; a multiple of 4096, not 0.
+    /// - Parameter size: bytes; a multiple of the VM's page, not 0.
     /// - Returns: a handle; never −1, which stands for `GuestMemfdBinding.own`.
     /// - Throws: `ENOTTY` if the VM has no `guest-memfd`; `EINVAL` for the size.
     public func makeGuestMemfd(size: ByteCount) throws(Errno) -> Int32 {

@@ -18,7 +18,7 @@ package struct SimulatedKernel: Sendable {
 
     var installed: [SlotKey: InstalledSlot] = [:]
     var addressOrder = PageOrder()
-    var files = GuestMemfdFiles()
+    var files: GuestMemfdFiles
 
     /// Creates a VM without slots.
     ///
@@ -32,6 +32,7 @@ package struct SimulatedKernel: Sendable {
     ) {
         self.capabilities = capabilities
         self.dirtyLogProtection = dirtyLogProtection
+        self.files = GuestMemfdFiles(capabilities)
     }
 
     /// The installed slots, ascending by address space and id, each as it was last given.

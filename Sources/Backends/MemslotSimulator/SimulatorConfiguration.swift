@@ -3,7 +3,8 @@ public import Memslots
 /// The limits of a simulated VM.
 ///
 /// The defaults are those of x86-64 KVM: 32,764 slots, one address space, 52 guest physical
-/// bits, user space ending at 0x7ffffffff000, `log-dirty-pages` and `readonly`.
+/// bits, user space ending at 0x7ffffffff000, `log-dirty-pages` and `readonly`. Those of another
+/// host come with its ``profile``; what no such host has is refused.
 public struct SimulatorConfiguration: Hashable, Sendable {
     /// The number of slots of an address space. Range: ``maxSlotsRange``.
     public var maxSlots: UInt32 = 32_764
@@ -20,7 +21,15 @@ public struct SimulatorConfiguration: Hashable, Sendable {
     public var reservedRanges: [Range<GuestPhysicalAddress>] = []
     /// How dirty bits are cleared.
     public var dirtyLogProtection = DirtyLogProtection.automatic
+    /// The kind of host; `nil` for x86-64's rules, with any page size and address bits.
+    public let profile: HostProfile?
+    /// The bytes of a page: a power of two within ``pageSizeRange``, that of the profile.
+    public var pageSize = ByteCount.page
+    /// The kernel whose rules the VM follows.
+    public let kernel: KernelVersion
 
+    /// 4 KiB … 1 MiB.
+    public static let pageSizeRange: ClosedRange<ByteCount> = .page ... .mebibytes(1)
     /// 1 … 2^20. A kernel has at most 32,767; more serve tests of size.
     public static let maxSlotsRange: ClosedRange<UInt32> = 1...1 << 20
     /// 1 … 65,536: the kernel's `slot` has 16 bits for them. x86 has one or two.
@@ -28,8 +37,17 @@ public struct SimulatorConfiguration: Hashable, Sendable {
     /// 12 … 64: from a single page to all 64-bit addresses. Hosts have 36 to 52.
     public static let guestPhysicalBitsRange: ClosedRange<UInt32> = 12...64
 
-    /// Creates the default configuration.
-    public init() {}
+    /// Creates the default configuration of `profile` and `kernel`.
+    public init(profile: HostProfile? = nil, kernel: KernelVersion? = nil) {
+        self.profile = profile
+        self.kernel = kernel ?? .default
+        guard let profile else { return }
+        maxSlots = profile.maxSlots(self.kernel)
+        guestPhysicalBits = profile.guestPhysicalBits
+        userspaceEnd = profile.userspaceEnd
+        flags.formIntersection(profile.flags(self.kernel))
+        pageSize = profile.pageSize
+    }
 
     /// Returns the limits that arrays are validated against.
     ///
@@ -37,22 +55,38 @@ public struct SimulatorConfiguration: Hashable, Sendable {
     public func capabilities() throws(SimulatorConfigurationError) -> Capabilities {
         guard Self.maxSlotsRange.contains(maxSlots) else { throw .maxSlots }
         guard Self.addressSpacesRange.contains(addressSpaces) else { throw .addressSpaces }
-        guard Self.guestPhysicalBitsRange.contains(guestPhysicalBits) else {
-            throw .guestPhysicalBits
+        let host = profile ?? .x86
+        let pageBits = UInt32(pageSize.rawValue.trailingZeroBitCount)
+        guard profile == nil || addressSpaces <= host.mostAddressSpaces else {
+            throw .noAddressSpaces
+        }
+        guard Self.guestPhysicalBitsRange.contains(guestPhysicalBits), guestPhysicalBits >= pageBits
+        else { throw .guestPhysicalBits }
+        guard profile?.permits(guestPhysicalBits: guestPhysicalBits) ?? true else {
+            throw .noSuchBits
         }
         guard userspaceEnd.isPageAligned, userspaceEnd.rawValue != 0 else {
             throw .userspaceEnd
         }
         guard flags.isSubset(of: [.logDirtyPages, .readOnly, .guestMemfd]) else { throw .flags }
+        guard flags.isSubset(of: host.flags(kernel)) else { throw .noSuchFlag }
+        guard Self.pageSizeRange.contains(pageSize), pageSize.rawValue.nonzeroBitCount == 1 else {
+            throw .pageSize
+        }
+        guard profile == nil || pageSize == host.pageSize else { throw .noSuchPage }
         return Capabilities(
             maxSlots: maxSlots,
             addressSpaces: addressSpaces,
-            maxGuestPage: (1 << UInt64(guestPhysicalBits - 12)) - 1,
+            maxGuestPage: (1 << UInt64(guestPhysicalBits - pageBits)) - host.pagesBelowEnd,
             userspaceEnd: userspaceEnd,
             flags: flags,
+            pageSize: pageSize,
+            slotGranule: profile?.slotGranule,
+            facts: host.facts(kernel),
             reservedRanges: reservedRanges,
             providesGuestMemfd: flags.contains(.guestMemfd),
-            dirtyLogStartsFull: dirtyLogProtection.startsFull)
+            dirtyLogStartsFull: dirtyLogProtection.startsFull,
+            deletesAtOneInstant: host.deletesAtOneInstant)
     }
 }
 
@@ -70,6 +104,28 @@ public enum SimulatorConfigurationError: Error, Hashable, Sendable, CaseIterable
     case userspaceEnd
     /// A bit without a name.
     case flags
+    /// Not a power of two within ``SimulatorConfiguration/pageSizeRange``.
+    case pageSize
+    /// More than a host of the profile has.
+    case noAddressSpaces
+    /// Not a number that a host of the profile can have.
+    case noSuchBits
+    /// A flag that a host of the profile and the kernel does not have.
+    case noSuchFlag
+    /// Not the page of the profile.
+    case noSuchPage
+
+    /// The member of the configuration, by its name.
+    public var member: String {
+        switch self {
+        case .maxSlots: "maxSlots"
+        case .addressSpaces, .noAddressSpaces: "addressSpaces"
+        case .guestPhysicalBits, .noSuchBits: "guestPhysicalBits"
+        case .userspaceEnd: "userspaceEnd"
+        case .flags, .noSuchFlag: "flags"
+        case .pageSize, .noSuchPage: "pageSize"
+        }
+    }
 
     /// The message.
     public var description: String { message }
@@ -84,6 +140,16 @@ public enum SimulatorConfigurationError: Error, Hashable, Sendable, CaseIterable
             "guestPhysicalBits must be within \(SimulatorConfiguration.guestPhysicalBitsRange)"
         case .userspaceEnd: "userspaceEnd must be a multiple of 4096, and not 0"
         case .flags: "flags may be log-dirty-pages, readonly and guest-memfd"
+        case .pageSize: "pageSize must be a power of two from 4096 to 1048576"
+        case .noAddressSpaces:
+            "only x86-64 has a second address space, for SMM; the profile has one"
+        case .noSuchBits:
+            "no host of the profile has so many guestPhysicalBits: arm64 has 32 to 52, riscv64 41, "
+                + "50 or 59"
+        case .noSuchFlag:
+            "no host of the profile and kernel has one of the flags: s390x has no readonly, and "
+                + "guest-memfd came with Linux 6.18, for x86-64 and arm64"
+        case .noSuchPage: "pageSize contradicts the profile; leave one of them out"
         }
     }
 }

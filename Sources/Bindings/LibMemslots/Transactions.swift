@@ -136,8 +136,9 @@ private func pages(
 ) throws(Problem) -> Range<UInt64> {
     guard let slot = table.snapshot().array[key] else { throw .dirtyLog(.unknownSlot(key)) }
     let end = first.addingReportingOverflow(count)
-    guard first <= slot.pageCount, !end.overflow, end.partialValue <= slot.pageCount else {
-        throw .dirtyLog(.pagesOutOfRange(pageCount: slot.pageCount))
+    let all = table.capabilities.pageCount(of: slot)
+    guard first <= all, !end.overflow, end.partialValue <= all else {
+        throw .dirtyLog(.pagesOutOfRange(pageCount: all))
     }
-    return first..<(count == 0 ? slot.pageCount : end.partialValue)
+    return first..<(count == 0 ? all : end.partialValue)
 }

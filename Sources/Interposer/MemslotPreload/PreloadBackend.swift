@@ -54,14 +54,15 @@ final class PreloadBackend: MemslotBackend, @unchecked Sendable {
     }
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
-        if isSilent || hasRing { return DirtyBitmap(pageCount: slot.pageCount) }
-        var words = [UInt64](repeating: 0, count: Int((slot.pageCount + 63) / 64))
+        let pageCount = capabilities.pageCount(of: slot)
+        if isSilent || hasRing { return DirtyBitmap(pageCount: pageCount) }
+        var words = [UInt64](repeating: 0, count: Int((pageCount + 63) / 64))
         let result = words.withUnsafeMutableBytes { buffer in
             // Unsafe: the kernel writes one bit a page of the slot, which the buffer has.
             cpreload_get_dirty_log(number, slot.assignedKey.kernelWord, buffer.baseAddress)
         }
         if result < 0 { throw Errno(rawValue: -result) }
-        var bitmap = DirtyBitmap(pageCount: slot.pageCount, words: words)
+        var bitmap = DirtyBitmap(pageCount: pageCount, words: words)
         if let earlier = kept.remove(slot.assignedKey) { bitmap.formUnion(earlier) }
         if !bitmap.isEmpty { hasHarvested = true }
         return bitmap

@@ -200,7 +200,8 @@ extension Capabilities {
         self.init(
             maxSlots: value(.memorySlots) > 0 ? value(.memorySlots) : 32,
             addressSpaces: max(1, value(.multiAddressSpace)),
-            maxGuestPage: limits.maxGuestPage, userspaceEnd: limits.userspaceEnd, flags: flags)
+            maxGuestPage: limits.maxGuestPage, userspaceEnd: limits.userspaceEnd, flags: flags,
+            pageSize: limits.pageSize, facts: limits.facts)
     }
 }
 

@@ -15,21 +15,22 @@ enum PlanFuzz {
     static func run(_ bytes: [UInt8]) -> String? {
         var choices = FuzzBytes(bytes)
         guard let vm = PlannedVM(choices.byte(), choices.byte()) else { return nil }
+        let unit = vm.backend.capabilities.slotGranule
         var draft: [Memslot] = []
         var submits = 0
         while !choices.isAtEnd && submits < mostSubmits {
             switch choices.number(below: 16) {
             case 0...4:
-                let slot = choices.slot()
+                let slot = choices.slot(unit)
                 if draft.count < mostSlots { draft.append(slot) }
             case 5:
                 let index = Int(choices.byte())
                 if !draft.isEmpty { draft.remove(at: index % draft.count) }
             case 6:
-                let (index, slot) = (Int(choices.byte()), choices.slot())
+                let (index, slot) = (Int(choices.byte()), choices.slot(unit))
                 if !draft.isEmpty { draft[index % draft.count] = slot }
             case 7...9:
-                let (index, address) = (Int(choices.byte()), choices.address())
+                let (index, address) = (Int(choices.byte()), choices.address(unit))
                 if !draft.isEmpty { draft[index % draft.count].guestPhysicalAddress = address }
             case 10:
                 let index = Int(choices.byte())
@@ -37,9 +38,9 @@ enum PlanFuzz {
                     draft[index % draft.count].flags.formSymmetricDifference(.logDirtyPages)
                 }
             case 11:
-                let address = choices.address()
+                let address = choices.address(unit)
                 let space = AddressSpaceID(UInt32(choices.number(below: 2)))
-                try? vm.backend.simulated.touch(address, size: .pages(1), in: space)
+                try? vm.backend.simulated.touch(address, size: unit, in: space)
             case 12:
                 let byte = choices.byte()
                 vm.backend.simulated.inject(
@@ -57,8 +58,8 @@ enum PlanFuzz {
 
 extension FuzzBytes {
     /// Five bytes: id and address space, address, size, backing, flags.
-    fileprivate mutating func slot() -> Memslot {
-        let (name, address) = (byte(), address())
+    fileprivate mutating func slot(_ unit: ByteCount) -> Memslot {
+        let (name, address) = (byte(), address(unit))
         let (size, backing, flags) = (byte(), byte(), byte())
         // With 31, the table picks the id.
         let id = name & 31
@@ -66,21 +67,22 @@ extension FuzzBytes {
             id: id == 31 ? nil : SlotID(UInt32(id)),
             addressSpace: AddressSpaceID(UInt32(name >> 5 & 3)),
             guestPhysicalAddress: address,
-            size: size < 240 ? .pages(UInt64(size % 16) + 1) : Self.odd(size),
+            size: size < 240 ? ByteCount((UInt64(size % 16) + 1) * unit.rawValue) : Self.odd(size),
             userspaceAddress: backing < 240
-                ? UserspaceAddress(0x7f00_0000_0000 + UInt64(backing % 32) << 12)
+                ? UserspaceAddress(0x7f00_0000_0000 + UInt64(backing % 32) * unit.rawValue)
                 : UserspaceAddress(Self.odd(backing).rawValue),
             flags: MemslotFlags(rawValue: UInt32(flags & 7)),
             memory: flags & 8 == 0
                 ? nil
                 : MemoryReference(
                     object: MemoryObjectID(UInt32(flags >> 4 & 1) + 1),
-                    offset: .pages(UInt64(backing % 32))))
+                    offset: ByteCount(UInt64(backing % 32) * unit.rawValue)))
     }
 
-    fileprivate mutating func address() -> GuestPhysicalAddress {
+    fileprivate mutating func address(_ unit: ByteCount) -> GuestPhysicalAddress {
         let byte = byte()
-        return GuestPhysicalAddress(byte < 240 ? UInt64(byte % 64) << 12 : Self.odd(byte).rawValue)
+        return GuestPhysicalAddress(
+            byte < 240 ? UInt64(byte % 64) * unit.rawValue : Self.odd(byte).rawValue)
     }
 
     /// Numbers at the limits of rules.
@@ -91,8 +93,4 @@ extension FuzzBytes {
         ]
         return ByteCount(numbers[Int(byte) % numbers.count])
     }
-}
-
-extension ByteCount {
-    static func pages(_ count: UInt64) -> ByteCount { ByteCount(count << 12) }
 }

@@ -11,12 +11,16 @@ final class PlannedVM {
 
     /// A VM; the bytes choose its limits.
     init?(_ limits: UInt8, _ protection: UInt8) {
-        var configuration = SimulatorConfiguration()
-        configuration.maxSlots = UInt32(limits % 32) + 1
-        configuration.addressSpaces = UInt32(limits >> 5 & 1) + 1
-        if limits & 64 != 0 { configuration.flags.insert(.guestMemfd) }
-        if limits & 128 != 0 { configuration.flags.remove(.readOnly) }
         let protections = DirtyLogProtection.allCases
+        let profiles = [nil] + HostProfile.allCases
+        let profile = profiles[Int(protection) / protections.count % profiles.count]
+        var configuration = SimulatorConfiguration(profile: profile)
+        configuration.maxSlots = UInt32(limits % 32) + 1
+        let spaces = min(UInt32(limits >> 5 & 1) + 1, profile?.mostAddressSpaces ?? 2)
+        configuration.addressSpaces = spaces
+        let flags = (profile ?? .x86).flags(configuration.kernel)
+        if limits & 64 != 0 { configuration.flags.formUnion(flags) }
+        if limits & 128 != 0 { configuration.flags.remove(.readOnly) }
         configuration.dirtyLogProtection = protections[Int(protection) % protections.count]
         guard let simulated = try? SimulatedBackend(configuration: configuration) else {
             return nil
@@ -115,6 +119,11 @@ final class PlannedVM {
     /// Whether a fresh VM accepts all slots one after the other, with their ids.
     private func isCreatable(_ slots: [Memslot]) -> Bool {
         let fresh = SimulatedBackend(capabilities: table.capabilities)
+        // s390x accepts such a slot, which maps nothing.
+        let granule = table.capabilities.slotGranule
+        if slots.contains(where: { !$0.guestPhysicalAddress.isMultiple(of: granule) }) {
+            return false
+        }
         for slot in slots {
             if fresh.installedSlots.contains(where: { $0.key == slot.assignedKey }) { return false }
             do throws(Errno) { try fresh.apply(.create(slot)) } catch { return false }

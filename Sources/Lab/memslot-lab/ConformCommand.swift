@@ -1,11 +1,11 @@
-import ArgumentParser
+public import ArgumentParser
 import MemslotKVM
 import MemslotLab
 import MemslotPicture
 import MemslotProtocol
 import MemslotScenario
 import MemslotSimulator
-import Memslots
+public import Memslots
 
 struct ConformCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -31,6 +31,12 @@ struct ConformCommand: ParsableCommand {
     @Option(help: "The backend that FILE is applied to: simulated, the default, or kvm.")
     var backend: LabBackend?
 
+    @Option(help: "The kind of host of the simulator, such as arm64-64k; for FILE.")
+    var profile: HostProfile?
+
+    @Option(help: "The version of Linux of the simulator, such as 6.18; for FILE.")
+    var kernel: KernelVersion?
+
     @Option(help: "Compare the simulator with this: kvm.")
     var against: ConformReference?
 
@@ -47,6 +53,9 @@ struct ConformCommand: ParsableCommand {
         guard backend == nil || against == nil else {
             throw ValidationError("give either --backend or --against")
         }
+        guard profile == nil && kernel == nil || backend != .kvm && against == nil else {
+            throw ValidationError("a host of KVM's has its own --profile and --kernel")
+        }
         guard count >= 0 else { throw ValidationError("--count must be at least 0") }
     }
 
@@ -54,18 +63,28 @@ struct ConformCommand: ParsableCommand {
         if against != nil, file == nil { return try compare() }
         let input = try InputFile(file ?? "-")
         guard against == .kvm || backend == .kvm else {
-            return try apply(input, to: SimulatedTarget())
+            guard profile != nil || kernel != nil else {
+                return try apply(input, to: SimulatedTarget())
+            }
+            var host = SimulatorConfiguration(profile: profile ?? .x86, kernel: kernel)
+            host.flags = (profile ?? .x86).flags(host.kernel)
+            var capabilities = try host.capabilities()
+            capabilities.providesGuestMemfd = false
+            return try apply(
+                input, to: SimulatedTarget(capabilities: capabilities), limits: capabilities)
         }
         let system = try KVMSystem()
+        let limits = try KernelTarget.capabilities(of: system)
         try apply(
-            input, to: KernelTarget(system: system),
-            twin: SimulatedTarget(capabilities: KernelTarget.capabilities(of: system)))
+            input, to: KernelTarget(system: system), twin: SimulatedTarget(capabilities: limits),
+            limits: limits)
     }
 
     /// Prints a target's results and compares them with the expected ones, and with those of a twin
     /// that has the limits of the target's host.
     private func apply(
-        _ input: borrowing InputFile, to target: any RawCallTarget, twin: SimulatedTarget? = nil
+        _ input: borrowing InputFile, to target: any RawCallTarget, twin: SimulatedTarget? = nil,
+        limits: Capabilities = SimulatedRawVM.recordedKernel
     ) throws {
         var lines = LineReader(descriptor: input.descriptor)
         var differences = 0
@@ -97,12 +116,12 @@ struct ConformCommand: ParsableCommand {
                     }
                     differences += 1
                     Terminal.complain("\(place): expected \(expected), got \(reply)")
-                    explain(call.call, reply.errno ?? expected.errno, before)
+                    explain(call.call, reply.errno ?? expected.errno, before, limits)
                 }
                 if against != nil, let other = own, other != reply {
                     differences += 1
                     Terminal.complain("\(place): KVM \(reply), the simulator \(other)")
-                    explain(call.call, reply.errno ?? other.errno, before)
+                    explain(call.call, reply.errno ?? other.errno, before, limits)
                 }
             }
         } catch {
@@ -115,9 +134,11 @@ struct ConformCommand: ParsableCommand {
     }
 
     /// Prints why a slot call fails with `errno` on `slots`.
-    private func explain(_ call: RawCall, _ errno: Errno?, _ slots: [Memslot]) {
+    private func explain(
+        _ call: RawCall, _ errno: Errno?, _ slots: [Memslot], _ limits: Capabilities
+    ) {
         guard case .setRegion(let region) = call, let errno else { return }
-        let attempt = AttemptedCall(region, slots: slots, limits: SimulatedRawVM.recordedKernel)
+        let attempt = AttemptedCall(region, slots: slots, limits: limits)
         Terminal.complain("  \(Explanation(attempt, errno: errno.name))")
     }
 
@@ -142,6 +163,13 @@ struct ConformCommand: ParsableCommand {
         Terminal.complain(difference.description)
         throw ExitCode.failure
     }
+}
+
+extension HostProfile: ExpressibleByArgument {}
+
+extension KernelVersion: ExpressibleByArgument {
+    /// As ``init(_:)``.
+    public init?(argument: String) { self.init(argument) }
 }
 
 enum ConformReference: String, ExpressibleByArgument, CaseIterable {

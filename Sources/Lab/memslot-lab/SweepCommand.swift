@@ -39,6 +39,9 @@ struct SweepCommand: ParsableCommand {
     @Flag(help: "Submit with quiesce continuity, instead of as the scenarios do.")
     var continuity = false
 
+    @Option(help: "The kind of host of every simulated VM, such as arm64-64k.")
+    var profile: HostProfile?
+
     @Argument(help: "Scenarios.", completion: .file())
     var files: [String]
 
@@ -59,7 +62,8 @@ struct SweepCommand: ParsableCommand {
         for file in files {
             let input = try InputFile(file)
             var lines = ScenarioReader(LineReader(descriptor: input.descriptor))
-            var scenes = FixtureScenes(file)
+            var scenes = FixtureScenes(
+                file, host: profile.map { [("profile", $0.rawValue)] } ?? [])
             do throws(UnusableInput) {
                 while let step = try lines.next() {
                     let scene = try converting(

@@ -96,14 +96,29 @@ extension OnKVM {
                 while guest.load(guest.program.sum) == sum { sched_yield() }
             }
             #expect(vcpu.end() == [])
-            // Without code and page tables the guest cannot run.
+            // Without code and page tables the guest cannot run. It leaves; or, with nested paging at
+            // level 3, it never does: KVM injects a page fault, whose handler is in no slot either, and
+            // that fault the next (Linux 6.1, 6.12 and 7.3 on SVM). Then only kicks end KVM_RUN.
             try table.submit([])
-            // The last kick is still pending, and no other thread uses this vCPU.
-            guest.vcpu.exitsImmediately = false
-            let exit = try guest.vcpu.run()
-            switch exit {
+            let rounds = guest.load(guest.program.rounds)
+            let left = Locked<(turns: Int, exit: VCPUExit?)>((0, nil))
+            let stuck = RunningVCPU(
+                GuardedVCPU(guest.vcpu, gate: gate, signal: signal), signal: signal
+            ) { exit, _ in
+                left.withLock {
+                    $0.turns += 1
+                    if exit != .interrupted { $0.exit = exit }
+                    return exit == .interrupted
+                }
+            }
+            while left.withLock({ $0.turns < 20 && $0.exit == nil }) { stuck.guarded.kick() }
+            _ = stuck.end()
+            #expect(stuck.error == nil)
+            #expect(guest.load(guest.program.rounds) == rounds)
+            switch left.withLock({ $0.exit }) {
             case .shutdown, .internalError: break
-            default: Issue.record("left by \(exit)")
+            case nil: #expect(kind == .long)
+            case let exit?: Issue.record("left by \(exit)")
             }
         }
 

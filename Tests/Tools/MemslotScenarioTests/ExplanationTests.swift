@@ -53,7 +53,9 @@ struct ExplanationTests {
                 let call = try RawCallLine(line: Array(line.utf8), number: number)
                 guard case .setRegion(let region) = call.call, let refused = pair.apply(region)
                 else { continue }
-                if let rule = refused.explanation.rule, rule.errno == refused.errno {
+                if let rule = refused.explanation.rule,
+                    rule.errno(on: SimulatedRawVM.recordedKernel) == refused.errno
+                {
                     visited.insert(rule)
                 } else {
                     unexplained.append("\(file.lastPathComponent):\(number): \(refused.errno)")
@@ -86,7 +88,9 @@ struct ExplanationTests {
                     ? (draw([0, 1]) == 0 ? .file(index: 0) : RawGuestMemfd.none) : nil,
                 guestMemfdOffset: isNew ? draw([0, 0x1000, 8 << 20, 3]) : 0)
             guard let refused = pair.apply(region) else { continue }
-            #expect(refused.explanation.rule?.errno == refused.errno, "\(region)")
+            #expect(
+                refused.explanation.rule?.errno(on: SimulatedRawVM.recordedKernel) == refused.errno,
+                "\(region)")
         }
     }
 

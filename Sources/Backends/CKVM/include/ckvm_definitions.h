@@ -5,6 +5,7 @@
 #include <linux/kvm.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 // Since 6.12, arch/x86/include/uapi/asm/kvm.h. With the quirk, deleting or moving a slot drops the
 // mappings of all slots.
@@ -13,6 +14,9 @@
 // Arguments of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2.
 #define CKVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE 1u
 #define CKVM_DIRTY_LOG_INITIALLY_SET 2u
+
+// The bytes of a page of the host, in which KVM counts slots and dirty bits.
+static inline uint64_t ckvm_page_size(void) { return (uint64_t)sysconf(_SC_PAGESIZE); }
 
 // The offset of a vCPU's dirty ring in the mapping of its descriptor, in pages; 0 where the
 // architecture has no dirty rings. Source: arch/*/include/uapi/asm/kvm.h.

@@ -20,7 +20,7 @@ struct InstalledSlotCheck {
         for slot in slots {
             let isFit =
                 SlotRules.broken(by: slot, capabilities: capabilities).isEmpty
-                && slot.pageCount > 0
+                && slot.size != .zero
             guard isFit else { throw .installedSlotDiffers(slot.assignedKey, .invalid) }
             guard listed.insert(slot.assignedKey).inserted else {
                 throw .installedSlotDiffers(slot.assignedKey, .listedTwice)
@@ -76,7 +76,7 @@ struct InstalledSlotCheck {
     private func check(_ slot: Memslot, with free: SlotKey?) throws(KVMError) {
         let first = slot.guestPhysicalAddress.rawValue
         if let free {
-            for page in [first, first + slot.size.rawValue - pageSize.rawValue] {
+            for page in [first, first + slot.size.rawValue - capabilities.pageSize.rawValue] {
                 switch claim(page, as: free) {
                 case .fileExists: break
                 case nil:
@@ -122,11 +122,14 @@ struct InstalledSlotCheck {
         }
     }
 
-    private var lastPage: UInt64 { capabilities.maxGuestPage * pageSize.rawValue }
+    private var lastPage: UInt64 {
+        capabilities.maxGuestPage * capabilities.pageSize.rawValue
+    }
 
     /// Requests one page as slot `key`, with a userspace address that no slot has.
     private func claim(_ page: UInt64, as key: SlotKey) -> Errno? {
-        claimWords(page, key, size: pageSize.rawValue).apply(to: vm.descriptor, byRegion2: false)
+        claimWords(page, key, size: capabilities.pageSize.rawValue)
+            .apply(to: vm.descriptor, byRegion2: false)
     }
 
     private func release(_ page: UInt64, of key: SlotKey) throws(KVMError) {
@@ -137,7 +140,7 @@ struct InstalledSlotCheck {
     private func claimWords(_ page: UInt64, _ key: SlotKey, size: UInt64) -> RegionWords {
         RegionWords(
             slot: key.kernelWord, address: page, size: size,
-            userspaceAddress: capabilities.userspaceEnd.rawValue - pageSize.rawValue)
+            userspaceAddress: capabilities.userspaceEnd.rawValue - capabilities.pageSize.rawValue)
     }
 
     private func unlisted(_ key: SlotKey, _ errno: Errno) -> KVMError {

@@ -88,7 +88,8 @@ public final class KVMBackend: MemslotBackend {
         self.dirtyLogMode = options.dirtyLog
         if case .ring(let bytes) = options.dirtyLog {
             self.rings = DirtyRingLog(
-                vm: vm, kernel: kernel, bytes: bytes, installed: installed)
+                vm: vm, kernel: kernel, capabilities: capabilities, bytes: bytes,
+                installed: installed)
         } else {
             self.rings = nil
         }
@@ -120,8 +121,9 @@ public final class KVMBackend: MemslotBackend {
     /// Reads a slot's log from the kernel's bitmap, or from the pages that the rings reported.
     public func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         if let rings { return try rings.read(slot, clear: clear) }
-        return try KernelDirtyLog(vm: vm.descriptor, mode: dirtyLogMode)
-            .read(slot, clear: clear)
+        return try KernelDirtyLog(
+            vm: vm.descriptor, mode: dirtyLogMode, pageSize: capabilities.pageSize
+        ).read(slot, clear: clear)
     }
 
     /// Releases the guest_memfds of slots that earlier transactions deleted.

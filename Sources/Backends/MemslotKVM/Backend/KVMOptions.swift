@@ -91,9 +91,12 @@ extension Capabilities {
             maxGuestPage: limits.maxGuestPage,
             userspaceEnd: limits.userspaceEnd,
             flags: flags,
+            pageSize: limits.pageSize,
+            facts: limits.facts,
             reservedRanges: reservedRanges,
             dirtyLogStartsFull: options.dirtyLog == .manualInitiallySet,
             kernelMemory: KernelSlotMemory(
-                shadowsPages: ShadowPaging.isUsed, hasBitmaps: options.dirtyLog.hasBitmaps))
+                shadowsPages: ShadowPaging.isUsed, hasBitmaps: options.dirtyLog.hasBitmaps,
+                pageSize: limits.pageSize))
     }
 }

@@ -22,7 +22,7 @@ final class DirtyRing: @unchecked Sendable {
     /// Maps the ring of the vCPU behind `vcpu`.
     init(vcpu: Int32, bytes: UInt32) throws(KVMError) {
         var mapped: UnsafeMutableRawPointer?
-        let offset = ckvm_dirty_ring_page() * Int64(pageSize.rawValue)
+        let offset = ckvm_dirty_ring_page() * Int64(ckvm_page_size())
         let result = ckvm_map(vcpu, Int(bytes), offset, &mapped)
         _ = try CallResult(result).value(of: "mmap of a vCPU's dirty ring")
         guard let mapped else {

@@ -9,6 +9,7 @@ import Memslots
 final class DirtyRingLog: Sendable {
     private let vm: VirtualMachine
     private let kernel: KVMCapabilities
+    private let capabilities: Capabilities
     private let bytes: UInt32
     private let state: Locked<State>
 
@@ -26,14 +27,18 @@ final class DirtyRingLog: Sendable {
         var needsReset = false
     }
 
-    init(vm: VirtualMachine, kernel: KVMCapabilities, bytes: UInt32, installed: [Memslot]) {
+    init(
+        vm: VirtualMachine, kernel: KVMCapabilities, capabilities: Capabilities, bytes: UInt32,
+        installed: [Memslot]
+    ) {
         self.vm = vm
         self.kernel = kernel
+        self.capabilities = capabilities
         self.bytes = bytes
         var state = State()
         for slot in installed where slot.isLogging {
             state.logs[slot.assignedKey] = Log(
-                slot: slot, bitmap: DirtyBitmap(pageCount: slot.pageCount))
+                slot: slot, bitmap: DirtyBitmap(pageCount: capabilities.pageCount(of: slot)))
         }
         self.state = Locked(state)
     }
@@ -58,14 +63,12 @@ final class DirtyRingLog: Sendable {
     func read(_ slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         try state.withLock { (state) throws(Errno) in
             try collect(&state)
-            guard let log = state.logs[slot.assignedKey], log.slot.pageCount == slot.pageCount
-            else {
+            guard let log = state.logs[slot.assignedKey], log.slot.size == slot.size else {
                 throw .noEntry
             }
-            if log.mustRearm { return .full(pageCount: slot.pageCount) }
-            if clear {
-                state.logs[slot.assignedKey]?.bitmap = DirtyBitmap(pageCount: slot.pageCount)
-            }
+            let pageCount = log.bitmap.pageCount
+            if log.mustRearm { return .full(pageCount: pageCount) }
+            if clear { state.logs[slot.assignedKey]?.bitmap = DirtyBitmap(pageCount: pageCount) }
             return log.bitmap
         }
     }
@@ -79,7 +82,8 @@ final class DirtyRingLog: Sendable {
             if let errno = body() { throw errno }
             let old = state.logs.removeValue(forKey: call.key)
             guard let slot = call.after, slot.isLogging else { return }
-            let bitmap = old?.bitmap ?? DirtyBitmap(pageCount: slot.pageCount)
+            let bitmap =
+                old?.bitmap ?? DirtyBitmap(pageCount: capabilities.pageCount(of: slot))
             state.logs[slot.assignedKey] = Log(
                 slot: slot, bitmap: bitmap, mustRearm: old?.mustRearm ?? false)
         }
@@ -124,7 +128,7 @@ final class DirtyRingLog: Sendable {
             guard words.apply(to: vm.descriptor, byRegion2: kernel.hasRegion2) == nil else {
                 continue
             }
-            state.logs[key] = Log(slot: log.slot, bitmap: .full(pageCount: log.slot.pageCount))
+            state.logs[key] = Log(slot: log.slot, bitmap: .full(pageCount: log.bitmap.pageCount))
         }
     }
 }

@@ -5,20 +5,22 @@ import Memslots
 struct KernelDirtyLog {
     let vm: Int32
     let mode: DirtyLogMode
+    var pageSize = ByteCount.page
 
     /// Reads the log of `slot`. With `clear` it clears exactly the pages that it returns.
     func read(_ slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         // Zeroed, so that every page of the buffer is present when the kernel writes it.
-        var words = [UInt64](repeating: 0, count: Int((slot.pageCount + 63) / 64))
+        let pageCount = slot.size.pages(of: pageSize)
+        var words = [UInt64](repeating: 0, count: Int((pageCount + 63) / 64))
         let failure = words.withUnsafeMutableBytes { buffer in
             // Unsafe: the kernel writes one bit a page of the slot, which the buffer has.
             get(slot, into: buffer.baseAddress)
         }
         if let failure {
             guard losesBits(failure) else { throw failure }
-            return .full(pageCount: slot.pageCount)
+            return .full(pageCount: pageCount)
         }
-        let bitmap = DirtyBitmap(pageCount: slot.pageCount, words: words)
+        let bitmap = DirtyBitmap(pageCount: pageCount, words: words)
         if clear, mode != .clearedByReading, !bitmap.isEmpty { try self.clear(bitmap, of: slot) }
         return bitmap
     }
@@ -35,7 +37,7 @@ struct KernelDirtyLog {
     }
 
     private func clear(_ bitmap: DirtyBitmap, of slot: Memslot) throws(Errno) {
-        guard let pages = UInt32(exactly: slot.pageCount) else { throw .invalidArgument }
+        guard let pages = UInt32(exactly: bitmap.pageCount) else { throw .invalidArgument }
         var words = bitmap.words(of: 0..<bitmap.pageCount)
         let result = words.withUnsafeMutableBytes { buffer in
             // Unsafe: the kernel reads one bit a page of the slot, which the buffer has.

@@ -85,22 +85,63 @@ public struct KVMLimits: Hashable, Sendable {
     public let maxGuestPage: UInt64
     /// The first address past user space. Kernel: `access_ok`.
     public let userspaceEnd: UserspaceAddress
+    /// The bytes of a page of the host.
+    public let pageSize: ByteCount
+    /// The rules that differ between kernels, as this one has them.
+    public let facts: KernelFacts
 
-    /// Larger than every page number of a 64-bit address.
-    private static let pageNumbers: UInt64 = 1 << 52
-
-    /// Measures both by bisection. The last page of 2^64 bytes is left out, as KVM does.
+    /// Measures the limits by bisection. The last page of 2^64 bytes is left out, as KVM does.
     init(measuring system: KVMSystem) throws(KVMError) {
         let scratch = try system.makeVirtualMachine()
-        let end = Self.pageNumbers - 1
+        let page = ckvm_page_size()
+        let end = UInt64.max / page
         // KVM does not access the user memory, so address 0 serves.
-        self.maxGuestPage = try Self.last(below: end) { (page) throws(KVMError) in
-            try Self.accepts(page * pageSize.rawValue, userspaceAddress: 0, on: scratch)
+        func refusal(_ address: UInt64, _ user: UInt64) throws(KVMError) -> Errno? {
+            try Self.refusal(address, userspaceAddress: user, size: page, on: scratch)
         }
-        let lastPage = try Self.last(below: end) { (page) throws(KVMError) in
-            try Self.accepts(0, userspaceAddress: page * pageSize.rawValue, on: scratch)
+        self.maxGuestPage = try Self.last(below: end) { (number) throws(KVMError) in
+            try refusal(number * page, 0) == nil
         }
-        self.userspaceEnd = UserspaceAddress((lastPage + 1) * pageSize.rawValue)
+        let lastPage = try Self.last(below: end) { (number) throws(KVMError) in
+            try refusal(0, number * page) == nil
+        }
+        self.userspaceEnd = UserspaceAddress((lastPage + 1) * page)
+        self.pageSize = ByteCount(page)
+        self.facts = KernelFacts(
+            boundRange: try Self.boundRange(on: scratch, page),
+            pastLastPage: try refusal((maxGuestPage + 1) * page, 0) ?? .invalidArgument)
+    }
+
+    /// Binds one page of a guest_memfd to two slots, and returns what the second call fails with.
+    private static func boundRange(
+        on vm: VirtualMachine, _ page: UInt64
+    ) throws(KVMError) -> Errno {
+        let kernel = KVMCapabilities(of: vm)
+        // Without such slots the fact is of no use.
+        guard kernel.hasGuestMemfd else { return .invalidArgument }
+        // arm64 binds files that can be mapped alone: GUEST_MEMFD_FLAG_MMAP.
+        let file = Descriptor(
+            try vm.makeGuestMemfd(size: ByteCount(page), flags: kernel.guestMemfdFlags & 1))
+        var words = RegionWords(
+            slot: 0, flags: MemslotFlags.guestMemfd.rawValue, address: 0, size: page,
+            userspaceAddress: 0, guestMemfd: file.rawValue)
+        var errnos: [Errno?] = []
+        for slot in 0..<2 as Range<UInt32> {
+            (words.slot, words.address) = (slot, UInt64(slot) * page)
+            errnos.append(words.apply(to: vm.descriptor, byRegion2: true))
+        }
+        for slot in 0..<2 as Range<UInt32> where errnos[Int(slot)] == nil {
+            let deletion = RegionWords(slot: slot, address: 0, size: 0, userspaceAddress: 0)
+            _ = deletion.apply(to: vm.descriptor, byRegion2: true)
+        }
+        guard errnos[0] == nil, let errno = errnos[1],
+            [.invalidArgument, .fileExists].contains(errno)
+        else {
+            throw vm.explanation(
+                of: (errnos[0] ?? errnos[1]) ?? .invalidArgument,
+                from: "KVM_SET_USER_MEMORY_REGION2 with a guest_memfd")
+        }
+        return errno
     }
 
     /// The last accepted number below `end`. All numbers before it, and 0, are accepted.
@@ -116,21 +157,23 @@ public struct KVMLimits: Hashable, Sendable {
         return accepted
     }
 
-    private static func accepts(
-        _ address: UInt64, userspaceAddress: UInt64, on vm: VirtualMachine
-    ) throws(KVMError) -> Bool {
+    /// Why a slot of one page is refused; `nil` if it is accepted. `EFAULT` is arm64's word for a
+    /// page past the last.
+    private static func refusal(
+        _ address: UInt64, userspaceAddress: UInt64, size: UInt64, on vm: VirtualMachine
+    ) throws(KVMError) -> Errno? {
         var words = RegionWords(
-            slot: 0, address: address, size: pageSize.rawValue, userspaceAddress: userspaceAddress)
+            slot: 0, address: address, size: size, userspaceAddress: userspaceAddress)
         if let errno = words.apply(to: vm.descriptor, byRegion2: false) {
-            guard errno == .invalidArgument else {
+            guard errno == .invalidArgument || errno == .badAddress else {
                 throw vm.explanation(of: errno, from: "KVM_SET_USER_MEMORY_REGION")
             }
-            return false
+            return errno
         }
         words.size = 0
         if let errno = words.apply(to: vm.descriptor, byRegion2: false) {
             throw vm.explanation(of: errno, from: "KVM_SET_USER_MEMORY_REGION")
         }
-        return true
+        return nil
     }
 }

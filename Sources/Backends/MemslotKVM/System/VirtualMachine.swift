@@ -50,7 +50,7 @@ public final class VirtualMachine: Sendable {
     /// Kernel: `KVM_CREATE_GUEST_MEMFD`, api.rst 4.142.
     ///
     /// - Parameters:
-    ///   - size: bytes; a multiple of 4096, not 0.
+    ///   - size: bytes; a multiple of the host's page, not 0.
     ///   - flags: bits of ``KVMCapabilities/guestMemfdFlags``.
     public func makeGuestMemfd(size: ByteCount, flags: UInt64 = 0) throws(KVMError) -> Int32 {
         let result = ckvm_create_guest_memfd(descriptor, size.rawValue, flags)

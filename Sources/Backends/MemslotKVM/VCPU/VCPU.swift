@@ -32,6 +32,10 @@ public final class VCPU: @unchecked Sendable {
         self.sharedPage = mapped
         #if arch(x86_64)
             try VCPU.setHostFeatures(of: descriptor, system: vm.system)
+        #elseif arch(arm64)
+            try vm.check(ckvm_init_vcpu(vm.descriptor, descriptor), "KVM_ARM_VCPU_INIT")
+        #else
+            #error("name what a new vCPU needs on this machine")
         #endif
     }
 
@@ -80,7 +84,7 @@ public final class VCPU: @unchecked Sendable {
 }
 
 extension VirtualMachine {
-    /// Creates a vCPU, on x86 with the features of the host.
+    /// Creates a vCPU with the features of the host.
     ///
     /// If the VM has dirty rings, nobody drains the ring of this vCPU: use
     /// ``KVMBackend/makeVCPU(id:)`` there.

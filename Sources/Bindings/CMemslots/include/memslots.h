@@ -12,7 +12,7 @@
  *
  * RULES FOR ALL FUNCTIONS
  *
- * Units. Addresses and sizes are in bytes; those of slots are multiples of 4096. Pages have 4096
+ * Units. Addresses and sizes are in bytes; those of slots are multiples of the page. Pages have 4096
  * bytes. Times are nanoseconds of the monotonic clock unless a name says milliseconds.
  *
  * Return values. MEMSLOTS_OK (0) and positive codes mean success. A negative code is an error:

@@ -16,13 +16,17 @@ class Capabilities:
     """Slots of an address space; ids are below it."""
     address_spaces: int
     max_pages_per_slot: int
-    """Pages of 4096 bytes."""
+    """Pages of `page_size` bytes."""
     flags: Flags
     """Flags that slots may have."""
     guest_physical_bits: int
     """Guest addresses are below 2 to this power."""
     userspace_end: Optional[int] = None
     """User addresses are below this one; None for a `Table`, which does not return it."""
+    page_size: int = 4096
+    """Bytes of a page, in which dirty logs count."""
+    slot_granule: int = 4096
+    """What the addresses and the size of a slot must be multiples of."""
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Capabilities:
@@ -34,6 +38,8 @@ class Capabilities:
             flags=Flags.from_names(wire["flags"]),
             guest_physical_bits=wire["guestPhysicalBits"],
             userspace_end=to_int(wire["userspaceEnd"]),
+            page_size=to_int(wire.get("pageSize", 4096)),
+            slot_granule=to_int(wire.get("slotGranule", 4096)),
         )
 
 
@@ -49,6 +55,12 @@ class SimulatorLimits:
     """13 to 64."""
     userspace_end: Optional[int] = None
     flags: Optional[Flags] = None
+    profile: Optional[str] = None
+    """The kind of host, such as ``arm64-64k``; what is given beside it replaces what it has."""
+    page_size: Optional[int] = None
+    """Bytes of a page, without a profile: 4,096 to 1,048,576."""
+    kernel: Optional[str] = None
+    """The version of Linux, such as ``6.18``."""
 
     def to_wire(self) -> Dict[str, Any]:
         """The limits as the protocol writes them."""
@@ -58,6 +70,9 @@ class SimulatorLimits:
             "guestPhysicalBits": self.guest_physical_bits,
             "userspaceEnd": self.userspace_end,
             "flags": None if self.flags is None else self.flags.names,
+            "profile": self.profile,
+            "pageSize": self.page_size,
+            "kernel": self.kernel,
         }
         return {name: value for name, value in wire.items() if value is not None}
 

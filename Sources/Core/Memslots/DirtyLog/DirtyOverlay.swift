@@ -2,21 +2,28 @@
 ///
 /// A client gets the kernel's bits and these together.
 struct DirtyOverlay {
+    let pageSize: ByteCount
     private var bitmaps: [SlotKey: DirtyBitmap] = [:]
 
+    init(pageSize: ByteCount = .page) { self.pageSize = pageSize }
+
     /// The bits kept for `slot`; none where nothing is kept.
-    func bitmap(of slot: Memslot) -> DirtyBitmap {
-        bitmaps[slot.assignedKey] ?? DirtyBitmap(pageCount: slot.pageCount)
+    func bitmap(of slot: Memslot) -> DirtyBitmap { bitmaps[slot.assignedKey] ?? empty(slot) }
+
+    private func empty(_ slot: Memslot) -> DirtyBitmap {
+        DirtyBitmap(pageCount: slot.size.pages(of: pageSize))
     }
 
     /// Keeps `bits` for `slot` beside those that are kept already.
     mutating func add(_ bits: DirtyBitmap, to slot: Memslot) {
         guard !bits.isEmpty else { return }
-        bitmaps[slot.assignedKey, default: DirtyBitmap(pageCount: slot.pageCount)].formUnion(bits)
+        let none = empty(slot)
+        bitmaps[slot.assignedKey, default: none].formUnion(bits)
     }
 
     mutating func add(_ pages: Range<UInt64>, to slot: Memslot) {
-        bitmaps[slot.assignedKey, default: DirtyBitmap(pageCount: slot.pageCount)].insert(pages)
+        let none = empty(slot)
+        bitmaps[slot.assignedKey, default: none].insert(pages)
     }
 
     mutating func clear(_ pages: Range<UInt64>, of slot: Memslot) {
@@ -25,7 +32,7 @@ struct DirtyOverlay {
     }
 
     mutating func remove(_ slot: Memslot) -> DirtyBitmap {
-        bitmaps.removeValue(forKey: slot.assignedKey) ?? DirtyBitmap(pageCount: slot.pageCount)
+        bitmaps.removeValue(forKey: slot.assignedKey) ?? empty(slot)
     }
 
     /// Carries the harvested bits of old slots to every slot of `array` that logs and maps the page.
@@ -38,24 +45,28 @@ struct DirtyOverlay {
         for item in harvest where !item.bits.isEmpty {
             var left = item.bits
             for run in item.bits.runs {
-                let host = HostPages(of: item.slot, pages: run)
+                let host = HostPages(of: item.slot, pages: run, of: pageSize)
                 let first = host.bytes.lowerBound
                 index.forEach(meeting: host) { slot, shared in
-                    add(Self.pages(of: shared, from: HostPages(of: slot).bytes), to: slot)
-                    let offset = Self.pages(of: shared, from: first..<UInt64.max)
+                    add(pages(of: shared, from: HostPages(of: slot).bytes), to: slot)
+                    let offset = pages(of: shared, from: first..<UInt64.max)
                     left.remove(
                         run.lowerBound + offset.lowerBound..<run.lowerBound + offset.upperBound)
                 }
             }
-            if !left.isEmpty { unmapped.append(DirtyPages(slot: item.slot, runs: left.runs)) }
+            if !left.isEmpty {
+                unmapped.append(DirtyPages(slot: item.slot, runs: left.runs, pageSize: pageSize))
+            }
         }
         return unmapped.sorted { $0.slot.assignedKey < $1.slot.assignedKey }
     }
 
-    private static func pages(of bytes: Range<UInt64>, from base: Range<UInt64>) -> Range<UInt64> {
-        (bytes.lowerBound - base.lowerBound)
-            / pageSize.rawValue..<(bytes.upperBound
-            - base.lowerBound) / pageSize.rawValue
+    private func pages(of bytes: Range<UInt64>, from base: Range<UInt64>) -> Range<UInt64> {
+        let start = base.lowerBound
+        return ByteCount(bytes.lowerBound - start).pages(
+            of: pageSize)..<ByteCount(
+                bytes.upperBound - start
+            ).pages(of: pageSize)
     }
 }
 
@@ -71,11 +82,26 @@ public struct DirtyPages: Hashable, Sendable {
     public var slot: Memslot
     /// Runs of page numbers, relative to the slot's first page, ascending.
     public var runs: [Range<UInt64>]
+    /// The bytes of a page of ``runs``, a power of two.
+    public var pageSize: ByteCount
 
     /// Names `runs` of `slot`.
-    public init(slot: Memslot, runs: [Range<UInt64>]) {
+    public init(slot: Memslot, runs: [Range<UInt64>], pageSize: ByteCount = .page) {
         self.slot = slot
         self.runs = runs
+        self.pageSize = pageSize
+    }
+
+    /// The bits of ``runs`` in pages of `size`: a page is dirty if any part of it is.
+    package func bits(inPagesOf size: ByteCount) -> DirtyBitmap {
+        var bits = DirtyBitmap(pageCount: slot.size.pages(of: size))
+        for run in runs where !run.isEmpty {
+            let last = ByteCount((run.upperBound - 1) * pageSize.rawValue + pageSize.rawValue - 1)
+            bits.insert(
+                ByteCount(run.lowerBound * pageSize.rawValue).pages(of: size)..<last.pages(of: size)
+                    + 1)
+        }
+        return bits
     }
 }
 
@@ -88,21 +114,25 @@ struct HostPages {
     /// Offset in the object, or userspace address, in bytes.
     let bytes: Range<UInt64>
 
-    /// The host pages behind `pages` of `slot`.
-    init(of slot: Memslot, pages: Range<UInt64>) {
+    /// The host pages behind `pages` of `slot`, which have `pageSize` bytes.
+    init(of slot: Memslot, pages: Range<UInt64>, of pageSize: ByteCount) {
+        self.init(
+            of: slot,
+            bytes: pages.lowerBound * pageSize.rawValue..<pages.upperBound * pageSize.rawValue)
+    }
+
+    private init(of slot: Memslot, bytes own: Range<UInt64>) {
         let base: UInt64
         if let memory = slot.memory {
             (object, base) = (memory.object.rawValue, memory.offset.rawValue)
         } else {
             (object, base) = (0, slot.userspaceAddress.rawValue)
         }
-        bytes =
-            base + pages.lowerBound * pageSize.rawValue..<base + pages.upperBound
-            * pageSize.rawValue
+        bytes = base + own.lowerBound..<base + own.upperBound
     }
 
     /// The host pages behind all of `slot`.
-    init(of slot: Memslot) { self.init(of: slot, pages: 0..<slot.pageCount) }
+    init(of slot: Memslot) { self.init(of: slot, bytes: 0..<slot.size.rawValue) }
 }
 
 /// Finds the logging slots of an array by the host pages that they map.

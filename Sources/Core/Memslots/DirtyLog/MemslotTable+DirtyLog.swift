@@ -66,14 +66,13 @@ extension MemslotTable {
         if let failure { throw .failed(failure) }
         guard let slot = pair.current.array[key] else { throw .unknownSlot(key) }
         guard slot.isLogging else { throw .notLogging(key) }
-        let pages = pages ?? 0..<slot.pageCount
-        guard pages.upperBound <= slot.pageCount else {
-            throw .pagesOutOfRange(pageCount: slot.pageCount)
-        }
+        let count = capabilities.pageCount(of: slot)
+        let pages = pages ?? 0..<count
+        guard pages.upperBound <= count else { throw .pagesOutOfRange(pageCount: count) }
         try converting(DirtyLogError.backend, collectLogs(of: [slot], clear: clear))
         var bitmap = overlay.bitmap(of: slot)
         bitmap.remove(0..<pages.lowerBound)
-        bitmap.remove(pages.upperBound..<slot.pageCount)
+        bitmap.remove(pages.upperBound..<count)
         if clear { overlay.clear(pages, of: slot) }
         return (bitmap, pages)
     }
@@ -95,19 +94,23 @@ extension MemslotTable {
             () throws(DirtyLogError) -> (bitmap: DirtyBitmap, logged: DirtyBitmap)? in
             if let failure { throw .failed(failure) }
             let parts = pair.current.array.slots.compactMap { slot in
-                slot.isLogging ? start(slot).map { (slot: slot, first: $0.pageCount) } : nil
+                slot.isLogging
+                    ? start(slot).map { (slot: slot, first: $0.pages(of: capabilities.pageSize)) }
+                    : nil
             }
             guard !parts.isEmpty else { return nil }
             func common(_ first: UInt64, _ own: Range<UInt64>) -> Range<UInt64> {
                 (first + own.lowerBound..<first + own.upperBound).clamped(to: pages)
             }
-            let wanted = parts.filter { !common($0.first, 0..<$0.slot.pageCount).isEmpty }
+            let wanted = parts.filter {
+                !common($0.first, 0..<capabilities.pageCount(of: $0.slot)).isEmpty
+            }
             try converting(
                 DirtyLogError.backend, collectLogs(of: wanted.map(\.slot), clear: clear))
             var bitmap = DirtyBitmap(pageCount: pageCount)
             var logged = bitmap
             for (slot, first) in wanted {
-                let part = common(first, 0..<slot.pageCount)
+                let part = common(first, 0..<capabilities.pageCount(of: slot))
                 logged.insert(part)
                 for run in overlay.bitmap(of: slot).runs { bitmap.insert(common(first, run)) }
                 if clear {
@@ -138,7 +141,7 @@ extension MemslotTable {
             harvest.append(Harvested(slot: slot, bits: overlay.bitmap(of: slot)))
         }
         // An empty one: what is kept now is of the present slots, not of those to come.
-        var scratch = DirtyOverlay()
+        var scratch = DirtyOverlay(pageSize: capabilities.pageSize)
         return scratch.carry(harvest, to: wanted.slots)
     }
 }

@@ -29,9 +29,19 @@ extension TypedInteger {
 public protocol ByteInteger: TypedInteger where RawValue == UInt64 {}
 
 extension ByteInteger {
-    /// A Boolean value that indicates whether this is a multiple of 4096.
+    /// A Boolean value that indicates whether this is a multiple of 4096, the page of x86-64.
     @inlinable
-    public var isPageAligned: Bool { rawValue & (pageSize.rawValue - 1) == 0 }
+    public var isPageAligned: Bool { isMultiple(of: pageSize) }
+
+    /// Returns whether this is a multiple of `unit`, a power of two.
+    @inlinable
+    public func isMultiple(of unit: ByteCount) -> Bool { rawValue & (unit.rawValue &- 1) == 0 }
+
+    /// Returns the number of whole pages of `size`, a power of two, that end here or before.
+    @inlinable
+    public func pages(of size: ByteCount) -> UInt64 {
+        rawValue &>> UInt64(truncatingIfNeeded: size.rawValue.trailingZeroBitCount)
+    }
 
     /// Returns what is `count` bytes further, or `nil` if that wraps 2^64.
     @inlinable
@@ -57,7 +67,7 @@ public struct GuestPhysicalAddress: ByteInteger {
     @inlinable
     public init(rawValue: UInt64) { self.rawValue = rawValue }
 
-    /// The number of the guest page (the kernel's gfn) that contains this address.
+    /// The number of the guest page (the kernel's gfn) of 4096 bytes that contains this address.
     @inlinable
     public var pageNumber: UInt64 { rawValue / pageSize.rawValue }
 }
@@ -86,7 +96,7 @@ public struct ByteCount: ByteInteger {
     /// No bytes.
     public static let zero = ByteCount(rawValue: 0)
 
-    /// A guest page: 4096 bytes, the unit in which KVM keeps slots and dirty bits.
+    /// The page of x86-64: 4096 bytes. ``Capabilities/pageSize`` is the page of a VM.
     public static let page = ByteCount(rawValue: 4096)
 
     /// Returns the bytes of `count` pages of 4096 bytes. Traps from 2^52 pages on.
@@ -109,7 +119,7 @@ public struct ByteCount: ByteInteger {
     @inlinable
     public static func tebibytes(_ count: UInt64) -> ByteCount { ByteCount(count * (1 << 40)) }
 
-    /// The number of whole pages of 4096 bytes.
+    /// The number of whole pages of 4096 bytes. ``ByteInteger/pages(of:)`` counts other pages.
     @inlinable
     public var pageCount: UInt64 { rawValue / pageSize.rawValue }
 }

@@ -32,7 +32,7 @@ public struct MemoryReference: Hashable, Sendable {
 public struct GuestMemfdBinding: Hashable, Sendable {
     /// The guest_memfd's file descriptor, or a simulator's handle for one.
     public var descriptor: Int32
-    /// The offset of the slot's memory in the file, a multiple of 4096.
+    /// The offset of the slot's memory in the file, a multiple of the VM's page.
     public var offset: ByteCount
 
     /// Binds to `offset` bytes into `descriptor`.

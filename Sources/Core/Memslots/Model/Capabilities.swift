@@ -13,6 +13,14 @@ public struct Capabilities: Hashable, Sendable {
     public var flags: MemslotFlags
     /// The most pages a slot may have. Kernel: `KVM_MEM_MAX_NR_PAGES`.
     public var maxPagesPerSlot: UInt64
+    /// The bytes of a page, a power of two: the unit of ``maxGuestPage``, of ``maxPagesPerSlot`` and
+    /// of dirty bits. Kernel: `PAGE_SIZE` of the host.
+    public var pageSize: ByteCount
+    /// What the addresses and the size of a slot must be multiples of: ``pageSize``, or 1 MiB on
+    /// s390x.
+    public var slotGranule: ByteCount
+    /// Rules that differ between kernels.
+    public var facts: KernelFacts
     /// Guest ranges that KVM keeps for itself; no slot may meet them.
     public var reservedRanges: [Range<GuestPhysicalAddress>]
     /// Whether a `.guestMemfd` slot may leave its file out and get one of its own.
@@ -35,6 +43,9 @@ public struct Capabilities: Hashable, Sendable {
         userspaceEnd: UserspaceAddress = UserspaceAddress(0x7fff_ffff_f000),
         flags: MemslotFlags = [.logDirtyPages, .readOnly],
         maxPagesPerSlot: UInt64 = (1 << 31) - 1,
+        pageSize: ByteCount = .page,
+        slotGranule: ByteCount? = nil,
+        facts: KernelFacts = KernelFacts(),
         reservedRanges: [Range<GuestPhysicalAddress>] = [],
         providesGuestMemfd: Bool = false,
         dirtyLogStartsFull: Bool = false,
@@ -47,6 +58,9 @@ public struct Capabilities: Hashable, Sendable {
         self.userspaceEnd = userspaceEnd
         self.flags = flags
         self.maxPagesPerSlot = maxPagesPerSlot
+        self.pageSize = pageSize
+        self.slotGranule = slotGranule ?? pageSize
+        self.facts = facts
         self.reservedRanges = reservedRanges
         self.providesGuestMemfd = providesGuestMemfd
         self.dirtyLogStartsFull = dirtyLogStartsFull
@@ -63,6 +77,11 @@ public struct Capabilities: Hashable, Sendable {
         #endif
     }
 
-    /// The number of address bits of ``maxGuestPage``: 52 for page 2^40 − 1.
-    public var guestPhysicalBits: Int { UInt64.bitWidth - maxGuestPage.leadingZeroBitCount + 12 }
+    /// The number of address bits of ``maxGuestPage``: 52 for page 2^40 − 1 of 4096 bytes.
+    public var guestPhysicalBits: Int {
+        UInt64.bitWidth - maxGuestPage.leadingZeroBitCount + pageSize.rawValue.trailingZeroBitCount
+    }
+
+    /// Returns the number of pages of `slot`.
+    public func pageCount(of slot: Memslot) -> UInt64 { slot.size.pages(of: pageSize) }
 }

@@ -8,9 +8,13 @@ public struct KernelSlotMemory: Hashable, Sendable {
     /// ring. Kernel: `kvm_use_dirty_bitmap`.
     public var hasBitmaps: Bool
 
+    /// The bytes of a page.
+    public var pageSize: ByteCount
+
     /// The kernel memory of a host.
-    public init(shadowsPages: Bool, hasBitmaps: Bool = true) {
+    public init(shadowsPages: Bool, hasBitmaps: Bool = true, pageSize: ByteCount = .page) {
         (self.shadowsPages, self.hasBitmaps) = (shadowsPages, hasBitmaps)
+        self.pageSize = pageSize
     }
 
     /// `struct kvm_memory_slot`, include/linux/kvm_host.h.
@@ -20,7 +24,7 @@ public struct KernelSlotMemory: Hashable, Sendable {
 
     /// The bytes of one slot.
     public func bytes(of slot: Memslot) -> UInt64 {
-        let pages = slot.pageCount
+        let pages = slot.size.pages(of: pageSize)
         guard pages > 0 else { return 0 }
         var bytes = Self.slotBytes
         func add(_ count: UInt64, _ size: UInt64) {
@@ -30,7 +34,7 @@ public struct KernelSlotMemory: Hashable, Sendable {
         }
         #if arch(x86_64)
             // Guest pages of 4 KiB, 2 MiB and 1 GiB: `__kvm_mmu_slot_lpages`, arch/x86/kvm/mmu.h.
-            let first = slot.guestPhysicalAddress.pageNumber
+            let first = slot.guestPhysicalAddress.pages(of: pageSize)
             for level in 0..<3 as Range<UInt64> {
                 let count = (first + pages - 1) >> (9 * level) - first >> (9 * level) + 1
                 // `struct kvm_rmap_head`: `memslot_rmap_alloc`, arch/x86/kvm/x86.c.

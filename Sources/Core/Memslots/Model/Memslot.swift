@@ -9,11 +9,11 @@ public struct Memslot: Hashable, Sendable {
     @usableFromInline package var assignedID: SlotID
     /// The address space.
     public var addressSpace: AddressSpaceID
-    /// The guest physical address of the first byte; a multiple of 4096.
+    /// The guest physical address of the first byte; a multiple of the VM's page.
     public var guestPhysicalAddress: GuestPhysicalAddress
-    /// The size in bytes; a multiple of 4096, not 0.
+    /// The size in bytes; a multiple of the VM's page, not 0.
     public var size: ByteCount
-    /// The user memory behind the slot, in this process; a multiple of 4096.
+    /// The user memory behind the slot, in this process; a multiple of the VM's page.
     public var userspaceAddress: UserspaceAddress
     /// The flags.
     public var flags: MemslotFlags
@@ -27,9 +27,9 @@ public struct Memslot: Hashable, Sendable {
     /// - Parameters:
     ///   - id: the slot id; `nil` lets the table pick one when the array is submitted.
     ///   - addressSpace: the address space, 0 by default.
-    ///   - guestPhysicalAddress: the first byte's address; a multiple of 4096.
-    ///   - size: in bytes; a multiple of 4096, not 0.
-    ///   - userspaceAddress: the memory behind it in this process; a multiple of 4096.
+    ///   - guestPhysicalAddress: the first byte's address; a multiple of the VM's page.
+    ///   - size: in bytes; a multiple of the VM's page, not 0.
+    ///   - userspaceAddress: the memory behind it in this process; a multiple of the VM's page.
     ///   - flags: none by default.
     ///   - memory: the memory object behind it, if the embedder has given it a number.
     ///   - guestMemfd: the file of its private memory. Ignored unless `flags` contains `.guestMemfd`.
@@ -95,7 +95,7 @@ public struct Memslot: Hashable, Sendable {
     @inlinable
     package var assignedKey: SlotKey { SlotKey(addressSpace: addressSpace, id: assignedID) }
 
-    /// The number of pages of 4096 bytes.
+    /// The number of pages of 4096 bytes. ``Capabilities/pageCount(of:)`` counts the pages of a VM.
     @inlinable
     public var pageCount: UInt64 { size.pageCount }
 

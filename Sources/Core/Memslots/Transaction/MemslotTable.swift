@@ -25,7 +25,7 @@ public final class MemslotTable: Sendable {
     private let receipts: ReceiptHistory
 
     // Only touched inside `transactions`.
-    nonisolated(unsafe) var overlay = DirtyOverlay()
+    nonisolated(unsafe) var overlay: DirtyOverlay
 
     /// What may be read while a transaction runs.
     private struct Shared {
@@ -55,6 +55,7 @@ public final class MemslotTable: Sendable {
         generation: Generation = Generation(0), receiptBudget: ReceiptBudget = ReceiptBudget()
     ) throws(InvalidArray) {
         capabilities = backend.capabilities
+        overlay = DirtyOverlay(pageSize: backend.capabilities.pageSize)
         let validator = ArrayValidator(
             slots: installed, capabilities: capabilities, prior: [], requiresIDs: true)
         if let faults = validator.faults(limit: limits.violations) { throw faults }

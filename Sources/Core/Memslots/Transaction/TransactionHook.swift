@@ -64,10 +64,8 @@ extension DirtyOverlay {
     /// Adds what hooks report to every slot of `array` that logs and maps the page.
     mutating func collect(from hooks: [any TransactionHook], for array: [Memslot]) {
         for hook in hooks {
-            let harvest = hook.dirtyPages().map { pages in
-                var bits = DirtyBitmap(pageCount: pages.slot.pageCount)
-                for run in pages.runs { bits.insert(run) }
-                return Harvested(slot: pages.slot, bits: bits)
+            let harvest = hook.dirtyPages().map {
+                Harvested(slot: $0.slot, bits: $0.bits(inPagesOf: pageSize))
             }
             // A page that no slot logs is of no interest.
             _ = carry(harvest, to: array)

@@ -248,7 +248,7 @@ extension Memslot {
         guestPhysicalEnd == upper.guestPhysicalAddress && hostEnd == upper.hostStart
             && hostOrdinal == upper.hostOrdinal && flags == upper.flags
             && !flags.contains(.guestMemfd)
-            && pageCount + upper.pageCount < 1 << 31
+            && size.pages(of: .page) + upper.size.pages(of: .page) < 1 << 31
     }
 }
 

@@ -109,7 +109,7 @@ extension ArrayValidator {
     /// Whether the part of the memory object may not be whole pages, or wrap.
     private func mayLackMemory(_ slot: Memslot) -> Bool {
         guard let offset = slot.memory?.offset else { return false }
-        return !offset.isPageAligned
+        return !offset.isMultiple(of: capabilities.pageSize)
             || offset.rawValue.addingReportingOverflow(slot.size.rawValue).overflow
     }
 }

@@ -143,7 +143,7 @@ struct ArrayValidator {
             let detail = "its part of the guest_memfd is bound to slots[\(earliest)] already"
             return Violation(
                 .guestMemfdRangeBound, of: slots[index], at: index, member: "guestMemfdOffset",
-                detail: detail
+                detail: detail, errno: capabilities.facts.boundRange
             ).with(slots[earliest], at: earliest)
         }
     }

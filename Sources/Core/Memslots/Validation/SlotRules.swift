@@ -16,13 +16,14 @@ package struct SlotRules: OptionSet, Hashable, Sendable {
     package static let slotOutOfRange = SlotRules(rawValue: 1 << 0)
     /// A flag that the backend doesn't accept, or `guest-memfd` together with another.
     package static let unsupportedFlag = SlotRules(rawValue: 1 << 1)
-    /// The size is not a multiple of 4096.
+    /// The size is not a multiple of ``Capabilities/slotGranule``.
     package static let misalignedSize = SlotRules(rawValue: 1 << 2)
-    /// The guest physical address is not a multiple of 4096.
+    /// The guest physical address is not a multiple of ``Capabilities/slotGranule``.
     package static let misalignedAddress = SlotRules(rawValue: 1 << 3)
-    /// The userspace address is not a multiple of 4096, or the range is not wholly user space.
+    /// The userspace address is not a multiple of ``Capabilities/slotGranule``, or the range is not
+    /// wholly user space.
     package static let badUserspaceAddress = SlotRules(rawValue: 1 << 4)
-    /// The offset into the guest_memfd is not a multiple of 4096.
+    /// The offset into the guest_memfd is not a multiple of ``Capabilities/pageSize``.
     package static let misalignedGuestMemfd = SlotRules(rawValue: 1 << 5)
     /// The offset into the guest_memfd and the size wrap 2^64.
     package static let guestMemfdOverflow = SlotRules(rawValue: 1 << 6)
@@ -38,15 +39,22 @@ package struct SlotRules: OptionSet, Hashable, Sendable {
     /// - Parameters:
     ///   - slot: any words; a size of 0 is validated as a deletion.
     ///   - capabilities: the limits.
-    package static func broken(by slot: Memslot, capabilities: Capabilities) -> SlotRules {
+    ///   - unit: what size and addresses must be multiples of; by default the slot granule. The
+    ///     kernel's first checks are in pages.
+    package static func broken(
+        by slot: Memslot, capabilities: Capabilities, unit: ByteCount? = nil
+    ) -> SlotRules {
+        let unit = unit ?? capabilities.slotGranule
         var broken: SlotRules = []
         if slot.assignedID.rawValue >= capabilities.maxSlots { broken.insert(.slotOutOfRange) }
         if !allows(slot.flags, capabilities) { broken.insert(.unsupportedFlag) }
-        if !slot.size.isPageAligned { broken.insert(.misalignedSize) }
-        if !slot.guestPhysicalAddress.isPageAligned { broken.insert(.misalignedAddress) }
-        if !isUserSpace(slot, capabilities) { broken.insert(.badUserspaceAddress) }
+        if !slot.size.isMultiple(of: unit) { broken.insert(.misalignedSize) }
+        if !slot.guestPhysicalAddress.isMultiple(of: unit) { broken.insert(.misalignedAddress) }
+        if !isUserSpace(slot, capabilities, unit) { broken.insert(.badUserspaceAddress) }
         if slot.flags.contains(.guestMemfd) {
-            if !slot.guestMemfdOffset.isPageAligned { broken.insert(.misalignedGuestMemfd) }
+            if !slot.guestMemfdOffset.isMultiple(of: capabilities.pageSize) {
+                broken.insert(.misalignedGuestMemfd)
+            }
             let sum = slot.guestMemfdOffset.rawValue.addingReportingOverflow(slot.size.rawValue)
             if sum.overflow { broken.insert(.guestMemfdOverflow) }
         }
@@ -56,7 +64,9 @@ package struct SlotRules: OptionSet, Hashable, Sendable {
         if slot.guestPhysicalAddress.advanced(by: slot.size) == nil {
             broken.insert(.addressOverflow)
         }
-        if slot.pageCount > capabilities.maxPagesPerSlot { broken.insert(.sizeTooLarge) }
+        if capabilities.pageCount(of: slot) > capabilities.maxPagesPerSlot {
+            broken.insert(.sizeTooLarge)
+        }
         return broken
     }
 
@@ -67,7 +77,20 @@ package struct SlotRules: OptionSet, Hashable, Sendable {
     ///
     /// - Precondition: the size is not 0, and the range doesn't wrap.
     package static func exceedsGuestPages(_ slot: Memslot, capabilities: Capabilities) -> Bool {
-        (slot.guestPhysicalEnd.rawValue - 1) / pageSize.rawValue > capabilities.maxGuestPage
+        ByteCount(slot.guestPhysicalEnd.rawValue - 1).pages(of: capabilities.pageSize)
+            > capabilities.maxGuestPage
+    }
+
+    /// What the architecture's own check of a created or moved slot returns; `nil` if it accepts it.
+    ///
+    /// It is the kernel's last. s390x looks at the size and the userspace address alone: a guest
+    /// address off 1 MiB is accepted, and maps nothing. Kernel: `kvm_arch_prepare_memory_region`.
+    package static func lastRefusal(of slot: Memslot, capabilities: Capabilities) -> Errno? {
+        guard slot.size.isMultiple(of: capabilities.slotGranule),
+            slot.userspaceAddress.isMultiple(of: capabilities.slotGranule)
+        else { return .invalidArgument }
+        return exceedsGuestPages(slot, capabilities: capabilities)
+            ? capabilities.facts.pastLastPage : nil
     }
 
     private static func allows(_ flags: MemslotFlags, _ capabilities: Capabilities) -> Bool {
@@ -75,8 +98,10 @@ package struct SlotRules: OptionSet, Hashable, Sendable {
         return !flags.contains(.guestMemfd) || flags == .guestMemfd
     }
 
-    private static func isUserSpace(_ slot: Memslot, _ capabilities: Capabilities) -> Bool {
-        guard slot.userspaceAddress.isPageAligned,
+    private static func isUserSpace(
+        _ slot: Memslot, _ capabilities: Capabilities, _ unit: ByteCount
+    ) -> Bool {
+        guard slot.userspaceAddress.isMultiple(of: unit),
             let end = slot.userspaceAddress.advanced(by: slot.size)
         else { return false }
         return end <= capabilities.userspaceEnd
@@ -99,9 +124,10 @@ struct SlotFaults {
     /// Object and offset identify a host page, so that offsets must be whole pages.
     mutating func appendMemoryFaults() {
         guard let offset = slot.memory?.offset else { return }
-        if !offset.isPageAligned {
+        if !offset.isMultiple(of: capabilities.pageSize) {
             append(
-                .backingMisaligned, "memoryOffset", "offset \(offset) is not a multiple of 4096")
+                .backingMisaligned, "memoryOffset",
+                "offset \(offset) is not a multiple of \(capabilities.pageSize.rawValue)")
         }
         if offset.rawValue.addingReportingOverflow(slot.size.rawValue).overflow {
             append(.backingOutOfBounds, "memoryOffset", "offset and size wrap 2^64")
@@ -113,7 +139,8 @@ struct SlotFaults {
         append(
             .addressTooLarge, "guestPhysicalAddress",
             "it ends at \(slot.guestPhysicalEnd), past the largest guest page "
-                + "0x\(String(capabilities.maxGuestPage, radix: 16)) (\(bits) address bits)")
+                + "0x\(String(capabilities.maxGuestPage, radix: 16)) (\(bits) address bits)",
+            capabilities.facts.pastLastPage)
     }
 
     mutating func append(
@@ -142,22 +169,23 @@ struct SlotFaults {
             return "the VM does not support the flags \(given); it supports \(supported), and "
                 + "guest-memfd only without others"
         },
-        Rule(rule: .misalignedSize, kind: .misalignedSize, member: "size") { slot, _ in
-            "size \(slot.size) is not a multiple of 4096"
+        Rule(rule: .misalignedSize, kind: .misalignedSize, member: "size") { slot, limits in
+            "size \(slot.size) is not a multiple of \(limits.slotGranule.rawValue)"
         },
         Rule(
             rule: .misalignedAddress, kind: .misalignedAddress, member: "guestPhysicalAddress"
-        ) { slot, _ in
-            "guest physical address \(slot.guestPhysicalAddress) is not a multiple of 4096"
+        ) { slot, limits in
+            "guest physical address \(slot.guestPhysicalAddress) is not a multiple of "
+                + "\(limits.slotGranule.rawValue)"
         },
         Rule(
             rule: .badUserspaceAddress, kind: .badUserspaceAddress, member: "userspaceAddress"
         ) { slot, limits in
             let address = slot.userspaceAddress
-            return address.isPageAligned
+            return address.isMultiple(of: limits.slotGranule)
                 ? "userspace address \(address) and size \(slot.size) do not lie in user space, "
                     + "which ends at \(limits.userspaceEnd)"
-                : "userspace address \(address) is not a multiple of 4096"
+                : "userspace address \(address) is not a multiple of \(limits.slotGranule.rawValue)"
         },
         Rule(
             rule: .badAddressSpace, kind: .badAddressSpace, member: "addressSpace"
@@ -175,7 +203,9 @@ struct SlotFaults {
         Rule(
             rule: .misalignedGuestMemfd, kind: .backingMisaligned, member: "guestMemfdOffset",
             errno: .invalidArgument
-        ) { slot, _ in "\(slot.guestMemfdOffset) is not a multiple of 4096" },
+        ) { slot, limits in
+            "\(slot.guestMemfdOffset) is not a multiple of \(limits.pageSize.rawValue)"
+        },
         Rule(
             rule: .guestMemfdOverflow, kind: .backingOutOfBounds, member: "guestMemfdOffset",
             errno: .invalidArgument

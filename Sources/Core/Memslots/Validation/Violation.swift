@@ -92,9 +92,9 @@ public struct InvalidArray: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// The rules that a submitted array may break, by the names that the wire and the logs use.
 public enum ViolationKind: String, CaseIterable, Hashable, Sendable {
-    /// The guest physical address is not a multiple of 4096.
+    /// The guest physical address is not a multiple of the VM's page.
     case misalignedAddress = "misaligned-address"
-    /// The size is not a multiple of 4096.
+    /// The size is not a multiple of the VM's page.
     case misalignedSize = "misaligned-size"
     /// The size is 0; a slot is removed by leaving it out.
     case zeroSize = "zero-size"

@@ -7,8 +7,10 @@ import Memslots
 struct CallGenerator {
     private var words: RandomWords
     private let hasRegion2: Bool
+    private let hasGuest: Bool
 
-    init(seed: UInt64, capabilities: Capabilities, hasRegion2: Bool) {
+    init(seed: UInt64, capabilities: Capabilities, hasRegion2: Bool, hasGuest: Bool = true) {
+        self.hasGuest = hasGuest
         words = RandomWords(seed: seed, capabilities)
         self.hasRegion2 = hasRegion2
     }
@@ -28,7 +30,7 @@ struct CallGenerator {
             return .getDirtyLog(
                 slot: loggedSlot(slots).word, isWritable: !words.random.once(in: 8))
         case 8..<14: return clear(slots)
-        case 14..<30: return .guestWrite(writtenAddress(slots))
+        case 14..<30 where hasGuest: return .guestWrite(writtenAddress(slots))
         default: return .setRegion(region(slots))
         }
     }
@@ -43,7 +45,7 @@ struct CallGenerator {
     private mutating func loggedSlot(_ slots: [Memslot]) -> (word: UInt32, pages: UInt64) {
         let known = words.random.once(in: 6) ? slots : slots.filter(\.isLogging)
         if !words.random.once(in: 8), let slot = known.randomElement(using: &words.random) {
-            return (slot.assignedKey.kernelWord, slot.pageCount)
+            return (slot.assignedKey.kernelWord, slot.size.pages(of: words.pageSize))
         }
         return (words.slot(), 64)
     }

@@ -9,6 +9,7 @@ package struct Comparison {
     private let capabilities: Capabilities
     private let makeTarget: MakeTarget
     private let hasRegion2: Bool
+    private let hasGuest: Bool
 
     /// The number of calls to a VM before it is replaced by a fresh one. A printed difference is a
     /// sequence for one VM.
@@ -21,11 +22,14 @@ package struct Comparison {
     /// - Parameters:
     ///   - capabilities: the limits of the VMs and of the simulator.
     ///   - hasRegion2: whether the VMs have `KVM_SET_USER_MEMORY_REGION2`.
+    ///   - hasGuest: whether guests of x86-64 write to the VMs.
     package init(
-        capabilities: Capabilities, hasRegion2: Bool = true, makeTarget: @escaping MakeTarget
+        capabilities: Capabilities, hasRegion2: Bool = true, hasGuest: Bool = true,
+        makeTarget: @escaping MakeTarget
     ) {
         self.capabilities = capabilities
         self.hasRegion2 = hasRegion2
+        self.hasGuest = hasGuest
         self.makeTarget = makeTarget
     }
 
@@ -47,7 +51,8 @@ package struct Comparison {
         seed: UInt64, count: Int, progress: (Int) -> Void = { _ in }
     ) throws(KVMError) -> ComparisonReport {
         var generator = CallGenerator(
-            seed: seed, capabilities: capabilities, hasRegion2: hasRegion2)
+            seed: seed, capabilities: capabilities, hasRegion2: hasRegion2,
+            hasGuest: hasGuest)
         var report = ComparisonReport()
         while report.calls < count {
             let calls = min(callsPerVM, count - report.calls)

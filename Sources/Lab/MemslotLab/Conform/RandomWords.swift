@@ -7,19 +7,26 @@ struct RandomWords {
     private let maxSlots: UInt64
     private let guestEnd: UInt64
     private let userspaceEnd: UInt64
+    let pageSize: ByteCount
+    private var page: UInt64 { pageSize.rawValue }
+    private let granule: UInt64
 
     /// The largest slot that is created. Limits the memory that KVM allocates by size.
-    static let largestSlot: UInt64 = 8 << 20 | 4096
+    static let largestSlot: UInt64 = 9 << 20
 
     init(seed: UInt64, _ capabilities: Capabilities) {
         random = SeededRandom(seed: seed)
         maxSlots = UInt64(capabilities.maxSlots)
-        let pages = capabilities.maxGuestPage &+ 1
-        guestEnd = pages.multipliedReportingOverflow(by: pageSize.rawValue).partialValue
+        pageSize = capabilities.pageSize
+        granule = capabilities.slotGranule.rawValue
+        guestEnd = (capabilities.maxGuestPage &+ 1) &* capabilities.pageSize.rawValue
         userspaceEnd = capabilities.userspaceEnd.rawValue
     }
 
-    mutating func pages(below count: UInt64) -> UInt64 { random.below(count) * pageSize.rawValue }
+    /// Whole pages, or mostly whole slot granules where those are larger.
+    mutating func pages(below count: UInt64) -> UInt64 {
+        random.below(count) * (granule == page || random.once(in: 4) ? page : granule)
+    }
 
     mutating func slot() -> UInt32 {
         let id: UInt64
@@ -39,8 +46,8 @@ struct RandomWords {
         switch random.below(24) {
         case 0: return guestEnd &- pages(below: 12)
         case 1: return 0 &- pages(below: 12)
-        case 2: return near + 1 + random.below(4095)
-        case 3: return random.next() & ~4095
+        case 2: return near + 1 + random.below(page - 1)
+        case 3: return random.next() & ~(page - 1)
         case 4: return guestEnd &+ near
         default: return near + (random.once(in: 3) ? 0x10_0000 : 0)
         }
@@ -48,11 +55,11 @@ struct RandomWords {
 
     mutating func size() -> UInt64 {
         switch random.below(30) {
-        case 0: return 1 + random.below(8191)
-        case 1: return 1 << 43
-        case 2: return ((1 << 31) - 1 + random.below(3)) * 4096
+        case 0: return 1 + random.below(2 * page - 1)
+        case 1: return page << 31
+        case 2: return ((1 << 31) - 1 + random.below(3)) * page
         case 3: return random.next() | 1 << 50
-        case 4: return 0 &- 4096 * (1 + random.below(8))
+        case 4: return 0 &- page * (1 + random.below(8))
         case 5: return 8 << 20 + pages(below: 2)
         case 6: return 4 << 20
         default: return pages(below: 9)
@@ -63,7 +70,7 @@ struct RandomWords {
         let near = UserWindow.start.rawValue + random.below(6) << 20
         switch random.below(20) {
         case 0: return userspaceEnd &- pages(below: 10)
-        case 1: return near + 1 + random.below(4095)
+        case 1: return near + 1 + random.below(page - 1)
         case 2: return random.next()
         case 3: return 0
         case 4: return userspaceEnd
@@ -100,9 +107,9 @@ struct RandomWords {
         switch random.below(30) {
         case 0: return (file, random.next() | 1 << 63)
         case 1: return (file, random.next() >> 2)
-        case 2: return (file, random.below(8192))
+        case 2: return (file, random.below(2 * page))
         case 3...6: return (file, pages(below: 10))
-        default: return (file, pages(below: 2100))
+        default: return (file, pages(below: (8 << 20) / page + 52))
         }
     }
 }

@@ -32,9 +32,9 @@ public enum ErrorKind: String, Hashable, Sendable, CaseIterable {
     /// A memory object of that name exists. −32002.
     case memoryExists = "memory-exists"
 
-    /// A guest physical address that is no multiple of 4096. −32003.
+    /// A guest physical address that is no multiple of the VM's page. −32003.
     case misalignedAddress = "misaligned-address"
-    /// A size that is no multiple of 4096. −32003.
+    /// A size that is no multiple of the VM's page. −32003.
     case misalignedSize = "misaligned-size"
     /// A size of 0. −32003.
     case zeroSize = "zero-size"

@@ -39,6 +39,9 @@ extension ParameterReader {
     /// Whether the value at `node` is `null`, which no parameter may be.
     package func isNull(at node: Int) -> Bool { document.nodes[node].kind == .null }
 
+    /// Whether the value at `node` is a list, where one value may stand alone.
+    package func isArray(at node: Int) -> Bool { document.nodes[node].kind == .array }
+
     package mutating func bool(at node: Int) -> Bool {
         switch document.nodes[node].kind {
         case .true: return true

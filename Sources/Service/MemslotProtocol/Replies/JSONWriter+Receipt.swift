@@ -141,6 +141,11 @@ extension JSONWriter {
         }
     }
 
+    /// Writes the bytes of a page, if they are not 4096.
+    package mutating func member(pageSize: ByteCount) {
+        if pageSize != .page { member("pageSize", address: pageSize.rawValue) }
+    }
+
     /// Writes what a VM's backend supports.
     package mutating func capabilities(_ capabilities: Capabilities) {
         object {
@@ -149,6 +154,10 @@ extension JSONWriter {
             $0.member("guestPhysicalBits", capabilities.guestPhysicalBits)
             $0.member("userspaceEnd", address: capabilities.userspaceEnd.rawValue)
             $0.member("maxPagesPerSlot", capabilities.maxPagesPerSlot)
+            $0.member(pageSize: capabilities.pageSize)
+            if capabilities.slotGranule != capabilities.pageSize {
+                $0.member("slotGranule", address: capabilities.slotGranule.rawValue)
+            }
             $0.member(flags: capabilities.flags)
         }
     }

@@ -50,9 +50,10 @@ extension JSONWriter {
                 $0.list("receipts", receipts) { $0.receipt($1) }
                 $0.member("next", next?.rawValue)
             }
-        case .dirtyLog(let pageCount, let loggedCount, let dirtyCount, let bitmap):
+        case .dirtyLog(let pageCount, let loggedCount, let dirtyCount, let pageSize, let bitmap):
             object {
                 $0.member("pages", pageCount)
+                $0.member(pageSize: pageSize)
                 $0.member("logged", loggedCount)
                 $0.member("dirty", dirtyCount)
                 $0.key("bitmap")

@@ -19,7 +19,7 @@ extension Reply {
                 }
             }
         case .history(let receipts, _): Bound.small + receipts.reduce(0) { $0 + $1.byteBound }
-        case .dirtyLog(_, _, _, let bitmap): Bound.small + bitmap.count / 3 * 4 + 4
+        case .dirtyLog(_, _, _, _, let bitmap): Bound.small + bitmap.count / 3 * 4 + 4
         case .subscribed(let arrays): Bound.small + arrays.reduce(0) { $0 + $1.byteBound }
         case .metrics(let metrics): metrics.byteBound
         }

@@ -32,7 +32,8 @@ public enum Reply: Sendable {
     /// bit for each page. Bit 0 of byte 0 is the first page. Of a memory object, also how many
     /// pages a slot logs.
     case dirtyLog(
-        pageCount: UInt64, loggedCount: UInt64? = nil, dirtyCount: UInt64, bitmap: [UInt8])
+        pageCount: UInt64, loggedCount: UInt64? = nil, dirtyCount: UInt64,
+        pageSize: ByteCount = .page, bitmap: [UInt8])
     /// The result of `events.subscribe`: the arrays that no event repeats.
     case subscribed([ArrayMessage])
     /// The result of `metrics.get`.

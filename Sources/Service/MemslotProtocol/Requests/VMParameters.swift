@@ -40,9 +40,28 @@ public struct SimulatedParameters: Sendable, Hashable {
     public var userspaceEnd = UserspaceAddress(0x7fff_ffff_f000)
     /// The flags that it supports.
     public var flags: MemslotFlags = [.logDirtyPages, .readOnly]
+    /// The kind of host; `nil` for x86-64, with any page size and address bits.
+    public private(set) var profile: HostProfile?
+    /// The bytes of a page.
+    public var pageSize = ByteCount.page
+    /// The kernel whose rules it follows.
+    public private(set) var kernel = KernelVersion.default
+    /// The members that a request gives; none outside of its decoding.
+    private var given: Set<Member> = []
 
     /// The defaults.
     public init() {}
+
+    /// The limits of a host.
+    public init(profile: HostProfile?, kernel: KernelVersion? = nil) {
+        (self.profile, self.kernel) = (profile, kernel ?? .default)
+        guard let profile else { return }
+        maxSlots = profile.maxSlots(self.kernel)
+        guestPhysicalBits = profile.guestPhysicalBits
+        userspaceEnd = profile.userspaceEnd
+        flags.formIntersection(profile.flags(self.kernel))
+        pageSize = profile.pageSize
+    }
 }
 
 extension VMCreateParameters: ParameterObject {
@@ -65,12 +84,35 @@ extension VMCreateParameters: ParameterObject {
 extension SimulatedParameters: ParameterObject {
     package enum Member: String, CaseIterable, Sendable {
         case maxSlots, addressSpaces, guestPhysicalBits, userspaceEnd, flags
+        case profile, pageSize, kernel
     }
 
     package static let table = MemberTable<Member> { _ in false }
 
+    package mutating func finish(at node: Int, reader: inout ParameterReader) {
+        // Members come in any order; those given beside a profile replace the profile's.
+        var host = SimulatedParameters(profile: profile, kernel: kernel)
+        if given.contains(.maxSlots) { host.maxSlots = maxSlots }
+        if given.contains(.addressSpaces) { host.addressSpaces = addressSpaces }
+        if given.contains(.guestPhysicalBits) { host.guestPhysicalBits = guestPhysicalBits }
+        if given.contains(.userspaceEnd) { host.userspaceEnd = userspaceEnd }
+        if given.contains(.flags) { host.flags = flags }
+        if given.contains(.pageSize) { host.pageSize = pageSize }
+        self = host
+    }
+
     package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+        given.insert(member)
         switch member {
+        case .profile: profile = reader.choice(at: node, default: HostProfile.x86)
+        case .pageSize: pageSize = ByteCount(reader.quantity(at: node))
+        case .kernel:
+            let text = reader.string(at: node)
+            if let version = KernelVersion(text) {
+                kernel = version
+            } else {
+                reader.fail(at: node, "expected a version of Linux, such as \"6.18\"")
+            }
         case .maxSlots: maxSlots = UInt32(reader.integer(at: node, in: 1...1 << 20))
         case .addressSpaces: addressSpaces = UInt32(reader.integer(at: node, in: 1...65_536))
         case .guestPhysicalBits: guestPhysicalBits = UInt32(reader.integer(at: node, in: 13...64))

@@ -101,7 +101,7 @@ private final class NoBackend: MemslotBackend {
     func collectDirtyPages() {}
 
     func readDirtyLog(of slot: Memslot, clear: Bool) -> DirtyBitmap {
-        DirtyBitmap(pageCount: slot.pageCount)
+        DirtyBitmap(pageCount: capabilities.pageCount(of: slot))
     }
 }
 

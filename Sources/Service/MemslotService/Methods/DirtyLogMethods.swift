@@ -21,11 +21,12 @@ extension MemslotService {
             throw ProtocolError(DirtyLogError.unknownSlot(key))
         }
         guard slot.isLogging else { throw ProtocolError(DirtyLogError.notLogging(key)) }
-        let pages = try pages(parameters, of: slot.pageCount, in: "slot \(key)")
+        let page = vm.table.capabilities.pageSize
+        let pages = try pages(parameters, of: slot.size.pages(of: page), in: "slot \(key)")
         do throws(DirtyLogError) {
             let log = try vm.table.dirtyLog(of: key, pages: pages, clear: parameters.clears)
             return .dirtyLog(
-                pageCount: UInt64(log.pages.count), dirtyCount: log.bitmap.count,
+                pageCount: UInt64(log.pages.count), dirtyCount: log.bitmap.count, pageSize: page,
                 bitmap: log.bitmap.bytes(of: log.pages))
         } catch {
             throw ProtocolError(error)
@@ -37,7 +38,8 @@ extension MemslotService {
         of name: String, _ vm: VirtualMachine, _ parameters: DirtyLogParameters
     ) throws(ProtocolError) -> Reply {
         let memory = try vm.memory.object(name)
-        let count = memory.size.pageCount
+        let page = vm.table.capabilities.pageSize
+        let count = memory.size.pages(of: page)
         let pages = try pages(parameters, of: count, in: "memory object \"\(name)\"")
         let log = try converting(
             { (error: DirtyLogError) in ProtocolError(error) },
@@ -51,7 +53,7 @@ extension MemslotService {
         }
         return .dirtyLog(
             pageCount: UInt64(pages.count), loggedCount: log.logged.count,
-            dirtyCount: log.bitmap.count, bitmap: log.bitmap.bytes(of: pages))
+            dirtyCount: log.bitmap.count, pageSize: page, bitmap: log.bitmap.bytes(of: pages))
     }
 
     /// The pages that a request selects of `count`, the pages of `whole`.

@@ -69,8 +69,9 @@ extension MemslotService {
         _ backing: MemoryBacking, _ vm: VirtualMachine, _ id: MemoryObjectID,
         _ place: MemoryPlace?, size: ByteCount
     ) throws(ProtocolError) -> MemoryObject.Kind {
-        guard size != .zero, size.isPageAligned else {
-            throw .invalid("size", "\(size) is not a multiple of 4096 above 0")
+        let page = vm.table.capabilities.pageSize
+        guard size != .zero, size.isMultiple(of: page) else {
+            throw .invalid("size", "\(size) is not a multiple of \(page.rawValue) above 0")
         }
         // Checked before anything is made, because the size may be larger than any file.
         guard size.rawValue <= limits.memoryBytesPerPeer else {

@@ -28,7 +28,7 @@ extension MemslotService {
         let vm = try vm(parameters.vm, of: peer, refusingFailed: true)
         let simulator = try simulator(of: vm, for: .guestTouch)
         let space = AddressSpaceID(UInt32(clamping: parameters.addressSpace))
-        try vm.chargeTouch(of: parameters.size.pageCount + 1)
+        try vm.chargeTouch(of: parameters.size.pages(of: simulator.capabilities.pageSize) + 1)
         try converting(
             { (error: TouchError) in ProtocolError(error, in: parameters.addressSpace) },
             simulator.touch(parameters.guestPhysicalAddress, size: parameters.size, in: space))

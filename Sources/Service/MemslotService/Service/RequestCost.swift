@@ -80,7 +80,8 @@ extension MemslotService {
             let slots = vm.feed.published.table.slots.lazy.filter { slot in
                 parameters.slot == nil || parameters.slot == UInt64(slot.assignedKey.id.rawValue)
             }
-            let most = slots.filter(\.isLogging).map(\.pageCount).max() ?? 0
+            let page = vm.table.capabilities.pageSize
+            let most = slots.filter(\.isLogging).map { $0.size.pages(of: page) }.max() ?? 0
             // The kernel's log is read as a whole; then the bits as words, bytes and text. Those of a
             // memory object are collected in two bitmaps more.
             let kernel = vm.simulator == nil ? 3 * RequestCost.bitmapBytes(most) : 0

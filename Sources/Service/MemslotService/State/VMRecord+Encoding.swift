@@ -43,6 +43,11 @@ extension JSONWriter {
                     $0.member("guestPhysicalBits", UInt64(simulated.guestPhysicalBits))
                     $0.member("userspaceEnd", address: simulated.userspaceEnd.rawValue)
                     $0.member(flags: simulated.flags)
+                    $0.member("profile", simulated.profile?.rawValue)
+                    $0.member(pageSize: simulated.pageSize)
+                    if simulated.kernel != .default {
+                        $0.member("kernel", "\(simulated.kernel)")
+                    }
                 }
             }
             $0.list("memories", contents.memories) { $0.memory($1) }

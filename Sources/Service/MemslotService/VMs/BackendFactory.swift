@@ -67,7 +67,9 @@ final class BackendFactory: Sendable {
     private func makeSimulator(_ parameters: SimulatedParameters) throws(ProtocolError)
         -> NewBackend
     {
-        var configuration = SimulatorConfiguration()
+        var configuration = SimulatorConfiguration(
+            profile: parameters.profile, kernel: parameters.kernel)
+        configuration.pageSize = parameters.pageSize
         configuration.maxSlots = parameters.maxSlots
         configuration.addressSpaces = parameters.addressSpaces
         configuration.guestPhysicalBits = parameters.guestPhysicalBits
@@ -77,7 +79,7 @@ final class BackendFactory: Sendable {
             let simulator = try SimulatedBackend(configuration: configuration)
             return NewBackend(backend: simulator, simulator: simulator)
         } catch {
-            throw .invalid("simulated.\(error)", "not a value that a simulated VM can have")
+            throw .invalid("simulated.\(error.member)", error.message)
         }
     }
 }

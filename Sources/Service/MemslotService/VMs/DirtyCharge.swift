@@ -17,9 +17,10 @@ final class DirtyCharge: Sendable {
     private let state = Locked(State())
     private let account: UserAccount
     private let isSimulated: Bool
+    private let pageSize: ByteCount
 
-    init(_ account: UserAccount, isSimulated: Bool) {
-        (self.account, self.isSimulated) = (account, isSimulated)
+    init(_ account: UserAccount, isSimulated: Bool, pageSize: ByteCount) {
+        (self.account, self.isSimulated, self.pageSize) = (account, isSimulated, pageSize)
     }
 
     deinit { account.budgets.dirtyBytes.release(state.withLock { $0.held }, of: account.user) }
@@ -66,7 +67,7 @@ final class DirtyCharge: Sendable {
     private func bytes(of slots: [Memslot], _ touched: Int) -> Int {
         slots.reduce(0) { sum, slot in
             guard slot.isLogging else { return sum }
-            let bitmap = RequestCost.bitmapBytes(slot.pageCount)
+            let bitmap = RequestCost.bitmapBytes(slot.size.pages(of: pageSize))
             // The simulator keeps bits, and so does the table.
             return sum + (isSimulated ? 2 * min(bitmap, touched) : bitmap)
         }
@@ -131,8 +132,9 @@ extension VirtualMachine {
             guard slot.isLogging, !kept.contains(slot) else { return sum }
             // The kernel's words, the bitmap, and a list of runs: 16 bytes for two pages, and as
             // much while it grows. The guest can't have written more pages than the host has.
-            return sum + 2 * RequestCost.bitmapBytes(slot.pageCount)
-                + 16 * Int(clamping: min(slot.pageCount, account.budgets.hostPages))
+            let pages = table.capabilities.pageCount(of: slot)
+            return sum + 2 * RequestCost.bitmapBytes(pages)
+                + 16 * Int(clamping: min(pages, account.budgets.hostPages))
         }
         guard logs > RequestCost.freeBytes / 2 else { return nil }
         return try account.budgets.requestBytes.charged(logs, to: account.user)
@@ -147,8 +149,9 @@ extension VirtualMachine {
             guard dirty.isWorthCounting else { throw error }
             // Pages that were written again, or cleared, were counted more than once.
             let most = slots.lazy.filter(\.isLogging).map { [table] slot in
-                let count = (try? table.dirtyLog(of: slot))?.bitmap.count ?? slot.pageCount
-                return min(128 * Int(clamping: count), RequestCost.bitmapBytes(slot.pageCount))
+                let pages = table.capabilities.pageCount(of: slot)
+                let count = (try? table.dirtyLog(of: slot))?.bitmap.count ?? pages
+                return min(128 * Int(clamping: count), RequestCost.bitmapBytes(pages))
             }.max()
             dirty.settle(for: slots, touched: most ?? 0)
             try dirty.charge(for: slots, touching: pages)

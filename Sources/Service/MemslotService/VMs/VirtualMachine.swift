@@ -52,7 +52,8 @@ final class VirtualMachine: Sendable {
         // The slots of another process's VM are that process's own.
         kernel = KernelCharge(
             account, memory.isEmbedded ? nil : table.capabilities.kernelMemory)
-        dirty = DirtyCharge(account, isSimulated: simulator != nil)
+        dirty = DirtyCharge(
+            account, isSimulated: simulator != nil, pageSize: table.capabilities.pageSize)
         let feed = EventFeed(
             memory: memory, account: account, metrics: metrics, audience: audience)
         self.feed = feed

@@ -17,7 +17,11 @@ package struct Explanation: Hashable, Sendable, CustomStringConvertible {
     ///   - errno: the errno's name.
     ///   - isWhole: whether the array is known from the creation of the VM.
     package init(_ call: AttemptedCall, errno: String, isWhole: Bool = true) {
-        let refusals = call.refusals.filter { $0.rule.errno.name == errno }
+        let refusals = call.refusals.filter {
+            // Which kernel returned it may be unknown.
+            $0.rule.errno(on: call.limits).name == errno
+                || $0.rule == .fileRangeBound && errno == "EEXIST"
+        }
         if let first = refusals.first {
             isCertain = true
             rule = first.rule
@@ -105,7 +109,7 @@ private struct Candidates {
                     text: call.refusals.isEmpty
                         ? "the range overlaps a slot that is not shown here, but that KVM has"
                         : "the slots shown here are not those that the call met: with them it "
-                            + "returns \(call.refusals[0].rule.errno), because "
+                            + "returns \(call.refusals[0].rule.errno(on: call.limits)), because "
                             + call.refusals[0].text),
                 Cause(
                     rule: .reserved,
@@ -220,7 +224,7 @@ private struct Candidates {
 
     /// The kernel's own memory for a slot of this size.
     private var memory: String {
-        let pages = call.region.memorySize >> 12
+        let pages = ByteCount(call.region.memorySize).pages(of: call.limits.pageSize)
         let map = pages * 8
         let bitmap = call.slot.isLogging ? pages / 4 : 0
         return "the kernel has no memory for what it keeps of a slot of \(pages) pages: up to "

@@ -13,7 +13,8 @@ package enum SlotRule: String, CaseIterable, Hashable, Sendable {
     case fileNotOpen, fileOfAnotherKind, fileRange, fileRangeBound
     case lastGuestPage
 
-    package var errno: Errno {
+    /// What a call that breaks the rule returns on a host with `limits`.
+    package func errno(on limits: Capabilities) -> Errno {
         switch self {
         case .otherProcess: .ioError
         case .unreadable: .badAddress
@@ -21,6 +22,8 @@ package enum SlotRule: String, CaseIterable, Hashable, Sendable {
         case .overlap, .reserved: .fileExists
         case .memory: .outOfMemory
         case .fileNotOpen: .badFileDescriptor
+        case .fileRangeBound: limits.facts.boundRange
+        case .lastGuestPage: limits.facts.pastLastPage
         default: .invalidArgument
         }
     }
@@ -95,18 +98,20 @@ package struct AttemptedCall: Sendable {
                 + "pages nor be read-only")
         add(
             broken.contains(.misalignedSize), .sizeAlignment,
-            "size \(hex(region.memorySize)) is not a multiple of 0x1000: \(pages). Use "
-                + "\(hex((region.memorySize &+ 0xfff) & ~0xfff)), and have that much memory behind it"
+            "size \(hex(region.memorySize)) is not a multiple of \(limits.slotGranule): \(pages). Use "
+                + "\(hex((region.memorySize &+ offGranule) & ~offGranule)), and have that much memory "
+                + "behind it"
         )
         add(
             broken.contains(.misalignedAddress), .addressAlignment,
-            "guest address \(hex(region.guestPhysicalAddress)) is not a multiple of 0x1000. Use "
-                + "\(hex(region.guestPhysicalAddress & ~0xfff))")
+            "guest address \(hex(region.guestPhysicalAddress)) is not a multiple of "
+                + "\(limits.slotGranule). Use \(hex(region.guestPhysicalAddress & ~offGranule))")
         if hasUserAddress {
-            let isAligned = slot.userspaceAddress.isPageAligned
+            let isAligned = slot.userspaceAddress.isMultiple(of: limits.slotGranule)
             add(
                 !isAligned, .userAddressAlignment,
-                "user address \(hex(region.userspaceAddress)) is not a multiple of 0x1000"
+                "user address \(hex(region.userspaceAddress)) is not a multiple of "
+                    + "\(limits.slotGranule)"
                     + (region.memorySize == 0 ? "; a deletion is checked too" : "")
                     + ". mmap returns such addresses; malloc does not")
             add(
@@ -116,7 +121,8 @@ package struct AttemptedCall: Sendable {
         }
         add(
             broken.contains(.misalignedGuestMemfd), .offsetAlignment,
-            "guest_memfd_offset \(hex(region.guestMemfdOffset)) is not a multiple of 0x1000")
+            "guest_memfd_offset \(hex(region.guestMemfdOffset)) is not a multiple of "
+                + "\(limits.pageSize)")
         add(
             broken.contains(.guestMemfdOverflow), .offsetOverflow,
             "guest_memfd_offset \(hex(region.guestMemfdOffset)) and size wrap 2^64")
@@ -167,7 +173,7 @@ package struct AttemptedCall: Sendable {
                     text: "\(self.range) ends past \(limits.guestPhysicalBits) bits, the guest "
                         + "addresses of this host. KVM checks it last: a move that it refuses has "
                         + "been visible to the guest. Place the range below "
-                        + hex((limits.maxGuestPage &+ 1) << 12)))
+                        + hex((limits.maxGuestPage &+ 1) &* limits.pageSize.rawValue)))
         }
         return all
     }
@@ -251,8 +257,12 @@ package struct AttemptedCall: Sendable {
     }
 
     private var pages: String {
-        "\(region.memorySize >> 12) pages and \(region.memorySize & 0xfff) bytes"
+        "\(ByteCount(region.memorySize).pages(of: limits.pageSize)) pages and "
+            + "\(region.memorySize & (limits.pageSize.rawValue - 1)) bytes"
     }
+
+    /// The bits of a number that is no multiple of the slot granule.
+    private var offGranule: UInt64 { limits.slotGranule.rawValue - 1 }
 
     private var range: String { Self.range(region.guestPhysicalAddress, region.memorySize) }
 

@@ -5,9 +5,10 @@ struct RawOperationLine: ParameterObject {
     private var region = RawRegion(
         slot: 0, flags: 0, guestPhysicalAddress: 0, memorySize: 0, userspaceAddress: 0)
     private var expected: RawReply?
+    private var others: [Errno] = []
     private var hasOffset = false
 
-    var line: RawCallLine { RawCallLine(.setRegion(region), expected: expected) }
+    var line: RawCallLine { RawCallLine(.setRegion(region), expected: expected, others: others) }
 
     enum Member: String, CaseIterable, Sendable {
         case slot, flags
@@ -34,6 +35,12 @@ struct RawOperationLine: ParameterObject {
         case .guestMemfdOffset:
             hasOffset = true
             region.guestMemfdOffset = reader.quantity(at: node)
+        case .errno where reader.isArray(at: node):
+            reader.array(at: node) { element, reader in
+                if let errno = reader.errno(at: element) { others.append(errno) }
+            }
+            if others.isEmpty { return reader.fail(at: node, "expected an errno") }
+            expected = RawReply(others.removeFirst())
         case .errno:
             expected = RawReply(reader.isNull(at: node) ? nil : reader.errno(at: node))
         }

@@ -173,6 +173,11 @@ struct HostLimits: Sendable {
     /// do.
     func lack(for asked: SimulatedParameters) -> String? {
         let usual = SimulatedParameters()
+        if let profile = asked.profile, profile != .x86 {
+            return "the VM has the rules of \(profile.rawValue)"
+        }
+        if asked.kernel != usual.kernel { return "the VM has the rules of Linux \(asked.kernel)" }
+        if asked.pageSize != usual.pageSize { return "the VM has pages of \(asked.pageSize) bytes" }
         if asked.addressSpaces > addressSpaces {
             return "the host has \(addressSpaces) address space, the VM needs "
                 + "\(asked.addressSpaces)"

@@ -20,6 +20,6 @@ package final class OfflineBackend: MemslotBackend {
     package func collectDirtyPages() {}
 
     package func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
-        DirtyBitmap(pageCount: slot.pageCount)
+        DirtyBitmap(pageCount: capabilities.pageCount(of: slot))
     }
 }

@@ -22,6 +22,7 @@ package struct ScenarioPlayer {
 
     private var target: any ScenarioTarget
     private let backend: BackendChoice?
+    private let host: [(name: String, value: String)]
     private var replay: KVMReplay?
     private var hasQueriedHost = false
     private var nextID = 1
@@ -32,10 +33,16 @@ package struct ScenarioPlayer {
     /// On KVM, by ``BackendChoice/kvm`` or ``BackendChoice/auto``, lines that only a simulator can
     /// play are skipped, and lines that depend on them.
     ///
-    /// - Parameter backend: replaces the backend of each `vm.create`; `nil` keeps it.
-    package init(_ target: any ScenarioTarget, backend: BackendChoice? = nil) {
+    /// - Parameters:
+    ///   - backend: replaces the backend of each `vm.create`; `nil` keeps it.
+    ///   - host: replaces members of the `simulated` of each `vm.create`.
+    package init(
+        _ target: any ScenarioTarget, backend: BackendChoice? = nil,
+        host: [(name: String, value: String)] = []
+    ) {
         self.target = target
         self.backend = backend
+        self.host = host
     }
 
     /// Plays a step; returns `nil` if it is not a request.
@@ -105,7 +112,7 @@ package struct ScenarioPlayer {
         _ request: ScenarioRequest, backend: BackendChoice?
     ) throws(TargetLost) -> JSONValue {
         var writer = JSONWriter()
-        request.write(id: makeID(), to: &writer, backend: backend)
+        request.write(id: makeID(), to: &writer, backend: backend, host: host)
         return try exchange(writer)
     }
 

@@ -146,23 +146,47 @@ package struct ScenarioRequest: Sendable {
     package let expect: JSONValue?
 
     /// Writes the bare request on a line of its own; `backend` replaces that of a `vm.create`.
-    package func write(id: Int, to writer: inout JSONWriter, backend: BackendChoice? = nil) {
-        if let backend, method == Method.vmCreate.rawValue, let params, params.kind == .object {
+    package func write(
+        id: Int, to writer: inout JSONWriter, backend: BackendChoice? = nil,
+        host: [(name: String, value: String)] = []
+    ) {
+        if backend != nil || !host.isEmpty, method == Method.vmCreate.rawValue, let params,
+            params.kind == .object
+        {
             writer.request(
-                method: method, id: RequestID(id), params: Self.replacing(backend, in: params))
+                method: method, id: RequestID(id), params: Self.replacing(backend, host, in: params)
+            )
         } else {
             writer.request(method: method, id: RequestID(id), params: params?.rawBytes)
         }
     }
 
-    private static func replacing(_ backend: BackendChoice, in params: JSONValue) -> [UInt8] {
+    private static func replacing(
+        _ backend: BackendChoice?, _ host: [(name: String, value: String)], in params: JSONValue
+    ) -> [UInt8] {
         var writer = JSONWriter()
-        writer.beginObject()
-        for member in params.members where !member.isNamed("backend") {
-            writer.key(named: member.name)
-            writer.raw(member.value.rawBytes)
+        func copy(_ object: JSONValue?, without names: [String]) {
+            guard let object else { return }
+            for member in object.members where !names.contains(where: member.isNamed) {
+                writer.key(named: member.name)
+                writer.raw(member.value.rawBytes)
+            }
         }
-        writer.member("backend", backend.rawValue)
+        writer.beginObject()
+        copy(
+            params,
+            without: (backend == nil ? [] : ["backend"]) + (host.isEmpty ? [] : ["simulated"]))
+        writer.member("backend", backend?.rawValue)
+        if !host.isEmpty {
+            writer.key("simulated")
+            writer.beginObject()
+            copy(params["simulated"], without: host.map(\.name))
+            for (name, value) in host {
+                writer.key(named: name)
+                writer.string(value)
+            }
+            writer.endObject()
+        }
         writer.endObject()
         return writer.bytes
     }

@@ -35,14 +35,14 @@ struct OfflineChange {
         do throws(SubmitError) {
             _ = try table.submit(
                 present.slots, options: SubmitOptions(),
-                prior: present.faults + rules.pageFaults(of: present.slots))
+                prior: present.faults)
         } catch {
             throw beforeFile.failure(error, in: beforeName, rules)
         }
         do throws(SubmitError) {
             receipt = try table.plan(
                 wanted.slots, options: SubmitOptions(quiesce: quiesce),
-                prior: wanted.faults + rules.pageFaults(of: wanted.slots))
+                prior: wanted.faults)
         } catch {
             throw afterFile.failure(error, in: afterName, rules)
         }
@@ -80,7 +80,7 @@ extension ArrayFile {
             }
             _ = try table.plan(
                 array.slots, options: SubmitOptions(),
-                prior: array.faults + used.pageFaults(of: array.slots))
+                prior: array.faults)
         } catch {
             throw failure(error, in: name, used)
         }

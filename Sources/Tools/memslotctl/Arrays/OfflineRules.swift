@@ -1,9 +1,9 @@
-import ArgumentParser
+public import ArgumentParser
 import MemslotPicture
 import MemslotProtocol
 import MemslotScenario
 import MemslotSimulator
-import Memslots
+public import Memslots
 
 /// The rules by which a command without a VM validates arrays: those of the VM that a file
 /// describes, or of the options. Each option replaces one of them.
@@ -17,21 +17,16 @@ struct OfflineRules: ParsableArguments {
     @Option(help: ArgumentHelp("The number of address spaces.", valueName: "n"))
     var addressSpaces: UInt32?
 
-    @Option(help: ArgumentHelp("The host's page size.", valueName: "bytes"))
-    var pageSize: Quantity?
+    @OptionGroup var host: HostOptions
 
     func validate() throws {
         do throws(SimulatorConfigurationError) { _ = try capabilities(of: nil, []).limits } catch {
             throw ValidationError(error.message)
         }
-        guard let size = pageSize?.value else { return }
-        guard size.nonzeroBitCount == 1, (4096...65_536).contains(size) else {
-            throw ValidationError("--page-size: a power of two from 4096 to 65536")
-        }
     }
 
     private var areGiven: Bool {
-        maxSlots != nil || guestBits != nil || addressSpaces != nil || pageSize != nil
+        maxSlots != nil || guestBits != nil || addressSpaces != nil || host.areGiven
     }
 
     /// The rules for the arrays of `files`: of the first that describes a VM.
@@ -49,7 +44,6 @@ struct OfflineRules: ParsableArguments {
         let source = files.first { $0.file.machine != nil }
         do throws(SimulatorConfigurationError) {
             var used = try capabilities(of: source?.file.machine, names)
-            used.pageSize = pageSize?.value ?? 4096
             used.source =
                 source.map { "the VM in \($0.name)" + (areGiven ? " and the options" : "") }
                 ?? (areGiven ? "the options, else any host" : "any host")
@@ -62,8 +56,15 @@ struct OfflineRules: ParsableArguments {
     private func capabilities(
         of machine: SimulatedParameters?, _ flags: [String]
     ) throws(SimulatorConfigurationError) -> UsedRules {
-        var configuration = SimulatorConfiguration()
-        if let machine {
+        let profile = host.profile ?? machine?.profile
+        var configuration = SimulatorConfiguration(
+            profile: profile, kernel: host.kernel ?? machine?.kernel)
+        if let size = host.pageSize?.value ?? (profile == nil ? machine?.pageSize.rawValue : nil) {
+            configuration.pageSize = ByteCount(size)
+        }
+        if host.profile != nil {
+            configuration.flags = host.profile?.flags(configuration.kernel) ?? configuration.flags
+        } else if let machine {
             configuration.maxSlots = machine.maxSlots
             configuration.addressSpaces = machine.addressSpaces
             configuration.guestPhysicalBits = machine.guestPhysicalBits
@@ -73,7 +74,7 @@ struct OfflineRules: ParsableArguments {
             // What any host accepts.
             configuration.addressSpaces = 2
             configuration.userspaceEnd = UserspaceAddress(0xff_ffff_ffff_f000)
-            configuration.flags = [.logDirtyPages, .readOnly, .guestMemfd]
+            configuration.flags = HostProfile.x86.flags(configuration.kernel)
         }
         configuration.maxSlots = maxSlots ?? configuration.maxSlots
         configuration.guestPhysicalBits = guestBits ?? configuration.guestPhysicalBits
@@ -87,6 +88,39 @@ struct OfflineRules: ParsableArguments {
     }
 }
 
+/// The host whose rules hold.
+struct HostOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The kind of host: its pages, slots, address bits, user space and flags. "
+                + "The other options replace what it gives."))
+    var profile: HostProfile?
+
+    @Option(help: ArgumentHelp("The host's page size, without a profile.", valueName: "bytes"))
+    var pageSize: Quantity?
+
+    @Option(help: ArgumentHelp("The host's version of Linux, such as 6.18.", valueName: "version"))
+    var kernel: KernelVersion?
+
+    var areGiven: Bool { profile != nil || pageSize != nil || kernel != nil }
+
+    /// They as members of `simulated`.
+    var members: [(name: String, value: String)] {
+        let all = [
+            ("profile", profile?.rawValue), ("pageSize", pageSize.map { hex($0.value) }),
+            ("kernel", kernel?.description),
+        ]
+        return all.compactMap { name, value in value.map { (name, $0) } }
+    }
+}
+
+extension HostProfile: ExpressibleByArgument {}
+
+extension KernelVersion: ExpressibleByArgument {
+    /// As ``init(_:)``.
+    public init?(argument: String) { self.init(argument) }
+}
+
 extension MemslotFlags {
     /// The flag with this name on the wire; `nil` if there is none.
     init?(wireName: String) {
@@ -98,7 +132,6 @@ extension MemslotFlags {
 /// The rules that a command used, and where they come from.
 struct UsedRules {
     var limits: Capabilities
-    var pageSize: UInt64 = 4096
     var source = ""
 
     /// `rules of any host: 32764 slots, …`.
@@ -106,24 +139,9 @@ struct UsedRules {
         let flags = limits.flags.names.joined(separator: " ")
         return "rules of \(source): \(limits.maxSlots) slots, "
             + "\(counted(Int(limits.addressSpaces), "address space")), \(limits.guestPhysicalBits) guest bits"
-            + (pageSize == 4096 ? "" : ", pages of \(pageSize) bytes")
+            + (limits.pageSize == .page ? "" : ", pages of \(limits.pageSize.rawValue) bytes")
+            + (limits.slotGranule == limits.pageSize
+                ? "" : ", slots of whole \(limits.slotGranule.rawValue) bytes")
             + ", flags: \(flags.isEmpty ? "none" : flags)"
-    }
-
-    /// The faults of slots on a host with larger pages.
-    func pageFaults(of slots: [Memslot]) -> [Violation] {
-        guard pageSize > 4096 else { return [] }
-        return slots.enumerated().flatMap { index, slot in
-            let values: [(ViolationKind, String, UInt64)] = [
-                (.misalignedAddress, "guestPhysicalAddress", slot.guestPhysicalAddress.rawValue),
-                (.misalignedSize, "size", slot.size.rawValue),
-                (.badUserspaceAddress, "userspaceAddress", slot.userspaceAddress.rawValue),
-            ]
-            return values.filter { $0.2 % pageSize != 0 && $0.2 % 4096 == 0 }.map {
-                Violation(
-                    $0.0, of: slot, at: index, member: $0.1,
-                    detail: "\($0.1) \(hex($0.2)) is not a multiple of \(pageSize), the page size")
-            }
-        }
     }
 }

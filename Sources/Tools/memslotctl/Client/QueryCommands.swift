@@ -180,10 +180,12 @@ struct DirtyCommand: VMRequestCommand {
 
     func lines(_ result: JSONValue) -> [String] {
         let dirty = result["dirty"]?.uint64 ?? 0
+        // A daemon before 0.3 has pages of 4 KiB alone.
+        let page = (try? result["pageSize"]?.quantity.get()) ?? 4_096
         let pages = result["pages"]?.uint64 ?? 0
         let logged = result["logged"]?.uint64 ?? pages
         let total =
-            "\(dirty) of \(pages) pages are dirty, \(HumanSize(bytes: dirty &* 4_096))"
+            "\(dirty) of \(pages) pages are dirty, \(HumanSize(bytes: dirty &* page))"
             + (clear && dirty > 0 ? "; they are clean now" : "")
             + (logged < pages ? "; no slot logs \(pages - logged) of them" : "")
         let bitmap = result["bitmap"]?.string ?? ""
@@ -194,10 +196,10 @@ struct DirtyCommand: VMRequestCommand {
         let offset = "offset in \(memory ?? "the slot")"
         var table = TextTable(columns: [.numbers(offset), .numbers("size")])
         for range in ranges.prefix(Self.mostRanges) {
-            let offset = (firstPage &+ range.lowerBound) &* 4_096
+            let offset = (firstPage &+ range.lowerBound) &* page
             table.append([
                 "0x\(String(offset, radix: 16))",
-                "\(HumanSize(bytes: UInt64(range.count) &* 4_096))",
+                "\(HumanSize(bytes: UInt64(range.count) &* page))",
             ])
         }
         let rest = ranges.count - Self.mostRanges

@@ -17,16 +17,22 @@ struct CreateCommand: VMRequestCommand {
     @Option(help: ArgumentHelp("The number of address spaces of a simulated VM.", valueName: "n"))
     var addressSpaces: UInt64?
 
+    @OptionGroup var host: HostOptions
+
     @OptionGroup var target: VMOptions
 
     func request() -> DaemonRequest {
         DaemonRequest(.vmCreate, vm: vm) { writer in
             writer.member("backend", backend.rawValue)
-            guard maxSlots != nil || addressSpaces != nil else { return }
+            guard maxSlots != nil || addressSpaces != nil || host.areGiven else { return }
             writer.key("simulated")
             writer.beginObject()
             writer.member("maxSlots", maxSlots)
             writer.member("addressSpaces", addressSpaces)
+            for (name, value) in host.members {
+                writer.key(named: name)
+                writer.string(value)
+            }
             writer.endObject()
         }
     }

@@ -108,7 +108,9 @@ struct ExplainCommand: ParsableCommand {
             return Terminal.print("\(Explanation(call, errno: errno, isWhole: slots != nil))")
         }
         let refusals = call.refusals
-        for refusal in refusals { Terminal.print("\(refusal.rule.errno): \(refusal.text).") }
+        for refusal in refusals {
+            Terminal.print("\(refusal.rule.errno(on: call.limits)): \(refusal.text).")
+        }
         if refusals.isEmpty { Terminal.print("no rule refuses the call") }
     }
 

@@ -25,6 +25,8 @@ struct ReplayCommand: ParsableCommand {
     @Option(help: "Use this backend instead of the scenario's own: simulated, kvm, auto.")
     var backend: BackendChoice?
 
+    @OptionGroup var host: HostOptions
+
     @Option(
         help: ArgumentHelp(
             "Send the requests to this daemon; VMs that the scenario creates are destroyed "
@@ -71,7 +73,7 @@ struct ReplayCommand: ParsableCommand {
         while let step = try next(&reader, of: input) {
             guard case .request(let request) = step.content else { continue }
             var writer = JSONWriter()
-            request.write(id: id, to: &writer, backend: backend)
+            request.write(id: id, to: &writer, backend: backend, host: host.members)
             Terminal.write(writer.bytes)
             id += 1
         }
@@ -85,7 +87,8 @@ struct ReplayCommand: ParsableCommand {
         // Otherwise the next replay would find the VMs' names in use.
         defer { target?.destroyVMs() }
         var player = ScenarioPlayer(
-            target ?? InProcessTarget(MemslotService(allowsRawAddresses: true)), backend: backend)
+            target ?? InProcessTarget(MemslotService(allowsRawAddresses: true)), backend: backend,
+            host: host.members)
         var reader = ScenarioReader(LineReader(descriptor: input.descriptor))
         var report = ReplayReport(file: input.name, isQuiet: quiet || json)
         var progress = ProgressBar(total: input.size)

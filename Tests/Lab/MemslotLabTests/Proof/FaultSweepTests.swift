@@ -93,7 +93,7 @@ private final class DefectiveVM: SweptVM, MemslotBackend {
 struct FaultSweepTests {
     @Test("after every fault the VM is as before, or failed and recovered")
     func everyPoint() throws {
-        var scenes = try Fixtures.scenes(in: "faults", "dirty")
+        var scenes = try Fixtures.scenes(in: "faults", "dirty", "profiles")
         #expect(scenes.count > 150)
         scenes += scenes.map { scene in
             var scene = scene

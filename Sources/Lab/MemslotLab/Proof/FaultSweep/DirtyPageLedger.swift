@@ -2,9 +2,12 @@ import Memslots
 
 extension Memslot {
     /// The host pages that the slot maps: pages of its memory object, or else of user addresses.
-    var hostPages: Range<UInt64> {
-        let first = (memory?.offset.rawValue ?? userspaceAddress.rawValue) / pageSize.rawValue
-        return first..<first + pageCount
+    var hostPages: Range<UInt64> { hostPages(of: .page) }
+
+    /// As ``hostPages``, in pages of `page`.
+    func hostPages(of page: ByteCount) -> Range<UInt64> {
+        let first = ByteCount(memory?.offset.rawValue ?? userspaceAddress.rawValue).pages(of: page)
+        return first..<first + size.pages(of: page)
     }
 
     func contains(_ address: GuestPhysicalAddress, in space: AddressSpaceID) -> Bool {
@@ -22,14 +25,15 @@ struct PageLedger {
 
     init(
         _ dirt: [SlotKey: DirtyBitmap], of before: [Memslot], ended: [SlotCall],
-        begun: [SlotCall], to after: [Memslot], startsFull: Bool
+        begun: [SlotCall], to after: [Memslot], startsFull: Bool, pageSize: ByteCount = .page
     ) {
         let ended = Set(ended.map(\.key))
         let begun = Set(begun.map(\.key))
         let logging = after.filter(\.isLogging)
         for slot in logging {
             var bits = DirtyBitmap(
-                pageCount: slot.pageCount, isFull: startsFull && begun.contains(slot.assignedKey))
+                pageCount: slot.size.pages(of: pageSize),
+                isFull: startsFull && begun.contains(slot.assignedKey))
             if !ended.contains(slot.assignedKey), let kept = dirt[slot.assignedKey] {
                 bits.formUnion(kept)
             }
@@ -39,7 +43,9 @@ struct PageLedger {
             guard var left = dirt[slot.assignedKey], !left.isEmpty else { continue }
             for run in left.runs {
                 for other in logging {
-                    guard let shared = Self.shared(run, of: slot, with: other) else { continue }
+                    guard let shared = Self.shared(run, of: slot, with: other, pageSize) else {
+                        continue
+                    }
                     logs[other.assignedKey]?.insert(shared.there)
                     left.remove(shared.here)
                 }
@@ -50,15 +56,16 @@ struct PageLedger {
 
     /// The part of `run` whose host pages `other` maps too, in pages of each slot.
     private static func shared(
-        _ run: Range<UInt64>, of slot: Memslot, with other: Memslot
+        _ run: Range<UInt64>, of slot: Memslot, with other: Memslot, _ page: ByteCount
     ) -> (here: Range<UInt64>, there: Range<UInt64>)? {
         guard slot.memory?.object == other.memory?.object else { return nil }
-        let (base, otherBase) = (slot.hostPages.lowerBound, other.hostPages.lowerBound)
-        let common = (base + run.lowerBound..<base + run.upperBound).clamped(to: other.hostPages)
+        let base = slot.hostPages(of: page).lowerBound
+        let others = other.hostPages(of: page)
+        let common = (base + run.lowerBound..<base + run.upperBound).clamped(to: others)
         guard !common.isEmpty else { return nil }
         return (
             common.lowerBound - base..<common.upperBound - base,
-            common.lowerBound - otherBase..<common.upperBound - otherBase
+            common.lowerBound - others.lowerBound..<common.upperBound - others.lowerBound
         )
     }
 }
@@ -69,15 +76,17 @@ struct DirtyPageSetup {
     /// The log that each logging slot must have.
     private(set) var expected: [SlotKey: DirtyBitmap]
     private let slots: [Memslot]
-    private let startsFull: Bool
+    private let capabilities: Capabilities
     private var isFresh = true
 
     init(_ slots: [Memslot], capabilities: Capabilities) {
         self.slots = slots.filter(\.isLogging)
-        startsFull = capabilities.dirtyLogStartsFull
+        self.capabilities = capabilities
         expected = [:]
         for slot in self.slots {
-            expected[slot.assignedKey] = DirtyBitmap(pageCount: slot.pageCount, isFull: startsFull)
+            expected[slot.assignedKey] = DirtyBitmap(
+                pageCount: capabilities.pageCount(of: slot),
+                isFull: capabilities.dirtyLogStartsFull)
         }
     }
 
@@ -87,11 +96,12 @@ struct DirtyPageSetup {
         guard vm.hasGuestWrites else { return try clearSome(table) }
         for (index, slot) in slots.enumerated() {
             _ = try table.dirtyLog(of: slot, clear: true)
-            var bits = DirtyBitmap(pageCount: slot.pageCount)
+            let pageCount = capabilities.pageCount(of: slot)
+            var bits = DirtyBitmap(pageCount: pageCount)
             defer { expected[slot.assignedKey] = bits }
             // The guest can't write there.
             if slot.flags.contains(.readOnly) { continue }
-            let kept = Self.pages(of: slot, index, in: [2, 3])
+            let kept = Self.pages(of: pageCount, index, in: [2, 3])
             vm.write(kept, of: slot)
             _ = try table.dirtyLog(of: slot)
             do throws(Errno) {
@@ -100,7 +110,7 @@ struct DirtyPageSetup {
             } catch {
                 throw .backend(error)
             }
-            let written = Self.pages(of: slot, index, in: [1, 3])
+            let written = Self.pages(of: pageCount, index, in: [1, 3])
             vm.write(written, of: slot)
             for page in kept + written { bits.insert(page..<page + 1) }
         }
@@ -109,17 +119,17 @@ struct DirtyPageSetup {
     /// Without a guest, logs begin full. Clears a part of half of them, so that the table keeps the
     /// rest.
     private mutating func clearSome(_ table: MemslotTable) throws(DirtyLogError) {
-        guard isFresh, startsFull else { return }
+        guard isFresh, capabilities.dirtyLogStartsFull else { return }
         for (index, slot) in slots.enumerated() where index % 2 == 1 {
-            let pages = slot.pageCount / 3..<slot.pageCount / 3 + 1
+            let third = capabilities.pageCount(of: slot) / 3
+            let pages = third..<third + 1
             _ = try table.dirtyLog(of: slot, pages: pages, clear: true)
             expected[slot.assignedKey]?.remove(pages)
         }
     }
 
     /// Pages at the slot's ends and in its middle, distributed over four kinds.
-    private static func pages(of slot: Memslot, _ index: Int, in kinds: [Int]) -> [UInt64] {
-        let count = slot.pageCount
+    private static func pages(of count: UInt64, _ index: Int, in kinds: [Int]) -> [UInt64] {
         var places: [UInt64] = [0, 1, 2, 3, 5, 63, 64, count / 2]
         if count > 1 { places += [count - 2, count - 1] }
         let unique = Set(places.filter { $0 < count }).sorted()

@@ -138,7 +138,8 @@ extension PointVisit {
         let ledger = PageLedger(
             world.dirt, of: world.scene.before, ended: run.calls.filter(\.endsLogging),
             begun: run.calls.filter { $0.after?.isLogging == true && $0.before?.isLogging != true },
-            to: wanted, startsFull: world.table.capabilities.dirtyLogStartsFull)
+            to: wanted, startsFull: world.table.capabilities.dirtyLogStartsFull,
+            pageSize: world.table.capabilities.pageSize)
         let returned = receipt.unmappedDirtyPages.map { ($0.slot, $0.runs) }
         if ledger.returned != Dictionary(uniqueKeysWithValues: returned) {
             findings.append("the receipt returned \(receipt.unmappedDirtyPages)")

@@ -46,9 +46,10 @@ package struct FixtureScenes {
     private let name: String
     private var player: ScenarioPlayer
 
-    package init(_ name: String) {
+    /// - Parameter host: replaces members of the `simulated` of each VM, such as its profile.
+    package init(_ name: String, host: [(name: String, value: String)] = []) {
         self.name = name
-        player = ScenarioPlayer(InProcessTarget(service))
+        player = ScenarioPlayer(InProcessTarget(service), host: host)
     }
 
     /// Plays the next step of the scenario.

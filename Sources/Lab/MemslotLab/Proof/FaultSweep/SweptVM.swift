@@ -53,7 +53,7 @@ extension SimulatedBackend: SweptVM {
     package func write(_ pages: [UInt64], of slot: Memslot) {
         for page in pages {
             let address = GuestPhysicalAddress(
-                slot.guestPhysicalAddress.rawValue + page * pageSize.rawValue)
+                slot.guestPhysicalAddress.rawValue + page * capabilities.pageSize.rawValue)
             do throws(TouchError) {
                 try touch(address, size: ByteCount(1), in: slot.addressSpace)
             } catch {
@@ -90,7 +90,9 @@ package struct KVMFactory: VMFactory {
             if !slot.flags.isSubset(of: host.flags) { return "the host lacks a flag" }
             if slot.id != nil && slot.assignedID.rawValue >= host.maxSlots { return "no such id" }
             let end = slot.guestPhysicalAddress.rawValue + slot.size.rawValue
-            if (end - 1) >> 12 > host.maxGuestPage { return "past the host's largest page" }
+            if ByteCount(end - 1).pages(of: host.pageSize) > host.maxGuestPage {
+                return "past the host's largest page"
+            }
             let range = slot.guestPhysicalAddress..<slot.guestPhysicalEnd
             if host.reservedRanges.contains(where: { $0.overlaps(range) }) {
                 return "overlaps KVM's own pages"
