@@ -104,7 +104,11 @@ package enum BenchmarkPart: String, CaseIterable, Hashable, Encodable, Sendable 
         #if arch(x86_64)
             BlackoutBenchmarks.steps
         #else
-            []
+            [
+                BenchmarkStep(name: "blackout") { _ in
+                    throw BenchmarkError.unavailable("there is no guest program for this processor")
+                }
+            ]
         #endif
     }
 }

@@ -40,7 +40,7 @@ static int call(const char *name) {
     if (!strcmp(name, "set2")) return ckvm_set_user_memory_region2(vm, &region);
     if (!strcmp(name, "log")) return ckvm_get_dirty_log(vm, (uint32_t)n[0], n[1] ? (void *)1 : bits);
     if (!strcmp(name, "clear"))
-        return ckvm_clear_dirty_log(vm, (uint32_t)n[0], n[1], (uint32_t)n[2], bits);
+        return ckvm_clear_dirty_log(vm, (uint32_t)n[0], n[1], (uint32_t)n[2], n[3] ? (void *)1 : bits);
     if (!strcmp(name, "dirty")) {
         int count = 0;
         for (size_t i = 0; i < sizeof bits / 8; i++) count += __builtin_popcountll(bits[i]);

@@ -31,19 +31,25 @@ struct ConformCommand: ParsableCommand {
     @Option(help: "The backend that FILE is applied to: simulated, the default, or kvm.")
     var backend: LabBackend?
 
-    @Option(help: "The kind of host of the simulator, such as arm64-64k; for FILE.")
+    @Option(help: "The kind of host of the simulator, such as arm64-64k; for FILE and --draw.")
     var profile: HostProfile?
 
-    @Option(help: "The version of Linux of the simulator, such as 6.18; for FILE.")
+    @Option(help: "The version of Linux of the simulator, such as 6.18; for FILE and --draw.")
     var kernel: KernelVersion?
+
+    @Option(help: "The bits of a guest physical address of the simulator; for FILE and --draw.")
+    var guestBits: UInt32?
+
+    @Flag(help: "Print random calls, with the simulator's replies.")
+    var draw = false
 
     @Option(help: "Compare the simulator with this: kvm.")
     var against: ConformReference?
 
-    @Option(help: "The seed of the random calls, with --against.")
+    @Option(help: "The seed of the random calls, with --against and --draw.")
     var seed: UInt64 = 1
 
-    @Option(help: "The number of random calls, with --against.")
+    @Option(help: "The number of random calls, with --against and --draw.")
     var count = 50_000
 
     @Argument(help: "Raw calls; by default standard input.", completion: .file())
@@ -53,7 +59,7 @@ struct ConformCommand: ParsableCommand {
         guard backend == nil || against == nil else {
             throw ValidationError("give either --backend or --against")
         }
-        guard profile == nil && kernel == nil || backend != .kvm && against == nil else {
+        guard !hasHost && !draw || backend != .kvm && against == nil else {
             throw ValidationError("a host of KVM's has its own --profile and --kernel")
         }
         guard count >= 0 else { throw ValidationError("--count must be at least 0") }
@@ -61,15 +67,10 @@ struct ConformCommand: ParsableCommand {
 
     func run() throws {
         if against != nil, file == nil { return try compare() }
+        if draw { return try drawCalls() }
         let input = try InputFile(file ?? "-")
         guard against == .kvm || backend == .kvm else {
-            guard profile != nil || kernel != nil else {
-                return try apply(input, to: SimulatedTarget())
-            }
-            var host = SimulatorConfiguration(profile: profile ?? .x86, kernel: kernel)
-            host.flags = (profile ?? .x86).flags(host.kernel)
-            var capabilities = try host.capabilities()
-            capabilities.providesGuestMemfd = false
+            let capabilities = try simulated()
             return try apply(
                 input, to: SimulatedTarget(capabilities: capabilities), limits: capabilities)
         }
@@ -142,6 +143,31 @@ struct ConformCommand: ParsableCommand {
         Terminal.complain("  \(Explanation(attempt, errno: errno.name))")
     }
 
+    private var hasHost: Bool { profile != nil || kernel != nil || guestBits != nil }
+
+    /// The limits of the simulated host.
+    private func simulated() throws -> Capabilities {
+        guard hasHost || draw else { return SimulatedTarget.recordedKernel }
+        var host = SimulatorConfiguration(profile: profile ?? .x86, kernel: kernel)
+        host.flags = (profile ?? .x86).flags(host.kernel)
+        host.guestPhysicalBits = guestBits ?? host.guestPhysicalBits
+        var capabilities = try host.capabilities()
+        // A raw call names its file.
+        capabilities.providesGuestMemfd = false
+        return capabilities
+    }
+
+    /// Prints random calls to one VM, for a host on which this program does not run.
+    private func drawCalls() throws {
+        let capabilities = try simulated()
+        let hasRegion2 = (kernel ?? .default) >= KernelVersion(6, 8)
+        var comparison = Comparison(
+            capabilities: capabilities, hasRegion2: hasRegion2, hasGuest: false
+        ) { PrintingTarget(SimulatedTarget(capabilities: capabilities)) }
+        comparison.callsPerVM = count
+        _ = try comparison.run(seed: seed, count: count)
+    }
+
     private func compare() throws {
         var progress = ProgressBar(total: count, shortest: 1)
         defer { progress.end() }
@@ -170,6 +196,23 @@ extension HostProfile: ExpressibleByArgument {}
 extension KernelVersion: ExpressibleByArgument {
     /// As ``init(_:)``.
     public init?(argument: String) { self.init(argument) }
+}
+
+/// Prints each call with its reply.
+private final class PrintingTarget: RawCallTarget {
+    private let target: SimulatedTarget
+
+    init(_ target: SimulatedTarget) { self.target = target }
+
+    func apply(_ call: RawCall) -> RawReply {
+        let reply = target.apply(call)
+        var writer = JSONWriter()
+        writer.rawCall(RawCallLine(call, expected: reply))
+        Terminal.write(writer.bytes)
+        return reply
+    }
+
+    func difference(from slots: [Memslot], protection: UInt64) -> String? { nil }
 }
 
 enum ConformReference: String, ExpressibleByArgument, CaseIterable {

@@ -102,7 +102,7 @@ extension OnKVM {
             let scene = try Scene(mode)
             let calls = try scene.table.plan(scene.after).operations.count
             #expect(calls == 7)
-            for index in 0..<calls {
+            for index in SlowMachine.sample(0..<calls) {
                 let errno: Errno = index % 2 == 0 ? .outOfMemory : .ioError
                 let wanted = try scene.markDirty(dirt)
                 scene.backend.refuse(calls: [index], with: errno)
@@ -143,7 +143,7 @@ extension OnKVM {
             "if an undo fails too, the reported slots are installed, and the table can be recovered",
             arguments: modes)
         func undo(mode: DirtyLogMode) throws {
-            for failing in 1..<7 {
+            for failing in SlowMachine.sample(1..<7) {
                 for undone in Set([0, failing - 1]) {
                     let scene = try Scene(mode)
                     let wanted = try scene.markDirty(.kernel)

@@ -40,7 +40,7 @@ struct CountingGuest {
             registers.rip = Self.code
             try vcpu.setRegisters(registers)
         #else
-            throw .invalidArgument
+            #error("write a guest for this machine: its code and how a vCPU starts with it")
         #endif
     }
 

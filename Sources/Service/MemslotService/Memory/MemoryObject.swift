@@ -54,9 +54,10 @@ final class MappedFile: Sendable {
     /// - Throws: the errno of `mmap`; the descriptor stays the caller's then.
     init(descriptor: Int32, size: ByteCount, pageSize: ByteCount) throws(Errno) {
         guard let length = Int(exactly: size.rawValue) else { throw .outOfMemory }
-        // At a multiple of 2 MiB, where huge pages can back the file: first addresses with room for
-        // that are reserved, then the file replaces a part of them.
-        let alignment = max(length < 1 << 21 ? 1 : 1 << 21, Int(pageSize.rawValue))
+        // At a multiple of 2 MiB, where huge pages can back the file, or of 1 MiB, the largest slot
+        // granule of a simulated VM: first addresses with room for that are reserved, then the file
+        // replaces a part of them.
+        let alignment = max(length < 1 << 21 ? 1 << 20 : 1 << 21, Int(pageSize.rawValue))
         let (room, overflow) = length.addingReportingOverflow(alignment)
         guard !overflow else { throw .outOfMemory }
         let none = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
