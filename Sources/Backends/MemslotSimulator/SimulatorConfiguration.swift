@@ -56,24 +56,21 @@ public struct SimulatorConfiguration: Hashable, Sendable {
         guard Self.maxSlotsRange.contains(maxSlots) else { throw .maxSlots }
         guard Self.addressSpacesRange.contains(addressSpaces) else { throw .addressSpaces }
         let host = profile ?? .x86
-        let pageBits = UInt32(pageSize.rawValue.trailingZeroBitCount)
         guard profile == nil || addressSpaces <= host.mostAddressSpaces else {
-            throw .noAddressSpaces
+            throw .addressSpaces
         }
-        guard Self.guestPhysicalBitsRange.contains(guestPhysicalBits), guestPhysicalBits >= pageBits
+        let pageBits = UInt32(pageSize.rawValue.trailingZeroBitCount)
+        guard Self.guestPhysicalBitsRange.contains(guestPhysicalBits),
+            guestPhysicalBits >= pageBits,
+            profile?.permits(guestPhysicalBits: guestPhysicalBits) ?? true
         else { throw .guestPhysicalBits }
-        guard profile?.permits(guestPhysicalBits: guestPhysicalBits) ?? true else {
-            throw .noSuchBits
-        }
         guard userspaceEnd.isPageAligned, userspaceEnd.rawValue != 0 else {
             throw .userspaceEnd
         }
-        guard flags.isSubset(of: [.logDirtyPages, .readOnly, .guestMemfd]) else { throw .flags }
-        guard flags.isSubset(of: host.flags(kernel)) else { throw .noSuchFlag }
-        guard Self.pageSizeRange.contains(pageSize), pageSize.rawValue.nonzeroBitCount == 1 else {
-            throw .pageSize
-        }
-        guard profile == nil || pageSize == host.pageSize else { throw .noSuchPage }
+        guard flags.isSubset(of: host.flags(kernel)) else { throw .flags }
+        guard Self.pageSizeRange.contains(pageSize), pageSize.rawValue.nonzeroBitCount == 1,
+            profile == nil || pageSize == host.pageSize
+        else { throw .pageSize }
         return Capabilities(
             maxSlots: maxSlots,
             addressSpaces: addressSpaces,
@@ -96,34 +93,28 @@ public enum SimulatorConfigurationError: Error, Hashable, Sendable, CaseIterable
 {
     /// Not within ``SimulatorConfiguration/maxSlotsRange``.
     case maxSlots
-    /// Not within ``SimulatorConfiguration/addressSpacesRange``.
+    /// Not within ``SimulatorConfiguration/addressSpacesRange``, or more than a host of the profile
+    /// has.
     case addressSpaces
-    /// Not within ``SimulatorConfiguration/guestPhysicalBitsRange``.
+    /// Not within ``SimulatorConfiguration/guestPhysicalBitsRange``, or not what a host of the
+    /// profile can have.
     case guestPhysicalBits
     /// 0, or not a multiple of 4096.
     case userspaceEnd
-    /// A bit without a name.
+    /// A bit without a name, or a flag that no host of the profile and the kernel has.
     case flags
-    /// Not a power of two within ``SimulatorConfiguration/pageSizeRange``.
+    /// Not a power of two within ``SimulatorConfiguration/pageSizeRange``, or not that of the profile.
     case pageSize
-    /// More than a host of the profile has.
-    case noAddressSpaces
-    /// Not a number that a host of the profile can have.
-    case noSuchBits
-    /// A flag that a host of the profile and the kernel does not have.
-    case noSuchFlag
-    /// Not the page of the profile.
-    case noSuchPage
 
     /// The member of the configuration, by its name.
     public var member: String {
         switch self {
         case .maxSlots: "maxSlots"
-        case .addressSpaces, .noAddressSpaces: "addressSpaces"
-        case .guestPhysicalBits, .noSuchBits: "guestPhysicalBits"
+        case .addressSpaces: "addressSpaces"
+        case .guestPhysicalBits: "guestPhysicalBits"
         case .userspaceEnd: "userspaceEnd"
-        case .flags, .noSuchFlag: "flags"
-        case .pageSize, .noSuchPage: "pageSize"
+        case .flags: "flags"
+        case .pageSize: "pageSize"
         }
     }
 
@@ -135,21 +126,18 @@ public enum SimulatorConfigurationError: Error, Hashable, Sendable, CaseIterable
         switch self {
         case .maxSlots: "maxSlots must be within \(SimulatorConfiguration.maxSlotsRange)"
         case .addressSpaces:
-            "addressSpaces must be within \(SimulatorConfiguration.addressSpacesRange)"
+            "addressSpaces must be within \(SimulatorConfiguration.addressSpacesRange), and with a "
+                + "profile at most 2 on x86-64 and 1 elsewhere"
         case .guestPhysicalBits:
-            "guestPhysicalBits must be within \(SimulatorConfiguration.guestPhysicalBitsRange)"
+            "guestPhysicalBits must be within \(SimulatorConfiguration.guestPhysicalBitsRange), and "
+                + "with a profile 32 to 52 on arm64, 41, 50 or 59 on riscv64, 32 to 64 elsewhere"
         case .userspaceEnd: "userspaceEnd must be a multiple of 4096, and not 0"
-        case .flags: "flags may be log-dirty-pages, readonly and guest-memfd"
-        case .pageSize: "pageSize must be a power of two from 4096 to 1048576"
-        case .noAddressSpaces:
-            "only x86-64 has a second address space, for SMM; the profile has one"
-        case .noSuchBits:
-            "no host of the profile has so many guestPhysicalBits: arm64 has 32 to 52, riscv64 41, "
-                + "50 or 59"
-        case .noSuchFlag:
-            "no host of the profile and kernel has one of the flags: s390x has no readonly, and "
-                + "guest-memfd came with Linux 6.18, for x86-64 and arm64"
-        case .noSuchPage: "pageSize contradicts the profile; leave one of them out"
+        case .flags:
+            "flags may be log-dirty-pages, readonly (not on s390x) and guest-memfd (x86-64 and arm64, "
+                + "from Linux 6.18 on)"
+        case .pageSize:
+            "pageSize must be a power of two from 4096 to 1048576, and with a profile that of the "
+                + "profile"
         }
     }
 }

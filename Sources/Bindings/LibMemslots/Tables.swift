@@ -128,7 +128,7 @@ extension SimulatorConfigurationError {
         case .guestPhysicalBits: "guest_physical_bits is not 12 to 64"
         case .userspaceEnd: "the end of user space is not a multiple of 4096"
         case .flags: "flags contains a flag that no slot can have"
-        default: "no host has these limits"
+        case .pageSize: "the page is not a power of two from 4096 to 1,048,576"
         }
     }
 }

@@ -12,8 +12,9 @@
  *
  * RULES FOR ALL FUNCTIONS
  *
- * Units. Addresses and sizes are in bytes; those of slots are multiples of the page. Pages have 4096
- * bytes. Times are nanoseconds of the monotonic clock unless a name says milliseconds.
+ * Units. Addresses and sizes are in bytes; those of slots are multiples of the page: 4096 bytes on
+ * x86-64 and on the simulator, on arm64 that of the host. Times are nanoseconds of the monotonic
+ * clock unless a name says milliseconds.
  *
  * Return values. MEMSLOTS_OK (0) and positive codes mean success. A negative code is an error:
  * the function had no effect. memslots_error_message() then returns a sentence for the calling
