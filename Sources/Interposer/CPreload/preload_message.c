@@ -73,7 +73,7 @@ static void before_message(int file, const struct iovec *vectors, size_t count) 
     if (preload_passes_through()) return;
     int before = errno;
     if (read_header(words, vectors, count) && is_table(words) && is_unix_stream(file))
-        preload_settle_all(CRUN_BY_DEVICE);
+        preload_settle_all(CRUN_BY_TABLE);
     errno = before;
 }
 

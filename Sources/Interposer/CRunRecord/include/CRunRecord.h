@@ -74,6 +74,8 @@
 #define CRUN_BY_BUDGET 8u
 // One call, made beside the guest: after a hold that exceeded its budget, or while --atomic is off.
 #define CRUN_BY_PASS 9u
+// The VMM was about to send a vhost-user memory table.
+#define CRUN_BY_TABLE 10u
 
 // The words of a slot call.
 struct crun_region {

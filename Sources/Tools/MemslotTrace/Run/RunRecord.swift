@@ -49,6 +49,8 @@ package struct RunCommit: Hashable, Sendable {
         /// One call, made beside the guest: after a hold that exceeded its budget, or while
         /// `--atomic` was off.
         case pass = 9
+        /// A vhost-user memory table was about to be sent, before the guest had the memory.
+        case table = 10
 
         /// A short text for a person.
         package var text: String {
@@ -56,6 +58,7 @@ package struct RunCommit: Hashable, Sendable {
             case .run: "KVM_RUN"
             case .call: "another call"
             case .device: "a device"
+            case .table: "a vhost-user table"
             default: "\(self)"
             }
         }

@@ -106,7 +106,7 @@ struct AtomicTests {
             tables.map { "\($0): before 2 after 0 sent 1\n" }
             + others.map { "\($0): before 2 after 2 sent 1\n" }
         #expect(run.output == lines.joined() + "lost 0 mmio 0\n", "\(run.errors)")
-        #expect(run.errors.contains("a device 5"), "\(run.errors)")
+        #expect(run.errors.contains("a vhost-user table 5"), "\(run.errors)")
     }
 
     @Test(
