@@ -10,7 +10,10 @@ enum Corpus {
 
     /// Writes a folder for each target. Returns whether each target has inputs.
     static func write(from fixtures: String, to folder: String) -> Bool {
-        var count: [FuzzTarget: Int] = [:]
+        var count: [FuzzTarget: Int] = [.replies: 1]
+        guard Files.write(ReplyFuzz.correctReplies, to: "\(folder)/replies/correct") else {
+            return false
+        }
         for path in files(below: fixtures) {
             guard let bytes = Files.read(path) else { return false }
             for (target, input) in inputs(from: bytes, at: path) {

@@ -68,6 +68,8 @@ enum FuzzTarget: String, CaseIterable {
     case plans
     /// A stream in pieces, split into lines.
     case lines
+    /// What a vhost-user back end replies.
+    case replies
 
     /// Feeds `bytes` to the target. Returns the broken promise; `nil` if all held.
     func run(_ bytes: [UInt8]) -> String? {
@@ -78,6 +80,7 @@ enum FuzzTarget: String, CaseIterable {
         case .evidence: EvidenceFuzz.run(bytes)
         case .plans: PlanFuzz.run(bytes)
         case .lines: LineFuzz.run(bytes)
+        case .replies: ReplyFuzz.run(bytes)
         }
     }
 }
