@@ -22,7 +22,7 @@ final class BlockGuest: Sendable {
         var failed = 0
         /// Requests that were not returned within the patience of the guest.
         var lost = 0
-        /// The longest time without a returned request.
+        /// The longest time without a returned request since ``removeStall()``.
         var longestStall = Duration.zero
         /// The last number that was written to each block.
         var versions: [UInt32]
@@ -58,6 +58,14 @@ final class BlockGuest: Sendable {
                 available: GuestPhysicalAddress(page + 4_096),
                 used: GuestPhysicalAddress(page + 8_192)),
             kick: kick.number, call: call.number)
+    }
+
+    /// The longest time without a returned request since the last call.
+    func removeStall() -> Duration {
+        state.withLock { state in
+            defer { state.counts.longestStall = .zero }
+            return state.counts.longestStall
+        }
     }
 
     var completed: Int { state.withLock { $0.counts.completed } }
