@@ -75,7 +75,10 @@ let service: [Target] = [
     // VMs by name, memory objects, the methods of the wire protocol, the socket server.
     module(
         "Service", "MemslotService",
-        ["Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "CLinux", histogram]),
+        [
+            "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotVhostUser", "MemslotProtocol",
+            "CLinux", histogram,
+        ]),
     program(
         "Service", "memslotd",
         [
@@ -156,8 +159,8 @@ let lab: [Target] = [
     program(
         "Lab", "MemslotFuzz",
         [
-            "Memslots", "MemslotSimulator", "MemslotProtocol", "MemslotService", "MemslotScenario",
-            "MemslotTrace", "MemslotTestKit",
+            "Memslots", "MemslotSimulator", "MemslotVhostUser", "MemslotProtocol", "MemslotService",
+            "MemslotScenario", "MemslotTrace", "MemslotTestKit",
         ]),
 ]
 
@@ -193,7 +196,7 @@ let testTargets: [Target] = [
     // Clients of the wire, the built memslotd as a process, the schema of the wire's messages.
     .target(
         name: "WireTestSupport",
-        dependencies: ["TestSupport", "MemslotProtocol", "MemslotService", "CLinux"],
+        dependencies: ["TestSupport", "Memslots", "MemslotProtocol", "MemslotService", "CLinux"],
         path: "Tests/Support/WireTestSupport", swiftSettings: strict),
     // Two threads' accesses in the order that readers depend on.
     .target(name: "CFenceLitmus", dependencies: ["CReading"], path: "Tests/Core/CFenceLitmus"),

@@ -30,7 +30,8 @@ enum Problem: Error {
         case .submit(.quiesceTimeout): Int32(MEMSLOTS_QUIESCE_TIMEOUT)
         case .submit(.rolledBack): Int32(MEMSLOTS_ROLLED_BACK)
         case .submit(.failed), .dirtyLog(.failed): Int32(MEMSLOTS_FAILED)
-        case .reentrant, .submit(.reentrant), .dirtyLog(.reentrant): Int32(MEMSLOTS_REENTRANT)
+        case .reentrant, .submit(.reentrant), .dirtyLog(.reentrant), .backEnd(.reentrant):
+            Int32(MEMSLOTS_REENTRANT)
         case .dirtyLog(.slotWithoutID), .dirtyLog(.unknownSlot), .dirtyLog(.notLogging):
             Int32(MEMSLOTS_NO_SUCH_SLOT)
         case .kvm, .system, .dirtyLog(.backend): Int32(MEMSLOTS_SYSTEM)

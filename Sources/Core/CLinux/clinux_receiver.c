@@ -31,11 +31,28 @@ struct report {
 
 // MARK: - The processes that are forked. They allocate nothing, and have one thread.
 
+// A stream that a peer passed, until the process that serves sends something to it, or closes it.
+struct stream {
+    int peer, server;
+};
+
+// The most streams of a receiver that wait.
+#define WAITING_STREAMS 64
+static struct stream waiting[WAITING_STREAMS];
+static int waiting_count;
+
+// Returns 0, and what to pass on in place of `descriptor`; otherwise why nothing is passed on.
 // F_GET_SEALS is EINVAL, without a call of the file system, for all but memory files.
-static int kind_of(int descriptor) {
-    int seals = fcntl(descriptor, F_GET_SEALS);
-    if (seals < 0) return CLINUX_NOT_MEMORY;
-    return seals & F_SEAL_SHRINK ? 0 : CLINUX_NOT_SEALED;
+static int accept_passed(int descriptor, int *accepted) {
+    int ends[2], seals = fcntl(descriptor, F_GET_SEALS);
+    *accepted = descriptor;
+    if (seals >= 0) return seals & F_SEAL_SHRINK ? 0 : CLINUX_NOT_SEALED;
+    if (!clinux_is_stream(descriptor) || waiting_count == WAITING_STREAMS ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return CLINUX_NOT_MEMORY;
+    waiting[waiting_count++] = (struct stream){descriptor, ends[0]};
+    *accepted = ends[1];
+    return 0;
 }
 
 static long receive_bytes(int socket, void *buffer, size_t size, int flags) {
@@ -58,26 +75,98 @@ static void confine(int process) {
     if (status < 0 && kills) _exit(1);
 }
 
+// Passes on what is sent to a stream with its descriptors, and what the stream's peer sends without:
+// no descriptor of a peer reaches the process that serves. That one sends each message with descriptors
+// when the former one is answered, so they stay with the first byte of theirs.
+static _Noreturn void relay(struct stream stream) {
+    static char bytes[RECEIVED_BYTES];
+    prctl(PR_SET_NAME, "memslot-relay");
+    confine(CLINUX_RELAYS);
+    for (;;) {
+        struct pollfd entries[] = {{.fd = stream.server, .events = POLLIN},
+                                   {.fd = stream.peer, .events = POLLIN}};
+        int passed[CLINUX_DESCRIPTORS], count = 0, refused = 0, to = stream.peer;
+        long size;
+        if (poll(entries, 2, -1) < 0) continue;
+        if (entries[0].revents != 0) {
+            size = clinux_receive(stream.server, bytes, sizeof(bytes), passed, &count, &refused);
+        } else {
+            to = stream.server;
+            size = clinux_peek(stream.peer, bytes, sizeof(bytes), 1, &refused);
+            if (size > 0 && !refused)
+                size = clinux_receive_peeked(stream.peer, bytes, (size_t)size);
+        }
+        if (size <= 0 || refused) break;
+        for (long sent = 0, value; sent < size; sent += value) {
+            int number = sent == 0 ? count : 0;
+            value = clinux_send(to, bytes + sent, (size_t)(size - sent), passed, number, 1);
+            if (value <= 0) goto end;
+        }
+        for (int index = 0; index < count; index++) close(passed[index]);
+    }
+end:
+    // `server` stays open until the peer's socket is closed, by which the other process sees that.
+    shutdown(stream.peer, SHUT_RDWR);
+    close(stream.peer);
+    _exit(0);
+}
+
+// Ends the wait of a stream.
+static void settle(struct stream stream, int socket, int control) {
+    char byte;
+    if (receive_bytes(stream.server, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0 && fork() == 0) {
+        close(control);
+        close(socket);
+        for (int index = 0; index < waiting_count; index++) {
+            close(waiting[index].server);
+            close(waiting[index].peer);
+        }
+        relay(stream);
+    }
+    close(stream.server);
+    close(stream.peer);
+}
+
+// Waits for a request, and settles streams meanwhile. Returns 0 at the end.
+static int wait_for_request(int socket, int control) {
+    for (;;) {
+        struct pollfd entries[1 + WAITING_STREAMS] = {{.fd = control, .events = POLLIN}};
+        for (int index = 0; index < waiting_count; index++)
+            entries[1 + index] = (struct pollfd){.fd = waiting[index].server, .events = POLLIN};
+        if (poll(entries, 1 + (nfds_t)waiting_count, -1) < 0 && errno != EINTR) return 0;
+        for (int index = waiting_count - 1; index >= 0; index--) {
+            if (entries[1 + index].revents == 0) continue;
+            struct stream stream = waiting[index];
+            waiting[index] = waiting[--waiting_count];
+            settle(stream, socket, control);
+        }
+        if (entries[0].revents != 0) return 1;
+    }
+}
+
 static _Noreturn void receive_for(int socket, int control) {
     static char bytes[RECEIVED_BYTES];
     uint64_t size;
     prctl(PR_SET_NAME, "memslot-receive");
     confine(CLINUX_RECEIVES);
-    while (receive_bytes(control, &size, sizeof(size), 0) == sizeof(size)) {
+    while (wait_for_request(socket, control) &&
+           receive_bytes(control, &size, sizeof(size), 0) == sizeof(size)) {
         struct report report = {0};
         int passed[CLINUX_DESCRIPTORS], accepted[CLINUX_DESCRIPTORS], number = 0;
         report.size = clinux_receive(socket, bytes, size < sizeof(bytes) ? size : sizeof(bytes),
                                      passed, &report.count, &report.truncated);
         for (int index = 0; index < report.count; index++) {
-            report.kinds[index] = kind_of(passed[index]);
-            if (report.kinds[index] == 0) accepted[number++] = passed[index];
+            report.kinds[index] = accept_passed(passed[index], &accepted[number]);
+            if (report.kinds[index] == 0) number++;
         }
         // Before anything is closed: the peer's request must not wait for that.
         if (clinux_send(control, &report, sizeof(report), accepted, number, 1) < 0) break;
         if (report.size > 0 && clinux_send(control, bytes, (size_t)report.size, NULL, 0, 1) < 0)
             break;
-        for (int index = 0; index < report.count; index++) close(passed[index]);
+        for (int index = 0, next = 0; index < report.count; index++)
+            close(report.kinds[index] == 0 ? accepted[next++] : passed[index]);
     }
+    while (waiting_count > 0) settle(waiting[--waiting_count], socket, control);
     // Closes what is left in the socket's queue; the process that serves has closed its copy.
     close(socket);
     _exit(0);
@@ -105,6 +194,8 @@ static _Noreturn void launch_for(int channel) {
     const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGCHLD};
     for (size_t index = 0; index < sizeof(ignored) / sizeof(*ignored); index++)
         signal(ignored[index], SIG_IGN);
+    // The parent of relays, which outlive their receivers.
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (channel > 0) syscall(SYS_close_range, 0, channel - 1, 0);
     syscall(SYS_close_range, channel + 1, ~0U, 0);
     confine(CLINUX_LAUNCHES);

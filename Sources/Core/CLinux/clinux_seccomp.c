@@ -59,8 +59,16 @@ static const int serving[] = {
 #endif
 };
 
-static const int launching[] = {SYS_pidfd_open, SYS_set_robust_list, SYS_gettid, SYS_close_range,
-                                SYS_rt_sigprocmask, SYS_kill, SYS_seccomp};
+static const int launching[] = {SYS_pidfd_open, SYS_close_range, SYS_kill};
+
+// What fork(3) needs, and a process to confine itself further.
+static const int forking[] = {SYS_set_robust_list, SYS_gettid, SYS_rt_sigprocmask, SYS_seccomp};
+
+static const int relaying[] = {SYS_ppoll, SYS_shutdown,
+#ifdef SYS_poll
+                               SYS_poll,
+#endif
+};
 
 // A filter that is being written.
 struct filter {
@@ -147,18 +155,27 @@ static void allow_serving(struct filter *filter) {
     if (coverage != NULL) ALLOW_ALL(filter, creating);
 }
 
+static void allow_forking(struct filter *filter) {
+    ALLOW_ALL(filter, forking);
+    // A process without flags but for what fork(3) gives: its exit signal and its thread's number.
+    ALLOW_IF(filter, SYS_clone, ARGUMENT(0), CLONE_VM | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID,
+             0);
+    ALLOW_IF(filter, SYS_prctl, ARGUMENT(0), ~0u, PR_SET_NAME, PR_SET_NO_NEW_PRIVS);
+}
+
 static void allow_receiving(struct filter *filter) {
-    // Does not reach the file system of a descriptor that is no memory file.
+    // None of these reaches the file system of a descriptor that is no memory file.
+    const int examining[] = {SYS_getsockopt};
     ALLOW_IF(filter, SYS_fcntl, ARGUMENT(1), ~0u, F_GET_SEALS);
+    ALLOW_ALL(filter, examining);
+    ALLOW_IF(filter, SYS_socketpair, ARGUMENT(0), ~0u, AF_UNIX);
+    allow_forking(filter);
+    ALLOW_ALL(filter, relaying);
 }
 
 static void allow_launching(struct filter *filter) {
     ALLOW_ALL(filter, launching);
     allow_receiving(filter);
-    // A process without flags but for what fork(3) gives: its exit signal and its thread's number.
-    ALLOW_IF(filter, SYS_clone, ARGUMENT(0), CLONE_VM | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID,
-             0);
-    ALLOW_IF(filter, SYS_prctl, ARGUMENT(0), ~0u, PR_SET_NAME, PR_SET_NO_NEW_PRIVS);
 }
 
 int clinux_filter_calls(int process, int kills) {
@@ -174,6 +191,7 @@ int clinux_filter_calls(int process, int kills) {
     if (process == CLINUX_SERVES) allow_serving(&filter);
     if (process == CLINUX_LAUNCHES) allow_launching(&filter);
     if (process == CLINUX_RECEIVES) allow_receiving(&filter);
+    if (process == CLINUX_RELAYS) ALLOW_ALL(&filter, relaying);
     end(&filter, filter.refusal);
     struct sock_fprog program = {.len = filter.count, .filter = filter.lines};
     // Without the third flag some kernels slow the whole process down against speculation, which

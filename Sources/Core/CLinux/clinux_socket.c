@@ -152,4 +152,9 @@ int clinux_is_listening(int descriptor) {
            option(descriptor, SO_TYPE) == SOCK_STREAM;
 }
 
+int clinux_is_stream(int descriptor) {
+    return option(descriptor, SO_ACCEPTCONN) == 0 && option(descriptor, SO_DOMAIN) == AF_UNIX &&
+           option(descriptor, SO_TYPE) == SOCK_STREAM;
+}
+
 int clinux_eventfd(void) { return result(eventfd(0, EFD_CLOEXEC)); }

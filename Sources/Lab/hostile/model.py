@@ -26,6 +26,7 @@ COUNTED = {
     "slots": "slotBytes",
     "memories": "memoryObjectBytes",
     "subscriptions": "subscriptionBytes",
+    "observers": "observerBytes",
 }
 BUDGETS = ["requestBytes", "unreadReplyBytes", "eventBytes", "dirtyBytes", "receiptBytes"]
 

@@ -35,7 +35,8 @@ struct MemslotCtl: ParsableCommand {
                     InfoCommand.self, ListCommand.self, CreateCommand.self, SubmitCommand.self,
                     GetCommand.self, TranslateCommand.self, DirtyCommand.self,
                     HistoryCommand.self, WatchCommand.self, MemoryCommand.self,
-                    MetricsCommand.self, DestroyCommand.self, RecoverCommand.self,
+                    ObserverCommand.self, MetricsCommand.self, DestroyCommand.self,
+                    RecoverCommand.self,
                     AtomicCommand.self, CallCommand.self, StateCommand.self,
                 ])
         ])
@@ -112,8 +113,9 @@ private struct CommandLineWords {
             throw ValidationError("--vm: name a VM")
         }
         let vm = word == "--vm" ? rest.remove(at: place) : String(word.dropFirst(5))
-        // `memory` has commands of its own.
-        let index = name == MemoryCommand.configuration.commandName ? 2 : 1
+        // `memory` and `observer` have commands of their own.
+        let groups = [MemoryCommand.configuration, ObserverCommand.configuration]
+        let index = groups.contains { $0.commandName == name } ? 2 : 1
         rest.insert(vm, at: min(index, rest.endIndex))
     }
 

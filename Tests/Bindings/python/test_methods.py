@@ -3,6 +3,7 @@
 import fcntl
 import mmap
 import os
+import socket
 
 import memslots
 import pytest
@@ -98,6 +99,17 @@ def test_a_memfd_of_ours_becomes_memory_of_the_vm(vm):
     os.close(memfd)
     with vm.map_memory("rom") as mapping:
         assert isinstance(mapping, mmap.mmap) and mapping[:6] == b"shared"
+
+
+def test_what_is_no_back_end_is_refused(vm):
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with pytest.raises(memslots.PrepareRejectedError, match="closed at"):
+        vm.attach_observer("disk", ours.fileno(), memory=["ram"])
+    ours.close()
+    assert vm.observers() == ()
+    with pytest.raises(memslots.NotFoundError, match="no observer"):
+        vm.detach_observer("disk")
 
 
 def test_an_array_with_faults_lists_each(vm):

@@ -45,6 +45,33 @@ struct ObserverTests {
         #expect(vm.observer.backEndState == .attached)
     }
 
+    @Test("rings do not change from inside a transaction, and that does not wait for its end")
+    func reentrant() throws {
+        final class Meddler: MemslotHook {
+            let observer: VhostUserObserver
+            let errors = Locked([VhostUserError]())
+            var name: String { "meddler" }
+            var needsQuiescence: Bool { false }
+            init(_ observer: VhostUserObserver) { self.observer = observer }
+            func prepare(_ change: MemslotChange) throws(HookVeto) {}
+            func finish(_ change: MemslotChange) {}
+            func abort(_ change: MemslotChange) {}
+            func commit(_ change: MemslotChange) {
+                do throws(VhostUserError) { _ = try observer.stop(ring: 0, by: .soon) } catch {
+                    errors.withLock { $0.append(error) }
+                }
+            }
+        }
+        let vm = try vm()
+        let meddler = Meddler(vm.observer)
+        vm.table.add(meddler)
+        let receipt = try vm.table.submit([vm.slot(0, 64)])
+        #expect(meddler.errors.withLock { $0 } == [.reentrant])
+        #expect(receipt.observers.map(\.messages) == [vm.observer.report().messages])
+        #expect(receipt.observers.first?.messages["REM_MEM_REG"] == 1)
+        #expect(try vm.observer.stop(ring: 0, by: .soon) == 0)
+    }
+
     @Test("a slot without a descriptor behind it is an error at attach; a ROM is not seen")
     func attachErrors() throws {
         let vm = try VMWithBackEnd()

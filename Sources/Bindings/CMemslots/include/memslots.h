@@ -644,7 +644,7 @@ int32_t memslots_observation_end(memslots_observation observation);
  * a table, it has each transaction's memory before the guest does; its rings are drained and
  * restarted only where memory goes, changes or is cut. Docs/VhostUser.md describes the messages.
  * In order: open, let the guest's driver choose features, attach, start rings. Start, stop and
- * reconnect wait until no transaction runs: never call them from inside a hook or the vCPU gate.
+ * reconnect wait until no transaction runs; inside of one they return MEMSLOTS_REENTRANT.
  */
 typedef struct memslots_back_end { uint64_t value; } memslots_back_end;
 

@@ -55,7 +55,7 @@ from .info import (
 from .memory import DirtyLog, Place
 from .observers import ChangeKind, HookFunctions, SlotChange, TableEvent, TableEventKind
 from .reading import Reader, View
-from .receipts import Diff, DirtyRange, Durations, Operation, Receipt
+from .receipts import Diff, DirtyRange, Durations, Observer, Operation, Receipt
 from .report import Finding, Hole, RefusedCall, Report, Transaction
 from .run import run_report
 from .slots import PAGE_SIZE, Flags, Slot, SlotKey, Snapshot
@@ -105,6 +105,7 @@ __all__ = [
     "Metrics",
     "NotFoundError",
     "NotPermittedError",
+    "Observer",
     "Operation",
     "PAGE_SIZE",
     "Place",

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Generic, Iterable, List, Optional, Tuple
 from .errors import SystemCallError
 from .info import Capabilities, Memory, Metrics, ServerInfo, SimulatorLimits, VMInfo
 from .memory import DirtyLog, Place, pieces
-from .receipts import Receipt
+from .receipts import Observer, Receipt
 from .slots import Slot, Snapshot
 
 T = TypeVar("T")
@@ -125,6 +125,26 @@ def memory_export(vm: str, memory: str) -> Call[int]:
         return descriptors[index]
 
     return Call("memory.export", {"vm": vm, "memory": memory}, claim=claim)
+
+
+def observer_attach(
+    vm: str, observer: str, fd: int, memory: Optional[Iterable[str]]
+) -> Call[Observer]:
+    names = None if memory is None else list(memory)
+    params = _some(vm=vm, observer=observer, fd=0, filter=names)
+    return Call("observer.attach", params, Observer.from_wire, (fd,))
+
+
+def observer_list(vm: str) -> Call[Tuple[Observer, ...]]:
+    return Call(
+        "observer.list",
+        {"vm": vm},
+        lambda result: tuple(map(Observer.from_wire, result["observers"])),
+    )
+
+
+def observer_detach(vm: str, observer: str) -> Call[None]:
+    return Call("observer.detach", {"vm": vm, "observer": observer}, _nothing)
 
 
 def change(

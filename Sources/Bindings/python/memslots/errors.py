@@ -120,7 +120,7 @@ class InvalidRequestError(MemslotsError):
 
 
 class NotFoundError(MemslotsError):
-    """No such VM, memory object, slot, generation or mapped address."""
+    """No such VM, memory object, observer, slot, generation or mapped address."""
 
 
 class WrongSlotError(MemslotsError):
@@ -128,7 +128,7 @@ class WrongSlotError(MemslotsError):
 
 
 class AlreadyExistsError(MemslotsError):
-    """There is a VM, or memory, of that name: ``vm-exists``, ``memory-exists``."""
+    """That name is taken: ``vm-exists``, ``memory-exists``, ``observer-exists``."""
 
 
 class InvalidArrayError(MemslotsError):

@@ -104,6 +104,28 @@ class DirtyRange:
 
 
 @dataclass(frozen=True)
+class Observer:
+    """A vhost-user back end that a daemon keeps in step with a VM."""
+
+    name: str
+    state: str
+    """``attached``, or ``lost``."""
+    regions: int
+    """How many regions of memory it has."""
+    messages: Mapping[str, int]
+    """How many messages of each name it was sent: for a receipt's transaction, or in all."""
+    reason: Optional[str] = None
+    """Why it is lost."""
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Observer:
+        """The observer of a reply or a receipt."""
+        return cls(
+            wire["observer"], wire["state"], wire["regions"], wire["messages"], wire.get("reason")
+        )
+
+
+@dataclass(frozen=True)
 class Receipt:
     """What a transaction did."""
 
@@ -134,6 +156,8 @@ class Receipt:
     because: Optional[str] = None
     """Why vCPUs were held: ``overlap``, ``log-ends``, ``several-visible-changes``, ``hook`` or
     ``asked``, the first that applies. None if they were not."""
+    observers: Tuple[Observer, ...] = ()
+    """What each observer of a daemon's VM was sent."""
 
     @property
     def committed(self) -> bool:
@@ -175,4 +199,5 @@ class Receipt:
             kernel_memory=wire.get("kernelMemory"),
             vm=wire.get("vm"),
             because=wire.get("because"),
+            observers=tuple(map(Observer.from_wire, wire.get("observers", ()))),
         )

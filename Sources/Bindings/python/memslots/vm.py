@@ -14,7 +14,7 @@ from ._faults import assert_survives_fault
 from .errors import ConnectionLostError, NotFoundError, RequestTimeoutError
 from .info import Capabilities, Memory, SimulatorLimits
 from .memory import DirtyLog, Place
-from .receipts import Receipt
+from .receipts import Observer, Receipt
 from .slots import Slot, Snapshot
 from .stream import EventStream
 
@@ -314,6 +314,27 @@ class VM:
         :raises MemoryInUseError: a slot, or a reader of an old array, uses it.
         """
         self.client._run(_calls.memory_destroy(self.name, name))
+
+    # ---- Observers
+
+    def attach_observer(
+        self, name: str, fd: int, *, memory: Optional[Iterable[str]] = None
+    ) -> Observer:
+        """Keeps a vhost-user back end in step with the VM (``observer.attach``).
+
+        :param fd: the connected socket of the back end, which the daemon gets a copy of.
+        :param memory: the names of the memory objects that it sees; None: all.
+        :raises PrepareRejectedError: the back end refuses, or does not reply.
+        """
+        return self.client._run(_calls.observer_attach(self.name, name, fd, memory))
+
+    def observers(self) -> Tuple[Observer, ...]:
+        """The observers of the VM, and what each was sent so far (``observer.list``)."""
+        return self.client._run(_calls.observer_list(self.name))
+
+    def detach_observer(self, name: str) -> None:
+        """Ends the connection of an observer (``observer.detach``)."""
+        self.client._run(_calls.observer_detach(self.name, name))
 
     # ---- Faults, for simulated VMs
 

@@ -3,7 +3,8 @@
 // Closing a descriptor that a peer passed may never return: a FUSE file system need not reply, and
 // a TCP socket may linger. So no such descriptor enters the process that serves. A launcher, forked
 // before the first thread, starts a receiver for a connection. The receiver passes on sealed memory
-// files, which never block, and closes everything else.
+// files, which never block, and closes everything else. A passed Unix stream stays with it: the
+// process that serves gets the end of another one, and what it sends there goes through a relay.
 //
 // Each function returns the call's value or -errno. Plain types only, as in clinux.h.
 #ifndef CLINUX_RECEIVER_H

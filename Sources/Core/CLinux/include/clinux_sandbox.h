@@ -37,8 +37,10 @@ char *clinux_coverage_directory(void);
 #define CLINUX_SERVES 0
 // Starts receivers; has one socket.
 #define CLINUX_LAUNCHES 1
-// Receives a peer's descriptors.
+// Receives a peer's descriptors, and starts relays.
 #define CLINUX_RECEIVES 2
+// Passes on what the daemon and a back end send each other.
+#define CLINUX_RELAYS 3
 
 // Whether and how a process is confined; what CLINUX_STRICT forbids ends the process.
 #define CLINUX_UNCONFINED 0

@@ -52,6 +52,9 @@ int clinux_is_socket(int descriptor);
 // Whether `descriptor` is a listening stream socket of the Unix family; 1 or 0.
 int clinux_is_listening(int descriptor);
 
+// Whether `descriptor` is a stream socket of the Unix family that does not listen; 1 or 0.
+int clinux_is_stream(int descriptor);
+
 // eventfd(2), close-on-exec.
 int clinux_eventfd(void);
 

@@ -98,7 +98,7 @@ extension MemslotTable {
         _ wanted: WantedArray, options: SubmitOptions, since start: UInt64
     ) throws(SubmitError) -> Receipt {
         let previous = pair.current
-        let hooks = hooks
+        let (hooks, transactionHooks) = (hooks, transactionHooks)
         var wanted = wanted
         wanted.decideHold(options.quiesce, for: hooks)
         var run = TransactionRun(
@@ -114,6 +114,7 @@ extension MemslotTable {
 
         receipt.retired = run.readers.isEmpty
         receipt.readers = run.readers
+        receipt.observers = transactionHooks.compactMap { ($0 as? any ReportingHook)?.report() }
         receipt.durations.nanoseconds = run.times
         receipt.durations.nanoseconds.total = monotonicNow() - start
         record(receipt)

@@ -39,6 +39,8 @@ public struct Receipt: Hashable, Sendable {
     public var retired = true
     /// The names of the readers that have not left the old array.
     public var readers: [String] = []
+    /// What each observer was sent, in the order in which they were attached.
+    public var observers: [ObserverReport] = []
     /// Sentences about what works but has a cost, such as a slot that no huge page can back.
     public var warnings: [String] = []
     /// Where the time went.

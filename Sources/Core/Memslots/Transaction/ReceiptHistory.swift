@@ -214,7 +214,8 @@ extension Receipt {
             + 2 * (diff.moved.count + diff.reflagged.count)
         let runs = unmappedDirtyPages.reduce(0) { $0 + $1.runs.count }
         let texts = (readers + warnings).reduce(0) { $0 + $1.utf8.count + 16 }
-        return MemoryLayout<Receipt>.stride + texts
+        let reports = observers.reduce(0) { $0 + 512 + $1.messages.count * 48 }
+        return MemoryLayout<Receipt>.stride + texts + reports
             + operations.count * MemoryLayout<PlannedOperation>.stride
             + slots * MemoryLayout<Memslot>.stride
             + unmappedDirtyPages.count * MemoryLayout<DirtyPages>.stride

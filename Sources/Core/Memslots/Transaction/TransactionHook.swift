@@ -60,6 +60,36 @@ public struct TransactionChanges: Sendable {
     }
 }
 
+/// A hook of an observer that receipts name.
+public protocol ReportingHook: TransactionHook {
+    /// Returns what was sent since ``TransactionHook/prepare(_:)``. Called after
+    /// ``TransactionHook/finish(_:)``.
+    func report() -> ObserverReport
+}
+
+/// What an observer was sent, and has now.
+public struct ObserverReport: Hashable, Sendable {
+    /// The observer's name.
+    public var observer: String
+    /// Its state, such as `attached` or `lost`.
+    public var state: String
+    /// Why it is lost; `nil` if it is not.
+    public var reason: String?
+    /// How many regions of memory it has.
+    public var regionCount: Int
+    /// How many messages of each name it was sent.
+    public var messages: [String: Int]
+
+    /// Reports `messages`.
+    public init(
+        observer: String, state: String, reason: String? = nil, regionCount: Int,
+        messages: [String: Int]
+    ) {
+        (self.observer, self.state, self.reason) = (observer, state, reason)
+        (self.regionCount, self.messages) = (regionCount, messages)
+    }
+}
+
 extension DirtyOverlay {
     /// Adds what hooks report to every slot of `array` that logs and maps the page.
     mutating func collect(from hooks: [any TransactionHook], for array: [Memslot]) {

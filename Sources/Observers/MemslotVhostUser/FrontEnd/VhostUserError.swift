@@ -32,6 +32,9 @@ public enum VhostUserError: Error, Hashable, Sendable, CustomStringConvertible {
     /// At the deadline the ring still had requests in flight.
     case notDrained(ring: Int, used: UInt16, base: UInt16)
 
+    /// Called from inside a transaction of the same table; waiting would deadlock.
+    case reentrant
+
     /// A stable name of the case.
     public var kind: String {
         switch self {
@@ -48,6 +51,7 @@ public enum VhostUserError: Error, Hashable, Sendable, CustomStringConvertible {
         case .noDescriptor: "no-descriptor"
         case .invalid: "invalid"
         case .notDrained: "not-drained"
+        case .reentrant: "reentrant"
         }
     }
 
@@ -57,7 +61,8 @@ public enum VhostUserError: Error, Hashable, Sendable, CustomStringConvertible {
         case .systemCall, .closed, .timeout, .malformed, .wrongReply, .unsolicited,
             .wrongDescriptorCount:
             true
-        case .refused, .notNegotiated, .tooManyRegions, .noDescriptor, .invalid, .notDrained:
+        case .refused, .notNegotiated, .tooManyRegions, .noDescriptor, .invalid, .notDrained,
+            .reentrant:
             false
         }
     }
@@ -84,6 +89,9 @@ public enum VhostUserError: Error, Hashable, Sendable, CustomStringConvertible {
         case .noDescriptor(let address):
             "no descriptor is known for the memory at \(address)"
         case .invalid(let reason): reason
+        case .reentrant:
+            "rings can't be started or stopped, and the back end not be reconnected, from inside a "
+                + "transaction of its table; do it after the submit"
         case .notDrained(let ring, let used, let base):
             "ring \(ring) has requests in flight: it was used up to \(used) of \(base)"
         }

@@ -8,7 +8,7 @@ public struct VhostUserOffer: Hashable, Sendable {
     public var features: VhostUserFeatures
     /// The protocol features that are negotiated.
     public var protocolFeatures: VhostUserProtocolFeatures
-    /// How many rings it has; 1 where it can't say.
+    /// How many rings it has; 1 where it can't say. Set 0 to use none: then it needs no dirty log.
     public var ringCount: Int
     /// How many regions it has room for.
     public var regionLimit: Int

@@ -8,7 +8,9 @@ extension BackEnd {
     mutating func beginLog(
         for slots: [Memslot], _ table: [VhostUserRegion], by deadline: Deadline
     ) throws(VhostUserError) {
-        guard slots.contains(where: \.isLogging) || isLogging else { return }
+        guard hasRings, slots.contains(where: \.isLogging) || isLogging else {
+            return
+        }
         guard offer.protocolFeatures.contains(.sharedLog), offer.features.contains(.logAll) else {
             throw .notNegotiated("a dirty log (LOG_SHMFD and LOG_ALL)")
         }

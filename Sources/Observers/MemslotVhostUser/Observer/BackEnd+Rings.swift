@@ -6,6 +6,7 @@ extension BackEnd {
     mutating func start(_ kept: KeptRing, by deadline: Deadline) throws(VhostUserError) {
         if case .lost(let error) = condition { throw error }
         let index = kept.ring.index
+        guard hasRings else { throw .invalid("the back end has no rings") }
         guard rings[index]?.isStarted != true else { throw .invalid("ring \(index) is started") }
         if inflight == nil, offer.protocolFeatures.contains(.inflight) {
             let buffer = try frontEnd.inflightBuffer(

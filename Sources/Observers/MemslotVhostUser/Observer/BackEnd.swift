@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Memslots
 
 /// A back end, what it has, and the transaction that it is prepared for.
@@ -36,11 +37,18 @@ struct BackEnd {
         var target: [VhostUserRegion]
         /// The rings that were stopped for it.
         var stopped: [Int]
+        let thread = pthread_self()
     }
 
     var isInTransaction: Bool { prepared != nil }
+    /// Whether this thread executes the transaction: what waits for its end would wait forever.
+    var isInOwnTransaction: Bool { prepared.map { $0.thread == pthread_self() } ?? false }
+    /// What was sent before the last transaction.
+    private(set) var sentBefore: [VhostUserRequest: Int] = [:]
     var isPacked: Bool { frontEnd.features.contains(.packedRing) }
     var hasMemorySlots: Bool { offer.protocolFeatures.contains(.memorySlots) }
+    /// Without rings it writes nothing, so it needs no dirty log.
+    var hasRings: Bool { offer.ringCount > 0 }
     var runningRings: [Int] { rings.filter { $0.value.isStarted }.keys.sorted() }
 
     /// Records whether the connection ended, and returns the state if it became another that the
@@ -91,7 +99,7 @@ struct BackEnd {
             let table = RegionChange.initialTable(of: slots)
             try beginLog(for: slots, table, by: deadline)
             try sendFirstTable(table, by: deadline)
-            self.slots = slots
+            self.slots = hasRings ? slots : []
             condition = .attached
         } catch {
             beginError = error
@@ -100,6 +108,7 @@ struct BackEnd {
     }
 
     mutating func prepare(_ after: [Memslot], by deadline: Deadline) throws(VhostUserError) {
+        sentBefore = frontEnd.messagesSent
         let after = try visible(after)
         if case .lost = condition {
             prepared = Prepared(slots: after, former: [], target: [], stopped: [])
@@ -133,7 +142,7 @@ struct BackEnd {
     mutating func finish() {
         guard let prepared else { return }
         self.prepared = nil
-        slots = prepared.slots
+        slots = hasRings ? prepared.slots : []
         ending { backEnd, deadline throws(VhostUserError) in
             try backEnd.exchange(to: prepared.target, by: deadline)
             try backEnd.endLogIfUnused(by: deadline)

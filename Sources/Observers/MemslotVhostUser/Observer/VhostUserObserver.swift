@@ -33,9 +33,9 @@ public enum VhostUserState: Hashable, Sendable {
 /// continue. Rings of other back ends never stop.
 ///
 /// The slots' mappings must be readable in this process: the observer reads the indexes of the rings.
-/// Call everything from any thread, except ``start(_:base:by:)`` and ``stop(ring:by:)`` from inside a
-/// hook or the vCPU gate: they wait for a transaction to end.
-public final class VhostUserObserver: TransactionHook {
+/// Call everything from any thread. ``start(_:base:by:)``, ``stop(ring:by:)`` and
+/// ``reconnect(_:offer:by:)`` wait for a transaction to end, and throw `reentrant` inside of one.
+public final class VhostUserObserver: ReportingHook {
     /// The name that errors and receipts show.
     public let name: String
     let configuration: Configuration
@@ -150,8 +150,14 @@ public final class VhostUserObserver: TransactionHook {
     private func outsideTransactions<R>(
         _ body: (inout BackEnd) throws(VhostUserError) -> R
     ) throws(VhostUserError) -> R {
-        let (result, news) = state.withLock(waitingWhile: { $0.isInTransaction }) { backEnd in
-            let result = Result { () throws(VhostUserError) in try body(&backEnd) }
+        let isUnready = { (backEnd: borrowing BackEnd) in
+            backEnd.isInTransaction && !backEnd.isInOwnTransaction
+        }
+        let (result, news) = state.withLock(waitingWhile: isUnready) { backEnd in
+            let result = Result { () throws(VhostUserError) in
+                guard !backEnd.isInTransaction else { throw .reentrant }
+                return try body(&backEnd)
+            }
             return (result, backEnd.news(after: result))
         }
         if let news { configuration.stateChanged(news) }
@@ -187,6 +193,23 @@ extension VhostUserObserver {
 
     /// Returns what the back end recorded. As `TransactionHook.dirtyPages()`.
     public func dirtyPages() -> [DirtyPages] { state.withLock { $0.removeWritten() } }
+
+    /// Returns what the back end was sent for the last transaction. As `ReportingHook.report()`.
+    public func report() -> ObserverReport { report(since: state.withLock { $0.sentBefore }) }
+
+    /// Returns what the back end was sent beyond `before`.
+    package func report(since before: [VhostUserRequest: Int]) -> ObserverReport {
+        let (state, regions, sent) = state.withLock {
+            ($0.condition, $0.regions.count, $0.frontEnd.messagesSent)
+        }
+        var report = ObserverReport(
+            observer: name, state: state.name, regionCount: regions, messages: [:])
+        if case .lost(let error) = state { report.reason = error.message }
+        for (request, count) in sent where count > before[request, default: 0] {
+            report.messages[request.name] = count - before[request, default: 0]
+        }
+        return report
+    }
 
     private func vetoing(
         _ body: (inout BackEnd) throws(VhostUserError) -> Void

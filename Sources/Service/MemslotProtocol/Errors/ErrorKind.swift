@@ -16,6 +16,8 @@ public enum ErrorKind: String, Hashable, Sendable, CaseIterable {
     case unknownVM = "unknown-vm"
     /// The VM has no such memory object. −32001.
     case unknownMemory = "unknown-memory"
+    /// The VM has no such observer. −32001.
+    case unknownObserver = "unknown-observer"
     /// The VM has no such slot. −32001.
     case unknownSlot = "unknown-slot"
     /// The array of a generation that the history does not reach. −32001.
@@ -31,6 +33,8 @@ public enum ErrorKind: String, Hashable, Sendable, CaseIterable {
     case vmExists = "vm-exists"
     /// A memory object of that name exists. −32002.
     case memoryExists = "memory-exists"
+    /// An observer of that name is attached. −32002.
+    case observerExists = "observer-exists"
 
     /// A guest physical address that is no multiple of the VM's page. −32003.
     case misalignedAddress = "misaligned-address"
@@ -117,10 +121,10 @@ extension ErrorKind {
         case .invalidRequest: -32_600
         case .methodNotFound: -32_601
         case .invalidParams: -32_602
-        case .unknownVM, .unknownMemory, .unknownSlot, .unknownGeneration, .notLogging, .unmapped,
-            .readOnly:
+        case .unknownVM, .unknownMemory, .unknownObserver, .unknownSlot, .unknownGeneration,
+            .notLogging, .unmapped, .readOnly:
             -32_001
-        case .vmExists, .memoryExists: -32_002
+        case .vmExists, .memoryExists, .observerExists: -32_002
         case .generationConflict: -32_004
         case .prepareRejected: -32_005
         case .rolledBack: -32_006

@@ -22,9 +22,27 @@ extension JSONWriter {
         member("because", receipt.holdReason?.rawValue)
         member("retired", receipt.retired)
         if !receipt.retired { list("readers", receipt.readers) { $0.string($1) } }
+        if !receipt.observers.isEmpty {
+            list("observers", receipt.observers) { $0.observer($1) }
+        }
         list("warnings", receipt.warnings) { $0.string($1) }
         times(receipt.durations.nanoseconds)
         endObject()
+    }
+
+    package mutating func observer(_ report: ObserverReport) {
+        object {
+            $0.member("observer", report.observer)
+            $0.member("state", report.state)
+            $0.member("reason", report.reason)
+            $0.member("regions", report.regionCount)
+            $0.object("messages") {
+                for (name, count) in report.messages.sorted(by: { $0.key < $1.key }) {
+                    $0.key(named: name)
+                    $0.integer(UInt64(count))
+                }
+            }
+        }
     }
 
     package mutating func operation(_ operation: PlannedOperation) {

@@ -28,6 +28,8 @@ extension JSONWriter {
             }
         case .memory(let memory): listed(memory)
         case .memories(let memories): object { $0.list("memories", memories) { $0.listed($1) } }
+        case .observer(let observer): self.observer(observer)
+        case .observers(let all): object { $0.list("observers", all) { $0.observer($1) } }
         case .exported(let memory, let size, _): exported(memory, size, index: 0)
         case .receipt(let receipt): self.receipt(receipt)
         case .array(let array): self.array(array)

@@ -8,6 +8,8 @@ extension Reply {
         case .serverInfo(let info): Bound.small * 4 + info.stateBytes
         case .vms(let vms): Bound.small + vms.reduce(0) { $0 + 192 + Bound.text($1.vm) }
         case .memories(let all): Bound.small + all.reduce(0) { $0 + 128 + Bound.text($1.memory) }
+        case .observer(let observer): Bound.small + observer.byteBound
+        case .observers(let all): Bound.small + all.reduce(0) { $0 + $1.byteBound }
         case .receipt(let receipt): receipt.byteBound
         case .array(let array): array.byteBound
         case .translations(_, let addresses):
@@ -96,7 +98,14 @@ extension ReceiptMessage {
         let dirty = receipt.unmappedDirtyPages.reduce(0) { $0 + 80 + $1.runs.count * Bound.run }
         let texts = (receipt.readers + receipt.warnings).reduce(0) { $0 + Bound.text($1) + 1 }
         return Bound.small + keys * Bound.key + receipt.operations.count * Bound.operation + dirty
-            + texts + (slots?.byteBound ?? 0) + (changed?.byteBound ?? 0)
+            + texts + receipt.observers.reduce(0) { $0 + $1.byteBound }
+            + (slots?.byteBound ?? 0) + (changed?.byteBound ?? 0)
+    }
+}
+
+extension ObserverReport {
+    fileprivate var byteBound: Int {
+        192 + Bound.text(observer) + Bound.text(reason) + messages.count * 64
     }
 }
 

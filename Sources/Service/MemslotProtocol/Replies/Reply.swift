@@ -2,7 +2,7 @@ public import Memslots
 
 /// The result of a command.
 public enum Reply: Sendable {
-    /// An empty result: of `memory.destroy` and `events.unsubscribe`.
+    /// An empty result: of `memory.destroy`, `observer.detach` and `events.unsubscribe`.
     case done
     /// The VM's name: of `vm.destroy`, `fault.inject` and `guest.touch`.
     case vm(String)
@@ -20,6 +20,10 @@ public enum Reply: Sendable {
     case memories([ListedMemory])
     /// The result of `memory.export`, with one descriptor for the caller to claim.
     case exported(memory: String, size: ByteCount, PassedDescriptors)
+    /// The result of `observer.attach`.
+    case observer(ObserverReport)
+    /// The result of `observer.list`.
+    case observers([ObserverReport])
     /// The result of `memslots.submit` and `memslots.plan`.
     case receipt(ReceiptMessage)
     /// The result of `memslots.get`.

@@ -30,6 +30,12 @@ public enum Method: String, CaseIterable, Sendable {
     case memslotsTranslate = "memslots.translate"
     /// Returns the last receipts.
     case memslotsHistory = "memslots.history"
+    /// Keeps a vhost-user back end in step with a VM's table.
+    case observerAttach = "observer.attach"
+    /// Lists a VM's observers.
+    case observerList = "observer.list"
+    /// Ends the connection of an observer.
+    case observerDetach = "observer.detach"
     /// Returns the dirty pages of a slot.
     case dirtylogGet = "dirtylog.get"
     /// Begins to send events.
@@ -88,6 +94,12 @@ public enum Command: Sendable {
     case translate(TranslateParameters)
     /// `memslots.history`.
     case getHistory(HistoryParameters)
+    /// `observer.attach`.
+    case attachObserver(ObserverParameters)
+    /// `observer.list`.
+    case listObservers(vm: String)
+    /// `observer.detach`.
+    case detachObserver(vm: String, observer: String)
     /// `dirtylog.get`.
     case getDirtyLog(DirtyLogParameters)
     /// `events.subscribe`; to all VMs where `vm` is `nil`.
@@ -132,6 +144,11 @@ public enum Command: Sendable {
             self = .getSlots(vm: parameters.vm, generation: parameters.generation)
         case .memslotsTranslate: self = .translate(try TranslateParameters(params))
         case .memslotsHistory: self = .getHistory(try HistoryParameters(params))
+        case .observerAttach: self = .attachObserver(try ObserverParameters(params))
+        case .observerList: self = .listObservers(vm: try VMParameters(params).vm)
+        case .observerDetach:
+            let named = try NamedObserverParameters(params)
+            self = .detachObserver(vm: named.vm, observer: named.observer)
         case .dirtylogGet: self = .getDirtyLog(try DirtyLogParameters(params))
         case .eventsSubscribe: self = .subscribe(vm: try EventsParameters(params).vm)
         case .eventsUnsubscribe: self = .unsubscribe(vm: try EventsParameters(params).vm)
@@ -161,6 +178,9 @@ public enum Command: Sendable {
         case .getSlots: .memslotsGet
         case .translate: .memslotsTranslate
         case .getHistory: .memslotsHistory
+        case .attachObserver: .observerAttach
+        case .listObservers: .observerList
+        case .detachObserver: .observerDetach
         case .getDirtyLog: .dirtylogGet
         case .subscribe: .eventsSubscribe
         case .unsubscribe: .eventsUnsubscribe

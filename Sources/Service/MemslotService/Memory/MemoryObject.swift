@@ -47,7 +47,7 @@ final class MappedFile: Sendable {
     /// The size of the file's pages, in bytes.
     let pageSize: ByteCount
     let size: ByteCount
-    private let descriptor: Int32
+    fileprivate let descriptor: Int32
 
     /// Maps the first `size` bytes of `descriptor`, and adopts the descriptor.
     ///
@@ -119,6 +119,14 @@ struct MemoryObjects: Sendable {
 
     /// Returns the name of the object that has, or had, this id.
     func name(of id: MemoryObjectID) -> String? { byID[id]?.name ?? formerNames[id] }
+
+    /// Returns the descriptor of an object that may be passed to a device process; `nil` for a
+    /// guest_memfd, and for a file of the state directory, which such a process could shrink.
+    func descriptor(of id: MemoryObjectID) -> Int32? {
+        guard let object = byID[id], object.place != .file, case .mapped(let file) = object.kind
+        else { return nil }
+        return file.descriptor
+    }
 
     func guestMemfd(handle: Int32) -> MemoryObject? { byHandle[handle] }
 

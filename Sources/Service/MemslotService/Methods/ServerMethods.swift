@@ -23,6 +23,7 @@ extension MemslotService {
     }
 
     func getMetrics(_ peer: Peer) -> Reply {
+        removeClosedObservers()
         let (account, vms) = registry.withLock { ($0.account(of: peer.user), $0.all(of: peer)) }
         let holdings = account.holdings
         return .metrics(
@@ -52,7 +53,8 @@ extension Budgets {
     fileprivate func held(by account: UserAccount) -> [NamedValue] {
         let named = [
             ("vms", vms), ("slots", slots), ("memories", memories), ("connections", connections),
-            ("threads", threads), ("passedDescriptors", passedDescriptors),
+            ("threads", threads), ("observers", observers),
+            ("passedDescriptors", passedDescriptors),
             ("requestBytes", requestBytes),
             ("unreadReplyBytes", unreadReplyBytes), ("eventBytes", eventBytes),
             ("dirtyBytes", dirtyBytes), ("kernelMemory", kernelMemory),

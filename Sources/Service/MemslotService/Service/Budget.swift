@@ -166,6 +166,7 @@ struct Budgets: Sendable {
     let memories: Budget
     let memoryBytes: Budget
     let subscriptions: Budget
+    let observers: Budget
     /// Descriptors of requests that are not finished, and of replies that are not read.
     let passedDescriptors: Budget
     /// Bytes of replies that are encoded or unread, beyond what each connection may have.
@@ -201,6 +202,8 @@ struct Budgets: Sendable {
         subscriptions = Budget(
             "subscriptions", of: "subscriptions", total: limits.subscriptions,
             share: limits.subscriptionsPerPeer)
+        observers = Budget(
+            "observers", of: "observers", total: limits.observers, share: limits.observersPerPeer)
         passedDescriptors = Budget(
             "passedDescriptors", of: "descriptors in requests and unread replies",
             total: limits.passedDescriptors, share: limits.passedDescriptorsPerPeer)

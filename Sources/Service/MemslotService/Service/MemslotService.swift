@@ -14,6 +14,8 @@ public final class MemslotService: Sendable {
     let registry: Locked<VMRegistry>
     let backends: BackendFactory
     let audience = TableAudience()
+    /// The sockets of all observers, and of those that have ended until their relays have.
+    let observerSockets = Locked<[ObserverSocket]>([])
     /// Where VMs are kept; `nil` to keep none.
     let state: StateStore?
     /// The user who may switch `--atomic`, and how; `nil` where no run is served.
@@ -89,7 +91,8 @@ extension MemslotService {
     /// - Parameters:
     ///   - command: what to do.
     ///   - connection: the connection of the peer that asks.
-    ///   - descriptors: the descriptors that came with the command, for `.createMemory`.
+    ///   - descriptors: the descriptors that came with the command, for `.createMemory` and
+    ///     `.attachObserver`.
     /// - Throws: why the command is refused. It has no effect then.
     public func execute(
         _ command: Command, on connection: ServiceConnection,
@@ -112,6 +115,11 @@ extension MemslotService {
             case .listMemory(let vm): try listMemory(of: vm, peer)
             case .destroyMemory(let vm, let memory): try destroyMemory(memory, of: vm, peer)
             case .exportMemory(let vm, let memory): try exportMemory(memory, of: vm, peer)
+            case .attachObserver(let parameters):
+                try attachObserver(parameters, peer, descriptors)
+            case .listObservers(let vm): try listObservers(of: vm, peer)
+            case .detachObserver(let vm, let observer):
+                try detachObserver(observer, from: vm, peer)
             case .submit(let parameters): try submit(parameters, peer)
             case .plan(let parameters): try plan(parameters, peer)
             case .getSlots(let vm, let generation): try getSlots(of: vm, at: generation, peer)
@@ -263,7 +271,8 @@ extension Method {
     /// clear a dirty log; `dirtylog.get` checks that itself.
     fileprivate var isReading: Bool {
         switch self {
-        case .serverInfo, .vmList, .memoryList, .memslotsPlan, .memslotsGet, .memslotsTranslate,
+        case .serverInfo, .vmList, .memoryList, .observerList, .memslotsPlan, .memslotsGet,
+            .memslotsTranslate,
             .memslotsHistory, .eventsSubscribe, .eventsUnsubscribe, .metricsGet, .dirtylogGet:
             true
         // Checks its peer itself.
@@ -279,6 +288,6 @@ extension Method {
 
     /// A Boolean value that indicates whether the method refuses a failed VM.
     fileprivate var refusesFailedVM: Bool {
-        [.memslotsSubmit, .memslotsPlan, .dirtylogGet, .guestTouch].contains(self)
+        [.memslotsSubmit, .memslotsPlan, .dirtylogGet, .guestTouch, .observerAttach].contains(self)
     }
 }

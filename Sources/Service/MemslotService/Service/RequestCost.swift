@@ -65,6 +65,9 @@ extension MemslotService {
             let slots = named(name)?.feed.published.table.slots.count ?? 0
             // A former array is made from the present one and the receipts.
             return slots * RequestCost.slotBytes * (generation == nil ? 1 : 3)
+        case .attachObserver(let parameters):
+            return (named(parameters.vm)?.feed.published.table.slots.count ?? 0)
+                * RequestCost.slotBytes
         case .subscribe:
             return budgets.slots.held(by: peer.user) * RequestCost.slotBytes / 4
         case .translate(let parameters):

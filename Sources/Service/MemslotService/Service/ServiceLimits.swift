@@ -18,6 +18,8 @@ public struct ServiceLimits: Hashable, Sendable {
     public var memoryObjectBytes = 1 << 10
     /// Bytes that a subscription takes.
     public var subscriptionBytes = 512
+    /// Bytes that an observer takes.
+    public var observerBytes = 256 << 10
     /// Bytes of lines that are received or wait, and of requests that are executed.
     public var requestBytes = 2 << 30
     /// As ``requestBytes``, for one user.
@@ -76,6 +78,10 @@ public struct ServiceLimits: Hashable, Sendable {
     public var subscriptions = 8_192
     /// Subscriptions of one user on all its connections: one for each VM, and one for "all".
     public var subscriptionsPerPeer = 4_096
+    /// Observers of all VMs. One whose socket can't be closed counts until it is.
+    public var observers = 64
+    /// Observers of all VMs of one user together.
+    public var observersPerPeer = 32
     /// Receipts in the history of a VM.
     public var receipts = 1_024
     /// Bytes of the receipts of all VMs, about. The oldest of a user go first.
@@ -119,9 +125,11 @@ public struct ServiceLimits: Hashable, Sendable {
 
     /// Descriptors that the server needs where every limit is reached.
     ///
-    /// A connection has its socket and two of its receiver, a VM one or two, a memory object one.
+    /// A connection has its socket and two of its receiver, a VM one or two, a memory object one, an
+    /// observer three.
     package var neededDescriptors: Int {
         Self.ownDescriptors + 3 * connections + passedDescriptors + 2 * vms + memories
+            + 3 * observers
     }
 
     /// What the server has open without any peer.
@@ -136,7 +144,7 @@ public struct ServiceLimits: Hashable, Sendable {
         guard needed > available else { return false }
         let counts: [WritableKeyPath<ServiceLimits, Int>] = [
             \.connections, \.connectionsPerPeer, \.passedDescriptors, \.passedDescriptorsPerPeer,
-            \.vms, \.vmsPerPeer, \.memories, \.memoriesPerPeer,
+            \.vms, \.vmsPerPeer, \.memories, \.memoriesPerPeer, \.observers, \.observersPerPeer,
         ]
         for count in counts {
             let part = self[keyPath: count] * max(room, 0) / (needed - Self.ownDescriptors)
@@ -161,6 +169,7 @@ extension ServiceLimits {
         let counted = [
             (connections, connectionBytes), (threads, threadBytes), (vms, vmBytes),
             (slots, slotBytes), (memories, memoryObjectBytes), (subscriptions, subscriptionBytes),
+            (observers, observerBytes),
         ]
         let budgets =
             baseBytes + requestBytes + unreadReplyBytes + receiptBytes + eventBytes + dirtyBytes

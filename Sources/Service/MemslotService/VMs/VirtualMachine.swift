@@ -30,6 +30,8 @@ final class VirtualMachine: Sendable {
     /// Not of `Void`: ThreadSanitizer attributes an access to a value without a size to its neighbour.
     let changes = Locked(false)
     private let observation: Observation
+    /// The back ends that follow the table, in the order in which they were attached.
+    let observers = Locked<[AttachedObserver]>([])
 
     /// A VM that this process serves.
     ///

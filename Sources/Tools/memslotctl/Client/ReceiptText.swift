@@ -1,5 +1,6 @@
 import MemslotPicture
 import MemslotProtocol
+import Memslots
 
 struct ReceiptText {
     private let receipt: JSONValue
@@ -21,7 +22,19 @@ struct ReceiptText {
         if !isPlan, receipt["retired"]?.bool == false {
             lines.append("the old array still has readers; its memory is kept until they leave")
         }
+        lines += receipt.list("observers").map(Self.line(about:))
         return lines + receipt.strings("warnings")
+    }
+
+    /// `disk is attached with 2 regions, and was sent ADD_MEM_REG: 1, GET_FEATURES: 1`.
+    static func line(about observer: JSONValue) -> String {
+        let members = (observer["messages"]?.members).map(Array.init) ?? []
+        let sent = members.map { "\($0.key.string ?? ""): \($0.value.rawText)" }
+        let reason = observer["reason"]?.string.map { " (\($0))" } ?? ""
+        return [observer["observer"], observer["state"]].compactMap { $0?.string }
+            .joined(separator: " is ") + reason + " with "
+            + counted(observer["regions"]?.int ?? 0, "region") + ", and was sent "
+            + (sent.isEmpty ? "nothing" : sent.joined(separator: ", "))
     }
 
     private var calls: TextTable {

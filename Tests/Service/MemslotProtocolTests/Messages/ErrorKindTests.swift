@@ -9,10 +9,10 @@ struct ErrorKindTests {
         -32_700: ["parse-error"], -32_600: ["invalid-request"], -32_601: ["method-not-found"],
         -32_602: ["invalid-params"],
         -32_001: [
-            "unknown-vm", "unknown-memory", "unknown-slot", "unknown-generation", "not-logging",
-            "unmapped", "read-only",
+            "unknown-vm", "unknown-memory", "unknown-observer", "unknown-slot",
+            "unknown-generation", "not-logging", "unmapped", "read-only",
         ],
-        -32_002: ["vm-exists", "memory-exists"],
+        -32_002: ["vm-exists", "memory-exists", "observer-exists"],
         -32_003: [
             "misaligned-address", "misaligned-size", "zero-size", "address-overflow",
             "address-too-large", "size-too-large", "bad-userspace-address", "overlap",

@@ -151,7 +151,10 @@ private struct DocumentClients {
         let client =
             conditions.contains("read-only")
             ? reader : conditions.contains("embedded") ? embedded : ordinary
-        let passed = conditions.contains("fd") ? [try memfd(2 << 20)] : []
+        let passed =
+            conditions.contains("fd")
+            ? [try memfd(2 << 20)]
+            : conditions.contains("back-end") ? [try ToyBackEnd().socket] : []
         let reply = try client.send(line, passing: passed)
         for descriptor in reply?.descriptors ?? [] { close(descriptor) }
         let events = try client.events().events.map(\.rawText)

@@ -118,7 +118,7 @@ struct BudgetTests {
         let counted = [
             "connections": "connectionBytes", "threads": "threadBytes", "vms": "vmBytes",
             "slots": "slotBytes", "memories": "memoryObjectBytes",
-            "subscriptions": "subscriptionBytes",
+            "subscriptions": "subscriptionBytes", "observers": "observerBytes",
         ]
         let budgets = [
             "baseBytes", "requestBytes", "unreadReplyBytes", "receiptBytes", "eventBytes",

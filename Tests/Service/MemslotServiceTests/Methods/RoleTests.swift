@@ -16,6 +16,9 @@ struct RoleTests {
         .memoryList: "{\"vm\":\"a\"}",
         .memoryDestroy: "{\"vm\":\"a\",\"memory\":\"ram\"}",
         .memoryExport: "{\"vm\":\"a\",\"memory\":\"none\"}",
+        .observerAttach: "{\"vm\":\"a\",\"observer\":\"o\",\"fd\":0}",
+        .observerList: "{\"vm\":\"a\"}",
+        .observerDetach: "{\"vm\":\"a\",\"observer\":\"o\"}",
         .memslotsSubmit: "{\"vm\":\"a\",\"slots\":[]}",
         .memslotsPlan: "{\"vm\":\"a\",\"slots\":[]}",
         .memslotsGet: "{\"vm\":\"a\"}",
@@ -37,8 +40,9 @@ struct RoleTests {
         try owner.submit("a", page(0, at: "0x0", ",\"flags\":[\"log-dirty-pages\"]"))
         let reader = WireClient(service, role: .readOnly)
         let looks: Set<Method> = [
-            .serverInfo, .vmList, .memoryList, .memslotsPlan, .memslotsGet, .memslotsTranslate,
-            .memslotsHistory, .dirtylogGet, .eventsSubscribe, .eventsUnsubscribe, .metricsGet,
+            .serverInfo, .vmList, .memoryList, .observerList, .memslotsPlan, .memslotsGet,
+            .memslotsTranslate, .memslotsHistory, .dirtylogGet, .eventsSubscribe,
+            .eventsUnsubscribe, .metricsGet,
         ]
         let params = try #require(Self.params[method])
         let answer = try reader.call(method.rawValue, params)

@@ -16,7 +16,7 @@ from ..errors import (
 )
 from ..info import Capabilities, Memory, SimulatorLimits
 from ..memory import DirtyLog, Place
-from ..receipts import Receipt
+from ..receipts import Observer, Receipt
 from ..slots import Slot, Snapshot
 from ._stream import AsyncEventStream
 
@@ -224,6 +224,27 @@ class AsyncVM:
     async def destroy_memory(self, name: str) -> None:
         """Frees memory (``memory.destroy``)."""
         await self.client._run(_calls.memory_destroy(self.name, name))
+
+    # ---- Observers
+
+    async def attach_observer(
+        self, name: str, fd: int, *, memory: Optional[Iterable[str]] = None
+    ) -> Observer:
+        """Keeps a vhost-user back end in step with the VM (``observer.attach``).
+
+        :param fd: the connected socket of the back end, which the daemon gets a copy of.
+        :param memory: the names of the memory objects that it sees; None: all.
+        :raises PrepareRejectedError: the back end refuses, or does not reply.
+        """
+        return await self.client._run(_calls.observer_attach(self.name, name, fd, memory))
+
+    async def observers(self) -> Tuple[Observer, ...]:
+        """The observers of the VM, and what each was sent so far (``observer.list``)."""
+        return await self.client._run(_calls.observer_list(self.name))
+
+    async def detach_observer(self, name: str) -> None:
+        """Ends the connection of an observer (``observer.detach``)."""
+        await self.client._run(_calls.observer_detach(self.name, name))
 
     # ---- Faults, for simulated VMs
 
