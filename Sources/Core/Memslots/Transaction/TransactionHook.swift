@@ -76,17 +76,13 @@ public struct ObserverReport: Hashable, Sendable {
     /// Why it is lost; `nil` if it is not.
     public var reason: String?
     /// How many regions of memory it has.
-    public var regionCount: Int
+    public var regionCount = 0
     /// How many messages of each name it was sent.
-    public var messages: [String: Int]
+    public var messages: [String: Int] = [:]
 
-    /// Reports `messages`.
-    public init(
-        observer: String, state: String, reason: String? = nil, regionCount: Int,
-        messages: [String: Int]
-    ) {
-        (self.observer, self.state, self.reason) = (observer, state, reason)
-        (self.regionCount, self.messages) = (regionCount, messages)
+    /// Reports that nothing was sent.
+    public init(observer: String, state: String) {
+        (self.observer, self.state) = (observer, state)
     }
 }
 

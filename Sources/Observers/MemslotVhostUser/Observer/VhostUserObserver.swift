@@ -202,8 +202,8 @@ extension VhostUserObserver {
         let (state, regions, sent) = state.withLock {
             ($0.condition, $0.regions.count, $0.frontEnd.messagesSent)
         }
-        var report = ObserverReport(
-            observer: name, state: state.name, regionCount: regions, messages: [:])
+        var report = ObserverReport(observer: name, state: state.name)
+        report.regionCount = regions
         if case .lost(let error) = state { report.reason = error.message }
         for (request, count) in sent where count > before[request, default: 0] {
             report.messages[request.name] = count - before[request, default: 0]

@@ -17,11 +17,7 @@ struct ObserverCommand: ParsableCommand {
 struct ObserverAttachCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
         commandName: "attach",
-        abstract: "Connect to a back end, and pass the connection to the daemon.",
-        discussion: """
-            The daemon sends the back end the VM's memory table now, and every change of it in \
-            the transaction that makes the change. It starts no rings.
-            """)
+        abstract: "Connect to a back end, which the daemon then sends the VM's memory table.")
 
     @Option(help: "The socket on which the back end listens.", completion: .file())
     var connect: String
