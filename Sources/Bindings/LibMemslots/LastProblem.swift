@@ -102,7 +102,9 @@ extension memslots_violation {
         address_space = violation.addressSpace.rawValue
         kernel_errno = violation.errno?.rawValue ?? 0
         copy(violation.kind.rawValue, into: &kind)
-        copy(violation.path, into: &path)
+        // The wire's names of members, such as userspaceAddress, as those of memslots.h.
+        let names = violation.path.flatMap { $0.isUppercase ? "_" + $0.lowercased() : String($0) }
+        copy(String(names), into: &path)
         copy(violation.message, into: &message)
     }
 }

@@ -19,6 +19,7 @@ enum Problem: Error {
     case tooSmall(capacity: Int, count: Int)
     case notSupported(StaticString)
     case notInside
+    case alreadyInside
     case tooManyHandles
 
     /// The code that the function returns.
@@ -34,6 +35,11 @@ enum Problem: Error {
             Int32(MEMSLOTS_REENTRANT)
         case .dirtyLog(.slotWithoutID), .dirtyLog(.unknownSlot), .dirtyLog(.notLogging):
             Int32(MEMSLOTS_NO_SUCH_SLOT)
+        case .kvm(.installedSlotDiffers), .kvm(.installedSlotUnlisted), .kvm(.dirtyLogDiffers),
+            .kvm(.noVCPU):
+            Int32(MEMSLOTS_BAD_ARGUMENT)
+        case .kvm(.unsupportedOption), .kvm(.kernelTooOld), .kvm(.unsupportedVersion):
+            Int32(MEMSLOTS_NOT_SUPPORTED)
         case .kvm, .system, .dirtyLog(.backend): Int32(MEMSLOTS_SYSTEM)
         case .touch(.unmapped), .notMapped: Int32(MEMSLOTS_NOT_MAPPED)
         case .touch(.readOnly): Int32(MEMSLOTS_READ_ONLY)
@@ -42,7 +48,7 @@ enum Problem: Error {
         case .badArgument, .dirtyLog(.pagesOutOfRange): Int32(MEMSLOTS_BAD_ARGUMENT)
         case .tooSmall: Int32(MEMSLOTS_TOO_SMALL)
         case .notSupported: Int32(MEMSLOTS_NOT_SUPPORTED)
-        case .notInside: Int32(MEMSLOTS_NOT_INSIDE)
+        case .notInside, .alreadyInside: Int32(MEMSLOTS_NOT_INSIDE)
         case .tooManyHandles: Int32(MEMSLOTS_TOO_MANY_HANDLES)
         }
     }
@@ -80,7 +86,9 @@ enum Problem: Error {
             "the list has \(count) entries, the capacity is \(capacity); pass a larger list"
         case .badArgument(let what), .notSupported(let what): "\(what)"
         case .notInside:
-            "the view is not entered: enter the reader once, and leave it once"
+            "the view is not entered: its reader has left it, or never entered"
+        case .alreadyInside:
+            "the reader is inside: leave its view first, or register a reader for each view"
         case .tooManyHandles: "all 1,048,575 handles are in use; close some"
         }
     }

@@ -67,7 +67,7 @@ public func memslots_reader_enter(
         guard let open else { throw .badHandle(.reader) }
         guard let visit = open.reader.enterUnscoped() else {
             HandleTable.shared.release(reader.value)
-            throw .notInside
+            throw .alreadyInside
         }
         view.pointee = memslots_view(
             reader: reader.value, ticket: visit.ticket, generation: visit.generation.rawValue,

@@ -11,11 +11,16 @@ final class OpenVCPU: Sendable {
     let backend: KVMBackend
     // Keeps the table, whose gate the vCPU uses.
     let table: OpenTable
+    private let reservation: VCPUReservation
 
-    init(_ guarded: GuardedVCPU, of backend: KVMBackend, in table: OpenTable) {
+    init(
+        _ guarded: GuardedVCPU, of backend: KVMBackend, in table: OpenTable,
+        by reservation: VCPUReservation
+    ) {
         self.guarded = guarded
         self.backend = backend
         self.table = table
+        self.reservation = reservation
     }
 
     deinit { guarded.releaseSharedPage() }
@@ -32,15 +37,18 @@ public func memslots_vcpu_open(
         else { throw .badArgument("options, kvm_run or vcpu is NULL") }
         guard case .kvm(let backend) = open.vm, let gate = open.table.vcpuGate else {
             throw .notSupported(
-                "only a table on KVM has vCPUs; memslots_guarded() runs other code in the gate")
+                "only a table on KVM has vCPUs; a guarded call runs other code in the gate")
         }
         let signal = try kickSignal(options.kick_signal)
+        guard let reservation = VCPUReservation(options.descriptor) else {
+            throw .badArgument("the vCPU is registered already; close its other handle first")
+        }
         try converting(Problem.kvm, backend.watchDirtyRing(ofVCPU: options.descriptor))
         let guarded = GuardedVCPU(
             VCPU(adopting: options.descriptor, sharedPage: page, id: options.id),
             gate: gate, signal: signal, name: string(options.name))
         vcpu.pointee.value = try HandleTable.shared.open(
-            OpenVCPU(guarded, of: backend, in: open), as: .vcpu)
+            OpenVCPU(guarded, of: backend, in: open, by: reservation), as: .vcpu)
     }
 }
 

@@ -1,7 +1,10 @@
+import CKVM
 import Glibc
-import MemslotKVM
+import MemslotTestKit
 import Memslots
 import Testing
+
+@testable import MemslotKVM
 
 extension OnKVM {
     @Suite("adopting a VM")
@@ -129,6 +132,98 @@ extension OnKVM {
             #expect(throws: KVMError.installedSlotDiffers(slot.assignedKey, .absent)) {
                 try KVMBackend(adopting: maker.vm, installed: [slot])
             }
+        }
+
+        @Test("a dirty ring must be declared with its size, and only if it is enabled")
+        func dirtyRing() throws {
+            func adopt(_ vm: VirtualMachine, _ mode: DirtyLogMode) throws -> KVMBackend {
+                try KVMBackend(
+                    adopting: vm, installed: [], options: KVMOptions(dirtyLog: mode))
+            }
+            let ring = DirtyLogMode.ring(bytes: 65536)
+            #expect(throws: KVMError.dirtyLogDiffers(ring)) {
+                try adopt(system.makeVirtualMachine(), ring)
+            }
+            let maker = try KVMBackend(system: system, options: KVMOptions(dirtyLog: ring))
+            #expect(throws: KVMError.dirtyLogDiffers(.manual)) { try adopt(maker.vm, .manual) }
+            let vcpu = try maker.makeVCPU(id: 0)
+            for bytes in [0, 4096, 32768, 131072] as [UInt32] {
+                let other = try adopt(maker.vm, .ring(bytes: bytes))
+                #expect(throws: KVMError.dirtyLogDiffers(.ring(bytes: bytes)), "\(bytes) bytes") {
+                    try other.watchDirtyRing(ofVCPU: vcpu.descriptor)
+                }
+            }
+            try adopt(maker.vm, ring).watchDirtyRing(ofVCPU: vcpu.descriptor)
+        }
+
+        @Test("a ring loses no page if its vCPU ran before, or is registered twice")
+        func usedRing() throws {
+            let mode = DirtyLogMode.ring(bytes: 65536)
+            let guest = try GuestVM(.real, options: KVMOptions(dirtyLog: mode))
+            let logged = try guest.slot(flags: .logDirtyPages)
+            try guest.backend.apply(.create(logged))
+            #expect(guest.isDone(try guest.run(toRound: 1)))
+            #expect(try guest.backend.readDirtyLog(of: logged, clear: true).runs == [0..<16])
+            let boot = Memslot(
+                id: SlotID(0), guestPhysicalAddress: GuestPhysicalAddress(0),
+                size: GuestPlacement.lowBytes, userspaceAddress: guest.memory.base)
+            let next = try KVMBackend(
+                adopting: guest.backend.vm, installed: [boot, logged],
+                options: KVMOptions(dirtyLog: mode))
+            let copy = dup(guest.vcpu.descriptor)
+            defer { close(copy) }
+            for descriptor in [guest.vcpu.descriptor, copy] {
+                try next.watchDirtyRing(ofVCPU: descriptor)
+            }
+            for round in 2...4 as ClosedRange<UInt32> {
+                #expect(guest.isDone(try guest.run(toRound: round)))
+                #expect(try next.readDirtyLog(of: logged, clear: true).runs == [0..<16])
+            }
+        }
+
+        @Test("a manual dirty log that is declared is one")
+        func manualDirtyLog() throws {
+            let guest = try GuestVM(.real)
+            let boot = Memslot(
+                id: SlotID(0), guestPhysicalAddress: GuestPhysicalAddress(0),
+                size: GuestPlacement.lowBytes, userspaceAddress: guest.memory.base)
+            let logged = try guest.slot(flags: .logDirtyPages)
+            try guest.backend.apply(.create(logged))
+            let next = try KVMBackend(
+                adopting: guest.backend.vm, installed: [boot, logged],
+                options: KVMOptions(dirtyLog: .manual))
+            #expect(guest.isDone(try guest.run(toRound: 1)))
+            for _ in 0..<2 {
+                #expect(try next.readDirtyLog(of: logged, clear: false).runs == [0..<16])
+            }
+        }
+
+        @Test("what is no vCPU is refused, and so is a vCPU that is registered")
+        func vcpus() throws {
+            let backend = try KVMBackend(adopting: system.makeVirtualMachine(), installed: [])
+            let file = ckvm_memfd_create("page")
+            defer { close(file) }
+            #expect(ftruncate(file, 4096) == 0)
+            for (descriptor, errno) in [
+                (file, ENOTTY), (backend.vm.descriptor, ENODEV), (system.descriptor, ENODEV),
+                (-1, EBADF),
+            ] {
+                #expect(throws: KVMError.noVCPU(Errno(rawValue: errno))) {
+                    try backend.watchDirtyRing(ofVCPU: descriptor)
+                }
+            }
+            let vcpu = try backend.makeVCPU(id: 0)
+            let (copy, other) = (dup(vcpu.descriptor), try backend.makeVCPU(id: 1))
+            defer { close(copy) }
+            do {
+                let first = VCPUReservation(vcpu.descriptor)
+                #expect(first != nil && VCPUReservation(other.descriptor) != nil)
+                for descriptor in [vcpu.descriptor, copy] {
+                    #expect(VCPUReservation(descriptor) == nil)
+                }
+                withExtendedLifetime(first) {}
+            }
+            #expect(VCPUReservation(copy) != nil)
         }
 
         @Test("a VM of another process is reported as such")

@@ -11,6 +11,7 @@ struct KVMErrorTests {
         .unsupportedOption(missing: .dirtyLogRing), .vmOfAnotherProcess(creator: 7),
         .installedSlotDiffers(SlotKey(id: SlotID(3)), .absent),
         .installedSlotUnlisted(SlotKey(id: SlotID(3))),
+        .dirtyLogDiffers(.manual), .noVCPU(.noEntry),
         .callFailed(call: "KVM_CREATE_VM", errno: .outOfMemory),
     ]
 
@@ -25,6 +26,8 @@ struct KVMErrorTests {
             "kvm-other-process",
             "kvm-installed-slot-differs",
             "kvm-installed-slot-unlisted",
+            "kvm-dirty-log-differs",
+            "kvm-no-vcpu",
             "kvm-call-failed",
         ]
         #expect(errors.map(\.kind) == kinds)
@@ -38,6 +41,9 @@ struct KVMErrorTests {
         let quirk = KVMError.unsupportedOption(missing: .disableQuirks2).description
         #expect(quirk.contains("KVM_X86_QUIRK_SLOT_ZAP_ALL") && quirk.contains("6.12"))
         #expect(errors[5].description.contains("process 7 created the VM"))
+        let key = SlotKey(id: SlotID(.max))
+        let nameless = KVMError.installedSlotDiffers(key, .invalid).description
+        #expect(nameless.contains("without an id") && !nameless.contains("4294967295"))
     }
 
     @Test("a failed open is explained")

@@ -13,6 +13,7 @@
 #include "ckvm_run.h"
 #include <errno.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 // The value of a call, or minus errno.
 #define CKVM_RESULT(call)                                                                          \
@@ -100,6 +101,16 @@ static inline int ckvm_create_irqchip(int vm) {
 }
 
 // Requests on a vCPU.
+
+// 0 if the descriptor is of a vCPU of this process. Only a vCPU can be mapped and refuses another
+// subsystem's request with EINVAL, which it does before it waits for the thread that runs it.
+static inline int ckvm_check_vcpu(int vcpu) {
+    void *page = mmap(0, 1, PROT_READ, MAP_SHARED, vcpu, 0);
+    if (page == MAP_FAILED) return -errno;
+    munmap(page, 1);
+    int result = CKVM_RESULT(ioctl(vcpu, 0, 0));
+    return result == -EINVAL ? 0 : result < 0 ? result : -ENOTTY;
+}
 
 // [4.10]
 static inline int ckvm_run(int vcpu) {

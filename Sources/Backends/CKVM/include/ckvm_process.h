@@ -25,6 +25,13 @@ int ckvm_map(int descriptor, size_t size, int64_t offset, void **address);
 
 int ckvm_unmap(void *address, size_t size);
 
+// Whether the 8 bytes at `address` can be read. The kernel reads them, so the caller gets no SIGBUS.
+int ckvm_is_readable(const void *address);
+
+// Whether two descriptors are of one open file. If the kernel can't compare files, their numbers are
+// compared.
+int ckvm_is_same_file(int one, int other);
+
 // The ids of the calling process and thread.
 int ckvm_process(void);
 int ckvm_thread(void);

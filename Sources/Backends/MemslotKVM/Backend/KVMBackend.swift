@@ -53,7 +53,8 @@ public final class KVMBackend: MemslotBackend {
     ///   - installed: all installed slots, in any order. Pass the same list to
     ///     `MemslotTable(backend:installed:)`: a table that does not get it treats the VM as empty.
     ///   - options: the mode of the dirty log in force, and the ranges that KVM reserves.
-    /// - Throws: the first slot that is not as listed, or that the VM is another process's.
+    /// - Throws: the first slot that is not as listed, that the VM is another process's, or that it has
+    ///   dirty rings and the options do not, or the reverse.
     public convenience init(
         adopting vm: VirtualMachine, installed: [Memslot], options: KVMOptions = KVMOptions()
     ) throws(KVMError) {
@@ -72,6 +73,7 @@ public final class KVMBackend: MemslotBackend {
             vm: vm, capabilities: capabilities, kernel: kernel, mode: options.dirtyLog
         ).check(installed)
         // After the check, so that a VM that differs from the list stays unchanged.
+        try kernel.confirm(options.dirtyLog, of: vm)
         try kernel.keepOtherMappings(options.keepsOtherMappings, of: vm)
         self.init(
             vm: vm, kernel: kernel, capabilities: capabilities, options: options,

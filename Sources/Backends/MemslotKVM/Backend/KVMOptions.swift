@@ -64,6 +64,16 @@ extension KVMCapabilities {
         }
     }
 
+    /// Makes sure that an adopted VM keeps its dirty log in `mode`. Only rings can be found without a
+    /// change. The manual modes are set again: reading would otherwise clear what is to stay.
+    func confirm(_ mode: DirtyLogMode, of vm: VirtualMachine) throws(KVMError) {
+        // EINVAL, or ENOTTY of older kernels, without rings; with rings a signal can interrupt it.
+        let errno = CallResult(ckvm_reset_dirty_rings(vm.descriptor)).errno
+        let hasRings = errno == nil || errno?.rawValue == EINTR
+        guard hasRings != mode.hasBitmaps else { throw .dirtyLogDiffers(mode) }
+        if mode.hasBitmaps { try enable(mode, of: vm) }
+    }
+
     /// If `wanted`, switches off the quirk by which a deletion drops the mappings of all slots.
     mutating func keepOtherMappings(_ wanted: Bool, of vm: VirtualMachine) throws(KVMError) {
         guard wanted, dropsAllMappings != false else { return }

@@ -10,29 +10,49 @@ import Memslots
 ///
 /// `@unchecked Sendable`: used only under the lock of ``DirtyRingLog``.
 final class DirtyRing: @unchecked Sendable {
-    /// The descriptor of the vCPU, which identifies the ring.
-    let vcpu: Int32
+    /// The descriptor with which the vCPU was registered last.
+    var vcpu: Int32
+    /// Its file, which identifies the ring: the VMM may close its own descriptor.
+    private let file: Descriptor
     private let entries: UnsafeMutableRawPointer
     private let bytes: Int
     private let count: UInt32
     private var next: UInt32 = 0
     /// Whether the kernel's next entry is known to be at `next`.
     private var isInStep = true
+    /// Whether `next` is known: a vCPU may have run before its ring is mapped.
+    private var isPlaced = false
 
     /// Maps the ring of the vCPU behind `vcpu`.
+    ///
+    /// The kernel maps any size, and raises `SIGBUS` where it has no ring. In a ring that is larger than
+    /// declared dirty pages would be lost.
     init(vcpu: Int32, bytes: UInt32) throws(KVMError) {
         var mapped: UnsafeMutableRawPointer?
-        let offset = ckvm_dirty_ring_page() * Int64(ckvm_page_size())
-        let result = ckvm_map(vcpu, Int(bytes), offset, &mapped)
+        let pageSize = Int(ckvm_page_size())
+        let offset = ckvm_dirty_ring_page() * Int64(pageSize)
+        // The page after the ring too, which must not be there.
+        let mappedBytes = Int(bytes) + pageSize
+        let result = ckvm_map(vcpu, mappedBytes, offset, &mapped)
         _ = try CallResult(result).value(of: "mmap of a vCPU's dirty ring")
         guard let mapped else {
             throw .callFailed(call: "mmap of a vCPU's dirty ring", errno: .badAddress)
         }
+        guard bytes >= 8, ckvm_is_readable(mapped + Int(bytes) - 8) == 1,
+            ckvm_is_readable(mapped + Int(bytes)) == 0
+        else {
+            _ = ckvm_unmap(mapped, mappedBytes)
+            throw .dirtyLogDiffers(.ring(bytes: bytes))
+        }
         self.vcpu = vcpu
+        self.file = Descriptor(ckvm_duplicate(vcpu))
         self.entries = mapped
-        self.bytes = Int(bytes)
+        self.bytes = mappedBytes
         self.count = bytes / ckvm_dirty_entry_size()
     }
+
+    /// Whether the ring is that of `vcpu`.
+    func belongs(to vcpu: Int32) -> Bool { ckvm_is_same_file(file.rawValue, vcpu) == 1 }
 
     deinit { _ = ckvm_unmap(entries, bytes) }
 
@@ -44,6 +64,7 @@ final class DirtyRing: @unchecked Sendable {
         _ body: (_ key: SlotKey, _ page: UInt64) -> Void
     ) -> (released: UInt32, isOverrun: Bool) {
         var released: UInt32 = 0
+        if !isPlaced { place() }
         // At most a whole ring: the vCPU may go on writing, and the kernel expects no more back.
         while released < count {
             if let entry = collectEntry() {
@@ -74,6 +95,16 @@ final class DirtyRing: @unchecked Sendable {
         return true
     }
 
+    /// Finds the entry that the vCPU wrote first: a dirty one after one that is not.
+    private func place() {
+        // The entry before is read later, and was written earlier: if it is clean now, it was.
+        let first = (0..<count).first { isDirty($0) && !isDirty(($0 + count - 1) % count) }
+        // Without such an entry, all are dirty or none is.
+        (next, isPlaced) = (first ?? 0, first != nil || isDirty(0))
+    }
+
+    private func isDirty(_ index: UInt32) -> Bool { ckvm_is_dirty_entry(entries, index) == 1 }
+
     private func collectEntry() -> (key: SlotKey, page: UInt64)? {
         var slot: UInt32 = 0
         var page: UInt64 = 0
@@ -103,6 +134,6 @@ final class DirtyRing: @unchecked Sendable {
     }
 
     private func firstDirty(before end: UInt32) -> UInt32? {
-        (0..<end).first { ckvm_is_dirty_entry(entries, (next + $0) % count) == 1 }
+        (0..<end).first { isDirty((next + $0) % count) }
     }
 }

@@ -44,10 +44,15 @@ final class DirtyRingLog: Sendable {
     }
 
     /// Adds the ring of a vCPU. It stays mapped as long as this object lives, so that no entry of a
-    /// closed vCPU is lost.
+    /// closed vCPU is lost: a vCPU that is added again has the same ring.
     func add(vcpu: Int32) throws(KVMError) {
-        let ring = try DirtyRing(vcpu: vcpu, bytes: bytes)
-        state.withLock { $0.rings.append(ring) }
+        try state.withLock { (state) throws(KVMError) in
+            if let ring = state.rings.first(where: { $0.belongs(to: vcpu) }) {
+                ring.vcpu = vcpu
+            } else {
+                state.rings.append(try DirtyRing(vcpu: vcpu, bytes: bytes))
+            }
+        }
     }
 
     /// Empties all rings into the bitmaps of the installed slots.

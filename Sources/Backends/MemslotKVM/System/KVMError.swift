@@ -18,6 +18,10 @@ public enum KVMError: Error, Hashable, Sendable, CustomStringConvertible {
     case installedSlotDiffers(SlotKey, InstalledSlotFault)
     /// An adopted VM has a slot that is not listed.
     case installedSlotUnlisted(SlotKey)
+    /// An adopted VM does not keep its dirty log as declared.
+    case dirtyLogDiffers(DirtyLogMode)
+    /// A descriptor is not of a vCPU. The errno is that of the request by which this was found.
+    case noVCPU(Errno)
     /// A call failed for another reason. `call` is the kernel's name for it.
     case callFailed(call: String, errno: Errno)
 
@@ -32,6 +36,8 @@ public enum KVMError: Error, Hashable, Sendable, CustomStringConvertible {
         case .vmOfAnotherProcess: "kvm-other-process"
         case .installedSlotDiffers: "kvm-installed-slot-differs"
         case .installedSlotUnlisted: "kvm-installed-slot-unlisted"
+        case .dirtyLogDiffers: "kvm-dirty-log-differs"
+        case .noVCPU: "kvm-no-vcpu"
         case .callFailed: "kvm-call-failed"
         }
     }
@@ -81,10 +87,21 @@ public enum KVMError: Error, Hashable, Sendable, CustomStringConvertible {
                 + (creator.map { "process \($0) created the VM" }
                     ?? "another process created the VM, or it is dead")
                 + "; only the process that created a VM may change it, so submit from there"
+        case .installedSlotDiffers(let key, .invalid) where key.id.rawValue == .max:
+            "an installed slot is listed without an id; list each with the id that it has in the VM"
         case .installedSlotDiffers(let key, let fault):
             "slot \(key): \(fault.message); list the slots exactly as they are installed"
         case .installedSlotUnlisted(let key):
             "slot \(key) is installed but not listed; list the slots exactly as they are installed"
+        case .dirtyLogDiffers(.ring(let bytes)):
+            """
+            the VM does not have dirty rings of \(bytes) bytes: declare the size that \
+            KVM_CAP_DIRTY_LOG_RING was enabled with, or another dirty log
+            """
+        case .dirtyLogDiffers:
+            "the VM has dirty rings: declare them, with the size that they were enabled with"
+        case .noVCPU(let errno):
+            "the descriptor is not of a vCPU (\(errno)): pass what KVM_CREATE_VCPU returned"
         case .callFailed(let call, let errno):
             "\(call) failed with \(errno)"
         }

@@ -83,6 +83,27 @@ public final class VCPU: @unchecked Sendable {
     }
 }
 
+/// Keeps the vCPU of a VMM for one registration in this process: it has one gate, one kick and one
+/// reader of its dirty ring.
+package final class VCPUReservation: Sendable {
+    private static let descriptors = Locked<[Int32]>([])
+    private let descriptor: Int32
+
+    /// Reserves the vCPU behind `descriptor`; `nil` if it is reserved, also by another descriptor of it.
+    package init?(_ descriptor: Int32) {
+        let isNew = Self.descriptors.withLock { list in
+            let isNew = !list.contains { ckvm_is_same_file($0, descriptor) == 1 }
+            if isNew { list.append(descriptor) }
+            return isNew
+        }
+        // Before the object is complete: the end of a complete one would end the other's reservation.
+        guard isNew else { return nil }
+        self.descriptor = descriptor
+    }
+
+    deinit { Self.descriptors.withLock { list in list.removeAll { $0 == descriptor } } }
+}
+
 extension VirtualMachine {
     /// Creates a vCPU with the features of the host.
     ///
@@ -103,11 +124,18 @@ extension KVMBackend {
         return vcpu
     }
 
-    /// Makes this backend empty the dirty ring of a vCPU that the VMM created.
+    /// Checks that a descriptor is of a vCPU that the VMM created, and makes this backend empty its
+    /// dirty ring if it has one.
     ///
-    /// Call it before the vCPU first runs. It does nothing in a mode without rings.
+    /// KVM has no call that returns the VM of a vCPU, so a vCPU of another VM is found only by its
+    /// dirty ring.
     /// - Parameter descriptor: the vCPU's; it may be closed later.
+    /// - Throws: ``KVMError/noVCPU(_:)``, or ``KVMError/dirtyLogDiffers(_:)`` if its ring has another size.
     public func watchDirtyRing(ofVCPU descriptor: Int32) throws(KVMError) {
+        if let errno = CallResult(ckvm_check_vcpu(descriptor)).errno {
+            guard errno != .ioError else { throw vm.explanation(of: errno, from: "ioctl") }
+            throw .noVCPU(errno)
+        }
         try rings?.add(vcpu: descriptor)
     }
 

@@ -111,7 +111,7 @@ enum {
     MEMSLOTS_TOO_SMALL = -12,
     /* A system call failed: memslots_error_errno(). */
     MEMSLOTS_SYSTEM = -13,
-    /* Not available for this kind of table. */
+    /* Not available for this kind of table, or in this kernel. */
     MEMSLOTS_NOT_SUPPORTED = -14,
     /* The view was left, or its reader was entered twice. */
     MEMSLOTS_NOT_INSIDE = -15,
@@ -142,7 +142,7 @@ typedef struct memslots_violation {
     uint32_t reserved;
     /* The rule's stable name, such as "overlap"; Docs/Protocol.md lists them. */
     char kind[32];
-    /* The member at fault, such as "slots[3].size". */
+    /* The member of memslots_slot at fault, such as "slots[3].size". */
     char path[64];
     /* A sentence, truncated to fit. */
     char message[256];
@@ -228,7 +228,9 @@ typedef struct memslots_kvm_options {
     /* The slots that the VM already has; they are checked against the kernel. NULL: none. */
     const memslots_slot *installed;
     size_t installed_count;
-    /* One of MEMSLOTS_DIRTY_LOG_*, which the caller has already enabled. */
+    /* One of MEMSLOTS_DIRTY_LOG_*, which the caller has already enabled. A manual one is enabled
+     * again. Rings that the VM does not have are refused here, those of another size by
+     * memslots_vcpu_open(), both with MEMSLOTS_BAD_ARGUMENT. */
     uint32_t dirty_log;
     uint32_t dirty_ring_bytes;
     /* A deletion drops only its own mappings (disables KVM_X86_QUIRK_SLOT_ZAP_ALL), if the kernel
@@ -277,7 +279,8 @@ typedef struct memslots_submit_options {
     /* Hold vCPUs out for every change; otherwise only if the plan needs it. On x86-64 one deletion
      * alone of a slot that does not log does not, nor do additions alone. */
     bool always_quiesce;
-    /* How long to wait for vCPUs and readers to leave; 0: 1,000. */
+    /* How long to wait for vCPUs and readers to leave; 0: 1,000. The wait for submits of other threads
+     * comes before, and has no limit. */
     uint32_t quiesce_deadline_milliseconds;
     /* Hold vCPUs out only so that none ever misses a page that both arrays map and no dirty bit is
      * lost; other pages come and go in any order. Not with always_quiesce. */
@@ -511,7 +514,9 @@ typedef struct memslots_vcpu_options {
     int32_t kick_signal;
 } memslots_vcpu_options;
 
-/* Registers a vCPU with the gate of its table, which is on KVM. */
+/* Registers a vCPU with the gate of its table, which is on KVM. MEMSLOTS_BAD_ARGUMENT if the
+ * descriptor is of no vCPU, or of one that this process has registered. KVM has no call that returns
+ * the VM of a vCPU: one of another VM is accepted, and its VM is then not held. */
 int32_t memslots_vcpu_open(
     memslots_table table, const memslots_vcpu_options *options, memslots_vcpu *vcpu);
 
@@ -567,7 +572,9 @@ typedef struct memslots_change {
  * change in order, prepare; then commit and finish, or abort in reverse order. A replaced slot is
  * passed as removed, then as added. Slots that the table has when the hook is added are not passed;
  * the recovery of a failed table calls no hook. The submitting thread makes all calls. Each
- * function may be NULL. A function may read the table, not submit.
+ * function may be NULL. A function may read the table, not submit. It may submit to another table; but if
+ * hooks of two tables submit to each other's table, two threads can wait for each other for ever. Submit
+ * to tables in one order.
  */
 typedef struct memslots_hook_functions {
     size_t struct_size;
