@@ -22,7 +22,7 @@ pub struct Violation {
     pub errno: Option<i32>,
     /// The rule's stable name, such as `overlap`.
     pub kind: String,
-    /// The member at fault, such as `slots[3].size`.
+    /// The part of the [`Slot`](crate::Slot) at fault, such as `slots[3].guest_address`.
     pub path: String,
     /// A sentence that describes the violation.
     pub message: String,
@@ -206,6 +206,22 @@ impl From<std::io::Error> for Error {
     }
 }
 
+/// For functions that return `std::io::Result`. The kind is that of the kernel's errno, if there is one;
+/// the error itself is the source.
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> std::io::Error {
+        use std::io::ErrorKind;
+        let kind = match (&error, error.errno()) {
+            (Error::InvalidArray { .. } | Error::BadArgument { .. }, _) => ErrorKind::InvalidInput,
+            (Error::QuiesceTimeout { .. }, _) => ErrorKind::TimedOut,
+            (Error::NotSupported { .. }, _) => ErrorKind::Unsupported,
+            (_, Some(errno)) => std::io::Error::from_raw_os_error(errno).kind(),
+            _ => ErrorKind::Other,
+        };
+        std::io::Error::new(kind, error)
+    }
+}
+
 /// Returns a code that is no error, and the thread's last error otherwise.
 pub(crate) fn check(code: i32) -> Result<i32> {
     if code >= 0 {
@@ -241,6 +257,19 @@ pub(crate) fn list<T: Clone + Default>(
     }
 }
 
+/// The path with the member's name as [`Slot`](crate::Slot) has it.
+fn renamed(path: String) -> String {
+    let names = [
+        (".slot", ".id"),
+        (".guest_physical_address", ".guest_address"),
+        (".userspace_address", ".memory"),
+        (".memory_offset", ".memory_object"),
+        (".guest_memfd_offset", ".guest_memfd"),
+    ];
+    let name = names.iter().find(|(name, _)| path.ends_with(name));
+    name.map_or(path.clone(), |(old, new)| path.replace(old, new))
+}
+
 fn last_violations() -> Vec<Violation> {
     // SAFETY: `list` passes a list and its capacity. The function keeps the thread's last error.
     let raw = list(|items, capacity, count| unsafe {
@@ -263,7 +292,7 @@ fn last_violations() -> Vec<Violation> {
             address_space: violation.address_space,
             errno: Some(violation.kernel_errno).filter(|errno| *errno != 0),
             kind,
-            path,
+            path: renamed(path),
             message,
         }
     };

@@ -48,6 +48,27 @@ pub enum GuestExit {
     Shutdown,
     /// Call [`Vcpu::drain_dirty_ring`](crate::Vcpu::drain_dirty_ring).
     DirtyRingFull,
+    /// The processor refused to enter the guest: its state is invalid.
+    FailEntry {
+        /// The processor's reason.
+        reason: u64,
+        /// The host's processor.
+        cpu: u32,
+    },
+    /// KVM could not go on, such as with an instruction that it can't emulate.
+    InternalError {
+        /// `KVM_INTERNAL_ERROR_*`.
+        suberror: u32,
+        /// What KVM knows about it, at most 16 numbers.
+        data: Vec<u64>,
+    },
+    /// The guest asked for a shutdown or a reset, or crashed, through the firmware's interface.
+    SystemEvent {
+        /// `KVM_SYSTEM_EVENT_*`.
+        kind: u32,
+        /// What belongs to it, at most 16 numbers; empty before Linux 5.19.
+        data: Vec<u64>,
+    },
     /// Another `KVM_EXIT_*`.
     Other(u32),
 }
@@ -85,6 +106,12 @@ impl Page {
 
     fn u64(&self, offset: usize) -> u64 {
         u64::from_ne_bytes(self.bytes(offset))
+    }
+
+    /// The list of an internal error and of a system event: its length, then the numbers.
+    fn numbers(&self) -> Vec<u64> {
+        let count = self.u32(DETAILS + 4).min(16) as usize;
+        (0..count).map(|index| self.u64(DETAILS + 8 + 8 * index)).collect()
     }
 
     /// Where the data of a port or of MMIO is: its offset and its length in bytes.
@@ -140,6 +167,13 @@ impl Page {
             (5, _) => GuestExit::Halt,
             (8, _) => GuestExit::Shutdown,
             (31, _) => GuestExit::DirtyRingFull,
+            (9, _) => {
+                GuestExit::FailEntry { reason: self.u64(DETAILS), cpu: self.u32(DETAILS + 8) }
+            }
+            (17, _) => {
+                GuestExit::InternalError { suberror: self.u32(DETAILS), data: self.numbers() }
+            }
+            (24, _) => GuestExit::SystemEvent { kind: self.u32(DETAILS), data: self.numbers() },
             (reason, _) => GuestExit::Other(reason),
         }
     }
@@ -153,5 +187,32 @@ impl Page {
             }
             _ => Err(Error::bad_argument("the guest does not wait for a read of this size")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exits_that_end_a_guest_have_their_data() {
+        let exit = |reason: u32, details: &[u64]| {
+            let mut words = [0u64; 32];
+            words[1] = reason.into();
+            words[4..4 + details.len()].copy_from_slice(details);
+            // SAFETY: the page is used before the array goes.
+            unsafe { Page::new(words.as_mut_ptr().cast(), 256) }.exit()
+        };
+        let pair = |low: u64, high: u64| low | high << 32;
+        assert_eq!(
+            exit(9, &[0x8000_0021, 3]),
+            GuestExit::FailEntry { reason: 0x8000_0021, cpu: 3 }
+        );
+        assert_eq!(
+            exit(17, &[pair(1, 2), 5, 6, 7]),
+            GuestExit::InternalError { suberror: 1, data: vec![5, 6] }
+        );
+        let event = exit(24, &[pair(2, 99)]);
+        assert_eq!(event, GuestExit::SystemEvent { kind: 2, data: vec![0; 16] });
     }
 }

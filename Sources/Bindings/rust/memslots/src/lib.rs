@@ -66,7 +66,7 @@
 //! | [`Vcpu`], [`GuestExit`], [`Kicker`] | a vCPU inside the table's gate, why its guest left, and what makes it leave |
 //! | [`Hook`] | keeps vhost, VFIO or an IOMMU in step, and may veto |
 //! | [`Simulator`] | a VM without KVM: faults by errno, dirty pages |
-//! | `Published` | with the feature `vm-memory`: each committed array as a `vm_memory::GuestMemoryAtomic` |
+//! | `Published` | with the feature `vm-memory`: each committed array as a `GuestMemoryAtomic<GuestMemoryMmap<SlotMemory>>` |
 //!
 //! # Memory is never released under its user
 //!
@@ -85,14 +85,20 @@
 //! [`Error::Reentrant`].
 //!
 //! A panic never crosses the C library. In a hook's `prepare` it becomes a veto; elsewhere it goes on
-//! in the function that called the callback.
+//! in the function that caused the call. Only [`TableEvent::Retired`] may come on a thread of the table,
+//! in which no function of the program waits: a panic there is printed and dropped.
+//!
+//! A hook may submit to another table. If hooks of two tables submit to each other's table, two threads
+//! can wait for each other for ever: submit to tables in one order. The wait for another submit of the
+//! same table does not count into `quiesce_deadline`.
 //!
 //! # Building
 //!
-//! The crate links to `libmemslots.so`, which `Sources/Packaging/install-libmemslots /opt/memslots`
-//! of the Memslots repository installs. Set `PKG_CONFIG_PATH=/opt/memslots/lib/pkgconfig` to build, and
-//! `LD_LIBRARY_PATH=/opt/memslots/lib` to run, unless `ldconfig` knows the folder. The oldest Rust is
-//! 1.63.
+//! The crate links to `libmemslots.so`. With the Debian package `libmemslots-dev` nothing is to be set.
+//! Otherwise `Sources/Packaging/install-libmemslots /opt/memslots` of the Memslots repository installs
+//! it: set `PKG_CONFIG_PATH=/opt/memslots/lib/pkgconfig` to build, or `MEMSLOTS_LIB_DIR=/opt/memslots/lib`
+//! without pkg-config, and `LD_LIBRARY_PATH=/opt/memslots/lib` to run, unless `ldconfig` knows the
+//! folder. The oldest Rust is 1.63.
 
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -130,3 +136,6 @@ pub use simulator::Simulator;
 pub use slot::{Flags, GuestAddress, Region, Slot};
 pub use table::{Array, Table, Translation};
 pub use vcpu::{Exit, Kicker, Turn, Vcpu, VcpuOptions};
+
+/// The C interface, for what this crate does not wrap: [`Table::as_raw`].
+pub use memslots_sys as sys;

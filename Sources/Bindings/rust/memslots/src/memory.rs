@@ -1,7 +1,10 @@
+use crate::slot::duplicate;
 use crate::{Error, Result};
 use std::any::Any;
 use std::fmt;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::io::AsRawFd;
 use std::sync::Arc;
 
@@ -22,6 +25,7 @@ pub struct Memory {
     start: *mut u8,
     len: usize,
     owner: Arc<dyn Any + Send + Sync>,
+    file: Option<(Arc<File>, u64)>,
 }
 
 // SAFETY: the pointer names memory that `owner` keeps, and every access through it is a raw copy
@@ -33,20 +37,33 @@ unsafe impl Sync for Memory {}
 impl Memory {
     /// Maps `len` bytes of zeros, which take physical memory when they are first used.
     ///
-    /// `len` is a multiple of the page size. Returns [`Error::System`] if the kernel refuses.
+    /// Returns [`Error::BadArgument`] unless `len` is a multiple of the page size, and
+    /// [`Error::System`] if the kernel refuses.
     pub fn anonymous(len: usize) -> Result<Memory> {
-        Mapping::new(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1, 0)
-            .map(Mapping::into_memory)
+        check_pages(len)?;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        Ok(Mapping::new(len, flags, -1, 0)?.into_memory(None))
     }
 
     /// Maps `len` bytes of a file that other processes can map too, such as a `memfd`, from `offset`.
+    /// The memory duplicates the descriptor.
     ///
-    /// Do not shorten the file while it is mapped: accesses past its end raise `SIGBUS`.
+    /// Returns [`Error::BadArgument`] unless `len` is a multiple of the page size and the file is long
+    /// enough. Do not shorten the file while it is mapped: accesses past its end raise `SIGBUS`.
     pub fn shared(file: &impl AsRawFd, offset: u64, len: usize) -> Result<Memory> {
-        let offset = libc::off_t::try_from(offset)
+        check_pages(len)?;
+        let file = File::from(duplicate(file.as_raw_fd())?);
+        let end = offset.checked_add(len as u64);
+        if let Some(size) = size(&file)?.filter(|size| end.map_or(true, |end| end > *size)) {
+            return Err(Error::bad_argument(format!(
+                "the file has {size} bytes, but {len} are to be mapped from {offset}: enlarge it first"
+            )));
+        }
+        let start = libc::off_t::try_from(offset)
             .map_err(|_| Error::bad_argument("the offset is larger than any file"))?;
-        Mapping::new(len, libc::MAP_SHARED | libc::MAP_NORESERVE, file.as_raw_fd(), offset)
-            .map(Mapping::into_memory)
+        let flags = libc::MAP_SHARED | libc::MAP_NORESERVE;
+        let mapping = Mapping::new(len, flags, file.as_raw_fd(), start)?;
+        Ok(mapping.into_memory(Some((Arc::new(file), offset))))
     }
 
     /// Memory that something else has mapped, and keeps mapped until `owner` is dropped.
@@ -65,7 +82,20 @@ impl Memory {
     /// The range is readable and writable until `owner` is dropped, and no Rust reference to it
     /// exists while guests and devices may write to it.
     pub unsafe fn from_owner(start: *mut u8, len: usize, owner: impl Any + Send + Sync) -> Memory {
-        Memory { start, len, owner: Arc::new(owner) }
+        Memory { start, len, owner: Arc::new(owner), file: None }
+    }
+
+    /// With the file behind it, and the offset there.
+    #[cfg(feature = "vm-memory")]
+    pub(crate) fn with_file(self, file: Option<(Arc<File>, u64)>) -> Memory {
+        Memory { file, ..self }
+    }
+
+    /// The file behind it, and the offset of its first byte there: for other processes that map it, such
+    /// as a vhost-user back end. `None` for memory that is anonymous or came by
+    /// [`Memory::from_owner`].
+    pub fn file(&self) -> Option<(&Arc<File>, u64)> {
+        self.file.as_ref().map(|(file, offset)| (file, *offset))
     }
 
     /// Its first byte. Guests and devices may write at any time: do not make references of it.
@@ -116,6 +146,33 @@ impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let references = Arc::strong_count(&self.owner);
         write!(f, "Memory({:p}, {} bytes, {} references)", self.start, self.len, references)
+    }
+}
+
+fn check_pages(len: usize) -> Result<()> {
+    // SAFETY: no pointers.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    if len % page == 0 {
+        return Ok(());
+    }
+    Err(Error::bad_argument(format!("{len} bytes are not a multiple of the page size, {page}")))
+}
+
+/// The size of a file, if it is of a kind that has one: a mapping past its end raises `SIGBUS`.
+fn size(file: &File) -> Result<Option<u64>> {
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        return Ok(Some(metadata.len()));
+    }
+    if !metadata.file_type().is_block_device() {
+        return Ok(None);
+    }
+    const BLKGETSIZE64: libc::c_ulong = 0x8008_1272;
+    let mut size = 0u64;
+    // SAFETY: the request stores a number of this size.
+    match unsafe { libc::ioctl(file.as_raw_fd(), BLKGETSIZE64 as _, &mut size) } {
+        0 => Ok(Some(size)),
+        _ => Err(io::Error::last_os_error().into()),
     }
 }
 
@@ -199,8 +256,8 @@ impl Mapping {
         Ok(Mapping { start: start.cast(), len })
     }
 
-    fn into_memory(self) -> Memory {
-        Memory { start: self.start, len: self.len, owner: Arc::new(self) }
+    fn into_memory(self, file: Option<(Arc<File>, u64)>) -> Memory {
+        Memory { start: self.start, len: self.len, owner: Arc::new(self), file }
     }
 }
 

@@ -2,6 +2,9 @@ use crate::{Flags, Slot};
 use std::time::Duration;
 
 /// A simulated VM, for tests. It has KVM's rules, order of checks and errno.
+///
+/// [`Table::simulated`](crate::Table::simulated) returns [`Error::BadArgument`](crate::Error::BadArgument)
+/// for a number that is out of its range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SimulatorOptions {
     /// The number of slots, 1 to 1,048,576; 32,764 by default.
@@ -10,7 +13,7 @@ pub struct SimulatorOptions {
     pub address_spaces: Option<u32>,
     /// The width of guest addresses, 12 to 64; 52 by default.
     pub guest_physical_bits: Option<u32>,
-    /// Flags that slots may have; [`Flags::LOG_DIRTY_PAGES`] and [`Flags::READ_ONLY`] by default.
+    /// Flags that slots may have, at least one; [`Flags::LOG_DIRTY_PAGES`] and [`Flags::READ_ONLY`] by default.
     pub flags: Option<Flags>,
 }
 
@@ -27,7 +30,8 @@ pub enum DirtyLogMode {
     ManualInitiallySet,
     /// `KVM_CAP_DIRTY_LOG_RING`.
     Ring {
-        /// The size of a ring in bytes.
+        /// The size of a ring in bytes, with which the capability was enabled. Another size, and a VM
+        /// without rings, are refused when the table is opened or a vCPU is registered.
         bytes: u32,
     },
 }
@@ -37,7 +41,7 @@ pub enum DirtyLogMode {
 pub struct KvmOptions {
     /// The slots that the VM already has, with their ids. They are checked against the kernel.
     pub installed: Vec<Slot>,
-    /// The dirty log that the caller has already enabled.
+    /// The dirty log that the caller has already enabled. A manual one is enabled again.
     pub dirty_log: DirtyLogMode,
     /// A deletion drops only its own mappings (disables `KVM_X86_QUIRK_SLOT_ZAP_ALL`), if the kernel
     /// supports it. It stays disabled for the life of the VM.

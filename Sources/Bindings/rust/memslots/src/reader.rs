@@ -60,6 +60,10 @@ pub struct GuestRange {
 /// is_sync::<memslots::View<'static>>();
 /// ```
 ///
+/// Dropping it leaves. A view that is leaked with [`std::mem::forget`] never leaves: each later submit
+/// of its thread returns [`Error::Reentrant`], and each of another thread waits until its deadline and
+/// keeps the old arrays.
+///
 /// Its reader can't be entered twice, and no span outlives the view:
 ///
 /// ```compile_fail,E0499

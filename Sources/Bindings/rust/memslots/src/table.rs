@@ -126,11 +126,16 @@ impl Table {
     /// Opens a table on a simulated VM, for tests. [`Table::simulator`] plays its guest and injects
     /// faults.
     pub fn simulated(options: &SimulatorOptions) -> Result<Table> {
+        // To the C interface 0 is the default.
+        let given = |name, value| match value {
+            Some(0) => Err(Error::bad_argument(format!("{name} is 0; None is the default"))),
+            value => Ok(value.unwrap_or(0)),
+        };
         let mut raw = sys::sized::<sys::memslots_simulator_options>();
-        raw.max_slots = options.max_slots.unwrap_or(0);
-        raw.address_spaces = options.address_spaces.unwrap_or(0);
-        raw.guest_physical_bits = options.guest_physical_bits.unwrap_or(0);
-        raw.flags = options.flags.unwrap_or_default().bits();
+        raw.max_slots = given("max_slots", options.max_slots)?;
+        raw.address_spaces = given("address_spaces", options.address_spaces)?;
+        raw.guest_physical_bits = given("guest_physical_bits", options.guest_physical_bits)?;
+        raw.flags = given("flags", options.flags.map(Flags::bits))?;
         // SAFETY: the options are valid for the call.
         Table::open(None, &[], |table| unsafe { sys::memslots_open_simulator(&raw, table) })
     }
@@ -166,6 +171,14 @@ impl Table {
         })?;
         owners.ended(ticket, End::Current { generation, retired: true });
         Ok(Table(Arc::new(inner)))
+    }
+
+    /// The handle of `memslots.h`, for functions that this crate does not wrap, such as those of
+    /// vhost-user back ends. [`sys`](crate::sys) declares them. It is valid while the table exists.
+    ///
+    /// Do not submit through it: this crate would not know which memory to keep.
+    pub fn as_raw(&self) -> sys::memslots_table {
+        self.0.handle
     }
 
     /// The limits of the table's VM.
@@ -360,6 +373,10 @@ impl Table {
     }
 
     /// Registers a vCPU of this table's VM, such as a `kvm_ioctls::VcpuFd`, with the table's gate.
+    ///
+    /// Returns [`Error::BadArgument`] if the descriptor is of no vCPU, or of one that is registered. KVM
+    /// can't say of which VM a vCPU is: that of another VM is accepted, and this table does not hold
+    /// the VM that it runs.
     pub fn vcpu(&self, vcpu: &impl AsRawFd, options: &VcpuOptions) -> Result<Vcpu> {
         let size = self.0.vm.as_ref().map_or(0, |vm| vm.vcpu_page_size);
         Vcpu::open(&self.0, duplicate(vcpu.as_raw_fd())?, size, options)
@@ -425,7 +442,9 @@ impl Table {
     }
 
     /// Calls `observer` for every event from now on, in order and before the submit returns, until
-    /// the observation is dropped. Be short. A panic goes on in the submit.
+    /// the observation is dropped. Be short. A panic goes on in the submit; but it is dropped, after
+    /// the panic hook has printed it, if a thread of the table reported
+    /// [`TableEvent::Retired`](crate::TableEvent::Retired).
     pub fn observe(
         &self,
         observer: impl FnMut(&TableEvent) + Send + 'static,

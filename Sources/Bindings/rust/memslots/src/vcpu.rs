@@ -3,7 +3,7 @@ use crate::error::check;
 use crate::exit::{GuestExit, Page};
 use crate::memory::Mapping;
 use crate::table::Inner;
-use crate::Result;
+use crate::{Error, Result};
 use memslots_sys as sys;
 use std::cell::RefCell;
 use std::os::raw::c_void;
@@ -109,6 +109,9 @@ impl Vcpu {
         } else {
             Mapping::new(4096, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
         }?;
+        if options.kick_signal == Some(0) {
+            return Err(Error::bad_argument("kick_signal is 0; None is the default"));
+        }
         let name = options.name.as_deref().map(c_string);
         let mut raw = sys::sized::<sys::memslots_vcpu_options>();
         raw.descriptor = descriptor.as_raw_fd();

@@ -3,7 +3,9 @@ use crate::{GuestAddress, Hook, HookHandle, Memory, Result, Slot, Table};
 use std::sync::{Arc, Mutex, PoisonError};
 use vm_memory::bitmap::{Bitmap, WithBitmapSlice};
 use vm_memory::mmap::MmapRegionBuilder;
-use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap, GuestRegionMmap};
+use vm_memory::{
+    FileOffset, GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap, GuestRegionMmap,
+};
 
 /// Keeps the memory of a published region mapped.
 ///
@@ -38,9 +40,13 @@ type Map = GuestMemoryMmap<SlotMemory>;
 /// against the traits of `vm-memory`.
 ///
 /// The map is replaced together with the table's own array. If the transaction holds vCPUs out, that is
-/// before they continue. A map that can't be built vetoes the transaction. It contains the slots of address space 0. A device that still has the old map can
-/// use it: its regions keep their memory mapped. `vm-memory` knows no read-only slots, so it can write
-/// to theirs.
+/// before they continue. A map that can't be built vetoes the transaction. It contains the slots of
+/// address space 0. A device that still has the old map can use it: its regions keep their memory
+/// mapped, and have its [`file`](Memory::file). `vm-memory` knows no read-only slots, so it can write to
+/// theirs.
+///
+/// The regions have the type parameter [`SlotMemory`], which keeps the memory. A device that is generic
+/// over `GuestAddressSpace` or over the bitmap takes them; one that names `GuestMemoryMmap<()>` does not.
 ///
 /// Only the table may replace the map; do not call its `lock()`.
 ///
@@ -164,10 +170,14 @@ fn map(slots: &[Slot]) -> std::result::Result<Map, String> {
     let regions = slots.into_iter().map(|slot| {
         let owner = SlotMemory(Some(slot.memory().clone()));
         // SAFETY: a slot is inside its memory, which the region keeps as its bitmap.
-        let builder = unsafe {
+        let mut builder = unsafe {
             MmapRegionBuilder::new_with_bitmap(slot.size() as usize, owner)
                 .with_raw_mmap_pointer(slot.memory().as_ptr().add(slot.offset() as usize))
         };
+        if let Some((file, start)) = slot.memory().file() {
+            let file = FileOffset::from_arc(file.clone(), start + slot.offset());
+            builder = builder.with_file_offset(file);
+        }
         let mapping = builder.build().map_err(|error| error.to_string())?;
         GuestRegionMmap::new(mapping, slot.guest_address().into()).region().map(Arc::new)
     });
@@ -201,7 +211,8 @@ impl Memory {
             return Err(crate::Error::bad_argument("the region is not readable and writable"));
         }
         let (start, len) = (region.as_ptr(), region.size());
+        let file = region.file_offset().map(|file| (file.arc().clone(), file.start()));
         // SAFETY: the owner keeps the mapping, which is readable and writable.
-        Ok(unsafe { Memory::from_owner(start, len, region) })
+        Ok(unsafe { Memory::from_owner(start, len, region) }.with_file(file))
     }
 }

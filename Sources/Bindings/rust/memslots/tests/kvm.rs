@@ -178,6 +178,43 @@ fn dirty_bits_and_adopted_slots() -> Result<()> {
 
 #[test]
 #[ignore = "needs /dev/kvm"]
+fn what_is_no_vcpu_and_a_ring_that_is_not_there_are_refused() -> Result<()> {
+    let (kvm, vm) = machine();
+    let refused = |result: Result<()>, what: &str| match result {
+        Err(Error::BadArgument { message }) => message,
+        other => panic!("{what}: {other:?}"),
+    };
+    let table = Table::open_kvm(&vm, &kvm, &KvmOptions::default())?;
+    // SAFETY: the name ends in a zero byte.
+    let file = owned(unsafe { libc::memfd_create("page\0".as_ptr().cast(), 0) });
+    // SAFETY: no pointers.
+    assert_eq!(unsafe { libc::ftruncate(file.as_raw_fd(), PAGE as i64) }, 0);
+    let options = VcpuOptions::default();
+    refused(table.vcpu(&file, &options).map(drop), "a file");
+    let (first, second) = (vcpu(&vm), owned(ioctl(&vm, 0xae41, 1)));
+    let registered = table.vcpu(&first, &options)?;
+    for descriptor in [first.as_raw_fd(), registered.as_raw_fd()] {
+        refused(table.vcpu(&descriptor, &options).map(drop), "a vCPU twice");
+    }
+    let zero = VcpuOptions { kick_signal: Some(0), ..VcpuOptions::default() };
+    refused(table.vcpu(&second, &zero).map(drop), "signal 0");
+    table.vcpu(&second, &options)?;
+    drop(registered);
+    table.vcpu(&first, &options)?;
+
+    let ring = |bytes| KvmOptions { dirty_log: DirtyLogMode::Ring { bytes }, ..Default::default() };
+    let message = refused(Table::open_kvm(&vm, &kvm, &ring(65536)).map(drop), "no ring");
+    assert!(message.contains("65536"), "{message}");
+    let memory = Memory::anonymous(PAGE)?;
+    let nameless = Slot::new(GuestAddress(0), &memory);
+    let options = KvmOptions { installed: vec![nameless], ..KvmOptions::default() };
+    let message = refused(Table::open_kvm(&vm, &kvm, &options).map(drop), "no id");
+    assert!(message.contains("without an id"), "{message}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs /dev/kvm"]
 fn exits_of_ports_and_mmio() -> Result<()> {
     let (kvm, vm) = machine();
     let table = Table::open_kvm(&vm, &kvm, &KvmOptions::default())?;

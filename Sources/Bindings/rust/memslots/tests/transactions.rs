@@ -88,7 +88,7 @@ fn every_violation_is_listed() -> Result<()> {
     assert_eq!(violations[0].other_index, Some(0));
     assert_eq!((violations[1].index, violations[1].slot), (Some(1), Some(1)));
     assert_eq!((violations[2].slot, violations[2].errno), (None, Some(libc::EINVAL)));
-    assert_eq!(violations[2].path, "slots[2].guestPhysicalAddress");
+    assert_eq!(violations[2].path, "slots[2].guest_address");
     assert_eq!((error.name(), error.code()), ("invalid-array", -1));
     assert_eq!(table.array()?.slots.len(), 0);
     Ok(())
@@ -209,5 +209,92 @@ fn a_reader_that_stays_is_named_and_its_memory_stays_too() -> Result<()> {
     assert_eq!((receipt.retired, &receipt.readers[..]), (false, &["slow device".to_owned()][..]));
     // The memory has no other owner than the table: it would be unmapped.
     view.write(GuestAddress(PAGE), b"still there")?;
+    Ok(())
+}
+
+fn file(bytes: u64) -> std::fs::File {
+    use std::os::unix::io::FromRawFd;
+    // SAFETY: the name ends in a zero byte, and the kernel has just created the descriptor.
+    let file =
+        unsafe { std::fs::File::from_raw_fd(libc::memfd_create("ram\0".as_ptr().cast(), 0)) };
+    file.set_len(bytes).expect("a length");
+    file
+}
+
+#[test]
+fn memory_has_whole_pages_that_its_file_has() -> Result<()> {
+    let file = file(2 * PAGE);
+    let page = PAGE as usize;
+    let shared = Memory::shared(&file, PAGE, page)?;
+    shared.write(page - 1, &[7])?;
+    assert_eq!(shared.file().expect("a file").1, PAGE);
+    assert!(Memory::anonymous(page)?.file().is_none());
+    for (offset, len) in
+        [(0, 3 * page), (PAGE, 2 * page), (2 * PAGE, page), (u64::MAX - 4095, page)]
+    {
+        let error = Memory::shared(&file, offset, len).map(drop).unwrap_err();
+        assert!(matches!(error, Error::BadArgument { .. }), "{offset} {len}: {error:?}");
+    }
+    for error in [
+        Memory::shared(&file, 0, 100).map(drop).unwrap_err(),
+        Memory::anonymous(100).map(drop).unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::BadArgument { .. }), "{error:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_zero_does_not_pass_for_a_default() {
+    let default = SimulatorOptions::default;
+    for options in [
+        SimulatorOptions { max_slots: Some(0), ..default() },
+        SimulatorOptions { address_spaces: Some(0), ..default() },
+        SimulatorOptions { guest_physical_bits: Some(0), ..default() },
+        SimulatorOptions { flags: Some(Flags::empty()), ..default() },
+    ] {
+        let error = Table::simulated(&options).map(drop).unwrap_err();
+        assert!(matches!(error, Error::BadArgument { .. }), "{options:?}: {error:?}");
+        assert!(error.message().contains("is 0"), "{error}");
+    }
+}
+
+#[test]
+fn errors_speak_of_this_crate_and_become_errors_of_io() -> Result<()> {
+    let table = table();
+    let error = table.submit(&[ram(1).moved_to(GuestAddress(1))]).unwrap_err();
+    match &error {
+        Error::InvalidArray { violations, .. } => {
+            assert_eq!(violations[0].path, "slots[0].guest_address")
+        }
+        other => panic!("{other:?}"),
+    }
+    let invalid = std::io::Error::from(error.clone());
+    assert_eq!(invalid.kind(), std::io::ErrorKind::InvalidInput);
+    assert_eq!(invalid.get_ref().and_then(|source| source.downcast_ref()), Some(&error));
+    table.simulator().expect("simulated").fail(0, libc::EINTR, 1)?;
+    let undone = std::io::Error::from(table.submit(&[ram(1)]).unwrap_err());
+    assert_eq!(undone.kind(), std::io::ErrorKind::Interrupted);
+
+    let error = table.vcpu(&file(4096), &VcpuOptions::default()).map(drop).unwrap_err();
+    assert!(matches!(error, Error::NotSupported { .. }), "{error:?}");
+    assert!(!error.message().contains("memslots_"), "{error}");
+    let mut reader = table.reader("device")?;
+    std::mem::forget(reader.enter()?);
+    let twice = reader.enter().map(drop).unwrap_err();
+    assert!(twice.message().contains("is inside"), "{twice}");
+    Ok(())
+}
+
+#[test]
+fn the_raw_handle_is_that_of_the_table() -> Result<()> {
+    let table = table();
+    table.submit(&[ram(1)])?;
+    let (mut count, mut generation) = (0, 0);
+    // SAFETY: no list, and a capacity of 0.
+    let code = unsafe {
+        sys::memslots_get(table.as_raw(), std::ptr::null_mut(), 0, &mut count, &mut generation)
+    };
+    assert_eq!((code, count, generation), (sys::MEMSLOTS_TOO_SMALL, 1, 1));
     Ok(())
 }

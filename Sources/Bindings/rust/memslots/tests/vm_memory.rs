@@ -113,3 +113,36 @@ fn memory_that_is_neither_published_nor_in_a_slot_is_unmapped() -> Result<()> {
     assert_ne!(unsafe { libc::mincore(address.cast(), 4096, &mut residency) }, 0);
     Ok(())
 }
+
+#[test]
+fn a_published_region_has_its_file() -> Result<()> {
+    use std::os::unix::io::FromRawFd;
+    use vm_memory::{FileOffset, GuestMemory, GuestMemoryRegion};
+
+    // SAFETY: the name ends in a zero byte, and the kernel has just created the descriptor.
+    let file =
+        unsafe { std::fs::File::from_raw_fd(libc::memfd_create("ram\0".as_ptr().cast(), 0)) };
+    file.set_len(8 * 4096).expect("a length");
+    let table = table();
+    let published = Published::new(&table)?;
+    let shared = Slot::new(At(0), &Memory::shared(&file, 4096, 4 * 4096)?);
+    let (low, high) = shared.split_at(At(3 * 4096))?;
+
+    let file = Arc::new(file);
+    let offset = FileOffset::from_arc(file.clone(), 5 * 4096);
+    let mapping: MmapRegion<()> = MmapRegion::from_file(offset, 4096).expect("a mapping");
+    let region: Arc<GuestRegionMmap<()>> =
+        Arc::new(GuestRegionMmap::new(mapping, GuestAddress(0)).expect("a region"));
+    let other = Slot::new(At(0x10_0000), &Memory::from_region(region)?);
+    table.submit(&[low, high, other, slot(0x20_0000, 1)])?;
+
+    let map = published.memory().memory();
+    for (address, place) in [(0, 1), (3 * 4096, 4), (0x10_0000, 5)] {
+        let region = map.find_region(GuestAddress(address)).expect("a region");
+        assert_eq!(region.file_offset().expect("a file").start(), place * 4096, "{address:#x}");
+    }
+    let region = map.find_region(GuestAddress(0x10_0000)).expect("a region");
+    assert!(Arc::ptr_eq(region.file_offset().expect("a file").arc(), &file));
+    assert!(map.find_region(GuestAddress(0x20_0000)).expect("a region").file_offset().is_none());
+    Ok(())
+}
