@@ -9,13 +9,15 @@
  * errno and the violations of the C error. Only destructors return nothing, and what they close is
  * always open.
  *
- * HANDLES close themselves. They can be moved, not copied. A moved-from handle is empty: using it
- * throws an Error with MEMSLOTS_BAD_HANDLE. Readers, vCPUs, hooks and observations may outlive their
+ * HANDLES close themselves, also when another is assigned to them. They can be moved, not copied. A
+ * moved-from handle is empty: using it throws an Error with MEMSLOTS_BAD_HANDLE. Readers, vCPUs, hooks and observations may outlive their
  * Table object. Any thread may use any handle; a View is for the thread that entered it.
  *
  * CALLBACKS are std::function. An exception never crosses the C library: from a hook's `prepare` it is
  * a veto, and its what() the reason. From any other callback the function that caused the call throws
- * it: submit(), recover() or guarded(), when the transaction has ended.
+ * it: submit(), recover() or guarded(), when the transaction has ended. Only MEMSLOTS_EVENT_RETIRED may
+ * come on a thread of the table, in which no function of the program waits: what an observer throws
+ * there is dropped.
  *
  * MEMORY of slots belongs to the caller, who keeps it mapped until the receipt that removed it says
  * `retired`, or MEMSLOTS_EVENT_RETIRED follows.
@@ -49,8 +51,8 @@ namespace memslots {
 class Error : public std::runtime_error {
 public:
     /* For a function of memslots.h that has returned `code`. */
-    explicit Error(std::int32_t code) : runtime_error(memslots_error_message()), code_(code) {
-        errno_ = memslots_error_errno();
+    explicit Error(std::int32_t code)
+        : runtime_error(memslots_error_message()), code_(code), errno_(memslots_error_errno()) {
         std::size_t count = 0;
         if (code != MEMSLOTS_INVALID_ARRAY) return;
         memslots_error_violations(nullptr, 0, &count);
@@ -75,10 +77,11 @@ public:
 
 private:
     friend class View;
+    friend class Table;
     std::int32_t code_;
     std::int32_t errno_ = 0;
-    std::vector<memslots_violation> violations_;
-    std::optional<std::uint64_t> address_;
+    std::vector<memslots_violation> violations_{};
+    std::optional<std::uint64_t> address_{};
     std::size_t range_ = 0;
 };
 
@@ -133,9 +136,12 @@ public:
     Handle() = default;
     Handle(Handle &&other) noexcept : raw_(std::exchange(other.raw_, Raw{})) {}
     Handle &operator=(Handle &&other) noexcept {
-        std::swap(raw_, other.raw_);
+        const Raw old = std::exchange(raw_, std::exchange(other.raw_, Raw{}));
+        if (old.value != 0) Close(old);
         return *this;
     }
+    Handle(const Handle &) = delete;
+    Handle &operator=(const Handle &) = delete;
     ~Handle() {
         if (raw_.value != 0) Close(raw_);
     }
@@ -182,10 +188,14 @@ inline std::pair<memslots_slot, memslots_slot> split(const memslots_slot &whole,
     return {low, high};
 }
 
-/* A list of the caller: a vector, an array, or a list in braces. */
+/* A list of the caller: a vector or whatever else has data() and size(), an array, or a list in braces. */
 template <typename Element> class List {
 public:
-    List(const std::vector<Element> &items) : data_(items.data()), size_(items.size()) {}
+    template <typename Items, typename = std::enable_if_t<std::is_same_v<
+                                  std::remove_cv_t<std::remove_pointer_t<
+                                      decltype(std::declval<const Items &>().data())>>,
+                                  Element>>>
+    List(const Items &items) : data_(items.data()), size_(items.size()) {}
     // For the duration of the call that the list is an argument of.
     List(std::initializer_list<Element> items) : size_(items.size()) { data_ = items.begin(); }
     template <std::size_t Count>
@@ -209,9 +219,13 @@ public:
     Receipt(Receipt &&other) noexcept
         : raw_(std::exchange(other.raw_, MEMSLOTS_INIT(memslots_receipt))) {}
     Receipt &operator=(Receipt &&other) noexcept {
-        std::swap(raw_, other.raw_);
+        memslots_receipt old =
+            std::exchange(raw_, std::exchange(other.raw_, MEMSLOTS_INIT(memslots_receipt)));
+        memslots_receipt_release(&old);
         return *this;
     }
+    Receipt(const Receipt &) = delete;
+    Receipt &operator=(const Receipt &) = delete;
     ~Receipt() { memslots_receipt_release(&raw_); }
 
     const memslots_receipt *operator->() const noexcept { return &raw_; }
@@ -261,16 +275,16 @@ private:
 /* The slots of a table at one time, ascending by address space and id. */
 struct Array {
     std::uint64_t generation = 0;
-    std::vector<memslots_slot> slots;
+    std::vector<memslots_slot> slots{};
 };
 
 /* Options of a transaction. */
 struct SubmitOptions {
     /* Commit only if this is the current generation. */
-    std::optional<std::uint64_t> expected_generation;
+    std::optional<std::uint64_t> expected_generation{};
     /* Hold vCPUs out for every change; otherwise only if the plan needs it. */
     bool always_quiesce = false;
-    /* How long to wait for vCPUs and readers to leave; 0: a second. */
+    /* How long to wait for vCPUs and readers to leave; 0: a second. Not negative. */
     std::chrono::milliseconds quiesce_deadline{0};
     /* Hold vCPUs out only so that none ever misses a page that both arrays map. Not with
      * always_quiesce. */
@@ -280,7 +294,7 @@ struct SubmitOptions {
 /* Which pages of a slot the guest has written. */
 struct DirtyLog {
     /* A bit for each page, the first in the lowest bit of the first word. */
-    std::vector<std::uint64_t> words;
+    std::vector<std::uint64_t> words{};
     /* The number of dirty pages. */
     std::uint64_t count = 0;
     std::uint64_t first_page = 0;
@@ -339,7 +353,7 @@ public:
 
 private:
     memslots_view raw_{};
-    std::vector<memslots_span> spans_;
+    std::vector<memslots_span> spans_{};
 };
 
 /* Translates guest addresses for one device or thread. Entering takes nanoseconds. */
@@ -398,10 +412,10 @@ struct HookFunctions {
     /* Hold vCPUs out for every transaction. */
     bool needs_quiescence = false;
     /* An exception vetoes the transaction; its what() is the reason. */
-    Function prepare;
-    Function commit;
-    Function finish;
-    Function abort;
+    Function prepare{};
+    Function commit{};
+    Function finish{};
+    Function abort{};
 };
 
 namespace detail {
@@ -451,6 +465,7 @@ class Hook : public detail::Handle<memslots_hook, memslots_hook_remove> {
 /* Keeps an observer. Destroying it ends the observation. */
 class Observation : public detail::Handle<memslots_observation, memslots_observation_end> {
 public:
+    Observation() = default;
     /* The generation before the first event. */
     std::uint64_t generation() const noexcept { return generation_; }
 
@@ -527,7 +542,10 @@ public:
         DirtyLog log;
         log.first_page = first_page;
         if (page_count == 0) return log;
-        log.words.resize(static_cast<std::size_t>((page_count - 1) / 64 + 1));
+        // No slot has more than 2^31 - 1 pages, and the bitmap comes before the library's own check.
+        if (page_count > std::uint64_t{1} << 31)
+            throw Error(MEMSLOTS_BAD_ARGUMENT, "dirty_log: no slot has that many pages");
+        log.words.resize((page_count - 1) / 64 + 1);
         check(memslots_dirty_log(raw_, address_space, slot, first_page, page_count, clear,
                                  log.words.data(), log.words.size(), &log.count));
         return log;
@@ -537,8 +555,12 @@ public:
     memslots_span translate(std::uint64_t guest_physical_address,
                             std::uint32_t address_space = 0) const {
         memslots_span span{};
-        check(memslots_translate(raw_, address_space, guest_physical_address, &span));
-        return span;
+        const std::int32_t code =
+            memslots_translate(raw_, address_space, guest_physical_address, &span);
+        if (code >= 0) return span;
+        Error error(code);
+        if (code == MEMSLOTS_NOT_MAPPED) error.address_ = guest_physical_address;
+        throw error;
     }
 
     /* Registers a reader. Receipts and errors contain its name if a submit waits for it. */
@@ -651,8 +673,12 @@ private:
         raw.expected_generation = options.expected_generation.value_or(0);
         raw.always_quiesce = options.always_quiesce;
         raw.continuity = options.continuity;
+        // A deadline that C can't express is the longest that it can, which is 49 days.
+        const auto deadline = options.quiesce_deadline.count();
+        if (deadline < 0)
+            throw Error(MEMSLOTS_BAD_ARGUMENT, "quiesce_deadline is negative; 0 is a second");
         raw.quiesce_deadline_milliseconds =
-            static_cast<std::uint32_t>(options.quiesce_deadline.count());
+            deadline < UINT32_MAX ? static_cast<std::uint32_t>(deadline) : UINT32_MAX;
         Receipt receipt;
         detail::rethrowing(
             [&] { return function(raw_, slots.data(), slots.size(), &raw, &receipt.raw_); });

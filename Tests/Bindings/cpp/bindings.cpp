@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
@@ -54,6 +55,7 @@ struct Mapping {
         CHECK(start != MAP_FAILED);
     }
     Mapping(const Mapping &) = delete;
+    Mapping &operator=(const Mapping &) = delete;
     ~Mapping() { munmap(start, size); }
 };
 
@@ -92,8 +94,35 @@ static void transactions() {
     CHECK(taken.slots().size() == 2);
     table = std::move(moved);
     memslots::Reader reader = table.reader("device");
+    CHECK(error_of([&] { moved.array(); }).code() == MEMSLOTS_BAD_HANDLE);
+    taken = memslots::Receipt();
+    CHECK(taken->generation == 0 && taken->details == 0);
+    const std::array<memslots_slot, 2> both{low, high};
+    CHECK(table.plan(both).unchanged());
     table = Table();
     CHECK(reader.enter().generation() == 2);
+    memslots::Reader other;
+    other = std::move(reader);
+    CHECK(error_of([&] { reader.enter(); }).code() == MEMSLOTS_BAD_HANDLE);
+    memslots::Reader &same = other;
+    other = std::move(same);
+    CHECK(other.enter().generation() == 2);
+}
+
+/* What is assigned to is released at once, not when the other handle goes. */
+static void assignment() {
+    Table table = Table::simulator();
+    auto alive = std::make_shared<int>(0);
+    memslots::HookFunctions functions;
+    functions.finish = [alive](const memslots_change &) {};
+    memslots::Hook hook = table.add_hook(functions), none = table.add_hook({});
+    functions = {};
+    memslots::Observation seen = table.observe([alive](const memslots_event &) {}), nothing;
+    CHECK(alive.use_count() == 3);
+    hook = std::move(none);
+    CHECK(alive.use_count() == 2);
+    seen = std::move(nothing);
+    CHECK(alive.use_count() == 1);
 }
 
 static void errors() {
@@ -112,6 +141,15 @@ static void errors() {
     memslots::SubmitOptions options;
     options.expected_generation = 7;
     CHECK(error_of([&] { table.submit({}, options); }).code() == MEMSLOTS_CONFLICT);
+    options = {};
+    options.quiesce_deadline = std::chrono::milliseconds(-1);
+    CHECK(error_of([&] { table.submit({}, options); }).code() == MEMSLOTS_BAD_ARGUMENT);
+    options.quiesce_deadline = std::chrono::milliseconds::max();
+    CHECK(table.submit({whole}, options).unchanged());
+    const Error unmapped = error_of([&] { table.translate(ram.size + 7); });
+    CHECK(unmapped.code() == MEMSLOTS_NOT_MAPPED && unmapped.address() == ram.size + 7);
+    CHECK(error_of([&] { table.dirty_log(0, 0, UINT64_MAX, true); }).code() ==
+          MEMSLOTS_BAD_ARGUMENT);
     CHECK(!table.failure());
     auto [low, high] = memslots::split(whole, page);
     table.simulator_fail(1, ENOMEM);
@@ -276,6 +314,7 @@ static void kvm() {
         const auto halves = memslots::split(whole, ram_at + 8 * page);
         table.submit({boot, whole});
         memslots::Vcpu vcpu = table.vcpu(descriptor, run);
+        CHECK(error_of([&] { table.vcpu(descriptor, run); }).code() == MEMSLOTS_BAD_ARGUMENT);
         std::atomic<bool> left{false};
         std::thread guest([&] {
             memslots::accept_kicks();
@@ -316,6 +355,7 @@ int main(int argc, char **argv) {
         kvm();
     } else {
         transactions();
+        assignment();
         errors();
         reading_and_dirty_pages();
         callbacks();
