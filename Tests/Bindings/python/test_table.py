@@ -126,6 +126,12 @@ def test_submit_returns_a_receipt(memslot_vm):
     assert again.outcome == "unchanged" and again.operations == () and memslot_vm.generation == 2
 
 
+def test_a_deadline_is_not_negative(memslot_vm):
+    with pytest.raises(ValueError, match="negative"):
+        memslot_vm.submit([RAM], quiesce_deadline=-0.5)
+    assert memslot_vm.generation == 0
+
+
 def test_moved_and_reflagged_slots(memslot_vm):
     memslot_vm.submit([RAM, RAM.replace(id=1, guest_address=1 << 30, user_address=0x7F1000000000)])
     array = memslot_vm.get()

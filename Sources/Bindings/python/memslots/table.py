@@ -217,6 +217,8 @@ class Table:
         wanted = list(slots)
         milliseconds = 0
         if quiesce_deadline is not None:
+            if quiesce_deadline < 0:
+                raise ValueError("quiesce_deadline is negative; None is a second")
             milliseconds = u32(max(1, round(quiesce_deadline * 1000)), "quiesce_deadline")
         options = _library.CSubmitOptions(
             sizeof(_library.CSubmitOptions),
