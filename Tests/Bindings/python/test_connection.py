@@ -183,6 +183,36 @@ def test_lines_batches_events_and_descriptors_are_kept_apart(pair):
         client.call("x", fds=[0] * 17)
 
 
+@pytest.mark.parametrize("wrong", [9999, -1, 1 << 40, "x"])
+def test_a_wrong_descriptor_is_one_refused_request(client, vm, wrong):
+    kind = TypeError if isinstance(wrong, str) else memslots.InvalidRequestError
+    with client.events("demo", timeout=10) as stream:
+        with pytest.raises(kind, match=str(wrong)):
+            vm.adopt_memory("wrong", wrong)
+        with pytest.raises(kind):
+            client.call("memory.create", {"vm": "demo", "memory": "m", "fd": 0}, fds=[0, wrong])
+        assert vm.submit(slots(1)).generation == 1  # on the same connection
+        assert stream.wait_for(events.Committed).generation == 1
+
+
+def test_descriptors_that_the_kernel_does_not_send_end_no_connection(client, vm, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ETOOMANYREFS, "Too many references: cannot splice")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "send_fds", refuse)
+        with pytest.raises(memslots.SystemCallError, match="Too many references") as refused:
+            vm.adopt_memory("rom", 0)
+    assert refused.value.errno_name == "ETOOMANYREFS" and vm.generation == 0
+
+
+def test_a_deadline_of_years_is_waited_for(client, vm):
+    with pytest.raises(memslots.LimitExceededError):
+        vm.submit([], quiesce_deadline=1e9)
+    client.timeout = 1e12
+    assert client.vms()[0].name == "demo"
+
+
 def open_pipes():
     """The pipes of this process, by name."""
     names = set()
@@ -294,8 +324,10 @@ def test_reconnect_after_the_daemon_was_killed(memslot_daemon):
     client.reconnect(wait=5)
     assert client.vms() == ()
     client.close()
-    with pytest.raises(memslots.ConnectionLostError, match="closed"):
+    with pytest.raises(memslots.ClosedError, match="closed") as closed:
         client.vms()
+    # As before there was a class of its own.
+    assert isinstance(closed.value, memslots.ConnectionLostError) and closed.value.kind == "closed"
     with pytest.raises(memslots.ClosedError):
         client.reconnect()
 
@@ -353,7 +385,7 @@ def test_closing_wakes_a_thread_that_waits(pair):
     def wait():
         try:
             client.next_event()
-        except memslots.ConnectionLostError as error:
+        except memslots.ClientClosedError as error:
             caught.append(error.kind)
 
     thread = threading.Thread(target=wait)

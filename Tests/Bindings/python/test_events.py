@@ -1,5 +1,6 @@
 """Events as an iterator, of a daemon and of a run."""
 
+import errno
 import os
 import socket
 import sys
@@ -53,6 +54,60 @@ def test_a_stream_that_nobody_reads_delays_no_request(client, vm):
         for count in range(60):
             vm.submit(slots(count % 2 + 1))
     assert vm.generation == 60
+
+
+def test_a_wait_ends_in_time_though_other_events_come(client, vm):
+    with vm.events(timeout=20) as stream:
+        for count in range(3):
+            vm.submit(slots(count + 1))
+        # What has arrived is read also without any time.
+        stream.wait_for(events.Committed)
+        with pytest.raises(
+            memslots.RequestTimeoutError, match="no Failed within 0 s; other events that came: 2"
+        ):
+            stream.wait_for(events.Failed, timeout=0)
+        stop = threading.Event()
+
+        def change():
+            count = 0
+            while not stop.wait(0.02):
+                count += 1
+                vm.submit(slots(count % 3 + 1))
+
+        # An event comes in time each time, so that only an end of the whole wait ends it.
+        thread = threading.Thread(target=change)
+        timer = threading.Timer(20, stop.set)
+        thread.start(), timer.start()
+        try:
+            with pytest.raises(memslots.RequestTimeoutError, match="no Failed within 0.3 s"):
+                stream.wait_for(events.Failed, timeout=0.3)
+            assert not stop.is_set()
+        finally:
+            stop.set(), timer.cancel()
+            thread.join(20)
+
+
+def test_an_errno_is_a_name_and_a_number(client, vm):
+    vm.submit(slots(1))
+    vm.inject_fault(0, "EAGAIN")
+    with vm.events(timeout=10) as stream:
+        with pytest.raises(memslots.RolledBackError) as failed:
+            vm.submit([])
+        event = stream.wait_for(events.RolledBack)
+    assert (event.errno, event.errno_number) == ("EAGAIN", errno.EAGAIN)
+    assert (failed.value.errno_name, failed.value.errno) == ("EAGAIN", errno.EAGAIN)
+    event = events.from_wire(
+        "memslots.failed",
+        {"vm": "a", "generation": 1, "errno": "ENOMEM", "undoErrno": "EIO", "slots": []},
+    )
+    assert (event.errno_number, event.undo_errno_number) == (errno.ENOMEM, errno.EIO)
+
+
+def test_a_stream_shows_whether_it_has_ended(client, vm):
+    stream = vm.events()
+    assert repr(stream) == "<EventStream of 'demo'>"
+    stream.close()
+    assert repr(stream) == "<ended EventStream of 'demo'>"
 
 
 def test_a_stream_of_an_unknown_vm(client):

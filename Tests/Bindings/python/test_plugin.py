@@ -87,6 +87,50 @@ def test_what_is_required_may_not_be_missing(suite_of_all, monkeypatch):
     assert "passed" not in outcomes and "skipped" not in outcomes
 
 
+@pytest.fixture
+def suite_without_kvm(pytester):
+    pytester.makeconftest("import memslots.kvm; memslots.kvm.DEVICE = '/nonexistent/kvm'")
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_table(memslot_kvm_vm): pass
+        def test_fails(memslot_run): memslot_run("/bin/false")
+        def test_other(memslot_run): memslot_run(sys.executable, "-c", "open('ran', 'w')")
+        """
+    )
+    return pytester
+
+
+def test_what_needs_kvm_is_skipped_where_it_does_not_open(suite_without_kvm, monkeypatch):
+    monkeypatch.delenv("MEMSLOTS_REQUIRE", raising=False)
+    result = suite_without_kvm.runpytest_subprocess("-rs")
+    result.assert_outcomes(skipped=3)
+    result.stdout.fnmatch_lines_random(
+        ["SKIPPED*no /nonexistent/kvm: *No such file*", "SKIPPED*no /nonexistent/kvm: *no report*"]
+    )
+    assert (suite_without_kvm.path / "ran").exists()
+
+
+def test_kvm_may_not_be_missing_where_it_is_required(suite_without_kvm, monkeypatch):
+    monkeypatch.setenv("MEMSLOTS_REQUIRE", "1")
+    outcomes = suite_without_kvm.runpytest_subprocess().parseoutcomes()
+    assert "passed" not in outcomes and "skipped" not in outcomes
+
+
+def test_a_run_that_fails_where_kvm_opens_fails(pytester, kvm_vm, monkeypatch):
+    monkeypatch.delenv("MEMSLOTS_REQUIRE", raising=False)
+    pytester.makepyfile('def test_fails(memslot_run): memslot_run("/bin/false")')
+    pytester.runpytest_subprocess().assert_outcomes(failed=1)
+
+
+def test_a_table_on_kvm(memslot_kvm_vm):
+    with memslots.kvm.HostMemory(4096) as memory:
+        memslot_kvm_vm.submit([memslots.Slot(0, 4096, memory.address)])
+        assert not memslot_kvm_vm.is_simulated and len(memslot_kvm_vm.get()) == 1
+        memslot_kvm_vm.submit([])
+
+
 def test_a_daemon_that_does_not_start_says_why_at_once(memslot_daemon):
     begin = time.monotonic()
     with pytest.raises(memslots.ProgramFailedError, match="(?s)does not listen.*nonesuch"):

@@ -1,8 +1,10 @@
 """Table on the simulator: libmemslots by ctypes."""
 
+import copy
 import ctypes
 import errno
 import gc
+import pickle
 import re
 import threading
 
@@ -176,12 +178,13 @@ def test_errors_are_the_daemons_classes(memslot_vm):
     for slot, text in [
         (Slot(0, 4096), r"slots\[0\]: user_address is missing"),
         (Slot(0, 4096, memory="ram"), "a daemon's"),
-        (Slot(1 << 64, 4096, 0), "guest_physical_address can't be"),
-        (RAM.replace(id=-1), "slot can't be -1"),
+        (Slot(1 << 64, 4096, 0), r"slots\[0\].guest_address can't be"),
+        (RAM.replace(id=-1), "id can't be -1"),
         (RAM.replace(guest_memfd="name"), "a descriptor, not a name"),
     ]:
-        with pytest.raises(ValueError, match=text):
+        with pytest.raises(ValueError, match=text) as refused:
             memslot_vm.submit([slot])
+        assert isinstance(refused.value, memslots.MemslotsError)
     with pytest.raises(ValueError, match="expected_generation"):
         memslot_vm.submit([], expected_generation=-1)
 
@@ -191,7 +194,26 @@ def test_a_closed_table(memslot_vm):
     memslot_vm.close()
     with pytest.raises(memslots.ClosedError):
         memslot_vm.get()
-    assert "Table" in repr(memslot_vm)
+    assert repr(memslot_vm) == "<closed Table on a simulated VM>"
+
+
+class Nothing(memslots.HookFunctions):
+    pass
+
+
+def test_what_has_a_handle_is_not_copied(memslot_vm, memslot_daemon):
+    reader, hook = memslot_vm.reader(), memslot_vm.hook(Nothing())
+    observation = memslot_vm.observe(print)
+    with reader.enter() as view:
+        for original in [memslot_vm, reader, view, hook, observation, memslots.VCPU(0), memslot_daemon]:
+            for copied in [copy.copy, copy.deepcopy, pickle.dumps]:
+                with pytest.raises(TypeError, match=f"a {type(original).__name__} can't be copied"):
+                    copied(original)
+    gc.collect()
+    assert memslot_vm.submit([RAM]).committed and memslot_daemon.client.vms() == ()
+    assert repr(reader) == "<open Reader>" and repr(memslots.VCPU(0)) == "<closed VCPU>"
+    reader.close()
+    assert repr(reader) == "<closed Reader>"
 
 
 def test_a_table_that_nobody_closed_is_freed():
@@ -209,6 +231,11 @@ def test_survives_a_fault_at_each_call(memslot_vm):
     memslot_vm.assert_survives_fault(RAM.split(0xA0000), at=2)
     memslot_vm.assert_survives_fault(RAM.split(0xA0000), errno=errno.EIO)
     assert memslot_vm.get() == before and memslot_vm.installed() == before.slots
+    memslot_vm.assert_survives_fault(RAM.split(0xA0000), at=range(0, 3, 2), errno="EAGAIN")
+    with pytest.raises(AssertionError, match="there is no call 3"):
+        memslot_vm.assert_survives_fault(RAM.split(0xA0000), at=[0, 3])
+    with pytest.raises(AssertionError, match="names no call"):
+        memslot_vm.assert_survives_fault(RAM.split(0xA0000), at=[])
     # No fault stays armed.
     assert memslot_vm.submit(RAM.split(0xA0000)).committed
 

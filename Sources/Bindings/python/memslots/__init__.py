@@ -4,7 +4,8 @@
 - `Table`: the memory of a VM of this process, simulated or on KVM, by libmemslots.
 - `Report`, `run_report`, `Daemon`: what tests need; the pytest plugin makes fixtures of them.
 
-Addresses and sizes are bytes. Every exception is a `MemslotsError`.
+Addresses and sizes are bytes. What is refused is a `MemslotsError`; a value of a wrong type is a
+``TypeError``.
 """
 
 from . import aio, events, kvm
@@ -13,6 +14,7 @@ from .client import Client, connect
 from .daemon import Daemon
 from .errors import (
     AlreadyExistsError,
+    ClientClosedError,
     ClosedError,
     ConnectError,
     ConnectionLostError,
@@ -73,6 +75,7 @@ __all__ = [
     "Capabilities",
     "ChangeKind",
     "Client",
+    "ClientClosedError",
     "ClosedError",
     "connect",
     "ConnectError",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import errno
+import errno as errnos
 import os
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Generic, Iterable, List, Optional, Tuple, TypeVar, Union
 
-from .errors import SystemCallError
+from .errors import SystemCallError, bad_argument, errno_number
 from .info import Capabilities, Memory, Metrics, ServerInfo, SimulatorLimits, VMInfo
 from .memory import DirtyLog, Place, pieces
 from .receipts import Observer, Receipt
-from .slots import Slot, Snapshot
+from .slots import Slot, Snapshot, checked
 
 T = TypeVar("T")
 Params = Dict[str, Any]
@@ -119,7 +119,7 @@ def memory_export(vm: str, memory: str) -> Call[int]:
             raise SystemCallError(
                 "the descriptor did not arrive; has the process too many open files?",
                 "system",
-                errno=errno.EMFILE,
+                errno=errnos.EMFILE,
             )
         close_all(descriptors[:index] + descriptors[index + 1 :])
         return descriptors[index]
@@ -147,6 +147,19 @@ def observer_detach(vm: str, observer: str) -> Call[None]:
     return Call("observer.detach", {"vm": vm, "observer": observer}, _nothing)
 
 
+def milliseconds(quiesce_deadline: float) -> int:
+    """A deadline as daemons and the library count it.
+
+    :raises InvalidRequestError: it is negative, or no finite number.
+    """
+    if not 0 <= quiesce_deadline < float("inf"):  # also not for a NaN
+        raise bad_argument(
+            f"quiesce_deadline is in seconds, at least 0, not {quiesce_deadline!r}",
+            "quiesceDeadlineMs",
+        )
+    return round(quiesce_deadline * 1000)
+
+
 def change(
     method: str,
     vm: str,
@@ -157,13 +170,13 @@ def change(
     continuity: bool,
 ) -> Call[Receipt]:
     if always_quiesce and continuity:
-        raise ValueError("always_quiesce and continuity exclude each other; set one")
+        raise bad_argument("always_quiesce and continuity exclude each other; set one")
     params = _some(
         vm=vm,
-        slots=[slot.to_wire() for slot in slots],
+        slots=[slot.to_wire() for slot in checked(slots)],
         expectedGeneration=expected_generation,
         quiesce="always" if always_quiesce else "continuity" if continuity else None,
-        quiesceDeadlineMs=None if quiesce_deadline is None else round(quiesce_deadline * 1000),
+        quiesceDeadlineMs=None if quiesce_deadline is None else milliseconds(quiesce_deadline),
     )
     return Call(method, params, Receipt.from_wire, may_take=quiesce_deadline or 0)
 
@@ -254,8 +267,12 @@ def unsubscribe(vm: Optional[str]) -> Call[None]:
     return Call("events.unsubscribe", _some(vm=vm), _nothing)
 
 
-def fault_inject(vm: str, operation: int, errno_name: str, times: int) -> Call[None]:
-    params = {"vm": vm, "operation": operation, "errno": errno_name, "times": times}
+def fault_inject(
+    vm: str, operation: int, errno: Union[int, str], times: int
+) -> Call[None]:
+    number = errno_number(errno)
+    name = errnos.errorcode.get(number, str(number))
+    params = {"vm": vm, "operation": operation, "errno": name, "times": times}
     return Call("fault.inject", params, _nothing)
 
 

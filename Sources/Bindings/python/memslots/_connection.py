@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from ._calls import close_all
 from ._session import Session, Waiter
-from ._socket import receive
+from ._socket import check_descriptors, receive, refusal
 from .errors import ConnectionLostError, MemslotsError, RequestTimeoutError
 
 DEFAULT_TIMEOUT = 30.0
@@ -41,7 +41,9 @@ class Connection:
         """Sends a request, or a batch, and returns when its reply is there.
 
         :raises RequestTimeoutError: it was not there in time.
+        :raises InvalidRequestError: a descriptor is not open; nothing was sent.
         """
+        check_descriptors(fds)
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             line, waiter = self._session.request(calls, batch)
@@ -74,6 +76,11 @@ class Connection:
             with self._changed:
                 if self._session.events:
                     return self._session.events.popleft()
+
+    @property
+    def has_events(self) -> bool:
+        """Whether an event has arrived that nobody has read."""
+        return bool(self._session.events)
 
     def discard_events(self) -> None:
         """Forgets the events that nobody has read."""
@@ -117,6 +124,10 @@ class Connection:
                     self._lose("a request could not be sent in time")
                 raise
             except OSError as error:
+                # Only descriptors that were not sent yet are at fault; nothing of the line was.
+                refused = refusal(error, fds) if self._socket.fileno() >= 0 else None
+                if refused is not None:
+                    raise refused from error
                 self._lose(f"the connection broke: {error.strerror or error}")
                 raise self._lost() from error
 
@@ -124,13 +135,12 @@ class Connection:
         """Waits for a condition that only reading can make true."""
         with self._changed:
             while not is_done():
-                if self._session.lost is not None:
-                    raise self._lost()
+                self._session.check()
                 if self._is_read:
                     remaining = None if deadline is None else deadline - time.monotonic()
                     if remaining is not None and remaining <= 0:
                         raise _timed_out(what)
-                    self._changed.wait(remaining)
+                    self._changed.wait(_at_most_an_hour(remaining))
                     continue
                 self._is_read = True
                 self._changed.release()
@@ -169,7 +179,8 @@ class Connection:
             raise self._lost() from None
         while True:
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if poll.poll(None if remaining is None else remaining * 1000):
+            step = _at_most_an_hour(remaining)
+            if poll.poll(None if step is None else step * 1000):
                 return
             if remaining == 0:
                 raise _timed_out(what)
@@ -180,9 +191,16 @@ class Connection:
             self._changed.notify_all()
 
     def _lost(self) -> ConnectionLostError:
-        lost = self._session.lost
-        assert lost is not None
-        return ConnectionLostError(str(lost), lost.kind)
+        try:
+            self._session.check()
+        except ConnectionLostError as error:
+            return error
+        raise AssertionError("the connection is not lost")
+
+
+def _at_most_an_hour(seconds: Optional[float]) -> Optional[float]:
+    """A step of a wait: the system refuses those of years."""
+    return None if seconds is None else min(seconds, 3600.0)
 
 
 def _timed_out(what: str) -> RequestTimeoutError:

@@ -2,67 +2,109 @@
 
 from __future__ import annotations
 
-import errno as errnos
 import os
-from typing import Iterable, List, Optional, Protocol
+from typing import Any, Callable, Generator, Iterable, List, Optional, Tuple, Union
 
-from .errors import MemslotsError, RolledBackError, VMFailedError
-from .receipts import Receipt
-from .slots import Slot, Snapshot
+from .errors import MemslotsError, RolledBackError, VMFailedError, errno_number
+from .slots import Slot
+
+At = Union[None, int, Iterable[int]]
+"""Which calls fail: one, several, or each."""
+Step = Tuple[str, Tuple[Any, ...]]
+"""A method of a VM, and its arguments."""
 
 
-class Faultable(Protocol):
-    """A simulated VM: a `Table`'s or a daemon's."""
+class FaultCheck:
+    """The check as calls of a VM, for who can wait for them: a `Table`, a daemon's VM, or asyncio's."""
 
-    def get(self) -> Snapshot: ...
+    call: Optional[Step] = None
+    """The next call; None: the check has passed."""
 
-    def plan(self, slots: Iterable[Slot]) -> Receipt: ...
+    def __init__(self, array: Iterable[Slot], at: At, errno: Union[int, str]) -> None:
+        self._steps = _steps(list(array), at, errno_number(errno))
+        self.returned(None)
 
-    def submit(self, slots: Iterable[Slot]) -> Receipt: ...
+    def returned(self, result: Any) -> None:
+        """Passes the result of `call`.
 
-    def inject_fault(self, operation: int, errno: int, times: int = 1) -> None: ...
+        :raises AssertionError: it is not what it must be; so also for `failed`.
+        """
+        __tracebackhide__ = True
+        self._advance(self._steps.send, result)
 
-    def clear_faults(self) -> None: ...
+    def failed(self, error: MemslotsError) -> None:
+        """Passes the error of `call`."""
+        __tracebackhide__ = True
+        self._advance(self._steps.throw, error)
 
-    def _installed(self) -> Optional[Snapshot]:
-        """What the simulated kernel has, where that can be read."""
+    def _advance(self, send: Callable[[Any], Step], value: Any) -> None:
+        __tracebackhide__ = True
+        try:
+            self.call = send(value)
+        except StopIteration:
+            self.call = None
 
 
 def assert_survives_fault(
-    vm: Faultable, array: Iterable[Slot], at: Optional[int], errno: int
+    vm: Any, array: Iterable[Slot], at: At, errno: Union[int, str]
 ) -> None:
     """Submits `array` with a call that fails, and checks that the VM is exactly as before."""
     __tracebackhide__ = True
-    slots: List[Slot] = list(array)
-    before = vm.get()
-    operations = vm.plan(slots).operations
+    check = FaultCheck(array, at, errno)
+    while check.call is not None:
+        name, arguments = check.call
+        try:
+            result = getattr(vm, name)(*arguments)
+        except MemslotsError as error:
+            check.failed(error)
+        else:
+            check.returned(result)
+
+
+def _steps(slots: List[Slot], at: At, errno: int) -> Generator[Step, Any, None]:
+    __tracebackhide__ = True
+    before = yield "get", ()
+    operations = (yield "plan", (slots,)).operations
     if not operations:
         raise AssertionError("the array changes nothing, so no call can fail")
-    if at is not None and not 0 <= at < len(operations):
-        raise AssertionError(
-            f"there is no call {at}: the change has {len(operations)} calls, from 0"
-        )
-    for index in range(len(operations)) if at is None else [at]:
+    indices = range(len(operations)) if at is None else [at] if isinstance(at, int) else list(at)
+    if not indices:
+        raise AssertionError("`at` names no call")
+    for index in indices:
+        if not 0 <= index < len(operations):
+            raise AssertionError(
+                f"there is no call {index}: the change has {len(operations)} calls, from 0"
+            )
+    for index in indices:
         what = f"call {index} ({operations[index]}) failed with {os.strerror(errno)}"
-        vm.clear_faults()
-        vm.inject_fault(index, errno)
-        try:
-            vm.submit(slots)
-            raise AssertionError(f"{what}, and the submit succeeded all the same")
-        except RolledBackError as error:
-            if error.errno != errno:
-                name = errnos.errorcode.get(error.errno or 0, str(error.errno))
-                raise AssertionError(f"{what}, but the error has {name}") from error
-        except VMFailedError as error:
-            raise AssertionError(f"{what}, and the undo failed too: {error}") from error
-        except MemslotsError as error:
-            raise AssertionError(f"{what}, but the submit ended otherwise: {error}") from error
-        finally:
-            vm.clear_faults()
-        for array_after, whose in [(vm.get(), "the VM"), (vm._installed(), "the simulated kernel")]:
-            if array_after is not None and array_after != before:
+        yield "clear_faults", ()
+        yield "inject_fault", (index, errno)
+        problem, cause = yield from _submit(slots, what, errno)
+        yield "clear_faults", ()
+        if problem is not None:
+            raise AssertionError(problem) from cause
+        for method, whose in [("get", "the VM"), ("_installed", "the simulated kernel")]:
+            after = yield method, ()
+            if after is not None and after != before:
                 raise AssertionError(
                     f"{what}; {whose} should be as before\n"
                     f"  before: generation {before.generation}, {list(before)}\n"
-                    f"  after:  generation {array_after.generation}, {list(array_after)}"
+                    f"  after:  generation {after.generation}, {list(after)}"
                 )
+
+
+def _submit(
+    slots: List[Slot], what: str, errno: int
+) -> Generator[Step, Any, Tuple[Optional[str], Optional[MemslotsError]]]:
+    """Submits, and returns what is wrong with the result."""
+    try:
+        yield "submit", (slots,)
+    except RolledBackError as error:
+        if error.errno == errno:
+            return None, None
+        return f"{what}, but the error has {error.errno_name}", error
+    except VMFailedError as error:
+        return f"{what}, and the undo failed too: {error}", error
+    except MemslotsError as error:
+        return f"{what}, but the submit ended otherwise: {error}", error
+    return f"{what}, and the submit succeeded all the same", None

@@ -302,7 +302,10 @@ class Library:
         :returns: its code, 0 or positive.
         :raises MemslotsError: the code is negative.
         """
-        code: int = getattr(self._library, "memslots_" + name)(*arguments)
+        try:
+            code: int = getattr(self._library, "memslots_" + name)(*arguments)
+        except ctypes.ArgumentError as error:
+            raise TypeError(f"{name}: {error}") from None
         if code < 0:
             raise self._error(code)
         return code
@@ -346,7 +349,12 @@ class Library:
         )
         if violations:
             kind = violations[0].kind
+        kind = _KINDS.get(kind, kind)
         return error_class(code, kind)(message, kind, code, None, violations, number or None)
+
+
+# What the daemon calls by another name.
+_KINDS = {"no-such-slot": "unknown-slot", "not-mapped": "unmapped"}
 
 
 def _violation(violation: CViolation) -> Violation:

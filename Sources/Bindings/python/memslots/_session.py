@@ -7,7 +7,7 @@ import json
 from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple, Union
 
 from ._calls import close_all
-from .errors import ConnectionLostError, MemslotsError, from_wire
+from .errors import ClientClosedError, ConnectionLostError, MemslotsError, from_wire
 
 Message = Union[Dict[str, Any], List[Dict[str, Any]]]
 
@@ -93,6 +93,15 @@ class Session:
         self._waiters: Dict[int, Waiter] = {}
         self._last_id = 0
 
+    def check(self) -> None:
+        """Refuses to use a connection that has ended.
+
+        :raises ConnectionLostError: it has.
+        """
+        if self.lost is not None:
+            # A new one: an exception that is raised twice shows the tracebacks of both.
+            raise _lost(str(self.lost), self.lost.kind)
+
     @property
     def is_waiting(self) -> bool:
         """Whether a reply is missing."""
@@ -105,8 +114,7 @@ class Session:
         on_done: Optional[Callable[[], None]] = None,
     ) -> Tuple[bytes, Waiter]:
         """The line of a request or a batch, and who waits for its reply."""
-        if self.lost is not None:
-            raise ConnectionLostError(str(self.lost), self.lost.kind)
+        self.check()
         requests: List[Dict[str, Any]] = []
         for method, params in calls:
             self._last_id += 1
@@ -165,9 +173,14 @@ class Session:
     def lose(self, reason: str, kind: str = "connection-lost") -> None:
         """The connection ended: every request that waits gets an error."""
         if self.lost is None:
-            self.lost = ConnectionLostError(reason, kind)
+            self.lost = _lost(reason, kind)
         self._lines.close()
         for waiter in set(self._waiters.values()):
             text = f"{reason}; the request may have taken effect"
-            waiter.finish(error=ConnectionLostError(text, kind, data={"sent": True}))
+            waiter.finish(error=_lost(text, kind, sent=True))
         self._waiters.clear()
+
+
+def _lost(reason: str, kind: str, sent: bool = False) -> ConnectionLostError:
+    error = ClientClosedError if kind == "closed" else ConnectionLostError
+    return error(reason, kind, data={"sent": True} if sent else None)

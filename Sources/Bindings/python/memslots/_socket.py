@@ -9,9 +9,15 @@ import socket
 import stat
 import struct
 import time
-from typing import List, Mapping, Optional, Tuple
+from typing import List, Mapping, Optional, Sequence, Tuple
 
-from .errors import ConnectError, UntrustedServerError
+from .errors import (
+    ConnectError,
+    MemslotsError,
+    SystemCallError,
+    UntrustedServerError,
+    bad_argument,
+)
 
 RECEIVE_BYTES = 1 << 16
 DESCRIPTORS = 16
@@ -30,6 +36,33 @@ def receive(connection: socket.socket) -> Tuple[bytes, List[int]]:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(content[: len(content) // 4 * 4])
     return data, list(descriptors)
+
+
+def check_descriptors(descriptors: Sequence[int]) -> None:
+    """Refuses what can't be sent with a line.
+
+    :raises InvalidRequestError: too many, or a number that is no descriptor.
+    """
+    if len(descriptors) > DESCRIPTORS:
+        raise bad_argument(f"a request carries at most {DESCRIPTORS} descriptors", "fds")
+    for descriptor in descriptors:
+        if not isinstance(descriptor, int):
+            raise TypeError(f"a descriptor is an integer, not {descriptor!r}")
+        if not 0 <= descriptor < 1 << 31:
+            raise bad_argument(f"{descriptor} is no descriptor", "fds")
+
+
+def refusal(error: OSError, descriptors: Sequence[int]) -> Optional[MemslotsError]:
+    """The error of the one request whose descriptors the kernel refused to send, or to duplicate;
+    None if the connection broke."""
+    if descriptors and error.errno == errno.EBADF:
+        refused = bad_argument(f"one of the descriptors {list(descriptors)} is not open", "fds")
+        refused.errno = error.errno
+        return refused
+    if descriptors and error.errno in (errno.ETOOMANYREFS, errno.EMFILE, errno.ENOMEM):
+        text = f"the descriptors can't be sent: {error.strerror}"
+        return SystemCallError(text, "system", errno=error.errno)
+    return None
 
 
 def default_socket_path(environment: Optional[Mapping[str, str]] = None) -> str:

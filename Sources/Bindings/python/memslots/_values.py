@@ -7,49 +7,72 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from . import _library
 from ._library import ANY_SLOT, CSlot, library
+from .errors import InvalidArrayError, Violation, bad_argument
 from .memory import Place
 from .receipts import Diff, DirtyRange, Durations, Operation, Receipt
-from .slots import Flags, Slot, SlotKey
+from .slots import Flags, Slot, SlotKey, checked
 
 _OPERATIONS = ("create", "delete", "move", "reflag")
 
 
-def c_slots(slots: Sequence[Slot]) -> ctypes.Array[CSlot]:
+def c_slots(slots: Iterable[Slot]) -> ctypes.Array[CSlot]:
     """The slots as the library reads them.
 
-    :raises ValueError: a member is for a daemon, or out of the range of its type.
+    :raises InvalidArrayError: a slot has no user_address, or a backing that only a daemon has.
+    :raises InvalidRequestError: a member is out of the range of its type.
     """
-    return (CSlot * len(slots))(*[_c_slot(slot, index) for index, slot in enumerate(slots)])
+    wanted = checked(slots)
+    return (CSlot * len(wanted))(*[_c_slot(slot, index) for index, slot in enumerate(wanted)])
 
 
 def _c_slot(slot: Slot, index: int) -> CSlot:
     where = f"slots[{index}]"
     if slot.memory is not None or slot.opaque is not None:
-        raise ValueError(
-            f"{where}: a Table's slot has a user_address; memory and opaque are a daemon's"
-        )
+        text = f"{where}: a Table's slot has a user_address; memory and opaque are a daemon's"
+        raise _invalid(slot, index, "unknown-memory", text)
     if slot.user_address is None:
-        raise ValueError(f"{where}: user_address is missing")
+        raise _invalid(slot, index, "backing-missing", f"{where}: user_address is missing")
     if isinstance(slot.guest_memfd, str):
-        raise ValueError(f"{where}: a Table's guest_memfd is a descriptor, not a name")
+        text = f"{where}: a Table's guest_memfd is a descriptor, not a name"
+        raise _invalid(slot, index, "unknown-memory", text)
     c = CSlot()
-    for name, value in [
-        ("slot", ANY_SLOT if slot.id is None else slot.id),
-        ("address_space", slot.address_space),
-        ("guest_physical_address", slot.guest_address),
-        ("size", slot.size),
-        ("userspace_address", slot.user_address),
-        ("flags", int(slot.flags)),
-        ("memory_object", slot.memory_object),
-        ("memory_offset", slot.memory_offset),
-        ("guest_memfd_offset", slot.guest_memfd_offset),
-        ("guest_memfd", 0 if slot.guest_memfd is None else slot.guest_memfd),
+    for member, value, name, path in [
+        ("slot", ANY_SLOT if slot.id is None else slot.id, "id", "slot"),
+        ("address_space", slot.address_space, "address_space", "addressSpace"),
+        ("guest_physical_address", slot.guest_address, "guest_address", "guestPhysicalAddress"),
+        ("size", slot.size, "size", "size"),
+        ("userspace_address", slot.user_address, "user_address", "userspaceAddress"),
+        ("flags", int(slot.flags), "flags", "flags"),
+        ("memory_object", slot.memory_object, "memory_object", "memoryObject"),
+        ("memory_offset", slot.memory_offset, "memory_offset", "memoryOffset"),
+        (
+            "guest_memfd_offset",
+            slot.guest_memfd_offset,
+            "guest_memfd_offset",
+            "guestMemfdOffset",
+        ),
+        (
+            "guest_memfd",
+            0 if slot.guest_memfd is None else slot.guest_memfd,
+            "guest_memfd",
+            "guestMemfd",
+        ),
     ]:
-        setattr(c, name, value)
+        try:
+            setattr(c, member, value)
+        except TypeError:
+            raise TypeError(f"{where}.{name} is an integer, not {value!r}") from None
         # ctypes drops the upper bits without a word.
-        if getattr(c, name) != value:
-            raise ValueError(f"{where}: {name} can't be {value}")
+        if getattr(c, member) != value:
+            raise bad_argument(f"{where}.{name} can't be {value}", f"{where}.{path}")
     return c
+
+
+def _invalid(slot: Slot, index: int, kind: str, message: str) -> InvalidArrayError:
+    violation = Violation(
+        kind, f"slots[{index}]", slot.id, None, slot.address_space, None, message, index
+    )
+    return InvalidArrayError(message, kind, violations=(violation,))
 
 
 def _slot(c: CSlot) -> Slot:
@@ -161,7 +184,7 @@ def _is_same_memory(old: Slot, new: Slot) -> bool:
 def u32(value: int, name: str) -> int:
     """A number for 32 bits.
 
-    :raises ValueError: it does not fit.
+    :raises InvalidRequestError: it does not fit.
     """
     return _in_range(value, name, 32)
 
@@ -169,7 +192,7 @@ def u32(value: int, name: str) -> int:
 def u64(value: int, name: str) -> int:
     """A number for 64 bits.
 
-    :raises ValueError: it does not fit.
+    :raises InvalidRequestError: it does not fit.
     """
     return _in_range(value, name, 64)
 
@@ -177,7 +200,7 @@ def u64(value: int, name: str) -> int:
 def _in_range(value: int, name: str, bits: int) -> int:
     # ctypes would drop the upper bits.
     if not 0 <= value < 1 << bits:
-        raise ValueError(f"{name}: {value} is not in 0 to 2**{bits} - 1")
+        raise bad_argument(f"{name}: {value} is not in 0 to 2**{bits} - 1", name)
     return value
 
 

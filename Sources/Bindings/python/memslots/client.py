@@ -19,7 +19,7 @@ from typing import (
 from . import _calls
 from ._calls import Call
 from ._connection import DEFAULT_TIMEOUT, Connection
-from ._socket import DESCRIPTORS, default_socket_path
+from ._socket import default_socket_path
 from ._socket import connect as connect_socket
 from .errors import (
     ClosedError,
@@ -223,8 +223,6 @@ class Client:
         :param fds: at most 16 descriptors that go with the request; the caller keeps them.
         :param timeout: seconds in place of the client's.
         """
-        if len(fds) > DESCRIPTORS:
-            raise ValueError(f"a request carries at most {DESCRIPTORS} descriptors")
         seconds = self.timeout if timeout is None else timeout
         waiter = self._connection.request([(method, params or {})], fds, seconds)
         result, received = waiter.result()

@@ -1,17 +1,39 @@
-"""What can go wrong. Every exception of this package is a `MemslotsError`."""
+"""What can go wrong. What a daemon, the library or this package refuses is a `MemslotsError`.
+
+A value of a wrong type is a ``TypeError``, as everywhere in Python.
+"""
 
 from __future__ import annotations
 
 import errno as errnos
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional, Tuple, Type
+from typing import Any, Dict, Mapping, Optional, Tuple, Type, Union
 
 
-def _errno_number(name: Optional[str]) -> Optional[int]:
+def errno_from_name(name: Optional[str]) -> Optional[int]:
+    """The number of an errno's name, such as ``ENOMEM``; None where this system has none of the name.
+
+    >>> errno_from_name("ENOMEM"), errno_from_name("9")
+    (12, 9)
+    """
     if name is None:
         return None
-    return int(name) if name.isdigit() else getattr(errnos, name, None)
+    number: Optional[int] = int(name) if name.isdigit() else getattr(errnos, name, None)
+    return number
+
+
+def errno_number(errno: Union[int, str]) -> int:
+    """The number of an errno that is given by its number or its name.
+
+    :raises InvalidRequestError: it is none.
+    """
+    if not isinstance(errno, (int, str)):
+        raise TypeError(f"errno is a number or a name, not {errno!r}")
+    number = errno_from_name(errno) if isinstance(errno, str) else errno
+    if number is None or not 0 <= number < 1 << 31:
+        raise bad_argument(f"{errno!r} is no errno; one is errno.ENOMEM, or 'ENOMEM'", "errno")
+    return number
 
 
 @dataclass(frozen=True)
@@ -46,7 +68,7 @@ class Violation:
             slot=wire.get("slot"),
             other_slot=wire.get("otherSlot"),
             address_space=wire.get("addressSpace", 0),
-            errno=_errno_number(wire.get("errno")),
+            errno=errno_from_name(wire.get("errno")),
             message=wire.get("message", ""),
             index=int(position.group(1)) if position else None,
         )
@@ -64,7 +86,7 @@ class MemslotsError(Exception):
     kind: str
     """A stable name, such as ``generation-conflict``."""
     data: Mapping[str, Any]
-    """What the daemon sent beside it: see *Errors* in Docs/Protocol.md."""
+    """What the daemon sent beside it: see *Errors* in Docs/Protocol.md. Of a `Table` empty."""
     violations: Tuple[Violation, ...]
     """Each fault of an array, for `InvalidArrayError`."""
     errno: Optional[int]
@@ -105,18 +127,28 @@ class MemslotsError(Exception):
     def slot(self) -> Optional[int]:
         """The id of the slot at fault, if there is one."""
         value: Optional[int] = self.data.get("slot")
-        return value
+        return self.violations[0].slot if value is None and self.violations else value
 
     @property
     def path(self) -> Optional[str]:
         """The member of the request at fault, such as ``slots[0].size``."""
         value: Optional[str] = self.data.get("path")
-        return value
+        return (self.violations[0].path or None) if value is None and self.violations else value
+
+    @property
+    def errno_name(self) -> Optional[str]:
+        """The name of `errno`, such as ``ENOMEM``."""
+        return None if self.errno is None else errnos.errorcode.get(self.errno, str(self.errno))
 
 
-class InvalidRequestError(MemslotsError):
+class InvalidRequestError(MemslotsError, ValueError):
     """The request, or an argument, is wrong: ``invalid-params``, ``invalid-request``,
     ``method-not-found``, ``parse-error``, ``bad-argument``."""
+
+
+def bad_argument(message: str, path: Optional[str] = None) -> InvalidRequestError:
+    """The error for an argument that this package refuses by itself."""
+    return InvalidRequestError(message, "bad-argument", data={"path": path} if path else None)
 
 
 class NotFoundError(MemslotsError):
@@ -128,10 +160,11 @@ class WrongSlotError(MemslotsError):
 
 
 class AlreadyExistsError(MemslotsError):
-    """That name is taken: ``vm-exists``, ``memory-exists``, ``observer-exists``."""
+    """That name is taken: ``vm-exists``, ``memory-exists``, ``observer-exists``. Or a `Daemon` runs that
+    should be started: ``already-running``."""
 
 
-class InvalidArrayError(MemslotsError):
+class InvalidArrayError(MemslotsError, ValueError):
     """The array breaks a rule; `violations` has each fault. ``kind`` is that of the first."""
 
 
@@ -218,7 +251,8 @@ class ReentrantError(MemslotsError):
 
 
 class SystemCallError(MemslotsError):
-    """A system call of the library failed with `errno`."""
+    """A system call of the library failed with `errno`. None: what the library read from the kernel is
+    not what it was given, such as the slots of `Table.kvm`."""
 
 
 class LibraryNotFoundError(MemslotsError):
@@ -248,6 +282,10 @@ class ConnectionLostError(MemslotsError, ConnectionError):
     def may_have_executed(self) -> bool:
         """Whether a request was sent and its reply is missing: it may have taken effect."""
         return bool(self.data.get("sent", False))
+
+
+class ClientClosedError(ClosedError, ConnectionLostError):
+    """The client was closed on our side, before the call or while it waited."""
 
 
 class RequestTimeoutError(MemslotsError, TimeoutError):
@@ -315,5 +353,5 @@ def from_wire(error: Mapping[str, Any]) -> MemslotsError:
         error["code"],
         data,
         tuple(Violation.from_wire(violation) for violation in data.get("violations", ())),
-        _errno_number(data.get("errno")),
+        errno_from_name(data.get("errno")),
     )

@@ -9,8 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable, ClassVar, Dict, Mapping, Optional, Tuple
 
+from .errors import bad_argument, errno_from_name
 from .receipts import Operation, Receipt
-from .slots import Slot, Snapshot, to_int
+from .slots import Slot, Snapshot, describe, to_int
+
+__all__ = [
+    "Committed",
+    "Created",
+    "Destroyed",
+    "Dropped",
+    "Event",
+    "Failed",
+    "from_wire",
+    "Retired",
+    "RolledBack",
+    "RunEnded",
+    "RunFault",
+    "RunHole",
+    "RunTransaction",
+    "Unknown",
+]
 
 
 @dataclass(frozen=True)
@@ -20,7 +38,7 @@ class Event:
     method: ClassVar[str] = ""
     vm: Optional[str]
     """The VM it is about; None where it is about none."""
-    params: Mapping[str, Any] = field(repr=False)
+    params: Mapping[str, Any] = field(repr=False, hash=False)
     """As the daemon sent it, with every member."""
 
 
@@ -46,10 +64,10 @@ class Committed(Event):
     def apply(self, snapshot: Snapshot) -> Snapshot:
         """The array after this event, from the array before it.
 
-        :raises ValueError: the snapshot has another generation than the one before the event.
+        :raises InvalidRequestError: the snapshot has another generation than the one before the event.
         """
         if snapshot.generation != self.previous_generation:
-            raise ValueError(
+            raise bad_argument(
                 f"the event follows generation {self.previous_generation}, the array is of"
                 f" generation {snapshot.generation}; subscribe again"
             )
@@ -71,6 +89,11 @@ class RolledBack(Event):
     operation: Optional[int]
     """The operation that failed; None if it was reading a dirty log."""
 
+    @property
+    def errno_number(self) -> Optional[int]:
+        """The number of `errno`, as in `MemslotsError.errno`."""
+        return errno_from_name(self.errno)
+
 
 @dataclass(frozen=True)
 class Failed(Event):
@@ -83,6 +106,16 @@ class Failed(Event):
     undo_errno: str
     slots: Tuple[Slot, ...]
     """What is really installed."""
+
+    @property
+    def errno_number(self) -> Optional[int]:
+        """The number of `errno`."""
+        return errno_from_name(self.errno)
+
+    @property
+    def undo_errno_number(self) -> Optional[int]:
+        """The number of `undo_errno`, as in `MemslotsError.errno`."""
+        return errno_from_name(self.undo_errno)
 
 
 @dataclass(frozen=True)
@@ -118,7 +151,7 @@ class Dropped(Event):
     count: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunHole:
     """Memory that was missing in a VMM's transaction."""
 
@@ -135,6 +168,9 @@ class RunHole:
     verdict: Optional[str]
     """``hole`` or ``unclear``."""
     address_space: int = 0
+
+    def __repr__(self) -> str:
+        return describe(self)
 
 
 @dataclass(frozen=True)
@@ -158,7 +194,7 @@ class RunTransaction(Event):
     holes: Tuple[RunHole, ...]
     """At most 256 of `hole_count`."""
     hole_count: int
-    commit: Optional[Mapping[str, Any]]
+    commit: Optional[Mapping[str, Any]] = field(hash=False)
     """With ``--atomic``: ``asked``, ``made``, ``because``, ``heldNanoseconds``,
     ``appliedNanoseconds``."""
 

@@ -94,11 +94,11 @@ class StateInfo:
 
     memory: str
     """``files`` or ``descriptors``."""
-    unrestored: Tuple[Mapping[str, str], ...]
+    unrestored: Tuple[Mapping[str, str], ...] = field(hash=False)
     """VMs that could not be restored, each with ``vm``, ``file``, ``reason``."""
-    damaged: Tuple[Mapping[str, str], ...]
+    damaged: Tuple[Mapping[str, str], ...] = field(hash=False)
     """Damaged records that were set aside, each with ``file``, ``reason``."""
-    ahead: Tuple[Mapping[str, str], ...]
+    ahead: Tuple[Mapping[str, str], ...] = field(hash=False)
     """VMs whose record has a refused request, each with ``vm``, ``file``."""
     directory: Optional[str] = None
     """The path; None from a daemon of version 0.2.0."""
@@ -113,9 +113,9 @@ class ServerInfo:
     protocol: int
     """The version of the protocol, 1."""
     pid: int
-    backends: Mapping[str, Backend]
+    backends: Mapping[str, Backend] = field(hash=False)
     """``simulated`` and ``kvm``."""
-    limits: Mapping[str, int]
+    limits: Mapping[str, int] = field(hash=False)
     """By the names of Docs/Protocol.md, such as ``vmsPerPeer``."""
     state: Optional[StateInfo]
     """None without ``--state-dir``."""
@@ -215,9 +215,9 @@ class VMMetrics:
     """The counters and histograms of one VM."""
 
     vm: str
-    counters: Mapping[str, int]
+    counters: Mapping[str, int] = field(hash=False)
     """Such as ``commits``, ``rollbacks``, ``operations``, ``quiesced``."""
-    histograms: Mapping[str, Histogram]
+    histograms: Mapping[str, Histogram] = field(hash=False)
     """``blackout``, ``total``, ``quiesce``, ``apply``; nanoseconds."""
 
 
@@ -225,15 +225,15 @@ class VMMetrics:
 class Metrics:
     """The user's counters since the daemon started."""
 
-    counters: Mapping[str, int]
+    counters: Mapping[str, int] = field(hash=False)
     """As of a VM, and ``requests``, ``errors``, ``events``."""
-    histograms: Mapping[str, Histogram]
-    gauges: Mapping[str, int]
+    histograms: Mapping[str, Histogram] = field(hash=False)
+    gauges: Mapping[str, int] = field(hash=False)
     """What the user has now, by the names of the limits."""
     vms: Tuple[VMMetrics, ...]
     open_metrics: str
     """All of it as OpenMetrics text."""
-    users: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    users: Mapping[int, Mapping[str, int]] = field(default_factory=dict, hash=False)
     """What each user has, for root and the daemon's own user; else empty."""
 
     @classmethod

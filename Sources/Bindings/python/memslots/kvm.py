@@ -7,20 +7,36 @@ import ctypes
 import fcntl
 import mmap
 import os
-from typing import Iterator
+from typing import Iterator, Optional
 
+from ._handle import Uncopied
+from .errors import bad_argument
 from .slots import PAGE_SIZE
+
+__all__ = ["create_vm", "HostMemory", "opens"]
+
+DEVICE = "/dev/kvm"
 
 _KVM_CREATE_VM = 0xAE01
 
 
+def opens() -> bool:
+    """Whether /dev/kvm is there, and we may use it."""
+    try:
+        os.close(os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
-def create_vm(device: str = "/dev/kvm") -> Iterator[int]:
+def create_vm(device: Optional[str] = None) -> Iterator[int]:
     """The descriptor of a new VM, for `Table.kvm`. The block's end closes it: close the table first.
 
+    :param device: None: ``/dev/kvm``.
     :raises OSError: the device does not open, or KVM refuses.
     """
-    kvm = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+    kvm = os.open(device or DEVICE, os.O_RDWR | os.O_CLOEXEC)
     try:
         vm = fcntl.ioctl(kvm, _KVM_CREATE_VM, 0)
     finally:
@@ -31,7 +47,7 @@ def create_vm(device: str = "/dev/kvm") -> Iterator[int]:
         os.close(vm)
 
 
-class HostMemory:
+class HostMemory(Uncopied):
     """Memory of this process for slots: zeroes, mapped until `close`. A context manager.
 
     >>> with HostMemory(8192) as memory:
@@ -42,10 +58,10 @@ class HostMemory:
 
     def __init__(self, size: int) -> None:
         """:param size: bytes, a multiple of 4096.
-        :raises ValueError: it is not.
+        :raises InvalidRequestError: it is not.
         """
         if size <= 0 or size % PAGE_SIZE:
-            raise ValueError(f"{size} is no multiple of {PAGE_SIZE}")
+            raise bad_argument(f"{size} is no multiple of {PAGE_SIZE}")
         self.buffer = mmap.mmap(-1, size)
         """Its bytes."""
         self._anchor = ctypes.c_char.from_buffer(self.buffer)

@@ -6,10 +6,10 @@ import base64
 from dataclasses import dataclass
 from typing import Any, Iterator, Mapping, Optional, Tuple
 
-from .slots import Flags, to_int
+from .slots import Flags, describe, to_int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Place:
     """The place of a guest address, or of a piece of a range, in memory."""
 
@@ -29,6 +29,9 @@ class Place:
     opaque: Optional[str] = None
     flags: Flags = Flags.NONE
     address_space: int = 0
+
+    def __repr__(self) -> str:
+        return describe(self)
 
     @property
     def mapped(self) -> bool:

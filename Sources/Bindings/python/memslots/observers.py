@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional
 
 from . import _library
+from ._handle import Handle
 from ._library import library
 from ._values import change_from_c
 from .slots import Slot
@@ -95,7 +96,7 @@ def _forget(context: int) -> None:
 _release = _library.RELEASE(_forget)
 
 
-class Hook:
+class Hook(Handle):
     """A hook of a table. A context manager; `remove` ends it."""
 
     def __init__(
@@ -137,12 +138,12 @@ class Hook:
 
     def remove(self) -> None:
         """Removes it for the transactions that begin afterwards; a running one still calls it."""
-        if self._handle:
-            handle, self._handle = self._handle, 0
+        handle = self._take()
+        if handle:
             library()("hook_remove", handle)
 
 
-class Observation:
+class Observation(Handle):
     """An observation of a table. A context manager; `end` ends it."""
 
     def __init__(self, table: int, observer: Callable[[TableEvent], None]) -> None:
@@ -184,8 +185,8 @@ class Observation:
 
     def end(self) -> None:
         """Ends it."""
-        if self._handle:
-            handle, self._handle = self._handle, 0
+        handle = self._take()
+        if handle:
             library()("observation_end", handle)
 
 

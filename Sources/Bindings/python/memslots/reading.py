@@ -7,12 +7,13 @@ from ctypes import byref
 from typing import Iterator, Tuple
 
 from . import _library
+from ._handle import Handle, Uncopied
 from ._library import library
 from ._values import place_from_c, u32, u64
 from .memory import Place
 
 
-class Reader:
+class Reader(Handle):
     """A reader of a table. Entering takes nanoseconds and never waits. A context manager."""
 
     def __init__(self, handle: int) -> None:
@@ -42,12 +43,12 @@ class Reader:
 
     def close(self) -> None:
         """Ends the registration; of a reader that is inside, when it leaves."""
-        if self._handle:
-            handle, self._handle = self._handle, 0
+        handle = self._take()
+        if handle:
             library()("reader_close", handle)
 
 
-class View:
+class View(Uncopied):
     """The array that a reader has entered, for the thread that entered."""
 
     def __init__(self, view: _library.CView) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping, Optional, Tuple, Union
 
-from .slots import Flags, Slot, SlotKey, to_int
+from .slots import Flags, Slot, SlotKey, describe, to_int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Operation:
     """One slot call of a plan."""
 
@@ -29,6 +29,9 @@ class Operation:
     """The slot before the call. `Table` only."""
     after: Optional[Slot] = None
     """The slot after the call. `Table` only."""
+
+    def __repr__(self) -> str:
+        return describe(self)
 
     def __str__(self) -> str:
         space = f" of address space {self.address_space}" if self.address_space else ""
@@ -158,6 +161,19 @@ class Receipt:
     ``asked``, the first that applies. None if they were not."""
     observers: Tuple[Observer, ...] = ()
     """What each observer of a daemon's VM was sent."""
+
+    def __str__(self) -> str:
+        """A line, such as ``generation 2 committed by 3 calls; vCPUs were held for 41.5 µs (overlap)``."""
+        if not self.committed:
+            return f"generation {self.generation} unchanged"
+        count = len(self.operations)
+        text = f"generation {self.generation} committed by {count} call{'' if count == 1 else 's'}"
+        if self.quiesced:
+            held = self.durations.blackout / 1000
+            text += f"; vCPUs were held for {held:.1f} µs ({self.because or 'reason unknown'})"
+        if not self.retired:
+            text += f"; the old array is still in use by {', '.join(self.readers)}"
+        return "; ".join([text, *self.warnings])
 
     @property
     def committed(self) -> bool:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence, Tuple
 
 from ._programs import PathLike, find_program
-from .errors import ProgramFailedError
-from .slots import Flags, Slot
+from .errors import ProgramFailedError, bad_argument, errno_from_name
+from .slots import Flags, Slot, describe
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Hole:
     """Guest memory that was missing between two calls. Docs/Reports.md defines the members."""
 
@@ -37,6 +37,9 @@ class Hole:
     vm: int = 0
     """The number of its VM in `Report.machines`."""
     address_space: int = 0
+
+    def __repr__(self) -> str:
+        return describe(self)
 
     def __str__(self) -> str:
         time = (
@@ -83,6 +86,11 @@ class RefusedCall:
     """None if the log does not prove it."""
     vm: int = 0
 
+    @property
+    def errno_number(self) -> Optional[int]:
+        """The number of `errno`, as in `MemslotsError.errno`."""
+        return errno_from_name(self.errno)
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -117,7 +125,7 @@ class Report:
     holds: Tuple[Tuple[int, int], ...]
     """Under ``--atomic``: when vCPUs were held, in nanoseconds since the first call."""
     notes: Tuple[str, ...]
-    data: Mapping[str, Any] = field(repr=False)
+    data: Mapping[str, Any] = field(repr=False, hash=False)
     """The whole object that ``memslotctl report --json`` prints."""
     exit_status: Optional[int] = None
     """Of the VMM; None without a run."""
@@ -152,12 +160,19 @@ class Report:
         a log that can't exclude a further one, each fail.
 
         :param allow_unknown: a log that can't exclude a further hole passes.
-        :param allow_unseen: an absence passes during which no vCPU was in the guest, as proved.
+        :param allow_unseen: an absence passes during which no vCPU was in the guest, as proved. For a run
+            with ``atomic=True``, which holds vCPUs while it removes slots and creates them again.
         :raises AssertionError: with each of them.
         """
         __tracebackhide__ = True
+        unseen = [hole for hole in self.holes if hole.guest == "out"]
         holes = [hole for hole in self.holes if not (allow_unseen and hole.guest == "out")]
         lines = [f"  {hole}" for hole in holes]
+        if unseen and not allow_unseen:
+            lines.append(
+                f"  unseen, because provably no vCPU was in the guest: {len(unseen)} of these"
+                f" {len(holes)}; allow_unseen=True permits them"
+            )
         if not allow_unknown:
             lines += [f"  unknown because {reason}" for reason in self.unknown_because]
         if lines:
@@ -189,9 +204,12 @@ class Report:
 
         :param severity: ``error``, ``warning`` or ``hint``.
         :raises AssertionError: with each finding.
+        :raises InvalidRequestError: another severity.
         """
         __tracebackhide__ = True
         severities = ["error", "warning", "hint"]
+        if severity not in severities:
+            raise bad_argument(f"a severity is error, warning or hint, not {severity!r}")
         counted = severities[: severities.index(severity) + 1]
         lines = [f"  {f.severity}: {f.text}" for f in self.findings if f.severity in counted]
         if lines:
@@ -219,10 +237,10 @@ class Report:
     def from_json(cls, data: Mapping[str, Any], **of_a_run: Any) -> Report:
         """The report of the object that ``memslotctl report --json`` prints.
 
-        :raises ValueError: it has another form than 1.
+        :raises InvalidRequestError: it has another form than 1.
         """
         if data.get("report") != 1:
-            raise ValueError(f"a report of form {data.get('report')!r}, not 1")
+            raise bad_argument(f"a report of form {data.get('report')!r}, not 1")
         return cls(
             headline=data["headline"],
             unknown_because=tuple(data["unknownBecause"]),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Union
 
 from ._programs import PathLike, find_program
-from .errors import ProgramFailedError
+from .errors import ProgramFailedError, bad_argument
 from .report import Report
 
 
@@ -55,7 +55,7 @@ def _run(
     keep: bool,
 ) -> Report:
     if not argv:
-        raise ValueError("name the VMM to run")
+        raise bad_argument("name the VMM to run")
     page, record = directory / "report.html", directory / "record.jsonl"
     command: List[Union[str, os.PathLike[str]]] = [find_program("memslotctl"), "run"]
     command += ["--atomic"] if atomic else []

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import errno
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
+
+from .errors import InvalidArrayError, Violation, bad_argument
 
 PAGE_SIZE = 4096
 """Bytes of a page of guest memory."""
@@ -32,19 +37,24 @@ class Flags(enum.IntFlag):
 
         >>> Flags(3).names
         ['log-dirty-pages', 'readonly']
+
+        :raises InvalidRequestError: a bit has no name.
         """
+        unknown = int(self) & ~_ALL_FLAGS
+        if unknown:
+            raise bad_argument(f"no flag has the bits {unknown:#x}; {_KNOWN_FLAGS}")
         return [name for bit, name in _FLAG_NAMES.items() if self & bit]
 
     @classmethod
     def from_names(cls, names: Iterable[str]) -> Flags:
         """The flags with these names.
 
-        :raises ValueError: a name is unknown.
+        :raises InvalidRequestError: a name is unknown.
         """
         flags = cls.NONE
         for name in names:
             if name not in _FLAG_BITS:
-                raise ValueError(f"{name!r} is no flag; the flags are {', '.join(_FLAG_BITS)}")
+                raise bad_argument(f"{name!r} is no flag; {_KNOWN_FLAGS}")
             flags |= _FLAG_BITS[name]
         return flags
 
@@ -55,6 +65,8 @@ _FLAG_NAMES = {
     Flags.GUEST_MEMFD: "guest-memfd",
 }
 _FLAG_BITS = {name: bit for bit, name in _FLAG_NAMES.items()}
+_ALL_FLAGS = sum(map(int, _FLAG_NAMES))
+_KNOWN_FLAGS = "the flags are " + ", ".join(_FLAG_BITS)
 
 SlotKey = Tuple[int, int]
 """An address space and the id of a slot in it."""
@@ -107,10 +119,10 @@ class Slot:
     def key(self) -> SlotKey:
         """The address space and the id.
 
-        :raises ValueError: the slot has no id yet.
+        :raises InvalidRequestError: the slot has no id yet.
         """
         if self.id is None:
-            raise ValueError(f"{self!r} has no id")
+            raise bad_argument(f"{self!r} has no id")
         return self.address_space, self.id
 
     def __contains__(self, guest_address: int) -> bool:
@@ -128,12 +140,12 @@ class Slot:
     def split(self, *guest_addresses: int) -> Tuple[Slot, ...]:
         """The slots that map the same memory, cut at each address. They have no ids.
 
-        :raises ValueError: an address is not inside, or no multiple of 4096.
+        :raises InvalidRequestError: an address is not inside, or no multiple of 4096.
         """
         cuts = sorted(set(guest_addresses))
         for cut in cuts:
             if not self.guest_address < cut < self.end or cut % PAGE_SIZE:
-                raise ValueError(f"{self!r} can't be cut at {cut:#x}")
+                raise bad_argument(f"{self!r} can't be cut at {cut:#x}")
         bounds = [self.guest_address, *cuts, self.end]
         return tuple(self._part(start, end) for start, end in zip(bounds, bounds[1:]))
 
@@ -150,19 +162,7 @@ class Slot:
         )
 
     def __repr__(self) -> str:
-        parts = []
-        for name in _REPR_ORDER:
-            value = getattr(self, name)
-            if name not in ("guest_address", "size") and value == _DEFAULTS[name]:
-                continue
-            if name == "flags":
-                text = "|".join(Flags(value).names)
-            elif name.endswith(("address", "size", "offset")):
-                text = f"{value:#x}"
-            else:
-                text = repr(value)
-            parts.append(f"{name}={text}")
-        return f"Slot({', '.join(parts)})"
+        return describe(self, _REPR_ORDER)
 
     def to_wire(self) -> Dict[str, Any]:
         """The slot as the protocol writes it.
@@ -214,8 +214,63 @@ class Slot:
         )
 
 
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Slot)}
-_REPR_ORDER = ["id", *(name for name in _DEFAULTS if name != "id")]
+def describe(value: Any, names: Iterable[str] = ()) -> str:
+    """The ``repr`` of a dataclass: addresses and sizes in hexadecimal, what has its default left out.
+
+    :param names: of its members, in their order; none: all.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(value)}
+    parts = []
+    for name in names or defaults:
+        member = getattr(value, name)
+        if member == defaults[name]:
+            continue
+        if name == "flags" and isinstance(member, int):
+            unknown = int(member) & ~_ALL_FLAGS
+            known = Flags(member & _ALL_FLAGS).names
+            text = "|".join([*known, *([hex(unknown)] if unknown else [])]) or "none"
+        elif name.endswith(("address", "size", "offset")) and isinstance(member, int):
+            text = f"{member:#x}"
+        else:
+            text = repr(member)
+        parts.append(f"{name}={text}")
+    return f"{type(value).__name__}({', '.join(parts)})"
+
+
+_REPR_ORDER = ["id", *(field.name for field in dataclasses.fields(Slot) if field.name != "id")]
+
+
+def checked(slots: Iterable[Slot]) -> List[Slot]:
+    """An array whose flags can be sent, and that consists of slots.
+
+    :raises InvalidArrayError: a slot has a flag without a name.
+    """
+    wanted = list(slots)
+    faults = []
+    for index, slot in enumerate(wanted):
+        if not isinstance(slot, Slot):
+            raise TypeError(f"slots[{index}] is no Slot but {slot!r}")
+        if not isinstance(slot.flags, int):
+            raise TypeError(f"slots[{index}].flags are Flags, not {slot.flags!r}")
+        unknown = int(slot.flags) & ~_ALL_FLAGS
+        if unknown:
+            faults.append(
+                Violation(
+                    kind="unsupported-flag",
+                    path=f"slots[{index}].flags",
+                    slot=slot.id,
+                    address_space=slot.address_space,
+                    errno=errno.EINVAL,
+                    message=f"slots[{index}]: no flag has the bits {unknown:#x}; {_KNOWN_FLAGS}",
+                    index=index,
+                )
+            )
+    if faults:
+        first = faults[0]
+        raise InvalidArrayError(
+            first.message, first.kind, violations=tuple(faults), errno=first.errno
+        )
+    return wanted
 
 
 def to_int(value: Union[int, str]) -> int:
@@ -259,14 +314,28 @@ class Snapshot:
 
     def get(self, id: int, address_space: int = 0) -> Optional[Slot]:
         """The slot with this id, or None."""
-        return next((slot for slot in self.slots if slot.key == (address_space, id)), None)
+        return self._by_key.get((address_space, id))
 
     def at(self, guest_address: int, address_space: int = 0) -> Optional[Slot]:
         """The slot that maps a guest address, or None."""
-        for slot in self.slots:
-            if slot.address_space == address_space and guest_address in slot:
-                return slot
-        return None
+        starts, slots = self._by_address.get(address_space, ([], []))
+        index = bisect_right(starts, guest_address) - 1
+        return slots[index] if index >= 0 and guest_address in slots[index] else None
+
+    # At the first question: most arrays are only iterated over.
+
+    @cached_property
+    def _by_key(self) -> Dict[SlotKey, Slot]:
+        return {slot.key: slot for slot in self.slots if slot.id is not None}
+
+    @cached_property
+    def _by_address(self) -> Dict[int, Tuple[List[int], List[Slot]]]:
+        spaces: Dict[int, Tuple[List[int], List[Slot]]] = {}
+        for slot in sorted(self.slots, key=lambda slot: slot.guest_address):
+            starts, slots = spaces.setdefault(slot.address_space, ([], []))
+            starts.append(slot.guest_address)
+            slots.append(slot)
+        return spaces
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Snapshot:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Iterator, Optional, Tuple, Type, TypeVar
 
 from ._connection import DEFAULT_TIMEOUT
-from .errors import ConnectionLostError, NotFoundError
+from .errors import ConnectionLostError, NotFoundError, RequestTimeoutError
 from .events import Destroyed, Event, RunEnded
 from .slots import Snapshot
 
@@ -13,6 +14,40 @@ if TYPE_CHECKING:
     from .client import Client
 
 E = TypeVar("E", bound=Event)
+
+
+class Deadline:
+    """The end of a wait for one event among others."""
+
+    def __init__(self, kind: Type[Event], timeout: Optional[float]) -> None:
+        self._kind = kind.__name__
+        self._timeout = timeout
+        self._end = None if timeout is None else time.monotonic() + timeout
+        self._skipped = 0
+
+    def remaining(self) -> Optional[float]:
+        """Seconds, at least 0; None: for ever."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def skip(self, has_more: bool) -> None:
+        """Counts an event of another class.
+
+        :param has_more: whether more have arrived, which are read also after the end.
+        :raises RequestTimeoutError: it was the last.
+        """
+        self._skipped += 1
+        if self.remaining() == 0 and not has_more:
+            raise self.late()
+
+    def late(self) -> RequestTimeoutError:
+        """The error for a stream without one until the end."""
+        text = f"no {self._kind} within {self._timeout} s; other events that came: {self._skipped}"
+        return RequestTimeoutError(text, "timeout")
+
+    def over(self) -> ConnectionLostError:
+        """The error for a stream that ended first."""
+        text = f"the events are over, and no {self._kind} was among them"
+        return ConnectionLostError(text, "stream-over")
 
 
 class EventStream(Iterator[Event]):
@@ -34,6 +69,10 @@ class EventStream(Iterator[Event]):
         self._owns_client = owns_client
         self._is_over = False
         self.snapshots = client.subscribe(vm)
+
+    def __repr__(self) -> str:
+        of = "all VMs" if self._vm is None else repr(self._vm)
+        return f"<{'ended ' if self._is_over else ''}EventStream of {of}>"
 
     @property
     def snapshot(self) -> Snapshot:
@@ -66,19 +105,21 @@ class EventStream(Iterator[Event]):
     def wait_for(self, kind: Type[E], timeout: Optional[float] = DEFAULT_TIMEOUT) -> E:
         """The next event of a class, such as `events.Committed`; others are skipped.
 
-        :param timeout: seconds to wait for each event.
+        :param timeout: seconds for all of it, whatever else comes meanwhile; 0: only what is there.
         :raises RequestTimeoutError: none came in time.
         :raises ConnectionLostError: the stream is over.
         """
+        deadline = Deadline(kind, timeout)
         while True:
             try:
-                event = self.next(timeout)
+                event = self.next(deadline.remaining())
             except StopIteration:
-                raise ConnectionLostError(
-                    f"the events are over, and no {kind.__name__} was among them", "stream-over"
-                ) from None
+                raise deadline.over() from None
+            except RequestTimeoutError:
+                raise deadline.late() from None
             if isinstance(event, kind):
                 return event
+            deadline.skip(self._client._connection.has_events)
 
     def __enter__(self) -> EventStream:
         return self

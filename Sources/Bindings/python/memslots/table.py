@@ -7,14 +7,16 @@ import enum
 import errno as errnos
 import types
 from ctypes import byref, c_uint64, sizeof
-from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 from . import _library
+from ._calls import milliseconds
 from ._compare_and_swap import Change, update
-from ._faults import assert_survives_fault
+from ._faults import At, assert_survives_fault
+from ._handle import Handle
 from ._library import library
 from ._values import c_slots, from_c, place_from_c, receipt_from_c, u32, u64
-from .errors import NotFoundError, UnavailableError
+from .errors import NotFoundError, UnavailableError, WrongSlotError, errno_number
 from .info import Capabilities
 from .memory import DirtyLog, Place
 from .observers import Hook, HookFunctions, Observation, TableEvent
@@ -39,7 +41,7 @@ class DirtyLogMode(enum.IntEnum):
     """``KVM_CAP_DIRTY_LOG_RING``."""
 
 
-class Table:
+class Table(Handle):
     """The memory of one VM. Each submit contains the whole array: afterwards the VM has exactly that
     one, or exactly the one before.
 
@@ -109,7 +111,8 @@ class Table:
         :param installed: the slots that the VM already has; they are checked against the kernel.
         :param dirty_ring_bytes: with `DirtyLogMode.RING`.
         :param keeps_other_mappings: a deletion drops only its own mappings, where the kernel can.
-        :raises SystemCallError: it is no VM of this process.
+        :raises SystemCallError: it is no VM of this process; or, with ``errno`` None, its slots are
+            others than `installed`.
         """
         slots = c_slots(installed)
         options = _library.CKVMOptions(
@@ -125,7 +128,8 @@ class Table:
         return cls(handle.value, False)
 
     def __repr__(self) -> str:
-        return f"<Table on {'a simulated VM' if self.is_simulated else 'KVM'}>"
+        closed = "" if self._handle else "closed "
+        return f"<{closed}Table on {'a simulated VM' if self.is_simulated else 'KVM'}>"
 
     def __enter__(self) -> Table:
         return self
@@ -140,8 +144,8 @@ class Table:
 
     def close(self) -> None:
         """Closes the table. The VM keeps its slots. No effect on a closed one."""
-        if self._handle:
-            handle, self._handle = self._handle, 0
+        handle = self._take()
+        if handle:
             library()("close", handle)
 
     def __del__(self) -> None:
@@ -214,23 +218,20 @@ class Table:
         quiesce_deadline: Optional[float],
         continuity: bool,
     ) -> Receipt:
-        wanted = list(slots)
-        milliseconds = 0
+        wanted = c_slots(slots)
+        deadline = 0  # of the library
         if quiesce_deadline is not None:
-            if quiesce_deadline < 0:
-                raise ValueError("quiesce_deadline is negative; None is a second")
-            milliseconds = u32(max(1, round(quiesce_deadline * 1000)), "quiesce_deadline")
+            deadline = u32(max(1, milliseconds(quiesce_deadline)), "quiesce_deadline")
         options = _library.CSubmitOptions(
             sizeof(_library.CSubmitOptions),
             u64(expected_generation or 0, "expected_generation"),
             expected_generation is not None,
             always_quiesce,
-            milliseconds,
+            deadline,
             continuity,
         )
         c = _library.CReceipt(sizeof(_library.CReceipt))
-        arguments = (self._handle, c_slots(wanted), len(wanted), byref(options), byref(c))
-        library()(function, *arguments)
+        library()(function, self._handle, wanted, len(wanted), byref(options), byref(c))
         try:
             return receipt_from_c(c)
         finally:
@@ -309,7 +310,8 @@ class Table:
         :param clear: clear exactly the returned bits.
         :param first_page: of 4096 bytes, from the slot's beginning; a multiple of 64.
         :param page_count: None: up to the end.
-        :raises NotFoundError: there is no such slot, or it does not log.
+        :raises NotFoundError: there is no such slot.
+        :raises WrongSlotError: it does not log.
         """
         pages = page_count
         if pages is None:
@@ -319,9 +321,7 @@ class Table:
         bitmap = (c_uint64 * max(1, words))()
         dirty = c_uint64()
         if pages > 0 or page_count is None:
-            library()(
-                "dirty_log",
-                self._handle,
+            arguments = (
                 u32(address_space, "address_space"),
                 u32(slot, "slot"),
                 u64(first_page, "first_page"),
@@ -331,6 +331,14 @@ class Table:
                 words,
                 byref(dirty),
             )
+            try:
+                library()("dirty_log", self._handle, *arguments)
+            except NotFoundError as error:
+                found = self.get().get(slot, address_space)
+                if found is None or found.flags & Flags.LOG_DIRTY_PAGES:
+                    raise
+                # The library has one code for both.
+                raise WrongSlotError(error.message, "not-logging", error.code) from None
         return DirtyLog(first_page, pages, dirty.value, bytes(bitmap)[: (pages + 7) // 8])
 
     def reader(self, name: str = "reader") -> Reader:
@@ -428,18 +436,20 @@ class Table:
             u64(size, "size"),
         )
 
-    def inject_fault(self, operation: int, errno: int = errnos.ENOMEM, times: int = 1) -> None:
+    def inject_fault(
+        self, operation: int, errno: Union[int, str] = errnos.ENOMEM, times: int = 1
+    ) -> None:
         """Makes call number `operation` fail in the next `times` transactions that reach it.
 
         :param operation: from 0; the calls of an undo continue the count.
-        :param errno: such as ``errno.ENOMEM``.
+        :param errno: such as ``errno.ENOMEM`` or ``"ENOMEM"``.
         :param times: at least 1.
         """
         library()(
             "simulator_fail",
             self._handle,
             u32(operation, "operation"),
-            errno,
+            errno_number(errno),
             u32(times, "times"),
         )
 
@@ -459,13 +469,14 @@ class Table:
         self,
         array: Iterable[Slot],
         *,
-        at: Optional[int] = None,
-        errno: int = errnos.ENOMEM,
+        at: At = None,
+        errno: Union[int, str] = errnos.ENOMEM,
     ) -> None:
         """Fails a test unless a call of this change can fail: the submit must return the errno, and
         the table and the simulated kernel must be exactly as before. The VM keeps its array.
 
-        :param at: the index of the call that fails, from 0; None: each call in turn.
+        :param at: the index of the call that fails, from 0, or several; None: each call in turn. Each is
+            a submit of the whole array: of thousands of slots test some, as ``range(0, 30000, 1000)``.
         :raises AssertionError: with what is different; also if the change has no such call.
         :raises UnavailableError: the table is on KVM.
         """

@@ -7,6 +7,7 @@ from ctypes import byref, c_uint32, c_uint64, sizeof
 from typing import Optional, Tuple
 
 from . import _library
+from ._handle import Handle
 from ._library import library
 
 
@@ -30,7 +31,7 @@ class Kick(enum.IntFlag):
     """`VCPU.kick` was called."""
 
 
-class VCPU:
+class VCPU(Handle):
     """A vCPU of a VM on KVM. It never sees a partial change. A context manager; `close` ends it."""
 
     def __init__(self, handle: int) -> None:
@@ -88,8 +89,8 @@ class VCPU:
 
     def close(self) -> None:
         """Ends its registration."""
-        if self._handle:
-            handle, self._handle = self._handle, 0
+        handle = self._take()
+        if handle:
             library()("vcpu_close", handle)
 
 

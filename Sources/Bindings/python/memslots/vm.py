@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno as errnos
 import mmap
 import types
-from typing import TYPE_CHECKING, Iterable, Optional, Tuple, Type
+from typing import TYPE_CHECKING, Iterable, Optional, Tuple, Type, Union
 
 from . import _calls
 from ._calls import close_all
 from ._compare_and_swap import Change, update
-from ._faults import assert_survives_fault
+from ._faults import At, assert_survives_fault
 from .errors import ConnectionLostError, NotFoundError, RequestTimeoutError
 from .info import Capabilities, Memory, SimulatorLimits
 from .memory import DirtyLog, Place
@@ -338,16 +338,17 @@ class VM:
 
     # ---- Faults, for simulated VMs
 
-    def inject_fault(self, operation: int, errno: int = errnos.ENOMEM, times: int = 1) -> None:
+    def inject_fault(
+        self, operation: int, errno: Union[int, str] = errnos.ENOMEM, times: int = 1
+    ) -> None:
         """Makes call number `operation` fail in the next `times` transactions that reach it
         (``fault.inject``).
 
         :param operation: from 0; the calls of an undo continue the count.
-        :param errno: such as ``errno.ENOMEM``.
+        :param errno: such as ``errno.ENOMEM`` or ``"ENOMEM"``.
         :raises UnavailableError: the VM is on KVM.
         """
-        name = errnos.errorcode.get(errno, str(errno))
-        self.client._run(_calls.fault_inject(self.name, operation, name, times))
+        self.client._run(_calls.fault_inject(self.name, operation, errno, times))
 
     def clear_faults(self) -> None:
         """Disarms all faults."""
@@ -360,13 +361,14 @@ class VM:
         self,
         array: Iterable[Slot],
         *,
-        at: Optional[int] = None,
-        errno: int = errnos.ENOMEM,
+        at: At = None,
+        errno: Union[int, str] = errnos.ENOMEM,
     ) -> None:
         """Fails a test unless a call of this change can fail: the submit must return the errno, and
         the VM must be exactly as before, generation included. The VM keeps its array.
 
-        :param at: the index of the call that fails, from 0; None: each call in turn.
+        :param at: the index of the call that fails, from 0, or several; None: each call in turn. Each is
+            a submit of the whole array: of thousands of slots test some, as ``range(0, 30000, 1000)``.
         :raises AssertionError: with what is different; also if the change has no such call.
         """
         __tracebackhide__ = True

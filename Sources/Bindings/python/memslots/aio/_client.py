@@ -5,13 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, TypeVar, Union
+from typing import (
+    Any,
+    Awaitable,
+    Dict,
+    Generator,
+    Iterable,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+    Union,
+)
 
 from .. import _calls
 from .._calls import Call
 from .._connection import DEFAULT_TIMEOUT
 from .._session import Session
-from .._socket import DESCRIPTORS, default_socket_path
+from .._socket import default_socket_path
 from .._socket import connect as connect_socket
 from ..errors import ClosedError, MemslotsError
 from ..events import Event
@@ -27,7 +39,7 @@ T = TypeVar("T")
 
 class AsyncClient:
     """One connection: see `memslots.Client`, which has the same parameters and methods. Its tasks
-    share it; it belongs to one event loop.
+    share it; it belongs to the event loop in which it connected.
 
     ``async with`` connects it and closes it; so does ``await client.open()``, with ``close()``.
     """
@@ -85,11 +97,18 @@ class AsyncClient:
             sock = await loop.run_in_executor(None, lambda: connect_socket(*arguments))
         return AsyncConnection(sock)
 
-    def close(self) -> None:
-        """Ends the connection, and the ephemeral VMs that were created on it."""
+    def close(self) -> Awaitable[None]:
+        """Ends the connection, and the ephemeral VMs that were created on it, at once. The result may
+        be awaited, and need not be."""
         self._is_closed = True
         if self._connection is not None:
             self._connection.close()
+        return _Done()
+
+    def _abandon(self) -> None:
+        self._is_closed = True
+        if self._connection is not None:
+            self._connection.abandon()
 
     async def __aenter__(self) -> AsyncClient:
         return await self.open()
@@ -178,8 +197,6 @@ class AsyncClient:
         timeout: Optional[float] = None,
     ) -> Dict[str, Any]:
         """Calls a method by its name: see `memslots.Client.call`."""
-        if len(fds) > DESCRIPTORS:
-            raise ValueError(f"a request carries at most {DESCRIPTORS} descriptors")
         seconds = self.timeout if timeout is None else timeout
         connection = self._open_connection()
         waiter = await connection.request([(method, params or {})], fds, seconds)
@@ -206,6 +223,7 @@ class AsyncClient:
             raise ClosedError(
                 "the client is not connected: use `async with`, or await open()", "closed"
             )
+        self._connection.check_loop()
         return self._connection
 
     async def _run(self, call: Call[T]) -> T:
@@ -213,6 +231,13 @@ class AsyncClient:
         timeout = call.timeout(self.timeout)
         waiter = await connection.request([(call.method, call.params)], call.fds, timeout)
         return call.decode(*waiter.result())
+
+
+class _Done(Awaitable[None]):
+    """What was done already. A coroutine would warn if nobody awaits it."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield from ()
 
 
 def connect(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from typing import Any, Dict, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from .._calls import close_all
 from .._session import Session, Waiter
-from .._socket import receive
-from ..errors import ConnectionLostError, MemslotsError, RequestTimeoutError
+from .._socket import check_descriptors, receive, refusal
+from ..errors import ClosedError, MemslotsError, RequestTimeoutError
 
 QUEUED_EVENTS = 1024
 """While so many events wait and no reply is missing, nothing is read: the server then drops the
@@ -39,6 +39,7 @@ class AsyncConnection:
         batch: bool = False,
     ) -> Waiter:
         """Sends a request, or a batch, and returns when its reply is there."""
+        check_descriptors(fds)
         done = asyncio.Event()
         line, waiter = self._session.request(calls, batch, done.set)
         self._resume()
@@ -67,13 +68,13 @@ class AsyncConnection:
 
     async def send(self, line: bytes, fds: Sequence[int] = ()) -> None:
         """Sends a whole line."""
-        # The caller may close its own while the line waits.
-        copies = [os.dup(fd) for fd in fds]
+        copies: List[int] = []
+        sent = 0
         try:
+            for fd in fds:  # The caller may close its own while the line waits.
+                copies.append(os.dup(fd))
             async with self._sending:
-                if self._session.lost is not None:
-                    raise ConnectionLostError(str(self._session.lost), self._session.lost.kind)
-                sent = 0
+                self._session.check()
                 while copies and not sent:
                     try:
                         sent = socket.send_fds(self._socket, [line], copies, socket.MSG_NOSIGNAL)
@@ -83,19 +84,21 @@ class AsyncConnection:
         except OSError as error:
             if isinstance(error, MemslotsError):
                 raise
+            refused = None if sent or self._socket.fileno() < 0 else refusal(error, fds)
+            if refused is not None:
+                raise refused from error
             self._lose(f"the connection broke: {error.strerror or error}")
-            raise ConnectionLostError(str(self._session.lost), "connection-lost") from error
+            self._session.check()
         finally:
             close_all(copies)
 
     async def event(self, timeout: Optional[float]) -> Tuple[str, Dict[str, Any]]:
         """The next event."""
         deadline = None if timeout is None else self._loop.time() + timeout
-        if timeout == 0:
+        if timeout == 0 and not self._session.events:
             await asyncio.sleep(0)  # The loop reads what is there.
         while not self._session.events:
-            if self._session.lost is not None:
-                raise ConnectionLostError(str(self._session.lost), self._session.lost.kind)
+            self._session.check()
             self._arrived.clear()
             remaining = None if deadline is None else max(0, deadline - self._loop.time())
             try:
@@ -106,6 +109,23 @@ class AsyncConnection:
         self._resume()
         return event
 
+    @property
+    def has_events(self) -> bool:
+        """Whether an event has arrived that nobody has read."""
+        return bool(self._session.events)
+
+    def check_loop(self) -> None:
+        """Refuses another event loop than the one that connected.
+
+        :raises ClosedError: that one runs now.
+        """
+        if asyncio.get_running_loop() is not self._loop:
+            raise ClosedError(
+                "the client was connected in another event loop; reconnect(), or connect one in this"
+                " loop",
+                "another-loop",
+            )
+
     def discard_events(self) -> None:
         """Forgets the events that nobody has read."""
         self._session.events.clear()
@@ -115,6 +135,13 @@ class AsyncConnection:
         """Ends the connection."""
         self._lose("the client is closed", "closed")
 
+    def abandon(self) -> None:
+        """Ends the connection for a garbage collector, which any thread may run."""
+        if self._loop.is_closed():
+            self._socket.close()
+        else:
+            self._loop.call_soon_threadsafe(self.close)
+
     def _resume(self) -> None:
         if not self._is_reading and self._session.lost is None:
             self._is_reading = True
@@ -123,6 +150,8 @@ class AsyncConnection:
     def _pause(self) -> None:
         if self._is_reading:
             self._is_reading = False
+            if self._loop.is_closed():
+                return  # and its selector with it
             self._loop.remove_reader(self._socket)
 
     def _receive(self) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, AsyncIterator, Optional, Tuple, Type, TypeVar
 
 from .._connection import DEFAULT_TIMEOUT
-from ..errors import ConnectionLostError, NotFoundError
+from ..errors import ConnectionLostError, NotFoundError, RequestTimeoutError
 from ..events import Destroyed, Event, RunEnded
 from ..slots import Snapshot
+from ..stream import Deadline
 
 if TYPE_CHECKING:
     from ._client import AsyncClient
@@ -16,7 +17,11 @@ E = TypeVar("E", bound=Event)
 
 
 class AsyncEventStream(AsyncIterator[Event]):
-    """Events of one VM or of all: see `memslots.EventStream`."""
+    """Events of one VM or of all: see `memslots.EventStream`.
+
+    A stream that nobody refers to any more, such as that of an ``async for`` that was cancelled, closes
+    its connection.
+    """
 
     snapshots: Tuple[Snapshot, ...] = ()
     """What each VM was when the stream began."""
@@ -30,6 +35,14 @@ class AsyncEventStream(AsyncIterator[Event]):
         self._owns_client = owns_client
         self._is_begun = False
         self._is_over = False
+
+    def __del__(self) -> None:
+        if self._owns_client and self._is_begun and not self._is_over:
+            self._client._abandon()
+
+    def __repr__(self) -> str:
+        of = "all VMs" if self._vm is None else repr(self._vm)
+        return f"<{'ended ' if self._is_over else ''}AsyncEventStream of {of}>"
 
     @property
     def snapshot(self) -> Snapshot:
@@ -77,15 +90,17 @@ class AsyncEventStream(AsyncIterator[Event]):
 
     async def wait_for(self, kind: Type[E], timeout: Optional[float] = DEFAULT_TIMEOUT) -> E:
         """The next event of a class; others are skipped: see `memslots.EventStream.wait_for`."""
+        deadline = Deadline(kind, timeout)
         while True:
             try:
-                event = await self.next(timeout)
+                event = await self.next(deadline.remaining())
             except StopAsyncIteration:
-                raise ConnectionLostError(
-                    f"the events are over, and no {kind.__name__} was among them", "stream-over"
-                ) from None
+                raise deadline.over() from None
+            except RequestTimeoutError:
+                raise deadline.late() from None
             if isinstance(event, kind):
                 return event
+            deadline.skip(self._client._open_connection().has_events)
 
     async def close(self) -> None:
         """Ends the subscription."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno as errnos
+import mmap
 import types
-from typing import TYPE_CHECKING, Iterable, Optional, Tuple, Type
+from typing import TYPE_CHECKING, Any, Awaitable, Generator, Iterable, Optional, Tuple, Type, Union
 
 from .. import _calls
+from .._calls import close_all
 from .._compare_and_swap import Change
+from .._faults import At, FaultCheck
 from ..errors import (
     ConnectionLostError,
     GenerationConflictError,
+    MemslotsError,
     NotFoundError,
     RequestTimeoutError,
 )
@@ -141,6 +145,11 @@ class AsyncVM:
         """The present array, or that of a former generation (``memslots.get``)."""
         return await self.client._run(_calls.get(self.name, generation))
 
+    @property
+    def generation(self) -> Awaitable[int]:
+        """The present generation: ``await vm.generation``. Asks the daemon."""
+        return _Generation(self)
+
     async def history(
         self, last: Optional[int] = None, before: Optional[int] = None
     ) -> Tuple[Receipt, ...]:
@@ -221,6 +230,14 @@ class AsyncVM:
         """A descriptor of the memory (``memory.export``), which the caller closes."""
         return await self.client._run(_calls.memory_export(self.name, name))
 
+    async def map_memory(self, name: str) -> mmap.mmap:
+        """The memory, mapped here, shared with the guest."""
+        descriptor = await self.export_memory(name)
+        try:
+            return mmap.mmap(descriptor, 0)
+        finally:
+            close_all([descriptor])
+
     async def destroy_memory(self, name: str) -> None:
         """Frees memory (``memory.destroy``)."""
         await self.client._run(_calls.memory_destroy(self.name, name))
@@ -249,12 +266,43 @@ class AsyncVM:
     # ---- Faults, for simulated VMs
 
     async def inject_fault(
-        self, operation: int, errno: int = errnos.ENOMEM, times: int = 1
+        self, operation: int, errno: Union[int, str] = errnos.ENOMEM, times: int = 1
     ) -> None:
         """Makes call number `operation` fail: see `memslots.VM.inject_fault`."""
-        name = errnos.errorcode.get(errno, str(errno))
-        await self.client._run(_calls.fault_inject(self.name, operation, name, times))
+        await self.client._run(_calls.fault_inject(self.name, operation, errno, times))
 
     async def clear_faults(self) -> None:
         """Disarms all faults."""
         await self.client._run(_calls.fault_clear(self.name))
+
+    async def _installed(self) -> Optional[Snapshot]:
+        return None
+
+    async def assert_survives_fault(
+        self,
+        array: Iterable[Slot],
+        *,
+        at: At = None,
+        errno: Union[int, str] = errnos.ENOMEM,
+    ) -> None:
+        """Fails a test unless calls of this change can fail: see `memslots.VM.assert_survives_fault`."""
+        __tracebackhide__ = True
+        check = FaultCheck(array, at, errno)
+        while check.call is not None:
+            name, arguments = check.call
+            try:
+                result = await getattr(self, name)(*arguments)
+            except MemslotsError as error:
+                check.failed(error)
+            else:
+                check.returned(result)
+
+
+class _Generation(Awaitable[int]):
+    """Asks when it is awaited. A coroutine would warn when a debugger shows the property."""
+
+    def __init__(self, vm: AsyncVM) -> None:
+        self._vm = vm
+
+    def __await__(self) -> Generator[Any, None, int]:
+        return (yield from self._vm.get().__await__()).generation
