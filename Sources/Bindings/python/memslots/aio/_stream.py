@@ -68,7 +68,11 @@ class AsyncEventStream(AsyncIterator[Event]):
         return self
 
     async def __anext__(self) -> Event:
-        return await self.next(self.timeout)
+        try:
+            return await self.next(self.timeout)
+        except BaseException:
+            del self  # A task keeps the traceback of its cancellation, which must not keep us.
+            raise
 
     async def next(self, timeout: Optional[float]) -> Event:
         """The next event.
@@ -79,8 +83,12 @@ class AsyncEventStream(AsyncIterator[Event]):
         """
         if self._is_over:
             raise StopAsyncIteration
-        await self.__aenter__()
-        event = await self._client.next_event(timeout)
+        try:
+            await self.__aenter__()
+            event = await self._client.next_event(timeout)
+        except BaseException:
+            del self
+            raise
         ended = isinstance(event, Destroyed) and event.vm == self._vm
         if ended or isinstance(event, RunEnded):
             self._is_over = True
