@@ -68,12 +68,12 @@ def test_a_child_by_fork_leaves_the_daemon_to_its_parent():
     program = """if True:
         import os, sys, memslots
         with memslots.Daemon() as daemon:
+            client = daemon.client
             child = os.fork()
             if child == 0:
                 sys.exit()  # with all that an interpreter does at its end
             os.waitpid(child, 0)
-            with daemon.connect() as client:
-                print(client.info().pid == daemon.process.pid)
+            print(client.info().pid == daemon.process.pid)
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "True\n", done.stderr

@@ -11,6 +11,7 @@ import memslots
 import pytest
 from conftest import slots
 from memslots import events
+from memslots.stream import Deadline
 
 
 def test_a_follower_of_one_vm_has_its_array_after_each_event(client, vm):
@@ -85,6 +86,15 @@ def test_a_wait_ends_in_time_though_other_events_come(client, vm):
         finally:
             stop.set(), timer.cancel()
             thread.join(20)
+
+
+def test_after_its_end_a_wait_reads_only_what_has_arrived():
+    """Else a server that sends faster than we read would prolong it."""
+    deadline = Deadline(events.Failed, 0)
+    assert deadline.remaining() == 0
+    deadline.skip(has_more=True)
+    with pytest.raises(memslots.RequestTimeoutError, match="other events that came: 2"):
+        deadline.skip(has_more=False)
 
 
 def test_an_errno_is_a_name_and_a_number(client, vm):

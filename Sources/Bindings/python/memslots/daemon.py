@@ -67,10 +67,15 @@ class _Running:
                 watcher.kill()
                 watcher.communicate()
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process made it. A child by fork must leave all of it to its parent."""
+        return os.getpid() == self._owner
+
     def close(self) -> None:
         """Ends all of it."""
-        if os.getpid() != self._owner:
-            return  # A child by fork has a copy of us, and must leave them to its parent.
+        if not self.is_ours:
+            return
         if self.client is not None:
             self.client.close()
         try:
@@ -195,7 +200,9 @@ class Daemon(Uncopied):
         self.close()
 
     def close(self) -> None:
-        """Ends it, and removes its directory. No effect on a closed one."""
+        """Ends it, and removes its directory. No effect on a closed one, nor in a child by fork."""
+        if not self._running.is_ours:
+            return
         if self._running.client is not None:
             self._running.client.close()
         try:
