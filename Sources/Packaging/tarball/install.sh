@@ -34,7 +34,7 @@ printf '%s\n' "$files" >"$list"
 for folder in $(find bin include lib share -type d | LC_ALL=C sort); do make "$folder"; done
 for file in $files; do
     case $file in
-    lib/systemd/* | lib/pkgconfig/* | share/man/* | share/memslots/*)
+    lib/systemd/* | lib/pkgconfig/* | share/man/* | share/memslots/* | share/doc/memslots/README.md)
         sed "s|@PREFIX@|$prefix|g" "$file" >"$root/$file"
         chmod 644 "$root/$file"
         ;;
@@ -45,3 +45,6 @@ cp uninstall.sh "$root/lib/memslots/uninstall.sh"
 printf '%s\n' lib/memslots/uninstall.sh lib/memslots/installed >>"$list"
 printf '%s' "$made" >>"$list"
 echo "installed below $prefix"
+if [ -z "${DESTDIR-}" ] && [ -d /run/systemd/system ]; then
+    echo 'to start the daemon with its first client: systemctl daemon-reload && systemctl enable --now memslotd.socket'
+fi
