@@ -68,6 +68,15 @@ struct Daemon {
 
     /// Lowers the limits where the process may not have as many descriptors as they need.
     private static func lowered(_ limits: ServiceLimits, _ log: Logger) -> ServiceLimits {
+        if limits.memoryLimit < ServiceLimits().memoryLimit {
+            let isTight = limits.memoryLimit > HostMemory.half
+            log.log(
+                level: isTight ? .warning : .notice,
+                isTight
+                    ? "the limits may take more than half of the memory: lower --max-line, --max-connections or --max-vms"
+                    : "limits are lowered to fit half of the memory, or --memory-limit",
+                metadata: limits.lowered.mapValues { "\($0)" })
+        }
         let available = Int(clamping: clinux_raise_descriptor_limit())
         var lowered = limits
         if lowered.lower(toDescriptors: available) {

@@ -3,11 +3,12 @@ import Glibc
 /// The memory that this process may have.
 enum HostMemory {
     /// Half of the host's memory, or of the limit of the process's control groups if that is less.
-    static var half: Int {
+    /// Read once, before the daemon confines itself.
+    static let half: Int = {
         let pages = sysconf(Int32(_SC_PHYS_PAGES))
         let host = pages > 0 ? pages * sysconf(Int32(_SC_PAGESIZE)) : .max
         return ([host] + groupLimits).reduce(.max, min) / 2
-    }
+    }()
 
     /// The limits of the control group of this process, and of those above it.
     private static var groupLimits: [Int] {

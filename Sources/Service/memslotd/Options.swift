@@ -1,5 +1,7 @@
 public import ArgumentParser
+import Glibc
 public import Logging
+import MemslotProtocol
 import MemslotService
 
 /// Where the daemon listens, and who may connect.
@@ -10,23 +12,24 @@ struct SocketOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "A user who may call every method. Repeat the option for more users.",
-            discussion: "The user must also be able to reach the socket: through an access list, "
+            discussion:
+                "By name or number. The user must also be able to reach the socket: through an access list, "
                 + "or because systemd creates the socket.", valueName: "uid"))
-    var allowUID: [UInt32] = []
+    var allowUID: [UserNumber] = []
 
     @Option(
         help: ArgumentHelp(
-            "A group that may call every method. The socket gets mode 0660, and a directory that "
+            "A group, by name or number, that may call every method. The socket gets mode 0660, and a directory that "
                 + "the daemon creates 0750.",
             valueName: "gid"))
-    var allowGID: UInt32?
+    var allowGID: GroupNumber?
 
     @Option(
         help: ArgumentHelp(
             "A group that may read, but change nothing. With --allow-gid, an access list lets "
                 + "this group reach the socket.",
             valueName: "gid"))
-    var readOnlyGID: UInt32?
+    var readOnlyGID: GroupNumber?
 
     var isGiven: Bool {
         socket != nil || !allowUID.isEmpty || allowGID != nil || readOnlyGID != nil
@@ -41,9 +44,37 @@ struct SocketOptions: ParsableArguments {
     }
 
     var access: PeerAccess {
-        PeerAccess(users: Set(allowUID), group: allowGID, readOnlyGroup: readOnlyGID)
+        PeerAccess(
+            users: Set(allowUID.map(\.number)), group: allowGID?.number,
+            readOnlyGroup: readOnlyGID?.number)
     }
 }
+
+/// A user on the command line, by number or name.
+struct UserNumber: ExpressibleByArgument {
+    let number: UInt32
+
+    init?(argument: String) {
+        guard let number = UInt32(argument) ?? getpwnam(argument)?.pointee.pw_uid else {
+            return nil
+        }
+        self.number = number
+    }
+}
+
+/// A group on the command line, by number or name.
+struct GroupNumber: ExpressibleByArgument {
+    let number: UInt32
+
+    init?(argument: String) {
+        guard let number = UInt32(argument) ?? getgrnam(argument)?.pointee.gr_gid else {
+            return nil
+        }
+        self.number = number
+    }
+}
+
+extension Quantity: ExpressibleByArgument {}
 
 /// How the daemon runs.
 struct OperationOptions: ParsableArguments {
@@ -119,7 +150,7 @@ struct StateOptions: ParsableArguments {
     }
 }
 
-/// The daemon's limits that options set; `server.info` shows all of them.
+/// The daemon's limits that options set; `server.info` shows all of them. Bytes may have a unit.
 struct LimitOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
@@ -129,16 +160,18 @@ struct LimitOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Bytes of memory of the daemon itself, without that of guests.",
+            "Bytes of memory of the daemon itself, without that of guests; K, M, G and T work.",
             discussion: "By default half of the host's memory, or of the limit of the daemon's "
-                + "control groups. All limits that cost memory are lowered to fit. It must be at "
-                + "least \(LimitOptions.leastMemory); higher limits need more.",
+                + "control groups, but at least \(LimitOptions.leastMemory). "
+                + "All limits that cost memory and have no option here are lowered to fit, "
+                + "which is logged. A lower limit needs a lower --max-line, --max-connections or "
+                + "--max-vms; higher ones need more.",
             valueName: "bytes"))
-    var memoryLimit: Int?
+    var memoryLimit: Quantity?
 
     @Option(
-        help: ArgumentHelp("Bytes of a line.", valueName: "bytes"))
-    var maxLine = ServiceLimits().lineBytes
+        help: ArgumentHelp("Bytes of a line: 1K to 128M.", valueName: "bytes"))
+    var maxLine = Quantity(ServiceLimits().lineBytes)
 
     @Option(
         name: .customLong("max-vms"), help: ArgumentHelp("VMs of one user.", valueName: "count"))
@@ -146,14 +179,14 @@ struct LimitOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp("Bytes of all memory objects of one user.", valueName: "bytes"))
-    var maxMemory = ServiceLimits().memoryBytesPerPeer
+    var maxMemory = Quantity(ServiceLimits().memoryBytesPerPeer)
 
     @Option(
         help: ArgumentHelp(
             "Bytes of kernel memory for the slots of one user's KVM VMs.",
             discussion: "By default an eighth of the host's memory, or of the limit of the "
                 + "daemon's control groups, and at most 2 GiB.", valueName: "bytes"))
-    var maxKernelMemory: UInt64?
+    var maxKernelMemory: Quantity?
 
     @Option(
         help: ArgumentHelp(
@@ -172,15 +205,17 @@ struct LimitOptions: ParsableArguments {
     /// Half of the longest JSON document.
     private static let largestLine = 1 << 27
 
+    private var line: Int { Int(clamping: maxLine.value) }
+
     func validate() throws {
         guard (1...65_536).contains(maxConnections) else {
             throw ValidationError("--max-connections must be 1 to 65536")
         }
-        guard (1_024...Self.largestLine).contains(maxLine) else {
+        guard (1_024...Self.largestLine).contains(line) else {
             throw ValidationError("--max-line must be 1024 to \(Self.largestLine)")
         }
-        guard vms > 0, maxInFlight > 0, maxQueuedEvents > 0 else {
-            throw ValidationError("a limit must be at least 1")
+        guard (1...1 << 30).contains(vms), maxInFlight > 0, maxQueuedEvents > 0 else {
+            throw ValidationError("a limit must be at least 1, and --max-vms at most \(1 << 30)")
         }
     }
 
@@ -193,27 +228,55 @@ struct LimitOptions: ParsableArguments {
         limits.connectionsPerPeer = max(maxConnections / 2, 1)
         limits.threads = max(limits.threads, maxConnections * 4)
         limits.threadsPerPeer = limits.threads / 2
-        limits.lineBytes = maxLine
+        limits.lineBytes = line
         limits.vmsPerPeer = vms
-        limits.vms = max(limits.vms, vms.multipliedReportingOverflow(by: 2).partialValue)
-        limits.memoryBytesPerPeer = maxMemory
+        limits.vms = 2 * vms
+        limits.memoryBytesPerPeer = maxMemory.value
         limits.memoryBytes = max(
-            limits.memoryBytes, maxMemory.multipliedReportingOverflow(by: 2).partialValue)
+            limits.memoryBytes, maxMemory.value.multipliedReportingOverflow(by: 2).partialValue)
         limits.inFlightRequests = maxInFlight
         limits.queuedEvents = maxQueuedEvents
         // A peer's longest line, decoded.
-        limits.requestBytesPerPeer = max(limits.requestBytesPerPeer, 18 * maxLine)
+        limits.requestBytesPerPeer = max(limits.requestBytesPerPeer, 18 * line)
         limits.requestBytes = 2 * limits.requestBytesPerPeer
         let half = HostMemory.half
         // The kernel takes about 2 s for each GiB, and no signal ends a slot call: see SECURITY.md.
-        limits.kernelMemoryPerPeer = maxKernelMemory ?? min(2 << 30, UInt64(half / 4))
+        limits.kernelMemoryPerPeer = maxKernelMemory?.value ?? min(2 << 30, UInt64(half / 4))
         limits.kernelMemory = 2 * min(limits.kernelMemoryPerPeer, 1 << 62)
-        let bytes = memoryLimit ?? half
+        let bytes = memoryLimit.map { Int(clamping: $0.value) } ?? limits.defaultMemory(half: half)
         guard limits.lower(toMemory: bytes) else {
+            let rest = fitting(bytes, of: limits).map { "with \($0) they fit" }
             throw ValidationError(
                 "a memory limit of \(bytes) bytes is too low; these limits need at least "
-                    + "\(limits.leastMemory): see --memory-limit")
+                    + "\(limits.leastMemory): \(rest ?? "raise --memory-limit")")
         }
         return limits
+    }
+
+    /// The options of the limits that cost most, with values that need no more than `bytes`; `nil`
+    /// if none are low enough.
+    private func fitting(_ bytes: Int, of limits: ServiceLimits) -> String? {
+        var (limits, line, connections, vms) = (limits, self.line, maxConnections, vms)
+        while limits.leastMemory > bytes {
+            // The costliest of them is halved.
+            let costs = [
+                line > 1 << 20 ? 21 * line : 0,
+                connections > 16
+                    ? connections * (limits.connectionBytes + limits.threadBytes) : 0,
+                vms > 16 ? 2 * vms * limits.vmBytes : 0,
+            ]
+            guard let most = costs.max(), most > 0 else { return nil }
+            switch costs.firstIndex(of: most) {
+            case 0: line /= 2
+            case 1: connections /= 2
+            default: vms /= 2
+            }
+            (limits.lineBytes, limits.connections, limits.vms) = (line, connections, 2 * vms)
+        }
+        let values = [
+            ("--max-line", line, self.line), ("--max-connections", connections, maxConnections),
+            ("--max-vms", vms, self.vms),
+        ]
+        return values.filter { $0.1 < $0.2 }.map { "\($0.0) \($0.1)" }.joined(separator: " ")
     }
 }

@@ -22,6 +22,56 @@ struct MemoryLimitTests {
         #expect(!larger.isReady)
     }
 
+    @Test("a limit that is too low names options and values, with which the daemon starts")
+    func named() throws {
+        for extra in [[], ["--max-connections", "4096"]] {
+            let limit = ["--memory-limit", "372779008"]
+            let log = try DaemonProcess(arguments: limit + extra).log
+            let start = try #require(log.range(of: ": with "), "\(log)").upperBound
+            let end = try #require(log.range(of: " they fit"), "\(log)").lowerBound
+            let options = log[start..<end].split(separator: " ").map { String($0) }
+            #expect(options.contains("--max-line") && options.contains("--max-vms"))
+            #expect(try DaemonProcess(arguments: limit + options).isReady, "\(options)")
+        }
+        let log = try DaemonProcess(arguments: ["--memory-limit", "1000000"]).log
+        #expect(log.contains("raise --memory-limit"))
+    }
+
+    @Test("bytes have units; users and groups have names")
+    func units() throws {
+        let daemon = try DaemonProcess(
+            arguments: [
+                "--memory-limit", "2G", "--max-line", "4M", "--max-memory", "4K", "--allow-uid",
+                "nobody", "--read-only-gid", "root",
+            ])
+        var client = try daemon.connect()
+        let limits = try client.ask(#"{"id":1,"method":"server.info"}"#)["result"]?["limits"]
+        #expect(limits?["memoryLimit"]?.int == 2 << 30 && limits?["lineBytes"]?.int == 4 << 20)
+        #expect(limits?["memoryBytesPerPeer"]?.int == 4_096)
+        for wrong in [["--memory-limit", "2X"], ["--allow-uid", "no such user"]] {
+            #expect(try DaemonProcess(arguments: wrong).log.contains("invalid"), "\(wrong)")
+        }
+    }
+
+    @Test(
+        "on a host with less memory than the limits need, the daemon starts and logs the lowered ones",
+        .enabled(if: PrivateMounts.areAvailable, "unshare --mount needs root"))
+    func smallHost() throws {
+        // What the daemon reads of its control groups; /proc shows the groups of either version.
+        let group =
+            "mount -t tmpfs none /sys/fs/cgroup && mkdir -p /sys/fs/cgroup/memory"
+            + " && echo 745558016 | tee /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes"
+        let daemon = try DaemonProcess(
+            shell: PrivateMounts.entering("\(group) >/dev/null || exit 1"))
+        try #require(daemon.isReady, "\(daemon.log)")
+        var client = try daemon.connect()
+        let limits = try client.ask(#"{"id":1,"method":"server.info"}"#)["result"]?["limits"]
+        #expect(limits?["memoryLimit"]?.int == ServiceLimits().leastMemory)
+        #expect(limits?["lineBytes"]?.int == 16 << 20)
+        #expect(daemon.log.contains("warning the limits may take more than half of the memory"))
+        #expect(daemon.log.contains("slots=65536"), "\(daemon.log)")
+    }
+
     @Test(
         "every limit is driven to its end at once, and the daemon keeps its limit of memory",
         .enabled(if: python != nil, "needs python3"))

@@ -186,9 +186,9 @@ extension ServiceLimits {
     /// These limits with the least memory: a single peer still has what the protocol promises.
     private var least: ServiceLimits {
         var least = self
-        // A thread for each connection; a line and its requests for each of two peers; a VM's slots.
+        // A thread for each connection; one peer's line and its requests; a VM's slots.
         least.threads = min(threads, connections + 64)
-        least.requestBytes = min(requestBytes, 36 * max(lineBytes, 1 << 20))
+        least.requestBytes = min(requestBytes, 21 * max(lineBytes, 1 << 20))
         least.slots = min(slots, 1 << 16)
         least.unreadReplyBytes = min(unreadReplyBytes, 96 << 20)
         least.receiptBytes = min(receiptBytes, 16 << 20)
@@ -214,9 +214,25 @@ extension ServiceLimits {
             self[keyPath: total] = low + Int(Double(self[keyPath: total] - low) * room)
             self[keyPath: share] = min(self[keyPath: share], self[keyPath: total] / 2)
         }
+        // A peer's longest line, decoded, also where that is more than half.
+        requestBytesPerPeer = max(requestBytesPerPeer, min(18 * lineBytes, requestBytes * 6 / 7))
         batchAnswerBytes = min(batchAnswerBytes, unreadReplyBytesPerPeer / 4)
         replyBytes = min(replyBytes, unreadReplyBytesPerPeer / 4)
         return true
+    }
+
+    /// The limit of memory that a server has by default: half of the host's memory. On a small host
+    /// it is what the default limits need at least: a bound of the worst case, which no server
+    /// without peers comes near.
+    package func defaultMemory(half: Int) -> Int {
+        max(half, min(leastMemory, ServiceLimits().leastMemory))
+    }
+
+    /// The limits that are below their defaults, by their names.
+    package var lowered: [String: UInt64] {
+        Dictionary(
+            uniqueKeysWithValues: zip(all, ServiceLimits().all)
+                .filter { $0.value < $1.value }.map { own, _ in ("\(own.name)", own.value) })
     }
 
     private typealias Count = WritableKeyPath<ServiceLimits, Int>

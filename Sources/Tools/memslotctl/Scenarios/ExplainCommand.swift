@@ -1,5 +1,6 @@
 import ArgumentParser
 import MemslotPicture
+import MemslotProtocol
 import MemslotScenario
 import MemslotTrace
 import Memslots

@@ -97,7 +97,7 @@ struct BudgetTests {
             #expect(isPossible && limits.memoryLimit == bytes)
             let sum = Self.memory(of: limits)
             #expect(sum <= bytes && sum >= min(bytes, most) - 64 * limits.threadBytes)
-            #expect(limits.requestBytesPerPeer <= limits.requestBytes / 2)
+            #expect(limits.requestBytesPerPeer <= limits.requestBytes / 7 * 6)
             // What the protocol promises to a single peer.
             #expect(limits.lineBytes >= 16 << 20 && limits.connectionsPerPeer >= 256)
             #expect(limits.vmsPerPeer >= 1_024 && limits.memoriesPerPeer >= 4_096)
@@ -110,6 +110,22 @@ struct BudgetTests {
         var limits = whole
         let isPossible = limits.lower(toMemory: least - 1)
         #expect(!isPossible && limits == whole)
+    }
+
+    @Test("the default limits fit every host, and limits that were raised do not raise the default")
+    func smallHost() {
+        let defaults = ServiceLimits()
+        var raised = defaults
+        raised.connections *= 100
+        for half in [1 << 20, 355 << 20, 1 << 30, 4 << 30, 1 << 40] {
+            var limits = defaults
+            let fits = limits.lower(toMemory: defaults.defaultMemory(half: half))
+            #expect(fits && limits.memoryLimit == max(half, defaults.leastMemory), "\(half)")
+            #expect(Self.memory(of: limits) <= limits.memoryLimit)
+            #expect(limits.lowered.isEmpty == (half > 16 << 30))
+            #expect(raised.defaultMemory(half: half) <= max(half, defaults.leastMemory))
+        }
+        #expect(defaults.leastMemory <= 948 << 20, "a host of 1 GiB has no more")
     }
 
     /// The sum of what each limit costs, by the names of the wire.
