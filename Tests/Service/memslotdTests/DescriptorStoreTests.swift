@@ -96,15 +96,23 @@ struct DescriptorStoreTests {
         try ask(&other, "vm.create", #"{"vm":"a","backend":"simulated"}"#)
     }
 
-    @Test("a descriptor that no record names is removed")
+    @Test("a descriptor that its VM's record does not name is removed; one without a record stays")
     func orphan() throws {
         let scratch = try ScratchDirectory()
         let memory = clinux_memfd("orphan", 0)
         defer { close(memory) }
+        do {
+            let daemon = try DaemonProcess(stateIn: scratch, environment: store)
+            var client = try daemon.connect()
+            try ask(&client, "vm.create", #"{"vm":"a","backend":"simulated"}"#)
+        }
         let daemon = try DaemonProcess(
-            stateIn: scratch, environment: store, stored: [("vm-7.memory-1", memory)])
+            stateIn: scratch, environment: store,
+            stored: [("vm-1.memory-1", memory), ("vm-7.memory-1", memory)])
         #expect(daemon.isReady)
-        #expect(daemon.messages.map(\.text) == ["FDSTOREREMOVE=1\nFDNAME=vm-7.memory-1\n"])
+        #expect(daemon.messages.map(\.text) == ["FDSTOREREMOVE=1\nFDNAME=vm-1.memory-1\n"])
+        #expect(daemon.log.contains("kept guest memory whose VM has no valid record"))
+        #expect(daemon.log.contains("file=vm-7.memory-1"))
     }
 
     /// Creates memory. This test plays systemd, which must receive the descriptor before the reply.

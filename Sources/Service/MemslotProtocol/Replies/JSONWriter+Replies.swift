@@ -169,6 +169,7 @@ extension JSONWriter {
                         $0.member("vm", record.vm)
                         $0.member("file", record.file)
                         $0.member("reason", record.reason)
+                        $0.member("repair", record.repair?.rawValue)
                     }
                 }
             }

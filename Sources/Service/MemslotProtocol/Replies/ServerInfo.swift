@@ -60,13 +60,18 @@ public struct ServerState: Sendable {
         public var file: String
         /// What is wrong; `nil` where the list's name says it all.
         public var reason: String?
+        /// Of a damaged record: whether a repair can restore it.
+        public var repair: Repair?
 
-        package init(vm: String? = nil, file: String, reason: String? = nil) {
-            self.vm = vm
-            self.file = file
-            self.reason = reason
+        package init(
+            vm: String? = nil, file: String, reason: String? = nil, repair: Repair? = nil
+        ) {
+            (self.vm, self.file, self.reason, self.repair) = (vm, file, reason, repair)
         }
     }
+
+    /// Whether a damaged record can be repaired; not needed if its VM has a valid record again.
+    public enum Repair: String, Sendable { case unneeded, possible, impossible }
 
     /// The directory's path.
     public var directory: String

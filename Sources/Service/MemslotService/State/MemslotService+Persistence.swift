@@ -8,10 +8,11 @@ extension MemslotService {
     func add(_ vm: VirtualMachine, _ peer: Peer) throws(ProtocolError) {
         guard let state else { return try register(vm, peer) }
         try state.names.withLock { _ throws(ProtocolError) in
-            guard unrestored(vm.name, of: peer) == nil else {
+            if let trouble = unrestored(vm.name, of: peer) {
                 throw ProtocolError(
-                    .vmExists,
-                    "a VM \"\(vm.name)\" exists, but could not be restored; vm.destroy removes it")
+                    ErrorData(.vmExists, reason: trouble.reason),
+                    message: "a VM \"\(vm.name)\" exists, but could not be restored: "
+                        + "\(trouble.reason); vm.destroy removes it, a restart tries again")
             }
             guard let kept = vm.kept else { return try register(vm, peer) }
             // Stays true as long as the names are locked.
@@ -29,12 +30,15 @@ extension MemslotService {
         // Waits for a running submit, which would write the record again.
         try vm.changes.withLock { _ throws(ProtocolError) in
             guard vm.feed.isOpen else { return false }
-            do throws(Errno) { try kept.store.directory.remove(kept.fileName) } catch {
+            do throws(Errno) {
+                try kept.store.removeVM(kept.number) {
+                    _ = registry.withLock { $0.remove(vm) }
+                    for object in vm.memory.objects.withLock({ $0.all }) {
+                        kept.drop(object.id, object.place)
+                    }
+                }
+            } catch {
                 throw kept.refuse(vm.contents(kept), error)
-            }
-            _ = registry.withLock { $0.remove(vm) }
-            for object in vm.memory.objects.withLock({ $0.all }) {
-                kept.drop(object.id, object.place)
             }
             return true
         }
@@ -64,14 +68,15 @@ extension MemslotService {
         return try state.names.withLock { _ throws(ProtocolError) in
             guard let unrestored = unrestored(name, of: peer) else { return false }
             do throws(Errno) {
-                try state.directory.remove(StateNames.record(unrestored.record))
+                try state.removeVM(unrestored.record) {
+                    state.troubles.withLock { $0.unrestored[peer.user]?[Name(name)] = nil }
+                    for memory in unrestored.memories {
+                        state.drop(memory.id, of: unrestored.record, memory.place)
+                    }
+                }
             } catch {
                 state.notify(.unwritten(vm: name, user: peer.user, errno: error))
                 throw .unwritten(error)
-            }
-            state.troubles.withLock { $0.unrestored[peer.user]?[Name(name)] = nil }
-            for memory in unrestored.memories {
-                state.drop(memory.id, of: unrestored.record, memory.place)
             }
             return true
         }

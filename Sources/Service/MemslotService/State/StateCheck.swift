@@ -1,3 +1,4 @@
+internal import Glibc
 internal import MemslotProtocol
 internal import Memslots
 
@@ -13,15 +14,19 @@ package enum StateCheck {
     /// - Throws: if a server uses the directory, or it can't be read or written.
     package static func run(at path: String, repairs: Bool) throws(StateError) -> [Finding] {
         let directory = try StateDirectory(path, isStopped: true)
+        var named: Set<String> = []
         func summary(_ record: VMRecord) -> String {
-            "VM \"\(record.create.vm)\" of user \(record.user), generation \(record.generation)"
+            named.formUnion(
+                record.memories.map { StateNames.memory($0.id.rawValue, of: record.number) })
+            return
+                "VM \"\(record.create.vm)\" of user \(record.user), generation \(record.generation)"
         }
         do throws(Errno) {
             let names = try directory.names().sorted()
             let records = names.filter { StateNames.parse($0)?.kind == .record }
             let aside = names.filter { StateNames.parse($0)?.kind == .damaged }
             var valid: Set<UInt64> = []
-            return try (records + aside).map { name throws(Errno) in
+            var findings = try (records + aside).map { name throws(Errno) -> Finding in
                 let number = StateNames.parse(name)?.vm ?? 0
                 let file = StateNames.record(number)
                 var (text, restored) = ("valid", [UInt8]())
@@ -31,7 +36,9 @@ package enum StateCheck {
                     let record = try VMRecord(bytes, number: number)
                     if name == file {
                         valid.insert(number)
-                        return (name, "valid: \(summary(record))", false)
+                        let fault = directory.memoryFault(of: record)
+                        let text = "valid: \(summary(record))"
+                        return (name, text + (fault.map { "; \($0)" } ?? ""), fault != nil)
                     }
                 } catch { text = "damaged: \(error.reason)" }
                 if valid.contains(number) {
@@ -54,6 +61,41 @@ package enum StateCheck {
                 valid.insert(number)
                 return (name, text + "; \(file) is now \(summary(record))", false)
             }
+            let ended = names.filter { StateNames.parse($0)?.kind == .removed }
+            for name in names where !named.contains(name) {
+                guard case (let vm, .memory)? = StateNames.parse(name) else { continue }
+                let isUnfinished = valid.contains(vm) || ended.contains(StateNames.removed(vm))
+                findings.append(
+                    isUnfinished
+                        ? (name, "unfinished: the next start removes it", false)
+                        : (
+                            name,
+                            "guest memory without a valid record: restore "
+                                + "\(StateNames.record(vm)), or remove this", true
+                        ))
+            }
+            return findings
         } catch { throw StateError("\(path): can't be read and written: \(error)") }
+    }
+}
+
+extension StateDirectory {
+    /// Why the memory of a valid record can't be restored from files; `nil` if it can. A descriptor
+    /// store can't be examined.
+    fileprivate func memoryFault(of record: VMRecord) -> String? {
+        for memory in record.memories where memory.place == .file {
+            let name = StateNames.memory(memory.id.rawValue, of: record.number)
+            let fault: String
+            do throws(Errno) {
+                let (file, size) = try openFile(name, O_RDONLY)
+                close(file)
+                if UInt64(size) == memory.size.rawValue { continue }
+                fault = "has \(size) bytes, not \(memory.size.rawValue)"
+            } catch { fault = "can't be opened: \(error)" }
+            return
+                "it can't be restored: \(name), its memory \"\(memory.name)\", \(fault); put it back, "
+                + "or start the daemon and destroy the VM"
+        }
+        return nil
     }
 }

@@ -167,6 +167,9 @@ enum StateNames {
     /// The file of a memory object, and its descriptor's name in a descriptor store.
     static func memory(_ id: UInt32, of vm: UInt64) -> String { "vm-\(vm).memory-\(id)" }
 
+    /// The record of a VM that is being destroyed. It stays until the VM's memory is removed.
+    static func removed(_ vm: UInt64) -> String { "\(record(vm)).removed" }
+
     /// A damaged record that was set aside.
     static func damaged(_ vm: UInt64, _ index: Int) -> String {
         "\(record(vm)).damaged-\(index)"
@@ -176,6 +179,7 @@ enum StateNames {
         case record
         /// A text that was being written, or one that was replaced.
         case leftover
+        case removed
         case damaged
         case memory(UInt32)
     }
@@ -189,6 +193,7 @@ enum StateNames {
         switch rest {
         case "state": return (vm, .record)
         case "state.new", "state.old": return (vm, .leftover)
+        case "state.removed": return (vm, .removed)
         case _ where rest.hasPrefix("state.damaged-"): return (vm, .damaged)
         case _ where rest.hasPrefix("memory-"):
             guard let id = number(rest.dropFirst(7)), let id = UInt32(exactly: id) else {

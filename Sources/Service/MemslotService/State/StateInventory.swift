@@ -6,7 +6,8 @@ internal import Synchronization
 struct StateInventory {
     /// The numbers of the VMs that have a record.
     private(set) var records: Set<UInt64> = []
-    private var damaged: Set<UInt64> = []
+    /// The VMs that were being destroyed.
+    private var removed: Set<UInt64> = []
     private var leftovers: [String] = []
     private var memories: [(vm: UInt64, name: String)] = []
     private var names: Set<String> = []
@@ -25,15 +26,17 @@ struct StateInventory {
             switch kind {
             case .record: records.insert(vm)
             case .leftover: leftovers.append(name)
+            case .removed:
+                removed.insert(vm)
+                leftovers.append(name)
             case .memory: memories.append((vm, name))
             case .damaged:
-                damaged.insert(vm)
                 let reason: String
                 do throws(DamagedRecord) {
                     _ = try VMRecord(state.directory.record(name), number: vm)
                     reason = "set aside at an earlier start; its text is valid"
                 } catch { reason = "set aside at an earlier start: \(error.reason)" }
-                state.report(damaged: name, setAside: name, reason)
+                state.report(damaged: name, setAside: name, of: vm, reason)
             }
         }
     }
@@ -49,25 +52,38 @@ struct StateInventory {
     mutating func setAside(
         _ name: String, of number: UInt64, _ reason: String, in state: StateStore
     ) {
-        damaged.insert(number)
+        records.remove(number)
         state.report(
-            damaged: name, setAside: try? state.directory.setAside(name, of: number, names), reason)
+            damaged: name, setAside: try? state.directory.setAside(name, of: number, names),
+            of: number, reason)
     }
 
-    /// Removes what the server before this one had not finished, and memory that no record names.
+    /// Removes what the server before this one had not finished, and memory that a VM's record does
+    /// not name.
     mutating func removeUnused(in state: StateStore) {
-        // Memory of a VM whose record is damaged stays: a person may need it.
-        for (vm, name) in memories where !claimed.contains(name) && !damaged.contains(vm) {
-            leftovers.append(name)
+        // Memory first: the mark of a VM that was being destroyed shows that it may be removed.
+        for name in memories.filter({ isUnfinished($0.name, of: $0.vm, in: state) }).map(\.name)
+            + leftovers where state.remove(name)
+        {
+            state.notify(.unfinished(file: name))
         }
-        for name in leftovers where state.remove(name) { state.notify(.unfinished(file: name)) }
         guard let descriptors = state.descriptors else { return }
         for name in descriptors.unclaimed {
-            guard let (vm, _) = StateNames.parse(name), !claimed.contains(name),
-                !damaged.contains(vm)
+            guard let (vm, _) = StateNames.parse(name), isUnfinished(name, of: vm, in: state)
             else { continue }
             descriptors.remove(name)
             state.notify(.unfinished(file: name))
         }
+    }
+
+    /// Returns whether a request for memory was cut, or its VM's end.
+    ///
+    /// Memory of a VM whose record is damaged or missing stays, and is reported: a person may need
+    /// it.
+    private func isUnfinished(_ name: String, of vm: UInt64, in state: StateStore) -> Bool {
+        if claimed.contains(name) { return false }
+        if records.contains(vm) || removed.contains(vm) { return true }
+        state.notify(.orphan(file: name, record: StateNames.record(vm)))
+        return false
     }
 }

@@ -42,8 +42,19 @@ public final class StateStore: Sendable {
     }
 
     /// Records and logs a damaged record, which is in the file `setAside` now if it is not `nil`.
-    func report(damaged file: String, setAside: String?, _ reason: String) {
-        troubles.withLock { $0.damaged.append((setAside ?? file, reason)) }
+    func report(damaged file: String, setAside: String?, of vm: UInt64, _ reason: String) {
+        func isRecord(_ bytes: [UInt8]?) -> Bool {
+            (try? VMRecord(bytes ?? [], number: vm)) != nil
+        }
+        let bytes = try? directory.record(setAside ?? file)
+        let repair: ServerState.Repair =
+            if isRecord(try? directory.record(StateNames.record(vm))) { .unneeded } else {
+                isRecord(bytes.flatMap(SealedText.restored)) ? .possible : .impossible
+            }
+        troubles.withLock {
+            $0.damaged.append(
+                ServerState.Record(file: setAside ?? file, reason: reason, repair: repair))
+        }
         notify(.damaged(file: file, setAside: setAside, reason: reason))
     }
 
@@ -57,6 +68,19 @@ public final class StateStore: Sendable {
 
     func file(_ name: String) -> StateFile {
         StateFile(directory: directory, name: name, isSynced: isSynced)
+    }
+
+    /// Ends a VM in the state: its record becomes a mark, `memories` are removed, and then the mark.
+    /// The next start completes what is cut in between.
+    ///
+    /// - Throws: the errno of the first step; the VM stays then.
+    func removeVM(_ number: UInt64, removing memories: () -> Void) throws(Errno) {
+        let (record, mark) = (StateNames.record(number), StateNames.removed(number))
+        do throws(Errno) { try directory.rename(record, to: mark) } catch {
+            if error != .noEntry { throw error }
+        }
+        memories()
+        remove(mark)
     }
 
     /// Removes a file that no record names any more. A failure is reported to the observer; the
@@ -87,7 +111,7 @@ extension StateStore {
                         vm: vm.text, file: StateNames.record(trouble.record), reason: trouble.reason
                     )
                 },
-            damaged: troubles.damaged.map { ServerState.Record(file: $0.file, reason: $0.reason) },
+            damaged: troubles.damaged,
             ahead: troubles.ahead.filter { $0.value.user == peer.user }
                 .sorted { $0.key < $1.key }
                 .map { ServerState.Record(vm: $0.value.vm, file: $0.key) })
@@ -105,6 +129,8 @@ public enum StateEvent: Hashable, Sendable {
     /// A file that the service before this one had not finished was removed. Its request got no
     /// reply.
     case unfinished(file: String)
+    /// Guest memory has no valid record of its VM, the file `record`. It stays.
+    case orphan(file: String, record: String)
     /// The record of a VM could not be written, and a request was refused.
     case unwritten(vm: String, user: UInt32, errno: Errno)
     /// A record contains a change that was refused, because the change could not be undone in it.
@@ -137,7 +163,7 @@ struct StateTroubles: Sendable {
     /// By user and name.
     var unrestored: [UInt32: [Name: Unrestored]] = [:]
     /// The records that were set aside, and why.
-    var damaged: [(file: String, reason: String)] = []
+    var damaged: [ServerState.Record] = []
     /// The VMs whose records contain a change that was refused, by the record's name.
     var ahead: [String: (user: UInt32, vm: String)] = [:]
 }

@@ -87,6 +87,11 @@ struct EventLog: Sendable {
             log(
                 .error, "the record of a VM is damaged",
                 ["file": file, "setAside": setAside ?? "no", "reason": reason])
+        case .orphan(let file, let record):
+            log(
+                .warning,
+                "kept guest memory whose VM has no valid record: restore that, or remove it",
+                ["file": file, "record": record])
         case .unfinished(let file): log(.notice, "removed an unfinished file", ["file": file])
         case .unwritten(let vm, let user, let errno):
             log(

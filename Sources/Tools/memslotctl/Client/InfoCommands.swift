@@ -17,11 +17,11 @@ struct InfoCommand: ParsableCommand {
         Terminal.print(
             "\(info["name"]?.string ?? "") \(info["version"]?.string ?? ""), "
                 + "protocol \(info["protocol"]?.rawText ?? "?"), "
-                + "process \(info["pid"]?.rawText ?? "?"), at \(try client.daemon.path().path)\n")
+                + "process \(info["pid"]?.rawText ?? "?"), at \(connection.socket)\n")
         for backend in info["backends"].map({ Array($0.members) }) ?? [] {
             Terminal.print("\(backend.name): \(Self.text(backend.value))")
         }
-        Terminal.print(Self.state(info["state"]))
+        Terminal.print(Self.state(info["state"], connection.hint))
         Terminal.print("")
         Terminal.print(ListCommand.lines(list, connection.hint))
         Terminal.print("")
@@ -41,25 +41,49 @@ struct InfoCommand: ParsableCommand {
     }
 
     /// Where VMs are kept, and what is wrong there.
-    private static func state(_ state: JSONValue?) -> [String] {
+    private static func state(_ state: JSONValue?, _ hint: Hint) -> [String] {
         guard let state else { return [] }
         let directory = state["directory"]?.string ?? "?"
         var lines = ["state: \(directory), memory in \(state["memory"]?.string ?? "?")"]
         for list in ["unrestored", "damaged", "ahead"] {
-            lines += state.list(list).map { record in
+            for record in state.list(list) {
                 let parts = ["vm", "file", "reason"].compactMap { record[$0]?.string }
-                return "  \(list): " + Terminal.safe(parts.joined(separator: ": "))
+                lines.append("  \(list): " + Terminal.safe(parts.joined(separator: ": ")))
+                if let advice = advice(list, record, directory, hint) {
+                    lines.append("    \(advice)")
+                }
             }
         }
-        guard !state.list("damaged").isEmpty else { return lines }
-        let repair = Hint().command("state repair \(shellWord(directory))")
-        return lines + ["  Stop the daemon, then: \(repair)"]
+        return lines
+    }
+
+    /// What to do about a record.
+    private static func advice(
+        _ list: String, _ record: JSONValue, _ directory: String, _ hint: Hint
+    ) -> String? {
+        let name = record["file"]?.string ?? "?"
+        let file = shellWord("\(directory)/\(name)")
+        let order = Hint(socket: hint.socket, vm: record["vm"]?.string)
+        switch (list, record["repair"]?.string) {
+        case ("unrestored", _):
+            return order.expand(
+                "Remove the cause and restart the daemon, or give the VM up with {destroy VM}")
+        case ("damaged", "unneeded"?): return "Its VM has a valid record, so you may: rm \(file)"
+        case ("damaged", "impossible"?):
+            return
+                "It can't be repaired. Stop the daemon and put back a copy of the record, or give "
+                + "the VM up: remove this file and \(Terminal.safe(String(name.prefix { $0 != "." }))).memory-*"
+        case ("damaged", _):
+            return "Stop the daemon, then: "
+                + Hint().command("state repair \(shellWord(directory))")
+        default: return nil
+        }
     }
 
     private func limits(_ limits: JSONValue?) -> [String] {
         var table = TextTable(columns: ["limit", .numbers("")])
         for limit in limits.map({ Array($0.members) }) ?? [] {
-            let isBytes = limit.name.contains("ytes")
+            let isBytes = limit.name.contains("ytes") || limit.name.contains("emory")
             let value = limit.value.uint64 ?? 0
             table.append(["\(limit.name)", isBytes ? "\(HumanSize(bytes: value))" : "\(value)"])
         }

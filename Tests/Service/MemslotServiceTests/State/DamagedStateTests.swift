@@ -174,7 +174,31 @@ struct DamagedStateTests {
         #expect(scratch.stateFiles == ["vm-1.state", "vm-2.state.damaged-1"])
     }
 
-    @Test("memory of a damaged record stays; memory that no record names is removed")
+    @Test(
+        "memory without a valid record stays and is reported; what its VM's record lacks is removed"
+    )
+    func orphans() throws {
+        let (scratch, _) = try model()
+        // The end of a VM that was cut after its first step.
+        try scratch.writeState([1], "vm-4.state.removed")
+        try scratch.writeState([1], "vm-3.state")
+        for vm in 1...4 { try scratch.writeState([1], "vm-\(vm).memory-1") }
+        let service = try KeptService(scratch)
+        #expect(
+            scratch.stateFiles == [
+                "vm-1.state", "vm-2.memory-1", "vm-3.memory-1", "vm-3.state.damaged-1",
+            ])
+        for vm in [2, 3] {
+            #expect(
+                service.notes.contains(
+                    .orphan(file: "vm-\(vm).memory-1", record: "vm-\(vm).state")))
+        }
+        for name in ["vm-1.memory-1", "vm-4.memory-1", "vm-4.state.removed"] {
+            #expect(service.notes.contains(.unfinished(file: name)))
+        }
+    }
+
+    @Test("memory of a damaged record, and memory without any record, stay")
     func memory() throws {
         let scratch = try ScratchDirectory()
         try scratch.writeState([1], "vm-1.state")
@@ -189,7 +213,7 @@ struct DamagedStateTests {
         #expect(
             scratch.stateFiles == [
                 "something else", "vm-+2.memory-1", "vm-02.memory-1", "vm-1.memory-1",
-                "vm-1.state.damaged-1", "vm-2.memory-01",
+                "vm-1.state.damaged-1", "vm-2.memory-01", "vm-2.memory-1",
             ])
         // No number is used twice, not even that of a damaged record.
         try service.ask("vm.create", #"{"vm":"a","backend":"simulated"}"#)

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import MemslotProtocol
 import TestSupport
 import Testing
 import WireTestSupport
@@ -80,6 +81,47 @@ struct StateCheckTests {
         #expect(both.map(\.isLoss) == [true, false])
         #expect(try scratch.stateBytes("vm-1.state.damaged-1") == older)
         #expect(try scratch.stateBytes("vm-1.state.damaged-2") == torn)
+    }
+
+    @Test("memory that is missing, cut, unfinished or without a record is found")
+    func memory() throws {
+        let scratch = try ScratchDirectory()
+        do {
+            let service = try KeptService(scratch)
+            try service.ask("vm.create", #"{"vm":"a","backend":"simulated"}"#)
+            try service.ask(
+                "memory.create", #"{"vm":"a","memory":"ram","size":8192,"backing":"memfd"}"#)
+        }
+        func check() throws -> [StateCheck.Finding] {
+            try StateCheck.run(at: scratch.state, repairs: false)
+        }
+        #expect(try check().map(\.isLoss) == [false])
+        truncate(scratch.state + "/vm-1.memory-1", 4_096)
+        #expect(try check()[0].isLoss && check()[0].text.contains("has 4096 bytes, not 8192"))
+        unlink(scratch.state + "/vm-1.memory-1")
+        #expect(try check()[0].isLoss && check()[0].text.contains("vm-1.memory-1, its memory"))
+        try scratch.writeState([1], "vm-1.memory-2")
+        try scratch.writeState([1], "vm-2.memory-1")
+        let found = try check()
+        #expect(found.map(\.file) == ["vm-1.state", "vm-1.memory-2", "vm-2.memory-1"])
+        #expect(found.map(\.isLoss) == [true, false, true])
+    }
+
+    @Test("server.info shows whether a damaged record can be repaired, or need not be")
+    func advice() throws {
+        let scratch = try ScratchDirectory()
+        var bytes = try record(in: scratch)
+        bytes[70] ^= 0x55
+        try scratch.writeState(bytes, "vm-1.state")
+        try scratch.writeState([1], "vm-2.state")
+        func repairs() throws -> [String?] {
+            let info = try KeptService(scratch).ask("server.info", "{}")
+            let state = try JSONDocument(parsing: Array(info.utf8)).root["state"]
+            return state?["damaged"]?.elements.map { $0["repair"]?.string } ?? []
+        }
+        for _ in 1...2 { #expect(try repairs() == ["possible", "impossible"]) }
+        _ = try StateCheck.run(at: scratch.state, repairs: true)
+        #expect(try repairs() == ["unneeded", "impossible"])
     }
 
     @Test("a damaged record is reported at every start until it is removed")
