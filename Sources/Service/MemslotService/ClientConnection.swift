@@ -169,5 +169,13 @@ public struct TargetLost: Error, Hashable, Sendable, CustomStringConvertible {
     /// The message.
     public var description: String { message }
 
-    package init(_ message: String) { self.message = message }
+    /// The errno of the connection that was not made; else 0.
+    package let errno: Int32
+
+    /// A Boolean value that indicates whether no daemon listens there.
+    package var isNobody: Bool { errno == ENOENT || errno == ECONNREFUSED }
+
+    package init(_ message: String, connecting errno: Int32 = 0) {
+        (self.message, self.errno) = (message, errno)
+    }
 }

@@ -79,18 +79,29 @@ struct TrustedServer {
         let status = clinux_connect(socket, path)
         guard status == 0 else {
             close(socket)
-            throw TargetLost("\(path): \(reason(-status))")
+            throw TargetLost("\(path): \(reason(-status, path))", connecting: -status)
         }
         return socket
     }
 
-    private static func reason(_ number: Int32) -> String {
+    private static func reason(_ number: Int32, _ path: String) -> String {
         switch number {
-        case ENOENT: "there is no daemon: the socket does not exist (start memslotd)"
-        case ECONNREFUSED: "no daemon listens there any more (start memslotd)"
-        case EACCES: "this user may not connect"
+        case ENOENT: "there is no daemon: the socket does not exist"
+        case ECONNREFUSED: "no daemon listens there any more"
+        case EACCES: "this user may not connect\(permitted(at: path))"
         default: "can't connect: \(ClientConnection.name(number))"
         }
+    }
+}
+
+extension TrustedServer {
+    /// Whom the mode of the socket permits, as part of a sentence; empty if it can't be read.
+    private static func permitted(at path: String) -> String {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return "" }
+        let name = getgrgid(status.st_gid).map { String(cString: $0.pointee.gr_name) }
+        return "; the socket is open to user \(status.st_uid)"
+            + (status.st_mode & 0o020 == 0 ? " alone" : " and group \(name ?? "\(status.st_gid)")")
     }
 }
 

@@ -18,6 +18,7 @@ EVENT = {"jsonrpc": "2.0", "method": "vm.destroyed", "params": {"vm": "x"}}
 
 
 def test_the_default_socket_is_where_memslotd_listens(monkeypatch):
+    monkeypatch.setattr(_socket, "_MACHINE", "/none")
     path = memslots.default_socket_path
     assert path({"MEMSLOTS_SOCKET": "/a/s", "XDG_RUNTIME_DIR": "/b"}) == "/a/s"
     assert path({"XDG_RUNTIME_DIR": "/b"}) == "/b/memslots/memslotd.sock"
@@ -25,6 +26,21 @@ def test_the_default_socket_is_where_memslotd_listens(monkeypatch):
     assert path({}) == path({"XDG_RUNTIME_DIR": "relative"}) == "/run/memslots/memslotd.sock"
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert path({}) == "/tmp/memslots-1000/memslotd.sock"
+
+
+def test_the_machine_s_socket_is_used_where_nobody_listens_at_our_own(tmp_path, monkeypatch):
+    machine = tmp_path / "machine"
+    monkeypatch.setattr(_socket, "_MACHINE", str(machine))
+    own = tmp_path / "memslots" / "memslotd.sock"
+    own.parent.mkdir()
+    environment = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(own))  # Stale until it listens.
+        assert memslots.default_socket_path(environment) == str(own)
+        machine.touch()
+        assert memslots.default_socket_path(environment) == str(machine)
+        listener.listen()
+        assert memslots.default_socket_path(environment) == str(own)
 
 
 def test_it_finds_the_daemon_without_an_argument(memslot_daemon, monkeypatch):

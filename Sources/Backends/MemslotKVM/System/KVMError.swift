@@ -65,7 +65,7 @@ public enum KVMError: Error, Hashable, Sendable, CustomStringConvertible {
         case .permissionDenied(let path):
             """
             \(path) may not be opened by this user: add the user to the group that owns it \
-            (usermod -aG kvm USER, then log in again), or give access with setfacl -m u:USER:rw
+            (usermod -aG kvm USER, then log in again), or give access with setfacl -m u:USER:rw \(path)
             """
         case .unsupportedVersion(let version):
             "KVM has API version \(version); 12 is needed: use a kernel of 2.6.22 or later"

@@ -67,8 +67,9 @@ def refusal(error: OSError, descriptors: Sequence[int]) -> Optional[MemslotsErro
 
 def default_socket_path(environment: Optional[Mapping[str, str]] = None) -> str:
     """Where memslotd listens by default: ``$MEMSLOTS_SOCKET``; else
-    ``$XDG_RUNTIME_DIR/memslots/memslotd.sock``; without that variable ``/run/memslots`` for root and
-    ``/tmp/memslots-UID`` for others.
+    ``$XDG_RUNTIME_DIR/memslots/memslotd.sock``, without that variable ``/run/memslots`` for root and
+    ``/tmp/memslots-UID`` for others; and where nobody listens there, the machine's socket in
+    ``/run/memslots``, if there is one.
 
     >>> default_socket_path({"XDG_RUNTIME_DIR": "/run/user/1000"})
     '/run/user/1000/memslots/memslotd.sock'
@@ -84,7 +85,18 @@ def default_socket_path(environment: Optional[Mapping[str, str]] = None) -> str:
         directory = "/run/memslots"
     else:
         directory = f"/tmp/memslots-{os.geteuid()}"
-    return directory + "/memslotd.sock"
+    own = directory + "/memslotd.sock"
+    return own if not os.path.exists(_MACHINE) or _is_served(own) else _MACHINE
+
+
+_MACHINE = "/run/memslots/memslotd.sock"
+
+
+def _is_served(path: str) -> bool:
+    """Whether somebody listens at the path, also one who refuses us."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        return probe.connect_ex(path) not in (errno.ENOENT, errno.ECONNREFUSED)
 
 
 def connect(

@@ -30,7 +30,9 @@ extension MemslotService {
         }
         var usage = rusage()
         getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-        let seconds = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec
+        let seconds = [usage.ru_utime, usage.ru_stime].reduce(0.0) {
+            $0 + Double($1.tv_sec) + Double($1.tv_usec) / 1e6
+        }
         let troubles = state?.troubles.withLock { $0 } ?? StateTroubles()
         gauge("build_info", "The daemon's version", 1, [("version", Self.version)])
         gauge("start_time_seconds", "When the daemon started, since 1970", Self.startSeconds)

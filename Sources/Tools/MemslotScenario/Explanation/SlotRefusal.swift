@@ -219,13 +219,14 @@ package struct AttemptedCall: Sendable {
     }
 
     private func overlap(with other: Memslot) -> SlotRefusal {
-        var ways = ["delete slot \(other.assignedKey) first, and create what stays of it again"]
+        let theirs = other.key.map { "slot \($0)" } ?? "the slot without an id"
+        var ways = ["delete \(theirs) first, and create what stays of it again"]
         if other.guestPhysicalEnd.advanced(by: slot.size) != nil {
             ways.append("place \(name) from \(other.guestPhysicalEnd) on")
         }
         return SlotRefusal(
             rule: .overlap,
-            text: "\(range) of \(name) overlaps slot \(other.assignedKey) at \(Self.range(other)): "
+            text: "\(range) of \(name) overlaps \(theirs) at \(Self.range(other)): "
                 + ways.joined(separator: ", or ")
                 + ". The kernel compares with the slots at the moment of the call")
     }

@@ -209,7 +209,8 @@ extension ImportReport {
         if severalVMs { columns.append("VM") }
         if hasSpaces { columns.append(.numbers("space")) }
         columns += [
-            .numbers("size"), .numbers("lines"), .numbers("certain"), .numbers("at most"),
+            .numbers("size"), .numbers(isRecorded ? "calls" : "lines"), .numbers("certain"),
+            .numbers("at most"),
             "back on", "vCPU", "verdict",
         ]
         var table = TextTable(columns: columns)

@@ -61,6 +61,10 @@ struct MapCommand: ParsableCommand {
     }
 
     func run() throws {
+        if let file = files.first, file != "-", access(file, F_OK) != 0, errno == ENOENT {
+            throw UnusableFile(
+                "\(file): there is no such file; of a VM of a daemon: --vm \(shellWord(file))")
+        }
         var options = Terminal.textOptions
         if all { options.limit = nil }
         if let vm {

@@ -8,7 +8,10 @@ struct CallCommand: RequestCommand {
     static let configuration = CommandConfiguration(
         commandName: "call", abstract: "Call any method, and print its result as JSON.",
         discussion: """
-            For example:
+            For example, which writes to the guest memory of a simulated VM:
+              memslotctl create --backend simulated web
+              memslotctl memory create --size 1M web ram
+              echo '[{"guestPhysicalAddress": 0, "size": "0x100000", "memory": "ram"}]' | memslotctl submit web -
               memslotctl call guest.touch '{"vm": "web", "guestPhysicalAddress": 0, "size": 1}'
 
             On a terminal the result is indented; elsewhere, and with --json, it is one line. It \

@@ -50,6 +50,8 @@ struct DaemonClient: ~Copyable {
 
     fileprivate var connection: ClientConnection
     let hint: Hint
+    /// Where the daemon listens.
+    let socket: String
 
     /// Sends a request and waits for its result.
     ///
@@ -72,7 +74,8 @@ struct DaemonClient: ~Copyable {
             throw Self.failure(TargetLost("the server's line is not a reply"))
         }
         let hint = Hint(socket: hint.socket, vm: request.vm)
-        Refusal(error, hint).lines(about: request.array).forEach(Terminal.complain)
+        Refusal(error, hint, method: request.method).lines(about: request.array).forEach(
+            Terminal.complain)
         throw .failure
     }
 
@@ -153,9 +156,10 @@ struct DaemonOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "The daemon's socket.",
-            discussion: "By default $MEMSLOTS_SOCKET; without that variable the socket on which "
-                + "memslotd listens by default: $XDG_RUNTIME_DIR/memslots/memslotd.sock; without that variable "
-                + "/run/memslots/memslotd.sock for root and /tmp/memslots-UID/memslotd.sock.",
+            discussion: "By default $MEMSLOTS_SOCKET; without that variable your own daemon's: "
+                + "$XDG_RUNTIME_DIR/memslots/memslotd.sock, without that variable "
+                + "/run/memslots/memslotd.sock for root and /tmp/memslots-UID/memslotd.sock; and "
+                + "where nobody listens there, the machine's: /run/memslots/memslotd.sock.",
             valueName: "path"),
         completion: .file(extensions: ["sock"]))
     var socket: String?
@@ -173,13 +177,18 @@ struct DaemonOptions: ParsableArguments {
     ///
     /// - Throws: the exit status, after printing the error and what to do.
     func connect() throws(ExitCode) -> DaemonClient {
-        let path = try self.path()
-        do throws(TargetLost) {
-            let connection = try ClientConnection(path, serverUser: serverUser)
-            return DaemonClient(connection: connection, hint: Hint(socket: socket))
-        } catch {
-            throw noDaemon(error)
+        var lost: TargetLost?
+        for path in try paths() {
+            do throws(TargetLost) {
+                let connection = try ClientConnection(path, serverUser: serverUser)
+                return DaemonClient(
+                    connection: connection, hint: Hint(socket: socket), socket: path.path)
+            } catch {
+                guard error.isNobody else { throw noDaemon(error) }
+                lost = lost ?? error
+            }
         }
+        throw noDaemon(lost ?? TargetLost("no socket is named"))
     }
 
     /// The socket that the user names.
@@ -187,10 +196,11 @@ struct DaemonOptions: ParsableArguments {
         socket ?? getenv("MEMSLOTS_SOCKET").map { String(cString: $0) }
     }
 
-    func path() throws(ExitCode) -> SocketPath {
+    /// Where a daemon may listen, in the order in which they are tried.
+    func paths() throws(ExitCode) -> [SocketPath] {
         do throws(ListeningError) {
-            guard let named else { return try SocketPath.standard() }
-            return try SocketPath(named)
+            guard let named else { return try SocketPath.searched() }
+            return [try SocketPath(named)]
         } catch {
             Terminal.complain(error.message)
             throw .failure
@@ -204,9 +214,27 @@ struct DaemonOptions: ParsableArguments {
             Terminal.complain("If you trust that user, add: --server-uid \(user)")
             return .failure
         }
-        let program = OwnProgram.word(starting: "memslotd")
-        Terminal.complain("Start a daemon with: \(program)\(Hint(socket: named).option)")
+        if lost.errno == EACCES {
+            Terminal.complain(
+                "To permit it, add this user to the socket's group (in memslotd.socket: SocketGroup= "
+                    + "and SocketMode=0660), and start memslotd with --allow-gid and that group.")
+            return .failure
+        }
+        let isMachine = named.map { $0 == SocketPath.ofMachine } ?? true
+        if isMachine, Self.hasUnit() {
+            Terminal.complain("Start the daemon with: systemctl start memslotd.socket")
+        } else {
+            let program = OwnProgram.word(starting: "memslotd")
+            Terminal.complain("Start a daemon with: \(program)\(Hint(socket: named).option)")
+        }
         return .failure
+    }
+
+    /// Returns whether systemd runs and has the unit of the machine's daemon.
+    private static func hasUnit() -> Bool {
+        ["/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"].contains {
+            access("\($0)/systemd/system/memslotd.socket", F_OK) == 0
+        } && access("/run/systemd/system", F_OK) == 0
     }
 }
 

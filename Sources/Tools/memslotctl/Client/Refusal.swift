@@ -5,7 +5,14 @@ struct Refusal {
     private let error: JSONValue
     private let hint: Hint
 
-    init(_ error: JSONValue, _ hint: Hint) { (self.error, self.hint) = (error, hint) }
+    /// Whether the request makes sense for a VM that is created first.
+    private let isForNewVM: Bool
+
+    init(_ error: JSONValue, _ hint: Hint, method: String? = nil) {
+        (self.error, self.hint) = (error, hint)
+        isForNewVM =
+            method != Method.vmDestroy.rawValue && method != Method.eventsSubscribe.rawValue
+    }
 
     /// A line for each fault with what to do about it.
     ///
@@ -29,7 +36,11 @@ struct Refusal {
     private func line(_ violation: JSONValue, in file: SubmittedFile) -> String {
         // The line of the file replaces the place in the request. Version 0.2.0 sends no message.
         var text = violation["message"]?.string ?? violation["kind"]?.string ?? violation.rawText
-        if let start = text.firstRange(of: " at slots["), let end = text.firstIndex(of: "]") {
+        // A slot without an id has no other name.
+        if text.hasPrefix("a slot without id at ") {
+            text.removeFirst("a slot without id at ".count)
+        } else if let start = text.firstRange(of: " at slots["), let end = text.firstIndex(of: "]")
+        {
             text.removeSubrange(start.lowerBound...end)
         }
         text = "\(Self.place(violation, in: file) ?? file.name): \(text)"
@@ -43,7 +54,14 @@ struct Refusal {
     }
 
     private func remedy(_ data: JSONValue?) -> String? {
-        data?["kind"]?.string.flatMap { Remedy.all[$0] }.map(hint.expand)
+        let kind = data?["kind"]?.string
+        // Only a VM that could not be restored has a reason.
+        if kind == "vm-exists", data?["reason"] != nil {
+            return hint.expand(
+                "remove the cause and restart the daemon, or give the VM up with {destroy VM}")
+        }
+        if kind == "unknown-vm", !isForNewVM { return hint.expand("{list} prints all VMs") }
+        return kind.flatMap { Remedy.all[$0] }.map(hint.expand)
     }
 }
 

@@ -145,7 +145,7 @@ final class ReplayedDaemon: ScenarioTarget {
     init(socket: String, user: UInt32?) throws(ExitCode) {
         var options = DaemonOptions()
         options.socket = socket
-        let path = try options.path()
+        let path = try options.paths()[0]
         do throws(TargetLost) { target = try SocketTarget(path, serverUser: user) } catch {
             throw options.noDaemon(error)
         }

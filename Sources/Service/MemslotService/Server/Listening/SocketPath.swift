@@ -36,6 +36,15 @@ public struct SocketPath: Hashable, Sendable {
         return try SocketPath(directory + "/memslotd.sock")
     }
 
+    /// The socket of the packaged unit, which serves the whole machine.
+    package static let ofMachine = "/run/memslots/memslotd.sock"
+
+    /// Where a client looks for a daemon, in this order: ``standard()``, then the machine's.
+    package static func searched() throws(ListeningError) -> [SocketPath] {
+        let (own, machine) = (try standard(), try SocketPath(ofMachine))
+        return own == machine ? [own] : [own, machine]
+    }
+
     var directory: String { Self.directory(of: path) }
 
     /// The path without its last component.
