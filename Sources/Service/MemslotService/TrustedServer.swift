@@ -92,16 +92,15 @@ struct TrustedServer {
         default: "can't connect: \(ClientConnection.name(number))"
         }
     }
-}
 
-extension TrustedServer {
     /// Whom the mode of the socket permits, as part of a sentence; empty if it can't be read.
     private static func permitted(at path: String) -> String {
         var status = stat()
         guard stat(path, &status) == 0 else { return "" }
         let name = getgrgid(status.st_gid).map { String(cString: $0.pointee.gr_name) }
-        return "; the socket is open to user \(status.st_uid)"
-            + (status.st_mode & 0o020 == 0 ? " alone" : " and group \(name ?? "\(status.st_gid)")")
+        let group =
+            status.st_mode & 0o020 == 0 ? "alone" : "and group \(name ?? "\(status.st_gid)")"
+        return "; the socket is open to user \(status.st_uid) \(group)"
     }
 }
 

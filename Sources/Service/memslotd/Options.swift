@@ -256,27 +256,22 @@ struct LimitOptions: ParsableArguments {
     /// The options of the limits that cost most, with values that need no more than `bytes`; `nil`
     /// if none are low enough.
     private func fitting(_ bytes: Int, of limits: ServiceLimits) -> String? {
-        var (limits, line, connections, vms) = (limits, self.line, maxConnections, vms)
+        let given = [line, maxConnections, vms]
+        let least = [1 << 20, 16, 16]
+        let costs = [21, limits.connectionBytes + limits.threadBytes, 2 * limits.vmBytes]
+        var (limits, values) = (limits, given)
         while limits.leastMemory > bytes {
             // The costliest of them is halved.
-            let costs = [
-                line > 1 << 20 ? 21 * line : 0,
-                connections > 16
-                    ? connections * (limits.connectionBytes + limits.threadBytes) : 0,
-                vms > 16 ? 2 * vms * limits.vmBytes : 0,
-            ]
-            guard let most = costs.max(), most > 0 else { return nil }
-            switch costs.firstIndex(of: most) {
-            case 0: line /= 2
-            case 1: connections /= 2
-            default: vms /= 2
-            }
-            (limits.lineBytes, limits.connections, limits.vms) = (line, connections, 2 * vms)
+            let high = values.indices.filter { values[$0] > least[$0] }
+            guard let most = high.max(by: { values[$0] * costs[$0] < values[$1] * costs[$1] })
+            else { return nil }
+            values[most] /= 2
+            (limits.lineBytes, limits.connections, limits.vms) = (
+                values[0], values[1], 2 * values[2]
+            )
         }
-        let values = [
-            ("--max-line", line, self.line), ("--max-connections", connections, maxConnections),
-            ("--max-vms", vms, self.vms),
-        ]
-        return values.filter { $0.1 < $0.2 }.map { "\($0.0) \($0.1)" }.joined(separator: " ")
+        return values.indices.filter { values[$0] < given[$0] }
+            .map { "\(["--max-line", "--max-connections", "--max-vms"][$0]) \(values[$0])" }
+            .joined(separator: " ")
     }
 }
