@@ -59,6 +59,9 @@ public struct SimulatorConfiguration: Hashable, Sendable {
         guard profile == nil || addressSpaces <= host.mostAddressSpaces else {
             throw .addressSpaces
         }
+        guard Self.pageSizeRange.contains(pageSize), pageSize.rawValue.nonzeroBitCount == 1,
+            profile == nil || pageSize == host.pageSize
+        else { throw .pageSize }
         let pageBits = UInt32(pageSize.rawValue.trailingZeroBitCount)
         guard Self.guestPhysicalBitsRange.contains(guestPhysicalBits),
             guestPhysicalBits >= pageBits,
@@ -68,9 +71,6 @@ public struct SimulatorConfiguration: Hashable, Sendable {
             throw .userspaceEnd
         }
         guard flags.isSubset(of: host.flags(kernel)) else { throw .flags }
-        guard Self.pageSizeRange.contains(pageSize), pageSize.rawValue.nonzeroBitCount == 1,
-            profile == nil || pageSize == host.pageSize
-        else { throw .pageSize }
         return Capabilities(
             maxSlots: maxSlots,
             addressSpaces: addressSpaces,

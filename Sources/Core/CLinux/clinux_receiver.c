@@ -92,15 +92,25 @@ static _Noreturn void relay(struct stream stream) {
             size = clinux_receive(stream.server, bytes, sizeof(bytes), passed, &count, &refused);
         } else {
             to = stream.server;
-            size = clinux_peek(stream.peer, bytes, sizeof(bytes), 1, &refused);
+            // The peer may have a copy of its socket, and have read or filled it meanwhile.
+            size = clinux_peek(stream.peer, bytes, sizeof(bytes), 0, &refused);
             if (size > 0 && !refused)
                 size = clinux_receive_peeked(stream.peer, bytes, (size_t)size);
+            if (size == -EAGAIN) continue;
         }
         if (size <= 0 || refused) break;
         for (long sent = 0, value; sent < size; sent += value) {
             int number = sent == 0 ? count : 0;
-            value = clinux_send(to, bytes + sent, (size_t)(size - sent), passed, number, 1);
-            if (value <= 0) goto end;
+            value = clinux_send(to, bytes + sent, (size_t)(size - sent), passed, number, 0);
+            if (value == -EAGAIN) {
+                struct pollfd room[] = {{.fd = to, .events = POLLOUT},
+                                        {.fd = stream.server, .events = POLLRDHUP}};
+                poll(room, 2, -1);
+                if (room[1].revents != 0) goto end;
+                value = 0;
+            } else if (value <= 0) {
+                goto end;
+            }
         }
         for (int index = 0; index < count; index++) close(passed[index]);
     }

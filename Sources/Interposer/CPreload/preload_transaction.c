@@ -63,6 +63,8 @@ void preload_limit_hold(struct preload_vm *vm) {
 // With the lock held: applies the deferred calls, records the commit and releases the vCPUs.
 void preload_commit(struct preload_vm *vm, uint32_t why) {
     if (why != CRUN_BY_BUDGET && preload_is_past_budget(vm)) return end_hold(vm);
+    // While the gate is closed: a vCPU that comes as it opens has not waited.
+    uint64_t since = __atomic_load_n(&vm->withheld_since, __ATOMIC_RELAXED);
     __atomic_store_n(&vm->last_request, preload_now(), __ATOMIC_RELAXED);
     apply_pending(vm);
     struct crun_record *record = preload_begin_record(vm);
@@ -84,7 +86,6 @@ void preload_commit(struct preload_vm *vm, uint32_t why) {
     record->duration = vm->released - vm->held_since;
     __atomic_add_fetch(&preload_header->commits, 1, __ATOMIC_RELAXED);
     __atomic_add_fetch(&preload_header->held, record->duration, __ATOMIC_RELAXED);
-    uint64_t since = __atomic_load_n(&vm->withheld_since, __ATOMIC_RELAXED);
     record->hold.withheld_none = !since;
     if (since && record->duration > preload_header->longest_hold)
         preload_header->longest_hold = record->duration;

@@ -22,7 +22,9 @@ printf '%s\n' "$entries" | while read -r entry; do
 done
 if [ -n "$active" ]; then
     systemctl daemon-reload
-    rm -f /run/memslots/memslotd.sock /run/memslots/memslotd.sock.lock
+    # Not the socket of a daemon that somebody runs by hand.
+    lock=/run/memslots/memslotd.sock.lock
+    if [ -d /run/memslots ]; then flock -n "$lock" rm -f "${lock%.lock}" "$lock" || true; fi
     rmdir /run/memslots 2>/dev/null || true
     echo 'memslotd.socket and memslotd.service are stopped'
 fi

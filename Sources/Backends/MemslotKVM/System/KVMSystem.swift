@@ -120,8 +120,12 @@ public struct KVMLimits: Hashable, Sendable {
         // Without such slots the fact is of no use.
         guard kernel.hasGuestMemfd else { return .invalidArgument }
         // arm64 binds files that can be mapped alone: GUEST_MEMFD_FLAG_MMAP.
-        let file = Descriptor(
-            try vm.makeGuestMemfd(size: ByteCount(page), flags: kernel.guestMemfdFlags & 1))
+        // A host that refuses the probe refuses such a slot later, with its own error.
+        guard
+            let memory = try? vm.makeGuestMemfd(
+                size: ByteCount(page), flags: kernel.guestMemfdFlags & 1)
+        else { return .invalidArgument }
+        let file = Descriptor(memory)
         var words = RegionWords(
             slot: 0, flags: MemslotFlags.guestMemfd.rawValue, address: 0, size: page,
             userspaceAddress: 0, guestMemfd: file.rawValue)
@@ -134,14 +138,7 @@ public struct KVMLimits: Hashable, Sendable {
             let deletion = RegionWords(slot: slot, address: 0, size: 0, userspaceAddress: 0)
             _ = deletion.apply(to: vm.descriptor, byRegion2: true)
         }
-        guard errnos[0] == nil, let errno = errnos[1],
-            [.invalidArgument, .fileExists].contains(errno)
-        else {
-            throw vm.explanation(
-                of: (errnos[0] ?? errnos[1]) ?? .invalidArgument,
-                from: "KVM_SET_USER_MEMORY_REGION2 with a guest_memfd")
-        }
-        return errno
+        return errnos == [nil, .fileExists] ? .fileExists : .invalidArgument
     }
 
     /// The last accepted number below `end`. All numbers before it, and 0, are accepted.

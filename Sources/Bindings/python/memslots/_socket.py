@@ -96,7 +96,10 @@ def _is_served(path: str) -> bool:
     """Whether somebody listens at the path, also one who refuses us."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
-        return probe.connect_ex(path) not in (errno.ENOENT, errno.ECONNREFUSED)
+        try:
+            return probe.connect_ex(path) not in (errno.ENOENT, errno.ECONNREFUSED)
+        except OSError:  # a path that is too long: to connect says so
+            return True
 
 
 def connect(

@@ -81,8 +81,7 @@ class DirtyLog:
     """
 
     first_page: int
-    """The number of the first page read; pages have 4096 bytes and count from the slot's beginning,
-    or the object's."""
+    """The number of the first page read, from the slot's beginning, or the object's."""
     pages: int
     """How many were read."""
     dirty: int
@@ -91,6 +90,8 @@ class DirtyLog:
     """One bit for each page; bit 0 of byte 0 is `first_page`."""
     logged: Optional[int] = None
     """Of a memory object: how many of the pages a slot logs. The others are reported as clean."""
+    page_size: int = 4096
+    """The bytes of a page."""
 
     def __iter__(self) -> Iterator[int]:
         for index, byte in enumerate(self.bitmap):
@@ -116,4 +117,5 @@ class DirtyLog:
             dirty=wire["dirty"],
             bitmap=base64.b64decode(wire["bitmap"]),
             logged=wire.get("logged"),
+            page_size=to_int(wire.get("pageSize", 4096)),
         )

@@ -30,7 +30,9 @@ public struct KernelVersion: Hashable, Comparable, Sendable, CustomStringConvert
 
     /// Parses `6.18`, or `6.18.15`, whose last number has no meaning here; `nil` for other text.
     public init?(_ text: String) {
-        let parts = text.split(separator: ".", omittingEmptySubsequences: false).map { UInt32($0) }
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false).map {
+            $0.first == "+" ? nil : UInt32($0)
+        }
         guard 2...3 ~= parts.count, !parts.contains(nil), let major = parts[0], let minor = parts[1]
         else { return nil }
         self.init(major, minor)

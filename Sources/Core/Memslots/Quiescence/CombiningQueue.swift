@@ -13,10 +13,14 @@ final class CombiningQueue: @unchecked Sendable {
     private final class Job: Sendable {
         let state = Atomic(State.waiting)
         let thread = CombiningQueue.callingThread
+        /// Whether another thread may execute it, and this one those of others.
+        let mayCombine: Bool
         // Unsafe: its thread waits here while another one runs it.
         nonisolated(unsafe) var body: (() -> Void)?
 
-        init(_ body: @escaping () -> Void) { self.body = body }
+        init(mayCombine: Bool, _ body: @escaping () -> Void) {
+            (self.mayCombine, self.body) = (mayCombine, body)
+        }
 
         /// Runs the body for its thread, and releases it before that thread goes on.
         @inline(never)
@@ -59,11 +63,12 @@ final class CombiningQueue: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - deadline: until when it may wait to begin.
-    ///   - mayCombine: whether this thread may execute sections of others.
+    ///   - mayCombine: whether this thread may execute sections of others, and they this one. A
+    ///     callback that it is inside of would be hidden from that other thread.
     /// - Returns: whether it ran.
     func run(until deadline: Deadline, mayCombine: Bool, _ body: () -> Void) -> Bool {
         withoutActuallyEscaping(body) { body in
-            let job = Job(body)
+            let job = Job(mayCombine: mayCombine, body)
             let state = enter(job) ? .mayEnter : wait(for: job, until: deadline)
             if state == .mayEnter {
                 job.run()
@@ -115,7 +120,9 @@ final class CombiningQueue: @unchecked Sendable {
     /// The job that this thread executes next; `nil` if it has left.
     private func next(after executed: Int, _ mayCombine: Bool) -> Job? {
         monitor.withLock {
-            let isLast = waiting.isEmpty || !mayCombine || !combines || executed == Self.most
+            let isLast =
+                waiting.first.map { !$0.mayCombine } ?? true || !mayCombine || !combines
+                || executed == Self.most
             if sleepers > 0, isLast || executed % Self.batch == 0 { monitor.wake() }
             guard !waiting.isEmpty else {
                 isEntered = false

@@ -69,11 +69,16 @@ extension MemslotTable {
         let start = monotonicNow()
         let reentrant = { AdmissionError<Refusal>.notSubmitted(.reentrant($0)) }
         let late = AdmissionError<Refusal>.notSubmitted(.quiesceTimeout(vcpus: [], readers: []))
-        return try serially(reentrant, until: .after(options.quiesceDeadline), late: late) {
-            () throws(AdmissionError<Refusal>) in
-            // It has waited for others until now.
+        // A service checks the array before the time, so it waits for others without a limit.
+        let isLimited = transactions.combines
+        return try serially(
+            reentrant, until: isLimited ? .after(options.quiesceDeadline) : .never, late: late
+        ) { () throws(AdmissionError<Refusal>) in
             var options = options
-            options.quiesceDeadline -= .nanoseconds(Int64(clamping: monotonicNow() - start))
+            if isLimited {
+                // It has waited for others until now.
+                options.quiesceDeadline -= .nanoseconds(Int64(clamping: monotonicNow() - start))
+            }
             let wanted = try converting(
                 AdmissionError<Refusal>.notSubmitted,
                 wantedArray(from: slots, options: options, prior: prior))

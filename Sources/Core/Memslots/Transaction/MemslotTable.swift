@@ -174,8 +174,8 @@ public final class MemslotTable: Sendable {
         try serially({ (error: ReentryError) in error }) { () throws(ReentryError) in body() }
     }
 
-    /// Lets each submit run on its caller's thread, as callbacks of other languages need. Call it
-    /// before the first submit.
+    /// Lets each submit run on its caller's thread, as callbacks of other languages need, and wait
+    /// for others without a limit. Call it before the first submit.
     package func keepSubmitsOnTheirThreads() { transactions.combines = false }
 
     var hooks: [any MemslotHook] { shared.withLock { $0.hooks } }

@@ -33,7 +33,10 @@ extension TransactionRun {
         isHolding = true
         blackoutStart = monotonicNow()
         surroundings.vcpus.beginHolding()
-        let remaining = surroundings.vcpus.waitUntilHeld(by: .after(quiesceDeadline))
+        // Without this hold the table has failed, whatever was left of the submitter's time.
+        let deadline = max(quiesceDeadline, SubmitOptions.defaultQuiesceDeadline)
+        let remaining = surroundings.vcpus.waitUntilHeld(
+            by: .after(hasResumed ? deadline : quiesceDeadline))
         return remaining.isEmpty ? .done : .timedOut(vcpus: remaining, readers: [])
     }
 

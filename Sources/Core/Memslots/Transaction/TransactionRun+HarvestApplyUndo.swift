@@ -83,7 +83,7 @@ extension TransactionRun {
     /// wrote is unknown, and all pages count as written.
     mutating func restoreDirtyBits() {
         for item in harvest {
-            let all = DirtyBitmap(pageCount: item.slot.pageCount, isFull: true)
+            let all = DirtyBitmap(pageCount: item.bits.pageCount, isFull: true)
             overlay.add(hasResumed ? all : item.bits, to: item.slot)
         }
         harvest = []

@@ -109,11 +109,13 @@ struct BackEnd {
 
     mutating func prepare(_ after: [Memslot], by deadline: Deadline) throws(VhostUserError) {
         sentBefore = frontEnd.messagesSent
-        let after = try visible(after)
         if case .lost = condition {
-            prepared = Prepared(slots: after, former: [], target: [], stopped: [])
+            // Nothing is sent, so a slot that could not be does not matter.
+            let slots = after.filter(configuration.isVisible)
+            prepared = Prepared(slots: slots, former: [], target: [], stopped: [])
             return
         }
+        let after = try visible(after)
         let change = RegionChange(from: regions, to: after, limit: offer.regionLimit)
         try requireRings(toStayIn: change.table)
         guard change.table.count <= offer.regionLimit else {

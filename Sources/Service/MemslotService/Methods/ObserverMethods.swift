@@ -75,6 +75,7 @@ extension MemslotService {
                 .unknownObserver,
                 "\"\(vm.name)\" has no observer \"\(name)\"; observer.list lists them")
         }
+        removed.shutDown()
         vm.table.remove(removed.hook)
         return .done
     }

@@ -64,7 +64,12 @@ package enum StateCheck {
             let ended = names.filter { StateNames.parse($0)?.kind == .removed }
             for name in names where !named.contains(name) {
                 guard case (let vm, .memory)? = StateNames.parse(name) else { continue }
-                let isUnfinished = valid.contains(vm) || ended.contains(StateNames.removed(vm))
+                // A record that is set aside may name it.
+                let isKept = names.contains { name in
+                    StateNames.parse(name).map { $0.vm == vm && $0.kind == .damaged } ?? false
+                }
+                let isUnfinished =
+                    valid.contains(vm) && !isKept || ended.contains(StateNames.removed(vm))
                 findings.append(
                     isUnfinished
                         ? (name, "unfinished: the next start removes it", false)

@@ -8,6 +8,8 @@ struct StateInventory {
     private(set) var records: Set<UInt64> = []
     /// The VMs that were being destroyed.
     private var removed: Set<UInt64> = []
+    /// The VMs of which a record is set aside, which may name memory that no other names.
+    private var damaged: Set<UInt64> = []
     private var leftovers: [String] = []
     private var memories: [(vm: UInt64, name: String)] = []
     private var names: Set<String> = []
@@ -31,6 +33,7 @@ struct StateInventory {
                 leftovers.append(name)
             case .memory: memories.append((vm, name))
             case .damaged:
+                damaged.insert(vm)
                 let reason: String
                 do throws(DamagedRecord) {
                     _ = try VMRecord(state.directory.record(name), number: vm)
@@ -53,6 +56,7 @@ struct StateInventory {
         _ name: String, of number: UInt64, _ reason: String, in state: StateStore
     ) {
         records.remove(number)
+        damaged.insert(number)
         state.report(
             damaged: name, setAside: try? state.directory.setAside(name, of: number, names),
             of: number, reason)
@@ -61,17 +65,19 @@ struct StateInventory {
     /// Removes what the server before this one had not finished, and memory that a VM's record does
     /// not name.
     mutating func removeUnused(in state: StateStore) {
-        // Memory first: the mark of a VM that was being destroyed shows that it may be removed.
-        for name in memories.filter({ isUnfinished($0.name, of: $0.vm, in: state) }).map(\.name)
-            + leftovers where state.remove(name)
-        {
+        for (vm, name) in memories where isUnfinished(name, of: vm, in: state) {
+            if state.remove(name) { state.notify(.unfinished(file: name)) }
+        }
+        for name in state.descriptors?.unclaimed ?? [] {
+            guard let (vm, _) = StateNames.parse(name) else { continue }
+            // No other VM may get the number of memory that stays.
+            state.skip(vm)
+            guard isUnfinished(name, of: vm, in: state) else { continue }
+            state.descriptors?.remove(name)
             state.notify(.unfinished(file: name))
         }
-        guard let descriptors = state.descriptors else { return }
-        for name in descriptors.unclaimed {
-            guard let (vm, _) = StateNames.parse(name), isUnfinished(name, of: vm, in: state)
-            else { continue }
-            descriptors.remove(name)
+        // Last: the mark of a VM that was being destroyed shows that its memory may be removed.
+        for name in leftovers where state.remove(name) {
             state.notify(.unfinished(file: name))
         }
     }
@@ -82,7 +88,7 @@ struct StateInventory {
     /// it.
     private func isUnfinished(_ name: String, of vm: UInt64, in state: StateStore) -> Bool {
         if claimed.contains(name) { return false }
-        if records.contains(vm) || removed.contains(vm) { return true }
+        if removed.contains(vm) || records.contains(vm) && !damaged.contains(vm) { return true }
         state.notify(.orphan(file: name, record: StateNames.record(vm)))
         return false
     }

@@ -44,7 +44,10 @@ final class AttachedObserver: Sendable {
             patience: Self.patience)
     }
 
-    deinit { end.shutDown() }
+    deinit { shutDown() }
+
+    /// Ends the connection, also beneath a transaction that waits for the back end.
+    func shutDown() { end.shutDown() }
 }
 
 /// The socket of an observer's relay. It counts against its user until the relay has closed what the

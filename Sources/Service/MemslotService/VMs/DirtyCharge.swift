@@ -86,12 +86,17 @@ final class KernelCharge: Sendable {
 
     deinit { account.budgets.kernelMemory.release(held.withLock { $0 }, of: account.user) }
 
-    /// Charges `slots`, or only checks that it could. Old slots are deleted before new ones are created.
+    /// Charges `slots`, or only checks that it could. Old slots are deleted before new ones are
+    /// created; with continuity some of them afterwards.
     ///
+    /// - Parameter present: the array that stays beside `slots` for a while.
     /// - Throws: `limit-exceeded`; nothing is charged then.
-    func charge(for slots: [Memslot], isPlan: Bool) throws(ProtocolError) {
+    func charge(
+        for slots: [Memslot], beside present: [Memslot], isPlan: Bool
+    ) throws(ProtocolError) {
         guard let memory else { return }
-        let bytes = memory.bytes(of: slots)
+        let kept = Set(slots)
+        let bytes = memory.bytes(of: slots + present.filter { !kept.contains($0) })
         try held.withLock { held throws(ProtocolError) in
             let more = Int(clamping: bytes) - held
             guard more > 0 else { return }
@@ -121,10 +126,11 @@ extension VirtualMachine {
     /// - Returns: what counts the logs, until the transaction is done.
     /// - Throws: `limit-exceeded`.
     func chargeDirty(
-        for slots: [Memslot], isPlan: Bool
+        for slots: [Memslot], _ quiesce: SubmitOptions.Quiesce, isPlan: Bool
     ) throws(ProtocolError) -> BudgetCharge? {
         let present = feed.published.table.slots
-        try kernel.charge(for: slots, isPlan: isPlan)
+        try kernel.charge(
+            for: slots, beside: quiesce == .continuity ? present : [], isPlan: isPlan)
         if !isPlan { try dirty.charge(for: slots) }
         guard simulator == nil, present.contains(where: \.isLogging) else { return nil }
         let kept = Set(slots)

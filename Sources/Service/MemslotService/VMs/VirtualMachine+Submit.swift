@@ -22,7 +22,7 @@ extension VirtualMachine {
             return try table.submit(
                 resolved.slots, options: options, prior: resolved.faults
             ) { generation, slots throws(ProtocolError) in
-                logs = try chargeDirty(for: slots, isPlan: false)
+                logs = try chargeDirty(for: slots, options.quiesce, isPlan: false)
                 try admit(generation, slots)
             }
         }
@@ -35,7 +35,7 @@ extension VirtualMachine {
         try withResolved(parameters) { resolved, options throws(AdmissionError<ProtocolError>) in
             let logs = try converting(
                 { (error: ProtocolError) in AdmissionError.refused(error) },
-                chargeDirty(for: resolved.slots, isPlan: true))
+                chargeDirty(for: resolved.slots, options.quiesce, isPlan: true))
             defer { withExtendedLifetime(logs) {} }
             return try plan(resolved, options)
         }

@@ -87,6 +87,7 @@ final class VirtualMachine: Sendable {
             MemslotTable(
                 backend: made.backend, limits: limits, generation: generation,
                 receiptBudget: account.receipts))
+        table.keepSubmitsOnTheirThreads()
         try self.init(
             table, simulator: made.simulator, guestMemfds: made.guestMemfds,
             memory: VMMemory(

@@ -22,10 +22,13 @@ struct CreateCommand: VMRequestCommand {
     @OptionGroup var target: VMOptions
 
     func validate() throws {
-        guard backend == .simulated || (maxSlots == nil && addressSpaces == nil) else {
+        guard
+            backend == .simulated
+                || (maxSlots == nil && addressSpaces == nil && !host.areGiven)
+        else {
             throw ValidationError(
-                "--max-slots and --address-spaces need --backend simulated; of a KVM VM the kernel "
-                    + "decides them")
+                "--max-slots, --address-spaces and options of the host need --backend simulated; "
+                    + "of a KVM VM the kernel decides them")
         }
     }
 
