@@ -1,5 +1,7 @@
 // See the header.
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include "CRunRecord.h"
 #include <signal.h>
 #include <string.h>

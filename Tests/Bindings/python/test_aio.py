@@ -4,6 +4,7 @@ import asyncio
 import gc
 import inspect
 import os
+import socket
 
 import memslots
 import pytest
@@ -42,6 +43,13 @@ def test_every_method_of_the_schema(schema, memslot_daemon):
             assert await vm.recover() == 1 and (await client.metrics()).gauges["slots"] == 2
             assert (await vm.update(lambda old: list(old)[:1])).generation == 2
             await vm.submit([])
+            hung_up, ours = socket.socketpair()
+            ours.close()
+            with hung_up, pytest.raises(memslots.MemslotsError):
+                await vm.attach_observer("disk", hung_up.fileno())
+            assert await vm.observers() == ()
+            with pytest.raises(memslots.NotFoundError):
+                await vm.detach_observer("disk")
             await vm.destroy_memory("ram")
             await client.unsubscribe()
             await vm.destroy()
@@ -49,7 +57,8 @@ def test_every_method_of_the_schema(schema, memslot_daemon):
                 await client.set_atomic(True)
 
     run(main())
-    assert schema.called == schema.methods and schema.replied == schema.methods - {"run.setAtomic"}
+    refused = {"run.setAtomic", "observer.attach", "observer.detach"}
+    assert schema.called == schema.methods and schema.replied == schema.methods - refused
 
 
 def test_it_has_the_methods_and_parameters_of_the_synchronous_client():

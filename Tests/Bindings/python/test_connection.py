@@ -34,10 +34,11 @@ def test_the_machine_s_socket_is_used_where_nobody_listens_at_our_own(tmp_path, 
     own = tmp_path / "memslots" / "memslotd.sock"
     own.parent.mkdir()
     environment = {"XDG_RUNTIME_DIR": str(tmp_path)}
-    with socket.socket(socket.AF_UNIX) as listener:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as other:
         listener.bind(str(own))  # Stale until it listens.
+        other.bind(str(machine))
         assert memslots.default_socket_path(environment) == str(own)
-        machine.touch()
+        other.listen()
         assert memslots.default_socket_path(environment) == str(machine)
         listener.listen()
         assert memslots.default_socket_path(environment) == str(own)

@@ -77,13 +77,22 @@ def test_every_method_of_the_schema(schema, client):
     assert metrics.open_metrics.endswith("# EOF\n")
 
     vm.submit([])
+    hung_up, ours = socket.socketpair()
+    ours.close()
+    with hung_up, pytest.raises(memslots.MemslotsError):
+        vm.attach_observer("disk", hung_up.fileno())
+    assert vm.observers() == ()
+    with pytest.raises(memslots.NotFoundError):
+        vm.detach_observer("disk")
     vm.destroy_memory("ram")
     client.unsubscribe("web")
     vm.destroy()
     with pytest.raises(memslots.UnavailableError):
         client.set_atomic(True)
     assert schema.called == schema.methods
-    assert schema.replied == schema.methods - {"run.setAtomic"}
+    # ObserverTests of the daemon have a back end that replies.
+    refused = {"run.setAtomic", "observer.attach", "observer.detach"}
+    assert schema.replied == schema.methods - refused
 
 
 def test_a_memfd_of_ours_becomes_memory_of_the_vm(vm):

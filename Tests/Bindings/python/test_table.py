@@ -129,7 +129,7 @@ def test_submit_returns_a_receipt(memslot_vm):
 
 
 def test_a_deadline_is_not_negative(memslot_vm):
-    with pytest.raises(ValueError, match="negative"):
+    with pytest.raises(ValueError, match="at least 0"):
         memslot_vm.submit([RAM], quiesce_deadline=-0.5)
     assert memslot_vm.generation == 0
 

@@ -75,6 +75,14 @@ def default_socket_path(environment: Optional[Mapping[str, str]] = None) -> str:
     '/run/user/1000/memslots/memslotd.sock'
     """
     environment = os.environ if environment is None else environment
+    own = own_socket_path(environment)
+    if environment.get("MEMSLOTS_SOCKET") or _is_served(own) or not _is_served(_MACHINE):
+        return own
+    return _MACHINE
+
+
+def own_socket_path(environment: Mapping[str, str]) -> str:
+    """`default_socket_path` without the machine's."""
     named = environment.get("MEMSLOTS_SOCKET")
     if named:
         return named
@@ -85,8 +93,7 @@ def default_socket_path(environment: Optional[Mapping[str, str]] = None) -> str:
         directory = "/run/memslots"
     else:
         directory = f"/tmp/memslots-{os.geteuid()}"
-    own = directory + "/memslotd.sock"
-    return own if not os.path.exists(_MACHINE) or _is_served(own) else _MACHINE
+    return directory + "/memslotd.sock"
 
 
 _MACHINE = "/run/memslots/memslotd.sock"
@@ -103,20 +110,23 @@ def _is_served(path: str) -> bool:
 
 
 def connect(
-    path: str, server_uid: Optional[int], wait: float, timeout: Optional[float]
+    path: Optional[str], server_uid: Optional[int], wait: float, timeout: Optional[float]
 ) -> socket.socket:
     """A connection to a server of root, of our user, of `server_uid`, or of the owner of the socket's
     directory where only root can replace that.
 
+    :param path: None: `default_socket_path`, but the machine's only after the wait.
     :param wait: seconds to try again while nobody listens.
     """
     deadline = time.monotonic() + wait
     while True:
+        is_last = time.monotonic() >= deadline
+        place = path or (default_socket_path() if is_last else own_socket_path(os.environ))
         try:
-            return _connect_once(path, server_uid, timeout)
+            return _connect_once(place, server_uid, timeout)
         except ConnectError as error:
             starting = error.errno in (errno.ENOENT, errno.ECONNREFUSED)
-            if not starting or time.monotonic() >= deadline:
+            if not starting or is_last:
                 raise
         time.sleep(0.02)
 

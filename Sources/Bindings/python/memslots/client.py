@@ -19,7 +19,6 @@ from typing import (
 from . import _calls
 from ._calls import Call
 from ._connection import DEFAULT_TIMEOUT, Connection
-from ._socket import default_socket_path
 from ._socket import connect as connect_socket
 from .errors import (
     ClosedError,
@@ -67,8 +66,9 @@ class Client:
         self._server_uid = server_uid
         self._is_closed = False
         if sock is None:
-            self.path = default_socket_path() if path is None else os.fspath(path)
-            sock = connect_socket(self.path, server_uid, wait, timeout)
+            named = None if path is None else os.fspath(path)
+            sock = connect_socket(named, server_uid, wait, timeout)
+            self.path = named or sock.getpeername()
         self._connection = Connection(sock)
 
     def __repr__(self) -> str:

@@ -23,7 +23,7 @@ from .. import _calls
 from .._calls import Call
 from .._connection import DEFAULT_TIMEOUT
 from .._session import Session
-from .._socket import default_socket_path
+from .._socket import own_socket_path
 from .._socket import connect as connect_socket
 from ..errors import ClosedError, MemslotsError
 from ..events import Event
@@ -56,7 +56,8 @@ class AsyncClient:
         self.timeout = timeout
         self.path: Optional[str] = None
         if sock is None:
-            self.path = default_socket_path() if path is None else os.fspath(path)
+            self.path = own_socket_path(os.environ) if path is None else os.fspath(path)
+        self._is_found = path is None
         self._sock = sock
         self._wait = wait
         self._server_uid = server_uid
@@ -92,9 +93,12 @@ class AsyncClient:
         if sock is None:
             if self.path is None:
                 raise ClosedError("the socket of this client was used", "closed")
-            arguments = (self.path, self._server_uid, wait, self.timeout)
+            named = None if self._is_found else self.path
+            arguments = (named, self._server_uid, wait, self.timeout)
             loop = asyncio.get_running_loop()
             sock = await loop.run_in_executor(None, lambda: connect_socket(*arguments))
+            if self._is_found:
+                self.path, self._is_found = sock.getpeername(), False
         return AsyncConnection(sock)
 
     def close(self) -> Awaitable[None]:
