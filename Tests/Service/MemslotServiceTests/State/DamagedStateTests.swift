@@ -198,6 +198,22 @@ struct DamagedStateTests {
         }
     }
 
+    @Test("memory that only a record which was set aside may name stays")
+    func older() throws {
+        let (scratch, _) = try model()
+        // An older copy of the record was put back.
+        try scratch.writeState([1], "vm-1.state.damaged-1")
+        try scratch.writeState([1], "vm-1.memory-1")
+        do {
+            let service = try KeptService(scratch)
+            #expect(
+                scratch.stateFiles == ["vm-1.memory-1", "vm-1.state", "vm-1.state.damaged-1"])
+            #expect(service.notes.contains(.orphan(file: "vm-1.memory-1", record: "vm-1.state")))
+        }
+        let findings = try StateCheck.run(at: scratch.state, repairs: false)
+        #expect(findings.last?.file == "vm-1.memory-1" && findings.last?.isLoss == true)
+    }
+
     @Test("memory of a damaged record, and memory without any record, stay")
     func memory() throws {
         let scratch = try ScratchDirectory()
