@@ -82,7 +82,7 @@ private final class DefectiveVM: SweptVM, MemslotBackend {
         reads += 1
         let bits = try vm.backend.readDirtyLog(of: slot, clear: clear)
         return defect == .forgetsPages && reads % 5 == 0
-            ? DirtyBitmap(pageCount: slot.pageCount) : bits
+            ? DirtyBitmap(pageCount: bits.pageCount) : bits
     }
 
     func beginTransaction() {}
