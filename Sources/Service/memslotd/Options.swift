@@ -14,22 +14,22 @@ struct SocketOptions: ParsableArguments {
             "A user who may call every method. Repeat the option for more users.",
             discussion:
                 "By name or number. The user must also be able to reach the socket: through an access list, "
-                + "or because systemd creates the socket.", valueName: "uid"))
-    var allowUID: [UserNumber] = []
+                + "or because systemd creates the socket.", valueName: "uid"), transform: user)
+    var allowUID: [UInt32] = []
 
     @Option(
         help: ArgumentHelp(
             "A group, by name or number, that may call every method. The socket gets mode 0660, and a directory that "
                 + "the daemon creates 0750.",
-            valueName: "gid"))
-    var allowGID: GroupNumber?
+            valueName: "gid"), transform: group)
+    var allowGID: UInt32?
 
     @Option(
         help: ArgumentHelp(
             "A group that may read, but change nothing. With --allow-gid, an access list lets "
                 + "this group reach the socket.",
-            valueName: "gid"))
-    var readOnlyGID: GroupNumber?
+            valueName: "gid"), transform: group)
+    var readOnlyGID: UInt32?
 
     var isGiven: Bool {
         socket != nil || !allowUID.isEmpty || allowGID != nil || readOnlyGID != nil
@@ -44,34 +44,24 @@ struct SocketOptions: ParsableArguments {
     }
 
     var access: PeerAccess {
-        PeerAccess(
-            users: Set(allowUID.map(\.number)), group: allowGID?.number,
-            readOnlyGroup: readOnlyGID?.number)
+        PeerAccess(users: Set(allowUID), group: allowGID, readOnlyGroup: readOnlyGID)
     }
 }
 
-/// A user on the command line, by number or name.
-struct UserNumber: ExpressibleByArgument {
-    let number: UInt32
-
-    init?(argument: String) {
-        guard let number = UInt32(argument) ?? getpwnam(argument)?.pointee.pw_uid else {
-            return nil
-        }
-        self.number = number
+/// The number of a user or group on the command line, which is given by number or name.
+private func number(_ word: String, of find: (String) -> UInt32?) throws -> UInt32 {
+    guard let number = UInt32(word) ?? find(word) else {
+        throw ValidationError("there is nobody of that name or number")
     }
+    return number
 }
 
-/// A group on the command line, by number or name.
-struct GroupNumber: ExpressibleByArgument {
-    let number: UInt32
+private func user(_ word: String) throws -> UInt32 {
+    try number(word) { getpwnam($0)?.pointee.pw_uid }
+}
 
-    init?(argument: String) {
-        guard let number = UInt32(argument) ?? getgrnam(argument)?.pointee.gr_gid else {
-            return nil
-        }
-        self.number = number
-    }
+private func group(_ word: String) throws -> UInt32 {
+    try number(word) { getgrnam($0)?.pointee.gr_gid }
 }
 
 extension Quantity: ExpressibleByArgument {}

@@ -119,12 +119,12 @@ public struct KVMLimits: Hashable, Sendable {
         let kernel = KVMCapabilities(of: vm)
         // Without such slots the fact is of no use.
         guard kernel.hasGuestMemfd else { return .invalidArgument }
-        // arm64 binds files that can be mapped alone: GUEST_MEMFD_FLAG_MMAP.
+        // arm64 binds only files that can be mapped: GUEST_MEMFD_FLAG_MMAP, where the kernel has it.
+        let flags = kernel.guestMemfdFlags & 1
         // A host that refuses the probe refuses such a slot later, with its own error.
-        guard
-            let memory = try? vm.makeGuestMemfd(
-                size: ByteCount(page), flags: kernel.guestMemfdFlags & 1)
-        else { return .invalidArgument }
+        guard let memory = try? vm.makeGuestMemfd(size: ByteCount(page), flags: flags) else {
+            return .invalidArgument
+        }
         let file = Descriptor(memory)
         var words = RegionWords(
             slot: 0, flags: MemslotFlags.guestMemfd.rawValue, address: 0, size: page,

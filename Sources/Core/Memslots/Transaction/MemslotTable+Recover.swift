@@ -30,7 +30,12 @@ extension MemslotTable {
         overlay = run.overlay
         switch outcome {
         case .recovered:
-            recordRecovery()
+            if let installed = recordRecovery() {
+                // The guest has run without these logs: what it wrote is unknown.
+                for slot in active.array.slots where slot.isLogging && !installed.contains(slot) {
+                    overlay.add(0..<capabilities.pageCount(of: slot), to: slot)
+                }
+            }
             releaseVCPUs()
             publish(.recovered(generation: active.generation))
         case .timedOut(let vcpus, let readers):

@@ -32,6 +32,8 @@ public final class MemslotTable: Sendable {
         var failure: TableFailure?
         /// Whether a failure keeps vCPUs out; an embedder may let them go.
         var failureHoldsVCPUs = false
+        /// What was installed when it let them go first; `nil` if they were held all the time.
+        var installedAtRelease: [Memslot]?
         var hooks: [any MemslotHook] = []
         var transactionHooks: [any TransactionHook] = []
         var observers: [UInt64: @Sendable (TableEvent) -> Void] = [:]
@@ -194,7 +196,13 @@ public final class MemslotTable: Sendable {
         }
     }
 
-    func recordRecovery() { shared.withLock { $0.failure = nil } }
+    /// - Returns: what was installed when vCPUs were released first; `nil` if they were held.
+    func recordRecovery() -> [Memslot]? {
+        shared.withLock { shared in
+            defer { (shared.failure, shared.installedAtRelease) = (nil, nil) }
+            return shared.installedAtRelease
+        }
+    }
 
     /// Records whether a failure keeps vCPUs out.
     ///
@@ -202,6 +210,9 @@ public final class MemslotTable: Sendable {
     func failureHoldsVCPUs(_ holds: Bool) -> Bool {
         shared.withLock { shared in
             defer { shared.failureHoldsVCPUs = holds }
+            if !holds, shared.installedAtRelease == nil {
+                shared.installedAtRelease = shared.failure?.installed
+            }
             return shared.failureHoldsVCPUs
         }
     }

@@ -15,7 +15,8 @@ package enum StateCheck {
     package static func run(at path: String, repairs: Bool) throws(StateError) -> [Finding] {
         let directory = try StateDirectory(path, isStopped: true)
         var named: Set<String> = []
-        func summary(_ record: VMRecord) -> String {
+        /// Describes a record, and keeps which memory it names.
+        func accept(_ record: VMRecord) -> String {
             named.formUnion(
                 record.memories.map { StateNames.memory($0.id.rawValue, of: record.number) })
             return
@@ -37,7 +38,7 @@ package enum StateCheck {
                     if name == file {
                         valid.insert(number)
                         let fault = directory.memoryFault(of: record)
-                        let text = "valid: \(summary(record))"
+                        let text = "valid: \(accept(record))"
                         return (name, text + (fault.map { "; \($0)" } ?? ""), fault != nil)
                     }
                 } catch { text = "damaged: \(error.reason)" }
@@ -48,7 +49,7 @@ package enum StateCheck {
                     return (name, text + "; it can't be repaired", true)
                 }
                 guard repairs else {
-                    return (name, text + "; repair restores \(summary(record))", true)
+                    return (name, text + "; repair restores \(accept(record))", true)
                 }
                 if records.contains(file) {
                     text += "; kept as \(try directory.setAside(file, of: number, names))"
@@ -59,7 +60,7 @@ package enum StateCheck {
                 )
                 .removePrevious()
                 valid.insert(number)
-                return (name, text + "; \(file) is now \(summary(record))", false)
+                return (name, text + "; \(file) is now \(accept(record))", false)
             }
             let ended = names.filter { StateNames.parse($0)?.kind == .removed }
             for name in names where !named.contains(name) {

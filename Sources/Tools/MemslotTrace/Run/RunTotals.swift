@@ -3,7 +3,7 @@ import Memslots
 
 /// The totals of a run, which are exact however many records were lost.
 ///
-/// They are made of the records alone: those of a full run as transactions need a kilobyte each.
+/// They are computed from the records: transactions would take a kilobyte for each record.
 package struct RunTotals: Sendable {
     private let recording: RunRecording
     private let name: String

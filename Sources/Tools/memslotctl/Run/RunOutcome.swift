@@ -7,7 +7,7 @@ import Memslots
 
 /// The recording of a run, and the files and reports made of it.
 ///
-/// A class, because transactions are made of the records once, and only if they are asked for.
+/// A class, so that transactions are made from the records once, and only if something needs them.
 final class RunOutcome {
     let command: [String]
     let recording: RunRecording

@@ -4,7 +4,7 @@ import Testing
 @testable import Memslots
 
 /// Submits that wait for others of their table.
-@Suite("whoever is inside executes what waits")
+@Suite("the thread that is inside executes what waits")
 struct CombiningTests {
     /// Stays in its first `prepare` until it is let go, and records the thread of each commit.
     fileprivate final class Hook: MemslotHook {

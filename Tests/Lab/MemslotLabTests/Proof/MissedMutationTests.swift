@@ -48,6 +48,38 @@ struct MissedMutationTests {
         #expect(backend.installedSlots == before)
     }
 
+    @Test(
+        "a log that had ended when the guest of a failed VM was released is full after the recovery"
+    )
+    func writesWithoutLog() throws {
+        let backend = SimulatedBackend()
+        let table = try MemslotTable(backend: backend)
+        let before = [
+            slot(0, page: 0, host: 0x100, flags: .logDirtyPages),
+            slot(1, page: 32, host: 0x200, flags: .logDirtyPages),
+        ]
+        let wanted = [slot(0, page: 0, host: 0x100), slot(1, page: 32, host: 0x200)]
+        try table.submit(before)
+        _ = try table.dirtyLog(of: before[0].assignedKey, clear: true)
+        let endsLogging = try table.plan(wanted).operations.map(\.call.endsLogging)
+        #expect(endsLogging == [true, true])
+        // The second reflag fails, and so does the undo of the first.
+        for operation in 1...2 {
+            backend.inject(FaultInjection(operation: operation, errno: .outOfMemory))
+        }
+        #expect(throws: SubmitError.self) { try table.submit(wanted) }
+        #expect(table.failure?.installed == [wanted[0], before[1]])
+        table.releaseVCPUs()
+        try backend.touch(GuestPhysicalAddress(1 << 12), size: ByteCount(1))
+        // A recovery that fails holds them again; what they wrote before stays unknown.
+        backend.inject(FaultInjection(operation: 0, errno: .outOfMemory))
+        #expect(throws: SubmitError.self) { try table.recover() }
+        try table.recover()
+        let log = try table.dirtyLog(of: before[0].assignedKey)
+        #expect(log.bitmap.count == before[0].pageCount)
+        #expect(try table.dirtyLog(of: before[1].assignedKey).bitmap.isEmpty)
+    }
+
     @Test("clearing whole words past the end of a slot's log is refused")
     func clearPastTheEnd() throws {
         var kernel = SimulatedKernel()

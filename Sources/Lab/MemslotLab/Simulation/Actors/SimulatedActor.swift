@@ -50,6 +50,9 @@ final class Operator: SimulatedActor {
             if random.once(in: 3) {
                 world.record("releases vCPUs")
                 world.isReleased = true
+                let (active, installed) = (world.active, world.installed)
+                world.dirty.released(
+                    without: active.filter { $0.isLogging && !installed.contains($0) })
                 world.table.releaseVCPUs()
             }
             if random.once(in: 2) { recover() }

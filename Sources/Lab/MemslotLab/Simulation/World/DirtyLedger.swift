@@ -29,6 +29,8 @@ struct DirtyLedger {
     private var undone: [Ended] = []
     /// Host pages that the guest wrote after a log had ended.
     private var meanwhile: Set<UInt64> = []
+    /// The slots whose logs had ended when the guest of a failed table was released.
+    private var unlogged: [Memslot] = []
     /// Host pages that may be reported as dirty, or not.
     private var doubtful: Set<UInt64> = []
 
@@ -36,7 +38,11 @@ struct DirtyLedger {
 
     /// The guest wrote page `page` of `slot`.
     mutating func write(_ slot: Memslot, page: UInt64) {
-        if !ended.isEmpty { meanwhile.insert(Log(slot).host + page) }
+        let host = Log(slot).host + page
+        if !ended.isEmpty { meanwhile.insert(host) }
+        for other in unlogged where other.hostPages.contains(host) {
+            owed[Log(other), default: []].insert(host - Log(other).host)
+        }
         if slot.isLogging { owed[Log(slot), default: []].insert(page) }
     }
 
@@ -98,8 +104,16 @@ struct DirtyLedger {
         (ended, undone, meanwhile) = ([], [], [])
     }
 
+    /// The guest of a failed table was released without the logs of these slots: all pages of them
+    /// may be reported after the recovery, and those that it writes until then are.
+    mutating func released(without slots: [Memslot]) {
+        unlogged += slots
+        for slot in slots { doubtful.formUnion(slot.hostPages) }
+    }
+
     /// A failed table was recovered to `array`, or a recovery failed after reading logs.
-    mutating func recovered(to array: [Memslot]) {
+    mutating func recovered(to array: [Memslot], isComplete: Bool) {
+        if isComplete { unlogged = [] }
         let present = Set(array.filter(\.isLogging).map(Log.init))
         for item in ended + undone {
             // A bit in the kernel and in the table is carried to aliases; one in the table alone is

@@ -126,7 +126,7 @@ extension World {
                 "the failure lists \(failure.installed), installed are \(installed)")
             isReleased = false
             if transaction.isRecovery {
-                dirty.recovered(to: active)
+                dirty.recovered(to: active, isComplete: false)
             } else {
                 dirty.rolledBack(to: active, mayReportAll: transaction.continuity != nil)
             }
@@ -134,7 +134,7 @@ extension World {
             counts.retirements += 1
             checkRetired(before: at)
         case .recovered:
-            dirty.recovered(to: active)
+            dirty.recovered(to: active, isComplete: true)
             checkInstalled()
         }
     }
