@@ -55,7 +55,8 @@ final class VirtualCPU: SimulatedActor, @unchecked Sendable {
         guard let slot = world.installed.first(where: { $0.contains(address, in: space) })
         else { return }
         world.dirty.write(
-            slot, page: (address.rawValue - slot.guestPhysicalAddress.rawValue) / 4096)
+            slot, page: (address.rawValue - slot.guestPhysicalAddress.rawValue) / 4096,
+            installed: world.installed)
     }
 
     private func readFromGuest() {

@@ -69,6 +69,12 @@ extension World {
         if scheduler.transactions > 0, let wanted = transaction.continuity {
             return checkCommonPages(with: wanted)
         }
+        // A vCPU may enter after a deletion that is to be the only operation.
+        if scheduler.transactions > 0, !transaction.isUndoing, transaction.calls.count == 1,
+            case .delete(let slot)? = transaction.calls.first, !slot.isLogging
+        {
+            transaction.deletedBesideGuest = slot
+        }
         for slot in active where slot != transaction.deletedBesideGuest {
             let isInstalled = installed.contains { present in
                 var alike = present

@@ -21,14 +21,14 @@ struct DirtyLedger {
     private struct Ended {
         let slot: Memslot
         let pages: Set<UInt64>
+        /// What the guest wrote before the slot had its log again.
+        var meanwhile: Set<UInt64> = []
     }
 
     private let startsFull: Bool
     private var owed: [Log: Set<UInt64>] = [:]
     private var ended: [Ended] = []
     private var undone: [Ended] = []
-    /// Host pages that the guest wrote after a log had ended.
-    private var meanwhile: Set<UInt64> = []
     /// The slots whose logs had ended when the guest of a failed table was released.
     private var unlogged: [Memslot] = []
     /// Host pages that may be reported as dirty, or not.
@@ -36,10 +36,14 @@ struct DirtyLedger {
 
     init(startsFull: Bool) { self.startsFull = startsFull }
 
-    /// The guest wrote page `page` of `slot`.
-    mutating func write(_ slot: Memslot, page: UInt64) {
+    /// The guest wrote page `page` of `slot`, one of the slots that are `installed`.
+    mutating func write(_ slot: Memslot, page: UInt64, installed: [Memslot]) {
         let host = Log(slot).host + page
-        if !ended.isEmpty { meanwhile.insert(host) }
+        // The event of a rollback comes after vCPUs go on, with all logs as before.
+        for index in ended.indices where !installed.contains(ended[index].slot) {
+            let pages = ended[index].slot.hostPages
+            if pages.contains(host) { ended[index].meanwhile.insert(host - pages.lowerBound) }
+        }
         for other in unlogged where other.hostPages.contains(host) {
             owed[Log(other), default: []].insert(host - Log(other).host)
         }
@@ -50,7 +54,8 @@ struct DirtyLedger {
     ///
     /// - Parameter isExact: whether vCPUs were held, so that no write could be missed.
     mutating func logEnds(of slot: Memslot, isUndone: Bool, isExact: Bool) {
-        guard let pages = owed.removeValue(forKey: Log(slot)) else { return }
+        // Also without a page: the guest may write before it has its log again.
+        let pages = owed.removeValue(forKey: Log(slot)) ?? []
         if !isUndone {
             ended.append(Ended(slot: slot, pages: pages))
         } else if isExact {
@@ -69,7 +74,7 @@ struct DirtyLedger {
                 expected[item.slot, default: []].insert(page)
             }
         }
-        (ended, meanwhile) = ([], [])
+        ended = []
         var returned: [Memslot: Set<UInt64>] = [:]
         for pages in receipt.unmappedDirtyPages {
             let all = pages.runs.flatMap { Array($0) }
@@ -92,16 +97,12 @@ struct DirtyLedger {
     /// - Parameter mayReportAll: whether the guest was let in after logs had ended.
     mutating func rolledBack(to array: [Memslot], mayReportAll: Bool) {
         for item in ended {
-            let host = item.slot.hostPages
-            owed[Log(item.slot), default: []].formUnion(item.pages)
-            // The guest ran without the log: every page of it may be reported, and those it wrote are.
-            guard !meanwhile.isEmpty || mayReportAll else { continue }
-            let written = meanwhile.filter(host.contains).map { $0 - host.lowerBound }
-            owed[Log(item.slot), default: []].formUnion(written)
-            doubtful.formUnion(host)
+            // If the guest ran without the log, every page may be reported, and those it wrote are.
+            owed[Log(item.slot), default: []].formUnion(item.pages.union(item.meanwhile))
+            if mayReportAll || !item.meanwhile.isEmpty { doubtful.formUnion(item.slot.hostPages) }
         }
         for item in undone { _ = carry(item, to: array) }
-        (ended, undone, meanwhile) = ([], [], [])
+        (ended, undone) = ([], [])
     }
 
     /// The guest of a failed table was released without the logs of these slots: all pages of them
@@ -125,7 +126,7 @@ struct DirtyLedger {
                 _ = carry(item, to: array)
             }
         }
-        (ended, undone, meanwhile) = ([], [], [])
+        (ended, undone) = ([], [])
         for (log, pages) in owed where !present.contains(log) {
             owed[log] = nil
             doubtful.formUnion(pages.map { log.host + $0 })
