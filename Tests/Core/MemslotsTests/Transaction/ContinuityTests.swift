@@ -126,15 +126,14 @@ struct ContinuityTests {
     func tailFails() throws {
         backend.write([1], to: Self.old[1].assignedKey)
         backend.refuse(at: 7)
-        let backend = backend
         let log = log
         backend.state.withLock {
-            $0.beforeCall = { index in
+            $0.beforeCall = { [weak backend] index in
                 log.update { $0.append("\(index)") }
                 // By the new slot, whose log goes again; its host pages are slot 1's last two.
-                if index == 6 { backend.write([0], to: SlotKey(id: 7)) }
+                if index == 6 { backend?.write([0], to: SlotKey(id: 7)) }
                 // By slot 0, whose log has stayed.
-                if index == 6 { backend.write([3], to: SlotKey(id: 0)) }
+                if index == 6 { backend?.write([3], to: SlotKey(id: 0)) }
             }
         }
         guard case .rolledBack(let rollback)? = submit() else { return #expect(Bool(false)) }
