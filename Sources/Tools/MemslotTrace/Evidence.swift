@@ -77,10 +77,11 @@ package struct EvidenceReader {
         case .record:
             var reader = RecordedCallReader()
             let log = try reader.read(head)
-            return .calls(
-                try assembled { () throws(TraceError) in
-                    try TraceAssembly(log: log, options: options).assemble()
-                })
+            var result = try assembled { () throws(TraceError) in
+                try TraceAssembly(log: log, options: options).assemble()
+            }
+            result.run = reader.run
+            return .calls(result)
         default:
             return .calls(try assembled { () throws(TraceError) in try importer.finish() })
         }

@@ -3,6 +3,8 @@ package import Memslots
 package struct TraceImport: Sendable {
     package var scenario: ImportedScenario
     package var report: ImportReport
+    /// What else the record of a run with `--atomic` holds: its commits and their kernel calls.
+    package var run: RunRecording?
 }
 
 /// Converts an strace log of a VMM to a scenario and a report.

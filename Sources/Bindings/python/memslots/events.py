@@ -195,8 +195,8 @@ class RunTransaction(Event):
     """At most 256 of `hole_count`."""
     hole_count: int
     commit: Optional[Mapping[str, Any]] = field(hash=False)
-    """With ``--atomic``: ``asked``, ``made``, ``because``, ``heldNanoseconds``,
-    ``appliedNanoseconds``."""
+    """With ``--atomic``: ``asked``, ``made``, ``because``, ``heldNanoseconds`` and its
+    parts (see *run.transaction* in the protocol)."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ struct SlotCallLog {
     var runFaults: [RunFault] = []
     /// The last changes of user memory: the line, the call and the range.
     var memoryChanges: [MemoryChange] = []
+    /// What a record says of such changes.
+    var findings: [(machine: Int, finding: Finding)] = []
     var machines: [TracedMachine] = []
     /// The threads that entered `KVM_RUN`.
     var runners: Set<ThreadID> = []

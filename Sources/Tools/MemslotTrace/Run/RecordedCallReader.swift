@@ -7,6 +7,8 @@ import Memslots
 /// A submit without recorded calls is a transaction of which only the arrays are known.
 struct RecordedCallReader {
     private var log = SlotCallLog()
+    /// What a run with `--atomic` had beside the VMM's calls; `nil` for another scenario.
+    private(set) var run: RunRecording?
     private var machines: [String: Int] = [:]
     private var tables: [Int: [Memslot]] = [:]
     /// The recorded calls before the next submit, and the failed ones.
@@ -40,19 +42,35 @@ struct RecordedCallReader {
                         + "draws an array, and memslotctl plan compares two")
             }
             if let name = value["scenario"]?.string { log.scenario = log.scenario ?? name }
-            if let source = value["source"]?.string { log.source = log.source ?? source }
+            if let source = value["source"]?.string, log.source == nil {
+                log.source = source
+                if source.hasPrefix(RunRecording.atomicSource) { run = RunRecording() }
+            }
             if value["comment"] != nil { remark(value) }
             if let params = value["params"] { request(value["method"]?.string, params) }
         }
         // Calls whose submit is cut off.
         log.counts.unfinishedCalls += pending.count
         if !pending.isEmpty { log.counts.kinds[.record, default: 0] += 1 }
+        run?.complete(creators: log.machines.map(\.creator))
+        // Of a version that wrote no commits.
+        if run?.commits.isEmpty == true, run?.hasTotals == false { run = nil }
         return log
     }
 
     private mutating func remark(_ value: JSONValue) {
         if let text = value["runFault"]?.string, log.runFaults.count < FailedCall.limit {
             log.runFaults.append(RunFault(line: number, text: text))
+        }
+        if let totals = value["totals"] { run?.readTotals(totals) }
+        if let finding = value["finding"], let text = finding["text"]?.string,
+            let vm = value["vm"]?.string, log.findings.count < MemoryChange.limit
+        {
+            let found = Finding(.userMemory, .error, text)
+            log.findings.append((machine(vm), found))
+        }
+        if let commit = value["commit"], let vm = value["vm"]?.string {
+            add(commit, of: machine(vm))
         }
         guard let calls = value["calls"]?.elements else { return }
         thread = ThreadID(rawValue: UInt32(clamping: value["thread"]?.uint64 ?? 0))
@@ -85,27 +103,41 @@ struct RecordedCallReader {
         log.counts.kinds[.record, default: 0] += 1
         if pending.isEmpty { return array(params, of: machine) }
         for (place, call) in pending.enumerated() {
-            guard let region = RawRegion(recorded: call), log.calls.count < SlotCallLog.limit else {
+            let recorded = RunCall(
+                recorded: call, number: number - pending.count + place + 1, machine: machine,
+                thread: thread, runsBefore: runsBefore)
+            guard let recorded, log.calls.count < SlotCallLog.limit else {
                 log.counts.malformedCalls += 1
                 continue
             }
-            let begin = TraceTime(rawValue: call["at"]?.uint64 ?? 0)
-            let end = TraceTime(
-                rawValue: begin.rawValue.addingSaturated(call["nanoseconds"]?.uint64 ?? 0))
-            let inside = call["inside"]?.int ?? 0
-            // A record without entries shows that a vCPU was inside, not that none entered.
             if call["entries"] == nil { log.hasEntries = false }
-            let entries = call["entries"]?.int ?? (inside > 0 ? number : 0)
-            let presence = GuestPresence(entries: entries, inside: inside)
             log.counts.slotCalls += 1
-            log.calls.append(
-                RecordedCall(
-                    line: number - pending.count + place + 1, thread: thread, time: end,
-                    machine: machine, region: region, begin: .exactly(begin), end: .exactly(end),
-                    runsBefore: runsBefore, atBegin: presence, atEnd: presence))
+            log.calls.append(RecordedCall(recorded))
+            run?.add(.asked(recorded))
         }
         pending = []
         tables[machine] = nil
+    }
+
+    /// A commit and its kernel calls, which have numbers of their own.
+    private mutating func add(_ commit: JSONValue, of machine: Int) {
+        guard var run else { return }
+        // Not shared while it grows.
+        self.run = nil
+        let thread = ThreadID(rawValue: UInt32(clamping: commit["thread"]?.uint64 ?? 0))
+        var number = run.made.count + run.commits.count
+        if let calls = commit["calls"]?.elements {
+            for call in calls where run.made.count < SlotCallLog.limit {
+                number += 1
+                let made = RunCall(
+                    recorded: call, number: number, machine: machine, thread: thread, runsBefore: 0)
+                if let made, call["errno"]?.string == nil { run.add(.made(made)) }
+            }
+        }
+        let recorded = RunCommit(
+            recorded: commit, number: number + 1, machine: machine, thread: thread)
+        if let recorded { run.add(.commit(recorded)) }
+        self.run = run
     }
 
     /// A submit without recorded calls: the calls that change the array before to this one.
@@ -130,25 +162,6 @@ struct RecordedCallReader {
         machines[name] = index
         log.machines.append(TracedMachine(descriptor: -1, creator: thread, createdOnLine: 1))
         return index
-    }
-}
-
-extension RawRegion {
-    /// A call in the form of ``RunRecording/forEachLine(of:_:)``; `nil` if a word is missing.
-    fileprivate init?(recorded call: JSONValue) {
-        func number(_ name: String) -> UInt64? {
-            if case .success(let value)? = call[name]?.quantity { value } else { nil }
-        }
-        guard let slot = number("slot").flatMap({ UInt32(exactly: $0) }),
-            let flags = number("flags").flatMap({ UInt32(exactly: $0) }),
-            let address = number("guest_phys_addr"), let size = number("memory_size"),
-            let user = number("userspace_addr")
-        else { return nil }
-        self.init(
-            slot: slot, flags: flags, guestPhysicalAddress: address, memorySize: size,
-            userspaceAddress: user,
-            guestMemfd: number("guest_memfd").map { .file(index: UInt32(truncatingIfNeeded: $0)) },
-            guestMemfdOffset: number("guest_memfd_offset") ?? 0)
     }
 }
 

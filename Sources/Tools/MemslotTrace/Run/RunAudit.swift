@@ -38,10 +38,21 @@ package struct RunAudit: Sendable {
             text += "\nwhat the VMM asked for, call by call:\n"
         }
         var asked = imported.report
-        asked.isHypothetical = isAtomic
+        asked.isHypothetical = asked.isHypothetical || isAtomic
         text += asked.text + callTimes
         for (applies, what) in notes where applies { text += "note: \(what)\n" }
         return text
+    }
+
+    /// The page and its data: what the kernel saw.
+    package var document: ReportDocument {
+        var shown = committed ?? imported
+        shown.report.view = flatView
+        let holds = recording.commits.map { commit in
+            let begin = commit.heldSince.rawValue
+            return begin..<begin.addingSaturated(commit.heldNanoseconds)
+        }
+        return ReportDocument(shown, holds: holds)
     }
 
     /// The durations of the recorded calls, without a tracer.

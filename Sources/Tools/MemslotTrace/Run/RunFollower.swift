@@ -19,6 +19,10 @@ package struct RunFollower {
         var builder: TransactionBuilder
         var table = SlotTable()
         var commits = 0
+        /// The kernel calls since the last commit, and commits that are passed on after the
+        /// transaction that is open; only if what the VMM asked for is followed.
+        var made: [RunCall] = []
+        var committed: [RunEvent] = []
         /// An array that is being read.
         var array: RunArray?
         var mappings: [UserMapping] = []
@@ -53,9 +57,12 @@ package struct RunFollower {
             machines[slot.machine]?.array?.append(slot)
             return completeArray(of: slot.machine)
         case .asked(let call): return isAtomic ? [] : apply(call)
-        case .made(let call): return isAtomic ? apply(call) : []
+        case .made(let call):
+            if isAtomic { return apply(call) }
+            machines[call.machine]?.made.append(call)
+            return []
         case .commit(let commit):
-            guard isAtomic else { return [] }
+            guard isAtomic else { return add(commit) }
             machines[commit.machine]?.commits += 1
             return end(commit.machine, commit)
         case .entered(let thread):
@@ -72,7 +79,12 @@ package struct RunFollower {
             machines[number]?.mappings = []
             let slots = machine.builder.table.slots
             return [.fault(ExplainedFault(fault, of: number, under: slots))]
-        case .changed: return []
+        case .changed(let change):
+            return machines.keys.sorted().flatMap { number -> [RunEvent] in
+                guard change.machine ?? number == number else { return [] }
+                let slots = machines[number]?.builder.table.slots ?? []
+                return slots.compactMap(change.finding).map { .finding($0, machine: number) }
+            }
         }
     }
 
@@ -128,12 +140,26 @@ package struct RunFollower {
         let ended = machines[call.machine]?.builder.add(
             recorded, isRunner: call.runsBefore > 0
         ).ended
-        return ended.map { [.transaction(followed($0, nil))] } ?? []
+        return ended.map { [.transaction(followed($0, nil))] + passOn(call.machine) } ?? []
     }
 
     private mutating func end(_ number: Int, _ commit: RunCommit? = nil) -> [RunEvent] {
-        guard let ended = machines[number]?.builder.finish() else { return [] }
-        return [.transaction(followed(ended, commit))]
+        guard let ended = machines[number]?.builder.finish() else { return passOn(number) }
+        return [.transaction(followed(ended, commit))] + passOn(number)
+    }
+
+    /// Adds a commit, which is passed on after the request that it is part of.
+    private mutating func add(_ commit: RunCommit) -> [RunEvent] {
+        let number = commit.machine
+        guard let made = machines[number]?.made else { return [] }
+        machines[number]?.made = []
+        machines[number]?.committed.append(.commit(commit, made: made))
+        return machines[number]?.builder.lastCall == nil ? passOn(number) : []
+    }
+
+    private mutating func passOn(_ number: Int) -> [RunEvent] {
+        defer { machines[number]?.committed = [] }
+        return machines[number]?.committed ?? []
     }
 
     private mutating func remove(_ number: Int) -> [RunEvent] {
@@ -196,6 +222,8 @@ package struct FollowedTransaction: Sendable {
 package enum RunEvent: Sendable {
     case machine(RunMachine)
     case transaction(FollowedTransaction)
+    /// A commit with its kernel calls, if what the VMM asked for is followed.
+    case commit(RunCommit, made: [RunCall])
     /// A call that the kernel refused.
     case refused(RunCall)
     case gone(Int)
@@ -204,4 +232,6 @@ package enum RunEvent: Sendable {
     case lost(Int)
     /// A `KVM_RUN` returned `EFAULT`.
     case fault(ExplainedFault)
+    /// User memory was unmapped or protected under a slot.
+    case finding(Finding, machine: Int)
 }

@@ -21,7 +21,9 @@ package enum RunNotification {
             writer.member("calls", transaction.calls.count)
             writer.list("operations", followed.operations) { $0.operation(PlannedOperation($1)) }
             writer.missing(transaction.audit)
-            if let commit = followed.commit { writer.commit(commit) }
+            if let commit = followed.commit {
+                writer.object("commit") { $0.members(of: commit) }
+            }
         }
     }
 
@@ -96,16 +98,5 @@ extension JSONWriter {
             writer.endObject()
         }
         member("holeCount", audit.all.count)
-    }
-
-    fileprivate mutating func commit(_ commit: RunCommit) {
-        key("commit")
-        beginObject()
-        member("asked", commit.asked)
-        member("made", commit.made)
-        member("because", commit.reason.map { "\($0)" } ?? "unknown")
-        member("heldNanoseconds", commit.heldNanoseconds)
-        member("appliedNanoseconds", commit.appliedNanoseconds)
-        endObject()
     }
 }

@@ -13,7 +13,7 @@ package struct RunRecording: Sendable {
     package private(set) var commits: [RunCommit] = []
     /// The thread that created each VM, in the order of creation.
     package private(set) var creators: [ThreadID] = []
-    private var header = crun_header()
+    var header = crun_header()
     private var faults: [RunFault] = []
     private var changes: [MemoryChange] = []
     /// The mappings of a process, which come before its fault.
@@ -47,6 +47,8 @@ package struct RunRecording: Sendable {
     package var unapplied: UInt64 { header.deferred }
     /// Whether a VMM was stopped because the kernel refused a call that had been promised to it.
     package var wasStopped: Bool { header.stopped != 0 }
+    /// Whether totals are known that records can't give; not in a file that was cut.
+    var hasTotals: Bool { header.magic != 0 }
     /// The number of signals that made vCPUs leave the guest.
     package var kicks: UInt64 { header.kicks }
     /// The number of interruptions that the VMM saw because they might have been its own.
@@ -69,17 +71,28 @@ package struct RunRecording: Sendable {
                 isAfterLoss: records.lost > 0 && index >= records.room / 2)
             index += 1
         }
+        complete()
+    }
+
+    /// An empty one, to which a file's records are added.
+    package init() {}
+
+    /// Computes the totals once all records are there.
+    ///
+    /// - Parameter creators: the thread that created each VM, where no record names it.
+    mutating func complete(creators: [ThreadID] = []) {
+        if !creators.isEmpty { self.creators = creators }
         succeeded = max(Int(clamping: header.succeeded), asked.count { $0.errno == nil })
         refused = max(Int(clamping: header.refused), asked.count { $0.errno != nil })
         commitCount = max(
             Int(clamping: header.commits), commits.count { $0.reason != .pass })
-        madeCount = max(Int(header.made), made.count)
+        madeCount = max(Int(clamping: header.made), made.count)
         longestHold = commits.reduce(header.longest_hold) {
             max($0, $1.hasWithheldEntry ? $1.heldNanoseconds : 0)
         }
     }
 
-    private mutating func add(_ record: RunRecord?, isAfterLoss: Bool) {
+    mutating func add(_ record: RunRecord?, isAfterLoss: Bool = false) {
         if isAfterLoss, let record, let machine = record.machine, !resumed.contains(machine) {
             return resume(with: record)
         }

@@ -46,13 +46,23 @@ package struct RunScenarioWriter {
                 machines[machine.number] = Machine(machine, options)
             }
         case .transaction(let followed): add(followed)
+        case .commit(let commit, let made): add(commit, made)
+        case .finding(let finding, let number):
+            guard let name = machines[number]?.machine.name else { break }
+            writer.object {
+                $0.member("comment", "user memory under a slot was changed")
+                $0.member("vm", name)
+                $0.object("finding") { $0.member("text", finding.text) }
+            }
+            writer.newLine()
         case .refused(let call):
-            let recorded = RecordedCall(call)
-            start = start ?? call.end
+            let since = origin(call.time)
             writer.object {
                 $0.member("comment", "refused: \(call.errno?.name ?? "")")
                 $0.member("thread", UInt64(call.thread.rawValue))
-                $0.list("calls", [recorded]) { $0.recorded($1, call.errno, since: start) }
+                $0.list("calls", [RecordedCall(call)]) {
+                    $0.recorded($1, call.errno, since: since)
+                }
             }
             writer.newLine()
         case .fault(let fault):
@@ -73,6 +83,40 @@ package struct RunScenarioWriter {
         return finish()
     }
 
+    /// The last line: the totals of the run.
+    package mutating func end(_ recording: RunRecording) -> [UInt8] {
+        writer.object {
+            $0.member("comment", "the run has ended")
+            $0.object("totals") { $0.totals(recording) }
+        }
+        writer.newLine()
+        return finish()
+    }
+
+    /// The time from which all others are counted: of the first call, or of an earlier hold.
+    private mutating func origin(_ time: TraceTime?) -> TraceTime {
+        start = start ?? time
+        return start ?? .zero
+    }
+
+    private mutating func add(_ commit: RunCommit, _ made: [RunCall]) {
+        guard let name = machines[commit.machine]?.machine.name else { return }
+        let since = origin(commit.heldSince)
+        writer.object {
+            $0.member("comment", "committed: \(commit.reason?.text ?? "?")")
+            $0.member("vm", name)
+            $0.object("commit") {
+                $0.member("at", commit.heldSince.nanoseconds(since: since))
+                $0.member("thread", UInt64(commit.thread.rawValue))
+                $0.members(of: commit)
+                $0.list("calls", made) {
+                    $0.recorded(RecordedCall($1), $1.errno, since: since)
+                }
+            }
+        }
+        writer.newLine()
+    }
+
     private mutating func finish() -> [UInt8] {
         defer { writer.removeAll() }
         return writer.bytes
@@ -81,7 +125,7 @@ package struct RunScenarioWriter {
     private mutating func add(_ followed: FollowedTransaction) {
         var transaction = followed.transaction
         guard var own = machines[transaction.machine] else { return }
-        start = start ?? transaction.calls.first?.time
+        let since = origin(transaction.calls.first?.begin.earliest)
         if own.generation == nil {
             // What it begins with may be more than its host offers only if the record is damaged.
             followed.slots.forEach { own.machine.needs.include($0) }
@@ -96,12 +140,12 @@ package struct RunScenarioWriter {
         machines[transaction.machine] = own
         let isKnown = !transaction.calls.contains(where: \.isOfArray)
         writer.object {
-            $0.member("comment", "at \(transaction.time?.seconds(since: start ?? .zero) ?? "0 s")")
+            $0.member("comment", "at \(transaction.time?.seconds(since: since) ?? "0 s")")
             $0.member("recordedOperations", transaction.calls.count)
             $0.member("thread", UInt64(transaction.thread.rawValue))
             $0.member("runsBefore", transaction.calls.first?.runsBefore ?? 0)
             guard isKnown else { return }
-            $0.list("calls", transaction.calls) { $0.recorded($1, nil, since: start) }
+            $0.list("calls", transaction.calls) { $0.recorded($1, nil, since: since) }
         }
         writer.newLine()
         writer.submission(of: followed.slots, to: own.machine.name, by: transaction)
@@ -115,11 +159,11 @@ extension TraceTime {
 extension JSONWriter {
     /// Writes a call with the kernel's names, and its result. Times are in nanoseconds.
     fileprivate mutating func recorded(
-        _ call: RecordedCall, _ errno: Errno?, since start: TraceTime?
+        _ call: RecordedCall, _ errno: Errno?, since start: TraceTime
     ) {
         guard let region = call.region, let begin = call.begin.earliest else { return }
         beginObject()
-        member("at", begin.nanoseconds(since: start ?? .zero))
+        member("at", begin.nanoseconds(since: start))
         member("nanoseconds", call.time?.nanoseconds(since: begin) ?? 0)
         members(of: region)
         if case .file(let index) = region.guestMemfd {

@@ -58,8 +58,9 @@ package struct RunTotals: Sendable {
             .mapValues(\.count).sorted { $0.key < $1.key }
         let words = counts.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         return (words.isEmpty ? "no transaction was committed" : "committed by: \(words)")
-            + "; \(recording.kicks) kicks, "
-            + "\(recording.shownKicks) of them visible to the VMM\n"
+            + (recording.hasTotals
+                ? "; \(recording.kicks) kicks, "
+                    + "\(recording.shownKicks) of them visible to the VMM\n" : "\n")
             + (RunHolds(recording)?.details ?? "")
     }
 }

@@ -18,7 +18,7 @@ struct TraceAssembly {
         var changes = log.memoryChanges[...]
         var runFaults = log.runFaults[...]
         var faults: [ExplainedFault] = []
-        var found: [(machine: Int, finding: Finding)] = []
+        var found = log.findings
         func builder(of machine: Int) -> TransactionBuilder {
             if let known = builders[machine] { return known }
             order.append(machine)

@@ -210,14 +210,14 @@ struct RunCommand: ParsableCommand {
             }
         } catch {
             live?.end(nil, status: nil)
-            _ = file?.end()
+            _ = file?.end(nil)
             throw error
         }
         let outcome = RunOutcome(
             command: command, recording: memory.withBytes { RunRecording($0) },
             isAtomic: atomic, settings: settings)
         live?.end(outcome, status: status)
-        let failure = file?.end()
+        let failure = file?.end(outcome.recording)
         let isWhole = try outcome.write(self, status)
         if let failure { Terminal.complain("memslotctl run: \(failure)") }
         // The VMM's own failure is what a supervisor must see.

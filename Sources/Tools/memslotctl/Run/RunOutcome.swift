@@ -97,13 +97,7 @@ final class RunOutcome {
                 Terminal.complain(audit.text)
             }
         }
-        var shown = committed ?? asked
-        shown.report.view = audit.flatView
-        let holds = recording.commits.map { commit in
-            let begin = commit.heldSince.rawValue
-            return begin..<begin.addingSaturated(commit.heldNanoseconds)
-        }
-        write(ReportDocument(shown, holds: holds).page, to: options.html)
+        write(audit.document.page, to: options.html)
         write(Array(audit.timeline.svg(title: settings.name).utf8), to: options.svg)
         return isWhole
     }

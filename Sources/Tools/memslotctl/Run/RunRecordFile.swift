@@ -43,12 +43,13 @@ final class RunRecordFile: Sendable {
         }
     }
 
-    /// Writes the rest.
+    /// Writes the rest, and the totals if the run is over.
     ///
     /// - Returns: the reason if the file is not whole.
-    func end() -> String? {
+    func end(_ recording: RunRecording?) -> String? {
         following.end()
         return state.withLock { state in
+            if let recording { state.write(state.writer.end(recording)) }
             if close(state.file) < 0, state.error == nil { state.error = Errno(rawValue: errno) }
             return state.error.map { "\(path): can't be written: \($0.name)" }
         }

@@ -43,26 +43,31 @@ struct ReportCommand: ParsableCommand {
                 "name one text of 'info mtree -f'; there are \(views.count)")
         }
         let view = views.first
-        var reports: [TraceImport] = []
+        var reports: [RunAudit] = []
         for input in read {
             guard case .calls(var result) = input.evidence else { continue }
             result.report.view = view
             // Such a record has what the VMM asked for. The guest saw the commits alone.
             result.report.isHypothetical = result.scenario.source.hasPrefix(
-                "recorded by memslotctl run --atomic:")
-            reports.append(result)
+                RunRecording.atomicSource)
+            let run = result.run
+            var audit = RunAudit(
+                recording: run ?? RunRecording(), imported: result, isAtomic: run != nil)
+            options.name = result.scenario.name
+            audit.committed = run.flatMap { try? $0.importedCommits(options: options) }
+            reports.append(audit)
         }
         if let output {
             guard let only = reports.first, reports.count == 1 else {
                 throw UnusableFile("-o writes the page of one log; \(reports.count) are named")
             }
-            try OutputFile.write(ReportDocument(only).page, to: output)
+            try OutputFile.write(only.document.page, to: output)
         }
-        for (place, result) in reports.enumerated() {
+        for (place, report) in reports.enumerated() {
             if json {
-                Terminal.write(ReportDocument(result).json + [0x0a])
+                Terminal.write(report.document.json + [0x0a])
             } else {
-                Terminal.print((place > 0 ? "\n" : "") + result.report.text)
+                Terminal.print((place > 0 ? "\n" : "") + report.text)
             }
         }
         guard reports.isEmpty, let view else { return }

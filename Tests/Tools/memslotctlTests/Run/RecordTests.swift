@@ -75,6 +75,39 @@ struct RecordTests {
         }
     }
 
+    @Test("the report of a record of --atomic is that of the run, and one that is cut says less")
+    func commits() throws {
+        let (report, file) = (Workbench.file("atomic.report"), Workbench.file("atomic.jsonl"))
+        let run = Finished(
+            vmm: ["split", "20"], under: ["--atomic", "--report-file", report, "--record", file])
+        #expect(run.status == 0, "\(run.errors)")
+        // The live one numbers all records, a record only its calls.
+        func unnumbered(_ text: String) -> [String] {
+            text.replacing(/\s+\d+-\d+\s+/, with: " ").components(separatedBy: "\n")
+        }
+        func reported() -> String {
+            Finished(running: Workbench.memslotctl ?? "", ["report", file]).output
+        }
+        #expect(unnumbered(reported()) == unnumbered(text(report)))
+        #expect(text(report).contains("what the kernel saw while vCPUs were held:"))
+        #expect(text(report).contains("vCPUs held for "))
+
+        var lines = text(file).components(separatedBy: "\n").filter { !$0.isEmpty }
+        #expect(lines.removeLast().contains("\"totals\""))
+        func cut(_ lines: [String]) throws -> String {
+            try (lines.joined(separator: "\n") + "\n")
+                .write(toFile: file, atomically: true, encoding: .utf8)
+            return reported()
+        }
+        // Of memslotctl, killed before the end: signals are not known.
+        #expect(text(report).contains(" kicks, "))
+        let killed = try cut(lines)
+        #expect(!killed.contains(" kicks, ") && killed.contains("vCPUs held for "), "\(killed)")
+        // Of a version that wrote no commits: nothing is said of them.
+        let old = try cut(lines.filter { !$0.contains("\"commit\"") })
+        #expect(!old.contains("made in") && old.contains("would have been missing"), "\(old)")
+    }
+
     @Test("if memslotctl is killed the VMM goes on, and the record has what was over by then")
     func abandoned() throws {
         let file = Workbench.file("abandoned.jsonl")

@@ -33,6 +33,7 @@ struct UserMemoryTests {
         }
         let finding = how.reason + ", while the slot exists"
         #expect(text(report).contains(finding) == (how.name != "truncate"))
+        #expect(again.output.contains(finding) == (how.name != "truncate"), "\(again.output)")
         // Other memory is accessible.
         #expect(!text(report).contains("slot 0, "))
     }

@@ -1,0 +1,106 @@
+import CRunRecord
+import MemslotProtocol
+import MemslotScenario
+import Memslots
+
+extension JSONWriter {
+    /// Writes a commit's members, in a notification and in a record.
+    mutating func members(of commit: RunCommit) {
+        member("asked", commit.asked)
+        member("made", commit.made)
+        member("because", commit.reason.map { "\($0)" } ?? "unknown")
+        member("heldNanoseconds", commit.heldNanoseconds)
+        member("appliedNanoseconds", commit.appliedNanoseconds)
+        member("kickNanoseconds", commit.kickNanoseconds)
+        member("waitNanoseconds", commit.waitNanoseconds)
+        member("releaseNanoseconds", commit.releaseNanoseconds)
+        member("asleep", commit.asleep)
+        member("withheldEntry", commit.hasWithheldEntry)
+    }
+
+    /// Writes the totals of a run, which records can't give: of what there was no room for, and of
+    /// signals.
+    mutating func totals(_ recording: RunRecording) {
+        for (name, path) in RunRecording.totals {
+            member(name, recording.header[keyPath: path])
+        }
+        member("stopped", recording.wasStopped)
+    }
+}
+
+extension RunRecording {
+    /// How the source of a record of `--atomic` begins.
+    package static let atomicSource = "recorded by memslotctl run --atomic:"
+
+    /// The totals by their names in a record.
+    fileprivate static var totals: [(StaticString, WritableKeyPath<crun_header, UInt64>)] {
+        [
+            ("succeeded", \.succeeded), ("refused", \.refused), ("made", \.made),
+            ("commits", \.commits), ("longestHold", \.longest_hold), ("pastBudget", \.past),
+            ("passed", \.passed), ("unapplied", \.deferred), ("kicks", \.kicks),
+            ("shownKicks", \.shown),
+        ]
+    }
+
+    /// Reads the totals back.
+    mutating func readTotals(_ value: JSONValue) {
+        header.magic = crun_magic()
+        for (name, path) in Self.totals {
+            header[keyPath: path] = value["\(name)"]?.uint64 ?? 0
+        }
+        header.stopped = value["stopped"]?.bool == true ? 1 : 0
+    }
+}
+
+extension RunCommit {
+    /// A commit of a record; `nil` if it has no duration.
+    init?(recorded value: JSONValue, number: Int, machine: Int, thread: ThreadID) {
+        guard let held = value["heldNanoseconds"]?.uint64 else { return nil }
+        func count(_ name: String) -> Int { Int(clamping: value[name]?.uint64 ?? 0) }
+        func nanoseconds(_ name: String) -> UInt64 { value["\(name)Nanoseconds"]?.uint64 ?? 0 }
+        let because = value["because"]?.string
+        self.init(
+            number: number, machine: machine, thread: thread,
+            reason: Reason.allCases.first { "\($0)" == because },
+            heldSince: TraceTime(rawValue: value["at"]?.uint64 ?? 0), heldNanoseconds: held,
+            appliedNanoseconds: nanoseconds("applied"), asked: count("asked"), made: count("made"),
+            hasWithheldEntry: value["withheldEntry"]?.bool ?? true, asleep: count("asleep"),
+            kickNanoseconds: nanoseconds("kick"), waitNanoseconds: nanoseconds("wait"),
+            releaseNanoseconds: nanoseconds("release"))
+    }
+}
+
+extension RunCall {
+    /// A call of a record; `nil` if a word is missing.
+    init?(recorded call: JSONValue, number: Int, machine: Int, thread: ThreadID, runsBefore: Int) {
+        guard let region = RawRegion(recorded: call) else { return nil }
+        let inside = UInt32(clamping: call["inside"]?.uint64 ?? 0)
+        self.init(
+            number: number, machine: machine, thread: thread,
+            time: TraceTime(rawValue: call["at"]?.uint64 ?? 0),
+            nanoseconds: call["nanoseconds"]?.uint64 ?? 0, region: region, guestMemfd: -1,
+            errno: nil, runsBefore: UInt64(clamping: runsBefore),
+            // A record without entries shows that a vCPU was inside, not that none entered.
+            entries: call["entries"]?.uint64 ?? (inside > 0 ? UInt64(clamping: number) : 0),
+            inside: inside)
+    }
+}
+
+extension RawRegion {
+    /// The words of a recorded call; `nil` if one is missing.
+    init?(recorded call: JSONValue) {
+        func number(_ name: String) -> UInt64? {
+            if case .success(let value)? = call[name]?.quantity { value } else { nil }
+        }
+        guard let slot = number("slot").flatMap({ UInt32(exactly: $0) }),
+            let flags = number("flags").flatMap({ UInt32(exactly: $0) }),
+            let address = number("guest_phys_addr"), let size = number("memory_size"),
+            let user = number("userspace_addr")
+        else { return nil }
+        self.init(
+            slot: slot, flags: flags, guestPhysicalAddress: address, memorySize: size,
+            userspaceAddress: user,
+            guestMemfd: number("guest_memfd").map { .file(index: UInt32(truncatingIfNeeded: $0)) },
+            guestMemfdOffset: number("guest_memfd_offset") ?? 0)
+    }
+}
