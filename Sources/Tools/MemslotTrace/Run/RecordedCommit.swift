@@ -56,7 +56,8 @@ extension RunCommit {
     /// A commit of a record; `nil` if it has no duration.
     init?(recorded value: JSONValue, number: Int, machine: Int, thread: ThreadID) {
         guard let held = value["heldNanoseconds"]?.uint64 else { return nil }
-        func count(_ name: String) -> Int { Int(clamping: value[name]?.uint64 ?? 0) }
+        // As in the memory of a run, so that sums can't overflow.
+        func count(_ name: String) -> Int { Int(UInt32(clamping: value[name]?.uint64 ?? 0)) }
         func nanoseconds(_ name: String) -> UInt64 { value["\(name)Nanoseconds"]?.uint64 ?? 0 }
         let because = value["because"]?.string
         self.init(
