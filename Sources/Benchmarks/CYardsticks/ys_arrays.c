@@ -1,6 +1,5 @@
 #include "ys_arrays.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum kind { same, added, removed, moved, reflagged, replaced };
@@ -56,14 +55,15 @@ struct ys_changes ys_merge(
     return changes;
 }
 
-// Sorts pairs of guest page and index, packed in a word as 40 and 24 bits. Small arrays use small
-// digits, because clearing the sums would dominate otherwise.
-static uint64_t *sorted_by_guest(
-    const struct ys_slot *slots, size_t count, uint64_t *words, uint64_t *other, uint64_t *sums) {
-    for (size_t i = 0; i < count; i++) words[i] = slots[i].guest >> 12 << 24 | i;
+// Sorts the first `count` words of the scratch memory: pairs of a key and an index, of 40 and 24 bits.
+// The key is below 2^key_bits. Small arrays use small digits, because clearing the sums would dominate
+// otherwise.
+static const uint64_t *sorted(uint64_t *scratch, size_t count, int key_bits) {
+    uint64_t *words = scratch, *other = scratch + count;
+    uint64_t *sums = scratch + 2 * count + (1 << 20) / 64;
     int bits = count < 4096 ? 7 : 11;
     uint64_t mask = (1u << bits) - 1;
-    for (int shift = 24; shift < 64; shift += bits) {
+    for (int shift = 24; shift < 24 + key_bits; shift += bits) {
         memset(sums, 0, (mask + 1) * sizeof *sums);
         for (size_t i = 0; i < count; i++) sums[words[i] >> shift & mask] += 1;
         // If all have the same digit, the pass would change nothing.
@@ -107,8 +107,8 @@ uint64_t ys_validate(const struct ys_slot *slots, size_t count, uint64_t *scratc
         }
     }
     if (disorder == 0) return faults;
-    uint64_t *sums = scratch + 2 * count + (1 << 20) / 64;
-    const uint64_t *order = sorted_by_guest(slots, count, scratch, scratch + count, sums);
+    for (size_t i = 0; i < count; i++) scratch[i] = slots[i].guest >> 12 << 24 | i;
+    const uint64_t *order = sorted(scratch, count, 40);
     for (size_t i = 1; i < count; i++) {
         const struct ys_slot *before = &slots[order[i - 1] & 0xffffff];
         faults += before->guest + before->size > slots[order[i] & 0xffffff].guest;
@@ -117,48 +117,8 @@ uint64_t ys_validate(const struct ys_slot *slots, size_t count, uint64_t *scratc
 }
 
 void ys_sort_by_id(
-    const struct ys_slot *slots, size_t count, struct ys_slot *sorted, struct ys_slot *scratch) {
-    const struct ys_slot *from = slots;
-    struct ys_slot *to = scratch;
-    for (int shift = 0; shift < 22; shift += 11) {
-        size_t sums[2048] = {0};
-        for (size_t i = 0; i < count; i++) sums[from[i].id >> shift & 2047] += 1;
-        size_t sum = 0;
-        for (size_t digit = 0; digit < 2048; digit++) {
-            size_t own = sums[digit];
-            sums[digit] = sum;
-            sum += own;
-        }
-        for (size_t i = 0; i < count; i++) to[sums[from[i].id >> shift & 2047]++] = from[i];
-        from = to;
-        to = sorted;
-    }
-}
-
-static inline int digit(uint8_t byte) {
-    if (byte >= '0' && byte <= '9') return byte - '0';
-    if (byte >= 'a' && byte <= 'f') return byte - 'a' + 10;
-    return -1;
-}
-
-size_t ys_read_numbers(const uint8_t *text, size_t count, uint64_t *numbers, size_t room) {
-    size_t found = 0;
-    for (size_t i = 0; i + 1 < count && found < room; i++) {
-        if (text[i] != ':') continue;
-        i += 1;
-        uint64_t base = 10, value = 0;
-        if (text[i] == '"') {
-            // A name is no number.
-            if (i + 2 >= count || text[i + 1] != '0' || text[i + 2] != 'x') continue;
-            base = 16;
-            i += 3;
-        }
-        int next;
-        while (i < count && (next = digit(text[i])) >= 0) {
-            value = value * base + (uint64_t)next;
-            i += 1;
-        }
-        numbers[found++] = value;
-    }
-    return found;
+    const struct ys_slot *slots, size_t count, struct ys_slot *result, uint64_t *scratch) {
+    for (size_t i = 0; i < count; i++) scratch[i] = (uint64_t)slots[i].id << 24 | i;
+    const uint64_t *order = sorted(scratch, count, 22);
+    for (size_t i = 0; i < count; i++) result[i] = slots[order[i] & 0xffffff];
 }

@@ -198,7 +198,6 @@ static inline const struct range *find_portable(const struct ys_table *table, ui
 SCATTER(, scatter_portable, find_portable)
 SUM_UP(, sum_binary, translated(find_binary(table, address), address))
 SUM_UP(, sum_pointer, translate_by_regions(table, address))
-SUM_UP(, sum_portable, translated(find_portable(table, address), address))
 SUM_UP(, sum_last_portable, UNLESS_LAST(find_portable))
 
 #if defined(__x86_64__)
@@ -222,7 +221,6 @@ YS_AVX512 static inline const struct range *find_avx512(
     return &table->ranges[node];
 }
 
-SUM_UP(YS_AVX512, sum_avx512, translated(find_avx512(table, address), address))
 SUM_UP(YS_AVX512, sum_last_avx512, UNLESS_LAST(find_avx512))
 
 SCATTER(YS_AVX512, scatter_avx512, find_avx512)
@@ -240,8 +238,6 @@ uint64_t ys_translate(
     switch (search) {
     case YS_BINARY: return sum_binary(table, addresses, count, order);
     case YS_POINTER: return sum_pointer(table, addresses, count, order);
-    case YS_NODES:
-        return IF_AVX512(sum_avx512, sum_portable)(table, addresses, count, order);
     case YS_LAST_HIT:
         return IF_AVX512(sum_last_avx512, sum_last_portable)(table, addresses, count, order);
     }

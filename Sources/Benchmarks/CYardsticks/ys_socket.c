@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 static int write_all(int descriptor, const uint8_t *bytes, size_t count) {
@@ -47,18 +46,6 @@ int ys_echo_start(int *descriptor) {
     close(ends[1]);
     *descriptor = ends[0];
     return process;
-}
-
-int ys_connect(const char *path) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path) return -ENAMETOOLONG;
-    strcpy(address.sun_path, path);
-    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (descriptor < 0) return -errno;
-    if (connect(descriptor, (struct sockaddr *)&address, sizeof address) == 0) return descriptor;
-    int status = -errno;
-    close(descriptor);
-    return status;
 }
 
 static int64_t read_line(int descriptor, uint8_t *room, size_t size) {

@@ -1,5 +1,6 @@
 import CYardsticks
 import Glibc
+import MemslotKVM
 import MemslotTestKit
 
 package struct BenchmarkReport: Hashable, Encodable, Sendable {
@@ -75,7 +76,7 @@ package enum BenchmarkPart: String, CaseIterable, Hashable, Encodable, Sendable 
     case wire
     /// How soon the programs are ready, and how much memory they use.
     case start
-    /// The cost of more slots, more VMs and more threads.
+    /// The cost of more VMs and more threads.
     case growth
 
     var title: String {
@@ -142,11 +143,10 @@ package struct MachineDescription: Hashable, Encodable, Sendable {
         let release = withUnsafeBytes(of: &name.release) { bytes in
             String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
         }
-        let vm = ys_vm_make()
-        ys_close(vm)
         return MachineDescription(
             processor: processorName(), cores: Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))),
-            kernel: release, hasKVM: vm >= 0, hasAVX512: ys_has_avx512() != 0)
+            kernel: release, hasKVM: (try? KVMSystem().makeVirtualMachine()) != nil,
+            hasAVX512: ys_has_avx512() != 0)
     }
 
     private static func processorName() -> String {

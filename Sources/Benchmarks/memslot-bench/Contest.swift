@@ -1,5 +1,6 @@
 import CYardsticks
 import Glibc
+import MemslotLab
 import MemslotPicture
 import Memslots
 import Synchronization
@@ -127,13 +128,14 @@ enum Workers {
     ///
     /// Each thread is bound to a processor.
     static func run(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) throws {
+        let processors = Processors()
         let waiting = Atomic<Int>(0)
         var threads: [OwnThread] = []
         defer { for thread in threads { thread.join() } }
         for number in 0..<count {
             threads.append(
                 try start {
-                    ys_pin(Int32(number))
+                    processors.bind(to: number)
                     // All threads begin at once.
                     waiting.add(1, ordering: .sequentiallyConsistent)
                     while waiting.load(ordering: .sequentiallyConsistent) < count { sched_yield() }

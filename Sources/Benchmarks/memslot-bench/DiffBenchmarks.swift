@@ -91,7 +91,6 @@ final class YardstickDiff {
     private let new: [ys_slot]
     private let isSorted: Bool
     private var sorted: [ys_slot]
-    private var moving: [ys_slot]
     private var scratch: [UInt64]
     private var operations: [UInt64]
 
@@ -100,7 +99,6 @@ final class YardstickDiff {
         self.new = BenchmarkArray.yardstickForm(new)
         self.isSorted = isSorted
         sorted = self.new
-        moving = self.new
         scratch = Array(repeating: 0, count: 2 * new.count + (1 << 20) / 64 + 2_048)
         operations = Array(repeating: 0, count: old.count + new.count)
     }
@@ -113,7 +111,7 @@ final class YardstickDiff {
         try require(
             ys_validate(new, new.count, &scratch) == 0,
             "the yardstick finds faults in the benchmark's own array")
-        if !isSorted { ys_sort_by_id(new, new.count, &sorted, &moving) }
+        if !isSorted { ys_sort_by_id(new, new.count, &sorted, &scratch) }
         changes = ys_merge(old, old.count, sorted, sorted.count, &operations)
     }
 }

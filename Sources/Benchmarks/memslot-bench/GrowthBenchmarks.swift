@@ -5,13 +5,12 @@ import MemslotSimulator
 import Memslots
 import Synchronization
 
-/// The cost of more VMs, more threads and more slots.
+/// The cost of more VMs and more threads.
 enum GrowthBenchmarks {
     static let steps = [
         BenchmarkStep(name: "VMs in one process", measure: tables),
         BenchmarkStep(name: "threads on one VM", measure: contention),
         BenchmarkStep(name: "VMs in one daemon", measure: daemon),
-        BenchmarkStep(name: "slots", measure: slots),
     ]
 
     private static let counts = [1, 8, 64, 1_000]
@@ -42,43 +41,43 @@ enum GrowthBenchmarks {
         let commits = effort(16_000, quick: 800)
         return try [2, 8].map { count in
             let table = try LookupBenchmarks.opened(slots)
-            func contestant(_ threads: Int) -> Contestant {
-                Contestant("\(threads)") {
-                    try rate(threads, commits) { thread, turn in
-                        _ = try table.measured(arrays[thread * 2 + turn % 2])
-                    }
-                }
+            return try row(
+                "commits to one VM", threads: count, commits, rounds: effort(15, quick: 3),
+                target: .ratioAtLeast(count == 2 ? 0.9 : 0.8)
+            ) { _, thread, turn in
+                _ = try table.measured(arrays[thread * 2 + turn % 2])
             }
-            let contest = try Contest(
-                rounds: effort(15, quick: 3), [contestant(1), contestant(count)])
-            var row = contest.row(
-                "\(count)", as: "commits to one VM, \(count) threads", against: "1", in: .perSecond,
-                target: .ratioAtLeast(count == 2 ? 0.9 : 0.8))
-            row.yardstick = "1 thread"
-            return row
         }
     }
 
-    /// Compares the rate of commits by two threads with that of one.
+    /// Compares the rate of commits to several VMs by two threads with that of one.
     ///
     /// - Parameter commit: submits one of two arrays to VM number `vm`, alternately.
     private static func row(
         _ name: String, vms: Int, _ commits: Int, _ effort: Effort,
         _ commit: @escaping (_ vm: Int, _ thread: Int, _ isOdd: Bool) throws -> Void
     ) throws -> BenchmarkRow {
-        func contestant(_ threads: Int) -> Contestant {
-            Contestant("\(threads)") {
-                try rate(threads, commits) { number, turn in
-                    // Each thread has its own VMs, unless there is only one.
-                    try commit((number + turn * threads) % vms, number, turn / vms % 2 == 1)
-                }
-            }
+        try row(
+            "\(name), " + (vms == 1 ? "1 VM" : "\(grouped(vms)) VMs"), threads: 2, commits,
+            rounds: effort(11, quick: 3)
+        ) { threads, thread, turn in
+            // Each thread has its own VMs, unless there is only one.
+            try commit((thread + turn * threads) % vms, thread, turn / vms % 2 == 1)
         }
-        let contest = try Contest(rounds: effort(11, quick: 3), [contestant(1), contestant(2)])
-        let title = "\(name), " + (vms == 1 ? "1 VM" : "\(grouped(vms)) VMs") + ", 2 threads"
-        var row = contest.row("2", as: title, against: "1", in: .perSecond)
-        row.yardstick = "1 thread"
-        return row
+    }
+
+    /// Compares the rate of commits by `threads` threads with that of one.
+    private static func row(
+        _ name: String, threads: Int, _ commits: Int, rounds: Int, target: BenchmarkTarget? = nil,
+        _ commit: @escaping (_ threads: Int, _ thread: Int, _ turn: Int) throws -> Void
+    ) throws -> BenchmarkRow {
+        let (one, several) = ("1 thread", "\(threads) threads")
+        let contest = try Contest(
+            rounds: rounds,
+            Contestant(one) { try rate(1, commits) { try commit(1, $0, $1) } },
+            Contestant(several) { try rate(threads, commits) { try commit(threads, $0, $1) } })
+        return contest.row(
+            several, as: "\(name), \(several)", against: one, in: .perSecond, target: target)
     }
 
     /// Commits a second by `threads` threads.
@@ -118,29 +117,6 @@ enum GrowthBenchmarks {
             return try row("commits in one daemon", vms: count, commits, effort) {
                 vm, thread, isOdd in try connections[thread].request(lines[vm][isOdd ? 0 : 1])
             }
-        }
-    }
-
-    // MARK: Slots
-
-    /// The time of a commit of one change, by the number of slots.
-    private static func slots(_ effort: Effort) throws -> [BenchmarkRow] {
-        let sizes = effort(BenchmarkArray.sizes + [1_000_000], quick: [512, 32_764])
-        return try sizes.map { size in
-            let arrays = BenchmarkArray.alternating(size)
-            var capabilities = Capabilities()
-            capabilities.maxSlots = 1 << 20
-            let table = try TransactionBenchmarks.table(
-                SimulatedBackend(capabilities: capabilities))
-            _ = try table.measured(arrays[0])
-            var turn = 0
-            let contest = try Contest(
-                rounds: size > 100_000 ? 7 : effort(51, quick: 5),
-                Contestant("commit of one change") {
-                    turn += 1
-                    return Double(try table.measured(arrays[turn % 2]).durations.nanoseconds.total)
-                })
-            return contest.row("commit of one change", slots: size)
         }
     }
 }

@@ -38,14 +38,8 @@ struct ys_changes ys_merge(
 // of faults.
 uint64_t ys_validate(const struct ys_slot *slots, size_t count, uint64_t *scratch);
 
-// Sorts by id (radix sort) into `sorted`; `scratch` has room for `count` slots.
+// Sorts by id, below 2^22, into `result` (radix sort). `scratch` has room as for ys_validate.
 void ys_sort_by_id(
-    const struct ys_slot *slots, size_t count, struct ys_slot *sorted, struct ys_slot *scratch);
-
-// Passes over bytes: the least that decoding or encoding a message can cost.
-
-// Stores the numbers of a text like `{"a":1,"b":"0x2"}` in order: a scanner for this one shape,
-// without checks. Returns their number.
-size_t ys_read_numbers(const uint8_t *text, size_t count, uint64_t *numbers, size_t room);
+    const struct ys_slot *slots, size_t count, struct ys_slot *result, uint64_t *scratch);
 
 #endif

@@ -1,4 +1,4 @@
-// Slot operations on a VM that only C uses.
+// Slot operations by C alone, with and without a vCPU that is held around them.
 #ifndef YS_MACHINE_H
 #define YS_MACHINE_H
 
@@ -14,25 +14,21 @@ struct ys_region {
     uint64_t host;
 };
 
-// Opens /dev/kvm and creates a VM. Returns its descriptor, or minus errno.
-int ys_vm_make(void);
-
-void ys_close(int descriptor);
-
 // Applies the regions one after the other. Returns 0, or minus the first errno.
 int ys_set_regions(int vm, const struct ys_region *regions, size_t count);
 
-// A VM with one vCPU on a thread of its own. Its guest runs an endless loop.
+// A vCPU on a thread of its own.
 struct ys_machine;
 
-// Creates one; returns NULL, with minus errno in `status`, if KVM can't: -ENOSYS but on x86-64.
-struct ys_machine *ys_machine_make(int *status);
-void ys_machine_end(struct ys_machine *machine);
-// Holds the guest with its thread asleep while something else is measured, and resumes it. The
-// guest begins at rest.
-void ys_machine_rest(struct ys_machine *machine);
-void ys_machine_go_on(struct ys_machine *machine);
-int ys_machine_vm(const struct ys_machine *machine);
+// Adopts a vCPU with its shared page, whose guest adds to `counter` in an endless loop. NULL without
+// memory; released by free().
+struct ys_machine *ys_machine_make(int vm, int vcpu, void *shared_page, const void *counter);
+
+// Starts the thread. Returns 0, or minus errno.
+int ys_machine_start(struct ys_machine *machine);
+
+// Ends the thread, so that the guest does not run while something else is measured.
+void ys_machine_stop(struct ys_machine *machine);
 
 // The nanoseconds of one blackout and of the operations within it.
 struct ys_blackout {
@@ -42,9 +38,9 @@ struct ys_blackout {
     int status;
 };
 
-// Holds the vCPU, applies the regions and resumes the vCPU. If `spins` is not 0, the thread of the
-// vCPU and the caller wait for each other in a loop, otherwise by futex.
+// Holds the vCPU, applies the regions and resumes the vCPU. The thread of the vCPU and the caller wait
+// for each other in a loop.
 struct ys_blackout ys_black_out(
-    struct ys_machine *machine, const struct ys_region *regions, size_t count, int spins);
+    struct ys_machine *machine, const struct ys_region *regions, size_t count);
 
 #endif

@@ -22,8 +22,7 @@ enum ys_search {
     // In the way of vm-memory's GuestRegionCollection: a sorted vector of pointers to separately
     // allocated regions; a binary search follows the pointer at each step.
     YS_POINTER,
-    YS_NODES,
-    // The range of the previous translation first, then nodes.
+    // The range of the previous translation first, then nodes of 16 keys.
     YS_LAST_HIT,
 };
 

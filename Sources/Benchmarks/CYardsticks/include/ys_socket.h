@@ -9,9 +9,6 @@
 // pair. Returns its process id, and the other end in `descriptor`, or minus errno.
 int ys_echo_start(int *descriptor);
 
-// Connects to a Unix socket. Returns the descriptor, or minus errno.
-int ys_connect(const char *path);
-
 // Sends `count` lines with at most `depth` in flight and reads the replies. Returns the total
 // nanoseconds, or minus errno.
 int64_t ys_pipelined(

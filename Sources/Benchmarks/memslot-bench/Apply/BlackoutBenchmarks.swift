@@ -24,25 +24,18 @@
 
         private static let project = "empty blackout"
         private static let spinning = "C, spinning"
-        private static let waiting = "C, waiting by futex"
 
         private static func measureEmpty(
             _ empty: EmptyBlackout, _ c: YardstickMachine, _ effort: Effort
         ) throws -> [BenchmarkRow] {
             let count = effort(25, quick: 3)
-            func yardstick(_ name: String, spins: Bool) -> Contestant {
-                Contestant(name) {
-                    try c.median(of: count) { try c.blackOut([], spins: spins).total }
-                }
-            }
             let contest = try Contest(
                 rounds: effort(41, quick: 5),
                 Contestant(project) { try empty.median(of: count) },
-                yardstick(spinning, spins: true), yardstick(waiting, spins: false))
-            return [
-                contest.row(project, against: spinning, target: .ratioAtMost(1.5)),
-                contest.row(project, against: waiting),
-            ]
+                Contestant(spinning) {
+                    try c.median(of: count) { try c.blackOut([]).total }
+                })
+            return [contest.row(project, against: spinning, target: .ratioAtMost(1.5))]
         }
 
         /// Compares the blackout of a transaction with an empty one plus the same operations in C.
@@ -50,7 +43,7 @@
             _ change: SlotChange, _ empty: EmptyBlackout, _ c: YardstickMachine, _ effort: Effort
         ) throws -> [BenchmarkRow] {
             let guest = try LoopingGuest()
-            let table = try TransactionBenchmarks.table(guest.backend, vcpus: guest.gate)
+            let table = try MemslotTable(backend: guest.backend, vcpus: guest.gate)
             let before = change.before + [guest.codeSlot]
             let after = change.after + [guest.codeSlot]
             _ = try table.measured(before)
@@ -70,8 +63,8 @@
                 },
                 Contestant(yardstick) {
                     let calls = try c.median(of: count) {
-                        let calls = try c.blackOut(there.regions, spins: true).calls
-                        _ = try c.blackOut(back.regions, spins: true)
+                        let calls = try c.blackOut(there.regions).calls
+                        _ = try c.blackOut(back.regions)
                         return calls
                     }
                     return calls + (try empty.median(of: count))
@@ -95,8 +88,8 @@
             do { try guest.backend.apply(.create(guest.codeSlot)) } catch {
                 throw BenchmarkError.broken("the guest's slot: \(error)")
             }
-            table = try TransactionBenchmarks.table(
-                OfflineBackend(Capabilities()), vcpus: guest.gate)
+            table = try MemslotTable(
+                backend: OfflineBackend(Capabilities()), vcpus: guest.gate)
             var changed = guest.codeSlot
             changed.flags = .logDirtyPages
             arrays = [[guest.codeSlot], [changed]]

@@ -5,40 +5,57 @@
     import MemslotTestKit
     import Memslots
 
+    /// The code of a guest that counts forever, with its memory.
+    struct CountingCode {
+        let memory: GuestMemory
+        /// The slot of the code; every array must contain it.
+        let slot: Memslot
+        /// The offset of the number that the guest counts.
+        static let counter: UInt64 = 0x2000
+
+        init() throws {
+            memory = try TransactionBenchmarks.guestMemory(.pages(16))
+            // An id that no array of the benchmark uses.
+            slot = Memslot(
+                id: SlotID(600), guestPhysicalAddress: GuestPhysicalAddress(0),
+                size: memory.size, userspaceAddress: memory.base)
+            // again: incl 0x2000; jmp again
+            memory.write([0x66, 0xff, 0x06, 0x00, 0x20, 0xeb, 0xf9], at: 0x1000)
+        }
+
+        /// Makes the guest begin at the code.
+        func begin(_ vcpu: VCPU) throws {
+            let start = GuestPhysicalAddress(0)
+            do {
+                try vcpu.setMode(
+                    .real(code: GuestPhysicalAddress(0x1000), data: start, extra: start))
+                try vcpu.setRegisters(VCPURegisters())
+            } catch {
+                throw BenchmarkError.broken("the guest can't be set up: \(error)")
+            }
+        }
+    }
+
     /// A KVM VM with one vCPU whose guest counts forever.
     final class LoopingGuest {
         let backend: KVMBackend
         let gate = VCPUGate()
-        /// The slot of the guest's code; every array must contain it.
-        let codeSlot: Memslot
-        private let memory: GuestMemory
+        var codeSlot: Memslot { code.slot }
+        private let code: CountingCode
         private let vcpu: GuardedVCPU
         private var thread: OwnThread?
 
         /// Creates the guest. It runs after ``start()``, once its slots are installed.
         init() throws {
-            memory = try TransactionBenchmarks.guestMemory(.pages(16))
+            code = try CountingCode()
             backend = try TransactionBenchmarks.backend()
-            codeSlot = Memslot(
-                id: SlotID(600), guestPhysicalAddress: GuestPhysicalAddress(0),
-                size: memory.size, userspaceAddress: memory.base)
-            // again: incl 0x2000; jmp again
-            memory.write([0x66, 0xff, 0x06, 0x00, 0x20, 0xeb, 0xf9], at: 0x1000)
             do {
                 vcpu = GuardedVCPU(
                     try backend.makeVCPU(id: 0), gate: gate, signal: try KickSignal())
             } catch {
                 throw BenchmarkError.unavailable("no vCPU: \(error)")
             }
-            do {
-                try vcpu.vcpu.setMode(
-                    .real(
-                        code: GuestPhysicalAddress(0x1000), data: GuestPhysicalAddress(0),
-                        extra: GuestPhysicalAddress(0)))
-                try vcpu.vcpu.setRegisters(VCPURegisters())
-            } catch {
-                throw BenchmarkError.broken("the guest can't be set up: \(error)")
-            }
+            try code.begin(vcpu.vcpu)
         }
 
         func start() throws {
@@ -53,9 +70,9 @@
 
         /// Waits until the guest counts, because holding a vCPU that is outside takes no time.
         func waitUntilInside() throws {
-            let before = memory.load(0x2000)
+            let before = code.memory.load(CountingCode.counter)
             let start = ys_now()
-            while memory.load(0x2000) == before {
+            while code.memory.load(CountingCode.counter) == before {
                 try require(ys_now() - start < 5_000_000_000, "the guest does not run")
             }
         }
@@ -70,27 +87,36 @@
         deinit { stop() }
     }
 
-    /// The vCPU that C holds.
+    /// A VM whose vCPU C holds.
     final class YardstickMachine {
+        let vm: VirtualMachine
+        private let code: CountingCode
+        private let vcpu: VCPU
         private let machine: OpaquePointer
-        /// The VM's descriptor.
-        var vm: Int32 { ys_machine_vm(machine) }
 
         init() throws {
-            var status: Int32 = 0
-            guard let machine = ys_machine_make(&status) else {
-                throw BenchmarkError.unavailable("no vCPU: errno \(-status)")
+            code = try CountingCode()
+            vm = try TransactionBenchmarks.machine()
+            do { vcpu = try vm.makeVCPU(id: 0) } catch {
+                throw BenchmarkError.unavailable("no vCPU: \(error)")
             }
+            try code.begin(vcpu)
+            // Unsafe: the address of the counter in a mapping that lives as long as this object.
+            let counter = UnsafeRawPointer(
+                bitPattern: UInt(code.memory.base.rawValue + CountingCode.counter))
+            guard
+                let machine = ys_machine_make(
+                    vm.descriptor, vcpu.descriptor, vcpu.sharedPage, counter)
+            else { throw BenchmarkError.broken("no memory for C's vCPU") }
             self.machine = machine
+            try RawCalls(creating: [code.slot]).apply(to: vm)
         }
 
-        deinit { ys_machine_end(machine) }
+        deinit { free(UnsafeMutableRawPointer(machine)) }
 
         /// Holds the vCPU while the operations are applied; in nanoseconds.
-        func blackOut(
-            _ calls: [ys_region], spins: Bool
-        ) throws -> (total: Double, calls: Double) {
-            let result = ys_black_out(machine, calls, calls.count, spins ? 1 : 0)
+        func blackOut(_ calls: [ys_region]) throws -> (total: Double, calls: Double) {
+            let result = ys_black_out(machine, calls, calls.count)
             try require(
                 result.status == 0,
                 "a slot call under C's blackout failed: errno \(-result.status)")
@@ -99,8 +125,8 @@
 
         /// Runs the guest and measures it `count` times.
         func median(of count: Int, _ round: () throws -> Double) throws -> Double {
-            ys_machine_go_on(machine)
-            defer { ys_machine_rest(machine) }
+            try require(ys_machine_start(machine) == 0, "no thread can be made")
+            defer { ys_machine_stop(machine) }
             return Spread(try (0..<count).map { _ in try round() }).median
         }
     }

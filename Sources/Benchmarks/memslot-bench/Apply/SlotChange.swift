@@ -1,4 +1,5 @@
 import CYardsticks
+import MemslotKVM
 import Memslots
 
 struct SlotChange {
@@ -88,25 +89,11 @@ struct RawCalls {
 
     /// Applies them to a VM. Returns the nanoseconds.
     @discardableResult
-    func apply(to vm: Int32) throws -> Double {
+    func apply(to vm: VirtualMachine) throws -> Double {
         let start = ys_now()
-        let status = ys_set_regions(vm, regions, regions.count)
+        let status = ys_set_regions(vm.descriptor, regions, regions.count)
         let span = ys_now() - start
         try require(status == 0, "a slot operation of C failed: errno \(-status)")
         return Double(span)
     }
-}
-
-/// A VM that only C uses.
-final class RawVM {
-    let descriptor: Int32
-
-    init() throws {
-        descriptor = ys_vm_make()
-        guard descriptor >= 0 else {
-            throw BenchmarkError.unavailable("/dev/kvm does not open here (errno \(-descriptor))")
-        }
-    }
-
-    deinit { ys_close(descriptor) }
 }

@@ -9,7 +9,7 @@ import Memslots
 enum TransactionBenchmarks {
     static let steps = [
         BenchmarkStep(name: "slot calls on KVM") { effort in
-            let vm = try RawVM()
+            let vm = try machine()
             let memory = try guestMemory(SlotChange.bytes)
             var rows: [BenchmarkRow] = []
             for change in SlotChange.all(base: memory.base.rawValue) {
@@ -31,18 +31,19 @@ enum TransactionBenchmarks {
         }
     }
 
-    static func table(
-        _ backend: any MemslotBackend, vcpus: any VCPUHold = VCPUGate()
-    ) throws -> MemslotTable {
-        try MemslotTable(backend: backend, vcpus: vcpus)
+    /// A VM that only C uses.
+    static func machine() throws -> VirtualMachine {
+        do { return try KVMSystem().makeVirtualMachine() } catch {
+            throw BenchmarkError.unavailable("no VM: \(error)")
+        }
     }
 
     private static func measure(
-        _ change: SlotChange, beside vm: RawVM, _ effort: Effort
+        _ change: SlotChange, beside vm: VirtualMachine, _ effort: Effort
     ) throws -> [BenchmarkRow] {
-        let table = try table(try backend())
+        let table = try MemslotTable(backend: try backend(), vcpus: VCPUGate())
         _ = try table.measured(change.before)
-        try RawCalls(creating: change.before).apply(to: vm.descriptor)
+        try RawCalls(creating: change.before).apply(to: vm)
         let there = RawCalls(try table.measured(change.after).operations)
         let back = RawCalls(try table.measured(change.before).operations)
 
@@ -56,8 +57,8 @@ enum TransactionBenchmarks {
                 return Double(receipt.durations.nanoseconds.apply)
             },
             Contestant("C loop of the same calls") {
-                let span = try there.apply(to: vm.descriptor)
-                try back.apply(to: vm.descriptor)
+                let span = try there.apply(to: vm)
+                try back.apply(to: vm)
                 return span
             })
         // Not in the contest: work that the kernel defers after a thousand calls would slow down
@@ -65,10 +66,10 @@ enum TransactionBenchmarks {
         let rebuilding = try Contest(
             rounds: effort(15, quick: 2),
             Contestant("C: rebuilding the table") {
-                let deleted = try RawCalls(deleting: change.before).apply(to: vm.descriptor)
-                return deleted + (try RawCalls(creating: change.before).apply(to: vm.descriptor))
+                let deleted = try RawCalls(deleting: change.before).apply(to: vm)
+                return deleted + (try RawCalls(creating: change.before).apply(to: vm))
             })
-        try RawCalls(deleting: change.before).apply(to: vm.descriptor)
+        try RawCalls(deleting: change.before).apply(to: vm)
 
         let count = there.regions.count
         let calls = "\(change.name), \(count) call" + (count == 1 ? "" : "s")
@@ -89,19 +90,14 @@ enum TransactionBenchmarks {
 enum OverheadBenchmarks {
     static let steps = [
         BenchmarkStep(name: "around the backend") { effort in
-            var rows: [BenchmarkRow] = []
-            for change in SlotChange.all(base: 0x1000_0000_0000) {
-                // With 512 changes, the operations dominate.
-                if change.name.hasPrefix("512") { continue }
-                rows.append(try measure(change, effort))
-            }
-            rows.append(try unchanged(effort))
-            return rows
+            // With 512 changes, the operations dominate.
+            try SlotChange.all(base: 0x1000_0000_0000).filter { !$0.name.hasPrefix("512") }
+                .map { try measure($0, effort) }
         }
     ]
 
     private static func measure(_ change: SlotChange, _ effort: Effort) throws -> BenchmarkRow {
-        let table = try TransactionBenchmarks.table(SimulatedBackend())
+        let table = try MemslotTable(backend: SimulatedBackend(), vcpus: VCPUGate())
         _ = try table.measured(change.before)
         let name = "around the calls (simulator): \(change.name)"
         let contest = try Contest(
@@ -112,17 +108,6 @@ enum OverheadBenchmarks {
                 return Double(there.total - there.apply + back.total - back.apply) / 2
             })
         return contest.row(name, slots: SlotChange.count, target: .atMost(20_000))
-    }
-
-    private static func unchanged(_ effort: Effort) throws -> BenchmarkRow {
-        let slots = SlotChange.slots(base: 0x1000_0000_0000)
-        let table = try TransactionBenchmarks.table(SimulatedBackend())
-        _ = try table.measured(slots)
-        let name = "the same array again"
-        let contest = try Contest(
-            rounds: effort(301, quick: 11),
-            Contestant(name) { Double(try table.measured(slots).durations.nanoseconds.total) })
-        return contest.row(name, slots: SlotChange.count)
     }
 }
 

@@ -12,41 +12,35 @@ enum EnteringBenchmarks {
     private static func enter(
         _ table: MemslotTable, _ threads: Int, _ effort: Effort
     ) throws -> [BenchmarkRow] {
-        let fenced = "C: an epoch with a fence"
-        let plain = "C: an epoch, plain"
-        let yardsticks = [fenced, plain].map { name in
-            Contestant(name) {
-                let span = ys_enter_and_leave(
-                    name == plain ? 1 : 0, Int32(threads), effort(200_000, quick: 20_000))
-                try require(span > 0, "no thread can be made")
-                return span
-            }
-        }
-        let project = ProjectEntering.all.map { entering in
-            Contestant(entering.name) { try entering.measure(table, threads: threads, effort) }
-        }
-        let contest = try Contest(rounds: effort(21, quick: 3), yardsticks + project)
+        let ways = [WayToEnter.yardstick, .closure, .reader]
+        let contest = try Contest(
+            rounds: effort(21, quick: 3),
+            ways.map { way in
+                Contestant(way.name) { try way.measure(table, threads: threads, effort) }
+            })
         let suffix = threads == 1 ? "one thread" : "\(threads) threads"
-        return ProjectEntering.all.map {
+        func row(_ way: WayToEnter, _ target: BenchmarkTarget?) -> BenchmarkRow {
             contest.row(
-                $0.name, as: "entering: \($0.name), \(suffix)", against: fenced,
-                target: $0.name == ProjectEntering.all.last?.name ? .atMost(8) : nil)
-        } + [fenced, plain].map { contest.row($0, as: "entering, \($0), \(suffix)") }
+                way.name, as: "entering: \(way.name), \(suffix)",
+                against: WayToEnter.yardstick.name, target: target)
+        }
+        return [row(.closure, nil), row(.reader, .atMost(8))]
     }
 }
 
-/// One of the project's ways to enter a section in which the array stays mapped.
-struct ProjectEntering: Sendable {
+/// A way to enter a section in which the array stays mapped.
+struct WayToEnter: Sendable {
     let name: String
     /// How many times a thread enters in a round.
     let count: @Sendable (Effort) -> Int
     /// Enters and leaves `count` times, and returns a sum that depends on the array.
     let enter: @Sendable (_ table: MemslotTable, _ count: Int) -> UInt64
 
-    /// All ways; the last is the fastest and is compared with the target.
-    static let all = [closure, reader]
+    static let yardstick = WayToEnter(
+        name: "C: an epoch with a fence", count: { $0(200_000, quick: 20_000) }
+    ) { _, count in ys_enter_and_leave(count) }
 
-    private static let closure = ProjectEntering(
+    static let closure = WayToEnter(
         name: "MemslotTable.read", count: { $0(20_000, quick: 2_000) }
     ) { table, count in
         var sum: UInt64 = 0
@@ -54,7 +48,7 @@ struct ProjectEntering: Sendable {
         return sum
     }
 
-    private static let reader = ProjectEntering(
+    static let reader = WayToEnter(
         name: "TableReader.read", count: { $0(400_000, quick: 20_000) }
     ) { table, count in
         let reader = table.makeReader(as: "benchmark")

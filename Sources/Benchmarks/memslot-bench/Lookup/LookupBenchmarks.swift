@@ -6,7 +6,7 @@ enum LookupBenchmarks {
     static let steps =
         AddressPattern.allCases.flatMap { pattern in
             AddressOrdering.allCases.map { step(pattern, $0) }
-        } + [ScatterBenchmarks.step, EnteringBenchmarks.step, indexing]
+        } + [ScatterBenchmarks.step, EnteringBenchmarks.step]
 
     private static func step(
         _ pattern: AddressPattern, _ order: AddressOrdering
@@ -77,16 +77,5 @@ enum LookupBenchmarks {
         capabilities.maxSlots = max(capabilities.maxSlots, UInt32(slots.count))
         return try MemslotTable(
             backend: SimulatedBackend(capabilities: capabilities), installed: slots)
-    }
-
-    private static let indexing = BenchmarkStep(name: "building the index") { effort in
-        let name = "a table opened on its slots"
-        return try effort(BenchmarkArray.sizes, quick: [4_096]).map { size in
-            let slots = BenchmarkArray.slots(size)
-            let contest = try Contest(
-                rounds: effort(15, quick: 3),
-                Contestant(name, operations: 1) { _ = try opened(slots) })
-            return contest.row(name, slots: size)
-        }
     }
 }

@@ -3,6 +3,7 @@ import Glibc
 import MemslotLab
 import MemslotPicture
 import MemslotProtocol
+import MemslotService
 import Memslots
 
 extension DaemonProcess {
@@ -14,11 +15,7 @@ extension DaemonProcess {
         return daemon
     }
 
-    func connect() throws -> DaemonConnection {
-        let socket = ys_connect(directory + "/s")
-        try require(socket >= 0, "memslotd accepts no connection")
-        return DaemonConnection(socket)
-    }
+    func connect() throws -> DaemonConnection { DaemonConnection(try ClientConnection(socket)) }
 
     func usage() throws -> ProcessUsage {
         guard let usage = ProcessUsage(of: process) else {
@@ -40,12 +37,11 @@ func builtProgram(_ name: String) throws -> String {
 
 /// A connection to the daemon, through the same C functions as the echo server's.
 final class DaemonConnection {
-    let socket: Int32
+    var socket: Int32 { client.socket }
+    private let client: ClientConnection
     private var reply = [UInt8](repeating: 0, count: 8 << 20)
 
-    init(_ socket: Int32) { self.socket = socket }
-
-    deinit { close(socket) }
+    init(_ client: consuming ClientConnection) { self.client = client }
 
     @discardableResult
     func exchange(_ line: [UInt8]) throws -> ArraySlice<UInt8> {

@@ -11,7 +11,6 @@ enum WireBenchmarks {
         BenchmarkStep(name: "small requests", measure: oneByOne),
         BenchmarkStep(name: "pipelined requests", measure: manyAtATime),
         BenchmarkStep(name: "large arrays", measure: large),
-        BenchmarkStep(name: "parse and encode alone", measure: halves),
     ]
 
     private static let slotCount = 32_764
@@ -27,8 +26,9 @@ enum WireBenchmarks {
     /// take 9 µs or 45 µs, depending on where the kernel wakes the other side.
     private static func oneByOne(_ effort: Effort) throws -> [BenchmarkRow] {
         // The processes started below inherit it.
-        ys_pin(0)
-        defer { ys_unpin() }
+        let processors = Processors()
+        processors.bind(to: 0)
+        defer { processors.unbind() }
         let count = effort(500, quick: 100)
         let contest = try contest(roundTrip, echo, effort) { socket, line in
             try roundTrips(socket, line, count)
@@ -117,41 +117,5 @@ enum WireBenchmarks {
             contest.row(submit, slots: slotCount, against: copy, target: .atMost(10_000_000)),
             contest.row(whole, slots: slotCount, against: copy),
         ]
-    }
-
-    // MARK: Decode and encode alone
-
-    private static func halves(_ effort: Effort) throws -> [BenchmarkRow] {
-        let slots = BenchmarkArray.slots(slotCount)
-        let line = RequestLine.submit(slots, to: "large")
-        let service = InProcessService()
-        service.execute(RequestLine.create(vm: "large"))
-        service.execute(line)
-        let get = RequestLine.make(.memslotsGet, vm: "large")
-        let length = service.execute(get)
-        try require(length > line.count / 2, "memslots.get returns too few bytes")
-        var numbers = [UInt64](repeating: 0, count: 8 * slotCount)
-        var room = [UInt8](repeating: 0, count: line.count)
-        let tape = "parse: text to tape"
-        let parse = "parse: text to slots"
-        let encode = "encode: memslots.get"
-        let submit = "the same submit again, without a socket"
-        let shape = "C: numbers of this one shape, unchecked"
-        let copy = "C: memcpy"
-        let contest = try Contest(
-            rounds: effort(31, quick: 3),
-            Contestant(tape, operations: 1) { _ = try JSONDocument(parsing: line) },
-            Contestant(parse, operations: 1) {
-                try require(try InProcessService.decodeSlots(line) == slotCount, "slots are lost")
-            },
-            Contestant(encode, operations: 1) { service.execute(get) },
-            Contestant(submit, operations: 1) { service.execute(line) },
-            Contestant(shape, operations: 1) {
-                _ = ys_read_numbers(line, line.count, &numbers, numbers.count)
-            },
-            Contestant(copy, operations: 1) { memcpy(&room, line, line.count) })
-        return [tape, parse, encode, submit].map {
-            contest.row($0, slots: slotCount, against: $0 == encode ? copy : shape)
-        } + [shape, copy].map { contest.row($0, slots: slotCount) }
     }
 }

@@ -50,39 +50,42 @@ final class TortureCounters: Sendable {
     func countEmulationFailure() { failures.add(1, ordering: .relaxed) }
 }
 
-/// Binds the thread that changes slots to the first processor and the vCPUs to the others.
+/// Binds threads to processors: of a torture the one that changes slots to the first, and the vCPUs to
+/// the others.
 ///
 /// On the same processor, most transactions would end before the guest runs again and could not be
 /// observed. With a single processor, all share it.
-struct Processors {
+package struct Processors: Sendable {
     /// The processors that this thread may use, ascending.
     private let allowed: [Int]
 
     /// Words of a mask: 8,192 processors, the most that Linux supports.
     private static let words = 128
 
-    init() {
+    package init() {
         var mask = [UInt64](repeating: 0, count: Self.words)
         _ = ckvm_get_affinity(&mask, Self.words * 8)
         allowed = (0..<Self.words * 64).filter { mask[$0 / 64] >> ($0 % 64) & 1 == 1 }
     }
 
-    func bindToFirst() {
-        if allowed.count > 1 { bind([allowed[0]]) }
+    /// Binds the calling thread, and processes that it starts, to processor `number` modulo the number
+    /// of those it may use.
+    package func bind(to number: Int) {
+        if allowed.count > 1 { bind([allowed[number % allowed.count]]) }
     }
 
     func bindToAnother(_ vcpu: Int) {
         if allowed.count > 1 { bind([allowed[1 + vcpu % (allowed.count - 1)]]) }
     }
 
-    func unbind() {
+    package func unbind() {
         if allowed.count > 1 { bind(allowed) }
     }
 
     private func bind(_ processors: [Int]) {
         var mask = [UInt64](repeating: 0, count: Self.words)
         for processor in processors { mask[processor / 64] |= 1 << (processor % 64) }
-        // A failure only makes the torture less effective.
+        // A failure only makes a torture less effective, and figures less steady.
         _ = ckvm_set_affinity(&mask, Self.words * 8)
     }
 }

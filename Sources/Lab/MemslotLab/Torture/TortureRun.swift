@@ -43,7 +43,7 @@ struct TortureRun {
     mutating func execute(
         _ progress: (Int) -> Void
     ) throws(TortureError) -> TortureReport {
-        processors.bindToFirst()
+        processors.bind(to: 0)
         defer { processors.unbind() }
         do throws(TortureError) {
             try vcpus.start()
