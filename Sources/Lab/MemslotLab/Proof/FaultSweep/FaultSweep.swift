@@ -76,12 +76,10 @@ package struct FaultSweep: Sendable {
         let beside =
             receipt.quiesced
             ? world.backend.beside : receipt.operations.map { _ in false }
-        let names = Dictionary(uniqueKeysWithValues: world.descriptors.map { ($1, $0) })
-        let run = CleanRun(
+        return CleanRun(
             calls: receipt.operations.map(\.call), reads: world.backend.counts.reads,
             hookCalls: world.hookLog.calls, quiesced: receipt.quiesced, receipt: receipt,
             head: beside.prefix { $0 }.count, tail: beside.lastIndex(of: false).map { $0 + 1 } ?? 0)
-        return run.renaming(names)
     }
 
     private func sweep(
@@ -98,8 +96,7 @@ package struct FaultSweep: Sendable {
             let present: SweepWorld
             if let world { present = world } else { present = try SweepWorld(scene, on: factory) }
             world = present
-            var visit = PointVisit(
-                point: point, world: present, run: run.renaming(present.descriptors))
+            var visit = PointVisit(point: point, world: present, run: run)
             visit.execute()
             // What was reported too much stays dirty where no guest writes.
             if visit.overReports { world = nil }

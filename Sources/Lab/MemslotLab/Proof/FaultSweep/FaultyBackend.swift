@@ -2,7 +2,8 @@ import Memslots
 
 /// A backend that fails by a script and forwards everything else to another backend.
 ///
-/// It also checks that operations that need quiescence are applied only while vCPUs are held.
+/// It also checks that operations that need quiescence are applied only while vCPUs are held, and
+/// replaces the scene's guest_memfds by those of the VM.
 final class FaultyBackend: MemslotBackend {
     private struct State {
         var script = FaultScript()
@@ -15,12 +16,14 @@ final class FaultyBackend: MemslotBackend {
 
     private let backend: any MemslotBackend
     private let hold: ScriptedHold
+    private let descriptors: [Int32: Int32]
     private let state = Locked(State())
 
     /// Wraps `backend`; `hold` knows whether vCPUs are held.
-    init(_ backend: any MemslotBackend, hold: ScriptedHold) {
-        self.backend = backend
-        self.hold = hold
+    ///
+    /// - Parameter descriptors: the VM's guest_memfds by the descriptors of the scene.
+    init(_ backend: any MemslotBackend, hold: ScriptedHold, descriptors: [Int32: Int32]) {
+        (self.backend, self.hold, self.descriptors) = (backend, hold, descriptors)
     }
 
     var capabilities: Capabilities { backend.capabilities }
@@ -48,7 +51,7 @@ final class FaultyBackend: MemslotBackend {
             return state.script.calls.errno(of: state.calls)
         }
         if let errno { throw errno }
-        try backend.apply(call)
+        try backend.apply(call.renaming(descriptors))
     }
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {

@@ -20,7 +20,7 @@ extension PointVisit {
     mutating func checkUnchanged(
         hooks: HookCourse, dirt: DirtyLogCheck = .exactly, event: String? = nil
     ) {
-        if !world.vm.holdsExactly(world.scene.before) { findings.append("other slots installed") }
+        if !world.holdsExactly(world.scene.before) { findings.append("other slots installed") }
         checkReaders()
         checkHooks(hooks)
         checkEvents(event.map { ["\($0) 0"] } ?? [])
@@ -110,7 +110,7 @@ extension PointVisit {
         {
             findings.append("other operations or ids than in a fresh world")
         }
-        if !world.vm.holdsExactly(wanted) { findings.append("other slots installed than wanted") }
+        if !world.holdsExactly(wanted) { findings.append("other slots installed than wanted") }
         let snapshot = world.table.snapshot()
         if snapshot.generation != Generation(1) || receipt.generation != Generation(1) {
             findings.append("generation \(snapshot.generation)")

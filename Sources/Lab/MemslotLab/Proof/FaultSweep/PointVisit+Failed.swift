@@ -35,7 +35,7 @@ extension PointVisit {
     /// Checks that a failed table refuses everything and keeps its slots.
     private mutating func checkFailed(_ failure: TableFailure) {
         if world.table.failure != failure { findings.append("the failure is not kept") }
-        if !world.vm.holdsExactly(failure.installed) {
+        if !world.holdsExactly(failure.installed) {
             findings.append("other slots installed than reported")
         }
         if !world.hold.isHeld { findings.append("vCPUs run on a failed VM") }

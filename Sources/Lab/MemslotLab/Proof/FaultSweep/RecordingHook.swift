@@ -7,7 +7,7 @@ final class RecordingHook: MemslotHook {
     struct Call: Hashable, Sendable {
         let hook: String
         let phase: Phase
-        var change: MemslotChange
+        let change: MemslotChange
         let generation: Generation
 
         func next(_ phase: Phase, at generation: Generation) -> Call {

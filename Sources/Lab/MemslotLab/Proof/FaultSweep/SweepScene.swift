@@ -24,15 +24,6 @@ package struct SweepScene: Sendable {
         }
         return sizes
     }
-
-    /// The scene with other descriptors of its guest_memfds.
-    func renaming(_ descriptors: [Int32: Int32]) -> SweepScene {
-        guard !descriptors.isEmpty else { return self }
-        var scene = self
-        scene.before = before.map { $0.renaming(descriptors) }
-        scene.wanted = wanted.map { $0.renaming(descriptors) }
-        return scene
-    }
 }
 
 /// Plays a scenario on simulated VMs and returns each submit as a scene.
@@ -104,34 +95,5 @@ extension SlotCall {
         // Slots with a guest_memfd are neither moved nor reflagged.
         case .move, .reflag: self
         }
-    }
-}
-
-extension MemslotChange {
-    func renaming(_ descriptors: [Int32: Int32]) -> MemslotChange {
-        switch self {
-        case .added(let slot): .added(slot.renaming(descriptors))
-        case .removed(let slot): .removed(slot.renaming(descriptors))
-        case .moved, .reflagged: self
-        }
-    }
-}
-
-extension CleanRun {
-    /// The run in a world with these descriptors.
-    func renaming(_ descriptors: [Int32: Int32]) -> CleanRun {
-        if descriptors.isEmpty { return self }
-        var receipt = receipt
-        receipt.operations = receipt.operations.map {
-            PlannedOperation($0.call.renaming(descriptors), because: $0.reason)
-        }
-        receipt.slots = receipt.slots.map { $0.renaming(descriptors) }
-        var hookCalls = hookCalls
-        for index in hookCalls.indices {
-            hookCalls[index].change = hookCalls[index].change.renaming(descriptors)
-        }
-        return CleanRun(
-            calls: calls.map { $0.renaming(descriptors) }, reads: reads, hookCalls: hookCalls,
-            quiesced: quiesced, receipt: receipt, head: head, tail: tail)
     }
 }

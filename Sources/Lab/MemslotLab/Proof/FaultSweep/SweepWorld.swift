@@ -11,7 +11,7 @@ final class SweepWorld {
     /// The events that observers received.
     let events = Locked<[String]>([])
     /// This VM's guest_memfds by the descriptors of the scene.
-    let descriptors: [Int32: Int32]
+    private let descriptors: [Int32: Int32]
     private let observation: Observation
     private var dirtyPages: DirtyPageSetup
 
@@ -19,21 +19,23 @@ final class SweepWorld {
         let reason: String
     }
 
-    init(_ original: SweepScene, on factory: any VMFactory) throws(Impossible) {
+    init(_ scene: SweepScene, on factory: any VMFactory) throws(Impossible) {
+        self.scene = scene
         do throws(Errno) {
-            vm = try factory.makeVM(for: original)
+            vm = try factory.makeVM(for: scene)
             var descriptors: [Int32: Int32] = [:]
-            for (name, size) in original.guestMemfds.sorted(by: { $0.key < $1.key }) {
+            for (name, size) in scene.guestMemfds.sorted(by: { $0.key < $1.key }) {
                 descriptors[name] = try vm.makeGuestMemfd(size)
             }
             self.descriptors = descriptors
-            scene = original.renaming(descriptors)
-            for slot in scene.before { try vm.backend.apply(.create(slot)) }
+            for slot in scene.before {
+                try vm.backend.apply(.create(slot.renaming(descriptors)))
+            }
         } catch {
             throw Impossible(reason: "the active array can't be installed: \(error)")
         }
         hold = ScriptedHold()
-        backend = FaultyBackend(vm.backend, hold: hold)
+        backend = FaultyBackend(vm.backend, hold: hold, descriptors: descriptors)
         hookLog = RecordingHook.Log()
         dirtyPages = DirtyPageSetup(scene.before, capabilities: vm.backend.capabilities)
         table = try converting(
@@ -56,6 +58,11 @@ final class SweepWorld {
     }
 
     deinit { hookLog.attach(nil) }
+
+    /// Whether exactly `slots` are installed, according to the VM itself.
+    func holdsExactly(_ slots: [Memslot]) -> Bool {
+        vm.holdsExactly(slots.map { $0.renaming(descriptors) })
+    }
 
     /// The log that each logging slot must have.
     var dirt: [SlotKey: DirtyBitmap] { dirtyPages.expected }
