@@ -1,31 +1,21 @@
 import MemslotTestKit
 import Memslots
 
-/// Draws the arguments of slot calls: mostly valid, often at a limit, sometimes arbitrary.
-struct RandomWords {
-    var random: SeededRandom
-    private let maxSlots: UInt64
-    private let guestEnd: UInt64
-    private let userspaceEnd: UInt64
-    let pageSize: ByteCount
-    private var page: UInt64 { pageSize.rawValue }
-    private let granule: UInt64
-
+// The arguments of slot calls.
+extension CallGenerator {
     /// The largest slot that is created. Limits the memory that KVM allocates by size.
     static let largestSlot: UInt64 = 9 << 20
 
-    init(seed: UInt64, _ capabilities: Capabilities) {
-        random = SeededRandom(seed: seed)
-        maxSlots = UInt64(capabilities.maxSlots)
-        pageSize = capabilities.pageSize
-        granule = capabilities.slotGranule.rawValue
-        guestEnd = (capabilities.maxGuestPage &+ 1) &* capabilities.pageSize.rawValue
-        userspaceEnd = capabilities.userspaceEnd.rawValue
-    }
+    private var page: UInt64 { limits.pageSize.rawValue }
+    private var maxSlots: UInt64 { UInt64(limits.maxSlots) }
+    private var guestEnd: UInt64 { (limits.maxGuestPage &+ 1) &* page }
+    private var userspaceEnd: UInt64 { limits.userspaceEnd.rawValue }
 
     /// Whole pages, or mostly whole slot granules where those are larger.
     mutating func pages(below count: UInt64) -> UInt64 {
-        random.below(count) * (granule == page || random.once(in: 4) ? page : granule)
+        random.below(count)
+            * (limits.slotGranule == limits.pageSize || random.once(in: 4)
+                ? page : limits.slotGranule.rawValue)
     }
 
     mutating func slot() -> UInt32 {

@@ -1,6 +1,7 @@
 package import MemslotKVM
 import MemslotProtocol
 package import MemslotScenario
+import MemslotTestKit
 package import Memslots
 
 package struct Comparison {
@@ -51,7 +52,7 @@ package struct Comparison {
         seed: UInt64, count: Int, progress: (Int) -> Void = { _ in }
     ) throws(KVMError) -> ComparisonReport {
         var generator = CallGenerator(
-            seed: seed, capabilities: capabilities, hasRegion2: hasRegion2,
+            random: SeededRandom(seed: seed), limits: capabilities, hasRegion2: hasRegion2,
             hasGuest: hasGuest)
         var report = ComparisonReport()
         while report.calls < count {
@@ -76,7 +77,7 @@ package struct Comparison {
     static func isFair(_ call: RawCall, to twin: SimulatedTarget) -> Bool {
         switch call {
         case .setRegion(let region):
-            return region.memorySize <= RandomWords.largestSlot || !twin.accepts(region)
+            return region.memorySize <= CallGenerator.largestSlot || !twin.accepts(region)
         case .guestWrite(let address): return twin.isPredictable(writeTo: address)
         default: return true
         }
