@@ -8,14 +8,8 @@ import Synchronization
 /// a device model.
 final class SimulatedMachine: TortureMachine {
     private final class Unit: Sendable {
-        let entry: VCPUEntry
-        let isKicked: KickFlag
+        let isKicked = Atomic<Bool>(false)
         let state = Locked(Numbers())
-
-        init(_ entry: VCPUEntry, _ isKicked: KickFlag) {
-            self.entry = entry
-            self.isKicked = isKicked
-        }
     }
 
     private struct Numbers {
@@ -36,10 +30,6 @@ final class SimulatedMachine: TortureMachine {
         mutating func undo(_ page: UInt64) { touched[Int(page)] &-= 1 }
     }
 
-    private final class KickFlag: Sendable {
-        let flag = Atomic<Bool>(false)
-    }
-
     /// The arrays that the table may have.
     private struct Legal {
         var arrays: [[Memslot]] = []
@@ -52,6 +42,7 @@ final class SimulatedMachine: TortureMachine {
     let counters = TortureCounters()
     let fixedSlots: [Memslot] = []
     private let units: [Unit]
+    private let entries: [VCPUEntry]
     private let isWriting: Bool
     private let isEnding = Atomic<Bool>(false)
     private let legal = Locked(Legal())
@@ -70,26 +61,22 @@ final class SimulatedMachine: TortureMachine {
         self.simulator = simulator
         backend = SlowBackend(simulator)
         isWriting = options.change != .romd
-        units = (0..<options.vcpus).map { number in
-            let kicked = KickFlag()
-            let entry = gate.register(name: "\(number)") {
-                kicked.flag.store(true, ordering: .relaxed)
-            }
-            return Unit(entry, kicked)
+        units = (0..<options.vcpus).map { _ in Unit() }
+        entries = units.enumerated().map { number, unit in
+            gate.register(name: "\(number)") { unit.isKicked.store(true, ordering: .relaxed) }
         }
     }
 
     func begin(_ vcpu: Int) {}
 
     func turn(_ vcpu: Int) -> Bool {
-        let unit = units[vcpu]
         // Reentry is impossible: this thread does nothing else.
-        return (try? unit.entry.run { run(unit) }) ?? false
+        (try? entries[vcpu].run { run(units[vcpu]) }) ?? false
     }
 
     /// Makes rounds until it is kicked or the last round has ended.
     private func run(_ unit: Unit) -> Bool {
-        while !unit.isKicked.flag.exchange(false, ordering: .relaxed) {
+        while !unit.isKicked.exchange(false, ordering: .relaxed) {
             // Counted before the access: if a log begins in between, the write must be in it.
             let (page, endsRound) = unit.state.withLock { $0.begin() }
             if !touch(page) {
@@ -129,7 +116,7 @@ final class SimulatedMachine: TortureMachine {
         }
     }
 
-    func kick(_ vcpu: Int) { units[vcpu].isKicked.flag.store(true, ordering: .relaxed) }
+    func kick(_ vcpu: Int) { units[vcpu].isKicked.store(true, ordering: .relaxed) }
 
     func writes() -> [UInt64] {
         let touched = isWriting ? units.map { unit in unit.state.withLock { $0.touched } } : []
