@@ -83,17 +83,42 @@ package struct Comparison {
         }
     }
 
+    /// Removes calls from a sequence as long as it still differs: larger parts first, then smaller
+    /// ones, down to single calls (Zeller's delta debugging). Each part from the end.
     private func shrunk(_ difference: Difference) throws(KVMError) -> Difference {
-        var shrinking = Shrinking(tries: shrinkingTries)
-        return try shrinking.shortest(difference) { calls throws(KVMError) in
-            var session = try TwinSession(capabilities, makeTarget)
-            for call in calls where session.difference == nil {
-                guard Self.isFair(call, to: session.twin) else { continue }
-                session.compare(call)
+        var (best, tries) = (difference, shrinkingTries)
+        var part = max(1, best.lines.count / 2)
+        while true {
+            let before = best.lines.count
+            var end = before
+            while end > 0, tries > 0 {
+                let start = max(0, end - part)
+                var calls = best.lines.map(\.call)
+                calls.removeSubrange(start..<end)
+                tries -= 1
+                if let found = try self.difference(after: calls),
+                    found.lines.count < best.lines.count
+                {
+                    best = found
+                }
+                end = min(start, best.lines.count)
             }
-            session.finish()
-            return session.difference
+            if part > 1 {
+                part = max(1, part / 2)
+            } else if best.lines.count == before || tries <= 0 {
+                return best
+            }
         }
+    }
+
+    /// Sends calls to a fresh VM and its twin.
+    private func difference(after calls: [RawCall]) throws(KVMError) -> Difference? {
+        var session = try TwinSession(capabilities, makeTarget)
+        for call in calls where session.difference == nil {
+            if Self.isFair(call, to: session.twin) { session.compare(call) }
+        }
+        session.finish()
+        return session.difference
     }
 }
 
@@ -164,49 +189,5 @@ struct TwinSession {
         // Without the reads above, which are equal and would count against a shorter sequence.
         difference = Difference(
             lines: Array(lines.prefix(calls)), simulated: nil, installed: found)
-    }
-}
-
-/// Removes calls from a sequence as long as it still differs.
-///
-/// Removes larger parts first, then smaller ones, down to single calls (Zeller's delta debugging).
-struct Shrinking {
-    var tries: Int
-
-    /// Returns the shortest sequence found.
-    ///
-    /// - Parameter differs: sends calls to a fresh VM and its twin, and returns the difference.
-    mutating func shortest(
-        _ difference: Difference, _ differs: ([RawCall]) throws(KVMError) -> Difference?
-    ) throws(KVMError) -> Difference {
-        var best = difference
-        var part = max(1, best.lines.count / 2)
-        while true {
-            let before = best.lines.count
-            try remove(part, of: &best, differs)
-            if part > 1 {
-                part = max(1, part / 2)
-            } else if best.lines.count == before || tries <= 0 {
-                return best
-            }
-        }
-    }
-
-    /// Removes each part of `length` calls that is not needed, from the end.
-    private mutating func remove(
-        _ length: Int, of best: inout Difference,
-        _ differs: ([RawCall]) throws(KVMError) -> Difference?
-    ) throws(KVMError) {
-        var end = best.lines.count
-        while end > 0, tries > 0 {
-            let start = max(0, end - length)
-            var calls = best.lines.map(\.call)
-            calls.removeSubrange(start..<end)
-            tries -= 1
-            if let found = try differs(calls), found.lines.count < best.lines.count {
-                best = found
-            }
-            end = min(start, best.lines.count)
-        }
     }
 }

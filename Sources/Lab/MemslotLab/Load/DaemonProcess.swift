@@ -32,7 +32,8 @@ package final class DaemonProcess {
         // The path of a socket is limited to 107 bytes, so that TMPDIR may be too long.
         var template = Array("/tmp/memslotd-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw TargetLost("no temporary directory") }
-        directory = BuiltProgram.text(template)
+        directory = String(
+            decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
         do throws(ListeningError) { socket = try SocketPath(directory + "/s") } catch {
             throw TargetLost(error.message)
         }
@@ -93,10 +94,6 @@ package final class DaemonProcess {
 
 /// The programs that are built beside this one, as child processes.
 package enum BuiltProgram {
-    fileprivate static func text(_ bytes: [CChar]) -> String {
-        String(decoding: bytes.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-    }
-
     /// Starts a program and returns its id.
     ///
     /// - Parameter output: the file for its output and errors, instead of this program's.

@@ -26,7 +26,7 @@ extension PointVisit {
         checkEvents(event.map { ["\($0) 0"] } ?? [])
         if let failure = world.table.failure { findings.append("failed: \(failure)") }
         if !world.table.history().isEmpty { findings.append("a receipt in the history") }
-        checkDirtyLogs(dirt)
+        for (key, wanted) in world.dirt { checkDirtyLog(of: key, wanted, dirt) }
         checkPlan()
     }
 
@@ -61,10 +61,6 @@ extension PointVisit {
 
     private static func aborts(of calls: ArraySlice<RecordingHook.Call>) -> [RecordingHook.Call] {
         calls.reversed().map { $0.next(.abort, at: $0.generation) }
-    }
-
-    mutating func checkDirtyLogs(_ check: DirtyLogCheck) {
-        for (key, wanted) in world.dirt { checkDirtyLog(of: key, wanted, check) }
     }
 
     private mutating func checkDirtyLog(
