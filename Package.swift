@@ -17,7 +17,8 @@ func module(
 ) -> Target {
     .target(
         name: name, dependencies: dependencies, path: "Sources/\(ring)/\(name)",
-        exclude: exclude, resources: resources, swiftSettings: strict)
+        exclude: exclude, resources: resources, cSettings: [.define("_GNU_SOURCE")],
+        swiftSettings: strict)
 }
 
 /// A program of a ring.

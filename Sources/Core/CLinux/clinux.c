@@ -1,10 +1,6 @@
 // See the header.
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "clinux.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -16,8 +12,7 @@
 #include <sys/resource.h>
 #include <sys/xattr.h>
 
-// The value of a call, or minus errno.
-static int result(int value) { return value < 0 ? -errno : value; }
+#include "call.h"
 
 int clinux_memfd(const char *name, int hugetlb) {
     unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (hugetlb ? MFD_HUGETLB : 0);

@@ -1,10 +1,6 @@
 // See the header.
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "clinux_receiver.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "call.h"
 #include "clinux_sandbox.h"
 #include "clinux_socket.h"
 
@@ -56,11 +53,7 @@ static int accept_passed(int descriptor, int *accepted) {
 }
 
 static long receive_bytes(int socket, void *buffer, size_t size, int flags) {
-    ssize_t count;
-    do
-        count = recv(socket, buffer, size, flags);
-    while (count < 0 && errno == EINTR);
-    return count < 0 ? -errno : count;
+    return REPEATED(recv(socket, buffer, size, flags));
 }
 
 // Set in the launcher's process: one of CLINUX_UNCONFINED, …
@@ -224,7 +217,7 @@ static _Noreturn void launch_for(int channel) {
 // MARK: - The process that serves
 
 static int channel_pair(int *ends) {
-    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
+    return result(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends));
 }
 
 int clinux_launcher(int confined) {
@@ -267,12 +260,9 @@ int clinux_launch(int launcher, int socket, int *control, int *process) {
 long clinux_peek(int socket, void *buffer, size_t size, int wait, int *hasDescriptors) {
     struct iovec vector = {.iov_base = buffer, .iov_len = size};
     struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
-    ssize_t count;
-    do
-        count = recvmsg(socket, &message, MSG_PEEK | (wait ? 0 : MSG_DONTWAIT));
-    while (count < 0 && errno == EINTR);
+    long count = REPEATED(recvmsg(socket, &message, MSG_PEEK | (wait ? 0 : MSG_DONTWAIT)));
     *hasDescriptors = count >= 0 && (message.msg_flags & MSG_CTRUNC) != 0;
-    return count < 0 ? -errno : count;
+    return count;
 }
 
 long clinux_receive_peeked(int socket, void *buffer, size_t size) {
@@ -282,11 +272,7 @@ long clinux_receive_peeked(int socket, void *buffer, size_t size) {
 // Whether `descriptor` can be read, or its other end has gone, within this time.
 static int is_ready(int descriptor, int milliseconds) {
     struct pollfd entry = {.fd = descriptor, .events = POLLIN};
-    int count;
-    do
-        count = poll(&entry, 1, milliseconds);
-    while (count < 0 && errno == EINTR);
-    return count > 0;
+    return REPEATED(poll(&entry, 1, milliseconds)) > 0;
 }
 
 long clinux_receive_through(int control, void *buffer, size_t size, int *descriptors,

@@ -1,7 +1,4 @@
 // See the header.
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "clinux_sandbox.h"
 
 #include <errno.h>

@@ -1,10 +1,6 @@
 // See the header.
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "clinux_socket.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -13,8 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-// The value of a call, or minus errno.
-static int result(int value) { return value < 0 ? -errno : value; }
+#include "call.h"
 
 // Room for the control message of CLINUX_DESCRIPTORS descriptors, aligned as one.
 union control {
@@ -30,13 +25,10 @@ long clinux_receive(int socket, void *buffer, size_t size, int *descriptors, int
                              .msg_iovlen = 1,
                              .msg_control = control.bytes,
                              .msg_controllen = sizeof(control.bytes)};
-    ssize_t count;
     *descriptorCount = 0;
     *truncated = 0;
-    do
-        count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-    while (count < 0 && errno == EINTR);
-    if (count < 0) return -errno;
+    long count = REPEATED(recvmsg(socket, &message, MSG_CMSG_CLOEXEC));
+    if (count < 0) return count;
     *truncated = (message.msg_flags & MSG_CTRUNC) != 0;
     for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL;
          header = CMSG_NXTHDR(&message, header)) {
@@ -68,11 +60,7 @@ long clinux_send(int socket, const void *buffer, size_t size, const int *descrip
         header->cmsg_len = CMSG_LEN(bytes);
         memcpy(CMSG_DATA(header), descriptors, bytes);
     }
-    ssize_t count;
-    do
-        count = sendmsg(socket, &message, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT));
-    while (count < 0 && errno == EINTR);
-    return count < 0 ? -errno : count;
+    return REPEATED(sendmsg(socket, &message, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)));
 }
 
 int clinux_stream_socket(void) { return result(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
@@ -97,27 +85,17 @@ int clinux_bind(int socket, const char *path) {
     struct sockaddr_un address;
     socklen_t length = address_of(&address, path);
     if (length == 0) return -ENAMETOOLONG;
-    return bind(socket, (struct sockaddr *)&address, length) < 0 ? -errno : 0;
+    return result(bind(socket, (struct sockaddr *)&address, length));
 }
 
 int clinux_connect(int socket, const char *path) {
     struct sockaddr_un address;
     socklen_t length = address_of(&address, path);
     if (length == 0) return -ENAMETOOLONG;
-    int status;
-    do
-        status = connect(socket, (struct sockaddr *)&address, length);
-    while (status < 0 && errno == EINTR);
-    return status < 0 ? -errno : 0;
+    return (int)REPEATED(connect(socket, (struct sockaddr *)&address, length));
 }
 
-int clinux_accept(int socket) {
-    int descriptor;
-    do
-        descriptor = accept4(socket, NULL, NULL, SOCK_CLOEXEC);
-    while (descriptor < 0 && errno == EINTR);
-    return descriptor < 0 ? -errno : descriptor;
-}
+int clinux_accept(int socket) { return (int)REPEATED(accept4(socket, NULL, NULL, SOCK_CLOEXEC)); }
 
 int clinux_peer(int socket, unsigned int *user, unsigned int *group, int *process) {
     struct ucred credentials;
@@ -147,14 +125,13 @@ static int option(int descriptor, int name) {
     return getsockopt(descriptor, SOL_SOCKET, name, &value, &length) < 0 ? -1 : value;
 }
 
-int clinux_is_listening(int descriptor) {
-    return option(descriptor, SO_ACCEPTCONN) == 1 && option(descriptor, SO_DOMAIN) == AF_UNIX &&
-           option(descriptor, SO_TYPE) == SOCK_STREAM;
+static int is_unix_stream(int descriptor, int listens) {
+    return option(descriptor, SO_ACCEPTCONN) == listens &&
+           option(descriptor, SO_DOMAIN) == AF_UNIX && option(descriptor, SO_TYPE) == SOCK_STREAM;
 }
 
-int clinux_is_stream(int descriptor) {
-    return option(descriptor, SO_ACCEPTCONN) == 0 && option(descriptor, SO_DOMAIN) == AF_UNIX &&
-           option(descriptor, SO_TYPE) == SOCK_STREAM;
-}
+int clinux_is_listening(int descriptor) { return is_unix_stream(descriptor, 1); }
+
+int clinux_is_stream(int descriptor) { return is_unix_stream(descriptor, 0); }
 
 int clinux_eventfd(void) { return result(eventfd(0, EFD_CLOEXEC)); }

@@ -1,7 +1,4 @@
 // See the header.
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "CRunRecord.h"
 #include <signal.h>
 #include <string.h>
@@ -31,9 +28,7 @@ uint32_t crun_read(const struct crun_record *records, uint64_t room, uint64_t in
     return before == after ? before : CRUN_OVERWRITTEN;
 }
 
-void crun_adopt_orphans(void) {
-    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-}
+void crun_adopt_orphans(void) { prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
 
 int crun_fork(void) { return fork(); }
 
