@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// An error number of Linux, as a system call returns it.
 public struct Errno: Error, RawRepresentable, Hashable, Sendable, CustomStringConvertible {
     /// The number, 1 … 133.
@@ -12,6 +14,9 @@ public struct Errno: Error, RawRepresentable, Hashable, Sendable, CustomStringCo
         guard !name.isEmpty, let number = linuxErrnoNames.firstIndex(of: name) else { return nil }
         self.rawValue = Int32(number)
     }
+
+    /// The error of this thread's last call of the C library that failed.
+    package static var last: Errno { Errno(rawValue: errno) }
 
     /// The symbolic name, such as `ENOMEM`; the number where Linux has no name for it.
     public var name: String {
@@ -42,6 +47,12 @@ public struct Errno: Error, RawRepresentable, Hashable, Sendable, CustomStringCo
     public static let invalidArgument = Errno(rawValue: 22)
     /// vCPUs did not leave in time. The corresponding C error is `ETIMEDOUT`.
     public static let timedOut = Errno(rawValue: 110)
+}
+
+/// Returns the value of a call that returns minus its errno on failure, as those of CLinux do.
+package func valueOfCall<Value: BinaryInteger>(_ value: Value) throws(Errno) -> Value {
+    guard value >= 0 else { throw Errno(rawValue: 0 - Int32(value)) }
+    return value
 }
 
 /// Returns the value of `body`. An error of `body` is thrown as what `convert` makes of it.

@@ -119,3 +119,12 @@ public protocol VCPUHold: AnyObject, Sendable {
     /// Lets vCPUs enter the guest again. Called once for all ``beginHolding()`` before it.
     func endHolding()
 }
+
+/// Holds no vCPU: somebody else keeps them out of the guest, or nobody does.
+package final class NoHold: VCPUHold {
+    package init() {}
+    package func beginHolding() {}
+    package func waitUntilHeld(by deadline: Deadline) -> [String] { [] }
+    package func exclusively(_ body: () -> Void) { body() }
+    package func endHolding() {}
+}

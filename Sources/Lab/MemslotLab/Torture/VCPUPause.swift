@@ -64,11 +64,3 @@ final class PauseAtCommit: MemslotHook {
     func finish(_ change: MemslotChange) {}
     func abort(_ change: MemslotChange) {}
 }
-
-/// Holds no vCPU, like a VMM that changes slots beside its running guest.
-final class NoHold: VCPUHold {
-    func beginHolding() {}
-    func waitUntilHeld(by deadline: Deadline) -> [String] { [] }
-    func exclusively(_ body: () -> Void) { body() }
-    func endHolding() {}
-}

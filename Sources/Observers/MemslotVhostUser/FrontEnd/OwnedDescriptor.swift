@@ -2,16 +2,16 @@ internal import Glibc
 internal import Memslots
 
 /// A file descriptor that is closed with its last reference.
-final class OwnedDescriptor: Sendable {
-    let number: Int32
+package final class OwnedDescriptor: Sendable {
+    package let number: Int32
 
     /// Adopts `number`.
-    init(adopting number: Int32) { self.number = number }
+    package init(adopting number: Int32) { self.number = number }
 
     /// Duplicates `number`, close-on-exec.
     init(duplicating number: Int32) throws(VhostUserError) {
         let copy = fcntl(number, F_DUPFD_CLOEXEC, 0)
-        guard copy >= 0 else { throw .systemCall("fcntl", Errno(rawValue: errno)) }
+        guard copy >= 0 else { throw .systemCall("fcntl", .last) }
         self.number = copy
     }
 
@@ -22,6 +22,5 @@ final class OwnedDescriptor: Sendable {
 func valueOfCall<Value: BinaryInteger>(
     _ name: String, _ value: Value
 ) throws(VhostUserError) -> Value {
-    guard value >= 0 else { throw .systemCall(name, Errno(rawValue: 0 - Int32(value))) }
-    return value
+    try converting({ VhostUserError.systemCall(name, $0) }, valueOfCall(value))
 }
