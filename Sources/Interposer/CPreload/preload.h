@@ -120,6 +120,8 @@ extern int (*preload_real_fcntl)(int, int, void *);
 extern int32_t preload_process;
 int32_t preload_thread(void);
 uint64_t preload_now(void);
+// The C library's function that ours replaces; `early` where there is none. In a constructor alone.
+void *preload_following(const char *name, void *early);
 // Copies to memory of the VMM, which may be unmapped. Returns 0 or minus errno.
 int preload_write(void *to, const void *from, size_t size);
 
@@ -176,9 +178,7 @@ static inline uint32_t preload_entry(int descriptor) {
 static inline enum preload_kind preload_kind(uint32_t entry) {
     return (enum preload_kind)(entry >> 24);
 }
-static inline uint32_t preload_index(uint32_t entry) {
-    return entry & 0xffffff;
-}
+static inline uint32_t preload_index(uint32_t entry) { return entry & 0xffffff; }
 struct preload_vm *preload_vm_numbered(uint32_t number);
 void preload_set_entry(int descriptor, enum preload_kind kind, uint32_t index);
 void preload_add_vm(int descriptor);

@@ -6,57 +6,29 @@
 #include <linux/fcntl.h>
 #include <string.h>
 
-// Whether a call on a VM or a vCPU does not use guest memory. A VMM makes such calls while it changes
-// slots, and its changes stay one transaction. Interrupts are among them: no vCPU accepts one before
-// the transaction ends.
-static int ignores_memory(uint32_t request) {
-    switch (request) {
-    case (uint32_t)KVM_CHECK_EXTENSION:
-    case (uint32_t)KVM_IOEVENTFD:
-    case (uint32_t)KVM_IRQFD:
-    case (uint32_t)KVM_IRQ_LINE:
-    case (uint32_t)KVM_IRQ_LINE_STATUS:
-    case (uint32_t)KVM_SIGNAL_MSI:
-    case (uint32_t)KVM_SET_GSI_ROUTING:
-    case (uint32_t)KVM_REGISTER_COALESCED_MMIO:
-    case (uint32_t)KVM_UNREGISTER_COALESCED_MMIO:
-    case (uint32_t)KVM_GET_IRQCHIP:
-    case (uint32_t)KVM_SET_IRQCHIP:
-    case (uint32_t)KVM_GET_CLOCK:
-    case (uint32_t)KVM_SET_CLOCK:
-    case (uint32_t)KVM_GET_REGS:
-    case (uint32_t)KVM_SET_REGS:
-    case (uint32_t)KVM_GET_SREGS:
-    case (uint32_t)KVM_GET_FPU:
-    case (uint32_t)KVM_SET_FPU:
-    case (uint32_t)KVM_GET_MP_STATE:
-    case (uint32_t)KVM_SET_MP_STATE:
-    case (uint32_t)KVM_GET_VCPU_EVENTS:
-    case (uint32_t)KVM_SET_VCPU_EVENTS:
+// Calls on a VM or a vCPU that do not use guest memory. A VMM makes such calls while it changes slots,
+// and its changes stay one transaction. Interrupts are among them, and first, because they are
+// frequent: no vCPU accepts one before the transaction ends.
+static const uint32_t ignoring_memory[] = {
+    KVM_IRQ_LINE, KVM_IRQ_LINE_STATUS, KVM_SIGNAL_MSI, KVM_IRQFD, KVM_IOEVENTFD,
+    KVM_SET_GSI_ROUTING, KVM_CHECK_EXTENSION, KVM_REGISTER_COALESCED_MMIO,
+    KVM_UNREGISTER_COALESCED_MMIO, KVM_GET_IRQCHIP, KVM_SET_IRQCHIP, KVM_GET_CLOCK, KVM_SET_CLOCK,
+    KVM_GET_REGS, KVM_SET_REGS, KVM_GET_SREGS, KVM_GET_FPU, KVM_SET_FPU, KVM_GET_MP_STATE,
+    KVM_SET_MP_STATE, KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS, KVM_INTERRUPT, KVM_NMI,
+    KVM_KVMCLOCK_CTRL,
 #if defined(__x86_64__)
-    case (uint32_t)KVM_GET_PIT2:
-    case (uint32_t)KVM_SET_PIT2:
-    case (uint32_t)KVM_GET_XSAVE:
-    case (uint32_t)KVM_SET_XSAVE:
-    case (uint32_t)KVM_GET_XCRS:
-    case (uint32_t)KVM_SET_XCRS:
-    case (uint32_t)KVM_GET_LAPIC:
-    case (uint32_t)KVM_SET_LAPIC:
-    case (uint32_t)KVM_GET_DEBUGREGS:
-    case (uint32_t)KVM_SET_DEBUGREGS:
-    case (uint32_t)KVM_GET_MSRS:
-    case (uint32_t)KVM_GET_TSC_KHZ:
-    case (uint32_t)KVM_SET_TSC_KHZ:
+    KVM_GET_PIT2, KVM_SET_PIT2, KVM_GET_XSAVE, KVM_SET_XSAVE, KVM_GET_XCRS, KVM_SET_XCRS,
+    KVM_GET_LAPIC, KVM_SET_LAPIC, KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS, KVM_GET_MSRS,
+    KVM_GET_TSC_KHZ, KVM_SET_TSC_KHZ,
 #else
-    case (uint32_t)KVM_GET_ONE_REG:
-    case (uint32_t)KVM_SET_ONE_REG:
-    case (uint32_t)KVM_GET_REG_LIST:
+    KVM_GET_ONE_REG, KVM_SET_ONE_REG, KVM_GET_REG_LIST,
 #endif
-    case (uint32_t)KVM_INTERRUPT:
-    case (uint32_t)KVM_NMI:
-    case (uint32_t)KVM_KVMCLOCK_CTRL: return 1;
-    default: return 0;
-    }
+};
+
+static int ignores_memory(uint32_t request) {
+    for (size_t i = 0; i < sizeof ignoring_memory / sizeof *ignoring_memory; i++)
+        if (ignoring_memory[i] == request) return 1;
+    return 0;
 }
 
 static int64_t dirty_log(const struct preload_call *call) {
@@ -207,6 +179,4 @@ int cpreload_duplicate(int descriptor) {
     return copy >= 0 ? copy : preload_real_fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
 }
 
-void cpreload_close(int descriptor) {
-    preload_real_close(descriptor);
-}
+void cpreload_close(int descriptor) { preload_real_close(descriptor); }

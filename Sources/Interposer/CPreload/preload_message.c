@@ -1,7 +1,6 @@
 // vhost-user messages by which a VMM sends a memory table to a device process. What was asked before
 // such a message is committed first. The bytes are not touched, and a false match only commits early.
 #include "preload.h"
-#include <dlfcn.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -28,16 +27,11 @@ static ssize_t (*real_send)(int, const void *, size_t, int) = early_send;
 static ssize_t (*real_write)(int, const void *, size_t) = early_write;
 static ssize_t (*real_writev)(int, const struct iovec *, int) = early_writev;
 
-static void *following(const char *name, void *early) {
-    void *found = dlsym(RTLD_NEXT, name);
-    return found ? found : early;
-}
-
 __attribute__((constructor)) static void find_calls(void) {
-    real_sendmsg = following("sendmsg", early_sendmsg);
-    real_send = following("send", early_send);
-    real_write = following("write", early_write);
-    real_writev = following("writev", early_writev);
+    real_sendmsg = preload_following("sendmsg", early_sendmsg);
+    real_send = preload_following("send", early_send);
+    real_write = preload_following("write", early_write);
+    real_writev = preload_following("writev", early_writev);
 }
 
 // Copies the header of a message, which may be split over vectors. Returns whether there is one.

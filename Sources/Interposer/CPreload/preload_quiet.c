@@ -117,6 +117,4 @@ void preload_start_watch(void) {
     pthread_attr_destroy(&attributes);
 }
 
-void preload_reset_watch(void) {
-    has_watch = 0;
-}
+void preload_reset_watch(void) { has_watch = 0; }

@@ -5,13 +5,9 @@
 PRELOAD_THREAD uint64_t runs;
 PRELOAD_THREAD int records_entry;
 
-uint64_t preload_runs(void) {
-    return runs;
-}
+uint64_t preload_runs(void) { return runs; }
 
-void preload_record_next_entry(void) {
-    records_entry = 1;
-}
+void preload_record_next_entry(void) { records_entry = 1; }
 
 static inline __attribute__((always_inline)) void count_entry(struct preload_vcpu *vcpu) {
     // One thread at a time runs a vCPU. A hold counts instead, where it says so in the state.
@@ -32,9 +28,7 @@ int preload_run(struct preload_vcpu *vcpu, int descriptor, void *argument) {
     return result;
 }
 
-static void increment(uint64_t *counter) {
-    __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
-}
+static void increment(uint64_t *counter) { __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED); }
 
 // Waits for a signal that was sent to this thread while it was inside, so that the signal interrupts
 // no other call of the VMM's.

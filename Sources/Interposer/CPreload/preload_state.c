@@ -26,9 +26,7 @@ static int early_ioctl(int descriptor, unsigned long request, void *argument) {
     return (int)syscall(SYS_ioctl, descriptor, request, argument);
 }
 
-static int early_close(int descriptor) {
-    return (int)syscall(SYS_close, descriptor);
-}
+static int early_close(int descriptor) { return (int)syscall(SYS_close, descriptor); }
 
 static int early_fcntl(int descriptor, int command, void *argument) {
     return (int)syscall(SYS_fcntl, descriptor, command, argument);
@@ -38,7 +36,7 @@ int (*preload_real_ioctl)(int, unsigned long, void *) = early_ioctl;
 int (*preload_real_close)(int) = early_close;
 int (*preload_real_fcntl)(int, int, void *) = early_fcntl;
 
-static void *following(const char *name, void *early) {
+void *preload_following(const char *name, void *early) {
     void *found = dlsym(RTLD_NEXT, name);
     return found ? found : early;
 }
@@ -115,9 +113,9 @@ static void in_child(void) {
 }
 
 __attribute__((constructor)) static void begin(void) {
-    preload_real_ioctl = following("ioctl", early_ioctl);
-    preload_real_close = following("close", early_close);
-    preload_real_fcntl = following("fcntl", early_fcntl);
+    preload_real_ioctl = preload_following("ioctl", early_ioctl);
+    preload_real_close = preload_following("close", early_close);
+    preload_real_fcntl = preload_following("fcntl", early_fcntl);
     const char *path = getenv(CRUN_VARIABLE);
     if (!path) return;
     preload_is_cut_off = strncmp(path, CRUN_ATOMICALLY, strlen(CRUN_ATOMICALLY)) == 0;

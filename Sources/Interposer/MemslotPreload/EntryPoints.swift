@@ -26,13 +26,13 @@ func closed(_ number: UInt32) { machines[number] = nil }
 /// Validates a slot call by the kernel's rules, and defers it.
 @_cdecl("memslots_preload_request")
 func request(_ number: UInt32, _ region: UnsafePointer<crun_region>) -> Int32 {
-    machines[number]?.request(region.pointee).rawValue ?? RequestResult.refused(.ioError).rawValue
+    machines[number]?.request(region.pointee) ?? -Errno.ioError.rawValue
 }
 
 /// Applies a slot call at once. All deferred calls are applied already.
 @_cdecl("memslots_preload_apply_now")
 func applyNow(_ number: UInt32, _ region: UnsafePointer<crun_region>) -> Int32 {
-    machines[number]?.applyNow(region.pointee) ?? RequestResult.refused(.ioError).rawValue
+    machines[number]?.applyNow(region.pointee) ?? -Errno.ioError.rawValue
 }
 
 /// Applies the deferred calls as one transaction.
@@ -76,36 +76,12 @@ func reserved(_ number: UInt32, _ start: UInt64, _ size: UInt64) {
 
 /// Whether the deferred calls leave all installed memory mapped.
 @_cdecl("memslots_preload_covers")
-func covers(_ number: UInt32) -> Int32 {
-    machines[number]?.coversInstalled == true ? 1 : 0
-}
+func covers(_ number: UInt32) -> Int32 { machines[number]?.coversInstalled == true ? 1 : 0 }
 
 /// Whether a slot, installed or requested, is backed by this range of user memory.
 @_cdecl("memslots_preload_backs")
 func backs(_ number: UInt32, _ address: UInt64, _ size: UInt64) -> Int32 {
     machines[number]?.isBacked(by: address, size) == true ? 1 : 0
-}
-
-/// The result of validating a slot call of the VMM.
-enum RequestResult {
-    case changed
-    /// The slot was as requested already.
-    case unchanged
-    /// The kernel would refuse the call.
-    case refused(Errno)
-    /// Only the kernel can decide: the call names an unknown file, or guest pages that KVM may
-    /// reserve for itself.
-    case undecided
-
-    /// The value for the C part.
-    var rawValue: Int32 {
-        switch self {
-        case .changed: CPRELOAD_CHANGED
-        case .unchanged: CPRELOAD_UNCHANGED
-        case .refused(let errno): -errno.rawValue
-        case .undecided: CPRELOAD_UNDECIDED
-        }
-    }
 }
 
 /// Prints why the VMM cannot continue, and ends the process.

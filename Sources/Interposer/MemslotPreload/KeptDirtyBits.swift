@@ -27,9 +27,8 @@ struct KeptDirtyBits {
 
     mutating func remove(_ key: SlotKey) -> DirtyBitmap? { bitmaps.removeValue(forKey: key) }
 
-    /// Follows a `KVM_GET_DIRTY_LOG` or `KVM_CLEAR_DIRTY_LOG` of the VMM that succeeded.
-    ///
-    /// - Parameter argument: its words, in the VMM's memory.
+    /// Follows a `KVM_GET_DIRTY_LOG` or `KVM_CLEAR_DIRTY_LOG` of the VMM that succeeded. `argument`
+    /// has its words, in the VMM's memory.
     mutating func update(
         after request: UInt64, _ argument: UnsafeRawPointer, clearsByReading: Bool
     ) {

@@ -26,7 +26,6 @@ final class PreloadBackend: MemslotBackend, @unchecked Sendable {
     }
 
     deinit { for file in files.values { cpreload_close(file) } }
-
     func beginTransaction() {}
 
     /// Does nothing: the VMM reads its rings itself.

@@ -20,9 +20,8 @@ final class PreloadedVM {
         guard let capabilities = Capabilities(probing: descriptor) else { return nil }
         backend = PreloadBackend(number: number, capabilities: capabilities)
         requested = SimulatedKernel(capabilities: capabilities)
-        guard let table = try? MemslotTable(backend: backend, vcpus: HeldByGate()) else {
-            return nil
-        }
+        // The C part holds vCPUs from the first deferred call until the commit.
+        guard let table = try? MemslotTable(backend: backend, vcpus: NoHold()) else { return nil }
         // Each call runs on the stack of its own thread.
         table.keepSubmitsOnTheirThreads()
         self.table = table
@@ -31,20 +30,20 @@ final class PreloadedVM {
     /// Whether `KVM_GET_DIRTY_LOG` clears what it reads.
     var clearsByReading: Bool { requested.dirtyLogProtection == .automatic }
 
-    /// Validates a call by the kernel's rules, and adds its change to the requested array.
-    func request(_ region: crun_region) -> RequestResult {
+    /// Validates a call by the kernel's rules, and adds its change to the requested array. Returns
+    /// one of `CPRELOAD_…`, or minus the errno with which the kernel would refuse the call.
+    func request(_ region: crun_region) -> Int32 {
         let slot = slot(region)
+        // Only the kernel can decide: an unknown file, or guest pages that KVM may keep for itself.
         if slot.flags == .guestMemfd, slot.size != .zero, handles[region.guest_memfd] == nil {
-            return .undecided
+            return CPRELOAD_UNDECIDED
         }
-        if possiblyReserved.overlap(slot), !requested.contains(slot) { return .undecided }
+        if possiblyReserved.overlap(slot), !requested.contains(slot) { return CPRELOAD_UNDECIDED }
         do throws(Errno) {
             let change = try requested.setMemoryRegion(
                 slot, form: region.form == 2 ? .region2 : .region)
-            return change == .unchanged ? .unchanged : .changed
-        } catch {
-            return .refused(error)
-        }
+            return change == .unchanged ? CPRELOAD_UNCHANGED : CPRELOAD_CHANGED
+        } catch { return -error.rawValue }
     }
 
     /// Makes the kernel's array the requested one. If that fails, the results that the VMM got are
@@ -97,7 +96,8 @@ final class PreloadedVM {
         return 0
     }
 
-    /// Makes the table's array the requested one, which the kernel has already, with its dirty logs.
+    /// Makes the table's array the requested one, which the kernel has already, with its dirty
+    /// logs.
     func follow() {
         backend.kept.follow(from: table.snapshot().array.slots, to: requested.slots)
         (backend.isApplied, backend.isSilent) = (true, true)
@@ -208,25 +208,15 @@ extension Capabilities {
 /// Measured once, on a VM of its own.
 private let hostLimits: KVMLimits? = try? KVMSystem().limits()
 
-/// Does nothing: the C part holds vCPUs from the first deferred call until the commit.
-private final class HeldByGate: VCPUHold {
-    func beginHolding() {}
-    func waitUntilHeld(by deadline: Deadline) -> [String] { [] }
-    func exclusively(_ body: () -> Void) { body() }
-    func endHolding() {}
-}
-
-/// Guest pages where KVM may have a slot of its own, which depends on the host and cannot be queried.
-/// If it has one, it refuses a slot of the VMM there with `EEXIST`.
+/// Guest pages where KVM may have a slot of its own, which depends on the host and cannot be
+/// queried. If it has one, it refuses a slot of the VMM there with `EEXIST`.
 ///
-/// Kernel: `__x86_set_memory_region` in arch/x86/kvm; `KVM_PRIVATE_MEM_SLOTS`. With a VMX that cannot
-/// run a guest in real mode: the three pages of `KVM_SET_TSS_ADDR` and the page of
+/// Kernel: `__x86_set_memory_region` in arch/x86/kvm; `KVM_PRIVATE_MEM_SLOTS`. With a VMX that
+/// cannot run a guest in real mode: the three pages of `KVM_SET_TSS_ADDR` and the page of
 /// `KVM_SET_IDENTITY_MAP_ADDR`. With APIC acceleration, from the first vCPU on: the APIC's page.
 struct PossiblyReservedPages {
     // The APIC's page, and the identity map's default.
-    private var ranges: [Range<UInt64>] = [
-        0xfee0_0000..<0xfee0_1000, 0xfffb_c000..<0xfffb_d000,
-    ]
+    private var ranges: [Range<UInt64>] = [0xfee0_0000..<0xfee0_1000, 0xfffb_c000..<0xfffb_d000]
 
     /// Adds pages that the VMM assigned to KVM.
     mutating func append(_ start: UInt64, _ size: UInt64) {
