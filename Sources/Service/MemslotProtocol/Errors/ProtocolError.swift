@@ -99,18 +99,10 @@ public struct ErrorData: Hashable, Sendable {
         oldestGeneration: Generation? = nil, reason: String? = nil, limit: String? = nil,
         vcpus: [String]? = nil, readers: [String]? = nil
     ) {
-        self.kind = kind
-        self.slot = slot
-        self.otherSlot = otherSlot
-        self.addressSpace = addressSpace
-        self.path = path
-        self.errno = errno
-        self.operation = operation
-        self.generation = generation
-        self.oldestGeneration = oldestGeneration
-        self.reason = reason
-        self.limit = limit
-        self.vcpus = vcpus
-        self.readers = readers
+        (self.kind, self.slot, self.otherSlot) = (kind, slot, otherSlot)
+        (self.addressSpace, self.path, self.errno) = (addressSpace, path, errno)
+        (self.operation, self.generation) = (operation, generation)
+        (self.oldestGeneration, self.reason, self.limit) = (oldestGeneration, reason, limit)
+        (self.vcpus, self.readers) = (vcpus, readers)
     }
 }

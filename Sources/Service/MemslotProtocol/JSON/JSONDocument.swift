@@ -13,13 +13,8 @@ package final class JSONDocument: @unchecked Sendable {
     let nodes: UnsafePointer<JSONNode>
     private let tape: JSONTape
 
-    /// Parses one document.
-    ///
-    /// - Parameters:
-    ///   - bytes: the source, which is retained and not copied.
-    ///   - range: the part of `bytes` to parse, all of it by default.
-    ///   - depthLimit: how deep containers may nest.
-    /// - Throws: the first fault, with its line and column within `range`.
+    /// Parses one document, which is `range` of `bytes`, all of it by default. `bytes` is retained
+    /// and not copied. Throws the first fault, with its line and column within `range`.
     package init(
         parsing bytes: [UInt8], in range: Range<Int>? = nil, depthLimit: Int = 64
     ) throws(JSONError) {

@@ -21,8 +21,7 @@ extension JSONScanner {
                 at += 1
             }
         }
-        tape.append(
-            JSONNode(.string, offset: start, extent: at - start, hasEscapes: hasEscapes))
+        tape.append(JSONNode(.string, offset: start, extent: at - start, hasEscapes: hasEscapes))
         at += 1
     }
 

@@ -30,9 +30,8 @@ struct JSONScanner {
         guard at == end else { throw JSONFault(problem: .trailing, offset: at) }
     }
 
-    /// Scans the value at the cursor.
-    ///
-    /// - Returns: whether another value must follow at once: the first of a container.
+    /// Scans the value at the cursor. Returns whether another value must follow at once: the first
+    /// of a container.
     @inline(__always)
     private mutating func scanValue() throws(JSONFault) -> Bool {
         switch byte {
@@ -60,9 +59,8 @@ struct JSONScanner {
         return false
     }
 
-    /// Scans what follows a value, including the ends of containers.
-    ///
-    /// - Returns: whether another value must follow; `false` at the end of the outermost one.
+    /// Scans what follows a value, including the ends of containers. Returns whether another value
+    /// must follow; `false` at the end of the outermost one.
     @inline(__always)
     private mutating func scanAfterValue() throws(JSONFault) -> Bool {
         while container >= 0 {
@@ -130,9 +128,7 @@ struct JSONScanner {
         }
     }
 
-    private mutating func scanLiteral(
-        _ kind: JSONKind, _ text: StaticString
-    ) throws(JSONFault) {
+    private mutating func scanLiteral(_ kind: JSONKind, _ text: StaticString) throws(JSONFault) {
         let length = text.utf8CodeUnitCount
         for index in 0..<length where at + index >= end || base[at + index] != text.utf8Start[index]
         {

@@ -11,9 +11,7 @@ struct JSONTape {
         base = UnsafeMutablePointer.allocate(capacity: capacity)
     }
 
-    init(
-        scanning bytes: [UInt8], in range: Range<Int>, depthLimit: Int
-    ) throws(JSONFault) {
+    init(scanning bytes: [UInt8], in range: Range<Int>, depthLimit: Int) throws(JSONFault) {
         guard range.count < JSONNode.maxExtent, range.upperBound < UInt32.max else {
             throw JSONFault(
                 problem: .tooLarge(limit: JSONNode.maxExtent - 1), offset: range.lowerBound)
@@ -48,7 +46,6 @@ struct JSONTape {
 
     @inline(__always)
     mutating func setExtent(_ extent: Int, at index: Int) { base[index].extent = extent }
-
     func deallocate() { base.deallocate() }
 
     @inline(never)

@@ -12,7 +12,6 @@ package struct JSONValue: Sendable {
     }
 
     package var kind: JSONKind { document.nodes[node].kind }
-
     package var isNull: Bool { kind == .null }
 
     /// The value of `true` or `false`; `nil` for anything else.
@@ -25,9 +24,7 @@ package struct JSONValue: Sendable {
     }
 
     /// The text of a string, its escapes resolved; `nil` for anything else.
-    package var string: String? {
-        kind == .string ? document.text(of: node) : nil
-    }
+    package var string: String? { kind == .string ? document.text(of: node) : nil }
 
     /// Whether the value is a string of exactly this text. Makes no `String`.
     package func isString(_ text: String) -> Bool {
@@ -152,7 +149,5 @@ package struct JSONMember: JSONChild {
     package var name: String { key.document.text(of: key.node) }
 
     /// Whether this is the member's name. Makes no `String`.
-    package func isNamed(_ name: String) -> Bool {
-        key.document.text(of: key.node, equals: name)
-    }
+    package func isNamed(_ name: String) -> Bool { key.document.text(of: key.node, equals: name) }
 }

@@ -6,7 +6,6 @@ package struct Name: Hashable, Comparable, Sendable, ExpressibleByStringLiteral 
     package let text: String
 
     package init(_ text: String) { self.text = text }
-
     package init(stringLiteral text: String) { self.text = text }
 
     package static func == (left: Name, right: Name) -> Bool {

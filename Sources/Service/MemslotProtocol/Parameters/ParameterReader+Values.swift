@@ -83,9 +83,7 @@ extension ParameterReader {
         var flags: MemslotFlags = []
         array(at: node) { element, reader in
             guard let flag = reader.flag(at: element) else { return }
-            if flags.contains(flag) {
-                reader.fail(at: element, "the flag is given twice")
-            }
+            if flags.contains(flag) { reader.fail(at: element, "the flag is given twice") }
             flags.insert(flag)
         }
         return flags

@@ -16,9 +16,10 @@ package struct ParameterReader {
 
     /// Reads the object at `node`: each member at most once, and only members of the table.
     @inline(__always)
-    package mutating func object<Object: ParameterObject>(at node: Int, into object: inout Object) {
+    package mutating func object<Object: ParameterObject>(
+        at node: Int, into object: inout Object, among table: MemberTable<Object.Member>
+    ) {
         guard document.nodes[node].kind == .object else { return failKind(at: node, "an object") }
-        let table = Object.table
         let end = document.nodes[node].extent
         var seen: UInt32 = 0
         var guess = 0
@@ -45,11 +46,14 @@ package struct ParameterReader {
         object.finish(at: node, reader: &self)
     }
 
+    /// Reads the object at `node`, which may have all members of its kind.
     @inline(__always)
-    package mutating func array(
-        at node: Int,
-        _ element: (Int, inout ParameterReader) -> Void
-    ) {
+    package mutating func object<Object: ParameterObject>(at node: Int, into object: inout Object) {
+        self.object(at: node, into: &object, among: Object.table)
+    }
+
+    @inline(__always)
+    package mutating func array(at node: Int, _ element: (Int, inout ParameterReader) -> Void) {
         guard document.nodes[node].kind == .array else { return failKind(at: node, "an array") }
         let end = document.nodes[node].extent
         var next = node + 1
@@ -59,13 +63,8 @@ package struct ParameterReader {
         }
     }
 
-    /// Records a fault of the value at `node`, or of a member that it lacks.
-    ///
-    /// - Parameters:
-    ///   - node: the value.
-    ///   - member: the member that is meant.
-    ///   - place: the node to point at; `node` where it is `nil`.
-    ///   - message: the fault, which follows the path.
+    /// Records a fault of the value at `node`, or of its member `member`. The message follows the
+    /// path. The fault points at `place`, or at `node`.
     @inline(never)
     package mutating func fail(
         at node: Int, member: String? = nil, pointingAt place: Int? = nil, _ message: String
@@ -106,9 +105,7 @@ package protocol ParameterObject: Sendable {
 
     /// The members. Stored, because every object reads it.
     static var table: MemberTable<Member> { get }
-
     init()
-
     mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader)
 
     /// Validates the members together, after all were read.
@@ -121,16 +118,16 @@ package protocol ParameterObject: Sendable {
 
 extension ParameterObject {
     package mutating func finish(at node: Int, reader: inout ParameterReader) {}
-
     package static func form(insteadOf name: String) -> String? { nil }
 
-    /// Decodes the parameters of a request.
-    ///
-    /// - Throws: the first fault, `invalid-params` with its path.
-    package init(_ params: JSONValue?) throws(ProtocolError) {
+    /// Decodes the parameters of a request, which may have the members of `table`. Throws the first
+    /// fault, `invalid-params` with its path.
+    package init(
+        _ params: JSONValue?, among table: MemberTable<Member> = Self.table
+    ) throws(ProtocolError) {
         self.init()
         guard let params else {
-            if let name = Self.table.firstRequired {
+            if let name = table.firstRequired {
                 throw .invalid(name, "missing; the request has no params")
             }
             return
@@ -139,7 +136,7 @@ extension ParameterObject {
         if params.kind == .array {
             reader.fail(at: params.node, "parameters go by name; expected an object")
         }
-        reader.object(at: params.node, into: &self)
+        reader.object(at: params.node, into: &self, among: table)
         if let fault = reader.fault {
             throw ProtocolError(
                 ErrorData(.invalidParams, path: fault.path),
@@ -165,9 +162,9 @@ where Member.RawValue == String {
         required == 0 ? nil : names[required.trailingZeroBitCount]
     }
 
-    /// A table of all of `Member`, at most 32.
-    package init(required: (Member) -> Bool) {
-        members = Array(Member.allCases)
+    /// A table of at most 32 members, by default of all.
+    package init(_ members: [Member] = Array(Member.allCases), required: (Member) -> Bool) {
+        self.members = members
         names = members.map(\.rawValue)
         text = names.flatMap { Array($0.utf8) }
         bounds = names.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1.utf8.count) }
@@ -176,15 +173,12 @@ where Member.RawValue == String {
         self.required = bits
     }
 
-    /// The index of the member whose name is at `node`; `nil` if the table lacks it.
-    ///
-    /// - Parameter guess: the index to try first. Members mostly come in the table's order.
+    /// The index of the member whose name is at `node`; `nil` if the table lacks it. `guess` is
+    /// tried first: members mostly come in the table's order.
     @inline(__always)
     package func index(of node: Int, in document: JSONDocument, guess: Int) -> Int? {
         let entry = document.nodes[node]
-        if entry.hasEscapes {
-            return names.firstIndex { document.text(of: node, equals: $0) }
-        }
+        if entry.hasEscapes { return names.firstIndex { document.text(of: node, equals: $0) } }
         let count = members.count
         var index = guess < count ? guess : 0
         for _ in 0..<count {

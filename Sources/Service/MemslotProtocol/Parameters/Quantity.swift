@@ -2,7 +2,6 @@
 package struct Quantity: Sendable, CustomStringConvertible {
     package let value: UInt64
     package var description: String { "\(value)" }
-
     package init(_ value: some BinaryInteger) { self.value = UInt64(value) }
 
     package init?(argument: String) {

@@ -11,12 +11,8 @@ extension JSONWriter {
         key(outcome)
     }
 
-    /// Writes a whole notification.
-    ///
-    /// - Parameter params: writes the value of `params`.
-    package mutating func notification(
-        _ method: StaticString, params: (inout JSONWriter) -> Void
-    ) {
+    /// Writes a whole notification. `params` writes the value of its `params`.
+    package mutating func notification(_ method: StaticString, params: (inout JSONWriter) -> Void) {
         object {
             $0.member("jsonrpc", "2.0")
             $0.key("method")
@@ -26,12 +22,8 @@ extension JSONWriter {
         }
     }
 
-    /// Writes a whole request on a line of its own.
-    ///
-    /// - Parameters:
-    ///   - method: the method's name.
-    ///   - id: the id; `nil` for a notification.
-    ///   - params: the parameters as JSON text; `nil` to omit them.
+    /// Writes a whole request on a line of its own: a notification without an `id`. `params` is
+    /// JSON text; `nil` to omit the parameters.
     package mutating func request(
         method: String, id: RequestID?, params: (some Collection<UInt8>)?
     ) {

@@ -22,9 +22,7 @@ extension JSONWriter {
         member("because", receipt.holdReason?.rawValue)
         member("retired", receipt.retired)
         if !receipt.retired { list("readers", receipt.readers) { $0.string($1) } }
-        if !receipt.observers.isEmpty {
-            list("observers", receipt.observers) { $0.observer($1) }
-        }
+        if !receipt.observers.isEmpty { list("observers", receipt.observers) { $0.observer($1) } }
         list("warnings", receipt.warnings) { $0.string($1) }
         times(receipt.durations.nanoseconds)
         endObject()

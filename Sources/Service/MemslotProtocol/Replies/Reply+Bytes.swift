@@ -93,8 +93,7 @@ extension ReceiptMessage {
     /// At least as many bytes as the encoded receipt has.
     package var byteBound: Int {
         let diff = receipt.diff
-        let keys =
-            diff.added.count + diff.removed.count + diff.moved.count + diff.reflagged.count
+        let keys = diff.added.count + diff.removed.count + diff.moved.count + diff.reflagged.count
         let dirty = receipt.unmappedDirtyPages.reduce(0) { $0 + 80 + $1.runs.count * Bound.run }
         let texts = (receipt.readers + receipt.warnings).reduce(0) { $0 + Bound.text($1) + 1 }
         return Bound.small + keys * Bound.key + receipt.operations.count * Bound.operation + dirty

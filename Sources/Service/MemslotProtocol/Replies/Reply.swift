@@ -66,12 +66,8 @@ public struct ListedVM: Sendable {
         vm: String, backend: String, generation: Generation, slotCount: Int, isFailed: Bool,
         isObserved: Bool
     ) {
-        self.vm = vm
-        self.backend = backend
-        self.generation = generation
-        self.slotCount = slotCount
-        self.isFailed = isFailed
-        self.isObserved = isObserved
+        (self.vm, self.backend, self.generation) = (vm, backend, generation)
+        (self.slotCount, self.isFailed, self.isObserved) = (slotCount, isFailed, isObserved)
     }
 }
 
@@ -85,9 +81,7 @@ public struct ListedMemory: Sendable {
     public var pageSize: ByteCount
 
     package init(memory: String, size: ByteCount, pageSize: ByteCount) {
-        self.memory = memory
-        self.size = size
-        self.pageSize = pageSize
+        (self.memory, self.size, self.pageSize) = (memory, size, pageSize)
     }
 }
 
@@ -111,9 +105,6 @@ public struct TranslatedAddress: Sendable {
     public var flags: MemslotFlags
 
     package init(slot: SlotKey, offset: ByteCount, backing: SlotBacking, flags: MemslotFlags) {
-        self.slot = slot
-        self.offset = offset
-        self.backing = backing
-        self.flags = flags
+        (self.slot, self.offset, self.backing, self.flags) = (slot, offset, backing, flags)
     }
 }

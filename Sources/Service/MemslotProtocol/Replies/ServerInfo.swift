@@ -41,12 +41,8 @@ public struct ServerInfo: Sendable {
         version: String, pid: Int32, simulated: Backend, kvm: Backend, limits: [NamedValue],
         state: ServerState?
     ) {
-        self.version = version
-        self.pid = pid
-        self.simulated = simulated
-        self.kvm = kvm
-        self.limits = limits
-        self.state = state
+        (self.version, self.pid, self.simulated) = (version, pid, simulated)
+        (self.kvm, self.limits, self.state) = (kvm, limits, state)
     }
 }
 
@@ -88,11 +84,8 @@ public struct ServerState: Sendable {
         directory: String, hasDescriptorStore: Bool, unrestored: [Record], damaged: [Record],
         ahead: [Record]
     ) {
-        self.directory = directory
-        self.hasDescriptorStore = hasDescriptorStore
-        self.unrestored = unrestored
-        self.damaged = damaged
-        self.ahead = ahead
+        (self.directory, self.hasDescriptorStore) = (directory, hasDescriptorStore)
+        (self.unrestored, self.damaged, self.ahead) = (unrestored, damaged, ahead)
     }
 }
 
@@ -108,9 +101,7 @@ public struct MetricsMessage: Sendable {
         public var histograms: [Histogram]
 
         package init(vm: String? = nil, counters: [NamedValue], histograms: [Histogram]) {
-            self.vm = vm
-            self.counters = counters
-            self.histograms = histograms
+            (self.vm, self.counters, self.histograms) = (vm, counters, histograms)
         }
     }
 
@@ -146,12 +137,8 @@ public struct MetricsMessage: Sendable {
         user: Figures, gauges: [NamedValue], memoryBytes: ByteCount, subscriptions: Int,
         users: [(user: UInt32, gauges: [NamedValue])], vms: [Figures], openMetrics: String
     ) {
-        self.users = users
-        self.user = user
-        self.gauges = gauges
-        self.memoryBytes = memoryBytes
-        self.subscriptions = subscriptions
-        self.vms = vms
+        (self.users, self.user, self.gauges) = (users, user, gauges)
+        (self.memoryBytes, self.subscriptions, self.vms) = (memoryBytes, subscriptions, vms)
         self.openMetrics = openMetrics
     }
 }

@@ -11,9 +11,7 @@ public struct SlotMessage: Sendable {
 
     /// A slot with its names.
     public init(_ slot: Memslot, backing: SlotBacking, guestMemfd: String? = nil) {
-        self.slot = slot
-        self.backing = backing
-        self.guestMemfd = guestMemfd
+        (self.slot, self.backing, self.guestMemfd) = (slot, backing, guestMemfd)
     }
 }
 
@@ -68,10 +66,8 @@ public struct ArrayMessage: Sendable {
     public var slots: NamedSlots
 
     package init(vm: String, generation: Generation, isInstalled: Bool, slots: NamedSlots) {
-        self.vm = vm
-        self.generation = generation
-        self.isInstalled = isInstalled
-        self.slots = slots
+        (self.vm, self.generation) = (vm, generation)
+        (self.isInstalled, self.slots) = (isInstalled, slots)
     }
 }
 
@@ -90,8 +86,6 @@ public struct ReceiptMessage: Sendable {
 
     /// A receipt with its names.
     public init(vm: String, _ receipt: Receipt, slots: NamedSlots? = nil) {
-        self.vm = vm
-        self.receipt = receipt
-        self.slots = slots
+        (self.vm, self.receipt, self.slots) = (vm, receipt, slots)
     }
 }

@@ -115,49 +115,48 @@ public enum Command: Sendable {
     /// `run.setAtomic`.
     case setAtomic(Bool)
 
-    /// Decodes the parameters of a method.
-    ///
-    /// - Throws: the first fault, `invalid-params` with its path.
+    /// Decodes the parameters of a method. Throws the first fault, `invalid-params` with its path.
     package init(_ method: Method, _ params: JSONValue?) throws(ProtocolError) {
+        func named(
+            _ members: MemberTable<NameParameters.Member>
+        ) throws(ProtocolError) -> NameParameters { try NameParameters(params, among: members) }
+        func withoutMembers(_ command: Command) throws(ProtocolError) -> Command {
+            _ = try NameParameters(params)
+            return command
+        }
         switch method {
-        case .serverInfo:
-            _ = try NoParameters(params)
-            self = .serverInfo
+        case .serverInfo: self = try withoutMembers(.serverInfo)
+        case .vmList: self = try withoutMembers(.listVMs)
+        case .metricsGet: self = try withoutMembers(.getMetrics)
         case .vmCreate: self = .createVM(try VMCreateParameters(params))
-        case .vmList:
-            _ = try NoParameters(params)
-            self = .listVMs
-        case .vmDestroy: self = .destroyVM(vm: try VMParameters(params).vm)
-        case .vmRecover: self = .recoverVM(vm: try VMParameters(params).vm)
+        case .vmDestroy: self = .destroyVM(vm: try named(NameParameters.vm).vm)
+        case .vmRecover: self = .recoverVM(vm: try named(NameParameters.vm).vm)
         case .memoryCreate: self = .createMemory(try MemoryCreateParameters(params))
-        case .memoryList: self = .listMemory(vm: try VMParameters(params).vm)
+        case .memoryList: self = .listMemory(vm: try named(NameParameters.vm).vm)
         case .memoryDestroy:
-            let object = try MemoryParameters(params)
-            self = .destroyMemory(vm: object.vm, memory: object.memory)
+            let object = try named(NameParameters.memory)
+            self = .destroyMemory(vm: object.vm, memory: object.name)
         case .memoryExport:
-            let object = try MemoryParameters(params)
-            self = .exportMemory(vm: object.vm, memory: object.memory)
+            let object = try named(NameParameters.memory)
+            self = .exportMemory(vm: object.vm, memory: object.name)
         case .memslotsSubmit: self = .submit(try SubmitParameters(params))
         case .memslotsPlan: self = .plan(try SubmitParameters(params))
         case .memslotsGet:
-            let parameters = try GetParameters(params)
-            self = .getSlots(vm: parameters.vm, generation: parameters.generation)
+            let array = try named(NameParameters.array)
+            self = .getSlots(vm: array.vm, generation: array.generation)
         case .memslotsTranslate: self = .translate(try TranslateParameters(params))
         case .memslotsHistory: self = .getHistory(try HistoryParameters(params))
         case .observerAttach: self = .attachObserver(try ObserverParameters(params))
-        case .observerList: self = .listObservers(vm: try VMParameters(params).vm)
+        case .observerList: self = .listObservers(vm: try named(NameParameters.vm).vm)
         case .observerDetach:
-            let named = try NamedObserverParameters(params)
-            self = .detachObserver(vm: named.vm, observer: named.observer)
+            let observer = try named(NameParameters.observer)
+            self = .detachObserver(vm: observer.vm, observer: observer.name)
         case .dirtylogGet: self = .getDirtyLog(try DirtyLogParameters(params))
-        case .eventsSubscribe: self = .subscribe(vm: try EventsParameters(params).vm)
-        case .eventsUnsubscribe: self = .unsubscribe(vm: try EventsParameters(params).vm)
+        case .eventsSubscribe: self = .subscribe(vm: try named(NameParameters.anyVM).anyVM)
+        case .eventsUnsubscribe: self = .unsubscribe(vm: try named(NameParameters.anyVM).anyVM)
         case .faultInject: self = .injectFault(try FaultParameters(params))
         case .guestTouch: self = .touch(try TouchParameters(params))
-        case .metricsGet:
-            _ = try NoParameters(params)
-            self = .getMetrics
-        case .runSetAtomic: self = .setAtomic(try AtomicParameters(params).isAtomic)
+        case .runSetAtomic: self = .setAtomic(try named(NameParameters.atomic).isAtomic)
         }
     }
 

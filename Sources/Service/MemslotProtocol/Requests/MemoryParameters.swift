@@ -16,10 +16,7 @@ public struct MemoryCreateParameters: Sendable {
 
     /// An object named `memory` of the VM named `vm`.
     public init(vm: String, memory: String, size: ByteCount?, source: MemorySource) {
-        self.vm = vm
-        self.memory = memory
-        self.size = size
-        self.source = source
+        (self.vm, self.memory, self.size, self.source) = (vm, memory, size, source)
     }
 }
 
@@ -43,9 +40,7 @@ public enum MemoryBacking: String, CaseIterable, Sendable {
 
 extension MemoryCreateParameters: ParameterObject {
     package enum Member: String, CaseIterable, Sendable { case vm, memory, size, backing, fd }
-
     package static let table = MemberTable<Member> { $0 == .vm || $0 == .memory }
-
     package init() { self.init(vm: "", memory: "", size: nil, source: .made(.memfd)) }
 
     package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
@@ -67,23 +62,6 @@ extension MemoryCreateParameters: ParameterObject {
         case (nil, nil): reader.fail(at: node, member: "backing", "missing, and \"fd\" too")
         case (_?, _?):
             reader.fail(at: node, member: "fd", "expected either \"backing\" or \"fd\", found both")
-        }
-    }
-}
-
-/// The parameters of `memory.destroy` and `memory.export`.
-struct MemoryParameters: ParameterObject {
-    var vm = ""
-    var memory = ""
-
-    enum Member: String, CaseIterable, Sendable { case vm, memory }
-
-    static let table = MemberTable<Member> { _ in true }
-
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
-        switch member {
-        case .vm: vm = reader.string(at: node)
-        case .memory: memory = reader.string(at: node)
         }
     }
 }

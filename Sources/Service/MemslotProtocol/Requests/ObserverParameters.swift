@@ -15,7 +15,6 @@ public struct ObserverParameters: Sendable {
 
 extension ObserverParameters: ParameterObject {
     package enum Member: String, CaseIterable, Sendable { case vm, observer, fd, filter }
-
     package static let table = MemberTable<Member> { $0 != .filter }
 
     package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
@@ -27,20 +26,5 @@ extension ObserverParameters: ParameterObject {
             filter = []
             reader.array(at: node) { filter?.append($1.newName(at: $0)) }
         }
-    }
-}
-
-/// The parameters of `observer.detach`.
-struct NamedObserverParameters: ParameterObject {
-    var vm = ""
-    var observer = ""
-
-    enum Member: String, CaseIterable, Sendable { case vm, observer }
-
-    static let table = MemberTable<Member> { _ in true }
-
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
-        let text = reader.string(at: node)
-        if member == .vm { vm = text } else { observer = text }
     }
 }

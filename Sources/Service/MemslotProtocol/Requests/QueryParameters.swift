@@ -36,9 +36,7 @@ public struct HistoryParameters: Sendable {
 
     /// The last receipts of the VM named `vm`.
     public init(vm: String, last: UInt64? = nil, before: UInt64? = nil) {
-        self.vm = vm
-        self.last = last
-        self.before = before
+        (self.vm, self.last, self.before) = (vm, last, before)
     }
 }
 
@@ -61,24 +59,18 @@ public struct DirtyLogParameters: Sendable {
 
     /// The dirty pages of a memory object of the VM named `vm`.
     public init(vm: String, memory: String, clears: Bool = false) {
-        self.vm = vm
-        self.memory = memory
-        self.clears = clears
+        (self.vm, self.memory, self.clears) = (vm, memory, clears)
     }
 
     /// The dirty log of a slot of the VM named `vm`.
     public init(vm: String, slot: UInt64, clears: Bool = false) {
-        self.vm = vm
-        self.slot = slot
-        self.clears = clears
+        (self.vm, self.slot, self.clears) = (vm, slot, clears)
     }
 }
 
 extension TranslateParameters: ParameterObject {
     package enum Member: String, CaseIterable, Sendable { case vm, addresses, addressSpace }
-
     package static let table = MemberTable<Member> { $0 != .addressSpace }
-
     package init() { self.init(vm: "", addresses: []) }
 
     package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
@@ -117,7 +109,6 @@ private struct RangeParameters: ParameterObject {
     var size = ByteCount.zero
 
     enum Member: String, CaseIterable, Sendable { case guestPhysicalAddress, size }
-
     static let table = MemberTable<Member> { _ in true }
 
     mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
@@ -133,29 +124,9 @@ private struct RangeParameters: ParameterObject {
     }
 }
 
-/// The parameters of `memslots.get`.
-struct GetParameters: ParameterObject {
-    var vm = ""
-    /// `nil` for the present array.
-    var generation: Generation?
-
-    enum Member: String, CaseIterable, Sendable { case vm, generation }
-
-    static let table = MemberTable<Member> { $0 == .vm }
-
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
-        switch member {
-        case .vm: vm = reader.string(at: node)
-        case .generation: generation = Generation(reader.integer(at: node))
-        }
-    }
-}
-
 extension HistoryParameters: ParameterObject {
     package enum Member: String, CaseIterable, Sendable { case vm, last, before }
-
     package static let table = MemberTable<Member> { $0 == .vm }
-
     package init() { self.init(vm: "") }
 
     package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {

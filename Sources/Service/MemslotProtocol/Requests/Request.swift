@@ -51,7 +51,6 @@ public struct RequestID: Hashable, Sendable {
 
     /// An integer id.
     public init(_ number: Int) { rawBytes = Array(String(number).utf8) }
-
     init(rawBytes: [UInt8]) { self.rawBytes = rawBytes }
 }
 
@@ -80,8 +79,7 @@ public enum InvalidRequest: Error, Hashable, Sendable {
             name.hasSuffix("Attributes")
             ? ", nor another for it: \(Method.noAttributes)"
             : nearest.map { "; did you mean \"\($0)\"?" } ?? ""
-        return ProtocolError(
-            .methodNotFound, "there is no method \"\(shortened(name))\"\(hint)")
+        return ProtocolError(.methodNotFound, "there is no method \"\(shortened(name))\"\(hint)")
     }
 }
 
@@ -97,8 +95,8 @@ public final class PassedDescriptors: Sendable {
     /// No descriptors.
     public static let none = PassedDescriptors([])
 
-    /// Adopts `descriptors`, in the order in which they were passed. A negative number represents one
-    /// that was refused.
+    /// Adopts `descriptors`, in the order in which they were passed. A negative number represents
+    /// one that was refused.
     public convenience init(_ descriptors: [Int32]) { self.init(descriptors, charges: []) }
 
     package init(_ descriptors: [Int32], charges: [any Sendable]) {

@@ -68,9 +68,7 @@ extension Request {
         }
         do throws(ProtocolError) {
             return .success(try Command(method, params))
-        } catch {
-            return .failure(.parameters(error, of: method))
-        }
+        } catch { return .failure(.parameters(error, of: method)) }
     }
 }
 

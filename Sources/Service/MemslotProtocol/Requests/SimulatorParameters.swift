@@ -41,17 +41,13 @@ public struct TouchParameters: Sendable {
 
     /// A write of `size` bytes to the memory of the VM named `vm`.
     public init(vm: String, _ guestPhysicalAddress: GuestPhysicalAddress, size: ByteCount) {
-        self.vm = vm
-        self.guestPhysicalAddress = guestPhysicalAddress
-        self.size = size
+        (self.vm, self.guestPhysicalAddress, self.size) = (vm, guestPhysicalAddress, size)
     }
 }
 
 extension FaultParameters: ParameterObject {
     package enum Member: String, CaseIterable, Sendable { case vm, operation, errno, times, clear }
-
     package static let table = MemberTable<Member> { $0 == .vm }
-
     package init() { self.init(vm: "", .clear) }
 
     package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
@@ -83,7 +79,6 @@ extension TouchParameters: ParameterObject {
     }
 
     package static let table = MemberTable<Member> { $0 != .addressSpace }
-
     package init() { self.init(vm: "", GuestPhysicalAddress(0), size: .zero) }
 
     package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {

@@ -15,9 +15,7 @@ public struct SubmitParameters: Sendable {
 
     /// A submit of `slots` to the VM named `vm`.
     public init(vm: String, slots: [SlotParameters], expectedGeneration: Generation? = nil) {
-        self.vm = vm
-        self.slots = slots
-        self.expectedGeneration = expectedGeneration
+        (self.vm, self.slots, self.expectedGeneration) = (vm, slots, expectedGeneration)
     }
 }
 
@@ -56,7 +54,6 @@ extension SubmitParameters: ParameterObject {
     }
 
     package static let table = MemberTable<Member> { $0 == .vm || $0 == .slots }
-
     package init() { self.init(vm: "", slots: []) }
 
     package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {

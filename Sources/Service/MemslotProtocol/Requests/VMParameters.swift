@@ -66,9 +66,7 @@ public struct SimulatedParameters: Sendable, Hashable {
 
 extension VMCreateParameters: ParameterObject {
     package enum Member: String, CaseIterable, Sendable { case vm, backend, simulated, ephemeral }
-
     package static let table = MemberTable<Member> { $0 == .vm }
-
     package init() { self.init(vm: "") }
 
     package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
@@ -122,64 +120,42 @@ extension SimulatedParameters: ParameterObject {
     }
 }
 
-// MARK: - Methods with a name or nothing
+// MARK: - Methods with names alone
 
-/// The parameters of `run.setAtomic`.
-struct AtomicParameters: ParameterObject {
-    /// Whether changes are committed as transactions from now on.
-    var isAtomic = true
-
-    enum Member: String, CaseIterable, Sendable { case atomic }
-
-    static let table = MemberTable<Member> { _ in true }
-
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
-        isAtomic = reader.bool(at: node)
-    }
-}
-
-/// The parameters of a method that has none.
-package struct NoParameters: ParameterObject {
-    package enum Member: String, CaseIterable, Sendable {
-        // An enum of no cases can't have raw values.
-        case none = ""
-
-        package static let allCases: [Member] = []
-    }
-
-    package static let table = MemberTable<Member> { _ in false }
-
-    package init() {}
-
-    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
-    }
-}
-
-/// The parameters of a method that has the VM alone.
-struct VMParameters: ParameterObject {
-    var vm = ""
-
-    enum Member: String, CaseIterable, Sendable { case vm }
-
-    static let table = MemberTable<Member> { _ in true }
-
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
-        vm = reader.string(at: node)
-    }
-}
-
-/// The parameters of `events.subscribe` and `events.unsubscribe`.
-package struct EventsParameters: ParameterObject {
+/// The parameters of the methods that have no more than names, and those that have none.
+package struct NameParameters: ParameterObject {
     /// The VM's name; `nil` for all VMs.
-    package var vm: String?
+    package private(set) var anyVM: String?
+    /// The name of the memory object or the observer.
+    private(set) var name = ""
+    /// The generation of `memslots.get`; `nil` for the present array.
+    private(set) var generation: Generation?
+    /// For `run.setAtomic`: whether changes are committed as transactions from now on.
+    private(set) var isAtomic = true
 
-    package enum Member: String, CaseIterable, Sendable { case vm }
+    package enum Member: String, CaseIterable, Sendable {
+        case vm, memory, observer, generation, atomic
+    }
 
-    package static let table = MemberTable<Member> { _ in false }
-
+    /// Nothing.
+    package static let table = MemberTable<Member>([]) { _ in false }
+    static let vm = MemberTable<Member>([.vm]) { _ in true }
+    package static let anyVM = MemberTable<Member>([.vm]) { _ in false }
+    static let memory = MemberTable<Member>([.vm, .memory]) { _ in true }
+    static let observer = MemberTable<Member>([.vm, .observer]) { _ in true }
+    static let array = MemberTable<Member>([.vm, .generation]) { $0 == .vm }
+    static let atomic = MemberTable<Member>([.atomic]) { _ in true }
     package init() {}
 
+    /// The VM's name, where it is required.
+    var vm: String { anyVM ?? "" }
+
     package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
-        vm = reader.string(at: node)
+        switch member {
+        case .vm: anyVM = reader.string(at: node)
+        case .memory, .observer: name = reader.string(at: node)
+        case .generation: generation = Generation(reader.integer(at: node))
+        case .atomic: isAtomic = reader.bool(at: node)
+        }
     }
 }

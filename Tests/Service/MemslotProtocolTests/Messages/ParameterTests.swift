@@ -86,15 +86,15 @@ struct ParameterTests {
         #expect(create.simulated == SimulatedParameters())
         #expect(create.simulated.maxSlots == 32_764)
         #expect(!create.isEphemeral)
-        #expect(try EventsParameters(nil).vm == nil)
+        #expect(try NameParameters(nil, among: NameParameters.anyVM).anyVM == nil)
         #expect(try HistoryParameters(params(#"{"vm":"a"}"#)).last == nil)
         let dirty = try DirtyLogParameters(params(#"{"vm":"a","slot":3}"#))
         #expect(dirty.slot == 3)
         #expect(!dirty.clears)
         #expect(dirty.firstPage == 0)
         #expect(dirty.pageCount == nil)
-        _ = try NoParameters(nil)
-        _ = try NoParameters(params("{}"))
+        _ = try NameParameters(nil)
+        _ = try NameParameters(params("{}"))
     }
 
     @Test("members are decoded")
