@@ -39,8 +39,7 @@ public struct ClientConnection: ~Copyable {
     /// Adopts a connected socket, and closes it at the end.
     public init(adopting socket: Int32) {
         self.socket = socket
-        buffer = LineBuffer(
-            lineLimit: Self.lineLimit, descriptorLimit: Int(CLINUX_DESCRIPTORS))
+        buffer = LineBuffer(lineLimit: Self.lineLimit, descriptorLimit: Int(CLINUX_DESCRIPTORS))
     }
 
     deinit { close(socket) }
@@ -71,9 +70,7 @@ public struct ClientConnection: ~Copyable {
                     return Received(
                         line: Array(buffer.bytes[line.range]), descriptors: line.descriptors)
                 }
-            } catch {
-                throw TargetLost("the server sent a line without an end")
-            }
+            } catch { throw TargetLost("the server sent a line without an end") }
             let count = DescriptorIO.receive(from: socket, isSocket: true, into: &buffer)
             if count == 0 { return nil }
             // Everything that the daemon sent before was received.
@@ -110,9 +107,7 @@ public struct ClientConnection: ~Copyable {
         do throws(TargetLost) {
             try send(line, descriptors: descriptors)
         } catch {
-            while let received = try receive() {
-                if !received.isNotification { return received }
-            }
+            while let received = try receive() { if !received.isNotification { return received } }
             throw error
         }
         return try nextReply()
@@ -140,9 +135,7 @@ public struct ClientConnection: ~Copyable {
     /// - Throws: as ``receive()``.
     public mutating func nextNotification() throws(TargetLost) -> Received? {
         if !notifications.isEmpty { return notifications.removeFirst() }
-        while let received = try receive() {
-            if received.isNotification { return received }
-        }
+        while let received = try receive() { if received.isNotification { return received } }
         return nil
     }
 

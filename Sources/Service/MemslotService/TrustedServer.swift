@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import Memslots
 
 /// The user of a server, and whether a client may trust it with requests and descriptors.
 struct TrustedServer {
@@ -7,10 +8,8 @@ struct TrustedServer {
     /// A user that the client's user permits in addition.
     let permitted: UInt32?
 
-    /// Connects to the server.
-    ///
-    /// - Returns: the socket.
-    /// - Throws: if nobody listens there, or a user listens whom the client has no reason to trust.
+    /// Connects to the server. Returns the socket. Throws if nobody listens there, or a user
+    /// listens whom the client has no reason to trust.
     func connect() throws(TargetLost) -> Int32 {
         let socket = try Self.connect(to: path.path)
         do throws(TargetLost) {
@@ -63,12 +62,11 @@ struct TrustedServer {
     }
 
     private func user(of socket: Int32) throws(TargetLost) -> UInt32 {
-        var (user, group) = (UInt32(0), UInt32(0))
-        var process: Int32 = 0
-        guard clinux_peer(socket, &user, &group, &process) == 0 else {
-            throw TargetLost("\(path.path): the kernel does not report the server's user")
-        }
-        return user
+        try converting(
+            { (_: Errno) in
+                TargetLost("\(path.path): the kernel does not report the server's user")
+            }, PeerCredentials(of: socket)
+        ).user
     }
 
     private static func connect(to path: String) throws(TargetLost) -> Int32 {

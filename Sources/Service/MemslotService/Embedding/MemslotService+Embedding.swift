@@ -31,15 +31,7 @@ extension MemslotService {
         memories: [String: NamedMapping], simulator: SimulatedBackend?
     ) throws(ProtocolError) {
         for name in memories.keys { try Self.validate(name: name, path: "vm") }
-        let mappings: NamedMappings
-        do throws(NamedMappings.UnusableMapping) {
-            mappings = try NamedMappings(memories)
-        } catch {
-            throw ProtocolError(
-                ErrorData(.invalidParams, path: "memories"),
-                message: "memory \"\(error.name)\": \(error.reason)")
-        }
-        try register(table, as: name, of: user, mappings, simulator: simulator)
+        try register(table, as: name, of: user, NamedMappings(memories), simulator: simulator)
     }
 
     /// Serves a VM of another process under a name.
@@ -55,8 +47,7 @@ extension MemslotService {
     public func observe(
         vm name: String, of user: UInt32? = nil
     ) throws(ProtocolError) -> ObservedVM {
-        let observed: ObservedVM
-        observed = try converting(
+        let observed = try converting(
             { (error: InvalidArray) in ProtocolError(.invalidRequest, error.message) },
             ObservedVM(name))
         try register(observed.table, as: name, of: user, NamedMappings(), observed: observed)
@@ -80,13 +71,10 @@ extension MemslotService {
     ///
     /// Waits for a running submit of a peer, so that the mappings may be unmapped afterwards.
     ///
-    /// - Returns: whether the VM was registered.
-    /// - Throws: `memory-in-use` if slots of the table use memory that peers created. Submit an array
-    ///   without them first.
+    /// - Returns: whether the VM was registered. - Throws: `memory-in-use` if slots of the table
+    /// use memory that peers created. Submit an array without them first.
     @discardableResult
-    public func unregister(
-        _ name: String, of user: UInt32? = nil
-    ) throws(ProtocolError) -> Bool {
+    public func unregister(_ name: String, of user: UInt32? = nil) throws(ProtocolError) -> Bool {
         let peer = Peer(user: user ?? getuid())
         guard let vm = registry.withLock({ $0.vm(name, of: peer) }), vm.memory.isEmbedded else {
             return false
@@ -101,15 +89,11 @@ extension MemslotService {
 
     /// Sends subscribers a notification of this process's own, after the ones that are queued.
     ///
-    /// - Parameters:
-    ///   - line: the notification, without the line's end. Its method must not be one of the
-    ///     service's.
-    ///   - name: the VM whose followers receive it; `nil` for all subscribers of the user, including
-    ///     those that followed a VM of ``observe(vm:of:)`` until it ended.
-    ///   - user: the VMs' user; this process's user by default.
-    public func announce(
-        _ line: [UInt8], toFollowersOf name: String?, of user: UInt32? = nil
-    ) {
+    /// - Parameters: - line: the notification, without the line's end. Its method must not be one
+    /// of the service's. - name: the VM whose followers receive it; `nil` for all subscribers of
+    /// the user, including those that followed a VM of ``observe(vm:of:)`` until it ended. - user:
+    /// the VMs' user; this process's user by default.
+    public func announce(_ line: [UInt8], toFollowersOf name: String?, of user: UInt32? = nil) {
         let peer = Peer(user: user ?? getuid())
         guard let name else {
             for queue in registry.withLock({ $0.audience(of: peer) }) { queue.enqueue(line) }

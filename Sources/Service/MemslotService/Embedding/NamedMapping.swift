@@ -19,10 +19,7 @@ public struct NamedMapping: Hashable, Sendable {
         address: UserspaceAddress, size: ByteCount, pageSize: ByteCount = Memslots.pageSize,
         memory: MemoryReference? = nil
     ) {
-        self.address = address
-        self.size = size
-        self.pageSize = pageSize
-        self.memory = memory
+        (self.address, self.size, self.pageSize, self.memory) = (address, size, pageSize, memory)
     }
 
     func listed(as name: String) -> ListedMemory {
@@ -57,12 +54,15 @@ struct NamedMappings: Sendable {
 
     init() { (byName, byAddress) = ([:], []) }
 
-    /// Validates `mappings`.
-    ///
-    /// - Throws: the first mapping that can't be used.
-    init(_ mappings: [String: NamedMapping]) throws(UnusableMapping) {
+    /// Validates `mappings`. Throws `invalid-params` for the first mapping that can't be used.
+    init(_ mappings: [String: NamedMapping]) throws(ProtocolError) {
+        func unusable(_ name: String, _ reason: String) -> ProtocolError {
+            ProtocolError(
+                ErrorData(.invalidParams, path: "memories"),
+                message: "memory \"\(name)\": \(reason)")
+        }
         for (name, mapping) in mappings {
-            if let fault = mapping.fault { throw UnusableMapping(name: name, reason: fault) }
+            if let fault = mapping.fault { throw unusable(name, fault) }
         }
         let entries = mappings.map { Entry(name: $0.key, mapping: $0.value) }
             .sorted { $0.mapping.address < $1.mapping.address }
@@ -70,15 +70,10 @@ struct NamedMappings: Sendable {
         where next.mapping.address.rawValue - one.mapping.address.rawValue
             < one.mapping.size.rawValue
         {
-            throw UnusableMapping(name: next.name, reason: "it overlaps \"\(one.name)\"")
+            throw unusable(next.name, "it overlaps \"\(one.name)\"")
         }
         byName = Dictionary(uniqueKeysWithValues: mappings.map { (Name($0.key), $0.value) })
         byAddress = entries
-    }
-
-    struct UnusableMapping: Error {
-        let name: String
-        let reason: String
     }
 
     subscript(name: String) -> NamedMapping? { byName[Name(name)] }
@@ -95,18 +90,5 @@ struct NamedMappings: Sendable {
             offset % entry.mapping.pageSize.rawValue == 0
         else { return nil }
         return (entry.name, ByteCount(offset))
-    }
-}
-
-extension Array {
-    /// Returns the first index whose element satisfies `isBehind`, in an array that is partitioned
-    /// by it.
-    fileprivate func partitioningIndex(where isBehind: (Element) -> Bool) -> Int {
-        var (low, high) = (0, count)
-        while low < high {
-            let middle = low + (high - low) / 2
-            if isBehind(self[middle]) { high = middle } else { low = middle + 1 }
-        }
-        return low
     }
 }

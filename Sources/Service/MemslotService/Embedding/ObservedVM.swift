@@ -16,12 +16,8 @@ public final class ObservedVM: Sendable {
         public var durations: Receipt.Durations
 
         /// Describes a transaction.
-        public init(
-            operations: [SlotCall], quiesced: Bool, durations: Receipt.Durations
-        ) {
-            self.operations = operations
-            self.quiesced = quiesced
-            self.durations = durations
+        public init(operations: [SlotCall], quiesced: Bool, durations: Receipt.Durations) {
+            (self.operations, self.quiesced, self.durations) = (operations, quiesced, durations)
         }
     }
 
@@ -35,7 +31,7 @@ public final class ObservedVM: Sendable {
 
     init(_ name: String) throws(InvalidArray) {
         self.name = name
-        table = try MemslotTable(backend: NoBackend(), vcpus: NoVCPUs())
+        table = try MemslotTable(backend: NoBackend(), vcpus: NoHold())
     }
 
     /// Records the VM's new array.
@@ -103,12 +99,4 @@ private final class NoBackend: MemslotBackend {
     func readDirtyLog(of slot: Memslot, clear: Bool) -> DirtyBitmap {
         DirtyBitmap(pageCount: capabilities.pageCount(of: slot))
     }
-}
-
-/// Holds nothing: the vCPUs belong to the other process.
-private final class NoVCPUs: VCPUHold {
-    func beginHolding() {}
-    func waitUntilHeld(by deadline: Deadline) -> [String] { [] }
-    func exclusively(_ body: () -> Void) { body() }
-    func endHolding() {}
 }

@@ -36,14 +36,10 @@ final class EventFeed: Sendable {
 
     private static let lastNumber = Atomic<UInt64>(0)
 
-    init(
-        memory: VMMemory, account: UserAccount, metrics: Metrics, audience: TableAudience
-    ) {
+    init(memory: VMMemory, account: UserAccount, metrics: Metrics, audience: TableAudience) {
         number = Self.lastNumber.add(1, ordering: .relaxed).newValue
-        self.memory = memory
-        self.account = account
-        self.metrics = metrics
-        self.audience = audience
+        (self.memory, self.account) = (memory, account)
+        (self.metrics, self.audience) = (metrics, audience)
         state = Locked(State())
     }
 
@@ -106,9 +102,8 @@ final class EventFeed: Sendable {
         audience.send(event, vm: memory.vm, user: account.user)
     }
 
-    /// Puts all later events into `queue`.
-    ///
-    /// - Returns: the snapshot that the events follow; `nil` if the VM is destroyed.
+    /// Puts all later events into `queue`. Returns the snapshot that the events follow; `nil` if
+    /// the VM is destroyed.
     func follow(
         _ connection: UInt64, _ queue: EventQueue?
     ) -> (table: Published, names: SlotNames)? {
@@ -167,8 +162,8 @@ extension EventFeed.Published {
 final class TableAudience: Sendable {
     typealias Observer = @Sendable (_ event: TableEvent, _ vm: String, _ user: UInt32) -> Void
 
-    /// Each access to a closure through a generic `inout` wraps it once more, even if it only reads,
-    /// until a call overflows the stack. In a structure the closure is not wrapped.
+    /// Each access to a closure through a generic `inout` wraps it once more, even if it only
+    /// reads, until a call overflows the stack. In a structure the closure is not wrapped.
     private struct Box: Sendable {
         let observer: Observer
     }

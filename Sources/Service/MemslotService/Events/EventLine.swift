@@ -3,9 +3,7 @@ internal import Memslots
 
 /// Encodes notifications as lines without their ends.
 enum EventLine {
-    /// Encodes an event of a table.
-    ///
-    /// - Parameter failure: the table's failure before the event.
+    /// Encodes an event of a table. `failure` is the table's failure before the event.
     static func of(_ event: TableEvent, failure: TableFailure?, _ names: SlotNames) -> [UInt8] {
         switch event {
         case .committed(let receipt, let previous, _):

@@ -1,12 +1,12 @@
-internal import CLinux
 internal import Glibc
 internal import MemslotProtocol
+internal import MemslotVhostUser
 internal import Memslots
 
 /// Memory that slots name instead of an address. It is mapped once, for one VM.
 ///
-/// A reply that lists a slot of this object holds a reference to it. The memory is unmapped when the
-/// last reference is released.
+/// A reply that lists a slot of this object holds a reference to it. The memory is unmapped when
+/// the last reference is released.
 final class MemoryObject: Sendable {
     /// The id in the slots.
     let id: MemoryObjectID
@@ -16,7 +16,7 @@ final class MemoryObject: Sendable {
     let kind: Kind
     /// Where the memory remains when this process ends; `nil` if it ends too.
     let place: MemoryPlace?
-    private let reservation: MemoryReservation
+    private let charges: [BudgetCharge]
 
     enum Kind: Sendable {
         /// A file that this process maps.
@@ -27,15 +27,10 @@ final class MemoryObject: Sendable {
 
     init(
         id: MemoryObjectID, name: String, size: ByteCount, pageSize: ByteCount, kind: Kind,
-        reservation: MemoryReservation, place: MemoryPlace? = nil
+        charges: [BudgetCharge], place: MemoryPlace? = nil
     ) {
-        self.place = place
-        self.id = id
-        self.name = name
-        self.size = size
-        self.pageSize = pageSize
-        self.kind = kind
-        self.reservation = reservation
+        (self.id, self.name, self.size, self.pageSize) = (id, name, size, pageSize)
+        (self.kind, self.charges, self.place) = (kind, charges, place)
     }
 
     var listed: ListedMemory { ListedMemory(memory: name, size: size, pageSize: pageSize) }
@@ -47,12 +42,10 @@ final class MappedFile: Sendable {
     /// The size of the file's pages, in bytes.
     let pageSize: ByteCount
     let size: ByteCount
-    fileprivate let descriptor: Int32
+    fileprivate let file: OwnedDescriptor
 
-    /// Maps the first `size` bytes of `descriptor`, and adopts the descriptor.
-    ///
-    /// - Throws: the errno of `mmap`; the descriptor stays the caller's then.
-    init(descriptor: Int32, size: ByteCount, pageSize: ByteCount) throws(Errno) {
+    /// Maps the first `size` bytes of `file`. Throws the errno of `mmap`.
+    init(_ file: OwnedDescriptor, size: ByteCount, pageSize: ByteCount) throws(Errno) {
         guard let length = Int(exactly: size.rawValue) else { throw .outOfMemory }
         // At a multiple of 2 MiB, where huge pages can back the file, or of 1 MiB, the largest slot
         // granule of a simulated VM: first addresses with room for that are reserved, then the file
@@ -61,38 +54,31 @@ final class MappedFile: Sendable {
         let (room, overflow) = length.addingReportingOverflow(alignment)
         guard !overflow else { throw .outOfMemory }
         let none = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
-        guard let start = mmap(nil, room, PROT_NONE, none, -1, 0), start != MAP_FAILED else {
-            throw Errno(rawValue: errno)
-        }
+        guard let start = mmap(nil, room, PROT_NONE, none, -1, 0), start != MAP_FAILED
+        else { throw .last }
         let pointer = start.alignedUp(toMultipleOf: alignment)
         // Reserves no memory: the kernel allocates guest memory when it is first written.
         let shared = MAP_SHARED | MAP_NORESERVE | MAP_FIXED
-        guard mmap(pointer, length, PROT_READ | PROT_WRITE, shared, descriptor, 0) != MAP_FAILED
+        guard mmap(pointer, length, PROT_READ | PROT_WRITE, shared, file.number, 0) != MAP_FAILED
         else {
             defer { munmap(start, room) }
-            throw Errno(rawValue: errno)
+            throw .last
         }
         if pointer > start { munmap(start, pointer - start) }
         munmap(pointer + length, alignment - (pointer - start))
         address = UserspaceAddress(UInt64(UInt(bitPattern: pointer)))
-        self.size = size
-        self.pageSize = pageSize
-        self.descriptor = descriptor
+        (self.file, self.size, self.pageSize) = (file, size, pageSize)
     }
 
     deinit {
         // The initializer mapped it, and no slot names it any more.
-        munmap(
-            UnsafeMutableRawPointer(bitPattern: UInt(address.rawValue)), Int(size.rawValue))
-        close(descriptor)
+        munmap(UnsafeMutableRawPointer(bitPattern: UInt(address.rawValue)), Int(size.rawValue))
     }
 
-    /// Returns a copy of the descriptor, which the caller closes.
-    ///
-    /// - Throws: the errno of `fcntl`.
+    /// Returns a copy of the descriptor, which the caller closes. Throws the errno of `fcntl`.
     func exported() throws(Errno) -> Int32 {
-        let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
-        guard copy >= 0 else { throw Errno(rawValue: errno) }
+        let copy = fcntl(file.number, F_DUPFD_CLOEXEC, 0)
+        guard copy >= 0 else { throw .last }
         return copy
     }
 }
@@ -114,7 +100,6 @@ struct MemoryObjects: Sendable {
 
     /// All objects, sorted by name.
     var all: [MemoryObject] { byName.sorted { $0.key < $1.key }.map(\.value) }
-
     subscript(name: String) -> MemoryObject? { byName[Name(name)] }
 
     /// Returns the name of the object that has, or had, this id.
@@ -125,7 +110,7 @@ struct MemoryObjects: Sendable {
     func descriptor(of id: MemoryObjectID) -> Int32? {
         guard let object = byID[id], object.place != .file, case .mapped(let file) = object.kind
         else { return nil }
-        return file.descriptor
+        return file.file.number
     }
 
     func guestMemfd(handle: Int32) -> MemoryObject? { byHandle[handle] }

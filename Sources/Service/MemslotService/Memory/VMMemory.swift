@@ -1,4 +1,3 @@
-internal import MemslotProtocol
 internal import Memslots
 
 /// The memory that slots of one VM may name.

@@ -23,14 +23,12 @@ extension MemslotService {
         guard slot.isLogging else { throw ProtocolError(DirtyLogError.notLogging(key)) }
         let page = vm.table.capabilities.pageSize
         let pages = try pages(parameters, of: slot.size.pages(of: page), in: "slot \(key)")
-        do throws(DirtyLogError) {
-            let log = try vm.table.dirtyLog(of: key, pages: pages, clear: parameters.clears)
-            return .dirtyLog(
-                pageCount: UInt64(log.pages.count), dirtyCount: log.bitmap.count, pageSize: page,
-                bitmap: log.bitmap.bytes(of: log.pages))
-        } catch {
-            throw ProtocolError(error)
-        }
+        let log = try converting(
+            { (error: DirtyLogError) in ProtocolError(error) },
+            vm.table.dirtyLog(of: key, pages: pages, clear: parameters.clears))
+        return .dirtyLog(
+            pageCount: UInt64(log.pages.count), dirtyCount: log.bitmap.count, pageSize: page,
+            bitmap: log.bitmap.bytes(of: log.pages))
     }
 
     /// The dirty pages of a memory object: each once, whatever slots of any address space map it.

@@ -30,18 +30,10 @@ extension MemslotService {
             }
         var (size, pageSize) = (parameters.size ?? .zero, Memslots.pageSize)
         if case .mapped(let file) = kind { (size, pageSize) = (file.size, file.pageSize) }
-        let reservation: MemoryReservation
         do throws(ProtocolError) {
-            reservation = try vm.account.reserve(bytes: size.rawValue)
-        } catch {
-            vm.discard(kind)
-            if place == .file { vm.kept?.drop(id, place) }
-            throw error
-        }
-        let object = MemoryObject(
-            id: id, name: name, size: size, pageSize: pageSize, kind: kind,
-            reservation: reservation, place: place)
-        do throws(ProtocolError) {
+            let object = MemoryObject(
+                id: id, name: name, size: size, pageSize: pageSize, kind: kind,
+                charges: try vm.account.reserve(bytes: size.rawValue), place: place)
             if let kept = vm.kept {
                 try add(object, to: vm, kept)
             } else {
@@ -53,6 +45,7 @@ extension MemslotService {
             return .memory(object.listed)
         } catch {
             vm.discard(kind)
+            if place == .file { vm.kept?.drop(id, place) }
             throw error
         }
     }
@@ -83,11 +76,10 @@ extension MemslotService {
         guard place == .file, let kept = vm.kept else {
             return .mapped(try MemoryFile.make(backing, size: size))
         }
-        do throws(Errno) {
-            return .mapped(try kept.makeFile(id, size: size))
-        } catch {
-            throw .unavailable(backing, size, error)
-        }
+        return .mapped(
+            try converting(
+                { (error: Errno) in ProtocolError.unavailable(backing, size, error) },
+                kept.makeFile(id, size: size)))
     }
 
     private func adopt(
@@ -133,8 +125,7 @@ extension MemslotService {
     ) throws(ProtocolError) -> Reply {
         let object = try object(memory, of: vm(name, of: peer))
         guard case .mapped(let file) = object.kind else {
-            throw .invalid(
-                "memory", "\"\(object.name)\" is a guest_memfd, which can't be mapped")
+            throw .invalid("memory", "\"\(object.name)\" is a guest_memfd, which can't be mapped")
         }
         guard object.place != .file else {
             let reason = "it is kept in a file, which can't be sealed against shrinking"
@@ -143,17 +134,15 @@ extension MemslotService {
                 message: "memory: \"\(object.name)\" is not exported: \(reason); "
                     + "a descriptor store, or an ephemeral VM, has memory that is")
         }
-        try budgets.passedDescriptors.charge(1, to: peer.user)
-        let charge = BudgetCharge(1, to: peer.user, of: budgets.passedDescriptors)
-        do throws(Errno) {
-            return .exported(
-                memory: object.name, size: object.size,
-                PassedDescriptors([try file.exported()], charges: [charge]))
-        } catch {
-            throw ProtocolError(
-                ErrorData(.limitExceeded, errno: error, limit: "descriptors"),
-                message: "the server has no descriptor left: \(error)")
-        }
+        let charge = try budgets.passedDescriptors.charged(1, to: peer.user)
+        let copy = try converting(
+            { (error: Errno) in
+                ProtocolError(
+                    ErrorData(.limitExceeded, errno: error, limit: "descriptors"),
+                    message: "the server has no descriptor left: \(error)")
+            }, file.exported())
+        return .exported(
+            memory: object.name, size: object.size, PassedDescriptors([copy], charges: [charge]))
     }
 
     /// The object of this name that was created over the wire.

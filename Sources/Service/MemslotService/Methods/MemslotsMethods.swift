@@ -65,9 +65,7 @@ extension MemslotService {
                 slots: names.messages(of: slots)))
     }
 
-    func translate(
-        _ parameters: TranslateParameters, _ peer: Peer
-    ) throws(ProtocolError) -> Reply {
+    func translate(_ parameters: TranslateParameters, _ peer: Peer) throws(ProtocolError) -> Reply {
         let vm = try vm(parameters.vm, of: peer)
         guard parameters.addresses.count <= limits.addresses else {
             throw .limit(
@@ -105,9 +103,7 @@ extension MemslotService {
         return .translations(generation: table.generation, translated)
     }
 
-    func getHistory(
-        _ parameters: HistoryParameters, _ peer: Peer
-    ) throws(ProtocolError) -> Reply {
+    func getHistory(_ parameters: HistoryParameters, _ peer: Peer) throws(ProtocolError) -> Reply {
         let vm = try vm(parameters.vm, of: peer)
         let (names, before) = (vm.memory.names, parameters.before ?? .max)
         let kept = vm.history(last: .max).filter { $0.generation.rawValue < before }
@@ -141,8 +137,8 @@ extension ArrayMessage {
 extension VirtualMachine {
     /// The reply to a submit or a plan: its warnings are the findings about the new array.
     ///
-    /// Events and the history have the core's, about the slots that changed: with all findings each,
-    /// they would leave less room for receipts.
+    /// Events and the history have the core's, about the slots that changed: with all findings
+    /// each, they would leave less room for receipts.
     fileprivate func reply(_ receipt: Receipt, _ names: SlotNames) -> Reply {
         var message = names.message(of: receipt)
         if receipt.outcome == .committed {

@@ -12,9 +12,7 @@ extension MemslotService {
         let kvm: ServerInfo.Backend
         do throws(KVMError) {
             kvm = .available(try backends.host().capabilities)
-        } catch {
-            kvm = .unavailable(error.description)
-        }
+        } catch { kvm = .unavailable(error.description) }
         return .serverInfo(
             ServerInfo(
                 version: Self.version, pid: getpid(),
@@ -25,14 +23,14 @@ extension MemslotService {
     func getMetrics(_ peer: Peer) -> Reply {
         removeClosedObservers()
         let (account, vms) = registry.withLock { ($0.account(of: peer.user), $0.all(of: peer)) }
-        let holdings = account.holdings
         return .metrics(
             MetricsMessage(
                 user: account.metrics.figures(Counter.allCases),
-                gauges: budgets.held(by: account),
-                memoryBytes: ByteCount(holdings.memoryBytes), subscriptions: holdings.subscriptions,
+                gauges: account.held(budgets.shown) + [account.receiptBytes],
+                memoryBytes: ByteCount(UInt64(budgets.memoryBytes.held(by: account.user))),
+                subscriptions: budgets.subscriptions.held(by: account.user),
                 users: [0, geteuid()].contains(peer.user)
-                    ? registry.withLock { $0.all.map { budgets.all($0.account) } } : [],
+                    ? registry.withLock { $0.all.map { ($0.account.user, $0.account.all) } } : [],
                 vms: vms.map {
                     $0.metrics.figures(Counter.allCases.filter(\.isOfVM), vm: $0.name)
                 },
@@ -40,34 +38,23 @@ extension MemslotService {
     }
 }
 
-extension Budgets {
-    /// All that a user holds, as an operator sees it.
-    fileprivate func all(_ account: UserAccount) -> (user: UInt32, gauges: [NamedValue]) {
-        let memory = UInt64(clamping: memoryBytes.held(by: account.user))
-        let subscribed = UInt64(clamping: subscriptions.held(by: account.user))
-        let rest = [NamedValue("memoryBytes", memory), NamedValue("subscriptions", subscribed)]
-        return (account.user, held(by: account) + rest)
+extension UserAccount {
+    /// All that the user holds, as an operator sees it.
+    fileprivate var all: [NamedValue] {
+        held(budgets.shown) + [receiptBytes] + held([budgets.memoryBytes, budgets.subscriptions])
     }
 
-    /// What a user holds beside its bytes of memory, by the names of the limits.
-    fileprivate func held(by account: UserAccount) -> [NamedValue] {
-        let named = [
-            ("vms", vms), ("slots", slots), ("memories", memories), ("connections", connections),
-            ("threads", threads), ("observers", observers),
-            ("passedDescriptors", passedDescriptors),
-            ("requestBytes", requestBytes),
-            ("unreadReplyBytes", unreadReplyBytes), ("eventBytes", eventBytes),
-            ("dirtyBytes", dirtyBytes), ("kernelMemory", kernelMemory),
-        ]
-        return named.map { NamedValue($0, UInt64(clamping: $1.held(by: account.user))) }
-            + [NamedValue("receiptBytes", UInt64(clamping: account.receipts.used))]
+    fileprivate var receiptBytes: NamedValue {
+        NamedValue("receiptBytes", UInt64(clamping: receipts.used))
+    }
+
+    fileprivate func held(_ budgets: [Budget]) -> [NamedValue] {
+        budgets.map { NamedValue($0.name, UInt64(clamping: $0.held(by: user))) }
     }
 }
 
 extension Metrics {
-    fileprivate func figures(
-        _ counters: [Counter], vm: String? = nil
-    ) -> MetricsMessage.Figures {
+    fileprivate func figures(_ counters: [Counter], vm: String? = nil) -> MetricsMessage.Figures {
         let (counts, summaries) = (counts, summaries)
         return MetricsMessage.Figures(
             vm: vm, counters: counters.map { NamedValue($0.rawValue, counts[$0] ?? 0) },

@@ -12,38 +12,26 @@ extension MemslotService {
             parameters, of: peer.user, in: self,
             ephemeralConnection: parameters.isEphemeral ? peer.connection : nil, kept: kept)
         try add(vm, peer)
-        return .created(
-            vm: vm.name, backend: vm.backendName, capabilities: vm.table.capabilities)
+        return .created(vm: vm.name, backend: vm.backendName, capabilities: vm.table.capabilities)
     }
 
     /// Checks a name that a client gives to something new.
     static func validate(name: String, path: String) throws(ProtocolError) {
         guard let fault = nameFault(name) else { return }
-        throw ProtocolError(
-            ErrorData(.invalidParams, path: path), message: "\"\(name)\": \(fault)")
+        throw ProtocolError(ErrorData(.invalidParams, path: path), message: "\"\(name)\": \(fault)")
     }
 
-    func register(_ vm: VirtualMachine, _ peer: Peer) throws(ProtocolError) {
-        try registry.withLock { registry throws(ProtocolError) in
-            try checkRoom(for: vm.name, peer, in: registry)
-            registry.add(vm)
-        }
-    }
-
-    /// Checks that a VM could be registered under `name`.
-    func checkRoom(for name: String, _ peer: Peer) throws(ProtocolError) {
-        try registry.withLock { registry throws(ProtocolError) in
-            try checkRoom(for: name, peer, in: registry)
-        }
-    }
-
-    private func checkRoom(
-        for name: String, _ peer: Peer, in registry: VMRegistry
+    /// Registers a VM, or only checks that one could be registered under its name.
+    func register(
+        _ vm: VirtualMachine, _ peer: Peer, onlyChecks: Bool = false
     ) throws(ProtocolError) {
-        guard registry.vm(name, of: peer) == nil else {
-            throw ProtocolError(.vmExists, "there is a VM \"\(name)\" already")
+        try registry.withLock { registry throws(ProtocolError) in
+            guard registry.vm(vm.name, of: peer) == nil else {
+                throw ProtocolError(.vmExists, "there is a VM \"\(vm.name)\" already")
+            }
+            try budgets.vms.check(1, of: peer.user)
+            if !onlyChecks { registry.add(vm) }
         }
-        try budgets.vms.check(1, of: peer.user)
     }
 
     func listVMs(_ peer: Peer) -> Reply {

@@ -1,5 +1,4 @@
 internal import Glibc
-internal import MemslotProtocol
 internal import Memslots
 
 extension MemslotService {
@@ -7,12 +6,12 @@ extension MemslotService {
     ///
     /// The text contains the names of all users' VMs: it is for the operator, not for peers.
     public func openMetrics() -> String {
-        Self.append(registry.withLock { $0.all }, to: OpenMetricsText())
+        append(registry.withLock { $0.all }, to: OpenMetricsText())
     }
 
     func openMetrics(of peer: Peer) -> String {
         let users = registry.withLock { $0.all }.filter { $0.account.user == peer.user }
-        return Self.append(users, to: OpenMetricsText())
+        return append(users, to: OpenMetricsText())
     }
 
     // Set at the first call, which a daemon makes when it starts.
@@ -45,10 +44,10 @@ extension MemslotService {
         gauge("damaged_records", "Damaged records in the state directory", troubles.damaged.count)
         let unrestored = troubles.unrestored.values.reduce(0) { $0 + $1.count }
         gauge("unrestored_vms", "VMs that could not be restored", unrestored)
-        return Self.append(registry.withLock { $0.all }, to: text)
+        return append(registry.withLock { $0.all }, to: text)
     }
 
-    private static func append(
+    private func append(
         _ users: [(account: UserAccount, vms: [VirtualMachine])], to begun: OpenMetricsText
     ) -> String {
         var text = begun
@@ -58,11 +57,9 @@ extension MemslotService {
         let ofVMs = ofUsers.flatMap { labels, _, vms in
             vms.map { (labels: labels + [("vm", $0.name)], metrics: $0.metrics) }
         }
-        func gauge(
-            _ name: String, _ meaning: String, _ value: (UserAccount.Holdings) -> some BinaryInteger
-        ) {
+        func gauge(_ name: String, _ meaning: String, _ budget: Budget) {
             let samples = zip(ofUsers, users).map { user, held in
-                (user.labels, UInt64(clamping: value(held.account.holdings)))
+                (user.labels, UInt64(clamping: budget.held(by: held.account.user)))
             }
             text.family("memslots_" + name, "gauge", meaning, samples)
         }
@@ -70,17 +67,17 @@ extension MemslotService {
         text.family("memslots_vms", "gauge", "VMs", counts)
         let failed = ofUsers.map { ($0.labels, $0.vms.count { $0.table.failure != nil }) }
         text.family("memslots_failed_vms", "gauge", "VMs that need a recovery", failed)
-        gauge("slots", "Slots of all VMs") { $0.slots }
-        gauge("memories", "Memory objects") { $0.memories }
-        gauge("memory_bytes", "Bytes of all memory objects") { $0.memoryBytes }
-        gauge("subscriptions", "Subscriptions to events") { $0.subscriptions }
+        gauge("slots", "Slots of all VMs", budgets.slots)
+        gauge("memories", "Memory objects", budgets.memories)
+        gauge("memory_bytes", "Bytes of all memory objects", budgets.memoryBytes)
+        gauge("subscriptions", "Subscriptions to events", budgets.subscriptions)
         families(
             "memslots_", ofUsers.map { ($0.labels, $0.metrics) }, Counter.allCases, into: &text)
         families("memslots_vm_", ofVMs, Counter.allCases.filter(\.isOfVM), into: &text)
         return text.finish()
     }
 
-    private static func families(
+    private func families(
         _ prefix: String, _ all: [(labels: [(String, String)], metrics: Metrics)],
         _ counters: [Counter], into text: inout OpenMetricsText
     ) {

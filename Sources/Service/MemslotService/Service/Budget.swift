@@ -4,8 +4,8 @@ internal import Memslots
 
 /// How much of one resource the peers may hold: each of them its share, all together the total.
 ///
-/// A peer is a user. A part of the total is reserved for root and the server's own user: other peers
-/// can't lock them out.
+/// A peer is a user. A part of the total is reserved for root and the server's own user: other
+/// peers can't lock them out.
 final class Budget: Sendable {
     private struct State {
         var held: [UInt32: Int] = [:]
@@ -22,7 +22,7 @@ final class Budget: Sendable {
     }
 
     /// The limit's name; that of the share is `namePerPeer`.
-    private let name: String
+    let name: String
     /// What it counts, in the plural.
     private let things: String
     private let total: Int
@@ -33,9 +33,15 @@ final class Budget: Sendable {
         (self.name, self.things, self.total, self.share) = (name, things, total, share)
     }
 
-    /// Adds `amount` to what `user` holds.
-    ///
-    /// - Throws: `limit-exceeded`; nothing is added then.
+    /// A budget with the limits that its name has in `limits`.
+    fileprivate convenience init(_ name: String, of things: String, _ limits: [String: UInt64]) {
+        guard let total = limits[name], let share = limits["\(name)PerPeer"] else {
+            preconditionFailure("ServiceLimits has no \(name) and \(name)PerPeer")
+        }
+        self.init(name, of: things, total: Int(clamping: total), share: Int(clamping: share))
+    }
+
+    /// Adds `amount` to what `user` holds. Throws `limit-exceeded`; nothing is added then.
     func charge(_ amount: Int, to user: UInt32) throws(ProtocolError) {
         try state.withLock { state throws(ProtocolError) in
             try check(amount, of: user, state)
@@ -43,9 +49,8 @@ final class Budget: Sendable {
         }
     }
 
-    /// Adds `amount` for as long as the returned object lives.
-    ///
-    /// - Throws: `limit-exceeded`; nothing is added then.
+    /// Adds `amount` for as long as the returned object lives. Throws `limit-exceeded`; nothing is
+    /// added then.
     func charged(_ amount: Int, to user: UInt32) throws(ProtocolError) -> BudgetCharge {
         try charge(amount, to: user)
         return BudgetCharge(amount, to: user, of: self)
@@ -56,9 +61,13 @@ final class Budget: Sendable {
         state.withLock { add(amount, to: user, &$0) }
     }
 
-    /// Checks that `amount` could be charged.
-    ///
-    /// - Throws: `limit-exceeded`.
+    /// As ``charge(existing:to:)``, for as long as the returned object lives.
+    func charged(existing amount: Int, to user: UInt32) -> BudgetCharge {
+        charge(existing: amount, to: user)
+        return BudgetCharge(amount, to: user, of: self)
+    }
+
+    /// Checks that `amount` could be charged. Throws `limit-exceeded`.
     func check(_ amount: Int, of user: UInt32) throws(ProtocolError) {
         try state.withLock { state throws(ProtocolError) in try check(amount, of: user, state) }
     }
@@ -107,9 +116,7 @@ final class Budget: Sendable {
         return false
     }
 
-    func release(_ amount: Int, of user: UInt32) {
-        state.change { add(-amount, to: user, &$0) }
-    }
+    func release(_ amount: Int, of user: UInt32) { state.change { add(-amount, to: user, &$0) } }
 
     /// What `user` holds.
     func held(by user: UInt32) -> Int { state.withLock { $0.held[user, default: 0] } }
@@ -123,9 +130,7 @@ final class Budget: Sendable {
         state.sum += amount
     }
 
-    private func check(
-        _ amount: Int, of user: UInt32, _ state: State
-    ) throws(ProtocolError) {
+    private func check(_ amount: Int, of user: UInt32, _ state: State) throws(ProtocolError) {
         switch shortage(amount, user, state) {
         case nil: return
         case .share: throw .limit("\(name)PerPeer", "a peer has at most \(share) \(things)")
@@ -186,44 +191,31 @@ struct Budgets: Sendable {
     let hostPages = UInt64(max(sysconf(Int32(_SC_PHYS_PAGES)), 1))
 
     init(_ limits: ServiceLimits) {
-        connections = Budget(
-            "connections", of: "connections", total: limits.connections,
-            share: limits.connectionsPerPeer)
-        threads = Budget(
-            "threads", of: "threads", total: limits.threads, share: limits.threadsPerPeer)
-        vms = Budget("vms", of: "VMs", total: limits.vms, share: limits.vmsPerPeer)
-        slots = Budget("slots", of: "slots", total: limits.slots, share: limits.slotsPerPeer)
-        memories = Budget(
-            "memories", of: "memory objects", total: limits.memories,
-            share: limits.memoriesPerPeer)
-        memoryBytes = Budget(
-            "memoryBytes", of: "bytes of memory objects", total: Int(clamping: limits.memoryBytes),
-            share: Int(clamping: limits.memoryBytesPerPeer))
-        subscriptions = Budget(
-            "subscriptions", of: "subscriptions", total: limits.subscriptions,
-            share: limits.subscriptionsPerPeer)
-        observers = Budget(
-            "observers", of: "observers", total: limits.observers, share: limits.observersPerPeer)
+        let named = limits.named
+        connections = Budget("connections", of: "connections", named)
+        threads = Budget("threads", of: "threads", named)
+        vms = Budget("vms", of: "VMs", named)
+        slots = Budget("slots", of: "slots", named)
+        memories = Budget("memories", of: "memory objects", named)
+        memoryBytes = Budget("memoryBytes", of: "bytes of memory objects", named)
+        subscriptions = Budget("subscriptions", of: "subscriptions", named)
+        observers = Budget("observers", of: "observers", named)
         passedDescriptors = Budget(
-            "passedDescriptors", of: "descriptors in requests and unread replies",
-            total: limits.passedDescriptors, share: limits.passedDescriptorsPerPeer)
-        unreadReplyBytes = Budget(
-            "unreadReplyBytes", of: "bytes of replies", total: limits.unreadReplyBytes,
-            share: limits.unreadReplyBytesPerPeer)
-        requestBytes = Budget(
-            "requestBytes", of: "bytes of requests", total: limits.requestBytes,
-            share: limits.requestBytesPerPeer)
-        eventBytes = Budget(
-            "eventBytes", of: "bytes of events", total: limits.eventBytes,
-            share: limits.eventBytesPerPeer)
-        dirtyBytes = Budget(
-            "dirtyBytes", of: "bytes of dirty bits", total: limits.dirtyBytes,
-            share: limits.dirtyBytesPerPeer)
-        kernelMemory = Budget(
-            "kernelMemory", of: "bytes of kernel memory for slots",
-            total: Int(clamping: limits.kernelMemory),
-            share: Int(clamping: limits.kernelMemoryPerPeer))
+            "passedDescriptors", of: "descriptors in requests and unread replies", named)
+        unreadReplyBytes = Budget("unreadReplyBytes", of: "bytes of replies", named)
+        requestBytes = Budget("requestBytes", of: "bytes of requests", named)
+        eventBytes = Budget("eventBytes", of: "bytes of events", named)
+        dirtyBytes = Budget("dirtyBytes", of: "bytes of dirty bits", named)
+        kernelMemory = Budget("kernelMemory", of: "bytes of kernel memory for slots", named)
         receipts = ReceiptBudget(bytes: limits.receiptBytes)
         receiptBytesPerPeer = limits.receiptBytesPerPeer
+    }
+
+    /// Those that `metrics.get` shows as numbers, in its order.
+    var shown: [Budget] {
+        [
+            vms, slots, memories, connections, threads, observers, passedDescriptors, requestBytes,
+            unreadReplyBytes, eventBytes, dirtyBytes, kernelMemory,
+        ]
     }
 }

@@ -252,9 +252,7 @@ extension MemslotService {
             "descriptors", "at most \(limits.descriptors) descriptors are sent with one line")
     }
 
-    /// The VM that a command names.
-    ///
-    /// - Parameter refusingFailed: whether a failed VM is an error.
+    /// The VM that a command names, which may be failed unless `refusingFailed`.
     func vm(
         _ name: String, of peer: Peer, refusingFailed: Bool = false
     ) throws(ProtocolError) -> VirtualMachine {

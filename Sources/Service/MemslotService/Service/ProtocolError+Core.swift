@@ -2,17 +2,13 @@ internal import MemslotProtocol
 internal import Memslots
 
 extension ProtocolError {
-    /// The error of a submit that did not take effect.
-    ///
-    /// - Parameters:
-    ///   - error: the core's error.
-    ///   - slots: the slots of the request, for ids that the core can't represent.
+    /// The error of a submit that did not take effect. `slots` are those of the request, for ids
+    /// that the core can't represent.
     init(_ error: SubmitError, slots: [SlotParameters]) {
         switch error {
         case .invalid(let array): self.init(array, slots: slots)
         case .conflict(let present, _):
-            self.init(
-                ErrorData(.generationConflict, generation: present), message: error.message)
+            self.init(ErrorData(.generationConflict, generation: present), message: error.message)
         case .rejected(_, let change, let reason):
             var data = ErrorData(.prepareRejected, of: change.key)
             data.reason = reason

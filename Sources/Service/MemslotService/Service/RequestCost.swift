@@ -13,9 +13,7 @@ enum RequestCost {
     /// Bytes of a request in a batch that is no request, with its error.
     private static let invalidBytes = 512
 
-    /// Charges what a line takes once it is decoded, and while it is.
-    ///
-    /// - Throws: `limit-exceeded`.
+    /// Charges what a line takes once it is decoded, and while it is. Throws `limit-exceeded`.
     static func charge(
         _ line: ArraySlice<UInt8>, batchLimit: Int, to user: UInt32, of budget: Budget
     ) throws(ProtocolError) -> (decoded: BudgetCharge?, parsed: BudgetCharge?) {
@@ -43,9 +41,8 @@ enum RequestCost {
 }
 
 extension MemslotService {
-    /// Charges what a command allocates until its reply is encoded; `nil` if it is little.
-    ///
-    /// - Throws: `limit-exceeded`.
+    /// Charges what a command allocates until its reply is encoded; `nil` if it is little. Throws
+    /// `limit-exceeded`.
     func charge(for command: Command, _ peer: Peer) throws(ProtocolError) -> BudgetCharge? {
         let bytes = bytes(for: command, peer)
         guard bytes > RequestCost.freeBytes / 2 else { return nil }

@@ -38,9 +38,7 @@ public struct Peer: Hashable, Sendable {
 
     /// A peer; by default the user of this process, with every right.
     public init(user: UInt32 = getuid(), role: Role = .full, connection: UInt64 = 0) {
-        self.user = user
-        self.role = role
-        self.connection = connection
+        (self.user, self.role, self.connection) = (user, role, connection)
     }
 }
 
@@ -66,14 +64,16 @@ public final class EventQueue: Sendable {
 
         var count: Int { entries.count - first }
         var cost: Int { EventQueue.cost(bytes: bytes, lines: count) }
-
         mutating func recordDrop() { dropped += 1 }
 
-        mutating func dropOldest() {
-            bytes -= entries[first].line.count
+        /// Drops a line, and returns its cost.
+        mutating func dropOldest() -> Int {
+            let count = entries[first].line.count
+            bytes -= count
             entries[first].line = []
             first += 1
             recordDrop()
+            return EventQueue.cost(bytes: count, lines: 1)
         }
     }
 
@@ -102,9 +102,7 @@ public final class EventQueue: Sendable {
         wake: @escaping @Sendable () -> Void
     ) {
         self.limit = max(limit, 1)
-        self.byteLimit = byteLimit
-        self.budget = budget
-        self.wake = wake
+        (self.byteLimit, self.budget, self.wake) = (byteLimit, budget, wake)
     }
 
     deinit { release(state.withLock { $0.cost }) }
@@ -145,18 +143,13 @@ public final class EventQueue: Sendable {
     /// Appends a line that `feed` can discard.
     func enqueue(_ line: [UInt8], of feed: UInt64) {
         state.withLock { state in
-            let before = state.cost
             // A line larger than the limit is still appended: no later line replaces it.
             while state.count >= limit || state.count > 0 && state.bytes + line.count > byteLimit {
-                state.dropOldest()
+                release(state.dropOldest())
             }
-            release(before - state.cost)
-            let cost = Self.cost(bytes: line.count, lines: 1)
-            while !charge(cost) {
+            while !charge(Self.cost(bytes: line.count, lines: 1)) {
                 guard state.count > 0 else { return state.recordDrop() }
-                let before = state.cost
-                state.dropOldest()
-                release(before - state.cost)
+                release(state.dropOldest())
             }
             // Moved only sometimes, so that each line costs the same.
             if state.first >= limit {

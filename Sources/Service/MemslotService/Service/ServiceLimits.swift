@@ -49,7 +49,8 @@ public struct ServiceLimits: Hashable, Sendable {
     public var unreadReplyBytesPerPeer = 256 << 20
     /// Descriptors of one line, in either direction.
     public var descriptors = 16
-    /// Descriptors of requests that are not finished, and of replies that are not read, of all users.
+    /// Descriptors of requests that are not finished, and of replies that are not read, of all
+    /// users.
     public var passedDescriptors = 2_048
     /// As ``passedDescriptors``, for one user.
     public var passedDescriptorsPerPeer = 1_024
@@ -125,8 +126,8 @@ public struct ServiceLimits: Hashable, Sendable {
 
     /// Descriptors that the server needs where every limit is reached.
     ///
-    /// A connection has its socket and two of its receiver, a VM one or two, a memory object one, an
-    /// observer three.
+    /// A connection has its socket and two of its receiver, a VM one or two, a memory object one,
+    /// an observer three.
     package var neededDescriptors: Int {
         Self.ownDescriptors + 3 * connections + passedDescriptors + 2 * vms + memories
             + 3 * observers
@@ -136,9 +137,7 @@ public struct ServiceLimits: Hashable, Sendable {
     private static let ownDescriptors = 64
 
     /// Lowers the limits of what costs descriptors, in proportion, so that they need no more than
-    /// `available`.
-    ///
-    /// - Returns: whether anything was lowered.
+    /// `available`. Returns whether anything was lowered.
     package mutating func lower(toDescriptors available: Int) -> Bool {
         let (room, needed) = (available - Self.ownDescriptors, neededDescriptors)
         guard needed > available else { return false }
@@ -159,6 +158,11 @@ public struct ServiceLimits: Hashable, Sendable {
             guard let name, let value = value as? any BinaryInteger else { return nil }
             return NamedValue(name, UInt64(clamping: value))
         }
+    }
+
+    /// The properties by their names.
+    var named: [String: UInt64] {
+        Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0.value) })
     }
 }
 
@@ -198,9 +202,7 @@ extension ServiceLimits {
     }
 
     /// Sets the limit of memory, and lowers the limits of what takes memory, so that all of them
-    /// together keep it.
-    ///
-    /// - Returns: false if they can't be that low; nothing is changed then.
+    /// together keep it. Returns false if they can't be that low; nothing is changed then.
     package mutating func lower(toMemory bytes: Int) -> Bool {
         let (least, most) = (least, neededMemory)
         let needed = least.neededMemory
@@ -230,9 +232,8 @@ extension ServiceLimits {
 
     /// The limits that are below their defaults, by their names.
     package var lowered: [String: UInt64] {
-        Dictionary(
-            uniqueKeysWithValues: zip(all, ServiceLimits().all)
-                .filter { $0.value < $1.value }.map { own, _ in ("\(own.name)", own.value) })
+        let usual = ServiceLimits().named
+        return named.filter { name, value in value < usual[name] ?? 0 }
     }
 
     private typealias Count = WritableKeyPath<ServiceLimits, Int>

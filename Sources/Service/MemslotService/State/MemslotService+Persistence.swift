@@ -1,6 +1,5 @@
 internal import MemslotProtocol
 internal import Memslots
-internal import Synchronization
 
 // Changes of VMs that have a record: each is written to the record first, and then applied.
 extension MemslotService {
@@ -16,16 +15,15 @@ extension MemslotService {
             }
             guard let kept = vm.kept else { return try register(vm, peer) }
             // Stays true as long as the names are locked.
-            try checkRoom(for: vm.name, peer)
+            try register(vm, peer, onlyChecks: true)
             try kept.write(vm.contents(kept)) { () throws(ProtocolError) in
                 try register(vm, peer)
             }
         }
     }
 
-    /// Removes a VM that has a record: first from the state, then from the service.
-    ///
-    /// - Returns: whether the VM was registered.
+    /// Removes a VM that has a record: first from the state, then from the service. Returns whether
+    /// the VM was registered.
     func forget(_ vm: VirtualMachine, _ kept: StoredVM) throws(ProtocolError) -> Bool {
         // Waits for a running submit, which would write the record again.
         try vm.changes.withLock { _ throws(ProtocolError) in
@@ -37,9 +35,7 @@ extension MemslotService {
                         kept.drop(object.id, object.place)
                     }
                 }
-            } catch {
-                throw kept.refuse(vm.contents(kept), error)
-            }
+            } catch { throw kept.refuse(vm.contents(kept), error) }
             return true
         }
     }
@@ -60,9 +56,7 @@ extension MemslotService {
                 + "vm.destroy removes it, a restart tries again")
     }
 
-    /// Removes a VM that could not be restored.
-    ///
-    /// - Returns: whether there was one.
+    /// Removes a VM that could not be restored. Returns whether there was one.
     func destroyUnrestored(_ name: String, _ peer: Peer) throws(ProtocolError) -> Bool {
         guard let state else { return false }
         return try state.names.withLock { _ throws(ProtocolError) in
@@ -85,9 +79,8 @@ extension MemslotService {
 
 // MARK: Memory objects
 extension MemslotService {
-    /// Adds a memory object to the VM and its record.
-    ///
-    /// - Throws: the refusal; nothing remains of the object in the state then.
+    /// Adds a memory object to the VM and its record. Throws the refusal; nothing remains of the
+    /// object in the state then.
     func add(
         _ object: MemoryObject, to vm: VirtualMachine, _ kept: StoredVM
     ) throws(ProtocolError) {
@@ -126,9 +119,7 @@ extension MemslotService {
     /// Removes a memory object that no slot uses from the VM and its record. The caller holds the
     /// VM's `changes`.
     func forget(_ object: MemoryObject, of vm: VirtualMachine) throws(ProtocolError) {
-        guard let kept = vm.kept else {
-            return vm.memory.objects.withLock { $0.remove(object) }
-        }
+        guard let kept = vm.kept else { return vm.memory.objects.withLock { $0.remove(object) } }
         guard vm.feed.isOpen else { throw .gone(vm.name) }
         var contents = vm.contents(kept)
         contents.memories.removeAll { $0.id == object.id }

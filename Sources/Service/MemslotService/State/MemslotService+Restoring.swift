@@ -1,12 +1,11 @@
 internal import MemslotProtocol
 internal import Memslots
-internal import Synchronization
 
 extension MemslotService {
     /// Creates every VM of the state directory again, and submits its array in one transaction.
     ///
-    /// Call it once, before any other method. A VM that can't be restored stays in the directory. It
-    /// is reported to the store's observer and by `server.info`.
+    /// Call it once, before any other method. A VM that can't be restored stays in the directory.
+    /// It is reported to the store's observer and by `server.info`.
     ///
     /// - Throws: if the directory can't be read.
     public func restore() throws(StateError) {
@@ -24,9 +23,7 @@ extension MemslotService {
                 }
                 restore(record, state)
                 inventory.claim(record)
-            } catch {
-                inventory.setAside(name, of: number, error.reason, in: state)
-            }
+            } catch { inventory.setAside(name, of: number, error.reason, in: state) }
         }
         inventory.removeUnused(in: state)
     }
@@ -88,7 +85,7 @@ extension VirtualMachine {
                 }
             let object = MemoryObject(
                 id: kept.id, name: kept.name, size: kept.size, pageSize: kept.pageSize,
-                kind: kind, reservation: account.reserve(held: kept.size.rawValue),
+                kind: kind, charges: account.reserve(held: kept.size.rawValue),
                 place: kept.place)
             memory.objects.withLock { $0.add(object) }
         }

@@ -7,11 +7,9 @@ package enum StateCheck {
     /// What was found in a file; a loss if it is damaged and no other file has its VM.
     package typealias Finding = (file: String, text: String, isLoss: Bool)
 
-    /// Reads every record of the directory, then those that were set aside.
-    ///
-    /// - Parameter repairs: whether what the checksum proves is written as the VM's record. The
-    ///   damaged file stays beside it.
-    /// - Throws: if a server uses the directory, or it can't be read or written.
+    /// Reads every record of the directory, then those that were set aside. With `repairs`, what
+    /// the checksum proves is written as the VM's record; the damaged file stays beside it. Throws
+    /// if a server uses the directory, or it can't be read or written.
     package static func run(at path: String, repairs: Bool) throws(StateError) -> [Finding] {
         let directory = try StateDirectory(path, isStopped: true)
         var named: Set<String> = []

@@ -1,29 +1,26 @@
-internal import CLinux
 internal import Glibc
 internal import Memslots
 
 /// The directory that contains the state: private, and locked as long as this object lives.
 ///
-/// Files are opened relative to the directory's descriptor, so that no other directory can be put in
-/// its place.
+/// Files are opened relative to the directory's descriptor, so that no other directory can be put
+/// in its place.
 final class StateDirectory: Sendable {
     let path: String
     let descriptor: Int32
     private let lock: Int32
 
-    /// Opens the directory at `path`, or creates it with mode 0700, and locks it.
+    /// Opens the directory at `path`, or creates it with mode 0700, and locks it. Throws if others
+    /// may open it, or another server uses it.
     ///
-    /// - Parameter isStopped: whether a tool opens the directory of a daemon that was stopped. Then
-    ///   nothing is created, and root becomes the directory's owner.
-    /// - Throws: if others may open it, or another server uses it.
+    /// With `isStopped` a tool opens the directory of a daemon that was stopped: nothing is
+    /// created, and root becomes the directory's owner.
     init(_ path: String, isStopped: Bool = false) throws(StateError) {
         if !isStopped, mkdir(path, 0o700) != 0, errno != EEXIST {
-            throw StateError("\(path): can't be created: \(Errno(rawValue: errno))")
+            throw StateError("\(path): can't be created: \(Errno.last)")
         }
         let directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard directory >= 0 else {
-            throw StateError("\(path): can't be opened: \(Errno(rawValue: errno))")
-        }
+        guard directory >= 0 else { throw StateError("\(path): can't be opened: \(Errno.last)") }
         do throws(StateError) {
             try Self.check(directory, path, adoptsOwner: isStopped)
             lock = try Self.lock(directory, path, isStopped ? 0 : O_CREAT)
@@ -48,7 +45,7 @@ final class StateDirectory: Sendable {
     ) throws(StateError) {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else {
-            throw StateError("\(path): can't be examined: \(Errno(rawValue: errno))")
+            throw StateError("\(path): can't be examined: \(Errno.last)")
         }
         // What is written then belongs to the daemon's user, and nothing is opened as root.
         if adoptsOwner, geteuid() == 0, setegid(status.st_gid) == 0 { seteuid(status.st_uid) }
@@ -71,7 +68,7 @@ final class StateDirectory: Sendable {
         let flags = O_RDWR | creating | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY
         let descriptor = openat(directory, "lock", flags, 0o600)
         guard descriptor >= 0 else {
-            throw StateError("\(path)/lock: can't be opened: \(Errno(rawValue: errno))")
+            throw StateError("\(path)/lock: can't be opened: \(Errno.last)")
         }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             close(descriptor)
@@ -87,10 +84,10 @@ extension StateDirectory {
     func names() throws(Errno) -> [String] {
         // A second descriptor, because closedir closes the one that it reads.
         let copy = openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard copy >= 0 else { throw Errno(rawValue: errno) }
+        guard copy >= 0 else { throw .last }
         guard let stream = fdopendir(copy) else {
             defer { close(copy) }
-            throw Errno(rawValue: errno)
+            throw .last
         }
         defer { closedir(stream) }
         var names: [String] = []
@@ -103,7 +100,7 @@ extension StateDirectory {
             }
             if name != "." && name != ".." { names.append(name) }
         }
-        guard errno == 0 else { throw Errno(rawValue: errno) }
+        guard errno == 0 else { throw .last }
         return names
     }
 
@@ -111,7 +108,7 @@ extension StateDirectory {
     func openFile(_ name: String, _ flags: Int32) throws(Errno) -> (descriptor: Int32, size: Int) {
         let always = O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK
         let file = openat(descriptor, name, flags | always, 0o600)
-        guard file >= 0 else { throw Errno(rawValue: errno) }
+        guard file >= 0 else { throw .last }
         var status = stat()
         guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
             status.st_uid == geteuid()
@@ -124,9 +121,7 @@ extension StateDirectory {
 
     /// Renames a file, and replaces the file that had the new name.
     func rename(_ name: String, to other: String) throws(Errno) {
-        guard renameat(descriptor, name, descriptor, other) == 0 else {
-            throw Errno(rawValue: errno)
-        }
+        guard renameat(descriptor, name, descriptor, other) == 0 else { throw .last }
     }
 
     /// Reads the file of a record.
@@ -149,15 +144,11 @@ extension StateDirectory {
 
     /// Removes a file, if it exists.
     func remove(_ name: String) throws(Errno) {
-        guard unlinkat(descriptor, name, 0) == 0 || errno == ENOENT else {
-            throw Errno(rawValue: errno)
-        }
+        guard unlinkat(descriptor, name, 0) == 0 || errno == ENOENT else { throw .last }
     }
 
     /// Waits until the directory's entries are on the disk.
-    func synchronize() throws(Errno) {
-        guard fsync(descriptor) == 0 else { throw Errno(rawValue: errno) }
-    }
+    func synchronize() throws(Errno) { guard fsync(descriptor) == 0 else { throw .last } }
 }
 
 /// The names of a VM's files. They contain a number, because a VM's name may contain anything.
@@ -171,9 +162,7 @@ enum StateNames {
     static func removed(_ vm: UInt64) -> String { "\(record(vm)).removed" }
 
     /// A damaged record that was set aside.
-    static func damaged(_ vm: UInt64, _ index: Int) -> String {
-        "\(record(vm)).damaged-\(index)"
-    }
+    static func damaged(_ vm: UInt64, _ index: Int) -> String { "\(record(vm)).damaged-\(index)" }
 
     enum Kind: Equatable {
         case record
@@ -196,10 +185,8 @@ enum StateNames {
         case "state.removed": return (vm, .removed)
         case _ where rest.hasPrefix("state.damaged-"): return (vm, .damaged)
         case _ where rest.hasPrefix("memory-"):
-            guard let id = number(rest.dropFirst(7)), let id = UInt32(exactly: id) else {
-                return nil
-            }
-            return (vm, .memory(id))
+            return number(rest.dropFirst(7)).flatMap { UInt32(exactly: $0) }
+                .map { (vm, .memory($0)) }
         default: return nil
         }
     }

@@ -27,9 +27,8 @@ struct StateFile: Sendable {
             try? file.directory.remove(previous)
         }
 
-        /// Restores the text before it. Needs no space on the disk.
-        ///
-        /// - Throws: the errno; the new text stays in place then.
+        /// Restores the text before it. Needs no space on the disk. Throws the errno; the new text
+        /// stays in place then.
         func restorePrevious() throws(Errno) {
             if let previous {
                 try file.directory.rename(previous, to: file.name)
@@ -42,9 +41,8 @@ struct StateFile: Sendable {
         }
     }
 
-    /// Reads the whole file.
-    ///
-    /// - Throws: `EFBIG` for more than `limit` bytes, else the errno of the call.
+    /// Reads the whole file. Throws `EFBIG` for more than `limit` bytes, else the errno of the
+    /// call.
     func read(limit: Int) throws(Errno) -> [UInt8] {
         let (file, size) = try directory.openFile(name, O_RDONLY)
         defer { close(file) }
@@ -56,7 +54,7 @@ struct StateFile: Sendable {
                 Glibc.read(file, bytes.baseAddress.map { $0 + count }, size - count)
             }
             if more < 0 && errno == EINTR { continue }
-            guard more >= 0 else { throw Errno(rawValue: errno) }
+            guard more >= 0 else { throw .last }
             // The file has become shorter; its checksum will not match.
             if more == 0 { break }
             count += more
@@ -64,9 +62,8 @@ struct StateFile: Sendable {
         return Array(bytes[..<count])
     }
 
-    /// Replaces the file's text.
-    ///
-    /// - Throws: the failure. The old text is in place, unless the failure's `isReplaced` is true.
+    /// Replaces the file's text. Throws the failure. The old text is in place, unless the failure's
+    /// `isReplaced` is true.
     func replace(_ bytes: [UInt8]) throws(Failure) -> Replacement {
         let new = name + Self.newSuffix
         let replacement: Replacement
@@ -97,48 +94,31 @@ struct StateFile: Sendable {
 
     private func write(_ bytes: [UInt8], to new: String) throws(Errno) {
         let (file, _) = try directory.openFile(new, O_WRONLY | O_CREAT | O_TRUNC)
-        do throws(Errno) {
-            try write(bytes, into: file)
-            if isSynced, fsync(file) != 0 { throw Errno(rawValue: errno) }
-        } catch {
-            close(file)
-            throw error
+        guard DescriptorIO.send(bytes, to: file, isSocket: false), !isSynced || fsync(file) == 0
+        else {
+            defer { close(file) }
+            throw .last
         }
         // Some file systems report only here that they are full.
-        guard close(file) == 0 else { throw Errno(rawValue: errno) }
+        guard close(file) == 0 else { throw .last }
     }
 
-    private func write(_ bytes: [UInt8], into file: Int32) throws(Errno) {
-        var written = 0
-        while written < bytes.count {
-            let count = bytes.withUnsafeBytes { bytes in
-                Glibc.write(file, bytes.baseAddress.map { $0 + written }, bytes.count - written)
-            }
-            if count < 0 && errno == EINTR { continue }
-            guard count >= 0 else { throw Errno(rawValue: errno) }
-            written += count
-        }
-    }
-
-    /// Puts the file `new` in place.
-    ///
-    /// - Returns: the file of the old text; `nil` if there was none.
+    /// Puts the file `new` in place. Returns the file of the old text; `nil` if there was none.
     private func exchange(_ new: String) throws(Errno) -> String? {
         let status = clinux_exchange(directory.descriptor, new, name)
         if status == 0 { return new }
-        if status == -ENOENT {
-            try directory.rename(new, to: name)
-            return nil
-        }
-        guard status == -EINVAL || status == -ENOSYS else { throw Errno(rawValue: -status) }
-        // NFS and others can't exchange files. The old text gets a second name before it loses the
-        // first.
-        let old = name + Self.oldSuffix
-        try directory.remove(old)
-        guard linkat(directory.descriptor, name, directory.descriptor, old, 0) == 0 else {
-            guard errno == ENOENT else { throw Errno(rawValue: errno) }
-            try directory.rename(new, to: name)
-            return nil
+        var old: String?
+        if status != -ENOENT {
+            guard status == -EINVAL || status == -ENOSYS else { throw Errno(rawValue: -status) }
+            // NFS and others can't exchange files. The old text gets a second name before it loses
+            // the first.
+            let second = name + Self.oldSuffix
+            try directory.remove(second)
+            if linkat(directory.descriptor, name, directory.descriptor, second, 0) == 0 {
+                old = second
+            } else if errno != ENOENT {
+                throw .last
+            }
         }
         try directory.rename(new, to: name)
         return old

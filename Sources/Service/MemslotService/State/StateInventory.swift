@@ -1,6 +1,4 @@
-internal import MemslotProtocol
 internal import Memslots
-internal import Synchronization
 
 /// The files of a state directory when a server starts.
 struct StateInventory {
@@ -17,10 +15,9 @@ struct StateInventory {
     private var claimed: Set<String> = []
 
     init(of state: StateStore) throws(StateError) {
-        let all: [String]
-        do throws(Errno) { all = try state.directory.names() } catch {
-            throw StateError("\(state.path): can't be read: \(error)")
-        }
+        let all = try converting(
+            { (error: Errno) in StateError("\(state.path): can't be read: \(error)") },
+            state.directory.names())
         names = Set(all)
         for name in all.sorted() {
             guard let (vm, kind) = StateNames.parse(name) else { continue }
@@ -77,9 +74,7 @@ struct StateInventory {
             state.notify(.unfinished(file: name))
         }
         // Last: the mark of a VM that was being destroyed shows that its memory may be removed.
-        for name in leftovers where state.remove(name) {
-            state.notify(.unfinished(file: name))
-        }
+        for name in leftovers where state.remove(name) { state.notify(.unfinished(file: name)) }
     }
 
     /// Returns whether a request for memory was cut, or its VM's end.

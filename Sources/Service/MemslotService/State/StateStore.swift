@@ -36,9 +36,7 @@ public final class StateStore: Sendable {
         observer: @escaping @Sendable (StateEvent) -> Void = { _ in }
     ) throws(StateError) {
         directory = try StateDirectory(path)
-        self.isSynced = isSynced
-        self.descriptors = descriptors
-        self.observer = observer
+        (self.isSynced, self.descriptors, self.observer) = (isSynced, descriptors, observer)
     }
 
     /// Records and logs a damaged record, which is in the file `setAside` now if it is not `nil`.
@@ -70,10 +68,9 @@ public final class StateStore: Sendable {
         StateFile(directory: directory, name: name, isSynced: isSynced)
     }
 
-    /// Ends a VM in the state: its record becomes a mark, `memories` are removed, and then the mark.
-    /// The next start completes what is cut in between.
-    ///
-    /// - Throws: the errno of the first step; the VM stays then.
+    /// Ends a VM in the state: its record becomes a mark, `memories` are removed, and then the
+    /// mark. The next start completes what is cut in between. Throws the errno of the first step;
+    /// the VM stays then.
     func removeVM(_ number: UInt64, removing memories: () -> Void) throws(Errno) {
         let (record, mark) = (StateNames.record(number), StateNames.removed(number))
         do throws(Errno) { try directory.rename(record, to: mark) } catch {
@@ -84,9 +81,7 @@ public final class StateStore: Sendable {
     }
 
     /// Removes a file that no record names any more. A failure is reported to the observer; the
-    /// next start tries again.
-    ///
-    /// - Returns: whether the file is gone.
+    /// next start tries again. Returns whether the file is gone.
     @discardableResult
     func remove(_ name: String) -> Bool {
         do throws(Errno) { try directory.remove(name) } catch {

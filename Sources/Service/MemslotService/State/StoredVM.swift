@@ -1,6 +1,5 @@
 internal import MemslotProtocol
 internal import Memslots
-internal import Synchronization
 
 /// The record and the memory of one VM in a ``StateStore``. It is changed under the VM's lock.
 final class StoredVM: Sendable {
@@ -9,17 +8,14 @@ final class StoredVM: Sendable {
     let simulated: SimulatedParameters
 
     init(_ store: StateStore, number: UInt64, simulated: SimulatedParameters) {
-        self.store = store
-        self.number = number
-        self.simulated = simulated
+        (self.store, self.number, self.simulated) = (store, number, simulated)
     }
 
     var fileName: String { StateNames.record(number) }
 
     /// Writes the record, and then executes `body`, which applies the change. If `body` throws, the
-    /// old record is restored.
-    ///
-    /// - Throws: the refusal if the record can't be written, or what `body` throws.
+    /// old record is restored. Throws the refusal if the record can't be written, or what `body`
+    /// throws.
     func write(
         _ contents: VMRecord.Contents, then body: () throws(ProtocolError) -> Void
     ) throws(ProtocolError) {
@@ -30,14 +26,12 @@ final class StoredVM: Sendable {
         written.removePrevious()
     }
 
-    /// Writes the record of a change that is not applied yet.
-    ///
-    /// - Throws: the refusal if the record can't be written.
+    /// Writes the record of a change that is not applied yet. Throws the refusal if the record
+    /// can't be written.
     func write(_ contents: VMRecord.Contents) throws(ProtocolError) -> Written {
         let bytes = contents.bytes
         guard bytes.count <= VMRecord.byteLimit else {
-            throw .limit(
-                "stateBytes", "the record of a VM has at most \(VMRecord.byteLimit) bytes")
+            throw .limit("stateBytes", "the record of a VM has at most \(VMRecord.byteLimit) bytes")
         }
         do throws(StateFile.Failure) {
             let replacement = try store.file(fileName).replace(bytes)
@@ -46,8 +40,7 @@ final class StoredVM: Sendable {
             return Written(vm: self, contents: contents, replacement: replacement)
         } catch {
             let refusal = refuse(contents, error.errno)
-            throw error.isReplaced
-                ? refusal.adding(recordIsAhead(contents, error.errno)) : refusal
+            throw error.isReplaced ? refusal.adding(recordIsAhead(contents, error.errno)) : refusal
         }
     }
 
@@ -57,13 +50,10 @@ final class StoredVM: Sendable {
         return .unwritten(errno)
     }
 
-    /// Records that a refused change stays in the record.
-    ///
-    /// - Returns: a sentence for the error.
+    /// Records that a refused change stays in the record. Returns a sentence for the error.
     fileprivate func recordIsAhead(_ contents: VMRecord.Contents, _ errno: Errno) -> String {
         store.troubles.withLock { $0.ahead[fileName] = (contents.user, contents.vm) }
-        store.notify(
-            .ahead(vm: contents.vm, user: contents.user, file: fileName, errno: errno))
+        store.notify(.ahead(vm: contents.vm, user: contents.user, file: fileName, errno: errno))
         return "the record contains the change nevertheless; it could not be undone (\(errno))"
     }
 }
@@ -78,9 +68,8 @@ extension StoredVM {
         /// Removes the old record, after the change was applied.
         func removePrevious() { replacement.removePrevious() }
 
-        /// Restores the old record, after the change failed.
-        ///
-        /// - Returns: `error`, with one more sentence if the old record can't be restored.
+        /// Restores the old record, after the change failed. Returns `error`, with one more
+        /// sentence if the old record can't be restored.
         func restorePrevious(because error: ProtocolError) -> ProtocolError {
             do throws(Errno) { try replacement.restorePrevious() } catch let errno {
                 return error.adding(vm.recordIsAhead(contents, errno))
@@ -108,9 +97,7 @@ extension VirtualMachine {
             }
             written?.removePrevious()
             return submitted
-        } catch {
-            throw written?.restorePrevious(because: error) ?? error
-        }
+        } catch { throw written?.restorePrevious(because: error) ?? error }
     }
 
     /// Returns the contents of the record, with the table and the memory as they are now.

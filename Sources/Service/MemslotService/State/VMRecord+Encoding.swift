@@ -45,9 +45,7 @@ extension JSONWriter {
                     $0.member(flags: simulated.flags)
                     $0.member("profile", simulated.profile?.rawValue)
                     $0.member(pageSize: simulated.pageSize)
-                    if simulated.kernel != .default {
-                        $0.member("kernel", "\(simulated.kernel)")
-                    }
+                    if simulated.kernel != .default { $0.member("kernel", "\(simulated.kernel)") }
                 }
             }
             $0.list("memories", contents.memories) { $0.memory($1) }

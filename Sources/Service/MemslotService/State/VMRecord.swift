@@ -54,15 +54,13 @@ struct DamagedRecord: Error, Equatable {
 }
 
 extension VMRecord {
-    /// Decodes the text of the record of the VM `number`.
-    ///
-    /// - Throws: the first fault. Any bytes are allowed.
+    /// Decodes the text of the record of the VM `number`. Throws the first fault. Any bytes are
+    /// allowed.
     init(_ bytes: [UInt8], number expected: UInt64) throws(DamagedRecord) {
         guard let text = SealedText.open(bytes) else {
             throw DamagedRecord("the checksum does not match the text: torn or damaged")
         }
-        let root: JSONValue
-        root = try converting(
+        let root = try converting(
             { (error: JSONError) in DamagedRecord("\(error)") },
             JSONDocument(parsing: bytes, in: text.indices).root)
         guard root["format"]?.isString(Self.format) == true else {
@@ -85,9 +83,7 @@ extension VMRecord {
         do throws(ProtocolError) {
             create = try VMCreateParameters(root["create"])
             submit = try SubmitParameters(root["submit"])
-        } catch {
-            throw DamagedRecord(error.message)
-        }
+        } catch { throw DamagedRecord(error.message) }
         guard Name(create.vm) == Name(submit.vm), create.backend != .auto, !create.isEphemeral,
             submit.expectedGeneration == nil
         else { throw DamagedRecord("the two requests don't belong together") }

@@ -50,8 +50,8 @@ final class AttachedObserver: Sendable {
     func shutDown() { end.shutDown() }
 }
 
-/// The socket of an observer's relay. It counts against its user until the relay has closed what the
-/// peer passed.
+/// The socket of an observer's relay. It counts against its user until the relay has closed what
+/// the peer passed.
 final class ObserverSocket: Sendable {
     private let descriptor: Int32
     private let charge: BudgetCharge
@@ -65,7 +65,7 @@ final class ObserverSocket: Sendable {
 
     func copy() throws(VhostUserError) -> Int32 {
         let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
-        guard copy >= 0 else { throw .systemCall("fcntl", Errno(rawValue: errno)) }
+        guard copy >= 0 else { throw .systemCall("fcntl", Errno.last) }
         return copy
     }
 

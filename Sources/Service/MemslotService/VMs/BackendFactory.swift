@@ -25,26 +25,21 @@ final class BackendFactory: Sendable {
     private let device: String
     private let known = Locked<Host?>(nil)
 
-    /// - Parameter device: the path of `/dev/kvm`.
+    /// `device` is the path of `/dev/kvm`.
     init(device: String) { self.device = device }
 
-    /// Opens KVM, and reads the capabilities of a VM. If that fails, the next call tries again:
-    /// a module may be loaded, or a permission granted.
-    ///
-    /// - Throws: why KVM can't be used, and what to do.
+    /// Opens KVM, and reads the capabilities of a VM. If that fails, the next call tries again: a
+    /// module may be loaded, or a permission granted. Throws why KVM can't be used, and what to do.
     func host() throws(KVMError) -> Host {
         if let host = known.withLock({ $0 }) { return host }
         let system = try KVMSystem(path: device)
-        let host = Host(
-            system: system, capabilities: try KVMBackend(system: system).capabilities)
+        let host = Host(system: system, capabilities: try KVMBackend(system: system).capabilities)
         known.withLock { $0 = host }
         return host
     }
 
-    /// Creates the backend of a new VM.
-    ///
-    /// - Throws: `backend-unavailable` with the reason, or `invalid-params` for a configuration
-    ///   that no simulated VM can have.
+    /// Creates the backend of a new VM. Throws `backend-unavailable` with the reason, or
+    /// `invalid-params` for a configuration that no simulated VM can have.
     func make(
         _ choice: BackendChoice, simulated: SimulatedParameters
     ) throws(ProtocolError) -> NewBackend {
@@ -56,17 +51,14 @@ final class BackendFactory: Sendable {
             if choice == .auto { return try makeSimulator(simulated) }
             throw ProtocolError(error)
         }
-        do throws(KVMError) {
-            let backend = try KVMBackend(system: host.system)
-            return NewBackend(backend: backend, guestMemfds: KVMGuestMemfds(of: backend.vm))
-        } catch {
-            throw ProtocolError(error)
-        }
+        let backend = try converting(
+            { (error: KVMError) in ProtocolError(error) }, KVMBackend(system: host.system))
+        return NewBackend(backend: backend, guestMemfds: KVMGuestMemfds(of: backend.vm))
     }
 
-    private func makeSimulator(_ parameters: SimulatedParameters) throws(ProtocolError)
-        -> NewBackend
-    {
+    private func makeSimulator(
+        _ parameters: SimulatedParameters
+    ) throws(ProtocolError) -> NewBackend {
         var configuration = SimulatorConfiguration(
             profile: parameters.profile, kernel: parameters.kernel)
         configuration.pageSize = parameters.pageSize
@@ -75,12 +67,11 @@ final class BackendFactory: Sendable {
         configuration.guestPhysicalBits = parameters.guestPhysicalBits
         configuration.userspaceEnd = parameters.userspaceEnd
         configuration.flags = parameters.flags
-        do throws(SimulatorConfigurationError) {
-            let simulator = try SimulatedBackend(configuration: configuration)
-            return NewBackend(backend: simulator, simulator: simulator)
-        } catch {
-            throw .invalid("simulated.\(error.member)", error.message)
-        }
+        let simulator = try converting(
+            { (error: SimulatorConfigurationError) in
+                ProtocolError.invalid("simulated.\(error.member)", error.message)
+            }, SimulatedBackend(configuration: configuration))
+        return NewBackend(backend: simulator, simulator: simulator)
     }
 }
 
@@ -103,24 +94,16 @@ final class KVMGuestMemfds: Sendable {
     private let open = Locked<Set<Int32>>([])
 
     init(of vm: MemslotKVM.VirtualMachine) { self.vm = vm }
+    deinit { for descriptor in open.withLock({ $0 }) { close(descriptor) } }
 
-    deinit {
-        for descriptor in open.withLock({ $0 }) { close(descriptor) }
-    }
-
-    /// Creates a guest_memfd. Kernel: `KVM_CREATE_GUEST_MEMFD`.
-    ///
-    /// - Parameter size: bytes; a multiple of 4096, not 0.
-    /// - Returns: its descriptor.
-    /// - Throws: the kernel's errno; `ENOTTY` before Linux 6.8, and 6.18 for VMs of this type.
+    /// Creates a guest_memfd of `size` bytes, a multiple of 4096 that is not 0, and returns its
+    /// descriptor. Kernel: `KVM_CREATE_GUEST_MEMFD`. Throws the kernel's errno; `ENOTTY` before
+    /// Linux 6.8, and 6.18 for VMs of this type.
     func create(size: ByteCount) throws(Errno) -> Int32 {
-        do throws(KVMError) {
-            let descriptor = try vm.makeGuestMemfd(size: size)
-            open.withLock { _ = $0.insert(descriptor) }
-            return descriptor
-        } catch {
-            throw error.errno ?? .invalidArgument
-        }
+        let descriptor = try converting(
+            { (error: KVMError) in error.errno ?? .invalidArgument }, vm.makeGuestMemfd(size: size))
+        open.withLock { _ = $0.insert(descriptor) }
+        return descriptor
     }
 
     /// Closes a guest_memfd that no slot is bound to.
@@ -131,9 +114,7 @@ final class KVMGuestMemfds: Sendable {
 }
 
 extension VirtualMachine {
-    /// Creates a guest_memfd: the kernel's, or the simulator's.
-    ///
-    /// - Throws: `backend-unavailable`.
+    /// Creates a guest_memfd: the kernel's, or the simulator's. Throws `backend-unavailable`.
     func makeGuestMemfd(size: ByteCount) throws(ProtocolError) -> MemoryObject.Kind {
         do throws(Errno) {
             if let simulator {
@@ -141,9 +122,7 @@ extension VirtualMachine {
             }
             guard let guestMemfds else { throw .invalidArgument }
             return .guestMemfd(handle: try guestMemfds.create(size: size))
-        } catch {
-            throw .unavailable(.guestMemfd, size, error)
-        }
+        } catch { throw .unavailable(.guestMemfd, size, error) }
     }
 
     /// Closes a guest_memfd, unless it is closed already.

@@ -25,9 +25,8 @@ final class DirtyCharge: Sendable {
 
     deinit { account.budgets.dirtyBytes.release(state.withLock { $0.held }, of: account.user) }
 
-    /// Charges what bits of `slots` may take, beside those of the present array.
-    ///
-    /// - Throws: `limit-exceeded`; nothing is charged then.
+    /// Charges what bits of `slots` may take, beside those of the present array. Throws
+    /// `limit-exceeded`; nothing is charged then.
     func charge(for slots: [Memslot], touching pages: UInt64 = 0) throws(ProtocolError) {
         try state.withLock { state throws(ProtocolError) in
             // A range of pages has two chunks of its own at most; the others are full.
@@ -45,9 +44,8 @@ final class DirtyCharge: Sendable {
         }
     }
 
-    /// Releases what `slots`, the present array, don't need.
-    ///
-    /// - Parameter touched: bytes of the bits of one slot at most, where they were counted.
+    /// Releases what `slots`, the present array, don't need. `touched` are the bytes of the bits of
+    /// one slot at most, where they were counted.
     func settle(for slots: [Memslot], touched: Int? = nil) {
         state.withLock { state in
             if let touched { (state.touched, state.counted) = (touched, touched) }
@@ -87,10 +85,8 @@ final class KernelCharge: Sendable {
     deinit { account.budgets.kernelMemory.release(held.withLock { $0 }, of: account.user) }
 
     /// Charges `slots`, or only checks that it could. Old slots are deleted before new ones are
-    /// created; with continuity some of them afterwards.
-    ///
-    /// - Parameter present: the array that stays beside `slots` for a while.
-    /// - Throws: `limit-exceeded`; nothing is charged then.
+    /// created; with continuity some of them afterwards, so that `present` stays beside `slots` for
+    /// a while. Throws `limit-exceeded`; nothing is charged then.
     func charge(
         for slots: [Memslot], beside present: [Memslot], isPlan: Bool
     ) throws(ProtocolError) {
@@ -121,16 +117,13 @@ final class KernelCharge: Sendable {
 
 extension VirtualMachine {
     /// Charges the dirty bits and the kernel's memory of an array that is submitted or planned, and
-    /// the dirty logs that are read for it.
-    ///
-    /// - Returns: what counts the logs, until the transaction is done.
-    /// - Throws: `limit-exceeded`.
+    /// the dirty logs that are read for it. Returns what counts the logs, until the transaction is
+    /// done. Throws `limit-exceeded`.
     func chargeDirty(
         for slots: [Memslot], _ quiesce: SubmitOptions.Quiesce, isPlan: Bool
     ) throws(ProtocolError) -> BudgetCharge? {
         let present = feed.published.table.slots
-        try kernel.charge(
-            for: slots, beside: quiesce == .continuity ? present : [], isPlan: isPlan)
+        try kernel.charge(for: slots, beside: quiesce == .continuity ? present : [], isPlan: isPlan)
         if !isPlan { try dirty.charge(for: slots) }
         guard simulator == nil, present.contains(where: \.isLogging) else { return nil }
         let kept = Set(slots)
@@ -146,9 +139,7 @@ extension VirtualMachine {
         return try account.budgets.requestBytes.charged(logs, to: account.user)
     }
 
-    /// Charges a simulated write of `pages` pages.
-    ///
-    /// - Throws: `limit-exceeded`.
+    /// Charges a simulated write of `pages` pages. Throws `limit-exceeded`.
     func chargeTouch(of pages: UInt64) throws(ProtocolError) {
         let slots = feed.published.table.slots
         do throws(ProtocolError) { try dirty.charge(for: slots, touching: pages) } catch {

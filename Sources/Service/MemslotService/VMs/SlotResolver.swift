@@ -17,10 +17,8 @@ struct SlotResolver {
     private var wideIDs = WideNumbers()
     private var wideSpaces = WideNumbers()
 
-    /// Resolves `parameters` by the names of a VM.
-    ///
-    /// - Parameter present: the slots of the VM; needed if it is embedded.
-    /// - Throws: `invalid-params` for members that no slot can have together.
+    /// Resolves `parameters` by the names of a VM, and by its present slots if it is embedded.
+    /// Throws `invalid-params` for members that no slot can have together.
     init(
         _ parameters: [SlotParameters], _ names: SlotNames, present: [Memslot]
     ) throws(ProtocolError) {
@@ -63,9 +61,7 @@ struct SlotResolver {
         return slot
     }
 
-    private static func fault(
-        _ index: Int, _ member: String, _ reason: String
-    ) -> ProtocolError {
+    private static func fault(_ index: Int, _ member: String, _ reason: String) -> ProtocolError {
         .invalid("slots[\(index)].\(member)", reason)
     }
 

@@ -3,14 +3,6 @@ internal import Memslots
 
 /// What one user holds in the service, and its metrics.
 final class UserAccount: Sendable {
-    /// What the user holds now.
-    struct Holdings: Sendable {
-        let memories: Int
-        let memoryBytes: UInt64
-        let slots: Int
-        let subscriptions: Int
-    }
-
     let user: UInt32
     /// The metrics of all VMs of the user, including destroyed ones.
     let metrics = Metrics()
@@ -24,55 +16,22 @@ final class UserAccount: Sendable {
         receipts = ReceiptBudget(bytes: budgets.receiptBytesPerPeer, partOf: budgets.receipts)
     }
 
-    var holdings: Holdings {
-        Holdings(
-            memories: budgets.memories.held(by: user),
-            memoryBytes: UInt64(budgets.memoryBytes.held(by: user)),
-            slots: budgets.slots.held(by: user),
-            subscriptions: budgets.subscriptions.held(by: user))
+    /// Reserves a memory object of `bytes`, as long as the charges live. Throws `limit-exceeded`;
+    /// nothing is reserved then.
+    func reserve(bytes: UInt64) throws(ProtocolError) -> [BudgetCharge] {
+        let object = try budgets.memories.charged(1, to: user)
+        return [object, try budgets.memoryBytes.charged(Int(clamping: bytes), to: user)]
     }
 
-    /// Reserves memory of `bytes`, as long as the reservation lives.
-    ///
-    /// - Throws: `limit-exceeded`.
-    func reserve(bytes: UInt64) throws(ProtocolError) -> MemoryReservation {
-        try budgets.memories.charge(1, to: user)
-        do throws(ProtocolError) {
-            try budgets.memoryBytes.charge(Int(clamping: bytes), to: user)
-        } catch {
-            budgets.memories.release(1, of: user)
-            throw error
-        }
-        return MemoryReservation(account: self, bytes: Int(clamping: bytes))
-    }
-
-    /// Reserves memory of a restored object, even beyond the limits.
-    func reserve(held bytes: UInt64) -> MemoryReservation {
-        budgets.memories.charge(existing: 1, to: user)
-        budgets.memoryBytes.charge(existing: Int(clamping: bytes), to: user)
-        return MemoryReservation(account: self, bytes: Int(clamping: bytes))
+    /// Reserves a restored memory object, even beyond the limits.
+    func reserve(held bytes: UInt64) -> [BudgetCharge] {
+        [
+            budgets.memories.charged(existing: 1, to: user),
+            budgets.memoryBytes.charged(existing: Int(clamping: bytes), to: user),
+        ]
     }
 
     /// Changes the number of slots of the user's VMs.
     func addSlots(_ difference: Int) { budgets.slots.charge(existing: difference, to: user) }
-
     func unsubscribe(_ count: Int) { budgets.subscriptions.release(count, of: user) }
-
-    fileprivate func release(bytes: Int) {
-        budgets.memories.release(1, of: user)
-        budgets.memoryBytes.release(bytes, of: user)
-    }
-}
-
-/// Memory that counts for a user as long as this object lives.
-final class MemoryReservation: Sendable {
-    private let account: UserAccount
-    private let bytes: Int
-
-    fileprivate init(account: UserAccount, bytes: Int) {
-        self.account = account
-        self.bytes = bytes
-    }
-
-    deinit { account.release(bytes: bytes) }
 }

@@ -60,9 +60,7 @@ struct VMRegistry: Sendable {
         }
     }
 
-    /// Removes `vm`, and notifies its followers.
-    ///
-    /// - Returns: whether it was registered.
+    /// Removes `vm`, and notifies its followers. Returns whether it was registered.
     mutating func remove(_ vm: VirtualMachine) -> Bool {
         let user = vm.account.user
         guard users[user]?.vms[Name(vm.name)] === vm else { return false }
@@ -70,16 +68,12 @@ struct VMRegistry: Sendable {
         budgets.vms.release(1, of: user)
         if vm.observed != nil { users[user]?.left.merge(vm.feed.followers) { own, _ in own } }
         vm.feed.close()
-        for connection in users[user]?.named.keys ?? [:].keys {
-            forget(vm, of: connection, user)
-        }
+        for connection in users[user]?.named.keys ?? [:].keys { forget(vm, of: connection, user) }
         return true
     }
 
-    /// Removes the VMs and subscriptions that end with the connection of `peer`.
-    ///
-    /// - Returns: the VMs. The caller releases them outside of every lock, which unmaps their
-    ///   memory.
+    /// Removes the VMs and subscriptions that end with the connection of `peer`. Returns the VMs.
+    /// The caller releases them outside of every lock, which unmaps their memory.
     mutating func end(_ peer: Peer) -> [VirtualMachine] {
         let ended = all(of: peer).filter { $0.ephemeralConnection == peer.connection }
         unfollowAll(peer)
@@ -147,9 +141,7 @@ extension VMRegistry {
 }
 
 extension ProtocolError {
-    /// The error of a VM that does not exist.
-    ///
-    /// - Parameter names: those of the caller's own VMs.
+    /// The error of a VM that does not exist. `names` are those of the caller's own VMs.
     static func gone(_ vm: String, among names: some Sequence<String> = []) -> ProtocolError {
         ProtocolError(
             .unknownVM, "there is no VM \"\(vm)\"; \(meant(vm, names))vm.list lists the VMs")

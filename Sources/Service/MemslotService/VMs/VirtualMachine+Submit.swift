@@ -1,12 +1,10 @@
 package import MemslotProtocol
 package import MemslotSimulator
 package import Memslots
-internal import Synchronization
 
 extension VirtualMachine {
-    /// Resolves the names of a request's array, and submits it.
-    ///
-    /// - Parameter admit: as of the table's; its error is thrown.
+    /// Resolves the names of a request's array, and submits it. Throws also the error of `admit`,
+    /// which the table calls.
     func submit(
         _ parameters: SubmitParameters,
         admit: (Generation, [Memslot]) throws(ProtocolError) -> Void = { _, _ in }
@@ -44,17 +42,15 @@ extension VirtualMachine {
     private func plan(
         _ resolved: SlotResolver, _ options: SubmitOptions
     ) throws(AdmissionError<ProtocolError>) -> Receipt {
-        do throws(SubmitError) {
-            return try table.plan(resolved.slots, options: options, prior: resolved.faults)
-        } catch {
-            throw .notSubmitted(error)
-        }
+        try converting(
+            { AdmissionError<ProtocolError>.notSubmitted($0) },
+            table.plan(resolved.slots, options: options, prior: resolved.faults))
     }
 
     /// Resolves the names, and calls `body`, again where the array was changed meanwhile.
     ///
-    /// An embedding process may change its table at any time, and unmap the memory of the slots: the
-    /// names of such a VM are resolved by the present array, and committed on this array alone.
+    /// An embedding process may change its table at any time, and unmap the memory of the slots:
+    /// the names of such a VM are resolved by the present array, and committed on this array alone.
     private func withResolved(
         _ parameters: SubmitParameters,
         _ body: (SlotResolver, SubmitOptions) throws(AdmissionError<ProtocolError>) -> Receipt
@@ -116,8 +112,7 @@ package struct ResolvedSubmit: Sendable {
 
 extension MemslotService {
     /// Resolves the names of a submit without executing it, so that it can be executed elsewhere.
-    ///
-    /// - Returns: `nil` if the submit would not reach a simulated VM's table.
+    /// Returns `nil` if the submit would not reach a simulated VM's table.
     package func resolve(submit params: JSONValue?, of peer: Peer) -> ResolvedSubmit? {
         do throws(ProtocolError) {
             let parameters = try SubmitParameters(params)
@@ -129,8 +124,6 @@ extension MemslotService {
             return ResolvedSubmit(
                 table: vm.table, simulator: simulator, slots: resolver.slots,
                 quiesce: parameters.quiesce)
-        } catch {
-            return nil
-        }
+        } catch { return nil }
     }
 }

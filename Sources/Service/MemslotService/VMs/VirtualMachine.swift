@@ -27,15 +27,15 @@ final class VirtualMachine: Sendable {
     let kernel: KernelCharge
     /// Held while the memory of the slots changes: by a submit, or by the end of an object.
     ///
-    /// Not of `Void`: ThreadSanitizer attributes an access to a value without a size to its neighbour.
+    /// Not of `Void`: ThreadSanitizer attributes an access to a value without a size to its
+    /// neighbour.
     let changes = Locked(false)
     private let observation: Observation
     /// The back ends that follow the table, in the order in which they were attached.
     let observers = Locked<[AttachedObserver]>([])
 
-    /// A VM that this process serves.
-    ///
-    /// - Throws: `invalid-request` if this is called from a callback of the table.
+    /// A VM that this process serves. Throws `invalid-request` if this is called from a callback of
+    /// the table.
     init(
         _ table: MemslotTable, simulator: SimulatedBackend?, guestMemfds: KVMGuestMemfds? = nil,
         memory: VMMemory, account: UserAccount, audience: TableAudience,
@@ -44,30 +44,21 @@ final class VirtualMachine: Sendable {
         self.observed = observed
         self.kept = kept
         name = memory.vm
-        self.account = account
-        self.table = table
-        self.simulator = simulator
-        self.guestMemfds = guestMemfds
-        self.memory = memory
-        self.ephemeralConnection = ephemeralConnection
+        (self.account, self.table) = (account, table)
+        (self.simulator, self.guestMemfds) = (simulator, guestMemfds)
+        (self.memory, self.ephemeralConnection) = (memory, ephemeralConnection)
         metrics = Metrics()
         // The slots of another process's VM are that process's own.
-        kernel = KernelCharge(
-            account, memory.isEmbedded ? nil : table.capabilities.kernelMemory)
+        kernel = KernelCharge(account, memory.isEmbedded ? nil : table.capabilities.kernelMemory)
         dirty = DirtyCharge(
             account, isSimulated: simulator != nil, pageSize: table.capabilities.pageSize)
-        let feed = EventFeed(
-            memory: memory, account: account, metrics: metrics, audience: audience)
+        let feed = EventFeed(memory: memory, account: account, metrics: metrics, audience: audience)
         self.feed = feed
-        do throws(ReentryError) {
-            let (snapshot, observation) = try table.observe { event in
-                feed.publish(observed?.asObserved(event) ?? event)
-            }
-            feed.begin(with: snapshot, failure: table.failure)
-            self.observation = observation
-        } catch {
-            throw ProtocolError(.invalidRequest, error.message)
-        }
+        let snapshot: TableSnapshot
+        (snapshot, observation) = try converting(
+            { (error: ReentryError) in ProtocolError(.invalidRequest, error.message) },
+            table.observe { feed.publish(observed?.asObserved($0) ?? $0) })
+        feed.begin(with: snapshot, failure: table.failure)
         // Readers may outlive a destroyed VM. The memory of an embedded VM belongs to its process.
         if !memory.isEmbedded { table.retain(memory) }
     }
@@ -81,8 +72,7 @@ final class VirtualMachine: Sendable {
         let limits = TableLimits(
             violations: service.limits.violations, receipts: service.limits.receipts)
         let account = service.registry.withLock { $0.account(of: user) }
-        let table: MemslotTable
-        table = try converting(
+        let table = try converting(
             { (error: InvalidArray) in ProtocolError(.invalidRequest, error.message) },
             MemslotTable(
                 backend: made.backend, limits: limits, generation: generation,
@@ -111,8 +101,7 @@ final class VirtualMachine: Sendable {
     func uses(_ object: MemoryObject) -> Bool {
         // The present array first: if it is replaced meanwhile, the older arrays contain it.
         let present = table.read { $0.array.slots }
-        let arrays =
-            [present, table.failure?.installed ?? []] + table.unretiredArrays.map(\.slots)
+        let arrays = [present, table.failure?.installed ?? []] + table.unretiredArrays.map(\.slots)
         return arrays.joined().contains { slot in
             if slot.memory?.object == object.id { return true }
             guard case .guestMemfd(let handle) = object.kind else { return false }

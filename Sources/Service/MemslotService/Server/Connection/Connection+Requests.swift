@@ -8,10 +8,8 @@ extension Connection {
     /// The requests whose events follow their replies.
     private static let committing: [Method] = [.memslotsSubmit, .vmRecover, .vmDestroy]
 
-    /// Decodes a line.
-    ///
-    /// - Returns: the requests, and what counts their memory.
-    /// - Throws: where there is no memory for them.
+    /// Decodes a line. Returns the requests, and what counts their memory. Throws where there is no
+    /// memory for them.
     func decode(
         _ bytes: [UInt8], in range: Range<Int>? = nil
     ) throws(ProtocolError) -> (DecodedLine, BudgetCharge?) {
@@ -26,9 +24,7 @@ extension Connection {
     }
 
     /// Executes a line, and gives its reply to the sender.
-    func execute(
-        _ line: DecodedLine, _ descriptors: PassedDescriptors, hasBadDescriptors: Bool
-    ) {
+    func execute(_ line: DecodedLine, _ descriptors: PassedDescriptors, hasBadDescriptors: Bool) {
         if let error = refusal(of: line, hasBadDescriptors: hasBadDescriptors) {
             return refuse(line, error)
         }
@@ -50,11 +46,7 @@ extension Connection {
         if replies.count >= Self.muchMemory { surroundings.watch.recordMuchMemory() }
         if line.count(of: .eventsUnsubscribe) > 0 { sender.enqueueEvents() }
         // Consumed: with a second reference to megabytes, appending the line's end would copy them.
-        if replies.count > 0 {
-            sender.enqueue(consume replies, room)
-        } else {
-            sender.release(room)
-        }
+        sender.enqueue(consume replies, room)
         if subscribes { sender.releaseEvents() }
         if commits { sender.endCommit() }
     }
@@ -83,11 +75,7 @@ extension Connection {
         let room = sender.reserve(bound)
         var encoder = ReplyEncoder()
         encoder.encode(error, forEachOf: line)
-        if encoder.count > 0 {
-            sender.enqueue(consume encoder, room)
-        } else {
-            sender.release(room)
-        }
+        sender.enqueue(consume encoder, room)
     }
 
     /// Responds to a line that was not decoded, or not again.
@@ -106,10 +94,9 @@ extension ProtocolError {
 }
 
 extension Connection {
-    /// Finishes a request that the reading thread executed itself.
-    ///
-    /// - Returns: whether this thread still reads. If not, it has also executed the requests that
-    ///   waited for this one, and must return.
+    /// Finishes a request that the reading thread executed itself. Returns whether this thread
+    /// still reads. If not, it has also executed the requests that waited for this one, and must
+    /// return.
     func finishOwnRequest(_ number: RequestLanes.Number, _ turn: Turn) -> Bool {
         let (ready, stillReads) = state.change { state in
             let stillReads = state.turn == turn
@@ -123,10 +110,8 @@ extension Connection {
         return false
     }
 
-    /// Starts another reading thread where the present one is stalled by its request. Called by
-    /// the watch.
-    ///
-    /// - Returns: false if there was no thread for it.
+    /// Starts another reading thread where the present one is stalled by its request. Called by the
+    /// watch. Returns false if there was no thread for it.
     func replaceReader(of request: RequestLanes.Number) -> Bool {
         let limit = surroundings.service.limits.threadsPerConnection
         guard state.withLock({ $0.threadCount < limit }) else { return false }
@@ -152,8 +137,7 @@ extension Connection {
                 sender.waitForRoom()
                 do throws(ProtocolError) {
                     let (line, charge) = try decode(request.line)
-                    execute(
-                        line, request.descriptors, hasBadDescriptors: request.hasBadDescriptors)
+                    execute(line, request.descriptors, hasBadDescriptors: request.hasBadDescriptors)
                     withExtendedLifetime(charge) {}
                 } catch { refuse(error, id: request.id) }
                 sender.flush()
@@ -163,9 +147,8 @@ extension Connection {
         state.change { $0.threadCount -= 1 }
     }
 
-    /// Removes a request that is done. Called under the lock of `state`.
-    ///
-    /// - Returns: those that may begin now.
+    /// Removes a request that is done. Called under the lock of `state`. Returns those that may
+    /// begin now.
     private func finish(
         _ number: RequestLanes.Number, _ state: inout State
     ) -> [RequestLanes.Number] {

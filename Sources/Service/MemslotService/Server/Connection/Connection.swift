@@ -1,8 +1,6 @@
-internal import CLinux
 internal import Glibc
 internal import MemslotProtocol
 internal import Memslots
-internal import Synchronization
 
 /// One connection: reads requests, executes them in the order of their VMs, sends the replies.
 ///
@@ -95,9 +93,7 @@ final class Connection: Sendable {
         sender.attach(events)
         self.number = peer.connection
         self.peer = ServiceConnection(peer: peer, events: events)
-        self.sender = sender
-        self.channel = channel
-        self.surroundings = surroundings
+        (self.sender, self.channel, self.surroundings) = (sender, channel, surroundings)
         decoder = RequestDecoder(depthLimit: limits.depth, batchLimit: limits.batch)
         reading = Reading(
             buffer: LineBuffer(
@@ -119,14 +115,10 @@ final class Connection: Sendable {
     var hasRequested: Bool { state.withLock { $0.last > 0 } }
 
     /// Lets the reading thread find the end after what the peer has sent so far.
-    func endReading() {
-        if channel.isSocket { shutdown(channel.input, Int32(SHUT_RD)) }
-    }
+    func endReading() { if channel.isSocket { shutdown(channel.input, Int32(SHUT_RD)) } }
 
     /// Frees all threads that wait for the peer.
-    func abandon() {
-        if channel.isSocket { shutdown(channel.input, Int32(SHUT_RDWR)) }
-    }
+    func abandon() { if channel.isSocket { shutdown(channel.input, Int32(SHUT_RDWR)) } }
 
     /// Serves the peer until it has gone and everything is sent.
     func serve() {
@@ -149,17 +141,13 @@ final class Connection: Sendable {
         end(reader)
     }
 
-    /// Executes the complete lines in the buffer.
-    ///
-    /// - Returns: whether this thread still reads.
+    /// Executes the complete lines in the buffer. Returns whether this thread still reads.
     private func executeBufferedLines(_ turn: Turn, _ reader: StallWatch.Reader) -> Bool {
         while !reading.isRefused {
             do throws(LineBuffer.LineTooLong) {
                 guard let line = try reading.buffer.next() else { return true }
                 guard process(line, turn, reader) else { return false }
-            } catch {
-                refuseLongLine()
-            }
+            } catch { refuseLongLine() }
             if sender.isFull {
                 sender.flush()
                 waitForRoom()
@@ -168,9 +156,8 @@ final class Connection: Sendable {
         return true
     }
 
-    /// Executes a line, or keeps it until the requests before it in its lanes are executed.
-    ///
-    /// - Returns: whether this thread still reads.
+    /// Executes a line, or keeps it until the requests before it in its lanes are executed. Returns
+    /// whether this thread still reads.
     private func process(
         _ line: LineBuffer.Line, _ turn: Turn, _ reader: StallWatch.Reader
     ) -> Bool {
@@ -204,10 +191,8 @@ final class Connection: Sendable {
         return finishOwnRequest(number, turn)
     }
 
-    /// Enqueues a request in its lanes, and keeps the line if it must wait.
-    ///
-    /// - Returns: its number if it may begin now, on this thread.
-    /// - Throws: where there is no memory for it to wait.
+    /// Enqueues a request in its lanes, and keeps the line if it must wait. Returns its number if
+    /// it may begin now, on this thread. Throws where there is no memory for it to wait.
     private func enqueue(
         _ decoded: DecodedLine, _ line: LineBuffer.Line
     ) throws(ProtocolError) -> RequestLanes.Number? {
@@ -242,9 +227,7 @@ final class Connection: Sendable {
         }) { _ in }
     }
 
-    /// Waits for more bytes.
-    ///
-    /// - Returns: false at the end.
+    /// Waits for more bytes. Returns false at the end.
     private func receive() -> Bool {
         guard !reading.isRefused else { return false }
         if !channel.isSocket, !surroundings.isStopping.waits(for: channel.input) { return false }
@@ -264,8 +247,7 @@ final class Connection: Sendable {
     private func refuseLongLine() {
         reading.isRefused = true
         let limit = surroundings.service.limits.lineBytes
-        refuse(
-            .limit("lineBytes", "a line has at most \(limit) bytes; the connection is closed"))
+        refuse(.limit("lineBytes", "a line has at most \(limit) bytes; the connection is closed"))
     }
 
     /// Refuses a line whose descriptors no process can receive, or whose receiver hangs.

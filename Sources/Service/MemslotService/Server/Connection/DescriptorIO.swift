@@ -2,10 +2,9 @@ internal import CLinux
 internal import Glibc
 
 /// Reading and writing a stream, with descriptors where it is a socket.
-enum DescriptorIO {
-    /// Waits for bytes, and appends them to `buffer`.
-    ///
-    /// - Returns: how many bytes; 0 at the stream's end; a negative errno.
+package enum DescriptorIO {
+    /// Waits for bytes, and appends them to `buffer`. Returns how many bytes; 0 at the stream's
+    /// end; a negative errno.
     static func receive(
         from descriptor: Int32, isSocket: Bool, into buffer: inout LineBuffer
     ) -> Int {
@@ -19,14 +18,12 @@ enum DescriptorIO {
             }
         }
         return receive(into: &buffer) { room, slots, number, truncated in
-            clinux_receive(
-                descriptor, room.baseAddress, room.count, slots, &number, &truncated)
+            clinux_receive(descriptor, room.baseAddress, room.count, slots, &number, &truncated)
         }
     }
 
-    /// Appends the bytes and the descriptors that `call` stores to `buffer`.
-    ///
-    /// - Returns: the value of `call`.
+    /// Appends the bytes and the descriptors that `call` stores to `buffer`. Returns the value of
+    /// `call`.
     static func receive(
         into buffer: inout LineBuffer,
         _ call: (
@@ -50,10 +47,9 @@ enum DescriptorIO {
         return count
     }
 
-    /// Sends all of `bytes`, and `descriptors` with the first of them.
-    ///
-    /// - Returns: whether all bytes were sent.
-    static func send(
+    /// Sends all of `bytes`, and `descriptors` with the first of them. Returns whether all bytes
+    /// were sent.
+    package static func send(
         _ bytes: [UInt8], descriptors: [Int32] = [], to descriptor: Int32, isSocket: Bool,
         waits: Bool = true
     ) -> Bool {

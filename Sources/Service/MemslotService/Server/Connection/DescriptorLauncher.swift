@@ -23,9 +23,7 @@ public final class DescriptorLauncher: Sendable {
             case .standard: CLINUX_STANDARD
             case .strict: CLINUX_STRICT
             }
-        let channel = clinux_launcher(confined)
-        guard channel >= 0 else { throw Errno(rawValue: -channel) }
-        self.channel = Locked(channel)
+        channel = Locked(try valueOfCall(clinux_launcher(confined)))
     }
 
     deinit { channel.withLock { _ = close($0) } }
@@ -34,8 +32,7 @@ public final class DescriptorLauncher: Sendable {
     func start(for socket: Int32) throws(Errno) -> DescriptorReceiver {
         try channel.withLock { channel throws(Errno) in
             var (control, process) = (Int32(-1), Int32(-1))
-            let status = clinux_launch(channel, socket, &control, &process)
-            guard status == 0 else { throw Errno(rawValue: -status) }
+            _ = try valueOfCall(clinux_launch(channel, socket, &control, &process))
             return DescriptorReceiver(control: control, process: process)
         }
     }
@@ -58,8 +55,7 @@ struct DescriptorReceiver {
     private static let patience: Int32 = 1_000
 
     /// Receives into `buffer`. A descriptor that is not memory is represented by a negative number.
-    ///
-    /// - Returns: as `DescriptorIO.receive`; `-ETIMEDOUT` if it hangs.
+    /// Returns as `DescriptorIO.receive`; `-ETIMEDOUT` if it hangs.
     func receive(into buffer: inout LineBuffer) -> Int {
         DescriptorIO.receive(into: &buffer) { room, slots, number, truncated in
             clinux_receive_through(
@@ -67,10 +63,8 @@ struct DescriptorReceiver {
         }
     }
 
-    /// Ends the process, which closes its copy of the socket and what is queued in it.
-    ///
-    /// - Parameter waits: whether to give it the time that it may take.
-    /// - Returns: what is left if it hangs.
+    /// Ends the process, which closes its copy of the socket and what is queued in it. Returns what
+    /// is left if it hangs; with `waits` it has the time that it may take.
     func end(waits: Bool = true) -> AbandonedSocket? {
         close(control)
         if clinux_has_ended(process, waits ? Self.patience : 0) == 1 {
@@ -111,14 +105,11 @@ struct PeerSocket {
     private var receiver: DescriptorReceiver?
 
     init(_ descriptor: Int32, isSocket: Bool = true, launcher: DescriptorLauncher?) {
-        self.descriptor = descriptor
-        self.isSocket = isSocket
-        self.launcher = launcher
+        (self.descriptor, self.isSocket, self.launcher) = (descriptor, isSocket, launcher)
     }
 
-    /// Waits for bytes, and appends them to `buffer`.
-    ///
-    /// - Returns: as `DescriptorIO.receive`; `-ETIMEDOUT` where the receiver hangs.
+    /// Waits for bytes, and appends them to `buffer`. Returns as `DescriptorIO.receive`;
+    /// `-ETIMEDOUT` where the receiver hangs.
     mutating func receive(into buffer: inout LineBuffer) -> Int {
         guard isSocket, launcher != nil else {
             return DescriptorIO.receive(from: descriptor, isSocket: isSocket, into: &buffer)
@@ -132,9 +123,7 @@ struct PeerSocket {
         guard hasDescriptors != 0 else { return count }
         do throws(Errno) {
             return try startedReceiver().receive(into: &buffer)
-        } catch {
-            return -Int(error.rawValue)
-        }
+        } catch { return -Int(error.rawValue) }
     }
 
     private mutating func startedReceiver() throws(Errno) -> DescriptorReceiver {
@@ -145,10 +134,8 @@ struct PeerSocket {
         return started
     }
 
-    /// Discards what was received, without the descriptors and what comes after them.
-    ///
-    /// - Parameter deadline: waits for more until then; `nil` to wait for nothing.
-    /// - Returns: whether descriptors are queued.
+    /// Discards what was received, without the descriptors and what comes after them. Waits for
+    /// more until `deadline`, if there is one. Returns whether descriptors are queued.
     func discard(until deadline: ContinuousClock.Instant? = nil) -> Bool {
         withUnsafeTemporaryAllocation(byteCount: 1 << 16, alignment: 1) { room in
             while true {
@@ -165,9 +152,7 @@ struct PeerSocket {
         }
     }
 
-    /// Waits for more bytes, or the end.
-    ///
-    /// - Returns: false at the deadline.
+    /// Waits for more bytes, or the end. Returns false at the deadline.
     private func waits(until deadline: ContinuousClock.Instant?) -> Bool {
         guard let deadline, .now < deadline else { return false }
         var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
@@ -185,10 +170,8 @@ struct PeerSocket {
         _ = discard(until: .now + .seconds(1))
     }
 
-    /// Closes it. Descriptors that are queued are closed by another process.
-    ///
-    /// - Parameter waits: whether to wait for a receiver to end.
-    /// - Returns: what is left of it, if it can't be closed now.
+    /// Closes it. Descriptors that are queued are closed by another process, for whose end this
+    /// waits with `waits`. Returns what is left of it, if it can't be closed now.
     func close(waits: Bool = true) -> AbandonedSocket? {
         var receiver = receiver
         if isSocket, let launcher {

@@ -44,29 +44,25 @@ package struct LineBuffer {
     private static let usualSize = 1 << 16
     private static let newline = UInt8(ascii: "\n")
 
-    /// An empty buffer.
+    /// An empty buffer for lines of up to `lineLimit` bytes without their end.
     ///
-    /// - Parameters:
-    ///   - lineLimit: the most bytes of a line without its end.
-    ///   - descriptorLimit: the most descriptors of a line.
-    ///   - charge: called with the number of descriptors that come; returns what counts them while
-    ///     they are kept, `nil` where there is no room for them.
-    ///   - chargeRoom: as `charge`, of the bytes of a buffer that grows.
+    /// `charge` is called with the number of descriptors that come; it returns what counts them
+    /// while they are kept, `nil` where there is no room for them. `chargeRoom` is called with the
+    /// bytes of a buffer that grows.
     package init(
         lineLimit: Int, descriptorLimit: Int, charge: @escaping (Int) -> (any Sendable)? = { $0 },
         chargeRoom: @escaping (Int) -> (any Sendable)? = { $0 }
     ) {
-        self.charge = charge
-        self.chargeRoom = chargeRoom
-        self.lineLimit = lineLimit
-        self.descriptorLimit = descriptorLimit
+        (self.charge, self.chargeRoom) = (charge, chargeRoom)
+        (self.lineLimit, self.descriptorLimit) = (lineLimit, descriptorLimit)
         bytes = Self.room(Self.usualSize)
     }
 
     /// Whether the bytes after the last line are not all blank.
     var hasRest: Bool { bytes[start..<end].contains { !Self.isBlank($0) } }
 
-    /// Calls `fill`, which writes at the buffer's end and returns how many bytes, or a negative errno.
+    /// Calls `fill`, which writes at the buffer's end and returns how many bytes, or a negative
+    /// errno.
     ///
     /// - Returns: the value of `fill`; `-ENOMEM` where the buffer may not grow for a longer line.
     package mutating func fill(_ fill: (UnsafeMutableRawBufferPointer) -> Int) -> Int {
@@ -104,9 +100,8 @@ package struct LineBuffer {
     /// Closes the descriptors that came after the last line.
     mutating func closeRest() { attachments = [] }
 
-    /// Removes the next complete line. Blank lines are skipped.
-    ///
-    /// - Returns: `nil` if the next line's end has not come yet.
+    /// Removes the next complete line. Blank lines are skipped. Returns `nil` if the next line's
+    /// end has not come yet.
     package mutating func next() throws(LineTooLong) -> Line? {
         while let newline = indexOfNewline() {
             var last = newline

@@ -24,12 +24,8 @@ struct RequestLanes {
     /// Whether a request that names these VMs would wait for another one.
     func waits(_ names: [Name]) -> Bool { names.contains { lanes[$0]?.isEmpty == false } }
 
-    /// Enqueues the request that came last.
-    ///
-    /// - Parameters:
-    ///   - number: above all before it.
-    ///   - names: the VMs that it names, each once.
-    /// - Returns: whether it may begin.
+    /// Enqueues the request that came last, whose number is above all before it. `names` has each
+    /// VM that it names once. Returns whether it may begin.
     mutating func enqueue(_ number: Number, names: [Name]) -> Bool {
         var blockers = 0
         for name in names {
@@ -40,9 +36,8 @@ struct RequestLanes {
         return blockers == 0
     }
 
-    /// Removes a request that had begun.
-    ///
-    /// - Returns: those that may begin now, in the order in which they came.
+    /// Removes a request that had begun. Returns those that may begin now, in the order in which
+    /// they came.
     mutating func finish(_ number: Number) -> [Number] {
         guard let finished = waiting.removeValue(forKey: number) else { return [] }
         var ready: [Number] = []

@@ -57,23 +57,16 @@ final class Sender: Sendable {
     /// Bytes of replies that a connection may have without a charge to its user.
     static let ownBytes = 1 << 16
 
-    /// Sends to `output`, which stays the caller's.
-    ///
-    /// - Parameters:
-    ///   - byteLimit: threads wait while more bytes than this are unsent.
-    ///   - user: whose threads it uses, and whom unsent replies are charged to in `budget`.
-    ///   - eventBudget: what the events of an attached queue are charged to.
+    /// Sends to `output`, which stays the caller's. Threads wait while more than `byteLimit` bytes
+    /// are unsent. The threads are those of `user`, whom unsent replies are charged to in `budget`,
+    /// and the events of an attached queue in `eventBudget`.
     init(
         to output: Int32, isSocket: Bool, threads: ConnectionThreads, byteLimit: Int,
         user: UInt32, budget: Budget, eventBudget: Budget? = nil
     ) {
-        self.eventBudget = eventBudget
-        self.user = user
-        self.budget = budget
-        self.output = output
-        self.isSocket = isSocket
-        self.threads = threads
-        self.byteLimit = byteLimit
+        (self.output, self.isSocket, self.threads) = (output, isSocket, threads)
+        (self.byteLimit, self.user) = (byteLimit, user)
+        (self.budget, self.eventBudget) = (budget, eventBudget)
     }
 
     /// Sends the events of `queue` too, from now on.
@@ -112,10 +105,10 @@ final class Sender: Sendable {
         if room.charged > 0 { budget.release(room.charged, of: user) }
     }
 
-    /// Puts the replies to a line in; ``flush()`` sends them.
-    ///
-    /// - Parameter room: what ``reserve(_:)`` returned.
+    /// Puts the replies to a line in, if there are any; ``flush()`` sends them. `room` was
+    /// reserved.
     func enqueue(_ line: consuming ReplyEncoder, _ room: Room) {
+        if line.count == 0 { return release(room) }
         // A long line is sent from its own buffer, which has room for all that was reserved.
         let isCopied = line.count < Self.largeLine && line.descriptors === PassedDescriptors.none
         let count = isCopied ? line.count + 1 : max(line.capacity, line.count + 1)
@@ -336,8 +329,7 @@ struct Outbox {
         _ room: Sender.Room = Sender.Room()
     ) {
         byteCount += line.count
-        parcels.append(
-            Parcel(bytes: line, descriptors: descriptors, isComplete: true, room: room))
+        parcels.append(Parcel(bytes: line, descriptors: descriptors, isComplete: true, room: room))
     }
 
     mutating func removeFirst() -> Parcel? { parcels.isEmpty ? nil : parcels.removeFirst() }
@@ -350,9 +342,7 @@ struct Outbox {
         spare.removeAll(keepingCapacity: true)
     }
 
-    /// Drops everything.
-    ///
-    /// - Returns: the room of what is dropped.
+    /// Drops everything. Returns the room of what is dropped.
     mutating func removeAll() -> Sender.Room {
         defer {
             parcels = []

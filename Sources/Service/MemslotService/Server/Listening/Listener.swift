@@ -24,7 +24,7 @@ public final class Listener: Sendable {
     ///
     /// - Throws: for instance where another server listens at that path.
     package init(at path: SocketPath, access: PeerAccess = PeerAccess()) throws(ListeningError) {
-        try SocketDirectory(path: path.directory, access: access).prepare()
+        try path.prepareDirectory(for: access)
         lock = try Self.lock(path)
         do throws(ListeningError) {
             try Self.removeStale(path)
@@ -54,9 +54,8 @@ public final class Listener: Sendable {
 
     deinit { shut(nil) }
 
-    /// Ends listening, and removes the socket if it is still ours.
-    ///
-    /// - Parameter launcher: closes the connections that were not accepted, and their descriptors.
+    /// Ends listening, and removes the socket if it is still ours. The launcher closes the
+    /// connections that were not accepted, and their descriptors.
     func end(_ launcher: DescriptorLauncher? = nil) {
         var status = stat()
         if let path, lstat(path.path, &status) == 0, UInt64(status.st_ino) == inode {

@@ -25,20 +25,11 @@ public struct PeerAccess: Hashable, Sendable {
     ///   - users: beside the server's own user and root.
     ///   - group: its members may do everything.
     ///   - readOnlyGroup: its members may read, unless they may do everything.
-    public init(
-        users: Set<UInt32> = [], group: UInt32? = nil, readOnlyGroup: UInt32? = nil
-    ) {
-        self.users = users
-        self.group = group
-        self.readOnlyGroup = readOnlyGroup
+    public init(users: Set<UInt32> = [], group: UInt32? = nil, readOnlyGroup: UInt32? = nil) {
+        (self.users, self.group, self.readOnlyGroup) = (users, group, readOnlyGroup)
     }
 
-    /// What a peer may do; `nil` if nothing.
-    ///
-    /// - Parameters:
-    ///   - own: the server's own user.
-    ///   - peer: the peer's user.
-    ///   - groups: all groups of the peer.
+    /// What a peer of these groups may do; `nil` if nothing. `own` is the server's own user.
     package func role(of peer: UInt32, groups: Set<UInt32>, own: UInt32) -> Peer.Role? {
         let most: Peer.Role = isReadOnly ? .readOnly : .full
         if peer == own || peer == 0 || users.contains(peer) { return most }
@@ -56,13 +47,9 @@ struct PeerCredentials {
 
     /// Reads `SO_PEERCRED` and `SO_PEERGROUPS` of `socket`.
     init(of socket: Int32) throws(Errno) {
-        var user: UInt32 = 0
-        var group: UInt32 = 0
-        var process: Int32 = 0
-        let status = clinux_peer(socket, &user, &group, &process)
-        guard status == 0 else { throw Errno(rawValue: -status) }
-        self.user = user
-        self.process = process
+        var (user, group, process) = (UInt32(0), UInt32(0), Int32(0))
+        _ = try valueOfCall(clinux_peer(socket, &user, &group, &process))
+        (self.user, self.process) = (user, process)
         self.groups = Self.supplementaryGroups(of: socket).union([group])
     }
 

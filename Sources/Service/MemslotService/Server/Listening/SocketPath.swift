@@ -62,7 +62,7 @@ public struct SocketPath: Hashable, Sendable {
         let name = lockPath
         let descriptor = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0o600)
         guard descriptor >= 0 else {
-            throw ListeningError("\(name): can't be opened: \(Errno(rawValue: errno))")
+            throw ListeningError("\(name): can't be opened: \(Errno.last)")
         }
         var status = stat()
         let isOurs =
@@ -78,49 +78,40 @@ public struct SocketPath: Hashable, Sendable {
 
 // MARK: For a server that confines itself before it listens
 extension SocketPath {
-    /// Creates the directory and the lock file of a server's socket.
-    ///
-    /// - Returns: the directory and the lock file.
+    /// Creates the directory and the lock file of a server's socket. Returns the directory and the
+    /// lock file.
     package func prepare(
         for access: PeerAccess
     ) throws(ListeningError) -> (directory: String, lock: String) {
-        try SocketDirectory(path: directory, access: access).prepare()
+        try prepareDirectory(for: access)
         close(try openLock())
         return (directory, lockPath)
     }
 }
 
-/// The directory of a socket: created as private, or checked.
-struct SocketDirectory {
-    let path: String
-    let access: PeerAccess
-
-    /// Creates the directory, or checks that an existing one can be trusted.
-    func prepare() throws(ListeningError) {
-        if mkdir(path, 0o700) == 0 {
-            return try openToGroups()
+extension SocketPath {
+    /// Creates the socket's directory as private, or checks that an existing one can be trusted.
+    func prepareDirectory(for access: PeerAccess) throws(ListeningError) {
+        let path = directory
+        guard mkdir(path, 0o700) == 0 else {
+            guard errno == EEXIST else {
+                throw ListeningError("\(path): the directory can't be made: \(Errno.last)")
+            }
+            return try Self.check(path)
         }
-        guard errno == EEXIST else {
-            throw ListeningError("\(path): the directory can't be made: \(Errno(rawValue: errno))")
-        }
-        try check()
-    }
-
-    /// Allows the groups that may connect to search a directory that we created.
-    private func openToGroups() throws(ListeningError) {
+        // The groups that may connect may search a directory that we created.
         guard let group = access.group ?? access.readOnlyGroup else { return }
         guard chown(path, uid_t.max, group) == 0, chmod(path, 0o750) == 0 else {
-            throw ListeningError(
-                "\(path): can't be given to group \(group): \(Errno(rawValue: errno))")
+            throw ListeningError("\(path): can't be given to group \(group): \(Errno.last)")
         }
         try access.addReadOnlyGroup(to: path, ownerBits: 7, bits: 5)
     }
 
     /// Checks that no other user can write to the directory and replace our socket.
-    private func check() throws(ListeningError) {
+    private static func check(_ path: String) throws(ListeningError) {
         var status = stat()
         guard stat(path, &status) == 0 else {
-            throw ListeningError("\(path): can't be examined: \(Errno(rawValue: errno))")
+            throw ListeningError("\(path): can't be examined: \(Errno.last)")
         }
         guard status.st_mode & S_IFMT == S_IFDIR else {
             throw ListeningError("\(path): is not a directory")
@@ -133,20 +124,17 @@ struct SocketDirectory {
         let isOpen = status.st_mode & 0o022 != 0
         // In a sticky directory, such as /tmp, only root and we can replace our socket.
         guard !isOpen || status.st_mode & 0o1000 != 0 else {
+            let mode = String(status.st_mode & 0o7777, radix: 8)
             throw ListeningError(
-                "\(path): others may write to it (mode 0\(octal(status.st_mode & 0o7777))) and "
+                "\(path): others may write to it (mode 0\(mode)) and "
                     + "could replace the socket; chmod go-w, or use another directory")
         }
     }
-
-    private func octal(_ mode: mode_t) -> String { String(mode, radix: 8) }
 }
 
 extension PeerAccess {
     /// Gives the second group the first one's permissions on `path`, where there are two.
-    func addReadOnlyGroup(
-        to path: String, ownerBits: UInt32, bits: UInt32
-    ) throws(ListeningError) {
+    func addReadOnlyGroup(to path: String, ownerBits: UInt32, bits: UInt32) throws(ListeningError) {
         guard let group, let readOnlyGroup, group != readOnlyGroup else { return }
         let status = clinux_allow_group(path, readOnlyGroup, ownerBits, bits)
         guard status == 0 else {

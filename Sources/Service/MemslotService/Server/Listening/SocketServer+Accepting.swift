@@ -1,11 +1,12 @@
 internal import CLinux
 internal import Glibc
 internal import MemslotProtocol
+internal import MemslotVhostUser
 internal import Memslots
 
 extension SocketServer {
     func accept(from listener: Listener) {
-        var spare = SpareDescriptor()
+        var spare = Self.spareDescriptor()
         while stopFlag.waits(for: listener.descriptor, idle: endSilentConnections) {
             let socket = clinux_accept(listener.descriptor)
             if socket >= 0 {
@@ -21,11 +22,18 @@ extension SocketServer {
         }
     }
 
+    /// A descriptor in reserve, to accept and refuse a peer when no other is left.
+    private static func spareDescriptor() -> OwnedDescriptor? {
+        let descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        return descriptor < 0 ? nil : OwnedDescriptor(adopting: descriptor)
+    }
+
     /// Accepts one peer with the spare descriptor, and refuses it. Without that the peer would
     /// wait, and `poll(2)` would return at once forever.
-    private func refuseWithSpare(_ spare: inout SpareDescriptor, _ listener: Listener) -> Bool {
-        guard spare.close() else { return false }
-        defer { spare.open() }
+    private func refuseWithSpare(_ spare: inout OwnedDescriptor?, _ listener: Listener) -> Bool {
+        guard spare != nil else { return false }
+        spare = nil
+        defer { spare = Self.spareDescriptor() }
         let socket = clinux_accept(listener.descriptor)
         guard socket >= 0 else { return false }
         refuse(
@@ -41,37 +49,30 @@ extension SocketServer {
     }
 
     private func serve(_ socket: Int32) {
-        let credentials: PeerCredentials
-        do throws(Errno) {
-            credentials = try PeerCredentials(of: socket)
-        } catch {
-            let error = ProtocolError(
-                .notPermitted, "the kernel does not report the peer's user")
-            return refuse(socket, user: nil, error, lingers: true)
-        }
-        let user = credentials.user
-        guard let role = access.role(of: user, groups: credentials.groups, own: geteuid()) else {
-            let error = ProtocolError(.notPermitted, "user \(user) may not use this server")
-            return refuse(socket, user: user, error, lingers: true)
-        }
-        retryAbandoned()
-        do throws(ProtocolError) { try service.budgets.connections.charge(1, to: user) } catch {
-            return refuse(socket, user: user, error, lingers: true)
-        }
-        begin(
-            Connection.Channel(input: socket, output: socket, isSocket: true), user: user,
-            role: role, process: credentials.process)
+        var user: UInt32?
+        do throws(ProtocolError) {
+            let peer = try converting(
+                { (_: Errno) in
+                    ProtocolError(.notPermitted, "the kernel does not report the peer's user")
+                }, PeerCredentials(of: socket))
+            user = peer.user
+            guard let role = access.role(of: peer.user, groups: peer.groups, own: geteuid()) else {
+                throw ProtocolError(.notPermitted, "user \(peer.user) may not use this server")
+            }
+            retryAbandoned()
+            try service.budgets.connections.charge(1, to: peer.user)
+            begin(
+                Connection.Channel(input: socket, output: socket, isSocket: true), user: peer.user,
+                role: role, process: peer.process)
+        } catch { refuse(socket, user: user, error, lingers: true) }
     }
 
-    func begin(
-        _ channel: Connection.Channel, user: UInt32, role: Peer.Role, process: Int32
-    ) {
+    func begin(_ channel: Connection.Channel, user: UInt32, role: Peer.Role, process: Int32) {
         let connection = state.change { state in
             state.last += 1
             let connection = Connection(
                 channel,
-                peer: Peer(
-                    user: access.servedUser ?? user, role: role, connection: state.last),
+                peer: Peer(user: access.servedUser ?? user, role: role, connection: state.last),
                 in: surroundings(user))
             state.connections[state.last] = connection
             return connection
@@ -103,8 +104,7 @@ extension SocketServer {
     }
 
     /// Closes connections that have sent no request for long, while more than half of all are used.
-    ///
-    /// - Returns: the milliseconds until the next call; -1 for none.
+    /// Returns the milliseconds until the next call; -1 for none.
     private func endSilentConnections() -> Int32 {
         let limits = service.limits
         let silent = state.withLock { state -> [Connection]? in
@@ -116,10 +116,9 @@ extension SocketServer {
         return silent == nil ? -1 : Int32(clamping: min(limits.firstRequestMs, 1_000))
     }
 
-    /// Sends the error, without waiting for the peer, and closes the socket.
-    ///
-    /// - Parameter lingers: whether the server waits for the peer to read the error: a peer that is
-    ///   sending its first request would otherwise find the connection closed.
+    /// Sends the error, without waiting for the peer, and closes the socket. With `lingers` it
+    /// waits for the peer to read the error: one that is sending its first request would otherwise
+    /// find the connection closed.
     private func refuse(
         _ socket: Int32, user: UInt32?, _ error: ProtocolError, lingers: Bool = false
     ) {
@@ -165,28 +164,5 @@ extension SocketServer {
             state.lingering += 1
             return true
         }
-    }
-}
-
-/// A descriptor in reserve, to accept and refuse a peer when no other is left.
-struct SpareDescriptor: ~Copyable {
-    private var descriptor: Int32 = -1
-
-    init() { open() }
-
-    deinit { if descriptor >= 0 { Glibc.close(descriptor) } }
-
-    mutating func open() {
-        if descriptor < 0 { descriptor = Glibc.open("/dev/null", O_RDONLY | O_CLOEXEC) }
-    }
-
-    /// Closes it.
-    ///
-    /// - Returns: whether there was one.
-    mutating func close() -> Bool {
-        guard descriptor >= 0 else { return false }
-        Glibc.close(descriptor)
-        descriptor = -1
-        return true
     }
 }

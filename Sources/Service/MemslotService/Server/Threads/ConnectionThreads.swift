@@ -22,9 +22,7 @@ package final class ConnectionThreads: Sendable {
     /// sanitizer's frames are several times larger.
     static let stackBytes = clinux_is_sanitized() == 1 ? 2 << 20 : 256 << 10
 
-    /// No threads yet.
-    ///
-    /// - Parameter limit: the most threads at once.
+    /// No threads yet, and at most `limit` at once.
     package convenience init(limit: Int) { self.init(limit: limit, budget: nil) }
 
     /// No threads yet; those of a user are charged to `budget`.
@@ -33,9 +31,8 @@ package final class ConnectionThreads: Sendable {
         self.budget = budget
     }
 
-    /// Runs `job`, which is for `user`, on a thread of its own.
-    ///
-    /// - Returns: false if there is no thread; the job does not run then.
+    /// Runs `job`, which is for `user`, on a thread of its own. Returns false if there is no
+    /// thread; the job does not run then.
     func run(of user: UInt32, _ job: @escaping @Sendable () -> Void) -> Bool {
         guard let budget else { return run(job) }
         do throws(ProtocolError) { try budget.charge(1, to: user) } catch { return false }
@@ -47,9 +44,8 @@ package final class ConnectionThreads: Sendable {
         return hasThread
     }
 
-    /// Runs `job` on a thread of its own.
-    ///
-    /// - Returns: false if there is no thread; the job does not run then.
+    /// Runs `job` on a thread of its own. Returns false if there is no thread; the job does not run
+    /// then.
     package func run(_ job: @escaping @Sendable () -> Void) -> Bool {
         enum Plan { case wakesOne, needsOne, none }
         let plan = state.change { state -> Plan in
@@ -71,9 +67,8 @@ package final class ConnectionThreads: Sendable {
         }
     }
 
-    /// Ends idle threads, and waits until all threads have ended.
-    ///
-    /// - Returns: whether all ended in time.
+    /// Ends idle threads, and waits until all threads have ended. Returns whether all ended in
+    /// time.
     package func close(milliseconds: UInt64) -> Bool {
         state.change { $0.isClosed = true }
         return state.wait(while: { $0.count > 0 }, milliseconds: milliseconds)
@@ -88,9 +83,7 @@ package final class ConnectionThreads: Sendable {
                 while let job = self.next() { job() }
             }.detach()
             return true
-        } catch {
-            return false
-        }
+        } catch { return false }
     }
 
     /// Waits for another job; `nil` if the thread must end.
@@ -100,19 +93,15 @@ package final class ConnectionThreads: Sendable {
             state.idle += 1
             return true
         }
-        guard isKept else {
-            state.change { $0.count -= 1 }
-            return nil
+        var job: (@Sendable () -> Void)?
+        if isKept {
+            job = state.withLock(waitingWhile: { $0.jobs.isEmpty && !$0.isClosed }) { state in
+                state.idle -= 1
+                return state.jobs.isEmpty ? nil : state.jobs.removeFirst()
+            }
         }
-        return state.withLock(waitingWhile: { $0.jobs.isEmpty && !$0.isClosed }) { state in
-            state.idle -= 1
-            return state.jobs.isEmpty ? nil : state.jobs.removeFirst()
-        } ?? leave()
-    }
-
-    private func leave() -> (@Sendable () -> Void)? {
-        state.change { $0.count -= 1 }
-        return nil
+        if job == nil { state.change { $0.count -= 1 } }
+        return job
     }
 }
 
@@ -124,14 +113,10 @@ final class StopFlag: Sendable {
 
     /// A flag that is not set. Without an event descriptor, threads in `poll(2)` are not woken.
     init() { descriptor = clinux_eventfd() }
-
     deinit { if descriptor >= 0 { close(descriptor) } }
-
     var isSet: Bool { flag.load(ordering: .acquiring) }
 
-    /// Sets it, for good.
-    ///
-    /// - Returns: whether it had not been set.
+    /// Sets it, for good. Returns whether it had not been set.
     @discardableResult
     func set() -> Bool {
         let wasSet = flag.exchange(true, ordering: .acquiringAndReleasing)
@@ -140,11 +125,8 @@ final class StopFlag: Sendable {
         return !wasSet
     }
 
-    /// Waits until `input` can be read.
-    ///
-    /// - Parameter idle: called before each wait; returns how many milliseconds it may last, -1 for
-    ///   any.
-    /// - Returns: false where the flag is set.
+    /// Waits until `input` can be read; returns false where the flag is set. `idle` is called
+    /// before each wait, and returns how many milliseconds that may last, -1 for any.
     func waits(for input: Int32, idle: () -> Int32 = { -1 }) -> Bool {
         var descriptors = [
             pollfd(fd: input, events: Int16(POLLIN), revents: 0),

@@ -58,9 +58,7 @@ final class StallWatch: Sendable {
     /// How many checks without news come before the watch sleeps.
     private static let quietChecks = 64
 
-    /// Begins on a thread of `threads`.
-    ///
-    /// - Returns: false if there was no thread.
+    /// Begins on a thread of `threads`. Returns false if there was no thread.
     func start(on threads: ConnectionThreads) -> Bool {
         state.withLock { $0.hasEnded = false }
         let hasStarted = threads.run { self.run() }
@@ -74,10 +72,8 @@ final class StallWatch: Sendable {
         state.withLock(waitingWhile: { !$0.hasEnded }) { _ in }
     }
 
-    /// Watches a reader.
-    ///
-    /// - Parameter replace: starts another reading thread where one is stalled by this request;
-    ///   returns false where there is none, and is then called again.
+    /// Watches a reader. `replace` starts another reading thread where one is stalled by this
+    /// request; if it returns false, it is called again.
     func add(replacing replace: @escaping @Sendable (RequestLanes.Number) -> Bool) -> Reader {
         let reader = Reader(self, replace: replace)
         state.withLock { $0.readers[ObjectIdentifier(reader)] = Watched(reader: reader) }
@@ -129,9 +125,7 @@ final class StallWatch: Sendable {
         }
     }
 
-    /// Checks all readers once.
-    ///
-    /// - Returns: whether anything happened since the check before.
+    /// Checks all readers once. Returns whether anything happened since the check before.
     private func check() -> Bool {
         var stalled: [(Reader, RequestLanes.Number)] = []
         let hasNews = state.withLock { state in
