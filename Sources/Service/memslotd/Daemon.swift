@@ -91,9 +91,7 @@ struct Daemon {
         return lowered
     }
 
-    /// Serves the socket.
-    ///
-    /// - Returns: whether the server ended cleanly.
+    /// Serves the socket. Returns whether the server ended cleanly.
     func serve() -> Bool {
         let listener: Listener
         do throws(ListeningError) {
@@ -105,9 +103,7 @@ struct Daemon {
         return serve { server.run(listener) }
     }
 
-    /// Serves standard input and output.
-    ///
-    /// - Returns: whether the server ended cleanly.
+    /// Serves standard input and output. Returns whether the server ended cleanly.
     func serveStandardIO() -> Bool {
         serve { server.run(input: STDIN_FILENO, output: STDOUT_FILENO) }
     }

@@ -23,8 +23,8 @@ struct MetricsFile: Sendable {
 
     /// Removes the file: nobody shall collect figures of a daemon that has ended.
     ///
-    /// It waits for 2 seconds at most, so that a file system that hangs does not keep the daemon from
-    /// its end.
+    /// It waits for 2 seconds at most, so that a file system that hangs does not keep the daemon
+    /// from its end.
     func remove() {
         let isOver = DispatchSemaphore(value: 0)
         do throws(Errno) {
@@ -65,7 +65,7 @@ struct MetricsFile: Sendable {
         let isWritten = fputs(text(), stream) >= 0
         // Some file systems report only here that they are full.
         guard fclose(stream) == 0, isWritten, rename(temporary, path) == 0 else {
-            let failure = Errno(rawValue: errno)
+            let failure = Errno.last
             unlink(temporary)
             throw failure
         }
@@ -79,7 +79,7 @@ struct MetricsFile: Sendable {
             let name = "\(path).\(String(UInt64.random(in: 0 ... .max), radix: 36))"
             let file = open(name, flags, 0o666)
             if file >= 0 { return (file, name) }
-            guard errno == EEXIST else { throw Errno(rawValue: errno) }
+            guard errno == EEXIST else { throw .last }
         }
     }
 }

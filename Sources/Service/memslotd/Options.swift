@@ -159,16 +159,14 @@ struct LimitOptions: ParsableArguments {
             valueName: "bytes"))
     var memoryLimit: Quantity?
 
-    @Option(
-        help: ArgumentHelp("Bytes of a line: 1K to 128M.", valueName: "bytes"))
+    @Option(help: ArgumentHelp("Bytes of a line: 1K to 128M.", valueName: "bytes"))
     var maxLine = Quantity(ServiceLimits().lineBytes)
 
     @Option(
         name: .customLong("max-vms"), help: ArgumentHelp("VMs of one user.", valueName: "count"))
     var vms = ServiceLimits().vmsPerPeer
 
-    @Option(
-        help: ArgumentHelp("Bytes of all memory objects of one user.", valueName: "bytes"))
+    @Option(help: ArgumentHelp("Bytes of all memory objects of one user.", valueName: "bytes"))
     var maxMemory = Quantity(ServiceLimits().memoryBytesPerPeer)
 
     @Option(
@@ -185,8 +183,7 @@ struct LimitOptions: ParsableArguments {
             valueName: "count"))
     var maxInFlight = ServiceLimits().inFlightRequests
 
-    @Option(
-        help: ArgumentHelp("Events that wait for a subscriber.", valueName: "count"))
+    @Option(help: ArgumentHelp("Events that wait for a subscriber.", valueName: "count"))
     var maxQueuedEvents = ServiceLimits().queuedEvents
 
     /// The least memory with the default limits.
@@ -209,9 +206,7 @@ struct LimitOptions: ParsableArguments {
         }
     }
 
-    /// The limits, as low as the limit of memory requires.
-    ///
-    /// - Throws: where they can't be that low.
+    /// The limits, as low as the limit of memory requires. Throws where they can't be that low.
     func limits() throws -> ServiceLimits {
         var limits = ServiceLimits()
         limits.connections = maxConnections

@@ -16,9 +16,7 @@ struct Sandbox {
     }
 
     /// What a daemon with these options uses. Creates what must exist before it is confined.
-    ///
-    /// - Parameter socket: where it will listen; `nil` if it creates no socket.
-    /// - Throws: if it will not be able to listen.
+    /// Without a socket it creates none. Throws if it will not be able to listen.
     static func uses(
         socket: SocketOptions?, state: String?, metricsFile: String?
     ) throws(SandboxError) -> [Use] {
@@ -27,14 +25,12 @@ struct Sandbox {
             Use(path: "/dev/null", rights: CLINUX_USE_FILE),
         ]
         if let socket {
-            do throws(ListeningError) {
-                let path = try socket.path
-                let (directory, lock) = try path.prepare(for: socket.access)
-                uses.append(Use(path: directory, rights: CLINUX_USE_SOCKET))
-                uses.append(Use(path: lock, rights: CLINUX_USE_FILE))
-            } catch {
-                throw SandboxError(message: "can't listen: \(error.message)")
-            }
+            let (directory, lock) = try converting(
+                { (error: ListeningError) in
+                    SandboxError(message: "can't listen: \(error.message)")
+                }, socket.path.prepare(for: socket.access))
+            uses.append(Use(path: directory, rights: CLINUX_USE_SOCKET))
+            uses.append(Use(path: lock, rights: CLINUX_USE_FILE))
         }
         if let state {
             // A failure is reported when the directory is opened.
@@ -52,10 +48,8 @@ struct Sandbox {
     }
 
     /// Confines this thread, and all that it starts, to `uses`. Call it before the first thread
-    /// exists: Landlock does not bind threads that run already.
-    ///
-    /// - Returns: what the kernel lacks, for the log.
-    /// - Throws: why it can't be confined.
+    /// exists: Landlock does not bind threads that run already. Returns what the kernel lacks, for
+    /// the log. Throws why it can't be confined.
     func confineFiles(to uses: [Use]) throws(SandboxError) -> [String] {
         guard mode != nil else { return ["--no-sandbox: the daemon may make any call"] }
         try Self.check(clinux_no_new_privileges(), "no_new_privs")
@@ -77,10 +71,8 @@ struct Sandbox {
         return notes
     }
 
-    /// Confines all threads to the calls that a daemon makes once it listens.
-    ///
-    /// - Returns: what the kernel lacks, for the log.
-    /// - Throws: why they can't be confined, if they must be.
+    /// Confines all threads to the calls that a daemon makes once it listens. Returns what the
+    /// kernel lacks, for the log. Throws why they can't be confined, if they must be.
     func confineCalls() throws(SandboxError) -> [String] {
         guard let mode else { return [] }
         let status = clinux_filter_calls(CLINUX_SERVES, mode == .strict ? 1 : 0)
@@ -103,7 +95,7 @@ struct SandboxError: Error {
 
     init(_ what: String, _ errno: Int32) {
         message =
-            "\(what): the daemon can't be confined: \(Errno(rawValue: errno)); "
+            "\(what): the daemon can't be confined: \(Errno.last); "
             + "--no-sandbox runs it without"
     }
 }

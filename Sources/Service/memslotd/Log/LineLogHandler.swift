@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Logging
 import MemslotProtocol
+import MemslotService
 import Memslots
 
 /// Writes one line an event.
@@ -68,7 +69,8 @@ enum LogFormat: String, CaseIterable, ExpressibleByArgument {
         return "\(seconds).\(String(now.tv_nsec / 1_000_000 + 1_000).dropFirst())Z"
     }
 
-    /// Quotes a value that could be read as more than one, so that a peer's names can't forge a line.
+    /// Quotes a value that could be read as more than one, so that a peer's names can't forge a
+    /// line.
     private static func quoted(_ value: String) -> String {
         let isPlain = value.unicodeScalars.allSatisfy {
             $0.value > 0x20 && $0 != "\"" && $0 != "=" && $0 != "\\" && $0.value != 0x7F
@@ -124,9 +126,7 @@ final class LogQueue: Sendable {
     }
 
     /// Waits until all lines are written, for at most 200 ms.
-    func flush() {
-        state.wait(while: { !$0.text.isEmpty || $0.isWriting }, milliseconds: 200)
-    }
+    func flush() { state.wait(while: { !$0.text.isEmpty || $0.isWriting }, milliseconds: 200) }
 
     /// Writes until the queue is empty.
     ///
@@ -134,15 +134,7 @@ final class LogQueue: Sendable {
     /// costs no more than a thread that waits.
     private func writeAll() {
         while let text = removeAll() {
-            text.withUnsafeBytes { bytes in
-                var rest = UnsafeRawBufferPointer(rebasing: bytes[...])
-                while !rest.isEmpty {
-                    let count = write(STDERR_FILENO, rest.baseAddress, rest.count)
-                    if count < 0 && errno == EINTR { continue }
-                    if count <= 0 { return }
-                    rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-                }
-            }
+            _ = DescriptorIO.send(text, to: STDERR_FILENO, isSocket: false)
         }
     }
 

@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import MemslotService
 import Memslots
@@ -43,10 +42,8 @@ struct InheritedDescriptors {
 
     var hasSocket: Bool { !sockets.isEmpty }
 
-    /// Adopts the passed socket.
-    ///
-    /// - Returns: `nil` if no socket was passed.
-    /// - Throws: if there is more than one, or it is no listening Unix stream socket.
+    /// Adopts the passed socket. Returns `nil` if no socket was passed. Throws if there is more
+    /// than one, or it is no listening Unix stream socket.
     func listener() throws(ListeningError) -> Listener? {
         guard let socket = sockets.first else { return nil }
         guard sockets.count == 1 else {

@@ -23,8 +23,8 @@ struct ServiceNotification: Sendable {
     /// Resets systemd's watchdog.
     func alive() { trySend("WATCHDOG=1\n") }
 
-    /// The time after which systemd's watchdog restarts the service, in microseconds; `nil` if there
-    /// is no watchdog.
+    /// The time after which systemd's watchdog restarts the service, in microseconds; `nil` if
+    /// there is no watchdog.
     var watchdogMicroseconds: UInt64? {
         guard let text = getenv("WATCHDOG_USEC"), let value = UInt64(String(cString: text)),
             value > 0
@@ -39,21 +39,19 @@ struct ServiceNotification: Sendable {
     /// Sends a message with `descriptors`.
     func send(_ text: String, descriptors: [Int32] = []) throws(Errno) {
         guard let path else { return }
-        let socket = clinux_datagram_socket()
-        guard socket >= 0 else { throw Errno(rawValue: -socket) }
+        let socket = try valueOfCall(clinux_datagram_socket())
         defer { close(socket) }
-        let status = clinux_connect(socket, path)
-        guard status == 0 else { throw Errno(rawValue: -status) }
+        _ = try valueOfCall(clinux_connect(socket, path))
         let bytes = Array(text.utf8)
-        let sent = clinux_send(socket, bytes, bytes.count, descriptors, Int32(descriptors.count), 0)
-        guard sent >= 0 else { throw Errno(rawValue: Int32(-sent)) }
+        _ = try valueOfCall(
+            clinux_send(socket, bytes, bytes.count, descriptors, Int32(descriptors.count), 0))
     }
 
     /// Waits up to 5 seconds until systemd has received everything that was sent, as
     /// sd_notify_barrier(3) does: systemd closes a pipe.
     func waitUntilReceived() throws(Errno) {
         var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { throw Errno(rawValue: errno) }
+        guard pipe(&ends) == 0 else { throw .last }
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         defer { close(ends[0]) }
         do throws(Errno) { try send("BARRIER=1", descriptors: [ends[1]]) } catch {
@@ -83,9 +81,8 @@ struct Watchdog: Sendable {
     /// The user of the watchdog's VM. No account has this number: chown(2) uses it for "no change".
     static let user = UInt32.max
 
-    /// Starts a thread, which ends with the process.
-    ///
-    /// - Throws: `EAGAIN`; systemd then restarts the service.
+    /// Starts a thread, which ends with the process. Throws `EAGAIN`; systemd then restarts the
+    /// service.
     func start() throws(Errno) { try OwnThread { run() }.detach() }
 
     private func run() {
@@ -116,8 +113,6 @@ struct Watchdog: Sendable {
                 .submit(SubmitParameters(vm: vm, slots: [slot])), on: connection)
             _ = try service.execute(.destroyVM(vm: vm), on: connection)
             return true
-        } catch {
-            return false
-        }
+        } catch { return false }
     }
 }
