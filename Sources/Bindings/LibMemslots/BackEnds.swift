@@ -45,7 +45,6 @@ private final class BackEndCallbacks: Sendable {
     let functions: Borrowed<memslots_back_end_options>
 
     init(_ functions: memslots_back_end_options) { self.functions = Borrowed(value: functions) }
-
     deinit { functions.value.release?(functions.value.context) }
 
     func descriptor(of object: MemoryObjectID) -> Int32? {
@@ -131,9 +130,8 @@ public func memslots_back_end_configuration(
         guard let bytes, let frontEnd else {
             throw .badArgument("bytes is NULL, or the connection was adopted by another back end")
         }
-        let read = try talking { () throws(VhostUserError) in
-            try frontEnd.configuration(at: offset, count: count, by: .after(deadline))
-        }
+        let read = try converting(
+            Problem.backEnd, frontEnd.configuration(at: offset, count: count, by: .after(deadline)))
         bytes.copyMemory(from: read, byteCount: read.count)
     }
 }
@@ -207,9 +205,7 @@ public func memslots_back_end_start(
                 available: GuestPhysicalAddress(ring.available),
                 used: GuestPhysicalAddress(ring.used)),
             kick: ring.kick, call: ring.call, buffers: buffers)
-        try talking { () throws(VhostUserError) in
-            try observer.start(started, base: ring.base, by: deadline)
-        }
+        try converting(Problem.backEnd, observer.start(started, base: ring.base, by: deadline))
     }
 }
 
@@ -219,10 +215,8 @@ public func memslots_back_end_stop(
 ) -> Int32 {
     returnCode(backEnd) { open throws(Problem) in
         let (observer, deadline) = try open.attached()
-        let stopped = try talking { () throws(VhostUserError) in
-            try observer.stop(ring: Int(ring), by: deadline)
-        }
-        base?.pointee = stopped
+        let place = try converting(Problem.backEnd, observer.stop(ring: Int(ring), by: deadline))
+        base?.pointee = place
     }
 }
 

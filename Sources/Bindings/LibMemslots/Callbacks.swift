@@ -10,7 +10,6 @@ private final class CHook: MemslotHook {
     private let borrowed: Borrowed<memslots_hook_functions>
 
     private var functions: memslots_hook_functions { borrowed.value }
-
     var needsQuiescence: Bool { functions.needs_quiescence }
 
     init(_ functions: memslots_hook_functions) {
@@ -38,9 +37,7 @@ private final class CHook: MemslotHook {
     }
 
     func commit(_ change: MemslotChange) { call(functions.commit, change) }
-
     func finish(_ change: MemslotChange) { call(functions.finish, change) }
-
     func abort(_ change: MemslotChange) { call(functions.abort, change) }
 
     private func call(
@@ -65,8 +62,7 @@ public func memslots_hook_add(
         }
         // If there is no free handle, `deinit` still releases the context.
         let added = CHook(read)
-        hook.pointee.value = try HandleTable.shared.open(
-            Open(added, in: open), as: .hook)
+        hook.pointee.value = try HandleTable.shared.open(Open(added, in: open), as: .hook)
         open.table.add(added)
     }
 }
@@ -83,9 +79,7 @@ public func memslots_hook_remove(_ hook: memslots_hook) -> Int32 {
 
 private final class CObserver: Sendable {
     typealias Function =
-        @convention(c) (
-            UnsafeMutableRawPointer?, UnsafePointer<memslots_event>?
-        ) -> Void
+        @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<memslots_event>?) -> Void
     typealias Release = @convention(c) (UnsafeMutableRawPointer?) -> Void
 
     private let borrowed:
@@ -137,8 +131,7 @@ public func memslots_observe(
             throw .badArgument("observer or observation is NULL")
         }
         let caller = CObserver(observer, release, context)
-        let start = try converting(
-            Problem.reentrant, open.table.observe { caller.send($0) })
+        let start = try converting(Problem.reentrant, open.table.observe { caller.send($0) })
         observation.pointee.value = try HandleTable.shared.open(
             Open(start.observation, in: open), as: .observation)
         generation?.pointee = start.snapshot.generation.rawValue

@@ -46,14 +46,11 @@ final class HandleTable: @unchecked Sendable {
 
     private init() {
         chunks = .allocate(capacity: Self.chunkCount)
-        for index in 0..<Self.chunkCount {
-            (chunks + index).initialize(to: Atomic(nil))
-        }
+        for index in 0..<Self.chunkCount { (chunks + index).initialize(to: Atomic(nil)) }
     }
 
-    /// Returns a new handle for `object`, which lives until the handle is closed.
-    ///
-    /// - Throws: ``Problem/tooManyHandles`` if every place is in use.
+    /// Returns a new handle for `object`, which lives until the handle is closed. Throws
+    /// ``Problem/tooManyHandles`` if every place is in use.
     func open(_ object: AnyObject, as kind: HandleKind) throws(Problem) -> UInt64 {
         guard let index = claimPlace(), let place = place(index) else { throw .tooManyHandles }
         place.pointee.kind = kind
@@ -63,9 +60,8 @@ final class HandleTable: @unchecked Sendable {
         return use << 24 | kind.rawValue << Self.indexBits | UInt64(index)
     }
 
-    /// Runs `body` with the object that `handle` names.
-    ///
-    /// - Throws: ``Problem/badHandle(_:)`` if it names no object of this kind.
+    /// Runs `body` with the object that `handle` names. Throws ``Problem/badHandle(_:)`` if it
+    /// names no object of this kind.
     func with<Object: AnyObject, R>(
         _ handle: UInt64, _ kind: HandleKind, as type: Object.Type,
         _ body: (Object) throws(Problem) -> R
@@ -75,9 +71,8 @@ final class HandleTable: @unchecked Sendable {
         return try body(object)
     }
 
-    /// Holds an object until ``release(_:)``, even if another thread closes its handle.
-    ///
-    /// - Returns: `nil` if `handle` names no object of this kind.
+    /// Holds an object until ``release(_:)``, even if another thread closes its handle. Returns
+    /// `nil` if `handle` names no object of this kind.
     func hold<Object: AnyObject>(
         _ handle: UInt64, _ kind: HandleKind, as type: Object.Type
     ) -> Object? {
@@ -94,19 +89,16 @@ final class HandleTable: @unchecked Sendable {
         if state & Self.holdsMask == 0 { reclaim(place, index(of: handle)) }
     }
 
-    /// Closes a handle. Its object is released when the last hold ends.
-    ///
-    /// - Throws: ``Problem/badHandle(_:)`` if it names no object of this kind.
+    /// Closes a handle. Its object is released when the last hold ends. Throws
+    /// ``Problem/badHandle(_:)`` if it names no object of this kind.
     func close(_ handle: UInt64, _ kind: HandleKind) throws(Problem) {
         guard let (place, state) = change(handle, kind, { ($0 - 1) | Self.closedBit })
         else { throw .badHandle(kind) }
         if state & Self.holdsMask == 0 { reclaim(place, index(of: handle)) }
     }
 
-    /// Changes the state of an open handle.
-    ///
-    /// - Returns: the place and its new state; `nil` if `handle` names no object of this kind, or
-    ///   `next` returns `nil`.
+    /// Changes the state of an open handle. Returns the place and its new state; `nil` if `handle`
+    /// names no object of this kind, or `next` returns `nil`.
     private func change(
         _ handle: UInt64, _ kind: HandleKind, _ next: (UInt64) -> UInt64?
     ) -> (UnsafeMutablePointer<Place>, UInt64)? {
@@ -150,9 +142,7 @@ final class HandleTable: @unchecked Sendable {
         chunks[number].store(UnsafeMutableRawPointer(places), ordering: .releasing)
     }
 
-    private func index(of handle: UInt64) -> Int {
-        Int(handle & ((1 << Self.indexBits) - 1))
-    }
+    private func index(of handle: UInt64) -> Int { Int(handle & ((1 << Self.indexBits) - 1)) }
 
     private func place(of handle: UInt64, _ kind: HandleKind) -> UnsafeMutablePointer<Place>? {
         guard handle >> Self.indexBits & 0xf == kind.rawValue else { return nil }
@@ -161,9 +151,7 @@ final class HandleTable: @unchecked Sendable {
 
     private func place(_ index: Int) -> UnsafeMutablePointer<Place>? {
         let chunk = chunks[index / Self.chunkSize].load(ordering: .acquiring)
-        return chunk.map {
-            $0.assumingMemoryBound(to: Place.self) + index % Self.chunkSize
-        }
+        return chunk.map { $0.assumingMemoryBound(to: Place.self) + index % Self.chunkSize }
     }
 }
 

@@ -58,9 +58,7 @@ func returnCode(_ body: () throws(Problem) -> Void) -> Int32 {
 }
 
 /// As ``returnCode(_:)``, with the table that `handle` names.
-func returnCode(
-    _ handle: memslots_table, _ body: (OpenTable) throws(Problem) -> Void
-) -> Int32 {
+func returnCode(_ handle: memslots_table, _ body: (OpenTable) throws(Problem) -> Void) -> Int32 {
     returnCode { () throws(Problem) in
         try HandleTable.shared.with(handle.value, .table, as: OpenTable.self, body)
     }
@@ -87,9 +85,7 @@ public func memslots_error_violations(
         try fill(
             list, capacity, count, from: LastProblem.ofThisThread.violations,
             memslots_violation.init)
-    } catch {
-        return error.code
-    }
+    } catch { return error.code }
     return Int32(MEMSLOTS_OK)
 }
 

@@ -163,9 +163,8 @@ private struct SpanList {
     let capacity: Int
     var count = 0
 
-    /// Adds the spans of `range`, one for each slot.
-    ///
-    /// - Throws: ``Problem/notMapped(_:)``. The first span of the list then begins at that address.
+    /// Adds the spans of `range`, one for each slot. Throws ``Problem/notMapped(_:)``. The first
+    /// span of the list then begins at that address.
     mutating func append(_ range: memslots_range, in addressSpace: UInt32) throws(Problem) {
         var (address, left) = (range.guest_physical_address, range.size)
         while left > 0 {

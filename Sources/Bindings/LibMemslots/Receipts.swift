@@ -27,8 +27,7 @@ final class ReceiptDetails: @unchecked Sendable {
 extension memslots_receipt {
     mutating func fill(_ receipt: Receipt, details: UInt64) {
         generation = receipt.generation.rawValue
-        outcome = UInt32(
-            receipt.outcome == .committed ? MEMSLOTS_COMMITTED : MEMSLOTS_UNCHANGED)
+        outcome = UInt32(receipt.outcome == .committed ? MEMSLOTS_COMMITTED : MEMSLOTS_UNCHANGED)
         added = UInt32(clamping: receipt.diff.added.count)
         removed = UInt32(clamping: receipt.diff.removed.count)
         moved = UInt32(clamping: receipt.diff.moved.count)
@@ -57,28 +56,30 @@ private func details<R>(
         receipt.pointee.details, .receipt, as: ReceiptDetails.self, body)
 }
 
+/// Fills a caller's list with what a receipt contains.
+private func fill<Source, Element>(
+    _ list: UnsafeMutablePointer<Element>?, _ capacity: Int, _ count: UnsafeMutablePointer<Int>?,
+    of receipt: UnsafePointer<memslots_receipt>?, _ elements: (Receipt) -> [Source],
+    _ convert: (Source) -> Element
+) -> Int32 {
+    returnCode { () throws(Problem) in
+        let source = try details(of: receipt) { $0.receipt.map(elements) ?? [] }
+        try fill(list, capacity, count, from: source, convert)
+    }
+}
+
 @c @implementation
 public func memslots_receipt_operations(
     _ receipt: UnsafePointer<memslots_receipt>?,
     _ list: UnsafeMutablePointer<memslots_operation>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?
-) -> Int32 {
-    returnCode { () throws(Problem) in
-        let operations = try details(of: receipt) { $0.receipt?.operations ?? [] }
-        try fill(list, capacity, count, from: operations, memslots_operation.init)
-    }
-}
+) -> Int32 { fill(list, capacity, count, of: receipt, { $0.operations }, memslots_operation.init) }
 
 @c @implementation
 public func memslots_receipt_slots(
     _ receipt: UnsafePointer<memslots_receipt>?, _ list: UnsafeMutablePointer<memslots_slot>?,
     _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
-) -> Int32 {
-    returnCode { () throws(Problem) in
-        let slots = try details(of: receipt) { $0.receipt?.slots ?? [] }
-        try fill(list, capacity, count, from: slots, memslots_slot.init)
-    }
-}
+) -> Int32 { fill(list, capacity, count, of: receipt, { $0.slots }, memslots_slot.init) }
 
 @c @implementation
 public func memslots_receipt_dirty_runs(
@@ -86,37 +87,29 @@ public func memslots_receipt_dirty_runs(
     _ list: UnsafeMutablePointer<memslots_dirty_run>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {
-    returnCode { () throws(Problem) in
-        let pages = try details(of: receipt) { $0.receipt?.unmappedDirtyPages ?? [] }
-        let runs = pages.flatMap { pages in pages.runs.map { (slot: pages.slot, run: $0) } }
-        try fill(list, capacity, count, from: runs) { item in
-            memslots_dirty_run(
-                slot: memslots_slot(item.slot), first_page: item.run.lowerBound,
-                page_count: UInt64(item.run.count))
-        }
+    fill(
+        list, capacity, count, of: receipt,
+        { $0.unmappedDirtyPages.flatMap { pages in pages.runs.map { (pages.slot, $0) } } }
+    ) { slot, run in
+        memslots_dirty_run(
+            slot: memslots_slot(slot), first_page: run.lowerBound, page_count: UInt64(run.count))
     }
 }
 
 @c @implementation
 public func memslots_receipt_warning(
     _ receipt: UnsafePointer<memslots_receipt>?, _ index: Int
-) -> UnsafePointer<CChar>? {
-    text(of: receipt, at: index, in: \.warnings)
-}
+) -> UnsafePointer<CChar>? { text(of: receipt, at: index, in: \.warnings) }
 
 @c @implementation
 public func memslots_receipt_reader(
     _ receipt: UnsafePointer<memslots_receipt>?, _ index: Int
-) -> UnsafePointer<CChar>? {
-    text(of: receipt, at: index, in: \.readers)
-}
+) -> UnsafePointer<CChar>? { text(of: receipt, at: index, in: \.readers) }
 
 @c @implementation
 public func memslots_receipt_hold_reason(
     _ receipt: UnsafePointer<memslots_receipt>?
-) -> UnsafePointer<CChar>? {
-    text(of: receipt, at: 0, in: \.holdReasons)
-}
+) -> UnsafePointer<CChar>? { text(of: receipt, at: 0, in: \.holdReasons) }
 
 private func text(
     of receipt: UnsafePointer<memslots_receipt>?, at index: Int,

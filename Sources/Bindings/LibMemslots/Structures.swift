@@ -5,10 +5,9 @@
 enum SizedStructure {
     private static let maxSize = 4_096
 
-    /// Reads a structure; `nil` if the pointer is `NULL`.
-    ///
-    /// - Parameter first: the member that was added first after the structure was published. A caller
-    ///   whose structure ends before it has zero there.
+    /// Reads a structure; `nil` if the pointer is `NULL`. `first` is the member that was added
+    /// first after the structure was published: a caller whose structure ends before it has zero
+    /// there.
     static func read<T>(
         _ pointer: UnsafePointer<T>?, before first: PartialKeyPath<T>? = nil
     ) throws(Problem) -> T? {
@@ -45,9 +44,8 @@ enum SizedStructure {
     }
 }
 
-/// Fills a caller's list with the elements that fit, and stores the number of all.
-///
-/// - Throws: ``Problem/tooSmall(capacity:count:)`` if some do not fit; the others are filled in.
+/// Fills a caller's list with the elements that fit, and stores the number of all. Throws
+/// ``Problem/tooSmall(capacity:count:)`` if some do not fit; the others are filled in.
 func fill<Source: Collection, Element>(
     _ list: UnsafeMutablePointer<Element>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?, from source: Source,

@@ -45,9 +45,7 @@ public func memslots_open_simulator(
             if options.guest_physical_bits != 0 {
                 configuration.guestPhysicalBits = options.guest_physical_bits
             }
-            if options.flags != 0 {
-                configuration.flags = MemslotFlags(rawValue: options.flags)
-            }
+            if options.flags != 0 { configuration.flags = MemslotFlags(rawValue: options.flags) }
         }
         let backend = try converting(
             { (error: SimulatorConfigurationError) in Problem.badArgument(error.sentence) },
@@ -83,8 +81,7 @@ private func openTable(
         { Problem.submit(.invalid($0)) }, MemslotTable(backend: backend, installed: installed))
     // What a callback throws in C++ or Rust goes to its thread.
     table.keepSubmitsOnTheirThreads()
-    return memslots_table(
-        value: try HandleTable.shared.open(OpenTable(table, on: vm), as: .table))
+    return memslots_table(value: try HandleTable.shared.open(OpenTable(table, on: vm), as: .table))
 }
 
 @c @implementation
@@ -175,7 +172,6 @@ public func memslots_simulator_installed(
     _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {
     returnCode(table) { open throws(Problem) in
-        try fill(
-            list, capacity, count, from: open.simulator.installedSlots, memslots_slot.init)
+        try fill(list, capacity, count, from: open.simulator.installedSlots, memslots_slot.init)
     }
 }

@@ -17,10 +17,8 @@ final class OpenVCPU: Sendable {
         _ guarded: GuardedVCPU, of backend: KVMBackend, in table: OpenTable,
         by reservation: VCPUReservation
     ) {
-        self.guarded = guarded
-        self.backend = backend
-        self.table = table
-        self.reservation = reservation
+        (self.guarded, self.backend) = (guarded, backend)
+        (self.table, self.reservation) = (table, reservation)
     }
 
     deinit { guarded.releaseSharedPage() }
@@ -140,7 +138,6 @@ private final class GuardedKick: Sendable {
     }
 
     func send() { kick.withLock { $0?(context.value) } }
-
     func end() { kick.withLock { $0 = nil } }
 }
 
