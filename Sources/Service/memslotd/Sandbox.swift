@@ -95,7 +95,7 @@ struct SandboxError: Error {
 
     init(_ what: String, _ errno: Int32) {
         message =
-            "\(what): the daemon can't be confined: \(Errno.last); "
+            "\(what): the daemon can't be confined: \(Errno(rawValue: errno)); "
             + "--no-sandbox runs it without"
     }
 }

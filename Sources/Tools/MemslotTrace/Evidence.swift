@@ -25,8 +25,8 @@ package struct EvidenceReader {
 
     /// The bytes that decide.
     private static let headLength = 1 << 16
-    /// The most bytes of a text that is read as a whole: 256 MiB.
-    private static let limit = 256 << 20
+    /// The most bytes of a text that is read as a whole: 512 MiB.
+    private static let limit = 512 << 20
 
     package init(options: TraceImporter.Options) {
         self.options = options

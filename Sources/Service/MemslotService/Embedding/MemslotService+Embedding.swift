@@ -71,8 +71,9 @@ extension MemslotService {
     ///
     /// Waits for a running submit of a peer, so that the mappings may be unmapped afterwards.
     ///
-    /// - Returns: whether the VM was registered. - Throws: `memory-in-use` if slots of the table
-    /// use memory that peers created. Submit an array without them first.
+    /// - Returns: whether the VM was registered.
+    /// - Throws: `memory-in-use` if slots of the table use memory that peers created. Submit an array
+    ///   without them first.
     @discardableResult
     public func unregister(_ name: String, of user: UInt32? = nil) throws(ProtocolError) -> Bool {
         let peer = Peer(user: user ?? getuid())
@@ -89,10 +90,11 @@ extension MemslotService {
 
     /// Sends subscribers a notification of this process's own, after the ones that are queued.
     ///
-    /// - Parameters: - line: the notification, without the line's end. Its method must not be one
-    /// of the service's. - name: the VM whose followers receive it; `nil` for all subscribers of
-    /// the user, including those that followed a VM of ``observe(vm:of:)`` until it ended. - user:
-    /// the VMs' user; this process's user by default.
+    /// - Parameters:
+    ///   - line: the notification, without the line's end. Its method must not be one of the service's.
+    ///   - name: the VM whose followers receive it; `nil` for all subscribers of the user, including
+    ///     those that followed a VM of ``observe(vm:of:)`` until it ended.
+    ///   - user: the VMs' user; this process's user by default.
     public func announce(_ line: [UInt8], toFollowersOf name: String?, of user: UInt32? = nil) {
         let peer = Peer(user: user ?? getuid())
         guard let name else {

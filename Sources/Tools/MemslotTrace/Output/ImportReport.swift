@@ -47,6 +47,32 @@ package struct ImportReport: Sendable {
         scenario.transactions.count { !$0.audit.isSeamless }
     }
 
+    /// Adds what the VMM's own calls show, to the report of the kernel's calls.
+    mutating func addEvidence(of asked: ImportReport) {
+        let places = asked.scenario.machines.map { machine in
+            scenario.machines.firstIndex { $0.name == machine.name } ?? 0
+        }
+        failures += asked.failures.map { failure in
+            var failure = failure
+            failure.call.machine = places[failure.call.machine]
+            return failure
+        }
+        for (errno, count) in asked.counts.failedCalls {
+            counts.failedCalls[errno, default: 0] += count
+        }
+        (runFaults, memoryFindings) = (asked.runFaults, asked.memoryFindings)
+        for index in runFaults.indices {
+            runFaults[index].machine = places[runFaults[index].machine]
+        }
+        for index in memoryFindings.indices {
+            memoryFindings[index].machine = places[memoryFindings[index].machine]
+        }
+        counts.unfinishedCalls = max(counts.unfinishedCalls, asked.counts.unfinishedCalls)
+        counts.malformedCalls = max(counts.malformedCalls, asked.counts.malformedCalls)
+        counts.lostRecords = max(counts.lostRecords, asked.counts.lostRecords)
+        counts.endsMidCall = counts.endsMidCall || asked.counts.endsMidCall
+    }
+
     package var unchangedTransactions: Int {
         scenario.transactions.count { $0.outcome == .unchanged && $0.changes.undecoded == 0 }
     }

@@ -10,12 +10,14 @@ struct RecordedCallReader {
     /// What a run with `--atomic` had beside the VMM's calls; `nil` for another scenario.
     private(set) var run: RunRecording?
     private var machines: [String: Int] = [:]
-    private var tables: [Int: [Memslot]] = [:]
+    private var tables: [Int: SlotTable] = [:]
     /// The recorded calls before the next submit, and the failed ones.
     private var pending: [JSONValue] = []
     private var thread = ThreadID.unnumbered
     private var runsBefore = 0
     private var number = 0
+    /// The number of the last commit or kernel call.
+    private var runNumber = 0
 
     /// - Throws: the first line that is no line of a scenario.
     mutating func read(_ bytes: [UInt8]) throws(UnusableInput) -> SlotCallLog {
@@ -63,10 +65,19 @@ struct RecordedCallReader {
             log.runFaults.append(RunFault(line: number, text: text))
         }
         if let totals = value["totals"] { run?.readTotals(totals) }
+        if let lost = value["lostRecords"]?.uint64 {
+            let before = UInt64(log.counts.lostRecords)
+            log.counts.lostRecords = Int(clamping: before.addingSaturated(lost))
+            run?.addLost(lost)
+        }
         if let finding = value["finding"], let text = finding["text"]?.string,
             let vm = value["vm"]?.string, log.findings.count < MemoryChange.limit
         {
-            let found = Finding(.userMemory, .error, text)
+            let space = UInt32(clamping: finding["addressSpace"]?.uint64 ?? 0)
+            let start = finding.number("start") ?? 0
+            let found = Finding(
+                .userMemory, .error, text, addressSpace: AddressSpaceID(space),
+                range: start..<max(start, finding.number("end") ?? 0))
             log.findings.append((machine(vm), found))
         }
         if let commit = value["commit"], let vm = value["vm"]?.string {
@@ -113,10 +124,10 @@ struct RecordedCallReader {
             if call["entries"] == nil { log.hasEntries = false }
             log.counts.slotCalls += 1
             log.calls.append(RecordedCall(recorded))
+            _ = tables[machine, default: SlotTable()].apply(recorded.region)
             run?.add(.asked(recorded))
         }
         pending = []
-        tables[machine] = nil
     }
 
     /// A commit and its kernel calls, which have numbers of their own.
@@ -125,18 +136,27 @@ struct RecordedCallReader {
         // Not shared while it grows.
         self.run = nil
         let thread = ThreadID(rawValue: UInt32(clamping: commit["thread"]?.uint64 ?? 0))
-        var number = run.made.count + run.commits.count
         if let calls = commit["calls"]?.elements {
-            for call in calls where run.made.count < SlotCallLog.limit {
-                number += 1
+            for call in calls {
+                runNumber += 1
                 let made = RunCall(
-                    recorded: call, number: number, machine: machine, thread: thread, runsBefore: 0)
-                if let made, call["errno"]?.string == nil { run.add(.made(made)) }
+                    recorded: call, number: runNumber, machine: machine, thread: thread,
+                    runsBefore: 0)
+                if let made, run.made.count < SlotCallLog.limit {
+                    run.add(.made(made))
+                } else {
+                    run.addLost(1)
+                }
             }
         }
+        runNumber += 1
         let recorded = RunCommit(
-            recorded: commit, number: number + 1, machine: machine, thread: thread)
-        if let recorded { run.add(.commit(recorded)) }
+            recorded: commit, number: runNumber, machine: machine, thread: thread)
+        if let recorded, run.commits.count < SlotCallLog.limit {
+            run.add(.commit(recorded))
+        } else if recorded != nil {
+            run.addLost(1)
+        }
         self.run = run
     }
 
@@ -148,10 +168,12 @@ struct RecordedCallReader {
         number += 1
         let start = RecordedCall(line: number, thread: thread, machine: machine, runsBefore: 0)
         let calls = start.array(
-            of: wanted.map { RawRegion($0, size: $0.size) }, after: tables[machine] ?? [])
+            of: wanted.map { RawRegion($0, size: $0.size) }, after: tables[machine]?.slots ?? [])
         log.counts.slotCalls += calls.count
         log.calls += calls
-        tables[machine] = wanted
+        for case let region? in calls.map(\.region) {
+            _ = tables[machine, default: SlotTable()].apply(region)
+        }
         log.counts.arrays += 1
         log.hasEntries = false
     }

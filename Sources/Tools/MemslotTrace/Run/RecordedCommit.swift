@@ -80,7 +80,8 @@ extension RunCall {
             number: number, machine: machine, thread: thread,
             time: TraceTime(rawValue: call["at"]?.uint64 ?? 0),
             nanoseconds: call["nanoseconds"]?.uint64 ?? 0, region: region, guestMemfd: -1,
-            errno: nil, runsBefore: UInt64(clamping: runsBefore),
+            errno: call["errno"]?.string.flatMap { Errno(name: $0) },
+            runsBefore: UInt64(clamping: runsBefore),
             // A record without entries shows that a vCPU was inside, not that none entered.
             entries: call["entries"]?.uint64 ?? (inside > 0 ? UInt64(clamping: number) : 0),
             inside: inside)
@@ -90,18 +91,24 @@ extension RunCall {
 extension RawRegion {
     /// The words of a recorded call; `nil` if one is missing.
     init?(recorded call: JSONValue) {
-        func number(_ name: String) -> UInt64? {
-            if case .success(let value)? = call[name]?.quantity { value } else { nil }
-        }
-        guard let slot = number("slot").flatMap({ UInt32(exactly: $0) }),
-            let flags = number("flags").flatMap({ UInt32(exactly: $0) }),
-            let address = number("guest_phys_addr"), let size = number("memory_size"),
-            let user = number("userspace_addr")
+        guard let slot = call.number("slot").flatMap({ UInt32(exactly: $0) }),
+            let flags = call.number("flags").flatMap({ UInt32(exactly: $0) }),
+            let address = call.number("guest_phys_addr"), let size = call.number("memory_size"),
+            let user = call.number("userspace_addr")
         else { return nil }
         self.init(
             slot: slot, flags: flags, guestPhysicalAddress: address, memorySize: size,
             userspaceAddress: user,
-            guestMemfd: number("guest_memfd").map { .file(index: UInt32(truncatingIfNeeded: $0)) },
-            guestMemfdOffset: number("guest_memfd_offset") ?? 0)
+            guestMemfd: call.number("guest_memfd").map {
+                .file(index: UInt32(truncatingIfNeeded: $0))
+            },
+            guestMemfdOffset: call.number("guest_memfd_offset") ?? 0)
+    }
+}
+
+extension JSONValue {
+    /// A member that is a number, or one in a string; `nil` without one.
+    func number(_ name: String) -> UInt64? {
+        if case .success(let value)? = self[name]?.quantity { value } else { nil }
     }
 }

@@ -48,6 +48,7 @@ package struct RunAudit: Sendable {
     package var document: ReportDocument {
         var shown = committed ?? imported
         shown.report.view = flatView
+        if committed != nil { shown.report.addEvidence(of: imported.report) }
         let holds = recording.commits.map { commit in
             let begin = commit.heldSince.rawValue
             return begin..<begin.addingSaturated(commit.heldNanoseconds)
@@ -71,8 +72,12 @@ package struct RunAudit: Sendable {
             ),
             (recording.wasStopped, "the VMM was stopped by --atomic"),
             (
+                isAtomic && committed == nil && recording.lost > 0,
+                "what the kernel saw is not known: its calls are not all in the record"
+            ),
+            (
                 flatView?.rows.isEmpty == true,
-                "the text of --mtree has no memory: use the output of 'info mtree -f'"
+                "the text of 'info mtree' has no memory: use the output of 'info mtree -f'"
             ),
         ]
     }

@@ -115,7 +115,8 @@ extension MemoryChange {
     func finding(under slot: Memslot) -> Finding? {
         left.fault(under: slot).map {
             Finding(
-                .userMemory, .error, "line \(line), \(call): \($0), while the slot exists",
+                .userMemory, .error,
+                (line > 0 ? "line \(line), " : "") + "\(call): \($0), while the slot exists",
                 addressSpace: slot.addressSpace, range: slot.range.start..<slot.range.end)
         }
     }

@@ -60,9 +60,10 @@ package struct RunFollower {
         case .made(let call):
             if isAtomic { return apply(call) }
             machines[call.machine]?.made.append(call)
-            return []
+            let isFull = machines[call.machine]?.made.count == TransactionGrouping.longest
+            return isFull ? add(nil, of: call.machine) : []
         case .commit(let commit):
-            guard isAtomic else { return add(commit) }
+            guard isAtomic else { return add(commit, of: commit.machine) }
             machines[commit.machine]?.commits += 1
             return end(commit.machine, commit)
         case .entered(let thread):
@@ -80,6 +81,9 @@ package struct RunFollower {
             let slots = machine.builder.table.slots
             return [.fault(ExplainedFault(fault, of: number, under: slots))]
         case .changed(let change):
+            // Records have numbers of their own.
+            var change = change
+            change.line = 0
             return machines.keys.sorted().flatMap { number -> [RunEvent] in
                 guard change.machine ?? number == number else { return [] }
                 let slots = machines[number]?.builder.table.slots ?? []
@@ -109,7 +113,7 @@ package struct RunFollower {
     }
 
     /// Ends the open transactions at the end of the run.
-    mutating func finish() -> [RunEvent] { machines.keys.sorted().flatMap { end($0) } }
+    mutating func finish() -> [RunEvent] { machines.keys.sorted().flatMap { endLast($0) } }
 
     private mutating func add(_ machine: RunMachine) -> [RunEvent] {
         machines[machine.number] = Machine(
@@ -149,12 +153,17 @@ package struct RunFollower {
     }
 
     /// Adds a commit, which is passed on after the request that it is part of.
-    private mutating func add(_ commit: RunCommit) -> [RunEvent] {
-        let number = commit.machine
+    private mutating func add(_ commit: RunCommit?, of number: Int) -> [RunEvent] {
         guard let made = machines[number]?.made else { return [] }
         machines[number]?.made = []
-        machines[number]?.committed.append(.commit(commit, made: made))
+        machines[number]?.committed.append(.commit(commit, made: made, machine: number))
         return machines[number]?.builder.lastCall == nil ? passOn(number) : []
+    }
+
+    /// Ends what is open, with kernel calls after which no commit comes.
+    private mutating func endLast(_ number: Int) -> [RunEvent] {
+        let last = end(number)
+        return machines[number]?.made.isEmpty == false ? last + add(nil, of: number) : last
     }
 
     private mutating func passOn(_ number: Int) -> [RunEvent] {
@@ -163,7 +172,7 @@ package struct RunFollower {
     }
 
     private mutating func remove(_ number: Int) -> [RunEvent] {
-        let last = end(number)
+        let last = endLast(number)
         processes[number] = nil
         return machines.removeValue(forKey: number) == nil ? [] : last + [.gone(number)]
     }
@@ -222,8 +231,9 @@ package struct FollowedTransaction: Sendable {
 package enum RunEvent: Sendable {
     case machine(RunMachine)
     case transaction(FollowedTransaction)
-    /// A commit with its kernel calls, if what the VMM asked for is followed.
-    case commit(RunCommit, made: [RunCall])
+    /// A commit with its kernel calls, if what the VMM asked for is followed; `nil` for calls after
+    /// which none came.
+    case commit(RunCommit?, made: [RunCall], machine: Int)
     /// A call that the kernel refused.
     case refused(RunCall)
     case gone(Int)

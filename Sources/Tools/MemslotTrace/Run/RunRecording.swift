@@ -111,6 +111,11 @@ package struct RunRecording: Sendable {
         }
     }
 
+    /// Counts records that are not there.
+    mutating func addLost(_ count: UInt64) {
+        lost = Int(clamping: UInt64(lost).addingSaturated(count))
+    }
+
     /// Adds a record of a VM whose array is not known: records before it were lost.
     private mutating func resume(with record: RunRecord) {
         switch record {

@@ -46,13 +46,18 @@ package struct RunScenarioWriter {
                 machines[machine.number] = Machine(machine, options)
             }
         case .transaction(let followed): add(followed)
-        case .commit(let commit, let made): add(commit, made)
+        case .commit(let commit, let made, let machine): add(commit, made, of: machine)
         case .finding(let finding, let number):
             guard let name = machines[number]?.machine.name else { break }
             writer.object {
                 $0.member("comment", "user memory under a slot was changed")
                 $0.member("vm", name)
-                $0.object("finding") { $0.member("text", finding.text) }
+                $0.object("finding") {
+                    $0.member("text", finding.text)
+                    $0.member("addressSpace", UInt64(finding.addressSpace.rawValue))
+                    $0.member("start", address: finding.range?.lowerBound)
+                    $0.member("end", address: finding.range?.upperBound)
+                }
             }
             writer.newLine()
         case .refused(let call):
@@ -99,16 +104,18 @@ package struct RunScenarioWriter {
         return start ?? .zero
     }
 
-    private mutating func add(_ commit: RunCommit, _ made: [RunCall]) {
-        guard let name = machines[commit.machine]?.machine.name else { return }
-        let since = origin(commit.heldSince)
+    private mutating func add(_ commit: RunCommit?, _ made: [RunCall], of number: Int) {
+        guard let name = machines[number]?.machine.name else { return }
+        let since = origin(commit?.heldSince ?? made.first?.time)
         writer.object {
-            $0.member("comment", "committed: \(commit.reason?.text ?? "?")")
+            $0.member("comment", "committed: \(commit.map { $0.reason?.text ?? "?" } ?? "not yet")")
             $0.member("vm", name)
             $0.object("commit") {
-                $0.member("at", commit.heldSince.nanoseconds(since: since))
-                $0.member("thread", UInt64(commit.thread.rawValue))
-                $0.members(of: commit)
+                $0.member("thread", UInt64((commit?.thread ?? made.first?.thread)?.rawValue ?? 0))
+                if let commit {
+                    $0.member("at", commit.heldSince.nanoseconds(since: since))
+                    $0.members(of: commit)
+                }
                 $0.list("calls", made) {
                     $0.recorded(RecordedCall($1), $1.errno, since: since)
                 }

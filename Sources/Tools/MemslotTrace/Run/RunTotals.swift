@@ -46,7 +46,9 @@ package struct RunTotals: Sendable {
     private var shortage: String {
         guard recording.lost > 0 else { return "" }
         return "; \(counted(recording.lost, "record")) between the first and the newest were not "
-            + "kept: these totals are exact, all other figures are about the rest"
+            + (recording.hasTotals
+                ? "kept: these totals are exact, all other figures are about the rest"
+                : "kept: all figures are about the rest")
     }
 
     /// The summary, and why transactions ended. Lines end with a newline.

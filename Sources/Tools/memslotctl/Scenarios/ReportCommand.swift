@@ -54,7 +54,10 @@ struct ReportCommand: ParsableCommand {
             var audit = RunAudit(
                 recording: run ?? RunRecording(), imported: result, isAtomic: run != nil)
             options.name = result.scenario.name
-            audit.committed = run.flatMap { try? $0.importedCommits(options: options) }
+            // Without some records the rest would contradict itself.
+            if let run, run.lost == 0 {
+                audit.committed = try? run.importedCommits(options: options)
+            }
             reports.append(audit)
         }
         if let output {

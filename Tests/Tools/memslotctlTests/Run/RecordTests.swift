@@ -72,6 +72,9 @@ struct RecordTests {
             if more.isEmpty { continue }
             let replay = Finished(running: Workbench.memslotctl ?? "", ["replay", file])
             #expect(replay.status == 0, "\(replay.output) \(replay.errors)")
+            let report = Finished(running: Workbench.memslotctl ?? "", ["report", file]).output
+            #expect(report.contains("not kept") == text(file).contains("lostRecords"), "\(report)")
+            #expect(!report.contains("contradict"), "\(report)")
         }
     }
 

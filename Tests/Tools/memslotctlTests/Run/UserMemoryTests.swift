@@ -34,6 +34,11 @@ struct UserMemoryTests {
         let finding = how.reason + ", while the slot exists"
         #expect(text(report).contains(finding) == (how.name != "truncate"))
         #expect(again.output.contains(finding) == (how.name != "truncate"), "\(again.output)")
+        let data = Finished(
+            running: Workbench.memslotctl ?? "", ["report", "--json", record]
+        ).output
+        #expect(data.contains("\"errno\":\"EFAULT\"") && data.contains(how.reason), "\(data)")
+        #expect(data.contains("\"kind\":\"user-memory\"") == (how.name != "truncate"), "\(data)")
         // Other memory is accessible.
         #expect(!text(report).contains("slot 0, "))
     }

@@ -32,11 +32,13 @@ public final class SocketServer: Sendable {
 
     /// A server that does not listen yet.
     ///
-    /// - Parameters: - service: the service. The server has its limits. - access: who may connect.
-    /// - launcher: starts the processes that receive descriptors. Without one this process receives
-    /// them, and a peer can block it with a descriptor whose `close()` never returns. - observer:
-    /// receives the server's events, for a log. It is called on the threads where they happen, in
-    /// order for each connection. It must be short, and must not call the service.
+    /// - Parameters:
+    ///   - service: the service. The server has its limits.
+    ///   - access: who may connect.
+    ///   - launcher: starts the processes that receive descriptors. Without one this process receives
+    ///     them, and a peer can block it with a descriptor whose `close()` never returns.
+    ///   - observer: receives the server's events, for a log. It is called on the threads where they
+    ///     happen, in order for each connection. It must be short, and must not call the service.
     public init(
         _ service: MemslotService, access: PeerAccess = PeerAccess(),
         launcher: DescriptorLauncher? = nil,
