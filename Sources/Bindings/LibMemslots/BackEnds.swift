@@ -94,8 +94,7 @@ private func milliseconds(_ number: UInt32, else usual: Int) -> Duration {
     .milliseconds(number == 0 ? usual : Int(number))
 }
 
-@c @implementation
-public func memslots_back_end_open(
+@c @implementation public func memslots_back_end_open(
     _ path: UnsafePointer<CChar>?, _ socket: Int32, _ deadline: UInt32,
     _ backEnd: UnsafeMutablePointer<memslots_back_end>?,
     _ offer: UnsafeMutablePointer<memslots_back_end_offer>?
@@ -121,8 +120,7 @@ public func memslots_back_end_open(
     }
 }
 
-@c @implementation
-public func memslots_back_end_configuration(
+@c @implementation public func memslots_back_end_configuration(
     _ backEnd: memslots_back_end, _ offset: UInt32, _ bytes: UnsafeMutableRawPointer?, _ count: Int
 ) -> Int32 {
     returnCode(backEnd) { open throws(Problem) in
@@ -136,8 +134,7 @@ public func memslots_back_end_configuration(
     }
 }
 
-@c @implementation
-public func memslots_back_end_attach(
+@c @implementation public func memslots_back_end_attach(
     _ backEnd: memslots_back_end, _ table: memslots_table,
     _ options: UnsafePointer<memslots_back_end_options>?
 ) -> Int32 {
@@ -180,8 +177,7 @@ public func memslots_back_end_attach(
     }
 }
 
-@c @implementation
-public func memslots_back_end_start(
+@c @implementation public func memslots_back_end_start(
     _ backEnd: memslots_back_end, _ ring: UnsafePointer<memslots_ring>?
 ) -> Int32 {
     returnCode(backEnd) { open throws(Problem) in
@@ -209,8 +205,7 @@ public func memslots_back_end_start(
     }
 }
 
-@c @implementation
-public func memslots_back_end_stop(
+@c @implementation public func memslots_back_end_stop(
     _ backEnd: memslots_back_end, _ ring: UInt32, _ base: UnsafeMutablePointer<UInt32>?
 ) -> Int32 {
     returnCode(backEnd) { open throws(Problem) in
@@ -220,8 +215,7 @@ public func memslots_back_end_stop(
     }
 }
 
-@c @implementation
-public func memslots_back_end_reconnect(
+@c @implementation public func memslots_back_end_reconnect(
     _ backEnd: memslots_back_end, _ fresh: memslots_back_end
 ) -> Int32 {
     returnCode(backEnd) { open throws(Problem) in
@@ -245,8 +239,7 @@ public func memslots_back_end_reconnect(
     }
 }
 
-@c @implementation
-public func memslots_back_end_get_status(
+@c @implementation public func memslots_back_end_get_status(
     _ backEnd: memslots_back_end, _ status: UnsafeMutablePointer<memslots_back_end_status>?
 ) -> Int32 {
     returnCode(backEnd) { open throws(Problem) in
@@ -263,7 +256,6 @@ public func memslots_back_end_get_status(
     }
 }
 
-@c @implementation
-public func memslots_back_end_close(_ backEnd: memslots_back_end) -> Int32 {
+@c @implementation public func memslots_back_end_close(_ backEnd: memslots_back_end) -> Int32 {
     returnCode { () throws(Problem) in try HandleTable.shared.close(backEnd.value, .backEnd) }
 }

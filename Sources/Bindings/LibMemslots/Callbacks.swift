@@ -51,8 +51,7 @@ private final class CHook: MemslotHook {
     }
 }
 
-@c @implementation
-public func memslots_hook_add(
+@c @implementation public func memslots_hook_add(
     _ table: memslots_table, _ functions: UnsafePointer<memslots_hook_functions>?,
     _ hook: UnsafeMutablePointer<memslots_hook>?
 ) -> Int32 {
@@ -67,8 +66,7 @@ public func memslots_hook_add(
     }
 }
 
-@c @implementation
-public func memslots_hook_remove(_ hook: memslots_hook) -> Int32 {
+@c @implementation public func memslots_hook_remove(_ hook: memslots_hook) -> Int32 {
     returnCode { () throws(Problem) in
         try HandleTable.shared.with(hook.value, .hook, as: Open<CHook>.self) { open in
             open.table.table.remove(open.value)
@@ -116,8 +114,7 @@ extension memslots_event {
     }
 }
 
-@c @implementation
-public func memslots_observe(
+@c @implementation public func memslots_observe(
     _ table: memslots_table,
     _ observer: (
         @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<memslots_event>?) -> Void

@@ -4,12 +4,7 @@ import Synchronization
 
 enum HandleKind: UInt64 {
     case table = 1
-    case receipt
-    case reader
-    case vcpu
-    case hook
-    case observation
-    case backEnd
+    case receipt, reader, vcpu, hook, observation, backEnd
 }
 
 /// The objects that handles name. Any number is safe to pass as a handle.

@@ -64,19 +64,16 @@ func returnCode(_ handle: memslots_table, _ body: (OpenTable) throws(Problem) ->
     }
 }
 
-@c @implementation
-public func memslots_abi_1() -> UInt32 { UInt32(MEMSLOTS_ABI) }
+@c @implementation public func memslots_abi_1() -> UInt32 { UInt32(MEMSLOTS_ABI) }
 
 @c @implementation
 public func memslots_error_message() -> UnsafePointer<CChar>? { LastProblem.ofThisThread.message }
 
-@c @implementation
-public func memslots_error_errno() -> Int32 {
+@c @implementation public func memslots_error_errno() -> Int32 {
     LastProblem.ofThisThread.problem?.errno?.rawValue ?? 0
 }
 
-@c @implementation
-public func memslots_error_violations(
+@c @implementation public func memslots_error_violations(
     _ list: UnsafeMutablePointer<memslots_violation>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {
@@ -105,8 +102,7 @@ extension memslots_violation {
     }
 }
 
-@c @implementation
-public func memslots_code_name(_ code: Int32) -> UnsafePointer<CChar>? {
+@c @implementation public func memslots_code_name(_ code: Int32) -> UnsafePointer<CChar>? {
     let index = MEMSLOTS_NOT_READY - Int(code)
     let name = codeNames.indices.contains(index) ? codeNames[index] : "unknown"
     return UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)

@@ -18,9 +18,7 @@ enum Problem: Error {
     case notMapped(GuestPhysicalAddress)
     case tooSmall(capacity: Int, count: Int)
     case notSupported(StaticString)
-    case notInside
-    case alreadyInside
-    case tooManyHandles
+    case notInside, alreadyInside, tooManyHandles
 
     /// The code that the function returns.
     var code: Int32 {

@@ -18,8 +18,7 @@ final class OpenReader: @unchecked Sendable {
     }
 }
 
-@c @implementation
-public func memslots_translate(
+@c @implementation public func memslots_translate(
     _ table: memslots_table, _ addressSpace: UInt32, _ address: UInt64,
     _ span: UnsafeMutablePointer<memslots_span>?
 ) -> Int32 {
@@ -39,8 +38,7 @@ public func memslots_translate(
     }
 }
 
-@c @implementation
-public func memslots_reader_open(
+@c @implementation public func memslots_reader_open(
     _ table: memslots_table, _ name: UnsafePointer<CChar>?,
     _ reader: UnsafeMutablePointer<memslots_reader>?
 ) -> Int32 {
@@ -51,13 +49,11 @@ public func memslots_reader_open(
     }
 }
 
-@c @implementation
-public func memslots_reader_close(_ reader: memslots_reader) -> Int32 {
+@c @implementation public func memslots_reader_close(_ reader: memslots_reader) -> Int32 {
     returnCode { () throws(Problem) in try HandleTable.shared.close(reader.value, .reader) }
 }
 
-@c @implementation
-public func memslots_reader_enter(
+@c @implementation public func memslots_reader_enter(
     _ reader: memslots_reader, _ view: UnsafeMutablePointer<memslots_view>?
 ) -> Int32 {
     returnCode { () throws(Problem) in
@@ -101,8 +97,7 @@ private func inside<R>(
     return try result.get()
 }
 
-@c @implementation
-public func memslots_view_translate(
+@c @implementation public func memslots_view_translate(
     _ view: UnsafePointer<memslots_view>?, _ addressSpace: UInt32, _ address: UInt64,
     _ size: UInt64, _ list: UnsafeMutablePointer<memslots_span>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?
@@ -113,8 +108,7 @@ public func memslots_view_translate(
     }
 }
 
-@c @implementation
-public func memslots_view_translate_bulk(
+@c @implementation public func memslots_view_translate_bulk(
     _ view: UnsafePointer<memslots_view>?, _ addressSpace: UInt32,
     _ ranges: UnsafePointer<memslots_range>?, _ rangeCount: Int,
     _ list: UnsafeMutablePointer<memslots_span>?, _ capacity: Int,

@@ -68,21 +68,18 @@ private func fill<Source, Element>(
     }
 }
 
-@c @implementation
-public func memslots_receipt_operations(
+@c @implementation public func memslots_receipt_operations(
     _ receipt: UnsafePointer<memslots_receipt>?,
     _ list: UnsafeMutablePointer<memslots_operation>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 { fill(list, capacity, count, of: receipt, { $0.operations }, memslots_operation.init) }
 
-@c @implementation
-public func memslots_receipt_slots(
+@c @implementation public func memslots_receipt_slots(
     _ receipt: UnsafePointer<memslots_receipt>?, _ list: UnsafeMutablePointer<memslots_slot>?,
     _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 { fill(list, capacity, count, of: receipt, { $0.slots }, memslots_slot.init) }
 
-@c @implementation
-public func memslots_receipt_dirty_runs(
+@c @implementation public func memslots_receipt_dirty_runs(
     _ receipt: UnsafePointer<memslots_receipt>?,
     _ list: UnsafeMutablePointer<memslots_dirty_run>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?
@@ -96,18 +93,15 @@ public func memslots_receipt_dirty_runs(
     }
 }
 
-@c @implementation
-public func memslots_receipt_warning(
+@c @implementation public func memslots_receipt_warning(
     _ receipt: UnsafePointer<memslots_receipt>?, _ index: Int
 ) -> UnsafePointer<CChar>? { text(of: receipt, at: index, in: \.warnings) }
 
-@c @implementation
-public func memslots_receipt_reader(
+@c @implementation public func memslots_receipt_reader(
     _ receipt: UnsafePointer<memslots_receipt>?, _ index: Int
 ) -> UnsafePointer<CChar>? { text(of: receipt, at: index, in: \.readers) }
 
-@c @implementation
-public func memslots_receipt_hold_reason(
+@c @implementation public func memslots_receipt_hold_reason(
     _ receipt: UnsafePointer<memslots_receipt>?
 ) -> UnsafePointer<CChar>? { text(of: receipt, at: 0, in: \.holdReasons) }
 

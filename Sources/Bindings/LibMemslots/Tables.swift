@@ -31,8 +31,7 @@ final class OpenTable: Sendable {
     }
 }
 
-@c @implementation
-public func memslots_open_simulator(
+@c @implementation public func memslots_open_simulator(
     _ options: UnsafePointer<memslots_simulator_options>?,
     _ table: UnsafeMutablePointer<memslots_table>?
 ) -> Int32 {
@@ -54,8 +53,7 @@ public func memslots_open_simulator(
     }
 }
 
-@c @implementation
-public func memslots_open_kvm(
+@c @implementation public func memslots_open_kvm(
     _ descriptor: Int32, _ options: UnsafePointer<memslots_kvm_options>?,
     _ table: UnsafeMutablePointer<memslots_table>?
 ) -> Int32 {
@@ -84,13 +82,11 @@ private func openTable(
     return memslots_table(value: try HandleTable.shared.open(OpenTable(table, on: vm), as: .table))
 }
 
-@c @implementation
-public func memslots_close(_ table: memslots_table) -> Int32 {
+@c @implementation public func memslots_close(_ table: memslots_table) -> Int32 {
     returnCode { () throws(Problem) in try HandleTable.shared.close(table.value, .table) }
 }
 
-@c @implementation
-public func memslots_get_capabilities(
+@c @implementation public func memslots_get_capabilities(
     _ table: memslots_table, _ capabilities: UnsafeMutablePointer<memslots_capabilities>?
 ) -> Int32 {
     returnCode(table) { open throws(Problem) in
@@ -130,8 +126,7 @@ extension SimulatorConfigurationError {
     }
 }
 
-@c @implementation
-public func memslots_simulator_touch(
+@c @implementation public func memslots_simulator_touch(
     _ table: memslots_table, _ addressSpace: UInt32, _ address: UInt64, _ size: UInt64
 ) -> Int32 {
     returnCode(table) { open throws(Problem) in
@@ -144,8 +139,7 @@ public func memslots_simulator_touch(
     }
 }
 
-@c @implementation
-public func memslots_simulator_fail(
+@c @implementation public func memslots_simulator_fail(
     _ table: memslots_table, _ operation: UInt32, _ errno: Int32, _ times: UInt32
 ) -> Int32 {
     returnCode(table) { open throws(Problem) in
@@ -159,15 +153,13 @@ public func memslots_simulator_fail(
     }
 }
 
-@c @implementation
-public func memslots_simulator_clear_faults(_ table: memslots_table) -> Int32 {
+@c @implementation public func memslots_simulator_clear_faults(_ table: memslots_table) -> Int32 {
     returnCode(table) { open throws(Problem) in
         try open.simulator.clearFaults()
     }
 }
 
-@c @implementation
-public func memslots_simulator_installed(
+@c @implementation public func memslots_simulator_installed(
     _ table: memslots_table, _ list: UnsafeMutablePointer<memslots_slot>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {

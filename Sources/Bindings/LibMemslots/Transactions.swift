@@ -4,8 +4,7 @@
 public import CMemslots
 import Memslots
 
-@c @implementation
-public func memslots_submit(
+@c @implementation public func memslots_submit(
     _ table: memslots_table, _ list: UnsafePointer<memslots_slot>?, _ count: Int,
     _ options: UnsafePointer<memslots_submit_options>?,
     _ receipt: UnsafeMutablePointer<memslots_receipt>?
@@ -15,8 +14,7 @@ public func memslots_submit(
     }
 }
 
-@c @implementation
-public func memslots_plan(
+@c @implementation public func memslots_plan(
     _ table: memslots_table, _ list: UnsafePointer<memslots_slot>?, _ count: Int,
     _ options: UnsafePointer<memslots_submit_options>?,
     _ receipt: UnsafeMutablePointer<memslots_receipt>?
@@ -69,8 +67,7 @@ extension SubmitOptions {
     }
 }
 
-@c @implementation
-public func memslots_get(
+@c @implementation public func memslots_get(
     _ table: memslots_table, _ list: UnsafeMutablePointer<memslots_slot>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?, _ generation: UnsafeMutablePointer<UInt64>?
 ) -> Int32 {
@@ -81,8 +78,7 @@ public func memslots_get(
     }
 }
 
-@c @implementation
-public func memslots_failure(
+@c @implementation public func memslots_failure(
     _ table: memslots_table, _ list: UnsafeMutablePointer<memslots_slot>?, _ capacity: Int,
     _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {
@@ -94,22 +90,19 @@ public func memslots_failure(
     }
 }
 
-@c @implementation
-public func memslots_recover(_ table: memslots_table) -> Int32 {
+@c @implementation public func memslots_recover(_ table: memslots_table) -> Int32 {
     returnCode(table) { open throws(Problem) in
         try converting(Problem.submit, open.table.recover())
     }
 }
 
-@c @implementation
-public func memslots_release_vcpus(_ table: memslots_table) -> Int32 {
+@c @implementation public func memslots_release_vcpus(_ table: memslots_table) -> Int32 {
     returnCode(table) { open in
         open.table.releaseVCPUs()
     }
 }
 
-@c @implementation
-public func memslots_dirty_log(
+@c @implementation public func memslots_dirty_log(
     _ table: memslots_table, _ addressSpace: UInt32, _ slot: UInt32, _ firstPage: UInt64,
     _ pageCount: UInt64, _ clear: Bool, _ bitmap: UnsafeMutablePointer<UInt64>?, _ words: Int,
     _ dirtyPages: UnsafeMutablePointer<UInt64>?

@@ -24,8 +24,7 @@ final class OpenVCPU: Sendable {
     deinit { guarded.releaseSharedPage() }
 }
 
-@c @implementation
-public func memslots_vcpu_open(
+@c @implementation public func memslots_vcpu_open(
     _ table: memslots_table, _ options: UnsafePointer<memslots_vcpu_options>?,
     _ vcpu: UnsafeMutablePointer<memslots_vcpu>?
 ) -> Int32 {
@@ -50,13 +49,11 @@ public func memslots_vcpu_open(
     }
 }
 
-@c @implementation
-public func memslots_vcpu_close(_ vcpu: memslots_vcpu) -> Int32 {
+@c @implementation public func memslots_vcpu_close(_ vcpu: memslots_vcpu) -> Int32 {
     returnCode { () throws(Problem) in try HandleTable.shared.close(vcpu.value, .vcpu) }
 }
 
-@c @implementation
-public func memslots_accept_kicks(_ signal: Int32) -> Int32 {
+@c @implementation public func memslots_accept_kicks(_ signal: Int32) -> Int32 {
     returnCode { () throws(Problem) in
         let signal = try kickSignal(signal)
         try converting(
@@ -71,8 +68,7 @@ private func kickSignal(_ number: Int32) throws(Problem) -> KickSignal {
         KickSignal(number: number == 0 ? KickSignal.firstRealtime : number))
 }
 
-@c @implementation
-public func memslots_vcpu_run(
+@c @implementation public func memslots_vcpu_run(
     _ vcpu: memslots_vcpu, _ requests: UnsafeMutablePointer<UInt32>?
 ) -> Int32 {
     var success = Int32(MEMSLOTS_OK)
@@ -111,13 +107,11 @@ extension KickRequests {
     }
 }
 
-@c @implementation
-public func memslots_vcpu_kick(_ vcpu: memslots_vcpu) -> Int32 {
+@c @implementation public func memslots_vcpu_kick(_ vcpu: memslots_vcpu) -> Int32 {
     returnCode(vcpu) { $0.guarded.kick() }
 }
 
-@c @implementation
-public func memslots_vcpu_drain_dirty_ring(_ vcpu: memslots_vcpu) -> Int32 {
+@c @implementation public func memslots_vcpu_drain_dirty_ring(_ vcpu: memslots_vcpu) -> Int32 {
     returnCode(vcpu) { open throws(Problem) in
         try converting(
             { Problem.system(call: "KVM_RESET_DIRTY_RINGS", $0) },
@@ -141,8 +135,7 @@ private final class GuardedKick: Sendable {
     func end() { kick.withLock { $0 = nil } }
 }
 
-@c @implementation
-public func memslots_guarded(
+@c @implementation public func memslots_guarded(
     _ table: memslots_table, _ name: UnsafePointer<CChar>?,
     _ body: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?,
     _ kick: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?,
