@@ -92,8 +92,7 @@ static int64_t read_mask(const struct preload_call *call) {
 static int set_signal_mask(const struct preload_call *call) {
     struct mask_call own = {.call = *call};
     int passes = preload_locked(read_mask, &own.call) == PRELOAD_PASS;
-    return preload_real_ioctl(
-        call->descriptor, call->request, passes ? call->argument : own.words);
+    return preload_real_ioctl(call->descriptor, call->request, passes ? call->argument : own.words);
 }
 
 static int use_memory(const struct preload_call *call) {

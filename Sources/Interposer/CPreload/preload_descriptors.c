@@ -18,8 +18,7 @@ void preload_set_entry(int descriptor, enum preload_kind kind, uint32_t index) {
 
 struct preload_vm *preload_vm_of(uint32_t entry) {
     uint32_t index = preload_index(entry);
-    int is_vcpu =
-        preload_kind(entry) == PRELOAD_VCPU || preload_kind(entry) == PRELOAD_STATISTICS;
+    int is_vcpu = preload_kind(entry) == PRELOAD_VCPU || preload_kind(entry) == PRELOAD_STATISTICS;
     return is_vcpu ? preload_vcpus[index].vm : &preload_vms[index];
 }
 
@@ -86,8 +85,7 @@ static int64_t add_vm(const struct preload_call *call) {
 }
 
 void preload_add_vm(int descriptor) {
-    struct preload_call call = {.descriptor = descriptor};
-    preload_locked(add_vm, &call);
+    preload_locked(add_vm, &(struct preload_call){.descriptor = descriptor});
 }
 
 static int64_t add_vcpu(const struct preload_call *call) {
@@ -114,8 +112,7 @@ static int64_t add_vcpu(const struct preload_call *call) {
 }
 
 void preload_add_vcpu(struct preload_vm *vm, int descriptor) {
-    struct preload_call call = {.vm = vm, .descriptor = descriptor};
-    preload_locked(add_vcpu, &call);
+    preload_locked(add_vcpu, &(struct preload_call){.vm = vm, .descriptor = descriptor});
 }
 
 void preload_adopt_descriptor(struct preload_vm *vm, enum preload_kind kind, int descriptor) {
@@ -129,8 +126,7 @@ static int64_t add_device(const struct preload_call *call) {
 }
 
 void preload_add_device(struct preload_vm *vm, int descriptor) {
-    struct preload_call call = {.vm = vm, .descriptor = descriptor};
-    preload_locked(add_device, &call);
+    preload_locked(add_device, &(struct preload_call){.vm = vm, .descriptor = descriptor});
 }
 
 static int64_t add_copy(const struct preload_call *call) {
@@ -209,8 +205,7 @@ static int64_t remove_descriptor(const struct preload_call *call) {
 // Called before the descriptor is closed: afterwards its number may be reused.
 void preload_remove_descriptor(int descriptor) {
     if (!preload_entry(descriptor) || preload_passes_through()) return;
-    struct preload_call call = {.descriptor = descriptor};
-    preload_locked(remove_descriptor, &call);
+    preload_locked(remove_descriptor, &(struct preload_call){.descriptor = descriptor});
 }
 
 void preload_remove_descriptors(unsigned first, unsigned last) {

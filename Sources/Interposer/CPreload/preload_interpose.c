@@ -136,8 +136,7 @@ PRELOAD_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old) 
 
 PRELOAD_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old) {
     uint64_t copy;
-    return (int)syscall(
-        SYS_rt_sigprocmask, how, without_ours(how, set, &copy), old, sizeof copy);
+    return (int)syscall(SYS_rt_sigprocmask, how, without_ours(how, set, &copy), old, sizeof copy);
 }
 
 static inline void before_unmapping(const void *address, size_t size) {

@@ -42,8 +42,7 @@ static int64_t record_change(const struct preload_call *call) {
     for (int i = 0; i < PRELOAD_VMS && changes < CHANGES; i++) {
         if (!preload_vms[i].is_used) continue;
         changes++;
-        record(
-            &preload_vms[i], CRUN_CHANGED, (uint64_t)call->argument, call->request, call->why);
+        record(&preload_vms[i], CRUN_CHANGED, (uint64_t)call->argument, call->request, call->why);
     }
     return 0;
 }
@@ -162,6 +161,5 @@ static int64_t record_fault(const struct preload_call *call) {
 
 // KVM_RUN returned EFAULT. The mappings come first: the fault's record ends them.
 void preload_record_fault(struct preload_vm *vm, int vcpu) {
-    struct preload_call call = {.vm = vm, .descriptor = vcpu};
-    preload_locked(record_fault, &call);
+    preload_locked(record_fault, &(struct preload_call){.vm = vm, .descriptor = vcpu});
 }

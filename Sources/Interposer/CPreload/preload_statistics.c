@@ -57,8 +57,7 @@ void preload_open_statistics(struct preload_vcpu *vcpu, int descriptor) {
     if (vcpu->blocking) vcpu->statistics = move_up(file);
     cpreload_close(file);
     if (vcpu->statistics < 0) return;
-    preload_set_entry(
-        vcpu->statistics, PRELOAD_STATISTICS, (uint32_t)(vcpu - preload_vcpus));
+    preload_set_entry(vcpu->statistics, PRELOAD_STATISTICS, (uint32_t)(vcpu - preload_vcpus));
     // Its closing would not be noticed.
     if (!preload_entry(vcpu->statistics)) {
         cpreload_close(vcpu->statistics);

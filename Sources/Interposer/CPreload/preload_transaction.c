@@ -165,8 +165,7 @@ static int64_t settle(const struct preload_call *call) {
 
 void preload_settle(struct preload_vm *vm, uint32_t why) {
     if (!__atomic_load_n(&preload_pending, __ATOMIC_SEQ_CST)) return;
-    struct preload_call call = {.vm = vm, .why = why};
-    preload_locked(settle, &call);
+    preload_locked(settle, &(struct preload_call){.vm = vm, .why = why});
 }
 
 void preload_settle_all(uint32_t why) {
@@ -184,8 +183,7 @@ static int64_t settle_own(const struct preload_call *call) {
 
 // The calling thread is finished. It waits for other threads at the gate, not here.
 void preload_settle_own(uint32_t why) {
-    struct preload_call call = {.why = why};
-    preload_locked(settle_own, &call);
+    preload_locked(settle_own, &(struct preload_call){.why = why});
 }
 
 // Commits for a thread that requests changes without a pause: at a point that leaves

@@ -96,8 +96,7 @@ final class PreloadedVM {
         return 0
     }
 
-    /// Makes the table's array the requested one, which the kernel has already, with its dirty
-    /// logs.
+    /// Makes the table's array the requested one, which the kernel has already, with its dirty logs.
     func follow() {
         backend.kept.follow(from: table.snapshot().array.slots, to: requested.slots)
         (backend.isApplied, backend.isSilent) = (true, true)
@@ -208,11 +207,11 @@ extension Capabilities {
 /// Measured once, on a VM of its own.
 private let hostLimits: KVMLimits? = try? KVMSystem().limits()
 
-/// Guest pages where KVM may have a slot of its own, which depends on the host and cannot be
-/// queried. If it has one, it refuses a slot of the VMM there with `EEXIST`.
+/// Guest pages where KVM may have a slot of its own, which depends on the host and cannot be queried.
+/// If it has one, it refuses a slot of the VMM there with `EEXIST`.
 ///
-/// Kernel: `__x86_set_memory_region` in arch/x86/kvm; `KVM_PRIVATE_MEM_SLOTS`. With a VMX that
-/// cannot run a guest in real mode: the three pages of `KVM_SET_TSS_ADDR` and the page of
+/// Kernel: `__x86_set_memory_region` in arch/x86/kvm; `KVM_PRIVATE_MEM_SLOTS`. With a VMX that cannot
+/// run a guest in real mode: the three pages of `KVM_SET_TSS_ADDR` and the page of
 /// `KVM_SET_IDENTITY_MAP_ADDR`. With APIC acceleration, from the first vCPU on: the APIC's page.
 struct PossiblyReservedPages {
     // The APIC's page, and the identity map's default.

@@ -59,8 +59,7 @@ void memslots_preload_commit(uint32_t vm) CPRELOAD_SWIFT;
 void memslots_preload_follow(uint32_t vm) CPRELOAD_SWIFT;
 int32_t memslots_preload_dirty_log(
     uint32_t vm, int32_t descriptor, uint64_t request, void *argument) CPRELOAD_SWIFT;
-void memslots_preload_enabled(
-    uint32_t vm, uint32_t capability, uint64_t argument) CPRELOAD_SWIFT;
+void memslots_preload_enabled(uint32_t vm, uint32_t capability, uint64_t argument) CPRELOAD_SWIFT;
 void memslots_preload_file(uint32_t vm, int32_t descriptor, uint64_t size) CPRELOAD_SWIFT;
 void memslots_preload_file_closed(uint32_t vm, int32_t descriptor) CPRELOAD_SWIFT;
 // KVM may use these guest pages for its own slots: a slot there is applied at once.
