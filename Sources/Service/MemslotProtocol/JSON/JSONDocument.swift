@@ -73,7 +73,6 @@ package struct SourcePosition: Hashable, Sendable {
     /// The column in characters (Unicode scalars), from 1.
     package var column: Int
 
-    /// A place.
     package init(line: Int, column: Int) {
         self.line = line
         self.column = column

@@ -236,37 +236,38 @@ extension JSONWriter {
         endArray()
     }
 
+    /// Writes a member whose value `write` writes.
     @inline(__always)
-    package mutating func member(_ name: StaticString, _ value: String?) {
+    package mutating func member<Value>(
+        _ name: StaticString, _ value: Value?, _ write: (inout JSONWriter, Value) -> Void
+    ) {
         guard let value else { return }
         key(name)
-        string(value)
+        write(&self, value)
+    }
+
+    @inline(__always)
+    package mutating func member(_ name: StaticString, _ value: String?) {
+        member(name, value) { $0.string($1) }
     }
 
     @inline(__always)
     package mutating func member(_ name: StaticString, _ value: UInt64?) {
-        guard let value else { return }
-        key(name)
-        integer(value)
+        member(name, value) { $0.integer($1) }
     }
 
     @inline(__always)
     package mutating func member(_ name: StaticString, _ value: Int?) {
-        guard let value else { return }
-        key(name)
-        integer(value)
+        member(name, value) { $0.integer($1) }
     }
 
     package mutating func member(_ name: StaticString, _ value: Bool) {
-        key(name)
-        bool(value)
+        member(name, value) { $0.bool($1) }
     }
 
-    /// Writes a member that is an address or a size; nothing where it is `nil`.
+    /// Writes a member that is an address or a size.
     @inline(__always)
     package mutating func member(_ name: StaticString, address value: UInt64?) {
-        guard let value else { return }
-        key(name)
-        address(value)
+        member(name, value) { $0.address($1) }
     }
 }

@@ -15,8 +15,7 @@ extension JSONWriter {
     package mutating func notification(_ method: StaticString, params: (inout JSONWriter) -> Void) {
         object {
             $0.member("jsonrpc", "2.0")
-            $0.key("method")
-            $0.staticString(method)
+            $0.member("method", method) { $0.staticString($1) }
             $0.key("params")
             params(&$0)
         }
@@ -29,15 +28,9 @@ extension JSONWriter {
     ) {
         object {
             $0.member("jsonrpc", "2.0")
-            if let id {
-                $0.key("id")
-                $0.raw(id.rawBytes)
-            }
+            $0.member("id", id) { $0.raw($1.rawBytes) }
             $0.member("method", method)
-            if let params {
-                $0.key("params")
-                $0.raw(params)
-            }
+            $0.member("params", params) { $0.raw($1) }
         }
         newLine()
     }

@@ -162,7 +162,6 @@ extension JSONWriter {
         if pageSize != .page { member("pageSize", address: pageSize.rawValue) }
     }
 
-    /// Writes what a VM's backend supports.
     package mutating func capabilities(_ capabilities: Capabilities) {
         object {
             $0.member("maxSlots", UInt64(capabilities.maxSlots))

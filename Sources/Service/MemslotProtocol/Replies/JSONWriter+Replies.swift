@@ -16,8 +16,7 @@ extension JSONWriter {
                 $0.member("vm", vm)
                 $0.member("backend", backend)
                 $0.member("generation", 0)
-                $0.key("capabilities")
-                $0.capabilities(capabilities)
+                $0.member("capabilities", capabilities) { $0.capabilities($1) }
             }
         case .vms(let vms): object { $0.list("vms", vms) { $0.listed($1) } }
         case .recovered(let vm, let generation):
@@ -58,8 +57,7 @@ extension JSONWriter {
                 $0.member(pageSize: pageSize)
                 $0.member("logged", loggedCount)
                 $0.member("dirty", dirtyCount)
-                $0.key("bitmap")
-                $0.base64(bitmap)
+                $0.member("bitmap", bitmap) { $0.base64($1) }
             }
         case .subscribed(let arrays): object { $0.list("vms", arrays) { $0.array($1) } }
         case .metrics(let metrics): self.metrics(metrics)
@@ -128,16 +126,11 @@ extension JSONWriter {
             $0.member("protocol", 1)
             $0.member("pid", Int(info.pid))
             $0.object("backends") {
-                $0.key("simulated")
-                $0.backend(info.simulated)
-                $0.key("kvm")
-                $0.backend(info.kvm)
+                $0.member("simulated", info.simulated) { $0.backend($1) }
+                $0.member("kvm", info.kvm) { $0.backend($1) }
             }
             $0.object("limits") { $0.members(info.limits) }
-            if let state = info.state {
-                $0.key("state")
-                $0.state(state)
-            }
+            $0.member("state", info.state) { $0.state($1) }
         }
     }
 
@@ -146,8 +139,7 @@ extension JSONWriter {
             switch backend {
             case .available(let capabilities):
                 $0.member("available", true)
-                $0.key("capabilities")
-                $0.capabilities(capabilities)
+                $0.member("capabilities", capabilities) { $0.capabilities($1) }
             case .unavailable(let reason):
                 $0.member("available", false)
                 $0.member("reason", reason)

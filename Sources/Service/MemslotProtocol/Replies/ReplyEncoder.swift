@@ -78,8 +78,7 @@ public struct ReplyEncoder: Sendable {
         return writer.finish()
     }
 
-    /// Moves the writer out: with a second reference to its text, finishing it would copy
-    /// megabytes.
+    /// Moves the writer out: with a second reference to its text, finishing it would copy megabytes.
     private mutating func removeWriter() -> JSONWriter {
         var removed = JSONWriter()
         swap(&removed, &writer)

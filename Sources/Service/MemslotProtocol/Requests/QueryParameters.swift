@@ -103,7 +103,6 @@ extension TranslateParameters: ParameterObject {
     }
 }
 
-/// A range of guest physical addresses.
 private struct RangeParameters: ParameterObject {
     var address = GuestPhysicalAddress(0)
     var size = ByteCount.zero

@@ -95,8 +95,8 @@ public final class PassedDescriptors: Sendable {
     /// No descriptors.
     public static let none = PassedDescriptors([])
 
-    /// Adopts `descriptors`, in the order in which they were passed. A negative number represents
-    /// one that was refused.
+    /// Adopts `descriptors`, in the order in which they were passed. A negative number represents one
+    /// that was refused.
     public convenience init(_ descriptors: [Int32]) { self.init(descriptors, charges: []) }
 
     package init(_ descriptors: [Int32], charges: [any Sendable]) {
