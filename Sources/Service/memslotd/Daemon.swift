@@ -152,7 +152,6 @@ struct Daemon {
     }
 }
 
-/// The signals that end the daemon.
 private enum Signals {
     /// Blocks them in this thread and in every thread that is started later.
     static func block() {

@@ -8,7 +8,6 @@ import Memslots
 struct MetricsFile: Sendable {
     let path: String
     let log: Logger
-    /// Returns the whole text.
     let text: @Sendable () -> String
     private let state = Locked((isWritten: false, isRemoved: false))
 
@@ -23,8 +22,8 @@ struct MetricsFile: Sendable {
 
     /// Removes the file: nobody shall collect figures of a daemon that has ended.
     ///
-    /// It waits for 2 seconds at most, so that a file system that hangs does not keep the daemon
-    /// from its end.
+    /// It waits for 2 seconds at most, so that a file system that hangs does not keep the daemon from
+    /// its end.
     func remove() {
         let isOver = DispatchSemaphore(value: 0)
         do throws(Errno) {

@@ -66,7 +66,6 @@ private func group(_ word: String) throws -> UInt32 {
 
 extension Quantity: ExpressibleByArgument {}
 
-/// How the daemon runs.
 struct OperationOptions: ParsableArguments {
     @Flag(help: "Serve standard input and output instead of a socket, until the input ends.")
     var stdio = false

@@ -87,7 +87,6 @@ struct Sandbox {
     }
 }
 
-/// The daemon can't confine itself.
 struct SandboxError: Error {
     let message: String
 

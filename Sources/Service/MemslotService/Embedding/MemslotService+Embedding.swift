@@ -91,7 +91,8 @@ extension MemslotService {
     /// Sends subscribers a notification of this process's own, after the ones that are queued.
     ///
     /// - Parameters:
-    ///   - line: the notification, without the line's end. Its method must not be one of the service's.
+    ///   - line: the notification, without the line's end. Its method must not be one of the
+    ///     service's.
     ///   - name: the VM whose followers receive it; `nil` for all subscribers of the user, including
     ///     those that followed a VM of ``observe(vm:of:)`` until it ended.
     ///   - user: the VMs' user; this process's user by default.

@@ -162,15 +162,14 @@ extension EventFeed.Published {
 final class TableAudience: Sendable {
     typealias Observer = @Sendable (_ event: TableEvent, _ vm: String, _ user: UInt32) -> Void
 
-    /// Each access to a closure through a generic `inout` wraps it once more, even if it only
-    /// reads, until a call overflows the stack. In a structure the closure is not wrapped.
+    /// Each access to a closure through a generic `inout` wraps it once more, even if it only reads,
+    /// until a call overflows the stack. In a structure the closure is not wrapped.
     private struct Box: Sendable {
         let observer: Observer
     }
 
     private let box = Locked<Box?>(nil)
 
-    /// Replaces the function.
     func set(_ observer: @escaping Observer) { box.withLock { $0 = Box(observer: observer) } }
 
     func send(_ event: TableEvent, vm: String, user: UInt32) {

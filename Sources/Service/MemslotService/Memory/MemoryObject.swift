@@ -5,8 +5,8 @@ internal import Memslots
 
 /// Memory that slots name instead of an address. It is mapped once, for one VM.
 ///
-/// A reply that lists a slot of this object holds a reference to it. The memory is unmapped when
-/// the last reference is released.
+/// A reply that lists a slot of this object holds a reference to it. The memory is unmapped when the
+/// last reference is released.
 final class MemoryObject: Sendable {
     /// The id in the slots.
     let id: MemoryObjectID

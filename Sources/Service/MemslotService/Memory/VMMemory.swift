@@ -31,7 +31,6 @@ final class VMMemory: Sendable {
         objects = Locked(MemoryObjects(idsFrom: 1 << 31))
     }
 
-    /// A copy of the names.
     var names: SlotNames { SlotNames(memory: self, objects: objects.withLock { $0 }) }
 }
 

@@ -137,8 +137,8 @@ extension ArrayMessage {
 extension VirtualMachine {
     /// The reply to a submit or a plan: its warnings are the findings about the new array.
     ///
-    /// Events and the history have the core's, about the slots that changed: with all findings
-    /// each, they would leave less room for receipts.
+    /// Events and the history have the core's, about the slots that changed: with all findings each,
+    /// they would leave less room for receipts.
     fileprivate func reply(_ receipt: Receipt, _ names: SlotNames) -> Reply {
         var message = names.message(of: receipt)
         if receipt.outcome == .committed {

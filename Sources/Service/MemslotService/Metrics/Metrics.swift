@@ -3,20 +3,8 @@ internal import Memslots
 
 /// A counter of a user or a VM.
 enum Counter: String, CaseIterable, Sendable {
-    case requests
-    case errors
-    case events
-    case commits
-    case unchanged
-    case invalid
-    case conflicts
-    case rejected
-    case timeouts
-    case rollbacks
-    case failures
-    case recoveries
-    case operations
-    case quiesced
+    case requests, errors, events, commits, unchanged, invalid, conflicts, rejected, timeouts
+    case rollbacks, failures, recoveries, operations, quiesced
 
     /// Whether each VM has this counter too.
     var isOfVM: Bool { ![.requests, .errors, .events].contains(self) }
@@ -43,10 +31,7 @@ enum Counter: String, CaseIterable, Sendable {
 
 /// A time of a transaction that is measured.
 enum MeasuredTime: String, CaseIterable, Sendable {
-    case blackout
-    case total
-    case quiesce
-    case apply
+    case blackout, total, quiesce, apply
 
     var meaning: String {
         switch self {

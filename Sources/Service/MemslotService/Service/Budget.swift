@@ -4,8 +4,8 @@ internal import Memslots
 
 /// How much of one resource the peers may hold: each of them its share, all together the total.
 ///
-/// A peer is a user. A part of the total is reserved for root and the server's own user: other
-/// peers can't lock them out.
+/// A peer is a user. A part of the total is reserved for root and the server's own user: other peers
+/// can't lock them out.
 final class Budget: Sendable {
     private struct State {
         var held: [UInt32: Int] = [:]
@@ -75,9 +75,7 @@ final class Budget: Sendable {
     /// Waits until there is room for `amount`, and adds it.
     ///
     /// The requests of one user are served in order. One that only lacks room in the total is
-    /// served before all that came later.
-    ///
-    /// - Returns: what was added: `amount`, or all of the share.
+    /// served before all that came later. Returns what was added: `amount`, or all of the share.
     func wait(for amount: Int, of user: UInt32) -> Int {
         let amount = min(amount, share)
         let number = state.withLock { state -> UInt64? in
@@ -99,7 +97,6 @@ final class Budget: Sendable {
         return amount
     }
 
-    /// How many wait for room.
     var waitingCount: Int { state.withLock { $0.waiting.count } }
 
     private func isNext(_ number: UInt64, _ state: borrowing State) -> Bool {
@@ -117,8 +114,6 @@ final class Budget: Sendable {
     }
 
     func release(_ amount: Int, of user: UInt32) { state.change { add(-amount, to: user, &$0) } }
-
-    /// What `user` holds.
     func held(by user: UInt32) -> Int { state.withLock { $0.held[user, default: 0] } }
 
     /// What all hold together.

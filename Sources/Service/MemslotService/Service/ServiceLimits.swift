@@ -49,8 +49,7 @@ public struct ServiceLimits: Hashable, Sendable {
     public var unreadReplyBytesPerPeer = 256 << 20
     /// Descriptors of one line, in either direction.
     public var descriptors = 16
-    /// Descriptors of requests that are not finished, and of replies that are not read, of all
-    /// users.
+    /// Descriptors of requests that are not finished, and of replies that are not read, of all users.
     public var passedDescriptors = 2_048
     /// As ``passedDescriptors``, for one user.
     public var passedDescriptorsPerPeer = 1_024
@@ -126,8 +125,8 @@ public struct ServiceLimits: Hashable, Sendable {
 
     /// Descriptors that the server needs where every limit is reached.
     ///
-    /// A connection has its socket and two of its receiver, a VM one or two, a memory object one,
-    /// an observer three.
+    /// A connection has its socket and two of its receiver, a VM one or two, a memory object one, an
+    /// observer three.
     package var neededDescriptors: Int {
         Self.ownDescriptors + 3 * connections + passedDescriptors + 2 * vms + memories
             + 3 * observers
@@ -160,7 +159,6 @@ public struct ServiceLimits: Hashable, Sendable {
         }
     }
 
-    /// The properties by their names.
     var named: [String: UInt64] {
         Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0.value) })
     }

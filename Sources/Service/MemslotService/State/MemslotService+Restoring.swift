@@ -4,8 +4,8 @@ internal import Memslots
 extension MemslotService {
     /// Creates every VM of the state directory again, and submits its array in one transaction.
     ///
-    /// Call it once, before any other method. A VM that can't be restored stays in the directory.
-    /// It is reported to the store's observer and by `server.info`.
+    /// Call it once, before any other method. A VM that can't be restored stays in the directory. It
+    /// is reported to the store's observer and by `server.info`.
     ///
     /// - Throws: if the directory can't be read.
     public func restore() throws(StateError) {

@@ -3,8 +3,8 @@ internal import Memslots
 
 /// The directory that contains the state: private, and locked as long as this object lives.
 ///
-/// Files are opened relative to the directory's descriptor, so that no other directory can be put
-/// in its place.
+/// Files are opened relative to the directory's descriptor, so that no other directory can be put in
+/// its place.
 final class StateDirectory: Sendable {
     let path: String
     let descriptor: Int32
@@ -168,8 +168,7 @@ enum StateNames {
         case record
         /// A text that was being written, or one that was replaced.
         case leftover
-        case removed
-        case damaged
+        case removed, damaged
         case memory(UInt32)
     }
 

@@ -20,7 +20,6 @@ struct StateFile: Sendable {
         /// The file of the text before it; `nil` if there was none.
         fileprivate let previous: String?
 
-        /// Removes the text before it.
         func removePrevious() {
             guard let previous else { return }
             // If this fails, the next start removes the file.

@@ -3,20 +3,21 @@ internal import MemslotProtocol
 internal import MemslotVhostUser
 public import Memslots
 
-/// Holds open descriptors for the next process, however this one ends, as systemd's descriptor
-/// store does.
+/// Holds open descriptors for the next process, however this one ends, as systemd's descriptor store
+/// does.
 ///
 /// All requirements are called from any thread.
 public protocol DescriptorStore: Sendable {
-    /// Returns the descriptor of this name that the process before this one stored, and transfers
-    /// it to the caller; `nil` if there is none, or at the second call.
+    /// Returns the descriptor of this name that the process before this one stored, and transfers it
+    /// to the caller; `nil` if there is none, or at the second call.
     func claim(_ name: String) -> Int32?
 
     /// The names of the descriptors of the process before this one that were not claimed.
     var unclaimed: [String] { get }
 
-    /// Stores a copy of `descriptor`, which stays the caller's. Throws `ENOSPC` if the store is
-    /// full, or the errno of the call that failed.
+    /// Stores a copy of `descriptor`, which stays the caller's.
+    ///
+    /// - Throws: `ENOSPC` if the store is full, or the errno of the call that failed.
     func store(_ descriptor: Int32, as name: String) throws(Errno)
 
     /// Removes the descriptor of this name from the store, if it is there.

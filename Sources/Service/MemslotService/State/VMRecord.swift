@@ -26,7 +26,6 @@ struct VMRecord {
     static let generationLimit = Generation(1 << 62)
 }
 
-/// A memory object in a record.
 struct StoredMemory: Sendable, Equatable {
     let id: MemoryObjectID
     let name: String

@@ -50,8 +50,8 @@ final class AttachedObserver: Sendable {
     func shutDown() { end.shutDown() }
 }
 
-/// The socket of an observer's relay. It counts against its user until the relay has closed what
-/// the peer passed.
+/// The socket of an observer's relay. It counts against its user until the relay has closed what the
+/// peer passed.
 final class ObserverSocket: Sendable {
     private let descriptor: Int32
     private let charge: BudgetCharge

@@ -110,7 +110,6 @@ extension VMRegistry {
         }
     }
 
-    /// Ends every subscription of `peer`.
     mutating func unfollowAll(_ peer: Peer) {
         guard let user = users[peer.user] else { return }
         users[peer.user]?.left[peer.connection] = nil

@@ -49,8 +49,8 @@ extension VirtualMachine {
 
     /// Resolves the names, and calls `body`, again where the array was changed meanwhile.
     ///
-    /// An embedding process may change its table at any time, and unmap the memory of the slots:
-    /// the names of such a VM are resolved by the present array, and committed on this array alone.
+    /// An embedding process may change its table at any time, and unmap the memory of the slots: the
+    /// names of such a VM are resolved by the present array, and committed on this array alone.
     private func withResolved(
         _ parameters: SubmitParameters,
         _ body: (SlotResolver, SubmitOptions) throws(AdmissionError<ProtocolError>) -> Receipt
@@ -100,13 +100,10 @@ extension SubmitOptions {
 
 /// A submit of a scenario with its names resolved, and the simulated VM that it is for.
 package struct ResolvedSubmit: Sendable {
-    /// The VM's table.
     package let table: MemslotTable
-    /// The table's backend.
     package let simulator: SimulatedBackend
     /// The array, in request order; slots without an id have none yet.
     package let slots: [Memslot]
-    /// When vCPUs are held.
     package let quiesce: SubmitOptions.Quiesce
 }
 

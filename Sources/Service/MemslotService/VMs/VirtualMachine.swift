@@ -5,7 +5,6 @@ internal import Memslots
 /// A VM by name: its table, its backend, its memory, and its subscribers.
 final class VirtualMachine: Sendable {
     let name: String
-    /// The account of its user.
     let account: UserAccount
     /// The connection that the VM ends with; `nil` for a permanent VM.
     let ephemeralConnection: UInt64?
@@ -27,8 +26,7 @@ final class VirtualMachine: Sendable {
     let kernel: KernelCharge
     /// Held while the memory of the slots changes: by a submit, or by the end of an object.
     ///
-    /// Not of `Void`: ThreadSanitizer attributes an access to a value without a size to its
-    /// neighbour.
+    /// Not of `Void`: ThreadSanitizer attributes an access to a value without a size to its neighbour.
     let changes = Locked(false)
     private let observation: Observation
     /// The back ends that follow the table, in the order in which they were attached.

@@ -69,8 +69,7 @@ enum LogFormat: String, CaseIterable, ExpressibleByArgument {
         return "\(seconds).\(String(now.tv_nsec / 1_000_000 + 1_000).dropFirst())Z"
     }
 
-    /// Quotes a value that could be read as more than one, so that a peer's names can't forge a
-    /// line.
+    /// Quotes a value that could be read as more than one, so that a peer's names can't forge a line.
     private static func quoted(_ value: String) -> String {
         let isPlain = value.unicodeScalars.allSatisfy {
             $0.value > 0x20 && $0 != "\"" && $0 != "=" && $0 != "\\" && $0.value != 0x7F

@@ -6,7 +6,6 @@ import Memslots
 /// sockets, and those that the process before this one stored.
 struct InheritedDescriptors {
     private var sockets: [Int32] = []
-    /// The stored descriptors, by name.
     private(set) var stored: [String: Int32] = [:]
 
     private static let first: Int32 = 3
@@ -61,7 +60,6 @@ final class ServiceDescriptorStore: DescriptorStore {
     private struct State {
         /// The descriptors of the process before this one that were not claimed yet.
         var unclaimed: [String: Int32]
-        /// The names in the store.
         var names: Set<String>
     }
 

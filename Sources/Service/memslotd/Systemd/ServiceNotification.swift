@@ -23,8 +23,8 @@ struct ServiceNotification: Sendable {
     /// Resets systemd's watchdog.
     func alive() { trySend("WATCHDOG=1\n") }
 
-    /// The time after which systemd's watchdog restarts the service, in microseconds; `nil` if
-    /// there is no watchdog.
+    /// The time after which systemd's watchdog restarts the service, in microseconds; `nil` if there
+    /// is no watchdog.
     var watchdogMicroseconds: UInt64? {
         guard let text = getenv("WATCHDOG_USEC"), let value = UInt64(String(cString: text)),
             value > 0
@@ -36,7 +36,6 @@ struct ServiceNotification: Sendable {
     // systemd may have gone; the service goes on without it.
     private func trySend(_ text: String) { try? send(text) }
 
-    /// Sends a message with `descriptors`.
     func send(_ text: String, descriptors: [Int32] = []) throws(Errno) {
         guard let path else { return }
         let socket = try valueOfCall(clinux_datagram_socket())

@@ -147,7 +147,10 @@ final class Connection: Sendable {
             do throws(LineBuffer.LineTooLong) {
                 guard let line = try reading.buffer.next() else { return true }
                 guard process(line, turn, reader) else { return false }
-            } catch { refuseLongLine() }
+            } catch {
+                let limit = surroundings.service.limits.lineBytes
+                refuseRest("lineBytes", "a line has at most \(limit) bytes")
+            }
             if sender.isFull {
                 sender.flush()
                 waitForRoom()
@@ -233,34 +236,24 @@ final class Connection: Sendable {
         if !channel.isSocket, !surroundings.isStopping.waits(for: channel.input) { return false }
         let count = input.receive(into: &reading.buffer)
         if count == -Int(ENOMEM) {
-            reading.isRefused = true
-            refuse(
-                .limit("requestBytes", "the line has no room in memory; the connection is closed"))
+            refuseRest("requestBytes", "the line has no room in memory")
         } else if count < 0, channel.isSocket, count != -Int(ECONNRESET) {
-            refuseDescriptors(Errno(rawValue: Int32(-count)))
+            // No process can receive them, or the one that receives them hangs.
+            let reason =
+                count == -Int(ETIMEDOUT)
+                ? "one that came before is still being closed"
+                : "\(Errno(rawValue: Int32(-count)))"
+            refuseRest("descriptors", "the descriptors of a line can't be received (\(reason))")
         }
         return count > 0
     }
 
     // MARK: - The end
 
-    private func refuseLongLine() {
+    /// Refuses a line, and does not read what comes after it.
+    private func refuseRest(_ limit: String, _ reason: String) {
         reading.isRefused = true
-        let limit = surroundings.service.limits.lineBytes
-        refuse(.limit("lineBytes", "a line has at most \(limit) bytes; the connection is closed"))
-    }
-
-    /// Refuses a line whose descriptors no process can receive, or whose receiver hangs.
-    private func refuseDescriptors(_ errno: Errno) {
-        reading.isRefused = true
-        let reason =
-            errno.rawValue == ETIMEDOUT
-            ? "one that came before is still being closed" : "\(errno)"
-        refuse(
-            .limit(
-                "descriptors",
-                "the descriptors of a line can't be received (\(reason)); "
-                    + "the connection is closed"))
+        refuse(.limit(limit, "\(reason); the connection is closed"))
     }
 
     private func end(_ reader: StallWatch.Reader) {

@@ -62,9 +62,8 @@ package struct LineBuffer {
     var hasRest: Bool { bytes[start..<end].contains { !Self.isBlank($0) } }
 
     /// Calls `fill`, which writes at the buffer's end and returns how many bytes, or a negative
-    /// errno.
-    ///
-    /// - Returns: the value of `fill`; `-ENOMEM` where the buffer may not grow for a longer line.
+    /// errno. Returns the value of `fill`; `-ENOMEM` where the buffer may not grow for a longer
+    /// line.
     package mutating func fill(_ fill: (UnsafeMutableRawBufferPointer) -> Int) -> Int {
         guard makeRoom() || end < bytes.count else { return -Int(ENOMEM) }
         let end = end

@@ -20,9 +20,8 @@ public final class Listener: Sendable {
     /// Creates a socket at `path` that only the users and groups of `access` can connect to.
     ///
     /// A missing directory is created with mode 0700. A socket whose server has ended is replaced.
-    /// The socket's mode is set before anyone can connect.
-    ///
-    /// - Throws: for instance where another server listens at that path.
+    /// The socket's mode is set before anyone can connect. Throws for instance where another server
+    /// listens at that path.
     package init(at path: SocketPath, access: PeerAccess = PeerAccess()) throws(ListeningError) {
         try path.prepareDirectory(for: access)
         lock = try Self.lock(path)
