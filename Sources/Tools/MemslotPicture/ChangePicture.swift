@@ -37,9 +37,7 @@ package struct ChangePicture: Sendable {
     }
 
     /// The number of slots of each mark, in the order of the marks; marks without slots are omitted.
-    package var counts: [(mark: ChangeMark, count: Int)] {
-        ChangeMark.counts(entries.map(\.mark))
-    }
+    package var counts: [(mark: ChangeMark, count: Int)] { ChangeMark.counts(entries.map(\.mark)) }
 
     private func countLines(_ options: TextOptions) -> [String] {
         var lines = [StyledLine()]
@@ -54,9 +52,7 @@ package struct ChangePicture: Sendable {
             }
             lines[lines.count - 1].append(text, mark.style.ink)
         }
-        return lines.map {
-            $0.text(limit: options.width, colour: options.usesColour)
-        }
+        return lines.map { $0.text(limit: options.width, colour: options.usesColour) }
     }
 
     /// `before 3 slots, 4 GiB; after 4 slots, 4.5 GiB`.
@@ -68,9 +64,7 @@ package struct ChangePicture: Sendable {
     /// The rows of one address space, by address; at one address, removed slots come first.
     static func items(of entries: [ChangeEntry]) -> [MapItem] {
         var items = entries.compactMap { entry in
-            entry.after.map {
-                MapItem(slot: $0, mark: entry.mark, counterpart: entry.before)
-            }
+            entry.after.map { MapItem(slot: $0, mark: entry.mark, counterpart: entry.before) }
         }
         items.sort { ($0.slot.first, $0.slot.assignedID) < ($1.slot.first, $1.slot.assignedID) }
         for (index, hole) in items.map(\.slot).holesBefore().enumerated() {

@@ -54,7 +54,8 @@ extension MapPicture {
     /// - Parameter limit: the most slots and holes drawn in one address space before neighbours are
     ///   folded; at least 8. `nil` draws every slot.
     package func svg(title: String = "Memory map", limit: Int? = 120) -> String {
-        MapSVG(picture: self, limit: limit).document(title: title)
+        MapSVG(spaces: MapSpace.spaces(of: slots), labels: SlotLabels(names: names), limit: limit)
+            .document(title: title)
     }
 }
 
@@ -66,15 +67,9 @@ private struct MapSVG {
     private static let columnWidth = axisWidth + blockWidth + noteWidth
     private static let top = 136
 
-    private let spaces: [MapSpace]
-    private let labels: SlotLabels
-    private let limit: Int?
-
-    init(picture: MapPicture, limit: Int?) {
-        self.spaces = MapSpace.spaces(of: picture.slots)
-        self.labels = SlotLabels(names: picture.names)
-        self.limit = limit
-    }
+    let spaces: [MapSpace]
+    let labels: SlotLabels
+    let limit: Int?
 
     func document(title: String) -> String {
         var canvas = SVGCanvas()
@@ -114,8 +109,7 @@ private struct MapSVG {
     private func draw(_ space: MapSpace, x: Int, y: Int, on canvas: inout SVGCanvas) -> Int {
         canvas.text("Address space \(space.id)", x: x, y: y + 6, class: "heading")
         canvas.text(space.summary, x: x + Self.axisWidth, y: y + 26, class: "muted")
-        var frame = SVGFrame(
-            x: x + Self.axisWidth, y: y + 50, width: Self.blockWidth, height: 0)
+        var frame = SVGFrame(x: x + Self.axisWidth, y: y + 50, width: Self.blockWidth, height: 0)
         var end: UInt64 = 0
         func row(_ first: UInt64, height: Int, isBroken: Bool) {
             frame.height = height

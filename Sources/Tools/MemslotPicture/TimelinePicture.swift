@@ -154,8 +154,7 @@ struct TimelineSVG {
                 x: from, y: Self.top + span.lane * Self.laneHeight + 5, width: max(2, to - from),
                 height: Self.laneHeight - 10)
             reached[key] = max(reached[key] ?? 0, frame.x + frame.width)
-            let duration = HumanDuration(
-                nanoseconds: span.time.upperBound - span.time.lowerBound)
+            let duration = HumanDuration(nanoseconds: span.time.upperBound - span.time.lowerBound)
             canvas.group(tooltip: "\(span.label)\n\(duration)") { canvas in
                 canvas.rect(frame, class: "block \(Self.style(span.kind))", radius: 3)
                 guard frame.width > textWidth(span.label) + 12 else { return }

@@ -1,5 +1,7 @@
 import Memslots
 
+enum ChangeSide: CaseIterable { case before, after }
+
 /// One slot of a change: before, after, and its mark.
 struct ChangeEntry {
     var mark: ChangeMark
@@ -13,42 +15,31 @@ struct ChangeEntry {
     static func entries(
         before: [Memslot], after: [Memslot], marks: [SlotKey: ChangeMark]
     ) -> [ChangeEntry] {
-        let before = before.sorted { $0.assignedKey < $1.assignedKey }
-        let after = after.sorted { $0.assignedKey < $1.assignedKey }
-        var entries: [ChangeEntry] = []
-        var (old, new) = (0, 0)
-        while old < before.count || new < after.count {
-            if new == after.count
-                || old < before.count && before[old].assignedKey < after[new].assignedKey
-            {
-                entries.append(ChangeEntry(mark: .removed, before: before[old], after: nil))
-                old += 1
-            } else if old == before.count || after[new].assignedKey < before[old].assignedKey {
-                entries.append(ChangeEntry(mark: .added, before: nil, after: after[new]))
-                new += 1
-            } else {
-                let mark = mark(of: before[old], after[new], marks)
-                entries.append(ChangeEntry(mark: mark, before: before[old], after: after[new]))
-                old += 1
-                new += 1
+        let sides = [before, after].map { Dictionary(grouping: $0, by: \.assignedKey) }
+        return Set(sides.flatMap(\.keys)).sorted().flatMap { key in
+            // An array that no kernel would accept may have a key twice.
+            let (old, new) = (sides[0][key] ?? [], sides[1][key] ?? [])
+            return (0..<max(old.count, new.count)).map { index in
+                let before = index < old.count ? old[index] : nil
+                let after = index < new.count ? new[index] : nil
+                let mark: ChangeMark =
+                    switch marks[key] {
+                    case _ where before == nil: .added
+                    case _ where after == nil: .removed
+                    case .moved: .moved
+                    case .reflagged: .reflagged
+                    // A slot called unchanged is drawn once for both sides, so it must be equal.
+                    case .unchanged, nil: before == after ? .unchanged : .replaced
+                    case .added, .removed, .replaced: .replaced
+                    }
+                return ChangeEntry(mark: mark, before: before, after: after)
             }
-        }
-        return entries
-    }
-
-    private static func mark(
-        of before: Memslot, _ after: Memslot, _ marks: [SlotKey: ChangeMark]
-    ) -> ChangeMark {
-        switch marks[before.assignedKey] {
-        case .added, .removed, .replaced: .replaced
-        case .moved: .moved
-        case .reflagged: .reflagged
-        // A slot called unchanged is drawn once for both sides, so it must be equal.
-        case .unchanged, nil: before == after ? .unchanged : .replaced
         }
     }
 
     var addressSpace: AddressSpaceID { (after ?? before)?.addressSpace ?? .main }
+
+    subscript(side: ChangeSide) -> Memslot? { side == .before ? before : after }
 }
 
 /// The effect of a change on a slot.

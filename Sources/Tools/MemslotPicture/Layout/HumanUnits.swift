@@ -17,9 +17,7 @@ package struct HumanSize: Hashable, Sendable, CustomStringConvertible {
     package var description: String {
         guard bytes > 0 else { return "0 B" }
         let top = (UInt64.bitWidth - 1 - bytes.leadingZeroBitCount) / 10
-        for unit in (0...top).reversed() {
-            if let exact = exact(in: unit) { return exact }
-        }
+        for unit in (0...top).reversed() { if let exact = exact(in: unit) { return exact } }
         return rounded(to: top)
     }
 

@@ -6,14 +6,10 @@ struct SlotLabels {
     var names: [MemoryObjectID: String]
 
     /// The slot's number; `auto` if the table has not picked one yet.
-    func id(_ slot: Memslot) -> String {
-        slot.id?.description ?? "auto"
-    }
+    func id(_ slot: Memslot) -> String { slot.id?.description ?? "auto" }
 
     /// The flags in short: `log ro gmem`; numbers for bits without a name.
-    func flags(_ flags: MemslotFlags) -> String {
-        Self.flagWords(flags).joined(separator: " ")
-    }
+    func flags(_ flags: MemslotFlags) -> String { Self.flagWords(flags).joined(separator: " ") }
 
     /// The flags that changed: `+log -ro`.
     func flagChange(from old: MemslotFlags, to new: MemslotFlags) -> String {
@@ -65,8 +61,7 @@ struct SlotGroup {
         self.last = slots.map(\.last).max() ?? 0
         self.bytes = sizes.reduce(0) { $0.addingSaturated($1) }
         self.sizes = (sizes.min() ?? 0)...(sizes.max() ?? 0)
-        self.ids =
-            ids.count == slots.count ? (ids.min() ?? 0)...(ids.max() ?? 0) : nil
+        self.ids = ids.count == slots.count ? (ids.min() ?? 0)...(ids.max() ?? 0) : nil
         self.holes = items.map(\.hole).filter { $0 > 0 }
         self.marks = ChangeMark.counts(items.map(\.mark))
     }

@@ -6,7 +6,7 @@ struct ChangeAxis {
         enum Kind {
             case slots
             case hole
-            case fold(before: [Int], after: [Int])
+            case fold([ChangeCell.Part])
         }
 
         var kind: Kind
@@ -20,8 +20,8 @@ struct ChangeAxis {
     private(set) var bottom: Int
     private var tops: [UInt64: Int] = [:]
     private var bottoms: [UInt64: Int] = [:]
-    private var foldOfBefore: [Int: Int] = [:]
-    private var foldOfAfter: [Int: Int] = [:]
+    /// The stretch of each entry that is folded, by side.
+    private var folds: [ChangeSide: [Int: Int]] = [:]
 
     /// Lays out one address space from `y` downwards.
     init(_ entries: [ChangeEntry], y: Int, limit: Int?) {
@@ -37,18 +37,14 @@ struct ChangeAxis {
             switch piece {
             case .item(let index):
                 let cell = cells[index]
-                if holes[index] > 0 {
-                    append(.hole, cell.first - holes[index], cell.first)
-                }
-                let edges = cell.boundaries(entries)
+                if holes[index] > 0 { append(.hole, cell.first - holes[index], cell.first) }
+                let edges = cell.boundaries
                 for (first, end) in zip(edges, edges.dropFirst()) { append(.slots, first, end) }
             case .fold(let range):
-                let before = cells[range].flatMap(\.before)
-                let after = cells[range].flatMap(\.after)
-                for entry in before { foldOfBefore[entry] = stretches.count }
-                for entry in after { foldOfAfter[entry] = stretches.count }
+                let parts = cells[range].flatMap(\.parts)
+                for part in parts { folds[part.side, default: [:]][part.entry] = stretches.count }
                 let (first, end) = (cells[range.lowerBound].first, cells[range.upperBound - 1].end)
-                append(.fold(before: before, after: after), first, end)
+                append(.fold(parts), first, end)
             }
         }
     }
@@ -61,27 +57,26 @@ struct ChangeAxis {
             case .hole: 30 + octaves64 / 128
             case .fold: 62
             }
-        stretches.append(
-            Stretch(kind: kind, first: first, end: end, y: bottom, height: height))
+        stretches.append(Stretch(kind: kind, first: first, end: end, y: bottom, height: height))
         tops[first] = bottom
         bottom += height
         bottoms[end] = bottom
     }
 
     /// The vertical range of an entry's slot; `nil` if it is not drawn.
-    func span(of entry: Int, in entries: [ChangeEntry], isBefore: Bool) -> Range<Int>? {
-        if let fold = (isBefore ? foldOfBefore : foldOfAfter)[entry] {
+    func span(of entry: Int, in entries: [ChangeEntry], _ side: ChangeSide) -> Range<Int>? {
+        if let fold = folds[side]?[entry] {
             return stretches[fold].y..<stretches[fold].y + stretches[fold].height
         }
-        guard let slot = isBefore ? entries[entry].before : entries[entry].after,
+        guard let slot = entries[entry][side],
             let top = tops[slot.first], let bottom = bottoms[slot.end], top < bottom
         else { return nil }
         return top..<bottom
     }
 
     /// Where one side has no memory, ascending; adjacent stretches are one hole.
-    func holes(in entries: [ChangeEntry], _ side: KeyPath<ChangeEntry, Memslot?>) -> [Stretch] {
-        let slots = entries.compactMap { $0[keyPath: side] }.sorted { $0.first < $1.first }
+    func holes(in entries: [ChangeEntry], _ side: ChangeSide) -> [Stretch] {
+        let slots = entries.compactMap { $0[side] }.sorted { $0.first < $1.first }
         var next = 0
         var holes: [Stretch] = []
         for stretch in stretches {
@@ -98,66 +93,54 @@ struct ChangeAxis {
         return holes
     }
 
-    func isFolded(_ entry: Int, isBefore: Bool) -> Bool {
-        (isBefore ? foldOfBefore : foldOfAfter)[entry] != nil
-    }
+    func isFolded(_ entry: Int, _ side: ChangeSide) -> Bool { folds[side]?[entry] != nil }
 }
 
 /// A range of addresses whose bounds no slot of either array crosses.
 struct ChangeCell {
+    /// A slot, of an entry by its index.
+    typealias Part = (slot: Memslot, entry: Int, side: ChangeSide)
+
     var first: UInt64
     var end: UInt64
-    /// The entries whose slot before is in the range.
-    var before: [Int] = []
-    /// The entries whose slot after is in the range.
-    var after: [Int] = []
+    /// The slots in the range.
+    var parts: [Part] = []
 
     /// The cells of one address space, ascending. Empty slots have none.
     static func cells(of entries: [ChangeEntry]) -> [ChangeCell] {
-        var extents: [(slot: Memslot, entry: Int, isBefore: Bool)] = []
-        for (index, entry) in entries.enumerated() {
-            if let slot = entry.before { extents.append((slot, index, true)) }
-            if let slot = entry.after { extents.append((slot, index, false)) }
+        let parts = entries.enumerated().flatMap { index, entry in
+            ChangeSide.allCases.compactMap { side -> Part? in
+                entry[side].flatMap { $0.first < $0.end ? ($0, index, side) : nil }
+            }
         }
-        extents.removeAll { $0.slot.end <= $0.slot.first }
-        extents.sort { ($0.slot.first, $0.entry) < ($1.slot.first, $1.entry) }
-
         var cells: [ChangeCell] = []
-        for extent in extents {
-            if let last = cells.last, extent.slot.first < last.end {
-                cells[cells.count - 1].end = max(last.end, extent.slot.end)
+        for part in parts.sorted(by: { ($0.slot.first, $0.entry) < ($1.slot.first, $1.entry) }) {
+            if let last = cells.last, part.slot.first < last.end {
+                cells[cells.count - 1].end = max(last.end, part.slot.end)
             } else {
-                cells.append(ChangeCell(first: extent.slot.first, end: extent.slot.end))
+                cells.append(ChangeCell(first: part.slot.first, end: part.slot.end))
             }
-            if extent.isBefore {
-                cells[cells.count - 1].before.append(extent.entry)
-            } else {
-                cells[cells.count - 1].after.append(extent.entry)
-            }
+            cells[cells.count - 1].parts.append(part)
         }
         return cells
     }
 
     /// The addresses at which a slot of either array begins or ends, ascending.
-    func boundaries(_ entries: [ChangeEntry]) -> [UInt64] {
-        let slots =
-            before.compactMap { entries[$0].before } + after.compactMap { entries[$0].after }
-        return Set(slots.flatMap { [$0.first, $0.end] }).sorted()
-    }
+    var boundaries: [UInt64] { Set(parts.flatMap { [$0.slot.first, $0.slot.end] }).sorted() }
 
     /// The cell for folding, with `hole` unmapped bytes before it.
     func foldItem(_ entries: [ChangeEntry], hole: UInt64) -> FoldItem<MapLikeness> {
-        let marks = Set((before + after).map { entries[$0].mark })
+        let marks = Set(parts.map { entries[$0.entry].mark })
         let isQuiet = marks == [.unchanged]
-        let rows = (isQuiet ? 1 : max(1, boundaries(entries).count - 1)) + (hole > 0 ? 1 : 0)
+        let rows = (isQuiet ? 1 : max(1, boundaries.count - 1)) + (hole > 0 ? 1 : 0)
         var likeness: MapLikeness?
         if isQuiet {
             likeness = MapLikeness(mark: .unchanged)
-        } else if before.count + after.count == 1, let mark = marks.first {
-            let entry = entries[(before + after)[0]]
+        } else if parts.count == 1, let mark = marks.first {
+            let entry = entries[parts[0].entry]
             let shift = (entry.after?.first ?? 0) &- (entry.before?.first ?? 0)
             likeness = MapLikeness(
-                mark: mark, isGone: !before.isEmpty, size: end - first, hole: hole,
+                mark: mark, isGone: parts[0].side == .before, size: end - first, hole: hole,
                 shift: mark == .moved ? shift : 0)
         }
         let weight = (end - first) >> 1 | (isQuiet ? 0 : 1 << 63)

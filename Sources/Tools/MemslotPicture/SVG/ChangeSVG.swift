@@ -7,7 +7,8 @@ extension ChangePicture {
     /// - Parameter limit: the most slots and holes drawn in one address space before neighbours are
     ///   folded, unchanged ones first; at least 8. `nil` draws every slot.
     package func svg(title: String = "Change of the memory map", limit: Int? = 120) -> String {
-        ChangeSVG(picture: self, limit: limit).document(title: title)
+        ChangeSVG(picture: self, labels: SlotLabels(names: names), limit: limit)
+            .document(title: title)
     }
 }
 
@@ -20,15 +21,9 @@ private struct ChangeSVG {
     private static let noteX = rightX + blockWidth + 14
     private static let width = noteX + 190 + margin
 
-    private let picture: ChangePicture
-    private let labels: SlotLabels
-    private let limit: Int?
-
-    init(picture: ChangePicture, limit: Int?) {
-        self.picture = picture
-        self.labels = SlotLabels(names: picture.names)
-        self.limit = limit
-    }
+    let picture: ChangePicture
+    let labels: SlotLabels
+    let limit: Int?
 
     func document(title: String) -> String {
         var canvas = SVGCanvas()
@@ -53,23 +48,21 @@ private struct ChangeSVG {
     private func draw(_ entries: [ChangeEntry], y: Int, on canvas: inout SVGCanvas) -> Int {
         let space = entries.first?.addressSpace ?? .main
         canvas.text("Address space \(space)", x: Self.margin, y: y + 6, class: "heading")
-        canvas.text(
-            side("before", entries.compactMap(\.before)), x: Self.leftX, y: y + 26, class: "muted")
-        canvas.text(
-            side("after", entries.compactMap(\.after)), x: Self.rightX, y: y + 26, class: "muted")
+        for side in ChangeSide.allCases {
+            let slots = entries.compactMap { $0[side] }
+            canvas.text(
+                "\(side) · \(slots.countAndSize)", x: Self.x(of: side), y: y + 26, class: "muted")
+        }
         let axis = ChangeAxis(entries, y: y + 50, limit: limit)
         drawAxis(axis, entries, on: &canvas)
         drawBands(axis, entries, on: &canvas)
         for index in entries.indices {
-            drawBlock(index, entries, axis, isBefore: true, on: &canvas)
-            drawBlock(index, entries, axis, isBefore: false, on: &canvas)
+            for side in ChangeSide.allCases { drawBlock(index, entries, axis, side, on: &canvas) }
         }
         return axis.bottom + 4
     }
 
-    private func side(_ name: String, _ slots: [Memslot]) -> String {
-        "\(name) · \(slots.countAndSize)"
-    }
+    private static func x(of side: ChangeSide) -> Int { side == .before ? leftX : rightX }
 
     private func drawAxis(
         _ axis: ChangeAxis, _ entries: [ChangeEntry], on canvas: inout SVGCanvas
@@ -82,32 +75,28 @@ private struct ChangeSVG {
             switch stretch.kind {
             case .slots: canvas.axis(x: x, beside: frame, isBroken: false)
             case .hole: canvas.axis(x: x, beside: frame, isBroken: true)
-            case .fold(let before, let after):
+            case .fold(let parts):
                 canvas.axis(x: x, beside: frame, isBroken: true)
-                drawFold(before.map { entries[$0] }, \.before, in: frame, on: &canvas)
-                frame.x = Self.rightX
-                drawFold(after.map { entries[$0] }, \.after, in: frame, on: &canvas)
+                for side in ChangeSide.allCases {
+                    let items = parts.filter { $0.side == side }.map { part in
+                        MapItem(slot: part.slot, mark: entries[part.entry].mark)
+                    }
+                    frame.x = Self.x(of: side)
+                    if !items.isEmpty { drawFold(SlotGroup(items), in: frame, on: &canvas) }
+                }
             }
         }
         if let last = axis.stretches.last { canvas.tick(last.end, x: x, y: axis.bottom) }
-        for (x, side) in [(Self.leftX, \ChangeEntry.before), (Self.rightX, \ChangeEntry.after)] {
+        for side in ChangeSide.allCases {
             for hole in axis.holes(in: entries, side) {
                 let frame = SVGFrame(
-                    x: x, y: hole.y, width: Self.blockWidth, height: hole.height)
+                    x: Self.x(of: side), y: hole.y, width: Self.blockWidth, height: hole.height)
                 canvas.hole(hole.end - hole.first, in: frame)
             }
         }
     }
 
-    private func drawFold(
-        _ entries: [ChangeEntry], _ side: KeyPath<ChangeEntry, Memslot?>, in frame: SVGFrame,
-        on canvas: inout SVGCanvas
-    ) {
-        let items = entries.compactMap { entry in
-            entry[keyPath: side].map { MapItem(slot: $0, mark: entry.mark) }
-        }
-        guard !items.isEmpty else { return }
-        let group = SlotGroup(items)
+    private func drawFold(_ group: SlotGroup, in frame: SVGFrame, on canvas: inout SVGCanvas) {
         canvas.group(tooltip: group.text) { canvas in
             let second = cut("\(group.sizeText), \(group.idText)", to: 32)
             let name = group.commonMark.map(\.rawValue) ?? "fold"
@@ -123,8 +112,8 @@ private struct ChangeSVG {
         var drawn: Set<[Int]> = []
         for mark in order {
             for (index, entry) in entries.enumerated() where entry.mark == mark {
-                guard let old = axis.span(of: index, in: entries, isBefore: true),
-                    let new = axis.span(of: index, in: entries, isBefore: false)
+                guard let old = axis.span(of: index, in: entries, .before),
+                    let new = axis.span(of: index, in: entries, .after)
                 else { continue }
                 // Folded slots share their blocks, and so their bands.
                 let ends = [old.lowerBound, old.upperBound, new.lowerBound, new.upperBound]
@@ -144,20 +133,18 @@ private struct ChangeSVG {
     }
 
     private func drawBlock(
-        _ index: Int, _ entries: [ChangeEntry], _ axis: ChangeAxis, isBefore: Bool,
+        _ index: Int, _ entries: [ChangeEntry], _ axis: ChangeAxis, _ side: ChangeSide,
         on canvas: inout SVGCanvas
     ) {
         let entry = entries[index]
-        guard let slot = isBefore ? entry.before : entry.after,
-            !axis.isFolded(index, isBefore: isBefore),
-            let span = axis.span(of: index, in: entries, isBefore: isBefore)
+        guard let slot = entry[side], !axis.isFolded(index, side),
+            let span = axis.span(of: index, in: entries, side)
         else { return }
         let frame = SVGFrame(
-            x: isBefore ? Self.leftX : Self.rightX, y: span.lowerBound,
-            width: Self.blockWidth, height: span.count)
+            x: Self.x(of: side), y: span.lowerBound, width: Self.blockWidth, height: span.count)
         canvas.group(tooltip: "\(entry.mark)\n\(labels.tooltip(slot))") { canvas in
             canvas.slotBlock(slot, in: frame, class: entry.mark.rawValue, labels: labels)
-            guard !isBefore else { return }
+            guard side == .after else { return }
             let label = cut(label(of: entry, slot), to: 26)
             canvas.text(label, x: Self.noteX, y: frame.middle + 4, class: "mono")
         }

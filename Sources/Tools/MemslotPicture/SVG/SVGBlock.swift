@@ -13,8 +13,7 @@ extension SVGCanvas {
 
     /// Draws folded slots: two lines on a block, with the edges of two more sheets below.
     mutating func foldBlock(_ lines: (String, String), in frame: SVGFrame, class name: String) {
-        let sheets = SVGFrame(
-            x: frame.x, y: frame.y, width: frame.width, height: frame.height - 8)
+        let sheets = SVGFrame(x: frame.x, y: frame.y, width: frame.width, height: frame.height - 8)
         for step in [2, 1] {
             var sheet = sheets
             sheet.x += step * 4
@@ -68,8 +67,7 @@ extension SVGCanvas {
         let (top, bottom) = (frame.y, frame.y + frame.height)
         guard isBroken else { return path("M\(x) \(top)V\(bottom)", class: "axis") }
         let start = frame.middle - 6
-        path(
-            "M\(x) \(top)V\(start)l-4 3l8 3l-8 3l4 3V\(bottom)", class: "axis")
+        path("M\(x) \(top)V\(start)l-4 3l8 3l-8 3l4 3V\(bottom)", class: "axis")
     }
 
     /// Draws the top of a picture: its title, cut to `width` pixels, a line about it and the legend.
@@ -100,9 +98,7 @@ extension SVGCanvas {
 }
 
 /// The approximate width of a line of 13 pixel text; the font is the viewer's.
-func textWidth(_ text: String) -> Int {
-    text.reduce(0) { $0 + textWidth($1) }
-}
+func textWidth(_ text: String) -> Int { text.reduce(0) { $0 + textWidth($1) } }
 
 private func textWidth(_ character: Character) -> Int {
     if "filrt.,: ".contains(character) { return 4 }

@@ -29,9 +29,7 @@ struct MapColumns {
         self.backingWidth = widest(\.backing, atLeast: 7)
         self.bareBackingWidth = widest(\.bareBacking, atLeast: 7)
         let addresses = rows.filter { $0.sign == ">" || $0.bareBacking != $0.backing }
-        self.bareAddressWidth = addresses.reduce(12) {
-            max($0, displayWidth(of: $1.bareBacking))
-        }
+        self.bareAddressWidth = addresses.reduce(12) { max($0, displayWidth(of: $1.bareBacking)) }
         self.largest = rows.reduce(0) { max($0, $1.bar?.bytes ?? 0) }
         self.options = options
         fit()

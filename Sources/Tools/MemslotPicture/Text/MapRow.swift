@@ -25,8 +25,7 @@ struct MapRow {
             case .item(let index):
                 if items[index].hole > 0 { rows.append(hole(before: items[index])) }
                 rows.append(slot(items[index], labels))
-            case .fold(let range):
-                rows.append(fold(SlotGroup(items[range])))
+            case .fold(let range): rows.append(fold(SlotGroup(items[range])))
             }
         }
         return rows
@@ -36,8 +35,7 @@ struct MapRow {
         MapRow(
             first: item.holeStart, last: item.holeStart + (item.hole - 1),
             size: HumanSize(bytes: item.hole).description,
-            bar: SizeBar(kind: .hole, bytes: item.hole), backing: "hole",
-            ink: .dim, barInk: .dim)
+            bar: SizeBar(kind: .hole, bytes: item.hole), backing: "hole", ink: .dim, barInk: .dim)
     }
 
     private static func fold(_ group: SlotGroup) -> MapRow {

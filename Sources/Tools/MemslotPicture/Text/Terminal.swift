@@ -137,7 +137,5 @@ package struct ProgressBar {
         Terminal.writeError("\r\(done)\(left) \(percent) %")
     }
 
-    package func end() {
-        if isShown && lastPercent >= 0 { Terminal.writeError("\r\u{1B}[K") }
-    }
+    package func end() { if isShown && lastPercent >= 0 { Terminal.writeError("\r\u{1B}[K") } }
 }

@@ -44,11 +44,13 @@ package struct TextTable: Sendable {
     /// The rows, each with at most one cell per column.
     package private(set) var rows: [[Cell]] = []
 
-    package init(columns: [Column]) { self.columns = columns }
+    /// Columns that are `nil` are left out.
+    package init(columns: [Column?]) { self.columns = columns.compactMap(\.self) }
 
-    /// Adds a row; missing cells are empty, cells past the last column are dropped.
-    package mutating func append(_ cells: [Cell]) {
-        rows.append(Array(cells.prefix(columns.count)))
+    /// Adds a row. Cells that are `nil` are left out; missing ones at the end are empty, those past
+    /// the last column are dropped.
+    package mutating func append(_ cells: [Cell?]) {
+        rows.append(Array(cells.compactMap(\.self).prefix(columns.count)))
     }
 
     /// The table as lines without line ends: the headings, if there are any, and the rows.
