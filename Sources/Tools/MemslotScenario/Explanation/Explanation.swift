@@ -2,9 +2,7 @@ package import Memslots
 
 /// Why a call failed, as text: certain where a rule is known to be broken, else the candidates.
 package struct Explanation: Hashable, Sendable, CustomStringConvertible {
-    /// Whether the rule that refused the call is known.
-    package var isCertain: Bool
-    /// The rule; `nil` if it isn't certain.
+    /// The rule that refused the call; `nil` if it isn't certain.
     package var rule: SlotRule?
     package var sentences: [String]
 
@@ -23,7 +21,6 @@ package struct Explanation: Hashable, Sendable, CustomStringConvertible {
                 || $0.rule == .fileRangeBound && errno == "EEXIST"
         }
         if let first = refusals.first {
-            isCertain = true
             rule = first.rule
             sentences = ["\(errno): \(first.text)."]
             sentences += refusals.dropFirst().map { "Also: \($0.text)." }
@@ -31,11 +28,9 @@ package struct Explanation: Hashable, Sendable, CustomStringConvertible {
         }
         let candidates = Candidates(call: call, isWhole: isWhole).all(errno)
         if candidates.count == 1, let only = candidates.first, only.isOnlyCause {
-            isCertain = true
             rule = only.rule
             sentences = ["\(errno): \(only.text)."]
         } else {
-            isCertain = false
             sentences = [
                 "\(errno): no rule that can be checked here is broken. Possible causes:",
                 candidates.map(\.text).joined(separator: "; ") + ".",
@@ -45,15 +40,9 @@ package struct Explanation: Hashable, Sendable, CustomStringConvertible {
 
     /// Explains a failed call without words: only the causes of its errno can be listed.
     package init(errno: String) {
-        self.init(
-            AttemptedCall(
-                RawRegion(
-                    slot: 0, flags: 0, guestPhysicalAddress: 0, memorySize: 0, userspaceAddress: 0),
-                slots: [], limits: .likely), wordless: errno)
-    }
-
-    private init(_ call: AttemptedCall, wordless errno: String) {
-        isCertain = false
+        let nothing = RawRegion(
+            slot: 0, flags: 0, guestPhysicalAddress: 0, memorySize: 0, userspaceAddress: 0)
+        let call = AttemptedCall(nothing, slots: [], limits: .likely)
         let causes = Candidates(call: call, isWhole: false, hasWords: false).all(errno).map(\.text)
         sentences = [
             "\(errno): the call's words are not known. Possible causes:",
@@ -68,20 +57,16 @@ package struct Explanation: Hashable, Sendable, CustomStringConvertible {
     ///   - isMeasured: whether it is the process's memory at that moment; else a log's candidates.
     package static func runFault(shown: [String], isMeasured: Bool = false) -> Explanation {
         var all = Explanation(errno: "EFAULT")
-        all.isCertain = isMeasured
+        let causes =
+            "the memory is unmapped (munmap) under a live slot; it is protected (mprotect), or "
+            + "not writable and the slot is not read-only; it lies past the end of its "
+            + "file; it has no page structure (a device's memory); a page of it is poisoned. "
+            + "memslotctl run --report finds which."
+        let lead =
+            shown.isEmpty ? "Possible causes" : isMeasured ? "At that moment" : "The log shows"
         all.sentences =
-            shown.isEmpty
-            ? [
-                "EFAULT: KVM_RUN could not reach the user memory behind a slot. Possible causes:",
-                "the memory is unmapped (munmap) under a live slot; it is protected (mprotect), or "
-                    + "not writable and the slot is not read-only; it lies past the end of its "
-                    + "file; it has no page structure (a device's memory); a page of it is poisoned. "
-                    + "memslotctl run --report finds which.",
-            ]
-            : [
-                "EFAULT: KVM_RUN could not reach the user memory behind a slot. "
-                    + (isMeasured ? "At that moment:" : "The log shows:")
-            ] + shown
+            ["EFAULT: KVM_RUN could not reach the user memory behind a slot. \(lead):"]
+            + (shown.isEmpty ? [causes] : shown)
         return all
     }
 }
@@ -92,7 +77,11 @@ private struct Candidates {
         var rule: SlotRule
         var text: String
         /// Whether the kernel returns the errno for nothing else.
-        var isOnlyCause = false
+        var isOnlyCause: Bool
+
+        init(_ rule: SlotRule, _ text: String, isOnly: Bool = false) {
+            (self.rule, self.text, isOnlyCause) = (rule, text, isOnly)
+        }
     }
 
     let call: AttemptedCall
@@ -105,85 +94,72 @@ private struct Candidates {
         case "EEXIST":
             return [
                 Cause(
-                    rule: .overlap,
-                    text: call.refusals.isEmpty
+                    .overlap,
+                    call.refusals.isEmpty
                         ? "the range overlaps a slot that is not shown here, but that KVM has"
                         : "the slots shown here are not those that the call met: with them it "
                             + "returns \(call.refusals[0].rule.errno(on: call.limits)), because "
                             + call.refusals[0].text),
                 Cause(
-                    rule: .reserved,
-                    text: "it meets pages that KVM keeps for itself: the local APIC at 0xfee00000, "
+                    .reserved,
+                    "it meets pages that KVM keeps for itself: the local APIC at 0xfee00000, "
                         + "and on Intel the TSS and the identity map (KVM_SET_TSS_ADDR)"),
             ]
-        case "ENOMEM": return [Cause(rule: .memory, text: memory, isOnlyCause: true)]
-        case "EIO":
-            return [
-                Cause(
-                    rule: .otherProcess,
-                    text: "the caller is another process than the one that created the VM, such as "
-                        + "a child after fork: slot calls work in the VM's own process only. Or KVM "
-                        + "has marked the VM as dead (see the kernel's log)", isOnlyCause: true)
-            ]
-        case "EFAULT":
-            return [
-                Cause(
-                    rule: .unreadable,
-                    text: "the kernel can't read the call's argument: the pointer is wrong, or it "
-                        + "does not point to 32 bytes (160 for KVM_SET_USER_MEMORY_REGION2)",
-                    isOnlyCause: true)
-            ]
-        case "EBADF":
-            return [
-                Cause(
-                    rule: .fileNotOpen,
-                    text: "guest_memfd, or the VM's own descriptor, is not open", isOnlyCause: true)
-            ]
-        case "ENOTTY":
-            return [
-                Cause(
-                    rule: .noSuchCall,
-                    text: "the descriptor is no VM, or the kernel has no such call: "
-                        + "KVM_SET_USER_MEMORY_REGION2 came with Linux 6.8 (KVM_CAP_USER_MEMORY2)",
-                    isOnlyCause: true)
-            ]
+        case "ENOMEM": return [Cause(.memory, memory, isOnly: true)]
         default:
-            return [
-                Cause(
-                    rule: .noSuchCall,
-                    text:
-                        "KVM's slot calls return no \(errno): a seccomp filter, a security module, "
-                        + "or a layer between the VMM and KVM refused it")
-            ]
+            if let (rule, text) = Self.only[errno] { return [Cause(rule, text, isOnly: true)] }
+            let text =
+                "KVM's slot calls return no \(errno): a seccomp filter, a security module, "
+                + "or a layer between the VMM and KVM refused it"
+            return [Cause(.noSuchCall, text)]
         }
     }
+
+    /// The errnos that have one cause whatever the call is.
+    private static let only: [String: (SlotRule, String)] = [
+        "EIO": (
+            .otherProcess,
+            "the caller is another process than the one that created the VM, such as a child after "
+                + "fork: slot calls work in the VM's own process only. Or KVM has marked the VM as "
+                + "dead (see the kernel's log)"
+        ),
+        "EFAULT": (
+            .unreadable,
+            "the kernel can't read the call's argument: the pointer is wrong, or it does not point "
+                + "to 32 bytes (160 for KVM_SET_USER_MEMORY_REGION2)"
+        ),
+        "EBADF": (.fileNotOpen, "guest_memfd, or the VM's own descriptor, is not open"),
+        "ENOTTY": (
+            .noSuchCall,
+            "the descriptor is no VM, or the kernel has no such call: KVM_SET_USER_MEMORY_REGION2 "
+                + "came with Linux 6.8 (KVM_CAP_USER_MEMORY2)"
+        ),
+    ]
 
     private var invalid: [Cause] {
         let slot = call.slot
         guard hasWords else {
             return [
                 Cause(
-                    rule: .sizeAlignment,
-                    text: "a size, guest address or user address that is no multiple of 0x1000"),
+                    .sizeAlignment,
+                    "a size, guest address or user address that is no multiple of 0x1000"),
                 Cause(
-                    rule: .sizeIsFixed,
-                    text:
-                        "a slot that exists and changes its size, user address or readonly: delete "
+                    .sizeIsFixed,
+                    "a slot that exists and changes its size, user address or readonly: delete "
                         + "it first (size 0)"),
-                Cause(rule: .deletesNothing, text: "a deletion of a slot that does not exist"),
+                Cause(.deletesNothing, "a deletion of a slot that does not exist"),
                 Cause(
-                    rule: .unknownFlag,
-                    text:
-                        "a flag, slot number, address space or guest address that the host or the "
+                    .unknownFlag,
+                    "a flag, slot number, address space or guest address that the host or the "
                         + "VM's type does not have"),
                 Cause(
-                    rule: .fileRangeBound,
-                    text: "a guest_memfd of another VM, or a range of it that is bound or too long"),
+                    .fileRangeBound,
+                    "a guest_memfd of another VM, or a range of it that is bound or too long"),
             ]
         }
         var causes: [Cause] = []
         func add(_ applies: Bool, _ rule: SlotRule, _ text: String) {
-            if applies { causes.append(Cause(rule: rule, text: text)) }
+            if applies { causes.append(Cause(rule, text)) }
         }
         add(
             slot.addressSpace != .main, .addressSpace,
@@ -212,9 +188,7 @@ private struct Candidates {
             slot.size != .zero && bits > 36, .lastGuestPage,
             "the range needs \(bits) address bits, and the host has fewer (36 to 52; "
                 + "'address sizes' in /proc/cpuinfo)")
-        add(
-            slot.size == .zero, .deletesNothing,
-            "there is no slot \(slot.assignedKey) to delete")
+        add(slot.size == .zero, .deletesNothing, "there is no slot \(slot.assignedKey) to delete")
         add(
             true, .slotNumber,
             "the host has fewer slots or address spaces, or larger pages, than x86-64; or the user "

@@ -34,6 +34,8 @@ package struct SlotRefusal: Hashable, Sendable {
     package var rule: SlotRule
     /// One sentence or more, for a person who has only a bug report.
     package var text: String
+
+    fileprivate init(_ rule: SlotRule, _ text: String) { (self.rule, self.text) = (rule, text) }
 }
 
 /// A slot call with the array that it met.
@@ -73,7 +75,7 @@ package struct AttemptedCall: Sendable {
         let flags = MemslotFlags(rawValue: region.flags)
         var all: [SlotRefusal] = []
         func add(_ isBroken: Bool, _ rule: SlotRule, _ text: @autoclosure () -> String) {
-            if isBroken { all.append(SlotRefusal(rule: rule, text: text())) }
+            if isBroken { all.append(SlotRefusal(rule, text())) }
         }
         add(
             isOld && !flags.isSubset(of: [.logDirtyPages, .readOnly]), .oldCallFlags,
@@ -100,8 +102,7 @@ package struct AttemptedCall: Sendable {
             broken.contains(.misalignedSize), .sizeAlignment,
             "size \(hex(region.memorySize)) is not a multiple of \(limits.slotGranule): \(pages). Use "
                 + "\(hex((region.memorySize &+ offGranule) & ~offGranule)), and have that much memory "
-                + "behind it"
-        )
+                + "behind it")
         add(
             broken.contains(.misalignedAddress), .addressAlignment,
             "guest address \(hex(region.guestPhysicalAddress)) is not a multiple of "
@@ -145,12 +146,8 @@ package struct AttemptedCall: Sendable {
 
     private var tableRefusals: [SlotRefusal] {
         if region.memorySize == 0 {
-            return present == nil
-                ? [
-                    SlotRefusal(
-                        rule: .deletesNothing,
-                        text: "size 0 deletes \(name), and there is no such slot")
-                ] : []
+            let text = "size 0 deletes \(name), and there is no such slot"
+            return present == nil ? [SlotRefusal(.deletesNothing, text)] : []
         }
         if let old = present, let change = fixed(in: old) { return [change] }
         var all: [SlotRefusal] = []
@@ -160,17 +157,16 @@ package struct AttemptedCall: Sendable {
             if let kept = limits.reservedRanges.first(where: { $0.overlaps(range) }) {
                 all.append(
                     SlotRefusal(
-                        rule: .reserved,
-                        text: "\(self.range) meets \(Self.range(kept)), which KVM keeps for itself")
-                )
+                        .reserved,
+                        "\(self.range) meets \(Self.range(kept)), which KVM keeps for itself"))
             }
         }
         if let file = file { all.append(file) }
         if SlotRules.exceedsGuestPages(slot, capabilities: limits) {
             all.append(
                 SlotRefusal(
-                    rule: .lastGuestPage,
-                    text: "\(self.range) ends past \(limits.guestPhysicalBits) bits, the guest "
+                    .lastGuestPage,
+                    "\(self.range) ends past \(limits.guestPhysicalBits) bits, the guest "
                         + "addresses of this host. KVM checks it last: a move that it refuses has "
                         + "been visible to the guest. Place the range below "
                         + hex((limits.maxGuestPage &+ 1) &* limits.pageSize.rawValue)))
@@ -186,28 +182,28 @@ package struct AttemptedCall: Sendable {
         if (slot.flags.union(old.flags)).contains(.guestMemfd) {
             let isPossible = !slot.flags.contains(.guestMemfd) && limits.flags.contains(.guestMemfd)
             return SlotRefusal(
-                rule: .guestMemfdIsFixed,
-                text: exists + ", and a guest_memfd slot can only be deleted, not even set again "
+                .guestMemfdIsFixed,
+                exists + ", and a guest_memfd slot can only be deleted, not even set again "
                     + "as it is" + (isPossible ? " (6.18.0 to 6.18.2 let the flag go)" : "")
                     + remedy)
         }
         if slot.size != old.size {
             return SlotRefusal(
-                rule: .sizeIsFixed,
-                text: exists + ", and a size can't change (\(hex(old.size.rawValue)) to "
+                .sizeIsFixed,
+                exists + ", and a size can't change (\(hex(old.size.rawValue)) to "
                     + "\(hex(region.memorySize)))" + remedy)
         }
         if hasUserAddress, slot.userspaceAddress != old.userspaceAddress {
             return SlotRefusal(
-                rule: .userAddressIsFixed,
-                text: exists + ", and a user address can't change (to "
-                    + "\(hex(region.userspaceAddress)))" + remedy)
+                .userAddressIsFixed,
+                "\(exists), and a user address can't change (to \(hex(region.userspaceAddress)))"
+                    + remedy)
         }
         guard slot.flags.intersection(immutable) != old.flags.intersection(immutable) else {
             return nil
         }
         return SlotRefusal(
-            rule: .readOnlyIsFixed, text: exists + ", and KVM_MEM_READONLY can't change" + remedy)
+            .readOnlyIsFixed, exists + ", and KVM_MEM_READONLY can't change" + remedy)
     }
 
     private func overlapped(by range: Range<GuestPhysicalAddress>) -> Memslot? {
@@ -225,8 +221,8 @@ package struct AttemptedCall: Sendable {
             ways.append("place \(name) from \(other.guestPhysicalEnd) on")
         }
         return SlotRefusal(
-            rule: .overlap,
-            text: "\(range) of \(name) overlaps \(theirs) at \(Self.range(other)): "
+            .overlap,
+            "\(range) of \(name) overlaps \(theirs) at \(Self.range(other)): "
                 + ways.joined(separator: ", or ")
                 + ". The kernel compares with the slots at the moment of the call")
     }
@@ -235,23 +231,22 @@ package struct AttemptedCall: Sendable {
         guard slot.flags.contains(.guestMemfd), let word = region.guestMemfd else { return nil }
         guard case .file = word else {
             return word == .none
-                ? SlotRefusal(rule: .fileNotOpen, text: "guest_memfd=-1 is no open descriptor")
+                ? SlotRefusal(.fileNotOpen, "guest_memfd=-1 is no open descriptor")
                 : SlotRefusal(
-                    rule: .fileOfAnotherKind,
-                    text: "guest_memfd is no guest_memfd of this VM: KVM_CREATE_GUEST_MEMFD on the "
+                    .fileOfAnotherKind,
+                    "guest_memfd is no guest_memfd of this VM: KVM_CREATE_GUEST_MEMFD on the "
                         + "same VM returns one")
         }
         let bytes = "bytes \(Self.range(region.guestMemfdOffset, region.memorySize)) of the file"
         let end = region.guestMemfdOffset &+ region.memorySize
         let isNegative = region.guestMemfdOffset > UInt64(Int64.max)
         if let fileSize, isNegative || Int64(bitPattern: end) > Int64(clamping: fileSize) {
-            return SlotRefusal(
-                rule: .fileRange, text: "\(bytes) are past its end, \(hex(fileSize))")
+            return SlotRefusal(.fileRange, "\(bytes) are past its end, \(hex(fileSize))")
         }
         guard let bound = slots.first(where: { $0.binds(slot) }) else { return nil }
         return SlotRefusal(
-            rule: .fileRangeBound,
-            text: "\(bytes) are bound to slot \(bound.assignedKey) already, which has "
+            .fileRangeBound,
+            "\(bytes) are bound to slot \(bound.assignedKey) already, which has "
                 + "\(Self.range(bound.guestMemfd?.offset.rawValue ?? 0, bound.size.rawValue)): a page of a "
                 + "guest_memfd can be in one slot only. Delete that slot first, or give this one "
                 + "memory of its own")
@@ -287,9 +282,8 @@ extension Memslot {
         guard flags.contains(.guestMemfd), let one = guestMemfd, let two = other.guestMemfd,
             one.descriptor == two.descriptor
         else { return false }
-        return (one.offset.rawValue..<one.offset.rawValue.addingSaturated(size.rawValue))
-            .overlaps(
-                two.offset.rawValue..<two.offset.rawValue.addingSaturated(other.size.rawValue))
+        return (one.offset.rawValue..<one.offset.rawValue.addingSaturated(size.rawValue)).overlaps(
+            two.offset.rawValue..<two.offset.rawValue.addingSaturated(other.size.rawValue))
     }
 
     /// The words of a slot call as a slot.

@@ -20,7 +20,7 @@ package struct ArrayFile: Sendable {
         if FlatViewText.isText(bytes) {
             let view = FlatViewText(String(decoding: bytes, as: UTF8.self))
             guard !view.isTree else {
-                throw UnusableInput(line: 1, column: 1, message: FlatViewText.advice)
+                throw UnusableInput(message: FlatViewText.advice)
             }
             (slots, lines, machine) = (view.slots, view.rows.map(\.line), nil)
             return
@@ -28,12 +28,9 @@ package struct ArrayFile: Sendable {
         var machine: SimulatedParameters?
         let root: JSONValue
         var firstLine = 1
-        do throws(JSONError) {
-            root = try JSONDocument(parsing: bytes).root
-        } catch {
+        do throws(JSONError) { root = try JSONDocument(parsing: bytes).root } catch {
             guard let submitted = try Self.lastSubmit(bytes, orThrow: error) else {
-                throw UnusableInput(
-                    line: 1, column: 1, message: "expected a memslots.submit in the scenario")
+                throw UnusableInput(message: "expected a memslots.submit in the scenario")
             }
             root = submitted.params
             firstLine = submitted.line
@@ -42,7 +39,7 @@ package struct ArrayFile: Sendable {
         let list = root["result"]?["slots"] ?? root["params"]?["slots"] ?? root["slots"] ?? root
         guard list.kind == .array else {
             throw UnusableInput(
-                line: firstLine, column: 1,
+                line: firstLine,
                 message: "expected an array of slots, or an object with \"slots\"; "
                     + "found \(list.kind)")
         }
@@ -56,8 +53,7 @@ package struct ArrayFile: Sendable {
             let bytes = element.document.bytes[counted..<start]
             line += bytes.count { $0 == UInt8(ascii: "\n") }
             counted = start
-            slots.append(
-                try ParameterReader.read(element, line: line, as: SlotParameters.self))
+            slots.append(try ParameterReader.read(element, line: line, as: SlotParameters.self))
             lines.append(line)
         }
         self.slots = slots

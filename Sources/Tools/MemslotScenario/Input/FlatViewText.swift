@@ -119,14 +119,13 @@ package struct FlatViewText: Hashable, Sendable {
 extension FlatViewText {
     /// The differences between the slots and the view.
     package func differences(from slots: [Memslot]) -> [Finding] {
-        guard !isTree else {
-            return [Finding(.missing, .warning, "not compared: " + Self.advice)]
-        }
+        guard !isTree else { return [Finding(.missing, .warning, "not compared: " + Self.advice)] }
         let slots = slots.filter(\.isPossible).sortedByAddress()
         var findings: [Finding] = []
         func add(
             _ kind: Finding.Kind, _ text: String, _ space: AddressSpaceID, _ range: Range<UInt64>
         ) {
+            guard !range.isEmpty else { return }
             let prefix = space == .main ? "" : "address space \(space): "
             findings.append(Finding(kind, .error, prefix + text, addressSpace: space, range: range))
         }
@@ -134,13 +133,14 @@ extension FlatViewText {
         for row in rows {
             var address = row.range.lowerBound
             let place = "\(hex(row.range)) (\(row.kind) \(row.name))"
+            func miss(until end: UInt64) {
+                let gap = address..<max(address, end)
+                add(.missing, "\(place): no slot at \(hex(gap))", row.addressSpace, gap)
+            }
             for slot in slots
             where slot.addressSpace == row.addressSpace && slot.guestRange.overlaps(row.range) {
                 let range = slot.guestRange
-                if range.lowerBound > address {
-                    let gap = address..<range.lowerBound
-                    add(.missing, "\(place): no slot at \(hex(gap))", row.addressSpace, gap)
-                }
+                miss(until: range.lowerBound)
                 if slot.flags.contains(.readOnly) != row.isReadOnly {
                     add(
                         .readOnly,
@@ -149,10 +149,7 @@ extension FlatViewText {
                 }
                 address = max(address, range.upperBound)
             }
-            if address < row.range.upperBound {
-                let gap = address..<row.range.upperBound
-                add(.missing, "\(place): no slot at \(hex(gap))", row.addressSpace, gap)
-            }
+            miss(until: row.range.upperBound)
         }
         for slot in slots where spaces.contains(slot.addressSpace) && !covers(slot) {
             add(

@@ -84,10 +84,9 @@ package struct UnusableInput: Error, Hashable, Sendable, CustomStringConvertible
     /// What was expected and what was found.
     package var message: String
 
-    package init(line: Int, column: Int, message: String) {
-        self.line = line
-        self.column = column
-        self.message = message
+    /// By default at the start of the file.
+    package init(line: Int = 1, column: Int = 1, message: String) {
+        (self.line, self.column, self.message) = (line, column, message)
     }
 
     /// `line 3, column 5: expected …`.

@@ -50,9 +50,7 @@ package struct LineReader {
         var line: [UInt8] = []
         var isOpen = false
         while true {
-            if start == end, try !fill() {
-                return isOpen ? finished(line) : nil
-            }
+            if start == end, try !fill() { return isOpen ? finished(line) : nil }
             isOpen = true
             let newline = chunk[start..<end].firstIndex(of: UInt8(ascii: "\n"))
             let stop = newline ?? end
@@ -60,8 +58,7 @@ package struct LineReader {
                 isAtEnd = true
                 start = end
                 throw UnusableInput(
-                    line: lineNumber + 1, column: 1,
-                    message: "expected a line of at most \(limit) bytes")
+                    line: lineNumber + 1, message: "expected a line of at most \(limit) bytes")
             }
             line.append(contentsOf: chunk[start..<stop])
             start = newline.map { $0 + 1 } ?? end
@@ -84,8 +81,7 @@ package struct LineReader {
             return !isAtEnd
         case .failure(let errno):
             isAtEnd = true
-            throw UnusableInput(
-                line: lineNumber + 1, column: 1, message: "can't be read: \(errno.name)")
+            throw UnusableInput(line: lineNumber + 1, message: "can't be read: \(errno.name)")
         }
     }
 }

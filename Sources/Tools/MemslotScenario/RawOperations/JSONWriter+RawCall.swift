@@ -2,20 +2,22 @@ package import MemslotProtocol
 package import Memslots
 
 extension JSONWriter {
-    /// Writes a reply on a line of its own: `{"errno":null}`, and the data that was read.
-    package mutating func reply(_ reply: RawReply) {
-        object { $0.members(of: reply) }
+    /// Writes an object, whose members `body` writes, on a line of its own.
+    package mutating func line(_ body: (inout JSONWriter) -> Void) {
+        object(body)
         newLine()
     }
+
+    /// Writes a reply on a line of its own: `{"errno":null}`, and the data that was read.
+    package mutating func reply(_ reply: RawReply) { line { $0.members(of: reply) } }
 
     /// Writes a call on a line of its own, in the form that ``RawCallLine/init(line:number:)``
     /// reads.
     package mutating func rawCall(_ line: RawCallLine) {
-        object {
+        self.line {
             $0.members(of: line.call)
             if let expected = line.expected { $0.members(of: expected) }
         }
-        newLine()
     }
 
     /// Writes the five words that every slot call has, with the kernel's names.
@@ -43,21 +45,13 @@ extension JSONWriter {
         case .getDirtyLog(let slot, let isWritable):
             member("call", RawCallName.getDirtyLog.rawValue)
             member("slot", UInt64(slot))
-            if !isWritable {
-                key("bitmap")
-                null()
-            }
+            if !isWritable { bitmap(nil) }
         case .clearDirtyLog(let slot, let firstPage, let pageCount, let words):
             member("call", RawCallName.clearDirtyLog.rawValue)
             member("slot", UInt64(slot))
             member("first_page", address: firstPage)
             member("num_pages", UInt64(pageCount))
-            if let words {
-                list("bitmap", words) { $0.address($1) }
-            } else {
-                key("bitmap")
-                null()
-            }
+            bitmap(words)
         case .setManualDirtyLogProtect(let argument):
             member("call", RawCallName.manualProtect.rawValue)
             member("argument", address: argument)
@@ -65,6 +59,12 @@ extension JSONWriter {
             member("call", RawCallName.guestWrite.rawValue)
             member("guest_phys_addr", address: address)
         }
+    }
+
+    private mutating func bitmap(_ words: [UInt64]?) {
+        if let words { return list("bitmap", words) { $0.address($1) } }
+        key("bitmap")
+        null()
     }
 
     private mutating func members(of reply: RawReply) {

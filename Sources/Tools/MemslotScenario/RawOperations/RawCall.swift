@@ -121,8 +121,7 @@ private struct NamedCallLine: ParameterObject {
         case .slot: slot = reader.word(at: node)
         case .firstPage: firstPage = reader.quantity(at: node)
         case .pageCount: pageCount = reader.word(at: node)
-        case .bitmap:
-            words = reader.isNull(at: node) ? nil : reader.quantities(at: node)
+        case .bitmap: words = reader.isNull(at: node) ? nil : reader.quantities(at: node)
         case .argument: argument = reader.quantity(at: node)
         case .address: address = reader.quantity(at: node)
         case .errno:
@@ -138,8 +137,7 @@ private struct NamedCallLine: ParameterObject {
             switch name {
             case .getDirtyLog: .getDirtyLog(slot: slot, isWritable: words != nil)
             case .clearDirtyLog:
-                .clearDirtyLog(
-                    slot: slot, firstPage: firstPage, pageCount: pageCount, words: words)
+                .clearDirtyLog(slot: slot, firstPage: firstPage, pageCount: pageCount, words: words)
             case .manualProtect: .setManualDirtyLogProtect(argument)
             case .guestWrite: .guestWrite(address)
             }

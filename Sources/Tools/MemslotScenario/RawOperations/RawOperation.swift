@@ -41,8 +41,7 @@ struct RawOperationLine: ParameterObject {
             }
             if others.isEmpty { return reader.fail(at: node, "expected an errno") }
             expected = RawReply(others.removeFirst())
-        case .errno:
-            expected = RawReply(reader.isNull(at: node) ? nil : reader.errno(at: node))
+        case .errno: expected = RawReply(reader.isNull(at: node) ? nil : reader.errno(at: node))
         }
     }
 

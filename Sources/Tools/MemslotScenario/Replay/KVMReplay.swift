@@ -68,9 +68,7 @@ struct KVMReplay {
 
     private mutating func create(_ request: ScenarioRequest, _ line: Int) -> Verdict {
         let parameters: VMCreateParameters
-        do throws(ProtocolError) {
-            parameters = try VMCreateParameters(request.params)
-        } catch {
+        do throws(ProtocolError) { parameters = try VMCreateParameters(request.params) } catch {
             // KVM refuses it in the same way.
             return .playUnchanged
         }
@@ -153,8 +151,7 @@ struct HostLimits: Sendable {
 
     /// Decodes `backends.kvm.capabilities`; `nil` if it is missing.
     init?(_ capabilities: JSONValue?) {
-        guard let capabilities,
-            let maxSlots = capabilities["maxSlots"]?.uint64,
+        guard let capabilities, let maxSlots = capabilities["maxSlots"]?.uint64,
             let addressSpaces = capabilities["addressSpaces"]?.uint64,
             let bits = capabilities["guestPhysicalBits"]?.uint64,
             let end = capabilities["userspaceEnd"]?.string, end.hasPrefix("0x"),
@@ -179,8 +176,8 @@ struct HostLimits: Sendable {
         if asked.kernel != usual.kernel { return "the VM has the rules of Linux \(asked.kernel)" }
         if asked.pageSize != usual.pageSize { return "the VM has pages of \(asked.pageSize) bytes" }
         if asked.addressSpaces > addressSpaces {
-            return "the host has \(addressSpaces) address space, the VM needs "
-                + "\(asked.addressSpaces)"
+            return
+                "the host has \(addressSpaces) address space, the VM needs \(asked.addressSpaces)"
         }
         if let missing = asked.flags.names.first(where: { !flags.contains($0) }) {
             return "the host has no \(missing) slots"
@@ -188,15 +185,13 @@ struct HostLimits: Sendable {
         if asked.maxSlots != maxSlots, asked.maxSlots != usual.maxSlots {
             return "the host has \(maxSlots) slots, the VM needs \(asked.maxSlots)"
         }
-        if asked.guestPhysicalBits != guestPhysicalBits,
-            asked.guestPhysicalBits != usual.guestPhysicalBits
-        {
-            return "the host has \(guestPhysicalBits) guest physical bits, the VM needs "
-                + "\(asked.guestPhysicalBits)"
+        let bits = asked.guestPhysicalBits
+        if bits != guestPhysicalBits, bits != usual.guestPhysicalBits {
+            return "the host has \(guestPhysicalBits) guest physical bits, the VM needs \(bits)"
         }
-        if asked.userspaceEnd != userspaceEnd, asked.userspaceEnd != usual.userspaceEnd {
-            return "the host's user space ends at \(userspaceEnd), the VM's at "
-                + "\(asked.userspaceEnd)"
+        let end = asked.userspaceEnd
+        if end != userspaceEnd, end != usual.userspaceEnd {
+            return "the host's user space ends at \(userspaceEnd), the VM's at \(end)"
         }
         return nil
     }

@@ -9,9 +9,7 @@ package final class OfflineBackend: MemslotBackend {
         _ capabilities: Capabilities = Capabilities(
             addressSpaces: 2, userspaceEnd: UserspaceAddress(0xff_ffff_ffff_f000),
             flags: [.logDirtyPages, .readOnly, .guestMemfd], providesGuestMemfd: true)
-    ) {
-        self.capabilities = capabilities
-    }
+    ) { self.capabilities = capabilities }
 
     package func beginTransaction() {}
 

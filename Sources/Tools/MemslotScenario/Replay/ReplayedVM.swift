@@ -24,9 +24,7 @@ struct ReplayedVM {
     /// Whether the only difference is that the scenario's VM has failed.
     var hasNotFailed: Bool { outOfStep == nil && failureLine != nil }
 
-    var reason: String {
-        outOfStep ?? "the VM did not fail at line \(failureLine ?? 0)"
-    }
+    var reason: String { outOfStep ?? "the VM did not fail at line \(failureLine ?? 0)" }
 
     mutating func fallOutOfStep(_ reason: String) { outOfStep = outOfStep ?? reason }
 

@@ -61,10 +61,8 @@ package struct ScenarioPlayer {
             if case .skip(let reason) = verdict {
                 return played(step.line, request, skipped: reason)
             }
-            let reply = try exchange(
-                request, backend: verdict == .playUnchanged ? nil : backend)
-            let mismatches = ScenarioExpectation.mismatches(
-                expected: request.expect, reply: reply)
+            let reply = try exchange(request, backend: verdict == .playUnchanged ? nil : backend)
+            let mismatches = ScenarioExpectation.mismatches(expected: request.expect, reply: reply)
             let left =
                 replay?.excuse(mismatches, of: request, reply: reply, line: step.line)
                 ?? (mismatches: mismatches, skipped: nil)

@@ -55,8 +55,7 @@ package enum ScenarioExpectation {
                 if let found = actual[member.name] {
                     compare(member.value, found, at: inner, into: &mismatches)
                 } else if mismatches.count < limit {
-                    mismatches.append(
-                        Mismatch(path: inner, wanted: shown(member.value), got: nil))
+                    mismatches.append(Mismatch(path: inner, wanted: shown(member.value), got: nil))
                 }
             }
             return
@@ -69,12 +68,10 @@ package enum ScenarioExpectation {
             isEqual = ExactNumber(expected.rawBytes) == ExactNumber(actual.rawBytes)
         case (.string, .string):
             isEqual = expected.string.map { Array($0.utf8) } == actual.string.map { Array($0.utf8) }
-        case (let wanted, let got):
-            isEqual = wanted == got && wanted != .array
+        case (let wanted, let got): isEqual = wanted == got && wanted != .array
         }
         if !isEqual {
-            mismatches.append(
-                Mismatch(path: path, wanted: shown(expected), got: shown(actual)))
+            mismatches.append(Mismatch(path: path, wanted: shown(expected), got: shown(actual)))
         }
     }
 

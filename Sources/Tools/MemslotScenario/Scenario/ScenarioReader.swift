@@ -23,8 +23,7 @@ package struct ScenarioReader {
             return ScenarioStep(line: number, content: try Self.content(of: bytes, number))
         }
         guard !isEmpty else {
-            throw UnusableInput(
-                line: 1, column: 1, message: "expected a scenario, found an empty file")
+            throw UnusableInput(message: "expected a scenario, found an empty file")
         }
         return nil
     }
@@ -33,42 +32,30 @@ package struct ScenarioReader {
         of bytes: [UInt8], _ line: Int
     ) throws(UnusableInput) -> ScenarioStep.Content {
         let value = try JSONValue(line: bytes, number: line)
+        /// The member `name`; `nil` if there is none.
+        func member<Value>(
+            _ name: String, _ kind: String, _ read: (JSONValue) -> Value?
+        ) throws(UnusableInput) -> Value? {
+            guard let member = value[name] else { return nil }
+            if let found = read(member) { return found }
+            throw UnusableInput(
+                line: line, column: member.position.column,
+                message: "\(name): expected a \(kind), found \(member.kind)")
+        }
         if value.kind == .object, value["method"] == nil {
-            if let comment = value["comment"] { return try remark(comment, in: value, line) }
-            if let scenario = value["scenario"] {
-                let source = try value["source"].map { source throws(UnusableInput) in
-                    try string(source, "source", line)
-                }
-                return .header(scenario: try string(scenario, "scenario", line), source: source)
+            if let text = try member("comment", "string", \.string) {
+                let count = try member("recordedOperations", "count", \.uint64)
+                return .comment(text, recordedOperations: count)
+            }
+            if value["scenario"] != nil {
+                let source = try member("source", "string", \.string)
+                let name = try member("scenario", "string", \.string) ?? ""
+                return .header(scenario: name, source: source)
             }
         }
         let request = try ParameterReader.read(value, line: line, as: RequestLine.self)
         return .request(
             ScenarioRequest(method: request.method, params: request.params, expect: request.expect))
-    }
-
-    private static func remark(
-        _ comment: JSONValue, in value: JSONValue, _ line: Int
-    ) throws(UnusableInput) -> ScenarioStep.Content {
-        let text = try string(comment, "comment", line)
-        guard let recorded = value["recordedOperations"] else {
-            return .comment(text, recordedOperations: nil)
-        }
-        guard let count = recorded.uint64 else {
-            throw UnusableInput(
-                line: line, column: recorded.position.column,
-                message: "recordedOperations: expected a count, found \(recorded.kind)")
-        }
-        return .comment(text, recordedOperations: count)
-    }
-
-    private static func string(
-        _ value: JSONValue, _ name: String, _ line: Int
-    ) throws(UnusableInput) -> String {
-        if let text = value.string { return text }
-        throw UnusableInput(
-            line: line, column: value.position.column,
-            message: "\(name): expected a string, found \(value.kind)")
     }
 }
 
