@@ -1,4 +1,5 @@
 package import MemslotScenario
+import Memslots
 
 /// What a text shows of a VM's memory.
 package enum Evidence: Sendable {
@@ -39,8 +40,7 @@ package struct EvidenceReader {
     package mutating func consume(_ bytes: ArraySlice<UInt8>) throws(UnusableInput) {
         if kind == .log { return importer.consume(bytes) }
         guard head.count + bytes.count <= Self.limit else {
-            throw UnusableInput(
-                line: 1, column: 1, message: "expected at most \(Self.limit) bytes of such a text")
+            throw UnusableInput(message: "expected at most \(Self.limit) bytes of such a text")
         }
         head += bytes
         if kind == .undecided, head.count >= Self.headLength { decide() }
@@ -70,28 +70,21 @@ package struct EvidenceReader {
         switch kind {
         case .view:
             let view = FlatViewText(String(decoding: head, as: UTF8.self))
-            guard !view.isTree else {
-                throw UnusableInput(line: 1, column: 1, message: FlatViewText.advice)
-            }
+            guard !view.isTree else { throw UnusableInput(message: FlatViewText.advice) }
             return .view(view)
         case .record:
             var reader = RecordedCallReader()
             let log = try reader.read(head)
-            var result = try assembled { () throws(TraceError) in
-                try TraceAssembly(log: log, options: options).assemble()
-            }
+            var result = try converting(
+                { (error: TraceError) in UnusableInput(message: error.description) },
+                TraceAssembly(log: log, options: options).assemble())
             result.run = reader.run
             return .calls(result)
         default:
-            return .calls(try assembled { () throws(TraceError) in try importer.finish() })
-        }
-    }
-
-    private func assembled(
-        _ body: () throws(TraceError) -> TraceImport
-    ) throws(UnusableInput) -> TraceImport {
-        do throws(TraceError) { return try body() } catch {
-            throw UnusableInput(line: 1, column: 1, message: "\(error)")
+            return .calls(
+                try converting(
+                    { (error: TraceError) in UnusableInput(message: error.description) },
+                    importer.finish()))
         }
     }
 }

@@ -108,22 +108,19 @@ struct LineSplitter {
     private var isOverlong = false
 
     /// Passes each line that `chunk` completes to `line`, without its end.
-    mutating func split<Failure: Error>(
-        _ chunk: ArraySlice<UInt8>,
-        line: (ArraySlice<UInt8>) throws(Failure) -> Void
-    ) throws(Failure) {
+    mutating func split(_ chunk: ArraySlice<UInt8>, line: (ArraySlice<UInt8>) -> Void) {
         var rest = chunk
         while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
             let head = rest[..<end]
             rest = rest[(end + 1)...]
             if carried.isEmpty, head.count <= Self.limit {
-                try line(head.withoutReturn)
+                line(head.withoutReturn)
             } else {
                 carry(head)
                 let whole = carried[...]
                 carried = []
                 isOverlong = false
-                try line(whole.withoutReturn)
+                line(whole.withoutReturn)
             }
         }
         carry(rest)

@@ -23,9 +23,7 @@ struct ByteScanner {
         position + ahead < bytes.endIndex ? bytes[position + ahead] : 0
     }
 
-    mutating func advance() {
-        if !isAtEnd { position += 1 }
-    }
+    mutating func advance() { if !isAtEnd { position += 1 } }
 
     mutating func skipSpaces() {
         while next == UInt8(ascii: " ") || next == UInt8(ascii: "\t") { position += 1 }
@@ -101,9 +99,7 @@ extension ArraySlice<UInt8> {
         return true
     }
 
-    func equals(_ text: StaticString) -> Bool {
-        count == text.utf8CodeUnitCount && stands(text)
-    }
+    func equals(_ text: StaticString) -> Bool { count == text.utf8CodeUnitCount && stands(text) }
 
     func firstPosition(of text: StaticString) -> Int? {
         guard text.utf8CodeUnitCount > 0, count >= text.utf8CodeUnitCount else { return nil }

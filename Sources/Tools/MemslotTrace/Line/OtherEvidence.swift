@@ -127,8 +127,7 @@ private struct NamedNumbers {
             var scanner = ByteScanner(text[start...])
             _ = scanner.skip(past: name)
             if isWhole {
-                return scanner.skip("-")
-                    ? scanner.number().map { 0 &- $0 } : scanner.number()
+                return scanner.skip("-") ? scanner.number().map { 0 &- $0 } : scanner.number()
             }
             rest = scanner.rest
         }
@@ -138,8 +137,7 @@ private struct NamedNumbers {
     /// The descriptor of a REGION2 call; `nil` for the older call.
     var guestMemfd: RawGuestMemfd? {
         self["guest_memfd="].map { word in
-            Int64(bitPattern: word) < 0
-                ? .none : .file(index: UInt32(truncatingIfNeeded: word))
+            Int64(bitPattern: word) < 0 ? .none : .file(index: UInt32(truncatingIfNeeded: word))
         }
     }
 }

@@ -20,11 +20,7 @@ enum StraceCall {
 extension StraceCall {
     /// The calls that concern VMs, their threads and their descriptors.
     private enum Family {
-        case control
-        case close
-        case duplicate
-        case clone
-        case memory
+        case control, close, duplicate, clone, memory
 
         init?(_ name: ArraySlice<UInt8>) {
             if name.equals("ioctl") {
@@ -98,14 +94,12 @@ extension StraceCall {
             let request = KVMRequest.read(&scanner)
         else { return .other }
         switch request {
-        case .run:
-            return .run(descriptor: descriptor)
+        case .run: return .run(descriptor: descriptor)
         case .setUserMemoryRegion, .setUserMemoryRegion2:
             return .slot(
                 try StraceSlotCall(
                     &scanner, on: descriptor, isNew: request == .setUserMemoryRegion2))
-        case .createVM:
-            return result(&scanner).map { .createdVM(descriptor: $0) } ?? .other
+        case .createVM: return result(&scanner).map { .createdVM(descriptor: $0) } ?? .other
         case .createVCPU:
             return result(&scanner).map { .createdVCPU(vm: descriptor, descriptor: $0) } ?? .other
         }
@@ -126,8 +120,7 @@ extension StraceCall {
     private static func clone(_ scanner: inout ByteScanner) -> StraceCall {
         let sharesProcess = scanner.rest.firstPosition(of: "CLONE_THREAD") != nil
         guard let child = result(&scanner), child > 0 else { return .other }
-        return .cloned(
-            child: ThreadID(rawValue: UInt32(child)), sharesProcess: sharesProcess)
+        return .cloned(child: ThreadID(rawValue: UInt32(child)), sharesProcess: sharesProcess)
     }
 
     private static func memory(_ scanner: inout ByteScanner) -> StraceCall {
@@ -137,8 +130,7 @@ extension StraceCall {
         else { return .other }
         if isProtection, scanner.rest.firstPosition(of: "PROT_WRITE") != nil { return .other }
         let isReadable = scanner.rest.firstPosition(of: "PROT_READ") != nil
-        let access =
-            isProtection ? (isReadable ? CRUN_READABLE : 0) : CRUN_UNMAPPED
+        let access = isProtection ? (isReadable ? CRUN_READABLE : 0) : CRUN_UNMAPPED
         guard result(&scanner) == 0 else { return .other }
         return .changedMemory(
             name: isProtection ? "mprotect" : "munmap",

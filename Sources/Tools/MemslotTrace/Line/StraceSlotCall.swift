@@ -1,4 +1,4 @@
-import Memslots
+package import Memslots
 
 /// One `KVM_SET_USER_MEMORY_REGION` or `…REGION2` in a log.
 struct StraceSlotCall {
@@ -32,21 +32,19 @@ extension StraceSlotCall {
     init(
         _ scanner: inout ByteScanner, on descriptor: Int32, isNew: Bool
     ) throws(StraceSyntaxError) {
-        func fail(_ expected: String) -> StraceSyntaxError {
-            StraceSyntaxError(offset: scanner.offset, expected: expected)
-        }
         scanner.skipSpaces()
-        guard scanner.skip(", ") else { throw fail("a comma and the region") }
-        var region: RawRegion?
+        try scanner.require(", ", "a comma and the region")
         if scanner.next == UInt8(ascii: "{") {
-            region = try RegionText.read(&scanner, isNew: isNew)
+            var text = RegionText(isNew: isNew)
+            try text.read(&scanner)
+            region = text.region
         } else if scanner.number() == nil {
-            throw fail("{slot=…} or a pointer")
+            throw scanner.expected("{slot=…} or a pointer")
         }
         scanner.skipSpaces()
-        guard scanner.skip(")") else { throw fail("a closing parenthesis") }
+        try scanner.require(")", "a closing parenthesis")
         scanner.skipSpaces()
-        guard scanner.skip("= ") else { throw fail("= and the call's result") }
+        try scanner.require("= ", "= and the call's result")
         if scanner.skip("?") {
             outcome = .none
         } else if scanner.skip("-1 ") {
@@ -54,73 +52,85 @@ extension StraceSlotCall {
             outcome = .failed(name.isEmpty ? "-1" : name.text)
         } else {
             guard let result = scanner.number() else {
-                throw fail("0, -1 or ? as the call's result")
+                throw scanner.expected("0, -1 or ? as the call's result")
             }
             // If the process ended during the call, strace may print a stale register.
             outcome = result == 0 ? .succeeded : .none
         }
         self.descriptor = descriptor
-        self.region = region
         nanoseconds = StraceCall.duration(scanner.bytes)
     }
 }
 
-/// Reads `{slot=…, flags=…, guest_phys_addr=…, memory_size=…, userspace_addr=…}`.
-enum RegionText {
-    /// - Parameter isNew: whether it is the argument of `…REGION2`.
-    static func read(
-        _ scanner: inout ByteScanner, isNew: Bool
-    ) throws(StraceSyntaxError) -> RawRegion {
-        var members = Members(isNew: isNew)
-        guard scanner.skip("{") else { throw expected("{", &scanner) }
-        repeat {
-            scanner.skipSpaces()
-            let name = scanner.identifier()
-            guard !name.isEmpty, scanner.skip("=") else {
-                throw expected("a member's name and =", &scanner)
-            }
-            try members.read(name, &scanner)
-        } while scanner.skip(",")
-        guard scanner.skip("}") else { throw expected("a comma or }", &scanner) }
-        guard members.found.count == 5 else {
-            throw expected(
-                "slot, flags, guest_phys_addr, memory_size and userspace_addr, not "
-                    + "\(members.found.count) of these five", &scanner)
-        }
-        return members.region
+extension ByteScanner {
+    fileprivate func expected(_ what: String) -> StraceSyntaxError {
+        StraceSyntaxError(offset: offset, expected: what)
     }
 
-    fileprivate static func expected(
-        _ what: String, _ scanner: inout ByteScanner
-    ) -> StraceSyntaxError {
-        StraceSyntaxError(offset: scanner.offset, expected: what)
+    fileprivate mutating func require(
+        _ text: StaticString, _ what: String
+    ) throws(StraceSyntaxError) {
+        guard skip(text) else { throw expected(what) }
+    }
+
+    /// Reads a number of `Value`'s width.
+    ///
+    /// - Throws: that `what` was expected.
+    fileprivate mutating func number<Value: FixedWidthInteger>(
+        _ what: @autoclosure () -> String = "a number of at most \(Value.bitWidth) bits"
+    ) throws(StraceSyntaxError) -> Value {
+        let start = offset
+        guard let number = number(), let value = Value(exactly: number) else {
+            throw StraceSyntaxError(offset: start, expected: what())
+        }
+        return value
     }
 }
 
-private struct Members {
+/// Reads `{slot=…, flags=…, guest_phys_addr=…, memory_size=…, userspace_addr=…}`.
+private struct RegionText {
     private(set) var region: RawRegion
     /// Those of the five members of each call that were read.
-    private(set) var found: Set<PartialKeyPath<RawRegion>> = []
+    private var found: Set<PartialKeyPath<RawRegion>> = []
 
+    /// - Parameter isNew: whether it is the argument of `…REGION2`.
     init(isNew: Bool) {
         region = RawRegion(
             slot: 0, flags: 0, guestPhysicalAddress: 0, memorySize: 0, userspaceAddress: 0,
             guestMemfd: isNew ? RawGuestMemfd.none : nil)
     }
 
-    mutating func read(
+    mutating func read(_ scanner: inout ByteScanner) throws(StraceSyntaxError) {
+        try scanner.require("{", "{")
+        repeat {
+            scanner.skipSpaces()
+            let name = scanner.identifier()
+            guard !name.isEmpty, scanner.skip("=") else {
+                throw scanner.expected("a member's name and =")
+            }
+            try read(name, &scanner)
+        } while scanner.skip(",")
+        try scanner.require("}", "a comma or }")
+        guard found.count == 5 else {
+            throw scanner.expected(
+                "slot, flags, guest_phys_addr, memory_size and userspace_addr, not "
+                    + "\(found.count) of these five")
+        }
+    }
+
+    private mutating func read(
         _ name: ArraySlice<UInt8>, _ scanner: inout ByteScanner
     ) throws(StraceSyntaxError) {
         switch name.text {
-        case "slot": set(\.slot, try word(&scanner))
+        case "slot": set(\.slot, try scanner.number())
         case "flags": set(\.flags, try Self.flags(&scanner))
-        case "guest_phys_addr": set(\.guestPhysicalAddress, try number(&scanner))
-        case "memory_size": set(\.memorySize, try number(&scanner))
-        case "userspace_addr": set(\.userspaceAddress, try number(&scanner))
-        case "guest_memfd_offset": region.guestMemfdOffset = try number(&scanner)
+        case "guest_phys_addr": set(\.guestPhysicalAddress, try scanner.number())
+        case "memory_size": set(\.memorySize, try scanner.number())
+        case "userspace_addr": set(\.userspaceAddress, try scanner.number())
+        case "guest_memfd_offset": region.guestMemfdOffset = try scanner.number()
         case "guest_memfd" where scanner.skip("-1"): break
         case "guest_memfd":
-            let index = try word(&scanner)
+            let index: UInt32 = try scanner.number()
             if region.guestMemfd != nil { region.guestMemfd = .file(index: index) }
             if scanner.next == UInt8(ascii: "<") { _ = scanner.skip(past: ">") }
         default: skipValue(&scanner)
@@ -133,33 +143,15 @@ private struct Members {
         found.insert(member)
     }
 
-    private func number(_ scanner: inout ByteScanner) throws(StraceSyntaxError) -> UInt64 {
-        guard let value = scanner.number() else {
-            throw RegionText.expected("a number of at most 64 bits", &scanner)
-        }
-        return value
-    }
-
-    private func word(_ scanner: inout ByteScanner) throws(StraceSyntaxError) -> UInt32 {
-        let start = scanner.offset
-        guard let value = scanner.number(), let word = UInt32(exactly: value) else {
-            throw StraceSyntaxError(offset: start, expected: "a number of at most 32 bits")
-        }
-        return word
-    }
-
     /// Reads names and numbers joined by `|`.
     private static func flags(_ scanner: inout ByteScanner) throws(StraceSyntaxError) -> UInt32 {
         var flags: UInt32 = 0
         repeat {
-            let start = scanner.offset
-            if let number = scanner.number() {
-                guard let word = UInt32(exactly: number) else {
-                    throw StraceSyntaxError(offset: start, expected: "flags of 32 bits")
-                }
-                flags |= word
+            if scanner.next.decimalDigit != nil {
+                flags |= try scanner.number("flags of 32 bits")
             } else {
-                guard let flag = Self.flags[scanner.identifier().text] else {
+                let start = scanner.offset
+                guard let flag = MemslotFlags.kernelNames[scanner.identifier().text] else {
                     throw StraceSyntaxError(offset: start, expected: "KVM_MEM_… or a number")
                 }
                 flags |= flag.rawValue
@@ -168,11 +160,6 @@ private struct Members {
         } while scanner.skip("|")
         return flags
     }
-
-    private static let flags: [String: MemslotFlags] = [
-        "KVM_MEM_LOG_DIRTY_PAGES": .logDirtyPages, "KVM_MEM_READONLY": .readOnly,
-        "KVM_MEM_GUEST_MEMFD": .guestMemfd,
-    ]
 
     /// Skips the value of a member that is not needed, such as a pad.
     private func skipValue(_ scanner: inout ByteScanner) {
@@ -189,4 +176,12 @@ private struct Members {
             scanner.advance()
         }
     }
+}
+
+extension MemslotFlags {
+    /// The flags by their names in the kernel.
+    package static let kernelNames: [String: MemslotFlags] = [
+        "KVM_MEM_LOG_DIRTY_PAGES": .logDirtyPages, "KVM_MEM_READONLY": .readOnly,
+        "KVM_MEM_GUEST_MEMFD": .guestMemfd,
+    ]
 }

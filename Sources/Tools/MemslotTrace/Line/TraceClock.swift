@@ -7,13 +7,9 @@ enum TraceStamp: Hashable {
     /// `-r`: nanoseconds since the line before; or `-ttt` with another origin.
     case small(UInt64)
 
-    var isDate: Bool {
-        if case .unix = self { true } else { false }
-    }
+    var isDate: Bool { if case .unix = self { true } else { false } }
 
-    var isSmall: Bool {
-        if case .small = self { true } else { false }
-    }
+    var isSmall: Bool { if case .small = self { true } else { false } }
 
     /// Reads a time if one is next; otherwise does not move the cursor.
     ///
@@ -71,8 +67,7 @@ struct TraceClock {
     mutating func moment(of stamp: TraceStamp) -> UInt64 {
         let dayLength: UInt64 = 86_400_000_000_000
         switch stamp {
-        case .unix(let nanoseconds):
-            latest = nanoseconds
+        case .unix(let nanoseconds): latest = nanoseconds
         case .timeOfDay(let nanoseconds):
             // More than half a day back: midnight has passed.
             if day &+ nanoseconds &+ dayLength / 2 < latest { day &+= dayLength }

@@ -1,3 +1,5 @@
+import MemslotProtocol
+
 /// A VM of a log: a descriptor from the `KVM_CREATE_VM` that returned it until it is closed or
 /// returned again.
 package struct TracedMachine: Hashable, Sendable {
@@ -10,7 +12,7 @@ package struct TracedMachine: Hashable, Sendable {
     /// Whether the log shows at least one vCPU, each from its creation and with a `KVM_RUN`.
     var showsEveryVCPU = false
     /// The limits of a VM that a scenario describes.
-    var limits: BackendNeeds?
+    var limits: SimulatedParameters?
 }
 
 /// Finds the VM of a descriptor in a log.
@@ -40,8 +42,7 @@ struct MachineRegistry {
         }
         live[descriptor] = alive + [index]
         chosen[Name(thread: thread, descriptor: descriptor)] = index
-        machines.append(
-            TracedMachine(descriptor: descriptor, creator: thread, createdOnLine: line))
+        machines.append(TracedMachine(descriptor: descriptor, creator: thread, createdOnLine: line))
         return index
     }
 
@@ -79,9 +80,7 @@ struct MachineRegistry {
     }
 
     private func nearest(of candidates: [Int], to thread: ThreadID) -> Int? {
-        if let own = candidates.last(where: { belong(thread, machines[$0].creator) }) {
-            return own
-        }
+        if let own = candidates.last(where: { belong(thread, machines[$0].creator) }) { return own }
         return candidates.filter { machines[$0].creator <= thread }
             .max { machines[$0].creator < machines[$1].creator }
     }

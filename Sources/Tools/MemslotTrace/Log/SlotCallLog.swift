@@ -39,11 +39,18 @@ struct SlotCallLog {
         runners.contains(call.thread) || isRecorded && call.runsBefore > 0
     }
 
+    /// Counts a failed call, and keeps the first ones.
+    mutating func add(_ failure: FailedCall) {
+        // A real VMM has few errnos; a forged log must not fill memory.
+        let isKnown = counts.failedCalls[failure.errno] != nil || counts.failedCalls.count < 64
+        counts.failedCalls[isKnown ? failure.errno : "other", default: 0] += 1
+        if failures.count < FailedCall.limit { failures.append(failure) }
+    }
+
     /// What is known of the vCPUs of a VM.
     func vcpus(of machine: Int) -> KnownVCPUs {
         KnownVCPUs(
-            areAllShown: isRecorded
-                ? hasEntries : !isCondensed && machines[machine].showsEveryVCPU,
+            areAllShown: isRecorded ? hasEntries : !isCondensed && machines[machine].showsEveryVCPU,
             strayIsOwn: machines.count == 1)
     }
 }

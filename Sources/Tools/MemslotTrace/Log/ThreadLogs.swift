@@ -25,7 +25,6 @@ package struct ThreadLogs {
         size += bytes.count
         guard size <= Self.limit else {
             throw UnusableInput(
-                line: 1, column: 1,
                 message: "the files of strace -ff are read up to \(Self.limit) bytes in all")
         }
         var clock = TraceClock()
@@ -38,7 +37,6 @@ package struct ThreadLogs {
         }
         guard time != nil || bytes.isEmpty else {
             throw UnusableInput(
-                line: 1, column: 1,
                 message: "expected times, by which the files of strace -ff are put in order: "
                     + "record with -ttt")
         }

@@ -28,9 +28,7 @@ struct FirstThread {
     /// The number, once it is known.
     private(set) var number: ThreadID?
 
-    mutating func sawAttached(_ thread: ThreadID) {
-        attached.insert(thread)
-    }
+    mutating func sawAttached(_ thread: ThreadID) { attached.insert(thread) }
 
     /// The reader's id of a line's thread.
     ///

@@ -13,15 +13,12 @@ extension TraceReader {
         let lost = split.updateValue(
             SplitCall(
                 body: Array(body)[...], place: place, column: column,
-                presence: presence(body, thread)),
-            forKey: thread)
+                presence: presence(body, thread)), forKey: thread)
         if let lost, Self.isSlotCall(lost.body) { log.counts.unfinishedCalls += 1 }
     }
 
     /// The vCPUs at the beginning of a slot call that strace splits.
-    mutating func presence(
-        _ body: ArraySlice<UInt8>, _ thread: ThreadID
-    ) -> GuestPresence? {
+    mutating func presence(_ body: ArraySlice<UInt8>, _ thread: ThreadID) -> GuestPresence? {
         var scanner = ByteScanner(body)
         guard Self.isSlotCall(body), scanner.skip("ioctl("), let number = scanner.number(),
             let descriptor = Int32(exactly: number),
@@ -34,8 +31,7 @@ extension TraceReader {
         _ name: ArraySlice<UInt8>, _ rest: ArraySlice<UInt8>, of thread: ThreadID,
         at place: Place, column: Int
     ) {
-        guard let beginning = split.removeValue(forKey: thread),
-            beginning.body.starts(with: name)
+        guard let beginning = split.removeValue(forKey: thread), beginning.body.starts(with: name)
         else {
             if name.equals("ioctl") { log.counts.orphanEnds += 1 }
             return
@@ -44,7 +40,7 @@ extension TraceReader {
         do throws(StraceSyntaxError) {
             let call = try StraceCall(beginning.body + rest)
             if call.isRun {
-                ran(rest, by: thread, at: place)
+                if StraceCall.faulted(rest) { runFailed(by: thread, at: place) }
                 vcpus.leave(thread)
             } else {
                 apply(call, of: thread, from: beginning.place, to: place, beginning.presence)
@@ -69,22 +65,19 @@ extension TraceReader {
         switch call {
         case .other: break
         case .createdVM(let descriptor):
-            _ = registry.create(
-                descriptor: descriptor, thread: thread, line: (to ?? from).line)
+            _ = registry.create(descriptor: descriptor, thread: thread, line: (to ?? from).line)
             log.counts.kinds[.strace, default: 0] += 1
         case .createdVCPU(let vm, let descriptor):
             guard let machine = registry.machine(descriptor: vm, thread: thread) else { break }
             vcpus.create(descriptor: descriptor, thread: thread, machine: machine)
-        case .run(let descriptor):
-            entered(thread, descriptor: descriptor, at: from)
+        case .run(let descriptor): entered(thread, descriptor: descriptor, at: from)
         case .cloned(let child, let sharesProcess):
             firstThread.sawAttached(child)
             if sharesProcess { startedThreads += 1 }
             registry.clone(parent: thread, child: child, sharesProcess: sharesProcess)
         case .duplicated(let descriptor, let copy):
             registry.duplicate(descriptor: descriptor, copy: copy, thread: thread)
-        case .closed(let descriptor):
-            registry.close(descriptor: descriptor, thread: thread)
+        case .closed(let descriptor): registry.close(descriptor: descriptor, thread: thread)
         case .changedMemory(let name, let left):
             if log.memoryChanges.count == MemoryChange.limit { log.memoryChanges.removeFirst() }
             log.memoryChanges.append(MemoryChange(line: from.line, call: name, left: left))
@@ -96,11 +89,8 @@ extension TraceReader {
             } else if to == nil {
                 end = Moment(earliest: from.time, epoch: from.epoch)
             }
-            let machine = registry.machine(descriptor: call.descriptor, thread: thread)
             apply(
-                call.outcome, call.region, of: thread, at: to ?? from,
-                on: machine
-                    ?? registry.create(descriptor: call.descriptor, thread: thread, line: nil),
+                call.outcome, call.region, on: call.descriptor, of: thread, at: to ?? from,
                 from: from.moment, to: end, presence)
             if to == nil, call.nanoseconds == nil, case .succeeded = call.outcome {
                 openEnd[thread] = log.calls.indices.last
@@ -129,14 +119,11 @@ extension TraceReader {
             line.stamp = .unix(time)
             place = self.place(place.line, line)
         }
-        let machine =
-            registry.machine(descriptor: -1, thread: thread)
-            ?? registry.create(descriptor: -1, thread: thread, line: nil)
         // The text is written after the call; it began after the one before.
         apply(
             // A program without results: the kernel's rules decide.
             call.result == .none ? .succeeded : call.result, call.region,
-            hasUserAddress: call.hasUserAddress, of: thread, at: place, on: machine,
+            hasUserAddress: call.hasUserAddress, of: thread, at: place,
             from: Moment(earliest: before ?? place.time, latest: place.time, epoch: epoch),
             to: place.moment)
     }
@@ -147,31 +134,27 @@ extension TraceReader {
     mutating func registeringFailed(_ text: ArraySlice<UInt8>, at place: Place) {
         log.counts.kinds[.qemuError, default: 0] += 1
         guard log.failures.last.map({ $0.line < place.line - 1 }) ?? true else { return }
-        let machine =
-            registry.machine(descriptor: -1, thread: .unnumbered)
-            ?? registry.create(descriptor: -1, thread: .unnumbered, line: nil)
         apply(
-            .failed(EvidenceCall.errno(text)), nil, of: .unnumbered, at: place, on: machine,
+            .failed(EvidenceCall.errno(text)), nil, of: .unnumbered, at: place,
             from: place.moment, to: place.moment)
     }
 
+    /// - Parameter descriptor: the VM's; −1 in a text that has none.
     mutating func apply(
         _ outcome: StraceSlotCall.Outcome, _ region: RawRegion?, hasUserAddress: Bool = true,
-        of thread: ThreadID, at place: Place, on machine: Int, from: Moment, to: Moment,
+        on descriptor: Int32 = -1, of thread: ThreadID, at place: Place, from: Moment, to: Moment,
         _ presence: GuestPresence? = nil
     ) {
+        let machine =
+            registry.machine(descriptor: descriptor, thread: thread)
+            ?? registry.create(descriptor: descriptor, thread: thread, line: nil)
         switch outcome {
         case .failed(let errno):
-            // A real VMM has few of them; a forged log must not fill memory.
-            let isKnown = log.counts.failedCalls[errno] != nil || log.counts.failedCalls.count < 64
-            log.counts.failedCalls[isKnown ? errno : "other", default: 0] += 1
-            guard log.failures.count < FailedCall.limit else { break }
-            log.failures.append(
+            log.add(
                 FailedCall(
                     line: place.line, thread: thread, machine: machine, region: region,
                     hasUserAddress: hasUserAddress, errno: errno, time: place.time))
-        case .none:
-            log.counts.unfinishedCalls += 1
+        case .none: log.counts.unfinishedCalls += 1
         case .succeeded:
             guard log.calls.count < SlotCallLog.limit else {
                 log.counts.excessCalls += 1
@@ -202,13 +185,7 @@ extension TraceReader {
         _ = vcpus.enter(thread, descriptor: descriptor)
         log.runners.insert(thread)
         for index in awaitingRun.removeValue(forKey: thread) ?? 0..<0
-        where log.calls[index].thread == thread {
-            log.calls[index].nextRun = place.line
-        }
-    }
-
-    mutating func ran(_ text: ArraySlice<UInt8>, by thread: ThreadID, at place: Place) {
-        if StraceCall.faulted(text) { runFailed(by: thread, at: place) }
+        where log.calls[index].thread == thread { log.calls[index].nextRun = place.line }
     }
 
     mutating func runFailed(by thread: ThreadID, at place: Place) {

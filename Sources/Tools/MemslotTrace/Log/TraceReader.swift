@@ -104,7 +104,7 @@ struct TraceReader {
                 closeEnd(of: thread, at: place)
                 apply(call, of: thread, from: place, to: nil)
                 if call.isRun {
-                    ran(body, by: thread, at: place)
+                    if StraceCall.faulted(body) { runFailed(by: thread, at: place) }
                     let length = StraceCall.duration(body)
                     if isMerged, length == nil { hasOpenRuns = true }
                     vcpus.leave(thread, until: length.flatMap(place.after))
@@ -135,11 +135,7 @@ struct TraceReader {
     mutating func finish(isCut: Bool) -> SlotCallLog {
         if let wrapped {
             log.counts.endsMidCall = isCut && wrapped.hasSlotCall
-            if log.counts.endsMidCall {
-                log.counts.unfinishedCalls += 1
-            } else {
-                cutOff(wrapped)
-            }
+            if log.counts.endsMidCall { log.counts.unfinishedCalls += 1 } else { cutOff(wrapped) }
         }
         for beginning in split.values where Self.isSlotCall(beginning.body) {
             log.counts.unfinishedCalls += 1
@@ -154,15 +150,11 @@ struct TraceReader {
         }
         guard let first = firstThread.number else { return log }
         func named(_ thread: ThreadID) -> ThreadID { thread == .unnumbered ? first : thread }
-        for index in log.calls.indices {
-            log.calls[index].thread = named(log.calls[index].thread)
-        }
+        for index in log.calls.indices { log.calls[index].thread = named(log.calls[index].thread) }
         for index in log.failures.indices {
             log.failures[index].thread = named(log.failures[index].thread)
         }
-        log.machines.indices.forEach {
-            log.machines[$0].creator = named(log.machines[$0].creator)
-        }
+        log.machines.indices.forEach { log.machines[$0].creator = named(log.machines[$0].creator) }
         log.runners = Set(log.runners.map(named))
         return log
     }
@@ -263,8 +255,7 @@ struct Place {
 
     /// The moment of this line; a time of whole seconds is up to a second early.
     var moment: Moment {
-        Moment(
-            earliest: time, latest: isCoarse ? after(1_000_000_000) : time, epoch: epoch)
+        Moment(earliest: time, latest: isCoarse ? after(1_000_000_000) : time, epoch: epoch)
     }
 
     func after(_ nanoseconds: UInt64) -> TraceTime? {

@@ -1,3 +1,4 @@
+import MemslotProtocol
 package import MemslotScenario
 import Memslots
 
@@ -15,7 +16,7 @@ package struct ExplainedFailure: Sendable {
             explanation = Explanation(errno: call.errno)
             return
         }
-        var needs = BackendNeeds()
+        var needs = SimulatedParameters()
         array.forEach { needs.include($0) }
         var attempt = AttemptedCall(region, slots: array, limits: needs.likelyLimits)
         attempt.hasUserAddress = call.hasUserAddress

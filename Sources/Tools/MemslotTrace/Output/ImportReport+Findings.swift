@@ -1,3 +1,4 @@
+internal import MemslotProtocol
 internal import MemslotScenario
 package import Memslots
 
@@ -16,8 +17,7 @@ extension ImportReport {
                 let all = ArrayFindings(
                     slots, maxSlots: scenario.machines[machine].needs.maxSlots,
                     more: (isOnly ? view?.differences(from: slots) ?? [] : [])
-                        + [slotTrend(of: machine)].compactMap(\.self)
-                        + refused(slots, of: machine)
+                        + [slotTrend(of: machine)].compactMap(\.self) + refused(slots, of: machine)
                 ).all
                 return all.map { finding in
                     var own = finding

@@ -21,9 +21,6 @@ package struct ImportReport: Sendable {
     var memoryFindings: [(machine: Int, finding: Finding)]
     /// The bytes of guest memory that were removed and are not back at the end.
     package var removedBytes: UInt64
-    /// The longest pause within a transaction of a thread that never enters `KVM_RUN`, in
-    /// milliseconds.
-    package var gapMilliseconds: UInt64
     /// Whether the log has times; without them pauses are unknown.
     package var hasTimes: Bool
     package var hasCoarseTimes: Bool
@@ -43,9 +40,7 @@ package struct ImportReport: Sendable {
     package var threads: Set<ThreadID> { Set(scenario.transactions.map(\.thread)) }
 
     /// The transactions in which memory was missing.
-    package var transactionsWithHoles: Int {
-        scenario.transactions.count { !$0.audit.isSeamless }
-    }
+    package var transactionsWithHoles: Int { scenario.transactions.count { !$0.audit.isSeamless } }
 
     /// Adds what the VMM's own calls show, to the report of the kernel's calls.
     mutating func addEvidence(of asked: ImportReport) {
@@ -182,9 +177,7 @@ extension ImportReport {
         add(counts.unreadLines, "line", " that may show a call and can't be read")
         add(counts.orphanEnds, "ioctl", " whose beginning is not in the log")
         add(counts.gaps, "place", " where lines were left out of the text")
-        add(
-            counts.unfollowedThreads, "thread",
-            " started and not followed: record with strace -f")
+        add(counts.unfollowedThreads, "thread", " started and not followed: record with strace -f")
         add(counts.assumedResults, "slot call", " of a program, assumed to have succeeded")
         add(counts.excessCalls, "slot call", " beyond the limit of \(SlotCallLog.limit)")
         add(counts.overlongLines, "line", " over 64 KiB cut short")
@@ -228,50 +221,38 @@ extension ImportReport {
     private static let listedTransactions = 500
 
     private var absenceTable: String {
-        let holes = absences
         let severalVMs = scenario.machines.count > 1
-        let hasSpaces = holes.contains { $0.addressSpace != .main }
-        var columns: [TextTable.Column] = ["guest memory"]
-        if severalVMs { columns.append("VM") }
-        if hasSpaces { columns.append(.numbers("space")) }
-        columns += [
+        let hasSpaces = absences.contains { $0.addressSpace != .main }
+        var table = TextTable(columns: [
+            "guest memory", severalVMs ? "VM" : nil, hasSpaces ? .numbers("space") : nil,
             .numbers("size"), .numbers(isRecorded ? "calls" : "lines"), .numbers("certain"),
-            .numbers("at most"),
-            "back on", "vCPU", "verdict",
-        ]
-        var table = TextTable(columns: columns)
+            .numbers("at most"), "back on", "vCPU", "verdict",
+        ])
         for transaction in scenario.transactions {
             for hole in transaction.audit.all where table.rows.count < Self.listedAbsences {
                 let start = hole.start.rawValue
-                var cells: [TextTable.Cell] = ["\(hex(start..<start &+ hole.size.rawValue))"]
-                if severalVMs {
-                    cells.append(TextTable.Cell(scenario.machines[transaction.machine].name))
-                }
-                if hasSpaces { cells.append("\(hole.addressSpace)") }
-                cells += [
-                    "\(HumanSize(hole.size))", "\(hole.removedOnLine)-\(hole.returnedOnLine)",
+                let backing = hole.backing == .same ? "the same" : hole.backing.rawValue
+                table.append([
+                    "\(hex(start..<start &+ hole.size.rawValue))",
+                    severalVMs ? .init(scenario.machines[transaction.machine].name) : nil,
+                    hasSpaces ? "\(hole.addressSpace)" : nil, "\(HumanSize(hole.size))",
+                    "\(hole.removedOnLine)-\(hole.returnedOnLine)",
                     "\(duration(hole.certainNanoseconds))", "\(duration(hole.atMostNanoseconds))",
-                    "\(hole.backing == .unknown ? "unknown" : "\(hole.backing == .same ? "the same" : "other") memory")",
-                    "\(hole.guest.rawValue)", "\(hole.verdict.rawValue)",
-                ]
-                table.append(cells)
+                    "\(backing) memory", "\(hole.guest.rawValue)", "\(hole.verdict.rawValue)",
+                ])
             }
         }
-        let more = holes.count - table.rows.count
-        return table.lines().map { $0 + "\n" }.joined()
-            + (more > 0 ? "… and \(more) more\n" : "")
+        let more = absences.count - table.rows.count
+        return table.lines().map { $0 + "\n" }.joined() + (more > 0 ? "… and \(more) more\n" : "")
     }
 
     private var table: String {
         let severalVMs = scenario.machines.count > 1
-        var columns: [TextTable.Column] = [.numbers("#")]
-        if severalVMs { columns.append("VM") }
-        columns += [
-            .numbers(scenario.startTime == nil ? "line" : "at"),
-            .numbers("thread"), .numbers("calls"), "what", .numbers("missing"),
-            .numbers("at most"), "vCPU",
-        ]
-        var table = TextTable(columns: columns)
+        var table = TextTable(columns: [
+            .numbers("#"), severalVMs ? "VM" : nil,
+            .numbers(scenario.startTime == nil ? "line" : "at"), .numbers("thread"),
+            .numbers("calls"), "what", .numbers("missing"), .numbers("at most"), "vCPU",
+        ])
         let skipped = max(0, scenario.transactions.count - Self.listedTransactions)
         let half = Self.listedTransactions / 2
         for (index, transaction) in scenario.transactions.enumerated()
@@ -279,22 +260,19 @@ extension ImportReport {
             if skipped > 0, index == half + skipped {
                 table.append(["", "… \(counted(skipped, "transaction"))"])
             }
-            var cells: [TextTable.Cell] = ["\(index + 1)"]
-            if severalVMs {
-                cells.append(TextTable.Cell(scenario.machines[transaction.machine].name))
-            }
             let audit = transaction.audit
             // Of the time that memory was missing, as in the list of holes; else of the whole.
             let guest = audit.holes.map(\.guest)
             let worst: [GuestActivity] = [.running, .unknown, .notRunning]
-            cells += [
+            table.append([
+                "\(index + 1)",
+                severalVMs ? .init(scenario.machines[transaction.machine].name) : nil,
                 "\(place(of: transaction))", "\(transaction.thread)",
                 "\(transaction.calls.count)", "\(transaction.summary)",
                 "\(audit.isSeamless ? "-" : HumanSize(audit.missing).description)",
                 "\(audit.isSeamless ? "-" : duration(audit.longestNanoseconds))",
                 "\((worst.first(where: guest.contains) ?? audit.guestDuringTransaction).rawValue)",
-            ]
-            table.append(cells)
+            ])
         }
         return table.lines().map { $0 + "\n" }.joined()
     }
@@ -350,8 +328,7 @@ extension ImportReport {
         ]
         notes += read.filter { $0.0 > 0 }.map { counted($0.0, $0.1) + $0.2 }
         if counts.endsMidCall { notes.append("the log ends in the middle of a slot call") }
-        for machine in scenario.machines
-        where machine.traced.createdOnLine == nil && !isRecorded {
+        for machine in scenario.machines where machine.traced.createdOnLine == nil && !isRecorded {
             let descriptor = machine.traced.descriptor
             notes.append(
                 "the log doesn't show how VM \(machine.name)"
@@ -371,13 +348,11 @@ extension ImportReport {
 extension ImportedTransaction {
     /// `+2 -1`, with `moved` and `reflagged` where there are any.
     package var summary: String {
-        var parts: [String] = []
-        if changes.created > 0 { parts.append("+\(changes.created)") }
-        if changes.deleted > 0 { parts.append("-\(changes.deleted)") }
-        if changes.moved > 0 { parts.append("\(changes.moved) moved") }
-        if changes.reflagged > 0 { parts.append("\(changes.reflagged) reflagged") }
-        if changes.without > 0 { parts.append("\(changes.without) without effect") }
-        if changes.undecoded > 0 { parts.append("\(changes.undecoded) of unknown effect") }
+        var parts = [
+            (changes.created, "+", ""), (changes.deleted, "-", ""), (changes.moved, "", " moved"),
+            (changes.reflagged, "", " reflagged"), (changes.without, "", " without effect"),
+            (changes.undecoded, "", " of unknown effect"),
+        ].filter { $0.0 > 0 }.map { "\($0.1)\($0.0)\($0.2)" }
         if outcome == .unchanged, changes.undecoded == 0 { parts.append("= unchanged") }
         return parts.joined(separator: " ")
     }

@@ -1,4 +1,4 @@
-import MemslotProtocol
+package import MemslotProtocol
 import MemslotScenario
 package import Memslots
 
@@ -7,7 +7,7 @@ package struct ImportedScenario: Sendable {
     package struct Machine: Hashable, Sendable {
         package var name: String
         package var traced: TracedMachine
-        package var needs: BackendNeeds
+        package var needs: SimulatedParameters
     }
 
     package var name: String
@@ -23,66 +23,52 @@ package struct ImportedScenario: Sendable {
     ///
     /// Keeps only one array per VM and one line in memory. Cost: the slots of every array, summed
     /// over all transactions.
-    package func forEachLine<Failure: Error>(
-        _ body: ([UInt8]) throws(Failure) -> Void
-    ) throws(Failure) {
+    package func forEachLine(_ body: ([UInt8]) -> Void) {
         // One for all lines, so that its memory is allocated once.
         var writer = JSONWriter()
-        func emit() throws(Failure) {
-            try body(writer.bytes)
+        func emit() {
+            body(writer.bytes)
             writer.removeAll()
         }
         writer.header(of: self)
-        try emit()
+        emit()
         for machine in machines {
             writer.creation(of: machine)
-            try emit()
+            emit()
         }
-        var tables = machines.map { _ in SlotTable() }
-        for transaction in transactions {
-            for case let region? in transaction.calls.map(\.region) {
-                _ = tables[transaction.machine].apply(region)
-            }
+        _ = replay { transaction, slots in
             writer.comment(of: transaction, since: startTime)
-            try emit()
-            writer.submission(
-                of: tables[transaction.machine].slots, to: machines[transaction.machine].name,
-                by: transaction)
-            try emit()
+            emit()
+            writer.submission(of: slots, to: machines[transaction.machine].name, by: transaction)
+            emit()
         }
     }
 
     /// The final arrays of the VMs, each ascending by address space and id.
-    package var finalSlots: [[Memslot]] {
+    package var finalSlots: [[Memslot]] { replay { _, _ in } }
+
+    /// Passes each transaction with the array after it to `body`; returns the final arrays.
+    private func replay(_ body: (ImportedTransaction, [Memslot]) -> Void) -> [[Memslot]] {
         var tables = machines.map { _ in SlotTable() }
         for transaction in transactions {
             for case let region? in transaction.calls.map(\.region) {
                 _ = tables[transaction.machine].apply(region)
             }
+            body(transaction, tables[transaction.machine].slots)
         }
         return tables.map(\.slots)
     }
 }
 
-/// The requirements of a VM's slots on a simulated backend.
-package struct BackendNeeds: Hashable, Sendable {
-    /// The number of address spaces; 1 by default.
-    package var addressSpaces: UInt32 = 1
-    /// One past the highest slot id; 32764 by default, which is enough on x86.
-    package var maxSlots: UInt32 = Capabilities().maxSlots
-    /// The bits of a guest physical address; 52 by default.
-    package var guestPhysicalBits: Int = Capabilities().guestPhysicalBits
-    /// The end of user space; by default as on x86-64 with four page-table levels.
-    package var userspaceEnd: UserspaceAddress = Capabilities().userspaceEnd
-    /// The flags; `log-dirty-pages` and `readonly` by default.
-    package var flags: MemslotFlags = Capabilities().flags
-
+/// The requirements of a VM's slots on a simulated backend; the defaults are enough on x86.
+extension SimulatedParameters {
     mutating func include(_ slot: Memslot) {
         addressSpaces = max(addressSpaces, slot.addressSpace.rawValue &+ 1)
         maxSlots = max(maxSlots, slot.assignedID.rawValue &+ 1)
         flags.formUnion(slot.flags)
         let last = slot.guestPhysicalEnd.rawValue &- 1
-        guestPhysicalBits = max(guestPhysicalBits, UInt64.bitWidth - last.leadingZeroBitCount)
+        let bits = UInt32(UInt64.bitWidth - last.leadingZeroBitCount)
+        guestPhysicalBits = max(guestPhysicalBits, bits)
         if let end = slot.userspaceAddress.advanced(by: slot.size), end > userspaceEnd {
             userspaceEnd = Self.userspaceEnds.first { $0 >= end } ?? end
         }

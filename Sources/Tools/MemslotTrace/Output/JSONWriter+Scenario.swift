@@ -1,30 +1,29 @@
 import MemslotProtocol
+import MemslotScenario
 import Memslots
 
 /// The lines of a scenario, in the form of `Fixtures/qemu`. Each ends with a newline.
 extension JSONWriter {
     mutating func header(of scenario: ImportedScenario) {
-        object {
+        line {
             $0.member("scenario", scenario.name)
             $0.member("source", scenario.source)
         }
-        newLine()
     }
 
     mutating func creation(of machine: ImportedScenario.Machine) {
-        object {
+        line {
             $0.member("method", "vm.create")
             $0.object("params") {
                 $0.member("vm", machine.name)
                 $0.member("backend", "simulated")
-                if machine.needs != BackendNeeds() { $0.simulated(machine.needs) }
+                if machine.needs != SimulatedParameters() { $0.simulated(machine.needs) }
             }
             $0.expectedResult {
                 $0.member("vm", machine.name)
                 $0.member("generation", 0)
             }
         }
-        newLine()
     }
 
     /// Writes the time of a transaction and the number of its calls.
@@ -32,19 +31,18 @@ extension JSONWriter {
         var place = "at line \(transaction.line)"
         if let start, let time = transaction.time { place = "at \(time.seconds(since: start))" }
         let undecoded = transaction.calls.count { $0.region == nil }
-        object {
+        line {
             $0.member("comment", place)
             $0.member("recordedOperations", transaction.calls.count)
             if undecoded > 0 { $0.member("undecodedOperations", undecoded) }
         }
-        newLine()
     }
 
     /// Writes the request that submits the array after a transaction.
     mutating func submission(
         of slots: [Memslot], to machine: String, by transaction: ImportedTransaction
     ) {
-        object {
+        line {
             $0.member("method", "memslots.submit")
             $0.object("params") {
                 $0.member("vm", machine)
@@ -55,7 +53,6 @@ extension JSONWriter {
                 $0.member("generation", transaction.generation.rawValue)
             }
         }
-        newLine()
     }
 
     /// Unlike in a reply, empty flags are omitted.
@@ -70,15 +67,15 @@ extension JSONWriter {
     }
 
     /// Writes only what differs from the defaults.
-    private mutating func simulated(_ needs: BackendNeeds) {
-        let defaults = BackendNeeds()
-        func changed<Value: Equatable>(_ limit: KeyPath<BackendNeeds, Value>) -> Value? {
+    private mutating func simulated(_ needs: SimulatedParameters) {
+        let defaults = SimulatedParameters()
+        func changed<Value: Equatable>(_ limit: KeyPath<SimulatedParameters, Value>) -> Value? {
             needs[keyPath: limit] == defaults[keyPath: limit] ? nil : needs[keyPath: limit]
         }
         object("simulated") {
             $0.member("addressSpaces", changed(\.addressSpaces).map { UInt64($0) })
             $0.member("maxSlots", changed(\.maxSlots).map { UInt64($0) })
-            $0.member("guestPhysicalBits", changed(\.guestPhysicalBits))
+            $0.member("guestPhysicalBits", changed(\.guestPhysicalBits).map { UInt64($0) })
             $0.member("userspaceEnd", address: changed(\.userspaceEnd)?.rawValue)
             if let flags = changed(\.flags) { $0.member(flags: flags) }
         }

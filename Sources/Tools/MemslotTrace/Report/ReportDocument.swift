@@ -131,9 +131,7 @@ package struct ReportDocument: Sendable {
                 let place = operation.call.after.map { " at \($0.guestPhysicalAddress)" }
                 return "\(operation.call.name) slot \(operation.call.key)" + (place ?? "")
             }
-        } catch {
-            return nil
-        }
+        } catch { return nil }
     }
 
     /// `[line, begin, end, text]`.
@@ -172,9 +170,7 @@ extension JSONWriter {
 
     fileprivate mutating func hole(_ hole: Hole) {
         beginObject()
-        if hole.addressSpace != .main {
-            member("addressSpace", UInt64(hole.addressSpace.rawValue))
-        }
+        if hole.addressSpace != .main { member("addressSpace", UInt64(hole.addressSpace.rawValue)) }
         member("start", bare(hole.start.rawValue))
         member("size", bare(hole.size.rawValue))
         list("lines", [hole.removedOnLine, hole.returnedOnLine]) { $0.integer(UInt64($1)) }

@@ -39,7 +39,7 @@ struct RecordedCallReader {
             }
             guard value.kind == .object else {
                 throw UnusableInput(
-                    line: lines.lineNumber, column: 1,
+                    line: lines.lineNumber,
                     message: "expected a line of a scenario; found \(value.kind). memslotctl map "
                         + "draws an array, and memslotctl plan compares two")
             }
@@ -92,9 +92,7 @@ struct RecordedCallReader {
                 pending.append(call)
                 continue
             }
-            log.counts.failedCalls[errno, default: 0] += 1
-            guard log.failures.count < FailedCall.limit else { continue }
-            log.failures.append(
+            log.add(
                 FailedCall(
                     line: number, thread: thread, machine: 0, region: region, errno: errno,
                     time: call["at"]?.uint64.map { TraceTime(rawValue: $0) }))
@@ -105,10 +103,9 @@ struct RecordedCallReader {
         guard let vm = params["vm"]?.string else { return }
         let machine = machine(vm)
         if method == Method.vmCreate.rawValue, let value = params["simulated"],
-            let limits = try? ParameterReader.read(
-                value, line: 0, as: SimulatedParameters.self)
+            let limits = try? ParameterReader.read(value, line: 0, as: SimulatedParameters.self)
         {
-            log.machines[machine].limits = BackendNeeds(limits)
+            log.machines[machine].limits = limits
         }
         guard method == Method.memslotsSubmit.rawValue else { return }
         log.counts.kinds[.record, default: 0] += 1
@@ -184,15 +181,6 @@ struct RecordedCallReader {
         machines[name] = index
         log.machines.append(TracedMachine(descriptor: -1, creator: thread, createdOnLine: 1))
         return index
-    }
-}
-
-extension BackendNeeds {
-    fileprivate init(_ described: SimulatedParameters) {
-        self.init(
-            addressSpaces: described.addressSpaces, maxSlots: described.maxSlots,
-            guestPhysicalBits: Int(described.guestPhysicalBits),
-            userspaceEnd: described.userspaceEnd, flags: described.flags)
     }
 }
 

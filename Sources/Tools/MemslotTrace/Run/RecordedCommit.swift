@@ -79,7 +79,7 @@ extension RunCall {
         self.init(
             number: number, machine: machine, thread: thread,
             time: TraceTime(rawValue: call["at"]?.uint64 ?? 0),
-            nanoseconds: call["nanoseconds"]?.uint64 ?? 0, region: region, guestMemfd: -1,
+            nanoseconds: call["nanoseconds"]?.uint64 ?? 0, region: region,
             errno: call["errno"]?.string.flatMap { Errno(name: $0) },
             runsBefore: UInt64(clamping: runsBefore),
             // A record without entries shows that a vCPU was inside, not that none entered.

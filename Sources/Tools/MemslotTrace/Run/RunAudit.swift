@@ -1,5 +1,5 @@
 package import MemslotPicture
-package import MemslotScenario
+import MemslotScenario
 import Memslots
 
 /// The report of a run: the VMM's changes of guest memory, and what could be better.
@@ -8,11 +8,6 @@ package struct RunAudit: Sendable {
     package var imported: TraceImport
     /// The kernel's calls as transactions, under `--atomic`.
     package var committed: TraceImport?
-    /// The intended slots, if they are known.
-    package var flatView: FlatViewText? {
-        get { imported.report.view }
-        set { imported.report.view = newValue }
-    }
     /// Whether the calls were committed as transactions.
     package var isAtomic: Bool
 
@@ -34,20 +29,29 @@ package struct RunAudit: Sendable {
                 text += "\nwhat the kernel saw"
                 text += recording.passed > 0 ? ":\n" : " while vCPUs were held:\n"
                 text += committed.report.text(withFindings: false)
+            } else if recording.lost > 0 {
+                text += "\nwhat the kernel saw is not known: its calls are not all in the record\n"
             }
             text += "\nwhat the VMM asked for, call by call:\n"
         }
         var asked = imported.report
         asked.isHypothetical = asked.isHypothetical || isAtomic
         text += asked.text + callTimes
-        for (applies, what) in notes where applies { text += "note: \(what)\n" }
+        if recording.untracked > 0 {
+            text += "note: there was no room to follow \(recording.untracked) VMs or vCPUs\n"
+        }
+        if recording.wasStopped { text += "note: the VMM was stopped by --atomic\n" }
+        if asked.view?.rows.isEmpty == true {
+            text +=
+                "note: the text of 'info mtree' has no memory: use the output of 'info mtree -f'\n"
+        }
         return text
     }
 
     /// The page and its data: what the kernel saw.
     package var document: ReportDocument {
         var shown = committed ?? imported
-        shown.report.view = flatView
+        shown.report.view = imported.report.view
         if committed != nil { shown.report.addEvidence(of: imported.report) }
         let holds = recording.commits.map { commit in
             let begin = commit.heldSince.rawValue
@@ -63,24 +67,6 @@ package struct RunAudit: Sendable {
         let median = HumanDuration(nanoseconds: times[times.count / 2])
         return "a call took \(median) (median), \(HumanDuration(nanoseconds: last)) at most\n"
     }
-
-    private var notes: [(Bool, String)] {
-        [
-            (
-                recording.untracked > 0,
-                "there was no room to follow \(recording.untracked) VMs or vCPUs"
-            ),
-            (recording.wasStopped, "the VMM was stopped by --atomic"),
-            (
-                isAtomic && committed == nil && recording.lost > 0,
-                "what the kernel saw is not known: its calls are not all in the record"
-            ),
-            (
-                flatView?.rows.isEmpty == true,
-                "the text of 'info mtree' has no memory: use the output of 'info mtree -f'"
-            ),
-        ]
-    }
 }
 
 extension RunAudit {
@@ -94,8 +80,7 @@ extension RunAudit {
         var lanes = threads.map { "calls of thread \($0)" }
         var spans = recording.asked.map { call in
             TimelinePicture.Span(
-                lane: laneOfThread[call.thread] ?? 0,
-                time: call.time.rawValue..<call.end.rawValue,
+                lane: laneOfThread[call.thread] ?? 0, time: call.time.rawValue..<call.end.rawValue,
                 label: label(of: call), kind: call.errno == nil ? .work : .failed)
         }
         let holes = (committed ?? imported).scenario.transactions.flatMap(\.audit.all)

@@ -15,8 +15,7 @@ struct UserMapping: Hashable {
         else { return nil }
         let user = range.clamped(to: slot.userRange)
         let start =
-            slot.guestPhysicalAddress.rawValue &+ user.lowerBound
-            &- slot.userRange.lowerBound
+            slot.guestPhysicalAddress.rawValue &+ user.lowerBound &- slot.userRange.lowerBound
         return "user memory \(hex(user)), behind \(hex(start..<start &+ UInt64(user.count))) of "
             + "slot \(slot.assignedKey), \(reason)"
     }

@@ -11,11 +11,11 @@ package struct RunFollower {
     private let isAtomic: Bool
     private let gapNanoseconds: UInt64
     private var machines: [Int: Machine] = [:]
-    private var processes: [Int: Int32] = [:]
     private var durations: [Int: UInt64] = [:]
     private var start: TraceTime?
 
     private struct Machine {
+        var process: Int32
         var builder: TransactionBuilder
         var table = SlotTable()
         var commits = 0
@@ -105,11 +105,11 @@ package struct RunFollower {
     }
 
     /// The processes that have VMs.
-    var livingProcesses: Set<Int32> { Set(processes.values) }
+    var livingProcesses: Set<Int32> { Set(machines.values.map(\.process)) }
 
     /// Removes the VMs of a process that has ended.
     mutating func processEnded(_ process: Int32) -> [RunEvent] {
-        processes.filter { $0.value == process }.keys.sorted().flatMap { remove($0) }
+        machines.filter { $0.value.process == process }.keys.sorted().flatMap { remove($0) }
     }
 
     /// Ends the open transactions at the end of the run.
@@ -117,10 +117,10 @@ package struct RunFollower {
 
     private mutating func add(_ machine: RunMachine) -> [RunEvent] {
         machines[machine.number] = Machine(
+            process: machine.process,
             builder: TransactionBuilder(
                 grouping: TransactionGrouping(gapNanoseconds: gapNanoseconds),
                 vcpus: KnownVCPUs(areAllShown: true, strayIsOwn: false)))
-        processes[machine.number] = machine.process
         return [.machine(machine)]
     }
 
@@ -141,9 +141,8 @@ package struct RunFollower {
         durations[call.number] = call.nanoseconds
         var recorded = RecordedCall(call)
         if isAtomic { recorded.commit = machines[call.machine]?.commits ?? 0 }
-        let ended = machines[call.machine]?.builder.add(
-            recorded, isRunner: call.runsBefore > 0
-        ).ended
+        let ended = machines[call.machine]?.builder.add(recorded, isRunner: call.runsBefore > 0)
+            .ended
         return ended.map { [.transaction(followed($0, nil))] + passOn(call.machine) } ?? []
     }
 
@@ -173,7 +172,6 @@ package struct RunFollower {
 
     private mutating func remove(_ number: Int) -> [RunEvent] {
         let last = endLast(number)
-        processes[number] = nil
         return machines.removeValue(forKey: number) == nil ? [] : last + [.gone(number)]
     }
 
@@ -184,7 +182,7 @@ package struct RunFollower {
         var operations: [SlotCall] = []
         var nanoseconds: UInt64 = 0
         let first = transaction.calls.first.flatMap { durations[$0.line] } ?? 0
-        let length = transaction.endTime.flatMap { end in
+        let length = transaction.calls.last?.time.flatMap { end in
             transaction.time.map { end.nanoseconds(since: $0) }
         }
         for call in transaction.calls {

@@ -1,4 +1,5 @@
 import CRunRecord
+package import MemslotProtocol
 package import Memslots
 
 /// A slot call of a VMM that ran under `memslotctl run`.
@@ -12,9 +13,8 @@ package struct RunCall: Hashable, Sendable {
     package var time: TraceTime
     /// Its duration in nanoseconds.
     package var nanoseconds: UInt64
+    /// The words, with the guest_memfd that a REGION2 call names.
     package var region: RawRegion
-    /// The descriptor of a REGION2 call; −1 of the older one.
-    package var guestMemfd: Int32
     package var errno: Errno?
     /// The number of earlier `KVM_RUN` calls of the thread.
     package var runsBefore: UInt64
@@ -130,7 +130,7 @@ enum RunRecord {
     init?(_ words: crun_record, number: Int) {
         switch words.kind {
         case CRUN_VM:
-            var needs = BackendNeeds()
+            var needs = SimulatedParameters()
             needs.maxSlots = max(needs.maxSlots, words.asked)
             needs.addressSpaces = max(needs.addressSpaces, words.made)
             if words.applied != 0 { needs.flags.insert(.guestMemfd) }
@@ -138,9 +138,8 @@ enum RunRecord {
         case CRUN_ARRAY:
             self = .array(
                 RunArray(
-                    machine: RunMachine(words, BackendNeeds()),
-                    start: RecordedCall(RunCall(words, number: number)),
-                    missing: Int(words.asked)))
+                    machine: RunMachine(words, SimulatedParameters()),
+                    start: RecordedCall(RunCall(words, number: number)), missing: Int(words.asked)))
         case CRUN_SLOT: self = .slot(RunCall(words, number: number))
         case CRUN_ASKED: self = .asked(RunCall(words, number: number))
         case CRUN_MADE: self = .made(RunCall(words, number: number))
@@ -175,7 +174,7 @@ struct RunArray: Sendable {
     var slots: [RawRegion] = []
 
     mutating func append(_ slot: RunCall) {
-        slots.append(slot.words)
+        slots.append(slot.region)
         missing -= 1
     }
 }
@@ -187,9 +186,9 @@ package struct RunMachine: Hashable, Sendable {
     package var thread: ThreadID
     package var process: Int32
     /// What its host offers.
-    package var needs: BackendNeeds
+    package var needs: SimulatedParameters
 
-    init(_ words: crun_record, _ needs: BackendNeeds) {
+    init(_ words: crun_record, _ needs: SimulatedParameters) {
         number = Int(words.vm)
         thread = ThreadID(words)
         process = words.process
@@ -200,8 +199,7 @@ package struct RunMachine: Hashable, Sendable {
 extension UserMapping {
     fileprivate init(_ region: crun_region) {
         let start = region.userspace_addr
-        self.init(
-            range: start..<start.addingSaturated(region.memory_size), access: region.flags)
+        self.init(range: start..<start.addingSaturated(region.memory_size), access: region.flags)
     }
 }
 
@@ -217,22 +215,16 @@ extension RunCall {
         time = TraceTime(rawValue: words.start)
         nanoseconds = words.duration
         let own = words.region
+        let hasFile = own.form == 2 && own.guest_memfd >= 0
         region = RawRegion(
             slot: own.slot, flags: own.flags, guestPhysicalAddress: own.guest_phys_addr,
             memorySize: own.memory_size, userspaceAddress: own.userspace_addr,
+            guestMemfd: hasFile ? .file(index: UInt32(own.guest_memfd)) : nil,
             guestMemfdOffset: own.guest_memfd_offset)
-        guestMemfd = own.form == 2 ? own.guest_memfd : -1
         errno = words.result < 0 ? Errno(rawValue: 0 &- words.result) : nil
         runsBefore = words.runs
         entries = words.entries
         inside = words.inside
-    }
-
-    /// The words with the guest_memfd that the call names.
-    package var words: RawRegion {
-        var words = region
-        if guestMemfd >= 0 { words.guestMemfd = .file(index: UInt32(guestMemfd)) }
-        return words
     }
 
     package var end: TraceTime { TraceTime(rawValue: time.rawValue.addingSaturated(nanoseconds)) }

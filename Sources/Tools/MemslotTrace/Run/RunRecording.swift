@@ -84,8 +84,7 @@ package struct RunRecording: Sendable {
         if !creators.isEmpty { self.creators = creators }
         succeeded = max(Int(clamping: header.succeeded), asked.count { $0.errno == nil })
         refused = max(Int(clamping: header.refused), asked.count { $0.errno != nil })
-        commitCount = max(
-            Int(clamping: header.commits), commits.count { $0.reason != .pass })
+        commitCount = max(Int(clamping: header.commits), commits.count { $0.reason != .pass })
         madeCount = max(Int(clamping: header.made), made.count)
         longestHold = commits.reduce(header.longest_hold) {
             max($0, $1.hasWithheldEntry ? $1.heldNanoseconds : 0)
@@ -174,9 +173,7 @@ package struct RunRecording: Sendable {
 
     private func log(of calls: [RunCall]) -> SlotCallLog {
         var log = SlotCallLog()
-        log.machines = creators.map {
-            TracedMachine(descriptor: -1, creator: $0, createdOnLine: 1)
-        }
+        log.machines = creators.map { TracedMachine(descriptor: -1, creator: $0, createdOnLine: 1) }
         log.counts.unfinishedCalls = unfinished
         log.isRecorded = true
         (log.runFaults, log.memoryChanges) = (faults, changes)
@@ -186,8 +183,7 @@ package struct RunRecording: Sendable {
             while let array = arrays.first, array.start.line < number {
                 arrays.removeFirst()
                 let machine = array.machine.number
-                let calls = array.start.array(
-                    of: array.slots, after: tables[machine]?.slots ?? [])
+                let calls = array.start.array(of: array.slots, after: tables[machine]?.slots ?? [])
                 log.counts.slotCalls += calls.count
                 log.calls += calls
             }
@@ -195,17 +191,14 @@ package struct RunRecording: Sendable {
         for call in calls where call.machine < log.machines.count {
             resume(before: call.number)
             if !arrays.isEmpty, call.errno == nil {
-                _ = tables[call.machine, default: SlotTable()].apply(call.words)
+                _ = tables[call.machine, default: SlotTable()].apply(call.region)
             }
             log.counts.kinds[.record, default: 0] += 1
             if let errno = call.errno {
-                log.counts.failedCalls[errno.name, default: 0] += 1
-                if log.failures.count < FailedCall.limit {
-                    log.failures.append(
-                        FailedCall(
-                            line: call.number, thread: call.thread, machine: call.machine,
-                            region: call.words, errno: errno.name, time: call.time))
-                }
+                log.add(
+                    FailedCall(
+                        line: call.number, thread: call.thread, machine: call.machine,
+                        region: call.region, errno: errno.name, time: call.time))
                 continue
             }
             log.counts.slotCalls += 1
@@ -225,8 +218,7 @@ extension RunRecording {
     package func rawLines(of machine: Int) -> [UInt8] {
         var writer = JSONWriter()
         for call in asked where call.machine == machine {
-            writer.rawCall(
-                RawCallLine(.setRegion(call.words), expected: RawReply(call.errno)))
+            writer.rawCall(RawCallLine(.setRegion(call.region), expected: RawReply(call.errno)))
         }
         return writer.bytes
     }
@@ -238,7 +230,7 @@ extension RecordedCall {
             entries: Int(clamping: call.entries), inside: Int(clamping: call.inside))
         self.init(
             line: call.number, thread: call.thread, time: call.end, machine: call.machine,
-            region: call.words, begin: .exactly(call.time), end: .exactly(call.end),
+            region: call.region, begin: .exactly(call.time), end: .exactly(call.end),
             runsBefore: Int(clamping: call.runsBefore), atBegin: presence, atEnd: presence)
     }
 }

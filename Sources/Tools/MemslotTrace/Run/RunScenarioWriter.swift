@@ -49,7 +49,7 @@ package struct RunScenarioWriter {
         case .commit(let commit, let made, let machine): add(commit, made, of: machine)
         case .finding(let finding, let number):
             guard let name = machines[number]?.machine.name else { break }
-            writer.object {
+            writer.line {
                 $0.member("comment", "user memory under a slot was changed")
                 $0.member("vm", name)
                 $0.object("finding") {
@@ -59,30 +59,26 @@ package struct RunScenarioWriter {
                     $0.member("end", address: finding.range?.upperBound)
                 }
             }
-            writer.newLine()
         case .refused(let call):
             let since = origin(call.time)
-            writer.object {
+            writer.line {
                 $0.member("comment", "refused: \(call.errno?.name ?? "")")
                 $0.member("thread", UInt64(call.thread.rawValue))
                 $0.list("calls", [RecordedCall(call)]) {
                     $0.recorded($1, call.errno, since: since)
                 }
             }
-            writer.newLine()
         case .fault(let fault):
-            writer.object {
+            writer.line {
                 $0.member("comment", "KVM_RUN: EFAULT")
                 $0.member("thread", UInt64(fault.thread.rawValue))
                 $0.member("runFault", fault.explanation.description)
             }
-            writer.newLine()
         case .lost(let count):
-            writer.object {
+            writer.line {
                 $0.member("comment", "\(counted(count, "record")) not kept; whole arrays follow")
                 $0.member("lostRecords", count)
             }
-            writer.newLine()
         case .gone: break
         }
         return finish()
@@ -90,11 +86,10 @@ package struct RunScenarioWriter {
 
     /// The last line: the totals of the run.
     package mutating func end(_ recording: RunRecording) -> [UInt8] {
-        writer.object {
+        writer.line {
             $0.member("comment", "the run has ended")
             $0.object("totals") { $0.totals(recording) }
         }
-        writer.newLine()
         return finish()
     }
 
@@ -107,7 +102,7 @@ package struct RunScenarioWriter {
     private mutating func add(_ commit: RunCommit?, _ made: [RunCall], of number: Int) {
         guard let name = machines[number]?.machine.name else { return }
         let since = origin(commit?.heldSince ?? made.first?.time)
-        writer.object {
+        writer.line {
             $0.member("comment", "committed: \(commit.map { $0.reason?.text ?? "?" } ?? "not yet")")
             $0.member("vm", name)
             $0.object("commit") {
@@ -121,7 +116,6 @@ package struct RunScenarioWriter {
                 }
             }
         }
-        writer.newLine()
     }
 
     private mutating func finish() -> [UInt8] {
@@ -146,7 +140,7 @@ package struct RunScenarioWriter {
         (own.generation, own.slots) = (transaction.generation, followed.slots)
         machines[transaction.machine] = own
         let isKnown = !transaction.calls.contains(where: \.isOfArray)
-        writer.object {
+        writer.line {
             $0.member("comment", "at \(transaction.time?.seconds(since: since) ?? "0 s")")
             $0.member("recordedOperations", transaction.calls.count)
             $0.member("thread", UInt64(transaction.thread.rawValue))
@@ -154,7 +148,6 @@ package struct RunScenarioWriter {
             guard isKnown else { return }
             $0.list("calls", transaction.calls) { $0.recorded($1, nil, since: since) }
         }
-        writer.newLine()
         writer.submission(of: followed.slots, to: own.machine.name, by: transaction)
     }
 }

@@ -14,9 +14,7 @@ package struct RunTotals: Sendable {
     ///   - name: the name of the run's scenario.
     ///   - isAtomic: whether the calls were committed as transactions.
     ///   - transactions: how many there were; printed without `--atomic`, `nil` if it is not known.
-    package init(
-        _ recording: RunRecording, name: String, isAtomic: Bool, transactions: Int?
-    ) {
+    package init(_ recording: RunRecording, name: String, isAtomic: Bool, transactions: Int?) {
         (self.recording, self.name) = (recording, name)
         (self.isAtomic, self.transactions) = (isAtomic, transactions)
     }

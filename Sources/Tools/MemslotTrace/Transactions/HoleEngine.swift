@@ -28,8 +28,7 @@ struct HoleEngine {
     ) -> [Hole] {
         for (place, slot) in change.removed.enumerated() {
             // With a contradiction, a call that the log does not show removed the slot.
-            let isInferred =
-                change.surprise != nil && !(change.kind == .move && place == 0)
+            let isInferred = change.surprise != nil && !(change.kind == .move && place == 0)
             for range in kept(slot, by: change.added) {
                 missing.insert(
                     range,
@@ -108,9 +107,7 @@ struct HoleEngine {
 }
 
 extension HostRange {
-    func advanced(by bytes: UInt64) -> HostRange {
-        HostRange(file: file, start: start &+ bytes)
-    }
+    func advanced(by bytes: UInt64) -> HostRange { HostRange(file: file, start: start &+ bytes) }
 }
 
 extension Memslot {

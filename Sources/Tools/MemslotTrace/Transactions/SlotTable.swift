@@ -59,8 +59,7 @@ struct SlotTable {
         return change
     }
 
-    @discardableResult
-    private mutating func remove(_ key: SlotKey) -> Memslot? {
+    @discardableResult private mutating func remove(_ key: SlotKey) -> Memslot? {
         let index = position(of: key)
         guard index < slots.count, slots[index].assignedKey == key else { return nil }
         let old = slots.remove(at: index)

@@ -1,3 +1,4 @@
+import MemslotProtocol
 import MemslotScenario
 import Memslots
 
@@ -59,8 +60,7 @@ struct TraceAssembly {
             var own = builder(of: call.machine)
             // Not shared while it grows.
             builders[call.machine] = nil
-            let (ended, surprise) = own.add(
-                call, isRunner: log.isRunner(call, among: log.runners))
+            let (ended, surprise) = own.add(call, isRunner: log.isRunner(call, among: log.runners))
             builders[call.machine] = own
             if let ended { transactions.append(ended) }
             guard let surprise else { continue }
@@ -75,14 +75,10 @@ struct TraceAssembly {
 
         let places = Dictionary(
             uniqueKeysWithValues: order.enumerated().map { ($0.element, $0.offset) })
-        for index in transactions.indices {
-            let machine = transactions[index].machine
-            transactions[index].machine = places[machine] ?? 0
-        }
-        for index in explained.indices {
-            explained[index].call.machine = places[explained[index].call.machine] ?? 0
-        }
-        for index in faults.indices { faults[index].machine = places[faults[index].machine] ?? 0 }
+        func renumber(_ machine: inout Int) { machine = places[machine] ?? 0 }
+        for index in transactions.indices { renumber(&transactions[index].machine) }
+        for index in explained.indices { renumber(&explained[index].call.machine) }
+        for index in faults.indices { renumber(&faults[index].machine) }
         let name = Self.name(log.scenario ?? options.name)
         let scenario = ImportedScenario(
             name: name, source: options.source ?? log.source ?? "imported from " + kind,
@@ -92,7 +88,7 @@ struct TraceAssembly {
                     name: Self.name(name, of: log.isRecorded ? machine : place),
                     traced: log.machines[machine],
                     needs: log.machines[machine].limits ?? builders[machine]?.needs
-                        ?? BackendNeeds())
+                        ?? SimulatedParameters())
             },
             transactions: transactions, startTime: log.calls.first?.time)
         return TraceImport(
@@ -105,7 +101,6 @@ struct TraceAssembly {
                 removedBytes: order.reduce(0) {
                     $0.addingSaturated(builders[$1]?.engine.removedBytes ?? 0)
                 },
-                gapMilliseconds: options.gapMilliseconds,
                 hasTimes: log.calls.contains { $0.time != nil }, hasCoarseTimes: log.isCoarse,
                 clockJumps: log.clockJumps, isRecorded: log.isRecorded))
     }

@@ -1,9 +1,10 @@
+import MemslotProtocol
 import MemslotScenario
 package import Memslots
 
 /// Replays a VM's calls, finds their holes, and groups them into transactions.
 struct TransactionBuilder {
-    private(set) var needs = BackendNeeds()
+    private(set) var needs = SimulatedParameters()
     private(set) var table = SlotTable()
     private(set) var engine: HoleEngine
     private var grouping: TransactionGrouping
@@ -73,15 +74,13 @@ struct TransactionBuilder {
 
     /// Ends the transaction that is open, if there is one.
     mutating func finish() -> ImportedTransaction? {
-        guard let open, let first = open.calls.first, let last = open.calls.last else {
-            return nil
-        }
+        guard let open, let first = open.calls.first, let last = open.calls.last else { return nil }
         self.open = nil
         number += 1
         let isUnchanged = open.before.allSatisfy { table[$0.key] == $0.value }
         if !isUnchanged { generation = generation.next }
         return ImportedTransaction(
-            machine: first.machine, thread: first.thread, time: first.time, endTime: last.time,
+            machine: first.machine, thread: first.thread, time: first.time,
             calls: open.calls, outcome: isUnchanged ? .unchanged : .committed,
             generation: generation, changes: open.changes,
             audit: HoleAudit(
@@ -163,7 +162,6 @@ package struct ImportedTransaction: Sendable {
     package var thread: ThreadID
     /// The time of the first call; `nil` in a log without times.
     package var time: TraceTime?
-    package var endTime: TraceTime?
     /// The calls in order; never empty.
     package var calls: [RecordedCall]
     package var outcome: Outcome

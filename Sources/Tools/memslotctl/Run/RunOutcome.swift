@@ -20,8 +20,7 @@ final class RunOutcome {
         isAtomic ? try? recording.importedCommits(options: settings) : nil
 
     init(
-        command: [String], recording: RunRecording, isAtomic: Bool,
-        settings: TraceImporter.Options
+        command: [String], recording: RunRecording, isAtomic: Bool, settings: TraceImporter.Options
     ) {
         self.command = command
         self.recording = recording
@@ -84,7 +83,7 @@ final class RunOutcome {
         if let path = options.mtree {
             do {
                 let text = try InputFile(path).bytes()
-                audit.flatView = FlatViewText(String(decoding: text, as: UTF8.self))
+                audit.imported.report.view = FlatViewText(String(decoding: text, as: UTF8.self))
             } catch {
                 Terminal.complain("memslotctl run: --mtree: \(error)")
                 isWhole = false
@@ -93,9 +92,7 @@ final class RunOutcome {
         audit.committed = committed
         if options.report != .summary {
             write(Array(audit.text.utf8), to: options.reportFile)
-            if options.reportFile == nil, options.report == .full {
-                Terminal.complain(audit.text)
-            }
+            if options.reportFile == nil, options.report == .full { Terminal.complain(audit.text) }
         }
         write(audit.document.page, to: options.html)
         write(Array(audit.timeline.svg(title: settings.name).utf8), to: options.svg)
@@ -105,7 +102,6 @@ final class RunOutcome {
     private var totals: RunTotals {
         RunTotals(
             recording, name: settings.name, isAtomic: isAtomic,
-            transactions: isAtomic || recording.lost > 0
-                ? nil : asked?.scenario.transactions.count)
+            transactions: isAtomic || recording.lost > 0 ? nil : asked?.scenario.transactions.count)
     }
 }
