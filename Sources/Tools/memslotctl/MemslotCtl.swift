@@ -6,11 +6,9 @@ import MemslotScenario
 import MemslotService
 import Memslots
 
-@main
-struct MemslotCtl: ParsableCommand {
+@main struct MemslotCtl: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "memslotctl",
-        abstract: "Show, plan and replay changes of KVM guest memory.",
+        commandName: "memslotctl", abstract: "Show, plan and replay changes of KVM guest memory.",
         discussion: """
             A VM's memory is its memslot array. These commands work on whole arrays: they draw an \
             array, plan the change from one to another with the fewest kernel calls, and replay a \
@@ -90,10 +88,9 @@ private struct CommandLineWords {
                 isJoined
                 ? String(words[index].dropFirst(8)) : words[min(index + 1, words.endIndex - 1)]
             if !isJoined { index += 1 }
-            guard let chosen = Terminal.Colour(rawValue: name) else {
-                throw ValidationError("--color: auto, always or never")
-            }
-            colour = chosen
+            let chosen = Terminal.Colour(rawValue: name)
+            try require(chosen != nil, "--color: auto, always or never")
+            colour = chosen ?? .auto
         }
         rest += words[end...]
         try check()
@@ -109,9 +106,8 @@ private struct CommandLineWords {
                 .firstIndex(where: { $0 == "--vm" || $0.hasPrefix("--vm=") })
         else { return }
         let word = rest.remove(at: place)
-        if word == "--vm", rest[place...].first?.hasPrefix("-") ?? true {
-            throw ValidationError("--vm: name a VM")
-        }
+        try require(
+            word != "--vm" || rest[place...].first?.hasPrefix("-") == false, "--vm: name a VM")
         let vm = word == "--vm" ? rest.remove(at: place) : String(word.dropFirst(5))
         // `memory` and `observer` have commands of their own.
         let groups = [MemoryCommand.configuration, ObserverCommand.configuration]
@@ -141,4 +137,9 @@ private struct CommandLineWords {
 
 extension ExitCode {
     static let unusable = ExitCode(2)
+}
+
+/// - Throws: a usage error with `message` unless `isMet`.
+func require(_ isMet: Bool, _ message: @autoclosure () -> String) throws {
+    guard isMet else { throw ValidationError(message()) }
 }

@@ -7,8 +7,7 @@ import Memslots
 
 struct MapCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "map",
-        abstract: "Draw a memory map, or the change between two.",
+        commandName: "map", abstract: "Draw a memory map, or the change between two.",
         discussion: """
             FILE contains a memslot array as JSON: a list of slots, an object with "slots" (the \
             result of memslots.get), a scenario, which means its last submitted array, or the \
@@ -18,20 +17,14 @@ struct MapCommand: ParsableCommand {
             """)
 
     @OptionGroup(title: "Daemon") var daemon: DaemonOptions
-
-    @Option(help: "Draw the array of this VM of a daemon.")
-    var vm: String?
-
+    @Option(help: "Draw the array of this VM of a daemon.") var vm: String?
     @OptionGroup(title: "Rules") var rules: OfflineRules
 
     @Option(help: "The VM's flags, by commas: log-dirty-pages, readonly, guest-memfd, or none.")
     var flags: String?
 
-    @Flag(help: "Print the slots, the findings and the rules as JSON.")
-    var json = false
-
-    @Flag(help: "Draw the change between two files.")
-    var diff = false
+    @Flag(help: "Print the slots, the findings and the rules as JSON.") var json = false
+    @Flag(help: "Draw the change between two files.") var diff = false
 
     @Option(help: "Write the picture to this file as SVG.", completion: .file(extensions: ["svg"]))
     var svg: String?
@@ -43,21 +36,13 @@ struct MapCommand: ParsableCommand {
     var files: [String] = []
 
     func validate() throws {
-        guard vm == nil || (files.isEmpty && !diff) else {
-            throw ValidationError("--vm accepts no file")
-        }
-        guard vm != nil || daemon.socket == nil else {
-            throw ValidationError("--socket needs a VM: --vm VM")
-        }
-        guard !json || (svg == nil && vm == nil && !diff) else {
-            throw ValidationError("--json prints the array of one file")
-        }
-        guard vm != nil || files.count == (diff ? 2 : 1) else {
-            throw ValidationError(
-                diff
-                    ? "--diff needs two files: BEFORE AFTER"
-                    : "name one file, or use --diff or --vm")
-        }
+        try require(vm == nil || (files.isEmpty && !diff), "--vm accepts no file")
+        try require(vm != nil || daemon.socket == nil, "--socket needs a VM: --vm VM")
+        try require(
+            !json || (svg == nil && vm == nil && !diff), "--json prints the array of one file")
+        try require(
+            vm != nil || files.count == (diff ? 2 : 1),
+            diff ? "--diff needs two files: BEFORE AFTER" : "name one file, or use --diff or --vm")
     }
 
     func run() throws {
@@ -95,8 +80,7 @@ struct MapCommand: ParsableCommand {
                 try show(map.lines(options), map.svg(title: files[0], limit: options.limit))
                 guard svg == nil else { return try file.check(array, in: files[0], used) }
                 if !findings.isEmpty { Terminal.print("") }
-                for finding in findings { Terminal.print("\(finding)") }
-                Terminal.print(used.description)
+                Terminal.print(findings.map(\.description) + [used.description])
             }
             try file.check(array, in: files[0], used)
         }
@@ -104,7 +88,7 @@ struct MapCommand: ParsableCommand {
 
     private func print(_ file: ArrayFile, _ findings: [Finding], _ used: UsedRules) {
         var writer = JSONWriter()
-        writer.object { writer in
+        writer.line { writer in
             writer.slots(of: file)
             writer.list("findings", findings) { writer, finding in
                 writer.object {
@@ -115,7 +99,6 @@ struct MapCommand: ParsableCommand {
             }
             writer.member("rules", used.description)
         }
-        writer.newLine()
         Terminal.write(writer.bytes)
     }
 

@@ -33,19 +33,12 @@ struct OfflineChange {
         }
         // Installed first, so that omitted ids are picked and dirty logs exist.
         do throws(SubmitError) {
-            _ = try table.submit(
-                present.slots, options: SubmitOptions(),
-                prior: present.faults)
-        } catch {
-            throw beforeFile.failure(error, in: beforeName, rules)
-        }
+            _ = try table.submit(present.slots, options: SubmitOptions(), prior: present.faults)
+        } catch { throw beforeFile.failure(error, in: beforeName, rules) }
         do throws(SubmitError) {
             receipt = try table.plan(
-                wanted.slots, options: SubmitOptions(quiesce: quiesce),
-                prior: wanted.faults)
-        } catch {
-            throw afterFile.failure(error, in: afterName, rules)
-        }
+                wanted.slots, options: SubmitOptions(quiesce: quiesce), prior: wanted.faults)
+        } catch { throw afterFile.failure(error, in: afterName, rules) }
         before = table.snapshot().array.slots
         after = receipt.slots
         names = wanted.names
@@ -75,15 +68,9 @@ extension ArrayFile {
             let table: MemslotTable
             do throws(InvalidArray) {
                 table = try MemslotTable(backend: OfflineBackend(used.limits))
-            } catch {
-                throw .invalid(error)
-            }
-            _ = try table.plan(
-                array.slots, options: SubmitOptions(),
-                prior: array.faults)
-        } catch {
-            throw failure(error, in: name, used)
-        }
+            } catch { throw .invalid(error) }
+            _ = try table.plan(array.slots, options: SubmitOptions(), prior: array.faults)
+        } catch { throw failure(error, in: name, used) }
     }
 
     /// Prints each fault of the array with its line in the file `name`, and the rules.

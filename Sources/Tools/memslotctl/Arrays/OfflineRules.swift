@@ -20,9 +20,7 @@ struct OfflineRules: ParsableArguments {
     @OptionGroup var host: HostOptions
 
     func validate() throws {
-        do throws(SimulatorConfigurationError) { _ = try capabilities(of: nil, []).limits } catch {
-            throw ValidationError(error.message)
-        }
+        _ = try rules(for: [], flags: nil)
     }
 
     private var areGiven: Bool {
@@ -32,30 +30,25 @@ struct OfflineRules: ParsableArguments {
     /// The rules for the arrays of `files`: of the first that describes a VM.
     ///
     /// - Parameter flags: the flags of the VM, joined by commas; `nil` if they are not given.
-    func rules(
-        for files: [(name: String, file: ArrayFile)], flags: String?
-    ) throws -> UsedRules {
+    func rules(for files: [(name: String, file: ArrayFile)], flags: String?) throws -> UsedRules {
         let names = flags.map { $0.split(separator: ",").map(String.init) } ?? []
-        guard names.allSatisfy({ $0 == "none" || MemslotFlags(wireName: $0) != nil }) else {
-            throw ValidationError(
-                "flags of a VM are log-dirty-pages, readonly, guest-memfd, or none")
-        }
+        try require(
+            names.allSatisfy { $0 == "none" || MemslotFlags(wireName: $0) != nil },
+            "flags of a VM are log-dirty-pages, readonly, guest-memfd, or none")
         let areGiven = areGiven || flags != nil
         let source = files.first { $0.file.machine != nil }
-        do throws(SimulatorConfigurationError) {
-            var used = try capabilities(of: source?.file.machine, names)
-            used.source =
-                source.map { "the VM in \($0.name)" + (areGiven ? " and the options" : "") }
-                ?? (areGiven ? "the options, else any host" : "any host")
-            return used
-        } catch {
-            throw ValidationError(error.message)
-        }
+        let limits = try converting(
+            { (error: SimulatorConfigurationError) in ValidationError(error.message) },
+            capabilities(of: source?.file.machine, names))
+        return UsedRules(
+            limits: limits,
+            source: source.map { "the VM in \($0.name)" + (areGiven ? " and the options" : "") }
+                ?? (areGiven ? "the options, else any host" : "any host"))
     }
 
     private func capabilities(
         of machine: SimulatedParameters?, _ flags: [String]
-    ) throws(SimulatorConfigurationError) -> UsedRules {
+    ) throws(SimulatorConfigurationError) -> Capabilities {
         let profile = host.profile ?? machine?.profile
         var configuration = SimulatorConfiguration(
             profile: profile, kernel: host.kernel ?? machine?.kernel)
@@ -84,7 +77,7 @@ struct OfflineRules: ParsableArguments {
         }
         var limits = try configuration.capabilities()
         if machine == nil || limits.flags.contains(.guestMemfd) { limits.providesGuestMemfd = true }
-        return UsedRules(limits: limits)
+        return limits
     }
 }
 
@@ -132,7 +125,7 @@ extension MemslotFlags {
 /// The rules that a command used, and where they come from.
 struct UsedRules {
     var limits: Capabilities
-    var source = ""
+    var source: String
 
     /// `rules of any host: 32764 slots, …`.
     var description: String {

@@ -24,31 +24,23 @@ struct PlanCommand: ParsableCommand {
             """)
 
     @OptionGroup var client: ClientOptions
-
     @OptionGroup(title: "Rules") var rules: OfflineRules
 
     @Option(help: "The VM's flags, by commas: log-dirty-pages, readonly, guest-memfd, or none.")
     var flags: String?
 
-    @Option(help: "Plan the change from the array of this VM of a daemon.")
-    var vm: String?
+    @Option(help: "Plan the change from the array of this VM of a daemon.") var vm: String?
+    @Flag(help: "Hold vCPUs only where they could miss memory that stays.") var continuity = false
 
-    @Flag(help: "Hold vCPUs only where they could miss memory that stays.")
-    var continuity = false
-
-    @Argument(
-        help: "BEFORE AFTER: the present and the wanted array.",
-        completion: .file())
+    @Argument(help: "BEFORE AFTER: the present and the wanted array.", completion: .file())
     var files: [String]
 
     func validate() throws {
-        guard files.count == (vm == nil ? 2 : 1) else {
-            throw ValidationError(
-                vm == nil ? "name two files: BEFORE AFTER" : "with --vm name one file: AFTER")
-        }
-        guard vm != nil || client.daemon.socket == nil else {
-            throw ValidationError("--socket needs a VM: --vm VM AFTER")
-        }
+        try require(
+            files.count == (vm == nil ? 2 : 1),
+            vm == nil ? "name two files: BEFORE AFTER" : "with --vm name one file: AFTER")
+        try require(
+            vm != nil || client.daemon.socket == nil, "--socket needs a VM: --vm VM AFTER")
     }
 
     func run() throws {
@@ -74,8 +66,7 @@ struct PlanCommand: ParsableCommand {
         Terminal.print(change.picture.lines(Terminal.textOptions))
         Terminal.print("")
         print(change.receipt)
-        for finding in findings { Terminal.print("\(finding)") }
-        Terminal.print(change.rules.description)
+        Terminal.print(findings.map(\.description) + [change.rules.description])
     }
 
     private func print(_ receipt: Receipt) {
@@ -95,9 +86,8 @@ struct PlanCommand: ParsableCommand {
             ])
         }
         Terminal.print(Terminal.lines(table))
-        let count = receipt.operations.count
         Terminal.print(
-            "\n\(count) kernel \(count == 1 ? "call" : "calls"), "
+            "\n\(counted(receipt.operations.count, "kernel call")), "
                 + (receipt.isOptimal ? "the fewest possible" : "not proved to be the fewest")
                 + (receipt.holdReason.map { "; vCPUs are held meanwhile (\($0.rawValue))" }
                     ?? "; the guest keeps running"))

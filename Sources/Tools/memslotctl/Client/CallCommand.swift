@@ -21,9 +21,7 @@ struct CallCommand: RequestCommand {
     @Argument(help: "The method.", completion: .list(Method.allCases.map(\.rawValue)))
     var method: String
 
-    @Argument(help: "The value of \"params\", JSON; - is standard input.")
-    var params: String?
-
+    @Argument(help: "The value of \"params\", JSON; - is standard input.") var params: String?
     @OptionGroup var client: ClientOptions
 
     func request() throws -> DaemonRequest {

@@ -3,6 +3,7 @@ import Glibc
 import MemslotPicture
 import MemslotProtocol
 import MemslotService
+import Memslots
 
 struct DaemonRequest {
     let method: String
@@ -61,11 +62,8 @@ struct DaemonClient: ~Copyable {
         var writer = JSONWriter()
         writer.request(method: request.method, id: RequestID(1), params: request.params)
         do throws(TargetLost) {
-            received = try connection.exchange(
-                writer.finish(), descriptors: request.descriptors)
-        } catch {
-            throw Self.failure(error)
-        }
+            received = try connection.exchange(writer.finish(), descriptors: request.descriptors)
+        } catch { throw Self.failure(error) }
         let value = received.value
         if let result = value?["result"] {
             return Reply(result: result, descriptors: received.descriptors)
@@ -84,9 +82,7 @@ struct DaemonClient: ~Copyable {
 
     /// Waits for a notification; returns `nil` once the daemon has closed the connection.
     mutating func nextNotification() throws(ExitCode) -> JSONValue? {
-        do throws(TargetLost) { return try connection.nextNotification()?.value } catch {
-            throw Self.failure(error)
-        }
+        try converting(Self.failure, connection.nextNotification()?.value)
     }
 
     private static func failure(_ lost: TargetLost) -> ExitCode {
@@ -121,17 +117,13 @@ extension VMRequestCommand {
 /// The name of a VM, and the options of a command that uses a daemon.
 struct VMOptions: ParsableArguments {
     @OptionGroup var client: ClientOptions
-
-    @Argument(help: "The VM's name.")
-    var vm: String
+    @Argument(help: "The VM's name.") var vm: String
 }
 
 /// The options of a command that uses a daemon.
 struct ClientOptions: ParsableArguments {
     @OptionGroup(title: "Daemon") var daemon: DaemonOptions
-
-    @Flag(help: "Print the result as JSON, on one line.")
-    var json = false
+    @Flag(help: "Print the result as JSON, on one line.") var json = false
 
     /// Connects, sends a request, and prints the result: as received with `--json`, otherwise the
     /// lines that `lines` makes of it.
@@ -192,9 +184,7 @@ struct DaemonOptions: ParsableArguments {
     }
 
     /// The socket that the user names.
-    private var named: String? {
-        socket ?? getenv("MEMSLOTS_SOCKET").map { String(cString: $0) }
-    }
+    private var named: String? { socket ?? getenv("MEMSLOTS_SOCKET").map { String(cString: $0) } }
 
     /// Where a daemon may listen, in the order in which they are tried.
     func paths() throws(ExitCode) -> [SocketPath] {
@@ -258,6 +248,9 @@ extension JSONValue {
     func list(_ name: String) -> [JSONValue] { self[name].map { Array($0.elements) } ?? [] }
 
     func strings(_ name: String) -> [String] { list(name).compactMap(\.string) }
+
+    /// The members of the member `name`, none if there is no such object.
+    func objects(_ name: String) -> [JSONMember] { self[name].map { Array($0.members) } ?? [] }
 
     /// The number of nanoseconds of the member `name`, as text.
     func duration(_ name: String) -> String {

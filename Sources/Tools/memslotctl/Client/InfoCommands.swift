@@ -2,6 +2,7 @@ import ArgumentParser
 import MemslotPicture
 import MemslotProtocol
 import MemslotService
+import Memslots
 
 struct InfoCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -18,14 +19,12 @@ struct InfoCommand: ParsableCommand {
             "\(info["name"]?.string ?? "") \(info["version"]?.string ?? ""), "
                 + "protocol \(info["protocol"]?.rawText ?? "?"), "
                 + "process \(info["pid"]?.rawText ?? "?"), at \(connection.socket)\n")
-        for backend in info["backends"].map({ Array($0.members) }) ?? [] {
+        for backend in info.objects("backends") {
             Terminal.print("\(backend.name): \(Self.text(backend.value))")
         }
-        Terminal.print(Self.state(info["state"], connection.hint))
-        Terminal.print("")
-        Terminal.print(ListCommand.lines(list, connection.hint))
-        Terminal.print("")
-        Terminal.print(limits(info["limits"]))
+        Terminal.print(
+            Self.state(info["state"], connection.hint) + [""]
+                + ListCommand.lines(list, connection.hint) + [""] + limits(info))
     }
 
     private static func text(_ backend: JSONValue) -> String {
@@ -33,9 +32,8 @@ struct InfoCommand: ParsableCommand {
             return "not available: \(backend["reason"]?.string ?? "no reason given")"
         }
         let capabilities = backend["capabilities"]
-        let spaces = capabilities?["addressSpaces"]?.uint64 ?? 0
         return "\(capabilities?["maxSlots"]?.rawText ?? "?") slots, "
-            + "\(spaces) address \(spaces == 1 ? "space" : "spaces"), "
+            + "\(counted(capabilities?["addressSpaces"]?.int ?? 0, "address space")), "
             + "\(capabilities?["guestPhysicalBits"]?.rawText ?? "?") guest address bits, "
             + (capabilities?.strings("flags") ?? []).joined(separator: ", ")
     }
@@ -80,9 +78,9 @@ struct InfoCommand: ParsableCommand {
         }
     }
 
-    private func limits(_ limits: JSONValue?) -> [String] {
+    private func limits(_ info: JSONValue) -> [String] {
         var table = TextTable(columns: ["limit", .numbers("")])
-        for limit in limits.map({ Array($0.members) }) ?? [] {
+        for limit in info.objects("limits") {
             let isBytes = limit.name.contains("ytes") || limit.name.contains("emory")
             let value = limit.value.uint64 ?? 0
             table.append(["\(limit.name)", isBytes ? "\(HumanSize(bytes: value))" : "\(value)"])
@@ -96,13 +94,9 @@ struct MetricsCommand: RequestCommand {
         commandName: "metrics", abstract: "Print the counters and times of your VMs in a daemon.")
 
     @OptionGroup var client: ClientOptions
+    @Flag(help: "Print all figures as OpenMetrics text.") var openMetrics = false
 
-    @Flag(help: "Print all figures as OpenMetrics text.")
-    var openMetrics = false
-
-    mutating func validate() {
-        if openMetrics { client.json = false }
-    }
+    mutating func validate() { if openMetrics { client.json = false } }
 
     func request() -> DaemonRequest { DaemonRequest(.metricsGet) }
 
@@ -112,11 +106,11 @@ struct MetricsCommand: RequestCommand {
         }
         var counters = TextTable(columns: ["counter", .numbers("")])
         for group in ["counters", "gauges"] {
-            for member in result[group].map({ Array($0.members) }) ?? [] {
+            for member in result.objects(group) {
                 counters.append(["\(member.name)", TextTable.Cell(Self.value(member))])
             }
         }
-        return Terminal.lines(counters) + [""] + Terminal.lines(times(result["histograms"]))
+        return Terminal.lines(counters) + [""] + Terminal.lines(times(result))
     }
 
     private static func value(_ member: JSONMember) -> String {
@@ -126,18 +120,16 @@ struct MetricsCommand: RequestCommand {
         return member.value.rawText
     }
 
-    private func times(_ histograms: JSONValue?) -> TextTable {
+    private func times(_ result: JSONValue) -> TextTable {
         let ranks = ["min", "p50", "p90", "p99", "p999", "max"]
         var table = TextTable(
-            columns: ["time", .numbers("count")]
-                + ranks.map { TextTable.Column($0, .trailing) })
-        for member in histograms.map({ Array($0.members) }) ?? [] {
+            columns: ["time", .numbers("count")] + ranks.map { TextTable.Column($0, .trailing) })
+        for member in result.objects("histograms") {
             let count = member.value["count"]?.uint64 ?? 0
             table.append(
                 ["\(member.name)", "\(count)"]
                     + ranks.map { rank in
-                        member.value[rank]?.uint64 == nil
-                            ? "–" : "\(member.value.duration(rank))"
+                        member.value[rank]?.uint64 == nil ? "–" : "\(member.value.duration(rank))"
                     })
         }
         return table

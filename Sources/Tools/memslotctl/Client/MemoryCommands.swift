@@ -19,26 +19,19 @@ struct MemoryCreateCommand: VMRequestCommand {
             creating one; --size is then the number of its bytes to use.
             """)
 
-    @Option(help: "Bytes: 0x…, decimal, or with K, M, G, T.")
-    var size: Quantity?
-
-    @Option(help: "memfd, hugetlb or guest-memfd.")
-    var backing: MemoryBacking = .memfd
+    @Option(help: "Bytes: 0x…, decimal, or with K, M, G, T.") var size: Quantity?
+    @Option(help: "memfd, hugetlb or guest-memfd.") var backing: MemoryBacking = .memfd
 
     @Option(help: ArgumentHelp("A descriptor that this command inherits.", valueName: "n"))
     var fd: Int32?
 
     @OptionGroup var target: VMOptions
-
-    @Argument(help: "The memory object's name.")
-    var memory: String
-
-    @Argument(help: .hidden)
-    var more: [String] = []
+    @Argument(help: "The memory object's name.") var memory: String
+    @Argument(help: .hidden) var more: [String] = []
 
     func validate() throws {
         let words = [vm, memory] + more
-        if more.count > 0 {
+        if !more.isEmpty {
             let extra = words.last { Quantity(argument: $0) != nil } ?? words[2]
             let size = Quantity(argument: extra) == nil ? "SIZE" : extra
             let names = words.filter { $0 != extra }.prefix(2).map(shellWord).joined(separator: " ")
@@ -47,7 +40,7 @@ struct MemoryCreateCommand: VMRequestCommand {
             throw ValidationError(
                 "'\(Terminal.safe(extra))' is misplaced; the right order: \(order)")
         }
-        guard size != nil || fd != nil else { throw ValidationError("--size is missing") }
+        try require(size != nil || fd != nil, "--size is missing")
     }
 
     func request() -> DaemonRequest {
@@ -90,9 +83,7 @@ struct MemoryDestroyCommand: VMRequestCommand {
         commandName: "destroy", abstract: "Destroy a memory object that no slot uses.")
 
     @OptionGroup var target: VMOptions
-
-    @Argument(help: "The memory object's name.")
-    var memory: String
+    @Argument(help: "The memory object's name.") var memory: String
 
     func request() -> DaemonRequest {
         DaemonRequest(.memoryDestroy, vm: vm) { $0.member("memory", memory) }

@@ -16,16 +16,10 @@ struct MemoryExportCommand: ParsableCommand {
             --output copies the current bytes to a file; ranges of zeros become holes.
             """)
 
-    @Option(help: "Copy to this file.", completion: .file())
-    var output: String?
-
+    @Option(help: "Copy to this file.", completion: .file()) var output: String?
     @OptionGroup var target: VMOptions
-
-    @Argument(help: "The memory object's name.")
-    var memory: String
-
-    @Argument(help: "A command and its arguments, after --.")
-    var command: [String] = []
+    @Argument(help: "The memory object's name.") var memory: String
+    @Argument(help: "A command and its arguments, after --.") var command: [String] = []
 
     /// `SEEK_DATA`, which Swift's Glibc lacks. Source: lseek(2).
     private static let seekData: Int32 = 3
@@ -34,9 +28,9 @@ struct MemoryExportCommand: ParsableCommand {
     private static let passed: Int32 = 3
 
     func validate() throws {
-        guard (output != nil) != !command.isEmpty || target.client.json else {
-            throw ValidationError("give either --output FILE, or a command after --")
-        }
+        try require(
+            (output != nil) != !command.isEmpty || target.client.json,
+            "give either --output FILE, or a command after --")
     }
 
     func run() throws {

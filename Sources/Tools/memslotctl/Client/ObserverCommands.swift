@@ -7,8 +7,7 @@ import Memslots
 
 struct ObserverCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "observer",
-        abstract: "Keep vhost-user back ends in step with a VM's memory.",
+        commandName: "observer", abstract: "Keep vhost-user back ends in step with a VM's memory.",
         subcommands: [
             ObserverAttachCommand.self, ObserverListCommand.self, ObserverDetachCommand.self,
         ])
@@ -26,9 +25,7 @@ struct ObserverAttachCommand: VMRequestCommand {
     var memory: [String] = []
 
     @OptionGroup var target: VMOptions
-
-    @Argument(help: "The observer's name.")
-    var observer: String
+    @Argument(help: "The observer's name.") var observer: String
 
     func request() throws -> DaemonRequest {
         let socket = clinux_stream_socket()
@@ -67,9 +64,7 @@ struct ObserverDetachCommand: VMRequestCommand {
         commandName: "detach", abstract: "End the connection of an observer.")
 
     @OptionGroup var target: VMOptions
-
-    @Argument(help: "The observer's name.")
-    var observer: String
+    @Argument(help: "The observer's name.") var observer: String
 
     func request() -> DaemonRequest {
         DaemonRequest(.observerDetach, vm: vm) { $0.member("observer", observer) }

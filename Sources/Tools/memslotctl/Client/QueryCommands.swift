@@ -5,8 +5,7 @@ import Memslots
 
 struct GetCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
-        commandName: "get",
-        abstract: "Print a VM's array as JSON, one slot per line.",
+        commandName: "get", abstract: "Print a VM's array as JSON, one slot per line.",
         discussion: "The output can be changed and submitted again.")
 
     @Option(
@@ -28,13 +27,10 @@ struct TranslateCommand: VMRequestCommand {
         commandName: "translate", abstract: "Print the slots at guest physical addresses.",
         discussion: "A range may span slots and holes: a row for each piece of it.")
 
-    @Option(help: ArgumentHelp("The address space.", valueName: "n"))
-    var addressSpace: UInt64 = 0
-
+    @Option(help: ArgumentHelp("The address space.", valueName: "n")) var addressSpace: UInt64 = 0
     @OptionGroup var target: VMOptions
 
-    @Argument(
-        help: "Addresses: 0x…, decimal, or with K, M, G, T; or ranges: ADDRESS+SIZE.")
+    @Argument(help: "Addresses: 0x…, decimal, or with K, M, G, T; or ranges: ADDRESS+SIZE.")
     var addresses: [AddressOrRange]
 
     func request() -> DaemonRequest {
@@ -52,22 +48,19 @@ struct TranslateCommand: VMRequestCommand {
 
     func lines(_ result: JSONValue) -> [String] {
         let hasRanges = addresses.contains { $0.size != nil }
-        var columns: [TextTable.Column] = [.numbers("guest address")]
-        if hasRanges { columns.append(.numbers("size")) }
-        var table = TextTable(
-            columns: columns + [.numbers("slot"), .numbers("offset"), "backing", "flags"])
+        var table = TextTable(columns: [
+            .numbers("guest address"), hasRanges ? .numbers("size") : nil, .numbers("slot"),
+            .numbers("offset"), "backing", "flags",
+        ])
         func append(_ address: UInt64, _ slot: JSONValue) {
-            var cells: [TextTable.Cell] = ["0x\(String(address, radix: 16))"]
-            if hasRanges { cells.append("\(slot["size"] == nil ? "" : slot.size())") }
-            guard let id = slot["slot"], !id.isNull else {
-                return table.append(cells + ["–", "", "no slot", ""])
-            }
-            table.append(
-                cells + [
-                    "\(id.rawText)", "\(slot["offset"]?.string ?? "")",
-                    TextTable.Cell(WireSlot.backing(of: slot)),
-                    "\(slot.strings("flags").joined(separator: " "))",
-                ])
+            let id = slot["slot"].flatMap { $0.isNull ? nil : $0.rawText }
+            table.append([
+                "\(hex(address))",
+                hasRanges ? "\(slot["size"] == nil ? "" : slot.size())" : nil, "\(id ?? "–")",
+                "\(slot["offset"]?.string ?? "")",
+                .init(id == nil ? "no slot" : WireSlot.backing(of: slot)),
+                "\(slot.strings("flags").joined(separator: " "))",
+            ])
         }
         for (place, found) in zip(addresses, result.list("translations")) {
             guard place.size != nil else {
@@ -90,9 +83,8 @@ struct AddressOrRange: ExpressibleByArgument {
     let size: UInt64?
 
     init?(argument: String) {
-        let parts = argument.split(
-            separator: "+", maxSplits: 1, omittingEmptySubsequences: false
-        ).map { Quantity(argument: String($0))?.value }
+        let parts = argument.split(separator: "+", maxSplits: 1, omittingEmptySubsequences: false)
+            .map { Quantity(argument: String($0))?.value }
         guard let address = parts[0], parts.count == 1 || parts[1] != nil else { return nil }
         (self.address, size) = (address, parts.count == 1 ? nil : parts[1])
     }
@@ -131,15 +123,13 @@ struct HistoryCommand: VMRequestCommand {
 
 struct DirtyCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
-        commandName: "dirty",
-        abstract: "Print the dirty pages of a slot or of a memory object.",
+        commandName: "dirty", abstract: "Print the dirty pages of a slot or of a memory object.",
         discussion: """
             Reading does not change the dirty log; --clear clears exactly the bits that are \
             returned. A memory object's are those of all slots that map it. With --json the bitmap is base64; bit 0 of byte 0 is the first page.
             """)
 
-    @Flag(help: "Clear the bits that are returned.")
-    var clear = false
+    @Flag(help: "Clear the bits that are returned.") var clear = false
 
     @Option(help: ArgumentHelp("A memory object, in place of a slot.", valueName: "name"))
     var memory: String?
@@ -147,22 +137,17 @@ struct DirtyCommand: VMRequestCommand {
     @Option(help: ArgumentHelp("The slot's address space.", valueName: "n"))
     var addressSpace: UInt64?
 
-    @Option(help: ArgumentHelp("The first page to read.", valueName: "n"))
-    var firstPage: UInt64 = 0
+    @Option(help: ArgumentHelp("The first page to read.", valueName: "n")) var firstPage: UInt64 = 0
 
     @Option(
         help: ArgumentHelp("The number of pages; by default all from the first.", valueName: "n"))
     var pageCount: UInt64?
 
     @OptionGroup var target: VMOptions
-
-    @Argument(help: "The slot's id.")
-    var slot: UInt64?
+    @Argument(help: "The slot's id.") var slot: UInt64?
 
     func validate() throws {
-        guard (slot == nil) != (memory == nil) else {
-            throw ValidationError("name a slot, or --memory NAME")
-        }
+        try require((slot == nil) != (memory == nil), "name a slot, or --memory NAME")
     }
 
     private static let mostRanges = 200
@@ -198,8 +183,7 @@ struct DirtyCommand: VMRequestCommand {
         for range in ranges.prefix(Self.mostRanges) {
             let offset = (firstPage &+ range.lowerBound) &* page
             table.append([
-                "0x\(String(offset, radix: 16))",
-                "\(HumanSize(bytes: UInt64(range.count) &* page))",
+                "\(hex(offset))", "\(HumanSize(bytes: UInt64(range.count) &* page))",
             ])
         }
         let rest = ranges.count - Self.mostRanges

@@ -28,8 +28,9 @@ struct ReceiptText {
 
     /// `disk is attached with 2 regions, and was sent ADD_MEM_REG: 1, GET_FEATURES: 1`.
     static func line(about observer: JSONValue) -> String {
-        let members = (observer["messages"]?.members).map(Array.init) ?? []
-        let sent = members.map { "\($0.key.string ?? ""): \($0.value.rawText)" }
+        let sent = observer.objects("messages").map {
+            "\($0.key.string ?? ""): \($0.value.rawText)"
+        }
         let reason = observer["reason"]?.string.map { " (\($0))" } ?? ""
         return [observer["observer"], observer["state"]].compactMap { $0?.string }
             .joined(separator: " is ") + reason + " with "
@@ -43,8 +44,7 @@ struct ReceiptText {
         ])
         for (index, operation) in receipt.list("operations").enumerated() {
             table.append([
-                "\(index)", "\(operation["op"]?.string ?? "")",
-                "\(WireSlot.name(of: operation))",
+                "\(index)", "\(operation["op"]?.string ?? "")", "\(WireSlot.name(of: operation))",
                 "\(operation["guestPhysicalAddress"]?.string ?? "")",
                 TextTable.Cell(Self.reason(for: operation)),
             ])
@@ -53,10 +53,9 @@ struct ReceiptText {
     }
 
     private func summary(vm: String, generation: UInt64, isPlan: Bool) -> String {
-        let count = receipt["operationCount"]?.int ?? 0
         let isQuiesced = receipt["quiesced"]?.bool ?? false
         let reason = receipt["because"]?.string.map { " (\($0))" } ?? ""
-        let calls = "\(count) kernel \(count == 1 ? "call" : "calls")"
+        let calls = counted(receipt["operationCount"]?.int ?? 0, "kernel call")
         let fewest = receipt["optimal"]?.bool == true ? ", the fewest possible" : ""
         if isPlan {
             return "\(vm) would be at generation \(generation): \(calls)\(fewest)"

@@ -2,6 +2,7 @@ import ArgumentParser
 import MemslotPicture
 import MemslotScenario
 import MemslotService
+import Memslots
 
 struct StateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -16,15 +17,12 @@ struct StateCommand: ParsableCommand {
     enum Action: String, ExpressibleByArgument, CaseIterable { case check, repair }
 
     @Argument var action: Action
-
-    @Argument(help: "The daemon's --state-dir.", completion: .directory)
-    var directory: String
+    @Argument(help: "The daemon's --state-dir.", completion: .directory) var directory: String
 
     func run() throws {
-        let findings: [StateCheck.Finding]
-        do throws(StateError) {
-            findings = try StateCheck.run(at: directory, repairs: action == .repair)
-        } catch { throw UnusableFile(error.message) }
+        let findings = try converting(
+            { (error: StateError) in UnusableFile(error.message) },
+            StateCheck.run(at: directory, repairs: action == .repair))
         Terminal.print(findings.map { "\($0.file): \(Terminal.safe($0.text))" })
         if findings.isEmpty { Terminal.print("no records") }
         if findings.contains(where: \.isLoss) { throw ExitCode.failure }

@@ -17,15 +17,11 @@ struct SubmitCommand: VMRequestCommand {
             be used.
             """)
 
-    @Option(
-        help: ArgumentHelp("Commit only if the VM is at this generation.", valueName: "n"))
+    @Option(help: ArgumentHelp("Commit only if the VM is at this generation.", valueName: "n"))
     var expectedGeneration: UInt64?
 
-    @Flag(help: "Hold vCPUs even if the plan does not require it.")
-    var quiesce = false
-
-    @Flag(help: "Hold vCPUs only where they could miss memory that stays.")
-    var continuity = false
+    @Flag(help: "Hold vCPUs even if the plan does not require it.") var quiesce = false
+    @Flag(help: "Hold vCPUs only where they could miss memory that stays.") var continuity = false
 
     @Option(
         name: .customLong("deadline-ms"),
@@ -33,14 +29,10 @@ struct SubmitCommand: VMRequestCommand {
     var deadline: UInt64?
 
     @OptionGroup var target: VMOptions
-
-    @Argument(help: "The array; - is standard input.", completion: .file())
-    var file: String
+    @Argument(help: "The array; - is standard input.", completion: .file()) var file: String
 
     func validate() throws {
-        guard !(quiesce && continuity) else {
-            throw ValidationError("--quiesce and --continuity exclude each other")
-        }
+        try require(!(quiesce && continuity), "--quiesce and --continuity exclude each other")
     }
 
     func request() throws -> DaemonRequest {
@@ -70,15 +62,13 @@ struct SubmittedFile {
     }
 
     /// The line of the slot in a path such as `slots[3].size`.
-    func line(at path: String) -> Int? { index(of: path).map { file.lines[$0] } }
-
-    private func index(of path: String) -> Int? {
+    func line(at path: String) -> Int? {
         let start = "slots["
-        guard path.hasPrefix(start), let end = path.firstIndex(of: "]"),
+        guard path.hasPrefix(start), path.contains("]"),
             let index = Int(path.dropFirst(start.count).prefix { $0 != "]" }),
-            file.slots.indices.contains(index), end > path.startIndex
+            file.lines.indices.contains(index)
         else { return nil }
-        return index
+        return file.lines[index]
     }
 }
 

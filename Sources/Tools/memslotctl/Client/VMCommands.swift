@@ -8,8 +8,7 @@ struct CreateCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
         commandName: "create", abstract: "Create a VM without slots in a daemon.")
 
-    @Option(help: "simulated, kvm, or auto: KVM if it opens.")
-    var backend: BackendChoice = .auto
+    @Option(help: "simulated, kvm, or auto: KVM if it opens.") var backend: BackendChoice = .auto
 
     @Option(help: ArgumentHelp("The number of slots of a simulated VM.", valueName: "n"))
     var maxSlots: UInt64?
@@ -18,33 +17,29 @@ struct CreateCommand: VMRequestCommand {
     var addressSpaces: UInt64?
 
     @OptionGroup var host: HostOptions
-
     @OptionGroup var target: VMOptions
 
     func validate() throws {
-        guard
-            backend == .simulated
-                || (maxSlots == nil && addressSpaces == nil && !host.areGiven)
-        else {
-            throw ValidationError(
-                "--max-slots, --address-spaces and options of the host need --backend simulated; "
-                    + "of a KVM VM the kernel decides them")
-        }
+        try require(
+            backend == .simulated || !describesVM,
+            "--max-slots, --address-spaces and options of the host need --backend simulated; "
+                + "of a KVM VM the kernel decides them")
     }
+
+    private var describesVM: Bool { maxSlots != nil || addressSpaces != nil || host.areGiven }
 
     func request() -> DaemonRequest {
         DaemonRequest(.vmCreate, vm: vm) { writer in
             writer.member("backend", backend.rawValue)
-            guard maxSlots != nil || addressSpaces != nil || host.areGiven else { return }
-            writer.key("simulated")
-            writer.beginObject()
-            writer.member("maxSlots", maxSlots)
-            writer.member("addressSpaces", addressSpaces)
-            for (name, value) in host.members {
-                writer.key(named: name)
-                writer.string(value)
+            guard describesVM else { return }
+            writer.object("simulated") { writer in
+                writer.member("maxSlots", maxSlots)
+                writer.member("addressSpaces", addressSpaces)
+                for (name, value) in host.members {
+                    writer.key(named: name)
+                    writer.string(value)
+                }
             }
-            writer.endObject()
         }
     }
 
@@ -123,7 +118,6 @@ struct AtomicCommand: RequestCommand {
     enum State: String, ExpressibleByArgument, CaseIterable { case on, off }
 
     @Argument var state: State
-
     @OptionGroup var client: ClientOptions
 
     func request() -> DaemonRequest {

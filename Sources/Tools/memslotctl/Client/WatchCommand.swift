@@ -6,20 +6,15 @@ import Memslots
 
 struct WatchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "watch",
-        abstract: "Redraw the memory map at every commit.",
+        commandName: "watch", abstract: "Redraw the memory map at every commit.",
         discussion: """
             Without VM it watches all of your VMs, including those created later. It ends with the \
             daemon or the run, or at Ctrl-C. With --json the snapshot and each event are a line.
             """)
 
     @OptionGroup var client: ClientOptions
-
-    @Option(help: ArgumentHelp("End after this many events.", valueName: "n"))
-    var events: Int?
-
-    @Argument(help: "The VM's name.")
-    var vm: String?
+    @Option(help: ArgumentHelp("End after this many events.", valueName: "n")) var events: Int?
+    @Argument(help: "The VM's name.") var vm: String?
 
     func run() throws {
         var connection = try client.daemon.connect()
@@ -37,7 +32,7 @@ struct WatchCommand: ParsableCommand {
             let isEnd = event["method"]?.isString("run.ended") ?? false
             guard let changed = watched.apply(event) else { continue }
             if !client.json { draw(watched, changed: changed) }
-            flush()
+            fflush(nil)
             // A run's socket ends with the run.
             if isEnd { return }
         }
@@ -53,7 +48,7 @@ struct WatchCommand: ParsableCommand {
         connection.discardNotifications()
         watched = WatchedVMs(snapshot: snapshot, connection.hint)
         if !client.printJSON(snapshot) { draw(watched, changed: nil) }
-        flush()
+        fflush(nil)
     }
 
     /// Draws all VMs and the last change on a terminal; only what changed into a file.
@@ -68,7 +63,6 @@ struct WatchCommand: ParsableCommand {
         if let changed { Terminal.print(changed.sentence + "\n\n") }
     }
 
-    private func flush() { fflush(nil) }
 }
 
 /// VMs reconstructed from events: a snapshot, and the changes since.
@@ -80,23 +74,17 @@ struct WatchedVMs {
     }
 
     private struct VM {
-        var generation: UInt64 = 0
+        var generation: UInt64
         /// The JSON of each slot, by the slot's name on the wire.
         var slots: [String: JSONValue] = [:]
 
         init(_ value: JSONValue) {
             generation = value["generation"]?.uint64 ?? 0
-            set(value["slots"])
+            put(value.list("slots"))
         }
 
-        mutating func set(_ list: JSONValue?) {
-            slots = [:]
-            put(list)
-        }
-
-        mutating func put(_ list: JSONValue?) {
-            guard let list else { return }
-            for slot in list.elements { slots[WireSlot.name(of: slot)] = slot }
+        mutating func put(_ list: [JSONValue]) {
+            for slot in list { slots[WireSlot.name(of: slot)] = slot }
         }
     }
 
@@ -107,8 +95,7 @@ struct WatchedVMs {
 
     init(snapshot: JSONValue, _ hint: Hint) {
         self.hint = hint
-        guard let list = snapshot["vms"] else { return }
-        for vm in list.elements { vms[Name(vm["vm"]?.string ?? "")] = VM(vm) }
+        for vm in snapshot.list("vms") { vms[Name(vm["vm"]?.string ?? "")] = VM(vm) }
     }
 
     var names: [String] { vms.keys.sorted().map(\.text) }
@@ -146,7 +133,8 @@ struct WatchedVMs {
         case "memslots.rolledBack":
             return Change(vm: vm, sentence: "\(vm): a transaction was undone after \(errno)")
         case "memslots.failed":
-            vms[Name(vm)]?.set(params["slots"])
+            vms[Name(vm)]?.slots = [:]
+            vms[Name(vm)]?.put(params.list("slots"))
             return Change(
                 vm: vm,
                 sentence: "\(vm) has failed (\(errno), and the undo failed too); the map shows the "
@@ -168,9 +156,9 @@ struct WatchedVMs {
     }
 
     private mutating func commit(_ receipt: JSONValue, to vm: String) {
-        guard let removed = receipt["diff"]?["removed"] else { return }
-        for slot in removed.elements { vms[Name(vm)]?.slots[WireSlot.key(slot)] = nil }
-        vms[Name(vm)]?.put(receipt["changed"])
+        guard let diff = receipt["diff"] else { return }
+        for slot in diff.list("removed") { vms[Name(vm)]?.slots[WireSlot.key(slot)] = nil }
+        vms[Name(vm)]?.put(receipt.list("changed"))
         vms[Name(vm)]?.generation = receipt["generation"]?.uint64 ?? 0
     }
 }
@@ -178,9 +166,9 @@ struct WatchedVMs {
 /// The events of a `memslotctl run --socket` as sentences.
 enum RunEventText {
     static func transaction(_ params: JSONValue) -> String {
-        let count = params["calls"]?.int ?? 0
-        var text = "\(count) slot call\(count == 1 ? "" : "s") by thread "
-        text += "\(params["thread"]?.uint64 ?? 0), \(holes(params))"
+        let text =
+            "\(counted(params["calls"]?.int ?? 0, "slot call")) by thread "
+            + "\(params["thread"]?.uint64 ?? 0), \(holes(params))"
         guard let commit = params["commit"] else { return text }
         let held = commit.duration("heldNanoseconds")
         return text + "; \(commit["asked"]?.int ?? 0) requested, vCPUs held for \(held)"

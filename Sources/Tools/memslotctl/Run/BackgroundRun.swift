@@ -65,9 +65,7 @@ struct BackgroundRun {
     /// Starts another process: its number, 0 in itself; and a pipe from it.
     private static func fork() throws(RunFailure) -> (process: pid_t, ends: [Int32]) {
         var ends: [Int32] = [-1, -1]
-        guard Glibc.pipe(&ends) == 0 else {
-            throw RunFailure("no pipe: \(Errno(rawValue: errno))")
-        }
+        guard Glibc.pipe(&ends) == 0 else { throw RunFailure("no pipe: \(Errno(rawValue: errno))") }
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         let process = crun_fork()
         guard process >= 0 else {
@@ -90,8 +88,7 @@ struct BackgroundRun {
         var words = ChildProgram.words
         var environment = ChildProgram.variables(variables)
         execve(path, &words, &environment)
-        Terminal.complain(
-            "memslotctl run: \(path) can't be run: \(Errno(rawValue: errno))")
+        Terminal.complain("memslotctl run: \(path) can't be run: \(Errno(rawValue: errno))")
         exit(2)
     }
 
@@ -107,8 +104,7 @@ struct BackgroundRun {
         }
         close(pipe)
         leaveTerminal()
-        var ended = pollfd(fd: vmm, events: Int16(POLLIN), revents: 0)
-        while poll(&ended, 1, -1) < 0, errno == EINTR {}
+        waitForEnd(ofProcess: vmm)
     }
 
     /// Whether the process that was started becomes the VMM.

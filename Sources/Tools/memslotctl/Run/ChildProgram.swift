@@ -11,8 +11,8 @@ struct ChildProgram {
     let memory: String
     /// Signals that this process was started with ignored, as `nohup` and a shell's `&` do. The
     /// child ignores them too, and no others.
-    private let ignored: [Int]
-    private let inherited: InheritedDescriptors
+    let ignored: [Int]
+    let inherited: InheritedDescriptors
 
     /// The signals that this process ignores now.
     static var ignoredSignals: [Int] { (1...64).filter { crun_is_ignored(Int32($0)) != 0 } }
@@ -20,17 +20,6 @@ struct ChildProgram {
     /// Signals that this process or `posix_spawn` ignores. The C library's own are 32 and 33, which
     /// sigaddset refuses.
     private static let ignoredHere = [Int(SIGINT), Int(SIGQUIT), Int(SIGXFSZ), 32, 33]
-
-    init(
-        path: String, library: String, memory: String, ignored: [Int],
-        inherited: InheritedDescriptors
-    ) {
-        self.ignored = ignored
-        self.inherited = inherited
-        self.path = path
-        self.library = library
-        self.memory = memory
-    }
 
     /// Runs it until it and all its descendants have ended.
     ///
@@ -121,6 +110,12 @@ struct ChildProgram {
         let signal = status & 0x7f
         return signal == 0 ? status >> 8 & 0xff : 128 + signal
     }
+}
+
+/// - Parameter descriptor: a pidfd.
+func waitForEnd(ofProcess descriptor: Int32) {
+    var ended = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    while poll(&ended, 1, -1) < 0, errno == EINTR {}
 }
 
 /// The names in a folder; none if it can't be read.
@@ -229,8 +224,7 @@ final class RunMemory: @unchecked Sendable {
             let program = crun_open_process(process)
             // It has ended meanwhile.
             guard program >= 0 else { continue }
-            var ended = pollfd(fd: program, events: Int16(POLLIN), revents: 0)
-            while poll(&ended, 1, -1) < 0, errno == EINTR {}
+            waitForEnd(ofProcess: program)
             close(program)
         }
     }

@@ -38,9 +38,7 @@ final class LiveRun: Sendable {
             following = try FollowedRun(memory, isAtomic: isAtomic, settings) {
                 $0.forEach(mirror.apply)
             }
-        } catch {
-            throw RunFailure("no thread for the socket: \(error)")
-        }
+        } catch { throw RunFailure("no thread for the socket: \(error)") }
         (self.service, self.server) = (service, server)
     }
 
@@ -77,16 +75,13 @@ final class RunMirror: Sendable {
             do throws(ProtocolError) {
                 let vm = try service.observe(vm: name)
                 vms.withLock { $0[machine.number] = vm }
-            } catch {
-                complain(name, error.message)
-            }
+            } catch { complain(name, error.message) }
         case .transaction(let followed):
             guard let vm = vms.withLock({ $0[followed.transaction.machine] }) else { return }
             apply(followed, vm)
         case .fault(let fault):
             guard let vm = vms.withLock({ $0[fault.machine] }) else { return }
-            service.announce(
-                RunNotification.fault(fault, of: vm.name), toFollowersOf: vm.name)
+            service.announce(RunNotification.fault(fault, of: vm.name), toFollowersOf: vm.name)
         case .gone(let number):
             guard let vm = vms.withLock({ $0.removeValue(forKey: number) }) else { return }
             _ = try? service.unregister(vm.name)
@@ -109,9 +104,7 @@ final class RunMirror: Sendable {
             service.announce(
                 RunNotification.transaction(followed, of: vm.name, generation: generation),
                 toFollowersOf: vm.name)
-        } catch {
-            complain(vm.name, error.message)
-        }
+        } catch { complain(vm.name, error.message) }
     }
 
     private func complain(_ name: String, _ reason: String) {

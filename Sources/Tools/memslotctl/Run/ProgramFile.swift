@@ -146,8 +146,7 @@ enum PreloadLibrary {
         for place in places where access(place + name, R_OK) == 0 { return place + name }
         throw RunFailure(
             "\(name) is not in \(folder): name it in MEMSLOTS_PRELOAD, or "
-                + OwnProgram.remedy(
-                    missing: "memslots-preload", package: "the package memslots"))
+                + OwnProgram.remedy(missing: "memslots-preload", package: "the package memslots"))
     }
 
     private static let name = "libmemslots-preload.so"

@@ -32,8 +32,7 @@ struct RunCommand: ParsableCommand {
         completion: .file())
     var raw: String?
 
-    @Flag(help: "Commit the VMM's calls as transactions.")
-    var atomic = false
+    @Flag(help: "Commit the VMM's calls as transactions.") var atomic = false
 
     @Flag(
         name: .customLong("in-place"),
@@ -75,8 +74,7 @@ struct RunCommand: ParsableCommand {
     var svg: String?
 
     @Option(
-        help: "Compare the slots with this output of QEMU's 'info mtree -f'.",
-        completion: .file())
+        help: "Compare the slots with this output of QEMU's 'info mtree -f'.", completion: .file())
     var mtree: String?
 
     @Option(
@@ -111,47 +109,39 @@ struct RunCommand: ParsableCommand {
         help: "In the record: the pause that ends a thread's transaction, in milliseconds.")
     var gapMilliseconds: UInt64 = 10
 
-    @Option(name: .customLong("fail-call"), help: .hidden)
-    var failCall: UInt32 = 0
-
-    @Option(name: .customLong("room"), help: .hidden)
-    var room: UInt32 = CRUN_RECORD_LIMIT
+    @Option(name: .customLong("fail-call"), help: .hidden) var failCall: UInt32 = 0
+    @Option(name: .customLong("room"), help: .hidden) var room: UInt32 = CRUN_RECORD_LIMIT
 
     @Argument(parsing: .postTerminator, help: "The VMM and its arguments, after --.")
     var command: [String]
 
     func validate() throws {
-        guard !command.isEmpty else { throw ValidationError("give the VMM's command after --") }
-        guard reportWord == nil || report != nil else {
-            throw ValidationError("--report: full or summary, not '\(reportWord ?? "")'")
-        }
-        guard (1...10_000_000).contains(quietMicroseconds) else {
-            throw ValidationError("--quiet-us: 1 to 10000000")
-        }
-        guard (1...10_000_000).contains(holdBudgetMicroseconds ?? 1) else {
-            throw ValidationError("--hold-budget-us: 1 to 10000000")
-        }
-        guard (1...3600).contains(holdLimitSeconds) else {
-            throw ValidationError("--hold-limit-s: 1 to 3600")
-        }
-        guard atomic || (holdBudgetMicroseconds == nil && pastBudget == .finish) else {
-            throw ValidationError("--hold-budget-us and --past-budget go with --atomic")
-        }
+        try require(!command.isEmpty, "give the VMM's command after --")
+        try require(
+            reportWord == nil || report != nil,
+            "--report: full or summary, not '\(reportWord ?? "")'")
+        try require((1...10_000_000).contains(quietMicroseconds), "--quiet-us: 1 to 10000000")
+        try require(
+            (1...10_000_000).contains(holdBudgetMicroseconds ?? 1),
+            "--hold-budget-us: 1 to 10000000")
+        try require((1...3600).contains(holdLimitSeconds), "--hold-limit-s: 1 to 3600")
+        try require(
+            atomic || (holdBudgetMicroseconds == nil && pastBudget == .finish),
+            "--hold-budget-us and --past-budget go with --atomic")
         let isBackground = isInPlace || BackgroundRun.isWanted(by: command)
-        guard report == nil || reportFile != nil || !isBackground else {
-            throw ValidationError(
-                "a VMM with -daemonize or --in-place leaves no terminal to print a report to: use "
-                    + "--report-file")
-        }
+        try require(
+            report == nil || reportFile != nil || !isBackground,
+            "a VMM with -daemonize or --in-place leaves no terminal to print a report to: use "
+                + "--report-file")
         for (place, output) in outputs.enumerated() where !output.path.hasPrefix("/dev/") {
-            if let other = outputs[..<place].first(where: { $0.path == output.path }) {
-                throw ValidationError(
-                    "\(other.option) and \(output.option) name one file, \(output.path)")
-            }
+            let other = outputs[..<place].first { $0.path == output.path }
+            try require(
+                other == nil,
+                "\(other?.option ?? "") and \(output.option) name one file, \(output.path)")
         }
-        guard pastBudget == .finish || holdBudgetMicroseconds != nil else {
-            throw ValidationError("--past-budget goes with --hold-budget-us")
-        }
+        try require(
+            pastBudget == .finish || holdBudgetMicroseconds != nil,
+            "--past-budget goes with --hold-budget-us")
     }
 
     func run() throws {
@@ -182,8 +172,7 @@ struct RunCommand: ParsableCommand {
         // A file that exceeds the limit of `ulimit -f` is an error, and does not end the run.
         signal(SIGXFSZ, SIG_IGN)
         var header = crun_header()
-        header.mode =
-            (atomic ? CRUN_ATOMIC : 0) | (socket != nil || record != nil ? CRUN_LIVE : 0)
+        header.mode = (atomic ? CRUN_ATOMIC : 0) | (socket != nil || record != nil ? CRUN_LIVE : 0)
         header.room = room
         header.quiet = quietMicroseconds * 1000
         header.hold_budget = (holdBudgetMicroseconds ?? 0) * 1000
@@ -197,9 +186,7 @@ struct RunCommand: ParsableCommand {
             inherited: inherited)
         let settings = settings
         let file = try record.map { try RunRecordFile(at: $0, memory, settings) }
-        let live = try socket.map {
-            try LiveRun(memory, isAtomic: atomic, settings, at: $0)
-        }
+        let live = try socket.map { try LiveRun(memory, isAtomic: atomic, settings, at: $0) }
         var status: Int32?
         do {
             if let background, background.isInPlace {
@@ -246,9 +233,7 @@ struct RunCommand: ParsableCommand {
 }
 
 /// How much of the report is printed.
-enum ReportForm: String, CaseIterable {
-    case full, summary
-}
+enum ReportForm: String, CaseIterable { case full, summary }
 
 /// What happens when a hold exceeds its budget.
 enum PastBudget: String, ExpressibleByArgument, CaseIterable {

@@ -34,13 +34,10 @@ final class RunRecordFile: Sendable {
         state.withLock { $0.write($0.writer.header()) }
         do throws(Errno) {
             following = try FollowedRun(memory, isAtomic: false, settings) { events in
-                state.withLock { state in
-                    state.write(events.flatMap { state.writer.lines(of: $0) })
+                state.withLock { state in state.write(events.flatMap { state.writer.lines(of: $0) })
                 }
             }
-        } catch {
-            throw RunFailure("no thread for the record: \(error)")
-        }
+        } catch { throw RunFailure("no thread for the record: \(error)") }
     }
 
     /// Writes the rest, and the totals if the run is over.

@@ -11,9 +11,7 @@ struct EvidenceInput {
     /// - Parameters:
     ///   - argument: a file's name, `-`, or with `mayBeText` a line of a log.
     /// - Throws: the reason for which it can't be used.
-    init(
-        _ argument: String, _ options: TraceImporter.Options, mayBeText: Bool = false
-    ) throws {
+    init(_ argument: String, _ options: TraceImporter.Options, mayBeText: Bool = false) throws {
         var options = options
         options.name = Self.baseName(of: argument)
         var reader: EvidenceReader
@@ -58,8 +56,7 @@ struct EvidenceInput {
     }
 
     private init(
-        threads: [(path: String, thread: UInt32)], of base: String,
-        _ options: TraceImporter.Options
+        threads: [(path: String, thread: UInt32)], of base: String, _ options: TraceImporter.Options
     ) throws {
         var logs = ThreadLogs()
         for (path, thread) in threads {

@@ -21,20 +21,14 @@ struct ExplainCommand: ParsableCommand {
             Where the rule is not proved, the possible causes are listed.
             """)
 
-    @Option(help: "The errno of the call: its name.")
-    var errno: String?
+    @Option(help: "The errno of the call: its name.") var errno: String?
 
     @Option(help: "The slot word: the id, and in the upper 16 bits the address space.")
     var slot: Quantity?
 
-    @Option(help: "The guest physical address.")
-    var gpa: Quantity?
-
-    @Option(help: "The size; 0 deletes.")
-    var size: Quantity?
-
-    @Option(help: "The user address.")
-    var hva: Quantity?
+    @Option(help: "The guest physical address.") var gpa: Quantity?
+    @Option(help: "The size; 0 deletes.") var size: Quantity?
+    @Option(help: "The user address.") var hva: Quantity?
 
     @Option(help: "The flags: a number, or names joined by |, as strace prints them.")
     var flags: String?
@@ -42,8 +36,7 @@ struct ExplainCommand: ParsableCommand {
     @Option(help: "The guest_memfd of a KVM_SET_USER_MEMORY_REGION2 call; -1 for none.")
     var guestMemfd: Int32?
 
-    @Option(help: "The offset in the guest_memfd.")
-    var guestMemfdOffset: Quantity?
+    @Option(help: "The offset in the guest_memfd.") var guestMemfdOffset: Quantity?
 
     @Option(help: "The array that the call met; by default the log's.", completion: .file())
     var array: String?
@@ -59,19 +52,15 @@ struct ExplainCommand: ParsableCommand {
     private var hasWords: Bool { slot != nil || gpa != nil || size != nil }
 
     func validate() throws {
-        guard (input == nil) != (errno == nil && !hasWords) else {
-            throw ValidationError("give a line or a file, or the words of a call")
-        }
-        guard !hasWords || (slot != nil && gpa != nil && size != nil) else {
-            throw ValidationError("a call needs --slot, --gpa and --size")
-        }
-        guard errno.map({ Errno(name: $0) != nil }) ?? true else {
-            throw ValidationError("--errno: a name, such as EINVAL")
-        }
-        guard (slot?.value ?? 0) <= UInt64(UInt32.max), flagBits != nil else {
-            throw ValidationError(
-                flagBits == nil ? "--flags: a number, or names joined by |" : "--slot: 32 bits")
-        }
+        try require(
+            (input == nil) != (errno == nil && !hasWords),
+            "give a line or a file, or the words of a call")
+        try require(
+            !hasWords || (slot != nil && gpa != nil && size != nil),
+            "a call needs --slot, --gpa and --size")
+        try require(errno.map { Errno(name: $0) != nil } ?? true, "--errno: a name, such as EINVAL")
+        try require(flagBits != nil, "--flags: a number, or names joined by |")
+        try require((slot?.value ?? 0) <= UInt64(UInt32.max), "--slot: 32 bits")
     }
 
     func run() throws {
@@ -118,13 +107,9 @@ struct ExplainCommand: ParsableCommand {
     /// The bits of `--flags`; `nil` for a name that no flag has.
     private var flagBits: UInt32? {
         guard let flags else { return 0 }
-        let kernel: [String: MemslotFlags] = [
-            "KVM_MEM_LOG_DIRTY_PAGES": .logDirtyPages, "KVM_MEM_READONLY": .readOnly,
-            "KVM_MEM_GUEST_MEMFD": .guestMemfd,
-        ]
         var bits: UInt32 = 0
         for word in flags.split(whereSeparator: { $0 == "|" || $0 == "," }).map(String.init) {
-            let named = kernel[word] ?? MemslotFlags(wireName: word)
+            let named = MemslotFlags.kernelNames[word] ?? MemslotFlags(wireName: word)
             let number = Quantity(argument: word).flatMap { UInt32(exactly: $0.value) }
             guard let bit = named?.rawValue ?? number else { return nil }
             bits |= bit

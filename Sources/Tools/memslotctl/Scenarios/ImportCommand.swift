@@ -6,8 +6,7 @@ import MemslotTrace
 
 struct ImportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "import",
-        abstract: "Convert a log of a VMM's slot calls to a scenario.",
+        commandName: "import", abstract: "Convert a log of a VMM's slot calls to a scenario.",
         discussion: """
             Record with:
               strace -f -ttt -T -X verbose -e trace=ioctl -o LOG VMM …
@@ -32,9 +31,7 @@ struct ImportCommand: ParsableCommand {
     var output: String?
 
     @OptionGroup var grouping: GroupingOptions
-
-    @Argument(help: "The log; - is standard input.", completion: .file())
-    var trace: String
+    @Argument(help: "The log; - is standard input.", completion: .file()) var trace: String
 
     func run() throws {
         let input = try EvidenceInput(trace, grouping.options)

@@ -7,8 +7,7 @@ import MemslotService
 
 struct ReplayCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "replay",
-        abstract: "Replay scenarios as transactions and check the replies.",
+        commandName: "replay", abstract: "Replay scenarios as transactions and check the replies.",
         discussion: """
             A scenario is a file of JSON lines, each a request of the wire protocol with its \
             expected reply. The output is a table of the transactions, totals, and the final \
@@ -41,14 +40,9 @@ struct ReplayCommand: ParsableCommand {
             valueName: "uid"))
     var serverUser: UInt32?
 
-    @Flag(help: "Print only the receipts, one JSON object per line.")
-    var json = false
-
-    @Flag(help: "Print only unmet expectations.")
-    var quiet = false
-
-    @Flag(help: "Only print the bare requests with ids, to send to a daemon.")
-    var requests = false
+    @Flag(help: "Print only the receipts, one JSON object per line.") var json = false
+    @Flag(help: "Print only unmet expectations.") var quiet = false
+    @Flag(help: "Only print the bare requests with ids, to send to a daemon.") var requests = false
 
     @Argument(
         help: "Scenario files; - is standard input.", completion: .file(extensions: ["jsonl"]))
@@ -58,11 +52,7 @@ struct ReplayCommand: ParsableCommand {
         var failed = false
         for file in files {
             let input = try InputFile(file)
-            if requests {
-                try print(requestsOf: input)
-            } else if try !play(input) {
-                failed = true
-            }
+            if requests { try print(requestsOf: input) } else if try !play(input) { failed = true }
         }
         if failed { throw ExitCode(1) }
     }
@@ -128,9 +118,7 @@ extension BackendChoice: ExpressibleByArgument {}
 
 extension ScenarioPlayer.Played {
     /// The receipt of a submit; `nil` if there is none.
-    var receipt: JSONValue? {
-        method == Method.memslotsSubmit.rawValue ? reply?["result"] : nil
-    }
+    var receipt: JSONValue? { method == Method.memslotsSubmit.rawValue ? reply?["result"] : nil }
 }
 
 /// A daemon that executes a scenario, and the VMs that the scenario created there.

@@ -48,8 +48,7 @@ struct ReplayReport {
     func printMismatches() {
         for played in unmet {
             Terminal.complain(
-                "\(file):\(played.line): \(Terminal.safe(played.method)): not as expected"
-            )
+                "\(file):\(played.line): \(Terminal.safe(played.method)): not as expected")
             for mismatch in played.mismatches {
                 Terminal.complain("  \(Terminal.safe(mismatch.path))")
                 Terminal.complain("    - wanted \(Terminal.safe(mismatch.wanted))")
@@ -72,7 +71,7 @@ struct ReplayReport {
             Terminal.print("\nMemory of \(Terminal.safe(vm)) at the end:\n")
             let array = PicturedArray(result: slots)
             Terminal.print(array.map.lines(Terminal.textOptions))
-            for finding in ArrayFindings(array.slots).all { Terminal.print("\(finding)") }
+            Terminal.print(ArrayFindings(array.slots).all.map(\.description))
         }
     }
 
@@ -84,27 +83,20 @@ struct ReplayReport {
     private var table: TextTable {
         let severalVMs = Set(rows.map(\.vm)).count > 1
         let recorded = rows.contains { $0.recorded != nil }
-        var columns: [TextTable.Column] = [.numbers("generation")]
-        if severalVMs { columns.append("VM") }
-        columns.append(.numbers("kernel calls"))
-        if recorded { columns.append(.numbers("recorded")) }
-        columns.append("vCPUs held")
-        if hasKVM { columns.append(.numbers("blackout")) }
-        columns.append("change")
-        var table = TextTable(columns: columns)
+        var table = TextTable(columns: [
+            .numbers("generation"), severalVMs ? "VM" : nil, .numbers("kernel calls"),
+            recorded ? .numbers("recorded") : nil, "vCPUs held",
+            hasKVM ? .numbers("blackout") : nil, "change",
+        ])
         for row in rows {
-            var cells: [TextTable.Cell] = ["\(row.generation)"]
-            if severalVMs { cells.append("\(row.vm)") }
-            cells.append("\(row.operations)")
-            if recorded { cells.append("\(row.recorded.map(String.init) ?? "")") }
             // A dash if no vCPU was held.
-            cells.append("\(row.holdReason ?? "–")")
-            if hasKVM {
-                let blackout = HumanDuration(nanoseconds: row.blackout).description
-                cells.append("\(row.holdReason == nil ? "–" : blackout)")
-            }
-            cells.append(TextTable.Cell(row.change, ink: row.ink))
-            table.append(cells)
+            let blackout = row.holdReason.map { _ in "\(HumanDuration(nanoseconds: row.blackout))" }
+            table.append([
+                "\(row.generation)", severalVMs ? "\(row.vm)" : nil, "\(row.operations)",
+                recorded ? "\(row.recorded.map(String.init) ?? "")" : nil,
+                "\(row.holdReason ?? "–")", hasKVM ? "\(blackout ?? "–")" : nil,
+                .init(row.change, ink: row.ink),
+            ])
         }
         return table
     }
@@ -117,9 +109,7 @@ struct ReplayReport {
             let recorded = rows.compactMap(\.recorded).reduce(0, +)
             var line =
                 "\(counted(committed.count, "transaction")), \(counted(calls, "kernel call"))"
-            if recorded > 0 {
-                line += "; the recorded VMM made \(recorded), one by one"
-            }
+            if recorded > 0 { line += "; the recorded VMM made \(recorded), one by one" }
             lines.append(line)
             lines.append(holds)
             guard hasKVM else { return lines + remaining }

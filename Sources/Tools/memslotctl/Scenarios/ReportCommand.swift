@@ -25,13 +25,9 @@ struct ReportCommand: ParsableCommand {
         completion: .file(extensions: ["html"]))
     var output: String?
 
-    @Flag(help: "Print the report as JSON, one line for each log.")
-    var json = false
-
+    @Flag(help: "Print the report as JSON, one line for each log.") var json = false
     @OptionGroup var grouping: GroupingOptions
-
-    @Argument(help: "The logs; - is standard input.", completion: .file())
-    var inputs: [String]
+    @Argument(help: "The logs; - is standard input.", completion: .file()) var inputs: [String]
 
     func run() throws {
         var options = grouping.options
@@ -39,8 +35,7 @@ struct ReportCommand: ParsableCommand {
         let read = try EvidenceInput.all(inputs, options)
         let views = read.compactMap { if case .view(let view) = $0.evidence { view } else { nil } }
         guard views.count <= 1 else {
-            throw UnusableFile(
-                "name one text of 'info mtree -f'; there are \(views.count)")
+            throw UnusableFile("name one text of 'info mtree -f'; there are \(views.count)")
         }
         let view = views.first
         var reports: [RunAudit] = []
