@@ -12,6 +12,13 @@ struct FoldItem<Likeness: Equatable> {
 enum FoldPiece: Equatable {
     case item(Int)
     case fold(Range<Int>)
+
+    var range: Range<Int> {
+        switch self {
+        case .item(let index): index..<index + 1
+        case .fold(let range): range
+        }
+    }
 }
 
 /// Selects what to show of `items` in at most `limit` rows (but at least 8).
@@ -56,15 +63,9 @@ private func foldingRuns<Likeness>(_ items: [FoldItem<Likeness>]) -> [FoldPiece]
 private func heaviest<Likeness>(
     of pieces: [FoldPiece], _ items: [FoldItem<Likeness>], limit: Int
 ) -> [FoldPiece] {
-    func weight(_ piece: FoldPiece) -> UInt64 {
-        switch piece {
-        case .item(let index): items[index].weight
-        case .fold(let range): items[range.lowerBound].weight
-        }
-    }
     var isShown = [Bool](repeating: false, count: pieces.count)
     var used = 1
-    let weights = pieces.map(weight)
+    let weights = pieces.map { items[$0.range.lowerBound].weight }
     for index in pieces.indices.sorted(by: { weights[$0] > weights[$1] }) {
         // Each piece that is shown may leave a fold behind it.
         let cost = rows(of: [pieces[index]], items) + 1
@@ -87,13 +88,4 @@ private func heaviest<Likeness>(
     }
     if let range = hidden { result.append(.fold(range)) }
     return result
-}
-
-extension FoldPiece {
-    var range: Range<Int> {
-        switch self {
-        case .item(let index): index..<index + 1
-        case .fold(let range): range
-        }
-    }
 }

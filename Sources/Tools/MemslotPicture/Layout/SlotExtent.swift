@@ -74,11 +74,7 @@ enum LogScale {
 /// The bar of a row: its length is the size on a logarithmic scale.
 struct SizeBar {
     /// What the bar shows; each kind has its pattern.
-    enum Kind {
-        case memory
-        case readOnly
-        case hole
-    }
+    enum Kind { case memory, readOnly, hole }
 
     var kind: Kind
     var bytes: UInt64

@@ -4,8 +4,7 @@ import Memslots
 struct ChangeAxis {
     struct Stretch {
         enum Kind {
-            case slots
-            case hole
+            case slots, hole
             case fold([ChangeCell.Part])
         }
 
