@@ -13,15 +13,11 @@ package struct ArrayFile: Sendable {
     /// The simulated VM that a scenario creates for the array; `nil` if the file describes no VM.
     package let machine: SimulatedParameters?
 
-    /// Reads `bytes`.
-    ///
     /// - Throws: if the file is not an array, with line and column.
     package init(_ bytes: [UInt8]) throws(UnusableInput) {
         if FlatViewText.isText(bytes) {
             let view = FlatViewText(String(decoding: bytes, as: UTF8.self))
-            guard !view.isTree else {
-                throw UnusableInput(message: FlatViewText.advice)
-            }
+            guard !view.isTree else { throw UnusableInput(message: FlatViewText.advice) }
             (slots, lines, machine) = (view.slots, view.rows.map(\.line), nil)
             return
         }

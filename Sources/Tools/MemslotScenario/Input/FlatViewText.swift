@@ -114,9 +114,7 @@ package struct FlatViewText: Hashable, Sendable {
             return slot
         }
     }
-}
 
-extension FlatViewText {
     /// The differences between the slots and the view.
     package func differences(from slots: [Memslot]) -> [Finding] {
         guard !isTree else { return [Finding(.missing, .warning, "not compared: " + Self.advice)] }

@@ -29,8 +29,6 @@ package struct InputFile: ~Copyable {
     /// The position up to which the file has been read, in bytes.
     package var position: Int { max(0, Int(lseek(descriptor, 0, SEEK_CUR))) }
 
-    /// The whole file.
-    ///
     /// - Throws: if it can't be read, or has more than 1 GiB.
     package func bytes() throws -> [UInt8] {
         var all: [UInt8] = []

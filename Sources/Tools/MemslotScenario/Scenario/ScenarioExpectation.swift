@@ -92,33 +92,20 @@ struct ExactNumber: Hashable {
 
     /// Reads a number that follows JSON's grammar.
     init(_ text: some Collection<UInt8>) {
-        var fraction = 0
-        var isFraction = false
-        var power = 0
-        var powerIsNegative = false
-        var isPower = false
-        for byte in text {
-            switch byte {
-            case UInt8(ascii: "."): isFraction = true
-            case UInt8(ascii: "e"), UInt8(ascii: "E"): isPower = true
-            case UInt8(ascii: "-") where isPower: powerIsNegative = true
-            case UInt8(ascii: "-"): isNegative = true
-            case UInt8(ascii: "0")...UInt8(ascii: "9") where isPower:
-                // No text is long enough to compensate for a larger exponent: all of them are equal.
-                power = min(power * 10 + Int(byte - UInt8(ascii: "0")), 1 << 40)
-            case UInt8(ascii: "0")...UInt8(ascii: "9"):
-                digits.append(byte)
-                if isFraction { fraction += 1 }
-            default: break
-            }
+        let parts = text.split { $0 | 0x20 == UInt8(ascii: "e") }
+        let halves = parts[0].drop { $0 == UInt8(ascii: "-") }.split(separator: UInt8(ascii: "."))
+        digits = Array(halves.joined())
+        let zeros = digits.reversed().prefix { $0 == UInt8(ascii: "0") }.count
+        digits = Array(digits.dropLast(zeros).drop { $0 == UInt8(ascii: "0") })
+        guard !digits.isEmpty else { return }
+        isNegative = text.first == UInt8(ascii: "-")
+        // No text is long enough to compensate for a larger exponent: all of them are equal.
+        let most = 1 << 40
+        let power = parts.dropFirst().first.map { part in
+            Int(String(decoding: part, as: UTF8.self))
+                ?? (part.first == UInt8(ascii: "-") ? -most : most)
         }
-        let lastZeros = digits.reversed().prefix { $0 == UInt8(ascii: "0") }.count
-        digits.removeLast(lastZeros)
-        digits.removeFirst(digits.prefix { $0 == UInt8(ascii: "0") }.count)
-        exponent = (powerIsNegative ? -power : power) - fraction + lastZeros
-        if digits.isEmpty {
-            isNegative = false
-            exponent = 0
-        }
+        let fraction = halves.dropFirst().first?.count ?? 0
+        exponent = min(max(power ?? 0, -most), most) - fraction + zeros
     }
 }

@@ -53,9 +53,7 @@ package struct ScenarioReader {
                 return .header(scenario: name, source: source)
             }
         }
-        let request = try ParameterReader.read(value, line: line, as: RequestLine.self)
-        return .request(
-            ScenarioRequest(method: request.method, params: request.params, expect: request.expect))
+        return .request(try ParameterReader.read(value, line: line, as: ScenarioRequest.self))
     }
 }
 
@@ -65,28 +63,6 @@ extension JSONValue {
             { (error: JSONError) in
                 UnusableInput(line: number, column: error.column, message: error.expected)
             }, JSONDocument(parsing: line).root)
-    }
-}
-
-private struct RequestLine: ParameterObject {
-    var method = ""
-    var params: JSONValue?
-    var expect: JSONValue?
-
-    enum Member: String, CaseIterable, Sendable { case method, params, expect }
-
-    static let table = MemberTable<Member> { $0 == .method }
-
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
-        let value = JSONValue(document: reader.document, node: node)
-        switch member {
-        case .method: method = reader.string(at: node)
-        case .params: params = value
-        case .expect:
-            var outcome = ExpectedOutcome()
-            reader.object(at: node, into: &outcome)
-            expect = value
-        }
     }
 }
 
@@ -124,13 +100,31 @@ package struct ScenarioStep: Sendable {
 }
 
 /// A request of a scenario and its expected reply.
-package struct ScenarioRequest: Sendable {
+package struct ScenarioRequest: Sendable, ParameterObject {
     /// The method's name, which may be unknown.
-    package let method: String
+    package private(set) var method = ""
     /// The parameters, not validated; `nil` if omitted.
-    package let params: JSONValue?
+    package private(set) var params: JSONValue?
     /// An object with `result` or `error`; `nil` accepts any result.
-    package let expect: JSONValue?
+    package private(set) var expect: JSONValue?
+
+    package enum Member: String, CaseIterable, Sendable { case method, params, expect }
+
+    package static let table = MemberTable<Member> { $0 == .method }
+
+    package init() {}
+
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+        let value = JSONValue(document: reader.document, node: node)
+        switch member {
+        case .method: method = reader.string(at: node)
+        case .params: params = value
+        case .expect:
+            var outcome = ExpectedOutcome()
+            reader.object(at: node, into: &outcome)
+            expect = value
+        }
+    }
 
     /// Writes the bare request on a line of its own; `backend` replaces that of a `vm.create`.
     package func write(
