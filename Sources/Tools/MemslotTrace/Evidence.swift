@@ -12,8 +12,7 @@ package enum Evidence: Sendable {
 /// Reads a text of any kind that ``Evidence`` has; its first bytes decide.
 package struct EvidenceReader {
     private enum Kind {
-        case undecided
-        case log
+        case undecided, log
         /// A text that is read as a whole.
         case view
         case record
@@ -34,8 +33,6 @@ package struct EvidenceReader {
         importer = TraceImporter(options: options)
     }
 
-    /// Reads the next bytes.
-    ///
     /// - Throws: that a text that must be read as a whole is too large.
     package mutating func consume(_ bytes: ArraySlice<UInt8>) throws(UnusableInput) {
         if kind == .log { return importer.consume(bytes) }
@@ -62,8 +59,6 @@ package struct EvidenceReader {
         }
     }
 
-    /// Ends the text.
-    ///
     /// - Throws: the place and the reason for which it can't be used.
     package mutating func finish() throws(UnusableInput) -> Evidence {
         if kind == .undecided { decide() }

@@ -49,9 +49,7 @@ package struct TraceImporter {
         reader.isMerged = options.isMerged
     }
 
-    /// Reads the next bytes of the log.
-    ///
-    /// - Parameter bytes: any number of bytes; lines may continue in the next chunk.
+    /// Reads the next bytes of the log, any number of them: lines may continue in the next chunk.
     package mutating func consume(_ bytes: ArraySlice<UInt8>) {
         splitter.split(bytes) { reader.consume(line: $0) }
     }

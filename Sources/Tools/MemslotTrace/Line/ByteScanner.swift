@@ -30,9 +30,8 @@ struct ByteScanner {
     }
 
     mutating func skip(_ text: StaticString) -> Bool {
-        let count = text.utf8CodeUnitCount
         guard rest.stands(text) else { return false }
-        position += count
+        position += text.utf8CodeUnitCount
         return true
     }
 
@@ -124,15 +123,11 @@ extension UInt8 {
     }
 
     var hexDigit: UInt64? {
-        if let decimalDigit { return decimalDigit }
-        let lower = self | 0x20
-        return lower >= UInt8(ascii: "a") && lower <= UInt8(ascii: "f")
-            ? UInt64(lower - UInt8(ascii: "a")) + 10 : nil
+        let letter = (self | 0x20) &- UInt8(ascii: "a")
+        return decimalDigit ?? (letter < 6 ? UInt64(letter) + 10 : nil)
     }
 
     var isIdentifier: Bool {
-        let lower = self | 0x20
-        return decimalDigit != nil || self == UInt8(ascii: "_")
-            || (lower >= UInt8(ascii: "a") && lower <= UInt8(ascii: "z"))
+        decimalDigit != nil || self == UInt8(ascii: "_") || (self | 0x20) &- UInt8(ascii: "a") < 26
     }
 }

@@ -20,17 +20,12 @@ struct EvidenceCall {
     private static func event(_ line: ArraySlice<UInt8>) -> EvidenceCall? {
         guard let start = line.firstPosition(of: "kvm_set_user_memory ") else { return nil }
         let members = NamedNumbers(line[start...])
-        guard let slot = members["Slot#"], let flags = members["flags="], let gpa = members["gpa="],
-            let size = members["size="], let user = members["ua="], let result = members["ret="],
-            let number = UInt32(truncatingIfNeeded: slot) as UInt32?
+        guard let slot = members["Slot#"], members["flags="] != nil, let gpa = members["gpa="],
+            let size = members["size="], let user = members["ua="], let result = members["ret="]
         else { return nil }
         var call = EvidenceCall(
             kind: .qemuTrace,
-            region: RawRegion(
-                slot: number | UInt32(truncatingIfNeeded: members["AddrSpace#"] ?? 0) << 16,
-                flags: UInt32(truncatingIfNeeded: flags), guestPhysicalAddress: gpa,
-                memorySize: size, userspaceAddress: user, guestMemfd: members.guestMemfd,
-                guestMemfdOffset: members["guest_memfd_offset="] ?? 0),
+            region: members.region(slot | (members["AddrSpace#"] ?? 0) << 16, gpa, size, user),
             result: result == 0
                 ? .succeeded : .failed(Errno(rawValue: 0 &- Int32(truncatingIfNeeded: result)).name)
         )
@@ -60,13 +55,7 @@ struct EvidenceCall {
         else { return nil }
         let end = line[failed...].lastIndex(of: UInt8(ascii: ":")).map { $0 + 1 }
         return EvidenceCall(
-            kind: .qemuError,
-            region: RawRegion(
-                slot: UInt32(truncatingIfNeeded: slot),
-                flags: UInt32(truncatingIfNeeded: members["flags="] ?? 0),
-                guestPhysicalAddress: address, memorySize: size, userspaceAddress: 0,
-                guestMemfd: members.guestMemfd,
-                guestMemfdOffset: members["guest_memfd_offset="] ?? 0),
+            kind: .qemuError, region: members.region(slot, address, size, 0),
             hasUserAddress: false, result: .failed(errno(line[(end ?? line.endIndex)...])))
     }
 
@@ -134,10 +123,15 @@ private struct NamedNumbers {
         return nil
     }
 
-    /// The descriptor of a REGION2 call; `nil` for the older call.
-    var guestMemfd: RawGuestMemfd? {
-        self["guest_memfd="].map { word in
-            Int64(bitPattern: word) < 0 ? .none : .file(index: UInt32(truncatingIfNeeded: word))
-        }
+    /// A call's words, with the flags and the guest_memfd that the text names. Only the text of a
+    /// REGION2 call names one.
+    func region(_ slot: UInt64, _ address: UInt64, _ size: UInt64, _ user: UInt64) -> RawRegion {
+        RawRegion(
+            slot: UInt32(truncatingIfNeeded: slot),
+            flags: UInt32(truncatingIfNeeded: self["flags="] ?? 0), guestPhysicalAddress: address,
+            memorySize: size, userspaceAddress: user,
+            guestMemfd: self["guest_memfd="].map { word in
+                Int64(bitPattern: word) < 0 ? .none : .file(index: UInt32(truncatingIfNeeded: word))
+            }, guestMemfdOffset: self["guest_memfd_offset="] ?? 0)
     }
 }

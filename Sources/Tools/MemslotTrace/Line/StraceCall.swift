@@ -15,9 +15,7 @@ enum StraceCall {
     /// `munmap`, or `mprotect` that takes an access away.
     case changedMemory(name: String, left: UserMapping)
     case other
-}
 
-extension StraceCall {
     /// The calls that concern VMs, their threads and their descriptors.
     private enum Family {
         case control, close, duplicate, clone, memory

@@ -7,8 +7,7 @@ struct StraceLine {
         case unfinished(body: ArraySlice<UInt8>)
         /// The remainder of such a call.
         case resumed(name: ArraySlice<UInt8>, rest: ArraySlice<UInt8>)
-        case exited
-        case signal
+        case exited, signal
         case attached(ThreadID)
         /// Our condensed form of many `KVM_RUN` calls of one thread.
         case condensedRuns(ThreadID)
@@ -56,18 +55,15 @@ struct StraceLine {
         stamp = TraceStamp.read(&scanner, isCoarse: &isCoarse)
         scanner.skipSpaces()
         skipExtras(&scanner)
-        switch scanner.next {
-        case UInt8(ascii: "<"): return readResumed(&scanner)
-        case UInt8(ascii: "+"):
-            guard scanner.skip("+++ ") else { return false }
+        if scanner.skip("<... ") { return readResumed(&scanner) }
+        if scanner.skip("+++ ") {
             content = .exited
-            return true
-        case UInt8(ascii: "-"):
-            guard scanner.skip("--- ") else { return false }
+        } else if scanner.skip("--- ") {
             content = .signal
-            return true
-        default: return readCall(scanner)
+        } else {
+            return readCall(scanner)
         }
+        return true
     }
 
     private mutating func readThread(_ scanner: inout ByteScanner) {
@@ -77,12 +73,9 @@ struct StraceLine {
         guard let thread = Self.thread(&ahead) else { return }
         // With -Y, the program's name follows.
         if ahead.next == UInt8(ascii: "<"), !ahead.skip(past: ">") { return }
-        if isBracketed {
-            guard ahead.skip("]") else { return }
-        } else {
-            // Seconds since 1970 are not a thread.
-            guard ahead.next == UInt8(ascii: " "), thread.rawValue < 100_000_000 else { return }
-        }
+        // Seconds since 1970 are not a thread.
+        let isThread = ahead.next == UInt8(ascii: " ") && thread.rawValue < 100_000_000
+        guard isBracketed ? ahead.skip("]") : isThread else { return }
         self.thread = thread
         scanner = ahead
     }
@@ -102,7 +95,6 @@ struct StraceLine {
     }
 
     private mutating func readResumed(_ scanner: inout ByteScanner) -> Bool {
-        guard scanner.skip("<... ") else { return false }
         let name = scanner.identifier()
         guard scanner.skip(" resumed") else { return false }
         scanner.skipSpaces()
@@ -115,22 +107,15 @@ struct StraceLine {
         var ahead = scanner
         guard !ahead.identifier().isEmpty, ahead.next == UInt8(ascii: "(") else { return false }
         let body = scanner.rest
+        // At its end there may be strace's text for a call that never returned.
         if let cut = body.firstPosition(of: "<unfinished ...>"),
-            Self.isAtEnd(body[cut...].dropFirst(16))
+            body[cut...].dropFirst(16).allSatisfy({ " )=?".utf8.contains($0) })
         {
             content = .unfinished(body: body[..<cut])
         } else {
             content = .call(body: body)
         }
         return true
-    }
-
-    /// Whether only strace's text for a call that never returned follows.
-    private static func isAtEnd(_ bytes: ArraySlice<UInt8>) -> Bool {
-        bytes.allSatisfy {
-            $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: ")") || $0 == UInt8(ascii: "=")
-                || $0 == UInt8(ascii: "?")
-        }
     }
 
     private mutating func readComment(_ scanner: inout ByteScanner) {

@@ -26,9 +26,7 @@ struct StraceSyntaxError: Error {
 }
 
 extension StraceSlotCall {
-    /// Reads the part after the request.
-    ///
-    /// - Parameter isNew: whether it is a `…REGION2` call.
+    /// Reads the part after the request, of a `…REGION2` call if it `isNew`.
     init(
         _ scanner: inout ByteScanner, on descriptor: Int32, isNew: Bool
     ) throws(StraceSyntaxError) {

@@ -107,12 +107,11 @@ struct VCPURegistry {
 
     mutating func enter(_ thread: ThreadID, descriptor: Int32?) -> Int? {
         leave(thread)
-        let vcpu = descriptor.flatMap { find($0, thread) }
-        let machine =
-            vcpu.map { index in
-                vcpus[descriptor ?? 0]?[index].hasRun = true
-                return vcpus[descriptor ?? 0]?[index].machine
-            } ?? nil
+        var machine: Int?
+        if let descriptor, let index = find(descriptor, thread) {
+            vcpus[descriptor]?[index].hasRun = true
+            machine = vcpus[descriptor]?[index].machine
+        }
         inside[thread] = .some(machine)
         presences[machine, default: GuestPresence()].inside += 1
         presences[machine, default: GuestPresence()].entries += 1

@@ -185,12 +185,6 @@ package struct Moment: Hashable, Sendable {
     /// How often the clock had been set back: only moments of one epoch can be compared.
     var epoch = 0
 
-    init(earliest: TraceTime? = nil, latest: TraceTime? = nil, epoch: Int = 0) {
-        self.earliest = earliest
-        self.latest = latest
-        self.epoch = epoch
-    }
-
     func advanced(by nanoseconds: UInt64) -> Moment {
         func later(_ time: TraceTime) -> TraceTime {
             TraceTime(rawValue: time.rawValue &+ nanoseconds)
@@ -236,23 +230,18 @@ package struct RecordedCall: Hashable, Sendable {
     /// The vCPUs at the begin and at the end of the call.
     var atBegin = GuestPresence()
     var atEnd = GuestPresence()
-}
 
-extension RecordedCall {
     /// The changes between two arrays, of which the calls aren't known: one transaction, with the
     /// place and time of this call.
     func array(of wanted: [RawRegion], after before: [Memslot]) -> [RecordedCall] {
-        func call(_ region: RawRegion) -> RecordedCall {
-            var call = self
-            call.region = region
-            call.commit = -line
-            call.isOfArray = true
-            return call
-        }
         let kept = Set(wanted.map { Memslot($0) })
         let present = Set(before)
         let gone = before.filter { !kept.contains($0) }.map { RawRegion($0, size: .zero) }
-        return (gone + wanted.filter { !present.contains(Memslot($0)) }).map(call)
+        return (gone + wanted.filter { !present.contains(Memslot($0)) }).map { region in
+            var call = self
+            (call.region, call.commit, call.isOfArray) = (region, -line, true)
+            return call
+        }
     }
 }
 

@@ -18,8 +18,6 @@ package struct ThreadLogs {
         return (String(path[..<dot]), thread)
     }
 
-    /// Adds the file of a thread.
-    ///
     /// - Throws: if its lines have no times, or the files are too large.
     package mutating func add(_ bytes: [UInt8], of thread: UInt32) throws(UnusableInput) {
         size += bytes.count

@@ -128,9 +128,7 @@ extension TraceReader {
             to: place.moment)
     }
 
-    /// QEMU's second line about a failed call, which has no words.
-    ///
-    /// - Parameter text: the C library's text of its errno.
+    /// QEMU's second line about a failed call, which has only the C library's text of its errno.
     mutating func registeringFailed(_ text: ArraySlice<UInt8>, at place: Place) {
         log.counts.kinds[.qemuError, default: 0] += 1
         guard log.failures.last.map({ $0.line < place.line - 1 }) ?? true else { return }

@@ -129,9 +129,7 @@ struct TraceReader {
         log.counts.joinedLines += lines
     }
 
-    /// The log, with all threads by their numbers.
-    ///
-    /// - Parameter isCut: whether the last line has no end.
+    /// The log, with all threads by their numbers. If it `isCut`, the last line has no end.
     mutating func finish(isCut: Bool) -> SlotCallLog {
         if let wrapped {
             log.counts.endsMidCall = isCut && wrapped.hasSlotCall

@@ -79,10 +79,10 @@ package struct ImportReport: Sendable {
 
     /// The missing host memory in bytes; each page of a VM counts once.
     package var missing: ByteCount {
-        ByteCount(
-            rawValue: scenario.machines.indices.reduce(0) { sum, machine in
-                let own = scenario.transactions.filter { $0.machine == machine }
-                return sum.addingSaturated(own.flatMap(\.audit.holes).hostBytes)
+        let byMachine = Dictionary(grouping: scenario.transactions, by: \.machine)
+        return ByteCount(
+            rawValue: byMachine.values.reduce(0) {
+                $0.addingSaturated($1.flatMap(\.audit.holes).hostBytes)
             })
     }
 
@@ -96,9 +96,7 @@ package struct ImportReport: Sendable {
     package var transactionsWithHolesInGuest: Int {
         scenario.transactions.count { $0.audit.holes.contains { $0.guest == .running } }
     }
-}
 
-extension ImportReport {
     /// The report for a person: what was missing, the transactions, the failed calls, and notes.
     ///
     /// Lines end with a newline. Times are the log's; a tracer slows the VMM down.

@@ -17,7 +17,8 @@ extension JSONWriter {
             $0.object("params") {
                 $0.member("vm", machine.name)
                 $0.member("backend", "simulated")
-                if machine.needs != SimulatedParameters() { $0.simulated(machine.needs) }
+                let isUsual = machine.needs.capabilities == SimulatedParameters().capabilities
+                if !isUsual { $0.simulated(machine.needs) }
             }
             $0.expectedResult {
                 $0.member("vm", machine.name)

@@ -21,9 +21,7 @@ extension JSONWriter {
     /// Writes the totals of a run, which records can't give: of what there was no room for, and of
     /// signals.
     mutating func totals(_ recording: RunRecording) {
-        for (name, path) in RunRecording.totals {
-            member(name, recording.header[keyPath: path])
-        }
+        for (name, path) in RunRecording.totals { member(name, recording.header[keyPath: path]) }
         member("stopped", recording.wasStopped)
     }
 }
@@ -45,9 +43,7 @@ extension RunRecording {
     /// Reads the totals back.
     mutating func readTotals(_ value: JSONValue) {
         header.magic = crun_magic()
-        for (name, path) in Self.totals {
-            header[keyPath: path] = value["\(name)"]?.uint64 ?? 0
-        }
+        for (name, path) in Self.totals { header[keyPath: path] = value["\(name)"]?.uint64 ?? 0 }
         header.stopped = value["stopped"]?.bool == true ? 1 : 0
     }
 }

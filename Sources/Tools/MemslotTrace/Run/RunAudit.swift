@@ -67,9 +67,7 @@ package struct RunAudit: Sendable {
         let median = HumanDuration(nanoseconds: times[times.count / 2])
         return "a call took \(median) (median), \(HumanDuration(nanoseconds: last)) at most\n"
     }
-}
 
-extension RunAudit {
     /// The times of calls, holes and, under `--atomic`, holds.
     ///
     /// A lane for each thread that changed slots, one for the holes and one for the holds.

@@ -1,4 +1,3 @@
-import CRunRecord
 package import Memslots
 
 /// Groups the records of a running VMM into transactions: the same, with the same figures, as

@@ -30,11 +30,9 @@ package struct RunHolds: Sendable {
 
     /// The durations, for the summary.
     package var summary: String {
-        let (median, most) = (
-            HumanDuration(nanoseconds: median), HumanDuration(nanoseconds: longest)
-        )
-        return "vCPUs held for \(median) (median), "
-            + "\(HumanDuration(nanoseconds: percentile99)) (99%), \(most) at most"
+        "vCPUs held for \(HumanDuration(nanoseconds: median)) (median), "
+            + "\(HumanDuration(nanoseconds: percentile99)) (99%), "
+            + "\(HumanDuration(nanoseconds: longest)) at most"
             + (past == 0 ? "" : ", \(counted(past, "time")) past the budget")
     }
 

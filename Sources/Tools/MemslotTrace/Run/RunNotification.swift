@@ -21,9 +21,7 @@ package enum RunNotification {
             writer.member("calls", transaction.calls.count)
             writer.list("operations", followed.operations) { $0.operation(PlannedOperation($1)) }
             writer.missing(transaction.audit)
-            if let commit = followed.commit {
-                writer.object("commit") { $0.members(of: commit) }
-            }
+            if let commit = followed.commit { writer.object("commit") { $0.members(of: commit) } }
         }
     }
 
@@ -58,8 +56,7 @@ package enum RunNotification {
             writer.member("stopped", recording.wasStopped)
             if recording.lost > 0 { writer.member("lostRecords", recording.lost) }
             guard let holds = RunHolds(recording) else { return }
-            writer.key("holds")
-            writer.object {
+            writer.object("holds") {
                 $0.member("count", holds.count)
                 $0.member("medianNanoseconds", holds.median)
                 $0.member("percentile99Nanoseconds", holds.percentile99)

@@ -209,9 +209,7 @@ package struct RunRecording: Sendable {
         log.counts.lostRecords = lost
         return log
     }
-}
 
-extension RunRecording {
     /// The raw calls and their results, in the format of `memslot-lab conform`.
     ///
     /// - Parameter machine: the VM; conform has one VM per run.

@@ -64,9 +64,7 @@ package struct RunScenarioWriter {
             writer.line {
                 $0.member("comment", "refused: \(call.errno?.name ?? "")")
                 $0.member("thread", UInt64(call.thread.rawValue))
-                $0.list("calls", [RecordedCall(call)]) {
-                    $0.recorded($1, call.errno, since: since)
-                }
+                $0.list("calls", [RecordedCall(call)]) { $0.recorded($1, call.errno, since: since) }
             }
         case .fault(let fault):
             writer.line {
@@ -111,9 +109,7 @@ package struct RunScenarioWriter {
                     $0.member("at", commit.heldSince.nanoseconds(since: since))
                     $0.members(of: commit)
                 }
-                $0.list("calls", made) {
-                    $0.recorded(RecordedCall($1), $1.errno, since: since)
-                }
+                $0.list("calls", made) { $0.recorded(RecordedCall($1), $1.errno, since: since) }
             }
         }
     }

@@ -1,4 +1,3 @@
-import MemslotPicture
 import Memslots
 
 /// The totals of a run, which are exact however many records were lost.

@@ -3,11 +3,7 @@ package import Memslots
 /// Guest memory that a call removed and a later call mapped again.
 package struct Hole: Hashable, Sendable {
     /// What is known of the guest memory's host page when it came back.
-    package enum Backing: String, Hashable, Sendable {
-        case same
-        case other
-        case unknown
-    }
+    package enum Backing: String, Hashable, Sendable { case same, other, unknown }
 
     package enum Verdict: String, Hashable, Sendable {
         /// The memory was missing: it came back as it was, or within one transaction.

@@ -91,10 +91,7 @@ extension Capabilities {
 
 struct SlotChange {
     enum Kind: Hashable {
-        case create
-        case delete
-        case move
-        case reflag
+        case create, delete, move, reflag
         /// The slot was equal already, or the call can't be decoded.
         case nothing
     }

@@ -63,18 +63,12 @@ struct SpaceRanges<Value> {
     /// Removes `range`, and returns the parts of it that were covered.
     mutating func remove(_ range: SpaceRange) -> [Element] {
         let indices = indices(meeting: range)
-        guard let first = indices.first, let last = indices.last else { return [] }
+        guard !indices.isEmpty else { return [] }
         let removed = pieces(in: range)
-        var kept: [Element] = []
-        let head = elements[first]
-        if head.range.start < range.start {
-            let part = SpaceRange(space: range.space, start: head.range.start, end: range.start)
-            kept.append((part, head.value))
-        }
-        let tail = elements[last]
-        if tail.range.end > range.end {
-            let part = SpaceRange(space: range.space, start: range.end, end: tail.range.end)
-            kept.append((part, tail.value))
+        let kept = elements[indices].flatMap { old, value -> [Element] in
+            [(old.start, range.start), (range.end, old.end)].filter { $0 < $1 }.map {
+                (SpaceRange(space: range.space, start: $0, end: $1), value)
+            }
         }
         elements.replaceSubrange(indices, with: kept)
         return removed

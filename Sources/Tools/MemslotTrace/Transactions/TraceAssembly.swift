@@ -1,5 +1,4 @@
 import MemslotProtocol
-import MemslotScenario
 import Memslots
 
 /// Assembles a log's calls: grouping, replay, names.

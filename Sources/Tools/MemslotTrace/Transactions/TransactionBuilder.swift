@@ -152,10 +152,7 @@ struct TransactionGrouping {
 /// A sequence of slot calls that belong together.
 package struct ImportedTransaction: Sendable {
     /// Whether the VM's slots differ after it.
-    package enum Outcome: String, Hashable, Sendable {
-        case committed
-        case unchanged
-    }
+    package enum Outcome: String, Hashable, Sendable { case committed, unchanged }
 
     /// The VM, an index into ``ImportedScenario/machines``.
     package var machine: Int
