@@ -75,26 +75,25 @@ private struct CommandLineWords {
 
     /// - Throws: if no command has the name, with the name that is meant; or a bad colour.
     init(_ words: [String]) throws {
-        let end = words.firstIndex(of: "--") ?? words.endIndex
-        var index = 0
-        while index < end {
-            defer { index += 1 }
-            guard words[index] == "--color" || words[index].hasPrefix("--color=") else {
-                rest.append(words[index])
-                continue
-            }
-            let isJoined = words[index].hasPrefix("--color=")
-            let name =
-                isJoined
-                ? String(words[index].dropFirst(8)) : words[min(index + 1, words.endIndex - 1)]
-            if !isJoined { index += 1 }
+        rest = words
+        while let name = remove("--color") {
             let chosen = Terminal.Colour(rawValue: name)
             try require(chosen != nil, "--color: auto, always or never")
             colour = chosen ?? .auto
         }
-        rest += words[end...]
         try check()
         try moveVM()
+    }
+
+    /// Removes an option that is before `--`, and returns its value, empty if it has none.
+    private mutating func remove(_ option: String) -> String? {
+        guard
+            let place = rest.prefix(while: { $0 != "--" })
+                .firstIndex(where: { $0 == option || $0.hasPrefix(option + "=") })
+        else { return nil }
+        let word = rest.remove(at: place)
+        guard word == option else { return String(word.dropFirst(option.count + 1)) }
+        return place < rest.endIndex ? rest.remove(at: place) : ""
     }
 
     /// Puts the name after `--vm` where the daemon's commands take it, as their first argument.
@@ -102,13 +101,9 @@ private struct CommandLineWords {
         let commands = MemslotCtl.configuration.groupedSubcommands.flatMap(\.subcommands)
         guard let name = rest.first,
             commands.contains(where: { $0.configuration.commandName == name }),
-            let place = rest.prefix(while: { $0 != "--" })
-                .firstIndex(where: { $0 == "--vm" || $0.hasPrefix("--vm=") })
+            let vm = remove("--vm")
         else { return }
-        let word = rest.remove(at: place)
-        try require(
-            word != "--vm" || rest[place...].first?.hasPrefix("-") == false, "--vm: name a VM")
-        let vm = word == "--vm" ? rest.remove(at: place) : String(word.dropFirst(5))
+        try require(!vm.isEmpty && !vm.hasPrefix("-"), "--vm: name a VM")
         // `memory` and `observer` have commands of their own.
         let groups = [MemoryCommand.configuration, ObserverCommand.configuration]
         let index = groups.contains { $0.commandName == name } ? 2 : 1
@@ -137,6 +132,12 @@ private struct CommandLineWords {
 
 extension ExitCode {
     static let unusable = ExitCode(2)
+
+    /// The status of a failure, after printing the reason.
+    static func failed(_ reason: String) -> ExitCode {
+        Terminal.complain(reason)
+        return .failure
+    }
 }
 
 /// - Throws: a usage error with `message` unless `isMet`.

@@ -109,8 +109,6 @@ struct MapCommand: ParsableCommand {
 }
 
 extension ArrayFile {
-    /// Reads the file `name`.
-    ///
     /// - Throws: the reason for which it can't be used.
     static func read(_ name: String) throws -> ArrayFile {
         let input = try InputFile(name)
@@ -136,10 +134,7 @@ enum OutputFile {
             let file = try open(path)
             try append(bytes, to: file)
             guard close(file) == 0 else { throw Errno(rawValue: errno) }
-        } catch {
-            Terminal.complain("\(path): can't be written: \(error.name)")
-            throw .failure
-        }
+        } catch { throw .failed("\(path): can't be written: \(error.name)") }
     }
 
     /// Checks that a file can be written, before the work whose result it is to hold. Creates it.

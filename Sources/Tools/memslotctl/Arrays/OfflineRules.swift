@@ -19,9 +19,7 @@ struct OfflineRules: ParsableArguments {
 
     @OptionGroup var host: HostOptions
 
-    func validate() throws {
-        _ = try rules(for: [], flags: nil)
-    }
+    func validate() throws { _ = try rules(for: [], flags: nil) }
 
     private var areGiven: Bool {
         maxSlots != nil || guestBits != nil || addressSpaces != nil || host.areGiven

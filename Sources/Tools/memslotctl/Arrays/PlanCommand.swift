@@ -39,8 +39,7 @@ struct PlanCommand: ParsableCommand {
         try require(
             files.count == (vm == nil ? 2 : 1),
             vm == nil ? "name two files: BEFORE AFTER" : "with --vm name one file: AFTER")
-        try require(
-            vm != nil || client.daemon.socket == nil, "--socket needs a VM: --vm VM AFTER")
+        try require(vm != nil || client.daemon.socket == nil, "--socket needs a VM: --vm VM AFTER")
     }
 
     func run() throws {

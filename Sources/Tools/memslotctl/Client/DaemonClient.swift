@@ -54,8 +54,6 @@ struct DaemonClient: ~Copyable {
     /// Where the daemon listens.
     let socket: String
 
-    /// Sends a request and waits for its result.
-    ///
     /// - Throws: the exit status, after printing the error.
     mutating func send(_ request: DaemonRequest) throws(ExitCode) -> Reply {
         let received: ClientConnection.Received
@@ -85,10 +83,7 @@ struct DaemonClient: ~Copyable {
         try converting(Self.failure, connection.nextNotification()?.value)
     }
 
-    private static func failure(_ lost: TargetLost) -> ExitCode {
-        Terminal.complain(lost.message)
-        return .failure
-    }
+    private static func failure(_ lost: TargetLost) -> ExitCode { .failed(lost.message) }
 }
 
 /// A command that sends one request and prints its result.
@@ -135,9 +130,7 @@ struct ClientOptions: ParsableArguments {
         if !printJSON(reply.result) { Terminal.print(lines(reply.result)) }
     }
 
-    /// Prints a JSON value as received if `--json` is given.
-    ///
-    /// - Returns: whether it is.
+    /// Prints a JSON value as received if `--json` is given; returns whether it is.
     func printJSON(_ value: JSONValue) -> Bool {
         if json { Terminal.write(value.rawBytes + [UInt8(ascii: "\n")]) }
         return json
@@ -165,8 +158,6 @@ struct DaemonOptions: ParsableArguments {
                 + "alone.", valueName: "uid"))
     var serverUser: UInt32?
 
-    /// Connects.
-    ///
     /// - Throws: the exit status, after printing the error and what to do.
     func connect() throws(ExitCode) -> DaemonClient {
         var lost: TargetLost?
@@ -191,33 +182,26 @@ struct DaemonOptions: ParsableArguments {
         do throws(ListeningError) {
             guard let named else { return try SocketPath.searched() }
             return [try SocketPath(named)]
-        } catch {
-            Terminal.complain(error.message)
-            throw .failure
-        }
+        } catch { throw .failed(error.message) }
     }
 
     /// Prints that no daemon listens and how to start one, or how to permit the one that listens.
     func noDaemon(_ lost: TargetLost) -> ExitCode {
         Terminal.complain(lost.message)
         if let user = lost.foreignServer {
-            Terminal.complain("If you trust that user, add: --server-uid \(user)")
-            return .failure
+            return .failed("If you trust that user, add: --server-uid \(user)")
         }
         if lost.errno == EACCES {
-            Terminal.complain(
+            return .failed(
                 "To permit it, add this user to the socket's group (in memslotd.socket: SocketGroup= "
                     + "and SocketMode=0660), and start memslotd with --allow-gid and that group.")
-            return .failure
         }
         let isMachine = named.map { $0 == SocketPath.ofMachine } ?? true
         if isMachine, Self.hasUnit() {
-            Terminal.complain("Start the daemon with: systemctl start memslotd.socket")
-        } else {
-            let program = OwnProgram.word(starting: "memslotd")
-            Terminal.complain("Start a daemon with: \(program)\(Hint(socket: named).option)")
+            return .failed("Start the daemon with: systemctl start memslotd.socket")
         }
-        return .failure
+        let program = OwnProgram.word(starting: "memslotd")
+        return .failed("Start a daemon with: \(program)\(Hint(socket: named).option)")
     }
 
     /// Returns whether systemd runs and has the unit of the machine's daemon.

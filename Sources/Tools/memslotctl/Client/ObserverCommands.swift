@@ -1,6 +1,5 @@
 import ArgumentParser
 import CLinux
-import Glibc
 import MemslotPicture
 import MemslotProtocol
 import Memslots
@@ -32,8 +31,7 @@ struct ObserverAttachCommand: VMRequestCommand {
         let status = socket < 0 ? socket : clinux_connect(socket, connect)
         guard status >= 0 else {
             let reason = Errno(rawValue: -status).name
-            Terminal.complain("\(connect): no back end can be reached there: \(reason)")
-            throw ExitCode.failure
+            throw ExitCode.failed("\(connect): no back end can be reached there: \(reason)")
         }
         return DaemonRequest(.observerAttach, vm: vm, descriptors: [socket]) { writer in
             writer.member("observer", observer)

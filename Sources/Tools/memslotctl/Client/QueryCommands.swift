@@ -55,9 +55,8 @@ struct TranslateCommand: VMRequestCommand {
         func append(_ address: UInt64, _ slot: JSONValue) {
             let id = slot["slot"].flatMap { $0.isNull ? nil : $0.rawText }
             table.append([
-                "\(hex(address))",
-                hasRanges ? "\(slot["size"] == nil ? "" : slot.size())" : nil, "\(id ?? "–")",
-                "\(slot["offset"]?.string ?? "")",
+                "\(hex(address))", hasRanges ? "\(slot["size"] == nil ? "" : slot.size())" : nil,
+                "\(id ?? "–")", "\(slot["offset"]?.string ?? "")",
                 .init(id == nil ? "no slot" : WireSlot.backing(of: slot)),
                 "\(slot.strings("flags").joined(separator: " "))",
             ])
@@ -182,9 +181,7 @@ struct DirtyCommand: VMRequestCommand {
         var table = TextTable(columns: [.numbers(offset), .numbers("size")])
         for range in ranges.prefix(Self.mostRanges) {
             let offset = (firstPage &+ range.lowerBound) &* page
-            table.append([
-                "\(hex(offset))", "\(HumanSize(bytes: UInt64(range.count) &* page))",
-            ])
+            table.append(["\(hex(offset))", "\(HumanSize(bytes: UInt64(range.count) &* page))"])
         }
         let rest = ranges.count - Self.mostRanges
         return [total] + Terminal.lines(table)
@@ -197,23 +194,17 @@ extension DirtyBitmap {
     ///
     /// Decoding ends at the first invalid character; bits beyond `pageCount` are ignored.
     fileprivate init(pageCount: UInt64, base64: String) {
-        let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-        let values = Dictionary(
-            uniqueKeysWithValues: alphabet.utf8.enumerated().map { ($0.element, $0.offset) })
+        let alphabet = Array(
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
         self.init(pageCount: pageCount)
-        // The low `count` bits of `bits` are not used yet.
-        var (bits, count, page) = (0, 0, UInt64(0))
-        for character in base64.utf8 {
-            guard let value = values[character] else { return }
-            bits = (bits & 0xff) << 6 | value
-            count += 6
-            guard count >= 8 else { continue }
-            count -= 8
-            for bit in 0..<8 where bits >> (count + bit) & 1 == 1 && page + UInt64(bit) < pageCount
-            {
-                insert(page + UInt64(bit)..<page + UInt64(bit) + 1)
+        for (index, character) in base64.utf8.enumerated() {
+            guard let value = alphabet.firstIndex(of: character) else { return }
+            // Six bits of the bytes, the highest first.
+            for bit in 0..<6 where value >> (5 - bit) & 1 == 1 {
+                let (byte, place) = (index * 6 + bit).quotientAndRemainder(dividingBy: 8)
+                let page = UInt64(byte * 8 + 7 - place)
+                if page < pageCount { insert(page..<page + 1) }
             }
-            page += 8
         }
     }
 }

@@ -7,9 +7,7 @@ struct ReceiptText {
 
     init(_ receipt: JSONValue) { self.receipt = receipt }
 
-    /// The calls and their times.
-    ///
-    /// - Parameter isPlan: whether the receipt is of a plan, which was not applied.
+    /// The calls and their times; without times if the receipt is of a plan, which was not applied.
     func lines(isPlan: Bool) -> [String] {
         let vm = receipt["vm"]?.string ?? ""
         let generation = receipt["generation"]?.uint64 ?? 0

@@ -36,10 +36,7 @@ struct WatchCommand: ParsableCommand {
             // A run's socket ends with the run.
             if isEnd { return }
         }
-        if left > 0 {
-            Terminal.complain("the daemon has ended")
-            throw ExitCode.failure
-        }
+        if left > 0 { throw ExitCode.failed("the daemon has ended") }
     }
 
     private func subscribe(_ connection: inout DaemonClient, _ watched: inout WatchedVMs) throws {
@@ -62,7 +59,6 @@ struct WatchCommand: ParsableCommand {
         for name in shown { Terminal.print(watched.lines(of: name)) }
         if let changed { Terminal.print(changed.sentence + "\n\n") }
     }
-
 }
 
 /// VMs reconstructed from events: a snapshot, and the changes since.
@@ -110,9 +106,7 @@ struct WatchedVMs {
         return [heading] + PicturedArray(result: slots).map.lines(Terminal.textOptions) + [""]
     }
 
-    /// Applies an event.
-    ///
-    /// - Returns: the change; `nil` for an event that is not shown.
+    /// Applies an event; returns the change, or `nil` for an event that is not shown.
     mutating func apply(_ event: JSONValue) -> Change? {
         guard let params = event["params"] else { return nil }
         if event["method"]?.isString("run.ended") ?? false {

@@ -95,13 +95,8 @@ struct BackgroundRun {
     /// With a VMM that this process's starter becomes: lets it begin, and waits for its end. Its exit
     /// status is known to its parent alone.
     func followVMM(in environment: [[UInt8]]) {
-        let bytes = Array(environment.map { $0 + [0] }.joined())
-        var sent = 0
-        while sent < bytes.count {
-            let count = bytes[sent...].withUnsafeBytes { write(pipe, $0.baseAddress, $0.count) }
-            if count < 0 && errno != EINTR { break }
-            sent += max(0, count)
-        }
+        // If nobody reads it, the process that would become the VMM has been killed.
+        try? OutputFile.append(Array(environment.map { $0 + [0] }.joined()), to: pipe)
         close(pipe)
         leaveTerminal()
         waitForEnd(ofProcess: vmm)

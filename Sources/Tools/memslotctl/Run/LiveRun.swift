@@ -29,8 +29,7 @@ final class LiveRun: Sendable {
         if isAtomic { service.controlAtomicity(by: getuid()) { memory.setAtomic($0) } }
         let server = SocketServer(service, access: access)
         let mirror = RunMirror(service, settings)
-        let listener: Listener
-        listener = try converting(
+        let listener = try converting(
             { (error: ListeningError) in RunFailure(error.message) },
             server.listen(at: SocketPath(path)))
         do throws(Errno) {

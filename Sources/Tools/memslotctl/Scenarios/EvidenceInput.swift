@@ -14,13 +14,12 @@ struct EvidenceInput {
     init(_ argument: String, _ options: TraceImporter.Options, mayBeText: Bool = false) throws {
         var options = options
         options.name = Self.baseName(of: argument)
-        var reader: EvidenceReader
         let isText =
             mayBeText && argument != "-" && access(argument, F_OK) != 0
             && argument.contains(where: { $0 == "(" || $0 == "=" || $0 == ":" })
         name = isText ? "the line" : argument == "-" ? "standard input" : argument
         if isText { options.name = "line" }
-        reader = EvidenceReader(options: options)
+        var reader = EvidenceReader(options: options)
         do {
             if isText {
                 try reader.consume(Array((argument + "\n").utf8)[...])

@@ -54,7 +54,7 @@ struct ReplayCommand: ParsableCommand {
             let input = try InputFile(file)
             if requests { try print(requestsOf: input) } else if try !play(input) { failed = true }
         }
-        if failed { throw ExitCode(1) }
+        if failed { throw ExitCode.failure }
     }
 
     private func print(requestsOf input: borrowing InputFile) throws {
@@ -69,9 +69,7 @@ struct ReplayCommand: ParsableCommand {
         }
     }
 
-    /// Plays a file.
-    ///
-    /// - Returns: whether all expectations were met.
+    /// Plays a file; returns whether all expectations were met.
     private func play(_ input: borrowing InputFile) throws -> Bool {
         let target = try socket.map { try ReplayedDaemon(socket: $0, user: serverUser) }
         // Otherwise the next replay would find the VMs' names in use.
@@ -84,8 +82,7 @@ struct ReplayCommand: ParsableCommand {
         var progress = ProgressBar(total: input.size)
         do {
             if let reason = try player.kvmUnavailability() {
-                Terminal.complain("\(input.name): KVM can't be used here: \(reason)")
-                throw ExitCode(1)
+                throw ExitCode.failed("\(input.name): KVM can't be used here: \(reason)")
             }
             while let step = try next(&reader, of: input) {
                 progress.show(input.position)
@@ -100,10 +97,7 @@ struct ReplayCommand: ParsableCommand {
             progress.end()
             report.printMismatches()
             if !json && !quiet { try report.print(player: &player) }
-        } catch let lost as TargetLost {
-            Terminal.complain("\(input.name): \(lost.message)")
-            throw ExitCode(1)
-        }
+        } catch let lost as TargetLost { throw ExitCode.failed("\(input.name): \(lost.message)") }
         return report.isMet
     }
 
@@ -127,8 +121,6 @@ final class ReplayedDaemon: ScenarioTarget {
     // Unsafe: one thread uses a target.
     nonisolated(unsafe) private var vms: [String] = []
 
-    /// Connects.
-    ///
     /// - Throws: the exit status, after printing that no daemon listens.
     init(socket: String, user: UInt32?) throws(ExitCode) {
         var options = DaemonOptions()

@@ -102,23 +102,19 @@ struct ReplayReport {
     }
 
     private var totals: [String] {
-        var lines: [String] = []
         let committed = rows.filter(\.isCommitted)
-        if !rows.isEmpty {
-            let calls = committed.reduce(0) { $0 + $1.operations }
-            let recorded = rows.compactMap(\.recorded).reduce(0, +)
-            var line =
-                "\(counted(committed.count, "transaction")), \(counted(calls, "kernel call"))"
-            if recorded > 0 { line += "; the recorded VMM made \(recorded), one by one" }
-            lines.append(line)
-            lines.append(holds)
-            guard hasKVM else { return lines + remaining }
-            let blackouts = committed.map(\.blackout)
-            let total = HumanDuration(nanoseconds: blackouts.reduce(0, +))
-            let longest = HumanDuration(nanoseconds: blackouts.max() ?? 0)
-            lines.append("blackouts: \(total) in total, \(longest) at most")
-        }
-        return lines + remaining
+        let calls = committed.reduce(0) { $0 + $1.operations }
+        let recorded = rows.compactMap(\.recorded).reduce(0, +)
+        let blackouts = committed.map(\.blackout)
+        let total = HumanDuration(nanoseconds: blackouts.reduce(0, +))
+        let longest = HumanDuration(nanoseconds: blackouts.max() ?? 0)
+        let sums = [
+            "\(counted(committed.count, "transaction")), \(counted(calls, "kernel call"))"
+                + (recorded > 0 ? "; the recorded VMM made \(recorded), one by one" : ""), holds,
+        ]
+        return (rows.isEmpty ? [] : sums)
+            + (hasKVM && !rows.isEmpty
+                ? ["blackouts: \(total) in total, \(longest) at most"] : []) + remaining
     }
 
     /// How many transactions hold vCPUs, and how many of them for each reason.
@@ -133,15 +129,11 @@ struct ReplayReport {
     }
 
     private var remaining: [String] {
-        var lines: [String] = []
-        for played in skipped {
-            lines.append("skipped line \(played.line), \(played.method): \(played.skipped ?? "")")
-        }
         let met = requests - unmet.count - skipped.count
-        lines.append(
-            "\(counted(requests, "request")): \(met) as expected, \(unmet.count) not, \(skipped.count) skipped"
-        )
-        return lines
+        return skipped.map { "skipped line \($0.line), \($0.method): \($0.skipped ?? "")" } + [
+            "\(counted(requests, "request")): \(met) as expected, \(unmet.count) not, "
+                + "\(skipped.count) skipped"
+        ]
     }
 }
 
