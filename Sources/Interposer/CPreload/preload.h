@@ -109,6 +109,8 @@ extern uint32_t preload_is_live;
 // A program that was to run with --atomic and cannot: it gets no VM.
 extern uint32_t preload_is_cut_off;
 extern uint32_t preload_pending;
+// Counts the begins and ends of slot calls: odd while the kernel executes one.
+extern uint64_t preload_slot_changes;
 extern struct preload_vm preload_vms[PRELOAD_VMS];
 extern struct preload_vcpu preload_vcpus[PRELOAD_VCPUS];
 // One past the highest index of a vCPU that was ever used.

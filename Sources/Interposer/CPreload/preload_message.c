@@ -1,10 +1,15 @@
 // vhost-user messages by which a VMM sends a memory table to a device process. What was asked before
-// such a message is committed first. The bytes are not touched, and a false match only commits early.
+// such a message is committed first, and its regions are recorded after it. The bytes are not touched,
+// and a false match only commits early.
 #include "preload.h"
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #define HEADER_SIZE 12u
+// Where the regions of a table begin, behind a count or padding.
+#define REGIONS 20
+#define REGION_SIZE 32
 
 static ssize_t early_sendmsg(int file, const struct msghdr *message, int flags) {
     return syscall(SYS_sendmsg, file, message, flags);
@@ -34,18 +39,17 @@ __attribute__((constructor)) static void find_calls(void) {
     real_writev = preload_following("writev", early_writev);
 }
 
-// Copies the header of a message, which may be split over vectors. Returns whether there is one.
-static int read_header(uint32_t *words, const struct iovec *vectors, size_t count) {
+// Copies the first bytes of a message, which may be split over vectors. Returns whether there are as many.
+static int read_bytes(void *to, size_t size, const struct iovec *vectors, size_t count) {
     size_t have = 0;
-    for (size_t i = 0; i < count && i < HEADER_SIZE && have < HEADER_SIZE; i++) {
+    for (size_t i = 0; i < count && i < 64 && have < size; i++) {
         struct iovec vector;
         if (cpreload_read(&vector, &vectors[i], sizeof vector) < 0) return 0;
-        size_t size = HEADER_SIZE - have;
-        if (vector.iov_len < size) size = vector.iov_len;
-        if (size && cpreload_read((char *)words + have, vector.iov_base, size) < 0) return 0;
-        have += size;
+        size_t part = vector.iov_len < size - have ? vector.iov_len : size - have;
+        if (part && cpreload_read((char *)to + have, vector.iov_base, part) < 0) return 0;
+        have += part;
     }
-    return have == HEADER_SIZE;
+    return have == size;
 }
 
 // SET_MEM_TABLE of up to 8 regions, ADD_MEM_REG or REM_MEM_REG: of version 1, and not a reply.
@@ -62,35 +66,98 @@ static int is_unix_stream(int file) {
         && getsockopt(file, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
 }
 
-static void before_message(int file, const struct iovec *vectors, size_t count) {
+static int is_message(int file, const struct iovec *vectors, size_t count) {
     uint32_t words[3];
-    if (preload_passes_through()) return;
     int before = errno;
-    if (read_header(words, vectors, count) && is_table(words) && is_unix_stream(file))
-        preload_settle_all(CRUN_BY_TABLE);
+    int is = read_bytes(words, HEADER_SIZE, vectors, count) && is_table(words)
+        && is_unix_stream(file);
     errno = before;
+    return is;
+}
+
+// Returns the count of slot changes before the message.
+static uint64_t before_message(int file, const struct iovec *vectors, size_t count) {
+    if (PRELOAD_RARELY(preload_pending) && !preload_passes_through()
+        && is_message(file, vectors, count))
+        preload_settle_all(CRUN_BY_TABLE);
+    return __atomic_load_n(&preload_slot_changes, __ATOMIC_SEQ_CST);
+}
+
+// A message that was sent, and the count of slot changes before it.
+struct message {
+    struct preload_call call;
+    const struct iovec *vectors;
+    size_t count, size;
+    uint64_t changes;
+};
+
+// In a job. With several VMs nobody knows whose memory it is.
+static int64_t record_table(const struct preload_call *call) {
+    const struct message *own = (const struct message *)call;
+    struct preload_vm *vm = 0;
+    for (int i = 0; i < PRELOAD_VMS; i++) {
+        if (!preload_vms[i].is_used) continue;
+        if (vm) return 0;
+        vm = &preload_vms[i];
+    }
+    char bytes[REGIONS + 8 * REGION_SIZE];
+    if (!vm || !read_bytes(bytes, own->size, own->vectors, own->count)) return 0;
+    uint32_t words[4];
+    memcpy(words, bytes, sizeof words);
+    size_t regions = (own->size - REGIONS) / REGION_SIZE;
+    if (words[0] == 5 && words[3] < regions) regions = words[3];
+    struct ucred peer = {0};
+    socklen_t size = sizeof peer;
+    getsockopt(call->descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    for (size_t i = 0; i < regions; i++) {
+        struct crun_record *record = preload_begin_record(vm);
+        record->result = 0;
+        record->table.request = words[0];
+        record->table.socket = call->descriptor;
+        record->table.peer = peer.pid;
+        record->table.is_exact = own->changes % 2 == 0 && own->changes == preload_slot_changes;
+        // The guest address and the size come first.
+        memcpy(&record->table.guest_phys_addr, bytes + REGIONS + i * REGION_SIZE, 16);
+        preload_end_record(record, CRUN_TABLE);
+    }
+    return 0;
+}
+
+static ssize_t after_message(
+    int file, const struct iovec *vectors, size_t count, ssize_t sent, uint64_t changes) {
+    size_t size = (size_t)sent;
+    if (sent < REGIONS + REGION_SIZE || size > REGIONS + 8 * REGION_SIZE
+        || (size - REGIONS) % REGION_SIZE || !preload_header)
+        return sent;
+    struct message own = {{.descriptor = file}, vectors, count, size, changes};
+    if (!preload_passes_through() && is_message(file, vectors, count))
+        preload_locked(record_table, &own.call);
+    return sent;
 }
 
 PRELOAD_EXPORT ssize_t sendmsg(int file, const struct msghdr *message, int flags) {
-    struct msghdr copy;
-    if (PRELOAD_RARELY(preload_pending) && cpreload_read(&copy, message, sizeof copy) == 0)
-        before_message(file, copy.msg_iov, copy.msg_iovlen);
-    return real_sendmsg(file, message, flags);
+    struct msghdr copy = {0};
+    if (PRELOAD_RARELY(preload_pending) && cpreload_read(&copy, message, sizeof copy) < 0)
+        copy.msg_iovlen = 0;
+    uint64_t changes = before_message(file, copy.msg_iov, copy.msg_iovlen);
+    ssize_t sent = real_sendmsg(file, message, flags);
+    // What was sent can be read.
+    return sent < 0 ? sent : after_message(file, message->msg_iov, message->msg_iovlen, sent, changes);
 }
 
 PRELOAD_EXPORT ssize_t send(int file, const void *bytes, size_t size, int flags) {
     struct iovec vector = {(void *)bytes, size};
-    if (PRELOAD_RARELY(preload_pending)) before_message(file, &vector, 1);
-    return real_send(file, bytes, size, flags);
+    uint64_t changes = before_message(file, &vector, 1);
+    return after_message(file, &vector, 1, real_send(file, bytes, size, flags), changes);
 }
 
 PRELOAD_EXPORT ssize_t write(int file, const void *bytes, size_t size) {
     struct iovec vector = {(void *)bytes, size};
-    if (PRELOAD_RARELY(preload_pending)) before_message(file, &vector, 1);
-    return real_write(file, bytes, size);
+    uint64_t changes = before_message(file, &vector, 1);
+    return after_message(file, &vector, 1, real_write(file, bytes, size), changes);
 }
 
 PRELOAD_EXPORT ssize_t writev(int file, const struct iovec *vectors, int count) {
-    if (PRELOAD_RARELY(preload_pending)) before_message(file, vectors, (size_t)count);
-    return real_writev(file, vectors, count);
+    uint64_t changes = before_message(file, vectors, (size_t)count);
+    return after_message(file, vectors, (size_t)count, real_writev(file, vectors, count), changes);
 }

@@ -128,6 +128,13 @@ int preload_decode_region(struct crun_region *region, unsigned long request, con
     return 0;
 }
 
+static int call_slot(int descriptor, unsigned long request, void *argument) {
+    __atomic_add_fetch(&preload_slot_changes, 1, __ATOMIC_SEQ_CST);
+    int result = cpreload_call(descriptor, request, argument);
+    __atomic_add_fetch(&preload_slot_changes, 1, __ATOMIC_SEQ_CST);
+    return result;
+}
+
 static int64_t slot_call(const struct preload_call *call) {
     struct crun_region region;
     if (preload_decode_region(&region, call->request, call->argument) < 0) return PRELOAD_PASS;
@@ -135,7 +142,7 @@ static int64_t slot_call(const struct preload_call *call) {
     record->region = region;
     preload_use_memory(&region);
     record->start = preload_now();
-    int result = cpreload_call(call->descriptor, call->request, call->argument);
+    int result = call_slot(call->descriptor, call->request, call->argument);
     record->result = result;
     preload_end_asked(call->vm, record);
     CREADING_FIRE(memslots_run, call, call->vm->number, region.slot, -result);
@@ -172,7 +179,7 @@ int cpreload_set_region(uint32_t number, const struct crun_region *region) {
     if (PRELOAD_RARELY(call == preload_header->fault_call))
         result = -preload_header->fault_errno;
     else
-        result = cpreload_call(
+        result = call_slot(
             vm->descriptor,
             region->form == 2 ? CKVM_SET_USER_MEMORY_REGION2 : KVM_SET_USER_MEMORY_REGION, &words);
     record->result = result;

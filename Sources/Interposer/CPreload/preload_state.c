@@ -13,6 +13,7 @@ uint32_t preload_is_atomic;
 uint32_t preload_is_live;
 uint32_t preload_is_cut_off;
 uint32_t preload_pending;
+uint64_t preload_slot_changes;
 struct preload_vm preload_vms[PRELOAD_VMS];
 struct preload_vcpu preload_vcpus[PRELOAD_VCPUS];
 uint32_t preload_vcpu_end;

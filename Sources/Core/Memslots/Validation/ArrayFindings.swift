@@ -20,6 +20,7 @@ package struct Finding: Hashable, Sendable, CustomStringConvertible {
         case hugePages = "huge-pages"
         case readOnly = "read-only"
         case userMemory = "user-memory"
+        case earlyTable = "early-table"
         case missing, extra
         case refused
     }

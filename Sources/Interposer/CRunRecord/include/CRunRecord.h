@@ -52,6 +52,8 @@
 #define CRUN_MAPPING 10u
 // A call unmapped or protected user memory: in `flags` what it left.
 #define CRUN_CHANGED 11u
+// The VMM sent a region in a vhost-user memory table to a device process.
+#define CRUN_TABLE 12u
 
 #define CRUN_READABLE 1u
 #define CRUN_WRITABLE 2u
@@ -106,6 +108,18 @@ struct crun_hold {
     uint32_t why;
 };
 
+// A region of a vhost-user message: SET_MEM_TABLE (5), ADD_MEM_REG (37) or REM_MEM_REG (38).
+struct crun_table {
+    uint32_t request;
+    int32_t socket;
+    // The process at the other end; 0 if it is not known.
+    int32_t peer;
+    // Whether no slot changed from before the message to this record: the table then is known.
+    uint32_t is_exact;
+    uint64_t guest_phys_addr;
+    uint64_t memory_size;
+};
+
 struct crun_record {
     // Above the lowest 8 bits: how many records had the place before, modulo 2^24.
     uint32_t kind;
@@ -126,6 +140,7 @@ struct crun_record {
         struct crun_region region;
         // Of a commit.
         struct crun_hold hold;
+        struct crun_table table;
     };
     // How often this thread, and all threads of the VM together, had entered KVM_RUN.
     uint64_t runs;

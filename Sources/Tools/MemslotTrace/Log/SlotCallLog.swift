@@ -10,8 +10,10 @@ struct SlotCallLog {
     var runFaults: [RunFault] = []
     /// The last changes of user memory: the line, the call and the range.
     var memoryChanges: [MemoryChange] = []
-    /// What a record says of such changes.
+    /// What a record says of such changes, and of memory tables.
     var findings: [(machine: Int, finding: Finding)] = []
+    /// What was sent of memory tables.
+    var tables: [TableMessage] = []
     var machines: [TracedMachine] = []
     /// The threads that entered `KVM_RUN`.
     var runners: Set<ThreadID> = []

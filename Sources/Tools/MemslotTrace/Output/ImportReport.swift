@@ -17,7 +17,7 @@ package struct ImportReport: Sendable {
     package var failures: [ExplainedFailure]
     /// The first `KVM_RUN` calls that returned `EFAULT`, and why.
     package var runFaults: [ExplainedFault]
-    /// User memory that was unmapped or protected under slots.
+    /// Tables that were sent early; user memory that was unmapped or protected under slots.
     var memoryFindings: [(machine: Int, finding: Finding)]
     /// The bytes of guest memory that were removed and are not back at the end.
     package var removedBytes: UInt64

@@ -73,10 +73,11 @@ struct RecordedCallReader {
         if let finding = value["finding"], let text = finding["text"]?.string,
             let vm = value["vm"]?.string, log.findings.count < MemoryChange.limit
         {
+            let kind = finding["kind"]?.string.flatMap(Finding.Kind.init) ?? .userMemory
             let space = UInt32(clamping: finding["addressSpace"]?.uint64 ?? 0)
             let start = finding.number("start") ?? 0
             let found = Finding(
-                .userMemory, .error, text, addressSpace: AddressSpaceID(space),
+                kind, .error, text, addressSpace: AddressSpaceID(space),
                 range: start..<max(start, finding.number("end") ?? 0))
             log.findings.append((machine(vm), found))
         }

@@ -34,7 +34,7 @@ package struct RunAudit: Sendable {
             }
             text += "\nwhat the VMM asked for, call by call:\n"
         }
-        var asked = imported.report
+        var asked = withTables(imported.report)
         asked.isHypothetical = asked.isHypothetical || isAtomic
         text += asked.text + callTimes
         if recording.untracked > 0 {
@@ -51,13 +51,25 @@ package struct RunAudit: Sendable {
     /// The page and its data: what the kernel saw.
     package var document: ReportDocument {
         var shown = committed ?? imported
-        shown.report.view = imported.report.view
         if committed != nil { shown.report.addEvidence(of: imported.report) }
+        shown.report = withTables(shown.report)
+        shown.report.view = imported.report.view
         let holds = recording.commits.map { commit in
             let begin = commit.heldSince.rawValue
             return begin..<begin.addingSaturated(commit.heldNanoseconds)
         }
         return ReportDocument(shown, holds: holds)
+    }
+
+    /// The report with the findings about tables, which are of the kernel's calls in a run, and of the
+    /// VMM's in a record.
+    private func withTables(_ report: ImportReport) -> ImportReport {
+        var report = report
+        let known = (committed?.report.memoryFindings ?? []) + imported.report.memoryFindings
+        report.memoryFindings =
+            known.filter { $0.finding.kind == .earlyTable }
+            + report.memoryFindings.filter { $0.finding.kind != .earlyTable }
+        return report
     }
 
     /// The durations of the recorded calls, without a tracer.

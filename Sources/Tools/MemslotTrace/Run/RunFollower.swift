@@ -79,6 +79,10 @@ package struct RunFollower {
             machines[number]?.mappings = []
             let slots = machine.builder.table.slots
             return [.fault(ExplainedFault(fault, of: number, under: slots))]
+        case .table(let message):
+            guard let own = machines[message.machine] else { return [] }
+            let finding = message.finding(under: own.builder.table.slots)
+            return [.table(message)] + (finding.map { [.finding($0, machine: message.machine)] } ?? [])
         case .changed(let change):
             // Records have numbers of their own.
             var change = change
@@ -239,6 +243,8 @@ package enum RunEvent: Sendable {
     case lost(Int)
     /// A `KVM_RUN` returned `EFAULT`.
     case fault(ExplainedFault)
-    /// User memory was unmapped or protected under a slot.
+    /// User memory was unmapped or protected under a slot, or a memory table was sent early.
     case finding(Finding, machine: Int)
+    /// A part of a vhost-user memory table was sent.
+    case table(TableMessage)
 }

@@ -107,6 +107,7 @@ enum RunRecord {
     case fault(RunFault)
     case mapping(UserMapping, machine: Int)
     case changed(MemoryChange)
+    case table(TableMessage)
     /// The array that a VM has now, whose slots follow.
     case array(RunArray)
     case slot(RunCall)
@@ -122,6 +123,7 @@ enum RunRecord {
         case .fault(let fault): fault.machine
         case .mapping(_, let machine): machine
         case .changed(let change): change.machine
+        case .table(let message): message.machine
         case .entered: nil
         }
     }
@@ -159,6 +161,7 @@ enum RunRecord {
                 MemoryChange(
                     line: number, call: left.access == CRUN_UNMAPPED ? "munmap" : "mprotect",
                     left: left, machine: Int(words.vm)))
+        case CRUN_TABLE: self = .table(TableMessage(words, number: number))
         default: return nil
         }
     }
@@ -204,7 +207,7 @@ extension UserMapping {
 }
 
 extension ThreadID {
-    fileprivate init(_ words: crun_record) { rawValue = UInt32(bitPattern: words.thread) }
+    init(_ words: crun_record) { rawValue = UInt32(bitPattern: words.thread) }
 }
 
 extension RunCall {

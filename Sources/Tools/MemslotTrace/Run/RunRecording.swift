@@ -16,6 +16,7 @@ package struct RunRecording: Sendable {
     var header = crun_header()
     private var faults: [RunFault] = []
     private var changes: [MemoryChange] = []
+    private var tables: [TableMessage] = []
     /// The mappings of a process, which come before its fault.
     private var mappings: [Int: [UserMapping]] = [:]
     /// The number of programs with the preload library.
@@ -105,6 +106,7 @@ package struct RunRecording: Sendable {
             faults.append(fault)
         case .mapping(let mapping, let machine): mappings[machine, default: []].append(mapping)
         case .changed(let change): changes.append(change)
+        case .table(let message): tables.append(message)
         case .entered, .gone, .array, .slot: break
         case nil: unfinished += 1
         }
@@ -148,7 +150,10 @@ package struct RunRecording: Sendable {
     ///
     /// - Throws: if no call succeeded.
     package func imported(options: TraceImporter.Options) throws(TraceError) -> TraceImport {
-        try TraceAssembly(log: log(of: asked), options: options).assemble()
+        var log = log(of: asked)
+        // Under `--atomic` the kernel's array decides what the guest had.
+        if header.mode & CRUN_ATOMIC == 0 { log.tables = tables }
+        return try TraceAssembly(log: log, options: options).assemble()
     }
 
     /// The kernel calls under `--atomic`: each commit is one transaction.
@@ -156,6 +161,7 @@ package struct RunRecording: Sendable {
     /// - Throws: if there was no call.
     package func importedCommits(options: TraceImporter.Options) throws(TraceError) -> TraceImport {
         var log = log(of: made)
+        log.tables = tables
         var marks: [Int: ArraySlice<Int>] = [:]
         for commit in commits { marks[commit.machine, default: []].append(commit.number) }
         var counts: [Int: Int] = [:]

@@ -49,10 +49,14 @@ package struct RunScenarioWriter {
         case .commit(let commit, let made, let machine): add(commit, made, of: machine)
         case .finding(let finding, let number):
             guard let name = machines[number]?.machine.name else { break }
+            let isTable = finding.kind == .earlyTable
             writer.line {
-                $0.member("comment", "user memory under a slot was changed")
+                $0.member(
+                    "comment",
+                    isTable ? "it was early" : "user memory under a slot was changed")
                 $0.member("vm", name)
                 $0.object("finding") {
+                    if isTable { $0.member("kind", finding.kind.rawValue) }
                     $0.member("text", finding.text)
                     $0.member("addressSpace", UInt64(finding.addressSpace.rawValue))
                     $0.member("start", address: finding.range?.lowerBound)
@@ -71,6 +75,14 @@ package struct RunScenarioWriter {
                 $0.member("comment", "KVM_RUN: EFAULT")
                 $0.member("thread", UInt64(fault.thread.rawValue))
                 $0.member("runFault", fault.explanation.description)
+            }
+        case .table(let message):
+            writer.line {
+                $0.member("comment", "\(message.name) sent to \(message.target)")
+                $0.member("thread", UInt64(message.thread.rawValue))
+                $0.member("vm", RunFollower.name(of: message.machine, options))
+                $0.member("guest_phys_addr", address: message.guestAddress)
+                $0.member("memory_size", address: message.size)
             }
         case .lost(let count):
             writer.line {

@@ -16,6 +16,8 @@ struct TraceAssembly {
         var failures = log.failures[...]
         var explained: [ExplainedFailure] = []
         var changes = log.memoryChanges[...]
+        var tables = log.tables[...]
+        var early: [(machine: Int, finding: Finding)] = []
         var runFaults = log.runFaults[...]
         var faults: [ExplainedFault] = []
         var found = log.findings
@@ -41,6 +43,14 @@ struct TraceAssembly {
                 changes.removeFirst()
                 for (machine, own) in builders where change.machine ?? machine == machine {
                     found += own.table.slots.compactMap(change.finding).map { (machine, $0) }
+                }
+            }
+            while let message = tables.first, message.line <= line {
+                tables.removeFirst()
+                let own = builder(of: message.machine)
+                builders[message.machine] = own
+                if surpriseCount == 0, let finding = message.finding(under: own.table.slots) {
+                    early.append((message.machine, finding))
                 }
             }
             while let fault = runFaults.first, fault.line <= line {
@@ -96,7 +106,7 @@ struct TraceAssembly {
                 counts: log.counts, scenario: scenario,
                 idleMachines: log.machines.count - order.count, surprises: surprises,
                 surpriseCount: surpriseCount, failures: explained, runFaults: faults,
-                memoryFindings: found.map { (places[$0.machine] ?? 0, $0.finding) },
+                memoryFindings: (early + found).map { (places[$0.machine] ?? 0, $0.finding) },
                 removedBytes: order.reduce(0) {
                     $0.addingSaturated(builders[$1]?.engine.removedBytes ?? 0)
                 },

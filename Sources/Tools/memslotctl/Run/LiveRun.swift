@@ -84,7 +84,7 @@ final class RunMirror: Sendable {
         case .gone(let number):
             guard let vm = vms.withLock({ $0.removeValue(forKey: number) }) else { return }
             _ = try? service.unregister(vm.name)
-        case .refused, .commit, .finding: break
+        case .refused, .commit, .finding, .table: break
         case .lost(let count):
             Terminal.complain(
                 "memslotctl run: \(counted(count, "record")) were overwritten before the socket "

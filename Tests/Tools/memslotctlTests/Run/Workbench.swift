@@ -54,6 +54,7 @@ enum Workbench {
         let names = [
             "vmm.c", "tests.c", "more_tests.c", "kernel_tests.c", "stack_tests.c", "self_tests.c",
             "halted_tests.c", "odd_tests.c", "holds.c", "bench.c",
+            "table_tests.c",
         ].map { "\(sources)/\($0)" }
         let options = ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-Wl,-z,now"]
         return build(

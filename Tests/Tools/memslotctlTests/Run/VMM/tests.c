@@ -232,7 +232,7 @@ extern int test_visible(int, char **), test_fork(int, char **), test_reuse(int, 
     test_vfork(int, char **), test_message(int, char **), test_holds(int, char **),
     test_many(int, char **), test_handler(int, char **), test_neighbour(int, char **),
     test_replaced(int, char **), test_passed(int, char **), test_identity(int, char **),
-    test_unstarted(int, char **);
+    test_unstarted(int, char **), test_table(int, char **);
 
 const struct test tests[] = {
     {"split", test_split}, {"exit", test_exit}, {"errors", test_errors}, {"dirty", test_dirty},
@@ -244,4 +244,5 @@ const struct test tests[] = {
     {"signalled", test_signalled}, {"vfork", test_vfork},
     {"message", test_message}, {"holds", test_holds}, {"many", test_many}, {"handler", test_handler},
     {"neighbour", test_neighbour}, {"replaced", test_replaced}, {"passed", test_passed},
-    {"identity", test_identity}, {"unstarted", test_unstarted}, {0, 0}};
+    {"identity", test_identity}, {"unstarted", test_unstarted},
+    {"table", test_table}, {0, 0}};
