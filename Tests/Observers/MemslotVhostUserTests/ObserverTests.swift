@@ -20,9 +20,11 @@ struct ObserverTests {
     private func vm(
         wanting: VhostUserProtocolFeatures = .handled,
         offer: ScriptedPeer.Offer = ScriptedPeer.Offer(), regions: UInt64 = 2,
+        memory: GuestMemory? = nil,
         fault: @escaping @Sendable (Int, VhostUserRequest) -> ScriptedPeer.Fault? = { _, _ in nil }
     ) throws -> VMWithBackEnd {
-        let vm = try VMWithBackEnd(offer: offer, wanting: wanting, fault: fault)
+        let vm = try VMWithBackEnd(
+            offer: offer, wanting: wanting, memory: memory, fault: fault)
         try vm.table.submit(slots(vm, regions: regions))
         return try started(vm)
     }
@@ -276,6 +278,59 @@ struct ObserverTests {
             [vm.slot(0, 40), vm.slot(41, 23), vm.slot(68, 2)],
             options: SubmitOptions(quiesceDeadline: .seconds(30)))
         #expect(vm.peer.state.withLock { $0.rings[0]?.base } == 3)
+        expectRunning(vm)
+    }
+
+    @Test("a slow request is returned before its ring stops; its driver is not notified meanwhile")
+    func slow() throws {
+        let isEmpty = Locked([Bool]())
+        let memory = try GuestMemory(size: .pages(VMWithBackEnd.pages))
+        let vm = try vm(memory: memory) { _, request in
+            request != .getRingBase
+                ? nil
+                : .run { _ in
+                    isEmpty.withLock { $0.append(memory.load(4 * 4_096) == 1 << 16) }
+                }
+        }
+        vm.setIndexes(available: 1, used: 0)
+        vm.peer.state.withLock { $0.baseWhenStopped[0] = 1 }
+        let peer = vm.peer
+        let before = peer.received.count { $0 == .setRingCall }
+        try OwnThread {
+            // Many times longer than a request takes that the back end executes at once.
+            try? waitUntil("the call") { peer.received.count { $0 == .setRingCall } > before }
+            usleep(40_000)
+            memory.store(1 << 16, 4 * 4_096)
+        }.detach()
+        try vm.table.submit(
+            [vm.slot(0, 40), vm.slot(41, 23), vm.slot(68, 2)],
+            options: SubmitOptions(quiesceDeadline: .seconds(30)))
+        #expect(isEmpty.withLock { $0 } == [true])
+        let rings: Set<VhostUserRequest> = [.setRingCall, .setRingKick, .getRingBase]
+        let order = peer.received.filter(rings.contains)
+        #expect(
+            order.suffix(6) == [
+                .setRingCall, .setRingKick, .getRingBase, .setRingCall, .setRingKick, .setRingCall,
+            ])
+        expectRunning(vm)
+    }
+
+    @Test("buffers that a back end keeps cost the long wait once")
+    func keptBuffers() throws {
+        let vm = try vm()
+        vm.setIndexes(available: 8, used: 3)
+        vm.peer.state.withLock { $0.baseWhenStopped[0] = 3 }
+        var times: [Duration] = []
+        for cut in [41, 42] as [UInt64] {
+            let start = ContinuousClock.now
+            try vm.table.submit(
+                [vm.slot(0, 40), vm.slot(cut, 64 - cut), vm.slot(68, 2)],
+                options: SubmitOptions(quiesceDeadline: .seconds(30)))
+            times.append(ContinuousClock.now - start)
+        }
+        // A ratio of 200 on an idle host.
+        #expect(times[0] > times[1] * 2, "\(times)")
+        #expect(vm.observer.ringStops == 2)
         expectRunning(vm)
     }
 

@@ -101,10 +101,10 @@ final class VMWithBackEnd: Sendable {
 
 /// What a restart of `rings` rings sends, with its round trip.
 func restartMessages(_ rings: Int) -> [VhostUserRequest: Int] {
-    // The kick is sent twice: to silence the ring, and to restart it. So is the call: right behind
-    // the stop, and at the restart.
+    // The kick is sent twice: to silence the ring, and to restart it. So is the call, and right behind
+    // the stop.
     [
-        .setRingKick: 2 * rings, .getRingBase: rings, .setRingCall: 2 * rings,
+        .setRingKick: 2 * rings, .getRingBase: rings, .setRingCall: 3 * rings,
         .setRingSize: rings, .setRingBase: rings, .setRingAddresses: rings, .setRingEnable: rings,
         .getFeatures: 1,
     ]

@@ -1,20 +1,22 @@
 internal import CLinux
 internal import Glibc
-internal import Memslots
+package import Memslots
 
 /// Sends and receives whole messages on a stream socket, under deadlines.
-struct PeerSocket {
-    let descriptor: OwnedDescriptor
+package struct PeerSocket: Sendable {
+    package let descriptor: OwnedDescriptor
+
+    package init(descriptor: OwnedDescriptor) { self.descriptor = descriptor }
 
     /// A message with the descriptors that came with it.
-    struct Message {
-        var header: WireHeader
-        var payload: [UInt8]
+    package struct Message {
+        package var header: WireHeader
+        package var payload: [UInt8]
         var descriptors: [OwnedDescriptor]
     }
 
     /// Sends `bytes`; `descriptors` go with the first of them.
-    func send(
+    package func send(
         _ bytes: [UInt8], descriptors: [Int32] = [], during step: String, by deadline: Deadline
     ) throws(VhostUserError) {
         var sent = 0
@@ -37,7 +39,7 @@ struct PeerSocket {
     ///
     /// - Parameter other: a descriptor whose input is handled meanwhile, for as long as `handle`
     ///   returns `true`.
-    func receive(
+    package func receive(
         during step: String, by deadline: Deadline,
         beside other: (descriptor: Int32, handle: () throws(VhostUserError) -> Bool)? = nil
     ) throws(VhostUserError) -> Message {

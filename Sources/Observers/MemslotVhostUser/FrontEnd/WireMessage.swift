@@ -1,5 +1,5 @@
 /// The header of every message, and the words of payloads, in the host's byte order.
-struct WireHeader: Equatable {
+package struct WireHeader: Equatable {
     static let size = 12
     /// The most bytes of a payload that any reply may have.
     static let payloadLimit = 4_096
@@ -9,11 +9,11 @@ struct WireHeader: Equatable {
     private static let replyFlag: UInt32 = 1 << 2
     private static let needReplyFlag: UInt32 = 1 << 3
 
-    var request: UInt32
+    package var request: UInt32
     var flags: UInt32
     var size: UInt32
 
-    init(_ request: UInt32, isReply: Bool = false, needsReply: Bool = false, size: Int) {
+    package init(_ request: UInt32, isReply: Bool = false, needsReply: Bool = false, size: Int) {
         self.request = request
         flags = Self.version | (isReply ? Self.replyFlag : 0)
         if needsReply { flags |= Self.needReplyFlag }
@@ -28,18 +28,18 @@ struct WireHeader: Equatable {
 
     var hasVersion: Bool { flags & Self.versionMask == Self.version }
     var isReply: Bool { flags & Self.replyFlag != 0 }
-    var needsReply: Bool { flags & Self.needReplyFlag != 0 }
+    package var needsReply: Bool { flags & Self.needReplyFlag != 0 }
 
-    var bytes: [UInt8] { WireWriter { $0.append(request, flags, size) }.bytes }
+    package var bytes: [UInt8] { WireWriter { $0.append(request, flags, size) }.bytes }
 }
 
 /// Collects the words of a message.
-struct WireWriter {
-    private(set) var bytes: [UInt8] = []
+package struct WireWriter {
+    package private(set) var bytes: [UInt8] = []
 
-    init(_ body: (inout WireWriter) -> Void) { body(&self) }
+    package init(_ body: (inout WireWriter) -> Void) { body(&self) }
 
-    mutating func append<Word: FixedWidthInteger>(_ words: Word...) {
+    package mutating func append<Word: FixedWidthInteger>(_ words: Word...) {
         for word in words { withUnsafeBytes(of: word) { bytes.append(contentsOf: $0) } }
     }
 
@@ -47,13 +47,13 @@ struct WireWriter {
 }
 
 /// Reads the words of a payload whose size is known to be enough.
-struct WireReader {
+package struct WireReader {
     private let bytes: [UInt8]
     private var position = 0
 
-    init(_ bytes: [UInt8]) { self.bytes = bytes }
+    package init(_ bytes: [UInt8]) { self.bytes = bytes }
 
-    mutating func next<Word: FixedWidthInteger>() -> Word {
+    package mutating func next<Word: FixedWidthInteger>() -> Word {
         let size = MemoryLayout<Word>.size
         defer { position += size }
         return bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: position, as: Word.self) }

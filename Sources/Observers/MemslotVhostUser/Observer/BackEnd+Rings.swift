@@ -49,22 +49,56 @@ extension BackEnd {
     mutating func drain(
         _ indexes: [Int], _ stopped: inout [Int], by deadline: Deadline
     ) throws(VhostUserError) {
+        var filled: Set<Int> = []
         if !configuration.waitsForRequests {
+            // A driver that is not notified does not continue, so its requests come to an end.
             for index in indexes {
-                try frontEnd.setKick(
+                try frontEnd.setCall(
                     ofRing: index, descriptor: configuration.silence.number, by: deadline)
                 stopped.append(index)
             }
-            if !isPacked { for index in indexes { memory(of: index)?.rest(by: deadline) } }
+            for index in indexes {
+                if try silence(index, by: deadline) { filled.insert(index) }
+            }
         }
         for index in indexes {
             guard let ring = rings[index] else { continue }
             if configuration.waitsForRequests { stopped.append(index) }
-            rings[index]?.base = try frontEnd.stop(
-                ring: index, call: ring.call.number, by: deadline)
+            let base = try frontEnd.stop(ring: index, call: ring.call.number, by: deadline)
+            rings[index]?.base = base
             rings[index]?.isStopped = true
+            // It was notified of what is in the ring, and left it there.
+            let used = memory(of: index)?.usedIndex
+            rings[index]?.keepsBuffers =
+                filled.contains(index) && used == UInt16(truncatingIfNeeded: base)
         }
         for index in indexes { try requireDrained(index, by: deadline) }
+    }
+
+    /// Ends the driver's notifications once the back end has returned everything, or nothing changes
+    /// any more.
+    ///
+    /// - Returns: whether something is left in the ring that the back end was notified of.
+    private func silence(_ index: Int, by deadline: Deadline) throws(VhostUserError) -> Bool {
+        guard let kept = rings[index] else { return false }
+        let memory = isPacked ? nil : memory(of: index)
+        func setKick(_ event: OwnedDescriptor) throws(VhostUserError) {
+            try frontEnd.setKick(ofRing: index, descriptor: event.number, by: deadline)
+            guard !frontEnd.protocolFeatures.contains(.acknowledgement) else { return }
+            try frontEnd.confirm(by: deadline)
+        }
+        for attempt in 1...4 {
+            // The back end notices what is in the ring, though the driver may be about to notify it.
+            if let memory, !memory.isEmpty { Self.signal(kept.kick) }
+            let available = memory?.rest(isShort: kept.keepsBuffers, by: deadline)
+            try setKick(configuration.silence)
+            if available == memory?.availableIndex { return available != memory?.usedIndex }
+            // The driver has added more, which the back end may have noticed.
+            if attempt < 4 { try setKick(kept.kick) }
+        }
+        // The driver does not wait for notifications.
+        _ = memory?.rest(isShort: false, by: deadline)
+        return false
     }
 
     /// Sets up and starts rings, in each where it stopped.
@@ -80,10 +114,8 @@ extension BackEnd {
                 rings[index]?.parkedIn = nil
             }
             try frontEnd.setKick(ofRing: index, descriptor: kept.kick.number, by: deadline)
-            if kept.isStopped {
-                try frontEnd.setCall(ofRing: index, descriptor: kept.call.number, by: deadline)
-                try frontEnd.setEnabled(ring: index, true, by: deadline)
-            }
+            try frontEnd.setCall(ofRing: index, descriptor: kept.call.number, by: deadline)
+            if kept.isStopped { try frontEnd.setEnabled(ring: index, true, by: deadline) }
             rings[index]?.isStopped = false
             // A notification may have gone to a descriptor that was not watched.
             Self.signal(kept.kick)
@@ -128,16 +160,14 @@ extension BackEnd {
         guard case .lost = condition else { throw .invalid("the back end is not lost") }
         self.frontEnd = frontEnd
         self.offer = offer
+        let table = target
         let canRestart = runningRings.allSatisfy { index in
-            let table = RegionChange.initialTable(of: slots)
-            let ranges = rings[index]?.ring.ownRanges(isPacked: isPacked) ?? []
-            return isCovered(ranges, by: table)
+            isCovered(rings[index]?.ring.ownRanges(isPacked: isPacked) ?? [], by: table)
         }
         let keepsRequests =
             canRestart && inflight != nil && offer.protocolFeatures.contains(.inflight)
         if let inflight, keepsRequests { try frontEnd.set(inflight, by: deadline) }
         regions = []
-        let table = RegionChange.initialTable(of: slots)
         for index in rings.keys {
             rings[index]?.isStopped = true
             rings[index]?.parkedIn = nil

@@ -12,7 +12,9 @@ struct BackEnd {
     var condition = VhostUserState.detached
     /// Ascending by guest address.
     var regions: [VhostUserRegion] = []
-    /// The visible slots of the array in force.
+    /// The table of the array in force, also while the back end is lost.
+    var target: [VhostUserRegion] = []
+    /// The visible slots of the array in force; none without rings.
     var slots: [Memslot] = []
     /// Rings that were ever started, by number.
     var rings: [Int: KeptRing] = [:]
@@ -99,7 +101,7 @@ struct BackEnd {
             let table = RegionChange.initialTable(of: slots)
             try beginLog(for: slots, table, by: deadline)
             try sendFirstTable(table, by: deadline)
-            self.slots = hasRings ? slots : []
+            (self.slots, target) = (hasRings ? slots : [], table)
             condition = .attached
         } catch {
             beginError = error
@@ -112,7 +114,8 @@ struct BackEnd {
         if case .lost = condition {
             // Nothing is sent, so a slot that could not be does not matter.
             let slots = after.filter(configuration.isVisible)
-            prepared = Prepared(slots: slots, former: [], target: [], stopped: [])
+            prepared = Prepared(
+                slots: slots, former: [], target: RegionChange.initialTable(of: slots), stopped: [])
             return
         }
         let after = try visible(after)
@@ -144,7 +147,7 @@ struct BackEnd {
     mutating func finish() {
         guard let prepared else { return }
         self.prepared = nil
-        slots = hasRings ? prepared.slots : []
+        (slots, target) = (hasRings ? prepared.slots : [], prepared.target)
         ending { backEnd, deadline throws(VhostUserError) in
             try backEnd.exchange(to: prepared.target, by: deadline)
             try backEnd.endLogIfUnused(by: deadline)

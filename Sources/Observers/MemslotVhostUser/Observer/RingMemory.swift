@@ -28,18 +28,27 @@ struct RingMemory {
     /// How many requests the back end has returned, modulo 2^16.
     var usedIndex: UInt16 { used.load(fromByteOffset: 2, as: UInt16.self) }
 
-    /// Waits until the back end, which gets no more notifications, has returned what it knows of.
+    /// Whether the back end has returned everything.
+    var isEmpty: Bool { availableIndex == usedIndex }
+
+    /// Waits until the back end has returned everything, or nothing changes for so long that it
+    /// won't: a quarter of the time that is left, a second at most.
     ///
-    /// What it knows of can't be seen. It has all if it has returned everything; otherwise it is
-    /// assumed to have if it returns nothing for 5 ms. A slower request is waited for later, when
-    /// the base is known.
-    func rest(by deadline: Deadline) {
-        var (last, quietUntil) = (usedIndex, Deadline.after(.milliseconds(5)))
-        while last != availableIndex, !quietUntil.hasPassed, !deadline.hasPassed {
+    /// - Parameter isShort: whether 5 ms are enough: the back end keeps buffers of this ring until it
+    ///   has something to put in, such as those of a receive queue.
+    /// - Returns: the available index then.
+    func rest(isShort: Bool, by deadline: Deadline) -> UInt16 {
+        var stillness = Duration.milliseconds(isShort ? 5 : 1_000)
+        if let remaining = deadline.remaining { stillness = min(stillness, remaining / 4) }
+        var (available, used, end) = (availableIndex, usedIndex, Deadline.after(stillness))
+        while used != available, !end.hasPassed {
             usleep(100)
-            let used = usedIndex
-            if used != last { (last, quietUntil) = (used, .after(.milliseconds(5))) }
+            let now = (availableIndex, usedIndex)
+            if now != (available, used) { end = .after(stillness) }
+            (available, used) = now
+            if deadline.hasPassed { break }
         }
+        return available
     }
 
     /// Waits until the back end has returned all requests before `base`.

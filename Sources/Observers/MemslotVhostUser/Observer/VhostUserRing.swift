@@ -62,6 +62,8 @@ struct KeptRing: Sendable {
     var base: UInt32
     /// Whether the back end has it stopped: at first, and between draining and restarting it.
     var isStopped = true
+    /// Whether the back end left buffers in the ring that it was notified of, when it stopped last.
+    var keepsBuffers = false
     /// Guest bytes whose addresses the back end has instead of the ring's own, because the region
     /// around it is exchanged, or is gone.
     var parkedIn: Range<UInt64>?

@@ -35,7 +35,7 @@ public struct VhostUserRegion: Hashable, Sendable {
             guestAddress: GuestPhysicalAddress(range.lowerBound),
             size: ByteCount(range.upperBound - range.lowerBound), object: object,
             fileOffset: ByteCount(
-                fileOffset.rawValue + range.lowerBound - guestAddress.rawValue))
+                fileOffset.rawValue + (range.lowerBound - guestAddress.rawValue)))
     }
 
     /// Returns whether `next` continues this region in guest memory and in the file.
