@@ -4,7 +4,8 @@
  *
  *     cc vmm.c $(pkg-config --cflags --libs memslots) -lpthread -o vmm && ./vmm
  *
- * Without KVM, or with the argument `simulated`, it makes the same changes on the simulator.
+ * Without KVM, or with the argument `simulated`, it makes the same changes on the simulator. With the
+ * path of a socket, as of qemu-storage-daemon, a vhost-user back end follows the guest's memory.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -39,6 +40,7 @@ static void die_errno(const char *what) {
 /* ---- The guest's memory: one mapping, and slots for parts of it. ---- */
 
 static uint8_t *memory;
+static int memory_file;
 
 static memslots_slot slot(uint32_t id, uint64_t address) {
     return (memslots_slot){
@@ -46,6 +48,8 @@ static memslots_slot slot(uint32_t id, uint64_t address) {
         .guest_physical_address = address,
         .size = PART,
         .userspace_address = (uint64_t)(uintptr_t)memory + (uint64_t)id * PART,
+        .memory_object = 1,
+        .memory_offset = (uint64_t)id * PART,
     };
 }
 
@@ -56,6 +60,7 @@ static void split(memslots_slot whole, memslots_slot halves[2]) {
     halves[1].slot = 4;
     halves[1].guest_physical_address += whole.size / 2;
     halves[1].userspace_address += whole.size / 2;
+    halves[1].memory_offset += whole.size / 2;
 }
 
 static memslots_slot logged(memslots_slot one) {
@@ -166,6 +171,34 @@ static void work(void) {
     exit(1);
 }
 
+/* ---- A device process that maps the guest's memory ---- */
+
+static memslots_back_end back_end;
+
+static int file_of(void *unused, uint32_t object) {
+    (void)unused;
+    return object == 1 ? memory_file : -1;
+}
+
+/* From here on each change is sent in its transaction. Start rings when the guest's driver is ready. */
+static void attach(const char *path) {
+    memslots_back_end_offer offer = MEMSLOTS_INIT(memslots_back_end_offer);
+    memslots_back_end_options options = MEMSLOTS_INIT(memslots_back_end_options);
+    options.name = "back end";
+    options.descriptor = file_of;
+    if (memslots_back_end_open(path, -1, 0, &back_end, &offer) < 0) die(path);
+    if (memslots_back_end_attach(back_end, table, &options) < 0) die("memslots_back_end_attach");
+}
+
+static void detach(void) {
+    memslots_back_end_status status = MEMSLOTS_INIT(memslots_back_end_status);
+    if (memslots_back_end_get_status(back_end, &status) < 0) die("memslots_back_end_get_status");
+    if (status.state != MEMSLOTS_BACK_END_ATTACHED) fault = "the back end was lost";
+    printf("the back end has %u regions after %llu messages\n", status.regions,
+           (unsigned long long)status.messages);
+    if (memslots_back_end_close(back_end) < 0) die("memslots_back_end_close");
+}
+
 /* ---- The changes of the guest's memory ---- */
 
 static void report(const char *step, const memslots_receipt *receipt) {
@@ -264,9 +297,13 @@ static void stop(void) {
 }
 
 int main(int argc, char **argv) {
-    int vm = argc > 1 && strcmp(argv[1], "simulated") == 0 ? -1 : make_vm();
+    int is_simulated = argc > 1 && strcmp(argv[1], "simulated") == 0;
+    const char *socket = argc > 1 + is_simulated ? argv[argc - 1] : NULL;
+    int vm = is_simulated ? -1 : make_vm();
     on_kvm = vm >= 0;
-    memory = mmap(NULL, 4 * PART, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memory_file = memfd_create("guest", MFD_CLOEXEC);
+    if (memory_file < 0 || ftruncate(memory_file, 4 * PART) < 0) die_errno("memfd_create");
+    memory = mmap(NULL, 4 * PART, PROT_READ | PROT_WRITE, MAP_SHARED, memory_file, 0);
     if (memory == MAP_FAILED) die_errno("mmap");
     memcpy(memory + CODE, program, sizeof program);
     sem_init(&reached, 0, 0);
@@ -278,9 +315,11 @@ int main(int argc, char **argv) {
     memslots_slot low = slot(0, 0), ram = slot(1, RAM_AT), bar = slot(2, BAR_AT);
     if (memslots_submit(table, (memslots_slot[]){low, ram, bar}, 3, NULL, NULL) < 0) die("boot");
     if (on_kvm) start_vcpu(vm);
+    if (socket) attach(socket);
 
     tour(low, ram, bar);
     read_as_a_device();
+    if (socket) detach();
     stop();
     if (memslots_close(table) < 0) die("memslots_close");
     if (on_kvm) close(vm);

@@ -62,6 +62,27 @@ struct ProgramTests {
         .enabled(if: storageDaemon != nil, "no qemu-storage-daemon"))
     func backEnd() throws {
         let program = try Programs.compile("Tests/Bindings/LibMemslotsTests/Programs/back_end.c")
+        let (status, output) = try withDisk { try Programs.run(program, [$0]) }
+        #expect(status == 0, "\(output)")
+        #expect(output == "six sectors, no loss\n")
+    }
+
+    @Test(
+        "the example in C, followed by a real back end",
+        .enabled(if: compilerIsThere, "no C compiler"),
+        .enabled(if: storageDaemon != nil, "no qemu-storage-daemon"),
+        arguments: hasKVM ? [[], ["simulated"]] : [["simulated"]])
+    func exampleWithBackEnd(words: [String]) throws {
+        let program = try Programs.compile("Sources/Examples/c/vmm.c")
+        let (status, output) = try withDisk { try Programs.run(program, words + [$0]) }
+        #expect(status == 0, "\(output)")
+        // RAM, BAR, DIMM and what is below.
+        #expect(output.contains("the back end has 4 regions after "), "\(output)")
+        #expect(output.hasSuffix("no spurious exit, no lost increment.\n"), "\(output)")
+    }
+
+    /// Runs `body` with the socket of a disk of 64 sectors, each filled with its number.
+    private func withDisk<R>(_ body: (String) throws -> R) throws -> R {
         let scratch = try ScratchDirectory()
         let sectors = (0..<64).flatMap { [UInt8](repeating: $0, count: 512) }
         let (image, socket) = (try scratch.write(sectors, to: "disk"), scratch.path("socket"))
@@ -77,9 +98,7 @@ struct ProgramTests {
             daemon.waitUntilExit()
         }
         try waitUntil(socket) { access(socket, F_OK) == 0 || !daemon.isRunning }
-        let (status, output) = try Programs.run(program, [socket])
-        #expect(status == 0, "\(output)")
-        #expect(output == "six sectors, no loss\n")
+        return try body(socket)
     }
 
     @Test("the library exports exactly the functions that the header declares")
