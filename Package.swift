@@ -150,9 +150,9 @@ let lab: [Target] = [
     module(
         "Lab", "MemslotLab",
         [
-            "Memslots", "MemslotSimulator", "MemslotKVM", "CKVM", "MemslotProtocol",
-            "MemslotService", "MemslotScenario", "MemslotPicture", "MemslotTestKit", histogram,
-            argumentParser,
+            "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotVhostUser", "CKVM", "CLinux",
+            "MemslotProtocol", "MemslotService", "MemslotScenario", "MemslotPicture",
+            "MemslotTestKit", histogram, argumentParser,
         ]),
     // Guest programs with memory for them, random numbers that a seed repeats, and whole files.
     module("Lab", "MemslotTestKit", ["Memslots", "MemslotKVM", "CKVM"]),

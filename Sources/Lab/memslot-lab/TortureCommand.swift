@@ -25,8 +25,11 @@ struct TortureCommand: ParsableCommand {
 
               memslot-lab torture --change delete --vcpus 3 --transactions 100000
 
+            With --observer vhost-user a qemu-storage-daemon follows the memory, and the guest of its \
+            disk always has requests in flight, whose contents are compared.
+
             Exit status: 0 nothing was observed or lost, or the mode is naive; 1 something was; \
-            2 the torture could not be completed; 3 no /dev/kvm.
+            2 the torture could not be completed; 3 no /dev/kvm, or no qemu-storage-daemon.
             """)
 
     @OptionGroup var options: TortureOptions
@@ -58,7 +61,7 @@ extension TortureError: UnusableError {
     var exitCode: ExitCode {
         switch self {
         case .kvm(.deviceMissing), .kvm(.permissionDenied), .kvm(.unsupportedVersion),
-            .kvm(.kernelTooOld):
+            .kvm(.kernelTooOld), .unavailable:
             .noKVM
         default: .unusable
         }
@@ -115,6 +118,13 @@ struct TortureText {
         row(report.emulationFailures, "emulation failures", isFault: true)
         row(report.lostIncrements, "lost increments", isFault: true)
         row(report.lostDirtyPages, "lost dirty pages of \(report.dirtyPages)", isFault: true)
+        if let disk = report.disk {
+            row(disk.requests, "requests of the disk", isFault: false)
+            row(disk.ringStops, "stops of its ring", isFault: false)
+            row(disk.wrongBlocks, "wrong blocks", isFault: true)
+            row(disk.lostRequests, "lost requests", isFault: true)
+            if disk.isLost { row(1, "lost back end", isFault: true) }
+        }
         return Terminal.lines(table)
             + [""] + blackout + [verdict]
     }
@@ -150,6 +160,12 @@ struct TortureText {
                 ("directViolations", report.directViolations),
                 ("indirectViolations", report.indirectViolations),
             ])
+            if let disk = report.disk {
+                $0.members([
+                    ("diskRequests", disk.requests), ("ringStops", disk.ringStops),
+                    ("wrongBlocks", disk.wrongBlocks), ("lostRequests", disk.lostRequests),
+                ])
+            }
             $0.object("blackoutNanoseconds") {
                 $0.members([("count", times.count), ("mean", times.mean)] + times.ranks)
             }

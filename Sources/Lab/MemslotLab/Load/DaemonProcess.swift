@@ -4,7 +4,8 @@ import MemslotPicture
 package import MemslotService
 internal import MemslotTestKit
 
-/// A `memslotd` with its socket in a temporary directory, which can be killed and started again.
+/// A `memslotd`, or another program, with its socket in a temporary directory, which can be killed and
+/// started again.
 package final class DaemonProcess {
     package let socket: SocketPath
     package let directory: String
@@ -12,6 +13,8 @@ package final class DaemonProcess {
     package private(set) var startTime: UInt64 = 0
     /// Its id; 0 while it does not run.
     package private(set) var process: pid_t = 0
+    /// What ends it with this object.
+    var lastSignal = SIGTERM
     private let arguments: [String]
     private let hasLogFile: Bool
     private var begin: UInt64 = 0
@@ -21,9 +24,10 @@ package final class DaemonProcess {
     /// - Parameters:
     ///   - executable: `nil` for the memslotd beside this program.
     ///   - hasLogFile: whether its log goes to a file, instead of standard error.
-    ///   - options: returns its options besides the socket, given the directory.
+    ///   - names: the options by which it gets the socket; none where `options` has it, `s`.
+    ///   - options: returns its other options, given the directory.
     package init(
-        executable: String? = nil, hasLogFile: Bool = false,
+        executable: String? = nil, hasLogFile: Bool = false, names: [String] = ["--socket"],
         options: (_ directory: String) -> [String] = { _ in [] }
     ) throws(TargetLost) {
         // A daemon that ends is reported as a lost connection.
@@ -32,19 +36,18 @@ package final class DaemonProcess {
         // The path of a socket is limited to 107 bytes, so that TMPDIR may be too long.
         var template = Array("/tmp/memslotd-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw TargetLost("no temporary directory") }
-        directory = String(
-            decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        directory = BuiltProgram.text(template)
         do throws(ListeningError) { socket = try SocketPath(directory + "/s") } catch {
             throw TargetLost(error.message)
         }
         arguments =
-            [executable ?? OwnProgram.folder + "/memslotd", "--socket", directory + "/s"]
-            + options(directory)
+            [executable ?? OwnProgram.folder + "/memslotd"]
+            + names.flatMap { [$0, path] } + options(directory)
         self.hasLogFile = hasLogFile
     }
 
     deinit {
-        end(SIGTERM)
+        end(lastSignal)
         for folder in [directory + "/state", directory] {
             for name in Files.names(in: folder) ?? [] { unlink(folder + "/" + name) }
             rmdir(folder)

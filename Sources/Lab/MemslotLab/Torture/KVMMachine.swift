@@ -22,6 +22,7 @@
         private let isEnding = Atomic<Bool>(false)
 
         var backend: any MemslotBackend { kvm }
+        var regionFile: Int32 { memory.descriptor }
 
         init(_ options: TortureOptions, gate: VCPUGate) throws(TortureError) {
             let access: GuestAccess =

@@ -3,6 +3,7 @@ import Dispatch
 import Glibc
 package import MemslotKVM
 package import MemslotTestKit
+package import MemslotVhostUser
 package import Memslots
 
 /// Changes slots under running vCPUs and counts what they observe.
@@ -28,6 +29,11 @@ package struct Torture: Sendable {
             throw .invalidOption(
                 "--change delete needs a KVM VM and --vcpus 3 at least: two whose accesses are "
                     + "compared, and one in real mode")
+        }
+        guard options.observer == .none || options.backend == .kvm && options.change != .delete
+        else {
+            throw .invalidOption(
+                "--observer needs a KVM VM, whose memory is real, and another change than delete")
         }
         self.options = options
     }
@@ -99,6 +105,9 @@ package struct TortureOptions: ParsableArguments, Sendable {
     @Option(help: "The kind of dirty log: cleared, manual, initially-set or ring.")
     package var dirtyLog = TortureDirtyLog.cleared
 
+    @Option(help: "none or vhost-user: a disk of qemu-storage-daemon, with requests in flight.")
+    package var observer = TortureObserver.none
+
     @Option(help: ArgumentHelp("The seed of the random choices.", valueName: "s"))
     package var seed = UInt64(1)
 
@@ -130,6 +139,11 @@ package enum LabBackend: String, Sendable, CaseIterable, ExpressibleByArgument {
     case kvm
     /// A simulated VM, with threads as vCPUs.
     case simulated
+}
+
+package enum TortureObserver: String, Sendable, CaseIterable, ExpressibleByArgument {
+    case none
+    case vhostUser = "vhost-user"
 }
 
 /// Whether vCPUs are held while slots change.
@@ -171,6 +185,9 @@ package enum TortureError: Error, Hashable, Sendable {
     /// The table refused a valid array.
     case submit(SubmitError)
     case dirtyLog(DirtyLogError)
+    /// Something that an option needs is not here.
+    case unavailable(String)
+    case backEnd(VhostUserError)
     /// A vCPU made no round in ten seconds, or did not pause.
     case stuck(vcpu: Int)
 
@@ -181,6 +198,8 @@ package enum TortureError: Error, Hashable, Sendable {
         case .system(let errno): "memory, a signal or a thread is not available: \(errno)"
         case .noSimulatedRing: "a simulated VM has no dirty rings"
         case .submit(let error): "a transaction failed: \(error.message)"
+        case .unavailable(let what): what
+        case .backEnd(let error): "the back end failed: \(error.message)"
         case .dirtyLog(let error): "a dirty log could not be read: \(error)"
         case .stuck(let vcpu): "vCPU \(vcpu) makes no progress"
         }
@@ -215,9 +234,22 @@ package struct TortureReport: Sendable {
     package var indirectViolations: UInt64 = 0
     package var blackout = TimeHistogram()
     package var nanoseconds: UInt64 = 0
+    /// With `--observer vhost-user`.
+    package var disk: Disk?
+
+    package struct Disk: Hashable, Sendable {
+        package var requests: UInt64
+        package var ringStops: UInt64
+        /// Blocks that were read or are in the file with other contents than were written.
+        package var wrongBlocks: UInt64
+        package var lostRequests: UInt64
+        /// Whether the back end was lost.
+        package var isLost: Bool
+    }
 
     package var isClean: Bool {
         spuriousExits == 0 && emulationFailures == 0 && lostIncrements == 0 && lostDirtyPages == 0
             && directViolations == 0
+            && disk.map { $0.wrongBlocks + $0.lostRequests == 0 && !$0.isLost } ?? true
     }
 }

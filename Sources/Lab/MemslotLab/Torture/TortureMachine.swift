@@ -9,6 +9,8 @@ protocol TortureMachine: AnyObject, Sendable {
     /// The slots that every array has in addition to those of the region.
     var fixedSlots: [Memslot] { get }
     var counters: TortureCounters { get }
+    /// The descriptor of the file behind the region.
+    var regionFile: Int32 { get }
 
     /// Called on a vCPU's thread before its first turn.
     func begin(_ vcpu: Int)
@@ -35,6 +37,8 @@ protocol TortureMachine: AnyObject, Sendable {
 }
 
 extension TortureMachine {
+    var regionFile: Int32 { -1 }
+
     func allow(_ arrays: [[Memslot]], of table: MemslotTable) {}
 }
 

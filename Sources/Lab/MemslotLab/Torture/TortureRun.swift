@@ -14,6 +14,7 @@ struct TortureRun {
     private var report = TortureReport()
     private var vcpus: TortureVCPUs
     private let processors = Processors()
+    private let backEnd: TortureBackEnd?
 
     /// The logs are checked after one transaction in so many, so that bits are carried through
     /// several.
@@ -27,7 +28,9 @@ struct TortureRun {
         random = SeededRandom(seed: options.seed)
         layouts = LayoutSequence(
             machine.region, change: options.change, seed: options.seed &+ 1)
-        slots = machine.fixedSlots + layouts.next()
+        backEnd =
+            options.observer == .none ? nil : try TortureBackEnd(region: machine.regionFile)
+        slots = machine.fixedSlots + (backEnd?.slots(&random) ?? []) + layouts.next()
         do throws(InvalidArray) {
             table = try MemslotTable(backend: machine.backend, vcpus: hold)
         } catch { throw .submit(.invalid(error)) }
@@ -47,8 +50,10 @@ struct TortureRun {
         defer { processors.unbind() }
         do throws(TortureError) {
             try vcpus.start()
+            try backEnd?.start(table, seed: options.seed)
             for turn in 1...max(1, options.transactions) where turn <= options.transactions {
                 try awaitGuest()
+                try backEnd?.awaitRequests()
                 try transact()
                 report.transactions = turn
                 progress(turn)
@@ -60,6 +65,7 @@ struct TortureRun {
             throw error
         }
         try vcpus.end()
+        report.disk = backEnd?.finish()
         report.spuriousExits = machine.counters.spuriousExits
         report.emulationFailures = machine.counters.emulationFailures
         report.lostIncrements = machine.lostIncrements()
@@ -71,7 +77,7 @@ struct TortureRun {
 
     private mutating func transact() throws(TortureError) {
         let isChecked = Int.random(in: 0..<Self.checkedEvery, using: &random) == 0
-        let next = machine.fixedSlots + layouts.next()
+        let next = machine.fixedSlots + (backEnd?.slots(&random) ?? []) + layouts.next()
         let seen = machine.counters.spuriousExits + machine.counters.emulationFailures
         hook.arm(isChecked)
         machine.allow([slots, next], of: table)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import MemslotKVM
 import MemslotLab
 import MemslotTestKit
@@ -102,6 +103,24 @@ struct KVMTortureTests {
         #expect(report.dirtyPages > 0)
     }
 
+    @Test(
+        "nor does a disk of vhost-user, whose memory moves beside requests in flight",
+        .enabled(
+            if: access("/usr/bin/qemu-storage-daemon", X_OK) == 0,
+            "qemu-storage-daemon is not installed"),
+        arguments: [TortureChange.mix, .romd, .move])
+    func observer(change: TortureChange) throws {
+        let report = try torture { options in
+            options.change = change
+            options.observer = .vhostUser
+            options.transactions = 60
+        }
+        #expect(report.isClean, "\(report)")
+        let disk = try #require(report.disk)
+        #expect(disk.requests >= 120 && disk.ringStops > 3, "\(disk)")
+        #expect(disk.wrongBlocks == 0 && disk.lostRequests == 0)
+    }
+
     @Test("nor as one of many vCPUs")
     func manyVCPUs() throws {
         let report = try torture { options in
@@ -169,5 +188,6 @@ struct SimulatedTortureTests {
         #expect(refused { $0.transactions = -1 })
         #expect(refused { $0.codeInRegion = true })
         #expect(refused { $0.dirtyLog = .ring })
+        #expect(refused { $0.observer = .vhostUser })
     }
 }

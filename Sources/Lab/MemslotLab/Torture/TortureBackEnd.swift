@@ -1,0 +1,114 @@
+import Glibc
+import MemslotService
+import MemslotTestKit
+import MemslotVhostUser
+import Memslots
+
+/// A vhost-user disk that follows the memory of a torture, with requests always in flight: a
+/// qemu-storage-daemon.
+///
+/// Ring and buffers are in a memory of their own, whose slots each array cuts elsewhere. The region's
+/// memory is moved, cut and taken away under the running disk.
+struct TortureBackEnd {
+    /// The guest address of ring and buffers, above the guest's code.
+    private static let start = GuestPlacement.lowBytes.rawValue
+    private let memory: GuestMemory
+    private let guest: DiskGuest
+    private let observer: VhostUserObserver
+    private let daemon: DaemonProcess
+
+    /// - Parameter region: the file behind the region.
+    init(region: Int32) throws(TortureError) {
+        let program = "/usr/bin/qemu-storage-daemon"
+        guard access(program, X_OK) == 0 else {
+            throw .unavailable("--observer vhost-user: \(program) is not installed")
+        }
+        do throws(TargetLost) {
+            daemon = try DaemonProcess(executable: program, hasLogFile: true, names: []) { folder in
+                [
+                    "--blockdev", "driver=file,node-name=disk,filename=\(folder)/disk", "--export",
+                    "type=vhost-user-blk,id=export,node-name=disk,writable=on,num-queues=1,"
+                        + "addr.type=unix,addr.path=\(folder)/s",
+                ]
+            }
+            // Another does not end it while its front end is connected.
+            daemon.lastSignal = SIGKILL
+            let zeros = [UInt8](repeating: 0, count: DiskGuest.blocks * 4_096)
+            guard Files.write(zeros, to: daemon.directory + "/disk") else {
+                throw TargetLost("\(daemon.directory)/disk can't be written")
+            }
+            try daemon.start()
+        } catch { throw .unavailable(error.message) }
+        memory = try converting(
+            { TortureError.system($0) }, GuestMemory(size: .pages(DiskGuest.pages)))
+        guest = DiskGuest(memory, at: Self.start)
+        let files = [MemoryObjectID(rawValue: 1): region, 2: memory.descriptor]
+        do throws(VhostUserError) {
+            let front = try Self.connect(daemon.directory + "/s")
+            let offer = try front.open(by: .after(.seconds(10)))
+            try front.set([.version1], by: .after(.seconds(10)))
+            observer = try VhostUserObserver(
+                name: "disk", frontEnd: front, offer: offer,
+                isVisible: { $0.memory != nil && VhostUserObserver.isWritableMemory($0) },
+                descriptor: { files[$0] })
+        } catch { throw .backEnd(error) }
+    }
+
+    /// Connects once it listens.
+    private static func connect(_ path: String) throws(VhostUserError) -> VhostUserFrontEnd {
+        let end = Deadline.after(.seconds(30))
+        while true {
+            do throws(VhostUserError) {
+                return try VhostUserFrontEnd(connectingTo: path, by: end)
+            } catch {
+                if end.hasPassed { throw error }
+                usleep(1_000)
+            }
+        }
+    }
+
+    /// The slots of ring and buffers, cut at a random page.
+    func slots(_ random: inout SeededRandom) -> [Memslot] {
+        let cut = UInt64.random(in: 0...DiskGuest.pages, using: &random)
+        let pieces = [0..<cut, cut..<DiskGuest.pages].filter { !$0.isEmpty }
+        return pieces.enumerated().map { index, pages in
+            let offset = ByteCount.pages(pages.lowerBound)
+            return Memslot(
+                id: SlotID(UInt32(64 + index)),
+                guestPhysicalAddress: GuestPhysicalAddress(Self.start + offset.rawValue),
+                size: .pages(UInt64(pages.count)),
+                userspaceAddress: UserspaceAddress(memory.base.rawValue + offset.rawValue),
+                memory: MemoryReference(object: 2, offset: offset))
+        }
+    }
+
+    /// Follows the table, and starts the requests.
+    func start(_ table: MemslotTable, seed: UInt64) throws(TortureError) {
+        do throws(VhostUserError) {
+            try observer.attach(to: table)
+            try observer.start(guest.ring, by: .after(.seconds(10)))
+        } catch { throw .backEnd(error) }
+        try converting({ TortureError.system($0) }, guest.begin(seed: seed))
+    }
+
+    /// Waits for two more requests, so that some are in flight at every moment of a torture.
+    func awaitRequests() throws(TortureError) {
+        let (wanted, end) = (guest.completed + 2, Deadline.after(.seconds(60)))
+        while guest.completed < wanted {
+            if case .lost(let error) = observer.backEndState { throw .backEnd(error) }
+            if end.hasPassed { throw .unavailable("the disk returns no request") }
+            usleep(50)
+        }
+    }
+
+    /// Ends the requests, and compares the disk's file with what was written.
+    func finish() -> TortureReport.Disk {
+        let counts = guest.end()
+        let bytes = Files.read(daemon.directory + "/disk") ?? []
+        let wanted = (0..<DiskGuest.blocks).flatMap { DiskGuest.contents($0, counts.versions[$0]) }
+        return TortureReport.Disk(
+            requests: UInt64(counts.completed), ringStops: UInt64(observer.ringStops),
+            wrongBlocks: UInt64(counts.wrong) + (bytes == wanted ? 0 : 1),
+            lostRequests: UInt64(counts.lost), isLost: observer.backEndState != .attached)
+    }
+}
