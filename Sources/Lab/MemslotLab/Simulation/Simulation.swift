@@ -77,6 +77,7 @@ package struct Simulation {
 
     private func checkEnd(_ world: World) {
         world.checkInstalled()
+        world.backEnd?.checkTable()
         world.check(
             world.events.isSettled, .eventsInOrder,
             "\(world.events.entries.suffix(3)) have no outcome")
@@ -127,6 +128,8 @@ package struct SimulationOptions: Hashable, Sendable {
 /// A kind of disturbance.
 package enum Disturbance: String, CaseIterable, Hashable, Sendable {
     case veto
+    /// A vhost-user back end refuses, dies, lies or is late.
+    case backEnd = "back-end"
     case once
     /// All operations fail from one on, so that the undo fails too.
     case persistent

@@ -27,6 +27,8 @@ package struct SimulationReport: Hashable, Sendable {
         package var events = 0
         package var droppedEvents = 0
         package var refusals = 0
+        /// Lost vhost-user back ends that were replaced.
+        package var reconnections = 0
 
         package init() {}
     }
@@ -69,6 +71,6 @@ extension SimulationReport.Counts {
         ("guest writes", \.writes), ("reads", \.reads),
         ("retirements", \.retirements), ("dirty-log reads", \.dirtyReads),
         ("events", \.events), ("events dropped", \.droppedEvents),
-        ("refusals", \.refusals),
+        ("refusals", \.refusals), ("back ends replaced", \.reconnections),
     ]
 }

@@ -53,6 +53,13 @@ struct BrokenPartTests {
         try expect([.hooksPaired], wiring)
     }
 
+    @Test("what a back end is sent", arguments: BrokenObserver.Fault.allCases)
+    private func observer(fault: BrokenObserver.Fault) throws {
+        var wiring = Wiring()
+        wiring.observer = { BrokenObserver($0, fault) }
+        try expect([.backEndFollows], wiring)
+    }
+
     @Test("a reader that uses its snapshot after it has left")
     func reader() throws {
         var wiring = Wiring()

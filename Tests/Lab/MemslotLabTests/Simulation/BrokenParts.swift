@@ -133,3 +133,47 @@ final class BrokenHook: MemslotHook {
         }
     }
 }
+
+/// An observer that is not told everything, or whose veto is dropped.
+final class BrokenObserver: TransactionHook {
+    enum Fault: CaseIterable {
+        case noFinish
+        case noAbort
+        case noVeto
+        case lacksSlot
+    }
+
+    private let inner: any TransactionHook
+    private let fault: Fault
+
+    init(_ inner: any TransactionHook, _ fault: Fault) { (self.inner, self.fault) = (inner, fault) }
+
+    var name: String { inner.name }
+
+    func begin(with snapshot: TableSnapshot) throws(HookVeto) { try inner.begin(with: snapshot) }
+
+    func prepare(_ changes: TransactionChanges) throws(HookVeto) {
+        do throws(HookVeto) { try inner.prepare(seen(changes)) } catch {
+            if fault != .noVeto { throw error }
+        }
+    }
+
+    func commit(_ changes: TransactionChanges) { inner.commit(seen(changes)) }
+
+    func finish(_ changes: TransactionChanges) {
+        if fault != .noFinish { inner.finish(seen(changes)) }
+    }
+
+    func abort(_ changes: TransactionChanges) {
+        if fault != .noAbort { inner.abort(seen(changes)) }
+    }
+
+    func dirtyPages() -> [DirtyPages] { inner.dirtyPages() }
+
+    private func seen(_ changes: TransactionChanges) -> TransactionChanges {
+        guard fault == .lacksSlot else { return changes }
+        return TransactionChanges(
+            changes: changes.changes, before: changes.before, after: changes.after.dropLast(),
+            deadline: changes.deadline)
+    }
+}

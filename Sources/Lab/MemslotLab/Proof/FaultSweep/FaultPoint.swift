@@ -19,6 +19,8 @@ package enum FaultPoint: Hashable, Sendable {
     case callThenReading(Int, Errno)
     /// An operation fails, then one of the undo; the recovery fails at each of its operations.
     case undo(Int, Errno, undo: Int, Errno)
+    /// A vhost-user back end that follows the VM fails at a message of the transaction.
+    case backEnd(BackEndFault, message: Int, rollsBack: Bool)
 
     package enum Kind: String, CaseIterable, Sendable {
         case nothing = "no fault, after all others"
@@ -35,6 +37,7 @@ package enum FaultPoint: Hashable, Sendable {
         case callThenReading = "operation, then dirty logs in the undo"
         case undo = "operation, then an operation of the undo"
         case recovery = "operation of the recovery"
+        case backEnd = "vhost-user back end, at a message"
     }
 
     package var kind: Kind {
@@ -50,6 +53,7 @@ package enum FaultPoint: Hashable, Sendable {
         case .callHeldAgain: .callHeldAgain
         case .callThenReading: .callThenReading
         case .undo: .undo
+        case .backEnd: .backEnd
         }
     }
 }
@@ -94,6 +98,9 @@ struct CleanRun {
     /// Operations before the hold, and the first after it. As the guest could run, not as planned.
     let head: Int
     let tail: Int
+    /// The messages to a back end that prepare the transaction, and all.
+    let prepared: Int
+    let messages: Int
 
     /// The hook calls of one phase, in order.
     func hookCalls(_ phase: RecordingHook.Phase) -> [RecordingHook.Call] {
@@ -121,6 +128,7 @@ struct PointList {
         if run.quiesced { points.append(.vcpuStays) }
         addVetoes()
         addReadings()
+        addBackEnd()
         for index in run.calls.indices {
             addFaults(of: index)
             addSecondFaults(after: index)
@@ -135,6 +143,19 @@ struct PointList {
             } else {
                 omitted += 1
             }
+        }
+    }
+
+    private mutating func addBackEnd() {
+        for message in Swift.stride(from: 0, to: run.messages, by: stride) {
+            for kind in BackEndFault.allCases {
+                // It takes the whole deadline.
+                if kind == .isSilent, message >= min(run.prepared, 1) { continue }
+                points.append(.backEnd(kind, message: message, rollsBack: false))
+            }
+        }
+        for kind in [BackEndFault.refuses, .dies, .lies] where run.messages > 0 {
+            points.append(.backEnd(kind, message: run.prepared, rollsBack: true))
         }
     }
 

@@ -70,6 +70,7 @@ package struct FaultSweep: Sendable {
     private func cleanRun(_ scene: SweepScene) throws(SweepWorld.Impossible) -> CleanRun? {
         let world = try SweepWorld(scene, on: factory)
         world.begin()
+        let first = world.backEnd?.received ?? 0
         guard case .success(let receipt) = world.submit(), !receipt.operations.isEmpty else {
             return nil
         }
@@ -79,7 +80,9 @@ package struct FaultSweep: Sendable {
         return CleanRun(
             calls: receipt.operations.map(\.call), reads: world.backend.counts.reads,
             hookCalls: world.hookLog.calls, quiesced: receipt.quiesced, receipt: receipt,
-            head: beside.prefix { $0 }.count, tail: beside.lastIndex(of: false).map { $0 + 1 } ?? 0)
+            head: beside.prefix { $0 }.count, tail: beside.lastIndex(of: false).map { $0 + 1 } ?? 0,
+            prepared: (world.backEnd?.prepared ?? 0) - first,
+            messages: (world.backEnd?.received ?? 0) - first)
     }
 
     private func sweep(
@@ -99,7 +102,7 @@ package struct FaultSweep: Sendable {
             var visit = PointVisit(point: point, world: present, run: run)
             visit.execute()
             // What was reported too much stays dirty where no guest writes.
-            if visit.overReports { world = nil }
+            if visit.overReports || visit.commits { world = nil }
             report.visited[point.kind, default: 0] += 1
             if visit.recoveries > 0 {
                 report.visited[.recovery, default: 0] += visit.recoveries

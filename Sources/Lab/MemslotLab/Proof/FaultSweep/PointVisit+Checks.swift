@@ -35,6 +35,19 @@ extension PointVisit {
         if received != expected { findings.append("observers received \(received)") }
     }
 
+    /// Checks that the back end has the memory of the table, also once it is connected again.
+    mutating func checkBackEnd() {
+        guard let backEnd = world.backEnd else { return }
+        let slots = world.table.snapshot().array.slots
+        if let fault = backEnd.fault(under: slots) { findings.append("the back end: \(fault)") }
+        backEnd.disarm()
+        guard backEnd.isLost else { return }
+        try? backEnd.reconnect()
+        if backEnd.isLost || backEnd.fault(under: slots) != nil {
+            findings.append("the back end does not follow again")
+        }
+    }
+
     mutating func checkReaders() {
         let snapshot = world.table.snapshot()
         if snapshot.generation != Generation(0) {

@@ -16,6 +16,7 @@ struct PointVisit {
             return
         }
         submit()
+        checkBackEnd()
         for call in world.backend.unheldCalls where !mayRunBesideGuest(call) {
             findings.append("\(call.name) of slot \(call.key) beside the guest")
         }
@@ -47,13 +48,49 @@ struct PointVisit {
         case .call(let index, _, _), .callHeldAgain(let index, _), .callThenReading(let index, _),
             .undo(let index, _, _, _):
             overReports(after: index)
+        case .backEnd(_, _, let rollsBack): rollsBack && overReports(after: 0)
         default: false
+        }
+    }
+
+    /// Whether the transaction commits though a back end fails.
+    var commits: Bool {
+        guard case .backEnd(_, _, let rollsBack) = point else { return false }
+        return !isVetoed && !rollsBack
+    }
+
+    /// Whether the back end fails while the transaction can still be vetoed.
+    private var isVetoed: Bool {
+        guard case .backEnd(let kind, let message, _) = point else { return false }
+        switch kind {
+        case .dies, .isSilent: return message < run.prepared
+        // It is found at the next message.
+        case .diesAfterwards: return message + 1 < run.prepared
+        // The last message, a round trip, is not acknowledged.
+        case .refuses, .lies: return message < run.prepared - 1
         }
     }
 
     private mutating func submit() {
         switch point {
         case .nothing: commit()
+        case .backEnd(let kind, let message, let rollsBack):
+            world.backEnd?.deadline = { .after(.milliseconds(kind == .isSilent ? 50 : 60_000)) }
+            world.backEnd?.fail(kind, at: message)
+            if isVetoed {
+                world.begin()
+                let result = world.submit()
+                if case .failure(.rejected("back end", _, _)) = result {
+                } else {
+                    findings.append("\(result), not vetoed")
+                }
+                checkUnchanged(hooks: .aborted)
+            } else if rollsBack {
+                world.begin(FaultScript(calls: .init(0, .ioError)))
+                expectRollback(.ioError, 0, dirt: overReports ? .atLeast : .exactly)
+            } else {
+                commit()
+            }
         case .conflict:
             world.begin()
             let present = world.table.snapshot().generation

@@ -8,6 +8,8 @@ final class SweepWorld {
     let backend: FaultyBackend
     let table: MemslotTable
     let hookLog: RecordingHook.Log
+    /// A vhost-user back end that follows the table; `nil` for arrays of too many messages.
+    let backEnd: FollowingBackEnd?
     /// The events that observers received.
     let events = Locked<[String]>([])
     /// This VM's guest_memfds by the descriptors of the scene.
@@ -44,6 +46,10 @@ final class SweepWorld {
             }, MemslotTable(backend: backend, installed: scene.before, vcpus: hold))
         hookLog.attach(table)
         for name in ["first", "second"] { table.add(RecordingHook(name, hookLog)) }
+        do {
+            backEnd = scene.before.count + scene.wanted.count > 256 ? nil : try FollowingBackEnd()
+            if let backEnd { try table.add(backEnd) }
+        } catch { throw Impossible(reason: "no back end can follow: \(error)") }
         do throws(ReentryError) {
             let events = events
             observation = try table.observe { event in
@@ -71,7 +77,7 @@ final class SweepWorld {
     func makeDirty() throws(DirtyLogError) { try dirtyPages.apply(to: vm, table) }
 
     func submit(
-        expecting generation: Generation? = nil, deadline: Int = 1_000
+        expecting generation: Generation? = nil, deadline: Int = 60_000
     ) -> Result<Receipt, SubmitError> {
         Result { () throws(SubmitError) in
             try table.submit(

@@ -34,6 +34,7 @@ extension World {
             case "subscriber": Subscriber.self
             case "witness": Witness.self
             case "hostile": HostilePeer.self
+            case "backend": BackEndKeeper.self
             default: Operator.self
             }
         return type.init(name, self)

@@ -23,6 +23,9 @@ package struct Breach: Hashable, Sendable {
         case eventsInOrder = "events-in-order"
         /// Every prepared change is either committed and finished, or aborted, once and in order.
         case hooksPaired = "hooks-paired"
+        /// A back end has exactly the memory of the array in force, or was lost for a reason; what it
+        /// fails at is a veto before the commit, and no error after it.
+        case backEndFollows = "back-end-follows"
         /// Every guest write is in a dirty log or in a receipt.
         case dirtyBitsKept = "dirty-bits-kept"
         /// A barrier is free when it is entered.

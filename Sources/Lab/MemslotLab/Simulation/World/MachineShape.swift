@@ -38,7 +38,7 @@ struct MachineShape {
             ("vcpu", random.draw(1...3)), ("reader", random.draw(1...2)),
             ("fast", random.draw(1...2)),
             ("dirty", 1), ("faults", 1), ("subscriber", random.draw(1...2)), ("witness", 1),
-            ("operator", 1), ("hostile", 2),
+            ("operator", 1), ("hostile", 2), ("backend", 1),
         ]
         actors = counts.flatMap { name, count in (0..<count).map { "\(name)-\($0)" } }
     }

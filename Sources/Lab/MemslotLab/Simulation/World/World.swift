@@ -17,6 +17,7 @@ final class World: @unchecked Sendable {
     let service: MemslotService
     private(set) var table: MemslotTable
     private(set) var hooks: [WatchedHook] = []
+    private(set) var backEnd: WatchedBackEnd?
     var observations: [Observation] = []
 
     static let vm = "vm"
@@ -71,6 +72,13 @@ final class World: @unchecked Sendable {
     private func wire() throws(SimulationError) {
         hooks = (0...shape.hooks).map { WatchedHook(number: $0, self) }
         for hook in hooks { table.add(wiring.hook(hook)) }
+        if options.actors?.contains("backend-0") ?? true {
+            do {
+                let backEnd = try WatchedBackEnd(self)
+                try table.add(backEnd)
+                self.backEnd = backEnd
+            } catch { throw .unusable("a back end: \(error)") }
+        }
         // First, so that the world receives events before all others.
         try observe { [unowned self] in receive($0) }
         try converting(
@@ -96,6 +104,8 @@ final class World: @unchecked Sendable {
         observations = []
         for hook in hooks { table.remove(hook) }
         hooks = []
+        if let backEnd { table.remove(backEnd) }
+        backEnd = nil
         scheduler.watch = BatonScheduler.Watch()
         // If it can't be, it is released with the world.
         _ = try? service.unregister(Self.vm)
@@ -156,6 +166,8 @@ package struct Wiring {
     package var hold: (VCPUGate) -> any VCPUHold = { $0 }
     /// The hook that the table calls, given the real one.
     package var hook: (any MemslotHook) -> any MemslotHook = { $0 }
+    /// The hook of the back end, given the observer.
+    package var observer: (any TransactionHook) -> any TransactionHook = { $0 }
     /// How readers read a snapshot of the table.
     package var read: (MemslotTable, _ name: String, (TableSnapshot) -> Void) -> Void = {
         $0.read(as: $1, $2)
