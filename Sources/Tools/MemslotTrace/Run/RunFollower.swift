@@ -79,13 +79,14 @@ package struct RunFollower {
             machines[number]?.mappings = []
             let slots = machine.builder.table.slots
             return [.fault(ExplainedFault(fault, of: number, under: slots))]
-        case .table(let message):
-            guard let own = machines[message.machine] else { return [] }
+        case .table(var message):
+            let number = message.machine
+            guard let own = machines[number] else { return [] }
+            // A file of records has numbers of its own.
+            message.line = 0
             let finding = message.finding(under: own.builder.table.slots)
-            return [.table(message)] + (finding.map { [.finding($0, machine: message.machine)] } ?? [])
-        case .changed(let change):
-            // Records have numbers of their own.
-            var change = change
+            return [.table(message)] + (finding.map { [.finding($0, machine: number)] } ?? [])
+        case .changed(var change):
             change.line = 0
             return machines.keys.sorted().flatMap { number -> [RunEvent] in
                 guard change.machine ?? number == number else { return [] }

@@ -50,7 +50,8 @@ package struct TableMessage: Hashable, Sendable {
         let ranges = missing.prefix(8).map { "\(hex($0.start..<$0.end))" }
         return Finding(
             .earlyTable, .error,
-            (line > 0 ? "line \(line), " : "") + "\(name): table sent to \(target) with memory that the guest did not have "
+            (line > 0 ? "line \(line), " : "")
+                + "\(name): table sent to \(target) with memory that the guest did not have "
                 + "yet: \(ranges.joined(separator: ", "))" + (missing.count > 8 ? ", …" : ""),
             range: first.start..<first.end)
     }

@@ -86,7 +86,7 @@ struct RecordTests {
         #expect(run.status == 0, "\(run.errors)")
         // The live one numbers all records, a record only its calls: columns may be wider.
         func unnumbered(_ text: String) -> [String] {
-            text.replacing(/\s+\d+-\d+\s+/, with: " ").replacing(/ +/, with: " ")
+            text.replacing(/\s+\d+-\d+\s+/, with: " ").replacing(#/ +/#, with: " ")
                 .components(separatedBy: "\n")
         }
         func reported() -> String {
