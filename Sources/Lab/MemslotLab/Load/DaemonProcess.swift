@@ -36,8 +36,10 @@ package final class DaemonProcess {
         // The path of a socket is limited to 107 bytes, so that TMPDIR may be too long.
         var template = Array("/tmp/memslotd-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw TargetLost("no temporary directory") }
-        directory = BuiltProgram.text(template)
-        do throws(ListeningError) { socket = try SocketPath(directory + "/s") } catch {
+        directory = String(
+            decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        let path = directory + "/s"
+        do throws(ListeningError) { socket = try SocketPath(path) } catch {
             throw TargetLost(error.message)
         }
         arguments =
