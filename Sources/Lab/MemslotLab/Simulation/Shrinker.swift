@@ -109,24 +109,19 @@ package struct Shrinker {
 
     /// Removes switches between threads, in parts of decreasing length.
     private mutating func flattenSchedule() {
-        guard let list = best.options.choices?.list else { return }
-        var length = list.count
+        guard var length = best.options.choices?.list.count else { return }
         while length > 0 && budget > 0 {
             var start = 0
-            while start < best.options.choices?.list.count ?? 0 && budget > 0 {
-                flatten(start, length)
+            while var list = best.options.choices?.list, start < list.count, budget > 0 {
+                let part = start..<min(start + length, list.count)
+                if list[part].contains(where: { $0 != 0 }) {
+                    list.replaceSubrange(part, with: repeatElement(0, count: part.count))
+                    keep { $0.choices = ScheduleChoices(list) }
+                }
                 start += length
             }
             length /= 2
         }
         cutSteps()
-    }
-
-    private mutating func flatten(_ start: Int, _ length: Int) {
-        guard var list = best.options.choices?.list else { return }
-        let end = min(start + length, list.count)
-        guard start < end, list[start..<end].contains(where: { $0 != 0 }) else { return }
-        list.replaceSubrange(start..<end, with: repeatElement(0, count: end - start))
-        keep { $0.choices = ScheduleChoices(list) }
     }
 }
