@@ -140,6 +140,11 @@ extension ExitCode {
     }
 }
 
+extension ArgumentHelp {
+    /// The help of an option that takes a number.
+    static func number(_ text: String) -> ArgumentHelp { ArgumentHelp(text, valueName: "n") }
+}
+
 /// - Throws: a usage error with `message` unless `isMet`.
 func require(_ isMet: Bool, _ message: @autoclosure () -> String) throws {
     guard isMet else { throw ValidationError(message()) }

@@ -8,15 +8,9 @@ public import Memslots
 /// The rules by which a command without a VM validates arrays: those of the VM that a file
 /// describes, or of the options. Each option replaces one of them.
 struct OfflineRules: ParsableArguments {
-    @Option(help: ArgumentHelp("The slots of an address space.", valueName: "n"))
-    var maxSlots: UInt32?
-
-    @Option(help: ArgumentHelp("The bits of a guest physical address.", valueName: "n"))
-    var guestBits: UInt32?
-
-    @Option(help: ArgumentHelp("The number of address spaces.", valueName: "n"))
-    var addressSpaces: UInt32?
-
+    @Option(help: .number("The slots of an address space.")) var maxSlots: UInt32?
+    @Option(help: .number("The bits of a guest physical address.")) var guestBits: UInt32?
+    @Option(help: .number("The number of address spaces.")) var addressSpaces: UInt32?
     @OptionGroup var host: HostOptions
 
     func validate() throws { _ = try rules(for: [], flags: nil) }

@@ -24,10 +24,7 @@ struct MemoryCreateCommand: VMRequestCommand {
 
     @Option(help: "Bytes: 0x…, decimal, or with K, M, G, T.") var size: Quantity?
     @Option(help: "memfd, hugetlb or guest-memfd.") var backing: MemoryBacking = .memfd
-
-    @Option(help: ArgumentHelp("A descriptor that this command inherits.", valueName: "n"))
-    var fd: Int32?
-
+    @Option(help: .number("A descriptor that this command inherits.")) var fd: Int32?
     @OptionGroup var target: VMOptions
     @Argument(help: "The memory object's name.") var memory: String
     @Argument(help: .hidden) var more: [String] = []

@@ -8,9 +8,7 @@ struct GetCommand: VMRequestCommand {
         commandName: "get", abstract: "Print a VM's array as JSON, one slot per line.",
         discussion: "The output can be changed and submitted again.")
 
-    @Option(
-        help: ArgumentHelp(
-            "A former generation, as far back as the history reaches.", valueName: "n"))
+    @Option(help: .number("A former generation, as far back as the history reaches."))
     var generation: UInt64?
 
     @OptionGroup var target: VMOptions
@@ -27,7 +25,7 @@ struct TranslateCommand: VMRequestCommand {
         commandName: "translate", abstract: "Print the slots at guest physical addresses.",
         discussion: "A range may span slots and holes: a row for each piece of it.")
 
-    @Option(help: ArgumentHelp("The address space.", valueName: "n")) var addressSpace: UInt64 = 0
+    @Option(help: .number("The address space.")) var addressSpace: UInt64 = 0
     @OptionGroup var target: VMOptions
 
     @Argument(help: "Addresses: 0x…, decimal, or with K, M, G, T; or ranges: ADDRESS+SIZE.")
@@ -93,9 +91,7 @@ struct HistoryCommand: VMRequestCommand {
     static let configuration = CommandConfiguration(
         commandName: "history", abstract: "List the last transactions of a VM, oldest first.")
 
-    @Option(help: ArgumentHelp("The number of transactions; by default all kept.", valueName: "n"))
-    var last: UInt64?
-
+    @Option(help: .number("The number of transactions; by default all kept.")) var last: UInt64?
     @OptionGroup var target: VMOptions
 
     func request() -> DaemonRequest {
@@ -133,13 +129,10 @@ struct DirtyCommand: VMRequestCommand {
     @Option(help: ArgumentHelp("A memory object, in place of a slot.", valueName: "name"))
     var memory: String?
 
-    @Option(help: ArgumentHelp("The slot's address space.", valueName: "n"))
-    var addressSpace: UInt64?
+    @Option(help: .number("The slot's address space.")) var addressSpace: UInt64?
+    @Option(help: .number("The first page to read.")) var firstPage: UInt64 = 0
 
-    @Option(help: ArgumentHelp("The first page to read.", valueName: "n")) var firstPage: UInt64 = 0
-
-    @Option(
-        help: ArgumentHelp("The number of pages; by default all from the first.", valueName: "n"))
+    @Option(help: .number("The number of pages; by default all from the first."))
     var pageCount: UInt64?
 
     @OptionGroup var target: VMOptions

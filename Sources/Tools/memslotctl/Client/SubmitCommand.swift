@@ -17,7 +17,7 @@ struct SubmitCommand: VMRequestCommand {
             be used.
             """)
 
-    @Option(help: ArgumentHelp("Commit only if the VM is at this generation.", valueName: "n"))
+    @Option(help: .number("Commit only if the VM is at this generation."))
     var expectedGeneration: UInt64?
 
     @Flag(help: "Hold vCPUs even if the plan does not require it.") var quiesce = false

@@ -9,11 +9,9 @@ struct CreateCommand: VMRequestCommand {
         commandName: "create", abstract: "Create a VM without slots in a daemon.")
 
     @Option(help: "simulated, kvm, or auto: KVM if it opens.") var backend: BackendChoice = .auto
+    @Option(help: .number("The number of slots of a simulated VM.")) var maxSlots: UInt64?
 
-    @Option(help: ArgumentHelp("The number of slots of a simulated VM.", valueName: "n"))
-    var maxSlots: UInt64?
-
-    @Option(help: ArgumentHelp("The number of address spaces of a simulated VM.", valueName: "n"))
+    @Option(help: .number("The number of address spaces of a simulated VM."))
     var addressSpaces: UInt64?
 
     @OptionGroup var host: HostOptions

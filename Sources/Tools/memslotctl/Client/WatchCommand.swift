@@ -13,7 +13,7 @@ struct WatchCommand: ParsableCommand {
             """)
 
     @OptionGroup var client: ClientOptions
-    @Option(help: ArgumentHelp("End after this many events.", valueName: "n")) var events: Int?
+    @Option(help: .number("End after this many events.")) var events: Int?
     @Argument(help: "The VM's name.") var vm: String?
 
     func run() throws {
