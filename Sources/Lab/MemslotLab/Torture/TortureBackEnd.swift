@@ -7,11 +7,12 @@ import Memslots
 /// A vhost-user disk that follows the memory of a torture, with requests always in flight: a
 /// qemu-storage-daemon.
 ///
-/// Ring and buffers are in a memory of their own, whose slots each array cuts elsewhere. The region's
-/// memory is moved, cut and taken away under the running disk.
+/// Ring and buffers are in a memory of their own, which each array cuts elsewhere, and of which it has
+/// more or less. The region's memory is moved, cut and taken away under the running disk.
 struct TortureBackEnd {
     /// The guest address of ring and buffers, above the guest's code.
     private static let start = GuestPlacement.lowBytes.rawValue
+    private static let more: UInt64 = 32
     private let memory: GuestMemory
     private let guest: DiskGuest
     private let observer: VhostUserObserver
@@ -40,7 +41,7 @@ struct TortureBackEnd {
             try daemon.start()
         } catch { throw .unavailable(error.message) }
         memory = try converting(
-            { TortureError.system($0) }, GuestMemory(size: .pages(DiskGuest.pages)))
+            { TortureError.system($0) }, GuestMemory(size: .pages(DiskGuest.pages + Self.more)))
         guest = DiskGuest(memory, at: Self.start)
         let files = [MemoryObjectID(rawValue: 1): region, 2: memory.descriptor]
         do throws(VhostUserError) {
@@ -67,10 +68,12 @@ struct TortureBackEnd {
         }
     }
 
-    /// The slots of ring and buffers, cut at a random page.
+    /// The slots of ring and buffers, cut at a random page. Behind them more or less of their memory
+    /// follows, so that the back end's region around the ring is cut too.
     func slots(_ random: inout SeededRandom) -> [Memslot] {
         let cut = UInt64.random(in: 0...DiskGuest.pages, using: &random)
-        let pieces = [0..<cut, cut..<DiskGuest.pages].filter { !$0.isEmpty }
+        let end = DiskGuest.pages + .random(in: 0...Self.more, using: &random)
+        let pieces = [0..<cut, cut..<end].filter { !$0.isEmpty }
         return pieces.enumerated().map { index, pages in
             let offset = ByteCount.pages(pages.lowerBound)
             return Memslot(

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 internal import Memslots
 
@@ -75,29 +76,33 @@ extension BackEnd {
         for index in indexes { try requireDrained(index, by: deadline) }
     }
 
-    /// Ends the driver's notifications once the back end has returned everything, or nothing changes
-    /// any more.
+    /// Ends the driver's notifications, and waits until the back end has returned everything, or nothing
+    /// changes any more.
     ///
     /// - Returns: whether something is left in the ring that the back end was notified of.
     private func silence(_ index: Int, by deadline: Deadline) throws(VhostUserError) -> Bool {
         guard let kept = rings[index] else { return false }
-        let memory = isPacked ? nil : memory(of: index)
-        func setKick(_ event: OwnedDescriptor) throws(VhostUserError) {
-            try frontEnd.setKick(ofRing: index, descriptor: event.number, by: deadline)
-            guard !frontEnd.protocolFeatures.contains(.acknowledgement) else { return }
+        let kick = OwnedDescriptor(adopting: try valueOfCall("eventfd", clinux_eventfd()))
+        try frontEnd.setKick(ofRing: index, descriptor: kick.number, by: deadline)
+        if !frontEnd.protocolFeatures.contains(.acknowledgement) {
             try frontEnd.confirm(by: deadline)
         }
-        for attempt in 1...4 {
-            // The back end notices what is in the ring, though the driver may be about to notify it.
-            if let memory, !memory.isEmpty { Self.signal(kept.kick) }
-            let available = memory?.rest(isShort: kept.keepsBuffers, by: deadline)
-            try setKick(configuration.silence)
-            if available == memory?.availableIndex { return available != memory?.usedIndex }
-            // The driver has added more, which the back end may have noticed.
-            if attempt < 4 { try setKick(kept.kick) }
+        guard !isPacked, let memory = memory(of: index) else { return false }
+        var available = memory.availableIndex
+        // The driver's own notification may come too late, or have gone to the former kick.
+        let stillness = Duration.milliseconds(kept.keepsBuffers ? 5 : 1_000)
+        for _ in 0..<32 where memory.usedIndex != available {
+            available = memory.rest(for: stillness, by: deadline) { Self.signal(kick) }
+            // Before the second round trip it is done with the notification, in which it may have found
+            // what the driver has added since.
+            for _ in 0..<2 { try frontEnd.confirm(by: deadline) }
+            if memory.availableIndex == available { return memory.usedIndex != available }
+            available = memory.availableIndex
         }
-        // The driver does not wait for notifications.
-        _ = memory?.rest(isShort: false, by: deadline)
+        // A driver that never pauses, and reads the used index by itself.
+        if memory.usedIndex != available {
+            _ = memory.rest(for: .milliseconds(100), by: deadline)
+        }
         return false
     }
 

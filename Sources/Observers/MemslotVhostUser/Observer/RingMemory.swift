@@ -28,25 +28,28 @@ struct RingMemory {
     /// How many requests the back end has returned, modulo 2^16.
     var usedIndex: UInt16 { used.load(fromByteOffset: 2, as: UInt16.self) }
 
-    /// Whether the back end has returned everything.
-    var isEmpty: Bool { availableIndex == usedIndex }
-
     /// Waits until the back end has returned everything, or nothing changes for so long that it
-    /// won't: a quarter of the time that is left, a second at most.
+    /// won't. Leaves half of the time until the deadline.
     ///
-    /// - Parameter isShort: whether 5 ms are enough: the back end keeps buffers of this ring until it
-    ///   has something to put in, such as those of a receive queue.
+    /// - Parameters:
+    ///   - stillness: for how long nothing must change; a quarter of the time that is left at most.
+    ///   - deadline: the end of that time.
+    ///   - notify: notifies the back end; called whenever the driver has added something.
     /// - Returns: the available index then.
-    func rest(isShort: Bool, by deadline: Deadline) -> UInt16 {
-        var stillness = Duration.milliseconds(isShort ? 5 : 1_000)
-        if let remaining = deadline.remaining { stillness = min(stillness, remaining / 4) }
+    func rest(
+        for stillness: Duration, by deadline: Deadline, notify: () -> Void = {}
+    ) -> UInt16 {
+        let left = deadline.remaining ?? .seconds(3_600)
+        let stillness = min(left / 4, stillness)
+        let limit = Deadline.after(left / 2)
         var (available, used, end) = (availableIndex, usedIndex, Deadline.after(stillness))
-        while used != available, !end.hasPassed {
+        if used != available { notify() }
+        while used != available, !end.hasPassed, !limit.hasPassed {
             usleep(100)
             let now = (availableIndex, usedIndex)
             if now != (available, used) { end = .after(stillness) }
+            if now.0 != available { notify() }
             (available, used) = now
-            if deadline.hasPassed { break }
         }
         return available
     }

@@ -48,7 +48,7 @@ public final class VhostUserObserver: ReportingHook {
         var waitsForRequests: Bool
         var patience: Duration
         var stateChanged: @Sendable (VhostUserState) -> Void
-        /// The kick and call of rings that are being drained.
+        /// The call of rings that are being drained.
         var silence: OwnedDescriptor
     }
 
