@@ -75,7 +75,7 @@ package final class DaemonProcess {
                 break
             }
         }
-        throw TargetLost("memslotd does not start: \(log)")
+        throw TargetLost("\(arguments[0]) does not start: \(log)")
     }
 
     package func end(_ signal: Int32) {

@@ -39,13 +39,15 @@ struct TortureBackEnd {
                 throw TargetLost("\(daemon.directory)/disk can't be written")
             }
             try daemon.start()
+            _ = try daemon.waitUntilReady()
         } catch { throw .unavailable(error.message) }
         memory = try converting(
             { TortureError.system($0) }, GuestMemory(size: .pages(DiskGuest.pages + Self.more)))
         guest = DiskGuest(memory, at: Self.start)
         let files = [MemoryObjectID(rawValue: 1): region, 2: memory.descriptor]
         do throws(VhostUserError) {
-            let front = try Self.connect(daemon.directory + "/s")
+            let front = try VhostUserFrontEnd(
+                connectingTo: daemon.directory + "/s", by: .after(.seconds(10)))
             let offer = try front.open(by: .after(.seconds(10)))
             try front.set([.version1], by: .after(.seconds(10)))
             observer = try VhostUserObserver(
@@ -53,19 +55,6 @@ struct TortureBackEnd {
                 isVisible: { $0.memory != nil && VhostUserObserver.isWritableMemory($0) },
                 descriptor: { files[$0] })
         } catch { throw .backEnd(error) }
-    }
-
-    /// Connects once it listens.
-    private static func connect(_ path: String) throws(VhostUserError) -> VhostUserFrontEnd {
-        let end = Deadline.after(.seconds(30))
-        while true {
-            do throws(VhostUserError) {
-                return try VhostUserFrontEnd(connectingTo: path, by: end)
-            } catch {
-                if end.hasPassed { throw error }
-                usleep(1_000)
-            }
-        }
     }
 
     /// The slots of ring and buffers, cut at a random page. Behind them more or less of their memory
