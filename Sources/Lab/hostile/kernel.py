@@ -75,9 +75,11 @@ def sealed_memory(uid: int) -> int:
 def connect(path: str, uid: int) -> socket.socket:
     """A connection of `uid`, which is never trusted and so checks no server."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(60)
+    # With a time limit of Python's own a full backlog would be an error, and not a wait.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 60, 0))
     with acting_as(uid):
         connection.connect(path)
+    connection.settimeout(60)
     return connection
 
 

@@ -81,8 +81,10 @@ struct RecordTests {
     @Test("the report of a record of --atomic is that of the run, and one that is cut says less")
     func commits() throws {
         let (report, file) = (Workbench.file("atomic.report"), Workbench.file("atomic.jsonl"))
+        // Each change ends with a call that uses memory, so that it is a commit on a busy machine too.
         let run = Finished(
-            vmm: ["split", "20"], under: ["--atomic", "--report-file", report, "--record", file])
+            vmm: ["holds", "20", "1", "running"],
+            under: ["--atomic", "--report-file", report, "--record", file])
         #expect(run.status == 0, "\(run.errors)")
         // The live one numbers all records, a record only its calls: columns may be wider.
         func unnumbered(_ text: String) -> [String] {
