@@ -315,6 +315,45 @@ struct ObserverTests {
         expectRunning(vm)
     }
 
+    @Test("a ring that never pauses, because its driver needs no notification, is stopped in time")
+    func endless() throws {
+        let memory = try GuestMemory(size: .pages(VMWithBackEnd.pages))
+        let isStopped = Locked(false)
+        let last: UInt16 = 40_000
+        @Sendable func set(available: UInt16, used: UInt16) {
+            memory.store(UInt32(available) << 16, 3 * 4_096)
+            memory.store(UInt32(used) << 16, 4 * 4_096)
+        }
+        let vm = try vm(memory: memory) { _, request in
+            request != .getRingBase
+                ? nil
+                : .run { _ in
+                    isStopped.withLock { $0 = true }
+                    set(available: last, used: last)
+                }
+        }
+        vm.peer.state.withLock { $0.baseWhenStopped[0] = UInt32(last) }
+        set(available: 2, used: 0)
+        // Two requests are in the ring at any time.
+        let driver = try OwnThread {
+            var index: UInt16 = 2
+            while true {
+                index = index == last - 1 ? 2 : index + 1
+                let goesOn = isStopped.withLock { isStopped in
+                    if !isStopped { set(available: index, used: index - 2) }
+                    return !isStopped
+                }
+                if !goesOn { return }
+                usleep(20)
+            }
+        }
+        try vm.table.submit(
+            [vm.slot(0, 40), vm.slot(41, 23), vm.slot(68, 2)],
+            options: SubmitOptions(quiesceDeadline: .seconds(20)))
+        driver.join()
+        expectRunning(vm)
+    }
+
     @Test("buffers that a back end keeps cost the long wait once")
     func keptBuffers() throws {
         let vm = try vm()

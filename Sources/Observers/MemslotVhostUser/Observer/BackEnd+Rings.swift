@@ -58,9 +58,7 @@ extension BackEnd {
                     ofRing: index, descriptor: configuration.silence.number, by: deadline)
                 stopped.append(index)
             }
-            for index in indexes {
-                if try silence(index, by: deadline) { filled.insert(index) }
-            }
+            filled = try rest(indexes, by: deadline)
         }
         for index in indexes {
             guard let ring = rings[index] else { continue }
@@ -77,33 +75,39 @@ extension BackEnd {
     }
 
     /// Ends the driver's notifications, and waits until the back end has returned everything, or nothing
-    /// changes any more.
+    /// changes any more: for all rings at once, and for at most half of the time that is left.
     ///
-    /// - Returns: whether something is left in the ring that the back end was notified of.
-    private func silence(_ index: Int, by deadline: Deadline) throws(VhostUserError) -> Bool {
-        guard let kept = rings[index] else { return false }
-        let kick = OwnedDescriptor(adopting: try valueOfCall("eventfd", clinux_eventfd()))
-        try frontEnd.setKick(ofRing: index, descriptor: kick.number, by: deadline)
+    /// - Returns: the rings in which something is left that the back end was notified of.
+    private func rest(_ indexes: [Int], by deadline: Deadline) throws(VhostUserError) -> Set<Int> {
+        for index in indexes {
+            guard let kept = rings[index] else { continue }
+            try frontEnd.setKick(
+                ofRing: index, descriptor: kept.privateKick.number, by: deadline)
+        }
         if !frontEnd.protocolFeatures.contains(.acknowledgement) {
             try frontEnd.confirm(by: deadline)
         }
-        guard !isPacked, let memory = memory(of: index) else { return false }
-        var available = memory.availableIndex
-        // The driver's own notification may come too late, or have gone to the former kick.
-        let stillness = Duration.milliseconds(kept.keepsBuffers ? 5 : 1_000)
-        for _ in 0..<32 where memory.usedIndex != available {
-            available = memory.rest(for: stillness, by: deadline) { Self.signal(kick) }
-            // Before the second round trip it is done with the notification, in which it may have found
-            // what the driver has added since.
+        if isPacked { return [] }
+        let left = min(deadline.remaining ?? .seconds(3_600), .seconds(4))
+        let limit = Deadline.after(left / 2)
+        var waits = indexes.compactMap { index in
+            rings[index].flatMap { kept in
+                memory(of: index).map { RingRest(kept, $0, left: left) }
+            }
+        }
+        while waits.contains(where: { !$0.isEmpty }) {
+            while waits.contains(where: { !$0.isOver }), !limit.hasPassed {
+                usleep(100)
+                for place in waits.indices { waits[place].look() }
+            }
+            // Before the second round trip the back end is done with the notification, in which it may
+            // have found what the driver has added since.
             for _ in 0..<2 { try frontEnd.confirm(by: deadline) }
-            if memory.availableIndex == available { return memory.usedIndex != available }
-            available = memory.availableIndex
+            var isChanged = false
+            for place in waits.indices { isChanged = waits[place].look() || isChanged }
+            if !isChanged || limit.hasPassed { break }
         }
-        // A driver that never pauses, and reads the used index by itself.
-        if memory.usedIndex != available {
-            _ = memory.rest(for: .milliseconds(100), by: deadline)
-        }
-        return false
+        return Set(waits.lazy.filter { !$0.isEmpty && !$0.isPolled }.map(\.index))
     }
 
     /// Sets up and starts rings, in each where it stopped.
@@ -153,7 +157,7 @@ extension BackEnd {
         rings[index].flatMap { RingMemory(of: $0.ring, in: slots) }
     }
 
-    private static func signal(_ event: OwnedDescriptor) {
+    static func signal(_ event: OwnedDescriptor) {
         // Fails only if the counter is full: then the event is signalled already.
         var one: UInt64 = 1
         write(event.number, &one, 8)

@@ -28,32 +28,6 @@ struct RingMemory {
     /// How many requests the back end has returned, modulo 2^16.
     var usedIndex: UInt16 { used.load(fromByteOffset: 2, as: UInt16.self) }
 
-    /// Waits until the back end has returned everything, or nothing changes for so long that it
-    /// won't. Leaves half of the time until the deadline.
-    ///
-    /// - Parameters:
-    ///   - stillness: for how long nothing must change; a quarter of the time that is left at most.
-    ///   - deadline: the end of that time.
-    ///   - notify: notifies the back end; called whenever the driver has added something.
-    /// - Returns: the available index then.
-    func rest(
-        for stillness: Duration, by deadline: Deadline, notify: () -> Void = {}
-    ) -> UInt16 {
-        let left = deadline.remaining ?? .seconds(3_600)
-        let stillness = min(left / 4, stillness)
-        let limit = Deadline.after(left / 2)
-        var (available, used, end) = (availableIndex, usedIndex, Deadline.after(stillness))
-        if used != available { notify() }
-        while used != available, !end.hasPassed, !limit.hasPassed {
-            usleep(100)
-            let now = (availableIndex, usedIndex)
-            if now != (available, used) { end = .after(stillness) }
-            if now.0 != available { notify() }
-            (available, used) = now
-        }
-        return available
-    }
-
     /// Waits until the back end has returned all requests before `base`.
     func waitUntilUsed(
         _ base: UInt16, ring: Int, by deadline: Deadline
@@ -64,5 +38,62 @@ struct RingMemory {
             }
             usleep(100)
         }
+    }
+}
+
+/// The wait of one ring for its back end, which is notified of what the driver adds meanwhile.
+struct RingRest {
+    let index: Int
+    private let memory: RingMemory
+    private let kick: OwnedDescriptor
+    private let stillness: Duration
+    private let first: UInt16
+    private let size: UInt16
+    private var available: UInt16
+    private var used: UInt16
+    private var end: Deadline
+    /// Whether the driver goes on without notifications, because it reads the used index by itself.
+    private(set) var isPolled = false
+
+    /// Begins, with a notification.
+    ///
+    /// - Parameter left: the time that is left.
+    init(_ kept: KeptRing, _ memory: RingMemory, left: Duration) {
+        (index, self.memory, kick) = (kept.ring.index, memory, kept.privateKick)
+        size = kept.ring.size
+        // The driver's own notification may come too late, or have gone to the former kick.
+        stillness = min(left / 4, .milliseconds(kept.keepsBuffers ? 5 : 1_000))
+        (first, available, used) = (memory.availableIndex, memory.availableIndex, memory.usedIndex)
+        end = .after(stillness)
+        if !isEmpty { BackEnd.signal(kick) }
+    }
+
+    /// Whether the back end has returned everything.
+    var isEmpty: Bool { used == available }
+
+    /// Whether it has, or nothing has changed for so long that it won't.
+    var isOver: Bool { isEmpty || end.hasPassed }
+
+    /// Looks at the ring again.
+    ///
+    /// - Returns: whether the driver has added something of which the back end was notified.
+    @discardableResult
+    mutating func look() -> Bool {
+        let now = (available: memory.availableIndex, used: memory.usedIndex)
+        defer { (available, used) = now }
+        if isPolled {
+            if now.used != used { end = .after(.milliseconds(100)) }
+            return false
+        }
+        if now != (available, used) { end = .after(stillness) }
+        guard now.available != available else { return false }
+        // More than fits: it has found what was returned, though nobody has called it.
+        if now.available &- first > size {
+            isPolled = true
+            end = .after(.milliseconds(100))
+            return false
+        }
+        BackEnd.signal(kick)
+        return true
     }
 }

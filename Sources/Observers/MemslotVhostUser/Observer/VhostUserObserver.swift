@@ -119,7 +119,10 @@ public final class VhostUserObserver: ReportingHook {
     ) throws(VhostUserError) {
         let kept = KeptRing(
             ring: ring, kick: try OwnedDescriptor(duplicating: ring.kick),
-            call: try OwnedDescriptor(duplicating: ring.call), isStarted: true, base: base)
+            call: try OwnedDescriptor(duplicating: ring.call),
+            // Made now, because a change must not fail for want of a descriptor.
+            privateKick: OwnedDescriptor(adopting: try valueOfCall("eventfd", clinux_eventfd())),
+            isStarted: true, base: base)
         try outsideTransactions { backEnd throws(VhostUserError) in
             try backEnd.start(kept, by: deadline)
         }

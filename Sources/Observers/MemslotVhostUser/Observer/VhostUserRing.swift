@@ -56,6 +56,8 @@ struct KeptRing: Sendable {
     var ring: VhostUserRing
     var kick: OwnedDescriptor
     var call: OwnedDescriptor
+    /// The kick while it is drained, which the driver does not have.
+    var privateKick: OwnedDescriptor
     /// Whether the embedder wants it to run.
     var isStarted: Bool
     /// Where the back end continues, while it is stopped.

@@ -44,24 +44,31 @@ package struct ImportReport: Sendable {
 
     /// Adds what the VMM's own calls show, to the report of the kernel's calls.
     mutating func addEvidence(of asked: ImportReport) {
-        let places = asked.scenario.machines.map { machine in
-            scenario.machines.firstIndex { $0.name == machine.name } ?? 0
+        func place(_ machine: Int) -> Int {
+            guard asked.scenario.machines.indices.contains(machine) else { return 0 }
+            let name = asked.scenario.machines[machine].name
+            return scenario.machines.firstIndex { $0.name == name } ?? 0
         }
-        failures += asked.failures.map { failure in
-            var failure = failure
-            failure.call.machine = places[failure.call.machine]
-            return failure
+        // Most of what the kernel refused was refused to the VMM too.
+        let own = failures.filter { one in
+            !asked.failures.contains {
+                $0.call.region == one.call.region && $0.call.errno == one.call.errno
+            }
         }
-        for (errno, count) in asked.counts.failedCalls {
-            counts.failedCalls[errno, default: 0] += count
+        failures = asked.failures
+        for index in failures.indices {
+            failures[index].call.machine = place(failures[index].call.machine)
         }
-        (runFaults, memoryFindings) = (asked.runFaults, asked.memoryFindings)
+        failures += own
+        counts.failedCalls.merge(asked.counts.failedCalls) { max($0, $1) }
+        runFaults = asked.runFaults
         for index in runFaults.indices {
-            runFaults[index].machine = places[runFaults[index].machine]
+            runFaults[index].machine = place(runFaults[index].machine)
         }
-        for index in memoryFindings.indices {
-            memoryFindings[index].machine = places[memoryFindings[index].machine]
-        }
+        // Whether a table was early is known of the kernel's calls, in a run; in a record, it says so.
+        memoryFindings =
+            memoryFindings.filter { $0.finding.kind == .earlyTable }
+            + asked.memoryFindings.map { (place($0.machine), $0.finding) }
         counts.unfinishedCalls = max(counts.unfinishedCalls, asked.counts.unfinishedCalls)
         counts.malformedCalls = max(counts.malformedCalls, asked.counts.malformedCalls)
         counts.lostRecords = max(counts.lostRecords, asked.counts.lostRecords)

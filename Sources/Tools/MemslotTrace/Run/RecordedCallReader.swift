@@ -75,10 +75,9 @@ struct RecordedCallReader {
         {
             let kind = finding["kind"]?.string.flatMap(Finding.Kind.init) ?? .userMemory
             let space = UInt32(clamping: finding["addressSpace"]?.uint64 ?? 0)
-            let start = finding.number("start") ?? 0
             let found = Finding(
                 kind, .error, text, addressSpace: AddressSpaceID(space),
-                range: start..<max(start, finding.number("end") ?? 0))
+                range: finding.number("start").map { $0..<max($0, finding.number("end") ?? 0) })
             log.findings.append((machine(vm), found))
         }
         if let commit = value["commit"], let vm = value["vm"]?.string {

@@ -76,7 +76,9 @@ extension RunCall {
             number: number, machine: machine, thread: thread,
             time: TraceTime(rawValue: call["at"]?.uint64 ?? 0),
             nanoseconds: call["nanoseconds"]?.uint64 ?? 0, region: region,
-            errno: call["errno"]?.string.flatMap { Errno(name: $0) },
+            errno: call["errno"]?.string.map {
+                Errno(name: $0) ?? Errno(rawValue: Int32($0) ?? 0)
+            },
             runsBefore: UInt64(clamping: runsBefore),
             // A record without entries shows that a vCPU was inside, not that none entered.
             entries: call["entries"]?.uint64 ?? (inside > 0 ? UInt64(clamping: number) : 0),

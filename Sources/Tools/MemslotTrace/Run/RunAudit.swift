@@ -43,7 +43,7 @@ package struct RunAudit: Sendable {
         if recording.wasStopped { text += "note: the VMM was stopped by --atomic\n" }
         if asked.view?.rows.isEmpty == true {
             text +=
-                "note: the text of 'info mtree' has no memory: use the output of 'info mtree -f'\n"
+                "note: the text of 'info mtree -f' has no memory\n"
         }
         return text
     }
@@ -52,7 +52,6 @@ package struct RunAudit: Sendable {
     package var document: ReportDocument {
         var shown = committed ?? imported
         if committed != nil { shown.report.addEvidence(of: imported.report) }
-        shown.report = withTables(shown.report)
         shown.report.view = imported.report.view
         let holds = recording.commits.map { commit in
             let begin = commit.heldSince.rawValue

@@ -29,6 +29,8 @@ struct TraceAssembly {
         func explain(upTo line: Int) {
             while let failure = failures.first, failure.line <= line {
                 failures.removeFirst()
+                // Of a file that names no VM.
+                guard log.machines.indices.contains(failure.machine) else { continue }
                 let own = builder(of: failure.machine)
                 builders[failure.machine] = own
                 explained.append(
@@ -47,9 +49,9 @@ struct TraceAssembly {
             }
             while let message = tables.first, message.line <= line {
                 tables.removeFirst()
-                let own = builder(of: message.machine)
-                builders[message.machine] = own
-                if surpriseCount == 0, let finding = message.finding(under: own.table.slots) {
+                // A VM without slots is none of the scenario.
+                let slots = builders[message.machine]?.table.slots ?? []
+                if surpriseCount == 0, let finding = message.finding(under: slots) {
                     early.append((message.machine, finding))
                 }
             }
