@@ -29,7 +29,8 @@ public protocol MemslotHook: AnyObject, Sendable {
 
     /// Adopts a prepared change. The backend has the new slots. Readers are held out, and vCPUs are
     /// too if the plan, the caller or a hook needs it. A plan of additions alone and, on x86-64, one
-    /// deletion alone of a slot that does not log run beside the guest. The arrays are swapped
+    /// deletion alone of a slot that does not log run beside the guest, and so does this call in a
+    /// `continuity` plan with deletions after its hold. The arrays are swapped
     /// afterwards, so ``MemslotTable/read(as:_:)`` still returns the old array here, as a
     /// ``TableReader`` does.
     ///
