@@ -80,9 +80,12 @@ class Quiet:
                 sent += self.socket.sendmsg([data[sent : sent + (1 << 20)]], passed)
                 passed = []
             except BlockingIOError:
-                # A negative time is an error of `select`, and a slow machine is soon past it.
+                # A negative time is one without an end, and a slow machine is soon past it.
                 left = max(0, deadline - time.monotonic())
-                if not select.select([], [self.socket], [], left)[1]:
+                # `select` knows no descriptor above 1,023.
+                poll = select.poll()
+                poll.register(self.socket, select.POLLOUT)
+                if not poll.poll(left * 1000):
                     break
             except OSError:
                 break
