@@ -120,7 +120,7 @@ static int is_inside(uint32_t state) {
 }
 
 // A thread that runs a handler of the VMM's, which interrupted KVM_RUN, is out of the guest, and
-// will be sent back when the signal is delivered after the handler. The handler may wait for whoever
+// will be sent back when the signal is delivered after the handler. The handler may wait for the thread that
 // holds vCPUs, or for another vCPU's thread.
 void preload_begin_outside(void) {
     if (!current || !is_inside(__atomic_load_n(&current->state, __ATOMIC_SEQ_CST))) return;

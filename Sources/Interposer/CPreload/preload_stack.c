@@ -1,4 +1,4 @@
-// The library's lock, and the stack that belongs to whoever holds it.
+// The library's lock, and the stack of the thread that holds it.
 //
 // A VMM may keep a pointer to a buffer of a function that has returned, and works as long as nobody
 // uses that much stack again; QEMU 7.2 does when it boots a PVH kernel. So of its own stack the

@@ -324,7 +324,9 @@ class Attacks:
             # Stopped until this process has closed its own copy: the last one to close waits.
             os.kill(self.model.pid, signal.SIGSTOP)
             try:
-                quiet.send(line("server.info"), [file.fileno()])
+                if not quiet.send(line("server.info"), [file.fileno()]):
+                    # The daemon had closed the connection: this copy is the last.
+                    file.reset()
                 file.close_own()
             finally:
                 os.kill(self.model.pid, signal.SIGCONT)

@@ -8,16 +8,13 @@ from typing import List, Mapping, Optional
 
 import memslots
 from kernel import Usage, connect
-from peers import Bounds, BrokenPromise, Peer
+from peers import PATIENCE, WAIT, Bounds, BrokenPromise, Peer
 
 THREAD_MARGIN = 8
 """Threads that wait for a next connection."""
 MEMORY_MARGIN = 64 << 20
 """Bytes of anonymous memory beyond the most that was counted so far: freed memory stays in the C
 library's heaps until the daemon is idle. Then this is beyond what is counted now."""
-PATIENCE = 60
-"""Seconds in which the daemon must come to rest after a step."""
-
 
 COUNTED = {
     "connections": "connectionBytes",
@@ -92,10 +89,13 @@ class Model:
     def settle(self, is_idle: bool = False) -> None:
         """Waits until the daemon is at rest, and what it reports is what the model and the kernel say.
 
+        A connection that has gone stays while its reply waits behind unread ones of its user, as
+        documented. So after some time those with unread replies end.
+
         :param is_idle: whether nobody sends requests: the daemon then gives freed memory back.
         :raises BrokenPromise: it does not become so.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline, waits = time.monotonic() + PATIENCE, True
         pause, difference = 0.002, self._difference()
         if is_idle:
             # After a line of more than a megabyte.
@@ -105,6 +105,10 @@ class Model:
         while difference:
             if time.monotonic() > deadline:
                 raise BrokenPromise(difference)
+            if waits and time.monotonic() > deadline - PATIENCE + WAIT:
+                waits = False
+                for peer in self.peers:
+                    peer.close([quiet for quiet in peer.quiet if quiet.is_owed])
             # The daemon sees that an abandoned connection is gone when the next one comes.
             connect(self.monitor.path or "", self._uids[0]).close()
             time.sleep(pause)

@@ -166,18 +166,10 @@ class Peer:
             ) from None
 
     def close(self, connections: Sequence[Quiet]) -> None:
-        """Ends connections, whatever they are in the middle of.
-
-        Those with unread replies end too: the reply of one that has gone may wait, in order, for the
-        room that these take, and its connection stays until then.
-        """
+        """Ends connections, whatever they are in the middle of."""
         for quiet in connections:
             quiet.close()
             self.quiet.remove(quiet)
-        for peer in [self, *self._siblings]:
-            for quiet in [quiet for quiet in peer.quiet if quiet.is_owed]:
-                quiet.close()
-                peer.quiet.remove(quiet)
 
     def release_hung(self) -> None:
         """Lets all descriptors that hang be closed."""

@@ -18,8 +18,8 @@ struct SweepCommand: ParsableCommand {
             logs, hooks, and vCPUs and readers that do not leave. After each fault, the installed \
             slots, the generation, the dirty pages, the calls of hooks, the readers' array and the \
             picked ids must be as before, or the VM must be failed and recover. A vhost-user back end \
-            refuses, dies, lies or is late at each message: then the outcome is the old array or the \
-            new one.
+            refuses, dies or lies at each message, or is late at the first: then the outcome is the \
+            old array or the new one.
 
             With --backend kvm no guest runs: each point has its own KVM VM, whose logs begin full.
 

@@ -164,6 +164,7 @@ struct TortureText {
                 $0.members([
                     ("diskRequests", disk.requests), ("ringStops", disk.ringStops),
                     ("wrongBlocks", disk.wrongBlocks), ("lostRequests", disk.lostRequests),
+                    ("lostBackEnds", disk.isLost ? 1 : 0),
                 ])
             }
             $0.object("blackoutNanoseconds") {

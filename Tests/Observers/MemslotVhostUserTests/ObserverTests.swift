@@ -354,6 +354,32 @@ struct ObserverTests {
         expectRunning(vm)
     }
 
+    @Test("a ring whose driver polls rests sooner, and is none that keeps buffers")
+    func polled() throws {
+        let vm = try vm()
+        vm.setIndexes(available: 2, used: 0)
+        let last = vm.ring().size + 20
+        vm.peer.state.withLock { $0.baseWhenStopped[0] = UInt32(last - 2) }
+        let peer = vm.peer
+        let before = peer.received.count { $0 == .setRingKick }
+        try OwnThread {
+            try? waitUntil("the kick") { peer.received.count { $0 == .setRingKick } > before }
+            // More than the ring holds, though nobody called.
+            vm.setIndexes(available: last, used: last - 2)
+        }.detach()
+        var times: [Duration] = []
+        for cut in [41, 42] as [UInt64] {
+            let start = ContinuousClock.now
+            try vm.table.submit(
+                [vm.slot(0, 40), vm.slot(cut, 64 - cut), vm.slot(68, 2)],
+                options: SubmitOptions(quiesceDeadline: .seconds(30)))
+            times.append(ContinuousClock.now - start)
+        }
+        // The second time nothing is added. A ratio of 10 on an idle host.
+        #expect(times[1] > times[0] * 2, "\(times)")
+        expectRunning(vm)
+    }
+
     @Test("buffers that a back end keeps cost the long wait once")
     func keptBuffers() throws {
         let vm = try vm()
@@ -414,6 +440,29 @@ struct ObserverTests {
             var entry = pollfd(fd: event.number, events: Int16(POLLIN), revents: 0)
             #expect(poll(&entry, 1, 0) == 1)
         }
+    }
+
+    @Test("a new connection with room for fewer regions gets the table in fewer")
+    func reconnectWithFewerRegions() throws {
+        let dies = Locked(false)
+        let vm = try vm { _, request in
+            request == .addRegion && dies.withLock { $0 } ? .dieBefore : nil
+        }
+        func array(_ additions: UInt64) -> [Memslot] {
+            [vm.slot(0, 40)] + (0..<additions).map { vm.slot(40 + $0, 1) }
+        }
+        for additions in 0...10 as ClosedRange<UInt64> { try vm.table.submit(array(additions)) }
+        #expect(vm.peer.regions.count == 11)
+        dies.withLock { $0 = true }
+        #expect(throws: SubmitError.self) { try vm.table.submit(array(11)) }
+        var offer = ScriptedPeer.Offer()
+        offer.protocolFeatures &= ~(1 << 15)
+        let next = try ScriptedPeer(offer)
+        let front = VhostUserFrontEnd(adopting: next.frontEnd)
+        let opened = try front.open(by: .soon)
+        try front.set([.version1], by: .soon)
+        try vm.observer.reconnect(front, offer: opened, by: .soon)
+        #expect(next.regions.count == 1)
     }
 
     @Test(

@@ -589,7 +589,8 @@ typedef struct memslots_hook_functions {
     int32_t (*prepare)(
         void *context, const memslots_change *change, char *reason, size_t reason_capacity);
     /* The slot calls are made, and readers are held out; vCPUs are too if the plan or a hook needs
-     * it, but not in a `continuity` plan with deletions after its hold. The arrays are not yet swapped. Be short; acquire no lock that a vCPU may hold. */
+     * it, but not where the submit's `continuity` deletes after its hold. The arrays are not yet
+     * swapped. Be short; acquire no lock that a vCPU may hold. */
     void (*commit)(void *context, const memslots_change *change);
     /* The guest runs with the new array. */
     void (*finish)(void *context, const memslots_change *change);

@@ -4,8 +4,8 @@
 /// ``commit(_:)`` and ``finish(_:)``, or, in reverse order, ``abort(_:)``. A replaced slot is
 /// passed as removed, then as added; in ``prepare(_:)`` both exist together. All calls come from the
 /// thread that executes the transaction: the caller of a blocking submit, or a thread of the table's
-/// for an `async` one; for a submit that had to wait, the thread of one before it. Inside a hook the table can be read; submitting to it or entering its vCPU
-/// gate throws ``ReentryError``.
+/// for an `async` one; for a submit that had to wait, the thread of one before it. Inside a hook the
+/// table can be read; submitting to it or entering its vCPU gate throws ``ReentryError``.
 ///
 /// A hook does not receive the slots that the table has when the hook is added. The recovery of a
 /// failed table calls no hook.
@@ -18,7 +18,7 @@ public protocol MemslotHook: AnyObject, Sendable {
 
     /// A Boolean value that indicates whether vCPUs must be held out of the guest whenever this
     /// hook gets a change. Without it ``commit(_:)`` of additions alone, and of one deletion alone,
-    /// runs beside the guest.
+    /// runs beside the guest, and more with `continuity`.
     var needsQuiescence: Bool { get }
 
     /// Prepares for a change. The guest runs; the hook may take as long as it needs.
@@ -29,9 +29,9 @@ public protocol MemslotHook: AnyObject, Sendable {
 
     /// Adopts a prepared change. The backend has the new slots. Readers are held out, and vCPUs are
     /// too if the plan, the caller or a hook needs it. A plan of additions alone and, on x86-64, one
-    /// deletion alone of a slot that does not log run beside the guest, and so does this call in a
-    /// `continuity` plan with deletions after its hold. The arrays are swapped
-    /// afterwards, so ``MemslotTable/read(as:_:)`` still returns the old array here, as a
+    /// deletion alone of a slot that does not log run beside the guest; with `continuity` also a
+    /// plan that needs no hold, and this call where deletions come after the hold. The arrays are
+    /// swapped afterwards, so ``MemslotTable/read(as:_:)`` still returns the old array here, as a
     /// ``TableReader`` does.
     ///
     /// Can't fail; must be short, and must not acquire a lock that a vCPU thread may hold.

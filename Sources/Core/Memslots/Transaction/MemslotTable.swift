@@ -197,10 +197,10 @@ public final class MemslotTable: Sendable {
     }
 
     /// - Returns: what was installed when vCPUs were released first; `nil` if they were held.
-    func recordRecovery() -> [Memslot]? {
+    func recordRecovery() -> Set<Memslot>? {
         shared.withLock { shared in
             defer { (shared.failure, shared.installedAtRelease) = (nil, nil) }
-            return shared.installedAtRelease
+            return shared.installedAtRelease.map { Set($0) }
         }
     }
 

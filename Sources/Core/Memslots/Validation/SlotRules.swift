@@ -83,7 +83,7 @@ package struct SlotRules: OptionSet, Hashable, Sendable {
 
     /// What the architecture's own check of a created or moved slot returns; `nil` if it accepts it.
     ///
-    /// It is the kernel's last. s390x looks at the size and the userspace address alone: a guest
+    /// It is the kernel's last. s390x checks the size and the userspace address alone: a guest
     /// address off 1 MiB is accepted, and maps nothing. Kernel: `kvm_arch_prepare_memory_region`.
     package static func lastRefusal(of slot: Memslot, capabilities: Capabilities) -> Errno? {
         guard slot.size.isMultiple(of: capabilities.slotGranule),

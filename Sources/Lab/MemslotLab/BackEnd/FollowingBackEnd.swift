@@ -74,10 +74,10 @@ class FollowingBackEnd: TransactionHook, @unchecked Sendable {
     /// - Returns: what is wrong.
     func fault(under slots: [Memslot]) -> String? {
         let state = peer.state.withLock { $0 }
+        if let broken = state.broken { return broken }
         if case .lost(let error) = observer.backEndState {
             return state.hasFailed ? nil : "lost without a fault: \(error.message)"
         }
-        if let broken = state.broken { return broken }
         return peer.has(slots) ? nil : "has \(state.regions)"
     }
 

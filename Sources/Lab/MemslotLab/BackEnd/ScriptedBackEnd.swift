@@ -36,7 +36,7 @@ final class ScriptedBackEnd: Sendable {
         var ends: [Int32] = [-1, -1]
         let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
         guard socketpair(AF_UNIX, type, 0, &ends) == 0 else {
-            throw .systemCall("socketpair", Errno(rawValue: errno))
+            throw .systemCall("socketpair", .last)
         }
         frontEnd = VhostUserFrontEnd(adopting: ends[0])
         let socket = PeerSocket(descriptor: OwnedDescriptor(adopting: ends[1]))
@@ -46,7 +46,7 @@ final class ScriptedBackEnd: Sendable {
             { VhostUserError.systemCall("pthread_create", $0) },
             OwnThread {
                 while let message = try? socket.receive(during: "back end", by: .never) {
-                    let (reply, isOver) = state.withLock { Self.answer(message, &$0) }
+                    let (reply, isOver) = state.withLock { Self.reply(message, &$0) }
                     if let reply {
                         let header = WireHeader(message.header.request, isReply: true, size: 8)
                         let bytes = header.bytes + WireWriter { $0.append(reply) }.bytes
@@ -60,7 +60,7 @@ final class ScriptedBackEnd: Sendable {
         try frontEnd.set([.version1], by: .never)
     }
 
-    private static func answer(
+    private static func reply(
         _ message: PeerSocket.Message, _ state: inout State
     ) -> (reply: UInt64?, isOver: Bool) {
         let isAcknowledged = message.header.needsReply

@@ -187,6 +187,8 @@ package enum TortureError: Error, Hashable, Sendable {
     case dirtyLog(DirtyLogError)
     /// Something that an option needs is not here.
     case unavailable(String)
+    /// A program beside it does not work.
+    case program(String)
     case backEnd(VhostUserError)
     /// A vCPU made no round in ten seconds, or did not pause.
     case stuck(vcpu: Int)
@@ -198,7 +200,7 @@ package enum TortureError: Error, Hashable, Sendable {
         case .system(let errno): "memory, a signal or a thread is not available: \(errno)"
         case .noSimulatedRing: "a simulated VM has no dirty rings"
         case .submit(let error): "a transaction failed: \(error.message)"
-        case .unavailable(let what): what
+        case .unavailable(let what), .program(let what): what
         case .backEnd(let error): "the back end failed: \(error.message)"
         case .dirtyLog(let error): "a dirty log could not be read: \(error)"
         case .stuck(let vcpu): "vCPU \(vcpu) makes no progress"

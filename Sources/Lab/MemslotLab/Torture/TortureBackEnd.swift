@@ -40,7 +40,7 @@ struct TortureBackEnd {
             }
             try daemon.start()
             _ = try daemon.waitUntilReady()
-        } catch { throw .unavailable(error.message) }
+        } catch { throw .program(error.message) }
         memory = try converting(
             { TortureError.system($0) }, GuestMemory(size: .pages(DiskGuest.pages + Self.more)))
         guest = DiskGuest(memory, at: Self.start)
@@ -88,7 +88,7 @@ struct TortureBackEnd {
         let (wanted, end) = (guest.completed + 2, Deadline.after(.seconds(60)))
         while guest.completed < wanted {
             if case .lost(let error) = observer.backEndState { throw .backEnd(error) }
-            if end.hasPassed { throw .unavailable("the disk returns no request") }
+            if end.hasPassed { throw .program("the disk returns no request") }
             usleep(50)
         }
     }

@@ -1,21 +1,12 @@
-internal import Glibc
 internal import Memslots
 
-/// A file descriptor that is closed with its last reference.
-package final class OwnedDescriptor: Sendable {
-    package let number: Int32
-
-    /// Adopts `number`.
-    package init(adopting number: Int32) { self.number = number }
-
+extension OwnedDescriptor {
     /// Duplicates `number`, close-on-exec.
-    init(duplicating number: Int32) throws(VhostUserError) {
-        let copy = fcntl(number, F_DUPFD_CLOEXEC, 0)
-        guard copy >= 0 else { throw .systemCall("fcntl", .last) }
-        self.number = copy
+    convenience init(duplicating number: Int32) throws(VhostUserError) {
+        self.init(
+            adopting: try converting(
+                { VhostUserError.systemCall("fcntl", $0) }, duplicate(number)))
     }
-
-    deinit { close(number) }
 }
 
 /// Returns the value of a call of CLinux, which is minus errno on failure.

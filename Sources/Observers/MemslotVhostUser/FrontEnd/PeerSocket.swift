@@ -105,7 +105,7 @@ package struct PeerSocket: Sendable {
             ]
             let count = poll(&entries, 2, deadline.pollTimeout)
             if count < 0 && errno != EINTR {
-                throw .systemCall("poll", Errno(rawValue: errno))
+                throw .systemCall("poll", .last)
             }
             if count == 0 && deadline.hasPassed { throw .timeout(during: step) }
             if count <= 0 { continue }

@@ -83,7 +83,7 @@ extension VhostUserFrontEnd {
         var pair: [Int32] = [-1, -1]
         let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
         guard socketpair(AF_UNIX, type, 0, &pair) == 0 else {
-            throw .systemCall("socketpair", Errno(rawValue: errno))
+            throw .systemCall("socketpair", .last)
         }
         let (own, other) = (OwnedDescriptor(adopting: pair[0]), OwnedDescriptor(adopting: pair[1]))
         try locked { connection throws(VhostUserError) in

@@ -88,7 +88,7 @@ extension BackEnd {
             try frontEnd.confirm(by: deadline)
         }
         if isPacked { return [] }
-        let left = min(deadline.remaining ?? .seconds(3_600), .seconds(4))
+        let left = min(deadline.remaining ?? .seconds(4), .seconds(4))
         let limit = Deadline.after(left / 2)
         var waits = indexes.compactMap { index in
             rings[index].flatMap { kept in
@@ -98,13 +98,13 @@ extension BackEnd {
         while waits.contains(where: { !$0.isEmpty }) {
             while waits.contains(where: { !$0.isOver }), !limit.hasPassed {
                 usleep(100)
-                for place in waits.indices { waits[place].look() }
+                for place in waits.indices { waits[place].update() }
             }
             // Before the second round trip the back end is done with the notification, in which it may
             // have found what the driver has added since.
             for _ in 0..<2 { try frontEnd.confirm(by: deadline) }
             var isChanged = false
-            for place in waits.indices { isChanged = waits[place].look() || isChanged }
+            for place in waits.indices { isChanged = waits[place].update() || isChanged }
             if !isChanged || limit.hasPassed { break }
         }
         return Set(waits.lazy.filter { !$0.isEmpty && !$0.isPolled }.map(\.index))
@@ -169,7 +169,8 @@ extension BackEnd {
         guard case .lost = condition else { throw .invalid("the back end is not lost") }
         self.frontEnd = frontEnd
         self.offer = offer
-        let table = target
+        // In as few regions as it takes: the new connection may have room for fewer.
+        let table = Self.pieces(of: 0..<UInt64.max, in: target)
         let canRestart = runningRings.allSatisfy { index in
             isCovered(rings[index]?.ring.ownRanges(isPacked: isPacked) ?? [], by: table)
         }

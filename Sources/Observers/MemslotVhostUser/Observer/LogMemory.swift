@@ -18,12 +18,12 @@ final class LogMemory: Sendable {
             adopting: try valueOfCall("memfd_create", clinux_memfd("memslots-log", 0)))
         let size = (Self.size(guestEnd: end) + 4_095) / 4_096 * 4_096
         guard ftruncate(file.number, off_t(size)) == 0 else {
-            throw .systemCall("ftruncate", Errno(rawValue: errno))
+            throw .systemCall("ftruncate", .last)
         }
         let mapping = mmap(
             nil, Int(size), PROT_READ | PROT_WRITE, MAP_SHARED, file.number, 0)
         guard let mapping, mapping != MAP_FAILED else {
-            throw .systemCall("mmap", Errno(rawValue: errno))
+            throw .systemCall("mmap", .last)
         }
         descriptor = file
         self.size = size

@@ -57,14 +57,15 @@ struct RingRest {
 
     /// Begins, with a notification.
     ///
-    /// - Parameter left: the time that is left.
+    /// - Parameter left: the time that is left, 4 seconds at most.
     init(_ kept: KeptRing, _ memory: RingMemory, left: Duration) {
         (index, self.memory, kick) = (kept.ring.index, memory, kept.privateKick)
         size = kept.ring.size
-        // The driver's own notification may come too late, or have gone to the former kick.
-        stillness = min(left / 4, .milliseconds(kept.keepsBuffers ? 5 : 1_000))
-        (first, available, used) = (memory.availableIndex, memory.availableIndex, memory.usedIndex)
+        stillness = kept.keepsBuffers ? min(left / 4, .milliseconds(5)) : left / 4
+        (available, used) = (memory.availableIndex, memory.usedIndex)
+        first = available
         end = .after(stillness)
+        // The driver's own notification may come too late, or have gone to the former kick.
         if !isEmpty { BackEnd.signal(kick) }
     }
 
@@ -74,11 +75,11 @@ struct RingRest {
     /// Whether it has, or nothing has changed for so long that it won't.
     var isOver: Bool { isEmpty || end.hasPassed }
 
-    /// Looks at the ring again.
+    /// Reads the ring again.
     ///
     /// - Returns: whether the driver has added something of which the back end was notified.
     @discardableResult
-    mutating func look() -> Bool {
+    mutating func update() -> Bool {
         let now = (available: memory.availableIndex, used: memory.usedIndex)
         defer { (available, used) = now }
         if isPolled {

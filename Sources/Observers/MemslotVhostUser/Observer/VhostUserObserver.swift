@@ -29,7 +29,7 @@ public enum VhostUserState: Hashable, Sendable {
 /// In a transaction's `prepare`, memory that comes is sent to the back end and confirmed. If memory
 /// goes, is exchanged or is cut, the rings are drained, and the back end's table is exchanged while
 /// they stand still, so that neither the guest nor the back end sees a table between the two. In
-/// `commit`, while vCPUs are held, nothing is sent. In `finish` what is gone is removed, and the rings
+/// `commit` nothing is sent. In `finish` what is gone is removed, and the rings
 /// continue. Rings of other back ends never stop.
 ///
 /// The slots' mappings must be readable in this process: the observer reads the indexes of the rings.

@@ -49,7 +49,7 @@ public struct VhostUserRegion: Hashable, Sendable {
 
     /// Returns the address by which messages name a guest address.
     ///
-    /// A back end never uses it: it only tells regions and rings apart by it. It follows from the
+    /// A back end never uses it: it only distinguishes regions and rings by it. It follows from the
     /// guest address, so that it is unique in the table at any time, and that a ring keeps its
     /// addresses when the region around it is cut.
     static func userAddress(of guest: GuestPhysicalAddress) -> UserspaceAddress {

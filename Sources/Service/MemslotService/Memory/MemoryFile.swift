@@ -1,7 +1,6 @@
 internal import CLinux
 internal import Glibc
 internal import MemslotProtocol
-internal import MemslotVhostUser
 internal import Memslots
 
 /// Memory files that may back a guest, created here or passed by a client.

@@ -1,6 +1,5 @@
 internal import Glibc
 internal import MemslotProtocol
-internal import MemslotVhostUser
 internal import Memslots
 
 /// Memory that slots name instead of an address. It is mapped once, for one VM.
@@ -76,11 +75,7 @@ final class MappedFile: Sendable {
     }
 
     /// Returns a copy of the descriptor, which the caller closes. Throws the errno of `fcntl`.
-    func exported() throws(Errno) -> Int32 {
-        let copy = fcntl(file.number, F_DUPFD_CLOEXEC, 0)
-        guard copy >= 0 else { throw .last }
-        return copy
-    }
+    func exported() throws(Errno) -> Int32 { try duplicate(file.number) }
 }
 
 /// The memory objects of one VM, by name and by id.

@@ -45,7 +45,7 @@ extension MemslotService {
             return .memory(object.listed)
         } catch {
             vm.discard(kind)
-            if place == .file { vm.kept?.drop(id, place) }
+            vm.kept?.drop(id, place)
             throw error
         }
     }

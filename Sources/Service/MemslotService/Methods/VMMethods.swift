@@ -21,16 +21,20 @@ extension MemslotService {
         throw ProtocolError(ErrorData(.invalidParams, path: path), message: "\"\(name)\": \(fault)")
     }
 
-    /// Registers a VM, or only checks that one could be registered under its name.
-    func register(
-        _ vm: VirtualMachine, _ peer: Peer, onlyChecks: Bool = false
+    func register(_ vm: VirtualMachine, _ peer: Peer) throws(ProtocolError) {
+        try requireRoom(for: vm, of: peer) { $0.add(vm) }
+    }
+
+    /// Checks that a VM can be registered under its name, and runs `body` with the registry.
+    func requireRoom(
+        for vm: VirtualMachine, of peer: Peer, _ body: (inout VMRegistry) -> Void
     ) throws(ProtocolError) {
         try registry.withLock { registry throws(ProtocolError) in
             guard registry.vm(vm.name, of: peer) == nil else {
                 throw ProtocolError(.vmExists, "there is a VM \"\(vm.name)\" already")
             }
             try budgets.vms.check(1, of: peer.user)
-            if !onlyChecks { registry.add(vm) }
+            body(&registry)
         }
     }
 

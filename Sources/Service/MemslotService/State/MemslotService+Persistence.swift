@@ -15,7 +15,7 @@ extension MemslotService {
             }
             guard let kept = vm.kept else { return try register(vm, peer) }
             // Stays true as long as the names are locked.
-            try register(vm, peer, onlyChecks: true)
+            try requireRoom(for: vm, of: peer) { _ in }
             try kept.write(vm.contents(kept)) { () throws(ProtocolError) in
                 try register(vm, peer)
             }
@@ -84,24 +84,19 @@ extension MemslotService {
     func add(
         _ object: MemoryObject, to vm: VirtualMachine, _ kept: StoredVM
     ) throws(ProtocolError) {
-        do throws(ProtocolError) {
-            if object.place == .descriptor, case .mapped(let file) = object.kind {
-                try storeDescriptor(of: file, object, kept)
+        if object.place == .descriptor, case .mapped(let file) = object.kind {
+            try storeDescriptor(of: file, object, kept)
+        }
+        try vm.changes.withLock { _ throws(ProtocolError) in
+            guard vm.feed.isOpen else { throw .gone(vm.name) }
+            try vm.memory.objects.withLock { objects throws(ProtocolError) in
+                try checkFree(object.name, in: vm, objects)
             }
-            try vm.changes.withLock { _ throws(ProtocolError) in
-                guard vm.feed.isOpen else { throw .gone(vm.name) }
-                try vm.memory.objects.withLock { objects throws(ProtocolError) in
-                    try checkFree(object.name, in: vm, objects)
-                }
-                var contents = vm.contents(kept)
-                if let memory = object.kept { contents.memories.append(memory) }
-                try kept.write(contents) { () throws(ProtocolError) in
-                    vm.memory.objects.withLock { $0.add(object) }
-                }
+            var contents = vm.contents(kept)
+            if let memory = object.kept { contents.memories.append(memory) }
+            try kept.write(contents) { () throws(ProtocolError) in
+                vm.memory.objects.withLock { $0.add(object) }
             }
-        } catch {
-            kept.drop(object.id, object.place)
-            throw error
         }
     }
 

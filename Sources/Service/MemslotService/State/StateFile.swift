@@ -93,10 +93,12 @@ struct StateFile: Sendable {
 
     private func write(_ bytes: [UInt8], to new: String) throws(Errno) {
         let (file, _) = try directory.openFile(new, O_WRONLY | O_CREAT | O_TRUNC)
-        guard DescriptorIO.send(bytes, to: file, isSocket: false), !isSynced || fsync(file) == 0
-        else {
-            defer { close(file) }
-            throw .last
+        do throws(Errno) {
+            try writeAll(bytes, to: file)
+            guard !isSynced || fsync(file) == 0 else { throw .last }
+        } catch {
+            close(file)
+            throw error
         }
         // Some file systems report only here that they are full.
         guard close(file) == 0 else { throw .last }

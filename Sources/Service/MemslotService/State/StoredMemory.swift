@@ -1,6 +1,5 @@
 internal import Glibc
 internal import MemslotProtocol
-internal import MemslotVhostUser
 public import Memslots
 
 /// Holds open descriptors for the next process, however this one ends, as systemd's descriptor store

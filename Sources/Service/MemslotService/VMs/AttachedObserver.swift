@@ -64,9 +64,7 @@ final class ObserverSocket: Sendable {
     deinit { close(descriptor) }
 
     func copy() throws(VhostUserError) -> Int32 {
-        let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
-        guard copy >= 0 else { throw .systemCall("fcntl", Errno.last) }
-        return copy
+        try converting({ VhostUserError.systemCall("fcntl", $0) }, duplicate(descriptor))
     }
 
     /// Lets the relay end.

@@ -121,7 +121,7 @@ final class LogQueue: Sendable {
             return !state.hasThread
         }
         guard needsThread else { return }
-        if (try? OwnThread { self.writeAll() }.detach()) == nil { writeAll() }
+        if (try? OwnThread { self.writeQueue() }.detach()) == nil { writeQueue() }
     }
 
     /// Waits until all lines are written, for at most 200 ms.
@@ -131,10 +131,9 @@ final class LogQueue: Sendable {
     ///
     /// The thread ends then, and the next line starts another one. Lines come in bursts, so this
     /// costs no more than a thread that waits.
-    private func writeAll() {
-        while let text = removeAll() {
-            _ = DescriptorIO.send(text, to: STDERR_FILENO, isSocket: false)
-        }
+    private func writeQueue() {
+        // Nobody could be notified of a failure.
+        while let text = removeAll() { try? writeAll(text, to: STDERR_FILENO) }
     }
 
     private func removeAll() -> [UInt8]? {

@@ -22,6 +22,7 @@ extension JSONWriter {
     /// signals.
     mutating func totals(_ recording: RunRecording) {
         for (name, path) in RunRecording.totals { member(name, recording.header[keyPath: path]) }
+        member("untracked", recording.untracked)
         member("stopped", recording.wasStopped)
     }
 }
@@ -44,6 +45,7 @@ extension RunRecording {
     mutating func readTotals(_ value: JSONValue) {
         header.magic = crun_magic()
         for (name, path) in Self.totals { header[keyPath: path] = value["\(name)"]?.uint64 ?? 0 }
+        header.untracked = UInt32(clamping: value["untracked"]?.uint64 ?? 0)
         header.stopped = value["stopped"]?.bool == true ? 1 : 0
     }
 }

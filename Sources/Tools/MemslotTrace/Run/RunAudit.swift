@@ -42,8 +42,7 @@ package struct RunAudit: Sendable {
         }
         if recording.wasStopped { text += "note: the VMM was stopped by --atomic\n" }
         if asked.view?.rows.isEmpty == true {
-            text +=
-                "note: the text of 'info mtree -f' has no memory\n"
+            text += "note: the text of 'info mtree -f' has no memory\n"
         }
         return text
     }

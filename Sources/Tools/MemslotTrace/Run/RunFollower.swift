@@ -60,7 +60,8 @@ package struct RunFollower {
             if isAtomic { return apply(call) }
             machines[call.machine]?.made.append(call)
             let isFull = machines[call.machine]?.made.count == TransactionGrouping.longest
-            return isFull ? add(nil, of: call.machine) : []
+            // At once, so that no memory fills where no commit and no request comes.
+            return isFull ? add(nil, of: call.machine) + passOn(call.machine) : []
         case .commit(let commit):
             guard isAtomic else { return add(commit, of: commit.machine) }
             machines[commit.machine]?.commits += 1

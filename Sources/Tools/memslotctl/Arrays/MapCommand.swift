@@ -132,7 +132,7 @@ enum OutputFile {
     static func write(_ bytes: [UInt8], to path: String) throws(ExitCode) {
         do throws(Errno) {
             let file = try open(path)
-            try append(bytes, to: file)
+            try writeAll(bytes, to: file)
             guard close(file) == 0 else { throw Errno(rawValue: errno) }
         } catch { throw .failed("\(path): can't be written: \(error.name)") }
     }
@@ -153,16 +153,5 @@ enum OutputFile {
         let file = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         guard file >= 0 else { throw Errno(rawValue: errno) }
         return file
-    }
-
-    /// Writes all of `bytes`.
-    static func append(_ bytes: [UInt8], to file: Int32) throws(Errno) {
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) }
-            if count > 0 { rest = rest.dropFirst(count) }
-            if count == 0 { throw Errno(rawValue: EIO) }
-            if count < 0, errno != EINTR { throw Errno(rawValue: errno) }
-        }
     }
 }

@@ -96,7 +96,7 @@ struct BackgroundRun {
     /// status is known to its parent alone.
     func followVMM(in environment: [[UInt8]]) {
         // If nobody reads it, the process that would become the VMM has been killed.
-        try? OutputFile.append(Array(environment.map { $0 + [0] }.joined()), to: pipe)
+        try? writeAll(Array(environment.map { $0 + [0] }.joined()), to: pipe)
         close(pipe)
         leaveTerminal()
         waitForEnd(ofProcess: vmm)

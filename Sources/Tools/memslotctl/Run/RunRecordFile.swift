@@ -13,7 +13,7 @@ final class RunRecordFile: Sendable {
         /// Writes whole lines at once, so that a file that is cut has only whole lines.
         mutating func write(_ bytes: [UInt8]) {
             guard error == nil else { return }
-            do throws(Errno) { try OutputFile.append(bytes, to: file) } catch { self.error = error }
+            do throws(Errno) { try writeAll(bytes, to: file) } catch { self.error = error }
         }
     }
 

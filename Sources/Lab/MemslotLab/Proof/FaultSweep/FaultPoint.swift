@@ -147,7 +147,9 @@ struct PointList {
     }
 
     private mutating func addBackEnd() {
-        for message in Swift.stride(from: 0, to: run.messages, by: stride) {
+        let visited = Swift.stride(from: 0, to: run.messages, by: stride)
+        omitted += run.messages - visited.underestimatedCount
+        for message in visited {
             for kind in BackEndFault.allCases {
                 // It takes the whole deadline.
                 if kind == .isSilent, message >= min(run.prepared, 1) { continue }

@@ -77,6 +77,7 @@ extension World {
             case .delete(let slot)? = transaction.calls.first, !slot.isLogging
         {
             transaction.deletedBesideGuest = slot
+            transaction.ranBesideGuest = true
         }
         for slot in active where slot != transaction.deletedBesideGuest {
             let isInstalled = installed.contains { present in

@@ -17,7 +17,7 @@ final class World: @unchecked Sendable {
     let service: MemslotService
     private(set) var table: MemslotTable
     private(set) var hooks: [WatchedHook] = []
-    private(set) var backEnd: WatchedBackEnd?
+    private(set) var backEnd: WatchedDevice?
     var observations: [Observation] = []
 
     static let vm = "vm"
@@ -74,7 +74,7 @@ final class World: @unchecked Sendable {
         for hook in hooks { table.add(wiring.hook(hook)) }
         if options.actors?.contains("backend-0") ?? true {
             do {
-                let backEnd = try WatchedBackEnd(self)
+                let backEnd = try WatchedDevice(self)
                 try table.add(backEnd)
                 self.backEnd = backEnd
             } catch { throw .unusable("a back end: \(error)") }

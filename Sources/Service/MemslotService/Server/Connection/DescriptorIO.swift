@@ -2,7 +2,7 @@ internal import CLinux
 internal import Glibc
 
 /// Reading and writing a stream, with descriptors where it is a socket.
-package enum DescriptorIO {
+enum DescriptorIO {
     /// Waits for bytes, and appends them to `buffer`. Returns how many bytes; 0 at the stream's
     /// end; a negative errno.
     static func receive(
@@ -49,7 +49,7 @@ package enum DescriptorIO {
 
     /// Sends all of `bytes`, and `descriptors` with the first of them. Returns whether all bytes
     /// were sent.
-    package static func send(
+    static func send(
         _ bytes: [UInt8], descriptors: [Int32] = [], to descriptor: Int32, isSocket: Bool,
         waits: Bool = true
     ) -> Bool {

@@ -1,7 +1,6 @@
 internal import CLinux
 internal import Glibc
 internal import MemslotProtocol
-internal import MemslotVhostUser
 internal import Memslots
 
 extension SocketServer {

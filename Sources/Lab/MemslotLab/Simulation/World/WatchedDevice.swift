@@ -6,7 +6,7 @@ import Memslots
 ///
 /// It refuses, dies, lies or is late as drawn. In `prepare` that is a veto, later never an error.
 // Sendable: only the thread with the baton uses it.
-final class WatchedBackEnd: FollowingBackEnd, @unchecked Sendable {
+final class WatchedDevice: FollowingBackEnd, @unchecked Sendable {
     // The world owns its back end.
     private unowned let world: World
     private var random: SeededRandom
