@@ -25,6 +25,9 @@ struct TortureCommand: ParsableCommand {
 
               memslot-lab torture --change delete --vcpus 3 --transactions 100000
 
+            With --continuity slots beside the region are created before the holds and \
+            deleted after them.
+
             With --observer vhost-user a qemu-storage-daemon follows the memory, and the guest of its \
             disk always has requests in flight, whose contents are compared.
 
@@ -107,6 +110,9 @@ struct TortureText {
         row(UInt64(report.transactions), "transactions", isFault: false)
         row(report.slotCalls, "operations", isFault: false)
         row(report.rounds, "rounds of the guest", isFault: false)
+        if options.continuity {
+            row(report.outsideHolds, "creates before and deletes after a hold", isFault: false)
+        }
         if options.change == .delete {
             row(report.witnessedDeletions, "deletions beside the guest", isFault: false)
             row(report.directViolations, "direct accesses after the first without", isFault: true)
@@ -152,6 +158,7 @@ struct TortureText {
         writer.object {
             $0.members([
                 ("transactions", UInt64(report.transactions)),
+                ("outsideHolds", report.outsideHolds),
                 ("spuriousExits", report.spuriousExits),
                 ("emulationFailures", report.emulationFailures),
                 ("lostIncrements", report.lostIncrements),

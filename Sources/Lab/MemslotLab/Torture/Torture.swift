@@ -35,6 +35,9 @@ package struct Torture: Sendable {
             throw .invalidOption(
                 "--observer needs a KVM VM, whose memory is real, and another change than delete")
         }
+        guard options.change != .delete || !options.continuity else {
+            throw .invalidOption("--continuity needs another change than delete")
+        }
         self.options = options
     }
 
@@ -93,6 +96,9 @@ package struct TortureOptions: ParsableArguments, Sendable {
 
     @Option(help: "atomic or naive.")
     package var mode = TortureMode.atomic
+
+    @Flag(help: "Hold for continuity only, with slots beside the region that need no hold.")
+    package var continuity = false
 
     @Option(help: "split, merge, resize, move, swap, remap, romd, mix or delete.")
     package var change = TortureChange.mix
@@ -213,6 +219,8 @@ package struct TortureReport: Sendable {
     /// The transactions that the guest observed.
     package var transactionsHit = 0
     package var slotCalls: UInt64 = 0
+    /// With `--continuity`: the creates before holds and the deletes after them.
+    package var outsideHolds: UInt64 = 0
     /// The rounds of all vCPUs.
     package var rounds: UInt64 = 0
     /// MMIO exits at addresses that have memory in every array. On a simulated VM: failed accesses.

@@ -8,6 +8,11 @@ struct TortureRegion: Sendable {
     /// The address of slots that the guest does not use at the time.
     static let aside = GuestPhysicalAddress(0x8000_0000)
 
+    /// The address of slots that no guest uses.
+    static let beside = GuestPhysicalAddress(0xc000_0000)
+    /// The first id of these.
+    static let firstIDBeside: UInt32 = 48
+
     /// Two addresses of the same host pages.
     let mappings: (UserspaceAddress, UserspaceAddress)
 
@@ -28,6 +33,16 @@ struct TortureRegion: Sendable {
             userspaceAddress: UserspaceAddress(mapping.rawValue + offset.rawValue),
             flags: .logDirtyPages,
             memory: MemoryReference(object: MemoryObjectID(rawValue: 1), offset: offset))
+    }
+
+    /// Up to two slots beside the region that do not log: aliases of its host pages.
+    func slotsBeside(_ random: inout SeededRandom) -> [Memslot] {
+        (0..<2).shuffled(using: &random).prefix(.random(in: 0...2, using: &random)).sorted().map {
+            let pages = UInt64($0) * 8..<UInt64($0) * 8 + 8
+            var slot = slot(Self.firstIDBeside + UInt32($0), pages, at: Self.beside)
+            slot.flags = []
+            return slot
+        }
     }
 
     /// The region's pages that `slot` maps where the guest uses them.

@@ -77,7 +77,8 @@ struct TortureRun {
 
     private mutating func transact() throws(TortureError) {
         let isChecked = Int.random(in: 0..<Self.checkedEvery, using: &random) == 0
-        let next = machine.fixedSlots + (backEnd?.slots(&random) ?? []) + layouts.next()
+        var next = machine.fixedSlots + (backEnd?.slots(&random) ?? []) + layouts.next()
+        if options.continuity { next += machine.region.slotsBeside(&random) }
         let seen = machine.counters.spuriousExits + machine.counters.emulationFailures
         hook.arm(isChecked)
         machine.allow([slots, next], of: table)
@@ -85,12 +86,16 @@ struct TortureRun {
         let receipt: Receipt
         do throws(SubmitError) {
             receipt = try table.submit(
-                next, options: SubmitOptions(quiesceDeadline: .milliseconds(10_000)))
+                next,
+                options: SubmitOptions(
+                    quiesce: options.continuity ? .continuity : .auto,
+                    quiesceDeadline: .milliseconds(10_000)))
         } catch { throw .submit(error) }
         slots = next
         ledger.settle(receipt, now: slots, writes: machine.writes())
         machine.allow([slots], of: table)
         report.slotCalls += UInt64(receipt.operations.count)
+        report.outsideHolds += Self.outsideHold(receipt)
         if options.mode == .atomic, receipt.quiesced, receipt.durations.nanoseconds.blackout > 0 {
             report.blackout.record(receipt.durations.nanoseconds.blackout)
         }
@@ -98,6 +103,18 @@ struct TortureRun {
         if machine.counters.spuriousExits + machine.counters.emulationFailures != seen {
             report.transactionsHit += 1
         }
+    }
+
+    /// The number of creates before and of deletes after the hold of a transaction.
+    private static func outsideHold(_ receipt: Receipt) -> UInt64 {
+        guard receipt.quiesced else { return 0 }
+        func isBeside(_ slot: Memslot?) -> Bool {
+            slot.map { $0.guestPhysicalAddress >= TortureRegion.beside } ?? false
+        }
+        let calls = receipt.operations.map(\.call)
+        let head = calls.prefix { $0.before == nil && isBeside($0.after) }
+        let tail = calls.reversed().prefix { $0.after == nil && isBeside($0.before) }
+        return UInt64(head.count + tail.count)
     }
 
     private mutating func check() throws(TortureError) {

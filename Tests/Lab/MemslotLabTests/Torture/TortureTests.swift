@@ -59,6 +59,14 @@ struct KVMTortureTests {
         #expect(report.dirtyPages > 0 || change == .romd)
     }
 
+    @Test("a guest observes nothing of creates before a hold and deletes after it")
+    func continuity() throws {
+        let report = try torture { $0.continuity = true }
+        #expect(report.isClean, "\(report)")
+        #expect(report.outsideHolds > 50)
+        #expect(report.dirtyPages > 0)
+    }
+
     @Test("a deletion alone runs beside witnesses, which lose the slot at one instant")
     func delete() throws {
         let report = try torture { options in
