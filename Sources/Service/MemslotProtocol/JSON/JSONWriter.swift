@@ -30,10 +30,13 @@ package struct JSONWriter: Sendable {
         room.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
     }
 
-    /// The text, without a copy.
-    package consuming func finish() -> [UInt8] {
-        room.removeLast(room.count - count)
-        return room
+    /// Takes the text out. Nothing else has a reference to it then, which would cost a copy.
+    package mutating func finish() -> [UInt8] {
+        var text: [UInt8] = []
+        swap(&text, &room)
+        text.removeLast(text.count - count)
+        count = 0
+        return text
     }
 
     /// Removes the text, but keeps the room.

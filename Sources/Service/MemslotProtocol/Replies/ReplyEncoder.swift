@@ -1,5 +1,6 @@
-/// Encodes the replies to a line, each straight into the line that is sent.
-public struct ReplyEncoder: Sendable {
+/// Encodes the replies to a line, each straight into the line that is sent. There is one of it, so that
+/// its text of megabytes is never copied.
+public struct ReplyEncoder: ~Copyable, Sendable {
     private var writer: JSONWriter
     /// The descriptors that go with the line. They are closed with the encoder unless claimed.
     public private(set) var descriptors: PassedDescriptors
@@ -69,20 +70,12 @@ public struct ReplyEncoder: Sendable {
     }
 
     /// The line without its end.
-    public consuming func finish() -> [UInt8] { removeWriter().finish() }
+    public consuming func finish() -> [UInt8] { writer.finish() }
 
     /// The line with its end.
     package consuming func finishLine() -> [UInt8] {
-        var writer = removeWriter()
         writer.newLine()
         return writer.finish()
-    }
-
-    /// Moves the writer out: with a second reference to its text, finishing it would copy megabytes.
-    private mutating func removeWriter() -> JSONWriter {
-        var removed = JSONWriter()
-        swap(&removed, &writer)
-        return removed
     }
 
     /// Calls `body` with the line without its end, which must not be kept.

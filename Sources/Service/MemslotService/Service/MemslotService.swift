@@ -244,7 +244,7 @@ extension MemslotService {
     }
 
     private func checkDescriptors(
-        of encoder: ReplyEncoder, for command: Command
+        of encoder: borrowing ReplyEncoder, for command: Command
     ) throws(ProtocolError) {
         guard case .exportMemory = command, encoder.descriptors.open.count >= limits.descriptors
         else { return }

@@ -137,6 +137,15 @@ struct AnswerTests {
                 + "{\"jsonrpc\":\"2.0\",\"method\":\"b\"}\n")
     }
 
+    @Test("a line is taken out of its encoder without a copy")
+    func notCopied() {
+        var encoder = ReplyEncoder()
+        encoder.reserve(1 << 20)
+        encoder.encode(.done, id: RequestID(1))
+        let encoded = encoder.withBytes { $0.baseAddress }
+        encoder.finishLine().withUnsafeBytes { #expect($0.baseAddress == encoded) }
+    }
+
     @Test("capabilities are written by the names that create a VM")
     func capabilities() {
         #expect(
