@@ -16,7 +16,7 @@ struct BenchCommand: ParsableCommand {
             could not be written.
             """)
 
-    @Argument(help: "lookup, diff, apply, wire, start, growth or all.")
+    @Argument(help: "lookup, diff, apply, holds, wire, start, growth or all.")
     var parts: [String] = ["all"]
 
     @Flag(help: "Print one JSON object and nothing else.")

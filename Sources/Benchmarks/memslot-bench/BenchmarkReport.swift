@@ -72,6 +72,8 @@ package enum BenchmarkPart: String, CaseIterable, Hashable, Encodable, Sendable 
     case diff
     /// Committing a transaction.
     case apply
+    /// Holding vCPUs, by their number and by what they do.
+    case holds
     /// From the bytes of a request to its reply, through `memslotd`.
     case wire
     /// How soon the programs are ready, and how much memory they use.
@@ -84,6 +86,7 @@ package enum BenchmarkPart: String, CaseIterable, Hashable, Encodable, Sendable 
         case .lookup: "Translating a guest address"
         case .diff: "From the array to the plan"
         case .apply: "Committing a transaction"
+        case .holds: "Holding vCPUs"
         case .wire: "From bytes to the reply"
         case .start: "Start and memory"
         case .growth: "Growth"
@@ -94,22 +97,23 @@ package enum BenchmarkPart: String, CaseIterable, Hashable, Encodable, Sendable 
         switch self {
         case .lookup: LookupBenchmarks.steps
         case .diff: DiffBenchmarks.steps
-        case .apply: OverheadBenchmarks.steps + TransactionBenchmarks.steps + Self.blackoutSteps
+        case .apply:
+            OverheadBenchmarks.steps + TransactionBenchmarks.steps + Self.guestSteps.blackouts
+        case .holds: Self.guestSteps.holds
         case .wire: WireBenchmarks.steps
         case .start: StartBenchmarks.steps
         case .growth: GrowthBenchmarks.steps
         }
     }
 
-    private static var blackoutSteps: [BenchmarkStep] {
+    private static var guestSteps: (blackouts: [BenchmarkStep], holds: [BenchmarkStep]) {
         #if arch(x86_64)
-            BlackoutBenchmarks.steps
+            return (BlackoutBenchmarks.steps, HoldBenchmarks.steps)
         #else
-            [
-                BenchmarkStep(name: "blackout") { _ in
-                    throw BenchmarkError.unavailable("there is no guest program for this processor")
-                }
-            ]
+            let missing = BenchmarkStep(name: "blackout") { _ in
+                throw BenchmarkError.unavailable("there is no guest program for this processor")
+            }
+            return ([missing], [missing])
         #endif
     }
 }
