@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 int ckvm_open(const char *path) { return CKVM_RESULT(open(path, O_RDWR | O_CLOEXEC)); }
@@ -77,6 +78,21 @@ int ckvm_unblock_signal(int signal) {
     sigemptyset(&set);
     if (sigaddset(&set, signal) < 0) return -errno;
     return -pthread_sigmask(SIG_UNBLOCK, &set, 0);
+}
+
+int ckvm_pre_fault_memory(int vcpu, struct ckvm_pre_fault *range, int signal, int milliseconds) {
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = signal};
+    event._sigev_un._tid = ckvm_thread();
+    // By number: a symbol of timer_create(2) would ask for glibc 2.34.
+    int timer;
+    if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) < 0) return -errno;
+    struct timespec span = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
+    // Repeated, because a signal right before the call would be lost.
+    struct itimerspec times = {span, span};
+    syscall(SYS_timer_settime, timer, 0, &times, 0);
+    int result = CKVM_RESULT(ioctl(vcpu, CKVM_PRE_FAULT_MEMORY, range));
+    syscall(SYS_timer_delete, timer);
+    return result;
 }
 
 int ckvm_first_realtime_signal(void) { return SIGRTMIN; }

@@ -82,6 +82,8 @@ public struct SimulatorConfiguration: Hashable, Sendable {
             facts: host.facts(kernel),
             reservedRanges: reservedRanges,
             providesGuestMemfd: flags.contains(.guestMemfd),
+            // Hosts of which the flag is an ordinary VM's have both, 6.18 and later.
+            sharesGuestMemfd: flags.contains(.guestMemfd),
             dirtyLogStartsFull: dirtyLogProtection.startsFull,
             deletesAtOneInstant: host.deletesAtOneInstant)
     }

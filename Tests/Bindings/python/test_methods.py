@@ -28,6 +28,9 @@ def test_every_method_of_the_schema(schema, client):
 
     memory = vm.create_memory("ram", 1 << 20)
     assert memory == memslots.Memory("ram", 1 << 20, 4096) and vm.memories() == (memory,)
+    with pytest.raises(memslots.UnavailableError, match="KVM_CAP_GUEST_MEMFD_FLAGS"):
+        vm.create_memory("both", 1 << 20, backing="guest-memfd", shared=True)
+    assert not vm.capabilities.shared_guest_memfd
     with vm.map_memory("ram") as shared:
         shared[0:5] = b"guest"
     descriptor = vm.export_memory("ram")

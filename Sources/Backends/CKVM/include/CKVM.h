@@ -117,6 +117,9 @@ static inline int ckvm_run(int vcpu) {
     return CKVM_RESULT(ioctl(vcpu, KVM_RUN, 0));
 }
 
+// [4.143] Ends with `signal` to the calling thread, repeated, if it takes longer than that.
+int ckvm_pre_fault_memory(int vcpu, struct ckvm_pre_fault *range, int signal, int milliseconds);
+
 // [4.11]
 static inline int ckvm_get_regs(int vcpu, struct kvm_regs *regs) {
     return CKVM_RESULT(ioctl(vcpu, KVM_GET_REGS, regs));

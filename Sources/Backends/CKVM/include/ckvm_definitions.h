@@ -55,7 +55,22 @@ struct ckvm_guest_memfd {
 #define CKVM_SET_USER_MEMORY_REGION2 _IOW(KVMIO, 0x49, struct ckvm_region2)
 #define CKVM_CREATE_GUEST_MEMFD _IOWR(KVMIO, 0xd4, struct ckvm_guest_memfd)
 
+// Flags of a guest_memfd, since 6.18: it can be mapped, and its pages begin as shared ones.
+#define CKVM_GUEST_MEMFD_MMAP 1u
+#define CKVM_GUEST_MEMFD_INIT_SHARED 2u
+
+// `struct kvm_pre_fault_memory`, since 6.11. The kernel advances `gpa` over what it has mapped.
+struct ckvm_pre_fault {
+    uint64_t gpa;
+    uint64_t size;
+    uint64_t flags;
+    uint64_t padding[5];
+};
+
+#define CKVM_PRE_FAULT_MEMORY _IOWR(KVMIO, 0xd5, struct ckvm_pre_fault)
+
 _Static_assert(sizeof(struct ckvm_region2) == 160, "the kernel's size");
 _Static_assert(sizeof(struct ckvm_guest_memfd) == 64, "the kernel's size");
+_Static_assert(sizeof(struct ckvm_pre_fault) == 64, "the kernel's size");
 
 #endif

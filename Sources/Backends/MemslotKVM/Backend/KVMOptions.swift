@@ -104,6 +104,7 @@ extension Capabilities {
             pageSize: limits.pageSize,
             facts: limits.facts,
             reservedRanges: reservedRanges,
+            sharesGuestMemfd: kernel.sharesGuestMemfd,
             dirtyLogStartsFull: options.dirtyLog == .manualInitiallySet,
             kernelMemory: KernelSlotMemory(
                 shadowsPages: ShadowPaging.isUsed, hasBitmaps: options.dirtyLog.hasBitmaps,

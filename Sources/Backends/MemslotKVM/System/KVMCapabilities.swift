@@ -36,6 +36,8 @@ public enum KVMCapability: Int32, Hashable, Sendable, CaseIterable {
     case guestMemfd = 234
     /// The types of VM, as bits.
     case vmTypes = 235
+    /// `KVM_PRE_FAULT_MEMORY` exists, and the host has two-dimensional paging.
+    case preFaultMemory = 236
     /// The flags of `KVM_CREATE_GUEST_MEMFD`, as bits.
     case guestMemfdFlags = 244
 
@@ -63,6 +65,7 @@ public enum KVMCapability: Int32, Hashable, Sendable, CaseIterable {
         case .memoryAttributes: ("MEMORY_ATTRIBUTES", "6.8")
         case .guestMemfd: ("GUEST_MEMFD", "6.8")
         case .vmTypes: ("VM_TYPES", "6.8")
+        case .preFaultMemory: ("PRE_FAULT_MEMORY", "6.11")
         case .guestMemfdFlags: ("GUEST_MEMFD_FLAGS", "6.18")
         }
     }
@@ -76,6 +79,8 @@ public struct KVMCapabilities: Hashable, Sendable {
     public var hasGuestMemfd: Bool
     /// The flags with which a guest_memfd may be created.
     public var guestMemfdFlags: UInt64
+    /// Whether ``GuardedVCPU/preFault(_:of:)`` can map memory ahead: not with shadow paging.
+    public var canPreFault: Bool
     /// The largest dirty ring in bytes; 0 without dirty rings.
     public var maxDirtyRing: UInt64
     /// The capability that switches dirty rings on.
@@ -103,6 +108,7 @@ public struct KVMCapabilities: Hashable, Sendable {
         self.hasRegion2 = bits(.userMemory2) > 0
         self.hasGuestMemfd = hasRegion2 && bits(.guestMemfd) > 0
         self.guestMemfdFlags = hasGuestMemfd ? bits(.guestMemfdFlags) : 0
+        self.canPreFault = bits(.preFaultMemory) > 0
         let ring: KVMCapability? =
             bits(.dirtyLogRingAcqRel) > 0
             ? .dirtyLogRingAcqRel : bits(.dirtyLogRing) > 0 ? .dirtyLogRing : nil
@@ -122,5 +128,11 @@ public struct KVMCapabilities: Hashable, Sendable {
             self.canKeepOtherMappings = false
             self.dropsAllMappings = false
         #endif
+    }
+
+    /// Whether a ``SharedGuestMemfd`` can be made: `GUEST_MEMFD_FLAG_MMAP` and
+    /// `GUEST_MEMFD_FLAG_INIT_SHARED`, since 6.18, which a VM with private memory does not have.
+    public var sharesGuestMemfd: Bool {
+        guestMemfdFlags & SharedGuestMemfd.flags == SharedGuestMemfd.flags
     }
 }

@@ -17,8 +17,9 @@ public import Memslots
 /// snapshot, call ``kick()`` first: ``run()`` completes it and returns ``VCPUExit/interrupted``.
 public final class GuardedVCPU: Sendable {
     package let vcpu: VCPU
-    private let entry: VCPUEntry
-    private let kicker: VCPUKick
+    let entry: VCPUEntry
+    let kicker: VCPUKick
+    let signal: KickSignal
     private let target: KickTarget
 
     /// Registers a vCPU with a gate. Call it from any thread, at any time, also during a drain.
@@ -33,6 +34,7 @@ public final class GuardedVCPU: Sendable {
         let target = KickTarget(kicker)
         self.vcpu = vcpu
         self.kicker = kicker
+        self.signal = signal
         self.target = target
         // The closure retains the vCPU, because a kick writes to its mapping.
         self.entry = gate.register(name: name ?? "\(vcpu.id)") { [vcpu] in

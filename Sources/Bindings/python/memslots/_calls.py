@@ -90,8 +90,10 @@ def vm_recover(vm: str) -> Call[int]:
     return Call("vm.recover", {"vm": vm}, lambda result: int(result["generation"]))
 
 
-def memory_create(vm: str, memory: str, size: int, backing: str) -> Call[Memory]:
-    params = {"vm": vm, "memory": memory, "size": size, "backing": backing}
+def memory_create(vm: str, memory: str, size: int, backing: str, shared: bool) -> Call[Memory]:
+    params = _some(
+        vm=vm, memory=memory, size=size, backing=backing, shared=True if shared else None
+    )
     return Call("memory.create", params, Memory.from_wire)
 
 

@@ -27,6 +27,8 @@ class Capabilities:
     """Bytes of a page, in which dirty logs count."""
     slot_granule: int = 4096
     """What the addresses and the size of a slot must be multiples of."""
+    shared_guest_memfd: bool = False
+    """Whether ``create_memory`` can make guest_memfds with ``shared``."""
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Capabilities:
@@ -40,6 +42,7 @@ class Capabilities:
             userspace_end=to_int(wire["userspaceEnd"]),
             page_size=to_int(wire.get("pageSize", 4096)),
             slot_granule=to_int(wire.get("slotGranule", 4096)),
+            shared_guest_memfd=wire.get("sharedGuestMemfd", False),
         )
 
 

@@ -270,15 +270,18 @@ class VM:
 
     # ---- Memory objects
 
-    def create_memory(self, name: str, size: int, *, backing: str = "memfd") -> Memory:
+    def create_memory(
+        self, name: str, size: int, *, backing: str = "memfd", shared: bool = False
+    ) -> Memory:
         """Creates memory that slots can name (``memory.create``).
 
         :param size: bytes, a multiple of the page size.
         :param backing: ``memfd``, ``hugetlb`` or ``guest-memfd``.
+        :param shared: with ``guest-memfd``: one memory for the guest and the host (Linux 6.18).
         :raises AlreadyExistsError: the VM has memory of that name.
         :raises UnavailableError: the host has no such memory.
         """
-        return self.client._run(_calls.memory_create(self.name, name, size, backing))
+        return self.client._run(_calls.memory_create(self.name, name, size, backing, shared))
 
     def adopt_memory(self, name: str, fd: int, *, size: Optional[int] = None) -> Memory:
         """Passes a memfd of ours to the daemon as memory (``memory.create`` with ``fd``). The caller

@@ -25,6 +25,9 @@ public struct Capabilities: Hashable, Sendable {
     public var reservedRanges: [Range<GuestPhysicalAddress>]
     /// Whether a `.guestMemfd` slot may leave its file out and get one of its own.
     public var providesGuestMemfd: Bool
+    /// Whether one guest_memfd can be memory of the guest and, mapped, of the host.
+    /// Kernel: `KVM_CAP_GUEST_MEMFD_FLAGS`, since 6.18.
+    public var sharesGuestMemfd: Bool
     /// Whether a slot that starts to log starts with every page dirty.
     /// Kernel: `KVM_DIRTY_LOG_INITIALLY_SET`.
     public var dirtyLogStartsFull: Bool
@@ -48,6 +51,7 @@ public struct Capabilities: Hashable, Sendable {
         facts: KernelFacts = KernelFacts(),
         reservedRanges: [Range<GuestPhysicalAddress>] = [],
         providesGuestMemfd: Bool = false,
+        sharesGuestMemfd: Bool = false,
         dirtyLogStartsFull: Bool = false,
         deletesAtOneInstant: Bool = Capabilities.hostDeletesAtOneInstant,
         kernelMemory: KernelSlotMemory? = nil
@@ -63,6 +67,7 @@ public struct Capabilities: Hashable, Sendable {
         self.facts = facts
         self.reservedRanges = reservedRanges
         self.providesGuestMemfd = providesGuestMemfd
+        self.sharesGuestMemfd = sharesGuestMemfd
         self.dirtyLogStartsFull = dirtyLogStartsFull
         self.deletesAtOneInstant = deletesAtOneInstant
         self.kernelMemory = kernelMemory

@@ -174,6 +174,7 @@ extension JSONWriter {
                 $0.member("slotGranule", address: capabilities.slotGranule.rawValue)
             }
             $0.member(flags: capabilities.flags)
+            if capabilities.sharesGuestMemfd { $0.member("sharedGuestMemfd", true) }
         }
     }
 }

@@ -10,6 +10,8 @@ public struct MemoryCreateParameters: Sendable {
     public var size: ByteCount?
     /// Where the memory comes from.
     public var source: MemorySource
+    /// A Boolean value that indicates whether a guest_memfd is the host's memory too.
+    public var isShared = false
 
     private var backing: MemoryBacking?
     private var descriptor: UInt64?
@@ -39,7 +41,9 @@ public enum MemoryBacking: String, CaseIterable, Sendable {
 }
 
 extension MemoryCreateParameters: ParameterObject {
-    package enum Member: String, CaseIterable, Sendable { case vm, memory, size, backing, fd }
+    package enum Member: String, CaseIterable, Sendable {
+        case vm, memory, size, backing, shared, fd
+    }
     package static let table = MemberTable<Member> { $0 == .vm || $0 == .memory }
     package init() { self.init(vm: "", memory: "", size: nil, source: .made(.memfd)) }
 
@@ -49,11 +53,15 @@ extension MemoryCreateParameters: ParameterObject {
         case .memory: memory = reader.newName(at: node)
         case .size: size = ByteCount(reader.quantity(at: node))
         case .backing: backing = reader.choice(at: node, default: .memfd)
+        case .shared: isShared = reader.bool(at: node)
         case .fd: descriptor = reader.integer(at: node)
         }
     }
 
     package mutating func finish(at node: Int, reader: inout ParameterReader) {
+        if isShared, backing != .guestMemfd {
+            reader.fail(at: node, member: "shared", "only a guest-memfd can be shared")
+        }
         switch (backing, descriptor) {
         case (let backing?, nil):
             source = .made(backing)

@@ -20,8 +20,8 @@ final class MemoryObject: Sendable {
     enum Kind: Sendable {
         /// A file that this process maps.
         case mapped(MappedFile)
-        /// A simulator's guest_memfd.
-        case guestMemfd(handle: Int32)
+        /// A guest_memfd, and its mapping if it is the host's memory too.
+        case guestMemfd(handle: Int32, mapping: MappedFile?)
     }
 
     init(
@@ -30,6 +30,14 @@ final class MemoryObject: Sendable {
     ) {
         (self.id, self.name, self.size, self.pageSize) = (id, name, size, pageSize)
         (self.kind, self.charges, self.place) = (kind, charges, place)
+    }
+
+    /// What slots can name as their memory; `nil` for a guest_memfd that is the guest's alone.
+    var mapping: MappedFile? {
+        switch kind {
+        case .mapped(let file): file
+        case .guestMemfd(_, let mapping): mapping
+        }
     }
 
     var listed: ListedMemory { ListedMemory(memory: name, size: size, pageSize: pageSize) }
@@ -110,6 +118,12 @@ struct MemoryObjects: Sendable {
 
     func guestMemfd(handle: Int32) -> MemoryObject? { byHandle[handle] }
 
+    /// Returns the part of a shared guest_memfd that `memory` is; `nil` for other memory.
+    func binding(of memory: MemoryReference) -> GuestMemfdBinding? {
+        guard case .guestMemfd(let handle, _?) = byID[memory.object]?.kind else { return nil }
+        return GuestMemfdBinding(descriptor: handle, offset: memory.offset)
+    }
+
     /// Returns an id that no object of this VM ever had; `nil` once all are used.
     mutating func nextID() -> MemoryObjectID? {
         guard lastID < .max else { return nil }
@@ -123,13 +137,13 @@ struct MemoryObjects: Sendable {
     mutating func add(_ object: MemoryObject) {
         byName[Name(object.name)] = object
         byID[object.id] = object
-        if case .guestMemfd(let handle) = object.kind { byHandle[handle] = object }
+        if case .guestMemfd(let handle, _) = object.kind { byHandle[handle] = object }
     }
 
     mutating func remove(_ object: MemoryObject) {
         byName[Name(object.name)] = nil
         byID[object.id] = nil
-        if case .guestMemfd(let handle) = object.kind { byHandle[handle] = nil }
+        if case .guestMemfd(let handle, _) = object.kind { byHandle[handle] = nil }
         formerNames[object.id] = object.name
         // At the limit all others are dropped, because their order is not recorded.
         if formerNames.count > Self.formerNameLimit { formerNames = [object.id: object.name] }

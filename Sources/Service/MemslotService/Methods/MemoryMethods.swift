@@ -14,7 +14,7 @@ extension MemslotService {
         try vm.memory.objects.withLock { objects throws(ProtocolError) in
             try checkFree(name, in: vm, objects)
         }
-        let place = try vm.kept?.place(for: parameters.source)
+        let place = try vm.kept?.place(for: parameters)
         let id = try vm.memory.objects.withLock { objects throws(ProtocolError) in
             guard let id = objects.nextID() else {
                 throw .limit("memoriesPerPeer", "the VM has no number left for an object")
@@ -24,7 +24,7 @@ extension MemslotService {
         let kind: MemoryObject.Kind =
             switch parameters.source {
             case .made(let backing):
-                try make(backing, vm, id, place, size: parameters.size ?? .zero)
+                try make(backing, vm, id, place, parameters)
             case .passed(let index):
                 .mapped(try adopt(index, of: descriptors, size: parameters.size, peer))
             }
@@ -60,8 +60,9 @@ extension MemslotService {
 
     private func make(
         _ backing: MemoryBacking, _ vm: VirtualMachine, _ id: MemoryObjectID,
-        _ place: MemoryPlace?, size: ByteCount
+        _ place: MemoryPlace?, _ parameters: MemoryCreateParameters
     ) throws(ProtocolError) -> MemoryObject.Kind {
+        let size = parameters.size ?? .zero
         let page = vm.table.capabilities.pageSize
         guard size != .zero, size.isMultiple(of: page) else {
             throw .invalid("size", "\(size) is not a multiple of \(page.rawValue) above 0")
@@ -72,7 +73,9 @@ extension MemslotService {
                 "memoryBytesPerPeer",
                 "a peer's memory objects have at most \(limits.memoryBytesPerPeer) bytes")
         }
-        if backing == .guestMemfd { return try vm.makeGuestMemfd(size: size) }
+        if backing == .guestMemfd {
+            return try vm.makeGuestMemfd(size: size, isShared: parameters.isShared)
+        }
         guard place == .file, let kept = vm.kept else {
             return .mapped(try MemoryFile.make(backing, size: size))
         }
@@ -125,7 +128,8 @@ extension MemslotService {
     ) throws(ProtocolError) -> Reply {
         let object = try object(memory, of: vm(name, of: peer))
         guard case .mapped(let file) = object.kind else {
-            throw .invalid("memory", "\"\(object.name)\" is a guest_memfd, which can't be mapped")
+            // That of a shared one would keep the kernel's VM after the end of ours.
+            throw .invalid("memory", "\"\(object.name)\" is a guest_memfd, which is not passed")
         }
         guard object.place != .file else {
             let reason = "it is kept in a file, which can't be sealed against shrinking"
@@ -163,7 +167,7 @@ extension MemslotService {
 extension VirtualMachine {
     /// Closes the guest_memfd of memory that no slot names.
     fileprivate func discard(_ kind: MemoryObject.Kind) {
-        guard case .guestMemfd(let handle) = kind else { return }
+        guard case .guestMemfd(let handle, _) = kind else { return }
         closeGuestMemfd(handle)
     }
 }

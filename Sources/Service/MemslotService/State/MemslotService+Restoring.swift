@@ -80,8 +80,11 @@ extension VirtualMachine {
     private func restoreMemory(_ record: VMRecord, _ state: StateStore) throws(ProtocolError) {
         for kept in record.memories {
             let kind: MemoryObject.Kind =
-                if kept.place == .guestMemfd { try makeGuestMemfd(size: kept.size) } else {
-                    .mapped(try state.restore(kept, of: record.number))
+                switch kept.place {
+                case .guestMemfd, .sharedGuestMemfd:
+                    try makeGuestMemfd(
+                        size: kept.size, isShared: kept.place == .sharedGuestMemfd)
+                case .file, .descriptor: .mapped(try state.restore(kept, of: record.number))
                 }
             let object = MemoryObject(
                 id: kept.id, name: kept.name, size: kept.size, pageSize: kept.pageSize,

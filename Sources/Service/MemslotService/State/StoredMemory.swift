@@ -26,9 +26,9 @@ public protocol DescriptorStore: Sendable {
 extension StoredVM {
     /// Returns where a new memory object of the VM is stored. Throws the refusal if it can't be
     /// stored: a restart would lose it, and the VM with it.
-    func place(for source: MemorySource) throws(ProtocolError) -> MemoryPlace {
-        switch source {
-        case .made(.guestMemfd): return .guestMemfd
+    func place(for memory: MemoryCreateParameters) throws(ProtocolError) -> MemoryPlace {
+        switch memory.source {
+        case .made(.guestMemfd): return memory.isShared ? .sharedGuestMemfd : .guestMemfd
         case _ where store.descriptors != nil: return .descriptor
         case .made(.memfd): return .file
         case .made(.hugetlb): throw .unstorable("backing", .backendUnavailable, "huge pages")
@@ -67,7 +67,7 @@ extension StateStore {
         switch place {
         case .file: remove(name)
         case .descriptor: descriptors?.remove(name)
-        case .guestMemfd, nil: break
+        case .guestMemfd, .sharedGuestMemfd, nil: break
         }
     }
 
@@ -83,7 +83,7 @@ extension StateStore {
             }
             file = OwnedDescriptor(adopting: descriptor)
             size = MemoryFile.sealedSize(of: descriptor) ?? -1
-        case .file, .guestMemfd:
+        case .file, .guestMemfd, .sharedGuestMemfd:
             let opened = try converting(
                 { (error: Errno) in
                     Self.unrestorable("the file \(name) of memory \"\(memory.name)\": \(error)")

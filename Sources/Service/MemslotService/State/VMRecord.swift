@@ -42,6 +42,8 @@ enum MemoryPlace: String, Sendable, CaseIterable {
     case descriptor
     /// Nowhere: a guest_memfd ends with its VM, and an empty one of the same size replaces it.
     case guestMemfd = "guest-memfd"
+    /// Nowhere, as another guest_memfd; the host's memory is as empty.
+    case sharedGuestMemfd = "shared-guest-memfd"
 }
 
 /// A record can't be read.

@@ -99,9 +99,10 @@ final class KVMGuestMemfds: Sendable {
     /// Creates a guest_memfd of `size` bytes, a multiple of 4096 that is not 0, and returns its
     /// descriptor. Kernel: `KVM_CREATE_GUEST_MEMFD`. Throws the kernel's errno; `ENOTTY` before
     /// Linux 6.8, and 6.18 for VMs of this type.
-    func create(size: ByteCount) throws(Errno) -> Int32 {
+    func create(size: ByteCount, isShared: Bool) throws(Errno) -> Int32 {
         let descriptor = try converting(
-            { (error: KVMError) in error.errno ?? .invalidArgument }, vm.makeGuestMemfd(size: size))
+            { (error: KVMError) in error.errno ?? .invalidArgument },
+            vm.makeGuestMemfd(size: size, flags: isShared ? SharedGuestMemfd.flags : 0))
         open.withLock { _ = $0.insert(descriptor) }
         return descriptor
     }
@@ -114,15 +115,42 @@ final class KVMGuestMemfds: Sendable {
 }
 
 extension VirtualMachine {
-    /// Creates a guest_memfd: the kernel's, or the simulator's. Throws `backend-unavailable`.
-    func makeGuestMemfd(size: ByteCount) throws(ProtocolError) -> MemoryObject.Kind {
-        do throws(Errno) {
-            if let simulator {
-                return .guestMemfd(handle: try simulator.makeGuestMemfd(size: size))
+    /// Creates a guest_memfd: the kernel's, or the simulator's. One that is shared is mapped here; the
+    /// simulator's, of which no guest uses the pages, has a memfd in its place. Throws
+    /// `backend-unavailable`.
+    func makeGuestMemfd(
+        size: ByteCount, isShared: Bool
+    ) throws(ProtocolError) -> MemoryObject.Kind {
+        guard !isShared || table.capabilities.sharesGuestMemfd else {
+            let reason =
+                "shared guest_memfds need GUEST_MEMFD_FLAG_MMAP and GUEST_MEMFD_FLAG_INIT_SHARED of "
+                + "KVM_CAP_GUEST_MEMFD_FLAGS, since Linux 6.18, which the VM \"\(name)\" lacks"
+            throw ProtocolError(ErrorData(.backendUnavailable, reason: reason), message: reason)
+        }
+        func unavailable(_ error: Errno) -> ProtocolError { .unavailable(.guestMemfd, size, error) }
+        if let simulator {
+            let handle = try converting(unavailable, simulator.makeGuestMemfd(size: size))
+            do throws(ProtocolError) {
+                let mapping = isShared ? try MemoryFile.make(.memfd, size: size) : nil
+                return .guestMemfd(handle: handle, mapping: mapping)
+            } catch {
+                closeGuestMemfd(handle)
+                throw error
             }
-            guard let guestMemfds else { throw .invalidArgument }
-            return .guestMemfd(handle: try guestMemfds.create(size: size))
-        } catch { throw .unavailable(.guestMemfd, size, error) }
+        }
+        guard let guestMemfds else { throw unavailable(.invalidArgument) }
+        let handle = try converting(
+            unavailable, guestMemfds.create(size: size, isShared: isShared))
+        do throws(Errno) {
+            guard isShared else { return .guestMemfd(handle: handle, mapping: nil) }
+            let file = OwnedDescriptor(adopting: try duplicate(handle))
+            return .guestMemfd(
+                handle: handle,
+                mapping: try MappedFile(file, size: size, pageSize: Memslots.pageSize))
+        } catch {
+            closeGuestMemfd(handle)
+            throw unavailable(error)
+        }
     }
 
     /// Closes a guest_memfd, unless it is closed already.

@@ -109,13 +109,23 @@ struct SlotResolver {
                 memory = base.reference
             }
         }
-        let binding = given.guestMemfd.flatMap { resolve(guestMemfd: $0, of: given, slot, index) }
+        let named = given.guestMemfd.flatMap { resolve(guestMemfd: $0, of: given, slot, index) }
+        // Memory that is a guest_memfd itself is its own binding, and no other memory's.
+        let own = slot.flags.contains(.guestMemfd) ? memory.flatMap(names.objects.binding) : nil
+        if let named, named != own,
+            own != nil || names.objects.guestMemfd(handle: named.descriptor)?.mapping != nil
+        {
+            let detail =
+                "a shared guest_memfd is the guest's memory and the host's: name it as memory, and "
+                + "as guestMemfd at the same offset or not at all"
+            fault(.backingAmbiguous, slot, index, "guestMemfd", detail)
+        }
         slots.append(
             Memslot(
                 id: slot.id, addressSpace: slot.addressSpace,
                 guestPhysicalAddress: slot.guestPhysicalAddress, size: slot.size,
                 userspaceAddress: slot.userspaceAddress, flags: slot.flags, memory: memory,
-                guestMemfd: binding))
+                guestMemfd: named ?? own))
     }
 
     private mutating func resolve(
@@ -143,7 +153,7 @@ struct SlotResolver {
                 ProtocolError.noMemoryText(name, among: known))
             return nil
         }
-        guard case .mapped(let file) = object.kind else {
+        guard let file = object.mapping else {
             let detail = "\"\(name)\" is a guest_memfd; name it as guestMemfd"
             fault(.unknownMemory, slot, index, "memory", detail)
             return nil
@@ -156,7 +166,7 @@ struct SlotResolver {
     private mutating func resolve(
         guestMemfd name: String, of given: SlotParameters, _ slot: Memslot, _ index: Int
     ) -> GuestMemfdBinding? {
-        guard let object = names.objects[name], case .guestMemfd(let handle) = object.kind else {
+        guard let object = names.objects[name], case .guestMemfd(let handle, _) = object.kind else {
             let detail = "there is no guest_memfd \"\(name)\""
             fault(.unknownMemory, slot, index, "guestMemfd", detail)
             return nil

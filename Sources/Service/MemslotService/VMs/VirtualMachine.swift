@@ -102,7 +102,7 @@ final class VirtualMachine: Sendable {
         let arrays = [present, table.failure?.installed ?? []] + table.unretiredArrays.map(\.slots)
         return arrays.joined().contains { slot in
             if slot.memory?.object == object.id { return true }
-            guard case .guestMemfd(let handle) = object.kind else { return false }
+            guard case .guestMemfd(let handle, _) = object.kind else { return false }
             return slot.guestMemfd?.descriptor == handle
         }
     }

@@ -24,6 +24,7 @@ struct MemoryCreateCommand: VMRequestCommand {
 
     @Option(help: "Bytes: 0x…, decimal, or with K, M, G, T.") var size: Quantity?
     @Option(help: "memfd, hugetlb or guest-memfd.") var backing: MemoryBacking = .memfd
+    @Flag(help: "With guest-memfd: one memory for the guest and the host.") var shared = false
     @Option(help: .number("A descriptor that this command inherits.")) var fd: Int32?
     @OptionGroup var target: VMOptions
     @Argument(help: "The memory object's name.") var memory: String
@@ -49,6 +50,7 @@ struct MemoryCreateCommand: VMRequestCommand {
             writer.member("size", address: size?.value)
             if fd == nil {
                 writer.member("backing", backing.rawValue)
+                if shared { writer.member("shared", true) }
             } else {
                 writer.member("fd", 0)
             }

@@ -114,6 +114,9 @@ struct ParameterTests {
             params(#"{"vm":"a","memory":"m","size":"4096","backing":"guest-memfd"}"#))
         #expect(made.source == .made(.guestMemfd))
         #expect(made.size == ByteCount(4096))
+        #expect(!made.isShared)
+        let both = #"{"vm":"a","memory":"m","size":1,"backing":"guest-memfd","shared":true}"#
+        #expect(try MemoryCreateParameters(params(both)).isShared)
         let passed = try MemoryCreateParameters(
             params(#"{"vm":"a","memory":"m","fd":18446744073709551615}"#))
         #expect(passed.source == .passed(index: .max))

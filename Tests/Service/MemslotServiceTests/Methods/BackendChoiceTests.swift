@@ -118,6 +118,22 @@ struct ServiceOnKVMTests {
                 == "wrong-backend")
     }
 
+    @Test("shared guest_memfds are said by the capability, and refused by its name without it")
+    func sharedGuestMemfd() throws {
+        let shared = #""memory":"ram","size":"0x10000","backing":"guest-memfd","shared":true}"#
+        let made = try client.call("vm.create", #"{"vm":"v","backend":"kvm"}"#).result
+        let isOffered = made?["capabilities"]?["sharedGuestMemfd"]?.bool == true
+        try client.result("vm.create", #"{"vm":"old","backend":"simulated"}"#)
+        for (vm, isOffered) in [("v", isOffered), ("old", false)] {
+            let answer = try client.call("memory.create", #"{"vm":"\#(vm)",\#(shared)"#)
+            #expect((answer.result != nil) == isOffered)
+            if !isOffered {
+                #expect(answer.kind == "backend-unavailable")
+                #expect(answer.line.contains("KVM_CAP_GUEST_MEMFD_FLAGS"))
+            }
+        }
+    }
+
     @Test("a guest-memfd object is the kernel's, bound once, and goes with its last slot")
     func guestMemfd() throws {
         let made = try client.call("vm.create", #"{"vm":"v","backend":"kvm"}"#).result

@@ -26,6 +26,10 @@ struct RestoredServiceTests {
             try service.ask(
                 "memory.create", #"{"vm":"ü b","memory":"ram","size":8192,"backing":"memfd"}"#,
                 user: 7)
+            try service.ask(
+                "memory.create",
+                #"{"vm":"ü b","memory":"both","size":8192,"backing":"guest-memfd","shared":true}"#,
+                user: 7)
             for size in [4_096, 8_192] {
                 try service.ask(
                     "memslots.submit",
@@ -33,11 +37,13 @@ struct RestoredServiceTests {
                         + #""flags":["guest-memfd"],"guestMemfd":"private","#
                         + #""userspaceAddress":4096},{"guestPhysicalAddress":"0x10000","#
                         + #""size":4096,"memory":"ram","memoryOffset":4096,"#
-                        + #""flags":["readonly"]}]}"#, user: 7)
+                        + #""flags":["readonly"]},{"guestPhysicalAddress":"0x20000","#
+                        + #""size":4096,"memory":"both","flags":["guest-memfd"]}]}"#, user: 7)
             }
             try service.ask("vm.create", #"{"vm":"empty","backend":"simulated"}"#)
             before = try service.all()
             #expect(before.contains(#""generation":2"#))
+            #expect(before.contains(#""guestMemfd":"both","guestMemfdOffset":"0x0""#))
         }
         let service = try KeptService(scratch)
         #expect(try service.all() == before)

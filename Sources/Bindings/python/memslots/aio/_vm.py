@@ -214,9 +214,11 @@ class AsyncVM:
 
     # ---- Memory objects
 
-    async def create_memory(self, name: str, size: int, *, backing: str = "memfd") -> Memory:
+    async def create_memory(
+        self, name: str, size: int, *, backing: str = "memfd", shared: bool = False
+    ) -> Memory:
         """Creates `size` bytes of memory that slots can name: see `memslots.VM.create_memory`."""
-        return await self.client._run(_calls.memory_create(self.name, name, size, backing))
+        return await self.client._run(_calls.memory_create(self.name, name, size, backing, shared))
 
     async def adopt_memory(self, name: str, fd: int, *, size: Optional[int] = None) -> Memory:
         """Passes a sealed memfd of ours to the daemon: see `memslots.VM.adopt_memory`."""
