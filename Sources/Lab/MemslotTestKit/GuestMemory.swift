@@ -1,6 +1,14 @@
 import CKVM
 package import Memslots
 
+/// What a guest's memory is made of.
+package enum GuestMemoryKind: String, CaseIterable, Sendable {
+    /// `hugetlb`: pages of 2 MiB that the host has reserved.
+    case small, hugetlb
+    /// Anonymous memory with `MADV_HUGEPAGE`, which has no descriptor and can't be mapped again.
+    case thp
+}
+
 /// Memory of a guest: a memfd that can be mapped several times.
 ///
 /// `@unchecked Sendable`: the guest writes at any time anyway; numbers are accessed atomically.
@@ -12,12 +20,16 @@ package final class GuestMemory: @unchecked Sendable {
 
     /// Allocates memory of zeros.
     ///
-    /// - Parameter size: bytes; a multiple of 4096, not 0.
-    package init(size: ByteCount) throws(Errno) {
+    /// - Parameters:
+    ///   - size: bytes; a multiple of 4096, or of 2 MiB in huge pages; not 0.
+    ///   - kind: the pages.
+    package init(size: ByteCount, kind: GuestMemoryKind = .small) throws(Errno) {
         self.size = size
-        self.descriptor = try Self.value(ckvm_memfd_create("memslots-guest"))
+        let create = { ckvm_memfd_create("memslots-guest", kind == .hugetlb ? 1 : 0) }
+        self.descriptor = kind == .thp ? -1 : try Self.value(create())
         do throws(Errno) {
-            _ = try Self.value(ckvm_truncate(descriptor, Int64(size.rawValue)))
+            let bytes = Int64(size.rawValue)
+            _ = try Self.value(descriptor < 0 ? 0 : ckvm_truncate(descriptor, bytes))
             self.base = try Self.map(descriptor, size)
         } catch {
             _ = ckvm_close(descriptor)
@@ -31,8 +43,20 @@ package final class GuestMemory: @unchecked Sendable {
         _ = ckvm_close(descriptor)
     }
 
-    /// Maps all of it at another address, until the process ends.
-    package func mapAgain() throws(Errno) -> UserspaceAddress { try Self.map(descriptor, size) }
+    /// Maps all of it at another address, until the process ends. Anonymous memory stays where it is.
+    package func mapAgain() throws(Errno) -> UserspaceAddress {
+        descriptor < 0 ? base : try Self.map(descriptor, size)
+    }
+
+    /// The KiB of the first mapping that are in huge pages, as the kernel counts them in `smaps`.
+    package var hugeKiB: UInt64 {
+        let start = String(base.rawValue, radix: 16) + "-"
+        let names: Set<Substring> = ["AnonHugePages:", "Shared_Hugetlb:", "Private_Hugetlb:"]
+        return (Files.text(of: "/proc/self/smaps") ?? "").split(separator: "\n")
+            .drop { !$0.hasPrefix(start) }.prefix { !$0.hasPrefix("VmFlags:") }
+            .map { $0.split(separator: " ") }
+            .reduce(0) { names.contains($1[0]) ? $0 + (UInt64($1[1]) ?? 0) : $0 }
+    }
 
     /// The 32-bit number at `offset` bytes, a multiple of 4.
     package func load(_ offset: UInt64) -> UInt32 { ckvm_load32(pointer(offset, 4)) }
@@ -69,7 +93,10 @@ package final class GuestMemory: @unchecked Sendable {
         _ descriptor: Int32, _ size: ByteCount
     ) throws(Errno) -> UserspaceAddress {
         var mapped: UnsafeMutableRawPointer?
-        _ = try value(ckvm_map(descriptor, Int(size.rawValue), 0, &mapped))
+        let bytes = Int(size.rawValue)
+        _ = try value(
+            descriptor < 0
+                ? ckvm_map_huge(bytes, &mapped) : ckvm_map(descriptor, bytes, 0, &mapped))
         return UserspaceAddress(UInt64(UInt(bitPattern: mapped)))
     }
 

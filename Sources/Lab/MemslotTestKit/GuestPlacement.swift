@@ -3,6 +3,8 @@ package import Memslots
 package struct GuestPlacement: Hashable, Sendable {
     package let region: GuestPhysicalAddress
     package let pageCount: UInt64
+    /// Bytes from one such page to the next. With memory in between, page tables map 2 MiB an entry.
+    package let stride: UInt64
     /// The first byte of the code, which must not cross a page.
     package var code: GuestPhysicalAddress
     /// A page outside of the region, for the counters.
@@ -11,19 +13,23 @@ package struct GuestPlacement: Hashable, Sendable {
     package let pageTables = GuestPhysicalAddress(0x3000)
     /// A page without memory: a ``GuestKind/long`` guest exits by an access to it.
     package let doorbell = GuestPhysicalAddress(0xfed0_0000)
+    /// The page of the tag that a ``GuestAccess/ordered`` guest reads.
+    package static let tag = GuestPhysicalAddress(0x5000_0000)
 
     /// Places code, counters and page tables in one slot of ``lowBytes`` at address 0.
     ///
     /// - Parameters:
     ///   - region: the first page of the region.
-    ///   - pageCount: its pages.
+    ///   - pageCount: the pages of it that the guest accesses.
     ///   - codeInRegion: whether the code is in the middle page of the region, after the numbers.
     package init(
-        region: GuestPhysicalAddress, pageCount: UInt64 = 16, codeInRegion: Bool = false
+        region: GuestPhysicalAddress, pageCount: UInt64 = 16, stride: UInt64 = 4_096,
+        codeInRegion: Bool = false
     ) {
         let middle = region.rawValue + pageCount / 2 * pageSize.rawValue
         self.region = region
         self.pageCount = pageCount
+        self.stride = stride
         code = GuestPhysicalAddress(codeInRegion ? middle + Self.codeOffset : 0x1000)
     }
 
@@ -34,7 +40,7 @@ package struct GuestPlacement: Hashable, Sendable {
     package static let lowBytes = ByteCount(rawValue: 0x10000)
 }
 
-/// Four levels of x86-64 page tables that map guest addresses to themselves, in pages of 4 KiB.
+/// Four levels of x86-64 page tables that map guest addresses to themselves, in pages of 4 KiB or 2 MiB.
 ///
 /// Every entry is writable, usable at privilege level 3, and has its accessed and dirty bits set, so
 /// that the processor never writes to the tables.
@@ -49,11 +55,15 @@ package struct IdentityPageTables {
     /// - Parameters:
     ///   - base: a multiple of 4096.
     ///   - ranges: what to map, below 2^47; whole pages.
-    package init(at base: GuestPhysicalAddress, mapping ranges: [Range<GuestPhysicalAddress>]) {
+    ///   - large: what to map in pages of 2 MiB.
+    package init(
+        at base: GuestPhysicalAddress, mapping ranges: [Range<GuestPhysicalAddress>],
+        large: [Range<GuestPhysicalAddress>] = []
+    ) {
         self.base = base.rawValue
-        for range in ranges {
+        for (range, isLarge) in ranges.map({ ($0, false) }) + large.map({ ($0, true) }) {
             for page in range.lowerBound.pageNumber..<range.upperBound.pageNumber {
-                map(page)
+                map(page, isLarge: isLarge)
             }
         }
     }
@@ -63,9 +73,9 @@ package struct IdentityPageTables {
         entries.flatMap { entry in (0..<8).map { UInt8(truncatingIfNeeded: entry >> (8 * $0)) } }
     }
 
-    private mutating func map(_ page: UInt64) {
+    private mutating func map(_ page: UInt64, isLarge: Bool) {
         var table = 0
-        for level in [27, 18, 9] as [UInt64] {
+        for level in ([27, 18, 9] as [UInt64]).prefix(isLarge ? 2 : 3) {
             let entry = table + Int(page >> level & 511)
             if entries[entry] == 0 {
                 entries[entry] = base + UInt64(entries.count) * 8 | Self.flags
@@ -73,6 +83,8 @@ package struct IdentityPageTables {
             }
             table = Int((entries[entry] & ~0xfff) - base) / 8
         }
-        entries[table + Int(page & 511)] = page * pageSize.rawValue | Self.flags
+        let (first, large): (UInt64, UInt64) = isLarge ? (page & ~511, 0x80) : (page, 0)
+        let entry = table + Int((isLarge ? page >> 9 : page) & 511)
+        entries[entry] = first * pageSize.rawValue | Self.flags | large
     }
 }

@@ -49,14 +49,31 @@ package struct GuestProgram: Hashable, Sendable {
     /// host writes 0 to begin again.
     package var firstMissing: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 16) }
 
+    /// Where an ``GuestAccess/ordered`` guest counts its rounds in system management mode, and the tags
+    /// that were below the one before, 32 bits. The last tag is in between.
+    package var managementRounds: GuestPhysicalAddress { .init(rounds.rawValue + 20) }
+    package var staleTags: GuestPhysicalAddress { .init(rounds.rawValue + 28) }
+
     /// Where the next ticket of all witnesses is: the last word of the status page, 32 bits.
     private var tickets: GuestPhysicalAddress {
         GuestPhysicalAddress(placement.status.rawValue + pageSize.rawValue - 4)
     }
 
-    /// Where the vCPU's number in `page` of the region is: 32 bits in long mode, 16 in real mode.
-    package func number(in page: UInt64) -> GuestPhysicalAddress {
-        GuestPhysicalAddress(placement.region.rawValue + page * pageSize.rawValue + 4 * vcpu)
+    /// Where the vCPU's number in `page` of the region is: 32 bits in long mode and in address space 1,
+    /// where the guest is in system management mode; 16 in real mode.
+    package func number(in page: UInt64, space: UInt64 = 0) -> GuestPhysicalAddress {
+        GuestPhysicalAddress(
+            placement.region.rawValue + page * placement.stride + Self.numbers * space + 4 * vcpu)
+    }
+
+    /// The bytes that the numbers of an address space have in a page.
+    package static let numbers: UInt64 = 256
+
+    /// Where the processor saves its state in system management mode, less 0xfe00, and looks for the
+    /// code of the mode, less 0x8000: code is in page `vcpu` of the region behind the numbers, and the
+    /// state in the page eight later, before what would be the code.
+    package var managementBase: UInt64 {
+        placement.region.rawValue + GuestPlacement.codeOffset + vcpu * pageSize.rawValue - 0x8000
     }
 
     /// The contents of guest memory before the guest runs; the rest must be 0.
@@ -68,12 +85,15 @@ package struct GuestProgram: Hashable, Sendable {
             let start = GuestPhysicalAddress(address.pageNumber * pageSize.rawValue)
             return start..<GuestPhysicalAddress(start.rawValue + count * pageSize.rawValue)
         }
+        let region = pages(placement.region, placement.pageCount * placement.stride / 4_096)
+        let isLarge = placement.stride > pageSize.rawValue
         let tables = IdentityPageTables(
             at: placement.pageTables,
             mapping: [
-                pages(placement.region, placement.pageCount), pages(placement.code),
-                pages(placement.status), pages(placement.doorbell),
-            ])
+                pages(placement.code), pages(placement.status), pages(placement.doorbell),
+            ] + (isLarge ? [] : [region])
+                + (access == .ordered ? [pages(GuestPlacement.tag)] : []),
+            large: isLarge ? [region] : [])
         return [(placement.code, code), (placement.pageTables, tables.bytes)]
     }
 
@@ -89,7 +109,7 @@ package struct GuestProgram: Hashable, Sendable {
     #if arch(x86_64)
         package func start(_ vcpu: VCPU) throws(Errno) {
             var registers = VCPURegisters()
-            let bytes = placement.pageCount * pageSize.rawValue
+            let bytes = placement.pageCount * placement.stride
             switch kind {
             case .real:
                 try vcpu.setMode(
@@ -97,6 +117,9 @@ package struct GuestProgram: Hashable, Sendable {
                 registers.rdx = 4 * self.vcpu
                 registers.rcx = bytes
                 registers.rdi = tickets.rawValue - rounds.rawValue
+                if access == .ordered {
+                    registers.rdi = GuestPlacement.tag.rawValue - placement.region.rawValue
+                }
             case .long:
                 try vcpu.setMode(.user(pageTables: placement.pageTables))
                 registers.rip = placement.code.rawValue
@@ -105,6 +128,7 @@ package struct GuestProgram: Hashable, Sendable {
                 registers.rsi = rounds.rawValue
                 registers.r8 = placement.doorbell.rawValue
                 registers.r9 = tickets.rawValue
+                registers.r10 = GuestPlacement.tag.rawValue
             }
             try vcpu.setRegisters(registers)
         }

@@ -31,8 +31,18 @@ struct TortureCommand: ParsableCommand {
             With --observer vhost-user a qemu-storage-daemon follows the memory, and the guest of its \
             disk always has requests in flight, whose contents are compared.
 
+            With --spaces 2 each vCPU enters SMM before every run and makes a round there, with slots \
+            of its own at the same guest addresses: they map its SMRAM, and half of the host pages of \
+            address space 0. Each transaction changes both, and in both the page of a tag with its \
+            number. A vCPU that reads a tag below the one before has observed half a change.
+
+            With --memory hugetlb or thp the region has 8 MiB, and every second transaction switches \
+            logging alone, so that KVM splits huge mappings and makes them again. What the host and \
+            KVM had is printed. Without nested paging KVM has some only for --guest long.
+
             Exit status: 0 nothing was observed or lost, or the mode is naive; 1 something was; \
-            2 the torture could not be completed; 3 no /dev/kvm, or no qemu-storage-daemon.
+            2 the torture could not be completed; 3 no /dev/kvm, no qemu-storage-daemon, no second \
+            address space or no huge page.
             """)
 
     @OptionGroup var options: TortureOptions
@@ -88,7 +98,8 @@ struct TortureText {
             let code = options.codeInRegion ? ", its code among them," : ""
             let does = options.change == .romd ? "read" : "increment numbers in"
             let mode = options.guest == .real ? "16-bit real mode" : "64-bit user mode"
-            who = "\(vcpus) in \(mode) \(does) 16 pages\(code)"
+            let spaces = options.spaces == 2 ? ", and as many in SMM," : ""
+            who = "\(vcpus) in \(mode) \(does) 16 pages\(code)\(spaces)"
         }
         let held =
             options.mode == .atomic
@@ -107,7 +118,8 @@ struct TortureText {
                 TextTable.Cell(what),
             ])
         }
-        row(UInt64(report.transactions), "transactions", isFault: false)
+        let end = report.hasEnded ? ", until KVM ended the VM" : ""
+        row(UInt64(report.transactions), "transactions" + end, isFault: report.hasEnded)
         row(report.slotCalls, "operations", isFault: false)
         row(report.rounds, "rounds of the guest", isFault: false)
         if options.continuity {
@@ -123,7 +135,16 @@ struct TortureText {
         row(report.spuriousExits, "spurious MMIO exits", isFault: true)
         row(report.emulationFailures, "emulation failures", isFault: true)
         row(report.lostIncrements, "lost increments", isFault: true)
+        if options.spaces == 2 {
+            row(report.managementRounds, "rounds in SMM", isFault: false)
+            row(report.staleTags, "tags below the one before", isFault: true)
+        }
         row(report.lostDirtyPages, "lost dirty pages of \(report.dirtyPages)", isFault: true)
+        if let huge = report.huge {
+            row(huge.kibibytes, "KiB of 8192 in huge pages of the host", isFault: false)
+            row(huge.most, "mappings of 2 MiB by KVM at most", isFault: false)
+            row(huge.falls, "times that they became fewer", isFault: false)
+        }
         if let disk = report.disk {
             row(disk.requests, "requests of the disk", isFault: false)
             row(disk.ringStops, "stops of its ring", isFault: false)
@@ -163,6 +184,8 @@ struct TortureText {
                 ("emulationFailures", report.emulationFailures),
                 ("lostIncrements", report.lostIncrements),
                 ("lostDirtyPages", report.lostDirtyPages),
+                ("managementRounds", report.managementRounds), ("staleTags", report.staleTags),
+                ("hugeMappings", report.huge?.most ?? 0),
                 ("witnessedDeletions", report.witnessedDeletions),
                 ("directViolations", report.directViolations),
                 ("indirectViolations", report.indirectViolations),

@@ -201,7 +201,7 @@ extension OnKVM {
         @Test("what is no vCPU is refused, and so is a vCPU that is registered")
         func vcpus() throws {
             let backend = try KVMBackend(adopting: system.makeVirtualMachine(), installed: [])
-            let file = ckvm_memfd_create("page")
+            let file = ckvm_memfd_create("page", 0)
             defer { close(file) }
             #expect(ftruncate(file, 4096) == 0)
             for (descriptor, errno) in [

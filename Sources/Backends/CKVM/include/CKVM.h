@@ -156,6 +156,17 @@ static inline int ckvm_set_sregs(int vcpu, const struct kvm_sregs *sregs) {
     return CKVM_RESULT(ioctl(vcpu, KVM_SET_SREGS, sregs));
 }
 
+// [4.19] One register. Returns 1, or 0 if KVM refuses it.
+static inline int ckvm_set_msr(int vcpu, uint32_t index, uint64_t value) {
+    uint64_t msrs[] = {1, index, value}; // struct kvm_msrs with one entry
+    return CKVM_RESULT(ioctl(vcpu, KVM_SET_MSRS, msrs));
+}
+
+// [4.96] The next KVM_RUN enters system management mode, as soon as the vCPU is not in it.
+static inline int ckvm_smi(int vcpu) {
+    return CKVM_RESULT(ioctl(vcpu, KVM_SMI, 0));
+}
+
 // [4.66]
 static inline int ckvm_set_cpuid2(int vcpu, const struct kvm_cpuid2 *cpuid) {
     return CKVM_RESULT(ioctl(vcpu, KVM_SET_CPUID2, cpuid));

@@ -10,8 +10,8 @@
 // open(2) for reading and writing, close-on-exec.
 int ckvm_open(const char *path);
 
-// memfd_create(2), close-on-exec.
-int ckvm_memfd_create(const char *name);
+// memfd_create(2), close-on-exec. `huge`: of pages of 2 MiB, without which ckvm_map fails with -ENOMEM.
+int ckvm_memfd_create(const char *name, int huge);
 
 int ckvm_truncate(int descriptor, int64_t size);
 
@@ -22,6 +22,9 @@ int ckvm_close(int descriptor);
 
 // mmap(2): a shared mapping to read and write. Stores its address in `address`.
 int ckvm_map(int descriptor, size_t size, int64_t offset, void **address);
+
+// Anonymous memory at a multiple of 2 MiB, with MADV_HUGEPAGE. Up to 2 MiB beside it stay unused.
+int ckvm_map_huge(size_t size, void **address);
 
 int ckvm_unmap(void *address, size_t size);
 
@@ -48,6 +51,9 @@ int ckvm_handle_signal(int signal);
 int ckvm_unblock_signal(int signal);
 
 int ckvm_first_realtime_signal(void);
+
+// A number that KVM counts for a VM, such as "pages_2m"; 0 if the kernel has none of this name.
+uint64_t ckvm_statistic(int vm, const char *name);
 
 // Which processors the calling thread may use: one bit each, from the lowest bit of the first word
 // on. Returns the number of bytes that are set; the rest of `mask` is not written.

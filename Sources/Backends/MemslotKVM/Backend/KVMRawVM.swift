@@ -18,7 +18,7 @@ package final class KVMRawVM {
     package init(system: KVMSystem) throws(KVMError) {
         self.vm = try system.makeVirtualMachine()
         self.other = try system.makeVirtualMachine()
-        let memfd = try CallResult(ckvm_memfd_create("memslots-raw")).value(of: "memfd_create")
+        let memfd = try CallResult(ckvm_memfd_create("memslots-raw", 0)).value(of: "memfd_create")
         self.memfd = Descriptor(memfd)
         _ = try CallResult(ckvm_truncate(memfd, Int64(Self.fileSize.rawValue)))
             .value(of: "ftruncate")

@@ -10,22 +10,25 @@ struct GuestWriteLedger {
     private(set) var lost: UInt64 = 0
     /// All owed pages, reported or not.
     private(set) var owedInAll: UInt64 = 0
+    private let regions: [TortureRegion]
+    // Of each region, by its page.
     private var baseline: [UInt64]
-    private var isLogged: [Bool]
-    private var owed: Set<UInt64> = []
+    private var isLogged: [Bool] = []
+    private var owed: Set<Int> = []
 
     /// A ledger for an array that is installed.
     ///
     /// - Parameter writes: ``TortureMachine/writes()`` afterwards.
-    init(_ slots: [Memslot], writes: [UInt64]) {
+    init(_ slots: [Memslot], of regions: [TortureRegion], writes: [UInt64]) {
+        self.regions = regions
         baseline = writes
-        isLogged = Self.pagesLogged(by: slots)
+        isLogged = pagesLogged(by: slots)
     }
 
     /// Records the guest's writes before a transaction.
     mutating func observe(_ writes: [UInt64]) {
         for page in baseline.indices where isLogged[page] && writes[page] != baseline[page] {
-            owed.insert(UInt64(page))
+            owed.insert(page)
         }
     }
 
@@ -34,10 +37,13 @@ struct GuestWriteLedger {
     /// - Parameter writes: ``TortureMachine/writes()`` afterwards.
     mutating func settle(_ receipt: Receipt, now slots: [Memslot], writes: [UInt64]) {
         let reported = Set(receipt.unmappedDirtyPages.flatMap { Self.hostPages(of: $0) })
-        let kept = Set(slots.filter(\.isLogging).flatMap { $0.hostPages })
-        compare(owed.subtracting(kept), reported: reported)
-        owed.formIntersection(kept)
-        let logged = Self.pagesLogged(by: slots)
+        let logging = slots.filter(\.isLogging)
+        let ended = owed.filter { page in
+            !logging.contains { $0.hostPages.contains(hostPage(page)) }
+        }
+        compare(ended, reported: reported)
+        owed.subtract(ended)
+        let logged = pagesLogged(by: slots)
         for page in logged.indices where logged[page] && !isLogged[page] {
             baseline[page] = writes[page]
         }
@@ -52,9 +58,14 @@ struct GuestWriteLedger {
         baseline = writes
     }
 
-    private mutating func compare(_ pages: Set<UInt64>, reported: Set<UInt64>) {
+    private mutating func compare(_ pages: Set<Int>, reported: Set<UInt64>) {
         owedInAll += UInt64(pages.count)
-        lost += UInt64(pages.subtracting(reported).count)
+        lost += UInt64(pages.count { !reported.contains(hostPage($0)) })
+    }
+
+    private func hostPage(_ page: Int) -> UInt64 {
+        let (region, page) = page.quotientAndRemainder(dividingBy: Int(TortureRegion.pageCount))
+        return regions[region].hostPage(UInt64(page))
     }
 
     private static func hostPages(of dirty: DirtyPages) -> [UInt64] {
@@ -63,11 +74,10 @@ struct GuestWriteLedger {
     }
 
     /// Whether the guest's writes to each page are logged.
-    private static func pagesLogged(by slots: [Memslot]) -> [Bool] {
-        var logged = [Bool](repeating: false, count: Int(TortureRegion.pageCount))
-        for slot in slots where slot.isLogging {
-            for page in TortureRegion.usedPages(of: slot) { logged[Int(page)] = true }
+    private func pagesLogged(by slots: [Memslot]) -> [Bool] {
+        regions.flatMap { region in
+            let pages = Set(slots.filter(\.isLogging).flatMap { region.usedPages(of: $0) })
+            return (0..<TortureRegion.pageCount).map { pages.contains($0) }
         }
-        return logged
     }
 }

@@ -39,8 +39,8 @@ final class SimulatedMachine: TortureMachine {
     let simulator: SimulatedBackend
     let region = TortureRegion(
         mappings: (UserspaceAddress(0x7f00_0000_0000), UserspaceAddress(0x7f10_0000_0000)))
+    var regions: [TortureRegion] { [region] }
     let counters = TortureCounters()
-    let fixedSlots: [Memslot] = []
     private let units: [Unit]
     private let entries: [VCPUEntry]
     private let isWriting: Bool
@@ -92,10 +92,10 @@ final class SimulatedMachine: TortureMachine {
 
     /// Accesses a page; returns whether it has memory.
     private func touch(_ page: UInt64) -> Bool {
-        let address = TortureRegion.address(of: page)
+        let address = region.address(of: page)
         guard isWriting else {
             return simulator.installedSlots.contains {
-                TortureRegion.usedPages(of: $0).contains(page)
+                region.usedPages(of: $0).contains(page)
             }
         }
         return (try? simulator.touch(address, size: ByteCount(4))) != nil
@@ -108,8 +108,8 @@ final class SimulatedMachine: TortureMachine {
             // Read inside: a swap waits for this reader, and `allow` is called around the swap.
             let arrays = legal.withLock { $0.arrays }
             let isWhole = (0..<TortureRegion.pageCount).allSatisfy { page in
-                snapshot.array.slot(at: TortureRegion.address(of: page)).map {
-                    TortureRegion.usedPages(of: $0).contains(page)
+                snapshot.array.slot(at: region.address(of: page)).map {
+                    region.usedPages(of: $0).contains(page)
                 } == true
             }
             return isWhole && arrays.contains(snapshot.array.slots)

@@ -38,6 +38,19 @@ package struct Torture: Sendable {
         guard options.change != .delete || !options.continuity else {
             throw .invalidOption("--continuity needs another change than delete")
         }
+        let isPlain =
+            options.backend == .kvm && options.observer == .none && !options.codeInRegion
+            && options.change != .delete
+        guard options.memory == .small || isPlain && options.spaces == 1 else {
+            throw .invalidOption("--memory goes with a KVM VM, --change and --dirty-log alone")
+        }
+        guard
+            options.spaces == 1
+                || options.spaces == 2 && isPlain && options.change != .romd && options.vcpus <= 8
+        else {
+            throw .invalidOption(
+                "--spaces 2 needs a KVM VM whose guest writes, and 8 vCPUs at most")
+        }
         self.options = options
     }
 
@@ -111,6 +124,13 @@ package struct TortureOptions: ParsableArguments, Sendable {
     @Option(help: "The kind of dirty log: cleared, manual, initially-set or ring.")
     package var dirtyLog = TortureDirtyLog.cleared
 
+    @Option(help: "1, or 2: each vCPU enters and leaves SMM, which has slots of its own.")
+    package var spaces = 1
+
+    /// Only for a KVM VM.
+    @Option(help: "small, hugetlb or thp: in huge pages, which KVM splits and merges.")
+    package var memory = GuestMemoryKind.small
+
     @Option(help: "none or vhost-user: a disk of qemu-storage-daemon, with requests in flight.")
     package var observer = TortureObserver.none
 
@@ -139,6 +159,7 @@ package enum TortureDirtyLog: String, CaseIterable, ExpressibleByArgument, Senda
 }
 
 extension GuestKind: ExpressibleByArgument {}
+extension GuestMemoryKind: ExpressibleByArgument {}
 
 package enum LabBackend: String, Sendable, CaseIterable, ExpressibleByArgument {
     /// A KVM VM, whose vCPUs run a guest.
@@ -235,6 +256,12 @@ package struct TortureReport: Sendable {
     package var lostDirtyPages: UInt64 = 0
     /// Pages that had to be reported.
     package var dirtyPages: UInt64 = 0
+    /// With two address spaces: the rounds of all vCPUs in system management mode.
+    package var managementRounds: UInt64 = 0
+    /// Tags below the one that the vCPU had read before, in either address space: half a change.
+    package var staleTags: UInt64 = 0
+    /// Whether KVM has ended the VM before all transactions.
+    package var hasEnded = false
     /// Deletions beside the guest, with witnesses.
     package var witnessedDeletions: UInt64 = 0
     /// Of those: an access found no memory, and one that began later, on any vCPU, found it. Both by
@@ -246,6 +273,21 @@ package struct TortureReport: Sendable {
     package var nanoseconds: UInt64 = 0
     /// With `--observer vhost-user`.
     package var disk: Disk?
+    /// With `--memory hugetlb` and `thp`.
+    package var huge: Huge?
+
+    package struct Huge: Hashable, Sendable {
+        /// The KiB of the region that the host had in huge pages at the beginning.
+        package let kibibytes: UInt64
+        /// KVM's mappings of 2 MiB: the most, how often there were fewer than before, and the last.
+        package var most: UInt64 = 0, falls: UInt64 = 0, last: UInt64 = 0
+
+        mutating func observe(_ count: UInt64) {
+            most = max(most, count)
+            if count < last { falls += 1 }
+            last = count
+        }
+    }
 
     package struct Disk: Hashable, Sendable {
         package var requests: UInt64
@@ -259,7 +301,7 @@ package struct TortureReport: Sendable {
 
     package var isClean: Bool {
         spuriousExits == 0 && emulationFailures == 0 && lostIncrements == 0 && lostDirtyPages == 0
-            && directViolations == 0
+            && staleTags == 0 && directViolations == 0
             && disk.map { $0.wrongBlocks + $0.lostRequests == 0 && !$0.isLost } ?? true
     }
 }

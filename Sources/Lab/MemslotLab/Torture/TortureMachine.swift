@@ -5,9 +5,10 @@ import Synchronization
 /// A VM whose vCPUs access the region all the time.
 protocol TortureMachine: AnyObject, Sendable {
     var backend: any MemslotBackend { get }
-    var region: TortureRegion { get }
-    /// The slots that every array has in addition to those of the region.
-    var fixedSlots: [Memslot] { get }
+    /// One of each address space.
+    var regions: [TortureRegion] { get }
+    /// The slots that an array has in addition to the regions'. In two address spaces a tag, above the last.
+    func otherSlots() -> [Memslot]
     var counters: TortureCounters { get }
     /// The descriptor of the file behind the region.
     var regionFile: Int32 { get }
@@ -21,7 +22,7 @@ protocol TortureMachine: AnyObject, Sendable {
     /// Ends the current turn of a vCPU soon, or its next one.
     func kick(_ vcpu: Int)
 
-    /// A number for each page of the region, which differs after each write.
+    /// A number for each page of each region, which differs after each write in its address space.
     func writes() -> [UInt64]
 
     func rounds(of vcpu: Int) -> UInt32
@@ -32,12 +33,19 @@ protocol TortureMachine: AnyObject, Sendable {
     /// The number of missing increments or reads. Call after the vCPUs have ended.
     func lostIncrements() -> UInt64
 
+    /// Updates what only this machine counts.
+    func observe(_ report: inout TortureReport)
+
     /// Sets the arrays that a reader of the table may see from now on.
     func allow(_ arrays: [[Memslot]], of table: MemslotTable)
 }
 
 extension TortureMachine {
     var regionFile: Int32 { -1 }
+
+    func otherSlots() -> [Memslot] { [] }
+
+    func observe(_ report: inout TortureReport) {}
 
     func allow(_ arrays: [[Memslot]], of table: MemslotTable) {}
 }

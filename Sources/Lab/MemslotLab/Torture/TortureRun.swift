@@ -8,7 +8,7 @@ struct TortureRun {
     private let pause: VCPUPause
     private let hook: PauseAtCommit
     private var random: SeededRandom
-    private var layouts: LayoutSequence
+    private var layouts: [LayoutSequence]
     private var slots: [Memslot]
     private var ledger: GuestWriteLedger
     private var report = TortureReport()
@@ -26,11 +26,15 @@ struct TortureRun {
         self.options = options
         self.machine = machine
         random = SeededRandom(seed: options.seed)
-        layouts = LayoutSequence(
-            machine.region, change: options.change, seed: options.seed &+ 1)
+        var layouts = machine.regions.map {
+            LayoutSequence(
+                $0, change: options.change, seed: options.seed &+ 1 &+ UInt64($0.space.rawValue))
+        }
         backEnd =
             options.observer == .none ? nil : try TortureBackEnd(region: machine.regionFile)
-        slots = machine.fixedSlots + (backEnd?.slots(&random) ?? []) + layouts.next()
+        slots = machine.otherSlots() + (backEnd?.slots(&random) ?? [])
+        for index in layouts.indices { slots += layouts[index].next() }
+        self.layouts = layouts
         do throws(InvalidArray) {
             table = try MemslotTable(backend: machine.backend, vcpus: hold)
         } catch { throw .submit(.invalid(error)) }
@@ -38,7 +42,7 @@ struct TortureRun {
         self.vcpus = TortureVCPUs(machine, pause, count: options.vcpus, binding: processors)
         hook = PauseAtCommit(pause)
         do throws(SubmitError) { try table.submit(slots) } catch { throw .submit(error) }
-        ledger = GuestWriteLedger(slots, writes: machine.writes())
+        ledger = GuestWriteLedger(slots, of: machine.regions, writes: machine.writes())
         table.add(hook)
         machine.allow([slots], of: table)
     }
@@ -50,21 +54,29 @@ struct TortureRun {
         defer { processors.unbind() }
         do throws(TortureError) {
             try vcpus.start()
+            // A first whole array for all, so that each has its state where an interrupted one looks.
+            try vcpus.awaitRounds()
             try backEnd?.start(table, seed: options.seed)
             for turn in 1...max(1, options.transactions) where turn <= options.transactions {
                 try awaitGuest()
+                machine.observe(&report)
                 try backEnd?.awaitRequests()
                 try transact()
+                machine.observe(&report)
                 report.transactions = turn
                 progress(turn)
             }
             try vcpus.awaitRounds()
+            try vcpus.end()
         } catch {
             // The vCPUs must not keep running. If they can't be stopped, the first error is thrown.
             try? vcpus.end()
-            throw error
+            machine.observe(&report)
+            guard report.hasEnded else { throw error }
+            (report.transactions, report.transactionsHit) =
+                (report.transactions + 1, report.transactionsHit + 1)
         }
-        try vcpus.end()
+        machine.observe(&report)
         report.disk = backEnd?.finish()
         report.spuriousExits = machine.counters.spuriousExits
         report.emulationFailures = machine.counters.emulationFailures
@@ -77,8 +89,9 @@ struct TortureRun {
 
     private mutating func transact() throws(TortureError) {
         let isChecked = Int.random(in: 0..<Self.checkedEvery, using: &random) == 0
-        var next = machine.fixedSlots + (backEnd?.slots(&random) ?? []) + layouts.next()
-        if options.continuity { next += machine.region.slotsBeside(&random) }
+        var next = machine.otherSlots() + (backEnd?.slots(&random) ?? [])
+        for index in layouts.indices { next += layouts[index].next() }
+        if options.continuity { next += machine.regions[0].slotsBeside(&random) }
         let seen = machine.counters.spuriousExits + machine.counters.emulationFailures
         hook.arm(isChecked)
         machine.allow([slots, next], of: table)

@@ -31,9 +31,9 @@
             } catch { throw .submit(.invalid(error)) }
             let pieces = options.mode == .naive ? [0..<1, 1..<2] : [0..<Self.pageCount]
             present =
-                machine.fixedSlots
+                machine.otherSlots()
                 + pieces.enumerated().map { number, pages in
-                    var slot = machine.region.slot(UInt32(number) + 1, pages)
+                    var slot = machine.regions[0].slot(UInt32(number) + 1, pages)
                     slot.flags = []
                     return slot
                 }
@@ -65,7 +65,7 @@
             // An access that found no memory may not have been recorded yet.
             try vcpus.awaitRounds()
             for vcpu in 0..<options.vcpus { machine.forgetMissing(vcpu) }
-            let receipt = try submit(machine.fixedSlots)
+            let receipt = try submit(machine.otherSlots())
             if !receipt.quiesced || options.mode == .naive { report.witnessedDeletions += 1 }
             // The round that has begun, and one without the slot.
             try vcpus.awaitRounds(2)

@@ -26,7 +26,7 @@ struct GuestWriteLedgerTests {
     @Test("a written page that is not reported is lost")
     func lost() {
         let slots = [region.slot(1)]
-        var ledger = GuestWriteLedger(slots, writes: none)
+        var ledger = GuestWriteLedger(slots, of: [region], writes: none)
         ledger.settle([DirtyPages(slot: slots[0], runs: [3..<4])], writes: written(3, 5))
         #expect(ledger.lost == 1)
         #expect(ledger.owedInAll == 2)
@@ -38,7 +38,7 @@ struct GuestWriteLedgerTests {
     @Test("a page is reported by any slot that maps its host page")
     func alias() {
         let slots = [region.slot(1, at: TortureRegion.aside), region.slot(2, second: true)]
-        var ledger = GuestWriteLedger(slots, writes: none)
+        var ledger = GuestWriteLedger(slots, of: [region], writes: none)
         ledger.settle([DirtyPages(slot: slots[0], runs: [3..<4])], writes: written(3))
         #expect(ledger.lost == 0)
         let half = region.slot(4, 8..<16)
@@ -52,7 +52,7 @@ struct GuestWriteLedgerTests {
         var silent = logging
         silent[0].flags = []
         for isReported in [false, true] {
-            var ledger = GuestWriteLedger(logging, writes: none)
+            var ledger = GuestWriteLedger(logging, of: [region], writes: none)
             ledger.observe(written(7))
             let pages = isReported ? [DirtyPages(slot: logging[0], runs: [7..<8])] : []
             ledger.settle(receipt(pages), now: silent, writes: written(7, 8))
@@ -65,11 +65,31 @@ struct GuestWriteLedgerTests {
         }
     }
 
+    @Test("a page of either address space is reported by any slot of its host page")
+    func spaces() {
+        var second = region
+        second.space = AddressSpaceID(rawValue: 1)
+        let slots = [region.slot(1), second.slot(1)]
+        // Page 3 of address space 1 is page 11 of address space 0, and page 9 is its own.
+        let writes = none + written(3, 9)
+        var ledger = GuestWriteLedger(slots, of: [region, second], writes: none + none)
+        ledger.settle([DirtyPages(slot: slots[0], runs: [11..<12])], writes: writes)
+        #expect(ledger.lost == 1)
+        #expect(ledger.owedInAll == 2)
+        ledger = GuestWriteLedger(slots, of: [region, second], writes: none + none)
+        ledger.observe(writes)
+        let pages = [DirtyPages(slot: slots[1], runs: [9..<10])]
+        ledger.settle(receipt(pages), now: [slots[0]], writes: writes)
+        #expect(ledger.lost == 0)
+        ledger.settle([], writes: writes)
+        #expect(ledger.lost == 1)
+    }
+
     @Test("a page that another slot keeps logging stays owed")
     func carried() {
         let before = [region.slot(1)]
         let after = [region.slot(1, 0..<8), region.slot(2, 8..<16)]
-        var ledger = GuestWriteLedger(before, writes: none)
+        var ledger = GuestWriteLedger(before, of: [region], writes: none)
         ledger.observe(written(9))
         ledger.settle(receipt(), now: after, writes: written(9))
         #expect(ledger.lost == 0)

@@ -20,11 +20,11 @@ struct LayoutSequenceTests {
             let slots = layouts.next()
             var pages: [UInt64] = []
             for slot in slots {
-                let used = TortureRegion.usedPages(of: slot)
+                let used = region.usedPages(of: slot)
                 for page in used {
                     pages.append(page)
                     let offset =
-                        TortureRegion.address(of: page).rawValue
+                        region.address(of: page).rawValue
                         - slot.guestPhysicalAddress.rawValue
                     let host = slot.userspaceAddress.rawValue + offset
                     if host & 0xfff_ffff != page * 4096 { faults.append("\(turn) page \(page)") }
@@ -42,6 +42,28 @@ struct LayoutSequenceTests {
         }
         #expect(faults.isEmpty, "\(faults.prefix(3))")
         #expect(unlogged > 50 && unlogged < 250)
+    }
+
+    @Test("those for huge pages often change logging alone, of quarters of 2 MiB")
+    func huge() {
+        var region = region
+        region.stride = 128
+        var layouts = LayoutSequence(region, change: .mix, seed: 7)
+        var (last, toggles): ([Memslot], Int) = ([], 0)
+        for _ in 0..<500 {
+            let slots = layouts.next()
+            let opposite = last.map { slot in
+                var slot = slot
+                slot.flags.formSymmetricDifference(.logDirtyPages)
+                return slot
+            }
+            if slots == opposite { toggles += 1 }
+            #expect(slots.allSatisfy { $0.size.rawValue % 0x8_0000 == 0 })
+            #expect(
+                slots.reduce(0) { $0 + region.usedPages(of: $1).count } == 16, "\(slots)")
+            last = slots
+        }
+        #expect(toggles > 200 && toggles < 300)
     }
 
     @Test("a seed repeats the arrays")

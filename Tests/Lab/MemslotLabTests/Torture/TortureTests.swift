@@ -3,6 +3,7 @@ import Glibc
 import MemslotKVM
 import MemslotLab
 import MemslotTestKit
+import Memslots
 import Testing
 
 /// Runs a short torture.
@@ -35,6 +36,11 @@ private func isObserved(_ change: (inout TortureOptions) -> Void) throws -> Bool
     }
     return false
 }
+
+private let hasTwoSpaces: Bool = {
+    let backend = try? KVMBackend(system: KVMSystem())
+    return (backend?.capabilities.addressSpaces ?? 1) > 1
+}()
 
 @Suite(
     "torture of a KVM VM", .serialized,
@@ -129,6 +135,66 @@ struct KVMTortureTests {
         #expect(disk.wrongBlocks == 0 && disk.lostRequests == 0)
     }
 
+    @Test(
+        "nor in system management mode, which has slots of its own",
+        .enabled(if: hasTwoSpaces, "this KVM has one address space"),
+        arguments: TortureDirtyLog.allCases, GuestKind.allCases)
+    func spaces(mode: TortureDirtyLog, guest: GuestKind) throws {
+        let report = try torture { options in
+            options.spaces = 2
+            options.dirtyLog = mode
+            options.guest = guest
+            options.transactions = 100
+        }
+        #expect(report.isClean, "\(report)")
+        #expect(report.managementRounds >= 100 && report.dirtyPages > 0)
+    }
+
+    @Test(
+        "without the gate it finds one address space changed and the other not",
+        .enabled(if: hasTwoSpaces, "this KVM has one address space"))
+    func naiveSpaces() throws {
+        for seed in 1...10 as ClosedRange<UInt64> {
+            let report = try torture { options in
+                options.spaces = 2
+                options.mode = .naive
+                options.seed = seed
+            }
+            if report.staleTags > 0 { return }
+        }
+        Issue.record("no tag of 2,000 changes of both address spaces was below the one before")
+    }
+
+    @Test(
+        "a second address space that KVM lacks is named",
+        .enabled(if: !hasTwoSpaces, "this KVM has two address spaces"))
+    func oneSpace() {
+        #expect {
+            try torture { $0.spaces = 2 }
+        } throws: { error in
+            guard case TortureError.unavailable(let what) = error else { return false }
+            return what.contains("KVM_CAP_MULTI_ADDRESS_SPACE")
+        }
+    }
+
+    @Test(
+        "nor in huge pages, which KVM splits and makes again",
+        arguments: [GuestMemoryKind.thp, .hugetlb], TortureDirtyLog.allCases)
+    func hugePages(memory: GuestMemoryKind, mode: TortureDirtyLog) throws {
+        if memory == .hugetlb, (try? GuestMemory(size: 0x80_0000, kind: memory)) == nil {
+            try Test.cancel("this host has no 4 free huge pages")
+        }
+        let report = try torture { options in
+            options.memory = memory
+            options.dirtyLog = mode
+            options.guest = .long
+        }
+        #expect(report.isClean, "\(report)")
+        let huge = try #require(report.huge)
+        #expect(huge.kibibytes == 8_192 || memory == .thp)
+        #expect(huge.kibibytes < 8_192 || huge.most > 0 && huge.falls > 0, "\(huge)")
+    }
+
     @Test("nor as one of many vCPUs")
     func manyVCPUs() throws {
         let report = try torture { options in
@@ -197,5 +263,16 @@ struct SimulatedTortureTests {
         #expect(refused { $0.codeInRegion = true })
         #expect(refused { $0.dirtyLog = .ring })
         #expect(refused { $0.observer = .vhostUser })
+        #expect(refused { $0.spaces = 2 })
+        #expect(refused { $0.memory = .thp })
+        for change in [TortureChange.romd, .delete] {
+            #expect(
+                refused {
+                    ($0.backend, $0.spaces, $0.change, $0.vcpus) = (.kvm, 2, change, 3)
+                })
+        }
+        #expect(refused { ($0.backend, $0.spaces, $0.vcpus) = (.kvm, 2, 9) })
+        #expect(refused { ($0.backend, $0.spaces) = (.kvm, 3) })
+        #expect(refused { ($0.backend, $0.spaces, $0.memory) = (.kvm, 2, .thp) })
     }
 }
