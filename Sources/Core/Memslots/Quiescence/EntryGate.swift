@@ -31,7 +31,8 @@ final class EntryGate: Sendable {
     /// - Parameter name: who enters, to be named if it never leaves.
     func enter(as name: String) -> Visit {
         Scheduling.point()
-        arriving.until { !isClosed.load(ordering: .acquiring) }
+        // Not while others are to leave: they may need this processor.
+        arriving.until { !isClosedNow || occupants.load(ordering: .relaxed) > 0 }
         return monitor.withLock {
             while isClosedNow { monitor.wait() }
             nextNumber += 1
@@ -60,7 +61,10 @@ final class EntryGate: Sendable {
     ///
     /// - Returns: who is still inside at the deadline, sorted; empty where all have left.
     func waitUntilEmpty(_ deadline: Deadline) -> [String] {
-        draining.until { occupants.load(ordering: .acquiring) == 0 }
+        draining.until {
+            let left = occupants.load(ordering: .acquiring)
+            return left == 0 || left >= BriefSpin.processors
+        }
         return monitor.withLock {
             while !inside.isEmpty {
                 guard monitor.wait(until: deadline) else { break }
@@ -95,8 +99,9 @@ final class EntryGate: Sendable {
 /// blackout in which both sides sleep is twice as long as one in which they spin. At most half of
 /// the processors spin at once; the others are for the threads that are waited for.
 final class BriefSpin: Sendable {
+    static let processors = sysconf(Int32(_SC_NPROCESSORS_ONLN))
     private let span: UInt64
-    private static let most = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)) / 2)
+    private static let most = max(1, processors / 2)
 
     private let spinning = Atomic<Int>(0)
 
