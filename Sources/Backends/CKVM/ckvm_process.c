@@ -97,7 +97,9 @@ int ckvm_pre_fault_memory(int vcpu, struct ckvm_pre_fault *range, int signal, in
     event._sigev_un._tid = ckvm_thread();
     // By number: a symbol of timer_create(2) would ask for glibc 2.34.
     int timer;
-    if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) < 0) return -errno;
+    // EAGAIN would mean that KVM was interrupted.
+    if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) < 0)
+        return errno == EAGAIN ? -ENOMEM : -errno;
     struct timespec span = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
     // Repeated, because a signal right before the call would be lost.
     struct itimerspec times = {span, span};

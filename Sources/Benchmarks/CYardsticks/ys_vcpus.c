@@ -134,7 +134,7 @@ struct ys_blackout ys_hold(struct ys_vcpus *all, const struct ys_region *regions
     result.status = ys_set_regions(all->vm, regions, count);
     result.calls = ys_now() - calls;
     atomic_store(&all->held, 0);
-    result.total = ys_now() - start;
     wake(&all->held);
+    result.total = ys_now() - start;
     return result;
 }

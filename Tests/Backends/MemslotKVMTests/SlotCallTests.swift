@@ -99,6 +99,24 @@ extension OnKVM {
             #expect(errno(.create(slot)) == .badFileDescriptor)
         }
 
+        @Test("many slots of one guest_memfd take one more descriptor")
+        func oneDescriptor() throws {
+            guard backend.kernel.hasGuestMemfd else { try Test.cancel("no guest_memfd here") }
+            let file = try backend.vm.makeGuestMemfd(size: .pages(16))
+            defer { close(file) }
+            for page in 0..<16 as Range<UInt64> {
+                let slot = Memslot(
+                    id: SlotID(UInt32(page)),
+                    guestPhysicalAddress: GuestPhysicalAddress(0x10000 + page * 4096),
+                    size: .pages(1), userspaceAddress: UserspaceAddress(0), flags: .guestMemfd,
+                    guestMemfd: GuestMemfdBinding(descriptor: file, offset: .pages(page)))
+                #expect(errno(.create(slot)) == nil)
+            }
+            // F_DUPFD_QUERY, since 6.10: whether both are one file.
+            guard fcntl(file, 1027, file) == 1 else { try Test.cancel("no F_DUPFD_QUERY here") }
+            #expect((0..<1024 as Range<Int32>).count { fcntl($0, 1027, file) == 1 } == 2)
+        }
+
         @Test("errnos are explained")
         func words() {
             #expect(backend.explanation(of: .ioError).kind == "kvm-other-process")

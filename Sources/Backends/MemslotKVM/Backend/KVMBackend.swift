@@ -146,7 +146,7 @@ public final class KVMBackend: MemslotBackend {
     }
 }
 
-/// A second descriptor of each guest_memfd that a slot is bound to.
+/// A second descriptor of each guest_memfd that slots are bound to: one, however many slots they are.
 ///
 /// Undoing a deletion needs the file, and the VMM may have closed its own descriptor meanwhile. The
 /// kernel's slot holds no reference: without a descriptor the file's memory would be freed.
@@ -156,8 +156,14 @@ private struct BoundGuestMemfds {
         let file: Descriptor
     }
 
+    private struct Weak {
+        weak var file: Descriptor?
+    }
+
     private var installed: [SlotKey: Bound] = [:]
     private var deleted: [SlotKey: Bound] = [:]
+    /// By the descriptor that slots name, which may be another file's by now.
+    private var files: [Int32: Weak] = [:]
 
     /// The descriptor to bind `slot` to: of the file that it had when this transaction deleted it,
     /// otherwise the descriptor that it names.
@@ -168,11 +174,22 @@ private struct BoundGuestMemfds {
 
     /// Adds an installed slot. If no descriptor is free, an undo must use the VMM's own.
     mutating func insert(_ slot: Memslot) {
-        guard let binding = slot.guestMemfd else { return }
-        let copy = ckvm_duplicate(descriptor(for: slot))
-        guard binding.descriptor >= 0, copy >= 0 else { return }
-        installed[slot.assignedKey] = Bound(slot: slot, file: Descriptor(copy))
+        guard let named = slot.guestMemfd?.descriptor, named >= 0,
+            let file = copy(of: descriptor(for: slot), named: named)
+        else { return }
+        installed[slot.assignedKey] = Bound(slot: slot, file: file)
         deleted[slot.assignedKey] = nil
+    }
+
+    private mutating func copy(of number: Int32, named: Int32) -> Descriptor? {
+        if let file = files[named]?.file, ckvm_is_same_file(file.rawValue, number) == 1 {
+            return file
+        }
+        let copy = ckvm_duplicate(number)
+        guard copy >= 0 else { return nil }
+        let file = Descriptor(copy)
+        files[named] = Weak(file: file)
+        return file
     }
 
     /// Follows an applied call.
@@ -186,5 +203,8 @@ private struct BoundGuestMemfds {
     }
 
     /// Closes the files that were kept for an undo.
-    mutating func removeDeleted() { deleted.removeAll() }
+    mutating func removeDeleted() {
+        deleted.removeAll()
+        files = files.filter { $0.value.file != nil }
+    }
 }

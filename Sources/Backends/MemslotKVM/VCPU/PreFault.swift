@@ -7,7 +7,8 @@ extension GuardedVCPU {
 
     /// Maps guest memory for this vCPU ahead of the guest's accesses, as after a commit.
     ///
-    /// For the vCPU's thread, between two calls of ``run()``, where ``KVMCapabilities/canPreFault``.
+    /// For the vCPU's thread, after ``KickSignal/acceptOnCurrentThread()`` and between two calls of
+    /// ``run()``, where ``KVMCapabilities/canPreFault``. A transaction may wait up to 100 ms for it.
     /// It never runs beside a transaction: as ``run()`` it is inside the gate, from which a
     /// transaction that holds vCPUs makes it leave, and as a reader of `table` it is beside no slot
     /// call of a transaction that does not. Before Linux 6.18 a slot that is deleted beside the call
@@ -19,7 +20,8 @@ extension GuardedVCPU {
     ///   - range: whole pages of slots, in the address space that the vCPU is in.
     ///   - table: the table of the vCPU's gate.
     /// - Returns: what is left of `range`: nothing, or a part after a signal, a ``kick()`` or a
-    ///   transaction. Check the loop's conditions, and call again with it.
+    ///   transaction. Check the loop's conditions, and call again with it; where it is all of `range`
+    ///   twice, call ``run()`` between.
     /// - Throws: ``PreFaultError``. What is mapped stays mapped.
     public func preFault(
         _ range: Range<GuestPhysicalAddress>, of table: MemslotTable

@@ -25,6 +25,8 @@ final class EntryGate: Sendable {
     // Guarded by `monitor`.
     nonisolated(unsafe) private var nextNumber: UInt64 = 0
     private let monitor = Monitor()
+    // Not `monitor`: who waits there to enter must not wake and take processors when the gate is empty.
+    private let emptied = Monitor()
 
     /// Enters, and waits while the gate is closed.
     ///
@@ -44,11 +46,12 @@ final class EntryGate: Sendable {
 
     func leave(_ visit: Visit) {
         Scheduling.point()
-        monitor.withLock {
+        let isLast = monitor.withLock {
             inside[visit.number] = nil
             occupants.store(inside.count, ordering: .releasing)
-            if isClosedNow && inside.isEmpty { monitor.wake() }
+            return isClosedNow && inside.isEmpty
         }
+        if isLast { emptied.withLock { emptied.wake() } }
     }
 
     /// Closes the gate: threads wait to enter.
@@ -65,12 +68,10 @@ final class EntryGate: Sendable {
             let left = occupants.load(ordering: .acquiring)
             return left == 0 || left >= BriefSpin.processors
         }
-        return monitor.withLock {
-            while !inside.isEmpty {
-                guard monitor.wait(until: deadline) else { break }
-            }
-            return inside.values.sorted()
+        emptied.withLock {
+            while occupants.load(ordering: .acquiring) > 0, emptied.wait(until: deadline) {}
         }
+        return monitor.withLock { inside.values.sorted() }
     }
 
     var isClosedNow: Bool { isClosed.load(ordering: .acquiring) }

@@ -49,10 +49,20 @@ final class MappedFile: Sendable {
     /// The size of the file's pages, in bytes.
     let pageSize: ByteCount
     let size: ByteCount
-    fileprivate let file: OwnedDescriptor
+    fileprivate let file: OwnedDescriptor?
 
-    /// Maps the first `size` bytes of `file`. Throws the errno of `mmap`.
-    init(_ file: OwnedDescriptor, size: ByteCount, pageSize: ByteCount) throws(Errno) {
+    /// Maps the first `size` bytes of `file`, and keeps it. Throws the errno of `mmap`.
+    convenience init(
+        _ file: OwnedDescriptor, size: ByteCount, pageSize: ByteCount
+    ) throws(Errno) {
+        try self.init(file.number, keeping: file, size: size, pageSize: pageSize)
+    }
+
+    /// Maps the first `size` bytes of the file `number`. Throws the errno of `mmap`.
+    init(
+        _ number: Int32, keeping file: OwnedDescriptor? = nil, size: ByteCount,
+        pageSize: ByteCount
+    ) throws(Errno) {
         guard let length = Int(exactly: size.rawValue) else { throw .outOfMemory }
         // At a multiple of 2 MiB, where huge pages can back the file, or of 1 MiB, the largest slot
         // granule of a simulated VM: first addresses with room for that are reserved, then the file
@@ -66,7 +76,7 @@ final class MappedFile: Sendable {
         let pointer = start.alignedUp(toMultipleOf: alignment)
         // Reserves no memory: the kernel allocates guest memory when it is first written.
         let shared = MAP_SHARED | MAP_NORESERVE | MAP_FIXED
-        guard mmap(pointer, length, PROT_READ | PROT_WRITE, shared, file.number, 0) != MAP_FAILED
+        guard mmap(pointer, length, PROT_READ | PROT_WRITE, shared, number, 0) != MAP_FAILED
         else {
             defer { munmap(start, room) }
             throw .last
@@ -82,8 +92,9 @@ final class MappedFile: Sendable {
         munmap(UnsafeMutableRawPointer(bitPattern: UInt(address.rawValue)), Int(size.rawValue))
     }
 
-    /// Returns a copy of the descriptor, which the caller closes. Throws the errno of `fcntl`.
-    func exported() throws(Errno) -> Int32 { try duplicate(file.number) }
+    /// Returns a copy of the descriptor, which the caller closes. Throws the errno of `fcntl`;
+    /// `EBADF` where it is not kept.
+    func exported() throws(Errno) -> Int32 { try duplicate(file?.number ?? -1) }
 }
 
 /// The memory objects of one VM, by name and by id.
@@ -113,7 +124,7 @@ struct MemoryObjects: Sendable {
     func descriptor(of id: MemoryObjectID) -> Int32? {
         guard let object = byID[id], object.place != .file, case .mapped(let file) = object.kind
         else { return nil }
-        return file.file.number
+        return file.file?.number
     }
 
     func guestMemfd(handle: Int32) -> MemoryObject? { byHandle[handle] }

@@ -143,10 +143,9 @@ extension VirtualMachine {
             unavailable, guestMemfds.create(size: size, isShared: isShared))
         do throws(Errno) {
             guard isShared else { return .guestMemfd(handle: handle, mapping: nil) }
-            let file = OwnedDescriptor(adopting: try duplicate(handle))
             return .guestMemfd(
                 handle: handle,
-                mapping: try MappedFile(file, size: size, pageSize: Memslots.pageSize))
+                mapping: try MappedFile(handle, size: size, pageSize: Memslots.pageSize))
         } catch {
             closeGuestMemfd(handle)
             throw unavailable(error)
