@@ -24,10 +24,6 @@ int ckvm_truncate(int descriptor, int64_t size) {
     return CKVM_RESULT(ftruncate(descriptor, size));
 }
 
-int ckvm_duplicate(int descriptor) {
-    return CKVM_RESULT(fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
-}
-
 int ckvm_close(int descriptor) { return CKVM_RESULT(close(descriptor)); }
 
 int ckvm_map(int descriptor, size_t size, int64_t offset, void **address) {
@@ -42,10 +38,14 @@ int ckvm_map_huge(size_t size, void **address) {
     void *mapped = mmap(0, size + huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED) return -errno;
     *address = (void *)(((uintptr_t)mapped + huge - 1) & -huge);
-    int result = CKVM_RESULT(madvise(*address, size, MADV_HUGEPAGE));
+    if (madvise(*address, size, MADV_HUGEPAGE) < 0) {
+        int result = -errno;
+        munmap(mapped, size + huge);
+        return result;
+    }
     // Where a read comes first, the kernel maps a page of zeros, which 6.1 splits for a write.
     for (size_t n = 0; n < size; n += huge) ((volatile char *)*address)[n] = 0;
-    return result;
+    return 0;
 }
 
 int ckvm_unmap(void *address, size_t size) { return CKVM_RESULT(munmap(address, size)); }
@@ -111,20 +111,20 @@ int ckvm_pre_fault_memory(int vcpu, struct ckvm_pre_fault *range, int signal, in
 
 int ckvm_first_realtime_signal(void) { return SIGRTMIN; }
 
-uint64_t ckvm_statistic(int vm, const char *name) {
+int64_t ckvm_statistic(int vm, const char *name) {
     struct kvm_stats_header head;
     char entry[256] = {0};
     uint32_t offset;
-    uint64_t value = 0;
+    int64_t value = -1;
     int file = ioctl(vm, KVM_GET_STATS_FD, 0);
-    if (file < 0) return 0;
+    if (file < 0) return value;
     if (pread(file, &head, sizeof head, 0) == sizeof head && head.name_size < 200) {
         const size_t before = sizeof(struct kvm_stats_desc), size = before + head.name_size;
         for (uint32_t n = 0; n < head.num_desc; n++) {
             if (pread(file, entry, size, head.desc_offset + n * size) != (ssize_t)size) break;
             if (strcmp(entry + before, name) != 0) continue;
             memcpy(&offset, entry + offsetof(struct kvm_stats_desc, offset), sizeof offset);
-            if (pread(file, &value, 8, head.data_offset + offset) != 8) value = 0;
+            if (pread(file, &value, 8, head.data_offset + offset) != 8) value = -1;
         }
     }
     close(file);

@@ -82,7 +82,7 @@ public struct SimulatorConfiguration: Hashable, Sendable {
             facts: host.facts(kernel),
             reservedRanges: reservedRanges,
             providesGuestMemfd: flags.contains(.guestMemfd),
-            // Hosts of which the flag is an ordinary VM's have both, 6.18 and later.
+            // Ordinary VMs have the flag since 6.18, and with it both flags of a guest_memfd.
             sharesGuestMemfd: flags.contains(.guestMemfd),
             dirtyLogStartsFull: dirtyLogProtection.startsFull,
             deletesAtOneInstant: host.deletesAtOneInstant)

@@ -52,9 +52,14 @@ static int kick_signal(void) { return SIGRTMIN + 7; }
 
 static void on_kick(int signal) { (void)signal; }
 
-static void kick(struct ys_machine *machine) {
-    __atomic_store_n(&machine->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-    syscall(SYS_tgkill, getpid(), atomic_load(&machine->id), kick_signal());
+void ys_accept_kicks(void) {
+    struct sigaction action = {.sa_handler = on_kick};
+    sigaction(kick_signal(), &action, NULL);
+}
+
+void ys_kick(void *run, int thread) {
+    __atomic_store_n(&((struct kvm_run *)run)->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    syscall(SYS_tgkill, getpid(), thread, kick_signal());
 }
 
 static void *run_guest(void *argument) {
@@ -75,8 +80,7 @@ static void *run_guest(void *argument) {
 }
 
 int ys_machine_start(struct ys_machine *machine) {
-    struct sigaction action = {.sa_handler = on_kick};
-    sigaction(kick_signal(), &action, NULL);
+    ys_accept_kicks();
     machine->run->immediate_exit = 0;
     atomic_store(&machine->id, 0);
     atomic_store(&machine->stops, 0);
@@ -87,7 +91,7 @@ int ys_machine_start(struct ys_machine *machine) {
 
 void ys_machine_stop(struct ys_machine *machine) {
     atomic_store(&machine->stops, 1);
-    kick(machine);
+    ys_kick(machine->run, atomic_load(&machine->id));
     pthread_join(machine->thread, NULL);
 }
 
@@ -107,7 +111,7 @@ struct ys_blackout ys_black_out(
     if (!wait_until_inside(machine)) return (struct ys_blackout){.status = -ETIMEDOUT};
     uint64_t start = ys_now();
     atomic_store(&machine->held, 1);
-    kick(machine);
+    ys_kick(machine->run, atomic_load(&machine->id));
     while (!atomic_load(&machine->outside)) {}
     uint64_t calls = ys_now();
     result.status = ys_set_regions(machine->vm, regions, count);

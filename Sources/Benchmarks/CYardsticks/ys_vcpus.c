@@ -6,7 +6,6 @@
 #include <linux/futex.h>
 #include <linux/kvm.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -41,14 +40,7 @@ struct ys_vcpus {
     struct vcpu vcpus[];
 };
 
-static int kick_signal(void) { return SIGRTMIN + 7; }
-
-static void on_kick(int signal) { (void)signal; }
-
-static void kick(struct vcpu *vcpu) {
-    __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-    syscall(SYS_tgkill, getpid(), atomic_load(&vcpu->id), kick_signal());
-}
+static void kick(struct vcpu *vcpu) { ys_kick(vcpu->run, atomic_load(&vcpu->id)); }
 
 static void wait_while(_Atomic int *word) {
     while (atomic_load(word)) syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0);
@@ -97,14 +89,17 @@ struct ys_vcpus *ys_vcpus_make(
 }
 
 int ys_vcpus_start(struct ys_vcpus *all) {
-    struct sigaction action = {.sa_handler = on_kick};
-    sigaction(kick_signal(), &action, NULL);
+    ys_accept_kicks();
     atomic_store(&all->stops, 0);
     for (size_t i = 0; i < all->count; i++) {
         struct vcpu *vcpu = &all->vcpus[i];
         atomic_store(&vcpu->id, 0);
         int status = pthread_create(&vcpu->thread, NULL, run_guest, vcpu);
-        if (status != 0) return -status;
+        if (status != 0) {
+            all->count = i;
+            ys_vcpus_stop(all);
+            return -status;
+        }
         while (atomic_load(&vcpu->id) == 0) usleep(100);
     }
     return 0;

@@ -69,8 +69,8 @@ package struct GuestProgram: Hashable, Sendable {
     /// The bytes that the numbers of an address space have in a page.
     package static let numbers: UInt64 = 256
 
-    /// Where the processor saves its state in system management mode, less 0xfe00, and looks for the
-    /// code of the mode, less 0x8000: code is in page `vcpu` of the region behind the numbers, and the
+    /// Where the processor saves its state in system management mode, less 0xfe00, and executes the
+    /// mode's code, less 0x8000: code is in page `vcpu` of the region behind the numbers, and the
     /// state in the page eight later, before what would be the code.
     package var managementBase: UInt64 {
         placement.region.rawValue + GuestPlacement.codeOffset + vcpu * pageSize.rawValue - 0x8000

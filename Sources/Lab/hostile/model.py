@@ -95,7 +95,8 @@ class Model:
         :param is_idle: whether nobody sends requests: the daemon then gives freed memory back.
         :raises BrokenPromise: it does not become so.
         """
-        deadline, waits = time.monotonic() + PATIENCE, True
+        start = time.monotonic()
+        owed_end = False
         pause, difference = 0.002, self._difference()
         if is_idle:
             # After a line of more than a megabyte.
@@ -103,10 +104,10 @@ class Model:
             self._most_counted = 0
             difference = "the daemon has not been idle"
         while difference:
-            if time.monotonic() > deadline:
+            if time.monotonic() > start + PATIENCE:
                 raise BrokenPromise(difference)
-            if waits and time.monotonic() > deadline - PATIENCE + WAIT:
-                waits = False
+            if not owed_end and time.monotonic() > start + WAIT:
+                owed_end = True
                 for peer in self.peers:
                     peer.close([quiet for quiet in peer.quiet if quiet.is_owed])
             # The daemon sees that an abandoned connection is gone when the next one comes.

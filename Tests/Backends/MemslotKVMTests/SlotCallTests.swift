@@ -99,6 +99,25 @@ extension OnKVM {
             #expect(errno(.create(slot)) == .badFileDescriptor)
         }
 
+        @Test("after a failed undo a recovery creates a guest-memfd slot without its descriptor")
+        func guestMemfdOfRecovery() throws {
+            guard backend.kernel.hasGuestMemfd else { try Test.cancel("no guest_memfd here") }
+            let file = try backend.vm.makeGuestMemfd(size: .pages(4))
+            let slot = Memslot(
+                id: SlotID(3), guestPhysicalAddress: GuestPhysicalAddress(0x10000),
+                size: .pages(4), userspaceAddress: UserspaceAddress(0), flags: .guestMemfd,
+                guestMemfd: GuestMemfdBinding(descriptor: file))
+            #expect(errno(.create(slot)) == nil)
+            close(file)
+            backend.beginTransaction()
+            #expect(errno(.delete(slot)) == nil)
+            let unaligned = self.slot(4, at: 0x20001)
+            #expect(errno(.create(unaligned)) == .invalidArgument)
+            // The recovery.
+            backend.beginTransaction()
+            #expect(errno(.create(slot)) == nil)
+        }
+
         @Test("many slots of one guest_memfd take one more descriptor")
         func oneDescriptor() throws {
             guard backend.kernel.hasGuestMemfd else { try Test.cancel("no guest_memfd here") }

@@ -354,6 +354,17 @@ struct ObserverTests {
         expectRunning(vm)
     }
 
+    /// How long two submits take that stop the ring.
+    private func timesOfTwoStops(_ vm: VMWithBackEnd) throws -> [Duration] {
+        try ([41, 42] as [UInt64]).map { cut in
+            let start = ContinuousClock.now
+            try vm.table.submit(
+                [vm.slot(0, 40), vm.slot(cut, 64 - cut), vm.slot(68, 2)],
+                options: SubmitOptions(quiesceDeadline: .seconds(30)))
+            return ContinuousClock.now - start
+        }
+    }
+
     @Test("a ring whose driver polls rests sooner, and is none that keeps buffers")
     func polled() throws {
         let vm = try vm()
@@ -367,14 +378,7 @@ struct ObserverTests {
             // More than the ring holds, though nobody called.
             vm.setIndexes(available: last, used: last - 2)
         }.detach()
-        var times: [Duration] = []
-        for cut in [41, 42] as [UInt64] {
-            let start = ContinuousClock.now
-            try vm.table.submit(
-                [vm.slot(0, 40), vm.slot(cut, 64 - cut), vm.slot(68, 2)],
-                options: SubmitOptions(quiesceDeadline: .seconds(30)))
-            times.append(ContinuousClock.now - start)
-        }
+        let times = try timesOfTwoStops(vm)
         // The second time nothing is added. A ratio of 10 on an idle host.
         #expect(times[1] > times[0] * 2, "\(times)")
         expectRunning(vm)
@@ -385,14 +389,7 @@ struct ObserverTests {
         let vm = try vm()
         vm.setIndexes(available: 8, used: 3)
         vm.peer.state.withLock { $0.baseWhenStopped[0] = 3 }
-        var times: [Duration] = []
-        for cut in [41, 42] as [UInt64] {
-            let start = ContinuousClock.now
-            try vm.table.submit(
-                [vm.slot(0, 40), vm.slot(cut, 64 - cut), vm.slot(68, 2)],
-                options: SubmitOptions(quiesceDeadline: .seconds(30)))
-            times.append(ContinuousClock.now - start)
-        }
+        let times = try timesOfTwoStops(vm)
         // A ratio of 200 on an idle host.
         #expect(times[0] > times[1] * 2, "\(times)")
         #expect(vm.observer.ringStops == 2)

@@ -15,9 +15,6 @@ int ckvm_memfd_create(const char *name, int huge);
 
 int ckvm_truncate(int descriptor, int64_t size);
 
-// F_DUPFD_CLOEXEC.
-int ckvm_duplicate(int descriptor);
-
 int ckvm_close(int descriptor);
 
 // mmap(2): a shared mapping to read and write. Stores its address in `address`.
@@ -52,8 +49,8 @@ int ckvm_unblock_signal(int signal);
 
 int ckvm_first_realtime_signal(void);
 
-// A number that KVM counts for a VM, such as "pages_2m"; 0 if the kernel has none of this name.
-uint64_t ckvm_statistic(int vm, const char *name);
+// A number that KVM counts for a VM, such as "pages_2m"; -1 if the kernel has none of this name.
+int64_t ckvm_statistic(int vm, const char *name);
 
 // Which processors the calling thread may use: one bit each, from the lowest bit of the first word
 // on. Returns the number of bytes that are set; the rest of `mask` is not written.

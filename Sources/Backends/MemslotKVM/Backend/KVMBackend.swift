@@ -1,5 +1,6 @@
 import CKVM
 public import Memslots
+import Synchronization
 
 /// Applies slot calls to a VM of the kernel.
 ///
@@ -17,6 +18,7 @@ public final class KVMBackend: MemslotBackend {
 
     let rings: DirtyRingLog?
     private let guestMemfds = Locked(BoundGuestMemfds())
+    private let lastCallFailed = Atomic<Bool>(false)
 
     /// Creates a VM without slots.
     ///
@@ -110,11 +112,13 @@ public final class KVMBackend: MemslotBackend {
         if case .create(let slot) = call, slot.flags.contains(.guestMemfd) {
             words.guestMemfd = guestMemfds.withLock { $0.descriptor(for: slot) }
         }
+        lastCallFailed.store(true, ordering: .relaxed)
         if let rings {
             try rings.apply(call) { words.apply(to: vm.descriptor, byRegion2: kernel.hasRegion2) }
         } else if let errno = words.apply(to: vm.descriptor, byRegion2: kernel.hasRegion2) {
             throw errno
         }
+        lastCallFailed.store(false, ordering: .relaxed)
         if (call.before ?? call.after)?.flags.contains(.guestMemfd) == true {
             guestMemfds.withLock { $0.update(after: call) }
         }
@@ -128,9 +132,10 @@ public final class KVMBackend: MemslotBackend {
         ).read(slot, clear: clear)
     }
 
-    /// Releases the guest_memfds of slots that earlier transactions deleted.
+    /// Releases the guest_memfds of slots that earlier transactions deleted. A transaction whose undo
+    /// failed needs them in its recovery.
     public func beginTransaction() {
-        guestMemfds.withLock { $0.removeDeleted() }
+        if !lastCallFailed.load(ordering: .relaxed) { guestMemfds.withLock { $0.removeDeleted() } }
     }
 
     /// Empties every vCPU's dirty ring. If that fails, the reading that follows throws the errno.
@@ -185,8 +190,7 @@ private struct BoundGuestMemfds {
         if let file = files[named]?.file, ckvm_is_same_file(file.rawValue, number) == 1 {
             return file
         }
-        let copy = ckvm_duplicate(number)
-        guard copy >= 0 else { return nil }
+        guard let copy = try? duplicate(number) else { return nil }
         let file = Descriptor(copy)
         files[named] = Weak(file: file)
         return file

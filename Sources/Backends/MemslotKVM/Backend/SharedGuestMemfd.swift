@@ -9,17 +9,24 @@ public import Memslots
 /// one of them at most (`kvm_gmem_bind`, virt/kvm/guest_memfd.c). Any change deletes and creates the
 /// slot (`kvm_set_memory_region`). A slot at ``bytes`` without `guest-memfd` is an ordinary one, and may log.
 ///
-/// Keep the object until the slots are gone and the table's readers have left them.
-///
-/// `@unchecked Sendable`: the mapping never changes; its bytes are the guest's, as all guest memory.
-public final class SharedGuestMemfd: @unchecked Sendable {
+/// Keep the object until the slots are gone and the table's readers have left them. The memory is
+/// freed when the object is gone too, and the table's next transaction has begun: until then the
+/// backend keeps the file of a deleted slot.
+public final class SharedGuestMemfd: Sendable {
     /// `GUEST_MEMFD_FLAG_MMAP` and `GUEST_MEMFD_FLAG_INIT_SHARED`. With the first alone the kernel
     /// answers an access of the host with `SIGBUS`.
     package static let flags = UInt64(CKVM_GUEST_MEMFD_MMAP | CKVM_GUEST_MEMFD_INIT_SHARED)
 
-    /// The memory, as long as this object lives.
-    public let bytes: UnsafeMutableRawBufferPointer
+    private let base: UserspaceAddress
+    private let size: ByteCount
     private let file: Descriptor
+
+    /// The memory, as long as this object lives.
+    public var bytes: UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(
+            start: UnsafeMutableRawPointer(bitPattern: UInt(base.rawValue)),
+            count: Int(size.rawValue))
+    }
 
     /// The guest_memfd, to share with other processes. It holds the kernel's VM: the VM and its slots
     /// stay until the last copy is closed.
@@ -38,7 +45,7 @@ public final class SharedGuestMemfd: @unchecked Sendable {
         var start: UnsafeMutableRawPointer?
         try vm.check(
             ckvm_map(file.rawValue, Int(size.rawValue), 0, &start), "mmap of a guest_memfd")
-        bytes = UnsafeMutableRawBufferPointer(start: start, count: Int(size.rawValue))
+        (base, self.size) = (UserspaceAddress(UInt64(UInt(bitPattern: start))), size)
     }
 
     deinit { _ = ckvm_unmap(bytes.baseAddress, bytes.count) }
@@ -55,13 +62,13 @@ public final class SharedGuestMemfd: @unchecked Sendable {
         id: SlotID? = nil, at address: GuestPhysicalAddress,
         in addressSpace: AddressSpaceID = .main, offset: ByteCount = .zero, size: ByteCount? = nil
     ) -> Memslot {
-        let (whole, start) = (UInt64(bytes.count), UInt64(UInt(bitPattern: bytes.baseAddress)))
-        precondition(offset.rawValue <= whole, "the offset is past the memory's end")
-        let size = size ?? ByteCount(whole - offset.rawValue)
-        precondition(size.rawValue <= whole - offset.rawValue, "the slot is past the memory's end")
+        precondition(offset <= self.size, "the offset is past the memory's end")
+        let rest = ByteCount(self.size.rawValue - offset.rawValue)
+        let size = size ?? rest
+        precondition(size <= rest, "the slot is past the memory's end")
         return Memslot(
             id: id, addressSpace: addressSpace, guestPhysicalAddress: address, size: size,
-            userspaceAddress: UserspaceAddress(start + offset.rawValue), flags: .guestMemfd,
+            userspaceAddress: UserspaceAddress(base.rawValue + offset.rawValue), flags: .guestMemfd,
             guestMemfd: GuestMemfdBinding(descriptor: descriptor, offset: offset))
     }
 }

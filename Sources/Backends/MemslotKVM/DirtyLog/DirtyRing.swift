@@ -7,8 +7,7 @@ import Memslots
 /// instructions at once it does not, and overwrites entries that were not collected (observed with a
 /// real-mode guest on a nested host). Every entry is dirty after such an overrun, which reveals it;
 /// then the kernel's position in the ring is searched.
-///
-/// `@unchecked Sendable`: used only under the lock of ``DirtyRingLog``.
+// Sendable: used only under the lock of `DirtyRingLog`.
 final class DirtyRing: @unchecked Sendable {
     /// The descriptor with which the vCPU was registered last.
     var vcpu: Int32
@@ -45,7 +44,7 @@ final class DirtyRing: @unchecked Sendable {
             throw .dirtyLogDiffers(.ring(bytes: bytes))
         }
         self.vcpu = vcpu
-        self.file = Descriptor(ckvm_duplicate(vcpu))
+        self.file = Descriptor((try? duplicate(vcpu)) ?? -1)
         self.entries = mapped
         self.bytes = mappedBytes
         self.count = bytes / ckvm_dirty_entry_size()

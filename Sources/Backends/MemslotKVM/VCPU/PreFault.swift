@@ -18,7 +18,7 @@ extension GuardedVCPU {
     ///
     /// - Parameters:
     ///   - range: whole pages of slots, in the address space that the vCPU is in.
-    ///   - table: the table of the vCPU's gate.
+    ///   - table: the table of the vCPU's gate; a precondition.
     /// - Returns: what is left of `range`: nothing, or a part after a signal, a ``kick()`` or a
     ///   transaction. Check the loop's conditions, and call again with it; where it is all of `range`
     ///   twice, call ``run()`` between.
@@ -26,6 +26,7 @@ extension GuardedVCPU {
     public func preFault(
         _ range: Range<GuestPhysicalAddress>, of table: MemslotTable
     ) throws(PreFaultError) -> Range<GuestPhysicalAddress> {
+        precondition(table.vcpuGate === entry.gate, "the table has another gate")
         let page = table.capabilities.pageSize
         guard !range.isEmpty, range.lowerBound.isMultiple(of: page),
             range.upperBound.isMultiple(of: page)

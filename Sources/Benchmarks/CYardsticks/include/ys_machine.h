@@ -17,6 +17,12 @@ struct ys_region {
 // Applies the regions one after the other. Returns 0, or minus the first errno.
 int ys_set_regions(int vm, const struct ys_region *regions, size_t count);
 
+// Lets kicks interrupt KVM_RUN.
+void ys_accept_kicks(void);
+
+// Makes a thread leave KVM_RUN, or not enter it; `run` is its `struct kvm_run`.
+void ys_kick(void *run, int thread);
+
 // A vCPU on a thread of its own.
 struct ys_machine;
 

@@ -24,10 +24,10 @@
             /// In the VMM, for 5 ms after each exit.
             case handling = "in a long exit handler"
 
-            /// incl 0x2000; jmp back. cli; hlt; jmp back. out 0x80, al; jmp back.
+            /// Else cli; hlt; jmp back, or out 0x80, al; jmp back.
             var code: [UInt8] {
                 switch self {
-                case .running, .awaitingSIPI: [0x66, 0xff, 0x06, 0x00, 0x20, 0xeb, 0xf9]
+                case .running, .awaitingSIPI: LoopingCode.counting
                 case .halted: [0xfa, 0xf4, 0xeb, 0xfc]
                 case .handling: [0xe6, 0x80, 0xeb, 0xfc]
                 }
@@ -78,19 +78,15 @@
     private final class HeldVCPUs {
         let vm: VirtualMachine
         let gate = VCPUGate()
-        private let memory: GuestMemory
-        private let slot: Memslot
+        private let code: LoopingCode
         private let vcpus: [VCPU]
         private var turn = 0
         /// Time for vCPUs to come where they are held.
         private static let restMicroseconds: UInt32 = 1_000
 
         init(_ count: Int, _ activity: HoldBenchmarks.Activity) throws {
-            memory = try TransactionBenchmarks.guestMemory(.pages(16))
-            slot = Memslot(
-                id: SlotID(600), guestPhysicalAddress: GuestPhysicalAddress(0),
-                size: memory.size, userspaceAddress: memory.base)
-            memory.write(activity.code, at: 0x1000)
+            let code = try LoopingCode(activity.code)
+            self.code = code
             let vm = try TransactionBenchmarks.machine()
             self.vm = vm
             guard ys_make_irqchip(vm.descriptor) == 0 else {
@@ -99,10 +95,7 @@
             do {
                 vcpus = try (0..<UInt32(count)).map { number in
                     let vcpu = try vm.makeVCPU(id: number)
-                    let start = GuestPhysicalAddress(0)
-                    try vcpu.setMode(
-                        .real(code: GuestPhysicalAddress(0x1000), data: start, extra: start))
-                    try vcpu.setRegisters(VCPURegisters())
+                    try code.begin(vcpu)
                     let status = ys_set_runnable(
                         vcpu.descriptor, activity == .awaitingSIPI ? 0 : 1)
                     if status < 0 { throw Errno(rawValue: -status) }
@@ -119,10 +112,10 @@
 
         /// The code, and a slot at one of two addresses.
         func array(_ turn: Int) -> [Memslot] {
-            var moved = slot
+            var moved = code.slot
             moved.id = SlotID(601)
             moved.guestPhysicalAddress = GuestPhysicalAddress(0x4000_0000 << UInt64(turn % 2))
-            return [slot, moved]
+            return [code.slot, moved]
         }
 
         func median(of count: Int, _ round: () throws -> Double) throws -> Double {

@@ -5,22 +5,24 @@
     import MemslotTestKit
     import Memslots
 
-    /// The code of a guest that counts forever, with its memory.
-    struct CountingCode {
+    /// The code of a guest, which counts forever unless it has another, with its memory.
+    struct LoopingCode {
         let memory: GuestMemory
         /// The slot of the code; every array must contain it.
         let slot: Memslot
         /// The offset of the number that the guest counts.
         static let counter: UInt64 = 0x2000
 
-        init() throws {
+        /// incl 0x2000; jmp back.
+        static let counting: [UInt8] = [0x66, 0xff, 0x06, 0x00, 0x20, 0xeb, 0xf9]
+
+        init(_ code: [UInt8] = counting) throws {
             memory = try TransactionBenchmarks.guestMemory(.pages(16))
             // An id that no array of the benchmark uses.
             slot = Memslot(
                 id: SlotID(600), guestPhysicalAddress: GuestPhysicalAddress(0),
                 size: memory.size, userspaceAddress: memory.base)
-            // again: incl 0x2000; jmp again
-            memory.write([0x66, 0xff, 0x06, 0x00, 0x20, 0xeb, 0xf9], at: 0x1000)
+            memory.write(code, at: 0x1000)
         }
 
         /// Makes the guest begin at the code.
@@ -41,13 +43,13 @@
         let backend: KVMBackend
         let gate = VCPUGate()
         var codeSlot: Memslot { code.slot }
-        private let code: CountingCode
+        private let code: LoopingCode
         private let vcpu: GuardedVCPU
         private var thread: OwnThread?
 
         /// Creates the guest. It runs after ``start()``, once its slots are installed.
         init() throws {
-            code = try CountingCode()
+            code = try LoopingCode()
             backend = try TransactionBenchmarks.backend()
             do {
                 vcpu = GuardedVCPU(
@@ -70,9 +72,9 @@
 
         /// Waits until the guest counts, because holding a vCPU that is outside takes no time.
         func waitUntilInside() throws {
-            let before = code.memory.load(CountingCode.counter)
+            let before = code.memory.load(LoopingCode.counter)
             let start = ys_now()
-            while code.memory.load(CountingCode.counter) == before {
+            while code.memory.load(LoopingCode.counter) == before {
                 try require(ys_now() - start < 5_000_000_000, "the guest does not run")
             }
         }
@@ -90,12 +92,12 @@
     /// A VM whose vCPU C holds.
     final class YardstickMachine {
         let vm: VirtualMachine
-        private let code: CountingCode
+        private let code: LoopingCode
         private let vcpu: VCPU
         private let machine: OpaquePointer
 
         init() throws {
-            code = try CountingCode()
+            code = try LoopingCode()
             vm = try TransactionBenchmarks.machine()
             do { vcpu = try vm.makeVCPU(id: 0) } catch {
                 throw BenchmarkError.unavailable("no vCPU: \(error)")
@@ -103,7 +105,7 @@
             try code.begin(vcpu)
             // Unsafe: the address of the counter in a mapping that lives as long as this object.
             let counter = UnsafeRawPointer(
-                bitPattern: UInt(code.memory.base.rawValue + CountingCode.counter))
+                bitPattern: UInt(code.memory.base.rawValue + LoopingCode.counter))
             guard
                 let machine = ys_machine_make(
                     vm.descriptor, vcpu.descriptor, vcpu.sharedPage, counter)

@@ -66,7 +66,7 @@ public final class VCPUGate: VCPUHold {
 
 /// A vCPU's right to enter the guest, kept by its thread.
 public final class VCPUEntry: Sendable {
-    private let gate: VCPUGate
+    package let gate: VCPUGate
     private let number: UInt64
     /// The name that errors show.
     public let name: String

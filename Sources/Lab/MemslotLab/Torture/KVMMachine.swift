@@ -82,6 +82,11 @@
                 throw .unavailable(
                     "--spaces 2: this KVM has one address space (KVM_CAP_MULTI_ADDRESS_SPACE)")
             }
+            guard options.memory == .small || hugeMappings >= 0 else {
+                throw .unavailable(
+                    "--memory \(options.memory): this kernel does not count KVM's huge mappings "
+                        + "(KVM_GET_STATS_FD)")
+            }
             try load()
         }
 
@@ -215,9 +220,12 @@
             report.staleTags = programs.reduce(0) { $0 + UInt64(load($1.staleTags)) }
             guard regions[0].stride > 1 else { return }
             var huge = report.huge ?? TortureReport.Huge(kibibytes: memory.hugeKiB)
-            huge.observe(ckvm_statistic(kvm.vm.descriptor, "pages_2m"))
+            huge.observe(UInt64(max(0, hugeMappings)))
             report.huge = huge
         }
+
+        /// -1 where the kernel does not count them.
+        private var hugeMappings: Int64 { ckvm_statistic(kvm.vm.descriptor, "pages_2m") }
 
         private func lost(of unit: Unit) -> UInt64 {
             let rounds = load(unit.program.rounds)

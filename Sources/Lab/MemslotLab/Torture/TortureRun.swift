@@ -54,7 +54,7 @@ struct TortureRun {
         defer { processors.unbind() }
         do throws(TortureError) {
             try vcpus.start()
-            // A first whole array for all, so that each has its state where an interrupted one looks.
+            // Each has saved its state in SMRAM once before slots change.
             try vcpus.awaitRounds()
             try backEnd?.start(table, seed: options.seed)
             for turn in 1...max(1, options.transactions) where turn <= options.transactions {

@@ -30,12 +30,12 @@ package struct JSONWriter: Sendable {
         room.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
     }
 
-    /// Takes the text out. Nothing else has a reference to it then, which would cost a copy.
+    /// Removes the text and returns it. Nothing else has a reference to it then, which would cost a copy.
     package mutating func finish() -> [UInt8] {
         var text: [UInt8] = []
         swap(&text, &room)
         text.removeLast(text.count - count)
-        count = 0
+        removeAll()
         return text
     }
 

@@ -116,7 +116,7 @@ final class KVMGuestMemfds: Sendable {
 
 extension VirtualMachine {
     /// Creates a guest_memfd: the kernel's, or the simulator's. One that is shared is mapped here; the
-    /// simulator's, of which no guest uses the pages, has a memfd in its place. Throws
+    /// simulator maps a memfd in its place, because no guest uses its pages. Throws
     /// `backend-unavailable`.
     func makeGuestMemfd(
         size: ByteCount, isShared: Bool

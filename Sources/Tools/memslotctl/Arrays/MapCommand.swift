@@ -133,7 +133,7 @@ enum OutputFile {
         do throws(Errno) {
             let file = try open(path)
             try writeAll(bytes, to: file)
-            guard close(file) == 0 else { throw Errno(rawValue: errno) }
+            guard close(file) == 0 else { throw .last }
         } catch { throw .failed("\(path): can't be written: \(error.name)") }
     }
 
@@ -144,14 +144,14 @@ enum OutputFile {
         let kind = stat(path, &status) < 0 ? S_IFREG : status.st_mode & S_IFMT
         guard kind == S_IFREG || kind == S_IFDIR else { return }
         let file = Glibc.open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
-        guard file >= 0 else { throw Errno(rawValue: errno) }
+        guard file >= 0 else { throw .last }
         close(file)
     }
 
     /// Opens the file at `path`, empty, for writing.
     static func open(_ path: String) throws(Errno) -> Int32 {
         let file = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard file >= 0 else { throw Errno(rawValue: errno) }
+        guard file >= 0 else { throw .last }
         return file
     }
 }

@@ -137,7 +137,7 @@ struct AnswerTests {
                 + "{\"jsonrpc\":\"2.0\",\"method\":\"b\"}\n")
     }
 
-    @Test("a line is taken out of its encoder without a copy")
+    @Test("an encoder returns its line without a copy")
     func notCopied() {
         var encoder = ReplyEncoder()
         encoder.reserve(1 << 20)

@@ -118,7 +118,7 @@ struct ServiceOnKVMTests {
                 == "wrong-backend")
     }
 
-    @Test("shared guest_memfds are said by the capability, and refused by its name without it")
+    @Test("capabilities report shared guest_memfds, which are refused by name without it")
     func sharedGuestMemfd() throws {
         let shared = #""memory":"ram","size":"0x10000","backing":"guest-memfd","shared":true}"#
         let made = try client.call("vm.create", #"{"vm":"v","backend":"kvm"}"#).result
