@@ -21,7 +21,7 @@ enum GrowthBenchmarks {
         let arrays = BenchmarkArray.alternating(64)
         return try effort(counts, quick: [8]).map { count in
             let tables = try (0..<count).map { _ in try LookupBenchmarks.opened(arrays[0]) }
-            let commits = effort(8_000, quick: 800)
+            let commits = effort(3_000, quick: 800)
             return try row("commits in one process", vms: count, commits, effort) { vm, _, isOdd in
                 _ = try tables[vm].measured(arrays[isOdd ? 0 : 1])
             }
@@ -42,7 +42,7 @@ enum GrowthBenchmarks {
         return try [2, 8].map { count in
             let table = try LookupBenchmarks.opened(slots)
             return try row(
-                "commits to one VM", threads: count, commits, rounds: effort(15, quick: 3),
+                "commits to one VM", threads: count, commits, rounds: effort(11, quick: 3),
                 target: .ratioAtLeast(count == 2 ? 0.9 : 0.8)
             ) { _, thread, turn in
                 _ = try table.measured(arrays[thread * 2 + turn % 2])
@@ -59,7 +59,7 @@ enum GrowthBenchmarks {
     ) throws -> BenchmarkRow {
         try row(
             "\(name), " + (vms == 1 ? "1 VM" : "\(grouped(vms)) VMs"), threads: 2, commits,
-            rounds: effort(11, quick: 3)
+            rounds: effort(9, quick: 3)
         ) { threads, thread, turn in
             // Each thread has its own VMs, unless there is only one.
             try commit((thread + turn * threads) % vms, thread, turn / vms % 2 == 1)
@@ -113,7 +113,7 @@ enum GrowthBenchmarks {
                 try connections[0].request(lines[0])
                 return lines
             }
-            let commits = effort(4_000, quick: 400)
+            let commits = effort(1_200, quick: 400)
             return try row("commits in one daemon", vms: count, commits, effort) {
                 vm, thread, isOdd in try connections[thread].request(lines[vm][isOdd ? 0 : 1])
             }

@@ -57,7 +57,7 @@
                 let name = "\(count) \(count == 1 ? "vCPU" : "vCPUs") \(activity.rawValue)"
                 let title = name + (isLoaded ? ", busy host" : "")
                 let yardstick = "C: signal, wait, the same call"
-                let samples = effort(5, quick: 1)
+                let samples = effort(3, quick: 1)
                 var turn = 0
                 let contest = try Contest(
                     rounds: effort(9, quick: 1),

@@ -19,7 +19,7 @@ final class EntryGate: Sendable {
     private let occupants = Atomic<Int>(0)
     // As long as a transaction of a few slot calls takes: waking a sleeping thread would prolong the
     // blackout.
-    private let arriving = BriefSpin(microseconds: 200)
+    private let arriving = BriefSpin(microseconds: 60)
     // As long as a vCPU needs to leave the guest.
     private let draining = BriefSpin(microseconds: 60)
     // Guarded by `monitor`.
