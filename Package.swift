@@ -174,7 +174,10 @@ let benchmarks: [Target] = [
             "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
             "MemslotScenario", "MemslotPicture", "MemslotLab", "MemslotTestKit", "CYardsticks",
             "memslotd", "memslotctl", argumentParser,
-        ], resources: [.embedInCode("Output/plot.css")]),
+        ], resources: [
+            .embedInCode("Output/plot.css"), .embedInCode("Lookup/vm-memory.rs"),
+            .embedInCode("Lookup/vm-memory.toml"),
+        ]),
     // C functions of our own that do the same work.
     .target(
         name: "CYardsticks", path: "Sources/Benchmarks/CYardsticks",

@@ -4,7 +4,8 @@ import Memslots
 
 enum LookupBenchmarks {
     static let steps =
-        AddressPattern.allCases.flatMap { pattern in
+        [VMMemory.step]
+        + AddressPattern.allCases.flatMap { pattern in
             AddressOrdering.allCases.map { step(pattern, $0) }
         } + [ScatterBenchmarks.step, EnteringBenchmarks.step]
 
@@ -24,11 +25,18 @@ enum LookupBenchmarks {
         let addresses = pattern.addresses(effort(1 << 15, quick: 1 << 12), in: slots)
         let table = try opened(slots)
         let yardsticks = try YardstickTable(slots)
-        let searches = YardstickTable.searches.map { name, search in
+        var searches = YardstickTable.searches.map { name, search in
             Contestant(name, operations: addresses.count) {
                 let sum = yardsticks.sum(search, addresses, order)
                 try compare(sum, addresses, yardsticks, name)
             }
+        }
+        if case .success(let library) = VMMemory.library {
+            let memory = try VMMemory.Table(slots, library)
+            searches.append(
+                Contestant(VMMemory.name, operations: addresses.count) {
+                    try compare(memory.sum(addresses, order), addresses, yardsticks, VMMemory.name)
+                })
         }
         let lookups = ProjectLookup.all.map { lookup in
             let part = Array(addresses.prefix(lookup.most))
@@ -39,11 +47,12 @@ enum LookupBenchmarks {
             }
         }
         let contest = try Contest(rounds: effort(31, quick: 3), searches + lookups)
-        return rows(of: contest, pattern, order, size)
+        return rows(of: contest, searches.map(\.name), pattern, order, size)
     }
 
     private static func rows(
-        of contest: Contest, _ pattern: AddressPattern, _ order: AddressOrdering, _ size: Int
+        of contest: Contest, _ searches: [String], _ pattern: AddressPattern,
+        _ order: AddressOrdering, _ size: Int
     ) -> [BenchmarkRow] {
         func title(_ name: String) -> String {
             "\(name), \(pattern.rawValue), \(order.rawValue)"
@@ -52,15 +61,17 @@ enum LookupBenchmarks {
         // The target was set for addresses that are known beforehand.
         let isTargeted = order == .known && 64...4_096 ~= size
         let fastest = ProjectLookup.fastest.name
+        let isReal = searches.contains(VMMemory.name)
+        let vmMemory = isReal ? VMMemory.name : YardstickTable.vmMemory
         return ProjectLookup.all.map {
             contest.row(
-                $0.name, as: title($0.name), slots: size, against: YardstickTable.vmMemory,
+                $0.name, as: title($0.name), slots: size, against: vmMemory,
                 target: isTargeted && $0.name == fastest ? .ratioAtMost(1 / faster) : nil)
         } + [
             contest.row(
                 fastest, as: title(fastest), slots: size, against: YardstickTable.lastHit,
                 target: .ratioAtMost(1.5))
-        ] + YardstickTable.searches.map { contest.row($0.name, as: title($0.name), slots: size) }
+        ] + searches.map { contest.row($0, as: title($0), slots: size) }
     }
 
     /// Compares a sum with the yardsticks' one, which is computed once: the time is negligible.

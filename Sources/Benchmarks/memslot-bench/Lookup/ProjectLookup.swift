@@ -83,7 +83,7 @@ struct ProjectLookup: Sendable {
 }
 
 /// A mask of 0 that the compiler does not know.
-private enum Nothing {
+enum Nothing {
     @inline(never)
     static func make() -> UInt64 { CommandLine.argc < 0 ? .max : 0 }
     static let mask = make()

@@ -89,7 +89,7 @@ final class YardstickTable {
         (vmMemory, YS_POINTER), (binary, YS_BINARY), (lastHit, YS_LAST_HIT),
     ]
 
-    /// The stand-in for vm-memory, which is not built here.
+    /// The stand-in for vm-memory where that can't be built.
     static let vmMemory = "C in vm-memory's shape (stand-in)"
     static let binary = "C, branchless binary search"
     /// The fastest search in C.
