@@ -16,7 +16,7 @@ extension SimulatedKernel {
         of key: SlotKey, destinationIsWritable: Bool = true
     ) throws(Errno) -> DirtyBitmap {
         guard hasRoom(for: key) else { throw .invalidArgument }
-        guard let log = installed[key]?.log else { throw .noEntry }
+        guard let log = logs[key] else { throw .noEntry }
         if dirtyLogProtection == .automatic { removeDirtyPages(of: key) }
         guard destinationIsWritable else { throw .badAddress }
         return log
@@ -38,7 +38,7 @@ extension SimulatedKernel {
         of key: SlotKey, firstPage: UInt64, pageCount: UInt32, words: [UInt64]?
     ) throws(Errno) {
         guard hasRoom(for: key), firstPage % 64 == 0 else { throw .invalidArgument }
-        guard let log = installed[key]?.log else { throw .noEntry }
+        guard let log = logs[key] else { throw .noEntry }
         guard firstPage <= log.pageCount else { throw .invalidArgument }
         let rest = log.pageCount - firstPage
         guard pageCount <= rest, pageCount % 64 == 0 || UInt64(pageCount) == rest else {
@@ -49,7 +49,7 @@ extension SimulatedKernel {
         guard let words = wordCount == 0 ? [] : words, words.count >= wordCount else {
             throw .badAddress
         }
-        installed[key]?.log?.remove(words.prefix(wordCount), from: firstPage)
+        logs[key]?.remove(words.prefix(wordCount), from: firstPage)
     }
 
     /// Sets how dirty bits are cleared.
@@ -66,8 +66,8 @@ extension SimulatedKernel {
     }
 
     mutating func removeDirtyPages(of key: SlotKey) {
-        guard let pageCount = installed[key]?.log?.pageCount else { return }
-        installed[key]?.log = DirtyBitmap(pageCount: pageCount)
+        guard let pageCount = logs[key]?.pageCount else { return }
+        logs[key] = DirtyBitmap(pageCount: pageCount)
     }
 
     private func hasRoom(for key: SlotKey) -> Bool {
@@ -92,7 +92,7 @@ extension SimulatedKernel {
         for entry in met {
             if entry.pages.lowerBound > page { break }
             let key = SlotKey(addressSpace: addressSpace, id: SlotID(entry.id))
-            if installed[key]?.slot.flags.contains(.readOnly) == true {
+            if installed[key]?.flags.contains(.readOnly) == true {
                 throw .readOnly(address: start(of: page, notBefore: address), slot: key)
             }
             page = entry.pages.upperBound
@@ -104,7 +104,7 @@ extension SimulatedKernel {
             let part = entry.pages.clamped(to: pages)
             let base = entry.pages.lowerBound
             let key = SlotKey(addressSpace: addressSpace, id: SlotID(entry.id))
-            installed[key]?.log?.insert(part.lowerBound - base..<part.upperBound - base)
+            logs[key]?.insert(part.lowerBound - base..<part.upperBound - base)
         }
     }
 

@@ -26,7 +26,7 @@ extension SimulatedKernel {
             case .delete: delete(request.assignedKey)
             case .move: try move(request)
             case .flagsOnly: replace(request)
-            case .unchanged: installed[request.assignedKey]?.slot = request
+            case .unchanged: installed[request.assignedKey] = request
             }
             swapCount += change.swaps
             operationCounts.count(change)
@@ -47,7 +47,7 @@ extension SimulatedKernel {
         let broken = SlotRules.broken(
             by: request, capabilities: capabilities, unit: capabilities.pageSize)
         guard broken.isEmpty else { throw .invalidArgument }
-        guard let old = installed[request.assignedKey]?.slot else {
+        guard let old = installed[request.assignedKey] else {
             if request.size == .zero { throw .invalidArgument }
             return .create
         }
@@ -73,15 +73,18 @@ extension SimulatedKernel {
             if let bound { files.unbind(bound, from: request.assignedKey) }
             throw errno
         }
-        installed[request.assignedKey] = InstalledSlot(
-            slot: request, log: newLog(request), bound: bound)
+        let key = request.assignedKey
+        installed[key] = request
+        logs[key] = newLog(request)
+        bindings[key] = bound
         addressOrder.insert(PageOrder.Entry(request, capabilities.pageSize))
     }
 
     private mutating func delete(_ key: SlotKey) {
         guard let old = installed.removeValue(forKey: key) else { return }
-        addressOrder.remove(old.slot, capabilities.pageSize)
-        if let bound = old.bound { files.unbind(bound, from: key) }
+        addressOrder.remove(old, capabilities.pageSize)
+        logs[key] = nil
+        if let bound = bindings.removeValue(forKey: key) { files.unbind(bound, from: key) }
     }
 
     private mutating func move(_ request: Memslot) throws(Errno) {
@@ -91,7 +94,7 @@ extension SimulatedKernel {
             swapCount += SlotChange.move.swaps
             throw errno
         }
-        if let old = installed[request.assignedKey]?.slot {
+        if let old = installed[request.assignedKey] {
             addressOrder.remove(old, capabilities.pageSize)
         }
         addressOrder.insert(PageOrder.Entry(request, capabilities.pageSize))
@@ -100,12 +103,9 @@ extension SimulatedKernel {
 
     /// Replaces the installed slot. The dirty log stays if both log.
     private mutating func replace(_ request: Memslot) {
-        let log = newLog(request)
-        func update(_ slot: inout InstalledSlot?) {
-            slot?.slot = request
-            if slot?.log == nil || log == nil { slot?.log = log }
-        }
-        update(&installed[request.assignedKey])
+        let key = request.assignedKey
+        installed[key] = request
+        if logs[key] == nil || !request.isLogging { logs[key] = newLog(request) }
     }
 
     private func newLog(_ slot: Memslot) -> DirtyBitmap? {

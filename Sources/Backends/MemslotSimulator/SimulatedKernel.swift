@@ -16,7 +16,12 @@ package struct SimulatedKernel: Sendable {
     package internal(set) var swapCount: UInt64 = 0
     package internal(set) var operationCounts = OperationCounts()
 
-    var installed: [SlotKey: InstalledSlot] = [:]
+    /// The slots as they were last given.
+    var installed: [SlotKey: Memslot] = [:]
+    /// The logs of exactly the slots that log. Apart from the slots, of which few have one.
+    var logs: [SlotKey: DirtyBitmap] = [:]
+    /// What exactly the `guest-memfd` slots are bound to.
+    var bindings: [SlotKey: GuestMemfdFiles.Bound] = [:]
     var addressOrder = PageOrder()
     var files: GuestMemfdFiles
 
@@ -37,12 +42,12 @@ package struct SimulatedKernel: Sendable {
 
     /// The installed slots, ascending by address space and id, each as it was last given.
     package var slots: [Memslot] {
-        installed.values.map(\.slot).sorted { $0.assignedKey < $1.assignedKey }
+        installed.values.sorted { $0.assignedKey < $1.assignedKey }
     }
 
     package var slotCount: Int { installed.count }
 
-    package subscript(key: SlotKey) -> Memslot? { installed[key]?.slot }
+    package subscript(key: SlotKey) -> Memslot? { installed[key] }
 
     /// See ``SimulatedBackend/makeGuestMemfd(size:)``. Kernel: `KVM_CREATE_GUEST_MEMFD`.
     package mutating func makeGuestMemfd(size: ByteCount) throws(Errno) -> Int32 {
@@ -54,16 +59,6 @@ package struct SimulatedKernel: Sendable {
     package mutating func closeGuestMemfd(_ descriptor: Int32) throws(Errno) {
         try files.close(descriptor)
     }
-}
-
-/// An installed slot with its log and its file.
-struct InstalledSlot: Sendable {
-    /// The slot as it was last given.
-    var slot: Memslot
-    /// Not `nil` exactly while the slot logs.
-    var log: DirtyBitmap?
-    /// Not `nil` exactly for a `guest-memfd` slot.
-    var bound: GuestMemfdFiles.Bound?
 }
 
 /// The effect of a slot call, which depends on the installed slot.

@@ -10,6 +10,7 @@ enum GrowthBenchmarks {
     static let steps = [
         BenchmarkStep(name: "VMs in one process", measure: tables),
         BenchmarkStep(name: "threads on one VM", measure: contention),
+        BenchmarkStep(name: "compare-and-swap on one VM", measure: compareAndSwap),
         BenchmarkStep(name: "VMs in one daemon", measure: daemon),
     ]
 
@@ -48,6 +49,37 @@ enum GrowthBenchmarks {
                 _ = try table.measured(arrays[thread * 2 + turn % 2])
             }
         }
+    }
+
+    /// Compares the rate at which 64 threads, each of which expects the generation that it has read, commit
+    /// to one VM with that of threads that hand each transaction on.
+    private static func compareAndSwap(_ effort: Effort) throws -> [BenchmarkRow] {
+        let arrays = BenchmarkArray.alternating(64)
+        let commits = effort(3_200, quick: 640)
+        func contestant(_ name: String, handsOn: Bool) throws -> Contestant {
+            let table = try LookupBenchmarks.opened(arrays[0])
+            if handsOn { table.keepSubmitsOnTheirThreads() }
+            return Contestant(name) {
+                try rate(64, commits) { _, _ in
+                    while true {
+                        let (generation, present) = table.read { ($0.generation, $0.array.slots) }
+                        let wanted = arrays[present == arrays[0] ? 1 : 0]
+                        do {
+                            _ = try table.measured(wanted, expecting: generation)
+                            return
+                        } catch SubmitError.conflict { continue }
+                    }
+                }
+            }
+        }
+        let (combined, handed) = ("compare-and-swap, 64 threads", "each on its own thread")
+        let contest = try Contest(
+            rounds: effort(9, quick: 3), contestant(combined, handsOn: false),
+            contestant(handed, handsOn: true))
+        return [
+            contest.row(
+                combined, as: "commits to one VM by \(combined)", against: handed, in: .perSecond)
+        ]
     }
 
     /// Compares the rate of commits to several VMs by two threads with that of one.

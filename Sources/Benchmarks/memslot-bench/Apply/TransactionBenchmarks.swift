@@ -113,10 +113,13 @@ enum OverheadBenchmarks {
 
 extension MemslotTable {
     func measured(
-        _ slots: [Memslot], quiesce: SubmitOptions.Quiesce = .auto
+        _ slots: [Memslot], quiesce: SubmitOptions.Quiesce = .auto, expecting: Generation? = nil
     ) throws -> Receipt {
         // On a busy machine, the thread of a vCPU may not run for seconds. That is no failure.
         try submit(
-            slots, options: SubmitOptions(quiesce: quiesce, quiesceDeadline: .milliseconds(60_000)))
+            slots,
+            options: SubmitOptions(
+                expectedGeneration: expecting, quiesce: quiesce,
+                quiesceDeadline: .milliseconds(60_000)))
     }
 }

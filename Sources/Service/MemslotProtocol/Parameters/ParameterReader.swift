@@ -200,17 +200,38 @@ extension JSONDocument {
     fileprivate func hasBytes(
         at offset: Int, _ text: [UInt8], from start: Int, count: Int
     ) -> Bool {
-        // Pointers, because bounds checks of single bytes cost half of a decoder's time. The
+        // Pointers and words, because comparing single bytes costs half of a decoder's time. The
         // slices check both ranges.
         bytes.withUnsafeBytes { bytes in
             text.withUnsafeBytes { text in
                 let left = UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count])
                 let right = UnsafeRawBufferPointer(rebasing: text[start..<start + count])
-                guard let left = left.baseAddress, let right = right.baseAddress else {
-                    return true
-                }
-                return memcmp(left, right, count) == 0
+                return count < 8
+                    ? left.isEqual(to: right, by: UInt32.self)
+                    : left.isEqual(to: right, by: UInt64.self)
             }
         }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// Compares as many bytes by words, of which the last overlaps the one before; by single bytes
+    /// where there are fewer than a word has.
+    @inline(__always)
+    fileprivate func isEqual<Word: FixedWidthInteger>(
+        to other: UnsafeRawBufferPointer, by word: Word.Type
+    ) -> Bool {
+        let size = MemoryLayout<Word>.size
+        guard count >= size else { return elementsEqual(other) }
+        func isEqual(at offset: Int) -> Bool {
+            loadUnaligned(fromByteOffset: offset, as: word)
+                == other.loadUnaligned(fromByteOffset: offset, as: word)
+        }
+        var offset = 0
+        while offset < count - size {
+            guard isEqual(at: offset) else { return false }
+            offset += size
+        }
+        return isEqual(at: count - size)
     }
 }

@@ -35,14 +35,38 @@ public struct SlotParameters: Sendable, Hashable {
     public var memory: String?
     /// Where in the memory object the backing begins.
     public var memoryOffset: ByteCount?
-    /// The token that a reply gave for a backing without a name.
-    public var opaque: String?
     /// The flags; none if omitted.
     public var flags: MemslotFlags = []
+    // Apart, so that the many slots without them are smaller. Inlinable, because a call copies the slot.
+    @usableFromInline var rare: [Rare] = []
+
+    @usableFromInline struct Rare: Hashable, Sendable {
+        @usableFromInline var opaque: String?
+        @usableFromInline var guestMemfd: String?
+        @usableFromInline var guestMemfdOffset: ByteCount?
+    }
+
+    /// The token that a reply gave for a backing without a name.
+    public var opaque: String? {
+        @inlinable get { rare.first?.opaque }
+        set { setRare(\.opaque, newValue) }
+    }
     /// The name of the memory object that private memory comes from.
-    public var guestMemfd: String?
+    public var guestMemfd: String? {
+        @inlinable get { rare.first?.guestMemfd }
+        set { setRare(\.guestMemfd, newValue) }
+    }
     /// Where in it private memory begins.
-    public var guestMemfdOffset: ByteCount?
+    public var guestMemfdOffset: ByteCount? {
+        @inlinable get { rare.first?.guestMemfdOffset }
+        set { setRare(\.guestMemfdOffset, newValue) }
+    }
+
+    private mutating func setRare<Value>(_ path: WritableKeyPath<Rare, Value>, _ value: Value) {
+        var all = rare.first ?? Rare()
+        all[keyPath: path] = value
+        rare = all == Rare() ? [] : [all]
+    }
 
     /// An empty slot at address 0.
     public init() {}

@@ -26,14 +26,13 @@ struct SlotResolver {
         // Only an embedded VM has slots whose backing a reply can't name.
         self.present = names.memory.hasRawAddresses ? nil : PresentSlots(present, names)
         slots.reserveCapacity(parameters.count)
-        // By index: copying a slot counts the references to its strings.
         for index in parameters.indices {
             if let token = parameters[index].opaque {
                 slots.append(try resolve(opaque: token, of: parameters[index], index))
                 continue
             }
-            try checkMembers(parameters[index], index)
-            resolve(parameters[index], index)
+            try checkMembers(of: parameters, index)
+            resolve(parameters, index)
         }
     }
 
@@ -66,14 +65,18 @@ struct SlotResolver {
     }
 
     /// Checks for members that need another one.
-    private func checkMembers(_ slot: SlotParameters, _ index: Int) throws(ProtocolError) {
+    private func checkMembers(
+        of parameters: [SlotParameters], _ index: Int
+    ) throws(ProtocolError) {
         let member: String
         let lacks: String
-        if slot.guestMemfd != nil && !slot.flags.contains(.guestMemfd) {
+        if parameters[index].guestMemfd != nil && !parameters[index].flags.contains(.guestMemfd) {
             (member, lacks) = ("guestMemfd", "the flag \"guest-memfd\"")
-        } else if slot.guestMemfdOffset != nil && slot.guestMemfd == nil {
+        } else if parameters[index].guestMemfdOffset != nil && parameters[index].guestMemfd == nil {
             (member, lacks) = ("guestMemfdOffset", "\"guestMemfd\"")
-        } else if slot.memoryOffset != nil && slot.memory == nil && slot.userspaceAddress == nil {
+        } else if parameters[index].memoryOffset != nil && parameters[index].memory == nil
+            && parameters[index].userspaceAddress == nil
+        {
             (member, lacks) = ("memoryOffset", "\"memory\"")
         } else {
             return
@@ -81,18 +84,21 @@ struct SlotResolver {
         throw Self.fault(index, member, "the member means nothing without \(lacks)")
     }
 
-    private mutating func resolve(_ given: SlotParameters, _ index: Int) {
+    // By index: copying one of the parameters counts the references to its strings.
+    private mutating func resolve(_ parameters: [SlotParameters], _ index: Int) {
         var slot = Memslot(
-            id: given.slot.map { SlotID(wideIDs.narrow($0)) },
-            addressSpace: AddressSpaceID(wideSpaces.narrow(given.addressSpace)),
-            guestPhysicalAddress: given.guestPhysicalAddress, size: given.size,
-            userspaceAddress: given.userspaceAddress ?? UserspaceAddress(0), flags: given.flags)
+            id: parameters[index].slot.map { SlotID(wideIDs.narrow($0)) },
+            addressSpace: AddressSpaceID(wideSpaces.narrow(parameters[index].addressSpace)),
+            guestPhysicalAddress: parameters[index].guestPhysicalAddress,
+            size: parameters[index].size,
+            userspaceAddress: parameters[index].userspaceAddress ?? UserspaceAddress(0),
+            flags: parameters[index].flags)
         var memory: MemoryReference?
-        switch (given.userspaceAddress, given.memory) {
+        switch (parameters[index].userspaceAddress, parameters[index].memory) {
         case (nil, nil):
             fault(.backingMissing, slot, index, nil, "give userspaceAddress, or memory")
         case (_?, nil):
-            if given.memoryOffset != nil {
+            if parameters[index].memoryOffset != nil {
                 let detail = "memoryOffset goes with memory, not with userspaceAddress"
                 fault(.backingAmbiguous, slot, index, "memoryOffset", detail)
             } else if !names.memory.hasRawAddresses {
@@ -104,12 +110,17 @@ struct SlotResolver {
                 .backingAmbiguous, slot, index, "memory",
                 "userspaceAddress and memory are both given")
         case (nil, let name?):
-            if let base = resolve(memory: name, of: given, slot, index) {
+            if let base = resolve(
+                memory: name, at: parameters[index].memoryOffset ?? .zero, slot, index)
+            {
                 slot.userspaceAddress = base.address
                 memory = base.reference
             }
         }
-        let named = given.guestMemfd.flatMap { resolve(guestMemfd: $0, of: given, slot, index) }
+        let named = parameters[index].guestMemfd.flatMap {
+            resolve(
+                guestMemfd: $0, at: parameters[index].guestMemfdOffset ?? .zero, slot, index)
+        }
         // Memory that is a guest_memfd itself is its own binding, and no other memory's.
         let own = slot.flags.contains(.guestMemfd) ? memory.flatMap(names.objects.binding) : nil
         if let named, named != own,
@@ -129,9 +140,8 @@ struct SlotResolver {
     }
 
     private mutating func resolve(
-        memory name: String, of given: SlotParameters, _ slot: Memslot, _ index: Int
+        memory name: String, at offset: ByteCount, _ slot: Memslot, _ index: Int
     ) -> (address: UserspaceAddress, reference: MemoryReference?)? {
-        let offset = given.memoryOffset ?? .zero
         if let mapping = names.memory.mappings[name] {
             let extent = mapping.listed(as: name)
             guard isWithin(extent, offset, slot, index, "memoryOffset"),
@@ -164,14 +174,13 @@ struct SlotResolver {
     }
 
     private mutating func resolve(
-        guestMemfd name: String, of given: SlotParameters, _ slot: Memslot, _ index: Int
+        guestMemfd name: String, at offset: ByteCount, _ slot: Memslot, _ index: Int
     ) -> GuestMemfdBinding? {
         guard let object = names.objects[name], case .guestMemfd(let handle, _) = object.kind else {
             let detail = "there is no guest_memfd \"\(name)\""
             fault(.unknownMemory, slot, index, "guestMemfd", detail)
             return nil
         }
-        let offset = given.guestMemfdOffset ?? .zero
         guard isWithin(object.listed, offset, slot, index, "guestMemfdOffset") else { return nil }
         return GuestMemfdBinding(descriptor: handle, offset: offset)
     }

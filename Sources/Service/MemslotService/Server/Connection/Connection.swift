@@ -188,6 +188,8 @@ final class Connection: Sendable {
             waitForRoom()
             return true
         }
+        // Before the request takes memory of its own.
+        reading.buffer.releaseLongLine()
         reader.begin(number)
         execute(decoded, line.descriptors, hasBadDescriptors: line.hasBadDescriptors)
         reader.end(number)

@@ -17,7 +17,8 @@ package struct LineBuffer {
     /// A line is longer than the limit. Nothing more can be read.
     package struct LineTooLong: Error {}
 
-    /// The buffer. The lines of ``next()`` are ranges of it, until more bytes are received.
+    /// The buffer. The lines of ``next()`` are ranges of it, until more bytes are received or it is
+    /// released.
     package private(set) var bytes: [UInt8]
     private let lineLimit: Int
     private let descriptorLimit: Int
@@ -142,16 +143,18 @@ package struct LineBuffer {
         return Line(range: range, descriptors: own.descriptors, hasBadDescriptors: own.isBad)
     }
 
+    /// Releases a buffer that grew for one long line, if all lines were taken. Their ranges end.
+    mutating func releaseLongLine() {
+        guard start == end, bytes.count > 1 << 18 else { return }
+        move(by: start)
+        bytes = Self.room(Self.usualSize)
+        roomCharge = nil
+    }
+
     /// - Returns: false if it may not grow.
     private mutating func makeRoom() -> Bool {
-        if start == end {
-            move(by: start)
-            // A buffer that grew for one long line is released.
-            if bytes.count > 1 << 18 {
-                bytes = Self.room(Self.usualSize)
-                roomCharge = nil
-            }
-        }
+        releaseLongLine()
+        if start == end { move(by: start) }
         guard bytes.count - end < Self.leastRoom else { return true }
         if start >= bytes.count / 2 {
             move(by: start)
