@@ -174,7 +174,8 @@ let benchmarks: [Target] = [
             "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
             "MemslotScenario", "MemslotPicture", "MemslotLab", "MemslotTestKit", "CYardsticks",
             "memslotd", "memslotctl", argumentParser,
-        ], resources: [
+        ],
+        resources: [
             .embedInCode("Output/plot.css"), .embedInCode("Lookup/vm-memory.rs"),
             .embedInCode("Lookup/vm-memory.toml"),
         ]),
