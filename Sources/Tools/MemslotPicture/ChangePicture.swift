@@ -6,10 +6,7 @@ package struct ChangePicture: Sendable {
     package var names: [MemoryObjectID: String]
     let entries: [ChangeEntry]
 
-    /// Prepares the picture of a change between two arrays in any order.
-    ///
-    /// - Parameter marks: the change of each slot. A slot in both arrays without a mark is unchanged
-    ///   if it is equal, otherwise replaced; a slot in one array is always added or removed.
+    /// The change between two arrays in any order. ``ChangeEntry`` corrects marks.
     package init(
         before: [Memslot], after: [Memslot], marks: [SlotKey: ChangeMark],
         names: [MemoryObjectID: String] = [:]
@@ -18,14 +15,11 @@ package struct ChangePicture: Sendable {
         self.entries = ChangeEntry.entries(before: before, after: after, marks: marks)
     }
 
-    /// The change as lines of text without line ends.
-    ///
-    /// The map of the slots after, each row with its sign: `+` added, `-` removed, `>` moved (with
-    /// the old address), `~` reflagged (with the flags that changed), a space if unchanged. A
-    /// replaced slot is a `-` and a `+` under one id. Holes are those after the change. The last
-    /// line counts the marks.
+    /// The map of the slots after as lines of text, each with its sign: `+` added, `-` removed, `>`
+    /// moved (with the old address), `~` reflagged (with the flags that changed), a space if
+    /// unchanged. A replaced slot is a `-` and a `+`. The last line counts the marks.
     package func lines(_ options: TextOptions = TextOptions()) -> [String] {
-        let spaces = entries.split(by: \.addressSpace).map(Array.init)
+        let spaces = entries.split(by: \.addressSpace)
         guard !spaces.isEmpty else {
             return [cut("no slots before, no slots after", to: options.width)]
         }
@@ -36,7 +30,7 @@ package struct ChangePicture: Sendable {
         return mapLines(parts, names, options).flatMap { $0 + [""] } + countLines(options)
     }
 
-    /// The number of slots of each mark, in the order of the marks; marks without slots are omitted.
+    /// The number of slots of each mark that has any, in the order of the marks.
     package var counts: [(mark: ChangeMark, count: Int)] { ChangeMark.counts(entries.map(\.mark)) }
 
     private func countLines(_ options: TextOptions) -> [String] {

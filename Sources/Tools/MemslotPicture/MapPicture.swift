@@ -1,25 +1,16 @@
 package import Memslots
 
-/// The memory map of one array of slots, as text or as SVG.
-///
-/// Draws any slots, also those that no kernel would accept: ids may be missing, ranges may overlap
-/// or extend past the end of the address space.
+/// The memory map of one array of slots, as text or as SVG. The slots may break any rule.
 package struct MapPicture: Sendable {
-    /// The slots, in any order.
     package var slots: [Memslot]
     /// The embedder's names of memory objects; others are drawn as `memory 3`.
     package var names: [MemoryObjectID: String]
 
     package init(slots: [Memslot], names: [MemoryObjectID: String] = [:]) {
-        self.slots = slots
-        self.names = names
+        (self.slots, self.names) = (slots, names)
     }
 
-    /// The map as lines of text without line ends.
-    ///
-    /// For each address space a heading with totals, then a row for each slot and each hole,
-    /// ascending by guest physical address: the range (its last byte included), the size, a bar
-    /// on a logarithmic scale, slot id, flags, and backing. Nothing above the last slot is drawn.
+    /// The map as lines of text: a heading with totals, and a row for each slot and hole.
     package func lines(_ options: TextOptions = TextOptions()) -> [String] {
         let spaces = MapSpace.spaces(of: slots)
         guard !spaces.isEmpty else { return [cut("no slots", to: options.width)] }
@@ -29,8 +20,7 @@ package struct MapPicture: Sendable {
     }
 }
 
-/// The lines of each address space: its bold title, wrapped to the width, and its rows. All of them
-/// have the same columns.
+/// The lines of each address space: its bold title, wrapped, and its rows, all in equal columns.
 func mapLines(
     _ spaces: [(title: String, items: [MapItem])], _ names: [MemoryObjectID: String],
     _ options: TextOptions
@@ -46,13 +36,9 @@ func mapLines(
 }
 
 extension MapPicture {
-    /// The map as an SVG file: self-contained, for light and dark pages, with a tooltip per slot.
-    ///
-    /// Address spaces are side by side, two in a row. Heights grow with the logarithm of the sizes
-    /// and have a minimum, so that both a page and a terabyte are readable.
-    ///
-    /// - Parameter limit: the most slots and holes drawn in one address space before neighbours are
-    ///   folded; at least 8. `nil` draws every slot.
+    /// The map as a self-contained SVG file. Heights grow with the logarithm of the sizes, so that
+    /// a page and a terabyte are readable. `limit` is the most slots and holes of an address space
+    /// before neighbours are folded; at least 8, `nil` draws all.
     package func svg(title: String = "Memory map", limit: Int? = 120) -> String {
         MapSVG(spaces: MapSpace.spaces(of: slots), labels: SlotLabels(names: names), limit: limit)
             .document(title: title)

@@ -1,6 +1,5 @@
 /// Events over time, in lanes, as SVG: the phases of a transaction, or a recorded run.
 package struct TimelinePicture: Sendable {
-    /// The kind of a span, which determines its colour.
     package enum Kind: String, Hashable, Sendable, CaseIterable {
         /// Work that nothing waits for.
         case work
@@ -22,27 +21,17 @@ package struct TimelinePicture: Sendable {
         package var kind: Kind
 
         package init(lane: Int, time: Range<UInt64>, label: String, kind: Kind = .work) {
-            self.lane = lane
-            self.time = time
-            self.label = label
-            self.kind = kind
+            (self.lane, self.time, self.label, self.kind) = (lane, time, label, kind)
         }
     }
 
-    /// The names of the lanes, from the top.
     package var lanes: [String]
     /// The spans, in any order. Spans of one lane may overlap; the later start is drawn on top.
     package var spans: [Span]
 
-    package init(lanes: [String], spans: [Span]) {
-        self.lanes = lanes
-        self.spans = spans
-    }
+    package init(lanes: [String], spans: [Span]) { (self.lanes, self.spans) = (lanes, spans) }
 
-    /// The timeline as an SVG file: self-contained, for light and dark pages.
-    ///
-    /// Time is linear from the start of the first span to the end of the last. Spans of one lane and
-    /// kind that share a pixel are drawn as one block, so the picture's size is bounded.
+    /// The timeline as SVG. Spans that share a pixel are drawn as one, so its size is bounded.
     package func svg(title: String = "Timeline") -> String {
         TimelineSVG(self).document(title: title)
     }

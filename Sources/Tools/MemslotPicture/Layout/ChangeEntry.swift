@@ -2,16 +2,12 @@ import Memslots
 
 enum ChangeSide: CaseIterable { case before, after }
 
-/// One slot of a change: before, after, and its mark.
 struct ChangeEntry {
     var mark: ChangeMark
     var before: Memslot?
     var after: Memslot?
 
-    /// Pairs the slots of two arrays by their keys, ascending by key.
-    ///
-    /// Corrects a mark that contradicts the arrays: a slot on one side only is added or removed. A
-    /// slot without a mark is unchanged if both sides are equal, otherwise replaced.
+    /// Pairs the slots of two arrays by key, ascending. Corrects marks that contradict the arrays.
     static func entries(
         before: [Memslot], after: [Memslot], marks: [SlotKey: ChangeMark]
     ) -> [ChangeEntry] {
@@ -44,9 +40,7 @@ struct ChangeEntry {
 
 /// The effect of a change on a slot.
 package enum ChangeMark: String, Hashable, Sendable, CaseIterable, CustomStringConvertible {
-    /// Only in the array after. Drawn `+`.
     case added
-    /// Only in the array before. Drawn `-`.
     case removed
     /// At another guest physical address. Drawn `>`, with the old address.
     case moved
@@ -54,7 +48,6 @@ package enum ChangeMark: String, Hashable, Sendable, CaseIterable, CustomStringC
     case reflagged
     /// Removed and added again under its id. Drawn as `-` and `+`.
     case replaced
-    /// Equal before and after. Drawn dim.
     case unchanged
 
     package var description: String { rawValue }

@@ -8,7 +8,6 @@ struct FoldItem<Likeness: Equatable> {
     var weight: UInt64
 }
 
-/// A part of the list: one item, or neighbours folded into one row.
 enum FoldPiece: Equatable {
     case item(Int)
     case fold(Range<Int>)
@@ -21,10 +20,8 @@ enum FoldPiece: Equatable {
     }
 }
 
-/// Selects what to show of `items` in at most `limit` rows (but at least 8).
-///
-/// Shows everything if it fits. Otherwise folds runs of like neighbours between their first and
-/// their last; if that is not enough, only the heaviest pieces remain. Cost: n log n.
+/// Selects what to show of `items` in at most `limit` rows (but at least 8): all if it fits; else
+/// runs of like neighbours are folded, and if that isn't enough, only the heaviest pieces remain.
 func folded<Likeness>(_ items: [FoldItem<Likeness>], limit: Int?) -> [FoldPiece] {
     let all = items.indices.map { FoldPiece.item($0) }
     guard let limit = limit.map({ max($0, 8) }), items.reduce(0, { $0 + $1.rows }) > limit else {
@@ -75,17 +72,13 @@ private func heaviest<Likeness>(
         if used + 2 > limit { break }
     }
     var result: [FoldPiece] = []
-    var hidden: Range<Int>?
-    for (index, piece) in pieces.enumerated() {
-        if isShown[index] {
-            if let range = hidden { result.append(.fold(range)) }
-            hidden = nil
-            result.append(piece)
-        } else {
-            let range = piece.range
-            hidden = (hidden?.lowerBound ?? range.lowerBound)..<range.upperBound
-        }
+    var start = 0
+    for (piece, isShown) in zip(pieces, isShown) where isShown {
+        let range = piece.range
+        if start < range.lowerBound { result.append(.fold(start..<range.lowerBound)) }
+        result.append(piece)
+        start = range.upperBound
     }
-    if let range = hidden { result.append(.fold(range)) }
+    if start < items.count { result.append(.fold(start..<items.count)) }
     return result
 }

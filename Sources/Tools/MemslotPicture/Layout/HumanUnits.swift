@@ -1,9 +1,6 @@
 package import Memslots
 
-/// A size in bytes as a person reads it: `4 KiB`, `1.5 GiB`, `2047 MiB`.
-///
-/// Exact if four digits and a half can express it; otherwise rounded to one decimal, with a `~` in
-/// front.
+/// A size as a person reads it: `4 KiB`, `1.5 GiB`; `~` is before what is rounded to one decimal.
 package struct HumanSize: Hashable, Sendable, CustomStringConvertible {
     package var bytes: UInt64
 
@@ -13,7 +10,6 @@ package struct HumanSize: Hashable, Sendable, CustomStringConvertible {
 
     private static let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
 
-    /// The text, in binary units.
     package var description: String {
         guard bytes > 0 else { return "0 B" }
         let top = (UInt64.bitWidth - 1 - bytes.leadingZeroBitCount) / 10
@@ -80,7 +76,6 @@ package struct HumanFigure: CustomStringConvertible {
     /// The text, in the largest unit that keeps the figure at 1 or more.
     package let description: String
 
-    /// Rounds `value`, a number of `unit`.
     package init(_ value: Double, _ unit: Unit) {
         description =
             switch unit {

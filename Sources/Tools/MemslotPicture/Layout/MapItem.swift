@@ -13,7 +13,6 @@ struct MapItem {
     /// The slot of the other array, if there is one.
     var counterpart: Memslot?
 
-    /// The item with `bytes` unmapped right before it.
     func following(hole bytes: UInt64) -> MapItem {
         var item = self
         item.hole = bytes
@@ -25,7 +24,6 @@ struct MapItem {
 /// Neighbours with equal values are folded.
 struct MapLikeness: Equatable {
     var mark: ChangeMark?
-    /// Whether it is on the side before the change.
     var isGone = false
     var size: UInt64 = 0
     var hole: UInt64 = 0
@@ -56,15 +54,11 @@ struct MapSpace {
     var id: AddressSpaceID
     var items: [MapItem]
 
-    /// The address spaces that have slots, in order.
     static func spaces(of slots: [Memslot]) -> [MapSpace] {
-        var spaces: [MapSpace] = []
-        for part in slots.sortedByAddress().split(by: \.addressSpace) {
-            let part = Array(part)
+        slots.sortedByAddress().split(by: \.addressSpace).map { part in
             let items = zip(part, part.holesBefore()).map { MapItem(slot: $0).following(hole: $1) }
-            spaces.append(MapSpace(id: part[0].addressSpace, items: items))
+            return MapSpace(id: part[0].addressSpace, items: items)
         }
-        return spaces
     }
 
     /// `10 slots, 4 GiB; 6 holes, 1.9 GiB`.
@@ -79,12 +73,12 @@ struct MapSpace {
 
 extension Array {
     /// Runs of neighbours with an equal property.
-    func split(by property: (Element) -> some Equatable) -> [ArraySlice<Element>] {
-        var parts: [ArraySlice<Element>] = []
+    func split(by property: (Element) -> some Equatable) -> [[Element]] {
+        var parts: [[Element]] = []
         var start = 0
         for index in indices
         where index + 1 == count || property(self[index]) != property(self[index + 1]) {
-            parts.append(self[start...index])
+            parts.append(Array(self[start...index]))
             start = index + 1
         }
         return parts

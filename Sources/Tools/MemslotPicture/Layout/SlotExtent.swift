@@ -1,11 +1,9 @@
 import Memslots
 
 extension Memslot {
-    /// The first byte, as a plain number.
     var first: UInt64 { guestPhysicalAddress.rawValue }
 
-    /// The last byte; at most 2^64 − 1, and the first byte of a slot of size 0, so that invalid
-    /// slots can be drawn too.
+    /// The last byte, at most 2^64 − 1; the first of a slot of size 0, because all slots are drawn.
     var last: UInt64 {
         guard size.rawValue > 0 else { return first }
         let (sum, wrapped) = first.addingReportingOverflow(size.rawValue - 1)
@@ -17,7 +15,6 @@ extension Memslot {
 }
 
 extension UInt64 {
-    /// `0x…` with at least `digits` digits.
     func hex(digits: Int = 1) -> String {
         let text = String(self, radix: 16)
         return "0x" + String(repeating: "0", count: Swift.max(0, digits - text.count)) + text
@@ -48,9 +45,7 @@ extension [Memslot] {
     }
 }
 
-/// Sizes on a logarithmic scale, in 64ths of an octave.
-///
-/// Linear between powers of two: close enough for the eye, monotone, and all in integers.
+/// Sizes on a logarithmic scale, in 64ths of an octave; linear between powers of two.
 enum LogScale {
     /// 64 times the binary logarithm of `bytes`; 0 for 0.
     static func level(_ bytes: UInt64) -> Int {
@@ -73,13 +68,11 @@ enum LogScale {
 
 /// The bar of a row: its length is the size on a logarithmic scale.
 struct SizeBar {
-    /// What the bar shows; each kind has its pattern.
     enum Kind { case memory, readOnly, hole }
 
     var kind: Kind
     var bytes: UInt64
 
-    /// The bar, at most `width` columns.
     func text(width: Int, largest: UInt64) -> String {
         guard width > 0 else { return "" }
         let eighths = LogScale.part(bytes, of: largest, length: width * 8)

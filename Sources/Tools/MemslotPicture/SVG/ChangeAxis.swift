@@ -22,7 +22,6 @@ struct ChangeAxis {
     /// The stretch of each entry that is folded, by side.
     private var folds: [ChangeSide: [Int: Int]] = [:]
 
-    /// Lays out one address space from `y` downwards.
     init(_ entries: [ChangeEntry], y: Int, limit: Int?) {
         self.bottom = y
         let cells = ChangeCell.cells(of: entries)
@@ -102,7 +101,6 @@ struct ChangeCell {
 
     var first: UInt64
     var end: UInt64
-    /// The slots in the range.
     var parts: [Part] = []
 
     /// The cells of one address space, ascending. Empty slots have none.

@@ -1,11 +1,7 @@
 import Memslots
 
 extension ChangePicture {
-    /// The change as an SVG file: before on the left, after on the right, on one axis of addresses.
-    /// Bands connect the slots that both arrays have; those of moved slots cross.
-    ///
-    /// - Parameter limit: the most slots and holes drawn in one address space before neighbours are
-    ///   folded, unchanged ones first; at least 8. `nil` draws every slot.
+    /// The change as SVG, before on the left, after on the right; bands connect slots of both.
     package func svg(title: String = "Change of the memory map", limit: Int? = 120) -> String {
         ChangeSVG(picture: self, labels: SlotLabels(names: names), limit: limit)
             .document(title: title)
@@ -37,7 +33,7 @@ private struct ChangeSVG {
             x: Self.margin, legend: counts)
         var y = 136
         for entries in picture.entries.split(by: \.addressSpace) {
-            y = draw(Array(entries), y: y, on: &canvas) + 40
+            y = draw(entries, y: y, on: &canvas) + 40
         }
         return canvas.document(
             width: Self.width, height: y, title: title,

@@ -1,7 +1,6 @@
 import Memslots
 
 extension SVGCanvas {
-    /// Draws a slot: its id and size on the left, its flags as pills on the right.
     mutating func slotBlock(
         _ slot: Memslot, in frame: SVGFrame, class name: String, labels: SlotLabels
     ) {
@@ -11,7 +10,6 @@ extension SVGCanvas {
         pills(SlotLabels.flagWords(slot.flags), right: frame.x + frame.width - 10, y: frame.middle)
     }
 
-    /// Draws folded slots: two lines on a block, with the edges of two more sheets below.
     mutating func foldBlock(_ lines: (String, String), in frame: SVGFrame, class name: String) {
         let sheets = SVGFrame(x: frame.x, y: frame.y, width: frame.width, height: frame.height - 8)
         for step in [2, 1] {
@@ -45,7 +43,6 @@ extension SVGCanvas {
         }
     }
 
-    /// Draws a hole: dashed edges and its size.
     mutating func hole(_ bytes: UInt64, in frame: SVGFrame) {
         let bottom = frame.y + frame.height - 3
         for x in [frame.x + 1, frame.x + frame.width - 1] {
@@ -56,7 +53,6 @@ extension SVGCanvas {
             class: "centre")
     }
 
-    /// Draws a tick on the axis at `x` with its address.
     mutating func tick(_ address: UInt64, x: Int, y: Int) {
         path("M\(x - 5) \(y)H\(x)", class: "tick")
         text(address.hex(), x: x - 10, y: y + 4, class: "address")
@@ -78,20 +74,15 @@ extension SVGCanvas {
         // 22 pixels, and bold.
         text(cut(title, toPixels: width * 13 / 25), x: x, y: 50, class: "title")
         text(line, x: x, y: 74, class: "muted")
-        legend(entries, x: x, y: 104)
-    }
-
-    /// Draws small squares with their meaning, in one line.
-    private mutating func legend(_ entries: [(class: String, text: String)], x: Int, y: Int) {
         var x = x
         for entry in entries {
             if entry.class == "gap" {
-                path("M\(x + 1) \(y - 11)v14m12 -14v14", class: "gap")
+                path("M\(x + 1) 93v14m12 -14v14", class: "gap")
             } else {
-                let swatch = SVGFrame(x: x, y: y - 11, width: 14, height: 14)
+                let swatch = SVGFrame(x: x, y: 93, width: 14, height: 14)
                 rect(swatch, class: "block \(entry.class)", radius: 3)
             }
-            text(entry.text, x: x + 21, y: y, class: "muted")
+            text(entry.text, x: x + 21, y: 104, class: "muted")
             x += 21 + textWidth(entry.text) + 24
         }
     }
@@ -117,7 +108,6 @@ func cut(_ text: String, toPixels width: Int) -> String {
 }
 
 extension SlotLabels {
-    /// All about a slot, one fact per line.
     func tooltip(_ slot: Memslot) -> String {
         let flags = slot.flags.isEmpty ? [] : ["flags \(flags(slot.flags))"]
         let lines = [
@@ -128,7 +118,6 @@ extension SlotLabels {
         return (lines + flags + [backing(slot)]).joined(separator: "\n")
     }
 
-    /// The class of a slot's block in a map.
     func kind(_ slot: Memslot) -> String {
         if slot.flags.contains(.guestMemfd) { return "gmem" }
         return slot.flags.contains(.readOnly) ? "ro" : "ram"

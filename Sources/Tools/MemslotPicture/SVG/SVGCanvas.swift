@@ -1,9 +1,7 @@
-/// An SVG file under construction, element by element.
 package struct SVGCanvas {
     private var body = ""
     private let style: String
 
-    /// Creates an empty canvas, by default with the style sheet of memory maps.
     package init(style: String = svgStyle) { self.style = style }
 
     package mutating func rect<Number: SVGNumber>(
@@ -27,7 +25,6 @@ package struct SVGCanvas {
         body += "x2=\"\(end.x.svg)\" y2=\"\(end.y.svg)\"/>\n"
     }
 
-    /// Adds a line through points, of class `curve`, with a dot at each, of class `dot`.
     package mutating func curve<Number: SVGNumber>(
         _ points: [(x: Number, y: Number)], class name: String
     ) {
@@ -39,7 +36,6 @@ package struct SVGCanvas {
         }
     }
 
-    /// Adds a line of text; its class sets font, colour and anchor.
     package mutating func text<Number: SVGNumber>(
         _ content: String, x: Number, y: Number, class name: String
     ) {
@@ -47,18 +43,15 @@ package struct SVGCanvas {
         body += "\(escaped(content))</text>\n"
     }
 
-    /// Adds a line of text whose first words are heavier.
     mutating func label(_ heavy: String, _ light: String, x: Int, y: Int) {
         body += "<text class=\"label\" x=\"\(x)\" y=\"\(y)\"><tspan class=\"heavy\">"
         body += "\(escaped(heavy))</tspan><tspan dx=\"9\">\(escaped(light))</tspan></text>\n"
     }
 
-    /// Adds a path; `data` is SVG's path language.
     mutating func path(_ data: String, class name: String) {
         body += "<path class=\"\(name)\" d=\"\(data)\"/>\n"
     }
 
-    /// Adds what `draw` draws as one group with a tooltip.
     mutating func group(tooltip: String, draw: (inout SVGCanvas) -> Void) {
         body += "<g><title>\(escaped(tooltip))</title>\n"
         draw(&self)
@@ -81,7 +74,6 @@ package struct SVGCanvas {
     }
 }
 
-/// A coordinate in pixels.
 package protocol SVGNumber: Comparable, ExpressibleByIntegerLiteral {
     /// The number with at most one digit after the point.
     var svg: String { get }
@@ -98,7 +90,6 @@ extension Double: SVGNumber {
     }
 }
 
-/// A rectangle in whole pixels.
 struct SVGFrame: Equatable {
     var x: Int
     var y: Int
@@ -110,20 +101,13 @@ struct SVGFrame: Equatable {
 
 /// `text` for XML: entities for the five special characters, U+FFFD for those XML 1.0 forbids.
 func escaped(_ text: String) -> String {
-    var result = String.UnicodeScalarView()
-    for scalar in text.unicodeScalars {
-        switch scalar {
-        case "&": result.append(contentsOf: "&amp;".unicodeScalars)
-        case "<": result.append(contentsOf: "&lt;".unicodeScalars)
-        case ">": result.append(contentsOf: "&gt;".unicodeScalars)
-        case "\"": result.append(contentsOf: "&quot;".unicodeScalars)
-        case "'": result.append(contentsOf: "&#39;".unicodeScalars)
-        case "\n", "\t": result.append(scalar)
-        case "\0"..<" ", "\u{fffe}", "\u{ffff}": result.append("\u{fffd}")
-        default: result.append(scalar)
-        }
-    }
-    return String(result)
+    let entities: [Unicode.Scalar: String] = [
+        "&": "&amp;", "<": "&lt;", ">": "&gt;", "\"": "&quot;", "'": "&#39;", "\n": "\n",
+        "\t": "\t", "\u{fffe}": "\u{fffd}", "\u{ffff}": "\u{fffd}",
+    ]
+    return text.unicodeScalars.map { scalar in
+        entities[scalar] ?? (scalar < " " ? "\u{fffd}" : String(scalar))
+    }.joined()
 }
 
 /// The style sheet of maps and timelines: system fonts, and colours for a light and a dark page.

@@ -65,21 +65,22 @@ struct MapColumns {
     }
 
     var heading: String {
-        var line = StyledLine()
-        line.append("  " + padded("guest physical", to: rangeWidth), .dim)
-        line.append("  " + padded("size", to: sizeWidth, alignment: .trailing), .dim)
-        if barWidth > 0 { line.append("  " + padded("", to: barWidth)) }
-        line.append("  " + padded("slot", to: idWidth, alignment: .trailing), .dim)
-        if flagWidth > 0 { line.append("  " + padded("flags", to: flagWidth), .dim) }
-        if backingWidth > 0 { line.append("  backing", .dim) }
-        return text(line)
+        let row = MapRow(
+            first: 0, last: 0, size: "size", id: "slot", flags: "flags", backing: "backing",
+            ink: .dim, flagInk: .dim)
+        return line(row, range: padded("guest physical", to: rangeWidth))
     }
 
     func line(_ row: MapRow) -> String {
+        let first = row.first.hex(digits: addressDigits)
+        return line(
+            row, range: showsLast ? "\(first)-\(row.last.hex(digits: addressDigits))" : first)
+    }
+
+    private func line(_ row: MapRow, range: String) -> String {
         var line = StyledLine()
         line.append(row.sign + " ", row.ink)
-        let first = row.first.hex(digits: addressDigits)
-        line.append(showsLast ? "\(first)-\(row.last.hex(digits: addressDigits))" : first, row.ink)
+        line.append(range, row.ink)
         if let fold = row.fold {
             line.append("  " + fold, row.ink)
             return text(line)
@@ -109,7 +110,6 @@ struct MapColumns {
 }
 
 extension MapRow {
-    /// The backing without the word `hva`.
     fileprivate var bareBacking: String {
         backing.hasPrefix("hva 0x") ? String(backing.dropFirst(4)) : backing
     }

@@ -17,7 +17,6 @@ struct MapRow {
     var barInk = Ink.plain
     var flagInk = Ink.plain
 
-    /// The rows of one address space, folded to `limit`.
     static func rows(of items: [MapItem], labels: SlotLabels, limit: Int?) -> [MapRow] {
         var rows: [MapRow] = []
         for piece in folded(items.map(\.foldItem), limit: limit) {

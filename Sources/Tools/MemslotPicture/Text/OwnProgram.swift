@@ -2,7 +2,6 @@ internal import Glibc
 
 /// This program and those beside it, and how a message names them.
 package enum OwnProgram {
-    /// The folder of this program.
     package static var folder: String {
         let path = realpath("/proc/self/exe", nil)
         defer { free(path) }
@@ -17,8 +16,7 @@ package enum OwnProgram {
         return access(String(path), X_OK) == 0 ? shellWord(String(path)) : name
     }
 
-    /// What to do about a product that is missing beside this program: in a build, the command
-    /// that builds it there.
+    /// What to do about a product that is missing beside this program; a build can build it.
     package static func remedy(missing product: String, package: String) -> String {
         // SwiftPM's folders are those of the triple and of the configuration: .build/x86_64-…/debug
         let parts = folder.split(separator: "/", omittingEmptySubsequences: false)

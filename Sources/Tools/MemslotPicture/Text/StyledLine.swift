@@ -1,4 +1,3 @@
-/// A line of text in pieces, each with an ink.
 struct StyledLine {
     private var pieces: [(text: String, ink: Ink)] = []
     private(set) var width = 0
@@ -52,9 +51,7 @@ extension String {
     }
 }
 
-/// The colour of a piece of text in a terminal.
-///
-/// The raw values are those of the ANSI sequences (SGR).
+/// The colour of a piece of text in a terminal, as in the ANSI sequences (SGR).
 package enum Ink: String, Hashable, Sendable {
     case plain = ""
     case dim = "2"
@@ -81,15 +78,12 @@ package enum Ink: String, Hashable, Sendable {
 /// The terminal columns of a character: 2 for East Asian wide characters and emoji.
 func displayWidth(of character: Character) -> Int {
     guard let value = character.unicodeScalars.first?.value, value >= 0x1100 else { return 1 }
-    let isWide =
-        switch value {
-        case 0x1100...0x115f, 0x2e80...0xa4cf, 0xac00...0xd7a3, 0xf900...0xfaff,
-            0xfe30...0xfe6f, 0xff00...0xff60, 0xffe0...0xffe6, 0x1_f300...0x1_faff,
-            0x2_0000...0x3_fffd:
-            true
-        default: false
-        }
-    return isWide ? 2 : 1
+    switch value {
+    case 0x1100...0x115f, 0x2e80...0xa4cf, 0xac00...0xd7a3, 0xf900...0xfaff, 0xfe30...0xfe6f,
+        0xff00...0xff60, 0xffe0...0xffe6, 0x1_f300...0x1_faff, 0x2_0000...0x3_fffd:
+        return 2
+    default: return 1
+    }
 }
 
 func displayWidth(of text: String) -> Int { text.reduce(0) { $0 + displayWidth(of: $1) } }

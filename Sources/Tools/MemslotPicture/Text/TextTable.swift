@@ -1,33 +1,24 @@
-/// A table of text in aligned columns, for a terminal.
-///
-/// Columns are two spaces apart and as wide as their widest cell. When the table is wider than its
-/// limit, the last one continues on further lines, broken at spaces if possible.
+/// A table of text in columns as wide as their widest cells; the last is broken to fit a width.
 package struct TextTable: Sendable {
     package enum Alignment: Hashable, Sendable {
-        /// Left, for words.
         case leading
-        /// Right, for numbers.
         case trailing
     }
 
     package struct Column: Hashable, Sendable, ExpressibleByStringLiteral {
-        /// The heading, which may be empty.
         package var title: String
         package var alignment: Alignment
 
         package init(_ title: String, _ alignment: Alignment = .leading) {
-            self.title = title
-            self.alignment = alignment
+            (self.title, self.alignment) = (title, alignment)
         }
 
         package init(stringLiteral title: String) { self.init(title) }
 
-        /// Makes a column of numbers.
         package static func numbers(_ title: String) -> Column { Column(title, .trailing) }
     }
 
     package struct Cell: Hashable, Sendable, ExpressibleByStringInterpolation {
-        /// The text, without line breaks.
         package var text: String
         package var ink: Ink
 
@@ -47,18 +38,12 @@ package struct TextTable: Sendable {
     /// Columns that are `nil` are left out.
     package init(columns: [Column?]) { self.columns = columns.compactMap(\.self) }
 
-    /// Adds a row. Cells that are `nil` are left out; missing ones at the end are empty, those past
-    /// the last column are dropped.
+    /// Adds a row, without cells that are `nil` and those past the last column.
     package mutating func append(_ cells: [Cell?]) {
         rows.append(Array(cells.compactMap(\.self).prefix(columns.count)))
     }
 
-    /// The table as lines without line ends: the headings, if there are any, and the rows.
-    ///
-    /// - Parameters:
-    ///   - width: the most terminal columns of a line; `nil` for no limit. A line is wider if the
-    ///     columns before the last one leave less than 12.
-    ///   - colour: whether ANSI colours are used.
+    /// The table as lines without line ends; wider than `width` if the columns before the last are.
     package func lines(width: Int? = nil, colour: Bool = false) -> [String] {
         let widths = columnWidths()
         let before = widths.dropLast().reduce(0) { $0 + $1 + 2 }
@@ -73,39 +58,29 @@ package struct TextTable: Sendable {
     }
 
     private func columnWidths() -> [Int] {
-        var widths = columns.map { displayWidth(of: $0.title) }
-        for row in rows {
-            for (index, cell) in row.enumerated() {
-                widths[index] = max(widths[index], displayWidth(of: cell.text))
+        columns.indices.map { index in
+            rows.reduce(displayWidth(of: columns[index].title)) { width, row in
+                index < row.count ? max(width, displayWidth(of: row[index].text)) : width
             }
         }
-        return widths
     }
 
     private func styled(_ row: [Cell], _ widths: [Int], _ lastWidth: Int) -> [StyledLine] {
-        var line = StyledLine()
+        var lines = [StyledLine()]
         var column = 0
-        var more: [StyledLine] = []
         for (index, cell) in row.enumerated() {
-            line.pad(to: column)
-            if index == columns.count - 1 {
-                let aligned = wrapped(cell.text, to: lastWidth).map {
-                    padded($0, to: lastWidth, alignment: columns[index].alignment)
-                }
-                line.append(aligned.first ?? "", cell.ink)
-                more = aligned.dropFirst().map { part in
-                    var next = StyledLine()
-                    next.pad(to: column)
-                    next.append(part, cell.ink)
-                    return next
-                }
-            } else {
-                let alignment = columns[index].alignment
-                line.append(padded(cell.text, to: widths[index], alignment: alignment), cell.ink)
-                column += widths[index] + 2
+            let isLast = index == columns.count - 1
+            let width = isLast ? lastWidth : widths[index]
+            let parts = isLast ? wrapped(cell.text, to: width) : [cell.text]
+            for (place, part) in parts.enumerated() {
+                if place == lines.count { lines.append(StyledLine()) }
+                let text = padded(part, to: width, alignment: columns[index].alignment)
+                lines[place].pad(to: column)
+                lines[place].append(text, cell.ink)
             }
+            column += width + 2
         }
-        return [line] + more
+        return lines
     }
 }
 
@@ -134,8 +109,8 @@ func wrapped(_ text: String, to width: Int) -> [String] {
     return lines
 }
 
-/// `line` continued on further lines, which are indented by two columns more, if it is wider than
-/// `width`. Pictures and coloured lines are fitted when they are drawn, and stay as they are.
+/// `line` continued on further lines, indented by two columns more, if it is wider than `width`.
+/// Pictures and coloured lines are fitted when they are drawn, and stay as they are.
 func folded(_ line: String, to width: Int?) -> String {
     guard let width, displayWidth(of: line) > width, !line.utf8.contains(0x1b) else { return line }
     let indent = line.prefix { $0 == " " }.count + 2
