@@ -8,12 +8,7 @@ package struct Explanation: Hashable, Sendable, CustomStringConvertible {
 
     package var description: String { sentences.joined(separator: " ") }
 
-    /// Explains a slot call that returned `errno`.
-    ///
-    /// - Parameters:
-    ///   - call: the call and the array that it met.
-    ///   - errno: the errno's name.
-    ///   - isWhole: whether the array is known from the creation of the VM.
+    /// Explains the errno of this name. An array `isWhole` if it is known from the VM's creation.
     package init(_ call: AttemptedCall, errno: String, isWhole: Bool = true) {
         let refusals = call.refusals.filter {
             // Which kernel returned it may be unknown.
@@ -27,7 +22,9 @@ package struct Explanation: Hashable, Sendable, CustomStringConvertible {
             return
         }
         let candidates = Candidates(call: call, isWhole: isWhole).all(errno)
-        if candidates.count == 1, let only = candidates.first, only.isOnlyCause {
+        // Their errnos have one cause, whatever the call is.
+        let isCertain = errno == "ENOMEM" || Candidates.only[errno] != nil
+        if isCertain, let only = candidates.first {
             rule = only.rule
             sentences = ["\(errno): \(only.text)."]
         } else {
@@ -38,7 +35,6 @@ package struct Explanation: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Explains a failed call without words: only the causes of its errno can be listed.
     package init(errno: String) {
         let nothing = RawRegion(
             slot: 0, flags: 0, guestPhysicalAddress: 0, memorySize: 0, userspaceAddress: 0)
@@ -50,11 +46,7 @@ package struct Explanation: Hashable, Sendable, CustomStringConvertible {
         ]
     }
 
-    /// The causes of `KVM_RUN` = `EFAULT`.
-    ///
-    /// - Parameters:
-    ///   - shown: what is known of the user memory under the slots, a sentence each.
-    ///   - isMeasured: whether it is the process's memory at that moment; else a log's candidates.
+    /// Causes of `KVM_RUN` = `EFAULT`, with what a log or a measurement has `shown` of the memory.
     package static func runFault(shown: [String], isMeasured: Bool = false) -> Explanation {
         var all = Explanation(errno: "EFAULT")
         let causes =
@@ -73,93 +65,79 @@ package struct Explanation: Hashable, Sendable, CustomStringConvertible {
 
 /// Causes of an errno that the call and the known array do not prove.
 private struct Candidates {
-    struct Cause {
-        var rule: SlotRule
-        var text: String
-        /// Whether the kernel returns the errno for nothing else.
-        var isOnlyCause: Bool
-
-        init(_ rule: SlotRule, _ text: String, isOnly: Bool = false) {
-            (self.rule, self.text, isOnlyCause) = (rule, text, isOnly)
-        }
-    }
-
     let call: AttemptedCall
     let isWhole: Bool
     var hasWords = true
 
-    func all(_ errno: String) -> [Cause] {
+    func all(_ errno: String) -> [SlotRefusal] {
         switch errno {
         case "EINVAL": return invalid
         case "EEXIST":
             return [
-                Cause(
+                SlotRefusal(
                     .overlap,
                     call.refusals.isEmpty
                         ? "the range overlaps a slot that is not shown here, but that KVM has"
                         : "the slots shown here are not those that the call met: with them it "
                             + "returns \(call.refusals[0].rule.errno(on: call.limits)), because "
                             + call.refusals[0].text),
-                Cause(
+                SlotRefusal(
                     .reserved,
                     "it meets pages that KVM keeps for itself: the local APIC at 0xfee00000, "
                         + "and on Intel the TSS and the identity map (KVM_SET_TSS_ADDR)"),
             ]
-        case "ENOMEM": return [Cause(.memory, memory, isOnly: true)]
+        case "ENOMEM": return [SlotRefusal(.memory, memory)]
         default:
-            if let (rule, text) = Self.only[errno] { return [Cause(rule, text, isOnly: true)] }
+            if let only = Self.only[errno] { return [only] }
             let text =
                 "KVM's slot calls return no \(errno): a seccomp filter, a security module, "
                 + "or a layer between the VMM and KVM refused it"
-            return [Cause(.noSuchCall, text)]
+            return [SlotRefusal(.noSuchCall, text)]
         }
     }
 
     /// The errnos that have one cause whatever the call is.
-    private static let only: [String: (SlotRule, String)] = [
-        "EIO": (
+    static let only: [String: SlotRefusal] = [
+        "EIO": SlotRefusal(
             .otherProcess,
             "the caller is another process than the one that created the VM, such as a child after "
                 + "fork: slot calls work in the VM's own process only. Or KVM has marked the VM as "
-                + "dead (see the kernel's log)"
-        ),
-        "EFAULT": (
+                + "dead (see the kernel's log)"),
+        "EFAULT": SlotRefusal(
             .unreadable,
             "the kernel can't read the call's argument: the pointer is wrong, or it does not point "
-                + "to 32 bytes (160 for KVM_SET_USER_MEMORY_REGION2)"
-        ),
-        "EBADF": (.fileNotOpen, "guest_memfd, or the VM's own descriptor, is not open"),
-        "ENOTTY": (
+                + "to 32 bytes (160 for KVM_SET_USER_MEMORY_REGION2)"),
+        "EBADF": SlotRefusal(.fileNotOpen, "guest_memfd, or the VM's own descriptor, is not open"),
+        "ENOTTY": SlotRefusal(
             .noSuchCall,
             "the descriptor is no VM, or the kernel has no such call: KVM_SET_USER_MEMORY_REGION2 "
-                + "came with Linux 6.8 (KVM_CAP_USER_MEMORY2)"
-        ),
+                + "came with Linux 6.8 (KVM_CAP_USER_MEMORY2)"),
     ]
 
-    private var invalid: [Cause] {
+    private var invalid: [SlotRefusal] {
         let slot = call.slot
         guard hasWords else {
             return [
-                Cause(
+                SlotRefusal(
                     .sizeAlignment,
                     "a size, guest address or user address that is no multiple of 0x1000"),
-                Cause(
+                SlotRefusal(
                     .sizeIsFixed,
                     "a slot that exists and changes its size, user address or readonly: delete "
                         + "it first (size 0)"),
-                Cause(.deletesNothing, "a deletion of a slot that does not exist"),
-                Cause(
+                SlotRefusal(.deletesNothing, "a deletion of a slot that does not exist"),
+                SlotRefusal(
                     .unknownFlag,
                     "a flag, slot number, address space or guest address that the host or the "
                         + "VM's type does not have"),
-                Cause(
+                SlotRefusal(
                     .fileRangeBound,
                     "a guest_memfd of another VM, or a range of it that is bound or too long"),
             ]
         }
-        var causes: [Cause] = []
+        var causes: [SlotRefusal] = []
         func add(_ applies: Bool, _ rule: SlotRule, _ text: String) {
-            if applies { causes.append(Cause(rule, text)) }
+            if applies { causes.append(SlotRefusal(rule, text)) }
         }
         add(
             slot.addressSpace != .main, .addressSpace,
@@ -196,7 +174,6 @@ private struct Candidates {
         return causes
     }
 
-    /// The kernel's own memory for a slot of this size.
     private var memory: String {
         let pages = ByteCount(call.region.memorySize).pages(of: call.limits.pageSize)
         let map = pages * 8
@@ -209,9 +186,7 @@ private struct Candidates {
 }
 
 extension Capabilities {
-    /// The rules of x86-64 KVM, with guest_memfd: what an unknown host most likely has.
-    ///
-    /// With SMM a VM has two address spaces.
+    /// The rules of x86-64 KVM with guest_memfd, and SMM's address space: what a host likely has.
     package static let likely = Capabilities(
         addressSpaces: 2, flags: [.logDirtyPages, .readOnly, .guestMemfd])
 }

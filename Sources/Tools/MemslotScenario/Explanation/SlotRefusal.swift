@@ -1,8 +1,7 @@
 package import Memslots
 
-/// A rule of the kernel that a slot call breaks.
-///
-/// Kernel: `kvm_set_memory_region` in virt/kvm/kvm_main.c. The cases are in its check order.
+/// A rule of the kernel that a slot call breaks, in the order of the checks.
+/// Kernel: `kvm_set_memory_region` in virt/kvm/kvm_main.c.
 package enum SlotRule: String, CaseIterable, Hashable, Sendable {
     case otherProcess, unreadable, noSuchCall
     case oldCallFlags, slotNumber, unknownFlag, flagsTogether, sizeAlignment, addressAlignment
@@ -13,7 +12,6 @@ package enum SlotRule: String, CaseIterable, Hashable, Sendable {
     case fileNotOpen, fileOfAnotherKind, fileRange, fileRangeBound
     case lastGuestPage
 
-    /// What a call that breaks the rule returns on a host with `limits`.
     package func errno(on limits: Capabilities) -> Errno {
         switch self {
         case .otherProcess: .ioError
@@ -35,25 +33,19 @@ package struct SlotRefusal: Hashable, Sendable {
     /// One sentence or more, for a person who has only a bug report.
     package var text: String
 
-    fileprivate init(_ rule: SlotRule, _ text: String) { (self.rule, self.text) = (rule, text) }
+    init(_ rule: SlotRule, _ text: String) { (self.rule, self.text) = (rule, text) }
 }
 
-/// A slot call with the array that it met.
 package struct AttemptedCall: Sendable {
     package var region: RawRegion
-    /// The installed slots.
     package var slots: [Memslot]
-    /// The rules of the host.
     package var limits: Capabilities
-    /// Whether the user address of the call is known.
     package var hasUserAddress = true
     /// The sizes of the guest_memfds, by index, and whether they are known.
     package var fileSize: UInt64?
 
     package init(_ region: RawRegion, slots: [Memslot], limits: Capabilities) {
-        self.region = region
-        self.slots = slots
-        self.limits = limits
+        (self.region, self.slots, self.limits) = (region, slots, limits)
     }
 
     var slot: Memslot { Memslot(region) }
@@ -63,10 +55,9 @@ package struct AttemptedCall: Sendable {
 
     /// The broken rules, in the order in which the kernel checks them.
     package var refusals: [SlotRefusal] {
+        // The rules of the table need a range that does not wrap.
         let own = ownRefusals
-        // The rules that follow need a range that does not wrap.
-        guard own.isEmpty else { return own }
-        return tableRefusals
+        return own.isEmpty ? tableRefusals : own
     }
 
     private var ownRefusals: [SlotRefusal] {
@@ -155,55 +146,49 @@ package struct AttemptedCall: Sendable {
         if present?.guestPhysicalAddress != slot.guestPhysicalAddress {
             if let other = overlapped(by: range) { all.append(overlap(with: other)) }
             if let kept = limits.reservedRanges.first(where: { $0.overlaps(range) }) {
-                all.append(
-                    SlotRefusal(
-                        .reserved,
-                        "\(self.range) meets \(Self.range(kept)), which KVM keeps for itself"))
+                let text =
+                    "\(self.range) meets \(kept.lowerBound)-"
+                    + "\(hex(kept.upperBound.rawValue &- 1)), which KVM keeps for itself"
+                all.append(SlotRefusal(.reserved, text))
             }
         }
         if let file = file { all.append(file) }
         if SlotRules.exceedsGuestPages(slot, capabilities: limits) {
-            all.append(
-                SlotRefusal(
-                    .lastGuestPage,
-                    "\(self.range) ends past \(limits.guestPhysicalBits) bits, the guest "
-                        + "addresses of this host. KVM checks it last: a move that it refuses has "
-                        + "been visible to the guest. Place the range below "
-                        + hex((limits.maxGuestPage &+ 1) &* limits.pageSize.rawValue)))
+            let limit = (limits.maxGuestPage &+ 1) &* limits.pageSize.rawValue
+            let text =
+                "\(self.range) ends past \(limits.guestPhysicalBits) bits, the guest addresses of "
+                + "this host. KVM checks it last: a move that it refuses has been visible to the "
+                + "guest. Place the range below \(hex(limit))"
+            all.append(SlotRefusal(.lastGuestPage, text))
         }
         return all
     }
 
     /// What the call changes of a slot that exists, and the kernel can't.
     private func fixed(in old: Memslot) -> SlotRefusal? {
-        let exists = "\(name) exists at \(Self.range(old)), user address \(old.userspaceAddress)"
-        let remedy = "; delete it first (size 0), then create it"
-        let immutable: MemslotFlags = [.readOnly, .guestMemfd]
-        if (slot.flags.union(old.flags)).contains(.guestMemfd) {
+        func refusal(_ rule: SlotRule, _ what: String) -> SlotRefusal {
+            SlotRefusal(
+                rule,
+                "\(name) exists at \(Self.range(old)), user address \(old.userspaceAddress), and "
+                    + "\(what); delete it first (size 0), then create it")
+        }
+        if slot.flags.union(old.flags).contains(.guestMemfd) {
             let isPossible = !slot.flags.contains(.guestMemfd) && limits.flags.contains(.guestMemfd)
-            return SlotRefusal(
+            return refusal(
                 .guestMemfdIsFixed,
-                exists + ", and a guest_memfd slot can only be deleted, not even set again "
-                    + "as it is" + (isPossible ? " (6.18.0 to 6.18.2 let the flag go)" : "")
-                    + remedy)
+                "a guest_memfd slot can only be deleted, not even set again as it is"
+                    + (isPossible ? " (6.18.0 to 6.18.2 let the flag go)" : ""))
         }
         if slot.size != old.size {
-            return SlotRefusal(
-                .sizeIsFixed,
-                exists + ", and a size can't change (\(hex(old.size.rawValue)) to "
-                    + "\(hex(region.memorySize)))" + remedy)
+            let sizes = "\(hex(old.size.rawValue)) to \(hex(region.memorySize))"
+            return refusal(.sizeIsFixed, "a size can't change (\(sizes))")
         }
         if hasUserAddress, slot.userspaceAddress != old.userspaceAddress {
-            return SlotRefusal(
-                .userAddressIsFixed,
-                "\(exists), and a user address can't change (to \(hex(region.userspaceAddress)))"
-                    + remedy)
+            let address = hex(region.userspaceAddress)
+            return refusal(.userAddressIsFixed, "a user address can't change (to \(address))")
         }
-        guard slot.flags.intersection(immutable) != old.flags.intersection(immutable) else {
-            return nil
-        }
-        return SlotRefusal(
-            .readOnlyIsFixed, exists + ", and KVM_MEM_READONLY can't change" + remedy)
+        let isSame = slot.flags.contains(.readOnly) == old.flags.contains(.readOnly)
+        return isSame ? nil : refusal(.readOnlyIsFixed, "KVM_MEM_READONLY can't change")
     }
 
     private func overlapped(by range: Range<GuestPhysicalAddress>) -> Memslot? {
@@ -259,7 +244,6 @@ package struct AttemptedCall: Sendable {
 
     /// The bits of a number that is no multiple of the slot granule.
     private var offGranule: UInt64 { limits.slotGranule.rawValue - 1 }
-
     private var range: String { Self.range(region.guestPhysicalAddress, region.memorySize) }
 
     /// `0xc0000-0xdffff`, as everywhere.
@@ -269,10 +253,6 @@ package struct AttemptedCall: Sendable {
 
     private static func range(_ slot: Memslot) -> String {
         range(slot.guestPhysicalAddress.rawValue, slot.size.rawValue)
-    }
-
-    private static func range(_ range: Range<GuestPhysicalAddress>) -> String {
-        "\(range.lowerBound)-\(hex(range.upperBound.rawValue &- 1))"
     }
 }
 
@@ -286,7 +266,6 @@ extension Memslot {
             two.offset.rawValue..<two.offset.rawValue.addingSaturated(other.size.rawValue))
     }
 
-    /// The words of a slot call as a slot.
     package init(_ region: RawRegion) {
         self.init(
             region,

@@ -1,12 +1,11 @@
 package import MemslotProtocol
 
-/// A memslot array in a file.
-///
-/// The file is one of: an array of slots; an object with the member `slots`, such as the result of
-/// `memslots.get` or the parameters of a submit; a whole reply; a scenario, which means its
-/// last submitted array; or the text of QEMU's `info mtree -f`, whose regions are memory objects.
+/// A memslot array in a file: a list of slots; an object with `slots`, such as the result of
+/// `memslots.get`; a whole reply; a scenario, which means its last submitted array; or the text of
+/// QEMU's `info mtree -f`, whose regions are memory objects.
 package struct ArrayFile: Sendable {
-    /// The slots in the file's order.
+    /// How messages call it.
+    package var name = ""
     package let slots: [SlotParameters]
     /// The line on which each slot begins, from 1.
     package let lines: [Int]
@@ -52,9 +51,7 @@ package struct ArrayFile: Sendable {
             slots.append(try ParameterReader.read(element, line: line, as: SlotParameters.self))
             lines.append(line)
         }
-        self.slots = slots
-        self.lines = lines
-        self.machine = machine
+        (self.slots, self.lines, self.machine) = (slots, lines, machine)
     }
 
     /// The last submit of a scenario. `error` is thrown unless the file has several JSON values.

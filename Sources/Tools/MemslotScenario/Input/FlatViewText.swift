@@ -3,7 +3,6 @@ package import Memslots
 
 /// The memory that QEMU means to have, from the text of its `info mtree -f`.
 package struct FlatViewText: Hashable, Sendable {
-    /// A range of memory of an address space of the guest.
     package struct Row: Hashable, Sendable {
         /// 0, or 1 for the view of system management mode.
         package var addressSpace = AddressSpaceID.main
@@ -14,14 +13,11 @@ package struct FlatViewText: Hashable, Sendable {
         package var name: String
         /// The offset of the first byte in the region.
         package var offset: UInt64
-        /// The line of the text, from 1.
         package var line: Int
-        /// Whether the text says that KVM has the range.
         package var isInKVM = false
         package var isReadOnly: Bool { kind.hasSuffix("rom") || kind.hasSuffix("romd") }
     }
 
-    /// The memory ranges, by address space, ascending.
     package private(set) var rows: [Row] = []
     /// Whether the text is a tree whose regions overlap, the output of `info mtree` without `-f`.
     package private(set) var isTree = false
@@ -30,7 +26,6 @@ package struct FlatViewText: Hashable, Sendable {
     package static let advice =
         "this is a tree, in which regions hide each other; use the output of 'info mtree -f'"
 
-    /// Whether `bytes` are such a text: flat or not.
     package static func isText(_ bytes: [UInt8]) -> Bool {
         let head = String(decoding: bytes.prefix(1 << 16), as: UTF8.self)
         return head.contains("(prio ")
@@ -115,7 +110,6 @@ package struct FlatViewText: Hashable, Sendable {
         }
     }
 
-    /// The differences between the slots and the view.
     package func differences(from slots: [Memslot]) -> [Finding] {
         guard !isTree else { return [Finding(.missing, .warning, "not compared: " + Self.advice)] }
         let slots = slots.filter(\.isPossible).sortedByAddress()

@@ -2,12 +2,10 @@ import Glibc
 package import MemslotProtocol
 import Memslots
 
-/// A file named on the command line, open for reading.
 package struct InputFile: ~Copyable {
     package let name: String
     /// Its size in bytes; `nil` if it is not a regular file.
     package let size: Int?
-    /// Open for reading; closed with this value.
     package let descriptor: Int32
 
     /// Opens `name`; `-` is standard input.
@@ -26,7 +24,6 @@ package struct InputFile: ~Copyable {
 
     deinit { if descriptor > STDERR_FILENO { close(descriptor) } }
 
-    /// The position up to which the file has been read, in bytes.
     package var position: Int { max(0, Int(lseek(descriptor, 0, SEEK_CUR))) }
 
     /// - Throws: if it can't be read, or has more than 1 GiB.
@@ -41,12 +38,9 @@ package struct InputFile: ~Copyable {
         return all
     }
 
-    /// The most bytes that ``bytes()`` reads: 1 GiB.
     private static let limit = 1 << 30
 
-    /// Passes the file to `body` in chunks of at most 1 MiB.
-    ///
-    /// - Throws: that it can't be read, or what `body` throws.
+    /// Passes the file to `body` in chunks of at most 1 MiB. Throws too if it can't be read.
     package func forEachChunk(_ body: (ArraySlice<UInt8>) throws -> Void) throws {
         var chunk = [UInt8](repeating: 0, count: 1 << 20)
         while true {
@@ -65,24 +59,20 @@ package struct InputFile: ~Copyable {
     }
 }
 
-/// A file can't be used. A command that throws this prints the message and ends with status 2.
+/// A file can't be used. A command that throws this prints the place and reason, and ends with 2.
 package struct UnusableFile: Error {
-    /// The file, the place, and the reason.
     package let message: String
 
     package init(_ message: String) { self.message = message }
 }
 
-/// The place and the reason for which a file can't be used.
 package struct UnusableInput: Error, Hashable, Sendable, CustomStringConvertible {
     /// The line, from 1.
     package var line: Int
     /// The column in characters, from 1.
     package var column: Int
-    /// What was expected and what was found.
     package var message: String
 
-    /// By default at the start of the file.
     package init(line: Int = 1, column: Int = 1, message: String) {
         (self.line, self.column, self.message) = (line, column, message)
     }
@@ -95,7 +85,6 @@ package struct UnusableInput: Error, Hashable, Sendable, CustomStringConvertible
 }
 
 extension ParameterReader {
-    /// Decodes an object that is a line of a file.
     package static func read<Object: ParameterObject>(
         _ value: JSONValue, line: Int, as type: Object.Type
     ) throws(UnusableInput) -> Object {

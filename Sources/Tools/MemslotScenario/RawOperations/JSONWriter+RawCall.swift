@@ -11,8 +11,7 @@ extension JSONWriter {
     /// Writes a reply on a line of its own: `{"errno":null}`, and the data that was read.
     package mutating func reply(_ reply: RawReply) { line { $0.members(of: reply) } }
 
-    /// Writes a call on a line of its own, in the form that ``RawCallLine/init(line:number:)``
-    /// reads.
+    /// Writes a call on a line of its own, as ``RawCallLine/init(line:number:)`` reads it.
     package mutating func rawCall(_ line: RawCallLine) {
         self.line {
             $0.members(of: line.call)

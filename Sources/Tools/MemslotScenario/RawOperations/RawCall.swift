@@ -23,20 +23,16 @@ package struct RawReply: Sendable, Hashable {
     /// The exit reason of the guest after its write; `nil` if none ran.
     package var exit: String?
 
-    /// The exit after a write to memory.
     package static let written = "written"
     /// The exit after a write to an unmapped address or to read-only memory.
     package static let mmio = "mmio"
 
     package init(_ errno: Errno?, dirtyPages: [Range<UInt64>]? = nil, exit: String? = nil) {
-        self.errno = errno
-        self.dirtyPages = dirtyPages
-        self.exit = exit
+        (self.errno, self.dirtyPages, self.exit) = (errno, dirtyPages, exit)
     }
 }
 
 extension RawReply: CustomStringConvertible {
-    /// The errno's name or `success`, and the data that was read.
     package var description: String {
         var text = errno?.name ?? "success"
         if let dirtyPages {
@@ -48,11 +44,8 @@ extension RawReply: CustomStringConvertible {
     }
 }
 
-/// A line of `memslot-lab conform`: a call and, optionally, its reply.
-///
-/// A line without `call` is a raw operation, a slot call. The others serve the comparison of dirty logs:
-/// `KVM_GET_DIRTY_LOG` and `KVM_CLEAR_DIRTY_LOG` (`bitmap`: a list of words; null for memory that
-/// can't be used), `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2`, and `guest-write`.
+/// A line of `memslot-lab conform`: a call and, optionally, its reply. Without `call` it is a slot
+/// call; the others compare dirty logs, with a `bitmap` of words, or null for unusable memory.
 package struct RawCallLine: Sendable, Hashable {
     package var call: RawCall
     /// The expected reply; `nil` if the line names none.
@@ -61,14 +54,10 @@ package struct RawCallLine: Sendable, Hashable {
     package var others: [Errno] = []
 
     package init(_ call: RawCall, expected: RawReply? = nil, others: [Errno] = []) {
-        self.call = call
-        self.expected = expected
-        self.others = others
+        (self.call, self.expected, self.others) = (call, expected, others)
     }
 
-    /// Reads one line, without its end.
-    ///
-    /// - Throws: the fault of the line, with line and column.
+    /// Reads one line, without its end. Throws its fault, with line and column.
     package init(line: [UInt8], number: Int) throws(UnusableInput) {
         let value = try JSONValue(line: line, number: number)
         self =
@@ -77,7 +66,6 @@ package struct RawCallLine: Sendable, Hashable {
             : try ParameterReader.read(value, line: number, as: NamedCallLine.self).line
     }
 
-    /// Whether `reply` has everything that the line expects.
     package func isMet(by reply: RawReply) -> Bool {
         guard let expected else { return true }
         return (expected.errno == reply.errno || reply.errno.map(others.contains) == true)

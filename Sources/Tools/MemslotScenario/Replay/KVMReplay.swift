@@ -1,11 +1,8 @@
 import MemslotProtocol
 import Memslots
 
-/// Decides which lines of a scenario to skip on KVM: those for the simulator only, those that need
-/// more than the host has, and those that depend on a skipped line.
-///
-/// If a skipped line would have changed the VM, the VM's later lines are skipped too. If it would
-/// have been refused or undone, the rest is played.
+/// Decides which lines of a scenario to skip on KVM: those that need a simulator or more than the
+/// host has, and then those of a VM that a skipped line would have changed.
 struct KVMReplay {
     private let host: HostLimits
     private var vms: [Name: ReplayedVM] = [:]
@@ -22,7 +19,6 @@ struct KVMReplay {
         case skip(String)
     }
 
-    /// Decides what to do with a line before it is sent.
     mutating func verdict(on request: ScenarioRequest, line: Int) -> Verdict {
         if request.method == Method.vmCreate.rawValue { return create(request, line) }
         if request.method == Method.vmList.rawValue {
@@ -35,9 +31,7 @@ struct KVMReplay {
         return verdict
     }
 
-    /// Removes the mismatches of a reply that the host explains.
-    ///
-    /// - Returns: the remaining mismatches, and the reason if the line counts as skipped.
+    /// Removes the mismatches that the host explains; gives the reason if the line is skipped.
     mutating func excuse(
         _ mismatches: [ScenarioExpectation.Mismatch], of request: ScenarioRequest,
         reply: JSONValue, line: Int
@@ -117,11 +111,12 @@ struct KVMReplay {
         var bytes: UInt64 = 0
         var flags: [String] = []
         for slot in request.params?["slots"]?.elements.map({ $0 }) ?? [] {
-            let sum = bytes.addingReportingOverflow((try? slot["size"]?.quantity.get()) ?? 0)
-            bytes = sum.overflow ? .max : sum.partialValue
+            bytes = bytes.addingSaturated((try? slot["size"]?.quantity.get()) ?? 0)
             flags += slot["flags"]?.elements.compactMap(\.string) ?? []
         }
-        if let flag = host.flag(among: flags, beyond: vm.asked.flags) {
+        if let flag = flags.first(where: {
+            host.flags.contains($0) && !vm.asked.flags.names.contains($0)
+        }) {
             return .skip("the host has \(flag) slots, the requested VM does not")
         }
         if bytes > Self.mostBytes, !request.expectsError {
@@ -134,7 +129,6 @@ struct KVMReplay {
         return .play
     }
 
-    /// Whether a mismatch there names the backend itself.
     private static func namesBackend(_ path: String) -> Bool {
         path == "result.backend" || path.hasPrefix("result.capabilities")
             || path.hasPrefix("result.vms[") && path.hasSuffix("].backend")
@@ -147,7 +141,7 @@ struct HostLimits: Sendable {
     private let addressSpaces: UInt32
     private let guestPhysicalBits: UInt32
     private let userspaceEnd: UserspaceAddress
-    private let flags: [String]
+    fileprivate let flags: [String]
 
     /// Decodes `backends.kvm.capabilities`; `nil` if it is missing.
     init?(_ capabilities: JSONValue?) {
@@ -164,10 +158,7 @@ struct HostLimits: Sendable {
         flags = (capabilities["flags"]?.elements).map { $0.compactMap(\.string) } ?? []
     }
 
-    /// The requirement of a scenario's VM that this host does not meet; `nil` if it meets all.
-    ///
-    /// A limit that the scenario leaves at its default may differ: then only lines at that limit
-    /// do.
+    /// What the scenario's VM needs and this host lacks; limits left at their default may differ.
     func lack(for asked: SimulatedParameters) -> String? {
         let usual = SimulatedParameters()
         if let profile = asked.profile, profile != .x86 {
@@ -205,10 +196,5 @@ struct HostLimits: Sendable {
         if asked.guestPhysicalBits != guestPhysicalBits { kinds.insert(.addressTooLarge) }
         if asked.userspaceEnd != userspaceEnd { kinds.insert(.badUserspaceAddress) }
         return Set(kinds.map(\.name))
-    }
-
-    /// The first flag that the host supports and the requested VM does not.
-    func flag(among given: [String], beyond asked: MemslotFlags) -> String? {
-        given.first { flags.contains($0) && !asked.names.contains($0) }
     }
 }

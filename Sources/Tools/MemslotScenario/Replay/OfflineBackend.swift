@@ -12,9 +12,7 @@ package final class OfflineBackend: MemslotBackend {
     ) { self.capabilities = capabilities }
 
     package func beginTransaction() {}
-
     package func apply(_ call: SlotCall) throws(Errno) {}
-
     package func collectDirtyPages() {}
 
     package func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {

@@ -20,18 +20,12 @@ struct ReplayedVM {
     }
 
     var isOutOfStep: Bool { outOfStep != nil || failureLine != nil }
-
-    /// Whether the only difference is that the scenario's VM has failed.
     var hasNotFailed: Bool { outOfStep == nil && failureLine != nil }
-
     var reason: String { outOfStep ?? "the VM did not fail at line \(failureLine ?? 0)" }
 
     mutating func fallOutOfStep(_ reason: String) { outOfStep = outOfStep ?? reason }
-
-    /// The scenario's VM recovers, which removes the difference.
     mutating func recover() { failureLine = nil }
 
-    /// Records the effect of a skipped line for the simulator.
     mutating func skipSimulatorLine(_ request: ScenarioRequest, _ line: Int) {
         if request.method == Method.guestTouch.rawValue {
             touchLine = touchLine ?? line
@@ -40,9 +34,7 @@ struct ReplayedVM {
         }
     }
 
-    /// Why a submit or a plan is skipped; `nil` if it is played.
-    ///
-    /// A submit that a fault would have undone changes nothing, so skipping it is safe.
+    /// Why a submit or a plan is skipped; `nil` if it is played, or undone: then nothing changes.
     mutating func reasonNotToSubmit(_ request: ScenarioRequest, _ line: Int) -> String? {
         if isOutOfStep { return reason }
         guard let faultLine, let kind = request.expectedKind,
@@ -67,10 +59,7 @@ struct ReplayedVM {
 
 extension ScenarioRequest {
     var vm: String? { params?["vm"]?.string }
-
     var expectsError: Bool { expect?["error"] != nil }
-
-    /// The kind of the expected error, if the line names it.
     var expectedKind: String? { expect?.errorKind }
 }
 

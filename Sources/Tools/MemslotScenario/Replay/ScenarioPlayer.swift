@@ -1,4 +1,3 @@
-import Glibc
 package import MemslotProtocol
 package import MemslotService
 import Memslots
@@ -11,11 +10,11 @@ package struct ScenarioPlayer {
         package let method: String
         package let vm: String?
         /// The reply; `nil` if the line was skipped.
-        package let reply: JSONValue?
+        package fileprivate(set) var reply: JSONValue?
         /// The differences between the reply and the expectation.
-        package let mismatches: [ScenarioExpectation.Mismatch]
+        package fileprivate(set) var mismatches: [ScenarioExpectation.Mismatch] = []
         /// Why the line was skipped; `nil` if it was played.
-        package let skipped: String?
+        package fileprivate(set) var skipped: String?
         /// The number of kernel calls that the recorded VMM made for this line.
         package let recordedOperations: UInt64?
     }
@@ -28,26 +27,16 @@ package struct ScenarioPlayer {
     private var nextID = 1
     private var pendingRecorded: UInt64?
 
-    /// Sends requests to `target`.
-    ///
-    /// On KVM, by ``BackendChoice/kvm`` or ``BackendChoice/auto``, lines that only a simulator can
-    /// play are skipped, and lines that depend on them.
-    ///
-    /// - Parameters:
-    ///   - backend: replaces the backend of each `vm.create`; `nil` keeps it.
-    ///   - host: replaces members of the `simulated` of each `vm.create`.
+    /// Sends requests to `target`; `backend` and `host` replace those of each `vm.create`. On KVM,
+    /// lines that only a simulator can play are skipped, and those that depend on them.
     package init(
         _ target: any ScenarioTarget, backend: BackendChoice? = nil,
         host: [(name: String, value: String)] = []
     ) {
-        self.target = target
-        self.backend = backend
-        self.host = host
+        (self.target, self.backend, self.host) = (target, backend, host)
     }
 
-    /// Plays a step; returns `nil` if it is not a request.
-    ///
-    /// - Throws: if the target is gone, or its reply is not JSON.
+    /// Plays a step; returns `nil` if it is not a request. Throws if the target is gone.
     package mutating func play(_ step: ScenarioStep) throws(TargetLost) -> Played? {
         switch step.content {
         case .header: return nil
@@ -58,27 +47,28 @@ package struct ScenarioPlayer {
             defer { if request.isSubmit { pendingRecorded = nil } }
             _ = try kvmUnavailability()
             let verdict = replay?.verdict(on: request, line: step.line) ?? .play
+            var played = Played(
+                line: step.line, method: request.method, vm: request.vm,
+                recordedOperations: request.isSubmit ? pendingRecorded : nil)
             if case .skip(let reason) = verdict {
-                return played(step.line, request, skipped: reason)
+                played.skipped = reason
+                return played
             }
             let reply = try exchange(request, backend: verdict == .playUnchanged ? nil : backend)
             let mismatches = ScenarioExpectation.mismatches(expected: request.expect, reply: reply)
-            let left =
+            (played.mismatches, played.skipped) =
                 replay?.excuse(mismatches, of: request, reply: reply, line: step.line)
-                ?? (mismatches: mismatches, skipped: nil)
-            return played(
-                step.line, request, reply: reply, mismatches: left.mismatches,
-                skipped: left.skipped)
+                ?? (mismatches, nil)
+            if played.skipped == nil { played.reply = reply }
+            return played
         }
     }
 
-    /// Why the scenario can't be played on KVM.
-    ///
-    /// - Returns: the reason and what to do; `nil` if KVM opens or is not required.
+    /// Why the scenario can't be played on KVM; `nil` if KVM opens or is not required.
     package mutating func kvmUnavailability() throws(TargetLost) -> String? {
-        guard let backend, backend != .simulated else { return nil }
-        if replay != nil { return nil }
-        if hasQueriedHost, backend == .auto { return nil }
+        guard let backend, backend != .simulated, replay == nil,
+            !hasQueriedHost || backend == .kvm
+        else { return nil }
         hasQueriedHost = true
         var line = JSONWriter()
         line.request(
@@ -87,16 +77,6 @@ package struct ScenarioPlayer {
         replay = HostLimits(kvm?["capabilities"]).map { KVMReplay(on: $0) }
         guard replay == nil, backend == .kvm else { return nil }
         return kvm?["reason"]?.string ?? "the service has no KVM backend"
-    }
-
-    private func played(
-        _ line: Int, _ request: ScenarioRequest, reply: JSONValue? = nil,
-        mismatches: [ScenarioExpectation.Mismatch] = [], skipped: String?
-    ) -> Played {
-        Played(
-            line: line, method: request.method, vm: request.params?["vm"]?.string,
-            reply: skipped == nil ? reply : nil, mismatches: mismatches, skipped: skipped,
-            recordedOperations: request.isSubmit ? pendingRecorded : nil)
     }
 
     /// The slots of a VM, from the target; `nil` if the VM is gone.
@@ -145,15 +125,11 @@ extension JSONWriter {
     }
 }
 
-/// The receiver of a scenario's requests.
+/// Takes a request line and returns the reply line, both without their ends.
 package protocol ScenarioTarget: Sendable {
-    /// Sends a request line and returns the reply line, both without their ends.
-    ///
-    /// - Throws: if there is no reply.
     mutating func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8]
 }
 
-/// A service in this process.
 package struct InProcessTarget: ScenarioTarget {
     private let service: MemslotService
     private let connection = ServiceConnection(peer: Peer())
@@ -173,8 +149,6 @@ package final class SocketTarget: ScenarioTarget {
     nonisolated(unsafe) private var connection: ClientConnection
 
     /// Connects to the socket at `path`, as ``ClientConnection/init(_:serverUser:)``.
-    ///
-    /// - Throws: the reason, as a sentence.
     package init(_ path: SocketPath, serverUser: UInt32? = nil) throws(TargetLost) {
         connection = try ClientConnection(path, serverUser: serverUser)
     }

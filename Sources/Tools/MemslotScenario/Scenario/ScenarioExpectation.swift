@@ -1,12 +1,9 @@
 package import MemslotProtocol
 
-/// Compares a reply with what a scenario expects.
 package enum ScenarioExpectation {
-    /// A place where the two differ.
     package struct Mismatch: Hashable, Sendable {
         /// The place, from the outermost value: `result.diff.added[0]`.
         package var path: String
-        /// The expected JSON; long text is cut.
         package var wanted: String
         /// The JSON in the reply; `nil` if nothing is there.
         package var got: String?
@@ -14,9 +11,7 @@ package enum ScenarioExpectation {
 
     package static let limit = 100
 
-    /// Compares a reply with an expectation.
-    ///
-    /// - Parameter expected: `{"result":…}` or `{"error":…}`; `nil` accepts any result.
+    /// Compares a reply with `{"result":…}` or `{"error":…}`; `nil` accepts any result.
     package static func mismatches(expected: JSONValue?, reply: JSONValue) -> [Mismatch] {
         let name = expected?.members.first { _ in true }?.name ?? "result"
         if reply[name] == nil {
@@ -31,10 +26,8 @@ package enum ScenarioExpectation {
         return match(expected: expected, actual: reply)
     }
 
-    /// Compares a value with a subset of it.
-    ///
-    /// An object matches if each expected member matches, a list if it has the same length and each
-    /// element matches, a number if its value is exactly equal, anything else if it is equal.
+    /// Compares a value with a subset of it: an object matches if each expected member does, a list
+    /// if it has the same length and each element does, a number if its exact value is equal.
     package static func match(expected: JSONValue, actual: JSONValue) -> [Mismatch] {
         var mismatches: [Mismatch] = []
         compare(expected, actual, at: "", into: &mismatches)

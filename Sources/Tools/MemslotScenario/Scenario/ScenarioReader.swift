@@ -2,19 +2,14 @@ package import MemslotProtocol
 import Memslots
 
 /// Reads a scenario line by line: a fixture, or a recorded trace of any length.
-///
-/// It validates the lines' own members. The service validates `params`, so that a scenario can
-/// expect its error.
+/// It validates the lines' own members. The service validates `params`.
 package struct ScenarioReader {
     private var lines: LineReader
     private var isEmpty = true
 
     package init(_ lines: LineReader) { self.lines = lines }
 
-    /// The next line that is not blank; `nil` after the last.
-    ///
-    /// - Throws: the first fault of the file, with line and column. A file without any such line is
-    ///   a fault too.
+    /// The next line that is not blank; `nil` after the last. A file without one is a fault too.
     package mutating func next() throws(UnusableInput) -> ScenarioStep? {
         while let bytes = try lines.next() {
             if bytes.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) { continue }
@@ -83,23 +78,18 @@ private struct ExpectedOutcome: ParameterObject {
     }
 }
 
-/// A line of a scenario that is not blank.
 package struct ScenarioStep: Sendable {
     package let line: Int
     package let content: Content
 
     package enum Content: Sendable {
         case header(scenario: String, source: String?)
-        /// A remark on what follows.
-        ///
-        /// `recordedOperations` is the number of kernel calls that the recorded VMM made for the
-        /// submit that follows.
+        /// `recordedOperations`: the kernel calls of the recorded VMM for the next submit.
         case comment(String, recordedOperations: UInt64?)
         case request(ScenarioRequest)
     }
 }
 
-/// A request of a scenario and its expected reply.
 package struct ScenarioRequest: Sendable, ParameterObject {
     /// The method's name, which may be unknown.
     package private(set) var method = ""
@@ -131,15 +121,12 @@ package struct ScenarioRequest: Sendable, ParameterObject {
         id: Int, to writer: inout JSONWriter, backend: BackendChoice? = nil,
         host: [(name: String, value: String)] = []
     ) {
-        if backend != nil || !host.isEmpty, method == Method.vmCreate.rawValue, let params,
-            params.kind == .object
-        {
-            writer.request(
-                method: method, id: RequestID(id), params: Self.replacing(backend, host, in: params)
-            )
-        } else {
-            writer.request(method: method, id: RequestID(id), params: params?.rawBytes)
+        let isChanged = method == Method.vmCreate.rawValue && (backend != nil || !host.isEmpty)
+        let params = params.map {
+            isChanged && $0.kind == .object
+                ? Self.replacing(backend, host, in: $0)[...] : $0.rawBytes
         }
+        writer.request(method: method, id: RequestID(id), params: params)
     }
 
     private static func replacing(
