@@ -1,22 +1,15 @@
 package import MemslotScenario
 import Memslots
 
-/// What a text shows of a VM's memory.
 package enum Evidence: Sendable {
-    /// Calls: a log, a program, a record of `memslotctl run`, or a scenario's arrays.
     case calls(TraceImport)
-    /// The intended memory.
     case view(FlatViewText)
 }
 
 /// Reads a text of any kind that ``Evidence`` has; its first bytes decide.
 package struct EvidenceReader {
-    private enum Kind {
-        case undecided, log
-        /// A text that is read as a whole.
-        case view
-        case record
-    }
+    /// All but logs are read as a whole.
+    private enum Kind { case undecided, log, view, record }
 
     private var kind = Kind.undecided
     private var importer: TraceImporter
@@ -25,7 +18,6 @@ package struct EvidenceReader {
 
     /// The bytes that decide.
     private static let headLength = 1 << 16
-    /// The most bytes of a text that is read as a whole: 512 MiB.
     private static let limit = 512 << 20
 
     package init(options: TraceImporter.Options) {
@@ -33,7 +25,7 @@ package struct EvidenceReader {
         importer = TraceImporter(options: options)
     }
 
-    /// - Throws: that a text that must be read as a whole is too large.
+    /// Throws that a text that must be read as a whole is too large.
     package mutating func consume(_ bytes: ArraySlice<UInt8>) throws(UnusableInput) {
         if kind == .log { return importer.consume(bytes) }
         guard head.count + bytes.count <= Self.limit else {
@@ -59,27 +51,21 @@ package struct EvidenceReader {
         }
     }
 
-    /// - Throws: the place and the reason for which it can't be used.
+    /// Throws the place and the reason for which the text can't be used.
     package mutating func finish() throws(UnusableInput) -> Evidence {
         if kind == .undecided { decide() }
-        switch kind {
-        case .view:
+        if kind == .view {
             let view = FlatViewText(String(decoding: head, as: UTF8.self))
             guard !view.isTree else { throw UnusableInput(message: FlatViewText.advice) }
             return .view(view)
-        case .record:
-            var reader = RecordedCallReader()
-            let log = try reader.read(head)
-            var result = try converting(
-                { (error: TraceError) in UnusableInput(message: error.description) },
-                TraceAssembly(log: log, options: options).assemble())
+        }
+        var reader = RecordedCallReader()
+        let log = kind == .record ? try reader.read(head) : nil
+        do throws(TraceError) {
+            guard let log else { return .calls(try importer.finish()) }
+            var result = try TraceAssembly(log: log, options: options).assemble()
             result.run = reader.run
             return .calls(result)
-        default:
-            return .calls(
-                try converting(
-                    { (error: TraceError) in UnusableInput(message: error.description) },
-                    importer.finish()))
-        }
+        } catch { throw UnusableInput(message: error.description) }
     }
 }

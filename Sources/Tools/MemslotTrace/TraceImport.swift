@@ -7,14 +7,10 @@ package struct TraceImport: Sendable {
     package var run: RunRecording?
 }
 
-/// Converts an strace log of a VMM to a scenario and a report.
-///
-/// Pass the log's bytes in chunks of any size, then call ``finish()``. Only slot calls are kept in
-/// memory.
+/// Converts a log to a scenario and a report, from its bytes in chunks of any size.
 package struct TraceImporter {
     package struct Options: Hashable, Sendable {
-        /// The longest pause within a transaction of a thread that never enters `KVM_RUN`, in
-        /// milliseconds.
+        /// The longest pause within a transaction of a thread that never enters `KVM_RUN`.
         package var gapMilliseconds: UInt64 = 10
         /// The name for the scenario and its VM if the log has none, such as the file's name.
         /// Characters that are invalid in a VM's name become `-`.
@@ -28,8 +24,7 @@ package struct TraceImporter {
         /// The slots that failed calls met, instead of those that the log shows.
         package var array: [Memslot]?
 
-        /// Whether it is the merged log of several threads, in which a `KVM_RUN` without its
-        /// duration may have lasted beyond the lines of other threads that follow.
+        /// Whether threads' logs were merged: a `KVM_RUN` without a duration may have been longer.
         package var isMerged = false
 
         package init() {}
@@ -49,17 +44,13 @@ package struct TraceImporter {
         reader.isMerged = options.isMerged
     }
 
-    /// Reads the next bytes of the log, any number of them: lines may continue in the next chunk.
     package mutating func consume(_ bytes: ArraySlice<UInt8>) {
         splitter.split(bytes) { reader.consume(line: $0) }
     }
 
     package mutating func consume(_ bytes: [UInt8]) { consume(bytes[...]) }
 
-    /// Ends the log.
-    ///
-    /// - Returns: the scenario and the report.
-    /// - Throws: if the log has nothing to import.
+    /// Ends the log. Throws if it has nothing to import.
     package mutating func finish() throws(TraceError) -> TraceImport {
         let last = splitter.remainder()
         if let last { reader.consume(line: last) }
@@ -69,15 +60,12 @@ package struct TraceImporter {
     }
 }
 
-/// The reason for which a log can't be imported.
 package enum TraceError: Error, Hashable, Sendable, CustomStringConvertible {
     /// None of the log's `lines` lines is of a known kind.
     case noSlotCalls(lines: Int)
-    /// None of the log's `count` slot calls has its arguments: strace printed a pointer. The first
-    /// is on `line`.
+    /// strace printed the arguments of all `count` slot calls as pointers, first on `line`.
     case undecoded(count: Int, line: Int)
 
-    /// A sentence with the place and the reason, to follow the file's name and a colon.
     package var description: String {
         switch self {
         case .noSlotCalls(let lines):
@@ -94,37 +82,26 @@ package enum TraceError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// Splits a stream of bytes into lines, in bounded memory.
-///
-/// A line longer than ``limit`` is truncated; no slot call is that long.
+/// Splits a stream of bytes into lines, of which those longer than ``limit`` are truncated.
 struct LineSplitter {
     static let limit = 65_536
 
     private var carried: [UInt8] = []
-
     private(set) var overlongLines = 0
     private var isOverlong = false
 
-    /// Passes each line that `chunk` completes to `line`, without its end.
     mutating func split(_ chunk: ArraySlice<UInt8>, line: (ArraySlice<UInt8>) -> Void) {
         var rest = chunk
         while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
-            let head = rest[..<end]
+            carry(rest[..<end])
             rest = rest[(end + 1)...]
-            if carried.isEmpty, head.count <= Self.limit {
-                line(head.withoutReturn)
-            } else {
-                carry(head)
-                let whole = carried[...]
-                carried = []
-                isOverlong = false
-                line(whole.withoutReturn)
-            }
+            let whole = carried[...]
+            (carried, isOverlong) = ([], false)
+            line(whole.withoutReturn)
         }
         carry(rest)
     }
 
-    /// The last line, if the stream does not end with a newline.
     mutating func remainder() -> ArraySlice<UInt8>? {
         defer { carried = [] }
         return carried.isEmpty ? nil : carried[...].withoutReturn

@@ -1,6 +1,4 @@
-/// A cursor over the bytes of one line.
-///
-/// It never moves past the end and never traps, for any bytes.
+/// A cursor over the bytes of one line, which never moves past the end and never traps.
 struct ByteScanner {
     let bytes: ArraySlice<UInt8>
     private(set) var position: Int
@@ -11,11 +9,8 @@ struct ByteScanner {
     }
 
     var offset: Int { position - bytes.startIndex }
-
     var isAtEnd: Bool { position >= bytes.endIndex }
-
     var rest: ArraySlice<UInt8> { bytes[position...] }
-
     /// The byte under the cursor; 0 at the end.
     var next: UInt8 { isAtEnd ? 0 : bytes[position] }
 
@@ -42,7 +37,6 @@ struct ByteScanner {
         return true
     }
 
-    /// Reads letters, digits and underscores.
     mutating func identifier() -> ArraySlice<UInt8> {
         let start = position
         while !isAtEnd, bytes[position].isIdentifier { position += 1 }
@@ -87,15 +81,8 @@ struct ByteScanner {
 
 extension ArraySlice<UInt8> {
     func stands(_ text: StaticString) -> Bool {
-        guard count >= text.utf8CodeUnitCount else { return false }
         // The bytes of a static string live as long as the program.
-        let wanted = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
-        var index = startIndex
-        for byte in wanted {
-            if self[index] != byte { return false }
-            index += 1
-        }
-        return true
+        starts(with: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
     func equals(_ text: StaticString) -> Bool { count == text.utf8CodeUnitCount && stands(text) }

@@ -3,7 +3,6 @@ import Memslots
 /// A slot call in a text that is no strace log.
 struct EvidenceCall {
     var kind: EvidenceKind
-    /// The process, if the text names it.
     var process: ThreadID?
     /// The time at which the call had returned, in nanoseconds since 1970.
     var time: UInt64?
@@ -11,7 +10,6 @@ struct EvidenceCall {
     var hasUserAddress = true
     var result: StraceSlotCall.Outcome
 
-    /// Reads a line; `nil` if it has no such call.
     static func read(_ line: ArraySlice<UInt8>) -> EvidenceCall? {
         event(line) ?? error(line) ?? program(line)
     }
@@ -65,7 +63,6 @@ struct EvidenceCall {
         return errnoNames[text] ?? text
     }
 
-    /// The C library's texts of the errors that slot calls return.
     private static let errnoNames = [
         "Invalid argument": "EINVAL", "File exists": "EEXIST", "Bad address": "EFAULT",
         "Cannot allocate memory": "ENOMEM", "Bad file descriptor": "EBADF",
@@ -123,8 +120,7 @@ private struct NamedNumbers {
         return nil
     }
 
-    /// A call's words, with the flags and the guest_memfd that the text names. Only the text of a
-    /// REGION2 call names one.
+    /// A call's words, with the flags and, in a REGION2 call, the guest_memfd that the text names.
     func region(_ slot: UInt64, _ address: UInt64, _ size: UInt64, _ user: UInt64) -> RawRegion {
         RawRegion(
             slot: UInt32(truncatingIfNeeded: slot),

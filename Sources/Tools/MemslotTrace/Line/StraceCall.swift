@@ -2,9 +2,7 @@ import CRunRecord
 
 /// A traced call, if it concerns slots.
 enum StraceCall {
-    /// `KVM_CREATE_VM` that returned a descriptor.
     case createdVM(descriptor: Int32)
-    /// `KVM_CREATE_VCPU` that returned a descriptor.
     case createdVCPU(vm: Int32, descriptor: Int32)
     case run(descriptor: Int32)
     case slot(StraceSlotCall)
@@ -16,24 +14,19 @@ enum StraceCall {
     case changedMemory(name: String, left: UserMapping)
     case other
 
-    /// The calls that concern VMs, their threads and their descriptors.
-    private enum Family {
-        case control, close, duplicate, clone, memory
+    private typealias Reader = (inout ByteScanner) throws(StraceSyntaxError) -> StraceCall
 
-        init?(_ name: ArraySlice<UInt8>) {
-            if name.equals("ioctl") {
-                self = .control
-            } else if name.equals("close") {
-                self = .close
-            } else if name.stands("dup") || name.equals("fcntl") {
-                self = .duplicate
-            } else if name.stands("clone") || name.equals("fork") || name.equals("vfork") {
-                self = .clone
-            } else if name.equals("munmap") || name.equals("mprotect") {
-                self = .memory
-            } else {
-                return nil
-            }
+    /// Reads a call from its `(` on; `nil` if the call can't concern VMs, threads or descriptors.
+    private static func reader(of name: ArraySlice<UInt8>) -> Reader? {
+        switch name.text {
+        case "ioctl": control
+        case "close": close
+        case "fcntl": duplicate
+        case "fork", "vfork": clone
+        case "munmap", "mprotect": memory
+        case let name where name.hasPrefix("dup"): duplicate
+        case let name where name.hasPrefix("clone"): clone
+        default: nil
         }
     }
 
@@ -42,7 +35,7 @@ enum StraceCall {
     /// Whether a call that begins like this may concern slots.
     static func matters(_ body: ArraySlice<UInt8>) -> Bool {
         var scanner = ByteScanner(body)
-        return Family(scanner.identifier()) != nil
+        return reader(of: scanner.identifier()) != nil
     }
 
     /// Whether the text of an `ioctl` ends before its result, as on a wrapped or cut line.
@@ -67,22 +60,11 @@ enum StraceCall {
         return seconds * 1_000_000_000 + fraction
     }
 
-    /// Reads a call from its name on.
-    ///
-    /// - Throws: only for a slot call; any other call that is not understood is `.other`.
+    /// Reads a call from its name on. Throws only for a slot call; others become `.other`.
     init(_ body: ArraySlice<UInt8>) throws(StraceSyntaxError) {
         var scanner = ByteScanner(body)
-        guard let family = Family(scanner.identifier()), scanner.skip("(") else {
-            self = .other
-            return
-        }
-        switch family {
-        case .control: self = try Self.control(&scanner)
-        case .close: self = Self.close(&scanner)
-        case .duplicate: self = Self.duplicate(&scanner)
-        case .clone: self = Self.clone(&scanner)
-        case .memory: self = Self.memory(&scanner)
-        }
+        let read = Self.reader(of: scanner.identifier())
+        self = if let read, scanner.skip("(") { try read(&scanner) } else { .other }
     }
 
     private static func control(
@@ -135,7 +117,6 @@ enum StraceCall {
             left: UserMapping(range: start..<start + size, access: access))
     }
 
-    /// Whether a `KVM_RUN` returned `EFAULT`.
     static func faulted(_ body: ArraySlice<UInt8>) -> Bool {
         body.suffix(80).firstPosition(of: "= -1 EFAULT") != nil
     }
@@ -168,10 +149,8 @@ enum StraceCall {
     }
 }
 
-/// The KVM requests that concern slots, in each form that strace prints.
-///
-/// Kernel: `_IOW(KVMIO, …)` in include/uapi/linux/kvm.h; the numbers are those of x86, arm64 and
-/// RISC-V. On MIPS and PowerPC, whose numbers differ, only strace's names are recognised.
+/// The KVM requests that concern slots, with the numbers of x86, arm64 and RISC-V (`KVMIO` in
+/// linux/kvm.h). On MIPS and PowerPC only strace's names are recognised.
 enum KVMRequest: UInt64, CaseIterable {
     case createVM = 0xae01
     case createVCPU = 0xae41
@@ -180,8 +159,6 @@ enum KVMRequest: UInt64, CaseIterable {
     case setUserMemoryRegion2 = 0x40a0_ae49
 
     /// Reads `KVM_RUN`, `0xae80`, `0xae80 /* KVM_RUN */` or `_IOC(_IOC_NONE, 0xae, 0x80, 0)`.
-    ///
-    /// - Returns: `nil` for any other request.
     static func read(_ scanner: inout ByteScanner) -> KVMRequest? {
         if let number = scanner.number() {
             scanner.skipSpaces()
@@ -199,11 +176,7 @@ enum KVMRequest: UInt64, CaseIterable {
         // strace joins names with the same number with "or".
         repeat {
             let name = scanner.identifier()
-            if name.equals("_IOC") {
-                found = found ?? composed(&scanner)
-            } else {
-                found = found ?? names[name.text]
-            }
+            found = found ?? (name.equals("_IOC") ? composed(&scanner) : names[name.text])
         } while scanner.skip(" or ")
         return found
     }

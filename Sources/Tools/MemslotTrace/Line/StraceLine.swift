@@ -1,23 +1,19 @@
 /// One line of an strace log, without the context of the lines before it.
 struct StraceLine {
     enum Content {
-        /// A call from its name on.
         case call(body: ArraySlice<UInt8>)
         /// The beginning of a call that another thread's line interrupts.
         case unfinished(body: ArraySlice<UInt8>)
-        /// The remainder of such a call.
         case resumed(name: ArraySlice<UInt8>, rest: ArraySlice<UInt8>)
         case exited, signal
         case attached(ThreadID)
         /// Our condensed form of many `KVM_RUN` calls of one thread.
         case condensedRuns(ThreadID)
-        /// The name in our condensed logs.
         case scenario(String)
         /// Anything else: signals, comments, other programs' output.
         case other
     }
 
-    /// The thread, if the line names one.
     var thread: ThreadID?
     var stamp: TraceStamp?
     var isCoarse = false
@@ -26,7 +22,11 @@ struct StraceLine {
     init(_ bytes: ArraySlice<UInt8>) {
         var scanner = ByteScanner(bytes)
         if scanner.skip("# ") {
-            readComment(&scanner)
+            if scanner.skip("scenario ") {
+                content = .scenario(scanner.rest.text)
+            } else if scanner.skip("KVM_RUN tid="), let thread = Self.thread(&scanner) {
+                content = .condensedRuns(thread)
+            }
             return
         }
         if scanner.skip("strace: Process ") || scanner.skip("Process ") {
@@ -82,14 +82,9 @@ struct StraceLine {
 
     /// Skips `(+ 0.000123)` of `-r` after a time, and what `-i` and `-n` print in brackets.
     private func skipExtras(_ scanner: inout ByteScanner) {
-        while true {
-            switch scanner.next {
-            case UInt8(ascii: "(") where scanner.byte(ahead: 1) == UInt8(ascii: "+"):
-                guard scanner.skip(past: ")") else { return }
-            case UInt8(ascii: "["):
-                guard scanner.skip(past: "]") else { return }
-            default: return
-            }
+        while scanner.next == UInt8(ascii: "(") && scanner.byte(ahead: 1) == UInt8(ascii: "+")
+            ? scanner.skip(past: ")") : scanner.next == UInt8(ascii: "[") && scanner.skip(past: "]")
+        {
             scanner.skipSpaces()
         }
     }
@@ -116,14 +111,6 @@ struct StraceLine {
             content = .call(body: body)
         }
         return true
-    }
-
-    private mutating func readComment(_ scanner: inout ByteScanner) {
-        if scanner.skip("scenario ") {
-            content = .scenario(scanner.rest.text)
-        } else if scanner.skip("KVM_RUN tid="), let thread = Self.thread(&scanner) {
-            content = .condensedRuns(thread)
-        }
     }
 
     private static func thread(_ scanner: inout ByteScanner) -> ThreadID? {

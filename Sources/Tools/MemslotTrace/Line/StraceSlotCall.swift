@@ -1,13 +1,11 @@
 package import Memslots
 
-/// One `KVM_SET_USER_MEMORY_REGION` or `…REGION2` in a log.
 struct StraceSlotCall {
     enum Outcome: Hashable {
         case succeeded
         /// With the errno's name, or strace's text for it.
         case failed(String)
-        /// The call never returned, for which strace prints `?`; or the text is a program, which has
-        /// no results.
+        /// The call never returned, for which strace prints `?`; or a program has no results.
         case none
     }
 
@@ -19,7 +17,6 @@ struct StraceSlotCall {
     var nanoseconds: UInt64?
 }
 
-/// The place at which a call's text is malformed, and what was expected.
 struct StraceSyntaxError: Error {
     var offset: Int
     var expected: String
@@ -71,9 +68,7 @@ extension ByteScanner {
         guard skip(text) else { throw expected(what) }
     }
 
-    /// Reads a number of `Value`'s width.
-    ///
-    /// - Throws: that `what` was expected.
+    /// Reads a number of `Value`'s width, or throws that `what` was expected.
     fileprivate mutating func number<Value: FixedWidthInteger>(
         _ what: @autoclosure () -> String = "a number of at most \(Value.bitWidth) bits"
     ) throws(StraceSyntaxError) -> Value {
@@ -91,7 +86,6 @@ private struct RegionText {
     /// Those of the five members of each call that were read.
     private var found: Set<PartialKeyPath<RawRegion>> = []
 
-    /// - Parameter isNew: whether it is the argument of `…REGION2`.
     init(isNew: Bool) {
         region = RawRegion(
             slot: 0, flags: 0, guestPhysicalAddress: 0, memorySize: 0, userspaceAddress: 0,
@@ -141,7 +135,6 @@ private struct RegionText {
         found.insert(member)
     }
 
-    /// Reads names and numbers joined by `|`.
     private static func flags(_ scanner: inout ByteScanner) throws(StraceSyntaxError) -> UInt32 {
         var flags: UInt32 = 0
         repeat {
@@ -177,7 +170,6 @@ private struct RegionText {
 }
 
 extension MemslotFlags {
-    /// The flags by their names in the kernel.
     package static let kernelNames: [String: MemslotFlags] = [
         "KVM_MEM_LOG_DIRTY_PAGES": .logDirtyPages, "KVM_MEM_READONLY": .readOnly,
         "KVM_MEM_GUEST_MEMFD": .guestMemfd,

@@ -1,4 +1,3 @@
-/// The time that strace prints before a call.
 enum TraceStamp: Hashable {
     /// `-ttt`: nanoseconds since 1970.
     case unix(UInt64)
@@ -8,12 +7,9 @@ enum TraceStamp: Hashable {
     case small(UInt64)
 
     var isDate: Bool { if case .unix = self { true } else { false } }
-
     var isSmall: Bool { if case .small = self { true } else { false } }
 
-    /// Reads a time if one is next; otherwise does not move the cursor.
-    ///
-    /// - Parameter isCoarse: set if the time has no fraction of a second.
+    /// Reads a time, if one is next. Sets `isCoarse` if the time has no fraction of a second.
     static func read(_ scanner: inout ByteScanner, isCoarse: inout Bool) -> TraceStamp? {
         var ahead = scanner
         guard let first = ahead.decimal(), first < 1 << 33 else { return nil }

@@ -1,7 +1,6 @@
 import MemslotProtocol
 
-/// A VM of a log: a descriptor from the `KVM_CREATE_VM` that returned it until it is closed or
-/// returned again.
+/// A VM of a log: a descriptor of `KVM_CREATE_VM` until it is closed or returned again.
 package struct TracedMachine: Hashable, Sendable {
     /// The descriptor that `KVM_CREATE_VM` returned, or that a slot call named first.
     package var descriptor: Int32
@@ -11,7 +10,6 @@ package struct TracedMachine: Hashable, Sendable {
     package var createdOnLine: Int?
     /// Whether the log shows at least one vCPU, each from its creation and with a `KVM_RUN`.
     var showsEveryVCPU = false
-    /// The limits of a VM that a scenario describes.
     var limits: SimulatedParameters?
 }
 
@@ -32,7 +30,6 @@ struct MachineRegistry {
         var descriptor: Int32
     }
 
-    /// Adds the VM of a `KVM_CREATE_VM` of `thread` that returned `descriptor`.
     mutating func create(descriptor: Int32, thread: ThreadID, line: Int?) -> Int {
         let index = machines.count
         // A process can't use a number twice: the older VM was closed without a record.
@@ -46,7 +43,6 @@ struct MachineRegistry {
         return index
     }
 
-    /// The VM of `descriptor` in `thread`; `nil` if there is none.
     mutating func machine(descriptor: Int32, thread: ThreadID) -> Int? {
         guard let candidates = live[descriptor], let last = candidates.last else { return nil }
         let name = Name(thread: thread, descriptor: descriptor)
@@ -74,7 +70,6 @@ struct MachineRegistry {
         process[child] = sharesProcess ? own : child
     }
 
-    /// Whether both are known to belong to one process.
     private func belong(_ one: ThreadID, _ other: ThreadID) -> Bool {
         one == other || (process[one] ?? one) == (process[other] ?? other)
     }
@@ -86,7 +81,6 @@ struct MachineRegistry {
     }
 }
 
-/// The vCPUs of a log and the threads inside `KVM_RUN`, by VM.
 struct VCPURegistry {
     private struct VCPU {
         var creator: ThreadID

@@ -1,35 +1,27 @@
 import MemslotScenario
 package import Memslots
 
-/// The slot calls of a log: every successful call in order, with its context, and the first
-/// failed ones.
+/// The slot calls of a log: every successful one in order, with its context, and the first failed.
 struct SlotCallLog {
     var calls: [RecordedCall] = []
     var failures: [FailedCall] = []
-    /// The first `KVM_RUN` calls that returned `EFAULT`.
     var runFaults: [RunFault] = []
     /// The last changes of user memory: the line, the call and the range.
     var memoryChanges: [MemoryChange] = []
     /// What a record says of such changes, and of memory tables.
     var findings: [(machine: Int, finding: Finding)] = []
-    /// What was sent of memory tables.
     var tables: [TableMessage] = []
     var machines: [TracedMachine] = []
-    /// The threads that entered `KVM_RUN`.
     var runners: Set<ThreadID> = []
     /// Whether `KVM_RUN` calls are folded into our condensed lines.
     var isCondensed = false
-    /// Whether all earlier entries of all threads are known at each call, as under `memslotctl
-    /// run`; then later calls do not matter.
+    /// Whether all entries of all threads are known at each call, as under `memslotctl run`.
     var isRecorded = false
     /// Whether recorded calls have the number of all entries of the VM's vCPUs.
     var hasEntries = true
-    /// Whether the log's times are whole seconds.
     var isCoarse = false
-    /// Whether the clock was set back.
     var clockJumps = false
     var scenario: String?
-    /// Where a scenario says that it is from.
     var source: String?
     var counts = TraceCounts()
 
@@ -41,7 +33,6 @@ struct SlotCallLog {
         runners.contains(call.thread) || isRecorded && call.runsBefore > 0
     }
 
-    /// Counts a failed call, and keeps the first ones.
     mutating func add(_ failure: FailedCall) {
         // A real VMM has few errnos; a forged log must not fill memory.
         let isKnown = counts.failedCalls[failure.errno] != nil || counts.failedCalls.count < 64
@@ -49,7 +40,6 @@ struct SlotCallLog {
         if failures.count < FailedCall.limit { failures.append(failure) }
     }
 
-    /// What is known of the vCPUs of a VM.
     func vcpus(of machine: Int) -> KnownVCPUs {
         KnownVCPUs(
             areAllShown: isRecorded ? hasEntries : !isCondensed && machines[machine].showsEveryVCPU,
@@ -57,10 +47,9 @@ struct SlotCallLog {
     }
 }
 
-/// Numbers of lines and calls of a log, including those that could not be used.
+/// The numbers of a log, as ``ImportReport/unknownBecause`` and its notes explain them.
 package struct TraceCounts: Hashable, Sendable {
     package var lines = 0
-    /// The recognised lines, by the kind of evidence.
     package var kinds: [EvidenceKind: Int] = [:]
     /// `KVM_RUN` calls, and condensed lines of them.
     package var runs = 0
@@ -68,40 +57,23 @@ package struct TraceCounts: Hashable, Sendable {
     package var slotCalls = 0
     /// Slot calls that failed, by the errno's name. They are not part of the scenario.
     package var failedCalls: [String: Int] = [:]
-    /// Slot calls that had not returned when the log or their thread ended.
     package var unfinishedCalls = 0
-    /// Successful slot calls whose argument strace printed as a pointer.
     package var undecodedCalls = 0
-    /// The lines of the first of them.
     package var undecodedLines: [Int] = []
-    /// Lines of more than 64 KiB, of which only the beginning was read.
     package var overlongLines = 0
-    /// Lines that were joined to the line before, which a mail program or a terminal had wrapped.
     package var joinedLines = 0
-    /// Lines that were read without a quotation mark, `>`, at their start.
     package var unquotedLines = 0
-    /// Slot calls that are not wholly in the log.
     package var cutCalls = 0
-    /// Slot calls in no known form; ``faults`` lists the first.
     package var malformedCalls = 0
     package var faults: [TraceFault] = []
-    /// Lines that may show a slot call or a vCPU, and that can't be read.
     package var unreadLines = 0
-    /// Ends of calls whose beginning is not in the log.
     package var orphanEnds = 0
-    /// Places where the text says that lines were left out.
     package var gaps = 0
-    /// Threads that the log starts and does not follow.
     package var unfollowedThreads = 0
-    /// Calls of a program without results, which are assumed to have succeeded.
     package var assumedResults = 0
-    /// Submits of a scenario without recorded calls.
     package var arrays = 0
-    /// Slot calls beyond the limit.
     package var excessCalls = 0
-    /// Records of a run between the first and the newest that were not kept.
     package var lostRecords = 0
-    /// Whether the log ends within a slot call.
     package var endsMidCall = false
 
     /// Whether a vCPU may have been in the guest at a moment of which nothing is read.
@@ -110,18 +82,15 @@ package struct TraceCounts: Hashable, Sendable {
     }
 }
 
-/// The kinds of text that show slot calls.
-package enum EvidenceKind: String, Hashable, Sendable, Comparable {
+/// The kinds of text that show slot calls, as reports name them.
+package enum EvidenceKind: String, Hashable, Sendable {
     case strace = "strace"
     case qemuTrace = "QEMU's event kvm_set_user_memory"
     case qemuError = "QEMU's error lines"
     case syzkaller = "a syzkaller program"
     case record = "a record of memslotctl run"
-
-    package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }
 
-/// A slot call that can't be read: its place, and what was expected there.
 package struct TraceFault: Hashable, Sendable, CustomStringConvertible {
     /// The line and the column in bytes, from 1.
     package var line: Int
@@ -148,13 +117,12 @@ struct MemoryChange: Hashable {
 
 /// A time of a log, in nanoseconds on the log's scale: since 1970 with `-ttt`, since midnight with
 /// `-tt`, since the first line with `-r`.
-package struct TraceTime: RawRepresentable, Hashable, Comparable, Sendable {
+package struct TraceTime: TypedInteger {
     package var rawValue: UInt64
 
     package init(rawValue: UInt64) { self.rawValue = rawValue }
 
-    /// The nanoseconds from `earlier` to this time; 0 if `earlier` is later, which happens when a
-    /// clock is set back.
+    /// The nanoseconds from `earlier`; 0 if that is later, which happens when a clock is set back.
     package func nanoseconds(since earlier: TraceTime) -> UInt64 {
         rawValue > earlier.rawValue ? rawValue - earlier.rawValue : 0
     }
@@ -165,10 +133,6 @@ package struct TraceTime: RawRepresentable, Hashable, Comparable, Sendable {
         let digits = String(microseconds % 1_000_000)
         let zeros = String(repeating: "0", count: 6 - digits.count)
         return "\(microseconds / 1_000_000).\(zeros)\(digits) s"
-    }
-
-    package static func < (left: TraceTime, right: TraceTime) -> Bool {
-        left.rawValue < right.rawValue
     }
 }
 
@@ -208,7 +172,6 @@ struct GuestPresence: Hashable {
     var until: TraceTime?
 }
 
-/// One successful slot call of a log, in the order in which they took effect.
 package struct RecordedCall: Hashable, Sendable {
     /// The line, from 1; of a call that strace split, the line of its end.
     package var line: Int
@@ -233,8 +196,7 @@ package struct RecordedCall: Hashable, Sendable {
     var atBegin = GuestPresence()
     var atEnd = GuestPresence()
 
-    /// The changes between two arrays, of which the calls aren't known: one transaction, with the
-    /// place and time of this call.
+    /// One transaction in place of this call, of which only the arrays before and after are known.
     func array(of wanted: [RawRegion], after before: [Memslot]) -> [RecordedCall] {
         let kept = Set(wanted.map { Memslot($0) })
         let present = Set(before)
@@ -247,7 +209,6 @@ package struct RecordedCall: Hashable, Sendable {
     }
 }
 
-/// One failed slot call, to be explained with the array at its place.
 package struct FailedCall: Hashable, Sendable {
     package var line: Int
     package var thread: ThreadID
@@ -256,9 +217,7 @@ package struct FailedCall: Hashable, Sendable {
     package var region: RawRegion?
     /// Whether the text has the user address; QEMU's error line does not.
     package var hasUserAddress = true
-    /// The errno's name.
     package var errno: String
-    /// The time of its line, if the text has times.
     package var time: TraceTime?
 
     /// The most that are kept of a log.

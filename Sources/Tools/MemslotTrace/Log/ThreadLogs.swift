@@ -18,7 +18,7 @@ package struct ThreadLogs {
         return (String(path[..<dot]), thread)
     }
 
-    /// - Throws: if its lines have no times, or the files are too large.
+    /// Adds a file. Throws if its lines have no times, or the files are too large.
     package mutating func add(_ bytes: [UInt8], of thread: UInt32) throws(UnusableInput) {
         size += bytes.count
         guard size <= Self.limit else {

@@ -1,16 +1,13 @@
+import Memslots
+
 /// The kernel's number of a traced thread, as strace prints it.
-package struct ThreadID: RawRepresentable, Hashable, Comparable, Sendable, CustomStringConvertible {
+package struct ThreadID: TypedInteger {
     package var rawValue: UInt32
 
     package init(rawValue: UInt32) { self.rawValue = rawValue }
 
-    /// The first thread of a log without thread numbers: on a terminal strace omits the number
-    /// while there is only one thread.
+    /// The first thread of a log whose lines have no number while there is only one thread.
     package static let unnumbered = ThreadID(rawValue: 0)
-
-    package static func < (left: ThreadID, right: ThreadID) -> Bool {
-        left.rawValue < right.rawValue
-    }
 
     /// The number in decimal, or `-` for ``unnumbered``.
     package var description: String { self == .unnumbered ? "-" : String(rawValue) }
@@ -25,15 +22,12 @@ struct FirstThread {
     private var attached: Set<ThreadID> = []
     private var vcpus: Set<ThreadID> = []
 
-    /// The number, once it is known.
     private(set) var number: ThreadID?
 
     mutating func sawAttached(_ thread: ThreadID) { attached.insert(thread) }
 
-    /// The reader's id of a line's thread.
-    ///
-    /// - Parameter entersGuest: whether the line is a `KVM_RUN`. If strace does not print which
-    ///   threads it attached to (`-q`), a vCPU's thread is not assumed to be the first one.
+    /// The reader's id of a line's thread. If strace does not print which threads it attached to
+    /// (`-q`), one that enters the guest is not assumed to be the first.
     mutating func canonical(_ thread: ThreadID?, entersGuest: Bool = false) -> ThreadID {
         guard let thread else {
             hasUnnumberedLines = true

@@ -17,7 +17,6 @@ extension TraceReader {
         if let lost, Self.isSlotCall(lost.body) { log.counts.unfinishedCalls += 1 }
     }
 
-    /// The vCPUs at the beginning of a slot call that strace splits.
     mutating func presence(_ body: ArraySlice<UInt8>, _ thread: ThreadID) -> GuestPresence? {
         var scanner = ByteScanner(body)
         guard Self.isSlotCall(body), scanner.skip("ioctl("), let number = scanner.number(),
@@ -54,10 +53,8 @@ extension TraceReader {
         }
     }
 
-    /// - Parameters:
-    ///   - from: the line on which the call begins.
-    ///   - to: the line on which strace resumed it; `nil` for a call on one line.
-    ///   - presence: the vCPUs at its beginning, if it was resumed.
+    /// `from` is the line on which the call begins, with `presence`; `to` the one on which strace
+    /// resumed it, `nil` for a call on one line.
     mutating func apply(
         _ call: StraceCall, of thread: ThreadID, from: Place, to: Place?,
         _ presence: GuestPresence? = nil
@@ -98,7 +95,6 @@ extension TraceReader {
         }
     }
 
-    /// Applies a call of a text that is no strace log.
     mutating func apply(_ call: EvidenceCall, at place: Place) {
         log.counts.kinds[call.kind, default: 0] += 1
         if call.result == .none { log.counts.assumedResults += 1 }

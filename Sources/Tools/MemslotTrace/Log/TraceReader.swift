@@ -2,8 +2,7 @@ import Memslots
 
 /// Reads a log line by line into a ``SlotCallLog``: strace's, QEMU's, a syzkaller program.
 ///
-/// It keeps only slot calls and one unfinished call per thread. A line that can't be read is
-/// counted, and ends nothing.
+/// It keeps only slot calls and one unfinished call per thread, and counts unreadable lines.
 struct TraceReader {
     var log = SlotCallLog()
     var clock = TraceClock()
@@ -15,7 +14,6 @@ struct TraceReader {
     var firstThread = FirstThread()
     var registry = MachineRegistry()
     var vcpus = VCPURegistry()
-    /// The number of `KVM_RUN` calls of each thread.
     var runs: [ThreadID: Int] = [:]
     /// Each thread's calls since its last `KVM_RUN`, and the last one if its end is open.
     var awaitingRun: [ThreadID: Range<Int>] = [:]
@@ -28,7 +26,6 @@ struct TraceReader {
     var hasOpenRuns = false
     var startedThreads = 0
 
-    /// Reads the next line, without its end.
     mutating func consume(line raw: ArraySlice<UInt8>) {
         log.counts.lines += 1
         let number = log.counts.lines
@@ -135,9 +132,7 @@ struct TraceReader {
             log.counts.endsMidCall = isCut && wrapped.hasSlotCall
             if log.counts.endsMidCall { log.counts.unfinishedCalls += 1 } else { cutOff(wrapped) }
         }
-        for beginning in split.values where Self.isSlotCall(beginning.body) {
-            log.counts.unfinishedCalls += 1
-        }
+        log.counts.unfinishedCalls += split.values.count { Self.isSlotCall($0.body) }
         if !hasThreadNumbers { log.counts.unfollowedThreads = startedThreads }
         log.machines = registry.machines
         for index in log.machines.indices {
@@ -183,8 +178,7 @@ struct TraceReader {
 }
 
 extension ArraySlice<UInt8> {
-    /// The line without a byte-order mark and a terminal's colours, with spaces for those that web
-    /// pages use.
+    /// The line without a byte-order mark and a terminal's colours, and with plain spaces.
     fileprivate var cleaned: ArraySlice<UInt8> {
         guard contains(where: { $0 == 0x1b || $0 == 0xc2 || $0 == 0xef }) else { return self }
         var clean: [UInt8] = []
@@ -218,11 +212,9 @@ struct WrappedLine {
     init(_ bytes: ArraySlice<UInt8>, number: Int, lines: Int) {
         // A copy: a slice would retain the whole chunk.
         self.bytes = Array(bytes)[...]
-        self.number = number
-        self.lines = lines
+        (self.number, self.lines) = (number, lines)
     }
 
-    /// The line with the next one, which may begin with spaces.
     func joined(_ next: ArraySlice<UInt8>) -> WrappedLine {
         let rest = next.drop { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
         // A line is wrapped at a space, which is printed on either side or not at all; a terminal

@@ -1,15 +1,11 @@
-/// What a line that no reader understood may hide.
-///
-/// "No memory was missing" needs the proof that nothing was overlooked, so in doubt a line counts.
+/// What a line that no reader understood may hide. "No memory was missing" needs the proof that
+/// nothing was overlooked, so in doubt a line counts.
 enum UnreadLine {
     /// A slot call, or a vCPU that enters or leaves the guest.
     case call
-    /// Lines that were left out of the text.
     case gap
 
-    /// - Parameters:
-    ///   - bytes: the line.
-    ///   - isTraced: whether strace's thread or time is at its start.
+    /// - Parameter isTraced: whether strace's thread or time is at the start of the line.
     init?(_ bytes: ArraySlice<UInt8>, isTraced: Bool) {
         guard bytes.first != UInt8(ascii: "#") else { return nil }
         if Self.isGap(bytes) {
@@ -36,8 +32,7 @@ enum UnreadLine {
             && ["omitted", "skipped", "deleted", "removed", "more"].contains { text.contains($0) }
     }
 
-    /// Whether a call that is cut before its result may be a slot call or a `KVM_RUN`: the request
-    /// is one of these, or is cut itself.
+    /// Whether a call that is cut before its result may be a slot call or a `KVM_RUN`.
     static func mayMatter(cut bytes: ArraySlice<UInt8>) -> Bool {
         guard let start = bytes.firstPosition(of: "ioctl(") else { return false }
         var scanner = ByteScanner(bytes[start...])

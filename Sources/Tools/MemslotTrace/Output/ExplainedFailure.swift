@@ -2,14 +2,11 @@ import MemslotProtocol
 package import MemslotScenario
 import Memslots
 
-/// A failed call and why it failed.
 package struct ExplainedFailure: Sendable {
     package var call: FailedCall
     package var explanation: Explanation
 
-    /// - Parameters:
-    ///   - array: the slots at the call.
-    ///   - isWhole: whether they are known from the creation of the VM.
+    /// The `array` at the call `isWhole` if it is known from the VM's creation.
     init(_ call: FailedCall, array: [Memslot], isWhole: Bool) {
         self.call = call
         guard let region = call.region else {
@@ -23,7 +20,6 @@ package struct ExplainedFailure: Sendable {
         explanation = Explanation(attempt, errno: call.errno, isWhole: isWhole)
     }
 
-    /// The call's words, as far as they are known.
     package var words: String {
         guard let region = call.region else { return "a slot call" }
         let slot = Memslot(region)

@@ -3,7 +3,6 @@ internal import MemslotScenario
 package import Memslots
 
 extension ImportReport {
-    /// The findings about the arrays at the end, by VM.
     package var findings: [(machine: Int, finding: Finding)] {
         let isOnly = scenario.machines.count == 1
         var first = memoryFindings
@@ -40,8 +39,7 @@ extension ImportReport {
         }
     }
 
-    /// A number of slots that keeps growing: never as small in the second half of the transactions
-    /// as it was large in the first.
+    /// A number of slots that grows: larger in all the second half than anywhere in the first.
     private func slotTrend(of machine: Int) -> Finding? {
         var count = 0
         let counts = scenario.transactions.filter { $0.machine == machine }.map { transaction in

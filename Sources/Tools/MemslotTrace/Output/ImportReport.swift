@@ -5,15 +5,11 @@ package import Memslots
 /// The numbers of a log; ``text`` is the same for a person.
 package struct ImportReport: Sendable {
     package var counts: TraceCounts
-    /// The scenario, whose transactions have their audits.
     package var scenario: ImportedScenario
-    /// VMs without memory.
     package var idleMachines: Int
-    /// Successful calls that contradict earlier calls, at most ``listedSurprises`` of
-    /// ``surpriseCount``.
+    /// Successful calls that contradict earlier calls: the first of ``surpriseCount``.
     package var surprises: [SurprisingCall]
     package var surpriseCount: Int
-    /// The first failed calls, each explained.
     package var failures: [ExplainedFailure]
     /// The first `KVM_RUN` calls that returned `EFAULT`, and why.
     package var runFaults: [ExplainedFault]
@@ -25,10 +21,8 @@ package struct ImportReport: Sendable {
     package var hasTimes: Bool
     package var hasCoarseTimes: Bool
     package var clockJumps: Bool
-    /// Whether the kernel did not execute these calls one by one: what was missing between them is
-    /// what would have been missing.
+    /// Whether the kernel did not execute these calls one by one: then holes would have been.
     package var isHypothetical = false
-    /// The intended memory, if it is known.
     package var view: FlatViewText?
     /// Whether `memslotctl run` recorded the calls.
     package var isRecorded: Bool
@@ -38,8 +32,6 @@ package struct ImportReport: Sendable {
     static let listedFindings = 20
 
     package var threads: Set<ThreadID> { Set(scenario.transactions.map(\.thread)) }
-
-    /// The transactions in which memory was missing.
     package var transactionsWithHoles: Int { scenario.transactions.count { !$0.audit.isSeamless } }
 
     /// Adds what the VMM's own calls show, to the report of the kernel's calls.
@@ -65,7 +57,7 @@ package struct ImportReport: Sendable {
         for index in runFaults.indices {
             runFaults[index].machine = place(runFaults[index].machine)
         }
-        // Whether a table was early is known of the kernel's calls, in a run; in a record, it says so.
+        // Whether a table was early is known of the kernel's calls; a record says so.
         memoryFindings =
             memoryFindings.filter { $0.finding.kind == .earlyTable }
             + asked.memoryFindings.map { (place($0.machine), $0.finding) }
@@ -79,9 +71,7 @@ package struct ImportReport: Sendable {
         scenario.transactions.count { $0.outcome == .unchanged && $0.changes.undecoded == 0 }
     }
 
-    /// Memory that was missing and came back, in the order in which it came back.
     package var absences: [Hole] { scenario.transactions.flatMap(\.audit.all) }
-
     package var holes: [Hole] { absences.filter { $0.verdict == .hole } }
 
     /// The missing host memory in bytes; each page of a VM counts once.
@@ -95,18 +85,12 @@ package struct ImportReport: Sendable {
 
     /// The longest time that any memory was missing at most; `nil` if none was, or without times.
     package var longestNanoseconds: UInt64? { holes.longestNanoseconds }
-
-    /// The time that any memory was missing at most.
     package var totalNanoseconds: UInt64? { holes.totalNanoseconds }
 
-    /// The transactions in which memory was missing while another thread was in the guest.
     package var transactionsWithHolesInGuest: Int {
         scenario.transactions.count { $0.audit.holes.contains { $0.guest == .running } }
     }
 
-    /// The report for a person: what was missing, the transactions, the failed calls, and notes.
-    ///
-    /// Lines end with a newline. Times are the log's; a tracer slows the VMM down.
     package var text: String { text(withFindings: true) }
 
     package func text(withFindings: Bool) -> String {
@@ -123,7 +107,6 @@ package struct ImportReport: Sendable {
         return text
     }
 
-    /// The headline: what was missing, or why it is not known.
     package var headline: String {
         var parts: [String] = []
         let holes = holes
@@ -198,14 +181,13 @@ package struct ImportReport: Sendable {
 
     private var summary: String {
         let transactions = scenario.transactions
-        var text = "\(scenario.name): "
-        text += counted(counts.slotCalls, "slot call") + " by "
-        text += counted(threads.count, "thread") + " in "
-        text += counted(transactions.count, "transaction") + " on "
-        text += counted(scenario.machines.count, "VM")
-        text +=
-            unchangedTransactions == 0
-            ? "\n" : ", \(unchangedTransactions) without a change in the end\n"
+        var text =
+            "\(scenario.name): \(counted(counts.slotCalls, "slot call")) by "
+            + "\(counted(threads.count, "thread")) in "
+            + "\(counted(transactions.count, "transaction")) on "
+            + counted(scenario.machines.count, "VM")
+        let unchanged = unchangedTransactions
+        text += unchanged == 0 ? "\n" : ", \(unchanged) without a change in the end\n"
         let failed = counts.failedCalls.values.reduce(0, +)
         if failed > 0 {
             let kinds = counts.failedCalls.sorted { $0.key < $1.key }
@@ -220,7 +202,6 @@ package struct ImportReport: Sendable {
         return text
     }
 
-    /// The most absences that are listed.
     private static let listedAbsences = 60
     /// The most transactions that are listed: the first and the last.
     private static let listedTransactions = 500
@@ -290,7 +271,6 @@ package struct ImportReport: Sendable {
         return time.seconds(since: start)
     }
 
-    /// Each failed call with its explanation; equal explanations once.
     package var failureLines: [String] {
         var lines: [String] = []
         var known: [String: Int] = [:]
@@ -308,9 +288,10 @@ package struct ImportReport: Sendable {
         return lines
     }
 
-    /// Each `KVM_RUN` that failed, with its explanation.
     package var faultLines: [String] {
-        runFaults.prefix(Self.listedSurprises).map { "line \($0.line): KVM_RUN: \($0.explanation)" }
+        runFaults.prefix(Self.listedSurprises).map {
+            "line \($0.fault.line): KVM_RUN: \($0.explanation)"
+        }
     }
 
     package var notes: [String] {

@@ -2,16 +2,14 @@ import MemslotProtocol
 import MemslotScenario
 import Memslots
 
-/// A report as JSON (Docs/Reports.md), and as one self-contained page that shows it.
-///
-/// The arrays are stored as differences.
+/// A report as JSON (Docs/Reports.md), whose arrays are stored as differences, and as one page.
 package struct ReportDocument: Sendable {
     private let holds: [Range<UInt64>]
     private let report: ImportReport
     /// The begin of the first call or hold; times are counted from it.
     private let origin: UInt64
 
-    /// - Parameter holds: the times in which vCPUs were held, on the clock of the calls.
+    /// Without holds of vCPUs, or with their times on the clock of the calls.
     package init(_ imported: TraceImport, holds: [Range<UInt64>] = []) {
         self.holds = holds
         report = imported.report
@@ -33,7 +31,6 @@ package struct ReportDocument: Sendable {
         return page
     }
 
-    /// The data as one line of JSON.
     package var json: [UInt8] {
         var writer = JSONWriter()
         writer.object { writer in
@@ -53,11 +50,12 @@ package struct ReportDocument: Sendable {
             }
             let failures =
                 report.failures.map { ($0.call, $0.words, $0.explanation) }
-                + report.runFaults.map { fault in
+                + report.runFaults.map { explained in
+                    let fault = explained.fault
                     let call = FailedCall(
-                        line: fault.line, thread: fault.thread, machine: fault.machine,
+                        line: fault.line, thread: fault.thread, machine: explained.machine,
                         errno: "EFAULT", time: fault.time)
-                    return (call, "KVM_RUN", fault.explanation)
+                    return (call, "KVM_RUN", explained.explanation)
                 }
             writer.list("failures", failures) { writer, failure in
                 let (call, words, explanation) = failure
@@ -86,7 +84,6 @@ package struct ReportDocument: Sendable {
         return writer.bytes
     }
 
-    /// Each transaction with what it removed and installed.
     private func transactions(_ writer: inout JSONWriter) {
         var tables = report.scenario.machines.map { _ in SlotTable() }
         writer.list("transactions", report.scenario.transactions) { writer, transaction in
@@ -197,7 +194,6 @@ extension JSONWriter {
 }
 
 extension [UInt8] {
-    /// Replaces the first occurrence of `mark`.
     fileprivate mutating func replace(_ mark: StaticString, with bytes: [UInt8]) {
         guard let start = self[...].firstPosition(of: mark) else { return }
         replaceSubrange(start..<start + mark.utf8CodeUnitCount, with: bytes)

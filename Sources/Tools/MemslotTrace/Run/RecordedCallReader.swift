@@ -2,9 +2,7 @@ import MemslotProtocol
 import MemslotScenario
 import Memslots
 
-/// Reads a scenario back as calls: those that `memslotctl run --record` recorded, or whole arrays.
-///
-/// A submit without recorded calls is a transaction of which only the arrays are known.
+/// Reads a scenario back as calls: recorded ones, or the changes between whole arrays.
 struct RecordedCallReader {
     private var log = SlotCallLog()
     /// What a run with `--atomic` had beside the VMM's calls; `nil` for another scenario.
@@ -19,7 +17,7 @@ struct RecordedCallReader {
     /// The number of the last commit or kernel call.
     private var runNumber = 0
 
-    /// - Throws: the first line that is no line of a scenario.
+    /// Throws the first line that is no line of a scenario.
     mutating func read(_ bytes: [UInt8]) throws(UnusableInput) -> SlotCallLog {
         var lines = LineReader(bytes: bytes)
         log.isRecorded = true
@@ -54,7 +52,7 @@ struct RecordedCallReader {
         // Calls whose submit is cut off.
         log.counts.unfinishedCalls += pending.count
         if !pending.isEmpty { log.counts.kinds[.record, default: 0] += 1 }
-        run?.complete(creators: log.machines.map(\.creator))
+        run?.creators = log.machines.map(\.creator)
         // Of a version that wrote no commits.
         if run?.commits.isEmpty == true, run?.hasTotals == false { run = nil }
         return log

@@ -4,7 +4,6 @@ import MemslotScenario
 import Memslots
 
 extension JSONWriter {
-    /// Writes a commit's members, in a notification and in a record.
     mutating func members(of commit: RunCommit) {
         member("asked", commit.asked)
         member("made", commit.made)
@@ -18,11 +17,10 @@ extension JSONWriter {
         member("withheldEntry", commit.hasWithheldEntry)
     }
 
-    /// Writes the totals of a run, which records can't give: of what there was no room for, and of
-    /// signals.
+    /// Writes the totals of a run, which its other records can't give.
     mutating func totals(_ recording: RunRecording) {
         for (name, path) in RunRecording.totals { member(name, recording.header[keyPath: path]) }
-        member("untracked", recording.untracked)
+        member("untracked", Int(recording.header.untracked))
         member("stopped", recording.wasStopped)
     }
 }
@@ -41,7 +39,6 @@ extension RunRecording {
         ]
     }
 
-    /// Reads the totals back.
     mutating func readTotals(_ value: JSONValue) {
         header.magic = crun_magic()
         for (name, path) in Self.totals { header[keyPath: path] = value["\(name)"]?.uint64 ?? 0 }
@@ -78,9 +75,7 @@ extension RunCall {
             number: number, machine: machine, thread: thread,
             time: TraceTime(rawValue: call["at"]?.uint64 ?? 0),
             nanoseconds: call["nanoseconds"]?.uint64 ?? 0, region: region,
-            errno: call["errno"]?.string.map {
-                Errno(name: $0) ?? Errno(rawValue: Int32($0) ?? 0)
-            },
+            errno: call["errno"]?.string.map { Errno(name: $0) ?? Errno(rawValue: Int32($0) ?? 0) },
             runsBefore: UInt64(clamping: runsBefore),
             // A record without entries shows that a vCPU was inside, not that none entered.
             entries: call["entries"]?.uint64 ?? (inside > 0 ? UInt64(clamping: number) : 0),
@@ -89,7 +84,6 @@ extension RunCall {
 }
 
 extension RawRegion {
-    /// The words of a recorded call; `nil` if one is missing.
     init?(recorded call: JSONValue) {
         guard let slot = call.number("slot").flatMap({ UInt32(exactly: $0) }),
             let flags = call.number("flags").flatMap({ UInt32(exactly: $0) }),

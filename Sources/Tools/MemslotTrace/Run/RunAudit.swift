@@ -1,23 +1,18 @@
+import CRunRecord
 package import MemslotPicture
 import MemslotScenario
 import Memslots
 
-/// The report of a run: the VMM's changes of guest memory, and what could be better.
 package struct RunAudit: Sendable {
     package var recording: RunRecording
     package var imported: TraceImport
-    /// The kernel's calls as transactions, under `--atomic`.
     package var committed: TraceImport?
-    /// Whether the calls were committed as transactions.
     package var isAtomic: Bool
 
     package init(recording: RunRecording, imported: TraceImport, isAtomic: Bool) {
-        self.recording = recording
-        self.imported = imported
-        self.isAtomic = isAtomic
+        (self.recording, self.imported, self.isAtomic) = (recording, imported, isAtomic)
     }
 
-    /// The whole report. Lines end with a newline.
     package var text: String {
         var text = ""
         let totals = RunTotals(
@@ -27,7 +22,7 @@ package struct RunAudit: Sendable {
         if isAtomic {
             if let committed {
                 text += "\nwhat the kernel saw"
-                text += recording.passed > 0 ? ":\n" : " while vCPUs were held:\n"
+                text += recording.header.passed > 0 ? ":\n" : " while vCPUs were held:\n"
                 text += committed.report.text(withFindings: false)
             } else if recording.lost > 0 {
                 text += "\nwhat the kernel saw is not known: its calls are not all in the record\n"
@@ -37,8 +32,9 @@ package struct RunAudit: Sendable {
         var asked = withTables(imported.report)
         asked.isHypothetical = asked.isHypothetical || isAtomic
         text += asked.text + callTimes
-        if recording.untracked > 0 {
-            text += "note: there was no room to follow \(recording.untracked) VMs or vCPUs\n"
+        if recording.header.untracked > 0 {
+            let count = recording.header.untracked
+            text += "note: there was no room to follow \(count) VMs or vCPUs\n"
         }
         if recording.wasStopped { text += "note: the VMM was stopped by --atomic\n" }
         if asked.view?.rows.isEmpty == true {
@@ -47,20 +43,14 @@ package struct RunAudit: Sendable {
         return text
     }
 
-    /// The page and its data: what the kernel saw.
     package var document: ReportDocument {
         var shown = committed ?? imported
         if committed != nil { shown.report.addEvidence(of: imported.report) }
         shown.report.view = imported.report.view
-        let holds = recording.commits.map { commit in
-            let begin = commit.heldSince.rawValue
-            return begin..<begin.addingSaturated(commit.heldNanoseconds)
-        }
-        return ReportDocument(shown, holds: holds)
+        return ReportDocument(shown, holds: recording.commits.map(\.hold))
     }
 
-    /// The report with the findings about tables, which are of the kernel's calls in a run, and of the
-    /// VMM's in a record.
+    /// The report with all findings about tables: of the kernel's calls in a run.
     private func withTables(_ report: ImportReport) -> ImportReport {
         var report = report
         let known = (committed?.report.memoryFindings ?? []) + imported.report.memoryFindings
@@ -70,7 +60,6 @@ package struct RunAudit: Sendable {
         return report
     }
 
-    /// The durations of the recorded calls, without a tracer.
     private var callTimes: String {
         let times = recording.asked.filter { $0.errno == nil }.map(\.nanoseconds).sorted()
         guard let last = times.last else { return "" }
@@ -78,9 +67,7 @@ package struct RunAudit: Sendable {
         return "a call took \(median) (median), \(HumanDuration(nanoseconds: last)) at most\n"
     }
 
-    /// The times of calls, holes and, under `--atomic`, holds.
-    ///
-    /// A lane for each thread that changed slots, one for the holes and one for the holds.
+    /// The times of calls, a lane for each thread that changed slots, of holes and of holds.
     package var timeline: TimelinePicture {
         let threads = Set(recording.asked.map(\.thread)).sorted()
         let laneOfThread = Dictionary(
@@ -106,11 +93,10 @@ package struct RunAudit: Sendable {
         }
         if isAtomic {
             lanes.append("vCPUs held")
-            spans += recording.commits.map { commit in
-                let begin = commit.heldSince.rawValue
-                return TimelinePicture.Span(
-                    lane: lane + 1, time: begin..<begin.addingSaturated(commit.heldNanoseconds),
-                    label: "\(commit.asked) asked, \(commit.made) made", kind: .held)
+            spans += recording.commits.map {
+                TimelinePicture.Span(
+                    lane: lane + 1, time: $0.hold, label: "\($0.asked) asked, \($0.made) made",
+                    kind: .held)
             }
         }
         return TimelinePicture(lanes: lanes, spans: spans)

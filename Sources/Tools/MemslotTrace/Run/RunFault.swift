@@ -37,7 +37,6 @@ extension Memslot {
     }
 }
 
-/// A `KVM_RUN` that returned `EFAULT`.
 struct RunFault: Hashable {
     /// The line of the log, or the number of the record.
     var line: Int
@@ -49,7 +48,6 @@ struct RunFault: Hashable {
     var address: UInt64?
     /// The process's mappings at that moment, ascending; `nil` where nobody read them.
     var mappings: [UserMapping]?
-    /// The explanation that a record holds.
     var text: String?
 
     /// What of the user memory under `slots` KVM can't reach, a sentence for each range.
@@ -75,22 +73,14 @@ struct RunFault: Hashable {
     }
 }
 
-/// A `KVM_RUN` that failed, and why.
 package struct ExplainedFault: Sendable {
-    package var line: Int
-    package var thread: ThreadID
-    package var time: TraceTime?
+    let fault: RunFault
     package var machine: Int
     package var explanation: Explanation
 
-    /// - Parameters:
-    ///   - slots: the VM's at that moment.
-    ///   - changes: what a log shows of calls that changed the memory before.
+    /// `slots` are the VM's at that moment; `changes` what a log shows of earlier calls.
     init(_ fault: RunFault, of machine: Int, under slots: [Memslot], changes: [String] = []) {
-        line = fault.line
-        thread = fault.thread
-        time = fault.time
-        self.machine = machine
+        (self.fault, self.machine) = (fault, machine)
         var shown = changes
         if let mappings = fault.mappings, !mappings.isEmpty {
             let faulty = fault.unreachable(under: slots)

@@ -1,11 +1,8 @@
 package import Memslots
 
-/// Groups the records of a running VMM into transactions: the same, with the same figures, as
-/// ``RunRecording`` does afterwards.
-///
-/// A plain state machine that ``RunRecordReader`` feeds. Without `--atomic` a transaction ends when
-/// its thread enters `KVM_RUN`, at another thread's call, and, for a thread that has never run a
-/// vCPU, at a pause. With `--atomic` each commit is one.
+/// Groups the records of a running VMM into transactions, with the same figures as ``RunRecording``
+/// afterwards. Without `--atomic` a transaction ends when its thread enters `KVM_RUN`, at another
+/// thread's call, and, for a thread that has never run a vCPU, at a pause.
 package struct RunFollower {
     private let isAtomic: Bool
     private let gapNanoseconds: UInt64
@@ -18,26 +15,19 @@ package struct RunFollower {
         var builder: TransactionBuilder
         var table = SlotTable()
         var commits = 0
-        /// The kernel calls since the last commit, and commits that are passed on after the
-        /// transaction that is open; only if what the VMM asked for is followed.
+        /// Kernel calls since the last commit; commits to pass on after the open transaction.
         var made: [RunCall] = []
         var committed: [RunEvent] = []
-        /// An array that is being read.
         var array: RunArray?
         var mappings: [UserMapping] = []
     }
 
-    /// Starts at the beginning of a run.
-    ///
-    /// - Parameters:
-    ///   - isAtomic: whether the commits of `--atomic` are followed, and not what the VMM asked for.
-    ///   - options: the grouping of calls, and the name of the VMs.
+    /// With `isAtomic` the commits are followed, and not what the VMM asked for.
     package init(isAtomic: Bool, options: TraceImporter.Options) {
         self.isAtomic = isAtomic
         gapNanoseconds = options.gapNanoseconds
     }
 
-    /// The name of a VM in the scenario and the report.
     package static func name(of machine: Int, _ options: TraceImporter.Options) -> String {
         TraceAssembly.name(TraceAssembly.name(options.name), of: machine)
     }
@@ -97,8 +87,7 @@ package struct RunFollower {
         }
     }
 
-    /// Ends transactions whose pause is over at `now`. Requires that all records that were begun
-    /// before `now` are read.
+    /// Ends transactions whose pause is over at `now`. All records begun before that must be read.
     mutating func endPaused(at now: TraceTime) -> [RunEvent] {
         guard !isAtomic else { return [] }
         return machines.keys.sorted().flatMap { number -> [RunEvent] in
@@ -109,15 +98,12 @@ package struct RunFollower {
         }
     }
 
-    /// The processes that have VMs.
     var livingProcesses: Set<Int32> { Set(machines.values.map(\.process)) }
 
-    /// Removes the VMs of a process that has ended.
     mutating func processEnded(_ process: Int32) -> [RunEvent] {
         machines.filter { $0.value.process == process }.keys.sorted().flatMap { remove($0) }
     }
 
-    /// Ends the open transactions at the end of the run.
     mutating func finish() -> [RunEvent] { machines.keys.sorted().flatMap { endLast($0) } }
 
     private mutating func add(_ machine: RunMachine) -> [RunEvent] {
@@ -218,11 +204,9 @@ extension SlotChange {
 package struct FollowedTransaction: Sendable {
     /// The transaction, with its VM's number in the run.
     package var transaction: ImportedTransaction
-    /// The calls that changed something, in order.
     package var operations: [SlotCall]
     /// The slots after it, ascending by address space and id.
     package var slots: [Memslot]
-    /// The sum of the calls' durations in nanoseconds.
     package var callNanoseconds: UInt64
     /// From the start of the first call to the end of the last, in nanoseconds.
     package var nanoseconds: UInt64
@@ -234,16 +218,12 @@ package struct FollowedTransaction: Sendable {
 package enum RunEvent: Sendable {
     case machine(RunMachine)
     case transaction(FollowedTransaction)
-    /// A commit with its kernel calls, if what the VMM asked for is followed; `nil` for calls after
-    /// which none came.
+    /// A commit with its kernel calls, if the asked ones are followed; `nil` if none came after.
     case commit(RunCommit?, made: [RunCall], machine: Int)
-    /// A call that the kernel refused.
     case refused(RunCall)
     case gone(Int)
-    /// So many records were overwritten before they were read. All VMs were closed; each comes back
-    /// with its whole array as one transaction.
+    /// So many records were overwritten unread. All VMs are gone, and come back with whole arrays.
     case lost(Int)
-    /// A `KVM_RUN` returned `EFAULT`.
     case fault(ExplainedFault)
     /// User memory was unmapped or protected under a slot, or a memory table was sent early.
     case finding(Finding, machine: Int)

@@ -7,7 +7,6 @@ package enum RunNotification {
     /// The most holes that one notification lists; `holeCount` is the number of all holes.
     package static let listedHoles = 256
 
-    /// `run.transaction`: a transaction has ended, after which the VM has `generation`.
     package static func transaction(
         _ followed: FollowedTransaction, of vm: String, generation: Generation
     ) -> [UInt8] {
@@ -25,18 +24,15 @@ package enum RunNotification {
         }
     }
 
-    /// `run.fault`: a `KVM_RUN` returned `EFAULT`.
     package static func fault(_ fault: ExplainedFault, of vm: String) -> [UInt8] {
         line("run.fault") { writer in
             writer.member("vm", vm)
-            writer.member("thread", UInt64(fault.thread.rawValue))
+            writer.member("thread", UInt64(fault.fault.thread.rawValue))
             writer.member("text", fault.explanation.description)
         }
     }
 
-    /// `run.ended`: the run is over, with its totals.
-    ///
-    /// - Parameter report: of the kernel's calls; `nil` if no slot call succeeded.
+    /// `run.ended`: the run is over. The report is of the kernel's calls, if any succeeded.
     package static func ended(
         _ report: ImportReport?, _ recording: RunRecording, status: Int32?
     ) -> [UInt8] {

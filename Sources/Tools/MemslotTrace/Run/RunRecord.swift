@@ -2,16 +2,13 @@ import CRunRecord
 package import MemslotProtocol
 package import Memslots
 
-/// A slot call of a VMM that ran under `memslotctl run`.
 package struct RunCall: Hashable, Sendable {
     /// Its position among all records, from 1.
     package var number: Int
     /// The VM, numbered from 0 over all processes of the run.
     package var machine: Int
     package var thread: ThreadID
-    /// Its start, on the monotonic clock.
     package var time: TraceTime
-    /// Its duration in nanoseconds.
     package var nanoseconds: UInt64
     /// The words, with the guest_memfd that a REGION2 call names.
     package var region: RawRegion
@@ -22,37 +19,24 @@ package struct RunCall: Hashable, Sendable {
     package var entries: UInt64
     /// The number of the VM's vCPUs in the guest at the start of the call.
     package var inside: UInt32
+    /// The number of the VM's commits before a kernel call.
+    var commit: Int?
 }
 
-/// The commit of a transaction, in a run with `--atomic`.
 package struct RunCommit: Hashable, Sendable {
-    /// The reason of the commit.
-    ///
-    /// The cases' names are on the wire.
+    /// The reason of the commit, `CRUN_BY_RUN` and so on. The cases' names are on the wire.
     package enum Reason: UInt32, Hashable, Sendable, CaseIterable {
-        /// The thread was about to run a vCPU.
         case run = 1
-        /// A call that reads guest memory.
         case call = 2
-        /// User memory was about to be unmapped.
         case unmapping = 3
-        /// A call of VFIO, iommufd or vhost.
         case device = 4
-        /// The thread had made no call for a while.
         case quiet = 5
-        /// A descriptor was about to be closed.
         case close = 6
-        /// The thread kept making calls for too long, and no memory was missing at that time.
         case time = 7
-        /// The hold exceeded its budget; the calls were made beside the guest.
         case budget = 8
-        /// One call, made beside the guest: after a hold that exceeded its budget, or while
-        /// `--atomic` was off.
         case pass = 9
-        /// A vhost-user memory table was about to be sent, before the guest had the memory.
         case table = 10
 
-        /// A short text for a person.
         package var text: String {
             switch self {
             case .run: "KVM_RUN"
@@ -68,11 +52,8 @@ package struct RunCommit: Hashable, Sendable {
     package var number: Int
     package var machine: Int
     package var thread: ThreadID
-    /// The reason; `nil` for a value of another version.
     package var reason: Reason?
-    /// The start of the hold, on the monotonic clock.
     package var heldSince: TraceTime
-    /// The duration of the hold in nanoseconds.
     package var heldNanoseconds: UInt64
     /// The duration of the kernel calls, including planning, in nanoseconds.
     package var appliedNanoseconds: UInt64
@@ -93,9 +74,13 @@ package struct RunCommit: Hashable, Sendable {
         [kickNanoseconds, waitNanoseconds, appliedNanoseconds, releaseNanoseconds]
             .reduce(heldNanoseconds) { $0 - min($0, $1) }
     }
+
+    /// The time of the hold, on the monotonic clock.
+    var hold: Range<UInt64> {
+        heldSince.rawValue..<heldSince.rawValue.addingSaturated(heldNanoseconds)
+    }
 }
 
-/// A record, by its kind.
 enum RunRecord {
     case machine(RunMachine)
     case asked(RunCall)
@@ -111,22 +96,6 @@ enum RunRecord {
     /// The array that a VM has now, whose slots follow.
     case array(RunArray)
     case slot(RunCall)
-
-    /// The VM; `nil` if the record is about a thread.
-    var machine: Int? {
-        switch self {
-        case .machine(let machine): machine.number
-        case .asked(let call), .made(let call), .slot(let call): call.machine
-        case .commit(let commit): commit.machine
-        case .gone(let machine): machine
-        case .array(let array): array.machine.number
-        case .fault(let fault): fault.machine
-        case .mapping(_, let machine): machine
-        case .changed(let change): change.machine
-        case .table(let message): message.machine
-        case .entered: nil
-        }
-    }
 
     /// `nil` for a record that was never finished.
     init?(_ words: crun_record, number: Int) {
@@ -172,7 +141,6 @@ struct RunArray: Sendable {
     var machine: RunMachine
     /// The record before its slots, as a call.
     var start: RecordedCall
-    /// How many slots are still to come.
     var missing: Int
     var slots: [RawRegion] = []
 
@@ -182,13 +150,11 @@ struct RunArray: Sendable {
     }
 }
 
-/// A VM of a run.
 package struct RunMachine: Hashable, Sendable {
     /// Numbered from 0 over all processes of the run.
     package var number: Int
     package var thread: ThreadID
     package var process: Int32
-    /// What its host offers.
     package var needs: SimulatedParameters
 
     init(_ words: crun_record, _ needs: SimulatedParameters) {
@@ -212,22 +178,18 @@ extension ThreadID {
 
 extension RunCall {
     init(_ words: crun_record, number: Int) {
-        self.number = number
-        machine = Int(words.vm)
-        thread = ThreadID(words)
-        time = TraceTime(rawValue: words.start)
-        nanoseconds = words.duration
         let own = words.region
         let hasFile = own.form == 2 && own.guest_memfd >= 0
-        region = RawRegion(
-            slot: own.slot, flags: own.flags, guestPhysicalAddress: own.guest_phys_addr,
-            memorySize: own.memory_size, userspaceAddress: own.userspace_addr,
-            guestMemfd: hasFile ? .file(index: UInt32(own.guest_memfd)) : nil,
-            guestMemfdOffset: own.guest_memfd_offset)
-        errno = words.result < 0 ? Errno(rawValue: 0 &- words.result) : nil
-        runsBefore = words.runs
-        entries = words.entries
-        inside = words.inside
+        self.init(
+            number: number, machine: Int(words.vm), thread: ThreadID(words),
+            time: TraceTime(words.start), nanoseconds: words.duration,
+            region: RawRegion(
+                slot: own.slot, flags: own.flags, guestPhysicalAddress: own.guest_phys_addr,
+                memorySize: own.memory_size, userspaceAddress: own.userspace_addr,
+                guestMemfd: hasFile ? .file(index: UInt32(own.guest_memfd)) : nil,
+                guestMemfdOffset: own.guest_memfd_offset),
+            errno: words.result < 0 ? Errno(rawValue: 0 &- words.result) : nil,
+            runsBefore: words.runs, entries: words.entries, inside: words.inside)
     }
 
     package var end: TraceTime { TraceTime(rawValue: time.rawValue.addingSaturated(nanoseconds)) }
@@ -235,19 +197,14 @@ extension RunCall {
 
 extension RunCommit {
     init(_ words: crun_record, number: Int) {
-        self.number = number
-        machine = Int(words.vm)
-        thread = ThreadID(words)
-        reason = Reason(rawValue: words.hold.why)
-        heldSince = TraceTime(rawValue: words.held_since)
-        heldNanoseconds = words.duration
-        appliedNanoseconds = words.applied
-        asked = Int(words.asked)
-        made = Int(words.made)
-        hasWithheldEntry = words.hold.withheld_none == 0
-        asleep = Int(words.hold.asleep)
-        kickNanoseconds = words.hold.kick
-        waitNanoseconds = words.hold.wait
-        releaseNanoseconds = words.hold.release
+        let hold = words.hold
+        self.init(
+            number: number, machine: Int(words.vm), thread: ThreadID(words),
+            reason: Reason(rawValue: hold.why), heldSince: TraceTime(words.held_since),
+            heldNanoseconds: words.duration, appliedNanoseconds: words.applied,
+            asked: Int(words.asked), made: Int(words.made),
+            hasWithheldEntry: hold.withheld_none == 0, asleep: Int(hold.asleep),
+            kickNanoseconds: hold.kick, waitNanoseconds: hold.wait,
+            releaseNanoseconds: hold.release)
     }
 }

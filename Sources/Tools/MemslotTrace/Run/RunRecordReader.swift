@@ -17,11 +17,7 @@ package struct RunRecordReader {
 
     package init(_ follower: RunFollower) { self.follower = follower }
 
-    /// Reads the new records.
-    ///
-    /// - Parameters:
-    ///   - bytes: the shared memory.
-    ///   - isOver: whether all processes have ended; then open transactions end too.
+    /// Reads the new records. If it `isOver`, all processes have ended, and open transactions do.
     package mutating func read(
         _ bytes: UnsafeRawBufferPointer, isOver: Bool = false
     ) -> [RunEvent] {
@@ -63,7 +59,6 @@ package struct RunRecordReader {
         follower.livingProcesses.sorted().flatMap { follower.processEnded($0) }
     }
 
-    /// Whether the process can still finish a record that it began.
     private mutating func mayStillFinish(_ process: Int32, _ now: TraceTime) -> Bool {
         let since = waitingSince ?? now
         waitingSince = since
@@ -73,7 +68,6 @@ package struct RunRecordReader {
 }
 
 extension TraceTime {
-    /// Now, on the clock of a run's records.
     static var monotonic: TraceTime {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
@@ -81,12 +75,9 @@ extension TraceTime {
     }
 }
 
-/// The processes of a run that are known to be alive or to have ended.
-///
-/// A record has the process's number in the process's own PID namespace, which may differ from
-/// ours. So only a process that was seen alive can be seen to have ended.
+/// The processes of a run that are known to be alive or to have ended. A record has the number of
+/// the process's own PID namespace, so only one that was seen alive can be seen to have ended.
 struct LiveProcesses {
-    /// Whether each process was alive at its first record.
     private var seen: [Int32: Bool] = [:]
 
     mutating func record(_ process: Int32) {
@@ -94,13 +85,9 @@ struct LiveProcesses {
         seen[process] = Self.isAlive(process)
     }
 
-    /// Whether it was seen alive; otherwise nothing is known about it.
     func isKnown(_ process: Int32) -> Bool { seen[process] == true }
-
-    /// Whether it was seen alive and has ended.
     func hasEnded(_ process: Int32) -> Bool { isKnown(process) && !Self.isAlive(process) }
 
-    /// Whether the process exists and is not a zombie.
     private static func isAlive(_ process: Int32) -> Bool {
         guard kill(process, 0) == 0 || errno != ESRCH else { return false }
         let file = open("/proc/\(process)/stat", O_RDONLY | O_CLOEXEC)
@@ -119,5 +106,40 @@ struct LiveProcesses {
         // A first thread that has ended is a zombie too while other threads run.
         let isAlone = fields[17].elementsEqual("1".utf8) || fields[17].elementsEqual("0".utf8)
         return !(isAlone && [UInt8(ascii: "Z"), UInt8(ascii: "X")].contains(state))
+    }
+}
+
+/// The records of a run, by number from 0: the first half of the room stays, the other is a ring.
+struct RunRecords {
+    let header: crun_header
+    let begun: UInt64
+    let room: UInt64
+    private let records: UnsafePointer<crun_record>
+
+    /// - Parameter bytes: the memory, which programs may write to and may have filled with anything.
+    init?(_ bytes: UnsafeRawBufferPointer) {
+        let headerSize = MemoryLayout<crun_header>.size
+        guard let base = bytes.baseAddress, bytes.count >= headerSize else { return nil }
+        let header = base.assumingMemoryBound(to: crun_header.self)
+        // Before anything else: once all of these are read, every later call ends after that.
+        begun = crun_next(header)
+        self.header = header.pointee
+        let size = UInt64(bytes.count - headerSize) / UInt64(MemoryLayout<crun_record>.stride)
+        room = min(crun_room(header), size & ~1)
+        records = UnsafeRawPointer(base + headerSize).assumingMemoryBound(to: crun_record.self)
+        guard room >= 4, header.pointee.magic == crun_magic() else { return nil }
+    }
+
+    /// The first number of the newest records: all before it, but for those that stay, are lost.
+    var oldestOfRing: UInt64 { begun > room ? begun - room / 2 : room / 2 }
+    var lost: UInt64 { oldestOfRing - room / 2 }
+
+    func isLost(_ number: UInt64) -> Bool { number >= room / 2 && number < oldestOfRing }
+
+    /// Copies a record; its kind may be `CRUN_NOTHING` (not finished) or `CRUN_OVERWRITTEN`.
+    func read(_ number: UInt64) -> crun_record {
+        var copy = crun_record()
+        copy.kind = crun_read(records, room, number, &copy)
+        return copy
     }
 }

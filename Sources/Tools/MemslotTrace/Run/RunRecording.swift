@@ -3,61 +3,35 @@ import MemslotProtocol
 import MemslotScenario
 import Memslots
 
-/// The slot calls of a VMM under `memslotctl run`, with exact times.
 package struct RunRecording: Sendable {
     /// The VMM's slot calls and their results, including failed ones, in the order of their effect.
     package private(set) var asked: [RunCall] = []
-    /// The kernel calls that were made for it; empty without `--atomic`.
+    /// The kernel calls that were made for it, and the transactions; empty without `--atomic`.
     package private(set) var made: [RunCall] = []
-    /// The transactions; empty without `--atomic`.
     package private(set) var commits: [RunCommit] = []
     /// The thread that created each VM, in the order of creation.
-    package private(set) var creators: [ThreadID] = []
+    package internal(set) var creators: [ThreadID] = []
     var header = crun_header()
     private var faults: [RunFault] = []
     private var changes: [MemoryChange] = []
     private var tables: [TableMessage] = []
     /// The mappings of a process, which come before its fault.
     private var mappings: [Int: [UserMapping]] = [:]
-    /// The number of programs with the preload library.
-    package var attached: Int { Int(header.attached) }
-    /// The number of VMs and vCPUs that there was no room for.
-    package var untracked: Int { Int(header.untracked) }
     /// The number of records that newer ones have overwritten: after the first, before the newest.
     package private(set) var lost = 0
     /// The arrays from which VMs are known again after that.
     private var arrays: [RunArray] = []
     private var resumed: Set<Int> = []
+    private var commitsOfMachine: [Int: Int] = [:]
     /// The number of calls that had not returned when their process ended.
     package private(set) var unfinished = 0
-    /// The number of the VMM's calls that succeeded, also of those that there was no room for.
-    package private(set) var succeeded = 0
-    /// The number of the VMM's calls that the kernel refused, also of those.
-    package private(set) var refused = 0
-    /// The number of kernel calls, also of those that there was no room for.
-    package private(set) var madeCount = 0
-    /// The number of transactions, also of those that there was no room for.
-    package private(set) var commitCount = 0
-    /// The number of calls that were made beside the guest, also of those.
-    package var passed: UInt64 { header.passed }
-    /// The number of holds that exceeded `--hold-budget-us`.
-    package var pastBudget: Int { Int(clamping: header.past) }
-    /// The longest hold of all transactions, in nanoseconds.
-    package private(set) var longestHold: UInt64 = 0
-    /// The number of calls that were reported as done and never applied: their VMM ended first.
-    package var unapplied: UInt64 { header.deferred }
+    package var attached: Int { Int(header.attached) }
     /// Whether a VMM was stopped because the kernel refused a call that had been promised to it.
     package var wasStopped: Bool { header.stopped != 0 }
     /// Whether totals are known that records can't give; not in a file that was cut.
     var hasTotals: Bool { header.magic != 0 }
-    /// The number of signals that made vCPUs leave the guest.
-    package var kicks: UInt64 { header.kicks }
-    /// The number of interruptions that the VMM saw because they might have been its own.
-    package var shownKicks: UInt64 { header.shown }
 
-    /// Reads the shared memory of a run whose processes have ended.
-    ///
-    /// - Parameter bytes: the memory; that of another version gives an empty recording.
+    /// Reads the shared memory of a run whose processes have ended; empty for another version's.
     package init(_ bytes: UnsafeRawBufferPointer) {
         guard let records = RunRecords(bytes) else { return }
         header = records.header
@@ -67,40 +41,48 @@ package struct RunRecording: Sendable {
         while index < records.begun {
             if records.isLost(index) { index = records.oldestOfRing }
             number += 1
+            let words = records.read(index)
+            let isAfterLoss = records.lost > 0 && index >= records.room / 2
             add(
-                RunRecord(records.read(index), number: number),
-                isAfterLoss: records.lost > 0 && index >= records.room / 2)
+                RunRecord(words, number: number),
+                afterLossOf: isAfterLoss && words.kind != CRUN_ENTERED ? Int(words.vm) : nil)
             index += 1
         }
-        complete()
     }
 
-    /// An empty one, to which a file's records are added.
     package init() {}
 
-    /// Computes the totals once all records are there.
-    ///
-    /// - Parameter creators: the thread that created each VM, where no record names it.
-    mutating func complete(creators: [ThreadID] = []) {
-        if !creators.isEmpty { self.creators = creators }
-        succeeded = max(Int(clamping: header.succeeded), asked.count { $0.errno == nil })
-        refused = max(Int(clamping: header.refused), asked.count { $0.errno != nil })
-        commitCount = max(Int(clamping: header.commits), commits.count { $0.reason != .pass })
-        madeCount = max(Int(clamping: header.made), made.count)
-        longestHold = commits.reduce(header.longest_hold) {
-            max($0, $1.hasWithheldEntry ? $1.heldNanoseconds : 0)
-        }
+    /// The number of the VMM's calls that succeeded, also of those that there was no room for.
+    package var succeeded: Int {
+        max(Int(clamping: header.succeeded), asked.count { $0.errno == nil })
     }
 
-    mutating func add(_ record: RunRecord?, isAfterLoss: Bool = false) {
-        if isAfterLoss, let record, let machine = record.machine, !resumed.contains(machine) {
-            return resume(with: record)
+    /// The number of the VMM's calls that the kernel refused, of kernel calls and of transactions.
+    var refused: Int { max(Int(clamping: header.refused), asked.count { $0.errno != nil }) }
+    var madeCount: Int { max(Int(clamping: header.made), made.count) }
+    var commitCount: Int {
+        max(Int(clamping: header.commits), commits.count { $0.reason != .pass })
+    }
+
+    var longestHold: UInt64 {
+        commits.lazy.filter(\.hasWithheldEntry).map(\.heldNanoseconds)
+            .reduce(header.longest_hold, max)
+    }
+
+    /// - Parameter machine: the VM of a record after a loss.
+    mutating func add(_ record: RunRecord?, afterLossOf machine: Int? = nil) {
+        if let machine, let record, !resumed.contains(machine) {
+            return resume(machine, with: record)
         }
         switch record {
         case .machine(let machine): addCreator(of: machine)
         case .asked(let call): asked.append(call)
-        case .made(let call): made.append(call)
-        case .commit(let commit): commits.append(commit)
+        case .made(var call):
+            call.commit = commitsOfMachine[call.machine, default: 0]
+            made.append(call)
+        case .commit(let commit):
+            commitsOfMachine[commit.machine, default: 0] += 1
+            commits.append(commit)
         case .fault(var fault):
             fault.mappings = mappings.removeValue(forKey: fault.machine ?? 0)
             faults.append(fault)
@@ -112,13 +94,12 @@ package struct RunRecording: Sendable {
         }
     }
 
-    /// Counts records that are not there.
     mutating func addLost(_ count: UInt64) {
         lost = Int(clamping: UInt64(lost).addingSaturated(count))
     }
 
     /// Adds a record of a VM whose array is not known: records before it were lost.
-    private mutating func resume(with record: RunRecord) {
+    private mutating func resume(_ machine: Int, with record: RunRecord) {
         switch record {
         case .machine(let machine):
             addCreator(of: machine)
@@ -132,11 +113,8 @@ package struct RunRecording: Sendable {
             }
         default: lost += 1
         }
-        if let array = arrays.last(where: { $0.machine.number == record.machine }),
-            array.missing <= 0
-        {
-            resumed.insert(array.machine.number)
-        }
+        let array = arrays.last { $0.machine.number == machine }
+        if let array, array.missing <= 0 { resumed.insert(machine) }
     }
 
     /// VMs of which not even this is known have no creator.
@@ -146,9 +124,7 @@ package struct RunRecording: Sendable {
         creators[machine.number] = machine.thread
     }
 
-    /// The VMM's calls as transactions: the scenario, and the holes between the calls.
-    ///
-    /// - Throws: if no call succeeded.
+    /// The VMM's calls as transactions, and the holes between the calls. Throws if none succeeded.
     package func imported(options: TraceImporter.Options) throws(TraceError) -> TraceImport {
         var log = log(of: asked)
         // Under `--atomic` the kernel's array decides what the guest had.
@@ -156,24 +132,10 @@ package struct RunRecording: Sendable {
         return try TraceAssembly(log: log, options: options).assemble()
     }
 
-    /// The kernel calls under `--atomic`: each commit is one transaction.
-    ///
-    /// - Throws: if there was no call.
+    /// The kernel calls under `--atomic`: each commit is one transaction. Throws if there was none.
     package func importedCommits(options: TraceImporter.Options) throws(TraceError) -> TraceImport {
         var log = log(of: made)
         log.tables = tables
-        var marks: [Int: ArraySlice<Int>] = [:]
-        for commit in commits { marks[commit.machine, default: []].append(commit.number) }
-        var counts: [Int: Int] = [:]
-        for index in log.calls.indices {
-            let (machine, line) = (log.calls[index].machine, log.calls[index].line)
-            while let next = marks[machine]?.first, next < line {
-                marks[machine]?.removeFirst()
-                counts[machine, default: 0] += 1
-            }
-            // Each commit is a transaction.
-            if !log.calls[index].isOfArray { log.calls[index].commit = counts[machine] ?? 0 }
-        }
         return try TraceAssembly(log: log, options: options).assemble()
     }
 
@@ -216,9 +178,7 @@ package struct RunRecording: Sendable {
         return log
     }
 
-    /// The raw calls and their results, in the format of `memslot-lab conform`.
-    ///
-    /// - Parameter machine: the VM; conform has one VM per run.
+    /// The raw calls and their results, in the format of `memslot-lab conform`, which has one VM.
     package func rawLines(of machine: Int) -> [UInt8] {
         var writer = JSONWriter()
         for call in asked where call.machine == machine {
@@ -235,6 +195,7 @@ extension RecordedCall {
         self.init(
             line: call.number, thread: call.thread, time: call.end, machine: call.machine,
             region: call.region, begin: .exactly(call.time), end: .exactly(call.end),
-            runsBefore: Int(clamping: call.runsBefore), atBegin: presence, atEnd: presence)
+            runsBefore: Int(clamping: call.runsBefore), commit: call.commit, atBegin: presence,
+            atEnd: presence)
     }
 }

@@ -2,10 +2,7 @@ import MemslotProtocol
 import MemslotScenario
 import Memslots
 
-/// The scenario of a run, line by line while it lasts: what the VMM asked for, as whole arrays.
-///
-/// The remark before each request has the recorded calls with thread, time, duration and `KVM_RUN`
-/// counts, so that `memslotctl report` finds the holes. Keeps one array for each VM.
+/// The scenario of a run, line by line while it lasts, with the calls before each request.
 package struct RunScenarioWriter {
     private struct Machine {
         var machine: ImportedScenario.Machine
@@ -27,7 +24,6 @@ package struct RunScenarioWriter {
 
     package init(_ options: TraceImporter.Options) { self.options = options }
 
-    /// The lines at the beginning.
     package mutating func header() -> [UInt8] {
         writer.header(
             of: ImportedScenario(
@@ -52,8 +48,7 @@ package struct RunScenarioWriter {
             let isTable = finding.kind == .earlyTable
             writer.line {
                 $0.member(
-                    "comment",
-                    isTable ? "it was early" : "user memory under a slot was changed")
+                    "comment", isTable ? "it was early" : "user memory under a slot was changed")
                 $0.member("vm", name)
                 $0.object("finding") {
                     if isTable { $0.member("kind", finding.kind.rawValue) }
@@ -73,7 +68,7 @@ package struct RunScenarioWriter {
         case .fault(let fault):
             writer.line {
                 $0.member("comment", "KVM_RUN: EFAULT")
-                $0.member("thread", UInt64(fault.thread.rawValue))
+                $0.member("thread", UInt64(fault.fault.thread.rawValue))
                 $0.member("runFault", fault.explanation.description)
             }
         case .table(let message):
@@ -94,7 +89,6 @@ package struct RunScenarioWriter {
         return finish()
     }
 
-    /// The last line: the totals of the run.
     package mutating func end(_ recording: RunRecording) -> [UInt8] {
         writer.line {
             $0.member("comment", "the run has ended")
@@ -106,7 +100,7 @@ package struct RunScenarioWriter {
     /// The time from which all others are counted: of the first call, or of an earlier hold.
     private mutating func origin(_ time: TraceTime?) -> TraceTime {
         start = start ?? time
-        return start ?? .zero
+        return start ?? 0
     }
 
     private mutating func add(_ commit: RunCommit?, _ made: [RunCall], of number: Int) {
@@ -160,12 +154,7 @@ package struct RunScenarioWriter {
     }
 }
 
-extension TraceTime {
-    fileprivate static let zero = TraceTime(rawValue: 0)
-}
-
 extension JSONWriter {
-    /// Writes a call with the kernel's names, and its result. Times are in nanoseconds.
     fileprivate mutating func recorded(
         _ call: RecordedCall, _ errno: Errno?, since start: TraceTime
     ) {

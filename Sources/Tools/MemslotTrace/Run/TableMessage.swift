@@ -4,7 +4,6 @@ import Memslots
 
 /// A region in a vhost-user message by which a VMM sent a memory table to a device process.
 package struct TableMessage: Hashable, Sendable {
-    /// The number of its record.
     var line: Int
     var thread: ThreadID
     var machine: Int
@@ -34,12 +33,9 @@ package struct TableMessage: Hashable, Sendable {
         }
     }
 
-    var target: String {
-        (peer > 0 ? "process \(peer)" : "a process") + " (descriptor \(socket))"
-    }
+    var target: String { (peer > 0 ? "process \(peer)" : "a process") + " (descriptor \(socket))" }
 
-    /// The memory in it that the guest did not have under `slots`; `nil` if it had all, or if that is
-    /// not known. A region that is removed may be gone already.
+    /// The memory in it that the guest did not have under `slots`; `nil` if that is not known.
     func finding(under slots: [Memslot]) -> Finding? {
         let end = guestAddress.addingSaturated(size)
         guard request != 38, isExact, end > guestAddress else { return nil }

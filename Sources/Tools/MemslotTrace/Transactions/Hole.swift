@@ -2,7 +2,6 @@ package import Memslots
 
 /// Guest memory that a call removed and a later call mapped again.
 package struct Hole: Hashable, Sendable {
-    /// What is known of the guest memory's host page when it came back.
     package enum Backing: String, Hashable, Sendable { case same, other, unknown }
 
     package enum Verdict: String, Hashable, Sendable {
@@ -18,13 +17,10 @@ package struct Hole: Hashable, Sendable {
     package var size: ByteCount
     /// The host memory to which the bytes came back.
     var host: HostRange
-    /// The line of the call that removed the memory.
     package var removedOnLine: Int
-    /// The line of the call that restored it.
     package var returnedOnLine: Int
     package var thread: ThreadID
-    /// From the end of the one call to the begin of the other: how long the memory was missing for
-    /// certain. `nil` in a log without times. A tracer slows the VMM down.
+    /// From the end of the one call to the begin of the other; `nil` in a log without times.
     package var certainNanoseconds: UInt64?
     /// From the begin of the one call to the end of the other; `nil` if one of them is unknown.
     package var atMostNanoseconds: UInt64?
@@ -42,7 +38,6 @@ struct HostRange: Hashable {
     var start: UInt64
 }
 
-/// The absences that ended in one transaction.
 package struct HoleAudit: Hashable, Sendable {
     /// In the order in which they ended. Memory that was missing twice is listed twice.
     package var all: [Hole] = []
@@ -55,7 +50,6 @@ package struct HoleAudit: Hashable, Sendable {
     package var missing: ByteCount { ByteCount(rawValue: holes.hostBytes) }
     package var longestNanoseconds: UInt64? { holes.longestNanoseconds }
     package var totalNanoseconds: UInt64? { holes.totalNanoseconds }
-    /// Whether a vCPU was in the guest during any of the holes.
     package var guest: GuestActivity { holes.guest }
 }
 
@@ -101,17 +95,14 @@ extension [Hole] {
     }
 }
 
-/// What a log shows of the vCPUs of a VM.
 struct KnownVCPUs {
     /// Whether it shows every vCPU, at least one, from its creation and with its `KVM_RUN` calls.
     var areAllShown: Bool
     /// Whether a vCPU of an unknown VM can only be this VM's.
     var strayIsOwn: Bool
 
-    /// The vCPUs' activity between two calls.
-    ///
-    /// Running: a vCPU was inside between the end of the first and the begin of the last. Out: none
-    /// was inside between the begin of the first and the end of the last.
+    /// Running: a vCPU was inside between the end of the first call and the begin of the last. Out:
+    /// none was inside between the begin of the first and the end of the last.
     func activity(between first: RecordedCall, and last: RecordedCall) -> GuestActivity {
         let inner = activity(first.atEnd, first.end.latest, last.atBegin)
         return inner == .notRunning
@@ -119,7 +110,6 @@ struct KnownVCPUs {
             ? .unknown : inner
     }
 
-    /// The vCPUs' activity from the begin of the first call to the end of the last.
     func activity(during first: RecordedCall, _ last: RecordedCall) -> GuestActivity {
         activity(first.atBegin, first.begin.earliest, last.atEnd)
     }

@@ -1,14 +1,11 @@
 import Memslots
 
-/// Finds the holes of a VM, call by call: each byte over time (Docs/Reports.md).
-///
-/// The only place that decides what a hole is. An import, a report, a run and a live run use it.
+/// Finds the holes of a VM, call by call. The only place that decides what a hole is.
 struct HoleEngine {
     private struct Absence {
         var call: RecordedCall
         var transaction: Int
-        /// The former host memory of the first byte of the range for which it was made, whose
-        /// guest address is `start`.
+        /// The former host memory of the first byte, whose guest address is `start`.
         var host: HostRange?
         var start: UInt64
         /// Whether the removal itself is not in the log.
@@ -20,13 +17,12 @@ struct HoleEngine {
 
     init(vcpus: KnownVCPUs) { self.vcpus = vcpus }
 
-    /// Applies the next call, and returns the absences that it ended.
-    ///
-    /// - Parameter transaction: the number of the transaction of which the call is a part.
+    /// Applies the next call of a transaction, and returns the absences that it ended.
     mutating func apply(
         _ change: SlotChange, at call: RecordedCall, in transaction: Int
     ) -> [Hole] {
-        for (place, slot) in change.removed.enumerated() {
+        // Of such a change nothing is known but the arrays before and after it.
+        for (place, slot) in change.removed.enumerated() where !call.isOfArray {
             // With a contradiction, a call that the log does not show removed the slot.
             let isInferred = change.surprise != nil && !(change.kind == .move && place == 0)
             for range in kept(slot, by: change.added) {
@@ -38,14 +34,10 @@ struct HoleEngine {
             }
         }
         guard let added = change.added else { return [] }
-        return missing.remove(added.range).map { range, absence in
+        let ended = missing.remove(added.range)
+        return (call.isOfArray ? [] : ended).map { range, absence in
             hole(range, absence, endedBy: call, in: transaction, added)
         }
-    }
-
-    /// Applies a change of which nothing is known but the arrays before and after it.
-    mutating func forget(_ change: SlotChange) {
-        if let added = change.added { _ = missing.remove(added.range) }
     }
 
     /// The bytes that no call has mapped again.

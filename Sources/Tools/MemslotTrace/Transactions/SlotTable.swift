@@ -1,14 +1,11 @@
 import MemslotScenario
 package import Memslots
 
-/// The slots of a VM of the log after its successful calls.
-///
-/// Kernel: `kvm_set_memory_region` in virt/kvm/kvm_main.c. A call that succeeded was legal; if it
-/// contradicts the table, the table is corrected. A `SimulatedKernel` would refuse such a call.
+/// The slots of a VM of the log after its successful calls, as by `kvm_set_memory_region`. A call
+/// that succeeded was legal; if it contradicts the table, the table is corrected.
 struct SlotTable {
     /// The slots, ascending by address space and id.
     private(set) var slots: [Memslot] = []
-    /// The keys of the slots by their ranges.
     private var keys = SpaceRanges<SlotKey>()
 
     subscript(key: SlotKey) -> Memslot? {
@@ -104,32 +101,21 @@ struct SlotChange {
     var surprise: Surprise?
 }
 
-/// A successful call that contradicts the calls before it.
-///
-/// The log began late, lost lines, or has calls that strace could not decode.
+/// A successful call that contradicts those before it: calls are missing, or not decoded.
 package enum Surprise: Hashable, Sendable {
-    /// Its arguments break a rule of every kernel. It is counted, and changes nothing.
     case impossible
-    /// It deletes a slot that no call of the log created. It changes nothing.
     case deletesUnknownSlot
-    /// It changes the size, backing or `readonly` of a slot, which KVM allows only after a
-    /// deletion. The slot is assumed to have been deleted.
     case replacesSlot
-    /// It overlaps another slot. That slot is assumed to have been deleted.
     case overlapsSlot(SlotKey)
-    /// strace printed its argument as a pointer: its effect is unknown.
     case undecoded
 }
 
-/// A contradiction in the log, with its line.
 package struct SurprisingCall: Hashable, Sendable, CustomStringConvertible {
-    /// The line, from 1.
     package var line: Int
     /// The slot; `nil` if the call was not decoded.
     package var key: SlotKey?
     package var surprise: Surprise
 
-    /// A sentence with the place and the contradiction.
     package var description: String {
         let name = key.map { "slot \($0)" } ?? "a slot"
         let what =

@@ -1,7 +1,6 @@
 import MemslotProtocol
 import Memslots
 
-/// Assembles a log's calls: grouping, replay, names.
 struct TraceAssembly {
     let log: SlotCallLog
     let options: TraceImporter.Options
@@ -24,7 +23,10 @@ struct TraceAssembly {
         func builder(of machine: Int) -> TransactionBuilder {
             if let known = builders[machine] { return known }
             order.append(machine)
-            return TransactionBuilder(grouping: grouping, vcpus: log.vcpus(of: machine))
+            return TransactionBuilder(
+                grouping: TransactionGrouping(
+                    gapNanoseconds: options.gapNanoseconds, isCoarse: log.isCoarse),
+                vcpus: log.vcpus(of: machine))
         }
         func explain(upTo line: Int) {
             while let failure = failures.first, failure.line <= line {
@@ -116,14 +118,11 @@ struct TraceAssembly {
                 clockJumps: log.clockJumps, isRecorded: log.isRecorded))
     }
 
-    /// The kind of most of the text.
     private var kind: String {
-        let kind = log.counts.kinds.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key
+        let kind = log.counts.kinds.max {
+            ($0.value, $1.key.rawValue) < ($1.value, $0.key.rawValue)
+        }?.key
         return kind == nil || kind == .strace ? "an strace log" : kind?.rawValue ?? ""
-    }
-
-    private var grouping: TransactionGrouping {
-        TransactionGrouping(gapNanoseconds: options.gapNanoseconds, isCoarse: log.isCoarse)
     }
 
     private func checkSlotCalls() throws(TraceError) {

@@ -2,7 +2,6 @@ import MemslotProtocol
 import MemslotScenario
 package import Memslots
 
-/// Replays a VM's calls, finds their holes, and groups them into transactions.
 struct TransactionBuilder {
     private(set) var needs = SimulatedParameters()
     private(set) var table = SlotTable()
@@ -25,9 +24,7 @@ struct TransactionBuilder {
         engine = HoleEngine(vcpus: vcpus)
     }
 
-    /// Adds the VM's next call. Returns the transaction that it ended, and a contradiction.
-    ///
-    /// - Parameter isRunner: whether the call's thread enters `KVM_RUN` anywhere in the log.
+    /// Adds the VM's next call. A runner's thread enters `KVM_RUN` anywhere in the log.
     mutating func add(
         _ call: RecordedCall, isRunner: Bool
     ) -> (ended: ImportedTransaction?, surprise: SurprisingCall?) {
@@ -61,18 +58,12 @@ struct TransactionBuilder {
         } else {
             open.changes.count(change.kind)
         }
-        if call.isOfArray {
-            engine.forget(change)
-        } else {
-            open.holes += engine.apply(change, at: call, in: number)
-        }
+        open.holes += engine.apply(change, at: call, in: number)
         return change.surprise.map { SurprisingCall(line: call.line, key: key, surprise: $0) }
     }
 
-    /// The last call of the transaction that is open.
     var lastCall: RecordedCall? { open?.calls.last }
 
-    /// Ends the transaction that is open, if there is one.
     mutating func finish() -> ImportedTransaction? {
         guard let open, let first = open.calls.first, let last = open.calls.last else { return nil }
         self.open = nil
@@ -89,12 +80,10 @@ struct TransactionBuilder {
     }
 }
 
-/// Decides which of a VM's calls belong to one transaction.
-///
-/// A plain state machine, one per VM, that receives the calls in order. A transaction is a sequence
-/// of calls of one thread. It ends at another thread's call, and when the thread enters `KVM_RUN`;
-/// for a thread that never does, at a pause. It ends after ``longest`` calls too, so that a thread
-/// that never pauses is written down while it runs.
+/// Decides which of a VM's calls, which it gets in order, belong to one transaction: a sequence of
+/// calls of one thread. It ends at another thread's call, and when the thread enters `KVM_RUN`; for
+/// a thread that never does, at a pause. It ends after ``longest`` calls too, so that a thread that
+/// never pauses is written down while it runs.
 struct TransactionGrouping {
     /// The most calls of a transaction that is not a commit.
     static let longest = 1_000
@@ -104,54 +93,37 @@ struct TransactionGrouping {
     /// Whether times are whole seconds, so that a difference of one second may be almost none.
     let isCoarse: Bool
 
-    private var previous: Previous?
+    private var previous: RecordedCall?
     private var count = 0
 
-    private struct Previous {
-        var thread: ThreadID
-        /// The earliest end of the call.
-        var end: TraceTime?
-        var runsBefore: Int
-        var commit: Int?
-    }
-
     init(gapNanoseconds: UInt64, isCoarse: Bool = false) {
-        self.gapNanoseconds = gapNanoseconds
-        self.isCoarse = isCoarse
+        (self.gapNanoseconds, self.isCoarse) = (gapNanoseconds, isCoarse)
     }
 
-    /// Decides about the next call.
-    ///
-    /// - Parameter isRunner: whether its thread enters `KVM_RUN` anywhere in the log.
-    /// - Returns: whether it begins a transaction.
+    /// Decides whether the next call begins a transaction.
     mutating func begins(with call: RecordedCall, isRunner: Bool) -> Bool {
         let begins = isBoundary(before: call, isRunner: isRunner)
-        count = begins ? 1 : count + 1
+        (count, previous) = (begins ? 1 : count + 1, call)
         return begins
     }
 
-    private mutating func isBoundary(before call: RecordedCall, isRunner: Bool) -> Bool {
-        defer {
-            previous = Previous(
-                thread: call.thread, end: call.end.earliest, runsBefore: call.runsBefore,
-                commit: call.commit)
-        }
+    private func isBoundary(before call: RecordedCall, isRunner: Bool) -> Bool {
         guard let previous, previous.commit == call.commit else { return true }
         if call.commit != nil { return false }
         guard count < Self.longest else { return true }
         guard previous.thread == call.thread else { return true }
         if isRunner { return previous.runsBefore != call.runsBefore }
         // From the end of the one call to the begin of the other.
-        guard let earlier = previous.end, let time = call.begin.latest else { return false }
+        guard let earlier = previous.end.earliest, let time = call.begin.latest else {
+            return false
+        }
         var pause = time.nanoseconds(since: earlier)
         if isCoarse { pause = pause > 2_000_000_000 ? pause - 2_000_000_000 : 0 }
         return pause > gapNanoseconds
     }
 }
 
-/// A sequence of slot calls that belong together.
 package struct ImportedTransaction: Sendable {
-    /// Whether the VM's slots differ after it.
     package enum Outcome: String, Hashable, Sendable { case committed, unchanged }
 
     /// The VM, an index into ``ImportedScenario/machines``.
@@ -164,23 +136,19 @@ package struct ImportedTransaction: Sendable {
     package var outcome: Outcome
     /// The number of transactions of the VM, including this one, that changed something.
     package var generation: Generation
-    /// The number of calls by effect.
     package var changes: ChangeCounts
     package var audit: HoleAudit
 
     package var line: Int { calls.first?.line ?? 0 }
 }
 
-/// Numbers of calls by effect.
 package struct ChangeCounts: Hashable, Sendable {
     package var created = 0
     package var deleted = 0
     package var moved = 0
     /// Slots whose `log-dirty-pages` changed.
     package var reflagged = 0
-    /// Calls that changed nothing.
     package var without = 0
-    /// Calls whose effect isn't known.
     package var undecoded = 0
 
     mutating func count(_ kind: SlotChange.Kind) {
