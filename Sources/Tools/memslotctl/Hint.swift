@@ -4,7 +4,6 @@ import MemslotPicture
 struct Hint {
     /// What `--socket` named; `nil` if the command finds the daemon without it.
     var socket: String?
-    /// The VM of the request.
     var vm: String?
 
     /// `--socket` with its value after a blank, if it was given.

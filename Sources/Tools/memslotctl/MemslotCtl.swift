@@ -31,10 +31,9 @@ import Memslots
                 name: "Daemon",
                 subcommands: [
                     InfoCommand.self, ListCommand.self, CreateCommand.self, SubmitCommand.self,
-                    GetCommand.self, TranslateCommand.self, DirtyCommand.self,
-                    HistoryCommand.self, WatchCommand.self, MemoryCommand.self,
-                    ObserverCommand.self, MetricsCommand.self, DestroyCommand.self,
-                    RecoverCommand.self,
+                    GetCommand.self, TranslateCommand.self, DirtyCommand.self, HistoryCommand.self,
+                    WatchCommand.self, MemoryCommand.self, ObserverCommand.self,
+                    MetricsCommand.self, DestroyCommand.self, RecoverCommand.self,
                     AtomicCommand.self, CallCommand.self, StateCommand.self,
                 ])
         ])
@@ -67,13 +66,12 @@ import Memslots
     }
 }
 
-/// The words of the command line without `--color`, after a check of the command's name. `--vm NAME`
-/// names the VM of every command that has one.
+/// The words of the command line without `--color`, after a check of the command's name.
 private struct CommandLineWords {
     var rest: [String] = []
     var colour = Terminal.Colour.auto
 
-    /// - Throws: if no command has the name, with the name that is meant; or a bad colour.
+    /// Throws if no command has the name, with the name that is meant; or a bad colour.
     init(_ words: [String]) throws {
         rest = words
         while let name = remove("--color") {
@@ -141,11 +139,10 @@ extension ExitCode {
 }
 
 extension ArgumentHelp {
-    /// The help of an option that takes a number.
     static func number(_ text: String) -> ArgumentHelp { ArgumentHelp(text, valueName: "n") }
 }
 
-/// - Throws: a usage error with `message` unless `isMet`.
+/// Throws a usage error with `message` unless `isMet`.
 func require(_ isMet: Bool, _ message: @autoclosure () -> String) throws {
     guard isMet else { throw ValidationError(message()) }
 }

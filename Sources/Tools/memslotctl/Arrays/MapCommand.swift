@@ -71,18 +71,18 @@ struct MapCommand: ParsableCommand {
         } else {
             let file = try ArrayFile.read(files[0])
             let array = PicturedArray(file.slots)
-            let used = try rules.rules(for: [(files[0], file)], flags: flags)
+            let used = try rules.rules(for: [file], flags: flags)
             let findings = ArrayFindings(array.slots, maxSlots: used.limits.maxSlots).all
             if json {
                 print(file, findings, used)
             } else {
                 let map = array.map
                 try show(map.lines(options), map.svg(title: files[0], limit: options.limit))
-                guard svg == nil else { return try file.check(array, in: files[0], used) }
+                guard svg == nil else { return try file.check(array, used) }
                 if !findings.isEmpty { Terminal.print("") }
                 Terminal.print(findings.map(\.description) + [used.description])
             }
-            try file.check(array, in: files[0], used)
+            try file.check(array, used)
         }
     }
 
@@ -109,26 +109,19 @@ struct MapCommand: ParsableCommand {
 }
 
 extension ArrayFile {
-    /// - Throws: the reason for which it can't be used.
     static func read(_ name: String) throws -> ArrayFile {
         let input = try InputFile(name)
         let bytes = try input.bytes()
-        do throws(UnusableInput) { return try ArrayFile(bytes) } catch {
-            throw input.unusable(error)
-        }
-    }
-
-    /// Prints a fault of the array with its line in the file `name`.
-    func complain(about fault: Violation, in name: String) {
-        let line = fault.index.map { ":\(lines[$0])" } ?? ""
-        Terminal.complain("\(name)\(line): \(fault.message)")
+        do throws(UnusableInput) {
+            var file = try ArrayFile(bytes)
+            file.name = name
+            return file
+        } catch { throw input.unusable(error) }
     }
 }
 
 enum OutputFile {
-    /// Replaces the contents of the file at `path`.
-    ///
-    /// - Throws: the exit status, after printing the reason.
+    /// Replaces the contents of the file at `path`. Throws the status, after printing the reason.
     static func write(_ bytes: [UInt8], to path: String) throws(ExitCode) {
         do throws(Errno) {
             let file = try open(path)
@@ -148,7 +141,6 @@ enum OutputFile {
         close(file)
     }
 
-    /// Opens the file at `path`, empty, for writing.
     static func open(_ path: String) throws(Errno) -> Int32 {
         let file = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         guard file >= 0 else { throw .last }

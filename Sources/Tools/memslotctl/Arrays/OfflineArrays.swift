@@ -4,7 +4,6 @@ import MemslotProtocol
 import MemslotScenario
 import Memslots
 
-/// The change from one array to another, planned without a VM.
 struct OfflineChange {
     let before: [Memslot]
     let after: [Memslot]
@@ -12,9 +11,7 @@ struct OfflineChange {
     let receipt: Receipt
     let rules: UsedRules
 
-    /// Plans the change between the arrays of two files by the rules of a VM.
-    ///
-    /// - Throws: the exit status for unusable input, after printing every fault with its line.
+    /// Plans the change between the arrays of two files; prints every fault in them.
     init(
         before beforeName: String, after afterName: String, _ options: OfflineRules, flags: String?,
         quiesce: SubmitOptions.Quiesce = .auto
@@ -23,14 +20,13 @@ struct OfflineChange {
         let afterFile = try ArrayFile.read(afterName)
         let present = PicturedArray(beforeFile.slots)
         let wanted = PicturedArray(afterFile.slots, naming: present)
-        rules = try options.rules(
-            for: [(afterName, afterFile), (beforeName, beforeFile)], flags: flags)
-        let table = try beforeFile.checked(in: beforeName, rules) { table throws(SubmitError) in
+        rules = try options.rules(for: [afterFile, beforeFile], flags: flags)
+        let table = try beforeFile.checked(rules) { table throws(SubmitError) in
             // Installed first, so that omitted ids are picked and dirty logs exist.
             _ = try table.submit(present.slots, options: SubmitOptions(), prior: present.faults)
             return table
         }
-        receipt = try afterFile.checked(in: afterName, rules) { _ throws(SubmitError) in
+        receipt = try afterFile.checked(rules) { _ throws(SubmitError) in
             try table.plan(
                 wanted.slots, options: SubmitOptions(quiesce: quiesce), prior: wanted.faults)
         }
@@ -57,33 +53,32 @@ struct OfflineChange {
 }
 
 extension ArrayFile {
-    /// - Throws: the exit status for an array that breaks a rule, after printing every fault.
-    func check(_ array: PicturedArray, in name: String, _ used: UsedRules) throws {
-        _ = try checked(in: name, used) { table throws(SubmitError) in
+    /// Throws the status for an array that breaks a rule, after printing every fault.
+    func check(_ array: PicturedArray, _ used: UsedRules) throws {
+        _ = try checked(used) { table throws(SubmitError) in
             try table.plan(array.slots, options: SubmitOptions(), prior: array.faults)
         }
     }
 
-    /// Returns what `body` makes of a table without slots.
-    ///
-    /// - Throws: the exit status for an array that breaks a rule, after printing every fault.
+    /// Returns what `body` makes of a table without slots, or throws as ``check(_:_:)``.
     fileprivate func checked<R>(
-        in name: String, _ used: UsedRules, _ body: (MemslotTable) throws(SubmitError) -> R
+        _ used: UsedRules, _ body: (MemslotTable) throws(SubmitError) -> R
     ) throws -> R {
         let table = try MemslotTable(backend: OfflineBackend(used.limits))
-        do throws(SubmitError) { return try body(table) } catch {
-            throw failure(error, in: name, used)
-        }
+        do throws(SubmitError) { return try body(table) } catch { throw failure(error, used) }
     }
 
-    /// Prints each fault of the array with its line in the file `name`, and the rules.
-    private func failure(_ error: SubmitError, in name: String, _ rules: UsedRules) -> ExitCode {
+    /// Prints each fault of the array with its line, and the rules.
+    private func failure(_ error: SubmitError, _ rules: UsedRules) -> ExitCode {
         defer { Terminal.complain(rules.description) }
         guard case .invalid(let array) = error else {
             Terminal.complain("\(name): \(error.message)")
             return .unusable
         }
-        for fault in array.violations { complain(about: fault, in: name) }
+        for fault in array.violations {
+            let line = fault.index.map { ":\(lines[$0])" } ?? ""
+            Terminal.complain("\(name)\(line): \(fault.message)")
+        }
         if array.count > array.violations.count {
             Terminal.complain("\(name): and \(array.count - array.violations.count) more faults")
         }
@@ -105,20 +100,13 @@ struct PicturedArray {
 
     init(result: JSONValue) {
         // A service's result can be decoded; anything else draws nothing.
-        guard let file = try? ArrayFile(Array(result.rawBytes)) else { return }
-        append(file.slots)
+        self.init((try? ArrayFile(Array(result.rawBytes)))?.slots ?? [])
     }
 
     /// The slots of a file; equal memory names have the same number as in `other`.
     init(_ parameters: [SlotParameters], naming other: PicturedArray? = nil) {
         names = other?.names ?? [:]
         numbers = other?.numbers ?? [:]
-        append(parameters)
-    }
-
-    var map: MapPicture { MapPicture(slots: slots, names: names) }
-
-    private mutating func append(_ parameters: [SlotParameters]) {
         for (index, slot) in parameters.enumerated() {
             let offset = slot.memoryOffset ?? .zero
             let object =
@@ -146,6 +134,8 @@ struct PicturedArray {
             slots.append(pictured)
         }
     }
+
+    var map: MapPicture { MapPicture(slots: slots, names: names) }
 
     private mutating func number(of name: String) -> MemoryObjectID {
         if let number = numbers[Name(name)] { return number }

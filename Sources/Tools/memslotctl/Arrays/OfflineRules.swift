@@ -5,8 +5,7 @@ import MemslotScenario
 import MemslotSimulator
 public import Memslots
 
-/// The rules by which a command without a VM validates arrays: those of the VM that a file
-/// describes, or of the options. Each option replaces one of them.
+/// The rules of arrays without a VM: of the one that a file describes, replaced by the options.
 struct OfflineRules: ParsableArguments {
     @Option(help: .number("The slots of an address space.")) var maxSlots: UInt32?
     @Option(help: .number("The bits of a guest physical address.")) var guestBits: UInt32?
@@ -19,19 +18,17 @@ struct OfflineRules: ParsableArguments {
         maxSlots != nil || guestBits != nil || addressSpaces != nil || host.areGiven
     }
 
-    /// The rules for the arrays of `files`: of the first that describes a VM.
-    ///
-    /// - Parameter flags: the flags of the VM, joined by commas; `nil` if they are not given.
-    func rules(for files: [(name: String, file: ArrayFile)], flags: String?) throws -> UsedRules {
+    /// The rules for the arrays of `files`, of the first that describes a VM; `flags` by commas.
+    func rules(for files: [ArrayFile], flags: String?) throws -> UsedRules {
         let names = flags.map { $0.split(separator: ",").map(String.init) } ?? []
         try require(
             names.allSatisfy { $0 == "none" || MemslotFlags(wireName: $0) != nil },
             "flags of a VM are log-dirty-pages, readonly, guest-memfd, or none")
         let areGiven = areGiven || flags != nil
-        let source = files.first { $0.file.machine != nil }
+        let source = files.first { $0.machine != nil }
         let limits = try converting(
             { (error: SimulatorConfigurationError) in ValidationError(error.message) },
-            capabilities(of: source?.file.machine, names))
+            capabilities(of: source?.machine, names))
         return UsedRules(
             limits: limits,
             source: source.map { "the VM in \($0.name)" + (areGiven ? " and the options" : "") }
@@ -89,7 +86,6 @@ struct HostOptions: ParsableArguments {
 
     var areGiven: Bool { profile != nil || pageSize != nil || kernel != nil }
 
-    /// They as members of `simulated`.
     var members: [(name: String, value: String)] {
         let all = [
             ("profile", profile?.rawValue), ("pageSize", pageSize.map { hex($0.value) }),
@@ -114,7 +110,6 @@ extension MemslotFlags {
     }
 }
 
-/// The rules that a command used, and where they come from.
 struct UsedRules {
     var limits: Capabilities
     var source: String

@@ -44,7 +44,7 @@ struct PlanCommand: ParsableCommand {
 
     func run() throws {
         if let vm {
-            let file = try SubmittedFile(files[0])
+            let file = try ArrayFile.submitted(files[0])
             let request = DaemonRequest(.memslotsPlan, vm: vm, array: file) { writer in
                 if continuity { writer.member("quiesce", "continuity") }
             }
@@ -62,8 +62,7 @@ struct PlanCommand: ParsableCommand {
             writer.newLine()
             return Terminal.write(writer.bytes)
         }
-        Terminal.print(change.picture.lines(Terminal.textOptions))
-        Terminal.print("")
+        Terminal.print(change.picture.lines(Terminal.textOptions) + [""])
         print(change.receipt)
         Terminal.print(findings.map(\.description) + [change.rules.description])
     }
@@ -93,7 +92,6 @@ struct PlanCommand: ParsableCommand {
     }
 }
 
-/// The reason for each operation of a plan, as text.
 struct OperationReasons {
     private let replaced: [SlotKey: (before: Memslot, after: Memslot)]
 
@@ -127,19 +125,15 @@ struct OperationReasons {
 
     /// The members that can't be changed in place.
     private static func difference(_ before: Memslot, _ after: Memslot) -> String {
-        var members: [String] = []
-        if before.size != after.size {
-            members.append("size (\(HumanSize(before.size)) → \(HumanSize(after.size)))")
-        }
-        if before.userspaceAddress != after.userspaceAddress || before.memory != after.memory {
-            members.append("backing")
-        }
-        if before.flags.contains(.readOnly) != after.flags.contains(.readOnly) {
-            members.append("readonly")
-        }
-        if before.flags.contains(.guestMemfd) || after.flags.contains(.guestMemfd) {
-            members.append("a guest-memfd slot")
-        }
-        return members.joined(separator: ", ")
+        let isElsewhere =
+            before.userspaceAddress != after.userspaceAddress || before.memory != after.memory
+        let sizes = (HumanSize(before.size), HumanSize(after.size))
+        let members = [
+            (before.size != after.size, "size (\(sizes.0) → \(sizes.1))"),
+            (isElsewhere, "backing"),
+            (before.flags.contains(.readOnly) != after.flags.contains(.readOnly), "readonly"),
+            (before.flags.union(after.flags).contains(.guestMemfd), "a guest-memfd slot"),
+        ]
+        return members.filter(\.0).map(\.1).joined(separator: ", ")
     }
 }

@@ -2,23 +2,24 @@ import ArgumentParser
 import Glibc
 import MemslotPicture
 import MemslotProtocol
+import MemslotScenario
 import MemslotService
 import Memslots
 
 struct DaemonRequest {
     let method: String
-    let vm: String?
-    let array: SubmittedFile?
-    let descriptors: [Int32]
-    /// The value of `params`; `nil` for none.
-    fileprivate let params: [UInt8]?
+    var vm: String?
+    var array: ArrayFile?
+    var descriptors: [Int32] = []
+    /// The value of `params`.
+    var params: [UInt8]?
+}
 
-    /// - Parameters:
-    ///   - vm: the VM's name, a member of `params`; `nil` for a request without a VM.
-    ///   - array: is sent as `slots`; faults are printed with their lines in its file.
-    ///   - members: writes the other members of `params`.
+extension DaemonRequest {
+    /// With the members `vm` and `slots`, if given, and those that `members` writes. Faults of
+    /// `array` are printed with their lines in its file.
     init(
-        _ method: Method, vm: String? = nil, array: SubmittedFile? = nil,
+        _ method: Method, vm: String? = nil, array: ArrayFile? = nil,
         descriptors: [Int32] = [], _ members: (inout JSONWriter) -> Void = { _ in }
     ) {
         var writer = JSONWriter()
@@ -27,34 +28,20 @@ struct DaemonRequest {
             if let array { $0.slots(of: array) }
             members(&$0)
         }
-        self.method = method.rawValue
-        self.vm = vm
-        self.array = array
-        self.descriptors = descriptors
-        params = writer.finish()
-    }
-
-    /// A request of any method.
-    init(named method: String, vm: String?, params: [UInt8]?) {
-        (self.method, self.vm, self.params) = (method, vm, params)
-        (array, descriptors) = (nil, [])
+        self.init(
+            method: method.rawValue, vm: vm, array: array, descriptors: descriptors,
+            params: writer.finish())
     }
 }
 
-/// A connection to a daemon. Prints errors as sentences for a person.
 struct DaemonClient: ~Copyable {
-    /// The result of a request, and the descriptors that came with it.
-    struct Reply {
-        let result: JSONValue
-        let descriptors: PassedDescriptors
-    }
+    typealias Reply = (result: JSONValue, descriptors: PassedDescriptors)
 
     fileprivate var connection: ClientConnection
     let hint: Hint
-    /// Where the daemon listens.
     let socket: String
 
-    /// - Throws: the exit status, after printing the error.
+    /// Throws the exit status, after printing the error.
     mutating func send(_ request: DaemonRequest) throws(ExitCode) -> Reply {
         let received: ClientConnection.Received
         var writer = JSONWriter()
@@ -63,9 +50,7 @@ struct DaemonClient: ~Copyable {
             received = try connection.exchange(writer.finish(), descriptors: request.descriptors)
         } catch { throw Self.failure(error) }
         let value = received.value
-        if let result = value?["result"] {
-            return Reply(result: result, descriptors: received.descriptors)
-        }
+        if let result = value?["result"] { return (result, received.descriptors) }
         guard let error = value?["error"] else {
             throw Self.failure(TargetLost("the server's line is not a reply"))
         }
@@ -78,7 +63,6 @@ struct DaemonClient: ~Copyable {
     /// Drops the notifications that arrived before the last reply.
     mutating func discardNotifications() { connection.discardNotifications() }
 
-    /// Waits for a notification; returns `nil` once the daemon has closed the connection.
     mutating func nextNotification() throws(ExitCode) -> JSONValue? {
         try converting(Self.failure, connection.nextNotification()?.value)
     }
@@ -89,9 +73,7 @@ struct DaemonClient: ~Copyable {
 /// A command that sends one request and prints its result.
 protocol RequestCommand: ParsableCommand {
     var client: ClientOptions { get }
-    /// The request that the arguments describe.
     func request() throws -> DaemonRequest
-    /// The result as lines for a person.
     func lines(_ result: JSONValue) -> [String]
 }
 
@@ -99,7 +81,6 @@ extension RequestCommand {
     func run() throws { try client.run(request(), lines: lines) }
 }
 
-/// A ``RequestCommand`` about one VM.
 protocol VMRequestCommand: RequestCommand {
     var target: VMOptions { get }
 }
@@ -109,28 +90,22 @@ extension VMRequestCommand {
     var vm: String { target.vm }
 }
 
-/// The name of a VM, and the options of a command that uses a daemon.
 struct VMOptions: ParsableArguments {
     @OptionGroup var client: ClientOptions
     @Argument(help: "The VM's name.") var vm: String
 }
 
-/// The options of a command that uses a daemon.
 struct ClientOptions: ParsableArguments {
     @OptionGroup(title: "Daemon") var daemon: DaemonOptions
     @Flag(help: "Print the result as JSON, on one line.") var json = false
 
-    /// Connects, sends a request, and prints the result: as received with `--json`, otherwise the
-    /// lines that `lines` makes of it.
-    ///
-    /// - Throws: the exit status, after printing the error.
+    /// Prints the result of a request: as received with `--json`, else as `lines`.
     func run(_ request: DaemonRequest, lines: (JSONValue) -> [String]) throws {
         var connection = try daemon.connect()
         let reply = try connection.send(request)
         if !printJSON(reply.result) { Terminal.print(lines(reply.result)) }
     }
 
-    /// Prints a JSON value as received if `--json` is given; returns whether it is.
     func printJSON(_ value: JSONValue) -> Bool {
         if json { Terminal.write(value.rawBytes + [UInt8(ascii: "\n")]) }
         return json
@@ -150,20 +125,19 @@ struct DaemonOptions: ParsableArguments {
     var socket: String?
 
     @Option(
-        name: .customLong("server-uid"),
         help: ArgumentHelp(
             "A user as whom the daemon may run.",
             discussion: "Root and your own user always may. Another user may if it owns the "
                 + "socket's directory, and every directory above is root's and writable by root "
                 + "alone.", valueName: "uid"))
-    var serverUser: UInt32?
+    var serverUid: UInt32?
 
-    /// - Throws: the exit status, after printing the error and what to do.
+    /// Throws the exit status, after printing the error and what to do.
     func connect() throws(ExitCode) -> DaemonClient {
         var lost: TargetLost?
         for path in try paths() {
             do throws(TargetLost) {
-                let connection = try ClientConnection(path, serverUser: serverUser)
+                let connection = try ClientConnection(path, serverUser: serverUid)
                 return DaemonClient(
                     connection: connection, hint: Hint(socket: socket), socket: path.path)
             } catch {
@@ -174,7 +148,6 @@ struct DaemonOptions: ParsableArguments {
         throw noDaemon(lost ?? TargetLost("no socket is named"))
     }
 
-    /// The socket that the user names.
     private var named: String? { socket ?? getenv("MEMSLOTS_SOCKET").map { String(cString: $0) } }
 
     /// Where a daemon may listen, in the order in which they are tried.
@@ -213,8 +186,7 @@ struct DaemonOptions: ParsableArguments {
 }
 
 extension JSONValue {
-    /// The value as lines: one for each element of a list of objects, and for each part of what is
-    /// longer than a slot.
+    /// A line for each element of a list of objects, and for each long part.
     func indented(_ key: String = "", longest: Int = 2) -> [String] {
         let isLong = rawBytes.count > longest && (kind == .object || kind == .array)
         guard isLong || elements.contains(where: { $0.kind == .object }) else {
@@ -230,18 +202,14 @@ extension JSONValue {
 
     /// The elements of the member `name`, none if there is no such list.
     func list(_ name: String) -> [JSONValue] { self[name].map { Array($0.elements) } ?? [] }
-
     func strings(_ name: String) -> [String] { list(name).compactMap(\.string) }
-
     /// The members of the member `name`, none if there is no such object.
     func objects(_ name: String) -> [JSONMember] { self[name].map { Array($0.members) } ?? [] }
 
-    /// The number of nanoseconds of the member `name`, as text.
     func duration(_ name: String) -> String {
         "\(HumanDuration(nanoseconds: self[name]?.uint64 ?? 0))"
     }
 
-    /// The size of the member `name`, as text.
     func size(_ name: String = "size") -> String {
         guard case .success(let bytes)? = self[name]?.quantity else { return "?" }
         return "\(HumanSize(bytes: bytes))"

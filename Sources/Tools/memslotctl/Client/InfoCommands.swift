@@ -56,7 +56,6 @@ struct InfoCommand: ParsableCommand {
         return lines
     }
 
-    /// What to do about a record.
     private static func advice(
         _ list: String, _ record: JSONValue, _ directory: String, _ hint: Hint
     ) -> String? {
@@ -98,7 +97,6 @@ struct MetricsCommand: RequestCommand {
     @Flag(help: "Print all figures as OpenMetrics text.") var openMetrics = false
 
     mutating func validate() { if openMetrics { client.json = false } }
-
     func request() -> DaemonRequest { DaemonRequest(.metricsGet) }
 
     func lines(_ result: JSONValue) -> [String] {
@@ -108,17 +106,12 @@ struct MetricsCommand: RequestCommand {
         var counters = TextTable(columns: ["counter", .numbers("")])
         for group in ["counters", "gauges"] {
             for member in result.objects(group) {
-                counters.append(["\(member.name)", TextTable.Cell(Self.value(member))])
+                let bytes = member.name == "memoryBytes" ? try? member.value.quantity.get() : nil
+                let text = bytes.map { "\(HumanSize(bytes: $0))" } ?? member.value.rawText
+                counters.append(["\(member.name)", TextTable.Cell(text)])
             }
         }
         return Terminal.lines(counters) + [""] + Terminal.lines(times(result))
-    }
-
-    private static func value(_ member: JSONMember) -> String {
-        if case .success(let bytes) = member.value.quantity, member.name == "memoryBytes" {
-            return "\(HumanSize(bytes: bytes))"
-        }
-        return member.value.rawText
     }
 
     private func times(_ result: JSONValue) -> TextTable {

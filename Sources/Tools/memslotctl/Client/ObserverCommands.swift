@@ -22,7 +22,6 @@ struct ObserverAttachCommand: VMRequestCommand {
 
     @Option(help: "A memory object that the back end sees; by default it sees all.")
     var memory: [String] = []
-
     @OptionGroup var target: VMOptions
     @Argument(help: "The observer's name.") var observer: String
 

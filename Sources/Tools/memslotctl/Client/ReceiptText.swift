@@ -7,7 +7,6 @@ struct ReceiptText {
 
     init(_ receipt: JSONValue) { self.receipt = receipt }
 
-    /// The calls and their times; without times if the receipt is of a plan, which was not applied.
     func lines(isPlan: Bool) -> [String] {
         let vm = receipt["vm"]?.string ?? ""
         let generation = receipt["generation"]?.uint64 ?? 0
@@ -16,7 +15,11 @@ struct ReceiptText {
         }
         var lines = Terminal.lines(calls)
         lines += ["", summary(vm: vm, generation: generation, isPlan: isPlan)]
-        if let ids = pickedIDs { lines.append("ids in the file's order: \(ids)") }
+        // Only if the file had no ids.
+        if receipt["slots"] != nil {
+            let ids = receipt.list("slots").map { WireSlot.name(of: $0) }.joined(separator: " ")
+            lines.append("ids in the file's order: \(ids)")
+        }
         if !isPlan, receipt["retired"]?.bool == false {
             lines.append("the old array still has readers; its memory is kept until they leave")
         }
@@ -67,12 +70,6 @@ struct ReceiptText {
                 ? "; vCPUs were held for \(blackout)\(reason)" : "; the guest kept running")
     }
 
-    /// The ids of all slots; `nil` if the file had ids for all.
-    private var pickedIDs: String? {
-        receipt["slots"] == nil
-            ? nil : receipt.list("slots").map { WireSlot.name(of: $0) }.joined(separator: " ")
-    }
-
     private static func reason(for operation: JSONValue) -> String {
         switch operation["because"]?.string {
         case "cycle": return "part of a cycle of moves"
@@ -89,7 +86,6 @@ struct ReceiptText {
     }
 }
 
-/// Texts for slots in results and notifications.
 enum WireSlot {
     /// `3`, or `1:3` in address space 1, of an object with `slot` and perhaps `addressSpace`.
     static func name(of slot: JSONValue) -> String {
@@ -106,17 +102,14 @@ enum WireSlot {
         return slot["userspaceAddress"]?.string.map { "hva \($0)" } ?? "hidden"
     }
 
-    /// The changes of a diff: `removed 1, replaced 0, added 2 3`. A slot that was both removed and
-    /// added is replaced.
+    /// The changes of a diff: `removed 1, replaced 0, added 2 3`.
     static func changes(in diff: JSONValue?) -> String {
         func names(_ member: String) -> [String] { diff?.list(member).map(key) ?? [] }
         let (added, removed) = (names("added"), names("removed"))
         let replaced = added.filter(removed.contains)
         let groups: [(sign: String, names: [String])] = [
-            ("removed", removed.filter { !replaced.contains($0) }),
-            ("replaced", replaced),
-            ("moved", names("moved")),
-            ("added", added.filter { !replaced.contains($0) }),
+            ("removed", removed.filter { !replaced.contains($0) }), ("replaced", replaced),
+            ("moved", names("moved")), ("added", added.filter { !replaced.contains($0) }),
             ("reflagged", names("reflagged")),
         ]
         return groups.filter { !$0.names.isEmpty }

@@ -1,10 +1,10 @@
 import MemslotProtocol
+import MemslotScenario
 
 /// An error reply of a daemon as sentences: the fault, its place, and what to do.
 struct Refusal {
     private let error: JSONValue
     private let hint: Hint
-
     /// Whether the request makes sense for a VM that is created first.
     private let isForNewVM: Bool
 
@@ -14,10 +14,8 @@ struct Refusal {
             method != Method.vmDestroy.rawValue && method != Method.eventsSubscribe.rawValue
     }
 
-    /// A line for each fault with what to do about it.
-    ///
-    /// - Parameter file: the array that was sent, for the lines of its faults.
-    func lines(about file: SubmittedFile?) -> [String] {
+    /// A line for each fault with what to do about it, and its line in the file that was sent.
+    func lines(about file: ArrayFile?) -> [String] {
         let message = error["message"]?.string ?? error.rawText
         let data = error["data"]
         guard let file, let violations = data?["violations"]?.elements, violations.count > 0 else {
@@ -33,7 +31,7 @@ struct Refusal {
         return lines + ["Nothing was changed."]
     }
 
-    private func line(_ violation: JSONValue, in file: SubmittedFile) -> String {
+    private func line(_ violation: JSONValue, in file: ArrayFile) -> String {
         // The line of the file replaces the place in the request. Version 0.2.0 sends no message.
         var text = violation["message"]?.string ?? violation["kind"]?.string ?? violation.rawText
         // A slot without an id has no other name.
@@ -48,7 +46,7 @@ struct Refusal {
     }
 
     /// `FILE:LINE` of the slot in the member `path`.
-    private static func place(_ data: JSONValue?, in file: SubmittedFile) -> String? {
+    private static func place(_ data: JSONValue?, in file: ArrayFile) -> String? {
         guard let path = data?["path"]?.string, let line = file.line(at: path) else { return nil }
         return "\(file.name):\(line)"
     }
@@ -65,7 +63,6 @@ struct Refusal {
     }
 }
 
-/// What to do about an error, by its kind on the wire.
 enum Remedy {
     /// Clauses for ``Hint/expand(_:)``, for errors whose message is not enough.
     static let all = [

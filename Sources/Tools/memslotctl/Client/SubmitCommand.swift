@@ -23,10 +23,8 @@ struct SubmitCommand: VMRequestCommand {
     @Flag(help: "Hold vCPUs even if the plan does not require it.") var quiesce = false
     @Flag(help: "Hold vCPUs only where they could miss memory that stays.") var continuity = false
 
-    @Option(
-        name: .customLong("deadline-ms"),
-        help: ArgumentHelp("The most time for vCPUs and readers to leave.", valueName: "ms"))
-    var deadline: UInt64?
+    @Option(help: ArgumentHelp("The most time for vCPUs and readers to leave.", valueName: "ms"))
+    var deadlineMs: UInt64?
 
     @OptionGroup var target: VMOptions
     @Argument(help: "The array; - is standard input.", completion: .file()) var file: String
@@ -36,29 +34,24 @@ struct SubmitCommand: VMRequestCommand {
     }
 
     func request() throws -> DaemonRequest {
-        let array = try SubmittedFile(file)
+        let array = try ArrayFile.submitted(file)
         return DaemonRequest(.memslotsSubmit, vm: vm, array: array) { writer in
             writer.member("expectedGeneration", expectedGeneration)
             if quiesce { writer.member("quiesce", "always") }
             if continuity { writer.member("quiesce", "continuity") }
-            writer.member("quiesceDeadlineMs", deadline)
+            writer.member("quiesceDeadlineMs", deadlineMs)
         }
     }
 
     func lines(_ result: JSONValue) -> [String] { ReceiptText(result).lines(isPlan: false) }
 }
 
-/// An array in a file that is sent to a daemon, with the line of each slot.
-struct SubmittedFile {
-    let name: String
-    fileprivate let file: ArrayFile
-
-    /// Reads the file `name`; `-` is standard input.
-    ///
-    /// - Throws: the exit status for unusable input, after printing the reason.
-    init(_ name: String) throws {
-        self.name = name == "-" ? "standard input" : name
-        file = try ArrayFile.read(name)
+extension ArrayFile {
+    /// An array that is sent to a daemon.
+    static func submitted(_ name: String) throws -> ArrayFile {
+        var file = try read(name)
+        if name == "-" { file.name = "standard input" }
+        return file
     }
 
     /// The line of the slot in a path such as `slots[3].size`.
@@ -66,18 +59,15 @@ struct SubmittedFile {
         let start = "slots["
         guard path.hasPrefix(start), path.contains("]"),
             let index = Int(path.dropFirst(start.count).prefix { $0 != "]" }),
-            file.lines.indices.contains(index)
+            lines.indices.contains(index)
         else { return nil }
-        return file.lines[index]
+        return lines[index]
     }
 }
 
 extension JSONWriter {
-    mutating func slots(of array: SubmittedFile) { slots(of: array.file) }
-
     mutating func slots(of file: ArrayFile) { list("slots", file.slots) { $0.slot($1) } }
 
-    /// Writes a slot with the members that its file has.
     private mutating func slot(_ slot: SlotParameters) {
         beginObject()
         member("slot", slot.slot)

@@ -84,7 +84,6 @@ struct DestroyCommand: VMRequestCommand {
     @OptionGroup var target: VMOptions
 
     func request() -> DaemonRequest { DaemonRequest(.vmDestroy, vm: vm) }
-
     func lines(_ result: JSONValue) -> [String] { ["\(vm) is destroyed"] }
 }
 

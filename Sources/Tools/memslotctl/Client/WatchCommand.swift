@@ -48,7 +48,6 @@ struct WatchCommand: ParsableCommand {
         fflush(nil)
     }
 
-    /// Draws all VMs and the last change on a terminal; only what changed into a file.
     private func draw(_ watched: WatchedVMs, changed: WatchedVMs.Change?) {
         let isLive = Terminal.isTerminal(STDOUT_FILENO)
         // Moves to the top left and erases below: no flicker, and the scroll-back remains.
@@ -63,11 +62,8 @@ struct WatchCommand: ParsableCommand {
 
 /// VMs reconstructed from events: a snapshot, and the changes since.
 struct WatchedVMs {
-    struct Change {
-        /// The VM whose map changed; `nil` if none did.
-        let vm: String?
-        let sentence: String
-    }
+    /// The VM whose map changed, if one did, and the sentence about the event.
+    typealias Change = (vm: String?, sentence: String)
 
     private struct VM {
         var generation: UInt64
@@ -110,7 +106,7 @@ struct WatchedVMs {
     mutating func apply(_ event: JSONValue) -> Change? {
         guard let params = event["params"] else { return nil }
         if event["method"]?.isString("run.ended") ?? false {
-            return Change(vm: nil, sentence: RunEventText.end(params))
+            return (nil, RunEventText.end(params))
         }
         guard let vm = params["vm"]?.string else { return nil }
         let errno = params["errno"]?.string ?? "an error"
@@ -123,28 +119,24 @@ struct WatchedVMs {
                 params["quiesced"]?.bool == true
                 ? "vCPUs held for \(blackout)" : "the guest kept running"
             let change = WireSlot.changes(in: params["diff"])
-            return Change(vm: vm, sentence: "\(vm): \(change); kernel calls: \(count), \(held)")
-        case "memslots.rolledBack":
-            return Change(vm: vm, sentence: "\(vm): a transaction was undone after \(errno)")
+            return (vm, "\(vm): \(change); kernel calls: \(count), \(held)")
+        case "memslots.rolledBack": return (vm, "\(vm): a transaction was undone after \(errno)")
         case "memslots.failed":
             vms[Name(vm)]?.slots = [:]
             vms[Name(vm)]?.put(params.list("slots"))
-            return Change(
-                vm: vm,
-                sentence: "\(vm) has failed (\(errno), and the undo failed too); the map shows the "
-                    + "installed slots. Try: \(Hint(socket: hint.socket, vm: vm).command("recover VM"))"
-            )
+            let order = Hint(socket: hint.socket, vm: vm).command("recover VM")
+            let text = "\(vm) has failed (\(errno), and the undo failed too); the map shows the "
+            return (vm, text + "installed slots. Try: \(order)")
         case "vm.created":
             vms[Name(vm)] = VM(params)
-            return Change(vm: vm, sentence: "\(vm) was created")
+            return (vm, "\(vm) was created")
         case "vm.destroyed":
             vms[Name(vm)] = nil
-            return Change(vm: vm, sentence: "\(vm) was destroyed")
-        case "run.transaction":
-            return Change(vm: nil, sentence: "\(vm): \(RunEventText.transaction(params))")
+            return (vm, "\(vm) was destroyed")
+        case "run.transaction": return (nil, "\(vm): \(RunEventText.transaction(params))")
         case "run.fault":
             let text = params["text"]?.string ?? ""
-            return Change(vm: nil, sentence: "\(vm): KVM_RUN: \(Terminal.safe(text))")
+            return (nil, "\(vm): KVM_RUN: \(Terminal.safe(text))")
         default: return nil
         }
     }

@@ -5,22 +5,18 @@ import Memslots
 
 /// A run whose process does not stay in front of the VMM.
 ///
-/// A VMM may go into the background by itself, as QEMU does with `-daemonize`. Who started it,
-/// libvirt or a unit of `Type=forking`, waits for the process that it started. So that one ends when
-/// the VMM's does, with its status, and another one follows the VMM to its end. Or the process that
-/// was started becomes the VMM, so that a supervisor's signals and figures are about the VMM itself.
+/// A VMM may go into the background by itself, as QEMU does with `-daemonize`. Who started it waits
+/// for the process that it started. So that one ends when the VMM's does, with its status, and
+/// another one follows the VMM to its end. Or the process that was started becomes the VMM, so that
+/// a supervisor's signals and figures are about the VMM itself.
 struct BackgroundRun {
     private let pipe: Int32
     /// The process that becomes the VMM, as a pidfd.
     private var vmm: Int32 = -1
 
-    /// Whether the words of a command ask for it.
     static func isWanted(by command: [String]) -> Bool { command.contains("-daemonize") }
 
     /// Returns in the process that follows the run; the calling process waits for it and exits.
-    ///
-    /// - Parameter ignored: signals that this process was started with ignored.
-    /// - Throws: if there can't be another process.
     init(ignoring ignored: [Int], _ inherited: InheritedDescriptors) throws(RunFailure) {
         let (process, ends) = try Self.fork()
         if process > 0 {
@@ -33,11 +29,6 @@ struct BackgroundRun {
     }
 
     /// Returns in the process that follows the run; the calling process becomes the VMM.
-    ///
-    /// - Parameters:
-    ///   - path: the VMM.
-    ///   - inherited: what the VMM alone is to keep open.
-    /// - Throws: if there can't be another process.
     init(becoming path: String, _ inherited: InheritedDescriptors) throws(RunFailure) {
         let starter = getpid()
         let (child, ends) = try Self.fork()
@@ -50,27 +41,23 @@ struct BackgroundRun {
         // The VMM does not expect a child. It waits for the pipe, so it is there.
         let follower = crun_fork()
         if follower > 0 { _exit(0) }
-        guard follower == 0 else {
-            throw RunFailure("no process to follow the VMM: \(Errno(rawValue: errno))")
-        }
+        guard follower == 0 else { throw .last("no process to follow the VMM") }
         inherited.close()
         vmm = crun_open_process(starter)
         close(ends[0])
         pipe = ends[1]
         // What ends a supervisor's unit may come before the report is written.
         for number in [SIGTERM, SIGHUP, SIGINT, SIGQUIT] { signal(number, SIG_IGN) }
-        guard vmm >= 0 else { throw RunFailure("no pidfd: \(Errno(rawValue: errno))") }
+        guard vmm >= 0 else { throw .last("no pidfd") }
     }
 
     /// Starts another process: its number, 0 in itself; and a pipe from it.
     private static func fork() throws(RunFailure) -> (process: pid_t, ends: [Int32]) {
         var ends: [Int32] = [-1, -1]
-        guard Glibc.pipe(&ends) == 0 else { throw RunFailure("no pipe: \(Errno(rawValue: errno))") }
+        guard Glibc.pipe(&ends) == 0 else { throw .last("no pipe") }
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         let process = crun_fork()
-        guard process >= 0 else {
-            throw RunFailure("no process for the background: \(Errno(rawValue: errno))")
-        }
+        guard process >= 0 else { throw .last("no process for the background") }
         return (process, ends)
     }
 
@@ -80,8 +67,8 @@ struct BackgroundRun {
         while case let count = read(pipe, &buffer, buffer.count), count != 0 {
             if count > 0 { bytes += buffer[..<count] } else if errno != EINTR { break }
         }
-        // Otherwise the other process has ended, and has printed why unless it was killed. The VMM must
-        // not run without the last variables.
+        // Otherwise the other process has ended, and has printed why unless it was killed. The VMM
+        // must not run without the last variables.
         let variables = bytes.split(separator: 0).map { Array($0) }
         guard bytes.last == 0, variables.last?.starts(with: "\(CRUN_VARIABLE)=".utf8) == true
         else { exit(2) }
@@ -92,8 +79,7 @@ struct BackgroundRun {
         exit(2)
     }
 
-    /// With a VMM that this process's starter becomes: lets it begin, and waits for its end. Its exit
-    /// status is known to its parent alone.
+    /// Lets the VMM begin, and waits for its end. Only its parent knows its exit status.
     func followVMM(in environment: [[UInt8]]) {
         // If nobody reads it, the process that would become the VMM has been killed.
         try? writeAll(Array(environment.map { $0 + [0] }.joined()), to: pipe)
@@ -102,7 +88,6 @@ struct BackgroundRun {
         waitForEnd(ofProcess: vmm)
     }
 
-    /// Whether the process that was started becomes the VMM.
     var isInPlace: Bool { vmm >= 0 }
 
     /// Waits for the VMM's status, or for the end of the process that would send it.

@@ -4,13 +4,11 @@ import Glibc
 import MemslotScenario
 import Memslots
 
-/// A program that runs with the library preloaded.
 struct ChildProgram {
     let path: String
     let library: String
     let memory: String
-    /// Signals that this process was started with ignored, as `nohup` and a shell's `&` do. The
-    /// child ignores them too, and no others.
+    /// Signals that this process was started with ignored, as by `nohup`; so does the child.
     let ignored: [Int]
     let inherited: InheritedDescriptors
 
@@ -21,13 +19,9 @@ struct ChildProgram {
     /// sigaddset refuses.
     private static let ignoredHere = [Int(SIGINT), Int(SIGQUIT), Int(SIGXFSZ), 32, 33]
 
-    /// Runs it until it and all its descendants have ended.
-    ///
-    /// That includes a VMM that goes into the background. The terminal sends its signals to the
-    /// program too; SIGTERM and SIGHUP are forwarded.
-    ///
-    /// - Parameter hasEnded: called with its exit status when it ends, before its descendants may.
-    /// - Returns: its exit status; 128 plus the signal's number if a signal ended it.
+    /// Runs it until it and all its descendants have ended. The terminal sends it signals too;
+    /// SIGTERM and SIGHUP are forwarded. `hasEnded` is called when it ends, with the status that is
+    /// returned: 128 plus the signal's number if a signal ended it.
     func runToEnd(hasEnded: (Int32) -> Void) throws(RunFailure) -> Int32 {
         // Orphans of a program in the background become children of this process.
         crun_adopt_orphans()
@@ -131,9 +125,7 @@ private func folder(_ path: String) -> [String] {
     return names
 }
 
-/// Descriptors that this process was started with and passes to the VMM, besides its streams.
-///
-/// It closes its own copies then: a peer must see when the VMM closes one.
+/// Descriptors passed to the VMM, closed here then: a peer must see when the VMM closes one.
 struct InheritedDescriptors {
     private let numbers: [Int32]
 
@@ -170,9 +162,8 @@ enum ForwardedSignals {
     }
 }
 
-/// The memory that a run shares with the programs that it preloads.
-///
-/// They write each record immediately, so that nothing is lost when one is killed.
+/// The memory that a run shares with the programs that it preloads. They write each record
+/// immediately, so that nothing is lost when one is killed.
 // Sendable: this process only reads the memory, by the rules of CRunRecord.h.
 final class RunMemory: @unchecked Sendable {
     private let file: Int32
@@ -207,13 +198,12 @@ final class RunMemory: @unchecked Sendable {
     /// Its path for a child, valid while this process lives.
     var path: String { "/proc/\(getpid())/fd/\(file)" }
 
-    /// Waits until no other process has the memory mapped: a VMM that is no child of this process may
-    /// have gone into the background.
+    /// Waits until no other process has the memory mapped: a VMM may be no child of this process.
     func waitForPrograms() {
         var status = stat()
         fstat(file, &status)
         let mapping = " \(status.st_ino) "
-        while let process = Self.processes.first(where: { process in
+        while let process = folder("/proc").compactMap({ pid_t($0) }).first(where: { process in
             process != getpid()
                 && (try? InputFile("/proc/\(process)/maps").bytes()).map {
                     String(decoding: $0, as: UTF8.self).split(separator: "\n").contains {
@@ -228,8 +218,6 @@ final class RunMemory: @unchecked Sendable {
             close(program)
         }
     }
-
-    private static var processes: [pid_t] { folder("/proc").compactMap { pid_t($0) } }
 
     /// Switches `--atomic` off or on, between two transactions.
     func setAtomic(_ isAtomic: Bool) {

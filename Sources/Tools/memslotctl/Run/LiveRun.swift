@@ -5,19 +5,14 @@ import MemslotService
 import MemslotTrace
 import Memslots
 
-/// A run that is served on a socket while it lasts: its VMs, and each transaction as it ends.
-///
-/// A thread of this process reads the records that the VMM writes. For a live run the VMM also
-/// records when a thread that made slot calls enters `KVM_RUN`, and when a VM is closed.
+/// A run that is served on a socket while it lasts. A thread reads the records that the VMM writes.
 final class LiveRun: Sendable {
     private let service: MemslotService
     private let server: SocketServer
     private let serving: OwnThread
     private let following: FollowedRun
 
-    /// Listens at `path` and serves the records in `memory`.
-    ///
-    /// - Throws: if it can't listen there, for instance because a daemon does.
+    /// Listens at `path` and serves the records. Throws if a daemon listens there.
     init(
         _ memory: RunMemory, isAtomic: Bool, _ settings: TraceImporter.Options, at path: String
     ) throws(RunFailure) {
@@ -41,9 +36,7 @@ final class LiveRun: Sendable {
         (self.service, self.server) = (service, server)
     }
 
-    /// Sends the remaining transactions and the end to the subscribers, and closes the socket.
-    ///
-    /// - Parameter outcome: the run; `nil` if the VMM could not be started.
+    /// Sends the rest to the subscribers. The outcome is `nil` if the VMM could not be started.
     func end(_ outcome: RunOutcome?, status: Int32?) {
         following.end()
         if let outcome {
@@ -63,8 +56,7 @@ final class RunMirror: Sendable {
     private let vms = Locked<[Int: ObservedVM]>([:])
 
     init(_ service: MemslotService, _ settings: TraceImporter.Options) {
-        self.service = service
-        self.settings = settings
+        (self.service, self.settings) = (service, settings)
     }
 
     func apply(_ event: RunEvent) {
@@ -112,7 +104,6 @@ final class RunMirror: Sendable {
 }
 
 extension FollowedTransaction {
-    /// Its durations in the form of a receipt.
     fileprivate var durations: Receipt.Durations {
         var durations = Receipt.Durations()
         durations.nanoseconds.apply = commit?.appliedNanoseconds ?? callNanoseconds

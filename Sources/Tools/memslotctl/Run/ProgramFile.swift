@@ -5,16 +5,12 @@ import MemslotPicture
 import MemslotScenario
 import Memslots
 
-/// A program on disk, and whether a library can be preloaded into it.
 struct ProgramFile {
     let path: String
 
-    /// Finds `name` as a shell does.
     init(finding name: String) throws(RunFailure) {
         if name.contains("/") {
-            guard access(name, X_OK) == 0 else {
-                throw RunFailure("\(name) can't be run: \(Errno(rawValue: errno))")
-            }
+            guard access(name, X_OK) == 0 else { throw .last("\(name) can't be run") }
             path = name
             return
         }
@@ -32,9 +28,7 @@ struct ProgramFile {
         throw RunFailure("\(name): no such program in PATH")
     }
 
-    /// Checks that the dynamic linker will load the library, which it otherwise skips silently.
-    ///
-    /// - Throws: the reason for which it would not be loaded.
+    /// Throws the reason for which the dynamic linker would silently not load the library.
     func checkPreloadable() throws(RunFailure) {
         if let privilege {
             throw RunFailure(
@@ -58,9 +52,8 @@ struct ProgramFile {
         }
     }
 
-    /// The additional rights of the program, and what to do; `nil` if it has none.
-    ///
-    /// Kernel: `bprm->secureexec`, which programs see as `AT_SECURE`.
+    /// The additional rights of the program, and what to do; `nil` if it has none. Kernel:
+    /// `bprm->secureexec`, which programs see as `AT_SECURE`.
     private var privilege: (what: String, wayOut: String)? {
         var (status, system) = (stat(), statvfs())
         guard stat(path, &status) == 0 else { return nil }
@@ -120,8 +113,7 @@ enum PreloadLibrary {
         return path
     }
 
-    /// Whether a file is a 64-bit library that reads the variable which memslotctl sets. The dynamic
-    /// linker skips any other with a warning, and the VMM would run without it.
+    /// Whether it reads the variable that memslotctl sets: the VMM would run without any other.
     private static func isLibrary(_ path: String) -> Bool {
         guard let bytes = try? InputFile(path).bytes(),
             bytes.starts(with: Array("\u{7f}ELF\u{2}".utf8))
@@ -133,9 +125,7 @@ enum PreloadLibrary {
         if let named = getenv("MEMSLOTS_PRELOAD").map({ String(cString: $0) }) {
             // The dynamic linker searches for a name without a folder.
             guard named.contains("/") else { return named }
-            guard access(named, R_OK) == 0 else {
-                throw RunFailure("MEMSLOTS_PRELOAD: \(named): \(Errno(rawValue: errno))")
-            }
+            guard access(named, R_OK) == 0 else { throw .last("MEMSLOTS_PRELOAD: \(named)") }
             // Programs that the VMM starts may have another working directory.
             guard !named.hasPrefix("/"), let folder = realpath(".", nil) else { return named }
             defer { free(folder) }

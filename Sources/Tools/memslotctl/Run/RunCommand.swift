@@ -35,12 +35,11 @@ struct RunCommand: ParsableCommand {
     @Flag(help: "Commit the VMM's calls as transactions.") var atomic = false
 
     @Flag(
-        name: .customLong("in-place"),
         help: """
             Become the VMM, for a supervisor that signals and measures the process that it started; \
             a process in the background writes the files.
             """)
-    var isInPlace = false
+    var inPlace = false
 
     // A word, because a value that an option without one can't read is taken for none.
     @Option(
@@ -54,9 +53,7 @@ struct RunCommand: ParsableCommand {
 
     var report: ReportForm? { reportWord.flatMap(ReportForm.init(rawValue:)) }
 
-    @Option(
-        name: .customLong("report-file"), help: "Write the report to this file instead.",
-        completion: .file())
+    @Option(help: "Write the report to this file instead.", completion: .file())
     var reportFile: String?
 
     @Option(
@@ -78,39 +75,31 @@ struct RunCommand: ParsableCommand {
     var mtree: String?
 
     @Option(
-        name: .customLong("quiet-us"),
         help: "With --atomic: commit after a thread made no slot call for this many microseconds.")
-    var quietMicroseconds: UInt64 = 500
+    var quietUs: UInt64 = 500
 
     @Option(
-        name: .customLong("hold-budget-us"),
         help: ArgumentHelp(
             "With --atomic: for how many microseconds vCPUs may be held.", valueName: "us"))
-    var holdBudgetMicroseconds: UInt64?
+    var holdBudgetUs: UInt64?
 
     @Option(
-        name: .customLong("past-budget"),
-        help: ArgumentHelp(
-            """
+        help: """
             After that: finish the transaction; pass its calls and all later ones to the kernel \
             beside the guest; or stop the VMM with status 70.
-            """))
+            """)
     var pastBudget: PastBudget = .finish
 
     @Option(
-        name: .customLong("hold-limit-s"),
         help: ArgumentHelp(
             "With --atomic: stop the VMM if a vCPU does not leave the guest for so many seconds.",
             valueName: "s"))
-    var holdLimitSeconds: UInt64 = 30
+    var holdLimitS: UInt64 = 30
 
-    @Option(
-        name: .customLong("gap-ms"),
-        help: "In the record: the pause that ends a thread's transaction, in milliseconds.")
-    var gapMilliseconds: UInt64 = 10
-
-    @Option(name: .customLong("fail-call"), help: .hidden) var failCall: UInt32 = 0
-    @Option(name: .customLong("room"), help: .hidden) var room: UInt32 = CRUN_RECORD_LIMIT
+    @Option(help: "In the record: the pause that ends a thread's transaction, in milliseconds.")
+    var gapMs: UInt64 = 10
+    @Option(help: .hidden) var failCall: UInt32 = 0
+    @Option(help: .hidden) var room: UInt32 = CRUN_RECORD_LIMIT
 
     @Argument(parsing: .postTerminator, help: "The VMM and its arguments, after --.")
     var command: [String]
@@ -120,15 +109,15 @@ struct RunCommand: ParsableCommand {
         try require(
             reportWord == nil || report != nil,
             "--report: full or summary, not '\(reportWord ?? "")'")
-        try require((1...10_000_000).contains(quietMicroseconds), "--quiet-us: 1 to 10000000")
+        try require((1...10_000_000).contains(quietUs), "--quiet-us: 1 to 10000000")
         try require(
-            (1...10_000_000).contains(holdBudgetMicroseconds ?? 1),
+            (1...10_000_000).contains(holdBudgetUs ?? 1),
             "--hold-budget-us: 1 to 10000000")
-        try require((1...3600).contains(holdLimitSeconds), "--hold-limit-s: 1 to 3600")
+        try require((1...3600).contains(holdLimitS), "--hold-limit-s: 1 to 3600")
         try require(
-            atomic || (holdBudgetMicroseconds == nil && pastBudget == .finish),
+            atomic || (holdBudgetUs == nil && pastBudget == .finish),
             "--hold-budget-us and --past-budget go with --atomic")
-        let isBackground = isInPlace || BackgroundRun.isWanted(by: command)
+        let isBackground = inPlace || BackgroundRun.isWanted(by: command)
         try require(
             report == nil || reportFile != nil || !isBackground,
             "a VMM with -daemonize or --in-place leaves no terminal to print a report to: use "
@@ -140,7 +129,7 @@ struct RunCommand: ParsableCommand {
                 "\(other?.option ?? "") and \(output.option) name one file, \(output.path)")
         }
         try require(
-            pastBudget == .finish || holdBudgetMicroseconds != nil,
+            pastBudget == .finish || holdBudgetUs != nil,
             "--past-budget goes with --hold-budget-us")
     }
 
@@ -167,17 +156,17 @@ struct RunCommand: ParsableCommand {
         if BackgroundRun.isWanted(by: command) {
             background = try BackgroundRun(ignoring: ignored, inherited)
         } else {
-            background = isInPlace ? try BackgroundRun(becoming: program.path, inherited) : nil
+            background = inPlace ? try BackgroundRun(becoming: program.path, inherited) : nil
         }
         // A file that exceeds the limit of `ulimit -f` is an error, and does not end the run.
         signal(SIGXFSZ, SIG_IGN)
         var header = crun_header()
         header.mode = (atomic ? CRUN_ATOMIC : 0) | (socket != nil || record != nil ? CRUN_LIVE : 0)
         header.room = room
-        header.quiet = quietMicroseconds * 1000
-        header.hold_budget = (holdBudgetMicroseconds ?? 0) * 1000
+        header.quiet = quietUs * 1000
+        header.hold_budget = (holdBudgetUs ?? 0) * 1000
         header.past_budget = pastBudget.code
-        header.hold_limit = holdLimitSeconds * 1_000_000_000
+        header.hold_limit = holdLimitS * 1_000_000_000
         header.fault_call = failCall
         let memory = try RunMemory(header)
         let child = ChildProgram(
@@ -212,7 +201,6 @@ struct RunCommand: ParsableCommand {
         throw status.map { $0 == 0 ? own : ExitCode($0) } ?? own
     }
 
-    /// The files that are written, with their options.
     private var outputs: [(option: String, path: String)] {
         [
             ("--record", record), ("--raw", raw), ("--report-file", reportFile),
@@ -220,11 +208,10 @@ struct RunCommand: ParsableCommand {
         ].compactMap { option, path in path.map { (option, $0) } }
     }
 
-    /// The name of the run, and the grouping of its calls.
     private var settings: TraceImporter.Options {
         var settings = TraceImporter.Options()
         settings.name = command[0].split(separator: "/").last.map(String.init) ?? command[0]
-        settings.gapMilliseconds = gapMilliseconds
+        settings.gapMilliseconds = gapMs
         settings.source =
             "recorded by memslotctl run" + (atomic ? " --atomic" : "") + ": "
             + Terminal.safe(command.joined(separator: " "))
@@ -232,10 +219,8 @@ struct RunCommand: ParsableCommand {
     }
 }
 
-/// How much of the report is printed.
 enum ReportForm: String, CaseIterable { case full, summary }
 
-/// What happens when a hold exceeds its budget.
 enum PastBudget: String, ExpressibleByArgument, CaseIterable {
     case finish, pass, stop
 
@@ -252,4 +237,7 @@ struct RunFailure: Error {
     let message: String
 
     init(_ message: String) { self.message = message }
+
+    /// With the errno of the last system call.
+    static func last(_ text: String) -> RunFailure { RunFailure("\(text): \(Errno.last)") }
 }

@@ -5,17 +5,14 @@ import MemslotScenario
 import MemslotTrace
 import Memslots
 
-/// The recording of a run, and the files and reports made of it.
-///
-/// A class, so that transactions are made from the records once, and only if something needs them.
+/// The recording of a run, and the files and reports made of it. A class, so that transactions are
+/// made from the records once, and only if something needs them.
 final class RunOutcome {
     let command: [String]
     let recording: RunRecording
     let isAtomic: Bool
     let settings: TraceImporter.Options
-    /// The VMM's calls as transactions; `nil` if none succeeded.
     private(set) lazy var asked = try? recording.imported(options: settings)
-    /// The commits as transactions, under `--atomic`.
     private(set) lazy var committed =
         isAtomic ? try? recording.importedCommits(options: settings) : nil
 
@@ -23,18 +20,13 @@ final class RunOutcome {
         command: [String], recording: RunRecording, isAtomic: Bool, settings: TraceImporter.Options
     ) {
         self.command = command
-        self.recording = recording
-        self.isAtomic = isAtomic
-        self.settings = settings
+        (self.recording, self.isAtomic, self.settings) = (recording, isAtomic, settings)
     }
 
     /// The calls that the kernel executed, as transactions.
     var seen: TraceImport? { isAtomic ? committed : asked }
 
-    /// Writes the files and reports that `options` request, each whatever becomes of the others.
-    ///
-    /// - Parameter status: the VMM's exit status, if it is known.
-    /// - Returns: whether all were written; what was not is printed.
+    /// Writes what `options` request, each whatever becomes of the others; returns whether all was.
     func write(_ options: RunCommand, _ status: Int32?) throws -> Bool {
         if recording.wasStopped {
             Terminal.complain("memslotctl run: the VMM was stopped, see above")

@@ -2,8 +2,7 @@ import Glibc
 import MemslotTrace
 import Memslots
 
-/// The record of a run, written while it lasts: what has happened is in the file, also if this
-/// process or the VMM is killed.
+/// The record of a run, written while it lasts, so that it is in the file if a process is killed.
 final class RunRecordFile: Sendable {
     private struct State: Sendable {
         let file: Int32
@@ -76,7 +75,6 @@ final class FollowedRun: Sendable {
         }
     }
 
-    /// Returns once all records are read; no more will be written.
     func end() {
         isOver.withLock { $0 = true }
         thread.join()

@@ -3,14 +3,11 @@ import Glibc
 import MemslotScenario
 import MemslotTrace
 
-/// Reads the evidence of a file, or of a line on the command line.
 struct EvidenceInput {
     let name: String
     let evidence: Evidence
 
-    /// - Parameters:
-    ///   - argument: a file's name, `-`, or with `mayBeText` a line of a log.
-    /// - Throws: the reason for which it can't be used.
+    /// - Parameter mayBeText: whether the argument may be a line of a log.
     init(_ argument: String, _ options: TraceImporter.Options, mayBeText: Bool = false) throws {
         var options = options
         options.name = Self.baseName(of: argument)
@@ -83,15 +80,12 @@ struct EvidenceInput {
     }
 }
 
-/// How calls are grouped into transactions.
 struct GroupingOptions: ParsableArguments {
-    @Option(
-        name: .customLong("gap-ms"), help: "The pause that ends a transaction, in milliseconds.")
-    var gapMilliseconds: UInt64 = 10
+    @Option(help: "The pause that ends a transaction, in milliseconds.") var gapMs: UInt64 = 10
 
     var options: TraceImporter.Options {
         var options = TraceImporter.Options()
-        options.gapMilliseconds = gapMilliseconds
+        options.gapMilliseconds = gapMs
         return options
     }
 }

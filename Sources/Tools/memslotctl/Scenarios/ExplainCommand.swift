@@ -65,9 +65,9 @@ struct ExplainCommand: ParsableCommand {
 
     func run() throws {
         let file = try array.map { try ArrayFile.read($0) }
-        let used = try rules.rules(for: file.map { [(array ?? "", $0)] } ?? [], flags: vmFlags)
+        let used = try rules.rules(for: [file].compactMap(\.self), flags: vmFlags)
         let met = file.map { PicturedArray($0.slots) }
-        if let file, let met { try file.check(met, in: array ?? "", used) }
+        if let file, let met { try file.check(met, used) }
         let slots = met?.slots
         guard let input else { return try explainWords(slots, used) }
         var options = TraceImporter.Options()

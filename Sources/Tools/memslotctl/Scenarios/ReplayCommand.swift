@@ -34,11 +34,10 @@ struct ReplayCommand: ParsableCommand {
     var socket: String?
 
     @Option(
-        name: .customLong("server-uid"),
         help: ArgumentHelp(
             "With --socket: a user as whom the daemon may run, beside root and your own user.",
             valueName: "uid"))
-    var serverUser: UInt32?
+    var serverUid: UInt32?
 
     @Flag(help: "Print only the receipts, one JSON object per line.") var json = false
     @Flag(help: "Print only unmet expectations.") var quiet = false
@@ -71,7 +70,7 @@ struct ReplayCommand: ParsableCommand {
 
     /// Plays a file; returns whether all expectations were met.
     private func play(_ input: borrowing InputFile) throws -> Bool {
-        let target = try socket.map { try ReplayedDaemon(socket: $0, user: serverUser) }
+        let target = try socket.map { try ReplayedDaemon(socket: $0, user: serverUid) }
         // Otherwise the next replay would find the VMs' names in use.
         defer { target?.destroyVMs() }
         var player = ScenarioPlayer(
@@ -111,7 +110,6 @@ struct ReplayCommand: ParsableCommand {
 extension BackendChoice: ExpressibleByArgument {}
 
 extension ScenarioPlayer.Played {
-    /// The receipt of a submit; `nil` if there is none.
     var receipt: JSONValue? { method == Method.memslotsSubmit.rawValue ? reply?["result"] : nil }
 }
 
@@ -121,7 +119,7 @@ final class ReplayedDaemon: ScenarioTarget {
     // Unsafe: one thread uses a target.
     nonisolated(unsafe) private var vms: [String] = []
 
-    /// - Throws: the exit status, after printing that no daemon listens.
+    /// Throws the exit status, after printing that no daemon listens.
     init(socket: String, user: UInt32?) throws(ExitCode) {
         var options = DaemonOptions()
         options.socket = socket

@@ -4,7 +4,6 @@ import MemslotScenario
 import MemslotService
 import Memslots
 
-/// The results of a replay, printed as a table and totals.
 struct ReplayReport {
     private let file: String
     private var title: String?
@@ -16,13 +15,11 @@ struct ReplayReport {
     /// Whether a VM is of KVM: a simulated one has no vCPUs to hold.
     private var hasKVM = false
     private var vms: [String] = []
-
     /// Whether only mismatches are printed; then rows are not kept.
     private let isQuiet: Bool
 
     init(file: String, isQuiet: Bool) {
-        self.file = file
-        self.isQuiet = isQuiet
+        (self.file, self.isQuiet) = (file, isQuiet)
     }
 
     private(set) var isMet = true
@@ -44,7 +41,6 @@ struct ReplayReport {
         if !isQuiet, let row = ReplayRow(played) { rows.append(row) }
     }
 
-    /// Prints each unmet expectation: the place, the expected and the received value.
     func printMismatches() {
         for played in unmet {
             Terminal.complain(
@@ -57,15 +53,11 @@ struct ReplayReport {
         }
     }
 
-    /// Prints the table of transactions, the totals, and the final map.
     func print(player: inout ScenarioPlayer) throws {
-        Terminal.print(heading)
-        Terminal.print("")
-        if !rows.isEmpty {
-            Terminal.print(Terminal.lines(table))
-            Terminal.print("")
-        }
-        Terminal.print(totals)
+        let name = title ?? file
+        let heading = Terminal.safe(source.map { "\(name) — \($0)" } ?? name)
+        let lines = rows.isEmpty ? [] : Terminal.lines(table) + [""]
+        Terminal.print([heading, ""] + lines + totals)
         for vm in vms {
             guard let slots = try player.slots(of: vm), slots.elements.count > 0 else { continue }
             Terminal.print("\nMemory of \(Terminal.safe(vm)) at the end:\n")
@@ -73,11 +65,6 @@ struct ReplayReport {
             Terminal.print(array.map.lines(Terminal.textOptions))
             Terminal.print(ArrayFindings(array.slots).all.map(\.description))
         }
-    }
-
-    private var heading: String {
-        let name = title ?? file
-        return Terminal.safe(source.map { "\(name) — \($0)" } ?? name)
     }
 
     private var table: TextTable {
@@ -137,7 +124,6 @@ struct ReplayReport {
     }
 }
 
-/// A submit of a replay, one row of the table.
 struct ReplayRow {
     let vm: String
     private(set) var generation = "–"
