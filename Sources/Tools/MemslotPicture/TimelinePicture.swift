@@ -104,7 +104,6 @@ struct TimelineSVG {
         return Self.left + Int(length.dividingFullWidth((high, low)).quotient)
     }
 
-    /// Ticks at round times, four to ten of them.
     private func drawTicks(to bottom: Int, on canvas: inout SVGCanvas) {
         let step = roundStep
         var time: UInt64 = 0

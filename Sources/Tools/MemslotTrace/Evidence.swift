@@ -16,7 +16,6 @@ package struct EvidenceReader {
     private var head: [UInt8] = []
     private let options: TraceImporter.Options
 
-    /// The bytes that decide.
     private static let headLength = 1 << 16
     private static let limit = 512 << 20
 

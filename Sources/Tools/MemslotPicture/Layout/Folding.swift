@@ -1,8 +1,6 @@
-/// An item in a list that may be elided.
 struct FoldItem<Likeness: Equatable> {
     /// Neighbours of equal likeness are folded into one row; `nil` equals nothing.
     var likeness: Likeness?
-    /// The rows that it needs when it is shown.
     var rows: Int
     /// Heavier items are shown first.
     var weight: UInt64

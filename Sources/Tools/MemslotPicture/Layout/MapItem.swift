@@ -10,7 +10,6 @@ struct MapItem {
     var mark: ChangeMark?
     /// Whether the row shows the slot as it was before the change.
     var isGone = false
-    /// The slot of the other array, if there is one.
     var counterpart: Memslot?
 
     func following(hole bytes: UInt64) -> MapItem {
@@ -72,7 +71,6 @@ struct MapSpace {
 }
 
 extension Array {
-    /// Runs of neighbours with an equal property.
     func split(by property: (Element) -> some Equatable) -> [[Element]] {
         var parts: [[Element]] = []
         var start = 0

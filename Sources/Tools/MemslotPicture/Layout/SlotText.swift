@@ -23,7 +23,6 @@ struct SlotLabels {
         return "\(name) +\(memory.offset)"
     }
 
-    /// Each flag's short name, in the kernel's order.
     static func flagWords(_ flags: MemslotFlags) -> [String] {
         let known: [(MemslotFlags, String)] = [
             (.logDirtyPages, "log"), (.readOnly, "ro"), (.guestMemfd, "gmem"),
@@ -35,7 +34,6 @@ struct SlotLabels {
     }
 }
 
-/// The text of slots that are folded into one row.
 struct SlotGroup {
     private let items: [MapItem]
     private let marks: [(mark: ChangeMark, count: Int)]

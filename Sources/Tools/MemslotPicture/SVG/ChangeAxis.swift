@@ -19,7 +19,6 @@ struct ChangeAxis {
     private(set) var bottom: Int
     private var tops: [UInt64: Int] = [:]
     private var bottoms: [UInt64: Int] = [:]
-    /// The stretch of each entry that is folded, by side.
     private var folds: [ChangeSide: [Int: Int]] = [:]
 
     init(_ entries: [ChangeEntry], y: Int, limit: Int?) {

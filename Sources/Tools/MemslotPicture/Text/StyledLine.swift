@@ -69,7 +69,6 @@ package enum Ink: String, Hashable, Sendable {
     /// Ordinary memory.
     case cyan = "36"
 
-    /// `text` in this ink; unchanged if `.plain`.
     package func painting(_ text: String) -> String {
         self == .plain || text.isEmpty ? text : "\u{1b}[\(rawValue)m\(text)\u{1b}[0m"
     }
@@ -101,7 +100,6 @@ func cut(_ text: String, to width: Int) -> String {
     return result + "…"
 }
 
-/// `text` padded with spaces to `width` columns.
 func padded(_ text: String, to width: Int, alignment: TextTable.Alignment = .leading) -> String {
     let fill = String(repeating: " ", count: max(0, width - displayWidth(of: text)))
     return alignment == .leading ? text + fill : fill + text

@@ -43,7 +43,6 @@ package enum Terminal {
         return text.last == "\n" ? lines.dropLast() : lines
     }
 
-    /// The lines of `table`, fitted to standard output.
     package static func lines(_ table: TextTable) -> [String] {
         table.lines(width: columns(STDOUT_FILENO), colour: usesColour)
     }

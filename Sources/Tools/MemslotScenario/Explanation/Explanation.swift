@@ -96,7 +96,6 @@ private struct Candidates {
         }
     }
 
-    /// The errnos that have one cause whatever the call is.
     static let only: [String: SlotRefusal] = [
         "EIO": SlotRefusal(
             .otherProcess,

@@ -257,7 +257,6 @@ package struct AttemptedCall: Sendable {
 }
 
 extension Memslot {
-    /// Whether both map a common page of one guest_memfd.
     fileprivate func binds(_ other: Memslot) -> Bool {
         guard flags.contains(.guestMemfd), let one = guestMemfd, let two = other.guestMemfd,
             one.descriptor == two.descriptor

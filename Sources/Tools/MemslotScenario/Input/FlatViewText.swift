@@ -11,7 +11,6 @@ package struct FlatViewText: Hashable, Sendable {
         /// `ram`, `ramd`, `rom`, `romd`, or one of them after `nv-`.
         package var kind: String
         package var name: String
-        /// The offset of the first byte in the region.
         package var offset: UInt64
         package var line: Int
         package var isInKVM = false
@@ -22,7 +21,6 @@ package struct FlatViewText: Hashable, Sendable {
     /// Whether the text is a tree whose regions overlap, the output of `info mtree` without `-f`.
     package private(set) var isTree = false
 
-    /// What to do about a tree that is not flat.
     package static let advice =
         "this is a tree, in which regions hide each other; use the output of 'info mtree -f'"
 

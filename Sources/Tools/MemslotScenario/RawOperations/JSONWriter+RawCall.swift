@@ -28,7 +28,6 @@ extension JSONWriter {
         member("userspace_addr", address: region.userspaceAddress)
     }
 
-    /// Writes the member `errno`, `null` for success.
     package mutating func member(errno: Errno?) {
         key("errno")
         if let errno { string(errno.name) } else { null() }

@@ -48,7 +48,6 @@ extension RawReply: CustomStringConvertible {
 /// call; the others compare dirty logs, with a `bitmap` of words, or null for unusable memory.
 package struct RawCallLine: Sendable, Hashable {
     package var call: RawCall
-    /// The expected reply; `nil` if the line names none.
     package var expected: RawReply?
     /// The errnos that other kernels return instead: `"errno":["EINVAL","EEXIST"]`.
     package var others: [Errno] = []

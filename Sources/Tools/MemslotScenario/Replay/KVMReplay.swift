@@ -135,7 +135,6 @@ struct KVMReplay {
     }
 }
 
-/// The limits of the host's KVM, from `server.info`.
 struct HostLimits: Sendable {
     private let maxSlots: UInt32
     private let addressSpaces: UInt32

@@ -44,13 +44,11 @@ struct ReplayedVM {
         return "the fault of line \(faultLine) is not armed"
     }
 
-    /// Why a dirty log can't be compared; `nil` if it can.
     var reasonNotToReadLog: String? {
         if isOutOfStep { return reason }
         return touchLine.map { "the pages of line \($0) were not touched" }
     }
 
-    /// Whether skipped writes explain a mismatch at `path`.
     func excuses(_ path: String) -> Bool {
         guard touchLine != nil else { return false }
         return path.split(separator: ".").contains { $0 == "dirty" || $0.hasPrefix("dirty[") }

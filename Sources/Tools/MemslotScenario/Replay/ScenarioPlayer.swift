@@ -4,14 +4,12 @@ import Memslots
 
 /// Plays a scenario line by line and compares each reply with what the line expects.
 package struct ScenarioPlayer {
-    /// The result of one request line.
     package struct Played: Sendable {
         package let line: Int
         package let method: String
         package let vm: String?
         /// The reply; `nil` if the line was skipped.
         package fileprivate(set) var reply: JSONValue?
-        /// The differences between the reply and the expectation.
         package fileprivate(set) var mismatches: [ScenarioExpectation.Mismatch] = []
         /// Why the line was skipped; `nil` if it was played.
         package fileprivate(set) var skipped: String?

@@ -83,7 +83,6 @@ struct ExactNumber: Hashable {
     /// The power of ten of the last digit.
     private var exponent = 0
 
-    /// Reads a number that follows JSON's grammar.
     init(_ text: some Collection<UInt8>) {
         let parts = text.split { $0 | 0x20 == UInt8(ascii: "e") }
         let halves = parts[0].drop { $0 == UInt8(ascii: "-") }.split(separator: UInt8(ascii: "."))

@@ -27,7 +27,6 @@ package struct ScenarioReader {
         of bytes: [UInt8], _ line: Int
     ) throws(UnusableInput) -> ScenarioStep.Content {
         let value = try JSONValue(line: bytes, number: line)
-        /// The member `name`; `nil` if there is none.
         func member<Value>(
             _ name: String, _ kind: String, _ read: (JSONValue) -> Value?
         ) throws(UnusableInput) -> Value? {
@@ -61,7 +60,6 @@ extension JSONValue {
     }
 }
 
-/// The members of `expect`: one of the two.
 private struct ExpectedOutcome: ParameterObject {
     private var count = 0
 

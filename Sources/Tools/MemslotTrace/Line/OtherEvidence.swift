@@ -1,6 +1,5 @@
 import Memslots
 
-/// A slot call in a text that is no strace log.
 struct EvidenceCall {
     var kind: EvidenceKind
     var process: ThreadID?

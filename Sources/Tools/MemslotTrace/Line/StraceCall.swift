@@ -32,7 +32,6 @@ enum StraceCall {
 
     var isRun: Bool { if case .run = self { true } else { false } }
 
-    /// Whether a call that begins like this may concern slots.
     static func matters(_ body: ArraySlice<UInt8>) -> Bool {
         var scanner = ByteScanner(body)
         return reader(of: scanner.identifier()) != nil

@@ -83,7 +83,6 @@ extension ByteScanner {
 /// Reads `{slot=…, flags=…, guest_phys_addr=…, memory_size=…, userspace_addr=…}`.
 private struct RegionText {
     private(set) var region: RawRegion
-    /// Those of the five members of each call that were read.
     private var found: Set<PartialKeyPath<RawRegion>> = []
 
     init(isNew: Bool) {

@@ -121,7 +121,6 @@ struct VCPURegistry {
         }
     }
 
-    /// The VM whose vCPU a thread runs.
     func machine(run thread: ThreadID) -> Int? { inside[thread] ?? nil }
 
     func presence(of machine: Int) -> GuestPresence {

@@ -8,7 +8,6 @@ struct SlotCallLog {
     var runFaults: [RunFault] = []
     /// The last changes of user memory: the line, the call and the range.
     var memoryChanges: [MemoryChange] = []
-    /// What a record says of such changes, and of memory tables.
     var findings: [(machine: Int, finding: Finding)] = []
     var tables: [TableMessage] = []
     var machines: [TracedMachine] = []
@@ -102,16 +101,13 @@ package struct TraceFault: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// User memory that a call unmapped or protected.
 struct MemoryChange: Hashable {
     var line: Int
     var call: String
-    /// The memory, and what is left of it.
     var left: UserMapping
     /// The VM; `nil` if any VM may use it.
     var machine: Int?
 
-    /// The most that are kept: the last ones.
     static let limit = 256
 }
 
@@ -184,7 +180,6 @@ package struct RecordedCall: Hashable, Sendable {
     package var region: RawRegion?
     package var begin = Moment()
     package var end = Moment()
-    /// The number of earlier `KVM_RUN` calls of the thread.
     package var runsBefore: Int
     /// The number of the commit of which the call is a part; `nil` without `--atomic`.
     var commit: Int?
@@ -192,7 +187,6 @@ package struct RecordedCall: Hashable, Sendable {
     var isOfArray = false
     /// The line of the thread's next `KVM_RUN`; `nil` if there is none or the calls are recorded.
     var nextRun: Int?
-    /// The vCPUs at the begin and at the end of the call.
     var atBegin = GuestPresence()
     var atEnd = GuestPresence()
 
@@ -220,6 +214,5 @@ package struct FailedCall: Hashable, Sendable {
     package var errno: String
     package var time: TraceTime?
 
-    /// The most that are kept of a log.
     static let limit = 1_000
 }

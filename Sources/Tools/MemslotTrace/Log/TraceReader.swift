@@ -206,7 +206,6 @@ struct WrappedLine {
     var number: Int
     var lines: Int
 
-    /// The most lines that are joined to one call.
     static let limit = 12
 
     init(_ bytes: ArraySlice<UInt8>, number: Int, lines: Int) {
@@ -233,7 +232,6 @@ struct SplitCall {
     var body: ArraySlice<UInt8>
     var place: Place
     var column: Int
-    /// The vCPUs at this place, for a slot call.
     var presence: GuestPresence?
 }
 

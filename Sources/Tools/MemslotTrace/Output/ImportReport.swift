@@ -24,11 +24,9 @@ package struct ImportReport: Sendable {
     /// Whether the kernel did not execute these calls one by one: then holes would have been.
     package var isHypothetical = false
     package var view: FlatViewText?
-    /// Whether `memslotctl run` recorded the calls.
     package var isRecorded: Bool
 
     package static let listedSurprises = 100
-    /// The most findings about user memory that are listed.
     static let listedFindings = 20
 
     package var threads: Set<ThreadID> { Set(scenario.transactions.map(\.thread)) }
@@ -344,7 +342,6 @@ extension ImportedTransaction {
     }
 }
 
-/// `unknown` for an unknown time.
 private func duration(_ nanoseconds: UInt64?) -> String {
     nanoseconds.map { HumanDuration(nanoseconds: $0).description } ?? "unknown"
 }

@@ -14,7 +14,6 @@ package struct ImportedScenario: Sendable {
     package var source: String
     /// The VMs that had a successful slot call, in the order of their first.
     package var machines: [Machine]
-    /// The transactions, in the order of their first calls.
     package var transactions: [ImportedTransaction]
     /// The time of the first call, the origin of the comments' times.
     package var startTime: TraceTime?

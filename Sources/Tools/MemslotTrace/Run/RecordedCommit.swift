@@ -29,7 +29,6 @@ extension RunRecording {
     /// How the source of a record of `--atomic` begins.
     package static let atomicSource = "recorded by memslotctl run --atomic:"
 
-    /// The totals by their names in a record.
     fileprivate static var totals: [(StaticString, WritableKeyPath<crun_header, UInt64>)] {
         [
             ("succeeded", \.succeeded), ("refused", \.refused), ("made", \.made),

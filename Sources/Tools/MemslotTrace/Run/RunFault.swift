@@ -44,7 +44,6 @@ struct RunFault: Hashable {
     var time: TraceTime?
     /// The VM, an index into the log's VMs; `nil` if the log does not show it.
     var machine: Int?
-    /// The guest address that KVM names.
     var address: UInt64?
     /// The process's mappings at that moment, ascending; `nil` where nobody read them.
     var mappings: [UserMapping]?

@@ -227,6 +227,5 @@ package enum RunEvent: Sendable {
     case fault(ExplainedFault)
     /// User memory was unmapped or protected under a slot, or a memory table was sent early.
     case finding(Finding, machine: Int)
-    /// A part of a vhost-user memory table was sent.
     case table(TableMessage)
 }

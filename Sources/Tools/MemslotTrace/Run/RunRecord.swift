@@ -48,7 +48,6 @@ package struct RunCommit: Hashable, Sendable {
         }
     }
 
-    /// Its position among all records, from 1.
     package var number: Int
     package var machine: Int
     package var thread: ThreadID
@@ -75,7 +74,6 @@ package struct RunCommit: Hashable, Sendable {
             .reduce(heldNanoseconds) { $0 - min($0, $1) }
     }
 
-    /// The time of the hold, on the monotonic clock.
     var hold: Range<UInt64> {
         heldSince.rawValue..<heldSince.rawValue.addingSaturated(heldNanoseconds)
     }
@@ -151,7 +149,6 @@ struct RunArray: Sendable {
 }
 
 package struct RunMachine: Hashable, Sendable {
-    /// Numbered from 0 over all processes of the run.
     package var number: Int
     package var thread: ThreadID
     package var process: Int32

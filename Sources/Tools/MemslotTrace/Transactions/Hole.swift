@@ -15,7 +15,6 @@ package struct Hole: Hashable, Sendable {
     package var start: GuestPhysicalAddress
     /// Bytes, never 0.
     package var size: ByteCount
-    /// The host memory to which the bytes came back.
     var host: HostRange
     package var removedOnLine: Int
     package var returnedOnLine: Int

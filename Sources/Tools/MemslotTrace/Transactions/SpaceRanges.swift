@@ -37,7 +37,6 @@ struct SpaceRanges<Value> {
         elements.insert((range, value), at: firstIndex(endingAfter: range))
     }
 
-    /// The parts of `range` that these ranges cover.
     func pieces(in range: SpaceRange) -> [Element] {
         elements[indices(meeting: range)].compactMap { element in
             element.range.intersection(range).map { ($0, element.value) }

@@ -13,7 +13,6 @@ struct TransactionBuilder {
 
     private struct Open {
         var calls: [RecordedCall] = []
-        /// The changed slots before the transaction.
         var before: [SlotKey: Memslot?] = [:]
         var changes = ChangeCounts()
         var holes: [Hole] = []
@@ -100,7 +99,6 @@ struct TransactionGrouping {
         (self.gapNanoseconds, self.isCoarse) = (gapNanoseconds, isCoarse)
     }
 
-    /// Decides whether the next call begins a transaction.
     mutating func begins(with call: RecordedCall, isRunner: Bool) -> Bool {
         let begins = isBoundary(before: call, isRunner: isRunner)
         (count, previous) = (begins ? 1 : count + 1, call)

@@ -70,7 +70,6 @@ struct OfflineRules: ParsableArguments {
     }
 }
 
-/// The host whose rules hold.
 struct HostOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(

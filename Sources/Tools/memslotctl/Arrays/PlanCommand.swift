@@ -123,7 +123,6 @@ struct OperationReasons {
         return to.isLogging ? "starts logging dirty pages" : "stops logging dirty pages"
     }
 
-    /// The members that can't be changed in place.
     private static func difference(_ before: Memslot, _ after: Memslot) -> String {
         let isElsewhere =
             before.userspaceAddress != after.userspaceAddress || before.memory != after.memory

@@ -11,7 +11,6 @@ struct DaemonRequest {
     var vm: String?
     var array: ArrayFile?
     var descriptors: [Int32] = []
-    /// The value of `params`.
     var params: [UInt8]?
 }
 

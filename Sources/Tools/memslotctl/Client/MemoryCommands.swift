@@ -114,7 +114,6 @@ struct MemoryExportCommand: ParsableCommand {
 
     /// `SEEK_DATA`, which Swift's Glibc lacks. Source: lseek(2).
     private static let seekData: Int32 = 3
-    /// The command's descriptor of the memory.
     private static let passed: Int32 = 3
 
     func validate() throws {

@@ -45,7 +45,6 @@ struct Refusal {
         return text + (remedy(violation).map { " (\($0))" } ?? "")
     }
 
-    /// `FILE:LINE` of the slot in the member `path`.
     private static func place(_ data: JSONValue?, in file: ArrayFile) -> String? {
         guard let path = data?["path"]?.string, let line = file.line(at: path) else { return nil }
         return "\(file.name):\(line)"

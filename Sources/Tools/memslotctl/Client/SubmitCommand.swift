@@ -47,7 +47,6 @@ struct SubmitCommand: VMRequestCommand {
 }
 
 extension ArrayFile {
-    /// An array that is sent to a daemon.
     static func submitted(_ name: String) throws -> ArrayFile {
         var file = try read(name)
         if name == "-" { file.name = "standard input" }

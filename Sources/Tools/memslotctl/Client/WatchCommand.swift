@@ -149,7 +149,6 @@ struct WatchedVMs {
     }
 }
 
-/// The events of a `memslotctl run --socket` as sentences.
 enum RunEventText {
     static func transaction(_ params: JSONValue) -> String {
         let text =

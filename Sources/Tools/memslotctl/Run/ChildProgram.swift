@@ -12,7 +12,6 @@ struct ChildProgram {
     let ignored: [Int]
     let inherited: InheritedDescriptors
 
-    /// The signals that this process ignores now.
     static var ignoredSignals: [Int] { (1...64).filter { crun_is_ignored(Int32($0)) != 0 } }
 
     /// Signals that this process or `posix_spawn` ignores. The C library's own are 32 and 33, which
@@ -144,7 +143,6 @@ struct InheritedDescriptors {
     func close() { for number in numbers { Glibc.close(number) } }
 }
 
-/// Signals that this process forwards to its child.
 enum ForwardedSignals {
     // Unsafe: set once, before the handlers that read it.
     nonisolated(unsafe) private static var child: pid_t = 0
@@ -219,7 +217,6 @@ final class RunMemory: @unchecked Sendable {
         }
     }
 
-    /// Switches `--atomic` off or on, between two transactions.
     func setAtomic(_ isAtomic: Bool) {
         crun_set_off(base.assumingMemoryBound(to: crun_header.self), isAtomic ? 0 : 1)
     }

@@ -49,7 +49,6 @@ final class LiveRun: Sendable {
     }
 }
 
-/// Copies the VMs of a run into a service.
 final class RunMirror: Sendable {
     private let service: MemslotService
     private let settings: TraceImporter.Options

@@ -20,7 +20,6 @@ final class RunRecordFile: Sendable {
     private let state: Locked<State>
     private let following: FollowedRun
 
-    /// Creates the file, and writes to it from now on.
     init(
         at path: String, _ memory: RunMemory, _ settings: TraceImporter.Options
     ) throws(RunFailure) {

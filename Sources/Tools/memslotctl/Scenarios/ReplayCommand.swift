@@ -68,7 +68,6 @@ struct ReplayCommand: ParsableCommand {
         }
     }
 
-    /// Plays a file; returns whether all expectations were met.
     private func play(_ input: borrowing InputFile) throws -> Bool {
         let target = try socket.map { try ReplayedDaemon(socket: $0, user: serverUid) }
         // Otherwise the next replay would find the VMs' names in use.

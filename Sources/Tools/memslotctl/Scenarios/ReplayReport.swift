@@ -136,7 +136,6 @@ struct ReplayRow {
     let change: String
     let ink: Ink
 
-    /// The row of a submit; `nil` for any other request.
     init?(_ played: ScenarioPlayer.Played) {
         guard played.method == Method.memslotsSubmit.rawValue, let reply = played.reply
         else { return nil }
