@@ -1,4 +1,4 @@
-#include "ys_arrays.h"
+#include "yardsticks.h"
 
 #include <string.h>
 

@@ -1,7 +1,8 @@
-#include "ys_machine.h"
+#include "yardsticks.h"
 
-#include "ys_threads.h"
 #include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <linux/kvm.h>
 #include <pthread.h>
 #include <signal.h>
@@ -117,6 +118,129 @@ struct ys_blackout ys_black_out(
     result.status = ys_set_regions(machine->vm, regions, count);
     result.calls = ys_now() - calls;
     atomic_store(&machine->held, 0);
+    result.total = ys_now() - start;
+    return result;
+}
+
+// MARK: - Many vCPUs
+
+int ys_make_irqchip(int vm) { return ioctl(vm, KVM_CREATE_IRQCHIP, 0) < 0 ? -errno : 0; }
+
+int ys_set_runnable(int vcpu, int is_runnable) {
+    struct kvm_mp_state state = {
+        .mp_state = is_runnable ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED};
+    return ioctl(vcpu, KVM_SET_MP_STATE, &state) < 0 ? -errno : 0;
+}
+
+struct vcpu {
+    struct ys_vcpus *all;
+    int descriptor;
+    struct kvm_run *run;
+    pthread_t thread;
+    _Atomic int id;
+    // 1 while its thread may be in the guest.
+    _Atomic int inside;
+};
+
+struct ys_vcpus {
+    int vm;
+    size_t count;
+    unsigned handler;
+    _Atomic int stops;
+    // 1 while all must stay out.
+    _Atomic int held;
+    struct vcpu vcpus[];
+};
+
+static void kick(struct vcpu *vcpu) { ys_kick(vcpu->run, atomic_load(&vcpu->id)); }
+
+static void wait_while(_Atomic int *word) {
+    while (atomic_load(word)) syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static void wake(_Atomic int *word) {
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static void leave(struct vcpu *vcpu) {
+    atomic_store(&vcpu->inside, 0);
+    if (atomic_load(&vcpu->all->held)) wake(&vcpu->inside);
+}
+
+static void *run_vcpu(void *argument) {
+    struct vcpu *vcpu = argument;
+    struct ys_vcpus *all = vcpu->all;
+    atomic_store(&vcpu->id, (int)syscall(SYS_gettid));
+    while (!atomic_load(&all->stops)) {
+        // Before it is inside: a kick that comes later must stay.
+        vcpu->run->immediate_exit = 0;
+        atomic_store(&vcpu->inside, 1);
+        if (atomic_load(&all->held) || atomic_load(&all->stops)) {
+            leave(vcpu);
+            wait_while(&all->held);
+            continue;
+        }
+        int status = ioctl(vcpu->descriptor, KVM_RUN, 0);
+        leave(vcpu);
+        if (status == 0) usleep(all->handler);
+    }
+    return NULL;
+}
+
+struct ys_vcpus *ys_vcpus_make(
+    int vm, const int *vcpus, void *const *shared_pages, size_t count, unsigned handler) {
+    struct ys_vcpus *all = calloc(1, sizeof *all + count * sizeof all->vcpus[0]);
+    if (all == NULL) return NULL;
+    all->vm = vm;
+    all->count = count;
+    all->handler = handler;
+    for (size_t i = 0; i < count; i++)
+        all->vcpus[i] = (struct vcpu){.all = all, .descriptor = vcpus[i], .run = shared_pages[i]};
+    return all;
+}
+
+int ys_vcpus_start(struct ys_vcpus *all) {
+    ys_accept_kicks();
+    atomic_store(&all->stops, 0);
+    for (size_t i = 0; i < all->count; i++) {
+        struct vcpu *vcpu = &all->vcpus[i];
+        atomic_store(&vcpu->id, 0);
+        int status = pthread_create(&vcpu->thread, NULL, run_vcpu, vcpu);
+        if (status != 0) {
+            all->count = i;
+            ys_vcpus_stop(all);
+            return -status;
+        }
+        while (atomic_load(&vcpu->id) == 0) usleep(100);
+    }
+    return 0;
+}
+
+void ys_vcpus_stop(struct ys_vcpus *all) {
+    atomic_store(&all->stops, 1);
+    for (size_t i = 0; i < all->count; i++) {
+        kick(&all->vcpus[i]);
+        pthread_join(all->vcpus[i].thread, NULL);
+    }
+}
+
+struct ys_blackout ys_hold(struct ys_vcpus *all, const struct ys_region *regions, size_t count) {
+    // About 5 us.
+    enum { SPINS = 2000 };
+    struct ys_blackout result = {0};
+    uint64_t start = ys_now();
+    atomic_store(&all->held, 1);
+    for (size_t i = 0; i < all->count; i++)
+        if (atomic_load(&all->vcpus[i].inside)) kick(&all->vcpus[i]);
+    for (size_t i = 0; i < all->count; i++) {
+        for (int turn = 0; turn < SPINS && atomic_load(&all->vcpus[i].inside); turn++) {}
+        wait_while(&all->vcpus[i].inside);
+    }
+    uint64_t calls = ys_now();
+    result.status = ys_set_regions(all->vm, regions, count);
+    result.calls = ys_now() - calls;
+    atomic_store(&all->held, 0);
+    wake(&all->held);
     result.total = ys_now() - start;
     return result;
 }

@@ -1,4 +1,4 @@
-#include "ys_search.h"
+#include "yardsticks.h"
 
 #include <stdlib.h>
 #include <string.h>

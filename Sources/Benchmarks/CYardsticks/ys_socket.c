@@ -1,6 +1,5 @@
-#include "ys_socket.h"
+#include "yardsticks.h"
 
-#include "ys_threads.h"
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-#include "ys_threads.h"
+#include "yardsticks.h"
 
 #include <stdatomic.h>
 #include <time.h>

@@ -19,14 +19,11 @@ struct BenchCommand: ParsableCommand {
     @Argument(help: "lookup, diff, apply, holds, wire, start, growth or all.")
     var parts: [String] = ["all"]
 
-    @Flag(help: "Print one JSON object and nothing else.")
-    var json = false
+    @Flag(help: "Print one JSON object and nothing else.") var json = false
 
-    @Flag(help: "Run a few rounds only: checks that every benchmark works.")
-    var quick = false
+    @Flag(help: "Run a few rounds only: checks that every benchmark works.") var quick = false
 
-    @Option(help: ArgumentHelp("Draw the figures into a file.", valueName: "file"))
-    var svg: String?
+    @Option(help: ArgumentHelp("Draw the figures into a file.", valueName: "file")) var svg: String?
 
     @Option(
         help: ArgumentHelp(

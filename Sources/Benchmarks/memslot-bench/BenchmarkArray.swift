@@ -6,8 +6,6 @@ enum BenchmarkArray {
     static let sizes = [8, 64, 512, 4_096, 32_764]
 
     /// `count` slots of 1 to 16 pages, ascending by id, each followed by a gap of one page.
-    ///
-    /// - Parameter base: the first user address.
     static func slots(_ count: Int, base: UInt64 = 0x1000_0000_0000) -> [Memslot] {
         var slots: [Memslot] = []
         slots.reserveCapacity(count)
@@ -26,8 +24,7 @@ enum BenchmarkArray {
         return slots
     }
 
-    /// `slots` with about `changes` changes, in turns: reflagged, moved, resized, mapped to other
-    /// user memory, removed.
+    /// About `changes` in turns: reflagged, moved, resized, mapped elsewhere, removed.
     static func changed(_ slots: [Memslot], _ changes: Int) -> [Memslot] {
         guard changes > 0 else { return slots }
         var result = slots

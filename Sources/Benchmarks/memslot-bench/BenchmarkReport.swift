@@ -1,5 +1,5 @@
 import CYardsticks
-import Glibc
+import Foundation
 import MemslotKVM
 import MemslotTestKit
 
@@ -20,18 +20,18 @@ package struct BenchmarkReport: Hashable, Encodable, Sendable {
     }
 
     package var targeted: [BenchmarkRow] { sections.flatMap(\.rows).filter { $0.target != nil } }
+    var missed: [BenchmarkRow] { targeted.filter { $0.isMet == false } }
+
+    /// One JSON object: times in nanoseconds, sizes in bytes, rates a second.
+    package var json: String {
+        get throws { String(decoding: try JSONEncoder().encode(self), as: UTF8.self) }
+    }
 
     func rows(of part: BenchmarkPart) -> [BenchmarkRow] {
         sections.filter { $0.part == part }.flatMap(\.rows)
     }
 
-    /// Measures the parts one after the other.
-    ///
-    /// - Parameters:
-    ///   - parts: what to measure.
-    ///   - effort: how many rounds.
-    ///   - progress: called with the name of each step before it is measured.
-    /// - Throws: ``BenchmarkError/broken(_:)`` if a benchmark gave a wrong result.
+    /// Measures the parts. Calls `progress` with the name of each step before it is measured.
     package static func measure(
         _ parts: [BenchmarkPart], effort: Effort, progress: (String) -> Void
     ) throws -> BenchmarkReport {
@@ -66,43 +66,24 @@ func require(_ isRight: Bool, _ reason: @autoclosure () -> String) throws {
 
 /// The parts of the benchmark, by the names of the command line.
 package enum BenchmarkPart: String, CaseIterable, Hashable, Encodable, Sendable {
-    /// Translating a guest address, and entering the section in which that is safe.
-    case lookup
-    /// From a submitted array to its plan.
-    case diff
-    /// Committing a transaction.
-    case apply
-    /// Holding vCPUs, by their number and by what they do.
-    case holds
-    /// From the bytes of a request to its reply, through `memslotd`.
-    case wire
-    /// How soon the programs are ready, and how much memory they use.
-    case start
-    /// The cost of more VMs and more threads.
-    case growth
+    case lookup, diff, apply, holds, wire, start, growth
 
-    var title: String {
-        switch self {
-        case .lookup: "Translating a guest address"
-        case .diff: "From the array to the plan"
-        case .apply: "Committing a transaction"
-        case .holds: "Holding vCPUs"
-        case .wire: "From bytes to the reply"
-        case .start: "Start and memory"
-        case .growth: "Growth"
-        }
-    }
+    var title: String { contents.title }
+    var steps: [BenchmarkStep] { contents.steps }
 
-    var steps: [BenchmarkStep] {
+    private var contents: (title: String, steps: [BenchmarkStep]) {
         switch self {
-        case .lookup: LookupBenchmarks.steps
-        case .diff: DiffBenchmarks.steps
+        case .lookup: ("Translating a guest address", LookupBenchmarks.steps)
+        case .diff: ("From the array to the plan", DiffBenchmarks.steps)
         case .apply:
-            OverheadBenchmarks.steps + TransactionBenchmarks.steps + Self.guestSteps.blackouts
-        case .holds: Self.guestSteps.holds
-        case .wire: WireBenchmarks.steps
-        case .start: StartBenchmarks.steps
-        case .growth: GrowthBenchmarks.steps
+            (
+                "Committing a transaction",
+                OverheadBenchmarks.steps + TransactionBenchmarks.steps + Self.guestSteps.blackouts
+            )
+        case .holds: ("Holding vCPUs", Self.guestSteps.holds)
+        case .wire: ("From bytes to the reply", WireBenchmarks.steps)
+        case .start: ("Start and memory", StartBenchmarks.steps)
+        case .growth: ("Growth", GrowthBenchmarks.steps)
         }
     }
 

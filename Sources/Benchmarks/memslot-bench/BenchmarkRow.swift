@@ -83,3 +83,22 @@ extension BenchmarkUnit {
 }
 
 func ratioText(_ ratio: Double) -> String { BenchmarkUnit.factor.text(ratio) }
+
+extension BenchmarkRow: Encodable {
+    private enum CodingKeys: CodingKey {
+        case name, slots, unit, measured, yardstick, yardstickMeasured, ratio, target, met
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var members = encoder.container(keyedBy: CodingKeys.self)
+        try members.encode(name, forKey: .name)
+        try members.encodeIfPresent(slots, forKey: .slots)
+        try members.encode(unit, forKey: .unit)
+        try members.encode(measured, forKey: .measured)
+        try members.encodeIfPresent(yardstick, forKey: .yardstick)
+        try members.encodeIfPresent(yardstickMeasured, forKey: .yardstickMeasured)
+        try members.encodeIfPresent(ratio, forKey: .ratio)
+        try members.encodeIfPresent(target?.text(in: unit), forKey: .target)
+        try members.encodeIfPresent(isMet, forKey: .met)
+    }
+}

@@ -30,9 +30,7 @@ struct Contestant {
 struct Contest {
     private var samples: [String: [Double]] = [:]
 
-    /// Measures each contestant once in each of `rounds`, after a round that does not count.
-    ///
-    /// Each round begins with another contestant, because the first one finds colder caches.
+    /// After a round that does not count. Each begins with another one, which finds colder caches.
     init(rounds: Int, _ contestants: [Contestant]) throws {
         for contestant in contestants { _ = try contestant.round() }
         for round in 0..<rounds {
@@ -124,9 +122,7 @@ package enum Effort: Sendable {
 
 /// Several threads that do the same work at once.
 enum Workers {
-    /// Runs `body` on `count` threads with their number, and waits for all of them.
-    ///
-    /// Each thread is bound to a processor.
+    /// Runs `body` on `count` threads, each bound to a processor, with their number; waits for all.
     static func run(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) throws {
         let processors = Processors()
         let waiting = Atomic<Int>(0)

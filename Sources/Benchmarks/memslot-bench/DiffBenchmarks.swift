@@ -4,22 +4,20 @@ import Memslots
 
 /// From a submitted array to its plan.
 enum DiffBenchmarks {
-    static let steps = DiffScenario.allCases.map(step)
+    static let steps = DiffScenario.allCases.map { scenario in
+        BenchmarkStep(name: scenario.rawValue) { effort in
+            try effort(BenchmarkArray.sizes + [million], quick: [512, 32_764])
+                .map { try measure(scenario, $0, effort) }
+        }
+    }
 
     private static let project = "MemslotTable.plan (validate, diff, plan)"
     private static let yardstick = "C validation and merge"
     private static let million = 1_000_000
 
-    private static func step(_ scenario: DiffScenario) -> BenchmarkStep {
-        BenchmarkStep(name: scenario.rawValue) { effort in
-            try effort(BenchmarkArray.sizes + [million], quick: [512, 32_764])
-                .flatMap { try measure(scenario, $0, effort) }
-        }
-    }
-
     private static func measure(
         _ scenario: DiffScenario, _ size: Int, _ effort: Effort
-    ) throws -> [BenchmarkRow] {
+    ) throws -> BenchmarkRow {
         let slots = BenchmarkArray.slots(size)
         let wanted = scenario.array(slots)
         let table = try LookupBenchmarks.opened(slots)
@@ -35,11 +33,8 @@ enum DiffBenchmarks {
             rounds: rounds, times(project) { try plan(wanted, on: table, c.changes) },
             times(yardstick) { try c.validateAndMerge() })
         let title = "validate, diff, plan: \(scenario.rawValue)"
-        return [
-            contest.row(
-                project, as: title, slots: size, against: yardstick,
-                target: target(scenario, size))
-        ]
+        return contest.row(
+            project, as: title, slots: size, against: yardstick, target: target(scenario, size))
     }
 
     private static func target(_ scenario: DiffScenario, _ size: Int) -> BenchmarkTarget? {

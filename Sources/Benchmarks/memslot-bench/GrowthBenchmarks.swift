@@ -1,7 +1,6 @@
 import CYardsticks
 import MemslotLab
 import MemslotPicture
-import MemslotSimulator
 import Memslots
 import Synchronization
 
@@ -29,8 +28,7 @@ enum GrowthBenchmarks {
         }
     }
 
-    /// Compares the rate at which several threads commit to one VM with that of one thread. Each commit
-    /// moves the last slot to a place of its thread's own.
+    /// Several threads against one, on one VM. Each moves the last slot to places of its own.
     private static func contention(_ effort: Effort) throws -> [BenchmarkRow] {
         let slots = BenchmarkArray.alternating(64)[0]
         let free = (slots.last?.guestPhysicalEnd.rawValue ?? 0) + (1 << 30)
@@ -45,9 +43,7 @@ enum GrowthBenchmarks {
             return try row(
                 "commits to one VM", threads: count, commits, rounds: effort(11, quick: 3),
                 target: .ratioAtLeast(count == 2 ? 0.9 : 0.8)
-            ) { _, thread, turn in
-                _ = try table.measured(arrays[thread * 2 + turn % 2])
-            }
+            ) { _, thread, turn in _ = try table.measured(arrays[thread * 2 + turn % 2]) }
         }
     }
 
@@ -82,9 +78,7 @@ enum GrowthBenchmarks {
         ]
     }
 
-    /// Compares the rate of commits to several VMs by two threads with that of one.
-    ///
-    /// - Parameter commit: submits one of two arrays to VM number `vm`, alternately.
+    /// Several VMs, by two threads against one. `commit` submits one of two arrays, in turns.
     private static func row(
         _ name: String, vms: Int, _ commits: Int, _ effort: Effort,
         _ commit: @escaping (_ vm: Int, _ thread: Int, _ isOdd: Bool) throws -> Void
@@ -105,8 +99,7 @@ enum GrowthBenchmarks {
     ) throws -> BenchmarkRow {
         let (one, several) = ("1 thread", "\(threads) threads")
         let contest = try Contest(
-            rounds: rounds,
-            Contestant(one) { try rate(1, commits) { try commit(1, $0, $1) } },
+            rounds: rounds, Contestant(one) { try rate(1, commits) { try commit(1, $0, $1) } },
             Contestant(several) { try rate(threads, commits) { try commit(threads, $0, $1) } })
         return contest.row(
             several, as: "\(name), \(several)", against: one, in: .perSecond, target: target)

@@ -5,20 +5,16 @@
     import MemslotTestKit
     import Memslots
 
-    /// How long a running guest is held.
-    ///
-    /// One guest runs at a time, because on few processors others would slow it down.
+    /// How long a guest is held. One runs at a time: on few processors others would slow it.
     enum BlackoutBenchmarks {
         static let steps = [
             BenchmarkStep(name: "blackout of a running vCPU") { effort in
                 let empty = try EmptyBlackout()
                 let c = try YardstickMachine()
                 let memory = try TransactionBenchmarks.guestMemory(SlotChange.bytes)
-                var rows = try measureEmpty(empty, c, effort)
-                for change in SlotChange.all(base: memory.base.rawValue) {
-                    rows += try measure(change, empty, c, effort)
-                }
-                return rows
+                return [try measureEmpty(empty, c, effort)]
+                    + (try SlotChange.all(base: memory.base.rawValue)
+                        .map { try measure($0, empty, c, effort) })
             }
         ]
 
@@ -27,7 +23,7 @@
 
         private static func measureEmpty(
             _ empty: EmptyBlackout, _ c: YardstickMachine, _ effort: Effort
-        ) throws -> [BenchmarkRow] {
+        ) throws -> BenchmarkRow {
             let count = effort(25, quick: 3)
             let contest = try Contest(
                 rounds: effort(41, quick: 5),
@@ -35,13 +31,13 @@
                 Contestant(spinning) {
                     try c.median(of: count) { try c.blackOut([]).total }
                 })
-            return [contest.row(project, against: spinning, target: .ratioAtMost(1.5))]
+            return contest.row(project, against: spinning, target: .ratioAtMost(1.5))
         }
 
         /// Compares the blackout of a transaction with an empty one plus the same operations in C.
         private static func measure(
             _ change: SlotChange, _ empty: EmptyBlackout, _ c: YardstickMachine, _ effort: Effort
-        ) throws -> [BenchmarkRow] {
+        ) throws -> BenchmarkRow {
             let guest = try LoopingGuest()
             let table = try MemslotTable(backend: guest.backend, vcpus: guest.gate)
             let before = change.before + [guest.codeSlot]
@@ -70,10 +66,8 @@
                     return calls + (try empty.median(of: count))
                 })
             try RawCalls(deleting: change.before).apply(to: c.vm)
-            return [
-                contest.row(
-                    name, slots: SlotChange.count, against: yardstick, target: .ratioAtMost(1.05))
-            ]
+            return contest.row(
+                name, slots: SlotChange.count, against: yardstick, target: .ratioAtMost(1.05))
         }
     }
 
@@ -88,8 +82,7 @@
             do { try guest.backend.apply(.create(guest.codeSlot)) } catch {
                 throw BenchmarkError.broken("the guest's slot: \(error)")
             }
-            table = try MemslotTable(
-                backend: OfflineBackend(Capabilities()), vcpus: guest.gate)
+            table = try MemslotTable(backend: OfflineBackend(Capabilities()), vcpus: guest.gate)
             var changed = guest.codeSlot
             changed.flags = .logDirtyPages
             arrays = [[guest.codeSlot], [changed]]

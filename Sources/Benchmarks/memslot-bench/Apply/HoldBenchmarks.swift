@@ -2,7 +2,6 @@
     import CYardsticks
     import Glibc
     import MemslotKVM
-    import MemslotTestKit
     import Memslots
     import Synchronization
 
@@ -96,9 +95,8 @@
                 vcpus = try (0..<UInt32(count)).map { number in
                     let vcpu = try vm.makeVCPU(id: number)
                     try code.begin(vcpu)
-                    let status = ys_set_runnable(
-                        vcpu.descriptor, activity == .awaitingSIPI ? 0 : 1)
-                    if status < 0 { throw Errno(rawValue: -status) }
+                    let isRunnable: Int32 = activity == .awaitingSIPI ? 0 : 1
+                    _ = try valueOfCall(ys_set_runnable(vcpu.descriptor, isRunnable))
                     return vcpu
                 }
             } catch { throw BenchmarkError.unavailable("no vCPU: \(error)") }
@@ -112,9 +110,8 @@
 
         /// The code, and a slot at one of two addresses.
         func array(_ turn: Int) -> [Memslot] {
-            var moved = code.slot
-            moved.id = SlotID(601)
-            moved.guestPhysicalAddress = GuestPhysicalAddress(0x4000_0000 << UInt64(turn % 2))
+            var moved = code.slot.moved(to: GuestPhysicalAddress(0x4000_0000 << UInt64(turn % 2)))
+            moved.id = 601
             return [code.slot, moved]
         }
 
@@ -158,9 +155,7 @@
             }
         }
 
-        private static func median(
-            of count: Int, _ round: () throws -> Double
-        ) throws -> Double {
+        private static func median(of count: Int, _ round: () throws -> Double) throws -> Double {
             Spread(
                 try (0..<count).map { _ in
                     usleep(restMicroseconds)

@@ -20,21 +20,16 @@
             memory = try TransactionBenchmarks.guestMemory(.pages(16))
             // An id that no array of the benchmark uses.
             slot = Memslot(
-                id: SlotID(600), guestPhysicalAddress: GuestPhysicalAddress(0),
-                size: memory.size, userspaceAddress: memory.base)
+                id: 600, guestPhysicalAddress: 0, size: memory.size, userspaceAddress: memory.base)
             memory.write(code, at: 0x1000)
         }
 
         /// Makes the guest begin at the code.
         func begin(_ vcpu: VCPU) throws {
-            let start = GuestPhysicalAddress(0)
             do {
-                try vcpu.setMode(
-                    .real(code: GuestPhysicalAddress(0x1000), data: start, extra: start))
+                try vcpu.setMode(.real(code: 0x1000, data: 0, extra: 0))
                 try vcpu.setRegisters(VCPURegisters())
-            } catch {
-                throw BenchmarkError.broken("the guest can't be set up: \(error)")
-            }
+            } catch { throw BenchmarkError.broken("the guest can't be set up: \(error)") }
         }
     }
 
@@ -54,9 +49,7 @@
             do {
                 vcpu = GuardedVCPU(
                     try backend.makeVCPU(id: 0), gate: gate, signal: try KickSignal())
-            } catch {
-                throw BenchmarkError.unavailable("no vCPU: \(error)")
-            }
+            } catch { throw BenchmarkError.unavailable("no vCPU: \(error)") }
             try code.begin(vcpu.vcpu)
         }
 

@@ -7,9 +7,7 @@ struct SlotChange {
     let before: [Memslot]
     let after: [Memslot]
 
-    /// 513 slots of four pages, one every 64 KiB.
-    ///
-    /// - Parameter base: user memory of ``bytes`` bytes.
+    /// 513 slots of four pages, one every 64 KiB, in ``bytes`` bytes of user memory from `base` on.
     static func slots(base: UInt64) -> [Memslot] {
         (0..<UInt64(count)).map { index in
             Memslot(
@@ -35,30 +33,19 @@ struct SlotChange {
                 for index in 1..<after.count { after[index].flags = .logDirtyPages }
             },
             change("one slot split in three") { after in
-                let whole = after[256]
-                after[256] = piece(of: whole, 256, 0, 1)
-                after.append(piece(of: whole, UInt32(count), 1, 2))
-                after.append(piece(of: whole, UInt32(count + 1), 3, 1))
+                let start = slots[256].guestPhysicalAddress.rawValue
+                let (first, rest) = slots[256].split(at: GuestPhysicalAddress(start + 0x1000))
+                var (second, third) = rest.split(at: GuestPhysicalAddress(start + 0x3000))
+                (second.id, third.id) = (SlotID(UInt32(count)), SlotID(UInt32(count + 1)))
+                after[256] = first
+                after += [second, third]
             },
-            change("a BAR moved") {
-                $0[256].guestPhysicalAddress = GuestPhysicalAddress(0x8000_0000)
-            },
+            change("a BAR moved") { $0[256].guestPhysicalAddress = 0x8000_0000 },
             change("two slots swapped") {
                 $0[100].guestPhysicalAddress = slots[200].guestPhysicalAddress
                 $0[200].guestPhysicalAddress = slots[100].guestPhysicalAddress
             },
         ]
-    }
-
-    private static func piece(
-        of whole: Memslot, _ id: UInt32, _ first: UInt64, _ pages: UInt64
-    ) -> Memslot {
-        Memslot(
-            id: SlotID(id),
-            guestPhysicalAddress: GuestPhysicalAddress(
-                whole.guestPhysicalAddress.rawValue + first * 4_096),
-            size: .pages(pages),
-            userspaceAddress: UserspaceAddress(whole.userspaceAddress.rawValue + first * 4_096))
     }
 }
 

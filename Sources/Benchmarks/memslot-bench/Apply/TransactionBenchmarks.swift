@@ -11,11 +11,8 @@ enum TransactionBenchmarks {
         BenchmarkStep(name: "slot calls on KVM") { effort in
             let vm = try machine()
             let memory = try guestMemory(SlotChange.bytes)
-            var rows: [BenchmarkRow] = []
-            for change in SlotChange.all(base: memory.base.rawValue) {
-                rows += try measure(change, beside: vm, effort)
-            }
-            return rows
+            return try SlotChange.all(base: memory.base.rawValue)
+                .flatMap { try measure($0, beside: vm, effort) }
         }
     ]
 

@@ -120,10 +120,8 @@ enum AddressPattern: String, CaseIterable {
 
 /// Whether an address is known before the translation ahead of it ends.
 enum AddressOrdering: String, CaseIterable {
-    /// All addresses are known beforehand, like those of a descriptor chain: the processor works on
-    /// several translations at a time.
+    /// All are known beforehand, as in a descriptor chain: several translations run at a time.
     case known = "known"
-    /// Each address depends on the translation before it, by a mask of 0: measures the latency of
-    /// one translation.
+    /// Each depends on the translation before it, by a mask of 0: the latency of one translation.
     case chained = "chained"
 }

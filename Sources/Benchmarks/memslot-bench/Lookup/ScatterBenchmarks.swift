@@ -25,7 +25,13 @@ enum ScatterBenchmarks {
         let contest = try Contest(
             rounds: effort(31, quick: 3),
             Contestant(project, operations: repeats * count) {
-                try translate(ranges, by: table, into: &segments, repeats)
+                let reader = table.makeReader(as: "benchmark")
+                for _ in 0..<repeats {
+                    let used = reader.read { view in
+                        try? view.translate(ranges, for: .read, into: &segments)
+                    }
+                    try require((used ?? 0) >= count, "a range of the benchmark has no memory")
+                }
             },
             Contestant(yardstick, operations: repeats * count) {
                 for _ in 0..<repeats where yardsticks.scatter(words, into: &pieces) < count {
@@ -37,20 +43,6 @@ enum ScatterBenchmarks {
         }
         try require(isSame, "the project and C find different segments")
         return contest.row(project, as: "\(project), a range", slots: size, against: yardstick)
-    }
-
-    private static func translate(
-        _ ranges: [GuestRange], by table: MemslotTable, into segments: inout [HostSegment],
-        _ repeats: Int
-    ) throws {
-        let reader = table.makeReader(as: "benchmark")
-        for _ in 0..<repeats {
-            let isWhole = reader.read { view in
-                let used = try? view.translate(ranges, for: .read, into: &segments)
-                return (used ?? 0) >= ranges.count
-            }
-            try require(isWhole, "a range of the benchmark has no memory")
-        }
     }
 
     private static func ranges(in slots: [Memslot]) -> [GuestRange] {

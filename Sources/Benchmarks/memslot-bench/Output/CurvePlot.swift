@@ -8,10 +8,7 @@ struct CurvePlot {
     let curves: [(name: String, points: [(slots: Int, nanoseconds: Double)])]
 
     static let height = 320.0
-    private static let top = 50.0
-    private static let bottom = 270.0
-    private static let left = 70.0
-    private static let right = 560.0
+    private static let top = 50.0, bottom = 270.0, left = 70.0, right = 560.0
     private static let classes = ["a", "b", "c", "d", "e"]
 
     func draw(at top: Double, on canvas: inout SVGCanvas) {
@@ -43,24 +40,19 @@ struct CurvePlot {
         for (index, curve) in curves.prefix(Self.classes.count).enumerated() {
             let name = Self.classes[index]
             canvas.curve(
-                curve.points.map {
-                    (columns.place(Double($0.slots)), rows.place($0.nanoseconds))
-                }, class: name)
+                curve.points.map { (columns.place(Double($0.slots)), rows.place($0.nanoseconds)) },
+                class: name)
             let y = top + Self.top + 20 + 22 * Double(index)
             canvas.rect(
                 x: Self.right + 24, y: y - 9, width: 18, height: 9, class: "key " + name, radius: 2)
             canvas.text(curve.name, x: Self.right + 50, y: y, class: "label")
         }
     }
-
 }
 
 /// A logarithmic scale.
 private struct Axis {
-    let low: Double
-    let high: Double
-    let from: Double
-    let to: Double
+    let low, high, from, to: Double
 
     func place(_ value: Double) -> Double {
         from + (to - from) * log(max(value, low) / low) / log(max(high / low, 1.01))
@@ -77,18 +69,14 @@ struct TargetPlot {
     let rows: [BenchmarkRow]
 
     static let width = 980.0
-    private static let left = 470.0
-    private static let right = 860.0
-    private static let step = 19.0
-    private static let head = 62.0
+    private static let left = 470.0, right = 860.0, step = 19.0, head = 62.0
     private static let scale = Axis(low: 1.0 / 32, high: 8, from: left, to: right)
 
     var height: Double { Self.head + Self.step * Double(rows.count) + 34 }
 
     /// Draws from `top` down.
     func draw(at top: Double, on canvas: inout SVGCanvas) {
-        canvas.text(
-            "How much of its target each figure uses", x: 24, y: top + 24, class: "title")
+        canvas.text("How much of its target each figure uses", x: 24, y: top + 24, class: "title")
         canvas.text(
             "left of the dashed line: met; a step of the grid is a factor of 2", x: 24, y: top + 44,
             class: "muted")
@@ -100,7 +88,8 @@ struct TargetPlot {
                 class: factor == 1 ? "limit" : "grid")
             let isNamed = factor == 1 || log2(factor).truncatingRemainder(dividingBy: 2) == 1
             if isNamed || factor > 1 {
-                canvas.text(name(factor), x: x, y: bottom + 18, class: "centre")
+                let name = factor < 1 ? "1/\(Int(1 / factor))" : "\(Int(factor))"
+                canvas.text(name, x: x, y: bottom + 18, class: "centre")
             }
         }
         for (index, row) in rows.enumerated() {
@@ -110,28 +99,15 @@ struct TargetPlot {
 
     private func draw(_ row: BenchmarkRow, at y: Double, on canvas: inout SVGCanvas) {
         guard let target = row.target else { return }
-        let share = target.share(of: row)
-        let end = place(share)
-        canvas.text(shortened(row.claim), x: Self.left - 10, y: y + 13, class: "end")
+        let end = place(target.share(of: row))
+        let claim = row.claim.count <= 76 ? row.claim : row.claim.prefix(75) + "…"
+        canvas.text(claim, x: Self.left - 10, y: y + 13, class: "end")
         canvas.rect(
             x: Self.left, y: y + 3, width: end - Self.left, height: Self.step - 6,
             class: row.isMet == true ? "met" : "missed", radius: 2)
-        canvas.text(figure(row, target), x: Self.right + 8, y: y + 13, class: "muted")
-    }
-
-    private func shortened(_ text: String) -> String {
-        text.count <= 76 ? text : text.prefix(75) + "…"
-    }
-
-    private func figure(_ row: BenchmarkRow, _ target: BenchmarkTarget) -> String {
-        guard case .ratioAtMost = target, let ratio = row.ratio else {
-            return row.unit.text(row.measured.median)
-        }
-        return ratioText(ratio)
-    }
-
-    private func name(_ factor: Double) -> String {
-        factor < 1 ? "1/\(Int(1 / factor))" : "\(Int(factor))"
+        var figure = row.unit.text(row.measured.median)
+        if case .ratioAtMost = target, let ratio = row.ratio { figure = ratioText(ratio) }
+        canvas.text(figure, x: Self.right + 8, y: y + 13, class: "muted")
     }
 
     private func place(_ factor: Double) -> Double {

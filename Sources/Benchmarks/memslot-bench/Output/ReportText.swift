@@ -18,14 +18,9 @@ package struct ReportText {
             lines += table.lines().map { "  " + $0 }
             lines += section.skipped.map { "  skipped: \($0)" }
         }
-        let missed = report.targeted.filter { $0.isMet == false }.map(\.claim)
-        lines += [
-            "", "\(report.targeted.count - missed.count) of \(report.targeted.count) targets met",
-        ]
-        if !missed.isEmpty {
-            lines[lines.count - 1] += "; missed: " + missed.joined(separator: "; ")
-        }
-        return lines
+        let (targets, missed) = (report.targeted.count, report.missed.map(\.claim))
+        let list = missed.isEmpty ? "" : "; missed: " + missed.joined(separator: "; ")
+        return lines + ["", "\(targets - missed.count) of \(targets) targets met" + list]
     }
 
     static let heading = [
@@ -78,18 +73,14 @@ package struct ReportMarkdown {
     }()
 
     private var summary: String {
-        let targeted = report.targeted
-        let missed = targeted.filter { $0.isMet == false }
-        var text = "\(targeted.count - missed.count) of \(targeted.count) targets are met."
-        if !missed.isEmpty {
-            text += " Missed:\n\n"
-            text += missed.map { row in
-                let ratio = row.ratio.map { ", \(ratioText($0)) \(row.yardstick ?? "")" } ?? ""
-                return "- \(row.title): \(row.unit.text(row.measured.median))\(ratio), target "
-                    + (row.target?.text(in: row.unit) ?? "")
-            }.joined(separator: "\n")
+        let (targeted, missed) = (report.targeted, report.missed)
+        let lines = missed.map { row in
+            let ratio = row.ratio.map { ", \(ratioText($0)) \(row.yardstick ?? "")" } ?? ""
+            return "\n- \(row.title): \(row.unit.text(row.measured.median))\(ratio), target "
+                + (row.target?.text(in: row.unit) ?? "")
         }
-        return text
+        return "\(targeted.count - missed.count) of \(targeted.count) targets are met."
+            + (missed.isEmpty ? "" : " Missed:\n" + lines.joined())
     }
 
     private func table(_ section: BenchmarkReport.Section) -> String {
@@ -111,10 +102,8 @@ package struct ReportMarkdown {
     }
 }
 
-/// Puts `content` between the marks of a section of a Markdown document.
-///
-/// A section begins with a line `<!-- bench:NAME -->` and ends with `<!-- /bench -->`. Text outside
-/// of sections stays. Returns `nil` unless the document has such a section with its end.
+/// Replaces the lines from `<!-- bench:NAME -->` to the next `<!-- /bench -->`. Returns `nil`
+/// unless the document has such a section with its own end.
 func replaceSection(_ name: String, of document: String, by content: String) -> String? {
     var lines = document.split(separator: "\n", omittingEmptySubsequences: false)
     guard let begin = lines.firstIndex(of: "<!-- bench:\(name) -->"),

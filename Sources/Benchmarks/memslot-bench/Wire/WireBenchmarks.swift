@@ -1,9 +1,7 @@
 import CYardsticks
-import Glibc
 import MemslotLab
 import MemslotPicture
 import MemslotProtocol
-import Memslots
 
 /// From the bytes of a request to its reply.
 enum WireBenchmarks {
@@ -31,7 +29,14 @@ enum WireBenchmarks {
         defer { processors.unbind() }
         let count = effort(500, quick: 100)
         let contest = try contest(roundTrip, echo, effort) { socket, line in
-            try roundTrips(socket, line, count)
+            var reply = [UInt8](repeating: 0, count: 1 << 12)
+            let spans = try (0..<count).map { _ in
+                let start = ys_now()
+                let got = ys_exchange(socket, line, line.count, &reply, reply.count)
+                try require(got >= 0, "a round trip failed: errno \(-got)")
+                return Double(ys_now() - start)
+            }
+            return Spread(spans).median
         }
         return [contest.row(roundTrip, against: echo, target: .ratioAtMost(3))]
     }
@@ -39,7 +44,9 @@ enum WireBenchmarks {
     private static func manyAtATime(_ effort: Effort) throws -> [BenchmarkRow] {
         let many = effort(40_000, quick: 4_000)
         let contest = try contest(pipelined, echoPipelined, effort) { socket, line in
-            try rate(socket, line, many)
+            let span = ys_pipelined(socket, line, line.count, many, 256)
+            try require(span > 0, "pipelined requests failed: errno \(-span)")
+            return Double(many) * 1e9 / Double(span)
         }
         return [
             contest.row(
@@ -57,29 +64,6 @@ enum WireBenchmarks {
             rounds: effort(31, quick: 3),
             Contestant(project) { try round(small.connection.socket, small.line) },
             Contestant(yardstick) { try round(small.server.socket, small.line) })
-    }
-
-    /// The median of `count` round trips, in nanoseconds.
-    private static func roundTrips(
-        _ socket: Int32, _ line: [UInt8], _ count: Int
-    ) throws -> Double {
-        var reply = [UInt8](repeating: 0, count: 1 << 12)
-        let spans = try (0..<count).map { _ in
-            let start = ys_now()
-            let got = ys_exchange(socket, line, line.count, &reply, reply.count)
-            try require(got >= 0, "a round trip failed: errno \(-got)")
-            return Double(ys_now() - start)
-        }
-        return Spread(spans).median
-    }
-
-    /// Replies a second.
-    private static func rate(
-        _ socket: Int32, _ line: [UInt8], _ count: Int
-    ) throws -> Double {
-        let span = ys_pipelined(socket, line, line.count, count, 256)
-        try require(span > 0, "pipelined requests failed: errno \(-span)")
-        return Double(count) * 1e9 / Double(span)
     }
 
     // MARK: Large arrays
@@ -109,8 +93,7 @@ enum WireBenchmarks {
             Contestant(whole, operations: 1) { try connection.exchange(get) },
             Contestant(copy, operations: 1) {
                 let line = lines[0]
-                let count = ys_exchange_large(
-                    echo.socket, line, line.count, &buffer, buffer.count)
+                let count = ys_exchange_large(echo.socket, line, line.count, &buffer, buffer.count)
                 try require(count == line.count, "the echo is not whole")
             })
         return [
