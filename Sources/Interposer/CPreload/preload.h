@@ -18,6 +18,9 @@
 // A preloaded library's thread-local memory is allocated at start: no call is needed to find it.
 #define PRELOAD_THREAD static __thread __attribute__((tls_model("initial-exec")))
 #define PRELOAD_RARELY(condition) __builtin_expect(!!(condition), 0)
+// In assembly: a symbol of the library's own, and the beginning of a function.
+#define PRELOAD_LABEL(name) ".hidden " name "\n.globl " name "\n" name ":\n"
+#define PRELOAD_FUNCTION(name) ".type " name ", %function\n" PRELOAD_LABEL(name)
 
 #define PRELOAD_VMS 256
 #define PRELOAD_VCPUS 8192
@@ -183,9 +186,7 @@ static inline enum preload_kind preload_kind(uint32_t entry) {
 static inline uint32_t preload_index(uint32_t entry) { return entry & 0xffffff; }
 struct preload_vm *preload_vm_numbered(uint32_t number);
 void preload_set_entry(int descriptor, enum preload_kind kind, uint32_t index);
-void preload_add_vm(int descriptor);
-void preload_add_vcpu(struct preload_vm *vm, int descriptor);
-void preload_add_device(struct preload_vm *vm, int descriptor);
+preload_job preload_add_vm, preload_add_vcpu, preload_add_device;
 // In a job.
 void preload_adopt_descriptor(struct preload_vm *vm, enum preload_kind kind, int descriptor);
 void preload_add_copy(int descriptor, int copy);
@@ -209,7 +210,8 @@ int preload_decode_region(struct crun_region *region, unsigned long request, con
 // preload_memory.c
 void preload_use_memory(const struct crun_region *region);
 void preload_after_change(const void *address, size_t size, uint32_t access);
-void preload_record_fault(struct preload_vm *vm, int vcpu);
+// KVM_RUN returned EFAULT.
+preload_job preload_record_fault;
 
 // preload_run.c
 int preload_run(struct preload_vcpu *vcpu, int descriptor, void *argument);

@@ -60,7 +60,7 @@ static void record_vm(struct preload_vm *vm) {
     preload_end_record(record, CRUN_VM);
 }
 
-static int64_t add_vm(const struct preload_call *call) {
+int64_t preload_add_vm(const struct preload_call *call) {
     if (!is_vm(call->descriptor)) return 0;
     uint32_t index = 0;
     while (index < PRELOAD_VMS && preload_vms[index].is_used) index++;
@@ -84,11 +84,7 @@ static int64_t add_vm(const struct preload_call *call) {
     return 0;
 }
 
-void preload_add_vm(int descriptor) {
-    preload_locked(add_vm, &(struct preload_call){.descriptor = descriptor});
-}
-
-static int64_t add_vcpu(const struct preload_call *call) {
+int64_t preload_add_vcpu(const struct preload_call *call) {
     struct preload_vm *vm = call->vm;
     uint32_t index = 0;
     while (index < PRELOAD_VCPUS && preload_vcpus[index].is_used) index++;
@@ -111,22 +107,14 @@ static int64_t add_vcpu(const struct preload_call *call) {
     return 0;
 }
 
-void preload_add_vcpu(struct preload_vm *vm, int descriptor) {
-    preload_locked(add_vcpu, &(struct preload_call){.vm = vm, .descriptor = descriptor});
-}
-
 void preload_adopt_descriptor(struct preload_vm *vm, enum preload_kind kind, int descriptor) {
     vm->references++;
     preload_set_entry(descriptor, kind, (uint32_t)(vm - preload_vms));
 }
 
-static int64_t add_device(const struct preload_call *call) {
+int64_t preload_add_device(const struct preload_call *call) {
     preload_adopt_descriptor(call->vm, PRELOAD_DEVICE, call->descriptor);
     return 0;
-}
-
-void preload_add_device(struct preload_vm *vm, int descriptor) {
-    preload_locked(add_device, &(struct preload_call){.vm = vm, .descriptor = descriptor});
 }
 
 static int64_t add_copy(const struct preload_call *call) {

@@ -19,9 +19,7 @@ PRELOAD_THREAD int is_unblocked;
 PRELOAD_THREAD int was_postponed;
 
 // Neither the first real-time signals, which VMMs use, nor the last.
-int preload_signal(void) {
-    return SIGRTMAX - 5;
-}
+int preload_signal(void) { return SIGRTMAX - 5; }
 
 struct preload_vcpu *preload_current(struct preload_vcpu *vcpu) {
     struct preload_vcpu *outer = current;
@@ -32,27 +30,18 @@ struct preload_vcpu *preload_current(struct preload_vcpu *vcpu) {
 #if defined(__x86_64__)
 __asm__(
     ".pushsection preload_gated,\"ax\",@progbits\n"
-    ".hidden preload_enter\n"
-    ".globl preload_enter\n"
-    ".type preload_enter, @function\n"
-    "preload_enter:\n"
+    PRELOAD_FUNCTION("preload_enter")
     "    mov %rdx, %r8\n"
     "    mov %rsi, %rdx\n"
     "    mov $0xae80, %esi\n"
-    ".hidden preload_enter_begin\n"
-    ".globl preload_enter_begin\n"
-    "preload_enter_begin:\n"
+    PRELOAD_LABEL("preload_enter_begin")
     "    cmpl $0, (%r8)\n"
     "    jne preload_enter_refused\n"
     "    mov $16, %eax\n"
     "    syscall\n"
-    ".hidden preload_enter_end\n"
-    ".globl preload_enter_end\n"
-    "preload_enter_end:\n"
+    PRELOAD_LABEL("preload_enter_end")
     "    ret\n"
-    ".hidden preload_enter_refused\n"
-    ".globl preload_enter_refused\n"
-    "preload_enter_refused:\n"
+    PRELOAD_LABEL("preload_enter_refused")
     "    mov $-100000, %rax\n"
     "    ret\n"
     ".size preload_enter, . - preload_enter\n"
@@ -63,28 +52,19 @@ __asm__(
 // The check is an acquire: an exchange before it, which has no full barrier here, stays before it.
 __asm__(
     ".pushsection preload_gated,\"ax\",%progbits\n"
-    ".hidden preload_enter\n"
-    ".globl preload_enter\n"
-    ".type preload_enter, %function\n"
-    "preload_enter:\n"
+    PRELOAD_FUNCTION("preload_enter")
     "    hint #34\n" // bti c
     "    mov x9, x2\n"
     "    mov x2, x1\n"
     "    mov x1, #0xae80\n"
     "    mov x8, #29\n"
-    ".hidden preload_enter_begin\n"
-    ".globl preload_enter_begin\n"
-    "preload_enter_begin:\n"
+    PRELOAD_LABEL("preload_enter_begin")
     "    ldar w10, [x9]\n"
     "    cbnz w10, preload_enter_refused\n"
     "    svc #0\n"
-    ".hidden preload_enter_end\n"
-    ".globl preload_enter_end\n"
-    "preload_enter_end:\n"
+    PRELOAD_LABEL("preload_enter_end")
     "    ret\n"
-    ".hidden preload_enter_refused\n"
-    ".globl preload_enter_refused\n"
-    "preload_enter_refused:\n"
+    PRELOAD_LABEL("preload_enter_refused")
     "    ldr x0, =-100000\n"
     "    ret\n"
     ".ltorg\n"
@@ -115,9 +95,7 @@ static int turn_back(ucontext_t *context) {
 extern const char __start_preload_gated[], __stop_preload_gated[];
 
 // Whether a vCPU's thread is in KVM_RUN, or about to enter it.
-static int is_inside(uint32_t state) {
-    return state != 0 && !(state & PRELOAD_LEAVING);
-}
+static int is_inside(uint32_t state) { return state != 0 && !(state & PRELOAD_LEAVING); }
 
 // A thread that runs a handler of the VMM's, which interrupted KVM_RUN, is out of the guest, and
 // will be sent back when the signal is delivered after the handler. The handler may wait for the thread that

@@ -27,7 +27,7 @@ static int on_unknown(int descriptor, unsigned long request, void *argument) {
     int result = preload_real_ioctl(descriptor, request, argument);
     if (PRELOAD_RARELY((uint32_t)request == (uint32_t)KVM_CREATE_VM) && result >= 0
         && preload_header && !preload_passes_through())
-        preload_add_vm(result);
+        preload_locked(preload_add_vm, &(struct preload_call){.descriptor = result});
     return result;
 }
 
@@ -43,10 +43,13 @@ static int on_vm(const struct preload_call *call) {
         ? preload_atomic_call(call)
         : preload_real_ioctl(call->descriptor, call->request, call->argument);
     if (result < 0) return result;
-    if ((uint32_t)call->request == (uint32_t)KVM_CREATE_VCPU) preload_add_vcpu(vm, result);
+    struct preload_call made = {.vm = vm, .descriptor = result};
+    if ((uint32_t)call->request == (uint32_t)KVM_CREATE_VCPU)
+        preload_locked(preload_add_vcpu, &made);
     if ((uint32_t)call->request == (uint32_t)KVM_CREATE_DEVICE && vm->is_atomic) {
         struct kvm_create_device *device = (struct kvm_create_device *)call->argument;
-        if (!(device->flags & KVM_CREATE_DEVICE_TEST)) preload_add_device(vm, (int)device->fd);
+        made.descriptor = (int)device->fd;
+        if (!(device->flags & KVM_CREATE_DEVICE_TEST)) preload_locked(preload_add_device, &made);
     }
     return result;
 }

@@ -152,14 +152,10 @@ static uint64_t faulting_address(int vcpu) {
     return address;
 }
 
-static int64_t record_fault(const struct preload_call *call) {
+// The mappings come first: the fault's record ends them.
+int64_t preload_record_fault(const struct preload_call *call) {
     if (faults++ >= FAULTS) return 0;
     record_mappings(call->vm);
     record(call->vm, CRUN_FAULT, faulting_address(call->descriptor), 0, 0);
     return 0;
-}
-
-// KVM_RUN returned EFAULT. The mappings come first: the fault's record ends them.
-void preload_record_fault(struct preload_vm *vm, int vcpu) {
-    preload_locked(record_fault, &(struct preload_call){.vm = vm, .descriptor = vcpu});
 }

@@ -24,7 +24,8 @@ int preload_run(struct preload_vcpu *vcpu, int descriptor, void *argument) {
     __atomic_store_n(&vcpu->state, (uint32_t)preload_thread(), __ATOMIC_RELAXED);
     int result = preload_real_ioctl(descriptor, KVM_RUN, argument);
     __atomic_store_n(&vcpu->state, 0, __ATOMIC_RELAXED);
-    if (PRELOAD_RARELY(result < 0 && errno == EFAULT)) preload_record_fault(vcpu->vm, descriptor);
+    struct preload_call call = {.vm = vcpu->vm, .descriptor = descriptor};
+    if (PRELOAD_RARELY(result < 0 && errno == EFAULT)) preload_locked(preload_record_fault, &call);
     return result;
 }
 
@@ -88,7 +89,8 @@ __attribute__((section("preload_gated"))) int preload_run_gated(
     }
     preload_current(outer);
     if (PRELOAD_RARELY(result < 0)) {
-        if (result == -EFAULT) preload_record_fault(vm, descriptor);
+        struct preload_call call = {.vm = vm, .descriptor = descriptor};
+        if (result == -EFAULT) preload_locked(preload_record_fault, &call);
         errno = (int)-result;
         return -1;
     }

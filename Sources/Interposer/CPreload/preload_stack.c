@@ -21,9 +21,7 @@ PRELOAD_THREAD int passes_through;
 // The thread's signal mask while it holds the lock.
 PRELOAD_THREAD uint64_t mask_outside;
 
-int preload_passes_through(void) {
-    return passes_through;
-}
+int preload_passes_through(void) { return passes_through; }
 
 int preload_make_stack(void) {
     // Its pages are backed when they are used.
@@ -42,9 +40,7 @@ void preload_lock(void) {
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask_outside, sizeof all);
     preload_begin_outside();
     uint32_t none = 0;
-    if (__atomic_compare_exchange_n(
-            &lock, &none, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-        return;
+    if (__atomic_compare_exchange_n(&lock, &none, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) return;
     while (__atomic_exchange_n(&lock, 2, __ATOMIC_ACQUIRE) != 0)
         syscall(SYS_futex, &lock, FUTEX_WAIT_PRIVATE, 2, 0, 0, 0);
 }
@@ -63,10 +59,7 @@ void preload_unlock(void) {
 // not on this stack.
 __asm__(
     ".pushsection .text\n"
-    ".hidden preload_switch\n"
-    ".globl preload_switch\n"
-    ".type preload_switch, @function\n"
-    "preload_switch:\n"
+    PRELOAD_FUNCTION("preload_switch")
     "    .cfi_startproc\n"
     "    endbr64\n"
     "    push %rbp\n"
@@ -91,10 +84,7 @@ __asm__(
 #elif defined(__aarch64__)
 __asm__(
     ".pushsection .text\n"
-    ".hidden preload_switch\n"
-    ".globl preload_switch\n"
-    ".type preload_switch, %function\n"
-    "preload_switch:\n"
+    PRELOAD_FUNCTION("preload_switch")
     "    .cfi_startproc\n"
     "    hint #34\n" // bti c
     "    stp x29, x30, [sp, #-16]!\n"

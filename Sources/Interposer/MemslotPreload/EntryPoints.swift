@@ -1,5 +1,4 @@
 import CPreload
-import CRunRecord
 import Memslots
 
 // The functions that the C part calls. It holds its lock around each call, with signals blocked, and

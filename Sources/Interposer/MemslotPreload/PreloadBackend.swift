@@ -1,10 +1,7 @@
 import CPreload
-import CRunRecord
 import Memslots
 
-/// Applies the calls of a transaction to the VMM's own VM.
-///
-/// `@unchecked Sendable`: accessed only with the C part's lock held.
+/// Applies calls to the VMM's own VM. Unchecked: accessed only with the C part's lock held.
 final class PreloadBackend: MemslotBackend, @unchecked Sendable {
     let number: UInt32
     let capabilities: Capabilities
@@ -48,8 +45,7 @@ final class PreloadBackend: MemslotBackend, @unchecked Sendable {
             region.guest_memfd = files[binding.descriptor] ?? -1
             region.guest_memfd_offset = binding.offset.rawValue
         }
-        let result = cpreload_set_region(number, &region)
-        if result < 0 { throw Errno(rawValue: -result) }
+        _ = try valueOfCall(cpreload_set_region(number, &region))
     }
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
@@ -60,7 +56,7 @@ final class PreloadBackend: MemslotBackend, @unchecked Sendable {
             // Unsafe: the kernel writes one bit a page of the slot, which the buffer has.
             cpreload_get_dirty_log(number, slot.assignedKey.kernelWord, buffer.baseAddress)
         }
-        if result < 0 { throw Errno(rawValue: -result) }
+        _ = try valueOfCall(result)
         var bitmap = DirtyBitmap(pageCount: pageCount, words: words)
         if let earlier = kept.remove(slot.assignedKey) { bitmap.formUnion(earlier) }
         if !bitmap.isEmpty { hasHarvested = true }
@@ -80,5 +76,69 @@ final class PreloadBackend: MemslotBackend, @unchecked Sendable {
 
     func close(_ handle: Int32) {
         if let file = files.removeValue(forKey: handle) { cpreload_close(file) }
+    }
+}
+
+/// Dirty bits that a transaction carried to other slots, until the VMM reads or clears them. A
+/// dirty log that the VMM reads is the union of the kernel's bits and these.
+struct KeptDirtyBits {
+    private var bitmaps: [SlotKey: DirtyBitmap] = [:]
+
+    mutating func add(_ bits: DirtyBitmap, to key: SlotKey) {
+        guard !bits.isEmpty else { return }
+        bitmaps[key, default: DirtyBitmap(pageCount: bits.pageCount)].formUnion(bits)
+    }
+
+    /// Removes the bits of slots that the kernel has replaced, with its own.
+    mutating func follow(from old: [Memslot], to new: [Memslot]) {
+        guard !bitmaps.isEmpty else { return }
+        let before = Dictionary(uniqueKeysWithValues: old.map { ($0.assignedKey, $0) })
+        let staying = new.filter { slot in
+            guard slot.isLogging, let old = before[slot.assignedKey] else { return false }
+            return old.isLogging && old.size == slot.size
+                && old.userspaceAddress == slot.userspaceAddress
+        }
+        let keys = Set(staying.map(\.assignedKey))
+        bitmaps = bitmaps.filter { keys.contains($0.key) }
+    }
+
+    mutating func remove(_ key: SlotKey) -> DirtyBitmap? { bitmaps.removeValue(forKey: key) }
+
+    /// Follows a dirty-log call of the VMM that succeeded; `argument` has its words, in its memory.
+    mutating func update(
+        after request: UInt64, _ argument: UnsafeRawPointer, clearsByReading: Bool
+    ) {
+        guard !bitmaps.isEmpty else { return }
+        var words = cpreload_dirty_log()
+        guard cpreload_decode_dirty_log(&words, UInt(request), argument) == 0 else { return }
+        let key = SlotKey(kernelWord: words.slot)
+        guard let bitmap = bitmaps[key] else { return }
+        if words.clears != 0 {
+            clear(words, bitmap, of: key)
+        } else {
+            let bits = bitmap.words(of: 0..<bitmap.pageCount)
+            let result = bits.withUnsafeBytes { buffer in
+                // Unsafe: as many words as the kernel has just written there.
+                cpreload_set_bits(words.bitmap, buffer.baseAddress, buffer.count)
+            }
+            if result == 0, clearsByReading { bitmaps[key] = nil }
+        }
+    }
+
+    private mutating func clear(
+        _ words: cpreload_dirty_log, _ bitmap: DirtyBitmap, of key: SlotKey
+    ) {
+        var bits = [UInt64](repeating: 0, count: Int((words.page_count + 63) / 64))
+        let result = bits.withUnsafeMutableBytes { buffer in
+            // Unsafe: as many words as the kernel has just read there.
+            cpreload_read(buffer.baseAddress, words.bitmap, buffer.count)
+        }
+        guard result == 0 else { return }
+        if words.page_count % 64 != 0, let last = bits.indices.last {
+            bits[last] &= (1 << (words.page_count % 64)) - 1
+        }
+        var rest = bitmap
+        rest.remove(bits, from: words.first_page)
+        bitmaps[key] = rest.isEmpty ? nil : rest
     }
 }

@@ -1,5 +1,4 @@
 import CPreload
-import CRunRecord
 import MemslotKVM
 import MemslotSimulator
 import Memslots
@@ -12,7 +11,6 @@ final class PreloadedVM {
     private let table: MemslotTable
     /// The handles that `requested` has for guest_memfds, by the VMM's descriptors.
     private var handles: [Int32: Int32] = [:]
-    private var hasRing = false
     var possiblyReserved = PossiblyReservedPages()
 
     /// Adopts a VM that was just created. `nil` if the host cannot be probed.
@@ -46,8 +44,7 @@ final class PreloadedVM {
         } catch { return -error.rawValue }
     }
 
-    /// Makes the kernel's array the requested one. If that fails, the results that the VMM got are
-    /// wrong, and the process ends.
+    /// Makes the requested array the kernel's, or ends the process: the VMM's results were wrong.
     func commit() {
         do throws(SubmitError) {
             try table.submit(
@@ -62,7 +59,7 @@ final class PreloadedVM {
 
     /// Keeps the bits that the transaction carried to other slots.
     private func keepDirtyBits() {
-        guard backend.resetHarvested(), !hasRing else { return }
+        guard backend.resetHarvested(), !backend.hasRing else { return }
         backend.isSilent = true
         defer { backend.isSilent = false }
         for slot in requested.slots where slot.isLogging {
@@ -122,17 +119,15 @@ final class PreloadedVM {
     func enabled(_ capability: UInt32, _ argument: UInt64) {
         switch KVMCapability(rawValue: Int32(bitPattern: capability)) {
         case .manualDirtyLogProtect2: try? requested.setManualDirtyLogProtect(argument)
-        case .dirtyLogRing, .dirtyLogRingAcqRel:
-            hasRing = true
-            backend.hasRing = true
+        case .dirtyLogRing, .dirtyLogRingAcqRel: backend.hasRing = true
         default: break
         }
     }
 
     /// Whether the requested array maps all guest memory that the kernel's slots map.
     var coversInstalled: Bool {
-        var next = requested.slots.sorted(by: Memslot.precedes)[...]
-        for old in table.snapshot().array.slots.sorted(by: Memslot.precedes) {
+        var next = requested.slots.sortedByAddress()[...]
+        for old in table.snapshot().array.slots.sortedByAddress() {
             var address = old.guestPhysicalAddress
             while address < old.guestPhysicalEnd {
                 while let slot = next.first,
@@ -170,19 +165,11 @@ final class PreloadedVM {
             id: key.id, addressSpace: key.addressSpace,
             guestPhysicalAddress: GuestPhysicalAddress(rawValue: region.guest_phys_addr),
             size: ByteCount(rawValue: region.memory_size),
-            userspaceAddress: UserspaceAddress(rawValue: region.userspace_addr),
-            flags: flags,
+            userspaceAddress: UserspaceAddress(rawValue: region.userspace_addr), flags: flags,
             guestMemfd: flags.contains(.guestMemfd)
                 ? GuestMemfdBinding(
                     descriptor: handles[region.guest_memfd] ?? -1,
                     offset: ByteCount(rawValue: region.guest_memfd_offset)) : nil)
-    }
-}
-
-extension Memslot {
-    fileprivate static func precedes(_ left: Memslot, _ right: Memslot) -> Bool {
-        (left.addressSpace, left.guestPhysicalAddress)
-            < (right.addressSpace, right.guestPhysicalAddress)
     }
 }
 
@@ -207,11 +194,10 @@ extension Capabilities {
 /// Measured once, on a VM of its own.
 private let hostLimits: KVMLimits? = try? KVMSystem().limits()
 
-/// Guest pages where KVM may have a slot of its own, which depends on the host and cannot be queried.
-/// If it has one, it refuses a slot of the VMM there with `EEXIST`.
-///
-/// Kernel: `__x86_set_memory_region` in arch/x86/kvm; `KVM_PRIVATE_MEM_SLOTS`. With a VMX that cannot
-/// run a guest in real mode: the three pages of `KVM_SET_TSS_ADDR` and the page of
+/// Guest pages where KVM may have a slot of its own, which depends on the host and cannot be
+/// queried. If it has one, it refuses a slot of the VMM there with `EEXIST`. Kernel:
+/// `__x86_set_memory_region` in arch/x86/kvm; `KVM_PRIVATE_MEM_SLOTS`. With a VMX that cannot run a
+/// guest in real mode: the three pages of `KVM_SET_TSS_ADDR` and the page of
 /// `KVM_SET_IDENTITY_MAP_ADDR`. With APIC acceleration, from the first vCPU on: the APIC's page.
 struct PossiblyReservedPages {
     // The APIC's page, and the identity map's default.
