@@ -38,17 +38,13 @@ enum Corpus {
         }.sorted()
     }
 
-    private static func inputs(
-        from bytes: [UInt8], at path: String
-    ) -> [(FuzzTarget, [UInt8])] {
+    private static func inputs(from bytes: [UInt8], at path: String) -> [(FuzzTarget, [UInt8])] {
         // A former finding is an input itself.
         for target in FuzzTarget.allCases where path.contains("/fuzz/\(target.rawValue)/") {
             return [(target, bytes)]
         }
         if path.contains("/field/") { return [(.evidence, Array(bytes.prefix(mostBytes)))] }
-        if path.hasSuffix(".txt") {
-            return [(.traces, Array(bytes.prefix(mostBytes)))]
-        }
+        if path.hasSuffix(".txt") { return [(.traces, Array(bytes.prefix(mostBytes)))] }
         guard path.hasSuffix(".jsonl"), !path.hasSuffix(".raw.jsonl") else { return [] }
         let part = Array(bytes.prefix(mostBytes))
         let requests = requests(of: part)

@@ -51,25 +51,10 @@ import MemslotTestKit
     }
 #endif
 
-/// A component that is fed arbitrary bytes.
-///
-/// A target accepts every input and returns the promise that was broken, if any. libFuzzer itself
-/// detects traps, leaks, and inputs that need seconds or much memory.
+/// Accepts every input, and returns the promise that was broken, if any. libFuzzer itself detects
+/// traps, leaks, and inputs that need seconds or much memory.
 enum FuzzTarget: String, CaseIterable {
-    /// Lines of a client, executed by a service with simulated VMs.
-    case messages
-    /// Scenario files, and array files.
-    case scenarios
-    /// strace logs.
-    case traces
-    /// Evidence of any kind: logs, programs, records, views.
-    case evidence
-    /// Arrays, validated, compared, planned, and applied to the simulator.
-    case plans
-    /// A stream in pieces, split into lines.
-    case lines
-    /// What a vhost-user back end replies.
-    case replies
+    case messages, scenarios, traces, evidence, plans, lines, replies
 
     /// Feeds `bytes` to the target. Returns the broken promise; `nil` if all held.
     func run(_ bytes: [UInt8]) -> String? {

@@ -1,10 +1,9 @@
 import MemslotProtocol
 import MemslotService
 
-/// Splits a stream of pieces into lines and compares them with those of the whole stream.
-///
-/// The first byte is the line limit, the second the descriptor limit. Pieces follow: one byte with
-/// the length, one byte with the number of descriptors, and the bytes.
+/// Splits a stream of pieces into lines and compares them with those of the whole stream. The first
+/// byte is the line limit, the second the descriptor limit. Pieces follow: one byte with the
+/// length, one byte with the number of descriptors, and the bytes.
 enum LineFuzz {
     private struct Line: Equatable {
         let bytes: [UInt8]
@@ -52,8 +51,7 @@ enum LineFuzz {
             precondition(count == piece.bytes.count, "a piece fits into the buffer")
             if piece.descriptors > 0 {
                 // -1 is no descriptor: closing it has no effect.
-                buffer.attach(
-                    Array(repeating: -1, count: piece.descriptors), isTruncated: false)
+                buffer.attach(Array(repeating: -1, count: piece.descriptors), isTruncated: false)
             }
             do throws(LineBuffer.LineTooLong) {
                 while let line = try buffer.next() {
@@ -64,9 +62,7 @@ enum LineFuzz {
                             bytes: Array(buffer.bytes[line.range]), descriptors: claimed,
                             hasBadDescriptors: line.hasBadDescriptors))
                 }
-            } catch {
-                return (lines, true)
-            }
+            } catch { return (lines, true) }
         }
         return (lines, false)
     }
@@ -102,5 +98,47 @@ enum LineFuzz {
             if line.count > limits.line + 1 { return (lines, true) }
         }
         return (lines, false)
+    }
+}
+
+/// Executes lines of a client. Every request with an id must have exactly one reply, a line of
+/// JSON; a notification has none.
+enum MessageFuzz {
+    static func run(_ bytes: [UInt8]) -> String? {
+        var limits = ServiceLimits()
+        limits.vmsPerPeer = 8
+        limits.slotsPerPeer = 4_096
+        limits.memoriesPerPeer = 8
+        // Memory objects are files, which must not be large.
+        limits.memoryBytesPerPeer = 1 << 26
+        limits.dirtyLogPages = 1 << 16
+        let service = MemslotService(limits: limits, kvmDevice: "/nonexistent")
+        let events = EventQueue(limit: 64) {}
+        let connection = ServiceConnection(peer: Peer(), events: events)
+        defer { service.end(connection) }
+        for line in bytes.split(separator: UInt8(ascii: "\n"), maxSplits: 64) {
+            let decoded = RequestDecoder(batchLimit: 64).decode(Array(line))
+            let replies = service.respond(to: decoded, on: connection)
+            if let broken = fault(in: replies.finish(), to: decoded) { return broken }
+            for event in events.removeAll().lines where !isJSON(event) {
+                return "an event is not JSON: \(String(decoding: event, as: UTF8.self))"
+            }
+        }
+        return nil
+    }
+
+    private static func fault(in reply: [UInt8], to line: DecodedLine) -> String? {
+        let expected = line.requests.count { $0.id != nil }
+        if expected == 0 { return reply.isEmpty ? nil : "a notification has a reply" }
+        guard let root = try? JSONDocument(parsing: reply).root else {
+            return "the reply is not JSON: \(String(decoding: reply, as: UTF8.self))"
+        }
+        if reply.contains(UInt8(ascii: "\n")) { return "the reply has more than one line" }
+        let count = root.kind == .array ? root.elements.count : 1
+        return count == expected ? nil : "\(expected) requests have \(count) replies"
+    }
+
+    private static func isJSON(_ line: [UInt8]) -> Bool {
+        (try? JSONDocument(parsing: line)) != nil
     }
 }

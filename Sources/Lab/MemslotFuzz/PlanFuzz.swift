@@ -1,12 +1,10 @@
 import MemslotSimulator
 import Memslots
 
-/// Submits arrays to a table on the simulator.
-///
-/// The input edits a draft array in steps of one to six bytes, and submits it several times. The
-/// universe is small, so that slots often overlap, alias and wait for each other. The kernel's rules
-/// must accept each operation as what the plan claims, the result must be the submitted array, and a
-/// failed submit must change nothing.
+/// Submits arrays to a table on the simulator. The input edits a draft array in steps of one to six
+/// bytes, and submits it several times. The universe is small, so that slots often overlap, alias
+/// and wait for each other. The kernel's rules must accept each operation as what the plan claims,
+/// the result must be the submitted array, and a failed submit must change nothing.
 enum PlanFuzz {
     /// More in one input only costs time. A submit without ids may search for tenths of a second.
     private static let mostSlots = 48
@@ -65,8 +63,7 @@ extension FuzzBytes {
         let id = name & 31
         return Memslot(
             id: id == 31 ? nil : SlotID(UInt32(id)),
-            addressSpace: AddressSpaceID(UInt32(name >> 5 & 3)),
-            guestPhysicalAddress: address,
+            addressSpace: AddressSpaceID(UInt32(name >> 5 & 3)), guestPhysicalAddress: address,
             size: size < 240 ? ByteCount((UInt64(size % 16) + 1) * unit.rawValue) : Self.odd(size),
             userspaceAddress: backing < 240
                 ? UserspaceAddress(0x7f00_0000_0000 + UInt64(backing % 32) * unit.rawValue)

@@ -38,9 +38,7 @@ final class PlannedVM {
             let receipt = try table.submit(slots)
             if planned?.operations != receipt.operations { return "other operations than planned" }
             return backend.broken ?? fault(in: receipt, for: slots, before: before)
-        } catch {
-            return backend.broken ?? fault(in: error, for: slots, before: before)
-        }
+        } catch { return backend.broken ?? fault(in: error, for: slots, before: before) }
     }
 
     private func fault(
@@ -58,8 +56,7 @@ final class PlannedVM {
             return "the applied operations are not those of the receipt"
         }
         let diff = receipt.diff
-        let least =
-            diff.added.count + diff.removed.count + diff.moved.count + diff.reflagged.count
+        let least = diff.added.count + diff.removed.count + diff.moved.count + diff.reflagged.count
         if receipt.operations.count < least
             || receipt.operations.count > least + 2 * diff.moved.count
         {
@@ -149,9 +146,7 @@ final class CheckingBackend: MemslotBackend {
     func apply(_ call: SlotCall) throws(Errno) {
         let counts = simulated.operationCounts
         if simulated.slot(call.key) != call.before { fail("\(call) expects another slot") }
-        do throws(Errno) {
-            try simulated.apply(call)
-        } catch {
+        do throws(Errno) { try simulated.apply(call) } catch {
             if error != PlannedVM.fault { fail("\(call) is refused with \(error)") }
             throw error
         }
@@ -170,7 +165,6 @@ final class CheckingBackend: MemslotBackend {
     }
 
     func beginTransaction() { simulated.beginTransaction() }
-
     func collectDirtyPages() {}
 
     private func fail(_ sentence: String) { broken = broken ?? sentence }

@@ -2,9 +2,8 @@ import Glibc
 import MemslotVhostUser
 import Memslots
 
-/// A front end whose back end sends the input, a piece after each message: its size, then its bytes.
-///
-/// A connection that an error has ended must stay closed.
+/// A front end whose back end sends the input, a piece after each message: its size, then its
+/// bytes. A connection that an error has ended must stay closed.
 enum ReplyFuzz {
     /// What a back end replies that has memory slots and acknowledges each message.
     static var correctReplies: [UInt8] {

@@ -3,9 +3,7 @@ import MemslotScenario
 import MemslotTrace
 import Memslots
 
-/// Reads scenario files and array files.
-///
-/// A line that is read must be encodable as the same request.
+/// Reads scenario files and array files. A line that is read must be encodable as the same request.
 enum ScenarioFuzz {
     static func run(_ bytes: [UInt8]) -> String? {
         _ = try? ArrayFile(bytes)
@@ -29,14 +27,9 @@ enum ScenarioFuzz {
         request.write(id: step.line, to: &writer)
         var line = writer.bytes
         if line.last == UInt8(ascii: "\n") { line.removeLast() }
-        guard case .single(let read) = RequestDecoder().decode(line),
-            let method = read.methodName
-        else {
-            return "line \(step.line) can't be sent: \(String(decoding: line, as: UTF8.self))"
-        }
-        if method != request.method {
-            return "\(request.method) was sent as \(method)"
-        }
+        guard case .single(let read) = RequestDecoder().decode(line), let method = read.methodName
+        else { return "line \(step.line) can't be sent: \(String(decoding: line, as: UTF8.self))" }
+        if method != request.method { return "\(request.method) was sent as \(method)" }
         if let expected = request.expect {
             // The comparison must end for every expectation.
             _ = ScenarioExpectation.mismatches(expected: expected, reply: expected)
@@ -45,9 +38,8 @@ enum ScenarioFuzz {
     }
 }
 
-/// Imports strace logs, whole and in pieces.
-///
-/// The pieces must make no difference, and the imported scenario must be readable.
+/// Imports strace logs, whole and in pieces. The pieces must make no difference, and the imported
+/// scenario must be readable.
 enum TraceFuzz {
     private enum Outcome: Equatable {
         case scenario([UInt8])
@@ -74,15 +66,12 @@ enum TraceFuzz {
             var lines: [UInt8] = []
             try importer.finish().scenario.forEachLine { lines += $0 }
             return .scenario(lines)
-        } catch {
-            return .refused("\(error)")
-        }
+        } catch { return .refused("\(error)") }
     }
 }
 
-/// Reads evidence of any kind, whole and in pieces, and writes each report about it.
-///
-/// The pieces must make no difference, and the report's data must be JSON.
+/// Reads evidence of any kind, whole and in pieces, and writes each report about it. The pieces
+/// must make no difference, and the report's data must be JSON.
 enum EvidenceFuzz {
     private struct Outcome: Equatable {
         var text = ""
@@ -110,12 +99,9 @@ enum EvidenceFuzz {
                 let findings = view.differences(from: []).map(\.description)
                 return Outcome(text: findings.joined(separator: "\n"))
             case .calls(let imported):
-                return Outcome(
-                    text: imported.report.text, json: ReportDocument(imported).json)
+                return Outcome(text: imported.report.text, json: ReportDocument(imported).json)
             }
-        } catch {
-            return Outcome(text: "\(error)")
-        }
+        } catch { return Outcome(text: "\(error)") }
     }
 }
 

@@ -19,9 +19,7 @@ package struct TimeHistogram: Sendable {
             + [("max", count == 0 ? 0 : histogram.maxRecorded)]
     }
 
-    mutating func record(_ nanoseconds: UInt64) {
-        histogram.record(min(nanoseconds, Self.longest))
-    }
+    mutating func record(_ nanoseconds: UInt64) { histogram.record(min(nanoseconds, Self.longest)) }
 
     mutating func add(_ other: TimeHistogram) { histogram.add(other.histogram) }
 }

@@ -2,14 +2,13 @@ import Memslots
 
 package enum GuestAccess: String, Hashable, Sendable, CaseIterable {
     case increments
-    /// Adds them to a sum outside of the region and writes nothing in it: for memory that is
-    /// read-only at times.
+    /// Adds them to a sum outside of the region: for memory that is read-only at times.
     case reads
     /// Draws a ticket before and after each access, and records the last access that found memory
     /// and the first one that found none: 0, which is what the host returns where there is none.
     case witnesses
-    /// Increments, and reads a tag after each, which must never be below the last one of the vCPU, in
-    /// whichever address space. Its system management mode does the same.
+    /// Increments, and reads a tag after each, which must never be below the last one of the vCPU,
+    /// in whichever address space. Its system management mode does the same.
     case ordered
 }
 
@@ -22,10 +21,8 @@ extension GuestProgram {
         }
     }
 
-    /// 16-bit code.
-    ///
-    /// On entry: DS is the region, ES the counters, edx the offset of the vCPU's words, ecx the
-    /// bytes of the region.
+    /// 16-bit code. On entry: DS is the region, ES the counters, edx the offset of the vCPU's
+    /// words, ecx the bytes of the region.
     private var realModeCode: [UInt8] {
         let body: [UInt8] =
             switch access {
@@ -79,10 +76,9 @@ extension GuestProgram {
             ]
     }
 
-    /// 64-bit code.
-    ///
-    /// On entry: rdi is the vCPU's number in the first page, ecx the number of pages, rsi the
-    /// counters, r8 the doorbell. It uses no port, because not every host allows level 3 one.
+    /// 64-bit code. On entry: rdi is the vCPU's number in the first page, ecx the number of pages,
+    /// rsi the counters, r8 the doorbell. It uses no port, because not every host allows level 3
+    /// one.
     private var longModeCode: [UInt8] {
         let body: [UInt8] =
             switch access {

@@ -9,27 +9,21 @@ package enum GuestMemoryKind: String, CaseIterable, Sendable {
     case thp
 }
 
-/// Memory of a guest: a memfd that can be mapped several times.
-///
-/// `@unchecked Sendable`: the guest writes at any time anyway; numbers are accessed atomically.
+/// A memfd, which can be mapped several times. Unchecked: guests write anyway; numbers are atomic.
 package final class GuestMemory: @unchecked Sendable {
     package let size: ByteCount
     package let descriptor: Int32
     /// The first mapping.
     package let base: UserspaceAddress
 
-    /// Allocates memory of zeros.
-    ///
-    /// - Parameters:
-    ///   - size: bytes; a multiple of 4096, or of 2 MiB in huge pages; not 0.
-    ///   - kind: the pages.
+    /// Zeros. `size` is a multiple of 4096 bytes, or of 2 MiB in huge pages; not 0.
     package init(size: ByteCount, kind: GuestMemoryKind = .small) throws(Errno) {
         self.size = size
         let create = { ckvm_memfd_create("memslots-guest", kind == .hugetlb ? 1 : 0) }
-        self.descriptor = kind == .thp ? -1 : try Self.value(create())
+        self.descriptor = kind == .thp ? -1 : try valueOfCall(create())
         do throws(Errno) {
             let bytes = Int64(size.rawValue)
-            _ = try Self.value(descriptor < 0 ? 0 : ckvm_truncate(descriptor, bytes))
+            _ = try valueOfCall(descriptor < 0 ? 0 : ckvm_truncate(descriptor, bytes))
             self.base = try Self.map(descriptor, size)
         } catch {
             _ = ckvm_close(descriptor)
@@ -69,8 +63,7 @@ package final class GuestMemory: @unchecked Sendable {
     /// Writes bytes at `offset`. Call while no guest uses them.
     package func write(_ bytes: [UInt8], at offset: UInt64) {
         // Unsafe: within the mapping, as `pointer` checks.
-        pointer(offset, UInt64(bytes.count))
-            .copyMemory(from: bytes, byteCount: bytes.count)
+        pointer(offset, UInt64(bytes.count)).copyMemory(from: bytes, byteCount: bytes.count)
     }
 
     /// Returns `count` bytes at `offset`. Call while no device writes them.
@@ -94,14 +87,9 @@ package final class GuestMemory: @unchecked Sendable {
     ) throws(Errno) -> UserspaceAddress {
         var mapped: UnsafeMutableRawPointer?
         let bytes = Int(size.rawValue)
-        _ = try value(
+        _ = try valueOfCall(
             descriptor < 0
                 ? ckvm_map_huge(bytes, &mapped) : ckvm_map(descriptor, bytes, 0, &mapped))
         return UserspaceAddress(UInt64(UInt(bitPattern: mapped)))
-    }
-
-    private static func value(_ result: Int32) throws(Errno) -> Int32 {
-        guard result >= 0 else { throw Errno(rawValue: -result) }
-        return result
     }
 }

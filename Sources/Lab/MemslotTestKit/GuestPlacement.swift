@@ -16,12 +16,8 @@ package struct GuestPlacement: Hashable, Sendable {
     /// The page of the tag that a ``GuestAccess/ordered`` guest reads.
     package static let tag = GuestPhysicalAddress(0x5000_0000)
 
-    /// Places code, counters and page tables in one slot of ``lowBytes`` at address 0.
-    ///
-    /// - Parameters:
-    ///   - region: the first page of the region.
-    ///   - pageCount: the pages of it that the guest accesses.
-    ///   - codeInRegion: whether the code is in the middle page of the region, after the numbers.
+    /// Places code, counters and page tables in one slot of ``lowBytes`` at address 0, or the code
+    /// in the middle page of the region, after the numbers.
     package init(
         region: GuestPhysicalAddress, pageCount: UInt64 = 16, stride: UInt64 = 4_096,
         codeInRegion: Bool = false
@@ -40,22 +36,16 @@ package struct GuestPlacement: Hashable, Sendable {
     package static let lowBytes = ByteCount(rawValue: 0x10000)
 }
 
-/// Four levels of x86-64 page tables that map guest addresses to themselves, in pages of 4 KiB or 2 MiB.
-///
-/// Every entry is writable, usable at privilege level 3, and has its accessed and dirty bits set, so
-/// that the processor never writes to the tables.
+/// Four levels of x86-64 page tables that map guest addresses to themselves, in pages of 4 KiB or 2
+/// MiB. Every entry is writable, usable at privilege level 3, and has its accessed and dirty bits
+/// set, so that the processor never writes to the tables.
 package struct IdentityPageTables {
     /// The tables' entries, the root's first.
     private var entries = [UInt64](repeating: 0, count: 512)
     private let base: UInt64
     private static let flags: UInt64 = 0x67  // present, writable, user, accessed, dirty
 
-    /// Builds tables for the guest address `base`.
-    ///
-    /// - Parameters:
-    ///   - base: a multiple of 4096.
-    ///   - ranges: what to map, below 2^47; whole pages.
-    ///   - large: what to map in pages of 2 MiB.
+    /// Builds tables at a multiple of 4096 for whole pages below 2^47; `large` in pages of 2 MiB.
     package init(
         at base: GuestPhysicalAddress, mapping ranges: [Range<GuestPhysicalAddress>],
         large: [Range<GuestPhysicalAddress>] = []

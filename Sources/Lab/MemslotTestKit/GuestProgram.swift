@@ -1,9 +1,8 @@
 package import MemslotKVM
 package import Memslots
 
-/// A guest that increments or reads a number in each page of a region, in an endless loop.
-///
-/// Each vCPU has its own numbers: four bytes in each page, and a count of its rounds outside of the
+/// A guest that increments or reads a number in each page of a region, in an endless loop. Each
+/// vCPU has its own numbers: four bytes in each page, and a count of its rounds outside of the
 /// region. Between two increments each number equals the count or is one ahead of it, which reveals
 /// a lost increment.
 package struct GuestProgram: Hashable, Sendable {
@@ -16,51 +15,39 @@ package struct GuestProgram: Hashable, Sendable {
     /// The port that a real mode guest writes a byte to when its count reaches its limit.
     package static let port: UInt16 = 0x10
 
-    /// Describes a guest.
-    ///
-    /// - Precondition: `vcpu` is below 64.
+    /// `vcpu` must be below 64.
     package init(
         kind: GuestKind, access: GuestAccess = .increments, placement: GuestPlacement,
         vcpu: UInt64 = 0
     ) {
         precondition(vcpu < 64, "a line of the status page a vCPU")
-        self.kind = kind
-        self.access = access
-        self.placement = placement
-        self.vcpu = vcpu
+        (self.kind, self.access, self.placement, self.vcpu) = (kind, access, placement, vcpu)
     }
 
     /// Where the vCPU counts its rounds, 32 bits.
-    package var rounds: GuestPhysicalAddress {
-        GuestPhysicalAddress(placement.status.rawValue + 64 * vcpu)
-    }
-
-    /// Where the host writes the count, 32 bits, at which the guest exits once. See
-    /// ``hasReachedLimit(_:)``.
-    package var limit: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 4) }
-
+    package var rounds: GuestPhysicalAddress { status(64 * vcpu) }
+    /// Where the host writes the count at which the guest exits once, 32 bits.
+    package var limit: GuestPhysicalAddress { status(64 * vcpu + 4) }
     /// Where a guest that reads keeps the sum of the numbers, 32 bits.
-    package var sum: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 8) }
-
+    package var sum: GuestPhysicalAddress { status(64 * vcpu + 8) }
     /// Where a witness keeps the ticket from before its last access that found memory, 32 bits.
-    package var lastFound: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 12) }
-
+    package var lastFound: GuestPhysicalAddress { status(64 * vcpu + 12) }
     /// Where a witness keeps the ticket from after its first access that found none, 32 bits. The
     /// host writes 0 to begin again.
-    package var firstMissing: GuestPhysicalAddress { GuestPhysicalAddress(rounds.rawValue + 16) }
-
-    /// Where an ``GuestAccess/ordered`` guest counts its rounds in system management mode, and the tags
-    /// that were below the one before, 32 bits. The last tag is in between.
-    package var managementRounds: GuestPhysicalAddress { .init(rounds.rawValue + 20) }
-    package var staleTags: GuestPhysicalAddress { .init(rounds.rawValue + 28) }
-
+    package var firstMissing: GuestPhysicalAddress { status(64 * vcpu + 16) }
+    /// Where an ``GuestAccess/ordered`` guest counts its rounds in system management mode, and the
+    /// tags that were below the one before, 32 bits. The last tag is in between.
+    package var managementRounds: GuestPhysicalAddress { status(64 * vcpu + 20) }
+    package var staleTags: GuestPhysicalAddress { status(64 * vcpu + 28) }
     /// Where the next ticket of all witnesses is: the last word of the status page, 32 bits.
-    private var tickets: GuestPhysicalAddress {
-        GuestPhysicalAddress(placement.status.rawValue + pageSize.rawValue - 4)
+    private var tickets: GuestPhysicalAddress { status(pageSize.rawValue - 4) }
+
+    private func status(_ offset: UInt64) -> GuestPhysicalAddress {
+        GuestPhysicalAddress(placement.status.rawValue + offset)
     }
 
-    /// Where the vCPU's number in `page` of the region is: 32 bits in long mode and in address space 1,
-    /// where the guest is in system management mode; 16 in real mode.
+    /// Where the vCPU's number in `page` of the region is: 32 bits in long mode and in address
+    /// space 1, where the guest is in system management mode; 16 in real mode.
     package func number(in page: UInt64, space: UInt64 = 0) -> GuestPhysicalAddress {
         GuestPhysicalAddress(
             placement.region.rawValue + page * placement.stride + Self.numbers * space + 4 * vcpu)
@@ -112,8 +99,7 @@ package struct GuestProgram: Hashable, Sendable {
             let bytes = placement.pageCount * placement.stride
             switch kind {
             case .real:
-                try vcpu.setMode(
-                    .real(code: placement.code, data: placement.region, extra: rounds))
+                try vcpu.setMode(.real(code: placement.code, data: placement.region, extra: rounds))
                 registers.rdx = 4 * self.vcpu
                 registers.rcx = bytes
                 registers.rdi = tickets.rawValue - rounds.rawValue

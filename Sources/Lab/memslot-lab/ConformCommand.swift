@@ -10,8 +10,7 @@ public import Memslots
 struct ConformCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "conform",
-        abstract:
-            "Apply raw slot calls to a backend alone, and compare the simulator with KVM.",
+        abstract: "Apply raw slot calls to a backend alone, and compare the simulator with KVM.",
         discussion: """
             Each line of FILE is one KVM_SET_USER_MEMORY_REGION call with the kernel's names:
               {"slot":0,"flags":0,"guest_phys_addr":"0x0","memory_size":4096,"userspace_addr":"0x0"}
@@ -40,20 +39,15 @@ struct ConformCommand: ParsableCommand {
     @Option(help: "The bits of a guest physical address of the simulator; for FILE and --draw.")
     var guestBits: UInt32?
 
-    @Flag(help: "Print random calls, with the simulator's replies.")
-    var draw = false
+    @Flag(help: "Print random calls, with the simulator's replies.") var draw = false
 
-    @Option(help: "Compare the simulator with this: kvm.")
-    var against: ConformReference?
+    @Option(help: "Compare the simulator with this: kvm.") var against: ConformReference?
 
-    @Option(help: "The seed of the random calls, with --against and --draw.")
-    var seed: UInt64 = 1
+    @Option(help: "The seed of the random calls, with --against and --draw.") var seed: UInt64 = 1
 
-    @Option(help: "The number of random calls, with --against and --draw.")
-    var count = 50_000
+    @Option(help: "The number of random calls, with --against and --draw.") var count = 50_000
 
-    @Argument(help: "Raw calls; by default standard input.", completion: .file())
-    var file: String?
+    @Argument(help: "Raw calls; by default standard input.", completion: .file()) var file: String?
 
     func validate() throws {
         guard backend == nil || against == nil else {
@@ -81,8 +75,7 @@ struct ConformCommand: ParsableCommand {
             limits: limits)
     }
 
-    /// Prints a target's results and compares them with the expected ones, and with those of a twin
-    /// that has the limits of the target's host.
+    /// Compares results with the expected ones, and those of a twin with the target's limits.
     private func apply(
         _ input: borrowing InputFile, to target: any RawCallTarget, twin: SimulatedTarget? = nil,
         limits: Capabilities = SimulatedRawVM.recordedKernel
@@ -125,9 +118,7 @@ struct ConformCommand: ParsableCommand {
                     explain(call.call, reply.errno ?? other.errno, before, limits)
                 }
             }
-        } catch {
-            throw input.unusable(error)
-        }
+        } catch { throw input.unusable(error) }
         if differences > 0 {
             Terminal.complain("\(input.name): \(differences) results differ")
             throw ExitCode.failure
@@ -223,6 +214,5 @@ extension Capabilities {
     /// The limits of no host: whatever one permits, these permit.
     fileprivate static let widest = Capabilities(
         maxSlots: 32_767, addressSpaces: 1 << 16, maxGuestPage: (1 << 52) - 1,
-        userspaceEnd: UserspaceAddress(1 << 63),
-        flags: [.logDirtyPages, .readOnly, .guestMemfd])
+        userspaceEnd: UserspaceAddress(1 << 63), flags: [.logDirtyPages, .readOnly, .guestMemfd])
 }

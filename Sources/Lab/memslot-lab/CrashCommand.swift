@@ -21,8 +21,7 @@ struct CrashCommand: ParsableCommand {
             Exit status: 0 all changes were kept; 1 they were not; 2 it could not be started.
             """)
 
-    @Option(help: ArgumentHelp("The number of kills.", valueName: "n"))
-    var rounds: Int = 200
+    @Option(help: ArgumentHelp("The number of kills.", valueName: "n")) var rounds: Int = 200
 
     @Option(help: ArgumentHelp("Clients, each with its own VM.", valueName: "n"))
     var clients: Int = 4
@@ -33,30 +32,26 @@ struct CrashCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The seed of the random choices.", valueName: "s"))
     var seed: UInt64 = 1
 
-    @Option(help: "simulated, kvm or auto.")
-    var backend: String = "simulated"
+    @Option(help: "simulated, kvm or auto.") var backend: String = "simulated"
 
     @Option(help: ArgumentHelp("The daemon's executable.", valueName: "path"), completion: .file())
     var daemon: String?
 
-    @Flag(help: "Run the daemon with --state-sync.")
-    var stateSync = false
+    @Flag(help: "Run the daemon with --state-sync.") var stateSync = false
 
     @Flag(help: "Run it without a state directory: every VM must be gone after a kill.")
     var withoutState = false
 
     func validate() throws {
         guard rounds > 0, (1...64).contains(clients), longest > 0 else {
-            throw ValidationError(
-                "--rounds and --longest must be at least 1, --clients 1 to 64")
+            throw ValidationError("--rounds and --longest must be at least 1, --clients 1 to 64")
         }
     }
 
     func run() throws {
         var report = CrashReport()
         let daemon = try DaemonProcess(executable: daemon, hasLogFile: true) { directory in
-            ["--log-level", "notice"]
-                + (withoutState ? [] : ["--state-dir", directory + "/state"])
+            ["--log-level", "notice"] + (withoutState ? [] : ["--state-dir", directory + "/state"])
                 + (stateSync && !withoutState ? ["--state-sync"] : [])
         }
         defer { daemon.end(SIGKILL) }
@@ -66,9 +61,7 @@ struct CrashCommand: ParsableCommand {
         if !report.faults.isEmpty { throw ExitCode.failure }
     }
 
-    private func crash(
-        _ daemon: DaemonProcess, _ report: inout CrashReport
-    ) throws(TargetLost) {
+    private func crash(_ daemon: DaemonProcess, _ report: inout CrashReport) throws(TargetLost) {
         var random = SeededRandom(seed: seed)
         let socket = daemon.socket
         let workers = (0..<clients).map {
@@ -105,13 +98,8 @@ struct CrashCommand: ParsableCommand {
 }
 
 struct CrashReport {
-    var kills = 0
-    var killedStarting = 0
-    var requests = 0
-    var complete = 0
-    var absent = 0
-    var idle = 0
-    var slowestStart = 0
+    var kills = 0, killedStarting = 0, requests = 0, slowestStart = 0
+    var complete = 0, absent = 0, idle = 0
     var faults: [String] = []
     var refusals: [String] = [] {
         didSet { faults += refusals.map { "a request was refused: \($0)" } }

@@ -2,9 +2,8 @@ import MemslotProtocol
 import MemslotService
 import MemslotTestKit
 
-/// A client that changes one VM until the daemon is gone, and remembers the replies.
-///
-/// Unchecked: its own thread uses it while that runs, otherwise the command.
+/// Changes one VM until the daemon is gone, and remembers the replies. Unchecked: its own thread
+/// uses it while that runs, otherwise the command.
 final class CrashWorker: @unchecked Sendable {
     /// A VM as `memslots.get` and `memory.list` return it.
     struct Known: Equatable {
@@ -52,8 +51,7 @@ final class CrashWorker: @unchecked Sendable {
         guard let table else { return nil }
         let list = try client.call(.memoryList, params: params).value?["result"]?["memories"]
         return Known(
-            generation: table["generation"]?.uint64 ?? .max,
-            slots: table["slots"]?.rawText ?? "",
+            generation: table["generation"]?.uint64 ?? .max, slots: table["slots"]?.rawText ?? "",
             memories: (list.map { Array($0.elements) } ?? []).compactMap { $0["memory"]?.string })
     }
 

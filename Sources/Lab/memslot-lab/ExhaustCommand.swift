@@ -20,11 +20,9 @@ struct ExhaustCommand: ParsableCommand {
     @Option(help: "Visit one layout in N as the old array; 1, the default, visits all.")
     var every = 1
 
-    @Option(help: "The number of random pairs.")
-    var draws = 200_000
+    @Option(help: "The number of random pairs.") var draws = 200_000
 
-    @Option(help: "The seed of random pairs and dirty pages.")
-    var seed: UInt64 = 1
+    @Option(help: "The seed of random pairs and dirty pages.") var seed: UInt64 = 1
 
     func validate() throws {
         guard every > 0, draws >= 0 else {

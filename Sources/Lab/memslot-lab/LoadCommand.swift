@@ -23,15 +23,13 @@ struct LoadCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The socket of a running daemon; by default a new one is started.",
-            valueName: "path"),
+            "The socket of a running daemon; by default a new one is started.", valueName: "path"),
         completion: .file(extensions: ["sock"]))
     var socket: String?
 
     @OptionGroup var options: LoadOptions
 
-    @Flag(help: "Print one JSON object and nothing else.")
-    var json = false
+    @Flag(help: "Print one JSON object and nothing else.") var json = false
 
     func run() throws {
         let report = try load()
@@ -73,8 +71,7 @@ struct LoadText {
         var lines = [
             "\(Int(report.throughput)) submits a second: \(report.commits) committed, "
                 + "\(tally.unchanged) unchanged, \(tally.conflicts) conflicts, "
-                + "\(tally.errors) errors",
-            "latency: " + tally.latency.text,
+                + "\(tally.errors) errors", "latency: " + tally.latency.text,
             "events: \(tally.events) received, \(tally.droppedEvents) reported as dropped, "
                 + "\(tally.lostEvents) lost",
         ]
@@ -152,7 +149,6 @@ extension TimeHistogram {
     var text: String {
         ranks.map {
             "\($0.name == "p999" ? "p99.9" : $0.name) \(HumanDuration(nanoseconds: $0.value))"
-        }
-        .joined(separator: ", ")
+        }.joined(separator: ", ")
     }
 }

@@ -17,8 +17,7 @@ struct MemslotLabCommand: ParsableCommand {
             Each command attacks one promise. It exits with status 0 if the promise held and with 1 \
             if not; its own help lists all exit statuses. A first command to try:
               memslot-lab torture
-            """,
-        version: MemslotService.version,
+            """, version: MemslotService.version,
         subcommands: [
             ConformCommand.self, TortureCommand.self, SweepCommand.self, ExhaustCommand.self,
             SimulateCommand.self, LoadCommand.self, CrashCommand.self, HostileCommand.self,

@@ -18,8 +18,7 @@ struct SimulateCommand: ParsableCommand {
             Exit status: 0 all invariants held; 1 one did not; 2 the simulation could not run.
             """)
 
-    @Option(help: ArgumentHelp("The seed of everything.", valueName: "s"))
-    var seed: UInt64 = 1
+    @Option(help: ArgumentHelp("The seed of everything.", valueName: "s")) var seed: UInt64 = 1
 
     @Option(help: ArgumentHelp("The steps after which actors end.", valueName: "n"))
     var steps: Int = 2_000
@@ -39,21 +38,17 @@ struct SimulateCommand: ParsableCommand {
             valueName: "kinds"), transform: Self.disturbances)
     var without: [Disturbance] = []
 
-    @Option(
-        help: ArgumentHelp("The number of the schedule, from a shrunk run.", valueName: "n"))
+    @Option(help: ArgumentHelp("The number of the schedule, from a shrunk run.", valueName: "n"))
     var schedule: UInt64 = 0
 
     @Option(
-        help: ArgumentHelp(
-            "The choices of the scheduler, from a shrunk run.", valueName: "list"),
+        help: ArgumentHelp("The choices of the scheduler, from a shrunk run.", valueName: "list"),
         transform: Self.schedule)
     var choices: ScheduleChoices?
 
-    @Flag(help: "Print the trace.")
-    var trace = false
+    @Flag(help: "Print the trace.") var trace = false
 
-    @Flag(inversion: .prefixedNo, help: "Shrink a failing run.")
-    var shrink = true
+    @Flag(inversion: .prefixedNo, help: "Shrink a failing run.") var shrink = true
 
     /// Fewer seeds need no progress bar.
     private static let shortestWithBar = 20
@@ -72,8 +67,7 @@ struct SimulateCommand: ParsableCommand {
 
     func run() throws {
         var sum = SimulationSum()
-        var bar = ProgressBar(
-            total: trace ? nil : seeds, shortest: Self.shortestWithBar)
+        var bar = ProgressBar(total: trace ? nil : seeds, shortest: Self.shortestWithBar)
         var failed: SimulationReport?
         for seed in seed..<seed + UInt64(seeds) {
             let report = try Simulation(options(seed)).run()
@@ -88,7 +82,15 @@ struct SimulateCommand: ParsableCommand {
         bar.end()
         Terminal.print(sum.lines)
         guard let failed else { return }
-        Terminal.print(failure(failed, shrink ? shrunk(failed) : nil))
+        var lines = ["", "seed \(failed.options.seed): " + sentence(failed)]
+        lines.append("  \(failed.options.command)")
+        if shrink {
+            var shrinker = Shrinker(failed) { try? Simulation($0).run() }
+            let smallest = shrinker.shrink()
+            lines.append("shrunk in \(shrinker.runs) runs: " + sentence(smallest))
+            lines.append("  \(smallest.options.command)")
+        }
+        Terminal.print(lines)
         throw ExitCode.failure
     }
 
@@ -98,29 +100,10 @@ struct SimulateCommand: ParsableCommand {
             schedule: schedule, choices: choices, keepsTrace: trace)
     }
 
-    private func shrunk(_ failed: SimulationReport) -> (report: SimulationReport, runs: Int) {
-        var shrinker = Shrinker(failed) { try? Simulation($0).run() }
-        let smallest = shrinker.shrink()
-        return (report: smallest, runs: shrinker.runs)
-    }
-
-    private func failure(
-        _ failed: SimulationReport, _ shrunk: (report: SimulationReport, runs: Int)?
-    ) -> [String] {
-        var lines = ["", "seed \(failed.options.seed): " + sentence(failed)]
-        lines.append("  \(failed.options.command)")
-        if let shrunk {
-            lines.append("shrunk in \(shrunk.runs) runs: " + sentence(shrunk.report))
-            lines.append("  \(shrunk.report.options.command)")
-        }
-        return lines
-    }
-
     private func sentence(_ report: SimulationReport) -> String {
         guard let breach = report.breach else { return "all held" }
         let actor = breach.actor.isEmpty ? "the end" : breach.actor
-        return "\(breach.invariant.rawValue) at step \(breach.step), in \(actor): "
-            + breach.message
+        return "\(breach.invariant.rawValue) at step \(breach.step), in \(actor): " + breach.message
     }
 
     private static func names(_ text: String) -> [String] {

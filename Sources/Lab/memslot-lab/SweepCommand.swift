@@ -2,7 +2,6 @@ import ArgumentParser
 import MemslotKVM
 import MemslotLab
 import MemslotPicture
-import MemslotProtocol
 import MemslotScenario
 import MemslotService
 import MemslotSimulator
@@ -10,8 +9,7 @@ internal import Memslots
 
 struct SweepCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "sweep",
-        abstract: "Inject every fault into every submit of scenarios.",
+        commandName: "sweep", abstract: "Inject every fault into every submit of scenarios.",
         discussion: """
             Fails each operation of each submit with each errno that a kernel may return, once and \
             from then on; also the operations of the undo and of the recovery, the reads of dirty \
@@ -29,8 +27,7 @@ struct SweepCommand: ParsableCommand {
     @Option(help: "The kind of VMs: simulated, the default, or kvm.")
     var backend = LabBackend.simulated
 
-    @Option(help: "Visit one point in N; 1, the default, visits all.")
-    var sample = 1
+    @Option(help: "Visit one point in N; 1, the default, visits all.") var sample = 1
 
     @Option(
         help: ArgumentHelp(
@@ -44,8 +41,7 @@ struct SweepCommand: ParsableCommand {
     @Option(help: "The kind of host of every simulated VM, such as arm64-64k.")
     var profile: HostProfile?
 
-    @Argument(help: "Scenarios.", completion: .file())
-    var files: [String]
+    @Argument(help: "Scenarios.", completion: .file()) var files: [String]
 
     func validate() throws {
         guard sample > 0, longest > 0 else {
@@ -55,8 +51,7 @@ struct SweepCommand: ParsableCommand {
 
     func run() throws {
         let sweeps = try factories().map { factory in
-            FaultSweep(
-                on: factory, longest: longest, separately: backend == .kvm, every: sample)
+            FaultSweep(on: factory, longest: longest, separately: backend == .kvm, every: sample)
         }
         var swept: [SweepScene] = []
         var submits = 0
@@ -64,8 +59,7 @@ struct SweepCommand: ParsableCommand {
         for file in files {
             let input = try InputFile(file)
             var lines = ScenarioReader(LineReader(descriptor: input.descriptor))
-            var scenes = FixtureScenes(
-                file, host: profile.map { [("profile", $0.rawValue)] } ?? [])
+            var scenes = FixtureScenes(file, host: profile.map { [("profile", $0.rawValue)] } ?? [])
             do throws(UnusableInput) {
                 while let step = try lines.next() {
                     let scene = try converting(
@@ -76,9 +70,7 @@ struct SweepCommand: ParsableCommand {
                     if continuity { scene.quiesce = .continuity }
                     swept.append(scene)
                 }
-            } catch {
-                throw input.unusable(error)
-            }
+            } catch { throw input.unusable(error) }
             submits += scenes.submits
             withoutScene += scenes.withoutScene
         }
@@ -87,8 +79,7 @@ struct SweepCommand: ParsableCommand {
         print("\(files.count) scenarios with \(submits) submits, \(sweeps.count) kinds of VM")
         for line in report.lines { print(line) }
         if withoutScene > 0 {
-            print(
-                "\(withoutScene) requests were refused before validation, or on a failed VM")
+            print("\(withoutScene) requests were refused before validation, or on a failed VM")
         }
         guard report.findings.isEmpty else { throw ExitCode.failure }
         guard report.points > 0 else {

@@ -47,8 +47,7 @@ struct TortureCommand: ParsableCommand {
 
     @OptionGroup var options: TortureOptions
 
-    @Flag(help: "Print one JSON object and nothing else.")
-    var json = false
+    @Flag(help: "Print one JSON object and nothing else.") var json = false
 
     /// Fewer transactions need no progress bar.
     private static let shortestWithBar = 500
@@ -102,8 +101,7 @@ struct TortureText {
             who = "\(vcpus) in \(mode) \(does) 16 pages\(code)\(spaces)"
         }
         let held =
-            options.mode == .atomic
-            ? "the gate holds vCPUs" : "no vCPU is held (the control)"
+            options.mode == .atomic ? "the gate holds vCPUs" : "no vCPU is held (the control)"
         return [
             "\(who) while \(options.transactions) transactions \(options.change.words).",
             "Every array maps the same host pages; \(held).", "",
@@ -152,8 +150,7 @@ struct TortureText {
             row(disk.lostRequests, "lost requests", isFault: true)
             if disk.isLost { row(1, "lost back end", isFault: true) }
         }
-        return Terminal.lines(table)
-            + [""] + blackout + [verdict]
+        return Terminal.lines(table) + [""] + blackout + [verdict]
     }
 
     private var blackout: [String] {
@@ -179,8 +176,7 @@ struct TortureText {
         writer.object {
             $0.members([
                 ("transactions", UInt64(report.transactions)),
-                ("outsideHolds", report.outsideHolds),
-                ("spuriousExits", report.spuriousExits),
+                ("outsideHolds", report.outsideHolds), ("spuriousExits", report.spuriousExits),
                 ("emulationFailures", report.emulationFailures),
                 ("lostIncrements", report.lostIncrements),
                 ("lostDirtyPages", report.lostDirtyPages),

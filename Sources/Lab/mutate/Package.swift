@@ -4,9 +4,7 @@ import PackageDescription
 // A package of its own, so that nobody who uses Memslots fetches swift-syntax. `.ci/mutate` builds it.
 let package = Package(
     name: "generate-mutations",
-    dependencies: [
-        .package(url: "https://github.com/swiftlang/swift-syntax", exact: "603.0.1")
-    ],
+    dependencies: [.package(url: "https://github.com/swiftlang/swift-syntax", exact: "603.0.1")],
     targets: [
         .executableTarget(
             name: "generate-mutations",

@@ -2,8 +2,7 @@ import MemslotScenario
 import MemslotVhostUser
 import Memslots
 
-/// An observer of a scripted vhost-user back end, for slots that have no real memory: the file behind a
-/// slot is made up, and its offset is the user address.
+/// Follows slots without real memory: their file is made up, with user addresses as offsets.
 class FollowingBackEnd: TransactionHook, @unchecked Sendable {
     let name = "back end"
     // Replaced between two transactions.
@@ -69,9 +68,7 @@ class FollowingBackEnd: TransactionHook, @unchecked Sendable {
 
     var isLost: Bool { observer.backEndState.name == "lost" }
 
-    /// Compares the back end's table with `slots`.
-    ///
-    /// - Returns: what is wrong.
+    /// Returns how the back end's table is wrong if it should have `slots`.
     func fault(under slots: [Memslot]) -> String? {
         let state = peer.state.withLock { $0 }
         if let broken = state.broken { return broken }

@@ -1,10 +1,8 @@
-import MemslotProtocol
 import MemslotScenario
 import MemslotTestKit
 import Memslots
 
-/// Draws random calls. Most of them refer to installed slots; arguments are mostly valid, often at a
-/// limit, sometimes arbitrary.
+/// Draws calls, most to installed slots; arguments are mostly valid, often at a limit.
 struct CallGenerator {
     var random: SeededRandom
     let limits: Capabilities
@@ -23,8 +21,7 @@ struct CallGenerator {
         switch random.below(100) {
         case 0: return .setManualDirtyLogProtect(protection())
         case 1..<8:
-            return .getDirtyLog(
-                slot: loggedSlot(slots).word, isWritable: !random.once(in: 8))
+            return .getDirtyLog(slot: loggedSlot(slots).word, isWritable: !random.once(in: 8))
         case 8..<14: return clear(slots)
         case 14..<30 where hasGuest: return .guestWrite(writtenAddress(slots))
         default: return .setRegion(region(slots))
@@ -33,8 +30,7 @@ struct CallGenerator {
 
     private mutating func protection() -> UInt64 {
         let known: [UInt64] = [0, 1, 3, 3, 2, 4, 5]
-        return random.once(in: 8)
-            ? random.next() : known.randomElement(using: &random) ?? 0
+        return random.once(in: 8) ? random.next() : known.randomElement(using: &random) ?? 0
     }
 
     /// Draws a slot, mostly one that logs.
@@ -48,21 +44,13 @@ struct CallGenerator {
 
     private mutating func clear(_ slots: [Memslot]) -> RawCall {
         let (word, pages) = loggedSlot(slots)
-        var first: UInt64 = 0
-        if random.once(in: 6) {
-            first = random.below(200)
-        } else if random.once(in: 4) {
-            first = 64 * random.below(40)
-        }
-        var count = pages
-        if random.once(in: 3) {
-            count = random.below(pages + 70)
-        } else if random.once(in: 2) {
-            count = pages > first ? pages - first : 0
-        }
+        let first =
+            random.once(in: 6) ? random.below(200) : random.once(in: 4) ? 64 * random.below(40) : 0
+        let rest = pages > first ? pages - first : 0
+        let count =
+            random.once(in: 3) ? random.below(pages + 70) : random.once(in: 2) ? rest : pages
         let needed = Int((count + 63) / 64)
-        let bitmap: [UInt64]? =
-            random.once(in: 8) ? nil : (0..<needed).map { _ in random.next() }
+        let bitmap: [UInt64]? = random.once(in: 8) ? nil : (0..<needed).map { _ in random.next() }
         return .clearDirtyLog(
             slot: word, firstPage: first, pageCount: UInt32(truncatingIfNeeded: count),
             words: bitmap)
@@ -71,8 +59,7 @@ struct CallGenerator {
     /// Draws an address, mostly in a slot that logs, sometimes in any slot or outside of all.
     private mutating func writtenAddress(_ slots: [Memslot]) -> UInt64 {
         let known = random.once(in: 4) ? slots : slots.filter(\.isLogging)
-        guard !random.once(in: 10), let slot = known.randomElement(using: &random)
-        else {
+        guard !random.once(in: 10), let slot = known.randomElement(using: &random) else {
             return pages(below: 80) + random.below(4096)
         }
         return slot.guestPhysicalAddress.rawValue + random.below(slot.size.rawValue)
@@ -93,9 +80,7 @@ struct CallGenerator {
         let wantsRegion2 =
             region.flags & MemslotFlags.guestMemfd.rawValue != 0
             ? !random.once(in: 8) : random.once(in: 2)
-        if hasRegion2, wantsRegion2 {
-            (region.guestMemfd, region.guestMemfdOffset) = guestMemfd()
-        }
+        if hasRegion2, wantsRegion2 { (region.guestMemfd, region.guestMemfdOffset) = guestMemfd() }
         return region
     }
 

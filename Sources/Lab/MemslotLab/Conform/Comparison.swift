@@ -1,5 +1,4 @@
 package import MemslotKVM
-import MemslotProtocol
 package import MemslotScenario
 import MemslotTestKit
 package import Memslots
@@ -12,18 +11,13 @@ package struct Comparison {
     private let hasRegion2: Bool
     private let hasGuest: Bool
 
-    /// The number of calls to a VM before it is replaced by a fresh one. A printed difference is a
-    /// sequence for one VM.
+    /// Calls to a VM before a fresh one replaces it. A printed difference is a sequence for one.
     package var callsPerVM = 5_000
     /// The most attempts to find a shorter sequence.
     package var shrinkingTries = 3_000
 
-    /// Compares the VMs of `makeTarget`.
-    ///
-    /// - Parameters:
-    ///   - capabilities: the limits of the VMs and of the simulator.
-    ///   - hasRegion2: whether the VMs have `KVM_SET_USER_MEMORY_REGION2`.
-    ///   - hasGuest: whether guests of x86-64 write to the VMs.
+    /// Compares the VMs of `makeTarget`; the simulator has the limits `capabilities`. `hasRegion2`:
+    /// they have `KVM_SET_USER_MEMORY_REGION2`. `hasGuest`: guests of x86-64 write to them.
     package init(
         capabilities: Capabilities, hasRegion2: Bool = true, hasGuest: Bool = true,
         makeTarget: @escaping MakeTarget
@@ -42,12 +36,8 @@ package struct Comparison {
         ) { () throws(KVMError) in try KernelTarget(system: system) }
     }
 
-    /// Draws `count` calls and compares the replies; stops at the first difference.
-    ///
-    /// - Parameters:
-    ///   - seed: the same seed draws the same calls on hosts with the same limits.
-    ///   - progress: called now and then with the number of compared calls.
-    /// - Throws: why a VM could not be created.
+    /// Draws `count` calls and compares the replies, up to the first difference. A seed draws the
+    /// same calls on hosts with the same limits. Throws why a VM could not be created.
     package func run(
         seed: UInt64, count: Int, progress: (Int) -> Void = { _ in }
     ) throws(KVMError) -> ComparisonReport {
@@ -83,8 +73,8 @@ package struct Comparison {
         }
     }
 
-    /// Removes calls from a sequence as long as it still differs: larger parts first, then smaller
-    /// ones, down to single calls (Zeller's delta debugging). Each part from the end.
+    /// Removes larger parts, then smaller ones, down to calls, while the rest still differs
+    /// (Zeller's delta debugging). Each part from the end.
     private func shrunk(_ difference: Difference) throws(KVMError) -> Difference {
         var (best, tries) = (difference, shrinkingTries)
         var part = max(1, best.lines.count / 2)
@@ -158,9 +148,7 @@ struct TwinSession {
     private var lines: [RawCallLine] = []
     private(set) var difference: Difference?
 
-    init(
-        _ capabilities: Capabilities, _ makeTarget: Comparison.MakeTarget
-    ) throws(KVMError) {
+    init(_ capabilities: Capabilities, _ makeTarget: Comparison.MakeTarget) throws(KVMError) {
         twin = SimulatedTarget(capabilities: capabilities)
         target = try makeTarget()
     }
@@ -183,11 +171,10 @@ struct TwinSession {
         for slot in twin.slots where slot.isLogging && difference == nil {
             compare(.getDirtyLog(slot: slot.assignedKey.kernelWord, isWritable: true))
         }
-        guard difference == nil else { return }
-        let found = target.difference(from: twin.slots, protection: twin.protection)
-        guard let found else { return }
+        guard difference == nil,
+            let found = target.difference(from: twin.slots, protection: twin.protection)
+        else { return }
         // Without the reads above, which are equal and would count against a shorter sequence.
-        difference = Difference(
-            lines: Array(lines.prefix(calls)), simulated: nil, installed: found)
+        difference = Difference(lines: Array(lines.prefix(calls)), simulated: nil, installed: found)
     }
 }

@@ -1,6 +1,5 @@
 internal import CKVM
 package import MemslotKVM
-internal import MemslotProtocol
 package import MemslotScenario
 package import Memslots
 
@@ -36,20 +35,14 @@ package final class KernelTarget: RawCallTarget {
 
     /// Compares `slots` with KVM's by calls that change nothing.
     package func difference(from slots: [Memslot], protection: UInt64) -> String? {
-        let mode: DirtyLogMode =
-            switch protection {
-            case 1: .manual
-            case 3: .manualInitiallySet
-            default: .clearedByReading
-            }
+        let modes: [UInt64: DirtyLogMode] = [1: .manual, 3: .manualInitiallySet]
         do throws(KVMError) {
             _ = try KVMBackend(
                 adopting: raw.vm, installed: slots,
-                options: KVMOptions(dirtyLog: mode, reservedRanges: []))
+                options: KVMOptions(
+                    dirtyLog: modes[protection] ?? .clearedByReading, reservedRanges: []))
             return nil
-        } catch {
-            return error.description
-        }
+        } catch { return error.description }
     }
 
     private func set(_ region: RawRegion) -> Errno? {

@@ -3,27 +3,19 @@ package import MemslotScenario
 import MemslotSimulator
 package import Memslots
 
-/// A fresh VM for raw calls: the kernel's or the simulator's.
-///
-/// Call from one thread at a time.
+/// A fresh VM for raw calls: the kernel's or the simulator's. Call from one thread at a time.
 package protocol RawCallTarget: AnyObject {
     func apply(_ call: RawCall) -> RawReply
 
-    /// Compares the installed slots with `slots`.
-    ///
-    /// - Parameters:
-    ///   - slots: all expected slots with their ids, without their guest_memfd.
-    ///   - protection: the argument of `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2` in force.
-    /// - Returns: what differs; `nil` if nothing does.
+    /// Returns how the installed slots differ from `slots`, which have ids and no guest_memfd.
+    /// `protection` is the argument of `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2` in force.
     func difference(from slots: [Memslot], protection: UInt64) -> String?
 }
 
 package final class SimulatedTarget: RawCallTarget {
     private let vm: SimulatedRawVM
 
-    /// A VM without slots.
-    ///
-    /// - Parameter capabilities: its limits; by default those of Linux 6.18.
+    /// A VM without slots; by default with the limits of Linux 6.18.
     package init(capabilities: Capabilities = SimulatedTarget.recordedKernel) {
         vm = SimulatedRawVM(capabilities: capabilities)
     }
@@ -48,9 +40,7 @@ package final class SimulatedTarget: RawCallTarget {
             case .guestWrite(let address): return write(address)
             }
             return RawReply(nil)
-        } catch {
-            return RawReply(error)
-        }
+        } catch { return RawReply(error) }
     }
 
     private func write(_ address: UInt64) -> RawReply {

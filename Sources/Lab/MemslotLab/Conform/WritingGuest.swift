@@ -1,6 +1,5 @@
 import Glibc
 import MemslotKVM
-import MemslotProtocol
 import MemslotScenario
 package import Memslots
 
@@ -28,8 +27,8 @@ struct GuestWriter {
 
     /// Returns `nil` if the user memory can't be mapped or the vCPU can't be created.
     init?(of vm: VirtualMachine) {
-        do throws(Errno) { try UserWindow.map() } catch { return nil }
-        do throws(KVMError) { vcpu = try vm.makeVCPU(id: 0) } catch { return nil }
+        guard (try? UserWindow.map()) != nil, let vcpu = try? vm.makeVCPU(id: 0) else { return nil }
+        self.vcpu = vcpu
     }
 
     /// Runs the guest until it has written. Returns how it exited.
@@ -44,9 +43,7 @@ struct GuestWriter {
                 return isExpected ? RawReply.mmio : "\(access)"
             case let exit: return "\(exit)"
             }
-        } catch {
-            return error.name
-        }
+        } catch { return error.name }
     }
 
     private func start(at address: GuestPhysicalAddress) throws(Errno) {
@@ -67,9 +64,8 @@ struct GuestWriter {
     }
 }
 
-/// User memory at the same address in every run, so that printed calls can be repeated.
-///
-/// A guest can write only to mapped user memory. Slot calls do not check it.
+/// User memory at one address in every run, so that printed calls can be repeated. Only mapped
+/// memory can be written to by a guest; slot calls do not check it.
 package enum UserWindow {
     package static let start = UserspaceAddress(0x6f00_0000_0000)
     /// Bytes for slots; a page of code follows them.
@@ -80,8 +76,7 @@ package enum UserWindow {
         address >= start.rawValue && address < code.rawValue
     }
 
-    /// Maps the window once in the process; it stays mapped. Throws `EEXIST` if something else is
-    /// mapped there, or the errno of `mmap`.
+    /// Maps the window once. Throws `EEXIST` if something else is there, or the errno of `mmap`.
     static func map() throws(Errno) { try mapped.get() }
 
     private static let mapped: Result<Void, Errno> = {

@@ -4,8 +4,7 @@ import MemslotPicture
 package import MemslotService
 internal import MemslotTestKit
 
-/// A `memslotd`, or another program, with its socket in a temporary directory, which can be killed and
-/// started again.
+/// A program with its socket in a temporary directory, which can be killed and started again.
 package final class DaemonProcess {
     package let socket: SocketPath
     package let directory: String
@@ -19,13 +18,9 @@ package final class DaemonProcess {
     private let hasLogFile: Bool
     private var begin: UInt64 = 0
 
-    /// Creates the directory.
-    ///
-    /// - Parameters:
-    ///   - executable: `nil` for the memslotd beside this program.
-    ///   - hasLogFile: whether its log goes to a file, instead of standard error.
-    ///   - names: the options by which it gets the socket; none where `options` has it, `s`.
-    ///   - options: returns its other options, given the directory.
+    /// Creates the directory. `executable` is by default the memslotd beside this program. It gets
+    /// the socket by the options `names`; with none, `options`, given the directory, has it, as
+    /// `s`. `hasLogFile`: its log goes to a file, instead of standard error.
     package init(
         executable: String? = nil, hasLogFile: Bool = false, names: [String] = ["--socket"],
         options: (_ directory: String) -> [String] = { _ in [] }
@@ -67,9 +62,7 @@ package final class DaemonProcess {
                 let client = try ClientConnection(socket)
                 startTime = DispatchTime.now().uptimeNanoseconds - begin
                 return client
-            } catch {
-                usleep(50)
-            }
+            } catch { usleep(50) }
             if waitpid(process, nil, WNOHANG) == process {
                 process = 0
                 break
@@ -99,9 +92,7 @@ package final class DaemonProcess {
 
 /// The programs that are built beside this one, as child processes.
 package enum BuiltProgram {
-    /// Starts a program and returns its id.
-    ///
-    /// - Parameter output: the file for its output and errors, instead of this program's.
+    /// Starts a program, with the file `output` for its output and errors if given. Returns its id.
     package static func start(_ words: [String], output: String?) throws(TargetLost) -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)

@@ -16,8 +16,7 @@ package struct Load {
         vms = (0..<options.vms).map { "load-\(getpid())-\($0)" }
     }
 
-    /// Creates the VMs, submits for the requested time, and destroys the VMs. Throws why the load
-    /// could not begin.
+    /// Creates the VMs, submits, and destroys the VMs. Throws why the load could not begin.
     package func run() throws(TargetLost) -> LoadReport {
         var report = LoadReport()
         var owner = try ClientConnection(path)
@@ -41,8 +40,7 @@ package struct Load {
         let begin = loadClock()
         let span = UInt64(options.seconds) * 1_000_000_000
         for number in 0..<options.clients {
-            let client = LoadClient(
-                try ClientConnection(path), number: number, vms: vms, options)
+            let client = LoadClient(try ClientConnection(path), number: number, vms: vms, options)
             try start(threads, total) {
                 client.run(until: begin + span)
                 return (client.tally, [:])
@@ -52,8 +50,7 @@ package struct Load {
         total.wait(while: { $0.running > subscribers }, milliseconds: span / 10_000_000)
         report.early = ProcessUsage(of: daemon)
         // While the clients are still connected.
-        total.wait(
-            while: { $0.running > subscribers }, milliseconds: span / 10_000_000 * 8)
+        total.wait(while: { $0.running > subscribers }, milliseconds: span / 10_000_000 * 8)
         report.late = ProcessUsage(of: daemon)
         total.withLock(waitingWhile: { $0.running > subscribers }) { _ in }
         report.nanoseconds = loadClock() - begin
@@ -85,9 +82,7 @@ package struct Load {
         }
     }
 
-    /// Runs a client or a subscriber on a thread of its own.
-    ///
-    /// - Parameter body: returns its counts and the last generations that it received.
+    /// Runs `body`, which returns its counts and last generations, on a thread of its own.
     private func start(
         _ threads: ConnectionThreads, _ total: Locked<Total>,
         _ body: @escaping @Sendable () -> (LoadTally, seen: [String: UInt64])
@@ -138,13 +133,10 @@ package struct Load {
 /// The options of a load, as the command line names them.
 package struct LoadOptions: ParsableArguments {
     /// Each with a thread.
-    @Option(help: ArgumentHelp("Connections that submit.", valueName: "n"))
-    package var clients = 4
+    @Option(help: ArgumentHelp("Connections that submit.", valueName: "n")) package var clients = 4
 
-    /// Client `i` submits to every VM whose number modulo the number of clients is `i`. If there
-    /// are more clients than VMs, several share one.
-    @Option(help: ArgumentHelp("VMs.", valueName: "n"))
-    package var vms = 4
+    /// Client `i` submits to VMs whose number modulo the clients is `i`. More clients share VMs.
+    @Option(help: ArgumentHelp("VMs.", valueName: "n")) package var vms = 4
 
     @Option(
         help: ArgumentHelp(
@@ -152,17 +144,14 @@ package struct LoadOptions: ParsableArguments {
     package var rate = 0
 
     /// A submit moves one.
-    @Option(help: ArgumentHelp("Slots of each array.", valueName: "n"))
-    package var slots = 16
+    @Option(help: ArgumentHelp("Slots of each array.", valueName: "n")) package var slots = 16
 
     @Option(help: ArgumentHelp("Connections that receive the events.", valueName: "n"))
     package var subscribers = 1
 
-    @Option(help: ArgumentHelp("The duration.", valueName: "s"))
-    package var seconds = 10
+    @Option(help: ArgumentHelp("The duration.", valueName: "s")) package var seconds = 10
 
-    @Flag(help: "Send the expected generation in each submit.")
-    package var compareAndSwap = false
+    @Flag(help: "Send the expected generation in each submit.") package var compareAndSwap = false
 
     package init() {}
 

@@ -3,9 +3,7 @@ import Glibc
 import MemslotProtocol
 import MemslotService
 
-/// A client that submits to its VMs in turn until the time is over.
-///
-/// Unchecked: one thread at a time uses it.
+/// Submits to its VMs in turn until the time is over. Unchecked: one thread at a time uses it.
 final class LoadClient: @unchecked Sendable {
     private var connection: ClientConnection
     private var vms: [Target]
@@ -29,13 +27,11 @@ final class LoadClient: @unchecked Sendable {
             ? [vms[number % vms.count]]
             : stride(from: number, to: vms.count, by: options.clients).map { vms[$0] }
         self.vms = own.map {
-            Target(
-                name: $0, array: LoadArray(vm: $0, client: number, slots: options.slots))
+            Target(name: $0, array: LoadArray(vm: $0, client: number, slots: options.slots))
         }
         comparesAndSwaps = options.compareAndSwap
         interval =
-            options.rate == 0
-            ? 0 : UInt64(options.clients) * 1_000_000_000 / UInt64(options.rate)
+            options.rate == 0 ? 0 : UInt64(options.clients) * 1_000_000_000 / UInt64(options.rate)
     }
 
     /// Submits until `end`, by ``loadClock()``.
@@ -58,8 +54,7 @@ final class LoadClient: @unchecked Sendable {
     }
 
     private func submit(to index: Int) -> Bool {
-        let line = vms[index].array.next(
-            expecting: comparesAndSwaps ? vms[index].generation : nil)
+        let line = vms[index].array.next(expecting: comparesAndSwaps ? vms[index].generation : nil)
         let reply: JSONValue
         do throws(TargetLost) {
             guard let value = try connection.exchange(line).value else { return false }
@@ -118,8 +113,7 @@ struct LoadArray {
     private let tails: [[UInt8]]
     private var turn = 0
 
-    /// - Parameters:
-    ///   - client: arrays of two clients differ, so that each submit changes something.
+    /// Arrays of two clients differ, so that each submit changes something.
     init(vm: String, client: Int, slots: Int) {
         let name = "{\"id\":1,\"method\":\"memslots.submit\",\"params\":{\"vm\":\"\(vm)\","
         head = Array(name.utf8)
@@ -141,4 +135,73 @@ struct LoadArray {
         guard let generation else { return head + tails[turn] }
         return head + Array("\"expectedGeneration\":\(generation),".utf8) + tails[turn]
     }
+}
+
+/// Receives the events of all VMs, and counts the missing. Unchecked: one thread at a time uses it.
+final class LoadSubscriber: @unchecked Sendable {
+    private var connection: ClientConnection
+    private let names: Set<String>
+    /// The generations of the existing VMs of this load.
+    private var generations: [String: UInt64] = [:]
+    private(set) var tally = LoadTally()
+
+    /// Subscribes to existing VMs; the subscriber ends when all are destroyed.
+    init(_ connection: consuming ClientConnection, vms: [String]) throws(TargetLost) {
+        self.connection = connection
+        names = Set(vms)
+        try subscribe()
+    }
+
+    private func subscribe() throws(TargetLost) {
+        guard let reply = try connection.call(.eventsSubscribe, params: Array("{}".utf8)).value,
+            let vms = reply["result"]?["vms"]
+        else { throw TargetLost("events.subscribe was refused") }
+        // They are older than the snapshot.
+        connection.discardNotifications()
+        generations = [:]
+        for vm in vms.elements {
+            guard let name = vm["vm"]?.string, names.contains(name) else { continue }
+            generations[name] = vm["generation"]?.uint64 ?? 0
+        }
+    }
+
+    /// Receives events until every VM is destroyed.
+    func run() {
+        do throws(TargetLost) {
+            while !generations.isEmpty {
+                guard let event = try connection.nextNotification()?.value else {
+                    throw TargetLost("the daemon closed a subscriber's connection")
+                }
+                try record(event)
+            }
+        } catch {
+            tally.lostConnections += 1
+            tally.firstError = tally.firstError ?? error.message
+        }
+    }
+
+    private func record(_ event: JSONValue) throws(TargetLost) {
+        guard let method = event["method"]?.string, let params = event["params"] else { return }
+        if method == "events.dropped" {
+            tally.droppedEvents += params["count"]?.uint64 ?? 0
+            try subscribe()
+            return
+        }
+        guard let name = params["vm"]?.string, let known = generations[name] else { return }
+        switch method {
+        case "memslots.committed":
+            tally.events += 1
+            let previous = params["previousGeneration"]?.uint64 ?? 0
+            let generation = params["generation"]?.uint64 ?? 0
+            if previous != known || generation != known + 1 { tally.lostEvents += 1 }
+            generations[name] = generation
+        case "vm.destroyed":
+            generations[name] = nil
+            finalGenerations[name] = known
+        default: break
+        }
+    }
+
+    /// The last generations of VMs that were destroyed during the subscription.
+    private(set) var finalGenerations: [String: UInt64] = [:]
 }

@@ -6,14 +6,9 @@ package struct LoadReport {
     package internal(set) var lostUpdates: [String] = []
     /// The duration of the submits in nanoseconds.
     package internal(set) var nanoseconds: UInt64 = 0
-    /// The daemon's usage before the first VM.
-    package internal(set) var before: ProcessUsage?
-    /// The daemon's usage after a tenth of the time.
-    package internal(set) var early: ProcessUsage?
-    /// The daemon's usage after nine tenths of the time.
-    package internal(set) var late: ProcessUsage?
-    /// The daemon's usage after all VMs were destroyed and all connections closed.
-    package internal(set) var after: ProcessUsage?
+    /// The daemon's usage before the first VM, after one and nine tenths of the time, and after all
+    /// VMs were destroyed and all connections closed.
+    package internal(set) var before, early, late, after: ProcessUsage?
 
     package var commits: UInt64 { tally.commits.values.reduce(0, +) }
 
@@ -50,11 +45,8 @@ package struct LoadTally {
     package internal(set) var firstError: String?
     /// Connections closed by the daemon.
     package internal(set) var lostConnections: UInt64 = 0
-    package internal(set) var events: UInt64 = 0
-    /// Events reported to subscribers as dropped.
-    package internal(set) var droppedEvents: UInt64 = 0
-    /// Events missing without a report.
-    package internal(set) var lostEvents: UInt64 = 0
+    /// Events received, reported to subscribers as dropped, and missing without a report.
+    package internal(set) var events: UInt64 = 0, droppedEvents: UInt64 = 0, lostEvents: UInt64 = 0
     /// The times from when a submit was due to its reply.
     package internal(set) var latency = TimeHistogram()
 
@@ -77,11 +69,9 @@ package struct ProcessUsage: Hashable, Sendable {
     package var memory: UInt64
     /// The most that it ever had.
     package var highestMemory: UInt64
-    package var descriptors: Int
-    package var threads: Int
+    package var descriptors, threads: Int
 
-    /// Reads the usage of `process`; `nil` if that is not permitted or the process is on another
-    /// machine.
+    /// Returns `nil` if that is not permitted or the process is on another machine.
     package init?(of process: Int32) {
         guard let status = Files.text(of: "/proc/\(process)/status"),
             let descriptors = Files.names(in: "/proc/\(process)/fd")?.count

@@ -2,9 +2,7 @@ import Dispatch
 import Memslots
 import Synchronization
 
-/// Runs one thread at a time and chooses the next one at each step.
-///
-/// The thread with the baton chooses the next one, so that the scheduler needs no thread itself.
+/// Runs one thread at a time. The one with the baton chooses the next, without another thread.
 // Sendable: only the thread with the baton uses the state, and passing the baton orders accesses.
 final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
     struct Watch {
@@ -68,9 +66,7 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
         return true
     }
 
-    var haveAllEnded: Bool {
-        fibers.allSatisfy { if case .ended = $0.state { true } else { false } }
-    }
+    var haveAllEnded: Bool { fibers.allSatisfy { $0.state == .ended } }
 
     func abandon() { isAbandoned = true }
 
@@ -177,19 +173,14 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
     }
 
     private func reportEnd() -> Int? {
-        let stuck = fibers.filter { if case .ended = $0.state { false } else { true } }
+        let stuck = fibers.filter { $0.state != .ended }
         if !stuck.isEmpty { watch.deadlock(stuck.map(\.name)) }
         return nil
     }
 
     /// The threads that can run, beginning with the current one.
     private func readyFibers() -> [Int] {
-        var ready: [Int] = []
-        for offset in fibers.indices {
-            let index = (current + offset) % fibers.count
-            if fibers[index].canRun { ready.append(index) }
-        }
-        return ready
+        fibers.indices.map { (current + $0) % fibers.count }.filter { fibers[$0].state == .ready }
     }
 
     private func earliestDeadline() -> UInt64? {
@@ -213,7 +204,7 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
 /// A thread of the simulation, which runs while it has the baton.
 // Sendable: only the thread with the baton uses the state.
 final class Fiber: @unchecked Sendable {
-    enum State {
+    enum State: Equatable {
         case ready
         case waiting(key: ObjectIdentifier?, until: Deadline)
         case ended
@@ -226,10 +217,6 @@ final class Fiber: @unchecked Sendable {
 
     init(_ name: String) { self.name = name }
 
-    var canRun: Bool {
-        if case .ready = state { true } else { false }
-    }
-
     var deadline: Deadline? {
         guard case .waiting(_, let deadline) = state, deadline != .never else { return nil }
         return deadline
@@ -240,7 +227,6 @@ final class Fiber: @unchecked Sendable {
     }
 
     func resume() { baton.signal() }
-
     func awaitBaton() { baton.wait() }
 
     /// Starts the thread, which runs `body` once it has the baton.
@@ -253,8 +239,6 @@ final class Fiber: @unchecked Sendable {
                 body()
             }
             thread.detach()
-        } catch {
-            preconditionFailure("the process can't create another thread: \(error)")
-        }
+        } catch { preconditionFailure("the process can't create another thread: \(error)") }
     }
 }

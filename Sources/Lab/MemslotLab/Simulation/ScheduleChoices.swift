@@ -1,9 +1,8 @@
 import MemslotTestKit
 
-/// The scheduler's choice at each step, as a list of small numbers.
-///
-/// 0 continues the running thread, or the next one if it waits; `n` skips `n` threads that could
-/// run; ``time`` advances to the earliest deadline. After the end of the list, the choice is 0.
+/// The scheduler's choice at each step, as a list of small numbers. 0 continues the running thread,
+/// or the next one if it waits; `n` skips `n` threads that could run; ``time`` advances to the
+/// earliest deadline. After the end of the list, the choice is 0.
 package struct ScheduleChoices: Hashable, Sendable {
     package static let time: UInt8 = .max
 
@@ -11,8 +10,7 @@ package struct ScheduleChoices: Hashable, Sendable {
 
     package init(_ list: [UInt8]) { self.list = list }
 
-    /// Parses numbers and `t`, separated by commas; `0*12` repeats a choice twelve times. Returns
-    /// `nil` for any other text.
+    /// Parses numbers and `t`, separated by commas; `0*12` repeats a choice twelve times.
     package init?(_ text: String) {
         list = []
         for item in text.split(separator: ",") {

@@ -1,7 +1,5 @@
-/// Reduces a failing run as long as the same invariant fails.
-///
-/// First it removes actors and disturbances if some schedule still fails without them. Then it
-/// simplifies the schedule to as few switches between threads as possible.
+/// Reduces a failing run while the same invariant fails: removes actors and disturbances if some
+/// schedule still fails without them, then switches between threads.
 package struct Shrinker {
     private let run: (SimulationOptions) -> SimulationReport?
     private var best: SimulationReport
@@ -9,9 +7,7 @@ package struct Shrinker {
 
     package private(set) var runs = 0
 
-    /// A shrinker of `failing`.
-    ///
-    /// - Parameter run: runs a simulation; returns `nil` if it could not run.
+    /// Shrinks `failing`; `run` returns `nil` if a simulation could not run.
     package init(
         _ failing: SimulationReport, run: @escaping (SimulationOptions) -> SimulationReport?
     ) {
@@ -21,8 +17,7 @@ package struct Shrinker {
         budget = failing.breach?.invariant == .progress ? 60 : 1_500
     }
 
-    /// Shrinks until no reduction helps or the budget is used up. Returns the smallest failing run,
-    /// with the choices that repeat it.
+    /// Returns the smallest failing run that is found, with the choices that repeat it.
     package mutating func shrink() -> SimulationReport {
         guard best.breach != nil else { return best }
         var last: SimulationReport

@@ -1,11 +1,9 @@
-import MemslotService
 import Memslots
 
-/// Runs the real table and the real service under one seed.
-///
-/// Clients submit, hooks veto, operations fail, vCPUs and readers enter, leave and overstay, observers
-/// and subscribers stall, deadlines pass. One thread runs at a time, and the seed draws which, so that
-/// a run can be repeated exactly. Every step checks the invariants.
+/// Runs the real table and the real service under one seed. Clients submit, hooks veto, operations
+/// fail, vCPUs and readers overstay, observers stall, deadlines pass. One thread runs at a time,
+/// and the seed draws which, so that a run can be repeated exactly. Every step checks the
+/// invariants.
 package struct Simulation {
     private let options: SimulationOptions
     private let wiring: Wiring
@@ -111,9 +109,8 @@ package struct SimulationOptions: Hashable, Sendable {
     package var keepsTrace: Bool
 
     package init(
-        seed: UInt64, steps: Int = 2_000, actors: [String]? = nil,
-        without: Set<Disturbance> = [], schedule: UInt64 = 0, choices: ScheduleChoices? = nil,
-        keepsTrace: Bool = false
+        seed: UInt64, steps: Int = 2_000, actors: [String]? = nil, without: Set<Disturbance> = [],
+        schedule: UInt64 = 0, choices: ScheduleChoices? = nil, keepsTrace: Bool = false
     ) {
         self.seed = seed
         self.steps = steps

@@ -2,21 +2,12 @@ package struct SimulationReport: Hashable, Sendable {
     package struct Counts: Hashable, Sendable {
         /// Points at which another thread could run.
         package var steps = 0
-        package var submits = 0
-        package var commits = 0
-        package var unchanged = 0
-        package var rollbacks = 0
-        /// Transactions whose undo failed.
-        package var failures = 0
-        package var recoveries = 0
-        package var vetoes = 0
-        /// Transactions aborted at the deadline.
-        package var timeouts = 0
+        package var submits = 0, commits = 0, unchanged = 0, invalid = 0, vetoes = 0, rollbacks = 0
+        /// Transactions whose undo failed, and of those aborted at the deadline.
+        package var failures = 0, recoveries = 0, timeouts = 0
         /// Compare-and-swaps that found another generation.
         package var conflicts = 0
-        package var invalid = 0
-        package var entries = 0
-        package var writes = 0
+        package var entries = 0, writes = 0
         /// Reads of the table, each compared with the committed arrays.
         package var reads = 0
         /// Old arrays retired after their submit returned.
@@ -24,8 +15,7 @@ package struct SimulationReport: Hashable, Sendable {
         /// Dirty logs read, each compared with the guest's writes.
         package var dirtyReads = 0
         /// Events delivered to subscribers and observers, each compared with the table's.
-        package var events = 0
-        package var droppedEvents = 0
+        package var events = 0, droppedEvents = 0
         package var refusals = 0
         /// Lost vhost-user back ends that were replaced.
         package var reconnections = 0

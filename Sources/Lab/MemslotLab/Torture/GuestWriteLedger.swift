@@ -1,8 +1,7 @@
 import Memslots
 
-/// Records the pages that the guest has certainly written, and compares dirty logs with them.
-///
-/// A page is owed once its numbers differ from those when it was last reported or began to log. It
+/// Records the pages that the guest has certainly written, and compares dirty logs with them. A
+/// page is owed once its numbers differ from those when it was last reported or began to log. It
 /// must then be reported by a log, as long as a logging slot maps its host page, or else by the
 /// receipt of the transaction that ends that.
 struct GuestWriteLedger {
@@ -16,9 +15,7 @@ struct GuestWriteLedger {
     private var isLogged: [Bool] = []
     private var owed: Set<Int> = []
 
-    /// A ledger for an array that is installed.
-    ///
-    /// - Parameter writes: ``TortureMachine/writes()`` afterwards.
+    /// A ledger for an array that is installed, with the machine's writes afterwards.
     init(_ slots: [Memslot], of regions: [TortureRegion], writes: [UInt64]) {
         self.regions = regions
         baseline = writes
@@ -32,9 +29,7 @@ struct GuestWriteLedger {
         }
     }
 
-    /// Checks a transaction: pages that no slot logs any more must be in its receipt.
-    ///
-    /// - Parameter writes: ``TortureMachine/writes()`` afterwards.
+    /// Checks that the receipt has the pages that no slot logs any more. `writes`: afterwards.
     mutating func settle(_ receipt: Receipt, now slots: [Memslot], writes: [UInt64]) {
         let reported = Set(receipt.unmappedDirtyPages.flatMap { Self.hostPages(of: $0) })
         let logging = slots.filter(\.isLogging)

@@ -38,8 +38,7 @@
             let stride: UInt64 = options.memory == .small ? 1 : 128
             let placement = GuestPlacement(
                 region: TortureRegion.start,
-                pageCount: access == .witnesses
-                    ? WitnessRun.pageCount : TortureRegion.pageCount,
+                pageCount: access == .witnesses ? WitnessRun.pageCount : TortureRegion.pageCount,
                 stride: stride * pageSize.rawValue, codeInRegion: options.codeInRegion)
             do throws(Errno) {
                 low = try GuestMemory(size: GuestPlacement.lowBytes)
@@ -164,9 +163,7 @@
                 try? kvm.collectDirtyRings(afterFullRingOf: unit.guarded.descriptor)
             case .mmio(let access):
                 counters.countSpuriousExit()
-                if !access.isWrite {
-                    unit.guarded.completeMMIORead(with: value(for: access, unit))
-                }
+                if !access.isWrite { unit.guarded.completeMMIORead(with: value(for: access, unit)) }
             case .internalError:
                 // The guest retries the instruction.
                 counters.countEmulationFailure()
@@ -181,11 +178,9 @@
         /// The value for a spurious read: the present number, so that one exit loses exactly one
         /// increment, because the following write is dropped; 0 for a guest that reads.
         private func value(for access: MMIOAccess, _ unit: Unit) -> UInt64 {
-            let pages =
-                TortureRegion.start..<regions[0].address(of: TortureRegion.pageCount)
+            let pages = TortureRegion.start..<regions[0].address(of: TortureRegion.pageCount)
             guard [.increments, .ordered].contains(unit.program.access),
-                pages.contains(access.address),
-                access.address.rawValue % 4 == 0
+                pages.contains(access.address), access.address.rawValue % 4 == 0
             else { return 0 }
             return UInt64(load(access.address))
         }
@@ -245,10 +240,8 @@
                     let missing = rounds &- load(unit.program.number(in: page))
                     // A restarted round may have added one too many, which is wrong too.
                     switch unit.program.kind {
-                    case .long:
-                        return sum + UInt64(Int32(truncatingIfNeeded: missing).magnitude)
-                    case .real:
-                        return sum + UInt64(Int16(truncatingIfNeeded: missing).magnitude)
+                    case .long: return sum + UInt64(Int32(truncatingIfNeeded: missing).magnitude)
+                    case .real: return sum + UInt64(Int16(truncatingIfNeeded: missing).magnitude)
                     }
                 }
             }

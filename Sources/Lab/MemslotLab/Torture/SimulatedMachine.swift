@@ -1,11 +1,9 @@
 import Dispatch
-import MemslotKVM
 import MemslotSimulator
 import Memslots
 import Synchronization
 
-/// A simulated VM. Its vCPUs are threads that access the region page by page and read the table like
-/// a device model.
+/// vCPUs are threads that access the region page by page and read the table like a device model.
 final class SimulatedMachine: TortureMachine {
     private final class Unit: Sendable {
         let isKicked = Atomic<Bool>(false)
@@ -94,9 +92,7 @@ final class SimulatedMachine: TortureMachine {
     private func touch(_ page: UInt64) -> Bool {
         let address = region.address(of: page)
         guard isWriting else {
-            return simulator.installedSlots.contains {
-                region.usedPages(of: $0).contains(page)
-            }
+            return simulator.installedSlots.contains { region.usedPages(of: $0).contains(page) }
         }
         return (try? simulator.touch(address, size: ByteCount(4))) != nil
     }
@@ -126,7 +122,6 @@ final class SimulatedMachine: TortureMachine {
     }
 
     func rounds(of vcpu: Int) -> UInt32 { units[vcpu].state.withLock { $0.rounds } }
-
     func endWithThisRound() { isEnding.store(true, ordering: .relaxed) }
 
     func lostIncrements() -> UInt64 {
@@ -142,8 +137,7 @@ final class SimulatedMachine: TortureMachine {
     }
 }
 
-/// A backend whose operations take as long as the kernel's, so that intermediate states are
-/// observable.
+/// Operations take as long as the kernel's, so that intermediate states are observable.
 final class SlowBackend: MemslotBackend {
     private let backend: any MemslotBackend
 
@@ -165,6 +159,5 @@ final class SlowBackend: MemslotBackend {
     }
 
     func beginTransaction() { backend.beginTransaction() }
-
     func collectDirtyPages() { backend.collectDirtyPages() }
 }

@@ -1,83 +1,72 @@
 internal import ArgumentParser
 import Dispatch
-import Glibc
 package import MemslotKVM
 package import MemslotTestKit
 package import MemslotVhostUser
 package import Memslots
 
-/// Changes slots under running vCPUs and counts what they observe.
-///
-/// Each vCPU accesses all pages of a region, round after round. Each transaction replaces the slots
-/// by others with the same host pages. After some transactions all vCPUs are paused, and the dirty
-/// logs are compared with the pages that were certainly written.
+/// Changes slots under running vCPUs and counts what they observe. Each vCPU accesses all pages of
+/// a region, round after round. Each transaction replaces the slots by others with the same host
+/// pages. After some transactions all vCPUs are paused, and the dirty logs are compared with the
+/// pages that were certainly written.
 package struct Torture: Sendable {
     private let options: TortureOptions
 
     /// - Throws: the invalid option.
     package init(_ options: TortureOptions) throws(TortureError) {
-        guard TortureOptions.vcpusRange.contains(options.vcpus) else {
-            throw .invalidOption("vcpus must be 1 to \(TortureOptions.vcpusRange.upperBound)")
-        }
-        guard options.transactions >= 0 else {
-            throw .invalidOption("transactions must not be negative")
-        }
-        guard !options.codeInRegion || options.backend == .kvm else {
-            throw .invalidOption("a simulated VM has no guest code")
-        }
-        guard options.change != .delete || options.backend == .kvm && options.vcpus > 2 else {
-            throw .invalidOption(
+        let (isKVM, deletes) = (options.backend == .kvm, options.change == .delete)
+        let isPlain = isKVM && options.observer == .none && !options.codeInRegion && !deletes
+        let hasTwo = options.spaces == 2 && options.change != .romd && options.vcpus <= 8
+        let range = TortureOptions.vcpusRange
+        let rules = [
+            (range.contains(options.vcpus), "vcpus must be 1 to \(range.upperBound)"),
+            (options.transactions >= 0, "transactions must not be negative"),
+            (!options.codeInRegion || isKVM, "a simulated VM has no guest code"),
+            (
+                !deletes || isKVM && options.vcpus > 2,
                 "--change delete needs a KVM VM and --vcpus 3 at least: two whose accesses are "
-                    + "compared, and one in real mode")
-        }
-        guard options.observer == .none || options.backend == .kvm && options.change != .delete
-        else {
-            throw .invalidOption(
-                "--observer needs a KVM VM, whose memory is real, and another change than delete")
-        }
-        guard options.change != .delete || !options.continuity else {
-            throw .invalidOption("--continuity needs another change than delete")
-        }
-        let isPlain =
-            options.backend == .kvm && options.observer == .none && !options.codeInRegion
-            && options.change != .delete
-        guard options.memory == .small || isPlain && options.spaces == 1 else {
-            throw .invalidOption("--memory goes with a KVM VM, --change and --dirty-log alone")
-        }
-        guard
-            options.spaces == 1
-                || options.spaces == 2 && isPlain && options.change != .romd && options.vcpus <= 8
-        else {
-            throw .invalidOption(
-                "--spaces 2 needs a KVM VM whose guest writes, and 8 vCPUs at most")
-        }
+                    + "compared, and one in real mode"
+            ),
+            (
+                options.observer == .none || isKVM && !deletes,
+                "--observer needs a KVM VM, whose memory is real, and another change than delete"
+            ), (!deletes || !options.continuity, "--continuity needs another change than delete"),
+            (
+                options.memory == .small || isPlain && options.spaces == 1,
+                "--memory goes with a KVM VM, --change and --dirty-log alone"
+            ),
+            (
+                options.spaces == 1 || isPlain && hasTwo,
+                "--spaces 2 needs a KVM VM whose guest writes, and 8 vCPUs at most"
+            ),
+        ]
+        for (isMet, rule) in rules where !isMet { throw .invalidOption(rule) }
         self.options = options
     }
 
-    /// Runs to the end; blocks.
-    ///
-    /// - Parameter progress: called now and then with the number of transactions.
-    /// - Throws: why the run could not be completed. Findings are not errors.
+    /// Runs to the end. `progress` gets the number of transactions. Findings are not errors.
     package func run(
         progress: (_ transactions: Int) -> Void = { _ in }
     ) throws(TortureError) -> TortureReport {
+        let start = DispatchTime.now().uptimeNanoseconds
+        var report = try report(progress)
+        report.nanoseconds = DispatchTime.now().uptimeNanoseconds - start
+        return report
+    }
+
+    private func report(_ progress: (Int) -> Void) throws(TortureError) -> TortureReport {
         // The vCPUs always enter through this gate. In naive mode it never closes.
         let gate = VCPUGate()
         let machine = try machine(gate)
         let hold: any VCPUHold = options.mode == .atomic ? gate : NoHold()
-        let start = DispatchTime.now().uptimeNanoseconds
         #if arch(x86_64)
             if options.change == .delete, let machine = machine as? KVMMachine {
                 var run = try WitnessRun(options, machine, hold: hold)
-                var report = try run.execute(progress)
-                report.nanoseconds = DispatchTime.now().uptimeNanoseconds - start
-                return report
+                return try run.execute(progress)
             }
         #endif
         var run = try TortureRun(options, machine, hold: hold)
-        var report = try run.execute(progress)
-        report.nanoseconds = DispatchTime.now().uptimeNanoseconds - start
-        return report
+        return try run.execute(progress)
     }
 
     private func machine(_ gate: VCPUGate) throws(TortureError) -> any TortureMachine {
@@ -95,20 +84,17 @@ package struct Torture: Sendable {
 
 /// The options of a torture, as the command line names them.
 package struct TortureOptions: ParsableArguments, Sendable {
-    @Option(help: "kvm or simulated.")
-    package var backend = LabBackend.kvm
+    @Option(help: "kvm or simulated.") package var backend = LabBackend.kvm
 
     @Option(help: "real or long: 16-bit real mode, or 64-bit user mode.")
     package var guest = GuestKind.real
 
-    @Option(help: ArgumentHelp("1 to 64.", valueName: "n"))
-    package var vcpus = 2
+    @Option(help: ArgumentHelp("1 to 64.", valueName: "n")) package var vcpus = 2
 
     @Option(help: ArgumentHelp("The number of transactions.", valueName: "n"))
     package var transactions = 3_000
 
-    @Option(help: "atomic or naive.")
-    package var mode = TortureMode.atomic
+    @Option(help: "atomic or naive.") package var mode = TortureMode.atomic
 
     @Flag(help: "Hold for continuity only, with slots beside the region that need no hold.")
     package var continuity = false
@@ -117,8 +103,7 @@ package struct TortureOptions: ParsableArguments, Sendable {
     package var change = TortureChange.mix
 
     /// Only for a KVM VM.
-    @Flag(help: "Place the guest's code in the region too.")
-    package var codeInRegion = false
+    @Flag(help: "Place the guest's code in the region too.") package var codeInRegion = false
 
     /// A simulated VM has no rings.
     @Option(help: "The kind of dirty log: cleared, manual, initially-set or ring.")
@@ -246,11 +231,10 @@ package struct TortureReport: Sendable {
     package var rounds: UInt64 = 0
     /// MMIO exits at addresses that have memory in every array. On a simulated VM: failed accesses.
     package var spuriousExits: UInt64 = 0
-    /// Runs that KVM could not continue. On a simulated VM: reads of the table that returned neither
-    /// the old array nor the new one.
+    /// Runs that KVM could not continue. On a simulated VM: reads of the table that returned
+    /// neither the old array nor the new one.
     package var emulationFailures: UInt64 = 0
-    /// Increments of the guest that are missing in its memory; for a guest that reads, the missing
-    /// part of its sum.
+    /// Increments missing in guest memory; for a guest that reads, the missing part of its sum.
     package var lostIncrements: UInt64 = 0
     /// Pages that the guest has certainly written and that no log and no receipt reported.
     package var lostDirtyPages: UInt64 = 0
@@ -264,8 +248,8 @@ package struct TortureReport: Sendable {
     package var hasEnded = false
     /// Deletions beside the guest, with witnesses.
     package var witnessedDeletions: UInt64 = 0
-    /// Of those: an access found no memory, and one that began later, on any vCPU, found it. Both by
-    /// the processor's own page tables.
+    /// Of those: an access found no memory, and one that began later, on any vCPU, found it. Both
+    /// by the processor's own page tables.
     package var directViolations: UInt64 = 0
     /// The same, where one of the two is by a vCPU in real mode, which KVM emulates on some hosts.
     package var indirectViolations: UInt64 = 0

@@ -4,11 +4,10 @@ import MemslotTestKit
 import MemslotVhostUser
 import Memslots
 
-/// A vhost-user disk that follows the memory of a torture, with requests always in flight: a
-/// qemu-storage-daemon.
-///
-/// Ring and buffers are in a memory of their own, which each array cuts elsewhere, and of which it has
-/// more or less. The region's memory is moved, cut and taken away under the running disk.
+/// A vhost-user disk, of a qemu-storage-daemon, that follows the memory of a torture, with requests
+/// always in flight. Ring and buffers are in a memory of their own, which each array cuts
+/// elsewhere, and of which it has more or less. The region's memory is moved, cut and taken away
+/// under it.
 struct TortureBackEnd {
     /// The guest address of ring and buffers, above the guest's code.
     private static let start = GuestPlacement.lowBytes.rawValue
@@ -57,8 +56,8 @@ struct TortureBackEnd {
         } catch { throw .backEnd(error) }
     }
 
-    /// The slots of ring and buffers, cut at a random page. Behind them more or less of their memory
-    /// follows, so that the back end's region around the ring is cut too.
+    /// The slots of ring and buffers, cut at a random page. Behind them more or less of their
+    /// memory follows, so that the back end's region around the ring is cut too.
     func slots(_ random: inout SeededRandom) -> [Memslot] {
         let cut = UInt64.random(in: 0...DiskGuest.pages, using: &random)
         let end = DiskGuest.pages + .random(in: 0...Self.more, using: &random)

@@ -42,11 +42,8 @@ protocol TortureMachine: AnyObject, Sendable {
 
 extension TortureMachine {
     var regionFile: Int32 { -1 }
-
     func otherSlots() -> [Memslot] { [] }
-
     func observe(_ report: inout TortureReport) {}
-
     func allow(_ arrays: [[Memslot]], of table: MemslotTable) {}
 }
 
@@ -62,11 +59,9 @@ final class TortureCounters: Sendable {
     func countEmulationFailure() { failures.add(1, ordering: .relaxed) }
 }
 
-/// Binds threads to processors: of a torture the one that changes slots to the first, and the vCPUs to
-/// the others.
-///
-/// On the same processor, most transactions would end before the guest runs again and could not be
-/// observed. With a single processor, all share it.
+/// Binds threads to processors: the one that changes slots to the first, vCPUs to the others. On
+/// the same one, most transactions would end before the guest runs again. A single one is shared by
+/// all.
 package struct Processors: Sendable {
     /// The processors that this thread may use, ascending.
     private let allowed: [Int]
@@ -80,8 +75,7 @@ package struct Processors: Sendable {
         allowed = (0..<Self.words * 64).filter { mask[$0 / 64] >> ($0 % 64) & 1 == 1 }
     }
 
-    /// Binds the calling thread, and processes that it starts, to processor `number` modulo the number
-    /// of those it may use.
+    /// Binds the calling thread, and processes that it starts, to one of those it may use.
     package func bind(to number: Int) {
         if allowed.count > 1 { bind([allowed[number % allowed.count]]) }
     }

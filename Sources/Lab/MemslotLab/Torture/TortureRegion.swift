@@ -15,8 +15,8 @@ struct TortureRegion: Sendable {
 
     /// Two addresses of the same host pages.
     let mappings: (UserspaceAddress, UserspaceAddress)
-    /// Slots are multiples of so many pages, and the guest accesses the first. More than one makes room
-    /// for huge pages: 128 are a quarter of one.
+    /// Slots are multiples of so many pages, and the guest accesses the first. More than one makes
+    /// room for huge pages: 128 are a quarter of one.
     var stride: UInt64 = 1
     /// Address space 1 shares half of its host pages with address space 0, at other guest addresses.
     var space = AddressSpaceID.main
@@ -98,8 +98,7 @@ struct LayoutSequence {
             slots = layout(of: change == .mix ? anyChange() : change)
             turn += 1
             if Int.random(in: 0..<Self.unloggedEvery, using: &random) == 0 {
-                slots[Int.random(in: slots.indices, using: &random)].flags
-                    .remove(.logDirtyPages)
+                slots[Int.random(in: slots.indices, using: &random)].flags.remove(.logDirtyPages)
             }
         } while slots == last
         last = slots
@@ -157,8 +156,7 @@ struct LayoutSequence {
         }
     }
 
-    /// The last four slots with neighbours merged. Numbered so that the last ids stay, unlike in
-    /// ``pieces(_:firstID:)``.
+    /// The last four slots with neighbours merged, numbered so that the last ids stay.
     private mutating func merged() -> [Memslot] {
         let left = Int.random(in: 0...2, using: &random)
         let cuts = fourPieces.shuffled(using: &random).prefix(left).sorted()

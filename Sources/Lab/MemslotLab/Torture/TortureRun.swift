@@ -16,8 +16,7 @@ struct TortureRun {
     private let processors = Processors()
     private let backEnd: TortureBackEnd?
 
-    /// The logs are checked after one transaction in so many, so that bits are carried through
-    /// several.
+    /// One transaction in so many is checked, so that bits are carried through several.
     private static let checkedEvery = 2
 
     init(
@@ -30,8 +29,7 @@ struct TortureRun {
             LayoutSequence(
                 $0, change: options.change, seed: options.seed &+ 1 &+ UInt64($0.space.rawValue))
         }
-        backEnd =
-            options.observer == .none ? nil : try TortureBackEnd(region: machine.regionFile)
+        backEnd = options.observer == .none ? nil : try TortureBackEnd(region: machine.regionFile)
         slots = machine.otherSlots() + (backEnd?.slots(&random) ?? [])
         for index in layouts.indices { slots += layouts[index].next() }
         self.layouts = layouts
@@ -47,9 +45,7 @@ struct TortureRun {
         machine.allow([slots], of: table)
     }
 
-    mutating func execute(
-        _ progress: (Int) -> Void
-    ) throws(TortureError) -> TortureReport {
+    mutating func execute(_ progress: (Int) -> Void) throws(TortureError) -> TortureReport {
         processors.bind(to: 0)
         defer { processors.unbind() }
         do throws(TortureError) {

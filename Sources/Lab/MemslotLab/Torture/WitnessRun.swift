@@ -2,11 +2,10 @@
     import MemslotTestKit
     import Memslots
 
-    /// Deletes one slot again and again beside witnesses, and compares what they found.
-    ///
-    /// Each witness draws a ticket before and after each access. If an access that found no memory
-    /// ended before one began that found memory, the vCPUs did not lose the slot at one instant. In
-    /// naive mode two slots are deleted in each transaction, without holding vCPUs: the control.
+    /// Deletes one slot again and again beside witnesses, and compares what they found. Each
+    /// witness draws a ticket before and after each access. If an access that found no memory ended
+    /// before one began that found memory, the vCPUs did not lose the slot at one instant. In naive
+    /// mode two slots are deleted in each transaction, without holding vCPUs: the control.
     struct WitnessRun {
         /// The pages that witnesses access, one by one.
         static let pageCount: UInt64 = 2

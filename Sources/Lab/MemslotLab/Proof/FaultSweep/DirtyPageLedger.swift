@@ -70,8 +70,7 @@ struct PageLedger {
     }
 }
 
-/// Dirty pages where a transaction could lose them: some known to the kernel alone, some to the
-/// table alone, some to both.
+/// Dirty pages that a transaction could lose: known to the kernel, to the table, or to both.
 struct DirtyPageSetup {
     /// The log that each logging slot must have.
     private(set) var expected: [SlotKey: DirtyBitmap]
@@ -107,17 +106,14 @@ struct DirtyPageSetup {
             do throws(Errno) {
                 // Where a read does not clear the log, the kernel would still know these pages.
                 _ = try vm.backend.readDirtyLog(of: slot, clear: true)
-            } catch {
-                throw .backend(error)
-            }
+            } catch { throw .backend(error) }
             let written = Self.pages(of: pageCount, index, in: [1, 3])
             vm.write(written, of: slot)
             for page in kept + written { bits.insert(page..<page + 1) }
         }
     }
 
-    /// Without a guest, logs begin full. Clears a part of half of them, so that the table keeps the
-    /// rest.
+    /// Logs begin full: clears a part of half of them, so that the table keeps the rest.
     private mutating func clearSome(_ table: MemslotTable) throws(DirtyLogError) {
         guard isFresh, capabilities.dirtyLogStartsFull else { return }
         for (index, slot) in slots.enumerated() where index % 2 == 1 {
@@ -133,7 +129,6 @@ struct DirtyPageSetup {
         var places: [UInt64] = [0, 1, 2, 3, 5, 63, 64, count / 2]
         if count > 1 { places += [count - 2, count - 1] }
         let unique = Set(places.filter { $0 < count }).sorted()
-        return unique.enumerated().filter { kinds.contains(($0.offset + index) % 4) }
-            .map(\.element)
+        return unique.enumerated().filter { kinds.contains(($0.offset + index) % 4) }.map(\.element)
     }
 }

@@ -7,19 +7,15 @@ package enum FaultPoint: Hashable, Sendable {
     case veto(step: Int)
     case readerStays
     case vcpuStays
-    /// A read of a dirty log fails, once or from then on.
     case reading(Int, Errno, persistently: Bool)
     /// An operation fails, once or from then on, the undo included.
     case call(Int, Errno, persistently: Bool)
-    /// An operation fails in a plan beside the guest, and a vCPU does not leave for the undo.
+    /// An operation fails in a plan beside the guest.
     case callUnheld(Int, Errno)
-    /// An operation fails before the hold or after it, and a vCPU does not leave for the undo.
     case callHeldAgain(Int, Errno)
-    /// An operation fails, and reads of dirty logs fail during the undo.
     case callThenReading(Int, Errno)
     /// An operation fails, then one of the undo; the recovery fails at each of its operations.
     case undo(Int, Errno, undo: Int, Errno)
-    /// A vhost-user back end that follows the VM fails at a message of the transaction.
     case backEnd(BackEndFault, message: Int, rollsBack: Bool)
 
     package enum Kind: String, CaseIterable, Sendable {
@@ -58,16 +54,13 @@ package enum FaultPoint: Hashable, Sendable {
     }
 }
 
-/// The errnos that a kernel may return, by the check order of `KVM_SET_USER_MEMORY_REGION2`.
-///
-/// The engine validates an array first, so that the array causes few of these. Other causes are
-/// another process (`EIO`), a machine short of memory (`ENOMEM`), a slot that another component
-/// created (`EEXIST`, `EINVAL`) and a closed file (`EBADF`).
+/// The errnos that a kernel may return, by the check order of `KVM_SET_USER_MEMORY_REGION2`. The
+/// engine validates an array first, so that the array causes few of these. Other causes are another
+/// process (`EIO`), a machine short of memory (`ENOMEM`), a slot that another component created
+/// (`EEXIST`, `EINVAL`) and a closed file (`EBADF`).
 enum KernelErrnos {
     private static let deviceAddress = Errno(rawValue: 6)
 
-    /// The errnos of an operation.
-    ///
     /// Kernel: R1 `EIO`, R2 `EFAULT`, R3-R15 `EINVAL`, R16 `EEXIST` for a created or moved slot,
     /// `ENOMEM` of allocations, R16a `EBADF` for a guest_memfd.
     static func of(_ call: SlotCall) -> [Errno] {
@@ -108,10 +101,8 @@ struct CleanRun {
     }
 }
 
-/// All points of one submit.
-///
-/// In a long plan each operation still fails, once and from then on, but with one errno; vetoes and
-/// second faults are sampled.
+/// All points of one submit. In a long plan each operation still fails, once and from then on, but
+/// with one errno; vetoes and second faults are sampled.
 struct PointList {
     private(set) var points: [FaultPoint] = []
     private(set) var omitted = 0
@@ -137,13 +128,10 @@ struct PointList {
     }
 
     private mutating func addVetoes() {
-        for step in run.hookCalls(.prepare).indices {
-            if step % stride == 0 {
-                points.append(.veto(step: step))
-            } else {
-                omitted += 1
-            }
-        }
+        let all = run.hookCalls(.prepare).indices
+        let visited = all.filter { $0 % stride == 0 }
+        points += visited.map { .veto(step: $0) }
+        omitted += all.count - visited.count
     }
 
     private mutating func addBackEnd() {
@@ -164,8 +152,7 @@ struct PointList {
     private mutating func addReadings() {
         for read in 0..<run.reads {
             for errno in errnos(KernelErrnos.ofReading, at: read) {
-                points.append(.reading(read, errno, persistently: false))
-                points.append(.reading(read, errno, persistently: true))
+                points += [false, true].map { .reading(read, errno, persistently: $0) }
             }
         }
     }
@@ -173,8 +160,7 @@ struct PointList {
     private mutating func addFaults(of index: Int) {
         let call = run.calls[index]
         for errno in errnos(KernelErrnos.of(call), at: index) {
-            points.append(.call(index, errno, persistently: false))
-            points.append(.call(index, errno, persistently: true))
+            points += [false, true].map { .call(index, errno, persistently: $0) }
             if !run.quiesced { points.append(.callUnheld(index, errno)) }
         }
         if index < run.head || index >= run.tail {

@@ -1,8 +1,7 @@
 import Dispatch
 import Memslots
 
-/// Injects every fault into a submit and checks that the VM is then exactly as before, exactly as
-/// wanted, or failed and recovered.
+/// Injects every fault into a submit: the VM must be as before, as wanted, or failed and recovered.
 package struct FaultSweep: Sendable {
     /// A submit with more slots without id than this is swept with the picked ids.
     private static let mostPicked = 16
@@ -14,13 +13,8 @@ package struct FaultSweep: Sendable {
     /// One point in so many is visited.
     private let every: Int
 
-    /// A sweep.
-    ///
-    /// - Parameters:
-    ///   - factory: creates the VMs.
-    ///   - longest: in a plan with more operations than this, some points are sampled.
-    ///   - separately: whether each point has its own VM.
-    ///   - every: 1 visits every point, n one in n.
+    /// In a plan with more operations than `longest`, some points are sampled. One point in `every`
+    /// is visited. `separately`: each point has its own VM.
     package init(
         on factory: any VMFactory, longest: Int = 40, separately: Bool = false, every: Int = 1
     ) {
@@ -48,9 +42,7 @@ package struct FaultSweep: Sendable {
                 scene.wanted = run.receipt.slots
             }
             try sweep(scene, run, &report)
-        } catch {
-            report.findings.append("\(scene.origin): \(error.reason)")
-        }
+        } catch { report.findings.append("\(scene.origin): \(error.reason)") }
         return report
     }
 
@@ -74,9 +66,7 @@ package struct FaultSweep: Sendable {
         guard case .success(let receipt) = world.submit(), !receipt.operations.isEmpty else {
             return nil
         }
-        let beside =
-            receipt.quiesced
-            ? world.backend.beside : receipt.operations.map { _ in false }
+        let beside = receipt.quiesced ? world.backend.beside : receipt.operations.map { _ in false }
         return CleanRun(
             calls: receipt.operations.map(\.call), reads: world.backend.counts.reads,
             hookCalls: world.hookLog.calls, quiesced: receipt.quiesced, receipt: receipt,
@@ -104,9 +94,7 @@ package struct FaultSweep: Sendable {
             // What was reported too much stays dirty where no guest writes.
             if visit.overReports || visit.commits { world = nil }
             report.visited[point.kind, default: 0] += 1
-            if visit.recoveries > 0 {
-                report.visited[.recovery, default: 0] += visit.recoveries
-            }
+            if visit.recoveries > 0 { report.visited[.recovery, default: 0] += visit.recoveries }
             if !visit.findings.isEmpty {
                 report.findings += visit.findings.map { "\(scene.origin): \(point): \($0)" }
                 // Further points in a broken world would report follow-up faults.

@@ -1,9 +1,7 @@
 import Memslots
 
-/// A backend that fails by a script and forwards everything else to another backend.
-///
-/// It also checks that operations that need quiescence are applied only while vCPUs are held, and
-/// replaces the scene's guest_memfds by those of the VM.
+/// Fails by a script, and else forwards. Checks that operations that need quiescence are applied
+/// only while vCPUs are held, and replaces the scene's guest_memfds by those of the VM.
 final class FaultyBackend: MemslotBackend {
     private struct State {
         var script = FaultScript()
@@ -19,9 +17,7 @@ final class FaultyBackend: MemslotBackend {
     private let descriptors: [Int32: Int32]
     private let state = Locked(State())
 
-    /// Wraps `backend`; `hold` knows whether vCPUs are held.
-    ///
-    /// - Parameter descriptors: the VM's guest_memfds by the descriptors of the scene.
+    /// `descriptors`: the VM's guest_memfds by the descriptors of the scene.
     init(_ backend: any MemslotBackend, hold: ScriptedHold, descriptors: [Int32: Int32]) {
         (self.backend, self.hold, self.descriptors) = (backend, hold, descriptors)
     }
@@ -71,10 +67,8 @@ final class FaultyBackend: MemslotBackend {
     func collectDirtyPages() { backend.collectDirtyPages() }
 }
 
-/// The calls of a transaction that fail, and their errnos.
-///
-/// Operations and reads of dirty logs are counted separately, from 0 through the undo. A recovery
-/// counts from 0 again.
+/// The calls that fail, and their errnos. Operations and reads of dirty logs are counted
+/// separately, from 0 through the undo. A recovery counts from 0 again.
 struct FaultScript: Sendable {
     struct Faults: Sendable {
         /// The errnos of those that fail alone, by number.

@@ -86,9 +86,7 @@ extension PointVisit {
             both.formUnion(wanted)
             if check == .atLeast && both == found { return }
             findings.append("slot \(key) reports \(found.runs) as dirty, not \(wanted.runs)")
-        } catch {
-            findings.append("the dirty log of slot \(key): \(error)")
-        }
+        } catch { findings.append("the dirty log of slot \(key): \(error)") }
     }
 
     /// Checks that the next submit would pick the same ids and apply the same operations.
@@ -103,9 +101,7 @@ extension PointVisit {
         }
         if plan.generation != run.receipt.generation { findings.append("another next generation") }
     }
-}
 
-extension PointVisit {
     /// Submits without a fault: everything must be as wanted, with exactly the right dirty pages.
     mutating func commit() {
         world.begin()
@@ -114,9 +110,7 @@ extension PointVisit {
             return
         }
         let wanted = receipt.slots.sorted { $0.assignedKey < $1.assignedKey }
-        if receipt.operations != run.receipt.operations
-            || receipt.slots != run.receipt.slots
-        {
+        if receipt.operations != run.receipt.operations || receipt.slots != run.receipt.slots {
             findings.append("other operations or ids than in a fresh world")
         }
         if !world.holdsExactly(wanted) { findings.append("other slots installed than wanted") }

@@ -1,11 +1,9 @@
 import Memslots
 
 extension PointVisit {
-    /// Submits, expects a failure that lists the installed slots, and recovers the VM.
-    ///
-    /// - Parameters:
-    ///   - undone: the number of operations undone before the undo failed.
-    ///   - stillBroken: whether all operations keep failing, so that a recovery must fail too.
+    /// Submits, expects a failure after `undone` operations of the undo that lists the installed
+    /// slots, and recovers the VM. `stillBroken`: all operations keep failing, and a recovery must
+    /// fail too.
     mutating func expectFailure(
         _ errno: Errno, _ index: Int, undone: Int, _ undoErrno: Errno, stillBroken: Bool
     ) {
@@ -50,8 +48,7 @@ extension PointVisit {
         }
     }
 
-    /// Fails the first operation of a recovery, then the second of the next, and so on, until a
-    /// recovery has no more operations.
+    /// Fails the first operation of a recovery, then the second of the next, up to the last.
     private mutating func failRecoveryAtEachOperation(from failure: TableFailure) {
         var failure = failure
         // In a long recovery the first operations suffice.
@@ -92,14 +89,11 @@ extension PointVisit {
 
     private mutating func recover() {
         world.begin()
-        do throws(SubmitError) {
-            try world.table.recover()
-        } catch {
+        do throws(SubmitError) { try world.table.recover() } catch {
             findings.append("not recovered: \(error)")
             return
         }
-        checkUnchanged(
-            hooks: .none, dirt: overReports ? .atLeast : .exactly, event: "recovered at")
+        checkUnchanged(hooks: .none, dirt: overReports ? .atLeast : .exactly, event: "recovered at")
     }
 
     /// The slots that must be installed, derived from the operations.

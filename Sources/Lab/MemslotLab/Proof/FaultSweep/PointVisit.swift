@@ -9,9 +9,7 @@ struct PointVisit {
     var recoveries = 0
 
     mutating func execute() {
-        do throws(DirtyLogError) {
-            try world.makeDirty()
-        } catch {
+        do throws(DirtyLogError) { try world.makeDirty() } catch {
             findings.append("the dirty logs before: \(error)")
             return
         }
@@ -24,8 +22,8 @@ struct PointVisit {
         if world.hold.isHeld { findings.append("vCPUs are still held") }
     }
 
-    /// Whether the plan is nothing but this deletion of a slot that does not log; or, for continuity,
-    /// whether the call ends no log and takes away no page that both arrays map.
+    /// Whether the plan is nothing but this deletion of a slot that does not log; or, for
+    /// continuity, whether the call ends no log and takes away no page that both arrays map.
     private func mayRunBesideGuest(_ call: SlotCall) -> Bool {
         guard let slot = call.before, !slot.isLogging else { return false }
         if world.scene.quiesce == .continuity {
@@ -36,8 +34,7 @@ struct PointVisit {
         return run.calls == [call]
     }
 
-    /// Whether a rollback after operation `index` may report more pages: the guest ran after logs
-    /// had ended.
+    /// Whether a rollback may report more pages: the guest ran after logs had ended.
     private func overReports(after index: Int) -> Bool {
         run.quiesced && index >= run.tail && run.calls.contains(where: \.endsLogging)
     }

@@ -1,8 +1,7 @@
 import Dispatch
 import Memslots
 
-/// A hold without vCPUs: it checks the order of its calls and can simulate a vCPU that does not
-/// leave.
+/// A hold without vCPUs: checks the order of its calls, and can simulate a vCPU that stays.
 final class ScriptedHold: VCPUHold {
     private struct State {
         var isHeld = false

@@ -29,8 +29,7 @@ package struct SweepScene: Sendable {
 /// Plays a scenario on simulated VMs and returns each submit as a scene.
 package struct FixtureScenes {
     package private(set) var submits = 0
-    /// The number of submits without a scene: the VM is failed or missing, or the request is refused
-    /// before it becomes an array.
+    /// Submits on a failed or missing VM, or refused before they become an array.
     package private(set) var withoutScene = 0
 
     private let service = MemslotService()
@@ -43,10 +42,7 @@ package struct FixtureScenes {
         player = ScenarioPlayer(InProcessTarget(service), host: host)
     }
 
-    /// Plays the next step of the scenario.
-    ///
-    /// - Returns: the scene if the step is a submit with one.
-    /// - Throws: an invalid reply of the service.
+    /// Plays a step. Returns the scene if it is a submit with one. Throws an invalid reply.
     package mutating func play(_ step: ScenarioStep) throws(TargetLost) -> SweepScene? {
         let scene = scene(of: step)
         _ = try player.play(step)
@@ -80,9 +76,8 @@ extension Memslot {
             return self
         }
         return Memslot(
-            id: id, addressSpace: addressSpace,
-            guestPhysicalAddress: guestPhysicalAddress, size: size,
-            userspaceAddress: userspaceAddress, flags: flags, memory: memory,
+            id: id, addressSpace: addressSpace, guestPhysicalAddress: guestPhysicalAddress,
+            size: size, userspaceAddress: userspaceAddress, flags: flags, memory: memory,
             guestMemfd: GuestMemfdBinding(descriptor: to, offset: binding.offset))
     }
 }

@@ -30,12 +30,8 @@ final class SweepWorld {
                 descriptors[name] = try vm.makeGuestMemfd(size)
             }
             self.descriptors = descriptors
-            for slot in scene.before {
-                try vm.backend.apply(.create(slot.renaming(descriptors)))
-            }
-        } catch {
-            throw Impossible(reason: "the active array can't be installed: \(error)")
-        }
+            for slot in scene.before { try vm.backend.apply(.create(slot.renaming(descriptors))) }
+        } catch { throw Impossible(reason: "the active array can't be installed: \(error)") }
         hold = ScriptedHold()
         backend = FaultyBackend(vm.backend, hold: hold, descriptors: descriptors)
         hookLog = RecordingHook.Log()
@@ -58,9 +54,7 @@ final class SweepWorld {
                 let line = text
                 events.withLock { $0.append(line) }
             }.observation
-        } catch {
-            throw Impossible(reason: error.message)
-        }
+        } catch { throw Impossible(reason: error.message) }
     }
 
     deinit { hookLog.attach(nil) }

@@ -56,16 +56,12 @@ extension SimulatedBackend: SweptVM {
                 slot.guestPhysicalAddress.rawValue + page * capabilities.pageSize.rawValue)
             do throws(TouchError) {
                 try touch(address, size: ByteCount(1), in: slot.addressSpace)
-            } catch {
-                preconditionFailure("a page of an installed slot: \(error)")
-            }
+            } catch { preconditionFailure("a page of an installed slot: \(error)") }
         }
     }
 }
 
-/// Creates KVM VMs without vCPUs.
-///
-/// Dirty logs begin full, so that there are dirty pages without a guest.
+/// Creates KVM VMs without vCPUs. Logs begin full, so that there are dirty pages without a guest.
 package struct KVMFactory: VMFactory {
     private let system: KVMSystem
     private let host: Capabilities
@@ -104,9 +100,7 @@ package struct KVMFactory: VMFactory {
     package func makeVM(for scene: SweepScene) throws(Errno) -> any SweptVM {
         do throws(KVMError) {
             return SweptKVM(try KVMBackend(system: system, options: Self.options))
-        } catch {
-            throw error.errno ?? .invalidArgument
-        }
+        } catch { throw error.errno ?? .invalidArgument }
     }
 }
 
@@ -115,7 +109,6 @@ private final class SweptKVM: SweptVM {
     private var files: [Int32] = []
 
     init(_ kvm: KVMBackend) { self.kvm = kvm }
-
     deinit { for file in files { close(file) } }
 
     var backend: any MemslotBackend { kvm }
@@ -126,15 +119,11 @@ private final class SweptKVM: SweptVM {
             let file = try kvm.vm.makeGuestMemfd(size: ByteCount(size))
             files.append(file)
             return file
-        } catch {
-            throw error.errno ?? .invalidArgument
-        }
+        } catch { throw error.errno ?? .invalidArgument }
     }
 
     func holdsExactly(_ slots: [Memslot]) -> Bool {
-        let adopted = try? KVMBackend(
-            adopting: kvm.vm, installed: slots, options: KVMFactory.options)
-        return adopted != nil
+        (try? KVMBackend(adopting: kvm.vm, installed: slots, options: KVMFactory.options)) != nil
     }
 
     func write(_ pages: [UInt64], of slot: Memslot) {}

@@ -1,11 +1,10 @@
 import Memslots
 
-/// Searches for a way from one array to another in a limited number of operations, among all that the
-/// kernel allows: deletes, creates, moves to any page or aside, and reflags, in any order.
-///
-/// A depth-first search. A branch ends if the remaining operations would not suffice even without
-/// conflicts, which cuts no valid way. Only slots of the two arrays are created, because any other
-/// could only be in the way.
+/// Searches for a way from one array to another in a limited number of operations, among all that
+/// the kernel allows: deletes, creates, moves to any page or aside, and reflags, in any order.
+/// Depth first. A branch ends if the remaining operations would not suffice even without conflicts,
+/// which cuts no valid way. Only slots of the two arrays are created: any other could only be in
+/// the way.
 struct FewestOperations {
     private let target: [Memslot?]
     private let origin: [Memslot?]
@@ -33,8 +32,7 @@ struct FewestOperations {
     }
 
     private func search(_ state: [Memslot?], _ left: Int) -> Bool {
-        var needed = 0
-        for id in state.indices { needed += Self.cost(state[id], target[id]) }
+        let needed = zip(state, target).reduce(0) { $0 + Self.cost($1.0, $1.1) }
         if needed == 0 { return true }
         guard needed <= left else { return false }
         for id in state.indices {
@@ -77,12 +75,9 @@ struct FewestOperations {
     }
 
     private func fits(_ slot: Memslot, _ id: Int, _ state: [Memslot?]) -> Bool {
-        for (other, present) in state.enumerated() where other != id {
-            guard let present else { continue }
-            if SmallKernel.pages(of: present).overlaps(SmallKernel.pages(of: slot)) {
-                return false
-            }
+        let pages = SmallKernel.pages(of: slot)
+        return state.enumerated().allSatisfy { other, present in
+            other == id || present.map { !SmallKernel.pages(of: $0).overlaps(pages) } ?? true
         }
-        return true
     }
 }

@@ -13,8 +13,7 @@ struct SmallKernel: Hashable {
 
     var array: [Memslot] { slots.compactMap { $0 } }
 
-    /// Applies an operation. Returns why the kernel would refuse it or do something else; `nil` if
-    /// neither.
+    /// Applies an operation. Returns why the kernel would refuse it or do something else.
     mutating func apply(_ call: SlotCall) -> String? {
         let id = Int(call.key.id.rawValue)
         let old = slots[id]
@@ -107,9 +106,8 @@ final class SmallBackend: MemslotBackend {
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         let id = Int(slot.assignedID.rawValue)
         let bits = state.withLock { state -> UInt64? in
-            let bits = state.logs[id]
-            if bits != nil { state.logs[id] = 0 }
-            return bits
+            defer { state.logs[id] = state.logs[id].map { _ in 0 } }
+            return state.logs[id]
         }
         guard let bits else { throw .noEntry }
         return DirtyBitmap(pageCount: slot.pageCount, words: [bits])

@@ -39,8 +39,8 @@ struct SmallKind: Hashable {
         SmallKind(logs: $0 & 1 != 0, isReadOnly: $0 & 2 != 0, backing: $0 >> 2)
     }
 
-    /// The slot with this kind. The two backings differ by one page, so that slots map the same host
-    /// pages completely, partly or not at all.
+    /// The slot with this kind. The two backings differ by one page, so that slots map the same
+    /// host pages completely, partly or not at all.
     func slot(_ id: Int, _ run: Range<UInt64>) -> Memslot {
         var flags: MemslotFlags = logs ? .logDirtyPages : []
         if isReadOnly { flags.insert(.readOnly) }
@@ -69,10 +69,9 @@ struct KindPair {
             KindPair(old: plain, new: SmallKind(isReadOnly: true), weight: 32),
         ]
 
-    /// The pairs that represent all 64, or the 8 of a slot in only one array.
-    ///
-    /// For a slot in both arrays, the planner distinguishes whether it moves, whether its log
-    /// changes, and whether it must be replaced. For a slot in one array, nothing.
+    /// The pairs that represent all 64, or the 8 of a slot in only one array. The planner
+    /// distinguishes whether a slot in both moves, whether its log changes, and whether it must be
+    /// replaced.
     static func representing(_ old: Range<UInt64>?, _ new: Range<UInt64>?) -> [KindPair] {
         guard let old, let new else {
             let weight: UInt64 = old == nil && new == nil ? 1 : UInt64(SmallKind.count)

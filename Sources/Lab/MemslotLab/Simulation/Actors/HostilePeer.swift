@@ -2,9 +2,8 @@ import MemslotProtocol
 import MemslotService
 import MemslotTestKit
 
-/// A peer of another user that crosses its limits, and uses up what all users have together.
-///
-/// It must be refused by the limit's name, and hold what it was granted. The world's own user has a
+/// A peer of another user that crosses its limits, and uses up what all users have together. It
+/// must be refused by the limit's name, and hold what it was granted. The world's own user has a
 /// reserve: its submits must not notice.
 final class HostilePeer: SimulatedActor {
     /// How many slots each of its VMs has.
@@ -59,8 +58,7 @@ final class HostilePeer: SimulatedActor {
         world.hostileSlots += isGranted ? min(more, 0) : -max(more, 0)
     }
 
-    /// Sends a request, and checks which limit refuses it: one of `limits`, where `nil` is none.
-    /// Returns whether it was granted.
+    /// Checks that one of `limits`, `nil` for none, refuses it. Returns whether it was granted.
     private func request(
         _ method: String, _ parameters: String, _ limits: @autoclosure () -> [String?]
     ) -> Bool {

@@ -61,8 +61,7 @@ extension World {
                 snapshot.array[slot.assignedKey] == slot
                     && snapshot.array.slot(at: slot.guestPhysicalAddress, in: slot.addressSpace)
                         == slot,
-                .readerSeesWhole,
-                "slot \(slot.assignedKey) is not found at its address")
+                .readerSeesWhole, "slot \(slot.assignedKey) is not found at its address")
         }
     }
 }
@@ -107,8 +106,7 @@ final class FastReader: SimulatedActor {
                 UInt64(random.draw(0...MachineShape.universe + 4)) * 4096 + 8)
             let slot = snapshot.array.slots.first { $0.contains(address, in: space) }
             let expected = slot.map {
-                $0.userspaceAddress.rawValue
-                    + (address.rawValue - $0.guestPhysicalAddress.rawValue)
+                $0.userspaceAddress.rawValue + (address.rawValue - $0.guestPhysicalAddress.rawValue)
             }
             world.check(
                 view.translate(address, in: space)?.userspaceAddress.rawValue == expected,

@@ -63,8 +63,7 @@ extension World {
         if table.failure != nil, !random.once(in: 4) { sleep(milliseconds: random.draw(1...10)) }
     }
 
-    /// Compares the outcome of a submit with its observed effects. Call before another transaction
-    /// can begin.
+    /// Compares an outcome with its observed effects. Call before another transaction can begin.
     func check(_ outcome: SubmitOutcome, of submission: Submission) {
         counts.submits += 1
         record("\(outcome)")
@@ -97,15 +96,13 @@ extension World {
         case .rejected:
             counts.vetoes += 1
             check(transaction.vetoes == 1, .oneAnswer, "rejected, but no hook refused")
-            abortedHooks()
         case .timedOut(let vcpus, let readers):
             counts.timeouts += 1
             // Clients read the table too, under the default name.
             let names = vcpus + readers
             check(
                 !names.isEmpty && names.allSatisfy { shape.actors.contains($0) || $0 == "reader" },
-                .oneAnswer,
-                "timed out, for \(names)")
+                .oneAnswer, "timed out, for \(names)")
             check(
                 (transaction.calls.isEmpty || transaction.continuity != nil)
                     && scheduler.timeouts > transaction.timeoutsBefore,
@@ -113,14 +110,12 @@ extension World {
             check(
                 !transaction.calls.compactMap(\.before).contains(where: active.contains),
                 .guestSeesWhole, "timed out, after the guest lost a slot: \(transaction.calls)")
-            abortedHooks()
         case .rolledBack(let errno):
             counts.rollbacks += 1
             expectEvent(.rolledBack, generation)
             check(
                 transaction.faults.first?.name == errno, .oneAnswer,
                 "rolled back with \(errno), but the faults were \(transaction.faults)")
-            abortedHooks()
         case .failed:
             guard events.hasNewFailure(of: scheduler.running) else { return }
             counts.failures += 1
@@ -131,9 +126,9 @@ extension World {
             check(
                 transaction.faults.count > 1 || isStopped, .oneAnswer,
                 "failed, though the undo did not fail")
-            abortedHooks()
-        default: report(.oneAnswer, "\(outcome)")
+        default: return report(.oneAnswer, "\(outcome)")
         }
+        for hook in hooks { hook.checkAborted() }
     }
 
     /// Checks that the last event reports the same as the outcome just returned.
@@ -141,9 +136,5 @@ extension World {
         check(
             events.match(kind, generation, to: scheduler.running), .eventsInOrder,
             "the outcome is \(kind) \(generation), the events \(events.entries.suffix(3))")
-    }
-
-    private func abortedHooks() {
-        for hook in hooks { hook.checkAborted() }
     }
 }

@@ -66,8 +66,7 @@ final class Subscriber: SimulatedActor, @unchecked Sendable {
             world.check(
                 event?["method"]?.string == entry.method
                     && event?["params"]?["generation"]?.uint64 == entry.generation.rawValue,
-                .eventsInOrder,
-                "\(name): \(event?.rawText ?? "") instead of \(entry)")
+                .eventsInOrder, "\(name): \(event?.rawText ?? "") instead of \(entry)")
         }
         position = world.events.count
         hasNewSnapshot = false
@@ -108,8 +107,6 @@ final class Witness: SimulatedActor, @unchecked Sendable {
                 .eventsInOrder, "\(name): received \(received.entries), not \(Array(expected))")
             world.counts.events += received.entries.count
             _ = consume observation
-        } catch {
-            world.report(.reentryRefused, error.message)
-        }
+        } catch { world.report(.reentryRefused, error.message) }
     }
 }

@@ -84,25 +84,19 @@ final class DirtyLogReader: SimulatedActor {
             let log = try world.table.dirtyLog(of: slot, pages: part, clear: clear)
             world.checkLog(of: slot.assignedKey, log.bitmap, log.pages, isCleared: clear)
         } catch {
-            check(error)
-        }
-    }
-
-    private func check(_ error: DirtyLogError) {
-        world.record("log: \(error)")
-        switch error {
-        // The slot may have been changed or removed by now.
-        case .unknownSlot, .notLogging, .pagesOutOfRange, .backend, .failed: return
-        case .reentrant, .slotWithoutID: world.report(.reentryRefused, "\(error)")
+            world.record("log: \(error)")
+            switch error {
+            // The slot may have been changed or removed by now.
+            case .unknownSlot, .notLogging, .pagesOutOfRange, .backend, .failed: return
+            case .reentrant, .slotWithoutID: world.report(.reentryRefused, "\(error)")
+            }
         }
     }
 }
 
 extension World {
     /// Compares a log that was just read with the pages that it must contain.
-    func checkLog(
-        of key: SlotKey, _ bitmap: DirtyBitmap, _ pages: Range<UInt64>, isCleared: Bool
-    ) {
+    func checkLog(of key: SlotKey, _ bitmap: DirtyBitmap, _ pages: Range<UInt64>, isCleared: Bool) {
         counts.dirtyReads += 1
         record("log \(key): \(bitmap.runs)")
         guard let slot = active.first(where: { $0.key == key }) else {

@@ -12,12 +12,10 @@ struct WireLine {
     init(_ world: World, _ name: String, events: EventQueue?, user: UInt32 = getuid()) {
         self.world = world
         let number = UInt64(world.shape.actors.firstIndex(of: name) ?? 0) + 1
-        connection = ServiceConnection(
-            peer: Peer(user: user, connection: number), events: events)
+        connection = ServiceConnection(peer: Peer(user: user, connection: number), events: events)
     }
 
-    /// Calls `method` with parameters as JSON text. Returns the reply; `nil` if there is none to
-    /// this request.
+    /// Sends a request with parameters as JSON text. Returns its reply; `nil` if there is none.
     func call(_ method: String, _ parameters: String) -> JSONValue? {
         let line = "{\"id\":7,\"method\":\"\(method)\",\"params\":\(parameters)}"
         let replies = world.service.respond(
@@ -26,9 +24,7 @@ struct WireLine {
         return reply
     }
 
-    static func parse(_ line: [UInt8]) -> JSONValue? {
-        do throws(JSONError) { return try JSONDocument(parsing: line).root } catch { return nil }
-    }
+    static func parse(_ line: [UInt8]) -> JSONValue? { try? JSONDocument(parsing: line).root }
 }
 
 /// An array in its form on the wire, with all slots in the one mapping.

@@ -1,9 +1,8 @@
 import Memslots
 
-/// The pages that each dirty log must contain: a model independent of the product.
-///
-/// A write belongs to the log of its slot until the log is cleared. When a log ends, its bits are
-/// carried to every logging slot of the new array that maps the same host page, or to the receipt.
+/// The pages that each dirty log must contain: a model independent of the product. A write belongs
+/// to the log of its slot until the log is cleared. When a log ends, its bits are carried to every
+/// logging slot of the new array that maps the same host page, or to the receipt.
 struct DirtyLedger {
     /// The identity of a log: the slot and its memory, at any guest address.
     private struct Log: Hashable {
@@ -50,9 +49,7 @@ struct DirtyLedger {
         if slot.isLogging { owed[Log(slot), default: []].insert(page) }
     }
 
-    /// An operation ended the log of `slot`.
-    ///
-    /// - Parameter isExact: whether vCPUs were held, so that no write could be missed.
+    /// An operation ended a log. `isExact`: vCPUs were held, so that no write could be missed.
     mutating func logEnds(of slot: Memslot, isUndone: Bool, isExact: Bool) {
         // Also without a page: the guest may write before it has its log again.
         let pages = owed.removeValue(forKey: Log(slot)) ?? []
@@ -65,8 +62,7 @@ struct DirtyLedger {
         }
     }
 
-    /// A transaction was committed. Returns what is wrong with the pages in the receipt; `nil` if
-    /// nothing is.
+    /// A transaction was committed. Returns what is wrong with the pages in the receipt.
     mutating func committed(_ receipt: Receipt, _ array: [Memslot]) -> String? {
         var expected: [Memslot: Set<UInt64>] = [:]
         for item in ended {
@@ -78,8 +74,7 @@ struct DirtyLedger {
         var returned: [Memslot: Set<UInt64>] = [:]
         for pages in receipt.unmappedDirtyPages {
             let all = pages.runs.flatMap { Array($0) }
-            returned[pages.slot, default: []].formUnion(
-                all.filter { !isDoubtful(pages.slot, $0) })
+            returned[pages.slot, default: []].formUnion(all.filter { !isDoubtful(pages.slot, $0) })
         }
         returned = returned.filter { !$0.value.isEmpty }
         for (slot, pages) in expected where !pages.isSubset(of: returned[slot] ?? []) {
@@ -92,9 +87,7 @@ struct DirtyLedger {
             "the receipt returns pages that the guest did not write: \(returned), not \(expected)"
     }
 
-    /// A transaction was rolled back to `array`, or its undo failed.
-    ///
-    /// - Parameter mayReportAll: whether the guest was let in after logs had ended.
+    /// Rolled back, or failed. `mayReportAll`: the guest was let in after logs had ended.
     mutating func rolledBack(to array: [Memslot], mayReportAll: Bool) {
         for item in ended {
             // If the guest ran without the log, every page may be reported, and those it wrote are.
@@ -133,8 +126,7 @@ struct DirtyLedger {
         }
     }
 
-    /// Compares a log with the pages that it must contain. Returns what is wrong; `nil` if nothing
-    /// is.
+    /// Returns what is wrong with a log; `nil` if nothing is.
     func fault(of bitmap: DirtyBitmap, for slot: Memslot, in pages: Range<UInt64>) -> String? {
         let owed = (owed[Log(slot)] ?? []).filter { pages.contains($0) }
         let reported = Set(bitmap.runs.flatMap { Array($0) })
@@ -155,8 +147,7 @@ struct DirtyLedger {
         doubtful.contains(Log(slot).host + page)
     }
 
-    /// Carries bits to every logging slot that maps their host pages. Returns the pages that no
-    /// such slot maps.
+    /// Carries bits to the logging slots with their host pages. Returns the pages that none maps.
     private mutating func carry(_ item: Ended, to array: [Memslot]) -> [UInt64] {
         var left: [UInt64] = []
         for page in item.pages {

@@ -36,11 +36,8 @@ struct EventLedger {
         open = entries.count - 1
     }
 
-    /// Matches the outcome that `owner` received with the open event. Returns whether the open
-    /// event is that of `owner` and reports the same.
-    mutating func match(
-        _ kind: Entry.Kind, _ generation: Generation, to owner: String
-    ) -> Bool {
+    /// Returns whether the open event is that of `owner` and reports the outcome that it received.
+    mutating func match(_ kind: Entry.Kind, _ generation: Generation, to owner: String) -> Bool {
         defer { open = nil }
         guard let open else { return false }
         return owners[open] == owner && entries[open] == Entry(kind: kind, generation: generation)
@@ -89,13 +86,10 @@ extension World {
         let entry = EventLedger.Entry(event)
         record("\(entry)")
         events.append(entry, by: scheduler.running)
-        switch entry.kind {
-        case .committed: break
-        case .retired:
-            check(entry.generation <= generation, .generationsDense, "\(entry), at \(generation)")
-        default:
-            check(entry.generation == generation, .generationsDense, "\(entry), at \(generation)")
-        }
+        let isDue =
+            entry.kind == .committed || entry.generation == generation
+            || entry.kind == .retired && entry.generation < generation
+        check(isDue, .generationsDense, "\(entry), at \(generation)")
         switch event {
         case .committed(let receipt, let previous, let array):
             check(
@@ -110,8 +104,7 @@ extension World {
             // A reader that entered the new array early may be named too.
             check(
                 receipt.retired == receipt.readers.isEmpty
-                    && receipt.readers.allSatisfy { stays[$0] != nil },
-                .retiredIsLeft,
+                    && receipt.readers.allSatisfy { stays[$0] != nil }, .retiredIsLeft,
                 "retired is \(receipt.retired), readers \(receipt.readers), inside \(stays)")
             check(
                 !receipt.quiesced || !transaction.ranBesideGuest || transaction.continuity != nil,

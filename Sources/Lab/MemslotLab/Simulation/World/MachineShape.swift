@@ -53,7 +53,7 @@ struct RandomArrays {
         var slots: [Memslot] = []
         // A plan that only adds slots and starts logging runs beside the guest.
         let onlyAdds = random.once(in: 3)
-        if onlyAdds { slots = array.map { random.once(in: 5) ? $0.logging : $0 } }
+        if onlyAdds { slots = array.map { random.once(in: 5) ? $0.logging(true) : $0 } }
         for old in onlyAdds ? [] : array.shuffled(using: &random) {
             var slot = old
             switch random.draw(0...11) {
@@ -74,9 +74,7 @@ struct RandomArrays {
             let slot = draw(key, &random)
             if !slots.contains(where: { $0.key == slot.assignedKey }) { add(slot, to: &slots) }
         }
-        if random.once(in: 6), !slots.isEmpty {
-            slots[random.draw(0...slots.count - 1)].id = nil
-        }
+        if random.once(in: 6), !slots.isEmpty { slots[random.draw(0...slots.count - 1)].id = nil }
         return slots
     }
 
@@ -87,8 +85,7 @@ struct RandomArrays {
             slot.addressSpace = other.addressSpace
             slot.guestPhysicalAddress = other.guestPhysicalAddress
         } else {
-            slot.guestPhysicalAddress = GuestPhysicalAddress(
-                slot.guestPhysicalAddress.rawValue + 1)
+            slot.guestPhysicalAddress = GuestPhysicalAddress(slot.guestPhysicalAddress.rawValue + 1)
         }
         return array + [slot]
     }
@@ -127,16 +124,7 @@ struct RandomArrays {
         return Memslot(
             id: key.id, addressSpace: key.addressSpace, guestPhysicalAddress: address(&random),
             size: ByteCount(UInt64(pages) * 4096),
-            userspaceAddress: UserspaceAddress(
-                MachineShape.memory.rawValue + UInt64(host) * 4096),
+            userspaceAddress: UserspaceAddress(MachineShape.memory.rawValue + UInt64(host) * 4096),
             flags: flags.randomElement(using: &random) ?? [])
-    }
-}
-
-extension Memslot {
-    fileprivate var logging: Memslot {
-        var slot = self
-        slot.flags.insert(.logDirtyPages)
-        return slot
     }
 }

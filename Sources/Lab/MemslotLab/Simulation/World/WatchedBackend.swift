@@ -1,8 +1,7 @@
 import MemslotSimulator
 import Memslots
 
-/// The backend between the table and the simulator: a point at which other threads may run,
-/// operations may fail, and the installed slots are recorded.
+/// Between table and simulator: others may run, operations fail, installed slots are recorded.
 // Sendable: only the thread with the baton uses it.
 final class WatchedBackend: MemslotBackend, @unchecked Sendable {
     let capabilities: Capabilities
@@ -27,9 +26,7 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
             world.transaction.isUndoing = true
             throw errno
         }
-        do throws(Errno) {
-            try inner.apply(call)
-        } catch {
+        do throws(Errno) { try inner.apply(call) } catch {
             world.report(.planIsLegal, "\(call) was refused with \(error)")
             throw error
         }

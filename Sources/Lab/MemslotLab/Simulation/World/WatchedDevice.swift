@@ -2,9 +2,8 @@ import MemslotTestKit
 import MemslotVhostUser
 import Memslots
 
-/// A vhost-user back end that follows the table, and a model of the memory that it must have.
-///
-/// It refuses, dies, lies or is late as drawn. In `prepare` that is a veto, later never an error.
+/// A vhost-user back end that follows the table, and a model of the memory that it must have. It
+/// refuses, dies, lies or is late as drawn. In `prepare` that is a veto, later never an error.
 // Sendable: only the thread with the baton uses it.
 final class WatchedDevice: FollowingBackEnd, @unchecked Sendable {
     // The world owns its back end.

@@ -79,8 +79,7 @@ final class WatchedHook: MemslotHook, @unchecked Sendable {
         expected += diff.reflagged.map { .reflagged(from: $0.before, to: $0.after) }
         world.check(
             Set(calls.map(\.change)) == Set(expected) && calls.count == expected.count,
-            .hooksPaired,
-            "\(name): called with \(calls.map(\.change)), not \(expected)")
+            .hooksPaired, "\(name): called with \(calls.map(\.change)), not \(expected)")
     }
 
     func checkAborted() {
@@ -130,9 +129,8 @@ final class StallingObserver: @unchecked Sendable {
         if world.has(.reentry), random.once(in: 20) { world.expectReentryRefused() }
         world.table.read { snapshot in
             world.check(
-                snapshot.generation == world.generation
-                    && snapshot.array.slots == world.active, .readerSeesWhole,
-                "an observer sees generation \(snapshot.generation)")
+                snapshot.generation == world.generation && snapshot.array.slots == world.active,
+                .readerSeesWhole, "an observer sees generation \(snapshot.generation)")
         }
         guard world.has(.stall) else { return }
         for _ in 0..<random.draw(0...4) { world.scheduler.yield() }

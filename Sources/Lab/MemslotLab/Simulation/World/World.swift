@@ -90,11 +90,10 @@ final class World: @unchecked Sendable {
     }
 
     private func observe(_ body: @escaping @Sendable (TableEvent) -> Void) throws(SimulationError) {
-        observations.append(
-            try converting(
-                { (error: ReentryError) in SimulationError.unusable(error.message) },
-                table.observe(body)
-            ).observation)
+        let observed = try converting(
+            { (error: ReentryError) in SimulationError.unusable(error.message) },
+            table.observe(body))
+        observations.append(observed.observation)
     }
 
     private static let mapping = NamedMapping(
@@ -157,8 +156,7 @@ package enum SimulationError: Error, Hashable, Sendable {
     }
 }
 
-/// The replaceable parts of a simulation. Tests replace one by a broken part, which the simulation
-/// must detect.
+/// The replaceable parts. Tests replace one by a broken part, which the simulation must detect.
 package struct Wiring {
     /// The table's backend, given the simulator.
     package var backend: (SimulatedBackend) -> any MemslotBackend = { $0 }

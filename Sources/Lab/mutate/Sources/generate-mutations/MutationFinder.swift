@@ -1,9 +1,7 @@
 import SwiftSyntax
 
-/// Finds places of a file that can be changed, and how.
-///
-/// Only code inside functions is changed. Each change keeps the number of lines, so that the
-/// compiler's errors name the source's own lines.
+/// Finds places of a file that can be changed, and how. Only code inside functions is changed. Each
+/// change keeps the number of lines, so that the compiler's errors name the source's own lines.
 final class MutationFinder: SyntaxVisitor {
     private(set) var found: [Mutation] = []
     private let file: String
@@ -60,8 +58,7 @@ final class MutationFinder: SyntaxVisitor {
     /// What a closure returns is not known; its statements are changed like others.
     override func visit(_ node: ClosureExprSyntax) -> SyntaxVisitorContinueKind {
         guard let outer = scopes.last else { return .skipChildren }
-        scopes.append(
-            Scope(node: outer.node, isInitializer: outer.isInitializer, result: nil))
+        scopes.append(Scope(node: outer.node, isInitializer: outer.isInitializer, result: nil))
         return .visitChildren
     }
 
@@ -141,9 +138,7 @@ final class MutationFinder: SyntaxVisitor {
         let changed = "\(left.trimmed) \(other) \(right.trimmed)"
         if token.hasSuffix("=") && token.count == 2 && "+-".contains(token.first ?? " ") {
             guard node.parent?.is(CodeBlockItemSyntax.self) == true else { return }
-            add(
-                "arithmetic", node,
-                "if \(Mutation.isOn) { \(changed) } else { \(Mutation.old) }")
+            add("arithmetic", node, "if \(Mutation.isOn) { \(changed) } else { \(Mutation.old) }")
             return
         }
         let kind = ["<", "<=", ">", ">="].contains(token) ? "boundary" : "arithmetic"
@@ -158,8 +153,7 @@ final class MutationFinder: SyntaxVisitor {
         for (first, second) in zip(arguments, arguments.dropFirst())
         where first.expression.trimmedDescription != second.expression.trimmedDescription {
             let swapped = arguments.map { argument in
-                let value =
-                    argument == first ? second : argument == second ? first : argument
+                let value = argument == first ? second : argument == second ? first : argument
                 let label = argument.label.map { "\($0.text): " } ?? ""
                 return label + value.expression.trimmedDescription
             }
@@ -172,8 +166,7 @@ final class MutationFinder: SyntaxVisitor {
     override func visit(_ node: CodeBlockItemSyntax) -> SyntaxVisitorContinueKind {
         guard let scope = scopes.last else { return .visitChildren }
         switch node.item {
-        case .expr(let expression):
-            drop(expression, in: node, scope)
+        case .expr(let expression): drop(expression, in: node, scope)
         case .stmt(let statement):
             if let body = statement.as(DeferStmtSyntax.self)?.body.statements, !body.isEmpty {
                 add("dropped defer", body, "if \(Mutation.isOn) {} else { \(Mutation.old) }")
@@ -202,9 +195,7 @@ final class MutationFinder: SyntaxVisitor {
         // The value of a closure or a body that is one expression.
         let isValue = (node.parent?.as(CodeBlockItemListSyntax.self)?.count ?? 0) == 1
         guard !isValue || assigns == true || scope.result == nil else { return }
-        add(
-            "dropped statement", expression,
-            "if \(Mutation.isOn) {} else { \(Mutation.old) }")
+        add("dropped statement", expression, "if \(Mutation.isOn) {} else { \(Mutation.old) }")
     }
 
     private static func neverReturns(_ expression: ExprSyntax) -> Bool {
@@ -245,8 +236,8 @@ final class MutationFinder: SyntaxVisitor {
         !node.trimmedDescription.contains("\n")
     }
 
-    /// Records the replacement of `node` by `text`, in which ``Mutation/isOn`` stands for the switch
-    /// and ``Mutation/old`` for the node.
+    /// Records the replacement of `node` by `text`, in which ``Mutation/isOn`` stands for the
+    /// switch and ``Mutation/old`` for the node.
     private func add(_ kind: String, _ node: some SyntaxProtocol, _ text: String) {
         guard let scope = scopes.last else { return }
         let start = node.positionAfterSkippingLeadingTrivia
