@@ -55,9 +55,8 @@ struct ys_changes ys_merge(
     return changes;
 }
 
-// Sorts the first `count` words of the scratch memory: pairs of a key and an index, of 40 and 24 bits.
-// The key is below 2^key_bits. Small arrays use small digits, because clearing the sums would dominate
-// otherwise.
+// Sorts the first `count` words of the scratch memory: pairs of a key below 2^key_bits and an index,
+// of 40 and 24 bits. Small arrays use small digits: clearing the sums would dominate otherwise.
 static const uint64_t *sorted(uint64_t *scratch, size_t count, int key_bits) {
     uint64_t *words = scratch, *other = scratch + count;
     uint64_t *sums = scratch + 2 * count + (1 << 20) / 64;

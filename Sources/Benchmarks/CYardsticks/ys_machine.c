@@ -15,11 +15,8 @@
 int ys_set_regions(int vm, const struct ys_region *regions, size_t count) {
     for (size_t i = 0; i < count; i++) {
         struct kvm_userspace_memory_region region = {
-            .slot = regions[i].slot,
-            .flags = regions[i].flags,
-            .guest_phys_addr = regions[i].guest,
-            .memory_size = regions[i].size,
-            .userspace_addr = regions[i].host};
+            .slot = regions[i].slot, .flags = regions[i].flags, .guest_phys_addr = regions[i].guest,
+            .memory_size = regions[i].size, .userspace_addr = regions[i].host};
         if (ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) < 0) return -errno;
     }
     return 0;

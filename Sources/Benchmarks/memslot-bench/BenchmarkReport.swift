@@ -128,19 +128,13 @@ package struct MachineDescription: Hashable, Encodable, Sendable {
         let release = withUnsafeBytes(of: &name.release) { bytes in
             String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
         }
+        let lines = Files.text(of: "/proc/cpuinfo")?.split(separator: "\n") ?? []
+        let model = lines.first { $0.hasPrefix("model name") }.map { $0.drop { $0 != ":" } }
         return MachineDescription(
-            processor: processorName(), cores: Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))),
+            processor: model.map { String($0.drop { ": ".contains($0) }) } ?? "unknown processor",
+            cores: Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))),
             kernel: release, hasKVM: (try? KVMSystem().makeVirtualMachine()) != nil,
             hasAVX512: ys_has_avx512() != 0)
-    }
-
-    private static func processorName() -> String {
-        let lines = Files.text(of: "/proc/cpuinfo")?.split(separator: "\n") ?? []
-        for line in lines where line.hasPrefix("model name") {
-            guard let colon = line.firstIndex(of: ":") else { continue }
-            return String(line[line.index(after: colon)...].drop { $0 == " " })
-        }
-        return "unknown processor"
     }
 
     var text: String {

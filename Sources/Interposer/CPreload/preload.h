@@ -95,8 +95,7 @@ struct preload_vcpu {
 
 // It was sent a signal, or is about to be.
 #define PRELOAD_KICKED 0x80000000u
-// A hold found it asleep in the kernel and counted its entry. It cannot enter the guest before
-// KVM_RUN has returned.
+// A hold found it asleep and counted its entry. It can't enter the guest before KVM_RUN returns.
 #define PRELOAD_ASLEEP 0x40000000u
 // It has left KVM_RUN and counts its entry; a hold waits for the end of that.
 #define PRELOAD_LEAVING 0x20000000u

@@ -255,8 +255,7 @@ int preload_is_past_budget(const struct preload_vm *vm) {
         && preload_now() - since > preload_header->hold_budget;
 }
 
-// In a job; no thread waits for the lock in the gate. Closes the gate and waits until no vCPU can be
-// in the guest.
+// In a job; no thread waits for the lock in the gate. Closes the gate; then no vCPU is in the guest.
 void preload_hold(struct preload_vm *vm) {
     if (vm->closed) return;
     struct crun_hold hold = {0};

@@ -1,6 +1,5 @@
-// The functions that replace the C library's. For a descriptor that is not KVM's they cost one read
-// of a table. Those that unmap memory matter while changes wait for their commit, and are otherwise
-// the system call alone.
+// The functions that replace the C library's. For a descriptor that is not KVM's they read a table.
+// Those that unmap memory matter while changes wait for their commit; else they are the system call.
 #include "preload.h"
 #include <linux/fcntl.h>
 #include <string.h>

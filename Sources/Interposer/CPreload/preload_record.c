@@ -1,7 +1,6 @@
 // The record of slot calls, in the order in which the kernel executes them: one lock is held around
 // each call. The kernel would serialise them too.
 #include "preload.h"
-#include <string.h>
 #include <sys/mman.h>
 
 struct crun_record *preload_begin_record(struct preload_vm *vm) {
@@ -111,20 +110,16 @@ void preload_end_asked(struct preload_vm *vm, struct crun_record *record) {
 
 // Reads the words of a slot call from any address. Returns 0 or minus errno.
 int preload_decode_region(struct crun_region *region, unsigned long request, const void *argument) {
-    struct ckvm_region2 words;
+    struct ckvm_region2 words = {0};
     int is_second = (uint32_t)request == (uint32_t)CKVM_SET_USER_MEMORY_REGION2;
-    memset(&words, 0, sizeof words);
     size_t size = is_second ? sizeof words : sizeof(struct kvm_userspace_memory_region);
     int result = cpreload_read(&words, argument, size);
     if (result < 0) return result;
-    region->slot = words.slot;
-    region->flags = words.flags;
-    region->guest_phys_addr = words.guest_phys_addr;
-    region->memory_size = words.memory_size;
-    region->userspace_addr = words.userspace_addr;
-    region->guest_memfd = is_second ? (int32_t)words.guest_memfd : -1;
-    region->guest_memfd_offset = words.guest_memfd_offset;
-    region->form = is_second ? 2 : 1;
+    *region = (struct crun_region){
+        .slot = words.slot, .flags = words.flags, .guest_phys_addr = words.guest_phys_addr,
+        .memory_size = words.memory_size, .userspace_addr = words.userspace_addr,
+        .guest_memfd = is_second ? (int32_t)words.guest_memfd : -1,
+        .guest_memfd_offset = words.guest_memfd_offset, .form = is_second ? 2 : 1};
     return 0;
 }
 
@@ -162,15 +157,11 @@ int preload_slot_call(const struct preload_call *call) {
 int cpreload_set_region(uint32_t number, const struct crun_region *region) {
     struct preload_vm *vm = preload_vm_numbered(number);
     if (!vm) return -EBADF;
-    struct ckvm_region2 words;
-    memset(&words, 0, sizeof words);
-    words.slot = region->slot;
-    words.flags = region->flags;
-    words.guest_phys_addr = region->guest_phys_addr;
-    words.memory_size = region->memory_size;
-    words.userspace_addr = region->userspace_addr;
-    words.guest_memfd = (uint32_t)region->guest_memfd;
-    words.guest_memfd_offset = region->guest_memfd_offset;
+    struct ckvm_region2 words = {
+        .slot = region->slot, .flags = region->flags, .guest_phys_addr = region->guest_phys_addr,
+        .memory_size = region->memory_size, .userspace_addr = region->userspace_addr,
+        .guest_memfd = (uint32_t)region->guest_memfd,
+        .guest_memfd_offset = region->guest_memfd_offset};
     struct crun_record *record = preload_begin_record(vm);
     record->region = *region;
     vm->made++;

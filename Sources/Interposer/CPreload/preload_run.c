@@ -31,8 +31,7 @@ int preload_run(struct preload_vcpu *vcpu, int descriptor, void *argument) {
 
 static void increment(uint64_t *counter) { __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED); }
 
-// Waits for a signal that was sent to this thread while it was inside, so that the signal interrupts
-// no other call of the VMM's.
+// Waits for a signal that was sent to this thread inside, so that it interrupts no other call.
 static void wait_for_signal(struct preload_vcpu *vcpu) {
     // The signal interrupts the call, and a restarted one finds the word changed.
     while (!__atomic_load_n(&vcpu->delivered, __ATOMIC_ACQUIRE))

@@ -55,8 +55,7 @@ void preload_unlock(void) {
 #if defined(__x86_64__)
 // int64_t preload_switch(preload_job *job, const struct preload_call *call, char *top)
 //
-// Each call has its return, as a shadow stack demands. An unwinder ends here: the caller's frame is
-// not on this stack.
+// Each call has its return, as a shadow stack demands. Unwinders end here, off the caller's stack.
 __asm__(
     ".pushsection .text\n"
     PRELOAD_FUNCTION("preload_switch")

@@ -95,8 +95,8 @@ static int64_t forget_parent(const struct preload_call *call) {
     for (int i = 0; i < PRELOAD_VMS; i++) {
         if (preload_vms[i].is_used && preload_vms[i].is_atomic)
             memslots_preload_closed(preload_vms[i].number);
+        preload_free_array(&preload_vms[i]);
     }
-    for (int i = 0; i < PRELOAD_VMS; i++) preload_free_array(&preload_vms[i]);
     memset(preload_vms, 0, sizeof preload_vms);
     memset(preload_vcpus, 0, preload_vcpu_end * sizeof preload_vcpus[0]);
     preload_vcpu_end = 0;

@@ -39,8 +39,7 @@ static uint64_t find_blocking(int file) {
     return 0;
 }
 
-// Duplicates a descriptor to a number that the VMM is unlikely to need: never in the lower half of
-// what it may have.
+// Duplicates a descriptor to a number that the VMM hardly needs: never in the lower half of its own.
 static int move_up(int file) {
     struct rlimit limit;
     unsigned long first = 1000;

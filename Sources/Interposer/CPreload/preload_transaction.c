@@ -73,13 +73,8 @@ void preload_commit(struct preload_vm *vm, uint32_t why) {
     record->applied = vm->applied;
     record->held_since = vm->held_since;
     if (vm->is_pending) __atomic_sub_fetch(&preload_pending, 1, __ATOMIC_SEQ_CST);
-    vm->is_pending = 0;
-    vm->next_check = 0;
-    vm->asked = 0;
-    vm->made = 0;
-    vm->applied = 0;
-    vm->is_begun = 0;
-    vm->requester_count = 0;
+    vm->is_pending = vm->asked = vm->made = vm->is_begun = vm->requester_count = 0;
+    vm->next_check = vm->applied = 0;
     if (why != CRUN_BY_BUDGET) release_timed(vm);
     record->hold = vm->hold;
     record->hold.why = why;
@@ -282,8 +277,7 @@ static int64_t settle_backed(const struct preload_call *call) {
     return 0;
 }
 
-// Called before memory is unmapped: memory behind a slot, installed or deferred, is unmapped after
-// the commit.
+// Before memory is unmapped: what is behind a slot, installed or deferred, stays until the commit.
 void preload_before_unmapping(const void *address, size_t size) {
     if (preload_passes_through()) return;
     struct preload_call call = {.request = size, .argument = (void *)address};

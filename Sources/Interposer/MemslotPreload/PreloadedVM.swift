@@ -54,11 +54,7 @@ final class PreloadedVM {
                 "slot calls that --atomic reported as done cannot be applied: \(error.message). "
                     + "The VMM is stopped, because it believes otherwise")
         }
-        keepDirtyBits()
-    }
-
-    /// Keeps the bits that the transaction carried to other slots.
-    private func keepDirtyBits() {
+        // Keeps the bits that the transaction carried to other slots.
         guard backend.resetHarvested(), !backend.hasRing else { return }
         backend.isSilent = true
         defer { backend.isSilent = false }

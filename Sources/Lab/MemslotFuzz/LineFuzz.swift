@@ -11,11 +11,7 @@ enum LineFuzz {
         let hasBadDescriptors: Bool
     }
 
-    private struct Piece {
-        let bytes: ArraySlice<UInt8>
-        let descriptors: Int
-    }
-
+    private typealias Piece = (bytes: ArraySlice<UInt8>, descriptors: Int)
     private typealias Outcome = (lines: [Line], isTooLong: Bool)
 
     static func run(_ bytes: [UInt8]) -> String? {
@@ -29,7 +25,7 @@ enum LineFuzz {
             let descriptors = Int(choices.number(below: 16)) - 12
             let piece = choices.bytes(length)
             if !piece.isEmpty {
-                pieces.append(Piece(bytes: piece, descriptors: max(0, descriptors)))
+                pieces.append((piece, max(0, descriptors)))
             }
         }
         let (expected, got) = (whole(pieces, limits), inPieces(pieces, limits))

@@ -38,8 +38,7 @@ enum ScenarioFuzz {
     }
 }
 
-/// Imports strace logs, whole and in pieces. The pieces must make no difference, and the imported
-/// scenario must be readable.
+/// Imports strace logs, whole and in pieces, with no difference. The scenario must be readable.
 enum TraceFuzz {
     private enum Outcome: Equatable {
         case scenario([UInt8])

@@ -77,8 +77,7 @@ extension GuestProgram {
     }
 
     /// 64-bit code. On entry: rdi is the vCPU's number in the first page, ecx the number of pages,
-    /// rsi the counters, r8 the doorbell. It uses no port, because not every host allows level 3
-    /// one.
+    /// rsi the counters, r8 the doorbell. Not every host allows level 3 a port.
     private var longModeCode: [UInt8] {
         let body: [UInt8] =
             switch access {

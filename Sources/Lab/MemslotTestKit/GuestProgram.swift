@@ -1,10 +1,9 @@
 package import MemslotKVM
 package import Memslots
 
-/// A guest that increments or reads a number in each page of a region, in an endless loop. Each
-/// vCPU has its own numbers: four bytes in each page, and a count of its rounds outside of the
-/// region. Between two increments each number equals the count or is one ahead of it, which reveals
-/// a lost increment.
+/// A guest that increments or reads a number in each page of a region in a loop. Each vCPU has four
+/// bytes in each page, and a count of its rounds elsewhere. Between two increments each number
+/// equals the count or is one ahead, which reveals a lost increment.
 package struct GuestProgram: Hashable, Sendable {
     package let kind: GuestKind
     package let access: GuestAccess
@@ -32,8 +31,7 @@ package struct GuestProgram: Hashable, Sendable {
     package var sum: GuestPhysicalAddress { status(64 * vcpu + 8) }
     /// Where a witness keeps the ticket from before its last access that found memory, 32 bits.
     package var lastFound: GuestPhysicalAddress { status(64 * vcpu + 12) }
-    /// Where a witness keeps the ticket from after its first access that found none, 32 bits. The
-    /// host writes 0 to begin again.
+    /// The ticket from after a witness's first access that found none, 32 bits. The host writes 0.
     package var firstMissing: GuestPhysicalAddress { status(64 * vcpu + 16) }
     /// Where an ``GuestAccess/ordered`` guest counts its rounds in system management mode, and the
     /// tags that were below the one before, 32 bits. The last tag is in between.
@@ -122,8 +120,7 @@ package struct GuestProgram: Hashable, Sendable {
 }
 
 package enum GuestKind: String, Hashable, Sendable, CaseIterable {
-    /// 16-bit real mode. On a nested host without hardware paging, KVM's emulator runs it: every
-    /// access uses KVM's own lookups.
+    /// Real mode. On a nested host without hardware paging, KVM emulates it, with its own lookups.
     case real
     /// 64-bit long mode at privilege level 3, run by the processor.
     case long

@@ -50,9 +50,6 @@ struct SimulateCommand: ParsableCommand {
 
     @Flag(inversion: .prefixedNo, help: "Shrink a failing run.") var shrink = true
 
-    /// Fewer seeds need no progress bar.
-    private static let shortestWithBar = 20
-
     func validate() throws {
         guard steps > 0, seeds > 0 else {
             throw ValidationError("--steps and --seeds must be at least 1")
@@ -67,7 +64,7 @@ struct SimulateCommand: ParsableCommand {
 
     func run() throws {
         var sum = SimulationSum()
-        var bar = ProgressBar(total: trace ? nil : seeds, shortest: Self.shortestWithBar)
+        var bar = ProgressBar(total: trace ? nil : seeds, shortest: 20)
         var failed: SimulationReport?
         for seed in seed..<seed + UInt64(seeds) {
             let report = try Simulation(options(seed)).run()

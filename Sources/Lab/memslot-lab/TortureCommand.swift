@@ -49,9 +49,6 @@ struct TortureCommand: ParsableCommand {
 
     @Flag(help: "Print one JSON object and nothing else.") var json = false
 
-    /// Fewer transactions need no progress bar.
-    private static let shortestWithBar = 500
-
     func run() throws {
         let report = try torture()
         let text = TortureText(options: options, report: report)
@@ -62,8 +59,7 @@ struct TortureCommand: ParsableCommand {
     private func torture() throws(TortureError) -> TortureReport {
         let torture = try Torture(options)
         if !json { Terminal.print(TortureText.heading(options)) }
-        var bar = ProgressBar(
-            total: json ? nil : options.transactions, shortest: Self.shortestWithBar)
+        var bar = ProgressBar(total: json ? nil : options.transactions, shortest: 500)
         defer { bar.end() }
         return try torture.run { bar.show($0) }
     }
@@ -150,13 +146,9 @@ struct TortureText {
             row(disk.lostRequests, "lost requests", isFault: true)
             if disk.isLost { row(1, "lost back end", isFault: true) }
         }
-        return Terminal.lines(table) + [""] + blackout + [verdict]
-    }
-
-    private var blackout: [String] {
         let times = report.blackout
-        guard times.count > 0 else { return [] }
-        return ["\(times.count) blackouts: " + times.text, ""]
+        let blackout = times.count == 0 ? [] : ["\(times.count) blackouts: " + times.text, ""]
+        return Terminal.lines(table) + [""] + blackout + [verdict]
     }
 
     private var verdict: String {

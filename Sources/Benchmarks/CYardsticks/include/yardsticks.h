@@ -40,9 +40,8 @@ struct ys_changes ys_merge(
     const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count,
     uint64_t *operations);
 
-// Validates alignment, overflow, unique ids and overlap. Sorts an unsorted array by guest address
-// (radix sort). `scratch` has room for 2 * count + (1 << 20) / 64 + 2048 words. Returns the number
-// of faults.
+// Validates alignment, overflow, unique ids and overlap; sorts an unsorted array by guest address.
+// `scratch` has room for 2 * count + (1 << 20) / 64 + 2048 words. Returns the number of faults.
 uint64_t ys_validate(const struct ys_slot *slots, size_t count, uint64_t *scratch);
 
 // Sorts by id, below 2^22, into `result` (radix sort). `scratch` has room as for ys_validate.
@@ -89,9 +88,8 @@ struct ys_segment {
     uint64_t size;
 };
 
-// Translates `count` ranges, given as start, size, start, size…, to segments of user memory by
-// YS_LAST_HIT. Returns the number of segments; 0 if a part of a range has no memory or there are
-// more segments than `most`.
+// Translates `count` ranges, given as start, size, start, size…, by YS_LAST_HIT. Returns the number
+// of segments; 0 if a part of a range has no memory or there are more than `most`.
 size_t ys_scatter(
     const struct ys_table *table, const uint64_t *ranges, size_t count, struct ys_segment *segments,
     size_t most);
@@ -102,13 +100,11 @@ size_t ys_scatter(
 // pair. Returns its process id, and the other end in `descriptor`, or minus errno.
 int ys_echo_start(int *descriptor);
 
-// Sends `count` lines with at most `depth` in flight and reads the replies. Returns the total
-// nanoseconds, or minus errno.
+// Sends `count` lines, at most `depth` in flight. Returns the total nanoseconds, or minus errno.
 int64_t ys_pipelined(
     int descriptor, const uint8_t *line, size_t length, size_t count, size_t depth);
 
-// Sends bytes and reads one line into `reply`. Returns its length without the newline, or minus
-// errno.
+// Sends bytes and reads one line. Returns its length without the newline, or minus errno.
 int64_t ys_exchange(
     int descriptor, const uint8_t *bytes, size_t length, uint8_t *reply, size_t room);
 
@@ -139,8 +135,7 @@ void ys_kick(void *run, int thread);
 // A vCPU on a thread of its own.
 struct ys_machine;
 
-// Adopts a vCPU with its shared page, whose guest adds to `counter` in an endless loop. NULL without
-// memory; released by free().
+// Adopts a vCPU, whose guest adds to `counter` in a loop. NULL without memory; released by free().
 struct ys_machine *ys_machine_make(int vm, int vcpu, void *shared_page, const void *counter);
 
 // Starts the thread. Returns 0, or minus errno.
@@ -164,8 +159,7 @@ struct ys_blackout ys_black_out(
 
 // MARK: - A hold of many vCPUs: signal all, then wait for each, by a loop and then by a futex
 
-// Puts the interrupt controllers into the kernel, so that a halted vCPU stays there. Returns 0, or
-// minus errno.
+// The kernel has the interrupt controllers: a halted vCPU stays there. Returns 0, or minus errno.
 int ys_make_irqchip(int vm);
 
 // Lets a vCPU run, or wait for its start signal (SIPI). Returns 0, or minus errno.

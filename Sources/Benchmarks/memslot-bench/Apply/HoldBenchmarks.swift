@@ -80,8 +80,6 @@
         private let code: LoopingCode
         private let vcpus: [VCPU]
         private var turn = 0
-        /// Time for vCPUs to come where they are held.
-        private static let restMicroseconds: UInt32 = 1_000
 
         init(_ count: Int, _ activity: HoldBenchmarks.Activity) throws {
             let code = try LoopingCode(activity.code)
@@ -158,7 +156,8 @@
         private static func median(of count: Int, _ round: () throws -> Double) throws -> Double {
             Spread(
                 try (0..<count).map { _ in
-                    usleep(restMicroseconds)
+                    // Time for vCPUs to come where they are held.
+                    usleep(1_000)
                     return try round()
                 }
             ).median

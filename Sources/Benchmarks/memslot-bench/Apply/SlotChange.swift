@@ -7,22 +7,18 @@ struct SlotChange {
     let before: [Memslot]
     let after: [Memslot]
 
-    /// 513 slots of four pages, one every 64 KiB, in ``bytes`` bytes of user memory from `base` on.
-    static func slots(base: UInt64) -> [Memslot] {
-        (0..<UInt64(count)).map { index in
+    static let count = 513
+    /// The user memory of all slots.
+    static let bytes = ByteCount(UInt64(count) * 0x4000)
+
+    /// Changes of 513 slots of four pages, one every 64 KiB, in ``bytes`` bytes from `base` on.
+    static func all(base: UInt64) -> [SlotChange] {
+        let slots = (0..<UInt64(count)).map { index in
             Memslot(
                 id: SlotID(UInt32(index)),
                 guestPhysicalAddress: GuestPhysicalAddress(0x100_0000 + index * 0x1_0000),
                 size: .pages(4), userspaceAddress: UserspaceAddress(base + index * 0x4000))
         }
-    }
-
-    static let count = 513
-    /// The user memory of ``slots(base:)``.
-    static let bytes = ByteCount(UInt64(count) * 0x4000)
-
-    static func all(base: UInt64) -> [SlotChange] {
-        let slots = slots(base: base)
         func change(_ name: String, _ edit: (inout [Memslot]) -> Void) -> SlotChange {
             var after = slots
             edit(&after)

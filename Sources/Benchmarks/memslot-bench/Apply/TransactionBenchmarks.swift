@@ -58,8 +58,7 @@ enum TransactionBenchmarks {
                 try back.apply(to: vm)
                 return span
             })
-        // Not in the contest: work that the kernel defers after a thousand calls would slow down
-        // the next contestant.
+        // Apart: work that the kernel defers after a thousand calls would slow others down.
         let rebuilding = try Contest(
             rounds: effort(15, quick: 2),
             Contestant("C: rebuilding the table") {

@@ -164,8 +164,7 @@ struct crun_header {
     uint32_t untracked;
     // How many records were begun.
     uint64_t next;
-    // For how long a thread that runs no vCPU must be quiet before its calls are committed, in
-    // nanoseconds.
+    // After how many quiet nanoseconds the calls of a thread that runs no vCPU are committed.
     uint64_t quiet;
     // For tests: which of the library's slot calls fails, from 1, and with which errno. 0: none.
     uint32_t fault_call;
@@ -230,8 +229,7 @@ static inline uint32_t crun_lap(uint64_t room, uint64_t index) {
     return index < room ? 0 : (uint32_t)(index / (room / 2) - 1) & 0xffffff;
 }
 
-// Returns the kind of the record with this index once it is finished, CRUN_NOTHING before that, or
-// CRUN_OVERWRITTEN.
+// The kind of the record with this index, CRUN_NOTHING until it is finished, or CRUN_OVERWRITTEN.
 uint32_t crun_kind(const struct crun_record *records, uint64_t room, uint64_t index);
 
 // Copies a record. Returns the kind, as crun_kind; the copy is whole if it is one of a record.

@@ -19,18 +19,17 @@ struct CallGenerator {
 
     private mutating func draw(_ slots: [Memslot]) -> RawCall {
         switch random.below(100) {
-        case 0: return .setManualDirtyLogProtect(protection())
+        case 0:
+            let known: [UInt64] = [0, 1, 3, 3, 2, 4, 5]
+            let isWild = random.once(in: 8)
+            return .setManualDirtyLogProtect(
+                isWild ? random.next() : known.randomElement(using: &random) ?? 0)
         case 1..<8:
             return .getDirtyLog(slot: loggedSlot(slots).word, isWritable: !random.once(in: 8))
         case 8..<14: return clear(slots)
         case 14..<30 where hasGuest: return .guestWrite(writtenAddress(slots))
         default: return .setRegion(region(slots))
         }
-    }
-
-    private mutating func protection() -> UInt64 {
-        let known: [UInt64] = [0, 1, 3, 3, 2, 4, 5]
-        return random.once(in: 8) ? random.next() : known.randomElement(using: &random) ?? 0
     }
 
     /// Draws a slot, mostly one that logs.

@@ -68,7 +68,8 @@ package final class DaemonProcess {
                 break
             }
         }
-        throw TargetLost("\(arguments[0]) does not start: \(log)")
+        let log = Files.text(of: directory + "/log").map { String($0.prefix(2_000)) }
+        throw TargetLost("\(arguments[0]) does not start: \(log ?? "see its errors above")")
     }
 
     package func end(_ signal: Int32) {
@@ -82,11 +83,6 @@ package final class DaemonProcess {
     package var halfWritten: [String] {
         let names = Files.names(in: directory + "/state") ?? []
         return names.filter { $0.hasSuffix(".new") || $0.hasSuffix(".old") }
-    }
-
-    private var log: String {
-        let text = Files.text(of: directory + "/log")
-        return text.map { String($0.prefix(2_000)) } ?? "see its errors above"
     }
 }
 

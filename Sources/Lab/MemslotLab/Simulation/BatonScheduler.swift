@@ -159,7 +159,11 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
         var ready = readyFibers()
         var earliest = earliestDeadline()
         if ready.isEmpty {
-            guard let moment = earliest else { return reportEnd() }
+            guard let moment = earliest else {
+                let stuck = fibers.filter { $0.state != .ended }
+                if !stuck.isEmpty { watch.deadlock(stuck.map(\.name)) }
+                return nil
+            }
             advance(to: moment)
             ready = readyFibers()
             earliest = earliestDeadline()
@@ -170,12 +174,6 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
             return readyFibers().first { !ready.contains($0) } ?? ready.first
         }
         return ready[Int(choice) % ready.count]
-    }
-
-    private func reportEnd() -> Int? {
-        let stuck = fibers.filter { $0.state != .ended }
-        if !stuck.isEmpty { watch.deadlock(stuck.map(\.name)) }
-        return nil
     }
 
     /// The threads that can run, beginning with the current one.

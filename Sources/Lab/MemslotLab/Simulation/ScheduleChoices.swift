@@ -44,11 +44,6 @@ struct ChoiceSource {
     private var random: SeededRandom
     private(set) var drawn: [UInt8] = []
 
-    /// One choice in so many continues the running thread, so that some make long progress.
-    private static let continuing = 3
-    /// One choice in so many lets a deadline pass while other threads could run.
-    private static let timePasses = 60
-
     init(_ given: ScheduleChoices?, seed: UInt64, schedule: UInt64) {
         self.given = given?.list
         random = SeededRandom(seed: seed, "schedule-\(schedule)")
@@ -69,8 +64,10 @@ struct ChoiceSource {
     private mutating func draw(_ count: Int, _ someWait: Bool) -> UInt8 {
         // One random number for everything, because this runs at each step.
         let number = random.next()
-        if someWait && (number >> 32) % UInt64(Self.timePasses) == 0 { return ScheduleChoices.time }
-        if number % UInt64(Self.continuing) == 0 { return 0 }
+        // Seldom a deadline passes while other threads could run.
+        if someWait && (number >> 32) % 60 == 0 { return ScheduleChoices.time }
+        // Some threads make long progress.
+        if number % 3 == 0 { return 0 }
         return UInt8((number >> 8) % UInt64(min(count, 200)))
     }
 }

@@ -29,7 +29,9 @@ package struct Shrinker {
             shorten()
             rounds += 1
         } while last != best && rounds < 3
-        fixSchedule()
+        // From here on by the list of choices, instead of a drawn schedule.
+        let (choices, step) = (best.choices.list, best.breach?.step ?? 0)
+        keep { $0.choices = ScheduleChoices(Array(choices.prefix(step))) }
         flattenSchedule()
         return best
     }
@@ -94,12 +96,6 @@ package struct Shrinker {
     private mutating func cutSteps() {
         guard let step = best.breach?.step, step < best.options.steps else { return }
         keep { $0.steps = step }
-    }
-
-    /// Replaces the drawn schedule by the list of its choices.
-    private mutating func fixSchedule() {
-        let (choices, step) = (best.choices.list, best.breach?.step ?? 0)
-        keep { $0.choices = ScheduleChoices(Array(choices.prefix(step))) }
     }
 
     /// Removes switches between threads, in parts of decreasing length.

@@ -1,17 +1,11 @@
 import Memslots
 
-/// Runs the real table and the real service under one seed. Clients submit, hooks veto, operations
-/// fail, vCPUs and readers overstay, observers stall, deadlines pass. One thread runs at a time,
-/// and the seed draws which, so that a run can be repeated exactly. Every step checks the
-/// invariants.
+/// Runs the real table and service under one seed. Clients submit, hooks veto, operations fail,
+/// vCPUs and readers overstay, observers stall, deadlines pass. One thread runs at a time, which
+/// the seed draws, so that a run repeats exactly. Every step checks the invariants.
 package struct Simulation {
     private let options: SimulationOptions
     private let wiring: Wiring
-
-    /// The most steps in which actors must end after the run is over.
-    private static let windDown = 60_000
-    /// Seconds without a step after which a thread is considered stuck.
-    private static let patience = 20
 
     /// A simulation; by default of the unmodified product.
     package init(_ options: SimulationOptions, _ wiring: Wiring = Wiring()) {
@@ -27,7 +21,7 @@ package struct Simulation {
         let world = try World(options, wiring)
         try addActors(to: world)
         watch(world)
-        if !world.scheduler.run(patience: Self.patience) {
+        if !world.scheduler.run(patience: 20) {
             world.report(.progress, "a thread waits for something that the scheduler does not know")
         } else if world.breach == nil {
             checkEnd(world)
@@ -56,7 +50,8 @@ package struct Simulation {
     }
 
     private func watch(_ world: World) {
-        let limit = options.steps + Self.windDown
+        // So many more for the actors to end.
+        let limit = options.steps + 60_000
         world.scheduler.watch = BatonScheduler.Watch(
             step: { [unowned world] in
                 world.checkStep()

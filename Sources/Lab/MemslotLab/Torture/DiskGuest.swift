@@ -4,10 +4,9 @@ import MemslotTestKit
 import MemslotVhostUser
 import Memslots
 
-/// A guest that always has eight requests to a virtio-blk disk in flight, and compares what it
-/// reads. Worker n has every eighth block, the descriptors 3n to 3n + 2, and the pages 1 + 2n and 2
-/// + 2n; the split ring of 32 entries is on page 0. Source: Virtual I/O Device (VIRTIO) Version
-/// 1.1, 2.6 and 5.2.
+/// A guest with eight requests to a virtio-blk disk in flight, which compares what it reads. Worker
+/// n has each eighth block, descriptors 3n to 3n + 2, pages 1 + 2n and 2 + 2n; the split ring of 32
+/// entries is on page 0. Source: Virtual I/O Device (VIRTIO) Version 1.1, 2.6 and 5.2.
 final class DiskGuest: Sendable {
     static let blocks = 256
     static let pages: UInt64 = 17

@@ -141,9 +141,6 @@ final class SimulatedMachine: TortureMachine {
 final class SlowBackend: MemslotBackend {
     private let backend: any MemslotBackend
 
-    /// Nanoseconds after an operation, about the time of a create in the kernel.
-    private static let span: UInt64 = 12_000
-
     init(_ backend: any MemslotBackend) { self.backend = backend }
 
     var capabilities: Capabilities { backend.capabilities }
@@ -151,7 +148,8 @@ final class SlowBackend: MemslotBackend {
     func apply(_ call: SlotCall) throws(Errno) {
         try backend.apply(call)
         let start = DispatchTime.now().uptimeNanoseconds
-        while DispatchTime.now().uptimeNanoseconds - start < Self.span {}
+        // About the time of a create in the kernel.
+        while DispatchTime.now().uptimeNanoseconds - start < 12_000 {}
     }
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {

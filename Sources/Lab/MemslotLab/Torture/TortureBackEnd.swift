@@ -4,10 +4,9 @@ import MemslotTestKit
 import MemslotVhostUser
 import Memslots
 
-/// A vhost-user disk, of a qemu-storage-daemon, that follows the memory of a torture, with requests
-/// always in flight. Ring and buffers are in a memory of their own, which each array cuts
-/// elsewhere, and of which it has more or less. The region's memory is moved, cut and taken away
-/// under it.
+/// A disk of qemu-storage-daemon that follows the memory of a torture, with requests always in
+/// flight. Ring and buffers are in memory of their own, of which each array has more or less, cut
+/// elsewhere. The region's memory is moved, cut and taken away under it.
 struct TortureBackEnd {
     /// The guest address of ring and buffers, above the guest's code.
     private static let start = GuestPlacement.lowBytes.rawValue

@@ -59,9 +59,8 @@ final class TortureCounters: Sendable {
     func countEmulationFailure() { failures.add(1, ordering: .relaxed) }
 }
 
-/// Binds threads to processors: the one that changes slots to the first, vCPUs to the others. On
-/// the same one, most transactions would end before the guest runs again. A single one is shared by
-/// all.
+/// Binds threads to processors: what changes slots to the first, vCPUs to the others, if there are.
+/// On the same one, most transactions would end before the guest runs again.
 package struct Processors: Sendable {
     /// The processors that this thread may use, ascending.
     private let allowed: [Int]
@@ -76,21 +75,16 @@ package struct Processors: Sendable {
     }
 
     /// Binds the calling thread, and processes that it starts, to one of those it may use.
-    package func bind(to number: Int) {
-        if allowed.count > 1 { bind([allowed[number % allowed.count]]) }
-    }
+    package func bind(to number: Int) { bind([allowed[number % allowed.count]]) }
 
-    func bindToAnother(_ vcpu: Int) {
-        if allowed.count > 1 { bind([allowed[1 + vcpu % (allowed.count - 1)]]) }
-    }
+    func bindToAnother(_ vcpu: Int) { bind([allowed[1 + vcpu % (allowed.count - 1)]]) }
 
-    package func unbind() {
-        if allowed.count > 1 { bind(allowed) }
-    }
+    package func unbind() { bind(allowed) }
 
-    private func bind(_ processors: [Int]) {
+    private func bind(_ processors: @autoclosure () -> [Int]) {
+        guard allowed.count > 1 else { return }
         var mask = [UInt64](repeating: 0, count: Self.words)
-        for processor in processors { mask[processor / 64] |= 1 << (processor % 64) }
+        for processor in processors() { mask[processor / 64] |= 1 << (processor % 64) }
         // A failure only makes a torture less effective, and figures less steady.
         _ = ckvm_set_affinity(&mask, Self.words * 8)
     }

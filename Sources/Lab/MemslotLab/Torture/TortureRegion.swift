@@ -74,9 +74,6 @@ struct LayoutSequence {
     /// The boundaries of the last four slots of ``TortureChange/merge``.
     private var fourPieces: [UInt64] = []
 
-    /// One array in so many has a slot that does not log.
-    private static let unloggedEvery = 4
-
     init(_ region: TortureRegion, change: TortureChange, seed: UInt64) {
         self.region = region
         self.change = change
@@ -97,7 +94,7 @@ struct LayoutSequence {
             }
             slots = layout(of: change == .mix ? anyChange() : change)
             turn += 1
-            if Int.random(in: 0..<Self.unloggedEvery, using: &random) == 0 {
+            if Int.random(in: 0..<4, using: &random) == 0 {
                 slots[Int.random(in: slots.indices, using: &random)].flags.remove(.logDirtyPages)
             }
         } while slots == last

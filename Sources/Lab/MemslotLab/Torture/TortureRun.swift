@@ -16,9 +16,6 @@ struct TortureRun {
     private let processors = Processors()
     private let backEnd: TortureBackEnd?
 
-    /// One transaction in so many is checked, so that bits are carried through several.
-    private static let checkedEvery = 2
-
     init(
         _ options: TortureOptions, _ machine: any TortureMachine, hold: any VCPUHold
     ) throws(TortureError) {
@@ -84,7 +81,8 @@ struct TortureRun {
     }
 
     private mutating func transact() throws(TortureError) {
-        let isChecked = Int.random(in: 0..<Self.checkedEvery, using: &random) == 0
+        // Not after each, so that bits are carried through several.
+        let isChecked = Int.random(in: 0..<2, using: &random) == 0
         var next = machine.otherSlots() + (backEnd?.slots(&random) ?? [])
         for index in layouts.indices { next += layouts[index].next() }
         if options.continuity { next += machine.regions[0].slotsBeside(&random) }

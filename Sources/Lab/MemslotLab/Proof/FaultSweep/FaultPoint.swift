@@ -59,8 +59,6 @@ package enum FaultPoint: Hashable, Sendable {
 /// process (`EIO`), a machine short of memory (`ENOMEM`), a slot that another component created
 /// (`EEXIST`, `EINVAL`) and a closed file (`EBADF`).
 enum KernelErrnos {
-    private static let deviceAddress = Errno(rawValue: 6)
-
     /// Kernel: R1 `EIO`, R2 `EFAULT`, R3-R15 `EINVAL`, R16 `EEXIST` for a created or moved slot,
     /// `ENOMEM` of allocations, R16a `EBADF` for a guest_memfd.
     static func of(_ call: SlotCall) -> [Errno] {
@@ -77,7 +75,7 @@ enum KernelErrnos {
     /// The errnos of `KVM_GET_DIRTY_LOG`: `EIO` as for every call, `ENXIO` if a ring is in use,
     /// `EINVAL` for the id, `ENOENT` without a bitmap, `EFAULT` for the copy.
     static let ofReading: [Errno] = [
-        .ioError, deviceAddress, .invalidArgument, .noEntry, .badAddress,
+        .ioError, Errno(rawValue: 6), .invalidArgument, .noEntry, .badAddress,
     ]
 }
 

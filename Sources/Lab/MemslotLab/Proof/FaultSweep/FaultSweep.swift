@@ -3,9 +3,6 @@ import Memslots
 
 /// Injects every fault into a submit: the VM must be as before, as wanted, or failed and recovered.
 package struct FaultSweep: Sendable {
-    /// A submit with more slots without id than this is swept with the picked ids.
-    private static let mostPicked = 16
-
     private let factory: any VMFactory
     private let longest: Int
     /// Whether each point has its own VM, instead of one VM for all points.
@@ -37,7 +34,7 @@ package struct FaultSweep: Sendable {
                 return report
             }
             report.submits = 1
-            if scene.wanted.count(where: { $0.id == nil }) > Self.mostPicked {
+            if scene.wanted.count(where: { $0.id == nil }) > 16 {
                 // Picking so many ids again at each point would dominate the time.
                 scene.wanted = run.receipt.slots
             }
@@ -68,7 +65,7 @@ package struct FaultSweep: Sendable {
         }
         let beside = receipt.quiesced ? world.backend.beside : receipt.operations.map { _ in false }
         return CleanRun(
-            calls: receipt.operations.map(\.call), reads: world.backend.counts.reads,
+            calls: receipt.operations.map(\.call), reads: world.backend.reads,
             hookCalls: world.hookLog.calls, quiesced: receipt.quiesced, receipt: receipt,
             head: beside.prefix { $0 }.count, tail: beside.lastIndex(of: false).map { $0 + 1 } ?? 0,
             prepared: (world.backEnd?.prepared ?? 0) - first,

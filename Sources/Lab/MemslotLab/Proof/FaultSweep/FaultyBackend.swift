@@ -2,20 +2,18 @@ import Memslots
 
 /// Fails by a script, and else forwards. Checks that operations that need quiescence are applied
 /// only while vCPUs are held, and replaces the scene's guest_memfds by those of the VM.
-final class FaultyBackend: MemslotBackend {
-    private struct State {
-        var script = FaultScript()
-        var calls = 0
-        var reads = 0
-        var unheldCalls: [SlotCall] = []
-        /// Whether the guest could run, for each call.
-        var beside: [Bool] = []
-    }
-
+// Sendable: one thread submits at a time, and reads the state between submits.
+final class FaultyBackend: MemslotBackend, @unchecked Sendable {
     private let backend: any MemslotBackend
     private let hold: ScriptedHold
     private let descriptors: [Int32: Int32]
-    private let state = Locked(State())
+    private var script = FaultScript()
+    /// Operations and reads of dirty logs since the transaction began, failed ones included.
+    private(set) var calls = 0, reads = 0
+    /// Whether the guest could run, for each operation since the script was armed.
+    private(set) var beside: [Bool] = []
+    /// Operations that were applied beside the guest and must not be, unless the plan permits it.
+    private(set) var unheldCalls: [SlotCall] = []
 
     /// `descriptors`: the VM's guest_memfds by the descriptors of the scene.
     init(_ backend: any MemslotBackend, hold: ScriptedHold, descriptors: [Int32: Int32]) {
@@ -26,41 +24,26 @@ final class FaultyBackend: MemslotBackend {
 
     /// Replaces the script and resets the counts.
     func arm(_ script: FaultScript) {
-        state.withLock { $0 = State(script: script) }
+        self.script = script
+        (calls, reads, beside, unheldCalls) = (0, 0, [], [])
     }
 
-    /// Operations and reads of dirty logs since the transaction began, failed ones included.
-    var counts: (calls: Int, reads: Int) { state.withLock { ($0.calls, $0.reads) } }
-
-    /// Whether the guest could run, for each operation since the script was armed.
-    var beside: [Bool] { state.withLock { $0.beside } }
-
-    /// Operations that were applied beside the guest and must not be, unless the plan permits it.
-    var unheldCalls: [SlotCall] { state.withLock { $0.unheldCalls } }
-
     func apply(_ call: SlotCall) throws(Errno) {
-        let mayRun = hold.guestMayRun
-        let errno = state.withLock { state -> Errno? in
-            defer { state.calls += 1 }
-            state.beside.append(mayRun)
-            if call.needsQuiescence && mayRun { state.unheldCalls.append(call) }
-            return state.script.calls.errno(of: state.calls)
-        }
-        if let errno { throw errno }
+        defer { calls += 1 }
+        beside.append(hold.guestMayRun)
+        if call.needsQuiescence && hold.guestMayRun { unheldCalls.append(call) }
+        if let errno = script.calls.errno(of: calls) { throw errno }
         try backend.apply(call.renaming(descriptors))
     }
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
-        let errno = state.withLock { state -> Errno? in
-            defer { state.reads += 1 }
-            return state.script.reads.errno(of: state.reads)
-        }
-        if let errno { throw errno }
+        defer { reads += 1 }
+        if let errno = script.reads.errno(of: reads) { throw errno }
         return try backend.readDirtyLog(of: slot, clear: clear)
     }
 
     func beginTransaction() {
-        state.withLock { ($0.calls, $0.reads) = (0, 0) }
+        (calls, reads) = (0, 0)
         backend.beginTransaction()
     }
 

@@ -1,9 +1,8 @@
 import Memslots
 
 extension PointVisit {
-    /// Submits, expects a failure after `undone` operations of the undo that lists the installed
-    /// slots, and recovers the VM. `stillBroken`: all operations keep failing, and a recovery must
-    /// fail too.
+    /// Submits, expects a failure after `undone` undone operations, and recovers the VM.
+    /// `stillBroken`: all operations keep failing, so that a recovery must fail too.
     mutating func expectFailure(
         _ errno: Errno, _ index: Int, undone: Int, _ undoErrno: Errno, stillBroken: Bool
     ) {

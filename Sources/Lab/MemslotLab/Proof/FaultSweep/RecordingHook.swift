@@ -15,37 +15,24 @@ final class RecordingHook: MemslotHook {
         }
     }
 
-    final class Log: Sendable {
-        private struct State {
-            var calls: [Call] = []
-            var prepared = 0
-            var veto: Int?
-            /// The table of the reader; `nil` before there is one.
-            var table: MemslotTable?
-        }
-
-        private let state = Locked(State())
+    // Sendable: one thread submits at a time, and reads the calls between submits.
+    final class Log: @unchecked Sendable {
+        private(set) var calls: [Call] = []
+        private var prepared = 0
+        private var veto: Int?
+        /// The table of the reader; `nil` before there is one.
+        var table: MemslotTable?
 
         /// Empties the log; the preparation with number `veto` will be vetoed.
-        func begin(veto: Int? = nil) {
-            state.withLock { ($0.calls, $0.prepared, $0.veto) = ([], 0, veto) }
-        }
-
-        func attach(_ table: MemslotTable?) { state.withLock { $0.table = table } }
-
-        var calls: [Call] { state.withLock { $0.calls } }
+        func begin(veto: Int? = nil) { (calls, prepared, self.veto) = ([], 0, veto) }
 
         /// - Returns: whether to veto the preparation.
         fileprivate func record(_ hook: String, _ phase: Phase, _ change: MemslotChange) -> Bool {
-            let table = state.withLock { $0.table }
             let generation = table?.read { $0.generation } ?? Generation(0)
-            return state.withLock { state in
-                state.calls.append(
-                    Call(hook: hook, phase: phase, change: change, generation: generation))
-                guard phase == .prepare else { return false }
-                defer { state.prepared += 1 }
-                return state.prepared == state.veto
-            }
+            calls.append(Call(hook: hook, phase: phase, change: change, generation: generation))
+            guard phase == .prepare else { return false }
+            defer { prepared += 1 }
+            return prepared == veto
         }
     }
 

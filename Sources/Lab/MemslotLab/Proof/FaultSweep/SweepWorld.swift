@@ -40,7 +40,7 @@ final class SweepWorld {
             { (error: InvalidArray) in
                 Impossible(reason: "the active array is invalid here: \(error.message)")
             }, MemslotTable(backend: backend, installed: scene.before, vcpus: hold))
-        hookLog.attach(table)
+        hookLog.table = table
         for name in ["first", "second"] { table.add(RecordingHook(name, hookLog)) }
         do {
             backEnd = scene.before.count + scene.wanted.count > 256 ? nil : try FollowingBackEnd()
@@ -57,7 +57,7 @@ final class SweepWorld {
         } catch { throw Impossible(reason: error.message) }
     }
 
-    deinit { hookLog.attach(nil) }
+    deinit { hookLog.table = nil }
 
     /// Whether exactly `slots` are installed, according to the VM itself.
     func holdsExactly(_ slots: [Memslot]) -> Bool {

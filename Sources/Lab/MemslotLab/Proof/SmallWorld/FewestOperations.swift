@@ -1,10 +1,9 @@
 import Memslots
 
-/// Searches for a way from one array to another in a limited number of operations, among all that
-/// the kernel allows: deletes, creates, moves to any page or aside, and reflags, in any order.
-/// Depth first. A branch ends if the remaining operations would not suffice even without conflicts,
-/// which cuts no valid way. Only slots of the two arrays are created: any other could only be in
-/// the way.
+/// Searches for a way from one array to another in so many operations, of all that the kernel
+/// allows: deletes, creates, moves to any page or aside, and reflags, in any order. Depth first. A
+/// branch ends if the rest would not suffice even without conflicts, which cuts no valid way. Only
+/// slots of the two arrays are created: any other could only be in the way.
 struct FewestOperations {
     private let target: [Memslot?]
     private let origin: [Memslot?]

@@ -61,55 +61,39 @@ struct SmallKernel: Hashable {
 }
 
 /// A VM of a small world: its slots, and dirty logs that are cleared by reading.
-final class SmallBackend: MemslotBackend {
-    private struct State {
-        var kernel: SmallKernel
-        var logs: [UInt64?]
-        var faults: [String] = []
-    }
-
+// Sendable: one thread submits, and reads the state between submits.
+final class SmallBackend: MemslotBackend, @unchecked Sendable {
     let capabilities = Capabilities()
-    private let state: Locked<State>
+    private var kernel: SmallKernel
+    private var logs: [UInt64?]
+    /// Why operations were refused so far.
+    private(set) var faults: [String] = []
 
     init(_ slots: [Memslot], ids: Int) {
-        var logs = [UInt64?](repeating: nil, count: ids)
-        for slot in slots where slot.isLogging { logs[Int(slot.assignedID.rawValue)] = 0 }
-        state = Locked(State(kernel: SmallKernel(slots, ids: ids), logs: logs))
+        kernel = SmallKernel(slots, ids: ids)
+        logs = kernel.slots.map { $0?.isLogging == true ? 0 : nil }
     }
 
-    var slots: [Memslot] { state.withLock { $0.kernel.array } }
-
-    /// Why operations were refused so far.
-    var faults: [String] { state.withLock { $0.faults } }
+    var slots: [Memslot] { kernel.array }
 
     /// Makes pages dirty, given as bits.
-    func write(_ pages: UInt64, of id: Int) {
-        state.withLock { state in state.logs[id] = state.logs[id].map { $0 | pages } }
-    }
+    func write(_ pages: UInt64, of id: Int) { logs[id] = logs[id].map { $0 | pages } }
 
     func apply(_ call: SlotCall) throws(Errno) {
-        let fault = state.withLock { state -> String? in
-            let fault = state.kernel.apply(call)
-            if let fault {
-                state.faults.append(fault)
-            } else {
-                // An operation keeps the log if the slot logs before and after.
-                let id = Int(call.key.id.rawValue)
-                let kept = call.before?.isLogging == true ? state.logs[id] : 0
-                state.logs[id] = call.after?.isLogging == true ? kept : nil
-            }
-            return fault
+        if let fault = kernel.apply(call) {
+            faults.append(fault)
+            throw .invalidArgument
         }
-        if fault != nil { throw .invalidArgument }
+        // An operation keeps the log if the slot logs before and after.
+        let id = Int(call.key.id.rawValue)
+        let kept = call.before?.isLogging == true ? logs[id] : 0
+        logs[id] = call.after?.isLogging == true ? kept : nil
     }
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
         let id = Int(slot.assignedID.rawValue)
-        let bits = state.withLock { state -> UInt64? in
-            defer { state.logs[id] = state.logs[id].map { _ in 0 } }
-            return state.logs[id]
-        }
-        guard let bits else { throw .noEntry }
+        guard let bits = logs[id] else { throw .noEntry }
+        logs[id] = 0
         return DirtyBitmap(pageCount: slot.pageCount, words: [bits])
     }
 

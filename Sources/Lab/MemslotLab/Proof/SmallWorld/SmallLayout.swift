@@ -69,9 +69,8 @@ struct KindPair {
             KindPair(old: plain, new: SmallKind(isReadOnly: true), weight: 32),
         ]
 
-    /// The pairs that represent all 64, or the 8 of a slot in only one array. The planner
-    /// distinguishes whether a slot in both moves, whether its log changes, and whether it must be
-    /// replaced.
+    /// The pairs that represent all 64, or the 8 of a slot in one array. The planner distinguishes
+    /// whether a slot in both moves, whether its log changes, and whether it must be replaced.
     static func representing(_ old: Range<UInt64>?, _ new: Range<UInt64>?) -> [KindPair] {
         guard let old, let new else {
             let weight: UInt64 = old == nil && new == nil ? 1 : UInt64(SmallKind.count)

@@ -110,8 +110,7 @@ struct DirtyLedger {
         if isComplete { unlogged = [] }
         let present = Set(array.filter(\.isLogging).map(Log.init))
         for item in ended + undone {
-            // A bit in the kernel and in the table is carried to aliases; one in the table alone is
-            // not.
+            // A bit that the kernel has too is carried to aliases; one in the table alone is not.
             if present.contains(Log(item.slot)) {
                 owed[Log(item.slot), default: []].formUnion(item.pages)
                 doubtful.formUnion(item.pages.map { Log(item.slot).host + $0 })
