@@ -132,9 +132,8 @@ package struct MachineDescription: Hashable, Encodable, Sendable {
         let model = lines.first { $0.hasPrefix("model name") }.map { $0.drop { $0 != ":" } }
         return MachineDescription(
             processor: model.map { String($0.drop { ": ".contains($0) }) } ?? "unknown processor",
-            cores: Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))),
-            kernel: release, hasKVM: (try? KVMSystem().makeVirtualMachine()) != nil,
-            hasAVX512: ys_has_avx512() != 0)
+            cores: Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))), kernel: release,
+            hasKVM: (try? KVMSystem().makeVirtualMachine()) != nil, hasAVX512: ys_has_avx512() != 0)
     }
 
     var text: String {

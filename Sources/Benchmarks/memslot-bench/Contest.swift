@@ -12,8 +12,7 @@ struct Contestant {
     let round: () throws -> Double
 
     init(_ name: String, _ round: @escaping () throws -> Double) {
-        self.name = name
-        self.round = round
+        (self.name, self.round) = (name, round)
     }
 
     /// Times `body`, which does `operations` operations.

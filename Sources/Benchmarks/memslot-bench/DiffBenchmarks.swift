@@ -82,12 +82,10 @@ enum DiffScenario: String, CaseIterable {
 
 /// Two arrays in C, and the passes over them.
 final class YardstickDiff {
-    private let old: [ys_slot]
-    private let new: [ys_slot]
+    private let old, new: [ys_slot]
     private let isSorted: Bool
     private var sorted: [ys_slot]
-    private var scratch: [UInt64]
-    private var operations: [UInt64]
+    private var scratch, operations: [UInt64]
 
     init(from old: [Memslot], to new: [Memslot], isSorted: Bool) {
         self.old = BenchmarkArray.yardstickForm(old)

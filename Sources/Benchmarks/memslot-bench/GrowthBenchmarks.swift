@@ -15,8 +15,6 @@ enum GrowthBenchmarks {
 
     private static let counts = [1, 8, 64, 1_000]
 
-    // MARK: Tables
-
     private static func tables(_ effort: Effort) throws -> [BenchmarkRow] {
         let arrays = BenchmarkArray.alternating(64)
         return try effort(counts, quick: [8]).map { count in
@@ -123,8 +121,6 @@ enum GrowthBenchmarks {
         try require(failures.load(ordering: .relaxed) == 0, "commits fail")
         return Double(commits) * 1e9 / Double(span)
     }
-
-    // MARK: The daemon
 
     private static func daemon(_ effort: Effort) throws -> [BenchmarkRow] {
         let arrays = BenchmarkArray.alternating(8)

@@ -32,20 +32,17 @@ static int on_unknown(int descriptor, unsigned long request, void *argument) {
 
 static int on_vm(const struct preload_call *call) {
     struct preload_vm *vm = call->vm;
-    switch ((uint32_t)call->request) {
-    case (uint32_t)KVM_SET_USER_MEMORY_REGION:
-    case (uint32_t)CKVM_SET_USER_MEMORY_REGION2:
+    uint32_t request = (uint32_t)call->request;
+    if (request == (uint32_t)KVM_SET_USER_MEMORY_REGION
+        || request == (uint32_t)CKVM_SET_USER_MEMORY_REGION2)
         return vm->is_atomic ? preload_request(call) : preload_slot_call(call);
-    default: break;
-    }
     int result = vm->is_atomic
         ? preload_atomic_call(call)
         : preload_real_ioctl(call->descriptor, call->request, call->argument);
     if (result < 0) return result;
     struct preload_call made = {.vm = vm, .descriptor = result};
-    if ((uint32_t)call->request == (uint32_t)KVM_CREATE_VCPU)
-        preload_locked(preload_add_vcpu, &made);
-    if ((uint32_t)call->request == (uint32_t)KVM_CREATE_DEVICE && vm->is_atomic) {
+    if (request == (uint32_t)KVM_CREATE_VCPU) preload_locked(preload_add_vcpu, &made);
+    if (request == (uint32_t)KVM_CREATE_DEVICE && vm->is_atomic) {
         struct kvm_create_device *device = (struct kvm_create_device *)call->argument;
         made.descriptor = (int)device->fd;
         if (!(device->flags & KVM_CREATE_DEVICE_TEST)) preload_locked(preload_add_device, &made);
@@ -182,15 +179,9 @@ PRELOAD_EXPORT void *preload_mremap(
 }
 
 PRELOAD_EXPORT int madvise(void *address, size_t size, int advice) {
-    switch (advice) {
-    case MADV_DONTNEED:
-    case MADV_FREE:
-    case MADV_REMOVE:
-    case MADV_HWPOISON:
-    case 24: // MADV_DONTNEED_LOCKED
+    // 24 is MADV_DONTNEED_LOCKED.
+    if (advice == MADV_DONTNEED || advice == MADV_FREE || advice == MADV_REMOVE
+        || advice == MADV_HWPOISON || advice == 24)
         before_unmapping(address, size);
-        break;
-    default: break;
-    }
     return (int)syscall(SYS_madvise, address, size, advice);
 }

@@ -18,8 +18,7 @@ final class PreloadBackend: MemslotBackend, @unchecked Sendable {
     private var files: [Int32: Int32] = [:]
 
     init(number: UInt32, capabilities: Capabilities) {
-        self.number = number
-        self.capabilities = capabilities
+        (self.number, self.capabilities) = (number, capabilities)
     }
 
     deinit { for file in files.values { cpreload_close(file) } }

@@ -76,9 +76,7 @@ struct FuzzBytes {
     private var position = 0
 
     init(_ bytes: [UInt8]) { self.bytes = bytes }
-
     var isAtEnd: Bool { position >= bytes.count }
-
     var rest: ArraySlice<UInt8> { bytes[min(position, bytes.count)...] }
 
     mutating func byte() -> UInt8 {

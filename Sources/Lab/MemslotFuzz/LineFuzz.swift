@@ -24,9 +24,7 @@ enum LineFuzz {
             let length = Int(choices.byte())
             let descriptors = Int(choices.number(below: 16)) - 12
             let piece = choices.bytes(length)
-            if !piece.isEmpty {
-                pieces.append((piece, max(0, descriptors)))
-            }
+            if !piece.isEmpty { pieces.append((piece, max(0, descriptors))) }
         }
         let (expected, got) = (whole(pieces, limits), inPieces(pieces, limits))
         if expected.lines != got.lines { return "other lines: \(got.lines) for \(expected.lines)" }

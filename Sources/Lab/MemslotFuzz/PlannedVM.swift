@@ -138,9 +138,7 @@ final class CheckingBackend: MemslotBackend {
     nonisolated(unsafe) private(set) var broken: String?
 
     init(_ simulated: SimulatedBackend) { self.simulated = simulated }
-
     var capabilities: Capabilities { simulated.capabilities }
-
     func begin() { calls = [] }
 
     func apply(_ call: SlotCall) throws(Errno) {
@@ -166,14 +164,11 @@ final class CheckingBackend: MemslotBackend {
 
     func beginTransaction() { simulated.beginTransaction() }
     func collectDirtyPages() {}
-
     private func fail(_ sentence: String) { broken = broken ?? sentence }
 }
 
 extension SimulatedBackend {
-    fileprivate func slot(_ key: SlotKey) -> Memslot? {
-        installedSlots.first { $0.key == key }
-    }
+    fileprivate func slot(_ key: SlotKey) -> Memslot? { installedSlots.first { $0.key == key } }
 }
 
 extension OperationCounts {

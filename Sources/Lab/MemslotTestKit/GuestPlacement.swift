@@ -23,9 +23,7 @@ package struct GuestPlacement: Hashable, Sendable {
         codeInRegion: Bool = false
     ) {
         let middle = region.rawValue + pageCount / 2 * pageSize.rawValue
-        self.region = region
-        self.pageCount = pageCount
-        self.stride = stride
+        (self.region, self.pageCount, self.stride) = (region, pageCount, stride)
         code = GuestPhysicalAddress(codeInRegion ? middle + Self.codeOffset : 0x1000)
     }
 

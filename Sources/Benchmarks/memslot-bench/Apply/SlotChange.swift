@@ -4,8 +4,7 @@ import Memslots
 
 struct SlotChange {
     let name: String
-    let before: [Memslot]
-    let after: [Memslot]
+    let before, after: [Memslot]
 
     static let count = 513
     /// The user memory of all slots.
@@ -56,7 +55,6 @@ struct RawCalls {
     }
 
     init(creating slots: [Memslot]) { regions = slots.map(Self.region) }
-
     init(deleting slots: [Memslot]) { regions = slots.map { Self.deletion($0.assignedID) } }
 
     private static func deletion(_ id: SlotID) -> ys_region {

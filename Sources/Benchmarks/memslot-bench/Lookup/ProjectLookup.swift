@@ -25,9 +25,7 @@ struct ProjectLookup: Sendable {
     /// One ``MemslotTable/read(as:_:)`` for all.
     private static let array = ProjectLookup(name: "MemslotArray.slot(at:)") {
         table, addresses, order in
-        table.read { snapshot in
-            summed(addresses, order) { snapshot.array.translated($0) }
-        }
+        table.read { snapshot in summed(addresses, order) { snapshot.array.translated($0) } }
     }
 
     /// A reader's view, entered for each address.

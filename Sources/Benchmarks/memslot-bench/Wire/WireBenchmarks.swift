@@ -13,8 +13,6 @@ enum WireBenchmarks {
 
     private static let slotCount = 32_764
 
-    // MARK: Small requests
-
     private static let roundTrip = "memslotd, one request in flight"
     private static let echo = "C echo server"
     private static let pipelined = "memslotd, 256 requests in flight"
@@ -65,8 +63,6 @@ enum WireBenchmarks {
             Contestant(project) { try round(small.connection.socket, small.line) },
             Contestant(yardstick) { try round(small.server.socket, small.line) })
     }
-
-    // MARK: Large arrays
 
     private static func large(_ effort: Effort) throws -> [BenchmarkRow] {
         let daemon = try DaemonProcess.ready()

@@ -62,9 +62,7 @@ class FollowingBackEnd: TransactionHook, @unchecked Sendable {
     }
 
     /// Lets it fail no more, unless it is lost.
-    func disarm() {
-        peer.state.withLock { ($0.fault, $0.hasFailed) = (nil, $0.isOver || isLost) }
-    }
+    func disarm() { peer.state.withLock { ($0.fault, $0.hasFailed) = (nil, $0.isOver || isLost) } }
 
     var isLost: Bool { observer.backEndState.name == "lost" }
 

@@ -6,8 +6,7 @@ import Memslots
 struct CallGenerator {
     var random: SeededRandom
     let limits: Capabilities
-    let hasRegion2: Bool
-    let hasGuest: Bool
+    let hasRegion2, hasGuest: Bool
 
     mutating func next(_ twin: SimulatedTarget) -> RawCall {
         let slots = twin.slots

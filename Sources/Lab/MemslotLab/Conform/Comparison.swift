@@ -8,8 +8,7 @@ package struct Comparison {
 
     private let capabilities: Capabilities
     private let makeTarget: MakeTarget
-    private let hasRegion2: Bool
-    private let hasGuest: Bool
+    private let hasRegion2, hasGuest: Bool
 
     /// Calls to a VM before a fresh one replaces it. A printed difference is a sequence for one.
     package var callsPerVM = 5_000
@@ -22,9 +21,7 @@ package struct Comparison {
         capabilities: Capabilities, hasRegion2: Bool = true, hasGuest: Bool = true,
         makeTarget: @escaping MakeTarget
     ) {
-        self.capabilities = capabilities
-        self.hasRegion2 = hasRegion2
-        self.hasGuest = hasGuest
+        (self.capabilities, self.hasRegion2, self.hasGuest) = (capabilities, hasRegion2, hasGuest)
         self.makeTarget = makeTarget
     }
 

@@ -11,8 +11,7 @@ package struct Load {
     private let vms: [String]
 
     package init(_ path: SocketPath, _ options: LoadOptions) {
-        self.path = path
-        self.options = options
+        (self.path, self.options) = (path, options)
         vms = (0..<options.vms).map { "load-\(getpid())-\($0)" }
     }
 

@@ -36,9 +36,7 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
     private var sections: [ObjectIdentifier: Int] = [:]
 
     init(_ choices: ChoiceSource) { self.choices = choices }
-
     var running: String { fibers.isEmpty ? "" : fibers[current].name }
-
     func spawn(_ body: @escaping @Sendable () -> Void) { add("table", body) }
 
     func add(_ name: String, _ body: @escaping () -> Void) {
@@ -67,7 +65,6 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
     }
 
     var haveAllEnded: Bool { fibers.allSatisfy { $0.state == .ended } }
-
     func abandon() { isAbandoned = true }
 
     // MARK: - Calls from threads
@@ -232,11 +229,10 @@ final class Fiber: @unchecked Sendable {
         // Unsafe: the body runs only while the thread has the baton.
         nonisolated(unsafe) let body = body
         do throws(Errno) {
-            let thread = try OwnThread { [self] in
+            try OwnThread { [self] in
                 awaitBaton()
                 body()
-            }
-            thread.detach()
+            }.detach()
         } catch { preconditionFailure("the process can't create another thread: \(error)") }
     }
 }

@@ -9,8 +9,7 @@ package struct Simulation {
 
     /// A simulation; by default of the unmodified product.
     package init(_ options: SimulationOptions, _ wiring: Wiring = Wiring()) {
-        self.options = options
-        self.wiring = wiring
+        (self.options, self.wiring) = (options, wiring)
     }
 
     /// The names of the actors of `seed`. The last one, which recovers failed tables, always runs.
@@ -107,13 +106,8 @@ package struct SimulationOptions: Hashable, Sendable {
         seed: UInt64, steps: Int = 2_000, actors: [String]? = nil, without: Set<Disturbance> = [],
         schedule: UInt64 = 0, choices: ScheduleChoices? = nil, keepsTrace: Bool = false
     ) {
-        self.seed = seed
-        self.steps = steps
-        self.actors = actors
-        self.without = without
-        self.schedule = schedule
-        self.choices = choices
-        self.keepsTrace = keepsTrace
+        (self.seed, self.steps, self.actors, self.without) = (seed, steps, actors, without)
+        (self.schedule, self.choices, self.keepsTrace) = (schedule, choices, keepsTrace)
     }
 }
 

@@ -35,7 +35,6 @@ final class DiskGuest: Sendable {
     }
 
     deinit { for descriptor in [ring.kick, ring.call] { close(descriptor) } }
-
     var completed: Int { state.withLock { $0.0.completed } }
 
     /// Begins the requests on a thread of its own.

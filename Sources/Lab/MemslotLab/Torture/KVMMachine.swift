@@ -204,9 +204,7 @@
             for unit in units { store(load(unit.program.rounds) &+ 2, unit.program.limit) }
         }
 
-        func lostIncrements() -> UInt64 {
-            units.reduce(0) { $0 + lost(of: $1) }
-        }
+        func lostIncrements() -> UInt64 { units.reduce(0) { $0 + lost(of: $1) } }
 
         func observe(_ report: inout TortureReport) {
             report.hasEnded = hasEnded.load(ordering: .relaxed)

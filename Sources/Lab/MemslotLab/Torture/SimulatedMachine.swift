@@ -142,7 +142,6 @@ final class SlowBackend: MemslotBackend {
     private let backend: any MemslotBackend
 
     init(_ backend: any MemslotBackend) { self.backend = backend }
-
     var capabilities: Capabilities { backend.capabilities }
 
     func apply(_ call: SlotCall) throws(Errno) {

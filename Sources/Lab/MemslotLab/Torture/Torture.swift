@@ -48,17 +48,28 @@ package struct Torture: Sendable {
     package func run(
         progress: (_ transactions: Int) -> Void = { _ in }
     ) throws(TortureError) -> TortureReport {
+        // The vCPUs always enter through this gate. In naive mode it never closes.
+        let gate = VCPUGate()
+        let machine: any TortureMachine
+        switch options.backend {
+        case .simulated: machine = try SimulatedMachine(options, gate: gate)
+        case .kvm:
+            #if arch(x86_64)
+                machine = try KVMMachine(options, gate: gate)
+            #else
+                throw .invalidOption("there is no guest program for this processor; use simulated")
+            #endif
+        }
         let start = DispatchTime.now().uptimeNanoseconds
-        var report = try report(progress)
+        var report = try report(
+            of: machine, hold: options.mode == .atomic ? gate : NoHold(), progress)
         report.nanoseconds = DispatchTime.now().uptimeNanoseconds - start
         return report
     }
 
-    private func report(_ progress: (Int) -> Void) throws(TortureError) -> TortureReport {
-        // The vCPUs always enter through this gate. In naive mode it never closes.
-        let gate = VCPUGate()
-        let machine = try machine(gate)
-        let hold: any VCPUHold = options.mode == .atomic ? gate : NoHold()
+    private func report(
+        of machine: any TortureMachine, hold: any VCPUHold, _ progress: (Int) -> Void
+    ) throws(TortureError) -> TortureReport {
         #if arch(x86_64)
             if options.change == .delete, let machine = machine as? KVMMachine {
                 var run = try WitnessRun(options, machine, hold: hold)
@@ -67,18 +78,6 @@ package struct Torture: Sendable {
         #endif
         var run = try TortureRun(options, machine, hold: hold)
         return try run.execute(progress)
-    }
-
-    private func machine(_ gate: VCPUGate) throws(TortureError) -> any TortureMachine {
-        switch options.backend {
-        case .simulated: return try SimulatedMachine(options, gate: gate)
-        case .kvm:
-            #if arch(x86_64)
-                return try KVMMachine(options, gate: gate)
-            #else
-                throw .invalidOption("there is no guest program for this processor; use simulated")
-            #endif
-        }
     }
 }
 

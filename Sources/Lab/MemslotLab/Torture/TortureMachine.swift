@@ -54,7 +54,6 @@ final class TortureCounters: Sendable {
 
     var spuriousExits: UInt64 { exits.load(ordering: .sequentiallyConsistent) }
     var emulationFailures: UInt64 { failures.load(ordering: .sequentiallyConsistent) }
-
     func countSpuriousExit() { exits.add(1, ordering: .relaxed) }
     func countEmulationFailure() { failures.add(1, ordering: .relaxed) }
 }
@@ -78,7 +77,6 @@ package struct Processors: Sendable {
     package func bind(to number: Int) { bind([allowed[number % allowed.count]]) }
 
     func bindToAnother(_ vcpu: Int) { bind([allowed[1 + vcpu % (allowed.count - 1)]]) }
-
     package func unbind() { bind(allowed) }
 
     private func bind(_ processors: @autoclosure () -> [Int]) {

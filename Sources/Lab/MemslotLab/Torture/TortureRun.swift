@@ -19,8 +19,7 @@ struct TortureRun {
     init(
         _ options: TortureOptions, _ machine: any TortureMachine, hold: any VCPUHold
     ) throws(TortureError) {
-        self.options = options
-        self.machine = machine
+        (self.options, self.machine) = (options, machine)
         random = SeededRandom(seed: options.seed)
         var layouts = machine.regions.map {
             LayoutSequence(
@@ -30,9 +29,9 @@ struct TortureRun {
         slots = machine.otherSlots() + (backEnd?.slots(&random) ?? [])
         for index in layouts.indices { slots += layouts[index].next() }
         self.layouts = layouts
-        do throws(InvalidArray) {
-            table = try MemslotTable(backend: machine.backend, vcpus: hold)
-        } catch { throw .submit(.invalid(error)) }
+        table = try converting(
+            { TortureError.submit(.invalid($0)) },
+            MemslotTable(backend: machine.backend, vcpus: hold))
         pause = VCPUPause(vcpus: options.vcpus) { machine.kick($0) }
         self.vcpus = TortureVCPUs(machine, pause, count: options.vcpus, binding: processors)
         hook = PauseAtCommit(pause)
@@ -90,14 +89,11 @@ struct TortureRun {
         hook.arm(isChecked)
         machine.allow([slots, next], of: table)
         ledger.observe(machine.writes())
-        let receipt: Receipt
-        do throws(SubmitError) {
-            receipt = try table.submit(
-                next,
-                options: SubmitOptions(
-                    quiesce: options.continuity ? .continuity : .auto,
-                    quiesceDeadline: .milliseconds(10_000)))
-        } catch { throw .submit(error) }
+        let submit = SubmitOptions(
+            quiesce: options.continuity ? .continuity : .auto,
+            quiesceDeadline: .milliseconds(10_000))
+        let receipt = try converting(
+            { TortureError.submit($0) }, table.submit(next, options: submit))
         slots = next
         ledger.settle(receipt, now: slots, writes: machine.writes())
         machine.allow([slots], of: table)
@@ -129,10 +125,9 @@ struct TortureRun {
         defer { pause.resume() }
         var logs: [DirtyPages] = []
         for slot in slots where slot.isLogging {
-            do throws(DirtyLogError) {
-                let bitmap = try table.dirtyLog(of: slot, clear: true).bitmap
-                logs.append(DirtyPages(slot: slot, runs: bitmap.runs))
-            } catch { throw .dirtyLog(error) }
+            let log = try converting(
+                { TortureError.dirtyLog($0) }, table.dirtyLog(of: slot, clear: true))
+            logs.append(DirtyPages(slot: slot, runs: log.bitmap.runs))
         }
         ledger.settle(logs, writes: machine.writes())
     }

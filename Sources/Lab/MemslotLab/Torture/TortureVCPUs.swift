@@ -116,7 +116,6 @@ final class PauseAtCommit: MemslotHook {
     private let isArmed = Atomic<Bool>(false)
     let name = "torture"
     var needsQuiescence: Bool { false }
-
     init(_ pause: VCPUPause) { self.pause = pause }
 
     /// Sets whether the next transaction pauses them.

@@ -23,8 +23,7 @@
         init(
             _ options: TortureOptions, _ machine: KVMMachine, hold: any VCPUHold
         ) throws(TortureError) {
-            self.options = options
-            self.machine = machine
+            (self.options, self.machine) = (options, machine)
             do throws(InvalidArray) {
                 table = try MemslotTable(backend: machine.backend, vcpus: hold)
             } catch { throw .submit(.invalid(error)) }
@@ -83,11 +82,9 @@
         }
 
         private mutating func submit(_ slots: [Memslot]) throws(TortureError) -> Receipt {
-            do throws(SubmitError) {
-                let receipt = try table.submit(slots)
-                report.slotCalls += UInt64(receipt.operations.count)
-                return receipt
-            } catch { throw .submit(error) }
+            let receipt = try converting({ TortureError.submit($0) }, table.submit(slots))
+            report.slotCalls += UInt64(receipt.operations.count)
+            return receipt
         }
     }
 #endif

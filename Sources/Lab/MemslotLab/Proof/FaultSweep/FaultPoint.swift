@@ -87,11 +87,9 @@ struct CleanRun {
     let quiesced: Bool
     let receipt: Receipt
     /// Operations before the hold, and the first after it. As the guest could run, not as planned.
-    let head: Int
-    let tail: Int
+    let head, tail: Int
     /// The messages to a back end that prepare the transaction, and all.
-    let prepared: Int
-    let messages: Int
+    let prepared, messages: Int
 
     /// The hook calls of one phase, in order.
     func hookCalls(_ phase: RecordingHook.Phase) -> [RecordingHook.Call] {

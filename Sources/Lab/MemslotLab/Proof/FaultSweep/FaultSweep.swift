@@ -15,9 +15,7 @@ package struct FaultSweep: Sendable {
     package init(
         on factory: any VMFactory, longest: Int = 40, separately: Bool = false, every: Int = 1
     ) {
-        self.factory = factory
-        self.longest = longest
-        self.separately = separately
+        (self.factory, self.longest, self.separately) = (factory, longest, separately)
         self.every = max(1, every)
     }
 
@@ -113,7 +111,6 @@ package struct SweepReport: Sendable {
     package var findings: [String] = []
 
     package init() {}
-
     package var points: Int { visited.values.reduce(0, +) }
 
     package mutating func add(_ other: SweepReport) {

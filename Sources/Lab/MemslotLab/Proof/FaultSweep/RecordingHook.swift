@@ -40,10 +40,7 @@ final class RecordingHook: MemslotHook {
     var needsQuiescence: Bool { false }
     private let log: Log
 
-    init(_ name: String, _ log: Log) {
-        self.name = name
-        self.log = log
-    }
+    init(_ name: String, _ log: Log) { (self.name, self.log) = (name, log) }
 
     static let reason = "vetoed by the sweep"
 

@@ -110,7 +110,6 @@ private final class SweptKVM: SweptVM {
 
     init(_ kvm: KVMBackend) { self.kvm = kvm }
     deinit { for file in files { close(file) } }
-
     var backend: any MemslotBackend { kvm }
     var hasGuestWrites: Bool { false }
 

@@ -52,10 +52,7 @@ package struct SmallWorld: Sendable {
     private let pages: UInt64
 
     /// A world of up to `ids` slots on `pages` pages, with two flags and two backings.
-    package init(ids: Int, pages: UInt64) {
-        self.ids = ids
-        self.pages = pages
-    }
+    package init(ids: Int, pages: UInt64) { (self.ids, self.pages) = (ids, pages) }
 
     var layouts: [SmallLayout] { SmallLayout.all(ids: ids, pages: pages) }
 

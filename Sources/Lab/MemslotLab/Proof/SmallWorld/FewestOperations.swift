@@ -5,8 +5,7 @@ import Memslots
 /// branch ends if the rest would not suffice even without conflicts, which cuts no valid way. Only
 /// slots of the two arrays are created: any other could only be in the way.
 struct FewestOperations {
-    private let target: [Memslot?]
-    private let origin: [Memslot?]
+    private let target, origin: [Memslot?]
     private let pages: UInt64
 
     init(from old: SmallKernel, to new: SmallKernel, pages: UInt64) {

@@ -54,8 +54,7 @@ struct SmallKind: Hashable {
 
 /// A pair of kinds that represents all pairs that the planner cannot distinguish.
 struct KindPair {
-    let old: SmallKind
-    let new: SmallKind
+    let old, new: SmallKind
     /// The number of pairs of kinds that it represents.
     let weight: UInt64
 

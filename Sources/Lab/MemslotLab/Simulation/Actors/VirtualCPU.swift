@@ -14,9 +14,7 @@ final class VirtualCPU: SimulatedActor, @unchecked Sendable {
         }
         while !world.isOver {
             isKicked = false
-            do throws(ReentryError) {
-                try entry.run { runGuest() }
-            } catch {
+            do throws(ReentryError) { try entry.run { runGuest() } } catch {
                 world.report(.reentryRefused, "\(name) can't enter: \(error.message)")
             }
             rest()

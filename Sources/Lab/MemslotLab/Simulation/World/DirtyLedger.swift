@@ -7,8 +7,7 @@ struct DirtyLedger {
     /// The identity of a log: the slot and its memory, at any guest address.
     private struct Log: Hashable {
         let key: SlotKey
-        let host: UInt64
-        let pages: UInt64
+        let host, pages: UInt64
 
         init(_ slot: Memslot) {
             key = slot.assignedKey

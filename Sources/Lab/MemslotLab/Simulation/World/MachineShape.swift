@@ -4,8 +4,7 @@ import MemslotTestKit
 import Memslots
 
 struct MachineShape {
-    let spaces: Int
-    let hooks: Int
+    let spaces, hooks: Int
     let dirtyLogProtection: DirtyLogProtection
     let actors: [String]
 

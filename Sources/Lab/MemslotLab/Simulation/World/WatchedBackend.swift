@@ -12,8 +12,7 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
 
     init(_ simulator: SimulatedBackend, _ inner: any MemslotBackend) {
         capabilities = simulator.capabilities
-        self.simulator = simulator
-        self.inner = inner
+        (self.simulator, self.inner) = (simulator, inner)
     }
 
     func apply(_ call: SlotCall) throws(Errno) {

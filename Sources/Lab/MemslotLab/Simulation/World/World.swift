@@ -51,8 +51,7 @@ final class World: @unchecked Sendable {
     private(set) var breach: Breach?
 
     init(_ options: SimulationOptions, _ wiring: Wiring) throws(SimulationError) {
-        self.options = options
-        self.wiring = wiring
+        (self.options, self.wiring) = (options, wiring)
         shape = MachineShape(seed: options.seed)
         service = MemslotService(limits: wiring.limits(MachineShape.limits))
         scheduler = BatonScheduler(
@@ -111,9 +110,7 @@ final class World: @unchecked Sendable {
     }
 
     var isOver: Bool { breach != nil || scheduler.steps >= options.steps }
-
     func has(_ disturbance: Disturbance) -> Bool { !options.without.contains(disturbance) }
-
     func random(_ name: String) -> SeededRandom { SeededRandom(seed: options.seed, name) }
 
     /// Suspends the running actor for `milliseconds`, or until `key` is woken.
