@@ -77,8 +77,7 @@ __asm__(
 #endif
 extern const char preload_enter_begin[], preload_enter_end[], preload_enter_refused[];
 
-// Makes a thread that is about to enter return from the gate. Returns whether it was in the guest and
-// no other signal interrupted it.
+// Turns back a thread about to enter. Returns whether it was inside, and no other signal came.
 static int turn_back(ucontext_t *context) {
     const uintptr_t begin = (uintptr_t)preload_enter_begin, end = (uintptr_t)preload_enter_end;
     uintptr_t at = (uintptr_t)PROGRAM_COUNTER(context);
@@ -119,8 +118,7 @@ void preload_end_outside(uint64_t mask) {
     }
 }
 
-// Whether a handler of the VMM's was interrupted before KVM_RUN has returned. Then the signal is
-// sent again, for when that handler has returned.
+// Whether a handler of the VMM's interrupted KVM_RUN. Then the signal is sent for afterwards too.
 static int postpone(ucontext_t *context) {
     uintptr_t at = (uintptr_t)PROGRAM_COUNTER(context);
     if (!current || !is_inside(__atomic_load_n(&current->state, __ATOMIC_SEQ_CST))) return 0;

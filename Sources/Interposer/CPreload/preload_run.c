@@ -54,8 +54,7 @@ static inline __attribute__((always_inline)) uint32_t leave(struct preload_vcpu 
     return state;
 }
 
-// In a section of its own, by which the signal's handler knows it. While the state is set it calls
-// preload_enter alone.
+// The signal's handler knows it by its section: with the state set it calls preload_enter alone.
 __attribute__((section("preload_gated"))) int preload_run_gated(
     struct preload_vcpu *vcpu, int descriptor, void *argument) {
     struct preload_vm *vm = vcpu->vm;

@@ -21,8 +21,7 @@ int32_t preload_process;
 
 PRELOAD_THREAD int32_t thread_number;
 
-// Until the constructor has found the functions that come after ours. Looking for them needs more
-// stack than a call may use.
+// Until the constructor has found what comes after ours, which takes more stack than a call may.
 static int early_ioctl(int descriptor, unsigned long request, void *argument) {
     return (int)syscall(SYS_ioctl, descriptor, request, argument);
 }
@@ -86,8 +85,7 @@ int preload_write(void *to, const void *from, size_t size) {
     return copy((void *)from, to, size, 1);
 }
 
-// The VMs belong to the parent: the kernel refuses slot calls of the child. VMs that the child
-// creates are followed anew.
+// The VMs are the parent's: the kernel refuses the child's slot calls. VMs of the child are new.
 static int64_t forget_parent(const struct preload_call *call) {
     (void)call;
     preload_clear_descriptors();

@@ -95,8 +95,7 @@ enum LineFuzz {
     }
 }
 
-/// Executes lines of a client. Every request with an id must have exactly one reply, a line of
-/// JSON; a notification has none.
+/// Executes lines of a client. A request with an id has one reply, a line of JSON; others none.
 enum MessageFuzz {
     static func run(_ bytes: [UInt8]) -> String? {
         var limits = ServiceLimits()

@@ -34,8 +34,7 @@ struct ys_changes {
     uint64_t replaced;
 };
 
-// Compares two arrays that are sorted by id in one pass. Writes one word for each change to
-// `operations`, which has room for both arrays.
+// Compares arrays sorted by id in one pass; one word a change: `operations` has room for both.
 struct ys_changes ys_merge(
     const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count,
     uint64_t *operations);
@@ -152,8 +151,7 @@ struct ys_blackout {
     int status;
 };
 
-// Holds the vCPU, applies the regions and resumes the vCPU. The thread of the vCPU and the caller wait
-// for each other in a loop.
+// Applies the regions while the vCPU is held. Its thread and the caller wait in loops.
 struct ys_blackout ys_black_out(
     struct ys_machine *machine, const struct ys_region *regions, size_t count);
 

@@ -127,8 +127,7 @@ struct crun_record {
     uint32_t vm;
     int32_t process;
     int32_t thread;
-    // In nanoseconds of CLOCK_MONOTONIC. The duration of a call, or for a commit the time for which
-    // vCPUs were held.
+    // In nanoseconds of CLOCK_MONOTONIC: of a call, or for a commit how long vCPUs were held.
     uint64_t start;
     uint64_t duration;
     // 0 or minus errno.

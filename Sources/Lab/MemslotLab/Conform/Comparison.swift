@@ -59,8 +59,7 @@ package struct Comparison {
         return report
     }
 
-    /// Whether a call has the same reply on every host: it allocates little memory, and a guest
-    /// writes to mapped memory only.
+    /// Whether hosts must reply alike: little is allocated, and guests write to mapped memory.
     static func isFair(_ call: RawCall, to twin: SimulatedTarget) -> Bool {
         switch call {
         case .setRegion(let region):

@@ -86,8 +86,7 @@ package final class SimulatedTarget: RawCallTarget {
         return vm.setUserMemoryRegion(region) == nil
     }
 
-    /// Whether a guest's write to `address` has the same result on every host: there is no slot, or
-    /// mapped user memory without guest_memfd.
+    /// Whether a guest's write has one result: there is no slot, or mapped memory without file.
     func isPredictable(writeTo address: UInt64) -> Bool {
         guard address < WritingGuest.addressEnd,
             address / pageSize.rawValue != WritingGuest.codeAddress / pageSize.rawValue

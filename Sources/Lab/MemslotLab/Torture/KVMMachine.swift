@@ -245,8 +245,7 @@
             }
         }
 
-        /// The tickets of a witness: from before the last access that found memory, and from after
-        /// the first that found none, 0 if none did.
+        /// A witness's tickets: before the last access with memory, after the first without, or 0.
         func tickets(of vcpu: Int) -> (lastFound: UInt32, firstMissing: UInt32) {
             let program = units[vcpu].program
             return (load(program.lastFound), load(program.firstMissing))

@@ -15,8 +15,7 @@ struct TortureRegion: Sendable {
 
     /// Two addresses of the same host pages.
     let mappings: (UserspaceAddress, UserspaceAddress)
-    /// Slots are multiples of so many pages, and the guest accesses the first. More than one makes
-    /// room for huge pages: 128 are a quarter of one.
+    /// Slots are multiples of so many pages, the first of which is used; 128: a quarter huge page.
     var stride: UInt64 = 1
     /// Address space 1 shares half of its host pages with address space 0, at other guest addresses.
     var space = AddressSpaceID.main

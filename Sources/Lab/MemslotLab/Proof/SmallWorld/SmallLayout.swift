@@ -39,8 +39,7 @@ struct SmallKind: Hashable {
         SmallKind(logs: $0 & 1 != 0, isReadOnly: $0 & 2 != 0, backing: $0 >> 2)
     }
 
-    /// The slot with this kind. The two backings differ by one page, so that slots map the same
-    /// host pages completely, partly or not at all.
+    /// Backings differ by one page: slots map the same host pages wholly, partly or not at all.
     func slot(_ id: Int, _ run: Range<UInt64>) -> Memslot {
         var flags: MemslotFlags = logs ? .logDirtyPages : []
         if isReadOnly { flags.insert(.readOnly) }
