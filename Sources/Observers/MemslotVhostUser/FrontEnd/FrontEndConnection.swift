@@ -8,7 +8,7 @@ internal import Memslots
 struct FrontEndConnection {
     /// `nil` once the connection is closed.
     private var socket: PeerSocket?
-    private var backChannel: PeerSocket?
+    var backChannel: PeerSocket?
     private let configurationChanged: @Sendable () -> Void
     var features: VhostUserFeatures = []
     var protocolFeatures: VhostUserProtocolFeatures = []
@@ -27,8 +27,6 @@ struct FrontEndConnection {
         socket = nil
         backChannel = nil
     }
-
-    mutating func adoptBackChannel(_ socket: PeerSocket) { backChannel = socket }
 
     /// Sends a message that has no reply of its own, and waits for its acknowledgement where
     /// acknowledgements are negotiated.
@@ -63,8 +61,7 @@ struct FrontEndConnection {
                 follower.request, follower.payload, descriptors: follower.descriptors,
                 follows: true, by: deadline)
         }
-        return try reply(
-            to: request, sizes: sizes, descriptors: replyDescriptors, by: deadline)
+        return try reply(to: request, sizes: sizes, descriptors: replyDescriptors, by: deadline)
     }
 
     /// Returns the number that the peer replies to a request without a payload.
@@ -106,13 +103,15 @@ struct FrontEndConnection {
         needsReply: Bool = false, follows: Bool = false, by deadline: Deadline
     ) throws(VhostUserError) {
         guard let socket else { throw .closed(during: request.name) }
-        try closingOnError { () throws(VhostUserError) in
+        do throws(VhostUserError) {
             if !follows { try socket.requireSilence(before: request) }
-            let header = WireHeader(
-                request.rawValue, needsReply: needsReply, size: payload.count)
+            let header = WireHeader(request.rawValue, needsReply: needsReply, size: payload.count)
             try socket.send(
                 header.bytes + payload, descriptors: descriptors, during: request.name,
                 by: deadline)
+        } catch {
+            close()
+            throw error
         }
         sent[request, default: 0] += 1
     }
@@ -157,17 +156,6 @@ struct FrontEndConnection {
         guard message.descriptors.count == descriptors else {
             throw .wrongDescriptorCount(
                 in: request.name, count: message.descriptors.count, expected: descriptors)
-        }
-    }
-
-    private mutating func closingOnError<R>(
-        _ body: () throws(VhostUserError) -> R
-    ) throws(VhostUserError) -> R {
-        do throws(VhostUserError) {
-            return try body()
-        } catch {
-            if error.endsConnection { close() }
-            throw error
         }
     }
 }

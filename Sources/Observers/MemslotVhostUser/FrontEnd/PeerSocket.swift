@@ -49,15 +49,13 @@ package struct PeerSocket: Sendable {
             var received = 0
             while received < count {
                 try wait(for: POLLIN, during: step, by: deadline, beside: other)
-                received += try receive(
-                    into: &bytes, from: received, &descriptors, during: step)
+                received += try receive(into: &bytes, from: received, &descriptors, during: step)
             }
             return bytes
         }
         let headerBytes = try bytes(WireHeader.size)
         guard let header = WireHeader(headerBytes), header.size <= WireHeader.payloadLimit else {
-            throw .malformed(
-                in: step, reason: "a message of over \(WireHeader.payloadLimit) bytes")
+            throw .malformed(in: step, reason: "a message of over \(WireHeader.payloadLimit) bytes")
         }
         let payload = try bytes(Int(header.size))
         return Message(header: header, payload: payload, descriptors: descriptors)
@@ -104,15 +102,28 @@ package struct PeerSocket: Sendable {
                 pollfd(fd: other?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
             ]
             let count = poll(&entries, 2, deadline.pollTimeout)
-            if count < 0 && errno != EINTR {
-                throw .systemCall("poll", .last)
-            }
+            if count < 0 && errno != EINTR { throw .systemCall("poll", .last) }
             if count == 0 && deadline.hasPassed { throw .timeout(during: step) }
             if count <= 0 { continue }
             if entries[1].revents != 0, let handle = other?.handle, try !handle() { other = nil }
             if entries[0].revents != 0 { return }
         }
     }
+}
+
+extension OwnedDescriptor {
+    /// Duplicates `number`, close-on-exec.
+    convenience init(duplicating number: Int32) throws(VhostUserError) {
+        self.init(
+            adopting: try converting({ VhostUserError.systemCall("fcntl", $0) }, duplicate(number)))
+    }
+}
+
+/// Returns the value of a call of CLinux, which is minus errno on failure.
+func valueOfCall<Value: BinaryInteger>(
+    _ name: String, _ value: Value
+) throws(VhostUserError) -> Value {
+    try converting({ VhostUserError.systemCall(name, $0) }, valueOfCall(value))
 }
 
 extension Deadline {

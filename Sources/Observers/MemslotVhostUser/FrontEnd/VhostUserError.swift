@@ -86,8 +86,7 @@ public enum VhostUserError: Error, Hashable, Sendable, CustomStringConvertible {
         case .notNegotiated(let feature): "\(feature) is not negotiated with the back end"
         case .tooManyRegions(let count, let limit):
             "\(count) regions are needed, and the back end has room for \(limit)"
-        case .noDescriptor(let address):
-            "no descriptor is known for the memory at \(address)"
+        case .noDescriptor(let address): "no descriptor is known for the memory at \(address)"
         case .invalid(let reason): reason
         case .reentrant:
             "rings can't be started or stopped, and the back end not be reconnected, from inside a "

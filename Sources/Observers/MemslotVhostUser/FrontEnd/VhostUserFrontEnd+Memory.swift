@@ -30,9 +30,7 @@ extension VhostUserFrontEnd {
     }
 
     /// Removes a region that was added, or was in the table, exactly as it was.
-    public func remove(
-        _ region: VhostUserRegion, by deadline: Deadline
-    ) throws(VhostUserError) {
+    public func remove(_ region: VhostUserRegion, by deadline: Deadline) throws(VhostUserError) {
         try require(.memorySlots, "CONFIGURE_MEM_SLOTS")
         try command(.removeRegion, region.payload, by: deadline)
     }

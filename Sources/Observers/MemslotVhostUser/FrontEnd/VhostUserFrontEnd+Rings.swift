@@ -14,9 +14,7 @@ public struct VhostUserRingAddresses: Hashable, Sendable {
         descriptors: GuestPhysicalAddress, available: GuestPhysicalAddress,
         used: GuestPhysicalAddress
     ) {
-        self.descriptors = descriptors
-        self.available = available
-        self.used = used
+        (self.descriptors, self.available, self.used) = (descriptors, available, used)
     }
 }
 
@@ -26,14 +24,14 @@ extension VhostUserFrontEnd {
     public func setSize(
         ofRing ring: Int, to size: UInt16, by deadline: Deadline
     ) throws(VhostUserError) {
-        try setState(.setRingSize, ring, UInt32(size), by: deadline)
+        try command(.setRingSize, Self.state(ring, UInt32(size)), by: deadline)
     }
 
     /// Sets where the back end continues. For a packed ring this has two halves of 16 bits.
     public func setBase(
         ofRing ring: Int, to base: UInt32, by deadline: Deadline
     ) throws(VhostUserError) {
-        try setState(.setRingBase, ring, base, by: deadline)
+        try command(.setRingBase, Self.state(ring, base), by: deadline)
     }
 
     /// Sets whether the back end processes the ring. Without protocol features it always does.
@@ -41,7 +39,7 @@ extension VhostUserFrontEnd {
         ring: Int, _ isEnabled: Bool, by deadline: Deadline
     ) throws(VhostUserError) {
         guard features.contains(.protocolFeatures) else { return }
-        try setState(.setRingEnable, ring, isEnabled ? 1 : 0, by: deadline)
+        try command(.setRingEnable, Self.state(ring, isEnabled ? 1 : 0), by: deadline)
     }
 
     /// Sets where the ring is. The back end looks it up at once: all of it must be in the table.
@@ -95,7 +93,7 @@ extension VhostUserFrontEnd {
     public func stop(
         ring: Int, call: Int32, by deadline: Deadline
     ) throws(VhostUserError) -> UInt32 {
-        try locked { connection throws(VhostUserError) in
+        try connection.withLock { connection throws(VhostUserError) in
             let reply = try connection.query(
                 .getRingBase, Self.state(ring, 0), sizes: 8...8,
                 follower: (.setRingCall, WireWriter { $0.append(UInt64(ring)) }.bytes, [call]),
@@ -114,12 +112,6 @@ extension VhostUserFrontEnd {
 
     private static func state(_ ring: Int, _ value: UInt32) -> [UInt8] {
         WireWriter { $0.append(UInt32(ring), value) }.bytes
-    }
-
-    private func setState(
-        _ request: VhostUserRequest, _ ring: Int, _ value: UInt32, by deadline: Deadline
-    ) throws(VhostUserError) {
-        try command(request, Self.state(ring, value), by: deadline)
     }
 
     private func setEvent(

@@ -28,7 +28,7 @@ extension VhostUserFrontEnd {
     public func open(
         wanting wanted: VhostUserProtocolFeatures = .handled, by deadline: Deadline
     ) throws(VhostUserError) -> VhostUserOffer {
-        try locked { connection throws(VhostUserError) in
+        try connection.withLock { connection throws(VhostUserError) in
             try connection.command(.setOwner, by: deadline)
             var features = VhostUserFeatures(
                 rawValue: try connection.number(.getFeatures, by: deadline))
@@ -41,13 +41,11 @@ extension VhostUserFrontEnd {
                 rawValue: try connection.number(.getProtocolFeatures, by: deadline))
             common.formIntersection(wanted.intersection(.handled))
             try connection.command(
-                .setProtocolFeatures, WireWriter { $0.append(common.rawValue) }.bytes,
-                by: deadline)
+                .setProtocolFeatures, WireWriter { $0.append(common.rawValue) }.bytes, by: deadline)
             connection.protocolFeatures = common
             offer.protocolFeatures = common
             if common.contains(.multipleRings) {
-                offer.ringCount = Int(
-                    clamping: try connection.number(.getRingCount, by: deadline))
+                offer.ringCount = Int(clamping: try connection.number(.getRingCount, by: deadline))
             }
             if common.contains(.memorySlots) {
                 offer.regionLimit = Int(
@@ -62,7 +60,7 @@ extension VhostUserFrontEnd {
         guard !features.contains(.accessPlatform) else {
             throw .invalid("ACCESS_PLATFORM can't be set: there is no IOMMU behind this front end")
         }
-        try locked { connection throws(VhostUserError) in
+        try connection.withLock { connection throws(VhostUserError) in
             var features = features
             if !connection.protocolFeatures.isEmpty { features.insert(.protocolFeatures) }
             try connection.command(
@@ -86,9 +84,9 @@ extension VhostUserFrontEnd {
             throw .systemCall("socketpair", .last)
         }
         let (own, other) = (OwnedDescriptor(adopting: pair[0]), OwnedDescriptor(adopting: pair[1]))
-        try locked { connection throws(VhostUserError) in
+        try connection.withLock { connection throws(VhostUserError) in
             try connection.command(.setBackChannel, descriptors: [other.number], by: deadline)
-            connection.adoptBackChannel(PeerSocket(descriptor: own))
+            connection.backChannel = PeerSocket(descriptor: own)
         }
     }
 
@@ -102,7 +100,7 @@ extension VhostUserFrontEnd {
             $0.append(offset, UInt32(count), 0)
             $0.append(contentsOf: [UInt8](repeating: 0, count: count))
         }.bytes
-        return try locked { connection throws(VhostUserError) in
+        return try connection.withLock { connection throws(VhostUserError) in
             let reply = try connection.query(
                 .getConfiguration, payload, sizes: 0...payload.count, by: deadline)
             // A reply without a payload is how the protocol says no.
@@ -132,7 +130,7 @@ extension VhostUserFrontEnd {
     ) throws(VhostUserError) -> InflightBuffer {
         try require(.inflight, "INFLIGHT_SHMFD")
         let asked = InflightBuffer.payload(size: 0, offset: 0, rings: rings, ringSize: ringSize)
-        return try locked { connection throws(VhostUserError) in
+        return try connection.withLock { connection throws(VhostUserError) in
             let reply = try connection.query(
                 .getInflight, asked, sizes: 20...24, replyDescriptors: 1, by: deadline)
             var reader = WireReader(reply.payload)
@@ -154,11 +152,9 @@ extension VhostUserFrontEnd {
     /// Passes the file in which the back end records what it writes, a bit for 4 KiB.
     ///
     /// The reply's number is no status: every back end that was tried returns something else.
-    func setLog(
-        descriptor: Int32, size: UInt64, by deadline: Deadline
-    ) throws(VhostUserError) {
+    func setLog(descriptor: Int32, size: UInt64, by deadline: Deadline) throws(VhostUserError) {
         try require(.sharedLog, "LOG_SHMFD")
-        try locked { connection throws(VhostUserError) in
+        try connection.withLock { connection throws(VhostUserError) in
             _ = try connection.query(
                 .setLogBase, WireWriter { $0.append(size, 0) }.bytes, descriptors: [descriptor],
                 sizes: 0...8, by: deadline)

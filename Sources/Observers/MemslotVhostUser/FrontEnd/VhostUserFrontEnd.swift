@@ -12,7 +12,7 @@ public import Memslots
 ///
 /// Source: QEMU, docs/interop/vhost-user.rst.
 public final class VhostUserFrontEnd: Sendable {
-    private let connection: Locked<FrontEndConnection>
+    let connection: Locked<FrontEndConnection>
 
     /// Adopts a connected stream socket.
     ///
@@ -21,12 +21,10 @@ public final class VhostUserFrontEnd: Sendable {
     ///   - configurationChanged: called when the back end reports a change of its configuration, on
     ///     the thread that waits for it; must not call this front end.
     public init(
-        adopting descriptor: Int32,
-        configurationChanged: @escaping @Sendable () -> Void = {}
+        adopting descriptor: Int32, configurationChanged: @escaping @Sendable () -> Void = {}
     ) {
         let socket = PeerSocket(descriptor: OwnedDescriptor(adopting: descriptor))
-        connection = Locked(
-            FrontEndConnection(socket, configurationChanged: configurationChanged))
+        connection = Locked(FrontEndConnection(socket, configurationChanged: configurationChanged))
     }
 
     /// Connects to the socket at `path`; one that begins with `@` is an abstract address.
@@ -71,23 +69,16 @@ public final class VhostUserFrontEnd: Sendable {
 
     /// Handles one request of the back end. While a reply is awaited this happens by itself.
     public func serveBackChannel(by deadline: Deadline) throws(VhostUserError) {
-        try locked { connection throws(VhostUserError) in
+        try connection.withLock { connection throws(VhostUserError) in
             _ = try connection.serveBackChannel(by: deadline)
         }
     }
 
     /// Waits until the back end has executed everything that was sent.
     public func confirm(by deadline: Deadline) throws(VhostUserError) {
-        try locked { connection throws(VhostUserError) in
+        try connection.withLock { connection throws(VhostUserError) in
             _ = try connection.number(.getFeatures, by: deadline)
         }
-    }
-
-    /// Runs `body` on the connection, one thread at a time.
-    func locked<R>(
-        _ body: (inout FrontEndConnection) throws(VhostUserError) -> R
-    ) throws(VhostUserError) -> R {
-        try connection.withLock(body)
     }
 
     /// Sends a request that has no reply of its own.
@@ -95,14 +86,12 @@ public final class VhostUserFrontEnd: Sendable {
         _ request: VhostUserRequest, _ payload: [UInt8] = [], descriptors: [Int32] = [],
         by deadline: Deadline
     ) throws(VhostUserError) {
-        try locked { connection throws(VhostUserError) in
+        try connection.withLock { connection throws(VhostUserError) in
             try connection.command(request, payload, descriptors: descriptors, by: deadline)
         }
     }
 
-    func require(
-        _ feature: VhostUserProtocolFeatures, _ name: String
-    ) throws(VhostUserError) {
+    func require(_ feature: VhostUserProtocolFeatures, _ name: String) throws(VhostUserError) {
         guard protocolFeatures.contains(feature) else { throw .notNegotiated(name) }
     }
 }

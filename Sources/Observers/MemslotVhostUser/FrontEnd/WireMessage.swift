@@ -58,6 +58,4 @@ package struct WireReader {
         defer { position += size }
         return bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: position, as: Word.self) }
     }
-
-    var rest: [UInt8] { Array(bytes[position...]) }
 }

@@ -18,8 +18,7 @@ extension BackEnd {
             table.last?.guestRange.upperBound ?? 0, regions.last?.guestRange.upperBound ?? 0)
         if log.map({ $0.size < LogMemory.size(guestEnd: end) }) ?? true {
             let new = try LogMemory(guestEnd: end)
-            try frontEnd.setLog(
-                descriptor: new.descriptor.number, size: new.size, by: deadline)
+            try frontEnd.setLog(descriptor: new.descriptor.number, size: new.size, by: deadline)
             // The back end has replied: it does not write to the former one any more.
             harvestLog()
             log = new
@@ -32,9 +31,7 @@ extension BackEnd {
         if !slots.contains(where: \.isLogging) { try setLogging(false, by: deadline) }
     }
 
-    private mutating func setLogging(
-        _ isOn: Bool, by deadline: Deadline
-    ) throws(VhostUserError) {
+    private mutating func setLogging(_ isOn: Bool, by deadline: Deadline) throws(VhostUserError) {
         guard isOn != isLogging else { return }
         var features = frontEnd.features
         if isOn { features.insert(.logAll) } else { features.remove(.logAll) }

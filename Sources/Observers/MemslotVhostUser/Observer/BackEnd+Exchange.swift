@@ -10,9 +10,7 @@ extension BackEnd {
             throw .tooManyRegions(table.count, limit: offer.regionLimit)
         }
         try sendTable(Array(table.prefix(VhostUserOffer.tableLimit)), by: deadline)
-        for region in table.dropFirst(VhostUserOffer.tableLimit) {
-            try add(region, by: deadline)
-        }
+        for region in table.dropFirst(VhostUserOffer.tableLimit) { try add(region, by: deadline) }
         try frontEnd.confirm(by: deadline)
     }
 
@@ -95,35 +93,24 @@ extension BackEnd {
         ringsOutside target: [VhostUserRegion], by deadline: Deadline
     ) throws(VhostUserError) {
         for index in rings.keys.sorted() where !isCovered(ranges(of: index), by: target) {
-            let shelter = target.first { region in
-                let start = region.guestRange.lowerBound
-                return isCovered([start..<start + 4_096], by: regions)
+            guard let shelter = shelter(in: target) else {
+                throw .invalid(
+                    "the back end has set up ring \(index) in memory that goes, and no memory "
+                        + "stays whose addresses it could have instead; reset the device")
             }
-            try park(index, in: shelter, by: deadline)
+            let place = GuestPhysicalAddress(shelter.lowerBound)
+            try frontEnd.setAddresses(
+                ofRing: index,
+                to: VhostUserRingAddresses(descriptors: place, available: place, used: place),
+                by: deadline)
+            rings[index]?.parkedIn = shelter
         }
     }
 
-    private mutating func park(
-        _ index: Int, in shelter: VhostUserRegion?, by deadline: Deadline
-    ) throws(VhostUserError) {
-        guard let shelter else {
-            throw .invalid(
-                "the back end has set up ring \(index) in memory that goes, and no memory stays "
-                    + "whose addresses it could have instead; reset the device")
-        }
-        let address = shelter.guestAddress
-        try frontEnd.setAddresses(
-            ofRing: index,
-            to: VhostUserRingAddresses(descriptors: address, available: address, used: address),
-            by: deadline)
-        rings[index]?.parkedIn = address.rawValue..<address.rawValue + 4_096
-    }
-
-    private func meets(_ index: Int, _ regions: [VhostUserRegion]) -> Bool {
-        let ranges = ranges(of: index)
-        return regions.contains { region in
-            ranges.contains { $0.overlaps(region.guestRange) }
-        }
+    /// Guest bytes in which a ring can be parked, because they are in `table` and in the present one.
+    func shelter(in table: [VhostUserRegion]) -> Range<UInt64>? {
+        table.lazy.map { $0.guestAddress.rawValue..<$0.guestAddress.rawValue + 4_096 }
+            .first { isCovered([$0], by: regions) }
     }
 
     /// Whether all of `ranges` is in `table`, wherever its regions end.
@@ -136,7 +123,8 @@ extension BackEnd {
 
     /// The first regions of a table come in one message, and must hold every ring.
     private func tableWithRingsFirst(_ target: [VhostUserRegion]) -> [VhostUserRegion] {
-        let holding = target.filter { region in rings.keys.contains { meets($0, [region]) } }
+        let used = rings.keys.flatMap { ranges(of: $0) }
+        let holding = target.filter { $0.overlaps(any: used) }
         return holding + target.filter { !holding.contains($0) }
     }
 }

@@ -19,9 +19,7 @@ extension BackEnd {
             throw .invalid("ring \(index) is not in memory that the back end sees")
         }
         rings[index] = kept
-        do throws(VhostUserError) {
-            try restart([index], by: deadline)
-        } catch {
+        do throws(VhostUserError) { try restart([index], by: deadline) } catch {
             rings[index]?.isStarted = false
             throw error
         }
@@ -34,9 +32,7 @@ extension BackEnd {
             throw .invalid("ring \(index) is not started")
         }
         var stopped: [Int] = []
-        do throws(VhostUserError) {
-            try drain([index], &stopped, by: deadline)
-        } catch {
+        do throws(VhostUserError) { try drain([index], &stopped, by: deadline) } catch {
             if !error.endsConnection { try restart(stopped, by: deadline) }
             throw error
         }
@@ -81,8 +77,7 @@ extension BackEnd {
     private func rest(_ indexes: [Int], by deadline: Deadline) throws(VhostUserError) -> Set<Int> {
         for index in indexes {
             guard let kept = rings[index] else { continue }
-            try frontEnd.setKick(
-                ofRing: index, descriptor: kept.privateKick.number, by: deadline)
+            try frontEnd.setKick(ofRing: index, descriptor: kept.privateKick.number, by: deadline)
         }
         if !frontEnd.protocolFeatures.contains(.acknowledgement) {
             try frontEnd.confirm(by: deadline)

@@ -10,6 +10,8 @@ struct BackEnd {
     let configuration: VhostUserObserver.Configuration
 
     var condition = VhostUserState.detached
+    /// The condition that the embedder knows of.
+    var reported = VhostUserState.detached
     /// Ascending by guest address.
     var regions: [VhostUserRegion] = []
     /// The table of the array in force, also while the back end is lost.
@@ -63,16 +65,6 @@ struct BackEnd {
         case .lost, .needsReset: return condition == reported ? nil : condition
         }
     }
-    private var reported = VhostUserState.detached
-
-    init(
-        frontEnd: VhostUserFrontEnd, offer: VhostUserOffer,
-        configuration: VhostUserObserver.Configuration
-    ) {
-        self.frontEnd = frontEnd
-        self.offer = offer
-        self.configuration = configuration
-    }
 
     /// Gives the back end up. It has no memory of ours any more, as far as we can know.
     mutating func lose(_ error: VhostUserError) {
@@ -92,9 +84,7 @@ struct BackEnd {
         return visible
     }
 
-    mutating func begin(
-        with slots: [Memslot], by deadline: Deadline
-    ) throws(VhostUserError) {
+    mutating func begin(with slots: [Memslot], by deadline: Deadline) throws(VhostUserError) {
         beginError = nil
         do throws(VhostUserError) {
             let slots = try visible(slots)
@@ -140,8 +130,7 @@ struct BackEnd {
             restore(former, stopped)
             throw error
         }
-        prepared = Prepared(
-            slots: after, former: former, target: change.table, stopped: stopped)
+        prepared = Prepared(slots: after, former: former, target: change.table, stopped: stopped)
     }
 
     mutating func finish() {
@@ -178,13 +167,9 @@ struct BackEnd {
     }
 
     /// Runs `body` after the outcome is decided: an error is that of the back end alone.
-    private mutating func ending(
-        _ body: (inout BackEnd, Deadline) throws(VhostUserError) -> Void
-    ) {
+    private mutating func ending(_ body: (inout BackEnd, Deadline) throws(VhostUserError) -> Void) {
         if case .lost = condition { return }
-        do throws(VhostUserError) {
-            try body(&self, .after(configuration.patience))
-        } catch {
+        do throws(VhostUserError) { try body(&self, .after(configuration.patience)) } catch {
             lose(error)
         }
     }
@@ -210,17 +195,11 @@ struct BackEnd {
         return interim.count <= offer.regionLimit ? interim : target
     }
 
-    private func requireRings(
-        toStayIn table: [VhostUserRegion]
-    ) throws(VhostUserError) {
+    private func requireRings(toStayIn table: [VhostUserRegion]) throws(VhostUserError) {
         // One that was set up but does not run is parked, which needs memory that stays.
         for index in rings.keys where rings[index]?.isStarted == false {
             let own = rings[index]?.ring.ownRanges(isPacked: isPacked) ?? []
-            let start = table.first { region in
-                let start = region.guestRange.lowerBound
-                return isCovered([start..<start + 4_096], by: regions)
-            }
-            guard start != nil || isCovered(own, by: table) else {
+            guard shelter(in: table) != nil || isCovered(own, by: table) else {
                 throw .invalid(
                     "the back end has set up ring \(index), and no memory stays; reset the device")
             }
@@ -241,13 +220,7 @@ struct BackEnd {
     ) -> [VhostUserRegion] {
         var pieces: [VhostUserRegion] = []
         for region in regions where region.guestRange.overlaps(range) {
-            let piece = region.part(region.guestRange.clamped(to: range))
-            if let last = pieces.last, last.isContinued(by: piece) {
-                pieces[pieces.count - 1].size = ByteCount(
-                    last.size.rawValue + piece.size.rawValue)
-            } else {
-                pieces.append(piece)
-            }
+            pieces.extend(by: region.part(region.guestRange.clamped(to: range)))
         }
         return pieces
     }

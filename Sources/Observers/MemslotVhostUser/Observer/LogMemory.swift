@@ -20,11 +20,8 @@ final class LogMemory: Sendable {
         guard ftruncate(file.number, off_t(size)) == 0 else {
             throw .systemCall("ftruncate", .last)
         }
-        let mapping = mmap(
-            nil, Int(size), PROT_READ | PROT_WRITE, MAP_SHARED, file.number, 0)
-        guard let mapping, mapping != MAP_FAILED else {
-            throw .systemCall("mmap", .last)
-        }
+        let mapping = mmap(nil, Int(size), PROT_READ | PROT_WRITE, MAP_SHARED, file.number, 0)
+        guard let mapping, mapping != MAP_FAILED else { throw .systemCall("mmap", .last) }
         descriptor = file
         self.size = size
         // Unsafe: a mapping of `size` zeros, of which every word is a valid atomic.

@@ -29,9 +29,7 @@ struct RingMemory {
     var usedIndex: UInt16 { used.load(fromByteOffset: 2, as: UInt16.self) }
 
     /// Waits until the back end has returned all requests before `base`.
-    func waitUntilUsed(
-        _ base: UInt16, ring: Int, by deadline: Deadline
-    ) throws(VhostUserError) {
+    func waitUntilUsed(_ base: UInt16, ring: Int, by deadline: Deadline) throws(VhostUserError) {
         while usedIndex != base {
             guard !deadline.hasPassed else {
                 throw .notDrained(ring: ring, used: usedIndex, base: base)

@@ -69,14 +69,12 @@ public final class VhostUserObserver: ReportingHook {
     public init(
         name: String, frontEnd: VhostUserFrontEnd, offer: VhostUserOffer,
         isVisible: @escaping @Sendable (Memslot) -> Bool = VhostUserObserver.isWritableMemory,
-        descriptor: @escaping @Sendable (MemoryObjectID) -> Int32?,
-        waitsForRequests: Bool = false,
+        descriptor: @escaping @Sendable (MemoryObjectID) -> Int32?, waitsForRequests: Bool = false,
         patience: Duration = .seconds(10),
         stateChanged: @escaping @Sendable (VhostUserState) -> Void = { _ in }
     ) throws(VhostUserError) {
         self.name = name
-        let silence = OwnedDescriptor(
-            adopting: try valueOfCall("eventfd", clinux_eventfd()))
+        let silence = OwnedDescriptor(adopting: try valueOfCall("eventfd", clinux_eventfd()))
         configuration = Configuration(
             isVisible: isVisible, descriptor: descriptor, waitsForRequests: waitsForRequests,
             patience: patience, stateChanged: stateChanged, silence: silence)
@@ -95,15 +93,11 @@ public final class VhostUserObserver: ReportingHook {
     /// The regions that the back end has, ascending by guest address.
     public var regions: [VhostUserRegion] { state.withLock { $0.regions } }
     /// How many messages of each kind were sent to the back end.
-    public var messagesSent: [VhostUserRequest: Int] {
-        state.withLock { $0.frontEnd }.messagesSent
-    }
+    public var messagesSent: [VhostUserRequest: Int] { state.withLock { $0.frontEnd }.messagesSent }
 
     /// Sends the table's array to the back end, and follows the table from then on.
     public func attach(to table: MemslotTable) throws(VhostUserError) {
-        do throws(HookVeto) {
-            try table.add(self)
-        } catch {
+        do throws(HookVeto) { try table.add(self) } catch {
             throw state.withLock { $0.beginError } ?? .invalid(error.reason)
         }
     }
@@ -173,8 +167,7 @@ extension VhostUserObserver {
     /// Sends the first table. As `TransactionHook.begin(with:)`.
     public func begin(with snapshot: TableSnapshot) throws(HookVeto) {
         try vetoing { backEnd throws(VhostUserError) in
-            try backEnd.begin(
-                with: snapshot.array.slots, by: .after(configuration.patience))
+            try backEnd.begin(with: snapshot.array.slots, by: .after(configuration.patience))
         }
     }
 
@@ -214,9 +207,7 @@ extension VhostUserObserver {
         return report
     }
 
-    private func vetoing(
-        _ body: (inout BackEnd) throws(VhostUserError) -> Void
-    ) throws(HookVeto) {
+    private func vetoing(_ body: (inout BackEnd) throws(VhostUserError) -> Void) throws(HookVeto) {
         let (result, news) = state.change { backEnd in
             let result = Result { () throws(VhostUserError) in try body(&backEnd) }
             return (result, backEnd.news(after: result))
@@ -225,11 +216,5 @@ extension VhostUserObserver {
         do throws(VhostUserError) { try result.get() } catch { throw HookVeto(error.message) }
     }
 
-    private func end(_ body: (inout BackEnd) -> Void) {
-        let news = state.change { backEnd in
-            body(&backEnd)
-            return backEnd.news(after: .success(()))
-        }
-        if let news { configuration.stateChanged(news) }
-    }
+    private func end(_ body: (inout BackEnd) -> Void) { try? vetoing { body(&$0) } }
 }

@@ -21,12 +21,8 @@ public struct VhostUserRing: Hashable, Sendable {
         index: Int, size: UInt16, addresses: VhostUserRingAddresses, kick: Int32, call: Int32,
         buffers: [Range<GuestPhysicalAddress>]? = nil
     ) {
-        self.index = index
-        self.size = size
-        self.addresses = addresses
-        self.kick = kick
-        self.call = call
-        self.buffers = buffers
+        (self.index, self.size, self.addresses) = (index, size, addresses)
+        (self.kick, self.call, self.buffers) = (kick, call, buffers)
     }
 
     /// The guest bytes of the ring's three parts.
@@ -34,9 +30,7 @@ public struct VhostUserRing: Hashable, Sendable {
         let size = UInt64(size)
         let lengths = isPacked ? [16 * size, 4, 4] : [16 * size, 6 + 2 * size, 6 + 8 * size]
         let starts = [addresses.descriptors, addresses.available, addresses.used]
-        return zip(starts, lengths).map { start, length in
-            start.rawValue..<start.rawValue + length
-        }
+        return zip(starts, lengths).map { $0.rawValue..<$0.rawValue + $1 }
     }
 
     /// Whether the ring or its buffers may lie in one of `regions`.
@@ -45,9 +39,7 @@ public struct VhostUserRing: Hashable, Sendable {
         let ranges =
             buffers.map { $0.lowerBound.rawValue..<$0.upperBound.rawValue }
             + ownRanges(isPacked: isPacked)
-        return regions.contains { region in
-            ranges.contains { $0.overlaps(region.guestRange) }
-        }
+        return regions.contains { $0.overlaps(any: ranges) }
     }
 }
 

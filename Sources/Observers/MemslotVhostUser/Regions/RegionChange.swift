@@ -36,9 +36,7 @@ public struct RegionChange: Hashable, Sendable {
     }
 
     /// - Parameter merging: whether a region stays only if it is all of a run.
-    private init(
-        from present: [VhostUserRegion], to wanted: [VhostUserRegion], merging: Bool
-    ) {
+    private init(from present: [VhostUserRegion], to wanted: [VhostUserRegion], merging: Bool) {
         var broken: [VhostUserRegion] = []
         var position = 0
         for region in present {
@@ -76,14 +74,10 @@ public struct RegionChange: Hashable, Sendable {
         var runs: [VhostUserRegion] = []
         for slot in slots.sorted(by: { $0.guestPhysicalAddress < $1.guestPhysicalAddress }) {
             guard let memory = slot.memory else { continue }
-            let region = VhostUserRegion(
-                guestAddress: slot.guestPhysicalAddress, size: slot.size, object: memory.object,
-                fileOffset: memory.offset)
-            if let last = runs.last, last.isContinued(by: region) {
-                runs[runs.count - 1].size = ByteCount(last.size.rawValue + slot.size.rawValue)
-            } else {
-                runs.append(region)
-            }
+            runs.extend(
+                by: VhostUserRegion(
+                    guestAddress: slot.guestPhysicalAddress, size: slot.size,
+                    object: memory.object, fileOffset: memory.offset))
         }
         return runs
     }
@@ -115,9 +109,7 @@ public struct RegionChange: Hashable, Sendable {
         return rest
     }
 
-    private static func overlaps(
-        _ region: VhostUserRegion, any others: [VhostUserRegion]
-    ) -> Bool {
+    private static func overlaps(_ region: VhostUserRegion, any others: [VhostUserRegion]) -> Bool {
         let first = others.partitioningIndex {
             $0.guestRange.upperBound > region.guestRange.lowerBound
         }

@@ -16,16 +16,12 @@ public struct VhostUserRegion: Hashable, Sendable {
         guestAddress: GuestPhysicalAddress, size: ByteCount, object: MemoryObjectID,
         fileOffset: ByteCount
     ) {
-        self.guestAddress = guestAddress
-        self.size = size
-        self.object = object
-        self.fileOffset = fileOffset
+        (self.guestAddress, self.size) = (guestAddress, size)
+        (self.object, self.fileOffset) = (object, fileOffset)
     }
 
     /// The guest addresses, in bytes.
-    var guestRange: Range<UInt64> {
-        guestAddress.rawValue..<guestAddress.rawValue + size.rawValue
-    }
+    var guestRange: Range<UInt64> { guestAddress.rawValue..<guestAddress.rawValue + size.rawValue }
 
     /// Returns the part at `range`.
     ///
@@ -34,14 +30,17 @@ public struct VhostUserRegion: Hashable, Sendable {
         VhostUserRegion(
             guestAddress: GuestPhysicalAddress(range.lowerBound),
             size: ByteCount(range.upperBound - range.lowerBound), object: object,
-            fileOffset: ByteCount(
-                fileOffset.rawValue + (range.lowerBound - guestAddress.rawValue)))
+            fileOffset: ByteCount(fileOffset.rawValue + (range.lowerBound - guestAddress.rawValue)))
     }
 
     /// Returns whether `next` continues this region in guest memory and in the file.
     func isContinued(by next: VhostUserRegion) -> Bool {
         guestRange.upperBound == next.guestRange.lowerBound && object == next.object
             && fileOffset.rawValue + size.rawValue == next.fileOffset.rawValue
+    }
+
+    func overlaps(any ranges: [Range<UInt64>]) -> Bool {
+        ranges.contains { $0.overlaps(guestRange) }
     }
 
     /// The address by which messages name the first byte.
@@ -54,5 +53,13 @@ public struct VhostUserRegion: Hashable, Sendable {
     /// addresses when the region around it is cut.
     static func userAddress(of guest: GuestPhysicalAddress) -> UserspaceAddress {
         UserspaceAddress(1 << 60 | guest.rawValue)
+    }
+}
+
+extension [VhostUserRegion] {
+    /// Appends `region`, or makes the last one longer where `region` continues it.
+    mutating func extend(by region: VhostUserRegion) {
+        guard let last, last.isContinued(by: region) else { return append(region) }
+        self[count - 1].size = ByteCount(last.size.rawValue + region.size.rawValue)
     }
 }
