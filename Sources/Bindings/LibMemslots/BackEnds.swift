@@ -80,11 +80,7 @@ extension VhostUserState {
 
 private func returnCode(
     _ handle: memslots_back_end, _ body: (OpenBackEnd) throws(Problem) -> Void
-) -> Int32 {
-    returnCode { () throws(Problem) in
-        try HandleTable.shared.with(handle.value, .backEnd, as: OpenBackEnd.self, body)
-    }
-}
+) -> Int32 { returnCode(handle.value, .backEnd, as: OpenBackEnd.self, body) }
 
 private func talking<R>(_ body: () throws(VhostUserError) -> R) throws(Problem) -> R {
     try converting(Problem.backEnd, body())

@@ -5,7 +5,6 @@ public import CMemslots
 import Memslots
 
 private final class CHook: MemslotHook {
-    private static let reasonCapacity = 512
     let name: String
     private let borrowed: Borrowed<memslots_hook_functions>
 
@@ -22,18 +21,11 @@ private final class CHook: MemslotHook {
     func prepare(_ change: MemslotChange) throws(HookVeto) {
         guard let prepare = functions.prepare else { return }
         var change = memslots_change(change)
-        let capacity = Self.reasonCapacity
-        let veto = withUnsafeTemporaryAllocation(of: CChar.self, capacity: capacity) {
-            reason -> String? in
-            reason.initialize(repeating: 0)
-            if prepare(functions.context, &change, reason.baseAddress, capacity) == 0 {
-                return nil
-            }
-            reason[capacity - 1] = 0
-            let text = reason.baseAddress.flatMap { string(UnsafePointer($0)) } ?? ""
-            return text.isEmpty ? "no reason given" : text
-        }
-        if let veto { throw HookVeto(veto) }
+        var reason = [CChar](repeating: 0, count: 512)
+        if prepare(functions.context, &change, &reason, reason.count) == 0 { return }
+        reason[reason.count - 1] = 0
+        let text = string(reason) ?? ""
+        throw HookVeto(text.isEmpty ? "no reason given" : text)
     }
 
     func commit(_ change: MemslotChange) { call(functions.commit, change) }
@@ -75,24 +67,16 @@ private final class CHook: MemslotHook {
     }
 }
 
+/// What calls the function of an observation, and releases its context at the end.
 private final class CObserver: Sendable {
-    typealias Function =
-        @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<memslots_event>?) -> Void
-    typealias Release = @convention(c) (UnsafeMutableRawPointer?) -> Void
+    private let functions: Borrowed<(send: (TableEvent) -> Void, release: () -> Void)>
 
-    private let borrowed:
-        Borrowed<(function: Function, release: Release?, context: UnsafeMutableRawPointer?)>
-
-    init(_ function: Function, _ release: Release?, _ context: UnsafeMutableRawPointer?) {
-        borrowed = Borrowed(value: (function, release, context))
+    init(_ send: @escaping (TableEvent) -> Void, release: @escaping () -> Void) {
+        functions = Borrowed(value: (send, release))
     }
 
-    deinit { borrowed.value.release?(borrowed.value.context) }
-
-    func send(_ event: TableEvent) {
-        var event = memslots_event(event)
-        borrowed.value.function(borrowed.value.context, &event)
-    }
+    deinit { functions.value.release() }
+    func send(_ event: TableEvent) { functions.value.send(event) }
 }
 
 extension memslots_event {
@@ -127,7 +111,11 @@ extension memslots_event {
         guard let observer, let observation else {
             throw .badArgument("observer or observation is NULL")
         }
-        let caller = CObserver(observer, release, context)
+        let send = { (event: TableEvent) in
+            var event = memslots_event(event)
+            observer(context, &event)
+        }
+        let caller = CObserver(send, release: { release?(context) })
         let start = try converting(Problem.reentrant, open.table.observe { caller.send($0) })
         observation.pointee.value = try HandleTable.shared.open(
             Open(start.observation, in: open), as: .observation)

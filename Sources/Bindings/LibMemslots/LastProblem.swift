@@ -57,11 +57,17 @@ func returnCode(_ body: () throws(Problem) -> Void) -> Int32 {
     return Int32(MEMSLOTS_OK)
 }
 
+/// As ``returnCode(_:)``, with the object that `handle` names.
+func returnCode<Object: AnyObject>(
+    _ handle: UInt64, _ kind: HandleKind, as type: Object.Type,
+    _ body: (Object) throws(Problem) -> Void
+) -> Int32 {
+    returnCode { () throws(Problem) in try HandleTable.shared.with(handle, kind, as: type, body) }
+}
+
 /// As ``returnCode(_:)``, with the table that `handle` names.
 func returnCode(_ handle: memslots_table, _ body: (OpenTable) throws(Problem) -> Void) -> Int32 {
-    returnCode { () throws(Problem) in
-        try HandleTable.shared.with(handle.value, .table, as: OpenTable.self, body)
-    }
+    returnCode(handle.value, .table, as: OpenTable.self, body)
 }
 
 @c @implementation public func memslots_abi_1() -> UInt32 { UInt32(MEMSLOTS_ABI) }

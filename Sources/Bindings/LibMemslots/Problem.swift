@@ -83,8 +83,7 @@ enum Problem: Error {
         case .tooSmall(let capacity, let count):
             "the list has \(count) entries, the capacity is \(capacity); pass a larger list"
         case .badArgument(let what), .notSupported(let what): "\(what)"
-        case .notInside:
-            "the view is not entered: its reader has left it, or never entered"
+        case .notInside: "the view is not entered: its reader has left it, or never entered"
         case .alreadyInside:
             "the reader is inside: leave its view first, or register a reader for each view"
         case .tooManyHandles: "all 1,048,575 handles are in use; close some"

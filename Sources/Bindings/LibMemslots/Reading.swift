@@ -91,10 +91,9 @@ private func inside<R>(
     guard let view else { throw .badArgument("view is NULL") }
     guard let array = view.pointee.array else { throw .notInside }
     let reader = Unmanaged<OpenReader>.fromOpaque(array)
-    let result: Result<R, Problem> = reader._withUnsafeGuaranteedRef { reader in
-        do throws(Problem) { return .success(try body(reader)) } catch { return .failure(error) }
-    }
-    return try result.get()
+    return try reader._withUnsafeGuaranteedRef { reader in
+        Result { () throws(Problem) in try body(reader) }
+    }.get()
 }
 
 @c @implementation public func memslots_view_translate(

@@ -28,28 +28,23 @@ extension memslots_receipt {
     mutating func fill(_ receipt: Receipt, details: UInt64) {
         generation = receipt.generation.rawValue
         outcome = UInt32(receipt.outcome == .committed ? MEMSLOTS_COMMITTED : MEMSLOTS_UNCHANGED)
-        added = UInt32(clamping: receipt.diff.added.count)
-        removed = UInt32(clamping: receipt.diff.removed.count)
-        moved = UInt32(clamping: receipt.diff.moved.count)
-        reflagged = UInt32(clamping: receipt.diff.reflagged.count)
-        operations = UInt32(clamping: receipt.operations.count)
-        unmapped_dirty_runs = UInt32(
-            clamping: receipt.unmappedDirtyPages.reduce(0) { $0 + $1.runs.count })
-        warnings = UInt32(clamping: receipt.warnings.count)
-        readers = UInt32(clamping: receipt.readers.count)
-        quiesced = receipt.quiesced
-        retired = receipt.retired
+        func count(_ list: [some Any]) -> UInt32 { UInt32(clamping: list.count) }
+        (added, removed) = (count(receipt.diff.added), count(receipt.diff.removed))
+        (moved, reflagged) = (count(receipt.diff.moved), count(receipt.diff.reflagged))
+        operations = count(receipt.operations)
+        unmapped_dirty_runs = count(receipt.unmappedDirtyPages.flatMap(\.runs))
+        (warnings, readers) = (count(receipt.warnings), count(receipt.readers))
+        (quiesced, retired) = (receipt.quiesced, receipt.retired)
         is_optimal = receipt.isOptimal
-        blackout_nanoseconds = receipt.durations.nanoseconds.blackout
-        total_nanoseconds = receipt.durations.nanoseconds.total
+        let times = receipt.durations.nanoseconds
+        (blackout_nanoseconds, total_nanoseconds) = (times.blackout, times.total)
         self.details = details
     }
 }
 
 /// Runs `body` with the details of a filled receipt.
 private func details<R>(
-    of receipt: UnsafePointer<memslots_receipt>?,
-    _ body: (ReceiptDetails) throws(Problem) -> R
+    of receipt: UnsafePointer<memslots_receipt>?, _ body: (ReceiptDetails) throws(Problem) -> R
 ) throws(Problem) -> R {
     guard let receipt else { throw .badArgument("receipt is NULL") }
     return try HandleTable.shared.with(
@@ -69,9 +64,8 @@ private func fill<Source, Element>(
 }
 
 @c @implementation public func memslots_receipt_operations(
-    _ receipt: UnsafePointer<memslots_receipt>?,
-    _ list: UnsafeMutablePointer<memslots_operation>?, _ capacity: Int,
-    _ count: UnsafeMutablePointer<Int>?
+    _ receipt: UnsafePointer<memslots_receipt>?, _ list: UnsafeMutablePointer<memslots_operation>?,
+    _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 { fill(list, capacity, count, of: receipt, { $0.operations }, memslots_operation.init) }
 
 @c @implementation public func memslots_receipt_slots(
@@ -80,9 +74,8 @@ private func fill<Source, Element>(
 ) -> Int32 { fill(list, capacity, count, of: receipt, { $0.slots }, memslots_slot.init) }
 
 @c @implementation public func memslots_receipt_dirty_runs(
-    _ receipt: UnsafePointer<memslots_receipt>?,
-    _ list: UnsafeMutablePointer<memslots_dirty_run>?, _ capacity: Int,
-    _ count: UnsafeMutablePointer<Int>?
+    _ receipt: UnsafePointer<memslots_receipt>?, _ list: UnsafeMutablePointer<memslots_dirty_run>?,
+    _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {
     fill(
         list, capacity, count, of: receipt,

@@ -6,11 +6,9 @@ extension Memslot {
     init(_ slot: memslots_slot) {
         let flags = MemslotFlags(rawValue: slot.flags)
         self.init(
-            id: SlotID(slot.slot),
-            addressSpace: AddressSpaceID(slot.address_space),
+            id: SlotID(slot.slot), addressSpace: AddressSpaceID(slot.address_space),
             guestPhysicalAddress: GuestPhysicalAddress(slot.guest_physical_address),
-            size: ByteCount(slot.size),
-            userspaceAddress: UserspaceAddress(slot.userspace_address),
+            size: ByteCount(slot.size), userspaceAddress: UserspaceAddress(slot.userspace_address),
             flags: flags,
             memory: MemoryReference(
                 object: MemoryObjectID(slot.memory_object), offset: ByteCount(slot.memory_offset)),
@@ -42,9 +40,7 @@ extension memslots_slot {
 func slots(_ list: UnsafePointer<memslots_slot>?, _ count: Int) throws(Problem) -> [Memslot] {
     if count == 0 { return [] }
     guard let list else { throw .badArgument("slots is NULL, but the count is not 0") }
-    guard count > 0, count <= 1 << 24 else {
-        throw .badArgument("no VM can have that many slots")
-    }
+    guard count > 0, count <= 1 << 24 else { throw .badArgument("no VM can have that many slots") }
     return UnsafeBufferPointer(start: list, count: count).map(Memslot.init)
 }
 

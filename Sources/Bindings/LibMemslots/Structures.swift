@@ -47,9 +47,8 @@ enum SizedStructure {
 /// Fills a caller's list with the elements that fit, and stores the number of all. Throws
 /// ``Problem/tooSmall(capacity:count:)`` if some do not fit; the others are filled in.
 func fill<Source: Collection, Element>(
-    _ list: UnsafeMutablePointer<Element>?, _ capacity: Int,
-    _ count: UnsafeMutablePointer<Int>?, from source: Source,
-    _ convert: (Source.Element) -> Element
+    _ list: UnsafeMutablePointer<Element>?, _ capacity: Int, _ count: UnsafeMutablePointer<Int>?,
+    from source: Source, _ convert: (Source.Element) -> Element
 ) throws(Problem) {
     guard let count else { throw .badArgument("count is NULL") }
     guard list != nil || capacity == 0 else {
@@ -62,9 +61,7 @@ func fill<Source: Collection, Element>(
             (list + place).initialize(to: convert(element))
         }
     }
-    guard source.count <= capacity else {
-        throw .tooSmall(capacity: capacity, count: source.count)
-    }
+    guard source.count <= capacity else { throw .tooSmall(capacity: capacity, count: source.count) }
 }
 
 /// A C string as a string. Invalid UTF-8 is replaced.

@@ -154,9 +154,7 @@ extension SimulatorConfigurationError {
 }
 
 @c @implementation public func memslots_simulator_clear_faults(_ table: memslots_table) -> Int32 {
-    returnCode(table) { open throws(Problem) in
-        try open.simulator.clearFaults()
-    }
+    returnCode(table) { open throws(Problem) in try open.simulator.clearFaults() }
 }
 
 @c @implementation public func memslots_simulator_installed(

@@ -97,9 +97,7 @@ extension SubmitOptions {
 }
 
 @c @implementation public func memslots_release_vcpus(_ table: memslots_table) -> Int32 {
-    returnCode(table) { open in
-        open.table.releaseVCPUs()
-    }
+    returnCode(table) { open in open.table.releaseVCPUs() }
 }
 
 @c @implementation public func memslots_dirty_log(
@@ -109,9 +107,7 @@ extension SubmitOptions {
 ) -> Int32 {
     returnCode(table) { open throws(Problem) in
         guard let bitmap else { throw .badArgument("bitmap is NULL") }
-        guard firstPage % 64 == 0 else {
-            throw .badArgument("first_page is not a multiple of 64")
-        }
+        guard firstPage % 64 == 0 else { throw .badArgument("first_page is not a multiple of 64") }
         let key = SlotKey(addressSpace: AddressSpaceID(addressSpace), id: SlotID(slot))
         let pages = try pages(of: key, in: open.table, firstPage, pageCount)
         let needed = (pages.count + 63) / 64

@@ -29,8 +29,7 @@ final class OpenVCPU: Sendable {
     _ vcpu: UnsafeMutablePointer<memslots_vcpu>?
 ) -> Int32 {
     returnCode(table) { open throws(Problem) in
-        guard let options = try SizedStructure.read(options), let page = options.kvm_run,
-            let vcpu
+        guard let options = try SizedStructure.read(options), let page = options.kvm_run, let vcpu
         else { throw .badArgument("options, kvm_run or vcpu is NULL") }
         guard case .kvm(let backend) = open.vm, let gate = open.table.vcpuGate else {
             throw .notSupported(
@@ -72,7 +71,7 @@ private func kickSignal(_ number: Int32) throws(Problem) -> KickSignal {
     _ vcpu: memslots_vcpu, _ requests: UnsafeMutablePointer<UInt32>?
 ) -> Int32 {
     var success = Int32(MEMSLOTS_OK)
-    let code = returnCode(vcpu) { open throws(Problem) in
+    let code = returnCode(vcpu.value, .vcpu, as: OpenVCPU.self) { open throws(Problem) in
         do throws(VCPURunError) {
             let turn = try open.guarded.run()
             requests?.pointee = turn.requests.bits
@@ -91,15 +90,6 @@ private func kickSignal(_ number: Int32) throws(Problem) -> KickSignal {
     return code == MEMSLOTS_OK ? success : code
 }
 
-/// As ``returnCode(_:)``, with the vCPU that `handle` names.
-private func returnCode(
-    _ handle: memslots_vcpu, _ body: (OpenVCPU) throws(Problem) -> Void
-) -> Int32 {
-    returnCode { () throws(Problem) in
-        try HandleTable.shared.with(handle.value, .vcpu, as: OpenVCPU.self, body)
-    }
-}
-
 extension KickRequests {
     fileprivate var bits: UInt32 {
         (contains(.gate) ? UInt32(MEMSLOTS_KICK_TRANSACTION) : 0)
@@ -108,11 +98,11 @@ extension KickRequests {
 }
 
 @c @implementation public func memslots_vcpu_kick(_ vcpu: memslots_vcpu) -> Int32 {
-    returnCode(vcpu) { $0.guarded.kick() }
+    returnCode(vcpu.value, .vcpu, as: OpenVCPU.self) { $0.guarded.kick() }
 }
 
 @c @implementation public func memslots_vcpu_drain_dirty_ring(_ vcpu: memslots_vcpu) -> Int32 {
-    returnCode(vcpu) { open throws(Problem) in
+    returnCode(vcpu.value, .vcpu, as: OpenVCPU.self) { open throws(Problem) in
         try converting(
             { Problem.system(call: "KVM_RESET_DIRTY_RINGS", $0) },
             open.backend.collectDirtyRings(afterFullRingOf: open.guarded.descriptor))

@@ -523,9 +523,8 @@ int32_t memslots_vcpu_open(
 /* Ends its registration. */
 int32_t memslots_vcpu_close(memslots_vcpu vcpu);
 
-/* Unblocks the kick signal for the calling thread. The number is that of kick_signal, with the
- * same default. Call it once on each thread that runs vCPUs, before its first
- * memslots_vcpu_run(). */
+/* Unblocks the kick signal for the calling thread. The number is that of kick_signal, with the same
+ * default. Call it once on each thread that runs vCPUs, before its first memslots_vcpu_run(). */
 int32_t memslots_accept_kicks(int32_t kick_signal);
 
 /*
