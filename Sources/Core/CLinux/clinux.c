@@ -37,15 +37,12 @@ int clinux_has_capabilities(const char *path) {
 
 // A POSIX access list in the kernel's format (linux/posix_acl_xattr.h), so that no libacl is
 // needed.
-struct entry {
-    uint16_t tag;
-    uint16_t permissions;
-    uint32_t id;
-};
-
 struct list {
     uint32_t version;
-    struct entry entries[5];
+    struct {
+        uint16_t tag, permissions;
+        uint32_t id;
+    } entries[5];
 };
 
 int clinux_allow_group(const char *path, unsigned int group, unsigned int ownerBits,

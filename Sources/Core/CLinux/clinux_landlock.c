@@ -24,8 +24,7 @@
 
 // struct landlock_ruleset_attr with the member that came with version 4.
 struct rules {
-    uint64_t files;
-    uint64_t ports;
+    uint64_t files, ports;
 };
 
 // All rights on files that this version of Landlock knows.

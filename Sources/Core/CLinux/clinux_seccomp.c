@@ -170,11 +170,6 @@ static void allow_receiving(struct filter *filter) {
     ALLOW_ALL(filter, relaying);
 }
 
-static void allow_launching(struct filter *filter) {
-    ALLOW_ALL(filter, launching);
-    allow_receiving(filter);
-}
-
 int clinux_filter_calls(int process, int kills) {
     struct filter filter = {
         .refusal = kills ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO | EPERM};
@@ -186,8 +181,8 @@ int clinux_filter_calls(int process, int kills) {
     add(&filter, BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1);
     end(&filter, SECCOMP_RET_ERRNO | ENOSYS);
     if (process == CLINUX_SERVES) allow_serving(&filter);
-    if (process == CLINUX_LAUNCHES) allow_launching(&filter);
-    if (process == CLINUX_RECEIVES) allow_receiving(&filter);
+    if (process == CLINUX_LAUNCHES) ALLOW_ALL(&filter, launching);
+    if (process == CLINUX_LAUNCHES || process == CLINUX_RECEIVES) allow_receiving(&filter);
     if (process == CLINUX_RELAYS) ALLOW_ALL(&filter, relaying);
     end(&filter, filter.refusal);
     struct sock_fprog program = {.len = filter.count, .filter = filter.lines};
@@ -201,11 +196,8 @@ int clinux_filter_calls(int process, int kills) {
 }
 
 #else
-
 int clinux_filter_calls(int process, int kills) {
-    (void)process;
-    (void)kills;
+    (void)process, (void)kills;
     return -ENOTSUP;
 }
-
 #endif

@@ -8,15 +8,11 @@
 
 // memfd_create(2), close-on-exec and sealable.
 int clinux_memfd(const char *name, int hugetlb);
-
 // fcntl(2), F_ADD_SEALS: the file can neither shrink nor grow, and its seals are final.
 int clinux_seal_size(int descriptor);
-
 // fcntl(2), F_GET_SEALS.
 int clinux_seals(int descriptor);
-
-// The seal that a passed memory object must have. Without it a client could kill the daemon with
-// SIGBUS.
+// F_SEAL_SHRINK, which a passed memory object must have: a client could kill the daemon by SIGBUS.
 int clinux_seal_shrink(void);
 
 // renameat2(2), RENAME_EXCHANGE: two files of one directory exchange their names atomically.
@@ -34,7 +30,6 @@ int clinux_allow_group(const char *path, unsigned int group, unsigned int ownerB
 // malloc_trim(3): returns free heap memory to the system. With much free memory this takes
 // milliseconds, and other threads may wait for memory meanwhile.
 void clinux_give_memory_back(void);
-
 // mallopt(M_ARENA_MAX): the most heaps that malloc keeps for threads. Call it before the first
 // thread starts.
 void clinux_limit_arenas(int count);

@@ -40,7 +40,6 @@ long clinux_receive_through(int control, void *buffer, size_t size, int *descrip
 
 // Waits for the end of a process; returns 1 if it has ended.
 int clinux_has_ended(int process, int milliseconds);
-
 // pidfd_send_signal(2), SIGKILL.
 int clinux_kill(int process);
 

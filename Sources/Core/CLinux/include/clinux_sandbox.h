@@ -12,16 +12,11 @@ int clinux_no_new_privileges(void);
 int clinux_landlock_begin(void);
 
 // What a path is used for.
-// A directory of files that are read, written, replaced and removed.
-#define CLINUX_USE_FILES 0
-// A directory in which files are created, written and replaced, and none is read.
-#define CLINUX_USE_OUTPUT 1
-// A directory in which a socket is created and removed.
-#define CLINUX_USE_SOCKET 2
-// A file that is read and written.
-#define CLINUX_USE_FILE 3
-// A device that is opened and controlled.
-#define CLINUX_USE_DEVICE 4
+#define CLINUX_USE_FILES 0   // a directory of files that are read, written, replaced and removed
+#define CLINUX_USE_OUTPUT 1  // a directory of files that are created, written, replaced, not read
+#define CLINUX_USE_SOCKET 2  // a directory in which a socket is created and removed
+#define CLINUX_USE_FILE 3    // a file that is read and written
+#define CLINUX_USE_DEVICE 4  // a device that is opened and controlled
 
 // Permits this use of `path`, which must exist.
 int clinux_landlock_allow(int rules, const char *path, int use);
@@ -35,12 +30,9 @@ char *clinux_coverage_directory(void);
 
 // Which process is filtered.
 #define CLINUX_SERVES 0
-// Starts receivers; has one socket.
-#define CLINUX_LAUNCHES 1
-// Receives a peer's descriptors, and starts relays.
-#define CLINUX_RECEIVES 2
-// Passes on what the daemon and a back end send each other.
-#define CLINUX_RELAYS 3
+#define CLINUX_LAUNCHES 1  // starts receivers; has one socket
+#define CLINUX_RECEIVES 2  // receives a peer's descriptors, and starts relays
+#define CLINUX_RELAYS 3    // passes on what the daemon and a back end send each other
 
 // Whether and how a process is confined; what CLINUX_STRICT forbids ends the process.
 #define CLINUX_UNCONFINED 0

@@ -21,19 +21,15 @@ long clinux_receive(int socket, void *buffer, size_t size, int *descriptors, int
 long clinux_send(int socket, const void *buffer, size_t size, const int *descriptors,
                  int descriptorCount, int wait);
 
-// socket(2) of a Unix stream, close-on-exec.
+// socket(2) of a Unix stream, and of Unix datagrams; close-on-exec.
 int clinux_stream_socket(void);
-
-// socket(2) of Unix datagrams, close-on-exec.
 int clinux_datagram_socket(void);
 
 // The most bytes of a path in a socket's address, without the terminating zero.
 size_t clinux_path_limit(void);
 
-// bind(2) to a path. A path that begins with '@' is an abstract address.
+// bind(2) and connect(2) to a path. A path that begins with '@' is an abstract address.
 int clinux_bind(int socket, const char *path);
-
-// connect(2) to a path, as for clinux_bind.
 int clinux_connect(int socket, const char *path);
 
 // accept4(2), close-on-exec.
@@ -46,13 +42,10 @@ int clinux_peer(int socket, unsigned int *user, unsigned int *group, int *proces
 // `room`.
 int clinux_peer_groups(int socket, unsigned int *groups, unsigned int room);
 
-// Whether `descriptor` is a socket; 1 or 0.
+// Whether `descriptor` is a socket; a stream socket of the Unix family that listens; one that does
+// not. 1 or 0.
 int clinux_is_socket(int descriptor);
-
-// Whether `descriptor` is a listening stream socket of the Unix family; 1 or 0.
 int clinux_is_listening(int descriptor);
-
-// Whether `descriptor` is a stream socket of the Unix family that does not listen; 1 or 0.
 int clinux_is_stream(int descriptor);
 
 // eventfd(2), close-on-exec.
