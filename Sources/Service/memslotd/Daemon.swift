@@ -94,9 +94,7 @@ struct Daemon {
     /// Serves the socket. Returns whether the server ended cleanly.
     func serve() -> Bool {
         let listener: Listener
-        do throws(ListeningError) {
-            listener = try self.listener()
-        } catch {
+        do throws(ListeningError) { listener = try self.listener() } catch {
             Self.complain("can't listen", error.message, to: log)
             return false
         }

@@ -13,9 +13,7 @@ struct MetricsFile: Sendable {
 
     /// Starts a thread that writes until the file is removed.
     func start() {
-        do throws(Errno) {
-            try OwnThread { while update() { sleep(15) } }.detach()
-        } catch {
+        do throws(Errno) { try OwnThread { while update() { sleep(15) } }.detach() } catch {
             log.error("metrics aren't written: no thread", metadata: ["reason": "\(error)"])
         }
     }

@@ -20,15 +20,13 @@ struct SocketOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "A group, by name or number, that may call every method. The socket gets mode 0660, and a directory that "
-                + "the daemon creates 0750.",
-            valueName: "gid"), transform: group)
-    var allowGID: UInt32?
+                + "the daemon creates 0750.", valueName: "gid"), transform: group) var allowGID:
+        UInt32?
 
     @Option(
         help: ArgumentHelp(
             "A group that may read, but change nothing. With --allow-gid, an access list lets "
-                + "this group reach the socket.",
-            valueName: "gid"), transform: group)
+                + "this group reach the socket.", valueName: "gid"), transform: group)
     var readOnlyGID: UInt32?
 
     var isGiven: Bool {
@@ -143,8 +141,7 @@ struct StateOptions: ParsableArguments {
 struct LimitOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Connections at the same time. One user has at most half of them.",
-            valueName: "count"))
+            "Connections at the same time. One user has at most half of them.", valueName: "count"))
     var maxConnections = ServiceLimits().connections
 
     @Option(

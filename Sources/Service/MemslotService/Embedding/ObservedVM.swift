@@ -88,9 +88,8 @@ public final class ObservedVM: Sendable {
 private final class NoBackend: MemslotBackend {
     let capabilities = Capabilities(
         maxSlots: 32_767, addressSpaces: 65_536, maxGuestPage: .max,
-        userspaceEnd: UserspaceAddress(1 << 57),
-        flags: [.logDirtyPages, .readOnly, .guestMemfd], providesGuestMemfd: true,
-        deletesAtOneInstant: true)
+        userspaceEnd: UserspaceAddress(1 << 57), flags: [.logDirtyPages, .readOnly, .guestMemfd],
+        providesGuestMemfd: true, deletesAtOneInstant: true)
 
     func beginTransaction() {}
     func apply(_ call: SlotCall) {}

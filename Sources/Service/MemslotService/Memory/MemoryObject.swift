@@ -52,16 +52,13 @@ final class MappedFile: Sendable {
     fileprivate let file: OwnedDescriptor?
 
     /// Maps the first `size` bytes of `file`, and keeps it. Throws the errno of `mmap`.
-    convenience init(
-        _ file: OwnedDescriptor, size: ByteCount, pageSize: ByteCount
-    ) throws(Errno) {
+    convenience init(_ file: OwnedDescriptor, size: ByteCount, pageSize: ByteCount) throws(Errno) {
         try self.init(file.number, keeping: file, size: size, pageSize: pageSize)
     }
 
     /// Maps the first `size` bytes of the file `number`. Throws the errno of `mmap`.
     init(
-        _ number: Int32, keeping file: OwnedDescriptor? = nil, size: ByteCount,
-        pageSize: ByteCount
+        _ number: Int32, keeping file: OwnedDescriptor? = nil, size: ByteCount, pageSize: ByteCount
     ) throws(Errno) {
         guard let length = Int(exactly: size.rawValue) else { throw .outOfMemory }
         // At a multiple of 2 MiB, where huge pages can back the file, or of 1 MiB, the largest slot
@@ -76,8 +73,7 @@ final class MappedFile: Sendable {
         let pointer = start.alignedUp(toMultipleOf: alignment)
         // Reserves no memory: the kernel allocates guest memory when it is first written.
         let shared = MAP_SHARED | MAP_NORESERVE | MAP_FIXED
-        guard mmap(pointer, length, PROT_READ | PROT_WRITE, shared, number, 0) != MAP_FAILED
-        else {
+        guard mmap(pointer, length, PROT_READ | PROT_WRITE, shared, number, 0) != MAP_FAILED else {
             defer { munmap(start, room) }
             throw .last
         }

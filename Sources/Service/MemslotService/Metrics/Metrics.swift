@@ -57,9 +57,7 @@ final class Metrics: Sendable {
     var counts: [Counter: UInt64] { state.withLock { $0.counts } }
 
     /// The times that were measured.
-    var summaries: [MeasuredTime: TimeSummary] {
-        state.withLock { $0.times }.mapValues(\.summary)
-    }
+    var summaries: [MeasuredTime: TimeSummary] { state.withLock { $0.times }.mapValues(\.summary) }
 
     func add(_ counter: Counter, _ count: Int = 1) {
         guard count > 0 else { return }

@@ -32,9 +32,7 @@ struct InheritedDescriptors {
                 continue
             }
             // Two descriptors have one name only if a removal failed. The last one counts.
-            if let other = all.stored.updateValue(descriptor, forKey: String(name)) {
-                close(other)
-            }
+            if let other = all.stored.updateValue(descriptor, forKey: String(name)) { close(other) }
         }
         return all
     }

@@ -107,9 +107,7 @@ final class Connection: Sendable {
     /// Ends reading once no request runs. Called after the server's flag is set.
     ///
     /// Until then the peer's requests get `shutting-down`.
-    func stopReading() {
-        if state.withLock({ $0.lanes.count == 0 }) { endReading() }
-    }
+    func stopReading() { if state.withLock({ $0.lanes.count == 0 }) { endReading() } }
 
     /// Whether the peer has sent a request.
     var hasRequested: Bool { state.withLock { $0.last > 0 } }
@@ -243,8 +241,7 @@ final class Connection: Sendable {
             // No process can receive them, or the one that receives them hangs.
             let reason =
                 count == -Int(ETIMEDOUT)
-                ? "one that came before is still being closed"
-                : "\(Errno(rawValue: Int32(-count)))"
+                ? "one that came before is still being closed" : "\(Errno(rawValue: Int32(-count)))"
             refuseRest("descriptors", "the descriptors of a line can't be received (\(reason))")
         }
         return count > 0

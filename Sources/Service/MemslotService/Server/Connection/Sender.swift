@@ -182,8 +182,7 @@ final class Sender: Sendable {
     private func write() {
         while let parcel = nextParcel() {
             let isSent = DescriptorIO.send(
-                parcel.bytes, descriptors: parcel.descriptors.open, to: output,
-                isSocket: isSocket)
+                parcel.bytes, descriptors: parcel.descriptors.open, to: output, isSocket: isSocket)
             var room = parcel.room
             state.change { state in
                 state.outbox.recordSent(parcel)

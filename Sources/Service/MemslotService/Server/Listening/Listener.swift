@@ -82,8 +82,7 @@ public final class Listener: Sendable {
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             close(descriptor)
             throw ListeningError(
-                "\(path.path): another server listens here; it holds "
-                    + path.lockPath)
+                "\(path.path): another server listens here; it holds " + path.lockPath)
         }
         return descriptor
     }

@@ -5,8 +5,7 @@ public import Memslots
 /// Serves a service's methods to the peers of a Unix socket.
 ///
 /// One thread accepts connections, and each connection has a thread that reads and executes
-/// requests. Call ``run(_:gracePeriod:)`` on a thread of your own, and ``stop()`` from any
-/// other.
+/// requests. Call ``run(_:gracePeriod:)`` on a thread of your own, and ``stop()`` from any other.
 public final class SocketServer: Sendable {
     struct State {
         var connections: [UInt64: Connection] = [:]
