@@ -1,10 +1,8 @@
 internal import Glibc
 internal import Memslots
 
-/// The state of a connection: what was negotiated, and whether it still works.
-///
-/// One message is sent at a time, and its reply is read before the next, so that every byte of the
-/// peer belongs to a known request.
+/// A connection: what was negotiated, and whether it still works. A reply is read before the next
+/// message is sent, so that every byte of the peer belongs to a known request.
 struct FrontEndConnection {
     /// `nil` once the connection is closed.
     private var socket: PeerSocket?
@@ -16,8 +14,7 @@ struct FrontEndConnection {
     private(set) var sent: [VhostUserRequest: Int] = [:]
 
     init(_ socket: PeerSocket, configurationChanged: @escaping @Sendable () -> Void) {
-        self.socket = socket
-        self.configurationChanged = configurationChanged
+        (self.socket, self.configurationChanged) = (socket, configurationChanged)
     }
 
     var isOpen: Bool { socket != nil }
@@ -28,8 +25,7 @@ struct FrontEndConnection {
         backChannel = nil
     }
 
-    /// Sends a message that has no reply of its own, and waits for its acknowledgement where
-    /// acknowledgements are negotiated.
+    /// Sends a message without a reply, and waits for its acknowledgement if those are negotiated.
     mutating func command(
         _ request: VhostUserRequest, _ payload: [UInt8] = [], descriptors: [Int32] = [],
         by deadline: Deadline
@@ -43,12 +39,8 @@ struct FrontEndConnection {
         guard status == 0 else { throw .refused(request, status: status) }
     }
 
-    /// Sends a message that has a reply of its own, and returns the reply.
-    ///
-    /// - Parameters:
-    ///   - sizes: how many bytes the reply's payload may have.
-    ///   - replyDescriptors: how many descriptors come with the reply.
-    ///   - follower: a message that is sent right behind, before the reply is awaited.
+    /// Sends a message, and `follower` right behind it. Returns the reply, with `replyDescriptors`
+    /// descriptors and a payload of so many bytes.
     mutating func query(
         _ request: VhostUserRequest, _ payload: [UInt8] = [], descriptors: [Int32] = [],
         sizes: ClosedRange<Int> = 8...8, replyDescriptors: Int = 0,
@@ -72,9 +64,7 @@ struct FrontEndConnection {
         return reader.next()
     }
 
-    /// Handles what the peer has sent on the back channel, at most one message.
-    ///
-    /// - Returns: `false` if the back channel is closed.
+    /// Handles one message on the back channel, if there is one. Returns false if that is closed.
     mutating func serveBackChannel(by deadline: Deadline) throws(VhostUserError) -> Bool {
         guard let channel = backChannel else { return false }
         let step = "the back channel"

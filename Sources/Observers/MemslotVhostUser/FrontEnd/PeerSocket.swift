@@ -35,10 +35,7 @@ package struct PeerSocket: Sendable {
         }
     }
 
-    /// Receives one message.
-    ///
-    /// - Parameter other: a descriptor whose input is handled meanwhile, for as long as `handle`
-    ///   returns `true`.
+    /// Receives one message. Meanwhile the input of `other` is handled while `handle` returns true.
     package func receive(
         during step: String, by deadline: Deadline,
         beside other: (descriptor: Int32, handle: () throws(VhostUserError) -> Bool)? = nil

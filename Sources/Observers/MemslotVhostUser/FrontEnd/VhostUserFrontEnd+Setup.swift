@@ -149,9 +149,8 @@ extension VhostUserFrontEnd {
         try command(.setInflight, payload, descriptors: [buffer.descriptor.number], by: deadline)
     }
 
-    /// Passes the file in which the back end records what it writes, a bit for 4 KiB.
-    ///
-    /// The reply's number is no status: every back end that was tried returns something else.
+    /// Passes the file in which the back end records what it writes, a bit for 4 KiB. The reply's
+    /// number is no status: every back end that was tried returns something else.
     func setLog(descriptor: Int32, size: UInt64, by deadline: Deadline) throws(VhostUserError) {
         try require(.sharedLog, "LOG_SHMFD")
         try connection.withLock { connection throws(VhostUserError) in

@@ -14,11 +14,9 @@ extension BackEnd {
         try frontEnd.confirm(by: deadline)
     }
 
-    /// Takes the back end from `regions` to `target`, and confirms it. Sends nothing if they are
-    /// equal.
+    /// Takes the back end from `regions` to `target`, and confirms it if they differ.
     ///
-    /// - Precondition: no ring runs that may use a region that is not in `target`; and none at all
-    ///   if the back end has no memory slots.
+    /// - Precondition: no ring runs that may use what goes; none at all without memory slots.
     mutating func exchange(
         to target: [VhostUserRegion], by deadline: Deadline
     ) throws(VhostUserError) {

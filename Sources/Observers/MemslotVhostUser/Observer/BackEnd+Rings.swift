@@ -40,9 +40,7 @@ extension BackEnd {
         return rings[index]?.base ?? 0
     }
 
-    /// Stops rings and waits for their requests.
-    ///
-    /// - Parameter stopped: gets the rings that need a restart, also when this throws.
+    /// Stops rings and waits for their requests. `stopped` gets those to restart, also on an error.
     mutating func drain(
         _ indexes: [Int], _ stopped: inout [Int], by deadline: Deadline
     ) throws(VhostUserError) {
@@ -70,10 +68,9 @@ extension BackEnd {
         for index in indexes { try requireDrained(index, by: deadline) }
     }
 
-    /// Ends the driver's notifications, and waits until the back end has returned everything, or nothing
-    /// changes any more: for all rings at once, and for at most half of the time that is left.
-    ///
-    /// - Returns: the rings in which something is left that the back end was notified of.
+    /// Ends the driver's notifications, and waits until the back end has returned everything, or
+    /// nothing changes: for all rings at once, for at most half of the time that is left. Returns
+    /// the rings in which something is left that the back end was notified of.
     private func rest(_ indexes: [Int], by deadline: Deadline) throws(VhostUserError) -> Set<Int> {
         for index in indexes {
             guard let kept = rings[index] else { continue }
@@ -162,8 +159,7 @@ extension BackEnd {
         _ frontEnd: VhostUserFrontEnd, offer: VhostUserOffer, by deadline: Deadline
     ) throws(VhostUserError) {
         guard case .lost = condition else { throw .invalid("the back end is not lost") }
-        self.frontEnd = frontEnd
-        self.offer = offer
+        (self.frontEnd, self.offer) = (frontEnd, offer)
         // In as few regions as it takes: the new connection may have room for fewer.
         let table = Self.pieces(of: 0..<UInt64.max, in: target)
         let canRestart = runningRings.allSatisfy { index in

@@ -1,9 +1,8 @@
 internal import Glibc
 internal import Memslots
 
-/// A back end, what it has, and the transaction that it is prepared for.
-///
-/// `regions` is what the back end really has: it is updated with each message that it confirms.
+/// A back end, the transaction that it is prepared for, and what it has: `regions` is updated with
+/// each message that it confirms.
 struct BackEnd {
     var frontEnd: VhostUserFrontEnd
     var offer: VhostUserOffer
@@ -55,8 +54,7 @@ struct BackEnd {
     var hasRings: Bool { offer.ringCount > 0 }
     var runningRings: [Int] { rings.filter { $0.value.isStarted }.keys.sorted() }
 
-    /// Records whether the connection ended, and returns the state if it became another that the
-    /// embedder must know of.
+    /// Records the end of the connection. Returns a new state that the embedder must know of.
     mutating func news<R>(after result: Result<R, VhostUserError>) -> VhostUserState? {
         if case .failure(let error) = result, error.endsConnection { lose(error) }
         defer { reported = condition }

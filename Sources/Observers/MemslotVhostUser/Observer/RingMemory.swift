@@ -19,8 +19,7 @@ struct RingMemory {
         guard let available = pointer(ring.addresses.available),
             let used = pointer(ring.addresses.used)
         else { return nil }
-        self.available = available
-        self.used = used
+        (self.available, self.used) = (available, used)
     }
 
     /// How many requests the driver has made available, modulo 2^16.
@@ -53,9 +52,7 @@ struct RingRest {
     /// Whether the driver goes on without notifications, because it reads the used index by itself.
     private(set) var isPolled = false
 
-    /// Begins, with a notification.
-    ///
-    /// - Parameter left: the time that is left, 4 seconds at most.
+    /// Begins, with a notification. `left`, the time for all of it, is at most 4 seconds.
     init(_ kept: KeptRing, _ memory: RingMemory, left: Duration) {
         (index, self.memory, kick) = (kept.ring.index, memory, kept.privateKick)
         size = kept.ring.size

@@ -58,7 +58,6 @@ struct KeptRing: Sendable {
     var isStopped = true
     /// Whether the back end left buffers in the ring that it was notified of, when it stopped last.
     var keepsBuffers = false
-    /// Guest bytes whose addresses the back end has instead of the ring's own, because the region
-    /// around it is exchanged, or is gone.
+    /// Where it is parked, because the region around it is exchanged, or is gone.
     var parkedIn: Range<UInt64>?
 }

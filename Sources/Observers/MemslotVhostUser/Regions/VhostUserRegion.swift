@@ -23,9 +23,7 @@ public struct VhostUserRegion: Hashable, Sendable {
     /// The guest addresses, in bytes.
     var guestRange: Range<UInt64> { guestAddress.rawValue..<guestAddress.rawValue + size.rawValue }
 
-    /// Returns the part at `range`.
-    ///
-    /// - Precondition: `range` lies within ``guestRange``.
+    /// Returns the part at `range`, which lies within ``guestRange``.
     func part(_ range: Range<UInt64>) -> VhostUserRegion {
         VhostUserRegion(
             guestAddress: GuestPhysicalAddress(range.lowerBound),
@@ -46,11 +44,9 @@ public struct VhostUserRegion: Hashable, Sendable {
     /// The address by which messages name the first byte.
     public var userAddress: UserspaceAddress { Self.userAddress(of: guestAddress) }
 
-    /// Returns the address by which messages name a guest address.
-    ///
-    /// A back end never uses it: it only distinguishes regions and rings by it. It follows from the
-    /// guest address, so that it is unique in the table at any time, and that a ring keeps its
-    /// addresses when the region around it is cut.
+    /// Returns the address by which messages name a guest address. A back end only distinguishes
+    /// regions and rings by it. It follows from the guest address, so that it is unique, and a ring
+    /// keeps its addresses when the region around it is cut.
     static func userAddress(of guest: GuestPhysicalAddress) -> UserspaceAddress {
         UserspaceAddress(1 << 60 | guest.rawValue)
     }
