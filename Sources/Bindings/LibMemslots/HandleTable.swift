@@ -44,8 +44,7 @@ final class HandleTable: @unchecked Sendable {
         for index in 0..<Self.chunkCount { (chunks + index).initialize(to: Atomic(nil)) }
     }
 
-    /// Returns a new handle for `object`, which lives until the handle is closed. Throws
-    /// ``Problem/tooManyHandles`` if every place is in use.
+    /// Returns a new handle for `object`, which lives until it is closed. Throws `tooManyHandles`.
     func open(_ object: AnyObject, as kind: HandleKind) throws(Problem) -> UInt64 {
         guard let index = claimPlace(), let place = place(index) else { throw .tooManyHandles }
         place.pointee.kind = kind
@@ -55,8 +54,7 @@ final class HandleTable: @unchecked Sendable {
         return use << 24 | kind.rawValue << Self.indexBits | UInt64(index)
     }
 
-    /// Runs `body` with the object that `handle` names. Throws ``Problem/badHandle(_:)`` if it
-    /// names no object of this kind.
+    /// Runs `body` with the object that `handle` names. Throws `badHandle` for one of another kind.
     func with<Object: AnyObject, R>(
         _ handle: UInt64, _ kind: HandleKind, as type: Object.Type,
         _ body: (Object) throws(Problem) -> R
@@ -66,8 +64,7 @@ final class HandleTable: @unchecked Sendable {
         return try body(object)
     }
 
-    /// Holds an object until ``release(_:)``, even if another thread closes its handle. Returns
-    /// `nil` if `handle` names no object of this kind.
+    /// Holds an object until ``release(_:)``, also a closed one; `nil` if it is not of this kind.
     func hold<Object: AnyObject>(
         _ handle: UInt64, _ kind: HandleKind, as type: Object.Type
     ) -> Object? {
@@ -84,20 +81,19 @@ final class HandleTable: @unchecked Sendable {
         if state & Self.holdsMask == 0 { reclaim(place, index(of: handle)) }
     }
 
-    /// Closes a handle. Its object is released when the last hold ends. Throws
-    /// ``Problem/badHandle(_:)`` if it names no object of this kind.
+    /// Closes a handle. Its object is released when the last hold ends. Throws `badHandle`.
     func close(_ handle: UInt64, _ kind: HandleKind) throws(Problem) {
         guard let (place, state) = change(handle, kind, { ($0 - 1) | Self.closedBit })
         else { throw .badHandle(kind) }
         if state & Self.holdsMask == 0 { reclaim(place, index(of: handle)) }
     }
 
-    /// Changes the state of an open handle. Returns the place and its new state; `nil` if `handle`
-    /// names no object of this kind, or `next` returns `nil`.
+    /// Changes the state of an open handle. Returns its place and new state; `nil` if it can't.
     private func change(
         _ handle: UInt64, _ kind: HandleKind, _ next: (UInt64) -> UInt64?
     ) -> (UnsafeMutablePointer<Place>, UInt64)? {
-        guard let place = place(of: handle, kind) else { return nil }
+        guard handle >> Self.indexBits & 0xf == kind.rawValue, let place = place(index(of: handle))
+        else { return nil }
         var state = place.pointee.state.load(ordering: .acquiring)
         while true {
             guard state >> 24 == handle >> 24, state & Self.closedBit == 0,
@@ -139,11 +135,6 @@ final class HandleTable: @unchecked Sendable {
 
     private func index(of handle: UInt64) -> Int { Int(handle & ((1 << Self.indexBits) - 1)) }
 
-    private func place(of handle: UInt64, _ kind: HandleKind) -> UnsafeMutablePointer<Place>? {
-        guard handle >> Self.indexBits & 0xf == kind.rawValue else { return nil }
-        return place(index(of: handle))
-    }
-
     private func place(_ index: Int) -> UnsafeMutablePointer<Place>? {
         let chunk = chunks[index / Self.chunkSize].load(ordering: .acquiring)
         return chunk.map { $0.assumingMemoryBound(to: Place.self) + index % Self.chunkSize }
@@ -155,8 +146,5 @@ final class Open<Value: Sendable>: Sendable {
     let value: Value
     let table: OpenTable
 
-    init(_ value: Value, in table: OpenTable) {
-        self.value = value
-        self.table = table
-    }
+    init(_ value: Value, in table: OpenTable) { (self.value, self.table) = (value, table) }
 }

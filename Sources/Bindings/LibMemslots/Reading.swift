@@ -156,8 +156,7 @@ private struct SpanList {
     let capacity: Int
     var count = 0
 
-    /// Adds the spans of `range`, one for each slot. Throws ``Problem/notMapped(_:)``. The first
-    /// span of the list then begins at that address.
+    /// Adds the spans of `range`, or the first address that is not mapped, and throws `notMapped`.
     mutating func append(_ range: memslots_range, in addressSpace: UInt32) throws(Problem) {
         var (address, left) = (range.guest_physical_address, range.size)
         while left > 0 {

@@ -16,10 +16,7 @@ final class OpenTable: Sendable {
     let table: MemslotTable
     let vm: VM
 
-    init(_ table: MemslotTable, on vm: VM) {
-        self.table = table
-        self.vm = vm
-    }
+    init(_ table: MemslotTable, on vm: VM) { (self.table, self.vm) = (table, vm) }
 
     var simulator: SimulatedBackend {
         get throws(Problem) {

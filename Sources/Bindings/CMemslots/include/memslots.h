@@ -80,47 +80,27 @@ static uint32_t (*const memslots_abi_of_this_program)(void) __attribute__((used)
 
 enum {
     MEMSLOTS_OK = 0,
-    /* memslots_vcpu_run(): a signal, a kick or a transaction made the vCPU leave (EINTR). */
-    MEMSLOTS_INTERRUPTED = 1,
-    /* memslots_vcpu_run(): the vCPU waits until another vCPU starts it (EAGAIN). Run it again. */
-    MEMSLOTS_NOT_READY = 2,
+    MEMSLOTS_INTERRUPTED = 1,  /* memslots_vcpu_run(): a signal, kick or transaction (EINTR). */
+    MEMSLOTS_NOT_READY = 2,  /* memslots_vcpu_run(): another vCPU must start it (EAGAIN). Run again. */
 
-    /* The array is invalid: memslots_error_violations(). */
-    MEMSLOTS_INVALID_ARRAY = -1,
-    /* The generation is not the expected one. Read the table and submit against its generation. */
-    MEMSLOTS_CONFLICT = -2,
-    /* A hook vetoed the transaction; the message contains its reason. */
-    MEMSLOTS_REJECTED = -3,
-    /* A vCPU or a reader was still inside at the deadline; the message names it. */
-    MEMSLOTS_QUIESCE_TIMEOUT = -4,
-    /* A kernel call failed and the transaction was undone: memslots_error_errno(). */
-    MEMSLOTS_ROLLED_BACK = -5,
-    /* The undo failed too. vCPUs are held out: memslots_recover(), memslots_failure(). */
-    MEMSLOTS_FAILED = -6,
-    /* Called from inside a callback of the same table; waiting would deadlock. */
-    MEMSLOTS_REENTRANT = -7,
-    /* A handle that is zero, unknown, closed, or of another kind. */
-    MEMSLOTS_BAD_HANDLE = -8,
-    /* NULL for a required pointer, a wrong struct_size, a number out of its range. */
-    MEMSLOTS_BAD_ARGUMENT = -9,
-    /* The slot does not exist, or it does not log. */
-    MEMSLOTS_NO_SUCH_SLOT = -10,
-    /* An address that no slot maps. */
-    MEMSLOTS_NOT_MAPPED = -11,
-    /* The list has more entries than the capacity. */
-    MEMSLOTS_TOO_SMALL = -12,
-    /* A system call failed: memslots_error_errno(). */
-    MEMSLOTS_SYSTEM = -13,
-    /* Not available for this kind of table, or in this kernel. */
-    MEMSLOTS_NOT_SUPPORTED = -14,
-    /* The view was left, or its reader was entered twice. */
-    MEMSLOTS_NOT_INSIDE = -15,
-    /* The process has no free handle (limit: 1,048,575). */
-    MEMSLOTS_TOO_MANY_HANDLES = -16,
-    /* The slot is read-only. */
-    MEMSLOTS_READ_ONLY = -17,
-    /* A vhost-user back end refused, failed, or its connection ended; the message names the step. */
-    MEMSLOTS_BACK_END = -18
+    MEMSLOTS_INVALID_ARRAY = -1,  /* The array is invalid: memslots_error_violations(). */
+    MEMSLOTS_CONFLICT = -2,  /* Not the expected generation. Submit against that of the table. */
+    MEMSLOTS_REJECTED = -3,  /* A hook vetoed the transaction; the message contains its reason. */
+    MEMSLOTS_QUIESCE_TIMEOUT = -4,  /* Who was inside at the deadline is named by the message. */
+    MEMSLOTS_ROLLED_BACK = -5,  /* A kernel call failed, and is undone: memslots_error_errno(). */
+    MEMSLOTS_FAILED = -6,  /* vCPUs are held, not undone: memslots_recover(), memslots_failure(). */
+    MEMSLOTS_REENTRANT = -7,  /* Inside a callback of the same table; waiting would deadlock. */
+    MEMSLOTS_BAD_HANDLE = -8,  /* A handle that is zero, unknown, closed, or of another kind. */
+    MEMSLOTS_BAD_ARGUMENT = -9,  /* A required NULL, a wrong struct_size, a number out of range. */
+    MEMSLOTS_NO_SUCH_SLOT = -10,  /* The slot does not exist, or it does not log. */
+    MEMSLOTS_NOT_MAPPED = -11,  /* An address that no slot maps. */
+    MEMSLOTS_TOO_SMALL = -12,  /* The list has more entries than the capacity. */
+    MEMSLOTS_SYSTEM = -13,  /* A system call failed: memslots_error_errno(). */
+    MEMSLOTS_NOT_SUPPORTED = -14,  /* Not available for this kind of table, or in this kernel. */
+    MEMSLOTS_NOT_INSIDE = -15,  /* The view was left, or its reader was entered twice. */
+    MEMSLOTS_TOO_MANY_HANDLES = -16,  /* The process has no free handle (limit: 1,048,575). */
+    MEMSLOTS_READ_ONLY = -17,  /* The slot is read-only. */
+    MEMSLOTS_BACK_END = -18  /* A vhost-user back end failed at the step that the message names. */
 };
 
 /* The name of a code, such as "generation-conflict", or "unknown". Valid for ever. */
@@ -130,22 +110,15 @@ const char *memslots_code_name(int32_t code);
 
 /* A rule that a submitted array violates. */
 typedef struct memslots_violation {
-    /* The slot's position in the array; -1 if the whole array is at fault. */
-    int64_t index;
-    /* The position of the other slot involved; -1 if there is none. */
-    int64_t other_index;
-    /* The slot's id; MEMSLOTS_ANY_SLOT if it has none. */
-    uint32_t slot;
+    int64_t index;  /* The slot's position in the array; -1 if the whole array is at fault. */
+    int64_t other_index;  /* The position of the other slot involved; -1 if there is none. */
+    uint32_t slot;  /* The slot's id; MEMSLOTS_ANY_SLOT if it has none. */
     uint32_t address_space;
-    /* The errno that KVM would return; 0 if KVM does not check this rule. */
-    int32_t kernel_errno;
+    int32_t kernel_errno;  /* The errno that KVM would return; 0 if KVM does not check this rule. */
     uint32_t reserved;
-    /* The rule's stable name, such as "overlap"; Docs/Protocol.md lists them. */
-    char kind[32];
-    /* The member of memslots_slot at fault, such as "slots[3].size". */
-    char path[64];
-    /* A sentence, truncated to fit. */
-    char message[256];
+    char kind[32];  /* The rule's stable name, such as "overlap"; Docs/Protocol.md lists them. */
+    char path[64];  /* The member of memslots_slot at fault, such as "slots[3].size". */
+    char message[256];  /* A sentence, truncated to fit. */
 } memslots_violation;
 
 /* A sentence that describes the calling thread's last error; "" if there was none. Valid until the
@@ -173,10 +146,8 @@ enum {
 
 /* One range of guest memory. */
 typedef struct memslots_slot {
-    /* The id: 0 to max_slots - 1, or MEMSLOTS_ANY_SLOT. */
-    uint32_t slot;
-    /* Almost always 0. */
-    uint32_t address_space;
+    uint32_t slot;  /* The id: 0 to max_slots - 1, or MEMSLOTS_ANY_SLOT. */
+    uint32_t address_space;  /* Almost always 0. */
     uint64_t guest_physical_address;
     uint64_t size;
     /* The address of its memory in this process. Keep it mapped while the table has the slot. */
@@ -185,8 +156,7 @@ typedef struct memslots_slot {
     /* The caller's number for the memory object behind the slot, which identifies its pages
      * wherever they are mapped; 0: none. */
     uint32_t memory_object;
-    /* The slot's offset in the memory object. */
-    uint64_t memory_offset;
+    uint64_t memory_offset;  /* The slot's offset in the memory object. */
     /* The slot's offset in guest_memfd. With MEMSLOTS_GUEST_MEMFD only. */
     uint64_t guest_memfd_offset;
     int32_t guest_memfd;
@@ -201,25 +171,19 @@ typedef struct memslots_table { uint64_t value; } memslots_table;
 /* A simulated VM, for tests. It has KVM's rules, order of checks and errno. */
 typedef struct memslots_simulator_options {
     size_t struct_size;
-    /* 1 to 1,048,576; 0: 32,764. */
-    uint32_t max_slots;
-    /* 1 to 65,536; 0: 1. */
-    uint32_t address_spaces;
-    /* 12 to 64; 0: 52. */
-    uint32_t guest_physical_bits;
-    /* Flags that slots may have; 0: log-dirty-pages and readonly. */
-    uint32_t flags;
+    uint32_t max_slots;  /* 1 to 1,048,576; 0: 32,764. */
+    uint32_t address_spaces;  /* 1 to 65,536; 0: 1. */
+    uint32_t guest_physical_bits;  /* 12 to 64; 0: 52. */
+    uint32_t flags;  /* Flags that slots may have; 0: log-dirty-pages and readonly. */
 } memslots_simulator_options;
 
 /* How the VM keeps its dirty log. KVM has no call that returns this. */
 enum {
-    /* Reading clears: the default of every VM. */
-    MEMSLOTS_DIRTY_LOG_CLEARED_BY_READING = 0,
+    MEMSLOTS_DIRTY_LOG_CLEARED_BY_READING = 0,  /* Reading clears: the default of every VM. */
     /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 with 1, and with 3. */
     MEMSLOTS_DIRTY_LOG_MANUAL = 1,
     MEMSLOTS_DIRTY_LOG_MANUAL_INITIALLY_SET = 2,
-    /* KVM_CAP_DIRTY_LOG_RING with dirty_ring_bytes. */
-    MEMSLOTS_DIRTY_LOG_RING = 3
+    MEMSLOTS_DIRTY_LOG_RING = 3  /* KVM_CAP_DIRTY_LOG_RING with dirty_ring_bytes. */
 };
 
 /* A VM that the caller created. */
@@ -258,11 +222,9 @@ typedef struct memslots_capabilities {
     size_t struct_size;
     uint32_t max_slots;
     uint32_t address_spaces;
-    /* The largest guest page number. */
-    uint64_t max_guest_page;
+    uint64_t max_guest_page;  /* The largest guest page number. */
     uint64_t max_pages_per_slot;
-    /* Flags that slots may have. */
-    uint32_t flags;
+    uint32_t flags;  /* Flags that slots may have. */
 } memslots_capabilities;
 
 /* The limits of the table's VM. */
@@ -296,29 +258,21 @@ enum { MEMSLOTS_COMMITTED = 0, MEMSLOTS_UNCHANGED = 1 };
  */
 typedef struct memslots_receipt {
     size_t struct_size;
-    /* The generation after the submit. */
-    uint64_t generation;
-    /* MEMSLOTS_COMMITTED or MEMSLOTS_UNCHANGED. */
-    uint32_t outcome;
+    uint64_t generation;  /* The generation after the submit. */
+    uint32_t outcome;  /* MEMSLOTS_COMMITTED or MEMSLOTS_UNCHANGED. */
     /* Numbers of slots by kind of change. A replaced slot counts as removed and as added. */
     uint32_t added, removed, moved, reflagged;
-    /* The number of operations. */
-    uint32_t operations;
+    uint32_t operations;  /* The number of operations. */
     /* Runs of dirty pages that no logging slot of the new array maps. */
     uint32_t unmapped_dirty_runs;
     uint32_t warnings;
-    /* Readers that still use the previous array. */
-    uint32_t readers;
-    /* Whether vCPUs were held out. */
-    bool quiesced;
-    /* Whether no reader uses the previous array. Do not unmap its memory before. */
-    bool retired;
-    /* Whether it is proved that no plan has fewer operations. */
-    bool is_optimal;
+    uint32_t readers;  /* Readers that still use the previous array. */
+    bool quiesced;  /* Whether vCPUs were held out. */
+    bool retired;  /* Whether no reader uses the previous array. Do not unmap its memory before. */
+    bool is_optimal;  /* Whether it is proved that no plan has fewer operations. */
     uint64_t blackout_nanoseconds;
     uint64_t total_nanoseconds;
-    /* Used by the library. */
-    uint64_t details;
+    uint64_t details;  /* Used by the library. */
 } memslots_receipt;
 
 /*
@@ -423,8 +377,7 @@ typedef struct memslots_span {
     uint64_t size;
     void *address;
     uint32_t slot;
-    /* The slot's flags. Do not write to a slot with MEMSLOTS_READONLY. */
-    uint32_t flags;
+    uint32_t flags;  /* The slot's flags. Do not write to a slot with MEMSLOTS_READONLY. */
 } memslots_span;
 
 /* A range of guest memory. */
@@ -449,8 +402,7 @@ typedef struct memslots_reader { uint64_t value; } memslots_reader;
 typedef struct memslots_view {
     uint64_t reader;
     uint64_t ticket;
-    /* The array's generation. */
-    uint64_t generation;
+    uint64_t generation;  /* The array's generation. */
     const void *array;
 } memslots_view;
 
@@ -505,10 +457,8 @@ typedef struct memslots_vcpu_options {
      * handle is closed and no thread is inside memslots_vcpu_run(). */
     int descriptor;
     uint32_t id;
-    /* Its mapped struct kvm_run. */
-    void *kvm_run;
-    /* The name in errors; NULL: its id. */
-    const char *name;
+    void *kvm_run;  /* Its mapped struct kvm_run. */
+    const char *name;  /* The name in errors; NULL: its id. */
     /* The signal that makes it leave; 0: the first real-time signal. The library installs an empty
      * handler if the signal has none. */
     int32_t kick_signal;
@@ -577,12 +527,9 @@ typedef struct memslots_change {
  */
 typedef struct memslots_hook_functions {
     size_t struct_size;
-    /* The first argument of each function. Used until `release` is called. */
-    void *context;
-    /* The hook's name in errors; copied. */
-    const char *name;
-    /* Hold vCPUs out for every transaction. */
-    bool needs_quiescence;
+    void *context;  /* The first argument of each function. Used until `release` is called. */
+    const char *name;  /* The hook's name in errors; copied. */
+    bool needs_quiescence;  /* Hold vCPUs out for every transaction. */
     /* The guest runs. Returns 0 to allow the change. Any other value vetoes the whole transaction;
      * the function writes its reason to `reason`. It gets no abort for this change then. */
     int32_t (*prepare)(
@@ -622,10 +569,8 @@ enum {
 /* An event of a table. */
 typedef struct memslots_event {
     uint32_t kind;
-    /* The kernel's errno, for ROLLED_BACK and FAILED. */
-    int32_t kernel_errno;
-    /* The generation after the event. */
-    uint64_t generation;
+    int32_t kernel_errno;  /* The kernel's errno, for ROLLED_BACK and FAILED. */
+    uint64_t generation;  /* The generation after the event. */
     uint64_t previous_generation;
 } memslots_event;
 
@@ -658,11 +603,9 @@ typedef struct memslots_back_end { uint64_t value; } memslots_back_end;
 /* What a back end offers. */
 typedef struct memslots_back_end_offer {
     size_t struct_size;
-    /* Feature bits of virtio and vhost, without VIRTIO_F_ACCESS_PLATFORM. */
-    uint64_t features;
+    uint64_t features;  /* Feature bits of virtio and vhost, without VIRTIO_F_ACCESS_PLATFORM. */
     uint32_t ring_count;
-    /* How many regions of memory it has room for. */
-    uint32_t region_limit;
+    uint32_t region_limit;  /* How many regions of memory it has room for. */
 } memslots_back_end_offer;
 
 /* Connects to the socket at `path` (one that begins with '@' is abstract), or, if it is NULL, adopts
@@ -686,10 +629,8 @@ enum {
 
 typedef struct memslots_back_end_options {
     size_t struct_size;
-    /* The first argument of each function. Used until `release` is called. */
-    void *context;
-    /* The name in errors and receipts; copied. */
-    const char *name;
+    void *context;  /* The first argument of each function. Used until `release` is called. */
+    const char *name;  /* The name in errors and receipts; copied. */
     /* Returns the file behind a memslots_slot.memory_object, or -1. Required. Called in transactions. */
     int (*descriptor)(void *context, uint32_t memory_object);
     /* Whether the back end sees a slot. NULL: every writable slot of address space 0; leave out
@@ -701,8 +642,7 @@ typedef struct memslots_back_end_options {
     void (*release)(void *context);
     /* The device's features, as the guest's driver acknowledged them; 0: VIRTIO_F_VERSION_1. */
     uint64_t features;
-    /* How long one call may take; 0: 5,000. */
-    uint32_t deadline_milliseconds;
+    uint32_t deadline_milliseconds;  /* How long one call may take; 0: 5,000. */
     /* How long it may take after a transaction has committed, before it is lost; 0: 10,000. */
     uint32_t patience_milliseconds;
     /* The back end itself waits for its requests when a ring stops, as virtiofsd does. */
@@ -721,8 +661,7 @@ typedef struct memslots_ring {
     uint64_t descriptors, available, used;
     /* Event descriptors: of the driver's notifications and of the back end's; duplicated. */
     int kick, call;
-    /* Where the back end begins. */
-    uint32_t base;
+    uint32_t base;  /* Where the back end begins. */
     uint32_t buffer_count;
     /* Where the ring's buffers lie; NULL: anywhere. A change elsewhere does not stop the ring. */
     const memslots_range *buffers;
@@ -739,8 +678,7 @@ int32_t memslots_back_end_reconnect(memslots_back_end back_end, memslots_back_en
 
 typedef struct memslots_back_end_status {
     size_t struct_size;
-    /* One of MEMSLOTS_BACK_END_*. */
-    uint32_t state;
+    uint32_t state;  /* One of MEMSLOTS_BACK_END_*. */
     uint32_t regions;
     /* How often a running ring was stopped for a transaction; messages sent. */
     uint64_t ring_stops, messages;
