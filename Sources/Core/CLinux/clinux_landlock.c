@@ -11,16 +11,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-// Newer than some headers.
-#ifndef LANDLOCK_ACCESS_FS_REFER
-#define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
-#endif
-#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
-#define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
-#endif
-#ifndef LANDLOCK_ACCESS_FS_IOCTL_DEV
-#define LANDLOCK_ACCESS_FS_IOCTL_DEV (1ULL << 15)
-#endif
+// The rights of linux/landlock.h that are newer than some headers.
+#define REFER (1ULL << 13)
+#define TRUNCATE (1ULL << 14)
+#define IOCTL_DEV (1ULL << 15)
 
 // struct landlock_ruleset_attr with the member that came with version 4.
 struct rules {
@@ -30,9 +24,9 @@ struct rules {
 // All rights on files that this version of Landlock knows.
 static uint64_t known_rights(int version) {
     uint64_t rights = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
-    if (version >= 2) rights |= LANDLOCK_ACCESS_FS_REFER;
-    if (version >= 3) rights |= LANDLOCK_ACCESS_FS_TRUNCATE;
-    if (version >= 5) rights |= LANDLOCK_ACCESS_FS_IOCTL_DEV;
+    if (version >= 2) rights |= REFER;
+    if (version >= 3) rights |= TRUNCATE;
+    if (version >= 5) rights |= IOCTL_DEV;
     return rights;
 }
 
@@ -59,11 +53,11 @@ static uint64_t rights_of(int use) {
     const uint64_t replace = LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE;
     switch (use) {
     case CLINUX_USE_FILES:
-        return read | write | replace | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_TRUNCATE;
+        return read | write | replace | LANDLOCK_ACCESS_FS_READ_DIR | TRUNCATE;
     case CLINUX_USE_OUTPUT: return write | replace;
     case CLINUX_USE_SOCKET: return LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE;
     case CLINUX_USE_FILE: return read | write;
-    case CLINUX_USE_DEVICE: return read | write | LANDLOCK_ACCESS_FS_IOCTL_DEV;
+    case CLINUX_USE_DEVICE: return read | write | IOCTL_DEV;
     default: return 0;
     }
 }

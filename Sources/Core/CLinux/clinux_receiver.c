@@ -269,8 +269,7 @@ long clinux_receive_peeked(int socket, void *buffer, size_t size) {
     return receive_bytes(socket, buffer, size, MSG_DONTWAIT);
 }
 
-// Whether `descriptor` can be read, or its other end has gone, within this time.
-static int is_ready(int descriptor, int milliseconds) {
+int clinux_is_ready(int descriptor, int milliseconds) {
     struct pollfd entry = {.fd = descriptor, .events = POLLIN};
     return REPEATED(poll(&entry, 1, milliseconds)) > 0;
 }
@@ -284,7 +283,7 @@ long clinux_receive_through(int control, void *buffer, size_t size, int *descrip
     *truncated = 0;
     long count = clinux_send(control, &request, sizeof(request), NULL, 0, 0);
     if (count < 0) return count;
-    if (!is_ready(control, milliseconds)) return -ETIMEDOUT;
+    if (!clinux_is_ready(control, milliseconds)) return -ETIMEDOUT;
     count = clinux_receive(control, &report, sizeof(report), accepted, &number, &lost);
     if (count != sizeof(report)) return count < 0 ? count : -EPIPE;
     // This process had no room for all of them.
@@ -299,8 +298,6 @@ long clinux_receive_through(int control, void *buffer, size_t size, int *descrip
     count = receive_bytes(control, buffer, size, 0);
     return count == report.size ? count : -EPIPE;
 }
-
-int clinux_has_ended(int process, int milliseconds) { return is_ready(process, milliseconds); }
 
 int clinux_kill(int process) {
     return syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0) < 0 ? -errno : 0;

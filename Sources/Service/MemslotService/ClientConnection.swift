@@ -97,10 +97,8 @@ public struct ClientConnection: ~Copyable {
         return try exchange(writer.finish(), descriptors: descriptors)
     }
 
-    /// Sends a request as a line with its end, and waits for the reply.
-    ///
-    /// A daemon that refuses a connection sends an error before it closes it. That error is the
-    /// reply then.
+    /// Sends a line with its end, and waits for the reply, also the error of a daemon that closes
+    /// the connection.
     package mutating func exchange(
         _ line: [UInt8], descriptors: [Int32] = []
     ) throws(TargetLost) -> Received {

@@ -8,8 +8,7 @@ struct TrustedServer {
     /// A user that the client's user permits in addition.
     let permitted: UInt32?
 
-    /// Connects to the server. Returns the socket. Throws if nobody listens there, or a user
-    /// listens whom the client has no reason to trust.
+    /// Returns a connected socket. Throws if nobody listens, or a user that the client can't trust.
     func connect() throws(TargetLost) -> Int32 {
         let socket = try Self.connect(to: path.path)
         do throws(TargetLost) {
@@ -18,8 +17,7 @@ struct TrustedServer {
             guard let ownPath = pathThatOnlyRootCanReplace(for: user) else {
                 throw TargetLost(foreignServer: user, at: path)
             }
-            // Again, by a path without links: between the first connection and the check, the
-            // directory could have been another one.
+            // Again, without links: the directory could have been another before the check.
             let second = try Self.connect(to: ownPath)
             guard try self.user(of: second) == user else {
                 close(second)
@@ -33,8 +31,7 @@ struct TrustedServer {
         }
     }
 
-    /// The socket's path without links, if `user` owns its directory and only root can replace
-    /// that directory; else `nil`.
+    /// Its path without links; `nil` unless `user` owns the directory, which only root can replace.
     private func pathThatOnlyRootCanReplace(for user: UInt32) -> String? {
         guard let resolved = realpath(path.directory, nil) else { return nil }
         defer { free(resolved) }

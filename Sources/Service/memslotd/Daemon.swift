@@ -16,9 +16,7 @@ struct Daemon {
     private let socket: SocketOptions
 
     /// Adopts what systemd passes, confines this process to its files, and restores the VMs of the
-    /// state directory.
-    ///
-    /// Returns `nil`, with the reason in the log, if it can't.
+    /// state directory; `nil`, with the reason in the log, if it can't.
     init?(
         limits: ServiceLimits, socket: SocketOptions, operation: OperationOptions,
         state options: StateOptions, launcher: DescriptorLauncher
@@ -160,8 +158,7 @@ private enum Signals {
         pthread_sigmask(SIG_BLOCK, &set, nil)
     }
 
-    /// Calls `end` on a thread of its own at the first `SIGTERM`, `SIGINT` or `SIGHUP`. The second
-    /// one ends the process at once.
+    /// Calls `end` on a thread of its own at the first signal. The second one ends the process.
     static func onEnd(_ end: @escaping @Sendable () -> Void) {
         do throws(Errno) {
             try OwnThread {
@@ -178,9 +175,7 @@ private enum Signals {
     private static var ending: sigset_t {
         var set = sigset_t()
         sigemptyset(&set)
-        sigaddset(&set, SIGTERM)
-        sigaddset(&set, SIGINT)
-        sigaddset(&set, SIGHUP)
+        for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&set, number) }
         return set
     }
 

@@ -2,8 +2,7 @@ import Glibc
 
 /// The memory that this process may have.
 enum HostMemory {
-    /// Half of the host's memory, or of the limit of the process's control groups if that is less.
-    /// Read once, before the daemon confines itself.
+    /// Half of what the host or a control group of the process has. Read before it confines itself.
     static let half: Int = {
         let pages = sysconf(Int32(_SC_PHYS_PAGES))
         let host = pages > 0 ? pages * sysconf(Int32(_SC_PAGESIZE)) : .max

@@ -18,10 +18,8 @@ struct MetricsFile: Sendable {
         }
     }
 
-    /// Removes the file: nobody shall collect figures of a daemon that has ended.
-    ///
-    /// It waits for 2 seconds at most, so that a file system that hangs does not keep the daemon from
-    /// its end.
+    /// Removes the file: nobody shall collect figures of a daemon that has ended. Waits for at most
+    /// 2 seconds, so that a file system that hangs does not keep the daemon from its end.
     func remove() {
         let isOver = DispatchSemaphore(value: 0)
         do throws(Errno) {
@@ -68,8 +66,7 @@ struct MetricsFile: Sendable {
         }
     }
 
-    /// Creates a file beside the metrics. Nobody can guess its name, and an existing file or link
-    /// is never opened.
+    /// Creates a file beside the metrics, whose name nobody can guess. Opens no file or link.
     private func create() throws(Errno) -> (file: Int32, path: String) {
         let flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
         while true {

@@ -85,15 +85,13 @@ struct OperationOptions: ParsableArguments {
         help: ArgumentHelp(
             "Write all metrics to this file every 15 seconds, in Prometheus's text format.",
             discussion: "For node_exporter's textfile collector. It is removed at the end.",
-            valueName: "path"),
-        completion: .file())
+            valueName: "path"), completion: .file())
     var metricsFile: String?
 
     @Option(
         help: ArgumentHelp(
             "What a system call does that the daemon does not need: standard (it fails) or strict "
-                + "(it ends the daemon).",
-            valueName: "mode"))
+                + "(it ends the daemon).", valueName: "mode"))
     var sandbox: Confinement?
 
     @Flag(help: "Don't confine the daemon. This is logged.")
@@ -119,8 +117,7 @@ struct StateOptions: ParsableArguments {
                 created as "ephemeral". Memory is kept in systemd's descriptor store if the unit \
                 has FileDescriptorStoreMax=, else in files of the directory, which can't be \
                 exported.
-                """, valueName: "path"),
-        completion: .directory)
+                """, valueName: "path"), completion: .directory)
     var stateDir: String?
 
     @Flag(
@@ -151,8 +148,7 @@ struct LimitOptions: ParsableArguments {
                 + "control groups, but at least \(LimitOptions.leastMemory). "
                 + "All limits that cost memory and have no option here are lowered to fit, "
                 + "which is logged. A lower limit needs a lower --max-line, --max-connections or "
-                + "--max-vms; higher ones need more.",
-            valueName: "bytes"))
+                + "--max-vms; higher ones need more.", valueName: "bytes"))
     var memoryLimit: Quantity?
 
     @Option(help: ArgumentHelp("Bytes of a line: 1K to 128M.", valueName: "bytes"))
@@ -175,8 +171,7 @@ struct LimitOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Requests of a connection that run at the same time. The daemon reads no more until "
-                + "one ends.",
-            valueName: "count"))
+                + "one ends.", valueName: "count"))
     var maxInFlight = ServiceLimits().inFlightRequests
 
     @Option(help: ArgumentHelp("Events that wait for a subscriber.", valueName: "count"))
@@ -234,8 +229,7 @@ struct LimitOptions: ParsableArguments {
         return limits
     }
 
-    /// The options of the limits that cost most, with values that need no more than `bytes`; `nil`
-    /// if none are low enough.
+    /// Lower values of the costliest options, which need no more than `bytes`; `nil` if none do.
     private func fitting(_ bytes: Int, of limits: ServiceLimits) -> String? {
         let given = [line, maxConnections, vms]
         let least = [1 << 20, 16, 16]
@@ -247,9 +241,8 @@ struct LimitOptions: ParsableArguments {
             guard let most = high.max(by: { values[$0] * costs[$0] < values[$1] * costs[$1] })
             else { return nil }
             values[most] /= 2
-            (limits.lineBytes, limits.connections, limits.vms) = (
-                values[0], values[1], 2 * values[2]
-            )
+            (limits.lineBytes, limits.connections) = (values[0], values[1])
+            limits.vms = 2 * values[2]
         }
         return values.indices.filter { values[$0] < given[$0] }
             .map { "\(["--max-line", "--max-connections", "--max-vms"][$0]) \(values[$0])" }

@@ -8,48 +8,39 @@ struct Sandbox {
     /// `nil` for none.
     let mode: Confinement?
 
-    /// A file or a directory that the daemon uses, and how.
-    struct Use {
-        let path: String
-        /// One of `CLINUX_USE_…`.
-        let rights: Int32
-    }
+    /// A file or a directory that the daemon uses, and how: one of `CLINUX_USE_…`.
+    typealias Use = (path: String, rights: Int32)
 
-    /// What a daemon with these options uses. Creates what must exist before it is confined.
-    /// Without a socket it creates none. Throws if it will not be able to listen.
+    /// What a daemon with these options uses, without a socket for `nil`. Creates what must exist
+    /// before it is confined. Throws if it will not be able to listen.
     static func uses(
         socket: SocketOptions?, state: String?, metricsFile: String?
     ) throws(SandboxError) -> [Use] {
-        var uses = [
-            Use(path: "/dev/kvm", rights: CLINUX_USE_DEVICE),
-            Use(path: "/dev/null", rights: CLINUX_USE_FILE),
-        ]
+        var uses: [Use] = [("/dev/kvm", CLINUX_USE_DEVICE), ("/dev/null", CLINUX_USE_FILE)]
         if let socket {
             let (directory, lock) = try converting(
                 { (error: ListeningError) in
                     SandboxError(message: "can't listen: \(error.message)")
                 }, socket.path.prepare(for: socket.access))
-            uses.append(Use(path: directory, rights: CLINUX_USE_SOCKET))
-            uses.append(Use(path: lock, rights: CLINUX_USE_FILE))
+            uses += [(directory, CLINUX_USE_SOCKET), (lock, CLINUX_USE_FILE)]
         }
         if let state {
             // A failure is reported when the directory is opened.
             mkdir(state, 0o700)
-            uses.append(Use(path: state, rights: CLINUX_USE_FILES))
+            uses.append((state, CLINUX_USE_FILES))
         }
         if let metricsFile {
-            uses.append(Use(path: SocketPath.directory(of: metricsFile), rights: CLINUX_USE_OUTPUT))
+            uses.append((SocketPath.directory(of: metricsFile), CLINUX_USE_OUTPUT))
         }
         if let coverage = clinux_coverage_directory() {
-            uses.append(Use(path: String(cString: coverage), rights: CLINUX_USE_FILES))
+            uses.append((String(cString: coverage), CLINUX_USE_FILES))
             free(coverage)
         }
         return uses
     }
 
-    /// Confines this thread, and all that it starts, to `uses`. Call it before the first thread
-    /// exists: Landlock does not bind threads that run already. Returns what the kernel lacks, for
-    /// the log. Throws why it can't be confined.
+    /// Confines this thread, and all that it starts, to `uses`. Call it before the first thread:
+    /// Landlock binds none that runs. Returns what the kernel lacks, for the log, or throws.
     func confineFiles(to uses: [Use]) throws(SandboxError) -> [String] {
         guard mode != nil else { return ["--no-sandbox: the daemon may make any call"] }
         try Self.check(clinux_no_new_privileges(), "no_new_privs")
@@ -71,8 +62,7 @@ struct Sandbox {
         return notes
     }
 
-    /// Confines all threads to the calls that a daemon makes once it listens. Returns what the
-    /// kernel lacks, for the log. Throws why they can't be confined, if they must be.
+    /// Confines all threads to a daemon's calls. Returns what the kernel lacks; throws if strict.
     func confineCalls() throws(SandboxError) -> [String] {
         guard let mode else { return [] }
         let status = clinux_filter_calls(CLINUX_SERVES, mode == .strict ? 1 : 0)

@@ -61,7 +61,7 @@ extension MemslotService {
         try Self.validate(name: name, path: "vm")
         let peer = Peer(user: user ?? getuid())
         let vm = try VirtualMachine(
-            table, simulator: simulator, memory: VMMemory(embedding: name, mappings),
+            table, simulator: simulator, memory: VMMemory(vm: name, embedding: mappings),
             account: registry.withLock { $0.account(of: peer.user) }, audience: audience,
             observed: observed)
         try register(vm, peer)

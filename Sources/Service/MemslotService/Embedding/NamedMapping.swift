@@ -43,14 +43,9 @@ public struct NamedMapping: Hashable, Sendable {
 
 /// The mappings of one embedded VM, by name and by address.
 struct NamedMappings: Sendable {
-    struct Entry: Sendable {
-        let name: String
-        let mapping: NamedMapping
-    }
-
     private let byName: [Name: NamedMapping]
     /// Ascending, without overlaps.
-    let byAddress: [Entry]
+    let byAddress: [(name: String, mapping: NamedMapping)]
 
     init() { (byName, byAddress) = ([:], []) }
 
@@ -64,7 +59,7 @@ struct NamedMappings: Sendable {
         for (name, mapping) in mappings {
             if let fault = mapping.fault { throw unusable(name, fault) }
         }
-        let entries = mappings.map { Entry(name: $0.key, mapping: $0.value) }
+        let entries = mappings.map { (name: $0.key, mapping: $0.value) }
             .sorted { $0.mapping.address < $1.mapping.address }
         for (one, next) in zip(entries, entries.dropFirst())
         where next.mapping.address.rawValue - one.mapping.address.rawValue

@@ -43,8 +43,7 @@ final class EventFeed: Sendable {
         state = Locked(State())
     }
 
-    /// Publishes the table's state at the time when its observer was added, unless a newer one was
-    /// published.
+    /// Publishes the state when the table's observer was added, unless a newer one was published.
     func begin(with snapshot: TableSnapshot, failure: TableFailure?) {
         state.withLock { state in
             guard !state.hasBegun else { return }
@@ -71,8 +70,7 @@ final class EventFeed: Sendable {
 
     /// The table, and the names of its slots' memory.
     var published: (table: Published, names: SlotNames) {
-        // The names are read under the lock too: no object is removed before the removal of its last
-        // slot is published.
+        // Under the lock: no object is removed before the removal of its last slot is published.
         state.withLock { ($0.published, memory.names) }
     }
 
@@ -102,8 +100,7 @@ final class EventFeed: Sendable {
         audience.send(event, vm: memory.vm, user: account.user)
     }
 
-    /// Puts all later events into `queue`. Returns the snapshot that the events follow; `nil` if
-    /// the VM is destroyed.
+    /// Puts later events into `queue`. Returns the snapshot before them; `nil` for a destroyed VM.
     func follow(
         _ connection: UInt64, _ queue: EventQueue?
     ) -> (table: Published, names: SlotNames)? {

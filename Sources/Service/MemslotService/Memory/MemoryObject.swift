@@ -2,10 +2,8 @@ internal import Glibc
 internal import MemslotProtocol
 internal import Memslots
 
-/// Memory that slots name instead of an address. It is mapped once, for one VM.
-///
-/// A reply that lists a slot of this object holds a reference to it. The memory is unmapped when the
-/// last reference is released.
+/// Memory that slots name instead of an address, mapped once, for one VM. It is unmapped with the
+/// last reference; a reply that lists a slot of it has one.
 final class MemoryObject: Sendable {
     /// The id in the slots.
     let id: MemoryObjectID
@@ -88,8 +86,7 @@ final class MappedFile: Sendable {
         munmap(UnsafeMutableRawPointer(bitPattern: UInt(address.rawValue)), Int(size.rawValue))
     }
 
-    /// Returns a copy of the descriptor, which the caller closes. Throws the errno of `fcntl`;
-    /// `EBADF` where it is not kept.
+    /// Returns a copy of the descriptor, for the caller to close. Throws `EBADF` if it is not kept.
     func exported() throws(Errno) -> Int32 { try duplicate(file?.number ?? -1) }
 }
 

@@ -13,30 +13,19 @@ final class VMMemory: Sendable {
     let isEmbedded: Bool
     let tokens = SlotTokens()
 
-    init(vm: String, hasRawAddresses: Bool) {
-        self.vm = vm
-        self.hasRawAddresses = hasRawAddresses
-        isEmbedded = false
-        mappings = NamedMappings()
-        objects = Locked(MemoryObjects())
-    }
-
-    /// Creates the memory of a VM that belongs to the embedding process.
-    init(embedding vm: String, _ mappings: NamedMappings) {
-        self.vm = vm
-        hasRawAddresses = false
-        isEmbedded = true
-        self.mappings = mappings
+    /// Creates the memory of a VM, with the mappings of the embedding process if it has the VM.
+    init(vm: String, hasRawAddresses: Bool = false, embedding mappings: NamedMappings? = nil) {
+        (self.vm, self.hasRawAddresses) = (vm, hasRawAddresses)
+        (isEmbedded, self.mappings) = (mappings != nil, mappings ?? NamedMappings())
         // Ids that the embedder's own objects don't have.
-        objects = Locked(MemoryObjects(idsFrom: 1 << 31))
+        objects = Locked(MemoryObjects(idsFrom: mappings == nil ? 0 : 1 << 31))
     }
 
     var names: SlotNames { SlotNames(memory: self, objects: objects.withLock { $0 }) }
 }
 
-/// Tokens for slots whose memory has no name. They don't reveal its address.
-///
-/// A token is a keyed hash of the whole slot, so it identifies that slot alone.
+/// Tokens for slots whose memory has no name. One is a keyed hash of the whole slot, so that it
+/// identifies that slot alone, and does not reveal its address.
 struct SlotTokens: Sendable {
     // Keys of this VM. `Hasher` adds a key of this process.
     private let secret = (UInt64.random(in: .min ... .max), UInt64.random(in: .min ... .max))

@@ -17,8 +17,7 @@ extension MemslotService {
     // Set at the first call, which a daemon makes when it starts.
     private static let startSeconds = time(nil)
 
-    /// Returns the metrics of all users and of the daemon's process in Prometheus's text format,
-    /// which node_exporter's textfile collector reads. For the operator too.
+    /// Returns the metrics of all users and of the process as Prometheus's text, for the operator.
     package func textMetrics() -> String {
         var text = OpenMetricsText()
         text.isClassic = true
@@ -97,8 +96,7 @@ extension MemslotService {
 
 /// Builds OpenMetrics 1.0 text, family by family.
 struct OpenMetricsText {
-    /// Whether the text is in Prometheus's older format: a counter's family has the name of its
-    /// lines, and there are neither units nor an end.
+    /// Prometheus's older format: a counter's family has its lines' name. There are no units.
     var isClassic = false
     private var text = ""
 

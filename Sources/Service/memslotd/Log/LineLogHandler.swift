@@ -78,11 +78,9 @@ enum LogFormat: String, CaseIterable, ExpressibleByArgument {
         guard !isPlain || value.isEmpty else { return value }
         var text = "\""
         for scalar in value.unicodeScalars {
-            switch scalar {
-            case "\"", "\\": text += "\\\(scalar)"
-            case _
-            where scalar.value < 0x20 || scalar.value == 0x7F || scalar.value == 0x85
-                || scalar.value == 0x2028 || scalar.value == 0x2029:
+            switch scalar.value {
+            case 0x22, 0x5C: text += "\\\(scalar)"
+            case ..<0x20, 0x7F, 0x85, 0x2028, 0x2029:
                 text += "\\u{\(String(scalar.value, radix: 16))}"
             default: text.unicodeScalars.append(scalar)
             }
@@ -91,10 +89,8 @@ enum LogFormat: String, CaseIterable, ExpressibleByArgument {
     }
 }
 
-/// Lines that wait to be written to standard error.
-///
-/// A separate thread writes them, so that no commit waits for the log's reader. Beyond 1 MiB lines
-/// are dropped, and their number is logged.
+/// Lines for standard error, written by a thread, so that no commit waits for the log's reader.
+/// Beyond 1 MiB lines are dropped, and their number is logged.
 final class LogQueue: Sendable {
     private struct State {
         var text: [UInt8] = []
@@ -127,10 +123,8 @@ final class LogQueue: Sendable {
     /// Waits until all lines are written, for at most 200 ms.
     func flush() { state.wait(while: { !$0.text.isEmpty || $0.isWriting }, milliseconds: 200) }
 
-    /// Writes until the queue is empty.
-    ///
-    /// The thread ends then, and the next line starts another one. Lines come in bursts, so this
-    /// costs no more than a thread that waits.
+    /// Writes until the queue is empty. The next line starts another thread: lines come in bursts,
+    /// so this costs no more than a thread that waits.
     private func writeQueue() {
         // Nobody could be notified of a failure.
         while let text = removeAll() { try? writeAll(text, to: STDERR_FILENO) }

@@ -39,8 +39,7 @@ struct InheritedDescriptors {
 
     var hasSocket: Bool { !sockets.isEmpty }
 
-    /// Adopts the passed socket. Returns `nil` if no socket was passed. Throws if there is more
-    /// than one, or it is no listening Unix stream socket.
+    /// Adopts the passed socket, if any. Throws if there are several, or it is none that listens.
     func listener() throws(ListeningError) -> Listener? {
         guard let socket = sockets.first else { return nil }
         guard sockets.count == 1 else {
@@ -50,10 +49,8 @@ struct InheritedDescriptors {
     }
 }
 
-/// systemd's descriptor store, which passes what it holds to the next process of this service.
-///
-/// See sd_notify(3), `FDSTORE=1`. The store exists if the unit has `FileDescriptorStoreMax=`, which
-/// systemd 254 and later report in `$FDSTORE`.
+/// systemd's descriptor store, which passes what it holds to the next process of this service: see
+/// sd_notify(3), `FDSTORE=1`. systemd 254 and later report `FileDescriptorStoreMax=` in `$FDSTORE`.
 final class ServiceDescriptorStore: DescriptorStore {
     private struct State {
         /// The descriptors of the process before this one that were not claimed yet.
@@ -74,8 +71,7 @@ final class ServiceDescriptorStore: DescriptorStore {
         guard notification.isEnabled, let text = getenv("FDSTORE"),
             let limit = Int(String(cString: text)), limit > 0
         else { return nil }
-        self.notification = notification
-        self.limit = limit
+        (self.notification, self.limit) = (notification, limit)
         state = Locked(State(unclaimed: inherited.stored, names: Set(inherited.stored.keys)))
     }
 

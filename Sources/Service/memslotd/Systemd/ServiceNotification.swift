@@ -23,8 +23,7 @@ struct ServiceNotification: Sendable {
     /// Resets systemd's watchdog.
     func alive() { trySend("WATCHDOG=1\n") }
 
-    /// The time after which systemd's watchdog restarts the service, in microseconds; `nil` if there
-    /// is no watchdog.
+    /// After how many microseconds systemd restarts the service; `nil` if there is no watchdog.
     var watchdogMicroseconds: UInt64? {
         guard let text = getenv("WATCHDOG_USEC"), let value = UInt64(String(cString: text)),
             value > 0
@@ -58,20 +57,12 @@ struct ServiceNotification: Sendable {
             throw error
         }
         close(ends[1])
-        var entry = pollfd(fd: ends[0], events: 0, revents: 0)
-        while true {
-            let count = poll(&entry, 1, 5_000)
-            if count > 0 { return }
-            if count < 0 && errno == EINTR { continue }
-            throw Errno(rawValue: count == 0 ? ETIMEDOUT : errno)
-        }
+        guard clinux_is_ready(ends[0], 5_000) == 1 else { throw .timedOut }
     }
 }
 
-/// Resets systemd's watchdog each time that a commit has succeeded.
-///
-/// The commit is that of a small simulated VM, through the service itself: what blocks this commit
-/// blocks those of peers too.
+/// Resets systemd's watchdog with each commit of a small simulated VM, through the service itself:
+/// what blocks this commit blocks those of peers too.
 struct Watchdog: Sendable {
     let service: MemslotService
     let notification: ServiceNotification
@@ -80,8 +71,7 @@ struct Watchdog: Sendable {
     /// The user of the watchdog's VM. No account has this number: chown(2) uses it for "no change".
     static let user = UInt32.max
 
-    /// Starts a thread, which ends with the process. Throws `EAGAIN`; systemd then restarts the
-    /// service.
+    /// Starts a thread, which ends with the process. Throws `EAGAIN`; systemd restarts the service.
     func start() throws(Errno) { try OwnThread { run() }.detach() }
 
     private func run() {

@@ -8,8 +8,7 @@ extension Connection {
     /// The requests whose events follow their replies.
     private static let committing: [Method] = [.memslotsSubmit, .vmRecover, .vmDestroy]
 
-    /// Decodes a line. Returns the requests, and what counts their memory. Throws where there is no
-    /// memory for them.
+    /// Decodes a line. Returns the requests, and what counts their memory. Throws if there is none.
     func decode(
         _ bytes: [UInt8], in range: Range<Int>? = nil
     ) throws(ProtocolError) -> (DecodedLine, BudgetCharge?) {
@@ -94,9 +93,8 @@ extension ProtocolError {
 }
 
 extension Connection {
-    /// Finishes a request that the reading thread executed itself. Returns whether this thread
-    /// still reads. If not, it has also executed the requests that waited for this one, and must
-    /// return.
+    /// Finishes a request of the reading thread. Returns whether that still reads. If not, it has
+    /// also executed the requests that waited for this one, and must return.
     func finishOwnRequest(_ number: RequestLanes.Number, _ turn: Turn) -> Bool {
         let (ready, stillReads) = state.change { state in
             let stillReads = state.turn == turn
@@ -110,8 +108,7 @@ extension Connection {
         return false
     }
 
-    /// Starts another reading thread where the present one is stalled by its request. Called by the
-    /// watch. Returns false if there was no thread for it.
+    /// Starts another reading thread where one is stalled. Returns false if there was none for it.
     func replaceReader(of request: RequestLanes.Number) -> Bool {
         let limit = surroundings.service.limits.threadsPerConnection
         guard state.withLock({ $0.threadCount < limit }) else { return false }
@@ -147,8 +144,7 @@ extension Connection {
         state.change { $0.threadCount -= 1 }
     }
 
-    /// Removes a request that is done. Called under the lock of `state`. Returns those that may
-    /// begin now.
+    /// Removes a request that is done, with `state` locked. Returns those that may begin now.
     private func finish(
         _ number: RequestLanes.Number, _ state: inout State
     ) -> [RequestLanes.Number] {

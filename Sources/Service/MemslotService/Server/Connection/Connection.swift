@@ -6,8 +6,7 @@ internal import Memslots
 ///
 /// One thread at a time reads, and executes what it has read, so a peer that waits for each reply
 /// causes no change of threads. If a request takes long, the ``StallWatch`` starts another thread
-/// that continues to read. The first thread then only finishes its request and those that waited
-/// for it.
+/// to read. The first one then only finishes its request and those that waited for it.
 final class Connection: Sendable {
     /// What a connection gets from its server.
     struct Surroundings: Sendable {
@@ -46,10 +45,8 @@ final class Connection: Sendable {
         var reader: StallWatch.Reader?
     }
 
-    /// A request that waits for another that names its VM.
-    ///
-    /// It keeps its line, and is decoded again when it begins: a line is smaller than what it
-    /// decodes to, and a limit bounds the bytes of the lines.
+    /// A request that waits for another that names its VM. It is decoded again when it begins: a
+    /// line is smaller than what it decodes to, and a limit bounds the bytes of the lines.
     struct WaitingRequest {
         let line: [UInt8]
         let descriptors: PassedDescriptors
@@ -104,9 +101,7 @@ final class Connection: Sendable {
             channel.input, isSocket: channel.isSocket, launcher: surroundings.launcher)
     }
 
-    /// Ends reading once no request runs. Called after the server's flag is set.
-    ///
-    /// Until then the peer's requests get `shutting-down`.
+    /// Ends reading once no request runs. Until then the peer's requests get `shutting-down`.
     func stopReading() { if state.withLock({ $0.lanes.count == 0 }) { endReading() } }
 
     /// Whether the peer has sent a request.
@@ -157,8 +152,7 @@ final class Connection: Sendable {
         return true
     }
 
-    /// Executes a line, or keeps it until the requests before it in its lanes are executed. Returns
-    /// whether this thread still reads.
+    /// Executes a line, or keeps it for its turn. Returns whether this thread still reads.
     private func process(
         _ line: LineBuffer.Line, _ turn: Turn, _ reader: StallWatch.Reader
     ) -> Bool {
@@ -194,8 +188,8 @@ final class Connection: Sendable {
         return finishOwnRequest(number, turn)
     }
 
-    /// Enqueues a request in its lanes, and keeps the line if it must wait. Returns its number if
-    /// it may begin now, on this thread. Throws where there is no memory for it to wait.
+    /// Enqueues a request. Returns its number if it may begin now, on this thread. Otherwise keeps
+    /// the line, and throws where there is no memory for that.
     private func enqueue(
         _ decoded: DecodedLine, _ line: LineBuffer.Line
     ) throws(ProtocolError) -> RequestLanes.Number? {
@@ -219,8 +213,7 @@ final class Connection: Sendable {
         }
     }
 
-    /// Waits while too many requests or replies are under way: a peer that sends requests faster
-    /// than it reads the replies costs bounded memory.
+    /// A peer that sends requests faster than it reads the replies costs bounded memory.
     private func waitForRoom() {
         sender.waitForRoom()
         let limits = surroundings.service.limits
@@ -265,8 +258,7 @@ final class Connection: Sendable {
         surroundings.service.end(peer)
         surroundings.watch.remove(reader)
         if reading.isRefused && channel.isSocket { input.discardInput() }
-        // The server may hold this object for a moment longer; half a line's descriptors must go
-        // now.
+        // The server may hold this object for longer; the descriptors of half a line must go now.
         if reading.buffer.bytes.count > 1 << 20 { surroundings.watch.recordMuchMemory() }
         reading.buffer.closeRest()
         var abandoned = [input.close()]

@@ -3,8 +3,7 @@ internal import Glibc
 
 /// Reading and writing a stream, with descriptors where it is a socket.
 enum DescriptorIO {
-    /// Waits for bytes, and appends them to `buffer`. Returns how many bytes; 0 at the stream's
-    /// end; a negative errno.
+    /// Waits for bytes, and appends them. Returns how many; 0 at the end; a negative errno.
     static func receive(
         from descriptor: Int32, isSocket: Bool, into buffer: inout LineBuffer
     ) -> Int {
@@ -22,8 +21,7 @@ enum DescriptorIO {
         }
     }
 
-    /// Appends the bytes and the descriptors that `call` stores to `buffer`. Returns the value of
-    /// `call`.
+    /// Appends the bytes and the descriptors that `call` stores. Returns the value of `call`.
     static func receive(
         into buffer: inout LineBuffer,
         _ call: (
@@ -47,8 +45,7 @@ enum DescriptorIO {
         return count
     }
 
-    /// Sends all of `bytes`, and `descriptors` with the first of them. Returns whether all bytes
-    /// were sent.
+    /// Sends all bytes, `descriptors` with the first. Returns whether all were sent.
     static func send(
         _ bytes: [UInt8], descriptors: [Int32] = [], to descriptor: Int32, isSocket: Bool,
         waits: Bool = true

@@ -54,8 +54,7 @@ struct DescriptorReceiver {
     /// How long it may take to close a descriptor before it is abandoned, in milliseconds.
     private static let patience: Int32 = 1_000
 
-    /// Receives into `buffer`. A descriptor that is not memory is represented by a negative number.
-    /// Returns as `DescriptorIO.receive`; `-ETIMEDOUT` if it hangs.
+    /// As `DescriptorIO.receive`; `-ETIMEDOUT` if it hangs. What is not memory is negative.
     func receive(into buffer: inout LineBuffer) -> Int {
         DescriptorIO.receive(into: &buffer) { room, slots, number, truncated in
             clinux_receive_through(
@@ -67,7 +66,7 @@ struct DescriptorReceiver {
     /// is left if it hangs; with `waits` it has the time that it may take.
     func end(waits: Bool = true) -> AbandonedSocket? {
         close(control)
-        if clinux_has_ended(process, waits ? Self.patience : 0) == 1 {
+        if clinux_is_ready(process, waits ? Self.patience : 0) == 1 {
             close(process)
             return nil
         }
@@ -89,7 +88,7 @@ enum AbandonedSocket {
         switch self {
         case .socket(let socket): return socket.close(waits: false)
         case .process(let process):
-            guard clinux_has_ended(process, 0) == 1 else { return self }
+            guard clinux_is_ready(process, 0) == 1 else { return self }
             close(process)
             return nil
         }
@@ -108,10 +107,9 @@ struct PeerSocket {
         (self.descriptor, self.isSocket, self.launcher) = (descriptor, isSocket, launcher)
     }
 
-    /// Waits for bytes, and appends them to `buffer`. Returns as `DescriptorIO.receive`;
-    /// `-ETIMEDOUT` where the receiver hangs.
+    /// As `DescriptorIO.receive`; `-ETIMEDOUT` where the receiver hangs.
     mutating func receive(into buffer: inout LineBuffer) -> Int {
-        guard isSocket, launcher != nil else {
+        guard isSocket, let launcher else {
             return DescriptorIO.receive(from: descriptor, isSocket: isSocket, into: &buffer)
         }
         var hasDescriptors: Int32 = 0
@@ -122,20 +120,12 @@ struct PeerSocket {
         }
         guard hasDescriptors != 0 else { return count }
         do throws(Errno) {
-            return try startedReceiver().receive(into: &buffer)
+            if receiver == nil { receiver = try launcher.start(for: descriptor) }
         } catch { return -Int(error.rawValue) }
+        return receiver?.receive(into: &buffer) ?? -Int(ESRCH)
     }
 
-    private mutating func startedReceiver() throws(Errno) -> DescriptorReceiver {
-        if let receiver { return receiver }
-        guard let launcher else { throw Errno(rawValue: ESRCH) }
-        let started = try launcher.start(for: descriptor)
-        receiver = started
-        return started
-    }
-
-    /// Discards what was received, without the descriptors and what comes after them. Waits for
-    /// more until `deadline`, if there is one. Returns whether descriptors are queued.
+    /// Discards what comes before descriptors, until `deadline`. Returns whether any are queued.
     func discard(until deadline: ContinuousClock.Instant? = nil) -> Bool {
         withUnsafeTemporaryAllocation(byteCount: 1 << 16, alignment: 1) { room in
             while true {
@@ -155,16 +145,12 @@ struct PeerSocket {
     /// Waits for more bytes, or the end. Returns false at the deadline.
     private func waits(until deadline: ContinuousClock.Instant?) -> Bool {
         guard let deadline, .now < deadline else { return false }
-        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        poll(&entry, 1, 100)
+        _ = clinux_is_ready(descriptor, 100)
         return true
     }
 
-    /// Ends sending to a peer that may still be sending, then discards what the peer sends, for at
-    /// most a second.
-    ///
-    /// If the socket were closed at once, the peer's write would fail, and the peer might not read
-    /// the error that was sent.
+    /// Ends sending, then discards what the peer sends, for at most a second. If the socket were
+    /// closed at once, the peer's write would fail, and it might not read the error that was sent.
     func discardInput() {
         shutdown(descriptor, Int32(SHUT_WR))
         _ = discard(until: .now + .seconds(1))

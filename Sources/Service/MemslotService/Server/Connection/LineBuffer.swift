@@ -45,11 +45,9 @@ package struct LineBuffer {
     private static let usualSize = 1 << 16
     private static let newline = UInt8(ascii: "\n")
 
-    /// An empty buffer for lines of up to `lineLimit` bytes without their end.
-    ///
-    /// `charge` is called with the number of descriptors that come; it returns what counts them
-    /// while they are kept, `nil` where there is no room for them. `chargeRoom` is called with the
-    /// bytes of a buffer that grows.
+    /// An empty buffer for lines of up to `lineLimit` bytes without their end. `charge` returns
+    /// what counts a number of descriptors while they are kept, `nil` where there is no room for
+    /// them; `chargeRoom` the same for the bytes of a buffer that grows.
     package init(
         lineLimit: Int, descriptorLimit: Int, charge: @escaping (Int) -> (any Sendable)? = { $0 },
         chargeRoom: @escaping (Int) -> (any Sendable)? = { $0 }
@@ -62,9 +60,8 @@ package struct LineBuffer {
     /// Whether the bytes after the last line are not all blank.
     var hasRest: Bool { bytes[start..<end].contains { !Self.isBlank($0) } }
 
-    /// Calls `fill`, which writes at the buffer's end and returns how many bytes, or a negative
-    /// errno. Returns the value of `fill`; `-ENOMEM` where the buffer may not grow for a longer
-    /// line.
+    /// Returns the value of `fill`, which writes at the buffer's end and returns how many bytes, or
+    /// a negative errno; `-ENOMEM` where the buffer may not grow for a longer line.
     package mutating func fill(_ fill: (UnsafeMutableRawBufferPointer) -> Int) -> Int {
         guard makeRoom() || end < bytes.count else { return -Int(ENOMEM) }
         let end = end
@@ -75,10 +72,8 @@ package struct LineBuffer {
         return count
     }
 
-    /// Adopts descriptors that came with the bytes of the last ``fill(_:)``.
-    ///
-    /// Beyond the limit of a line all of its descriptors are closed at once: a line that never ends
-    /// holds no more than one that does.
+    /// Adopts descriptors that came with the bytes of the last ``fill(_:)``. Beyond the limit all
+    /// are closed at once: a line that never ends holds no more than one that does.
     package mutating func attach(_ descriptors: [Int32], isTruncated: Bool) {
         let position = max(end - 1, start)
         var (own, isBad) = (descriptors, isTruncated)
@@ -100,8 +95,7 @@ package struct LineBuffer {
     /// Closes the descriptors that came after the last line.
     mutating func closeRest() { attachments = [] }
 
-    /// Removes the next complete line. Blank lines are skipped. Returns `nil` if the next line's
-    /// end has not come yet.
+    /// Removes the next line that is not blank; `nil` if its end has not come yet.
     package mutating func next() throws(LineTooLong) -> Line? {
         while let newline = indexOfNewline() {
             var last = newline
@@ -175,8 +169,7 @@ package struct LineBuffer {
         return true
     }
 
-    /// Room that is not filled with zeros: writing megabytes once more costs as much as reading
-    /// them.
+    /// Not filled with zeros: writing megabytes once more costs as much as reading them.
     private static func room(_ size: Int) -> [UInt8] {
         [UInt8](unsafeUninitializedCapacity: size) { $1 = size }
     }

@@ -2,9 +2,8 @@ internal import MemslotProtocol
 
 /// The order in which a connection's requests may begin.
 ///
-/// A request stands in the lane of each VM that it names, and begins when it is the first in all
-/// of them. So requests that name the same VM keep their order, and others don't wait for each
-/// other. A plain value that knows no thread.
+/// A request begins when it is the first in the lane of each VM that it names. So requests that
+/// name the same VM keep their order, and others don't wait. A plain value that knows no thread.
 struct RequestLanes {
     /// A request, numbered in the order in which they came.
     typealias Number = UInt64
@@ -24,8 +23,7 @@ struct RequestLanes {
     /// Whether a request that names these VMs would wait for another one.
     func waits(_ names: [Name]) -> Bool { names.contains { lanes[$0]?.isEmpty == false } }
 
-    /// Enqueues the request that came last, whose number is above all before it. `names` has each
-    /// VM that it names once. Returns whether it may begin.
+    /// Enqueues the request that came last, with the VMs that it names. Returns whether it may begin.
     mutating func enqueue(_ number: Number, names: [Name]) -> Bool {
         var blockers = 0
         for name in names {
@@ -36,8 +34,7 @@ struct RequestLanes {
         return blockers == 0
     }
 
-    /// Removes a request that had begun. Returns those that may begin now, in the order in which
-    /// they came.
+    /// Removes a request that had begun. Returns those that may begin now, in their order.
     mutating func finish(_ number: Number) -> [Number] {
         guard let finished = waiting.removeValue(forKey: number) else { return [] }
         var ready: [Number] = []
@@ -55,9 +52,7 @@ struct RequestLanes {
 }
 
 extension DecodedLine {
-    /// The VMs that the line names, each once.
-    ///
-    /// A request that names none, such as `vm.list`, waits for nothing.
+    /// The VMs that the line names, each once. Without any, as in `vm.list`, it waits for nothing.
     var laneNames: [Name] {
         switch self {
         case .single(let request): return request.vm.map { [Name($0)] } ?? []

@@ -58,8 +58,7 @@ final class Sender: Sendable {
     static let ownBytes = 1 << 16
 
     /// Sends to `output`, which stays the caller's. Threads wait while more than `byteLimit` bytes
-    /// are unsent. The threads are those of `user`, whom unsent replies are charged to in `budget`,
-    /// and the events of an attached queue in `eventBudget`.
+    /// are unsent. `user` is charged for replies in `budget`, for events in `eventBudget`.
     init(
         to output: Int32, isSocket: Bool, threads: ConnectionThreads, byteLimit: Int,
         user: UInt32, budget: Budget, eventBudget: Budget? = nil
@@ -75,10 +74,8 @@ final class Sender: Sendable {
     /// A line of this many bytes is sent from the buffer that it was encoded in.
     private static let largeLine = 1 << 16
 
-    /// Waits for room for replies of up to `bytes`, and reserves it.
-    ///
-    /// A small reply has room in what each connection may have. Others wait until the connection's
-    /// unsent replies are within its limit, and then for room in the budget.
+    /// Reserves room for replies of up to `bytes`. A small reply has room in what each connection
+    /// may have. Others wait until the unsent ones are within the limit, then for the budget.
     func reserve(_ bytes: Int) -> Room {
         let small = state.withLock { state -> Room? in
             guard state.held.own + bytes <= Self.ownBytes else { return nil }
@@ -105,38 +102,32 @@ final class Sender: Sendable {
         if room.charged > 0 { budget.release(room.charged, of: user) }
     }
 
-    /// Puts the replies to a line in, if there are any; ``flush()`` sends them. `room` was
-    /// reserved.
+    /// Puts the replies to a line in, if any; ``flush()`` sends them. `room` was reserved.
     func enqueue(_ line: consuming ReplyEncoder, _ room: Room) {
         if line.count == 0 { return release(room) }
+        let descriptors = line.descriptors
         // A long line is sent from its own buffer, which has room for all that was reserved.
-        let isCopied = line.count < Self.largeLine && line.descriptors === PassedDescriptors.none
+        let isCopied = line.count < Self.largeLine && descriptors === PassedDescriptors.none
         let count = isCopied ? line.count + 1 : max(line.capacity, line.count + 1)
         let kept = Room(own: min(room.own, count), charged: min(room.charged, count))
         var rest = room
         rest -= kept
-        let isKept = enqueue(line, keeping: kept)
+        let isKept: Bool
+        if isCopied {
+            // A closure that captured the encoder would keep a second reference to its text.
+            isKept = line.withBytes { bytes in append { $0.append(bytes, kept) } }
+        } else {
+            let bytes = line.finishLine()
+            isKept = append { $0.append(complete: bytes, descriptors: descriptors, kept) }
+        }
         release(isKept ? rest : room)
     }
 
-    /// - Returns: whether the replies will be sent.
-    private func enqueue(_ line: consuming ReplyEncoder, keeping room: Room) -> Bool {
-        let descriptors = line.descriptors
-        guard line.count < Self.largeLine && descriptors === PassedDescriptors.none else {
-            let bytes = line.finishLine()
-            return state.withLock { state in
-                if !state.isBroken {
-                    state.outbox.append(complete: bytes, descriptors: descriptors, room)
-                }
-                return !state.isBroken
-            }
-        }
-        // A closure that captured the encoder would keep a second reference to its text.
-        return line.withBytes { bytes in
-            state.withLock { state in
-                if !state.isBroken { state.outbox.append(bytes, room) }
-                return !state.isBroken
-            }
+    /// Calls `append` on the outbox. Returns whether what it appends will be sent.
+    private func append(_ append: (inout Outbox) -> Void) -> Bool {
+        state.withLock { state in
+            if !state.isBroken { append(&state.outbox) }
+            return !state.isBroken
         }
     }
 
@@ -170,11 +161,7 @@ final class Sender: Sendable {
 
     /// Ends sending, and the thread for events.
     func close() {
-        state.change { state in
-            state.isClosed = true
-            state.isBroken = true
-            state.events = nil
-        }
+        state.change { ($0.isClosed, $0.isBroken, $0.events) = (true, true, nil) }
         state.withLock(waitingWhile: { $0.isWriting || $0.hasEventThread }) { _ in }
         release(state.change { $0.outbox.removeAll() })
     }
@@ -209,8 +196,7 @@ final class Sender: Sendable {
 
 // MARK: Events
 extension Sender {
-    /// Records that an event waits. Called by committing threads of any connection; never waits for
-    /// the peer.
+    /// Records that an event waits, on a committing thread of any connection. Never waits.
     func recordEvent() {
         let needsThread = state.change { state in
             state.hasEvents = true
@@ -282,11 +268,9 @@ extension Sender.State {
     }
 }
 
-/// What a connection has to send, in order.
-///
-/// Lines without descriptors are joined, so that many replies are sent in one write. A line with
-/// descriptors is a write of its own: they belong to the line that holds the last byte they came
-/// with. A plain value that knows no socket.
+/// What a connection has to send, in order. Lines are joined, so that many replies are sent in one
+/// write. One with descriptors is a write of its own: they belong to the line that holds the last
+/// byte they came with. A plain value that knows no socket.
 struct Outbox {
     /// What is sent in one write.
     struct Parcel {
@@ -321,8 +305,7 @@ struct Outbox {
         parcels[last].room += room
     }
 
-    /// Appends a line, with its end, that is sent by itself: it has descriptors, or copying it
-    /// takes longer than a write of its own.
+    /// Appends a line with its end, to send alone: it has descriptors, or copying it takes longer.
     mutating func append(
         complete line: [UInt8], descriptors: PassedDescriptors = .none,
         _ room: Sender.Room = Sender.Room()

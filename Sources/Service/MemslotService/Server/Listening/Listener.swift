@@ -17,11 +17,9 @@ public final class Listener: Sendable {
     /// How many connections may wait to be accepted.
     private static let backlog: Int32 = 512
 
-    /// Creates a socket at `path` that only the users and groups of `access` can connect to.
-    ///
-    /// A missing directory is created with mode 0700. A socket whose server has ended is replaced.
-    /// The socket's mode is set before anyone can connect. Throws for instance where another server
-    /// listens at that path.
+    /// Creates a socket at `path` for the users and groups of `access`, whose mode is set before
+    /// anyone can connect, and a missing directory with mode 0700. A socket whose server has ended
+    /// is replaced. Throws for instance where another server listens.
     package init(at path: SocketPath, access: PeerAccess = PeerAccess()) throws(ListeningError) {
         try path.prepareDirectory(for: access)
         lock = try Self.lock(path)
@@ -53,8 +51,7 @@ public final class Listener: Sendable {
 
     deinit { shut(nil) }
 
-    /// Ends listening, and removes the socket if it is still ours. The launcher closes the
-    /// connections that were not accepted, and their descriptors.
+    /// Ends listening, and removes the socket if it is still ours. The launcher closes what waits.
     func end(_ launcher: DescriptorLauncher? = nil) {
         var status = stat()
         if let path, lstat(path.path, &status) == 0, UInt64(status.st_ino) == inode {

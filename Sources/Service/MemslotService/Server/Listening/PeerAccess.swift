@@ -55,13 +55,9 @@ struct PeerCredentials {
 
     /// The groups of a peer, at most 65,536; none where the kernel does not report them.
     private static func supplementaryGroups(of socket: Int32) -> Set<UInt32> {
-        for room in [64, 65_536] {
-            var groups = [UInt32](repeating: 0, count: room)
-            let count = clinux_peer_groups(socket, &groups, UInt32(room))
-            if count >= 0 { return Set(groups.prefix(Int(count))) }
-            // A second try only helps where the room was too small.
-            if -count != ERANGE { return [] }
+        let groups = [UInt32](unsafeUninitializedCapacity: 65_536) { room, count in
+            count = max(0, Int(clinux_peer_groups(socket, room.baseAddress, UInt32(room.count))))
         }
-        return []
+        return Set(groups)
     }
 }

@@ -53,8 +53,7 @@ public struct SocketPath: Hashable, Sendable {
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
-    /// The file that the server of this path holds locked. It is never removed: otherwise two
-    /// servers could lock two files of one name.
+    /// Locked by the server. Never removed: two servers could lock two files of one name.
     var lockPath: String { path + ".lock" }
 
     /// Opens the lock file, or creates it.
@@ -74,12 +73,8 @@ public struct SocketPath: Hashable, Sendable {
         }
         return descriptor
     }
-}
 
-// MARK: For a server that confines itself before it listens
-extension SocketPath {
-    /// Creates the directory and the lock file of a server's socket. Returns the directory and the
-    /// lock file.
+    /// Creates the directory and the lock file of a server that confines itself before it listens.
     package func prepare(
         for access: PeerAccess
     ) throws(ListeningError) -> (directory: String, lock: String) {
@@ -87,9 +82,7 @@ extension SocketPath {
         close(try openLock())
         return (directory, lockPath)
     }
-}
 
-extension SocketPath {
     /// Creates the socket's directory as private, or checks that an existing one can be trusted.
     func prepareDirectory(for access: PeerAccess) throws(ListeningError) {
         let path = directory

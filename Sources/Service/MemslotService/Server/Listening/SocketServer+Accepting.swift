@@ -27,8 +27,7 @@ extension SocketServer {
         return descriptor < 0 ? nil : OwnedDescriptor(adopting: descriptor)
     }
 
-    /// Accepts one peer with the spare descriptor, and refuses it. Without that the peer would
-    /// wait, and `poll(2)` would return at once forever.
+    /// Refuses a peer by the spare descriptor. It would wait, and `poll(2)` return at once forever.
     private func refuseWithSpare(_ spare: inout OwnedDescriptor?, _ listener: Listener) -> Bool {
         guard spare != nil else { return false }
         spare = nil
@@ -102,8 +101,7 @@ extension SocketServer {
             })
     }
 
-    /// Closes connections that have sent no request for long, while more than half of all are used.
-    /// Returns the milliseconds until the next call; -1 for none.
+    /// Closes silent connections while over half are used. Returns how many ms may pass, or -1.
     private func endSilentConnections() -> Int32 {
         let limits = service.limits
         let silent = state.withLock { state -> [Connection]? in
@@ -115,9 +113,8 @@ extension SocketServer {
         return silent == nil ? -1 : Int32(clamping: min(limits.firstRequestMs, 1_000))
     }
 
-    /// Sends the error, without waiting for the peer, and closes the socket. With `lingers` it
-    /// waits for the peer to read the error: one that is sending its first request would otherwise
-    /// find the connection closed.
+    /// Sends the error and closes the socket. With `lingers` the peer has time to read the error:
+    /// one that is sending its first request would otherwise find the connection closed.
     private func refuse(
         _ socket: Int32, user: UInt32?, _ error: ProtocolError, lingers: Bool = false
     ) {

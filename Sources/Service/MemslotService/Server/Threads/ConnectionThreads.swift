@@ -18,21 +18,16 @@ package final class ConnectionThreads: Sendable {
     private let budget: Budget?
     /// How many threads wait for a next job; further ones end.
     private static let kept = 8
-    /// The size of a thread's stack: more than twice what the deepest request uses of it. A
-    /// sanitizer's frames are several times larger.
+    /// Over twice what the deepest request uses. A sanitizer's frames are several times larger.
     static let stackBytes = clinux_is_sanitized() == 1 ? 2 << 20 : 256 << 10
 
     /// No threads yet, and at most `limit` at once.
     package convenience init(limit: Int) { self.init(limit: limit, budget: nil) }
 
     /// No threads yet; those of a user are charged to `budget`.
-    init(limit: Int, budget: Budget?) {
-        self.limit = limit
-        self.budget = budget
-    }
+    init(limit: Int, budget: Budget?) { (self.limit, self.budget) = (limit, budget) }
 
-    /// Runs `job`, which is for `user`, on a thread of its own. Returns false if there is no
-    /// thread; the job does not run then.
+    /// Runs `job` on a thread that is charged to `user`. Returns false if there is none.
     func run(of user: UInt32, _ job: @escaping @Sendable () -> Void) -> Bool {
         guard let budget else { return run(job) }
         do throws(ProtocolError) { try budget.charge(1, to: user) } catch { return false }
@@ -44,31 +39,25 @@ package final class ConnectionThreads: Sendable {
         return hasThread
     }
 
-    /// Runs `job` on a thread of its own. Returns false if there is no thread; the job does not run
-    /// then.
+    /// Runs `job` on a thread of its own. Returns false, and does not run it, if there is none.
     package func run(_ job: @escaping @Sendable () -> Void) -> Bool {
-        enum Plan { case wakesOne, needsOne, none }
-        let plan = state.change { state -> Plan in
+        // Whether an idle thread has it; `nil` where it needs a new one.
+        let isTaken = state.change { state -> Bool? in
             if state.idle > state.jobs.count {
                 state.jobs.append(job)
-                return .wakesOne
+                return true
             }
-            guard state.count < limit else { return .none }
+            guard state.count < limit else { return false }
             state.count += 1
-            return .needsOne
+            return nil
         }
-        switch plan {
-        case .wakesOne: return true
-        case .none: return false
-        case .needsOne:
-            if start(job) { return true }
-            state.change { $0.count -= 1 }
-            return false
-        }
+        if let isTaken { return isTaken }
+        let hasStarted = start(job)
+        if !hasStarted { state.change { $0.count -= 1 } }
+        return hasStarted
     }
 
-    /// Ends idle threads, and waits until all threads have ended. Returns whether all ended in
-    /// time.
+    /// Ends idle threads, and waits for all to end. Returns whether all ended in time.
     package func close(milliseconds: UInt64) -> Bool {
         state.change { $0.isClosed = true }
         return state.wait(while: { $0.count > 0 }, milliseconds: milliseconds)

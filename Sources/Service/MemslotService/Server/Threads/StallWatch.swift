@@ -2,10 +2,8 @@ internal import CLinux
 internal import Memslots
 internal import Synchronization
 
-/// Finds requests that take long, so that their connections are read meanwhile.
-///
-/// A thread checks every millisecond whether a reader still executes the request of the check
-/// before. It sleeps while no requests come.
+/// Finds requests that take long, so that their connections are read meanwhile: checks every
+/// millisecond whether a reader executes the request of the check before. Sleeps without requests.
 final class StallWatch: Sendable {
     /// One connection's reading thread, as the watch sees it.
     final class Reader: Sendable {
@@ -17,16 +15,14 @@ final class StallWatch: Sendable {
         fileprivate init(
             _ watch: StallWatch, replace: @escaping @Sendable (RequestLanes.Number) -> Bool
         ) {
-            self.watch = watch
-            self.replace = replace
+            (self.watch, self.replace) = (watch, replace)
         }
 
         /// Records that the reading thread begins a request.
         @inline(__always)
         func begin(_ number: RequestLanes.Number) {
             request.store(number, ordering: .sequentiallyConsistent)
-            // Both are sequentially consistent: either this wakes the watch, or the watch sees
-            // the request before it sleeps.
+            // Sequentially consistent: this wakes the watch, or that sees the request.
             if !watch.isAwake.load(ordering: .sequentiallyConsistent) { watch.wake() }
         }
 
@@ -72,8 +68,7 @@ final class StallWatch: Sendable {
         state.withLock(waitingWhile: { !$0.hasEnded }) { _ in }
     }
 
-    /// Watches a reader. `replace` starts another reading thread where one is stalled by this
-    /// request; if it returns false, it is called again.
+    /// Watches a reader. `replace`, called until it returns true, has another thread read.
     func add(replacing replace: @escaping @Sendable (RequestLanes.Number) -> Bool) -> Reader {
         let reader = Reader(self, replace: replace)
         state.withLock { $0.readers[ObjectIdentifier(reader)] = Watched(reader: reader) }
