@@ -58,8 +58,9 @@ static const int serving[] = {
 
 static const int launching[] = {SYS_pidfd_open, SYS_close_range, SYS_kill};
 
-// What fork(3) needs, and a process to confine itself further.
-static const int forking[] = {SYS_set_robust_list, SYS_gettid, SYS_rt_sigprocmask, SYS_seccomp};
+// What examines a descriptor without its file system, what fork(3) needs, and further confinement.
+static const int receiving[] = {SYS_getsockopt, SYS_set_robust_list, SYS_gettid,
+                                SYS_rt_sigprocmask, SYS_seccomp};
 
 static const int relaying[] = {SYS_ppoll, SYS_shutdown,
 #ifdef SYS_poll
@@ -152,22 +153,16 @@ static void allow_serving(struct filter *filter) {
     if (coverage != NULL) ALLOW_ALL(filter, creating);
 }
 
-static void allow_forking(struct filter *filter) {
-    ALLOW_ALL(filter, forking);
+static void allow_receiving(struct filter *filter) {
+    ALLOW_ALL(filter, receiving);
+    ALLOW_ALL(filter, relaying);
+    // Does not reach the file system of a descriptor that is no memory file.
+    ALLOW_IF(filter, SYS_fcntl, ARGUMENT(1), ~0u, F_GET_SEALS);
+    ALLOW_IF(filter, SYS_socketpair, ARGUMENT(0), ~0u, AF_UNIX);
     // A process without flags but for what fork(3) gives: its exit signal and its thread's number.
     ALLOW_IF(filter, SYS_clone, ARGUMENT(0), CLONE_VM | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID,
              0);
     ALLOW_IF(filter, SYS_prctl, ARGUMENT(0), ~0u, PR_SET_NAME, PR_SET_NO_NEW_PRIVS);
-}
-
-static void allow_receiving(struct filter *filter) {
-    // None of these reaches the file system of a descriptor that is no memory file.
-    const int examining[] = {SYS_getsockopt};
-    ALLOW_IF(filter, SYS_fcntl, ARGUMENT(1), ~0u, F_GET_SEALS);
-    ALLOW_ALL(filter, examining);
-    ALLOW_IF(filter, SYS_socketpair, ARGUMENT(0), ~0u, AF_UNIX);
-    allow_forking(filter);
-    ALLOW_ALL(filter, relaying);
 }
 
 int clinux_filter_calls(int process, int kills) {
