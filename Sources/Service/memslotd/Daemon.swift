@@ -91,12 +91,13 @@ struct Daemon {
 
     /// Serves the socket. Returns whether the server ended cleanly.
     func serve() -> Bool {
-        let listener: Listener
-        do throws(ListeningError) { listener = try self.listener() } catch {
+        do throws(ListeningError) {
+            let listener = try self.listener()
+            return serve { server.run(listener) }
+        } catch {
             Self.complain("can't listen", error.message, to: log)
             return false
         }
-        return serve { server.run(listener) }
     }
 
     /// Serves standard input and output. Returns whether the server ended cleanly.

@@ -39,10 +39,6 @@ final class Sender: Sendable {
             room.charged += other.charged
             room.events += other.events
         }
-
-        static func -= (room: inout Room, other: Room) {
-            room += Room(own: -other.own, charged: -other.charged, events: -other.events)
-        }
     }
 
     private let state = Locked(State())
@@ -98,7 +94,7 @@ final class Sender: Sendable {
     func release(_ room: Room) {
         if room.events > 0 { eventBudget?.release(room.events, of: user) }
         if room.own == 0 && room.charged == 0 { return }
-        state.change { $0.held -= Room(own: room.own, charged: room.charged) }
+        state.change { $0.held += Room(own: -room.own, charged: -room.charged) }
         if room.charged > 0 { budget.release(room.charged, of: user) }
     }
 
@@ -110,8 +106,7 @@ final class Sender: Sendable {
         let isCopied = line.count < Self.largeLine && descriptors === PassedDescriptors.none
         let count = isCopied ? line.count + 1 : max(line.capacity, line.count + 1)
         let kept = Room(own: min(room.own, count), charged: min(room.charged, count))
-        var rest = room
-        rest -= kept
+        let rest = Room(own: room.own - kept.own, charged: room.charged - kept.charged)
         let isKept: Bool
         if isCopied {
             // A closure that captured the encoder would keep a second reference to its text.
@@ -297,7 +292,8 @@ struct Outbox {
         byteCount += line.count + 1
         let isFull = (parcels.last?.bytes.count ?? 0) + line.count >= Self.joined
         if isFull || parcels.last?.isComplete ?? true {
-            parcels.append(Parcel(bytes: removeSpare()))
+            parcels.append(Parcel(bytes: spare))
+            spare = []
         }
         let last = parcels.count - 1
         parcels[last].bytes.append(contentsOf: line)
@@ -331,10 +327,5 @@ struct Outbox {
             byteCount = 0
         }
         return parcels.reduce(into: Sender.Room()) { $0 += $1.room }
-    }
-
-    private mutating func removeSpare() -> [UInt8] {
-        defer { spare = [] }
-        return spare
     }
 }

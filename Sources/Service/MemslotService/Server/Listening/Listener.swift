@@ -44,9 +44,7 @@ public final class Listener: Sendable {
         }
         _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
         self.descriptor = descriptor
-        path = nil
-        lock = -1
-        inode = 0
+        (path, lock, inode) = (nil, -1, 0)
     }
 
     deinit { shut(nil) }
@@ -124,11 +122,9 @@ public final class Listener: Sendable {
     }
 
     private static func makeSocket() throws(ListeningError) -> Int32 {
-        let descriptor = clinux_stream_socket()
-        guard descriptor >= 0 else {
-            throw ListeningError("no socket can be made: \(Errno(rawValue: -descriptor))")
-        }
-        return descriptor
+        try converting(
+            { (error: Errno) in ListeningError("no socket can be made: \(error)") },
+            valueOfCall(clinux_stream_socket()))
     }
 
     private static func failure(_ path: SocketPath, _ number: Int32) -> ListeningError {

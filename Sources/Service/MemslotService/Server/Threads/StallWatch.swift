@@ -103,6 +103,11 @@ final class StallWatch: Sendable {
             isAwake.store(false, ordering: .sequentiallyConsistent)
             // Only when there is nothing to do: the next large request would need it again.
             if hasHeldMuch.exchange(false, ordering: .relaxed) { clinux_give_memory_back() }
+            let isAnyReaderBusy = state.withLock { state in
+                state.readers.values.contains {
+                    $0.reader.request.load(ordering: .sequentiallyConsistent) != 0
+                }
+            }
             if !isAnyReaderBusy {
                 state.withLock(waitingWhile: { !$0.isAwake && !$0.isStopped }) { _ in }
             }
@@ -110,14 +115,6 @@ final class StallWatch: Sendable {
         }
         state.wait(while: { !$0.isStopped }, milliseconds: 1)
         return state.withLock { !$0.isStopped }
-    }
-
-    private var isAnyReaderBusy: Bool {
-        state.withLock { state in
-            state.readers.values.contains {
-                $0.reader.request.load(ordering: .sequentiallyConsistent) != 0
-            }
-        }
     }
 
     /// Checks all readers once. Returns whether anything happened since the check before.
