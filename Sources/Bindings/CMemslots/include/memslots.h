@@ -58,11 +58,9 @@
 extern "C" {
 #endif
 
-/*
- * The version of this interface. It changes when programs must be recompiled. Every program that
+/* The version of this interface. It changes when programs must be recompiled. Every program that
  * includes this header refers to the symbol of its version, so the linker and the loader reject a
- * library of another version.
- */
+ * library of another version. */
 #define MEMSLOTS_ABI 1
 uint32_t memslots_abi_1(void);
 #if defined(__GNUC__) && !defined(MEMSLOTS_NO_ABI_REFERENCE)
@@ -148,8 +146,7 @@ enum {
 typedef struct memslots_slot {
     uint32_t slot;  /* The id: 0 to max_slots - 1, or MEMSLOTS_ANY_SLOT. */
     uint32_t address_space;  /* Almost always 0. */
-    uint64_t guest_physical_address;
-    uint64_t size;
+    uint64_t guest_physical_address, size;
     /* The address of its memory in this process. Keep it mapped while the table has the slot. */
     uint64_t userspace_address;
     uint32_t flags;
@@ -180,9 +177,8 @@ typedef struct memslots_simulator_options {
 /* How the VM keeps its dirty log. KVM has no call that returns this. */
 enum {
     MEMSLOTS_DIRTY_LOG_CLEARED_BY_READING = 0,  /* Reading clears: the default of every VM. */
-    /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 with 1, and with 3. */
-    MEMSLOTS_DIRTY_LOG_MANUAL = 1,
-    MEMSLOTS_DIRTY_LOG_MANUAL_INITIALLY_SET = 2,
+    MEMSLOTS_DIRTY_LOG_MANUAL = 1,  /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 with 1. */
+    MEMSLOTS_DIRTY_LOG_MANUAL_INITIALLY_SET = 2,  /* The same with 3. */
     MEMSLOTS_DIRTY_LOG_RING = 3  /* KVM_CAP_DIRTY_LOG_RING with dirty_ring_bytes. */
 };
 
@@ -205,12 +201,10 @@ typedef struct memslots_kvm_options {
 /* Opens a table on a simulated VM. `options` may be NULL. */
 int32_t memslots_open_simulator(const memslots_simulator_options *options, memslots_table *table);
 
-/*
- * Opens a table on a VM of this process (KVM_CREATE_VM). `options` may be NULL. The caller keeps
+/* Opens a table on a VM of this process (KVM_CREATE_VM). `options` may be NULL. The caller keeps
  * the descriptor, and closes it after the table. Until then no other code may call
  * KVM_SET_USER_MEMORY_REGION on the VM. Run every vCPU with memslots_vcpu_run() or inside
- * memslots_guarded(); a vCPU that calls KVM_RUN directly is not held out.
- */
+ * memslots_guarded(); a vCPU that calls KVM_RUN directly is not held out. */
 int32_t memslots_open_kvm(
     int vm_descriptor, const memslots_kvm_options *options, memslots_table *table);
 
@@ -220,8 +214,7 @@ int32_t memslots_close(memslots_table table);
 /* The limits that arrays are validated against. */
 typedef struct memslots_capabilities {
     size_t struct_size;
-    uint32_t max_slots;
-    uint32_t address_spaces;
+    uint32_t max_slots, address_spaces;
     uint64_t max_guest_page;  /* The largest guest page number. */
     uint64_t max_pages_per_slot;
     uint32_t flags;  /* Flags that slots may have. */
@@ -251,11 +244,9 @@ typedef struct memslots_submit_options {
 
 enum { MEMSLOTS_COMMITTED = 0, MEMSLOTS_UNCHANGED = 1 };
 
-/*
- * What a transaction did. A filled receipt owns memory: call memslots_receipt_release() on it
+/* What a transaction did. A filled receipt owns memory: call memslots_receipt_release() on it
  * before you pass it to another submit, and at the end. An error leaves it unchanged. The
- * memslots_receipt_* functions return more details.
- */
+ * memslots_receipt_* functions return more details. */
 typedef struct memslots_receipt {
     size_t struct_size;
     uint64_t generation;  /* The generation after the submit. */
@@ -270,8 +261,7 @@ typedef struct memslots_receipt {
     bool quiesced;  /* Whether vCPUs were held out. */
     bool retired;  /* Whether no reader uses the previous array. Do not unmap its memory before. */
     bool is_optimal;  /* Whether it is proved that no plan has fewer operations. */
-    uint64_t blackout_nanoseconds;
-    uint64_t total_nanoseconds;
+    uint64_t blackout_nanoseconds, total_nanoseconds;
     uint64_t details;  /* Used by the library. */
 } memslots_receipt;
 
@@ -298,17 +288,14 @@ enum { MEMSLOTS_CREATE = 0, MEMSLOTS_DELETE = 1, MEMSLOTS_MOVE = 2, MEMSLOTS_REF
 
 /* One operation. `after` has a size of 0 for a deletion, `before` for a creation. */
 typedef struct memslots_operation {
-    uint32_t call;
-    uint32_t reserved;
-    memslots_slot before;
-    memslots_slot after;
+    uint32_t call, reserved;
+    memslots_slot before, after;
 } memslots_operation;
 
 /* A run of dirty pages, counted from the first page of `slot`, a slot of the previous array. */
 typedef struct memslots_dirty_run {
     memslots_slot slot;
-    uint64_t first_page;
-    uint64_t page_count;
+    uint64_t first_page, page_count;
 } memslots_dirty_run;
 
 /* The operations, in the order in which they were applied. */
@@ -356,15 +343,13 @@ int32_t memslots_release_vcpus(memslots_table table);
 
 /* ---- Dirty log --------------------------------------------------------------------------- */
 
-/*
- * Reads which pages of a slot the guest has written: the kernel's bits and the bits that were
+/* Reads which pages of a slot the guest has written: the kernel's bits and the bits that were
  * carried from earlier slots. `first_page` is a multiple of 64; a `page_count` of 0 means up to the
  * slot's end. `bitmap` receives one bit for each page, the first in the lowest bit of the first
  * word. It has `words` words, at least (page_count + 63) / 64. With `clear` exactly the returned
- * bits are cleared. `dirty_pages`, which may be NULL, receives the number of dirty pages.
- * Returns MEMSLOTS_NO_SUCH_SLOT also if the slot does not log. Returns MEMSLOTS_TOO_SMALL, and
- * clears nothing, if `words` is too small.
- */
+ * bits are cleared. `dirty_pages`, which may be NULL, receives the number of dirty pages. Returns
+ * MEMSLOTS_NO_SUCH_SLOT also if the slot does not log. Returns MEMSLOTS_TOO_SMALL, and clears
+ * nothing, if `words` is too small. */
 int32_t memslots_dirty_log(
     memslots_table table, uint32_t address_space, uint32_t slot, uint64_t first_page,
     uint64_t page_count, bool clear, uint64_t *bitmap, size_t words, uint64_t *dirty_pages);
@@ -373,8 +358,7 @@ int32_t memslots_dirty_log(
 
 /* Guest memory that is contiguous in this process. */
 typedef struct memslots_span {
-    uint64_t guest_physical_address;
-    uint64_t size;
+    uint64_t guest_physical_address, size;
     void *address;
     uint32_t slot;
     uint32_t flags;  /* The slot's flags. Do not write to a slot with MEMSLOTS_READONLY. */
@@ -382,15 +366,12 @@ typedef struct memslots_span {
 
 /* A range of guest memory. */
 typedef struct memslots_range {
-    uint64_t guest_physical_address;
-    uint64_t size;
+    uint64_t guest_physical_address, size;
 } memslots_range;
 
-/*
- * Translates one guest physical address. `span` reaches from the address to the end of its slot.
- * A submit may change the table right after the call: to use the memory, enter a reader instead.
- * Returns MEMSLOTS_NOT_MAPPED if no slot maps the address, or the address space does not exist.
- */
+/* Translates one guest physical address. `span` reaches from the address to the end of its slot. A
+ * submit may change the table right after the call: to use the memory, enter a reader instead.
+ * Returns MEMSLOTS_NOT_MAPPED if no slot maps the address, or the address space does not exist. */
 int32_t memslots_translate(
     memslots_table table, uint32_t address_space, uint64_t guest_physical_address,
     memslots_span *span);
@@ -400,8 +381,7 @@ typedef struct memslots_reader { uint64_t value; } memslots_reader;
 
 /* The array that a reader has entered. Only the thread that entered uses it, until it leaves. */
 typedef struct memslots_view {
-    uint64_t reader;
-    uint64_t ticket;
+    uint64_t reader, ticket;
     uint64_t generation;  /* The array's generation. */
     const void *array;
 } memslots_view;
@@ -412,32 +392,26 @@ int32_t memslots_reader_open(memslots_table table, const char *name, memslots_re
 /* Closes a reader; one that is inside, as soon as it leaves. */
 int32_t memslots_reader_close(memslots_reader reader);
 
-/*
- * Enters the current array. The array, and the memory of its slots, do not change until
+/* Enters the current array. The array, and the memory of its slots, do not change until
  * memslots_reader_leave(). A submit in between commits, and then waits for the reader up to its
- * deadline. If the reader is still inside, the receipt's `retired` is false.
- */
+ * deadline. If the reader is still inside, the receipt's `retired` is false. */
 int32_t memslots_reader_enter(memslots_reader reader, memslots_view *view);
 
 /* Leaves. The view, and every address obtained from it, must not be used afterwards. */
 int32_t memslots_reader_leave(memslots_view *view);
 
-/*
- * Translates a range, which may span several adjacent slots. `list` receives one span for each
+/* Translates a range, which may span several adjacent slots. `list` receives one span for each
  * slot, in order. If a part of the range is not mapped, the function returns MEMSLOTS_NOT_MAPPED
  * and stores the first unmapped address in list[0].guest_physical_address. A `size` of 0 gives no
- * span.
- */
+ * span. */
 int32_t memslots_view_translate(
     const memslots_view *view, uint32_t address_space, uint64_t guest_physical_address,
     uint64_t size, memslots_span *list, size_t capacity, size_t *count);
 
-/*
- * Translates several ranges, such as a virtio descriptor chain. `list` receives the spans of all
+/* Translates several ranges, such as a virtio descriptor chain. `list` receives the spans of all
  * ranges in order; the spans of a range add up to its size. Returns MEMSLOTS_NOT_MAPPED as
  * memslots_view_translate() does, and stores the index of the first unmapped range in *count; the
- * rest of the list is then undefined.
- */
+ * rest of the list is then undefined. */
 int32_t memslots_view_translate_bulk(
     const memslots_view *view, uint32_t address_space, const memslots_range *ranges,
     size_t range_count, memslots_span *list, size_t capacity, size_t *count);
@@ -477,14 +451,12 @@ int32_t memslots_vcpu_close(memslots_vcpu vcpu);
  * default. Call it once on each thread that runs vCPUs, before its first memslots_vcpu_run(). */
 int32_t memslots_accept_kicks(int32_t kick_signal);
 
-/*
- * Runs the guest (KVM_RUN) until it leaves. Waits first while a transaction holds vCPUs out. Hold
+/* Runs the guest (KVM_RUN) until it leaves. Waits first while a transaction holds vCPUs out. Hold
  * no lock that a hook or a submitting thread may acquire. MEMSLOTS_OK: kvm_run describes the exit.
  * MEMSLOTS_INTERRUPTED and MEMSLOTS_NOT_READY: check your own conditions, then run again. Neither
  * set nor clear immediate_exit; use memslots_vcpu_kick(). `requests`, which may be NULL, receives
  * the MEMSLOTS_KICK_* bits of those who asked the vCPU to leave. If KVM_RUN fails with another
- * errno, the function returns MEMSLOTS_SYSTEM.
- */
+ * errno, the function returns MEMSLOTS_SYSTEM. */
 int32_t memslots_vcpu_run(memslots_vcpu vcpu, uint32_t *requests);
 
 /* Makes the vCPU leave the guest, or prevents its next entry. Any thread; never waits. */
@@ -493,13 +465,11 @@ int32_t memslots_vcpu_kick(memslots_vcpu vcpu);
 /* Empties the dirty rings. Call it on the vCPU's thread after KVM_EXIT_DIRTY_RING_FULL. */
 int32_t memslots_vcpu_drain_dirty_ring(memslots_vcpu vcpu);
 
-/*
- * Runs `body` once inside the gate: for an ioctl that uses slots, or for a program with its own
+/* Runs `body` once inside the gate: for an ioctl that uses slots, or for a program with its own
  * vCPU loop. Waits first while a transaction holds vCPUs out; a transaction waits until `body`
  * returns. A submitting thread calls `kick`, which may be NULL, while `body` runs or is about to
  * run; it asks `body` to return soon. Errors contain `name`. `context` is used until the function
- * returns.
- */
+ * returns. */
 int32_t memslots_guarded(
     memslots_table table, const char *name, void (*body)(void *context),
     void (*kick)(void *context), void *context);
@@ -510,21 +480,17 @@ enum { MEMSLOTS_ADDED = 0, MEMSLOTS_REMOVED = 1, MEMSLOTS_MOVED = 2, MEMSLOTS_RE
 
 /* One change of a transaction. An addition has no `before`, a removal no `after`: size 0. */
 typedef struct memslots_change {
-    uint32_t kind;
-    uint32_t reserved;
-    memslots_slot before;
-    memslots_slot after;
+    uint32_t kind, reserved;
+    memslots_slot before, after;
 } memslots_change;
 
-/*
- * Keeps another user of guest memory in step: vhost, VFIO, an IOMMU. The table calls, for each
+/* Keeps another user of guest memory in step: vhost, VFIO, an IOMMU. The table calls, for each
  * change in order, prepare; then commit and finish, or abort in reverse order. A replaced slot is
  * passed as removed, then as added. Slots that the table has when the hook is added are not passed;
  * the recovery of a failed table calls no hook. The submitting thread makes all calls. Each
- * function may be NULL. A function may read the table, not submit. It may submit to another table; but if
- * hooks of two tables submit to each other's table, two threads can wait for each other for ever. Submit
- * to tables in one order.
- */
+ * function may be NULL. A function may read the table, not submit. It may submit to another table;
+ * but if hooks of two tables submit to each other's table, two threads can wait for each other for
+ * ever. Submit to tables in one order. */
 typedef struct memslots_hook_functions {
     size_t struct_size;
     void *context;  /* The first argument of each function. Used until `release` is called. */
@@ -576,11 +542,9 @@ typedef struct memslots_event {
 
 typedef struct memslots_observation { uint64_t value; } memslots_observation;
 
-/*
- * Calls `observer` for every event from now on, in order and before the submit returns. The
+/* Calls `observer` for every event from now on, in order and before the submit returns. The
  * function must be short. `context` is used until `release`, which may be NULL, is called.
- * `generation`, which may be NULL, receives the generation before the first event.
- */
+ * `generation`, which may be NULL, receives the generation before the first event. */
 int32_t memslots_observe(
     memslots_table table, void (*observer)(void *context, const memslots_event *event),
     void (*release)(void *context), void *context, uint64_t *generation,
@@ -591,13 +555,11 @@ int32_t memslots_observation_end(memslots_observation observation);
 
 /* ---- vhost-user back ends ---------------------------------------------------------------- */
 
-/*
- * A device process that maps guest memory: DPDK, SPDK, virtiofsd, qemu-storage-daemon. Attached to
+/* A device process that maps guest memory: DPDK, SPDK, virtiofsd, qemu-storage-daemon. Attached to
  * a table, it has each transaction's memory before the guest does; its rings are drained and
- * restarted only where memory goes, changes or is cut. Docs/VhostUser.md describes the messages.
- * In order: open, let the guest's driver choose features, attach, start rings. Start, stop and
- * reconnect wait until no transaction runs; inside of one they return MEMSLOTS_REENTRANT.
- */
+ * restarted only where memory goes, changes or is cut. Docs/VhostUser.md describes the messages. In
+ * order: open, let the guest's driver choose features, attach, start rings. Start, stop and
+ * reconnect wait until no transaction runs; inside of one they return MEMSLOTS_REENTRANT. */
 typedef struct memslots_back_end { uint64_t value; } memslots_back_end;
 
 /* What a back end offers. */
