@@ -20,7 +20,6 @@ int clinux_landlock_begin(void);
 
 // Permits this use of `path`, which must exist.
 int clinux_landlock_allow(int rules, const char *path, int use);
-
 // Enforces the rules on the calling thread and its children, and closes them.
 int clinux_landlock_enforce(int rules);
 

@@ -24,17 +24,13 @@ long clinux_send(int socket, const void *buffer, size_t size, const int *descrip
 // socket(2) of a Unix stream, and of Unix datagrams; close-on-exec.
 int clinux_stream_socket(void);
 int clinux_datagram_socket(void);
-
 // The most bytes of a path in a socket's address, without the terminating zero.
 size_t clinux_path_limit(void);
-
 // bind(2) and connect(2) to a path. A path that begins with '@' is an abstract address.
 int clinux_bind(int socket, const char *path);
 int clinux_connect(int socket, const char *path);
-
 // accept4(2), close-on-exec.
 int clinux_accept(int socket);
-
 // SO_PEERCRED: the peer's user, group and process at the time it connected.
 int clinux_peer(int socket, unsigned int *user, unsigned int *group, int *process);
 
@@ -47,7 +43,6 @@ int clinux_peer_groups(int socket, unsigned int *groups, unsigned int room);
 int clinux_is_socket(int descriptor);
 int clinux_is_listening(int descriptor);
 int clinux_is_stream(int descriptor);
-
 // eventfd(2), close-on-exec.
 int clinux_eventfd(void);
 
