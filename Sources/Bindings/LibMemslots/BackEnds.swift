@@ -41,29 +41,22 @@ private final class OpenBackEnd: Sendable {
 }
 
 /// The functions that the caller passed with a back end.
-private final class BackEndCallbacks: Sendable {
-    let functions: Borrowed<memslots_back_end_options>
-
-    init(_ functions: memslots_back_end_options) { self.functions = Borrowed(value: functions) }
-    deinit { functions.value.release?(functions.value.context) }
-
-    func descriptor(of object: MemoryObjectID) -> Int32? {
-        let number = functions.value.descriptor?(functions.value.context, object.rawValue) ?? -1
+extension memslots_back_end_options {
+    fileprivate func descriptor(of object: MemoryObjectID) -> Int32? {
+        let number = descriptor?(context, object.rawValue) ?? -1
         return number < 0 ? nil : number
     }
 
-    func isVisible(_ slot: Memslot) -> Bool {
-        guard let function = functions.value.is_visible else {
-            return VhostUserObserver.isWritableMemory(slot)
-        }
+    fileprivate func isVisible(_ slot: Memslot) -> Bool {
+        guard let is_visible else { return VhostUserObserver.isWritableMemory(slot) }
         var slot = memslots_slot(slot)
-        return function(functions.value.context, &slot)
+        return is_visible(context, &slot)
     }
 
-    func changed(_ state: VhostUserState) {
+    fileprivate func changed(_ state: VhostUserState) {
         var reason = state.name
         if case .lost(let error) = state { reason = error.message }
-        functions.value.state_changed?(functions.value.context, state.code, reason)
+        state_changed?(context, state.code, reason)
     }
 }
 
@@ -141,8 +134,8 @@ private func milliseconds(_ number: UInt32, else usual: Int) -> Duration {
         let deadline = milliseconds(options.deadline_milliseconds, else: 5_000)
         let features =
             options.features == 0 ? .version1 : VhostUserFeatures(rawValue: options.features)
-        // On an error, `deinit` releases the context.
-        let callbacks = BackEndCallbacks(options)
+        // Releases the context on an error too.
+        let callbacks = Borrowed(options) { options.release?(options.context) }
         try HandleTable.shared.with(table.value, .table, as: OpenTable.self) {
             target throws(Problem) in
             let frontEnd = open.state.withLock { state in
@@ -157,11 +150,11 @@ private func milliseconds(_ number: UInt32, else usual: Int) -> Duration {
                 try frontEnd.set(features, by: .after(deadline))
                 let observer = try VhostUserObserver(
                     name: string(options.name) ?? "back end", frontEnd: frontEnd,
-                    offer: open.offer, isVisible: { callbacks.isVisible($0) },
-                    descriptor: { callbacks.descriptor(of: $0) },
+                    offer: open.offer, isVisible: { callbacks.value.isVisible($0) },
+                    descriptor: { callbacks.value.descriptor(of: $0) },
                     waitsForRequests: options.waits_for_requests,
                     patience: milliseconds(options.patience_milliseconds, else: 10_000),
-                    stateChanged: { callbacks.changed($0) })
+                    stateChanged: { callbacks.value.changed($0) })
                 try observer.attach(to: target.table)
                 return observer
             }

@@ -13,10 +13,8 @@ private final class CHook: MemslotHook {
 
     init(_ functions: memslots_hook_functions) {
         name = string(functions.name) ?? "hook"
-        borrowed = Borrowed(value: functions)
+        borrowed = Borrowed(functions) { functions.release?(functions.context) }
     }
-
-    deinit { functions.release?(functions.context) }
 
     func prepare(_ change: MemslotChange) throws(HookVeto) {
         guard let prepare = functions.prepare else { return }
@@ -67,18 +65,6 @@ private final class CHook: MemslotHook {
     }
 }
 
-/// What calls the function of an observation, and releases its context at the end.
-private final class CObserver: Sendable {
-    private let functions: Borrowed<(send: (TableEvent) -> Void, release: () -> Void)>
-
-    init(_ send: @escaping (TableEvent) -> Void, release: @escaping () -> Void) {
-        functions = Borrowed(value: (send, release))
-    }
-
-    deinit { functions.value.release() }
-    func send(_ event: TableEvent) { functions.value.send(event) }
-}
-
 extension memslots_event {
     fileprivate init(_ event: TableEvent) {
         let (kind, now, previous, errno): (Int, Generation, Generation, Errno?) =
@@ -111,12 +97,13 @@ extension memslots_event {
         guard let observer, let observation else {
             throw .badArgument("observer or observation is NULL")
         }
-        let send = { (event: TableEvent) in
-            var event = memslots_event(event)
-            observer(context, &event)
-        }
-        let caller = CObserver(send, release: { release?(context) })
-        let start = try converting(Problem.reentrant, open.table.observe { caller.send($0) })
+        let caller = Borrowed((observer: observer, context: context)) { release?(context) }
+        let start = try converting(
+            Problem.reentrant,
+            open.table.observe { event in
+                var event = memslots_event(event)
+                caller.value.observer(caller.value.context, &event)
+            })
         observation.pointee.value = try HandleTable.shared.open(
             Open(start.observation, in: open), as: .observation)
         generation?.pointee = start.snapshot.generation.rawValue

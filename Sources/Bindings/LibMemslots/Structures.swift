@@ -82,11 +82,18 @@ func copy<Characters>(_ text: String, into characters: inout Characters) {
     }
 }
 
-/// Functions and a context of the caller, which the library borrows.
+/// Functions and a context of the caller, which are released when nothing uses them any more.
 // Sendable: the pointers are constant. The header states which threads call the functions; the
 // caller makes the memory behind the context safe for them.
-struct Borrowed<Value>: @unchecked Sendable {
+final class Borrowed<Value>: @unchecked Sendable {
     let value: Value
+    private let release: () -> Void
+
+    init(_ value: Value, release: @escaping () -> Void = {}) {
+        (self.value, self.release) = (value, release)
+    }
+
+    deinit { release() }
 }
 
 extension Memslot {

@@ -118,7 +118,7 @@ private final class GuardedKick: Sendable {
 
     init(_ kick: Function?, _ context: UnsafeMutableRawPointer?) {
         self.kick = Locked(kick)
-        self.context = Borrowed(value: context)
+        self.context = Borrowed(context)
     }
 
     func send() { kick.withLock { $0?(context.value) } }
