@@ -42,13 +42,8 @@ extension VhostUserFrontEnd {
         try command(.setRingEnable, Self.state(ring, isEnabled ? 1 : 0), by: deadline)
     }
 
-    /// Sets where the ring is. The back end looks it up at once: all of it must be in the table.
-    ///
-    /// - Parameters:
-    ///   - ring: its index, from 0.
-    ///   - addresses: guest physical addresses.
-    ///   - logsUsed: whether the back end records its writes to the used ring.
-    ///   - deadline: until when the back end may take.
+    /// Sets where the ring is, whose index begins with 0, and whether the back end records its
+    /// writes to the used ring. It looks the ring up at once: all of it must be in the table.
     public func setAddresses(
         ofRing ring: Int, to addresses: VhostUserRingAddresses, logsUsed: Bool = false,
         by deadline: Deadline
@@ -85,11 +80,9 @@ extension VhostUserFrontEnd {
         try setEvent(.setRingError, ring, descriptor, by: deadline)
     }
 
-    /// Stops a ring and returns its base.
-    ///
-    /// The back end closes its event descriptors, and may still complete a request that is in
-    /// flight; libvhost-user breaks if it then has no call descriptor. Therefore `call` is sent
-    /// right behind.
+    /// Stops a ring and returns its base. The back end closes its event descriptors, and may still
+    /// complete a request that is in flight; libvhost-user breaks if it then has no call
+    /// descriptor. Therefore `call` is sent right behind.
     public func stop(
         ring: Int, call: Int32, by deadline: Deadline
     ) throws(VhostUserError) -> UInt32 {

@@ -19,12 +19,8 @@ public struct VhostUserOffer: Hashable, Sendable {
 
 /// Features, owner, configuration, inflight buffer, back channel, dirty log.
 extension VhostUserFrontEnd {
-    /// Becomes the owner and negotiates the protocol's features. Set the device's features next.
-    ///
-    /// - Parameters:
-    ///   - wanted: the protocol features to use where the back end offers them; those that this
-    ///     front end does not handle are left out.
-    ///   - deadline: until when the back end may take.
+    /// Becomes the owner and negotiates the protocol's features: those of `wanted` that the back
+    /// end offers and this front end handles. Set the device's features next.
     public func open(
         wanting wanted: VhostUserProtocolFeatures = .handled, by deadline: Deadline
     ) throws(VhostUserError) -> VhostUserOffer {

@@ -98,12 +98,8 @@ public final class VhostUserFrontEnd: Sendable {
 
 /// The memory table.
 extension VhostUserFrontEnd {
-    /// Replaces the whole table. The back end maps everything anew: its rings must be stopped.
-    ///
-    /// - Parameters:
-    ///   - regions: at most ``VhostUserOffer/tableLimit``, each with the descriptor of the file
-    ///     behind it.
-    ///   - deadline: until when the back end may take.
+    /// Replaces the whole table by at most ``VhostUserOffer/tableLimit`` regions, each with the
+    /// descriptor of its file. The back end maps everything anew: its rings must be stopped.
     public func setTable(
         _ regions: [(region: VhostUserRegion, descriptor: Int32)], by deadline: Deadline
     ) throws(VhostUserError) {

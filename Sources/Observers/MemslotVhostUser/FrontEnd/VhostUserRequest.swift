@@ -57,13 +57,11 @@ public struct VhostUserFeatures: OptionSet, Hashable, Sendable {
 
     /// The back end records what it writes. The corresponding C constant is `VHOST_F_LOG_ALL`.
     public static let logAll = VhostUserFeatures(rawValue: 1 << 26)
-    /// There are protocol features. The corresponding C constant is
-    /// `VHOST_USER_F_PROTOCOL_FEATURES`.
+    /// There are protocol features. In C: `VHOST_USER_F_PROTOCOL_FEATURES`.
     public static let protocolFeatures = VhostUserFeatures(rawValue: 1 << 30)
     /// The corresponding C constant is `VIRTIO_F_VERSION_1`.
     public static let version1 = VhostUserFeatures(rawValue: 1 << 32)
-    /// Never negotiated: there is no IOMMU. The corresponding C constant is
-    /// `VIRTIO_F_ACCESS_PLATFORM`.
+    /// Never negotiated: there is no IOMMU. In C: `VIRTIO_F_ACCESS_PLATFORM`.
     public static let accessPlatform = VhostUserFeatures(rawValue: 1 << 33)
     /// The corresponding C constant is `VIRTIO_F_RING_PACKED`.
     public static let packedRing = VhostUserFeatures(rawValue: 1 << 34)

@@ -44,8 +44,8 @@ struct BackEnd {
     }
 
     var isInTransaction: Bool { prepared != nil }
-    /// Whether this thread executes the transaction: what waits for its end would wait forever.
-    var isInOwnTransaction: Bool { prepared.map { $0.thread == pthread_self() } ?? false }
+    /// Whether another thread executes a transaction. This one can't wait for the end of its own.
+    var isInOthersTransaction: Bool { prepared.map { $0.thread != pthread_self() } ?? false }
     /// What was sent before the last transaction.
     private(set) var sentBefore: [VhostUserRequest: Int] = [:]
     var isPacked: Bool { frontEnd.features.contains(.packedRing) }
@@ -54,13 +54,16 @@ struct BackEnd {
     var hasRings: Bool { offer.ringCount > 0 }
     var runningRings: [Int] { rings.filter { $0.value.isStarted }.keys.sorted() }
 
-    /// Records the end of the connection. Returns a new state that the embedder must know of.
-    mutating func news<R>(after result: Result<R, VhostUserError>) -> VhostUserState? {
+    /// Runs `body`. Returns its result, and a new state that the embedder must know of.
+    mutating func run<R>(
+        _ body: (inout BackEnd) throws(VhostUserError) -> R
+    ) -> (result: Result<R, VhostUserError>, news: VhostUserState?) {
+        let result = Result { () throws(VhostUserError) in try body(&self) }
         if case .failure(let error) = result, error.endsConnection { lose(error) }
         defer { reported = condition }
         switch condition {
-        case .detached, .attached: return nil
-        case .lost, .needsReset: return condition == reported ? nil : condition
+        case .detached, .attached: return (result, nil)
+        case .lost, .needsReset: return (result, condition == reported ? nil : condition)
         }
     }
 

@@ -29,10 +29,10 @@ public enum VhostUserState: Hashable, Sendable {
 /// In a transaction's `prepare`, memory that comes is sent to the back end and confirmed. If memory
 /// goes, is exchanged or is cut, the rings are drained, and the back end's table is exchanged while
 /// they stand still, so that neither the guest nor the back end sees a table between the two. In
-/// `commit` nothing is sent. In `finish` what is gone is removed, and the rings
-/// continue. Rings of other back ends never stop.
+/// `commit` nothing is sent. In `finish` what is gone is removed, and the rings continue. Rings of
+/// other back ends never stop.
 ///
-/// The slots' mappings must be readable in this process: the observer reads the indexes of the rings.
+/// The slots' mappings must be readable in this process: the observer reads the rings' indexes.
 /// Call everything from any thread. ``start(_:base:by:)``, ``stop(ring:by:)`` and
 /// ``reconnect(_:offer:by:)`` wait for a transaction to end, and throw `reentrant` inside of one.
 public final class VhostUserObserver: ReportingHook {
@@ -102,12 +102,8 @@ public final class VhostUserObserver: ReportingHook {
         }
     }
 
-    /// Starts a ring, or starts it again with another configuration.
-    ///
-    /// - Parameters:
-    ///   - ring: its place, and its descriptors, which are copied.
-    ///   - base: where the back end begins; for a packed ring this has two halves.
-    ///   - deadline: until when the back end may take.
+    /// Starts a ring, whose descriptors are copied, or starts it again with another configuration.
+    /// The back end begins at `base`, which has two halves for a packed ring.
     public func start(
         _ ring: VhostUserRing, base: UInt32 = 0, by deadline: Deadline
     ) throws(VhostUserError) {
@@ -122,19 +118,16 @@ public final class VhostUserObserver: ReportingHook {
         }
     }
 
-    /// Drains and stops a ring.
-    ///
-    /// - Returns: where it stopped.
+    /// Drains and stops a ring. Returns where it stopped.
     public func stop(ring: Int, by deadline: Deadline) throws(VhostUserError) -> UInt32 {
         try outsideTransactions { backEnd throws(VhostUserError) in
             try backEnd.stop(ring, by: deadline)
         }
     }
 
-    /// Continues with a new connection to the back end, whose features are set.
-    ///
-    /// The table is sent. Rings restart if the back end keeps its requests in flight in a buffer that
-    /// survives it (`INFLIGHT_SHMFD`); otherwise the state is ``VhostUserState/needsReset``.
+    /// Continues with a new connection to the back end, whose features are set. Rings restart if it
+    /// keeps its requests in flight in a buffer that survives it (`INFLIGHT_SHMFD`); otherwise the
+    /// state is ``VhostUserState/needsReset``.
     public func reconnect(
         _ frontEnd: VhostUserFrontEnd, offer: VhostUserOffer, by deadline: Deadline
     ) throws(VhostUserError) {
@@ -147,15 +140,11 @@ public final class VhostUserObserver: ReportingHook {
     private func outsideTransactions<R>(
         _ body: (inout BackEnd) throws(VhostUserError) -> R
     ) throws(VhostUserError) -> R {
-        let isUnready = { (backEnd: borrowing BackEnd) in
-            backEnd.isInTransaction && !backEnd.isInOwnTransaction
-        }
-        let (result, news) = state.withLock(waitingWhile: isUnready) { backEnd in
-            let result = Result { () throws(VhostUserError) in
+        let (result, news) = state.withLock(waitingWhile: { $0.isInOthersTransaction }) { backEnd in
+            backEnd.run { backEnd throws(VhostUserError) in
                 guard !backEnd.isInTransaction else { throw .reentrant }
                 return try body(&backEnd)
             }
-            return (result, backEnd.news(after: result))
         }
         if let news { configuration.stateChanged(news) }
         return try result.get()
@@ -208,10 +197,7 @@ extension VhostUserObserver {
     }
 
     private func vetoing(_ body: (inout BackEnd) throws(VhostUserError) -> Void) throws(HookVeto) {
-        let (result, news) = state.change { backEnd in
-            let result = Result { () throws(VhostUserError) in try body(&backEnd) }
-            return (result, backEnd.news(after: result))
-        }
+        let (result, news) = state.change { $0.run(body) }
         if let news { configuration.stateChanged(news) }
         do throws(VhostUserError) { try result.get() } catch { throw HookVeto(error.message) }
     }
