@@ -17,16 +17,14 @@ enum HostMemory {
             guard fields.count == 3 else { continue }
             let isUnified = fields[1].isEmpty
             guard isUnified || fields[1].split(separator: ",").contains("memory") else { continue }
-            let root = isUnified ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory"
-            let file = isUnified ? "memory.max" : "memory.limit_in_bytes"
-            var path = fields[2]
-            while true {
-                let name = root + (path == "/" ? "" : path) + "/" + file
+            let root: Substring = isUnified ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory"
+            let file: Substring = isUnified ? "memory.max" : "memory.limit_in_bytes"
+            let groups = fields[2].split(separator: "/")
+            for depth in 0...groups.count {
+                let path = ([root] + groups.prefix(depth) + [file]).joined(separator: "/")
                 // "max", and files that are missing, limit nothing.
-                let text = text(of: name)?.split(separator: "\n").first ?? ""
+                let text = text(of: path)?.split(separator: "\n").first ?? ""
                 if let limit = Int(text) { limits.append(limit) }
-                guard let slash = path.lastIndex(of: "/"), path.count > 1 else { break }
-                path = slash == path.startIndex ? "/" : path[..<slash]
             }
         }
         return limits

@@ -15,13 +15,11 @@ struct InheritedDescriptors {
     /// Adopts the descriptors, and removes the variables that describe them from the environment.
     static func adopt() -> InheritedDescriptors {
         var all = InheritedDescriptors()
-        guard let process = getenv("LISTEN_PID"), String(cString: process) == String(getpid()),
-            let text = getenv("LISTEN_FDS"), let count = Int32(String(cString: text)),
-            (1...limit).contains(count)
+        guard environment("LISTEN_PID") == "\(getpid())",
+            let count = environment("LISTEN_FDS").flatMap({ Int32($0) }), 1...limit ~= count
         else { return all }
-        let names = getenv("LISTEN_FDNAMES").map {
-            String(cString: $0).split(separator: ":", omittingEmptySubsequences: false)
-        }
+        let names = environment("LISTEN_FDNAMES")?
+            .split(separator: ":", omittingEmptySubsequences: false)
         for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] { unsetenv(name) }
         for index in 0..<count {
             let descriptor = first + index
@@ -68,8 +66,8 @@ final class ServiceDescriptorStore: DescriptorStore {
 
     /// The store of this process; `nil` if it has none.
     init?(_ notification: ServiceNotification, _ inherited: InheritedDescriptors) {
-        guard notification.isEnabled, let text = getenv("FDSTORE"),
-            let limit = Int(String(cString: text)), limit > 0
+        guard notification.isEnabled, let limit = environment("FDSTORE").flatMap({ Int($0) }),
+            limit > 0
         else { return nil }
         (self.notification, self.limit) = (notification, limit)
         state = Locked(State(unclaimed: inherited.stored, names: Set(inherited.stored.keys)))

@@ -4,12 +4,15 @@ import MemslotProtocol
 import MemslotService
 import Memslots
 
+/// A variable of the environment.
+func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+
 /// Notifies systemd of the service's state, as sd_notify(3) does, without its library.
 struct ServiceNotification: Sendable {
     private let path: String?
 
     /// Uses the socket that systemd names in the environment. Without one, nothing is sent.
-    init() { path = getenv("NOTIFY_SOCKET").map { String(cString: $0) } }
+    init() { path = environment("NOTIFY_SOCKET") }
 
     /// A Boolean value that indicates whether notifications are sent.
     var isEnabled: Bool { path != nil }
@@ -25,11 +28,9 @@ struct ServiceNotification: Sendable {
 
     /// After how many microseconds systemd restarts the service; `nil` if there is no watchdog.
     var watchdogMicroseconds: UInt64? {
-        guard let text = getenv("WATCHDOG_USEC"), let value = UInt64(String(cString: text)),
-            value > 0
-        else { return nil }
-        guard let process = getenv("WATCHDOG_PID") else { return value }
-        return String(cString: process) == String(getpid()) ? value : nil
+        let value = environment("WATCHDOG_USEC").flatMap { UInt64($0) }
+        let isForUs = (environment("WATCHDOG_PID") ?? "\(getpid())") == "\(getpid())"
+        return value == 0 || !isForUs ? nil : value
     }
 
     // systemd may have gone; the service goes on without it.
@@ -81,9 +82,7 @@ struct Watchdog: Sendable {
         while true {
             if commits(connection) { notification.alive() }
             // A signal may end this early, which does no harm.
-            var span = timespec(
-                tv_sec: Int(pause / 1_000_000), tv_nsec: Int(pause % 1_000_000) * 1_000)
-            nanosleep(&span, nil)
+            usleep(useconds_t(clamping: pause))
         }
     }
 

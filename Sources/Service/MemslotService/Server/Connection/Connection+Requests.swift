@@ -84,15 +84,7 @@ extension Connection {
         let room = sender.reserve(encoder.count + 1)
         sender.enqueue(consume encoder, room)
     }
-}
 
-extension ProtocolError {
-    /// The error of a request that comes after the server was stopped.
-    static let shuttingDown = ProtocolError(
-        .shuttingDown, "the server is shutting down and accepts no more requests")
-}
-
-extension Connection {
     /// Finishes a request of the reading thread. Returns whether that still reads. If not, it has
     /// also executed the requests that waited for this one, and must return.
     func finishOwnRequest(_ number: RequestLanes.Number, _ turn: Turn) -> Bool {
@@ -174,4 +166,10 @@ extension Connection {
         state.change { $0.threadCount -= 1 }
         return false
     }
+}
+
+extension ProtocolError {
+    /// The error of a request that comes after the server was stopped.
+    static let shuttingDown = ProtocolError(
+        .shuttingDown, "the server is shutting down and accepts no more requests")
 }
