@@ -28,20 +28,12 @@ struct Memslotd: ParsableCommand {
             once. Exit status: 0 after a clean end; 1 if it can't listen, can't use \
             its state directory, can't confine itself, or had to close connections that did not end \
             in time; 64 for wrong usage.
-            """,
-        version: MemslotService.version)
+            """, version: MemslotService.version)
 
-    @OptionGroup(title: "Socket")
-    var socket: SocketOptions
-
-    @OptionGroup(title: "Operation")
-    var operation: OperationOptions
-
-    @OptionGroup(title: "State")
-    var state: StateOptions
-
-    @OptionGroup(title: "Limits")
-    var limits: LimitOptions
+    @OptionGroup(title: "Socket") var socket: SocketOptions
+    @OptionGroup(title: "Operation") var operation: OperationOptions
+    @OptionGroup(title: "State") var state: StateOptions
+    @OptionGroup(title: "Limits") var limits: LimitOptions
 
     func validate() throws {
         if operation.stdio && socket.isGiven {

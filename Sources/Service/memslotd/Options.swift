@@ -6,8 +6,7 @@ import MemslotService
 
 /// Where the daemon listens, and who may connect.
 struct SocketOptions: ParsableArguments {
-    @Option(help: "The socket's path, at most 107 bytes.", completion: .file())
-    var socket: String?
+    @Option(help: "The socket's path, at most 107 bytes.", completion: .file()) var socket: String?
 
     @Option(
         help: ArgumentHelp(
@@ -94,8 +93,7 @@ struct OperationOptions: ParsableArguments {
                 + "(it ends the daemon).", valueName: "mode"))
     var sandbox: Confinement?
 
-    @Flag(help: "Don't confine the daemon. This is logged.")
-    var noSandbox = false
+    @Flag(help: "Don't confine the daemon. This is logged.") var noSandbox = false
 
     /// `nil` for none.
     var confinement: Confinement? { noSandbox ? nil : sandbox ?? .standard }
